@@ -51,10 +51,10 @@ def main(
         if done.returncode:
             failed.append(name)
             continue
-        found = orjson.loads(done.stdout)
-        rows += found
+        result = orjson.loads(done.stdout)
+        rows += result
         if not json:
-            show(found[0]["benchmark"], [_line(row) for row in found], json=False)
+            show(result[0]["benchmark"], [_line(row) for row in result], json=False)
     if json:
         print(orjson.dumps(rows).decode())
     elif rows:

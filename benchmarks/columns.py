@@ -55,13 +55,13 @@ AIMS = {
 
 def differing(columns: Sequence[Column], small: Mapping[str, str]) -> dict[str, list[str]]:
     """Compare the answers of all with the first one's; give by column the queries whose answers differ."""
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     for name, query in small.items():
         right = _rows(columns[0], query)
         for column in columns[1:]:
             if right is None or _rows(column, query) != right:
-                found.setdefault(column.name, []).append(name)
-    return found
+                results.setdefault(column.name, []).append(name)
+    return results
 
 
 def _rows(column: Column, query: str) -> list[bytes] | None:
@@ -77,12 +77,12 @@ def _rows(column: Column, query: str) -> list[bytes] | None:
 def lines(columns: Sequence[Column]) -> list[Line]:
     """Put ours beside `oxigraph serve`, with the aims."""
     ours, peers = columns[0].found, columns[1].found
-    found = []
+    results = []
     for name, figure in ours.items():
         a, b = (value if isinstance(value, float) else None for value in (figure, peers.get(name)))
         unit = name.rpartition(", ")[2] if "," in name else ""
-        found.append(Line(name, unit, a, b, a / b if a and b else None, AIMS.get(name)))
-    return found
+        results.append(Line(name, unit, a, b, a / b if a and b else None, AIMS.get(name)))
+    return results
 
 
 def _shown(columns: Sequence[Column], note: str) -> None:
@@ -139,12 +139,12 @@ def _virtuoso(open_: ExitStack, folder: Path, journal: Path) -> tuple[Column, Co
     err.print("loading Virtuoso")
     since = time.perf_counter()
     until(lambda: ready(there) and there.get("/health").json().get("lag") == 0, 7200, 1.0)
-    found: dict[str, Figure] = {LOAD: time.perf_counter() - since}
-    err.print(f"  {format_figure(found[LOAD])} s; waiting until tables and texts have followed")
+    results: dict[str, Figure] = {LOAD: time.perf_counter() - since}
+    err.print(f"  {format_figure(results[LOAD])} s; waiting until tables and texts have followed")
     snapshots = other / "store" / engine.address.folder / "snapshots"
     until(lambda: (item := newest_snapshot(snapshots)) is not None and item.text == item.tables == item.position, 7200, 1.0)
     return Column("Virtuoso", engine.address.query, [("default-graph-uri", MERGE)]), Column(
-        "ours on Virtuoso", f"{theirs}/sparql", (), found=found
+        "ours on Virtuoso", f"{theirs}/sparql", (), found=results
     )
 
 

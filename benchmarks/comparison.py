@@ -86,12 +86,12 @@ def main(
 ) -> None:
     """Measure the processor time of a comparison that is not cached, by the number of entries between the moments."""
     with TemporaryDirectory(prefix="stocktake-comparison-") as temporary:
-        place = folder or Path(temporary)
-        if not (place / NAME).exists():
+        position = folder or Path(temporary)
+        if not (position / NAME).exists():
             err.print(f"writing a log of {records:,} records")
-            place.mkdir(parents=True, exist_ok=True)
-            _write(place, records)
-        lines = [_line(place, first, within) for first in (_ENTRIES, _ENTRIES - 9, 1) for within in _SETS]
+            position.mkdir(parents=True, exist_ok=True)
+            _write(position, records)
+        lines = [_line(position, first, within) for first in (_ENTRIES, _ENTRIES - 9, 1) for within in _SETS]
     show("comparison", lines, json=json)
 
 

@@ -145,11 +145,11 @@ def _crowd(column: Column, small: Mapping[str, str], clients: int, made: Callabl
 
     since = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        found = list(pool.map(work, range(clients)))
-    ended = [why for _, _, why in found if why]
+        results = list(pool.map(work, range(clients)))
+    ended = [why for _, _, why in results if why]
     if ended:
         return f"{len(ended)} of {clients} ended: {ended[0]}"
-    return sum(done for done, _, _ in found) / (max(at for _, at, _ in found) - since)
+    return sum(done for done, _, _ in results) / (max(at for _, at, _ in results) - since)
 
 
 def _large(column: Column, query: str) -> None:

@@ -65,11 +65,11 @@ def main(
             runs.append(run(number, data, changing=True))
     costs = derived(*runs)
     keep(costs)
-    found = [Line(f"a record: {name}", "bytes", value) for name, value in costs.sizes.items()]
+    results = [Line(f"a record: {name}", "bytes", value) for name, value in costs.sizes.items()]
     times = ("read", "work", "plan", "commit", "same", "loaded", "smoothed", "beside", "shelved", "dumped", "released")
-    found = [Line(f"a record: {name}", "us", 1e6 * getattr(costs, name)) for name in times] + found
-    found.append(Line("a commit, whatever it brings", "s", costs.entry))
-    show(f"Costs, from {records:,} records", lines(runs[-1], None) + found, json)
+    results = [Line(f"a record: {name}", "us", 1e6 * getattr(costs, name)) for name in times] + results
+    results.append(Line("a commit, whatever it brings", "s", costs.entry))
+    show(f"Costs, from {records:,} records", lines(runs[-1], None) + results, json)
 
 
 if __name__ == "__main__":

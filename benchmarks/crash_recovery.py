@@ -27,9 +27,9 @@ _OPEN = (State.RUNNING, State.COMMITTING)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a process does: harvest the card into the folder *home*, with a clock that stands still at *now*."""
+    """What a process does: harvest the source into the folder *home*, with a clock that stands still at *now*."""
 
-    card: Mapping[str, Any]
+    definition: Mapping[str, Any]
     home: Path
     now: datetime
 
@@ -37,7 +37,7 @@ class Work:
         """Harvest, unless that was done already; give the run."""
         with office(self.home, self.now) as harvest_context:
             publish_vocabularies.publish(harvest_context)
-            return _ended(harvest_context, self.now) or harvest(parse(NAME, dict(self.card), "card"), harvest_context, full=True).run
+            return _ended(harvest_context, self.now) or harvest(parse(NAME, dict(self.definition), "test"), harvest_context, full=True).run
 
 
 def _ended(harvest_context: HarvestContext, now: datetime) -> Run | None:

@@ -92,7 +92,7 @@ def count(client: httpx.Client) -> int:
 
 
 def harvested(data: Path, client: httpx.Client, *options: str) -> Harvest:
-    """Harvest all cards once and wait for the answer."""
+    """Harvest all sources once and wait for the answer."""
     journal = Journal(data / "journal")
     command = [sys.executable, "-m", "stocktake", "harvest", "--json", *options]
     with Watch() as watch:

@@ -46,8 +46,8 @@ class Endpoint:
 
 def rows(answer: bytes) -> list[bytes]:
     """Return an answer's rows in an order of their own, so that two answers can be compared."""
-    found: dict[str, Any] = orjson.loads(answer)
-    return sorted(orjson.dumps([_plain(row[name]) for name in sorted(row)]) for row in found["results"]["bindings"])
+    result: dict[str, Any] = orjson.loads(answer)
+    return sorted(orjson.dumps([_plain(row[name]) for name in sorted(row)]) for row in result["results"]["bindings"])
 
 
 def _plain(term: dict[str, str]) -> list[str]:

@@ -44,7 +44,7 @@ class Feed:
         self._server.server_close()
 
     @property
-    def card(self) -> dict[str, Any]:
+    def definition(self) -> dict[str, Any]:
         """Return its source definition."""
         options = {"records": "results", "total": "total", "page": "page", "limit": "size", "size": SIZE, "key": "id"}
         return {

@@ -123,19 +123,19 @@ def _initiative(key: str, project: Project, random: Random | None) -> Initiative
 
 
 def _party(role: Role, organization: Organization, random: Random | None) -> Party:
-    name, place = organization["name"], country(organization["country"])
+    name, position = organization["name"], country(organization["country"])
     if random:
         roll = random.random()
         name = f"{name} {random.choice(_FORMS)}" if roll < 0.25 else _respell(name, random) if roll < 0.5 else name
-        place = place if random.random() < 0.7 else None
+        position = position if random.random() < 0.7 else None
     # Registries that know the country of an organization keep namesakes of two countries apart.
-    return Party(role, Text(name), f"{slug(name)}-{organization['country'].lower()}", None, place)
+    return Party(role, Text(name), f"{slug(name)}-{organization['country'].lower()}", None, position)
 
 
 def _respell(text: str, random: Random) -> str:
     """Return *text* as it is, in capitals, with a typing error, other punctuation or another order of its parts."""
-    place = random.randrange(1, max(2, len(text) - 2))
-    swapped = text[:place] + text[place + 1 : place + 2] + text[place : place + 1] + text[place + 2 :]
+    position = random.randrange(1, max(2, len(text) - 2))
+    swapped = text[:position] + text[position + 1 : position + 2] + text[position : position + 1] + text[position + 2 :]
     turned = ", ".join(reversed(text.split(", "))) if ", " in text else text
     return random.choice((text, text.upper(), swapped, text.replace(",", " –"), turned, f"{text}."))
 

@@ -56,8 +56,10 @@ def _settings(splink: Any, kind: str) -> tuple[Any, list[Any]]:
             compare.ArrayIntersectAtSizes("parties", [2, 1]),
         ]
         rules, training = [*rules, block("start"), block("host")], [block("name"), block("page"), block("start")]
-    made = splink.SettingsCreator(link_type="dedupe_only", comparisons=comparisons, blocking_rules_to_generate_predictions=rules)
-    return made, training
+    settings_creator = splink.SettingsCreator(
+        link_type="dedupe_only", comparisons=comparisons, blocking_rules_to_generate_predictions=rules
+    )
+    return settings_creator, training
 
 
 def match(labelled: Labelled, kind: str) -> dict[Pair, float]:
@@ -74,8 +76,8 @@ def match(labelled: Labelled, kind: str) -> dict[Pair, float]:
     linker.training.estimate_u_using_random_sampling(max_pairs=2e6, seed=1)
     for rule in training:
         linker.training.estimate_parameters_using_expectation_maximisation(rule, record_sample_proportion=1.0)
-    found = linker.inference.predict(threshold_match_probability=_LEAST).as_record_list()
-    return {ordered(row["unique_id_l"], row["unique_id_r"]): row["match_probability"] for row in found}
+    result = linker.inference.predict(threshold_match_probability=_LEAST).as_record_list()
+    return {ordered(row["unique_id_l"], row["unique_id_r"]): row["match_probability"] for row in result}
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ REGISTRIES = ("oai", "ckan")
 
 
 def harvested(folder: Path, *, isolated: bool, workers: int) -> None:
-    """Harvest the registries whose cards lie in *folder* into a new data folder."""
+    """Harvest the registries whose source definitions lie in *folder* into a new data folder."""
     collectors = Collectors(BASE) if isolated else None
     with TemporaryDirectory(dir=folder) as home:
         ledger, hosts = f"sqlite:///{home}/ledger.sqlite", frozenset({"127.0.0.1"})
@@ -64,8 +64,8 @@ def main(
         with TemporaryDirectory() as home, Demo(size=records, only=(registry,), faults=()) as there:
             write_sources(there.url, Path(home) / "sources", (registry,))
             err.print(f"harvesting {registry}, {records:,} records, {times} times each way")
-            found = [[seconds(Path(home), isolated=way, workers=workers) for way in (True, False)] for _ in range(times)]
-        isolated, local = zip(*found, strict=True)
+            results = [[seconds(Path(home), isolated=way, workers=workers) for way in (True, False)] for _ in range(times)]
+        isolated, local = zip(*results, strict=True)
         for number, what in enumerate(("elapsed", "processor time")):
             aim = Aim("most", COST) if number == 0 else None
             lines.append(line(registry, what, [item[number] for item in isolated], [item[number] for item in local], aim))

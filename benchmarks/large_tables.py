@@ -95,7 +95,7 @@ def _loaded(data: Path) -> None:
     follower, head = open_runner(JournalReader(journal, IRIS.base), data / "store", data / "status.nq", IRIS.status), journal.head
     assert head
     try:
-        while (made := newest_snapshot(follower.snapshots)) is None or made.text != head.number or made.tables != head.number:
+        while (created := newest_snapshot(follower.snapshots)) is None or created.text != head.number or created.tables != head.number:
             follower.step()
     finally:
         follower.close()
@@ -117,8 +117,8 @@ def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
     database = Database(work)
     database.begin()
     database.commit(position, entry)
-    made = newest_snapshot(data / "store" / "snapshots")
-    assert made
+    created = newest_snapshot(data / "store" / "snapshots")
+    assert created
     published, part = data / "store" / "tables" / "shown", work.with_name("part")
     part.mkdir()
     database.copy(part / "tables.duckdb")
@@ -128,7 +128,7 @@ def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
     build_bitmaps(part / "tables.duckdb")
     report(f"that took {time.perf_counter() - since:,.1f} s")
     shutil.copy(published / "position", part)
-    for folder in (published, Path(made.path) / "tables"):
+    for folder in (published, Path(created.path) / "tables"):
         shutil.rmtree(folder)
         shutil.copytree(part, folder, copy_function=os.link)
     shutil.rmtree(part)
@@ -141,7 +141,7 @@ def _known(data: Path) -> tuple[Pages, Pages]:
             "SELECT facet, code FROM marks JOIN terms USING (value) WHERE kind < 5 GROUP BY facet, code ORDER BY count(*) DESC, code"
         ).fetchall()
         named = "SELECT iri FROM things WHERE kind = ? AND iri NOT LIKE '%~%' ORDER BY hash(iri) LIMIT 500"
-        found = {kind: database.execute(named, [number]).fetchall() for kind, number in (("initiative", 1), ("organization", 5))}
+        results = {kind: database.execute(named, [number]).fetchall() for kind, number in (("initiative", 1), ("organization", 5))}
     stem = f"{IRIS.base}id/"
-    things = {kind: [f"/page/{iri.removeprefix(stem)}" for (iri,) in rows] for kind, rows in found.items()}
+    things = {kind: [f"/page/{iri.removeprefix(stem)}" for (iri,) in rows] for kind, rows in results.items()}
     return things, {facet: [code for name, code in ranked if name == facet and "/" not in code] for facet in FACETS}

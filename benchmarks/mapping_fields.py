@@ -172,16 +172,16 @@ def main(records: Annotated[int, typer.Option(help="How many records of each reg
     counts = count_fields(definitions, records)
     if json:
         rows = {
-            name: {"records": found.records, "read": found.read, "never_read": found.never_read, "bases": found.bases}
-            for name, found in counts.items()
+            name: {"records": result.records, "read": result.read, "never_read": result.never_read, "bases": result.bases}
+            for name, result in counts.items()
         }
         print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
         return
     table = Table("mapping", "records", "fields read", "fields never read", "declared", "crosswalked", "names of fields never read")
-    for name, found in sorted(counts.items()):
-        bases = (str(found.bases[basis]) for basis in ("declared", "crosswalked"))
+    for name, result in sorted(counts.items()):
+        bases = (str(result.bases[basis]) for basis in ("declared", "crosswalked"))
         table.add_row(
-            name, str(found.records), str(len(found.read)), str(len(found.never_read)), *bases, ", ".join(found.never_read)
+            name, str(result.records), str(len(result.read)), str(len(result.never_read)), *bases, ", ".join(result.never_read)
         )
     Console(width=200).print(table)
 

@@ -47,8 +47,8 @@ def read(name: str, url: str) -> None:
     records, began = 0, time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="stocktake-benchmarks-") as folder:
         archive = Archive(Path(folder), "a", "a.1")
-        with closing(archive), Fetch(pause=0, robots=False, allow=frozenset(("127.0.0.1",)), archive=archive) as door:
-            for page in protocol.collect(source, door, None):
+        with closing(archive), Fetch(pause=0, robots=False, allow=frozenset(("127.0.0.1",)), archive=archive) as client:
+            for page in protocol.collect(source, client, None):
                 for item in page.items:
                     assert isinstance(item, Record), item
                     describe(map_(item), Iris(), "a")
@@ -75,8 +75,8 @@ def _measured(root: str, name: str, size: int) -> dict[str, float]:
         [sys.executable, "-m", "benchmarks.memory", "--only", name, "--url", f"{root}/{name}?bytes={size}"],
         stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
-    found: dict[str, float] = orjson.loads(done.stdout)
-    return found
+    result: dict[str, float] = orjson.loads(done.stdout)
+    return result
 
 
 def main(

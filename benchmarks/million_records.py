@@ -78,14 +78,14 @@ class Course:
 
 def size(folder: Path) -> int:
     """Return the bytes of all files below a folder, those with several names once."""
-    found = {}
+    results = {}
     for path in folder.rglob("*"):
         try:
             lstat = path.lstat()
         except OSError:  # what is written at the moment may be gone
             continue
-        found[lstat.st_ino] = lstat.st_blocks * 512
-    return sum(found.values())
+        results[lstat.st_ino] = lstat.st_blocks * 512
+    return sum(results.values())
 
 
 def _gigabytes(bytes_: float) -> str:
@@ -196,23 +196,23 @@ def _measure(course: Course) -> None:
 def lines(course: Course, costs: Costs | None) -> list[Line]:
     """Return the lines of a run, stage by stage, each next to the estimate of the model."""
     model = predicted(costs, course.records) if costs else {}
-    what, found = f"{course.records:,} records: ", list[Line]()
+    what, results = f"{course.records:,} records: ", list[Line]()
     for name, stage in course.stages.items():
         said = model.get(name)
         spent = ", ".join(f"{role} {seconds:,.1f} s" for role, seconds in sorted(stage.processor.items()) if seconds >= 0.05)
         memory = ", ".join(f"{role} {most:,.0f} MB" for role, most in sorted(stage.peaks.items()) if most >= 1)
         note = f"peaks: {memory}" + (f"; processor: {spent}" if spent else "")
-        found.append(Line(what + name, "s", stage.seconds, said, said / stage.seconds if said else None, note=note))
-    found += [Line(f"{what}of the harvest, {part}", "s", seconds) for part, seconds in course.parts.items()]
+        results.append(Line(what + name, "s", stage.seconds, said, said / stage.seconds if said else None, note=note))
+    results += [Line(f"{what}of the harvest, {part}", "s", seconds) for part, seconds in course.parts.items()]
     sizes = costs.sizes if costs else {}
     for name, whole in course.sizes.items():
         said = course.records * sizes[name] / 1e9 if name in sizes else None
-        found.append(Line(f"{what}{name}", "GB", whole / 1e9, said, said / (whole / 1e9) if said else None))
+        results.append(Line(f"{what}{name}", "GB", whole / 1e9, said, said / (whole / 1e9) if said else None))
     peaks = [stage.peaks.get(role, 0.0) for stage in course.stages.values() for role in ("harvester", "workers")]
     together = max(stage.together for stage in course.stages.values())
-    found.append(Line(f"{what}greatest process of a harvest", "MB", max(peaks), aim=Aim("most", MEMORY, "ours")))
-    found.append(Line(f"{what}memory of all processes at once", "MB", together, note="without the registry"))
-    return found
+    results.append(Line(f"{what}greatest process of a harvest", "MB", max(peaks), aim=Aim("most", MEMORY, "ours")))
+    results.append(Line(f"{what}memory of all processes at once", "MB", together, note="without the registry"))
+    return results
 
 
 @contextmanager
@@ -234,8 +234,8 @@ def main(
 ) -> None:
     """Take a registry of a million records end to end, and print its stages next to the model's."""
     with folder_for(records, folder) as data:
-        found = lines(run(records, data, registry), kept() if KEPT.exists() else None)
-    show(f"End to end ({registry}; the peer is the model)", found, json)
+        result = lines(run(records, data, registry), kept() if KEPT.exists() else None)
+    show(f"End to end ({registry}; the peer is the model)", result, json)
 
 
 if __name__ == "__main__":

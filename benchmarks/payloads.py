@@ -38,7 +38,7 @@ _ABOUT = Provenance(SOURCE.name, "demo-ckan.1", SOURCE.mapping, "0" * 32, _TIME,
 def payloads(count: int, faults: Collection[Fault] = ()) -> Iterator[bytes]:
     """Write *count* packages as a portal sends them, each a JSON object."""
     book = RecordIndex(registries(count, 1, ["ckan"])[0], ScenarioState(1, frozenset(faults)))
-    yield from (book.read(place).rstrip(b",\n") for place in range(len(book)))
+    yield from (book.read(position).rstrip(b",\n") for position in range(len(book)))
     book.close()
 
 

@@ -67,12 +67,12 @@ def main(
         said = {digest(worked(pool, processor, pages)) for pool in (home, one, many)}  # the processes are warm then
         if len(said) > 1:
             raise SystemExit("the staged_records differ by the number of processes: the benchmark compares nothing")
-        found = pairs(lambda: gone(worked(many, processor, pages)), lambda: gone(worked(one, processor, pages)), _TIMES)
+        result = pairs(lambda: gone(worked(many, processor, pages)), lambda: gone(worked(one, processor, pages)), _TIMES)
         alone = pairs(lambda: gone(worked(many, processor, pages)), lambda: gone(worked(home, processor, pages)), 2)
     what, size = "mapped, serialized and validated by", len(cases)
     note = f"staged_records equal, bytes and order, by 0, 1 and {processes} processes"
     lines = [
-        Line(f"{what} {processes} processes, next to one", "records/s", size / found.ours, size / found.peer, found.ratio,
+        Line(f"{what} {processes} processes, next to one", "records/s", size / result.ours, size / result.peer, result.ratio,
              Aim("least", SPEED), note),
         Line(f"{what} {processes} processes, next to none", "records/s", size / alone.ours, size / alone.peer, alone.ratio,
              note="peer: all in this process"),

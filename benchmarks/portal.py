@@ -98,8 +98,8 @@ def addresses(things: Mapping[str, Sequence[str]], codes: Mapping[str, Sequence[
 def alone(client: httpx.Client, every: Addresses, most: int) -> list[Line]:
     """Ask at most *most* addresses of each kind for the first time, then again, one visitor at a time."""
     lines: list[Line] = []
-    for kind, found in every.items():
-        cold, warm, sample = Found(), Found(), found[:most]
+    for kind, result in every.items():
+        cold, warm, sample = Found(), Found(), result[:most]
         for item, times in ((cold, 1), (warm, AGAIN)):
             before = _spent()
             for address in [*sample] * times:

@@ -61,10 +61,10 @@ class Watch:
         return self._by_role(lambda old, account: max(old, account.peak))
 
     def _by_role(self, join: Callable[[float, Account], float]) -> Mapping[str, float]:
-        found: dict[str, float] = {}
+        results: dict[str, float] = {}
         for account in list(self.accounts.values()):
-            found[account.role] = join(found.get(account.role, 0.0), account)
-        return found
+            results[account.role] = join(results.get(account.role, 0.0), account)
+        return results
 
     def _look(self, *, memory: bool = True) -> None:
         megabytes = 0.0
@@ -98,13 +98,13 @@ class Watch:
 
 def below(pid: int) -> list[int]:
     """List the processes that *pid* has started, and theirs."""
-    found: list[int] = []
+    results: list[int] = []
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             with suppress(OSError):
                 children = [int(child) for child in (task / "children").read_text().split()]
-                found += children + [other for child in children for other in below(child)]
-    return found
+                results += children + [other for child in children for other in below(child)]
+    return results
 
 
 def role(pid: int) -> str:

@@ -30,8 +30,8 @@ def built(initiative: Initiative, iris: Iris, about: Provenance) -> str:
     _lists(graph, thing, initiative, Namespace(iris.ns))
     for party in initiative.parties:
         _party(graph, thing, party, iris, about.source)
-    for number, place in enumerate(initiative.places, 1):
-        _place(graph, thing, URIRef(f"{record}#place-{number}"), place)
+    for number, position in enumerate(initiative.places, 1):
+        _place(graph, thing, URIRef(f"{record}#place-{number}"), position)
     _record(graph, record, thing, initiative.key, iris, about)
     return graph.serialize(format="nt")
 
@@ -63,7 +63,7 @@ def _lists(graph: Graph, thing: URIRef, initiative: Initiative, wsis: Namespace)
         (DCTERMS.spatial, [_node(concept_of(value)) for value in initiative.countries]),
         (FOAF.page, map(_node, initiative.pages)),
         (wsis.activityType, [_node(concept_of(value)) for value in initiative.activity_types]),
-        *((predicate, [_node(claim.concept) for claim in found]) for predicate, found in claims),
+        *((predicate, [_node(claim.concept) for claim in result]) for predicate, result in claims),
     )
     for predicate, values in many:
         for value in values:

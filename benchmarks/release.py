@@ -66,8 +66,8 @@ def change(journal: Journal, first: int, count: int) -> None:
     number = (journal.head.number if journal.head else 0) + 1
 
     def rows() -> Iterator[str]:
-        for place in range(first, first + count):
-            graph = IRIS.record(SOURCE.name, f"changed-{place}")
+        for position in range(first, first + count):
+            graph = IRIS.record(SOURCE.name, f"changed-{position}")
             if number > 3:
                 yield f'D <{graph}> <{_SUBJECT}> "state {number - 1}" <{graph}> .'
             yield f'A <{graph}> <{_SUBJECT}> "state {number}" <{graph}> .'
@@ -145,8 +145,8 @@ def digest(path: Path) -> str:
 
 def releases(data: Path, folder: Path, records: int) -> list[Line]:
     """Cut a release next to the peer, and compare the bytes."""
-    made = cut(data)
-    taken, memory = made.seconds, max(made.peaks.values())
+    created = cut(data)
+    taken, memory = created.seconds, max(created.peaks.values())
     err.print("loading the peer's store")
     store = loaded(data, folder)
     other, their_memory = theirs(store, folder / "theirs.nq.gz")
@@ -165,16 +165,16 @@ def releases(data: Path, folder: Path, records: int) -> list[Line]:
             other / taken,
             note=f"{files} files: four forms, tables, sums, signatures; and the report",
         ),
-        *(Line(f"of it: {stage}", "s", seconds) for stage, seconds in made.stages.items()),
+        *(Line(f"of it: {stage}", "s", seconds) for stage, seconds in created.stages.items()),
         Line(
             f"{size}its greatest process",
             "MB",
             memory,
             their_memory,
             aim=Aim("most", MEMORY, "ours"),
-            note="; ".join([f"{role} {peak:.0f}" for role, peak in made.peaks.items()]) + "; peer: its greatest process",
+            note="; ".join([f"{role} {peak:.0f}" for role, peak in created.peaks.items()]) + "; peer: its greatest process",
         ),
-        Line(f"{size}all its processes at once", "MB", made.together, note="pages that they share counted once"),
+        Line(f"{size}all its processes at once", "MB", created.together, note="pages that they share counted once"),
     ]
 
 
@@ -193,11 +193,13 @@ def pinned(data: Path, url: str) -> list[Line]:
         for query in asked.values():
             ask(query)
             ask(query, release="2")
-        found = [pairs(lambda query=query: ask(query, release="2"), lambda query=query: ask(query), 7) for query in asked.values()]  # type: ignore[misc]
-    ratios = [1 / pair.ratio for pair in found]
-    ours, peer = (median(seconds) * 1000 for seconds in ([pair.ours for pair in found], [pair.peer for pair in found]))
+        results = [pairs(lambda query=query: ask(query, release="2"), lambda query=query: ask(query), 7) for query in asked.values()]  # type: ignore[misc]
+    ratios = [1 / pair.ratio for pair in results]
+    ours, peer = (median(seconds) * 1000 for seconds in ([pair.ours for pair in results], [pair.peer for pair in results]))
     return [
-        Line(f"{len(found)} queries of a release, the middle", "ms", ours, peer, median(ratios), note="peer: the same on the newest data"),
+        Line(
+            f"{len(results)} queries of a release, the middle", "ms", ours, peer, median(ratios), note="peer: the same on the newest data"
+        ),
         Line("the worst of them", "", None, None, max(ratios)),
     ]
 
@@ -213,7 +215,7 @@ class _Here:
 
 def mirrored(data: Path, url: str, folder: Path, changes: int) -> list[Line]:
     """Follow a journal: all of it, one entry of many changes, and as many changes in a hundred entries."""
-    mirror, journal, found = folder / "mirror", Journal(data / "journal"), list[Line]()
+    mirror, journal, results = folder / "mirror", Journal(data / "journal"), list[Line]()
 
     def bring() -> float:
         with open_mirror(_Here(mirror), f"{url}/", None, 0.0, LARGEST) as item:
@@ -221,17 +223,17 @@ def mirrored(data: Path, url: str, folder: Path, changes: int) -> list[Line]:
 
     plain = sum(1 for entry in journal.entries() for _ in entry.lines())
     whole = bring()
-    found.append(Line("a mirror's first copy, each entry proved", "rows/s", plain / whole, note=f"{plain:,} rows in {whole:.1f} s"))
+    results.append(Line("a mirror's first copy, each entry proved", "rows/s", plain / whole, note=f"{plain:,} rows in {whole:.1f} s"))
     change(journal, 0, changes)
     one = bring()
-    found.append(Line(f"{changes:,} changes in one entry", "s", one, note=f"{changes / one:,.0f} a second"))
+    results.append(Line(f"{changes:,} changes in one entry", "s", one, note=f"{changes / one:,.0f} a second"))
     for first in range(0, changes, changes // 100):
         change(journal, first, changes // 100)
     many = bring()
-    found.append(Line(f"{changes:,} changes in 100 entries", "s", many, one, many / one, note="peer: in one entry"))
+    results.append(Line(f"{changes:,} changes in 100 entries", "s", many, one, many / one, note="peer: in one entry"))
     if Journal(mirror / "journal").verify() != journal.verify() or digest_of(mirror) != digest_of(data):
         raise SystemExit("the mirror holds another journal than its origin")
-    return found
+    return results
 
 
 def digest_of(data: Path) -> str | None:
@@ -256,7 +258,7 @@ def main(
         writer = Process(target=write, args=(journal, records))  # or a process that is started below it would count its memory
         writer.start()
         writer.join()
-        found = releases(data, folder, records)
+        result = releases(data, folder, records)
         if serving:
             with served(data, "seconds=600") as url, httpx.Client(base_url=url, timeout=_PATIENCE) as client:
                 err.print("the store is made")
@@ -265,8 +267,8 @@ def main(
                 until(lambda: shown(client, journal), _PATIENCE)
                 settled(data, client)
                 cut(data)
-                found += pinned(data, url) + mirrored(data, url, folder, changes)
-    show("Releases, pinned queries and mirrors", found, json)
+                result += pinned(data, url) + mirrored(data, url, folder, changes)
+    show("Releases, pinned queries and mirrors", result, json)
 
 
 if __name__ == "__main__":

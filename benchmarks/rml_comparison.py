@@ -54,9 +54,9 @@ def rows(described: Iterable[list[Parts]]) -> Iterator[dict[Column | int, Parts]
         row: dict[Column | int, Parts] = {}
         for item in record:
             kind = "iri" if item.iri is not None else "language" if item.language else item.datatype or "text"
-            place = (subjects[item.subject], item.predicate, kind)
-            met[place] += 1
-            row[(*place, met[place])] = item
+            position = (subjects[item.subject], item.predicate, kind)
+            met[position] += 1
+            row[(*position, met[position])] = item
             row[subjects[item.subject]] = item
         yield row
 

@@ -174,19 +174,19 @@ def lines(world: World, costs: Costs, result: Result) -> list[Line]:
     room = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "store": 1}
     shares = {station: result.busy.get(station, 0.0) / span / places for station, places in room.items()}
     fullest = max(shares, key=lambda item: shares[item])
-    found = [Line(f"{what}{station}", "% busy", 100 * share, note=f"of {room[station]}" + (", the fullest" if station == fullest else ""))
+    results = [Line(f"{what}{station}", "% busy", 100 * share, note=f"of {room[station]}" + (", the fullest" if station == fullest else ""))
              for station, share in shares.items()]  # fmt: skip
     delays = (("due to begun", result.waited), ("due to committed", result.took), ("committed to shown", result.publication_delays))
     for name, times in delays:
         if len(times) > 1:
             cut = quantiles(times, n=100)
-            found.append(Line(f"{what}{name}, median", "s", cut[49], note=f"95 %: {cut[94]:,.0f} s, longest {max(times):,.0f} s"))
-    found.append(Line(f"{what}runs left out, the last one still going", "a day", result.missed / world.days))
+            results.append(Line(f"{what}{name}, median", "s", cut[49], note=f"95 %: {cut[94]:,.0f} s, longest {max(times):,.0f} s"))
+    results.append(Line(f"{what}runs left out, the last one still going", "a day", result.missed / world.days))
     if world.first:
-        found.append(Line(f"{what}all committed after", "days", max(result.ended, default=0.0) / DAY))
-        found += [Line(f"{what}{name} of a first harvest", "GB", world.records * world.stands * size / 1e9)
+        results.append(Line(f"{what}all committed after", "days", max(result.ended, default=0.0) / DAY))
+        results += [Line(f"{what}{name} of a first harvest", "GB", world.records * world.stands * size / 1e9)
                   for name, size in costs.sizes.items()]  # fmt: skip
-    return found
+    return results
 
 
 def saturation(world: World, costs: Costs, result: Result) -> list[Line]:
@@ -198,9 +198,9 @@ def saturation(world: World, costs: Costs, result: Result) -> list[Line]:
     hours = ceil(largest / _PAGE) * (world.pause + world.answer) / 3600
     what = f"{world.registries * world.stands:,} registries, {'first harvest' if world.first else 'every day'}: "
     ordered = sorted(full.items(), key=lambda item: item[1])
-    found = [Line(f"{what}{station} full at", "times the world", times, note=f"{places[station]} of it") for station, times in ordered]
+    results = [Line(f"{what}{station} full at", "times the world", times, note=f"{places[station]} of it") for station, times in ordered]
     return [
-        *found,
+        *results,
         Line(
             f"{what}full harvest of the largest registry",
             "h",
@@ -216,14 +216,14 @@ def main(
     json: Json = False,
 ) -> None:
     """Simulate the world once, ten times and a hundred times as large, or as many times as are given."""
-    costs, found = kept(), list[Line]()
+    costs, results = kept(), list[Line]()
     for factor in times or [1, 10, 100]:
         world = World(machines=machines, stands=factor)
         for item in (replace(world, first=True, days=14), world):
             err.print(f"simulating {item.registries * factor:,} registries, {item.days} days")
             result = Simulation(item, costs).run()
-            found += lines(item, costs, result) + saturation(item, costs, result)
-    show("Simulation", found, json)
+            results += lines(item, costs, result) + saturation(item, costs, result)
+    show("Simulation", results, json)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ _TIMES = 15
 
 def queries() -> dict[str, str]:
     """Read the queries, each under its file's name; they stand under our base."""
-    found = sorted((Path(__file__).parent / "queries").glob("*.rq"))
-    return {path.stem: f"BASE <{BASE}>\n{path.read_text(encoding='utf-8')}" for path in found}
+    results = sorted((Path(__file__).parent / "queries").glob("*.rq"))
+    return {path.stem: f"BASE <{BASE}>\n{path.read_text(encoding='utf-8')}" for path in results}
 
 
 def natively(store: Path, asked: Mapping[str, str]) -> dict[str, float]:
@@ -56,10 +56,10 @@ def alone(ours: str, theirs: str, query: str) -> Pair:
     a, b = Endpoint(ours), Endpoint(theirs)
     a.ask(query)
     b.ask(query)
-    found = pairs(lambda: a.ask(query), lambda: b.ask(query), _TIMES)
+    result = pairs(lambda: a.ask(query), lambda: b.ask(query), _TIMES)
     a.close()
     b.close()
-    return found
+    return result
 
 
 def together(ours: str, theirs: str, asked: Mapping[str, str]) -> Pair:

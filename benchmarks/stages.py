@@ -1,6 +1,6 @@
 """Stages: one harvest as `stocktake harvest` does it, with the time and the memory that each of its stages takes, as JSON.
 
-By hand: ``python -m benchmarks.stages DATA --full``; the cards lie in DATA/sources.
+By hand: ``python -m benchmarks.stages DATA --full``; the source definitions lie in DATA/sources.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class TimedResults(PendingResults):
 
 
 def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
-    """Harvest all cards once; give the runs' counts."""
+    """Harvest all sources once; give the runs' counts."""
     last = time.monotonic()
 
     def watch(progress: Progress) -> None:

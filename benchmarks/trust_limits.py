@@ -72,7 +72,7 @@ class Story:
     context: HarvestContext
     days: int = 0
 
-    def run(self, trouble: str, due: int, state: State, deed: Callable[[Story], object] | None = None) -> Row:
+    def run(self, trouble: str, due: int, state: State, action: Callable[[Story], object] | None = None) -> Row:
         """Harvest once more, or do another deed; give its row."""
         self.days += 1
         at = _NOON + timedelta(days=self.days)
@@ -80,7 +80,7 @@ class Story:
         ledger, name = self.context.ledger, self.source.name
         before = ledger.count_published(name)
         with suppress(HarvestError):  # its run tells it
-            deed(self) if deed else self.harvest()
+            action(self) if action else self.harvest()
         return Row(trouble, ledger.runs(name, 1)[0], before, ledger.count_published(name), due, state)
 
     def harvest(self) -> None:
@@ -127,7 +127,7 @@ def _after(feed: Feed, home: Path, count: int, *scenes: _Scene) -> Iterator[Row]
     _set(feed, {"listed": keys(count, "https" if scenes[0][0] != "http to https flip" else "http")})
     folder = home / scenes[0][0].replace(" ", "-").replace("%", "percent")
     with office(folder, _NOON) as context:
-        story = Story(parse(NAME, feed.card, "card"), context)
+        story = Story(parse(NAME, feed.definition, "test"), context)
         story.harvest()
         for trouble, result, due, state in scenes:
             if result is not None:
@@ -144,8 +144,8 @@ def _set(feed: Feed, content: dict[str, Any], listed: list[str] | None = None) -
 def _token(home: Path, count: int) -> Row:
     """Have an OAI-PMH repository refuse the token of its third page, after a version that changed some records."""
     with Demo(size=count, faults=(), only=("oai",)) as demo, office(home / "token", _NOON) as context:
-        (card,) = write_sources(demo.url, home / "sources", ("oai",))
-        story = Story(replace(load(card), pause=0.0), context)
+        (file,) = write_sources(demo.url, home / "sources", ("oai",))
+        story = Story(replace(load(file), pause=0.0), context)
         story.harvest()
         demo.evolve(2, [Fault.EXPIRED])
         return story.run("expired token", expected_counts(count, 1, 2, (), ("oai",))["oai"].records, State.COMMITTED)
@@ -155,9 +155,9 @@ def _killed(feed: Feed, home: Path, count: int, points: int, seed: int) -> tuple
     """Have 2 % vanish and as many come, and kill the run again and again."""
     some, folder = count // 50, home / "killed" / "after"
     _set(feed, {"listed": keys(count)})
-    first = Work(feed.card, folder, _NOON).do()
+    first = Work(feed.definition, folder, _NOON).do()
     _set(feed, {"listed": keys(count + some)[some:]})
-    item = kill(Work(feed.card, folder, _NOON + timedelta(days=1)), points, seed)
+    item = kill(Work(feed.definition, folder, _NOON + timedelta(days=1)), points, seed)
     with office(folder, _NOON) as context:
         before, after = first.counts["published_after"], context.ledger.count_published(NAME)
     trouble = f"kill -9 at {item.killed} points, {item.same} ended with the same journal"
@@ -188,25 +188,25 @@ def main(
 
 def _show(rows: list[Row], *, json: bool) -> None:
     if json:
-        found = [
+        results = [
             {"trouble": row.trouble, "outcome": row.run.state.value, "counts": row.run.counts, "reason": row.run.reason} for row in rows
         ]
         more = [
             {"before": row.before, "after": row.after, "added": row.run.added, "removed": row.run.removed, "met": row.met} for row in rows
         ]
-        print(orjson.dumps([{"benchmark": "Trust", "aim": None, **one, **two} for one, two in zip(found, more, strict=True)]).decode())
+        print(orjson.dumps([{"benchmark": "Trust", "aim": None, **one, **two} for one, two in zip(results, more, strict=True)]).decode())
         return
-    made = Table(box=MARKDOWN)
+    table = Table(box=MARKDOWN)
     for name in ("trouble", "the run", "published before", "the ledger of the run", "quads + / -", "published after", "as it must"):
-        made.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold")
     for row in rows:
         quads = f"{row.run.added or 0:,} / {row.run.removed or 0:,}"
-        made.add_row(
+        table.add_row(
             row.trouble, _outcome(row.run), f"{row.before:,}", _ledger(row.run), quads, f"{row.after:,}", "yes" if row.met else "no"
         )
     console = Console(width=None if sys.stdout.isatty() else 2000)
     with console.capture() as output:
-        console.print(made)
+        console.print(table)
     print("\n".join(line.rstrip() for line in output.get().strip().split("\n")))
 
 

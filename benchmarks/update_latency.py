@@ -32,9 +32,9 @@ def changed(data: Sequence[Path], columns: Sequence[Column], records: int) -> No
         item.found[ALONE], reads = max(reads) * 1000, []
         Journal(folder / "journal").append(patch, run="benchmark", time=datetime.now(UTC))
         since = time.perf_counter()
-        while (found := _asked(client, reads)) < number and time.perf_counter() - since < _PATIENCE:
+        while (result := _asked(client, reads)) < number and time.perf_counter() - since < _PATIENCE:
             pass
-        item.found[SHOWN] = (time.perf_counter() - since) * 1000 if found >= number else f"{found} of {number} after {_PATIENCE:.0f} s"
+        item.found[SHOWN] = (time.perf_counter() - since) * 1000 if result >= number else f"{result} of {number} after {_PATIENCE:.0f} s"
         while time.perf_counter() - since < _QUIET:  # what follows the change is felt too
             _asked(client, reads)
         item.found[WAIT] = max(reads) * 1000
@@ -45,12 +45,12 @@ def _patch(column: Column, most: int) -> tuple[int, list[str]]:
     """Return how many titles change, and the rows of a patch that changes them."""
     old = f"SELECT ?s ?t ?g {{ GRAPH ?g {{ ?s a <{BASE}ns#Initiative> ; <{_TITLE}> ?t FILTER(LANG(?t) = 'en') }} }} LIMIT {most}"
     client, patch = Client(column), []
-    found = orjson.loads(client.ask(old)[0])["results"]["bindings"]
+    result = orjson.loads(client.ask(old)[0])["results"]["bindings"]
     client.close()
-    for row in found:
+    for row in result:
         s, g, t = row["s"]["value"], row["g"]["value"], orjson.dumps(row["t"]["value"]).decode()
         patch += [f"D <{s}> <{_TITLE}> {t}@en <{g}> .", f'A <{s}> <{_TITLE}> "{_NEW}"@en <{g}> .']
-    return len(found), patch
+    return len(result), patch
 
 
 def _asked(client: Client, reads: list[float]) -> int:

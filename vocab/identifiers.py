@@ -90,8 +90,8 @@ def _compact(value: str) -> str:
 
 
 def _scheme(title: str, page: str, kinds: str, prefix: str, value: str, pattern: str, **others: object) -> Scheme:
-    found = re.compile(rf"(?:{prefix})\s*(?P<value>{value})/?\Z", re.IGNORECASE)
-    return Scheme(title, page, frozenset(kinds.split()), found, re.compile(rf"{pattern}\Z"), **others)  # type: ignore[arg-type]
+    result = re.compile(rf"(?:{prefix})\s*(?P<value>{value})/?\Z", re.IGNORECASE)
+    return Scheme(title, page, frozenset(kinds.split()), result, re.compile(rf"{pattern}\Z"), **others)  # type: ignore[arg-type]
 
 
 _WEB = r"https?://(?:www\.)?"

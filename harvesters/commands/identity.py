@@ -133,24 +133,24 @@ def show(ctx: typer.Context, pair: _Pair, json: Json = False) -> None:
     """Show both sides of a pair, what each feature gave, and who decided what about it."""
     settings: HarvestSettings = ctx.obj
     with _open_ledger(settings) as ledger:
-        found = find_pair(ledger, pair)
+        scored = find_pair(ledger, pair)
         entities = read_entities(ledger, Iris(settings.base))
-        history = [decision for decision in decision_history(ledger) if decision.pair == found.pair]
-    if gone := [iri for iri in found.pair if iri not in entities]:
+        history = [decision for decision in decision_history(ledger) if decision.pair == scored.pair]
+    if gone := [iri for iri in scored.pair if iri not in entities]:
         raise IdentityError(f"{gone[0]} is not published any more; `stocktake identity match` renews the pairs")
-    first, second = (entities[iri] for iri in found.pair)
+    first, second = (entities[iri] for iri in scored.pair)
     sides = [
         {"": name, "first": _listed(getattr(first, name)), "second": _listed(getattr(second, name))}
         for name in ("iri", "source", "names", "identifiers", "pages", "countries", "parties", "start")
     ]
-    features = [{"feature": item.name, "bits": item.bits, "compared": item.detail} for item in found.score.features]
+    features = [{"feature": item.name, "bits": item.bits, "compared": item.detail} for item in scored.score.features]
     decided = [_decision_row(decision) for decision in history]
     if json:
-        print(orjson.dumps({"bits": found.score.bits, "sides": sides, "features": features, "decisions": decided}).decode())
+        print(orjson.dumps({"bits": scored.score.bits, "sides": sides, "features": features, "decisions": decided}).decode())
         return
     marked = [{"": row[""], "differs": "" if row["first"] == row["second"] else "≠", **row} for row in sides]
     print_rows(marked, f"Pair {pair}", json)
-    print_rows([*features, {"feature": "sum", "bits": found.score.bits, "compared": ""}], "Score", json)
+    print_rows([*features, {"feature": "sum", "bits": scored.score.bits, "compared": ""}], "Score", json)
     print_rows(decided, "Decisions", json, empty="no decision yet")
 
 

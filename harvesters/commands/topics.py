@@ -80,12 +80,12 @@ def train(
             known = ledger.sources()
             if unknown := sorted(set(sources or ()) - set(known)):
                 raise HarvestError(f"{', '.join(unknown)}: no run of this source; sources with runs: {', '.join(known) or 'none'}")
-            found = examples(ledger, sources or known, Iris(settings.base))
+            training = examples(ledger, sources or known, Iris(settings.base))
     except HarvestError as error:
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    out.print(f"{len(found):,} texts", highlight=False)
-    model, curve = classifier.train(embed([example.text for example in found]), found)
+    out.print(f"{len(training):,} texts", highlight=False)
+    model, curve = classifier.train(embed([example.text for example in training]), training)
     file = output or settings.sources / CLASSIFIER
     classifier.save(model, file)
     table = Table("probability", "right", "number", title="Reliability on texts that were not trained on", title_justify="left")
@@ -93,8 +93,8 @@ def train(
         table.add_row(f"{probability:.3f}", f"{right:.3f}", f"{number:,}")
     out.print(table)
     by_language = Table("language", "texts", "precision", "recall", "without", title="From the threshold on", title_justify="left")
-    for language in sorted({example.language for example in found}):
-        chosen = np.array([example.language == language for example in found])
+    for language in sorted({example.language for example in training}):
+        chosen = np.array([example.language == language for example in training])
         texts, *shares = curve.figures(chosen, model.threshold)
         by_language.add_row(language, f"{texts:,}", *("" if share is None else f"{share:.3f}" for share in shares))
     out.print(by_language)

@@ -33,11 +33,11 @@ def _open_ledger(settings: HarvestSettings) -> Iterator[Ledger]:
 
 def described(ledger: Ledger, base: str, id: str) -> dict[str, Any]:
     """Return an accepted submission as the object of a notification. Raises DeliveryError."""
-    found = submissions.find(ledger, id)
-    if found is None or found.published is None:
+    offered = submissions.find(ledger, id)
+    if offered is None or offered.published is None:
         raise DeliveryError(f"there is no accepted submission {id}")
-    text = json_text.dumps(dict(found.published), ensure_ascii=False)
-    about = Iris(base).thing(str(found.published["type"]).lower(), "submissions", id)
+    text = json_text.dumps(dict(offered.published), ensure_ascii=False)
+    about = Iris(base).thing(str(offered.published["type"]).lower(), "submissions", id)
     return {"id": about, "type": ["Page", "sorg:CreativeWork"], "mediaType": "application/json", "content": text}
 
 
@@ -47,8 +47,8 @@ def _send(ctx: typer.Context, submission: str, inbox: str, kind: NotificationKin
         raise DeliveryError(f"{inbox} is no web address")
     with _open_ledger(settings) as ledger:
         about = described(ledger, settings.base, submission)
-        made = coar.send(ledger, settings.public_url, inbox, kind, about, datetime.now(UTC), submission=submission)
-    typer.echo(made.id)
+        notification = coar.send(ledger, settings.public_url, inbox, kind, about, datetime.now(UTC), submission=submission)
+    typer.echo(notification.id)
 
 
 @app.command()
@@ -68,11 +68,11 @@ def undo(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="OFFER", 
     """Take an offer back: the other installation withdraws the submission."""
     settings: HarvestSettings = ctx.obj
     with _open_ledger(settings) as ledger:
-        made = notifications.find_notification(ledger, id=id, sent=True, kind=NotificationKind.OFFER.value)
-        if made is None:
+        offer = notifications.find_notification(ledger, id=id, sent=True, kind=NotificationKind.OFFER.value)
+        if offer is None:
             raise DeliveryError(f"there is no offer {id}; `stocktake inbox list` shows them")
-        coar.send(ledger, settings.public_url, made.inbox, NotificationKind.UNDO, {"id": made.id, "type": "Offer"}, datetime.now(UTC))
-        notifications.update_notification(ledger, made.id, answer=NotificationKind.UNDO.value)
+        coar.send(ledger, settings.public_url, offer.inbox, NotificationKind.UNDO, {"id": offer.id, "type": "Offer"}, datetime.now(UTC))
+        notifications.update_notification(ledger, offer.id, answer=NotificationKind.UNDO.value)
     typer.echo(f"{id}: undone")
 
 

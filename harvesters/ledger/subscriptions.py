@@ -63,8 +63,8 @@ class Subscriptions(Database):
             "frequency": frequency, "secret": secrets.token_urlsafe(24), "created": now,
         }
         with self._begin() as connection:
-            made = connection.execute(sa.insert(t.subscription).values({**values, "created": naive(now)}))
-        number = int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
+            inserted = connection.execute(sa.insert(t.subscription).values({**values, "created": naive(now)}))
+        number = int(inserted.inserted_primary_key[0]) if inserted.inserted_primary_key else 0
         return Subscription(id=number, **values)  # type: ignore[arg-type]  # the values are those of its fields
 
     def subscription(self, secret: str) -> Subscription | None:
@@ -137,5 +137,5 @@ class Subscriptions(Database):
 
 def _subscription(row: Mapping[Any, Any]) -> Subscription:
     values = {name: row[name] for name in ("id", "channel", "address", "search", "title", "language", "frequency", "secret", "position")}
-    found = json.loads(decompress(row["results"])) if row["results"] else None
-    return Subscription(**values, created=utc(row["created"]), confirmed=aware(row["confirmed"]), results=found)
+    stored = json.loads(decompress(row["results"])) if row["results"] else None
+    return Subscription(**values, created=utc(row["created"]), confirmed=aware(row["confirmed"]), results=stored)

@@ -242,12 +242,12 @@ class FieldTable:
         texts = (text for text, _ in self.texts(row, "subjects"))
         words = [part for text in texts for part in split_values([text], self.separator)]
         curated = self.lexicon.parse_subjects(filter(self.crosswalks.is_curated, words))
-        found = curated
+        result = curated
         for scheme in self.schemes:
             iri = self.crosswalks.iris.scheme(scheme)
             subjects = classify_words(words, iri, partial(self.crosswalks.find_all, scheme))
-            found, words = merge_subjects(found, subjects), list(subjects.unmatched)
-        return found._replace(unmatched=())
+            result, words = merge_subjects(result, subjects), list(subjects.unmatched)
+        return result._replace(unmatched=())
 
     def _subjects(self, row: Any, left: tuple[str, ...]) -> tuple[Text, ...]:
         texts = [

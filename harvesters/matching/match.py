@@ -57,8 +57,8 @@ def has_changes(ledger: Ledger) -> bool:
     same = sa.and_(m.source == r.source, m.key == r.key, m.run == r.run, m.seq == r.seq)
     published = r.state != RecordState.GONE.value
     unmatched = sa.select(sa.literal(1)).select_from(t.record.outerjoin(t.identity_record, same)).where(published, m.run.is_(None))
-    found = sa.and_(same, published)
-    outdated = sa.select(sa.literal(1)).select_from(t.identity_record.outerjoin(t.record, found)).where(r.run.is_(None))
+    current = sa.and_(same, published)
+    outdated = sa.select(sa.literal(1)).select_from(t.identity_record.outerjoin(t.record, current)).where(r.run.is_(None))
     with ledger.transaction() as connection:
         return any(connection.execute(query.limit(1)).first() for query in (unmatched, outdated))
 

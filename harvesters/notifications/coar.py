@@ -55,10 +55,10 @@ def send(
     }
     body |= {"inReplyTo": answers} if answers else {}
     body |= {"summary": note} if note else {}
-    made = Notification(body["id"], True, inbox, kind.value, str(about.get("id", "")), body, now, submission)
-    notifications.add_notification(ledger, made)
+    notification = Notification(body["id"], True, inbox, kind.value, str(about.get("id", "")), body, now, submission)
+    notifications.add_notification(ledger, notification)
     ledger.queue_messages([Message(CHANNEL, inbox, f"notification {kind.value}", "", json.dumps(body, ensure_ascii=False))], now)
-    return made
+    return notification
 
 
 def answer(ledger: Ledger, url: str, submission: str, kind: NotificationKind, now: datetime, note: str = "") -> None:

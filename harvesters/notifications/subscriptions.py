@@ -55,7 +55,7 @@ def write_digest(
     data = {
         **_about(item, channels),
         "entry": position,
-        **{kind: [_row(found) for found in rows[:MAX_SENT]] for kind, rows in changes.items()},
+        **{kind: [_row(result) for result in rows[:MAX_SENT]] for kind, rows in changes.items()},
         "counts": {kind: len(rows) for kind, rows in changes.items()},
     }
     body: dict[str, Any] = {"type": "search.changed", "timestamp": now.isoformat(), "data": data}
@@ -74,8 +74,8 @@ def _lines(changes: Mapping[str, Sequence[FoundChange]]) -> Iterator[str]:
         rows = changes.get(kind, ())
         if rows:
             yield f"{title}: {format_number(len(rows))}"
-            for found in rows[:MAX_LISTED]:
-                yield from (f"- {found.title}", f"  {found.page}")
+            for result in rows[:MAX_LISTED]:
+                yield from (f"- {result.title}", f"  {result.page}")
             if len(rows) > MAX_LISTED:
                 yield gettext("and %(count)s more") % {"count": format_number(len(rows) - MAX_LISTED)}
             yield ""

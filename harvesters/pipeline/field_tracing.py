@@ -64,7 +64,7 @@ def alternative_fields(
     The result is empty if the statement does not depend on any field that can be left out: the mapping makes it of every record.
     """
     record = record.parsed()
-    rest, found = [trace for trace in traces if not trace.is_required], list[FieldTrace]()
+    rest, results = [trace for trace in traces if not trace.is_required], list[FieldTrace]()
 
     def is_made(left_out: Sequence[FieldTrace]) -> bool:
         with ExitStack() as stack:
@@ -78,13 +78,13 @@ def alternative_fields(
 
     if is_made(rest):
         return []
-    while len(found) < _MAX_ALTERNATIVES and is_made(found):
+    while len(results) < _MAX_ALTERNATIVES and is_made(results):
         low, high = 0, len(rest)  # without the first *low* fields it is made, without the first *high* it is not
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if is_made([*found, *rest[:middle]]) else (low, middle)
-        found.insert(0, rest.pop(high - 1))
-    return found
+            low, high = (middle, high) if is_made([*results, *rest[:middle]]) else (low, middle)
+        results.insert(0, rest.pop(high - 1))
+    return results
 
 
 def fields_of(payload: Any) -> dict[str, list[str]]:

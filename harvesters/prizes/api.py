@@ -45,8 +45,8 @@ def list_editions(context: SubmissionContextDep) -> list[dict[str, Any]]:
 def read_edition(edition: str, context: SubmissionContextDep) -> dict[str, Any]:
     """Nominations are listed from the day of the nominees, their stages from the day of the results."""
     ledger, now = context.admin.ledger, context.admin.now()
-    found = contest.find_edition(ledger, edition, now)
-    return {**describe_edition(found), "nominations": public_nominations(found, prizes.nominations(ledger, found.id), now)}
+    selected = contest.find_edition(ledger, edition, now)
+    return {**describe_edition(selected), "nominations": public_nominations(selected, prizes.nominations(ledger, selected.id), now)}
 
 
 @routes.post(
@@ -55,10 +55,10 @@ def read_edition(edition: str, context: SubmissionContextDep) -> dict[str, Any]:
 def nominate(edition: str, sent: NominationRequest, context: SubmissionContextDep, submitter: SubmitterDep) -> dict[str, Any]:
     """An initiative can be nominated in one category of an edition, and not if it has won before."""
     ledger, now = context.admin.ledger, context.admin.now()
-    found = contest.find_edition(ledger, edition, now)
+    selected = contest.find_edition(ledger, edition, now)
     count_change(context, submitter)
-    made = contest.nominate(ledger, context.admin.base, found, sent.initiative, sent.category, sent.reason, submitter.id, now)
-    return _described(made, made.stage.value)
+    nomination = contest.nominate(ledger, context.admin.base, selected, sent.initiative, sent.category, sent.reason, submitter.id, now)
+    return _described(nomination, nomination.stage.value)
 
 
 @routes.delete(
@@ -74,16 +74,16 @@ def withdraw(edition: str, id: str, context: SubmissionContextDep, submitter: Su
 def list_reviews(edition: str, context: SubmissionContextDep, submitter: SubmitterDep) -> list[dict[str, Any]]:
     """Each has your points, or your conflict of interest."""
     ledger = context.admin.ledger
-    found = contest.find_edition(ledger, edition, context.admin.now())
-    contest.require_expert(ledger, found, submitter.mail)
-    own = {item.nomination: item for item in prizes.reviews(ledger, found.id) if item.expert == submitter.mail}
+    selected = contest.find_edition(ledger, edition, context.admin.now())
+    contest.require_expert(ledger, selected, submitter.mail)
+    own = {item.nomination: item for item in prizes.reviews(ledger, selected.id) if item.expert == submitter.mail}
     return [
         {
             **_described(item, item.stage.value),
             "reason": item.reason,
             "review": {"conflict": mine.conflict, "scores": dict(mine.scores)} if (mine := own.get(item.id)) else None,
         }
-        for item in prizes.nominations(ledger, found.id)
+        for item in prizes.nominations(ledger, selected.id)
     ]
 
 
@@ -91,18 +91,18 @@ def list_reviews(edition: str, context: SubmissionContextDep, submitter: Submitt
 def review(edition: str, id: str, sent: ReviewRequest, context: SubmissionContextDep, submitter: SubmitterDep) -> dict[str, Any]:
     """Who declared a conflict of interest cannot score the nomination."""
     ledger, now = context.admin.ledger, context.admin.now()
-    found = contest.find_edition(ledger, edition, now)
-    made = contest.review(ledger, found, id, submitter.mail, sent.scores, conflict=sent.conflict, note=sent.note, now=now)
-    return {"nomination": id, "conflict": made.conflict, "scores": dict(made.scores)}
+    selected = contest.find_edition(ledger, edition, now)
+    reviewed = contest.review(ledger, selected, id, submitter.mail, sent.scores, conflict=sent.conflict, note=sent.note, now=now)
+    return {"nomination": id, "conflict": reviewed.conflict, "scores": dict(reviewed.scores)}
 
 
 @routes.put("/{edition}/nominations/{id}/vote", summary="Vote for a nomination", dependencies=_WRITE)
 def vote(edition: str, id: str, context: SubmissionContextDep, submitter: SubmitterDep) -> dict[str, Any]:
     """A person with a confirmed address has one vote in each category; a later vote replaces an earlier one."""
     ledger, now = context.admin.ledger, context.admin.now()
-    found = contest.find_edition(ledger, edition, now)
+    selected = contest.find_edition(ledger, edition, now)
     count_change(context, submitter)
-    chosen = contest.vote(ledger, found, id, submitter.mail, now)
+    chosen = contest.vote(ledger, selected, id, submitter.mail, now)
     return {"nomination": chosen.id, "category": chosen.category}
 
 

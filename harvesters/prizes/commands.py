@@ -106,9 +106,9 @@ def expert(
     if not is_mail_address(address):
         raise PrizeError(f"{mail} is no mail address")
     with _open_ledger(ctx.obj) as ledger:
-        found = _edition(ledger, edition)
-        (prizes.remove_expert if remove else prizes.add_expert)(ledger, found.id, address)
-        _record(ledger, "prize expert removed" if remove else "prize expert added", found.id)
+        selected = _edition(ledger, edition)
+        (prizes.remove_expert if remove else prizes.add_expert)(ledger, selected.id, address)
+        _record(ledger, "prize expert removed" if remove else "prize expert added", selected.id)
     typer.echo(f"edition {edition}: expert {'removed' if remove else 'added'}")
 
 

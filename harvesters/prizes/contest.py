@@ -77,12 +77,12 @@ def nominate(
     own = [item for item in prizes.nominations(ledger, edition.id) if item.submitter == submitter]
     if len(own) >= MAX_NOMINATIONS:
         raise NotAllowed("You have %(count)s nominations in this edition; more are not possible.", count=MAX_NOMINATIONS)
-    made = Nomination(
+    nomination = Nomination(
         prizes.new_id(), edition.id, thing, content, category, Stage.SUBMITTED, None, reason.strip(), submitter, now.replace(microsecond=0)
     )
-    if not prizes.add_nomination(ledger, made):
+    if not prizes.add_nomination(ledger, nomination):
         raise NotAllowed("This initiative is nominated in this edition already. It can be in one category only.")
-    return made
+    return nomination
 
 
 def has_won(ledger: Database, thing: str, statements: list[str], base: str) -> bool:
@@ -125,9 +125,9 @@ def review(
         raise InvalidValue("Score each criterion with %(least)s to %(most)s points.", least=MIN_SCORE, most=MAX_SCORE)
     if len(note) > MAX_REASON:
         raise InvalidValue("Write why, in at most %(count)s characters.", count=MAX_REASON)
-    made = Review(id, expert or "", conflict, {} if conflict else dict(scores), note.strip(), now.replace(microsecond=0))
-    prizes.put_review(ledger, made)
-    return made
+    reviewed = Review(id, expert or "", conflict, {} if conflict else dict(scores), note.strip(), now.replace(microsecond=0))
+    prizes.put_review(ledger, reviewed)
+    return reviewed
 
 
 def is_expert(ledger: Database, edition: Edition, mail: str | None) -> bool:

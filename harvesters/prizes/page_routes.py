@@ -85,10 +85,10 @@ def show_editions(context: SubmissionContextDep) -> Response:
 @routes.get("/{edition}.csv")
 def download_table(edition: str, context: SubmissionContextDep) -> Response:
     """Return the public nominations of an edition as CSV."""
-    found, out = _find(context, edition), StringIO()
+    selected, out = _find(context, edition), StringIO()
     writer = csv.writer(out)
     writer.writerow(("nomination", "category", "stage", "special", "title", "initiative"))
-    for item in public_nominations(found, prizes.nominations(context.admin.ledger, found.id), context.admin.now()):
+    for item in public_nominations(selected, prizes.nominations(context.admin.ledger, selected.id), context.admin.now()):
         writer.writerow((item["id"], item["category"], item["stage"], item.get("special", ""), _text(item["title"]), item["initiative"]))
     return Response(out.getvalue(), media_type="text/csv; charset=utf-8")
 
@@ -96,18 +96,18 @@ def download_table(edition: str, context: SubmissionContextDep) -> Response:
 @routes.get("/{edition}.ics")
 def download_calendar(edition: str, context: SubmissionContextDep) -> Response:
     """Return the days of an edition as iCalendar (RFC 5545)."""
-    found = _find(context, edition)
+    selected = _find(context, edition)
     calendar = Calendar()
     calendar.add("prodid", "-//WSIS Stocktaking//stocktake//EN")
     calendar.add("version", "2.0")
-    for name, day in found.days().items():
+    for name, day in selected.days().items():
         event = Event()
-        event.add("uid", f"{Iris(context.admin.base).thing('event', prizes.SOURCE, found.id)}#{name}")
+        event.add("uid", f"{Iris(context.admin.base).thing('event', prizes.SOURCE, selected.id)}#{name}")
         event.add("dtstamp", datetime.combine(day, time(), UTC))
         event.add("dtstart", day)
         event.add("dtend", day + timedelta(days=1))
-        event.add("summary", f"{_text(found.title)}: {gettext(DAYS[name])}")
-        event.add("url", f"{context.url}{PATH}/{found.id}")
+        event.add("summary", f"{_text(selected.title)}: {gettext(DAYS[name])}")
+        event.add("url", f"{context.url}{PATH}/{selected.id}")
         calendar.add_component(event)
     return Response(calendar.to_ical(), media_type="text/calendar; charset=utf-8")
 
@@ -115,20 +115,20 @@ def download_calendar(edition: str, context: SubmissionContextDep) -> Response:
 @routes.get("/{edition}")
 def show_edition(edition: str, request: Request, context: SubmissionContextDep) -> Response:
     """Show the days, the criteria, and the nominations that are public, with buttons to vote in a session."""
-    ledger, now, found = context.admin.ledger, context.admin.now(), _find(context, edition)
+    ledger, now, selected = context.admin.ledger, context.admin.now(), _find(context, edition)
     submitter = session_of(request, context)
-    listed = public_nominations(found, prizes.nominations(ledger, found.id), now)
-    by_category = [(code, name, [item for item in listed if item["category"] == code]) for code, name in _categories(context, found)]
+    listed = public_nominations(selected, prizes.nominations(ledger, selected.id), now)
+    by_category = [(code, name, [item for item in listed if item["category"] == code]) for code, name in _categories(context, selected)]
     values = {
-        "edition": found,
+        "edition": selected,
         "by_category": [section for section in by_category if section[2]],
-        "nominating": found.takes_nominations(now),
-        "voting": found.takes_votes(now) and found.source is None,
+        "nominating": selected.takes_nominations(now),
+        "voting": selected.takes_votes(now) and selected.source is None,
         "person": submitter is not None and submitter.mail is not None,
-        "votes": set(prizes.votes_of(ledger, submitter.mail, found.id).values()) if submitter and submitter.mail else set(),
-        "expert": submitter is not None and contest.is_expert(ledger, found, submitter.mail),
+        "votes": set(prizes.votes_of(ledger, submitter.mail, selected.id).values()) if submitter and submitter.mail else set(),
+        "expert": submitter is not None and contest.is_expert(ledger, selected, submitter.mail),
         "csrf": csrf_token(request.cookies.get(COOKIE, "")),
-        "event": Iris("/").thing("event", prizes.SOURCE, found.id),
+        "event": Iris("/").thing("event", prizes.SOURCE, selected.id),
     }
     return _render(context, "edition.html", values)
 
@@ -164,51 +164,53 @@ def _nomination_page(
 @routes.post("/{edition}/nominate", dependencies=[Writing])
 def nominate(edition: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """Store a nomination, or show the form again with the reason why not."""
-    submitter, found = require_session(request, context, form), _find(context, edition)
+    submitter, selected = require_session(request, context, form), _find(context, edition)
     check_trap(form)
     count_change(context, submitter)
     sent = {name: first(form, name) for name in ("initiative", "category", "reason")}
     try:
-        contest.nominate(context.admin.ledger, context.admin.base, found, **sent, submitter=submitter.id, now=context.admin.now())
+        contest.nominate(context.admin.ledger, context.admin.base, selected, **sent, submitter=submitter.id, now=context.admin.now())
     except (InvalidValue, NotAllowed) as error:
-        return _nomination_page(context, request, found, submitter, sent, error.localized)
-    return _back(found, "/nominate")
+        return _nomination_page(context, request, selected, submitter, sent, error.localized)
+    return _back(selected, "/nominate")
 
 
 @routes.post("/{edition}/nominate/{id}/withdraw", dependencies=[Writing])
 def withdraw(edition: str, id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """Delete a nomination of the session's person."""
-    submitter, found = require_session(request, context, form), _find(context, edition)
-    contest.withdraw(context.admin.ledger, found, id, submitter.id, context.admin.now())
-    return _back(found, "/nominate")
+    submitter, selected = require_session(request, context, form), _find(context, edition)
+    contest.withdraw(context.admin.ledger, selected, id, submitter.id, context.admin.now())
+    return _back(selected, "/nominate")
 
 
 @routes.post("/{edition}/vote/{id}", dependencies=[Writing])
 def vote(edition: str, id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """Store the vote of the session's person."""
-    submitter, found = require_session(request, context, form), _find(context, edition)
+    submitter, selected = require_session(request, context, form), _find(context, edition)
     check_trap(form)
     count_change(context, submitter)
-    contest.vote(context.admin.ledger, found, id, submitter.mail, context.admin.now())
-    return _back(found)
+    contest.vote(context.admin.ledger, selected, id, submitter.mail, context.admin.now())
+    return _back(selected)
 
 
 @routes.get("/{edition}/review")
 def show_reviews(edition: str, request: Request, context: SubmissionContextDep) -> Response:
     """Show an expert the nominations, and what was scored; without a session, ask for the address."""
-    submitter, found = session_of(request, context), _find(context, edition)
+    submitter, selected = session_of(request, context), _find(context, edition)
     if submitter is None:
         return _render(context, "identify.html", {"error": "", "mail": ""})
-    contest.require_expert(context.admin.ledger, found, submitter.mail)
-    own = {item.nomination: item for item in prizes.reviews(context.admin.ledger, found.id) if item.expert == submitter.mail}
-    return _render(context, "reviews.html", {"edition": found, "rows": prizes.nominations(context.admin.ledger, found.id), "own": own})
+    contest.require_expert(context.admin.ledger, selected, submitter.mail)
+    own = {item.nomination: item for item in prizes.reviews(context.admin.ledger, selected.id) if item.expert == submitter.mail}
+    return _render(
+        context, "reviews.html", {"edition": selected, "rows": prizes.nominations(context.admin.ledger, selected.id), "own": own}
+    )
 
 
 @routes.get("/{edition}/review/{id}")
 def show_review(edition: str, id: str, request: Request, context: SubmissionContextDep) -> Response:
     """Show the form of a review."""
-    submitter, found = require_session(request, context), _find(context, edition)
-    return _review_page(context, request, found, id, submitter)
+    submitter, selected = require_session(request, context), _find(context, edition)
+    return _review_page(context, request, selected, id, submitter)
 
 
 def _review_page(
@@ -233,12 +235,12 @@ def _review_page(
 @routes.post("/{edition}/review/{id}", dependencies=[Writing])
 def review(edition: str, id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """Store a review, or show the form again with the reason why not."""
-    submitter, found = require_session(request, context, form), _find(context, edition)
-    sent = {item.code: first(form, f"score-{item.code}") for item in found.criteria}
+    submitter, selected = require_session(request, context, form), _find(context, edition)
+    sent = {item.code: first(form, f"score-{item.code}") for item in selected.criteria}
     scores = {code: int(points) for code, points in sent.items() if points.isascii() and points.isdigit() and len(points) < 3}
     conflict, note = bool(first(form, "conflict")), first(form, "note")
     try:
-        contest.review(context.admin.ledger, found, id, submitter.mail, scores, conflict=conflict, note=note, now=context.admin.now())
+        contest.review(context.admin.ledger, selected, id, submitter.mail, scores, conflict=conflict, note=note, now=context.admin.now())
     except (InvalidValue, NotAllowed) as error:
-        return _review_page(context, request, found, id, submitter, error.localized)
-    return _back(found, "/review")
+        return _review_page(context, request, selected, id, submitter, error.localized)
+    return _back(selected, "/review")

@@ -165,10 +165,10 @@ def _publish_complete(context: HarvestContext, source: str, progress: LinkProgre
 
 def read_links(context: HarvestContext, source: str) -> set[str]:
     """Return the web addresses that the published records of a source name as pages or downloads."""
-    found = set[str]()
+    result = set[str]()
     for description in context.ledger.published_descriptions(source):
-        found.update(url for url in _LINK.findall(decompress(description)) if is_web(url))
-    return found
+        result.update(url for url in _LINK.findall(decompress(description)) if is_web(url))
+    return result
 
 
 def check_link(client: Fetch, url: str) -> LinkCheck:

@@ -33,11 +33,11 @@ def suggest_topics(content: Content, source: Source, base: str) -> Suggestions:
     except MAPPING_ERRORS:  # the summary reports what is wrong
         return {}
     try:
-        found = add_suggestions(resource, iris, source if source.suggest == MODEL else replace(source, suggest=MENTIONS))
+        result = add_suggestions(resource, iris, source if source.suggest == MODEL else replace(source, suggest=MENTIONS))
     except HarvestError as error:  # the model is missing or damaged
         log.warning("model for suggestions not used", reason=str(error))
-        found = add_suggestions(resource, iris, replace(source, suggest=MENTIONS))
-    return _by_member(found)
+        result = add_suggestions(resource, iris, replace(source, suggest=MENTIONS))
+    return _by_member(result)
 
 
 def _by_member(resource: Resource) -> Suggestions:

@@ -60,8 +60,8 @@ def _fault(file: Path, recorded: PackagePath) -> str:
     except OSError as error:
         return f"the model cannot be read ({error.strerror})"
     expected = recorded.hash.value if recorded.hash and recorded.hash.mode == "sha256" else ""
-    found = base64.urlsafe_b64encode(digest).decode().rstrip("=")
-    return "" if expected in ("", found) else "the model is damaged"
+    result = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    return "" if expected in ("", result) else "the model is damaged"
 
 
 @lru_cache(maxsize=1)

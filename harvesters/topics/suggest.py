@@ -19,15 +19,15 @@ from vocab.iris import Iris
 def add_suggestions(resource: Resource, iris: Iris, source: Source) -> Resource:
     """Return a resource with a suggested claim for each goal, target and action line of its texts, as ``source.suggest`` says."""
     known = {claim.concept for claim in (*resource.action_lines, *resource.goals, *resource.targets)}
-    found: dict[str, Claim] = {}
+    results: dict[str, Claim] = {}
     for claim in (*_mentioned(resource, iris), *(_classified(resource, source) if source.suggest == MODEL else ())):
-        if claim.concept not in known and (claim.concept not in found or _confidence(found[claim.concept]) < _confidence(claim)):
-            found[claim.concept] = claim
-    if not found:
+        if claim.concept not in known and (claim.concept not in results or _confidence(results[claim.concept]) < _confidence(claim)):
+            results[claim.concept] = claim
+    if not results:
         return resource
-    targets = tuple(claim for iri, claim in found.items() if iri.startswith(SDG) and "." in iri.removeprefix(SDG))
-    goals = tuple(claim for iri, claim in found.items() if iri.startswith(SDG) and claim not in targets)
-    lines = tuple(claim for iri, claim in found.items() if not iri.startswith(SDG))
+    targets = tuple(claim for iri, claim in results.items() if iri.startswith(SDG) and "." in iri.removeprefix(SDG))
+    goals = tuple(claim for iri, claim in results.items() if iri.startswith(SDG) and claim not in targets)
+    lines = tuple(claim for iri, claim in results.items() if not iri.startswith(SDG))
     return replace(
         resource,
         action_lines=(*resource.action_lines, *lines),
@@ -40,13 +40,13 @@ def method_versions(source: Source) -> tuple[str, ...]:
     """Return the methods, with their versions, that suggest topics for the records of *source*; a new version maps them again."""
     if source.suggest not in (MENTIONS, MODEL):
         return ()
-    found = (f"{mentions.METHOD} {mentions.VERSION}",)
+    results = (f"{mentions.METHOD} {mentions.VERSION}",)
     if source.suggest == MENTIONS:
-        return found
+        return results
     try:
-        return (*found, _classification().method_version(source))
+        return (*results, _classification().method_version(source))
     except HarvestError:  # ``model_fault`` reports it
-        return found
+        return results
 
 
 def model_fault(source: Source) -> str:
@@ -72,8 +72,8 @@ def _confidence(claim: Claim) -> float:
 def _mentioned(resource: Resource, iris: Iris) -> Iterator[Claim]:
     for text, language in _texts(resource):
         for concept, words, confidence in find_mentions(text, language):
-            found = concept if concept.startswith(SDG) else iris.concept("action-line", concept)
-            yield Claim(found, Basis.SUGGESTED, words, confidence, method=mentions.METHOD, method_version=mentions.VERSION)
+            result = concept if concept.startswith(SDG) else iris.concept("action-line", concept)
+            yield Claim(result, Basis.SUGGESTED, words, confidence, method=mentions.METHOD, method_version=mentions.VERSION)
 
 
 def _classified(resource: Resource, source: Source) -> Iterator[Claim]:

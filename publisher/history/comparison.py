@@ -98,9 +98,9 @@ def find_moment(data: Path, history: Path, text: str, position: int) -> Moment:
         if file is None:
             raise UnknownMoment("the history is still being built from the journal; try again in a moment")
         if numbered and numbered[1] == "release":
-            if (found := get_release(data / "releases", int(numbered[2]))) is None:
+            if (result := get_release(data / "releases", int(numbered[2]))) is None:
                 raise ReleaseNotFound(f"there is no release {numbered[2]}; /releases/ lists them")
-            entry, release = found.position, found.number
+            entry, release = result.position, result.number
         elif numbered or text.strip() == "now":
             entry = int(numbered[2]) if numbered else position
         else:
@@ -170,18 +170,18 @@ def list_records(
     with open_log(history) as file:
         if file is None:
             raise UnknownMoment("the history is still being built from the journal; try again in a moment")
-        found: Iterator[tuple[str, str]]
+        results: Iterator[tuple[str, str]]
         if change in ("before", "after"):
             rows = file.execute(f"{_MEMBERS} ORDER BY record.name", {"sequence": (before if change == "before" else after).sequence})
-            found = ((kind, name) for name, kind, sets in rows if all_sets(name, kind, frozenset(sets.split())).issuperset(within))
+            results = ((kind, name) for name, kind, sets in rows if all_sets(name, kind, frozenset(sets.split())).issuperset(within))
         else:
             pairs = file.execute(f"{_LISTED} ORDER BY record.name", {"a": before.sequence, "b": after.sequence})
-            found = (
+            results = (
                 (row[4] or row[1], row[0])
                 for row in pairs
                 if _change(_sets(row[0], row[1], row[2], row[3], within), _sets(row[0], row[4], row[5], row[6], within)) == change
             )
-        for number, item in enumerate(found):
+        for number, item in enumerate(results):
             if number == limit:
                 return
             yield item

@@ -159,8 +159,8 @@ def list_results(service: QueryService, followed: Followed) -> list[ListItem]:
         raise NotReady("the tables are being made; try again in a moment")
     filters = followed.filters
     if followed.words:
-        found = index.matches(SearchRequest(followed.words), MATCHES)
-        filters = replace(filters, words=followed.words, among=tuple(found.scores))
+        result = index.matches(SearchRequest(followed.words), MATCHES)
+        filters = replace(filters, words=followed.words, among=tuple(result.scores))
     return tables.list_things(filters, "newest", COMPARED)
 
 
@@ -173,10 +173,10 @@ def compare(before: Mapping[str, str], items: Sequence[ListItem], position: int,
     now = {item.iri: item.changed or "" for item in items}
     is_part = len(now) >= COMPARED or len(before) >= COMPARED
     since = min(before.values(), default="") if is_part else ""
-    found = [item for item in items if before.get(item.iri) != now[item.iri] and now[item.iri] >= since]
+    results = [item for item in items if before.get(item.iri) != now[item.iri] and now[item.iri] >= since]
     changes = {
-        "new": [_changed(item.iri, item.title, iris) for item in found if item.iri not in before],
-        "changed": [_changed(item.iri, item.title, iris) for item in found if item.iri in before],
+        "new": [_changed(item.iri, item.title, iris) for item in results if item.iri not in before],
+        "changed": [_changed(item.iri, item.title, iris) for item in results if item.iri in before],
         "removed": [] if is_part else [_changed(iri, None, iris) for iri in before if iri not in now],
     }
     return ComparedResults(position, now, changes)

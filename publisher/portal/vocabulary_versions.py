@@ -66,7 +66,7 @@ async def versions_of(service: QueryService, description: Description) -> Versio
 def former_versions(changes: Iterable[GraphChange], whole: str) -> dict[str, int]:
     """Return the last journal entry of each version of *whole* that a later one replaced, by its owl:versionIRI, the newest first."""
     start = f"D <{whole}> <{_VERSION_IRI}> <"
-    found = {
+    results = {
         row.removeprefix(start).rstrip(" .>"): change.entry - 1 for change in changes for row in change.rows or () if row.startswith(start)
     }
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    return dict(sorted(results.items(), key=lambda item: -item[1]))

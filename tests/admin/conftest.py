@@ -26,7 +26,7 @@ from vocab.iris import BASE
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
 
 HOSTILE = '<script>alert("x")</script>\u202egnp.exe'
-CARD = """
+DEFINITION = """
 title = "Projects <b>of</b> the ministry"
 protocol = "json"
 mapping = "fields"
@@ -86,7 +86,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def world(tmp_path: Path, empty: Path) -> Iterator[World]:
     (tmp_path / "sources").mkdir()
-    (tmp_path / "sources" / "projects.toml").write_text(CARD, encoding="utf-8")
+    (tmp_path / "sources" / "projects.toml").write_text(DEFINITION, encoding="utf-8")
     copy(empty, tmp_path / "ledger.sqlite")
     clock = ManualClock()
     context = AdminContext(

@@ -51,7 +51,7 @@ async def test_a_plan_is_decided_once(client: httpx.AsyncClient, world: Any) -> 
     run = world.add_held_plan((staged("a"),))
 
     answers = await asyncio.gather(
-        *(client.post(f"/admin/plans/{run.id}/{deed}", headers=operator(world)) for deed in ("approve", "approve", "reject", "reject"))
+        *(client.post(f"/admin/plans/{run.id}/{action}", headers=operator(world)) for action in ("approve", "approve", "reject", "reject"))
     )
 
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
@@ -131,10 +131,10 @@ async def test_every_record_behind_a_number_is_listed_once_over_the_pages(client
     staged_records = tuple(staged(f"k{number}", Outcome.UNCHANGED if number % 3 else Outcome.NEW) for number in range(25))
     run = world.add_held_plan(staged_records)
 
-    found = {kind: await _all(client, f"/admin/runs/{run.id}/records?outcome={kind}&limit=4", world) for kind in ("new", "unchanged")}
+    results = {kind: await _all(client, f"/admin/runs/{run.id}/records?outcome={kind}&limit=4", world) for kind in ("new", "unchanged")}
 
-    assert found["new"] == [element.key for element in staged_records if element.outcome is Outcome.NEW]
-    assert found["unchanged"] == [element.key for element in staged_records if element.outcome is Outcome.UNCHANGED]
+    assert results["new"] == [element.key for element in staged_records if element.outcome is Outcome.NEW]
+    assert results["unchanged"] == [element.key for element in staged_records if element.outcome is Outcome.UNCHANGED]
 
 
 async def _all(client: httpx.AsyncClient, address: str, world: Any) -> list[str]:
@@ -168,18 +168,18 @@ async def test_a_plan_states_the_very_statements_that_its_approval_writes(client
     staged_records = (lost, vanished, staged("c", Outcome.CHANGED, title="New"))
     second = world.add_held_plan(staged_records)
 
-    found = set()
+    results = set()
     for element in staged_records:
         address = f"/admin/plans/{second.id}/records?outcome={element.outcome.value}"
         (record,) = (await client.get(address, headers=operator(world))).json()["items"]
-        found |= {f"{sign} {line}" for sign, name in (("D", "removed"), ("A", "added")) for line in record[name]}
+        results |= {f"{sign} {line}" for sign, name in (("D", "removed"), ("A", "added")) for line in record[name]}
     await client.post(f"/admin/plans/{second.id}/approve", headers=operator(world))
 
     entry = Journal(world.context.data / "journal").head
     assert entry is not None
     written = {row.rpartition(" <")[0] for row in entry.rows() if "/record/projects/" in row.rpartition(" <")[2]}
-    assert found == written
-    assert any("prov#invalidatedAtTime" in line for line in found)
+    assert results == written
+    assert any("prov#invalidatedAtTime" in line for line in results)
 
 
 async def test_lists_go_on_where_the_last_page_ended(client: httpx.AsyncClient, world: Any) -> None:
@@ -235,9 +235,9 @@ async def test_a_source_is_held_and_released(client: httpx.AsyncClient, world: A
     assert [act.what for act in world.ledger.audit_entries()] == ["released", "held"]
 
 
-async def test_a_source_without_a_card_is_404_and_a_disabled_one_is_not_run(client: httpx.AsyncClient, world: Any) -> None:
-    card = world.context.source_dir / "projects.toml"
-    card.write_text("enabled = false\n" + card.read_text(encoding="utf-8"), encoding="utf-8")
+async def test_a_source_without_a_definition_is_404_and_a_disabled_one_is_not_run(client: httpx.AsyncClient, world: Any) -> None:
+    definition = world.context.source_dir / "projects.toml"
+    definition.write_text("enabled = false\n" + definition.read_text(encoding="utf-8"), encoding="utf-8")
 
     disabled = await client.post("/admin/sources/projects/runs", headers=operator(world))
     nowhere = await client.post("/admin/sources/..%2fetc/runs", headers=operator(world))
@@ -248,14 +248,14 @@ async def test_a_source_without_a_card_is_404_and_a_disabled_one_is_not_run(clie
 
 async def test_a_key_that_was_made_opens_and_is_shown_once(client: httpx.AsyncClient, world: Any) -> None:
     admin = bearer(world.tokens["admin"])
-    made = await client.post("/admin/keys", json={"name": "Ada", "scope": "read", "days": 1}, headers=admin)
+    created = await client.post("/admin/keys", json={"name": "Ada", "scope": "read", "days": 1}, headers=admin)
 
-    opened = await client.get("/admin/runs", headers=bearer(made.json()["key"]))
-    read = await client.get(made.headers["Location"], headers=admin)
-    ended = await client.delete(made.headers["Location"], headers=admin)
+    opened = await client.get("/admin/runs", headers=bearer(created.json()["key"]))
+    read = await client.get(created.headers["Location"], headers=admin)
+    ended = await client.delete(created.headers["Location"], headers=admin)
 
-    assert (made.status_code, opened.status_code) == (201, 200)
-    assert made.json()["key"] not in read.text + ended.text
+    assert (created.status_code, opened.status_code) == (201, 200)
+    assert created.json()["key"] not in read.text + ended.text
     assert (read.json()["state"], ended.json()["state"]) == ("good", "revoked")
     assert [act.what for act in world.ledger.audit_entries()] == ["key revoked", "key created"]
 

@@ -26,7 +26,7 @@ WRONG_KEY = "stk_00000000_" + "A" * 43
 
 
 @dataclass(frozen=True)
-class Door:
+class Call:
     """A request, the least scope that it wants, and how it is answered with that."""
 
     method: str
@@ -40,29 +40,29 @@ class Door:
 
 
 ROUTES = [
-    Door("GET", "/sources", "read", 200),
-    Door("GET", "/sources/projects", "read", 200),
-    Door("POST", "/sources/projects/runs", "operate", 202, {"full": True}),
-    Door("DELETE", "/sources/projects/hold", "operate", 409),
-    Door("PUT", "/sources/projects/hold", "operate", 200, {"reason": "its owner asked"}),
-    Door("GET", "/run-requests", "read", 200),
-    Door("GET", "/run-requests/9", "read", 404),
-    Door("GET", "/plans", "read", 200),
-    Door("GET", "/plans/projects.1", "read", 404),
-    Door("GET", "/plans/projects.1/records?outcome=new", "read", 404),
-    Door("POST", "/plans/projects.1/approve", "operate", 404, {"note": "looked at it"}),
-    Door("POST", "/plans/projects.1/reject", "operate", 404, {"reason": "half of it is missing"}),
-    Door("POST", "/plans/projects.1/undo", "operate", 404, {"reason": "wrong source"}),
-    Door("GET", "/runs/projects.1/log", "read", 404),
-    Door("GET", "/runs", "read", 200),
-    Door("GET", "/runs/projects.1", "read", 404),
-    Door("GET", "/runs/projects.1/records?outcome=new", "read", 404),
-    Door("GET", "/audit-log", "read", 200),
-    Door("GET", "/metrics", "read", 200),
-    Door("GET", "/keys", "admin", 200),
-    Door("POST", "/keys", "admin", 201, {"name": "Ada", "scope": "read"}),
-    Door("GET", "/keys/00000000", "admin", 404),
-    Door("DELETE", "/keys/00000000", "admin", 404),
+    Call("GET", "/sources", "read", 200),
+    Call("GET", "/sources/projects", "read", 200),
+    Call("POST", "/sources/projects/runs", "operate", 202, {"full": True}),
+    Call("DELETE", "/sources/projects/hold", "operate", 409),
+    Call("PUT", "/sources/projects/hold", "operate", 200, {"reason": "its owner asked"}),
+    Call("GET", "/run-requests", "read", 200),
+    Call("GET", "/run-requests/9", "read", 404),
+    Call("GET", "/plans", "read", 200),
+    Call("GET", "/plans/projects.1", "read", 404),
+    Call("GET", "/plans/projects.1/records?outcome=new", "read", 404),
+    Call("POST", "/plans/projects.1/approve", "operate", 404, {"note": "looked at it"}),
+    Call("POST", "/plans/projects.1/reject", "operate", 404, {"reason": "half of it is missing"}),
+    Call("POST", "/plans/projects.1/undo", "operate", 404, {"reason": "wrong source"}),
+    Call("GET", "/runs/projects.1/log", "read", 404),
+    Call("GET", "/runs", "read", 200),
+    Call("GET", "/runs/projects.1", "read", 404),
+    Call("GET", "/runs/projects.1/records?outcome=new", "read", 404),
+    Call("GET", "/audit-log", "read", 200),
+    Call("GET", "/metrics", "read", 200),
+    Call("GET", "/keys", "admin", 200),
+    Call("POST", "/keys", "admin", 201, {"name": "Ada", "scope": "read"}),
+    Call("GET", "/keys/00000000", "admin", 404),
+    Call("DELETE", "/keys/00000000", "admin", 404),
 ]
 OPEN = {("GET", "/openapi.json"), ("GET", "/style.css"), ("POST", "/sign-in")}  # what anyone may ask: nothing of it tells of our data
 
@@ -77,17 +77,17 @@ def routes(path: Path) -> Iterator[tuple[str, APIRoute | Any]]:
             yield from ((method, route) for method in route.methods - {"HEAD"})  # type: ignore[attr-defined]
 
 
-async def ask(client: httpx.AsyncClient, route: Door, token: str | None) -> httpx.Response:
+async def ask(client: httpx.AsyncClient, route: Call, token: str | None) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return await client.request(route.method, "/admin" + route.path, json=route.body, headers=headers)
 
 
 def test_every_address_of_the_api_is_in_the_table(tmp_path: Path) -> None:
-    found = {(route.method, route.path.partition("?")[0]) for route in ROUTES}
+    results = {(route.method, route.path.partition("?")[0]) for route in ROUTES}
     documented = [(method, route.path) for method, route in routes(tmp_path) if getattr(route, "include_in_schema", False)]
     patterns = [(method, re.sub(r"\{\w+\}", "[^/]+", path)) for method, path in documented]
 
-    untold = [(method, path) for method, path in patterns if not any(method == m and re.fullmatch(path, p) for m, p in found)]
+    untold = [(method, path) for method, path in patterns if not any(method == m and re.fullmatch(path, p) for m, p in results)]
 
     assert [pair for pair in untold if pair not in OPEN] == []
     assert len(patterns) >= len(ROUTES)

@@ -24,7 +24,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_key_is_made_shown_once_listed_and_ended(environment: dict[str, str], tmp_path: Path) -> None:
-    made = RUN.invoke(app, ["keys", "create", "Ada", "--scope", "operate", "--expires", "30"], env=environment)
+    created = RUN.invoke(app, ["keys", "create", "Ada", "--scope", "operate", "--expires", "30"], env=environment)
     listed = RUN.invoke(app, ["keys", "list", "--json"], env=environment)
     (row,) = json.loads(listed.stdout)
     ended = RUN.invoke(app, ["keys", "revoke", row["id"], "--json"], env=environment)
@@ -32,8 +32,8 @@ def test_a_key_is_made_shown_once_listed_and_ended(environment: dict[str, str], 
     ledger = Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")
     acts = [(act.what, act.note) for act in ledger.audit_entries()]
     ledger.close()
-    assert re.fullmatch(r"stk_[0-9a-f]{8}_[\w-]{43}\n", made.stdout)
-    assert made.stdout.strip().rpartition("_")[2] not in listed.stdout + ended.stdout
+    assert re.fullmatch(r"stk_[0-9a-f]{8}_[\w-]{43}\n", created.stdout)
+    assert created.stdout.strip().rpartition("_")[2] not in listed.stdout + ended.stdout
     assert (row["name"], row["scope"], row["state"], row["last_used"]) == ("Ada", "operate", "good", None)
     assert json.loads(ended.stdout)["state"] == "revoked"
     assert acts == [("key revoked", f"Ada ({row['id']})"), ("key created", f"Ada ({row['id']}), operate")]
@@ -56,9 +56,9 @@ def test_a_key_that_cannot_be_is_wrong_use(environment: dict[str, str], words: l
 
 
 def test_keys_are_never_the_same_and_never_guessable() -> None:
-    made = [create_key("Ada", Scope.READ, NOON) for _ in range(200)]
+    created = [create_key("Ada", Scope.READ, NOON) for _ in range(200)]
 
-    secrets = [parts[1] for _, token in made if (parts := parse_token(token))]
+    secrets = [parts[1] for _, token in created if (parts := parse_token(token))]
     assert len(set(secrets)) == 200
     assert {len(secret) for secret in secrets} == {43}
-    assert all(key.hash not in token for key, token in made)
+    assert all(key.hash not in token for key, token in created)

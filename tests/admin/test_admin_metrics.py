@@ -21,13 +21,13 @@ async def test_runs_and_their_records_are_counted(client: httpx.AsyncClient, wor
     answer = await client.get("/admin/metrics", headers=bearer(world.tokens["read"]))
 
     families = text_string_to_metric_families(answer.text)
-    found = {(sample.name, tuple(sample.labels.values())): sample.value for family in families for sample in family.samples}
-    assert found["stocktake_runs_total", ("projects", "failed")] == 1
-    assert found["stocktake_runs_total", ("projects", run.state.value)] == 1
-    assert found["stocktake_records_fetched_total", ("projects",)] == 5 + run.fetched
-    assert found["stocktake_last_run_records", ("new", "projects")] == 3
-    assert found["stocktake_last_run_end_timestamp_seconds", ("projects",)] == world.clock.now().timestamp()
-    assert found["stocktake_disk_free_bytes", ()] > 0
+    results = {(sample.name, tuple(sample.labels.values())): sample.value for family in families for sample in family.samples}
+    assert results["stocktake_runs_total", ("projects", "failed")] == 1
+    assert results["stocktake_runs_total", ("projects", run.state.value)] == 1
+    assert results["stocktake_records_fetched_total", ("projects",)] == 5 + run.fetched
+    assert results["stocktake_last_run_records", ("new", "projects")] == 3
+    assert results["stocktake_last_run_end_timestamp_seconds", ("projects",)] == world.clock.now().timestamp()
+    assert results["stocktake_disk_free_bytes", ()] > 0
 
 
 async def test_the_metrics_need_a_key(client: httpx.AsyncClient, world: Any) -> None:

@@ -55,9 +55,9 @@ async def sign_in(client: httpx.AsyncClient, token: str, path: str = "/admin/") 
 
 
 async def csrf(client: httpx.AsyncClient) -> str:
-    found = re.search(r'name="csrf" value="([^"]+)"', (await client.get("/admin/")).text)
-    assert found
-    return found[1]
+    match = re.search(r'name="csrf" value="([^"]+)"', (await client.get("/admin/")).text)
+    assert match
+    return match[1]
 
 
 class Outline(HTMLParser):
@@ -74,9 +74,9 @@ class Outline(HTMLParser):
 
 
 def outline(text: str) -> Outline:
-    made = Outline()
-    made.feed(text)
-    return made
+    created = Outline()
+    created.feed(text)
+    return created
 
 
 async def test_a_page_without_a_session_is_401_and_asks_for_the_key(client: httpx.AsyncClient) -> None:
@@ -178,14 +178,14 @@ async def test_a_form_that_another_site_sends_does_nothing(client: httpx.AsyncCl
     await sign_in(client, world.tokens["admin"])
     form = {"csrf": await csrf(client)}
 
-    found = [(await client.post(path, data=form, headers={"Sec-Fetch-Site": "cross-site"})).status_code for path in FORMS]
+    results = [(await client.post(path, data=form, headers={"Sec-Fetch-Site": "cross-site"})).status_code for path in FORMS]
     older = [(await client.post(path, data=form, headers={"Origin": "https://evil.example"})).status_code for path in FORMS]
 
-    assert found == older == [403] * len(FORMS)
+    assert results == older == [403] * len(FORMS)
     assert world.ledger.audit_entries() == []
 
 
-async def test_a_form_wants_the_scope_of_its_deed(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_form_wants_the_scope_of_its_action(client: httpx.AsyncClient, world: Any) -> None:
     world.add_held_plan((staged("a"),))
     answers = {}
     for scope in ("read", "operate"):
@@ -193,8 +193,8 @@ async def test_a_form_wants_the_scope_of_its_deed(client: httpx.AsyncClient, wor
         form = {"csrf": await csrf(client)}
         answers[scope] = [await client.post(path, data=form) for path, wanted in FORMS.items() if wanted != scope]
 
-    assert {answer.status_code for found in answers.values() for answer in found} == {403}
-    assert [len(found) for found in answers.values()] == [10, 3]
+    assert {answer.status_code for result in answers.values() for answer in result} == {403}
+    assert [len(result) for result in answers.values()] == [10, 3]
     assert world.ledger.audit_entries() == []
 
 
@@ -259,8 +259,8 @@ async def test_a_form_rejects_a_plan_and_leads_to_its_run(client: httpx.AsyncCli
 async def test_a_key_that_was_made_is_shown_once(client: httpx.AsyncClient, world: Any) -> None:
     await sign_in(client, world.tokens["admin"])
 
-    made = await client.post("/admin/page/keys", data={"csrf": await csrf(client), "name": "Ada", "scope": "operate", "days": "30"})
-    token = re.search(r"stk_[0-9a-f]{8}_[\w-]{43}", made.text)
+    created = await client.post("/admin/page/keys", data={"csrf": await csrf(client), "name": "Ada", "scope": "operate", "days": "30"})
+    token = re.search(r"stk_[0-9a-f]{8}_[\w-]{43}", created.text)
     again = await client.get("/admin/page/keys")
 
     assert token
@@ -314,7 +314,7 @@ async def test_a_plans_page_states_why_it_waits_and_what_would_change(client: ht
     assert f'action="/admin/page/plans/{run.id}/approve"' in page
 
 
-async def test_who_may_only_look_sees_no_buttons_of_deeds(client: httpx.AsyncClient, world: Any) -> None:
+async def test_who_may_only_look_sees_no_buttons_of_actions(client: httpx.AsyncClient, world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["read"])
 

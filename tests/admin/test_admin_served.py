@@ -50,22 +50,22 @@ class AdminServer:
 
 
 def free_port() -> int:
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
+    with socket.socket() as client:
+        client.bind(("127.0.0.1", 0))
+        return int(client.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdminServer]:
     home, port = tmp_path_factory.mktemp("served"), free_port()
-    found = {"STOCKTAKE_DATA": str(home / "data"), "STOCKTAKE_SOURCES": str(home / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
-    environment = {**os.environ, **found, "PYTHONPATH": str(ROOT)}
+    results = {"STOCKTAKE_DATA": str(home / "data"), "STOCKTAKE_SOURCES": str(home / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    environment = {**os.environ, **results, "PYTHONPATH": str(ROOT)}
     with Demo(size=200, port=0) as registries:
         write_sources(registries.url, home / "sources")
-        card = home / "sources" / "demo-projects.toml"
-        card.write_text(card.read_text(encoding="utf-8") + "\n[limits]\nexpect = 1000\n", encoding="utf-8")
-        assert RUN.invoke(app, ["harvest", "demo-projects"], env=found).exit_code == 1  # its plan is held
-    key = RUN.invoke(app, ["keys", "create", "Ada Lovelace", "--scope", "operate"], env=found).stdout.strip()
+        definition = home / "sources" / "demo-projects.toml"
+        definition.write_text(definition.read_text(encoding="utf-8") + "\n[limits]\nexpect = 1000\n", encoding="utf-8")
+        assert RUN.invoke(app, ["harvest", "demo-projects"], env=results).exit_code == 1  # its plan is held
+    key = RUN.invoke(app, ["keys", "create", "Ada Lovelace", "--scope", "operate"], env=results).stdout.strip()
     line = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
     with started(line, cwd=home, env=environment) as process:
         base = f"http://127.0.0.1:{port}"
@@ -152,19 +152,19 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served
     result = {"STOCKTAKE_DATA": str(served.data), "STOCKTAKE_SOURCES": str(tmp_path / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
     with Demo(size=200, port=0) as registries:
         write_sources(registries.url, tmp_path / "sources")
-        card = tmp_path / "sources" / "demo-csv.toml"
-        card.write_text(card.read_text(encoding="utf-8") + "\n[limits]\nexpect = 1000\n", encoding="utf-8")
-        shutil.copy(card, served.data.parent / "sources")
+        definition = tmp_path / "sources" / "demo-csv.toml"
+        definition.write_text(definition.read_text(encoding="utf-8") + "\n[limits]\nexpect = 1000\n", encoding="utf-8")
+        shutil.copy(definition, served.data.parent / "sources")
         assert RUN.invoke(app, ["harvest", "demo-csv"], env=result).exit_code == 1  # its plan is held
     before = served.initiatives()
 
     with browsing(tmp_path / "browser") as browser:
         browser.open(f"{served.base}/admin/")
-        found = browser.faults(packages)
+        results = browser.faults(packages)
         browser.leave(f"document.querySelector('#key').value = '{served.key}'; document.querySelector('form').submit()")
-        found += browser.faults(packages)
+        results += browser.faults(packages)
         browser.leave("document.querySelector('.waits a[href*=\"demo-csv\"]').click()")
-        found += browser.faults(packages)
+        results += browser.faults(packages)
         waits = browser.run("document.querySelector('h1').textContent + document.querySelector('main').textContent")
         browser.run("document.querySelector('#approval').value = 'looked at'")
         browser.leave("document.querySelector('form[action$=approve] button').click()")
@@ -172,12 +172,12 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served
         wait_until(lambda: served.initiatives() > before, "the portal to show the plan that was approved")
         for page in ("audit-log", "keys", "runs", "sources", "sources/demo-csv", "system"):
             browser.open(f"{served.base}/admin/page/{page}")
-            found += browser.faults(packages)
+            results += browser.faults(packages)
         browser.open(f"{served.base}/source/demo-csv?lang=en")
         count = browser.run("document.querySelectorAll('.things li').length")
 
     assert "its definition expects at least 1000" in waits
-    assert (left, found) == (0, [])
+    assert (left, results) == (0, [])
     assert count > 0
 
 
@@ -187,7 +187,7 @@ def test_pages_of_administrators_have_no_fault_that_axe_finds(
 ) -> None:
     key = served.create_key("admin")
     pages = ["sources/demo-projects/definition", "new-source", "alerts", "logs", "system", f"runs/{served.plan}", "sources/demo-projects"]
-    found, wide = dict[str, list[str]](), dict[str, int]()
+    results, wide = dict[str, list[str]](), dict[str, int]()
 
     with browsing(tmp_path / "browser") as browser:
         browser.open(f"{served.base}/admin/?lang={language}", width, dark=dark)
@@ -195,12 +195,12 @@ def test_pages_of_administrators_have_no_fault_that_axe_finds(
         for page in pages:
             browser.open(f"{served.base}/admin/page/{page}", width, dark=dark)
             browser.run("document.querySelectorAll('main details').forEach((it) => { it.open = true })")
-            found[page] = browser.faults(packages)
+            results[page] = browser.faults(packages)
             wide[page] = browser.run("document.documentElement.scrollWidth")
         browser.leave("document.querySelector('form[action$=preview] button').click()")
         title = browser.run("document.title")
-        found["preview"], wide["preview"] = browser.faults(packages), browser.run("document.documentElement.scrollWidth")
+        results["preview"], wide["preview"] = browser.faults(packages), browser.run("document.documentElement.scrollWidth")
 
-    assert {page: faults for page, faults in found.items() if faults} == {}
+    assert {page: faults for page, faults in results.items() if faults} == {}
     assert {page: pixels for page, pixels in wide.items() if pixels > width} == {}
     assert ("Dry run" in title) == (language == "en")

@@ -19,14 +19,14 @@ from harvesters.ledger.run_log import LogLine
 from harvesters.reasons import Reason
 from harvesters.source import read_text
 
-from .conftest import CARD, HOSTILE, NOON, bearer, staged
+from .conftest import DEFINITION, HOSTILE, NOON, bearer, staged
 from .test_admin_pages import csrf, sign_in
 
 
 async def saving(client: httpx.AsyncClient, world: Any, **form: str) -> httpx.Response:
     """Send the form of a definition as an administrator."""
     await sign_in(client, world.tokens["admin"])
-    good = {"csrf": await csrf(client), "name": "projects", "text": CARD, "do": "save", "note": "the owner moved"}
+    good = {"csrf": await csrf(client), "name": "projects", "text": DEFINITION, "do": "save", "note": "the owner moved"}
     return await client.post("/admin/page/definition", data={**good, **form})
 
 
@@ -51,7 +51,7 @@ async def test_a_source_page_shows_its_runs_limits_and_counts(client: httpx.Asyn
 async def test_a_saved_definition_is_a_version_with_who_and_why(client: httpx.AsyncClient, world: Any) -> None:
     before = await digest_of(client, world)
 
-    answer = await saving(client, world, before=before, text=CARD.replace("registry.example/api", "registry.example/v2"))
+    answer = await saving(client, world, before=before, text=DEFINITION.replace("registry.example/api", "registry.example/v2"))
 
     page = (await client.get("/admin/page/sources/projects")).text
     acts = (await client.get("/admin/page/audit-log")).text
@@ -70,15 +70,15 @@ async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(cl
     assert answer.status_code == 422
     named = ("&#39;title&#39; is 1", "every &#39;often&#39;", "unknown key &#39;speed&#39;", "&#39;url&#39; is missing")
     assert [word for word in named if word not in answer.text] == []
-    assert (world.context.source_dir / "projects.toml").read_text() == CARD
+    assert (world.context.source_dir / "projects.toml").read_text() == DEFINITION
 
 
 async def test_a_definition_that_two_people_edit_is_not_overwritten(client: httpx.AsyncClient, world: Any) -> None:
     before = await digest_of(client, world)
-    first = await saving(client, world, before=before, text=CARD.replace("Projects", "Works"))
+    first = await saving(client, world, before=before, text=DEFINITION.replace("Projects", "Works"))
 
-    second = await saving(client, world, before=before, text=CARD.replace("Projects", "Plans"))
-    third = await saving(client, world, before=await digest_of(client, world), text=CARD.replace("Projects", "Plans"))
+    second = await saving(client, world, before=before, text=DEFINITION.replace("Projects", "Plans"))
+    third = await saving(client, world, before=await digest_of(client, world), text=DEFINITION.replace("Projects", "Plans"))
 
     assert (first.status_code, second.status_code, third.status_code) == (303, 409, 303)
     assert "Another person changed this definition" in second.text
@@ -94,12 +94,12 @@ async def test_the_form_changes_only_the_lines_of_its_fields(client: httpx.Async
     text = (world.context.source_dir / "projects.toml").read_text()
     assert text.replace('title = "Works"', 'title = "Projects <b>of</b> the ministry"').replace(
         'every = "5 4 * * *"\nenabled = false\n', ""
-    ).replace("\n[limits]\nvanished = 0.2\n", "") == CARD
+    ).replace("\n[limits]\nvanished = 0.2\n", "") == DEFINITION
     assert "vanished = 0.2" in text
 
 
 def test_form_keeps_comments_and_replaces_values_of_several_lines() -> None:
-    before = CARD.strip().replace(
+    before = DEFINITION.strip().replace(
         'title = "Projects <b>of</b> the ministry"',
         'title   = """Projects\nof the ministry"""  # as on its site',
     )
@@ -119,7 +119,7 @@ async def test_a_new_source_is_imported_and_exported(client: httpx.AsyncClient, 
 
     exported = await client.get("/admin/page/sources/works/definition.toml")
     assert answer.status_code == 303
-    assert exported.text == CARD
+    assert exported.text == DEFINITION
     assert exported.headers["Content-Disposition"] == 'attachment; filename="works.toml"'
 
 
@@ -196,9 +196,9 @@ async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(client: ht
     second = world.add_held_plan((staged("a"),), reason="disk full")
     await sign_in(client, world.tokens["read"])
 
-    found = [(await client.get(f"/admin/page/runs?{query}")).text for query in ("q=licence", "q=DISK", "state=failed", "q=100%25")]
+    results = [(await client.get(f"/admin/page/runs?{query}")).text for query in ("q=licence", "q=DISK", "state=failed", "q=100%25")]
 
-    ids = [[run.id for run in (first, second) if f">{run.id}<" in page] for page in found]
+    ids = [[run.id for run in (first, second) if f">{run.id}<" in page] for page in results]
     assert ids == [[first.id], [second.id], [], []]
 
 
@@ -238,13 +238,13 @@ async def test_a_running_run_shows_its_progress_and_its_log(client: httpx.AsyncC
     await sign_in(client, world.tokens["read"])
 
     page = (await client.get(f"/admin/page/runs/{run.id}")).text
-    found = (await client.get("/admin/page/logs?q=RETRYING&level=warning&source=projects")).text
+    result = (await client.get("/admin/page/logs?q=RETRYING&level=warning&source=projects")).text
     none = (await client.get("/admin/page/logs?q=RETRYING&level=error")).text
     api = (await client.get(f"/admin/runs/{run.id}/log", headers=bearer(world.tokens["read"]))).json()
 
     assert "This run is in progress." in page
     assert "42" in page
-    assert all("retrying request" in text and "<script>" not in text for text in (page, found))
+    assert all("retrying request" in text and "<script>" not in text for text in (page, result))
     assert "No log lines." in none
     assert [line["event"] for line in api] == ["retrying request"]
 
@@ -299,8 +299,8 @@ async def test_every_count_of_a_run_opens_its_records(client: httpx.AsyncClient,
 
 
 async def test_a_change_that_needs_two_people_says_who_approved_it(client: httpx.AsyncClient, world: Any) -> None:
-    card = world.context.source_dir / "projects.toml"
-    card.write_text("second_approver = true\n" + CARD, encoding="utf-8")
+    definition = world.context.source_dir / "projects.toml"
+    definition.write_text("second_approver = true\n" + DEFINITION, encoding="utf-8")
     run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["operate"])
     address, form = f"/admin/page/runs/{run.id}", {"csrf": await csrf(client)}
@@ -331,16 +331,16 @@ async def test_the_system_page_counts_messages_and_says_who_executes_runs(client
 async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_confirms(
     client: httpx.AsyncClient, world: Any
 ) -> None:
-    card = world.context.source_dir / "projects.toml"
-    card.write_text("second_approver = true\n" + CARD, encoding="utf-8")
+    definition = world.context.source_dir / "projects.toml"
+    definition.write_text("second_approver = true\n" + DEFINITION, encoding="utf-8")
     _, other = key_store.create(world.ledger, "Another administrator", Scope.ADMIN, NOON)
     await sign_in(client, world.tokens["admin"])
     page = "/admin/page/sources/projects"
-    before = digest(card.read_text(encoding="utf-8"))
-    form = {"name": "projects", "text": CARD + "\n[limits]\nexpect = 5\n", "before": before, "do": "save", "note": "they grew"}
+    before = digest(definition.read_text(encoding="utf-8"))
+    form = {"name": "projects", "text": DEFINITION + "\n[limits]\nexpect = 5\n", "before": before, "do": "save", "note": "they grew"}
 
     proposed = await client.post("/admin/page/definition", data={"csrf": await csrf(client), **form})
-    unchanged = card.read_text(encoding="utf-8")
+    unchanged = definition.read_text(encoding="utf-8")
     by_the_same = await client.post(f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"})
     await sign_in(client, other)
     proposal = (await client.get(page)).text
@@ -350,17 +350,17 @@ async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_co
     assert (proposed.status_code, by_the_same.status_code, confirmed.status_code, again.status_code) == (303, 422, 303, 404)
     assert unchanged.startswith("second_approver = true")
     assert all(text in proposal for text in ("Proposed definition", "they grew", "expect = 5", "Confirm and save"))
-    assert card.read_text(encoding="utf-8") == form["text"]
+    assert definition.read_text(encoding="utf-8") == form["text"]
     newest = world.ledger.definition_versions("projects")[0]
     assert all(name in newest.who for name in ("a person who may admin", "Another administrator"))
 
 
 async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(client: httpx.AsyncClient, world: Any) -> None:
-    card = world.context.source_dir / "projects.toml"
-    card.write_text("second_approver = true\n" + CARD, encoding="utf-8")
-    world.ledger.save_definition("projects", CARD, "ann", NOON, None, digest(card.read_text(encoding="utf-8")))
+    definition = world.context.source_dir / "projects.toml"
+    definition.write_text("second_approver = true\n" + DEFINITION, encoding="utf-8")
+    world.ledger.save_definition("projects", DEFINITION, "ann", NOON, None, digest(definition.read_text(encoding="utf-8")))
     await sign_in(client, world.tokens["admin"])
-    card.write_text("second_approver = true\n# edited\n" + CARD, encoding="utf-8")
+    definition.write_text("second_approver = true\n# edited\n" + DEFINITION, encoding="utf-8")
 
     outdated = await client.post("/admin/page/sources/projects/proposal", data={"csrf": await csrf(client), "do": "confirm"})
     discarded = await client.post("/admin/page/sources/projects/proposal", data={"csrf": await csrf(client), "do": "discard"})

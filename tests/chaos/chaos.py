@@ -319,21 +319,21 @@ def statements(dump: bytes) -> Counter[str]:
 
 def differences(world: ChaosWorld, folder: Path, days: int) -> list[str]:
     """Verify every installation, and compare the dumps with one another and with an undisturbed run."""
-    found: list[str] = []
+    results: list[str] = []
     for item in world.installations():
         item.stop_server()
         code, report = item.verify()
-        found += [f"{item.name}: {part}: {result}" for part, result in report.items() if result["state"] != "sound"] if code else []
+        results += [f"{item.name}: {part}: {result}" for part, result in report.items() if result["state"] != "sound"] if code else []
     dumps = {item.name: item.dump() for item in world.installations()}
     if dumps["mirror"] != dumps["single"]:
-        found.append("the mirror's dump has not the bytes of its origin's")
+        results.append("the mirror's dump has not the bytes of its origin's")
     expected = statements(undisturbed(world, folder, days))
     for name, dump in dumps.items():
         ours = statements(dump)
         absent, added = list(expected - ours), list(ours - expected)
-        found += [f"{name}: missing {line}" for line in absent[:5]] + [f"{name}: too many {line}" for line in added[:5]]
+        results += [f"{name}: missing {line}" for line in absent[:5]] + [f"{name}: too many {line}" for line in added[:5]]
     console.print(f"{sum(expected.values()):,} statements compared in {len(dumps) + 1} dumps", highlight=False)
-    return found
+    return results
 
 
 def world(folder: Path, seed: int, stack: ExitStack) -> ChaosWorld:
@@ -345,21 +345,21 @@ def world(folder: Path, seed: int, stack: ExitStack) -> ChaosWorld:
     links["origin of the mirror"] = Link(single.port)
     origin = f"http://127.0.0.1:{links['origin of the mirror'].port}/"
     mirror = Installation("mirror", folder / "mirror", server_command=("mirror", origin, "--serve", "--every", "1", "--pause", "0"))
-    found = ChaosWorld(registries, links, single, mirror)
+    chaos_world = ChaosWorld(registries, links, single, mirror)
     if reason := missing():
         console.print(f"Without workers: {reason}", style="yellow")
     else:
-        found.cluster = stack.enter_context(running_cluster())
-        with found.cluster.admin() as admin:
+        chaos_world.cluster = stack.enter_context(running_cluster())
+        with chaos_world.cluster.admin() as admin:
             admin.execute("CREATE DATABASE chaos")
-        links["database"] = Link(found.cluster.port)
-        found.shared = Installation("shared", folder / "shared", found.cluster.url("chaos", port=links["database"].port))
-    for item in found.installations():
+        links["database"] = Link(chaos_world.cluster.port)
+        chaos_world.shared = Installation("shared", folder / "shared", chaos_world.cluster.url("chaos", port=links["database"].port))
+    for item in chaos_world.installations():
         stack.callback(item.close)
         item.define(SOURCES, links["registries"].port)
     for link in links.values():
         stack.callback(link.close)
-    return found
+    return chaos_world
 
 
 def table(chaos: Chaos) -> Table:
@@ -389,7 +389,7 @@ def main() -> int:
     if os.geteuid() == 0 and shutil.which("unshare") and "CHAOS_MOUNTS" not in os.environ:  # its disks vanish with it
         os.environ["CHAOS_MOUNTS"] = "private"
         os.execvp("unshare", ["unshare", "--mount", sys.executable, *sys.argv])
-    found, day, reported = list[str](), 0, 0
+    results, day, reported = list[str](), 0, 0
     with tempfile.TemporaryDirectory(prefix="chaos-") as name, ExitStack() as stack:
         chaos = Chaos(world(Path(name), words.seed, stack), words.seed)
         try:
@@ -397,14 +397,14 @@ def main() -> int:
                 chaos.round(day)
                 console.print(f"day {day}", *chaos.log[reported:], sep="\n  ", highlight=False, soft_wrap=True)
                 reported = len(chaos.log)
-            found = differences(chaos.world, Path(name) / "undisturbed", day + 1)
+            results = differences(chaos.world, Path(name) / "undisturbed", day + 1)
         except AssertionError as error:
-            found = [f"on day {day}: {error}"]
+            results = [f"on day {day}: {error}"]
         console.print(table(chaos))
     console.print(f"seed {words.seed}: {day + 1} days, {sum(item.times for item in chaos.outcomes.values())} disturbances")
-    for line in [*chaos.log[-8:], *found] if found else ["All dumps are equal, and everything is sound."]:
+    for line in [*chaos.log[-8:], *results] if results else ["All dumps are equal, and everything is sound."]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    return int(bool(found))
+    return int(bool(results))
 
 
 if __name__ == "__main__":

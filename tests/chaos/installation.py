@@ -70,14 +70,14 @@ class Installation:
         part.replace(self.folder / "clock")
 
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKTAKE_", "OTEL_"))}
+        remaining = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKTAKE_", "OTEL_"))}
         ledger = self.ledger or f"sqlite:///{self.data}/ledger.sqlite"
         ours = {"DATA": self.data, "SOURCES": self.folder / "sources", "LEDGER": ledger, "ALLOW_HOSTS": "127.0.0.1"}
-        found = {**kept, **{f"STOCKTAKE_{name}": str(value) for name, value in ours.items()}, "PYTHONPATH": str(ROOT)}
+        results = {**remaining, **{f"STOCKTAKE_{name}": str(value) for name, value in ours.items()}, "PYTHONPATH": str(ROOT)}
         if FAKETIME.exists():
-            found |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"), "FAKETIME_CACHE_DURATION": "1"}
-            found |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
-        return found
+            results |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"), "FAKETIME_CACHE_DURATION": "1"}
+            results |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
+        return results
 
     def start(self, *words: str) -> Process:
         return Process([sys.executable, "-m", "stocktake", *words], env=self.environment(), cwd=self.folder)

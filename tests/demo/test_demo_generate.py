@@ -32,10 +32,10 @@ def test_keys_differ_within_a_registry() -> None:
 
 
 def test_all_languages_and_lines_occur() -> None:
-    made = [generate_record(1, number) for number in range(2000)]
+    created = [generate_record(1, number) for number in range(2000)]
 
-    assert {tag for project in made for tag in project["title"]} == set(LANGUAGES)
-    assert {code for project in made for code in project["lines"]} == set(phrases().lines)
+    assert {tag for project in created for tag in project["title"]} == set(LANGUAGES)
+    assert {code for project in created for code in project["lines"]} == set(phrases().lines)
 
 
 def test_a_project_ends_after_it_starts() -> None:

@@ -14,37 +14,37 @@ COUNTS = expected_counts(600, 3)
 
 
 def by_page(registry: Any) -> list[dict[str, Any]]:
-    found, url = [], "/json/projects"
+    results, url = [], "/json/projects"
     while url:
         page = registry.ask(url).json()
-        found += page["results"]
+        results += page["results"]
         url = page["next_page"]
-    return found
+    return results
 
 
 def by_offset(registry: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    while items := registry.ask("/json/offset", params={"offset": len(found), "limit": 7}).json()["items"]:
-        found += items
-    return found
+    results: list[dict[str, Any]] = []
+    while items := registry.ask("/json/offset", params={"offset": len(results), "limit": 7}).json()["items"]:
+        results += items
+    return results
 
 
 def by_cursor(registry: Any) -> list[dict[str, Any]]:
-    found, cursor = [], ""
+    results, cursor = [], ""
     while cursor is not None:
         page = registry.ask("/json/cursor", params={"cursor": cursor}).json()
-        found += page["data"]
+        results += page["data"]
         cursor = page["meta"]["next_cursor"]
-    return found
+    return results
 
 
 def by_next(registry: Any) -> list[dict[str, Any]]:
-    found, url = [], "/json/next"
+    results, url = [], "/json/next"
     while url:
         page = registry.ask(url).json()
-        found += page["value"]
+        results += page["value"]
         url = page["links"]["next"]
-    return found
+    return results
 
 
 def at_once(registry: Any) -> list[dict[str, Any]]:
@@ -60,11 +60,11 @@ def by_row(registry: Any) -> list[dict[str, Any]]:
 
 
 def by_search(registry: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     search = "/ckan/api/3/action/package_search"
-    while results := registry.ask(search, params={"start": len(found), "rows": 40}).json()["result"]["results"]:
-        found += results
-    return found
+    while results := registry.ask(search, params={"start": len(result), "rows": 40}).json()["result"]["results"]:
+        result += results
+    return result
 
 
 WAYS = {
@@ -76,17 +76,17 @@ WAYS = {
 @pytest.mark.parametrize("name", WAYS)
 @pytest.mark.parametrize("version", [1, 2])
 def test_each_way_of_paging_brings_each_record_once(opened: Any, name: str, version: int) -> None:
-    found = WAYS[name](opened(version=version))
+    result = WAYS[name](opened(version=version))
 
-    keys = {record["id"] for record in found}
-    assert len(found) == len(keys) == expected_counts(600, 3, version)[name].records
+    keys = {record["id"] for record in result}
+    assert len(result) == len(keys) == expected_counts(600, 3, version)[name].records
 
 
 @pytest.mark.parametrize("name", ["projects", "offset", "cursor", "next", "all", "files"])
 def test_records_without_a_title_are_as_many_as_the_truth_says(opened: Any, name: str) -> None:
-    found = WAYS[name](opened())
+    result = WAYS[name](opened())
 
-    assert sum(not record["title"] for record in found) == COUNTS[name].untitled
+    assert sum(not record["title"] for record in result) == COUNTS[name].untitled
 
 
 def test_a_search_returns_its_count_and_at_most_1000_rows(opened: Any) -> None:
@@ -99,12 +99,12 @@ def test_a_search_by_time_finds_what_was_modified_then(opened: Any) -> None:
     registry, day = opened(), "2024-06-01T00:00:00Z"
 
     query = {"fq": f"metadata_modified:[{day} TO *]", "rows": "1000", "sort": "metadata_modified asc"}
-    found = [
+    results = [
         item["metadata_modified"] for item in registry.ask("/ckan/api/3/action/package_search", params=query).json()["result"]["results"]
     ]
 
-    assert found == sorted(item["metadata_modified"] for item in by_search(registry) if item["metadata_modified"] >= day[:-1])
-    assert found
+    assert results == sorted(item["metadata_modified"] for item in by_search(registry) if item["metadata_modified"] >= day[:-1])
+    assert results
 
 
 def test_a_posted_search_is_answered_like_one_in_the_address(opened: Any) -> None:

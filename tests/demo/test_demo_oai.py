@@ -86,10 +86,10 @@ def test_a_window_of_time_includes_both_its_ends_in_both_granularities(opened: A
     registry = opened()
     stamps = [text for page in walked(registry) for text in texts(page, "//o:header/o:datestamp/text()")]
 
-    found = [text for page in walked(registry, from_=start, until=until) for text in texts(page, "//o:header/o:datestamp/text()")]
+    results = [text for page in walked(registry, from_=start, until=until) for text in texts(page, "//o:header/o:datestamp/text()")]
 
-    assert found == [text for text in stamps if "2024-03-01" <= text[:10] <= "2024-03-31"]
-    assert found
+    assert results == [text for text in stamps if "2024-03-01" <= text[:10] <= "2024-03-31"]
+    assert results
 
 
 def test_a_set_holds_the_sets_below_it(opened: Any) -> None:
@@ -108,9 +108,9 @@ def test_get_record_gives_the_record_of_the_list(opened: Any) -> None:
     listed = asked(registry, verb="ListRecords", metadataPrefix="oai_dc").find(".//o:record", NS)
 
     key = str(listed.findtext("o:header/o:identifier", namespaces=NS))
-    found = asked(registry, verb="GetRecord", metadataPrefix="oai_dc", identifier=key).find(".//o:record", NS)
+    result = asked(registry, verb="GetRecord", metadataPrefix="oai_dc", identifier=key).find(".//o:record", NS)
 
-    assert etree.tostring(found, method="c14n", with_tail=False) == etree.tostring(listed, method="c14n", with_tail=False)
+    assert etree.tostring(result, method="c14n", with_tail=False) == etree.tostring(listed, method="c14n", with_tail=False)
 
 
 @pytest.mark.parametrize(

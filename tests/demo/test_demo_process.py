@@ -1,4 +1,4 @@
-"""The demo as a process: it starts, moves, counts, and ends with its handle; its cards fit it."""
+"""The demo as a process: it starts, moves, counts, and ends with its handle; its source definitions fit it."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_a_demo_that_cannot_start_says_how_to_look() -> None:
         Demo(10, 1, (), only=["opac"]).start()
 
 
-def test_each_registry_has_a_card_that_loads_and_whose_address_answers(demo: Demo, tmp_path: Path) -> None:
-    written = write_sources(demo.url, tmp_path / "cards")
+def test_each_registry_has_a_definition_that_loads_and_whose_address_answers(demo: Demo, tmp_path: Path) -> None:
+    written = write_sources(demo.url, tmp_path / "sources")
 
-    sources = [load(card) for card in written]
+    sources = [load(definition) for definition in written]
 
     assert {source.name.removeprefix("demo-") for source in sources} == set(SHARES)
     for source in sources:
@@ -57,8 +57,8 @@ def test_each_registry_has_a_card_that_loads_and_whose_address_answers(demo: Dem
         assert httpx.get(f"{source.url}{path}").status_code == 200
 
 
-def test_cards_are_written_for_the_registries_that_are_played(tmp_path: Path) -> None:
+def test_definitions_are_written_for_the_registries_that_are_played(tmp_path: Path) -> None:
     written = write_sources("http://127.0.0.1:1", tmp_path, only=("oai", "all"))
 
-    assert [card.name for card in written] == ["demo-all.toml", "demo-oai.toml"]
+    assert [definition.name for definition in written] == ["demo-all.toml", "demo-oai.toml"]
     assert tomllib.loads(written[0].read_text())["fields"]["key"] == "id"

@@ -9,14 +9,14 @@ from vocab.iris import Iris
 
 def test_the_crosswalks_know_every_word_of_the_demo() -> None:
     walk = Crosswalks(Iris())
-    made = [generate_record(1, number) for number in range(1000)]
+    created = [generate_record(1, number) for number in range(1000)]
 
-    words = {("action_line", text) for project in made for text in project["action_lines"]}
-    words |= {("goal", text) for project in made for text in project["goals"]}
-    words |= {("target", text) for project in made for text in project["targets"]}
-    words |= {("country", text) for project in made for text in project["countries"]}
-    words |= {("stakeholder_type", project["lead"]["type"]) for project in made}
-    words |= {("status", project["status"]) for project in made} | {("coverage", project["coverage"]) for project in made}
-    words |= {("activity_type", text) for project in made for text in project["types"]}
+    words = {("action_line", text) for project in created for text in project["action_lines"]}
+    words |= {("goal", text) for project in created for text in project["goals"]}
+    words |= {("target", text) for project in created for text in project["targets"]}
+    words |= {("country", text) for project in created for text in project["countries"]}
+    words |= {("stakeholder_type", project["lead"]["type"]) for project in created}
+    words |= {("status", project["status"]) for project in created} | {("coverage", project["coverage"]) for project in created}
+    words |= {("activity_type", text) for project in created for text in project["types"]}
 
     assert sorted(pair for pair in words if getattr(walk, pair[0])(pair[1]) is None) == []

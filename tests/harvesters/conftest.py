@@ -35,8 +35,8 @@ def quick() -> Iterator[None]:
 
 
 @pytest.fixture
-def card() -> Callable[..., Source]:
-    """Make a card that says what a test needs."""
+def define_source() -> Callable[..., Source]:
+    """Return a function that makes the source definition that a test needs."""
 
     def make(protocol: str = "json", mapping: str = "fields", **rest: Any) -> Source:
         given: dict[str, Any] = {"fields": {"title": "name"} if mapping == "fields" else {}, "url": URL, **rest}
@@ -64,7 +64,7 @@ class ScriptedRegistry:
             return answer
         return httpx.Response(answer) if isinstance(answer, int) else httpx.Response(200, content=answer)
 
-    def door(self, **settings: Any) -> Fetch:
+    def open_client(self, **settings: Any) -> Fetch:
         return Fetch(pause=0, transport=httpx.MockTransport(self), **{"robots": False, **settings})
 
 

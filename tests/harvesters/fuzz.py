@@ -91,17 +91,17 @@ class Outcome:
 @cache
 def targets() -> tuple[Target, ...]:
     """Return all sources: the recorded replies of the tests, and the real payloads where they are present."""
-    found = []
+    results = []
     for folder in sorted(REPLIES.iterdir()):
         handler = replay.played(folder).handler
-        found.append(Target(f"replies/{folder.name}", load(folder / "card.toml"), handler))  # type: ignore[arg-type]
+        results.append(Target(f"replies/{folder.name}", load(folder / "source.toml"), handler))  # type: ignore[arg-type]
     for kind in real.KINDS if replay.FEEDS.is_dir() else ():
         given = {"protocol": kind.protocol, "mapping": kind.mapping, "options": dict(kind.options), "fields": dict(kind.fields)}
-        source = parse("a", {**real.CARD, **given}, "a")
+        source = parse("a", {**real.DEFINITION, **given}, "a")
         for file in sorted(replay.FEEDS.glob(kind.files))[:40]:
             if file.stat().st_size <= LARGEST:
-                found.append(Target(f"{file.relative_to(replay.FEEDS)} by {kind.protocol}", source, real.answers(source, file)))
-    return tuple(found)
+                results.append(Target(f"{file.relative_to(replay.FEEDS)} by {kind.protocol}", source, real.answers(source, file)))
+    return tuple(results)
 
 
 @cache
@@ -198,20 +198,20 @@ def mutate(content: bytes, rng: random.Random) -> bytes:
 def _mutate_bytes(content: bytes, rng: random.Random) -> bytes:
     data = bytearray(content)
     for _ in range(rng.choice((1, 1, 2, 5, 20))):
-        place, length = rng.randrange(len(data) + 1), rng.choice((1, 1, 4, 30, 400))
+        position, length = rng.randrange(len(data) + 1), rng.choice((1, 1, 4, 30, 400))
         match rng.randrange(6):
             case 0:
-                data[place : place + length] = b""
+                data[position : position + length] = b""
             case 1:
-                data[place:place] = rng.choice(TOKENS)
+                data[position:position] = rng.choice(TOKENS)
             case 2:
-                data[place : place + length] = rng.choice(TOKENS)
+                data[position : position + length] = rng.choice(TOKENS)
             case 3:
-                data[place:place] = data[place : place + length] * rng.choice((1, 3, 50))
-            case 4 if place < len(data):
-                data[place] = rng.randrange(256)
+                data[position:position] = data[position : position + length] * rng.choice((1, 3, 50))
+            case 4 if position < len(data):
+                data[position] = rng.randrange(256)
             case 5 if rng.random() < 0.2:
-                del data[place:]
+                del data[position:]
     return bytes(data[: 4 * LARGEST])
 
 
@@ -272,18 +272,18 @@ def _mutate_lines(content: bytes, rng: random.Random) -> bytes:
     if len(lines) < 3:
         raise ValueError
     for _ in range(rng.choice((1, 2, 5, 15))):
-        place, other = rng.randrange(len(lines)), rng.randrange(len(lines))
+        position, other = rng.randrange(len(lines)), rng.randrange(len(lines))
         match rng.randrange(5):
             case 0:
-                lines[place] = lines[other]
+                lines[position] = lines[other]
             case 1:
-                lines[place] = b""
+                lines[position] = b""
             case 2:
-                lines.insert(place, lines[other])
+                lines.insert(position, lines[other])
             case 3:
-                lines[place] = lines[place][: rng.randrange(len(lines[place]) + 1)] + rng.choice(TOKENS)
+                lines[position] = lines[position][: rng.randrange(len(lines[position]) + 1)] + rng.choice(TOKENS)
             case _:
-                lines[place] = rng.choice(TOKENS)
+                lines[position] = rng.choice(TOKENS)
     return b"\n".join(lines)
 
 
@@ -299,17 +299,17 @@ def run_all(wanted: Sequence[tuple[str, int]], workers: int, patience: float) ->
     """Run cases in *workers* processes, each begun anew behind a case that ends it; raise where one is silent for *patience* seconds."""
     shares = [list(wanted[number::workers]) for number in range(workers)]
     processes = [_start(share) for share in shares]
-    found: list[Outcome] = []
+    results: list[Outcome] = []
     try:
         for number in range(workers):
             while shares[number]:
-                found += _finished(shares[number], processes[number], patience)
+                results += _finished(shares[number], processes[number], patience)
                 processes[number] = _start(shares[number])
     finally:
         for process in processes:
             process.kill()
             process.communicate()
-    return found
+    return results
 
 
 def _finished(share: list[tuple[str, int]], process: subprocess.Popen[str], patience: float) -> list[Outcome]:

@@ -100,12 +100,12 @@ def _file(folder: Path, name: str) -> bytes | None:
 @lru_cache
 def _recorded() -> dict[tuple[tuple[str, str], ...], bytes]:
     """Return MIT's recorded answers by what was asked, as each of them repeats it in its <request>."""
-    found = {}
+    results = {}
     for file in sorted((FEEDS / "oai").glob("mit_*.xml")):
         request = etree.fromstring(file.read_bytes()).find(f"{_OAI}request")
         if request is not None:
-            found[_terms(request.attrib)] = file.read_bytes()
-    return found
+            results[_terms(request.attrib)] = file.read_bytes()
+    return results
 
 
 def _terms(asked: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -169,16 +169,16 @@ def _git_tree(asked: Mapping[str, str]) -> bytes:
 
 def _csw(asked: Mapping[str, str]) -> bytes:
     """Return the records of MIT that were recorded one by one as a catalogue service does, its identifier before the others."""
-    found = []
+    results = []
     for file in sorted((FEEDS / "oai").glob("mit_*.xml")):
         for record in etree.fromstring(file.read_bytes()).iterfind(f"{_OAI}GetRecord/{_OAI}record"):
             parts = [etree.tostring(part, encoding="unicode", with_tail=False) for part in record.iterfind(f"{_OAI}metadata/*/*")]
             key = f'<dc:identifier xmlns:dc="{_DC}">{record.findtext(f"{_OAI}header/{_OAI}identifier")}</dc:identifier>'
-            found += [f"<csw:Record>{key}{''.join(parts)}</csw:Record>"] if parts else []
+            results += [f"<csw:Record>{key}{''.join(parts)}</csw:Record>"] if parts else []
     start, size = int(asked["startPosition"]), int(asked["maxRecords"])
-    following = start + size if start + size <= len(found) else 0
-    result = f'<csw:SearchResults numberOfRecordsMatched="{len(found)}" nextRecord="{following}">'
-    body = "".join(found[start - 1 : start - 1 + size])
+    following = start + size if start + size <= len(results) else 0
+    result = f'<csw:SearchResults numberOfRecordsMatched="{len(results)}" nextRecord="{following}">'
+    body = "".join(results[start - 1 : start - 1 + size])
     return f'<csw:GetRecordsResponse xmlns:csw="{_CSW}">{result}{body}</csw:SearchResults></csw:GetRecordsResponse>'.encode()
 
 

@@ -17,8 +17,8 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 HEAD = '<?xml version="1.0" encoding="UTF-8"?><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>{now}</responseDate>'
 
 
-def door(there: Callable[[httpx.Request], httpx.Response]) -> Fetch:
-    return Fetch(pause=0, robots=False, transport=httpx.MockTransport(there), retry_policy=RetryPolicy(max_attempts=1))
+def open_client(registry: Callable[[httpx.Request], httpx.Response]) -> Fetch:
+    return Fetch(pause=0, robots=False, transport=httpx.MockTransport(registry), retry_policy=RetryPolicy(max_attempts=1))
 
 
 @dataclass(frozen=True)

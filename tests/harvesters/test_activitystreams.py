@@ -49,17 +49,17 @@ class ActivitySite:
         content = element if isinstance(element, bytes) else json.dumps(element).encode()
         return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
 
-    def door(self) -> Fetch:
+    def open_client(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture
-def source(card):
-    return lambda **options: card("activitystreams", url=f"{HOST}/c", fields={"title": "name"}, options=options)
+def source(define_source):
+    return lambda **options: define_source("activitystreams", url=f"{HOST}/c", fields={"title": "name"}, options=options)
 
 
-def harvest(there, source, since=None, cursor=None):
-    with there.door() as fetch:
+def harvest(registry, source, since=None, cursor=None):
+    with registry.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
@@ -89,16 +89,16 @@ def test_of_each_object_the_newest_activity_counts(source):
 
 
 def test_only_pages_with_news_are_asked_for(source):
-    there = collection()
+    registry = collection()
 
-    assert summary(harvest(there, source(), datetime(2026, 1, 12, tzinfo=UTC))) == [("d", "d of day 13"), ("b", "DeletedRecord")]
-    assert there.asked == ["c", "p2"]
+    assert summary(harvest(registry, source(), datetime(2026, 1, 12, tzinfo=UTC))) == [("d", "d of day 13"), ("b", "DeletedRecord")]
+    assert registry.asked == ["c", "p2"]
 
 
 def test_a_collection_that_only_leads_on_is_read_from_its_end_too(source):
-    there = collection(c={"type": "OrderedCollection", "first": f"{HOST}/p1"})
+    registry = collection(c={"type": "OrderedCollection", "first": f"{HOST}/p1"})
 
-    assert summary(harvest(there, source())) == summary(harvest(collection(), source()))
+    assert summary(harvest(registry, source())) == summary(harvest(collection(), source()))
 
 
 @pytest.mark.parametrize("name", ["orderedItems", "items"])
@@ -130,8 +130,8 @@ def test_before_a_refresh_only_deletions_count(source):
     ("kind", "content", "payload"),
     [("json", b'{"name": "A"}', Payload.ROW), ("xml", b"<a/>", Payload.XML), ("rdf", TURTLE, Payload.GRAPH)],
 )  # fmt: skip
-def test_an_object_is_brought_from_its_address_where_the_card_says_so(kind, content, payload, card):
-    source = card("activitystreams", url=f"{HOST}/c", fields={"title": "'x'"}, options={"format": kind})
+def test_an_object_is_brought_from_its_address_where_the_definition_says_so(kind, content, payload, define_source):
+    source = define_source("activitystreams", url=f"{HOST}/c", fields={"title": "'x'"}, options={"format": kind})
 
     (item,) = harvest(ActivitySite({"c": COLLECTION, "p2": page(act("Create", "a", 1)), "a": content}), source)[0].items
 
@@ -140,7 +140,7 @@ def test_an_object_is_brought_from_its_address_where_the_card_says_so(kind, cont
 
 
 def test_an_object_is_brought_once_however_often_it_changed(source):
-    there = ActivitySite(
+    registry = ActivitySite(
         {
             "c": COLLECTION,
             "p2": page(*(act("Update", "a", day) for day in range(1, 9)), prev="p1"),
@@ -149,9 +149,9 @@ def test_an_object_is_brought_once_however_often_it_changed(source):
         }
     )
 
-    harvest(there, source(format="json"))
+    harvest(registry, source(format="json"))
 
-    assert there.asked.count("a") == 1
+    assert registry.asked.count("a") == 1
 
 
 def test_an_object_is_brought_from_where_it_says_also(source):
@@ -169,9 +169,9 @@ def test_an_object_is_brought_from_where_it_says_also(source):
     ("broken", "kind"), [(404, DeletedRecord), (410, DeletedRecord), (403, InvalidRecord), (500, InvalidRecord), (b"{", InvalidRecord)]
 )
 def test_an_object_that_cannot_be_brought_stops_nothing(broken, kind, source):
-    there = ActivitySite({"c": COLLECTION, "p2": page(act("Create", "a", 1), act("Create", "b", 1)), "a": broken, "b": {"name": "B"}})
+    registry = ActivitySite({"c": COLLECTION, "p2": page(act("Create", "a", 1), act("Create", "b", 1)), "a": broken, "b": {"name": "B"}})
 
-    assert summary(harvest(there, source(format="json"))) == [("b", "B"), ("a", kind.__name__)]
+    assert summary(harvest(registry, source(format="json"))) == [("b", "B"), ("a", kind.__name__)]
 
 
 def test_a_registry_that_goes_down_ends_the_harvest(source):
@@ -184,10 +184,10 @@ def test_a_registry_that_goes_down_ends_the_harvest(source):
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(source):
-    there = collection()
-    whole = harvest(there, source())
+    registry = collection()
+    whole = harvest(registry, source())
 
-    assert summary(harvest(there, source(), cursor=whole[0].cursor)) == [("c", "c of day 3"), ("b", "b of day 2"), ("a", "a of day 1")]
+    assert summary(harvest(registry, source(), cursor=whole[0].cursor)) == [("c", "c of day 3"), ("b", "b of day 2"), ("a", "a of day 1")]
 
 
 def test_pages_that_lead_in_circles_end_the_harvest(source):

@@ -49,7 +49,7 @@ def _files(*folders: str) -> list[Path]:
     return [file for folder in folders for file in sorted((replay.FEEDS / folder).glob("*"))]
 
 
-# Files of these folders that are no answer of any registry's protocol here, each to a card of its kind and to all others.
+# Files of these folders that are no answer of any registry's protocol here, each to a source of its kind and to all others.
 FOREIGN = [
     *_files("broken", "html"),
     *(file for file in _files("dcat") if file.suffix in {".rdf", ".ttl"}),
@@ -62,10 +62,10 @@ NONSENSE = [b"", b"  \n", b"\xef\xbb\xbf", b"\x00", b"\xff\xfe", b"[", b"[" * 10
 SLOW = [b" " * 100_000 + b"<a", b"<!-- -->" * 20_000 + b"<a", b"<?a?> " * 20_000 + b"<a", b"\n<!--" * 20_000]
 
 
-def read_file(content: bytes, protocol: str, card: object, words: object) -> tuple[list[str], int]:
+def read_file(content: bytes, protocol: str, define_source: object, words: object) -> tuple[list[str], int]:
     """Harvest one answer, given to every request; give what was read_file, and how many records could be mapped."""
     mapping, options, fields = ALL[protocol]
-    source = card(protocol, mapping, options=options, fields=fields)
+    source = define_source(protocol, mapping, options=options, fields=fields)
     collect, read = check_compatible(source)[0].collect, check_compatible(source)[1].prepare(source, words)
     reasons, mapped = [], 0
     try:
@@ -83,10 +83,10 @@ def read_file(content: bytes, protocol: str, card: object, words: object) -> tup
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
 @pytest.mark.parametrize("protocol", KINDS)
-def test_an_answer_of_another_kind_is_reported_and_never_mapped(protocol, card, words):
+def test_an_answer_of_another_kind_is_reported_and_never_mapped(protocol, define_source, words):
     foreign = [file for file in FOREIGN if file.parent.name not in OWN.get(protocol, ())]
 
-    outcomes = {file.name: read_file(file.read_bytes(), protocol, card, words) for file in foreign}
+    outcomes = {file.name: read_file(file.read_bytes(), protocol, define_source, words) for file in foreign}
 
     assert {name for name, (reasons, _) in outcomes.items() if not reasons} - EMPTY_LISTS == set()
     assert {name for name, (_, mapped) in outcomes.items() if mapped} == set()
@@ -97,45 +97,45 @@ EMPTY_LISTS = {"mit_get-identifiers-no-matches_00.xml", "sickle_noRecordsMatch.x
 
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
-def test_html_is_reported_as_html(card, words):
+def test_html_is_reported_as_html(define_source, words):
     pages = _files("html", "waf")
 
-    reasons = {file.name: read_file(file.read_bytes(), "json", card, words)[0][0] for file in pages}
+    reasons = {file.name: read_file(file.read_bytes(), "json", define_source, words)[0][0] for file in pages}
 
     assert [name for name, reason in reasons.items() if "HTML" not in reason] == []
 
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
 @pytest.mark.parametrize("file", BOMBS, ids=lambda file: file.name)
-def test_an_xml_bomb_is_refused_before_it_swells(file, card, words):
+def test_an_xml_bomb_is_refused_before_it_swells(file, define_source, words):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    reasons, _ = read_file(file.read_bytes(), "oai-pmh", card, words)
+    reasons, _ = read_file(file.read_bytes(), "oai-pmh", define_source, words)
 
     assert "DOCTYPE, which is refused" in reasons[0]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kilobytes
 
 
 @pytest.mark.parametrize("charset", ["utf-16", "utf-32"])
-def test_a_doctype_in_another_charset_is_refused_too(charset, card, words):
+def test_a_doctype_in_another_charset_is_refused_too(charset, define_source, words):
     bomb = '<!DOCTYPE a [<!ENTITY b "cc">]><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">&b;</OAI-PMH>'
 
-    reasons, _ = read_file(bomb.encode(charset), "oai-pmh", card, words)
+    reasons, _ = read_file(bomb.encode(charset), "oai-pmh", define_source, words)
 
     assert len(reasons) == 1
 
 
 @pytest.mark.parametrize("content", [*NONSENSE, *SLOW], ids=lambda content: repr(content[:8]))
 @pytest.mark.parametrize("protocol", ALL)
-def test_nothing_and_nonsense_are_reported(protocol, content, card, words):
-    reasons, mapped = read_file(content, protocol, card, words)
+def test_nothing_and_nonsense_are_reported(protocol, content, define_source, words):
+    reasons, mapped = read_file(content, protocol, define_source, words)
 
     assert (len(reasons), mapped) == (1, 0)
 
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
 @pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.name)
-def test_any_json_or_rdf_given_to_a_card_of_its_kind_ends_quietly(file, card, words):
-    reasons, mapped = read_file(file.read_bytes(), FITTING[file.suffix], card, words)
+def test_any_json_or_rdf_given_to_a_definition_of_its_kind_ends_quietly(file, define_source, words):
+    reasons, mapped = read_file(file.read_bytes(), FITTING[file.suffix], define_source, words)
 
     assert reasons or mapped or file.name in EMPTY_LISTS

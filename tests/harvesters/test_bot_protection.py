@@ -26,9 +26,9 @@ def ask(status: int, headers: dict[str, str], content: bytes, accept: str = "app
         return httpx.Response(status, headers=headers, content=content)
 
     patience = RetryPolicy(max_attempts=1)
-    with Fetch("operator@example.org", pause=0, robots=False, retry_policy=patience, transport=httpx.MockTransport(answer)) as door:
-        door.get(URL, accept=accept)
-    return door
+    with Fetch("operator@example.org", pause=0, robots=False, retry_policy=patience, transport=httpx.MockTransport(answer)) as client:
+        client.get(URL, accept=accept)
+    return client
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_the_publisher_is_given_who_we_are_and_the_line_that_lets_us_in() -> Non
 
 
 def test_data_that_speaks_of_walls_is_data() -> None:
-    door = ask(200, {}, b'[{"title": "How we pass the captcha of /cdn-cgi/challenge-platform/ by cloudflare"}]')
+    client = ask(200, {}, b'[{"title": "How we pass the captcha of /cdn-cgi/challenge-platform/ by cloudflare"}]')
 
-    assert door.outcome_counts == {"sent": 1, "answered": 1}
+    assert client.outcome_counts == {"sent": 1, "answered": 1}
 
 
 @pytest.mark.parametrize(

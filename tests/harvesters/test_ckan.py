@@ -24,15 +24,15 @@ def package(key, **more):
 
 
 @pytest.fixture
-def portal(card):
+def portal(define_source):
     def make(**rest):
-        return card("ckan", "ckan_package", url=rest.pop("url", SEARCH), **rest)
+        return define_source("ckan", "ckan_package", url=rest.pop("url", SEARCH), **rest)
 
     return make
 
 
-def harvest(there, source, since=None, cursor=None):
-    with there.door() as fetch:
+def harvest(server, source, since=None, cursor=None):
+    with server.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
@@ -41,46 +41,46 @@ def keys(pages):
 
 
 def test_a_search_is_followed_to_its_count(portal, registry):
-    there = registry({
+    server = registry({
         "sort=id+asc&rows=2&start=0": found(3, package("a"), package("b")),
         "sort=id+asc&rows=2&start=2": found(3, package("c")),
     })  # fmt: skip
 
-    pages = harvest(there, portal(options={"rows": 2}))
+    pages = harvest(server, portal(options={"rows": 2}))
 
     assert keys(pages) == ["a", "b", "c"]
     assert [page.reported_total for page in pages] == [3, 3]
-    assert there.requests[0].url.path == "/portal/api/3/action/package_search"
-    assert keys(harvest(there, portal(options={"rows": 2}), cursor=pages[0].cursor)) == ["c"]
+    assert server.requests[0].url.path == "/portal/api/3/action/package_search"
+    assert keys(harvest(server, portal(options={"rows": 2}), cursor=pages[0].cursor)) == ["c"]
 
 
 def test_a_portal_that_gives_fewer_than_asked_is_read_to_the_end(portal, registry):
-    there = registry(lambda request: httpx.Response(200, content=found(3, package(request.url.params["start"]))))
+    server = registry(lambda request: httpx.Response(200, content=found(3, package(request.url.params["start"]))))
 
-    assert keys(harvest(there, portal())) == ["0", "1", "2"]
+    assert keys(harvest(server, portal())) == ["0", "1", "2"]
 
 
 def test_since_is_a_filter_with_a_second_of_overlap(portal, registry):
-    there = registry(lambda request: httpx.Response(200, content=found(0)))
+    server = registry(lambda request: httpx.Response(200, content=found(0)))
 
-    harvest(there, portal(options={"fq": "groups:ict"}), datetime(2026, 3, 1, tzinfo=UTC))
+    harvest(server, portal(options={"fq": "groups:ict"}), datetime(2026, 3, 1, tzinfo=UTC))
 
-    assert there.requests[0].url.params["fq"] == "(groups:ict) AND metadata_modified:[2026-02-28T23:59:59Z TO *]"
+    assert server.requests[0].url.params["fq"] == "(groups:ict) AND metadata_modified:[2026-02-28T23:59:59Z TO *]"
 
 
 def test_a_package_in_the_state_deleted_is_gone(portal, registry):
-    there = registry(lambda request: httpx.Response(200, content=found(1, package("a", state="deleted"))))
+    server = registry(lambda request: httpx.Response(200, content=found(1, package("a", state="deleted"))))
 
-    (page,) = harvest(there, portal())
+    (page,) = harvest(server, portal())
 
     assert page.items == (DeletedRecord("a", "2026-01-01T00:00:00"),)
 
 
 def test_visits_do_not_change_the_raw_bytes(portal, registry):
     packages = [package("a", tracking_summary={"total": number}) for number in (1, 2)]
-    there = registry(lambda request: httpx.Response(200, content=found(2, *packages)))
+    server = registry(lambda request: httpx.Response(200, content=found(2, *packages)))
 
-    (page,) = harvest(there, portal())
+    (page,) = harvest(server, portal())
 
     assert page.items[0].raw == page.items[1].raw
 
@@ -95,24 +95,24 @@ def test_visits_do_not_change_the_raw_bytes(portal, registry):
     ],
 )
 def test_a_document_of_packages_is_read_in_each_of_its_shapes(document, portal, registry):
-    there = registry({"/data.json": json.dumps(document).encode()})
+    server = registry({"/data.json": json.dumps(document).encode()})
 
-    assert keys(harvest(there, portal(url="https://registry.example/data.json"))) == ["a", "b"]
+    assert keys(harvest(server, portal(url="https://registry.example/data.json"))) == ["a", "b"]
 
 
 @pytest.mark.parametrize("document", [package("a"), {"success": True, "result": package("a")}, {"success": True, "result": [package("a")]}])
 def test_a_document_of_one_package_is_read(document, portal, registry):
-    there = registry(lambda request: httpx.Response(200, content=json.dumps(document)))
+    server = registry(lambda request: httpx.Response(200, content=json.dumps(document)))
 
-    (page,) = harvest(there, portal(url="https://registry.example/api/3/action/package_show?id=a"))
+    (page,) = harvest(server, portal(url="https://registry.example/api/3/action/package_show?id=a"))
 
     assert [type(item) for item in page.items] == [Record]
 
 
 def test_a_package_without_an_id_or_that_is_no_object_is_unreadable(portal, registry):
-    there = registry(lambda request: httpx.Response(200, content=found(3, {"title": "x"}, "y", package("a"))))
+    server = registry(lambda request: httpx.Response(200, content=found(3, {"title": "x"}, "y", package("a"))))
 
-    (page,) = harvest(there, portal())
+    (page,) = harvest(server, portal())
 
     assert [item.key for item in page.items] == [None, None, "a"]
 
@@ -133,7 +133,7 @@ def test_what_is_no_answer_of_a_search_is_reported(message, text, portal, regist
 
 
 def test_pages_that_repeat_are_reported(portal, registry):
-    there = registry(lambda request: httpx.Response(200, content=found(9, package("a"))))
+    server = registry(lambda request: httpx.Response(200, content=found(9, package("a"))))
 
     with pytest.raises(ParseError, match="repeats the records"):
-        harvest(there, portal())
+        harvest(server, portal())

@@ -7,7 +7,7 @@ import re
 
 import httpx
 import pytest
-from simulated import crashed, door
+from simulated import crashed, open_client
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
@@ -35,26 +35,26 @@ class CkanPortal:
         start, rows = int(given["start"]), min(int(given["rows"]), self.most)
         if start > self.deepest:
             return httpx.Response(400)
-        found = keys[start : start + rows]
-        packages = [{"id": key, "title": key, "state": "deleted" if key.endswith("3") else "active"} for key in found]
+        result = keys[start : start + rows]
+        packages = [{"id": key, "title": key, "state": "deleted" if key.endswith("3") else "active"} for key in result]
         body = json.dumps({"success": True, "result": {"count": len(keys), "results": packages}}).encode()
         harmless = given.get("fl") == "id" and self.names
-        return httpx.Response(200, content=body) if harmless or self.poison.isdisjoint(found) else self.spoil(body)
+        return httpx.Response(200, content=body) if harmless or self.poison.isdisjoint(result) else self.spoil(body)
 
     def truth(self):
         return {key: InvalidRecord if key in self.poison else DeletedRecord if key.endswith("3") else Record for key in self.keys}
 
 
-def card(rows):
+def definition(rows):
     return Source(
         name="a", title="A", protocol="ckan", mapping="ckan_package", licence="https://example.org/l",
         url="https://registry.example", options={"rows": rows},
     )  # fmt: skip
 
 
-def harvest(there, rows=10, cursor=None):
-    with door(there) as fetch:
-        return list(collect(card(rows), fetch, None, cursor))
+def harvest(registry, rows=10, cursor=None):
+    with open_client(registry) as fetch:
+        return list(collect(definition(rows), fetch, None, cursor))
 
 
 def kinds(pages):
@@ -67,36 +67,36 @@ def kinds(pages):
 )
 @pytest.mark.parametrize("spoil", [broken, crashed])
 def test_one_poison_package_costs_one_package(count, rows, poison, spoil):
-    there = CkanPortal(count, poison, spoil)
+    registry = CkanPortal(count, poison, spoil)
 
-    pages = harvest(there, rows)
+    pages = harvest(registry, rows)
 
-    assert kinds(pages) == there.truth()
-    assert [item.key for page in pages for item in page.items] == there.keys
+    assert kinds(pages) == registry.truth()
+    assert [item.key for page in pages for item in page.items] == registry.keys
     assert (pages[-1].cursor, pages[-1].reported_total, pages[-1].incomplete_reason) == (None, count, None)
 
 
 def test_it_costs_requests_by_the_logarithm_of_the_page():
-    sound, there = CkanPortal(300), CkanPortal(300, [137])
+    sound, registry = CkanPortal(300), CkanPortal(300, [137])
     harvest(sound, 100)
 
-    harvest(there, 100)
+    harvest(registry, 100)
 
-    assert len(there.asked) - len(sound.asked) <= 3 * 7 + 4
+    assert len(registry.asked) - len(sound.asked) <= 3 * 7 + 4
 
 
 def test_a_portal_that_gives_fewer_than_asked_is_read_in_pieces_all_the_same():
-    there = CkanPortal(50, [17], most=8)
+    registry = CkanPortal(50, [17], most=8)
 
-    assert kinds(harvest(there, 40)) == there.truth()
+    assert kinds(harvest(registry, 40)) == registry.truth()
 
 
 def test_a_package_whose_id_is_unknown_leaves_the_harvest_incomplete():
-    there = CkanPortal(20, [17], names=False)
+    registry = CkanPortal(20, [17], names=False)
 
-    pages = harvest(there)
+    pages = harvest(registry)
 
-    assert kinds(pages) == {**{key: kind for key, kind in there.truth().items() if key != "k0017"}, None: InvalidRecord}
+    assert kinds(pages) == {**{key: kind for key, kind in registry.truth().items() if key != "k0017"}, None: InvalidRecord}
     assert str(pages[-1].incomplete_reason) == "the package at 17 of the search cannot be read, and its id is unknown"
 
 
@@ -110,33 +110,33 @@ def test_a_portal_that_answers_no_search_is_not_read_in_pieces():
 
 
 def test_an_offset_that_is_refused_is_followed_by_the_ids_after_the_last():
-    there = CkanPortal(95, deepest=30)
+    registry = CkanPortal(95, deepest=30)
 
-    pages = harvest(there)
+    pages = harvest(registry)
 
-    assert kinds(pages) == there.truth()
+    assert kinds(pages) == registry.truth()
     assert (pages[-1].reported_total, pages[-1].incomplete_reason) == (95, None)
     assert [page.again for page in pages][:5] == [False, False, False, False, True]
 
 
 def test_an_offset_that_is_refused_by_a_portal_without_order_ends_the_run():
-    there = CkanPortal(95, deepest=30)
-    there.keys.reverse()
+    registry = CkanPortal(95, deepest=30)
+    registry.keys.reverse()
 
     with pytest.raises(HarvestError, match="400"):
-        harvest(there)
+        harvest(registry)
 
 
 @pytest.mark.parametrize("poison", [[], [3, 17, 18]])
 @pytest.mark.parametrize("deepest", [10**9, 11])
 def test_a_run_that_is_killed_at_any_page_brings_the_same_packages(poison, deepest):
-    there = CkanPortal(33, poison, deepest=deepest)
-    undisturbed = harvest(there, 4)
+    registry = CkanPortal(33, poison, deepest=deepest)
+    undisturbed = harvest(registry, 4)
 
     killed, cursor = [], None
     while not killed or cursor is not None:
-        with door(there) as fetch:
-            killed.append(next(iter(collect(card(4), fetch, None, cursor))))
+        with open_client(registry) as fetch:
+            killed.append(next(iter(collect(definition(4), fetch, None, cursor))))
         cursor = killed[-1].cursor
 
     assert [page.items for page in killed] == [page.items for page in undisturbed]
@@ -144,12 +144,12 @@ def test_a_run_that_is_killed_at_any_page_brings_the_same_packages(poison, deepe
 
 @pytest.mark.parametrize(("later", "message"), [(19, "shrank from 20 to 19"), (21, "grew from 20 to 21")])
 def test_a_count_that_changes_is_doubted(later, message):
-    there = CkanPortal(20)
+    registry = CkanPortal(20)
 
     def shrinking(request):
-        if len(there.asked) == 1:
-            there.keys = [f"k{number:04}" for number in range(later)]
-        return there(request)
+        if len(registry.asked) == 1:
+            registry.keys = [f"k{number:04}" for number in range(later)]
+        return registry(request)
 
     assert message in str(harvest(shrinking)[-1].incomplete_reason)
 

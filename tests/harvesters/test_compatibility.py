@@ -14,8 +14,8 @@ from harvesters.protocols.registry import PROTOCOLS
 FIELDS = {"title": "name"}
 
 
-def test_a_good_card_gives_its_protocol_and_mapping(card):
-    protocol, reader = check_compatible(card("csv", options={"key": "No", "split": ";"}))
+def test_a_good_definition_gives_its_protocol_and_mapping(define_source):
+    protocol, reader = check_compatible(define_source("csv", options={"key": "No", "split": ";"}))
 
     assert protocol.payload_type is PROTOCOLS["csv"].payload_type
     assert reader is MAPPINGS["fields"]
@@ -48,17 +48,17 @@ def test_a_good_card_gives_its_protocol_and_mapping(card):
         ({"options": {"page": "p", "files": "f"}}, "both define paging"),
     ],
 )
-def test_a_card_that_cannot_work_is_refused(given, message, card):
+def test_a_definition_that_cannot_work_is_refused(given, message, define_source):
     with pytest.raises(SourceDefinitionError, match=re.escape(message)) as error:
-        check_compatible(card(**given))
+        check_compatible(define_source(**given))
 
     assert str(error.value).startswith("a: ")
 
 
-def test_all_faults_of_a_card_are_reported_at_once(card):
+def test_all_faults_of_a_definition_are_reported_at_once(define_source):
     given = {"options": {"size": "10", "pages": 1}, "fields": {"titel": "x", "key": "["}}
 
-    faults = compatibility_faults(card(**given))
+    faults = compatibility_faults(define_source(**given))
 
     assert [fault.partition(": ")[2].partition(";")[0].partition(": I")[0] for fault in faults] == [
         "option 'size' is '10'",
@@ -79,5 +79,5 @@ def test_all_faults_of_a_card_are_reported_at_once(card):
         ({"protocol": "csv"}, False),
     ],
 )
-def test_a_protocol_is_incremental_where_this_registry_can_be_asked_since(given, incremental, card):
-    assert check_compatible(card(**given))[0].incremental is incremental
+def test_a_protocol_is_incremental_where_this_registry_can_be_asked_since(given, incremental, define_source):
+    assert check_compatible(define_source(**given))[0].incremental is incremental

@@ -13,21 +13,21 @@ from harvesters.stored_response import Validator
 URL = "https://registry.example/api"
 
 
-def harvest(there, source, cursor=None):
-    with there.door() as fetch:
+def harvest(server, source, cursor=None):
+    with server.open_client() as fetch:
         return [item for page in collect(source, fetch, None, cursor) for item in page.items]
 
 
-def table(card, **options):
-    return card("csv", options=options)
+def table(define_source, **options):
+    return define_source("csv", options=options)
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
-def test_the_delimiter_is_the_one_that_the_header_has_most_of(mark, card, registry):
+def test_the_delimiter_is_the_one_that_the_header_has_most_of(mark, define_source, registry):
     lines = (mark.join(["id", '"a name, long"', "b"]), mark.join("1xy"))
-    there = registry({"": "\n".join(lines).encode()})
+    server = registry({"": "\n".join(lines).encode()})
 
-    (record,) = harvest(there, table(card))
+    (record,) = harvest(server, table(define_source))
 
     assert record.payload == {"id": "1", "a name, long": "x", "b": "y"}
 
@@ -42,28 +42,28 @@ def test_the_delimiter_is_the_one_that_the_header_has_most_of(mark, card, regist
         ("id,n\n1,щ".encode("koi8-r"), "text/csv", {"charset": "koi8-r"}, "щ"),
     ],
 )
-def test_the_stated_charset_is_used(content, type_, options, name, card, registry):
-    there = registry({"": httpx.Response(200, content=content, headers={"Content-Type": type_})})
+def test_the_stated_charset_is_used(content, type_, options, name, define_source, registry):
+    server = registry({"": httpx.Response(200, content=content, headers={"Content-Type": type_})})
 
-    (record,) = harvest(there, table(card, **options))
+    (record,) = harvest(server, table(define_source, **options))
 
     assert record.payload["n"] == name
 
 
-def test_a_missing_charset_is_detected(card, registry):
+def test_a_missing_charset_is_detected(define_source, registry):
     text = "id,n\n" + "\n".join(f"{number},Оцифровка сельских школ и больниц, обучение учителей" for number in range(9)).replace(", ", " ")
-    there = registry({"": text.encode("cp1251")})
+    server = registry({"": text.encode("cp1251")})
 
-    records = harvest(there, table(card))
+    records = harvest(server, table(define_source))
 
     assert records[0].payload["n"] == "Оцифровка сельских школ и больниц обучение учителей"
 
 
-def test_bytes_in_which_no_language_shows_are_refused(card, registry):
-    there = registry({"": "id,n\n1,é".encode("cp1252")})
+def test_bytes_in_which_no_language_shows_are_refused(define_source, registry):
+    server = registry({"": "id,n\n1,é".encode("cp1252")})
 
     with pytest.raises(ParseError, match=r"not utf-8 at byte 7 \(e9\); set the option 'charset'"):
-        harvest(there, table(card))
+        harvest(server, table(define_source))
 
 
 @pytest.mark.parametrize(
@@ -76,25 +76,25 @@ def test_bytes_in_which_no_language_shows_are_refused(card, registry):
         b'"id";"name";"town"\r\n"1";"a, b; c";"x"\r\n',
     ],
 )
-def test_any_dialect_is_read_by_its_header(content, card, registry):
-    (record,) = harvest(registry({"": content}), table(card))
+def test_any_dialect_is_read_by_its_header(content, define_source, registry):
+    (record,) = harvest(registry({"": content}), table(define_source))
 
     assert record.payload == {"id": "1", "name": "a, b; c", "town": "x"}
 
 
-def test_a_card_may_say_how_a_table_is_quoted(card, registry):
-    there = registry({"": b'id,n\n1,"a \\"b\\" c"\n'})
+def test_a_definition_may_say_how_a_table_is_quoted(define_source, registry):
+    server = registry({"": b'id,n\n1,"a \\"b\\" c"\n'})
 
-    (record,) = harvest(there, table(card, escape="\\"))
+    (record,) = harvest(server, table(define_source, escape="\\"))
 
     assert record.payload["n"] == 'a "b" c'
 
 
-def test_rows_of_one_key_are_one_record(card, registry):
-    there = registry({"": b"id,name,town,note\n2,B,x,\n1,A,x,\n2,B,y,late\n2,B,x,\n,C,z,\n"})
+def test_rows_of_one_key_are_one_record(define_source, registry):
+    server = registry({"": b"id,name,town,note\n2,B,x,\n1,A,x,\n2,B,y,late\n2,B,x,\n,C,z,\n"})
 
-    with there.door() as fetch:
-        (page,) = collect(table(card, group=True), fetch, None)
+    with server.open_client() as fetch:
+        (page,) = collect(table(define_source, group=True), fetch, None)
 
     assert [getattr(item, "payload", item.key) for item in page.items] == [
         None,
@@ -103,18 +103,18 @@ def test_rows_of_one_key_are_one_record(card, registry):
     ]
 
 
-def test_grouped_rows_have_the_newest_time_of_change(card, registry):
-    there = registry({"": b"id,at\n1,2024-01-01\n1,2024-03-01\n1,\n"})
+def test_grouped_rows_have_the_newest_time_of_change(define_source, registry):
+    server = registry({"": b"id,at\n1,2024-01-01\n1,2024-03-01\n1,\n"})
 
-    (record,) = harvest(there, table(card, group=True, modified="at"))
+    (record,) = harvest(server, table(define_source, group=True, modified="at"))
 
     assert record.modified == "2024-03-01"
 
 
-def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key(card, registry):
-    there = registry({"": b"id,a,b\n1,x\n2,x,y,z\n3,x,y,,\n\n,,\n4,x,y\n"})
+def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key(define_source, registry):
+    server = registry({"": b"id,a,b\n1,x\n2,x,y,z\n3,x,y,,\n\n,,\n4,x,y\n"})
 
-    items = harvest(there, table(card))
+    items = harvest(server, table(define_source))
 
     assert items[:2] == [
         InvalidRecord("1", "line 2: 2 cells where the header has 3"),
@@ -123,31 +123,31 @@ def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key(card, registry
     assert [item.key for item in items[2:]] == ["3", "4"]
 
 
-def test_broken_quotes_cost_one_row(card, registry):
-    there = registry({"": b'id,a\n1,"x"y\n2,"two\nlines"\n'})
+def test_broken_quotes_cost_one_row(define_source, registry):
+    server = registry({"": b'id,a\n1,"x"y\n2,"two\nlines"\n'})
 
-    broken, whole = harvest(there, table(card))
+    broken, whole = harvest(server, table(define_source))
 
     assert (broken.key, "line 2" in broken.reason) == (None, True)
     assert whole.payload["a"] == "two\nlines"
 
 
 @pytest.mark.parametrize(("row", "doubted"), [(b'"a"b,1', True), (b",1,2", True), (b",1", False)])
-def test_a_harvest_with_an_unreadable_key_is_incomplete_but_not_one_with_a_missing_key(row, doubted, card, registry):
-    there = registry({"": b"id,n\n" + row + b"\n2,x\n"})
+def test_a_harvest_with_an_unreadable_key_is_incomplete_but_not_one_with_a_missing_key(row, doubted, define_source, registry):
+    server = registry({"": b"id,n\n" + row + b"\n2,x\n"})
 
-    with there.door() as fetch:
-        (page,) = collect(table(card), fetch, None)
+    with server.open_client() as fetch:
+        (page,) = collect(table(define_source), fetch, None)
 
     assert [item.key for item in page.items] == [None, "2"]
     assert (page.incomplete_reason is not None) == doubted
 
 
-def test_a_file_that_ends_in_a_quoted_cell_is_cut_off(card, registry):
-    there = registry({"": b'id,a\n1,x\n2,"cut o'})
+def test_a_file_that_ends_in_a_quoted_cell_is_cut_off(define_source, registry):
+    server = registry({"": b'id,a\n1,x\n2,"cut o'})
 
     with pytest.raises(ParseError, match="begins at line 3"):
-        harvest(there, table(card))
+        harvest(server, table(define_source))
 
 
 @pytest.mark.parametrize(
@@ -159,43 +159,43 @@ def test_a_file_that_ends_in_a_quoted_cell_is_cut_off(card, registry):
         ({"digest": ["No", "Name"]}, {}, "eb6d7c6320a50e92"),
     ],
 )
-def test_a_key_is_a_column_some_columns_or_their_digest(options, fields, key, card, registry):
-    source = card("csv", options=options, fields={"title": "Name", **fields})
+def test_a_key_is_a_column_some_columns_or_their_digest(options, fields, key, define_source, registry):
+    source = define_source("csv", options=options, fields={"title": "Name", **fields})
 
     (record,) = harvest(registry({"": b"No, Name \n7 , a  b \n"}), source)
 
     assert record.key == key
 
 
-def test_a_digest_does_not_depend_on_space(card, registry):
-    there = registry({"": b"a,b\nx,y z\n x ,y  z\nxy,z\n"})
+def test_a_digest_does_not_depend_on_space(define_source, registry):
+    server = registry({"": b"a,b\nx,y z\n x ,y  z\nxy,z\n"})
 
-    first, second, third = harvest(there, table(card, digest=["a", "b"]))
+    first, second, third = harvest(server, table(define_source, digest=["a", "b"]))
 
     assert first.key == second.key != third.key
 
 
-def test_lines_before_the_header_are_skipped_and_columns_get_names(card, registry):
-    there = registry({"": b"Report of 2026\n\nid,,n,n\n1,a,b,c\n"})
+def test_lines_before_the_header_are_skipped_and_columns_get_names(define_source, registry):
+    server = registry({"": b"Report of 2026\n\nid,,n,n\n1,a,b,c\n"})
 
-    (record,) = harvest(there, table(card, skip=1))
+    (record,) = harvest(server, table(define_source, skip=1))
 
     assert record.payload == {"id": "1", "column 2": "a", "n": "b", "n 2": "c"}
 
 
-def test_a_long_cell_is_read_whole(card, registry):
-    there = registry({"": b"id,a\n1," + b"x" * 300_000})
+def test_a_long_cell_is_read_whole(define_source, registry):
+    server = registry({"": b"id,a\n1," + b"x" * 300_000})
 
-    (record,) = harvest(there, table(card))
+    (record,) = harvest(server, table(define_source))
 
     assert len(record.payload["a"]) == 300_000
 
 
-def test_a_table_that_has_not_changed_says_so(card, registry):
-    there = registry(lambda request: httpx.Response(304 if "if-modified-since" in request.headers else 200))
+def test_a_table_that_has_not_changed_says_so(define_source, registry):
+    server = registry(lambda request: httpx.Response(304 if "if-modified-since" in request.headers else 200))
 
-    with there.door(validators={URL: Validator(None, "Mon, 01 Jan 2026 00:00:00 GMT")}) as fetch:
-        (page,) = collect(table(card), fetch, None)
+    with server.open_client(validators={URL: Validator(None, "Mon, 01 Jan 2026 00:00:00 GMT")}) as fetch:
+        (page,) = collect(table(define_source), fetch, None)
 
     assert page.unchanged
 
@@ -209,15 +209,15 @@ def test_a_table_that_has_not_changed_says_so(card, registry):
         (b"", "empty response"),
     ],
 )
-def test_what_is_no_table_is_reported(message, text, card, registry):
+def test_what_is_no_table_is_reported(message, text, define_source, registry):
     with pytest.raises(ParseError, match=text):
-        harvest(registry({"": message}), table(card))
+        harvest(registry({"": message}), table(define_source))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"delimiter": ";;"}, "write one character"), ({"quote": ""}, "write one character"), ({"key": "a", "digest": ["b"]}, "keep one")],
 )
-def test_options_that_do_not_fit_are_refused(options, message, card):
+def test_options_that_do_not_fit_are_refused(options, message, define_source):
     with pytest.raises(SourceDefinitionError, match=message):
-        check(table(card, **options))
+        check(table(define_source, **options))

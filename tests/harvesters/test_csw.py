@@ -60,7 +60,7 @@ class Service:
         text = f'{HEAD}<csw:SearchResults numberOfRecordsMatched="{self.count}"{result}>{body}</csw:SearchResults></csw:GetRecordsResponse>'
         return httpx.Response(200, content=text.encode())
 
-    def door(self) -> Fetch:
+    def open_client(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
@@ -77,8 +77,8 @@ def _parameters(request: httpx.Request) -> dict[str, str]:
     return {**root.attrib, **query.attrib, **{name: text for name, text in below.items() if text}}
 
 
-def harvest(there, source, since=None, cursor=None):
-    with there.door() as fetch:
+def harvest(server, source, since=None, cursor=None):
+    with server.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
@@ -87,8 +87,8 @@ def keys(pages):
 
 
 @pytest.fixture
-def source(card):
-    return lambda **options: card("csw", fields={"title": "dc:title"}, options=options)
+def source(define_source):
+    return lambda **options: define_source("csw", fields={"title": "dc:title"}, options=options)
 
 
 @pytest.mark.parametrize("most", [1000, 7])
@@ -101,11 +101,13 @@ def test_all_records_come_page_by_page(message, most, source):
 
 
 def test_the_request_is_that_of_the_specification(source):
-    there = Service(1)
+    server = Service(1)
 
-    harvest(there, source(types="gmd:MD_Metadata", schema="http://www.isotc211.org/2005/gmd", sort="dc:identifier:A", constraint="a = 'b'"))
+    harvest(
+        server, source(types="gmd:MD_Metadata", schema="http://www.isotc211.org/2005/gmd", sort="dc:identifier:A", constraint="a = 'b'")
+    )
 
-    assert there.asked[0] == {
+    assert server.asked[0] == {
         "service": "CSW", "version": "2.0.2", "request": "GetRecords", "resultType": "results", "elementSetName": "full",
         "typeNames": "gmd:MD_Metadata", "outputSchema": "http://www.isotc211.org/2005/gmd", "sortby": "dc:identifier:A",
         "constraintLanguage": "CQL_TEXT", "constraint_language_version": "1.1.0", "constraint": "a = 'b'",
@@ -113,24 +115,24 @@ def test_the_request_is_that_of_the_specification(source):
     }  # fmt: skip
 
 
-def test_what_changed_is_asked_for_where_the_card_says_how(source):
-    there = Service(1)
+def test_what_changed_is_asked_for_where_the_definition_says_how(source):
+    server = Service(1)
 
-    harvest(there, source(modified="dct:modified", constraint="a = 'b'"), datetime(2026, 1, 31, tzinfo=UTC))
+    harvest(server, source(modified="dct:modified", constraint="a = 'b'"), datetime(2026, 1, 31, tzinfo=UTC))
 
-    assert there.asked[0]["constraint"] == "(a = 'b') AND (dct:modified >= '2026-01-30')"
+    assert server.asked[0]["constraint"] == "(a = 'b') AND (dct:modified >= '2026-01-30')"
     assert check_compatible(source())[0].incremental is False
 
 
 @pytest.mark.parametrize("bad", [[1], [33], [50, 51], [120]])
 def test_a_record_that_spoils_its_page_costs_only_itself(bad, source):
-    there = Service(120, poison=bad)
+    server = Service(120, poison=bad)
 
-    pages = harvest(there, source())
+    pages = harvest(server, source())
 
     assert keys(pages) == [None if n in bad else f"r{n:03}" for n in range(1, 121)]
     assert str(pages[-1].incomplete_reason).startswith(f"the record at {bad[0]} of the list cannot be read")
-    assert len(there.asked) < 45
+    assert len(server.asked) < 45
 
 
 def test_a_service_that_is_down_ends_the_harvest(source):
@@ -139,11 +141,11 @@ def test_a_service_that_is_down_ends_the_harvest(source):
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(source):
-    there = Service(60, poison=[33])
-    whole = harvest(there, source(size=20))
+    server = Service(60, poison=[33])
+    whole = harvest(server, source(size=20))
 
     for number, page in enumerate(whole[:-1], 1):
-        assert keys(harvest(there, source(size=20), cursor=page.cursor)) == keys(whole[number:])
+        assert keys(harvest(server, source(size=20), cursor=page.cursor)) == keys(whole[number:])
 
 
 def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete(source):
@@ -200,15 +202,15 @@ def test_a_size_of_nothing_is_refused(source):
 
 
 def test_a_service_that_takes_xml_only_is_asked_by_post(source):
-    there = Service(7, most=5, posts=True)
+    server = Service(7, most=5, posts=True)
 
-    pages = harvest(there, source(method="post", constraint="dc:type = 'dataset'", sort="dc:identifier:D"))
+    pages = harvest(server, source(method="post", constraint="dc:type = 'dataset'", sort="dc:identifier:D"))
 
     assert keys(pages) == [f"r{number:03}" for number in range(1, 8)]
-    found = {"service": "CSW", "version": "2.0.2", "resultType": "results", "typeNames": "csw:Record", "maxRecords": "50"}
+    results = {"service": "CSW", "version": "2.0.2", "resultType": "results", "typeNames": "csw:Record", "maxRecords": "50"}
     assert (
-        there.asked[1].items()
-        >= {**found, "startPosition": "6", "constraint": "dc:type = 'dataset'", "sort": "dc:identifier", "order": "DESC"}.items()
+        server.asked[1].items()
+        >= {**results, "startPosition": "6", "constraint": "dc:type = 'dataset'", "sort": "dc:identifier", "order": "DESC"}.items()
     )
 
 

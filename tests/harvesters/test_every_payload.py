@@ -37,7 +37,7 @@ from vocab.crosswalks import Crosswalks
 from vocab.describe import describe
 from vocab.iris import Iris
 
-CARD = {"title": "T", "url": "https://registry.example/a.json", "licence": "https://a.example/l", "pause": 0, "language": "en"}
+DEFINITION = {"title": "T", "url": "https://registry.example/a.json", "licence": "https://a.example/l", "pause": 0, "language": "en"}
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 OAI = "{http://www.openarchives.org/OAI/2.0/}"
 PAYLOAD, OTHER = "fault of the payload", "of another kind"
@@ -118,7 +118,7 @@ def whose(reason: str) -> str:
 def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], Counter[str]]:
     """Count what becomes of all files of a kind, and why the rest does not."""
     given = {"protocol": kind.protocol, "mapping": kind.mapping, "options": dict(kind.options), "fields": dict(kind.fields)}
-    source = parse("a", {**CARD, **given}, "a")
+    source = parse("a", {**DEFINITION, **given}, "a")
     read = check_compatible(source)[1].prepare(source, words)
     reasons: Counter[str] = Counter()
     files = came = 0
@@ -140,15 +140,15 @@ def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], C
     mapped = [lines for lines in result if lines]
     outcomes = validate_many(mapped)
     faults = [[element for element in results if element.severity is Severity.VIOLATION] for results in outcomes]
-    reasons.update(f"withheld: {element.message}" for found in faults for element in found[:1])
-    return (files, came, len(mapped), sum(not found for found in faults)), reasons
+    reasons.update(f"withheld: {element.message}" for actual in faults for element in actual[:1])
+    return (files, came, len(mapped), sum(not actual for actual in faults)), reasons
 
 
 def answers(source: Any, file: Path) -> Callable[[httpx.Request], httpx.Response]:
     """Return what answers requests of *source* by a recorded *file*."""
     content = _body(file)
 
-    def there(asked: httpx.Request) -> httpx.Response:
+    def respond(asked: httpx.Request) -> httpx.Response:
         if source.protocol == "oai-pmh":
             whole = asked.url.params["verb"] == "Identify"
             return httpx.Response(
@@ -161,7 +161,7 @@ def answers(source: Any, file: Path) -> Callable[[httpx.Request], httpx.Response
         beside = file.with_name(f"nde_{asked.url.path.rpartition('/')[2]}")  # a next page that was recorded too
         return httpx.Response(200, content=beside.read_bytes()) if beside.exists() else httpx.Response(404)
 
-    return there
+    return respond
 
 
 def _items(source: Any, file: Path) -> Iterator[Any]:
@@ -192,20 +192,23 @@ def _repository(content: bytes) -> bytes:
 def _stream(file: Path, content: bytes) -> bytes:
     """Make what a file of RDF describes the members of a stream; one that is none stays as it is."""
     try:
-        quads = list(triples(content, RdfFormat.TRIG, base_iri=CARD["url"]))
+        quads = list(triples(content, RdfFormat.TRIG, base_iri=DEFINITION["url"]))
     except SyntaxError:
         return content
     named = {quad.subject.value for quad in quads if isinstance(quad.subject, NamedNode)}
-    members = "".join(f"<{CARD['url']}> <https://w3id.org/tree#member> <{name}> .\n" for name in sorted(named))
-    return content + f"\n{members}<{CARD['url']}> <https://w3id.org/ldes#versionOfPath> <http://purl.org/dc/terms/isVersionOf> .\n".encode()
+    members = "".join(f"<{DEFINITION['url']}> <https://w3id.org/tree#member> <{name}> .\n" for name in sorted(named))
+    return (
+        content
+        + f"\n{members}<{DEFINITION['url']}> <https://w3id.org/ldes#versionOfPath> <http://purl.org/dc/terms/isVersionOf> .\n".encode()
+    )
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.files} by {kind.protocol}")
 def test_every_real_payload_of_a_kind_is_read_mapped_and_validated(kind: Kind, words: Crosswalks) -> None:
-    found, reasons = counted(kind, words)
+    result, reasons = counted(kind, words)
 
-    assert found == kind.truth, "\n".join(reasons)
+    assert result == kind.truth, "\n".join(reasons)
     assert [why for why in reasons if whose(why) == "OURS"] == []
 
 
@@ -213,8 +216,8 @@ def main() -> None:
     """Print a line for each kind with the reasons, then the sum for each protocol and mapping."""
     sums: dict[tuple[str, str], list[int]] = {}
     for element in KINDS:
-        found, why = counted(element, Crosswalks(Iris()))
-        count = [len(list(replay.FEEDS.glob(element.files))), *found]
+        result, why = counted(element, Crosswalks(Iris()))
+        count = [len(list(replay.FEEDS.glob(element.files))), *result]
         print(f"{element.files} by {element.protocol} with {element.mapping}: {line(count)}")
         for reason in why:
             print(f"    {whose(reason)}: {reason}")

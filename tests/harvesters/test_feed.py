@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import replay
-from simulated import door
+from simulated import open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
@@ -27,14 +27,14 @@ def atom(*keys: str, head: str = "", older: str = "", relation: str = "prev-arch
 
 
 def pages(
-    answers: Mapping[str, bytes], card: Any, *, cursor: str | None = None, since: datetime | None = None, **options: Any
+    answers: Mapping[str, bytes], define_source: Any, *, cursor: str | None = None, since: datetime | None = None, **options: Any
 ) -> list[Page[Any]]:
-    def there(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         content = answers.get(request.url.path)
         return httpx.Response(404) if content is None else httpx.Response(200, content=content)
 
-    source = card("feed", "feed_entry", url=URL, options=options)
-    with door(there) as fetch:
+    source = define_source("feed", "feed_entry", url=URL, options=options)
+    with open_client(respond) as fetch:
         return list(check_compatible(source)[0].collect(source, fetch, since, cursor))
 
 
@@ -45,63 +45,63 @@ def keys(found: list[Page[Any]]) -> list[str | None]:
 ARCHIVES = {"/feed": atom("d", older="/2", day=9), "/2": atom("c", older="/1", day=8), "/1": atom("b", "a", day=7)}
 
 
-def test_archives_are_followed_to_the_oldest(card):
-    found = pages(ARCHIVES, card)
+def test_archives_are_followed_to_the_oldest(define_source):
+    result = pages(ARCHIVES, define_source)
 
-    assert (keys(found), [page.incomplete_reason for page in found], found[-1].cursor) == (["d", "c", "b", "a"], [None] * 3, None)
-
-
-def test_pages_are_followed_as_archives_are(card):
-    assert keys(pages({"/feed": atom("b", older="/2", relation="next"), "/2": atom("a")}, card)) == ["b", "a"]
+    assert (keys(result), [page.incomplete_reason for page in result], result[-1].cursor) == (["d", "c", "b", "a"], [None] * 3, None)
 
 
-def test_a_run_goes_on_behind_each_page_that_was_kept(card):
-    whole = pages(ARCHIVES, card)
-
-    assert keys(pages(ARCHIVES, card, cursor=whole[0].cursor)) == ["c", "b", "a"]
+def test_pages_are_followed_as_archives_are(define_source):
+    assert keys(pages({"/feed": atom("b", older="/2", relation="next"), "/2": atom("a")}, define_source)) == ["b", "a"]
 
 
-def test_archives_older_than_the_last_run_are_not_asked_for(card):
-    assert keys(pages(ARCHIVES, card, since=datetime(2026, 1, 8, 12, tzinfo=UTC))) == ["d", "c"]
+def test_a_run_goes_on_behind_each_page_that_was_kept(define_source):
+    whole = pages(ARCHIVES, define_source)
+
+    assert keys(pages(ARCHIVES, define_source, cursor=whole[0].cursor)) == ["c", "b", "a"]
 
 
-def test_a_card_may_leave_archives_alone(card):
-    found = pages(ARCHIVES, card, archives=False)
+def test_archives_older_than_the_last_run_are_not_asked_for(define_source):
+    assert keys(pages(ARCHIVES, define_source, since=datetime(2026, 1, 8, 12, tzinfo=UTC))) == ["d", "c"]
 
-    assert (keys(found), found[0].incomplete_reason is not None) == (["d"], True)
+
+def test_a_definition_may_leave_archives_alone(define_source):
+    result = pages(ARCHIVES, define_source, archives=False)
+
+    assert (keys(result), result[0].incomplete_reason is not None) == (["d"], True)
 
 
 @pytest.mark.parametrize(("head", "doubted"), [("", True), ("<fh:complete/>", False)])
-def test_a_feed_of_its_newest_entries_deletes_nothing_and_a_complete_one_may(head, doubted, card):
-    (page,) = pages({"/feed": atom("a", head=head)}, card)
+def test_a_feed_of_its_newest_entries_deletes_nothing_and_a_complete_one_may(head, doubted, define_source):
+    (page,) = pages({"/feed": atom("a", head=head)}, define_source)
 
     assert (page.incomplete_reason is not None) == doubted
 
 
-def test_a_tombstone_is_a_deletion(card):
+def test_a_tombstone_is_a_deletion(define_source):
     head = '<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="x" when="2026-01-01T00:00:00Z"/>'
 
-    (page,) = pages({"/feed": atom("a", head=head)}, card)
+    (page,) = pages({"/feed": atom("a", head=head)}, define_source)
 
     assert page.items[1] == DeletedRecord("x", "2026-01-01T00:00:00Z")
 
 
 @pytest.mark.parametrize("older", ["/feed", "/2"])
-def test_archives_that_lead_in_a_circle_end(older, card):
+def test_archives_that_lead_in_a_circle_end(older, define_source):
     with pytest.raises(ParseError, match="repeats"):
-        pages({"/feed": atom("a", older="/2"), "/2": atom("b", older=older)}, card)
+        pages({"/feed": atom("a", older="/2"), "/2": atom("b", older=older)}, define_source)
 
 
-def test_a_feed_that_has_not_changed_is_not_read_again(card):
-    source = card("feed", "feed_entry", url=URL)
-    with door(lambda request: httpx.Response(304)) as fetch:
+def test_a_feed_that_has_not_changed_is_not_read_again(define_source):
+    source = define_source("feed", "feed_entry", url=URL)
+    with open_client(lambda request: httpx.Response(304)) as fetch:
         (page,) = check_compatible(source)[0].collect(source, fetch, None)
 
     assert page.unchanged
 
 
-def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete(card):
-    (page,) = pages({"/feed": atom("a", "b", head="<fh:complete/>").replace(b"<title>b", b"<title>&nope; b")[:-20]}, card)
+def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete(define_source):
+    (page,) = pages({"/feed": atom("a", "b", head="<fh:complete/>").replace(b"<title>b", b"<title>&nope; b")[:-20]}, define_source)
 
     assert keys([page]) == ["a", "b"]
     assert str(page.incomplete_reason).startswith("the feed is not well-formed: ")
@@ -111,16 +111,16 @@ def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete(card):
     "item",
     ["<guid>http://a.example/1</guid>", '<guid isPermaLink="false">1</guid>', "<link>http://a.example/1</link>"],
 )
-def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(item, card):
+def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(item, define_source):
     rss = f'<rss version="2.0"><channel><title>T</title><item><title>A</title>{item}</item></channel></rss>'
 
-    (page,) = pages({"/feed": rss.encode()}, card)
+    (page,) = pages({"/feed": rss.encode()}, define_source)
 
     assert [type(element) for element in page.items] == [Record]
 
 
-def test_a_record_without_a_distinct_key_is_unreadable(card):
-    (page,) = pages({"/feed": atom("a").replace(b"<id>urn:a</id>", b"")}, card)
+def test_a_record_without_a_distinct_key_is_unreadable(define_source):
+    (page,) = pages({"/feed": atom("a").replace(b"<id>urn:a</id>", b"")}, define_source)
 
     assert page.items == (InvalidRecord(None, "an entry with neither an identifier nor a link, titled 'a'"),)
 
@@ -135,16 +135,16 @@ def test_a_record_without_a_distinct_key_is_unreadable(card):
         (b"", "empty response"),
     ],
 )
-def test_what_is_no_feed_is_reported(message, text, card):
+def test_what_is_no_feed_is_reported(message, text, define_source):
     with pytest.raises(ParseError, match=text):
-        pages({"/feed": message}, card)
+        pages({"/feed": message}, define_source)
 
 
 @pytest.mark.parametrize(("kind", "made"), [("post", Post), ("document", Document)])
-def test_an_entry_is_a_post_or_what_the_card_says(kind, made, card, words):
-    source = card("feed", "feed_entry", url=URL, options={"kind": kind})
+def test_an_entry_is_a_post_or_what_the_definition_says(kind, made, define_source, words):
+    source = define_source("feed", "feed_entry", url=URL, options={"kind": kind})
 
-    with door(lambda request: httpx.Response(200, content=atom("a"))) as fetch:
+    with open_client(lambda request: httpx.Response(200, content=atom("a"))) as fetch:
         (page,) = check_compatible(source)[0].collect(source, fetch, None)
 
     assert isinstance(check_compatible(source)[1].prepare(source, words)(page.items[0]), made)
@@ -156,17 +156,17 @@ TRUTH = {"rss": (20, 12), "broken": (10, 1)}
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 @pytest.mark.parametrize("folder", TRUTH)
-def test_every_real_feed_is_read_or_reported(folder, card, words):
-    source = card("feed", "feed_entry", url=URL)
+def test_every_real_feed_is_read_or_reported(folder, define_source, words):
+    source = define_source("feed", "feed_entry", url=URL)
     read = check_compatible(source)[1].prepare(source, words)
     came = mapped = 0
     for file in sorted((replay.FEEDS / folder).iterdir()):
         try:
-            found = pages({"/feed": file.read_bytes()}, card)
+            result = pages({"/feed": file.read_bytes()}, define_source)
         except HarvestError as error:
             assert str(error).startswith(URL)  # noqa: PT017
             continue
-        items = [item for page in found for item in page.items]
+        items = [item for page in result for item in page.items]
         came += len(items)
         mapped += sum(bool(read(item).key) for item in items if isinstance(item, Record))
 

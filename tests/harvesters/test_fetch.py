@@ -25,7 +25,7 @@ def _no_waiting() -> object:
         yield
 
 
-def door(handler: Handler, **settings: object) -> Fetch:
+def open_client(handler: Handler, **settings: object) -> Fetch:
     return Fetch(
         transport=httpx.MockTransport(handler),
         **{"pause": 0, "robots": False, "rate_limiter": LocalRateLimiter(sleep=lambda _: None), **settings},
@@ -45,7 +45,7 @@ def answers(*replies: httpx.Response) -> tuple[Handler, list[httpx.Request]]:
 def test_a_reply_has_its_content_and_media_type() -> None:
     handler, _ = answers(httpx.Response(200, content=b"{}", headers={"Content-Type": "Application/JSON; charset=utf-8"}))
 
-    with door(handler) as fetch:
+    with open_client(handler) as fetch:
         reply = fetch.get(URL)
 
     assert (reply.status, reply.content, reply.media_type) == (200, b"{}", "application/json")
@@ -54,7 +54,7 @@ def test_a_reply_has_its_content_and_media_type() -> None:
 def test_the_user_agent_names_us_and_the_contact() -> None:
     handler, asked = answers(httpx.Response(200))
 
-    with door(handler, contact="operator@example.org") as fetch:
+    with open_client(handler, contact="operator@example.org") as fetch:
         fetch.get(URL)
 
     assert asked[0].headers["user-agent"].startswith("Stocktake/")
@@ -64,7 +64,7 @@ def test_the_user_agent_names_us_and_the_contact() -> None:
 def test_parameters_join_those_of_the_address() -> None:
     handler, asked = answers(httpx.Response(200))
 
-    with door(handler) as fetch:
+    with open_client(handler) as fetch:
         fetch.get(URL + "?format=json", {"page": "2"})
 
     assert str(asked[0].url) == URL + "?format=json&page=2"
@@ -73,7 +73,7 @@ def test_parameters_join_those_of_the_address() -> None:
 def test_a_503_is_asked_again() -> None:
     handler, asked = answers(httpx.Response(503, headers={"Retry-After": "1"}), httpx.Response(200, content=b"there"))
 
-    with door(handler) as fetch:
+    with open_client(handler) as fetch:
         reply = fetch.get(URL)
 
     assert reply.content == b"there"
@@ -83,7 +83,7 @@ def test_a_503_is_asked_again() -> None:
 def test_an_outage_that_stays_is_an_error_that_names_the_address() -> None:
     handler, asked = answers(httpx.Response(503))
 
-    with door(handler) as fetch, pytest.raises(TemporaryFetchError, match=f"{URL}: answered 503"):
+    with open_client(handler) as fetch, pytest.raises(TemporaryFetchError, match=f"{URL}: answered 503"):
         fetch.get(URL)
 
     assert len(asked) == 3
@@ -93,7 +93,7 @@ def test_an_outage_that_stays_is_an_error_that_names_the_address() -> None:
 def test_a_denial_is_not_asked_again(status: int) -> None:
     handler, asked = answers(httpx.Response(status))
 
-    with door(handler) as fetch, pytest.raises(ForbiddenError, match=f"answered {status}; correct the source"):
+    with open_client(handler) as fetch, pytest.raises(ForbiddenError, match=f"answered {status}; correct the source"):
         fetch.get(URL)
 
     assert len(asked) == 1
@@ -103,21 +103,21 @@ def test_a_broken_connection_is_an_outage() -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadError("connection reset", request=request)
 
-    with door(handler) as fetch, pytest.raises(TemporaryFetchError, match="connection reset"):
+    with open_client(handler) as fetch, pytest.raises(TemporaryFetchError, match="connection reset"):
         fetch.get(URL)
 
 
 def test_an_answer_over_the_limit_is_refused() -> None:
     handler, _ = answers(httpx.Response(200, content=b"x" * 101))
 
-    with door(handler, retry_policy=RetryPolicy(max_bytes=100)) as fetch, pytest.raises(TooLargeError, match="over 100 bytes"):
+    with open_client(handler, retry_policy=RetryPolicy(max_bytes=100)) as fetch, pytest.raises(TooLargeError, match="over 100 bytes"):
         fetch.get(URL)
 
 
 def test_a_redirect_is_followed() -> None:
     handler, asked = answers(httpx.Response(301, headers={"Location": "/new"}), httpx.Response(200, content=b"moved"))
 
-    with door(handler) as fetch:
+    with open_client(handler) as fetch:
         reply = fetch.get(URL)
 
     assert (reply.url, reply.content) == ("https://registry.example/new", b"moved")
@@ -127,14 +127,14 @@ def test_a_redirect_is_followed() -> None:
 def test_redirects_without_end_are_an_error() -> None:
     handler, _ = answers(httpx.Response(302, headers={"Location": URL}))
 
-    with door(handler) as fetch, pytest.raises(FetchError, match="more than 5 redirects"):
+    with open_client(handler) as fetch, pytest.raises(FetchError, match="more than 5 redirects"):
         fetch.get(URL)
 
 
 def test_a_redirect_off_the_web_is_refused() -> None:
     handler, _ = answers(httpx.Response(302, headers={"Location": "file:///etc/passwd"}))
 
-    with door(handler) as fetch, pytest.raises(RefusedError, match="not a web address"):
+    with open_client(handler) as fetch, pytest.raises(RefusedError, match="not a web address"):
         fetch.get(URL)
 
 
@@ -179,7 +179,7 @@ def test_a_failed_connection_names_the_server_the_cause_and_the_remedy(error: ht
     def handler(_request: httpx.Request) -> httpx.Response:
         raise error
 
-    with door(handler) as fetch, pytest.raises(TemporaryFetchError) as caught:
+    with open_client(handler) as fetch, pytest.raises(TemporaryFetchError) as caught:
         fetch.get("https://registry.example/list?page=1")
 
     assert str(caught.value) == message
@@ -188,7 +188,7 @@ def test_a_failed_connection_names_the_server_the_cause_and_the_remedy(error: ht
 def test_requests_to_a_host_are_a_pause_apart() -> None:
     handler, _ = answers(httpx.Response(200))
     slept: list[float] = []
-    fetch = door(handler, pause=5, rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0))
+    fetch = open_client(handler, pause=5, rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0))
 
     with fetch:
         for _ in range(3):
@@ -201,7 +201,7 @@ def test_what_is_known_is_asked_for_conditionally() -> None:
     handler, asked = answers(httpx.Response(304))
     known = {URL: Validator('"v1"', "Mon, 01 Jan 2024 00:00:00 GMT")}
 
-    with door(handler, validators=known) as fetch:
+    with open_client(handler, validators=known) as fetch:
         reply = fetch.get(URL, conditional=True)
 
     assert reply.not_modified
@@ -213,7 +213,7 @@ def test_what_is_known_is_asked_for_conditionally() -> None:
 def test_validators_are_gathered_for_the_next_run() -> None:
     handler, _ = answers(httpx.Response(200, headers={"ETag": '"v2"'}))
 
-    with door(handler) as fetch:
+    with open_client(handler) as fetch:
         fetch.get(URL)
 
     assert fetch.seen == {URL: Validator('"v2"', None)}
@@ -230,7 +230,7 @@ def test_a_new_try_is_reported_with_its_reason() -> None:
     handler, _ = answers(httpx.Response(503, headers={"Retry-After": "2"}), httpx.Response(200))
     install_retry_logging()
 
-    with capture_logs() as logs, door(handler) as fetch:
+    with capture_logs() as logs, open_client(handler) as fetch:
         fetch.get(URL)
 
     set_on_retry_hooks(None)

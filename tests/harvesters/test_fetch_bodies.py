@@ -54,8 +54,8 @@ def sent(content: bytes, encoding: str) -> httpx.MockTransport:
 
 def ask(content: bytes, encoding: str, **patience: int) -> bytes:
     settings = RetryPolicy(max_attempts=1, **patience)
-    with Fetch(pause=0, robots=False, retry_policy=settings, transport=sent(content, encoding)) as door:
-        return door.get(URL).content
+    with Fetch(pause=0, robots=False, retry_policy=settings, transport=sent(content, encoding)) as client:
+        return client.get(URL).content
 
 
 @pytest.mark.parametrize("encoding", BODIES)
@@ -137,10 +137,10 @@ def through(line: PartialNetwork, *answers: list[str], allow: frozenset[str] = f
 def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
     line = PartialNetwork()
 
-    with through(line, ["93.184.216.34"], ["10.0.0.1"]) as door:
-        assert door.get("http://registry.example/").content == b"[]"
+    with through(line, ["93.184.216.34"], ["10.0.0.1"]) as client:
+        assert client.get("http://registry.example/").content == b"[]"
         with pytest.raises(RefusedError, match=r"registry.example has the private address 10.0.0.1"):
-            door.get("http://registry.example/")
+            client.get("http://registry.example/")
 
     assert line.dialled == ["93.184.216.34"]
 
@@ -148,8 +148,8 @@ def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
 def test_a_name_with_one_private_address_among_others_is_refused() -> None:
     line = PartialNetwork()
 
-    with through(line, ["93.184.216.34", "10.0.0.1"]) as door, pytest.raises(RefusedError):
-        door.get("http://registry.example/")
+    with through(line, ["93.184.216.34", "10.0.0.1"]) as client, pytest.raises(RefusedError):
+        client.get("http://registry.example/")
 
     assert line.dialled == []
 
@@ -157,16 +157,16 @@ def test_a_name_with_one_private_address_among_others_is_refused() -> None:
 def test_a_dead_address_is_passed_over_for_the_next() -> None:
     line = PartialNetwork("2606:4700::1111")
 
-    with through(line, ["2606:4700::1111", "93.184.216.34"]) as door:
-        assert door.get("http://registry.example/").content == b"[]"
+    with through(line, ["2606:4700::1111", "93.184.216.34"]) as client:
+        assert client.get("http://registry.example/").content == b"[]"
 
     assert line.dialled == ["2606:4700::1111", "93.184.216.34"]
 
 
 @pytest.mark.parametrize("found", [["93.184.216.34"], []])
 def test_a_name_that_leads_nowhere_is_an_outage(found: list[str]) -> None:
-    with through(PartialNetwork("93.184.216.34"), found) as door, pytest.raises(TemporaryFetchError, match=r"is dead|has no address"):
-        door.get("http://registry.example/")
+    with through(PartialNetwork("93.184.216.34"), found) as client, pytest.raises(TemporaryFetchError, match=r"is dead|has no address"):
+        client.get("http://registry.example/")
 
 
 def test_a_deadline_that_is_over_ends_every_step() -> None:
@@ -220,7 +220,7 @@ def test_a_file_is_brought_to_disk_in_bounded_memory(tmp_path: Path) -> None:
     archive = Archive(tmp_path, "s", "s.1")
     tracemalloc.start()
 
-    with Fetch(pause=0, robots=False, archive=archive, transport=sent(BOMBS["gzip"], "gzip")) as door, door.download(URL) as reply:
+    with Fetch(pause=0, robots=False, archive=archive, transport=sent(BOMBS["gzip"], "gzip")) as client, client.download(URL) as reply:
         peak, path = tracemalloc.get_traced_memory()[1], reply.path
         assert path is not None
         size, start = path.stat().st_size, reply.content
@@ -236,6 +236,6 @@ def test_a_file_over_its_limit_is_refused() -> None:
     patience = RetryPolicy(max_attempts=1, max_file_bytes=1000)
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=TEXT))
 
-    door = Fetch(pause=0, robots=False, retry_policy=patience, transport=transport)
-    with door, pytest.raises(TooLargeError, match="over 1,000 bytes"), door.download(URL):
+    client = Fetch(pause=0, robots=False, retry_policy=patience, transport=transport)
+    with client, pytest.raises(TooLargeError, match="over 1,000 bytes"), client.download(URL):
         pass

@@ -48,7 +48,7 @@ class Host:
         return httpx.Response(self.robots) if isinstance(self.robots, int) else httpx.Response(200, text=self.robots)
 
 
-def door(host: Handler, **settings: object) -> Fetch:
+def open_client(host: Handler, **settings: object) -> Fetch:
     given = {
         "pause": 0,
         "retry_policy": RetryPolicy(max_attempts=2, wait_initial=0, wait_max=0),
@@ -75,7 +75,7 @@ def door(host: Handler, **settings: object) -> Fetch:
 def test_what_robots_txt_forbids_is_not_asked_and_its_line_is_named(text: str, line: str) -> None:
     host = Host(text)
 
-    with door(host) as fetch, pytest.raises(RobotsError) as raised:
+    with open_client(host) as fetch, pytest.raises(RobotsError) as raised:
         fetch.get(URL)
 
     assert f"https://registry.example/robots.txt forbids it in {line}" in str(raised.value)
@@ -99,7 +99,7 @@ def test_what_robots_txt_forbids_is_not_asked_and_its_line_is_named(text: str, l
 def test_what_robots_txt_allows_is_asked(text: str) -> None:
     host = Host(text)
 
-    with door(host) as fetch:
+    with open_client(host) as fetch:
         fetch.get(URL)
 
     assert host.asked == ["registry.example/robots.txt", "registry.example/api/records"]
@@ -107,7 +107,7 @@ def test_what_robots_txt_allows_is_asked(text: str) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
 def test_a_robots_txt_that_is_not_there_forbids_nothing(status: int) -> None:
-    with door(Host(status)) as fetch:
+    with open_client(Host(status)) as fetch:
         assert fetch.get(URL).status == 200
 
 
@@ -115,7 +115,7 @@ def test_a_robots_txt_that_is_not_there_forbids_nothing(status: int) -> None:
 def test_while_robots_txt_is_unknown_nothing_is_asked(status: int) -> None:
     host = Host(status)
 
-    with door(host) as fetch, pytest.raises(RobotsError, match=r"without a readable robots\.txt no requests are allowed"):
+    with open_client(host) as fetch, pytest.raises(RobotsError, match=r"without a readable robots\.txt no requests are allowed"):
         fetch.get(URL)
 
     assert set(host.asked) == {"registry.example/robots.txt"}
@@ -127,25 +127,25 @@ def test_a_robots_txt_out_of_reach_is_an_outage_and_is_not_tried_beyond_measure(
 
     host = Host(broken)
 
-    with door(host) as fetch, pytest.raises(TemporaryFetchError, match="no route"):
+    with open_client(host) as fetch, pytest.raises(TemporaryFetchError, match="no route"):
         fetch.get(URL)
 
     assert len(host.asked) == 2
 
 
 def test_a_robots_txt_that_leads_in_circles_forbids_nothing() -> None:
-    with door(Host(lambda item: httpx.Response(302, headers={"Location": str(item.url)}))) as fetch:
+    with open_client(Host(lambda item: httpx.Response(302, headers={"Location": str(item.url)}))) as fetch:
         assert fetch.get(URL).status == 200
 
 
 def test_each_host_on_the_way_is_asked_for_its_rules_once() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        there = request.url.host == "data.example"
-        return httpx.Response(200) if there else httpx.Response(307, headers={"Location": "https://data.example/records"})
+        registry = request.url.host == "data.example"
+        return httpx.Response(200) if registry else httpx.Response(307, headers={"Location": "https://data.example/records"})
 
     host = Host("User-agent: *\nAllow: /", answer)
 
-    with door(host) as fetch:
+    with open_client(host) as fetch:
         fetch.get(URL)
         fetch.get(URL)
 
@@ -158,7 +158,7 @@ def test_a_redirect_does_not_lead_past_another_hosts_rules() -> None:
 
     host = Host(rules, lambda _: httpx.Response(302, headers={"Location": "https://data.example/records"}))
 
-    with door(host) as fetch, pytest.raises(RobotsError, match=r"https://data.example/robots.txt forbids it"):
+    with open_client(host) as fetch, pytest.raises(RobotsError, match=r"https://data.example/robots.txt forbids it"):
         fetch.get(URL)
 
 
@@ -166,7 +166,7 @@ def test_a_grant_sets_disallow_aside_but_keeps_the_crawl_delay() -> None:
     slept: list[float] = []
     host = Host("User-agent: *\nDisallow: /\nCrawl-delay: 7")
 
-    with door(host, robots_override="letter of 1 March", rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0)) as fetch:
+    with open_client(host, robots_override="letter of 1 March", rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0)) as fetch:
         fetch.get(URL)
 
     assert slept == [7.0]
@@ -176,10 +176,10 @@ def test_a_grant_sets_disallow_aside_but_keeps_the_crawl_delay() -> None:
     ("text", "delay"),
     [("Crawl-delay: 3", 3), ("Crawl-delay: 0.5", 2), ("Request-rate: 1/10", 10), ("Crawl-delay: soon", 2), ("Crawl-delay: -5", 2), ("", 2)],
 )
-def test_the_longer_of_the_cards_pause_and_the_hosts_is_kept(text: str, delay: float) -> None:
+def test_the_longer_of_the_definitions_pause_and_the_hosts_is_kept(text: str, delay: float) -> None:
     slept: list[float] = []
 
-    with door(Host(f"User-agent: *\n{text}"), pause=2, rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0)) as fetch:
+    with open_client(Host(f"User-agent: *\n{text}"), pause=2, rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0)) as fetch:
         fetch.get(URL)
 
     assert slept == [delay]
@@ -190,7 +190,7 @@ def test_a_crawl_delay_beyond_measure_is_cut_short_and_reported() -> None:
 
     with (
         capture_logs() as logs,
-        door(Host("User-agent: *\nCrawl-delay: 86400"), rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0)) as fetch,
+        open_client(Host("User-agent: *\nCrawl-delay: 86400"), rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0)) as fetch,
     ):
         fetch.get(URL)
 
@@ -213,7 +213,10 @@ def test_two_sources_of_a_host_share_its_pause_and_other_hosts_have_their_own() 
     slept: list[float] = []
     pace = LocalRateLimiter(slept.append, lambda: 0.0)
 
-    with door(Host(), pause=4, robots=False, rate_limiter=pace) as one, door(Host(), pause=1, robots=False, rate_limiter=pace) as two:
+    with (
+        open_client(Host(), pause=4, robots=False, rate_limiter=pace) as one,
+        open_client(Host(), pause=1, robots=False, rate_limiter=pace) as two,
+    ):
         one.get(URL)
         two.get(URL)
         two.get("https://other.example/")
@@ -245,11 +248,11 @@ def test_a_host_that_asks_one_source_to_wait_is_left_alone_by_the_others() -> No
     limited = Host(answer=lambda _: httpx.Response(429, headers={"Retry-After": "90"}))
 
     with (
-        door(limited, robots=False, rate_limiter=pace, retry_policy=RetryPolicy(max_attempts=1)) as one,
+        open_client(limited, robots=False, rate_limiter=pace, retry_policy=RetryPolicy(max_attempts=1)) as one,
         pytest.raises(TemporaryFetchError, match="in 90 seconds"),
     ):
         one.get(URL)
-    with door(Host(), robots=False, rate_limiter=pace) as two:
+    with open_client(Host(), robots=False, rate_limiter=pace) as two:
         two.get(URL)
 
     assert slept == [90.0]
@@ -258,7 +261,7 @@ def test_a_host_that_asks_one_source_to_wait_is_left_alone_by_the_others() -> No
 def test_who_asks_for_more_than_a_run_waits_is_left_at_once() -> None:
     host = Host(answer=lambda _: httpx.Response(503, headers={"Retry-After": "86400"}))
 
-    with door(host, robots=False) as fetch, pytest.raises(TemporaryFetchError, match="in 86,400 seconds"):
+    with open_client(host, robots=False) as fetch, pytest.raises(TemporaryFetchError, match="in 86,400 seconds"):
         fetch.get(URL)
 
     assert len(host.asked) == 1
@@ -280,7 +283,7 @@ def test_in_quiet_hours_nothing_is_asked() -> None:
     host = Host()
 
     with (
-        door(host, quiet_hours=parse_quiet_hours("11:00-13:00"), now=lambda: NOON) as fetch,
+        open_client(host, quiet_hours=parse_quiet_hours("11:00-13:00"), now=lambda: NOON) as fetch,
         pytest.raises(QuietHoursError, match="after 2026-03-01 13:00 UTC"),
     ):
         fetch.get(URL)
@@ -299,7 +302,7 @@ def test_what_is_no_window_of_time_is_refused(text: str) -> None:
 
 
 def test_an_address_that_is_none_is_reported_and_counted() -> None:
-    with door(Host()) as fetch:
+    with open_client(Host()) as fetch:
         for url in ("https://[::1", "ftp://registry.example/x", "https://registry.example:port/"):
             with pytest.raises(InvalidURLError):
                 fetch.get(url)
@@ -310,7 +313,7 @@ def test_an_address_that_is_none_is_reported_and_counted() -> None:
 def test_a_location_that_is_no_address_fails_the_request() -> None:
     host = Host(answer=lambda _: httpx.Response(302, headers={"Location": "https://[::1"}))
 
-    with door(host, robots=False) as fetch, pytest.raises((InvalidURLError, TemporaryFetchError)):
+    with open_client(host, robots=False) as fetch, pytest.raises((InvalidURLError, TemporaryFetchError)):
         fetch.get(URL)
 
 
@@ -318,7 +321,7 @@ def test_a_location_that_is_no_address_fails_the_request() -> None:
 def test_a_status_that_means_nothing_here_is_not_asked_again(status: int) -> None:
     host = Host(answer=lambda _: httpx.Response(status))
 
-    with door(host, robots=False) as fetch, pytest.raises(UnexpectedStatusError, match=f"answered {status}"):
+    with open_client(host, robots=False) as fetch, pytest.raises(UnexpectedStatusError, match=f"answered {status}"):
         fetch.get(URL)
 
     assert fetch.outcome_counts == {"sent": 1, "unexpected": 1}
@@ -331,22 +334,22 @@ def test_a_contact_cannot_break_the_header_that_holds_it() -> None:
         seen.append(request.headers["user-agent"])
         return httpx.Response(200)
 
-    with door(Host(answer=answer), contact="büro@example.org\r\nX-Evil: 1") as fetch:
+    with open_client(Host(answer=answer), contact="büro@example.org\r\nX-Evil: 1") as fetch:
         fetch.get(URL)
 
     assert seen == ["Stocktake/0.1 (+https://w3id.org/wsis-stocktaking/; b?ro@example.org X-Evil: 1)"]
 
 
-# ---- the card
+# ---- the source definition
 
 
-def test_a_card_says_quiet_hours_and_who_let_us_in() -> None:
+def test_a_definition_says_quiet_hours_and_who_let_us_in() -> None:
     table = {"title": "A", "protocol": "json", "mapping": "fields", "url": URL, "licence": "https://example.org/l"}
 
-    source = parse("a", {**table, "quiet": "22:00-06:00", "grant": "letter of 1 March 2026"}, "card")
+    source = parse("a", {**table, "quiet": "22:00-06:00", "grant": "letter of 1 March 2026"}, "test")
 
     assert (str(source.quiet), source.grant) == ("22:00-06:00", "letter of 1 March 2026")
-    with pytest.raises(SourceDefinitionError, match=r"card: quiet '22-06' is no window of time: write it as HH:MM-HH:MM in UTC"):
-        parse("a", {**table, "quiet": "22-06"}, "card")
+    with pytest.raises(SourceDefinitionError, match=r"test: quiet '22-06' is no window of time: write it as HH:MM-HH:MM in UTC"):
+        parse("a", {**table, "quiet": "22-06"}, "test")
     with pytest.raises(SourceDefinitionError, match="'grant' is True, which is no text"):
-        parse("a", {**table, "grant": True}, "card")
+        parse("a", {**table, "grant": True}, "test")

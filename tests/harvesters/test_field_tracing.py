@@ -13,7 +13,7 @@ from harvesters.pipeline.field_tracing import fields_behind, fields_of, trace_fi
 
 def mapped(record: Record) -> frozenset[str]:
     row = record.payload
-    countries = {f'<a> <spatial> "{place["iso"]}"' for place in row.get("places", []) if "iso" in place}
+    countries = {f'<a> <spatial> "{position["iso"]}"' for position in row.get("places", []) if "iso" in position}
     return frozenset({f'<a> <title> "{row["name"]}"', *countries})
 
 

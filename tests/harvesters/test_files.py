@@ -60,17 +60,17 @@ class Folder:
         content = element.encode() if isinstance(element, str) else element if isinstance(element, bytes) else json.dumps(element).encode()
         return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
 
-    def door(self) -> Fetch:
+    def open_client(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture
-def source(card):
-    return lambda url="/f/", **options: card("files", url=HOST + url, fields={"title": "name"}, options=options)
+def source(define_source):
+    return lambda url="/f/", **options: define_source("files", url=HOST + url, fields={"title": "name"}, options=options)
 
 
-def harvest(there, source, since=None, cursor=None):
-    with there.door() as fetch:
+def harvest(registry, source, since=None, cursor=None):
+    with registry.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
@@ -97,17 +97,17 @@ def test_every_servers_listing_is_read(dialect, source):
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_only_files_that_the_listing_shows_as_new_are_requested(dialect, source):
-    there = folder(DIALECTS[dialect])
+    registry = folder(DIALECTS[dialect])
 
-    assert keys(harvest(there, source(), datetime(2026, 1, 31, tzinfo=UTC))) == ["sub/b c", "z"]
-    assert "/f/a.json" not in there.asked
+    assert keys(harvest(registry, source(), datetime(2026, 1, 31, tzinfo=UTC))) == ["sub/b c", "z"]
+    assert "/f/a.json" not in registry.asked
 
 
-def test_folders_within_are_left_out_where_the_card_says_so(source):
+def test_folders_within_are_left_out_where_the_definition_says_so(source):
     assert keys(harvest(folder(), source(deep=False))) == ["a", "z"]
 
 
-def test_only_files_that_the_card_names_are_read(source):
+def test_only_files_that_the_definition_names_are_read(source):
     assert keys(harvest(folder(), source(only="^(a|sub/.*)[.]json$"))) == ["a", "sub/b c"]
 
 
@@ -115,18 +115,18 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
     whole = harvest(folder(), source())
 
     for number, page in enumerate(whole[:-1], 1):
-        there = folder()
-        assert keys(harvest(there, source(), cursor=page.cursor)) == keys(whole[number:])
-        assert "/f/a.json" not in there.asked
+        registry = folder()
+        assert keys(harvest(registry, source(), cursor=page.cursor)) == keys(whole[number:])
+        assert "/f/a.json" not in registry.asked
 
 
 def test_a_folder_that_was_read_is_not_listed_again(source):
     whole = harvest(folder(), source())
-    there = folder()
+    registry = folder()
 
-    harvest(there, source(), cursor=whole[2].cursor)
+    harvest(registry, source(), cursor=whole[2].cursor)
 
-    assert there.asked == ["/f/"]
+    assert registry.asked == ["/f/"]
 
 
 @pytest.mark.parametrize(
@@ -168,12 +168,12 @@ def test_folders_without_end_are_reported(source):
         harvest(Endless({}), source())
 
 
-def test_xml_and_rdf_files_are_read_as_the_card_says(source):
+def test_xml_and_rdf_files_are_read_as_the_definition_says(source):
     listing = '<html><a href="a.xml">a</a><a href="b.ttl">b</a></html>'
     ttl = "<https://registry.example/d> a <http://www.w3.org/ns/dcat#Dataset> ."
-    there = Folder({"/f/": listing, "/f/a.xml": "<r><t>1</t></r>", "/f/b.ttl": ttl})
+    registry = Folder({"/f/": listing, "/f/a.xml": "<r><t>1</t></r>", "/f/b.ttl": ttl})
 
-    as_xml, as_rdf = (items(harvest(there, source(format=kind))) for kind in ("xml", "rdf"))
+    as_xml, as_rdf = (items(harvest(registry, source(format=kind))) for kind in ("xml", "rdf"))
 
     assert [(element.key, element.payload.tag) for element in as_xml] == [("a", "r")]
     assert [element.key for element in as_rdf] == ["https://registry.example/d"]
@@ -186,11 +186,11 @@ def test_a_broken_file_of_rdf_leaves_the_harvest_incomplete(source):
 
 
 @pytest.mark.parametrize(("kind", "payload"), [("json", Payload.ROW), ("xml", Payload.XML), ("rdf", Payload.GRAPH)])
-def test_the_mapping_must_read_what_the_files_hold(kind, payload, card):
-    assert check_compatible(card("files", "fields", fields={"title": "'x'"}, options={"format": kind}))[0].payload_type is payload
+def test_the_mapping_must_read_what_the_files_hold(kind, payload, define_source):
+    assert check_compatible(define_source("files", "fields", fields={"title": "'x'"}, options={"format": kind}))[0].payload_type is payload
     if payload is not Payload.XML:
         with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'files' brings"):
-            check_compatible(card("files", "oai_dc", fields={}, options={"format": kind}))
+            check_compatible(define_source("files", "oai_dc", fields={}, options={"format": kind}))
 
 
 PATHS = {"b": "n/b.json", "a": "n/a.json", "l": "LICENSE"}
@@ -199,9 +199,9 @@ TREE = {"tree": [*BLOBS, {"path": "n", "type": "tree", "url": f"{HOST}/tree/n"}]
 
 
 def test_a_tree_of_git_is_read_by_its_plain_files(source):
-    there = Folder({"/tree": TREE, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}})
+    registry = Folder({"/tree": TREE, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}})
 
-    assert keys(harvest(there, source("/tree", raw=f"{HOST}/raw/"))) == ["n/a", "n/b"]
+    assert keys(harvest(registry, source("/tree", raw=f"{HOST}/raw/"))) == ["n/a", "n/b"]
 
 
 def test_a_tree_of_git_is_read_by_its_blobs(source):
@@ -209,9 +209,9 @@ def test_a_tree_of_git_is_read_by_its_blobs(source):
         f"/blob/{name}": {"encoding": "base64", "content": base64.encodebytes(b'{"n": "%s"}' % name.encode()).decode()} for name in "ab"
     }
 
-    found = items(harvest(Folder({"/tree": TREE, **blobs}), source("/tree")))
+    result = items(harvest(Folder({"/tree": TREE, **blobs}), source("/tree")))
 
-    assert [(item.key, item.payload) for item in found] == [("n/a", {"n": "a"}), ("n/b", {"n": "b"})]
+    assert [(item.key, item.payload) for item in result] == [("n/a", {"n": "a"}), ("n/b", {"n": "b"})]
 
 
 def test_a_code_hosts_contents_are_read_by_their_download(source):
@@ -221,9 +221,9 @@ def test_a_code_hosts_contents_are_read_by_their_download(source):
 
 
 def test_a_tree_that_is_cut_short_leaves_the_harvest_incomplete(source):
-    there = Folder({"/tree": {**TREE, "truncated": True}, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}})
+    registry = Folder({"/tree": {**TREE, "truncated": True}, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}})
 
-    assert "truncated" in str(harvest(there, source("/tree", raw=f"{HOST}/raw/"))[-1].incomplete_reason)
+    assert "truncated" in str(harvest(registry, source("/tree", raw=f"{HOST}/raw/"))[-1].incomplete_reason)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_what_is_no_listing_is_reported(content, why, source):
 
 
 @pytest.mark.parametrize(("options", "why"), [({"format": "csv"}, "it is one of json, xml, rdf"), ({"only": "("}, "no regular expression")])
-def test_a_card_with_a_wrong_option_is_refused(options, why, source):
+def test_a_definition_with_a_wrong_option_is_refused(options, why, source):
     with pytest.raises(SourceDefinitionError, match=why):
         check_compatible(source(**options))
 

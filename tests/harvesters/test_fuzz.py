@@ -32,11 +32,11 @@ def test_a_mutation_depends_on_its_seed_alone():
 
 
 def test_mutated_payloads_raise_our_errors_only():
-    found = fuzz.run_all(fuzz.cases(20, 1), 2, 300.0)
+    result = fuzz.run_all(fuzz.cases(20, 1), 2, 300.0)
 
-    assert len(found) == 20 * len(PROTOCOLS)
-    assert sum(item.records for item in found) > 0
-    assert bad(found) == []
+    assert len(result) == 20 * len(PROTOCOLS)
+    assert sum(item.records for item in result) > 0
+    assert bad(result) == []
 
 
 @pytest.mark.parametrize(("target", "seed"), [("datajson/arm.data.json by pod", 1_000_816), ("replies/submission", 1_000_246)])
@@ -52,10 +52,10 @@ def test_mutations_that_once_failed_raise_our_errors_only(target: str, seed: int
 def test_twenty_thousand_mutated_payloads_raise_our_errors_only():
     each = -(-NIGHTLY // len(PROTOCOLS))
 
-    found = fuzz.run_all(fuzz.cases(each, 1_000_000), os.cpu_count() or 1, 4 * 3600.0)
+    result = fuzz.run_all(fuzz.cases(each, 1_000_000), os.cpu_count() or 1, 4 * 3600.0)
 
-    assert len(found) >= NIGHTLY
-    assert bad(found) == []
+    assert len(result) >= NIGHTLY
+    assert bad(result) == []
 
 
 def test_a_case_that_ends_its_process_is_a_fault():

@@ -26,7 +26,7 @@ SHORT = Iris("https://w3id.org/wsis-stocktaking/")
 def made(name: str, words: object) -> list[str]:
     """Return the statements that a folder's reply becomes; what is gone or unreadable is a line that says so."""
     folder = REPLIES / name
-    source = load(folder / "card.toml")
+    source = load(folder / "source.toml")
     protocol, reader = check_compatible(source)
     read = reader.prepare(source, words)
     lines = []
@@ -53,10 +53,10 @@ def test_a_reply_becomes_the_statements_that_lie_beside_it(name, words):
 
 
 def test_every_protocol_and_every_mapping_has_its_reply():
-    cards = [load(REPLIES / name / "card.toml") for name in FOLDERS]
+    definitions = [load(REPLIES / name / "source.toml") for name in FOLDERS]
 
-    assert {card.protocol for card in cards} == set(PROTOCOLS)
-    assert {card.mapping for card in cards} == set(MAPPINGS)
+    assert {definition.protocol for definition in definitions} == set(PROTOCOLS)
+    assert {definition.mapping for definition in definitions} == set(MAPPINGS)
 
 
 def test_no_person_is_published_but_the_creator_of_a_document(words):

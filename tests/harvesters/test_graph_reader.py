@@ -18,11 +18,11 @@ KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 
 
 @pytest.fixture
-def read(card, words):
+def read(define_source, words):
     def make(mapping, text, **options):
         store = Store()
         store.bulk_extend(merge_graphs(parse(f"{HEAD} {text}".encode(), RdfFormat.TURTLE)))
-        source = card("rdf", mapping.__name__.rpartition(".")[2], options=options, language="en")
+        source = define_source("rdf", mapping.__name__.rpartition(".")[2], options=options, language="en")
         return mapping.build_mapper(source, words)(Record(IT, bounded_description(store, NamedNode(IT), 2), b""))
 
     return make
@@ -98,7 +98,7 @@ def test_a_class_of_schema_org_states_the_kind(name, kind, read):
     assert isinstance(read(schema_org, f'<it> a s:{name} ; s:name "A" .'), kind)
 
 
-def test_an_organization_is_none_of_the_four_kinds_unless_the_card_says_so(read):
+def test_an_organization_is_none_of_the_four_kinds_unless_the_definition_says_so(read):
     with pytest.raises(ParseError, match="it is Organization, which is not a known class"):
         read(schema_org, '<it> a s:Organization ; s:name "A" .')
 
@@ -115,11 +115,11 @@ def test_what_a_thing_is_related_to_has_our_address_where_it_is_a_record_too(rea
 
 
 def test_a_venue_is_a_place_and_its_town_or_an_address_on_the_web(read):
-    place = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location [ s:name "Hall" ; s:address [ s:addressLocality "Kisumu" ] ] .')
+    position = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location [ s:name "Hall" ; s:address [ s:addressLocality "Kisumu" ] ] .')
     text = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location "Online" .')
     web = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location [ a s:VirtualLocation ; s:url <https://meet.example/> ] .')
 
-    assert [item.venue.value for item in (place, text, web)] == ["Hall, Kisumu", "Online", "https://meet.example/"]
+    assert [item.venue.value for item in (position, text, web)] == ["Hall, Kisumu", "Online", "https://meet.example/"]
 
 
 @pytest.mark.parametrize("mapping", [dcat, schema_org])

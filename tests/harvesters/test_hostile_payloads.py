@@ -15,7 +15,7 @@ import orjson
 import pytest
 from pyoxigraph import RdfFormat
 from python_calamine import CalamineWorkbook
-from simulated import door
+from simulated import open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import CharsetError, HarvestError, ParseError
@@ -44,9 +44,9 @@ def answer(content: bytes, **headers: str) -> Reply:
     return Reply(URL, 200, httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}), content)
 
 
-def harvest(content: bytes, card: Any, protocol: str, mapping: str, content_type: str = "", **options: Any) -> list[Any]:
-    source = card(protocol, mapping, url=URL, options=options)
-    with door(lambda request: httpx.Response(200, content=content, headers={"content-type": content_type})) as fetch:
+def harvest(content: bytes, define_source: Any, protocol: str, mapping: str, content_type: str = "", **options: Any) -> list[Any]:
+    source = define_source(protocol, mapping, url=URL, options=options)
+    with open_client(lambda request: httpx.Response(200, content=content, headers={"content-type": content_type})) as fetch:
         fetch.now = lambda: datetime(2026, 6, 1, tzinfo=UTC)  # which decides how far ahead series are expanded
         return [item for page in check_compatible(source)[0].collect(source, fetch, None) for item in page.items]
 
@@ -57,11 +57,11 @@ def nested(count: int) -> str:
 
 @pytest.mark.parametrize("kind", ["text/turtle", "application/n-triples", "application/trig", "application/n-quads"])
 @pytest.mark.parametrize("hidden", ["", '"quoted \\" <<" ', "'''long ' <<''' ", "<https://a.example/?a='> ", "ex:a\\#b "])
-def test_deeply_nested_triple_terms_are_refused(kind, hidden, card):
+def test_deeply_nested_triple_terms_are_refused(kind, hidden, define_source):
     content = f"<a:s> <a:p> <a:o> . # {hidden}\n<a:s> <a:p> {nested(60_000)} .".encode()
 
     with pytest.raises(ParseError, match="nested more than 100 deep"):
-        harvest(content, card, "rdf", "dcat", kind)
+        harvest(content, define_source, "rdf", "dcat", kind)
 
 
 def test_triple_terms_side_by_side_are_no_depth():
@@ -82,26 +82,26 @@ def test_triple_terms_side_by_side_are_no_depth():
     ],
 )
 @pytest.mark.parametrize("charset", ["utf-8", "utf-16"])
-def test_rdf_xml_with_a_doctype_anywhere_is_refused(before, inside, charset, card):
+def test_rdf_xml_with_a_doctype_anywhere_is_refused(before, inside, charset, define_source):
     content = f"{before}{HEAD}{inside}{DATASET.format(1, '')}</rdf:RDF>"
 
     with pytest.raises(ParseError, match=r"DOCTYPE|not RDF/XML that can be read"):
-        harvest(content.encode(charset), card, "rdf", "dcat", "application/rdf+xml", syntax="rdf-xml")
+        harvest(content.encode(charset), define_source, "rdf", "dcat", "application/rdf+xml", syntax="rdf-xml")
 
 
-def test_rdf_xml_may_mention_a_doctype_in_a_comment_or_a_text(card):
+def test_rdf_xml_may_mention_a_doctype_in_a_comment_or_a_text(define_source):
     content = f"<!-- <!DOCTYPE a> -->{HEAD}{DATASET.format(1, '<dct:description><![CDATA[<!DOCTYPE html>]]></dct:description>')}</rdf:RDF>"
 
-    (item,) = harvest(content.encode(), card, "rdf", "dcat", "application/rdf+xml")
+    (item,) = harvest(content.encode(), define_source, "rdf", "dcat", "application/rdf+xml")
 
     assert b"<!DOCTYPE html>" in item.raw
 
 
-def test_deeply_nested_rdf_xml_is_refused(card):
+def test_deeply_nested_rdf_xml_is_refused(define_source):
     content = HEAD + "<dcat:Dataset><dct:relation>" * 20_000 + "</dct:relation></dcat:Dataset>" * 20_000 + "</rdf:RDF>"
 
     with pytest.raises(ParseError, match="depth"):
-        harvest(content.encode(), card, "rdf", "dcat", "application/rdf+xml")
+        harvest(content.encode(), define_source, "rdf", "dcat", "application/rdf+xml")
 
 
 @pytest.mark.parametrize(
@@ -109,18 +109,18 @@ def test_deeply_nested_rdf_xml_is_refused(card):
     ["<dct:description>a</dct:description>stray", "<dcat:distribution><dcat:Distribution>stray</dcat:Distribution></dcat:distribution>",
      '<dcat:landingPage rdf:resource="<p>https://b.example</p>"/>', '<dcat:landingPage rdf:resource="&lt;p&gt;https://b.example"/>'],
 )  # fmt: skip
-def test_stray_text_or_html_in_an_iri_costs_one_record_of_rdf_xml(broken, card):
+def test_stray_text_or_html_in_an_iri_costs_one_record_of_rdf_xml(broken, define_source):
     content = HEAD + DATASET.format(1, "") + DATASET.format(2, broken) + DATASET.format(3, "") + "</rdf:RDF>"
 
-    items = harvest(content.encode(), card, "rdf", "dcat", "application/rdf+xml")
+    items = harvest(content.encode(), define_source, "rdf", "dcat", "application/rdf+xml")
 
     assert [(type(item), item.key[-1]) for item in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
 
 
-def test_stray_text_between_records_is_reported_beside_them(card):
+def test_stray_text_between_records_is_reported_beside_them(define_source):
     content = f"{HEAD}{DATASET.format(1, '')}stray{DATASET.format(2, '')}</rdf:RDF>"
 
-    items = harvest(content.encode(), card, "rdf", "dcat", "application/rdf+xml")
+    items = harvest(content.encode(), define_source, "rdf", "dcat", "application/rdf+xml")
 
     assert [type(item) for item in items] == [Record, Record, InvalidRecord]
     assert "'stray'" in items[-1].reason
@@ -128,7 +128,7 @@ def test_stray_text_between_records_is_reported_beside_them(card):
 
 @pytest.mark.parametrize("iri", ["<p>https://b.example</p>", "https://b.example/<b>c</b>", '<a href="https://b.example">b</a>'])
 @pytest.mark.parametrize("kind", ["text/turtle", "application/n-triples"])
-def test_html_in_an_iri_costs_one_record_of_turtle(iri, kind, card):
+def test_html_in_an_iri_costs_one_record_of_turtle(iri, kind, define_source):
     lines = [
         f"<https://a.example/{number}> <{RDF}type> <http://www.w3.org/ns/dcat#Dataset> .\n"
         f'<https://a.example/{number}> <http://purl.org/dc/terms/title> "é {number}" .\n'
@@ -136,19 +136,19 @@ def test_html_in_an_iri_costs_one_record_of_turtle(iri, kind, card):
     ]
     lines[1] += f"<https://a.example/2> <http://www.w3.org/ns/dcat#landingPage> <{iri}> .\n"
 
-    items = harvest("".join(lines).encode(), card, "rdf", "dcat", kind)
+    items = harvest("".join(lines).encode(), define_source, "rdf", "dcat", kind)
 
     assert [(type(item), item.key[-1]) for item in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
 
 
-def test_a_broken_statement_is_laid_to_the_subject_that_a_prefix_shortens(card):
+def test_a_broken_statement_is_laid_to_the_subject_that_a_prefix_shortens(define_source):
     content = (
         '@prefix : <https://a.example/> . @prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .\n'
         ':1 a dcat:Dataset ; dct:title "One. Two" .\n# a note .\n:2 a dcat:Dataset ; dct:title "Two" ; dct:type <<p> .\n'
         ':3 a dcat:Dataset ; dct:title "Three" .'
     )  # fmt: skip
 
-    items = harvest(content.encode(), card, "rdf", "dcat", "text/turtle")
+    items = harvest(content.encode(), define_source, "rdf", "dcat", "text/turtle")
 
     assert [(type(item), item.key[-1]) for item in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
 
@@ -213,7 +213,7 @@ def test_a_workbook_of_people_is_let_through(content):
 
 def test_a_panic_of_the_workbook_parser_is_a_parse_error(capfd):
     kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    book = (
+    workbook = (
         f'<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="{kind}">'
         '<sheets><sheet name="S" sheetId="1" r:id="r1"/></sheets></workbook>'
     )
@@ -228,7 +228,7 @@ def test_a_panic_of_the_workbook_parser_is_a_parse_error(capfd):
     )
     root, sheet = relations.format("officeDocument", "xl/workbook.xml"), relations.format("worksheet", "worksheets/sheet1.xml")
     parts = {"_rels/.rels": root, "xl/_rels/workbook.xml.rels": sheet, "xl/worksheets/sheet1.xml": SHEET.format(rows)}
-    content = packed({"[Content_Types].xml": types, "xl/workbook.xml": book, **parts})
+    content = packed({"[Content_Types].xml": types, "xl/workbook.xml": workbook, **parts})
 
     with pytest.raises(ParseError, match="a: capacity overflow"), parser_errors("a"):
         CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_name("S")
@@ -252,8 +252,8 @@ MANY = ",".join(f"2024{month:02}{day:02}T{hour:02}{minute:02}00Z" for month in r
         ("DTSTART:20130101T100000Z\nRRULE:FREQ=DAILY;BYHOUR=1,2", "more than 10000"),
     ],
 )
-def test_a_series_without_bound_is_one_unreadable_event(lines, reason, card):
-    (item,) = harvest(EVENT.format(lines).replace("\n", "\r\n").encode(), card, "ical", "ical_event")
+def test_a_series_without_bound_is_one_unreadable_event(lines, reason, define_source):
+    (item,) = harvest(EVENT.format(lines).replace("\n", "\r\n").encode(), define_source, "ical", "ical_event")
 
     assert isinstance(item, InvalidRecord)
     assert reason in item.reason
@@ -265,11 +265,11 @@ def test_the_time_zones_of_the_system_are_listed_once():
 
 @pytest.mark.parametrize("charset", ["zlib", "bz2", "punycode", "idna", "unicode_escape", "rot13"])
 @pytest.mark.parametrize(("protocol", "options"), [("csv", {"key": "id"}), ("json", {"records": "@"})])
-def test_a_compression_or_notation_is_no_charset(charset, protocol, options, card):
+def test_a_compression_or_notation_is_no_charset(charset, protocol, options, define_source):
     content = zlib.compress(b"id,name\n" + b"1,a\n" * 1_000_000) + b"\xff"
 
     with pytest.raises(CharsetError, match=r"which is no charset|not utf-8"):
-        harvest(content, card, protocol, "fields", f"text/csv; charset={charset}", **options)
+        harvest(content, define_source, protocol, "fields", f"text/csv; charset={charset}", **options)
 
 
 @pytest.mark.parametrize("address", ["http://[", "http://[a]b/", "\\ud800", "http://a:b/"])
@@ -281,52 +281,52 @@ def test_a_compression_or_notation_is_no_charset(charset, protocol, options, car
         ("files", '[{"path": "a.json", "type": "file", "download_url": "%s"}]'),
     ],
 )
-def test_an_address_that_is_none_raises_nothing_but_our_errors(address, protocol, document, card):
+def test_an_address_that_is_none_raises_nothing_but_our_errors(address, protocol, document, define_source):
     options = {"records": "items", "next": "next"} if protocol == "json" else {}
 
     with suppress(HarvestError):
-        harvest((document % address).encode(), card, protocol, "fields", "application/json", **options)
+        harvest((document % address).encode(), define_source, protocol, "fields", "application/json", **options)
 
 
-def test_a_feed_that_is_no_text_is_refused(card):
+def test_a_feed_that_is_no_text_is_refused(define_source):
     with pytest.raises(ParseError, match=r"neither Atom nor RSS|no feed that can be read"):
-        harvest(b'<?xml version="1.0" encoding="utf-16"?>\xed\xa0\x80<rss>\x00</rss>', card, "feed", "feed_entry")
+        harvest(b'<?xml version="1.0" encoding="utf-16"?>\xed\xa0\x80<rss>\x00</rss>', define_source, "feed", "feed_entry")
 
 
-def test_a_stream_whose_paths_are_no_iris_is_read_without_them(card):
+def test_a_stream_whose_paths_are_no_iris_is_read_without_them(define_source):
     content = (
         f'<{URL}> <https://w3id.org/tree#member> <https://a.example/1> ; <https://w3id.org/ldes#versionOfPath> "a[b" .\n'
         '<https://a.example/1> <http://purl.org/dc/terms/title> "Wells" .'
     )
 
-    (item,) = harvest(content.encode(), card, "ldes", "dcat", "text/turtle")
+    (item,) = harvest(content.encode(), define_source, "ldes", "dcat", "text/turtle")
 
     assert isinstance(item, Record)
 
 
-def test_integers_above_64_bits_keep_their_digits_as_keys(card):
+def test_integers_above_64_bits_keep_their_digits_as_keys(define_source):
     numbers = [12345678901234567890123, 12345678901234567890124, -9999999999999999999, 18446744073709551616, 7]
     content = b"[" + b",".join(b'{"id": %d, "name": "a"}' % number for number in numbers) + b"]"
 
-    items = harvest(content, card, "json", "fields")
+    items = harvest(content, define_source, "json", "fields")
 
     assert [item.key for item in items] == list(map(str, numbers))
     assert [element.raw.count(str(number).encode()) for element, number in zip(items, numbers, strict=True)] == [1] * len(numbers)
 
 
-def test_a_number_without_end_costs_one_record(card):
+def test_a_number_without_end_costs_one_record(define_source):
     content = b'[{"id": "a"}, {"id": "b", "n": ' + b"9" * 5000 + b"}]"
 
-    items = harvest(content, card, "json", "fields")
+    items = harvest(content, define_source, "json", "fields")
 
     assert [(type(item), item.key) for item in items] == [(Record, "a"), (InvalidRecord, "b")]
 
 
 @pytest.mark.parametrize("depth", [300, 900])
-def test_json_that_is_nested_too_deep_costs_one_record(depth, card):
+def test_json_that_is_nested_too_deep_costs_one_record(depth, define_source):
     content = b'[{"id": "a"}, {"id": "b", "n": ' + b"[" * depth + b"]" * depth + b"}]"
 
-    items = harvest(content, card, "json", "fields")
+    items = harvest(content, define_source, "json", "fields")
 
     assert [(type(item), item.key) for item in items] == [(Record, "a"), (InvalidRecord, "b")]
     assert "nested more than 254 deep" in items[1].reason

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from simulated import door
+from simulated import open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
@@ -52,10 +52,10 @@ class IatiPortal:
 
 
 def pages(
-    portal: Any, card: Any, *, cursor: str | None = None, since: datetime | None = None, url: str = ROOT, **options: Any
+    portal: Any, define_source: Any, *, cursor: str | None = None, since: datetime | None = None, url: str = ROOT, **options: Any
 ) -> list[Page[Any]]:
-    source = card("iati", "iati_activity", url=url, options=options)
-    with door(portal) as fetch:
+    source = define_source("iati", "iati_activity", url=url, options=options)
+    with open_client(portal) as fetch:
         return list(check_compatible(source)[0].collect(source, fetch, since, cursor))
 
 
@@ -63,57 +63,57 @@ def keys(found: list[Page[Any]]) -> list[str | None]:
     return [item.key for page in found for item in page.items]
 
 
-def test_the_files_of_all_publishers_come_one_after_the_other(card):
-    found = pages(IatiPortal({"a": file(activity("A-1"), activity("A-2")), "b": file(activity("B-1"))}), card)
+def test_the_files_of_all_publishers_come_one_after_the_other(define_source):
+    result = pages(IatiPortal({"a": file(activity("A-1"), activity("A-2")), "b": file(activity("B-1"))}), define_source)
 
-    assert keys(found) == ["A-1", "A-2", "B-1"]
-    assert (found[-1].cursor, [page.incomplete_reason for page in found]) == (None, [None] * len(found))
+    assert keys(result) == ["A-1", "A-2", "B-1"]
+    assert (result[-1].cursor, [page.incomplete_reason for page in result]) == (None, [None] * len(result))
 
 
-def test_a_run_goes_on_behind_each_page_that_was_kept(card):
+def test_a_run_goes_on_behind_each_page_that_was_kept(define_source):
     portal = IatiPortal({"a": file(activity("A-1")), "b": file(activity("B-1"))})
-    whole = pages(portal, card)
+    whole = pages(portal, define_source)
 
-    rests = [keys(whole[: number + 1]) + keys(pages(portal, card, cursor=page.cursor)) for number, page in enumerate(whole[:-1])]
+    rests = [keys(whole[: number + 1]) + keys(pages(portal, define_source, cursor=page.cursor)) for number, page in enumerate(whole[:-1])]
 
     assert rests == [["A-1", "B-1"]] * (len(whole) - 1)
 
 
-def test_a_file_that_changed_meanwhile_is_read_anew(card):
-    cursor = pages(IatiPortal({"a": file(activity("A-1"), activity("A-2"))}), card)[0].cursor
+def test_a_file_that_changed_meanwhile_is_read_anew(define_source):
+    cursor = pages(IatiPortal({"a": file(activity("A-1"), activity("A-2"))}), define_source)[0].cursor
 
-    found = pages(IatiPortal({"a": file(activity("A-0"), activity("A-1"))}), card, cursor=cursor)
+    result = pages(IatiPortal({"a": file(activity("A-0"), activity("A-1"))}), define_source, cursor=cursor)
 
-    assert (keys(found), found[0].again) == (["A-0", "A-1"], True)
+    assert (keys(result), result[0].again) == (["A-0", "A-1"], True)
 
 
-def test_a_missing_file_costs_its_own_activities_and_leaves_the_harvest_incomplete(card):
-    found = pages(IatiPortal({"a": b"", "b": file(activity("B-1"))}), card)
+def test_a_missing_file_costs_its_own_activities_and_leaves_the_harvest_incomplete(define_source):
+    result = pages(IatiPortal({"a": b"", "b": file(activity("B-1"))}), define_source)
 
-    (output,) = [item.reason for page in found for item in page.items if isinstance(item, InvalidRecord)]
+    (output,) = [item.reason for page in result for item in page.items if isinstance(item, InvalidRecord)]
     assert "https://a.example/a.xml: answered 404" in output
-    assert keys(found) == [None, "B-1"]
-    assert found[-1].incomplete_reason
+    assert keys(result) == [None, "B-1"]
+    assert result[-1].incomplete_reason
 
 
-def test_what_stands_before_a_fault_in_a_file_is_kept(card):
+def test_what_stands_before_a_fault_in_a_file_is_kept(define_source):
     broken = file(activity("A-1"), activity("A-2"))[:-40]
 
-    found = pages(IatiPortal({"a": broken, "b": file(activity("B-1"))}), card)
+    result = pages(IatiPortal({"a": broken, "b": file(activity("B-1"))}), define_source)
 
-    assert keys(found) == ["A-1", None, "B-1"]
-    assert "not well-formed XML" in str(found[-1].incomplete_reason)
+    assert keys(result) == ["A-1", None, "B-1"]
+    assert "not well-formed XML" in str(result[-1].incomplete_reason)
 
 
-def test_a_registry_that_cannot_be_read_ends_the_run(card):
+def test_a_registry_that_cannot_be_read_ends_the_run(define_source):
     with pytest.raises(ParseError, match="not a package_search response"):
-        pages(lambda request: httpx.Response(200, text='{"success":true,"result":[]}'), card)
+        pages(lambda request: httpx.Response(200, text='{"success":true,"result":[]}'), define_source)
 
 
-def test_only_what_changed_is_asked_for(card):
+def test_only_what_changed_is_asked_for(define_source):
     portal = IatiPortal({"a": file(activity("A-1"))})
 
-    pages(portal, card, since=datetime(2026, 1, 2, tzinfo=UTC), publishers=["x", "y"])
+    pages(portal, define_source, since=datetime(2026, 1, 2, tzinfo=UTC), publishers=["x", "y"])
 
     assert portal.asked[0].params["fq"] == (
         "(extras_filetype:activity) AND (organization:(x OR y)) AND (metadata_modified:[2026-01-01T23:59:59Z TO *])"
@@ -121,30 +121,30 @@ def test_only_what_changed_is_asked_for(card):
 
 
 @pytest.mark.parametrize(("options", "came"), [({}, ["A-1"]), ({"secondary": True}, ["A-1", "A-2"])])
-def test_secondary_reports_are_left_out_unless_configured(options, came, card):
+def test_secondary_reports_are_left_out_unless_configured(options, came, define_source):
     portal = IatiPortal({"a": file(activity("A-1"), activity("A-2", secondary="1"))})
 
-    assert keys(pages(portal, card, **options)) == came
+    assert keys(pages(portal, define_source, **options)) == came
 
 
-def test_files_of_secondary_publishers_are_not_asked_for(card):
+def test_files_of_secondary_publishers_are_not_asked_for(define_source):
     portal = IatiPortal({"a": file(activity("A-1"))}, publisher_source_type="secondary_source")
 
-    assert keys(pages(portal, card)) == []
+    assert keys(pages(portal, define_source)) == []
     assert [url.host for url in portal.asked] == ["registry.example"]
 
 
 @pytest.mark.parametrize(("level", "came"), [(0, ["P", "C", "N"]), (1, ["P", "N"]), (2, ["C"])])
-def test_a_card_may_take_one_level_of_the_hierarchy(level, came, card):
+def test_a_definition_may_take_one_level_of_the_hierarchy(level, came, define_source):
     portal = IatiPortal({"a": file(activity("P", attributes='hierarchy="1"'), activity("C", attributes='hierarchy="2"'), activity("N"))})
 
-    assert keys(pages(portal, card, hierarchy=level)) == came
+    assert keys(pages(portal, define_source, hierarchy=level)) == came
 
 
-def test_one_file_that_has_not_changed_is_not_read_again(card):
-    found = pages(lambda request: httpx.Response(304), card, url=f"{ROOT}/a.xml")
+def test_one_file_that_has_not_changed_is_not_read_again(define_source):
+    result = pages(lambda request: httpx.Response(304), define_source, url=f"{ROOT}/a.xml")
 
-    assert [page.unchanged for page in found] == [True]
+    assert [page.unchanged for page in result] == [True]
 
 
 @pytest.mark.parametrize(
@@ -158,13 +158,13 @@ def test_one_file_that_has_not_changed_is_not_read_again(card):
         (b"<iati-activities>", "not well-formed XML"),
     ],
 )
-def test_what_is_no_file_of_activities_is_reported(message, text, card):
+def test_what_is_no_file_of_activities_is_reported(message, text, define_source):
     with pytest.raises(ParseError, match=text):
-        pages(lambda request: httpx.Response(200, content=message), card, url=f"{ROOT}/a.xml")
+        pages(lambda request: httpx.Response(200, content=message), define_source, url=f"{ROOT}/a.xml")
 
 
-def test_each_activity_is_a_document_of_its_own(card):
-    (page,) = pages(lambda request: httpx.Response(200, content=file(activity("A-1"), activity("A-2"))), card, url=f"{ROOT}/a.xml")
+def test_each_activity_is_a_document_of_its_own(define_source):
+    (page,) = pages(lambda request: httpx.Response(200, content=file(activity("A-1"), activity("A-2"))), define_source, url=f"{ROOT}/a.xml")
 
     payloads = [item.payload for item in page.items if isinstance(item, Record)]
     assert [(payload.getparent(), payload.findtext("iati-identifier")) for payload in payloads] == [(None, "A-1"), (None, "A-2")]

@@ -29,185 +29,185 @@ def keys(pages):
     return [item.key for page in pages for item in page.items]
 
 
-def harvest(there, source, since=None, cursor=None):
-    with there.door() as fetch:
+def harvest(server, source, since=None, cursor=None):
+    with server.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
-def test_a_bare_list_is_read_whole(card, registry):
-    pages = harvest(registry({"": given(rows("a", 2))}), card())
+def test_a_bare_list_is_read_whole(define_source, registry):
+    pages = harvest(registry({"": given(rows("a", 2))}), define_source())
 
     assert keys(pages) == ["a", "2"]
     assert pages[-1].cursor is None
 
 
-def test_an_object_keyed_by_ids_is_read_as_its_values(card, registry):
-    there = registry({"": given({"total": "2", "projects": {"P1": {"id": "P1"}, "P2": {"name": "b"}}})})
+def test_an_object_keyed_by_ids_is_read_as_its_values(define_source, registry):
+    server = registry({"": given({"total": "2", "projects": {"P1": {"id": "P1"}, "P2": {"name": "b"}}})})
 
-    pages = harvest(there, card(options={"records": "projects", "total": "total"}))
+    pages = harvest(server, define_source(options={"records": "projects", "total": "total"}))
 
     assert keys(pages) == ["P1", "P2"]
     assert pages[0].reported_total == 2
 
 
-def test_pages_are_asked_for_until_the_total_is_reached(card, registry):
-    there = registry({"limit=2&page=1": given({"n": 3, "rows": rows("a", "b")}), "limit=2&page=2": given({"n": 3, "rows": rows("c")})})
+def test_pages_are_asked_for_until_the_total_is_reached(define_source, registry):
+    server = registry({"limit=2&page=1": given({"n": 3, "rows": rows("a", "b")}), "limit=2&page=2": given({"n": 3, "rows": rows("c")})})
 
-    pages = harvest(there, card(options={"page": "page", "limit": "limit", "size": 2, "records": "rows", "total": "n"}))
-
-    assert keys(pages) == ["a", "b", "c"]
-
-
-def test_without_a_total_pages_are_asked_for_until_one_is_empty(card, registry):
-    there = registry({"p=0": given(rows("a", "b")), "p=1": given(rows("c")), "p=2": given([])})
-
-    pages = harvest(there, card(options={"page": "p", "first": 0}))
-
-    assert keys(pages) == ["a", "b", "c"]
-    assert there.asked == ["p=0", "p=1", "p=2"]
-
-
-def test_an_offset_goes_on_by_what_came_not_by_what_was_asked(card, registry):
-    there = registry({"os=0": given(rows("a", "b")), "os=2": given(rows("c")), "os=3": given([])})
-
-    pages = harvest(there, card(options={"offset": "os", "size": 50}))
+    pages = harvest(server, define_source(options={"page": "page", "limit": "limit", "size": 2, "records": "rows", "total": "n"}))
 
     assert keys(pages) == ["a", "b", "c"]
 
 
-def test_a_cursor_is_handed_back_until_there_is_none(card, registry):
-    there = registry({"": given({"d": rows("a"), "next": "x y"}), "after=x+y": given({"d": rows("b"), "next": None})})
+def test_without_a_total_pages_are_asked_for_until_one_is_empty(define_source, registry):
+    server = registry({"p=0": given(rows("a", "b")), "p=1": given(rows("c")), "p=2": given([])})
 
-    pages = harvest(there, card(options={"cursor": "after", "next": "next", "records": "d"}))
+    pages = harvest(server, define_source(options={"page": "p", "first": 0}))
+
+    assert keys(pages) == ["a", "b", "c"]
+    assert server.asked == ["p=0", "p=1", "p=2"]
+
+
+def test_an_offset_goes_on_by_what_came_not_by_what_was_asked(define_source, registry):
+    server = registry({"os=0": given(rows("a", "b")), "os=2": given(rows("c")), "os=3": given([])})
+
+    pages = harvest(server, define_source(options={"offset": "os", "size": 50}))
+
+    assert keys(pages) == ["a", "b", "c"]
+
+
+def test_a_cursor_is_handed_back_until_there_is_none(define_source, registry):
+    server = registry({"": given({"d": rows("a"), "next": "x y"}), "after=x+y": given({"d": rows("b"), "next": None})})
+
+    pages = harvest(server, define_source(options={"cursor": "after", "next": "next", "records": "d"}))
 
     assert keys(pages) == ["a", "b"]
 
 
 @pytest.mark.parametrize("link", ["?page=2", "/api?page=2", f"{URL}?page=2"])
-def test_a_next_link_is_followed_absolute_or_not(link, card, registry):
-    there = registry({"": given({"d": rows("a"), "next": link}), "page=2": given({"d": rows("b"), "next": ""})})
+def test_a_next_link_is_followed_absolute_or_not(link, define_source, registry):
+    server = registry({"": given({"d": rows("a"), "next": link}), "page=2": given({"d": rows("b"), "next": ""})})
 
-    pages = harvest(there, card(options={"next": "next", "records": "d"}))
+    pages = harvest(server, define_source(options={"next": "next", "records": "d"}))
 
     assert keys(pages) == ["a", "b"]
 
 
-def test_a_run_goes_on_after_any_page(card, registry):
-    there = registry({"page=1": given(rows("a")), "page=2": given(rows("b")), "page=3": given([])})
-    source = card(options={"page": "page"})
+def test_a_run_goes_on_after_any_page(define_source, registry):
+    server = registry({"page=1": given(rows("a")), "page=2": given(rows("b")), "page=3": given([])})
+    source = define_source(options={"page": "page"})
 
-    first = harvest(there, source)[0]
-    rest = harvest(there, source, cursor=first.cursor)
+    first = harvest(server, source)[0]
+    rest = harvest(server, source, cursor=first.cursor)
 
     assert keys(rest) == ["b"]
 
 
-def test_a_folder_is_read_file_by_file_with_its_stems_as_keys(card, registry):
+def test_a_folder_is_read_file_by_file_with_its_stems_as_keys(define_source, registry):
     index = given({"files": ["b.json", "a%20c.json"]})
-    there = registry({"/api/index.json": index, "/api/b.json": given({"n": 1}), "/api/a c.json": given({"n": 2})})
+    server = registry({"/api/index.json": index, "/api/b.json": given({"n": 1}), "/api/a c.json": given({"n": 2})})
 
-    pages = harvest(there, card(url=f"{URL}/index.json", options={"files": "files"}))
+    pages = harvest(server, define_source(url=f"{URL}/index.json", options={"files": "files"}))
 
     assert keys(pages) == ["a c", "b"]
     assert {page.reported_total for page in pages} == {2}
-    assert keys(harvest(there, card(url=f"{URL}/index.json", options={"files": "files"}), cursor=pages[0].cursor)) == ["b"]
+    assert keys(harvest(server, define_source(url=f"{URL}/index.json", options={"files": "files"}), cursor=pages[0].cursor)) == ["b"]
 
 
-def test_a_broken_or_missing_file_is_unreadable_and_stops_nothing(card, registry):
-    there = registry({"/api/": given(["a.json", "b.json", "c.json"]), "/api/a.json": b"{", "/api/c.json": given({"n": 1})})
+def test_a_broken_or_missing_file_is_unreadable_and_stops_nothing(define_source, registry):
+    server = registry({"/api/": given(["a.json", "b.json", "c.json"]), "/api/a.json": b"{", "/api/c.json": given({"n": 1})})
 
-    pages = harvest(there, card(url=f"{URL}/", options={"files": "@"}))
+    pages = harvest(server, define_source(url=f"{URL}/", options={"files": "@"}))
 
     assert [type(item).__name__ for page in pages for item in page.items] == ["InvalidRecord", "InvalidRecord", "Record"]
     assert "404" in pages[1].items[0].reason
 
 
-def test_since_is_asked_in_the_cards_form_with_a_second_of_overlap(card, registry):
-    there = registry({"changed=2026-02-28+23%3A59": given([])})
+def test_since_is_asked_in_the_definitions_form_with_a_second_of_overlap(define_source, registry):
+    server = registry({"changed=2026-02-28+23%3A59": given([])})
     options = {"since": "changed", "since_format": "%Y-%m-%d %H:%M"}
 
-    harvest(there, card(options=options), datetime(2026, 3, 1, tzinfo=UTC))
+    harvest(server, define_source(options=options), datetime(2026, 3, 1, tzinfo=UTC))
 
-    assert there.asked == ["changed=2026-02-28+23%3A59"]
+    assert server.asked == ["changed=2026-02-28+23%3A59"]
 
 
-def test_a_document_that_has_not_changed_says_so(card, registry):
-    there = registry(lambda request: httpx.Response(304 if request.headers.get("if-none-match") == '"1"' else 200))
+def test_a_document_that_has_not_changed_says_so(define_source, registry):
+    server = registry(lambda request: httpx.Response(304 if request.headers.get("if-none-match") == '"1"' else 200))
 
-    with there.door(validators={URL: Validator('"1"', None)}) as fetch:
-        (page,) = collect(card(), fetch, None)
+    with server.open_client(validators={URL: Validator('"1"', None)}) as fetch:
+        (page,) = collect(define_source(), fetch, None)
 
     assert page.unchanged
     assert page.items == ()
 
 
-def test_a_large_document_is_cut_and_taken_up_in_the_middle_unless_it_changed(card, registry):
+def test_a_large_document_is_cut_and_taken_up_in_the_middle_unless_it_changed(define_source, registry):
     many = rows(*(str(number) for number in range(paged_document.MAX_RECORDS + 5)))
-    pages = harvest(registry({"": given(many)}), card())
+    pages = harvest(registry({"": given(many)}), define_source())
 
-    again = harvest(registry({"": given(many)}), card(), cursor=pages[0].cursor)
-    changed = harvest(registry({"": given(many[:-1])}), card(), cursor=pages[0].cursor)
+    again = harvest(registry({"": given(many)}), define_source(), cursor=pages[0].cursor)
+    changed = harvest(registry({"": given(many[:-1])}), define_source(), cursor=pages[0].cursor)
 
     assert [len(page.items) for page in pages] == [paged_document.MAX_RECORDS, 5]
     assert keys(again) == ["1000", "1001", "1002", "1003", "1004"]
     assert len(keys(changed)) == paged_document.MAX_RECORDS + 4
 
 
-def test_the_raw_bytes_do_not_depend_on_the_order_of_names(card, registry):
-    there = registry({"": b'[{"id": 1, "a": 2}, {"a": 2, "id": 1}]'})
+def test_the_raw_bytes_do_not_depend_on_the_order_of_names(define_source, registry):
+    server = registry({"": b'[{"id": 1, "a": 2}, {"a": 2, "id": 1}]'})
 
-    (page,) = harvest(there, card())
+    (page,) = harvest(server, define_source())
 
     assert page.items[0].raw == page.items[1].raw
 
 
-def test_a_byte_order_mark_is_passed_over(card, registry):
-    there = registry({"": b"\xef\xbb\xbf" + given(rows("a"))})
+def test_a_byte_order_mark_is_passed_over(define_source, registry):
+    server = registry({"": b"\xef\xbb\xbf" + given(rows("a"))})
 
-    assert keys(harvest(there, card())) == ["a"]
+    assert keys(harvest(server, define_source())) == ["a"]
 
 
-def test_another_charset_is_reported_and_can_be_named(card, registry):
-    there = registry({"": json.dumps([{"id": "é"}], ensure_ascii=False).encode("latin-1")})
+def test_another_charset_is_reported_and_can_be_named(define_source, registry):
+    server = registry({"": json.dumps([{"id": "é"}], ensure_ascii=False).encode("latin-1")})
 
     with pytest.raises(ParseError, match=r"not utf-8 at byte 9 \(e9\); name its charset"):
-        harvest(there, card())
+        harvest(server, define_source())
 
-    assert keys(harvest(there, card(options={"charset": "latin-1"}))) == ["é"]
+    assert keys(harvest(server, define_source(options={"charset": "latin-1"}))) == ["é"]
 
 
 @pytest.mark.parametrize(("text", "reason"), [(b"NaN", "NaN, which is no JSON"), (b"-Infinity", "-Infinity"), (b'"\\ud800"', "surrogate")])
-def test_what_json_forbids_makes_one_record_unreadable(text, reason, card, registry):
-    there = registry({"": b'[{"id": "a", "x": ' + text + b'}, {"id": "b"}]'})
+def test_what_json_forbids_makes_one_record_unreadable(text, reason, define_source, registry):
+    server = registry({"": b'[{"id": "a", "x": ' + text + b'}, {"id": "b"}]'})
 
-    (page,) = harvest(there, card())
+    (page,) = harvest(server, define_source())
 
     assert isinstance(page.items[0], InvalidRecord)
     assert reason in page.items[0].reason
     assert page.items[1].key == "b"
 
 
-def test_a_record_without_a_key_or_that_is_no_object_is_unreadable(card, registry):
-    there = registry({"": given([{"name": "x"}, {"id": None}, {"id": True}, "text", None, {"id": " a "}])})
+def test_a_record_without_a_key_or_that_is_no_object_is_unreadable(define_source, registry):
+    server = registry({"": given([{"name": "x"}, {"id": None}, {"id": True}, "text", None, {"id": " a "}])})
 
-    (page,) = harvest(there, card())
+    (page,) = harvest(server, define_source())
 
     assert [item.key for item in page.items] == [None, None, None, None, None, "a"]
 
 
-def test_pages_that_repeat_are_reported(card, registry):
-    there = registry(lambda request: httpx.Response(200, content=given(rows("a"))))
+def test_pages_that_repeat_are_reported(define_source, registry):
+    server = registry(lambda request: httpx.Response(200, content=given(rows("a"))))
 
     with pytest.raises(ParseError, match="repeats the records"):
-        harvest(there, card(options={"page": "page"}))
+        harvest(server, define_source(options={"page": "page"}))
 
 
-def test_a_cursor_that_repeats_is_reported(card, registry):
+def test_a_cursor_that_repeats_is_reported(define_source, registry):
     numbers = iter(range(100))
-    there = registry(lambda request: httpx.Response(200, content=given({"d": rows(next(numbers)), "next": "same"})))
+    server = registry(lambda request: httpx.Response(200, content=given({"d": rows(next(numbers)), "next": "same"})))
 
     with pytest.raises(ParseError, match="repeats the cursor 'same'"):
-        harvest(there, card(options={"cursor": "c", "next": "next", "records": "d"}))
+        harvest(server, define_source(options={"cursor": "c", "next": "next", "records": "d"}))
 
 
 @pytest.mark.parametrize(
@@ -220,11 +220,11 @@ def test_a_cursor_that_repeats_is_reported(card, registry):
         (b"3", "it is int"),
     ],
 )
-def test_an_answer_without_records_is_reported(message, text, card, registry):
-    there = registry({"page=1": message})
+def test_an_answer_without_records_is_reported(message, text, define_source, registry):
+    server = registry({"page=1": message})
 
     with pytest.raises(ParseError, match=text):
-        harvest(there, card(options={"records": "rows", "page": "page"}))
+        harvest(server, define_source(options={"records": "rows", "page": "page"}))
 
 
 @pytest.mark.parametrize(
@@ -235,14 +235,14 @@ def test_an_answer_without_records_is_reported(message, text, card, registry):
         ({"records": "a["}, "is no JMESPath"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(options, message, card):
+def test_options_that_do_not_fit_are_refused(options, message, define_source):
     with pytest.raises(SourceDefinitionError, match=message):
-        check(card(options=options))
+        check(define_source(options=options))
 
 
-def test_the_arguments_of_the_cards_url_stay_repeated_ones_too(card, registry):
-    there = registry({"tag=a&tag=b&page=1": given([])})
+def test_the_arguments_of_the_definitions_url_stay_repeated_ones_too(define_source, registry):
+    server = registry({"tag=a&tag=b&page=1": given([])})
 
-    harvest(there, card(url=f"{URL}?tag=a&tag=b", options={"page": "page"}))
+    harvest(server, define_source(url=f"{URL}?tag=a&tag=b", options={"page": "page"}))
 
-    assert there.asked == ["tag=a&tag=b&page=1"]
+    assert server.asked == ["tag=a&tag=b&page=1"]

@@ -6,7 +6,7 @@ import json
 
 import httpx
 import pytest
-from simulated import crashed, door
+from simulated import crashed, open_client
 
 from harvesters.errors import HarvestError, ParseError, UnavailableError
 from harvesters.page_model import InvalidRecord, Record
@@ -38,22 +38,22 @@ class Lister:
         start = (int(given["page"]) - self.first) * size if "page" in given else start
         if "after" in given and self.refused(start):
             return httpx.Response(410)
-        found = rows[start : start + size]
+        result = rows[start : start + size]
         after = str(start + size) if start + size < len(rows) else None
-        body = json.dumps({"rows": found, "next": after, **({"total": len(rows)} if self.total else {})}).encode()
-        return self.spoil(body) if any(row["id"] in self.poison for row in found) else httpx.Response(200, content=body)
+        body = json.dumps({"rows": result, "next": after, **({"total": len(rows)} if self.total else {})}).encode()
+        return self.spoil(body) if any(row["id"] in self.poison for row in result) else httpx.Response(200, content=body)
 
 
-def card(size=10, total=True, **options):
-    found = {"records": "rows", "limit": "limit", "size": size, **({"total": "total"} if total else {}), **options}
+def definition(size=10, total=True, **options):
+    results = {"records": "rows", "limit": "limit", "size": size, **({"total": "total"} if total else {}), **options}
     return Source(
         name="a", title="A", protocol="json", mapping="fields", licence="https://example.org/l", url="https://registry.example/api",
-        options={name: option for name, option in found.items() if option is not None}, fields={"title": "id"},
+        options={name: option for name, option in results.items() if option is not None}, fields={"title": "id"},
     )  # fmt: skip
 
 
-def harvest(there, source, cursor=None):
-    with door(there) as fetch:
+def harvest(registry, source, cursor=None):
+    with open_client(registry) as fetch:
         return list(collect(source, fetch, None, cursor))
 
 
@@ -61,8 +61,8 @@ def keys(pages):
     return [item.key for page in pages for item in page.items]
 
 
-def truth(there):
-    return [None if row["id"] in there.poison else row["id"] for row in there.rows]
+def truth(registry):
+    return [None if row["id"] in registry.poison else row["id"] for row in registry.rows]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -72,36 +72,36 @@ def truth(there):
     [(1, 10, [0]), (2, 2, [1]), (7, 7, [3]), (100, 100, [0]), (100, 100, [63]), (100, 100, [99]), (23, 10, [21]), (50, 10, [0, 9, 10, 45])],
 )
 def test_one_poison_record_costs_one_record(way, total, count, size, poison):
-    there = Lister(count, poison, first=WAYS[way].get("first", 1), total=total)  # type: ignore[attr-defined]
+    registry = Lister(count, poison, first=WAYS[way].get("first", 1), total=total)  # type: ignore[attr-defined]
 
-    pages = harvest(there, card(size, total, **WAYS[way]))
+    pages = harvest(registry, definition(size, total, **WAYS[way]))
 
-    assert keys(pages) == truth(there)
+    assert keys(pages) == truth(registry)
     assert (pages[-1].cursor, pages[-1].reported_total) == (None, count if total else None)
     assert "cannot be read, and its key is unknown" in str(pages[-1].incomplete_reason)
 
 
 def test_a_server_that_crashes_at_one_record_is_read_around_it():
-    there = Lister(30, [17], crashed)
+    registry = Lister(30, [17], crashed)
 
-    pages = harvest(there, card(page="page"))
+    pages = harvest(registry, definition(page="page"))
 
-    assert keys(pages) == truth(there)
+    assert keys(pages) == truth(registry)
     assert "answered 500" in next(item.reason for page in pages for item in page.items if isinstance(item, InvalidRecord))
 
 
 def test_it_costs_requests_by_the_divisors_of_the_page():
-    sound, there = Lister(300), Lister(300, [137])
-    harvest(sound, card(100, page="page"))
+    sound, registry = Lister(300), Lister(300, [137])
+    harvest(sound, definition(100, page="page"))
 
-    harvest(there, card(100, page="page"))
+    harvest(registry, definition(100, page="page"))
 
-    assert len(there.asked) - len(sound.asked) <= 2 * (2 + 2 + 5 + 5)
+    assert len(registry.asked) - len(sound.asked) <= 2 * (2 + 2 + 5 + 5)
 
 
 def test_a_registry_that_is_down_is_not_read_in_pieces():
     with pytest.raises(UnavailableError):
-        harvest(lambda request: httpx.Response(500), card(page="page"))
+        harvest(lambda request: httpx.Response(500), definition(page="page"))
 
 
 @pytest.mark.parametrize(
@@ -113,73 +113,73 @@ def test_a_registry_that_is_down_is_not_read_in_pieces():
     ],
 )
 def test_where_no_smaller_page_can_be_asked_for_the_run_ends_and_says_so(options, message):
-    there = Lister(30, [17])
+    registry = Lister(30, [17])
 
     def capped(request):
-        return there(httpx.Request("GET", request.url.copy_set_param("limit", "10")))
+        return registry(httpx.Request("GET", request.url.copy_set_param("limit", "10")))
 
     with pytest.raises(ParseError, match=message):
-        harvest(capped, card(**options))
+        harvest(capped, definition(**options))
 
 
 def test_an_api_that_does_not_keep_to_smaller_pages_ends_the_run():
-    there = Lister(40, [17])
+    registry = Lister(40, [17])
 
     def stubborn(request):
         limit = int(request.url.params["limit"])
-        return there(httpx.Request("GET", request.url.copy_set_param("limit", "4" if limit == 5 else str(limit))))
+        return registry(httpx.Request("GET", request.url.copy_set_param("limit", "4" if limit == 5 else str(limit))))
 
     with pytest.raises(ParseError, match="gave 4 records instead of 5"):
-        harvest(stubborn, card(page="page"))
+        harvest(stubborn, definition(page="page"))
 
 
 @pytest.mark.parametrize("place", range(10, 60, 10))
 def test_a_cursor_that_is_refused_is_followed_by_what_changed_since_the_last_record(place):
-    there = Lister(60, refused=lambda start: start == place and len(there.asked) == place // 10 + 1)
+    registry = Lister(60, refused=lambda start: start == place and len(registry.asked) == place // 10 + 1)
 
-    pages = harvest(there, card(cursor="after", next="next", since="since", modified="changed"))
+    pages = harvest(registry, definition(cursor="after", next="next", since="since", modified="changed"))
 
-    assert {item.key for page in pages for item in page.items} == {row["id"] for row in there.rows}
-    assert there.asked[place // 10 + 1]["since"] == f"2026-01-01T00:{place - 2:02}:59Z"
+    assert {item.key for page in pages for item in page.items} == {row["id"] for row in registry.rows}
+    assert registry.asked[place // 10 + 1]["since"] == f"2026-01-01T00:{place - 2:02}:59Z"
     assert (pages[-1].reported_total, pages[-1].incomplete_reason, pages[-1].again) == (60, None, True)
 
 
 def test_without_a_total_that_is_incomplete():
-    there = Lister(60, total=False, refused=lambda start: len(there.asked) == 3)
+    registry = Lister(60, total=False, refused=lambda start: len(registry.asked) == 3)
 
-    pages = harvest(there, card(total=False, cursor="after", next="next", since="since", modified="changed"))
+    pages = harvest(registry, definition(total=False, cursor="after", next="next", since="since", modified="changed"))
 
     assert "this alone does not prove that it is complete" in str(pages[-1].incomplete_reason)
 
 
 @pytest.mark.parametrize("options", [{}, {"since": "since", "modified": "changed"}])
 def test_a_list_without_order_is_begun_anew(options):
-    there = Lister(60, refused=lambda start: len(there.asked) == 3)
-    there.rows.reverse()
+    registry = Lister(60, refused=lambda start: len(registry.asked) == 3)
+    registry.rows.reverse()
 
-    pages = harvest(there, card(cursor="after", next="next", **options))
+    pages = harvest(registry, definition(cursor="after", next="next", **options))
 
-    assert keys(pages) == [row["id"] for row in there.rows[:20]] + [row["id"] for row in there.rows]
+    assert keys(pages) == [row["id"] for row in registry.rows[:20]] + [row["id"] for row in registry.rows]
     assert pages[-1].incomplete_reason is None
 
 
 def test_a_cursor_that_is_refused_at_the_same_place_again_ends_the_run():
-    there = Lister(60, refused=lambda start: start == 30)
+    registry = Lister(60, refused=lambda start: start == 30)
 
     with pytest.raises(HarvestError, match="its list cannot be read to the end"):
-        harvest(there, card(cursor="after", next="next"))
+        harvest(registry, definition(cursor="after", next="next"))
 
 
 @pytest.mark.parametrize("way", [{"page": "page"}, {"offset": "offset"}, {"cursor": "after", "next": "next"}])
 @pytest.mark.parametrize("poison", [[], [3, 17, 18]])
 def test_a_run_that_is_killed_at_any_page_brings_the_same_records(way, poison):
-    there = Lister(33, [] if "cursor" in way else poison)
-    source = card(4, **way)
-    undisturbed = harvest(there, source)
+    registry = Lister(33, [] if "cursor" in way else poison)
+    source = definition(4, **way)
+    undisturbed = harvest(registry, source)
 
     killed, cursor = [], None
     while not killed or cursor is not None:
-        with door(there) as fetch:
+        with open_client(registry) as fetch:
             killed.append(next(iter(collect(source, fetch, None, cursor))))
         cursor = killed[-1].cursor
 
@@ -193,33 +193,33 @@ def test_empty_pages_with_ever_new_cursors_end():
     with pytest.raises(ParseError, match="page 101 in a row without a record"):
         harvest(
             lambda request: httpx.Response(200, content=json.dumps({"rows": [], "next": next(numbers) + 1})),
-            card(total=False, cursor="after", next="next"),
+            definition(total=False, cursor="after", next="next"),
         )
 
 
 def test_pages_without_keys_are_distinguished_by_what_they_hold():
-    there = Lister(20)
+    registry = Lister(20)
 
-    pages = harvest(there, card(page="page", key="nothing"))
+    pages = harvest(registry, definition(page="page", key="nothing"))
 
     assert keys(pages) == [None] * 20
 
 
 @pytest.mark.parametrize(("later", "message"), [(19, "shrank from 30 to 19"), (31, "grew from 30 to 31")])
 def test_a_total_that_changes_is_doubted(later, message):
-    there = Lister(30)
+    registry = Lister(30)
 
     def changing(request):
-        if len(there.asked) == 1:
-            there.rows = Lister(later).rows
-        return there(request)
+        if len(registry.asked) == 1:
+            registry.rows = Lister(later).rows
+        return registry(request)
 
-    assert message in str(harvest(changing, card(page="page"))[-1].incomplete_reason)
+    assert message in str(harvest(changing, definition(page="page"))[-1].incomplete_reason)
 
 
 @pytest.mark.parametrize("cursor", ["20 3", "nonsense", '{"v":0,"next":"2"}'])
 def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
-    pages = harvest(Lister(15), card(page="page"), cursor)
+    pages = harvest(Lister(15), definition(page="page"), cursor)
 
     assert len(keys(pages)) == 15
     assert all(page.again for page in pages)

@@ -55,17 +55,17 @@ class StreamSite:
             )
         )
 
-    def door(self) -> Fetch:
+    def open_client(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture
-def source(card):
-    return lambda url="/s", **options: card("ldes", url=HOST + url, fields={"title": "dct:title"}, options=options)
+def source(define_source):
+    return lambda url="/s", **options: define_source("ldes", url=HOST + url, fields={"title": "dct:title"}, options=options)
 
 
-def harvest(there, source, since=None, cursor=None):
-    with there.door() as fetch:
+def harvest(registry, source, since=None, cursor=None):
+    with registry.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
@@ -101,21 +101,21 @@ def test_the_latest_version_of_each_entity_comes_and_what_was_deleted_is_gone(so
 
 
 def test_only_pages_that_may_hold_what_came_since_are_asked_for(source):
-    there = by_time()
+    registry = by_time()
 
-    pages = harvest(there, source(), datetime(2026, 1, 12, tzinfo=UTC))
+    pages = harvest(registry, source(), datetime(2026, 1, 12, tzinfo=UTC))
 
-    assert there.asked == ["s", "root", "b", "c"]
+    assert registry.asked == ["s", "root", "b", "c"]
     assert [item.key for item in items(pages)] == [f"{HOST}/z"]
 
 
 @pytest.mark.parametrize("kind", ["LessThanOrEqualToRelation", "EqualToRelation", "LessThanRelation"])
 def test_each_relation_that_bounds_time_spares_its_page(kind, source):
-    there = StreamSite(s=STREAM + link("s", "a", 10, kind) + link("s", "b"), a=version("x", 10), b=version("y", 12))
+    registry = StreamSite(s=STREAM + link("s", "a", 10, kind) + link("s", "b"), a=version("x", 10), b=version("y", 12))
 
-    harvest(there, source(), datetime(2026, 1, 11, tzinfo=UTC))
+    harvest(registry, source(), datetime(2026, 1, 11, tzinfo=UTC))
 
-    assert "a" not in there.asked
+    assert "a" not in registry.asked
 
 
 def test_the_digest_rests_on_the_entity_and_not_on_its_version(source):
@@ -161,10 +161,12 @@ def test_a_place_in_the_stream_decides_between_versions_of_one_time(source):
 
 
 def test_pages_that_lead_in_circles_are_read_once(source):
-    there = StreamSite(s=STREAM + link("s", "a"), a=version("x", 1) + link("a", "b"), b=link("b", "a") + link("b", "s") + version("y", 1))
+    registry = StreamSite(
+        s=STREAM + link("s", "a"), a=version("x", 1) + link("a", "b"), b=link("b", "a") + link("b", "s") + version("y", 1)
+    )
 
-    assert summary(harvest(there, source())) == {"x": "x", "y": "y"}
-    assert sorted(there.asked) == ["a", "b", "s", "s"]
+    assert summary(harvest(registry, source())) == {"x": "x", "y": "y"}
+    assert sorted(registry.asked) == ["a", "b", "s", "s"]
 
 
 def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest(source):
@@ -174,11 +176,11 @@ def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest(so
 
 def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_other(source):
     views = ":s tree:view :all , :latest . :latest ldes:retentionPolicy [ a ldes:LatestVersionSubset ; ldes:amount 1 ] ."
-    there = StreamSite(s=STREAM + views, all=STREAM + version("x", 1), latest=STREAM + version("x", 2, "latest"))
+    registry = StreamSite(s=STREAM + views, all=STREAM + version("x", 1), latest=STREAM + version("x", 2, "latest"))
 
-    assert summary(harvest(there, source())) == {"x": "latest"}
-    assert summary(harvest(there, source(), datetime(2026, 1, 1, tzinfo=UTC))) == {"x": "x"}
-    assert summary(harvest(there, source(view=f"{HOST}/all"))) == {"x": "x"}
+    assert summary(harvest(registry, source())) == {"x": "latest"}
+    assert summary(harvest(registry, source(), datetime(2026, 1, 1, tzinfo=UTC))) == {"x": "x"}
+    assert summary(harvest(registry, source(view=f"{HOST}/all"))) == {"x": "x"}
 
 
 @pytest.mark.parametrize(
@@ -199,10 +201,10 @@ def test_a_stream_that_lets_members_go_leaves_the_harvest_incomplete(policy, dou
 
 def test_a_harvest_goes_on_from_its_cursor(source):
     members = "".join(f":s tree:member :m{n:04} . :m{n:04} dct:title '{n}' .\n" for n in range(1001))
-    there = StreamSite(s=":s a ldes:EventStream ." + members)
+    registry = StreamSite(s=":s a ldes:EventStream ." + members)
 
-    pages = harvest(there, source())
-    rest = harvest(there, source(), cursor=pages[0].cursor)
+    pages = harvest(registry, source())
+    rest = harvest(registry, source(), cursor=pages[0].cursor)
 
     assert [len(page.items) for page in pages] == [1000, 1]
     assert [item.key for item in items(rest)] == [f"{HOST}/m1000"]
@@ -222,24 +224,24 @@ def test_what_is_no_stream_is_reported(content, source):
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 def test_the_real_members_are_read_as_a_streams(source):
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for file in sorted((replay.FEEDS / "ldes").iterdir()):
         content = file.read_bytes()
         if file.suffix == ".json":
             content = serialize(parse(content, RdfFormat.JSON_LD, base_iri=HOST), format=RdfFormat.N_QUADS)
         (name, *_) = _roots(content)
         page = content + f"\n<{HOST}/s> <https://w3id.org/tree#member> <{name}> .\n".encode()
-        door = Fetch(pause=0, robots=False, transport=httpx.MockTransport(lambda _, page=page: httpx.Response(200, content=page)))
-        with door as fetch:
-            found[file.name] = ", ".join(type(item).__name__ for page in collect(source(), fetch, None) for item in page.items)
+        client = Fetch(pause=0, robots=False, transport=httpx.MockTransport(lambda _, page=page: httpx.Response(200, content=page)))
+        with client as fetch:
+            results[file.name] = ", ".join(type(item).__name__ for page in collect(source(), fetch, None) for item in page.items)
 
-    assert found.pop("example-ldes-member.nq") == "Record, Record"  # its own member, and what we call one here
-    assert set(found.values()) == {"Record"}
-    assert len(found) == 9
+    assert results.pop("example-ldes-member.nq") == "Record, Record"  # its own member, and what we call one here
+    assert set(results.values()) == {"Record"}
+    assert len(results) == 9
 
 
 def _roots(content: bytes) -> list[str]:
     """Return the subjects of a member's file to which nothing points, as they stand in its text."""
     quads = list(parse(content, RdfFormat.TRIG, base_iri=HOST, lenient=True))
-    found = {quad.object for quad in quads}
-    return [quad.subject.value for quad in quads if quad.subject not in found and isinstance(quad.subject, NamedNode)]
+    results = {quad.object for quad in quads}
+    return [quad.subject.value for quad in quads if quad.subject not in results and isinstance(quad.subject, NamedNode)]

@@ -28,21 +28,21 @@ VERSIONS = Path(database.__file__).parent / "migrations" / "versions"
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    book = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
-    yield book
-    book.close()
+    opened = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    yield opened
+    opened.close()
 
 
 def new(key: str, *statements: str) -> StagedRecord:
     return StagedRecord(key, Outcome.NEW, f"digest of {key}", f"content of {key}", NOW, "\n".join(statements) or f"<{key}> <p> <o>")
 
 
-def begun(ledger: Ledger) -> Run:
+def start_run(ledger: Ledger) -> Run:
     return ledger.create_run("s", NOW, "rules", is_full=True, since=None)
 
 
-def settled(ledger: Ledger, *staged_records: StagedRecord, rewritten: Iterable[StateChange] = ()) -> Run:
-    run = replace(begun(ledger), state=State.COMMITTED)
+def commit_run(ledger: Ledger, *staged_records: StagedRecord, rewritten: Iterable[StateChange] = ()) -> Run:
+    run = replace(start_run(ledger), state=State.COMMITTED)
     ledger.stage(run, staged_records, 0)
     ledger.apply_run(run, rewritten)
     return run
@@ -76,7 +76,7 @@ def tables_since(revision: str) -> list[str]:
 
 
 def test_reasons_of_older_runs_become_codes_with_values(ledger: Ledger, tmp_path: Path) -> None:
-    run, url = begun(ledger), f"sqlite:///{tmp_path}/ledger.sqlite"
+    run, url = start_run(ledger), f"sqlite:///{tmp_path}/ledger.sqlite"
     ledger.close()
     short = {"code": "short", "values": {"reported": "10", "fetched": "9"}}
     reasons = [{"code": "incomplete", "values": {"text": "page 3 is broken"}}, short]
@@ -103,7 +103,7 @@ def test_reasons_of_older_runs_become_codes_with_values(ledger: Ledger, tmp_path
 
 
 def test_why_a_run_is_incomplete_is_stored_with_its_code(ledger: Ledger) -> None:
-    run = replace(begun(ledger), incomplete_reason=Reason("list_ended_early", {"fetched": 2, "total": 3}))
+    run = replace(start_run(ledger), incomplete_reason=Reason("list_ended_early", {"fetched": 2, "total": 3}))
 
     ledger.save(run)
 
@@ -111,11 +111,11 @@ def test_why_a_run_is_incomplete_is_stored_with_its_code(ledger: Ledger) -> None
 
 
 def test_runs_of_a_source_are_numbered(ledger: Ledger) -> None:
-    assert [begun(ledger).id, begun(ledger).id] == ["s.1", "s.2"]
+    assert [start_run(ledger).id, start_run(ledger).id] == ["s.1", "s.2"]
 
 
 def test_an_unfinished_run_is_found_as_its_checkpoint_left_it(ledger: Ledger) -> None:
-    run = replace(begun(ledger), cursor="page 2", pages=1, reported_total=9, archived=123)
+    run = replace(start_run(ledger), cursor="page 2", pages=1, reported_total=9, archived=123)
     ledger.stage(run, [new("a"), StagedRecord(None, Outcome.UNREADABLE, reason="no key")], 0)
 
     assert ledger.open_run("s") == run
@@ -124,7 +124,7 @@ def test_an_unfinished_run_is_found_as_its_checkpoint_left_it(ledger: Ledger) ->
 
 
 def test_a_settled_run_has_published_its_new_records(ledger: Ledger) -> None:
-    settled(ledger, new("a"), new("b"))
+    commit_run(ledger, new("a"), new("b"))
 
     known = ledger.stored_records("s", ["a", "b", "c"])
     assert sorted(known) == ["a", "b"]
@@ -133,43 +133,43 @@ def test_a_settled_run_has_published_its_new_records(ledger: Ledger) -> None:
 
 
 def test_what_a_run_does_not_meet_is_absent(ledger: Ledger) -> None:
-    settled(ledger, new("a"), new("b"))
-    run = begun(ledger)
+    commit_run(ledger, new("a"), new("b"))
+    run = start_run(ledger)
     ledger.stage(run, [StagedRecord("a", Outcome.UNCHANGED, "digest of a")], 0)
 
     assert list(ledger.absent(run)) == [AbsentRecord("b", RecordState.PUBLISHED, 0, None)]
 
 
 def test_a_vanished_record_is_still_served_with_its_mark_and_its_misses(ledger: Ledger) -> None:
-    settled(ledger, new("a"), new("b"))
-    run = begun(ledger)
+    commit_run(ledger, new("a"), new("b"))
+    run = start_run(ledger)
     ledger.stage(run, [StagedRecord("a", Outcome.UNCHANGED, "digest of a")], 0)
     ledger.save_plan(run, {}, lambda: iter([StagedRecord("b", Outcome.VANISHED)]))
 
     ledger.apply_run(run, [StateChange(-1, "b", RecordState.VANISHED, "<b> <p> <marked>", NOW)])
 
-    later = begun(ledger)
+    later = start_run(ledger)
     ledger.stage(later, [StagedRecord("a", Outcome.UNCHANGED, "digest of a")], 0)
     assert ledger.count_published("s") == 2
     assert list(ledger.absent(later)) == [AbsentRecord("b", RecordState.VANISHED, 1, NOW)]
 
 
 def test_a_record_that_comes_back_has_no_misses(ledger: Ledger) -> None:
-    settled(ledger, new("a"), new("b"))
-    run = begun(ledger)
+    commit_run(ledger, new("a"), new("b"))
+    run = start_run(ledger)
     ledger.save_plan(run, {}, lambda: iter([StagedRecord("a", Outcome.VANISHED), StagedRecord("b", Outcome.VANISHED)]))
     ledger.apply_run(run, [StateChange(-2, "b", RecordState.VANISHED, "<b> <p> <marked>", NOW)])
-    back = begun(ledger)
+    back = start_run(ledger)
     ledger.stage(back, [StagedRecord("b", Outcome.RETURNED, "digest of b")], 0)
 
     ledger.apply_run(back, [StateChange(0, "b", RecordState.PUBLISHED, "<b> <p> <o>")])
 
-    assert list(ledger.absent(begun(ledger)))[1] == AbsentRecord("b", RecordState.PUBLISHED, 0, None)
+    assert list(ledger.absent(start_run(ledger)))[1] == AbsentRecord("b", RecordState.PUBLISHED, 0, None)
 
 
 def test_a_changed_draft_comes_with_the_description_before_it(ledger: Ledger) -> None:
-    settled(ledger, new("a", "<a> <p> <old>"))
-    run = begun(ledger)
+    commit_run(ledger, new("a", "<a> <p> <old>"))
+    run = start_run(ledger)
     changed = replace(new("a", "<a> <p> <new>"), outcome=Outcome.CHANGED)
     ledger.stage(run, [changed], 0)
 
@@ -177,32 +177,32 @@ def test_a_changed_draft_comes_with_the_description_before_it(ledger: Ledger) ->
 
 
 def test_a_gone_record_keeps_its_tombstone_and_is_no_longer_published(ledger: Ledger) -> None:
-    settled(ledger, new("a"))
-    settled(ledger, StagedRecord("a", Outcome.DELETED), rewritten=[StateChange(0, "a", RecordState.GONE, "<a> <p> <tombstone>")])
+    commit_run(ledger, new("a"))
+    commit_run(ledger, StagedRecord("a", Outcome.DELETED), rewritten=[StateChange(0, "a", RecordState.GONE, "<a> <p> <tombstone>")])
 
     assert ledger.stored_records("s", ["a"])["a"].is_deleted
     assert ledger.count_published("s") == 0
 
 
 def test_a_new_draft_that_says_what_an_absent_record_says_has_moved(ledger: Ledger) -> None:
-    settled(ledger, replace(new("a"), fingerprint=7), replace(new("b"), fingerprint=8))
-    run = begun(ledger)
+    commit_run(ledger, replace(new("a"), fingerprint=7), replace(new("b"), fingerprint=8))
+    run = start_run(ledger)
     ledger.stage(run, [replace(new("z"), fingerprint=7), replace(new("y"), fingerprint=9)], 0)
 
     assert ledger.rekeyed(run) == {"a": "z"}
 
 
 def test_equal_drafts_are_not_taken_for_moved_ones(ledger: Ledger) -> None:
-    settled(ledger, *(replace(new(key), fingerprint=7) for key in "ab"), replace(new("c"), fingerprint=8))
-    run = begun(ledger)
+    commit_run(ledger, *(replace(new(key), fingerprint=7) for key in "ab"), replace(new("c"), fingerprint=8))
+    run = start_run(ledger)
     ledger.stage(run, [replace(new("x"), fingerprint=7), *(replace(new(key), fingerprint=8) for key in "yz")], 0)
 
     assert ledger.rekeyed(run) == {}
 
 
 def test_a_plan_may_be_drawn_again(ledger: Ledger) -> None:
-    settled(ledger, replace(new("a"), fingerprint=7))
-    run = begun(ledger)
+    commit_run(ledger, replace(new("a"), fingerprint=7))
+    run = start_run(ledger)
     ledger.stage(run, [replace(new("z"), fingerprint=7)], 0)
 
     for _ in range(2):
@@ -213,7 +213,7 @@ def test_a_plan_may_be_drawn_again(ledger: Ledger) -> None:
 
 
 def test_a_record_of_another_source_that_says_the_same_or_has_the_same_page_is_a_twin(ledger: Ledger) -> None:
-    settled(ledger, *(replace(new(key), fingerprint=7, page=3) for key in "ab"))
+    commit_run(ledger, *(replace(new(key), fingerprint=7, page=3) for key in "ab"))
     for source in ("r", "t"):
         run = ledger.create_run(source, NOW, "rules", is_full=True, since=None)
         ledger.stage(run, [replace(new("1"), fingerprint=7), replace(new("2"), page=3), replace(new("3"), fingerprint=5, page=4)], 0)
@@ -225,10 +225,10 @@ def test_a_record_of_another_source_that_says_the_same_or_has_the_same_page_is_a
 
 
 def test_what_was_unchanged_stays_listed_when_the_run_is_settled(ledger: Ledger) -> None:
-    settled(ledger, new("a"), new("b"))
+    commit_run(ledger, new("a"), new("b"))
     at = SourcePosition("s/s.2.warc.gz", 10, 20)
 
-    run = settled(ledger, *(StagedRecord(key, Outcome.UNCHANGED, f"digest of {key}", position=at) for key in "ab"))
+    run = commit_run(ledger, *(StagedRecord(key, Outcome.UNCHANGED, f"digest of {key}", position=at) for key in "ab"))
 
     assert list(ledger.staged_records(run, [Outcome.UNCHANGED])) == [
         StagedRecord("a", Outcome.UNCHANGED, position=at),
@@ -238,17 +238,17 @@ def test_what_was_unchanged_stays_listed_when_the_run_is_settled(ledger: Ledger)
 
 
 def test_the_records_of_the_last_thirty_runs_are_listed(ledger: Ledger) -> None:
-    first = settled(ledger, StagedRecord("b", Outcome.WITHHELD, reason="no title"))
-    second = settled(ledger, StagedRecord("b", Outcome.WITHHELD, reason="no title"))
+    first = commit_run(ledger, StagedRecord("b", Outcome.WITHHELD, reason="no title"))
+    second = commit_run(ledger, StagedRecord("b", Outcome.WITHHELD, reason="no title"))
 
     for _ in range(LISTED_RUNS - 1):
-        settled(ledger)
+        commit_run(ledger)
 
     assert (len(ledger.failures(first)), len(ledger.failures(second))) == (0, 1)
 
 
 def test_what_was_not_published_stays_listed_with_its_reason(ledger: Ledger) -> None:
-    run = settled(ledger, new("a"), StagedRecord("b", Outcome.WITHHELD, reason="no title"))
+    run = commit_run(ledger, new("a"), StagedRecord("b", Outcome.WITHHELD, reason="no title"))
 
     assert [(staged.key, staged.reason) for staged in ledger.failures(run)] == [("b", "no title")]
 
@@ -257,13 +257,13 @@ def test_reasons_are_counted_the_commonest_first(ledger: Ledger) -> None:
     withheld = [StagedRecord(key, Outcome.WITHHELD, reason="no title") for key in ("a", "c")]
     others = [StagedRecord("b", Outcome.UNREADABLE, reason="cut"), StagedRecord("d", Outcome.DUPLICATE, reason="twice")]
 
-    run = settled(ledger, *withheld, *others)
+    run = commit_run(ledger, *withheld, *others)
 
     assert list(ledger.failure_reasons(run).items()) == [("no title", 2), ("cut", 1)]
 
 
 def test_a_forgotten_run_leaves_no_trace(ledger: Ledger) -> None:
-    run = begun(ledger)
+    run = start_run(ledger)
     ledger.stage(run, [new("a")], 0)
 
     ledger.delete_run(run)
@@ -280,7 +280,7 @@ def test_validators_are_replaced_whole(ledger: Ledger) -> None:
 
 
 def test_a_ledger_is_opened_again_as_it_was(ledger: Ledger, tmp_path: Path) -> None:
-    settled(ledger, new("a"))
+    commit_run(ledger, new("a"))
 
     again = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
 

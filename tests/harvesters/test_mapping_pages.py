@@ -27,7 +27,7 @@ NAMED = sorted(set(MAPPINGS) - {"fields", "stocktake_record"})
 
 
 def records(folder: Path) -> list[tuple[Record[Any], Source]]:
-    source = load(folder / "card.toml")
+    source = load(folder / "source.toml")
     protocol, _ = check_compatible(source)
     with Fetch(pause=0, robots=False, transport=replay.played(folder)) as fetch:
         return [(item, source) for page in protocol.collect(source, fetch, None) for item in page.items if isinstance(item, Record)]
@@ -38,7 +38,7 @@ def read_fields(mapping: str) -> frozenset[str]:
     """Return the fields of the recorded reply without which a description changes."""
     words, read = Crosswalks(Iris()), set[str]()
     for folder in FOLDERS:
-        if load(folder / "card.toml").mapping == mapping:
+        if load(folder / "source.toml").mapping == mapping:
             for record, source in records(folder):
                 try:
                     read.update(fields_of(record, source, words)[0])
@@ -74,10 +74,10 @@ def test_every_page_has_a_table_of_fields_with_their_basis_and_of_what_is_droppe
     assert re.search(r"^\| [\w ]+ \| why( it is dropped)? \|$", text, re.MULTILINE)
 
 
-def test_a_field_without_which_the_record_cannot_be_mapped_is_read(card: Any, words: Any) -> None:
+def test_a_field_without_which_the_record_cannot_be_mapped_is_read(define_source: Any, words: Any) -> None:
     record = Record("a", {"name": "A", "unknown": 1}, b"")
 
-    read, dropped, resource = fields_of(record, card("json", "dpg_nominee"), words)
+    read, dropped, resource = fields_of(record, define_source("json", "dpg_nominee"), words)
 
     assert (read, dropped, list(claims(resource))) == (["name"], ["unknown"], [])
 

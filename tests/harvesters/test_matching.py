@@ -246,9 +246,9 @@ def test_automatic_matches_of_the_labelled_set_are_right(kind: str, recall: floa
     curve = measure(labelled_set(400, 3), kind)["curve"]
 
     assert isinstance(curve, dict)
-    precision, found, _ = curve[AUTOMATIC]
+    precision, result, _ = curve[AUTOMATIC]
     assert precision >= 0.99
-    assert found >= recall
+    assert result >= recall
 
 
 def test_a_third_of_the_records_of_many_sources_are_matched_across_them() -> None:

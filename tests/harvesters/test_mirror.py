@@ -61,16 +61,16 @@ class Origin:
         etag = f'"{newest.id if newest else ""}"'
         if request.headers.get("if-none-match") == etag:
             return httpx.Response(304)
-        found = {"base": self.base, "number": newest.number if newest else 0, "id": newest.id if newest else None}
-        return httpx.Response(200, json=found, headers={"ETag": etag})
+        results = {"base": self.base, "number": newest.number if newest else 0, "id": newest.id if newest else None}
+        return httpx.Response(200, json=results, headers={"ETag": etag})
 
     def file(self, request: httpx.Request, content: bytes, name: str) -> httpx.Response:
         if not self.parts or request.headers.get("if-range", f'"{name}"') != f'"{name}"':
             return httpx.Response(200, content=content, headers={"ETag": f'"{name}"'})
         first, last = map(int, request.headers["range"].removeprefix("bytes=").split("-"))
         part = content[first : last + 1]
-        found = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}", "ETag": f'"{name}"'}
-        return httpx.Response(206, content=part, headers=found)
+        results = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}", "ETag": f'"{name}"'}
+        return httpx.Response(206, content=part, headers=results)
 
 
 def grown(folder: Path, *entries: Iterable[str]) -> Journal:
@@ -82,16 +82,16 @@ def grown(folder: Path, *entries: Iterable[str]) -> Journal:
 
 
 @pytest.fixture
-def there(tmp_path: Path) -> Origin:
+def origin(tmp_path: Path) -> Origin:
     return Origin(grown(tmp_path / "origin", [quad(1)], [quad(2)], [quad(n) for n in range(3, 200)]))
 
 
-def mirror(tmp_path: Path, there: Origin, **how: object) -> Mirror:
+def mirror(tmp_path: Path, origin: Origin, **how: object) -> Mirror:
     validators: dict[str, object] = {}
-    door = Fetch(
-        pause=0, transport=httpx.MockTransport(there), retry_policy=RetryPolicy(max_attempts=1, max_bytes=1 << 20), validators=validators
+    opened_client = Fetch(
+        pause=0, transport=httpx.MockTransport(origin), retry_policy=RetryPolicy(max_attempts=1, max_bytes=1 << 20), validators=validators
     )  # type: ignore[arg-type]
-    return Mirror(tmp_path / "mirror", URL, door, now=lambda: WHEN, validators=validators, **how)  # type: ignore[arg-type]
+    return Mirror(tmp_path / "mirror", URL, opened_client, now=lambda: WHEN, validators=validators, **how)  # type: ignore[arg-type]
 
 
 def files(journal: Journal) -> dict[str, bytes]:
@@ -105,38 +105,38 @@ def patch(*rows: str, previous: str | None = None) -> bytes:
     return gzip.compress(f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> .\n".encode() + rest)
 
 
-def test_a_mirror_holds_the_same_bytes(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there)
+def test_a_mirror_holds_the_same_bytes(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin)
 
     brought = sync(item)
 
     assert brought == 3
-    assert files(item.journal) == files(there.journal)
+    assert files(item.journal) == files(origin.journal)
     assert item.journal.verify() == 3
     assert mirror_origin.read(item.journal.folder) == mirror_origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
 
 
-def test_a_mirror_has_the_origins_status_graph(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there)
+def test_a_mirror_has_the_origins_status_graph(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin)
 
     sync(item)
 
     assert (item.data / "status.nq").read_text() == f'<{BASE}source/a> <{BASE}operations#publishedRecords> "3" <{BASE}status> .\n'
 
 
-def test_only_what_is_new_is_asked_for(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there)
+def test_only_what_is_new_is_asked_for(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin)
     sync(item)
-    there.asked.clear()
-    grown(there.journal.folder, [quad(500)])
+    origin.asked.clear()
+    grown(origin.journal.folder, [quad(500)])
 
     sync(item)
 
-    assert [path for path, _ in there.asked] == ["/journal/head", "/journal/4.gz", "/status"]
+    assert [path for path, _ in origin.asked] == ["/journal/head", "/journal/4.gz", "/status"]
 
 
-def test_an_origin_without_news_answers_in_a_few_bytes(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there)
+def test_an_origin_without_news_answers_in_a_few_bytes(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin)
     sync(item)
 
     brought = sync(item)
@@ -145,37 +145,37 @@ def test_an_origin_without_news_answers_in_a_few_bytes(tmp_path: Path, there: Or
 
 
 def test_an_empty_origin_is_followed_too(tmp_path: Path) -> None:
-    there = Origin(Journal(tmp_path / "origin"))
-    item = mirror(tmp_path, there)
+    origin = Origin(Journal(tmp_path / "origin"))
+    item = mirror(tmp_path, origin)
 
     before = sync(item)
-    grown(there.journal.folder, [quad(1)])
+    grown(origin.journal.folder, [quad(1)])
 
     assert (before, sync(item)) == (0, 1)
 
 
-def test_a_mirror_of_a_mirror_is_one_as_well(tmp_path: Path, there: Origin) -> None:
-    first = mirror(tmp_path, there)
+def test_a_mirror_of_a_mirror_is_one_as_well(tmp_path: Path, origin: Origin) -> None:
+    first = mirror(tmp_path, origin)
     sync(first)
 
     second = mirror(tmp_path / "second", Origin(first.journal))
     sync(second)
 
-    assert files(second.journal) == files(there.journal)
+    assert files(second.journal) == files(origin.journal)
 
 
-def test_nothing_else_is_written_into_a_mirrors_journal(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there)
+def test_nothing_else_is_written_into_a_mirrors_journal(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin)
     sync(item)
 
     with pytest.raises(ReadOnlyMirrorError, match=r"mirror of https://origin\.example/"):
         item.journal.append([quad(9)], run="b.1", time=WHEN)
 
-    assert files(item.journal) == files(there.journal)
+    assert files(item.journal) == files(origin.journal)
 
 
-def test_a_fork_at_the_same_length_is_refused(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there)
+def test_a_fork_at_the_same_length_is_refused(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin)
     sync(item)
     before = files(item.journal)
     other = Origin(grown(tmp_path / "other", [quad(1)], [quad(2)], [quad(9)]))
@@ -186,8 +186,8 @@ def test_a_fork_at_the_same_length_is_refused(tmp_path: Path, there: Origin) -> 
     assert files(item.journal) == before
 
 
-def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there)
+def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin)
     sync(item)
     before = files(item.journal)
     other = Origin(grown(tmp_path / "other", [quad(7)], [quad(2)], [quad(3)], [quad(4)]))
@@ -200,8 +200,8 @@ def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, there: Origin) 
     assert sorted(path.name for path in (item.data / "mirror").iterdir()) == ["lock", "refused"]
 
 
-def test_an_origin_that_was_set_back_is_refused(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there)
+def test_an_origin_that_was_set_back_is_refused(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin)
     sync(item)
     other = Origin(grown(tmp_path / "other", [quad(1)]))
 
@@ -209,9 +209,9 @@ def test_an_origin_that_was_set_back_is_refused(tmp_path: Path, there: Origin) -
         sync(mirror(tmp_path, other))
 
 
-def test_a_gap_is_refused_and_what_came_before_it_stays(tmp_path: Path, there: Origin) -> None:
-    there.instead["/journal/2.gz"] = lambda _: httpx.Response(404)
-    item = mirror(tmp_path, there)
+def test_a_gap_is_refused_and_what_came_before_it_stays(tmp_path: Path, origin: Origin) -> None:
+    origin.instead["/journal/2.gz"] = lambda _: httpx.Response(404)
+    item = mirror(tmp_path, origin)
 
     with pytest.raises(MirrorError, match=r"journal/2\.gz: is missing.*gap"):
         sync(item)
@@ -235,13 +235,13 @@ def _changed(entry: bytes) -> bytes:
     ],
 )
 def test_an_entry_that_was_changed_is_refused_and_quarantined(
-    tmp_path: Path, there: Origin, content: Callable[[bytes], bytes], why: str
+    tmp_path: Path, origin: Origin, content: Callable[[bytes], bytes], why: str
 ) -> None:
-    entry = there.journal.entry(2)
+    entry = origin.journal.entry(2)
     assert entry is not None
     wrong = content(entry.path.read_bytes())
-    there.instead["/journal/2.gz"] = lambda request: there.file(request, wrong, "wrong")
-    item = mirror(tmp_path, there)
+    origin.instead["/journal/2.gz"] = lambda request: origin.file(request, wrong, "wrong")
+    item = mirror(tmp_path, origin)
 
     with pytest.raises(ChainError, match=f"https://origin.example/: entry 2 .*({why})"):
         sync(item)
@@ -292,9 +292,9 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_entry_that_followers_cannot_read_is_refused(tmp_path: Path, there: Origin, name: str) -> None:
-    there.instead["/journal/1.gz"] = lambda request: there.file(request, UNREADABLE[name], "forged")
-    item = mirror(tmp_path, there)
+def test_entry_that_followers_cannot_read_is_refused(tmp_path: Path, origin: Origin, name: str) -> None:
+    origin.instead["/journal/1.gz"] = lambda request: origin.file(request, UNREADABLE[name], "forged")
+    item = mirror(tmp_path, origin)
 
     with pytest.raises(ChainError, match=r"https://origin\.example/: .*entry 1"):
         sync(item)
@@ -303,16 +303,16 @@ def test_entry_that_followers_cannot_read_is_refused(tmp_path: Path, there: Orig
     assert (item.data / "mirror" / "refused" / "000000001.rdfp.gz").exists()
 
 
-def test_entry_in_canonical_form_is_accepted(tmp_path: Path, there: Origin) -> None:
+def test_entry_in_canonical_form_is_accepted(tmp_path: Path, origin: Origin) -> None:
     rows = [text(r'"\u0007\t\n\r\b\f\"\\\u007F\uFFFE"'), text('"é\u2028\U0001f600"@zh-hans'), text('"1"^^<https://x.org/type>')]
-    there.journal = grown(tmp_path / "canonical", rows)
+    origin.journal = grown(tmp_path / "canonical", rows)
 
-    assert sync(mirror(tmp_path, there)) == 1
+    assert sync(mirror(tmp_path, origin)) == 1
 
 
-def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, there: Origin) -> None:
-    there.instead["/journal/2.gz"] = lambda request: there.file(request, UNREADABLE["time is a word"], "forged")
-    item = mirror(tmp_path, there)
+def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, origin: Origin) -> None:
+    origin.instead["/journal/2.gz"] = lambda request: origin.file(request, UNREADABLE["time is a word"], "forged")
+    item = mirror(tmp_path, origin)
     for _ in range(2):
         with pytest.raises(ChainError):
             sync(item)
@@ -322,15 +322,15 @@ def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, ther
     assert known.refused
     assert (known.refused.number, known.refused.etag, known.refused.time) == (2, '"forged"', "2026-03-01T12:00:00Z")
     assert known.error == known.refused.reason
-    assert [part for path, part in there.asked if path == "/journal/2.gz"][1:] == ["bytes=0-0"]
+    assert [part for path, part in origin.asked if path == "/journal/2.gz"][1:] == ["bytes=0-0"]
 
 
-def test_refused_entry_is_reported_while_the_origin_is_away(tmp_path: Path, there: Origin) -> None:
-    there.instead["/journal/2.gz"] = lambda request: there.file(request, UNREADABLE["time is a word"], "forged")
-    item = mirror(tmp_path, there)
+def test_refused_entry_is_reported_while_the_origin_is_away(tmp_path: Path, origin: Origin) -> None:
+    origin.instead["/journal/2.gz"] = lambda request: origin.file(request, UNREADABLE["time is a word"], "forged")
+    item = mirror(tmp_path, origin)
     with pytest.raises(ChainError):
         sync(item)
-    there.instead["/journal/head"] = lambda _: httpx.Response(403)
+    origin.instead["/journal/head"] = lambda _: httpx.Response(403)
 
     with pytest.raises(FetchError):
         sync(item)
@@ -341,17 +341,17 @@ def test_refused_entry_is_reported_while_the_origin_is_away(tmp_path: Path, ther
     assert "403" in known.error
 
 
-def test_repaired_entry_replaces_the_refused_one(tmp_path: Path, there: Origin) -> None:
-    there.instead["/journal/2.gz"] = lambda request: there.file(request, UNREADABLE["time is a word"], "forged")
-    item = mirror(tmp_path, there)
+def test_repaired_entry_replaces_the_refused_one(tmp_path: Path, origin: Origin) -> None:
+    origin.instead["/journal/2.gz"] = lambda request: origin.file(request, UNREADABLE["time is a word"], "forged")
+    item = mirror(tmp_path, origin)
     with pytest.raises(ChainError):
         sync(item)
-    there.instead.clear()
+    origin.instead.clear()
 
     brought = sync(item)
 
     assert brought == 2
-    assert files(item.journal) == files(there.journal)
+    assert files(item.journal) == files(origin.journal)
     assert mirror_origin.read(item.journal.folder) == mirror_origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
     assert list((item.data / "mirror" / "refused").iterdir()) == []
 
@@ -368,26 +368,26 @@ def test_repaired_entry_replaces_the_refused_one(tmp_path: Path, there: Origin) 
         "",
     ],
 )
-def test_a_row_that_no_store_of_ours_takes_is_refused(tmp_path: Path, there: Origin, row: str) -> None:
+def test_a_row_that_no_store_of_ours_takes_is_refused(tmp_path: Path, origin: Origin, row: str) -> None:
     content = patch(quad(1), row)
-    there.instead["/journal/1.gz"] = lambda request: there.file(request, content, "odd")
+    origin.instead["/journal/1.gz"] = lambda request: origin.file(request, content, "odd")
 
     with pytest.raises(ChainError, match="no quad in canonical form"):
-        sync(mirror(tmp_path, there))
+        sync(mirror(tmp_path, origin))
 
 
-def test_an_entry_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path, there: Origin) -> None:
+def test_an_entry_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path, origin: Origin) -> None:
     content = patch(*(quad(1) for _ in range(40_000)))
-    there.instead["/journal/1.gz"] = lambda request: there.file(request, content, "bomb")
+    origin.instead["/journal/1.gz"] = lambda request: origin.file(request, content, "bomb")
 
     with pytest.raises(ChainError, match="more than 100000 bytes unpacked"):
-        sync(mirror(tmp_path, there, max_entry_bytes=100_000))
+        sync(mirror(tmp_path, origin, max_entry_bytes=100_000))
 
     assert len(content) < 100_000
 
 
-def test_a_file_larger_than_the_limit_is_not_brought(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there, max_entry_bytes=50)
+def test_a_file_larger_than_the_limit_is_not_brought(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin, max_entry_bytes=50)
 
     with pytest.raises(TooLargeError, match="--largest"):
         sync(item)
@@ -395,28 +395,28 @@ def test_a_file_larger_than_the_limit_is_not_brought(tmp_path: Path, there: Orig
     assert list((item.data / "mirror").iterdir()) == [item.data / "mirror" / "lock"]
 
 
-def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, there: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PIECE", 100)
-    entry = there.journal.entry(1)
+    entry = origin.journal.entry(1)
     assert entry is not None
-    pieces = iter([there.file, lambda *_: httpx.Response(403)])
-    there.instead["/journal/1.gz"] = lambda request: next(pieces)(request, entry.path.read_bytes(), entry.id)
-    item = mirror(tmp_path, there)
+    pieces = iter([origin.file, lambda *_: httpx.Response(403)])
+    origin.instead["/journal/1.gz"] = lambda request: next(pieces)(request, entry.path.read_bytes(), entry.id)
+    item = mirror(tmp_path, origin)
     with pytest.raises(FetchError):
         sync(item)
-    there.instead.clear()
-    there.asked.clear()
+    origin.instead.clear()
+    origin.asked.clear()
 
     sync(item)
 
-    assert next(asked for path, asked in there.asked if path == "/journal/1.gz") == "bytes=100-199"
-    assert files(item.journal) == files(there.journal)
+    assert next(asked for path, asked in origin.asked if path == "/journal/1.gz") == "bytes=100-199"
+    assert files(item.journal) == files(origin.journal)
 
 
-def test_a_part_that_was_spoiled_is_brought_again_at_once(tmp_path: Path, there: Origin) -> None:
-    entry = there.journal.entry(1)
+def test_a_part_that_was_spoiled_is_brought_again_at_once(tmp_path: Path, origin: Origin) -> None:
+    entry = origin.journal.entry(1)
     assert entry is not None
-    item = mirror(tmp_path, there)
+    item = mirror(tmp_path, origin)
     part = item.data / "mirror" / "000000001.rdfp.gz"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"\0" * 50)
@@ -424,11 +424,11 @@ def test_a_part_that_was_spoiled_is_brought_again_at_once(tmp_path: Path, there:
 
     sync(item)
 
-    assert files(item.journal) == files(there.journal)
+    assert files(item.journal) == files(origin.journal)
 
 
-def test_a_part_of_another_file_is_thrown_away(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there)
+def test_a_part_of_another_file_is_thrown_away(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin)
     part = item.data / "mirror" / "000000001.rdfp.gz"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"old")
@@ -436,28 +436,28 @@ def test_a_part_of_another_file_is_thrown_away(tmp_path: Path, there: Origin) ->
 
     sync(item)
 
-    assert files(item.journal) == files(there.journal)
+    assert files(item.journal) == files(origin.journal)
 
 
-def test_an_origin_that_gives_no_parts_is_followed_too(tmp_path: Path, there: Origin) -> None:
-    there.parts = False
-    item = mirror(tmp_path, there)
+def test_an_origin_that_gives_no_parts_is_followed_too(tmp_path: Path, origin: Origin) -> None:
+    origin.parts = False
+    item = mirror(tmp_path, origin)
 
     sync(item)
 
-    assert files(item.journal) == files(there.journal)
+    assert files(item.journal) == files(origin.journal)
 
 
-def test_an_origin_that_gives_the_wrong_part_is_left(tmp_path: Path, there: Origin) -> None:
-    found = {"Content-Range": "bytes 7-8/400"}
-    there.instead["/journal/1.gz"] = lambda _: httpx.Response(206, content=b"xx", headers=found)
+def test_an_origin_that_gives_the_wrong_part_is_left(tmp_path: Path, origin: Origin) -> None:
+    results = {"Content-Range": "bytes 7-8/400"}
+    origin.instead["/journal/1.gz"] = lambda _: httpx.Response(206, content=b"xx", headers=results)
 
     with pytest.raises(ParseError, match="do not fit together"):
-        sync(mirror(tmp_path, there))
+        sync(mirror(tmp_path, origin))
 
 
-def test_a_base_that_is_not_the_origins_is_refused(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there, base="https://data.example/")
+def test_a_base_that_is_not_the_origins_is_refused(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin, base="https://data.example/")
 
     with pytest.raises(MirrorError, match=r"STOCKTAKE_BASE is https://data\.example/"):
         sync(item)
@@ -465,17 +465,17 @@ def test_a_base_that_is_not_the_origins_is_refused(tmp_path: Path, there: Origin
     assert files(item.journal) == {}
 
 
-def test_an_origin_with_another_base_is_another_origin(tmp_path: Path, there: Origin) -> None:
-    sync(mirror(tmp_path, there))
-    there.base = "https://elsewhere.example/"
+def test_an_origin_with_another_base_is_another_origin(tmp_path: Path, origin: Origin) -> None:
+    sync(mirror(tmp_path, origin))
+    origin.base = "https://elsewhere.example/"
 
     with pytest.raises(MirrorError, match="folder of its own"):
-        sync(mirror(tmp_path, there))
+        sync(mirror(tmp_path, origin))
 
 
-def test_an_origin_may_move(tmp_path: Path, there: Origin) -> None:
-    sync(mirror(tmp_path, there))
-    moved = mirror(tmp_path, there)
+def test_an_origin_may_move(tmp_path: Path, origin: Origin) -> None:
+    sync(mirror(tmp_path, origin))
+    moved = mirror(tmp_path, origin)
     moved.url = "https://moved.example/"
 
     sync(moved)
@@ -483,27 +483,27 @@ def test_an_origin_may_move(tmp_path: Path, there: Origin) -> None:
     assert (known.url if (known := mirror_origin.read(moved.journal.folder)) else None) == "https://moved.example/"
 
 
-def test_a_journal_of_its_own_is_never_made_a_mirror(tmp_path: Path, there: Origin) -> None:
+def test_a_journal_of_its_own_is_never_made_a_mirror(tmp_path: Path, origin: Origin) -> None:
     own = grown(tmp_path / "mirror" / "journal", [quad(1)])
 
     with pytest.raises(MirrorError, match="already contains data"):
-        sync(mirror(tmp_path, there))
+        sync(mirror(tmp_path, origin))
 
     assert mirror_origin.read(own.folder) is None
-    assert there.asked == []
+    assert origin.asked == []
 
 
-def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there)
+def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin)
     errors: list[type[Exception]] = []
 
     def meanwhile(request: httpx.Request) -> httpx.Response:
         with pytest.raises(SourceLockedError) as caught:
-            sync(mirror(tmp_path, there))
+            sync(mirror(tmp_path, origin))
         errors.append(caught.type)
-        return there.head(request)
+        return origin.head(request)
 
-    there.instead["/journal/head"] = meanwhile
+    origin.instead["/journal/head"] = meanwhile
     sync(item)
 
     assert errors == [SourceLockedError]
@@ -520,18 +520,18 @@ def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, there: Origin) -> N
         {"base": BASE, "number": 1, "id": "../../etc"},
     ],
 )
-def test_a_head_that_states_nonsense_is_refused(tmp_path: Path, there: Origin, message: object) -> None:
-    there.instead["/journal/head"] = lambda _: httpx.Response(200, json=message)
+def test_a_head_that_states_nonsense_is_refused(tmp_path: Path, origin: Origin, message: object) -> None:
+    origin.instead["/journal/head"] = lambda _: httpx.Response(200, json=message)
 
     with pytest.raises(ParseError, match="has no base, number and id"):
-        sync(mirror(tmp_path, there))
+        sync(mirror(tmp_path, origin))
 
 
-def test_what_is_no_stocktake_is_reported_as_such(tmp_path: Path, there: Origin) -> None:
-    there.instead["/journal/head"] = lambda _: httpx.Response(404)
+def test_what_is_no_stocktake_is_reported_as_such(tmp_path: Path, origin: Origin) -> None:
+    origin.instead["/journal/head"] = lambda _: httpx.Response(404)
 
     with pytest.raises(MirrorError, match="front page"):
-        sync(mirror(tmp_path, there))
+        sync(mirror(tmp_path, origin))
 
 
 @pytest.mark.parametrize(
@@ -544,33 +544,33 @@ def test_what_is_no_stocktake_is_reported_as_such(tmp_path: Path, there: Origin)
     ],
     ids=["500", "nonsense", "blank node", "deep nesting"],
 )
-def test_a_status_that_cannot_be_had_leaves_the_last_one(tmp_path: Path, there: Origin, answer: httpx.Response) -> None:
-    item = mirror(tmp_path, there)
+def test_a_status_that_cannot_be_had_leaves_the_last_one(tmp_path: Path, origin: Origin, answer: httpx.Response) -> None:
+    item = mirror(tmp_path, origin)
     sync(item)
     before = (item.data / "status.nq").read_bytes()
-    there.instead["/status"] = lambda _: answer
+    origin.instead["/status"] = lambda _: answer
 
     sync(item)
 
     assert (item.data / "status.nq").read_bytes() == before
 
 
-def test_following_continues_after_an_error_and_reports_it(tmp_path: Path, there: Origin) -> None:
-    item = mirror(tmp_path, there)
+def test_following_continues_after_an_error_and_reports_it(tmp_path: Path, origin: Origin) -> None:
+    item = mirror(tmp_path, origin)
     handshake(item)
-    found: list[str] = []
+    results: list[str] = []
 
     def wait(seconds: float) -> bool:
         known = mirror_origin.read(item.journal.folder)
-        found.append(known.error if known else "")
-        there.instead.clear()
-        return len(found) == 2
+        results.append(known.error if known else "")
+        origin.instead.clear()
+        return len(results) == 2
 
-    there.instead["/journal/2.gz"] = lambda _: httpx.Response(404)
+    origin.instead["/journal/2.gz"] = lambda _: httpx.Response(404)
     follow(item, 60, wait)
 
-    assert ["gap" in trouble for trouble in found] == [True, False]
-    assert files(item.journal) == files(there.journal)
+    assert ["gap" in trouble for trouble in results] == [True, False]
+    assert files(item.journal) == files(origin.journal)
 
 
 @pytest.mark.parametrize("given", ["https://x.example", "https://x.example/", "https://x.example/journal/"])
@@ -578,5 +578,5 @@ def test_the_address_is_that_of_the_front_page(given: str) -> None:
     assert address(given) == "https://x.example/"
 
 
-def test_the_largest_entry_is_bounded_where_nothing_is_said(tmp_path: Path, there: Origin) -> None:
-    assert mirror(tmp_path, there).max_entry_bytes == LARGEST
+def test_the_largest_entry_is_bounded_where_nothing_is_said(tmp_path: Path, origin: Origin) -> None:
+    assert mirror(tmp_path, origin).max_entry_bytes == LARGEST

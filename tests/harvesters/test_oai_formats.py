@@ -43,8 +43,8 @@ def one(metadata: str) -> str:
     return f"<ListRecords><record>{head}<metadata>{metadata}</metadata></record></ListRecords>"
 
 
-def harvest(there, source, cursor=None):
-    with simulated.door(there) as fetch:
+def harvest(respond, source, cursor=None):
+    with simulated.open_client(respond) as fetch:
         return list(collect(source, fetch, None, cursor))
 
 
@@ -53,17 +53,17 @@ def items(pages):
 
 
 @pytest.mark.parametrize("prefix", METADATA)
-def test_any_prefix_brings_its_element_to_a_mapping_that_reads_it(prefix, card, words):
+def test_any_prefix_brings_its_element_to_a_mapping_that_reads_it(prefix, define_source, words):
     path, prefixes = PATHS[prefix]
-    source = card("oai-pmh", fields={"title": path}, options={"prefix": prefix, "namespaces": prefixes})
+    source = define_source("oai-pmh", fields={"title": path}, options={"prefix": prefix, "namespaces": prefixes})
 
     (record,) = items(harvest(lambda request: answer(one(METADATA[request.url.params["metadataPrefix"]])), source))
 
     assert [text.value for text in check_compatible(source)[1].prepare(source, words)(record).titles] == ["Wells"]
 
 
-def test_rdf_brings_a_graph(card):
-    source = card("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})
+def test_rdf_brings_a_graph(define_source):
+    source = define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})
 
     (record,) = items(harvest(lambda _: answer(one(RDF)), source))
 
@@ -75,26 +75,28 @@ def test_rdf_brings_a_graph(card):
 @pytest.mark.parametrize(
     "body", ["<a/>", "<r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#'/>", RDF.replace("rdf:about", "rdf:nodeID")]
 )
-def test_metadata_that_is_no_rdf_is_unreadable_alone(body, card):
-    (item,) = items(harvest(lambda _: answer(one(body)), card("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})))
+def test_metadata_that_is_no_rdf_is_unreadable_alone(body, define_source):
+    (item,) = items(
+        harvest(lambda _: answer(one(body)), define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"}))
+    )
 
     assert (type(item), item.key) == (InvalidRecord, "k")
 
 
-def test_a_mapping_of_xml_is_refused_where_graphs_come(card):
+def test_a_mapping_of_xml_is_refused_where_graphs_come(define_source):
     with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'oai-pmh' brings, an RDF graph"):
-        check_compatible(card("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True}))
+        check_compatible(define_source("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True}))
 
 
-def test_a_prefix_that_the_repository_does_not_have_is_reported_with_those_that_it_has(card):
+def test_a_prefix_that_the_repository_does_not_have_is_reported_with_those_that_it_has(define_source):
     formats = "".join(f"<metadataFormat><metadataPrefix>{name}</metadataPrefix></metadataFormat>" for name in ("oai_dc", "mods"))
 
-    def there(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         result = request.url.params["verb"] == "ListMetadataFormats"
         return answer(f"<ListMetadataFormats>{formats}</ListMetadataFormats>" if result else '<error code="cannotDisseminateFormat"/>')
 
     with pytest.raises(ParseError, match="cannotDisseminateFormat; it has oai_dc, mods; correct the option 'prefix'"):
-        harvest(there, card("oai-pmh", "oai_dc", options={"prefix": "datacite"}))
+        harvest(respond, define_source("oai-pmh", "oai_dc", options={"prefix": "datacite"}))
 
 
 class Sets(simulated.Oai):
@@ -116,60 +118,60 @@ def repository() -> Sets:
     return Sets([simulated.Held(f"k{number}", simulated.START, groups=names) for number, names in enumerate(groups)])
 
 
-def test_sets_are_chosen_by_their_beginning(card):
-    there = repository()
+def test_sets_are_chosen_by_their_beginning(define_source):
+    respond = repository()
 
-    pages = harvest(there, card("oai-pmh", "oai_dc", options={"set": "project:*"}))
+    pages = harvest(respond, define_source("oai-pmh", "oai_dc", options={"set": "project:*"}))
 
     assert sorted(item.key for item in items(pages)) == ["k0", "k1", "k3"]
-    assert [element["set"] for element in there.asked if element["verb"] == "ListRecords"] == ["project:a", "project:b"]
+    assert [element["set"] for element in respond.asked if element["verb"] == "ListRecords"] == ["project:a", "project:b"]
 
 
-def test_an_unknown_set_is_reported_with_the_known_ones(card):
+def test_an_unknown_set_is_reported_with_the_known_ones(define_source):
     with pytest.raises(ParseError, match=r"no set is called proj-\*; the repository has news, other, project:a, project:b; correct"):
-        harvest(repository(), card("oai-pmh", "oai_dc", options={"set": "proj-*"}))
+        harvest(repository(), define_source("oai-pmh", "oai_dc", options={"set": "proj-*"}))
 
 
 @pytest.mark.parametrize("message", [True, False])
-def test_records_are_requested_one_by_one_where_configured_or_needed(message, card):
+def test_records_are_requested_one_by_one_where_configured_or_needed(message, define_source):
     records = simulated.records(25, deleted=[3])
-    there = simulated.Oai(records)
+    respond = simulated.Oai(records)
 
     def deaf(request: httpx.Request) -> httpx.Response:
-        return answer('<error code="badVerb"/>') if request.url.params["verb"] == "ListRecords" else there(request)
+        return answer('<error code="badVerb"/>') if request.url.params["verb"] == "ListRecords" else respond(request)
 
-    pages = harvest(deaf, card("oai-pmh", "oai_dc", options={"singly": message}))
+    pages = harvest(deaf, define_source("oai-pmh", "oai_dc", options={"singly": message}))
 
     assert [(type(item), item.key) for item in items(pages)] == [
         (DeletedRecord if element.deleted else Record, element.key) for element in records
     ]
     assert pages[-1].incomplete_reason is None
-    assert sum(element["verb"] == "GetRecord" for element in there.asked) == 24
+    assert sum(element["verb"] == "GetRecord" for element in respond.asked) == 24
 
 
-def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(card):
-    there, source = simulated.Oai(simulated.records(7)), card("oai-pmh", "oai_dc", options={"singly": True})
-    whole = harvest(there, source)
+def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(define_source):
+    respond, source = simulated.Oai(simulated.records(7)), define_source("oai-pmh", "oai_dc", options={"singly": True})
+    whole = harvest(respond, source)
 
     for number, page in enumerate(whole[:-1], 1):
-        assert [item.key for item in items(harvest(there, source, page.cursor))] == [item.key for item in items(whole[number:])]
+        assert [item.key for item in items(harvest(respond, source, page.cursor))] == [item.key for item in items(whole[number:])]
 
 
-def test_a_repository_without_records_is_complete_one_by_one_too(card):
-    pages = harvest(simulated.Oai([]), card("oai-pmh", "oai_dc", options={"singly": True}))
+def test_a_repository_without_records_is_complete_one_by_one_too(define_source):
+    pages = harvest(simulated.Oai([]), define_source("oai-pmh", "oai_dc", options={"singly": True}))
 
     assert (items(pages), pages[-1].incomplete_reason) == ([], None)
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_real_lists_of_sets_and_prefixes_are_read(card):
+def test_real_lists_of_sets_and_prefixes_are_read(define_source):
     files = {"ListSets": "sickle_ListSets.xml", "ListMetadataFormats": "sickle_ListMetadataFormats.xml"}
 
-    def there(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         name = files.get(request.url.params["verb"], "sickle_cannotDisseminateFormat.xml")
         return httpx.Response(200, content=(replay.FEEDS / "oai" / name).read_bytes())
 
     with pytest.raises(ParseError, match=r"no set is called nothing\*; the repository has "):
-        harvest(there, card("oai-pmh", "oai_dc", options={"set": "nothing*"}))
+        harvest(respond, define_source("oai-pmh", "oai_dc", options={"set": "nothing*"}))
     with pytest.raises(ParseError, match=r"cannotDisseminateFormat.*; it has epicur, xMetaDissPlus, oai_dc, mods, "):
-        harvest(there, card("oai-pmh", "oai_dc"))
+        harvest(respond, define_source("oai-pmh", "oai_dc"))

@@ -49,8 +49,8 @@ def identify(granularity):
 
 
 @pytest.fixture
-def source(card):
-    return card("oai-pmh", "oai_dc")
+def source(define_source):
+    return define_source("oai-pmh", "oai_dc")
 
 
 def keys(pages):
@@ -58,9 +58,11 @@ def keys(pages):
 
 
 def test_a_list_is_followed_by_its_tokens_to_the_end(source, registry):
-    there = registry({FIRST: listed(record("a"), token="t1", size=2), "verb=ListRecords&resumptionToken=t1": listed(record("b"), token="")})
+    server = registry(
+        {FIRST: listed(record("a"), token="t1", size=2), "verb=ListRecords&resumptionToken=t1": listed(record("b"), token="")}
+    )
 
-    with there.door() as fetch:
+    with server.open_client() as fetch:
         pages = list(collect(source, fetch, None))
 
     assert keys(pages) == ["a", "b"]
@@ -69,18 +71,18 @@ def test_a_list_is_followed_by_its_tokens_to_the_end(source, registry):
 
 
 def test_a_token_is_the_only_argument_beside_the_verb(source, registry):
-    there = registry({FIRST: listed(record("a"), token="t/1 &amp;"), "verb=ListRecords&resumptionToken=t%2F1+%26": listed(record("b"))})
+    server = registry({FIRST: listed(record("a"), token="t/1 &amp;"), "verb=ListRecords&resumptionToken=t%2F1+%26": listed(record("b"))})
 
-    with there.door() as fetch:
+    with server.open_client() as fetch:
         list(collect(source, fetch, None))
 
-    assert there.asked[1] == "verb=ListRecords&resumptionToken=t%2F1+%26"
+    assert server.asked[1] == "verb=ListRecords&resumptionToken=t%2F1+%26"
 
 
 def test_a_cursor_goes_on_after_its_page(source, registry):
-    there = registry({FIRST: listed(record("a"), token="t1"), "verb=ListRecords&resumptionToken=t1": listed(record("b"))})
+    server = registry({FIRST: listed(record("a"), token="t1"), "verb=ListRecords&resumptionToken=t1": listed(record("b"))})
 
-    with there.door() as fetch:
+    with server.open_client() as fetch:
         first = next(collect(source, fetch, None))
         rest = list(collect(source, fetch, None, first.cursor))
 
@@ -88,18 +90,18 @@ def test_a_cursor_goes_on_after_its_page(source, registry):
 
 
 def test_a_deleted_header_is_gone(source, registry):
-    there = registry({FIRST: listed(record("a", status="deleted", stamp="2026-02-02"))})
+    server = registry({FIRST: listed(record("a", status="deleted", stamp="2026-02-02"))})
 
-    with there.door() as fetch:
+    with server.open_client() as fetch:
         (page,) = collect(source, fetch, None)
 
     assert page.items == (DeletedRecord("a", "2026-02-02"),)
 
 
 def test_a_record_without_metadata_or_identifier_is_unreadable(source, registry):
-    there = registry({FIRST: listed(record("a", body=""), record(""), "<record/>")})
+    server = registry({FIRST: listed(record("a", body=""), record(""), "<record/>")})
 
-    with there.door() as fetch:
+    with server.open_client() as fetch:
         (page,) = collect(source, fetch, None)
 
     assert page.items == (
@@ -110,11 +112,11 @@ def test_a_record_without_metadata_or_identifier_is_unreadable(source, registry)
 
 
 def test_the_raw_bytes_of_a_record_do_not_hold_its_datestamp(source, registry):
-    there = registry({FIRST: listed(record("a", "2026-01-01"))})
+    server = registry({FIRST: listed(record("a", "2026-01-01"))})
     later = registry({FIRST: listed(record("a", "2026-02-02"))})
 
-    with there.door() as fetch, later.door() as other:
-        (old,), (new,) = (next(collect(source, door, None)).items for door in (fetch, other))
+    with server.open_client() as fetch, later.open_client() as other:
+        (old,), (new,) = (next(collect(source, client, None)).items for client in (fetch, other))
 
     assert old.raw == new.raw
     assert (old.modified, new.modified) == ("2026-01-01", "2026-02-02")
@@ -122,39 +124,39 @@ def test_the_raw_bytes_of_a_record_do_not_hold_its_datestamp(source, registry):
 
 @pytest.mark.parametrize(("granularity", "start"), [("YYYY-MM-DD", "2026-02-28"), ("YYYY-MM-DDThh:mm:ssZ", "2026-03-01T11%3A59%3A59Z")])
 def test_a_harvest_since_is_asked_in_the_repositorys_granularity_with_a_step_of_overlap(granularity, start, source, registry):
-    there = registry({"verb=Identify": identify(granularity), f"{FIRST}&from={start}": listed(record("a"))})
+    server = registry({"verb=Identify": identify(granularity), f"{FIRST}&from={start}": listed(record("a"))})
 
-    with there.door() as fetch:
+    with server.open_client() as fetch:
         pages = list(collect(source, fetch, SINCE))
 
     assert keys(pages) == ["a"]
 
 
 def test_an_unknown_granularity_is_reported(source, registry):
-    there = registry({"verb=Identify": identify("hours")})
+    server = registry({"verb=Identify": identify("hours")})
 
-    with there.door() as fetch, pytest.raises(ParseError, match="granularity 'hours'"):
+    with server.open_client() as fetch, pytest.raises(ParseError, match="granularity 'hours'"):
         list(collect(source, fetch, SINCE))
 
 
 def test_no_records_match_is_an_empty_list(source, registry):
-    there = registry({FIRST: error("noRecordsMatch")})
+    server = registry({FIRST: error("noRecordsMatch")})
 
-    with there.door() as fetch:
+    with server.open_client() as fetch:
         (page,) = collect(source, fetch, None)
 
     assert (page.items, page.cursor) == ((), None)
 
 
 def test_an_error_is_reported_with_code_and_text(source, registry):
-    there = registry({FIRST: error("badArgument", "no\n  such prefix")})
+    server = registry({FIRST: error("badArgument", "no\n  such prefix")})
 
-    with there.door() as fetch, pytest.raises(ParseError, match="says badArgument: no such prefix"):
+    with server.open_client() as fetch, pytest.raises(ParseError, match="says badArgument: no such prefix"):
         list(collect(source, fetch, None))
 
 
 def test_an_expired_token_is_followed_from_the_newest_datestamp(source, registry):
-    there = registry({
+    server = registry({
         FIRST: listed(record("a", "2026-01-01"), record("b", "2026-01-05"), token="t1"),
         "verb=ListRecords&resumptionToken=t1": error("badResumptionToken"),
         "verb=Identify": identify("YYYY-MM-DD"),
@@ -162,7 +164,7 @@ def test_an_expired_token_is_followed_from_the_newest_datestamp(source, registry
         f"{FIRST}&from=2026-01-05": listed(record("b", "2026-01-05"), record("c", "2026-01-06")),
     })  # fmt: skip
 
-    with there.door() as fetch:
+    with server.open_client() as fetch:
         pages = list(collect(source, fetch, None))
 
     assert keys(pages) == ["a", "b", "b", "c"]
@@ -171,9 +173,9 @@ def test_an_expired_token_is_followed_from_the_newest_datestamp(source, registry
 def test_an_expired_token_of_an_unordered_list_begins_the_list_anew(source, registry):
     unordered = listed(record("a", "2026-01-09"), record("b", "2026-01-05"), token="t1")
     answers = {FIRST: [unordered, listed(record("a"), record("b"), record("c"))]}
-    there = registry(lambda request: httpx.Response(200, content=_next(answers, request)))
+    server = registry(lambda request: httpx.Response(200, content=_next(answers, request)))
 
-    with there.door() as fetch:
+    with server.open_client() as fetch:
         pages = list(collect(source, fetch, None))
 
     assert keys(pages) == ["a", "b", "a", "b", "c"]
@@ -186,41 +188,41 @@ def _next(answers, request):
 
 def test_a_token_that_expires_again_without_progress_is_reported(source, registry):
     page = listed(record("a", "2026-01-01"), token="t1").replace(b"<resumptionToken", b'<resumptionToken expirationDate="2026-02-01"')
-    there = registry({
+    server = registry({
         FIRST: page,
         f"{FIRST}&from=2026-01-01": page,
         "verb=ListRecords&resumptionToken=t1": error("badResumptionToken", "expired"),
     })  # fmt: skip
 
     with (
-        there.door() as fetch,
+        server.open_client() as fetch,
         pytest.raises(ParseError, match=r"expired \(.* valid until 2026-02-01\); its list cannot be read to the end"),
     ):
         list(collect(source, fetch, None))
 
 
 def test_a_token_that_repeats_is_reported(source, registry):
-    there = registry({FIRST: listed(record("a"), token="t1"), "verb=ListRecords&resumptionToken=t1": listed(record("b"), token="t1")})
+    server = registry({FIRST: listed(record("a"), token="t1"), "verb=ListRecords&resumptionToken=t1": listed(record("b"), token="t1")})
 
-    with there.door() as fetch, pytest.raises(ParseError, match="repeats the resumption token 't1'"):
+    with server.open_client() as fetch, pytest.raises(ParseError, match="repeats the resumption token 't1'"):
         list(collect(source, fetch, None))
 
 
 def test_a_page_that_repeats_is_reported(source, registry):
-    there = registry({FIRST: listed(record("a"), token="t1"), "verb=ListRecords&resumptionToken=t1": listed(record("a"), token="t2")})
+    server = registry({FIRST: listed(record("a"), token="t1"), "verb=ListRecords&resumptionToken=t1": listed(record("a"), token="t2")})
 
-    with there.door() as fetch, pytest.raises(ParseError, match="repeats the records"):
+    with server.open_client() as fetch, pytest.raises(ParseError, match="repeats the records"):
         list(collect(source, fetch, None))
 
 
-def test_a_record_of_several_sets_comes_once(card, registry):
-    source = card("oai-pmh", "oai_dc", options={"set": ["x", "y"]})
-    there = registry({
+def test_a_record_of_several_sets_comes_once(define_source, registry):
+    source = define_source("oai-pmh", "oai_dc", options={"set": ["x", "y"]})
+    server = registry({
         "verb=ListRecords&metadataPrefix=oai_dc&set=x": listed(record("a", sets=["x:1"]), record("b", sets=["x", "y"])),
         "verb=ListRecords&metadataPrefix=oai_dc&set=y": listed(record("b", sets=["x", "y"]), record("c", sets=["y"])),
     })  # fmt: skip
 
-    with there.door() as fetch:
+    with server.open_client() as fetch:
         pages = list(collect(source, fetch, None))
         rest = list(collect(source, fetch, None, pages[0].cursor))
 
@@ -229,9 +231,9 @@ def test_a_record_of_several_sets_comes_once(card, registry):
 
 def test_a_busy_repository_is_asked_again(source, registry, quick):
     answers = [httpx.Response(503, headers={"Retry-After": "0"}), httpx.Response(200, content=listed(record("a")))]
-    there = registry(lambda request: answers.pop(0))
+    server = registry(lambda request: answers.pop(0))
 
-    with there.door() as fetch:
+    with server.open_client() as fetch:
         pages = list(collect(source, fetch, None))
 
     assert keys(pages) == ["a"]
@@ -250,7 +252,7 @@ def test_a_busy_repository_is_asked_again(source, registry, quick):
     ],
 )
 def test_what_is_no_answer_of_the_protocol_is_reported(message, text, source, registry):
-    there = registry({FIRST: httpx.Response(200, content=message)})
+    server = registry({FIRST: httpx.Response(200, content=message)})
 
-    with there.door() as fetch, pytest.raises(ParseError, match=text):
+    with server.open_client() as fetch, pytest.raises(ParseError, match=text):
         list(collect(source, fetch, None))

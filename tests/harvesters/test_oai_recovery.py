@@ -9,7 +9,7 @@ import httpx
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from simulated import Held, Oai, broken, crashed, door, records, truncated
+from simulated import Held, Oai, broken, crashed, open_client, records, truncated
 
 from harvesters.errors import LimitedError, ParseError, UnavailableError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
@@ -24,30 +24,30 @@ def source(**options):
     )  # fmt: skip
 
 
-def harvest(there, cursor=None, since=None, **options):
-    with door(there) as fetch:
+def harvest(respond, cursor=None, since=None, **options):
+    with open_client(respond) as fetch:
         return list(collect(source(**options), fetch, since, cursor))
 
 
 def met(pages):
     """Return each key's first item, as a run takes it: one that comes again is passed over where the page says that it may."""
-    found = {}
+    results = {}
     for page in pages:
         for item in page.items:
-            assert page.again or item.key not in found or item.key is None, f"{item.key} came twice without a notice"
-            if not isinstance(found.get(item.key), Record | DeletedRecord):
-                found[item.key] = item
-    return found
+            assert page.again or item.key not in results or item.key is None, f"{item.key} came twice without a notice"
+            if not isinstance(results.get(item.key), Record | DeletedRecord):
+                results[item.key] = item
+    return results
 
 
 def kinds(pages):
     return {key: type(item) for key, item in met(pages).items()}
 
 
-def expected(there):
+def expected(respond):
     return {
-        element.key: DeletedRecord if element.deleted else InvalidRecord if element.key in there.poison else Record
-        for element in there.held
+        element.key: DeletedRecord if element.deleted else InvalidRecord if element.key in respond.poison else Record
+        for element in respond.held
     }
 
 
@@ -61,34 +61,34 @@ def shuffled(items, seed=1):
     [(1, 10, [0]), (2, 10, [0, 1]), (7, 7, range(7)), (100, 100, range(0, 100, 9)), (230, 100, [0, 99, 100, 199, 200, 229])],
 )
 def test_one_poison_record_costs_one_record(count, page, places, order):
-    for place in places:
-        there = Oai(order(records(count)), page, poison={f"k{place:04}"})
+    for position in places:
+        respond = Oai(order(records(count)), page, poison={f"k{position:04}"})
 
-        pages = harvest(there)
+        pages = harvest(respond)
 
-        assert kinds(pages) == expected(there)
+        assert kinds(pages) == expected(respond)
         assert pages[-1].cursor is None
 
 
 @pytest.mark.parametrize("spoil", [broken, truncated, crashed])
 def test_whatever_spoils_the_answer_the_reason_is_reported_at_its_key(spoil):
-    there = Oai(records(25, deleted={3, 7}), poison={"k0012"}, spoil=spoil)
+    respond = Oai(records(25, deleted={3, 7}), poison={"k0012"}, spoil=spoil)
 
-    found = met(harvest(there))
+    result = met(harvest(respond))
 
-    assert kinds(harvest(there)) == expected(there)
-    assert isinstance(found["k0012"], InvalidRecord)
-    assert "registry.example" in found["k0012"].reason
+    assert kinds(harvest(respond)) == expected(respond)
+    assert isinstance(result["k0012"], InvalidRecord)
+    assert "registry.example" in result["k0012"].reason
 
 
 @pytest.mark.parametrize("granularity", ["day", "second"])
 @pytest.mark.parametrize("apart", [timedelta(0), timedelta(seconds=1), timedelta(hours=5), timedelta(days=3)])
 def test_windows_are_cut_in_the_repositorys_granularity(granularity, apart):
-    there = Oai(records(45, apart=apart, deleted={5}), granularity=granularity, poison={"k0013", "k0031"})
+    respond = Oai(records(45, apart=apart, deleted={5}), granularity=granularity, poison={"k0013", "k0031"})
 
-    pages = harvest(there)
+    pages = harvest(respond)
 
-    assert kinds(pages) == expected(there)
+    assert kinds(pages) == expected(respond)
 
 
 def test_the_order_in_which_records_come_is_the_same_each_time():
@@ -101,37 +101,37 @@ def test_the_order_in_which_records_come_is_the_same_each_time():
 
 @pytest.mark.parametrize("place", [0, 50, 99, 137])
 def test_a_poison_record_costs_requests_by_the_logarithm_of_its_page(place):
-    sound, there = Oai(records(300), 100), Oai(records(300), 100, poison={f"k{place:04}"})
+    sound, respond = Oai(records(300), 100), Oai(records(300), 100, poison={f"k{place:04}"})
     harvest(sound)
 
-    harvest(there)
+    harvest(respond)
 
-    assert len(there.asked) - len(sound.asked) <= 4 * 7 + 8 + 4
+    assert len(respond.asked) - len(sound.asked) <= 4 * 7 + 8 + 4
 
 
 def test_a_page_without_one_readable_record_costs_its_records():
-    there = Oai(records(150), 100, poison={f"k{number:04}" for number in range(20, 60)})
+    respond = Oai(records(150), 100, poison={f"k{number:04}" for number in range(20, 60)})
 
-    pages = harvest(there)
+    pages = harvest(respond)
 
-    assert kinds(pages) == expected(there)
+    assert kinds(pages) == expected(respond)
 
 
 def test_a_repository_that_is_down_is_not_cut_in_parts():
-    there = Oai(records(30), mute={"ListRecords", "Identify"})
+    respond = Oai(records(30), mute={"ListRecords", "Identify"})
 
     with pytest.raises(UnavailableError):
-        harvest(there)
+        harvest(respond)
 
-    assert [element["verb"] for element in there.asked] == ["ListRecords", "Identify"]
+    assert [element["verb"] for element in respond.asked] == ["ListRecords", "Identify"]
 
 
 @pytest.mark.parametrize(("status", "error"), [(429, LimitedError), (500, UnavailableError)])
 def test_a_failure_of_the_health_check_keeps_its_own_error(status, error):
-    there = Oai(records(30), poison={"k0004"}, spoil=crashed)
+    respond = Oai(records(30), poison={"k0004"}, spoil=crashed)
 
     def limiting(request):
-        return httpx.Response(status) if request.url.params["verb"] == "Identify" else there(request)
+        return httpx.Response(status) if request.url.params["verb"] == "Identify" else respond(request)
 
     with pytest.raises(error):
         harvest(limiting)
@@ -144,19 +144,19 @@ def test_the_total_is_reported_where_the_first_page_is_the_broken_one():
 
 
 def test_a_repository_whose_every_record_is_broken_ends_the_run():
-    there = Oai(records(900), 100, poison={record.key for record in records(900)})
+    respond = Oai(records(900), 100, poison={record.key for record in records(900)})
 
     with pytest.raises(ParseError, match="301 responses in a row cannot be read"):
-        harvest(there)
+        harvest(respond)
 
 
 def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_lost_and_the_harvest_is_incomplete():
-    there = Oai(records(40), poison={"k0017"}, mute={"ListIdentifiers"})
+    respond = Oai(records(40), poison={"k0017"}, mute={"ListIdentifiers"})
 
-    pages = harvest(there)
+    pages = harvest(respond)
 
     lost = [item.key for page in pages for item in page.items if isinstance(item, InvalidRecord)]
-    assert set(met(pages)) - {None} == {element.key for element in there.held} - {"k0017"}
+    assert set(met(pages)) - {None} == {element.key for element in respond.held} - {"k0017"}
     assert lost == [None]
     assert "can be neither read nor listed" in str(pages[-1].incomplete_reason)
 
@@ -171,79 +171,79 @@ def test_a_cut_list_is_complete_since_its_windows_leave_no_moment_out():
 @pytest.mark.parametrize("offset", range(10, 60, 10))
 @pytest.mark.parametrize("order", [list, shuffled])
 def test_a_token_that_has_expired_loses_no_record(offset, order):
-    there = Oai(order(records(60)), expired=lambda times, place: place == offset and times <= offset // 10)
+    respond = Oai(order(records(60)), expired=lambda times, place: place == offset and times <= offset // 10)
 
-    pages = harvest(there)
+    pages = harvest(respond)
 
-    assert kinds(pages) == expected(there)
+    assert kinds(pages) == expected(respond)
     assert (pages[-1].reported_total, pages[-1].incomplete_reason) == (60, None)
     assert pages[-1].again
 
 
 def test_a_list_in_order_goes_on_from_its_newest_datestamp():
-    there = Oai(records(60), granularity="day", expired=lambda times, place: times == 3)
+    respond = Oai(records(60), granularity="day", expired=lambda times, place: times == 3)
 
-    harvest(there)
+    harvest(respond)
 
-    assert [element["from"] for element in there.asked if "from" in element] == ["2025-01-09"]
+    assert [element["from"] for element in respond.asked if "from" in element] == ["2025-01-09"]
 
 
 def test_a_list_that_was_in_order_by_chance_is_begun_anew():
     items = records(30)
-    there = Oai([*items[15:25], *items[:15], *items[25:]], expired=lambda times, place: times == 1)
+    respond = Oai([*items[15:25], *items[:15], *items[25:]], expired=lambda times, place: times == 1)
 
-    pages = harvest(there)
+    pages = harvest(respond)
 
-    assert kinds(pages) == expected(there)
+    assert kinds(pages) == expected(respond)
     assert pages[-1].incomplete_reason is None
 
 
 @pytest.mark.parametrize(("page", "anew"), [(3, True), (10, False)])
 def test_without_a_count_a_few_datestamps_in_order_are_no_order(page, anew):
-    there = Oai(records(60), page, sized=False, expired=lambda times, place: times == 2)
+    respond = Oai(records(60), page, sized=False, expired=lambda times, place: times == 2)
 
-    harvest(there)
+    harvest(respond)
 
-    assert any("from" in element for element in there.asked if element["verb"] == "ListRecords") != anew
+    assert any("from" in element for element in respond.asked if element["verb"] == "ListRecords") != anew
 
 
 def test_without_a_total_a_list_that_was_resumed_by_its_order_is_incomplete():
-    there = Oai(records(60), sized=False, expired=lambda times, place: times == 3)
+    respond = Oai(records(60), sized=False, expired=lambda times, place: times == 3)
 
-    pages = harvest(there)
+    pages = harvest(respond)
 
-    assert kinds(pages) == expected(there)
+    assert kinds(pages) == expected(respond)
     assert "this alone does not prove that it is complete" in str(pages[-1].incomplete_reason)
 
 
 @pytest.mark.parametrize("order", [list, shuffled])
 def test_tokens_that_never_hold_are_overcome_by_shorter_windows(order):
-    there = Oai(order(records(60)), expired=lambda times, place: True)
+    respond = Oai(order(records(60)), expired=lambda times, place: True)
 
-    pages = harvest(there)
+    pages = harvest(respond)
 
-    assert kinds(pages) == expected(there)
+    assert kinds(pages) == expected(respond)
 
 
 def test_a_step_whose_tokens_never_hold_ends_the_run():
-    there = Oai(records(60, apart=timedelta(0)), expired=lambda times, place: True)
+    respond = Oai(records(60, apart=timedelta(0)), expired=lambda times, place: True)
 
     with pytest.raises(ParseError, match="expired"):
-        harvest(there)
+        harvest(respond)
 
 
 @pytest.mark.parametrize("status", [400, 404, 410])
 def test_a_token_refused_by_a_status_has_expired(status):
     plain, refused = Oai(records(60)), []
 
-    def there(request):
+    def respond(request):
         token = "resumptionToken" in request.url.params
         if token and len(plain.asked) == 3 and not refused:
             refused.append(request)
             return httpx.Response(status)
         return plain(request)
 
-    assert kinds(harvest(there)) == expected(plain)
+    assert kinds(harvest(respond)) == expected(plain)
     assert len(refused) == 1
 
 
@@ -321,22 +321,22 @@ def test_other_ways_to_count_the_cursor_are_no_jump(places):
 
 @pytest.mark.parametrize("cursor", ['[0,null,"t1","2025-01-01",true]', "nonsense", '{"v":99}', '{"v":2,"unheard":2}'])
 def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
-    there = Oai(records(15))
+    respond = Oai(records(15))
 
-    pages = harvest(there, cursor)
+    pages = harvest(respond, cursor)
 
-    assert kinds(pages) == expected(there)
+    assert kinds(pages) == expected(respond)
     assert all(page.again for page in pages)
 
 
 def test_sets_are_kept_while_windows_are_cut():
     groups = [("x",), ("x", "y"), ("y",)]
     items = [Held(element.key, element.stamp, groups=groups[number % 3]) for number, element in enumerate(records(60))]
-    there = Oai(items, poison={"k0021", "k0030"})
+    respond = Oai(items, poison={"k0021", "k0030"})
 
-    pages = harvest(there, set=["x", "y"])
+    pages = harvest(respond, set=["x", "y"])
 
-    assert kinds(pages) == expected(there)
+    assert kinds(pages) == expected(respond)
 
 
 @settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
@@ -351,13 +351,13 @@ def test_a_run_that_is_killed_at_any_page_brings_the_same_records(seed, count, s
     items = items if ordered else shuffled(items, seed)
     keys = {f"k{number:04}" for number in poison}
 
-    def there():
+    def respond():
         return Oai(items, size, granularity, keys, expired=lambda times, place: bool(expires) and times == expires, sized=sized)
 
-    undisturbed = harvest(there())
+    undisturbed = harvest(respond())
     killed, cursor = [], None
     while True:
-        first = _first(there(), cursor)
+        first = _first(respond(), cursor)
         killed.append(first)
         cursor = first.cursor
         if cursor is None:
@@ -365,10 +365,10 @@ def test_a_run_that_is_killed_at_any_page_brings_the_same_records(seed, count, s
         assert len(killed) < 1000
         assert len(cursor) < 4000
 
-    assert kinds(undisturbed) == expected(there())
+    assert kinds(undisturbed) == expected(respond())
     assert kinds(killed) == kinds(undisturbed)
 
 
-def _first(there, cursor):
-    with door(there) as fetch:
+def _first(respond, cursor):
+    with open_client(respond) as fetch:
         return next(iter(collect(source(), fetch, None, cursor)))

@@ -45,14 +45,14 @@ def unwrapped(tree: ast.AST, inside: bool = False) -> Iterator[ast.Call]:
 
 def test_every_call_of_a_parsing_library_turns_its_exceptions_into_ours():
     files = [file for reader in READERS for file in (ROOT / reader).rglob("*.py")] + [ROOT / "network" / "response_parsing.py"]
-    found = [
+    results = [
         f"{file.relative_to(ROOT)}:{call.lineno}: {ast.unparse(call.func)}"
         for file in files
         if str(file.relative_to(ROOT)) not in OWN
         for call in unwrapped(ast.parse(file.read_text(encoding="utf-8")))
     ]
 
-    assert found == []
+    assert results == []
 
 
 @pytest.mark.parametrize(

@@ -23,27 +23,27 @@ def identifiers(resource: Resource) -> dict[str, tuple[str, ...]]:
     return {party.name.value: party.identifiers for party in resource.parties}
 
 
-def test_fields_name_those_of_the_lead(card, words):
+def test_fields_name_those_of_the_lead(define_source, words):
     fields = {"title": "name", "lead": "lead", "lead_identifiers": "[ror, lei]"}
-    source = card(fields=fields)
+    source = define_source(fields=fields)
 
     resource = mapped(source, words, {"name": "A", "lead": "CDL", "ror": ROR, "lei": "LEI: 5493001KJTIIGC8Y1R12"})
 
     assert identifiers(resource) == {"CDL": (ROR, "LEI: 5493001KJTIIGC8Y1R12")}
 
 
-def test_iati_names_organizations_by_org_id(card, words):
+def test_iati_names_organizations_by_org_id(define_source, words):
     activity = etree.fromstring(
         "<iati-activity><iati-identifier>X-1</iati-identifier><title><narrative>A</narrative></title>"
         '<participating-org role="1" ref="XM-DAC-41114"><narrative>UNDP</narrative></participating-org></iati-activity>'
     )
 
-    resource = mapped(card("iati", "iati_activity"), words, activity)
+    resource = mapped(define_source("iati", "iati_activity"), words, activity)
 
     assert resource.parties == (Party(Role.FUNDER, resource.parties[0].name, "XM-DAC-41114", identifiers=("XM-DAC-41114",)),)
 
 
-def test_datacite_names_the_scheme_beside_the_value(card, words):
+def test_datacite_names_the_scheme_beside_the_value(define_source, words):
     namespace = 'xmlns="http://datacite.org/schema/kernel-4"'
     root = etree.fromstring(
         f"<resource {namespace}><titles><title>A</title></titles><publisher>P</publisher>"
@@ -54,12 +54,12 @@ def test_datacite_names_the_scheme_beside_the_value(card, words):
         "</fundingReference></fundingReferences></resource>"
     )
 
-    resource = mapped(card("oai_pmh", "datacite"), words, root)
+    resource = mapped(define_source("oai_pmh", "datacite"), words, root)
 
     assert identifiers(resource) == {"P": (), "CDL": (ROR,), "Fund": ("ISNI: 0000 0001 2103 2683",)}
 
 
-def test_schema_org_states_what_an_organization_is_the_same_as(card, words):
+def test_schema_org_states_what_an_organization_is_the_same_as(define_source, words):
     text = f"""<https://x.example/1> a <http://schema.org/Project> ; <http://schema.org/name> "A" ;
         <http://schema.org/funder> <https://x.example/o> .
         <https://x.example/o> a <http://schema.org/Organization> ; <http://schema.org/name> "CDL" ;
@@ -67,7 +67,7 @@ def test_schema_org_states_what_an_organization_is_the_same_as(card, words):
     store = Store()
     store.load(text.encode(), format=RdfFormat.TURTLE)
 
-    resource = mapped(card("web", "schema_org"), words, bounded_description(store, NamedNode("https://x.example/1"), 2))
+    resource = mapped(define_source("web", "schema_org"), words, bounded_description(store, NamedNode("https://x.example/1"), 2))
 
     assert identifiers(resource) == {"CDL": (ROR,)}
 

@@ -18,8 +18,8 @@ from harvesters.stored_response import Validator
 URL = "https://registry.example/api"
 
 
-def harvest(there, source, cursor=None):
-    with there.door() as fetch:
+def harvest(server, source, cursor=None):
+    with server.open_client() as fetch:
         return [item for page in collect(source, fetch, None, cursor) for item in page.items]
 
 
@@ -28,8 +28,8 @@ def found(record, path):
 
 
 @pytest.fixture
-def source(card):
-    return lambda **options: card("pod", fields={"title": "dct:title"}, options=options)
+def source(define_source):
+    return lambda **options: define_source("pod", fields={"title": "dct:title"}, options=options)
 
 
 def inventory(*rows, **more) -> bytes:
@@ -59,10 +59,10 @@ def test_dcat_us_3_brings_series_services_and_catalogues_within(source, registry
         "service": [{"@id": "https://registry.example/v", "title": "V"}],
         "catalog": [{"dataset": [{"identifier": "n", "title": "N"}]}],
     }  # fmt: skip
-    there = registry({"": json.dumps(document).encode()})
+    server = registry({"": json.dumps(document).encode()})
 
-    records = harvest(there, source())
-    alone = harvest(there, source(series=False))
+    records = harvest(server, source())
+    alone = harvest(server, source(series=False))
 
     assert [record.key for record in records] == ["d", "s", "https://registry.example/v", "n"]
     assert [found(record, "a")[0].rpartition("#")[2] for record in records] == ["Dataset", "DatasetSeries", "DataService", "Dataset"]
@@ -115,25 +115,25 @@ def test_a_dataset_is_parsed_only_when_its_payload_is_needed(source, registry, m
 
 
 def test_the_context_that_a_file_names_is_never_asked_for(source, registry):
-    there = registry({"": inventory({"identifier": "a", "title": "A"}, **{"@context": "https://elsewhere.example/evil.jsonld"})})
+    server = registry({"": inventory({"identifier": "a", "title": "A"}, **{"@context": "https://elsewhere.example/evil.jsonld"})})
 
-    assert len(harvest(there, source())) == 1
-    assert len(there.asked) == 1
+    assert len(harvest(server, source())) == 1
+    assert len(server.asked) == 1
 
 
 def test_a_file_that_its_server_calls_unchanged_is_not_read_again(source, registry):
-    there = registry(lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200, content=b""))
+    server = registry(lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200, content=b""))
 
-    with there.door(validators={URL: Validator('"1"', None)}) as fetch:
+    with server.open_client(validators={URL: Validator('"1"', None)}) as fetch:
         (page,) = collect(source(), fetch, None)
 
     assert page.unchanged
 
 
 def test_a_long_inventory_is_cut_into_pages_that_go_on(source, registry):
-    there = registry({"": inventory(*({"identifier": f"{n:04}", "title": "T"} for n in range(1001)))})
+    server = registry({"": inventory(*({"identifier": f"{n:04}", "title": "T"} for n in range(1001)))})
 
-    with there.door() as fetch:
+    with server.open_client() as fetch:
         pages = list(collect(source(), fetch, None))
         rest = list(collect(source(), fetch, None, pages[0].cursor))
 

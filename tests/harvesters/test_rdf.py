@@ -36,8 +36,8 @@ ONE = (
 )
 
 
-def harvest(there, source, cursor=None):
-    with there.door() as fetch:
+def harvest(server, source, cursor=None):
+    with server.open_client() as fetch:
         return list(collect(source, fetch, None, cursor))
 
 
@@ -76,14 +76,14 @@ def written(name: str) -> bytes:
 
 @pytest.mark.parametrize("message", ["by its media type", "by its name", "by its look", "wrongly"])
 @pytest.mark.parametrize("name", SYNTAXES)
-def test_a_document_says_the_same_in_any_syntax(name, message, card, registry):
+def test_a_document_says_the_same_in_any_syntax(name, message, define_source, registry):
     type_ = {"by its media type": SYNTAXES[name][1], "wrongly": "text/html; charset=utf-8"}.get(message, "application/octet-stream")
     suffix = {"turtle": "ttl", "n-triples": "nt", "n-quads": "nq", "trig": "trig", "rdf-xml": "rdf", "json-ld": "jsonld"}[name]
-    there = registry(lambda _: httpx.Response(200, content=written(name), headers={"Content-Type": type_}))
+    server = registry(lambda _: httpx.Response(200, content=written(name), headers={"Content-Type": type_}))
     url = f"https://registry.example/all.{suffix}" if message == "by its name" else URL
 
-    wells, roads = items(harvest(there, card("rdf", url=url)))
-    ours, _ = items(harvest(registry({"": ONE.encode()}), card("rdf")))
+    wells, roads = items(harvest(server, define_source("rdf", url=url)))
+    ours, _ = items(harvest(registry({"": ONE.encode()}), define_source("rdf")))
 
     assert (wells.key, wells.modified, roads.key) == ("https://registry.example/d1", "2026-01-31", "https://registry.example/d2")
     assert wells.raw == ours.raw
@@ -91,36 +91,36 @@ def test_a_document_says_the_same_in_any_syntax(name, message, card, registry):
     assert [compile_path(path)(wells.payload) for path in paths] == [[Literal("Water")], [Literal("CSV")]]
 
 
-def test_a_syntax_that_the_card_names_is_taken(card, registry):
-    there = registry({"": b"<https://registry.example/d> a <http://www.w3.org/ns/dcat#Dataset> ."})
+def test_a_syntax_that_the_definition_names_is_taken(define_source, registry):
+    server = registry({"": b"<https://registry.example/d> a <http://www.w3.org/ns/dcat#Dataset> ."})
 
     with pytest.raises(ParseError, match="not RDF/XML that can be read"):
-        harvest(there, card("rdf", options={"syntax": "rdf-xml"}))
+        harvest(server, define_source("rdf", options={"syntax": "rdf-xml"}))
 
 
-def test_what_is_in_another_record_of_the_document_is_no_part_of_it(card, registry):
-    wells, roads = items(harvest(registry({"": ONE.encode()}), card("rdf")))
+def test_what_is_in_another_record_of_the_document_is_no_part_of_it(define_source, registry):
+    wells, roads = items(harvest(registry({"": ONE.encode()}), define_source("rdf")))
 
     assert b"Roads" not in wells.raw
     assert b"Wells" not in roads.raw
 
 
 @pytest.mark.parametrize("way", ["view", "paged", "text"])
-def test_pages_of_a_hydra_collection_are_followed(way, card, registry):
+def test_pages_of_a_hydra_collection_are_followed(way, define_source, registry):
     following = {
         "view": "; hydra:view <?page=1> . <?page=1> a hydra:PartialCollectionView ; hydra:next <?page=2>",
         "paged": "; hydra:nextPage <?page=2> . :c a hydra:PagedCollection",
         "text": "; hydra:nextPage 'https://registry.example/api?page=2' . :c a hydra:PagedCollection",
     }[way]
-    there = registry({"": catalogue("c", "d1", "d2", more=f"; hydra:totalItems 3 {following}"), "page=2": catalogue("c", "d3")})
+    server = registry({"": catalogue("c", "d1", "d2", more=f"; hydra:totalItems 3 {following}"), "page=2": catalogue("c", "d3")})
 
-    pages = harvest(there, card("rdf"))
+    pages = harvest(server, define_source("rdf"))
 
     assert [item.key[-2:] for item in items(pages)] == ["d1", "d2", "d3"]
     assert pages[0].reported_total == 3
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(card, registry):
+def test_a_harvest_goes_on_from_each_of_its_cursors(define_source, registry):
     pages = {
         "/api": catalogue("c", "d1", "d2", more="; dcat:dataset :m1, :m2 ; dcat:catalog :sub ; hydra:nextPage <?page=2>"),
         "/api?page=2": catalogue("c", "d3"),
@@ -128,10 +128,10 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(card, registry):
         "/m2": b"<https://registry.example/m2> <urn:p> 2 .",
         "/sub": catalogue("sub", "d4"),
     }
-    whole = harvest(registry(site(pages)), card("rdf"))
+    whole = harvest(registry(site(pages)), define_source("rdf"))
 
     for number, page in enumerate(whole[:-1], 1):
-        rest = harvest(registry(site(pages)), card("rdf"), page.cursor)
+        rest = harvest(registry(site(pages)), define_source("rdf"), page.cursor)
         assert [item.key for item in items(rest)] == [item.key for item in items(whole[number:])]
         assert all(page.again for page in rest) is False
 
@@ -139,72 +139,72 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(card, registry):
     assert whole[-1].cursor is None
 
 
-def test_a_large_document_is_cut_into_pages_of_a_thousand(card, registry):
+def test_a_large_document_is_cut_into_pages_of_a_thousand(define_source, registry):
     lines = "".join(f"<https://registry.example/{n:05}> a <http://www.w3.org/ns/dcat#Dataset> .\n" for n in range(2001))
-    there = registry({"": lines.encode()})
+    server = registry({"": lines.encode()})
 
-    pages = harvest(there, card("rdf"))
-    rest = harvest(there, card("rdf"), pages[0].cursor)
+    pages = harvest(server, define_source("rdf"))
+    rest = harvest(server, define_source("rdf"), pages[0].cursor)
 
     assert [len(page.items) for page in pages] == [1000, 1000, 1]
     assert [item.key for item in items(rest)] == [item.key for item in items(pages[1:])]
 
 
-def test_catalogues_that_hold_each_other_are_read_once(card, registry):
-    there = registry(site({
+def test_catalogues_that_hold_each_other_are_read_once(define_source, registry):
+    server = registry(site({
         "/api": catalogue("api", "d1", more="; dcat:catalog :a, :b"),
         "/a": catalogue("a", "d2", more="; dcat:catalog :b, :api, :a"),
         "/b": catalogue("b", "d3", more="; dcat:catalog :a, :api"),
     }))  # fmt: skip
 
-    pages = harvest(there, card("rdf"))
+    pages = harvest(server, define_source("rdf"))
 
-    assert there.asked == ["/api", "/a", "/b"]
+    assert server.asked == ["/api", "/a", "/b"]
     assert [item.key[-2:] for item in items(pages)] == ["d1", "d2", "d3"]
     assert pages[-1].incomplete_reason is None
 
 
-def test_a_catalogue_that_cannot_be_read_leaves_the_harvest_incomplete(card, registry):
-    there = registry(site({"/api": catalogue("api", "d1", more="; dcat:catalog :a, :b"), "/a": b"<html>", "/b": catalogue("b", "d3")}))
+def test_a_catalogue_that_cannot_be_read_leaves_the_harvest_incomplete(define_source, registry):
+    server = registry(site({"/api": catalogue("api", "d1", more="; dcat:catalog :a, :b"), "/a": b"<html>", "/b": catalogue("b", "d3")}))
 
-    pages = harvest(there, card("rdf"))
+    pages = harvest(server, define_source("rdf"))
 
     assert [item.key for item in items(pages)] == ["https://registry.example/d1", None, "https://registry.example/d3"]
     assert str(pages[-1].incomplete_reason).startswith("the catalogue https://registry.example/a cannot be read")
 
 
-def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(card, registry):
-    there = registry(site({"/api": catalogue("c", more="; dcat:dataset :m1, :m2, :m3"), "/m1": 404, "/m2": b"<urn:a> <urn:b> 1 .",
+def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(define_source, registry):
+    server = registry(site({"/api": catalogue("c", more="; dcat:dataset :m1, :m2, :m3"), "/m1": 404, "/m2": b"<urn:a> <urn:b> 1 .",
                            "/m3": b"<https://registry.example/m3> <urn:p> 2 ."}))  # fmt: skip
 
-    pages = harvest(there, card("rdf"))
+    pages = harvest(server, define_source("rdf"))
 
     assert [(type(item), item.key[-2:]) for item in items(pages)] == [(InvalidRecord, "m1"), (InvalidRecord, "m2"), (Record, "m3")]
     assert pages[-1].incomplete_reason is None
 
 
-def test_other_hosts_are_left_alone_unless_the_card_lets_us_go_there(card, registry):
-    there = registry(site({"/api": catalogue("c", "d1", more="; dcat:catalog <https://elsewhere.example/a>"), "/a": catalogue("a", "d2")}))
+def test_other_hosts_are_left_alone_unless_the_definition_lets_us_go_there(define_source, registry):
+    server = registry(site({"/api": catalogue("c", "d1", more="; dcat:catalog <https://elsewhere.example/a>"), "/a": catalogue("a", "d2")}))
 
-    near, far = (items(harvest(there, card("rdf", options={"elsewhere": far}))) for far in (False, True))
+    near, far = (items(harvest(server, define_source("rdf", options={"elsewhere": far}))) for far in (False, True))
 
     assert [[item.key[-2:] for item in some] for some in (near, far)] == [["d1"], ["d1", "d2"]]
 
 
-def test_pages_that_lead_back_end_the_harvest(card, registry):
-    there = registry(
+def test_pages_that_lead_back_end_the_harvest(define_source, registry):
+    server = registry(
         {"": catalogue("c", "d1", more="; hydra:nextPage <?page=2>"), "page=2": catalogue("c", "d2", more="; hydra:nextPage :api")}
     )
 
     with pytest.raises(ParseError, match="repeats the next page"):
-        harvest(there, card("rdf"))
+        harvest(server, define_source("rdf"))
 
 
-def test_a_page_that_is_missing_ends_the_harvest(card, registry):
-    there = registry({"": catalogue("c", "d1", more="; hydra:nextPage <?page=2>"), "page=2": 404})
+def test_a_page_that_is_missing_ends_the_harvest(define_source, registry):
+    server = registry({"": catalogue("c", "d1", more="; hydra:nextPage <?page=2>"), "page=2": 404})
 
     with pytest.raises(NotFoundError):
-        harvest(there, card("rdf"))
+        harvest(server, define_source("rdf"))
 
 
 @pytest.mark.parametrize(
@@ -215,91 +215,94 @@ def test_a_page_that_is_missing_ends_the_harvest(card, registry):
         ("dct:title 'only'", URL),
     ],
 )
-def test_a_node_without_an_iri_is_known_by_what_it_says(said, key, card, registry):
-    (item,) = items(harvest(registry({"": f"{HEAD} [] a dcat:Dataset ; {said} .".encode()}), card("rdf")))
+def test_a_node_without_an_iri_is_known_by_what_it_says(said, key, define_source, registry):
+    (item,) = items(harvest(registry({"": f"{HEAD} [] a dcat:Dataset ; {said} .".encode()}), define_source("rdf")))
 
     assert (type(item), item.key) == (Record, key)
 
 
-def test_nodes_that_cannot_be_distinguished_are_unreadable(card, registry):
-    found = items(
-        harvest(registry({"": f"{HEAD} [] a dcat:Dataset ; dct:title 'a' . [] a dcat:Dataset ; dct:title 'b' .".encode()}), card("rdf"))
+def test_nodes_that_cannot_be_distinguished_are_unreadable(define_source, registry):
+    result = items(
+        harvest(
+            registry({"": f"{HEAD} [] a dcat:Dataset ; dct:title 'a' . [] a dcat:Dataset ; dct:title 'b' .".encode()}), define_source("rdf")
+        )
     )
 
-    assert [(type(item), item.key) for item in found] == [(InvalidRecord, None)] * 2
+    assert [(type(item), item.key) for item in result] == [(InvalidRecord, None)] * 2
 
 
-def test_the_digest_does_not_depend_on_how_blank_nodes_are_called(card, registry):
+def test_the_digest_does_not_depend_on_how_blank_nodes_are_called(define_source, registry):
     said = (
         ":d a dcat:Dataset ; dct:spatial _:{0} , _:{1} . "
         "_:{0} dct:title 'x' ; dct:relation _:{1} . _:{1} dct:title 'y' ; dct:relation _:{0} ."
     )
 
-    raws = {items(harvest(registry({"": (HEAD + said.format(*names)).encode()}), card("rdf")))[0].raw for names in ("ab", "ba", "zq")}
+    texts = [HEAD + said.format(*names) for names in ("ab", "ba", "zq")]
+    raws = {items(harvest(registry({"": text.encode()}), define_source("rdf")))[0].raw for text in texts}
 
     assert len(raws) == 1
 
 
-def test_an_iri_that_is_none_spoils_only_its_record(card, registry):
+def test_an_iri_that_is_none_spoils_only_its_record(define_source, registry):
     line = "<https://registry.example/{}> a <http://www.w3.org/ns/dcat#Dataset> ; <urn:p> <http://a{}b> ."
     lines = [line.format(number, mark) for number, mark in enumerate(("", " "))]
 
-    found = items(harvest(registry({"": "\n".join(lines).encode()}), card("rdf")))
+    result = items(harvest(registry({"": "\n".join(lines).encode()}), define_source("rdf")))
 
-    assert [type(item) for item in found] == [Record, InvalidRecord]
-    assert "no IRI" in found[1].reason
+    assert [type(item) for item in result] == [Record, InvalidRecord]
+    assert "no IRI" in result[1].reason
 
 
-def test_contexts_come_from_us_or_from_where_the_card_says(card, registry):
+def test_contexts_come_from_us_or_from_where_the_definition_says(define_source, registry):
     document = {"@context": "https://terms.example/c", "@id": "https://registry.example/d", "@type": "Dataset", "name": "Wells"}
     terms = {"@context": {"Dataset": "http://www.w3.org/ns/dcat#Dataset", "name": "http://purl.org/dc/terms/title"}}
-    there = registry(site({"/api": json.dumps(document).encode(), "/c": json.dumps(terms).encode()}))
+    server = registry(site({"/api": json.dumps(document).encode(), "/c": json.dumps(terms).encode()}))
 
-    (record,) = items(harvest(there, card("rdf", options={"contexts": "https://terms.example/c"})))
+    (record,) = items(harvest(server, define_source("rdf", options={"contexts": "https://terms.example/c"})))
     with pytest.raises(ParseError, match=r"needs the context https://terms.example/c, which is not built in; .* option `contexts`"):
-        harvest(there, card("rdf"))
+        harvest(server, define_source("rdf"))
 
     assert b"Wells" in record.raw
-    assert there.asked == ["/api", "/c", "/api"]
+    assert server.asked == ["/api", "/c", "/api"]
 
 
-def test_a_document_that_its_server_calls_unchanged_is_not_read_again(card, registry):
-    there = registry(lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200, content=b""))
+def test_a_document_that_its_server_calls_unchanged_is_not_read_again(define_source, registry):
+    server = registry(lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200, content=b""))
 
-    with there.door(validators={URL: Validator('"1"', None)}) as fetch:
-        (page,) = collect(card("rdf"), fetch, None)
+    with server.open_client(validators={URL: Validator('"1"', None)}) as fetch:
+        (page,) = collect(define_source("rdf"), fetch, None)
 
     assert page.unchanged
 
 
 @pytest.mark.parametrize(("more", "kept"), [("", True), ("; dcat:dataset :m", False), ("; hydra:nextPage <?page=2>", False)])
-def test_only_a_document_that_holds_all_is_asked_for_changes(more, kept, card, registry):
+def test_only_a_document_that_holds_all_is_asked_for_changes(more, kept, define_source, registry):
     pages = {
         "/api": catalogue("c", "d1", more=more),
         "/api?page=2": catalogue("c", "d2"),
         "/m": b"<https://registry.example/m> <urn:p> 1 .",
     }
-    there = registry(site(pages))
+    server = registry(site(pages))
 
-    with there.door() as fetch:
-        list(collect(card("rdf"), fetch, None))
+    with server.open_client() as fetch:
+        list(collect(define_source("rdf"), fetch, None))
         validators = dict(fetch.seen)
 
     assert (URL in validators) is kept
 
 
-def test_a_document_without_known_records_names_its_classes(card, registry):
-    there = registry({"": HEAD.encode() + b":a a <https://terms.example/Well> ."})
+def test_a_document_without_known_records_names_its_classes(define_source, registry):
+    server = registry({"": HEAD.encode() + b":a a <https://terms.example/Well> ."})
 
     with pytest.raises(ParseError, match=r"no record of a known class but https://terms.example/Well; set the option 'types'"):
-        harvest(there, card("rdf"))
-    (record,) = items(harvest(there, card("rdf", options={"types": "https://terms.example/Well"})))
+        harvest(server, define_source("rdf"))
+    (record,) = items(harvest(server, define_source("rdf", options={"types": "https://terms.example/Well"})))
 
     assert record.key == "https://registry.example/a"
 
 
-def test_an_empty_catalogue_is_no_error(card, registry):
-    (page,) = harvest(registry({"": catalogue("c")}), card("rdf"))
+def test_an_empty_catalogue_is_no_error(define_source, registry):
+    (page,) = harvest(registry({"": catalogue("c")}), define_source("rdf"))
 
     assert page.items == ()
 
@@ -312,9 +315,9 @@ def test_an_empty_catalogue_is_no_error(card, registry):
         ({"types": "abc:Dataset"}, "'types' holds 'abc:Dataset'"),
     ],
 )
-def test_a_card_with_a_wrong_option_is_refused(options, why, card):
+def test_a_definition_with_a_wrong_option_is_refused(options, why, define_source):
     with pytest.raises(SourceDefinitionError, match=why):
-        check_compatible(card("rdf", options=options, fields={"title": "dct:title"}))
+        check_compatible(define_source("rdf", options=options, fields={"title": "dct:title"}))
 
 
 # Real documents of which nothing can be read, and why; all others give at least one record.
@@ -328,18 +331,19 @@ FAULTS = {
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_the_real_documents_are_read(card):
+def test_the_real_documents_are_read(define_source):
     files = [file for folder in ("dcat", "nde") for file in sorted((replay.FEEDS / folder).iterdir())]
     lost = {}
     for file in files:
         near = {f"/{other.name.removeprefix('nde_')}": other for other in file.parent.iterdir()}
-        door = Fetch(pause=0, robots=False, transport=httpx.MockTransport(
+        client = Fetch(pause=0, robots=False, transport=httpx.MockTransport(
             lambda request, near=near: httpx.Response(200, content=near[f"/{request.url.path.rpartition('/')[2]}"].read_bytes())
         ))  # fmt: skip
         try:
-            with door as fetch:
-                found = items(collect(card("rdf", url=f"https://registry.example/datasets/{file.name.removeprefix('nde_')}"), fetch, None))
-            if not any(isinstance(item, Record) for item in found):
+            with client as fetch:
+                url = f"https://registry.example/datasets/{file.name.removeprefix('nde_')}"
+                result = items(collect(define_source("rdf", url=url), fetch, None))
+            if not any(isinstance(item, Record) for item in result):
                 lost[file.name] = ""
         except ParseError as error:
             lost[file.name] = str(error)

@@ -59,9 +59,9 @@ TRUTH = {
 }
 
 
-def harvested(card: Path, words: Any) -> tuple[list[Any], list[Resource], list[str], int | None]:
+def harvested(definition: Path, words: Any) -> tuple[list[Any], list[Resource], list[str], int | None]:
     """Return what came, what was mapped, and why the rest was not."""
-    source = load(card)
+    source = load(definition)
     protocol, reader = check_compatible(source)
     read = reader.prepare(source, words)
     with Fetch(pause=0, transport=replay.transport()) as fetch:
@@ -77,11 +77,11 @@ def harvested(card: Path, words: Any) -> tuple[list[Any], list[Resource], list[s
     return items, mapped, reasons, pages[0].reported_total
 
 
-@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
-def test_all_that_a_real_registry_holds_comes_and_is_mapped(card, words):
-    counts, keys, total = TRUTH[card.stem]
+@pytest.mark.parametrize("definition", CARDS, ids=lambda definition: definition.stem)
+def test_all_that_a_real_registry_holds_comes_and_is_mapped(definition, words):
+    counts, keys, total = TRUTH[definition.stem]
 
-    items, mapped, reasons, output = harvested(card, words)
+    items, mapped, reasons, output = harvested(definition, words)
 
     assert Counter(type(item).__name__ for item in items) == counts
     assert len({item.key for item in items if item.key}) == keys
@@ -89,20 +89,20 @@ def test_all_that_a_real_registry_holds_comes_and_is_mapped(card, words):
     assert len(mapped) == counts["Record"], reasons
 
 
-@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
-def test_every_real_record_has_a_title_and_no_address_of_a_person(card, words):
-    _, mapped, _, _ = harvested(card, words)
+@pytest.mark.parametrize("definition", CARDS, ids=lambda definition: definition.stem)
+def test_every_real_record_has_a_title_and_no_address_of_a_person(definition, words):
+    _, mapped, _, _ = harvested(definition, words)
 
-    texts = [text for element in mapped for text in describe(element, Iris(), card.stem)]
+    texts = [text for element in mapped for text in describe(element, Iris(), definition.stem)]
 
     assert [element.key for element in mapped if not element.titles] == []
     assert [text for text in texts if "@" in text and "mailto" in text] == []
 
 
 def test_every_goal_of_the_nominees_is_found(words):
-    card = next(card for card in CARDS if card.stem == "dpg-nominees")
+    definition = next(definition for definition in CARDS if definition.stem == "dpg-nominees")
 
-    _, mapped, _, _ = harvested(card, words)
+    _, mapped, _, _ = harvested(definition, words)
 
     assert sum(goal.basis is Basis.DECLARED for element in mapped for goal in element.goals) == 574
     assert not any(text.value.isdigit() for element in mapped for text in element.subjects)
@@ -124,9 +124,9 @@ LINKED = {
 }
 
 
-@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
-def test_links_of_real_records_are_declared_by_their_fields_and_crosswalked_by_their_words(card, words):
-    _, mapped, _, _ = harvested(card, words)
+@pytest.mark.parametrize("definition", CARDS, ids=lambda definition: definition.stem)
+def test_links_of_real_records_are_declared_by_their_fields_and_crosswalked_by_their_words(definition, words):
+    _, mapped, _, _ = harvested(definition, words)
 
     bases = [{claim.basis for claim in (*element.action_lines, *element.goals, *element.targets)} for element in mapped]
     unexplained = [
@@ -136,39 +136,41 @@ def test_links_of_real_records_are_declared_by_their_fields_and_crosswalked_by_t
         if claim.basis is Basis.CROSSWALKED and not (claim.word and claim.crosswalk)
     ]
 
-    linked = tuple(sum(basis in found for found in bases) for basis in (Basis.DECLARED, Basis.CROSSWALKED))
-    assert linked == LINKED.get(card.stem, (0, 0))
+    linked = tuple(sum(basis in result for result in bases) for basis in (Basis.DECLARED, Basis.CROSSWALKED))
+    assert linked == LINKED.get(definition.stem, (0, 0))
     assert unexplained == []
 
 
 def test_ninety_of_the_nominees_have_an_action_line_by_their_sector(words):
-    card = next(card for card in CARDS if card.stem == "dpg-nominees")
+    definition = next(definition for definition in CARDS if definition.stem == "dpg-nominees")
 
-    _, mapped, _, _ = harvested(card, words)
+    _, mapped, _, _ = harvested(definition, words)
 
     assert sum(bool(element.action_lines) for element in mapped) == 90
 
 
 def test_every_sector_that_occurs_twice_has_a_match_or_a_reason(words):
-    mapped = [element for card in CARDS if card.stem in {"dpg-nominees", "dpg-archive"} for element in harvested(card, words)[1]]
-    found = Counter(fold(text.value) for element in mapped for text in element.subjects)
+    mapped = [
+        element for definition in CARDS if definition.stem in {"dpg-nominees", "dpg-archive"} for element in harvested(definition, words)[1]
+    ]
+    counter = Counter(fold(text.value) for element in mapped for text in element.subjects)
     known = {fold(name.value) for sector in concepts("dpga-sector").values() for name in sector.labels}
     types_and_stages = {"software", "content", "data", "aimodel", "standard", "nominee", "dpg", "archive"}
 
-    assert {word for word, count in found.items() if count > 1} - known - types_and_stages == set()
+    assert {word for word, count in counter.items() if count > 1} - known - types_and_stages == set()
 
 
 def mapped_initiatives(name: str, words: Any) -> dict[str, Initiative]:
-    found = harvested(next(card for card in CARDS if card.stem == name), words)[1]
-    return {item.key: item for item in found if isinstance(item, Initiative)}
+    result = harvested(next(definition for definition in CARDS if definition.stem == name), words)[1]
+    return {item.key: item for item in result if isinstance(item, Initiative)}
 
 
 def test_amounts_of_the_world_bank_keep_their_currency_and_name(words):
     roads = mapped_initiatives("world-bank", words)["P174379"]
 
-    found = {(amount.name.value if amount.name else None, amount.value, amount.currency) for amount in roads.amounts}
+    results = {(amount.name.value if amount.name else None, amount.value, amount.currency) for amount in roads.amounts}
 
-    assert found == {
+    assert results == {
         ("total commitment", 65_000_000, "USD"),
         ("total amount", 65_000_000, "USD"),
         ("IBRD commitment", 65_000_000, "USD"),
@@ -177,9 +179,9 @@ def test_amounts_of_the_world_bank_keep_their_currency_and_name(words):
 
 
 def test_additional_financing_is_part_of_the_project_that_it_finances(words):
-    found = mapped_initiatives("world-bank", words)
-    wholes = {key: item.part_of for key, item in found.items() if item.part_of}
-    titles = {item.titles[0].value: key for key, item in found.items() if not item.part_of}
+    result = mapped_initiatives("world-bank", words)
+    wholes = {key: item.part_of for key, item in result.items() if item.part_of}
+    titles = {item.titles[0].value: key for key, item in result.items() if not item.part_of}
 
     assert len(wholes) == 6
     assert titles[wholes["P181649"][0]] == "P171250"  # Employment Support Project
@@ -187,35 +189,35 @@ def test_additional_financing_is_part_of_the_project_that_it_finances(words):
 
 
 def test_the_cost_of_a_project_is_not_counted_again_with_its_additional_financing(words):
-    found = mapped_initiatives("world-bank", words)
+    result = mapped_initiatives("world-bank", words)
 
     def cost(key: str) -> list[float]:
-        return [amount.value for amount in found[key].amounts if amount.name and amount.name.value == "project cost"]
+        return [amount.value for amount in result[key].amounts if amount.name and amount.name.value == "project cost"]
 
     # Both records of the answer have 78,530,000: P155110 is the additional financing of P122943.
     assert (cost("P122943"), cost("P155110")) == ([78_530_000], [])
 
 
 def test_nominees_have_their_evidence_licences_and_stage(words):
-    found = mapped_initiatives("dpg-nominees", words).values()
+    result = mapped_initiatives("dpg-nominees", words).values()
 
-    assert sum(any(goal.evidence for goal in item.goals) for item in found) == 189
-    assert sum(len(item.licences) > 1 for item in found) == 16
-    assert Counter((item.stage or "").rpartition("/")[2] for item in found) == {"nominee": 63, "DPG": 165}
-    assert sum("software" in {concept_of(word).rpartition("/")[2] for word in item.activity_types} for item in found) == 196
+    assert sum(any(goal.evidence for goal in item.goals) for item in result) == 189
+    assert sum(len(item.licences) > 1 for item in result) == 16
+    assert Counter((item.stage or "").rpartition("/")[2] for item in result) == {"nominee": 63, "DPG": 165}
+    assert sum("software" in {concept_of(word).rpartition("/")[2] for word in item.activity_types} for item in result) == 196
 
 
 def test_articles_of_a_real_repository_are_documents_with_their_creators(words):
-    _, mapped, _, _ = harvested(next(card for card in CARDS if card.stem == "mit-singles"), words)
+    _, mapped, _, _ = harvested(next(definition for definition in CARDS if definition.stem == "mit-singles"), words)
 
     assert {type(item) for item in mapped} == {Document}
     assert sum(bool(item.creators) for item in mapped if isinstance(item, Document)) == 25  # one names none
 
 
 def test_every_nominated_project_of_2015_has_its_line_and_its_prize(words):
-    card = next(card for card in CARDS if card.stem == "wsis-prizes-2015")
+    definition = next(definition for definition in CARDS if definition.stem == "wsis-prizes-2015")
 
-    _, mapped, _, _ = harvested(card, words)
+    _, mapped, _, _ = harvested(definition, words)
 
     prizes = [prize for element in mapped for prize in element.prizes]  # type: ignore[attr-defined]
     assert [len(element.action_lines) for element in mapped] == [1] * 302
@@ -225,20 +227,20 @@ def test_every_nominated_project_of_2015_has_its_line_and_its_prize(words):
     assert unknown == {"INTERNATIONAL": 9, "Ltd., THAILAND": 1}
 
 
-def test_recorded_pages_that_repeat_are_reported_and_end_the_harvest(card):
-    source = card("oai-pmh", "oai_dc", url="https://registry.example/sickle/oai")  # its four pages hold the same two records
+def test_recorded_pages_that_repeat_are_reported_and_end_the_harvest(define_source):
+    source = define_source("oai-pmh", "oai_dc", url="https://registry.example/sickle/oai")  # its four pages hold the same two records
 
     with Fetch(pause=0, transport=replay.transport()) as fetch, pytest.raises(ParseError, match="repeats the records"):
         list(check_compatible(source)[0].collect(source, fetch, None))
 
 
 @pytest.mark.parametrize("file", ["badArgument", "cannotDisseminateFormat", "idDoesNotExist", "noSetHierarchy", "undefinedError"])
-def test_each_error_of_a_repository_is_reported_with_its_code(file, card):
+def test_each_error_of_a_repository_is_reported_with_its_code(file, define_source):
     content = (replay.FEEDS / "oai" / f"sickle_{file}.xml").read_bytes()
-    source = card("oai-pmh", "oai_dc")
-    door = Fetch(pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content)))
+    source = define_source("oai-pmh", "oai_dc")
+    client = Fetch(pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content)))
 
-    with door as fetch, pytest.raises(ParseError, match=f"says {file}"):
+    with client as fetch, pytest.raises(ParseError, match=f"says {file}"):
         list(check_compatible(source)[0].collect(source, fetch, None))
 
 

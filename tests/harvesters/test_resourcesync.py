@@ -46,17 +46,17 @@ class ResourceSite:
         content = element if isinstance(element, bytes) else json.dumps(element).encode()
         return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
 
-    def door(self) -> Fetch:
+    def open_client(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture
-def source(card):
-    return lambda url="desc", **options: card("resourcesync", url=f"{HOST}/{url}", fields={"title": "name"}, options=options)
+def source(define_source):
+    return lambda url="desc", **options: define_source("resourcesync", url=f"{HOST}/{url}", fields={"title": "name"}, options=options)
 
 
-def harvest(there, source, since=None, cursor=None):
-    with there.door() as fetch:
+def harvest(registry, source, since=None, cursor=None):
+    with registry.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
@@ -93,17 +93,17 @@ def test_all_resources_come_by_their_lists(source):
 
 
 @pytest.mark.parametrize("url", ["cap", "all", "one"])
-def test_the_card_may_name_any_document_on_the_way(url, source):
+def test_the_definition_may_name_any_document_on_the_way(url, source):
     assert summary(harvest(site(), source(url)))[:2] == [("a", "Record"), ("b", "Record")]
 
 
 def test_changes_are_taken_from_the_change_list_the_newest_of_each(source):
-    there = site()
+    registry = site()
 
-    pages = harvest(there, source(), SINCE)
+    pages = harvest(registry, source(), SINCE)
 
     assert summary(pages) == [("a", "Record"), ("d", "DeletedRecord")]
-    assert not {"all", "b", "c", "d"} & set(there.asked)
+    assert not {"all", "b", "c", "d"} & set(registry.asked)
 
 
 def test_a_change_list_that_begins_later_is_no_help_so_the_resource_lists_are_read(source):
@@ -145,7 +145,7 @@ def test_a_source_that_goes_down_ends_the_harvest(source):
         harvest(FailingResourceList(**site().pages), source())
 
 
-def test_only_resources_that_the_card_names_are_read(source):
+def test_only_resources_that_the_definition_names_are_read(source):
     assert summary(harvest(site(), source(only="/[ac]$"))) == [("a", "Record"), ("c", "Record")]
 
 
@@ -153,8 +153,8 @@ def test_only_resources_that_the_card_names_are_read(source):
     ("kind", "content", "payload"),
     [("xml", b"<a/>", Payload.XML), ("rdf", b"<https://registry.example/x> a <http://schema.org/Project> .", Payload.GRAPH)],
 )
-def test_resources_are_what_the_card_says(kind, content, payload, card):
-    source = card("resourcesync", url=f"{HOST}/two", fields={"title": "'x'"}, options={"format": kind})
+def test_resources_are_what_the_definition_says(kind, content, payload, define_source):
+    source = define_source("resourcesync", url=f"{HOST}/two", fields={"title": "'x'"}, options={"format": kind})
 
     (page, _) = harvest(site(c=content), source)
 
@@ -178,7 +178,7 @@ def test_what_leads_to_no_list_is_reported(pages, why, source):
 
 
 @pytest.mark.parametrize(("options", "why"), [({"format": "csv"}, "it is one of json, xml, rdf"), ({"only": "("}, "no regular expression")])
-def test_a_card_with_a_wrong_option_is_refused(options, why, source):
+def test_a_definition_with_a_wrong_option_is_refused(options, why, source):
     with pytest.raises(SourceDefinitionError, match=why):
         check_compatible(source(**options))
 
@@ -210,33 +210,33 @@ HELD = document(
 
 
 def test_where_there_is_no_list_the_resources_of_a_dump_are_read_from_its_packages(source):
-    there = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
+    registry = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
 
-    pages = harvest(there, source())
+    pages = harvest(registry, source())
 
     assert summary(pages) == [("a", "Record"), ("b", "Record"), ("lost", "InvalidRecord")]
     assert [item.payload["name"] for page in pages for item in page.items if isinstance(item, Record)] == ["A", "B"]
-    assert not {"a", "b", "lost"} & set(there.asked)
+    assert not {"a", "b", "lost"} & set(registry.asked)
 
 
 def test_later_runs_take_from_a_dump_what_it_dates_since(source):
-    there = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
+    registry = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
 
-    assert summary(harvest(there, source(), SINCE)) == [("a", "Record"), ("lost", "InvalidRecord")]
+    assert summary(harvest(registry, source(), SINCE)) == [("a", "Record"), ("lost", "InvalidRecord")]
 
 
 def test_a_harvest_of_a_dump_goes_on_behind_the_last_resource(source):
-    there = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
-    first = harvest(there, source())
+    registry = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
+    first = harvest(registry, source())
 
-    assert summary(harvest(there, source(), cursor=first[0].cursor)) == [("b", "Record"), ("lost", "InvalidRecord")]
+    assert summary(harvest(registry, source(), cursor=first[0].cursor)) == [("b", "Record"), ("lost", "InvalidRecord")]
 
 
 def test_a_resource_that_swells_is_not_unpacked_and_the_others_come(source):
-    there = dump(package(HELD, a=b'{"name": "A"}', b=b" " * 5_000_000))
+    registry = dump(package(HELD, a=b'{"name": "A"}', b=b" " * 5_000_000))
 
     with Fetch(
-        pause=0, robots=False, transport=httpx.MockTransport(there), retry_policy=RetryPolicy(max_attempts=1, max_bytes=1_000_000)
+        pause=0, robots=False, transport=httpx.MockTransport(registry), retry_policy=RetryPolicy(max_attempts=1, max_bytes=1_000_000)
     ) as fetch:
         pages = list(collect(source(), fetch, None))
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import replay
 from pyoxigraph import RdfFormat, Store, parse
-from simulated import door
+from simulated import open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.mappings import field_definitions
@@ -96,7 +96,7 @@ PRIZES = {
     "withdrawn": [],
 }  # fmt: skip
 
-# What stands for each registry, and what its card makes of it: how many records, and the first one's title.
+# What stands for each registry, and what its definition makes of it: how many records, and the first one's title.
 PLAYED: dict[str, tuple[Answer, int, str]] = {
     "cordis": (_endpoint(CORDIS), 1, "Full spectrum SOLar Direct Air Capture"),
     "digital-impact-exchange": (_dial, 2, "Project 1"),
@@ -114,45 +114,45 @@ PLAYED: dict[str, tuple[Answer, int, str]] = {
 }  # fmt: skip
 
 
-def harvested(card: Path, words: Any) -> list[Resource]:
-    source = load(card)
+def harvested(definition: Path, words: Any) -> list[Resource]:
+    source = load(definition)
     protocol, reader = check_compatible(source)
     read = reader.prepare(source, words)
 
-    def there(asked: httpx.Request) -> httpx.Response:
-        result = PLAYED[card.stem][0](asked)
+    def respond(asked: httpx.Request) -> httpx.Response:
+        result = PLAYED[definition.stem][0](asked)
         return result if isinstance(result, httpx.Response) else httpx.Response(200, content=result)
 
-    with door(there) as fetch:
+    with open_client(respond) as fetch:
         pages = list(protocol.collect(source, fetch, None))
     assert [page.incomplete_reason for page in pages if page.incomplete_reason] == []
     return [read(item) for page in pages for item in page.items if isinstance(item, Record)]
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
-def test_each_shipped_card_reads_what_its_registry_answers(card: Path, words: Any) -> None:
-    _, count, title = PLAYED[card.stem]
+@pytest.mark.parametrize("definition", CARDS, ids=lambda definition: definition.stem)
+def test_each_shipped_definition_reads_what_its_registry_answers(definition: Path, words: Any) -> None:
+    _, count, title = PLAYED[definition.stem]
 
-    found = harvested(card, words)
+    result = harvested(definition, words)
 
-    assert (len(found), found[0].titles[0].value) == (count, title)
+    assert (len(result), result[0].titles[0].value) == (count, title)
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
-def test_each_shipped_card_finds_more_than_titles(card: Path, words: Any) -> None:
-    found = harvested(card, words)
+@pytest.mark.parametrize("definition", CARDS, ids=lambda definition: definition.stem)
+def test_each_shipped_definition_finds_more_than_titles(definition: Path, words: Any) -> None:
+    result = harvested(definition, words)
 
-    filled = {name for item in found for name in ("countries", "parties", "goals", "subjects", "action_lines") if getattr(item, name)}
+    filled = {name for item in result for name in ("countries", "parties", "goals", "subjects", "action_lines") if getattr(item, name)}
     assert len(filled) >= 2, filled
 
 
-@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
-def test_no_shipped_card_runs_by_itself_and_each_names_its_owner(card: Path) -> None:
-    source = load(card)
+@pytest.mark.parametrize("definition", CARDS, ids=lambda definition: definition.stem)
+def test_no_shipped_definition_runs_by_itself_and_each_names_its_owner(definition: Path) -> None:
+    source = load(definition)
 
-    assert (source.enabled, bool(source.publisher), "# Attribution: " in card.read_text(encoding="utf-8")) == (False, True, True)
+    assert (source.enabled, bool(source.publisher), "# Attribution: " in definition.read_text(encoding="utf-8")) == (False, True, True)
 
 
 def test_a_world_bank_project_starts_with_its_loan_not_with_its_approval(words: Any) -> None:
@@ -214,18 +214,18 @@ def test_an_unknown_crosswalk_is_refused_with_the_known_ones() -> None:
     assert fault.startswith("world-bank: unknown crosswalk 'sectors'; ")
 
 
-def test_the_readme_lists_every_shipped_card() -> None:
+def test_the_readme_lists_every_shipped_definition() -> None:
     text = (ROOT / "sources/README.md").read_text(encoding="utf-8")
-    found = set(re.findall(r"^\| \[`([\w-]+)`\]\(\1\.toml\)", text, re.MULTILINE))
+    results = set(re.findall(r"^\| \[`([\w-]+)`\]\(\1\.toml\)", text, re.MULTILINE))
 
-    assert found == {card.stem for card in CARDS} == set(PLAYED)
+    assert results == {definition.stem for definition in CARDS} == set(PLAYED)
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 def test_the_nominations_of_2015_name_their_edition_and_day(words: Any) -> None:
-    found = harvested(ROOT / "sources" / "wsis-prizes-2015.toml", words)
+    result = harvested(ROOT / "sources" / "wsis-prizes-2015.toml", words)
 
-    prizes = [prize for item in found if isinstance(item, Initiative) for prize in item.prizes]
+    prizes = [prize for item in result if isinstance(item, Initiative) for prize in item.prizes]
     edition = words.iris.thing("event", "prizes", "2015")
     assert len(prizes) == 302
     assert {(prize.year, prize.date, prize.edition) for prize in prizes} == {(2015, "2015-03-13", edition)}

@@ -21,14 +21,14 @@ key = "id"
 """
 
 
-def card(folder: Path, text: str, name: str = "kenya-ict.toml") -> Path:
+def definition(folder: Path, text: str, name: str = "kenya-ict.toml") -> Path:
     path = folder / name
     path.write_text(text)
     return path
 
 
-def test_a_card_is_a_source_named_after_its_file(tmp_path: Path) -> None:
-    source = load(card(tmp_path, GOOD))
+def test_a_definition_is_a_source_named_after_its_file(tmp_path: Path) -> None:
+    source = load(definition(tmp_path, GOOD))
 
     assert (source.name, source.title, source.every, source.pause, source.enabled) == ("kenya-ict", "Projects", "15 3 * * *", 1.0, True)
     assert source.limits == Limits(expect=100, vanished=0.10)
@@ -51,8 +51,8 @@ def test_a_card_is_a_source_named_after_its_file(tmp_path: Path) -> None:
         ('title = "Projects"', "title = ", "invalid TOML"),
     ],
 )
-def test_a_wrong_card_is_refused_with_its_fault(tmp_path: Path, old: str, new: str, message: str) -> None:
-    wrong = card(tmp_path, GOOD.replace(old, new, 1))
+def test_a_wrong_definition_is_refused_with_its_fault(tmp_path: Path, old: str, new: str, message: str) -> None:
+    wrong = definition(tmp_path, GOOD.replace(old, new, 1))
 
     with pytest.raises(SourceDefinitionError) as caught:
         load(wrong)
@@ -61,8 +61,8 @@ def test_a_wrong_card_is_refused_with_its_fault(tmp_path: Path, old: str, new: s
     assert str(wrong) in str(caught.value)
 
 
-def test_all_faults_of_a_card_are_reported_at_once(tmp_path: Path) -> None:
-    wrong = card(tmp_path, GOOD.replace("title", "titel").replace("15 3 * * *", "daily"))
+def test_all_faults_of_a_definition_are_reported_at_once(tmp_path: Path) -> None:
+    wrong = definition(tmp_path, GOOD.replace("title", "titel").replace("15 3 * * *", "daily"))
 
     source, faults = read(wrong)
 
@@ -76,12 +76,12 @@ def test_all_faults_of_a_card_are_reported_at_once(tmp_path: Path) -> None:
 
 def test_a_name_that_cannot_be_in_an_address_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceDefinitionError, match="part of every IRI"):
-        load(card(tmp_path, GOOD, "Kenya ICT.toml"))
+        load(definition(tmp_path, GOOD, "Kenya ICT.toml"))
 
 
 def test_a_folder_has_valid_and_invalid_definitions_by_name(tmp_path: Path) -> None:
     for name in ("b.toml", "a.toml", "notes.txt"):
-        card(tmp_path, GOOD, name)
+        definition(tmp_path, GOOD, name)
 
     (tmp_path / "c.toml").write_text("title = [")
 

@@ -80,12 +80,12 @@ class SourceEndpoint:
         finally:
             self.forms = True
 
-    def door(self) -> Fetch:
+    def open_client(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
-def harvest(there, source, since=None, cursor=None):
-    with there.door() as fetch:
+def harvest(server, source, since=None, cursor=None):
+    with server.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
@@ -98,14 +98,14 @@ def keys(pages):
 
 
 @pytest.fixture
-def source(card):
-    return lambda **options: card("sparql", fields={"title": "dct:title"}, options={"types": "foaf:Project", **options})
+def source(define_source):
+    return lambda **options: define_source("sparql", fields={"title": "dct:title"}, options={"types": "foaf:Project", **options})
 
 
 def test_every_subject_comes_with_what_it_points_to(source):
-    there = SourceEndpoint(projects(45))
+    server = SourceEndpoint(projects(45))
 
-    pages = harvest(there, source())
+    pages = harvest(server, source())
 
     names = [compile_path("dct:publisher/foaf:name")(item.payload)[0].value for item in items(pages)]
     assert names == [f"N{n}" for n in range(45)]
@@ -117,12 +117,12 @@ def test_every_subject_comes_with_what_it_points_to(source):
     ) == (45, "2026-01-01", None, None)
 
 
-def test_a_graph_pattern_selects_the_records_too(source, card):
-    there = SourceEndpoint(projects(3) + ":x dct:title 'none' .")
+def test_a_graph_pattern_selects_the_records_too(source, define_source):
+    server = SourceEndpoint(projects(3) + ":x dct:title 'none' .")
 
     pages = harvest(
-        there,
-        card(
+        server,
+        define_source(
             "sparql",
             fields={"title": "dct:title"},
             options={"pattern": "?subject dct:modified ?when FILTER(?when > '2026-01-01'^^xsd:date)"},
@@ -150,9 +150,9 @@ def test_a_description_that_is_cut_in_silence_is_asked_for_in_parts(triples, sou
 
 def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count(source):
     hub = ":hub " + " ; ".join(f"dct:relation {n}" for n in range(1500)) + " ."
-    there = SourceEndpoint(hub + projects(3, "; dct:isPartOf :hub"), triples=1200)
+    server = SourceEndpoint(hub + projects(3, "; dct:isPartOf :hub"), triples=1200)
 
-    pages = harvest(there, source())
+    pages = harvest(server, source())
 
     assert {type(item) for item in items(pages)} == {InvalidRecord}
     assert "truncates its responses (here to 1,200 statements)" in items(pages)[0].reason
@@ -160,19 +160,19 @@ def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count(sour
 
 
 def test_a_record_that_is_larger_than_the_endpoint_gives_is_unreadable_alone(source):
-    there = SourceEndpoint(projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(50)) + " .", triples=20)
+    server = SourceEndpoint(projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(50)) + " .", triples=20)
 
-    found = items(harvest(there, source()))
+    result = items(harvest(server, source()))
 
-    assert [item.key[-4:] for item in found if isinstance(item, InvalidRecord)] == ["p004"]
-    assert len(found) == 9
+    assert [item.key[-4:] for item in result if isinstance(item, InvalidRecord)] == ["p004"]
+    assert len(result) == 9
 
 
 def test_a_record_of_which_the_endpoint_dies_is_unreadable_alone(source):
-    found = items(harvest(SourceEndpoint(projects(50), poison=["p013"]), source()))
+    result = items(harvest(SourceEndpoint(projects(50), poison=["p013"]), source()))
 
-    assert [item.key[-4:] for item in found if isinstance(item, InvalidRecord)] == ["p013"]
-    assert len(found) == 50
+    assert [item.key[-4:] for item in result if isinstance(item, InvalidRecord)] == ["p013"]
+    assert len(result) == 50
 
 
 def test_an_endpoint_that_is_down_ends_the_harvest_under_its_own_error(source):
@@ -181,16 +181,16 @@ def test_an_endpoint_that_is_down_ends_the_harvest_under_its_own_error(source):
 
 
 def test_an_endpoint_that_describes_nothing_loses_its_records_and_says_so(source):
-    found = items(harvest(SourceEndpoint(projects(3), mute=["CONSTRUCT"]), source()))
+    result = items(harvest(SourceEndpoint(projects(3), mute=["CONSTRUCT"]), source()))
 
-    assert [(type(item), "answered 503" in item.reason) for item in found] == [(InvalidRecord, True)] * 3
+    assert [(type(item), "answered 503" in item.reason) for item in result] == [(InvalidRecord, True)] * 3
 
 
 def test_a_listing_that_is_too_much_is_asked_for_in_smaller_pages(source):
-    there = SourceEndpoint(projects(45), mute=["LIMIT 1000", "LIMIT 250", "LIMIT 62"])
+    server = SourceEndpoint(projects(45), mute=["LIMIT 1000", "LIMIT 250", "LIMIT 62"])
 
-    assert len(items(harvest(there, source()))) == 45
-    assert sum("LIMIT 15" in query for query in there.asked) == 4
+    assert len(items(harvest(server, source()))) == 45
+    assert sum("LIMIT 15" in query for query in server.asked) == 4
 
 
 def test_a_count_that_is_not_reached_leaves_the_harvest_incomplete(source):
@@ -218,28 +218,28 @@ def test_an_answer_that_says_to_be_a_part_is_none(source):
 
 
 def test_only_what_changed_is_asked_for_where_all_have_dates(source):
-    there = SourceEndpoint(projects(28))
+    server = SourceEndpoint(projects(28))
 
-    pages = harvest(there, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
+    pages = harvest(server, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
 
     assert keys(pages) == ["p025", "p026", "p027"]
     assert pages[0].reported_total == 3
 
 
 def test_all_are_read_where_one_has_no_date(source):
-    there = SourceEndpoint(projects(28) + ":q a foaf:Project .")
+    server = SourceEndpoint(projects(28) + ":q a foaf:Project .")
 
-    pages = harvest(there, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
+    pages = harvest(server, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
 
     assert len(items(pages)) == 29
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(source):
-    there = SourceEndpoint(projects(45))
-    whole = harvest(there, source(size=10))
+    server = SourceEndpoint(projects(45))
+    whole = harvest(server, source(size=10))
 
     for number, page in enumerate(whole[:-1], 1):
-        assert keys(harvest(there, source(size=10), cursor=page.cursor)) == keys(whole[number:])
+        assert keys(harvest(server, source(size=10), cursor=page.cursor)) == keys(whole[number:])
 
 
 def test_an_iri_that_is_none_is_unreadable_and_goes_into_no_query(source):
@@ -248,27 +248,27 @@ def test_an_iri_that_is_none_is_unreadable_and_goes_into_no_query(source):
             answer = super().__call__(request)
             return httpx.Response(200, content=answer.content.replace(b"/p001", b"/p001> } DROP"), headers=answer.headers)
 
-    there = Loose(projects(3))
+    server = Loose(projects(3))
 
-    found = items(harvest(there, source(size=1)))
+    result = items(harvest(server, source(size=1)))
 
-    assert [(type(item), item.key[-4:]) for item in found] == [(Record, "p000"), (InvalidRecord, "DROP"), (Record, "p002")]
-    assert [query for query in there.asked if "<https://registry.example/p001> }" in query] == []
+    assert [(type(item), item.key[-4:]) for item in result] == [(Record, "p000"), (InvalidRecord, "DROP"), (Record, "p002")]
+    assert [query for query in server.asked if "<https://registry.example/p001> }" in query] == []
 
 
 def test_addresses_stay_short(source):
-    there = SourceEndpoint("".join(f"<https://registry.example/{'x' * 900}{n}> a foaf:Project .\n" for n in range(12)))
+    server = SourceEndpoint("".join(f"<https://registry.example/{'x' * 900}{n}> a foaf:Project .\n" for n in range(12)))
 
-    assert len(items(harvest(there, source()))) == 12
-    assert max(len(query) for query in there.asked) < 9000
+    assert len(items(harvest(server, source()))) == 12
+    assert max(len(query) for query in server.asked) < 9000
 
 
 def test_a_graph_is_asked_for_by_the_protocol(source, registry):
-    there = registry(lambda request: replay.endpoint(Store(), httpx.Request("GET", request.url)))
+    server = registry(lambda request: replay.endpoint(Store(), httpx.Request("GET", request.url)))
 
-    harvest(there, source(graph="https://registry.example/g"))
+    harvest(server, source(graph="https://registry.example/g"))
 
-    assert all("default-graph-uri=https%3A%2F%2Fregistry.example%2Fg" in query for query in there.asked)
+    assert all("default-graph-uri=https%3A%2F%2Fregistry.example%2Fg" in query for query in server.asked)
 
 
 @pytest.mark.parametrize(
@@ -294,27 +294,27 @@ def test_what_is_no_table_is_reported(content, source, registry):
         ({"types": "foaf:Project", "size": 0}, "write a number from 1 up"),
     ],
 )
-def test_a_card_with_a_wrong_option_is_refused(options, why, card):
+def test_a_definition_with_a_wrong_option_is_refused(options, why, define_source):
     with pytest.raises(SourceDefinitionError, match=why):
-        check_compatible(card("sparql", options=options, fields={"title": "dct:title"}))
+        check_compatible(define_source("sparql", options=options, fields={"title": "dct:title"}))
 
 
 def test_no_query_has_a_word_of_the_registrys_own(source):
-    there = SourceEndpoint(projects(2, "; dct:description '''} DROP ALL ; {'''"))
+    server = SourceEndpoint(projects(2, "; dct:description '''} DROP ALL ; {'''"))
 
-    harvest(there, source())
+    harvest(server, source())
 
-    assert [query for query in there.asked if re.search("DROP", query)] == []
+    assert [query for query in server.asked if re.search("DROP", query)] == []
 
 
 def test_an_endpoint_that_takes_forms_only_is_asked_by_post(source):
-    there = SourceEndpoint(projects(30), forms=True)
+    server = SourceEndpoint(projects(30), forms=True)
 
-    found = items(harvest(there, source(method="post")))
+    result = items(harvest(server, source(method="post")))
 
-    assert len(found) == 30
+    assert len(result) == 30
     with pytest.raises(UnexpectedStatusError):
-        harvest(there, source())
+        harvest(server, source())
 
 
 def test_another_method_is_refused(source):

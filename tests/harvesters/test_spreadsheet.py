@@ -84,54 +84,54 @@ def ods(rows: list[list[str]]) -> bytes:
     return packed({"mimetype": kind, "META-INF/manifest.xml": _MANIFEST, "content.xml": content})
 
 
-def harvest(content: bytes, card: Any, registry: Any, **options: Any) -> list[Any]:
-    source = card("spreadsheet", options={"sheet": 2, **options})
+def harvest(content: bytes, define_source: Any, registry: Any, **options: Any) -> list[Any]:
+    source = define_source("spreadsheet", options={"sheet": 2, **options})
     check(source)
-    with registry({"": content}).door() as fetch:
+    with registry({"": content}).open_client() as fetch:
         return [item for page in collect(source, fetch, None) for item in page.items]
 
 
 @pytest.mark.parametrize("write", [xlsx, ods])
 @pytest.mark.parametrize("sheet", [2, "List"])
-def test_the_rows_below_the_header_are_records(write, sheet, card, registry):
-    items = harvest(write(ROWS), card, registry, sheet=sheet)
+def test_the_rows_below_the_header_are_records(write, sheet, define_source, registry):
+    items = harvest(write(ROWS), define_source, registry, sheet=sheet)
 
     assert [item.payload for item in items[:2]] == [{"id": "1", "name": "A", "town": "x"}, {"id": "2", "name": "B", "town": "y"}]
 
 
-def test_rows_of_one_key_are_one_record(card, registry):
-    items = harvest(xlsx(ROWS), card, registry, group=True)
+def test_rows_of_one_key_are_one_record(define_source, registry):
+    items = harvest(xlsx(ROWS), define_source, registry, group=True)
 
     assert [item.payload["town"] for item in items] == ["x", ["y", "z"]]
 
 
-def test_merged_cells_all_say_the_same(card, registry):
-    items = harvest(xlsx([["id", "name"], ["1", "A"], ["2", ""]], merged="B2:B3"), card, registry)
+def test_merged_cells_all_say_the_same(define_source, registry):
+    items = harvest(xlsx([["id", "name"], ["1", "A"], ["2", ""]], merged="B2:B3"), define_source, registry)
 
     assert [item.payload["name"] for item in items] == ["A", "A"]
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_a_legacy_workbook_is_read_with_its_numbers_and_dates(card, registry):
+def test_a_legacy_workbook_is_read_with_its_numbers_and_dates(define_source, registry):
     content = (replay.FEEDS / "tabular" / "book.xls").read_bytes()
 
-    (record,) = harvest(content, card, registry, sheet="basic", key="numeric")
+    (record,) = harvest(content, define_source, registry, sheet="basic", key="numeric")
 
     assert (record.key, record.payload) == ("1", {"numeric": "1", "date": "2023-07-26", "text": "Hello, World!"})
 
 
-def test_a_row_without_a_key_is_unreadable_and_known_by_its_number(card, registry):
-    items = harvest(xlsx([*ROWS, ["", "C", "x"]]), card, registry)
+def test_a_row_without_a_key_is_unreadable_and_known_by_its_number(define_source, registry):
+    items = harvest(xlsx([*ROWS, ["", "C", "x"]]), define_source, registry)
 
     assert items[-1] == InvalidRecord(None, "line 6: the key is empty")
     assert [type(item) for item in items[:-1]] == [Record] * 3
 
 
-def test_a_workbook_that_has_not_changed_says_so(card, registry):
-    there = registry(lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200))
+def test_a_workbook_that_has_not_changed_says_so(define_source, registry):
+    server = registry(lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200))
 
-    with there.door(validators={URL: Validator('"1"', None)}) as fetch:
-        (page,) = collect(card("spreadsheet"), fetch, None)
+    with server.open_client(validators={URL: Validator('"1"', None)}) as fetch:
+        (page,) = collect(define_source("spreadsheet"), fetch, None)
 
     assert page.unchanged
 
@@ -148,16 +148,16 @@ def test_a_workbook_that_has_not_changed_says_so(card, registry):
         (packed({"xl/workbook.xml": ""}, 600_000_000), "unfolds to 600,000,000 bytes"),
     ],
 )
-def test_what_is_no_table_is_reported(message, text, card, registry):
+def test_what_is_no_table_is_reported(message, text, define_source, registry):
     with pytest.raises(ParseError, match=text):
-        harvest(message, card, registry)
+        harvest(message, define_source, registry)
 
 
-def test_a_sheet_that_is_not_there_is_reported_with_those_that_are(card, registry):
+def test_a_sheet_that_is_not_there_is_reported_with_those_that_are(define_source, registry):
     with pytest.raises(ParseError, match="has no sheet 3, only Notes, List"):
-        harvest(xlsx(ROWS), card, registry, sheet=3)
+        harvest(xlsx(ROWS), define_source, registry, sheet=3)
 
 
-def test_sheets_are_numbered_from_one(card):
+def test_sheets_are_numbered_from_one(define_source):
     with pytest.raises(SourceDefinitionError, match="a number from 1"):
-        check(card("spreadsheet", options={"sheet": 0}))
+        check(define_source("spreadsheet", options={"sheet": 0}))

@@ -25,12 +25,12 @@ Seen = dict[str, Validator]
 
 
 @pytest.fixture
-def source(card: Callable[..., Source]) -> Callable[..., Source]:
-    return lambda **options: card("stocktake", "stocktake_record", url=URL, options=options)
+def source(define_source: Callable[..., Source]) -> Callable[..., Source]:
+    return lambda **options: define_source("stocktake", "stocktake_record", url=URL, options=options)
 
 
 @pytest.fixture
-def there(tmp_path: Path) -> Peer:
+def server(tmp_path: Path) -> Peer:
     """Three records in two registries, and the description of one."""
     element = peer(tmp_path)
     element.describe()
@@ -40,8 +40,8 @@ def there(tmp_path: Path) -> Peer:
 
 
 def harvest(element: Peer, source: Source, since: datetime | None = None, seen: Seen | None = None, cursor: str | None = None) -> Any:
-    with element.client(seen) as door:
-        return list(collect(source, door, since, cursor)), door.seen
+    with element.client(seen) as opened_client:
+        return list(collect(source, opened_client, since, cursor)), opened_client.seen
 
 
 def items(pages: list[Page[Any]]) -> list[Any]:
@@ -49,79 +49,79 @@ def items(pages: list[Page[Any]]) -> list[Any]:
 
 
 def titles(pages: list[Page[Any]]) -> dict[str, str]:
-    found = (element for element in items(pages) if isinstance(element, Record))
-    return {item.key: item.payload.all(item.payload.subject, f"{DCT}title")[0].value for item in found}
+    results = (element for element in items(pages) if isinstance(element, Record))
+    return {item.key: item.payload.all(item.payload.subject, f"{DCT}title")[0].value for item in results}
 
 
-def test_the_first_run_brings_all_records_by_registry_and_key(there, source):
-    pages, _ = harvest(there, source())
+def test_the_first_run_brings_all_records_by_registry_and_key(server, source):
+    pages, _ = harvest(server, source())
 
     assert titles(pages) == {"kenya/1": "Wells", "kenya/p/2": "Schools", "peru/1": "Radio"}
-    assert there.requested == ["/journal/head", "/journal/1.gz", "/journal/2.gz", "/journal/3.gz"]
+    assert server.requested == ["/journal/head", "/journal/1.gz", "/journal/2.gz", "/journal/3.gz"]
 
 
-def test_a_journal_without_news_is_not_read_again(there, source):
-    _, seen = harvest(there, source())
-    there.requested.clear()
+def test_a_journal_without_news_is_not_read_again(server, source):
+    _, seen = harvest(server, source())
+    server.requested.clear()
 
-    pages, _ = harvest(there, source(), WHEN, seen)
+    pages, _ = harvest(server, source(), WHEN, seen)
 
     assert [page.unchanged for page in pages] == [True]
-    assert there.requested == ["/journal/head"]
+    assert server.requested == ["/journal/head"]
 
 
-def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(there, source):
-    _, seen = harvest(there, source())
-    there.commit("kenya", initiative("1", "Deep wells"), initiative("3", "New"), gone=[initiative("p/2", "Schools")])
-    there.requested.clear()
+def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(server, source):
+    _, seen = harvest(server, source())
+    server.commit("kenya", initiative("1", "Deep wells"), initiative("3", "New"), gone=[initiative("p/2", "Schools")])
+    server.requested.clear()
 
-    pages, _ = harvest(there, source(), WHEN, seen)
+    pages, _ = harvest(server, source(), WHEN, seen)
 
     assert titles(pages) == {"kenya/1": "Deep wells", "kenya/3": "New"}
     assert [item for item in items(pages) if isinstance(item, DeletedRecord)] == [DeletedRecord("kenya/p/2", "2026-03-01T12:00:00Z")]
     versions = [f"/ldes/version/4/kenya/{number}" for number in (1, 3)]
-    assert there.requested == ["/journal/head", "/journal/", "/journal/4.gz", versions[0], "/source/kenya", versions[1]]
+    assert server.requested == ["/journal/head", "/journal/", "/journal/4.gz", versions[0], "/source/kenya", versions[1]]
 
 
-def test_a_change_is_the_same_record_as_a_full_harvest_brings(there, source):
-    _, seen = harvest(there, source())
-    there.commit("kenya", initiative("1", "Deep wells"))
+def test_a_change_is_the_same_record_as_a_full_harvest_brings(server, source):
+    _, seen = harvest(server, source())
+    server.commit("kenya", initiative("1", "Deep wells"))
 
-    news, _ = harvest(there, source(), WHEN, seen)
-    swept, _ = harvest(there, source())
+    news, _ = harvest(server, source(), WHEN, seen)
+    swept, _ = harvest(server, source())
 
     (changed,) = items(news)
     assert changed.raw == next(item.raw for item in items(swept) if item.key == "kenya/1")
 
 
-def test_how_the_other_keeps_a_record_is_no_part_of_it(there, source):
-    before, _ = harvest(there, source())
-    there.commit("kenya", initiative("1"), run="r.9")
+def test_how_the_other_keeps_a_record_is_no_part_of_it(server, source):
+    before, _ = harvest(server, source())
+    server.commit("kenya", initiative("1"), run="r.9")
 
-    after, _ = harvest(there, source())
+    after, _ = harvest(server, source())
 
     assert [item.raw for item in items(after)] == [item.raw for item in items(before)]
 
 
 @pytest.mark.parametrize("trouble", ["late", "other words", "many"])
-def test_where_the_feed_does_not_fit_the_journal_the_whole_journal_is_read(trouble, there, source, monkeypatch):
-    _, seen = harvest(there, source())
-    there.commit("kenya", initiative("1", "Deep wells"))
-    there.is_feed_current = trouble != "late"
+def test_where_the_feed_does_not_fit_the_journal_the_whole_journal_is_read(trouble, server, source, monkeypatch):
+    _, seen = harvest(server, source())
+    server.commit("kenya", initiative("1", "Deep wells"))
+    server.is_feed_current = trouble != "late"
     if trouble == "other words":
-        there.overrides["/ldes/version/4/kenya/1"] = lambda _: httpx.Response(200, text=f'<{BASE}x> <{DCT}title> "No" .\n')
+        server.overrides["/ldes/version/4/kenya/1"] = lambda _: httpx.Response(200, text=f'<{BASE}x> <{DCT}title> "No" .\n')
     if trouble == "many":
         monkeypatch.setattr(peer_harvest, "MAX_SINGLE_REQUESTS", 0)
-    there.requested.clear()
+    server.requested.clear()
 
-    pages, _ = harvest(there, source(), WHEN, seen)
+    pages, _ = harvest(server, source(), WHEN, seen)
 
     assert titles(pages) == {"kenya/1": "Deep wells"}
-    assert there.requested[-4:] == [f"/journal/{number}.gz" for number in (1, 2, 3, 4)]
+    assert server.requested[-4:] == [f"/journal/{number}.gz" for number in (1, 2, 3, 4)]
 
 
-def test_a_journal_that_was_set_back_is_read_whole(there, source, tmp_path):
-    _, seen = harvest(there, source())
+def test_a_journal_that_was_set_back_is_read_whole(server, source, tmp_path):
+    _, seen = harvest(server, source())
     anew = peer(tmp_path / "anew")
     anew.commit("kenya", initiative("1", "Other wells"))
 
@@ -130,29 +130,29 @@ def test_a_journal_that_was_set_back_is_read_whole(there, source, tmp_path):
     assert titles(pages) == {"kenya/1": "Other wells"}
 
 
-def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhile(there, source, monkeypatch):
+def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhile(server, source, monkeypatch):
     monkeypatch.setattr(peer_harvest, "MAX_RECORDS", 2)
-    pages, seen = harvest(there, source())
-    there.commit("kenya", initiative("4", "Late"))
+    pages, seen = harvest(server, source())
+    server.commit("kenya", initiative("4", "Late"))
 
-    rest, resumed = harvest(there, source(), cursor=pages[0].cursor)
+    rest, resumed = harvest(server, source(), cursor=pages[0].cursor)
 
     assert titles([pages[0], *rest]) == {"kenya/1": "Wells", "kenya/p/2": "Schools", "peru/1": "Radio"}
     assert f"{URL}journal/head" in seen.keys() - resumed.keys()  # or the next run would begin behind what this one did not read
 
 
-def test_an_entry_that_is_not_what_its_id_says_ends_the_run(there, source):
-    there.overrides["/journal/2.gz"] = lambda _: httpx.Response(200, content=there.journal.entry(3).path.read_bytes())
+def test_an_entry_that_is_not_what_its_id_says_ends_the_run(server, source):
+    server.overrides["/journal/2.gz"] = lambda _: httpx.Response(200, content=server.journal.entry(3).path.read_bytes())
 
     with pytest.raises(ParseError, match="two journals have diverged"):
-        harvest(there, source())
+        harvest(server, source())
 
 
-def test_a_gap_in_the_journal_ends_the_run(there, source):
-    there.overrides["/journal/2.gz"] = lambda _: httpx.Response(404)
+def test_a_gap_in_the_journal_ends_the_run(server, source):
+    server.overrides["/journal/2.gz"] = lambda _: httpx.Response(404)
 
     with pytest.raises(ParseError, match="its journal has a gap"):
-        harvest(there, source())
+        harvest(server, source())
 
 
 @pytest.mark.parametrize(
@@ -163,15 +163,15 @@ def test_a_gap_in_the_journal_ends_the_run(there, source):
         (httpx.Response(200, json={"base": OURS, "number": 0, "id": None}), "as ours do"),
     ],
 )
-def test_what_is_no_other_stocktake_is_refused(answer, message, there, source):
-    there.overrides["/journal/head"] = lambda _: answer
+def test_what_is_no_other_stocktake_is_refused(answer, message, server, source):
+    server.overrides["/journal/head"] = lambda _: answer
 
     with pytest.raises(ParseError, match=message):
-        harvest(there, source())
+        harvest(server, source())
 
 
-def test_only_the_registries_that_the_card_names_are_taken(there, source):
-    pages, _ = harvest(there, source(sources=["peru"]))
+def test_only_the_registries_that_the_definition_names_are_taken(server, source):
+    pages, _ = harvest(server, source(sources=["peru"]))
 
     assert list(titles(pages)) == ["peru/1"]
 
@@ -186,16 +186,16 @@ def test_only_the_registries_that_the_card_names_are_taken(there, source):
     ],
     ids=["a third's", "a third's, not wanted", "our own", "a third's that came through us"],
 )
-def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(relayed, lineage, taken, there, source):
-    there.commit("fed", initiative("9", "Relayed", lineage=lineage))
+def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(relayed, lineage, taken, server, source):
+    server.commit("fed", initiative("9", "Relayed", lineage=lineage))
 
-    pages, _ = harvest(there, source(relayed=relayed))
+    pages, _ = harvest(server, source(relayed=relayed))
 
     assert ("fed/9" in titles(pages)) is taken
 
 
-def test_what_the_registry_is_called_comes_with_its_records(there, source):
-    pages, _ = harvest(there, source())
+def test_what_the_registry_is_called_comes_with_its_records(server, source):
+    pages, _ = harvest(server, source())
 
     (record,) = (item for item in items(pages) if item.key == "kenya/1")
     registry = NamedNode(f"{BASE}source/kenya")
@@ -205,12 +205,12 @@ def test_what_the_registry_is_called_comes_with_its_records(there, source):
     ]
 
 
-def test_a_mapping_that_reads_no_graphs_is_refused(card):
+def test_a_mapping_that_reads_no_graphs_is_refused(define_source):
     with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'stocktake' brings, an RDF graph"):
-        check_compatible(card("stocktake", "oai_dc", url=URL))
+        check_compatible(define_source("stocktake", "oai_dc", url=URL))
 
 
-def test_the_card_of_another_stocktake_pairs_with_its_mapping():
+def test_the_definition_of_another_stocktake_pairs_with_its_mapping():
     protocol, reader = check_compatible(load(Path(__file__).parent / "source_definitions" / "another-stocktake.toml"))
 
     assert (protocol.incremental, protocol.payload_type in reader.accepts) == (True, True)

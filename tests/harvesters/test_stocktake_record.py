@@ -123,25 +123,25 @@ def brought(resource: Resource, registry: str = "kenya", known: bool = True) -> 
     parts = parse_name(graph, BASE)
     assert parts
     statements = parse_statements([*describe(resource, THEIRS, registry), *describe_record(resource.key, THEIRS, about)])
-    found = parse_record(parts, graph, statements, parse_statements(describe_source(KENYA, THEIRS)) if known else [])
-    assert isinstance(found, Record)
-    return found
+    record = parse_record(parts, graph, statements, parse_statements(describe_source(KENYA, THEIRS)) if known else [])
+    assert isinstance(record, Record)
+    return record
 
 
 @pytest.fixture
-def read(card, words):
-    return build_mapper(card("stocktake", "stocktake_record"), replace(words, iris=OURS))
+def read(define_source, words):
+    return build_mapper(define_source("stocktake", "stocktake_record"), replace(words, iris=OURS))
 
 
 @pytest.mark.parametrize("kind", ["initiative", "event", "document", "post"])
 def test_what_the_other_says_of_a_thing_of_each_kind_is_said_here(kind, read):
     item, ours = things(THEIRS)[kind], things(OURS)[kind]
 
-    found = read(brought(item))
+    result = read(brought(item))
 
     lineage = (THEIRS.record("kenya", item.key),)
     expected = replace(ours, key="kenya/p/1 ü", identifiers=(item.key, "K-1"), lineage=lineage, credit=CREDIT)
-    assert describe(found, OURS, "from-other") == describe(expected, OURS, "from-other")
+    assert describe(result, OURS, "from-other") == describe(expected, OURS, "from-other")
 
 
 def test_nothing_of_how_the_other_keeps_a_record_is_said_here(read):
@@ -153,19 +153,19 @@ def test_nothing_of_how_the_other_keeps_a_record_is_said_here(read):
 
 
 def test_a_record_without_a_licence_has_its_registrys(read):
-    found = read(brought(replace(things(THEIRS)["document"], licences=())))
+    result = read(brought(replace(things(THEIRS)["document"], licences=())))
 
-    assert found.licences == ("https://k.example/licence",)
+    assert result.licences == ("https://k.example/licence",)
 
 
 def test_what_the_other_had_from_a_third_keeps_whom_to_name_and_where_it_came_from(read):
     before = ("https://third.example/record/x/1", "https://fourth.example/record/third/x%2F1")
     item = replace(things(THEIRS)["post"], lineage=before, credit="Registry X, Office of X")
 
-    found = read(brought(item, "fourth"))
+    result = read(brought(item, "fourth"))
 
-    assert found.lineage == (*before, THEIRS.record("fourth", item.key))
-    assert found.credit == "Registry X, Office of X"
+    assert result.lineage == (*before, THEIRS.record("fourth", item.key))
+    assert result.credit == "Registry X, Office of X"
 
 
 def test_organizations_that_two_registries_know_by_the_same_key_stay_two(read):

@@ -22,7 +22,7 @@ def test_a_date_is_read_where_there_is_one_way_to_read_it(given, read):
     assert normalize_date(given) == read
 
 
-def test_a_card_can_say_how_dates_are_written():
+def test_a_definition_can_say_how_dates_are_written():
     assert [normalize_date("01/02/2024", [form]) for form in ("%d/%m/%Y", "%m/%d/%Y", "%Y")] == ["2024-02-01", "2024-01-02", "01/02/2024"]
 
 
@@ -66,10 +66,10 @@ def test_a_language_is_named_by_its_shortest_tag(word, tag):
 
 
 def test_free_words_declare_only_what_they_name(words):
-    found = CrosswalkLookup(words).parse_subjects(["SDG 4", "4", "SDG 4.4", "C7. E-Health", "education", "SDG 4", ""])
+    subjects = CrosswalkLookup(words).parse_subjects(["SDG 4", "4", "SDG 4.4", "C7. E-Health", "education", "SDG 4", ""])
 
-    assert [claim.concept.rpartition("/")[2] for claim in (*found.lines, *found.goals, *found.targets)] == ["C7-ehea", "4", "4.4"]
-    assert found.unmatched == ("4", "education")
+    assert [claim.concept.rpartition("/")[2] for claim in (*subjects.lines, *subjects.goals, *subjects.targets)] == ["C7-ehea", "4", "4.4"]
+    assert subjects.unmatched == ("4", "education")
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_a_coded_field_is_declared_by_our_label_and_crosswalked_by_any_other_nam
 
 
 def test_a_bare_number_is_a_goal_where_goals_are_declared(words):
-    found = CrosswalkLookup(words).parse_declared(["C4", "moon"], ["4", "4.4", "x"], ["5.b", "6"])
+    declared = CrosswalkLookup(words).parse_declared(["C4", "moon"], ["4", "4.4", "x"], ["5.b", "6"])
 
-    assert [claim.concept.rpartition("/")[2] for claim in found.goals] == ["4", "6"]
-    assert [claim.concept.rpartition("/")[2] for claim in found.targets] == ["5.b", "4.4"]
-    assert found.unmatched == ("moon", "x")
+    assert [claim.concept.rpartition("/")[2] for claim in declared.goals] == ["4", "6"]
+    assert [claim.concept.rpartition("/")[2] for claim in declared.targets] == ["5.b", "4.4"]
+    assert declared.unmatched == ("moon", "x")

@@ -52,17 +52,17 @@ class Website:
         content = element.encode() if isinstance(element, str) else element
         return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
 
-    def door(self) -> Fetch:
+    def open_client(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture
-def source(card):
-    return lambda url="/sitemap.xml", **options: card("web", url=HOST + url, fields={"title": "schema:name"}, options=options)
+def source(define_source):
+    return lambda url="/sitemap.xml", **options: define_source("web", url=HOST + url, fields={"title": "schema:name"}, options=options)
 
 
-def harvest(there, source, since=None, cursor=None):
-    with there.door() as fetch:
+def harvest(registry, source, since=None, cursor=None):
+    with registry.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
@@ -100,25 +100,25 @@ def test_a_single_page_is_read_without_a_sitemap(source):
 
 
 def test_an_index_leads_to_its_sitemaps_packed_or_not(source):
-    there = Website({
+    registry = Website({
         "/sitemap.xml": sitemap("/b.xml.gz", "/a.txt", kind="sitemap"), "/b.xml.gz": gzip.compress(sitemap("/2", "/3")),
         "/a.txt": f"{HOST}/1\n\n".encode(), **{f"/{n}": event(f"E{n}") for n in (1, 2, 3)},
     })  # fmt: skip
 
-    assert paths(harvest(there, source())) == ["/1", "/2", "/3"]
+    assert paths(harvest(registry, source())) == ["/1", "/2", "/3"]
 
 
 def test_robots_txt_names_the_sitemaps(source):
-    there = Website({"/robots.txt": f"User-agent: *\nDisallow:\nSitemap: {HOST}/s.xml\n", "/s.xml": sitemap("/1"), "/1": event("E")})
+    registry = Website({"/robots.txt": f"User-agent: *\nDisallow:\nSitemap: {HOST}/s.xml\n", "/s.xml": sitemap("/1"), "/1": event("E")})
 
-    assert paths(harvest(there, source("/robots.txt"))) == ["/1"]
+    assert paths(harvest(registry, source("/robots.txt"))) == ["/1"]
 
 
 def test_only_what_changed_is_asked_for(source):
     stamps = {"/1": "2026-01-01", "/2": "2026-01-30T10:00:00+02:00"}
-    there = Website({"/sitemap.xml": sitemap("/1", "/2", "/3", stamps=stamps), **{f"/{n}": event(f"E{n}") for n in (1, 2, 3)}})
+    registry = Website({"/sitemap.xml": sitemap("/1", "/2", "/3", stamps=stamps), **{f"/{n}": event(f"E{n}") for n in (1, 2, 3)}})
 
-    pages = harvest(there, source(), datetime(2026, 1, 31, tzinfo=UTC))
+    pages = harvest(registry, source(), datetime(2026, 1, 31, tzinfo=UTC))
 
     assert paths(pages) == ["/2", "/3"]
     assert [item.modified for item in items(pages)] == ["2026-01-30T10:00:00+02:00", None]
@@ -126,11 +126,13 @@ def test_only_what_changed_is_asked_for(source):
 
 def test_an_index_spares_the_sitemaps_that_have_not_changed(source):
     stamps = {"/a.xml": "2025-01-01", "/b.xml": "2026-02-01"}
-    there = Website({"/sitemap.xml": sitemap("/a.xml", "/b.xml", kind="sitemap", stamps=stamps), "/b.xml": sitemap("/2"), "/2": event("E")})
+    registry = Website(
+        {"/sitemap.xml": sitemap("/a.xml", "/b.xml", kind="sitemap", stamps=stamps), "/b.xml": sitemap("/2"), "/2": event("E")}
+    )
 
-    harvest(there, source(), datetime(2026, 1, 31, tzinfo=UTC))
+    harvest(registry, source(), datetime(2026, 1, 31, tzinfo=UTC))
 
-    assert there.asked == ["/sitemap.xml", "/b.xml", "/2"]
+    assert registry.asked == ["/sitemap.xml", "/b.xml", "/2"]
 
 
 def test_a_page_that_is_not_there_is_gone(source):
@@ -167,39 +169,39 @@ def test_a_broken_script_spoils_no_other(source):
 
 def test_pages_of_other_hosts_and_other_paths_are_left_alone(source):
     foreign = sitemap("/projects/1", "/about").replace(b"</urlset>", b"<url><loc>https://elsewhere.example/projects/2</loc></url></urlset>")
-    there = Website({"/sitemap.xml": foreign, "/projects/1": event("E"), "/about": event("A")})
+    registry = Website({"/sitemap.xml": foreign, "/projects/1": event("E"), "/about": event("A")})
 
-    assert paths(harvest(there, source(only="/projects/"))) == ["/projects/1"]
-    assert there.asked == ["/sitemap.xml", "/projects/1"]
+    assert paths(harvest(registry, source(only="/projects/"))) == ["/projects/1"]
+    assert registry.asked == ["/sitemap.xml", "/projects/1"]
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(source):
-    there = Website({
+    registry = Website({
         "/sitemap.xml": sitemap("/a.xml", "/b.xml", kind="sitemap"), "/a.xml": sitemap("/1", "/2"), "/b.xml": sitemap("/3", "/0"),
         **{f"/{n}": event(f"E{n}") for n in range(4)},
     })  # fmt: skip
-    whole = harvest(there, source())
+    whole = harvest(registry, source())
 
     for number, page in enumerate(whole[:-1], 1):
-        assert paths(harvest(there, source(), cursor=page.cursor)) == paths(whole[number:])
+        assert paths(harvest(registry, source(), cursor=page.cursor)) == paths(whole[number:])
     assert paths(whole) == ["/1", "/2", "/0", "/3"]
     assert whole[-1].cursor is None
 
 
 def test_a_harvest_whose_sitemap_is_gone_begins_anew(source):
-    there = Website({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/1"), "/1": event("E")})
+    registry = Website({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/1"), "/1": event("E")})
 
-    pages = harvest(there, source(), cursor='{"v":2,"map":"https://registry.example/old.xml","last":"https://registry.example/x"}')
+    pages = harvest(registry, source(), cursor='{"v":2,"map":"https://registry.example/old.xml","last":"https://registry.example/x"}')
 
     assert paths(pages) == ["/1"]
     assert pages[0].again
 
 
 def test_sitemaps_that_hold_each_other_end(source):
-    there = Website({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/sitemap.xml", kind="sitemap")})
+    registry = Website({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/sitemap.xml", kind="sitemap")})
 
     with pytest.raises(ParseError, match="its sitemaps do not end"):
-        harvest(there, source())
+        harvest(registry, source())
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_an_address_that_is_none_stays_a_text(source):
 @pytest.mark.parametrize(
     ("options", "why"), [({"only": "("}, "'only' is no regular expression"), ({"types": "Event"}, "'types' holds 'Event'")]
 )
-def test_a_card_with_a_wrong_option_is_refused(options, why, source):
+def test_a_definition_with_a_wrong_option_is_refused(options, why, source):
     with pytest.raises(SourceDefinitionError, match=why):
         check_compatible(source(**options))
 
@@ -266,15 +268,15 @@ HELD = {
 def test_the_real_pages_are_read(source):
     files = [*sorted((replay.FEEDS / "html").iterdir()), replay.FEEDS / "nde" / "nde_dataset-schema-org-valid-jsonld.html"]
 
-    found = {}
+    results = {}
     for file in files:
         with suppress(ParseError):
-            found[file.name] = len(
+            results[file.name] = len(
                 [element for element in items(harvest(Website({"/p": file.read_bytes()}), source("/p"))) if isinstance(element, Record)]
             )
 
     assert len(files) == 29
-    assert found == HELD
+    assert results == HELD
 
 
 def test_a_page_that_holds_no_record_is_reported(source):

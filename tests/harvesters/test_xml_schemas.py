@@ -15,25 +15,25 @@ from vocab.initiative import Role
 MODS, DIM = "http://www.loc.gov/mods/v3", "http://www.dspace.org/xmlns/dspace/dim"
 
 
-def read(mapping: str, xml: str, card: Any, words: Any, **options: Any) -> Any:
-    source = card("oai-pmh", mapping, options=options)
+def read(mapping: str, xml: str, define_source: Any, words: Any, **options: Any) -> Any:
+    source = define_source("oai-pmh", mapping, options=options)
     return MAPPINGS[mapping].prepare(source, words)(Record("k", etree.fromstring(xml), b""))
 
 
 @pytest.mark.parametrize("mapping", ["oai_dc", "mods", "datacite", "iati_activity"])
 @pytest.mark.parametrize("xml", ["<marc xmlns='http://www.loc.gov/MARC21/slim'/>", "<a><b>c</b></a>"])
-def test_an_element_of_another_schema_is_reported(mapping, xml, card, words):
+def test_an_element_of_another_schema_is_reported(mapping, xml, define_source, words):
     with pytest.raises(ParseError, match=r"k: .* but <"):
-        read(mapping, xml, card, words)
+        read(mapping, xml, define_source, words)
 
 
-def test_a_corporate_name_leads_where_no_publisher_is_named(card, words):
+def test_a_corporate_name_leads_where_no_publisher_is_named(define_source, words):
     names = "".join(
         f"<name type='corporate'><namePart>{name}</namePart><role><roleTerm>{role}</roleTerm></role></name>"
         for name, role in (("A", "fnd"), ("B", "isb"), ("C", "ctb"))
     )
 
-    item = read("mods", f"<mods xmlns='{MODS}'><titleInfo><title>T</title></titleInfo>{names}</mods>", card, words)
+    item = read("mods", f"<mods xmlns='{MODS}'><titleInfo><title>T</title></titleInfo>{names}</mods>", define_source, words)
 
     assert [(party.name.value, party.role) for party in item.parties] == [("A", Role.FUNDER), ("B", Role.LEAD), ("C", Role.PARTNER)]
 
@@ -47,17 +47,17 @@ def test_a_corporate_name_leads_where_no_publisher_is_named(card, words):
         ('element="title" qualifier="none"', "titles"),
     ],
 )
-def test_a_field_of_dim_is_read_as_its_element(field, name, card, words):
-    item = read("oai_dc", f'<d:dim xmlns:d="{DIM}"><d:field mdschema="dc" {field}>Wells</d:field></d:dim>', card, words)
+def test_a_field_of_dim_is_read_as_its_element(field, name, define_source, words):
+    item = read("oai_dc", f'<d:dim xmlns:d="{DIM}"><d:field mdschema="dc" {field}>Wells</d:field></d:dim>', define_source, words)
 
     assert [text.value for text in getattr(item, name)] == ["Wells"]
 
 
-def test_dates_of_a_kind_go_before_others(card, words):
+def test_dates_of_a_kind_go_before_others(define_source, words):
     dates = "".join(
         f"<dcterms:{name}>{text}</dcterms:{name}>" for name, text in (("created", "2019"), ("issued", "2021"), ("modified", "2022"))
     )
 
-    item = read("oai_dc", f'<q xmlns:dcterms="http://purl.org/dc/terms/">{dates}</q>', card, words)
+    item = read("oai_dc", f'<q xmlns:dcterms="http://purl.org/dc/terms/">{dates}</q>', define_source, words)
 
     assert (item.issued, item.modified) == ("2021", "2022")

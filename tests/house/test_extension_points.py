@@ -60,7 +60,7 @@ def test_every_protocol_has_its_test_module(name: str) -> None:
 def test_every_mapping_has_a_recorded_reply_with_its_expected_output(name: str) -> None:
     folder = TESTS / "harvesters" / "replies" / name
 
-    assert load(folder / "card.toml").mapping == name
+    assert load(folder / "source.toml").mapping == name
     assert (folder / "expected.nt").read_text(encoding="utf-8")
 
 

@@ -33,14 +33,14 @@ def test_every_pattern_of_the_program_is_linear_on_pumped_strings(codebase: Code
 
     assert done.returncode == 0, done.stderr
     assert len(answers) == len({pattern.place for pattern in matches[part::PARTS]})
-    assert {place: slow for place, slow in answers.items() if slow} == {}
+    assert {position: slow for position, slow in answers.items() if slow} == {}
 
 
 def test_every_pattern_of_the_program_is_found(codebase: Codebase) -> None:
     matches, unknown = patterns.patterns(codebase.trees)
 
     assert len(matches) > 100
-    assert {place.rpartition(":")[0] for place in unknown} <= set(DYNAMIC)
+    assert {position.rpartition(":")[0] for position in unknown} <= set(DYNAMIC)
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,9 @@ IN_NAMES = {
         "judged",
         "judging",
     ),
-    *("verdict", "verdicts", "bench", "craft", "errand", "errands", "mend", "mended", "tidings", "tides", "scribe", "tongue", "doors"),
+    *("verdict", "verdicts", "bench", "craft", "errand", "errands", "mend", "mended", "tidings", "tides", "scribe", "tongue"),
     *("cure", "cures"),  # what to do about an error is its remedy
+    *("door", "doors", "deed", "deeds"),
 }
 PRONOUNS = {"it", "its"}  # a noun says more; the name of a test may be a sentence with these words
 # Participles in place of a noun; not in the program.

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from jinja2 import Environment, nodes
+from starlette.datastructures import QueryParams
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("languages/templates", "publisher/templates", "harvesters/admin/templates", "publisher/portal/report")
 TEMPLATES = sorted(file for folder in FOLDERS for file in (ROOT / folder).glob("*.html"))
 LOOP = {"last", "first", "index", "index0", "length"}
-BUILT_IN = {name for kind in (str, dict, list, tuple, int, datetime) for name in dir(kind)} | LOOP
+BUILT_IN = {name for kind in (str, dict, list, tuple, int, datetime, QueryParams) for name in dir(kind)} | LOOP
 
 
 def _defined(tree: ast.Module) -> Iterator[str]:

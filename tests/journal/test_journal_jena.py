@@ -24,9 +24,9 @@ def _xerces_messages(folder: Path) -> Path:
     with zipfile.ZipFile(JARS / "jena-core.jar") as jar:
         for name in jar.namelist():
             if name.startswith("org/apache/jena/ext/xerces/") and name.endswith(".properties"):
-                place = target / name.removeprefix("org/apache/jena/ext/")
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(jar.read(name))
+                position = target / name.removeprefix("org/apache/jena/ext/")
+                position.parent.mkdir(parents=True, exist_ok=True)
+                position.write_bytes(jar.read(name))
     return target
 
 

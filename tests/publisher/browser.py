@@ -66,10 +66,10 @@ class Browser:
         message = {"id": self._number, "method": method, "params": params} | ({"sessionId": self._session} if self._session else {})
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
-            found = self._next()
-            if found.get("id") == self._number:
-                assert "error" not in found, found["error"]
-                return found["result"]
+            result = self._next()
+            if result.get("id") == self._number:
+                assert "error" not in result, result["error"]
+                return result["result"]
 
     def open(self, url: str, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
         """Open a page at a size, light or dark, and wait until it is loaded."""
@@ -126,12 +126,12 @@ class Browser:
             assert ready, f"the browser did not answer within {PATIENCE:g} seconds\n{self._process.output()}"
             self._rest += os.read(self._in, 1 << 20)
         text, _, self._rest = self._rest.partition(b"\0")
-        found: dict[str, Any] = json.loads(text)
-        if found.get("method") == "Page.loadEventFired":
+        result: dict[str, Any] = json.loads(text)
+        if result.get("method") == "Page.loadEventFired":
             self._loaded = True
-        if found.get("method") == "Network.requestWillBeSent":
-            self.asked.append(found["params"]["request"]["url"])
-        return found
+        if result.get("method") == "Network.requestWillBeSent":
+            self.asked.append(result["params"]["request"]["url"])
+        return result
 
 
 @contextmanager

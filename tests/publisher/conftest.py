@@ -152,8 +152,8 @@ def provenance(source: str, remarks: tuple[ValidationNote, ...] = ()) -> Provena
 def record_rows(source: str, resource: Resource) -> list[str]:
     """Return the additions that publish *it*."""
     remarks = REMARKS if resource is RICH else ()
-    found = [*describe(resource, IRIS, source), *describe_record(resource.key, IRIS, provenance(source, remarks))]
-    return [f"A {quad}" for quad in quads(found, IRIS.record(source, resource.key))]
+    results = [*describe(resource, IRIS, source), *describe_record(resource.key, IRIS, provenance(source, remarks))]
+    return [f"A {quad}" for quad in quads(results, IRIS.record(source, resource.key))]
 
 
 def _vocabulary() -> Iterator[str]:

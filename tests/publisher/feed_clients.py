@@ -74,12 +74,12 @@ def by_feedparser(url: str) -> Iterator[tuple[str, Any]]:
         data = httpx.get(address).content
         feed = feedparser.parse(data)
         assert not feed.bozo, feed.get("bozo_exception")
-        found = {entry.id: (entry.title, entry.updated) for entry in feed.entries}
+        results = {entry.id: (entry.title, entry.updated) for entry in feed.entries}
         order = [
             item.get("ref") or item.findtext("{*}id") for item in etree.fromstring(data) if item.tag.endswith(("entry", "deleted-entry"))
         ]
         for name in order if newest_first else reversed(order):
-            yield name, found.get(name)
+            yield name, results.get(name)
         address = next((link.href for link in feed.feed.links if link.rel == "prev-archive"), None)
         newest_first = False
 

@@ -53,19 +53,19 @@ def running(settings: dict[str, str], *words: str) -> Iterator[tuple[str, int]]:
     """Run a command that serves; give its address and its process id."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     line = [sys.executable, "-m", "stocktake", *words, "--port", str(port)]
-    found = {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
-    with started(line, env={**os.environ, **found, **settings}, cwd=ROOT) as process:
+    results = {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    with started(line, env={**os.environ, **results, **settings}, cwd=ROOT) as process:
         wait_for_url(f"{url}/health", process)
         yield url, process.pid
 
 
 def child(of: int, module: str) -> int:
     """Find the process below *of* that runs *module*."""
-    for found in Path("/proc").glob("[0-9]*"):
+    for result in Path("/proc").glob("[0-9]*"):
         try:
-            parent = int(found.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            if parent == of and module in found.joinpath("cmdline").read_text().split("\0"):
-                return int(found.name)
+            parent = int(result.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            if parent == of and module in result.joinpath("cmdline").read_text().split("\0"):
+                return int(result.name)
         except (FileNotFoundError, ProcessLookupError):
             continue
     raise LookupError(module)

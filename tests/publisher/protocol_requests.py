@@ -80,8 +80,8 @@ def _status(node: Node) -> str:
 
 
 def _headers(facts: Facts, message: Node) -> dict[str, str]:
-    found = facts.items(facts.one(message, HT + "headers"))
-    return {_text(facts.one(item, HT + "fieldName")): _text(facts.one(item, HT + "fieldValue")) for item in found}
+    result = facts.items(facts.one(message, HT + "headers"))
+    return {_text(facts.one(item, HT + "fieldName")): _text(facts.one(item, HT + "fieldValue")) for item in result}
 
 
 def _body(facts: Facts, message: Node) -> bytes | None:

@@ -109,7 +109,7 @@ def test_without_a_store_there_is_nothing_to_compare(world: Path, tmp_path: Path
     shutil.copytree(world / "journal", tmp_path / "journal")
 
     done = _run(tmp_path, "verify")
-    made = _run(tmp_path, "rebuild")
+    created = _run(tmp_path, "rebuild")
 
-    assert (done.exit_code, made.exit_code) == (1, 0)
+    assert (done.exit_code, created.exit_code) == (1, 0)
     assert "no store yet" in done.output

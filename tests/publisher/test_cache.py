@@ -42,9 +42,9 @@ def test_conditions_have_their_order(headers: dict[str, str], status: int | None
 def test_two_states_made_in_one_second_have_two_dates(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
 
-    made = [create_snapshot(tmp_path / "made", store, position, str(position), 0) for position in (1, 2, 3)]
+    created = [create_snapshot(tmp_path / "made", store, position, str(position), 0) for position in (1, 2, 3)]
 
-    assert made[0].modified < made[1].modified < made[2].modified
+    assert created[0].modified < created[1].modified < created[2].modified
 
 
 def test_the_same_state_made_again_keeps_date_and_version(tmp_path: Path) -> None:

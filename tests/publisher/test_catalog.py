@@ -245,8 +245,8 @@ def harvested(answered: Callable[[httpx.Request], httpx.Response]) -> list[str]:
     """Harvest a portal as our own harvester does."""
     url = "https://portal.example/"
     source = Source(name="a", title="A", protocol="ckan", mapping="ckan_package", licence="https://example.org/l", url=url, fields={})
-    with Fetch(pause=0, robots=False, transport=httpx.MockTransport(answered)) as door:
-        return [item.key for page in collect(source, door, None, None) for item in page.items]
+    with Fetch(pause=0, robots=False, transport=httpx.MockTransport(answered)) as opened_client:
+        return [item.key for page in collect(source, opened_client, None, None) for item in page.items]
 
 
 async def test_a_harvester_of_ckan_takes_every_package(client: httpx.AsyncClient) -> None:

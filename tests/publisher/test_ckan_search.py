@@ -21,12 +21,12 @@ from publisher.catalog.ckan import PackageSearch, search_packages
     ],
 )
 def test_packages_are_searched_as_ckan_does(asked: PackageSearch, names: list[str]) -> None:
-    found = [
+    results = [
         {"id": "1", "name": "a", "title": "A", "notes": "health", "author": "", "tags": [], "metadata_modified": "2026-01-01T00:00:00"},
         {"id": "2", "name": "b", "title": "B", "notes": "", "author": "", "tags": [], "metadata_modified": "2026-03-01T00:00:00"},
         {"id": "3", "name": "c", "title": "A", "notes": "", "author": "", "tags": [], "metadata_modified": "2026-02-01T00:00:00"},
     ]
 
-    answer = search_packages(found, asked)
+    answer = search_packages(results, asked)
 
     assert [item["name"] for item in answer["results"]] == names  # type: ignore[attr-defined]

@@ -44,38 +44,38 @@ def wrapper(endpoint: str, query: str, form: str, method: str = GET, way: str = 
 
 @pytest.mark.parametrize(("method", "way"), [(GET, URLENCODED), (POST, URLENCODED), (POST, POSTDIRECTLY)])
 def test_sparqlwrapper_gets_json_by_every_method(endpoint: str, method: str, way: str) -> None:
-    found = wrapper(endpoint, TITLES, JSON, method, way).queryAndConvert()
+    result = wrapper(endpoint, TITLES, JSON, method, way).queryAndConvert()
 
-    assert len(found["results"]["bindings"]) == WANTED
+    assert len(result["results"]["bindings"]) == WANTED
 
 
 def test_sparqlwrapper_gets_xml(endpoint: str) -> None:
-    found = wrapper(endpoint, TITLES, XML).queryAndConvert()
+    result = wrapper(endpoint, TITLES, XML).queryAndConvert()
 
-    assert len(found.getElementsByTagName("result")) == WANTED
+    assert len(result.getElementsByTagName("result")) == WANTED
 
 
 @pytest.mark.parametrize(("form", "comma"), [(CSV, b","), (TSV, b"\t")])
 def test_sparqlwrapper_gets_csv_and_tsv(endpoint: str, form: str, comma: bytes) -> None:
-    found = wrapper(endpoint, TITLES, form).queryAndConvert()
+    result = wrapper(endpoint, TITLES, form).queryAndConvert()
 
-    assert (len(found.splitlines()), found.splitlines()[0].count(comma)) == (WANTED + 1, 1)
+    assert (len(result.splitlines()), result.splitlines()[0].count(comma)) == (WANTED + 1, 1)
 
 
 @pytest.mark.parametrize("form", [TURTLE, N3])
 def test_sparqlwrapper_gets_turtle_for_what_it_calls_n3_too(endpoint: str, form: str) -> None:
-    found = wrapper(endpoint, GRAPH, form).queryAndConvert()
+    result = wrapper(endpoint, GRAPH, form).queryAndConvert()
 
-    assert len(list(parse(found, RdfFormat.TURTLE))) > 5
+    assert len(list(parse(result, RdfFormat.TURTLE))) > 5
 
 
 @pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")  # SPARQLWrapper 2 still makes one
 @pytest.mark.parametrize("form", [XML, RDFXML, JSONLD])
 def test_sparqlwrapper_gets_graphs_that_it_reads_itself(endpoint: str, form: str) -> None:
-    found = wrapper(endpoint, GRAPH, form).queryAndConvert()
+    result = wrapper(endpoint, GRAPH, form).queryAndConvert()
 
-    assert isinstance(found, Graph)
-    assert len(found) > 5
+    assert isinstance(result, Graph)
+    assert len(result) > 5
 
 
 def test_sparqlwrapper_gets_ask(endpoint: str) -> None:
@@ -112,23 +112,23 @@ def _asked(comunica: Path, source: str, query: str, form: str) -> str:
 
 
 def test_comunica_asks_the_endpoint(endpoint: str, comunica: Path) -> None:
-    found = json.loads(_asked(comunica, f"sparql@{endpoint}", TITLES, "application/sparql-results+json"))
+    result = json.loads(_asked(comunica, f"sparql@{endpoint}", TITLES, "application/sparql-results+json"))
 
-    assert len(found["results"]["bindings"]) == WANTED
+    assert len(result["results"]["bindings"]) == WANTED
 
 
 def test_comunica_finds_the_endpoint_by_its_description_and_constructs(endpoint: str, comunica: Path) -> None:
-    found = _asked(comunica, endpoint, GRAPH, "application/n-triples")
+    result = _asked(comunica, endpoint, GRAPH, "application/n-triples")
 
-    assert len(found.splitlines()) > 5
+    assert len(result.splitlines()) > 5
 
 
 def test_comunica_reads_a_graph_of_the_graph_store(endpoint: str, comunica: Path) -> None:
-    place = endpoint.replace("/sparql", f"/rdf-graph-store?graph={BASE}record/demo/1")
+    position = endpoint.replace("/sparql", f"/rdf-graph-store?graph={BASE}record/demo/1")
 
-    found = json.loads(_asked(comunica, place, TITLES, "application/sparql-results+json"))
+    result = json.loads(_asked(comunica, position, TITLES, "application/sparql-results+json"))
 
-    assert [row["title"]["value"] for row in found["results"]["bindings"]] == ["Community network 1"]
+    assert [row["title"]["value"] for row in result["results"]["bindings"]] == ["Community network 1"]
 
 
 SCRIPTS = Path(__file__).parents[2] / "docs" / "clients"
@@ -171,6 +171,6 @@ def test_the_docs_script_with_comunica_joins_the_endpoint_with_a_document(endpoi
 
     script = (SCRIPTS / "lines_comunica.sh").read_text(encoding="utf-8")
     rows = _counted(endpoint, "PREFIX wsis:" + script.partition("PREFIX wsis:")[2].removesuffix("'\n"))
-    found = [[row["line"]["value"], row["initiatives"]["value"]] for row in json.loads(result)["results"]["bindings"]]
+    results = [[row["line"]["value"], row["initiatives"]["value"]] for row in json.loads(result)["results"]["bindings"]]
     assert rows
-    assert sorted(found) == sorted(rows)
+    assert sorted(results) == sorted(rows)

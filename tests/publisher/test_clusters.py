@@ -198,10 +198,10 @@ async def test_pages_count_clusters_with_the_records_beside(client: httpx.AsyncC
 
 
 async def test_raw_data_count_by_record(client: httpx.AsyncClient) -> None:
-    found = (await client.get("/search?kind=initiative&format=json", headers={"Accept": "application/json"})).json()
+    result = (await client.get("/search?kind=initiative&format=json", headers={"Accept": "application/json"})).json()
     apart = (await client.get("/search?kind=event", headers=HTML)).text
 
-    assert found["total"] == 128
+    assert result["total"] == 128
     assert "different ones" not in apart
 
 

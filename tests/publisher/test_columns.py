@@ -362,10 +362,10 @@ def test_lower_case_is_the_stores_for_every_letter_that_is_compiled(tmp_path: Pa
     lowered = solutions(merged_store(held).query("SELECT ?o (LCASE(?o) AS ?low) { ?s ?p ?o }"))
     with closing(columns_of(held, tmp_path)) as columns:
         passed = _answer(columns, 'SELECT ?o { ?s ?p ?o FILTER(CONTAINS(LCASE(?o), "x")) }')
-        found = columns.connection.execute("SELECT text, '\"' || lower(lexical) || '\"' FROM terms WHERE kind = 2").fetchall()
+        result = columns.connection.execute("SELECT text, '\"' || lower(lexical) || '\"' FROM terms WHERE kind = 2").fetchall()
 
     assert len(passed) == len(letters)
-    assert dict(found) == dict(lowered)
+    assert dict(result) == dict(lowered)
 
 
 @pytest.fixture

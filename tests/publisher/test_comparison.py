@@ -101,11 +101,11 @@ def history(data: Path, states: list[State]) -> Path:
 def own_sets(lines: frozenset[str], graph: str) -> set[tuple[str, str]]:
     """Return the facets and codes of a record by its triples, read with patterns of this test's own."""
     text, ns = "\n".join(lines), re.escape(IRIS.ns)
-    found = {("source", graph.removeprefix(f"{IRIS.base}record/").partition("/")[0])}
-    found |= {("kind", kind) for kind in re.findall(rf"primaryTopic> <{re.escape(IRIS.base)}id/(\w+)/", text)}
-    found |= {("country", code) for code in re.findall(r"/dc/terms/spatial> <http://metadata\.un\.org/sdg/codes/geoArea/(\d+)>", text)}
-    found |= {("goal", code) for code in re.findall(rf"<{ns}goal> <http://metadata\.un\.org/sdg/(\d+)>", text)}
-    return found | {("line", code) for code in re.findall(rf"<{ns}actionLine> <{re.escape(IRIS.base)}scheme/action-line/([^>]+)>", text)}
+    results = {("source", graph.removeprefix(f"{IRIS.base}record/").partition("/")[0])}
+    results |= {("kind", kind) for kind in re.findall(rf"primaryTopic> <{re.escape(IRIS.base)}id/(\w+)/", text)}
+    results |= {("country", code) for code in re.findall(r"/dc/terms/spatial> <http://metadata\.un\.org/sdg/codes/geoArea/(\d+)>", text)}
+    results |= {("goal", code) for code in re.findall(rf"<{ns}goal> <http://metadata\.un\.org/sdg/(\d+)>", text)}
+    return results | {("line", code) for code in re.findall(rf"<{ns}actionLine> <{re.escape(IRIS.base)}scheme/action-line/([^>]+)>", text)}
 
 
 def arithmetic(states: list[State], one: int, other: int, member: tuple[str, str] | None) -> Numbers:
@@ -132,8 +132,8 @@ def test_a_random_pair_equals_the_arithmetic_of_the_journal(data: Path, history:
     assert result.total == arithmetic(states, one, other, None)
     members = {item for state in states[one - 1 : other] for graph, lines in state.items() for item in own_sets(lines, graph)}
     expected = {item: arithmetic(states, one, other, item) for item in sorted(members)}
-    found = {(facet, code): numbers for facet in FACETS for code, numbers in result.by_facet[facet].items()}
-    assert found == {item: numbers for item, numbers in expected.items() if numbers != Numbers()}
+    results = {(facet, code): numbers for facet in FACETS for code, numbers in result.by_facet[facet].items()}
+    assert results == {item: numbers for item, numbers in expected.items() if numbers != Numbers()}
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -182,9 +182,9 @@ async def test_questions_that_are_the_same_are_evaluated_once(client: httpx.Asyn
     answers = await asyncio.gather(*(ask(client, query) for _ in range(8)))
 
     assert len({answer.content for answer in answers}) == 1
-    found = Counter(answer.headers["cache-status"].removeprefix("stocktake; ") for answer in answers)
-    assert found["fwd=miss"] == 1
-    assert found["fwd=miss; collapsed"] + found["hit"] == 7  # who comes when the answer is there gets it at once
+    counter = Counter(answer.headers["cache-status"].removeprefix("stocktake; ") for answer in answers)
+    assert counter["fwd=miss"] == 1
+    assert counter["fwd=miss; collapsed"] + counter["hit"] == 7  # who comes when the answer is there gets it at once
 
 
 async def test_a_client_that_leaves_does_not_end_the_answer_of_the_others(client: httpx.AsyncClient) -> None:

@@ -54,11 +54,11 @@ async def sparse(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     )
     rows = [f"A {quad}" for quad in quads(describe_source(registry, IRIS), IRIS.source("goods"))]
     for good in goods():
-        found = [
+        results = [
             *describe(good, IRIS, "goods"),
             *describe_record(good.key, IRIS, Provenance("goods", "run-2", "fields", "ab" * 32, DAY, DAY, ())),
         ]
-        rows += [f"A {quad}" for quad in quads(found, IRIS.record("goods", good.key))]
+        rows += [f"A {quad}" for quad in quads(results, IRIS.record("goods", good.key))]
     journal.append(rows, run="run-2", time=DAY)
     async with QueryService(tmp_path, IRIS, Limits(seconds=10), readers=1) as service:
         await service.wait_until_current()

@@ -20,15 +20,15 @@ NAMES = "SELECT DISTINCT ?g {} {{ GRAPH ?g {{ ?s ?p ?o }} }} ORDER BY ?g"
 
 @pytest.fixture(scope="module")
 def filled() -> Store:
-    made = Store()
-    made.update(DATA)
-    return made
+    store = Store()
+    store.update(DATA)
+    return store
 
 
 def ask(store: Store, text: str, default: tuple[str, ...] | None = None, named: tuple[str, ...] | None = None) -> list[str]:
-    found = evaluate(store, QueryRequest(text, base="http://x/", default_graphs=default, named_graphs=named))
-    assert isinstance(found, QuerySolutions)
-    return [row[0].value.removeprefix("http://x/") for row in found]
+    result = evaluate(store, QueryRequest(text, base="http://x/", default_graphs=default, named_graphs=named))
+    assert isinstance(result, QuerySolutions)
+    return [row[0].value.removeprefix("http://x/") for row in result]
 
 
 @pytest.mark.parametrize(

@@ -48,13 +48,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("departures")
     old, lost = record("old", Text("Ancien", "fr"), Text("Old project", "en")), record("lost", Text(HOSTILE))
     old = mark_vanished("\n".join(old), "old", "demo", MISSED, IRIS).split("\n")
-    found = [
+    results = [
         *rows(write_tombstone("old", "demo", Deletion("demo.2", GONE, "its content came under a new key", "new"), SEEN, old, IRIS), "old"),
         *rows(write_tombstone("lost", "demo", Deletion("demo.3", GONE, "two full harvests missed it"), SEEN, lost, IRIS), "lost"),
         *rows(record("new", Text("New project", "en")), "new"),
         *rows(mark_vanished("\n".join(record("away", Text("Away", "en"))), "away", "demo", GONE, IRIS).split("\n"), "away"),
     ]
-    Journal(data / "journal").append(found, run="demo.3", time=GONE)
+    Journal(data / "journal").append(results, run="demo.3", time=GONE)
     full = f'<{IRIS.source("demo")}> <{IRIS.operations}lastFullHarvest> "2026-03-08T08:00:00Z"^^<{XSD}dateTime> <{IRIS.status}> .'
     (data / "status.nq").write_text(full + "\n", encoding="utf-8")
     return data

@@ -56,9 +56,9 @@ def test_the_last_word_on_a_quad_counts(tmp_path: Path) -> None:
         tmp_path, [f"A {quad(1)}", f"A {quad(2)}"], [f"D {quad(1)}", f"A {quad(3)}"], [f"D {quad(3)}", f"A {quad(1)}", f"D {quad(2)}"]
     )
 
-    found = {position: [line.split(b'"')[1] for line in canonical_quads(journal, position)] for position in (1, 2, 3)}
+    results = {position: [line.split(b'"')[1] for line in canonical_quads(journal, position)] for position in (1, 2, 3)}
 
-    assert found == {1: [b"1", b"2"], 2: [b"2", b"3"], 3: [b"1"]}
+    assert results == {1: [b"1", b"2"], 2: [b"2", b"3"], 3: [b"1"]}
 
 
 def test_many_sorted_files_are_merged_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

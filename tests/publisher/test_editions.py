@@ -178,15 +178,15 @@ def results(browser: Browser, url: str) -> tuple[int, list[str]]:
 
 @pytest.mark.parametrize("query", ["q=network&kind=initiative", "q=clinics&line=C7-ehea", "q=telemedicine", "q=Télémédecine"])
 def test_the_search_finds_all_that_the_portal_finds(browser, site, exported, endpoint, query):
-    found = httpx.get(f"{endpoint.removesuffix('/sparql')}/search?format=json&per=1000&{query}", timeout=60).json()["results"]
-    titles = {title for item in found for title in (item["thing"].rpartition("/")[2],)}
+    result = httpx.get(f"{endpoint.removesuffix('/sparql')}/search?format=json&per=1000&{query}", timeout=60).json()["results"]
+    titles = {title for item in result for title in (item["thing"].rpartition("/")[2],)}
 
     browser.open(f"{site}/en/search.html?{query}")
     wait_until(lambda: browser.run("document.body.dataset.searched") == "true", "the results")
     browser.run("while (!document.querySelector('#more').hidden) document.querySelector('#more').click()")
     links = browser.run("[...document.querySelectorAll('#results a')].map((link) => link.href)")
 
-    assert found
+    assert result
     assert {f"{file_name(title)}.html" for title in titles} <= {unquote(link.rpartition("/")[2]) for link in links}
 
 
@@ -202,8 +202,8 @@ def test_facets_count_what_the_portal_counts(browser, site, endpoint, query):
 def test_the_search_works_from_a_disk_and_leads_to_pages(browser, exported):
     browser.asked.clear()
 
-    total, found = results(browser, f"{exported.folder.as_uri()}/en/search.html?q=Telemedicine")
-    browser.open(found[0])
+    total, result = results(browser, f"{exported.folder.as_uri()}/en/search.html?q=Telemedicine")
+    browser.open(result[0])
 
     assert total >= 1
     assert browser.run("document.querySelector('h1').textContent").strip() == "Telemedicine for remote clinics"
@@ -387,8 +387,8 @@ def test_the_command_packs_a_finished_export_for_kiwix(exported, edition, tmp_pa
     assert archive.get_metadata("Date").decode() == edition.release.day
     assert archive.has_illustration(48)
     assert [file.name for file in tmp_path.iterdir()] == ["out.zim"]
-    found = Searcher(archive).search(Query().set_query("telemedicine remote clinics"))
-    assert any("page/initiative" in path for path in found.getResults(0, found.getEstimatedMatches()))
+    match = Searcher(archive).search(Query().set_query("telemedicine remote clinics"))
+    assert any("page/initiative" in path for path in match.getResults(0, match.getEstimatedMatches()))
     _assert_kiwix_reads(tmp_path / "out.zim")
 
 
@@ -403,9 +403,9 @@ def _assert_kiwix_reads(path):
         with started([server, "--port", str(port), str(path)]) as kiwix:
             wait_for_url(f"{address}/", kiwix)
             page = httpx.get(f"{address}/content/out/ar/trends.html")
-            found = httpx.get(f"{address}/search", params={"content": "out", "pattern": "telemedicine remote clinics"})
-        assert (page.status_code, found.status_code) == (200, 200)
-        assert "page/initiative" in found.text
+            result = httpx.get(f"{address}/search", params={"content": "out", "pattern": "telemedicine remote clinics"})
+        assert (page.status_code, result.status_code) == (200, 200)
+        assert "page/initiative" in result.text
 
 
 def test_without_libzim_the_command_names_the_extra(monkeypatch):

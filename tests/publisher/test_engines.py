@@ -260,11 +260,11 @@ def test_a_store_that_differs_from_the_journal_is_repaired(followed: Engine, dat
         item.close()
 
     assert before == []
-    found = {item.graph.removeprefix(f"{BASE}record/"): (item.missing, item.added) for item in spoilt}
+    results = {item.graph.removeprefix(f"{BASE}record/"): (item.missing, item.added) for item in spoilt}
     whole = len(record_rows("demo", plain(5)))
-    assert set(found) == {"demo/3", "demo/4", "demo/5", "nobody/1", ""}  # the last is the merge of all
-    assert (found["demo/3"][0] > 5, found["demo/3"][1]) == (True, 0)
-    assert (found["demo/4"], found["demo/5"], found["nobody/1"]) == ((0, 1), (whole, 0), (0, 1))
+    assert set(results) == {"demo/3", "demo/4", "demo/5", "nobody/1", ""}  # the last is the merge of all
+    assert (results["demo/3"][0] > 5, results["demo/3"][1]) == (True, 0)
+    assert (results["demo/4"], results["demo/5"], results["nobody/1"]) == ((0, 1), (whole, 0), (0, 1))
     assert after == []
 
 

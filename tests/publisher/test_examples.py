@@ -105,9 +105,9 @@ async def test_the_page_lists_them_all_and_leads_to_the_editor(client: httpx.Asy
 async def test_they_are_given_as_rdf(client: httpx.AsyncClient, suffix, form):
     answer = await client.get("/examples", params={"format": suffix})
 
-    found = {quad.subject.value for quad in parse(answer.content, form) if quad.object == NamedNode(f"{SH}SPARQLExecutable")}
+    results = {quad.subject.value for quad in parse(answer.content, form) if quad.object == NamedNode(f"{SH}SPARQLExecutable")}
 
-    assert found == {item.iri for item in THEM}
+    assert results == {item.iri for item in THEM}
 
 
 async def test_one_is_given_at_its_own_address(client: httpx.AsyncClient):

@@ -14,21 +14,21 @@ async def explained(client: httpx.AsyncClient, query: str) -> dict[str, object]:
     response = await client.get("/sparql", params={"query": query, "explain": "1"})
 
     assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
-    found: dict[str, object] = response.json()
-    return found
+    result: dict[str, object] = response.json()
+    return result
 
 
 @session_loop
 async def test_compiled_query_is_explained_with_algebra_sql_and_rows(service: QueryService, inside: httpx.AsyncClient) -> None:
     await columns_answer(service)
     query = "SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"
-    found = await explained(inside, query)
+    result = await explained(inside, query)
     rows = (await inside.get("/sparql", params={"query": query})).json()["results"]["bindings"]
-    steps = found["steps"]
+    steps = result["steps"]
 
-    assert (found["engine"], found["rows"]) == ("columns", len(rows))
-    assert "BGP" in str(found["algebra"])
-    assert str(found["sql"]).startswith("SELECT")
+    assert (result["engine"], result["rows"]) == ("columns", len(rows))
+    assert "BGP" in str(result["algebra"])
+    assert str(result["sql"]).startswith("SELECT")
     assert isinstance(steps, list)
     assert {"depth", "step", "estimated", "rows"} <= steps[0].keys()
     assert max(step["rows"] for step in steps) >= sum(int(row["n"]["value"]) for row in rows)
@@ -47,11 +47,11 @@ async def test_query_of_the_store_is_explained_by_the_reason(
     query: str, reason: str, service: QueryService, inside: httpx.AsyncClient
 ) -> None:
     await columns_answer(service)
-    found = await explained(inside, query)
+    result = await explained(inside, query)
     rows = (await inside.get("/sparql", params={"query": query})).json()["results"]["bindings"]
 
-    assert (found["engine"], found["rows"]) == ("store", len(rows))
-    assert reason in str(found["reason"])
+    assert (result["engine"], result["rows"]) == ("store", len(rows))
+    assert reason in str(result["reason"])
 
 
 @session_loop

@@ -19,7 +19,7 @@ from harvesters.source import Source, parse
 from vocab.terms import DCT, PROV, SCHEMA
 
 LICENCE = "https://k.example/licence"
-CARD = {"title": "Projects", "publisher": "Ministry of ICT", "protocol": "json", "mapping": "fields", "url": "https://k.example/all"}
+DEFINITION = {"title": "Projects", "publisher": "Ministry of ICT", "protocol": "json", "mapping": "fields", "url": "https://k.example/all"}
 FIELDS = {"key": "id", "title@en": "name", "goals": "sdgs", "lead": "owner"}
 LOOSE = {"vanished": 1, "changed": 1, "withheld": 1}
 
@@ -37,7 +37,7 @@ class Stocktake:
         there = httpx.MockTransport(
             lambda asked: httpx.Response(404) if asked.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(self.rows))
         )
-        source = parse("ministry", {**CARD, "licence": LICENCE, "fields": FIELDS, "limits": LOOSE, "pause": 0}, "card")
+        source = parse("ministry", {**DEFINITION, "licence": LICENCE, "fields": FIELDS, "limits": LOOSE, "pause": 0}, "test")
         harvest(source, replace(self.context, transport=there), full=True)
         return self.newest
 
@@ -66,13 +66,13 @@ class Stocktake:
     def titles(self) -> dict[str, str]:
         """Return the title of each record that is there, by its name."""
         before = f"{self.context.iris.base}record/"
-        found = ((graph, line.partition(f"> <{DCT}title> ")[2]) for graph, lines in self.held().items() for line in lines)
-        return {graph.removeprefix(before): title.split('"')[1] for graph, title in found if title}
+        results = ((graph, line.partition(f"> <{DCT}title> ")[2]) for graph, lines in self.held().items() for line in lines)
+        return {graph.removeprefix(before): title.split('"')[1] for graph, title in results if title}
 
 
 def sibling(url: str, name: str) -> Source:
-    card = {"title": f"Records of {name}", "protocol": "stocktake", "mapping": "stocktake_record", "url": url, "licence": LICENCE}
-    return parse(f"from-{name}", {**card, "pause": 0, "limits": LOOSE}, "card")
+    definition = {"title": f"Records of {name}", "protocol": "stocktake", "mapping": "stocktake_record", "url": url, "licence": LICENCE}
+    return parse(f"from-{name}", {**definition, "pause": 0, "limits": LOOSE}, "test")
 
 
 def project(number: int, name: str = "") -> dict[str, Any]:

@@ -89,39 +89,39 @@ async def test_pages_lead_to_what_can_be_followed(service, page, link):
 
 @session_loop
 async def test_a_search_is_followed_after_the_link_is_confirmed_and_no_more_after_the_other_link(service):
-    kept = KeptSubscriptions()
-    async with visitor(service, kept) as client:
+    kept_subscriptions = KeptSubscriptions()
+    async with visitor(service, kept_subscriptions) as client:
         sent = await client.post("/follow", data=FORM, headers={"Accept-Language": "fr"})
         asked = await client.get("/follow/confirm/key")
-        before = kept.confirmed
+        before = kept_subscriptions.confirmed
         confirmed = await client.post("/follow/confirm/key")
         stop = await client.get("/follow/stop/key")
         by_mail_program = await client.post("/follow/stop/key", content="List-Unsubscribe=One-Click")
         again = await client.get("/follow/stop/key")
 
-    assert (sent.status_code, before, kept.confirmed) == (200, False, True)
+    assert (sent.status_code, before, kept_subscriptions.confirmed) == (200, False, True)
     assert "Un courriel avec un lien" in sent.text
     assert 'action="/follow/confirm/key"' in asked.text
     assert "You follow this." in confirmed.text
     assert 'action="/follow/stop/key"' in stop.text
-    assert (by_mail_program.status_code, again.status_code, kept.requested) == (200, 404, [])
+    assert (by_mail_program.status_code, again.status_code, kept_subscriptions.requested) == (200, 404, [])
 
 
 @session_loop
 async def test_the_title_is_in_the_language_of_the_page_and_the_search_in_one_form(service):
-    kept = KeptSubscriptions()
-    async with visitor(service, kept) as client:
+    kept_subscriptions = KeptSubscriptions()
+    async with visitor(service, kept_subscriptions) as client:
         await client.post("/follow", data=FORM | {"search": "q=clinics&page=3&goal=3"}, headers={"Accept-Language": "es"})
 
-    [(channel, address, search, title, language, frequency)] = kept.requested
+    [(channel, address, search, title, language, frequency)] = kept_subscriptions.requested
     assert (channel, address, search, language, frequency) == ("mail", "reader@example.org", "goal=3&q=clinics", "es", "week")
     assert title.startswith("“clinics” · 3. ")
 
 
 @session_loop
 async def test_a_webhook_shows_its_secret_once_it_is_confirmed(service):
-    kept = KeptSubscriptions()
-    async with visitor(service, kept) as client:
+    kept_subscriptions = KeptSubscriptions()
+    async with visitor(service, kept_subscriptions) as client:
         await client.post("/follow", data=FORM | {"channel": "webhook", "address": "https://hook.example/"})
         before, after = await client.get("/follow/confirm/key"), await client.post("/follow/confirm/key")
 
@@ -143,17 +143,17 @@ async def test_a_webhook_shows_its_secret_once_it_is_confirmed(service):
     ],
 )
 async def test_what_is_not_valid_is_refused_and_not_stored(service, change, status):
-    kept = KeptSubscriptions()
-    async with visitor(service, kept) as client:
+    kept_subscriptions = KeptSubscriptions()
+    async with visitor(service, kept_subscriptions) as client:
         answer = await client.post("/follow", data=FORM | change)
 
-    assert (answer.status_code, kept.requested) == (status, [])
+    assert (answer.status_code, kept_subscriptions.requested) == (status, [])
 
 
 @session_loop
 async def test_forms_of_other_sites_and_too_many_are_refused(service):
-    kept = KeptSubscriptions()
-    async with visitor(service, kept) as client:
+    kept_subscriptions = KeptSubscriptions()
+    async with visitor(service, kept_subscriptions) as client:
         foreign = await client.post("/follow", data=FORM, headers={"Sec-Fetch-Site": "cross-site"})
         statuses = [(await client.post("/follow", data=FORM)).status_code for _ in range(6)]
 

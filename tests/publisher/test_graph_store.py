@@ -148,9 +148,9 @@ async def written(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wri
     data = tmp_path_factory.mktemp("gsp")
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
     async with service, httpx.AsyncClient(transport=httpx.ASGITransport(create_app(service)), base_url="http://www.example") as client:
-        made = Written(service, Store(str(data / "store")), client)
-        await made.show()
-        yield made
+        created = Written(service, Store(str(data / "store")), client)
+        await created.show()
+        yield created
 
 
 async def test_each_of_the_suites_exchanges_is_run() -> None:
@@ -171,8 +171,8 @@ async def test_what_the_suite_reads_is_answered_as_it_wants(exchange: Exchange, 
             await written.write(step, "http://www.example/gsp/made")
             continue
         reads += 1
-        place = step.path.replace("/gsp", PLACE, 1).replace("$LOCATION$", "http://www.example/gsp/made")
-        answer = await written.client.request(step.method, place, headers={"Accept": "*/*", **step.headers})
+        position = step.path.replace("/gsp", PLACE, 1).replace("$LOCATION$", "http://www.example/gsp/made")
+        answer = await written.client.request(step.method, position, headers={"Accept": "*/*", **step.headers})
         assert str(answer.status_code) in step.status
         assert {name: answer.headers[name] for name in step.expected_headers if name != "content-length"} == {
             name: value for name, value in step.expected_headers.items() if name != "content-length"

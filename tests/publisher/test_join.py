@@ -67,7 +67,8 @@ async def test_a_dry_run_shows_the_outcome_on_each_record(service):
 
 @session_loop
 @pytest.mark.parametrize(
-    ("kind", "text"), [("refused", "not on the public internet"), ("late", "too long"), ("card", "has errors"), ("x", "test failed")]
+    ("kind", "text"),
+    [("refused", "not on the public internet"), ("late", "too long"), ("define_source", "has errors"), ("x", "test failed")],
 )
 async def test_errors_are_reported_by_kind_without_private_addresses(service, kind, text):
     trouble = {**ANSWER, "records": [], "error_kind": kind, "error": "host is at 10.1.2.3"}
@@ -102,7 +103,7 @@ async def test_what_is_no_form_of_ours_is_refused(service, headers, status):
 
 
 @session_loop
-async def test_a_host_without_workers_writes_the_card_alone(service):
+async def test_a_host_without_workers_writes_the_definition_alone(service):
     async with visitor(service, None) as client:
         page = await client.post("/join", data=SAMPLE)
 
@@ -110,7 +111,7 @@ async def test_a_host_without_workers_writes_the_card_alone(service):
     assert "Run test" not in page.text
 
 
-async def test_one_card_is_tried_at_a_time():
+async def test_one_definition_is_tried_at_a_time():
     slow = PreviewRunner((sys.executable, "-c", "import sys; sys.stdin.read()"), {})
 
     async with asyncio.TaskGroup() as group:
@@ -150,7 +151,7 @@ def test_an_invalid_answer_is_reported_as_broken():
     assert parse_outcome(orjson.dumps(ANSWER)).records[0] == RecordPreview("<p1>", "published", "One & all", "", ("No goal.",), 30)
 
 
-def test_options_are_written_as_the_card_has_them_and_bring_no_other_table():
+def test_options_are_written_as_the_definition_has_them_and_bring_no_other_table():
     result = from_query({**SAMPLE, "records": "results", "options": 'page = "p"\nsize = 5\nnames = ["a", "b"]\nmore = { "x y" = true }'})
 
     options = {"records": "results", "page": "p", "size": 5, "names": ["a", "b"], "more": {"x y": True}}
@@ -161,7 +162,7 @@ def test_options_are_written_as_the_card_has_them_and_bring_no_other_table():
     assert from_query({**SAMPLE, "options": "day = 2026-01-01"}).fault
 
 
-async def test_the_real_command_goes_to_no_private_address_even_where_our_own_cards_may(tmp_path: Path):
+async def test_the_real_command_goes_to_no_private_address_even_where_our_own_definitions_may(tmp_path: Path):
     data, allowed = tmp_path / "data", frozenset({"127.0.0.1"})
     item = preview_runner(Settings(data, tmp_path, BASE, f"sqlite:///{data}/ledger.sqlite", allowed, "us@example.org", "rust"))
 

@@ -165,9 +165,9 @@ def test_a_finding_has_the_plural_and_the_full_stop_of_its_language(language, on
     names = FacetLabels(Iris(BASE), {})
 
     with use_language(language):
-        found = [overview({"country": {f"{code}": 1 for code in range(size)}}, names, total) for size, total in ((1, 1), (54, 582))]
+        results = [overview({"country": {f"{code}": 1 for code in range(size)}}, names, total) for size, total in ((1, 1), (54, 582))]
 
-    assert found == [one, many]
+    assert results == [one, many]
 
 
 @pytest.mark.parametrize(("language", "shown"), [("ar", "\u2068C7 e-Government\u2069 (20)"), ("fr", "C7 e-Government (20)")])

@@ -42,17 +42,17 @@ def s3() -> Iterator[dict[str, str]]:
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    found = {
+    results = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in found.items():
+        for name, value in results.items():
             patch.setenv(name, value)
         boto3.client("s3").create_bucket(Bucket="many")
-        yield found
+        yield results
     server.stop()
 
 
@@ -128,13 +128,13 @@ def test_a_release_is_the_same_bytes_wherever_it_comes_from(publishers: Publishe
 
 
 def test_a_list_of_oai_that_is_walked_through_the_balancer_has_each_record_once(publishers: Publishers) -> None:
-    found, asked = list[str](), {"metadataPrefix": "oai_dc"}
+    results, asked = list[str](), {"metadataPrefix": "oai_dc"}
 
     while asked:
         names, token = page(publishers.balancer, asked)
-        found, asked = found + names, {"resumptionToken": token} if token else {}
+        results, asked = results + names, {"resumptionToken": token} if token else {}
 
-    assert sorted(found) == sorted(held(publishers.data))
+    assert sorted(results) == sorted(held(publishers.data))
 
 
 def page(url: str, asked: dict[str, str]) -> tuple[list[str], str | None]:
@@ -145,36 +145,36 @@ def page(url: str, asked: dict[str, str]) -> tuple[list[str], str | None]:
 
 @pytest.mark.parametrize("view", ["/ldes/time", "/ldes/latest"])
 def test_a_stream_that_is_walked_through_the_balancer_has_each_member_once(publishers: Publishers, view: str) -> None:
-    found = members(publishers.balancer, f"{publishers.balancer}{view}")
+    result = members(publishers.balancer, f"{publishers.balancer}{view}")
 
-    assert sorted(found) == sorted(held(publishers.data))
+    assert sorted(result) == sorted(held(publishers.data))
 
 
 def members(balancer: str, first: str) -> list[str]:
     """Follow a view of the stream to its end; give the records of which there are versions."""
-    found, seen, ahead = list[str](), {first}, [first]
+    results, seen, ahead = list[str](), {first}, [first]
     while ahead:
         answer = patient(ahead.pop(), Accept="application/n-quads")
         assert answer.status_code == 200, answer.text
         for quad in parse(answer.content, RdfFormat.N_QUADS):
             if quad.predicate.value == "http://purl.org/dc/terms/isVersionOf":
-                found.append(quad.object.value)
+                results.append(quad.object.value)
             if quad.predicate.value == "https://w3id.org/tree#node" and quad.object.value not in seen:
                 assert quad.object.value.startswith(balancer)
                 seen.add(quad.object.value)
                 ahead.append(quad.object.value)
-    return found
+    return results
 
 
 def test_pages_of_a_search_through_the_balancer_have_each_thing_once(publishers: Publishers) -> None:
-    found, path = list[str](), "/search?q=network&format=json"
+    results, path = list[str](), "/search?q=network&format=json"
 
     while path:
         body = patient(publishers.balancer + path).json()
-        found += [item["thing"] for item in body["results"]]
+        results += [item["thing"] for item in body["results"]]
         path = body["next"]
 
-    assert len(found) == len(set(found)) == body["total"] >= 100
+    assert len(results) == len(set(results)) == body["total"] >= 100
 
 
 def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(publishers: Publishers) -> None:
@@ -189,17 +189,17 @@ def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(publishers:
         late, early = get(publishers.store + NEW), get(publishers.folder + NEW, Accept="text/turtle")
         _, token = page(publishers.folder, {"metadataPrefix": "oai_dc"})
         sent_away = get(f"{publishers.store}/oai", {"verb": "ListRecords", "resumptionToken": token})
-        found, token = page(publishers.folder, {"metadataPrefix": "oai_dc"})
+        results, token = page(publishers.folder, {"metadataPrefix": "oai_dc"})
         while token:
             names, token = page(publishers.balancer, {"resumptionToken": token})
-            found += names
+            results += names
         result = health(publishers.store)
 
     assert (result["position"], result["lag"], result["store"]) == (3, 1, {"error": ""})
     assert (late.status_code, late.headers["retry-after"], "1 journal entries are not loaded here yet" in late.text) == (503, "2", True)
     assert early.status_code == 200
     assert (sent_away.status_code, "only at 3" in sent_away.text) == (503, True)
-    assert sorted(found) == sorted(held(publishers.data))
+    assert sorted(results) == sorted(held(publishers.data))
     wait_until(lambda: health(publishers.store)["lag"] == 0, "the one that was held back to be level")
     wait_until(lambda: len({item.headers.get("etag") for item in same(publishers, PATHS[0])}) == 1, "all to answer alike")
     assert get(publishers.store + NEW, Accept="text/turtle").status_code == 200

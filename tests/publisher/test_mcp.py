@@ -138,12 +138,12 @@ async def test_the_answers_are_those_of_the_world(url: str) -> None:
     async with asked_over_http(url) as client:
         kenya = await answer(client, "count", filters={"country": ["Kenya"], "kind": ["initiative"]})
         lines = await answer(client, "count", by="line", basis=["suggested"])
-        found = await answer(client, "search", words="telemedicine")
+        result = await answer(client, "search", words="telemedicine")
 
         assert data(kenya, "total") == "things\r\n121\r\n"  # of 120 alike and one more
         assert data(lines, "by line") == f"line,things\r\n{IRIS.concept('action-line', 'C4')},1\r\n"
         assert lines["parts"][1]["labels"][IRIS.concept("action-line", "C4")].startswith("C4 ")
-        assert THING in data(found, "results")
+        assert THING in data(result, "results")
 
 
 @pytest.mark.parametrize(
@@ -320,8 +320,8 @@ def test_llms_txt_describes_the_site_and_its_links_answer(url: str) -> None:
     assert lines[0].startswith("# ")
     assert lines[2].startswith("> ")
     assert len(links) > 10
-    found = {link: httpx.get(link, timeout=300).status_code for link in links}
-    assert found == {link: 405 if link == f"{url}/mcp" else 200 for link in links}
+    results = {link: httpx.get(link, timeout=300).status_code for link in links}
+    assert results == {link: 405 if link == f"{url}/mcp" else 200 for link in links}
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,9 @@ def abstracts(answer: httpx.Response) -> set[str]:
 async def test_a_time_map_lists_every_state(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"/timemap/{RECORD}")
 
-    found = {target: item["rel"] for target, item in links(answer.text)}
+    results = {target: item["rel"] for target, item in links(answer.text)}
     assert answer.headers["content-type"] == "application/link-format"
-    assert found == {
+    assert results == {
         f"{HOST}/{RECORD}": "original",
         f"{HOST}/timegate/{RECORD}": "timegate",
         f"{HOST}/timemap/{RECORD}": "self",
@@ -85,14 +85,14 @@ async def test_a_time_gate_leads_to_the_state_that_held_then(client: httpx.Async
         "Tue, 01 Jan 2030 00:00:00 GMT": THIRD,
     }
 
-    found = {date: await client.get(f"/timegate/{RECORD}", headers={"Accept-Datetime": date} if date else {}) for date in asked}
+    results = {date: await client.get(f"/timegate/{RECORD}", headers={"Accept-Datetime": date} if date else {}) for date in asked}
 
-    assert {date: item.headers["location"] for date, item in found.items()} == {
+    assert {date: item.headers["location"] for date, item in results.items()} == {
         date: f"/memento/{stamp}/{RECORD}" for date, stamp in asked.items()
     }
-    assert {item.status_code for item in found.values()} == {302}
-    assert all("accept-datetime" in item.headers["vary"] for item in found.values())
-    assert {target for target, item in links(found[None].headers["link"]) if item["rel"] in ("original", "timemap")} == {
+    assert {item.status_code for item in results.values()} == {302}
+    assert all("accept-datetime" in item.headers["vary"] for item in results.values())
+    assert {target for target, item in links(results[None].headers["link"]) if item["rel"] in ("original", "timemap")} == {
         f"{HOST}/{RECORD}",
         f"{HOST}/timemap/{RECORD}",
     }
@@ -105,22 +105,22 @@ async def test_a_time_that_is_none_is_refused(client: httpx.AsyncClient) -> None
 
 
 async def test_a_memento_is_what_the_record_was(client: httpx.AsyncClient) -> None:
-    found = {stamp: await client.get(f"/memento/{stamp}/{RECORD}.nt") for stamp in (FIRST, SECOND, THIRD)}
+    results = {stamp: await client.get(f"/memento/{stamp}/{RECORD}.nt") for stamp in (FIRST, SECOND, THIRD)}
 
-    assert {stamp: abstracts(item) for stamp, item in found.items()} == {FIRST: set(), SECOND: {"one", "two"}, THIRD: {"one", "three"}}
-    assert found[SECOND].headers["memento-datetime"] == "Wed, 01 Apr 2026 06:00:00 GMT"
-    assert "last-modified" not in found[SECOND].headers  # RFC 7089, section 4.1.3: it never changes
+    assert {stamp: abstracts(item) for stamp, item in results.items()} == {FIRST: set(), SECOND: {"one", "two"}, THIRD: {"one", "three"}}
+    assert results[SECOND].headers["memento-datetime"] == "Wed, 01 Apr 2026 06:00:00 GMT"
+    assert "last-modified" not in results[SECOND].headers  # RFC 7089, section 4.1.3: it never changes
 
 
 async def test_a_memento_links_to_its_neighbours(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"/memento/{SECOND}/{RECORD}.ttl")
 
-    found = {item["rel"]: target for target, item in links(answer.headers["link"])}
+    results = {item["rel"]: target for target, item in links(answer.headers["link"])}
 
-    assert found["original"] == f"{HOST}/{RECORD}"
-    assert found["first prev memento"] == f"{HOST}/memento/{FIRST}/{RECORD}"
-    assert found["last next memento"] == f"{HOST}/memento/{THIRD}/{RECORD}"
-    assert found["memento"] == f"{HOST}/memento/{SECOND}/{RECORD}"
+    assert results["original"] == f"{HOST}/{RECORD}"
+    assert results["first prev memento"] == f"{HOST}/memento/{FIRST}/{RECORD}"
+    assert results["last next memento"] == f"{HOST}/memento/{THIRD}/{RECORD}"
+    assert results["memento"] == f"{HOST}/memento/{SECOND}/{RECORD}"
 
 
 async def test_a_time_between_two_states_leads_to_the_earlier(client: httpx.AsyncClient) -> None:
@@ -155,9 +155,9 @@ async def test_what_was_gone_then_is_gone_in_its_memento(client: httpx.AsyncClie
 
 async def test_a_record_names_its_time_gate(client: httpx.AsyncClient) -> None:
     for path in (f"/{RECORD}", "/data/initiative/demo/a%2F1.ttl", "/source/demo"):
-        found = {item["rel"] for _, item in links((await client.get(path)).headers["link"])}
+        results = {item["rel"] for _, item in links((await client.get(path)).headers["link"])}
 
-        assert {"original", "timegate", "timemap"} <= found
+        assert {"original", "timegate", "timemap"} <= results
 
 
 async def test_a_records_page_shows_what_changed(client: httpx.AsyncClient) -> None:
@@ -168,6 +168,6 @@ async def test_a_records_page_shows_what_changed(client: httpx.AsyncClient) -> N
 
 
 async def test_what_was_never_known_has_no_past(client: httpx.AsyncClient) -> None:
-    found = [await client.get(f"/{door}/record/demo/none") for door in ("timegate", "timemap", f"memento/{FIRST}")]
+    results = [await client.get(f"/{opened_client}/record/demo/none") for opened_client in ("timegate", "timemap", f"memento/{FIRST}")]
 
-    assert [item.status_code for item in found] == [404, 404, 404]
+    assert [item.status_code for item in results] == [404, 404, 404]

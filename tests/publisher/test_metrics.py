@@ -29,16 +29,16 @@ async def samples(client: httpx.AsyncClient) -> dict[tuple[str, tuple[str, ...]]
 async def test_metrics_agree_with_health_and_status(client: httpx.AsyncClient) -> None:
     health, status = (await client.get("/health")).json(), (await client.get("/status.json")).json()
 
-    found = await samples(client)
+    result = await samples(client)
 
-    assert found["stocktake_position", ()] == health["position"]
-    assert found["stocktake_statements", ()] == health["quads"]
-    assert found["stocktake_up", ()] == 1
+    assert result["stocktake_position", ()] == health["position"]
+    assert result["stocktake_statements", ()] == health["quads"]
+    assert result["stocktake_up", ()] == 1
     for source in status["sources"]:
         name = source["source"]
-        assert found["stocktake_source_records", (name,)] == source["published"]
-        assert found["stocktake_source_consecutive_failures", (name,)] == source["consecutive_failures"]
-        assert found["stocktake_source_state", (name, source["state"])] == 1
+        assert result["stocktake_source_records", (name,)] == source["published"]
+        assert result["stocktake_source_consecutive_failures", (name,)] == source["consecutive_failures"]
+        assert result["stocktake_source_state", (name, source["state"])] == 1
 
 
 async def test_requests_are_counted_by_path_and_status(client: httpx.AsyncClient) -> None:
@@ -74,10 +74,10 @@ async def test_before_the_first_snapshot_a_server_is_live_and_not_ready(tmp_path
     app = create_app(QueryService(tmp_path, IRIS))
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
-        found = await samples(client)
+        result = await samples(client)
         answers = [(await client.get(path)).status_code for path in ("/livez", "/readyz")]
 
-    assert (found["stocktake_up", ()], answers) == (0, [200, 503])
+    assert (result["stocktake_up", ()], answers) == (0, [200, 503])
 
 
 async def test_a_server_with_data_is_ready(client: httpx.AsyncClient) -> None:

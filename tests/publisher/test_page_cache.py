@@ -50,9 +50,9 @@ async def browser(site: CountingApp) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_a_page_is_made_once_while_the_same_is_shown(site, browser):
-    found = [(await browser.get("/search?q=x")).text for _ in range(3)]
+    results = [(await browser.get("/search?q=x")).text for _ in range(3)]
 
-    assert (site.made, found) == (1, ["page 1 of /search?q=x"] * 3)
+    assert (site.made, results) == (1, ["page 1 of /search?q=x"] * 3)
 
 
 async def test_those_who_ask_while_it_is_made_wait_for_it_together(site, browser):
@@ -61,9 +61,9 @@ async def test_those_who_ask_while_it_is_made_wait_for_it_together(site, browser
     await asyncio.sleep(0)
     site.go.set()
 
-    found = {(await one).text for one in asked}
+    results = {(await one).text for one in asked}
 
-    assert (site.made, found) == (1, {"page 1 of /map?"})
+    assert (site.made, results) == (1, {"page 1 of /map?"})
 
 
 async def test_another_state_another_minute_and_another_language_have_pages_of_their_own(site, browser):
@@ -114,8 +114,8 @@ async def test_a_page_goes_packed_to_those_who_take_it_so_under_a_tag_of_its_own
     plain = await browser.get("/map", headers={"Accept-Encoding": "gzip;q=0, identity"})
 
     assert (gzip.decompress(body), plain.content) == (b"page 1 of /map?", b"page 1 of /map?")
-    found = [packed.headers[name] for name in ("etag", "content-encoding", "content-length")]
-    assert found == ['"1-gzip"', "gzip", str(len(body))]
+    results = [packed.headers[name] for name in ("etag", "content-encoding", "content-length")]
+    assert results == ['"1-gzip"', "gzip", str(len(body))]
     assert (plain.headers["etag"], plain.headers.get("content-encoding")) == ('"1"', None)
     assert "Accept-Encoding" in plain.headers["vary"]
 

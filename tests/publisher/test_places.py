@@ -20,18 +20,18 @@ QUERIES = re.findall(r"```sparql\n(.*?)```", DOCS.read_text(encoding="utf-8").pa
 def store() -> Store:
     """Return a place in Nairobi and one in Geneva."""
     spots = {"nairobi": Place(Text("Nairobi", "en"), -1.2921, 36.8219), "geneva": Place(None, 46.2044, 6.1432)}
-    found = [line for key, spot in spots.items() for line in describe(Initiative(key=key, places=(spot,)), Iris(), "demo")]
-    made = Store()
-    made.load("".join(f"{line} .\n" for line in found).encode(), RdfFormat.N_TRIPLES)
-    return made
+    results = [line for key, spot in spots.items() for line in describe(Initiative(key=key, places=(spot,)), Iris(), "demo")]
+    created = Store()
+    created.load("".join(f"{line} .\n" for line in results).encode(), RdfFormat.N_TRIPLES)
+    return created
 
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_the_queries_of_the_docs_find_what_is_near_and_nothing_else(store, query):
-    found = store.query(query)
+    result = store.query(query)
 
-    assert isinstance(found, QuerySolutions)
-    assert [row["thing"].value.rpartition("/")[2] for row in found] == ["nairobi"]
+    assert isinstance(result, QuerySolutions)
+    assert [row["thing"].value.rpartition("/")[2] for row in result] == ["nairobi"]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_each_function_that_the_docs_name_gives_its_value(store, expression, exp
     spot = "?thing <https://schema.org/location>/geo:hasGeometry/geo:asWKT ?spot"
     query = f"{spaces} SELECT ?thing ?value {{ {spot} BIND({expression} AS ?value) }}"
 
-    found = store.query(query)
+    result = store.query(query)
 
-    assert isinstance(found, QuerySolutions)
-    assert {row["thing"].value.rpartition("/")[2]: row["value"].value for row in found} == expected
+    assert isinstance(result, QuerySolutions)
+    assert {row["thing"].value.rpartition("/")[2]: row["value"].value for row in result} == expected

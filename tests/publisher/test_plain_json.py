@@ -71,26 +71,26 @@ def loose(content: Any) -> Any:
 
 
 async def test_expanded_it_says_the_same_triples(client: httpx.AsyncClient) -> None:
-    found = {path: ((await client.get(f"{path}.json")).json(), (await client.get(f"{path}.nt")).content) for path in PATHS}
+    results = {path: ((await client.get(f"{path}.json")).json(), (await client.get(f"{path}.nt")).content) for path in PATHS}
 
-    said = {path: triples(tidied) for path, (tidied, _) in found.items()}
+    said = {path: triples(tidied) for path, (tidied, _) in results.items()}
 
-    assert said == {path: {str(quad.triple) for quad in parse(plain, RdfFormat.N_TRIPLES)} for path, (_, plain) in found.items()}
+    assert said == {path: {str(quad.triple) for quad in parse(plain, RdfFormat.N_TRIPLES)} for path, (_, plain) in results.items()}
     assert all(said.values())
 
 
 async def test_our_frames_make_it_of_the_n_triples(client: httpx.AsyncClient) -> None:
     paths = {path: name for path, name in PATHS.items() if name}
-    found = {path: (await client.get(f"{path}.json")).json() for path in paths}
+    results = {path: (await client.get(f"{path}.json")).json() for path in paths}
     forms = {name: (await client.get(f"/frame/{name}.jsonld")).json() for name in paths.values()}
 
     framed = {}
     for path, name in paths.items():
         flat = jsonld.from_rdf((await client.get(f"{path}.nt")).text, {"format": "application/n-quads"})
-        asked = {**forms[name], "@id": found[path]["id"]}  # one of a class may point to others of it
+        asked = {**forms[name], "@id": results[path]["id"]}  # one of a class may point to others of it
         framed[path] = jsonld.frame(flat, asked, {"documentLoader": local, "omitGraph": True, "embed": "@once"})
 
-    assert loose(framed) == loose(found)
+    assert loose(framed) == loose(results)
 
 
 @pytest.mark.parametrize("name", FRAMES)

@@ -67,9 +67,9 @@ async def test_who_gives_up_while_a_reader_starts_leaves_no_process_behind(steps
         await asyncio.sleep(0)
 
     starting.cancel()
-    (made,) = await asyncio.gather(starting, return_exceptions=True)
-    if isinstance(made, Worker):  # it was there already
-        await made.stop()
+    (created,) = await asyncio.gather(starting, return_exceptions=True)
+    if isinstance(created, Worker):  # it was there already
+        await created.stop()
 
     assert children(os.getpid()) <= before
 

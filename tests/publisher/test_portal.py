@@ -209,13 +209,13 @@ async def test_data_are_the_same_in_every_language(client, path):
     ],
 )
 async def test_every_page_of_numbers_has_its_json_csv_and_rdf(client, stem):
-    found = {suffix: await client.get(stem + suffix) for suffix in FORMS}
+    results = {suffix: await client.get(stem + suffix) for suffix in FORMS}
 
-    assert {suffix: answer.headers["content-type"].partition(";")[0] for suffix, answer in found.items()} == FORMS
-    assert found["json"].json()["figures"]
-    assert next(csv.reader(io.StringIO(found["csv"].text)))
-    triples = {str(quad) for quad in parse(found["ttl"].content, RdfFormat.TURTLE)}
-    assert triples == {str(quad) for quad in parse(found["nt"].content, RdfFormat.N_TRIPLES)}
+    assert {suffix: answer.headers["content-type"].partition(";")[0] for suffix, answer in results.items()} == FORMS
+    assert results["json"].json()["figures"]
+    assert next(csv.reader(io.StringIO(results["csv"].text)))
+    triples = {str(quad) for quad in parse(results["ttl"].content, RdfFormat.TURTLE)}
+    assert triples == {str(quad) for quad in parse(results["nt"].content, RdfFormat.N_TRIPLES)}
 
 
 FIGURES = {
@@ -236,30 +236,30 @@ async def test_each_figure_of_an_entity_is_the_answer_to_its_query(client, stem)
     assert {"initiatives", "organizations", "partners"} < {figure["name"] for figure in figures}
     for figure in figures:
         answer = await client.post("/sparql", data={"query": figure["query"], "format": "json"})
-        found = [[cell["value"] for cell in row.values()] for row in answer.json()["results"]["bindings"]]
-        numbers = sorted(int(row[-1]) for row in found)
+        results = [[cell["value"] for cell in row.values()] for row in answer.json()["results"]["bindings"]]
+        numbers = sorted(int(row[-1]) for row in results)
         assert sorted(row["things"] for row in figure["rows"]) == numbers, figure["name"]
         if figure["name"] in ("organizations", "partners"):
-            assert sorted(map(list, {tuple(map(str, row.values())) for row in figure["rows"]})) == sorted(found)
+            assert sorted(map(list, {tuple(map(str, row.values())) for row in figure["rows"]})) == sorted(results)
         elif figure["name"] != "initiatives":
-            coded = {(row[0].rpartition("/")[2].rpartition("#")[2], int(row[1])) for row in found}
+            coded = {(row[0].rpartition("/")[2].rpartition("#")[2], int(row[1])) for row in results}
             assert {(row[figure["name"]].rpartition(":")[2], row["things"]) for row in figure["rows"]} == coded
 
 
 @pytest.mark.parametrize(("path", "stem"), FIGURES.items())
 async def test_the_figures_of_an_entity_are_linked_as_json_csv_and_rdf(client, path, stem):
     text = await page(client, path)
-    found = {suffix: await client.get(f"{stem}.{suffix}") for suffix in FORMS}
+    results = {suffix: await client.get(f"{stem}.{suffix}") for suffix in FORMS}
     people = await client.get(stem, headers=HTML)
 
     assert {f"{stem}.{suffix}" for suffix in FORMS} <= set(re.findall(r'href="([^"]+)"', text))
-    assert {suffix: answer.headers["content-type"].partition(";")[0] for suffix, answer in found.items()} == FORMS
+    assert {suffix: answer.headers["content-type"].partition(";")[0] for suffix, answer in results.items()} == FORMS
     assert (people.status_code, people.headers["location"]) == (303, path)
-    rows = list(csv.DictReader(io.StringIO(found["csv"].text)))
-    figures = found["json"].json()["figures"]
+    rows = list(csv.DictReader(io.StringIO(results["csv"].text)))
+    figures = results["json"].json()["figures"]
     assert len(rows) == sum(len(figure["rows"]) for figure in figures)
     result = {int(row["things"]) for row in rows}
-    triples = list(parse(found["ttl"].content, RdfFormat.TURTLE))
+    triples = list(parse(results["ttl"].content, RdfFormat.TURTLE))
     observed = [quad for quad in triples if quad.predicate.value.endswith("measure#obsValue")]
     assert {int(quad.object.value) for quad in observed} == result
     assert len(observed) == len(rows)
@@ -316,7 +316,7 @@ async def test_a_form_that_there_is_not_is_refused_with_what_there_is(client):
 async def test_every_query_that_a_page_links_is_answered(client, path):
     text = await page(client, path)
 
-    queries = {unquote(unescape(found)) for found in re.findall(r'href="/sparql\?show=([^"]+)"', text)}
+    queries = {unquote(unescape(result)) for result in re.findall(r'href="/sparql\?show=([^"]+)"', text)}
     statuses = [(await client.post("/sparql", data={"query": query, "format": "json"})).status_code for query in sorted(queries)]
     assert queries
     assert set(statuses) == {200}
@@ -349,9 +349,9 @@ async def test_the_matrix_mixes_no_bases_unless_it_is_asked_to(client):
 
 
 async def test_a_gap_is_what_nothing_is_reported_of(client):
-    found = {figure["name"]: figure["rows"] for figure in (await client.get("/gaps.json")).json()["figures"]}
+    results = {figure["name"]: figure["rows"] for figure in (await client.get("/gaps.json")).json()["figures"]}
 
-    codes = {name: {row[name] for row in found[name]} for name in ("country", "line", "goal", "target")}
+    codes = {name: {row[name] for row in results[name]} for name in ("country", "line", "goal", "target")}
     assert "404" not in codes["country"]
     assert "250" in codes["country"]
     assert codes["goal"] == set()
@@ -418,19 +418,19 @@ async def test_links_that_were_suggested_count_only_where_they_are_asked_for(cli
 
 
 async def test_words_and_facets_work_together(client):
-    found = (await client.get("/search?q=network&goal=4&format=json&sort=title")).json()
+    result = (await client.get("/search?q=network&goal=4&format=json&sort=title")).json()
 
-    titles = [item["titles"][0]["text"] for item in found["results"]]
-    assert found["total"] == 7 == len(titles)
+    titles = [item["titles"][0]["text"] for item in result["results"]]
+    assert result["total"] == 7 == len(titles)
     assert titles == sorted(titles, key=str.lower)
-    assert "text:query" in found["sparql"]
+    assert "text:query" in result["sparql"]
 
 
 async def test_the_sparql_of_a_search_lists_the_same_things(client):
-    found = (await client.get("/search?q=network&goal=4&year=2023&format=json")).json()
+    result = (await client.get("/search?q=network&goal=4&year=2023&format=json")).json()
 
-    rows = (await client.post("/sparql", data={"query": found["sparql"], "format": "json"})).json()["results"]["bindings"]
-    assert [row["thing"]["value"] for row in rows] == sorted(item["thing"] for item in found["results"])
+    rows = (await client.post("/sparql", data={"query": result["sparql"], "format": "json"})).json()["results"]["bindings"]
+    assert [row["thing"]["value"] for row in rows] == sorted(item["thing"] for item in result["results"])
 
 
 async def test_an_initiative_shows_its_places_relations_history_and_how_to_cite_it(client):
@@ -467,8 +467,8 @@ async def test_an_organization_is_drawn_with_its_partners(client):
 
 
 @pytest.mark.parametrize("kind", SOURCE_FORMATS)
-async def test_a_card_that_the_page_writes_is_one_that_the_harvester_takes(client, kind, tmp_path):
-    found = {
+async def test_a_definition_that_the_page_writes_is_one_that_the_harvester_takes(client, kind, tmp_path):
+    results = {
         "kind": kind,
         "title": 'Registry "of" tests \\ é',
         "url": SOURCE_FORMATS[kind].example,
@@ -478,13 +478,13 @@ async def test_a_card_that_the_page_writes_is_one_that_the_harvester_takes(clien
         "name": "name",
         "records": "results",
     }
-    file = tmp_path / f"{from_query(found).name}.toml"
-    file.write_text(source_toml(from_query(found)), encoding="utf-8")
+    file = tmp_path / f"{from_query(results).name}.toml"
+    file.write_text(source_toml(from_query(results)), encoding="utf-8")
 
     source = load(file)
 
-    text = unescape(await page(client, f"/join?{httpx.QueryParams(found)}"))
-    assert (source.title, source.url) == (found["title"], found["url"])
+    text = unescape(await page(client, f"/join?{httpx.QueryParams(results)}"))
+    assert (source.title, source.url) == (results["title"], results["url"])
     assert source.protocol in PROTOCOLS
     assert source.mapping in MAPPINGS
     assert file.read_text(encoding="utf-8") in text

@@ -75,10 +75,10 @@ PAGES = {
 @pytest.fixture(scope="module")
 def host(endpoint: str) -> str:
     """Return where a real server answers, once its numbers and texts are there."""
-    found = endpoint.removesuffix("/sparql")
+    result = endpoint.removesuffix("/sparql")
     for _ in range(200):
-        if httpx.get(f"{found}/search?format=json&q=network", timeout=60).status_code == 200:
-            return found
+        if httpx.get(f"{result}/search?format=json&q=network", timeout=60).status_code == 200:
+            return result
     raise AssertionError("the tables and the index of texts were not made")
 
 
@@ -209,7 +209,7 @@ def test_the_keyboard_walks_a_page_from_its_first_link_to_its_last_and_is_seen_e
     assert hidden == []
 
 
-def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_card(host, browser):
+def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_definition(host, browser):
     browser.send_command("Emulation.setScriptExecutionDisabled", value=True)
     try:
         browser.open(f"{host}/?lang=en")
@@ -267,10 +267,10 @@ def suggestions(browser: Browser, text: str) -> list[str]:
 def test_suggestions_while_typing_have_no_fault_that_axe_finds(host, browser, packages, language, width, dark, text):
     browser.open(f"{host}/search?lang={language}", width, dark=dark)
 
-    found = suggestions(browser, text)
+    result = suggestions(browser, text)
     press(browser, "ArrowDown", 40)
 
-    assert len(found) >= 2
+    assert len(result) >= 2
     assert browser.faults(packages) == []
     assert browser.run("document.documentElement.scrollWidth") <= width
 

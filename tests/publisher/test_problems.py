@@ -43,15 +43,15 @@ def visitor(service, kept: Kept | None) -> httpx.AsyncClient:
 
 @session_loop
 async def test_a_problem_is_filed_without_script_and_has_a_public_page(service):
-    kept = Kept()
-    async with visitor(service, kept) as client:
+    stored = Kept()
+    async with visitor(service, stored) as client:
         page = await client.get("/page/initiative/demo/a%2F1", headers={"Accept": "text/html"})
         sent = await client.post("/problem", data=FORM, headers={"Accept-Language": "fr"})
         public_page = await client.get(sent.headers["location"], headers={"Accept": "text/html"})
         data = (await client.get("/problem/1", headers={"Accept": "application/json"})).json()
 
     assert '/problem?record=%2Frecord%2Fdemo%2Fa%252F1' in page.text
-    assert kept.filed == [("demo", "a/1", "title", FORM["text"], FORM["address"], "fr")]
+    assert stored.filed == [("demo", "a/1", "title", FORM["text"], FORM["address"], "fr")]
     assert (sent.status_code, sent.headers["location"], public_page.status_code) == (303, "/problem/1", 200)
     assert "Fixed: a later harvest changed the record." in public_page.text
     assert data == {
@@ -90,20 +90,20 @@ async def test_a_problem_is_a_web_annotation(service):
 )
 @session_loop
 async def test_a_faulty_form_is_shown_again_with_what_was_written(service, change, message):
-    kept = Kept()
-    async with visitor(service, kept) as client:
+    stored = Kept()
+    async with visitor(service, stored) as client:
         answer = await client.post("/problem", data=FORM | change)
 
     assert answer.status_code == 422
     assert message in answer.text
     assert "<b>wrong</b>" not in answer.text
-    assert kept.filed == []
+    assert stored.filed == []
 
 
 @session_loop
 async def test_a_client_has_a_quota_and_other_sites_cannot_send(service):
-    kept = Kept()
-    async with visitor(service, kept) as client:
+    stored = Kept()
+    async with visitor(service, stored) as client:
         foreign = await client.post("/problem", data=FORM, headers={"Sec-Fetch-Site": "cross-site"})
         codes = [(await client.post("/problem", data=FORM)).status_code for _ in range(6)]
         last = await client.post("/problem", data=FORM)
@@ -111,7 +111,7 @@ async def test_a_client_has_a_quota_and_other_sites_cannot_send(service):
     assert foreign.status_code == 403
     assert codes == [303, 303, 303, 303, 303, 429]
     assert last.headers["retry-after"].isdigit()
-    assert len(kept.filed) == 5
+    assert len(stored.filed) == 5
 
 
 @session_loop

@@ -121,9 +121,9 @@ def test_position_belongs_to_a_journal_by_the_id_of_its_entry(tmp_path: Path, re
     commit(tmp_path, "1")
     (entry,) = reader.entries()
 
-    found = [reader.contains(0, ""), reader.contains(1, entry.id), reader.contains(1, "other"), reader.contains(2, entry.id)]
+    results = [reader.contains(0, ""), reader.contains(1, entry.id), reader.contains(1, "other"), reader.contains(2, entry.id)]
 
-    assert found == [True, True, False, False]
+    assert results == [True, True, False, False]
 
 
 @pytest.mark.parametrize("kind", [BrokenIndex, SlowIndex])

@@ -44,10 +44,10 @@ def test_the_indicators_are_in_the_five_dimensions_of_the_method():
 
 
 def test_points_are_the_weight_times_the_share_of_records():
-    found = quality(("a", 30, 1, 4), ("b", 10, 4, 4))
+    result = quality(("a", 30, 1, 4), ("b", 10, 4, 4))
 
-    assert (found.points, found.most, found.share) == (17.5, 40, 44)
-    assert [(item.indicator.name, item.gain) for item in with_points(found, 5).measurements] == [("a", 22.5)]
+    assert (result.points, result.most, result.share) == (17.5, 40, 44)
+    assert [(item.indicator.name, item.gain) for item in with_points(result, 5).measurements] == [("a", 22.5)]
 
 
 @session_loop
@@ -97,13 +97,13 @@ async def test_measurements_are_dqv_and_name_their_metric(service):
 
 @session_loop
 async def test_a_rule_would_gain_what_its_records_lack(service):
-    found = (await measure_sources(service))[DEMO]
+    result = (await measure_sources(service))[DEMO]
 
-    gains = await rule_gains(service, DEMO, found, ())
+    gains = await rule_gains(service, DEMO, result, ())
 
     async with visitor(service) as client:
         rules = (await client.get("/source/demo/report.json")).json()["rules"]
-    valid = next(item for item in found.measurements if item.indicator.name == "valid")
+    valid = next(item for item in result.measurements if item.indicator.name == "valid")
     assert set(gains) == {rules[0]["iri"]}  # one record has one remark
     assert gains[rules[0]["iri"]] == pytest.approx(30 / valid.all)
     assert valid.gain == pytest.approx(30 / valid.all)
@@ -163,4 +163,4 @@ async def test_the_history_has_the_releases_whose_stores_are_here(world, service
     now = await measure_sources(service)
     assert before == []
     assert (past.number, past.day) == (1, "2026-04-01")
-    assert {source: found.points for source, found in past.sources.items()} == {source: found.points for source, found in now.items()}
+    assert {source: result.points for source, result in past.sources.items()} == {source: result.points for source, result in now.items()}

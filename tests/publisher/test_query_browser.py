@@ -39,7 +39,7 @@ def _shown(browser: str, url: str, folder: Path) -> tuple[str, list[str]]:
     done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True)
     events = [result.get("params", {}) for result in json.loads(log.read_text())["events"]]
     asked = {result["url"] for result in events if "url" in result and result.get("initiator", "").startswith("http")}
-    return done.stdout, sorted({found[1] for address in asked if (found := re.match(r"(?:https?|wss?)://([^/:]+)", address))})
+    return done.stdout, sorted({match[1] for address in asked if (match := re.match(r"(?:https?|wss?)://([^/:]+)", address))})
 
 
 def test_the_editor_stands_in_the_forms_place_and_asks_no_other_host(endpoint, browser, tmp_path):

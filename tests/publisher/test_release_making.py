@@ -102,10 +102,10 @@ def test_the_quads_are_those_of_the_journal_sorted(released: Path) -> None:
 def test_every_form_says_the_same_triples_each_once(released: Path, suffix: str, form: RdfFormat) -> None:
     quads = parse(unpacked(released / "releases/1/stocktake-1.nq.gz"), RdfFormat.N_QUADS)
 
-    found = [quad.triple for quad in parse(unpacked(released / f"releases/1/stocktake-1.{suffix}.gz"), form)]
+    results = [quad.triple for quad in parse(unpacked(released / f"releases/1/stocktake-1.{suffix}.gz"), form)]
 
-    assert len(found) == len(set(found))
-    assert set(found) == {quad.triple for quad in quads}
+    assert len(results) == len(set(results))
+    assert set(results) == {quad.triple for quad in quads}
 
 
 def test_the_status_graph_is_in_no_file(released: Path) -> None:
@@ -120,10 +120,10 @@ def test_the_manifest_states_bytes_and_sums_of_all_files(released: Path) -> None
 
     sums = {path.name: (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()) for path in folder.iterdir()}
 
-    found = {file.name for file in release.files}
+    results = {file.name for file in release.files}
     assert {file.name: (file.bytes, file.sha256) for file in release.files}.items() <= sums.items()
-    assert {name for name in sums if not name.endswith(".minisig")} - found == {"release.json", "SHA256SUMS"}
-    assert {f"{name}.minisig" for name in (*found, "release.json", "SHA256SUMS")} <= sums.keys()
+    assert {name for name in sums if not name.endswith(".minisig")} - results == {"release.json", "SHA256SUMS"}
+    assert {f"{name}.minisig" for name in (*results, "release.json", "SHA256SUMS")} <= sums.keys()
 
 
 def test_the_sums_are_checked_by_a_tool_of_the_system(released: Path) -> None:
@@ -171,9 +171,9 @@ def test_numbers_have_no_gaps_and_each_release_names_the_one_before(small: Path)
         move_on(data, number)
         build_release(data, IRIS, NOW)
 
-    found = [(release.number, release.previous, release.position) for release in list_releases(data / "releases")]
+    results = [(release.number, release.previous, release.position) for release in list_releases(data / "releases")]
 
-    assert found == [(3, 2, 4), (2, 1, 3), (1, None, 2)]
+    assert results == [(3, 2, 4), (2, 1, 3), (1, None, 2)]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -182,11 +182,11 @@ def test_killed_at_any_stage_it_is_not_there_and_the_next_has_its_number(small: 
 
     killed = subprocess.run(line, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)})
     there = newest_release(small / "releases")
-    made = build_release(small, IRIS, NOW)
+    release = build_release(small, IRIS, NOW)
 
     assert killed.returncode == -signal.SIGKILL
     assert there is None
-    assert made.number == 1
+    assert release.number == 1
     assert sorted(path.name for path in (small / "releases").iterdir()) == [".lock", "1"]
     assert files_of(small / "releases/1").keys() >= {"release.json", "release.json.minisig", "SHA256SUMS"}
 

@@ -63,9 +63,9 @@ def test_an_initiative_is_one_row_with_all_that_facets_need(folder: Path) -> Non
 
 
 def test_a_link_states_its_basis_its_word_and_its_confidence(folder: Path) -> None:
-    found = [row for row in table(folder, "links") if row["thing"] == RICH]
+    results = [row for row in table(folder, "links") if row["thing"] == RICH]
 
-    result = {(row["scheme"], row["code"], row["basis"], row["word"], row["confidence"]) for row in found}
+    result = {(row["scheme"], row["code"], row["basis"], row["word"], row["confidence"]) for row in results}
 
     assert result == {
         ("action-line", "C7-ehea", "declared", "", ""),
@@ -100,9 +100,9 @@ def test_parquet_holds_the_rows_of_the_csv(folder: Path, name: str) -> None:
     names = [column.name for column in TABLES[name].columns if column.kind not in (CellType.TIME, CellType.DECIMAL)]
 
     picked = ", ".join(f"array_to_string({item}, ' ')" if item in lists else f"coalesce(CAST({item} AS VARCHAR), '')" for item in names)
-    found = rows_of(f"SELECT {picked} FROM '{folder}/{name}.parquet'")
+    result = rows_of(f"SELECT {picked} FROM '{folder}/{name}.parquet'")
 
-    assert sorted(map(str, found)) == sorted(str(tuple(row[item] for item in names)) for row in table(folder, name))
+    assert sorted(map(str, result)) == sorted(str(tuple(row[item] for item in names)) for row in table(folder, name))
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -175,13 +175,13 @@ def test_counts_from_the_tables_are_those_of_sparql(folder: Path) -> None:
     asked = store.query(query)
     assert isinstance(asked, QuerySolutions)
     known = {(row["line"].value, row["country"].value, int(row["n"].value)) for row in asked}
-    found = rows_of(
+    result = rows_of(
         f"""SELECT concept, area, count(DISTINCT thing) FROM '{folder}/links.parquet' JOIN '{folder}/places.parquet' USING (thing)
         WHERE scheme = 'action-line' AND basis = 'declared' AND area IS NOT NULL GROUP BY ALL"""
     )
 
     assert len(known) > 5
-    assert set(found) == known
+    assert set(result) == known
 
 
 def test_csvw_reads_the_tables_by_their_description(folder: Path, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_csvw_reads_the_tables_by_their_description(folder: Path, tmp_path: Path
 
     read = {item.local_name.removesuffix(".csv.gz"): list(item.iterdicts(strict=True)) for item in group.tables}
 
-    assert {name: len(found) for name, found in read.items()} == {name: len(table(folder, name)) for name in TABLES}
+    assert {name: len(result) for name, result in read.items()} == {name: len(table(folder, name)) for name in TABLES}
     (rich,) = [row for row in read["initiatives"] if row["initiative"] == RICH]
     assert (rich["start_year"], rich["text_languages"]) == (2024, ["ar", "en", "fr"])
     assert group.check_referential_integrity()
@@ -204,17 +204,17 @@ def test_frictionless_finds_no_fault_in_the_package(folder: Path) -> None:
     done = subprocess.run(line, capture_output=True, text=True, check=False)  # in a process of its own: it leaves files open
 
     tasks = json.loads(done.stdout)["tasks"]
-    found = {task["place"]: (task["valid"], task["stats"].get("rows") or 0) for task in tasks if not task["place"].endswith(".parquet")}
-    assert {found[f"{name}.csv.gz"] for name in TABLES} == {(True, len(table(folder, name))) for name in TABLES}
-    assert all(valid for valid, _ in found.values())
+    results = {task["place"]: (task["valid"], task["stats"].get("rows") or 0) for task in tasks if not task["place"].endswith(".parquet")}
+    assert {results[f"{name}.csv.gz"] for name in TABLES} == {(True, len(table(folder, name))) for name in TABLES}
+    assert all(valid for valid, _ in results.values())
 
 
 def test_the_package_names_every_file_that_was_there_when_it_was_written(folder: Path) -> None:
-    found = {item["path"] for item in json.loads((folder / "datapackage.json").read_text())["resources"]}
+    results = {item["path"] for item in json.loads((folder / "datapackage.json").read_text())["resources"]}
 
     there = {path.name for path in folder.iterdir() if path.suffix != ".minisig"}
 
-    assert there - found == {"croissant.json", "datapackage.json", "release.json", "ro-crate-metadata.json", "SHA256SUMS"}
+    assert there - results == {"croissant.json", "datapackage.json", "release.json", "ro-crate-metadata.json", "SHA256SUMS"}
 
 
 def test_one_description_of_a_column_is_in_every_package(folder: Path) -> None:
@@ -222,7 +222,7 @@ def test_one_description_of_a_column_is_in_every_package(folder: Path) -> None:
     resources = {item["path"]: item for item in json.loads((folder / "datapackage.json").read_text())["resources"]}
     fields = {item["@id"]: item for part in json.loads((folder / "croissant.json").read_text())["recordSet"] for item in part["field"]}
     crate = {item.get("name"): item for item in json.loads((folder / "ro-crate-metadata.json").read_text())["@graph"]}
-    book = (folder / "codebook.md").read_text()
+    codebook = (folder / "codebook.md").read_text()
 
     for name, item in TABLES.items():
         (csvw_table,) = [entry for entry in csvw_tables if entry["url"] == f"{name}.csv.gz"]
@@ -233,8 +233,8 @@ def test_one_description_of_a_column_is_in_every_package(folder: Path) -> None:
             assert (field["description"], field.get("constraints", {}).get("enum", [])) == (text, [*column.values])
             assert fields[f"{name}/{column.name}"]["description"] == text
             assert crate[f"{name}.{column.name}"]["description"] == text
-            assert f"| `{column.name}` |" in book
-            assert column.description in book
+            assert f"| `{column.name}` |" in codebook
+            assert column.description in codebook
 
 
 def test_the_codebook_has_units_code_lists_and_examples(folder: Path) -> None:
@@ -330,12 +330,12 @@ def test_words_that_no_crosswalk_knows_do_not_break_a_row() -> None:
         f"<{graph}> <http://xmlns.com/foaf/0.1/primaryTopic> <{thing}>",
     ]
 
-    found = dict(record_rows(parse_record(graph, [triple.encode() for triple in triples], IRIS)))
+    results = dict(record_rows(parse_record(graph, [triple.encode() for triple in triples], IRIS)))
 
-    assert found["initiatives"]["languages"] == []
-    assert (found["initiatives"]["start_date"], found["initiatives"]["start_year"]) == ("soon", None)
-    assert (found["links"]["concept"], found["links"]["code"]) == ("C12", None)
-    assert found["places"]["name"] == "Atlantis"
+    assert results["initiatives"]["languages"] == []
+    assert (results["initiatives"]["start_date"], results["initiatives"]["start_year"]) == ("soon", None)
+    assert (results["links"]["concept"], results["links"]["code"]) == ("C12", None)
+    assert results["places"]["name"] == "Atlantis"
 
 
 def test_hostile_texts_are_kept_as_they_are(folder: Path) -> None:

@@ -58,11 +58,11 @@ def test_a_subject_with_more_triples_than_are_held_is_reported_in_parts_each_tri
     lines = [line(value, graph) for value in range(20) for graph in range(value % 4 + 1)]
     taken: list[bytes] = []
 
-    found = list(stream_in_chunks(lines, taken.extend, most))
+    results = list(stream_in_chunks(lines, taken.extend, most))
 
     assert taken == lines
-    assert [item for part in found for item in part] == [b'<https://x.org/s> <https://x.org/p> "%04d"' % value for value in range(20)]
-    assert max(map(len, found)) < 2 * most
+    assert [item for part in results for item in part] == [b'<https://x.org/s> <https://x.org/p> "%04d"' % value for value in range(20)]
+    assert max(map(len, results)) < 2 * most
 
 
 def test_triples_that_thousands_of_graphs_repeat_come_at_once() -> None:

@@ -80,12 +80,12 @@ async def pinned(client: httpx.AsyncClient, number: int, query: str = ALL, **hea
     params = {"query": query, "format": "tsv", "release": str(number)}
 
     async def answer() -> httpx.Response | None:
-        found = await client.get("/sparql", params=params, headers=headers)
-        return found if found.status_code != 503 else None
+        result = await client.get("/sparql", params=params, headers=headers)
+        return result if result.status_code != 503 else None
 
-    found = await wait_until_async(answer, f"release {number} to be loaded")
-    assert found is not None
-    return found
+    result = await wait_until_async(answer, f"release {number} to be loaded")
+    assert result is not None
+    return result
 
 
 async def test_releases_are_listed_for_people_and_machines(client: httpx.AsyncClient) -> None:
@@ -101,9 +101,9 @@ async def test_releases_are_listed_for_people_and_machines(client: httpx.AsyncCl
 
 
 async def test_addresses_without_a_slash_lead_to_those_with_one(client: httpx.AsyncClient) -> None:
-    found = [await client.get(path) for path in ("/releases", "/releases/3")]
+    results = [await client.get(path) for path in ("/releases", "/releases/3")]
 
-    assert [(item.status_code, item.headers["location"]) for item in found] == [(308, "/releases/"), (308, "/releases/3/")]
+    assert [(item.status_code, item.headers["location"]) for item in results] == [(308, "/releases/"), (308, "/releases/3/")]
 
 
 async def test_a_release_is_a_page_and_a_dataset(client: httpx.AsyncClient) -> None:
@@ -241,18 +241,18 @@ async def test_the_store_is_kept_from_the_snapshot_that_showed_the_release(
     service: QueryService, client: httpx.AsyncClient, released: Path
 ) -> None:
     query = f"SELECT * {{ GRAPH <{IRIS.status}> {{ ?s ?p ?o }} }}"
-    made = build_release(released, IRIS, NOW)
+    created = build_release(released, IRIS, NOW)
 
-    kept = release_stores.copy_current(released, made, IRIS)
-    there = await pinned(client, made.number, COUNT)
-    status = await pinned(client, made.number, query)
+    stored = release_stores.copy_current(released, created, IRIS)
+    there = await pinned(client, created.number, COUNT)
+    status = await pinned(client, created.number, query)
 
-    assert kept
-    assert _columns_answer_alike(release_stores.store_folder(released, made.number))
+    assert stored
+    assert _columns_answer_alike(release_stores.store_folder(released, created.number))
     assert int(there.text.split()[1]) > 1000
     assert status.text.count("\n") == 1  # the head alone
-    assert json.loads((release_stores.store_folder(released, made.number) / "about.json").read_text())["position"] == made.position
-    shutil.rmtree(released / "releases" / str(made.number))
+    assert json.loads((release_stores.store_folder(released, created.number) / "about.json").read_text())["position"] == created.position
+    shutil.rmtree(released / "releases" / str(created.number))
     release_stores.remove_stores(released, (release.number for release in list_releases(released / "releases")))
 
 
@@ -275,8 +275,8 @@ def _columns_answer_alike(folder: Path) -> bool:
     opened = open_columns(folder, store, small=0)
     assert opened
     with closing(opened) as columns:
-        found = solutions(columns.answer(QueryRequest(COUNT_BY_PREDICATE)))
-    return comparable("", found) == comparable("", solutions(store.query(COUNT_BY_PREDICATE)))
+        result = solutions(columns.answer(QueryRequest(COUNT_BY_PREDICATE)))
+    return comparable("", result) == comparable("", solutions(store.query(COUNT_BY_PREDICATE)))
 
 
 @pytest.mark.parametrize(("number", "status"), [("99", 404), ("x", 400), ("0", 404), ("-1", 400)])

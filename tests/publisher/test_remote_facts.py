@@ -51,9 +51,9 @@ def read(endpoint: CountingEndpoint) -> list[set[Quad]]:
 def test_graphs_that_are_expected_are_asked_for_together_and_fewer_where_the_store_ends_early(most, questions):
     endpoint = CountingEndpoint(most)
 
-    found = read(endpoint)
+    result = read(endpoint)
 
-    assert found == [set(endpoint.store.quads_for_pattern(None, None, None, NamedNode(graph))) for graph in GRAPHS]
+    assert result == [set(endpoint.store.quads_for_pattern(None, None, None, NamedNode(graph))) for graph in GRAPHS]
     assert endpoint.asked == questions
 
 
@@ -61,9 +61,9 @@ def test_a_graph_that_nobody_expected_is_asked_for_by_itself():
     endpoint = CountingEndpoint()
     known = RemoteQuads(endpoint, STANDARD)
 
-    found = set(known.quads_for_pattern(None, None, None, NamedNode(GRAPHS[7])))
+    results = set(known.quads_for_pattern(None, None, None, NamedNode(GRAPHS[7])))
 
-    assert (len(found), endpoint.asked, remote_quads.GRAPHS) == (2, 1, 100)
+    assert (len(results), endpoint.asked, remote_quads.GRAPHS) == (2, 1, 100)
 
 
 def test_a_store_that_gives_not_even_one_graph_whole_says_so():

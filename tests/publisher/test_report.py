@@ -62,10 +62,10 @@ def files(data: Path, name: str) -> dict[str, bytes]:
 
 
 def test_a_report_has_pages_a_print_and_numbers_with_their_sums(data, report):
-    found = files(data, report.name)
+    result = files(data, report.name)
 
-    assert sorted(found) == ["SHA256SUMS", "report.css", "report.html", "report.json", "report.pdf"]
-    assert found["report.pdf"].startswith(b"%PDF-")
+    assert sorted(result) == ["SHA256SUMS", "report.css", "report.html", "report.json", "report.pdf"]
+    assert result["report.pdf"].startswith(b"%PDF-")
     assert report.name == "release-1.en"
 
 
@@ -98,7 +98,7 @@ def test_the_matrix_has_names_and_numbers_and_is_mirrored_in_arabic(data, report
     assert len(rows) == 18
     assert {len(row) for row in rows} == {18}
     assert rows[3][0].startswith("C4 ")
-    assert [float(found[1]) > 300 for found in firsts if found] == [False, True]
+    assert [float(result[1]) > 300 for result in firsts if result] == [False, True]
 
 
 def test_made_again_of_the_same_release_it_is_the_same_bytes(data, report):
@@ -154,10 +154,10 @@ def test_a_release_is_followed_by_its_report(data, tmp_path):
 
 
 def test_a_report_is_narrowed_and_reported_in_another_language(data):
-    made = build_report(data, IRIS, 1, "ar", {"goal": "4"})
+    created = build_report(data, IRIS, 1, "ar", {"goal": "4"})
 
-    page = (data / "reports" / made.name / "report.html").read_text()
-    assert made.name == "release-1.goal-4.ar"
+    page = (data / "reports" / created.name / "report.html").read_text()
+    assert created.name == "release-1.goal-4.ar"
     assert '<html lang="ar" dir="rtl">' in page
 
 
@@ -171,9 +171,9 @@ NARROWINGS = [{"goal": "3"}, {"country": "404"}, {"line": "C4"}, {"region": "afr
 
 @pytest.mark.parametrize("chosen", NARROWINGS, ids=lambda chosen: "-".join(*chosen.items()))
 def test_a_narrowed_report_has_only_matching_data(data, store, chosen):
-    made = build_report(data, IRIS, 1, "en", chosen)
+    created = build_report(data, IRIS, 1, "en", chosen)
 
-    figures = report_figures(data, made.name)
+    figures = report_figures(data, created.name)
     facet = next(iter(chosen))
     assert facet == "year" or facet not in figures
     assert {"kinds", "matrix", "basis", "gaps", "source"} <= set(figures)

@@ -58,56 +58,56 @@ def asked(client: httpx.AsyncClient):
 
 
 async def test_accept_chooses_where_a_thing_leads_to(asked) -> None:
-    found = {accept: await asked(THING, accept) for accept, _ in ACCEPTED}
+    results = {accept: await asked(THING, accept) for accept, _ in ACCEPTED}
 
     wanted = {accept: "/page/initiative/demo/1" if suffix == "html" else f"{DATA}.{suffix}" for accept, suffix in ACCEPTED}
-    assert {accept: answer.headers.get("location") for accept, answer in found.items()} == wanted
-    assert {answer.status_code for answer in found.values()} == {303}
-    assert {answer.headers["vary"].partition(",")[0] for answer in found.values()} == {"Accept"}
+    assert {accept: answer.headers.get("location") for accept, answer in results.items()} == wanted
+    assert {answer.status_code for answer in results.values()} == {303}
+    assert {answer.headers["vary"].partition(",")[0] for answer in results.values()} == {"Accept"}
 
 
 async def test_accept_chooses_the_form_of_a_document(asked) -> None:
-    found = {accept: await asked("/source/demo", accept) for accept, _ in ACCEPTED}
+    results = {accept: await asked("/source/demo", accept) for accept, _ in ACCEPTED}
 
-    assert {accept: answer.headers["content-type"] for accept, answer in found.items()} == {item: MEDIA[end] for item, end in ACCEPTED}
-    assert {accept: answer.headers["content-location"] for accept, answer in found.items()} == {
+    assert {accept: answer.headers["content-type"] for accept, answer in results.items()} == {item: MEDIA[end] for item, end in ACCEPTED}
+    assert {accept: answer.headers["content-location"] for accept, answer in results.items()} == {
         accept: f"/source/demo.{suffix}" for accept, suffix in ACCEPTED
     }
 
 
 async def test_a_suffix_chooses_whatever_accept_says(asked) -> None:
-    found = {f"{path}.{suffix}": await asked(f"{path}.{suffix}", "image/png") for path in DOCUMENTS for suffix in MEDIA}
+    results = {f"{path}.{suffix}": await asked(f"{path}.{suffix}", "image/png") for path in DOCUMENTS for suffix in MEDIA}
 
-    assert {path: answer.headers["content-type"] for path, answer in found.items()} == {
-        path: MEDIA[path.rpartition(".")[2]] for path in found
+    assert {path: answer.headers["content-type"] for path, answer in results.items()} == {
+        path: MEDIA[path.rpartition(".")[2]] for path in results
     }
-    assert not any("Accept" in answer.headers.get("vary", "").split(", ") for answer in found.values())
+    assert not any("Accept" in answer.headers.get("vary", "").split(", ") for answer in results.values())
 
 
 async def test_ontology_and_matrix_have_forms_by_suffix_though_their_names_have_no_slash(asked) -> None:
-    found = [await asked(path) for path in ("/ns.ttl", "/matrix.json", "/ns.png")]
+    results = [await asked(path) for path in ("/ns.ttl", "/matrix.json", "/ns.png")]
 
-    assert [item.status_code for item in found] == [200, 200, 404]
+    assert [item.status_code for item in results] == [200, 200, 404]
 
 
 async def test_a_suffix_of_a_things_address_leads_to_that_form(asked) -> None:
-    found = {suffix: await asked(f"{THING}.{suffix}", "image/png") for suffix in MEDIA}
+    results = {suffix: await asked(f"{THING}.{suffix}", "image/png") for suffix in MEDIA}
 
-    assert {suffix: answer.headers["location"] for suffix, answer in found.items()} == {
+    assert {suffix: answer.headers["location"] for suffix, answer in results.items()} == {
         suffix: "/page/initiative/demo/1" if suffix == "html" else f"{DATA}.{suffix}" for suffix in MEDIA
     }
-    assert not any("Accept" in answer.headers.get("vary", "").split(", ") for answer in found.values())
+    assert not any("Accept" in answer.headers.get("vary", "").split(", ") for answer in results.values())
 
 
 async def test_an_unavailable_format_is_406_with_the_available_ones(asked) -> None:
     paths = [THING, DATA, "/page/initiative/demo/1", "/source/demo", "/memento/20260302080000/record/demo/1"]
 
-    found = [await asked(path, "image/png") for path in paths]
+    results = [await asked(path, "image/png") for path in paths]
 
-    assert {(item.status_code, item.headers["content-type"]) for item in found} == {(406, "application/problem+json")}
-    assert all("Accept" in item.headers["vary"] for item in found)
-    assert {item.headers["link"].count('rel="alternate"') for item in found} == {6}
-    assert all(".jsonld (application/ld+json)" in item.json()["detail"] for item in found)
+    assert {(item.status_code, item.headers["content-type"]) for item in results} == {(406, "application/problem+json")}
+    assert all("Accept" in item.headers["vary"] for item in results)
+    assert {item.headers["link"].count('rel="alternate"') for item in results} == {6}
+    assert all(".jsonld (application/ld+json)" in item.json()["detail"] for item in results)
 
 
 async def test_a_page_is_given_where_data_is_asked_for_at_its_address(asked) -> None:
@@ -160,11 +160,11 @@ async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
 
 
 async def test_what_is_gone_is_410_in_every_form(asked) -> None:
-    found = {suffix: await asked(f"/data/initiative/demo/lost.{suffix}") for suffix in MEDIA if suffix != "html"}
+    results = {suffix: await asked(f"/data/initiative/demo/lost.{suffix}") for suffix in MEDIA if suffix != "html"}
 
-    assert {item.status_code for item in found.values()} == {410}
-    assert all("Lost project" in item.text for item in found.values())
-    assert {suffix: item.headers["content-type"] for suffix, item in found.items()} == {suffix: MEDIA[suffix] for suffix in found}
+    assert {item.status_code for item in results.values()} == {410}
+    assert all("Lost project" in item.text for item in results.values())
+    assert {suffix: item.headers["content-type"] for suffix, item in results.items()} == {suffix: MEDIA[suffix] for suffix in results}
 
 
 async def test_what_is_gone_is_410_also_to_who_holds_it(asked) -> None:

@@ -101,8 +101,8 @@ async def results(client: httpx.AsyncClient, search: str) -> Results:
 def apply_atom(results: Results, text: bytes) -> Results:
     root = etree.fromstring(text)
     gone = {item.get("ref") for item in root.iterfind("at:deleted-entry", ATOM)}
-    found = root.iterfind("a:entry", ATOM)
-    entries = {item.findtext("a:id", namespaces=ATOM): item.findtext("a:updated", namespaces=ATOM) for item in found}
+    result = root.iterfind("a:entry", ATOM)
+    entries = {item.findtext("a:id", namespaces=ATOM): item.findtext("a:updated", namespaces=ATOM) for item in result}
     return {thing: time for thing, time in results.items() if thing not in gone} | entries
 
 

@@ -45,8 +45,8 @@ async def description(client: httpx.AsyncClient) -> Store:
 
 
 def values(description: Store, subject: str, predicate: str) -> set[str]:
-    found = (quad.object for quad in description.quads_for_pattern(NamedNode(subject), NamedNode(predicate), None))
-    return {term.value for term in found if isinstance(term, NamedNode | Literal)}
+    results = (quad.object for quad in description.quads_for_pattern(NamedNode(subject), NamedNode(predicate), None))
+    return {term.value for term in results if isinstance(term, NamedNode | Literal)}
 
 
 async def ask(client: httpx.AsyncClient, query: str) -> str:
@@ -184,8 +184,8 @@ async def test_functions_and_properties_are_reported_and_known(client: httpx.Asy
     for function in FUNCTIONS:
         called = await client.get("/sparql", params={"query": f"SELECT (<{function}>(1, 2, 3) AS ?x) {{}}"})
         assert called.status_code == 200
-    found = f'SELECT (COUNT(*) AS ?n) {{ ?thing <{PROPERTIES[0]}> "telemedicine" }}'
-    assert await ask(client, found) != "0"
+    result = f'SELECT (COUNT(*) AS ?n) {{ ?thing <{PROPERTIES[0]}> "telemedicine" }}'
+    assert await ask(client, result) != "0"
 
 
 async def test_a_function_that_nobody_knows_is_refused(client: httpx.AsyncClient) -> None:

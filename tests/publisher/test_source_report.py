@@ -104,8 +104,8 @@ async def test_turtle_is_a_validation_report_of_shacl(service):
     assert not store.query(f"ASK {{ ?r a <{SH}ValidationReport> ; <{SH}conforms> true }}")
     required = ("focusNode", "sourceShape", "resultSeverity", "sourceConstraintComponent")
     pattern = " ; ".join(f"<{SH}{name}> ?{name}" for name in required)
-    found = list(store.query(f"SELECT ?sourceShape {{ ?r <{SH}result> ?x . ?x a <{SH}ValidationResult> ; {pattern} }}"))
-    assert {str(row[0].value).rpartition("#")[2] for row in found} == {"NoTarget", "ResourceTitle"}
+    results = list(store.query(f"SELECT ?sourceShape {{ ?r <{SH}result> ?x . ?x a <{SH}ValidationResult> ; {pattern} }}"))
+    assert {str(row[0].value).rpartition("#")[2] for row in results} == {"NoTarget", "ResourceTitle"}
     languages = {row[0].language for row in store.query(f"SELECT ?m {{ ?x <{SH}resultMessage> ?m }}")}
     assert languages == {"en", "fr", "es", "ru", "ar", "zh"}
 
@@ -160,8 +160,8 @@ async def test_page_of_the_source_links_to_its_report(service):
 
 
 def test_each_rule_has_a_constraint_component_of_its_shape():
-    found = {iri: constraint(iri, BASE)[0] for iri in rules(BASE)}
+    results = {iri: constraint(iri, BASE)[0] for iri in rules(BASE)}
 
-    assert len(found) > 50
-    assert all(component.startswith(SH) for component in found.values())
-    assert found[f"{BASE}shapes#ResourceTitle"] == f"{SH}MinCountConstraintComponent"
+    assert len(results) > 50
+    assert all(component.startswith(SH) for component in results.values())
+    assert results[f"{BASE}shapes#ResourceTitle"] == f"{SH}MinCountConstraintComponent"

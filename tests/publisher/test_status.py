@@ -220,8 +220,8 @@ def follower(tmp_path: Path, clock: FixedClock) -> Iterator[Runner[EmbeddedStore
 
 def shown(follower: Runner[EmbeddedStore]) -> set[str]:
     """Return the states that the store tells, by the graph and by the merge of all graphs."""
-    found = follower.store.quads.quads_for_pattern(None, NamedNode(f"{IRIS.operations}freshness"), None, None)
-    return {quad.object.value.rpartition("#")[2] for quad in found}
+    result = follower.store.quads.quads_for_pattern(None, NamedNode(f"{IRIS.operations}freshness"), None, None)
+    return {quad.object.value.rpartition("#")[2] for quad in result}
 
 
 def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(follower: Runner[EmbeddedStore], clock: FixedClock) -> None:

@@ -146,8 +146,8 @@ def test_the_engines_own_merging_steps_back_for_a_bulk_load(tmp_path: Path) -> N
     for part in range(5):  # files enough that the engine begins to merge them
         apply(store, (f"A {quad(n, part)}\n".encode() for n in range(LARGE)))
 
-    found = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads()}
-    assert found == {NICE}
+    results = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads()}
+    assert results == {NICE}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a nice value for each thread")

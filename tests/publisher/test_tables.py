@@ -51,9 +51,9 @@ async def service(world: Path) -> AsyncIterator[QueryService]:
 
 @pytest.fixture
 def tables(service: QueryService) -> FacetIndex:
-    found = open_facet_index(service.current.path)
-    assert found is not None
-    return found
+    result = open_facet_index(service.current.path)
+    assert result is not None
+    return result
 
 
 async def count_by_query(service: QueryService, query: str, *names: str) -> dict:
@@ -138,22 +138,22 @@ async def test_a_page_of_a_list_is_a_part_of_the_whole_list_and_that_is_sorted(t
     whole = tables.list_things(make_filter(kind="initiative"), order, 1000)
     parts = [line for offset in range(0, len(whole), 30) for line in tables.list_things(make_filter(kind="initiative"), order, 30, offset)]
 
-    found = [(getattr(line, by) or "").lower() for line in whole if getattr(line, by)]
+    results = [(getattr(line, by) or "").lower() for line in whole if getattr(line, by)]
     assert parts == whole
-    assert found == sorted(found, reverse=order in ("newest", "ends"))
+    assert results == sorted(results, reverse=order in ("newest", "ends"))
 
 
 async def test_things_that_share_most_are_related_and_a_thing_is_not_to_itself(tables):
     one = IRIS.thing("initiative", "demo", "3")
 
-    found = tables.related(one, 6)
+    result = tables.related(one, 6)
 
-    shared = [{(facet, code) for facet in ("line", "goal", "country") for code in marks(tables, line.iri, facet)} for line in found]
+    shared = [{(facet, code) for facet in ("line", "goal", "country") for code in marks(tables, line.iri, facet)} for line in result]
     own = {(facet, code) for facet in ("line", "goal", "country") for code in marks(tables, one, facet)}
     counted = [len(own & them) for them in shared]
-    assert one not in [line.iri for line in found]
+    assert one not in [line.iri for line in result]
     assert counted == sorted(counted, reverse=True)
-    assert (len(found), counted[0], counted[-1] >= 2) == (6, 3, True)
+    assert (len(result), counted[0], counted[-1] >= 2) == (6, 3, True)
 
 
 def marks(tables: FacetIndex, thing: str, facet: str) -> list[str]:
@@ -163,12 +163,12 @@ def marks(tables: FacetIndex, thing: str, facet: str) -> list[str]:
 async def test_what_begins_or_goes_on_in_a_time_is_listed_by_its_beginning(tables):
     every = tables.list_things(make_filter(kind="initiative"), "begins", 1000)
 
-    found = tables.events_between(make_filter(kind="initiative"), "2024-06-01", "2024-06-30")
+    result = tables.events_between(make_filter(kind="initiative"), "2024-06-01", "2024-06-30")
 
-    assert found == [
+    assert result == [
         item for item in every if item.begins and item.begins[:10] <= "2024-06-30" and (item.ends or item.begins)[:10] >= "2024-06-01"
     ]
-    assert found
+    assert result
     assert tables.events_between(make_filter(kind="initiative", goal="17"), "2023-01-01", "2023-01-01", 3) == tables.list_things(
         make_filter(kind="initiative", goal="17"), "begins", 3
     )

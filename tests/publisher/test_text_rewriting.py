@@ -42,15 +42,15 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
 @pytest.fixture(scope="module")
 def store() -> Store:
     """Return a store that holds the three things."""
-    made = Store()
-    made.load(DATA.encode(), RdfFormat.TURTLE)
-    return made
+    created = Store()
+    created.load(DATA.encode(), RdfFormat.TURTLE)
+    return created
 
 
 def answer(store: Store, query: str) -> list[str]:
-    found = store.query(query)
-    assert isinstance(found, QuerySolutions)
-    return sorted(row["s"].value.rpartition("/")[2] for row in found)
+    result = store.query(query)
+    assert isinstance(result, QuerySolutions)
+    return sorted(row["s"].value.rpartition("/")[2] for row in result)
 
 
 @pytest.mark.parametrize(

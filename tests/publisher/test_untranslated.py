@@ -43,16 +43,16 @@ class Texts(HTMLParser):
         self.links: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        foreign = tag not in ("html", "a") and found.get("lang", self.language) != self.language
-        data = tag in SILENT or foreign or ("dir" in found and tag not in ("html", "input")) or (tag == "a" and "lang" in found)
+        results = {name: value or "" for name, value in attrs}
+        foreign = tag not in ("html", "a") and results.get("lang", self.language) != self.language
+        data = tag in SILENT or foreign or ("dir" in results and tag not in ("html", "input")) or (tag == "a" and "lang" in results)
         if tag not in ("meta", "link", "input", "img", "br", "col", "rect", "path", "circle", "hr", "line"):
             self._stack.append(data)
             self._depth += data
         if not self._depth and not data:
-            self.found |= {found[name] for name in SHOWN if found.get(name)}
-        if tag == "a" and found.get("href", "").startswith("/"):
-            self.links.append(found["href"].partition("#")[0])
+            self.found |= {results[name] for name in SHOWN if results.get(name)}
+        if tag == "a" and results.get("href", "").startswith("/"):
+            self.links.append(results["href"].partition("#")[0])
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in ("meta", "link", "input", "img", "br", "col", "rect", "path", "circle", "hr", "line") and self._stack:
@@ -74,15 +74,15 @@ def bare(template: str) -> set[str]:
 
 def _leaves(node: nodes.Node) -> list[nodes.Node]:
     """Return what a template writes, in order: its literal text, and of each expression one leaf."""
-    found: list[nodes.Node] = []
+    results: list[nodes.Node] = []
     for child in node.iter_child_nodes():
         if isinstance(child, nodes.TemplateData):
-            found.append(child)
+            results.append(child)
         elif isinstance(child, nodes.Expr):
-            found.append(nodes.Const(""))
+            results.append(nodes.Const(""))
         else:
-            found += _leaves(child)
-    return found
+            results += _leaves(child)
+    return results
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda file: f"{file.parents[1].name}-{file.stem}")
@@ -160,5 +160,5 @@ async def test_what_stands_alike_in_three_languages_is_a_name_or_data(client):
         if len(LATIN.findall(text)) >= 2 and kind(href).partition("/")[0] not in VOCABULARY
     }
 
-    found = {(text, href) for text, href in alike if not set(LATIN.findall(text)) <= NAMES and not ADDRESS.match(text)}
-    assert {(text, href) for text, href in found if not text.startswith(DATA)} == set()
+    results = {(text, href) for text, href in alike if not set(LATIN.findall(text)) <= NAMES and not ADDRESS.match(text)}
+    assert {(text, href) for text, href in results if not text.startswith(DATA)} == set()

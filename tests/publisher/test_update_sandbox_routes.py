@@ -42,9 +42,9 @@ async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def place(client: httpx.AsyncClient) -> AsyncIterator[str]:
-    made = await client.post("/scratch", headers=KEY)
-    yield made.headers["location"] + "/sparql"
-    await client.delete(made.headers["location"], headers=KEY)
+    created = await client.post("/scratch", headers=KEY)
+    yield created.headers["location"] + "/sparql"
+    await client.delete(created.headers["location"], headers=KEY)
 
 
 async def update(client: httpx.AsyncClient, place: str, text: str, **more: str) -> httpx.Response:
@@ -224,16 +224,16 @@ async def test_a_store_that_would_grow_too_large_is_as_before(tmp_path: Path) ->
 async def test_there_are_so_many_stores_and_each_for_an_hour(tmp_path: Path) -> None:
     now = 0.0
     stores = Sandboxes(tmp_path, Limits(), lambda: now)
-    made = [await stores.create() for _ in range(MAX_SANDBOXES)]
+    created = [await stores.create() for _ in range(MAX_SANDBOXES)]
 
     with pytest.raises(ScratchFull):
         await stores.create()
     now = LIFETIME
     after = await stores.create()
-    found = [await stores.find(store.name) for store in (*made, after)]
+    results = [await stores.find(store.name) for store in (*created, after)]
     await stores.close()
 
-    assert found == [None] * MAX_SANDBOXES + [after]
+    assert results == [None] * MAX_SANDBOXES + [after]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -241,9 +241,9 @@ async def test_what_an_earlier_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "scratch" / "left").mkdir(parents=True)
     stores = Sandboxes(tmp_path / "scratch", Limits())
 
-    made = await stores.create()
+    created = await stores.create()
 
-    assert [path.name for path in (tmp_path / "scratch").iterdir()] == [made.name]
+    assert [path.name for path in (tmp_path / "scratch").iterdir()] == [created.name]
     await stores.close()
 
 

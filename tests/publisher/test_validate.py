@@ -144,6 +144,6 @@ async def test_nothing_of_an_upload_is_kept(tmp_path: Path, monkeypatch: pytest.
      (b'{"conformsTo": "https://project-open-data.cio.gov/v1.1/schema", "dataset": []}', "pod"), (b"no data", None), (b"", None)],
 )  # fmt: skip
 def test_format_is_recognized(sample, name):
-    found = detect_format(sample)
+    result = detect_format(sample)
 
-    assert (found and found.name) == name
+    assert (result and result.name) == name

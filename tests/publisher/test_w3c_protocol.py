@@ -66,16 +66,16 @@ async def test_the_endpoint_keeps_the_protocol(exchange: Exchange, client: httpx
 @pytest.mark.parametrize("exchange", UPDATES, ids=lambda item: item.name)
 async def test_a_scratch_store_keeps_the_protocol(exchange: Exchange, client: httpx.AsyncClient) -> None:
     key = {"Authorization": "Bearer right"}
-    place = (await client.post("/scratch", headers=key)).headers["location"]
+    position = (await client.post("/scratch", headers=key)).headers["location"]
 
     try:
         for name, file in exchange.graphs.items():
             triples = "\n".join(f"{quad.triple} ." for quad in parse(path=str(file), format=RdfFormat.N_TRIPLES))
-            await client.post(f"{place}/sparql", data={"update": f"INSERT DATA {{ GRAPH <{name}> {{ {triples} }} }}"}, headers=key)
+            await client.post(f"{position}/sparql", data={"update": f"INSERT DATA {{ GRAPH <{name}> {{ {triples} }} }}"}, headers=key)
         for step in exchange.steps:
-            await _take(client, step, f"{place}/sparql", key)
+            await _take(client, step, f"{position}/sparql", key)
     finally:
-        await client.delete(place, headers=key)
+        await client.delete(position, headers=key)
 
 
 @pytest.mark.parametrize("exchange", [item for item in UPDATES if item.name.startswith("update")], ids=lambda item: item.name)
@@ -101,5 +101,5 @@ async def _take(client: httpx.AsyncClient, step: Step, place: str, headers: dict
 
 
 async def _send(client: httpx.AsyncClient, step: Step, place: str, headers: dict[str, str]) -> httpx.Response:
-    found = {"Accept": "*/*", **step.headers, **headers}
-    return await client.request(step.method, step.path.replace("/sparql/", place, 1), content=step.body, headers=found)
+    results = {"Accept": "*/*", **step.headers, **headers}
+    return await client.request(step.method, step.path.replace("/sparql/", place, 1), content=step.body, headers=results)

@@ -197,8 +197,8 @@ async def _compared(case: SparqlCase, result: Path, endpoint: SuiteEndpoint) -> 
         return wanted, table(await _answer(case, endpoint, _JSON.media_type), _JSON)
     form_of_graph = RdfFormat.from_extension(suffix[1:])
     assert form_of_graph
-    found = await _answer(case, endpoint, form_of_graph.media_type)
-    return graph(data, form_of_graph, result.as_uri()), graph(found, form_of_graph, "http://w3c.test/")
+    results = await _answer(case, endpoint, form_of_graph.media_type)
+    return graph(data, form_of_graph, result.as_uri()), graph(results, form_of_graph, "http://w3c.test/")
 
 
 async def _answer(case: SparqlCase, endpoint: SuiteEndpoint, form: str) -> bytes:
@@ -219,5 +219,5 @@ def _cells(data: bytes) -> list[list[str]]:
     """
     head, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
     columns = sorted(range(len(head)), key=lambda column: head[column])
-    found = [["_:" if row[column].startswith("_:") else row[column] for column in columns] for row in rows]
-    return [[head[column] for column in columns], *sorted(found)]
+    results = [["_:" if row[column].startswith("_:") else row[column] for column in columns] for row in rows]
+    return [[head[column] for column in columns], *sorted(results)]

@@ -121,12 +121,12 @@ def graph(data: bytes, form: RdfFormat, base: str) -> list[str]:
 
 def table(data: bytes, form: QueryResultsFormat) -> bool | list[str]:
     """Write solutions in a form in which those that mean the same are equal, whatever their order and their blank nodes."""
-    found = parse_query_results(data, form)
-    if isinstance(found, QueryBoolean):
-        return bool(found)
-    assert isinstance(found, QuerySolutions)
-    names = [variable.value for variable in found.variables]
-    return _rows({name: row[name] for name in names if row[name] is not None} for row in found)
+    query_results = parse_query_results(data, form)
+    if isinstance(query_results, QueryBoolean):
+        return bool(query_results)
+    assert isinstance(query_results, QuerySolutions)
+    names = [variable.value for variable in query_results.variables]
+    return _rows({name: row[name] for name in names if row[name] is not None} for row in query_results)
 
 
 def result_set(file: Path) -> bool | list[str] | None:
@@ -142,8 +142,8 @@ def result_set(file: Path) -> bool | list[str] | None:
 
 def _bindings(facts: Facts, solution: Node) -> dict[str, Node]:
     bindings = facts.all(solution, RS + "binding")
-    found = ((facts.one(binding, RS + "variable"), facts.one(binding, RS + "value")) for binding in bindings)
-    return {name.value: value for name, value in found if isinstance(name, Literal) and value is not None}
+    results = ((facts.one(binding, RS + "variable"), facts.one(binding, RS + "value")) for binding in bindings)
+    return {name.value: value for name, value in results if isinstance(name, Literal) and value is not None}
 
 
 def _rows(rows: Iterator[dict[str, Node]]) -> list[str]:

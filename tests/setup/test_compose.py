@@ -184,7 +184,7 @@ def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_data_and_cards_are_where_the_settings_say(name):
+def test_data_and_definitions_are_where_the_settings_say(name):
     mounts = {volume.split(":")[1] for volume in SERVICES[name]["volumes"]}
     (defaults,) = _instructions("ENV")
 

@@ -37,7 +37,7 @@ def test_the_caddyfile_is_valid() -> None:
 def test_the_nginx_configuration_is_valid(tmp_path: Path) -> None:
     key, certificate = tmp_path / "privkey.pem", tmp_path / "fullchain.pem"
     request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=x"]
-    made = run("openssl", *request, "-keyout", str(key), "-out", str(certificate))
+    created = run("openssl", *request, "-keyout", str(key), "-out", str(certificate))
     site = (DEPLOY / "proxy" / "nginx.conf").read_text().replace("/etc/letsencrypt/live/stocktaking.example", str(tmp_path))
     (tmp_path / "site.conf").write_text(site)
     main = f"pid {tmp_path}/pid; error_log {tmp_path}/log; events {{}}\nhttp {{ access_log off; include {tmp_path}/site.conf; }}\n"
@@ -45,5 +45,5 @@ def test_the_nginx_configuration_is_valid(tmp_path: Path) -> None:
 
     result = run("nginx", "-t", "-c", str(tmp_path / "nginx.conf"))
 
-    assert made.returncode == 0
+    assert created.returncode == 0
     assert result.returncode == 0, result.stderr

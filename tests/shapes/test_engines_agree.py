@@ -31,8 +31,8 @@ DATES = [
 @pytest.fixture(scope="module", params=COUNTS)
 def pairs(records: Records, request: pytest.FixtureRequest) -> list[tuple[tuple[Result, ...], tuple[Result, ...]]]:
     """Return each generated record's results by the fast engine and by the reference."""
-    made = records(20250701, request.param)
-    return list(zip(validate_many(made, threads=2), validate_many(made, name="reference", size=CHUNK), strict=True))
+    created = records(20250701, request.param)
+    return list(zip(validate_many(created, threads=2), validate_many(created, name="reference", size=CHUNK), strict=True))
 
 
 def test_both_engines_give_every_record_the_same_results(pairs: list[tuple[tuple[Result, ...], tuple[Result, ...]]]) -> None:

@@ -51,9 +51,9 @@ def test_a_result_says_what_its_shape_says(validated: list[tuple[Example, tuple[
 def test_a_bad_example_is_met_where_the_shape_looks() -> None:
     bad = [one for one in EVERY if not one.good]
 
-    found = validate_many([one.statements for one in bad])
+    actual = validate_many([one.statements for one in bad])
 
-    for one, results in zip(bad, found, strict=True):
+    for one, results in zip(bad, actual, strict=True):
         subjects = {statement.partition(" ")[0].strip("<>") for statement in one.statements}
         assert {result.focus for result in results} <= subjects
 
@@ -61,9 +61,9 @@ def test_a_bad_example_is_met_where_the_shape_looks() -> None:
 def test_only_what_cannot_be_published_is_withheld() -> None:
     grave = {rule.name for rule in rules().values() if rule.severity is Severity.VIOLATION}
 
-    found = {name for name in grave if not name.startswith(("Record", "Catalogue"))}
+    results = {name for name in grave if not name.startswith(("Record", "Catalogue"))}
 
-    assert found == {
+    assert results == {
         "ResourceTitle", "ResourceTitleBlank", "ResourceIdentifier", "ResourceIdentifierBlank", "ResourceParty",
         "ClassificationBasis", "OrganizationName", "OrganizationNameMail", "EventStartGiven", "PostContentActive",
         "MatrixLine", "MatrixConcept", "MatrixStatus", "MatrixSource", "PlaceMail", "ResourceMail",

@@ -26,13 +26,13 @@ def _initiative(key: str, lead: Text, base: str = BASE, *titles: Text) -> list[s
 
 
 def test_an_outcome_does_not_depend_on_the_batch(records: Records) -> None:
-    made = records(7, 300)
+    created = records(7, 300)
 
-    alone = validate_many(made, size=1)
+    alone = validate_many(created, size=1)
 
-    assert validate_many(made, size=50) == alone
-    assert validate_many(made, size=50, threads=2) == alone
-    assert validate_many(made[::-1], size=7) == alone[::-1]
+    assert validate_many(created, size=50) == alone
+    assert validate_many(created, size=50, threads=2) == alone
+    assert validate_many(created[::-1], size=7) == alone[::-1]
 
 
 def test_a_shared_organization_is_reported_in_each_record_that_describes_it() -> None:
@@ -40,8 +40,8 @@ def test_a_shared_organization_is_reported_in_each_record_that_describes_it() ->
 
     first, second = validate_many(both)
 
-    found = [[result.focus for result in results if result.shape.endswith("OrganizationNameBlank")] for results in (first, second)]
-    assert found == [[f"{BASE}id/organization/test/itu"]] * 2
+    actual = [[result.focus for result in results if result.shape.endswith("OrganizationNameBlank")] for results in (first, second)]
+    assert actual == [[f"{BASE}id/organization/test/itu"]] * 2
 
 
 def test_two_records_that_name_one_organization_in_two_ways_are_not_blamed_for_each_other() -> None:
@@ -54,24 +54,24 @@ def test_two_records_that_name_one_organization_in_two_ways_are_not_blamed_for_e
 
 
 def test_records_of_one_source_share_a_batch(records: Records) -> None:
-    made = [_initiative(str(number), Text("ITU", "en")) for number in range(120)]
+    created = [_initiative(str(number), Text("ITU", "en")) for number in range(120)]
 
-    sizes = [len(batch) for batch in batches(made, 50)]
+    sizes = [len(batch) for batch in batches(created, 50)]
 
     assert sizes == [50, 50, 20]
 
 
 @pytest.mark.parametrize("name", ["rust", "reference"])
 def test_one_description_that_cannot_be_read_costs_the_others_nothing(name: str, records: Records) -> None:
-    made = records(3, 10)
-    poisoned = [*made[:4], POISON, *made[4:]]
+    created = records(3, 10)
+    poisoned = [*created[:4], POISON, *created[4:]]
 
     outcomes = validate_many(poisoned, name="rust" if name == "rust" else "reference")
 
     (output,) = outcomes.pop(4)
     assert (output.focus, output.component, output.severity) == ("a:s", "Unreadable", Severity.VIOLATION)
     assert output.message.startswith("It cannot be read: Parser error")
-    assert outcomes == validate_many(made)
+    assert outcomes == validate_many(created)
 
 
 def test_text_of_any_kind_is_validated_or_refused_but_never_raises() -> None:

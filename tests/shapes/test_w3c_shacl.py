@@ -72,12 +72,12 @@ def _wanted(read: Graph, report: Node | None) -> ResultCounts | None:
         return None
     return Counter(
         (
-            _term(read.value(found, SH.focusNode)) or "",
-            str(path) if isinstance(path := read.value(found, SH.resultPath), URIRef) else None,
-            str(read.value(found, SH.sourceConstraintComponent)).removeprefix(str(SH)),
-            _term(read.value(found, SH.value)),
+            _term(read.value(result, SH.focusNode)) or "",
+            str(path) if isinstance(path := read.value(result, SH.resultPath), URIRef) else None,
+            str(read.value(result, SH.sourceConstraintComponent)).removeprefix(str(SH)),
+            _term(read.value(result, SH.value)),
         )
-        for found in read.objects(report, SH.result)
+        for result in read.objects(report, SH.result)
     )
 
 

@@ -62,9 +62,9 @@ class SubmissionWorld:
 
     def last_secret(self) -> str:
         """Return the secret of the link in the last message."""
-        found = re.search(r"/submit/confirm/(\S+)", self.mails()[-1][1])
-        assert found
-        return found[1]
+        match = re.search(r"/submit/confirm/(\S+)", self.mails()[-1][1])
+        assert match
+        return match[1]
 
     def read_key(self) -> tuple[Key, str]:
         """Return a key that may read alone, and its token."""
@@ -96,19 +96,19 @@ def world(tmp_path: Path, empty: Path) -> Iterator[SubmissionWorld]:
     admin = AdminContext(
         tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, clock.now, clock.seconds, channels=channels
     )
-    made = SubmissionWorld(SubmissionContext(admin, SITE), clock, tmp_path)
-    made.set_definition(definition())
+    submission_world = SubmissionWorld(SubmissionContext(admin, SITE), clock, tmp_path)
+    submission_world.set_definition(definition())
     for name, scope in (("Ministry", Scope.SUBMIT), ("University", Scope.SUBMIT), ("Grace", Scope.OPERATE), ("Ada", Scope.OPERATE)):
-        made.keys[name], made.tokens[name] = key_store.create(made.ledger, name, scope, NOON)
-    yield made
+        submission_world.keys[name], submission_world.tokens[name] = key_store.create(submission_world.ledger, name, scope, NOON)
+    yield submission_world
     admin.close()
 
 
 @pytest.fixture
 async def client(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(transport=transport, base_url=SITE, headers=bearer(world.tokens["Ministry"])) as made:
-        yield made
+    async with httpx.AsyncClient(transport=transport, base_url=SITE, headers=bearer(world.tokens["Ministry"])) as async_client:
+        yield async_client
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -71,9 +71,9 @@ class InboxPeer:
         return [(await other.client.post("/inbox", content=each.content, headers=dict(each.headers))).status_code for each in requests]
 
     def newest(self, kind: str, *, sent: bool) -> Notification:
-        found = notifications.find_notification(self.world.ledger, kind=kind, sent=sent)
-        assert found
-        return found
+        result = notifications.find_notification(self.world.ledger, kind=kind, sent=sent)
+        assert result
+        return result
 
     def waiting(self) -> list[Submission]:
         return submissions.in_states(self.world.ledger, (SubmissionState.SUBMITTED,), 10)

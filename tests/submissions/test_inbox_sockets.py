@@ -122,9 +122,9 @@ def offered(one: RunningSite, two: RunningSite, token: str, title: str) -> tuple
 
 def answer_of(site: RunningSite, offer: str) -> str | None:
     """Return the last answer to an offer that a site made."""
-    found = notifications.find_notification(site.admin.ledger, id=offer, sent=True)
-    assert found
-    return found.answer
+    notification = notifications.find_notification(site.admin.ledger, id=offer, sent=True)
+    assert notification
+    return notification.answer
 
 
 def test_an_offer_is_accepted_for_now_and_then_for_good(sites: tuple[RunningSite, RunningSite, str]) -> None:

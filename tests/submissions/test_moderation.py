@@ -28,8 +28,8 @@ EVENT = {"type": "Event", "title": {"en": "Open day"}, "publisher": "Ministry of
 @pytest.fixture
 async def admin(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     app = Starlette(routes=[Mount("/admin", create_admin(world.context.admin, MODERATION))])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example") as made:
-        yield made
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example") as async_client:
+        yield async_client
 
 
 async def signed_in(admin: httpx.AsyncClient, world: SubmissionWorld, name: str = "Grace") -> None:

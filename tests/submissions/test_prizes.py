@@ -71,8 +71,8 @@ async def people(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     definition = (ROOT / "sources" / "prizes.toml").read_text(encoding="utf-8")
     (world.folder / "sources" / "prizes.toml").write_text(definition.replace("enabled   = false", "enabled   = true"), encoding="utf-8")
     transport = httpx.ASGITransport(create_submissions(world.context, (routes, page_routes)))
-    async with httpx.AsyncClient(transport=transport, base_url=SITE) as made:
-        yield made
+    async with httpx.AsyncClient(transport=transport, base_url=SITE) as async_client:
+        yield async_client
 
 
 async def person(world: SubmissionWorld, people: httpx.AsyncClient, mail: str) -> dict[str, str]:
@@ -128,10 +128,10 @@ def decide(world: SubmissionWorld, id: str, stage: Stage, special: str | None = 
 async def test_a_nomination_becomes_the_winner_by_http_alone(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
     initiative = await published_initiative(world, people)
     prizes.add_expert(world.ledger, "2027", "expert@example.org")
-    made = await nominated(people, bearer(world.tokens["Ministry"]), initiative)
-    assert made.status_code == 201, made.text
-    path = f"/submissions/prizes/2027/nominations/{made.json()['id']}"
-    id = str(made.json()["id"])
+    created = await nominated(people, bearer(world.tokens["Ministry"]), initiative)
+    assert created.status_code == 201, created.text
+    path = f"/submissions/prizes/2027/nominations/{created.json()['id']}"
+    id = str(created.json()["id"])
 
     to_day(world, "closes")
     expert = await person(world, people, "expert@example.org")
@@ -196,9 +196,9 @@ async def test_rules_of_the_contest_refuse_with_their_reason(world: SubmissionWo
 
 async def test_a_winner_cannot_be_nominated_again(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
     ministry, initiative = bearer(world.tokens["Ministry"]), await published_initiative(world, people)
-    made = (await nominated(people, ministry, initiative)).json()
+    created = (await nominated(people, ministry, initiative)).json()
     to_day(world, "closes")
-    decide(world, made["id"], Stage.WINNER)
+    decide(world, created["id"], Stage.WINNER)
     file = world.folder / "2028.toml"
     file.write_text(edition_text(world.clock.now().date()), encoding="utf-8")
     prizes.put_edition(world.ledger, read_edition(file))
@@ -366,8 +366,8 @@ def test_the_edition_of_2015_is_shipped_with_its_days() -> None:
 
 
 async def test_commands_add_an_edition_name_experts_and_decide(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
-    made = await nominated(people, bearer(world.tokens["Ministry"]), await published_initiative(world, people))
-    id = str(made.json()["id"])
+    created = await nominated(people, bearer(world.tokens["Ministry"]), await published_initiative(world, people))
+    id = str(created.json()["id"])
     file = world.folder / "2027.toml"
     file.write_text(edition_text(world.clock.now().date() - timedelta(days=15)), encoding="utf-8")  # so that nominations are closed
     settings = SimpleNamespace(data=world.folder, ledger=f"sqlite:///{world.folder}/ledger.sqlite", base=BASE)
@@ -400,9 +400,9 @@ async def sign_in(world: SubmissionWorld, people: httpx.AsyncClient, mail: str) 
 
 
 def token(page: httpx.Response) -> str:
-    found = re.search(r'name="csrf" value="([^"]+)"', page.text)
-    assert found, page.text
-    return found[1]
+    match = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert match, page.text
+    return match[1]
 
 
 async def test_forms_refuse_with_the_reason_and_keep_what_was_written(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
@@ -440,10 +440,10 @@ async def test_a_nomination_is_withdrawn_while_nominations_are_open(world: Submi
     path = "/submit/prizes/2027/nominate"
     csrf = token(await people.get(path))
     await people.post(path, data={"csrf": csrf, "website": "", "initiative": initiative, "category": "C4", "reason": "Why not?"})
-    (made,) = prizes.nominations(world.ledger, "2027")
-    other = await people.delete(f"/submissions/prizes/2027/nominations/{made.id}", headers=bearer(world.tokens["Ministry"]))
+    (created,) = prizes.nominations(world.ledger, "2027")
+    other = await people.delete(f"/submissions/prizes/2027/nominations/{created.id}", headers=bearer(world.tokens["Ministry"]))
 
-    answer = await people.post(f"{path}/{made.id}/withdraw", data={"csrf": csrf})
+    answer = await people.post(f"{path}/{created.id}/withdraw", data={"csrf": csrf})
 
     assert (other.status_code, answer.status_code, prizes.nominations(world.ledger, "2027")) == (404, 303, [])
 

@@ -79,14 +79,14 @@ async def test_what_is_held_back_is_deleted_in_the_end_with_its_author(world: Su
     headers = await person(world, client)
     id = (await send(client, UNWANTED, headers))["id"]
     submitter = moderation.find(world.context.admin, id).submitter
-    kept: list[bool] = []
+    remaining: list[bool] = []
     for days in (89, 2):
         world.clock.advance(timedelta(days=days))
         now = world.clock.now()
         submissions.prune(world.ledger, now, now - timedelta(days=30), now - timedelta(days=90))
-        kept.append(submissions.find(world.ledger, id) is not None)
+        remaining.append(submissions.find(world.ledger, id) is not None)
 
-    assert kept == [True, False]
+    assert remaining == [True, False]
     assert submissions.submitter_of(world.ledger, id=submitter) is None
 
 

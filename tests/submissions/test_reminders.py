@@ -39,9 +39,9 @@ def remind(world: SubmissionWorld) -> int:
 
 
 def reminder_link(world: SubmissionWorld) -> str:
-    found = re.search(r"http://site\.example(/submit/still-true/\S+)", world.mails()[-1][1])
-    assert found
-    return found[1]
+    match = re.search(r"http://site\.example(/submit/still-true/\S+)", world.mails()[-1][1])
+    assert match
+    return match[1]
 
 
 def published_day(world: SubmissionWorld) -> list[object]:

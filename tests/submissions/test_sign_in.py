@@ -41,8 +41,8 @@ def provider() -> Iterator[str]:
 
 async def browser_of(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}) as made:
-        yield made
+    async with httpx.AsyncClient(transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}) as async_client:
+        yield async_client
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ async def browser(world: SubmissionWorld, provider: str) -> AsyncIterator[httpx.
     """A browser at a site that knows the real provider."""
     world.context.provider = parse_provider(provider.replace("http://", "http://stocktake:s%40fe@"), frozenset({"127.0.0.1"}))
     world.clock.advance(datetime.now(UTC) - world.clock.now())  # the provider's clock is the machine's
-    async for made in browser_of(world):
-        yield made
+    async for created in browser_of(world):
+        yield created
 
 
 def link_of(page: httpx.Response) -> str:
-    found = re.search(r'href="(https?://[^"]+authorize[^"]*)"', page.text)
-    assert found, page.text
-    return found[1].replace("&amp;", "&")
+    match = re.search(r'href="(https?://[^"]+authorize[^"]*)"', page.text)
+    assert match, page.text
+    return match[1].replace("&amp;", "&")
 
 
 def approved(address: str, provider: str, claims: dict[str, object], sub: str = "jane") -> str:
@@ -171,9 +171,9 @@ class LyingProvider:
 
 @pytest.fixture
 def liar(world: SubmissionWorld) -> LyingProvider:
-    made = LyingProvider(now=int(world.clock.now().timestamp()))
-    world.context.provider = OpenIDProvider(ISSUER, "stocktake", "secret", transport=httpx.MockTransport(made.answer))
-    return made
+    lying_provider = LyingProvider(now=int(world.clock.now().timestamp()))
+    world.context.provider = OpenIDProvider(ISSUER, "stocktake", "secret", transport=httpx.MockTransport(lying_provider.answer))
+    return lying_provider
 
 
 async def signed_in(world: SubmissionWorld, liar: LyingProvider, **more: str) -> httpx.Response:
@@ -181,9 +181,9 @@ async def signed_in(world: SubmissionWorld, liar: LyingProvider, **more: str) ->
         asked = await browser.get("/submit/sign-in")
         if asked.status_code != 200:
             return asked
-        found = re.search(r'href="(https://login.example/[^"]+)"', asked.text)
-        assert found
-        query = parse_qs(urlsplit(found[1].replace("&amp;", "&")).query)
+        match = re.search(r'href="(https://login.example/[^"]+)"', asked.text)
+        assert match
+        query = parse_qs(urlsplit(match[1].replace("&amp;", "&")).query)
         liar.nonce = query["nonce"][0]
         return await browser.get("/submit/sign-in/answer", params={"state": query["state"][0], "code": "c", **more})
     raise AssertionError

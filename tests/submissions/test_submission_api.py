@@ -316,10 +316,10 @@ async def test_no_log_line_has_an_address(client: httpx.AsyncClient, capsys: pyt
 
 def stored(world: SubmissionWorld, word: str) -> list[str]:
     """Return the tables of the ledger in which a row has *word*."""
-    found = []
+    results = []
     with world.ledger.transaction() as connection:
         names = [row[0] for row in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))]
         for name in names:
             if any(word in str(row).lower() for row in connection.execute(text(f'SELECT * FROM "{name}"'))):
-                found.append(name)
-    return found
+                results.append(name)
+    return results

@@ -58,9 +58,9 @@ class Mailbox:
     def link(self, after: int, receiver: str) -> str:
         """Return the link of the first message to *receiver* after a number of messages, when it has come."""
         text = wait_until(lambda: next((text for to, text in self.texts[after:] if to == receiver), ""), f"mail for {receiver}", SECONDS)
-        found = re.search(r"https?://\S+/submit/confirm/\S+", text)
-        assert found
-        return found[0]
+        match = re.search(r"https?://\S+/submit/confirm/\S+", text)
+        assert match
+        return match[0]
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,8 @@ class Visit:
 
     def click(self, selector: str) -> None:
         """Click something that leads to another page, and check that page."""
-        found = self.browser.run(f"document.querySelectorAll({json.dumps(selector)}).length")
-        assert found, f"{self.path} has no {selector}: {self.browser.run('document.body.textContent')}"
+        result = self.browser.run(f"document.querySelectorAll({json.dumps(selector)}).length")
+        assert result, f"{self.path} has no {selector}: {self.browser.run('document.body.textContent')}"
         self.browser.leave(f"document.querySelector({json.dumps(selector)}).click()")
         self.look()
 

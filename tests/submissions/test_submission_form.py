@@ -39,8 +39,8 @@ ANSWERS: dict[str, dict[str, object]] = {
 @pytest.fixture
 async def browser(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}) as made:
-        yield made
+    async with httpx.AsyncClient(transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}) as async_client:
+        yield async_client
 
 
 async def fill(browser: httpx.AsyncClient, answers: dict[str, dict[str, object]] = ANSWERS) -> httpx.Response:
@@ -56,9 +56,9 @@ async def fill(browser: httpx.AsyncClient, answers: dict[str, dict[str, object]]
 
 
 def hidden(page: httpx.Response, name: str) -> str:
-    found = re.search(rf'name="{name}" value="([^"]*)"', page.text)
-    assert found, page.text
-    return found[1]
+    match = re.search(rf'name="{name}" value="([^"]*)"', page.text)
+    assert match, page.text
+    return match[1]
 
 
 async def sent(world: SubmissionWorld, browser: httpx.AsyncClient) -> httpx.Response:

@@ -31,8 +31,8 @@ def table(*rows: Sequence[str], delimiter: str = ",") -> bytes:
 
 
 def workbook(*rows: Sequence[object]) -> bytes:
-    with xlsxwriter.Workbook(output := io.BytesIO(), {"in_memory": True, "strings_to_formulas": False}) as book:
-        sheet = book.add_worksheet()
+    with xlsxwriter.Workbook(output := io.BytesIO(), {"in_memory": True, "strings_to_formulas": False}) as workbook_file:
+        sheet = workbook_file.add_worksheet()
         for number, row in enumerate(rows):
             sheet.write_row(number, 0, row)
     return output.getvalue()
@@ -240,10 +240,10 @@ async def test_no_more_than_the_limit_of_a_submitter_is_stored(client: httpx.Asy
 async def person(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     """A browser with the session of a person."""
     transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}) as made:
-        await made.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
-        await made.post(f"/submit/confirm/{world.last_secret()}")
-        yield made
+    async with httpx.AsyncClient(transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}) as async_client:
+        await async_client.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
+        await async_client.post(f"/submit/confirm/{world.last_secret()}")
+        yield async_client
 
 
 async def send(person: httpx.AsyncClient, name: str, content: bytes, then: str, csrf: str | None = None) -> httpx.Response:

@@ -37,7 +37,7 @@ class Pattern:
 
 def patterns(trees: Mapping[str, ast.Module]) -> tuple[list[Pattern], list[str]]:
     """Return all patterns of modules, by their dotted names, and the places of those that are known only when the program runs."""
-    found: list[Pattern] = []
+    results: list[Pattern] = []
     unknown: list[str] = []
     used = {module: _used([tree]) for module, tree in trees.items()}
     anywhere = _used(trees.values())
@@ -47,18 +47,18 @@ def patterns(trees: Mapping[str, ast.Module]) -> tuple[list[Pattern], list[str]]
         names |= _unpacked(tree)
         space = vars(importlib.import_module(module)) if calls else {}
         for call in calls:
-            place = f"{module}:{call.lineno}"
+            position = f"{module}:{call.lineno}"
             try:
                 pattern = _evaluated(call, space)
             except NameError:
-                unknown.append(place)
+                unknown.append(position)
                 continue
             maker = _maker(call)
             here = {method for name in names.get(id(call), ()) for method in used[module].get(name) or anywhere.get(name, set())}
             methods = tuple(sorted(here)) if maker == "compile" else (maker,)
             text = pattern.pattern.decode("latin-1") if isinstance(pattern.pattern, bytes) else pattern.pattern
-            found.append(Pattern(place, text, isinstance(pattern.pattern, bytes), pattern.flags, methods or ("search",)))
-    return found, unknown
+            results.append(Pattern(position, text, isinstance(pattern.pattern, bytes), pattern.flags, methods or ("search",)))
+    return results, unknown
 
 
 def _maker(call: ast.Call) -> str:
@@ -162,18 +162,18 @@ def _repeated(tree: Any, prefix: str, flags: int) -> Iterator[tuple[str, list[st
 
 def _variants(tree: Any) -> list[str]:
     """Return some texts that a part matches: the shortest, and the shortest with each of its first branch's or class's members."""
-    found = [_shortest(tree)]
+    results = [_shortest(tree)]
     if len(tree) == 1:
         kind, value = tree[0]
         if kind is sre.IN:
-            found += list(_letters(value))[:12]
+            results += list(_letters(value))[:12]
         elif kind is sre.BRANCH:
-            found += [_shortest(item) for item in value[1]]
+            results += [_shortest(item) for item in value[1]]
         elif kind is sre.SUBPATTERN:
-            found += _variants(value[3])
+            results += _variants(value[3])
     if len(tree) > 1:
-        found.append("".join(_shortest([item], 2) for item in tree))
-    return list(dict.fromkeys(item for item in found if item))[:16]
+        results.append("".join(_shortest([item], 2) for item in tree))
+    return list(dict.fromkeys(item for item in results if item))[:16]
 
 
 def _shortest(tree: Any, least: int = 0) -> str:
@@ -217,7 +217,7 @@ def slow(pattern: Pattern) -> list[str]:
     content = pattern.text.encode("latin-1") if pattern.is_bytes else pattern.text
     compiled = re.compile(content, pattern.flags)
     signal.signal(signal.SIGVTALRM, _stop)
-    found = []
+    results = []
     for text in dict.fromkeys(pumped(pattern)):
         subject = text.encode("latin-1", "replace") if pattern.is_bytes else text
         for method in pattern.methods:
@@ -225,12 +225,12 @@ def slow(pattern: Pattern) -> list[str]:
             try:
                 _run(compiled, method, subject)
             except TooSlow:
-                found.append(f"{method} of {text[:40]!r}... to ...{text[-12:]!r}")
+                results.append(f"{method} of {text[:40]!r}... to ...{text[-12:]!r}")
             finally:
                 signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        if len(found) >= 3:
+        if len(results) >= 3:
             break
-    return found
+    return results
 
 
 def _run(compiled: Any, method: str, subject: Any) -> None:

@@ -20,8 +20,8 @@ from waiting import wait_until
 
 
 def _binaries() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
-    return found[-1].parent if found else None
+    results = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    return results[-1].parent if results else None
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def running_cluster() -> Iterator[Cluster]:
     if root:
         shutil.chown(folder, user)
     as_user = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"] if root else []
-    made: list[str | Path] = [binaries / "initdb", "-D", folder / "data", "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run([*as_user, *made], check=True, capture_output=True, cwd=folder)
+    created: list[str | Path] = [binaries / "initdb", "-D", folder / "data", "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync"]
+    subprocess.run([*as_user, *created], check=True, capture_output=True, cwd=folder)
     with (folder / "data" / "pg_hba.conf").open("a") as rules:
         rules.write("host all all 10.77.0.0/16 trust\n")
     command = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=*", "-c", "fsync=off"]

@@ -108,7 +108,7 @@ def free_port() -> int:
 
 def bound_to_parent(ended_by: str = "KILL") -> list[str]:
     """Return what stands before a command that is to end with its parent."""
-    return [found, "--pdeathsig", ended_by] if (found := shutil.which("setpriv")) else []
+    return [command, "--pdeathsig", ended_by] if (command := shutil.which("setpriv")) else []
 
 
 def end_with_parent(sent: signal.Signals = signal.SIGKILL) -> None:
@@ -137,10 +137,10 @@ def children(pid: int) -> set[int]:
             parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended
-    found, ahead = set[int](), [pid]
+    descendants, ahead = set[int](), [pid]
     while ahead:
         parent = ahead.pop()
-        below = [child for child, its_parent in parents.items() if its_parent == parent and child not in found]
-        found.update(below)
+        below = [child for child, its_parent in parents.items() if its_parent == parent and child not in descendants]
+        descendants.update(below)
         ahead.extend(below)
-    return found
+    return descendants

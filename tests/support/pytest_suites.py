@@ -43,7 +43,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     terminalreporter.section("conformance suites")
     for suite in SUITES:
-        found = counts.get(suite, Counter())
-        ran = found.total() - found["skipped"]
-        rest = ", ".join(f"{found[outcome]} {outcome}" for outcome in OUTCOMES if found[outcome])
+        result = counts.get(suite, Counter())
+        ran = result.total() - result["skipped"]
+        rest = ", ".join(f"{result[outcome]} {outcome}" for outcome in OUTCOMES if result[outcome])
         terminalreporter.write_line(f"{suite}: {ran} cases ran ({rest})" if rest else f"{suite}: 0 cases ran")

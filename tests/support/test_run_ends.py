@@ -143,8 +143,8 @@ def wait_for_servers(folder: Path, pytest_run: Process, number: int = 2) -> list
 
     def notes() -> list[tuple[int, int]]:
         texts = [path.read_text().split() for path in sorted(folder.glob("at-*"))]
-        found = [(int(text[0]), int(text[1])) for text in texts if len(text) == 2]
-        return found if len(found) == number else []
+        results = [(int(text[0]), int(text[1])) for text in texts if len(text) == 2]
+        return results if len(results) == number else []
 
     return wait_until(notes, "the tests that hang", output=pytest_run.output)
 

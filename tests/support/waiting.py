@@ -47,8 +47,8 @@ async def wait_until_async(
     """Do what `wait_until` does without blocking the event loop; *condition* may be a coroutine function."""
     end = time.monotonic() + within
     while True:
-        found = condition()
-        result: T = await found if inspect.isawaitable(found) else found
+        results = condition()
+        result: T = await results if inspect.isawaitable(results) else results
         if result:
             return result
         if time.monotonic() > end:

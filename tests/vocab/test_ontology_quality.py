@@ -182,13 +182,13 @@ def test_both_ontologies_have_the_version_of_the_release() -> None:
 
 def reachable(start: str, edges: dict[str, set[str]]) -> set[str]:
     """Return what *start* leads to in one step or more."""
-    found, waiting = set[str](), list(edges.get(start, ()))
+    results, waiting = set[str](), list(edges.get(start, ()))
     while waiting:
         node = waiting.pop()
-        if node not in found:
-            found.add(node)
+        if node not in results:
+            results.add(node)
             waiting += edges.get(node, ())
-    return found
+    return results
 
 
 def relations(scheme: str) -> dict[str, dict[str, set[str]]]:

@@ -59,9 +59,9 @@ def test_each_number_is_an_integer_and_a_measurement_of_one_metric() -> None:
             <{DQV}value> ?value ; <{PROV}wasGeneratedBy> ?run .
         ?run ?metric ?plain }}"""
 
-    found = {row["metric"].value.rpartition("#")[2]: (row["plain"].value, row["value"].value) for row in stored(ACCOUNT).query(query)}
+    results = {row["metric"].value.rpartition("#")[2]: (row["plain"].value, row["value"].value) for row in stored(ACCOUNT).query(query)}
 
-    assert found == {METRICS[name]: (str(count), str(count)) for name, count in ACCOUNT.counts.items()}
+    assert results == {METRICS[name]: (str(count), str(count)) for name, count in ACCOUNT.counts.items()}
 
 
 def test_every_metric_is_declared_in_the_ontology() -> None:
@@ -75,9 +75,9 @@ def test_every_metric_is_declared_in_the_ontology() -> None:
 def test_what_the_network_gave_is_counted_by_name() -> None:
     query = f"SELECT ?name ?value {{ ?m <{IRIS.operations}networkOutcome> ?name ; <{DQV}value> ?value }}"
 
-    found = {row["name"].value: int(row["value"].value) for row in stored(ACCOUNT).query(query)}
+    results = {row["name"].value: int(row["value"].value) for row in stored(ACCOUNT).query(query)}
 
-    assert found == {"200": 3, "429 too many": 1}
+    assert results == {"200": 3, "429 too many": 1}
 
 
 def test_no_account_has_a_blank_node_and_all_are_sorted_without_doubles() -> None:

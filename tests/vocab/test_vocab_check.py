@@ -83,10 +83,10 @@ def test_an_undefined_broader_concept_is_reported() -> None:
     ],
 )
 def test_a_wrong_label_is_reported_at_its_line(label: str, message: str) -> None:
-    found = check(SCHEME.format(label=label))
+    result = check(SCHEME.format(label=label))
 
-    assert [line for line, _ in found] == [13]
-    assert message in found[0][1]
+    assert [line for line, _ in result] == [13]
+    assert message in result[0][1]
 
 
 def test_a_translation_with_other_years_is_reported() -> None:
@@ -102,9 +102,9 @@ def test_a_translation_far_shorter_than_its_sisters_is_reported() -> None:
         for n, french in enumerate(["Nombre de pays qui ont une stratégie nationale numéro"] * 25 + ["Tableau"], 10)
     )
 
-    found = check(GOOD + "\n".join(rows))
+    result = check(GOOD + "\n".join(rows))
 
-    assert [(line, "far longer or shorter" in message) for line, message in found] == [(39, True)]
+    assert [(line, "far longer or shorter" in message) for line, message in result] == [(39, True)]
 
 
 def test_a_file_that_is_not_turtle_is_reported_at_its_line() -> None:

@@ -349,9 +349,9 @@ def test_a_truth_value_is_no_number_and_does_not_stand_for_one() -> None:
 
 @pytest.mark.parametrize("text", ["SDG " * 100_000, "C7 " + "e-" * 100_000, "4" * 100_000, " " * 200_000 + "Kenya", "ongoing " * 50_000])
 def test_a_text_longer_than_any_name_names_nothing(text: str) -> None:
-    found = [goal(text), target(text), country(text), area(text), WALK.action_line(text), WALK.status(text)]
+    results = [goal(text), target(text), country(text), area(text), WALK.action_line(text), WALK.status(text)]
 
-    assert found == [None] * 6
+    assert results == [None] * 6
 
 
 def test_no_name_is_longer_than_what_is_looked_up() -> None:

@@ -178,10 +178,10 @@ def written() -> list[str]:
 def test_every_term_of_ours_that_is_written_is_declared_with_label_and_comment() -> None:
     graphs = dict(statements(IRIS.base))
     ontology = [line for name in ONTOLOGIES for line in graphs[IRIS.base + name]]
-    found = {name: {t.split("> ")[0] for t in ontology if f"> <{RDFS}{name}> " in t} for name in ("label", "comment", "isDefinedBy")}
+    results = {name: {t.split("> ")[0] for t in ontology if f"> <{RDFS}{name}> " in t} for name in ("label", "comment", "isDefinedBy")}
 
     used = set(re.findall(rf"<(?:{re.escape(IRIS.ns)}|{re.escape(IRIS.operations)})\w+(?=>)", "\n".join(written())))
 
     assert used
-    assert used - found["label"] == set()
-    assert found["label"] == found["comment"] == found["isDefinedBy"]
+    assert used - results["label"] == set()
+    assert results["label"] == results["comment"] == results["isDefinedBy"]

@@ -70,9 +70,9 @@ CONFIRMED_SINCE = {("C3", "French"), ("C2", "Chinese")}
 def test_action_lines_have_the_titles_of_the_facts_and_no_others(store: Store, facts: Path) -> None:
     given = {(row["code"], row["title"], row["lang"]) for row in rows(facts / "action_line_titles.csv")}
 
-    found = {(concept.notations[0], *name) for concept in concepts("action-line").values() for name in names(store, concept.iri)}
+    results = {(concept.notations[0], *name) for concept in concepts("action-line").values() for name in names(store, concept.iri)}
 
-    assert found == given | FOUND_SINCE | {
+    assert results == given | FOUND_SINCE | {
         (code, f"C7. ICT applications: benefits in all aspects of life — {title}", "en")
         for code, title, language in given
         if code.startswith("C7-") and language == "en" and title.lower().startswith("e-")
@@ -117,9 +117,9 @@ def test_english_french_and_spanish_titles_are_the_united_nations_own_unless_the
             given.setdefault((quad.subject.value, quad.object.language), set()).add(text)
     revised = {iri for iri in concepts("sdg") if values(store, iri, f"{DCT}source")}
 
-    found = {(iri, language): text for iri in concepts("sdg") for text, language in names(store, iri, "prefLabel")}
+    results = {(iri, language): text for iri in concepts("sdg") for text, language in names(store, iri, "prefLabel")}
 
-    assert {key for key in given if key[0] not in revised and found[key] not in given[key]} == set()
+    assert {key for key in given if key[0] not in revised and results[key] not in given[key]} == set()
 
 
 def test_short_titles_of_goals_are_those_of_the_facts(store: Store, facts: Path) -> None:
@@ -187,10 +187,10 @@ def test_member_states_have_the_names_of_unterm_as_preferred_labels(store: Store
         if row[f"UNTERM {name} Short"].strip()
     }
 
-    found = {(iri, *name) for iri in concepts("area") for name in names(store, iri, "prefLabel")}
+    results = {(iri, *name) for iri in concepts("area") for name in names(store, iri, "prefLabel")}
 
     assert len(given) == 6 * 195
-    assert given - found == set()
+    assert given - results == set()
 
 
 def short_name(text: str) -> str:
@@ -218,9 +218,9 @@ def test_every_number_of_m49_is_an_area_with_the_united_nations_name(store: Stor
         if isinstance(quad.object, Literal) and quad.object.language == "en"
     }
 
-    found = {iri: {text for text, language in names(store, iri) if language == "en"} for iri in given}
+    results = {iri: {text for text, language in names(store, iri) if language == "en"} for iri in given}
 
-    assert [iri for iri, name in given.items() if name not in found[iri]] == []
+    assert [iri for iri, name in given.items() if name not in results[iri]] == []
 
 
 def test_the_matrix_has_the_links_of_the_facts_but_for_two_errors(store: Store, facts: Path) -> None:
@@ -257,9 +257,9 @@ def test_every_link_of_the_matrix_names_the_versions_that_have_it(store: Store, 
 def test_each_iati_crosswalk_has_every_code_of_its_list_and_matches_it_once(scheme: str, file: str, facts: Path) -> None:
     given = {item.findtext("code", "") for item in ElementTree.parse(facts / "codelists" / file).iter("codelist-item")}
 
-    found = {concept.notations[0]: len(concept.matches) for concept in concepts(scheme).values()}
+    results = {concept.notations[0]: len(concept.matches) for concept in concepts(scheme).values()}
 
-    assert found == dict.fromkeys(given, 1)
+    assert results == dict.fromkeys(given, 1)
 
 
 def test_goals_targets_and_indicators_have_the_subjects_that_the_united_nations_assign(store: Store, facts: Path) -> None:
@@ -271,7 +271,7 @@ def test_goals_targets_and_indicators_have_the_subjects_that_the_united_nations_
         if isinstance(quad.subject, NamedNode) and isinstance(quad.object, NamedNode) and quad.subject.value in concepts("sdg")
     }
 
-    found = {(iri, subject) for iri in concepts("sdg") for subject in values(store, iri, f"{SKOS}relatedMatch")}
+    results = {(iri, subject) for iri in concepts("sdg") for subject in values(store, iri, f"{SKOS}relatedMatch")}
 
     assert len(given) > 400
-    assert found == given
+    assert results == given

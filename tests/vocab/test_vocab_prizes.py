@@ -27,7 +27,7 @@ def test_every_category_of_2015_is_a_prize_category(nominated: list[dict[str, st
     categories = {row["Category"]: walk.prize_category(row["Category"]) for row in nominated}
 
     assert len(nominated) == 302
-    assert [text for text, found in categories.items() if found is None] == []
+    assert [text for text, result in categories.items() if result is None] == []
     assert len(set(categories.values())) == 18
 
 

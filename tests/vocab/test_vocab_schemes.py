@@ -19,13 +19,13 @@ IRIS = Iris("https://example.org/")
 
 def preferred() -> dict[str, Counter[str]]:
     """Count each concept's preferred labels by language."""
-    found: dict[str, Counter[str]] = {}
+    results: dict[str, Counter[str]] = {}
     for _, lines in statements():
         for line in lines:
             subject, predicate, rest = line.split(" ", 2)
             if predicate == f"<{SKOS}prefLabel>":
-                found.setdefault(subject.strip("<>"), Counter())[rest.rpartition("@")[2]] += 1
-    return found
+                results.setdefault(subject.strip("<>"), Counter())[rest.rpartition("@")[2]] += 1
+    return results
 
 
 def of_kind(kind: str) -> list[Concept]:

@@ -20,7 +20,7 @@ from vocab.iris import BASE
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `projects` and the other modules beside the tests
 
-from projects import CARD, NOON
+from projects import DEFINITION, NOON
 
 
 @dataclass
@@ -65,7 +65,7 @@ def registry() -> ProjectRegistry:
 
 @pytest.fixture
 def source() -> Source:
-    return parse("projects", CARD, "test")
+    return parse("projects", DEFINITION, "test")
 
 
 @pytest.fixture

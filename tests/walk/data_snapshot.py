@@ -93,8 +93,8 @@ def store(home: Path) -> dict[str, Any]:
     answers = {word: sorted((entry.thing, entry.modified, entry.titles) for entry in entries) for word, entries in matches.items()}
     about = {name: getattr(newest, name) for name in ("position", "entry", "quads", "status", "text", "columns")}
     mark = json.loads((home / "store" / "position.json").read_text())
-    found = {"quads": quads, "answers": answers, "about": about, "mark": mark, "values": search.values("source")}
-    return {**found, "columns": columns(folder / "columns" / FILE)}
+    results = {"quads": quads, "answers": answers, "about": about, "mark": mark, "values": search.values("source")}
+    return {**results, "columns": columns(folder / "columns" / FILE)}
 
 
 def columns(path: Path) -> dict[str, Any]:

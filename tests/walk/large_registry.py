@@ -19,12 +19,12 @@ from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Source, parse
 from vocab.iris import BASE
 
-CARD = projects.CARD | {"limits": {"withheld": 0.5}, "fields": projects.CARD["fields"] | {"start": "from", "end": "to"}}
+DEFINITION = projects.DEFINITION | {"limits": {"withheld": 0.5}, "fields": projects.DEFINITION["fields"] | {"start": "from", "end": "to"}}
 SIZE, PAGE = 300, 25
 
 
 def source() -> Source:
-    return parse("projects", CARD, "card")
+    return parse("projects", DEFINITION, "test")
 
 
 def project(number: int, name: str = "Project") -> dict[str, Any]:

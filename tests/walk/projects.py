@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-CARD: dict[str, Any] = {
+DEFINITION: dict[str, Any] = {
     "title": "Projects",
     "protocol": "json",
     "mapping": "fields",

@@ -180,7 +180,7 @@ def _run_traced(work: Callable[[], None], errors: Path) -> None:
 def _filter(numbers: list[int]) -> None:
     """Install a seccomp filter that stops at calls with these numbers."""
     count = len(numbers)
-    program = [(_LOAD, 0, 0, 0), *((_EQUAL, count - place, 0, number) for place, number in enumerate(numbers))]
+    program = [(_LOAD, 0, 0, 0), *((_EQUAL, count - position, 0, number) for position, number in enumerate(numbers))]
     program += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _TRACE)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
     buffer = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import tomlkit
-from projects import CARD
+from projects import DEFINITION
 from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError
@@ -44,20 +44,20 @@ def held_plan(source: Source, context: HarvestContext, registry: Any) -> str:
 def context(context: HarvestContext, tmp_path: Path, source: Source) -> HarvestContext:
     """A context whose source has a definition, so that it is not retired."""
     (tmp_path / "sources").mkdir()
-    (tmp_path / "sources" / "projects.toml").write_text(tomlkit.dumps(CARD), encoding="utf-8")
+    (tmp_path / "sources" / "projects.toml").write_text(tomlkit.dumps(DEFINITION), encoding="utf-8")
     return replace(context, source_dir=tmp_path / "sources")
 
 
 def test_an_alert_is_sent_once_when_it_opens_and_once_when_it_ends(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:
-    run, found = held_plan(source, context, registry), rules('when = "plan_waits"')
+    run, results = held_plan(source, context, registry), rules('when = "plan_waits"')
 
     for _ in range(3):
-        update_alerts(context, CHANNELS, found)
+        update_alerts(context, CHANNELS, results)
     plan_decisions.reject(context, source, run, by="ann")
     for _ in range(3):
-        update_alerts(context, CHANNELS, found)
+        update_alerts(context, CHANNELS, results)
 
     opened, ended = reversed(context.ledger.messages())
     assert subjects(context) == ["Stocktake: Alert: projects", "Stocktake: Over: projects"]
@@ -69,11 +69,11 @@ def test_an_alert_is_sent_once_when_it_opens_and_once_when_it_ends(
 
 def test_a_rule_about_failures_counts_them(source: Source, context: HarvestContext, registry: Any) -> None:
     registry.answer = lambda _: httpx.Response(404)
-    found, sent = rules('when = "failing"\nlimit = 2'), []
+    results, sent = rules('when = "failing"\nlimit = 2'), []
     for _ in range(3):
         with pytest.raises(HarvestError):
             harvest(source, context)
-        update_alerts(context, CHANNELS, found)
+        update_alerts(context, CHANNELS, results)
         sent.append(len(context.ledger.messages()))
 
     assert sent == [0, 1, 1]
@@ -114,23 +114,23 @@ def test_a_silenced_alert_is_sent_when_the_silence_ends(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:
     held_plan(source, context, registry)
-    found, now = rules('when = "plan_waits"'), context.now()
+    results, now = rules('when = "plan_waits"'), context.now()
     context.ledger.silence("", "projects", now + timedelta(hours=2), "ann", "maintenance")
 
-    update_alerts(replace(context, now=lambda: now), CHANNELS, found)
+    update_alerts(replace(context, now=lambda: now), CHANNELS, results)
     during = subjects(context)
-    update_alerts(replace(context, now=lambda: now + timedelta(hours=3)), CHANNELS, found)
+    update_alerts(replace(context, now=lambda: now + timedelta(hours=3)), CHANNELS, results)
 
     assert (during, subjects(context)) == ([], ["Stocktake: Alert: projects"])
 
 
 def test_an_alert_that_ends_in_silence_is_never_sent(source: Source, context: HarvestContext, registry: Any) -> None:
-    run, found = held_plan(source, context, registry), rules('when = "plan_waits"')
+    run, results = held_plan(source, context, registry), rules('when = "plan_waits"')
     context.ledger.silence("it", "", context.now() + timedelta(days=2), "ann", "")
 
-    update_alerts(context, CHANNELS, found)
+    update_alerts(context, CHANNELS, results)
     plan_decisions.reject(context, source, run, by="ann")
-    update_alerts(context, CHANNELS, found)
+    update_alerts(context, CHANNELS, results)
 
     assert (subjects(context), context.ledger.alerts(is_open=True)) == ([], [])
 

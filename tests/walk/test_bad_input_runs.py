@@ -20,7 +20,7 @@ BAD += [FEEDS / "oai" / "sickle_ListRecordsBroken.xml", FEEDS / "oai" / "sickle_
 CARDS = {"oai-pmh": "oai_dc", "ckan": "ckan_package", "json": "fields"}
 
 
-def card(protocol: str) -> Source:
+def definition(protocol: str) -> Source:
     table = {
         "title": "StoreFailure",
         "protocol": protocol,
@@ -30,7 +30,7 @@ def card(protocol: str) -> Source:
         "pause": 0,
         "fields": {"title": "name"} if protocol == "json" else {},
     }
-    return parse(f"broken-{protocol}", table, "card")
+    return parse(f"broken-{protocol}", table, "test")
 
 
 @pytest.mark.skipif(not FEEDS.is_dir(), reason=f"no real feeds at {FEEDS}")
@@ -44,7 +44,7 @@ def test_no_bad_response_changes_published_data(protocol: str, source: Source, c
         content = file.read_bytes()
         bad = replace(context, transport=httpx.MockTransport(lambda _, content=content: httpx.Response(200, content=content)))
         try:
-            ended.add(harvest(card(protocol), bad).run.state)
+            ended.add(harvest(definition(protocol), bad).run.state)
         except HarvestError as error:
             output.append(str(error))
             ended.add(context.ledger.runs(f"broken-{protocol}")[0].state)

@@ -34,17 +34,17 @@ def simulated() -> ModuleType:
 
 
 @pytest.fixture
-def card() -> Source:
+def definition() -> Source:
     table = {
         "title": "Repository", "protocol": "oai-pmh", "mapping": "oai_dc", "url": "https://registry.example/oai",
         "licence": "https://creativecommons.org/licenses/by/4.0/", "language": "en", "pause": 0,
     }  # fmt: skip
-    return parse("repository", table, "card")
+    return parse("repository", table, "test")
 
 
-def behind(context: HarvestContext, there: Callable[[httpx.Request], httpx.Response]) -> HarvestContext:
+def behind(context: HarvestContext, registry: Callable[[httpx.Request], httpx.Response]) -> HarvestContext:
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(404) if request.url.path == "/robots.txt" else there(request)
+        return httpx.Response(404) if request.url.path == "/robots.txt" else registry(request)
 
     return replace(context, transport=httpx.MockTransport(answer))
 
@@ -66,11 +66,11 @@ def killed_at(page: int) -> Callable[[Progress], None]:
 
 
 def test_a_record_that_breaks_its_page_is_unreadable_and_the_others_are_published(
-    simulated: ModuleType, context: HarvestContext, card: Source
+    simulated: ModuleType, context: HarvestContext, definition: Source
 ) -> None:
-    there = simulated.Oai(simulated.records(45), poison={"k0017"})
+    registry = simulated.Oai(simulated.records(45), poison={"k0017"})
 
-    plan = harvest(card, behind(context, there))
+    plan = harvest(definition, behind(context, registry))
 
     assert plan.run.state is State.COMMITTED
     assert plan.run.incomplete_reason is None
@@ -78,42 +78,42 @@ def test_a_record_that_breaks_its_page_is_unreadable_and_the_others_are_publishe
     assert plan.run.fetched == plan.run.reported_total == 45
 
 
-def test_a_record_that_becomes_unreadable_stays_published(simulated: ModuleType, context: HarvestContext, card: Source) -> None:
+def test_a_record_that_becomes_unreadable_stays_published(simulated: ModuleType, context: HarvestContext, definition: Source) -> None:
     items = simulated.records(45)
-    harvest(card, behind(context, simulated.Oai(items)))
+    harvest(definition, behind(context, simulated.Oai(items)))
 
-    plan = harvest(card, behind(context, simulated.Oai(items, poison={"k0017"})), full=True)
+    plan = harvest(definition, behind(context, simulated.Oai(items, poison={"k0017"})), full=True)
 
     assert outcome_counts(plan) == {Outcome.UNCHANGED: 44, Outcome.UNREADABLE: 1}
-    assert context.ledger.count_published(card.name) == 45
+    assert context.ledger.count_published(definition.name) == 45
 
 
 def test_an_incomplete_full_harvest_deletes_nothing_and_gives_the_reason(
-    simulated: ModuleType, context: HarvestContext, card: Source
+    simulated: ModuleType, context: HarvestContext, definition: Source
 ) -> None:
     items = simulated.records(45)
-    harvest(card, behind(context, simulated.Oai(items)))
+    harvest(definition, behind(context, simulated.Oai(items)))
     lame = simulated.Oai(items[:40], poison={"k0017"}, mute={"ListIdentifiers"})
 
-    plan = harvest(card, behind(context, lame), full=True)
+    plan = harvest(definition, behind(context, lame), full=True)
 
     assert plan.run.state is State.INCOMPLETE
     assert "can be neither read nor listed" in (plan.run.reason or "")
-    assert context.ledger.count_published(card.name) == 45
+    assert context.ledger.count_published(definition.name) == 45
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_a_run_killed_at_any_page_ends_with_the_same_statistics(
-    shuffled: bool, simulated: ModuleType, context: HarvestContext, card: Source
+    shuffled: bool, simulated: ModuleType, context: HarvestContext, definition: Source
 ) -> None:
     items = simulated.records(30, deleted={4})
     items = items[::-1] if shuffled else items
-    there = behind(context, simulated.Oai(items, 5, poison={"k0011", "k0012"}, expired=lambda times, place: times == 2))
+    registry = behind(context, simulated.Oai(items, 5, poison={"k0011", "k0012"}, expired=lambda times, place: times == 2))
     page, plan = 1, None
 
     while plan is None:
         try:
-            plan = harvest(card, there, watch=killed_at(page))
+            plan = harvest(definition, registry, watch=killed_at(page))
         except KilledError:
             page += 1
 

@@ -65,13 +65,13 @@ def start(folder: Path, *words: str) -> Process:
 
 def modules(pids: set[int]) -> set[str]:
     """Return the commands of processes."""
-    found = set()
+    results = set()
     for pid in pids:
         try:
-            found.add(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode())
+            results.add(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode())
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended
-    return found
+    return results
 
 
 def alive(pids: set[int]) -> set[int]:

@@ -153,8 +153,8 @@ def test_harvest_with_an_invalid_definition_exits_with_2(environment: dict[str, 
 
 
 def write_one_valid_of_three(demo_url: str, folder: Path) -> None:
-    (card,) = write_sources(demo_url, folder, ("ckan",))
-    card.rename(folder / "good.toml")
+    (definition,) = write_sources(demo_url, folder, ("ckan",))
+    definition.rename(folder / "good.toml")
     (folder / "bad.toml").write_text(WRONG)
     (folder / "worse.toml").write_text('titel = "A"\n')
 
@@ -203,8 +203,10 @@ def test_the_lists_of_sources_and_faults_are_complete(environment: dict[str, str
 
 
 def test_the_table_of_a_failed_run_has_its_reason(environment: dict[str, str]) -> None:
-    card = WRONG.replace("oai_dc", "fields").replace("https://registry.example/", "http://127.0.0.1:9/") + '[fields]\ntitle = "name"\n'
-    (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text("pause = 0\n" + card)
+    definition = (
+        WRONG.replace("oai_dc", "fields").replace("https://registry.example/", "http://127.0.0.1:9/") + '[fields]\ntitle = "name"\n'
+    )
+    (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text("pause = 0\n" + definition)
 
     harvested = RUN.invoke(app, ["harvest"], env=environment)
     result = RUN.invoke(app, ["runs", "show", "a.1"], env=environment)
@@ -250,8 +252,9 @@ def test_a_harvest_is_listed_as_json_and_its_data_can_be_queried_and_dumped(envi
 
 
 def test_an_unreachable_registry_fails_the_run_with_1(environment: dict[str, str]) -> None:
-    card = WRONG.replace("oai_dc", "fields").replace("https://registry.example/", "http://127.0.0.1:9/") + '[fields]\ntitle = "name"\n'
-    (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text("pause = 0\n" + card)
+    definition = WRONG.replace("oai_dc", "fields").replace("https://registry.example/", "http://127.0.0.1:9/")
+    definition += '[fields]\ntitle = "name"\n'
+    (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text("pause = 0\n" + definition)
 
     done = RUN.invoke(app, ["harvest", "--json"], env=environment)
 
@@ -284,8 +287,8 @@ def test_a_source_is_checked_and_previewed_by_its_name(environment: dict[str, st
 @pytest.mark.parametrize(("expect", "outcome"), [(0, "would commit"), (50, "would be held")])
 def test_the_json_of_a_dry_run_has_its_expected_outcome(environment: dict[str, str], expect: int, outcome: str) -> None:
     with Demo(size=40, only=("ckan",), faults=()) as demo:
-        (card,) = write_sources(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
-        card.write_text(card.read_text().replace("[limits]\n", "") + f"\n[limits]\nexpect = {expect}\n")
+        (definition,) = write_sources(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
+        definition.write_text(definition.read_text().replace("[limits]\n", "") + f"\n[limits]\nexpect = {expect}\n")
 
         result = RUN.invoke(app, ["harvest", "--dry-run", "--json"], env=environment)
         text = RUN.invoke(app, ["harvest", "--dry-run"], env=environment)

@@ -40,16 +40,16 @@ def harvested(context: HarvestContext) -> Source:
 
 
 def test_untranslated_words_are_counted_with_the_nearest_concepts(harvested: Source, context: HarvestContext) -> None:
-    found = find_gaps(context.ledger, ["projects"], Iris(BASE), 20)
+    gaps = find_gaps(context.ledger, ["projects"], Iris(BASE), 20)
 
-    topics = {gap.word: gap for gap in found if gap.field == "topic"}
+    topics = {gap.word: gap for gap in gaps if gap.field == "topic"}
     assert topics["e-healt"].records == {"projects": 3}
     assert topics["e-healt"].nearest[0].iri == f"{BASE}scheme/action-line/C7-ehea"
     assert topics["Poverty"].nearest[0].iri == "http://metadata.un.org/sdg/1"
     assert topics["zzqx"].nearest == ()
     assert topics["x" * 500].nearest == ()
     assert topics["E-health"].nearest[0].score == 100
-    assert [gap.count for gap in found] == sorted((gap.count for gap in found), reverse=True)
+    assert [gap.count for gap in gaps] == sorted((gap.count for gap in gaps), reverse=True)
 
 
 def test_the_command_lists_the_most_frequent_words(harvested: Source, context: HarvestContext, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_translated_word_is_no_gap(context: HarvestContext) -> None:
 
     harvest(source, replace(context, transport=httpx.MockTransport(answer)))
 
-    found = {gap.word for gap in find_gaps(context.ledger, [source.name], Iris(BASE), 100)}
+    results = {gap.word for gap in find_gaps(context.ledger, [source.name], Iris(BASE), 100)}
 
-    assert "Digital/Data/Tech" in found  # the crosswalk has no match for it
-    assert "Health" not in found
+    assert "Digital/Data/Tech" in results  # the crosswalk has no match for it
+    assert "Health" not in results

@@ -131,9 +131,9 @@ def test_a_damaged_dump_of_an_older_entry_is_written_again_at_that_entry(filled:
     for path in older:
         _damage(path)
 
-    found, repaired = _run(filled, "--json"), _run(filled, "--repair", "--json")
+    results, repaired = _run(filled, "--json"), _run(filled, "--repair", "--json")
 
-    assert (found.exit_code, repaired.exit_code, _states(repaired)["dumps"]) == (1, 0, "repaired"), repaired.output
+    assert (results.exit_code, repaired.exit_code, _states(repaired)["dumps"]) == (1, 0, "repaired"), repaired.output
     assert {path.name: path.read_bytes() for path in older} == before
 
 
@@ -143,9 +143,9 @@ def test_every_damaged_derived_file_is_found_and_rebuilt(filled: Path, tmp_path:
             data = Path(shutil.copytree(filled, tmp_path / f"copy{number}"))
             _damage(_largest(data, pattern))
 
-            found, repaired = _run(data, "--json"), _run(data, "--repair", "--json")
+            results, repaired = _run(data, "--json"), _run(data, "--repair", "--json")
 
-            assert (found.exit_code, _states(found)[part]) == (1, "damaged"), found.output
+            assert (results.exit_code, _states(results)[part]) == (1, "damaged"), results.output
             assert (repaired.exit_code, _states(repaired)[part]) == (0, "repaired"), repaired.output
 
 

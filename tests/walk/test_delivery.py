@@ -264,13 +264,13 @@ class Receiver:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    thread = threading.Thread(target=made.server.serve_forever, args=(0.05,))
+    created = Receiver()
+    thread = threading.Thread(target=created.server.serve_forever, args=(0.05,))
     thread.start()
-    yield made
-    made.server.shutdown()
+    yield created
+    created.server.shutdown()
     thread.join(10)
-    made.server.server_close()
+    created.server.server_close()
 
 
 def hook(url: str) -> Message:

@@ -25,9 +25,9 @@ PATIENCE = 400  # seconds until the demo must be whole: it takes 30 on an idle m
 
 
 def free_port() -> int:
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
+    with socket.socket() as client:
+        client.bind(("127.0.0.1", 0))
+        return int(client.getsockname()[1])
 
 
 def whole(base: str) -> bool:
@@ -146,11 +146,11 @@ def test_a_port_in_use_is_skipped() -> None:
         taken.listen()
         port = taken.getsockname()[1]
 
-        found = next_free("127.0.0.1", port)
+        result = next_free("127.0.0.1", port)
 
         assert not is_free("127.0.0.1", port)
-        assert port < found < port + 100
-        assert is_free("127.0.0.1", found)
+        assert port < result < port + 100
+        assert is_free("127.0.0.1", result)
 
 
 def test_a_requested_port_in_use_exits_with_2(tmp_path: Path) -> None:

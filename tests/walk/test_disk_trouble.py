@@ -258,9 +258,9 @@ def test_a_ledger_of_another_journal_writes_nothing(source: Source, tmp_path: Pa
     harvest(source, context)
     other = replace(context, ledger=Ledger(f"sqlite:///{tmp_path}/another.sqlite"))
 
-    for deed in (lambda: harvest(source, other), lambda: publish_vocabularies.publish(other)):
+    for operation in (lambda: harvest(source, other), lambda: publish_vocabularies.publish(other)):
         with pytest.raises(LedgerError, match=r"the journal's last entry, 1, was written by projects\.1, which is not in this ledger; "):
-            deed()
+            operation()
     other.ledger.close()
 
     assert [entry.run for entry in context.journal.entries()] == ["projects.1"]

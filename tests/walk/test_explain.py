@@ -77,16 +77,16 @@ def check(explanations: list[Explanation], context: HarvestContext) -> Counter[s
 def test_statement_is_traced_to_request_bytes_and_field(source: Source, context: HarvestContext) -> None:
     harvest(source, context)
 
-    [found] = [one for one in explained(source, context, "title") if one.key == "p4"]
+    [results] = [one for one in explained(source, context, "title") if one.key == "p4"]
 
-    [item] = found.statements
+    [item] = results.statements
     assert (item.origin, item.fields, item.value) == ("source", ("name",), "Project 4")
     assert item.place is not None
     assert item.place.before.endswith('"name":"')
-    assert found.request is not None
-    assert found.request.url == "https://registry.example/api?page=2"
-    assert (found.run, found.mapping) == ("projects.1", "fields")
-    assert [(one.run, one.outcome) for one in found.history] == [("projects.1", "new")]
+    assert results.request is not None
+    assert results.request.url == "https://registry.example/api?page=2"
+    assert (results.run, results.mapping) == ("projects.1", "fields")
+    assert [(one.run, one.outcome) for one in results.history] == [("projects.1", "new")]
 
 
 def test_every_statement_is_of_the_source_or_ours(source: Source, context: HarvestContext) -> None:
@@ -103,10 +103,10 @@ def test_history_names_the_runs_that_changed_a_record(source: Source, context: H
     registry.projects[3]["name"] = "Another name"
     harvest(source, context, full=True)
 
-    [found] = [one for one in explained(source, context, "title") if one.key == "p4"]
+    [results] = [one for one in explained(source, context, "title") if one.key == "p4"]
 
-    assert [(one.run, one.outcome) for one in found.history] == [("projects.2", "changed"), ("projects.1", "new")]
-    assert found.statements[0].value == "Another name"
+    assert [(one.run, one.outcome) for one in results.history] == [("projects.2", "changed"), ("projects.1", "new")]
+    assert results.statements[0].value == "Another name"
 
 
 def test_record_that_was_mapped_again_is_traced_to_the_first_run(source: Source, context: HarvestContext) -> None:
@@ -114,11 +114,11 @@ def test_record_that_was_mapped_again_is_traced_to_the_first_run(source: Source,
     changed = replace(source, fields={**source.fields, "description@en": "owner"})
     remap(changed, context)
 
-    [found] = [one for one in explained(changed, context, "description") if one.key == "p4"]
+    [results] = [one for one in explained(changed, context, "description") if one.key == "p4"]
 
-    assert (found.run, found.statements[0].fields) == ("projects.2", ("owner",))
-    assert found.request is not None
-    assert found.request.file == "projects/projects.1.warc.gz"
+    assert (results.run, results.statements[0].fields) == ("projects.2", ("owner",))
+    assert results.request is not None
+    assert results.request.file == "projects/projects.1.warc.gz"
 
 
 def test_mirror_without_the_archive_says_so(source: Source, context: HarvestContext) -> None:
@@ -126,28 +126,28 @@ def test_mirror_without_the_archive_says_so(source: Source, context: HarvestCont
     for file in (context.data / "archive").rglob("*.gz"):
         file.unlink()
 
-    found = explained(source, context)[0]
+    result = explained(source, context)[0]
 
-    assert {item.origin for item in found.statements} == {"unknown"}
-    assert found.request is None
-    assert "archive" in found.note
+    assert {item.origin for item in result.statements} == {"unknown"}
+    assert result.request is None
+    assert "archive" in result.note
 
 
 def test_rdf_says_what_a_statement_was_derived_from_and_what_is_ours(source: Source, context: HarvestContext) -> None:
     harvest(source, context)
-    [found] = [one for one in explained(source, context) if one.key == "p4"]
+    [results] = [one for one in explained(source, context) if one.key == "p4"]
 
     store = ox.Store()
-    store.load(as_turtle(found, BASE), format=ox.RdfFormat.TURTLE)
+    store.load(as_turtle(results, BASE), format=ox.RdfFormat.TURTLE)
 
     count = "PREFIX prov: <{}> SELECT (COUNT(*) AS ?n) {{ ?s a <http://www.w3.org/1999/02/22-rdf-syntax-ns#Statement> ; {} }}"
     numbers = [
         int(next(iter(store.query(count.format(PROV, pattern))))["n"].value)
         for pattern in ("prov:wasDerivedFrom ?response . ?run prov:used ?response", f"prov:wasAttributedTo <{BASE}>")
     ]
-    derived = sum(item.origin == "source" for item in found.statements)
-    assert numbers == [derived, len(found.statements) - derived]
-    assert b"field name" in as_text(found, BASE)
+    derived = sum(item.origin == "source" for item in results.statements)
+    assert numbers == [derived, len(results.statements) - derived]
+    assert b"field name" in as_text(results, BASE)
 
 
 def real_sources() -> dict[str, tuple[Source, Callable[[], bytes]]]:
@@ -173,12 +173,12 @@ def test_every_statement_of_real_records_is_traced(name: str, context: HarvestCo
     quick = replace(source, pause=0, limits=replace(source.limits, expect=1, withheld=1))
     harvest(quick, answering(context, body()))
 
-    found = explained(quick, context)
-    origins = check(found, context)
+    result = explained(quick, context)
+    origins = check(result, context)
 
-    assert found
+    assert result
     assert {"source", "ours"} <= set(origins) <= {"source", "validation", "ours"}
-    placed = [item for one in found for item in one.statements if item.place]
+    placed = [item for one in result for item in one.statements if item.place]
     assert len(placed) > origins["source"] / 4
 
 
@@ -205,16 +205,16 @@ def test_other_iris_are_refused(iri: str) -> None:
 
 
 def test_excerpt_around_a_value_has_no_mail_address() -> None:
-    place = find_value(b'{"id": "k", "mail": "jane.doe@example.org", "t": "One", "m2": "x@y.example"}', "One", "k")
+    value = find_value(b'{"id": "k", "mail": "jane.doe@example.org", "t": "One", "m2": "x@y.example"}', "One", "k")
 
-    assert place is not None
-    assert (place.before, place.after) == ('{"id": "k", "mail": "[...]", "t": "', '", "m2": "[...]"}')
+    assert value is not None
+    assert (value.before, value.after) == ('{"id": "k", "mail": "[...]", "t": "', '", "m2": "[...]"}')
 
 
 def test_value_is_found_in_the_spelling_of_its_format() -> None:
     places = [find_value(body, "A & é", "k") for body in (b"<k>A &amp; \xc3\xa9</k>", b'{"k": "A & \\u00e9"}', b"nothing")]
 
-    assert [place and (place.offset, place.value) for place in places] == [(3, "A &amp; é"), (7, "A & \\u00e9"), None]
+    assert [position and (position.offset, position.value) for position in places] == [(3, "A &amp; é"), (7, "A & \\u00e9"), None]
 
 
 def test_command_explains_a_record_and_refuses_an_unknown_one(source: Source, context: HarvestContext, tmp_path: Path) -> None:
@@ -241,23 +241,23 @@ def test_statement_that_one_of_two_fields_is_enough_for_names_both(source: Sourc
     either = replace(source, fields={**source.fields, "countries": "iso || country"})
     harvest(either, context)
 
-    [found] = [one for one in explained(either, context, "spatial") if one.key == "p4"]
+    [results] = [one for one in explained(either, context, "spatial") if one.key == "p4"]
 
-    [item] = found.statements
+    [item] = results.statements
     assert (item.fields, item.is_constant) == (("iso", "country"), False)
 
 
 def test_statement_that_no_field_decides_is_of_the_mapping(source: Source, context: HarvestContext) -> None:
     harvest(source, context)
 
-    [found] = [one for one in explained(source, context) if one.key == "p4"]
+    [results] = [one for one in explained(source, context) if one.key == "p4"]
 
-    constant = {item.statement.split(" ", 1)[1] for item in found.statements if item.is_constant}
-    [kind] = [item for item in found.statements if "/id/initiative/" in item.statement.split(" ")[0] and "#type>" in item.statement]
+    constant = {item.statement.split(" ", 1)[1] for item in results.statements if item.is_constant}
+    [kind] = [item for item in results.statements if "/id/initiative/" in item.statement.split(" ")[0] and "#type>" in item.statement]
     assert kind.statement.split(" ", 1)[1] in constant
-    assert all(item.fields or item.is_constant or item.origin != "source" or "p4" in item.statement for item in found.statements)
-    assert "every record has it" in as_text(found, BASE).decode()
-    assert "every record has it" in as_turtle(found, BASE).decode()
+    assert all(item.fields or item.is_constant or item.origin != "source" or "p4" in item.statement for item in results.statements)
+    assert "every record has it" in as_text(results, BASE).decode()
+    assert "every record has it" in as_turtle(results, BASE).decode()
 
 
 def test_tombstone_is_ours(source: Source, context: HarvestContext) -> None:
@@ -265,11 +265,11 @@ def test_tombstone_is_ours(source: Source, context: HarvestContext) -> None:
     plan = removal.plan_clear(source, context, by="bob")
     plan_decisions.approve(context, source, plan.run.id, by="ann")
 
-    found = explained(source, context)[0]
+    result = explained(source, context)[0]
 
-    assert {item.origin for item in found.statements} == {"ours"}
-    assert "projects.2 wrote its tombstone" in found.note
-    assert found.history[0].outcome == "deleted"
+    assert {item.origin for item in result.statements} == {"ours"}
+    assert "projects.2 wrote its tombstone" in result.note
+    assert result.history[0].outcome == "deleted"
 
 
 def test_unknown_property_is_refused_with_those_of_the_record(source: Source, context: HarvestContext) -> None:

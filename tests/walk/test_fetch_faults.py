@@ -105,7 +105,7 @@ def published(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def there(published: Callable[[str], FaultRegistry]) -> FaultRegistry:
+def registry(published: Callable[[str], FaultRegistry]) -> FaultRegistry:
     return published("cursor")
 
 
@@ -132,135 +132,135 @@ AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "sta
 
 
 @pytest.mark.parametrize(("fault", "outcome", "message"), LASTING, ids=[row[0] for row in LASTING])
-def test_a_permanent_fault_fails_the_run_and_changes_nothing(there: FaultRegistry, fault: Fault, outcome: str, message: str) -> None:
-    before = there.published()
-    there.strike(fault)
+def test_a_permanent_fault_fails_the_run_and_changes_nothing(registry: FaultRegistry, fault: Fault, outcome: str, message: str) -> None:
+    before = registry.published()
+    registry.strike(fault)
 
-    run = there.run()
+    run = registry.run()
 
     assert run.state is State.FAILED
     assert message in str(run.reason)
     assert run.network[outcome] >= (2 if outcome in AGAIN else 1)
     assert run.network["sent"] == sum(count for name, count in run.network.items() if name not in BESIDE)
-    assert there.published() == before
+    assert registry.published() == before
 
 
 @pytest.mark.parametrize("fault", [Fault.LORIS, Fault.DRIP, Fault.STALL])
-def test_an_endless_response_times_out(there: FaultRegistry, fault: Fault) -> None:
-    before = there.published()
-    there.strike(fault)
+def test_an_endless_response_times_out(registry: FaultRegistry, fault: Fault) -> None:
+    before = registry.published()
+    registry.strike(fault)
 
-    run = there.run(SHORT)
+    run = registry.run(SHORT)
 
     assert run.state is State.FAILED
     assert run.network["stalled"] >= 2
-    assert there.published() == before
+    assert registry.published() == before
 
 
 PASSING = [row[:2] for row in LASTING if row[1] in AGAIN]
 
 
 @pytest.mark.parametrize(("fault", "outcome"), PASSING, ids=[row[0] for row in PASSING])
-def test_a_temporary_fault_is_counted_and_costs_one_more_request(there: FaultRegistry, fault: Fault, outcome: str) -> None:
-    before = there.published()
-    there.strike(fault, stays=False)
+def test_a_temporary_fault_is_counted_and_costs_one_more_request(registry: FaultRegistry, fault: Fault, outcome: str) -> None:
+    before = registry.published()
+    registry.strike(fault, stays=False)
 
-    run = there.run()
+    run = registry.run()
 
     assert run.state is State.UNCHANGED
     assert run.network[outcome] == run.network["retried"] == 1
     assert run.network["sent"] == run.network["answered"] + 1
-    assert there.published() == before
+    assert registry.published() == before
 
 
 @pytest.mark.parametrize("fault", [Fault.LIMITED, Fault.DATED])
-def test_all_runs_of_the_process_obey_retry_after(there: FaultRegistry, fault: Fault) -> None:
-    there.strike(fault, stays=False)
+def test_all_runs_of_the_process_obey_retry_after(registry: FaultRegistry, fault: Fault) -> None:
+    registry.strike(fault, stays=False)
 
-    there.run()
+    registry.run()
 
-    assert there.slept == [2.0]
+    assert registry.slept == [2.0]
 
 
-def test_a_wrong_charset_declaration_is_logged(there: FaultRegistry) -> None:
-    before = there.published()
-    there.strike(Fault.CHARSET)
+def test_a_wrong_charset_declaration_is_logged(registry: FaultRegistry) -> None:
+    before = registry.published()
+    registry.strike(Fault.CHARSET)
 
-    run = there.run()
+    run = registry.run()
 
     assert run.state is State.FAILED
     assert "not utf-8 at byte" in str(run.reason)
     assert run.network["charset"] == 1
-    assert there.published() == before
+    assert registry.published() == before
 
 
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [(Fault.REPEAT, "repeated"), (Fault.SHRINK, "shrunk"), (Fault.TOKEN, "endless"), (Fault.ENDLESS, "endless")],
 )
-def test_an_inconsistent_list_is_counted_and_deletes_nothing(there: FaultRegistry, fault: Fault, outcome: str) -> None:
-    before = there.published()
-    there.strike(fault)
+def test_an_inconsistent_list_is_counted_and_deletes_nothing(registry: FaultRegistry, fault: Fault, outcome: str) -> None:
+    before = registry.published()
+    registry.strike(fault)
 
-    run = there.run()
+    run = registry.run()
 
     assert run.state in (State.FAILED, State.INCOMPLETE)
     assert run.network[outcome] >= 1
-    assert there.published() == before
+    assert registry.published() == before
 
 
 @pytest.mark.parametrize("fault", [Fault.BOM, Fault.CLOCK])
-def test_a_byte_order_mark_and_a_backward_clock_are_harmless(there: FaultRegistry, fault: Fault) -> None:
-    before = there.published()
-    there.strike(fault)
+def test_a_byte_order_mark_and_a_backward_clock_are_harmless(registry: FaultRegistry, fault: Fault) -> None:
+    before = registry.published()
+    registry.strike(fault)
 
-    run = there.run()
-
-    assert run.state is State.UNCHANGED
-    assert there.published() == before
-
-
-def test_the_crawl_delay_of_robots_txt_is_obeyed(there: FaultRegistry) -> None:
-    there.strike(Fault.CRAWL)
-
-    run = there.run()
+    run = registry.run()
 
     assert run.state is State.UNCHANGED
-    assert there.slept == [1.5] * (run.network["sent"] - 1)
+    assert registry.published() == before
 
 
-def test_a_robots_override_allows_a_disallowed_path(there: FaultRegistry) -> None:
-    there.strike(Fault.FORBIDS)
-    granted = replace(there, source=replace(there.source, grant="letter of 1 March 2026"))
+def test_the_crawl_delay_of_robots_txt_is_obeyed(registry: FaultRegistry) -> None:
+    registry.strike(Fault.CRAWL)
+
+    run = registry.run()
+
+    assert run.state is State.UNCHANGED
+    assert registry.slept == [1.5] * (run.network["sent"] - 1)
+
+
+def test_a_robots_override_allows_a_disallowed_path(registry: FaultRegistry) -> None:
+    registry.strike(Fault.FORBIDS)
+    granted = replace(registry, source=replace(registry.source, grant="letter of 1 March 2026"))
 
     assert granted.run().state is State.UNCHANGED
 
 
-def test_robots_txt_is_requested_once_per_run(there: FaultRegistry) -> None:
-    there.strike()
-    before = there.demo.counters()["requests"]["cursor"]
+def test_robots_txt_is_requested_once_per_run(registry: FaultRegistry) -> None:
+    registry.strike()
+    before = registry.demo.counters()["requests"]["cursor"]
 
-    run = there.run()
+    run = registry.run()
 
-    pages = there.demo.counters()["requests"]["cursor"] - before
+    pages = registry.demo.counters()["requests"]["cursor"] - before
     assert run.network == {"sent": pages + 1, "answered": pages + 1}
 
 
-def test_a_run_stops_in_quiet_hours_and_resumes_after_them(there: FaultRegistry) -> None:
-    there.strike()
-    before = there.published()
+def test_a_run_stops_in_quiet_hours_and_resumes_after_them(registry: FaultRegistry) -> None:
+    registry.strike()
+    before = registry.published()
     times = iter([datetime.fromisoformat("2026-03-01T21:59:00+00:00")] * 4)
     night, morning = (datetime.fromisoformat(f"2026-03-0{text}:00:00+00:00") for text in ("1T23", "2T06"))
-    calm = replace(there.source, quiet=parse_quiet_hours("22:00-06:00"))
+    calm = replace(registry.source, quiet=parse_quiet_hours("22:00-06:00"))
 
-    put_off = replace(there, source=calm, context=replace(there.context, now=lambda: next(times, night))).run()
-    went_on = replace(there, source=calm, context=replace(there.context, now=lambda: morning)).run()
+    put_off = replace(registry, source=calm, context=replace(registry.context, now=lambda: next(times, night))).run()
+    went_on = replace(registry, source=calm, context=replace(registry.context, now=lambda: morning)).run()
 
     assert put_off.state is State.RUNNING
     assert put_off.network["quiet_hours"] == 1
     assert "goes on after 2026-03-02 06:00 UTC" in str(put_off.reason)
     assert (went_on.id, went_on.state, went_on.reason) == (put_off.id, State.UNCHANGED, None)
-    assert there.published() == before
+    assert registry.published() == before
 
 
 class DemoNetwork(httpcore.SyncBackend):
@@ -275,20 +275,20 @@ class DemoNetwork(httpcore.SyncBackend):
         return super().connect_tcp(HOST, self.port, timeout, local_address, socket_options)
 
 
-def test_a_host_that_resolves_to_a_private_address_later_is_refused(there: FaultRegistry) -> None:
-    before = there.published()
-    there.strike(Fault.SHORT, stays=False)  # the second connection brings the second look-up
-    answers, line = iter([["93.184.216.34"]]), DemoNetwork(there.demo.port)
+def test_a_host_that_resolves_to_a_private_address_later_is_refused(registry: FaultRegistry) -> None:
+    before = registry.published()
+    registry.strike(Fault.SHORT, stays=False)  # the second connection brings the second look-up
+    answers, line = iter([["93.184.216.34"]]), DemoNetwork(registry.demo.port)
     transport = safe_transport(frozenset(), resolve=lambda host, port: next(answers, ["10.0.0.7"]), dial=line)
-    turning = replace(there.source, url=there.source.url.replace(HOST, "registry.example"))
+    turning = replace(registry.source, url=registry.source.url.replace(HOST, "registry.example"))
 
-    run = replace(there, source=turning, context=replace(there.context, transport=transport)).run()
+    run = replace(registry, source=turning, context=replace(registry.context, transport=transport)).run()
 
     assert run.state is State.FAILED
     assert "registry.example has the private address 10.0.0.7" in str(run.reason)
     assert (run.network["truncated"], run.network["refused"]) == (1, 1)
     assert line.dialled == ["93.184.216.34"]
-    assert there.published() == before
+    assert registry.published() == before
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
@@ -303,66 +303,66 @@ def test_a_host_that_resolves_to_a_private_address_later_is_refused(there: Fault
 def test_an_endless_list_fails_the_run_and_changes_nothing(
     published: Callable[[str], FaultRegistry], name: str, fault: Fault, reason: str
 ) -> None:
-    there = published(name)
-    before = there.published()
-    there.strike(fault)
+    registry = published(name)
+    before = registry.published()
+    registry.strike(fault)
 
-    run = there.run()
+    run = registry.run()
 
     assert run.state is State.FAILED
     assert re.search(reason, str(run.reason))
     assert run.network["sent"] < 200
-    assert there.published() == before
+    assert registry.published() == before
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
 def test_a_shrinking_total_is_reported_and_loses_nothing(published: Callable[[str], FaultRegistry], name: str) -> None:
-    there = published(name)
-    count = there.context.ledger.count_published(there.source.name)
-    there.strike(Fault.SHRINK)
+    registry = published(name)
+    count = registry.context.ledger.count_published(registry.source.name)
+    registry.strike(Fault.SHRINK)
 
-    run = there.run()
+    run = registry.run()
 
     assert run.state is State.INCOMPLETE
     assert "the total shrank from" in str(run.reason)
     assert run.counts["fetched"] == count
-    assert there.context.ledger.count_published(there.source.name) == count
+    assert registry.context.ledger.count_published(registry.source.name) == count
     assert run.counts.get("vanished", 0) == 0
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
 def test_a_duplicate_key_counts_once(published: Callable[[str], FaultRegistry], name: str) -> None:
-    there = published(name)
-    before, count = there.published(), there.context.ledger.count_published(there.source.name)
-    there.strike(Fault.TWICE)
+    registry = published(name)
+    before, count = registry.published(), registry.context.ledger.count_published(registry.source.name)
+    registry.strike(Fault.TWICE)
 
-    run = there.run()
+    run = registry.run()
 
     assert (run.state, run.counts["unchanged"]) == (State.UNCHANGED, count)
     assert run.counts["duplicate"] == run.pages - 1
-    assert there.published() == before
+    assert registry.published() == before
 
 
-def test_equal_keys_of_two_sources_are_two_records(there: FaultRegistry) -> None:
-    there.strike()
-    count = there.context.ledger.count_published(there.source.name)
-    twin = replace(there, source=replace(there.source, name="twin", title="The same registry by another card"))
+def test_equal_keys_of_two_sources_are_two_records(registry: FaultRegistry) -> None:
+    registry.strike()
+    count = registry.context.ledger.count_published(registry.source.name)
+    twin = replace(registry, source=replace(registry.source, name="twin", title="The same registry by another card"))
 
     run = twin.run()
 
     assert (run.state, run.counts["new"], run.counts["duplicate"]) == (State.COMMITTED, count, 0)
-    assert there.context.ledger.count_published("twin") == there.context.ledger.count_published(there.source.name) == count
+    assert registry.context.ledger.count_published("twin") == registry.context.ledger.count_published(registry.source.name) == count
 
 
 def test_the_command_reports_a_postponed_run(demo: Demo, tmp_path: Path) -> None:
     demo.evolve(faults=())
-    (card,) = write_sources(demo.url, tmp_path / "sources", ("cursor",))
-    sound, now = card.read_text(), datetime.now(UTC)
-    card.write_text(f'quiet = "{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=1):%H:%M}"\n{sound}')
-    where = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(card.parent), "STOCKTAKE_ALLOW_HOSTS": HOST}
+    (define_source,) = write_sources(demo.url, tmp_path / "sources", ("cursor",))
+    sound, now = define_source.read_text(), datetime.now(UTC)
+    define_source.write_text(f'quiet = "{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=1):%H:%M}"\n{sound}')
+    where = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(define_source.parent), "STOCKTAKE_ALLOW_HOSTS": HOST}
 
     put_off = CliRunner().invoke(app, ["harvest"], env=where)
-    card.write_text(sound)
+    define_source.write_text(sound)
     went_on = CliRunner().invoke(app, ["harvest", "--json"], env=where)
 
     assert put_off.exit_code == 1

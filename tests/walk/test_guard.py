@@ -193,8 +193,8 @@ def test_a_change_of_all_keys_is_held_as_reidentified(source: Source, context: H
 
     plan = harvest(source, context)
 
-    found = {outcome: count for outcome, count in plan.outcomes.items() if count}
-    assert found == {Outcome.REIDENTIFIED: 40, Outcome.REPLACED: 40}
+    results = {outcome: count for outcome, count in plan.outcomes.items() if count}
+    assert results == {Outcome.REIDENTIFIED: 40, Outcome.REPLACED: 40}
     assert plan.hold_reason == "40 of 40 published records have another key (100%); the limit is 5%"
 
 
@@ -510,10 +510,10 @@ def test_duplicates_in_two_sources_are_reported_and_both_stay(source: Source, co
 
 
 def test_unknown_limits_are_refused() -> None:
-    card = {"title": "A", "protocol": "json", "mapping": "fields", "url": "https://a.example/", "licence": "https://a.example/l"}
+    definition = {"title": "A", "protocol": "json", "mapping": "fields", "url": "https://a.example/", "licence": "https://a.example/l"}
 
     with pytest.raises(HarvestError, match="share from 0 to 1"):
-        parse("a", {**card, "limits": {"vanished": 10}}, "card")
+        parse("a", {**definition, "limits": {"vanished": 10}}, "test")
 
 
 def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(source: Source, context: HarvestContext, registry: Any) -> None:

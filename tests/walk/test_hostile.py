@@ -72,7 +72,7 @@ configure_logging()
 structlog.get_logger().warning("said", error=sys.argv[1])
 """
 ROUNDS = max(len(TITLES), len(ADDRESSES))
-CARD = {
+DEFINITION = {
     "title": "Hostile <b>registry</b> \u202e",
     "protocol": "json",
     "mapping": "fields",
@@ -102,8 +102,8 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        own = tag == "script" and (found.get("src") or "").startswith("/static/")
+        results = dict(attrs)
+        own = tag == "script" and (results.get("src") or "").startswith("/static/")
         self._inside = tag == "script" and attrs == [("type", "application/ld+json")]  # data, which no browser runs
         if self._inside:
             self.blocks.append("")
@@ -111,7 +111,7 @@ class Page(HTMLParser):
             self.found.append(f"<{tag}>")
         self.found += [f"{name}={value}" for name, value in attrs if _HANDLER.match(name) or name in ("style", "srcdoc")]
         for name in ("href", "src", "action", "formaction"):
-            if (value := found.get(name)) is not None:
+            if (value := results.get(name)) is not None:
                 self.links.append(value)
                 if not re.match(r"(?:https?://|/(?!/)|\?|#)", value):
                     self.found.append(f"{name}={value}")
@@ -134,7 +134,7 @@ async def site(context: HarvestContext, registry) -> AsyncIterator[httpx.AsyncCl
         {"id": f"h{n}{TITLES[n % len(TITLES)][:9]}", "name": TITLES[n % len(TITLES)], "url": ADDRESSES[n % len(ADDRESSES)], "sdgs": "SDG 4"}
         for n in range(ROUNDS)
     ]
-    done = harvest(parse("hostile", CARD, "card"), context)
+    done = harvest(parse("hostile", DEFINITION, "test"), context)
     assert done.run.state.value == "committed"
     async with QueryService(context.journal.folder.parent, Iris(), readers=1) as service:
         await service.wait_until_current()
@@ -149,7 +149,7 @@ async def subjects(site: httpx.AsyncClient) -> list[str]:
 
 
 async def test_no_admin_page_executes_or_misrenders_hostile_text(site: httpx.AsyncClient) -> None:
-    found, texts, described = {}, "", ""
+    results, texts, described = {}, "", ""
     paths = ["/", "/sparql", "/exports", "/status", "/source/hostile"]
     paths += ["/" + path.replace("id/", "page/", 1).partition("#")[0] for path in await subjects(site)]
 
@@ -159,10 +159,10 @@ async def test_no_admin_page_executes_or_misrenders_hostile_text(site: httpx.Asy
         texts += page.text
         described += "".join(json.dumps(json.loads(block), ensure_ascii=False) for block in page.blocks)
         if page.found or _SUSPECT.search(page.text) or answer.status_code != 200 or "'unsafe" in answer.headers["content-security-policy"]:
-            found[path] = (answer.status_code, page.found, _SUSPECT.findall(page.text))
+            results[path] = (answer.status_code, page.found, _SUSPECT.findall(page.text))
 
     assert len(paths) > ROUNDS
-    assert found == {}
+    assert results == {}
     assert "<script>alert(1)</script>" in texts  # shown as text, not left out
     assert "<script>alert(1)</script>" in described  # and in what a page tells programs, as data
     assert "photo⟨U+202E⟩gnp.exe" in texts
@@ -177,15 +177,15 @@ PORTAL = (
 
 
 async def test_no_portal_page_executes_or_misrenders_hostile_text(site: httpx.AsyncClient) -> None:
-    found = {}
+    results = {}
 
     for path in PORTAL:
         answer = await site.get(path, headers={"Accept": "text/html"}, follow_redirects=True)
         page = Page(answer.text)
         if page.found or _SUSPECT.search(page.text) or answer.status_code >= 500:
-            found[path] = (answer.status_code, page.found, _SUSPECT.findall(page.text))
+            results[path] = (answer.status_code, page.found, _SUSPECT.findall(page.text))
 
-    assert found == {}
+    assert results == {}
 
 
 XML_FEEDS = (
@@ -210,9 +210,9 @@ async def test_the_event_stream_has_the_same_statements_and_no_injected_one(site
     answer = await site.get("/ldes/latest", headers={"Accept": "application/trig"})
 
     assert answer.status_code == 200, answer.text
-    found = [quad.triple for quad in read_rdf(answer.content, RdfFormat.TRIG)]
-    assert set(TITLES[:2]) <= {getattr(triple.object, "value", "") for triple in found}
-    assert [triple for triple in found if str(triple.subject).startswith("<https://x.org/")] == []
+    results = [quad.triple for quad in read_rdf(answer.content, RdfFormat.TRIG)]
+    assert set(TITLES[:2]) <= {getattr(triple.object, "value", "") for triple in results}
+    assert [triple for triple in results if str(triple.subject).startswith("<https://x.org/")] == []
 
 
 async def test_activities_have_titles_as_text_and_no_injected_key(site: httpx.AsyncClient) -> None:
@@ -228,7 +228,7 @@ async def test_a_calendar_has_no_property_injected_by_a_title(context: HarvestCo
     evil = "Forum\r\nEND:VEVENT\r\nBEGIN:VALARM\r\nACTION:PROCEDURE; , \\n"
     registry.projects = [{"id": "e1", "name": evil, "url": "https://example.org/", "starts": "2026-05-04", "ends": "2026-05-05"}]
     fields = {"kind": "event", "key": "id", "title@en": "name", "start": "starts", "end": "ends", "pages": "url"}
-    assert harvest(parse("hostile", CARD | {"fields": fields}, "card"), context).run.state.value == "committed"
+    assert harvest(parse("hostile", DEFINITION | {"fields": fields}, "test"), context).run.state.value == "committed"
 
     async with QueryService(context.journal.folder.parent, Iris(), readers=1) as service:
         await service.wait_until_current()
@@ -272,14 +272,14 @@ async def test_every_table_format_has_the_titles_unchanged(site: httpx.AsyncClie
     query = "SELECT ?t { ?s <http://purl.org/dc/terms/title> ?t FILTER(CONTAINS(STR(?s), '/id/initiative/hostile/')) }"
 
     answers = {form: (await site.get("/sparql", params={"query": query, "format": form})).content for form in ("json", "xml", "csv")}
-    found = {
+    results = {
         "json": {row["t"]["value"] for row in json.loads(answers["json"])["results"]["bindings"]},
         "csv": {row[0] for row in list(csv.reader(io.StringIO(answers["csv"].decode(), newline=""), strict=True))[1:]},
     }
 
-    assert found["json"] == found["csv"]
-    assert {"=cmd|' /C calc'!A0", "<script>alert(1)</script>"} <= found["json"]
-    assert len(etree.fromstring(answers["xml"]).findall(".//{*}result")) == len(found["json"])
+    assert results["json"] == results["csv"]
+    assert {"=cmd|' /C calc'!A0", "<script>alert(1)</script>"} <= results["json"]
+    assert len(etree.fromstring(answers["xml"]).findall(".//{*}result")) == len(results["json"])
 
 
 async def test_hostile_text_breaks_no_header_and_no_log_line(site: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ import httpx
 import large_registry
 import orjson
 import pytest
-from projects import CARD
+from projects import DEFINITION
 
 from harvesters.cli import harvest_all
 from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCrashError
@@ -72,12 +72,12 @@ def registry() -> PagedRegistry:
 def isolated(context: HarvestContext, request: pytest.FixtureRequest) -> Iterator[HarvestContext]:
     """Means with hostile collectors, that suit the parameter *kind* where there is one."""
     kind = request.node.callspec.params.get("kind", "") if hasattr(request.node, "callspec") else ""
-    with hostile.collectors(kind) as found:
-        yield replace(context, collectors=found)
+    with hostile.collectors(kind) as result:
+        yield replace(context, collectors=result)
 
 
-def card(name: str = "projects", **options: Any) -> Source:
-    return parse(name, CARD | {"options": CARD["options"] | {"limit": "limit", "size": 10} | options}, "card")
+def definition(name: str = "projects", **options: Any) -> Source:
+    return parse(name, DEFINITION | {"options": DEFINITION["options"] | {"limit": "limit", "size": 10} | options}, "test")
 
 
 def outcomes(plan: Plan) -> dict[Outcome, int]:
@@ -94,7 +94,7 @@ def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
 ) -> None:
     registry.names[17] = f"{kind} the mapping"
 
-    plan = harvest(card(), isolated)
+    plan = harvest(definition(), isolated)
 
     assert plan.run.state is State.COMMITTED
     assert outcomes(plan) == {Outcome.NEW: SIZE - 1, Outcome.UNREADABLE: 1}
@@ -105,7 +105,7 @@ def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
 def test_page_whose_reading_kills_or_stalls_is_read_in_parts(kind: str, isolated: HarvestContext, registry: PagedRegistry) -> None:
     registry.names[17] = f"{kind} the parser"
 
-    plan = harvest(card(), isolated)
+    plan = harvest(definition(), isolated)
 
     assert plan.run.state is State.INCOMPLETE
     assert plan.run.reason is not None
@@ -117,7 +117,7 @@ def test_page_whose_reading_kills_or_stalls_is_read_in_parts(kind: str, isolated
 def test_no_page_is_asked_for_again_after_a_crash(isolated: HarvestContext, registry: PagedRegistry) -> None:
     registry.names |= {5: "segfault the mapping", 25: "segfault the mapping", 26: "abort the mapping"}
 
-    plan = harvest(card(), isolated)
+    plan = harvest(definition(), isolated)
 
     assert registry.asked == [(page, 10) for page in range(1, 5)]
     assert plan.run.network == {"sent": 5, "answered": 5}  # robots.txt among them
@@ -125,7 +125,7 @@ def test_no_page_is_asked_for_again_after_a_crash(isolated: HarvestContext, regi
 
 def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: HarvestContext, registry: PagedRegistry) -> None:
     table = {"protocol": "json", "options": {"records": "results", "key": "id"}}
-    bad, good = parse("bad", CARD | table | {"url": "https://registry.example/bad"}, "card"), card("good")
+    bad, good = parse("bad", DEFINITION | table | {"url": "https://registry.example/bad"}, "test"), definition("good")
     registry.names[3] = "segfault the parser"
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -150,7 +150,7 @@ def test_failed_answer_is_an_error_of_parsing(isolated: HarvestContext, registry
     registry.names[3] = "segfault the parser"
 
     with pytest.raises(CrashingReplyError, match="SIGSEGV"):
-        harvest(parse("bad", CARD | {"options": {"records": "results", "key": "id"}}, "card"), isolated)
+        harvest(parse("bad", DEFINITION | {"options": {"records": "results", "key": "id"}}, "test"), isolated)
 
 
 def test_run_whose_process_keeps_exiting_fails_and_is_not_open(context: HarvestContext, registry: PagedRegistry) -> None:
@@ -158,7 +158,7 @@ def test_run_whose_process_keeps_exiting_fails_and_is_not_open(context: HarvestC
     result = "has exited 4 times in this run; the last time mapping a record ends its process by SIGSEGV"
 
     with hostile.collectors(limits=replace(hostile.LIMITS, crashes=3)) as few, pytest.raises(CrashLoopError, match=result):
-        harvest(card(), replace(context, collectors=few))
+        harvest(definition(), replace(context, collectors=few))
 
     assert [(run.state, run.ended is not None) for run in context.ledger.runs("projects")] == [(State.FAILED, True)]
     assert context.ledger.open_run("projects") is None
@@ -168,7 +168,7 @@ def test_process_that_cannot_start_fails_the_run(context: HarvestContext) -> Non
     broken = Collectors(BASE, command=(sys.executable, "-c", "raise SystemExit(3)"))
 
     with pytest.raises(CrashLoopError, match="the process that starts those that read responses has exited"):
-        harvest(card(), replace(context, collectors=broken))
+        harvest(definition(), replace(context, collectors=broken))
     broken.close()
 
     assert context.ledger.runs("projects")[0].state is State.FAILED
@@ -176,14 +176,14 @@ def test_process_that_cannot_start_fails_the_run(context: HarvestContext) -> Non
 
 def children(pid: int) -> list[int]:
     """Return the processes whose parent is *pid*."""
-    found = []
+    results = []
     for folder in Path("/proc").iterdir():
         try:
             if folder.name.isdigit() and int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(folder.name))
+                results.append(int(folder.name))
         except OSError:
             continue  # it has exited meanwhile
-    return found
+    return results
 
 
 def collector_of(pid: int, others: Collection[int] = ()) -> int:
@@ -231,7 +231,7 @@ def test_no_process_and_no_file_is_left_when_collectors_are_closed(isolated: Har
     registry.names[5] = "segfault the mapping"
 
     with hostile.collectors() as own:
-        harvest(card(), replace(isolated, collectors=own))
+        harvest(definition(), replace(isolated, collectors=own))
 
     assert not {*children(os.getpid())} - before[1]
     assert not [item for item in {*Path("/tmp").glob("stocktake-*")} - before[0] if (item / "body").exists()]
@@ -256,9 +256,9 @@ def test_process_exits_when_its_parent_is_killed(tmp_path: Path) -> None:
 
 def test_hostile_record_is_withheld_when_the_archive_is_mapped_again(isolated: HarvestContext, registry: PagedRegistry) -> None:
     registry.names[17] = "segfault the mapping"
-    harvest(card(), isolated)
+    harvest(definition(), isolated)
 
-    plan = remap(card(), isolated)
+    plan = remap(definition(), isolated)
 
     assert plan.run.state is State.UNCHANGED
     assert outcomes(plan) == {Outcome.UNCHANGED: SIZE - 1, Outcome.UNREADABLE: 1}
@@ -267,11 +267,11 @@ def test_hostile_record_is_withheld_when_the_archive_is_mapped_again(isolated: H
 class Bomb:
     """A payload whose unpickling acts on the process that does it."""
 
-    def __init__(self, deed: str) -> None:
-        self.deed = deed
+    def __init__(self, action: str) -> None:
+        self.action = action
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return exec, (self.deed,)
+        return exec, (self.action,)
 
 
 LOOP = "while True: pass"
@@ -279,13 +279,13 @@ SLEEP = "import time; time.sleep(3600)"
 ALLOCATE = "all = [bytes(64 << 20) for _ in range(1 << 20)]"
 
 
-@pytest.mark.parametrize("deed", [LOOP, SLEEP, ALLOCATE])
-def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(deed: str) -> None:
-    record: Record[Any] = Record("a", Bomb(deed), b"{}")
+@pytest.mark.parametrize("action", [LOOP, SLEEP, ALLOCATE])
+def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(action: str) -> None:
+    record: Record[Any] = Record("a", Bomb(action), b"{}")
     cases = [RecordInput(record, "d" * 32, None, None)]
     task = ProcessingTask(
         Run("projects.1", "projects", 1, State.RUNNING, True, None, large_registry.NOON, "rules"),
-        card(),
+        definition(),
         BASE,
         "rust",
         rules_unchanged=False,
@@ -328,10 +328,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as there:
-        threading.Thread(target=there.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{there.server_address[1]}"
-        there.shutdown()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{site.server_address[1]}"
+        site.shutdown()
 
 
 def test_deeply_nested_triple_term_ends_neither_the_program_nor_the_next_source(server: str, tmp_path: Path) -> None:
@@ -364,10 +364,10 @@ def test_run_that_is_cut_off_again_and_again_without_a_page_fails(context: Harve
     registry.before = cut_off
     for _ in range(11):
         with pytest.raises(CutOffError):
-            harvest(card(), context)
+            harvest(definition(), context)
 
     with pytest.raises(CrashLoopError, match=r"projects: projects\.1 was aborted: its process was killed 11 times after page 1"):
-        harvest(card(), context)
+        harvest(definition(), context)
 
     assert context.ledger.runs("projects")[0].state is State.FAILED
     assert context.ledger.open_run("projects") is None
@@ -376,9 +376,9 @@ def test_run_that_is_cut_off_again_and_again_without_a_page_fails(context: Harve
 def test_run_that_gets_on_between_two_ends_is_resumed(context: HarvestContext, registry: PagedRegistry) -> None:
     for page in range(1, 14):
         with pytest.raises(CutOffError):
-            harvest(card(size=3), context, watch=lambda progress, at=page: _cut_off_at(progress.pages, at))
+            harvest(definition(size=3), context, watch=lambda progress, at=page: _cut_off_at(progress.pages, at))
 
-    assert harvest(card(size=3), context).run.state is State.COMMITTED
+    assert harvest(definition(size=3), context).run.state is State.COMMITTED
 
 
 def _cut_off_at(pages: int, page: int) -> None:

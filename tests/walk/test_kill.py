@@ -45,7 +45,7 @@ class JournalKilledByRun(Journal):
         return entry
 
 
-def work(folder: str, card: str, stage: str = "") -> None:
+def work(folder: str, definition: str, stage: str = "") -> None:
     """Harvest with a clock that stands still; die at *stage*."""
     if multiprocessing.parent_process():
         end_with_parent()
@@ -54,7 +54,7 @@ def work(folder: str, card: str, stage: str = "") -> None:
         log = JournalKilledByRun(home / "journal") if stage == "written" else context.journal
         still = replace(context, now=lambda: NOON, journal=log)
         publish_vocabularies.publish(still)
-        source = replace(load(Path(card)), pause=0.0)
+        source = replace(load(Path(definition)), pause=0.0)
         harvest(source, still, full=True, watch=lambda step: die() if stage == f"page {step.pages}" else None)
         if stage == "settled":
             die()
@@ -65,23 +65,23 @@ def journal(folder: Path) -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def definition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with Demo(size=900, seed=5, faults=(), only=("ckan",), page=20) as demo:
         (path,) = write_sources(demo.url, tmp_path_factory.mktemp("sources"), ("ckan",))
         path.write_text(path.read_text().replace("rows = 500", "rows = 20"))
         yield str(path)
 
 
-def test_a_harvest_killed_repeatedly_ends_as_an_undisturbed_one(tmp_path: Path, card: str) -> None:
-    work(str(tmp_path / "undisturbed"), card)
+def test_a_harvest_killed_repeatedly_ends_as_an_undisturbed_one(tmp_path: Path, definition: str) -> None:
+    work(str(tmp_path / "undisturbed"), definition)
 
     exits = []
     for stage in STAGES:
-        process = SPAWN.Process(target=work, args=(str(tmp_path / "killed"), card, stage))
+        process = SPAWN.Process(target=work, args=(str(tmp_path / "killed"), definition, stage))
         process.start()
         process.join(WITHIN)
         exits.append(process.exitcode)
-    work(str(tmp_path / "killed"), card)
+    work(str(tmp_path / "killed"), definition)
 
     assert exits == [-signal.SIGKILL] * len(STAGES)
     assert len(journal(tmp_path / "undisturbed")) == 2

@@ -161,10 +161,10 @@ def differences(point: Point, driver: Driver, undisturbed: Undisturbed, home: Pa
     if point.again:
         driver.do(point.action, home, point.again)
     driver.finish(point.action, home)
-    found, wanted = driver.snapshot(home), undisturbed.after[point.action]
+    results, wanted = driver.snapshot(home), undisturbed.after[point.action]
     shutil.rmtree(home)
-    names = [name for name in wanted if found[name] != wanted[name]]
-    return [f"{point} before {ended.calls[-1]}: {name}:{differing(found[name], wanted[name])}" for name in names]
+    names = [name for name in wanted if results[name] != wanted[name]]
+    return [f"{point} before {ended.calls[-1]}: {name}:{differing(results[name], wanted[name])}" for name in names]
 
 
 def differing(found: Any, wanted: Any) -> str:
@@ -201,9 +201,9 @@ def test_kill_before_any_file_change_leaves_no_trace_after_restart(
     seed += pytestconfig.getoption("--kill-seed")
     points = list(undisturbed.chosen(pytestconfig.getoption("--kills"), seed))[part::RANDOM_PARTS]
 
-    found = all_differences(points, drivers, undisturbed, tmp_path)
+    result = all_differences(points, drivers, undisturbed, tmp_path)
 
-    assert not found, "\n".join(found)
+    assert not result, "\n".join(result)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -212,10 +212,10 @@ def test_kill_before_a_file_is_published_leaves_no_trace_after_restart(
 ) -> None:
     points = list(undisturbed.stages())[part::PARTS]
 
-    found = all_differences(points, drivers, undisturbed, tmp_path)
+    result = all_differences(points, drivers, undisturbed, tmp_path)
 
     assert points
-    assert not found, "\n".join(found)
+    assert not result, "\n".join(result)
 
 
 def test_kill_points_cover_every_part_of_the_program(undisturbed: Undisturbed) -> None:

@@ -31,7 +31,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STAGES = ["collected", "planned", "committing", "written", "balanced", "settling"]
 SPAWN = multiprocessing.get_context("forkserver")  # its processes have the program read already
 SPAWN.set_forkserver_preload(["harvesters.runs.harvest", "harvesters.runs.plan_decisions"])
-CARD = {
+DEFINITION = {
     "title": "A",
     "protocol": "json",
     "mapping": "fields",
@@ -84,7 +84,7 @@ class JournalKilledByEntry(Journal):
 
 
 def step(context: HarvestContext, number: int) -> None:
-    source = parse("a", CARD, "card")
+    source = parse("a", DEFINITION, "test")
     if number < len(FEEDS):
         feed = httpx.MockTransport(lambda request: answer(request, FEEDS[number]))
         harvest(source, replace(context, transport=feed, now=lambda: NOON + timedelta(days=number)), full=True)

@@ -34,16 +34,23 @@ ROWS: list[dict[str, Any]] = [
 
 @pytest.fixture(params=KINDS)
 def harvested(request: pytest.FixtureRequest, context: HarvestContext) -> tuple[str, HarvestContext, Any]:
-    def there(asked: httpx.Request) -> httpx.Response:
+    def respond(asked: httpx.Request) -> httpx.Response:
         return httpx.Response(404) if asked.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(ROWS))
 
     fields = {**COMMON, **KINDS[request.param][1], **({} if request.param == "initiative" else {"kind": request.param})}
-    card = {"title": "T", "protocol": "json", "mapping": "fields", "url": "https://registry.example/all", "language": "en", "pause": 0}
+    definition = {
+        "title": "T",
+        "protocol": "json",
+        "mapping": "fields",
+        "url": "https://registry.example/all",
+        "language": "en",
+        "pause": 0,
+    }
     options = {"initiatives_of": "projects"}
     source = parse(
-        "all", {**card, "licence": "https://a.example/l", "options": options, "fields": fields, "limits": {"withheld": 1}}, "card"
+        "all", {**definition, "licence": "https://a.example/l", "options": options, "fields": fields, "limits": {"withheld": 1}}, "card"
     )
-    context = replace(context, transport=httpx.MockTransport(there))
+    context = replace(context, transport=httpx.MockTransport(respond))
     return request.param, context, harvest(source, context)
 
 
@@ -54,7 +61,7 @@ def test_a_resource_of_each_kind_is_validated_published_and_dumped(harvested: tu
 
     lines = gzip.decompress(files[0].read_bytes()).decode().splitlines()
     thing, record = context.iris.thing(kind, "all", "1"), context.iris.record("all", "1")
-    found = {line.removeprefix(f"<{thing}> ").removesuffix(f" <{record}> .") for line in lines if line.startswith(f"<{thing}> ")}
+    results = {line.removeprefix(f"<{thing}> ").removesuffix(f" <{record}> .") for line in lines if line.startswith(f"<{thing}> ")}
     assert {
         f"<http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <{KINDS[kind][0]}>",
         '<http://purl.org/dc/terms/title> "One"@en',
@@ -62,7 +69,7 @@ def test_a_resource_of_each_kind_is_validated_published_and_dumped(harvested: tu
         f"<http://purl.org/dc/terms/publisher> <{context.iris.thing('organization', 'all', 'ministry')}>",
         f"<{context.iris.ns}goal> <http://metadata.un.org/sdg/4>",
         f"<{context.iris.ns}actionLine> <{context.iris.concept('action-line', 'C7-elea')}>",
-    } <= found
+    } <= results
     assert plan.outcomes[Outcome.WITHHELD] == (2 if kind == "event" else 1)  # without a title; an event without a start has no day either
 
 

@@ -12,7 +12,7 @@ import httpx
 import pyoxigraph as ox
 import pytest
 import sqlalchemy as sa
-from projects import CARD, NOON
+from projects import DEFINITION, NOON
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.links import LinkCheck, LinkState, due_links, link_history, links, save_link
@@ -71,7 +71,7 @@ def project(number: int) -> dict[str, Any]:
 
 @pytest.fixture
 def source() -> Source:
-    return parse("projects", {**CARD, "check_links": True, "pause": 0, "fields": {**CARD["fields"], "pages": "page"}}, "test")
+    return parse("projects", {**DEFINITION, "check_links": True, "pause": 0, "fields": {**DEFINITION["fields"], "pages": "page"}}, "test")
 
 
 @pytest.fixture

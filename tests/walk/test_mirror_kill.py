@@ -43,12 +43,12 @@ def follow(origin: str, folder: str, last: int) -> None:
         content = entry.path.read_bytes()
         first, end = map(int, request.headers["range"].removeprefix("bytes=").split("-"))
         part = content[first : end + 1]
-        found = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}", "ETag": f'"{entry.id}"'}
-        return httpx.Response(206, content=part, headers=found)
+        results = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}", "ETag": f'"{entry.id}"'}
+        return httpx.Response(206, content=part, headers=results)
 
-    with pytest.MonkeyPatch.context() as small, Fetch(pause=0, robots=False, transport=httpx.MockTransport(answer)) as door:
+    with pytest.MonkeyPatch.context() as small, Fetch(pause=0, robots=False, transport=httpx.MockTransport(answer)) as client:
         small.setattr(download, "PIECE", 150)
-        sync(Mirror(Path(folder), URL, door, now=lambda: WHEN))
+        sync(Mirror(Path(folder), URL, client, now=lambda: WHEN))
 
 
 def files(folder: Path) -> dict[str, bytes]:

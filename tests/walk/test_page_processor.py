@@ -17,8 +17,8 @@ from vocab.iris import BASE, Iris
 RUN = Run("s.1", "s", 1, State.RUNNING, True, None, datetime(2026, 3, 1, tzinfo=UTC), "rules")
 
 
-CARD = {"title": "T", "protocol": "json", "mapping": "fields", "url": "https://a.example/", "licence": "https://a.example/l"}
-SOURCE = parse("s", {**CARD, "fields": {"key": "id", "title@en": "name"}}, "card")
+DEFINITION = {"title": "T", "protocol": "json", "mapping": "fields", "url": "https://a.example/", "licence": "https://a.example/l"}
+SOURCE = parse("s", {**DEFINITION, "fields": {"key": "id", "title@en": "name"}}, "test")
 
 
 def read(record: Record[Any]) -> Initiative:
@@ -41,16 +41,16 @@ def row(key: str, **payload: Any) -> Record[Any]:
 
 
 def test_a_record_that_crashes_the_mapping_is_unreadable_and_stops_no_other() -> None:
-    found = outcomes(row("a", title="A"), row("b", title=7), row("c"), row("d", title="D"))
+    result = outcomes(row("a", title="A"), row("b", title=7), row("c"), row("d", title="D"))
 
-    assert [outcome for outcome, _ in found.values()] == [Outcome.NEW, Outcome.UNREADABLE, Outcome.UNREADABLE, Outcome.NEW]
-    assert "mapping fields failed on this record (TypeError" in (found["b"][1] or "")
+    assert [outcome for outcome, _ in result.values()] == [Outcome.NEW, Outcome.UNREADABLE, Outcome.UNREADABLE, Outcome.NEW]
+    assert "mapping fields failed on this record (TypeError" in (result["b"][1] or "")
 
 
 def test_deletions_and_unreadable_records_are_distinguished() -> None:
-    found = outcomes(DeletedRecord("a"), InvalidRecord("b", "cut in the middle"))
+    result = outcomes(DeletedRecord("a"), InvalidRecord("b", "cut in the middle"))
 
-    assert found == {"a": (Outcome.ABSENT, None), "b": (Outcome.UNREADABLE, "cut in the middle")}
+    assert result == {"a": (Outcome.ABSENT, None), "b": (Outcome.UNREADABLE, "cut in the middle")}
 
 
 def sifted(page: Page[Any], met: set[str]) -> tuple[list[str | None], bool]:

@@ -29,16 +29,16 @@ def registry() -> Iterator[Demo]:
 def stocktake(tmp_path: Path, registry: Demo) -> Stocktake:
     """Return the command line, with one source that was harvested, and whose next plan is held since it expects too much."""
     folder = tmp_path / "sources"
-    (card,) = write_sources(registry.url, folder, ("ckan",))
+    (define_source,) = write_sources(registry.url, folder, ("ckan",))
     environment = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(folder), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
 
     def run(*words: str) -> Result:
         return CliRunner().invoke(app, list(words), env=environment)
 
-    if "[limits]" not in card.read_text():
-        card.write_text(card.read_text() + "\n[limits]\n")
-    card.write_text(card.read_text().replace("[limits]\n", "[limits]\nexpect = 50\n"))
-    assert load(card).limits.expect == 50
+    if "[limits]" not in define_source.read_text():
+        define_source.write_text(define_source.read_text() + "\n[limits]\n")
+    define_source.write_text(define_source.read_text().replace("[limits]\n", "[limits]\nexpect = 50\n"))
+    assert load(define_source).limits.expect == 50
     run("harvest")
     return run
 

@@ -28,7 +28,7 @@ from vocab.iris import BASE
 SHARED = Path(__file__).parents[3] / "shared"
 BROKEN = SHARED / "feeds" / "broken"
 PRIZES = SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv"
-CARD = {
+DEFINITION = {
     "title": "Prizes",
     "protocol": "csv",
     "mapping": "fields",
@@ -50,7 +50,7 @@ def table(rows: list[list[str]], head: list[str] = HEAD) -> bytes:
 
 
 def prizes() -> Source:
-    return parse("prizes", CARD, "test")
+    return parse("prizes", DEFINITION, "test")
 
 
 def check(content: bytes, name: str = "prizes.csv", **rest) -> PreflightReport:
@@ -117,9 +117,11 @@ def test_findings_of_unchanged_records_are_listed_too(published: HarvestContext)
 
 
 def test_feed_of_one_page_is_read_without_the_pages_that_it_names() -> None:
-    card = parse("pages", {**CARD, "protocol": "json", "options": {"key": "id", "page": "page"}, "fields": {"title": "name"}}, "test")
+    definition = parse(
+        "pages", {**DEFINITION, "protocol": "json", "options": {"key": "id", "page": "page"}, "fields": {"title": "name"}}, "test"
+    )
 
-    report = check_feed(card, Upload("page.json", b'[{"id": "p1", "name": "One"}]'), BASE, "admin@example.org")
+    report = check_feed(definition, Upload("page.json", b'[{"id": "p1", "name": "One"}]'), BASE, "admin@example.org")
 
     assert report.counts == {"publishable": 1}
     note = next(rule for rule in report.rules if rule.rule == "feed-partly-read")

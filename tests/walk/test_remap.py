@@ -47,23 +47,23 @@ def test_an_unchanged_mapping_writes_nothing(source, context, silent):
 
 def test_a_changed_mapping_changes_records_without_requests(source, context, silent):
     harvest(source, context)
-    card = replace(source, fields={**source.fields, "description@en": "owner"})
+    definition = replace(source, fields={**source.fields, "description@en": "owner"})
 
-    plan = remap(card, silent)
+    plan = remap(definition, silent)
 
     assert (counted(plan), plan.run.state) == ({Outcome.CHANGED: 10}, State.COMMITTED)
     rows = [row for row in last_lines(context) if "initiative/projects/p3>" in row]
     assert [row[0] for row in rows if "/terms/description>" in row] == ["A"]
-    assert counted(harvest(card, context)) == {Outcome.UNCHANGED: 10}
+    assert counted(harvest(definition, context)) == {Outcome.UNCHANGED: 10}
 
 
 def test_a_remap_equals_a_full_harvest_with_the_new_definition(source, context, silent, registry):
-    card = replace(source, fields={**source.fields, "description@en": "owner"})
+    definition = replace(source, fields={**source.fields, "description@en": "owner"})
     harvest(source, context)
-    remap(card, silent)
+    remap(definition, silent)
     mapped = silent.ledger.current_descriptions("projects", [f"p{number}" for number in range(1, 11)])
 
-    assert counted(harvest(card, context, full=True)) == {Outcome.UNCHANGED: 10}
+    assert counted(harvest(definition, context, full=True)) == {Outcome.UNCHANGED: 10}
     assert context.ledger.current_descriptions("projects", list(mapped)) == mapped
 
 
@@ -88,16 +88,16 @@ def test_records_missing_at_the_source_stay_unchanged(source, context, silent, r
 def test_a_withheld_record_is_published_after_the_mapping_is_fixed(source, context, silent, registry, project):
     registry.projects[4] = {**project(5), "name": "", "nom": "Projet"}
     harvest(source, context)
-    card = replace(source, fields={**source.fields, "title@fr": "nom"})
+    definition = replace(source, fields={**source.fields, "title@fr": "nom"})
 
-    assert counted(remap(card, silent)) == {Outcome.NEW: 1, Outcome.UNCHANGED: 9}
+    assert counted(remap(definition, silent)) == {Outcome.NEW: 1, Outcome.UNCHANGED: 9}
 
 
 def test_the_guard_holds_a_plan_that_would_withhold_too_much(source, context, silent):
     harvest(source, context)
-    card = replace(source, fields={**source.fields, "title@en": "nothing"})
+    definition = replace(source, fields={**source.fields, "title@en": "nothing"})
 
-    plan = remap(card, silent)
+    plan = remap(definition, silent)
 
     assert plan.run.state is State.HELD
     assert "10 of 10 records could not be published" in (plan.hold_reason or "")
@@ -106,20 +106,20 @@ def test_the_guard_holds_a_plan_that_would_withhold_too_much(source, context, si
 
 def test_a_dry_run_shows_the_plan_and_leaves_no_trace(source, context, silent):
     harvest(source, context)
-    card = replace(source, fields={**source.fields, "description@en": "owner"})
+    definition = replace(source, fields={**source.fields, "description@en": "owner"})
     before, runs = context.journal.head, context.ledger.runs("projects")
 
-    assert counted(remap(card, silent, dry_run=True)) == {Outcome.CHANGED: 10}
+    assert counted(remap(definition, silent, dry_run=True)) == {Outcome.CHANGED: 10}
     assert (context.journal.head, context.ledger.runs("projects")) == (before, runs)
 
 
 def test_a_remap_changes_neither_freshness_nor_the_next_request(source, context, silent):
     harvest(source, context)
     before = status_file.source_statuses(context, context.now())[0]
-    card = replace(source, fields={**source.fields, "description@en": "owner"})
+    definition = replace(source, fields={**source.fields, "description@en": "owner"})
     first = context.ledger.runs("projects")[0]
 
-    run = remap(card, silent).run
+    run = remap(definition, silent).run
 
     after = status_file.source_statuses(context, context.now())[0]
     assert (after.success, after.attempt, after.change) == (before.success, before.attempt, before.change)
@@ -158,13 +158,13 @@ def test_an_open_harvest_must_be_finished_before_a_remap(source, context, silent
         remap(source, silent)
 
 
-@pytest.mark.parametrize("deed", [remap, harvest])
-def test_an_interrupted_remap_is_restarted_by_the_next_run(source, context, deed):
+@pytest.mark.parametrize("action", [remap, harvest])
+def test_an_interrupted_remap_is_restarted_by_the_next_run(source, context, action):
     harvest(source, context)
     cut = context.ledger.create_run("projects", context.now(), "rules", is_full=False, since=None)
     context.ledger.save(replace(cut, last_fetched=cut.started))
 
-    plan = deed(source, context)
+    plan = action(source, context)
 
     assert plan.run.id == "projects.3"
     assert context.ledger.run("projects.2").state is State.FAILED
@@ -172,7 +172,7 @@ def test_an_interrupted_remap_is_restarted_by_the_next_run(source, context, deed
 
 def test_a_large_remap_uses_worker_processes(source, context, silent):
     harvest_all([source], context, full=False, dry_run=False, quiet=True)
-    card = replace(source, fields={**source.fields, "description@en": "owner"})
+    definition = replace(source, fields={**source.fields, "description@en": "owner"})
     silent.pool.workers, silent.pool.record_count = 1, 10_000
 
-    assert counted(remap(card, silent)) == {Outcome.CHANGED: 10}
+    assert counted(remap(definition, silent)) == {Outcome.CHANGED: 10}

@@ -27,14 +27,14 @@ def refuse(request: httpx.Request) -> httpx.Response:
 @pytest.mark.parametrize("registry", SHARES)
 def test_two_archived_versions_of_each_registry_are_remapped(tmp_path, registry):
     with (
-        Demo(size=120, only=(registry,)) as there,
+        Demo(size=120, only=(registry,)) as server,
         open_context(tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", _HERE) as context,
     ):
-        write_sources(there.url, tmp_path / "sources", (registry,))
+        write_sources(server.url, tmp_path / "sources", (registry,))
         (source,) = load_all(tmp_path / "sources").sources.values()
         source = replace(source, pause=0)
         plans = [harvest(source, context)]
-        there.evolve(version=2)
+        server.evolve(version=2)
         plans.append(harvest(source, context))
         if State.HELD in {plan.run.state for plan in plans}:
             pytest.skip(f"the guard holds what {registry} says by design: {plans[-1].hold_reason}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from projects import CARD
+from projects import DEFINITION
 
 from command_line.problems import LedgerProblems
 from harvesters.admin.context import AdminContext
@@ -188,7 +188,7 @@ def test_without_a_ledger_none_is_found_and_none_is_taken(tmp_path: Path) -> Non
 )
 def test_a_faulty_table_notify_is_named(table: dict[str, Any], fault: str) -> None:
     with pytest.raises(SourceDefinitionError) as caught:
-        parse("projects", {**CARD, "notify": table}, "projects.toml")
+        parse("projects", {**DEFINITION, "notify": table}, "projects.toml")
 
     assert fault in str(caught.value)
 
@@ -196,4 +196,4 @@ def test_a_faulty_table_notify_is_named(table: dict[str, Any], fault: str) -> No
 def test_the_table_notify_is_read() -> None:
     table = {"mail": "a@b.org", "webhook": ["https://b.org/hook"], "reports": "change"}
 
-    assert parse("projects", {**CARD, "notify": table}, "test").notify == Notify(("a@b.org",), ("https://b.org/hook",), "", "change")
+    assert parse("projects", {**DEFINITION, "notify": table}, "test").notify == Notify(("a@b.org",), ("https://b.org/hook",), "", "change")

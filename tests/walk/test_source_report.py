@@ -25,9 +25,9 @@ Project = Callable[..., dict[str, Any]]
 
 
 def reported(source: Source, context: HarvestContext) -> SourceReport:
-    found = report_source(source, context.ledger, context.journal, BASE, context.data / "archive")
-    assert found is not None
-    return found
+    result = report_source(source, context.ledger, context.journal, BASE, context.data / "archive")
+    assert result is not None
+    return result
 
 
 def by_rule(found: SourceReport) -> dict[str, WithheldRule]:
@@ -41,12 +41,12 @@ def test_withheld_records_are_counted_by_rule_in_the_publishers_field(
 
     harvest(source, context)
 
-    found = reported(source, context)
-    rule = by_rule(found)["ResourceTitle"]
+    result = reported(source, context)
+    rule = by_rule(result)["ResourceTitle"]
     assert (rule.records, rule.fixed, rule.path, rule.remedy != "") == (2, 0, "title", True)
     assert [(example.key, example.reason) for example in rule.examples] == [("p4", "It has no title."), ("p5", "It has no title.")]
-    assert found.fields["http://purl.org/dc/terms/title"] == ["name"]
-    assert rule.first_seen == rule.last_seen == found.started
+    assert result.fields["http://purl.org/dc/terms/title"] == ["name"]
+    assert rule.first_seen == rule.last_seen == result.started
 
 
 def test_fixed_record_is_counted_with_the_run_that_fixed_it(

@@ -21,7 +21,7 @@ from harvesters.runs.publish_vocabularies import publish
 from harvesters.runs.status_file import write_status
 from harvesters.source import Limits, Source
 
-CARD = """title = "Projects"
+DEFINITION = """title = "Projects"
 protocol = "json"
 mapping = "fields"
 url = "https://registry.example/api"
@@ -43,7 +43,7 @@ def carded(context: HarvestContext, tmp_path: Path) -> HarvestContext:
     """Means that know a folder with the source's card."""
     folder = tmp_path / "sources"
     folder.mkdir()
-    (folder / "projects.toml").write_text(CARD)
+    (folder / "projects.toml").write_text(DEFINITION)
     return replace(context, source_dir=folder)
 
 
@@ -54,8 +54,8 @@ def status_of(context: HarvestContext, name: str = "projects", after: timedelta 
     store = pyoxigraph.Store()
     store.load((context.data / "status.nq").read_bytes(), pyoxigraph.RdfFormat.N_QUADS)
     source = pyoxigraph.NamedNode(context.iris.source(name))
-    found = store.quads_for_pattern(source, None, None, pyoxigraph.NamedNode(context.iris.status))
-    return {quad.predicate.value.rpartition("#")[2]: quad.object.value.removeprefix(context.iris.base) for quad in found}
+    result = store.quads_for_pattern(source, None, None, pyoxigraph.NamedNode(context.iris.status))
+    return {quad.predicate.value.rpartition("#")[2]: quad.object.value.removeprefix(context.iris.base) for quad in result}
 
 
 def fail(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -67,11 +67,11 @@ def fail(source: Source, context: HarvestContext, registry: Any) -> None:
 def test_a_successful_source_is_live_until_it_becomes_late(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
 
-    found = status_of(carded)
+    result = status_of(carded)
 
-    assert (found["freshness"], found["lastOutcome"], found["lastRun"]) == ("operations#live", "committed", "run/projects.1")
-    assert found["lastSuccess"] < found["nextDue"] < found["lateFrom"] < found["frozenFrom"]
-    assert (found["publishedRecords"], found["consecutiveFailures"], found["missingRecords"]) == ("10", "0", "0")
+    assert (result["freshness"], result["lastOutcome"], result["lastRun"]) == ("operations#live", "committed", "run/projects.1")
+    assert result["lastSuccess"] < result["nextDue"] < result["lateFrom"] < result["frozenFrom"]
+    assert (result["publishedRecords"], result["consecutiveFailures"], result["missingRecords"]) == ("10", "0", "0")
 
 
 @pytest.mark.parametrize(("after", "state"), [(timedelta(days=1, hours=23), "live"), (timedelta(days=2), "late")])
@@ -125,26 +125,26 @@ def test_the_status_has_the_held_plan_and_its_reason(source: Source, carded: Har
     del registry.projects[5:]
     harvest(careful, carded)
 
-    found = status_of(carded)
+    result = status_of(carded)
 
-    assert (found["heldPlan"], found["lastOutcome"], found["consecutiveFailures"]) == ("run/projects.2", "held", "0")
-    assert "5" in found["lastReason"]
+    assert (result["heldPlan"], result["lastOutcome"], result["consecutiveFailures"]) == ("run/projects.2", "held", "0")
+    assert "5" in result["lastReason"]
 
 
 @pytest.mark.parametrize("way", ["disabled", "removed"])
 def test_a_disabled_or_removed_definition_retires_its_source(source: Source, carded: HarvestContext, way: str) -> None:
     harvest(source, carded)
     assert carded.source_dir is not None
-    card = carded.source_dir / "projects.toml"
+    definition = carded.source_dir / "projects.toml"
     if way == "removed":
-        card.unlink()
+        definition.unlink()
     else:
-        card.write_text(CARD.replace("enabled = true", "enabled = false"))
+        definition.write_text(DEFINITION.replace("enabled = true", "enabled = false"))
 
-    found = status_of(carded)
+    result = status_of(carded)
 
-    assert found["freshness"] == "operations#retired"
-    assert "nextDue" not in found
+    assert result["freshness"] == "operations#retired"
+    assert "nextDue" not in result
 
 
 def test_an_invalid_definition_retires_nothing(source: Source, carded: HarvestContext) -> None:
@@ -168,9 +168,9 @@ def test_a_vanished_record_is_counted_while_it_is_still_served(source: Source, c
     del registry.projects[9]
     harvest(source, carded)
 
-    found = status_of(carded)
+    result = status_of(carded)
 
-    assert (found["publishedRecords"], found["missingRecords"]) == ("10", "1")
+    assert (result["publishedRecords"], result["missingRecords"]) == ("10", "1")
 
 
 def test_the_vocabulary_is_not_listed_as_a_source(source: Source, carded: HarvestContext) -> None:
@@ -183,16 +183,16 @@ def test_a_source_on_hold_is_frozen_with_the_operators_reason(source: Source, ca
     harvest(source, carded)
     carded.ledger.hold(SourceHold("projects", NOON, "amina", "they migrate"))
 
-    found = status_of(carded)
+    result = status_of(carded)
 
-    assert (found["freshness"], found["hold"]) == ("operations#frozen", "they migrate")
+    assert (result["freshness"], result["hold"]) == ("operations#frozen", "they migrate")
 
 
 def test_a_source_without_runs_has_a_status(carded: HarvestContext) -> None:
-    found = status_of(carded)
+    result = status_of(carded)
 
-    assert (found["freshness"], found["publishedRecords"]) == ("operations#late", "0")
-    assert "lastAttempt" not in found
+    assert (result["freshness"], result["publishedRecords"]) == ("operations#late", "0")
+    assert "lastAttempt" not in result
 
 
 def test_an_unchanged_status_is_not_written_again(source: Source, carded: HarvestContext) -> None:

@@ -172,13 +172,13 @@ def test_ending_deletes_the_address_everywhere(store: LedgerSubscriptions, clock
 
 def test_what_nobody_confirms_is_deleted_after_a_day(store: LedgerSubscriptions, clock: Clock) -> None:
     store.request("mail", "reader@example.org", "", "All", "en", "day")
-    kept = follow(store, address="other@example.org")
+    stored = follow(store, address="other@example.org")
     clock.now += CONFIRMATION_AGE + timedelta(seconds=1)
 
     run_round(store.admin.ledger, Channels(), clock, Outage("cannot", "can"))
 
     assert store.admin.ledger.count_subscriptions() == 1
-    assert store.find(kept) is not None
+    assert store.find(stored) is not None
     assert {queued.message.address for queued in store.admin.ledger.messages()} == {"other@example.org"}
 
 

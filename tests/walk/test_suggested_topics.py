@@ -57,12 +57,12 @@ def test_each_way_to_suggest_has_rules_of_its_own(context: HarvestContext) -> No
 
 
 def test_the_command_lists_what_is_suggested_for_a_text_and_why_nothing_is() -> None:
-    found = CliRunner().invoke(app, ["topics", "suggest", "SDG 4 and target 9.c"])
+    result = CliRunner().invoke(app, ["topics", "suggest", "SDG 4 and target 9.c"])
     nothing = CliRunner().invoke(app, ["topics", "suggest", "-", "--language", "en"], input="x")
 
-    assert (found.exit_code, nothing.exit_code) == (0, 0)
-    assert "sdg:4" in found.output
-    assert "sdg:9.c" in found.output
+    assert (result.exit_code, nothing.exit_code) == (0, 0)
+    assert "sdg:4" in result.output
+    assert "sdg:9.c" in result.output
     assert "the text has 1 letter; 20 are needed" in nothing.output
 
 

@@ -64,7 +64,7 @@ def test_small_sources_start_no_worker_process(tmp_path):
 
 def task(paths: dict[str, str]) -> ProcessingTask:
     return ProcessingTask(
-        RUN, parse("projects", {**XML, "options": {}, "fields": {"title@en": "string(t)", **paths}}, "card"), BASE, "rust", False
+        RUN, parse("projects", {**XML, "options": {}, "fields": {"title@en": "string(t)", **paths}}, "test"), BASE, "rust", False
     )
 
 

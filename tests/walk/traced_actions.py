@@ -21,7 +21,7 @@ import structlog
 import syscall_tracer
 from data_snapshot import snapshot
 from processes import end_with_parent
-from projects import CARD, NOON
+from projects import DEFINITION, NOON
 
 from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import Override
@@ -66,7 +66,7 @@ def open_harvest(home: Path, action: str) -> Iterator[HarvestContext]:
 
 
 def source() -> Source:
-    return parse("projects", CARD, "test")
+    return parse("projects", DEFINITION, "test")
 
 
 def run(home: Path, action: str) -> None:

@@ -120,15 +120,20 @@ class House:
     def data(self) -> Path:
         return self.folder / "data"
 
-    def card(self, name: str, *, every: str = "0 0 1 1 *", pause: float = 0, url: str = "") -> None:
+    def define_source(self, name: str, *, every: str = "0 0 1 1 *", pause: float = 0, url: str = "") -> None:
         cards = self.folder / "cards"
         cards.mkdir(parents=True, exist_ok=True)
         (cards / f"{name}.toml").write_text(paged_json(f"{url or self.registry.url}/{name}", every=every, pause=pause))
 
     def environment(self, ledger: str = "") -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
-        found = {"DATA": self.data, "SOURCES": self.folder / "cards", "LEDGER": ledger or self.ledger, "ALLOW_HOSTS": "127.0.0.1,10.77.0.1"}
-        return {**inherited, **{f"STOCKTAKE_{name}": str(value) for name, value in found.items()}, "PYTHONPATH": str(ROOT)}
+        results = {
+            "DATA": self.data,
+            "SOURCES": self.folder / "cards",
+            "LEDGER": ledger or self.ledger,
+            "ALLOW_HOSTS": "127.0.0.1,10.77.0.1",
+        }
+        return {**inherited, **{f"STOCKTAKE_{name}": str(value) for name, value in results.items()}, "PYTHONPATH": str(ROOT)}
 
     def start(self, *words: str, before: tuple[str, ...] = (), ledger: str = "") -> Process:
         child = Process([*before, sys.executable, "-m", "stocktake", *words], env=self.environment(ledger), cwd=self.folder)

@@ -20,9 +20,9 @@ def put(ledger: str, *sources: str, at: int = 1) -> list[bool]:
         async with app.open_async():
             return [await JobQueue(app).enqueue_due(source, at) for source in sources]
 
-    book = Ledger(ledger)
-    create_tables(create_app(ledger), book)
-    book.close()
+    opened = Ledger(ledger)
+    create_tables(create_app(ledger), opened)
+    opened.close()
     return asyncio.run(all_of_them())
 
 

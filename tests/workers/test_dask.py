@@ -65,8 +65,8 @@ def cluster(home: Path, workers: int, code: Path = ROOT) -> Iterator[Dask]:
 
 
 def _is_open(port: int) -> bool:
-    with socket.socket() as door:
-        return door.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def harvested(folder: Path, dask: str, **more) -> dict[str, str]:

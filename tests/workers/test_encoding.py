@@ -12,7 +12,7 @@ def test_database_that_is_not_utf8_is_refused(house, cluster, database, encoding
     name = f"{database}_{encoding.lower()}"
     with cluster.admin() as admin:
         admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
-    house.card("a")
+    house.define_source("a")
 
     child = house.start(*words, ledger=cluster.url(name))
 

@@ -21,8 +21,8 @@ def _children(pid: int) -> list[int]:
 
 def test_worker_gives_up_a_run_whose_reader_keeps_dying_and_goes_on(house, ledger, registry):
     registry.projects = 350  # in pages of ten: more than the processes that one run may lose
-    house.card("bad")
-    house.card("good")
+    house.define_source("bad")
+    house.define_source("good")
     put(ledger, "bad", "good")
     serve_page = registry.page
 

@@ -19,10 +19,10 @@ _OUT = sa.text("""
 
 @pytest.fixture
 def books(ledger: str) -> Iterator[list[Ledger]]:
-    found = [Ledger(ledger), Ledger(ledger)]
-    yield found
-    for book in found:
-        book.close()
+    results = [Ledger(ledger), Ledger(ledger)]
+    yield results
+    for other_file in results:
+        other_file.close()
 
 
 def test_a_lock_has_one_holder(books: list[Ledger]) -> None:
@@ -70,7 +70,7 @@ def test_a_lost_lock_is_detected_and_free_for_others(books: list[Ledger]) -> Non
 
 def test_two_workers_share_the_rate_limit_of_a_host(books: list[Ledger]) -> None:
     waits: list[float] = []
-    paces = [SharedRateLimiter(book, waits.append) for book in books]
+    paces = [SharedRateLimiter(other_file, waits.append) for other_file in books]
 
     for number in range(4):
         paces[number % 2].acquire("registry.example", 10)

@@ -47,7 +47,7 @@ def apart() -> Iterator[str]:
 
 
 def test_a_disconnected_worker_commits_nothing_and_another_resumes_its_run(house, cluster, database, registry, apart):
-    house.card("a", url=f"http://{REGISTRY}.1:{urlsplit(registry.url).port}")
+    house.define_source("a", url=f"http://{REGISTRY}.1:{urlsplit(registry.url).port}")
     put(house.ledger, "a")
     registry.gate.clear()
     words, inside = ("--allow-hosts", f"{REGISTRY}.1", "worker", "--heartbeat", BEAT), ("ip", "netns", "exec", NAME)

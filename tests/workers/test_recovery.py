@@ -60,7 +60,7 @@ def undisturbed(house: Any, registry: Any) -> Callable[[str], list[bytes]]:
 
 
 def test_run_of_a_killed_worker_ends_although_the_next_is_queued(house, undisturbed, ledger, registry) -> None:
-    house.card("a")
+    house.define_source("a")
     put(ledger, "a", at=1)
     registry.gate.clear()
     first = house.start("worker", "--heartbeat", BEAT)
@@ -84,7 +84,7 @@ def test_run_of_a_killed_worker_ends_although_the_next_is_queued(house, undistur
 
 
 def test_runs_resume_after_the_database_was_stopped(house, undisturbed, cluster, ledger, registry) -> None:
-    house.card("a")
+    house.define_source("a")
     put(ledger, "a", at=1)
     registry.gate.clear()
     house.start("up", "--port", str(free_port()))
@@ -108,7 +108,7 @@ def test_runs_resume_after_the_database_was_stopped(house, undisturbed, cluster,
 
 
 def test_worker_that_lost_its_lock_exits_only_when_the_database_answers(house, cluster, ledger, registry) -> None:
-    house.card("a")
+    house.define_source("a")
     put(ledger, "a")
     registry.gate.clear()
     worker = house.start("worker", "--heartbeat", BEAT)
@@ -126,7 +126,7 @@ def test_worker_that_lost_its_lock_exits_only_when_the_database_answers(house, c
 
 
 def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) -> None:
-    house.card("a")
+    house.define_source("a")
     worker = house.start("worker", "--heartbeat", BEAT)
     house.wait_until(lambda: "worker started" in house.output_of(0), '"worker started" in house.output_of(0)')
 
@@ -145,7 +145,7 @@ def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) 
 
 @pytest.mark.parametrize("command", [("worker", "--heartbeat", BEAT), ("schedule",)], ids=["worker", "schedule"])
 def test_process_started_without_database_waits_and_logs_once(command, house, cluster, ledger, registry) -> None:
-    house.card("a", every="* * * * *")
+    house.define_source("a", every="* * * * *")
     cluster.stop()
     house.start(*command)
     house.wait_until(lambda: "waiting for the database" in house.output_of(0), "the outage to be logged")
@@ -164,7 +164,7 @@ def test_process_started_without_database_waits_and_logs_once(command, house, cl
 
 
 def test_due_time_that_passed_without_database_is_queued_afterwards(house, cluster, ledger) -> None:
-    house.card("a", every="* * * * *")
+    house.define_source("a", every="* * * * *")
     house.start("schedule")
     house.wait_until(lambda: "scheduler started" in house.output_of(0), '"scheduler started" in house.output_of(0)')
 
@@ -177,7 +177,7 @@ def test_due_time_that_passed_without_database_is_queued_afterwards(house, clust
 
 
 def test_due_time_that_passed_without_workers_is_run_later(house, undisturbed, ledger, registry) -> None:
-    house.card("a")
+    house.define_source("a")
     put(ledger, "a", at=1)
     registry.gate.clear()
     workers = [house.start("worker", "--heartbeat", BEAT) for _ in range(2)]
@@ -198,7 +198,7 @@ def test_due_time_that_passed_without_workers_is_run_later(house, undisturbed, l
 
 
 def test_job_whose_source_is_busy_waits_although_the_next_is_queued(house, ledger, registry) -> None:
-    house.card("a")
+    house.define_source("a")
     registry.gate.clear()
     by_hand = house.start("harvest", "a")
     house.wait_until(lambda: begun(registry), "the second page to be asked for")
@@ -217,7 +217,7 @@ def test_job_whose_source_is_busy_waits_although_the_next_is_queued(house, ledge
 
 
 def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(house, ledger, registry) -> None:
-    house.card("a")
+    house.define_source("a")
     put(ledger, "a", at=1)
     first = house.start("worker", "--heartbeat", BEAT)
     house.settle("a")
@@ -241,7 +241,7 @@ def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(house, clu
     """The drill of docs/how-to/back-up.md: another data directory, another database, and the next harvest finds nothing new."""
     if not shutil.which("pg_dump"):
         pytest.skip("no pg_dump: apt-get install postgresql-client")
-    house.card("a")
+    house.define_source("a")
     assert house.start("harvest", "a").wait(WITHIN) == 0
     saved, other = house.folder / "saved", house.folder / "other"
     rows = house.rows("SELECT source, key, digest, state FROM record ORDER BY source, key")

@@ -46,8 +46,8 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    found = {"ENDPOINT_URL": server, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}
-    for name, value in found.items():
+    results = {"ENDPOINT_URL": server, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}
+    for name, value in results.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     bucket = f"bucket-{next(_COUNT)}"
     boto3.client("s3").create_bucket(Bucket=bucket)
@@ -61,22 +61,22 @@ def journal(data: Path, url: str) -> Journal:
 
 def test_an_object_name_is_used_once(tmp_path, url):
     (tmp_path / "a").write_text("one")
-    there = Store(url)
-    there.add("room/a", tmp_path / "a")
+    registry = Store(url)
+    registry.add("room/a", tmp_path / "a")
 
     with pytest.raises(FileExistsError):
-        there.add("room/a", tmp_path / "a")
-    assert there.names("room") == ["a"]
+        registry.add("room/a", tmp_path / "a")
+    assert registry.names("room") == ["a"]
 
 
 def test_stores_without_conditional_put_use_a_name_once(tmp_path):
     (tmp_path / "a").write_text("one")
-    there = Store(f"file://{tmp_path}/store")
-    there.add("room/a", tmp_path / "a")
+    registry = Store(f"file://{tmp_path}/store")
+    registry.add("room/a", tmp_path / "a")
 
     with pytest.raises(FileExistsError):
-        there.add("room/a", tmp_path / "a")
-    assert there.names("room") == ["a"]
+        registry.add("room/a", tmp_path / "a")
+    assert registry.names("room") == ["a"]
 
 
 def test_another_machine_continues_the_journal(tmp_path, url):
@@ -125,10 +125,10 @@ def test_requests_per_refresh_and_commit_do_not_grow_with_the_journal(tmp_path, 
     assert one.head.number == age + 1
 
 
-def _asked(caplog: pytest.LogCaptureFixture, deed: Callable[[], object]) -> list[str]:
+def _asked(caplog: pytest.LogCaptureFixture, action: Callable[[], object]) -> list[str]:
     """Return the methods of the requests that the server heard during *deed*."""
     caplog.clear()
-    deed()
+    action()
     heard = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]
     return [match[1] for line in heard if (match := re.search(r"(GET|PUT|HEAD|POST|DELETE) /", line))]
 
@@ -155,16 +155,16 @@ def _commit(to: Journal, run: str) -> None:
 
 
 def test_a_half_written_object_is_ignored(tmp_path):
-    there = f"file://{tmp_path}/store"
+    registry = f"file://{tmp_path}/store"
     (tmp_path / "store" / "journal").mkdir(parents=True)
     half = tmp_path / "store" / "journal" / "000000001.rdfp.gz.000000001.rdfp.part.part"
     half.write_bytes(b"half")
 
-    before = journal(tmp_path / "1", there).head
-    journal(tmp_path / "2", there).append([ONE], run="a.1", time=NOW)
+    before = journal(tmp_path / "1", registry).head
+    journal(tmp_path / "2", registry).append([ONE], run="a.1", time=NOW)
 
     assert before is None
-    assert journal(tmp_path / "3", there).verify() == 1
+    assert journal(tmp_path / "3", registry).verify() == 1
 
 
 def test_a_follower_sees_entries_of_another_machine(tmp_path, url):
@@ -353,28 +353,28 @@ def test_a_directory_with_its_own_journal_is_not_bound_to_a_store(tmp_path, url)
 
 
 def test_another_machine_reads_the_archived_responses(tmp_path, url):
-    there = Store(url)
-    first = Archive(tmp_path / "1", "a", "a.1", 0, there)
+    registry = Store(url)
+    first = Archive(tmp_path / "1", "a", "a.1", 0, registry)
     stored = first.write_response("https://x.example/1", 200, [], b"page 1")
     first.publish_file()
     checkpoint = first.length
     first.write_response("https://x.example/2", 200, [], b"page 2, of which no checkpoint tells")
     first.publish_file()
     first.close()
-    second = Archive(tmp_path / "2", "a", "a.1", checkpoint, there)
+    second = Archive(tmp_path / "2", "a", "a.1", checkpoint, registry)
     again = second.write_response("https://x.example/2", 200, [], b"page 2 again")
     second.publish_file()
     second.close()
 
-    assert read_body(tmp_path / "3", stored, there) == b"page 1"
-    assert read_body(tmp_path / "3", again, there) == b"page 2 again"
+    assert read_body(tmp_path / "3", stored, registry) == b"page 1"
+    assert read_body(tmp_path / "3", again, registry) == b"page 2 again"
 
 
 def test_a_release_is_the_same_files_on_every_machine(tmp_path, url):
     journal(tmp_path / "1", url).append([ONE], run="a.1", time=NOW)
-    made = build_release(tmp_path / "1", Iris(), NOW)
-    object_store.upload(tmp_path / "1", made.number)
-    object_store.upload(tmp_path / "1", made.number)  # as after a crash
+    release = build_release(tmp_path / "1", Iris(), NOW)
+    object_store.upload(tmp_path / "1", release.number)
+    object_store.upload(tmp_path / "1", release.number)  # as after a crash
     journal(tmp_path / "2", url)
 
     assert object_store.download(tmp_path / "2") == [1]
@@ -386,8 +386,8 @@ def test_a_release_is_the_same_files_on_every_machine(tmp_path, url):
 def test_a_release_is_cut_by_one_machine(tmp_path, url):
     journal(tmp_path / "1", url).append([ONE], run="a.1", time=NOW)
     journal(tmp_path / "2", url)
-    made = [build_release(tmp_path / number, Iris(), NOW.replace(second=int(number))) for number in "12"]
-    object_store.upload(tmp_path / "1", made[0].number)
+    created = [build_release(tmp_path / number, Iris(), NOW.replace(second=int(number))) for number in "12"]
+    object_store.upload(tmp_path / "1", created[0].number)
 
     with pytest.raises(ReleaseError, match="was built on another machine at the same time"):
-        object_store.upload(tmp_path / "2", made[1].number)
+        object_store.upload(tmp_path / "2", created[1].number)

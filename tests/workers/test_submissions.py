@@ -143,7 +143,7 @@ def test_a_contest_goes_from_a_nomination_to_a_winner_and_forgets_who_voted(cont
     prizes.put_vote(ledger, nomination, "a@example.org", NOON)
     prizes.set_stage(ledger, "1", Stage.WINNER, None)
     before, after = (
-        {key: found.get("prizeStage") for key, found in prizes.published(ledger, NOON + timedelta(days=day)) if found} for day in (3, 5)
+        {key: result.get("prizeStage") for key, result in prizes.published(ledger, NOON + timedelta(days=day)) if result} for day in (3, 5)
     )
     prizes.forget_persons(ledger, date(2026, 3, 6))
 

@@ -16,7 +16,7 @@ def test_the_system_page_lists_workers_and_jobs(house: Any, registry: Any) -> No
     office = AdminContext(Path(house.data), Path(house.data), house.ledger, BASE)
     house.data.mkdir(exist_ok=True)
     without = system_view(office)
-    house.card("a")
+    house.define_source("a")
     put(house.ledger, "a")
     waiting = system_view(office)
     registry.gate.clear()

@@ -29,19 +29,19 @@ NOTE_TURNS = (
 
 
 def test_a_shared_ledger_writes_the_same_journal_as_a_local_one(house, tmp_path, ledger):
-    house.card("a")
-    found = []
+    house.define_source("a")
+    results = []
     for number, url in enumerate((ledger, f"sqlite:///{tmp_path}/own.sqlite")):
         with open_context(tmp_path / f"{number}", url, BASE, "operator@example.org", frozenset({"127.0.0.1"})) as real:
             harvest(load_all(house.folder / "cards").sources["a"], replace(real, now=lambda: AT))
-        found.append([path.read_bytes() for path in sorted((tmp_path / f"{number}" / "journal").glob("*.gz"))])
+        results.append([path.read_bytes() for path in sorted((tmp_path / f"{number}" / "journal").glob("*.gz"))])
 
-    assert len(found[0]) == 1
-    assert found[0] == found[1]
+    assert len(results[0]) == 1
+    assert results[0] == results[1]
 
 
 def test_two_schedulers_queue_a_due_run_once(house, ledger, tmp_path):
-    house.card("a", every="* * * * *")
+    house.define_source("a", every="* * * * *")
     source = load_all(house.folder / "cards").sources["a"]
     with open_context(tmp_path / "data", ledger, BASE, "operator@example.org", frozenset()) as real:
         schedules = [RunEnqueuer(replace(real, now=lambda: AT), ledger) for _ in range(2)]
@@ -57,7 +57,7 @@ def test_two_schedulers_queue_a_due_run_once(house, ledger, tmp_path):
 
 
 def test_after_the_clock_was_set_back_due_runs_are_executed(house, ledger, registry):
-    house.card("a")
+    house.define_source("a")
     source = load_all(house.folder / "cards").sources["a"]
     with open_context(house.data, ledger, BASE, "operator@example.org", frozenset({"127.0.0.1"})) as real:
         harvest(source, replace(real, now=lambda: AT + timedelta(days=400)))
@@ -70,8 +70,8 @@ def test_after_the_clock_was_set_back_due_runs_are_executed(house, ledger, regis
 
 
 def test_a_worker_executes_due_and_requested_runs(house, ledger):
-    house.card("a")
-    house.card("b")
+    house.define_source("a")
+    house.define_source("b")
     put(ledger, "a")
     with open_context(house.data, ledger, BASE, "operator@example.org", frozenset()) as context:
         number = context.ledger.request_run("b", True, "ann", AT)
@@ -87,7 +87,7 @@ def test_a_worker_executes_due_and_requested_runs(house, ledger):
 
 
 def test_a_stopped_worker_finishes_its_run(house, ledger, registry):
-    house.card("a")
+    house.define_source("a")
     registry.gate.clear()
     put(ledger, "a")
     worker = house.start("worker", "--heartbeat", BEAT)
@@ -101,7 +101,7 @@ def test_a_stopped_worker_finishes_its_run(house, ledger, registry):
 
 
 def test_a_run_of_a_dead_worker_is_resumed_at_its_checkpoint(house, ledger, registry):
-    house.card("a")
+    house.define_source("a")
     put(ledger, "a")
     registry.gate.clear()
     first = house.start("worker", "--heartbeat", BEAT)
@@ -120,7 +120,7 @@ def test_a_run_of_a_dead_worker_is_resumed_at_its_checkpoint(house, ledger, regi
 def test_many_workers_request_a_host_no_faster(house, ledger, registry):
     registry.projects = 20
     for name in ("a", "b", "c"):
-        house.card(name, pause=0.3)
+        house.define_source(name, pause=0.3)
     put(ledger, "a", "b", "c")
     for statement in NOTE_TURNS:
         house.execute(statement)
@@ -139,7 +139,7 @@ def test_four_workers_killed_repeatedly_commit_each_run_once(house, ledger, regi
     chance = random.Random(7)
     names = [f"s{number}" for number in range(12)]
     for name in names:
-        house.card(name, pause=0.05)
+        house.define_source(name, pause=0.05)
     put(ledger, *names)
     workers = [house.start("worker", "--heartbeat", BEAT) for _ in range(4)]
     house.wait_until(lambda: len(registry.asked) > 5, "the first pages to be asked for")
@@ -160,7 +160,7 @@ def test_four_workers_killed_repeatedly_commit_each_run_once(house, ledger, regi
 
 
 def test_a_worker_without_a_shared_ledger_names_the_setting(house):
-    house.card("a")
+    house.define_source("a")
     child = house.start("worker", ledger=f"sqlite:///{house.folder}/own.sqlite")
 
     assert child.wait(WITHIN) == 2

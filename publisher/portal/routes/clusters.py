@@ -73,8 +73,8 @@ async def _redirect(request: Request, service: QueryService, parts: list[str]) -
     candidates = [(parts, None), *([([*parts[:-1], stem], suffix)] if suffix else [])]
     for path, end in candidates:
         member = f"{service.iris.base}id/{'/'.join(path)}"
-        if found := await cluster_of(service, member):
-            return _redirect_to_cluster(request, found.cluster.removeprefix(service.iris.base), end)
+        if result := await cluster_of(service, member):
+            return _redirect_to_cluster(request, result.cluster.removeprefix(service.iris.base), end)
         if await read_history(service, cluster_iri(member, service.iris)):
             raise HTTPProblem(HTTPStatus.GONE, _DISSOLVED.format(member=member))
     raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This cluster doesn't exist: {service.iris.clusters}{'/'.join(parts)}")

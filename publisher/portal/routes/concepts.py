@@ -79,8 +79,8 @@ async def version(
     request: Request, service: ServiceDep, pages: PagesDep, scheme: str, version: str
 ) -> Response:
     """Return a version of a scheme, the current or an older one, by its owl:versionIRI."""
-    found = await find_version(service, f"scheme/{scheme}", f"scheme/{scheme}/version", version)
-    return await _respond_scheme(request, service, pages, found.document, found.graph, found.iri)
+    result = await find_version(service, f"scheme/{scheme}", f"scheme/{scheme}/version", version)
+    return await _respond_scheme(request, service, pages, result.document, result.graph, result.iri)
 
 
 @get(router, "/scheme/{rest:path}", include_in_schema=False)
@@ -238,13 +238,13 @@ async def _statistics(
 def scheme_concepts(description: Description) -> list[Row]:
     """Return the concepts of a scheme: concept, notation, broader, and name (in the language of the page, else in English)."""
     properties = {description.expand(f"skos:{name}"): name for name in ("prefLabel", "notation", "broader", "inScheme")}
-    found: dict[str, dict[str, list[Term]]] = {}
+    results: dict[str, dict[str, list[Term]]] = {}
     for row in description.statements:
         if name := properties.get(row.predicate):
-            found.setdefault(row.subject, {}).setdefault(name, []).append(row.object)
+            results.setdefault(row.subject, {}).setdefault(name, []).append(row.object)
     language = current_locale().language
     rows = list[Row]()
-    for subject, values in found.items():
+    for subject, values in results.items():
         if "inScheme" in values and (label := in_language(values.get("prefLabel", ()), language)):
             given = {name: terms[0] for name, terms in values.items() if name in _ORDERED_BY}
             rows.append({"concept": Term(subject), "name": label} | given)

@@ -74,22 +74,22 @@ def _fault(fields: dict[str, str], store: SubscriptionStore) -> str:
 @get(router, "/follow/confirm/{secret}", include_in_schema=False)
 async def show_confirmation(request: Request, pages: PagesDep, secret: Secret) -> Response:
     """Show what the link confirms; the button does it, so that a program that follows links does not."""
-    found = await asyncio.to_thread(_store(request).find, secret)
-    return _state(pages, "confirmed" if found and found.is_confirmed else "confirm" if found else "unknown", found=found, secret=secret)
+    result = await asyncio.to_thread(_store(request).find, secret)
+    return _state(pages, "confirmed" if result and result.is_confirmed else "confirm" if result else "unknown", found=result, secret=secret)
 
 
 @router.post("/follow/confirm/{secret}", include_in_schema=False)
 async def confirm(request: Request, pages: PagesDep, secret: Secret) -> Response:
     """Confirm a subscription."""
-    found = await asyncio.to_thread(_store(request).confirm, secret)
-    return _state(pages, "confirmed" if found else "unknown", found=found, secret=secret)
+    result = await asyncio.to_thread(_store(request).confirm, secret)
+    return _state(pages, "confirmed" if result else "unknown", found=result, secret=secret)
 
 
 @get(router, "/follow/stop/{secret}", include_in_schema=False)
 async def show_stop(request: Request, pages: PagesDep, secret: Secret) -> Response:
     """Show what the link ends; the button does it."""
-    found = await asyncio.to_thread(_store(request).find, secret)
-    return _state(pages, "stop" if found else "unknown", found=found, secret=secret)
+    result = await asyncio.to_thread(_store(request).find, secret)
+    return _state(pages, "stop" if result else "unknown", found=result, secret=secret)
 
 
 @router.post("/follow/stop/{secret}", include_in_schema=False)

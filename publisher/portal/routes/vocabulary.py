@@ -81,8 +81,8 @@ async def part(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
 @get(router, "/ns/{version}", include_in_schema=False)
 async def version(request: Request, service: ServiceDep, pages: PagesDep, version: str) -> Response:
     """Return a version of the ontology, the current or an older one, by its owl:versionIRI."""
-    found = await find_version(service, "ns", "ns", version)
-    return await _respond(request, service, pages, found.document, found.graph, cite=found.iri)
+    result = await find_version(service, "ns", "ns", version)
+    return await _respond(request, service, pages, result.document, result.graph, cite=result.iri)
 
 
 @get(router, "/operations/{version}", include_in_schema=False)
@@ -90,8 +90,8 @@ async def operations_version(
     request: Request, service: ServiceDep, pages: PagesDep, version: str
 ) -> Response:
     """Return a version of the ontology of operations, the current or an older one."""
-    found = await find_version(service, "operations", "operations", version)
-    return await _respond(request, service, pages, found.document, found.graph, cite=found.iri)
+    result = await find_version(service, "operations", "operations", version)
+    return await _respond(request, service, pages, result.document, result.graph, cite=result.iri)
 
 
 @get(router, f"/{CONTEXT_PATH}", include_in_schema=False)

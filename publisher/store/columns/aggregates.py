@@ -31,19 +31,19 @@ def aggregated(expression: CompValue, column: VariableColumn, name: str, *, is_c
         return VariableColumn(ColumnType.INTEGER), fallback(missing, count) if is_computed and column.nullable else count
     match kind:
         case "Min" | "Max":
-            found, value = _extreme(column, name, kind.lower())
+            result, value = _extreme(column, name, kind.lower())
         case "Sum":
-            found, value = _sum(column, name, distinct)
+            result, value = _sum(column, name, distinct)
         case "Avg":
-            found, value = _average(column, name, distinct)
+            result, value = _average(column, name, distinct)
         case "GroupConcat":
             separator = " " if expression.separator is None else str(expression.separator)
-            found, value = _concatenated(column, name, distinct, separator)
+            result, value = _concatenated(column, name, distinct, separator)
         case "Sample":  # which value is chosen is not defined
-            found, value = column.type, fallback(f"count(DISTINCT {name}) > 1", f"any_value({name})")
+            result, value = column.type, fallback(f"count(DISTINCT {name}) > 1", f"any_value({name})")
         case _:
             raise NotCompiled(kind)
-    return VariableColumn(found, True), fallback(missing, value) if column.nullable else value
+    return VariableColumn(result, True), fallback(missing, value) if column.nullable else value
 
 
 def _extreme(column: VariableColumn, name: str, function: str) -> tuple[ColumnType, str]:

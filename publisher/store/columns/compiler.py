@@ -274,8 +274,8 @@ class _Compiler:
         condition = Expressions(self._names, {**relation.columns, **right.columns}, sides).condition(inner.expr)
         full = with_properties(self._names, relation, sorted(used - right.columns.keys()))
         right = with_properties(self._names, right, sorted(used & right.columns.keys()))
-        found = exists(self._names, full, right, negated=negated, condition=condition)
-        return restrict(self._names, found, "true")
+        result = exists(self._names, full, right, negated=negated, condition=condition)
+        return restrict(self._names, result, "true")
 
     def _extend(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         relation, variable = self.pattern(node.p, graph), str(node.var)
@@ -306,8 +306,8 @@ class _Compiler:
             column, sql = VariableColumn(ColumnType.DECIMAL, True), f"({value.whole})::HUGEINT"
         else:
             raise NotCompiled("BIND of a term that is computed")
-        kept = ", ".join([*(self._names[item] for item in relation.columns), f"{sql} AS {self._names[variable]}"])
-        return SolutionTable(f"SELECT {kept} FROM ({full.sql})", {**relation.columns, variable: column})
+        stored = ", ".join([*(self._names[item] for item in relation.columns), f"{sql} AS {self._names[variable]}"])
+        return SolutionTable(f"SELECT {stored} FROM ({full.sql})", {**relation.columns, variable: column})
 
     def _constant(self, term: object) -> int:
         row = constant(term)

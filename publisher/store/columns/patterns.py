@@ -116,9 +116,9 @@ class Patterns:
                 self.solutions = self._before[1]
                 return EMPTY_SOLUTION
             raise NotCompiled("an empty GRAPH")
-        found = [pattern for triple in triples for pattern in self._patterns(triple, graph)]
-        patterns = [item for item in found if isinstance(item, _Pattern)]
-        paths = [item for item in found if isinstance(item, RecursivePath)]
+        results = [pattern for triple in triples for pattern in self._patterns(triple, graph)]
+        patterns = [item for item in results if isinstance(item, _Pattern)]
+        paths = [item for item in results if isinstance(item, RecursivePath)]
         bound = [name for name in self._bindings if any(Variable(name) in _terms(triple) for triple in triples)]
         self._add_cost(patterns)
         if paths:
@@ -226,17 +226,17 @@ class Patterns:
 
     def _ends(self, terms: Mapping[str, int | str], graph: int | str | None) -> tuple[dict[str, int | str], str]:
         """Return *terms*, with the graph and bound variables, and the table to read."""
-        source, found = "triples", dict(terms)
+        source, results = "triples", dict(terms)
         if self._graphs and graph is None:
             if len(self._graphs.default) > 1 and self.counts_doubles:
                 raise NotCompiled("FROM of several graphs: the RDF store has a triple once for each of them")
             source = self._graphs.default_source()
         if graph is not None:
-            found["g"] = graph
+            results["g"] = graph
             source = self._graphs.named_source() if self._graphs else "quads" if isinstance(graph, int) else "named_quads"
-        if found.get("g") in self._bindings:
+        if results.get("g") in self._bindings:
             raise NotCompiled("a bound variable that is a graph")
-        return {column: self._bindings.get(term, term) if isinstance(term, str) else term for column, term in found.items()}, source
+        return {column: self._bindings.get(term, term) if isinstance(term, str) else term for column, term in results.items()}, source
 
     def _simple(self, triple: Triple, graph: int | str | None) -> _Pattern:
         terms, source = self._ends(dict(zip("spo", map(_term, triple), strict=True)), graph)

@@ -96,9 +96,9 @@ def _merged(names: Names, left: SolutionTable, right: SolutionTable, *, optional
         else:
             nullable = one.nullable if one else optional or (two is not None and two.nullable)
             value = f"l.{name}" if one else f"r.{name}"
-        kept = one or two
-        assert kept
-        columns[variable] = VariableColumn(kept.type, nullable)
+        stored = one or two
+        assert stored
+        columns[variable] = VariableColumn(stored.type, nullable)
         sql.append(f"{value} AS {name}")
     return sql, columns
 
@@ -135,10 +135,10 @@ def union(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTa
         types = {side.type for side in sides if side}
         if len(types) > 1:
             raise NotCompiled(f"?{variable} has values of two types in a UNION")
-        kept = types.pop()
-        columns[variable] = VariableColumn(kept, any(side is None or side.nullable for side in sides))
+        stored = types.pop()
+        columns[variable] = VariableColumn(stored, any(side is None or side.nullable for side in sides))
         for side, expressions in zip(sides, sql, strict=True):
-            expressions.append(names[variable] if side else f"NULL::{kept.value} AS {names[variable]}")
+            expressions.append(names[variable] if side else f"NULL::{stored.value} AS {names[variable]}")
     one, two = _select(sql[0], f"({left.sql})"), _select(sql[1], f"({right.sql})")
     return SolutionTable(f"{one} UNION ALL {two}", columns)
 
@@ -211,5 +211,5 @@ def with_unbound(names: Names, relation: SolutionTable, variables: list[str]) ->
 
 def with_column(names: Names, relation: SolutionTable, variable: str, column: VariableColumn, sql: str) -> SolutionTable:
     """Return *relation* with one more column, whose value is *sql*."""
-    kept = ", ".join([*(names[item] for item in relation.columns), f"{sql} AS {names[variable]}"])
-    return SolutionTable(f"SELECT {kept} FROM ({relation.sql})", {**relation.columns, variable: column})
+    stored = ", ".join([*(names[item] for item in relation.columns), f"{sql} AS {names[variable]}"])
+    return SolutionTable(f"SELECT {stored} FROM ({relation.sql})", {**relation.columns, variable: column})

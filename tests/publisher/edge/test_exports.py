@@ -48,13 +48,13 @@ async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts
     served = await serve(LIMITS)
 
     accepted = await put(served.client, ALL)
-    found = await ended(served.client, accepted.headers["location"])
-    result = await served.client.get(str(found["result"]))
-    part = await served.client.get(str(found["result"]), headers={"Range": "bytes=0-3", "If-Range": result.headers["etag"]})
+    results = await ended(served.client, accepted.headers["location"])
+    result = await served.client.get(str(results["result"]))
+    part = await served.client.get(str(results["result"]), headers={"Range": "bytes=0-3", "If-Range": result.headers["etag"]})
 
     assert (accepted.status_code, accepted.json()["state"]) == (202, "queued")
-    assert (found["state"], found["rows"], found["position"]) == ("done", 3_000, 1)
-    assert (len(result.content), hashlib.sha256(result.content).hexdigest()) == (found["size"], found["sha256"])
+    assert (results["state"], results["rows"], results["position"]) == ("done", 3_000, 1)
+    assert (len(result.content), hashlib.sha256(result.content).hexdigest()) == (results["size"], results["sha256"])
     assert (part.status_code, part.content) == (206, b"s,o\r")
     assert result.headers["content-disposition"].endswith('.csv"')
 
@@ -62,10 +62,10 @@ async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts
 async def test_an_export_past_its_own_limit_fails_with_the_reason(serve) -> None:
     served = await serve(replace(LIMITS, export_rows=1_000))
 
-    found = await ended(served.client, (await put(served.client, ALL)).headers["location"])
-    result = await served.client.get(f"/exports/{found['id']}/result")
+    results = await ended(served.client, (await put(served.client, ALL)).headers["location"])
+    result = await served.client.get(f"/exports/{results['id']}/result")
 
-    assert (found["state"], "more than 1000 rows" in str(found["reason"])) == ("failed", True)
+    assert (results["state"], "more than 1000 rows" in str(results["reason"])) == ("failed", True)
     assert result.status_code == 409
 
 

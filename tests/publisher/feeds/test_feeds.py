@@ -29,7 +29,7 @@ def feed(still: Still, path: str) -> Any:
 
 
 def link(item: Any, rel: str) -> str | None:
-    return next((found.get("href") for found in item.findall(f"{ATOM}link") if found.get("rel") == rel), None)
+    return next((result.get("href") for result in item.findall(f"{ATOM}link") if result.get("rel") == rel), None)
 
 
 def test_the_feed_has_the_newest_first_and_each_record_once(still: Still) -> None:
@@ -47,7 +47,7 @@ def test_an_entry_has_all_that_atom_wants_and_leads_to_page_and_data(still: Stil
     entry = next(entry for entry in parse.entries if entry.id == f"{IRIS.base}record/demo/i%2F7")
     assert (entry.title, entry.author, entry.updated) == ("Renamed 7", "Ministry of ICT", "2026-04-28T23:30:00Z")
     assert entry.published == "2026-03-28T23:30:00Z"
-    assert {(found.type, found.href.partition("/data/")[2] or found.href.partition("/page/")[2]) for found in entry.links} >= {
+    assert {(result.type, result.href.partition("/data/")[2] or result.href.partition("/page/")[2]) for result in entry.links} >= {
         ("text/html", "initiative/demo/i%2F7"),
         ("text/turtle", "initiative/demo/i%2F7.ttl"),
     }
@@ -119,12 +119,12 @@ def test_a_date_is_a_day_a_month_or_year_all_of_it_and_an_instant_in_utc(still: 
 
 
 def test_an_event_has_its_text_place_and_page_and_one_called_off_says_so(still: Still) -> None:
-    found = events(still)
+    result = events(still)
 
-    assert str(found["e4"]["summary"]) == "Forum 4; on, digital health"
-    assert str(found["e4"]["location"]) == "Geneva, CICG"
-    assert str(found["e4"]["url"]) == f"{still[1].base_url}/page/event/demo/e4"
-    assert {name for name, item in found.items() if str(item["status"]) == "CANCELLED"} == {"e5"}
+    assert str(result["e4"]["summary"]) == "Forum 4; on, digital health"
+    assert str(result["e4"]["location"]) == "Geneva, CICG"
+    assert str(result["e4"]["url"]) == f"{still[1].base_url}/page/event/demo/e4"
+    assert {name for name, item in result.items() if str(item["status"]) == "CANCELLED"} == {"e5"}
 
 
 def test_a_calendar_that_is_held_is_not_sent_again(still: Still) -> None:
@@ -180,11 +180,11 @@ def test_robots_txt_names_the_sitemap_and_disallowed_paths(still: Still) -> None
 
 
 def test_security_txt_states_whom_to_write_to_and_expires_within_a_year(still: Still) -> None:
-    found = dict(line.split(": ", 1) for line in still[1].get("/.well-known/security.txt").text.splitlines())
+    results = dict(line.split(": ", 1) for line in still[1].get("/.well-known/security.txt").text.splitlines())
 
-    assert found["Contact"] == "mailto:help@example.org"
-    assert found["Canonical"] == f"{still[1].base_url}/.well-known/security.txt"
-    assert timedelta(days=90) < datetime.fromisoformat(found["Expires"]) - datetime.now(UTC) < timedelta(days=365)
+    assert results["Contact"] == "mailto:help@example.org"
+    assert results["Canonical"] == f"{still[1].base_url}/.well-known/security.txt"
+    assert timedelta(days=90) < datetime.fromisoformat(results["Expires"]) - datetime.now(UTC) < timedelta(days=365)
 
 
 async def test_without_a_contact_there_is_no_security_txt(client: httpx.AsyncClient) -> None:

@@ -24,8 +24,8 @@ def whole(state: Held) -> dict[str, frozenset[str] | None]:
 
 def names(state: Held) -> dict[str, set[str]]:
     """Return the titles of each record that is there."""
-    found = {record: {line.partition(TITLE)[2] for line in lines if TITLE in line} for record, lines in alive(state).items()}
-    return {record: {title.rpartition('"')[0][1:].replace('\\"', '"') for title in titles} for record, titles in found.items()}
+    results = {record: {line.partition(TITLE)[2] for line in lines if TITLE in line} for record, lines in alive(state).items()}
+    return {record: {title.rpartition('"')[0][1:].replace('\\"', '"') for title in titles} for record, titles in results.items()}
 
 
 @pytest.mark.parametrize("client", OAI)
@@ -76,9 +76,9 @@ def test_ldes_client_replicates_every_version_exactly(scenario: Scenario, when: 
 
 
 def test_the_stream_has_created_changed_and_deleted_records(scenario: Scenario) -> None:
-    new = [deed for record, (_, place, deed, _) in scenario.got["after", "ldes"].items if place > 380]
+    new = [action for record, (_, position, action, _) in scenario.got["after", "ldes"].items if position > 380]
 
-    assert {deed: new.count(deed) for deed in new} == {"Create": 27, "Update": 43, "Delete": 16}
+    assert {action: new.count(action) for action in new} == {"Create": 27, "Update": 43, "Delete": 16}
 
 
 def feed(items: list[tuple[str, Any]]) -> dict[str, Any]:

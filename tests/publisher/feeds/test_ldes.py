@@ -52,10 +52,10 @@ def test_every_page_keeps_the_shapes_of_tree(still: Still, path: str) -> None:
         data.parse(data=f"<{TREE}{kind}> <{BELOW}> <{TREE}Relation> .", format="nt")
 
     files = [file for file in sorted(SHAPES.glob("TR*.ttl")) if not file.name.startswith(tuple(other))]
-    found = {file.stem: validate(data, shacl_graph=shapes(file), allow_infos=True) for file in files}
+    results = {file.stem: validate(data, shacl_graph=shapes(file), allow_infos=True) for file in files}
 
-    assert {name: text for name, (conforms, _, text) in found.items() if not conforms} == {}
-    assert len(found) > 15
+    assert {name: text for name, (conforms, _, text) in results.items() if not conforms} == {}
+    assert len(results) > 15
 
 
 def shapes(file: Path) -> Graph:
@@ -66,30 +66,30 @@ def shapes(file: Path) -> Graph:
 
 
 def test_the_stream_states_its_shape_its_paths_and_its_views(still: Still) -> None:
-    found = quads(still, "/ldes")
+    result = quads(still, "/ldes")
     host = str(still[1].base_url).rstrip("/")
 
-    assert objects(found, f"{TREE}view") == [f"{host}/ldes/time", f"{host}/ldes/latest"]
-    assert objects(found, f"{TREE}shape") == [f"{host}/ldes/shape"]
-    assert objects(found, f"{LDES}timestampPath") == ["http://www.w3.org/ns/prov#generatedAtTime"]
-    assert objects(found, f"{LDES}versionOfPath") == ["http://purl.org/dc/terms/isVersionOf"]
-    assert objects(found, f"{LDES}versionDeleteObject") == ["https://www.w3.org/ns/activitystreams#Delete"]
+    assert objects(result, f"{TREE}view") == [f"{host}/ldes/time", f"{host}/ldes/latest"]
+    assert objects(result, f"{TREE}shape") == [f"{host}/ldes/shape"]
+    assert objects(result, f"{LDES}timestampPath") == ["http://www.w3.org/ns/prov#generatedAtTime"]
+    assert objects(result, f"{LDES}versionOfPath") == ["http://purl.org/dc/terms/isVersionOf"]
+    assert objects(result, f"{LDES}versionDeleteObject") == ["https://www.w3.org/ns/activitystreams#Delete"]
 
 
 def test_every_member_keeps_the_shape_that_the_stream_states(still: Still) -> None:
     data, shapes = Graph(), Graph()
-    found = [quad for quad in quads(still, "/ldes/latest") if quad.graph_name == DefaultGraph()]
-    data.parse(data="".join(f"{quad.triple} .\n" for quad in found), format="nt")
+    results = [quad for quad in quads(still, "/ldes/latest") if quad.graph_name == DefaultGraph()]
+    data.parse(data="".join(f"{quad.triple} .\n" for quad in results), format="nt")
     shapes.parse(data="".join(f"{quad.triple} .\n" for quad in quads(still, "/ldes/shape")), format="nt")
     targets = "".join(
-        f"<{still[1].base_url}/ldes/shape> <http://www.w3.org/ns/shacl#targetNode> <{member}> .\n" for member in members(found)
+        f"<{still[1].base_url}/ldes/shape> <http://www.w3.org/ns/shacl#targetNode> <{member}> .\n" for member in members(results)
     )
     shapes.parse(data=targets, format="nt")
 
     conforms, _, text = validate(data, shacl_graph=shapes)
 
     assert conforms, text
-    assert len(members(found)) == 250
+    assert len(members(results)) == 250
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_what_can_never_change_says_so_and_what_grows_does_not(still: Still, pat
 def test_a_page_holds_what_the_records_held_then_though_they_have_changed(still: Still) -> None:
     then = held(still[0], upto=1)
 
-    found = quads(still, "/ldes/time/2026-03-28/1")
+    result = quads(still, "/ldes/time/2026-03-28/1")
 
     for number in (0, 39, 100):
         record = f"{IRIS.base}record/demo/i%2F{number}"
         version = NamedNode(f"{IRIS.base}ldes/version/1/demo/i%2F{number}")
-        assert plain(str(quad.triple) for quad in found if quad.graph_name == version) == then[record]
+        assert plain(str(quad.triple) for quad in result if quad.graph_name == version) == then[record]
 
 
 def test_pages_are_cut_by_the_day_of_the_entry_and_lead_to_the_next(still: Still) -> None:
@@ -143,10 +143,10 @@ def test_the_latest_view_has_one_version_of_each_record_and_the_tombstones(still
 
 
 def test_a_deletion_is_a_member_that_holds_the_tombstone(still: Still) -> None:
-    found = quads(still, "/ldes/version/4/demo/i%2F100")
+    result = quads(still, "/ldes/version/4/demo/i%2F100")
 
-    assert "https://www.w3.org/ns/activitystreams#Delete" in objects(found, A)
-    assert f"{IRIS.operations}gone" in objects(found, "http://www.w3.org/ns/adms#status")
+    assert "https://www.w3.org/ns/activitystreams#Delete" in objects(result, A)
+    assert f"{IRIS.operations}gone" in objects(result, "http://www.w3.org/ns/adms#status")
 
 
 @pytest.mark.parametrize("form", ["trig", "nq", "jsonld"])

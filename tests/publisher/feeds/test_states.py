@@ -34,9 +34,9 @@ class Answering:
         store = Store()
         for sign, quad in self._rows(position):
             (store.add if sign == "A" else store.remove)(next(iter(parse(quad.encode(), RdfFormat.N_QUADS))))
-        found = store.query(question.text)
-        assert isinstance(found, QuerySolutions)
-        return found.serialize(format=QueryResultsFormat.JSON) or b"", Snapshot(position, position, "", 0, "")
+        result = store.query(question.text)
+        assert isinstance(result, QuerySolutions)
+        return result.serialize(format=QueryResultsFormat.JSON) or b"", Snapshot(position, position, "", 0, "")
 
     def latest_position(self, by: Snapshot) -> int:
         return by.position + bool(self._taken)
@@ -64,22 +64,22 @@ def shown_states(data: Path, service: Answering, after: int, last: int) -> dict[
     with change_reader.open_log(data / "history") as file:
         assert file
         wanted = change_reader.changes(file, change_reader.ALL, after, last, 1_000)
-    found = asyncio.run(read_states(cast(QueryService, service), wanted))
-    return {item.graph: plain(item.lines()) for item in found}
+    result = asyncio.run(read_states(cast(QueryService, service), wanted))
+    return {item.graph: plain(item.lines()) for item in result}
 
 
 def test_a_store_that_is_an_entry_behind_is_asked_again(data: Path) -> None:
     service = Answering(data, 3, 3, 4)
 
-    found = shown_states(data, service, 380, 466)
+    result = shown_states(data, service, 380, 466)
 
     assert service.asked == 3
-    assert found == {record: lines for record, lines in held(data).items() if record in found}
-    assert f"{IRIS.base}record/demo/e91" in found
+    assert result == {record: lines for record, lines in held(data).items() if record in result}
+    assert f"{IRIS.base}record/demo/e91" in result
 
 
 @pytest.mark.parametrize("taken", [0, 1, 40, 700, 10_000])
 def test_a_change_is_announced_while_an_external_store_loads_the_next(data: Path, taken: int) -> None:
-    found = shown_states(data, Answering(data, 3, taken=taken), 0, 380)
+    result = shown_states(data, Answering(data, 3, taken=taken), 0, 380)
 
-    assert found == held(data, 3)
+    assert result == held(data, 3)

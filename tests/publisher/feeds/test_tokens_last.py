@@ -29,7 +29,7 @@ def test_a_token_outlives_a_commit_a_release_a_restart_and_the_loss_of_the_store
     before = held(tmp_path)
     with served(tmp_path, SETTINGS) as url:
         wait(lambda: shown_count(url) == 380)
-        found, token = page(url, metadataPrefix="oai_dc")
+        result, token = page(url, metadataPrefix="oai_dc")
         move(tmp_path)
     line = [sys.executable, "-m", "stocktake", "release"]
     subprocess.run(line, env={**os.environ, "STOCKTAKE_DATA": str(tmp_path)}, cwd=ROOT, check=True, capture_output=True, timeout=120)
@@ -39,7 +39,7 @@ def test_a_token_outlives_a_commit_a_release_a_restart_and_the_loss_of_the_store
         wait(lambda: shown_count(url) == 466)
         while token:
             more, token = page(url, resumptionToken=token)
-            found += more
+            result += more
 
-    assert sorted(found) == sorted(before)
+    assert sorted(result) == sorted(before)
     assert not any(map(is_gone, before.values()))
