@@ -23,7 +23,8 @@ from shapes.rules import message
 from vocab.iris import Iris, is_web
 from vocab.schemes import label
 
-_UNITED_NATIONS = "http://metadata.un.org/sdg/"  # its concepts have pages here too
+# Goals, targets, indicators and areas of the United Nations have pages here too; their ontology and code list have none.
+_UNITED_NATIONS = re.compile(r"http://metadata\.un\.org/sdg/(?:C?\d|codes/geoArea/\d)")
 PACKAGE_FOLDER = Path(__file__).parents[1]
 BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"  # scripts that hatch_build.py builds; pages work without them
 DOCUMENTATION = PACKAGE_FOLDER / "static" / "docs"  # built by `make docs`; without it there is no link to it
@@ -92,7 +93,7 @@ class Pages:
         >>> Pages(Iris()).path("https://w3id.org/wsis-stocktaking/source/demo")
         '/source/demo'
         """
-        if iri.startswith(_UNITED_NATIONS):
+        if _UNITED_NATIONS.match(iri):
             return "/concept?iri=" + quote(iri, safe=":/")
         own = iri.removeprefix(self.iris.base)
         if own == iri:

@@ -58,6 +58,14 @@ def terms(name: str) -> set[str]:
     }
 
 
+@pytest.mark.parametrize("name", ["ns", "operations"])
+async def test_every_link_to_a_concept_of_the_united_nations_leads_to_its_page(second: httpx.AsyncClient, name: str) -> None:
+    page = html.fromstring((await second.get(f"/{name}", headers={"Accept": "text/html"})).text)
+    paths = {path for path in page.xpath("//a/@href") if path.startswith("/concept?")}
+
+    assert {path: (await second.get(path)).status_code for path in paths} == dict.fromkeys(paths, 200)
+
+
 @pytest.mark.parametrize("name", ONTOLOGIES)
 async def test_the_page_of_an_ontology_has_every_term_with_a_definition_and_a_query(second: httpx.AsyncClient, name: str) -> None:
     page = html.fromstring((await second.get(f"/{name}", headers={"Accept": "text/html"})).text)
