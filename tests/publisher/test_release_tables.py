@@ -198,15 +198,38 @@ def test_csvw_reads_the_tables_by_their_description(folder: Path, tmp_path: Path
     assert group.check_referential_integrity()
 
 
-def test_frictionless_finds_no_fault_in_the_package(folder: Path) -> None:
+def validate_package(folder: Path) -> list[dict[str, Any]]:
+    """Validate the Data Package in *folder* with frictionless, in a process of its own, since it leaves files open; return its tasks."""
     line = [sys.executable, "-m", "frictionless", "validate", str(folder / "datapackage.json"), "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+    tasks: list[dict[str, Any]] = json.loads(done.stdout)["tasks"]
+    return tasks
 
-    done = subprocess.run(line, capture_output=True, text=True, check=False)  # in a process of its own: it leaves files open
 
-    tasks = json.loads(done.stdout)["tasks"]
+def test_frictionless_finds_no_fault_in_the_package(folder: Path) -> None:
+    tasks = validate_package(folder)
+
     results = {task["place"]: (task["valid"], task["stats"].get("rows") or 0) for task in tasks if not task["place"].endswith(".parquet")}
     assert {results[f"{name}.csv.gz"] for name in TABLES} == {(True, len(table(folder, name))) for name in TABLES}
     assert all(valid for valid, _ in results.values())
+
+
+def test_frictionless_refuses_a_table_without_a_described_column(folder: Path, tmp_path: Path) -> None:
+    package = json.loads((folder / "datapackage.json").read_text())
+    package["resources"] = [item for item in package["resources"] if item["path"] == "records.csv.gz"]
+    (tmp_path / "datapackage.json").write_text(json.dumps(package))
+    rows = table(folder, "records")
+    names = [name for name in rows[0] if name != "title"]
+    with gzip.open(tmp_path / "records.csv.gz", "wt", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+    (task,) = validate_package(tmp_path)
+
+    errors = {error["type"] for error in task["errors"]}
+    assert not task["valid"]
+    assert errors & {"missing-label", "incorrect-label"}, errors
 
 
 def test_the_package_names_every_file_that_was_there_when_it_was_written(folder: Path) -> None:
