@@ -304,6 +304,25 @@ def test_the_keyboard_chooses_a_suggestion(host, browser):
     assert browser.run("location.pathname") == "/scheme/action-line/C7-ehea"
 
 
+def test_a_reader_copies_the_code_of_a_figure(host, browser):
+    browser.send_command("Browser.grantPermissions", origin=host, permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    browser.open(f"{host}/matrix?lang=en")
+
+    copied = browser.run("""(async () => {
+      const code = document.querySelector("details.embed textarea");
+      const button = code.closest("label").nextElementSibling;
+      code.closest("details").open = true;
+      button.click();
+      const until = Date.now() + 20000;
+      while (!button.nextElementSibling.textContent && Date.now() < until) await new Promise((done) => setTimeout(done, 20));
+      return [button.textContent, button.nextElementSibling.textContent.trim(), code.value, await navigator.clipboard.readText()];
+    })()""")
+
+    assert copied[:2] == ["Copy", "Copied"]
+    assert copied[2] == copied[3]
+    assert "<iframe src=" in copied[3]
+
+
 @pytest.mark.parametrize(("page", "name"), [("/matrix", "matrix.png"), ("/map", "map.png")])
 def test_a_reader_saves_a_drawing_as_png(host, browser, page, name):
     browser.open(f"{host}{page}?lang=ar")
