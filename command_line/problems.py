@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
 from harvesters.inspection.scratch import has_ledger
-from harvesters.runs.reported_problems import FiledProblem, file_problem
+from harvesters.runs.reported_problems import FiledProblem, file_problem, problem_target
 from harvesters.source import Notify
 from publisher.errors import StoreBusy
 from publisher.portal.problems import PublicProblem
@@ -21,8 +21,11 @@ class LedgerProblems:
     admin: AdminContext
 
     def file(self, source: str, key: str, category: str, text: str, address: str, language: str) -> int | None:
-        """Store a problem; return its number, None if there is no such record. Raises StoreBusy."""
-        notify = next((item.notify for item in self.admin.sources() if item.name == source), Notify())
+        """Store a problem; return its number, None if there is no such record or source. Raises StoreBusy."""
+        definition = next((item for item in self.admin.sources() if item.name == source), None)
+        if source and not key and definition is None:
+            return None
+        notify = definition.notify if definition else Notify()
         filed = FiledProblem(category, text, address, language)
         try:
             return file_problem(self.admin.reader(), source, key, filed, notify, self.admin.channels.name)
@@ -40,5 +43,5 @@ class LedgerProblems:
         if problem is None:
             return None
         created, changed = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (problem.created, problem.changed))
-        record = Iris(self.admin.base).record(problem.source, problem.key)
+        record = problem_target(problem, Iris(self.admin.base))
         return PublicProblem(problem.id, record, problem.category, problem.state.value, created, changed, problem.run or "")

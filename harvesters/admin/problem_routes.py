@@ -12,7 +12,7 @@ from harvesters.admin.keys import Scope
 from harvesters.admin.pages import get_pages
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.ledger.reported_problems import ProblemState
-from harvesters.runs.reported_problems import reader_message
+from harvesters.runs.reported_problems import problem_target, reader_message
 from vocab.iris import Iris
 
 _PAGE = "/page/problems"
@@ -24,7 +24,8 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 @routes.get(_PAGE)
 def show_problems(request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show the problems that nobody has answered and no harvest has fixed, oldest first."""
-    values = {"user": user, "problems": context.ledger.undecided_problems(), "most": _MOST_CHARACTERS, "iris": Iris(context.base)}
+    waiting = [(item, problem_target(item, Iris(context.base))) for item in context.ledger.undecided_problems()]
+    values = {"user": user, "problems": waiting, "most": _MOST_CHARACTERS}
     return get_pages(request).render("problems.html", values)
 
 

@@ -1,4 +1,4 @@
-"""Store the problems that readers report about records, until the record changes or a person answers."""
+"""Store the problems that readers report about records and pages, until the record changes or a person answers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNDECIDED = (ProblemState.OPEN, ProblemState.SENT)
 
 @dataclass(frozen=True, slots=True)
 class ReportedProblem:
-    """A problem with a record; times are UTC.
+    """A problem with a record; without *key* with the source, without *source* with a page of ours at the path *key*. Times are UTC.
 
     *digest* is of the statements that it is about, as they were. *address* is the reader's, deleted when the problem is closed;
     *run* is the run that changed the statements, *answer* what a person wrote.
@@ -50,6 +50,11 @@ class ReportedProblem:
     changed: datetime
     answer: str | None = None
     run: str | None = None
+
+    @property
+    def is_about_record(self) -> bool:
+        """Return whether it is about a record: a later harvest may fix it."""
+        return bool(self.source and self.key)
 
 
 class ReportedProblems(Database):

@@ -1,4 +1,4 @@
-"""File a reader's problem with a record, send it to the registry, and close it when a later harvest changes what it is about."""
+"""File a reader's problem with a record or a page, send it to the registry, and close it when a later harvest changes what it is about."""
 
 from __future__ import annotations
 
@@ -58,17 +58,19 @@ def file_problem(
 ) -> int | None:
     """Store a problem with a record and queue it for its registry; return its number, None if there is no such record.
 
+    Without *key* it is with the source, without *source* with the page of the portal at the path *key*: these are answered by a person.
     *installation* is our name in mails. Raises ProblemsFullError if too many wait.
     """
-    ledger, iris = context.ledger, context.iris
-    stored = ledger.stored_records(source, [key]).get(key)
-    if stored is None or stored.state not in SERVED:
-        return None
+    ledger, iris, is_record = context.ledger, context.iris, bool(source and key)
+    if is_record:
+        stored = ledger.stored_records(source, [key]).get(key)
+        if stored is None or stored.state not in SERVED:
+            return None
     waiting = ledger.undecided_problems()
     if len(waiting) >= MAX_UNDECIDED or sum((item.source, item.key) == (source, key) for item in waiting) >= MAX_OF_RECORD:
         raise ProblemsFullError("too many reported problems wait for an answer; try again in some days")
     now = context.now()
-    digest = statements_digest(ledger, iris, source, key, filed.category)
+    digest = statements_digest(ledger, iris, source, key, filed.category) if is_record else ""
     number = ledger.add_problem(source, key, filed.category, filed.text, filed.address or None, filed.language, digest, now)
     problem = ledger.reported_problem(number)
     if problem is not None:
@@ -109,12 +111,19 @@ def _properties(category: str, iris: Iris) -> frozenset[str]:
 def close_fixed_problems(run: Run, context: HarvestContext) -> None:
     """Close the problems of the run's source whose statements are no longer those that were reported; their readers get a message."""
     ledger, now = context.ledger, context.now()
-    for problem in ledger.undecided_problems(run.source):
+    for problem in filter(lambda item: item.is_about_record, ledger.undecided_problems(run.source)):
         if statements_digest(ledger, context.iris, problem.source, problem.key, problem.category) == problem.digest:
             continue
         message = reader_message(problem, ProblemState.FIXED, "", NAME, context.iris)
         if ledger.decide_problem(problem.id, ProblemState.FIXED, now, run=run.id) and message is not None:
             ledger.queue_messages([message], now)
+
+
+def problem_target(problem: ReportedProblem, iris: Iris) -> str:
+    """Return the IRI of the record, the source or the page that a problem is about."""
+    if not problem.source:
+        return iris.base + problem.key.removeprefix("/")
+    return iris.record(problem.source, problem.key) if problem.key else iris.source(problem.source)
 
 
 def reader_message(problem: ReportedProblem, state: ProblemState, answer: str, installation: str, iris: Iris) -> Message | None:
@@ -124,13 +133,13 @@ def reader_message(problem: ReportedProblem, state: ProblemState, answer: str, i
     with use_language(problem.language):
         subject = f"{installation}: {gettext('The problem that you reported')}"
         outcome = gettext("The record was changed.") if state is ProblemState.FIXED else gettext("Answer")
-        lines = [outcome, *([answer] if answer else []), "", iris.record(problem.source, problem.key)]
+        lines = [outcome, *([answer] if answer else []), "", problem_target(problem, iris)]
     return Message("mail", problem.address, f"answer {problem.id}", subject, "\n".join(lines) + "\n")
 
 
 def _registry_messages(problem: ReportedProblem, iris: Iris, installation: str, notify: Notify) -> Iterator[Message]:
     """Yield the messages to the registry, in its language. The reader's address is not in them."""
-    record, issue = iris.record(problem.source, problem.key), registry_issue(problem, iris, installation, notify)
+    record, issue = problem_target(problem, iris), registry_issue(problem, iris, installation, notify)
     with use_language(notify.language):
         subject = f"{installation}: {issue['title']}"
         lines = [issue["body"]]
@@ -151,14 +160,15 @@ def registry_issue(problem: ReportedProblem, iris: Iris, installation: str, noti
     """Return title and body of an issue about a problem, in the registry's language, as the issues of GitHub have them."""
     with use_language(notify.language):
         about = gettext(_LABELS[problem.category])
-        values = {"number": problem.id, "key": problem.key, "about": about}
-        title = gettext("Problem %(number)s with the record %(key)s: %(about)s") % values
-        lines = [
-            gettext("A reader of %(name)s reports a problem with this record:") % {"name": installation},
-            iris.record(problem.source, problem.key),
-            problem.text,
-            gettext("The problem is closed when a later harvest changes the record."),
-        ]
+        values = {"number": problem.id, "key": problem.key or problem.source, "about": about}
+        if problem.is_about_record:
+            title = gettext("Problem %(number)s with the record %(key)s: %(about)s") % values
+            start = gettext("A reader of %(name)s reports a problem with this record:")
+            end = [gettext("The problem is closed when a later harvest changes the record.")]
+        else:
+            title = gettext("Problem %(number)s with the page %(key)s: %(about)s") % values
+            start, end = gettext("A reader of %(name)s reports a problem with this page:"), []
+        lines = [start % {"name": installation}, problem_target(problem, iris), problem.text, *end]
     return {"title": title, "body": "\n\n".join(lines)}
 
 

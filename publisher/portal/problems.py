@@ -1,4 +1,4 @@
-"""Problems with records that readers report: what a page takes, and what is public of them.
+"""Problems with records and pages that readers report: what a page takes, and what is public of them.
 
 The publisher stores none: ``ProblemStore`` is what the command line joins it with, as it joins the pages with the operators' keys.
 """
@@ -24,7 +24,8 @@ STATES = ("open", "sent", "answered", "fixed")
 class PublicProblem:
     """What everybody sees of a problem: no text and no address, since either may name a person. Times are ISO 8601 in UTC.
 
-    *state* is one of STATES, *record* the IRI, *run* the id of the run that changed the record, "" if it is not fixed.
+    *state* is one of STATES, *record* the IRI of the record, the source or the page. *run* is the id of the run that changed the record,
+    "" if it is not fixed.
     """
 
     number: int
@@ -40,14 +41,19 @@ class ProblemStore(Protocol):
     """Where problems are kept. Its methods block."""
 
     def file(self, source: str, key: str, category: str, text: str, address: str, language: str) -> int | None:
-        """Store a problem; return its number, None if there is no such record. Raises StoreBusy if too many wait, or none can be stored."""
+        """Store a problem with a record; without *key* with the source, without *source* with the page of ours at the path *key*.
+
+        Return its number, None if there is no such record or source. Raises StoreBusy if too many wait, or none can be stored.
+        """
 
     def find(self, number: int) -> PublicProblem | None:
         """Return what is public of a problem, None if there is none. Raises StoreBusy if it cannot be read."""
 
 
 def annotation(problem: PublicProblem, iris: Iris) -> tuple[Statement, ...]:
-    """Return a problem as a Web Annotation (https://www.w3.org/TR/annotation-model/): its target is the record, its body the category."""
+    """Return a problem as a Web Annotation (https://www.w3.org/TR/annotation-model/): its target is the record or page, its
+    body the category.
+    """
     return tuple(_statements(problem, iris))
 
 

@@ -8,7 +8,7 @@ import httpx
 
 from harvesters.ledger.reported_problems import ProblemState
 
-from .conftest import HOSTILE, NOON
+from .conftest import BASE, HOSTILE, NOON
 from .test_admin_pages import csrf, sign_in
 
 PAGE = "/admin/page/problems"
@@ -29,6 +29,18 @@ async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(client: httpx.A
     assert "<script>alert" not in page
     assert "&lt;script&gt;" in page
     assert "Answer and close" not in page
+
+
+async def test_a_problem_with_a_page_leads_to_it(client: httpx.AsyncClient, world: Any) -> None:
+    world.ledger.add_problem("", "/map", "other", "It is empty.", None, "en", "", NOON)
+    world.ledger.add_problem("projects", "", "other", "It is late.", None, "en", "", NOON)
+    await sign_in(client, world.tokens["read"])
+
+    page = (await client.get(PAGE)).text
+
+    assert f'<a href="{BASE}map">' in page
+    assert f'<a href="{BASE}source/projects">' in page
+    assert page.count("not sent to the registry yet") == 1
 
 
 async def test_an_answer_closes_the_problem_and_is_mailed(client: httpx.AsyncClient, world: Any) -> None:

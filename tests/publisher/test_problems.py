@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import httpx
@@ -78,8 +79,10 @@ async def test_a_problem_is_a_web_annotation(service):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"record": "/page/initiative/demo/a"}, "There is no such published record"),
-        ({"record": "/record/demo/none"}, "There is no such published record"),
+        ({"record": "https://other.example/page"}, "There is no such record or page here"),
+        ({"record": "//other.example/page"}, "There is no such record or page here"),
+        ({"record": "/a page"}, "There is no such record or page here"),
+        ({"record": "/record/demo/none"}, "There is no such record or page here"),
         ({"category": "nonsense"}, "Choose what the problem is about"),
         ({"text": " "}, "Write what is wrong"),
         ({"text": "x" * 4001}, "Write what is wrong"),
@@ -98,6 +101,39 @@ async def test_a_faulty_form_is_shown_again_with_what_was_written(service, chang
     assert message in answer.text
     assert "<b>wrong</b>" not in answer.text
     assert stored.filed == []
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/page/initiative/demo/a%2F1", ("demo", "a/1")),
+        (f"{BASE}id/initiative/demo/a%2F1", ("demo", "a/1")),
+        ("/source/demo", ("demo", "")),
+        ("/source/demo/quality", ("demo", "")),
+        ("/matrix", ("", "/matrix")),
+        ("/", ("", "/")),
+    ],
+)
+@session_loop
+async def test_a_problem_is_about_a_record_a_source_or_a_page(service, path, target):
+    stored = Kept()
+    async with visitor(service, stored) as client:
+        sent = await client.post("/problem", data=FORM | {"record": path})
+
+    assert sent.status_code == 303
+    assert [filed[:2] for filed in stored.filed] == [target]
+
+
+@pytest.mark.parametrize("path", ["/", "/matrix", "/source/demo", "/search?q=network", "/no-such-page"])
+@session_loop
+async def test_every_page_leads_to_the_form(service, path):
+    async with visitor(service, Kept()) as client:
+        page = await client.get(path, headers={"Accept": "text/html"})
+        link = re.search(r'<footer.*?href="(/problem\?[^"]*)" rel="nofollow"', page.text, re.DOTALL)
+        assert link
+        form = await client.get(link[1], headers={"Accept": "text/html"})
+
+    assert f'value="{path.partition("?")[0]}"' in form.text
 
 
 @session_loop

@@ -124,6 +124,26 @@ def test_an_unchanged_harvest_closes_nothing(source: Source, context: HarvestCon
     assert state(context, number) is ProblemState.OPEN
 
 
+def test_a_problem_with_a_source_or_a_page_is_open_until_a_person_answers(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    filed = FiledProblem("other", TEXT, "reader@example.org", "fr")
+
+    numbers = [
+        file_problem(context, "projects", "", filed, NOTIFY, "Stocktake"),
+        file_problem(context, "", "/map", filed, Notify(), "Stocktake"),
+    ]
+    harvest(source, context, full=True)
+
+    messages = [item.message for item in context.ledger.messages()]
+    [mail] = [message for message in messages if message.channel == "mail"]
+    assert {state(context, number) for number in numbers} == {ProblemState.OPEN}
+    assert len(messages) == 2
+    assert mail.address == "registry@example.org"
+    assert context.iris.source("projects") in mail.text
+    assert "with this page" in mail.text
+    assert "later harvest" not in mail.text
+
+
 def test_a_removed_record_closes_its_problems(source: Source, context: HarvestContext) -> None:
     harvest(source, context)
     number = report(context, category="personal")
@@ -162,6 +182,21 @@ def test_the_portal_sees_neither_text_nor_address(source: Source, context: Harve
     assert TEXT not in repr(public)
     assert problems.file("projects", "none", "title", TEXT, "", "en") is None
     assert problems.find(999) is None
+    admin.close()
+
+
+def test_the_portal_names_the_page_and_refuses_an_unknown_source(source: Source, context: HarvestContext, tmp_path: Path) -> None:
+    harvest(source, context)
+    ledger = f"sqlite:///{tmp_path}/ledger.sqlite"
+    admin = AdminContext(tmp_path, tmp_path / "sources", ledger, context.iris.base, context.now)
+    portal = LedgerProblems(admin)
+
+    number = portal.file("", "/map", "other", TEXT, "", "en")
+    public = portal.find(number or 0)
+
+    assert portal.file("nobody", "", "other", TEXT, "", "en") is None
+    assert public is not None
+    assert public.record == f"{context.iris.base}map"
     admin.close()
 
 

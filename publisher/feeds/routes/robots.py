@@ -40,6 +40,7 @@ _DISALLOWED = (
     "/timemap/",
     "/search",
     "/admin",
+    "/problem?",  # the form, with the path of the page that leads to it
     "/*?*&",  # several facets or pages of a list: without end, and each costs more (publisher.http.page_budget)
 )
 _EXPIRY = timedelta(days=180)  # RFC 9116 recommends less than a year

@@ -1,8 +1,9 @@
-"""The pages `/problem` and `/problem/{number}`: report a problem with a record, and see what became of it."""
+"""The pages `/problem` and `/problem/{number}`: report a problem with a record or a page, and see what became of it."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -29,14 +30,18 @@ _MOST = 64 * 1024  # bytes of a form
 _MOST_ADDRESS = 254  # characters of a mail address (RFC 5321)
 _DATA: tuple[Format, ...] = (JSON, GRAPHS["ttl"], GRAPHS["jsonld"])
 
+_PATH = re.compile(r"/(?!/)[^\s\x00-\x1f\x7f]*")
+_RECORD = re.compile(r"/(?:record|page/[a-z]+|id/[a-z]+)/(?P<source>[^/]+)/(?P<key>[^/]+)")  # or the page of what it is about
+_SOURCE = re.compile(r"/source/(?P<source>[^/.]+)")
+
 router = APIRouter()
 
 
 @get(router, "/problem", include_in_schema=False)
 async def problem_form(
-    request: Request, pages: PagesDep, record: Annotated[str, Query(max_length=2000, description="Path or IRI of the record")] = ""
+    request: Request, pages: PagesDep, record: Annotated[str, Query(max_length=2000, description="Path or IRI of the record or page")] = ""
 ) -> Response:
-    """Return the form for a problem with a record."""
+    """Return the form for a problem with a record or a page."""
     return _form(request, pages, {"record": record}, "")
 
 
@@ -46,15 +51,15 @@ async def file_problem(request: Request, pages: PagesDep) -> Response:
     store = _store(request)
     sent = await read_form(request, _MOST, _MOST)
     fields = {name: value.decode("utf-8", "replace").strip() for name, value in sent.items()}
-    record = _record(fields.get("record", ""), pages.iris.base)
+    target = _target(fields.get("record", ""), pages.iris.base)
     error = "robot" if fields.get("website") else _fault(fields)
-    if error or record is None:
+    if error or target is None:
         return _form(request, pages, fields, error or "record")
     runner: PreviewRunner | None = request.app.state.problem_quota
     if runner is not None:
         runner.admit(client_key(request.scope))
     arguments = (fields["category"], fields["text"], fields.get("address", ""), current_locale().language)
-    number = await asyncio.to_thread(store.file, *record, *arguments)
+    number = await asyncio.to_thread(store.file, *target, *arguments)
     if number is None:
         return _form(request, pages, fields, "record")
     return RedirectResponse(f"/problem/{number}", HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
@@ -75,7 +80,7 @@ async def problem_state(request: Request, pages: PagesDep, number: Annotated[int
         raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"Available: {', '.join(row.media for row in _DATA)}", {"Vary": "Accept"})
     problem = await asyncio.to_thread(_store(request).find, number)
     if problem is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such problem; a page of a record leads to the form for one")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such problem; each page leads to the form for one")
     headers = {"Cache-Control": "no-cache", "Vary": "Accept"}
     if chosen is HTML:
         page = pages.page("problem_state.html", problem=problem, iri=problem_iri(number, pages.iris))
@@ -100,12 +105,19 @@ def _store(request: Request) -> ProblemStore:
     return store
 
 
-def _record(text: str, base: str) -> tuple[str, str] | None:
-    """Return source and key of a record's IRI or path, None if it is neither."""
-    path = text.removeprefix(base).lstrip("/")
-    kind, _, rest = path.partition("/")
-    source, _, key = rest.partition("/")
-    return (source, unquote(key)) if kind == "record" and source and key else None
+def _target(text: str, base: str) -> tuple[str, str] | None:
+    """Return source and key of what an IRI or a path of ours is about, None if it is neither.
+
+    A source has no key. Another page has no source, and its path as key.
+    """
+    path = f"/{text.removeprefix(base)}" if text.startswith(base) else text
+    if not _PATH.fullmatch(path):
+        return None
+    if match := _RECORD.fullmatch(path):
+        return match["source"], unquote(match["key"])
+    if match := _SOURCE.match(path):
+        return match["source"], ""
+    return "", path
 
 
 def _fault(fields: dict[str, str]) -> str:
