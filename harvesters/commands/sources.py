@@ -121,7 +121,7 @@ def preview(
             records=records,
         )
     except SourceDefinitionError as error:
-        result = PreviewResult(error_kind="card", error=str(error))
+        result = PreviewResult(error_kind="definition", error=str(error))
     if json:
         print(orjson.dumps(asdict(result)).decode())
     else:

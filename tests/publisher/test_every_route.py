@@ -113,6 +113,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/run/{run}.json": ("/run/run-2.json",),
     "/run/{rest:path}": ("/run/run-2",),
     "/scheme/{scheme}.json": ("/scheme/action-line.json",),
+    "/scheme/{scheme}/version/{version}": ("/scheme/coverage/version/0.1.0",),
     "/scheme/{rest:path}": ("/scheme/action-line", "/scheme/action-line/C1"),
     "/concept": ("/concept?iri=http://metadata.un.org/sdg/3",),
     "/ns": ("/ns",),

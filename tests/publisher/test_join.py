@@ -68,7 +68,7 @@ async def test_a_dry_run_shows_the_outcome_on_each_record(service):
 @session_loop
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("refused", "not on the public internet"), ("late", "too long"), ("define_source", "has errors"), ("x", "test failed")],
+    [("refused", "not on the public internet"), ("late", "too long"), ("definition", "has errors"), ("x", "test failed")],
 )
 async def test_errors_are_reported_by_kind_without_private_addresses(service, kind, text):
     trouble = {**ANSWER, "records": [], "error_kind": kind, "error": "host is at 10.1.2.3"}

@@ -48,7 +48,7 @@ def harvested(request: pytest.FixtureRequest, context: HarvestContext) -> tuple[
     }
     options = {"initiatives_of": "projects"}
     source = parse(
-        "all", {**definition, "licence": "https://a.example/l", "options": options, "fields": fields, "limits": {"withheld": 1}}, "card"
+        "all", {**definition, "licence": "https://a.example/l", "options": options, "fields": fields, "limits": {"withheld": 1}}, "test"
     )
     context = replace(context, transport=httpx.MockTransport(respond))
     return request.param, context, harvest(source, context)
