@@ -224,4 +224,4 @@ def test_server_answers_on_when_the_newest_entry_cannot_be_read(world: Path, tmp
     assert "000000004" in str(result["journal"])
     assert str(tmp_path) not in str(result)
     assert home == 200
-    assert (status.status_code, status.headers["content-type"]) == (500, "application/problem+json")
+    assert (status.status_code, status.headers["content-type"]) == (503, "application/problem+json")
