@@ -106,6 +106,7 @@ def test_child_processes_receive_the_same_settings() -> None:
         logo=Path("/x.png"),
         public_url="https://public.example",
         smtp="smtp://mail.example?from=a@example.org",
+        oidc="https://us:secret@login.example/",
         webhook_secret="hidden",
     )
 
@@ -128,6 +129,7 @@ def test_child_processes_receive_the_same_settings() -> None:
         "STOCKTAKE_WEBSUB_HUB": "https://hub.example/",
         "STOCKTAKE_OBJECT_STORE_URL": "s3://bucket/x",
         "STOCKTAKE_NAME": "Ours",
+        "STOCKTAKE_OIDC_URL": "https://us:secret@login.example/",
         "STOCKTAKE_SMTP_URL": "smtp://mail.example?from=a@example.org",
         "STOCKTAKE_WEBHOOK_SECRET": "hidden",
         "STOCKTAKE_LOGO": "/x.png",
