@@ -1,4 +1,4 @@
-"""Normalize names, so that different spellings have the same key."""
+"""Normalize names, so that different spellings have the same key, and cells, so that no spreadsheet evaluates them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import unicodedata
 
 MAX_LENGTH = 1000  # characters of a name or cached text; the longest title of a target has 747
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of a cell that a spreadsheet would evaluate
 _SEPARATORS = re.compile(r"[\W_]+")
 # Words that differ between forms of one name: "Tanzania, United Republic of" and "the United Republic of Tanzania".
 _STOP_WORDS = frozenset(("the", "of", "and"))
@@ -31,3 +32,14 @@ def sorted_words_key(key: str) -> str:
     True
     """
     return " ".join(sorted(word for word in key.split() if word not in _STOP_WORDS))
+
+
+def escape_formula(cell: object) -> object:
+    """Return a cell of a table that no spreadsheet evaluates as a formula.
+
+    Source: https://owasp.org/www-community/attacks/CSV_Injection
+
+    >>> escape_formula("=1+1"), escape_formula("a = b"), escape_formula(-1)
+    ("'=1+1", 'a = b', -1)
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

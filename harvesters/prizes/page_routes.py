@@ -32,6 +32,7 @@ from harvesters.submissions.pages import PACKAGE_DIR as SUBMISSION_PAGES
 from languages.request_locale import current_locale
 from languages.translations import format_date, gettext
 from vocab.iris import Iris
+from vocab.normalization import escape_formula
 
 PATH = f"{ROOT}/prizes"
 DAYS = {
@@ -89,7 +90,8 @@ def download_table(edition: str, context: SubmissionContextDep) -> Response:
     writer = csv.writer(out)
     writer.writerow(("nomination", "category", "stage", "special", "title", "initiative"))
     for item in public_nominations(selected, prizes.nominations(context.admin.ledger, selected.id), context.admin.now()):
-        writer.writerow((item["id"], item["category"], item["stage"], item.get("special", ""), _text(item["title"]), item["initiative"]))
+        cells = (item["id"], item["category"], item["stage"], item.get("special", ""), _text(item["title"]), item["initiative"])
+        writer.writerow([escape_formula(cell) for cell in cells])
     return Response(out.getvalue(), media_type="text/csv; charset=utf-8")
 
 

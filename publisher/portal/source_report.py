@@ -28,6 +28,7 @@ from shapes.result import Severity
 from shapes.rules import Rule, message, remedy, rules, triples
 from vocab.check import LANGUAGES
 from vocab.iris import Iris
+from vocab.normalization import escape_formula
 from vocab.terms import RDF, SH
 
 _EXAMPLES = 3
@@ -35,7 +36,6 @@ _CONSTRAINTS = (
     "minCount", "maxCount", "nodeKind", "datatype", "pattern", "minLength", "maxLength", "in", "hasValue", "minInclusive", "maxInclusive",
     "lessThanOrEquals", "uniqueLang", "disjoint", "node", "or", "not", "property",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of a cell that a spreadsheet would evaluate
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ def as_csv(report: ReportOnSource, host: str) -> bytes:
         for example in rule.examples:
             cells += [example.key, f"{host}{example.page}" if example.page else "", example.registry_page]
         cells += [""] * 3 * (_EXAMPLES - len(rule.examples))
-        lines.writerow([_escape_formula(cell) for cell in cells])
+        lines.writerow([escape_formula(cell) for cell in cells])
     return out.getvalue().encode()
 
 
@@ -248,11 +248,6 @@ def _entry(rule: RuleReport, report: ReportOnSource, page: str, updated: str, *,
         element("content", "\n".join(line for line in lines if line), type="text"),
         "</entry>",
     ))  # fmt: skip
-
-
-def _escape_formula(cell: object) -> object:
-    """Return a cell that no spreadsheet evaluates as a formula: field names and keys come from the publisher."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 async def as_turtle(report: ReportOnSource, service: QueryService) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -192,6 +194,18 @@ async def test_rules_of_the_contest_refuse_with_their_reason(world: SubmissionWo
     assert "one category only" in answers["second category"].json()["detail"]
     to_day(world, "closes")
     assert (await nominated(people, ministry, initiative)).status_code == 409
+
+
+async def test_a_title_in_the_table_is_no_formula(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    initiative = await published_initiative(world, people, "=1+1")
+    created = await nominated(people, bearer(world.tokens["Ministry"]), initiative)
+    to_day(world, "closes")
+    decide(world, str(created.json()["id"]), Stage.NOMINATED)
+    to_day(world, "vote_opens")
+
+    table = await people.get("/submit/prizes/2027.csv")
+
+    assert [row["title"] for row in csv.DictReader(io.StringIO(table.text))] == ["'=1+1"]
 
 
 async def test_a_winner_cannot_be_nominated_again(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
