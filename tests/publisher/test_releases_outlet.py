@@ -119,6 +119,7 @@ async def test_a_release_is_a_page_and_a_dataset(client: httpx.AsyncClient) -> N
     assert f"{IRIS.base}releases/3/stocktake-3.nq.gz" in files
     assert [form.status_code for form in forms] == [200] * 6
     links = same.text.replace('"/releases/3/?lang=', '"/release/3?lang=').replace('/releases/" aria-current="page"', '/releases/"')
+    links = links.replace("record=%2Freleases%2F3%2F", "record=%2Frelease%2F3")  # the form for a problem with this page
     assert page.text == links
     assert "minisign -Vm FILE -P" in page.text
 
