@@ -32,11 +32,11 @@ def write_confirmation(item: Subscription, channels: Channels) -> Message:
     with use_language(item.language):
         lines = [
             gettext("Somebody, probably you, gave this address to %(name)s.") % {"name": channels.name},
-            gettext("Open this link if you want to follow “%(title)s”. It works for 24 hours:") % {"title": item.title},
+            gettext("Open this link if you want to follow %(title)s. It works for 24 hours:") % {"title": item.title},
             link,
             gettext("If it was not you, ignore this message: the address is deleted then."),
         ]
-        subject = f"{channels.name}: {gettext('Confirm that you follow “%(title)s”') % {'title': item.title}}"
+        subject = f"{channels.name}: {gettext('Confirm that you follow %(title)s') % {'title': item.title}}"
     data = {"type": "search.confirm", "timestamp": item.created.isoformat(), "data": {**_about(item, channels), "confirm": link}}
     return Message(item.channel, item.address, item.topic, subject, "\n\n".join(lines) + "\n", {} if item.channel == MAIL else data)
 
