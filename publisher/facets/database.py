@@ -64,14 +64,14 @@ class Database:
 
     def checkpoint(self) -> tuple[int, str, str]:
         """Return the number and id of the last journal entry, and the version that wrote the tables."""
-        row = self._connection.execute("SELECT position, entry, version FROM checkpoint").fetchone()
-        return (row[0], row[1], row[2]) if row else (0, "", "")
+        rows = self._connection.execute("SELECT position, entry, version FROM checkpoint").fetchall()  # an open result blocks `read_json`
+        return rows[0] if rows else (0, "", "")
 
     @property
     def has_rows(self) -> bool:
         """Return whether the tables have rows, committed with a checkpoint or not."""
-        row = self._connection.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM checkpoint)").fetchone()
-        return bool(row and row[0])
+        ((has_rows,),) = self._connection.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM checkpoint)").fetchall()
+        return bool(has_rows)
 
     def begin(self) -> None:
         """Begin a transaction, which ``commit`` ends."""

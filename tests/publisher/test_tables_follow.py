@@ -12,6 +12,7 @@ from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
 from journal.journal import Journal
 from publisher.facets import updater
+from publisher.facets.database import BUILD_VERSION, Database
 from publisher.facets.filter_query import Filter, make_filter
 from publisher.facets.queries import open_facet_index
 from publisher.projections.journal_reader import JournalReader
@@ -118,6 +119,19 @@ def test_a_file_that_is_spoilt_is_made_anew(data):
 
     assert after["things"] != whole["things"]
     assert after == held(level(follower(data, "anew")))
+
+
+def test_an_entry_that_replaces_no_thing_is_stored(tmp_path):
+    with closing(Database(tmp_path / "work.duckdb")) as database:
+        database.begin()
+        database.commit(1, "urn:entry:1")
+        database.begin()
+        before, has_rows = database.checkpoint(), database.has_rows
+        database.replace((), [])
+        database.commit(2, "urn:entry:2")
+
+        assert (before, has_rows) == ((1, "urn:entry:1", BUILD_VERSION), True)
+        assert database.checkpoint() == (2, "urn:entry:2", BUILD_VERSION)
 
 
 def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data):

@@ -95,7 +95,7 @@ def test_nothing_is_compared_or_sent_before_the_link_is_confirmed(store: LedgerS
 
     assert store.due(1) == []
     assert queued.message.address == "reader@example.org"
-    assert "Confirmez que vous suivez « Health »" in queued.message.subject
+    assert "Confirmez que vous suivez Health" in queued.message.subject
     assert f"{SITE}/follow/confirm/{secret_of(store)}" in queued.message.text
     public = store.find(secret_of(store))
     assert public is not None
