@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from demo import ckan, list_endpoints, oai
 from demo.error_responses import ERROR_FAULTS, error_response, robots
+from demo.publications import PUBLICATIONS
 from demo.raw_http import SCRIPTS, RawResponse
 from demo.record_index import RecordIndex
 from demo.scenario import Fault, Registry, ScenarioState
@@ -34,10 +35,17 @@ _PAGE = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h
 
 
 class DemoState:
-    """The indexes of all registries in their current state, and request counters by registry."""
+    """The indexes of all registries in their current state, and request counters by registry.
 
-    def __init__(self, registries: list[Registry], state: ScenarioState, page: int) -> None:
+    *publications* are the keys of PUBLICATIONS that are served too, with content that depends on *seed*.
+    """
+
+    def __init__(
+        self, registries: list[Registry], state: ScenarioState, page: int, publications: Collection[str] = (), seed: int = 1
+    ) -> None:
         self.registries = registries
+        self.publications = publications
+        self.seed = seed
         self.page = page
         self.requests: Counter[str] = Counter()
         self.responses: Counter[str] = Counter()
@@ -190,6 +198,17 @@ async def _csv(request: Request) -> Response:
     )
 
 
+async def _publication(request: Request) -> Response:
+    demo = _get_state(request)
+    name = next(name for name, (path, _, _) in PUBLICATIONS.items() if path == request.url.path)
+    demo.count(name)
+    _, kind, content = PUBLICATIONS[name]
+    body = content(demo.seed)
+    etag = f'"{crc32(body):08x}-{len(body):x}"'
+    is_cached = etag in request.headers.get("if-none-match", "")
+    return _reply(demo, name, b"" if is_cached else body, kind, 304 if is_cached else 200, {"ETag": etag})
+
+
 def _next_state(state: ScenarioState, requested: Mapping[str, Any]) -> ScenarioState:
     version = int(requested.get("version", state.version))
     release_times = (
@@ -227,6 +246,7 @@ def create_app(demo: DemoState) -> Starlette:
         "files": Route("/json/files/{name:path}", _file),
     }
     routes += [route for name, route in route_by_name.items() if name in demo.indexes]
+    routes += [Route(PUBLICATIONS[name][0], _publication) for name in demo.publications]
     app = Starlette(routes=[*routes, Route("/json/{name}", _list)])
     app.state.playground = demo
     return app

@@ -24,6 +24,7 @@ from urllib.request import Request, urlopen
 import uvicorn
 
 from demo.app import DemoState, create_app
+from demo.publications import PUBLICATIONS
 from demo.raw_http import RawProtocol
 from demo.scenario import DEFAULT, SHARES, Counts, Fault, ScenarioState, expected_counts, registries
 from demo.source_definitions import write_sources
@@ -39,7 +40,8 @@ class Demo:
     """Simulated registries in a child process on loopback; a context manager.
 
     *size* records are distributed over the registries, or over those named in *only* (keys of SHARES); *page* is the default
-    number of records per page. The child ends with its parent, however that ends.
+    number of records per page. Without *only*, the small registries of PUBLICATIONS are served too. The child ends with its
+    parent, however that ends.
     """
 
     size: int = SIZE
@@ -132,7 +134,9 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
 def _create_state(options: argparse.Namespace) -> DemoState:
     faults = frozenset(Fault(name) for name in options.faults.split(",") if name)
     only = [name for name in options.only.split(",") if name]
-    return DemoState(registries(options.size, options.seed, only), ScenarioState(options.version, faults), options.page)
+    state = ScenarioState(options.version, faults)
+    publications = () if only else tuple(PUBLICATIONS)
+    return DemoState(registries(options.size, options.seed, only), state, options.page, publications, options.seed)
 
 
 def _end_with_input(server: uvicorn.Server) -> None:

@@ -13,7 +13,7 @@ _SUBMISSIONS = "submissions.toml"
 def write_sources(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
     """Write the source definitions into *folder*, which is created if necessary, and return their paths.
 
-    *url* is the demo's (``Demo.url``), *only* the registries to write definitions for (keys of SHARES; empty: all).
+    *url* is the demo's (``Demo.url``), *only* the registries to write definitions for (keys of SHARES or PUBLICATIONS; empty: all).
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()  # marks the data harvested from these sources as demonstration data
@@ -26,7 +26,8 @@ def write_sources(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Pa
             continue
         text = definition.read_text(encoding="utf-8").replace("{host}", host)
         path = folder / definition.name
-        path.write_text(text + ("\n" + fields if 'protocol  = "json"' in text else ""), encoding="utf-8")
+        common = 'protocol  = "json"' in text and "[fields]" not in text
+        path.write_text(text + ("\n" + fields if common else ""), encoding="utf-8")
         written.append(path)
     return written
 

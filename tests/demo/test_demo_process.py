@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from demo.publications import PUBLICATIONS
 from demo.registries import SHARES, Demo, Fault, expected_counts
 from demo.source_definitions import write_sources
 from harvesters.source import load
@@ -51,7 +52,7 @@ def test_each_registry_has_a_definition_that_loads_and_whose_address_answers(dem
 
     sources = [load(definition) for definition in written]
 
-    assert {source.name.removeprefix("demo-") for source in sources} == set(SHARES)
+    assert {source.name.removeprefix("demo-") for source in sources} == {*SHARES, *PUBLICATIONS}
     for source in sources:
         path = "/api/3/action/package_search" if source.protocol == "ckan" else ""
         assert httpx.get(f"{source.url}{path}").status_code == 200

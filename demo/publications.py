@@ -1,0 +1,142 @@
+"""Serve four small registries of other items than initiatives: events (iCalendar), posts (Atom), documents and prizes (JSON).
+
+Each has a fixed number of items, which depend on the seed alone. They have no faults and no versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+
+import orjson
+
+from demo.generate import Project, generate_record
+from demo.phrases import LANGUAGES, countries
+from demo.serializers import xml
+
+_JSON = "application/json"
+_SALT = 7_000_003  # the items' projects are others than those of the nine registries
+_YEARS = (2023, 2024, 2025)  # of the prizes
+_STAGES = ("winner", "champion", "champion", "nominated", "nominated", "nominated")  # of a category's prizes, the first to the last
+_FIRST_DAY = date(2025, 1, 6)  # of the calendar
+_STEP = 9  # days between two events: three years, past and future
+_DOCUMENT_TYPES = ("Report", "Guideline", "Toolkit", "Policy brief")
+EVENTS, POSTS, DOCUMENTS, PRIZES = 120, 60, 80, 54  # numbers of items
+
+
+def _projects(seed: int, kind: int, count: int) -> Iterator[Project]:
+    for number in range(count):
+        yield generate_record(seed * _SALT + kind, number)
+
+
+def _title(project: Project) -> tuple[str, str]:
+    """Return the first title and its language."""
+    language = next(tag for tag in LANGUAGES if tag in project["title"])
+    return language, project["title"][language]
+
+
+def _categories(project: Project) -> list[str]:
+    goals = [f"SDG {target.partition('.')[0]}" for target in project["targets"]]
+    return list(dict.fromkeys([*(f"Action line {line}" for line in project["lines"]), *goals, *project["tags"][:1]]))
+
+
+def _ical_text(text: str) -> str:
+    """Escape a text value: https://www.rfc-editor.org/rfc/rfc5545#section-3.3.11."""
+    return text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\n", "\\n")
+
+
+def _fold(line: str) -> str:
+    """Fold a line after at most 75 octets: https://www.rfc-editor.org/rfc/rfc5545#section-3.1."""
+    parts, part = [], ""
+    for character in line:
+        if len((part + character).encode()) > (75 if not parts else 74):
+            parts.append(part)
+            part = ""
+        part += character
+    return "\r\n ".join([*parts, part])
+
+
+def _event(number: int, project: Project) -> list[str]:
+    language, title = _title(project)
+    day = _FIRST_DAY + timedelta(days=_STEP * number)
+    country = next(row for row in countries() if row.iso2 == project["id"][:2])
+    where = project["location"]
+    venue = f"{where['name']}, {country.name['en']}"
+    return [
+        "BEGIN:VEVENT",
+        f"UID:event-{number:04d}@events.example.org",
+        "DTSTAMP:20250701T000000Z",
+        f"CREATED:{(day - timedelta(days=90)):%Y%m%d}T090000Z",
+        f"DTSTART;VALUE=DATE:{day:%Y%m%d}",
+        f"DTEND;VALUE=DATE:{(day + timedelta(days=1 + number % 3)):%Y%m%d}",
+        f"SUMMARY;LANGUAGE={language}:{_ical_text(title)}",
+        f"DESCRIPTION;LANGUAGE={language}:{_ical_text(project['summary'][language])}",
+        f"LOCATION;LANGUAGE=en:{_ical_text(venue)}",
+        f"GEO:{where['latitude']};{where['longitude']}",
+        f"CATEGORIES:{','.join(map(_ical_text, _categories(project)))}",
+        f"URL:https://events.example.org/{number}",
+        *(["STATUS:CANCELLED"] if number % 40 == 39 else []),
+        "END:VEVENT",
+    ]
+
+
+def calendar(seed: int) -> bytes:
+    """Return the calendar of events, from January 2025 on (https://www.rfc-editor.org/rfc/rfc5545)."""
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//example.org//demo//EN"]
+    for number, project in enumerate(_projects(seed, 1, EVENTS)):
+        lines += _event(number, project)
+    return "".join(f"{_fold(line)}\r\n" for line in [*lines, "END:VCALENDAR"]).encode()
+
+
+def _entry(number: int, project: Project) -> str:
+    language, title = _title(project)
+    day = datetime(2025, 6, 30, 8, tzinfo=UTC) - timedelta(days=7 * number)
+    words = "".join(f'<category term="{xml(word)}"/>' for word in _categories(project))
+    return (
+        f'<entry xml:lang="{language}"><id>https://news.example.org/{number}</id><title>{xml(title)}</title>'
+        f'<link href="https://news.example.org/{number}"/><published>{day:%Y-%m-%dT%H:%M:%SZ}</published>'
+        f"<updated>{day:%Y-%m-%dT%H:%M:%SZ}</updated>{words}<content type=\"text\">{xml(project['summary'][language])}</content></entry>\n"
+    )
+
+
+def feed(seed: int) -> bytes:
+    """Return the feed of posts, the newest first (https://www.rfc-editor.org/rfc/rfc4287)."""
+    entries = "".join(_entry(number, project) for number, project in enumerate(_projects(seed, 2, POSTS)))
+    head = "<id>https://news.example.org/</id><title>Demo news</title><updated>2025-06-30T08:00:00Z</updated>"
+    author = "<author><name>Demo newsroom</name></author>"
+    text = f'<feed xmlns="http://www.w3.org/2005/Atom">{head}<link href="https://news.example.org/"/>{author}\n{entries}</feed>\n'
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}'.encode()
+
+
+def documents(seed: int) -> bytes:
+    """Return the list of documents as JSON."""
+    rows = []
+    for number, project in enumerate(_projects(seed, 3, DOCUMENTS)):
+        issued = f"{2015 + number % 11}-{1 + number % 12:02d}"
+        kind = _DOCUMENT_TYPES[number % len(_DOCUMENT_TYPES)]
+        rows.append({**_common("document", number, project), "type": kind, "issued": issued})
+    return orjson.dumps(rows)
+
+
+def prizes(seed: int) -> bytes:
+    """Return the initiatives that received a prize, with its category, stage and year, as JSON."""
+    rows = []
+    for number, project in enumerate(_projects(seed, 4, PRIZES)):
+        per_year = PRIZES // len(_YEARS)
+        year, stage = _YEARS[number // per_year], _STAGES[number % len(_STAGES)]
+        prize = {"category": project["lines"][0], "stage": stage, "year": year, "date": f"{year}-05-26"}
+        rows.append({**_common("prize", number, project), "prize": prize})
+    return orjson.dumps(rows)
+
+
+def _common(kind: str, number: int, project: Project) -> dict[str, object]:
+    names = ("title", "summary", "countries", "lines", "targets", "tags", "lead", "language")
+    return {"id": f"{kind}-{number:04d}", "link": f"https://{kind}s.example.org/{number}", **{name: project[name] for name in names}}
+
+
+PUBLICATIONS: Mapping[str, tuple[str, str, Callable[[int], bytes]]] = {  # path, media type and content, by registry
+    "events": ("/events/calendar.ics", "text/calendar; charset=utf-8", calendar),
+    "news": ("/news/feed.atom", "application/atom+xml", feed),
+    "documents": ("/json/documents", _JSON, documents),
+    "prizes": ("/json/prizes", _JSON, prizes),
+}
