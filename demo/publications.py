@@ -47,7 +47,8 @@ def _ical_text(text: str) -> str:
 
 def _fold(line: str) -> str:
     """Fold a line after at most 75 octets: https://www.rfc-editor.org/rfc/rfc5545#section-3.1."""
-    parts, part = [], ""
+    parts: list[str] = []
+    part = ""
     for character in line:
         if len((part + character).encode()) > (75 if not parts else 74):
             parts.append(part)
@@ -130,8 +131,9 @@ def prizes(seed: int) -> bytes:
 
 
 def _common(kind: str, number: int, project: Project) -> dict[str, object]:
-    names = ("title", "summary", "countries", "lines", "targets", "tags", "lead", "language")
-    return {"id": f"{kind}-{number:04d}", "link": f"https://{kind}s.example.org/{number}", **{name: project[name] for name in names}}
+    names = {"title", "summary", "countries", "lines", "targets", "tags", "lead", "language"}
+    own = {"id": f"{kind}-{number:04d}", "link": f"https://{kind}s.example.org/{number}"}
+    return own | {name: value for name, value in project.items() if name in names}
 
 
 PUBLICATIONS: Mapping[str, tuple[str, str, Callable[[int], bytes]]] = {  # path, media type and content, by registry

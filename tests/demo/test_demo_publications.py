@@ -38,11 +38,13 @@ def test_each_item_is_read_and_mapped_to_its_class(demo: Demo, tmp_path: Path, n
     assert {type(thing) for thing in things} == {kind}
     assert all(thing.titles and thing.action_lines and (thing.goals or thing.targets) for thing in things)
     if name == "prizes":
-        assert {thing.prizes[0].stage.rpartition("/")[2] for thing in things} == {"winner", "champion", "nominated"}
-        assert {thing.prizes[0].year for thing in things} == {2023, 2024, 2025}
+        received = [prize for thing in things if isinstance(thing, Initiative) for prize in thing.prizes]
+        assert {prize.stage.rpartition("/")[2] for prize in received} == {"winner", "champion", "nominated"}
+        assert {prize.year for prize in received} == {2023, 2024, 2025}
     if name == "events":
-        assert all(thing.countries and thing.places for thing in things)
-        assert sum(thing.cancelled for thing in things) == EVENTS // 40
+        events = [thing for thing in things if isinstance(thing, Event)]
+        assert all(event.countries and event.places for event in events)
+        assert sum(event.cancelled for event in events) == EVENTS // 40
 
 
 @pytest.mark.parametrize("name", PUBLICATIONS)
