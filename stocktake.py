@@ -195,9 +195,18 @@ COMMANDS = {
     ),
 }
 
+# By heading of `stocktake --help`: its commands.
+PANELS = {
+    "Run": ("demo", "serve", "up", "schedule", "worker", "mirror", "mcp"),
+    "Harvest": ("sources", "preflight", "harvest", "remap", "runs", "plans", "explain", "archive"),
+    "Curate": ("identity", "topics", "crosswalk", "inbox", "prizes", "shapes", "vocabulary"),
+    "Publish": ("release", "report", "dump", "export", "query", "diff", "examples"),
+    "Maintain": ("keys", "verify", "store", "backup", "restore", "upgrade"),
+}
+
 _err = Console(stderr=True)
 app = typer.Typer(
-    cls=lazy_group(COMMANDS),
+    cls=lazy_group(COMMANDS, PANELS),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Harvest registries and publish them as linked data.",

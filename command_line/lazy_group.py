@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -17,8 +17,8 @@ class LazyCommand(TyperCommand):
     *target* is "" for the app itself, else the name of one of its commands.
     """
 
-    def __init__(self, name: str, module: str, app: str, target: str, help: str) -> None:
-        super().__init__(name=name, callback=None, help=help)
+    def __init__(self, name: str, module: str, app: str, target: str, help: str, panel: str) -> None:
+        super().__init__(name=name, callback=None, help=help, rich_help_panel=panel)
         self._module, self._app, self._target = module, app, target
 
     def load(self) -> Any:
@@ -40,13 +40,19 @@ class LazyCommand(TyperCommand):
         return self.load().make_context(info_name, args, parent, **extra)
 
 
-def lazy_group(commands: Mapping[str, tuple[str, str, str, str]]) -> type[TyperGroup]:
-    """Return a group class with *commands*: by name the module, its app, the command in it, and the help."""
+def lazy_group(
+    commands: Mapping[str, tuple[str, str, str, str]], panels: Mapping[str, Sequence[str]]
+) -> type[TyperGroup]:
+    """Return a group class with *commands*: by name the module, its app, the command in it, and the help.
+
+    *panels* has each command once, in the order of ``--help``, by the heading above it.
+    """
 
     class LazyGroup(TyperGroup):
         def __init__(self, **more: Any) -> None:
             super().__init__(**more)
-            for name, (module, app, target, help) in commands.items():
-                self.commands[name] = LazyCommand(name, module, app, target, help)
+            for panel, names in panels.items():
+                for name in names:
+                    self.commands[name] = LazyCommand(name, *commands[name], panel)
 
     return LazyGroup

@@ -51,6 +51,7 @@ from harvesters.submissions.identity import SubmissionContext
 from harvesters.submissions.organizations import KnownOrganization
 from harvesters.submissions.provider import parse_provider
 from journal import mirror_origin
+from journal.stop_signal import exit_on_sigterm
 from publisher.pages.branding import DEMO_NAME, NAME
 from publisher.portal.quality import measure_record
 from publisher.portal.similar_titles import similar_titles
@@ -104,6 +105,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     """Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages."""
     settings: Settings = context.obj
     _check_port(host, port)
+    exit_on_sigterm()  # also after the shutdown, since uvicorn raises the signal again
     url = public_address(settings, host, port)
     admin_context = create_admin_context(settings, url)
     if host in _ALL_ADDRESSES and url == f"http://localhost:{port}":
@@ -297,6 +299,7 @@ def mirror(
         if once and not serving:
             print(mirroring.summary(item, sync(item)))
         elif not serving:
+            exit_on_sigterm()
             follow(item, every, threading.Event().wait)
         else:
             origin = mirroring.handshake_or_cached(item)

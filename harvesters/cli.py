@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +41,7 @@ from harvesters.source import Source
 from harvesters.submissions.reminders import create_reminder
 from journal.errors import JournalError
 from journal.outage import Outage
-from journal.stop_signal import StopSignal
+from journal.stop_signal import StopSignal, exit_on_sigterm
 
 
 class SourceAction(Protocol):
@@ -236,7 +235,7 @@ def schedule(ctx: typer.Context) -> None:
     """Harvest each source on its schedule until Ctrl-C."""
     settings: HarvestSettings = ctx.obj
     sources = [*load_sources(settings, report=_log_invalid).sources.values()]
-    _exit_on_sigterm()
+    exit_on_sigterm()
     wait_for_database(settings.ledger)
     with harvest_context(settings) as context:
         context.pool.check_cluster()
@@ -344,7 +343,7 @@ def worker(
     """
     settings: HarvestSettings = ctx.obj
     load_sources(settings, report=_log_invalid)
-    _exit_on_sigterm()
+    exit_on_sigterm()
     wait_for_database(settings.ledger)
     with harvest_context(settings) as context:
         if not context.ledger.is_shared:
@@ -363,13 +362,6 @@ def worker(
 
 def _log_invalid(name: str, message: str) -> None:
     log.error("source skipped: invalid definition", source=name, reason=message)
-
-
-def _exit_on_sigterm() -> None:
-    """Exit with code 0 on SIGTERM also before the command handles it: the first process of a
-    container ignores it otherwise.
-    """
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
 
 
 def _prepare_collectors(context: HarvestContext) -> None:

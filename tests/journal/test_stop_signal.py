@@ -62,3 +62,12 @@ def test_a_signal_at_any_moment_of_a_wait_does_not_stop_the_process() -> None:
 
     assert process.wait(60) == 0
     assert int(process.text().rpartition(" ")[2]) > 1
+
+
+def test_a_service_ends_with_0_on_sigterm() -> None:
+    code = "import time\nfrom journal.stop_signal import exit_on_sigterm\nexit_on_sigterm()\nprint('ready', flush=True)\ntime.sleep(60)"
+    process = Process([sys.executable, "-c", code])
+    wait_until(lambda: "ready" in process.text(), "the process", output=process.output)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(30) == 0

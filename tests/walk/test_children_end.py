@@ -125,6 +125,20 @@ def test_an_interrupt_of_the_process_group_ends_all_without_an_error(command: st
         process.discard()
 
 
+def test_serve_ends_with_0_when_a_supervisor_stops_it(tmp_path: Path) -> None:
+    process = start(tmp_path, "serve", "--port", str(port := free_port()))
+    try:
+        wait_for_url(f"http://127.0.0.1:{port}/health", process, lambda _: True)
+        below = children(process.pid)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(60) == 0, process.output()
+        wait_until(lambda: not alive(below), "the end of the children", output=process.output)
+        assert "Traceback" not in process.text()
+    finally:
+        process.discard()
+
+
 def test_children_of_serve_end_with_it(tmp_path: Path) -> None:
     check_children_end(start(tmp_path, "serve", "--port", str(free_port())), *READERS)
 

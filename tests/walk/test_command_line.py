@@ -17,7 +17,7 @@ from command_line.settings import Settings
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 from publisher.store.external.endpoint import StoreURLs
-from stocktake import COMMANDS, app
+from stocktake import COMMANDS, PANELS, app
 
 RUN = CliRunner()
 WRONG = 'title = "A"\nprotocol = "json"\nmapping = "oai_dc"\nurl = "https://registry.example/"\nlicence = "https://example.org/l"\n'
@@ -35,6 +35,15 @@ def test_help_lists_every_command() -> None:
     assert result.exit_code == 0
     for command in ("sources", "harvest", "schedule", "runs", "serve", "up", "dump", "query", "demo", "shapes"):
         assert command in result.output
+
+
+def test_help_has_each_command_below_one_heading() -> None:
+    grouped = [name for names in PANELS.values() for name in names]
+
+    output = RUN.invoke(app, ["--help"], env={"COLUMNS": "80"}).output
+
+    assert sorted(grouped) == sorted(COMMANDS)
+    assert [line.split()[1] for line in output.splitlines() if line.startswith("╭─")] == ["Options", *PANELS]
 
 
 def test_help_and_version_import_no_large_library() -> None:

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -49,6 +48,7 @@ from harvesters.runs.run_logging import harvest_and_log
 from harvesters.source import Source, load_all
 from journal.errors import JournalError
 from journal.outage import Outage, root_cause
+from journal.stop_signal import exit_on_sigterm
 
 LOCK_LOST_EXIT = 75  # the exit code (EX_TEMPFAIL of sysexits.h) of a worker whose run another worker may have resumed
 _MISSED_HEARTBEATS = 3  # heartbeats missed before a worker counts as lost
@@ -153,9 +153,7 @@ def run_worker(
     outage = Outage("database unavailable; the worker waits", "database available again")
     has_started = False
     while True:
-        signal.signal(
-            signal.SIGTERM, lambda _number, _frame: sys.exit(0)
-        )  # a closed event loop removes the handler
+        exit_on_sigterm()  # again, since a closed event loop removes the handler
         try:
             app = create_app(ledger, handlers.harvest, handlers.run_requested)
             create_tables(app, context.ledger)
