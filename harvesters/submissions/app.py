@@ -9,7 +9,16 @@ from fastapi import APIRouter, FastAPI
 
 from harvesters.admin.problems import install_error_handlers
 from harvesters.admin.security_middleware import SecurityMiddleware
-from harvesters.submissions import api, check_routes, form_routes, moderation_routes, reminder_routes, sign_in_routes, upload_routes
+from harvesters.submissions import (
+    api,
+    check_routes,
+    form_routes,
+    moderation_routes,
+    question_routes,
+    reminder_routes,
+    sign_in_routes,
+    upload_routes,
+)
 from harvesters.submissions.identity import SubmissionContext
 from harvesters.submissions.pages import POLICY, submission_pages
 from harvesters.submissions.tables import MAX_FILE
@@ -48,6 +57,7 @@ def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = (
     app.include_router(api.routes)
     app.include_router(sign_in_routes.routes)
     app.include_router(form_routes.routes)
+    app.include_router(question_routes.routes)  # after the pages whose names are no questions
     app.include_router(check_routes.routes)
     app.include_router(reminder_routes.routes)
     install_error_handlers(app, app.state.pages)

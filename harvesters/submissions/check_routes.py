@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from harvesters.ledger.submissions import Content
 from harvesters.submissions import drafts
-from harvesters.submissions.check import MemberFinding, check
-from harvesters.submissions.duplicates import DuplicateFinder
-from harvesters.submissions.form_routes import ROOT, FormDep, find_question
-from harvesters.submissions.identity import SubmissionContext, SubmissionContextDep, count, get_submission_context
+from harvesters.submissions.check import Check, MemberFinding
+from harvesters.submissions.form_routes import ROOT, FormDep
+from harvesters.submissions.identity import SubmissionContextDep, count, get_submission_context
 from harvesters.submissions.members import InvalidMembersError
 from harvesters.submissions.pages import SCRIPT
-from harvesters.submissions.questions import Question, read_answer, without_internal
+from harvesters.submissions.question_routes import find_question
+from harvesters.submissions.questions import read_answer
 from shapes.result import Severity
 
 routes = APIRouter(prefix=ROOT, include_in_schema=False)
@@ -40,22 +37,13 @@ def check_answer(secret: str, name: str, form: FormDep, context: SubmissionConte
     sent = read_answer(form, question, draft.content, drafts.language_of(draft))
     try:
         content = drafts.merged(draft, sent, context.admin.base)
+        faults = drafts.missing(content, question)
     except InvalidMembersError as error:
-        findings = [MemberFinding(member, Severity.VIOLATION.value, text) for member, text in error.faults.items()]
+        faults = dict(error.faults)
+    if faults:
+        violations = Check(tuple(MemberFinding(member, Severity.VIOLATION.value, text) for member, text in faults.items()), ())
+        found = drafts.findings_of(violations, question)
     else:
-        missing = [MemberFinding(member, Severity.VIOLATION.value, text) for member, text in drafts.missing(content, question).items()]
-        findings = missing or list(_of_rules(context, without_internal(content)))
-    return JSONResponse({"messages": list(_of_fields(findings, question))})
-
-
-def _of_rules(context: SubmissionContext, content: Content) -> Iterator[MemberFinding]:
-    if content.get("title"):  # before the title is known, every rule misses something
-        yield from check(context.admin.ledger, content, "draft", context.source(), context.admin.base, DuplicateFinder()).findings
-
-
-def _of_fields(findings: list[MemberFinding], question: Question) -> Iterator[dict[str, str]]:
-    """Yield the messages for the members that the question asks for, each at the first field of its member."""
-    names = {field.member: field.name for field in reversed(question.fields)}
-    for finding in findings:
-        if finding.member in names:
-            yield {"field": names[finding.member], "severity": finding.severity, "text": finding.message}
+        found = drafts.check_answer(context, content, question)
+    messages = [{"field": name, "severity": each.severity, "text": each.message} for name, many in found.items() for each in many]
+    return JSONResponse({"messages": messages})

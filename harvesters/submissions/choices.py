@@ -23,7 +23,7 @@ TYPE_LABELS = {"Initiative": "An initiative or project", "Event": "An event", "D
 
 
 def choices(name: str, base: str) -> tuple[Choice, ...]:
-    """Return the choices of a list: the name of a concept scheme, or ``type``, ``country``, ``goal``, ``licence``, ``language``."""
+    """Return the choices of a list: of a concept scheme, or ``type``, ``country``, ``goal``, ``target``, ``licence``, ``language``."""
     if name == "type":
         return tuple((value, gettext(text)) for value, text in TYPE_LABELS.items())
     if name == "language":
@@ -40,6 +40,9 @@ def _concepts(name: str, base: str, language: str) -> tuple[Choice, ...]:
         return tuple(sorted(((iri, label(iri, language, base) or iri) for iri in countries), key=lambda choice: choice[1].casefold()))
     if name == "goal":
         return tuple((str(number), f"{number}. {label(f'http://metadata.un.org/sdg/{number}', language, base)}") for number in range(1, 18))
+    if name == "target":
+        numbers = ((iri, number) for iri, concept in concepts("sdg", base).items() for number in concept.notations[:1])
+        return tuple((number, f"{number} {label(iri, language, base) or ''}") for iri, number in numbers if number.count(".") == 1)
     numbered = name == "action-line"
     listed = (
         (concept.notations[0], label(iri, language, base) or "") for iri, concept in concepts(name, base).items() if concept.notations

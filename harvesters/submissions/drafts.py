@@ -24,10 +24,12 @@ from harvesters.ledger.submissions import (
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.submissions import actions
+from harvesters.submissions.check import Check, MemberFinding, check
+from harvesters.submissions.duplicates import DuplicateFinder
 from harvesters.submissions.errors import LinkInvalid, VersionConflict
 from harvesters.submissions.identity import SubmissionContext
 from harvesters.submissions.members import InvalidMembersError, normalize, title_of
-from harvesters.submissions.questions import LANGUAGE, Question, with_language, without_internal
+from harvesters.submissions.questions import LANGUAGE, Question, with_language, without_internal, without_removed_goals
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import gettext
 
@@ -85,7 +87,8 @@ def merged(draft: Submission, answer: Mapping[str, Any], base: str) -> Content:
     normalized = normalize({"type": kind, **sent}, base, language)
     for name in answer:
         content.pop(name, None)
-    return {**content, **normalized, **({LANGUAGE.member: chosen} if chosen in LANGUAGES else {})}
+    merged = {**content, **normalized, **({LANGUAGE.member: chosen} if chosen in LANGUAGES else {})}
+    return without_removed_goals(draft.content, merged) if "goal" in answer else merged
 
 
 def _renamed(value: Any, before: str, after: str) -> Any:
@@ -104,6 +107,24 @@ def missing(content: Content, question: Question) -> dict[str, str]:
     """Return a message for what is missing on a page, by member: the form cannot go on without a title."""
     asked = any(field.member == "title" for field in question.fields)
     return {"title": gettext("Write a title.")} if asked and not content.get("title") else {}
+
+
+def findings_of(checked: Check, question: Question) -> dict[str, list[MemberFinding]]:
+    """Return what the rules find in the answer to a question, by the name of the first field of each member."""
+    names = {field.member: field.name for field in reversed(question.fields)}
+    found: dict[str, list[MemberFinding]] = {}
+    for finding in checked.findings:
+        if finding.member in names:
+            found.setdefault(names[finding.member], []).append(finding)
+    return found
+
+
+def check_answer(context: SubmissionContext, content: Content, question: Question) -> dict[str, list[MemberFinding]]:
+    """Return what the rules find in the answer to a question of a draft; nothing before its title is known, when they miss everything."""
+    if not content.get("title"):
+        return {}
+    checked = check(context.admin.ledger, without_internal(content), "draft", context.source(), context.admin.base, DuplicateFinder())
+    return findings_of(checked, question)
 
 
 def send(context: SubmissionContext, submitter: Submitter, draft: Submission) -> Submission:
@@ -149,10 +170,11 @@ def check_pace(context: SubmissionContext, draft: Submission) -> None:
 def _with_codes(content: Content, base: str) -> Content:
     """Return a content whose codes are those that the form offers."""
     lexicon = CrosswalkLookup(load_crosswalks(base))
-    declared = lexicon.parse_declared(content.get("actionLine", ()), content.get("goal", ()), ())
+    declared = lexicon.parse_declared(*(content.get(name, ()) for name in ("actionLine", "goal", "target")))
     codes = {
         "actionLine": [claim.concept.rpartition("/")[2] for claim in declared.lines],
         "goal": [claim.concept.rpartition("/")[2] for claim in declared.goals],
+        "target": [claim.concept.rpartition("/")[2] for claim in declared.targets],
         "country": [lexicon.country(word) for word in content.get("country", ())],
     }
     return {**content, **{name: words for name, words in codes.items() if words}}

@@ -17,7 +17,7 @@ from harvesters.ledger import submissions
 from harvesters.ledger.submissions import Submission, SubmissionState, Submitter
 from harvesters.submissions import actions, confirmations, drafts
 from harvesters.submissions.check import differences
-from harvesters.submissions.choices import Choice, choices, labels_of
+from harvesters.submissions.choices import labels_of
 from harvesters.submissions.errors import VersionConflict
 from harvesters.submissions.identity import (
     COOKIE,
@@ -33,23 +33,17 @@ from harvesters.submissions.identity import (
     find_session,
     request_confirmation,
 )
-from harvesters.submissions.members import MEMBERS, InvalidMembersError, written
+from harvesters.submissions.members import MEMBERS, written
 from harvesters.submissions.moderation_routes import HISTORY
 from harvesters.submissions.organizations import match_names, rename
 from harvesters.submissions.pages import STYLE
 from harvesters.submissions.questions import (
-    SUGGESTED,
     SUMMARY,
-    Field,
     Form,
-    Question,
-    fingerprint,
     questions_of,
-    read_answer,
     values_of,
     without_internal,
 )
-from harvesters.submissions.suggestions import suggest_topics
 from vocab.iris import Iris
 
 ROOT = "/submit"
@@ -81,7 +75,8 @@ def first(form: Form, name: str) -> str:
     return next(iter(form.get(name, ())), "").strip()
 
 
-def _redirect(path: str) -> Response:
+def redirect(path: str) -> Response:
+    """Return the redirection to a page of the form, by GET."""
     return RedirectResponse(f"{ROOT}{path}", HTTPStatus.SEE_OTHER)
 
 
@@ -108,7 +103,7 @@ def start(request: Request, context: SubmissionContextDep, pages: PagesDep) -> R
 def begin(form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """Begin a draft, and go to its first question."""
     check_trap(form)
-    return _redirect(f"/draft/{drafts.begin(context, submitter=session_of(request, context))}/type")
+    return redirect(f"/draft/{drafts.begin(context, submitter=session_of(request, context))}/type")
 
 
 @routes.get("/draft/{secret}/summary")
@@ -136,7 +131,7 @@ def send(secret: str, form: FormDep, request: Request, context: SubmissionContex
         return _conflict(context, pages, secret, draft, error)
     except InvalidValue as error:
         return _summary(request, context, pages, secret, draft, error.localized, mail)
-    return _redirect(f"/mine/{sent.id}")
+    return redirect(f"/mine/{sent.id}")
 
 
 def _summary(
@@ -147,7 +142,11 @@ def _summary(
     checked = actions.check_content(context, content, key) if content.get("type") else None
     language = drafts.language_of(draft)
     answers = [
-        (question, [(field, _answer_texts(content, field, language, context)) for field in question.fields])
+        (
+            question,
+            [(field, answer_texts(content, field, language, context)) for field in question.fields],
+            drafts.findings_of(checked, question) if checked else {},
+        )
         for question in questions_of(draft.content)
     ]
     values: dict[str, Any] = {"answers": answers, "checked": checked, "labels": labels(), "error": error, "mail": mail, "secret": secret}
@@ -156,7 +155,8 @@ def _summary(
     return pages.render("summary.html", {**values, "session": session_of(request, context), "licence": context.source().licence}, status)
 
 
-def _answer_texts(content: Mapping[str, Any], field: Any, language: str, context: SubmissionContext) -> list[str]:
+def answer_texts(content: Mapping[str, Any], field: Any, language: str, context: SubmissionContext) -> list[str]:
+    """Return the answer of a field as a reader sees it."""
     values = values_of(content, field, language)
     return labels_of(values, field.choices, context.admin.base) if field.choices and field.member != "why" else values
 
@@ -188,93 +188,7 @@ def take_name(secret: str, form: FormDep, context: SubmissionContextDep) -> Resp
         raise InvalidValue("The register has no such organization.")
     if not drafts.save(context, draft, rename(draft.content, before, after)):
         raise VersionConflict("Somebody else changed this meanwhile")
-    return _redirect(f"/draft/{quote(secret, safe='')}/{SUMMARY}")
-
-
-@routes.get("/draft/{secret}/{name}")
-def show_question(secret: str, name: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    """Show a question with the answer so far."""
-    draft = drafts.open_draft(context, secret)
-    return _question_page(context, pages, secret, draft, find_question(draft, name), {})
-
-
-@routes.post("/draft/{secret}/{name}", dependencies=[Writing])
-def answer(secret: str, name: str, form: FormDep, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    """Save an answer, and go to the next question; show the page again with messages if it is not valid."""
-    draft = drafts.open_draft(context, secret)
-    question = find_question(draft, name)
-    sent = read_answer(form, question, draft.content, drafts.language_of(draft))
-    if first(form, "was") != fingerprint(draft.content, question):
-        return _question_page(context, pages, secret, draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
-    try:
-        content = drafts.merged(draft, sent, context.admin.base)
-        faults = drafts.missing(content, question)
-    except InvalidMembersError as error:
-        content, faults = draft.content, dict(error.faults)
-    if faults:
-        return _question_page(context, pages, secret, draft, question, faults, form, HTTPStatus.UNPROCESSABLE_ENTITY)
-    if not drafts.save(context, draft, content):
-        return _question_page(
-            context, pages, secret, drafts.open_draft(context, secret), question, {}, form, HTTPStatus.PRECONDITION_FAILED
-        )
-    names = [item.name for item in questions_of(content)]
-    following = next(iter(names[names.index(name) + 1 :]), SUMMARY) if first(form, "then") != SUMMARY else SUMMARY
-    return _redirect(f"/draft/{quote(secret, safe='')}/{following}")
-
-
-def find_question(draft: Submission, name: str) -> Question:
-    """Return the question of a draft with this name; raise NotFound."""
-    for question in questions_of(draft.content):
-        if question.name == name:
-            return question
-    raise NotFound("There is no such question.")
-
-
-def _question_page(
-    context: SubmissionContext,
-    pages: Pages,
-    secret: str,
-    draft: Submission,
-    question: Question,
-    faults: Mapping[str, str],
-    form: Form | None = None,
-    status: HTTPStatus = HTTPStatus.OK,
-) -> Response:
-    """Show a question; with *form*, what was sent instead of what is stored."""
-    language, names = drafts.language_of(draft), [item.name for item in questions_of(draft.content)]
-    position = names.index(question.name)
-    texts = without_internal(draft.content)
-    suggested = suggest_topics(texts, context.source(), context.admin.base) if question.name in SUGGESTED else {}
-    fields = [
-        {
-            "field": field,
-            "suggested": suggested.get(field.member, {}),
-            "values": list(form.get(field.name, ())) if form is not None else values_of(draft.content, field, language),
-            "stored": _answer_texts(draft.content, field, language, context),
-            "choices": _offered(field, suggested.get(field.member, {}), context.admin.base),
-            "fault": faults.get(field.member),
-        }
-        for field in question.fields
-    ]
-    values = {
-        "question": question,
-        "fields": fields,
-        "was": fingerprint(draft.content, question),
-        "secret": secret,
-        "position": position + 1,
-        "total": len(names) if draft.content.get("type") else 0,
-        "previous": names[position - 1] if position else None,
-        "conflict": status is HTTPStatus.PRECONDITION_FAILED,
-        "complete": bool(draft.content.get("title")),
-        "language": language,
-        "address": f"{context.url}{ROOT}/draft/{secret}/{question.name}",
-    }
-    return pages.render("question.html", values, status)
-
-
-def _offered(field: Field, suggested: Mapping[str, str], base: str) -> list[Choice]:
-    """Return what a field offers, what the texts speak of first."""
-    return sorted(choices(field.choices, base), key=lambda choice: choice[0] not in suggested) if field.choices else []
+    return redirect(f"/draft/{quote(secret, safe='')}/{SUMMARY}")
 
 
 @routes.get("/confirm/{secret}")
@@ -299,7 +213,7 @@ def open_session(request: Request, context: SubmissionContext, submitter: Submit
         path = _sent_path(context, submitter, submission)
     elif submission and submission.submitter == submitter.id:
         path = f"/mine/{submission.id}"
-    response = _redirect(path)
+    response = redirect(path)
     secure, age = request.url.scheme == "https", int(SESSION_AGE.total_seconds())
     response.set_cookie(COOKIE, session, max_age=age, path=ROOT, secure=secure, httponly=True, samesite="lax")
     return response
@@ -362,7 +276,7 @@ def sign_out(form: FormDep, request: Request, context: SubmissionContextDep) -> 
     """End the session."""
     require_session(request, context, form)
     submissions.end_link(context.admin.ledger, request.cookies[COOKIE])
-    return _without_cookie(_redirect(""))
+    return _without_cookie(redirect(""))
 
 
 def _without_cookie(response: Response) -> Response:
@@ -409,7 +323,7 @@ def change(id: str, form: FormDep, request: Request, context: SubmissionContextD
     """Begin a draft that changes a submission."""
     submitter = require_session(request, context, form)
     secret = drafts.begin_change(context, submitter, actions.find_own(context, submitter, id))
-    return _redirect(f"/draft/{secret}/{SUMMARY}")
+    return redirect(f"/draft/{secret}/{SUMMARY}")
 
 
 @routes.post("/mine/{id}/confirm", dependencies=[Writing])
@@ -417,7 +331,7 @@ def confirm_still_true(id: str, form: FormDep, request: Request, context: Submis
     """Record that what is published is still true."""
     submitter = require_session(request, context, form)
     confirmations.confirm(context.admin, actions.find_own(context, submitter, id), submitter.name)
-    return _redirect(f"/mine/{quote(id, safe='')}")
+    return redirect(f"/mine/{quote(id, safe='')}")
 
 
 @routes.post("/mine/{id}/withdraw", dependencies=[Writing])
@@ -428,7 +342,7 @@ def withdraw(id: str, form: FormDep, request: Request, context: SubmissionContex
     if first(form, "version") != str(item.version):
         raise VersionConflict("Somebody else changed the submission meanwhile. Compare the two versions, and send yours again.")
     actions.withdraw(context.admin, item, submitter.name)
-    return _redirect(f"/mine/{quote(id, safe='')}")
+    return redirect(f"/mine/{quote(id, safe='')}")
 
 
 def require_session(request: Request, context: SubmissionContext, form: Form | None = None) -> Submitter:

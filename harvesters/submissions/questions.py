@@ -76,6 +76,7 @@ QUESTIONS = (
         (Field("actionLine", "checks", "Action lines", choices="action-line"),),
     ),
     Question("goals", "Which Sustainable Development Goals does it serve?", (Field("goal", "checks", "Goals", choices="goal"),)),
+    Question("targets", "Which targets of these goals does it serve?", (Field("target", "checks", "Targets", choices="target"),)),
     Question("why", "How does it serve these goals?", ()),  # a field for each goal that was chosen
     Question(
         "dates",
@@ -98,7 +99,7 @@ QUESTIONS = (
     ),
 )  # fmt: skip
 SUMMARY = "summary"
-SUGGESTED = ("action-lines", "goals")  # questions whose answers the texts may suggest
+SUGGESTED = ("action-lines", "goals", "targets")  # questions whose answers the texts may suggest
 _INTERNAL = "_"  # begins the members of a draft that are not sent
 
 
@@ -111,6 +112,8 @@ def questions_of(content: Content) -> list[Question]:
         if question.name == "why":
             goals = content.get("goal") if "why" in known else ()
             fields = tuple(Field("why", "area", "", choices="goal", part=str(goal)) for goal in goals or ())
+        elif question.name == "targets" and not content.get("goal"):
+            fields = ()
         elif question.name != "type":
             fields = tuple(field for field in fields if field.member in known or field.member == LANGUAGE.member)
         if fields and (question.name == "type" or known):
@@ -168,6 +171,19 @@ def with_language(content: Content, before: str, after: str) -> Content:
     renamed = {name: {after if tag == before else tag: text for tag, text in content[name].items()} for name in texts if name in content}
     reasons = {goal: {after if tag == before else tag: text for tag, text in why.items()} for goal, why in content.get("why", {}).items()}
     return {**content, **renamed, **({"why": reasons} if reasons else {})}
+
+
+def without_removed_goals(before: Content, after: Content) -> Content:
+    """Return a draft without the targets and reasons of the goals that its author took away.
+
+    >>> without_removed_goals({"goal": ["4", "5"]}, {"goal": ["5"], "target": ["4.1", "5.b"], "why": {"4": {"en": "Girls learn."}}})
+    {'goal': ['5'], 'target': ['5.b']}
+    """
+    removed = {*before.get("goal", ())} - {*after.get("goal", ())}
+    targets = [target for target in after.get("target", ()) if target.partition(".")[0] not in removed]
+    reasons = {goal: why for goal, why in after.get("why", {}).items() if goal not in removed}
+    rest = {name: value for name, value in after.items() if name not in ("target", "why")}
+    return {**rest, **({"target": targets} if targets else {}), **({"why": reasons} if reasons else {})}
 
 
 def fingerprint(content: Content, question: Question) -> str:

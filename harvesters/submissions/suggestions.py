@@ -23,7 +23,7 @@ Suggestions = Mapping[str, Mapping[str, str]]  # by member the codes that the fo
 
 
 def suggest_topics(content: Content, source: Source, base: str) -> Suggestions:
-    """Return what the texts of a draft speak of and it does not name yet: the goals, also of the targets, and the action lines.
+    """Return what the texts of a draft speak of and it does not name yet: goals, also of the targets, targets, and action lines.
 
     What a text names by number is found always, what it is about only if the definition of *source* says ``suggest = "model"``.
     """
@@ -41,12 +41,14 @@ def suggest_topics(content: Content, source: Source, base: str) -> Suggestions:
 
 
 def _by_member(resource: Resource) -> Suggestions:
-    suggested: dict[str, dict[str, str]] = {"goal": {}, "actionLine": {}}
+    suggested: dict[str, dict[str, str]] = {"goal": {}, "target": {}, "actionLine": {}}
     chosen = {claim.concept.rpartition("/")[2] for claim in resource.goals if claim.basis is not Basis.SUGGESTED}
     for claim in (*resource.goals, *resource.targets, *resource.action_lines):
         if claim.basis is Basis.SUGGESTED:
             member = "actionLine" if claim in resource.action_lines else "goal"
             code = claim.concept.rpartition("/")[2]
+            if claim in resource.targets:
+                suggested["target"].setdefault(code, claim.word or "")
             code = code if member == "actionLine" else code.partition(".")[0]
             if code not in chosen:
                 suggested[member].setdefault(code, claim.word or "")

@@ -29,15 +29,17 @@ from .test_prizes import edition_text
 ROOT = Path(__file__).parents[2]
 RUN = CliRunner()
 SECONDS = 240.0  # for a run, or the delivery of a message
+KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 ANSWERS = {
     "type": {"type": ["Initiative"]},
     "title": {"title": "Village telecentres"},
     "description": {"description": "Computers and courses in forty villages."},
-    "organization": {"publisher-name": "Ministry of Information", "publisher-classification": ["government"]},
+    "organization": {"publisher-name": "Ministry of Information", "publisher-classification": ["government"], "publisher-country": [KENYA]},
     "partners": {"partner": "University of the Coast"},
-    "countries": {"country": ["http://metadata.un.org/sdg/codes/geoArea/404"]},
+    "countries": {"country": [KENYA]},
     "action-lines": {"actionLine": ["C4"]},
     "goals": {"goal": ["4"]},
+    "targets": {"target": ["4.4"]},
     "why": {"why-4": "Girls learn to use computers."},
     "dates": {"start": "2025-01-01"},
     "links": {"page": "https://telecentres.example/", "license": ["https://creativecommons.org/licenses/by/4.0/"]},

@@ -21,15 +21,17 @@ from vocab.iris import BASE
 
 from .conftest import INITIATIVE, SITE, SubmissionWorld
 
+KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 ANSWERS: dict[str, dict[str, object]] = {
     "type": {"type": "Initiative"},
     "title": {"_language": "en", "title": "Village telecentres"},
     "description": {"description": "Computers and courses in forty villages."},
-    "organization": {"publisher-name": "Ministry of Information", "publisher-classification": "government", "publisher-country": ""},
+    "organization": {"publisher-name": "Ministry of Information", "publisher-classification": "government", "publisher-country": KENYA},
     "partners": {"partner": "University of the Coast\r\nThe Fund", "funder": ""},
     "countries": {"country": ["http://metadata.un.org/sdg/codes/geoArea/404", "http://metadata.un.org/sdg/codes/geoArea/834"]},
     "action-lines": {"actionLine": ["C4"]},
     "goals": {"goal": ["4", "5"]},
+    "targets": {"target": ["4.4", "5.b"]},
     "why": {"why-4": "Girls learn to use computers.", "why-5": ""},
     "dates": {"start": "2025-01-01", "end": "", "status": "ongoing"},
     "links": {"page": "https://telecentres.example/", "license": "https://creativecommons.org/licenses/by/4.0/"},
@@ -87,11 +89,12 @@ async def test_the_form_leads_to_a_submission_of_a_confirmed_address(world: Subm
         "type": "Initiative",
         "title": {"en": "Village telecentres"},
         "description": {"en": "Computers and courses in forty villages."},
-        "publisher": {"name": "Ministry of Information", "classification": "government"},
+        "publisher": {"name": "Ministry of Information", "classification": "government", "country": KENYA},
         "partner": [{"name": "University of the Coast"}, {"name": "The Fund"}],
         "country": ["http://metadata.un.org/sdg/codes/geoArea/404", "http://metadata.un.org/sdg/codes/geoArea/834"],
         "actionLine": ["C4"],
         "goal": ["4", "5"],
+        "target": ["4.4", "5.b"],
         "why": {"4": {"en": "Girls learn to use computers."}},
         "start": "2025-01-01",
         "status": "ongoing",
@@ -357,6 +360,51 @@ async def test_goals_that_the_text_names_are_offered_first_and_not_ticked(browse
     assert re.findall(r'value="([^"]+)"', lines.text.partition('type="checkbox"')[2])[0] == "C7-ehea"
     assert re.findall(r'value="([^"]+)" checked', after.text) == ["3"]
     assert "SDG 3" not in after.text
+
+
+async def test_targets_follow_the_goals_that_were_chosen(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    answers = {**ANSWERS, "description": {"description": "It serves target 5.c of the goals."}}
+    summary = await fill(browser, answers)
+    link = summary.url.path.removesuffix("/summary")
+    targets = await browser.get(f"{link}/targets")
+    goals = await browser.get(f"{link}/goals")
+
+    fewer = await browser.post(f"{link}/goals", data={"was": hidden(goals, "was"), "goal": "5"})
+    after = await browser.get(f"{link}/summary")
+    none = await browser.post(f"{link}/goals", data={"was": hidden(await browser.get(f"{link}/goals"), "was")})
+
+    offered = re.findall(r'name="target" value="([^"]+)"', targets.text)
+    assert offered[0] == "5.c"
+    assert {code.partition(".")[0] for code in offered} == {"4", "5"}
+    assert len(offered) == 19
+    assert "Your text says: “target 5.c”" in targets.text
+    assert sorted(re.findall(r'value="([^"]+)" checked', targets.text)) == ["4.4", "5.b"]
+    assert fewer.url.path == f"{link}/targets"
+    assert re.findall(r'value="([^"]+)" checked', fewer.text) == ["5.b"]
+    assert "4.4 " not in after.text
+    assert "Girls learn" not in after.text
+    assert none.url.path == f"{link}/dates"
+
+
+async def test_rules_are_shown_beside_the_field_when_the_answer_arrives(browser: httpx.AsyncClient) -> None:
+    summary = await fill(browser)
+    link = summary.url.path.removesuffix("/summary")
+    dates, about = await browser.get(f"{link}/dates"), await browser.get(f"{link}/description")
+
+    reversed_dates = await browser.post(f"{link}/dates", data={"was": hidden(dates, "was"), "start": "2025-05-01", "end": "2024-01-01"})
+    await browser.post(f"{link}/description", data={"was": hidden(about, "was"), "description": ""})
+    without = await browser.get(f"{link}/summary")
+    stored = await browser.get(f"{link}/dates")
+
+    goes_on = await browser.post(f"{link}/dates", data={"was": hidden(stored, "was"), "start": "2025-05-01", "end": "2024-01-01"})
+    seen = {"was": hidden(stored, "was"), "start": "2025-05-01", "end": "2023-01-01", "seen": "yes"}
+    by_script = await browser.post(f"{link}/dates", data=seen)
+
+    assert (reversed_dates.status_code, reversed_dates.url.path) == (200, f"{link}/dates")
+    for page in (reversed_dates, stored):
+        assert re.search(r'value="2025-05-01"[^>]*>\s*<p class="hint[^"]*" data-live="start" aria-live="polite">[^<]+</p>', page.text)
+    assert goes_on.url.path == by_script.url.path == f"{link}/links"
+    assert re.search(r'<b>What is it about\?</b>.*?</dt>\s*<dd class="(quiet|fault)">[^<]+</dd>', without.text, re.DOTALL)
 
 
 async def test_an_answer_is_checked_while_it_is_typed_and_not_stored(browser: httpx.AsyncClient) -> None:

@@ -16,9 +16,11 @@ async function check() {
     line.textContent = own.map((message) => message.text).join(" ");
     line.classList.toggle("fault", own.some((message) => message.severity === "Violation"));
   }
+  form.elements.seen.value = messages.length ? "yes" : "";
 }
 
 form?.addEventListener("input", () => {
+  form.elements.seen.value = "";
   clearTimeout(timer);
   timer = setTimeout(() => check().catch(() => {}), PAUSE);
 });
