@@ -32,6 +32,7 @@ def harvest_context(settings: HarvestSettings) -> AbstractContextManager[Harvest
         settings.processes,
         settings.dask,
         Collectors(settings.base),
+        settings.name,
     )
 
 

@@ -45,7 +45,7 @@ class HarvestContext:
     tests. *now* returns UTC in whole seconds. *source_dir* is the directory of the source
     definitions, None if unknown. *check_lock* raises LockLostError if the lock of the run is lost;
     it is called before each write that others rely on. *collectors* are the processes that read
-    responses and map records; if None, this process does.
+    responses and map records; if None, this process does. *name* is the installation's, in mails.
     """
 
     data: Path
@@ -63,6 +63,7 @@ class HarvestContext:
     source_dir: Path | None = None
     check_lock: Callable[[], None] = _no_lock_check
     collectors: Collectors | None = None
+    name: str = "Stocktake"
 
 
 def _recover_journal(journal: Journal) -> None:
@@ -92,6 +93,7 @@ def open_context(
     workers: int = DEFAULT_WORKERS,
     dask: str = "",
     collectors: Collectors | None = None,
+    name: str = "Stocktake",
 ) -> Iterator[HarvestContext]:
     """Open ledger, journal and worker pool, recover from a crash, and close them on exit.
 
@@ -120,6 +122,7 @@ def open_context(
                 else LocalRateLimiter(),
                 source_dir=source_dir,
                 collectors=collectors,
+                name=name,
             )
     finally:
         if collectors:

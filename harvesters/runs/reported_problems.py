@@ -20,7 +20,6 @@ from languages.translations import gettext
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, SCHEMA
 
-NAME = "Stocktake"  # in mails that a harvest sends
 MAX_UNDECIDED = 1000  # problems of all sources that wait: then no more are taken
 MAX_OF_RECORD = 10  # of one record
 _LABELS = {
@@ -114,7 +113,7 @@ def close_fixed_problems(run: Run, context: HarvestContext) -> None:
     for problem in filter(lambda item: item.is_about_record, ledger.undecided_problems(run.source)):
         if statements_digest(ledger, context.iris, problem.source, problem.key, problem.category) == problem.digest:
             continue
-        message = reader_message(problem, ProblemState.FIXED, "", NAME, context.iris)
+        message = reader_message(problem, ProblemState.FIXED, "", context.name, context.iris)
         if ledger.decide_problem(problem.id, ProblemState.FIXED, now, run=run.id) and message is not None:
             ledger.queue_messages([message], now)
 
@@ -133,7 +132,9 @@ def reader_message(problem: ReportedProblem, state: ProblemState, answer: str, i
     with use_language(problem.language):
         subject = f"{installation}: {gettext('The problem that you reported')}"
         outcome = gettext("The record was changed.") if state is ProblemState.FIXED else gettext("Answer")
-        lines = [outcome, *([answer] if answer else []), "", problem_target(problem, iris)]
+        about = f"{gettext('What is it about?')} {gettext(_LABELS[problem.category])}"
+        lines = [outcome, *([answer] if answer else []), "", about, problem_target(problem, iris), ""]
+        lines += [*(f"> {line}" for line in problem.text.splitlines()), "", f"{gettext('State')}: {iris.base}problem/{problem.id}"]
     return Message("mail", problem.address, f"answer {problem.id}", subject, "\n".join(lines) + "\n")
 
 
@@ -160,7 +161,7 @@ def registry_issue(problem: ReportedProblem, iris: Iris, installation: str, noti
     """Return title and body of an issue about a problem, in the registry's language, as the issues of GitHub have them."""
     with use_language(notify.language):
         about = gettext(_LABELS[problem.category])
-        values = {"number": problem.id, "key": problem.key or problem.source, "about": about}
+        values = {"number": problem.id, "key": problem.key or f"source/{problem.source}", "about": about}
         if problem.is_about_record:
             title = gettext("Problem %(number)s with the record %(key)s: %(about)s") % values
             start = gettext("A reader of %(name)s reports a problem with this record:")

@@ -105,14 +105,17 @@ def test_the_reader_hears_of_the_change_in_their_language_and_the_address_is_del
     number = report(context, address="reader@example.org")
     registry.projects[0]["name"] = "Project 1, named rightly"
 
-    harvest(source, context)
+    harvest(source, replace(context, name="Registre national"))
 
     problem = context.ledger.reported_problem(number or 0)
     newest = context.ledger.messages(1)[0].message
     assert problem is not None
     assert problem.address is None
     assert (newest.address, newest.channel) == ("reader@example.org", "mail")
+    assert newest.subject == "Registre national: Le problème que vous avez signalé"
     assert "La notice a été modifiée." in newest.text
+    assert f"> {TEXT}" in newest.text
+    assert newest.text.endswith(f"{context.iris.base}problem/{number}\n")
 
 
 def test_an_unchanged_harvest_closes_nothing(source: Source, context: HarvestContext) -> None:
