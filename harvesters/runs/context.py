@@ -106,6 +106,7 @@ def open_context(
     iris = Iris(base)
     require_intact(ledger)
     database = Ledger(ledger)
+    limiter = SharedRateLimiter(database) if database.is_shared else LocalRateLimiter()
     try:
         with WorkerPool(base, engine, workers, dask) as pool:
             yield HarvestContext(
@@ -117,9 +118,7 @@ def open_context(
                 pool,
                 contact,
                 allow,
-                rate_limiter=SharedRateLimiter(database)
-                if database.is_shared
-                else LocalRateLimiter(),
+                rate_limiter=limiter,
                 source_dir=source_dir,
                 collectors=collectors,
                 name=name,
