@@ -29,7 +29,8 @@ from publisher.http.request_metrics import RequestMetrics, RequestMetricsMiddlew
 from publisher.http.security_headers import SecurityMiddleware
 from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.error_handlers import ErrorHandlers
-from publisher.pages.templating import DOCUMENTATION, PACKAGE_FOLDER, Pages
+from publisher.pages.static_files import STATIC_FOLDER, HashedStaticFiles
+from publisher.pages.templating import DOCUMENTATION, Pages
 from publisher.portal.first_start import FirstStart
 from publisher.portal.following import SubscriptionStore, sending_changes
 from publisher.portal.paged_listing import published_kinds
@@ -133,7 +134,7 @@ def create_app(
     app.state.exporter = Exporter(service, ExportQueue(service.data / "exports", service.limits))
     for router in ROUTERS.values():
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=PACKAGE_FOLDER / "static"))
+    app.mount("/static", HashedStaticFiles(STATIC_FOLDER))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))
     handlers = _add_error_handlers(app, pages, service, start)

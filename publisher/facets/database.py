@@ -16,7 +16,7 @@ import orjson
 
 from publisher.facets.thing_rows import Row
 
-FORMAT = 6  # increase it with every change of the stored form, so that the tables are rebuilt
+FORMAT = 7  # increase it with every change of the stored form, so that the tables are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "512MiB"  # of memory; the rest is spilled to a folder beside the file
 _SQL = Path(__file__).parent / "sql"

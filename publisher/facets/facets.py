@@ -82,7 +82,7 @@ def _concept_facet(name: str, path: str, scheme: str) -> Facet:
 
 _YEAR = (
     "OPTIONAL { ?thing schema:startDate ?began } OPTIONAL { ?thing dct:issued ?issued } "
-    'BIND(SUBSTR(STR(COALESCE(?began, ?issued)), 1, 4) AS ?value) FILTER(REGEX(?value, "^[0-9]{4}$"))'
+    'BIND(SUBSTR(STR(COALESCE(?began, ?issued)), 1, 4) AS ?value) FILTER(REGEX(?value, "^[0-9]{4}$") && ?value != "0000")'
 )
 _LANGUAGE = (
     "?thing dct:title|skos:prefLabel|dct:description|sioc:content ?text . "

@@ -108,7 +108,7 @@ def _marks(record: Record) -> set[Mark]:
     for result in record.graph.all(record.record, f"{record.iris.operations}result"):
         marks |= _coded("remark", record.graph.all(result.text, f"{SH}resultSeverity"), record.iris)
     began = record.graph.one(record.thing, f"{SCHEMA}startDate") or record.graph.one(record.thing, f"{DCT}issued") or ""
-    if began[:4].isascii() and began[:4].isdigit() and len(began[:4]) == 4:
+    if began[:4].isascii() and began[:4].isdigit() and len(began[:4]) == 4 and began[:4] != "0000":  # which means unknown
         marks.add(("year", began[:4], _ALL))
     return marks
 

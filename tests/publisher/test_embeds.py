@@ -35,7 +35,9 @@ async def test_there_is_an_address_of_each_kind() -> None:
 @pytest.mark.parametrize("address", ADDRESSES)
 async def test_an_embed_is_small_and_stores_nothing(inside: httpx.AsyncClient, address: str, language: str) -> None:
     reply = await inside.get(address, params={"lang": language, "theme": "dark"}, headers=HTML)
-    styles = re.findall(r'<link rel="stylesheet" href="/static/([^"]+)">', reply.text)
+    styles = [
+        f"{name}.css" for name in re.findall(r'<link rel="stylesheet" href="/static/([^".]+)\.[0-9a-f]{12}\.css">', reply.text)
+    ]
 
     assert reply.status_code == 200
     assert f'<html lang="{language}"' in reply.text
@@ -53,7 +55,7 @@ async def test_an_embed_is_small_and_stores_nothing(inside: httpx.AsyncClient, a
 async def test_dark_colours_are_those_of_the_theme(inside: httpx.AsyncClient, theme: str, media: list[str]) -> None:
     reply = await inside.get(ADDRESSES[0], params={"theme": theme}, headers=HTML)
 
-    assert re.findall(r'href="/static/figures-dark.css"([^>]*)>', reply.text) == media
+    assert re.findall(r'href="/static/figures-dark\.[0-9a-f]{12}\.css"([^>]*)>', reply.text) == media
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

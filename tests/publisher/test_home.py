@@ -6,6 +6,8 @@ import re
 
 import httpx
 
+from publisher.pages.static_files import static_url
+
 
 async def test_the_front_page_counts_and_links(client: httpx.AsyncClient) -> None:
     page = (await client.get("/", headers={"Accept": "text/html"})).text
@@ -38,7 +40,7 @@ async def test_a_page_asks_nothing_of_another_host_and_runs_only_the_suggestions
     style = (await client.get("/static/style.css")).text
 
     assert re.findall(r'(?:src|href)="(?:https?:)?//[^"]*\.(?:css|js|png|woff2?)', page) == []
-    assert re.findall("<script[^>]*>", page) == [f'<script src="/static/{name}.js" defer>' for name in ("embed", "suggest")]
+    assert re.findall("<script[^>]*>", page) == [f'<script src="{static_url(name)}" defer>' for name in ("embed.js", "suggest.js")]
     assert "url(" not in style
 
 

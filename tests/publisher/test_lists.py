@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 
@@ -102,6 +104,21 @@ async def test_all_organizations_and_registries_are_listed(client: httpx.AsyncCl
 
     assert [organization["title"] for organization in organizations["items"]] == ["Clinics United", "Fund for Health", "Ministry of Health"]
     assert [source["id"] for source in sources["items"]] == [f"{BASE}source/demo"]
+
+
+async def test_an_organization_has_type_country_number_of_initiatives_and_registry(client: httpx.AsyncClient) -> None:
+    items = {item["id"]: item for item in (await client.get("/organizations.json")).json()["items"]}
+    page = (await client.get("/organizations?lang=fr", headers=HTML)).text
+
+    ministry = items[MINISTRY]
+    of_ministry = [thing for listed in await walked(client, f"/things.json?organization={MINISTRY}") for thing in listed]
+    assert ministry["source"] == "demo"
+    assert ministry["initiatives"] == sum("/id/initiative/" in thing for thing in of_ministry) > 0
+    assert ministry["classification"] == f"{BASE}scheme/stakeholder-type/government"
+    assert ministry["countries"] == ["http://metadata.un.org/sdg/codes/geoArea/404"]
+    card = page.partition('ministry-of-health">')[2].partition("</li>")[0]
+    assert f"Gouvernement · Kenya · Initiatives: {ministry['initiatives']} · demo" in " ".join(re.sub("<[^>]+>", "", card).split())
+    assert 'href="/source/demo"' in card
 
 
 @pytest.mark.parametrize("path", ["/organizations", "/sources", "/things?source=demo"])

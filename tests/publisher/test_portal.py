@@ -76,7 +76,7 @@ async def test_a_page_is_whole_without_scripts_and_names_its_language(client, pa
     text = await page(client, path)
 
     assert '<html lang="en" dir="ltr">' in text
-    assert re.findall(r"<script(?! type=\"application/ld\+json\"| src=\"/static/(?:suggest|embed).js\" defer>)", text) == []
+    assert re.findall(r"<script(?! type=\"application/ld\+json\"| src=\"/static/(?:suggest|embed)\.[0-9a-f]{12}\.js\" defer>)", text) == []
     assert 'style="' not in text
     assert text.count("<h1") == 1
 

@@ -11,6 +11,7 @@ import pytest
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.security_headers import CONTENT_SECURITY_POLICY
 from publisher.limits import Limits
+from publisher.pages.static_files import static_url
 from publisher.pages.templating import Pages
 from publisher.sparql.examples.example import examples
 from publisher.sparql.query_editor import EditorState, initial_view, is_built, script_texts
@@ -56,7 +57,7 @@ def test_without_a_bundle_the_page_is_a_plain_form(tmp_path):
 def test_with_a_bundle_the_scripts_are_our_own(tmp_path):
     page = _page(True)
 
-    assert re.findall(r"<script[^>]*>", page) == ['<script src="/static/query/query.js" defer>']
+    assert re.findall(r"<script[^>]*>", page) == [f'<script src="{static_url("query/query.js")}" defer>']
     assert "style=" not in page
 
 

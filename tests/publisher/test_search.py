@@ -11,8 +11,10 @@ import httpx
 import pytest
 from pyoxigraph import Store
 
+from publisher.pages.static_files import static_url
+
 HTML = {"Accept": "text/html"}
-SCRIPT = '<script src="/static/suggest.js" defer></script>'  # the only one that the page has
+SCRIPT = f'<script src="{static_url("suggest.js")}" defer></script>'  # the only one that the page has
 SPACE = "PREFIX text: <http://jena.apache.org/text#> "
 
 

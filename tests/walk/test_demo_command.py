@@ -96,7 +96,7 @@ def test_the_home_page_showed_the_progress_of_the_first_start(demo: Running) -> 
     steps = [page.text for page in demo[2] if '<section class="card start"' in page.text]
 
     assert steps
-    assert all(re.search(r'<meta http-equiv="refresh"|/static/progress\.js', text) for text in steps)
+    assert all(re.search(r'<meta http-equiv="refresh"|/static/progress\.[0-9a-f]{12}\.js', text) for text in steps)
     assert '<section class="card start"' not in ask(demo[0], "/").text
 
 

@@ -5,7 +5,7 @@ Link headers contain the next and previous page (https://www.rfc-editor.org/rfc/
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, NotRequired
 from urllib.parse import urlencode
@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
+from languages.request_locale import current_locale
 from publisher.formats import HTML, JSON, Format
 from publisher.http.endpoints import EndpointT, Instant, WebAddress, get, problems
 from publisher.http.links import origin
@@ -24,10 +25,12 @@ from publisher.http.paths import split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.linked_data.cursor_lists import ListCursor, ListPage, load_page
+from publisher.linked_data.organization_details import OrganizationDetails, load_organization_details
 from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.rdf.results import Row
 from vocab.iris import is_web
+from vocab.schemes import label
 
 _Source = Annotated[
     str | None,
@@ -43,7 +46,7 @@ _Organization = Annotated[str | None, Query(description="Things of an organizati
 
 
 class ListItemJson(TypedDict):
-    """A thing of a list: its IRI, its page and its details."""
+    """A thing of a list: its IRI, its page and its details; *source* and what follows it are those of an organization."""
 
     id: WebAddress
     page: WebAddress
@@ -53,6 +56,10 @@ class ListItemJson(TypedDict):
     record: NotRequired[WebAddress]
     status: NotRequired[WebAddress]
     modified: NotRequired[Instant]
+    source: NotRequired[str]
+    classification: NotRequired[WebAddress]
+    countries: NotRequired[list[WebAddress]]
+    initiatives: NotRequired[int]
 
 
 class ListJson(TypedDict):
@@ -63,6 +70,8 @@ class ListJson(TypedDict):
     prev: NotRequired[WebAddress]
     items: list[ListItemJson]
 
+
+_NO_DETAILS: Mapping[str, OrganizationDetails] = {}
 
 router = APIRouter()
 
@@ -120,9 +129,9 @@ async def organizations(
     request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor
 ) -> Response:
     """Organizations publish, fund or take part in initiatives."""
-    return _respond(
-        request, pages, "organizations", {}, await load_page(cursor, service, "organizations")
-    )
+    list_page = await load_page(cursor, service, "organizations")
+    details = await load_organization_details([row["thing"].value for row in list_page.rows], service)
+    return _respond(request, pages, "organizations", {}, list_page, details)
 
 
 @register_list("sources", "List all registries")
@@ -134,27 +143,41 @@ async def sources(
 
 
 def _respond(
-    request: Request, pages: Pages, name: str, params: dict[str, str], list_page: ListPage
+    request: Request,
+    pages: Pages,
+    name: str,
+    params: dict[str, str],
+    list_page: ListPage,
+    details: Mapping[str, OrganizationDetails] = _NO_DETAILS,
 ) -> Response:
     path = f"/{name}" + (f"?{urlencode(params)}" if params else "")
     chosen_format = _negotiate(request)
     if chosen_format is HTML:
         about = next(iter(params.values()), None)
         body = bytes(
-            pages.page("list.html", name=name, path_=path, about=about, list_page=list_page).body
+            pages.page("list.html", name=name, path_=path, about=about, list_page=list_page, details=details, concept_label=_label).body
         )
     else:
-        body = _json(request, pages, path, list_page)
+        body = _json(request, pages, path, list_page, details)
     links = list_page.links(origin(request) + path)
     return build_response(
         request, Representation(body, chosen_format.media, links=links, negotiated=True)
     )
 
 
-def _json(request: Request, pages: Pages, path: str, list_page: ListPage) -> bytes:
+def _label(address: str) -> str:
+    return label(address, current_locale().language) or address.rpartition("/")[2]
+
+
+def _json(
+    request: Request, pages: Pages, path: str, list_page: ListPage, details: Mapping[str, OrganizationDetails]
+) -> bytes:
     url = origin(request) + path
     document = {link.rel: link.target for link in list_page.links(url)}
-    items = [_item(row, origin(request) + pages.path(row["thing"].value)) for row in list_page.rows]
+    items = [
+        _item(row, origin(request) + pages.path(row["thing"].value), details.get(row["thing"].value))
+        for row in list_page.rows
+    ]
     return orjson.dumps(
         {"sort": list_page.order.value, **document, "items": items}, option=orjson.OPT_INDENT_2
     )
@@ -181,7 +204,7 @@ def _negotiate(request: Request) -> Format:
     return chosen_format
 
 
-def _item(row: Row, page: str) -> ListItemJson:
+def _item(row: Row, page: str, details: OrganizationDetails | None) -> ListItemJson:
     document: ListItemJson = {"id": row["thing"].value, "page": page}
     if "title" in row:
         document |= {"title": row["title"].value, "language": row["title"].language}
@@ -193,4 +216,8 @@ def _item(row: Row, page: str) -> ListItemJson:
         document["status"] = row["status"].value
     if "modified" in row:
         document["modified"] = row["modified"].value
+    if details:
+        document |= {"source": details.source, "countries": list(details.countries), "initiatives": details.initiatives}
+        if details.classification:
+            document["classification"] = details.classification
     return document
