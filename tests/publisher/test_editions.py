@@ -40,6 +40,7 @@ from publisher.editions.rewriting import rewrite
 from publisher.editions.site import ENGINE, Edition, export_site
 from publisher.errors import ReleaseError, ReleaseNotFound
 from publisher.pages.branding import Branding
+from publisher.pages.static_files import static_url
 from publisher.pages.templating import BUNDLE_FOLDER
 from publisher.releases.builder import build_release
 from publisher.sparql.examples.example import example
@@ -379,9 +380,9 @@ def test_the_command_packs_a_finished_export_for_kiwix(exported, edition, tmp_pa
     assert archive.entry_count >= len(files)
     assert archive.main_entry.get_item().path == "en/index.html"
     assert {path for path in files if not archive.has_entry_by_path(path)} == set()
-    for path in ("ar/trends.html", "releases/1/initiatives.parquet", "static/style.css"):
+    for path in ("ar/trends.html", "releases/1/initiatives.parquet", static_url("style.css")[1:]):
         assert bytes(archive.get_entry_by_path(path).get_item().content) == files[path]
-    assert archive.get_entry_by_path("static/style.css").get_item().mimetype == "text/css"
+    assert archive.get_entry_by_path(static_url("style.css")[1:]).get_item().mimetype == "text/css"
     assert archive.get_metadata("Language").decode() == "eng"
     assert archive.get_metadata("Description").decode().endswith("public registries and…")
     assert archive.get_metadata("Date").decode() == edition.release.day

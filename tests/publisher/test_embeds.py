@@ -14,6 +14,7 @@ import pytest
 from publish_fixture import session_loop
 
 from languages.request_locale import LANGUAGES
+from publisher.pages.static_files import static_url
 from publisher.portal.embeds import BY_FACET, KINDS
 from publisher.routes import ROUTERS
 
@@ -162,7 +163,7 @@ async def test_each_figure_has_its_code_and_its_forms(inside: httpx.AsyncClient)
         codes = [html.unescape(code) for code in re.findall(r"<textarea readonly[^>]*>(.*?)</textarea>", text)]
 
         assert codes, address
-        assert "embed.js" in text
+        assert static_url("embed.js") in text
         for code in codes:
             [source] = re.findall(r'<iframe src="([^"]+)"', code)
             assert (await inside.get(html.unescape(source), headers=HTML)).status_code == 200
