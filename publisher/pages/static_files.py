@@ -81,4 +81,4 @@ def _digest(file: Path, changed: int) -> str:
 
 @lru_cache(maxsize=32)
 def _compress(file: Path, changed: int) -> bytes:
-    return igzip.compress(file.read_bytes(), 3, mtime=0)
+    return bytes(igzip.compress(file.read_bytes(), 3, mtime=0))
