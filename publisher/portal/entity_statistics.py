@@ -30,7 +30,7 @@ from vocab.terms import ORG
 FIGURES = ("line", "goal", "target", "country", "region", "year", "stakeholder", "status", "type", "coverage", "source")
 PAIRS = 200  # pairs of organizations, and organizations, that are read
 PARTY = "organization"
-MATRIX = {"line": "goal", "goal": "line"}  # the two sides of the matrix
+MATRIX = {"line": "goal", "goal": "line", "target": "line"}  # the other side of the matrix
 _SCHEMES = {"line": "action-line", "goal": "sdg"}
 COMPARED = ("line", "goal", "region", "country", "source")  # facets whose codes can be compared with each other
 
@@ -106,18 +106,19 @@ def entity_statistics(
 
 
 def matrix_row(tables: FacetIndex, filters: Filter, names: FacetLabels) -> tuple[MatrixCell, ...]:
-    """Return the row of the WSIS-SDG matrix of an action line, or the column of a goal; empty for anything else."""
-    facet, code = next(((facet, codes[0]) for facet, codes in filters.chosen if facet in MATRIX), ("", ""))
-    if not facet:
-        return ()
-    other = MATRIX[facet]
+    """Return the row of the WSIS-SDG matrix of an action line, or the column of a goal.
+
+    A target has its initiatives by action line, anything else has them by goal; an organization's cells lead to no search.
+    """
+    facet, code = next(((facet, codes[0]) for facet, codes in filters.chosen if facet != "kind"), ("", ""))
+    other = MATRIX.get(facet, "goal")
     counts = tables.counts(filters).get(other, {})
     codes = sorted(leaf_codes(other, _SCHEMES[other], names.iris), key=lambda code: sort_key(other, code, 0))
     most = max((counts.get(one, 0) for one in codes), default=0)
     stem = f"/search?kind=initiative&{urlencode({facet: code})}"
     cells = []
     for one in codes:
-        things, search = counts.get(one, 0), f"{stem}&{other}={one}"
+        things, search = counts.get(one, 0), f"{stem}&{other}={one}" if facet else ""
         cells.append(MatrixCell(one, names.name(other, one), names.page(other, one), things, shade(things, most), search))
     return tuple(cells)
 

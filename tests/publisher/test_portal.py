@@ -521,3 +521,32 @@ async def test_a_cell_of_the_matrix_names_one_of_its_initiatives(client):
     tip = re.search(r'href="(/search\?kind=initiative&amp;line=[^"]+)" data-tip="[^"]*For example: ([^"]+)"', text)
     assert tip is not None
     assert tip[2] in await page(client, unescape(tip[1]))
+
+
+@pytest.mark.parametrize(
+    ("path", "cells", "leads"),
+    [
+        ("/source/demo", 17, "source=demo"),
+        ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", 17, "country=404"),
+        ("/concept?iri=http://metadata.un.org/sdg/3.8", 18, "target=3.8"),
+        ("/scheme/action-line/C4", 17, "line=C4"),
+        ("/page/organization/demo/ministry-of-health", 17, ""),
+    ],
+)
+async def test_a_profile_has_its_row_of_the_matrix(client, path, cells, leads):
+    text = await page(client, path)
+
+    row = text.partition('class="matrix-row"')[2].partition("</ol>")[0]
+    assert row.count("<li ") == cells
+    assert re.findall('class="things-count"', row)
+    searches = re.findall(r'href="(/search[^"]+)"', row)
+    assert bool(searches) == bool(leads)
+    assert [address for address in searches if leads not in address] == []
+
+
+async def test_the_page_of_a_registry_begins_with_findings_and_names_its_licence(client):
+    text = await page(client, "/source/demo")
+
+    assert text.count('id="figures"') == 1
+    assert 0 < text.index('class="finding"') < text.index(">Registry</h2>")
+    assert ">CC BY 4.0<" in text
