@@ -15,6 +15,7 @@ function ownTabs(root) {
 
 function label(root) {
   for (const field of root.querySelectorAll(".CodeMirror textarea:not([aria-label])")) field.setAttribute("aria-label", text("Query"));
+  for (const area of root.querySelectorAll(".CodeMirror-scroll[tabindex='-1']")) area.tabIndex = 0; // the keyboard scrolls it
   for (const field of root.querySelectorAll(".tableSizer:not([aria-label])")) field.setAttribute("aria-label", text("Page size: ").trim());
 }
 
