@@ -239,4 +239,22 @@ MERGED = Table(
     order=("cluster",),
 )
 
+TOPIC_TABLE = Table(
+    "topic",
+    "an initiative of a topic, as the page of the topic offers them",
+    (
+        TableColumn("initiative", CellType.IRI, "address of the initiative", required=True),
+        TableColumn("title", CellType.TEXT, "title: the English one, else any"),
+        TableColumn("country_name", CellType.TEXT, "English names of its countries and areas, separated by semicolons"),
+        TableColumn("iso3", CellType.TEXT, "ISO 3166-1 alpha-3 codes of its countries, separated by semicolons"),
+        TableColumn("start_date", CellType.TEXT, "when it begins: a year, a month, a day or a time"),
+        TableColumn("end_date", CellType.TEXT, "when it ends"),
+        TableColumn("website", CellType.TEXT, "one of its pages on the web"),
+        TableColumn("itu_region", CellType.WORDS, "codes of the ITU regions of its countries", schemes=("itu-region",)),
+        TableColumn("action_lines", CellType.WORDS, "codes of the action lines that its source declares", schemes=("action-line",)),
+        TableColumn("goals", CellType.WORDS, "codes of the goals that its source declares", schemes=("sdg",)),
+    ),
+    ("initiative",),
+)
+
 TABLES = {table.name: table for table in (INITIATIVES, ORGANIZATIONS, PARTIES, LINKS, PLACES, RECORDS, MERGED)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 from html import unescape
@@ -16,7 +17,7 @@ from pyoxigraph import RdfFormat, parse
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
-from publisher.facets.schema import TABLES
+from publisher.facets.schema import TABLES, TOPIC_TABLE
 from publisher.pages.charts.map import load_outlines
 from publisher.pages.navigation import sections
 from publisher.portal.source_wizard import SOURCE_FORMATS, from_query, source_toml
@@ -150,9 +151,22 @@ async def test_a_table_as_csv_has_names_beside_its_codes(client):
 async def test_the_codebook_describes_every_column_of_the_tables(client):
     text = await page(client, "/columns")
 
-    names = {column.name for table in TABLES.values() for column in table.columns}
+    names = {column.name for table in (*TABLES.values(), TOPIC_TABLE) for column in table.columns}
     assert names == set(re.findall(r'<th scope="row"><code>([^<]+)</code>', text))
     assert [tool for tool in ("pandas", "readr", "DuckDB") if tool not in text] == []
+
+
+async def test_the_table_of_a_topic_has_the_columns_that_the_codebook_describes(client):
+    text = await page(client, "/scheme/itu-region/africa")
+    address = html.unescape(re.search(r'href="(/sparql\?format=csv[^"]+)" download', text)[1])
+
+    rows = list(csv.DictReader(io.StringIO((await client.get(address)).text)))
+
+    assert list(rows[0]) == [column.name for column in TOPIC_TABLE.columns]
+    assert {(row["country_name"], row["iso3"], row["itu_region"]) for row in rows} >= {("Kenya", "KEN", "africa")}
+    assert any(row["action_lines"] == "C4" for row in rows)
+    assert any(row["goals"] for row in rows)
+    assert len({row["initiative"] for row in rows}) == len(rows)
 
 
 async def test_a_map_of_a_region_is_cut_to_it(client):

@@ -465,7 +465,7 @@ TASKS = {
     ),
     "download all of Africa as a table with a codebook": (
         [link("Topics"), link("Africa")],
-        "!!document.querySelector('a[download=\"initiatives.csv\"]') && !!document.querySelector('main a[href=\"/columns\"]')",
+        "!!document.querySelector('a[download=\"initiatives.csv\"]') && !!document.querySelector('main a[href^=\"/columns\"]')",
     ),
     "cite a number by its query": (
         [link("Explore"), link("Matrix"), link("See the query behind these numbers")],

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.facets.schema import TABLES
+from publisher.facets.schema import TABLES, TOPIC_TABLE
 from publisher.http.endpoints import get
 from publisher.http.links import origin
 from publisher.http.representation import Representation, build_response
@@ -40,6 +40,7 @@ async def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Res
     page = pages.page(
         "columns.html",
         tables=TABLES.values(),
+        topic_table=TOPIC_TABLE,
         samples=samples,
         number=number,
         files=files,
