@@ -27,7 +27,7 @@ from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import get_release
 from vocab.iris import BASE, Iris
-from vocab.terms import DQV, RDF
+from vocab.terms import ADMS, DCAT, DQV, FOAF, RDF
 
 DEMO = f"{BASE}source/demo"
 
@@ -142,6 +142,20 @@ async def test_the_pages_show_every_indicator_and_the_gains(service):
     assert len(re.findall(r'<tr id="[a-z-]+">', everything.text)) == len(indicators())
     assert "Bonnes pratiques" in everything.text
     assert "Would gain" in report.text
+
+
+@pytest.mark.parametrize(("page", "expected"), [("<https://example.org/a>", (1, 1, 1)), ('"https://example.org/a b"', (0, 0, 0))])
+def test_a_page_that_is_only_a_text_is_no_web_page(page, expected):
+    store, names = ox.Store(), ("web-page", "secure-page", "page-not-gone")
+    prefixes = "".join(
+        f"PREFIX {name}: <{iri}>\n" for name, iri in {"dcat": DCAT, "foaf": FOAF, "adms": ADMS, "ops": Iris().operations}.items()
+    )
+    record = f"<{DEMO}> dcat:record <x:r> . <x:r> foaf:primaryTopic <x:t> ; adms:status ops:published . <x:t> foaf:page {page} ."
+    store.update(f"{prefixes} INSERT DATA {{ {record} }}")
+
+    queries = {item.name: item.query(Iris(), source=DEMO) for item in indicators()}
+
+    assert tuple(int(next(store.query(queries[name]))["records"].value) for name in names) == expected
 
 
 def test_every_pattern_is_a_query_of_its_own():
