@@ -22,30 +22,42 @@ from harvesters.errors import (
     RetryLaterError,
     RobotsError,
     TooManyRedirectsError,
-    UnexpectedStatusError,
 )
-from harvesters.network import robots
 from harvesters.network.body_reader import read_body, read_to_file
 from harvesters.network.connection_errors import transport_error
 from harvesters.network.encoding import OFFERED
 from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
 from harvesters.network.reply import Reply, ResponseArchive, ResponseCheck, is_redirect, merge_responses
-from harvesters.network.response_check import (
-    check_response,
-    check_robots_response,
-    robots_unavailable_error,
-)
+from harvesters.network.response_check import check_response, check_robots_response
 from harvesters.network.retry import RetryPolicy
-from harvesters.network.robots import USER_AGENT_TOKEN, Robots
+from harvesters.network.robots import USER_AGENT_TOKEN
+from harvesters.network.robots_check import RobotsCheck
 from harvesters.network.ssrf_guard import Deadline, safe_transport
 from harvesters.quiet_hours import QuietHours
-from harvesters.reasons import Reason, Value
+from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition, Validator
 
 AGENT = f"{USER_AGENT_TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
 log = structlog.get_logger()
 
 _MAX_REDIRECTS = 5  # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A GET, or a POST with a *body*: a form, or an XML document as bytes.
+
+    *check* raises what is wrong with a reply. The body of a reply with status 200 is written to the
+    file *download_path*, if there is one.
+    """
+
+    headers: Mapping[str, str]
+    check: ResponseCheck
+    body: Mapping[str, str] | bytes | None = None
+    download_path: Path | None = None
+    obeys_robots: bool = True
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -80,14 +92,13 @@ class Fetch(AbstractContextManager["Fetch"]):
     seen: dict[str, Validator] = field(default_factory=dict)
     outcome_counts: Counter[str] = field(default_factory=Counter)
     responses: dict[str, int] = field(default_factory=dict)
-    _robots_cache: dict[str, Robots] = field(default_factory=dict)
     _deadline: Deadline = field(default_factory=Deadline)
-    _download_path: Path | None = None
-    _request_body: Mapping[str, str] | bytes | None = None
+    _robots_check: RobotsCheck = field(init=False)
     _client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
         """Open the HTTP client."""
+        self._robots_check = RobotsCheck(self._request_robots, self.robots_override)
         self._client = httpx.Client(
             transport=self.transport or safe_transport(self.allow, self._deadline),
             headers={"User-Agent": self.agent, "Accept-Encoding": OFFERED},
@@ -119,15 +130,8 @@ class Fetch(AbstractContextManager["Fetch"]):
 
         It must not change anything on the server, since it may be sent more than once.
         """
-        self._request_body = body
-        try:
-            return self._follow(
-                str(self._parse_url(url)),
-                {"Accept": accept},
-                lambda reply: check_response(reply, accept, self.agent),
-            )
-        finally:
-            self._request_body = None
+        request = _Request({"Accept": accept}, self._check_for(accept), body)
+        return self._follow(str(self._parse_url(url)), request)
 
     def get(
         self,
@@ -144,10 +148,14 @@ class Fetch(AbstractContextManager["Fetch"]):
         harvesters.errors), or WebPageError if *accept* asks for data and a web page is received;
         each message names the address, and the remedy if there is one.
         """
-        address = str(self._parse_url(url, params=params))
+        return self._get(str(self._parse_url(url, params=params)), accept, conditional)
+
+    def _get(
+        self, address: str, accept: str, conditional: bool, download_path: Path | None = None
+    ) -> Reply:
         headers = {"Accept": accept, **(self._conditional_headers(address) if conditional else {})}
         reply = self._follow(
-            address, headers, lambda reply: check_response(reply, accept, self.agent)
+            address, _Request(headers, self._check_for(accept), download_path=download_path)
         )
         old = self.validators.get(address)
         if reply.status == 200:
@@ -169,12 +177,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         The limits are those for files in *retry_policy*.
         """
         with TemporaryDirectory(prefix="stocktake-") as folder:
-            self._download_path = Path(folder) / "body"
-            try:
-                reply = self.get(url, accept=accept, conditional=conditional)
-            finally:
-                self._download_path = None
-            yield reply
+            yield self._get(str(self._parse_url(url)), accept, conditional, Path(folder) / "body")
 
     def get_range(self, url: str, byte_range: range, etag: str | None = None) -> Reply:
         """Return the bytes *byte_range* of a file, with status 206; the whole file, with 200, if
@@ -187,11 +190,12 @@ class Fetch(AbstractContextManager["Fetch"]):
             "Accept-Encoding": "identity",
             **({"If-Range": etag} if etag else {}),
         }
-        return self._follow(
-            url,
+        check = self._check_for("*/*")
+        request = _Request(
             {"Accept": "*/*", **headers},
-            lambda reply: check_response(reply, "*/*", self.agent) if reply.status != 206 else None,
+            lambda reply: check(reply) if reply.status != 206 else None,
         )
+        return self._follow(url, request)
 
     def validator(self, address: str) -> Validator | None:
         """Return the validator of the last run for *address*, None if it has none."""
@@ -208,14 +212,10 @@ class Fetch(AbstractContextManager["Fetch"]):
         )
         return {name: value for name, value in pairs if value}
 
-    def _follow(
-        self,
-        address: str,
-        headers: Mapping[str, str],
-        check: ResponseCheck,
-        *,
-        check_robots: bool = True,
-    ) -> Reply:
+    def _check_for(self, accept: str) -> ResponseCheck:
+        return lambda reply: check_response(reply, accept, self.agent)
+
+    def _follow(self, address: str, request: _Request) -> Reply:
         """Send a request and follow redirects; robots.txt, rate limit and retries apply to each
         hop.
         """
@@ -227,8 +227,7 @@ class Fetch(AbstractContextManager["Fetch"]):
                         Reason("redirect_not_web", {"address": address, "url": str(url)})
                     )
                 )
-            pause = self._check_robots(url) if check_robots and self.robots else self.pause
-            reply = self._send_with_retries(url, headers, check, pause)
+            reply = self._send_with_retries(url, request, self._pause_for(url, request))
             if not is_redirect(reply):
                 return reply
             url = self._parse_url(str(url), reply.headers["location"])
@@ -241,28 +240,38 @@ class Fetch(AbstractContextManager["Fetch"]):
             )
         )
 
-    def _send_with_retries(
-        self, url: httpx.URL, headers: Mapping[str, str], check: ResponseCheck, pause: float
-    ) -> Reply:
+    def _pause_for(self, url: httpx.URL, request: _Request) -> float:
+        """Return the pause before a request to *url*; raises RobotsError if it is not allowed."""
+        if not (self.robots and request.obeys_robots):
+            return self.pause
+        try:
+            return max(self.pause, self._robots_check.crawl_delay(url))
+        except RobotsError as error:
+            self._count_error(error)
+            raise
+
+    def _request_robots(self, address: str) -> Reply:
+        request = _Request({"Accept": "text/plain"}, check_robots_response, obeys_robots=False)
+        return self._follow(address, request)
+
+    def _send_with_retries(self, url: httpx.URL, request: _Request, pause: float) -> Reply:
         for attempt in self.retry_policy.attempts():
             if attempt.num > 1:
                 self.outcome_counts["retried"] += 1
             with attempt:
-                return self._attempt(url, headers, check, pause)
+                return self._attempt(url, request, pause)
         raise AssertionError("the last try gives or raises")
 
-    def _attempt(
-        self, url: httpx.URL, headers: Mapping[str, str], check: ResponseCheck, pause: float
-    ) -> Reply:
+    def _attempt(self, url: httpx.URL, request: _Request, pause: float) -> Reply:
         """Send a request once, and count its outcome: the number of requests is the sum of their
         outcomes.
         """
         self._wait_for_turn(url, pause)
         self.outcome_counts["sent"] += 1
         try:
-            reply = self._send(url, headers)
+            reply = self._send(url, request)
             if not is_redirect(reply):
-                check(reply)
+                request.check(reply)
         except HarvestError as error:
             if isinstance(error, RetryLaterError) and error.after:
                 self.rate_limiter.block_host(
@@ -295,63 +304,6 @@ class Fetch(AbstractContextManager["Fetch"]):
         self.outcome_counts[error.outcome] += 1
         return error
 
-    def _check_robots(self, url: httpx.URL) -> float:
-        """Return the pause that this host asks for; raises RobotsError if its robots.txt forbids
-        the address.
-        """
-        rules = self._robots_rules(
-            str(url.copy_with(path="/robots.txt", query=None, fragment=None))
-        )
-        if not self.robots_override and (line := rules.forbids(str(url))):
-            values: dict[str, Value] = {
-                "url": str(url),
-                "robots": rules.url,
-                "number": line[0],
-                "line": line[1],
-                "token": USER_AGENT_TOKEN,
-                "path": url.path,
-            }
-            raise self._count_error(RobotsError(Reason("robots_forbids", values)))
-        return max(self.pause, min(rules.delay, robots.MAX_CRAWL_DELAY))
-
-    def _robots_rules(self, address: str) -> Robots:
-        if address not in self._robots_cache:
-            self._robots_cache[address] = rules = self._fetch_robots(address)
-            if rules.delay > robots.MAX_CRAWL_DELAY:
-                fields = {
-                    "requested": rules.delay,
-                    "applied": robots.MAX_CRAWL_DELAY,
-                    "action": "agree on a pause with its publisher",
-                }
-                log.warning("crawl-delay reduced to the maximum", robots=address, **fields)
-        return self._robots_cache[address]
-
-    def _fetch_robots(self, address: str) -> Robots:
-        """Fetch a robots.txt: 4xx or too many redirects mean that there is none, 5xx that nothing
-        is allowed at present.
-        """
-        download_path, self._download_path, request_body, self._request_body = (
-            self._download_path,
-            None,
-            self._request_body,
-            None,
-        )
-        try:
-            reply = self._follow(
-                address, {"Accept": "text/plain"}, check_robots_response, check_robots=False
-            )
-        except TooManyRedirectsError:
-            return robots.allow_all(address)
-        except (RetryLaterError, UnexpectedStatusError) as error:
-            raise self._count_error(robots_unavailable_error(error)) from error
-        finally:
-            self._download_path, self._request_body = download_path, request_body
-        return (
-            robots.parse_robots(address, reply.content)
-            if reply.status == 200
-            else robots.allow_all(address)
-        )
-
     def _wait_for_turn(self, url: httpx.URL, pause: float) -> None:
         self.rate_limiter.acquire(url.host, pause)
         if self.quiet_hours and (end := self.quiet_hours.ends_at(self.now())):
@@ -362,22 +314,21 @@ class Fetch(AbstractContextManager["Fetch"]):
             }
             raise self._count_error(QuietHoursError(Reason("quiet_hours", values)))
 
-    def _send(self, url: httpx.URL, headers: Mapping[str, str]) -> Reply:
+    def _send(self, url: httpx.URL, request: _Request) -> Reply:
+        policy = self.retry_policy
         self._deadline.start(
-            self.retry_policy.file_timeout
-            if self._download_path
-            else self.retry_policy.response_timeout
+            policy.file_timeout if request.download_path else policy.response_timeout
         )
         path, digest, begun = None, "", time.monotonic()
         try:
-            with self._open_stream(url, headers) as response:
-                if self._download_path and response.status_code == 200:
-                    path = self._download_path
+            with self._open_stream(url, request) as response:
+                if request.download_path and response.status_code == 200:
+                    path = request.download_path
                     content, digest = read_to_file(
-                        response, path, self.retry_policy.max_file_bytes, self._deadline
+                        response, path, policy.max_file_bytes, self._deadline
                     )
                 else:
-                    content = read_body(response, self.retry_policy.max_bytes, self._deadline)
+                    content = read_body(response, policy.max_bytes, self._deadline)
         except httpx.TransportError as error:
             raise transport_error(url, error) from error
         size = path.stat().st_size if path else len(content)
@@ -390,18 +341,15 @@ class Fetch(AbstractContextManager["Fetch"]):
         return replace(reply, at=self._archive_reply(reply)) if self.archive else reply
 
     def _open_stream(
-        self, url: httpx.URL, headers: Mapping[str, str]
+        self, url: httpx.URL, request: _Request
     ) -> AbstractContextManager[httpx.Response]:
-        if self._request_body is None:
+        headers, body = request.headers, request.body
+        if body is None:
             return self._client.stream("GET", url, headers=headers)
-        if isinstance(self._request_body, bytes):
-            return self._client.stream(
-                "POST",
-                url,
-                headers={**headers, "Content-Type": "application/xml"},
-                content=self._request_body,
-            )
-        return self._client.stream("POST", url, headers=headers, data=self._request_body)
+        if isinstance(body, bytes):
+            headers = {**headers, "Content-Type": "application/xml"}
+            return self._client.stream("POST", url, headers=headers, content=body)
+        return self._client.stream("POST", url, headers=headers, data=body)
 
     def _archive_reply(self, reply: Reply) -> SourcePosition | None:
         pairs = list(reply.headers.multi_items())
