@@ -75,6 +75,7 @@ class SettingValues(TypedDict):
     proxies: str
     public_url: str
     releases: str
+    semantic_search: str
     hub: str
     smtp: str
     oidc: str
@@ -108,6 +109,7 @@ def check_settings(*, is_base_set: bool, **values: Unpack[SettingValues]) -> Set
         proxies=_proxies(values["proxies"]),
         public_url=_public_url(values["public_url"]),
         releases=_releases(values["releases"]),
+        semantic_search=_is_on("STOCKTAKE_SEMANTIC_SEARCH", values["semantic_search"]),
         hub=_hub(values["hub"]),
         smtp=_smtp(values["smtp"]),
         oidc=_oidc(values["oidc"]),
@@ -227,6 +229,12 @@ def _releases(text: str) -> str:
         raise typer.BadParameter(
             f"STOCKTAKE_RELEASES is {text!r}, which is not a cron line of five fields: {error}"
         ) from error
+
+
+def _is_on(variable: str, value: str) -> bool:
+    if value not in ("", "on", "off"):
+        raise typer.BadParameter(f"{variable} is {value!r}; use on or off")
+    return value == "on"
 
 
 def _hub(url: str) -> str:

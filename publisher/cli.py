@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NoReturn, Protocol
 
+import structlog
 import typer
 from fastapi import FastAPI
 from rich.console import Console
@@ -43,6 +44,8 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.service_detection import uses_service
 from vocab.iris import Iris
 
+log = structlog.get_logger(component="search")
+
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(examples, name="examples")
 app.add_typer(service, name="store")
@@ -62,6 +65,8 @@ class PublisherSettings(Protocol):
     def proxies(self) -> str: ...  # noqa: D102
     @property
     def contact(self) -> str: ...  # noqa: D102
+    @property
+    def semantic_search(self) -> bool: ...  # noqa: D102
     @property
     def hub(self) -> str: ...  # noqa: D102
     @property
@@ -91,7 +96,22 @@ def build_site(
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, settings.demo)
     about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url, problem_store, subscription_store)
-    return create_app(QueryService(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
+    limits, with_vectors = read(settings.limits), can_search_by_meaning(settings)
+    service = QueryService(settings.data, Iris(settings.base), limits, elsewhere=settings.elsewhere, semantic_search=with_vectors)
+    return create_app(service, permit, about)
+
+
+def can_search_by_meaning(settings: PublisherSettings) -> bool:
+    """Return whether searches by meaning are wanted and possible. A model that is missing or damaged is logged; all else works."""
+    if not settings.semantic_search:
+        return False
+    embedding = import_module("languages.embedding")  # late, since the check reads the model
+    try:
+        embedding.check_model()
+    except embedding.ModelError as error:
+        log.error("search by meaning is off", setting="STOCKTAKE_SEMANTIC_SEARCH", reason=str(error))
+        return False
+    return True
 
 
 def run_mcp(settings: PublisherSettings, url: str) -> None:
@@ -99,8 +119,9 @@ def run_mcp(settings: PublisherSettings, url: str) -> None:
     module = import_module(MCP_SERVER)  # late, since it takes most of a second
 
     async def answer() -> None:
-        limits, external = read(settings.limits), settings.elsewhere
-        async with QueryService(settings.data, Iris(settings.base), limits, readers=1, elsewhere=external) as opened:
+        limits, external, with_vectors = read(settings.limits), settings.elsewhere, can_search_by_meaning(settings)
+        service = QueryService(settings.data, Iris(settings.base), limits, readers=1, elsewhere=external, semantic_search=with_vectors)
+        async with service as opened:
             await module.run_on_standard_streams(module.create_server(opened, url))
 
     asyncio.run(answer())

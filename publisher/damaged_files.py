@@ -31,7 +31,7 @@ from vocab.iris import Iris
 
 REBUILD = "stop the server, then run stocktake verify --repair"
 _TABLES = ("entry", "graph_change", "record")  # of the history: their rows depend on the journal alone
-_DERIVED = ("store", "tables", "text", "columns")  # folders of the embedded store and its indexes, beside the snapshots
+_DERIVED = ("store", "tables", "text", "columns", "vectors")  # folders of the embedded store and its indexes, beside the snapshots
 
 
 def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Iterator[Fault]:

@@ -120,7 +120,7 @@ def follow_embedded(
     """
     try:
         _discard_damaged(options.store, reports)
-        runner = open_runner(reader, options.store, options.status, options.graph, report=reports.reason)
+        runner = open_runner(reader, options.store, options.status, options.graph, report=reports.reason, with_vectors=options.vectors)
         history.ensure_running()
         while True:
             reason = ""
@@ -173,7 +173,9 @@ def follow_external(
         try:
             _discard_damaged(options.store, reports)
             with closing(
-                open_external_runner(address, reader, options.store, options.status, options.graph, report=reports.reason)
+                open_external_runner(
+                    address, reader, options.store, options.status, options.graph, report=reports.reason, with_vectors=options.vectors
+                )
             ) as runner:
                 if outage.failures:
                     runner.store.lease.read(datetime.now(UTC))  # raises if the store still fails
@@ -214,6 +216,7 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("status", type=Path, help="status file")
     parser.add_argument("graph", help="IRI of the status graph")
     parser.add_argument("--history", type=Path, help="folder of the change history; default: history/ in the folder of the store")
+    parser.add_argument("--vectors", action="store_true", help="keep vectors of the texts, for searches by meaning")
     parser.add_argument("--external", action="store_true", help="update the external store that the environment names")
     return parser.parse_args(arguments)
 

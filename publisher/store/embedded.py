@@ -17,6 +17,7 @@ from journal.atomic_file import replace_file
 from publisher.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalCursor, JournalReader
 from publisher.search.updater import SearchUpdater
+from publisher.search.vector_updater import VectorUpdater
 from publisher.store.apply import apply, count, digest, rebuild_default_graph, replace_graph
 from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.runner import Runner, StoreState
@@ -176,8 +177,11 @@ def open_runner(
     status_graph: str,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     report: Callable[[str], None] = ignore_report,
+    *,
+    with_vectors: bool = False,
 ) -> Runner[EmbeddedStore]:
-    """Open the store in *folder* (as ``EmbeddedStore``) with its facets, search index and columns."""
+    """Open the store in *folder* (as ``EmbeddedStore``) with its facets, search index and columns, and vectors if *with_vectors*."""
     store = EmbeddedStore(reader, folder, status, status_graph, now, report)
     facets, search = FacetUpdater(folder / "tables", reader), SearchUpdater(folder / "text", reader)
-    return Runner(store, (facets, search, ColumnUpdater(folder / "columns", reader)))
+    vectors = (VectorUpdater(folder / "vectors", reader),) if with_vectors else ()
+    return Runner(store, (facets, search, ColumnUpdater(folder / "columns", reader), *vectors))

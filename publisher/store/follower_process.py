@@ -23,7 +23,7 @@ SHORT_RUN = 30.0  # seconds; a process that runs longer resets the delay
 
 
 class FollowerProcess:
-    """The follower of the journal in *data*, which writes the store in *store_folder*.
+    """The follower of the journal in *data*, which writes the store in *store_folder*, *with_vectors* for searches by meaning or not.
 
     *secrets*: environment variables with the URLs of an external store, None for the embedded store.
 
@@ -31,14 +31,16 @@ class FollowerProcess:
     while it does.
     """
 
-    def __init__(self, data: Path, store_folder: Path, iris: Iris, secrets: Mapping[str, str] | None) -> None:
+    def __init__(
+        self, data: Path, store_folder: Path, iris: Iris, secrets: Mapping[str, str] | None, *, with_vectors: bool = False
+    ) -> None:
         self.projections: dict[str, dict[str, object]] = {}
         self.reason = ""
         self._data, self._secrets = data, secrets
         self._process: asyncio.subprocess.Process | None = None
         folders = (str(data / "journal"), str(store_folder), str(data / "status.nq"), iris.status)
         history = ("--history", str(data / "store" / "history"))
-        self._command = command(MODULE, *folders, *history, *(["--external"] if secrets else []))
+        self._command = command(MODULE, *folders, *history, *(["--external"] if secrets else []), *(["--vectors"] if with_vectors else []))
 
     async def run(self) -> None:
         """Run the process and read its reports until cancelled; then kill it."""

@@ -68,12 +68,14 @@ class QueryService:
         readers: int | None = None,
         follow: bool = True,
         elsewhere: StoreURLs | None = None,
+        semantic_search: bool = False,
     ) -> None:
         self.data = data
         self.iris = iris
         self.journal = Journal(data / "journal")
         self.limits = limits or Limits()
         self.history = data / "store" / "history"  # the folder of the change history
+        self.semantic_search = semantic_search
         self.snapshot: Snapshot | None = None
         self.behind = 0  # number of unpublished journal entries, at most a second old
         self.awaited = 0  # how many of these will be published: none if a mirror refused the next one
@@ -90,7 +92,7 @@ class QueryService:
         self._public = Pool(cores, self.limits, 2, self.rate_limiter, module, environment)
         internal_limits = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
         self._internal = Pool(cores, internal_limits, 0, None, module, environment, internal=True)
-        self.follower = FollowerProcess(data, self._folder, iris, self._external)
+        self.follower = FollowerProcess(data, self._folder, iris, self._external, with_vectors=semantic_search)
         self.probe = StoreProbe(endpoint_of(elsewhere.query)) if elsewhere else None
         self._follow = follow
         # By folder; during a switch of snapshots, responses come from both.

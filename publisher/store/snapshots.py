@@ -25,16 +25,17 @@ _LAST_REMOVED = "last-removed"  # a file with the number of the last snapshot th
 
 
 class ProjectionPaths(NamedTuple):
-    """The folders of the published search index, facet tables and columns."""
+    """The folders of the published search index, facet tables, columns and vectors."""
 
     text: Path
     tables: Path
     columns: Path
+    vectors: Path
 
     @classmethod
     def below(cls, folder: Path) -> ProjectionPaths:
         """Return the paths in the folder of a store."""
-        return cls(folder / "text" / "shown", folder / "tables" / "shown", folder / "columns" / "shown")
+        return cls(folder / "text" / "shown", folder / "tables" / "shown", folder / "columns" / "shown", folder / "vectors" / "shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,10 @@ class Snapshot:
     """One state: *position* is the number of its last journal entry, *entry* the id of that; *quads* excludes the status graph.
 
     *status* is a digest of the status graph, which changes without a journal entry. *modified* is the time of the last change in
-    whole seconds since 1970; it increases with every change, even if two happen within one second. *text*, *tables* and *columns*
-    are the numbers of the last entries in the search index, the facet tables and the columns, -1 if there is none. *applying* is
-    the number of the entry that is being loaded into an external store, 0 if there is none: answers may contain a part of it.
+    whole seconds since 1970; it increases with every change, even if two happen within one second. *text*, *tables*, *columns* and
+    *vectors* are the numbers of the last entries in the search index, the facet tables, the columns and the vectors, -1 if there is
+    none. *applying* is the number of the entry that is being loaded into an external store, 0 if there is none: answers may contain a
+    part of it.
     """
 
     number: int
@@ -57,12 +59,14 @@ class Snapshot:
     text: int = -1
     tables: int = -1
     columns: int = -1
+    vectors: int = -1
     applying: int = 0
 
     @property
     def version(self) -> str:
         """Return an identifier of the published data: two states with the same version contain the same quads."""
         version = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
+        version += f"-{self.vectors}" if self.vectors >= 0 else ""
         return f"{version}-{self.number}" if self.applying else version
 
 
@@ -71,7 +75,8 @@ def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
     position, folder = read_position(paths.text), Path(snapshot.path) / "text"
     is_searchable = read_position(folder) == position and (position < 0 or is_current(folder))
     has_tables = snapshot.tables == read_position(paths.tables)
-    return is_searchable and has_tables and snapshot.columns == read_position(paths.columns)
+    has_others = (snapshot.columns, snapshot.vectors) == (read_position(paths.columns), read_position(paths.vectors))
+    return is_searchable and has_tables and has_others
 
 
 def newest_snapshot(folder: Path) -> Snapshot | None:
@@ -101,7 +106,8 @@ def _create(folder: Path, store: Store | None, state: Snapshot, indexes: Project
     text = search.link_published(indexes.text, part / "text") if indexes else -1
     tables = link_published(indexes.tables, part / "tables") if indexes else -1
     columns = link_published(indexes.columns, part / "columns") if indexes else -1
-    snapshot = replace(state, number=number, path=str(path), text=text, tables=tables, columns=columns)
+    vectors = link_published(indexes.vectors, part / "vectors") if indexes else -1
+    snapshot = replace(state, number=number, path=str(path), text=text, tables=tables, columns=columns, vectors=vectors)
     snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:
         store.backup(part / "store")

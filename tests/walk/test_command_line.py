@@ -74,6 +74,7 @@ def test_help_of_a_lazy_command_is_that_of_its_module(name: str) -> None:
         ("STOCKTAKE_DATA", __file__),
         ("STOCKTAKE_ALLOW_HOSTS", "http://127.0.0.1:8000/"),
         ("STOCKTAKE_RELEASES", "monthly"),
+        ("STOCKTAKE_SEMANTIC_SEARCH", "maybe"),
         ("STOCKTAKE_PUBLIC_URL", "stocktaking.example"),
         ("STOCKTAKE_PUBLIC_URL", "https://stocktaking.example/path"),
         ("STOCKTAKE_PUBLIC_URL", "https://user@stocktaking.example"),
@@ -106,6 +107,7 @@ def test_child_processes_receive_the_same_settings() -> None:
     store_urls = StoreURLs("http://x/query", "http://x/update", "http://x/graphs")
     settings = Settings(
         *whole,
+        semantic_search=True,
         hub="https://hub.example/",
         store="s3://bucket/x",
         processes=3,
@@ -135,6 +137,7 @@ def test_child_processes_receive_the_same_settings() -> None:
         "STOCKTAKE_TRUSTED_PROXIES": "::1",
         "STOCKTAKE_RELEASES": "0 4 1 * *",
         "STOCKTAKE_PUBLIC_URL": "https://public.example",
+        "STOCKTAKE_SEMANTIC_SEARCH": "on",
         "STOCKTAKE_WEBSUB_HUB": "https://hub.example/",
         "STOCKTAKE_OBJECT_STORE_URL": "s3://bucket/x",
         "STOCKTAKE_NAME": "Ours",

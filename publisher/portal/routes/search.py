@@ -53,6 +53,7 @@ from publisher.search.query_parser import MAX_LENGTH, SearchRequest
 from publisher.search.searcher import Matches, Searcher, open_searcher
 from publisher.search.snippet import Marker, best_text, build_marker
 from publisher.search.spelling import suggest_spelling
+from publisher.search.vector_index import add_near
 from publisher.store.query_service import QueryService
 from vocab.iris import KINDS
 
@@ -249,6 +250,8 @@ def find_page(
     filters, matches = search_parameters.filters, Matches(0, {}, False)
     if words:
         matches = index.matches(SearchRequest(words), REACH)
+        if service.semantic_search:
+            matches = add_near(matches, index, service.current.path, words)
         filters = replace(filters, words=words, among=tuple(matches.scores))
     is_whole = words and not filters.chosen
     total = matches.total if is_whole else tables.total(filters)

@@ -21,6 +21,7 @@ from publisher.errors import StoreFailure
 from publisher.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import DecodedEntry, JournalReader
 from publisher.search.updater import SearchUpdater
+from publisher.search.vector_updater import VectorUpdater
 from publisher.store.apply import digest_of
 from publisher.store.external import update_batches
 from publisher.store.external.client import Client
@@ -155,8 +156,11 @@ def open_external_runner(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     wait: Callable[[float], None] = time.sleep,
     report: Callable[[str], None] = ignore_report,
+    *,
+    with_vectors: bool = False,
 ) -> Runner[RemoteStore]:
-    """Open the store at *urls* (as ``RemoteStore``) with its facets and search index, which are in *folder*."""
+    """Open the store at *urls* (as ``RemoteStore``) with its indexes in *folder*: facets, search, and vectors if *with_vectors*."""
     store = RemoteStore(urls, reader, folder, status, status_graph, now, wait, report)
     facets = FacetUpdater(folder / "tables", reader, store.quads.expect)
-    return Runner(store, (facets, SearchUpdater(folder / "text", reader, store.quads.look_up)))
+    vectors = (VectorUpdater(folder / "vectors", reader, store.quads.look_up),) if with_vectors else ()
+    return Runner(store, (facets, SearchUpdater(folder / "text", reader, store.quads.look_up), *vectors))
