@@ -90,9 +90,9 @@ class VectorDatabase:
         means = _means(vectors, numbers, len(languages))
         codes = open_memmap(folder / CODES, mode="w+", dtype=np.uint64, shape=(count, WIDTH // 64))
         for first in range(0, count, _CHUNK):
-            rows = slice(first, first + _CHUNK)
-            centered = normalized(vectors[rows]) - means[numbers[rows]]
-            vectors[rows], codes[rows] = _quantized(centered), signs(centered)
+            chunk = slice(first, first + _CHUNK)
+            centered = np.asarray(normalized(vectors[chunk]) - means[numbers[chunk]], dtype=np.float32)
+            vectors[chunk], codes[chunk] = _quantized(centered), signs(centered)
         vectors.flush()
         codes.flush()
         np.save(folder / MEANS, means)
