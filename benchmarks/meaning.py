@@ -1,4 +1,4 @@
-"""Search by meaning: how much better sixty judged queries are answered than by words alone, and what a search and a text cost.
+"""Search by meaning: how much better sixty rated queries are answered than by words alone, and what a search and a text cost.
 
 By hand: ``python -m benchmarks.meaning``
 """
@@ -30,16 +30,16 @@ from publisher.search.vector_updater import embedded_text
 from vocab.iris import BASE
 from vocab.schemes import concepts
 
-JUDGED = Path(__file__).with_name("queries") / "judged.toml"
-DEPTH = 10  # results that are judged
+RATED = Path(__file__).with_name("queries") / "rated.toml"
+DEPTH = 10  # results that are rated
 _SEED, _REACH = 24, 10_000
 
-Judged = Mapping[str, Mapping[str, str]]  # by language the queries, each with its topic
+Rated = Mapping[str, Mapping[str, str]]  # by language the queries, each with its topic
 
 
-def load_queries() -> Judged:
-    """Return the judged queries by language, each with the code of the topic that its relevant records have."""
-    return tomllib.loads(JUDGED.read_text("utf-8"))
+def load_queries() -> Rated:
+    """Return the rated queries by language, each with the code of the topic that its relevant records have."""
+    return tomllib.loads(RATED.read_text("utf-8"))
 
 
 def generated_entries(count: int) -> tuple[list[SearchEntry], dict[str, str]]:
@@ -101,7 +101,7 @@ def quality(searcher: Searcher, folder: Path, topics: Mapping[str, str], queries
     return sum(fused) / len(fused), sum(words_alone) / len(words_alone)
 
 
-def quality_lines(records: int, judged: Judged) -> list[Line]:
+def quality_lines(records: int, rated: Rated) -> list[Line]:
     """Return nDCG by language with vectors and without, and the time of a text and a query."""
     entries, topics = generated_entries(records)
     with TemporaryDirectory() as name:
@@ -112,7 +112,7 @@ def quality_lines(records: int, judged: Judged) -> list[Line]:
         write_vectors(folder, entries, vectors)
         searcher = write_index(folder / "text", entries)
         lines = []
-        for language, queries in judged.items():
+        for language, queries in rated.items():
             ours, words_alone = quality(searcher, folder, topics, queries)
             ratio = ours / words_alone if words_alone else None
             aim, note = Aim("least", words_alone, "ours"), f"{len(queries)} queries; peer: words alone"
@@ -121,7 +121,7 @@ def quality_lines(records: int, judged: Judged) -> list[Line]:
     return lines
 
 
-def time_lines(records: int, judged: Judged) -> list[Line]:
+def time_lines(records: int, rated: Rated) -> list[Line]:
     """Return how long a search of *records* takes, words and vectors, with queries that no cache knows, and the memory."""
     entries, _ = generated_entries(records)
     random = np.random.default_rng(_SEED)
@@ -136,7 +136,7 @@ def time_lines(records: int, judged: Judged) -> list[Line]:
         del entries, vectors
         before = getrusage(RUSAGE_SELF).ru_maxrss
         times, own = [], []
-        for query in (query for queries in judged.values() for query in queries):
+        for query in (query for queries in rated.values() for query in queries):
             since = time.perf_counter()
             matches = searcher.matches(SearchRequest(query), _REACH)
             middle = time.perf_counter()
@@ -158,8 +158,8 @@ def main(
     json: Json = False,
 ) -> None:
     """Measure searches by meaning."""
-    judged = load_queries()
-    show("Search by meaning", [*quality_lines(records, judged), *(time_lines(many, judged) if many else [])], json=json)
+    rated = load_queries()
+    show("Search by meaning", [*quality_lines(records, rated), *(time_lines(many, rated) if many else [])], json=json)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from publisher.search.vector_database import CODES, MEANS, OFFSETS, THINGS, VECT
 
 FOLDER = "vectors"
 NEAREST = 50  # things that a search adds at most
-LOWEST = 0.2  # cosine from which a thing is added: at the judged queries nine of ten such things are relevant
+LOWEST = 0.2  # cosine from which a thing is added: at the rated queries nine of ten such things are relevant
 _CANDIDATES = 2_000  # things whose signs are nearest, of which the nearest are chosen by their vectors
 _RANK = 60  # of reciprocal rank fusion: https://doi.org/10.1145/1571941.1572114
 _CACHED = 1_000  # searches whose vectors are cached

@@ -241,13 +241,13 @@ def test_no_vectors_is_no_result(tmp_path: Path) -> None:
     assert open_vectors(str(tmp_path / "nowhere")) is None
 
 
-def test_sixty_judged_queries_are_answered_better_in_each_language(tmp_path: Path) -> None:
-    judged = load_queries()
+def test_sixty_rated_queries_are_answered_better_in_each_language(tmp_path: Path) -> None:
+    rated = load_queries()
     entries, topics = generated_entries(150)
     write_vectors(tmp_path, entries, embed([embedded_text(entry)[0] for entry in entries]))
     searcher = write_index(tmp_path / "text", entries)
 
-    results = {language: quality(searcher, tmp_path, topics, queries) for language, queries in judged.items()}
+    results = {language: quality(searcher, tmp_path, topics, queries) for language, queries in rated.items()}
 
-    assert {language: len(queries) for language, queries in judged.items()} == dict.fromkeys(("en", "fr", "es", "ar", "zh", "ru"), 10)
+    assert {language: len(queries) for language, queries in rated.items()} == dict.fromkeys(("en", "fr", "es", "ar", "zh", "ru"), 10)
     assert {language for language, (fused, words_alone) in results.items() if fused <= words_alone} == set()
