@@ -38,7 +38,7 @@ class VectorDatabase:
         row = self._connection.execute("SELECT position, entry, version FROM checkpoint").fetchone()
         return (row[0], row[1], row[2]) if row else (0, "", "")
 
-    def keep(self, digests: Sequence[tuple[str, bytes]], entry: int) -> set[str]:
+    def mark_needed(self, digests: Sequence[tuple[str, bytes]], entry: int) -> set[str]:
         """Mark the things whose text has the same digest as before as needed by *entry*, and return them."""
         query = (
             "UPDATE vectors SET entry = $entry FROM (SELECT unnest($things) AS thing, unnest($digests) AS digest) AS wanted "

@@ -74,7 +74,7 @@ class VectorUpdater(DatabaseProjection[VectorDatabase]):
             entries = {thing: read_entry(source, thing, self._base) for thing in batch}
             texts = {thing: text for thing, entry in entries.items() if entry and (text := embedded_text(entry))[0]}
             digests = {thing: hashlib.sha256("\n".join(text).encode(errors="replace")).digest() for thing, text in texts.items()}
-            same = self._database.keep(list(digests.items()), position) if digests else set()
+            same = self._database.mark_needed(list(digests.items()), position) if digests else set()
             if new := [thing for thing in texts if thing not in same]:
                 rows = [(thing, digests[thing], texts[thing][1]) for thing in new]
                 self._database.put(rows, embed([texts[thing][0] for thing in new]), position)
