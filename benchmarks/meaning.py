@@ -148,7 +148,7 @@ def time_lines(records: int, rated: Rated) -> list[Line]:
     note = f"{records:,} records, {len(times)} queries"
     return [
         Line("search, 95 % of queries", "s", float(np.percentile(times, 95)), None, None, Aim("most", 0.1, "ours"), note),
-        Line("of it processor time, 95 %", "s", float(np.percentile(processor, 95)), note="all cores; what a machine at rest takes at most"),
+        Line("of it processor time, 95 %", "s", float(np.percentile(processor, 95)), note="what a machine at rest takes at most"),
         Line("processor time of the words, 95 %", "s", float(np.percentile(words_alone, 95))),
         Line("of it by meaning, 95 %", "s", float(np.percentile(own, 95)), note="embed the query, find and fuse"),
         Line("of it by meaning, median", "s", float(np.median(own))),
