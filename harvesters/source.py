@@ -15,6 +15,7 @@ from apscheduler.triggers.cron import CronTrigger
 from harvesters.errors import SourceDefinitionError
 from harvesters.quiet_hours import QuietHours, parse_quiet_hours
 from languages.request_locale import LANGUAGES
+from vocab.curated_topics import TopicDecision, read_decisions
 from vocab.curated_words import CuratedWord, read_words
 from vocab.iris import is_web
 
@@ -71,8 +72,9 @@ class Source:
     No requests are sent during *quiet* hours; *grant* names who permitted access, in writing,
     against robots.txt. *suggest* is what topics are suggested from. With *check_links* the web pages that its records name are requested
     from time to time.
-    *words* are the registry's words with the concepts that a curator chose (``vocab.curated_words``), from the
-    table beside the definitions. *classifier* is the file of a classifier beside them, "" for the one that is shipped.
+    *words* are the registry's words with the concepts that a curator chose (``vocab.curated_words``), *decisions* what curators decided
+    about suggested topics (``vocab.curated_topics``), both from tables beside the definitions. *classifier* is the file of a classifier
+    beside them, "" for the one that is shipped.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Source:
     options: Mapping[str, Any] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
     words: tuple[tuple[str, str], ...] = ()
+    decisions: tuple[TopicDecision, ...] = ()
     classifier: str = ""
 
 
@@ -103,7 +106,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "pause": (int, float), "enabled": bool, "second_approver": bool, "check_links": bool,
     "limits": dict, "notify": dict, "options": dict, "fields": dict,
 }  # fmt: skip
-_KEYS = {item.name for item in fields(Source)} - {"name", "words", "classifier"}
+_KEYS = {item.name for item in fields(Source)} - {"name", "words", "decisions", "classifier"}
 _NEEDED = ("title", "protocol", "mapping", "url", "licence")
 
 
@@ -122,9 +125,11 @@ def read(file: Path) -> tuple[Source, list[str]]:
         raise SourceDefinitionError(f"{file}: invalid TOML: {error}") from error
     source, faults = _read_table(file.stem, table, str(file))
     words, more = read_word_table(word_table(file.parent, file.stem))
+    decisions, others = read_decision_table(decision_table(file.parent, file.stem))
     own = file.with_name(CLASSIFIER)
     classifier = str(own) if source.suggest == MODEL and own.exists() else ""
-    return replace(source, words=tuple((item.word, item.concept) for item in words), classifier=classifier), [*faults, *more]
+    pairs = tuple((item.word, item.concept) for item in words)
+    return replace(source, words=pairs, decisions=tuple(decisions), classifier=classifier), [*faults, *more, *others]
 
 
 def word_table(folder: Path, name: str) -> Path:
@@ -136,6 +141,21 @@ def read_word_table(file: Path) -> tuple[list[CuratedWord], list[str]]:
     """Return the words of a table, none if there is no file, and a message with file and line for each fault."""
     try:
         return read_words(file.read_text(encoding="utf-8-sig"), str(file))
+    except FileNotFoundError:
+        return [], []
+    except (OSError, UnicodeDecodeError) as error:
+        return [], [f"{file}: {error}"]
+
+
+def decision_table(folder: Path, name: str) -> Path:
+    """Return the file of what curators decided about the suggestions of a source, in the directory of source definitions."""
+    return folder / "crosswalks" / f"{name}.topics.tsv"
+
+
+def read_decision_table(file: Path) -> tuple[list[TopicDecision], list[str]]:
+    """Return the decisions of a table, none if there is no file, and a message with file and line for each fault."""
+    try:
+        return read_decisions(file.read_text(encoding="utf-8-sig"), str(file))
     except FileNotFoundError:
         return [], []
     except (OSError, UnicodeDecodeError) as error:

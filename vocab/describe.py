@@ -112,6 +112,10 @@ def _classification(context: StatementContext, basis: str, claim: Claim, organiz
         part.append(f"{prefix}{terms.method}{literal(claim.method)}")
     if claim.method_version:
         part.append(f"{prefix}{terms.method_version}{literal(claim.method_version)}")
+    if claim.author:
+        part.append(f"{prefix}{p.CREATOR}{literal(claim.author)}")
+    if claim.day:
+        part.append(f"{prefix}{p.DATE}{date_literal(claim.day)}")
     return part
 
 

@@ -43,6 +43,8 @@ class Claim(NamedTuple):
     evidence_page: str | None = None  # web address of the evidence
     method: str | None = None  # that suggests the concept, such as "mention"
     method_version: str | None = None
+    author: str | None = None  # who confirmed a suggestion
+    day: str | None = None  # ISO 8601: when
 
 
 # The value of a coded field: an IRI that the source states, a claim that a crosswalk made of the source's word, or the source's

@@ -17,6 +17,7 @@ from harvesters.admin import (
     page_routes,
     problem_routes,
     source_routes,
+    suggestion_routes,
 )
 from harvesters.admin.api import audit_log, keys, metrics, plans, runs, sources
 from harvesters.admin.context import AdminContext
@@ -58,8 +59,8 @@ def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastA
     )
     more = tuple(more)
     app.state.context, app.state.pages = context, Pages(demo=context.demo, moderated=bool(more))
-    pages = (page_routes, form_routes, source_routes, alert_routes, problem_routes, identity_routes, identity_rule_routes, gap_routes)
-    for part in (sources, plans, runs, audit_log, keys, metrics, *pages):
+    pages = (page_routes, form_routes, source_routes, alert_routes, problem_routes, identity_routes, identity_rule_routes)
+    for part in (sources, plans, runs, audit_log, keys, metrics, *pages, gap_routes, suggestion_routes):
         app.include_router(part.routes)
     for router in more:
         app.include_router(router)

@@ -70,6 +70,7 @@ SENTENCES: Mapping[str, str] = {
     ActionType.ERASED.value: "%(who)s erased a removed record of %(object)s.",
     ActionType.ANSWERED.value: "%(who)s answered a reported problem of %(object)s.",
     ActionType.TRANSLATED.value: "%(who)s chose the concept of a word of %(object)s.",
+    ActionType.TOPIC_DECIDED.value: "%(who)s decided about a suggested topic of %(object)s.",
     ActionType.PAIR_DECIDED.value: "%(who)s decided whether two records are one thing.",
     ActionType.CLUSTERED.value: "%(who)s published the clusters.",
     ActionType.DEFINED.value: "%(who)s saved the definition of %(object)s.",

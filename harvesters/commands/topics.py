@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import orjson
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from harvesters.commands.output import HarvestSettings, err, out
-from harvesters.errors import HarvestError
+from harvesters.commands.output import HarvestSettings, Json, err, out
+from harvesters.commands.terminal import current_user, load_sources
+from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.inspection.scratch import has_ledger
+from harvesters.inspection.topic_queue import add_decision, undecided
 from harvesters.ledger.ledger import Ledger
 from harvesters.source import CLASSIFIER
 from harvesters.topics import classifier
@@ -21,10 +26,16 @@ from harvesters.topics.classification import SHIPPED, classify
 from harvesters.topics.embedding import check_model, embed
 from harvesters.topics.mentions import find_mentions
 from harvesters.topics.training import examples
+from vocab.curated_topics import CONFIRMED, REFUSED, TopicDecision
 from vocab.curated_words import short_name
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="Goals, targets and action lines suggested from texts.")
+
+SourceName = Annotated[str, typer.Argument(help="Name of the source whose record it is.")]
+RecordKey = Annotated[str, typer.Argument(metavar="RECORD", help="Its identifier at the source.")]
+Concept = Annotated[str, typer.Argument(help="sdg:4, sdg:4.4, action-line:C7-ehea, or an IRI.")]
+Comment = Annotated[str, typer.Option(help="Why, for those who look later.")]
 
 
 @app.callback()
@@ -59,6 +70,63 @@ def suggest(
     out.print(table)
     if reason:
         out.print(f"{classifier.NAME}: {reason}", markup=False, highlight=False)
+
+
+@app.command()
+def queue(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(help="Name of the source.")],
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of suggestions.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the suggestions of a source's published records that nobody has decided, the surest first.
+
+    Exit 0: listed; 1: no ledger; 2: no such source.
+    """
+    settings: HarvestSettings = ctx.obj
+    load_sources(settings, [source], report=lambda _name, _message: None)
+    if not has_ledger(settings.ledger):
+        err.print("this machine has no ledger; run a harvest first", style="red", markup=False)
+        raise typer.Exit(1)
+    with closing(Ledger(settings.ledger)) as ledger:
+        waiting = undecided(ledger, settings.sources, source, Iris(settings.base))
+    if as_json:
+        out.print_json(orjson.dumps([asdict(item) for item in waiting[:limit]]).decode())
+        return
+    table = Table("record", "concept", "confidence", "method", "words", title=f"{len(waiting):,} undecided", title_justify="left")
+    for item in waiting[:limit]:
+        concept = short_name(item.concept, settings.base)
+        table.add_row(escape(item.key[:80]), concept, f"{item.confidence:.2f}", item.method, escape(item.words[:200]))
+    out.print(table)
+    if waiting:
+        out.print("To decide: stocktake topics confirm SOURCE RECORD CONCEPT, or refuse", markup=False)
+
+
+@app.command()
+def confirm(ctx: typer.Context, source: SourceName, record: RecordKey, concept: Concept, comment: Comment = "") -> None:
+    """Confirm a topic of a record: it becomes a curator's statement with who and when; `remap` applies it with its plan.
+
+    The decision is a line in `crosswalks/SOURCE.topics.tsv` beside the source definitions. An earlier one about the same is replaced.
+    Exit 0: stored; 1: unknown concept, or a line of the table is wrong; 2: no such source.
+    """
+    _decide(ctx.obj, source, TopicDecision(record, concept, CONFIRMED, current_user(), comment=comment))
+
+
+@app.command()
+def refuse(ctx: typer.Context, source: SourceName, record: RecordKey, concept: Concept, comment: Comment = "") -> None:
+    """Refuse a suggested topic of a record: it is not suggested again; `remap` applies it with its plan. Exits as confirm does."""
+    _decide(ctx.obj, source, TopicDecision(record, concept, REFUSED, current_user(), comment=comment))
+
+
+def _decide(settings: HarvestSettings, source: str, item: TopicDecision) -> None:
+    load_sources(settings, [source], report=lambda _name, _message: None)
+    try:
+        file = add_decision(settings.sources, source, item, settings.base)
+    except SourceDefinitionError as error:
+        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    out.print(f"{file}: {item.concept} is {item.decision} for {item.key}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"See what it changes: stocktake remap {source} --dry-run", markup=False, highlight=False)
 
 
 @app.command()

@@ -31,6 +31,7 @@ class ActionType(Enum):
     ERASED = "erased a removed record"
     ANSWERED = "answered a problem"
     TRANSLATED = "chose the concept of a word"
+    TOPIC_DECIDED = "decided about a suggested topic"
     PAIR_DECIDED = "decided about a pair of records"
     CLUSTERED = "published the clusters"
     DEFINED = "saved the definition"

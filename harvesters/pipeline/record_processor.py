@@ -137,7 +137,8 @@ class RecordProcessor:
 
     def _resource(self, record: Record[Any]) -> Resource:
         resource = language_detection.detect_languages(self.map_record(record.parsed()))
-        return resource if self.task.source.suggest == NOTHING else add_suggestions(resource, self.iris, self.task.source)
+        source = self.task.source
+        return resource if source.suggest == NOTHING and not source.decisions else add_suggestions(resource, self.iris, source)
 
     def _map(self, item: RecordInput) -> StagedRecord | _UnvalidatedRecord:
         record, stored, run = item.record, item.stored, self.task.run

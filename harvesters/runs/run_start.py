@@ -145,6 +145,7 @@ def rules_digest(source: Source, context: HarvestContext) -> str:
         sorted(source.fields.items()),
         sorted(source.options.items()),
         *([source.words] if source.words else []),
+        *([source.decisions] if source.decisions else []),
         *method_versions(source),
     )
     rules = repr((VERSION, definition, context.iris.base, shapes_digest(context.iris.base)))

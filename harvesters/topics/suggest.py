@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 from harvesters.errors import HarvestError
-from harvesters.source import MENTIONS, MODEL, Source
+from harvesters.source import MENTIONS, MODEL, NOTHING, Source
 from harvesters.topics import mentions
 from harvesters.topics.mentions import find_mentions
+from vocab.curated_topics import CONFIRMED, TopicDecision
+from vocab.curated_words import resolve_concept
 from vocab.goals import SDG
 from vocab.initiative import Basis, Claim, Initiative, Post, Resource, Text
 from vocab.iris import Iris
 
+CURATOR = "curator"  # the method of a suggestion that a person confirmed
+
 
 def add_suggestions(resource: Resource, iris: Iris, source: Source) -> Resource:
-    """Return a resource with a suggested claim for each goal, target and action line of its texts, as ``source.suggest`` says."""
+    """Return a resource with a suggested claim for each goal, target and action line of its texts, as ``source.suggest`` says.
+
+    What a curator refused is left out; what one confirmed stays, with the curator as its method, whatever the methods suggest now.
+    """
     known = {claim.concept for claim in (*resource.action_lines, *resource.goals, *resource.targets)}
     results: dict[str, Claim] = {}
-    for claim in (*_mentioned(resource, iris), *(_classified(resource, source) if source.suggest == MODEL else ())):
+    mentioned = _mentioned(resource, iris) if source.suggest != NOTHING else ()
+    for claim in (*mentioned, *(_classified(resource, source) if source.suggest == MODEL else ())):
         if claim.concept not in known and (claim.concept not in results or _confidence(results[claim.concept]) < _confidence(claim)):
             results[claim.concept] = claim
+    _decide(results, known, [item for item in source.decisions if item.key == resource.key], iris.base)
     if not results:
         return resource
     targets = tuple(claim for iri, claim in results.items() if iri.startswith(SDG) and "." in iri.removeprefix(SDG))
@@ -34,6 +43,20 @@ def add_suggestions(resource: Resource, iris: Iris, source: Source) -> Resource:
         goals=(*resource.goals, *goals),
         targets=(*resource.targets, *targets),
     )
+
+
+def _decide(results: dict[str, Claim], known: Collection[str], decisions: Iterable[TopicDecision], base: str) -> None:
+    """Apply what curators decided about a record to the suggestions by their concepts; *known* are its topics on another basis."""
+    for item in decisions:
+        resolved = resolve_concept(item.concept, base)
+        if resolved is None or resolved[1] in known:
+            continue
+        suggested = results.pop(resolved[1], None)
+        if item.decision == CONFIRMED:
+            word = suggested.word if suggested else item.comment or None
+            results[resolved[1]] = Claim(
+                resolved[1], Basis.SUGGESTED, word, 1.0, method=CURATOR, author=item.author or None, day=item.day or None
+            )
 
 
 def method_versions(source: Source) -> tuple[str, ...]:

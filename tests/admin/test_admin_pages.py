@@ -29,6 +29,7 @@ PAGES = (
     "/admin/page/problems",
     "/admin/page/identity",
     "/admin/page/gaps",
+    "/admin/page/suggestions",
     "/admin/page/identity/publish",
     "/admin/page/identity/rule",
     "/admin/page/logs",

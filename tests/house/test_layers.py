@@ -29,7 +29,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"action_lines", "clusters", "describe", "field_changes", "label_index", "link_states", "mapping_sets", "provenance"},
         {"countries", "goals", "release", "scheme_summary"},
         {"curated_words"},
-        {"cli", "crosswalks"},
+        {"cli", "crosswalks", "curated_topics"},
     ),
     "shapes": ({"batch", "examples", "result"}, {"engines", "rules"}, {"validate"}, {"cli"}),
     "journal": (

@@ -1,0 +1,81 @@
+"""The queue of suggested topics: what published records have, what a curator decided, and storing a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from urllib.parse import unquote
+
+from pyoxigraph import NamedNode, RdfFormat, parse
+
+from harvesters.errors import SourceDefinitionError
+from harvesters.ledger.compression import decompress
+from harvesters.ledger.ledger import Ledger
+from harvesters.source import decision_table, read_decision_table
+from harvesters.topics.suggest import CURATOR
+from journal.atomic_file import replace_file
+from journal.file_lock import FileLock
+from vocab.curated_topics import TopicDecision, fault_of, write_decisions
+from vocab.curated_words import short_name
+from vocab.iris import BASE, Iris
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A *concept* (IRI) that *method* suggests for the record *key* with a *confidence* from 0 to 1, and the *words* that led to it."""
+
+    key: str
+    concept: str
+    confidence: float
+    method: str
+    words: str
+
+
+def find_suggestions(ledger: Ledger, source: str, iris: Iris) -> Iterator[Suggestion]:
+    """Yield the suggestions of the published records of *source* that no curator has confirmed."""
+    for statements in ledger.published_descriptions(source):
+        text = decompress(statements)
+        if f"{iris.ns}suggested>" not in text:
+            continue
+        nodes: dict[str, dict[str, str]] = {}
+        for quad in parse("".join(f"{line} .\n" for line in text.splitlines()), format=RdfFormat.N_TRIPLES):
+            if isinstance(quad.subject, NamedNode) and "#suggested-" in quad.subject.value and quad.predicate.value.startswith(iris.ns):
+                nodes.setdefault(quad.subject.value, {})[quad.predicate.value.removeprefix(iris.ns)] = quad.object.value
+        for node, values in nodes.items():
+            if values.get("method") != CURATOR and "concept" in values:
+                key = unquote(node.partition("#")[0].removeprefix(f"{iris.base}record/{source}/"))
+                confidence = float(values.get("confidence", "0"))
+                yield Suggestion(key, values["concept"], confidence, values.get("method", ""), values.get("sourceWord", ""))
+
+
+def undecided(ledger: Ledger, folder: Path, source: str, iris: Iris) -> list[Suggestion]:
+    """Return the suggestions that no line of the table decides, the surest first."""
+    decisions, _ = read_decision_table(decision_table(folder, source))
+    decided = {(item.key, item.concept) for item in decisions}
+    results = [item for item in find_suggestions(ledger, source, iris) if (item.key, short_name(item.concept, iris.base)) not in decided]
+    return sorted(results, key=lambda item: (-item.confidence, item.key, item.concept))
+
+
+def add_decision(folder: Path, source: str, item: TopicDecision, base: str = BASE) -> Path:
+    """Write a decision, its concept short or an IRI under *base*, to the table of *source*; an earlier one about the same is replaced.
+
+    Return the file. Raises SourceDefinitionError if it is not valid, or with each line of the table that cannot be read.
+    """
+    concept, comment = short_name(item.concept.strip(), base), " ".join(item.comment.split())
+    item = replace(item, concept=concept, day=item.day or f"{date.today()}", comment=comment)
+    if fault := fault_of(item):
+        raise SourceDefinitionError(f"{item.key[:80] or 'no record'}: {fault}")
+    file = decision_table(folder, source)
+    try:
+        file.parent.mkdir(exist_ok=True)
+        with FileLock(file.with_name(f".{file.name}.lock"), wait=True):
+            decisions, faults = read_decision_table(file)
+            if faults:
+                raise SourceDefinitionError("\n".join(faults))
+            others = [other for other in decisions if (other.key, other.concept) != (item.key, item.concept)]
+            replace_file(file, write_decisions([*others, item]))
+    except OSError as error:
+        raise SourceDefinitionError(f"{file}: {error.strerror}; nothing was stored") from error
+    return file

@@ -1,0 +1,140 @@
+"""A curator's decisions about suggestions: the table, what they change, and who and when in the published statement."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+from definitions import words_json
+from typer.testing import CliRunner
+
+from harvesters.errors import SourceDefinitionError
+from harvesters.inspection.topic_queue import add_decision, undecided
+from harvesters.ledger.compression import decompress
+from harvesters.ledger.models import Outcome
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.harvest import harvest
+from harvesters.runs.remap import remap
+from harvesters.source import Source, decision_table, parse, read_decision_table
+from stocktake import app
+from vocab.curated_topics import CONFIRMED, REFUSED, TopicDecision, read_decisions
+from vocab.goals import SDG
+
+ITEMS = [{"id": "1/a", "name": "Schools for SDG 4 and SDG 5"}, {"id": "2", "name": "Water"}]
+
+
+def source(*decisions: TopicDecision, suggest: str = "mentions") -> Source:
+    definition = parse("projects", {**tomllib.loads(words_json()), "suggest": suggest}, "projects.toml")
+    return replace(definition, decisions=decisions)
+
+
+def answer(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(404) if request.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
+
+
+@pytest.fixture
+def served(context: HarvestContext) -> HarvestContext:
+    served = replace(context, transport=httpx.MockTransport(answer))
+    harvest(source(), served)
+    return served
+
+
+def published(context: HarvestContext) -> str:
+    return "\n".join(sorted(decompress(text) for text in context.ledger.published_descriptions("projects")))
+
+
+def test_suggestions_wait_for_a_decision(served: HarvestContext, tmp_path: Path) -> None:
+    waiting = undecided(served.ledger, tmp_path, "projects", served.iris)
+    add_decision(tmp_path, "projects", TopicDecision("1/a", f"{SDG}4", REFUSED, "Ada"), served.iris.base)
+    later = undecided(served.ledger, tmp_path, "projects", served.iris)
+
+    assert [(item.key, item.concept, item.method) for item in waiting] == [("1/a", f"{SDG}4", "mention"), ("1/a", f"{SDG}5", "mention")]
+    assert waiting[0].words == "SDG 4"
+    assert [item.concept for item in later] == [f"{SDG}5"]
+
+
+def test_remap_applies_decisions_with_its_plan(served: HarvestContext, tmp_path: Path) -> None:
+    decisions = TopicDecision("1/a", "sdg:4", REFUSED, "Ada", "2026-01-31"), TopicDecision("1/a", "sdg:5", CONFIRMED, "Ada", "2026-01-31")
+    other = TopicDecision("2", "sdg:6", CONFIRMED, "Bo", "2026-02-01", "the text says wells")
+
+    planned = remap(source(*decisions, other), served, dry_run=True)
+    applied = remap(source(*decisions, other), served)
+    again = remap(source(*decisions, other), served)
+    text = published(served)
+
+    assert [plan.outcomes.get(Outcome.CHANGED, 0) for plan in (planned, applied, again)] == [2, 2, 0]
+    assert f"suggestedGoal> <{SDG}4>" not in text
+    assert f"suggestedGoal> <{SDG}5>" in text
+    assert f"suggestedGoal> <{SDG}6>" in text
+    assert '#suggested-5> <http://purl.org/dc/terms/creator> "Ada"' in text
+    assert '#suggested-5> <http://purl.org/dc/terms/date> "2026-01-31"' in text
+    assert f'#suggested-5> <{served.iris.ns}method> "curator"' in text
+    assert f'#suggested-6> <{served.iris.ns}sourceWord> "the text says wells"' in text
+    assert undecided(served.ledger, tmp_path, "projects", served.iris) == []
+
+
+def test_a_confirmed_topic_stays_without_the_method_and_goes_with_its_line(served: HarvestContext) -> None:
+    decision = TopicDecision("1/a", "sdg:5", CONFIRMED, "Ada", "2026-01-31")
+
+    remap(source(decision, suggest="nothing"), served)
+    confirmed = published(served)
+    remap(source(suggest="nothing"), served)
+
+    assert f"suggestedGoal> <{SDG}5>" in confirmed
+    assert f"suggestedGoal> <{SDG}4>" not in confirmed
+    assert "suggestedGoal" not in published(served)
+
+
+def test_the_table_keeps_the_last_decision_about_the_same(tmp_path: Path) -> None:
+    for decision, comment in ((CONFIRMED, "sure"), (REFUSED, "not\tsure\n")):
+        file = add_decision(tmp_path, "projects", TopicDecision("1", "sdg:4", decision, "Ada", "2026-01-31", comment))
+
+    assert read_decision_table(file) == ([TopicDecision("1", "sdg:4", REFUSED, "Ada", "2026-01-31", "not sure")], [])
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("1\tsdg:99\tconfirmed", "unknown concept 'sdg:99'"),
+        ("1\tarea:404\tconfirmed", "unknown concept 'area:404'"),
+        ("1\tsdg:4\tmaybe", "'maybe' is no decision; write confirmed or refused"),
+        ("\tsdg:4\tconfirmed", "there is no record"),
+        ("1\tsdg:4\tconfirmed\tAda\tyesterday", "'yesterday' is no date"),
+    ],
+)
+def test_a_row_that_is_wrong_is_refused_with_file_and_line(tmp_path: Path, row: str, fault: str) -> None:
+    text = f"record_id\tobject_id\tdecision\tauthor_label\tmapping_date\tcomment\n2\tsdg:5\trefused\n{row}\n"
+
+    decisions, faults = read_decisions(text, "x.tsv")
+
+    assert [item.key for item in decisions] == ["2"]
+    assert len(faults) == 1
+    assert faults[0].startswith("x.tsv, line 3: ")
+    assert fault in faults[0]
+
+
+def test_a_table_with_a_wrong_line_takes_no_decision(tmp_path: Path) -> None:
+    file = decision_table(tmp_path, "projects")
+    file.parent.mkdir()
+    file.write_text("record_id\tobject_id\tdecision\n1\tsdg:99\tconfirmed\n")
+
+    with pytest.raises(SourceDefinitionError, match=r"projects\.topics\.tsv, line 2: unknown concept"):
+        add_decision(tmp_path, "projects", TopicDecision("1", "sdg:4", CONFIRMED))
+
+
+def test_the_commands_store_a_decision_and_name_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "projects.toml").write_text(words_json())
+    settings = ["--sources", str(tmp_path), "topics"]
+
+    done = CliRunner().invoke(app, [*settings, "confirm", "projects", "1/a", "sdg:4.4", "--comment", "read"])
+    wrong = CliRunner().invoke(app, [*settings, "refuse", "projects", "1/a", "sdg:99"])
+    nowhere = CliRunner().invoke(app, [*settings, "refuse", "nowhere", "1/a", "sdg:4"])
+    (stored,), faults = read_decision_table(decision_table(tmp_path, "projects"))
+
+    assert (done.exit_code, wrong.exit_code, nowhere.exit_code) == (0, 1, 2)
+    assert (stored.key, stored.concept, stored.decision, stored.comment, faults) == ("1/a", "sdg:4.4", CONFIRMED, "read", [])
+    assert "unknown concept 'sdg:99'" in wrong.output
