@@ -157,7 +157,7 @@ def time_lines(records: int, rated: Rated) -> list[Line]:
 
 
 def main(
-    records: Annotated[int, typer.Option(min=20, help="Records for quality.")] = 1_000,
+    records: Annotated[int, typer.Option(min=200, help="Records for quality.")] = 1_000,
     many: Annotated[int, typer.Option(min=0, help="Records for time; 0: not measured.")] = 100_000,
     json: Json = False,
 ) -> None:

@@ -266,7 +266,7 @@ def generate(page: str, source: str) -> str:
         source = _fill_defaults(source, page, _defaults(QueryLimits))
     elif page == "reference/sources":
         defaults = _defaults(Source, HarvestLimits)
-        apart = ("limits", "notify", "words", "classifier")  # tables, and what is in no definition
+        apart = ("limits", "notify", "words", "decisions", "classifier")  # tables, and what is in no definition
         source = _fill_defaults(source, page, {name: value for name, value in defaults.items() if name not in apart})
     elif page == "reference/shapes":
         prefixes = [name.removeprefix("rules ") for name in _MARK.findall(source)]
