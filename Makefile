@@ -14,6 +14,9 @@ PORT ?=
 MINUTES ?= 60
 SEED ?= 1
 
+# Hundreds of processes of the tests would compile every module anew.
+export PYTHONDONTWRITEBYTECODE =
+
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 

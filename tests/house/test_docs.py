@@ -50,14 +50,13 @@ def _paths(routes: Iterable[Any]) -> Iterator[str]:
             yield re.sub(r":\w+\}", "}", route.path)
 
 
-@pytest.mark.parametrize("file", [*DOCS.rglob("*.md")], ids=lambda file: str(file.relative_to(DOCS)))
-def test_every_table_of_a_page_is_generated(file: Path) -> None:
-    page = str(file.relative_to(DOCS).with_suffix(""))
+def test_every_table_of_a_page_is_generated() -> None:
+    pages = {str(file.relative_to(DOCS).with_suffix("")): file.read_text(encoding="utf-8") for file in DOCS.rglob("*.md")}
 
-    text = generate(page, file.read_text(encoding="utf-8"))
+    left = [page for page, text in pages.items() if re.search(r"^<!-- generated|<!-- default", generate(page, text), re.MULTILINE)]
 
-    assert not re.search(r"^<!-- generated", text, re.MULTILINE)
-    assert "<!-- default" not in text
+    assert len(pages) > 200
+    assert left == []
 
 
 @pytest.mark.parametrize(
@@ -153,11 +152,12 @@ def test_every_format_has_its_row(row: Any) -> None:
     assert row.media.partition(";")[0] in _rows("reference/endpoints.md")
 
 
-@pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_every_link_to_a_file_leads_to_one(file: Path) -> None:
-    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", file.read_text(encoding="utf-8"))
+def test_every_link_to_a_file_leads_to_one() -> None:
+    link = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)")
+    links = [(file, target) for file in PAGES for target in link.findall(file.read_text(encoding="utf-8"))]
 
-    assert [link for link in links if not (file.parent / link).exists()] == []
+    assert len(links) > 500
+    assert [f"{file}: {target}" for file, target in links if not (file.parent / target).exists()] == []
 
 
 def test_no_two_decisions_have_the_same_number() -> None:
@@ -167,10 +167,9 @@ def test_no_two_decisions_have_the_same_number() -> None:
     assert min(numbers) == 1
 
 
-@pytest.mark.parametrize("file", DECISIONS, ids=lambda file: file.stem)
-def test_every_decision_begins_with_its_number_date_and_status(file: Path) -> None:
-    begin = rf"# {int(file.name[:4])}\. \S[^\n]*\n\n\d{{4}}-\d\d-\d\d, (proposed|accepted|superseded by \d+)\b"
+def test_every_decision_begins_with_its_number_date_and_status() -> None:
+    rest = r"\. \S[^\n]*\n\n\d{4}-\d\d-\d\d, (proposed|accepted|superseded by \d+)\b"
 
-    matches = re.match(begin, file.read_text(encoding="utf-8"))
+    others = [file.name for file in DECISIONS if not re.match(f"# {int(file.name[:4])}{rest}", file.read_text(encoding="utf-8"))]
 
-    assert matches, f"{file.name}: begin with '# NUMBER. TITLE', an empty line, then 'YYYY-MM-DD, accepted' (or proposed, superseded by N)"
+    assert others == [], "begin with '# NUMBER. TITLE', an empty line, then 'YYYY-MM-DD, accepted' (or proposed, superseded by N)"

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
-from pyoxigraph import DefaultGraph, Quad, QueryBoolean, QuerySolutions, Store
+from pyoxigraph import DefaultGraph, NamedNode, Quad, QueryBoolean, QuerySolutions, Store
 from random_queries import SEPARATOR
 
 from publisher.store.columns.database import ColumnDatabase
@@ -17,7 +17,7 @@ from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.terms import term_id
 
 _SEPARATORS = re.compile(rf"{SEPARATOR}|\s+")  # between values of GROUP_CONCAT
-_DEFAULT = "<urn:x-test:default>"
+_DEFAULT = NamedNode("urn:x-test:default")
 
 
 def rows(quads: Iterable[Quad], sign: str = "A") -> list[bytes]:
@@ -43,24 +43,20 @@ def columns_of(quads: Iterable[Quad], folder: Path) -> ColumnEngine:
     return ColumnEngine(folder / "columns.duckdb")
 
 
-def columns_of_unmerged(store: Store, folder: Path) -> ColumnEngine:
-    """Write a store whose default graph is not the merge of the others as columns, and open them."""
-    quads = list(store.quads_for_pattern(None, None, None, None))
-    default = [quad for quad in quads if isinstance(quad.graph_name, DefaultGraph)]
-    columns_of([quad for quad in quads if quad not in default], folder).close()
-    lines = [f"A {quad.subject} {quad.predicate} {quad.object} {_DEFAULT} .\n".encode() for quad in default]
+def write_columns_of_unmerged(store: Store, folder: Path) -> None:
+    """Write a store whose default graph is not the merge of the others as columns in *folder*."""
+    quads = store.quads_for_pattern(None, None, None, None)
+    named = (Quad(*quad.triple, _DEFAULT) if isinstance(quad.graph_name, DefaultGraph) else quad for quad in quads)
     with closing(ColumnDatabase(folder / "columns.duckdb")) as database:
         database.begin()
-        for _ in database.apply(lines):
+        for _ in database.apply(rows(named)):
             pass
-        database.commit(2, "entry")
+        database.commit(1, "entry")
     with duckdb.connect(str(folder / "columns.duckdb")) as connection:
-        is_default = f"g = {term_id(_DEFAULT)}"
+        is_default = f"g = {term_id(str(_DEFAULT))}"
         connection.execute("DELETE FROM triples")
-        if lines:
-            connection.execute(f"INSERT INTO triples SELECT s, p, o FROM quads WHERE {is_default}")
-            connection.execute(f"DELETE FROM quads WHERE {is_default}")
-    return ColumnEngine(folder / "columns.duckdb")
+        connection.execute(f"INSERT INTO triples SELECT s, p, o FROM quads WHERE {is_default}")
+        connection.execute(f"DELETE FROM quads WHERE {is_default}")
 
 
 def solutions(found: object) -> list[tuple[str | None, ...]]:

@@ -322,12 +322,11 @@ STEMS = sorted({path.partition("{")[0] for path in ADDRESSES if path not in ("/"
 TAILS = ["/", "//", "///", "/%2F", "/.", "/..%2f", "/%00", "/%FF", "/a//b", "//a", "/a/", ".", "..", ".json", "?format=none"]
 
 
-@pytest.mark.parametrize("tail", TAILS)
 @pytest.mark.parametrize("stem", STEMS)
-def test_odd_path_is_no_server_error(client: httpx.Client, stem: str, tail: str) -> None:
-    answer = client.get(f"{stem.rstrip('/')}{tail}", headers={"Accept": "*/*"})
+def test_odd_path_is_no_server_error(client: httpx.Client, stem: str) -> None:
+    answers = {tail: client.get(f"{stem.rstrip('/')}{tail}", headers={"Accept": "*/*"}) for tail in TAILS}
 
-    assert answer.status_code < 500
+    assert {tail: answer.status_code for tail, answer in answers.items() if answer.status_code >= 500} == {}
 
 
 MISSING = ["/reports/nope/", "/reports/nope/report.html", "/linkset/", "/linkset//", "/memento//", "/ldes/version//", "/dumps/nope"]

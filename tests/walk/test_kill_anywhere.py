@@ -27,6 +27,7 @@ from processes import Process
 ROOT = Path(__file__).parents[2]
 DURABLE = {"fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "ftruncate"}  # calls that make data durable or remove it
 ENGINES = {"store", "store.tmp", "index", "shown", "shown.part"}  # files of the engines, too many to kill before each
+UNFINISHED = ".part"  # the directory of a snapshot until it is complete
 AGAIN = 3  # at each third point, the recovery is killed too
 DRIVERS = 2
 PARTS = 8  # tests over the kinds of files, each of at most a minute
@@ -92,6 +93,12 @@ def is_engine_file(name: str) -> bool:
     return bool((ENGINES - {"store"}) & set(parts))
 
 
+def _kind(action: str, file: Path) -> tuple[object, str]:
+    if UNFINISHED in file.parent.parts:
+        return action, file.parent.name
+    return traced_actions.ACTIONS[action], re.sub(r"\d+", "N", file.name)
+
+
 @dataclass
 class Undisturbed:
     """The directory before each action, its contents afterwards, and the system calls of each action."""
@@ -101,12 +108,15 @@ class Undisturbed:
     after: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def stages(self) -> Iterator[Point]:
-        """Return a point for each kind of file that each action creates: just before the first one."""
+        """Return a point for each kind of file that each action creates: just before the first one.
+
+        Files in a folder of an unfinished snapshot are of one kind: the rename of that snapshot publishes them together.
+        """
         first: dict[tuple[Any, str], Point] = {}
         for action, calls in self.calls.items():
             for at, name in enumerate(calls, 1):
                 if " " in name and not is_engine_file(name):
-                    first.setdefault((traced_actions.ACTIONS[action], re.sub(r"\d+", "N", name.rpartition("/")[2])), Point(action, at))
+                    first.setdefault(_kind(action, Path(name.partition(" ")[2])), Point(action, at))
         return iter(first.values())
 
     def chosen(self, number: int, seed: int) -> Iterator[Point]:
