@@ -46,7 +46,8 @@ def columns_of(quads: Iterable[Quad], folder: Path) -> ColumnEngine:
 def write_columns_of_unmerged(store: Store, folder: Path) -> None:
     """Write a store whose default graph is not the merge of the others as columns in *folder*."""
     quads = store.quads_for_pattern(None, None, None, None)
-    named = (Quad(quad.subject, quad.predicate, quad.object, _DEFAULT) if isinstance(quad.graph_name, DefaultGraph) else quad for quad in quads)
+    graphs = ((quad, _DEFAULT if isinstance(quad.graph_name, DefaultGraph) else quad.graph_name) for quad in quads)
+    named = (Quad(quad.subject, quad.predicate, quad.object, graph) for quad, graph in graphs)
     with closing(ColumnDatabase(folder / "columns.duckdb")) as database:
         database.begin()
         for _ in database.apply(rows(named)):
