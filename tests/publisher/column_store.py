@@ -48,11 +48,12 @@ def write_columns_of_unmerged(store: Store, folder: Path) -> None:
     quads = store.quads_for_pattern(None, None, None, None)
     graphs = ((quad, _DEFAULT if isinstance(quad.graph_name, DefaultGraph) else quad.graph_name) for quad in quads)
     named = (Quad(quad.subject, quad.predicate, quad.object, graph) for quad, graph in graphs)
-    with closing(ColumnDatabase(folder / "columns.duckdb")) as database:
+    with closing(ColumnDatabase(folder / "work.duckdb")) as database:
         database.begin()
         for _ in database.apply(rows(named)):
             pass
         database.commit(1, "entry")
+        database.copy(folder / "columns.duckdb")
     with duckdb.connect(str(folder / "columns.duckdb")) as connection:
         is_default = f"g = {term_id(str(_DEFAULT))}"
         connection.execute("DELETE FROM triples")
