@@ -12,14 +12,19 @@ import argparse
 import resource
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import combinations
 from random import Random
 
 from demo.generate import Organization, Project, generate_record
 from harvesters.matching.entities import Entity, EntityReader, add_known_names
+from harvesters.matching.entity_store import EntityStore, open_entities
 from harvesters.matching.pairs import Pair, score_pairs
 from harvesters.matching.scoring import AUTOMATIC, QUEUED
+from harvesters.matching.scratch import open_scratch
+from harvesters.matching.stored import store_known_names
 from vocab.countries import country
 from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
@@ -28,6 +33,7 @@ from vocab.iris import Iris, slug
 IRIS = Iris()
 _FORMS = ("Ltd.", "Inc.", "GmbH", "S.A.", "LLC")
 _SHARE = 3  # one record in this many is in both registries
+_CHANGED = 100  # one entity in this many is marked as changed
 _MISSES = 6  # one record in this many has a near miss
 
 
@@ -49,8 +55,8 @@ class Labelled:
 
 def labelled_set(size: int, seed: int) -> Labelled:
     """Return *size* initiatives of each of two registries, with their organizations."""
-    reader, labels = EntityReader(IRIS), dict[str, str]()
-    random = Random(seed)
+    entities, labels = dict[str, Entity](), dict[str, str]()
+    reader, random = EntityReader(IRIS, entities), Random(seed)
     for number in range(size):
         project = generate_record(seed, number)
         _add(reader, labels, "first", str(number), project, f"project {number}", random, varied=False)
@@ -61,20 +67,28 @@ def labelled_set(size: int, seed: int) -> Labelled:
             _add(reader, labels, "second", f"b{number}", other, f"project {size + number}", random, varied=True)
         if number % _MISSES == 1:
             _add(reader, labels, "second", f"m{number}", _near_miss(project, number, random), f"miss {number}", random, varied=False)
-    add_known_names(reader.entities.values())
-    return Labelled(reader.entities, labels)
+    for entity in entities.values():
+        if entity.kind == "organization":
+            add_known_names(entity)
+    return Labelled(entities, labels)
 
 
-def many_sources(size: int, sources: int, seed: int) -> dict[str, Entity]:
-    """Return the entities of *size* initiatives of *sources* registries; one in _SHARE is another registry's, in other spelling."""
-    reader, labels, random = EntityReader(IRIS), dict[str, str](), Random(seed)
-    for number in range(size):
-        is_copy = number % _SHARE == 0 and number >= sources
-        original = number - 1 if is_copy else number
-        project = generate_record(seed, original)
-        _add(reader, labels, f"registry{number % sources}", str(number), project, f"project {original}", random, varied=is_copy)
-    add_known_names(reader.entities.values())
-    return reader.entities
+@contextmanager
+def many_sources(size: int, sources: int, seed: int) -> Iterator[EntityStore]:
+    """Open a store of the entities of *size* initiatives of *sources* registries.
+
+    One in _SHARE initiatives is another registry's, in other spelling.
+    """
+    with open_entities() as entities:
+        reader, random = EntityReader(IRIS, entities), Random(seed)
+        for number in range(size):
+            is_copy = number % _SHARE == 0 and number >= sources
+            original = number - 1 if is_copy else number
+            project = generate_record(seed, original)
+            _add(reader, {}, f"registry{number % sources}", str(number), project, f"project {original}", random, varied=is_copy)
+        store_known_names(entities)
+        entities.mark_changed(list(entities)[::_CHANGED])
+        yield entities
 
 
 def _near_miss(project: Project, number: int, random: Random) -> Project:
@@ -143,7 +157,8 @@ def _respell(text: str, random: Random) -> str:
 def measure(labelled: Labelled, kind: str) -> dict[str, object]:
     """Return precision and recall at each threshold, and those of the two that are used."""
     truth = labelled.true_pairs(kind)
-    scored = {pair: score.bits for pair, score in score_pairs(labelled.entities) if labelled.entities[pair[0]].kind == kind}
+    with open_entities(entity for entity in labelled.entities.values() if entity.kind == kind) as entities:
+        scored = {pair: score.bits for pair, score in score_pairs(entities)}
     curve = {bits: _precision_recall(scored, truth, bits) for bits in (QUEUED, 8.0, 10.0, 12.0, AUTOMATIC, 16.0, 18.0, 20.0)}
     return {"kind": kind, "true pairs": len(truth), "scored": len(scored), "curve": curve}
 
@@ -155,15 +170,22 @@ def _precision_recall(scored: dict[Pair, float], truth: set[Pair], bits: float) 
     return (right / len(chosen) if chosen else 1.0), (right / len(truth) if truth else 1.0), len(chosen) - right
 
 
-def _measure_many(entities: dict[str, Entity]) -> None:
-    """Print what matching all entities takes, and matching again the pairs of one in a hundred."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{len(entities)} entities in {before:.0f} MB")
-    for name, changed in (("all", None), ("one in a hundred", set(sorted(entities)[::100]))):
+def _measure_many(entities: EntityStore) -> None:
+    """Print what matching all entities takes, and matching again the pairs of one in a hundred, with a digest of the scores."""
+    print(f"{len(entities)} entities, peak {_peak_memory():.0f} MB")
+    for name, only_changed in (("all", False), ("one in a hundred", True)):
         started = time.process_time()
-        pairs = sum(1 for _ in score_pairs(entities, changed))
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{name}: {pairs} pairs, {time.process_time() - started:.1f} s of processor time, peak {memory:.0f} MB")
+        with open_scratch("CREATE TABLE row (pair TEXT PRIMARY KEY, score TEXT) WITHOUT ROWID") as database:
+            rows = ((" ".join(pair), repr(score)) for pair, score in score_pairs(entities, only_changed=only_changed))
+            database.executemany("INSERT INTO row VALUES (?, ?)", rows)
+            seconds, digest, pairs = time.process_time() - started, sha256(), 0
+            for pairs, row in enumerate(database.execute("SELECT pair, score FROM row ORDER BY pair"), 1):  # noqa: B007
+                digest.update(repr(row).encode())
+        print(f"{name}: {pairs} pairs, {seconds:.1f} s of processor time, peak {_peak_memory():.0f} MB, {digest.hexdigest()[:16]}")
+
+
+def _peak_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
@@ -174,7 +196,8 @@ def main() -> None:
     parser.add_argument("--sources", type=int, default=0, help="registries over which the initiatives are spread; 0: the labelled set")
     options = parser.parse_args()
     if options.sources:
-        _measure_many(many_sources(options.size, options.sources, options.seed))
+        with many_sources(options.size, options.sources, options.seed) as entities:
+            _measure_many(entities)
         return
     labelled = labelled_set(options.size, options.seed)
     started = time.process_time()
@@ -187,9 +210,8 @@ def main() -> None:
         for bits, (precision, recall, wrong) in curve.items():
             used = {AUTOMATIC: "  automatic", QUEUED: "  queue"}.get(bits, "")
             print(f"  {bits:4.0f}  {precision:9.4f}  {recall:6.4f}  {wrong:11}{used}")
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = (time.process_time() - started) / 2  # each measurement scores both kinds
-    print(f"{len(labelled.entities)} entities: {seconds:.1f} s of processor time, {memory:.0f} MB")
+    print(f"{len(labelled.entities)} entities: {seconds:.1f} s of processor time, {_peak_memory():.0f} MB")
 
 
 if __name__ == "__main__":

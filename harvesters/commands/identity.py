@@ -20,9 +20,10 @@ from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
 from harvesters.matching.agreement import draw_sample, measure_agreement
-from harvesters.matching.clusters import classify_pairs, classify_stored
+from harvesters.matching.clusters import classify_pairs, classify_stored, count_pairs
 from harvesters.matching.decision_table import read_table, write_sample, write_table
-from harvesters.matching.match import Matching, match_records
+from harvesters.matching.entity_store import EntityStore
+from harvesters.matching.match import match_records
 from harvesters.matching.pairs import Judgement, Status
 from harvesters.matching.rules import PairRule, check_rule, covered_pairs
 from harvesters.matching.stored import (
@@ -61,23 +62,20 @@ def match(
 ) -> None:
     """Compare all published initiatives and organizations, and store the pairs that may be one thing. Decisions are kept."""
     settings: HarvestSettings = ctx.obj
-    with _open_ledger(settings) as ledger:
-        matching = match_records(ledger, Iris(settings.base), only_changed=changed)
-        rows = _count_matches(ledger, matching)
-    print_rows(rows, f"Pairs that may be one thing; {matching.compared} entities compared", json)
-    if publish:
-        with harvest_context(settings) as context:
-            run, changes = publish_clusters(context, matching.entities)
-        if not json:
-            _print_entry(run, f"{len(changes)} clusters changed")
+    with _open_ledger(settings) as ledger, match_records(ledger, Iris(settings.base), only_changed=changed) as matching:
+        rows = _count_matches(ledger, matching.entities)
+        print_rows(rows, f"Pairs that may be one thing; {matching.compared} entities compared", json)
+        if publish:
+            with harvest_context(settings) as context:
+                run, changes = publish_clusters(context, matching.entities)
+            if not json:
+                _print_entry(run, f"{len(changes)} clusters changed")
 
 
-def _count_matches(ledger: Ledger, matching: Matching) -> list[dict[str, object]]:
+def _count_matches(ledger: Ledger, entities: EntityStore) -> list[dict[str, object]]:
     """Return for each kind of entity what becomes of the pairs, and how many things there are before and after merging."""
-    entities = matching.entities
-    stored, scored, clusters = classify_stored(ledger)
-    counts = Counter((stored[item.pair].kind, item.status) for item in scored)
-    sets = [[iri for iri in group if iri in entities] for group in clusters.sets()]
+    counts = count_pairs(ledger)
+    sets = [[iri for iri in group if iri in entities] for group in counts.sets]
     joined = [group for group in sets if len(group) > 1]
     number, merged = Counter(entities[group[0]].kind for group in joined), Counter[str]()
     for group in joined:
@@ -87,10 +85,10 @@ def _count_matches(ledger: Ledger, matching: Matching) -> list[dict[str, object]
             "kind": kind,
             "entities": total,
             "things": total - merged[kind],
-            **{status.value: counts[kind, status] for status in Status},
+            **{status.value: counts.statuses.get((kind, status), 0) for status in Status},
             "sets": number[kind],
         }
-        for kind, total in sorted(Counter(entity.kind for entity in entities.values()).items())
+        for kind, total in entities.kinds().items()
     ]
 
 
@@ -134,11 +132,11 @@ def show(ctx: typer.Context, pair: _Pair, json: Json = False) -> None:
     settings: HarvestSettings = ctx.obj
     with _open_ledger(settings) as ledger:
         scored = find_pair(ledger, pair)
-        entities = read_entities(ledger, Iris(settings.base))
         history = [decision for decision in decision_history(ledger) if decision.pair == scored.pair]
-    if gone := [iri for iri in scored.pair if iri not in entities]:
-        raise IdentityError(f"{gone[0]} is not published any more; `stocktake identity match` renews the pairs")
-    first, second = (entities[iri] for iri in scored.pair)
+        with read_entities(ledger, Iris(settings.base)) as entities:
+            if gone := [iri for iri in scored.pair if iri not in entities]:
+                raise IdentityError(f"{gone[0]} is not published any more; `stocktake identity match` renews the pairs")
+            first, second = (entities[iri] for iri in scored.pair)
     sides = [
         {"": name, "first": _listed(getattr(first, name)), "second": _listed(getattr(second, name))}
         for name in ("iri", "source", "names", "identifiers", "pages", "countries", "parties", "start")
@@ -284,8 +282,8 @@ def export_decisions(ctx: typer.Context) -> None:
 def import_decisions(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A table as `identity export` writes it.")]) -> None:
     """Store the decisions of a table, all or none: an unknown record refuses the file, with its lines."""
     settings: HarvestSettings = ctx.obj
-    with _open_ledger(settings) as ledger:
-        read = _read_decisions(file, read_entities(ledger, Iris(settings.base)))
+    with _open_ledger(settings) as ledger, read_entities(ledger, Iris(settings.base)) as entities:
+        read = _read_decisions(file, entities)
         current = current_decisions(ledger)
         new = [decision for decision in read if current.get(decision.pair) != decision]
         add_decisions(ledger, new)
@@ -325,9 +323,8 @@ def agreement(
 ) -> None:
     """Measure how far two curators agree about the pairs that both decided, and list those on which they differ. Nothing is stored."""
     settings: HarvestSettings = ctx.obj
-    with _open_ledger(settings) as ledger:
-        known = read_entities(ledger, Iris(settings.base))
-    measured = measure_agreement(*(_read_decisions(file, known) for file in (first, second)))
+    with _open_ledger(settings) as ledger, read_entities(ledger, Iris(settings.base)) as known:
+        measured = measure_agreement(*(_read_decisions(file, known) for file in (first, second)))
     if json:
         print(orjson.dumps(measured, default=str).decode())
         return

@@ -5,11 +5,14 @@ The descriptions depend on the entities, pairs and decisions alone, so a decisio
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.matching.entities import Entity
-from harvesters.matching.pairs import Clusters, Judgement, Pair, ScoredPair, Status, classify
+from harvesters.matching.pairs import Clusters, Judgement, Pair, ScoredPair, Status, classify, classify_each
+from harvesters.matching.scoring import AUTOMATIC
 from harvesters.matching.stored import Decision, StoredPair, current_decisions, pair_id, stored_pairs
 from vocab.clusters import Match, cluster_iri, describe_cluster
 from vocab.iris import Iris
@@ -23,8 +26,24 @@ def classify_stored(ledger: Ledger) -> tuple[dict[Pair, StoredPair], list[Scored
 
 def classify_pairs(stored: Mapping[Pair, StoredPair], decisions: Mapping[Pair, Decision]) -> tuple[list[ScoredPair], Clusters]:
     """Return what becomes of each pair by its score and *decisions*, and the sets that result."""
-    judgements = {pair: decision.judgement for pair, decision in decisions.items() if decision.judgement}
-    return classify(((pair, item.score) for pair, item in stored.items()), judgements)
+    return classify(((pair, item.score) for pair, item in stored.items()), _judgements(decisions))
+
+
+@dataclass(frozen=True, slots=True)
+class PairCounts:
+    """How many pairs of each kind have each status, and the *sets* that result."""
+
+    statuses: Mapping[tuple[str, Status], int]
+    sets: list[list[str]]
+
+
+def count_pairs(ledger: Ledger) -> PairCounts:
+    """Count what becomes of the stored pairs, one by one."""
+    judgements = _judgements(current_decisions(ledger))
+    clusters = Clusters(judgements)
+    scored = classify_each(((item.pair, item.score) for item in stored_pairs(ledger)), judgements, clusters)
+    counts = Counter((item.pair[0].partition("/id/")[2].partition("/")[0], item.status) for item in scored)
+    return PairCounts(counts, clusters.sets())
 
 
 def cluster_descriptions(
@@ -33,17 +52,24 @@ def cluster_descriptions(
     """Return the description of each cluster by its IRI.
 
     A cluster is named after the member that was published first, so that its IRI stays when members join or leave.
-    Pairs and decisions about what is not published are ignored.
+    *pairs* have the highest score first. Pairs and decisions about what is not published are ignored.
     """
-    known = {pair.pair: pair for pair in pairs if all(iri in entities for iri in pair.pair)}
     current = {pair: decision for pair, decision in decisions.items() if all(iri in entities for iri in pair)}
-    scored, clusters = classify_pairs(known, current)
-    positive = {pair for pair, decision in current.items() if decision.judgement is Judgement.POSITIVE}
-    joined = positive.union(item.pair for item in scored if item.status is Status.AUTOMATIC)
+    judgements = _judgements(current)
+    clusters = Clusters(judgements)
+    # Features are kept of what can join two entities: the pairs in the queue are many more.
+    known = (item for item in pairs if item.score.bits >= AUTOMATIC or item.pair in current)
+    scored = ((item.pair, item.score) for item in known if all(iri in entities for iri in item.pair))
+    agreeing: dict[Pair, tuple[str, ...]] = {}
+    joined = {pair for pair, judgement in judgements.items() if judgement is Judgement.POSITIVE}
+    for item in classify_each(scored, judgements, clusters):
+        if item.status is Status.AUTOMATIC or item.pair in joined:
+            joined.add(item.pair)
+            agreeing[item.pair] = tuple(sorted(feature.name for feature in item.score.features if feature.bits > 0))
     matches: dict[str, list[Match]] = {}
     for pair in sorted(joined):
         if (root := clusters.root(pair[0])) == clusters.root(pair[1]):
-            matches.setdefault(root, []).append(_match(pair, known.get(pair), current.get(pair)))
+            matches.setdefault(root, []).append(_match(pair, agreeing.get(pair, ()), current.get(pair)))
     result = {}
     for members in clusters.sets():
         first = min(members, key=lambda iri: (entities[iri].first_seen, iri))
@@ -52,7 +78,10 @@ def cluster_descriptions(
     return result
 
 
-def _match(pair: Pair, scored: StoredPair | None, decision: Decision | None) -> Match:
-    features = tuple(sorted(feature.name for feature in scored.score.features if feature.bits > 0)) if scored else ()
+def _judgements(decisions: Mapping[Pair, Decision]) -> dict[Pair, Judgement]:
+    return {pair: decision.judgement for pair, decision in decisions.items() if decision.judgement}
+
+
+def _match(pair: Pair, features: tuple[str, ...], decision: Decision | None) -> Match:
     decided, reason = (decision.when, decision.reason) if decision and decision.judgement is Judgement.POSITIVE else (None, "")
     return Match(pair_id(pair), *pair, features, decided, reason)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
@@ -12,7 +14,7 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 from harvesters.matching.names import acronyms, name_words
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCT, FOAF, ORG, PROV, SCHEMA, SKOS
-from vocab.well_known import well_known_organizations
+from vocab.well_known import WellKnownOrganization, well_known_organizations
 
 KINDS = ("organization", "initiative")
 # Hosts on which many publish: their pages say nothing about who does.
@@ -76,13 +78,21 @@ def normalize_page(address: str) -> str:
     return f"{host}{parts.path}".rstrip("/") if parts.scheme in ("http", "https") and host else ""
 
 
-class EntityReader:
-    """Collects the entities of descriptions; an organization gathers what all records of its registry say of it."""
+class Entities(Protocol):
+    """Keeps entities by IRI: a dictionary, or a store on disk."""
 
-    def __init__(self, iris: Iris) -> None:
+    def setdefault(self, iri: str, entity: Entity, /) -> Entity:
+        """Return the entity that is kept under an IRI, or *entity*, which is kept then; the caller adds to it."""
+        ...
+
+
+class EntityReader:
+    """Collects the entities of descriptions in *entities*; an organization gathers what all records of its registry say of it."""
+
+    def __init__(self, iris: Iris, entities: Entities) -> None:
         self._iris = iris
         self._prefixes = {kind: f"{iris.base}id/{kind}/" for kind in KINDS}
-        self.entities: dict[str, Entity] = {}
+        self._entities = entities
 
     def read(self, record: str, statements: Iterable[str], first_seen: datetime = datetime.max) -> list[str]:
         """Read the description of one record, N-Triples statements without their closing dots; return the IRIs of its entities.
@@ -99,7 +109,7 @@ class EntityReader:
             if kind := next((kind for kind, prefix in self._prefixes.items() if subject.startswith(prefix)), None):
                 source = subject.removeprefix(self._prefixes[kind]).partition("/")[0]
                 read.append(subject)
-                entity = self.entities.setdefault(subject, Entity(subject, kind, source))
+                entity = self._entities.setdefault(subject, Entity(subject, kind, source))
                 entity.record = entity.record or record
                 entity.first_seen = min(entity.first_seen, first_seen)
                 self._read_rows(entity, rows, about)
@@ -133,10 +143,16 @@ class EntityReader:
                     entity.identifiers.add((scheme.value, notation.value))
 
 
-def add_known_names(entities: Iterable[Entity]) -> None:
-    """Add the names and the org-id of each well-known organization to those that have its name or its acronym."""
-    by_name = {name_words(name): item for item in well_known_organizations() for name in (*item.names, *item.acronyms)}
-    for entity in entities:
-        if entity.kind == "organization" and (known := next((by_name[words] for words in entity.words if words in by_name), None)):
-            entity.names |= dict.fromkeys(known.names)
-            entity.identifiers.add(("org-id", known.identifier))
+def add_known_names(organization: Entity) -> bool:
+    """Add the names and the org-id of the well-known organization that has one of its names or acronyms; return whether there is one."""
+    known = next((_by_name()[words] for words in organization.words if words in _by_name()), None)
+    if known is None:
+        return False
+    organization.names |= dict.fromkeys(known.names)
+    organization.identifiers.add(("org-id", known.identifier))
+    return True
+
+
+@cache
+def _by_name() -> dict[tuple[str, ...], WellKnownOrganization]:
+    return {name_words(name): item for item in well_known_organizations() for name in (*item.names, *item.acronyms)}

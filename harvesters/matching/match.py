@@ -2,53 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from sqlite3 import Connection
 
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import RecordState
-from harvesters.matching.entities import Entity, EntityReader, add_known_names
+from harvesters.matching.entities import EntityReader
+from harvesters.matching.entity_store import EntityStore, open_entities
 from harvesters.matching.pairs import score_pairs
-from harvesters.matching.stored import published_records, store_pairs, stored_pairs
+from harvesters.matching.scratch import open_scratch
+from harvesters.matching.stored import published_records, store_known_names, store_pairs, stored_pairs
 from vocab.iris import Iris
 
-Versions = dict[tuple[str, str], tuple[str, int]]  # by source and key: the run and the number of the description
+_STORED = 500  # rows at once
+# The versions that are compared, and the records whose version of the last matching is not published any more.
+_SCHEMA = """
+CREATE TABLE new (source TEXT, key TEXT, run TEXT, seq INTEGER);
+CREATE TABLE outdated (source TEXT, key TEXT, record TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Matching:
     """What was matched: the published *entities*, and how many of them and of the records were *compared* with the others."""
 
-    entities: dict[str, Entity]
+    entities: EntityStore
     records: int
     compared: int
 
 
-def match_records(ledger: Ledger, iris: Iris, *, only_changed: bool = False) -> Matching:
+@contextmanager
+def match_records(ledger: Ledger, iris: Iris, *, only_changed: bool = False) -> Iterator[Matching]:
     """Compare the published initiatives and organizations, and store the pairs that may be one thing.
 
     With *only_changed*, entities are compared whose records are new, changed or gone since the last matching; the pairs of others keep
-    their scores. Rare words are counted over all, so a score may differ a little from that of a full matching.
+    their scores. Rare words are counted over all, so a score may differ a little from that of a full matching. What is read is on disk
+    until the context is left, so that any number of records needs the same memory.
     """
-    before = {} if not only_changed else _matched(ledger)
-    reader, versions, changed = EntityReader(iris), Versions(), set[str]()
+    with open_entities() as entities, open_scratch(_SCHEMA) as versions:
+        _read(ledger, iris, entities, versions, only_changed=only_changed)
+        store_pairs(ledger, score_pairs(entities, only_changed=only_changed), entities, only_changed=only_changed)
+        _set_matched(ledger, versions, only_changed=only_changed)
+        records = versions.execute("SELECT count(*) FROM new").fetchone()[0]
+        yield Matching(entities, records, entities.count_changed() if only_changed else len(entities))
+
+
+def _read(ledger: Ledger, iris: Iris, entities: EntityStore, versions: Connection, *, only_changed: bool) -> None:
+    """Read all published entities; mark those of records that are new, changed or gone."""
+    reader = EntityReader(iris, entities)
     for record in published_records(ledger):
-        versions[record.source, record.key] = version = record.run, record.seq
-        mentioned = reader.read(iris.record(record.source, record.key), record.statements, record.first_seen)
-        if before.get((record.source, record.key)) != version:
-            changed.update(mentioned)
-    add_known_names(reader.entities.values())
-    entities = reader.entities
-    outdated = {iris.record(*key) for key, version in before.items() if versions.get(key) != version}
-    changed |= _sides_of(ledger, outdated) & entities.keys()
-    compared = changed if only_changed else None
-    store_pairs(ledger, score_pairs(entities, compared), entities, compared)
-    new = {key: version for key, version in versions.items() if before.get(key) != version}
-    _set_matched(ledger, new, None if not only_changed else {key for key in before if versions.get(key) != before[key]})
-    return Matching(entities, len(new), len(changed))
+        name = iris.record(record.source, record.key)
+        mentioned = reader.read(name, record.statements, record.first_seen)
+        if only_changed and record.matched:
+            continue
+        versions.execute("INSERT INTO new VALUES (?, ?, ?, ?)", (record.source, record.key, record.run, record.seq))
+        if only_changed:
+            entities.mark_changed(mentioned)
+            if record.matched is False:
+                versions.execute("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)", (record.source, record.key, name))
+    store_known_names(entities)
+    if only_changed:
+        gone = ((source, key, iris.record(source, key)) for source, key in _gone(ledger))
+        versions.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)", gone)
+        _mark_sides(ledger, entities, versions)
 
 
 def has_changes(ledger: Ledger) -> bool:
@@ -63,27 +84,37 @@ def has_changes(ledger: Ledger) -> bool:
         return any(connection.execute(query.limit(1)).first() for query in (unmatched, outdated))
 
 
-def _matched(ledger: Ledger) -> Versions:
+def _gone(ledger: Ledger) -> list[tuple[str, str]]:
+    """Return the source and key of each record that was matched and is not published any more."""
+    r, m = t.record.c, t.identity_record.c
+    published = sa.and_(m.source == r.source, m.key == r.key, r.state != RecordState.GONE.value)
+    query = sa.select(m.source, m.key).select_from(t.identity_record.outerjoin(t.record, published)).where(r.run.is_(None))
     with ledger.transaction() as connection:
-        rows = connection.execute(sa.select(t.identity_record)).all()
-    return {(row.source, row.key): (row.run, row.seq) for row in rows}
+        return [(row.source, row.key) for row in connection.execute(query)]
 
 
-def _sides_of(ledger: Ledger, records: Collection[str]) -> set[str]:
-    """Return the entities of stored pairs that were read from one of *records*."""
-    pairs = stored_pairs(ledger) if records else []
-    return {iri for pair in pairs for iri, record in zip(pair.pair, pair.records, strict=True) if record in records}
+def _mark_sides(ledger: Ledger, entities: EntityStore, versions: Connection) -> None:
+    """Mark the entities of stored pairs that were read from an outdated version: the new one may not name them."""
+    if versions.execute("SELECT 1 FROM outdated").fetchone() is None:
+        return
+    text = "SELECT 1 FROM outdated WHERE record = ?"
+    for pair in stored_pairs(ledger):
+        for iri, record in zip(pair.pair, pair.records, strict=True):
+            if versions.execute(text, (record,)).fetchone():
+                entities.mark_changed((iri,))
 
 
-def _set_matched(ledger: Ledger, new: Mapping[tuple[str, str], tuple[str, int]], old: Collection[tuple[str, str]] | None) -> None:
-    """Store the versions of *new* records in place of those of the *old* keys, of all where None."""
+def _set_matched(ledger: Ledger, versions: Connection, *, only_changed: bool) -> None:
+    """Store which versions were compared, in place of those of before: of outdated records, or of all."""
     m = t.identity_record.c
+    old = sa.delete(t.identity_record).where(m.source == sa.bindparam("s"), m.key == sa.bindparam("k"))
     with ledger.transaction() as connection:
-        if old is None:
+        if not only_changed:
             connection.execute(sa.delete(t.identity_record))
-        elif old:
-            rows = [{"s": source, "k": key} for source, key in old]
-            connection.execute(sa.delete(t.identity_record).where(m.source == sa.bindparam("s"), m.key == sa.bindparam("k")), rows)
-        if new:
-            rows_ = [{"source": source, "key": key, "run": run, "seq": seq} for (source, key), (run, seq) in new.items()]
-            connection.execute(sa.insert(t.identity_record), rows_)
+        outdated = versions.execute("SELECT source, key FROM outdated")
+        while rows := outdated.fetchmany(_STORED):
+            connection.execute(old, [{"s": source, "k": key} for source, key in rows])
+        new = versions.execute("SELECT source, key, run, seq FROM new")
+        while rows := new.fetchmany(_STORED):
+            named = [{"source": source, "key": key, "run": run, "seq": seq} for source, key, run, seq in rows]
+            connection.execute(sa.insert(t.identity_record), named)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harvesters.matching.blocking import WordWeights, candidate_pairs
-from harvesters.matching.entities import Entity
+from harvesters.matching.blocking import SCHEMA, WordWeights, candidate_pairs
+from harvesters.matching.entity_store import EntityStore
 from harvesters.matching.scoring import AUTOMATIC, QUEUED, Score, score
+from harvesters.matching.scratch import open_scratch
 
 Pair = tuple[str, str]
 
@@ -84,31 +85,36 @@ class Clusters:
         return sorted(sorted(group) for group in members.values() if len(group) > 1)
 
 
-def score_pairs(entities: Mapping[str, Entity], changed: Collection[str] | None = None) -> Iterator[tuple[Pair, Score]]:
-    """Yield the pairs of *entities* that score QUEUED bits or more; with *changed*, only those with one of these."""
-    for kind in sorted({entity.kind for entity in entities.values()}):
-        of_kind = {iri: entity for iri, entity in entities.items() if entity.kind == kind}
-        weights = WordWeights(of_kind.values())
-        for pair in candidate_pairs(of_kind, weights, changed):
-            scored = score(of_kind[pair[0]], of_kind[pair[1]], weights)
-            if scored.bits >= QUEUED:
-                yield pair, scored
+def score_pairs(entities: EntityStore, *, only_changed: bool = False) -> Iterator[tuple[Pair, Score]]:
+    """Yield the pairs of *entities* that score QUEUED bits or more; with *only_changed*, only those with one that is marked as changed."""
+    for kind in entities.kinds():
+        with open_scratch(SCHEMA) as database:
+            weights = WordWeights.count_in(database, entities.of_kind(kind))
+            for pair in candidate_pairs(database, entities, kind, weights, only_changed=only_changed):
+                scored = score(entities[pair[0]], entities[pair[1]], weights)
+                if scored.bits >= QUEUED:
+                    yield pair, scored
 
 
 def classify(pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judgement]) -> tuple[list[ScoredPair], Clusters]:
-    """Return what becomes of each scored pair, the highest score first, and the sets that result.
+    """Return what becomes of each scored pair, the highest score first, and the sets that result."""
+    clusters = Clusters(decisions)
+    return list(classify_each(sorted(pairs, key=lambda item: (-item[1].bits, item[0])), decisions, clusters)), clusters
+
+
+def classify_each(
+    pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judgement], clusters: Clusters
+) -> Iterator[ScoredPair]:
+    """Yield what becomes of each of *pairs*, which have the highest score first, and join those that are one thing in *clusters*.
 
     Decisions come first: a pair that was decided is never merged by its score, nor is one whose merging would join two entities that were
     decided to be different; such a pair is a contradiction, which a person resolves.
     """
-    clusters = Clusters(decisions)
-    result: list[ScoredPair] = []
-    for pair, scored in sorted(pairs, key=lambda item: (-item[1].bits, item[0])):
+    for pair, scored in pairs:
         if pair in decisions and decisions[pair] is not Judgement.UNSURE:
             status = Status.DECIDED
         elif pair in decisions or scored.bits < AUTOMATIC:
             status = Status.QUEUED
         else:
             status = Status.AUTOMATIC if clusters.join(*pair) else Status.CONTRADICTION
-        result.append(ScoredPair(pair, scored, status))
-    return result, clusters
+        yield ScoredPair(pair, scored, status)

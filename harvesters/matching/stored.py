@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -19,8 +20,10 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import RecordState
 from harvesters.ledger.row_mapping import naive, utc
 from harvesters.matching.entities import Entity, EntityReader, add_known_names
+from harvesters.matching.entity_store import EntityStore, open_entities
 from harvesters.matching.pairs import Judgement, Pair, ordered
 from harvesters.matching.scoring import Feature, Score
+from harvesters.matching.scratch import open_scratch
 from vocab.iris import Iris
 
 _FETCHED = 500  # descriptions at once
@@ -59,7 +62,10 @@ def pair_id(pair: Pair) -> str:
 
 
 class PublishedRecord(NamedTuple):
-    """A published record: *run* and *seq* say which version of its description *statements* are, N-Triples without closing dots."""
+    """A published record: *run* and *seq* say which version of its description *statements* are, N-Triples without closing dots.
+
+    *matched* is whether this version was matched, None if no version was.
+    """
 
     source: str
     key: str
@@ -67,60 +73,91 @@ class PublishedRecord(NamedTuple):
     seq: int
     first_seen: datetime
     statements: list[str]
+    matched: bool | None
 
 
 def published_records(ledger: Ledger) -> Iterator[PublishedRecord]:
     """Yield all published records."""
-    r, d = t.record.c, t.description.c
-    query = sa.select(r.source, r.key, r.run, r.seq, r.first_seen, d.statements)
-    query = query.join(t.description, sa.and_(d.run == r.run, d.seq == r.seq)).where(r.state != RecordState.GONE.value)
+    r, d, m = t.record.c, t.description.c, t.identity_record.c
+    query = sa.select(r.source, r.key, r.run, r.seq, r.first_seen, d.statements, m.run.label("matched_run"), m.seq.label("matched_seq"))
+    joined = t.record.join(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
+    joined = joined.outerjoin(t.identity_record, sa.and_(m.source == r.source, m.key == r.key))
+    query = query.select_from(joined).where(r.state != RecordState.GONE.value)
     with ledger.transaction() as connection:
-        for source, key, run, seq, first_seen, statements in connection.execution_options(yield_per=_FETCHED).execute(query):
-            yield PublishedRecord(source, key, run, seq, first_seen, decompress(statements).split("\n"))
+        for source, key, run, seq, first_seen, statements, *version in connection.execution_options(yield_per=_FETCHED).execute(query):
+            matched = None if version[0] is None else version == [run, seq]
+            yield PublishedRecord(source, key, run, seq, first_seen, decompress(statements).split("\n"), matched)
 
 
-def read_entities(ledger: Ledger, iris: Iris) -> dict[str, Entity]:
-    """Return the initiatives and organizations of all published records by their IRIs."""
-    reader = EntityReader(iris)
-    for record in published_records(ledger):
-        reader.read(iris.record(record.source, record.key), record.statements, record.first_seen)
-    add_known_names(reader.entities.values())
-    return reader.entities
+@contextmanager
+def read_entities(ledger: Ledger, iris: Iris) -> Iterator[EntityStore]:
+    """Open a store of the initiatives and organizations of all published records."""
+    with open_entities() as entities:
+        reader = EntityReader(iris, entities)
+        for record in published_records(ledger):
+            reader.read(iris.record(record.source, record.key), record.statements, record.first_seen)
+        store_known_names(entities)
+        yield entities
+
+
+def store_known_names(entities: EntityStore) -> None:
+    """Add the names and the org-id of well-known organizations to those of *entities* that have a name of theirs."""
+    for entity in entities.of_kind("organization"):
+        if add_known_names(entity):
+            entities[entity.iri] = entity
 
 
 def read_sides(ledger: Ledger, pair: StoredPair, iris: Iris) -> list[Entity]:
     """Return the entities of a pair as the one record of each says; fewer than two if a record is not published any more."""
     r, d = t.record.c, t.description.c
     query = sa.select(d.statements).join(t.record, sa.and_(d.run == r.run, d.seq == r.seq)).where(r.state != RecordState.GONE.value)
-    reader = EntityReader(iris)
+    entities: dict[str, Entity] = {}
+    reader = EntityReader(iris, entities)
     with ledger.transaction() as connection:
         for record in pair.records:
             source, _, key = record.removeprefix(f"{iris.base}record/").partition("/")
             if statements := connection.scalar(query.where(r.source == source, r.key == unquote(key))):
                 reader.read(record, decompress(statements).split("\n"))
-    return [reader.entities[iri] for iri in pair.pair if iri in reader.entities]
+    return [entities[iri] for iri in pair.pair if iri in entities]
 
 
-def store_pairs(
-    ledger: Ledger, pairs: Iterable[tuple[Pair, Score]], entities: Mapping[str, Entity], changed: Collection[str] | None = None
-) -> int:
-    """Replace the stored pairs, or with *changed* those with one of these and those of what is not published; return how many are new."""
-    rows = [_pair_row(pair, score, entities) for pair, score in pairs]
+def store_pairs(ledger: Ledger, pairs: Iterable[tuple[Pair, Score]], entities: EntityStore, *, only_changed: bool = False) -> None:
+    """Replace the stored pairs; with *only_changed*, those with an entity that is marked as changed, and those of what is not published.
+
+    All *pairs* are computed before the ledger is locked.
+    """
+    with open_scratch("CREATE TABLE row (data BLOB NOT NULL)") as scratch:
+        rows = (_pair_row(pair, score, entities) for pair, score in pairs)
+        scratch.executemany("INSERT INTO row VALUES (?)", ((orjson.dumps(row),) for row in rows))
+        new = scratch.execute("SELECT data FROM row ORDER BY rowid")
+        with ledger.transaction() as connection:
+            if only_changed:
+                _delete_outdated(connection, entities)
+            else:
+                connection.execute(sa.delete(t.identity_pair))
+            while fetched := new.fetchmany(_FETCHED):
+                connection.execute(sa.insert(t.identity_pair), [orjson.loads(data) for (data,) in fetched])
+
+
+def _delete_outdated(connection: sa.Connection, entities: EntityStore) -> None:
     p = t.identity_pair.c
-    with ledger.transaction() as connection:
-        if changed is None:
-            connection.execute(sa.delete(t.identity_pair))
-        else:
-            stored = connection.execute(sa.select(p.first, p.second)).all()
-            old = [{"a": a, "b": b} for a, b in stored if a in changed or b in changed or a not in entities or b not in entities]
-            if old:
-                connection.execute(sa.delete(t.identity_pair).where(p.first == sa.bindparam("a"), p.second == sa.bindparam("b")), old)
-        if rows:
-            connection.execute(sa.insert(t.identity_pair), rows)
-    return len(rows)
+    delete = sa.delete(t.identity_pair).where(p.first == sa.bindparam("a"), p.second == sa.bindparam("b"))
+    for page in _pages(connection):
+        if outdated := [{"a": a, "b": b} for a, b in page if any(entities.is_changed(iri) or iri not in entities for iri in (a, b))]:
+            connection.execute(delete, outdated)
 
 
-def _pair_row(pair: Pair, score: Score, entities: Mapping[str, Entity]) -> dict[str, object]:
+def _pages(connection: sa.Connection) -> Iterator[Sequence[sa.Row[tuple[str, str]]]]:
+    """Yield the stored pairs in lists of at most _FETCHED, in their order; each may be deleted meanwhile."""
+    p = t.identity_pair.c
+    query = sa.select(p.first, p.second).order_by(p.first, p.second).limit(_FETCHED)
+    page = connection.execute(query).all()
+    while page:
+        yield page
+        page = connection.execute(query.where(sa.tuple_(p.first, p.second) > sa.tuple_(*page[-1]))).all()
+
+
+def _pair_row(pair: Pair, score: Score, entities: EntityStore) -> dict[str, object]:
     sides = [entities[iri] for iri in pair]
     data = {
         "features": [asdict(feature) for feature in score.features],
@@ -130,12 +167,13 @@ def _pair_row(pair: Pair, score: Score, entities: Mapping[str, Entity]) -> dict[
     return {"first": pair[0], "second": pair[1], "kind": sides[0].kind, "bits": score.bits, "data": orjson.dumps(data).decode()}
 
 
-def stored_pairs(ledger: Ledger) -> list[StoredPair]:
-    """Return the stored pairs, the highest score first."""
+def stored_pairs(ledger: Ledger) -> Iterator[StoredPair]:
+    """Yield the stored pairs, the highest score first."""
     p = t.identity_pair.c
+    query = sa.select(t.identity_pair).order_by(p.bits.desc(), p.first, p.second)
     with ledger.transaction() as connection:
-        rows = connection.execute(sa.select(t.identity_pair).order_by(p.bits.desc(), p.first, p.second)).all()
-    return [_stored_pair(row) for row in rows]
+        for row in connection.execution_options(yield_per=_FETCHED).execute(query):
+            yield _stored_pair(row)
 
 
 def _stored_pair(row: sa.Row[tuple[str, ...]]) -> StoredPair:

@@ -17,7 +17,7 @@ from harvesters.runs.publish_clusters import publish_clusters
 from journal.errors import JournalError
 from journal.outage import Outage
 
-_LIMITS = ProcessLimits(seconds=3600.0, silence=7200.0)  # 100,000 records need 70 s and 1.2 GB
+_LIMITS = ProcessLimits(seconds=3600.0, silence=7200.0)  # 100,000 records need 130 s
 _SHARE = 10  # after a matching, the next waits this many times as long as it took
 
 log = structlog.get_logger(component="identity")
@@ -25,13 +25,15 @@ log = structlog.get_logger(component="identity")
 
 def match_and_publish(data: Path, ledger: str, base: str) -> tuple[int, int]:
     """Match what is new or changed, and publish the clusters; return the number of records that were compared, and of clusters changed."""
-    with open_context(data, ledger, base, "", frozenset()) as context:
-        matching = match_records(context.ledger, context.iris, only_changed=True)
+    with (
+        open_context(data, ledger, base, "", frozenset()) as context,
+        match_records(context.ledger, context.iris, only_changed=True) as matching,
+    ):
         try:
             _, changes = publish_clusters(context, matching.entities)
         except JournalError as error:
             raise HarvestError(str(error)) from error
-    return matching.records, len(changes)
+        return matching.records, len(changes)
 
 
 def create_matcher(context: HarvestContext, ledger: str, clock: Callable[[], float] = time.monotonic) -> Callable[[], None]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from harvesters.ledger.models import CLUSTERS, Run
 from harvesters.matching.clusters import cluster_descriptions
-from harvesters.matching.entities import Entity
+from harvesters.matching.entity_store import EntityStore
 from harvesters.matching.stored import current_decisions, read_entities, stored_pairs
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.publish_graphs import GraphChange, publish_graphs
@@ -24,13 +24,15 @@ def change_kind(change: GraphChange) -> str:
     return "new" if change.after else "removed"
 
 
-def plan_clusters(context: HarvestContext, entities: Mapping[str, Entity] | None = None) -> list[GraphChange]:
+def plan_clusters(context: HarvestContext, entities: EntityStore | None = None) -> list[GraphChange]:
     """Return what publishing would change: the difference between the published clusters and those of pairs and decisions.
 
     *entities* are the published ones; without them, they are read.
     """
     ledger, iris = context.ledger, context.iris
-    entities = read_entities(ledger, iris) if entities is None else entities
+    if entities is None:
+        with read_entities(ledger, iris) as entities:
+            return plan_clusters(context, entities)
     current = cluster_descriptions(entities, stored_pairs(ledger), current_decisions(ledger), iris)
     before = {graph: text for graph in cluster_graphs(context) if (text := ledger.graph(graph))}
     clusters = {member: cluster for cluster, text in current.items() for member in members(text)}
@@ -62,7 +64,7 @@ def _replacement(graph: str, before: str, clusters: Mapping[str, str], iris: Iri
 
 
 def publish_clusters(
-    context: HarvestContext, entities: Mapping[str, Entity] | None = None
+    context: HarvestContext, entities: EntityStore | None = None
 ) -> tuple[Run | None, list[GraphChange]]:
     """Write the changes of the clusters since their last publication as one journal entry.
 

@@ -100,7 +100,7 @@ class DuplicateFinder:
         query = query.where(r.state == RecordState.PUBLISHED.value).order_by(r.fingerprint).limit(_SAMPLE)  # a hash: of all registries
         with ledger.transaction() as connection:
             texts = connection.execute(query).scalars().all()
-        weights = WordWeights(Entity("", "initiative", "", names={_title(decompress(text)): None}) for text in texts)
+        weights = WordWeights.of(Entity("", "initiative", "", names={_title(decompress(text)): None}) for text in texts)
         self._weights[""] = weights
         return weights
 
@@ -139,9 +139,9 @@ def _published(ledger: Database, address: str, base: str) -> Entity | None:
 
 
 def _entities(record: str, statements: Iterable[str], base: str) -> Mapping[str, Entity]:
-    reader = EntityReader(Iris(base))
-    reader.read(record, statements)
-    return reader.entities
+    entities: dict[str, Entity] = {}
+    EntityReader(Iris(base), entities).read(record, statements)
+    return entities
 
 
 def _same_records(ledger: Database, own: SubmissionDescription, record: str, base: str) -> Iterator[Duplicate]:

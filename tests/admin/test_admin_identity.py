@@ -46,9 +46,9 @@ def matched(world: Any) -> Any:
             connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
             text = compress("\n".join(describe(resource, IRIS, source)))
             connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
-    entities = read_entities(world.ledger, IRIS)
     score = Score((Feature("name", 7.4, "telemedicine | telemedicine <i>"), Feature("country", 2.0, "1 of 1")))
-    store_pairs(world.ledger, [(PAIR, score)], entities)
+    with read_entities(world.ledger, IRIS) as entities:
+        store_pairs(world.ledger, [(PAIR, score)], entities)
     return world
 
 

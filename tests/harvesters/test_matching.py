@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import pytest
 
 from benchmarks.identity import labelled_set, many_sources, measure
 from harvesters.errors import IdentityError
-from harvesters.matching.blocking import WordWeights, candidate_pairs
+from harvesters.matching.blocking import SCHEMA, WordWeights, candidate_pairs
 from harvesters.matching.decision_table import COLUMNS, read_table, write_table
 from harvesters.matching.entities import Entity, EntityReader, add_known_names, normalize_page
+from harvesters.matching.entity_store import open_entities
 from harvesters.matching.names import acronyms, name_words
-from harvesters.matching.pairs import Judgement, Status, classify, ordered, score_pairs
+from harvesters.matching.pairs import Judgement, Pair, Status, classify, ordered, score_pairs
 from harvesters.matching.scoring import AUTOMATIC, Score, score
+from harvesters.matching.scratch import open_scratch
 from harvesters.matching.stored import Decision
 from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
@@ -38,7 +41,19 @@ def background(count: int = 200) -> list[Entity]:
 
 
 def scored(*entities: Entity) -> Score:
-    return score(entities[0], entities[1], WordWeights([*entities, *background()]))
+    return score(entities[0], entities[1], WordWeights.of([*entities, *background()]))
+
+
+def score_all(entities: Iterable[Entity]) -> list[tuple[Pair, Score]]:
+    with open_entities(entities) as store:
+        return list(score_pairs(store))
+
+
+def candidates(entities: Iterable[Entity], changed: Iterable[str] | None = None) -> list[Pair]:
+    with open_entities(entities) as store, open_scratch(SCHEMA) as database:
+        store.mark_changed(changed or ())
+        weights = WordWeights.count_in(database, store.of_kind("organization"))
+        return list(candidate_pairs(database, store, "organization", weights, only_changed=changed is not None))
 
 
 def table(*lines: tuple[str, ...]) -> str:
@@ -102,32 +117,34 @@ def test_one_identifier_joins_two_names() -> None:
 
 def test_an_acronym_is_a_candidate_for_the_whole_name() -> None:
     entities = [organization("a", "UNESCO"), organization("b", "Organisation des Nations Unies pour l’éducation, la science et la culture")]
-    add_known_names(entities)
 
+    assert all(add_known_names(entity) for entity in entities)
     assert ("org-id", "XM-DAC-41304") in entities[0].identifiers & entities[1].identifiers
     assert scored(*entities).bits >= AUTOMATIC
 
 
 def test_a_later_phase_is_another_initiative() -> None:
     titles = ("Telemedicine for clinics of Marsabit phase 1", "Telemedicine for clinics of Marsabit phase 2")
-    reader = EntityReader(IRIS)
+    entities: dict[str, Entity] = {}
+    reader = EntityReader(IRIS, entities)
     for source, title in zip("ab", titles, strict=True):
         parties = (Party(Role.LEAD, Text("Ministry of Health")),)
         initiative = Initiative(key="1", titles=(Text(title, "en"),), countries=(KENYA,), parties=parties)
         reader.read(IRIS.record(source, "1"), describe(initiative, IRIS, source))
-    initiatives = {iri: entity for iri, entity in reader.entities.items() if entity.kind == "initiative"}
+    initiatives = [entity for entity in entities.values() if entity.kind == "initiative"]
 
-    assert dict(score_pairs(initiatives)) == {}
+    assert score_all(initiatives) == []
 
 
 def test_a_copy_of_an_aggregator_is_known_by_its_origin() -> None:
-    reader = EntityReader(IRIS)
+    entities: dict[str, Entity] = {}
+    reader = EntityReader(IRIS, entities)
     original = IRIS.record("a", "1")
     reader.read(original, describe(Initiative(key="1", titles=(Text("Ein Netz", "de"),)), IRIS, "a"))
     copy = Initiative(key="9", titles=(Text("A network", "en"),), lineage=(original,))
     reader.read(IRIS.record("b", "9"), describe(copy, IRIS, "b"))
 
-    [(pair, result)] = score_pairs(reader.entities)
+    [(pair, result)] = score_all(entities.values())
 
     assert pair == (IRIS.thing("initiative", "a", "1"), IRIS.thing("initiative", "b", "9"))
     assert result.features[0].name == "origin"
@@ -135,19 +152,33 @@ def test_a_copy_of_an_aggregator_is_known_by_its_origin() -> None:
 
 
 def test_a_thousand_namesakes_make_few_pairs() -> None:
-    entities = {(entity := organization(f"s{number}", "Ministry of Health")).iri: entity for number in range(1_000)}
+    entities = [organization(f"s{number}", "Ministry of Health") for number in range(1_000)]
 
-    pairs = list(candidate_pairs(entities, WordWeights(entities.values())))
-
-    assert 0 < len(pairs) <= 5_000
+    assert 0 < len(candidates(entities)) <= 5_000
 
 
 def test_only_pairs_of_changed_records_are_compared_again() -> None:
-    entities = {entity.iri: entity for entity in (organization(source, "Kenya ICT Action Network") for source in "abc")}
-    weights = WordWeights(entities.values())
+    entities = [organization(source, "Kenya ICT Action Network") for source in "cab"]
 
-    assert set(candidate_pairs(entities, weights, {A})) == {(A, B), (A, C)}
-    assert set(candidate_pairs(entities, weights)) == {(A, B), (A, C), (B, C)}
+    assert candidates(entities, {A}) == [(A, B), (A, C)]
+    assert candidates(entities) == [(A, B), (A, C), (B, C)]
+
+
+def test_entities_on_disk_are_those_that_were_stored() -> None:
+    count = 9_000  # more than are in memory
+    with open_entities() as store:
+        for number in range(count):
+            entity = organization("a", f"Network {number}", f"{number:05}")
+            store.setdefault(entity.iri, entity).identifiers.add(("ROR", str(number)))
+        for entity in store.of_kind("organization"):
+            entity.countries = {KENYA}
+            store[entity.iri] = entity
+        first, last = (store[IRIS.thing("organization", "a", f"{number:05}")] for number in (0, count - 1))
+
+        assert (len(store), store.kinds()) == (count, {"organization": count})
+        assert first == organization("a", "Network 0", "00000", identifiers={("ROR", "0")}, countries={KENYA})
+        assert last.identifiers == {("ROR", str(count - 1))}
+        assert A not in store
 
 
 def test_what_was_decided_to_differ_is_not_joined_by_a_third() -> None:
@@ -252,12 +283,12 @@ def test_automatic_matches_of_the_labelled_set_are_right(kind: str, recall: floa
 
 
 def test_a_third_of_the_records_of_many_sources_are_matched_across_them() -> None:
-    entities = many_sources(300, 10, 2)
+    with many_sources(300, 10, 2) as entities:
+        initiatives = list(entities.of_kind("initiative"))
+        pairs = [pair for pair, result in score_all(initiatives) if result.bits >= AUTOMATIC]
+    sources = {entity.iri: entity.source for entity in initiatives}
 
-    initiatives = {iri: entity for iri, entity in entities.items() if entity.kind == "initiative"}
-    pairs = [pair for pair, result in score_pairs(initiatives) if result.bits >= AUTOMATIC]
-
-    assert len(initiatives) == 300
-    assert len({entity.source for entity in initiatives.values()}) == 10
-    assert all(initiatives[one].source != initiatives[other].source for one, other in pairs)
+    assert len(sources) == 300
+    assert len(set(sources.values())) == 10
+    assert all(sources[one] != sources[other] for one, other in pairs)
     assert len(pairs) > 80

@@ -51,8 +51,8 @@ def test_the_ledger_knows_what_was_matched(ready: HarvestContext) -> None:
     ):
         change()
         before = has_changes(ready.ledger)
-        matching = match_records(ready.ledger, IRIS, only_changed=True)
-        states += [before, matching.records, has_changes(ready.ledger)]
+        with match_records(ready.ledger, IRIS, only_changed=True) as matching:
+            states += [before, matching.records, has_changes(ready.ledger)]
 
     assert states == [True, True, 1, False, True, 1, False, True, 1, False, True, 0, False]
 

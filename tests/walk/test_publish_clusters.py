@@ -102,10 +102,12 @@ def test_automatic_matches_are_published_with_what_agrees(ready: HarvestContext)
         connection.execute(
             sa.insert(t.description).values(run="r", seq=9, statements=compress("\n".join(describe(resource, IRIS, "east"))))
         )
-    entities = read_entities(ready.ledger, IRIS)
-    for iri in (A, twin):
-        entities[iri].identifiers.add(("IATI", "XM-1"))
-    store_pairs(ready.ledger, score_pairs(entities), entities)
+    with read_entities(ready.ledger, IRIS) as entities:
+        for iri in (A, twin):
+            entity = entities[iri]
+            entity.identifiers.add(("IATI", "XM-1"))
+            entities[iri] = entity
+        store_pairs(ready.ledger, score_pairs(entities), entities)
 
     graphs = published(ready)
 

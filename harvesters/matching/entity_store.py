@@ -1,0 +1,134 @@
+"""The entities of a matching, on disk: as many in memory as have been used last."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+
+import orjson
+
+from harvesters.matching.entities import Entity
+from harvesters.matching.scratch import open_scratch
+
+_CACHED = 8_000  # entities in memory
+_FETCHED = 1_000  # entities that are read at once
+_SCHEMA = """
+CREATE TABLE entity (iri TEXT PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX entity_by_kind ON entity (kind);
+CREATE TABLE changed (iri TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+
+class EntityStore(Mapping[str, Entity]):
+    """Entities by IRI. An entity that is changed is stored again with ``entities[iri] = entity``, or it may be lost.
+
+    Those that `mark_changed` names are the ones that an incremental matching compares.
+    """
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._cache: dict[str, Entity] = {}
+        self._unsaved: set[str] = set()
+
+    def __getitem__(self, iri: str) -> Entity:
+        if (entity := self._cache.get(iri)) is None:
+            row = self._database.execute("SELECT data FROM entity WHERE iri = ?", (iri,)).fetchone()
+            if row is None:
+                raise KeyError(iri)
+            entity = self._keep(iri, _decode(iri, row[0]))
+        return entity
+
+    def __setitem__(self, iri: str, entity: Entity) -> None:
+        self._keep(iri, entity)
+        self._unsaved.add(iri)
+
+    def __iter__(self) -> Iterator[str]:
+        self._save()
+        return (iri for (iri,) in self._database.execute("SELECT iri FROM entity ORDER BY iri"))
+
+    def __len__(self) -> int:
+        return sum(self.kinds().values())
+
+    def setdefault(self, iri: str, entity: Entity) -> Entity:
+        """Return the stored entity, or *entity*, which is stored then; the caller may change it until it uses another one."""
+        with suppress(KeyError):
+            entity = self[iri]
+        self[iri] = entity
+        return entity
+
+    def kinds(self) -> dict[str, int]:
+        """Return the number of entities of each kind."""
+        self._save()
+        return dict(self._database.execute("SELECT kind, count(*) FROM entity GROUP BY kind ORDER BY kind"))
+
+    def of_kind(self, kind: str) -> Iterator[Entity]:
+        """Yield the entities of a kind in the order of their IRIs; each may be stored again meanwhile."""
+        self._save()
+        last, text = "", "SELECT iri, data FROM entity WHERE kind = ? AND iri > ? ORDER BY iri LIMIT ?"
+        while rows := self._database.execute(text, (kind, last, _FETCHED)).fetchall():
+            for iri, data in rows:
+                yield _decode(iri, data)
+            last = rows[-1][0]
+
+    def mark_changed(self, iris: Iterable[str]) -> None:
+        """Mark entities as new or changed since the last matching."""
+        self._database.executemany("INSERT OR IGNORE INTO changed VALUES (?)", ((iri,) for iri in iris))
+
+    def is_changed(self, iri: str) -> bool:
+        """Return whether an entity was marked."""
+        return self._database.execute("SELECT 1 FROM changed WHERE iri = ?", (iri,)).fetchone() is not None
+
+    def count_changed(self) -> int:
+        """Return how many of the entities were marked."""
+        self._save()
+        return int(self._database.execute("SELECT count(*) FROM changed JOIN entity USING (iri)").fetchone()[0])
+
+    def _keep(self, iri: str, entity: Entity) -> Entity:
+        if len(self._cache) >= _CACHED and iri not in self._cache:
+            self._save()
+            for oldest in list(self._cache)[: _CACHED // 2]:
+                del self._cache[oldest]
+        self._cache[iri] = entity
+        return entity
+
+    def _save(self) -> None:
+        rows = ((iri, self._cache[iri].kind, _encode(self._cache[iri])) for iri in sorted(self._unsaved))
+        self._database.executemany("INSERT OR REPLACE INTO entity VALUES (?, ?, ?)", rows)
+        self._unsaved.clear()
+
+
+@contextmanager
+def open_entities(entities: Iterable[Entity] = ()) -> Iterator[EntityStore]:
+    """Open a store with *entities*, which is gone when it is closed."""
+    with open_scratch(_SCHEMA) as database:
+        store = EntityStore(database)
+        for entity in entities:
+            store[entity.iri] = entity
+        yield store
+
+
+def _encode(entity: Entity) -> bytes:
+    lists = (entity.identifiers, entity.pages, entity.countries, entity.parties, entity.classes, entity.origins)
+    fields = (entity.kind, entity.source, entity.record, entity.start, entity.first_seen.isoformat())
+    return orjson.dumps([fields, list(entity.names), *(sorted(values) for values in lists)])
+
+
+def _decode(iri: str, data: bytes) -> Entity:
+    (kind, source, record, start, seen), names, identifiers, pages, countries, parties, classes, origins = orjson.loads(data)
+    return Entity(
+        iri,
+        kind,
+        source,
+        record,
+        dict.fromkeys(names),
+        {(scheme, value) for scheme, value in identifiers},
+        set(pages),
+        set(countries),
+        set(map(tuple, parties)),
+        set(classes),
+        set(origins),
+        start,
+        datetime.fromisoformat(seen),
+    )
