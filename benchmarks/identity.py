@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import combinations
+from itertools import combinations, islice
 from random import Random
 
 from demo.generate import Organization, Project, generate_record
@@ -87,7 +87,7 @@ def many_sources(size: int, sources: int, seed: int) -> Iterator[EntityStore]:
             project = generate_record(seed, original)
             _add(reader, {}, f"registry{number % sources}", str(number), project, f"project {original}", random, varied=is_copy)
         store_known_names(entities)
-        entities.mark_changed(list(entities)[::_CHANGED])
+        entities.mark_changed(islice(entities, 0, None, _CHANGED))
         yield entities
 
 

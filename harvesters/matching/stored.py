@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -147,14 +147,14 @@ def _delete_outdated(connection: sa.Connection, entities: EntityStore) -> None:
             connection.execute(delete, outdated)
 
 
-def _pages(connection: sa.Connection) -> Iterator[Sequence[sa.Row[tuple[str, str]]]]:
+def _pages(connection: sa.Connection) -> Iterator[list[Pair]]:
     """Yield the stored pairs in lists of at most _FETCHED, in their order; each may be deleted meanwhile."""
     p = t.identity_pair.c
     query = sa.select(p.first, p.second).order_by(p.first, p.second).limit(_FETCHED)
-    page = connection.execute(query).all()
-    while page:
+    last = ("", "")
+    while page := [(a, b) for a, b in connection.execute(query.where(sa.tuple_(p.first, p.second) > sa.tuple_(*last)))]:
         yield page
-        page = connection.execute(query.where(sa.tuple_(p.first, p.second) > sa.tuple_(*page[-1]))).all()
+        last = page[-1]
 
 
 def _pair_row(pair: Pair, score: Score, entities: EntityStore) -> dict[str, object]:

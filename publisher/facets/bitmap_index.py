@@ -6,19 +6,23 @@ The *index* of a thing is its number in the order of IRIs. The files are mapped 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, reduce
 from hashlib import md5
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from publisher.facets.bitmap_build import BITS
+from publisher.facets.thing_count import ThingCount
 
 Array = NDArray[Any]
+CountT = TypeVar("CountT", int, ThingCount)
+CountCodes = Callable[[str, BitMap | None, int], Mapping[str, CountT]]  # of a facet, in a set, by bases
 Terms = Iterable[tuple[int, str, str]]  # value, facet, code
 SCANNED = 2_000  # things of a sort order that are tested one by one, before a mask of the whole set is built
 
@@ -37,6 +41,7 @@ class BitmapIndex:
             facet, code = named[mark >> BITS]
             self._marks.setdefault(facet, {}).setdefault(code, []).append((mark & (1 << BITS) - 1, BitMap.deserialize(data[start:end])))
         self._file = cache(self._file)  # type: ignore[method-assign]  # per instance
+        self._grouped = BitMap(array("I", self._file("member").tobytes()))  # the things that are in a cluster
 
     def _file(self, name: str) -> Array:
         if name == "key-address":  # indexes are in that order
@@ -61,19 +66,33 @@ class BitmapIndex:
         }
         return {code: things for code, things in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if things}
 
+    def count_once(self, facet: str, subset: BitMap | None, bases: int) -> dict[str, ThingCount]:
+        """Count as `count_codes` does, the members of each cluster once, with the number of records."""
+        counts = dict[str, ThingCount]()
+        for code, records in self.count_codes(facet, subset, bases).items():
+            copies = self.ids_with(facet, (code,), bases) & self._grouped
+            copies = copies if subset is None else copies & subset
+            counts[code] = ThingCount(records - (self.count_repeated(copies) if len(copies) > 1 else 0), records)
+        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
     def count_repeated(self, subset: BitMap | None) -> int:
         """Return how many things fewer there are in the set *subset*, or of all, if the members of each cluster count once."""
         members, clusters = self._file("member"), self._file("cluster")
-        chosen = clusters if subset is None else clusters[self.mask(subset)[members]] if len(members) else clusters
-        return len(chosen) - len(np.unique(chosen))
+        if subset is not None:
+            chosen = np.frombuffer((subset & self._grouped).to_array(), dtype=np.uint32)
+            first, last = np.searchsorted(members, chosen), np.searchsorted(members, chosen, side="right")
+            clusters = clusters[np.concatenate([first, (last - 1)[last - first > 1]])]  # none is in more than two
+        return len(clusters) - len(np.unique(clusters))
 
-    def cross_tabulate(self, one: str, other: str, subset: BitMap | None, bases: int) -> dict[tuple[str, str], int]:
-        """Count the things that have a code of each of two facets."""
-        cells = dict[tuple[str, str], int]()
+    def cross_tabulate(
+        self, one: str, other: str, subset: BitMap | None, bases: int, count: CountCodes[CountT]
+    ) -> dict[tuple[str, str], CountT]:
+        """Count the things that have a code of each of two facets, by `count_codes` or `count_once`."""
+        cells = dict[tuple[str, str], CountT]()
         for code in self.codes(one):
             members = self.ids_with(one, (code,), bases)
             members = members if subset is None else members & subset
-            cells |= {(code, second): things for second, things in self.count_codes(other, members, bases).items()} if members else {}
+            cells |= {(code, second): things for second, things in count(other, members, bases).items()} if members else {}
         return cells
 
     def examples(self, one: str, other: str, subset: BitMap | None, bases: int) -> dict[tuple[str, str], int]:

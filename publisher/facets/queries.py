@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -17,10 +17,11 @@ import numpy as np
 from cachetools import LRUCache
 from pyroaring import BitMap
 
-from publisher.facets.bitmap_index import BitmapIndex, intersect
+from publisher.facets.bitmap_index import BitmapIndex, CountCodes, CountT, intersect
 from publisher.facets.database import read_sql
 from publisher.facets.facets import BITS, FACETS, KEYS, ORDERS
 from publisher.facets.filter_query import Filter
+from publisher.facets.thing_count import ThingCount
 from publisher.facets.thing_rows import KINDS, kind_number
 
 CACHED_RESULTS = 2_000
@@ -31,7 +32,8 @@ LAST = "\uffff"  # a key after all others
 _ALL = sum(BITS.values())
 _SHARED = ("line", "goal", "target", "country", "type")
 Value = TypeVar("Value")
-Counts = dict[str, dict[str, int]]
+Counts = Mapping[str, Mapping[str, int]]
+DifferentCounts = Mapping[str, Mapping[str, ThingCount]]
 Pairs = dict[tuple[str, str], int]
 
 
@@ -83,20 +85,32 @@ class FacetIndex:
         matching = self._matching_ids(filters)
         return len(self._bitmaps.things) if matching is None else len(matching)
 
-    def count_different(self, filters: Filter) -> int:
-        """Count the things; those of one cluster count once."""
+    def count_different(self, filters: Filter) -> ThingCount:
+        """Count the things, those of one cluster once, with the number of records."""
         if filters.among:
             return self._count_different(filters)
         return self._cached(("different", filters), lambda: self._count_different(filters))
 
     def counts(self, filters: Filter) -> Counts:
         """Count the things by the codes of all facets, the most frequent first; a facet's own filter does not affect its counts."""
-        return self._counts(filters) if filters.among else self._cached(("counts", filters), lambda: self._counts(filters))
+        count = self._bitmaps.count_codes
+        return self._counts(filters, count) if filters.among else self._cached(("counts", filters), lambda: self._counts(filters, count))
+
+    def counts_once(self, filters: Filter) -> DifferentCounts:
+        """Count as `counts` does, the members of each cluster once, with the numbers of records: for people."""
+        count = self._bitmaps.count_once
+        return self._counts(filters, count) if filters.among else self._cached(("once", filters), lambda: self._counts(filters, count))
 
     def cross_tabulate(self, filters: Filter, one: str, other: str) -> Pairs:
         """Count the things by the codes of two facets at once."""
         return self._cached(
-            ("cross", filters, one, other), lambda: self._bitmaps.cross_tabulate(one, other, self._matching_ids(filters), _bits(filters))
+            ("cross", filters, one, other), lambda: self._cross_tabulate(filters, one, other, self._bitmaps.count_codes)
+        )
+
+    def cross_once(self, filters: Filter, one: str, other: str) -> Mapping[tuple[str, str], ThingCount]:
+        """Count as `cross_tabulate` does, the members of each cluster once, with the numbers of records: for people."""
+        return self._cached(
+            ("cross once", filters, one, other), lambda: self._cross_tabulate(filters, one, other, self._bitmaps.count_once)
         )
 
     def examples(self, filters: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
@@ -163,18 +177,20 @@ class FacetIndex:
             parts.append(BitMap([index for index in self._bitmaps.ids_of(filters.among) if index is not None]))
         return intersect(parts)
 
-    def _count_different(self, filters: Filter) -> int:
-        return self.total(filters) - self._bitmaps.count_repeated(self._matching_ids(filters))
+    def _count_different(self, filters: Filter) -> ThingCount:
+        records = self.total(filters)
+        return ThingCount(records - self._bitmaps.count_repeated(self._matching_ids(filters)), records)
 
-    def _counts(self, filters: Filter) -> Counts:
+    def _counts(self, filters: Filter, count: CountCodes[CountT]) -> Mapping[str, Mapping[str, CountT]]:
         chosen, subset = dict(filters.chosen), self._matching_ids(filters)
         by_facet = {
-            facet: self._bitmaps.count_codes(
-                facet, self._find_ids(filters.with_codes(facet)) if facet in chosen else subset, _bits(filters)
-            )
+            facet: count(facet, self._find_ids(filters.with_codes(facet)) if facet in chosen else subset, _bits(filters))
             for facet in FACETS
         }
         return {facet: counts for facet, counts in by_facet.items() if counts or facet in chosen}
+
+    def _cross_tabulate(self, filters: Filter, one: str, other: str, count: CountCodes[CountT]) -> dict[tuple[str, str], CountT]:
+        return self._bitmaps.cross_tabulate(one, other, self._matching_ids(filters), _bits(filters), count)
 
     def _examples(self, filters: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
         indexes = self._bitmaps.examples(one, other, self._matching_ids(filters), _bits(filters))

@@ -14,6 +14,7 @@ from publisher.facets import filter_query
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
+from publisher.facets.thing_count import NONE, ThingCount
 from publisher.pages.charts.data_table import TABLE_FORMATS, VALUE, Column, DataTable, count_table
 from publisher.pages.charts.map import point_map
 from publisher.pages.charts.network import MAX_ORGANIZATIONS, network_diagram
@@ -41,7 +42,7 @@ class MatrixCell(NamedTuple):
     code: str
     name: str
     page: str
-    things: int
+    things: ThingCount
     shade: int
     search: str
 
@@ -56,7 +57,7 @@ class EntityStatistics:
     profile: Profile
     compare: str
     total: int
-    bases: tuple[tuple[str, int], ...]
+    bases: tuple[tuple[str, ThingCount], ...]
     panels: tuple[FacetPanel, ...]
     map: Markup | None
     network: Markup | None
@@ -77,7 +78,7 @@ def entity_statistics(
     """Return the figures of the filtered initiatives; *without* are facets that are constant here."""
     filters, facets = filters.with_codes("kind", "initiative"), [name for name in FIGURES if name not in without]
     chosen = [(facet, codes) for facet, codes in filters.chosen if FACETS[facet].link_property]
-    bases = tuple((basis_title(basis.value), tables.total(replace(filters, bases=(basis,)))) for basis in Basis) if chosen else ()
+    bases = tuple((basis_title(basis.value), tables.count_different(replace(filters, bases=(basis,)))) for basis in Basis) if chosen else ()
     pairs, organizations = tables.partners(filters, PAIRS), tables.organizations(filters, 10)
     parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(parties) if parties else {}
@@ -112,13 +113,13 @@ def matrix_row(tables: FacetIndex, filters: Filter, names: FacetLabels) -> tuple
     """
     facet, code = next(((facet, codes[0]) for facet, codes in filters.chosen if facet != "kind"), ("", ""))
     other = MATRIX.get(facet, "goal")
-    counts = tables.counts(filters).get(other, {})
+    counts = tables.counts_once(filters).get(other, {})
     codes = sorted(leaf_codes(other, _SCHEMES[other], names.iris), key=lambda code: sort_key(other, code, 0))
-    most = max((counts.get(one, 0) for one in codes), default=0)
+    most = max((counts.get(one, NONE) for one in codes), default=NONE)
     stem = f"/search?kind=initiative&{urlencode({facet: code})}"
     cells = []
     for one in codes:
-        things, search = counts.get(one, 0), f"{stem}&{other}={one}" if facet else ""
+        things, search = counts.get(one, NONE), f"{stem}&{other}={one}" if facet else ""
         cells.append(MatrixCell(one, names.name(other, one), names.page(other, one), things, shade(things, most), search))
     return tuple(cells)
 

@@ -13,6 +13,7 @@ from publisher.errors import QueryError
 from publisher.facets import filter_query
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
+from publisher.facets.thing_count import NONE, ThingCount
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import query_page_url, sort_key
 from vocab.initiative import Basis
@@ -44,7 +45,7 @@ class FilterOption(NamedTuple):
 
     code: str
     name: str
-    things: int
+    things: ThingCount
     chosen: bool
     href: str
 
@@ -121,20 +122,20 @@ def parse_filters(params: QueryParams) -> Filter:
     return Filter(tuple(sorted((name, codes) for name, codes in chosen.items() if codes)), bases or (Basis.DECLARED,))
 
 
-def filter_groups(filters: Filter, counts: Mapping[str, Mapping[str, int]], names: FacetLabels) -> list[FilterGroup]:
+def filter_groups(filters: Filter, counts: Mapping[str, Mapping[str, ThingCount]], names: FacetLabels) -> list[FilterGroup]:
     """Return the facets with at least one value."""
     groups = (_group(name, filters, counts.get(name, {}), names) for name in FILTER_FACETS)
     return [group for group in groups if group.first]
 
 
-def _group(facet: str, filters: Filter, counts: Mapping[str, int], names: FacetLabels) -> FilterGroup:
+def _group(facet: str, filters: Filter, counts: Mapping[str, ThingCount], names: FacetLabels) -> FilterGroup:
     picked = filters.codes(facet)
     ranked = sorted(counts.items(), key=lambda pair: (pair[0] not in picked, *sort_key("year" if facet == "year" else "", *pair)))
     if facet == "year":
         ranked = [*(pair for pair in ranked if pair[0] in picked), *(pair for pair in reversed(ranked) if pair[0] not in picked)]
     if facet in ("line", "goal"):
         ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
-    ranked += [(code, 0) for code in picked if code not in counts]
+    ranked += [(code, NONE) for code in picked if code not in counts]
     options = [
         FilterOption(code, names.short(facet, code), things, code in picked, _toggle_url(facet, code, picked))
         for code, things in ranked[:MAX_VALUES]

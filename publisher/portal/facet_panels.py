@@ -9,6 +9,7 @@ from urllib.parse import quote
 from publisher.facets import filter_query
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
+from publisher.facets.thing_count import ThingCount
 from publisher.pages.charts.data_table import DataTable, count_table
 from publisher.portal.coverage import Coverage, facet_coverage
 from publisher.portal.embeds import embed_path
@@ -24,7 +25,7 @@ class FacetBar(NamedTuple):
 
     code: str
     name: str
-    value: int
+    value: ThingCount
     href: str
 
 
@@ -51,7 +52,7 @@ class FacetPanel(NamedTuple):
 
 def facet_panels(tables: FacetIndex, filters: Filter, facets: Iterable[str], names: FacetLabels) -> list[FacetPanel]:
     """Count the filtered things by each of *facets*; empty facets are left out."""
-    counts = tables.counts(filters)
+    counts = tables.counts_once(filters)
     return [
         facet_panel(name, counts[name], filters, names)._replace(coverage=facet_coverage(tables, filters, name))
         for name in facets
@@ -66,15 +67,16 @@ def most_complete(panels: Iterable[FacetPanel], most: int) -> list[FacetPanel]:
     return [*full, *(item for item in ranked if item not in full)][:most]
 
 
-def facet_panel(facet: str, counts: Mapping[str, int], filters: Filter, names: FacetLabels) -> FacetPanel:
-    """Return the panel of one facet."""
+def facet_panel(facet: str, counts: Mapping[str, ThingCount], filters: Filter, names: FacetLabels) -> FacetPanel:
+    """Return the panel of one facet. Its table counts records, as its query does."""
     ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
     visible = ranked if facet in _NUMBERED else ranked[:MAX_BARS]
     bars = tuple(FacetBar(code, names.short(facet, code), things, names.page(facet, code)) for code, things in visible)
     text = filter_query.counts(filters, facet, names.iris)
     initiatives = filters.codes("kind") == ("initiative",)
     title = figure_title(facet) if initiatives else facet_title(facet)
-    table = count_table(facet, title, (facet,), ranked, text)
+    records = sorted(((code, things.records) for code, things in counts.items()), key=lambda pair: sort_key(facet, *pair))
+    table = count_table(facet, title, (facet,), records, text)
     embed = embed_path("bars", facet, filters) if initiatives else ""
     return FacetPanel(facet, title, bars, len(ranked), query_page_url(text), table, embed=embed)
 

@@ -6,27 +6,28 @@ from collections.abc import Mapping
 
 from languages.translations import format_number, isolate, ngettext
 from languages.translations import gettext as _
-from publisher.facets.queries import Counts
+from publisher.facets.queries import DifferentCounts
+from publisher.facets.thing_count import ThingCount
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.matrix import Matrix
 
 
-def overview(counts: Counts, names: FacetLabels, initiatives: int) -> str:
+def overview(counts: DifferentCounts, names: FacetLabels, initiatives: int) -> str:
     """Return a sentence on *initiatives* by country, goal, action line and region; facets without *counts* are left out."""
     if not initiatives:
         return ""
     return sentence(_("; ").join(text for _facet, text in facet_findings(counts, names, initiatives)))
 
 
-def count_note(records: int, different: int) -> str:
+def count_note(different: ThingCount) -> str:
     """Return a sentence on the number of initiatives by record beside that by cluster; "" where both are the same."""
-    if records == different:
+    if not different.has_copies:
         return ""
     text = _(
         "%(records)s records of initiatives describe %(count)s different ones, as far as known: records of several registries that "
         "are one initiative are counted once, as are the parts of an initiative."
     )
-    return text % {"records": format_number(records), "count": format_number(different)}
+    return text % {"records": format_number(different.records), "count": format_number(different)}
 
 
 def sentence(text: str) -> str:
@@ -34,7 +35,7 @@ def sentence(text: str) -> str:
     return _("{text}.").format(text=text)
 
 
-def facet_findings(counts: Counts, names: FacetLabels, initiatives: int) -> list[tuple[str, str]]:
+def facet_findings(counts: DifferentCounts, names: FacetLabels, initiatives: int) -> list[tuple[str, str]]:
     """Return the parts of the sentence, each with the facet that it counts; the first counts countries."""
     countries = len(counts.get("country", {}))
     first = ngettext("{number} initiative", "{number} initiatives", initiatives).format(number=format_number(initiatives))
@@ -49,7 +50,7 @@ def facet_findings(counts: Counts, names: FacetLabels, initiatives: int) -> list
     ):
         if largest := _largest(counts.get(facet, {})):
             name = isolate(names.short(facet, largest[0]))
-            findings.append((facet, text.format(name=name, count=format_number(largest[1]))))
+            findings.append((facet, text.format(name=name, count=format_count(largest[1]))))
     return findings
 
 
@@ -66,5 +67,11 @@ def matrix_finding(matrix: Matrix) -> str:
     return texts.format(**{name: format_number(count) for name, count in counts.items()})
 
 
-def _largest(counts: Mapping[str, int]) -> tuple[str, int] | None:
+def format_count(count: ThingCount) -> str:
+    """Write a number of things, and in brackets that of their records if it is another one."""
+    text = format_number(count)
+    return f"{text} ({format_number(count.records)})" if count.has_copies else text
+
+
+def _largest(counts: Mapping[str, ThingCount]) -> tuple[str, ThingCount] | None:
     return max(counts.items(), key=lambda pair: (pair[1], pair[0]), default=None)

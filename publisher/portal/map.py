@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from markupsafe import Markup
 
@@ -10,6 +10,7 @@ from languages.translations import gettext as _
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
+from publisher.facets.thing_count import ThingCount
 from publisher.pages.charts import map
 from publisher.portal.facet_labels import FacetLabels
 from vocab.iris import Iris
@@ -21,7 +22,7 @@ def country_map(tables: FacetIndex, filters: Filter, names: FacetLabels) -> Mark
 
     A filter by region crops the drawing to the countries of these regions.
     """
-    counts = tables.counts(filters.with_codes("country")).get("country", {})
+    counts = tables.counts_once(filters.with_codes("country")).get("country", {})
     return map.world_map(
         {code.zfill(3): things for code, things in counts.items()},
         lambda code: names.name("country", code),
@@ -44,7 +45,7 @@ def countries_of(regions: Collection[str], iris: Iris) -> frozenset[str]:
     )
 
 
-def unmapped_areas(counts: dict[str, int]) -> dict[str, int]:
+def unmapped_areas(counts: Mapping[str, ThingCount]) -> dict[str, ThingCount]:
     """Return the counts of areas without an outline, such as regions and continents."""
     drawn = map.outlined_areas()
     return {code: things for code, things in counts.items() if code.zfill(3) not in drawn}

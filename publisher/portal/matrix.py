@@ -14,6 +14,7 @@ from publisher.facets import filter_query
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
+from publisher.facets.thing_count import NONE, ThingCount
 from publisher.pages.charts.data_table import Column, DataTable
 from publisher.pages.charts.heatmap import HeatmapLabel, heatmap
 from publisher.pages.charts.svg import shade, shade_ranges
@@ -37,7 +38,7 @@ class Matrix:
 
     lines: tuple[HeatmapLabel, ...]
     goals: tuple[HeatmapLabel, ...]
-    counts: Mapping[tuple[str, str], int]
+    counts: Mapping[tuple[str, str], ThingCount]
     links: Links
     query: str
     filters: str = ""
@@ -73,9 +74,9 @@ class Matrix:
         return heatmap(self.lines, self.goals, self.counts, self.links, label, mirrored=mirrored)
 
     def table(self) -> DataTable:
-        """Return the matrix as a table: each pair with its count and the status of the official link."""
+        """Return the matrix as a table: each pair with its count of records and the status of the official link."""
         rows = [
-            (line.code, goal.code, self.links.get((line.code, goal.code), "none"), self.counts.get((line.code, goal.code), 0))
+            (line.code, goal.code, self.links.get((line.code, goal.code), "none"), self.counts.get((line.code, goal.code), NONE).records)
             for line in self.lines
             for goal in self.goals
         ]
@@ -94,7 +95,7 @@ async def official_links(service: QueryService) -> dict[tuple[str, str], str]:
 
 def count_matrix(tables: FacetIndex, filters: Filter, names: FacetLabels, official: Links) -> Matrix:
     """Count the filtered initiatives by line and goal."""
-    counts = tables.cross_tabulate(filters, "line", "goal")
+    counts = tables.cross_once(filters, "line", "goal")
     text = filter_query.cross_tabulate(filters, "line", "goal", names.iris)
     others = [(facet, code) for facet, codes in filters.chosen if facet not in ("kind", "line", "goal") for code in codes]
     others += [("basis", basis.value) for basis in filters.bases if filters.bases != (Basis.DECLARED,)]

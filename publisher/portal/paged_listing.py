@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from languages.request_locale import current_locale
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex, ListItem, open_facet_index
+from publisher.facets.thing_count import ThingCount
 from publisher.search.searcher import open_searcher
 from publisher.search.snippet import best_text, build_marker
 from publisher.store.query_service import QueryService
@@ -30,19 +31,19 @@ class ListingPage:
     """A page of things: its *number* from 1 and that of the *last*."""
 
     items: tuple[ListingItem, ...]
-    total: int
+    total: ThingCount
     number: int
     last: int
 
 
 def listing_page(tables: FacetIndex, snapshot: str, filters: Filter, order: str, number: int) -> ListingPage:
     """Return a page of the filtered things."""
-    total = tables.total(filters)
+    total = tables.count_different(filters)
     return ListingPage(
         listing_items(tables.list_things(filters, order, PAGE_SIZE, (number - 1) * PAGE_SIZE), snapshot),
         total,
         number,
-        max(1, -(-total // PAGE_SIZE)),
+        max(1, -(-total.records // PAGE_SIZE)),
     )
 
 

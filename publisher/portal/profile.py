@@ -44,20 +44,20 @@ class Profile(NamedTuple):
 def profile(tables: FacetIndex, filters: Filter, names: FacetLabels, without: Collection[str] = ()) -> Profile:
     """Return the profile of the filtered initiatives; *without* are facets that are constant here."""
     filters = filters.with_codes("kind", "initiative")
-    counts = tables.counts(filters)
+    counts = tables.counts_once(filters)
     own = {facet for facet, _codes in filters.chosen} | set(without)
     own |= {"region"} if "country" in own else set()
     counted = [facet for facet in _COUNTED if facet not in own and counts.get(facet)][: FIGURES - 1]
     years = {int(year): things for year, things in counts.get("year", {}).items() if EARLIEST <= int(year) <= LATEST}
-    records, different = tables.total(filters), tables.count_different(filters)
+    different = tables.count_different(filters)
     figures = [KeyFigure(_("Initiatives"), different, sparkline(years, _("Initiatives")))]
     for facet in counted:
         figures.append(KeyFigure(_plural(facet), len(counts[facet]), sparkline(_by_year(tables, filters, facet), _plural(facet))))
     return Profile(
         overview({facet: codes for facet, codes in counts.items() if facet not in own or facet == "kind"}, names, different),
         tuple(figures),
-        tuple(_missing(tables, filters, names, own)) if records else (),
-        count_note(records, different),
+        tuple(_missing(tables, filters, names, own)) if different else (),
+        count_note(different),
     )
 
 

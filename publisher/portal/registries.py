@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from publisher.facets.filter_query import coverage_by_source, make_filter
 from publisher.facets.queries import FacetIndex
+from publisher.facets.thing_count import NONE, ThingCount
 from publisher.pages.charts.data_table import Column, DataTable
 from publisher.rdf.results import Row
 from publisher.store.source_status import SourceStatus
@@ -26,12 +27,12 @@ class Registry(NamedTuple):
     row: Row
     source_status: SourceStatus | None
     state: str
-    things: int
+    things: ThingCount
     filled: Mapping[str, int]
 
     def share(self, facet: str) -> int | None:
         """Return the share of its things that have a value of a facet, in percent; None if it has no things."""
-        return round(100 * self.filled.get(facet, 0) / self.things) if self.things else None
+        return round(100 * self.filled.get(facet, 0) / self.things.records) if self.things else None
 
 
 def list_registries(
@@ -39,7 +40,7 @@ def list_registries(
 ) -> list[Registry]:
     """Return all registries, sorted by title; without *tables* there are no counts."""
     every = make_filter(kind="initiative")
-    counts = tables.counts(every).get("source", {}) if tables else {}
+    counts = tables.counts_once(every).get("source", {}) if tables else {}
     full = {facet: tables.coverage_by_source(every, facet) for facet in COVERED_FACETS} if tables else {}
     start, registries = iris.source(""), dict[str, Registry]()
     for row in rows:
@@ -48,14 +49,20 @@ def list_registries(
         state = source_status.state(at).value if source_status else ""
         coverage = {facet: numbers.get(name, 0) for facet, numbers in full.items()}
         if name not in registries or row["title"].language == "en":
-            registries[name] = Registry(name, row["title"].value, row, source_status, state, counts.get(name, 0), coverage)
+            registries[name] = Registry(name, row["title"].value, row, source_status, state, counts.get(name, NONE), coverage)
     return sorted(registries.values(), key=lambda registry: registry.title.lower())
 
 
 def registry_table(registries: list[Registry], iris: Iris) -> DataTable:
     """Return registries as rows."""
     rows = tuple(
-        (iris.source(item.name), item.title, item.state or None, item.things, *(item.filled.get(facet, 0) for facet in COVERED_FACETS))
+        (
+            iris.source(item.name),
+            item.title,
+            item.state or None,
+            item.things.records,
+            *(item.filled.get(facet, 0) for facet in COVERED_FACETS),
+        )
         for item in registries
     )
     columns = (

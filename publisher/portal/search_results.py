@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import orjson
 from typing_extensions import TypedDict
 
+from publisher.facets.queries import DifferentCounts
+from publisher.facets.thing_count import ThingCount
 from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.http.endpoints import Count, Instant, WebAddress
 from publisher.rdf.results import Term
@@ -105,21 +107,21 @@ class SearchResultsJson(TypedDict):
 class SearchPage:
     """A page of results; *similar* is whether there are no exact matches.
 
-    *links* are the URLs of the previous and next page, "" for none. *facets* are counts by facet and code, over the *counted* things
-    that fit best where those that have the words are too many; *query* is the SPARQL that lists the same. *topics* are what the words
-    name, on the first page; *suggestion* is the search that was probably meant, "" where the words are found; *note* is a
-    sentence on the number of initiatives if records of several registries describe one.
+    *links* are the URLs of the previous and next page, "" for none. *total* and *facets*, counts by facet and code, have the numbers of
+    things and of records; *facets* is over the *counted* records that fit best where those that have the words are too many; *query* is
+    the SPARQL that lists the same. *topics* are what the words name, on the first page; *suggestion* is the search that was probably
+    meant, "" where the words are found; *note* is a sentence on the number of initiatives if records of several registries describe one.
     """
 
     words: str
-    total: int
+    total: ThingCount
     number: int
     last: int
     per: int
     similar: bool
     results: tuple[SearchResult, ...]
     links: Mapping[str, str]
-    facets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    facets: DifferentCounts = field(default_factory=dict)
     counted: int = 0
     query: str = ""
     topics: tuple[TopicCard, ...] = ()
@@ -137,7 +139,7 @@ def serialize_results(page: SearchPage, row: Format, iris: Iris) -> bytes:
 def _json(page: SearchPage) -> bytes:
     document: SearchResultsJson = {
         "query": page.words,
-        "total": page.total,
+        "total": page.total.records,
         "page": page.number,
         "pages": page.last,
         "per": page.per,
@@ -147,7 +149,7 @@ def _json(page: SearchPage) -> bytes:
         "previous": page.links["previous"] or None,
         "next": page.links["next"] or None,
         "sparql": page.query or None,
-        "facets": page.facets,
+        "facets": {facet: {code: things.records for code, things in counts.items()} for facet, counts in page.facets.items()},
         "results": [_row(item) for item in page.results],
     }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)

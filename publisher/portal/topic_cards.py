@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
 from publisher.facets.facets import facet_of_concept
 from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex
+from publisher.facets.queries import DifferentCounts, FacetIndex
+from publisher.facets.thing_count import NONE
 from publisher.portal.entity_statistics import PARTY
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.search_results import TopicCard
@@ -31,7 +32,7 @@ def topic_cards(
     """Return the cards of topics that match *words* and have initiatives, best first; *loose* accepts similar words."""
     if not parse_clauses(words):
         return []
-    counts = tables.counts(Filter().with_codes("kind", "initiative"))
+    counts = tables.counts_once(Filter().with_codes("kind", "initiative"))
     cards = [
         *_concepts(search, counts, names, words, loose),
         *_registries(counts, names, words),
@@ -42,7 +43,7 @@ def topic_cards(
 
 def common_topics(search: Searcher, tables: FacetIndex, names: FacetLabels, most: int) -> list[TopicCard]:
     """Return the action lines, goals and regions with the most initiatives."""
-    counts = tables.counts(Filter().with_codes("kind", "initiative"))
+    counts = tables.counts_once(Filter().with_codes("kind", "initiative"))
     iris = [
         iri
         for iri in (search.topics.topics if search.topics else ())
@@ -52,7 +53,7 @@ def common_topics(search: Searcher, tables: FacetIndex, names: FacetLabels, most
     return sorted(cards, key=lambda card: (-card.initiatives, card.iri))[:most]
 
 
-def _concepts(search: Searcher, counts: Mapping[str, Mapping[str, int]], names: FacetLabels, words: str, loose: bool) -> list[TopicCard]:
+def _concepts(search: Searcher, counts: DifferentCounts, names: FacetLabels, words: str, loose: bool) -> list[TopicCard]:
     hits = search.topics.search(words, fuzzy=loose) if search.topics else []
     ranked = [(card, hit.score * _WEIGHT.get(card.facet, 1.0)) for hit in hits if (card := _concept(hit.topic.iri, counts, names))]
     cards = [card for card, _score in sorted(ranked, key=lambda pair: -pair[1])]
@@ -60,14 +61,14 @@ def _concepts(search: Searcher, counts: Mapping[str, Mapping[str, int]], names: 
     return [card for card in cards if card.facet != "target" or card in targets]
 
 
-def _concept(iri: str, counts: Mapping[str, Mapping[str, int]], names: FacetLabels) -> TopicCard | None:
+def _concept(iri: str, counts: DifferentCounts, names: FacetLabels) -> TopicCard | None:
     """Return the card of a concept; None without initiatives."""
     facet, code = facet_of_concept(iri, names.iris) or ("", "")
-    things = counts.get(facet, {}).get(code, 0)
+    things = counts.get(facet, {}).get(code, NONE)
     return TopicCard(facet, code, iri, names.short(facet, code), facet_title(facet), things, names.page(facet, code)) if things else None
 
 
-def _registries(counts: Mapping[str, Mapping[str, int]], names: FacetLabels, words: str) -> Iterator[TopicCard]:
+def _registries(counts: DifferentCounts, names: FacetLabels, words: str) -> Iterator[TopicCard]:
     patterns = [
         (fold(word), clause.is_prefix)
         for group in parse_clauses(words)
@@ -78,7 +79,7 @@ def _registries(counts: Mapping[str, Mapping[str, int]], names: FacetLabels, wor
     for code, title in sorted(names.sources.items()):
         known = {fold(word) for word, _run in tokens(f"{title} {code}")}
         if all(word in known or (begin and any(item.startswith(word) for item in known)) for word, begin in patterns):
-            things = counts.get("source", {}).get(code, 0)
+            things = counts.get("source", {}).get(code, NONE)
             if patterns and things:
                 yield TopicCard("source", code, names.iris.source(code), title, facet_title("source"), things, names.page("source", code))
 
@@ -89,7 +90,7 @@ def _organizations(search: Searcher, tables: FacetIndex, names: FacetLabels, wor
     cards: dict[str, TopicCard] = {}
     for entry in search.find(SearchRequest(words, "title", kind=_ORGANIZATION), _CONSIDERED, similar=False).entries:
         title = best_text(entry.titles, mark, current_locale().language)
-        initiatives = tables.total(Filter(party=entry.thing).with_codes("kind", "initiative"))
+        initiatives = tables.count_different(Filter(party=entry.thing).with_codes("kind", "initiative"))
         if title and initiatives and (title[0] not in cards or initiatives > cards[title[0]].initiatives):
             page = f"/page/{PARTY}/" + entry.thing.removeprefix(stem)
             cards[title[0]] = TopicCard(_ORGANIZATION, entry.thing, entry.thing, title[0], _("Organization"), initiatives, page)

@@ -45,7 +45,7 @@ class Trend:
 
 def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLabels) -> Trend:
     """Count the filtered things by year and by a facet."""
-    counts = tables.cross_tabulate(filters, "year", facet)
+    counts = tables.cross_once(filters, "year", facet)
     years = sorted({year for year, _code in counts})
     drawn = [year for year in years if EARLIEST <= int(year) <= LATEST]
     whole: dict[str, int] = {}
@@ -59,9 +59,9 @@ def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLab
     hrefs = {names.short(facet, code): names.page(facet, code) for code in own}
     text = filter_query.cross_tabulate(filters, "year", facet, names.iris)
     title = trend_title(facet)
-    rows = [(*pair, things) for pair, things in sorted(counts.items())]
+    rows = [(*pair, things.records) for pair, things in sorted(counts.items())]
     between = _all_years(drawn)
-    outside = sum(things for year, things in tables.counts(filters).get("year", {}).items() if year not in drawn)
+    outside = sum(things for year, things in tables.counts_once(filters).get("year", {}).items() if year not in drawn)
     return Trend(
         facet,
         title,

@@ -178,7 +178,7 @@ async def test_the_front_page_counts_by_record_and_by_cluster(client: httpx.Asyn
     tables = (await client.get("/?format=json")).json()
 
     assert "128 records of initiatives describe 124 different ones" in page
-    assert '<a href="/search?kind=initiative"><bdi>124</bdi></a>' in page
+    assert f'<a href="/search?kind=initiative">{NUMBER.format(124, 128)}</a>' in page
     total = next(table for table in tables["figures"] if table["name"] == "total")
     assert [row["initiatives"] for row in total["rows"]] == [128, 124]
 
@@ -197,11 +197,36 @@ async def test_pages_count_clusters_with_the_records_beside(client: httpx.AsyncC
     assert f"{records} records of initiatives describe {different} different ones" in page
 
 
+NUMBER = '<bdi>{}</bdi> <span class="quiet">(<span class="hidden">Records: </span><bdi>{}</bdi>)</span>'
+
+
+async def test_filters_and_lists_count_clusters_with_the_records_beside(client: httpx.AsyncClient) -> None:
+    everything = (await client.get("/search?kind=initiative", headers=HTML)).text
+    filtered = (await client.get("/search?kind=initiative&country=404", headers=HTML)).text
+    value = everything.partition("?kind=initiative&amp;country=404")[2].partition("</li>")[0]
+
+    assert NUMBER.format(123, 127) in value
+    assert f'<h2 id="found">{NUMBER.format(123, 127)} results' in filtered
+    assert "In brackets: records, where several describe one initiative." in everything
+
+
+async def test_bars_count_clusters_and_their_tables_records(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", headers=HTML)).text
+    by_source = page.partition('id="by-source"')[2].partition("</section>")[0]
+    bars = {bar.partition('title="')[2].partition('"')[0]: bar for bar in by_source.split("<tr>")[1:]}
+    tables = (await client.get("/figures/country/404.json")).json()["figures"]
+    [raw] = [table for table in tables if table["name"] == "source"]
+
+    assert [name for name, bar in bars.items() if "Records:" in bar] == ["Registry of atlas"]
+    assert {row["source"]: row["things"] for row in raw["rows"]} == {"atlas": 6, "demo": 121}
+
+
 async def test_raw_data_count_by_record(client: httpx.AsyncClient) -> None:
     result = (await client.get("/search?kind=initiative&format=json", headers={"Accept": "application/json"})).json()
     apart = (await client.get("/search?kind=event", headers=HTML)).text
 
     assert result["total"] == 128
+    assert result["facets"]["country"]["404"] == 127
     assert "different ones" not in apart
 
 

@@ -13,11 +13,12 @@ SERIES = 7  # colours; all further series are drawn as one
 
 
 class Bar(NamedTuple):
-    """A bar: its name, its value, and the URL that it links, "" for none."""
+    """A bar: its name, its value, the URL that it links, "" for none, and its value in words, "" for the number."""
 
     name: str
     value: int
     href: str = ""
+    text: str = ""
 
 
 def bar_chart(rows: Sequence[Bar], label: str, width: int = 760) -> Markup:
@@ -34,7 +35,7 @@ def _bar(row: Bar, y: float, largest: int, left: float, available: float) -> Mar
         row.href,
         element("text", name, x=left - 8, y=y + 15, text_anchor="end"),
         element("rect", x=left, y=y + 4, width=length, height=14, class_="s1"),
-        element("text", f"{row.value:,}".replace(",", " "), x=left + length + 6, y=y + 15, class_="quiet"),
+        element("text", row.text or f"{row.value:,}".replace(",", " "), x=left + length + 6, y=y + 15, class_="quiet"),
     )
 
 

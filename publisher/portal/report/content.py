@@ -16,12 +16,13 @@ from languages.translations import gettext as _
 from publisher.facets import filter_query
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import ListItem
+from publisher.facets.thing_count import NONE, ThingCount
 from publisher.pages.charts.bars import Bar, bar_chart
 from publisher.pages.charts.heatmap import HeatmapLabel
 from publisher.portal import gaps as missing
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import facet_panel, sort_key
-from publisher.portal.findings import count_note, facet_findings, matrix_finding, overview, sentence
+from publisher.portal.findings import count_note, facet_findings, format_count, matrix_finding, overview, sentence
 from publisher.portal.map import country_map
 from publisher.portal.matrix import Matrix, count_matrix, leaf_codes
 from publisher.portal.report.report_data import ReportData
@@ -69,7 +70,7 @@ class Section:
 def sections(report_data: ReportData, scope: Scope, names: FacetLabels) -> Iterator[Section]:
     """Return the sections of a report in the language of the request."""
     filters = scope.filter
-    counts = report_data.tables.counts(filters)
+    counts = report_data.tables.counts_once(filters)
     chosen = {facet for facet, _code in scope.chosen}  # their own counts would ignore the filter of the report
     yield _key_findings(report_data, filters, names, chosen)
     yield _glance(report_data, scope, names)
@@ -94,13 +95,12 @@ def sections(report_data: ReportData, scope: Scope, names: FacetLabels) -> Itera
 
 
 def _key_findings(report_data: ReportData, filters: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
-    counts, total = report_data.tables.counts(filters), report_data.tables.total(filters)
-    different = report_data.tables.count_different(filters)
+    counts, different = report_data.tables.counts_once(filters), report_data.tables.count_different(filters)
     parts = facet_findings(counts, names, different)
     findings = [(sentence(f"{text[:1].upper()}{text[1:]}"), facet) for facet, text in parts if facet not in chosen]
     findings.append((matrix_finding(count_matrix(report_data.tables, filters, names, report_data.links)), "matrix"))
-    note = count_note(total, different)
-    return Section("findings", _("Key findings"), (note,) if note else (), findings=tuple(findings) if total else ())
+    note = count_note(different)
+    return Section("findings", _("Key findings"), (note,) if note else (), findings=tuple(findings) if different else ())
 
 
 def _chapters(report_data: ReportData, filters: Filter, names: FacetLabels) -> Iterator[Section]:
@@ -109,7 +109,7 @@ def _chapters(report_data: ReportData, filters: Filter, names: FacetLabels) -> I
     yield Section("lines", _("Action lines, one by one"), (explanation,))
     for code in sorted(leaf_codes("line", "action-line", names.iris), key=lambda code: sort_key("line", code, 0)):
         chosen = filters.with_codes("line", code)
-        total, counts = report_data.tables.count_different(chosen), report_data.tables.counts(chosen)
+        total, counts = report_data.tables.count_different(chosen), report_data.tables.counts_once(chosen)
         if not total:
             continue
         newest = tuple(
@@ -118,7 +118,7 @@ def _chapters(report_data: ReportData, filters: Filter, names: FacetLabels) -> I
             if item.title
         )
         goals = sorted(counts.get("goal", {}).items(), key=lambda pair: sort_key("", *pair))[:_CHAPTER_BARS]
-        bars = [Bar(names.short("goal", goal), things) for goal, things in goals]
+        bars = [Bar(names.short("goal", goal), things, text=_copies(things)) for goal, things in goals]
         drawing = bar_chart(bars, names.short("line", code)) if bars else None
         grid = Grid((_("Newest initiatives"), _("Period"), facet_title("source")), newest, numeric=0) if newest else None
         text = overview({facet: codes for facet, codes in counts.items() if facet != "line"}, names, total)
@@ -145,12 +145,12 @@ def period(item: ListItem) -> str:
 
 def _country_annex(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
     """Return all countries, with the action lines and SDGs that their initiatives have."""
-    counts = report_data.tables.counts(filters.with_codes("country")).get("country", {})
+    counts = report_data.tables.counts_once(filters.with_codes("country")).get("country", {})
     lines, goals = (
         Counter(country for country, _code in report_data.tables.cross_tabulate(filters, "country", facet)) for facet in ("line", "goal")
     )
     rows = tuple(
-        (names.name("country", code), format_number(lines[code]), format_number(goals[code]), format_number(things))
+        (names.name("country", code), format_number(lines[code]), format_number(goals[code]), format_count(things))
         for code, things in sorted(counts.items(), key=lambda pair: names.name("country", pair[0]))
     )
     grid = Grid((facet_title("country"), _("Action lines"), _("SDGs"), _("Initiatives")), rows, numeric=3)
@@ -167,9 +167,9 @@ def citation(report_data: ReportData, title: str, address: str) -> str:
 
 def _glance(report_data: ReportData, scope: Scope, names: FacetLabels) -> Section:
     every = filter_query.make_filter(**dict(scope.chosen))
-    kinds = report_data.tables.counts(every).get("kind", {})
+    kinds = report_data.tables.counts_once(every).get("kind", {})
     rows = tuple(
-        (names.name("kind", kind), format_number(things)) for kind, things in sorted(kinds.items(), key=lambda pair: sort_key("", *pair))
+        (names.name("kind", kind), format_count(things)) for kind, things in sorted(kinds.items(), key=lambda pair: sort_key("", *pair))
     )
     explanation = _("An initiative linked to several action lines or SDGs is counted under each.")
     grid = Grid((facet_title("kind"), _("Number")), rows)
@@ -177,11 +177,15 @@ def _glance(report_data: ReportData, scope: Scope, names: FacetLabels) -> Sectio
 
 
 def _bars(report_data: ReportData, filters: Filter, facet: str, names: FacetLabels) -> Section:
-    panel = facet_panel(facet, report_data.tables.counts(filters).get(facet, {}), filters, names)
+    panel = facet_panel(facet, report_data.tables.counts_once(filters).get(facet, {}), filters, names)
     drawn = [bar for bar in panel.bars if bar.value][:_BARS]
     text = () if drawn else (_("No data reported."),)
-    drawing = bar_chart([Bar(bar.name, bar.value, bar.href) for bar in drawn], panel.title) if drawn else None
+    drawing = bar_chart([Bar(bar.name, bar.value, bar.href, _copies(bar.value)) for bar in drawn], panel.title) if drawn else None
     return Section(facet, panel.title, text, drawing, None, filter_query.counts(filters, facet, names.iris))
+
+
+def _copies(count: ThingCount) -> str:
+    return format_count(count) if count.has_copies else ""
 
 
 def _matrix(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
@@ -204,10 +208,10 @@ def _cell(matrix: Matrix, line: str, goal: str) -> str:
 
 
 def _map(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
-    counts = report_data.tables.counts(filters.with_codes("country")).get("country", {})
+    counts = report_data.tables.counts_once(filters.with_codes("country")).get("country", {})
     ranked = sorted(counts.items(), key=lambda pair: sort_key("", *pair))[:_ROWS]
     grid = Grid(
-        (facet_title("country"), _("Initiatives")), tuple((names.name("country", code), format_number(things)) for code, things in ranked)
+        (facet_title("country"), _("Initiatives")), tuple((names.name("country", code), format_count(things)) for code, things in ranked)
     )
     drawing = country_map(report_data.tables, filters, names)
     return Section("country", _("Countries"), (), drawing, grid, filter_query.counts(filters, "country", names.iris))
@@ -227,8 +231,8 @@ def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
 
 def _basis(report_data: ReportData, scope: Scope, names: FacetLabels) -> Section:
     every = filter_query.make_filter(*Basis, kind="initiative", **dict(scope.chosen))
-    counts = report_data.tables.counts(every).get("basis", {})
-    rows = tuple((names.name("basis", basis.value), format_number(counts.get(basis.value, 0))) for basis in Basis)
+    counts = report_data.tables.counts_once(every).get("basis", {})
+    rows = tuple((names.name("basis", basis.value), format_count(counts.get(basis.value, NONE))) for basis in Basis)
     explanation = _("All other figures count only links stated by registries.")
     explanation += " " + _("Links mapped from a registry's codes and suggested links are never mixed with these.")
     grid = Grid((facet_title("basis"), _("Initiatives")), rows)
@@ -245,14 +249,14 @@ def _gaps(report_data: ReportData, filters: Filter, names: FacetLabels, chosen: 
 
 
 def _sources(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
-    counts = report_data.tables.counts(filters).get("source", {})
+    counts = report_data.tables.counts_once(filters).get("source", {})
     rows = tuple(
         (
             source.title or source.name,
             source.publisher,
             source.licence.partition("://")[2] or source.licence,
             report_data.changed.get(source.name, ""),
-            format_number(counts.get(source.name, 0)),
+            format_count(counts.get(source.name, NONE)),
         )
         for source in report_data.release.sources
     )
@@ -261,8 +265,8 @@ def _sources(report_data: ReportData, filters: Filter, names: FacetLabels) -> Se
 
 
 def _remarks(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
-    counts = report_data.tables.counts(filters).get("remark", {})
-    rows = tuple((code.rpartition("#")[2], format_number(things)) for code, things in sorted(counts.items()))
+    counts = report_data.tables.counts_once(filters).get("remark", {})
+    rows = tuple((code.rpartition("#")[2], format_count(things)) for code, things in sorted(counts.items()))
     explanation = _(
         "Every record is checked against SHACL shapes before publication. "
         "Records with violations are not published; warnings are published with the record."

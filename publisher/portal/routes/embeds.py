@@ -29,7 +29,7 @@ from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.embeds import BY_FACET, KINDS, PATH, THEMES, frame, is_embed
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, figure_title, trend_title
-from publisher.portal.facet_panels import facet_panel, query_page_url
+from publisher.portal.facet_panels import facet_panel, query_page_url, sort_key
 from publisher.portal.map import country_map
 from publisher.portal.matrix import Matrix, count_matrix, official_links
 from publisher.portal.sources import source_titles
@@ -187,11 +187,11 @@ def _figure(tables: FacetIndex, kind: str, facet: str, filters: Filter, names: F
     """Return what the template shows of an embed: its title, its query, and its numbers or its drawing."""
     values: dict[str, Any] = {"title": _title(kind, facet), "drawing": None, "series": (), "ranges": (), "rows": ()}
     if kind == "count":
-        total, text = tables.total(filters), filter_query.total(filters, names.iris)
-        sheet = count_table("count", values["title"], (), ((total,),), text)
+        total, text = tables.count_different(filters), filter_query.total(filters, names.iris)
+        sheet = count_table("count", values["title"], (), ((total.records,),), text)
         return values | {"total": total, "query": query_page_url(text), "sheet": sheet}
     if kind == "map":
-        counts = tables.counts(filters).get("country", {})
+        counts = tables.counts_once(filters).get("country", {})
         panel = facet_panel("country", counts, filters, names)
         ranges = quantile_ranges(quantile_bounds(counts.values()))
         return values | {"drawing": country_map(tables, filters, names), "ranges": ranges, "query": panel.query, "sheet": panel.table}
@@ -199,7 +199,8 @@ def _figure(tables: FacetIndex, kind: str, facet: str, filters: Filter, names: F
         trend = count_trend(tables, filters, facet, names)
         drawing = trend.chart() if trend.years else None
         return values | {"drawing": drawing, "series": [*trend.series], "query": trend.query, "sheet": trend.table}
-    counts = tables.counts(filters).get(facet, {})
+    counts = tables.counts_once(filters).get(facet, {})
     panel = facet_panel(facet, counts, filters, names)
-    rows = [(names.short(facet, str(code)), int(things or 0)) for code, things in panel.table.rows[:ROWS]]
+    ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
+    rows = [(names.short(facet, code), things) for code, things in ranked[:ROWS]]
     return values | {"panel": panel, "rows": rows, "query": panel.query, "sheet": panel.table}

@@ -119,8 +119,8 @@ def _count(tables: FacetIndex, names: FacetLabels, official: Links) -> _Figures:
         newest=tables.list_things(Filter(), "newest", NEWEST),
         kinds=counts.get("kind", {}),
         different=different,
-        note=count_note(tables.total(every), different.get("initiative", 0)),
-        finding=overview(tables.counts(every), names, different.get("initiative", 0)),
+        note=count_note(tables.count_different(every)),
+        finding=overview(tables.counts_once(every), names, different.get("initiative", 0)),
         map=country_map(tables, every, names) if placed.part else None,
         events=tables.events_between(
             make_filter(kind="event"), f"{clock():%Y-%m-%d}", "9999", EVENTS

@@ -56,7 +56,7 @@ async def world(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
     panels = await asyncio.to_thread(facet_panels, tables, filters, ("country", "region"), names)
     drawing = await asyncio.to_thread(country_map, tables, filters, names)
-    counts = tables.counts(filters).get("country", {})
+    counts = tables.counts_once(filters).get("country", {})
     placed = await asyncio.to_thread(coverage, tables, filters, "country")
     others = (
         [] if counts else await asyncio.to_thread(facet_panels, tables, filters, INSTEAD, names)

@@ -20,6 +20,7 @@ from publisher.errors import NotReady
 from publisher.facets.facets import FACETS, facet_of_concept
 from publisher.facets.filter_query import Filter, listing
 from publisher.facets.queries import FacetIndex, ListItem
+from publisher.facets.thing_count import ThingCount
 from publisher.http.endpoints import (
     blank_as,
     format_parameter,
@@ -254,8 +255,10 @@ def find_page(
             matches = add_near(matches, index, service.current.path, words)
         filters = replace(filters, words=words, among=tuple(matches.scores))
     is_whole = words and not filters.chosen
-    total = matches.total if is_whole else tables.total(filters)
-    last = max(1, -(-min(total, REACH) // search_parameters.per))
+    different = tables.count_different(filters)
+    records = matches.total if is_whole else different.records
+    total = ThingCount(records - different.records + different, records)
+    last = max(1, -(-min(records, REACH) // search_parameters.per))
     around = {"previous": number - 1, "next": number + 1}
     is_unsure = bool(words) and (matches.is_fuzzy or not matches.total)
     topics = topic_cards(index, tables, names, words, loose=matches.is_fuzzy) if number == 1 else ()
@@ -271,8 +274,8 @@ def find_page(
         links={
             name: _link(request, page) if 1 <= page <= last else "" for name, page in around.items()
         },
-        facets=tables.counts(filters),
-        counted=len(matches.scores) if words else total,
+        facets=tables.counts_once(filters),
+        counted=len(matches.scores) if words else records,
         query=listing(replace(filters, among=None), service.iris),
         topics=tuple(topics),
         suggestion=suggest_spelling(words, index) or "" if is_unsure else "",
@@ -284,7 +287,7 @@ def _count_note(tables: FacetIndex, filters: Filter) -> str:
     if filters.codes("kind") not in ((), ("initiative",)):
         return ""
     initiatives = filters.with_codes("kind", "initiative")
-    return count_note(tables.total(initiatives), tables.count_different(initiatives))
+    return count_note(tables.count_different(initiatives))
 
 
 def _results(

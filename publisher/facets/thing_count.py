@@ -1,0 +1,27 @@
+"""Numbers of things, of which the members of a cluster count once, with the number of records."""
+
+from __future__ import annotations
+
+
+class ThingCount(int):
+    """A number of things; *records* is the number of their records, which is greater where several describe one thing.
+
+    >>> ThingCount(2, 3), ThingCount(2, 3).records, ThingCount(2, 3).has_copies, ThingCount(2, 3) + 1
+    (2, 3, True, 3)
+    """
+
+    records: int
+
+    def __new__(cls, things: int, records: int) -> ThingCount:
+        """Return the number *things* of *records*."""
+        count = super().__new__(cls, things)
+        count.records = records
+        return count
+
+    @property
+    def has_copies(self) -> bool:
+        """Return whether several records describe one thing."""
+        return self.records != self
+
+
+NONE = ThingCount(0, 0)
