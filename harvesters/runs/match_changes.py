@@ -17,7 +17,7 @@ from harvesters.runs.publish_clusters import publish_clusters
 from journal.errors import JournalError
 from journal.outage import Outage
 
-_LIMITS = ProcessLimits(seconds=3600.0, silence=7200.0)  # 100,000 records need 130 s
+_LIMITS = ProcessLimits(seconds=3600.0, silence=7200.0)  # 100,000 records need 140 s and 0.3 GB
 _SHARE = 10  # after a matching, the next waits this many times as long as it took
 
 log = structlog.get_logger(component="identity")

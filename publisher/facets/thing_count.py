@@ -18,6 +18,10 @@ class ThingCount(int):
         count.records = records
         return count
 
+    def __getnewargs__(self) -> tuple[int, int]:
+        """Return the arguments that make a copy."""
+        return int(self), self.records
+
     @property
     def has_copies(self) -> bool:
         """Return whether several records describe one thing."""
