@@ -18,9 +18,9 @@ class ThingCount(int):
         count.records = records
         return count
 
-    def __getnewargs__(self) -> tuple[int, int]:
-        """Return the arguments that make a copy."""
-        return int(self), self.records
+    def __reduce__(self) -> tuple[type[ThingCount], tuple[int, int]]:
+        """Return how a copy is made."""
+        return ThingCount, (int(self), self.records)
 
     @property
     def has_copies(self) -> bool:
