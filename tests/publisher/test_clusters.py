@@ -197,7 +197,7 @@ async def test_pages_count_clusters_with_the_records_beside(client: httpx.AsyncC
     assert f"{records} records of initiatives describe {different} different ones" in page
 
 
-NUMBER = '<bdi>{}</bdi> <span class="quiet">(<span class="hidden">Records: </span><bdi>{}</bdi>)</span>'
+NUMBER = '<bdi>{0}</bdi> <span class="quiet" title="Records: {1}">(<span class="hidden">Records: </span><bdi>{1}</bdi>)</span>'
 
 
 async def test_filters_and_lists_count_clusters_with_the_records_beside(client: httpx.AsyncClient) -> None:
