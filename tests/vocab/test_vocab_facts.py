@@ -111,6 +111,15 @@ def test_a_title_that_was_not_found_is_missing_and_its_absence_has_a_reason(stor
     assert ("C5", "ar") in noted
 
 
+def test_only_types_that_happen_refer_to_activities_of_prov(store: Store) -> None:
+    activity = "http://www.w3.org/ns/prov#Activity"
+    types = {item.notations[0]: item.iri for item in concepts("activity-type").values()}
+
+    assert {name for name, iri in types.items() if activity in values(store, iri, "http://www.w3.org/2000/01/rdf-schema#seeAlso")} == {
+        "project", "programme", "training", "conference",
+    }  # fmt: skip
+
+
 def test_goals_and_targets_have_the_titles_and_iris_of_the_facts(store: Store, facts: Path) -> None:
     codes = {code: concept.iri for concept in concepts("sdg").values() for code in concept.notations}
 
