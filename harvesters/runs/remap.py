@@ -7,8 +7,9 @@ longer at their source, are not touched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 import structlog
 
@@ -109,6 +110,11 @@ def _create_run(source: Source, context: HarvestContext, archived_runs: list[Run
     return run
 
 
+def _clock_at(moment: datetime) -> Callable[[], datetime]:
+    """Return a clock that stands still, for requests that contain the date."""
+    return lambda: moment
+
+
 def _collect(
     source: Source,
     context: HarvestContext,
@@ -134,11 +140,10 @@ def _collect(
             context.journal.store,
             is_complete,
         )
-        client = Fetch(
-            context.contact, 0.0, context.allow_hosts, replay, {}, _NO_DELAY, replay, robots=False
-        )
-        client.now = lambda at=archived_run.started: at  # type: ignore[misc]  # for requests that contain the date
-        with client:
+        clock = _clock_at(archived_run.started)
+        with Fetch(
+            context.contact, 0.0, context.allow_hosts, replay, {}, _NO_DELAY, replay, robots=False, now=clock
+        ) as client:
             task = ProcessingTask(
                 run,
                 source,
