@@ -48,6 +48,7 @@ HarvestError
 from typing import ClassVar
 
 from harvesters.reasons import Reason, other
+from journal.errors import JournalError
 
 
 class HarvestError(Exception):
@@ -297,3 +298,15 @@ class SchemaVersionError(LedgerError):
 
 class LockLostError(LedgerError):
     """A run lost its lock, e.g. because the database connection broke; it must not write anything more."""
+
+
+def error_reason(error: HarvestError | JournalError) -> Reason:
+    """Return the reason of an error of ours: its code with values where it has one, else its text.
+
+    >>> from journal.errors import JournalWriteError
+    >>> error_reason(JournalWriteError("no space")).code
+    'other'
+    """
+    if isinstance(error, JournalError):
+        return Reason(error.code, error.values) if error.code else other(error)
+    return error.reason

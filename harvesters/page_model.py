@@ -68,12 +68,17 @@ class DeletedRecord:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRecord:
-    """A record that could not be read: it is withheld with its *reason*, and never counts as
-    deleted.
+    """A record that could not be read: it is withheld with its *cause*, a reason or an English text,
+    and never counts as deleted.
     """
 
     key: str | None
-    reason: str
+    cause: str | Reason
+
+    @property
+    def reason(self) -> str:
+        """Return the cause as an English text."""
+        return str(self.cause)
 
 
 @dataclass(frozen=True, slots=True)

@@ -522,4 +522,81 @@ TEXTS: Mapping[str, str] = {
     "no_archive": (
         "%(source)s: no complete run is archived; run `stocktake harvest %(source)s` first"
     ),
+    # why a record is not published
+    "broken_rule": "%(message)s (%(property)s)",
+    "erased": "removed on request",
+    "cleared": "its source was cleared by an operator",
+    "mapping_failed": (
+        "mapping %(mapping)s failed on this record (%(error)s): this is a bug, please report "
+        "it"
+    ),
+    "key_repeated": "the key %(key)s occurred before in this run; the first record with it counts",
+    "listed_under_other_key": "its source lists the same record under another key",
+    "lost": "not seen at its source since %(since)s, in %(count)s complete full harvests",
+    "not_seen": "not seen since %(since)s UTC; still served",
+    "publication_undone": "its publication by %(run)s was undone by an operator",
+    "not_seen_before_undone": "not seen before the approval that was undone; still served",
+    # why a record cannot be read
+    "record_not_object": "a record that is not an object: %(text)s",
+    "record_holds": "a record that holds %(error)s",
+    "record_broken": "a record that cannot be read: %(error)s",
+    "record_without_key": "a record without a key, which has %(members)s; set the option 'key'",
+    "record_without_identifier": "a record without an identifier, titled %(title)s",
+    "listed_record": "the record at %(position)s of the list: %(error)s",
+    "this_file_unreadable": "the file cannot be read: %(error)s",
+    "row_cells": "line %(line)s: %(count)s cells where the header has %(expected)s",
+    "row_without_key": "line %(line)s: the key is empty",
+    "line_unreadable": "line %(line)s: %(error)s",
+    "activity_not_object": "an activity that is not an object: %(text)s",
+    "activity_without_object": "an activity %(id)s whose object has no id",
+    "object_without_see_also": "its object has no address in seeAlso",
+    "activity_file_unreadable": "an activity file that cannot be read to its end: %(error)s",
+    "file_without_record": "%(url)s: has no record of a known class",
+    "not_json_object": "%(url)s: expected a JSON object, not a %(kind)s",
+    "file_holds": "%(url)s: holds %(error)s",
+    "no_primary_topic": "%(graph)s has no primary topic",
+    "version_not_iri": "the name of its latest version is not an IRI: %(error)s",
+    "version_empty": "its latest version has no statements about it",
+    "entry_not_element": "%(entry)s is not an element; the option 'records' must select elements",
+    "entry_without_link": "an entry without a link to its page: %(text)s",
+    "entry_without_key": "an entry without a key: %(text)s",
+    "entry_unreadable": "an entry that cannot be read",
+    "event_unreadable": "an event that cannot be read",
+    "event_without_uid": "event %(number)s of the calendar has no UID, titled %(title)s",
+    "metadata_not_rdf": (
+        "its metadata, <%(element)s>, is not RDF/XML whose first resource has an IRI "
+        "(rdf:about)"
+    ),
+    "no_oai_header": "a record without a header",
+    "no_oai_identifier": "a record without an identifier",
+    "no_oai_metadata": "a record without metadata",
+    "document_empty": "%(url)s has no statements about it",
+    "part_unreadable": "%(part)s cannot be read: %(error)s",
+    "unnamed_part": "a part of the document",
+    "unnamed_node": "a node without an IRI",
+    "node_without_key": "%(node)s: it has neither an identifier nor its own page, so it has no key",
+    "name_not_iri": "the endpoint's name for it is not an IRI",
+    # errors of the journal, which writes the same texts in English
+    "journal_entry_missing": (
+        "journal %(folder)s: entry %(number)s is missing before %(next)s; restore it from a "
+        "mirror"
+    ),
+    "journal_number_taken": (
+        "journal %(folder)s: another writer has taken number %(number)s; run %(run)s again"
+    ),
+    "journal_not_written": (
+        "journal %(folder)s: run %(run)s could not be written: %(error)s; free disk space or "
+        "fix the directory, then run again"
+    ),
+    "journal_is_mirror": (
+        "journal %(folder)s is a mirror of %(url)s, so run %(run)s is not written to it; "
+        "harvest into a data folder of its own"
+    ),
+    "journal_entry_unreadable": (
+        "journal entry %(number)s: %(path)s cannot be read to its end: %(error)s"
+    ),
+    "journal_entry_cut": "journal entry %(number)s: %(path)s ends before its commit (TC)",
+    "journal_entry_changed": (
+        "journal entry %(number)s: %(path)s does not match its id; restore it from a mirror"
+    ),
 }

@@ -89,6 +89,15 @@ def other(text: object) -> Reason:
     return Reason("other", {"text": str(text)})
 
 
+def as_reason(reason: str | Reason) -> Reason:
+    """Return *reason*, or the one of a text.
+
+    >>> as_reason("no title")
+    Reason(code='other', values={'text': 'no title'})
+    """
+    return reason if isinstance(reason, Reason) else other(reason)
+
+
 def join_reasons(reasons: Iterable[Reason]) -> str:
     """Return the English texts as one.
 

@@ -53,7 +53,8 @@ class Entry:
             with igzip.open(self.path, "rb") as file:
                 yield from file
         except (EOFError, OSError, isal_zlib.IsalError) as error:
-            raise ChainError(f"journal entry {self.number}: {self.path} cannot be read to its end: {error}") from error
+            message = f"journal entry {self.number}: {self.path} cannot be read to its end: {error}"
+            raise ChainError(message, "journal_entry_unreadable", {**self._named(), "error": str(error)}) from error
 
     def check(self) -> None:
         """Read the whole entry; raise ChainError unless it is complete and its id is the hash of what follows."""
@@ -63,9 +64,15 @@ class Entry:
                 digest.update(line)
             last = line
         if last != b"TC .\n":
-            raise ChainError(f"journal entry {self.number}: {self.path} ends before its commit (TC)")
+            message = f"journal entry {self.number}: {self.path} ends before its commit (TC)"
+            raise ChainError(message, "journal_entry_cut", self._named())
         if digest.hexdigest() != self.id:
-            raise ChainError(f"journal entry {self.number}: {self.path} does not match its id; restore it from a mirror")
+            message = f"journal entry {self.number}: {self.path} does not match its id; restore it from a mirror"
+            raise ChainError(message, "journal_entry_changed", self._named())
+
+    def _named(self) -> dict[str, str | int]:
+        """Return the entry's number and file, for the texts of errors."""
+        return {"number": str(self.number), "path": str(self.path)}
 
 
 def read_header(path: Path, number: int | None = None) -> Entry:

@@ -8,13 +8,21 @@ JournalError
 └── ReadOnlyMirrorError  the journal is a mirror
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
 class JournalError(Exception):
-    """Something is wrong with the journal; *exit_code* is that of a command it ends."""
+    """Something is wrong with the journal; *exit_code* is that of a command it ends.
+
+    *code* and *values* are those of the message for translations; "" where it has none.
+    """
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, code: str = "", values: Mapping[str, str | int] | None = None) -> None:
+        super().__init__(message)
+        self.code, self.values = code, dict(values or {})
 
 
 class ChainError(JournalError):

@@ -60,7 +60,9 @@ class Journal:
         for expected, number in enumerate((n for n in self._numbers() if n > after), after + 1):
             if number != expected:
                 raise ChainError(
-                    f"journal {self.folder}: entry {expected} is missing before {number}; restore it from a mirror"
+                    f"journal {self.folder}: entry {expected} is missing before {number}; restore it from a mirror",
+                    "journal_entry_missing",
+                    {"folder": str(self.folder), "number": str(expected), "next": str(number)},
                 )
             yield read_header(self._path(number))
 
@@ -113,12 +115,17 @@ class Journal:
                 self._mark_verified(path)
             except FileExistsError as error:
                 raise JournalWriteError(
-                    f"journal {self.folder}: another writer has taken number {number}; run {run} again"
+                    f"journal {self.folder}: another writer has taken number {number}; run {run} again",
+                    "journal_number_taken",
+                    {"folder": str(self.folder), "number": str(number), "run": run},
                 ) from error
             except OSError as error:
-                message = f"journal {self.folder}: run {run} could not be written: {error.strerror or error}"
+                cause = error.strerror or str(error)
+                message = f"journal {self.folder}: run {run} could not be written: {cause}"
                 raise JournalWriteError(
-                    f"{message}; free disk space or fix the directory, then run again"
+                    f"{message}; free disk space or fix the directory, then run again",
+                    "journal_not_written",
+                    {"folder": str(self.folder), "run": run, "error": cause},
                 ) from error
             finally:
                 with suppress(OSError):  # ``mend`` clears what is left
@@ -130,7 +137,9 @@ class Journal:
         if mirrored := mirror_origin.read(self.folder):
             raise ReadOnlyMirrorError(
                 f"journal {self.folder} is a mirror of {mirrored.url}, so run {run} is not written "
-                "to it; harvest into a data folder of its own"
+                "to it; harvest into a data folder of its own",
+                "journal_is_mirror",
+                {"folder": str(self.folder), "url": mirrored.url, "run": run},
             )
 
     def append_verified(self, part: Path, max_bytes: int) -> Entry:

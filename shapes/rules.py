@@ -131,6 +131,20 @@ def message(iri: str, language: str, base: str = BASE) -> str | None:
     return messages.get((iri, language)) or messages.get((iri, "en"))
 
 
+def translated_message(english: str, language: str) -> str:
+    """Return the message of the rule whose English one is *english* in *language*; *english* itself if no rule has it.
+
+    >>> translated_message("It has no title.", "es"), translated_message("cut off", "es")
+    ('No tiene título.', 'cut off')
+    """
+    return message(_iri_by_message().get(english, ""), language) or english
+
+
+@lru_cache(maxsize=1)
+def _iri_by_message() -> dict[str, str]:
+    return {rule.message: iri for iri, rule in rules().items()}
+
+
 def remedy(iri: str, language: str, base: str = BASE) -> str | None:
     """Return the remedy of the shape *iri* in *language*, else in English; None if there is no such shape.
 

@@ -30,6 +30,7 @@ from languages.translations import (
     ngettext,
 )
 from languages.unsafe_text import finalize_invisible
+from shapes.rules import translated_message
 from vocab.iris import encode, is_web
 
 PACKAGE_DIR = Path(__file__).parent
@@ -154,9 +155,17 @@ def _describe_reasons(reasons: Iterable[Reason]) -> Markup:
 
 def _describe_each(reasons: Iterable[Reason]) -> list[Markup]:
     return [
-        Markup(reason.describe(lambda text: Markup(gettext(text)), format_number, _isolate))
+        Markup(_with_rule(reason).describe(lambda text: Markup(gettext(text)), format_number, _isolate))
         for reason in without_review(reasons)
     ]
+
+
+def _with_rule(reason: Reason) -> Reason:
+    """Return the reason with the message of a broken rule in the language of the request."""
+    if reason.code != "broken_rule":
+        return reason
+    message = translated_message(str(reason.values["message"]), current_locale().language)
+    return Reason(reason.code, {**reason.values, "message": message})
 
 
 def _isolate(name: str) -> str:

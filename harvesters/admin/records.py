@@ -15,7 +15,7 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import UPSERTED, Outcome, RecordState, Run, StagedDiff, StagedRecord, State
-from harvesters.ledger.row_mapping import aware
+from harvesters.ledger.row_mapping import aware, staged_reasons
 from harvesters.runs.commit import state_change
 from vocab.iris import Iris
 
@@ -63,14 +63,17 @@ def _list_staged(
     ledger: Ledger, run: Run, outcomes: Sequence[Outcome], limit: int, after: int | None, diff: Iris | None
 ) -> Records:
     s = t.staged.c
-    columns = (s.seq, s.key, s.outcome, s.reason, s.other, s.first_seen)
+    columns = (s.seq, s.key, s.outcome, s.reason, s.reasons, s.other, s.first_seen)
     query = sa.select(*columns).where(s.run == run.id, s.outcome.in_([outcome.value for outcome in outcomes]))
     query = query.where(s.seq > after) if after is not None else query
     with ledger.transaction() as connection:
         rows = connection.execute(query.order_by(s.seq).limit(limit + 1)).all()
         visible_rows = rows[:limit]
         diffs = _differences(connection, run, visible_rows, diff) if diff and run.state is State.HELD else {}
-    items = [RecordView(row.seq, row.key, row.outcome, row.reason, row.other, *diffs.get(row.seq, (None, [], []))) for row in visible_rows]
+    items = [
+        RecordView(row.seq, row.key, row.outcome, row.reason, [*staged_reasons(row)], row.other, *diffs.get(row.seq, (None, [], [])))
+        for row in visible_rows
+    ]
     return Records(items, str(visible_rows[-1].seq) if len(rows) > limit else None)
 
 
@@ -89,7 +92,7 @@ def _differences(connection: sa.Connection, run: Run, rows: Sequence[Any], iris:
 
 def _change(row: Any, stored: Any | None, description: str) -> StagedDiff:
     first = row.first_seen or (stored.first_seen if stored else None)
-    staged = StagedRecord(row.key, Outcome(row.outcome), None, None, aware(first), description, row.reason, other=row.other)
+    staged = StagedRecord(row.key, Outcome(row.outcome), None, None, aware(first), description, staged_reasons(row), other=row.other)
     return StagedDiff(row.seq, staged, decompress(stored.statements) if stored else "", RecordState(stored.state) if stored else None)
 
 
@@ -121,6 +124,7 @@ def _list_unchanged(ledger: Ledger, run: Run, limit: int, after: int) -> Records
                 keys_found += keys[max(0, after - offset) :]
             offset += count
     items = [
-        RecordView(number, key, Outcome.UNCHANGED.value, None, None, None, [], []) for number, key in enumerate(keys_found[:limit], after)
+        RecordView(number, key, Outcome.UNCHANGED.value, None, [], None, None, [], [])
+        for number, key in enumerate(keys_found[:limit], after)
     ]
     return Records(items, str(after + limit) if len(keys_found) > limit else None)

@@ -123,7 +123,7 @@ class AuditEntryView:
 
 @dataclass(frozen=True, slots=True)
 class RecordView:
-    """A record of a run; *other* is the key of the same record before or after.
+    """A record of a run; *reason* is the English text of *reasons*, *other* is the key of the same record before or after.
 
     For an open plan also its title, and the statements that it removes and adds, one a string.
     """
@@ -132,6 +132,7 @@ class RecordView:
     key: str | None
     outcome: str
     reason: str | None
+    reasons: list[Reason]
     other: str | None
     title: str | None
     removed: list[str]

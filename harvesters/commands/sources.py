@@ -123,7 +123,10 @@ def preview(
     except SourceDefinitionError as error:
         result = PreviewResult(error_kind="definition", error=str(error))
     if json:
-        print(orjson.dumps(asdict(result)).decode())
+        document = asdict(result)
+        for record in document["records"]:
+            del record["reasons"]  # the text says the same
+        print(orjson.dumps(document).decode())
     else:
         print_rows(terminal_output.preview_list(result), "Records", json)
         if result.error:

@@ -65,7 +65,7 @@ class RecordState(Enum):
     GONE = "gone"
 
 
-ERASED = "removed on request"  # reason of a deletion whose tombstone has neither title nor pages
+ERASED = (Reason("erased"),)  # reasons of a deletion whose tombstone has neither title nor pages
 SERVED = (RecordState.PUBLISHED, RecordState.VANISHED)
 
 
@@ -138,7 +138,7 @@ class StoredRecord:
 class StagedRecord:
     """The result of a run for one record.
 
-    *description* (sorted statements, one a line) is set only if new or changed, *reason* if the
+    *description* (sorted statements, one a line) is set only if new or changed, *reasons* if the
     record is not published or was not seen, *other* is the key of the same record before or after.
     *fingerprint* and *page* are hashes of the description without its key, and of its first web
     address.
@@ -150,11 +150,16 @@ class StagedRecord:
     content: str | None = None
     first_seen: datetime | None = None
     description: str = ""
-    reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
     position: SourcePosition | None = None
     other: str | None = None
     fingerprint: int | None = None
     page: int | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Return the reasons as one English text, None without any."""
+        return join_reasons(self.reasons) or None
 
 
 @dataclass(frozen=True, slots=True)

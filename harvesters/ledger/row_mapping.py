@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from harvesters.ledger.compression import compress
 from harvesters.ledger.models import Outcome, Run, StagedRecord
+from harvesters.reasons import Reason, other
 from harvesters.stored_response import SourcePosition
 
 Item = TypeVar("Item")
@@ -77,6 +78,7 @@ def staged_row(run: Run, seq: int, staged: StagedRecord) -> dict[str, object]:
         "content": staged.content,
         "first_seen": naive(staged.first_seen),
         "reason": staged.reason,
+        "reasons": _coded(staged.reasons),
         "file": staged.position.file if staged.position else None,
         "offset": staged.position.offset if staged.position else None,
         "length": staged.position.length if staged.position else None,
@@ -84,6 +86,20 @@ def staged_row(run: Run, seq: int, staged: StagedRecord) -> dict[str, object]:
         "fingerprint": staged.fingerprint,
         "page": staged.page,
     }
+
+
+def _coded(reasons: tuple[Reason, ...]) -> str | None:
+    """Return the codes and values of reasons as JSON; None where they are the text alone."""
+    if all(reason.code == "other" for reason in reasons):
+        return None
+    return json.dumps([asdict(reason) for reason in reasons])
+
+
+def staged_reasons(row: Any) -> tuple[Reason, ...]:
+    """Return the reasons of a row of staged records; rows of older versions have a text alone."""
+    if row.reasons:
+        return tuple(map(Reason.from_json, json.loads(row.reasons)))
+    return (other(row.reason),) if row.reason else ()
 
 
 def row_to_staged(row: Any, description: str = "") -> StagedRecord:
@@ -97,7 +113,7 @@ def row_to_staged(row: Any, description: str = "") -> StagedRecord:
         row.content,
         first,
         description,
-        row.reason,
+        staged_reasons(row),
         position,
         row.other,
         row.fingerprint,

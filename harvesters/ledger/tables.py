@@ -103,7 +103,8 @@ staged = Table(
     Column("digest", String),
     Column("content", String),
     Column("first_seen", DateTime),
-    Column("reason", Text),
+    Column("reason", Text),  # in English, to be counted, searched and published
+    Column("reasons", Text),  # JSON: the codes and values of the reason; null where it is a text alone
     Column("file", String),
     Column("offset", BigInteger),
     Column("length", BigInteger),

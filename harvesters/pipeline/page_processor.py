@@ -24,7 +24,7 @@ from harvesters.pipeline.record_processor import (
 )
 from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
 from harvesters.protocols.protocol import Protocol as SourceProtocol
-from harvesters.reasons import Reason
+from harvesters.reasons import Reason, as_reason, other
 from harvesters.stored_response import SourcePosition
 
 Item = Record[Any] | DeletedRecord | InvalidRecord
@@ -98,15 +98,16 @@ class PageProcessor:
         """
         key, task = item.key, self.processor.task
         if key is not None and key in seen_keys:
-            reason = f"the key {key!r} occurred before in this run; the first record with it counts"
-            return StagedRecord(key, Outcome.DUPLICATE, reason=reason, position=position)
+            reason = Reason("key_repeated", {"key": repr(key)})
+            return StagedRecord(key, Outcome.DUPLICATE, reasons=(reason,), position=position)
         known = stored.get(key) if key is not None else None
         if task.is_remap and (
             isinstance(item, DeletedRecord) or (known and known.state is not RecordState.PUBLISHED)
         ):
             return None
         if isinstance(item, InvalidRecord):
-            return StagedRecord(key, Outcome.UNREADABLE, reason=item.reason, position=position)
+            reasons = (as_reason(item.cause),)
+            return StagedRecord(key, Outcome.UNREADABLE, reasons=reasons, position=position)
         if isinstance(item, DeletedRecord):
             outcome = (
                 Outcome.DELETED if known is not None and not known.is_deleted else Outcome.ABSENT
@@ -120,8 +121,9 @@ class PageProcessor:
         if known and known.digest == digest and not known.is_deleted and not task.is_remap:
             return StagedRecord(key, UNCHANGED_OUTCOMES[known.state], digest, position=position)
         if digest in self.rejected:
+            reasons = (other(self.rejected[digest]),)
             return StagedRecord(
-                key, Outcome.UNREADABLE, digest, reason=self.rejected[digest], position=position
+                key, Outcome.UNREADABLE, digest, reasons=reasons, position=position
             )
         return RecordInput(
             item, digest, known, position, (current_descriptions or {}).get(item.key)

@@ -16,6 +16,7 @@ from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.payloads import language_detection
 from harvesters.pipeline.fingerprint import content_fingerprint, page_fingerprint
+from harvesters.reasons import Reason
 from harvesters.source import NOTHING, Source
 from harvesters.stored_response import SourcePosition
 from harvesters.topics.suggest import add_suggestions
@@ -143,19 +144,19 @@ class RecordProcessor:
     def _map(self, item: RecordInput) -> StagedRecord | _UnvalidatedRecord:
         record, stored, run = item.record, item.stored, self.task.run
         if self.task.forgotten and key_digest(record.key) in self.task.forgotten:
-            return StagedRecord(record.key, Outcome.WITHHELD, item.digest, reason=ERASED, position=item.position)
+            return StagedRecord(record.key, Outcome.WITHHELD, item.digest, reasons=ERASED, position=item.position)
         try:
             resource = self._resource(record)
             statements = describe(resource, self.iris, run.source)
         except ParseError as error:
             return StagedRecord(
-                record.key, Outcome.UNREADABLE, reason=str(error), position=item.position
+                record.key, Outcome.UNREADABLE, reasons=(error.reason,), position=item.position
             )
         except MAPPING_ERRORS as error:
-            mapping = self.task.source.mapping
-            reason = f"mapping {mapping} failed on this record ({type(error).__name__}: {error}): this is a bug, please report it"
+            failure = f"{type(error).__name__}: {error}"
+            reason = Reason("mapping_failed", {"mapping": self.task.source.mapping, "error": failure})
             return StagedRecord(
-                record.key, Outcome.UNREADABLE, reason=reason, position=item.position
+                record.key, Outcome.UNREADABLE, reasons=(reason,), position=item.position
             )
         text = "\n".join(statements)
         content = blake2b(text.encode(), digest_size=DIGEST_SIZE).hexdigest()
@@ -191,9 +192,9 @@ class RecordProcessor:
         digest = item.provenance.digest
         violations = [result for result in results if result.severity is Severity.VIOLATION]
         if violations:
-            reason = _violation_reason(violations)
+            reasons = _violation_reasons(violations)
             return StagedRecord(
-                item.key, Outcome.WITHHELD, digest, reason=reason, position=item.position
+                item.key, Outcome.WITHHELD, digest, reasons=reasons, position=item.position
             )
         source = item.provenance.source
         described = describe_results(item.key, self.iris, source, _validation_notes(results))
@@ -246,10 +247,10 @@ def _local_name(path: str | None) -> str:
     return (path or "record").replace("#", "/").rpartition("/")[2]
 
 
-def _violation_reason(violations: Sequence[Result]) -> str:
-    """Return the distinct messages of *violations*, each with the name of its property."""
-    messages = {f"{result.message} ({_local_name(result.path)})" for result in violations}
-    return "; ".join(sorted(messages))
+def _violation_reasons(violations: Sequence[Result]) -> tuple[Reason, ...]:
+    """Return the distinct messages of *violations*, each with the name of its property, sorted."""
+    broken = {(result.message, _local_name(result.path)) for result in violations}
+    return tuple(Reason("broken_rule", {"message": message, "property": name}) for message, name in sorted(broken))
 
 
 def _validation_notes(results: Sequence[Result]) -> list[ValidationNote]:

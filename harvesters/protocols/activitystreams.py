@@ -221,7 +221,7 @@ def _sort_key(stamp: str) -> str:
 
 def _parse_activity(row: Any) -> Activity | InvalidRecord:
     if not isinstance(row, dict):
-        return InvalidRecord(None, f"an activity that is not an object: {str(row)[:40]!r}")
+        return InvalidRecord(None, Reason("activity_not_object", {"text": repr(str(row)[:40])}))
     kind = str(next(iter(_as_list(row.get("type"))), ""))
     stamp = next(
         (
@@ -238,7 +238,7 @@ def _parse_activity(row: Any) -> Activity | InvalidRecord:
     key = _object_id(target_object)
     if not isinstance(target_object, dict) or not key:
         return InvalidRecord(
-            None, f"an activity {str(row.get('id'))[:80]!r} whose object has no id"
+            None, Reason("activity_without_object", {"id": repr(str(row.get("id"))[:80])})
         )
     target = next(iter(_as_list(row.get("target"))), None)
     return Activity(
@@ -287,7 +287,7 @@ def _fetch_object(
             else key
         )
         if not also:
-            return (InvalidRecord(key, "its object has no address in seeAlso"),), state
+            return (InvalidRecord(key, Reason("object_without_see_also")),), state
         reply = fetch.get(also, accept=FORMATS[kind].accept)
         records = parse_file(source, fetch, key, reply, stamp or None)
         return tuple(replace(item, key=key) for item in records[:1]) if kind == "rdf" and len(
@@ -296,12 +296,12 @@ def _fetch_object(
     except NotFoundError:
         return (DeletedRecord(key, stamp or None),), state
     except ValueError as error:
-        return (InvalidRecord(key, f"an object that holds {error}"),), state
+        return (InvalidRecord(key, Reason("record_holds", {"error": str(error)})),), state
     except RECORD_ERRORS as error:
         faults = count_unreadable(source.name, state.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
             _check_reachable(source, fetch, error)
-        return (InvalidRecord(key, str(error)),), replace(state, faults=faults)
+        return (InvalidRecord(key, error.reason),), replace(state, faults=faults)
 
 
 def _check_reachable(source: Source, fetch: Fetch, error: HarvestError) -> None:

@@ -144,7 +144,7 @@ def _read_entries(
     left = iter(entries[state.passed :])
     while part := tuple(islice(left, size)):
         items = tuple(_parse_record(source, fetch, paths, reply, item) for item in part)
-        lost = next((item.reason for item in items if isinstance(item, InvalidRecord)), None)
+        lost = next((item.cause for item in items if isinstance(item, InvalidRecord)), None)
         reason = Reason("record_unreadable", {"error": lost}) if lost else None
         state = replace(state, passed=state.passed + len(part)).mark_incomplete(reason)
         ended = state.passed >= len(entries)
@@ -202,26 +202,26 @@ def _parse_page(reply: Reply) -> _Element:
 def _parse_record(source: Source, fetch: Fetch, paths: _Paths, reply: Reply, entry: Any) -> Item:
     if not isinstance(entry, _Element):
         return InvalidRecord(
-            None, f"{entry!r:.80} is not an element; the option 'records' must select elements"
+            None, Reason("entry_not_element", {"entry": f"{entry!r:.80}"})
         )
     node, link = entry, _link(entry, paths, "details", reply)
     if "details" in paths:
         if link is None:
             return InvalidRecord(
-                None, f"an entry without a link to its page: {_text(entry)[:80]!r}"
+                None, Reason("entry_without_link", {"text": repr(_text(entry)[:80])})
             )
         try:
             node = _parse_page(
                 fetch.get(link, accept="text/html, application/xhtml+xml, */*;q=0.5")
             )
         except RECORD_ERRORS as error:
-            return InvalidRecord(link, str(error))
+            return InvalidRecord(link, error.reason)
     key = _key(paths, node, link)
     raw = etree.tostring(node, encoding="utf-8", with_tail=False)
     return (
         Record(key, node, raw)
         if key
-        else InvalidRecord(None, f"an entry without a key: {_text(entry)[:80]!r}")
+        else InvalidRecord(None, Reason("entry_without_key", {"text": repr(_text(entry)[:80])}))
     )
 
 

@@ -85,14 +85,14 @@ def _as_list(value: Any) -> Iterable[Any]:
 
 def _parse_dataset(row: Any, kind: str, reply: Reply) -> Item:
     if not isinstance(row, dict):
-        return InvalidRecord(None, f"a dataset that is not an object: {str(row)[:40]!r}")
+        return InvalidRecord(None, Reason("record_not_object", {"text": repr(str(row)[:40])}))
     key = _find_key(row)
     if key is None:
-        return InvalidRecord(None, f"a dataset without an identifier, titled {str(row.get('title'))[:80]!r}")
+        return InvalidRecord(None, Reason("record_without_identifier", {"title": repr(str(row.get("title"))[:80])}))
     try:
         raw = dump_json(row)
     except (ParseError, ValueError, RecursionError) as error:
-        return InvalidRecord(key.encode("utf-8", "replace").decode(), f"a dataset that holds {error}")
+        return InvalidRecord(key.encode("utf-8", "replace").decode(), Reason("record_holds", {"error": str(error)}))
     modified = row.get("modified")
     parse = partial(_parse_graph, row, kind, reply.url)
     return Record(key, Unparsed(parse), raw, modified if isinstance(modified, str) else None)

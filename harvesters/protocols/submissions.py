@@ -53,11 +53,11 @@ def _items(document: Mapping[str, Any]) -> Iterator[Item]:
 
 def _item(key: str, content: object) -> Item:
     if not isinstance(content, dict):
-        return InvalidRecord(key, "a submission that is no object")
+        return InvalidRecord(key, Reason("record_not_object", {"text": repr(str(content)[:40])}))
     try:
         return Record(key, content, dump_json(content))
     except ValueError as error:  # a text that JSON cannot hold
-        return InvalidRecord(key, f"a submission with {error}")
+        return InvalidRecord(key, Reason("record_holds", {"error": str(error)}))
 
 
 PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False)

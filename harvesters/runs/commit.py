@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from harvesters.errors import HarvestError, LedgerError, LockLostError
+from harvesters.errors import HarvestError, LedgerError, LockLostError, error_reason
 from harvesters.ledger.models import (
     ERASED,
     SEEN,
@@ -108,8 +108,8 @@ def _defer_on_error(run: Run, context: HarvestContext) -> Iterator[None]:
         with suppress(LedgerError):  # the first error is the one to raise
             stored = context.ledger.run(run.id)
             if stored and stored.state in _OPEN_STATES:  # otherwise only the final check failed
-                reason = error.reason if isinstance(error, HarvestError) else other(error)
-                defer(stored if stored.state is State.COMMITTING else run, context, reason)
+                deferred = stored if stored.state is State.COMMITTING else run
+                defer(deferred, context, error_reason(error))
         raise
 
 
@@ -209,7 +209,7 @@ def state_change(run: Run, change: StagedDiff, iris: Iris) -> StateChange | None
         deletion = Deletion(run.id, run.planned or run.started, reason, staged.other)
         first_seen = staged.first_seen or run.started
         known = before.split("\n")
-        if reason == ERASED:
+        if staged.reasons == ERASED:
             known = [line for line in known if line.startswith(f"<{iris.record(run.source, key)}> ")]
         tombstone = write_tombstone(key, run.source, deletion, first_seen, known, iris)
         return StateChange(change.seq, key, RecordState.GONE, "\n".join(tombstone))

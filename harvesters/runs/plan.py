@@ -173,7 +173,7 @@ def _missing_records(
             yield StagedRecord(
                 record.key,
                 Outcome.REPLACED,
-                reason="its source lists the same record under another key",
+                reasons=(Reason("listed_under_other_key"),),
                 other=new_key,
             )
         else:
@@ -181,7 +181,7 @@ def _missing_records(
             yield StagedRecord(
                 record.key,
                 outcome,
-                reason=_absence_reason(run, record, outcome),
+                reasons=(_absence_reason(run, record, outcome),),
                 other=replacements.get(record.key),
             )
 
@@ -197,11 +197,11 @@ def _absence_outcome(run: Run, record: AbsentRecord, limits: Limits) -> Outcome:
     return Outcome.LOST if is_late or record.misses >= limits.misses else Outcome.MISSING
 
 
-def _absence_reason(run: Run, record: AbsentRecord, outcome: Outcome) -> str:
+def _absence_reason(run: Run, record: AbsentRecord, outcome: Outcome) -> Reason:
     since = record.since or run.started
     if outcome is Outcome.LOST:
-        return f"not seen at its source since {since:%Y-%m-%d}, in {record.misses + 1} complete full harvests"
-    return f"not seen since {since:%Y-%m-%d %H:%M} UTC; still served"
+        return Reason("lost", {"since": f"{since:%Y-%m-%d}", "count": record.misses + 1})
+    return Reason("not_seen", {"since": f"{since:%Y-%m-%d %H:%M}"})
 
 
 def _duplicate_notices(run: Run, ledger: Ledger) -> list[Notice]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from harvesters.errors import error_reason
 from harvesters.ledger.models import Run, State
-from harvesters.reasons import other
 from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
@@ -46,7 +46,7 @@ def _commit(name: str, changes: Sequence[GraphChange], context: HarvestContext) 
     try:
         entry = context.journal.append(_blocks(changes), run=run.id, time=run.started, fence=context.check_lock)
     except JournalError as error:
-        defer(run, context, other(error))
+        defer(run, context, error_reason(error))
         raise
     return _apply(run, entry, context)
 

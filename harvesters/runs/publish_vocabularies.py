@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from harvesters.errors import error_reason
 from harvesters.ledger.models import VOCABULARY, Run, State
-from harvesters.reasons import other
 from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
@@ -44,7 +44,7 @@ def _publish(context: HarvestContext) -> Run | None:
             _blocks(context), run=run.id, time=run.started, fence=context.check_lock
         )
     except JournalError as error:
-        defer(run, context, other(error))
+        defer(run, context, error_reason(error))
         raise
     for graph, _, after in _changes(context):
         context.ledger.set_graph(graph, after)

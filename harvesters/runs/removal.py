@@ -31,7 +31,7 @@ _SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
 _WITH_CONTENT = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 _BATCH_SIZE = 500  # records
 _LIMIT = "deleted"  # code of the reason that too many records were deleted by their source
-_CLEARED = "its source was cleared by an operator"
+_CLEARED = (Reason("cleared"),)
 _ACTIONS = {
     RemovalKind.CLEAR: ActionType.CLEAR_PLANNED,
     RemovalKind.FORGET: ActionType.REMOVAL_PLANNED,
@@ -117,11 +117,11 @@ def _served_keys(run: Run, context: HarvestContext, key: str | None) -> list[str
     return [key] if key in stored and stored[key].state in SERVED else []
 
 
-def _stage(run: Run, keys: Sequence[str], reason: str, context: HarvestContext) -> Run:
+def _stage(run: Run, keys: Sequence[str], reasons: tuple[Reason, ...], context: HarvestContext) -> Run:
     first = 0
     for batch in batches(keys, _BATCH_SIZE):
         run = replace(run, fetched=run.fetched + len(batch), pages=run.pages + 1)
-        context.ledger.stage(run, [StagedRecord(key, Outcome.DELETED, reason=reason) for key in batch], first)
+        context.ledger.stage(run, [StagedRecord(key, Outcome.DELETED, reasons=reasons) for key in batch], first)
         first += len(batch)
     return run
 

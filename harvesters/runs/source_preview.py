@@ -26,6 +26,7 @@ from harvesters.pipeline.record_processor import (
     RecordProcessor,
     create_processor,
 )
+from harvesters.reasons import Reason, as_reason
 from harvesters.source import Source
 from shapes.validate import EngineName
 
@@ -53,7 +54,7 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class RecordPreview:
     """The result for one record: *outcome* is published, withheld, unreadable or deleted; *reason*
-    is why it is not published.
+    is why it is not published, and *reasons* the codes and values of that text.
     """
 
     key: str
@@ -62,6 +63,7 @@ class RecordPreview:
     reason: str = ""
     warnings: tuple[str, ...] = ()
     statements: int = 0
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +154,11 @@ def _preview_items(
         elif isinstance(item, DeletedRecord):
             previews.append(RecordPreview(item.key, Outcome.DELETED.value))
         else:
+            why = as_reason(item.cause)
             previews.append(
-                RecordPreview(item.key or "", Outcome.UNREADABLE.value, reason=item.reason)
+                RecordPreview(
+                    item.key or "", Outcome.UNREADABLE.value, reason=why.text, reasons=(why,)
+                )
             )
     return previews
 
@@ -164,7 +169,12 @@ def _digest(record: Record[Any]) -> str:
 
 def _record_preview(staged: StagedRecord) -> RecordPreview:
     if not staged.description:
-        return RecordPreview(staged.key or "", staged.outcome.value, reason=staged.reason or "")
+        return RecordPreview(
+            staged.key or "",
+            staged.outcome.value,
+            reason=staged.reason or "",
+            reasons=staged.reasons,
+        )
     triples = list(
         parse(
             "".join(f"{line} .\n" for line in staged.description.split("\n")).encode(),

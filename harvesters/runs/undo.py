@@ -112,12 +112,12 @@ def _restored(previous: PreviousRecord, approved: Run, iris: Iris) -> StagedReco
     staged, outcome = previous.staged, previous.outcome
     key = staged.key or ""
     if previous.state not in SERVED:
-        reason = f"its publication by {approved.id} was undone by an operator"
-        return StagedRecord(key, Outcome.DELETED, first_seen=staged.first_seen, reason=reason, other=staged.other)
+        reasons = (Reason("publication_undone", {"run": approved.id}),)
+        return StagedRecord(key, Outcome.DELETED, first_seen=staged.first_seen, reasons=reasons, other=staged.other)
     if outcome is Outcome.VANISHED:
         return replace(staged, outcome=Outcome.RETURNED, description="")
     if previous.state is RecordState.VANISHED and outcome in _LISTED:
-        return StagedRecord(key, Outcome.VANISHED, reason="not seen before the approval that was undone; still served")
+        return StagedRecord(key, Outcome.VANISHED, reasons=(Reason("not_seen_before_undone"),))
     description = strip_mark(staged.description, key, approved.source, iris)
     restored = Outcome.NEW if outcome in TOMBSTONED else Outcome.CHANGED
     return replace(staged, outcome=restored, description=description)

@@ -20,7 +20,7 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.keys import Key, Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
-from harvesters.reasons import REVIEW, Reason, other
+from harvesters.reasons import REVIEW, Reason, as_reason, other
 from vocab.iris import BASE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
@@ -68,11 +68,11 @@ class World:
         return run
 
 
-def staged(key: str, outcome: Outcome = Outcome.NEW, title: str = "A project", reason: str | None = None) -> StagedRecord:
+def staged(key: str, outcome: Outcome = Outcome.NEW, title: str = "A project", reason: str | Reason | None = None) -> StagedRecord:
     """Return what a run makes of one record."""
     subject = f"<{BASE}id/initiative/projects/{key}>"
     statements = f'{subject} <http://purl.org/dc/terms/title> "{title}"' if outcome in (Outcome.NEW, Outcome.CHANGED) else ""
-    return StagedRecord(key, outcome, "aa", "bb", NOON, statements, reason)
+    return StagedRecord(key, outcome, "aa", "bb", NOON, statements, (as_reason(reason),) if reason else ())
 
 
 @pytest.fixture(scope="session")

@@ -101,6 +101,21 @@ async def test_an_incomplete_run_says_why_in_the_language_of_the_request(client:
     assert "列表在 3,000 条记录中的第 1,200 条后结束；没有记录被标记为已删除" in page.text
 
 
+async def test_why_a_record_is_withheld_is_in_the_language_of_the_request(client: httpx.AsyncClient, world: Any) -> None:
+    rule = Reason("broken_rule", {"message": "It has no title.", "property": "title"})
+    unreadable = Reason("listed_record", {"position": 7, "error": Reason("no_oai_metadata")})
+    run = world.add_held_plan((staged("a", Outcome.WITHHELD, reason=rule), staged("b", Outcome.UNREADABLE, reason=unreadable)))
+    await sign_in(client, world.tokens["read"])
+
+    pages = [
+        (await client.get(f"/admin/page/runs/{run.id}?outcome={outcome}", headers={"Accept-Language": "fr"})).text
+        for outcome in ("withheld", "unreadable")
+    ]
+
+    assert "Il n&#39;y a pas de titre. (title)" in pages[0]
+    assert "la notice à la position 7 de la liste : une notice sans métadonnées" in pages[1]
+
+
 async def test_names_in_an_arabic_reason_are_isolated_and_escaped(client: httpx.AsyncClient, world: Any) -> None:
     reason = Reason("on_hold_because", {"by": "Ada <b>", "since": "2026-11-27 06:32", "note": "انتظر"})
     run = world.add_held_plan((staged("a", Outcome.NEW),), reason=reason)

@@ -8,6 +8,7 @@ import pytest
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import InvalidRecord
 from harvesters.protocols.tables.csv_file import check, collect
+from harvesters.reasons import Reason
 from harvesters.stored_response import Validator
 
 URL = "https://registry.example/api"
@@ -117,8 +118,8 @@ def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key(define_source,
     items = harvest(server, table(define_source))
 
     assert items[:2] == [
-        InvalidRecord("1", "line 2: 2 cells where the header has 3"),
-        InvalidRecord("2", "line 3: 4 cells where the header has 3"),
+        InvalidRecord("1", Reason("row_cells", {"line": 2, "count": 2, "expected": 3})),
+        InvalidRecord("2", Reason("row_cells", {"line": 3, "count": 4, "expected": 3})),
     ]
     assert [item.key for item in items[2:]] == ["3", "4"]
 

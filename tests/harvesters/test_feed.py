@@ -14,6 +14,7 @@ from simulated import open_client
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
+from harvesters.reasons import Reason
 from vocab.initiative import Document, Post
 
 URL = "https://registry.example/feed"
@@ -122,7 +123,7 @@ def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(item, define_sourc
 def test_a_record_without_a_distinct_key_is_unreadable(define_source):
     (page,) = pages({"/feed": atom("a").replace(b"<id>urn:a</id>", b"")}, define_source)
 
-    assert page.items == (InvalidRecord(None, "an entry with neither an identifier nor a link, titled 'a'"),)
+    assert page.items == (InvalidRecord(None, Reason("record_without_identifier", {"title": "'a'"})),)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from harvesters.ledger import database
 from harvesters.ledger.absence import AbsentRecord, CrossSourceDuplicate
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import Outcome, RecordState, Run, StagedDiff, StagedRecord, State, StateChange
+from harvesters.ledger.models import ERASED, Outcome, RecordState, Run, StagedDiff, StagedRecord, State, StateChange
 from harvesters.ledger.tables import metadata
-from harvesters.reasons import Reason
+from harvesters.reasons import Reason, other
 from harvesters.stored_response import SourcePosition, Validator
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -84,7 +84,8 @@ def test_reasons_of_older_runs_become_codes_with_values(ledger: Ledger, tmp_path
     with engine.begin() as connection:
         older = {"incomplete_reason": "page 3 is broken", "reasons": json.dumps(reasons)}
         connection.execute(sa.update(metadata.tables["run"]).values(**older))
-        connection.exec_driver_sql("ALTER TABLE validator DROP COLUMN digest")  # a later revision adds it
+        for table, column in (("validator", "digest"), ("staged", "reasons")):
+            connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")  # a later revision adds it
         for name in tables_since("0006"):
             connection.exec_driver_sql(f"DROP TABLE {name}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0006'")
@@ -102,6 +103,36 @@ def test_reasons_of_older_runs_become_codes_with_values(ledger: Ledger, tmp_path
     ]
 
 
+def test_reasons_of_records_of_older_runs_stay_texts_except_that_of_an_erased_one(ledger: Ledger, tmp_path: Path) -> None:
+    run, url = start_run(ledger), f"sqlite:///{tmp_path}/ledger.sqlite"
+    records = [StagedRecord(text, Outcome.DELETED, reasons=(other(text),)) for text in ("cut off", "removed on request")]
+    ledger.stage(run, records, 0)
+    ledger.close()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE staged DROP COLUMN reasons")
+        for name in tables_since("0018"):
+            connection.exec_driver_sql(f"DROP TABLE {name}")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0018'")
+    engine.dispose()
+
+    migrated = Ledger(url, on_migration=lambda _: None)
+
+    assert [record.reasons for record in migrated.staged_records(run, [Outcome.DELETED])] == [(other("cut off"),), ERASED]
+
+
+def test_why_a_record_is_withheld_is_stored_with_its_codes(ledger: Ledger) -> None:
+    reasons = (Reason("broken_rule", {"message": "It has no title.", "property": "title"}), Reason("row_without_key", {"line": 6}))
+    run = start_run(ledger)
+    ledger.stage(run, [StagedRecord("a", Outcome.WITHHELD, reasons=reasons), StagedRecord("b", Outcome.NEW)], 0)
+
+    stored = {record.key: record for record in ledger.staged_records(run, [Outcome.WITHHELD, Outcome.NEW])}
+
+    assert (stored["a"].reasons, stored["b"].reasons) == (reasons, ())
+    assert stored["a"].reason == "It has no title. (title); line 6: the key is empty"
+    assert ledger.failure_reasons(run) == {"It has no title. (title); line 6: the key is empty": 1}
+
+
 def test_why_a_run_is_incomplete_is_stored_with_its_code(ledger: Ledger) -> None:
     run = replace(start_run(ledger), incomplete_reason=Reason("list_ended_early", {"fetched": 2, "total": 3}))
 
@@ -116,7 +147,7 @@ def test_runs_of_a_source_are_numbered(ledger: Ledger) -> None:
 
 def test_an_unfinished_run_is_found_as_its_checkpoint_left_it(ledger: Ledger) -> None:
     run = replace(start_run(ledger), cursor="page 2", pages=1, reported_total=9, archived=123)
-    ledger.stage(run, [new("a"), StagedRecord(None, Outcome.UNREADABLE, reason="no key")], 0)
+    ledger.stage(run, [new("a"), StagedRecord(None, Outcome.UNREADABLE, reasons=(other("no key"),))], 0)
 
     assert ledger.open_run("s") == run
     assert ledger.count_staged(run) == 2
@@ -238,8 +269,8 @@ def test_what_was_unchanged_stays_listed_when_the_run_is_settled(ledger: Ledger)
 
 
 def test_the_records_of_the_last_thirty_runs_are_listed(ledger: Ledger) -> None:
-    first = commit_run(ledger, StagedRecord("b", Outcome.WITHHELD, reason="no title"))
-    second = commit_run(ledger, StagedRecord("b", Outcome.WITHHELD, reason="no title"))
+    first = commit_run(ledger, StagedRecord("b", Outcome.WITHHELD, reasons=(other("no title"),)))
+    second = commit_run(ledger, StagedRecord("b", Outcome.WITHHELD, reasons=(other("no title"),)))
 
     for _ in range(LISTED_RUNS - 1):
         commit_run(ledger)
@@ -248,14 +279,17 @@ def test_the_records_of_the_last_thirty_runs_are_listed(ledger: Ledger) -> None:
 
 
 def test_what_was_not_published_stays_listed_with_its_reason(ledger: Ledger) -> None:
-    run = commit_run(ledger, new("a"), StagedRecord("b", Outcome.WITHHELD, reason="no title"))
+    run = commit_run(ledger, new("a"), StagedRecord("b", Outcome.WITHHELD, reasons=(other("no title"),)))
 
     assert [(staged.key, staged.reason) for staged in ledger.failures(run)] == [("b", "no title")]
 
 
 def test_reasons_are_counted_the_commonest_first(ledger: Ledger) -> None:
-    withheld = [StagedRecord(key, Outcome.WITHHELD, reason="no title") for key in ("a", "c")]
-    others = [StagedRecord("b", Outcome.UNREADABLE, reason="cut"), StagedRecord("d", Outcome.DUPLICATE, reason="twice")]
+    withheld = [StagedRecord(key, Outcome.WITHHELD, reasons=(other("no title"),)) for key in ("a", "c")]
+    others = [
+        StagedRecord("b", Outcome.UNREADABLE, reasons=(other("cut"),)),
+        StagedRecord("d", Outcome.DUPLICATE, reasons=(other("twice"),)),
+    ]
 
     run = commit_run(ledger, *withheld, *others)
 

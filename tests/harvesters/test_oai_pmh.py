@@ -10,6 +10,7 @@ import pytest
 from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord
 from harvesters.protocols.oai.harvest import collect
+from harvesters.reasons import Reason
 
 FIRST = "verb=ListRecords&metadataPrefix=oai_dc"
 SINCE = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -105,9 +106,9 @@ def test_a_record_without_metadata_or_identifier_is_unreadable(source, registry)
         (page,) = collect(source, fetch, None)
 
     assert page.items == (
-        InvalidRecord("a", "a record without metadata"),
-        InvalidRecord(None, "a record without an identifier"),
-        InvalidRecord(None, "a record without a header"),
+        InvalidRecord("a", Reason("no_oai_metadata")),
+        InvalidRecord(None, Reason("no_oai_identifier")),
+        InvalidRecord(None, Reason("no_oai_header")),
     )
 
 

@@ -7,18 +7,22 @@ import json
 import pickle
 import re
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from harvesters.errors import FetchError, NotFoundError, ParseError
+from harvesters.errors import FetchError, NotFoundError, ParseError, error_reason
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json, parse_xml
 from harvesters.network.retry import RetryPolicy
 from harvesters.reason_texts import TEXTS
 from harvesters.reasons import Reason
+from journal import mirror_origin
+from journal.errors import ChainError, JournalError
+from journal.journal import Journal
 from languages.request_locale import use_language
 from languages.translations import format_number, gettext
 
@@ -91,6 +95,45 @@ def test_a_reason_within_a_reason_is_stored_and_sent_between_processes() -> None
 
     assert Reason.from_json(json.loads(json.dumps(asdict(reason)))) == reason
     assert pickle.loads(pickle.dumps(error)).reason == reason
+
+
+def test_an_error_of_the_journal_has_its_reason_in_the_language(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    entry = journal.append([], run="a.1", time=datetime(2026, 1, 1, tzinfo=UTC))
+    entry.path.write_bytes(entry.path.read_bytes()[:-20])
+
+    with pytest.raises(ChainError) as caught:
+        entry.check()
+
+    reason = error_reason(caught.value)
+    assert reason.code in ("journal_entry_cut", "journal_entry_unreadable")
+    assert reason.text == str(caught.value)
+    with use_language("ru"):
+        assert reason.describe(gettext, format_number).startswith(f"запись 1 журнала: {entry.path} ")
+
+
+def test_an_entry_for_a_mirror_is_refused_with_a_reason_of_the_same_text(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    origin = mirror_origin.Origin("https://origin.example/", "https://x.example/", 1, "2026-01-01T00:00:00Z")
+    mirror_origin.write(tmp_path / "journal", origin)
+
+    check_append(journal, "journal_is_mirror")
+
+
+def test_an_entry_that_cannot_be_written_has_a_reason_of_the_same_text(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    first = journal.append([], run="a.1", time=datetime(2026, 1, 1, tzinfo=UTC))
+    (first.path.parent / first.path.name.replace("1", "2", 1)).with_suffix(".part").mkdir()
+
+    check_append(journal, "journal_not_written")
+
+
+def check_append(journal: Journal, code: str) -> None:
+    with pytest.raises(JournalError) as caught:
+        journal.append([], run="a.2", time=datetime(2026, 1, 1, tzinfo=UTC))
+
+    reason = error_reason(caught.value)
+    assert (reason.code, reason.text) == (code, str(caught.value))
 
 
 def test_an_error_with_a_text_has_that_text_as_its_reason() -> None:

@@ -13,6 +13,7 @@ import replay
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols.tables.spreadsheet import check, collect
+from harvesters.reasons import Reason
 from harvesters.stored_response import Validator
 
 URL = "https://registry.example/api"
@@ -123,7 +124,7 @@ def test_a_legacy_workbook_is_read_with_its_numbers_and_dates(define_source, reg
 def test_a_row_without_a_key_is_unreadable_and_known_by_its_number(define_source, registry):
     items = harvest(xlsx([*ROWS, ["", "C", "x"]]), define_source, registry)
 
-    assert items[-1] == InvalidRecord(None, "line 6: the key is empty")
+    assert items[-1] == InvalidRecord(None, Reason("row_without_key", {"line": 6}))
     assert [type(item) for item in items[:-1]] == [Record] * 3
 
 

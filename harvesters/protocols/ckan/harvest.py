@@ -18,6 +18,7 @@ from harvesters.protocols.ckan.search import Item, Search, search_pages, unwrap_
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -104,12 +105,15 @@ def _flatten(result: Any) -> list[Any]:
 def _parse_packages(packages: list[Any]) -> Iterator[Item]:
     for package in _flatten(packages):
         if not isinstance(package, dict):
-            yield InvalidRecord(None, f"a package that is not an object: {str(package)[:40]!r}")
+            yield InvalidRecord(
+                None, Reason("record_not_object", {"text": repr(str(package)[:40])})
+            )
             continue
         key = package.get("id") or package.get("name") or package.get("identifier")
         if not isinstance(key, str) or not key.strip():
             yield InvalidRecord(
-                None, f"a package without an id, titled {str(package.get('title'))[:80]!r}"
+                None,
+                Reason("record_without_identifier", {"title": repr(str(package.get("title"))[:80])}),
             )
             continue
         modified = package.get("metadata_modified")
@@ -128,7 +132,7 @@ def _parse_package(key: str, package: dict[str, Any], modified: str | None) -> I
         return Record(key, package, dump_json(stable), modified)
     except ValueError as error:
         return InvalidRecord(
-            key.encode("utf-8", "replace").decode(), f"a package that holds {error}"
+            key.encode("utf-8", "replace").decode(), Reason("record_holds", {"error": str(error)})
         )
 
 

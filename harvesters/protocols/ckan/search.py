@@ -219,7 +219,7 @@ def _skip_record(
             Reason("package_unreadable", {"position": state.start})
         )
         key = None
-    return (InvalidRecord(key, str(error)),), state.advance(1, 1)
+    return (InvalidRecord(key, error.reason),), state.advance(1, 1)
 
 
 def _continue_by_id(search: Search, state: CkanCursor, error: HarvestError) -> CkanCursor:

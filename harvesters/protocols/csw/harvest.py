@@ -147,7 +147,7 @@ def _skip_record(
 ) -> tuple[tuple[Item, ...], CswCursor, bool]:
     """Return the one record that cannot be read, the cursor after it, and whether it is the last."""
     why = Reason("record_unreadable_at", {"position": state.next})
-    item = InvalidRecord(None, f"the record at {state.next} of the list: {error}")
+    item = InvalidRecord(None, Reason("listed_record", {"position": state.next, "error": error.reason}))
     state = state.mark_incomplete(why)
     ended = state.total is not None and state.next >= state.total
     after = replace(state, next=state.next + 1, size=_increase_size(source, state))

@@ -188,15 +188,15 @@ def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item]:
         if not key:
             yield InvalidRecord(
                 None,
-                f"an entry with neither an identifier nor a link, titled {str(entry.get('title'))[:80]!r}",
+                Reason("record_without_identifier", {"title": repr(str(entry.get("title"))[:80])}),
             )
             continue
         try:
-            with parser_errors("an entry that cannot be read"):
+            with parser_errors(Reason("entry_unreadable")):
                 row = entry_row(entry, about)
                 raw = dump_json(row)
         except ParseError as error:
-            yield InvalidRecord(str(key).strip(), str(error))
+            yield InvalidRecord(str(key).strip(), error.reason)
             continue
         yield Record(str(key).strip(), row, raw, row["updated"] or row["published"])
     yield from _tombstones(reply)

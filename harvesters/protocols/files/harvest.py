@@ -159,7 +159,7 @@ def _read_file(
             else None
         )
         return (
-            (InvalidRecord(None if kind == "rdf" else key, str(error)),),
+            (InvalidRecord(None if kind == "rdf" else key, error.reason),),
             position,
             replace(state, faults=faults).mark_incomplete(why),
         )

@@ -21,6 +21,7 @@ from harvesters.payloads.rdf_format import parse_rdf
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.payloads.record_discovery import find_records
 from harvesters.protocols.rdf.reader import build_reader, unassigned_errors, unidentified
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {"format": Option(str, "json", "The format of the files: `json`, `xml` or `rdf`.")}
@@ -75,7 +76,7 @@ def parse_file(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str 
             result = find_records(store, reader.classes, reply.url)
             lost = unassigned_errors(result, broken)
             if not (result.records or result.keyless or lost):
-                return (InvalidRecord(key, f"{reply.url}: has no record of a known class"),)
+                return (InvalidRecord(key, Reason("file_without_record", {"url": reply.url})),)
             return (
                 *(reader.parse_record(store, name, node, broken) for name, node in result.records),
                 *map(unidentified, result.keyless),
@@ -85,11 +86,11 @@ def parse_file(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str 
     if isinstance(row, dict) and row.get("encoding") == "base64" and isinstance(row.get("content"), str):
         row = load_json(replace(reply, content=_decode_base64(reply, row["content"])))
     if not isinstance(row, dict):
-        return (InvalidRecord(key, f"{reply.url}: expected a JSON object, not a {type(row).__name__}"),)
+        return (InvalidRecord(key, Reason("not_json_object", {"url": reply.url, "kind": type(row).__name__})),)
     try:
         return (Record(key, row, dump_json(row), stamp),)
     except ValueError as error:
-        return (InvalidRecord(key, f"{reply.url}: holds {error}"),)
+        return (InvalidRecord(key, Reason("file_holds", {"url": reply.url, "error": str(error)})),)
 
 
 def _decode_base64(reply: Reply, text: str) -> bytes:

@@ -142,7 +142,7 @@ def _read_file(
             if faults:
                 raise faults[0]
     except RECORD_ERRORS as error:
-        items = (InvalidRecord(None, f"an activity file that cannot be read to its end: {error}"),)
+        items = (InvalidRecord(None, Reason("activity_file_unreadable", {"error": error.reason})),)
         state = state.mark_incomplete(Reason("some_file_unreadable", {"error": error.reason}))
     after = (
         IatiCursor(following, state.position + 1, incomplete_reason=state.incomplete_reason)

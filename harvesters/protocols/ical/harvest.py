@@ -65,7 +65,7 @@ def _parse_events(source: Source, reply: Reply, until: datetime) -> Iterator[Ite
             if uid:
                 series.setdefault(uid, []).append(event)
             else:
-                yield InvalidRecord(None, f"event {number} of the calendar has no UID, titled {str(event.get('SUMMARY'))[:80]!r}")
+                yield InvalidRecord(None, Reason("event_without_uid", {"number": number, "title": repr(str(event.get("SUMMARY"))[:80])}))
         for uid, events in series.items():
             yield from _parse_series(source, calendar, uid, events, until)
 
@@ -75,12 +75,12 @@ def _parse_series(source: Source, calendar: Any, uid: str, events: list[icalenda
     zone = get_option(source, OPTIONS, "zone")
     try:
         for key, event in expand_series(calendar, uid, events, until):
-            with parser_errors("an event that cannot be read"):
+            with parser_errors(Reason("event_unreadable")):
                 row = event_row(calendar, event, zone)
                 raw = dump_json(row)
             yield Record(key, row, raw, row["modified"])
     except ParseError as error:
-        yield InvalidRecord(uid, str(error))
+        yield InvalidRecord(uid, error.reason)
 
 
 PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False, check=check)

@@ -31,13 +31,12 @@ from harvesters.protocols.json_api.parser import (
 )
 from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
-from harvesters.reasons import Reason
+from harvesters.reasons import Reason, as_reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = parser.OPTIONS
 
 _find_address = compile_jmespath("download_url || url || href || path || file || name")
-_BROKEN = "the file cannot be read: "
 
 
 def check(source: Source) -> None:
@@ -137,7 +136,7 @@ def _incomplete_reason(
     records are unknown.
     """
     broken = file is None or any(
-        isinstance(item, InvalidRecord) and item.reason.startswith(_BROKEN) for item in items
+        isinstance(item, InvalidRecord) and as_reason(item.cause).code == "this_file_unreadable" for item in items
     )
     named = not (plan.source.options.get("key") or plan.source.fields.get("key"))
     return (
@@ -161,7 +160,7 @@ def _read_file(
     except RECORD_ERRORS as error:
         if not isinstance(error, ForbiddenError | ParseError):
             _check_reachable(plan, fetch, error)
-        return (InvalidRecord(stem, f"{_BROKEN}{error}"),), reply
+        return (InvalidRecord(stem, Reason("this_file_unreadable", {"error": error.reason})),), reply
 
 
 def _check_reachable(plan: PagingPlan, fetch: Fetch, error: HarvestError) -> None:

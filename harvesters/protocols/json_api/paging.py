@@ -306,9 +306,8 @@ def _skip_record(
 ) -> tuple[tuple[Item, ...], JsonCursor]:
     """Return the one record that cannot be read, whose key is unknown, and the cursor after it."""
     why = Reason("record_unreadable_at", {"position": state.received})
-    return (InvalidRecord(None, f"the record at {state.received} of the list: {error}"),), _skip(
-        plan, state.mark_incomplete(why), 1
-    )
+    reason = Reason("listed_record", {"position": state.received, "error": error.reason})
+    return (InvalidRecord(None, reason),), _skip(plan, state.mark_incomplete(why), 1)
 
 
 def _restart(plan: PagingPlan, state: JsonCursor, error: HarvestError) -> JsonCursor:

@@ -138,14 +138,14 @@ def _find_rows(plan: PagingPlan, reply: Reply, document: Any) -> Iterable[tuple[
 
 def _parse_record(plan: PagingPlan, name: str | None, row: Any) -> Item:
     if not isinstance(row, dict):
-        return InvalidRecord(name, f"a record that is not an object: {str(row)[:40]!r}")
+        return InvalidRecord(name, Reason("record_not_object", {"text": repr(str(row)[:40])}))
     key = _text(plan.key(row)) or name
     if not key:
-        return InvalidRecord(None, f"a record without a key, which has {', '.join(map(str, row))[:200]}; set the option 'key'")
+        return InvalidRecord(None, Reason("record_without_key", {"members": ", ".join(map(str, row))[:200]}))
     try:
         return Record(key, row, dump_json(row), _text(plan.modified(row)))
     except ValueError as error:
-        return InvalidRecord(key.encode("utf-8", "replace").decode(), f"a record that holds {error}")
+        return InvalidRecord(key.encode("utf-8", "replace").decode(), Reason("record_holds", {"error": str(error)}))
 
 
 def _text(value: Any) -> str | None:

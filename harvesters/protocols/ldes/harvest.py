@@ -223,9 +223,9 @@ def _parse_entity(
             None,
         )
     except ValueError as error:
-        return InvalidRecord(entity, f"the name of its latest version is not an IRI: {error}")
+        return InvalidRecord(entity, Reason("version_not_iri", {"error": str(error)}))
     if name is None:
-        return InvalidRecord(entity, "its latest version has no statements about it")
+        return InvalidRecord(entity, Reason("version_empty"))
     item = rdf_reader.parse_record(store, entity, NamedNode(name))
     return (
         item

@@ -166,14 +166,14 @@ def _text(node: _Element, tag: str) -> str:
 def _parse_item(record: _Element) -> Item:
     head = _find_header(record)
     if head is None:
-        return InvalidRecord(None, "a record without a header")
+        return InvalidRecord(None, Reason("no_oai_header"))
     if not head.key:
-        return InvalidRecord(None, "a record without an identifier")
+        return InvalidRecord(None, Reason("no_oai_identifier"))
     if head.deleted:
         return DeletedRecord(head.key, head.datestamp or None)
     metadata = record.find(_METADATA)
     if metadata is None or not len(metadata):
-        return InvalidRecord(head.key, "a record without metadata")
+        return InvalidRecord(head.key, Reason("no_oai_metadata"))
     payload = metadata[0]
     return Record(head.key, payload, etree.tostring(payload, encoding="utf-8", with_tail=False), head.datestamp or None)
 

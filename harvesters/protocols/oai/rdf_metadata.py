@@ -12,6 +12,7 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.payloads.graph import bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.oai.parser import Item
+from harvesters.reasons import Reason
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _STEPS = 2  # named nodes away from the resource; all are in the same record
@@ -24,15 +25,15 @@ def parse_graph(item: Item) -> Record[Any] | DeletedRecord | InvalidRecord:
     first = _first_resource(item.payload)
     about = None if first is None else first.get(f"{_RDF}about")
     if not about:
-        return InvalidRecord(item.key, f"its metadata, <{item.payload.tag}>, is not RDF/XML whose first resource has an IRI (rdf:about)")
+        return InvalidRecord(item.key, Reason("metadata_not_rdf", {"element": str(item.payload.tag)}))
     store = Store()
     try:
         store.extend(list(iri_or_text(merge_graphs(parse_quads(item.raw, RdfFormat.RDF_XML, "its RDF/XML cannot be read", "urn:record:")))))
         return Record(item.key, bounded_description(store, NamedNode(about), _STEPS), item.raw, item.modified)
     except ParseError as error:
-        return InvalidRecord(item.key, str(error))
+        return InvalidRecord(item.key, error.reason)
     except ValueError as error:
-        return InvalidRecord(item.key, f"its RDF/XML holds {error}")
+        return InvalidRecord(item.key, Reason("record_holds", {"error": str(error)}))
 
 
 def _first_resource(payload: _Element) -> _Element | None:

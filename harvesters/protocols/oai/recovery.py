@@ -130,7 +130,7 @@ def fetch_single_record(
                 raise ParseError(Reason("list_unreadable", {"error": error.reason})) from error
             repository.fetch_calendar(error)
             why = Reason("datestamp_unreadable", {"datestamp": str(state.todo[0][0]), "error": error.reason})
-            return InvalidRecord(None, why.text), None, state.mark_incomplete(why).next_window(len(repository.groups))
+            return InvalidRecord(None, why), None, state.mark_incomplete(why).next_window(len(repository.groups))
     if not progress.remaining:
         progress.remaining = None
         lost = not (state.after or progress.seen_keys or repository.one_by_one)
@@ -180,4 +180,4 @@ def _get_record(repository: Repository, head: Header) -> tuple[Item, SourcePosit
     except RECORD_ERRORS as error:
         if not isinstance(error, OaiError):
             repository.fetch_calendar(error)
-        return InvalidRecord(head.key, str(error)), position, error
+        return InvalidRecord(head.key, error.reason), position, error

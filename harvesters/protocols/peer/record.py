@@ -11,6 +11,7 @@ from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.payloads.graph import Graph, Node, Term
 from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.reasons import Reason
 from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, SCHEMA
 
 Item = Record[Graph] | DeletedRecord | InvalidRecord
@@ -70,7 +71,7 @@ def parse_record(about: RecordName, graph: str, quads: list[Quad], registry: Ite
         return DeletedRecord(about.local_key, modified)
     topic = next((quad.object for quad in quads if _has_property(quad, graph, TOPIC) and isinstance(quad.object, NamedNode)), None)
     if topic is None:
-        return InvalidRecord(about.local_key, f"{graph} has no primary topic")
+        return InvalidRecord(about.local_key, Reason("no_primary_topic", {"graph": graph}))
     payload = Graph(topic, _group_by_subject(_record_statements(graph, quads, registry)))
     return Record(about.local_key, payload, payload.canonical_text(), modified)
 

@@ -124,7 +124,7 @@ def _read_documents(rdf_reader: RdfReader, state: RdfCursor, *, first: bool) -> 
                 raise
             why = Reason("catalogue_unreadable", {"url": address, "error": error.reason})
             state = _next_document(state.mark_incomplete(why), None)
-            lost = InvalidRecord(None, f"the catalogue {address}: {error}")
+            lost = InvalidRecord(None, why)
             yield state.page((lost,), has_next=bool(state.todo), again=state.again)
             continue
         if not is_only:  # a document may be unchanged while those it links to are not
@@ -325,12 +325,12 @@ def _fetch_member(rdf_reader: RdfReader, address: str) -> tuple[Item, SourcePosi
         position = reply.at
         with rdf_reader.open_store(reply) as store:
             if not record_discovery.is_described(store, NamedNode(address)):
-                return InvalidRecord(address, f"{reply.url} has no statements about it"), position
+                return InvalidRecord(address, Reason("document_empty", {"url": reply.url})), position
             return rdf_reader.parse_record(store, address, NamedNode(address)), position
     except RECORD_ERRORS as error:
         if not isinstance(error, ForbiddenError | ParseError):
             _check_reachable(rdf_reader, error)
-        return InvalidRecord(address, str(error)), position
+        return InvalidRecord(address, error.reason), position
 
 
 def _check_reachable(rdf_reader: RdfReader, error: HarvestError) -> None:

@@ -81,10 +81,10 @@ class RdfReader:
         try:
             graph = bounded_description(store, node, self.steps)
         except ValueError as error:
-            return InvalidRecord(key, f"a record that holds {error}")
+            return InvalidRecord(key, Reason("record_holds", {"error": str(error)}))
         parts = (str(part) for part in graph.properties if part == node or isinstance(part, BlankNode)) if broken else ()
         if broken and (reasons := [broken[name] for name in parts if name in broken]):
-            return InvalidRecord(key, f"a record that cannot be read: {reasons[0]}")
+            return InvalidRecord(key, Reason("record_broken", {"error": reasons[0]}))
         return Record(key, graph, graph.canonical_text(), record_discovery.find_modified(store, node))
 
     def find_records(self, store: Store, page: str | None = None) -> DiscoveredRecords:
@@ -114,10 +114,13 @@ def unassigned_errors(result: DiscoveredRecords, broken: NodeErrors) -> list[Inv
     """Return the parts of a document that cannot be read and belong to no record; a blank node belongs to what points to it."""
     nodes = {str(node) for _, node in result.records}
     lost = {name: why for name, why in broken.items() if name not in nodes and not name.startswith("_:")}
-    return [InvalidRecord(None, f"{name or 'a part of the document'} cannot be read: {why}") for name, why in lost.items()]
+    return [
+        InvalidRecord(None, Reason("part_unreadable", {"part": name or Reason("unnamed_part"), "error": why}))
+        for name, why in lost.items()
+    ]
 
 
 def unidentified(node: Node) -> InvalidRecord:
     """Return a record without IRI and identifier as unreadable."""
-    label = node.value if isinstance(node, NamedNode) else "a node without an IRI"
-    return InvalidRecord(None, f"{label}: it has neither an identifier nor its own page, so it has no key")
+    label = node.value if isinstance(node, NamedNode) else Reason("unnamed_node")
+    return InvalidRecord(None, Reason("node_without_key", {"node": label}))

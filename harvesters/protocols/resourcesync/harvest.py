@@ -184,7 +184,7 @@ def _read_resource(
         faults = count_unreadable(source.name, state.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
             _check_reachable(source, fetch, error)
-        return (InvalidRecord(key, str(error)),), position, replace(state, faults=faults)
+        return (InvalidRecord(key, error.reason),), position, replace(state, faults=faults)
 
 
 def _check_reachable(source: Source, fetch: Fetch, error: HarvestError) -> None:

@@ -123,7 +123,7 @@ def _read_batches(endpoint: Endpoint, state: SparqlCursor) -> Pages[Graph]:
                 endpoint, [(name, count) for name, count in batch if is_iri(name)]
             )
             items += [
-                InvalidRecord(name, "the endpoint's name for it is not an IRI")
+                InvalidRecord(name, Reason("name_not_iri"))
                 for name, _ in batch
                 if not is_iri(name)
             ]
@@ -191,7 +191,7 @@ def _describe(endpoint: Endpoint, batch: Batch) -> tuple[list[Item], SourcePosit
         results = [_describe(endpoint, half) for half in halves]
         return [item for items, _ in results for item in items], results[-1][1]
     _check_reachable(endpoint, error)
-    return [InvalidRecord(names[0], str(error))], None
+    return [InvalidRecord(names[0], error.reason)], None
 
 
 def _check_reachable(endpoint: Endpoint, error: HarvestError) -> None:
@@ -224,7 +224,7 @@ def _build_record(endpoint: Endpoint, store: Store, subject: str) -> Item:
     try:
         graph = bounded_description(store, node, get_option(endpoint.source, OPTIONS, "steps"))
     except ValueError as error:
-        return InvalidRecord(subject, f"a record that holds {error}")
+        return InvalidRecord(subject, Reason("record_holds", {"error": str(error)}))
     return Record(
         subject, graph, graph.canonical_text(), record_discovery.find_modified(store, node)
     )

@@ -144,7 +144,7 @@ def _iterate_lines(where: str, lines: CsvReader, skip: int) -> Iterator[Line | I
                         {"subject": where, "error": str(error), "line": number},
                     )
                 ) from error
-            yield InvalidRecord(None, f"line {number}: {error}")
+            yield InvalidRecord(None, Reason("line_unreadable", {"line": number, "error": str(error)}))
             continue
         yield Line(number, cells)
 

@@ -14,7 +14,7 @@ from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row
 from harvesters.payloads.jmespath_compiler import compile_jmespath
-from harvesters.reasons import Reason
+from harvesters.reasons import Reason, as_reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -38,7 +38,6 @@ OPTIONS: Mapping[str, Option] = {
 MAX_HEADER_LINE = 100
 
 _SEPARATOR = "\x1f"  # the unit separator, which no cell contains
-_EMPTY_KEY = "the key is empty"
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
 
@@ -83,11 +82,11 @@ def incomplete_reason(page: Page[Row]) -> Reason | None:
             for item in page.items
             if isinstance(item, InvalidRecord)
             and item.key is None
-            and not item.reason.endswith(_EMPTY_KEY)
+            and as_reason(item.cause).code != "row_without_key"
         ),
         None,
     )
-    return Reason("row_key_unreadable", {"error": keyless.reason}) if keyless else None
+    return Reason("row_key_unreadable", {"error": keyless.cause}) if keyless else None
 
 
 def parse_rows(source: Source, url: str, lines: Iterable[Line | InvalidRecord]) -> Iterator[Item]:
@@ -148,7 +147,7 @@ def _header_test(source: Source) -> Callable[[tuple[str, ...]], bool]:
 def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -> ParseError:
     first = next((line for line in lines if isinstance(line, Line) and not line.is_empty), None)
     if first is None:
-        fault = next((line.reason for line in lines if isinstance(line, InvalidRecord)), "")
+        fault = next((line.cause for line in lines if isinstance(line, InvalidRecord)), "")
         code = "no_header_because" if fault else "no_header"
         return ParseError(Reason(code, {"source": source.name, "url": url, "error": fault}))
     named = name_columns(first.cells)
@@ -204,9 +203,12 @@ def _parse_row(table: TableLayout, cells: list[str], line: int) -> Item:
     key = table.key(row) or None
     if len(cells) < len(table.columns) or any(cells[len(table.columns) :]):
         return InvalidRecord(
-            key, f"line {line}: {len(cells)} cells where the header has {len(table.columns)}"
+            key,
+            Reason(
+                "row_cells", {"line": line, "count": len(cells), "expected": len(table.columns)}
+            ),
         )
     if key is None:
-        return InvalidRecord(None, f"line {line}: {_EMPTY_KEY}")
+        return InvalidRecord(None, Reason("row_without_key", {"line": line}))
     modified = row[table.modified].strip() if table.modified else ""
     return Record(key, row, orjson.dumps(row), modified or None)

@@ -161,7 +161,7 @@ def _read_page(
             _check_reachable(rdf_reader, error)
         why = Reason("page_unreadable", {"page": address})
         return (
-            (InvalidRecord(address, str(error)),),
+            (InvalidRecord(address, error.reason),),
             None,
             replace(state, faults=faults).mark_incomplete(why),
         )
