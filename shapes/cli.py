@@ -14,6 +14,7 @@ import typer
 from pyshacl.errors import ReportableRuntimeError
 from rdflib import URIRef
 from rdflib.namespace import RDF
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -111,7 +112,7 @@ def _check_examples(base: str) -> Iterator[str]:
 def _print(reports: list[tuple[str, Report]], problems: list[str], count: int) -> None:
     console = Console()
     for name, report in reports:
-        table = Table("Node", "Severity", "Says", "Value", title=escape(name))
+        table = Table("node", "severity", "message", "value", title=escape(name), title_justify="left", box=SIMPLE)
         for result in report.results:
             table.add_row(*_row(result))
         console.print(table if report.results else f"{escape(name)}: nothing to remark")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse, Response
 
-from harvesters.admin import actions, definitions, labels
+from harvesters.admin import actions, definitions, effects, labels
 from harvesters.admin.auth import (
     ContextDep,
     CurrentUser,
@@ -18,12 +18,14 @@ from harvesters.admin.auth import (
     render_errors_as_pages,
     require_scope,
 )
+from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import DefinitionChanged, InvalidValue
 from harvesters.admin.forms import DefinitionFields, FormFields, redirect
 from harvesters.admin.keys import Scope
 from harvesters.admin.pages import get_pages
 from harvesters.admin.source_status import source_view, source_views
 from harvesters.admin.timeline import HEIGHT, MAX_RUNS, WIDTH, source_timeline
+from vocab.field_changes import FieldView
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
@@ -80,6 +82,7 @@ def dry_run(name: str, form: FormFields, request: Request, user: CurrentUser, co
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     source = context.source(name)
     values = {"user": user, "name": name, "title": source.title, "preview": definitions.preview(context, source)}
+    values["mapped_fields"] = _mapped_fields(context)
     return get_pages(request).render("preview.html", values)
 
 
@@ -99,7 +102,8 @@ def change_definition(
     if source is None:
         return _render_definition(request, user, edited, HTTPStatus.UNPROCESSABLE_ENTITY, faults=faults)
     if form.get("do") != "save":
-        return _render_definition(request, user, edited, preview=definitions.preview(context, source))
+        preview = definitions.preview(context, source)
+        return _render_definition(request, user, edited, preview=preview, mapped_fields=_mapped_fields(context))
     note = form.get("note", "").strip()
     if len(note) > actions.MAX_NOTE_LENGTH:
         raise InvalidValue("A comment can have at most %(longest)s characters; this one has %(length)s.",
@@ -144,6 +148,11 @@ def _render_definition(
         "theirs": None,
     }
     return get_pages(request).render("definition.html", {**defaults, **values}, status)
+
+
+def _mapped_fields(context: AdminContext) -> Callable[[Sequence[str]], list[FieldView]]:
+    """Return a function that returns the fields of mapped statements, labelled in the language of the request."""
+    return lambda statements: effects.changed_fields((), statements, context.base)
 
 
 def _source_path(name: str) -> str:

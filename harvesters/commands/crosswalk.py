@@ -9,10 +9,8 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from harvesters.commands.output import HarvestSettings, Json, err, out
+from harvesters.commands.output import HarvestSettings, Json, err, out, print_rows
 from harvesters.commands.terminal import current_user, load_sources
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.crosswalk_gaps import find_gaps
@@ -52,11 +50,19 @@ def gaps(ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_js
     if as_json:
         out.print_json(orjson.dumps([{"count": gap.count, **asdict(gap)} for gap in gaps]).decode())
         return
-    table = Table("records", "word", "field", "nearest concepts", title="Words that no crosswalk translates", title_justify="left")
-    for gap in gaps:
-        nearest = "\n".join(f"{shorten(near.name, 80)} ({near.iri.rpartition('/')[2]}, {near.score:.0f})" for near in gap.nearest)
-        table.add_row(f"{gap.count:,}", escape(gap.word[:80]), gap.field, escape(nearest) or "none")
-    out.print(table)
+    rows = [
+        {
+            "records": f"{gap.count:,}",
+            "word": gap.word[:80],
+            "field": gap.field,
+            "nearest concepts": "\n".join(
+                f"{shorten(near.name, 80)} ({near.iri.rpartition('/')[2]}, {near.score:.0f})" for near in gap.nearest
+            )
+            or "none",
+        }
+        for gap in gaps
+    ]
+    print_rows(rows, "Words that no crosswalk translates", json=False)
     if gaps:
         out.print("To translate a word: stocktake crosswalk add SOURCE WORD CONCEPT", markup=False)
 

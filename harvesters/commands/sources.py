@@ -125,10 +125,10 @@ def preview(
     if json:
         document = asdict(result)
         for record in document["records"]:
-            del record["reasons"]  # the text says the same
+            del record["reasons"], record["mapped"]  # for tables and pages
         print(orjson.dumps(document).decode())
     else:
-        print_rows(terminal_output.preview_list(result), "Records", json)
+        print_rows(terminal_output.preview_list(result, settings.base), "Records", json)
         if result.error:
             err.print(result.error, style="red", markup=False)
     raise typer.Exit(int(bool(result.error)))

@@ -11,10 +11,8 @@ from typing import Annotated
 import numpy as np
 import orjson
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from harvesters.commands.output import HarvestSettings, Json, err, out
+from harvesters.commands.output import HarvestSettings, Json, err, out, print_rows
 from harvesters.commands.terminal import current_user, load_sources
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.inspection.scratch import has_ledger
@@ -29,6 +27,8 @@ from harvesters.topics.training import examples
 from vocab.curated_topics import CONFIRMED, REFUSED, TopicDecision
 from vocab.curated_words import short_name
 from vocab.iris import Iris
+
+_SUGGESTED = "Suggested topics"
 
 app = typer.Typer(no_args_is_help=True, help="Goals, targets and action lines suggested from texts.")
 
@@ -55,21 +55,22 @@ def suggest(
     """
     settings: HarvestSettings = ctx.obj
     content = sys.stdin.read() if text == "-" else text
-    table = Table("concept", "confidence", "method", "words", title="Suggested topics", title_justify="left")
-    for mention in find_mentions(content, language):
-        table.add_row(short_name(mention.concept), f"{mention.confidence:.2f}", "mention", mention.words)
+    rows = [_row(mention.concept, mention.confidence, "mention", mention.words) for mention in find_mentions(content, language)]
     try:
         own = settings.sources / CLASSIFIER
         claims, reason = classify(content, language, classifier.load(own if own.exists() else SHIPPED))
     except HarvestError as error:
-        out.print(table)
+        print_rows(rows, _SUGGESTED, json=False)
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    for claim in claims:
-        table.add_row(short_name(claim.concept), f"{claim.confidence:.2f}", f"{claim.method} {claim.method_version}", claim.word)
-    out.print(table)
+    rows += [_row(claim.concept, claim.confidence, f"{claim.method} {claim.method_version}", claim.word) for claim in claims]
+    print_rows(rows, _SUGGESTED, json=False)
     if reason:
         out.print(f"{classifier.NAME}: {reason}", markup=False, highlight=False)
+
+
+def _row(concept: str, confidence: float, method: str, words: str) -> dict[str, object]:
+    return {"concept": short_name(concept), "confidence": f"{confidence:.2f}", "method": method, "words": words}
 
 
 @app.command()
@@ -93,11 +94,11 @@ def queue(
     if as_json:
         out.print_json(orjson.dumps([asdict(item) for item in waiting[:limit]]).decode())
         return
-    table = Table("record", "concept", "confidence", "method", "words", title=f"{len(waiting):,} undecided", title_justify="left")
-    for item in waiting[:limit]:
-        concept = short_name(item.concept, settings.base)
-        table.add_row(escape(item.key[:80]), concept, f"{item.confidence:.2f}", item.method, escape(item.words[:200]))
-    out.print(table)
+    rows = [
+        {"record": item.key[:80]} | _row(short_name(item.concept, settings.base), item.confidence, item.method, item.words[:200])
+        for item in waiting[:limit]
+    ]
+    print_rows(rows, f"{len(waiting):,} undecided", json=False)
     if waiting:
         out.print("To decide: stocktake topics confirm SOURCE RECORD CONCEPT, or refuse", markup=False)
 
@@ -156,14 +157,17 @@ def train(
     model, curve = classifier.train(embed([example.text for example in training]), training)
     file = output or settings.sources / CLASSIFIER
     classifier.save(model, file)
-    table = Table("probability", "right", "number", title="Reliability on texts that were not trained on", title_justify="left")
-    for probability, right, number in curve.bins():
-        table.add_row(f"{probability:.3f}", f"{right:.3f}", f"{number:,}")
-    out.print(table)
-    by_language = Table("language", "texts", "precision", "recall", "without", title="From the threshold on", title_justify="left")
+    bins = [
+        {"probability": f"{probability:.3f}", "right": f"{right:.3f}", "number": f"{number:,}"}
+        for probability, right, number in curve.bins()
+    ]
+    print_rows(bins, "Reliability on texts that were not trained on", json=False)
+    by_language = []
     for language in sorted({example.language for example in training}):
         chosen = np.array([example.language == language for example in training])
         texts, *shares = curve.figures(chosen, model.threshold)
-        by_language.add_row(language, f"{texts:,}", *("" if share is None else f"{share:.3f}" for share in shares))
-    out.print(by_language)
+        figures = ("" if share is None else f"{share:.3f}" for share in shares)
+        named = dict(zip(("precision", "recall", "without"), figures, strict=True))
+        by_language.append({"language": language, "texts": f"{texts:,}", **named})
+    print_rows(by_language, "From the threshold on", json=False)
     out.print(f"{file}: threshold {model.threshold:.3f} for a precision of {classifier.PRECISION}", highlight=False, soft_wrap=True)

@@ -54,7 +54,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class RecordPreview:
     """The result for one record: *outcome* is published, withheld, unreadable or deleted; *reason*
-    is why it is not published, and *reasons* the codes and values of that text.
+    is why it is not published, *reasons* the codes and values of that text, *mapped* the statements
+    about what the record describes, without those about the record itself.
     """
 
     key: str
@@ -64,6 +65,7 @@ class RecordPreview:
     warnings: tuple[str, ...] = ()
     statements: int = 0
     reasons: tuple[Reason, ...] = ()
+    mapped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,5 +196,19 @@ def _record_preview(staged: StagedRecord) -> RecordPreview:
     )
     warnings = tuple(sorted({text.value for name, _, text in texts if name == NamedNode(_MESSAGE)}))
     return RecordPreview(
-        staged.key or "", "published", title, warnings=warnings, statements=len(triples)
+        staged.key or "",
+        "published",
+        title,
+        warnings=warnings,
+        statements=len(triples),
+        mapped=_mapped_statements(staged.description),
     )
+
+
+def _mapped_statements(description: str) -> tuple[str, ...]:
+    """Return the statements of a description whose subject is neither the record nor one of its
+    validation results.
+    """
+    lines = description.split("\n")
+    records = [line.split(" ", 1)[0].rstrip(">") for line in lines if f" <{_PRIMARY}> " in line]
+    return tuple(line for line in lines if not line.startswith(tuple(records)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import shorten
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, LINKS, VOCABULARY, State
 from harvesters.runs import run_report
 from harvesters.runs.run_report import FailedRun
+from vocab.field_changes import field_views
 
 if TYPE_CHECKING:
     from harvesters.pipeline.page_processor import Progress as Step
@@ -160,19 +162,27 @@ def source_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
     ]
 
 
-def preview_list(result: PreviewResult) -> list[dict[str, object]]:
-    """Return a row for each record of a preview, with the reason why it would be withheld, or the
-    remarks of its validation.
+def preview_list(result: PreviewResult, base: str) -> list[dict[str, object]]:
+    """Return a row for each record of a preview, with its mapped values, and the reason why it would
+    be withheld or the remarks of its validation.
     """
     return [
         {
             "key": record.key,
             "outcome": _PREVIEW_OUTCOMES.get(record.outcome, record.outcome),
-            "title": record.title or None,
+            "mapped values": "\n".join(_mapped_values(record.mapped, base)) or record.title or None,
             "reasons and remarks": "\n".join(filter(None, (record.reason, *record.warnings))) or None,
         }
         for record in result.records
     ]
+
+
+def _mapped_values(statements: Sequence[str], base: str) -> Iterator[str]:
+    """Yield a line for each field of a record: its name, and its first values."""
+    for field in field_views((), statements, base, "en", str):
+        values = [shorten(value, _LONGEST_VALUE, placeholder="...") for value in field.added]
+        more = f" and {len(values) - _MOST_VALUES} more" if len(values) > _MOST_VALUES else ""
+        yield f"{field.label}: {'; '.join(values[:_MOST_VALUES])}{more}"
 
 
 def statistics_table(row: Mapping[str, Any]) -> Table:
@@ -238,6 +248,7 @@ def diff_lines(row: Mapping[str, Any]) -> list[str]:
 
 
 _DIFF_SIDES = (("removed", "-", "red"), ("added", "+", "green"))
+_LONGEST_VALUE, _MOST_VALUES = 100, 5  # characters of a mapped value, and values of a field that a preview shows
 _PREVIEW_OUTCOMES = {"published": "would be published", "withheld": "would be withheld"}
 _UNPUBLISHED = (State.HELD.value, State.REJECTED.value, State.SUPERSEDED.value)
 _NOT_RECORDS = {

@@ -23,6 +23,7 @@ from harvesters.runs.terminal_output import (
     statistics_lines,
     statistics_table,
 )
+from vocab.iris import BASE
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
 COUNTS = {"fetched": 1000, "unchanged": 900, "changed": 60, "new": 40, "published_after": 1040}
@@ -99,7 +100,7 @@ def test_a_preview_says_what_would_happen_to_each_record() -> None:
         )
     )
 
-    rows = preview_list(result)
+    rows = preview_list(result, BASE)
 
     assert [row["outcome"] for row in rows] == [
         "would be published",
@@ -107,6 +108,24 @@ def test_a_preview_says_what_would_happen_to_each_record() -> None:
         "unreadable",
     ]
     assert rows[1]["reasons and remarks"] == "It has no title."
+
+
+def test_a_preview_shows_the_mapped_values_of_each_field() -> None:
+    thing = f"<{BASE}id/initiative/a/1>"
+    goals = [f"{thing} <{BASE}ns#goal> <http://metadata.un.org/sdg/{number}>" for number in range(1, 8)]
+    title = f'{thing} <http://purl.org/dc/terms/title> "{"Clinics " * 30}"@en'
+    kenya = f"{thing} <http://purl.org/dc/terms/spatial> <http://metadata.un.org/sdg/codes/geoArea/404>"
+    result = PreviewResult((RecordPreview("1", "published", mapped=(title, kenya, *goals)),))
+
+    (row,) = preview_list(result, BASE)
+
+    lines = str(row["mapped values"]).split("\n")
+    assert lines[0].startswith("Title: Clinics Clinics")
+    assert lines[0].endswith("...")
+    assert len(lines[0]) < 120
+    assert lines[1] == "Country or region: Kenya"
+    assert lines[2].startswith("Goal: ")
+    assert lines[2].endswith(" and 2 more")
 
 
 def test_an_empty_list_says_so() -> None:
@@ -118,7 +137,7 @@ def test_a_preview_shows_each_warning_once() -> None:
         (RecordPreview("1", "published", "One", "", ("No goal.", "No area."), 9),)
     )
 
-    lines = "\n".join(printed(make_table(preview_list(result), "Records")))
+    lines = "\n".join(printed(make_table(preview_list(result, BASE), "Records")))
 
     assert (lines.count("No goal."), lines.count("No area."), "(" in lines) == (1, 1, False)
 

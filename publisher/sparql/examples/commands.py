@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -44,7 +45,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([_describe(item) | {"query": item.text} for item in all_examples], indent=2, ensure_ascii=False))
         return
-    table = Table("name", "kind", "title", "keywords", box=None)
+    table = Table("name", "kind", "title", "keywords", title="Example queries", title_justify="left", box=SIMPLE)
     for item in all_examples:
         table.add_row(item.name, item.kind, item.title, ", ".join(item.keywords))
     Console().print(table)
