@@ -53,6 +53,7 @@ from harvesters.submissions.provider import parse_provider
 from journal import mirror_origin
 from journal.stop_signal import exit_on_sigterm
 from publisher.pages.branding import DEMO_NAME, NAME
+from publisher.portal.field_suggestions import suggest_fields
 from publisher.portal.quality import measure_record
 from publisher.portal.similar_titles import similar_titles
 from publisher.portal.source_preview import EXPLANATIONS, MEMORY, PreviewRunner
@@ -117,7 +118,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     public = publisher.cli.build_site(
         settings, url, partial(is_operator, admin_context), preview_runner(settings), *_stores(admin_context)
     )
-    admin_context.positions = partial(portal_positions, public)
+    admin_context.positions, admin_context.suggest_fields = partial(portal_positions, public), suggest_fields
     log.info("server started", url=f"{url}/")
     context_of_submissions = submission_context(settings, url, DuplicateFinder(partial(find_duplicates, public)))
     context_of_submissions.quality = partial(record_quality, public)

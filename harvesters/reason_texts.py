@@ -542,6 +542,10 @@ TEXTS: Mapping[str, str] = {
     "record_broken": "a record that cannot be read: %(error)s",
     "record_without_key": "a record without a key, which has %(members)s; set the option 'key'",
     "record_without_identifier": "a record without an identifier, titled %(title)s",
+    "activity_without_identifier": "an activity without an iati-identifier, titled %(title)s",
+    "feed_entry_without_key": (
+        "an entry with neither an identifier nor a link, titled %(title)s"
+    ),
     "listed_record": "the record at %(position)s of the list: %(error)s",
     "this_file_unreadable": "the file cannot be read: %(error)s",
     "row_cells": "line %(line)s: %(count)s cells where the header has %(expected)s",

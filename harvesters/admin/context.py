@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 from sqlalchemy.engine import make_url
@@ -35,13 +36,29 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
+class SampleFields(Protocol):
+    """The fields of a registry's sample: its *kind*, such as json or csv ("" if it cannot be read), the path of its *records*, the
+    suggested path for each field of the form at `/join`, and all *paths* of its records.
+    """
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def records(self) -> str: ...  # noqa: D102
+    @property
+    def fields(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def paths(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
 @dataclass(slots=True)
 class AdminContext:
     """The ledger, the sessions and the failed attempts; *source_dir* holds the source definitions.
 
     *now* returns UTC in whole seconds, *clock* monotonic seconds. With *demo* each page says that its data are made up.
     Dry runs send *contact* and may fetch from the private *allow_hosts*. *positions* returns the newest journal entry that
-    each store and index of the portal shows, by name; *channels* is how alerts are sent; *transport* replaces the network in tests.
+    each store and index of the portal shows, by name; *suggest_fields* reads a sample; *channels* is how alerts are sent;
+    *transport* replaces the network in tests.
     """
 
     data: Path
@@ -57,6 +74,7 @@ class AdminContext:
     transport: httpx.BaseTransport | None = None
     channels: Channels = field(default_factory=Channels)
     positions: Callable[[], Mapping[str, int]] = dict
+    suggest_fields: Callable[[bytes], SampleFields] | None = None
     sessions: Sessions = field(init=False)
     throttle: Throttle = field(init=False)
     _ledger: Ledger | None = field(default=None, init=False)

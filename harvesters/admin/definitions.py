@@ -15,14 +15,17 @@ from tomlkit.exceptions import TOMLKitError
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import DefinitionChanged, InvalidValue, NotFound
 from harvesters.compatibility import compatibility_faults
+from harvesters.errors import HarvestError
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
-from harvesters.runs.source_preview import PreviewResult, preview_source
+from harvesters.network.fetch import Fetch
+from harvesters.runs.source_preview import RETRY_POLICY, PreviewResult, preview_source
 from harvesters.source import Source, read_text
 from journal.atomic_file import replace_file
 
 MAX_LENGTH = 20_000  # characters of a definition
 FORM_TEXTS = ("title", "url", "licence", "publisher", "every", "language")  # fields of the form, in its order
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+_SUGGESTED_PROTOCOLS = ("json", "csv")  # kinds of a sample that are protocols too
 SHARES = ("vanished", "changed", "withheld")  # limits that the form shows as percentages
 
 
@@ -83,6 +86,39 @@ def preview(context: AdminContext, source: Source) -> PreviewResult:
     return preview_source(
         source, context.base, context.contact, context.allow_hosts, transport=context.transport
     )
+
+
+def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[str]]:
+    """Return the definition *text* with what the first response of its `url` suggests for keys that it lacks, and all paths in that
+    response.
+
+    Raises InvalidValue if nothing can be suggested.
+    """
+    try:
+        document = tomlkit.parse(text)
+        url = str(document.get("url") or "")
+    except TOMLKitError as error:
+        raise InvalidValue("The definition is not TOML: %(reason)s.", reason=str(error)) from error
+    if not url or context.suggest_fields is None:
+        raise InvalidValue("Write the address of the data first, as url = \"https://...\".")
+    try:
+        with Fetch(context.contact, 0, context.allow_hosts, retry_policy=RETRY_POLICY, transport=context.transport) as client:
+            suggested = context.suggest_fields(client.get(url).content)
+    except HarvestError as error:
+        raise InvalidValue("The data cannot be fetched: %(reason)s.", reason=str(error)) from error
+    if suggested.kind not in _SUGGESTED_PROTOCOLS:
+        raise InvalidValue("No fields can be suggested: the data is neither a JSON list nor a table.")
+    document.setdefault("protocol", suggested.kind)
+    document.setdefault("mapping", "fields")
+    if suggested.records:
+        document.setdefault("options", tomlkit.table()).setdefault("records", suggested.records)
+    fields = document.setdefault("fields", tomlkit.table())
+    known = {name.partition("@")[0] for name in fields}
+    for name, path in suggested.fields.items():
+        field = "title" if name == "name" else name
+        if field not in known:
+            fields[field] = path
+    return tomlkit.dumps(document), list(suggested.paths)
 
 
 def save_definition(

@@ -70,9 +70,18 @@ def runs(
 
 @routes.get("/page/runs/{id}")
 def run(
-    id: str, request: Request, user: CurrentUser, context: ContextDep, outcome: RunCount = None, after: int | None = None
+    id: str,
+    request: Request,
+    user: CurrentUser,
+    context: ContextDep,
+    outcome: RunCount = None,
+    after: int | None = None,
+    live: bool = False,
 ) -> Response:
-    """Show a run's report, the decision if its plan is open, and the records of one count, the cause of a held plan first."""
+    """Show a run's report, the decision if its plan is open, and the records of one count, the cause of a held plan first.
+
+    With *live*, the page of a run in progress is loaded again every five seconds.
+    """
     harvest_run = pagination.get_run(context.ledger, id)
     plan = plans.plan_view(context, harvest_run)
     kinds = plans.outcome_counts(plan.outcomes)
@@ -88,6 +97,7 @@ def run(
         "effect": effects.plan_effect(context.ledger, harvest_run, context.base) if plan.open else None,
         "fields": {item.seq: effects.changed_fields(item.removed, item.added, context.base) for item in page.items},
         "fetched": harvest_run.fetched,
+        "live": live,
         "two_people": context.source(harvest_run.source).second_approver,
         "log": context.ledger.log_lines(run=id, limit=_LOG_LINES)[::-1],
         "outcomes": {item.value: item for item in Outcome},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -97,6 +98,8 @@ def change_definition(
     if form.get("form") == "fields":
         current = definitions.read_definition(context, name)
         text = definitions.apply_form(current.text, context.source(name), form)
+    if form.get("do") == "suggest":
+        return _suggest_fields(request, user, context, definitions.Definition(name, text, before))
     edited = definitions.Definition(name, text, before)
     source, faults = definitions.check_definition(name, text)
     if source is None:
@@ -116,6 +119,15 @@ def change_definition(
         conflict = {"conflict": error.localized, "theirs": definitions.compare_texts(current.text, text)}
         return _render_definition(request, user, edited, HTTPStatus.CONFLICT, **conflict)
     return redirect(_source_path(name))
+
+
+def _suggest_fields(request: Request, user: User, context: AdminContext, edited: definitions.Definition) -> Response:
+    """Show the definition with the fields that its data suggest; or as it was, with the reason why there are none."""
+    try:
+        text, paths = definitions.suggest_fields(context, edited.text)
+    except InvalidValue as error:
+        return _render_definition(request, user, edited, HTTPStatus.UNPROCESSABLE_ENTITY, problem=error.localized, faults=None)
+    return _render_definition(request, user, replace(edited, text=text), paths=paths)
 
 
 @routes.post("/page/sources/{name}/proposal")
@@ -144,6 +156,8 @@ def _render_definition(
         "enabled": source.enabled if source else True,
         "limit_labels": labels.LIMITS,
         "preview": None,
+        "paths": None,
+        "problem": None,
         "conflict": None,
         "theirs": None,
     }

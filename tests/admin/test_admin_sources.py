@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import replace
 from html import unescape
 from typing import Any
@@ -18,6 +19,7 @@ from harvesters.ledger.outbox import Message
 from harvesters.ledger.run_log import LogLine
 from harvesters.reasons import Reason
 from harvesters.source import read_text
+from publisher.portal.field_suggestions import suggest_fields
 
 from .conftest import DEFINITION, HOSTILE, NOON, bearer, staged
 from .test_admin_pages import csrf, sign_in
@@ -143,7 +145,7 @@ async def test_a_dry_run_shows_records_and_stores_nothing(client: httpx.AsyncCli
     page = await client.post("/admin/page/sources/projects/preview", data={"csrf": await csrf(client)})
 
     assert page.status_code == 200
-    assert "Clinics &lt;b&gt;" in page.text
+    assert '<dt dir="auto">Title</dt><dd><span dir="auto">Clinics &lt;b&gt;</span></dd>' in page.text
     assert world.ledger.runs() == []
 
 
@@ -368,3 +370,59 @@ async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(clien
     assert (outdated.status_code, discarded.status_code) == (409, 303)
     assert world.ledger.proposed_definition("projects") is None
     assert "discarded a proposed definition of" in (await client.get("/admin/page/audit-log")).text
+
+
+async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_lacks(client: httpx.AsyncClient, world: Any) -> None:
+    rows = [{"id": "1", "title": "Clinics", "country": "KE"}, {"id": "2", "title": "Schools", "country": "RW"}]
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404) if "robots" in request.url.path else httpx.Response(200, json={"rows": rows})
+
+    world.context.transport = httpx.MockTransport(answer)
+    world.context.suggest_fields = suggest_fields
+    await sign_in(client, world.tokens["admin"])
+    text = '# ours\ntitle = "A registry"\nurl = "https://registry.example/api"\n[fields]\nkey = "id"\n'
+    form = {"csrf": await csrf(client), "name": "registry", "before": "", "text": text, "do": "suggest"}
+
+    page = await client.post("/admin/page/definition", data=form)
+
+    assert page.status_code == 200
+    written = tomllib.loads(unescape(page.text.partition("<textarea")[2].partition(">")[2].partition("</textarea>")[0]))
+    assert written["fields"] == {"key": "id", "title": "title", "countries": "country"}
+    assert (written["protocol"], written["mapping"], written["options"]) == ("json", "fields", {"records": "rows"})
+    assert "# ours" in page.text
+    assert "<code><bdi>country</bdi></code>" in page.text
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "message"),
+    [
+        ('title = "A registry"', 200, "Write the address of the data first"),
+        ("title = ", 200, "The definition is not TOML"),
+        ('url = "https://registry.example/api"', 500, "The data cannot be fetched: https://registry.example/api: answered 500"),
+        ('url = "https://registry.example/api"', 200, "No fields can be suggested"),
+    ],
+)
+async def test_why_no_fields_are_suggested(client: httpx.AsyncClient, world: Any, text: str, status: int, message: str) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(404 if "robots" in request.url.path else status, text="hello"))
+    world.context.transport, world.context.suggest_fields = transport, suggest_fields
+    await sign_in(client, world.tokens["admin"])
+    form = {"csrf": await csrf(client), "name": "registry", "before": "", "text": text, "do": "suggest"}
+
+    page = await client.post("/admin/page/definition", data=form)
+
+    assert page.status_code == 422
+    assert message in unescape(page.text)
+    assert text in unescape(page.text)
+
+
+async def test_the_page_of_a_run_in_progress_is_loaded_again_on_request_only(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
+    await sign_in(client, world.tokens["read"])
+
+    pages = [(await client.get(f"/admin/page/runs/{run.id}{query}")).text for query in ("", "?live=true")]
+    world.ledger.save(replace(run, state=State.FAILED, ended=NOON))
+    ended = (await client.get(f"/admin/page/runs/{run.id}?live=true")).text
+
+    assert ['http-equiv="refresh"' in page for page in (*pages, ended)] == [False, True, False]
+    assert f'<a href="/admin/page/runs/{run.id}?live=true#log">Update every 5 seconds</a>' in pages[0]
+    assert "Stop updating" in pages[1]

@@ -123,7 +123,7 @@ def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(item, define_sourc
 def test_a_record_without_a_distinct_key_is_unreadable(define_source):
     (page,) = pages({"/feed": atom("a").replace(b"<id>urn:a</id>", b"")}, define_source)
 
-    assert page.items == (InvalidRecord(None, Reason("record_without_identifier", {"title": "'a'"})),)
+    assert page.items == (InvalidRecord(None, Reason("feed_entry_without_key", {"title": "'a'"})),)
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item]:
         if not key:
             yield InvalidRecord(
                 None,
-                Reason("record_without_identifier", {"title": repr(str(entry.get("title"))[:80])}),
+                Reason("feed_entry_without_key", {"title": repr(str(entry.get("title"))[:80])}),
             )
             continue
         try:

@@ -68,7 +68,7 @@ def _parse_activity(node: _Element) -> Item:
     raw = etree.tostring(node, encoding="utf-8", with_tail=False)
     key = " ".join((node.findtext("iati-identifier") or "").split())
     if not key:
-        return InvalidRecord(None, Reason("record_without_identifier", {"title": repr(_title(node)[:80])}))
+        return InvalidRecord(None, Reason("activity_without_identifier", {"title": repr(_title(node)[:80])}))
     with parser_errors(key):
         activity = etree.fromstring(raw, _BARE)
     return Record(key, activity, raw, node.get("last-updated-datetime") or None)
