@@ -541,6 +541,10 @@ TEXTS: Mapping[str, str] = {
     "record_holds": "a record that holds %(error)s",
     "record_broken": "a record that cannot be read: %(error)s",
     "record_without_key": "a record without a key, which has %(members)s; set the option 'key'",
+    "no_value_of_key": (
+        "a record without a value at '%(path)s', where the definition has its key; it has "
+        "%(members)s"
+    ),
     "record_without_identifier": "a record without an identifier, titled %(title)s",
     "activity_without_identifier": "an activity without an iati-identifier, titled %(title)s",
     "feed_entry_without_key": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import islice
 
 import structlog
 
@@ -17,6 +18,8 @@ from harvesters.runs.run_log import RunLog, keep_log
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source
 from journal.tracing import Span, add_span, open_span
+
+_MAX_REASONS = 5  # why records were not published: the log has the commonest
 
 log = structlog.get_logger()
 
@@ -98,6 +101,7 @@ def _run_and_log(
     try:
         plan = run(show)
         ended = {"run": plan.run.id, "outcome": plan.run.state.value, "held": plan.hold_reason}
+        _log_failures(run_log, watch, plan, context)
         _log_event(run_log, watch, "run ended", **ended, **plan.counts)
         span.set({f"stocktake.{name}": value for name, value in {**ended, **plan.counts}.items() if value is not None})
         return plan
@@ -110,6 +114,15 @@ def _run_and_log(
     finally:
         if not lock_lost:  # otherwise the process that holds the lock updates the status
             update_status(context)
+
+
+def _log_failures(
+    run_log: RunLog, watch: ProgressCallback | None, plan: Plan, context: HarvestContext
+) -> None:
+    """Log the commonest reasons why records were not published, with the number of records."""
+    reasons = context.ledger.failure_reasons(plan.run)
+    for reason, count in islice(reasons.items(), _MAX_REASONS):
+        _log_event(run_log, watch, "records not published", records=count, reason=reason)
 
 
 def _log_event(

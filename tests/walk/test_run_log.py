@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -140,3 +141,13 @@ def test_sizes_and_times_of_responses_are_added_up(source: Source, context: Harv
     assert stored.responses["count"] == run.network["sent"] == 5
     assert stored.responses["bytes"] > 500
     assert 0 <= stored.responses["slowest"] <= stored.responses["milliseconds"]
+
+
+def test_the_log_says_why_records_were_not_published(source: Source, context: HarvestContext) -> None:
+    wrong = replace(source, options={**source.options, "key": "nummer"})
+
+    run = harvest_and_log(wrong, context).run
+
+    fields = [line.fields for line in context.ledger.log_lines(run=run.id) if line.event == "records not published"]
+    assert sum(line["records"] for line in fields) == run.counts["unreadable"] == 10
+    assert fields[0]["reason"].startswith("a record without a value at 'nummer', where the definition has its key; it has id, ")

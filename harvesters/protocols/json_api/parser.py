@@ -136,12 +136,19 @@ def _find_rows(plan: PagingPlan, reply: Reply, document: Any) -> Iterable[tuple[
     )
 
 
+def _no_key(plan: PagingPlan, members: str) -> Reason:
+    path = plan.source.options.get("key") or plan.source.fields.get("key")
+    if path:
+        return Reason("no_value_of_key", {"path": str(path), "members": members})
+    return Reason("record_without_key", {"members": members})
+
+
 def _parse_record(plan: PagingPlan, name: str | None, row: Any) -> Item:
     if not isinstance(row, dict):
         return InvalidRecord(name, Reason("record_not_object", {"text": repr(str(row)[:40])}))
     key = _text(plan.key(row)) or name
     if not key:
-        return InvalidRecord(None, Reason("record_without_key", {"members": ", ".join(map(str, row))[:200]}))
+        return InvalidRecord(None, _no_key(plan, ", ".join(map(str, row))[:200]))
     try:
         return Record(key, row, dump_json(row), _text(plan.modified(row)))
     except ValueError as error:
