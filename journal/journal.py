@@ -114,24 +114,28 @@ class Journal:
                 _link_durably(part, path)
                 self._mark_verified(path)
             except FileExistsError as error:
-                raise JournalWriteError(
-                    f"journal {self.folder}: another writer has taken number {number}; run {run} again",
-                    "journal_number_taken",
-                    {"folder": str(self.folder), "number": str(number), "run": run},
-                ) from error
+                raise self._number_taken(number, run) from error
             except OSError as error:
-                cause = error.strerror or str(error)
-                message = f"journal {self.folder}: run {run} could not be written: {cause}"
-                raise JournalWriteError(
-                    f"{message}; free disk space or fix the directory, then run again",
-                    "journal_not_written",
-                    {"folder": str(self.folder), "run": run, "error": cause},
-                ) from error
+                raise self._not_written(run, error.strerror or str(error)) from error
             finally:
                 with suppress(OSError):  # ``mend`` clears what is left
                     part.unlink(missing_ok=True)
                     part.with_suffix(".body").unlink(missing_ok=True)
             return self._committed(path)
+
+    def _number_taken(self, number: int, run: str) -> JournalWriteError:
+        message = f"journal {self.folder}: another writer has taken number {number}; run {run} again"
+        return JournalWriteError(
+            message, "journal_number_taken", {"folder": str(self.folder), "number": str(number), "run": run}
+        )
+
+    def _not_written(self, run: str, cause: str) -> JournalWriteError:
+        message = f"journal {self.folder}: run {run} could not be written: {cause}"
+        return JournalWriteError(
+            f"{message}; free disk space or fix the directory, then run again",
+            "journal_not_written",
+            {"folder": str(self.folder), "run": run, "error": cause},
+        )
 
     def _check_not_mirror(self, run: str) -> None:
         if mirrored := mirror_origin.read(self.folder):

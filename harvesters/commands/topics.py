@@ -69,8 +69,9 @@ def suggest(
         out.print(f"{classifier.NAME}: {reason}", markup=False, highlight=False)
 
 
-def _row(concept: str, confidence: float, method: str, words: str) -> dict[str, object]:
-    return {"concept": short_name(concept), "confidence": f"{confidence:.2f}", "method": method, "words": words}
+def _row(concept: str, confidence: float | None, method: str, words: str | None) -> dict[str, object]:
+    shown = None if confidence is None else f"{confidence:.2f}"
+    return {"concept": short_name(concept), "confidence": shown, "method": method, "words": words}
 
 
 @app.command()
