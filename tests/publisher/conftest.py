@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from journal.journal import Journal
+from publisher import damaged_files
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
@@ -46,7 +46,7 @@ from vocab.tombstone import Deletion, write_tombstone
 sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` lie
 
 from live_server import served
-from publish_fixture import STORES, published, visiting
+from publish_fixture import STORES, copy_data, published, visiting
 from waiting import wait_until_async
 
 IRIS = Iris()
@@ -205,9 +205,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def endpoint(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def level(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the data folder of the world with a store, indexes and a history that are level with its journal; copy it to open it."""
+    data = copy_data(world, tmp_path_factory.mktemp("level"))
+    damaged_files.build(data, IRIS)
+    return data
+
+
+@pytest.fixture(scope="session")
+def endpoint(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of the endpoint of a real server over a copy of the world: `service` follows the world itself."""
-    copied = shutil.copytree(world, tmp_path_factory.mktemp("endpoint") / "data", ignore=shutil.ignore_patterns("store", "scratch"))
+    copied = copy_data(level, tmp_path_factory.mktemp("endpoint"), "store")
     with served(copied, {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
         yield f"{url}/sparql"
 
@@ -251,10 +259,10 @@ def store(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def publishers(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+def publishers(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
     """Yield what starts a publisher of the world over a store, once."""
     with ExitStack() as open_ones:
-        yield cache(lambda name: open_ones.enter_context(published(name, world, tmp_path_factory.mktemp(name))))
+        yield cache(lambda name: open_ones.enter_context(published(name, level, tmp_path_factory.mktemp(name))))
 
 
 @pytest.fixture

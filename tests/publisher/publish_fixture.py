@@ -20,12 +20,22 @@ HOST = "stocktake.test"
 session_loop = pytest.mark.asyncio(loop_scope="session")  # of tests that ask the fixture `service`, which is opened in this loop
 
 
+def copy_data(data: Path, folder: Path, *more: str) -> Path:
+    """Copy the journal and the status of the data folder *data*, and of its other folders those in *more*; return *folder*."""
+    for name in ("journal", *more):
+        shutil.copytree(data / name, folder / name)
+    if (data / "status.nq").exists():
+        shutil.copy(data / "status.nq", folder)
+    return folder
+
+
 @contextmanager
 def published(store: str, data: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
-    """Serve a copy of *data* in *folder*, its store in *store*, which is started empty; give the address when all is level."""
+    """Serve a copy of *data* in *folder*, its store in *store*, which is started empty if elsewhere; give the address when all is level."""
     limits = "budget=0, each=0, seconds=240, wait=240"
     result = {"STOCKTAKE_QUERY_LIMITS": limits, "STOCKTAKE_PUBLIC_URL": f"http://{HOST}"} | (settings or {})
-    copied = shutil.copytree(data, folder / "data", ignore=shutil.ignore_patterns("store", "scratch"))
+    stored = ["store"] if store == "own" and (data / "store").exists() else []
+    copied = copy_data(data, folder / "data", *stored)
     if store == "own":
         with served(copied, result) as url:
             settle(url)

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 import rdflib
 from app_client import served
+from publish_fixture import copy_data
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 from rdflib.namespace import RDF, SH
 
@@ -49,11 +50,9 @@ async def client(released: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture(scope="module")
-def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with two releases."""
-    data = tmp_path_factory.mktemp("catalogued")
-    shutil.copytree(world / "journal", data / "journal")
-    shutil.copy(world / "status.nq", data / "status.nq")
+    data = copy_data(level, tmp_path_factory.mktemp("catalogued"), "store")
     build_release(data, IRIS, NOW)
     Journal(data / "journal").append(['A <https://x.org/s> <https://x.org/p> "1" <https://x.org/g> .'], run="more", time=NOW)
     build_release(data, IRIS, NOW)

@@ -9,7 +9,7 @@ from shutil import copytree
 
 import httpx
 import pytest
-from conftest import IRIS, build
+from conftest import IRIS
 from live_server import served
 from waiting import WITHIN, wait_until
 
@@ -19,15 +19,6 @@ from publisher.store.query_service import QueryService
 PAGES = ("/", "/search?q=health", "/topics", "/sparql?query=SELECT(COUNT(*)AS%3Fn)%7BGRAPH%3Fg%7B%3Fs%3Fp%3Fo%7D%7D")
 # A copy has no hard links, so that a file of the store that is damaged is whole in the snapshot, and the other way round.
 DAMAGED = ("snapshots/*/tables/*", "snapshots/*/text/*", "snapshots/*/store/*.sst", "store/*.sst", "history/changes.db", "position.json")
-
-
-@pytest.fixture(scope="module")
-def level(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data directory whose store and indexes are level with the journal."""
-    data = tmp_path_factory.mktemp("level")
-    build(data)
-    files.build(data, IRIS)
-    return data
 
 
 def _damage(path: Path) -> None:

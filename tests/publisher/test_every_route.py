@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from live_server import served
+from publish_fixture import copy_data
 from waiting import wait_until
 
 from harvesters.admin.app import create_admin
@@ -205,11 +205,9 @@ FORMS = {"page": "text/html", "data": "*/*"}
 
 
 @pytest.fixture(scope="module")
-def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with a release, its report and dumps."""
-    item = tmp_path_factory.mktemp("routes") / "data"
-    shutil.copytree(world / "journal", item / "journal")
-    shutil.copy(world / "status.nq", item / "status.nq")
+    item = copy_data(level, tmp_path_factory.mktemp("routes"), "store")
     build_release(item, IRIS, NOW)
     reports.build_report(item, IRIS, None, "en", {})
     list(write_dumps(Journal(item / "journal"), item / "dumps"))

@@ -11,7 +11,8 @@ from shutil import copytree
 
 import httpx
 import pytest
-from conftest import IRIS, build
+from conftest import IRIS
+from publish_fixture import copy_data
 
 from journal import mirror_origin
 from journal.mirror_origin import Origin, RefusedEntry
@@ -32,11 +33,9 @@ INVALID = (
 
 
 @pytest.fixture(scope="module")
-def level(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mirrored(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the data directory of a mirror whose store is level with its journal."""
-    data = tmp_path_factory.mktemp("level")
-    build(data)
-    damaged_files.build(data, IRIS)
+    data = copy_data(level, tmp_path_factory.mktemp("mirrored"), "store")
     mirror_origin.write(data / "journal", ORIGIN)
     return data
 
@@ -60,15 +59,15 @@ async def faults_of(client: httpx.AsyncClient) -> dict[str, dict[str, str]]:
     return faults
 
 
-async def test_a_sound_mirror_has_no_faults(level: Path) -> None:
-    async with opened(level) as (_, client):
+async def test_a_sound_mirror_has_no_faults(mirrored: Path) -> None:
+    async with opened(mirrored) as (_, client):
         faults = await faults_of(client)
 
     assert faults == {}
 
 
-async def test_invalid_description_of_the_origin_is_a_fault(level: Path, tmp_path: Path) -> None:
-    data = Path(copytree(level, tmp_path / "data"))
+async def test_invalid_description_of_the_origin_is_a_fault(mirrored: Path, tmp_path: Path) -> None:
+    data = Path(copytree(mirrored, tmp_path / "data"))
 
     async with opened(data) as (_, client):
         for content in INVALID:
@@ -85,8 +84,8 @@ async def test_invalid_description_of_the_origin_is_a_fault(level: Path, tmp_pat
         (Origin("https://o.example/", IRIS.base, 4, "", "it has no title", REFUSED), "report it"),
     ],
 )
-async def test_mirror_that_cannot_follow_is_degraded(level: Path, tmp_path: Path, origin: Origin, remedy: str) -> None:
-    data = Path(copytree(level, tmp_path / "data"))
+async def test_mirror_that_cannot_follow_is_degraded(mirrored: Path, tmp_path: Path, origin: Origin, remedy: str) -> None:
+    data = Path(copytree(mirrored, tmp_path / "data"))
     mirror_origin.write(data / "journal", origin)
 
     async with opened(data) as (_, client):
@@ -110,8 +109,8 @@ def _empty(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_remove, _folder, _empty])
-async def test_damaged_newest_entry_is_a_fault_of_the_journal(level: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    data = Path(copytree(level, tmp_path / "data"))
+async def test_damaged_newest_entry_is_a_fault_of_the_journal(mirrored: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    data = Path(copytree(mirrored, tmp_path / "data"))
     newest = max((data / "journal").glob("*.rdfp.gz"))
 
     async with opened(data) as (_, client):
@@ -124,8 +123,8 @@ async def test_damaged_newest_entry_is_a_fault_of_the_journal(level: Path, tmp_p
     assert pages["/sparql?query=ASK%7B%7D"] == 200
 
 
-async def test_flipped_bytes_of_any_file_never_are_a_500(level: Path, tmp_path: Path) -> None:
-    dice, data = random.Random(21), Path(copytree(level, tmp_path / "data"))
+async def test_flipped_bytes_of_any_file_never_are_a_500(mirrored: Path, tmp_path: Path) -> None:
+    dice, data = random.Random(21), Path(copytree(mirrored, tmp_path / "data"))
     paths = [path for name in ("journal", "store") for path in sorted((data / name).rglob("*")) if path.is_file()]
 
     async with opened(data) as (service, client):
@@ -141,11 +140,11 @@ async def test_flipped_bytes_of_any_file_never_are_a_500(level: Path, tmp_path: 
             service.follower.projections.clear()
 
 
-async def test_an_unexpected_error_of_a_part_is_a_fault_with_its_type(level: Path) -> None:
+async def test_an_unexpected_error_of_a_part_is_a_fault_with_its_type(mirrored: Path) -> None:
     async def fail() -> list[object]:
         raise RuntimeError("nobody expected \udcff this")
 
-    async with opened(level) as (service, client):
+    async with opened(mirrored) as (service, client):
         app = client._transport.app  # type: ignore[attr-defined]
         app.state.start.steps = fail
         service.follower.projections["search"] = {"position": 2, "error": "OSError: disk full"}
@@ -155,8 +154,8 @@ async def test_an_unexpected_error_of_a_part_is_a_fault_with_its_type(level: Pat
     assert "disk full" in faults["search"]["cause"]
 
 
-async def test_server_starts_with_a_damaged_description_of_its_snapshot(level: Path, tmp_path: Path) -> None:
-    data = Path(copytree(level, tmp_path / "data"))
+async def test_server_starts_with_a_damaged_description_of_its_snapshot(mirrored: Path, tmp_path: Path) -> None:
+    data = Path(copytree(mirrored, tmp_path / "data"))
     snapshot = max((data / "store" / "snapshots").glob("[0-9]*"))
     about = json.loads((snapshot / "about.json").read_text())
     invalid = (b"", b"[]", b"\xff", b'{"number": 1}', json.dumps({**about, "position": "3"}).encode())
@@ -174,8 +173,8 @@ async def test_server_starts_with_a_damaged_description_of_its_snapshot(level: P
     assert newest_snapshot(data / "store" / "snapshots") is None
 
 
-def test_damaged_checksums_are_a_fault_and_are_rebuilt(level: Path, tmp_path: Path) -> None:
-    data = Path(copytree(level, tmp_path / "data"))
+def test_damaged_checksums_are_a_fault_and_are_rebuilt(mirrored: Path, tmp_path: Path) -> None:
+    data = Path(copytree(mirrored, tmp_path / "data"))
     checksums = max((data / "store" / "snapshots").glob("*/checksums.json"))
     checksums.write_bytes(checksums.read_bytes()[:-9])
 

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from live_server import ROOT, served
 from mcp import Client, StdioServerParameters
+from publish_fixture import copy_data
 
 from publisher.http.security_headers import MAX_BODY
 from publisher.mcp.ontology_check import UnknownTerm, check_terms, used_terms
@@ -65,11 +66,9 @@ QUESTIONS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.fixture(scope="module")
-def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with a release."""
-    data = tmp_path_factory.mktemp("assistants")
-    shutil.copytree(world / "journal", data / "journal")
-    shutil.copy(world / "status.nq", data / "status.nq")
+    data = copy_data(level, tmp_path_factory.mktemp("assistants"), "store")
     build_release(data, IRIS, NOW)
     return data
 

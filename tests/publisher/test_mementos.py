@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from app_client import served
+from publish_fixture import copy_data
 from pyoxigraph import RdfFormat, parse
 
 from journal.journal import Journal
@@ -39,11 +39,9 @@ def quad(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def moved(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def moved(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder in which one record was changed twice, in April and in May."""
-    data = tmp_path_factory.mktemp("moved")
-    shutil.copytree(world / "journal", data / "journal")
-    shutil.copy(world / "status.nq", data / "status.nq")
+    data = copy_data(level, tmp_path_factory.mktemp("moved"), "store")
     journal = Journal(data / "journal")
     journal.append([f"A {quad('one')}", f"A {quad('two')}"], run="run-4", time=datetime(2026, 4, 1, 6, tzinfo=UTC))
     journal.append([f"D {quad('two')}", f"A {quad('three')}"], run="run-5", time=datetime(2026, 5, 1, 6, tzinfo=UTC))

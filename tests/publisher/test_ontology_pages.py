@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import pytest_asyncio
 from app_client import served
 from lxml import html
+from publish_fixture import copy_data
 
 from journal.journal import Journal
 from languages.request_locale import LANGUAGES
@@ -31,11 +31,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")
-def later(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def later(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with a second version of the ontology, and of the scheme of coverage."""
-    data = tmp_path_factory.mktemp("later")
-    shutil.copytree(world / "journal", data / "journal")
-    shutil.copy(world / "status.nq", data / "status.nq")
+    data = copy_data(level, tmp_path_factory.mktemp("later"), "store")
     version = f"<{NS}> <{VERSION_IRI}> <{NS}"
     rows = [f"D {version}/0.1.0> <{NS}> .", f"A {version}/0.2.0> <{NS}> .", f"A {ADDED} <{NS}> ."]
     scheme_version = f"<{COVERAGE}> <{VERSION_IRI}> <{COVERAGE}/version"

@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 from column_store import comparable, solutions
 from minisign import PublicKey, Signature
+from publish_fixture import copy_data
 from pyoxigraph import NamedNode, RdfFormat, Store
 from waiting import wait_until_async
 
@@ -50,11 +51,9 @@ def move_on(data: Path, number: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with three releases, of which the first is no longer kept."""
-    data = tmp_path_factory.mktemp("released")
-    shutil.copytree(world / "journal", data / "journal")
-    shutil.copy(world / "status.nq", data / "status.nq")
+    data = copy_data(level, tmp_path_factory.mktemp("released"), "store")
     for number in range(3):
         build_release(data, IRIS, NOW)
         move_on(data, number)

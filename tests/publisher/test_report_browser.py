@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ import httpx
 import pytest
 from browser import Browser, browsing
 from live_server import served
+from publish_fixture import copy_data
 
 from publisher.pages.charts.map import load_outlines
 from publisher.portal.report.builder import build_report
@@ -22,10 +22,9 @@ NAMES = ["release-1.en", "release-1.goal-3.ar"]
 
 
 @pytest.fixture(scope="module")
-def host(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def host(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield where a real server answers that has a release and two reports of it."""
-    data = tmp_path_factory.mktemp("reports") / "data"
-    shutil.copytree(world / "journal", data / "journal")
+    data = copy_data(level, tmp_path_factory.mktemp("reports"), "store")
     builder.build_release(data, IRIS, datetime(2026, 4, 1, 6, 0, tzinfo=UTC))
     build_report(data, IRIS, 1, "en", {})
     build_report(data, IRIS, 1, "ar", {"goal": "3"})
