@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from pyoxigraph import RdfFormat, Store
+from pyoxigraph import Store
 
 from harvesters.archive import read_body
 from harvesters.stored_response import SourcePosition
@@ -87,8 +87,7 @@ def store(home: Path) -> dict[str, Any]:
     if newest is None:
         return {}
     folder = Path(newest.path)
-    dumped = Store.read_only(str(folder / "store")).dump(format=RdfFormat.N_QUADS)  # a third of the time of writing each quad
-    quads = sorted(dumped.decode().split("\n"))
+    quads = sorted(map(str, Store.read_only(str(folder / "store"))))
     search = Searcher(folder / "text")
     matches = {word: search.find(SearchRequest(word), 100).entries for word in _WORDS}
     answers = {word: sorted((entry.thing, entry.modified, entry.titles) for entry in entries) for word, entries in matches.items()}
