@@ -26,6 +26,7 @@ from vocab.initiative import (
     Outcome,
     Party,
     Period,
+    Picture,
     Place,
     Post,
     Prize,
@@ -185,6 +186,13 @@ def _places(tails: Tails, parts: list[Part], context: StatementContext, places: 
         parts.append(part)
 
 
+def _picture(tails: Tails, parts: list[Part], picture: Picture) -> None:
+    prefix = f"<{picture.address}> "
+    tails.append(p.IMAGE + prefix[:-1])
+    part = [f"{prefix}{p.TYPE}<{SCHEMA}ImageObject>"]
+    parts.append([*part, f"{prefix}{p.CAPTION}{literal(*picture.caption)}"] if picture.caption else part)
+
+
 def _prizes(tails: Tails, parts: list[Part], context: StatementContext, prizes: Iterable[Prize]) -> None:
     for number, prize in enumerate(prizes, 1):
         prefix, terms = f"<{context.record}#prize-{number}> ", context.terms
@@ -320,6 +328,8 @@ def _common(tails: Tails, parts: list[Part], context: StatementContext, resource
     _coverage(tails, parts, context, resource)
     if resource.detected:
         _detections(parts, context, resource.detected)
+    if resource.picture:
+        _picture(tails, parts, resource.picture)
     if resource.lineage or resource.credit:
         _derivation(parts, context, resource)
 

@@ -34,6 +34,8 @@ FIELD_NAMES: Mapping[str, str] = {
     f"{DCT}issued": "First published",
     f"{DCT}modified": "Last modified",
     f"{SCHEMA}lastReviewed": "Last confirmed",
+    f"{SCHEMA}image": "Picture",
+    f"{SCHEMA}caption": "What the picture shows",
     f"{RDF}type": "Type",
     f"{ADMS}status": "Status",
 }

@@ -128,6 +128,13 @@ class Detection(NamedTuple):
     confidence: float  # 0 to 1
 
 
+class Picture(NamedTuple):
+    """A picture of a resource: *address* is its IRI, *caption* says what it shows."""
+
+    address: str
+    caption: Text | None = None
+
+
 class Prize(NamedTuple):
     """A WSIS prize: category and stage are IRIs or the source's texts.
 
@@ -172,6 +179,7 @@ class Resource:
     access_rights: str | None = None
     frequency: str | None = None  # how often the resource is updated: an IRI, or the source's text
     files: tuple[File, ...] = ()
+    picture: Picture | None = None
     related: tuple[str, ...] = ()  # IRIs of other resources of ours
     part_of: tuple[str, ...] = ()  # IRIs of the wholes, or their titles if the source gives no key
     detected: tuple[Detection, ...] = ()  # languages detected in texts

@@ -86,6 +86,10 @@ class Iris:
         """Return the IRI of a record, which is both its named graph and its ``dcat:CatalogRecord``."""
         return f"{self.base}record/{source}/{encode(key)}"
 
+    def picture(self, name: str) -> str:
+        """Return the IRI of a picture of a submission; *name* is that of its file."""
+        return f"{self.base}picture/{name}"
+
     def source(self, name: str) -> str:
         """Return the IRI of a registry."""
         return f"{self.base}source/{name}"

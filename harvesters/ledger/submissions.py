@@ -154,7 +154,7 @@ def find(ledger: Database, id: str) -> Submission | None:
 def change(ledger: Database, submission: Submission, change: Change) -> bool:
     """Change a submission, if it still has the version of *submission*; return whether it had. The version is counted up."""
     s = t.submission.c
-    values = {name: _stored(value) for name, value in change.values.items()}
+    values = {name: _stored(value) for name, value in change.values.items()} | _picture_names(change.values)
     update = sa.update(t.submission).where(s.id == submission.id, s.version == submission.version)
     with ledger.transaction() as connection:
         if not connection.execute(update.values(version=submission.version + 1, **values)).rowcount:
@@ -296,7 +296,7 @@ def ensure_submitter(ledger: Database, submitter: Submitter) -> Submitter:
 
 
 def delete_submitter(ledger: Database, submitter: Submitter) -> None:
-    """Delete a submitter, its links, its messages in the outbox and its unpublished submissions; the others lose their author."""
+    """Delete a submitter, its links, its messages in the outbox, its unpublished submissions and pictures; the others lose their author."""
     s, e = t.submission.c, t.submission_event.c
     unpublished = sa.select(s.id).where(s.submitter == submitter.id, s.first_accepted.is_(None))
     with ledger.transaction() as connection:
@@ -388,8 +388,21 @@ def _loaded(text: str | None) -> Content | None:
     return loaded
 
 
+def picture_of(content: Content | None) -> str | None:
+    """Return the name of the picture of a content, None without one."""
+    about = (content or {}).get("picture")
+    return about.get("id") if isinstance(about, Mapping) else None
+
+
+def _picture_names(values: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the columns that name the pictures of the contents among *values*."""
+    columns = {"content": "picture", "published": "published_picture"}
+    return {column: picture_of(values[name]) for name, column in columns.items() if name in values}
+
+
 def _row(submission: Submission) -> dict[str, Any]:
-    return {name: _stored(getattr(submission, name)) for name in Submission.__slots__}
+    values = {name: getattr(submission, name) for name in Submission.__slots__}
+    return {**{name: _stored(value) for name, value in values.items()}, **_picture_names(values)}
 
 
 def _submission(row: Any) -> Submission:

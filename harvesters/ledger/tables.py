@@ -471,8 +471,24 @@ submission = Table(
     Column("endorsed_by", String),  # the key of the first of two moderators
     Column("confirmed", DateTime),  # when its submitter last sent what is published, or said that it is still true
     Column("reminded", DateTime),  # when the submitter was last asked
+    Column("picture", String),  # the name of that of the content
+    Column("published_picture", String),
     Index("submission_by_submitter", "submitter"),
+    Index("submission_by_picture", "picture"),
+    Index("submission_by_published_picture", "published_picture"),
     Index("submission_by_state", "state", "waiting_since"),
+)
+
+picture = Table(
+    "picture",
+    metadata,
+    Column("name", String, primary_key=True),  # SHA-256 of its content, with a suffix
+    Column("content", LargeBinary, nullable=False),  # WebP
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("submitter", String),  # None for one that was sent by form
+    Column("created", DateTime, nullable=False),
+    Index("picture_by_submitter", "submitter"),
 )
 
 submission_event = Table(

@@ -14,7 +14,8 @@ from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.value_parsing import normalize_block, parse_language, strip_contacts
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Claim, Resource, Text
+from vocab.initiative import Claim, Picture, Resource, Text
+from vocab.iris import Iris, encode
 
 OPTIONS: Mapping[str, Option] = {}
 
@@ -58,14 +59,26 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
         for name, paths in FIELDS.items()
     }
 
+    iris = crosswalks.iris
+
     def map_record(record: Record[Row]) -> Resource:
         kind = record.payload.get("type")
         if not isinstance(kind, str) or kind not in mappers:
             raise ParseError(f"{record.key}: its type is {kind!r}; it is one of {', '.join(mappers)}")
         resource = _with_reasons(mappers[kind](record), record.payload.get("why"))
+        resource = replace(resource, picture=_picture(record.payload.get("picture"), iris))
         return replace(resource, last_reviewed=day) if isinstance(day := record.payload.get("lastReviewed"), str) else resource
 
     return map_record
+
+
+def _picture(about: Any, iris: Iris) -> Picture | None:
+    """Return the picture, with the first text of what it shows."""
+    if not isinstance(about, Mapping) or not isinstance(name := about.get("id"), str):
+        return None
+    texts = about.get("caption")
+    caption = next((Text(strip_contacts(text), parse_language(tag) or tag) for tag, text in texts.items()), None) if texts else None
+    return Picture(iris.picture(encode(name)), caption)
 
 
 def _with_reasons(resource: Resource, reasons: Any) -> Resource:

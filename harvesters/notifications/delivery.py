@@ -14,6 +14,7 @@ from harvesters.errors import DeliveryError, HarvestError
 from harvesters.ledger import prizes, submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.outbox import QueuedMessage
+from harvesters.ledger.pictures import prune_pictures
 from harvesters.ledger.subscriptions import FOLLOW_TOPIC
 from harvesters.network.fetch import AGENT
 from harvesters.notifications import coar
@@ -25,6 +26,7 @@ MAIL, WEBHOOK = "mail", "webhook"
 MAX_AGE = timedelta(days=7)  # of a message that no attempt delivered: then it waits for a person
 RETENTION = timedelta(days=90)  # of delivered messages
 QUARANTINE_RETENTION = timedelta(days=90)  # of spam and of what is quarantined, after the last change
+PICTURE_RETENTION = timedelta(days=1)  # of pictures that no submission has, after they were sent
 DRAFT_RETENTION = timedelta(days=30)  # of submissions that were not sent, after their last change
 PRIZE_RETENTION = timedelta(days=365)  # of who voted and reviewed, after the results of an edition
 CONFIRMATION_AGE = timedelta(hours=24)  # of a subscription that nobody confirms
@@ -120,6 +122,7 @@ def run_round(ledger: Ledger, channels: Channels, now: Callable[[], datetime], o
         deliver(ledger, channels, now)
         ledger.prune_messages(now() - RETENTION)
         submissions.prune(ledger, now(), now() - DRAFT_RETENTION, now() - QUARANTINE_RETENTION)
+        prune_pictures(ledger, now() - PICTURE_RETENTION)
         prizes.forget_persons(ledger, (now() - PRIZE_RETENTION).date())
         ledger.prune_subscriptions(now() - CONFIRMATION_AGE)
     except HarvestError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -11,7 +12,7 @@ import structlog
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.ledger import notifications, prizes, submissions
+from harvesters.ledger import notifications, pictures, prizes, submissions
 from harvesters.ledger.submissions import (
     SUBMITTER,
     Change,
@@ -21,6 +22,7 @@ from harvesters.ledger.submissions import (
     SubmissionState,
     Submitter,
     new_id,
+    picture_of,
 )
 from harvesters.submissions.check import Check, check
 from harvesters.submissions.errors import NotAllowed, VersionConflict
@@ -113,6 +115,7 @@ def withdraw(context: AdminContext, submission: Submission, who: str, note: str 
     event = SubmissionEvent("withdrawn", who, now, note, version=submission.version + 1)
     changed = apply_change(context, submission, values, event)
     submissions.forget_contents(context.ledger, submission.id)
+    pictures.delete_unused(context.ledger, _picture_names(submission))
     notifications.forget_contents(context.ledger, submission.id)
     if submission.first_accepted:
         request_harvest(context, who)
@@ -139,7 +142,15 @@ def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
         for event in item["history"]:
             event["who"] = public_name(event["who"], submitter)
             del event["internal"]
-    return {"submitter": _to_json(about), "submissions": items, "prizes": prizes.of_person(ledger, submitter.id, submitter.mail)}
+    names = {name for item in submissions.of_submitter(ledger, submitter.id) for name in _picture_names(item)}
+    found = (pictures.find_picture(ledger, name) for name in sorted(names))
+    encoded = {picture.name: b64encode(picture.content).decode() for picture in found if picture}
+    of_contests = prizes.of_person(ledger, submitter.id, submitter.mail)
+    return {"submitter": _to_json(about), "submissions": items, "pictures": encoded, "prizes": of_contests}
+
+
+def _picture_names(submission: Submission) -> list[str]:
+    return [name for content in (submission.content, submission.published) if (name := picture_of(content))]
 
 
 def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
@@ -151,6 +162,7 @@ def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
             withdraw(context.admin, item, submitter.name)
     prizes.delete_person(ledger, submitter.id, submitter.mail)
     submissions.delete_submitter(ledger, submitter)
+    pictures.delete_unused(ledger, [name for item in items for name in _picture_names(item)])
     log.info("submitter deleted", submissions=len(items))
     return len(items)
 

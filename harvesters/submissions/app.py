@@ -14,6 +14,7 @@ from harvesters.submissions import (
     check_routes,
     form_routes,
     moderation_routes,
+    picture_routes,
     question_routes,
     reminder_routes,
     sign_in_routes,
@@ -26,8 +27,8 @@ from languages.request_locale import LocaleMiddleware
 
 MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
 _FORM_AROUND_FILE = 16_384  # bytes of a form with a file that are not the file's
-UPLOADS = {upload_routes.API_PATH: MAX_FILE, upload_routes.FORM_PATH: MAX_FILE + _FORM_AROUND_FILE}
-PATHS = ("/submissions", "/submit", "/inbox")  # of the site
+UPLOADS = {upload_routes.API_PATH: MAX_FILE, upload_routes.FORM_PATH: MAX_FILE + _FORM_AROUND_FILE, **picture_routes.UPLOADS}
+PATHS = ("/submissions", "/submit", "/inbox", "/picture")  # of the site
 MODERATION = (moderation_routes.routes,)  # pages of the admin app
 
 
@@ -54,6 +55,8 @@ def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = (
         app.include_router(router)
     app.include_router(upload_routes.routes)  # before the routes of one submission, whose path may be any word
     app.include_router(upload_routes.pages)
+    app.include_router(picture_routes.routes)
+    app.include_router(picture_routes.pages)
     app.include_router(api.routes)
     app.include_router(sign_in_routes.routes)
     app.include_router(form_routes.routes)

@@ -8,7 +8,8 @@ from typing import Any
 
 from harvesters.errors import ParseError
 from harvesters.ledger.database import Database
-from harvesters.ledger.submissions import Content
+from harvesters.ledger.pictures import has_picture
+from harvesters.ledger.submissions import Content, picture_of
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
@@ -76,8 +77,10 @@ def check_many(
             checks[key] = Check((MemberFinding("type", Severity.VIOLATION.value, str(error)),), ())
     validated = validate_many([statements for statements, _ in described.values()], base=base)
     for (key, (statements, thing)), results in zip(described.items(), validated, strict=True):
-        findings = (*_unknown_words(contents[key], lexicon), *(_finding(result, base) for result in results))
-        own = SubmissionDescription(statements, thing, source.name, key, title_of(contents[key]))
+        content = contents[key]
+        of_rules = (_finding(result, base) for result in results)
+        findings = (*_unknown_words(content, lexicon), *_of_picture(ledger, content), *of_rules)
+        own = SubmissionDescription(statements, thing, source.name, key, title_of(content))
         checks[key] = Check(tuple(dict.fromkeys(findings)), duplicates.find(ledger, own, base, unpublished=unpublished))
     return checks
 
@@ -113,6 +116,18 @@ def _unknown_words(content: Content, lexicon: CrosswalkLookup) -> Iterator[Membe
         for word in lexicon.parse_declared(*arguments).unmatched:
             text = gettext("“%(word)s” is not known here; it would become a topic.") % {"word": word}
             yield MemberFinding(name, Severity.WARNING.value, text)
+
+
+def _of_picture(ledger: Database, content: Content) -> Iterator[MemberFinding]:
+    name = picture_of(content)
+    if name is None:
+        return
+    if not has_picture(ledger, name):
+        text = gettext("There is no such picture: it was never sent, or nothing named it for a day. Send it again.")
+        yield MemberFinding("picture", Severity.VIOLATION.value, text)
+    if not content["picture"].get("caption"):
+        text = gettext("Say what the picture shows, for those who cannot see it.")
+        yield MemberFinding("picture", Severity.VIOLATION.value, text)
 
 
 def differences(before: Content, after: Content) -> dict[str, dict[str, object]]:

@@ -16,7 +16,7 @@ from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.submissions.errors import UnsupportedMedia
 from harvesters.submissions.members import CLASS_IRIS, MEMBERS, InvalidMembersError, Kind, normalize
 from languages.translations import gettext
-from vocab.terms import DCT, FOAF, ORG, RDF, RDFS, SKOS, WGS
+from vocab.terms import DCT, FOAF, ORG, RDF, RDFS, SCHEMA, SKOS, WGS
 
 JSON, JSON_LD, TURTLE = "application/json", "application/ld+json", "text/turtle"
 _NOTHING = "urn:x-stocktake:submission"  # resolves relative IRIs, so that a document may use <>
@@ -86,6 +86,8 @@ def _value(name: str | None, terms: list[Any], graph: Mapping[str, Mapping[str, 
         return [_party(term, graph.get(str(term), {})) for term in terms]
     if kind is Kind.PLACE:
         return [_place(graph.get(str(term), {})) for term in terms]
+    if kind is Kind.PICTURE:
+        return [{"id": getattr(term, "value", ""), "caption": _by_language(graph.get(str(term), {}), f"{SCHEMA}caption")} for term in terms]
     return [getattr(term, "value", "") for term in terms]
 
 
@@ -98,8 +100,11 @@ def _party(term: Any, about: Mapping[str, list[Any]]) -> Any:
 
 
 def _place(about: Mapping[str, list[Any]]) -> dict[str, Any]:
-    labels = {term.language or "@none": term.value for term in about.get(f"{RDFS}label", ()) if isinstance(term, Literal)}
-    return {"label": labels, **{name: next(_values(about, f"{WGS}{name}"), "") for name in ("lat", "long")}}
+    return {"label": _by_language(about, f"{RDFS}label"), **{name: next(_values(about, f"{WGS}{name}"), "") for name in ("lat", "long")}}
+
+
+def _by_language(about: Mapping[str, list[Any]], iri: str) -> dict[str, str]:
+    return {term.language or "@none": term.value for term in about.get(iri, ()) if isinstance(term, Literal)}
 
 
 def _values(about: Mapping[str, list[Any]], iri: str) -> Iterator[str]:

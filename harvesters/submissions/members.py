@@ -18,12 +18,13 @@ from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import normalize_inline, parse_language
 from harvesters.source import suggestion
 from languages.translations import gettext
-from vocab.iris import is_web
+from vocab.iris import Iris, is_web
 from vocab.terms import DCT, FOAF, SCHEMA, SIOC
 
 MAX_TITLE, MAX_TEXT, MAX_WORD, MAX_ADDRESS = 300, 20_000, 300, 2_000  # characters
 MAX_ITEMS = 50  # of a list, and languages of a text
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?(T[0-9:.]+(Z|[+-]\d\d:?\d\d)?)?\Z", re.ASCII)
+_PICTURE = re.compile(r"[0-9a-f]{64}\.webp\Z", re.ASCII)  # the name of a stored picture
 _KEPT = "\n\t\u200c\u200d"  # line ends, and the joiners that some scripts need
 
 
@@ -41,6 +42,7 @@ class Kind(Enum):
     PARTIES = auto()
     PLACE = auto()
     REASONS = auto()  # texts by the number of a goal
+    PICTURE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ MEMBERS: Mapping[str, MemberDefinition] = {
     "documentType": MemberDefinition(Kind.WORD, f"{DCT}type", "Type of document"),
     "language": MemberDefinition(Kind.WORDS, f"{DCT}language", "Languages"),
     "page": MemberDefinition(Kind.ADDRESSES, f"{FOAF}page", "Web pages"),
+    "picture": MemberDefinition(Kind.PICTURE, f"{SCHEMA}image", "Picture"),
     "license": MemberDefinition(Kind.ADDRESS, f"{DCT}license", "Licence"),
     "identifier": MemberDefinition(Kind.WORDS, f"{DCT}identifier", "Identifiers"),
 }
@@ -188,6 +191,8 @@ class _Reader:
             return self._place(_one(value))
         if kind is Kind.REASONS:
             return self._reasons(value)
+        if kind is Kind.PICTURE:
+            return self._picture(_one(value))
         word = self._word(_one(value), MAX_ADDRESS)
         return _web([word])[0] if kind is Kind.ADDRESS and word else _date(word) if kind is Kind.DATE else word
 
@@ -252,6 +257,17 @@ class _Reader:
             if not re.fullmatch(r"-?[0-9]{1,3}(\.[0-9]{1,15})?", number) or abs(float(number)) > most:
                 raise ValueError(gettext("Write latitude and longitude as decimal degrees."))
         return {**numbers, **({"label": label} if label else {})}
+
+    def _picture(self, value: object) -> dict[str, Any]:
+        """Return the name of a picture that was sent before, and what it shows."""
+        about = value if isinstance(value, Mapping) else {"id": value}
+        name = self._word(_one(about.get("id")), MAX_ADDRESS).removeprefix(Iris(self.base).picture(""))
+        if not name:
+            return {}
+        if not _PICTURE.match(name):
+            raise ValueError(gettext("Send the picture first; its “id” is in the answer."))
+        caption = self._by_language(about.get("caption"), MAX_TITLE, inline=True)
+        return {"id": name, **({"caption": caption} if caption else {})}
 
     def _reasons(self, value: object) -> dict[str, dict[str, str]]:
         if not isinstance(value, Mapping) or len(value) > MAX_ITEMS:

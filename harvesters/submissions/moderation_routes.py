@@ -10,18 +10,20 @@ from starlette.responses import Response
 
 from harvesters.admin.auth import ContextDep, CurrentUser, User, check_csrf, render_errors_as_pages
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import InvalidValue
+from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.keys import Scope
 from harvesters.admin.pages import get_pages
 from harvesters.ledger import submissions
-from harvesters.ledger.submissions import Submission, SubmissionState, Submitter
+from harvesters.ledger.pictures import find_picture
+from harvesters.ledger.submissions import Submission, SubmissionState, Submitter, picture_of
 from harvesters.submissions import moderation
 from harvesters.submissions.check import Check, check, differences
 from harvesters.submissions.duplicates import DuplicateFinder
 from harvesters.submissions.errors import VersionConflict
 from harvesters.submissions.identity import SOURCE
 from harvesters.submissions.members import MEMBERS, written
+from harvesters.submissions.pictures import picture_response
 from harvesters.submissions.quarantine import suspicions
 
 _ROWS = 100
@@ -98,6 +100,15 @@ def _check(context: AdminContext, submission: Submission) -> Check | None:
         return None
     source, finder = context.source(SOURCE), DuplicateFinder()
     return check(context.ledger, submission.content, submission.id, source, context.base, finder, unpublished=True)
+
+
+@routes.get("/page/submissions/{id}/picture.webp")
+def show_picture(id: str, user: CurrentUser, context: ContextDep) -> Response:
+    """Return the picture of the newest version."""
+    picture = find_picture(context.ledger, picture_of(moderation.find(context, id).content) or "")
+    if picture is None:
+        raise NotFound("There is no picture at this address.")
+    return picture_response(picture)
 
 
 @routes.post("/page/submissions/{id}/{decision}")

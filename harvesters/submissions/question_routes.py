@@ -19,6 +19,7 @@ from harvesters.submissions.form_routes import ROOT, FormDep, PagesDep, Writing,
 from harvesters.submissions.identity import SubmissionContext, SubmissionContextDep
 from harvesters.submissions.members import InvalidMembersError
 from harvesters.submissions.questions import (
+    PICTURE,
     SUGGESTED,
     SUMMARY,
     Field,
@@ -51,6 +52,8 @@ def answer(secret: str, name: str, form: FormDep, context: SubmissionContextDep,
     """
     draft = drafts.open_draft(context, secret)
     question = find_question(draft, name)
+    if name == PICTURE:
+        raise NotFound("A picture is sent to another address.")
     sent = read_answer(form, question, draft.content, drafts.language_of(draft))
     if first(form, "was") != fingerprint(draft.content, question):
         return question_page(context, pages, secret, draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
@@ -132,6 +135,7 @@ def _fields(
     language, base = drafts.language_of(draft), context.admin.base
     texts = without_internal(draft.content)
     suggested = suggest_topics(texts, context.source(), base) if question.name in SUGGESTED else {}
+    names = {field.member: field.name for field in reversed(question.fields)}  # the first field of each member
     is_answered = form is None and any(draft.content.get(field.member) for field in question.fields)
     found = drafts.check_answer(context, draft.content, question) if is_answered else {}
     return [
@@ -142,7 +146,7 @@ def _fields(
             "values": list(form.get(field.name, ())) if form is not None else values_of(draft.content, field, language),
             "stored": answer_texts(draft.content, field, language, context),
             "choices": offered,
-            "fault": faults.get(field.member),
+            "fault": faults.get(field.name) or (faults.get(field.member) if names[field.member] == field.name else None),
             "found": found.get(field.name, []),
         }
         for field in question.fields

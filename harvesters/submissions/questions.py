@@ -45,6 +45,7 @@ class Question:
 
 
 _ONE_A_LINE = "One on each line."
+_PICTURES = "JPEG, PNG, WebP or GIF, of at most 10 MB. The place and other data in the file are removed."
 LANGUAGE = Field("_language", "select", "Language of your texts", choices="language")
 QUESTIONS = (
     Question("type", "What do you want to submit?", (Field("type", "select", "Type", choices="type"),)),
@@ -90,6 +91,14 @@ QUESTIONS = (
     ),
     Question("venue", "Where?", (Field("venue", "text", "Venue"),)),
     Question(
+        "picture",
+        "Is there a picture of it?",
+        (
+            Field("picture", "picture", "Picture", _PICTURES),
+            Field("picture", "text", "What the picture shows", "For those who cannot see it. Do not name persons.", part="caption"),
+        ),
+    ),
+    Question(
         "links",
         "Where can one read more?",
         (
@@ -99,6 +108,7 @@ QUESTIONS = (
     ),
 )  # fmt: skip
 SUMMARY = "summary"
+PICTURE = "picture"  # the question whose answer has a file
 SUGGESTED = ("action-lines", "goals", "targets")  # questions whose answers the texts may suggest
 _INTERNAL = "_"  # begins the members of a draft that are not sent
 
@@ -126,6 +136,8 @@ def values_of(content: Content, field: Field, language: str) -> list[str]:
     if field.member == LANGUAGE.member:
         return [language]
     value: Any = content.get(field.member)
+    if field.control == "picture":
+        return [value["id"]] if value else []
     if field.member == "why" or field.part:
         value = (value or {}).get(field.part)
     if isinstance(value, Mapping):  # a text by language
@@ -169,6 +181,8 @@ def with_language(content: Content, before: str, after: str) -> Content:
     """
     texts = ("title", "description", "content", "venue")
     renamed = {name: {after if tag == before else tag: text for tag, text in content[name].items()} for name in texts if name in content}
+    if caption := content.get("picture", {}).get("caption"):
+        renamed["picture"] = {**content["picture"], "caption": {after if tag == before else tag: text for tag, text in caption.items()}}
     reasons = {goal: {after if tag == before else tag: text for tag, text in why.items()} for goal, why in content.get("why", {}).items()}
     return {**content, **renamed, **({"why": reasons} if reasons else {})}
 

@@ -42,7 +42,7 @@ def template_columns(base: str, language: str) -> list[TemplateColumn]:
     """Return the columns of the template, whose texts are in *language*."""
     columns = [TemplateColumn("type", gettext("Type"), gettext("One of the list."), choices("type", base), several=False)]
     for name, member in MEMBERS.items():
-        if member.kind is Kind.REASONS:
+        if member.kind in (Kind.REASONS, Kind.PICTURE):  # a picture is sent by itself
             continue
         for part in _PARTS.get(member.kind, ("",)):
             path = f"{name}.{part}" if part else name

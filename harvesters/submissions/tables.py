@@ -99,7 +99,7 @@ def parse_column(name: str) -> Column | None:
     return Column(name, member, part, language)
 
 
-_BY_LOWER = {name.lower(): name for name in ("type", *MEMBERS)}
+_BY_LOWER = {name.lower(): name for name in ("type", *MEMBERS) if name != "picture"}  # which is sent by itself
 
 
 def _rows(lines: Iterator[tuple[int, list[str], str]]) -> Iterator[TableRow]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
+from io import BytesIO
 from pathlib import Path
 
 import httpx
@@ -17,6 +20,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from browser import Browser, browsing
+from PIL import Image
 from processes import free_port, started, wait_for_url
 from typer.testing import CliRunner
 from waiting import wait_until
@@ -42,6 +46,7 @@ ANSWERS = {
     "targets": {"target": ["4.4"]},
     "why": {"why-4": "Girls learn to use computers."},
     "dates": {"start": "2025-01-01"},
+    "picture": {"picture-caption": "Computers"},
     "links": {"page": "https://telecentres.example/", "license": ["https://creativecommons.org/licenses/by/4.0/"]},
 }
 
@@ -57,12 +62,14 @@ class Mailbox:
         self.texts.append((envelope.rcpt_tos[0], str(body)))
         return "250 OK"
 
-    def link(self, after: int, receiver: str) -> str:
-        """Return the link of the first message to *receiver* after a number of messages, when it has come."""
-        text = wait_until(lambda: next((text for to, text in self.texts[after:] if to == receiver), ""), f"mail for {receiver}", SECONDS)
-        match = re.search(r"https?://\S+/submit/confirm/\S+", text)
-        assert match
-        return match[0]
+    def link(self, after: int, receiver: str, kind: str = "confirm") -> str:
+        """Return the link of the first message of a *kind* to *receiver* after a number of messages, when it has come."""
+
+        def links() -> list[str]:
+            texts = [text for to, text in self.texts[after:] if to == receiver]
+            return [match[0] for text in texts if (match := re.search(rf"https?://\S+/submit/{kind}/\S+", text))]
+
+        return str(wait_until(links, f"mail for {receiver}", SECONDS)[0])
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,7 @@ class Visit:
 
     browser: Browser
     packages: Path
+    scripts: bool = False
     faults: list[str] = field(default_factory=list)
 
     def look(self) -> None:
@@ -136,7 +144,7 @@ class Visit:
         name = str(self.browser.run("location.pathname"))
         disable_scripts(self.browser, value=False)
         self.faults += [f"{name}: {fault}" for fault in self.browser.faults(self.packages)]
-        disable_scripts(self.browser)
+        disable_scripts(self.browser, value=not self.scripts)
         width = self.browser.run("document.documentElement.scrollWidth")
         self.faults += [f"{name} is {width} px wide"] if width > 320 else []
 
@@ -173,63 +181,159 @@ class Visit:
         self.look()
 
 
-def accept(visit: Visit, site: Site) -> None:
+def accept(visit: Visit, site: Site, title: str = "telecentres") -> None:
     """Accept the submission that waits, as a moderator."""
     visit.browser.open(f"{site.base}/admin/page/submissions", 320)
     if visit.browser.run("document.querySelectorAll('#key').length"):
         visit.browser.leave(f"document.querySelector('#key').value = '{site.key}'; document.querySelector('form').submit()")
         visit.browser.open(f"{site.base}/admin/page/submissions", 320)
     visit.look()
-    assert "telecentres" in visit.browser.run("document.querySelector('main').textContent")
+    assert title in visit.browser.run("document.querySelector('main').textContent")
     visit.click(".plans a")
     visit.click("form[action$=accept] button")
 
 
-def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(site: Site, browser: Browser, packages: Path) -> None:
-    visit = Visit(browser, packages)
-    browser.open(f"{site.base}/submit?lang=en", 320)
+ARABIC = {
+    **ANSWERS,
+    "title": {"title": "مراكز الاتصال في القرى", "_language": ["ar"]},
+    "description": {"description": "حواسيب ودورات تدريبية في أربعين قرية."},
+    "why": {"why-4": "تتعلم الفتيات استعمال الحاسوب."},
+}
+
+
+def attach(browser: Browser, file: Path) -> None:
+    """Choose a file in the field of the page."""
+    root = browser.send_command("DOM.getDocument")["root"]["nodeId"]
+    field = browser.send_command("DOM.querySelector", nodeId=root, selector="input[type=file]")["nodeId"]
+    browser.send_command("DOM.setFileInputFiles", nodeId=field, files=[str(file)])
+
+
+def let_a_year_pass(site: Site) -> None:
+    """Move what was accepted a year back, so that its submitter is asked whether it is still true."""
+    with closing(sqlite3.connect(Path(site.settings["STOCKTAKE_DATA"]) / "ledger.sqlite", timeout=60)) as ledger, ledger:
+        for name in ("created", "first_accepted", "confirmed"):
+            ledger.execute(f"UPDATE submission SET {name} = datetime({name}, '-366 days') WHERE {name} IS NOT NULL")
+
+
+def send_form(visit: Visit, site: Site, answers: dict[str, dict[str, object]], picture: Path) -> str:
+    """Fill in the form, send it and confirm the address; return the path of the submission."""
     visit.look()
     visit.click("main form button")
-    for name, values in ANSWERS.items():
+    for name, values in answers.items():
         assert visit.path.endswith(f"/{name}")
+        if name == "picture":
+            attach(visit.browser, picture)
         visit.fill(values)
         visit.click("main form button")
+    assert visit.browser.run("document.querySelector('img.picture').naturalWidth") == 60
+    sent = len(site.mailbox.texts)
     visit.fill({"mail": "jane@example.org"})
     visit.send_when_due()
-    browser.open(site.mailbox.link(0, "jane@example.org"), 320)
+    visit.browser.open(site.mailbox.link(sent, "jane@example.org"), 320)
     visit.look()
     visit.click("main form button")
-    mine = visit.path
-    assert mine.startswith("/submit/mine/")
-    accept(visit, site)
-    wait_until(lambda: site.titles() == ["Village telecentres"], "the initiative in SPARQL", SECONDS, pause=2)
-    assert site.mailbox.link(1, "jane@example.org").startswith(f"{site.base}/submit/confirm/")
+    assert visit.path.startswith("/submit/mine/")
+    return visit.path
 
+
+@pytest.mark.parametrize(("language", "scripts"), [("en", False), ("ar", True)])
+def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
+    site: Site, browser: Browser, packages: Path, tmp_path: Path, language: str, scripts: bool
+) -> None:
+    visit, answers = Visit(browser, packages, scripts), ARABIC if language == "ar" else ANSWERS
+    title, corrected = str(answers["title"]["title"]), f"{answers['title']['title']} 2"
+    picture = tmp_path / "photo.jpg"
+    Image.new("RGB", (60, 40), "#2266aa").save(picture, comment=b"Nairobi")
+    browser.send_command("Network.clearBrowserCookies")
+    disable_scripts(browser, value=not scripts)
+    browser.open(f"{site.base}/submit?lang={language}", 320)
+    mine = send_form(visit, site, answers, picture)
+    id = mine.rpartition("/")[2]
+    accept(visit, site, title)
+    wait_until(lambda: site.titles() == [title], "the initiative in SPARQL", SECONDS, pause=2)
+    browser.open(f"{site.base}/page/initiative/submissions/{id}?lang={language}", 320)
+    visit.look()
+    shown = wait_until(lambda: browser.run("document.querySelector('figure img').naturalWidth"), "the picture", 60)
+    citation = browser.run("document.querySelector('.citation').textContent")
+
+    sent = len(site.mailbox.texts)
+    let_a_year_pass(site)
+    browser.open(site.mailbox.link(sent, "jane@example.org", "still-true"), 320)
+    visit.look()
     browser.open(f"{site.base}{mine}", 320)
     visit.look()
     visit.click("form[action$=confirm] button")
     visit.click("form[action$=change] button")
     visit.click("a[href$='/title']")
-    visit.fill({"title": "Fifty village telecentres"})
+    visit.fill({"title": corrected})
     visit.click("button[name=then]")
     visit.send_when_due()
-    accept(visit, site)
-    wait_until(lambda: site.titles() == ["Fifty village telecentres"], "the correction in SPARQL", SECONDS, pause=2)
-    published = httpx.get(f"{site.base}/page/initiative/submissions/{mine.rpartition('/')[2]}", headers={"Accept": "text/html"}, timeout=60)
+    accept(visit, site, corrected)
+    wait_until(lambda: site.titles() == [corrected], "the correction in SPARQL", SECONDS, pause=2)
+    published = httpx.get(f"{site.base}/page/initiative/submissions/{id}", headers={"Accept": "text/html"}, timeout=60)
+    image = re.search(r'<img src="(/picture/[0-9a-f]{64}\.webp)" alt="([^"]+)"', published.text)
+    assert image
+    public = httpx.get(f"{site.base}{image[1]}", timeout=60)
 
     browser.open(f"{site.base}/submit/upload", 320)
     visit.look()
     assert visit.path == "/submit/upload"
-    assert browser.run("document.querySelectorAll('input[type=file]').length") == 1
     browser.open(f"{site.base}{mine}", 320)
     visit.click("form[action$=withdraw] button")
     wait_until(lambda: site.titles() == [], "the initiative to be withdrawn", SECONDS, pause=2)
-    key = mine.rpartition("/")[2]
-    record = httpx.get(f"{site.base}/record/submissions/{key}", headers={"Accept": "text/turtle"}, timeout=60)
+    record = httpx.get(f"{site.base}/record/submissions/{id}", headers={"Accept": "text/turtle"}, timeout=60)
+    disable_scripts(browser)
 
     assert visit.faults == []
+    assert (shown, image[2], title in citation, f"/id/initiative/submissions/{id}" in citation) == (60, "Computers", True, True)
     assert (published.status_code, "Last confirmed" in published.text, 'id="history"' in published.text) == (200, True, True)
+    assert (public.status_code, b"Nairobi" in public.content) == (200, False)
+    assert httpx.get(f"{site.base}{image[1]}", timeout=60).status_code == 404
     assert (record.status_code, "gone" in record.text, "jane" in record.text) == (410, True, False)
+
+
+def decide_by_http(site: Site, id: str, decision: str) -> None:
+    """Decide about a submission as a moderator, without a browser."""
+    with httpx.Client(base_url=site.base, headers={"Origin": site.base}, follow_redirects=True, timeout=60) as moderator:
+        moderator.post("/admin/sign-in", data={"key": site.key})
+        page = moderator.get(f"/admin/page/submissions/{id}").text
+        fields = {name: re.search(rf'name="{name}" value="([^"]+)"', page)[1] for name in ("csrf", "version")}  # type: ignore[index]
+        answer = moderator.post(f"/admin/page/submissions/{id}/{decision}", data={**fields, "note": ""})
+        assert answer.status_code == 200, answer.text
+
+
+def test_the_same_by_http_alone(site: Site) -> None:
+    sent = len(site.mailbox.texts)
+    httpx.post(f"{site.base}/submissions/confirmations", json={"mail": "carol@example.org"}, timeout=60)
+    secret = site.mailbox.link(sent, "carol@example.org").rpartition("/")[2]
+    token = httpx.post(f"{site.base}/submissions/confirmations/{secret}", timeout=60).json()["token"]
+    file = BytesIO()
+    Image.new("RGB", (60, 40)).save(file, "PNG")
+    with httpx.Client(base_url=site.base, headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
+        picture = client.post("/submissions/pictures", content=file.getvalue(), headers={"Content-Type": "image/png"}).json()
+        content = {**INITIATIVE, "title": {"en": "Clinics"}, "picture": {"id": picture["id"], "caption": {"en": "A clinic"}}}
+        created = client.post("/submissions", json=content)
+        id = created.json()["id"]
+        decide_by_http(site, id, "accept")
+        wait_until(lambda: "Clinics" in site.titles(), "the initiative in SPARQL", SECONDS, pause=2)
+        data = httpx.get(f"{site.base}/data/initiative/submissions/{id}.json", timeout=60).json()
+
+        sent = len(site.mailbox.texts)
+        let_a_year_pass(site)
+        reminder = site.mailbox.link(sent, "carol@example.org", "still-true")
+        etag = client.get(f"/submissions/{id}").headers["ETag"]
+        changed = client.put(f"/submissions/{id}", json={**data, "title": {"en": "Forty clinics"}}, headers={"If-Match": etag})
+        decide_by_http(site, id, "accept")
+        wait_until(lambda: "Forty clinics" in site.titles(), "the correction in SPARQL", SECONDS, pause=2)
+        etag = client.get(f"/submissions/{id}").headers["ETag"]
+        withdrawn = client.delete(f"/submissions/{id}", headers={"If-Match": etag})
+        wait_until(lambda: "Forty clinics" not in site.titles(), "the initiative to be withdrawn", SECONDS, pause=2)
+    record = httpx.get(f"{site.base}/record/submissions/{id}", headers={"Accept": "text/turtle"}, timeout=60)
+
+    assert [answer.status_code for answer in (created, changed, withdrawn, record)] == [201, 200, 200, 410], changed.text
+    assert (data["picture"]["id"], data["picture"]["caption"]) == (picture["id"], {"en": "A clinic"})
+    assert "/submit/still-true/" in reminder
+    assert "gone" in record.text
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])

@@ -1,0 +1,289 @@
+"""Pictures of submissions: re-encoded, stored by digest, public with the record alone, and deleted with it."""
+
+from __future__ import annotations
+
+import io
+import random
+import re
+import struct
+import zlib
+from base64 import b64decode
+from datetime import timedelta
+from hashlib import sha256
+
+import httpx
+import orjson
+import pytest
+from PIL import Image
+
+from harvesters.admin.errors import HTTPProblem, InvalidValue
+from harvesters.ledger.pictures import find_picture, has_picture, prune_pictures
+from harvesters.mappings.registry import MAPPINGS
+from harvesters.page_model import Record
+from harvesters.pipeline.record_processor import load_crosswalks
+from harvesters.runs.submission_transport import SubmissionTransport
+from harvesters.submissions import moderation
+from harvesters.submissions.errors import TooLarge
+from harvesters.submissions.picture_routes import MAX_UNUSED
+from harvesters.submissions.pictures import MAX_FILE, SIDE, encode_picture
+from vocab.describe import describe
+from vocab.iris import BASE, Iris
+
+from .conftest import INITIATIVE, SITE, SubmissionWorld
+from .test_submission_form import browser, fill, hidden
+
+__all__ = ["browser"]
+ANYBODY = {"Authorization": ""}
+SECRET = b"GPS 1.2921 S, Jane Doe"
+SCRIPT = b"<script>alert(document.domain)</script>"
+
+
+def picture(size: tuple[int, int] = (80, 60), form: str = "JPEG", colour: str = "#2266aa", **options: object) -> bytes:
+    output = io.BytesIO()
+    Image.new("RGB", size, colour).save(output, form, **options)
+    return output.getvalue()
+
+
+def with_exif(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = orientation, SECRET.decode()
+    return picture(exif=exif, comment=SECRET)
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """Return a small file that says it is a large picture."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(1000))) + png_chunk(b"IEND", b"")
+
+
+HOSTILE = {
+    "html named png": b"<!doctype html>" + SCRIPT,
+    "svg": b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><rect/></svg>',
+    "empty": b"",
+    "truncated": picture(form="PNG", size=(300, 300))[:120],
+    "bmp": picture(form="BMP"),
+    "tiff": picture(form="TIFF"),
+    "zip": b"PK\x03\x04" + bytes(200),
+    "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+    "text bomb": picture(form="PNG")[:33] + png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(80_000_000))) + picture(form="PNG")[33:],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_picture_is_refused(name: str) -> None:
+    with pytest.raises(InvalidValue, match="This is no picture that can be read"):
+        encode_picture(HOSTILE[name])
+
+
+@pytest.mark.parametrize("content", [png_bomb(60_000, 60_000), png_bomb(6_000, 6_000), png_bomb(20_000, 1), bytes(MAX_FILE + 1)])
+def test_a_picture_that_is_too_large_is_refused_before_it_is_decoded(content: bytes) -> None:
+    with pytest.raises(TooLarge):
+        encode_picture(content)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_only_the_pixels_of_a_polyglot_are_kept(form: str) -> None:
+    content = picture(form=form) + SCRIPT + b"PK\x03\x04"
+
+    encoded = encode_picture(content)
+
+    assert encoded.content[:4] + encoded.content[8:12] == b"RIFFWEBP"
+    assert SCRIPT not in encoded.content
+    assert encoded.name == f"{sha256(encoded.content).hexdigest()}.webp"
+    assert (encoded.width, encoded.height) == (80, 60)
+
+
+def test_metadata_are_removed_and_the_picture_is_upright() -> None:
+    content = with_exif(6)
+
+    encoded = encode_picture(content)
+    decoded = Image.open(io.BytesIO(encoded.content))
+
+    assert SECRET in content
+    assert SECRET not in encoded.content
+    assert decoded.size == (60, 80)
+    assert not decoded.getexif()
+    assert not {"exif", "icc_profile", "xmp", "comment"} & {*decoded.info}
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "L", "LA", "1", "CMYK", "I;16"])
+def test_every_kind_of_pixels_is_read_and_made_smaller(mode: str) -> None:
+    output = io.BytesIO()
+    Image.new(mode, (SIDE * 2, 200)).save(output, "JPEG" if mode == "CMYK" else "PNG")
+
+    encoded = encode_picture(output.getvalue())
+
+    assert (encoded.width, encoded.height) == (SIDE, 100)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_a_damaged_file_is_read_or_refused(form: str) -> None:
+    chance, content = random.Random(4), picture(form=form, size=(120, 90))
+    outcomes = set()
+
+    for _ in range(150):
+        damaged = bytearray(content)
+        for _ in range(chance.randint(1, 6)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        try:
+            encode_picture(bytes(damaged[: chance.choice((len(damaged), chance.randrange(len(damaged))))]))
+            outcomes.add("read")
+        except HTTPProblem:
+            outcomes.add("refused")
+
+    assert outcomes == {"read", "refused"}
+
+
+async def send(client: httpx.AsyncClient, content: bytes | None = None, media: str = "image/jpeg") -> httpx.Response:
+    return await client.post("/submissions/pictures", content=picture() if content is None else content, headers={"Content-Type": media})
+
+
+async def test_a_picture_is_public_with_its_record_and_deleted_with_it(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+    taken = (await send(client)).json()
+    name = taken["id"].rpartition("/")[2]
+    record = {**INITIATIVE, "picture": {"id": taken["id"], "caption": {"en": "A telecentre with six computers"}}}
+    created = await client.post("/submissions", json=record)
+    before = await client.get(f"/picture/{name}", headers=ANYBODY)
+    item = moderation.find(world.context.admin, created.json()["id"])
+    moderation.accept(world.context.admin, world.keys["Grace"], item, "")
+    shown = await client.get(f"/picture/{name}", headers=ANYBODY)
+    statements = published_statements(world)
+    export = (await client.get("/submissions/account")).json()
+    etag = (await client.get(f"/submissions/{item.id}")).headers["ETag"]
+    withdrawn = await client.delete(f"/submissions/{item.id}", headers={"If-Match": etag})
+    after = await client.get(f"/picture/{name}", headers=ANYBODY)
+
+    assert taken == {"id": f"{BASE}picture/{name}", "width": 80, "height": 60, "bytes": len(shown.content)}
+    assert created.json()["content"]["picture"] == {"id": name, "caption": {"en": "A telecentre with six computers"}}
+    assert [answer.status_code for answer in (before, shown, withdrawn, after)] == [404, 200, 200, 404]
+    assert f"{sha256(shown.content).hexdigest()}.webp" == name
+    assert b64decode(export["pictures"][name]) == shown.content
+    thing, address = f"<{BASE}id/initiative/submissions/{item.id}>", f"<{taken['id']}>"
+    assert f"{thing} <https://schema.org/image> {address}" in statements
+    assert f'{address} <https://schema.org/caption> "A telecentre with six computers"@en' in statements
+    assert not has_picture(world.ledger, name)
+    headers = {key: shown.headers[key] for key in ("Content-Type", "X-Content-Type-Options", "Content-Security-Policy")}
+    assert headers == {
+        "Content-Type": "image/webp",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+
+
+def published_statements(world: SubmissionWorld) -> list[str]:
+    body = orjson.loads(SubmissionTransport(world.ledger).handle_request(httpx.Request("GET", SITE)).content)
+    mapper = MAPPINGS["submission"].prepare(world.context.source(), load_crosswalks(BASE))
+    return [line for key, row in body["accepted"].items() for line in describe(mapper(Record(key, row, b"")), Iris(BASE), "submissions")]
+
+
+async def test_turtle_and_published_json_name_a_picture(client: httpx.AsyncClient) -> None:
+    id = (await send(client)).json()["id"]
+    turtle = f"""@prefix dct: <http://purl.org/dc/terms/> . @prefix schema: <https://schema.org/> .
+<#it> a <{BASE}ns#Initiative> ; dct:title "Clinic"@en ; schema:image <{id}> . <{id}> schema:caption "A clinic"@en ."""
+    published = {"type": "Initiative", "title": {"en": "Clinic"}, "picture": {"id": id, "type": "Picture", "caption": {"en": "A clinic"}}}
+
+    by_turtle = await client.post("/submissions/check", content=turtle, headers={"Content-Type": "text/turtle"})
+    by_json = await client.post("/submissions/check", json=published)
+
+    expected = {"id": id.rpartition("/")[2], "caption": {"en": "A clinic"}}
+    assert [answer.json()["content"]["picture"] for answer in (by_turtle, by_json)] == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"id": f"{'0' * 64}.webp", "caption": {"en": "x"}}, "There is no such picture"),
+        ({"id": "https://elsewhere.example/a.png", "caption": {"en": "x"}}, "Send the picture first"),
+        ("javascript:alert(1)", "Send the picture first"),
+        ([{"id": "a"}, {"id": "b"}], "There can be one only"),
+        ("stored", "Say what the picture shows"),
+    ],
+)
+async def test_a_record_names_a_stored_picture_with_its_text(client: httpx.AsyncClient, about: object, message: str) -> None:
+    stored = (await send(client)).json()["id"]
+
+    answer = await client.post("/submissions", json={**INITIATIVE, "picture": stored if about == "stored" else about})
+
+    (result,) = [each for each in answer.json()["results"] if each["member"] == "picture"]
+    assert (answer.status_code, message in result["message"]) == (422, True)
+
+
+async def test_files_that_are_no_pictures_are_refused_by_http(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+    answers = [
+        await send(client, HOSTILE["html named png"], "image/png"),
+        await send(client, HOSTILE["svg"], "image/svg+xml"),
+        await send(client, png_bomb(60_000, 60_000), "image/png"),
+        await send(client, bytes(MAX_FILE + 1)),
+        await client.post("/submissions/pictures", content=picture(), headers={"Content-Type": "image/jpeg", **ANYBODY}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [422, 415, 413, 413, 401]
+    assert answers[0].json()["detail"] == "This is no picture that can be read. Send a JPEG, PNG, WebP or GIF file."
+
+
+async def test_pictures_that_no_record_names_are_few_and_deleted_after_a_day(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+    answers = [await send(client, picture(size=(80, 60 + number))) for number in range(MAX_UNUSED + 1)]
+    used = answers[0].json()["id"]
+    await client.post("/submissions", json={**INITIATIVE, "picture": {"id": used, "caption": {"en": "Computers"}}})
+    prune_pictures(world.ledger, world.clock.now() + timedelta(days=1))
+
+    assert [answer.status_code for answer in answers] == [201] * MAX_UNUSED + [422]
+    kept = [has_picture(world.ledger, answer.json()["id"].rpartition("/")[2]) for answer in answers[:-1]]
+    assert kept == [True] + [False] * (MAX_UNUSED - 1)
+
+
+async def answer_picture(browser: httpx.AsyncClient, link: str, content: bytes | None, **fields: str) -> httpx.Response:
+    page = await browser.get(f"{link}/picture")
+    files = {"file": ("photo.png", content, "image/png")} if content is not None else {"file": ("", b"", "application/octet-stream")}
+    return await browser.post("/submit/picture", data={"draft": link.rpartition("/")[2], "was": hidden(page, "was"), **fields}, files=files)
+
+
+async def test_a_picture_is_sent_by_form_shown_replaced_and_removed(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    link = (await fill(browser)).url.path.removesuffix("/summary")
+    refused = await answer_picture(browser, link, HOSTILE["html named png"], **{"picture-caption": "A telecentre"})
+    silent = await answer_picture(browser, link, picture())
+    first = stored_name(await browser.get(f"{link}/picture.webp"))
+    named = await answer_picture(browser, link, None, **{"picture-caption": "A telecentre"})
+    summary = await browser.get(f"{link}/summary")
+    replaced = await answer_picture(browser, link, picture(colour="red"), **{"picture-caption": "A telecentre"})
+    second = stored_name(await browser.get(f"{link}/picture.webp"))
+    left = has_picture(world.ledger, first)
+    removed = await answer_picture(browser, link, None, remove="yes")
+    gone = await browser.get(f"{link}/picture.webp")
+
+    assert [page.status_code for page in (refused, silent, named, replaced, removed, gone)] == [422, 422, 200, 200, 200, 404]
+    assert re.search(r'<p class="fault" id="picture-fault" role="alert">This is no picture', refused.text)
+    assert re.search(r'<p class="fault" id="picture-caption-fault" role="alert">Say what the picture shows', silent.text)
+    assert named.url.path == f"{link}/links"
+    assert f'src="{link}/picture.webp" alt="A telecentre"' in summary.text
+    assert first != second
+    assert (left, has_picture(world.ledger, second)) == (False, False)
+
+
+def stored_name(answer: httpx.Response) -> str:
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    return f"{sha256(answer.content).hexdigest()}.webp"
+
+
+async def test_the_submitter_and_moderators_alone_see_a_picture_that_waits(
+    world: SubmissionWorld, browser: httpx.AsyncClient, client: httpx.AsyncClient
+) -> None:
+    link = (await fill(browser)).url.path.removesuffix("/summary")
+    await answer_picture(browser, link, picture(), **{"picture-caption": "A telecentre"})
+    world.clock.advance(timedelta(minutes=1))
+    await browser.post(f"{link}/summary", data={"mail": "jane@example.org", "website": ""})
+    mine = await browser.post(f"/submit/confirm/{world.last_secret()}")
+    own = await browser.get(f"{mine.url.path}/picture.webp")
+    name = stored_name(own)
+    of_draft = await browser.get(f"{link}/picture.webp")
+    anybody = await client.get(f"{mine.url.path}/picture.webp", headers=ANYBODY)
+    public = await client.get(f"/picture/{name}")
+    deleted = await browser.post("/submit/mine/delete", data={"csrf": hidden(mine, "csrf"), "sure": "yes"})
+
+    assert f'src="{mine.url.path}/picture.webp" alt="A telecentre"' in mine.text
+    assert [answer.status_code for answer in (own, of_draft, anybody, public, deleted)] == [200, 410, 404, 404, 200]
+    assert find_picture(world.ledger, name) is None
