@@ -47,6 +47,7 @@ class Purpose(StrEnum):
     SESSION = "session"  # opens what is a submitter's, as often as wanted
     SIGN_IN = "sign-in"  # waits for the answer of a provider, once
     STILL_TRUE = "still-true"  # confirms that what is published is still true, once
+    TRANSFER = "transfer"  # gives a submission to who uses it, once
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,13 @@ def history(ledger: Database, id: str, *, internal: bool) -> list[SubmissionEven
     with ledger.transaction() as connection:
         rows = connection.execute(query if internal else query.where(e.internal.is_(False))).all()
     return [SubmissionEvent(row.what, row.who, utc(row.time), row.note, row.internal, row.version, _loaded(row.content)) for row in rows]
+
+
+def unname(ledger: Database, id: str, organization: str) -> None:
+    """Name an organization as the submitter in the history of a submission that another has now."""
+    e = t.submission_event.c
+    with ledger.transaction() as connection:
+        connection.execute(sa.update(t.submission_event).where(e.submission == id, e.who == organization).values(who=SUBMITTER))
 
 
 def forget_contents(ledger: Database, id: str) -> None:

@@ -79,7 +79,7 @@ def confirm_address(secret: str, context: SubmissionContextDep) -> dict[str, Any
 @routes.get("", summary="List your submissions")
 def list_own(context: SubmissionContextDep, submitter: SubmitterDep) -> list[dict[str, Any]]:
     """The newest come first."""
-    return [_view(context, item) for item in submissions.of_submitter(context.admin.ledger, submitter.id)]
+    return [view(context, item) for item in submissions.of_submitter(context.admin.ledger, submitter.id)]
 
 
 @routes.get("/account", summary="Export all that is stored about you")
@@ -206,7 +206,7 @@ def _problem(status: HTTPStatus, detail: str, more: Mapping[str, Any], headers: 
     return JSONResponse(body, status, headers, PROBLEM_JSON)
 
 
-def _view(context: SubmissionContext, submission: Submission) -> dict[str, Any]:
+def view(context: SubmissionContext, submission: Submission) -> dict[str, Any]:
     """Return a submission as its submitter sees it."""
     names = ("created", "updated", "waiting_since", "withdrawn", "confirmed")
     times = {name: value.isoformat() for name in names if (value := getattr(submission, name))}
@@ -231,7 +231,7 @@ def _answer(
     submitter: Submitter | None = None,
 ) -> Response:
     """Return a submission, with its history if the *submitter* asks to read it."""
-    body = {**_view(context, submission), "content": submission.content, **(_checked(checked) if checked else {})}
+    body = {**view(context, submission), "content": submission.content, **(_checked(checked) if checked else {})}
     if submitter:
         events = submissions.history(context.admin.ledger, submission.id, internal=False)
         body["history"] = [

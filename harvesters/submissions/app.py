@@ -18,6 +18,7 @@ from harvesters.submissions import (
     question_routes,
     reminder_routes,
     sign_in_routes,
+    transfer_routes,
     upload_routes,
 )
 from harvesters.submissions.identity import SubmissionContext
@@ -57,6 +58,8 @@ def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = (
     app.include_router(upload_routes.pages)
     app.include_router(picture_routes.routes)
     app.include_router(picture_routes.pages)
+    app.include_router(transfer_routes.routes)
+    app.include_router(transfer_routes.pages)
     app.include_router(api.routes)
     app.include_router(sign_in_routes.routes)
     app.include_router(form_routes.routes)

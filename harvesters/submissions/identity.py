@@ -170,15 +170,20 @@ def request_confirmation(context: SubmissionContext, mail: str, submission: str 
 
     Raises InvalidValue, RateLimited, Closed.
     """
+    return send_confirmation(context.admin, context.url, check_address(context.admin, mail), current_locale().language, submission)
+
+
+def check_address(context: AdminContext, mail: str) -> str:
+    """Return an address that a link may be sent to. Raises InvalidValue, RateLimited after too many links."""
     mail = mail.strip().lower()
     if len(mail) > MAX_MAIL or not is_mail_address(mail):
         raise InvalidValue("Write one e-mail address, such as name@example.org.")
-    since = context.admin.now() - _LINK_WINDOW
-    if submissions.count_links(context.admin.ledger, mail, since) >= _LINKS:
+    since = context.now() - _LINK_WINDOW
+    if submissions.count_links(context.ledger, mail, since) >= _LINKS:
         raise RateLimited(
             "Too many links were sent to this address. Try again in %(seconds)s seconds.", seconds=int(_LINK_WINDOW.total_seconds())
         )
-    return send_confirmation(context.admin, context.url, mail, current_locale().language, submission)
+    return mail
 
 
 def check_confirmation(context: SubmissionContext, secret: str) -> Link:

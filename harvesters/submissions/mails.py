@@ -40,6 +40,26 @@ def send_confirmation(context: AdminContext, url: str, mail: str, language: str,
     return None
 
 
+def send_transfer(context: AdminContext, url: str, link: Link, item: Submission) -> str | None:
+    """Store and send the link that gives a submission to the owner of an address; as ``send_confirmation`` without a mail server."""
+    if context.channels.mail is None and not context.demo:
+        raise Closed("This site cannot send mail, which is needed to confirm an address. An organization can submit with an API key.")
+    address = f"{url}/submit/transfer/{submissions.create_link(context.ledger, link)}"
+    if context.channels.mail is None:
+        return address
+    with use_language(item.language):
+        subject = gettext("A submission is handed over to you: %(title)s") % {"title": item.title}
+        lines = [
+            gettext("“%(title)s” at %(name)s is handed over to this address, to be kept up to date.")
+            % {"title": item.title, "name": context.channels.name},
+            gettext("Open this link to take it over. It works once, for 7 days:"),
+            address,
+            gettext("If you do not want it, ignore this message."),
+        ]
+    _queue(context, str(link.mail), subject, lines)
+    return None
+
+
 def send_answer(context: AdminContext, submission: Submission, subject: str, note: str) -> None:
     """Send a moderator's answer, an English text of the catalogues with a note, to a person; organizations read it by HTTP.
 

@@ -19,6 +19,7 @@ from harvesters.submissions.errors import NotAllowed
 from harvesters.submissions.identity import SOURCE
 from harvesters.submissions.mails import send_answer
 from harvesters.submissions.members import title_of
+from harvesters.submissions.transfers import offer_transfer
 
 ACCEPTED = "Your submission “%(title)s” was accepted. It is published with the next run."
 CHANGES_REQUESTED = "A moderator asks you to change your submission “%(title)s”:"
@@ -99,6 +100,15 @@ def withdraw(context: AdminContext, key: Key, submission: Submission, note: str)
     withdrawn = actions.withdraw(context, submission, key.display_name, _checked(note))
     _audit(context, key, "withdrawn", submission, note)
     return withdrawn
+
+
+def transfer(context: AdminContext, key: Key, submission: Submission, mail: str) -> None:
+    """Send a link with which the owner of an address takes the submission, such as a person who lost the former address.
+
+    Raises InvalidValue, RateLimited, NotAllowed, Closed. The audit log does not have the address.
+    """
+    offer_transfer(context, context.channels.public_url, submission, mail, key.display_name)
+    _audit(context, key, "handed over", submission, "")
 
 
 def comment(context: AdminContext, key: Key, submission: Submission, note: str) -> None:

@@ -44,6 +44,8 @@ HISTORY = {
     "unassigned": "%(who)s gave it back.",
     "confirmed": "%(who)s confirmed that it is still true.",
     "reminded": "%(who)s was asked whether it is still true.",
+    "offered": "%(who)s offered to hand it over.",
+    "taken over": "%(who)s took it over.",
 }
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
@@ -116,7 +118,7 @@ def decide(id: str, decision: str, form: FormFields, user: CurrentUser, context:
     """Carry out what a moderator decided about the version that the page showed."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     submission = moderation.find(context, id)
-    if decision not in ("comment", "assign", "unassign") and form.get("version", "") != str(submission.version):
+    if decision not in ("comment", "assign", "unassign", "transfer") and form.get("version", "") != str(submission.version):
         raise VersionConflict("The submission was changed meanwhile. Read the new version, then decide.")
     _carry_out(context, user, submission, decision, form.get("note", ""))
     return redirect(f"/page/submissions/{quote(id, safe='')}")
@@ -133,6 +135,7 @@ def _carry_out(context: AdminContext, user: User, submission: Submission, decisi
         "spam": moderation.mark_as_spam,
         "withdraw": moderation.withdraw,
         "comment": moderation.comment,
+        "transfer": moderation.transfer,
     }
     if decision not in known:
         raise InvalidValue("Unknown decision.")
