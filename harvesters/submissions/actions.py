@@ -115,7 +115,6 @@ def withdraw(context: AdminContext, submission: Submission, who: str, note: str 
     event = SubmissionEvent("withdrawn", who, now, note, version=submission.version + 1)
     changed = apply_change(context, submission, values, event)
     submissions.forget_contents(context.ledger, submission.id)
-    pictures.delete_unused(context.ledger, _picture_names(submission))
     notifications.forget_contents(context.ledger, submission.id)
     if submission.first_accepted:
         request_harvest(context, who)
@@ -176,6 +175,7 @@ def apply_change(context: AdminContext, submission: Submission, values: Mapping[
     """Change a submission, and return it changed; raise VersionConflict if somebody else did meanwhile."""
     if not submissions.change(context.ledger, submission, Change(event, values)):
         raise VersionConflict("Somebody else changed the submission meanwhile. Compare the two versions, and send yours again.")
+    pictures.delete_unused(context.ledger, _picture_names(submission))
     return replace(submission, version=submission.version + 1, **values)
 
 

@@ -236,6 +236,23 @@ async def test_pictures_that_no_record_names_are_few_and_deleted_after_a_day(wor
     assert kept == [True] + [False] * (MAX_UNUSED - 1)
 
 
+async def test_a_picture_is_kept_while_it_is_published_and_deleted_when_a_change_without_it_is_accepted(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
+    id = (await send(client)).json()["id"]
+    name = id.rpartition("/")[2]
+    created = await client.post("/submissions", json={**INITIATIVE, "picture": {"id": id, "caption": {"en": "Computers"}}})
+    key = created.json()["id"]
+    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, key), "")
+    etag = (await client.get(f"/submissions/{key}")).headers["ETag"]
+    changed = await client.put(f"/submissions/{key}", json=INITIATIVE, headers={"If-Match": etag})
+    while_it_waits = await client.get(f"/picture/{name}", headers=ANYBODY)
+    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, key), "")
+
+    assert [answer.status_code for answer in (changed, while_it_waits)] == [200, 200]
+    assert not has_picture(world.ledger, name)
+
+
 async def answer_picture(browser: httpx.AsyncClient, link: str, content: bytes | None, **fields: str) -> httpx.Response:
     page = await browser.get(f"{link}/picture")
     files = {"file": ("photo.png", content, "image/png")} if content is not None else {"file": ("", b"", "application/octet-stream")}

@@ -106,6 +106,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     settings = {
         "STOCKTAKE_DATA": str(home / "data"),
         "STOCKTAKE_SOURCES": str(home / "sources"),
+        "STOCKTAKE_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "STOCKTAKE_SMTP_URL": f"smtp://127.0.0.1:{controller.port}?from=register@example.org&tls=none",
     }
     try:
@@ -215,7 +216,7 @@ def let_a_year_pass(site: Site) -> None:
             ledger.execute(f"UPDATE submission SET {name} = datetime({name}, '-366 days') WHERE {name} IS NOT NULL")
 
 
-def send_form(visit: Visit, site: Site, answers: dict[str, dict[str, object]], picture: Path) -> str:
+def send_form(visit: Visit, site: Site, answers: dict[str, dict[str, object]], picture: Path, mail: str) -> str:
     """Fill in the form, send it and confirm the address; return the path of the submission."""
     visit.look()
     visit.click("main form button")
@@ -227,9 +228,9 @@ def send_form(visit: Visit, site: Site, answers: dict[str, dict[str, object]], p
         visit.click("main form button")
     assert visit.browser.run("document.querySelector('img.picture').naturalWidth") == 60
     sent = len(site.mailbox.texts)
-    visit.fill({"mail": "jane@example.org"})
+    visit.fill({"mail": mail})
     visit.send_when_due()
-    visit.browser.open(site.mailbox.link(sent, "jane@example.org"), 320)
+    visit.browser.open(site.mailbox.link(sent, mail), 320)
     visit.look()
     visit.click("main form button")
     assert visit.path.startswith("/submit/mine/")
@@ -247,7 +248,8 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
     browser.send_command("Network.clearBrowserCookies")
     disable_scripts(browser, value=not scripts)
     browser.open(f"{site.base}/submit?lang={language}", 320)
-    mine = send_form(visit, site, answers, picture)
+    mail = f"jane.{language}@example.org"
+    mine = send_form(visit, site, answers, picture, mail)
     id = mine.rpartition("/")[2]
     accept(visit, site, title)
     wait_until(lambda: site.titles() == [title], "the initiative in SPARQL", SECONDS, pause=2)
@@ -258,7 +260,7 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
 
     sent = len(site.mailbox.texts)
     let_a_year_pass(site)
-    browser.open(site.mailbox.link(sent, "jane@example.org", "still-true"), 320)
+    browser.open(site.mailbox.link(sent, mail, "still-true"), 320)
     visit.look()
     browser.open(f"{site.base}{mine}", 320)
     visit.look()
