@@ -24,9 +24,9 @@ def offer_transfer(context: AdminContext, url: str, item: Submission, mail: str,
         raise NotAllowed("The state of the submission is “%(state)s”; this is not possible any more.", state=item.state.value)
     address, now = check_address(context, mail), context.now()
     link = Link(Purpose.TRANSFER, now, now + LINK_AGE, mail=address, submission=item.id)
-    shown = send_transfer(context, url, link, item)
+    unsent = send_transfer(context, url, link, item)
     submissions.annotate(context.ledger, item.id, SubmissionEvent("offered", who, now, version=item.version), {})
-    return shown
+    return unsent
 
 
 def check_transfer(context: AdminContext, secret: str) -> tuple[Link, Submission]:
@@ -39,7 +39,7 @@ def check_transfer(context: AdminContext, secret: str) -> tuple[Link, Submission
 
 
 def take_over(context: AdminContext, secret: str, submitter: Submitter) -> Submission:
-    """Give the submission of a link to *submitter*, once: the former one has it no more, and is not named in its history.
+    """Assign the submission of a link to *submitter*, once: the former one has it no more, and is not named in its history.
 
     Raises LinkInvalid, VersionConflict.
     """

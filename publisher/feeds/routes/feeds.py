@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from publisher.feeds import atom, calendar
 from publisher.feeds.sets import BASIS_TITLES, FEED_FAMILIES, feed_path, set_concept, set_title
 from publisher.history import change_reader
+from publisher.history.change_reader import ChangeType
 from publisher.history.record_states import BATCH, read_states, wait_until_current
 from publisher.http.conditional import matches_etag
 from publisher.http.endpoints import contents, get, problems
@@ -27,6 +28,7 @@ from publisher.http.representation import Representation, build_response
 from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.store.query_service import QueryService
+from vocab.iris import encode
 
 _FOR_EVER = "public, max-age=31536000, immutable"
 _SOON = "public, max-age=60"
@@ -45,6 +47,7 @@ Code = Annotated[
     str,
     Path(description="The code of the action line, goal or country, or the name of the registry"),
 ]
+EventKey = Annotated[str, Path(description="The identifier of the event at its registry")]
 BasisName = Annotated[
     str,
     Path(description="How the statement was made", json_schema_extra={"enum": list(BASIS_TITLES)}),
@@ -81,6 +84,33 @@ async def events(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
         return Response(None, HTTPStatus.NOT_MODIFIED, headers)
     chunks = _calendar(service, pages.branding.name, origin(request), horizon.sequence)
     return StreamingResponse(chunks, media_type="text/calendar; charset=utf-8", headers=headers)
+
+
+@get(
+    router,
+    "/feeds/events/{source}/{key:path}.ics",
+    operation_id="eventCalendar",
+    summary="Return one event as a calendar",
+    tags=["watch"],
+    response_class=Response,
+    response_description="An iCalendar file",
+    responses=contents("text/calendar") | problems(404, 503),
+)
+async def event(
+    request: Request, service: ServiceDep, pages: PagesDep, source: Code, key: EventKey
+) -> Response:
+    """The page of an event links to it."""
+    horizon = await wait_until_current(service)
+    name = f"{source}/{encode(key)}"
+    change = await asyncio.to_thread(_latest, service, name, horizon.sequence)
+    if change is None or change.kind != "event" or change.change_type is ChangeType.DELETED:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no event {name}; /events lists them")
+    (state,) = await read_states(service, [change])
+    host, iris = origin(request), service.iris
+    header = calendar.write_header(f"{iris.base}id/{change.thing}", pages.branding.name)
+    body = header + calendar.write_event(change, state, host, iris) + calendar.END
+    headers = {"Cache-Control": _SOON, "Content-Disposition": 'attachment; filename="event.ics"'}
+    return Response(body, media_type="text/calendar; charset=utf-8", headers=headers)
 
 
 @get(
@@ -240,12 +270,17 @@ async def _calendar(
     after = 0
     while changes := await asyncio.to_thread(_event_changes, service, after, sequence):
         alive = [
-            change for change in changes if change.change_type is not change_reader.ChangeType.DELETED
+            change for change in changes if change.change_type is not ChangeType.DELETED
         ]
         for change, state in zip(alive, await read_states(service, alive), strict=True):
             yield calendar.write_event(change, state, host, service.iris)
         after = changes[-1].number
     yield calendar.END
+
+
+def _latest(service: QueryService, name: str, sequence: int) -> change_reader.Change | None:
+    with change_reader.open_log(service.history) as file:
+        return change_reader.latest_change(file, name, sequence) if file else None
 
 
 def _event_changes(service: QueryService, after: int, sequence: int) -> list[change_reader.Change]:
