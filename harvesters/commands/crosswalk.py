@@ -56,7 +56,8 @@ def gaps(ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_js
             "word": gap.word[:80],
             "field": gap.field,
             "nearest concepts": "\n".join(
-                f"{shorten(near.name, 80)} ({near.iri.rpartition('/')[2]}, {near.score:.0f})" for near in gap.nearest
+                f"{shorten(near.name, 80)} ({near.iri.rpartition('/')[2]}, {near.score:.0f}{' by meaning' if near.is_meaning else ''})"
+                for near in gap.nearest
             )
             or "none",
         }

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 from pyoxigraph import Literal, RdfFormat, parse
 from rapidfuzz import fuzz, process
 
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
+from languages.embedding import ModelError, Vectors, check_model, embed, embed_query
 from vocab.countries import AREA
 from vocab.goals import SDG
 from vocab.iris import Iris
@@ -20,17 +22,21 @@ from vocab.schemes import concepts, label
 from vocab.terms import DCT, ORG
 
 LOWEST = 65.0  # score of a name that is shown, of 100
-NEAREST = 3  # concepts of a word
+NEAREST = 3  # concepts of a word by name, and as many by meaning
+LOWEST_COSINE = 0.2  # between the meanings of a word and a name, without what all names have in common
 LONGEST = 300  # characters of a word that is compared with names
+_WORDS = 25  # of a language, for their mean
+_COUNTRIES = ("country", "developedIn")
 
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A concept whose name is like a word; *score* is 100 for the same name."""
+    """A concept whose name is like a word; *score* is 100 for the same name, or for the same meaning if *is_meaning*."""
 
     iri: str
     name: str
     score: float
+    is_meaning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,8 @@ def find_gaps(ledger: Ledger, sources: Iterable[str], iris: Iris, limit: int) ->
     """Return the *limit* most frequent words of the published records of *sources* that no crosswalk translates.
 
     A word is counted once for each record. Topics are compared with action lines, goals and targets, all other fields with the
-    concepts that they can have. The first of equally frequent words is the first in the order of the alphabet.
+    concepts that they can have: by their names, and with the extra ``topics`` also by their meaning. The first of equally frequent
+    words is the first in the order of the alphabet.
     """
     counts: dict[tuple[str, str], Counter[str]] = {}
     for source in sources:
@@ -89,6 +96,11 @@ def _property(line: str) -> str:
 
 
 def _nearest(word: str, field: str, iris: Iris) -> tuple[Near, ...]:
+    named = _near_in_name(word, field, iris)
+    return (*named, *_near_in_meaning(word, field, iris, named))
+
+
+def _near_in_name(word: str, field: str, iris: Iris) -> tuple[Near, ...]:
     names, concept_iris = _names(field, iris.base)
     if len(word) > LONGEST:
         return ()
@@ -96,6 +108,55 @@ def _nearest(word: str, field: str, iris: Iris) -> tuple[Near, ...]:
     for _, score, index in process.extract(fold(word), names, scorer=fuzz.token_sort_ratio, limit=4 * NEAREST, score_cutoff=LOWEST):
         best.setdefault(concept_iris[index], score)
     return tuple(Near(iri, label(iri, "en", iris.base) or iri, round(score, 1)) for iri, score in list(best.items())[:NEAREST])
+
+
+def _near_in_meaning(word: str, field: str, iris: Iris, known: tuple[Near, ...]) -> tuple[Near, ...]:
+    """Return the concepts, except the *known* ones, whose English names are nearest in meaning to a word in any language.
+
+    None without the model, for long words, and for countries, whose names have no other meaning.
+    """
+    if field in _COUNTRIES or len(word) > LONGEST or not fold(word):
+        return ()
+    try:
+        check_model()
+    except ModelError:
+        return ()
+    vectors, concept_iris = _meanings(field, iris.base)
+    if not concept_iris:
+        return ()
+    wanted, means = embed_query(word), _language_means(iris.base)
+    wanted = wanted - means[np.argmax(means @ wanted / np.linalg.norm(means, axis=1))]
+    cosines = vectors @ (wanted / max(float(np.linalg.norm(wanted)), 1e-9))
+    best = [(concept_iris[row], float(cosines[row])) for row in np.argsort(-cosines, kind="stable")[: 2 * NEAREST]]
+    listed = {near.iri for near in known}
+    return tuple(
+        Near(iri, label(iri, "en", iris.base) or iri, round(100 * cosine, 1), is_meaning=True)
+        for iri, cosine in best
+        if iri not in listed and cosine >= LOWEST_COSINE
+    )[:NEAREST]
+
+
+@lru_cache(maxsize=16)
+def _language_means(base: str) -> Vectors:
+    """Return the mean vector of short words of each language: what they have in common, whatever they mean."""
+    words: dict[str, list[str]] = {}
+    for scheme in ("activity-type", "stakeholder-type", "status", "coverage"):
+        for concept in concepts(scheme, base).values():
+            for name in concept.labels:
+                words.setdefault(name.language or "", []).append(name.value)
+    means = [np.mean([embed_query(word) for word in names[:_WORDS]], axis=0) for language, names in words.items() if language]
+    return np.asarray(means, dtype=np.float32)
+
+
+@lru_cache(maxsize=16)
+def _meanings(field: str, base: str) -> tuple[Vectors, list[str]]:
+    """Return the vectors of the English names of the concepts that *field* can have, less their mean, and the IRIs of the concepts."""
+    names = {iri: name for iri in dict.fromkeys(_names(field, base)[1]) if (name := label(iri, "en", base))}
+    vectors = embed(list(names.values()))
+    mean = np.asarray(vectors.mean(axis=0) if len(vectors) else 0, dtype=np.float32)
+    centered = vectors - mean
+    lengths = np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-9)
+    return np.asarray(centered / lengths, dtype=np.float32), list(names)
 
 
 @lru_cache(maxsize=16)

