@@ -37,11 +37,11 @@ class EntityStore(Mapping[str, Entity]):
             row = self._database.execute("SELECT data FROM entity WHERE iri = ?", (iri,)).fetchone()
             if row is None:
                 raise KeyError(iri)
-            entity = self._keep(iri, _decode(iri, row[0]))
+            entity = self._cache_entity(iri, _decode(iri, row[0]))
         return entity
 
     def __setitem__(self, iri: str, entity: Entity) -> None:
-        self._keep(iri, entity)
+        self._cache_entity(iri, entity)
         self._unsaved.add(iri)
 
     def __iter__(self) -> Iterator[str]:
@@ -85,7 +85,7 @@ class EntityStore(Mapping[str, Entity]):
         self._save()
         return int(self._database.execute("SELECT count(*) FROM changed JOIN entity USING (iri)").fetchone()[0])
 
-    def _keep(self, iri: str, entity: Entity) -> Entity:
+    def _cache_entity(self, iri: str, entity: Entity) -> Entity:
         if len(self._cache) >= _CACHED and iri not in self._cache:
             self._save()
             for oldest in list(self._cache)[: _CACHED // 2]:

@@ -67,8 +67,8 @@ def _read(ledger: Ledger, iris: Iris, entities: EntityStore, versions: Connectio
                 versions.execute("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)", (record.source, record.key, name))
     store_known_names(entities)
     if only_changed:
-        gone = ((source, key, iris.record(source, key)) for source, key in _gone(ledger))
-        versions.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)", gone)
+        removed = ((source, key, iris.record(source, key)) for source, key in _removed_records(ledger))
+        versions.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)", removed)
         _mark_sides(ledger, entities, versions)
 
 
@@ -84,7 +84,7 @@ def has_changes(ledger: Ledger) -> bool:
         return any(connection.execute(query.limit(1)).first() for query in (unmatched, outdated))
 
 
-def _gone(ledger: Ledger) -> list[tuple[str, str]]:
+def _removed_records(ledger: Ledger) -> list[tuple[str, str]]:
     """Return the source and key of each record that was matched and is not published any more."""
     r, m = t.record.c, t.identity_record.c
     published = sa.and_(m.source == r.source, m.key == r.key, r.state != RecordState.GONE.value)
