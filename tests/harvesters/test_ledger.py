@@ -111,6 +111,9 @@ def test_reasons_of_records_of_older_runs_stay_texts_except_that_of_an_erased_on
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE staged DROP COLUMN reasons")
+        for name in ("picture", "published_picture"):
+            connection.exec_driver_sql(f"DROP INDEX submission_by_{name}")
+            connection.exec_driver_sql(f"ALTER TABLE submission DROP COLUMN {name}")
         for name in tables_since("0018"):
             connection.exec_driver_sql(f"DROP TABLE {name}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0018'")
