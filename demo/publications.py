@@ -103,7 +103,8 @@ def _entry(number: int, project: Project) -> str:
 def feed(seed: int) -> bytes:
     """Return the feed of posts, the newest first (https://www.rfc-editor.org/rfc/rfc4287)."""
     entries = "".join(_entry(number, project) for number, project in enumerate(_projects(seed, 2, POSTS)))
-    head = "<id>https://news.example.org/</id><title>Demo news</title><updated>2025-06-30T08:00:00Z</updated>"
+    complete = '<fh:complete xmlns:fh="http://purl.org/syndication/history/1.0"/>'  # https://www.rfc-editor.org/rfc/rfc5005#section-2
+    head = f"{complete}<id>https://news.example.org/</id><title>Demo news</title><updated>2025-06-30T08:00:00Z</updated>"
     author = "<author><name>Demo newsroom</name></author>"
     text = f'<feed xmlns="http://www.w3.org/2005/Atom">{head}<link href="https://news.example.org/"/>{author}\n{entries}</feed>\n'
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}'.encode()

@@ -30,11 +30,13 @@ def test_each_item_is_read_and_mapped_to_its_class(demo: Demo, tmp_path: Path, n
     build = MAPPINGS[source.mapping].prepare(source, Crosswalks(Iris()))
 
     with Fetch(pause=0, allow=frozenset({"127.0.0.1"})) as fetch:
-        items = [item for page in protocol.collect(source, fetch, None) for item in page.items]
+        pages = list(protocol.collect(source, fetch, None))
 
+    items = [item for page in pages for item in page.items]
     kind, count = CLASSES[name]
     things = [build(item) for item in items if isinstance(item, Record)]
     assert len(things) == len(items) == count
+    assert [page.incomplete_reason for page in pages if page.incomplete_reason] == []  # so that what is gone is known
     assert {type(thing) for thing in things} == {kind}
     assert all(thing.titles and thing.action_lines and (thing.goals or thing.targets) for thing in things)
     if name == "prizes":
