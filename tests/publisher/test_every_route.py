@@ -180,7 +180,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/ldes/version/{rest:path}": ("/ldes/version/2/demo/a%2F1",),
     "/oai": ("/oai?verb=Identify", "/oai?verb=ListRecords&metadataPrefix=oai_dc", "/oai?verb=none"),
     "/feeds/events.ics": ("/feeds/events.ics",),
-    "/feeds/events/{source}/{key:path}.ics": ("/feeds/events/demo/none.ics",),
+    "/feeds/events/{source}/{key:path}.ics": (),  # this register has no event
     "/feeds/all.atom": ("/feeds/all.atom",),
     "/feeds/{family}/{code}.atom": ("/feeds/source/demo.atom", "/feeds/goal/3.atom"),
     "/feeds/{family}/{code}/{basis}.atom": ("/feeds/goal/3/declared.atom",),

@@ -109,7 +109,11 @@ async def event(
     host, iris = origin(request), service.iris
     header = calendar.write_header(f"{iris.base}id/{change.thing}", pages.branding.name)
     body = header + calendar.write_event(change, state, host, iris) + calendar.END
-    headers = {"Cache-Control": _SOON, "Content-Disposition": 'attachment; filename="event.ics"'}
+    etag = f'W/"{change.entry}-{calendar.FORMAT_VERSION}"'
+    disposition = 'attachment; filename="event.ics"'
+    headers = {"ETag": etag, "Cache-Control": _SOON, "Content-Disposition": disposition}
+    if matches_etag(request.headers, etag):
+        return Response(None, HTTPStatus.NOT_MODIFIED, headers)
     return Response(body, media_type="text/calendar; charset=utf-8", headers=headers)
 
 
