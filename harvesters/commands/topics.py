@@ -70,8 +70,8 @@ def suggest(
 
 
 def _row(concept: str, confidence: float | None, method: str, words: str | None) -> dict[str, object]:
-    shown = None if confidence is None else f"{confidence:.2f}"
-    return {"concept": short_name(concept), "confidence": shown, "method": method, "words": words}
+    rounded = None if confidence is None else f"{confidence:.2f}"
+    return {"concept": short_name(concept), "confidence": rounded, "method": method, "words": words}
 
 
 @app.command()
