@@ -26,6 +26,7 @@ from harvesters.submissions.moderation_routes import HISTORY
 from harvesters.submissions.questions import QUESTIONS
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
+from publisher.facets.thing_count import ThingCount
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.findings import overview
 from publisher.sparql.examples.example import examples
@@ -179,7 +180,7 @@ def test_a_name_in_another_script_does_not_reorder_a_finding(language, shown):
             return "C7 e-Government"
 
     with use_language(language):
-        sentence = overview({"line": {line: 20}}, Names(Iris(BASE), {}), 20)
+        sentence = overview({"line": {line: ThingCount(20, 20)}}, Names(Iris(BASE), {}), 20)
 
     assert shown in sentence
 
