@@ -135,7 +135,7 @@ def translated_message(english: str, language: str) -> str:
     """Return the message of the rule whose English one is *english* in *language*; *english* itself if no rule has it.
 
     >>> translated_message("It has no title.", "es"), translated_message("cut off", "es")
-    ('No tiene título.', 'cut off')
+    ('No hay título.', 'cut off')
     """
     return message(_iri_by_message().get(english, ""), language) or english
 

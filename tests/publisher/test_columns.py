@@ -238,6 +238,7 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
         ("DESCRIBE ?s { ?s ?p ?o }", "only SELECT, ASK and CONSTRUCT are compiled"),
         ("SELECT (COUNT(*) AS ?n) FROM <x:g> FROM <x:h> { ?s ?p ?o }", "FROM of several graphs"),
         ("SELECT ?o { VALUES ?s { <x:s> } ?s <x:p>* ?o }", "a path of no length"),
+        ("SELECT ?o { VALUES ?s { } ?s <x:p> ?o }", "VALUES without values"),
         ("SELECT ?o { GRAPH ?g { <x:s> <x:p>+ ?o } }", "a recursive path"),
         ("SELECT ?o { <x:s> (<x:p>/<x:q>?)+ ?o }", "the path"),
         ("SELECT (1.5 * ?o AS ?x) { ?s ?p ?o }", "the literal"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 
 import httpx
@@ -49,6 +50,7 @@ ANSWERS = {
     "picture": {"picture-caption": "Computers"},
     "links": {"page": "https://telecentres.example/", "license": ["https://creativecommons.org/licenses/by/4.0/"]},
 }
+NUMBERS = count(1)  # of the network addresses of tests
 
 
 @dataclass
@@ -108,6 +110,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "STOCKTAKE_SOURCES": str(home / "sources"),
         "STOCKTAKE_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "STOCKTAKE_SMTP_URL": f"smtp://127.0.0.1:{controller.port}?from=register@example.org&tls=none",
+        "STOCKTAKE_TRUSTED_PROXIES": "127.0.0.1",
     }
     try:
         key = RUN.invoke(app, ["keys", "create", "Grace Hopper", "--scope", "operate"], env=settings).stdout.strip()
@@ -124,6 +127,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with browsing(tmp_path_factory.mktemp("browser")) as opened:
         disable_scripts(opened)
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def address(browser: Browser) -> None:
+    """Let each test come from a network address of its own, since each has a limit of changes."""
+    browser.send_command("Network.enable")
+    browser.send_command("Network.setExtraHTTPHeaders", headers={"X-Forwarded-For": f"192.0.2.{next(NUMBERS)}"})
 
 
 def disable_scripts(browser: Browser, *, value: bool = True) -> None:
@@ -370,7 +380,7 @@ def set_days(site: Site, folder: Path, opened: int) -> None:
 def publish_initiative(visit: Visit, site: Site) -> str:
     """Submit and accept an initiative; return the path of its page when the register has it."""
     sent = len(site.mailbox.texts)
-    httpx.post(f"{site.base}/submissions/confirmations", json={"mail": "ada@example.org"}, timeout=60)
+    httpx.post(f"{site.base}/submissions/confirmations", json={"mail": "ada@example.org"}, timeout=60).raise_for_status()
     secret = site.mailbox.link(sent, "ada@example.org").rpartition("/")[2]
     token = httpx.post(f"{site.base}/submissions/confirmations/{secret}", timeout=60).json()["token"]
     answer = httpx.post(f"{site.base}/submissions", json=INITIATIVE, headers={"Authorization": f"Bearer {token}"}, timeout=60)

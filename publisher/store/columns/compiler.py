@@ -169,6 +169,8 @@ class _Compiler:
             case "ToMultiSet":
                 if graph is not None:
                     raise NotCompiled("a subquery or VALUES in GRAPH")
+                if not node.p:  # the parser gives an empty list
+                    raise NotCompiled("VALUES without values")
                 self._refuse_bound(node)
                 return self._values(node.p) if node.p.name == "values" else self._select(node.p)[0]
             case "values":
