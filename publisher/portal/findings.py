@@ -50,7 +50,7 @@ def facet_findings(counts: DifferentCounts, names: FacetLabels, initiatives: int
     ):
         if largest := _largest(counts.get(facet, {})):
             name = isolate(names.short(facet, largest[0]))
-            findings.append((facet, text.format(name=name, count=format_count(largest[1]))))
+            findings.append((facet, text.format(name=name, count=format_number(largest[1]))))
     return findings
 
 
