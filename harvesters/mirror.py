@@ -33,7 +33,7 @@ from journal import mirror_origin
 from journal.atomic_file import replace_file
 from journal.data_format import record_if_new
 from journal.entry import SUFFIX, Entry
-from journal.errors import ChainError, ForkError, JournalError
+from journal.errors import ChainError, DamagedHeadError, ForkError, JournalError
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
 from journal.journal import Journal
 from journal.mirror_origin import Origin, RefusedEntry
@@ -273,7 +273,7 @@ def _download_entry(mirror: Mirror, number: int, known: Origin) -> Entry:
         resumed = download_resumable(mirror.client, address, part, mirror.max_entry_bytes)
         try:
             entry = mirror.journal.append_verified(part, mirror.max_entry_bytes)
-        except ForkError:
+        except (DamagedHeadError, ForkError):
             raise
         except ChainError:
             if not resumed:
@@ -285,6 +285,9 @@ def _download_entry(mirror: Mirror, number: int, known: Origin) -> Entry:
         raise MirrorError(
             f"{address}: is missing, but later entries exist: its journal has a gap"
         ) from error
+    except DamagedHeadError:  # our entry, not the one that was downloaded
+        discard(part)
+        raise
     except ChainError as error:
         if not part.exists():
             raise

@@ -29,6 +29,10 @@ class ChainError(JournalError):
     """An entry is broken, missing or not the one that its successor names; restore the file from a mirror or a backup."""
 
 
+class DamagedHeadError(ChainError):
+    """The newest entry of this journal is damaged, so that none can be chained to it."""
+
+
 class ForkError(ChainError):
     """Another journal has diverged from this one: it has another entry, or none, at the same number."""
 

@@ -14,7 +14,7 @@ from time import monotonic
 
 from journal import mirror_origin
 from journal.entry import SUFFIX, Entry, read_header, write
-from journal.errors import ChainError, JournalError, JournalWriteError, ReadOnlyMirrorError
+from journal.errors import ChainError, DamagedHeadError, JournalError, JournalWriteError, ReadOnlyMirrorError
 from journal.file_lock import FileLock
 from journal.store import PATIENCE, Store, peek
 from journal.store import read as read_store
@@ -165,13 +165,16 @@ class Journal:
             return self._committed(path)
 
     def _intact_head(self) -> Entry | None:
-        """Return the newest entry; raise ChainError if it does not match its hash, since the next entry would be chained to it.
+        """Return the newest entry; raise DamagedHeadError if it does not match its hash, since the next entry would be chained to it.
 
         An entry is read once for each process that writes.
         """
         head = self.head
         if head and head.id != self._intact:
-            head.check()
+            try:
+                head.check()
+            except ChainError as error:
+                raise DamagedHeadError(str(error), error.code, error.values) from error
             self._intact = head.id
         return head
 

@@ -20,7 +20,7 @@ from harvesters.network import download
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from journal import mirror_origin
-from journal.errors import ChainError, ForkError, ReadOnlyMirrorError
+from journal.errors import ChainError, DamagedHeadError, ForkError, ReadOnlyMirrorError
 from journal.journal import Journal
 
 URL = "https://origin.example/"
@@ -339,6 +339,30 @@ def test_refused_entry_is_reported_while_the_origin_is_away(tmp_path: Path, orig
     assert known
     assert known.refused
     assert "403" in known.error
+
+
+def test_damage_of_our_own_newest_entry_is_not_charged_to_the_origin(tmp_path: Path) -> None:
+    large = [quad(number) for number in range(20_000)]  # more than is read with the header
+    origin = Origin(grown(tmp_path / "large", [quad(1)], large, [quad(3)]))
+    origin.instead["/journal/3.gz"] = lambda _: httpx.Response(404)
+    with pytest.raises(MirrorError):
+        sync(mirror(tmp_path, origin))
+    origin.instead.clear()
+    item = mirror(tmp_path, origin)
+    newest = item.journal.folder / "000000002.rdfp.gz"
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:])
+
+    with pytest.raises(DamagedHeadError, match="000000002"):
+        sync(item)
+    known = mirror_origin.read(item.journal.folder)
+    newest.write_bytes(whole)
+    brought = sync(mirror(tmp_path, origin))
+
+    assert known
+    assert known.refused is None
+    assert brought == 1
+    assert files(item.journal) == files(origin.journal)
 
 
 def test_repaired_entry_replaces_the_refused_one(tmp_path: Path, origin: Origin) -> None:
