@@ -46,7 +46,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Who hears of problems and reports: addresses for *mail* and *webhook*; *tracker* is the page of the registry's issue tracker.
+    """Who gets problems and reports: addresses for *mail* and *webhook*; *tracker* is the page of the registry's issue tracker.
 
     *reports* is when the report of a run is sent: never, always, on errors, or on change. *language* is that of the texts.
     """

@@ -7,9 +7,8 @@ from datetime import date
 from pathlib import Path
 
 from harvesters.errors import SourceDefinitionError
+from harvesters.inspection.decision_tables import replace_line
 from harvesters.source import read_word_table, word_table
-from journal.atomic_file import replace_file
-from journal.file_lock import FileLock
 from vocab.curated_words import CuratedWord, fault_of, short_name, write_words
 from vocab.iris import BASE
 from vocab.normalization import fold
@@ -25,14 +24,5 @@ def add_word(folder: Path, source: str, item: CuratedWord, base: str = BASE) -> 
     if fault := fault_of(item):
         raise SourceDefinitionError(f"{item.word[:80] or 'no word'}: {fault}")
     file = word_table(folder, source)
-    try:
-        file.parent.mkdir(exist_ok=True)
-        with FileLock(file.with_name(f".{file.name}.lock"), wait=True):
-            words, faults = read_word_table(file)
-            if faults:
-                raise SourceDefinitionError("\n".join(faults))
-            others = [word for word in words if fold(word.word) != fold(item.word)]
-            replace_file(file, write_words([*others, item]))
-    except OSError as error:
-        raise SourceDefinitionError(f"{file}: {error.strerror}; nothing was stored") from error
+    replace_line(file, item, lambda other: fold(other.word) == fold(item.word), read_word_table, write_words)
     return file

@@ -11,12 +11,11 @@ from urllib.parse import unquote
 from pyoxigraph import NamedNode, RdfFormat, parse
 
 from harvesters.errors import SourceDefinitionError
+from harvesters.inspection.decision_tables import replace_line
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.source import decision_table, read_decision_table
 from harvesters.topics.suggest import CURATOR
-from journal.atomic_file import replace_file
-from journal.file_lock import FileLock
 from vocab.curated_topics import TopicDecision, fault_of, write_decisions
 from vocab.curated_words import short_name
 from vocab.iris import BASE, Iris
@@ -68,14 +67,5 @@ def add_decision(folder: Path, source: str, item: TopicDecision, base: str = BAS
     if fault := fault_of(item):
         raise SourceDefinitionError(f"{item.key[:80] or 'no record'}: {fault}")
     file = decision_table(folder, source)
-    try:
-        file.parent.mkdir(exist_ok=True)
-        with FileLock(file.with_name(f".{file.name}.lock"), wait=True):
-            decisions, faults = read_decision_table(file)
-            if faults:
-                raise SourceDefinitionError("\n".join(faults))
-            others = [other for other in decisions if (other.key, other.concept) != (item.key, item.concept)]
-            replace_file(file, write_decisions([*others, item]))
-    except OSError as error:
-        raise SourceDefinitionError(f"{file}: {error.strerror}; nothing was stored") from error
+    replace_line(file, item, lambda other: (other.key, other.concept) == (item.key, item.concept), read_decision_table, write_decisions)
     return file
