@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from click import unstyle
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -40,7 +41,7 @@ def test_help_lists_every_command() -> None:
 def test_help_has_each_command_below_one_heading() -> None:
     grouped = [name for names in PANELS.values() for name in names]
 
-    output = RUN.invoke(app, ["--help"], env={"COLUMNS": "80"}).output
+    output = unstyle(RUN.invoke(app, ["--help"], env={"COLUMNS": "80"}).output)  # CI servers force colours
 
     assert sorted(grouped) == sorted(COMMANDS)
     assert [line.split()[1] for line in output.splitlines() if line.startswith("╭─")] == ["Options", *PANELS]
