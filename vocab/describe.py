@@ -370,6 +370,8 @@ def _event(tails: Tails, parts: list[Part], context: StatementContext, resource:
     _period_and_places(tails, parts, context, resource)
     if resource.venue:
         tails.append(context.terms.venue + literal(*resource.venue))
+    if resource.registration:
+        tails.append(context.terms.registration + iri_or_literal(resource.registration))
     if resource.cancelled:
         tails.append(f"{p.STATUS}<{SCHEMA}EventCancelled>")
 

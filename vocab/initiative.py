@@ -214,6 +214,7 @@ class Event(Resource):
     end: str | None = None
     places: tuple[Place, ...] = ()
     venue: Text | None = None
+    registration: str | None = None  # web address of the page on which participants register
     cancelled: bool = False
 
 

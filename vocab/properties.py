@@ -52,6 +52,7 @@ class OntologyTerms(NamedTuple):
     project_outcome: str
     partner: str
     venue: str
+    registration: str
     prize_category: str
     prize_stage: str
     prize_year: str

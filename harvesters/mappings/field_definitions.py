@@ -93,7 +93,7 @@ FIELDS: Mapping[type[Resource], frozenset[str]] = {
         "prize_edition",
         "prize_name",
     },
-    Event: (_COMMON | {"start", "end", "latitude", "longitude", "place", "venue", "cancelled"})
+    Event: (_COMMON | {"start", "end", "latitude", "longitude", "place", "venue", "registration", "cancelled"})
     - {"activity_types"},
     Document: (_COMMON | {"type"}) - {"activity_types"},
     Post: (_COMMON | {"content", "container"}) - {"activity_types"},

@@ -355,6 +355,7 @@ def _event_fields(table: FieldTable, row: Any) -> dict[str, Any]:
     return {
         **table.dates_and_places(row),
         "venue": venue,
+        "registration": table.word(row, "registration"),
         "cancelled": table.flag(row, "cancelled"),
     }
 

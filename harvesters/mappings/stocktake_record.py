@@ -33,6 +33,7 @@ from vocab.initiative import (
     Outcome,
     Party,
     Period,
+    Picture,
     Place,
     Post,
     Prize,
@@ -40,7 +41,7 @@ from vocab.initiative import (
     Role,
     Text,
 )
-from vocab.iris import KINDS, Iris, slug
+from vocab.iris import KINDS, Iris, is_web, slug
 from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDFS, SCHEMA, SIOC, SKOS, VIVO, WGS
 
 OPTIONS: Mapping[str, Option] = {}
@@ -141,6 +142,7 @@ class RecordMapper:
             "access_rights": remote.first(f"{DCT}accessRights"),
             "frequency": remote.first(f"{DCT}accrualPeriodicity"),
             "files": tuple(self._files()),
+            "picture": self._picture(),
             "related": remote.values(f"{DCT}relation"),
             "last_reviewed": remote.first(f"{SCHEMA}lastReviewed"),
             "part_of": remote.values(f"{DCT}isPartOf"),
@@ -160,7 +162,8 @@ class RecordMapper:
         span = {"start": remote.first(f"{SCHEMA}startDate"), "end": remote.first(f"{SCHEMA}endDate"), "places": tuple(self._places())}
         if kind == "event":
             cancelled = NamedNode(f"{SCHEMA}EventCancelled") in remote.all(f"{SCHEMA}eventStatus")
-            return {**span, "venue": remote.text(f"{remote.base}ns#venue"), "cancelled": cancelled}
+            venue, page = remote.text(f"{remote.base}ns#venue"), remote.first(f"{remote.base}ns#registration")
+            return {**span, "venue": venue, "registration": page, "cancelled": cancelled}
         types = tuple(map(self._coded, remote.ontology_values("activityType")))
         coverage, status = (next(map(self._coded, remote.ontology_values(name)), None) for name in ("coverage", "status"))
         planned = (f"{remote.base}ns#planned{name}Date" for name in ("Start", "End"))
@@ -217,6 +220,13 @@ class RecordMapper:
             access, download = (remote.first(f"{DCAT}{name}URL", term) for name in ("access", "download"))
             form, licence = (remote.first(f"{DCT}{name}", term) for name in ("format", "license"))
             yield File(access, download, remote.text(f"{DCT}title", term), form, licence)
+
+    def _picture(self) -> Picture | None:
+        """Return the picture at its address there: the bytes stay with the peer."""
+        for term in self._parts(f"{SCHEMA}image"):
+            if isinstance(term, NamedNode) and is_web(term.value):
+                return Picture(term.value, self.remote.text(f"{SCHEMA}caption", term))
+        return None
 
     def _amounts(self) -> Iterator[Amount]:
         remote = self.remote

@@ -46,7 +46,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "prize_category": "prizeCategory", "prize_stage": "prizeStage", "prize_year": "prizeYear", "prize_date": "prizeDate",
         "prize_edition": "prizeEdition", "prize_name": "prizeName", "related": "nominated",
     },
-    "Event": {**_COMMON, **_DATES, "venue": "venue"},
+    "Event": {**_COMMON, **_DATES, "venue": "venue", "registration": "registration"},
     "Document": {**_COMMON, "issued": "issued", "type": "documentType"},
     "Post": {**_COMMON, "issued": "issued", "content": "content"},
 }  # fmt: skip

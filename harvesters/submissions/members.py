@@ -78,6 +78,7 @@ MEMBERS: Mapping[str, MemberDefinition] = {
     "issued": MemberDefinition(Kind.DATE, f"{DCT}issued", "Date"),
     "place": MemberDefinition(Kind.PLACE, f"{SCHEMA}location", "Place"),
     "venue": MemberDefinition(Kind.TITLE, "venue", "Venue"),
+    "registration": MemberDefinition(Kind.ADDRESS, "registration", "Registration page"),
     "documentType": MemberDefinition(Kind.WORD, f"{DCT}type", "Type of document"),
     "language": MemberDefinition(Kind.WORDS, f"{DCT}language", "Languages"),
     "page": MemberDefinition(Kind.ADDRESSES, f"{FOAF}page", "Web pages"),
@@ -87,11 +88,11 @@ MEMBERS: Mapping[str, MemberDefinition] = {
 }
 _DATED = ("start", "end", "place")
 _OF_ALL = frozenset(MEMBERS) - {"content", "developedIn", "activityType", "status", "coverage", "plannedStart", "plannedEnd", "issued",
-                                "venue", "documentType", *_DATED}  # fmt: skip
+                                "venue", "registration", "documentType", *_DATED}  # fmt: skip
 # The members of each class.
 TYPES: Mapping[str, frozenset[str]] = {
     "Initiative": _OF_ALL | {"developedIn", "activityType", "status", "coverage", "plannedStart", "plannedEnd", *_DATED},
-    "Event": _OF_ALL | {"venue", *_DATED},
+    "Event": _OF_ALL | {"venue", "registration", *_DATED},
     "Document": _OF_ALL | {"documentType", "issued"},
     "Post": _OF_ALL | {"content", "issued"},
 }

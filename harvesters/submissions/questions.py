@@ -102,6 +102,7 @@ QUESTIONS = (
         "links",
         "Where can one read more?",
         (
+            Field("registration", "text", "Registration page", "Where participants register, with https://."),
             Field("page", "lines", "Web pages", "One on each line, with https://."),
             Field("license", "select", "Licence", "Under which others may use what you describe.", "licence"),
         ),

@@ -13,7 +13,7 @@ from publisher.history.record_states import RecordState, preferred_text
 from publisher.rdf.results import Term
 from vocab.iris import Iris
 
-FORMAT_VERSION = "1"  # increase it with every change of the output
+FORMAT_VERSION = "2"  # increase it with every change of the output
 END = b"END:VCALENDAR\r\n"
 _YEAR, _MONTH = re.compile(r"(\d{4})\Z", re.ASCII), re.compile(r"(\d{4})-(\d\d)\Z", re.ASCII)
 
@@ -42,6 +42,8 @@ def write_event(change: Change, state: RecordState, host: str, iris: Iris) -> by
     if described:
         out.add("description", _text(described))
     out.add("url", f"{host}/page/{change.thing}")
+    if metadata.registration:
+        out.add("attach", metadata.registration)  # RFC 5545 has no property for registration; clients show an attachment as a link
     if first := _start(metadata.start):
         out.add("dtstart", first)
         if after := _end(metadata.end or metadata.start, isinstance(first, datetime)):

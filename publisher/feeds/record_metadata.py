@@ -62,6 +62,7 @@ class RecordMetadata:
     start: Term | None
     end: Term | None
     venue: Term | None
+    registration: str | None
     cancelled: bool
     places: tuple[GeoPoint, ...]
 
@@ -98,6 +99,7 @@ def read_metadata(change: Change, state: RecordState, iris: Iris) -> RecordMetad
         start=state.one(f"{SCHEMA}startDate"),
         end=state.one(f"{SCHEMA}endDate"),
         venue=preferred_text(state.all(f"{ns}venue")),
+        registration=next((term.value for term in state.all(f"{ns}registration") if term.is_iri), None),
         cancelled=any(term.value == f"{SCHEMA}EventCancelled" for term in state.all(f"{SCHEMA}eventStatus")),
         places=tuple(_points(state)),
     )

@@ -124,6 +124,7 @@ TERMS = (
     TermDefinition("documentTypeName", "dct:type", S),
     TermDefinition("eventStatus", "schema:eventStatus", L),
     TermDefinition("venue", "wsis:venue", T),
+    TermDefinition("registration", "wsis:registration", L),
     TermDefinition("container", "sioc:has_container", L),
     TermDefinition("relation", "dct:relation", LS),
     TermDefinition("partOf", "dct:isPartOf", LS),

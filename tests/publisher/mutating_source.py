@@ -11,7 +11,7 @@ from pyoxigraph import RdfFormat, parse
 
 from journal.journal import Journal
 from vocab.describe import describe, quads
-from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Resource, Role, Text
+from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Picture, Place, Post, Resource, Role, Text
 from vocab.iris import Iris
 from vocab.provenance import Provenance, Registry, describe_record, describe_source
 from vocab.schemes import statements
@@ -54,6 +54,8 @@ def event(number: int, title: str = "Forum") -> Event:
         venue=Text("Geneva, CICG", "en"),
         action_lines=(Claim(IRIS.concept("action-line", "C7-ehea")),),
         cancelled=number == 5,
+        registration="https://register.example/4?a=1&b=2" if number == 4 else None,
+        picture=Picture("https://other.example/picture/a.webp", Text("A full hall", "en")) if number == 4 else None,
     )
 
 

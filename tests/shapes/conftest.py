@@ -105,7 +105,8 @@ def _own(random: Random, kind: type[Resource]) -> dict[str, Any]:
         return {"content": random.choice((None, *TEXTS)), "container": random.choice((None, *ADDRESSES))}
     dated: dict[str, Any] = {"start": _date(random), "end": random.choice((None, None, _date(random))), "places": _places(random)}
     if kind is Event:
-        return dated | {"venue": random.choice((None, *NAMES)), "cancelled": random.random() < 0.3}
+        own = {"venue": random.choice((None, *NAMES)), "registration": random.choice((None, *ADDRESSES))}
+        return dated | own | {"cancelled": random.random() < 0.3}
     codes = (("coverage", random.choice(("local", "regional"))), ("status", "ongoing"))
     coded = {name: random.choice((None, "word", IRIS.concept(name, code))) for name, code in codes}
     types = _some(random, (IRIS.concept("activity-type", "project"), IRIS.concept("activity-type", "fair"), "roadshow"))

@@ -108,6 +108,8 @@ HOSTILE = [
     ({"publisher": f"{BASE}id/organization/kenya/m"}, "publisher"),
     ({"why": "because"}, "why"),
     ({"venue": {"en": "Geneva"}}, "venue"),
+    ({"registration": "https://register.example/"}, "registration"),  # of events only
+    ({"type": "Event", "registration": "javascript:alert(1)"}, "registration"),
 ]
 
 

@@ -32,6 +32,7 @@ WITHOUT_RANGE = {
     "plannedStartDate": "a day, a month or a year",
     "plannedEndDate": "a day, a month or a year",
     "venue": "a text with or without a language",
+    "registration": "a web page",
 }
 
 

@@ -99,7 +99,7 @@ CODED = {"coverage": st.none() | webs, "status": st.none() | webs, "activity_typ
 
 resources: st.SearchStrategy[Resource] = st.one_of(
     st.builds(Initiative, **COMMON, **PERIOD, **PROJECT, **CODED),
-    st.builds(Event, **COMMON, **PERIOD, venue=st.none() | texts, cancelled=st.booleans()),
+    st.builds(Event, **COMMON, **PERIOD, venue=st.none() | texts, registration=st.none() | webs, cancelled=st.booleans()),
     st.builds(Document, **COMMON, creators=st.lists(texts, max_size=2).map(tuple), kind=st.none() | webs),
     st.builds(Post, **COMMON, content=st.none() | texts, container=st.none() | webs),
 )
@@ -165,7 +165,7 @@ def written() -> list[str]:
     about = Provenance("s", "r", "m", "00", NOON, NOON, (ValidationNote("c", "Warning", "m", None),))
     return [
         *describe(full(), IRIS, "s"),
-        *describe(Event(key="2", venue=Text("Hall")), IRIS, "s"),
+        *describe(Event(key="2", venue=Text("Hall"), registration="https://register.example/"), IRIS, "s"),
         *describe_record("1", IRIS, about),
         *write_tombstone("1", "s", Deletion("r", NOON, "deleted", "2"), NOON, describe_record("1", IRIS, about), IRIS),
         *mark_vanished("\n".join(describe_record("1", IRIS, about)), "1", "s", NOON, IRIS).split("\n"),

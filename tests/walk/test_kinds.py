@@ -20,7 +20,7 @@ from publisher.releases.dump import write_dumps
 COMMON = {"key": "id", "title@en": "name", "goals": "sdgs", "action_lines": "lines", "lead": "owner", "initiatives": "projects"}
 KINDS: dict[str, tuple[str, dict[str, str]]] = {
     "initiative": ("https://w3id.org/wsis-stocktaking/ns#Initiative", {}),
-    "event": ("https://schema.org/Event", {"start": "day", "venue@en": "hall", "cancelled": "off"}),
+    "event": ("https://schema.org/Event", {"start": "day", "venue@en": "hall", "cancelled": "off", "registration": "url"}),
     "document": ("http://xmlns.com/foaf/0.1/Document", {"issued": "day", "pages": "url"}),
     "post": ("http://rdfs.org/sioc/ns#Post", {"issued": "day", "content@en": "text", "container": "blog"}),
 }

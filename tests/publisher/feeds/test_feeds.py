@@ -140,6 +140,25 @@ def test_the_page_of_an_event_leads_to_its_calendar(still: Still) -> None:
     assert (held.status_code, none) == (304, [404, 404])
 
 
+def test_registration_of_an_event_is_on_its_page_in_its_calendar_and_in_json(still: Still) -> None:
+    page = still[1].get("/page/event/demo/e4", headers={"Accept": "text/html"}).text
+    (item,) = Calendar.from_ical(still[1].get("/feeds/events/demo/e4.ics").content).walk("VEVENT")
+    about = still[1].get("/data/event/demo/e4.json").json()
+    other = still[1].get("/page/event/demo/e8", headers={"Accept": "text/html"}).text
+
+    assert 'href="https://register.example/4?a=1&amp;b=2">Register for the event</a>' in page
+    assert "Register for the event" not in other
+    assert str(item["attach"]) == about["registration"] == "https://register.example/4?a=1&b=2"
+
+
+def test_picture_of_another_installation_is_a_link_and_not_loaded(still: Still) -> None:
+    page = still[1].get("/page/event/demo/e4", headers={"Accept": "text/html"}).text
+
+    assert 'href="https://other.example/picture/a.webp">Picture</a>' in page
+    assert "A full hall" in page
+    assert 'src="https://other.example' not in page
+
+
 def test_a_calendar_that_is_held_is_not_sent_again(still: Still) -> None:
     etag = still[1].get("/feeds/events.ics").headers["etag"]
 
