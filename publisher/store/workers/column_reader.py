@@ -1,6 +1,7 @@
 """A query worker that evaluates a query by the columns of a snapshot if that is faster, else by its RDF store.
 
-The columns are opened in a thread while the store answers the first queries, since importing the parser and DuckDB is slow.
+The columns are opened in a thread while the store answers the first queries, since importing the parser and DuckDB is slow and takes
+90 MB. The first worker of a pool opens them ahead; the others when a query first needs them, which most never get.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from publisher.store.workers.ipc_protocol import PREPARE
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import OpenSnapshot, Result, serve, start_worker
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 COLUMNS = "columns"  # the name of the engine
 _ENGINE = "publisher.store.columns.snapshot_columns"
 IDLE_POLL_INTERVAL = 0.1  # seconds between checks whether the worker is idle
-OPEN_DELAY = 5.0  # seconds after which the columns are opened even if no query needs them
+OPEN_DELAY = 5.0  # seconds after which the first worker of a pool opens the columns even if no query needs them
 SWITCH_INTERVAL = 1e-4  # seconds between thread switches, so that opening the columns delays queries little
 _MAX_LENGTH = 20_000  # characters of a query that is compiled
 
@@ -123,11 +125,12 @@ def main() -> None:
     """Serve queries until the server closes the socket."""
     logging.getLogger("rdflib").setLevel(logging.CRITICAL)  # it logs a warning for every ill-typed literal in a query
     connection = start_worker(sys.argv[1:4])
+    is_first = PREPARE in sys.argv[4:]
     sys.setswitchinterval(SWITCH_INTERVAL)
     with ThreadPoolExecutor(1, COLUMNS) as executor:
 
         def load(open_columns: Callable[[], SnapshotColumns | None], open_now: Event) -> Future[SnapshotColumns | None]:
-            executor.submit(open_now.wait, OPEN_DELAY)
+            executor.submit(open_now.wait, OPEN_DELAY if is_first or _ENGINE in sys.modules else None)
             return executor.submit(open_columns)
 
         serve(connection, lambda path: ColumnSnapshot(path, load, _ENGINE in sys.modules))

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 _HEADER = struct.Struct("!cI")
 HEADER_SIZE = _HEADER.size  # bytes
+PREPARE = "prepare"  # last argument of the first worker of a pool: it prepares ahead what the others prepare when a query needs it
 FRAME_SIZE = 64 * 1024  # bytes of a data frame: large enough for little overhead, small enough to stream
 
 

@@ -178,7 +178,8 @@ class Pool:
     async def _refresh(self, worker: Worker, deadline: QueryDeadline) -> None:
         """Let a worker that was busy while the snapshot changed open the new one, so that the old one can be removed."""
         try:
-            await self._prepare(worker)
+            if await self._prepare(worker):
+                self._idle.rotate()  # it has the warmest caches, and is used first
         finally:
             self._release_slot(deadline)
 
@@ -201,7 +202,8 @@ class Pool:
     async def _start(self) -> Worker:
         if self._closed:
             raise NotReady("the store is being closed")
-        starting = asyncio.ensure_future(Worker.start(self.limits.memory, self._module, self._environment))
+        is_first = not self._workers and not self._starting
+        starting = asyncio.ensure_future(Worker.start(self.limits.memory, self._module, self._environment, prepare=is_first))
         self._starting.add(starting)
         starting.add_done_callback(self._starting.discard)
         try:

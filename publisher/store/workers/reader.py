@@ -347,6 +347,8 @@ def serve(connection: socket.socket, open_snapshot: Callable[[str], OpenSnapshot
                     json.dumps({"reason": error_name(error), "message": str(error)}).encode(),
                 )
             )
+    if snapshot:
+        snapshot.close()
 
 
 def _respond(snapshot: OpenSnapshot, query_request: QueryRequest, connection: socket.socket) -> None:

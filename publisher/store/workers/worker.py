@@ -17,7 +17,7 @@ from publisher import errors
 from publisher.errors import LimitError, MemoryLimit, PublisherError, QuerySyntaxError, RowLimit, StoreFailure, TimeLimit
 from publisher.store.process import command, environment
 from publisher.store.thread_priority import raise_nice
-from publisher.store.workers.ipc_protocol import HEADER_SIZE, Kind, pack, read_header
+from publisher.store.workers.ipc_protocol import HEADER_SIZE, PREPARE, Kind, pack, read_header
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.truncation import LimitKind, Truncation, closing_bytes
 from publisher.store.workers.update import Update
@@ -42,15 +42,18 @@ class Worker:
         self._stream, self._writer = stream, writer
 
     @classmethod
-    async def start(cls, memory: int, module: str = READER, extra: Mapping[str, str] | None = None) -> Worker:
+    async def start(
+        cls, memory: int, module: str = READER, extra: Mapping[str, str] | None = None, *, prepare: bool = False
+    ) -> Worker:
         """Start a process of *module* with at most *memory* bytes and the extra environment variables *extra*.
 
+        With *prepare* it prepares ahead what queries may need later.
         The process is started last, so that a cancelled start leaves no process behind.
         """
         ours, theirs = socket.socketpair()
         with theirs:
             stream, writer = await asyncio.open_connection(sock=ours)
-            line = command(module, str(theirs.fileno()), str(memory), str(os.getpid()))
+            line = command(module, str(theirs.fileno()), str(memory), str(os.getpid()), *([PREPARE] if prepare else []))
             try:
                 process = await asyncio.create_subprocess_exec(
                     *line,
