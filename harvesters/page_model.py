@@ -40,13 +40,20 @@ class Record(Generic[P]):
     is computed.
 
     *content* is the payload, or how it is parsed. *modified* is the source's modification time,
-    None if it has none.
+    None if it has none. *lineage* are the addresses at which the record was harvested before, the
+    oldest first, if its envelope says so; they count as part of what it says.
     """
 
     key: str
     content: P | Unparsed[P]
     raw: bytes
     modified: str | None = None
+    lineage: tuple[str, ...] = ()
+
+    @property
+    def digested(self) -> bytes:
+        """Return the bytes from which the digest is computed."""
+        return "\n".join(self.lineage).encode() + self.raw if self.lineage else self.raw
 
     @property
     def payload(self) -> P:

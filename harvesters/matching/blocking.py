@@ -77,6 +77,8 @@ def keys(entity: Entity, weights: WordWeights) -> Iterator[str]:
         yield f"page {page}"
     for origin in entity.origins:
         yield f"origin {origin}"
+    if entity.origins and ":" in entity.key:  # a key such as 17 is none of an origin
+        yield f"origin {entity.key}"
     for words in entity.words:
         yield f"name {' '.join(sorted(words))}"
         for pair in combinations(weights.rarest(words), 2):

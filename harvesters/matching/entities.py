@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 
@@ -49,6 +49,11 @@ class Entity:
     first_seen: datetime = datetime.max
 
     @property
+    def key(self) -> str:
+        """Return the key that its registry gives its record."""
+        return unquote(self.record.rpartition("/")[2])
+
+    @property
     def words(self) -> list[tuple[str, ...]]:
         """Return the words of each name."""
         return [words for words in map(name_words, self.names) if words]
@@ -76,6 +81,29 @@ def normalize_page(address: str) -> str:
     except ValueError:
         return ""
     return f"{host}{parts.path}".rstrip("/") if parts.scheme in ("http", "https") and host else ""
+
+
+def origin_keys(address: str) -> Iterator[str]:
+    """Yield the names by which an origin is recognized: of a GetRecord request (OAI-PMH) its base URL with the identifier, else *address*.
+
+    The identifier alone is one too where it has the host of the repository, so that no other uses it: the record that was harvested
+    there has it as its key, and our own records have it as their IRI.
+
+    >>> list(origin_keys("https://oai.a.example/?verb=GetRecord&identifier=oai%3Aa.example%3A7&metadataPrefix=oai_dc"))
+    ['oai.a.example oai:a.example:7', 'oai:a.example:7']
+    >>> list(origin_keys("https://a.example/oai?verb=GetRecord&identifier=oai%3Alocalhost%3A7&metadataPrefix=oai_dc"))
+    ['a.example/oai oai:localhost:7']
+    """
+    arguments = parse_qs(urlsplit(address).query)
+    if arguments.get("verb") != ["GetRecord"] or "identifier" not in arguments:
+        yield address
+        return
+    identifier, page = arguments["identifier"][0], normalize_page(address)
+    yield f"{page} {identifier}"
+    host = page.partition("/")[0]
+    owner = identifier.split(":")[1].lower() if identifier.startswith("oai:") else normalize_page(identifier).partition("/")[0]
+    if "." in owner and (host == owner or host.endswith(f".{owner}") or owner.endswith(f".{host}")):
+        yield identifier
 
 
 class Entities(Protocol):
@@ -115,7 +143,7 @@ class EntityReader:
                 self._read_rows(entity, rows, about)
                 if kind == "initiative":
                     origins = (value.value for name, value in about.get(record, ()) if name == f"{PROV}wasDerivedFrom")
-                    entity.origins |= {record, *origins}
+                    entity.origins |= {record, *(key for origin in origins for key in origin_keys(origin))}
         return read
 
     def _read_rows(

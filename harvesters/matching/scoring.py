@@ -152,7 +152,7 @@ def _parties(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Fe
 
 
 def _origins(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
-    if shared := first.origins & second.origins:
+    if shared := first.origins & second.origins | {first.key} & second.origins | {second.key} & first.origins:
         yield Feature("origin", 30.0, f"copies of {min(shared)}")
 
 

@@ -116,7 +116,7 @@ class PageProcessor:
                 key, outcome, first_seen=known.first_seen if known else None, position=position
             )
         digest = blake2b(
-            item.raw, key=task.run.rules.encode()[:64], digest_size=DIGEST_SIZE
+            item.digested, key=task.run.rules.encode()[:64], digest_size=DIGEST_SIZE
         ).hexdigest()
         if known and known.digest == digest and not known.is_deleted and not task.is_remap:
             return StagedRecord(key, UNCHANGED_OUTCOMES[known.state], digest, position=position)

@@ -138,6 +138,8 @@ class RecordProcessor:
 
     def _resource(self, record: Record[Any]) -> Resource:
         resource = language_detection.detect_languages(self.map_record(record.parsed()))
+        if record.lineage and not resource.lineage:
+            resource = replace(resource, lineage=record.lineage)
         source = self.task.source
         return resource if source.suggest == NOTHING and not source.decisions else add_suggestions(resource, self.iris, source)
 

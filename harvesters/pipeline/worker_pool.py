@@ -247,11 +247,11 @@ def _to_tuple(item: RecordInput) -> tuple[Any, ...]:
     record, payload = item.record, item.record.content
     content = (None, record.raw) if isinstance(payload, _Element) else (payload, b"")
     # a tuple is pickled twice as fast as the object
-    return (record.key, *content, record.modified, item.digest, item.stored, item.position, item.current_description)
+    return (record.key, *content, record.modified, record.lineage, item.digest, item.stored, item.position, item.current_description)
 
 
-def _from_tuple(key: str, payload: Any, raw: bytes, modified: str | None, *rest: Any) -> RecordInput:
-    return RecordInput(Record(key, _parse_element(raw) if payload is None else payload, raw, modified), *rest)
+def _from_tuple(key: str, payload: Any, raw: bytes, modified: str | None, lineage: tuple[str, ...], *rest: Any) -> RecordInput:
+    return RecordInput(Record(key, _parse_element(raw) if payload is None else payload, raw, modified, lineage), *rest)
 
 
 def _parse_element(raw: bytes) -> _Element:

@@ -166,7 +166,7 @@ def _preview_items(
 
 
 def _digest(record: Record[Any]) -> str:
-    return blake2b(record.raw, digest_size=DIGEST_SIZE).hexdigest()
+    return blake2b(record.digested, digest_size=DIGEST_SIZE).hexdigest()
 
 
 def _record_preview(staged: StagedRecord) -> RecordPreview:

@@ -151,6 +151,54 @@ def test_a_copy_of_an_aggregator_is_known_by_its_origin() -> None:
     assert result.bits >= AUTOMATIC
 
 
+def copies(*records: tuple[str, str, tuple[str, ...]]) -> list[tuple[Pair, Score]]:
+    """Return the scored pairs of initiatives, by source, key and lineage, that have no word in common."""
+    entities: dict[str, Entity] = {}
+    reader = EntityReader(IRIS, entities)
+    for number, (source, key, lineage) in enumerate(records):
+        statements = describe(Initiative(key=key, titles=(Text(f"Name{number}", "en"),), lineage=lineage), IRIS, source)
+        reader.read(IRIS.record(source, key), statements)
+    return score_all(entities.values())
+
+
+GET = "?verb=GetRecord&identifier={}&metadataPrefix=oai_dc"
+
+
+@pytest.mark.parametrize(
+    ("key", "base"),
+    [("oai:a.example:7", "https://oai.a.example/"), ("oai:A.example:7", "http://a.example/oai")],
+)
+def test_a_copy_by_oai_pmh_is_known_by_the_identifier_of_its_origin(key: str, base: str) -> None:
+    [(pair, result)] = copies(("a", key, ()), ("b", "x1", (base + GET.format(key),)))
+
+    assert pair == (IRIS.thing("initiative", "a", key), IRIS.thing("initiative", "b", "x1"))
+    assert [feature.name for feature in result.features if feature.bits >= AUTOMATIC] == ["origin"]
+
+
+def test_copies_of_two_aggregators_are_known_by_the_origin_that_their_chains_share() -> None:
+    first = ("http://www.a.example/oai" + GET.format("17"), "https://c.example/oai" + GET.format("c-17"))
+    second = ("https://a.example/oai/" + GET.format("17"),)
+
+    [(_, result)] = copies(("b", "x1", first), ("d", "y1", second))
+
+    assert result.bits >= AUTOMATIC
+
+
+def test_a_copy_of_our_own_record_that_comes_back_is_known() -> None:
+    ours = IRIS.record("a", "7")
+
+    [(_, result)] = copies(("a", "7", ()), ("b", "x1", ("https://w3id.org/oai" + GET.format(ours),)))
+
+    assert "origin" in {feature.name for feature in result.features if feature.bits >= AUTOMATIC}
+
+
+@pytest.mark.parametrize("key", ["oai:localhost:7", "oai:generic.eprints.org:7", "7"])
+def test_an_identifier_that_many_repositories_use_is_no_origin(key: str) -> None:
+    elsewhere = "https://z.example/oai" + GET.format(key)
+
+    assert copies(("a", key, ()), ("b", key, ()), ("c", "x1", (elsewhere,))) == []
+
+
 def test_a_thousand_namesakes_make_few_pairs() -> None:
     entities = [organization(f"s{number}", "Ministry of Health") for number in range(1_000)]
 

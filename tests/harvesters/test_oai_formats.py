@@ -175,3 +175,87 @@ def test_real_lists_of_sets_and_prefixes_are_read(define_source):
         harvest(respond, define_source("oai-pmh", "oai_dc", options={"set": "nothing*"}))
     with pytest.raises(ParseError, match=r"cannotDisseminateFormat.*; it has epicur, xMetaDissPlus, oai_dc, mods, "):
         harvest(respond, define_source("oai-pmh", "oai_dc"))
+
+
+PROVENANCE = "http://www.openarchives.org/OAI/2.0/provenance"
+
+
+def origin(base: str, identifier: str, before: str = "") -> str:
+    parts = f"<baseURL>{base}</baseURL><identifier>{identifier}</identifier><datestamp>2026-01-01</datestamp>"
+    end = f"<metadataNamespace>http://www.openarchives.org/OAI/2.0/oai_dc/</metadataNamespace>{before}</originDescription>"
+    return f'<originDescription harvestDate="2026-01-02T00:00:00Z" altered="true">{parts}{end}'
+
+
+def passed_on(key: str, container: str, prefix: str = "datacite") -> str:
+    head = f"<header><identifier>{key}</identifier><datestamp>2026-01-01</datestamp></header>"
+    metadata = f"<metadata>{RDF if prefix == 'rdf' else METADATA[prefix]}</metadata>"
+    return f'<record>{head}{metadata}<about><rights/></about><about><provenance xmlns="{PROVENANCE}">{container}</provenance></about></record>'
+
+
+def lineages(define_source, *records: str, prefix: str = "datacite", **options: bool) -> list[tuple[str, ...]]:
+    source = define_source("oai-pmh", fields={"title": "."}, options={"prefix": prefix, **options})
+    return [item.lineage for item in items(harvest(lambda request: answer(f"<ListRecords>{''.join(records)}</ListRecords>"), source))]
+
+
+def test_the_chain_of_an_aggregator_is_read_the_oldest_first(define_source):
+    record = passed_on("c-7", origin("https://c.example/oai", "c/7 &amp; 8", origin("http://a.example/oai?db=x#top", "oai:a.example:7")))
+
+    assert lineages(define_source, record) == [
+        (
+            "http://a.example/oai?verb=GetRecord&identifier=oai%3Aa.example%3A7&metadataPrefix=oai_dc",
+            "https://c.example/oai?verb=GetRecord&identifier=c%2F7+%26+8&metadataPrefix=oai_dc",
+        )
+    ]
+
+
+def test_a_graph_has_the_chain_of_its_record_too(define_source):
+    (chain,) = lineages(define_source, passed_on("k", origin("https://a.example/oai", "7"), "rdf"), prefix="rdf")
+
+    assert chain == ("https://a.example/oai?verb=GetRecord&identifier=7&metadataPrefix=oai_dc",)
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        "",
+        "<originDescription/>",
+        origin("", "7"),
+        origin("https://a.example/oai", " "),
+        origin("ftp://a.example/", "7"),
+        origin("http://[broken/oai", "7"),
+        origin("https://a example/oai", "7"),
+        origin("https://a.example/oai", "7" * 1_001),
+    ],
+)
+def test_a_container_without_a_usable_origin_is_left_out(container, define_source):
+    assert lineages(define_source, passed_on("k", container)) == [()]
+
+
+def test_a_container_nested_without_end_has_twenty_levels(define_source):
+    nested = ""
+    for number in range(100):
+        nested = origin("https://a.example/oai", str(number), nested)
+
+    (chain,) = lineages(define_source, passed_on("k", nested))
+
+    assert len(chain) == 20
+    assert chain[-1] == "https://a.example/oai?verb=GetRecord&identifier=99&metadataPrefix=oai_dc"
+
+
+def test_one_container_in_several_records_is_the_origin_of_none(define_source):
+    same, other = origin("https://a.example/oai", "7"), origin("https://a.example/oai", "8")
+
+    chains = lineages(define_source, passed_on("k1", same), passed_on("k2", same), passed_on("k3", other))
+
+    assert [len(chain) for chain in chains] == [0, 0, 1]
+
+
+def test_a_record_whose_chain_alone_changes_is_read_again(define_source):
+    source = define_source("oai-pmh", fields={"title": "."}, options={"prefix": "datacite"})
+    before, after, plain = (
+        items(harvest(lambda request, body=body: answer(f"<ListRecords>{body}</ListRecords>"), source))[0]
+        for body in (passed_on("k", origin("https://a.example/oai", "7")), passed_on("k", origin("https://a.example/oai", "8")), passed_on("k", ""))
+    )
+
+    assert before.raw == after.raw == plain.raw == plain.digested
+    assert len({before.digested, after.digested, plain.digested}) == 3

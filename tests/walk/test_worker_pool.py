@@ -94,6 +94,24 @@ def test_records_that_cannot_be_serialized_are_processed_locally():
     assert [serialize(b"", [RecordInput(record, "d", None, None)]) for record in (page, row)] == [None, None]
 
 
+def test_the_origins_of_a_record_reach_its_description_in_every_process():
+    origins = ("https://a.example/oai?verb=GetRecord&identifier=7", "https://c.example/oai?verb=GetRecord&identifier=c-7")
+    element = etree.fromstring("<r><t>Wells</t></r>")
+    case = RecordInput(Record("a", element, etree.tostring(element), lineage=origins), "d" * 32, None, None)
+    item = task({})
+
+    parcel = serialize(pickle.dumps(item), [case])
+    assert parcel is not None
+    (staged,) = execute(parcel)
+
+    assert staged.reasons == ()
+    lines = [line.partition("> ")[2] for line in (staged.description or "").split("\n")]
+    prov = "<http://www.w3.org/ns/prov#"
+    assert [line for line in lines if line.startswith((f"{prov}wasDerivedFrom>", f"{prov}hadPrimarySource>"))] == [
+        f"{prov}hadPrimarySource> <{origins[0]}>", *(f"{prov}wasDerivedFrom> <{origin}>" for origin in origins)
+    ]
+
+
 def test_workers_with_other_code_refuse_a_task():
     with pytest.raises(ClusterError, match=f"a worker has other code \\({code_fingerprint()}\\) than this process \\(older\\)"):
         execute(WorkUnit("older", b"", b""))

@@ -5,7 +5,8 @@ Source: https://www.openarchives.org/OAI/openarchivesprotocol.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from lxml import etree
 from lxml.etree import _Element
@@ -15,6 +16,7 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.protocols.datestamps import parse_timestamp
+from harvesters.protocols.oai.provenance import drop_repeated, parse_chain
 from harvesters.protocols.oai.window import GRANULARITIES, Calendar
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -79,7 +81,7 @@ def parse_list(source: Source, reply: Reply, verb: str) -> ListPage:
     return ListPage(
         reply=reply,
         headers=tuple(head for head, _ in pairs),
-        items=tuple(item for _, item in pairs) if verb == "ListRecords" else (),
+        items=_with_chains(nodes, [item for _, item in pairs]) if verb == "ListRecords" else (),
         token=None if token is None else (token.text or "").strip() or None,
         size=_number(token, "completeListSize"),
         offset=_number(token, "cursor"),
@@ -94,7 +96,7 @@ def parse_record(source: Source, reply: Reply) -> Item:
     record = root.find(f"{_NS}GetRecord/{_RECORD}")
     if record is None:
         raise ParseError(Reason("no_oai_record", {"source": source.name, "url": reply.url}))
-    return _parse_item(record)
+    return _with_chains([record], [_parse_item(record)])[0]
 
 
 def parse_names(source: Source, reply: Reply, verb: str, part: str, name: str) -> tuple[list[str], str | None]:
@@ -143,6 +145,13 @@ def _check_response(source: Source, reply: Reply, verb: str) -> tuple[_Element, 
     if not errors and root.find(f"{_NS}{verb}") is None:
         raise ParseError(Reason("no_verb", {"source": source.name, "url": reply.url, "verb": verb}))
     return root, bool(errors)
+
+
+def _with_chains(nodes: Sequence[_Element], items: Sequence[Item]) -> tuple[Item, ...]:
+    """Return the items of a page with the addresses at which they were harvested before."""
+    chains = drop_repeated(list(map(parse_chain, nodes)))
+    pairs = zip(items, chains, strict=True)
+    return tuple(replace(item, lineage=chain) if chain and isinstance(item, Record) else item for item, chain in pairs)
 
 
 def _find_header(record: _Element) -> Header | None:

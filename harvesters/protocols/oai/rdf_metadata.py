@@ -29,7 +29,7 @@ def parse_graph(item: Item) -> Record[Any] | DeletedRecord | InvalidRecord:
     store = Store()
     try:
         store.extend(list(iri_or_text(merge_graphs(parse_quads(item.raw, RdfFormat.RDF_XML, "its RDF/XML cannot be read", "urn:record:")))))
-        return Record(item.key, bounded_description(store, NamedNode(about), _STEPS), item.raw, item.modified)
+        return Record(item.key, bounded_description(store, NamedNode(about), _STEPS), item.raw, item.modified, item.lineage)
     except ParseError as error:
         return InvalidRecord(item.key, error.reason)
     except ValueError as error:
