@@ -189,7 +189,8 @@ def origin(base: str, identifier: str, before: str = "") -> str:
 def passed_on(key: str, container: str, prefix: str = "datacite") -> str:
     head = f"<header><identifier>{key}</identifier><datestamp>2026-01-01</datestamp></header>"
     metadata = f"<metadata>{RDF if prefix == 'rdf' else METADATA[prefix]}</metadata>"
-    return f'<record>{head}{metadata}<about><rights/></about><about><provenance xmlns="{PROVENANCE}">{container}</provenance></about></record>'
+    about = f'<about><rights/></about><about><provenance xmlns="{PROVENANCE}">{container}</provenance></about>'
+    return f"<record>{head}{metadata}{about}</record>"
 
 
 def lineages(define_source, *records: str, prefix: str = "datacite", **options: bool) -> list[tuple[str, ...]]:
@@ -252,10 +253,10 @@ def test_one_container_in_several_records_is_the_origin_of_none(define_source):
 
 def test_a_record_whose_chain_alone_changes_is_read_again(define_source):
     source = define_source("oai-pmh", fields={"title": "."}, options={"prefix": "datacite"})
-    before, after, plain = (
-        items(harvest(lambda request, body=body: answer(f"<ListRecords>{body}</ListRecords>"), source))[0]
-        for body in (passed_on("k", origin("https://a.example/oai", "7")), passed_on("k", origin("https://a.example/oai", "8")), passed_on("k", ""))
-    )
+    containers = (origin("https://a.example/oai", "7"), origin("https://a.example/oai", "8"), "")
+    bodies = [answer(f"<ListRecords>{passed_on('k', container)}</ListRecords>") for container in containers]
+
+    before, after, plain = (items(harvest(lambda request, body=body: body, source))[0] for body in bodies)
 
     assert before.raw == after.raw == plain.raw == plain.digested
     assert len({before.digested, after.digested, plain.digested}) == 3
