@@ -25,8 +25,8 @@ INSTALLED := .venv/.installed
 TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql iproute2 virtuoso-opensource kiwix-tools zim-tools
 
 SITE := publisher/static/docs/index.html
-PAGES := CHANGELOG.md stocktake.py vocab/data/ontology.ttl publisher/limits.py publisher/facets/schema.py harvesters/source.py \
-	$(shell find docs harvesters/protocols harvesters/mappings harvesters/commands shapes/data -name "*.md" -o -path "docs/site/*" -type f -o -name "*.py" -o -name "*.ttl")
+PAGES := CHANGELOG.md stocktake.py vocab/data/ontology.ttl publisher/limits.py publisher/projections/facets/schema.py harvesters/source.py \
+	$(shell find docs harvesters/protocols harvesters/mappings command_line/harvesting shapes/data -name "*.md" -o -path "docs/site/*" -type f -o -name "*.py" -o -name "*.ttl")
 
 # Sources of the query page's scripts.
 QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)

@@ -17,10 +17,10 @@ from command_line.lazy_group import lazy_group
 from command_line.settings import option
 from harvesters.errors import HarvestError
 from journal.errors import JournalError
-from publisher.pages.branding import NO_CONTACT
+from publisher.http.pages.branding import NO_CONTACT
 from vocab.iris import BASE
 
-_HARVESTERS, _PUBLISHER, _SERVICES = "harvesters.cli", "publisher.cli", "command_line.services"
+_HARVESTERS, _PUBLISHER, _SERVICES = "command_line.harvesting.harvest", "command_line.publishing.publish", "command_line.services"
 # By name: the module, its app, the command in the app ("": the app itself), and the help that `stocktake --help` prints.
 COMMANDS = {
     "serve": (
@@ -73,39 +73,39 @@ COMMANDS = {
         "Check a feed before it is published: what is understood, what is wrong and where, and what would change.",
     ),
     "explain": (
-        "harvesters.commands.explain",
+        "command_line.harvesting.explain",
         "app",
         "explain",
         "Explain the statements of a record: run, request, archived bytes, field and mapping of each, or that it is ours.",
     ),
     "sources": (
-        "harvesters.commands.sources",
+        "command_line.harvesting.sources",
         "app",
         "",
         "Source definitions: list, check, preview, report, hold, clear, retire, forget.",
     ),
-    "runs": ("harvesters.commands.runs", "app", "", "Runs and their results."),
+    "runs": ("command_line.harvesting.runs", "app", "", "Runs and their results."),
     "archive": (
-        "harvesters.commands.archive",
+        "command_line.harvesting.archive",
         "app",
         "",
         "The archive of responses: prune by age and size.",
     ),
-    "plans": ("harvesters.commands.plans", "app", "", "Plans that await approval."),
+    "plans": ("command_line.harvesting.plans", "app", "", "Plans that await approval."),
     "identity": (
-        "harvesters.commands.identity",
+        "command_line.harvesting.identity",
         "app",
         "",
         "One initiative or organization in several registries: match, decide, undo.",
     ),
     "inbox": (
-        "harvesters.inbox.commands",
+        "command_line.harvesting.inbox",
         "app",
         "",
         "Notifications between installations: list, offer, announce, undo.",
     ),
     "prizes": (
-        "harvesters.prizes.commands",
+        "command_line.harvesting.prizes",
         "app",
         "",
         "Contests for prizes: editions, experts, nominations and results.",
@@ -135,13 +135,13 @@ COMMANDS = {
         "Run a SPARQL query on the published data, without a server.",
     ),
     "diff": (
-        "publisher.portal.commands",
+        "command_line.publishing.diff",
         "app",
         "diff",
         "Compare the records at two moments: counts, new, gone and changed, or one record field by field.",
     ),
     "export": (
-        "publisher.editions.commands",
+        "command_line.publishing.editions",
         "app",
         "",
         "Write a release for use without a server: a static site, or a file for Kiwix.",
@@ -152,9 +152,9 @@ COMMANDS = {
         "mcp",
         "Answer an AI assistant on standard input and output, by the Model Context Protocol, until the input ends.",
     ),
-    "examples": ("publisher.sparql.examples.commands", "app", "", "The example queries."),
+    "examples": ("command_line.publishing.examples", "app", "", "The example queries."),
     "store": (
-        "publisher.store.verification.commands",
+        "command_line.publishing.store",
         "app",
         "",
         "Check or rebuild the RDF store.",
@@ -183,10 +183,10 @@ COMMANDS = {
         "upgrade",
         "Upgrade the ledger and the data directory of an older version.",
     ),
-    "topics": ("harvesters.commands.topics", "app", "", "Goals, targets and action lines suggested from texts."),
-    "crosswalk": ("harvesters.commands.crosswalk", "app", "", "Words that no crosswalk translates."),
-    "keys": ("harvesters.admin.cli", "app", "", "Keys of the admin pages and API."),
-    "shapes": ("shapes.cli", "app", "", "SHACL shapes that validate records."),
+    "topics": ("command_line.harvesting.topics", "app", "", "Goals, targets and action lines suggested from texts."),
+    "crosswalk": ("command_line.harvesting.crosswalk", "app", "", "Words that no crosswalk translates."),
+    "keys": ("command_line.harvesting.keys", "app", "", "Keys of the admin pages and API."),
+    "shapes": ("command_line.shapes", "app", "", "SHACL shapes that validate records."),
     "vocabulary": (
         "command_line.vocabulary",
         "app",

@@ -15,9 +15,9 @@ from typing import Annotated
 import typer
 
 from benchmarks.result_table import Aim, Json, Line, err, show, timed
+from command_line.harvesting.harvest import harvest_all
 from demo.registries import Demo
 from demo.source_definitions import write_sources
-from harvesters.cli import harvest_all
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.runs.context import open_context
 from harvesters.runs.plan import Plan

@@ -19,9 +19,9 @@ from benchmarks.feeds import events
 from benchmarks.payloads import IRIS
 from benchmarks.release import write
 from journal.journal import Journal
-from publisher.facets.bitmap_build import build_bitmaps
-from publisher.facets.database import Database
-from publisher.facets.facets import FACETS
+from publisher.projections.facets.bitmap_build import build_bitmaps
+from publisher.projections.facets.database import Database
+from publisher.projections.facets.facets import FACETS
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.embedded import open_runner
 from publisher.store.snapshots import newest_snapshot

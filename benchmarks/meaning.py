@@ -20,13 +20,13 @@ import typer
 from benchmarks.result_table import Aim, Json, Line, show
 from demo.generate import generate_record
 from languages.embedding import WIDTH, Vectors, embed, embed_query
-from publisher.search.index import IndexWriter, SearchEntry
-from publisher.search.query_parser import SearchRequest
-from publisher.search.searcher import Searcher
-from publisher.search.topics import Topic, write_topics
-from publisher.search.vector_database import VectorDatabase
-from publisher.search.vector_index import VectorIndex, fuse, near_things
-from publisher.search.vector_updater import embedded_text
+from publisher.projections.search.index import IndexWriter, SearchEntry
+from publisher.projections.search.query_parser import SearchRequest
+from publisher.projections.search.searcher import Searcher
+from publisher.projections.search.topics import Topic, write_topics
+from publisher.projections.search.vector_database import VectorDatabase
+from publisher.projections.search.vector_index import VectorIndex, fuse, near_things
+from publisher.projections.search.vector_updater import embedded_text
 from vocab.iris import BASE
 from vocab.schemes import concepts
 

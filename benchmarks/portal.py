@@ -28,7 +28,7 @@ from benchmarks.large_tables import filled
 from benchmarks.payloads import SOURCE
 from benchmarks.processes import below, processor, until
 from benchmarks.result_table import Aim, Json, Line, err, show
-from publisher.facets.facets import FACETS
+from publisher.projections.facets.facets import FACETS
 
 READY = 200.0  # ms: the aim
 SWARM_READY = 500.0  # ms: the aim beside a swarm

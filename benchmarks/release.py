@@ -31,7 +31,7 @@ from benchmarks.payloads import IRIS, SOURCE, payloads, reader, record, statemen
 from benchmarks.processes import Watch, until
 from benchmarks.result_table import Aim, Json, Line, err, pairs, show, timed
 from benchmarks.sparql import queries
-from harvesters.commands.mirror import open_mirror
+from command_line.harvesting.mirror import open_mirror
 from harvesters.mirror import LARGEST, sync
 from journal.journal import Journal
 from publisher.rdf.gzip_files import gzip_writer

@@ -15,9 +15,9 @@ import numpy as np
 import typer
 
 from benchmarks.result_table import Json, Line, show
-from harvesters.topics import classifier
-from harvesters.topics.classification import SHIPPED
-from harvesters.topics.embedding import embed
+from harvesters.mappings.topics import classifier
+from harvesters.mappings.topics.classification import SHIPPED
+from harvesters.mappings.topics.embedding import embed
 
 PACKAGE = "sdgclassification-benchmark"  # installed by make install, from tests/data.lock
 

@@ -9,7 +9,7 @@ from typing import Any
 from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.submissions import SUBMITTER, Submission, SubmissionEvent, SubmissionState, Submitter
-from harvesters.submissions.members import title_of
+from harvesters.participation.submissions.members import title_of
 
 ADDRESS = "visitor@example.org"  # of the person who reported them
 _SUBMITTER = "demo-visitor"

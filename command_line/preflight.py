@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from command_line.harvesting.terminal import load_source
 from command_line.settings import Settings
-from harvesters.commands.terminal import load_source
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.inspection.findings import failure
 from harvesters.inspection.preflight import PreflightLimits, check_feed

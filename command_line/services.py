@@ -24,12 +24,14 @@ from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-import publisher.cli
+import command_line.publishing.publish
 from command_line.demo_submissions import ADDRESS, seed_submissions
+from command_line.harvesting import mirror as mirroring
+from command_line.harvesting.terminal import notification_channels
 from command_line.problems import LedgerProblems
 from command_line.settings import Settings
 from command_line.subscriptions import LedgerSubscriptions
-from command_line.supervisor import Job, command_line, supervise
+from command_line.supervisor import Job, subcommand, supervise
 from command_line.validation import writable_directory
 from demo.folder import DemoFolder, FolderInUseError, is_free, next_free
 from demo.registries import SIZE, Demo
@@ -37,29 +39,27 @@ from demo.source_definitions import open_submissions, write_sources
 from harvesters.admin.app import create_admin
 from harvesters.admin.auth import is_operator
 from harvesters.admin.context import LOCK_TIMEOUT, AdminContext
-from harvesters.commands import mirror as mirroring
-from harvesters.commands.terminal import notification_channels
-from harvesters.inbox.routes import InboxLink, takes_notifications
-from harvesters.inbox.routes import routes as inbox
 from harvesters.mirror import LARGEST, follow, sync
-from harvesters.prizes.api import routes as prize_api
-from harvesters.prizes.page_routes import routes as prize_pages
-from harvesters.submissions.app import MODERATION, create_submissions
-from harvesters.submissions.app import PATHS as SUBMISSION_PATHS
-from harvesters.submissions.duplicates import Duplicate, DuplicateFinder
-from harvesters.submissions.identity import SubmissionContext
-from harvesters.submissions.organizations import KnownOrganization
-from harvesters.submissions.provider import parse_provider
+from harvesters.participation.inbox.routes import InboxLink, takes_notifications
+from harvesters.participation.inbox.routes import routes as inbox
+from harvesters.participation.prizes.api import routes as prize_api
+from harvesters.participation.prizes.page_routes import routes as prize_pages
+from harvesters.participation.submissions.app import MODERATION, create_submissions
+from harvesters.participation.submissions.app import PATHS as SUBMISSION_PATHS
+from harvesters.participation.submissions.duplicates import Duplicate, DuplicateFinder
+from harvesters.participation.submissions.identity import SubmissionContext
+from harvesters.participation.submissions.organizations import KnownOrganization
+from harvesters.participation.submissions.provider import parse_provider
 from journal import mirror_origin
 from journal.stop_signal import exit_on_sigterm
-from publisher.pages.branding import DEMO_NAME, NAME
+from publisher.apis.reconcile.batch import NameQuery
+from publisher.apis.reconcile.matcher import Matcher
+from publisher.http.pages.branding import DEMO_NAME, NAME
 from publisher.portal.field_suggestions import suggest_fields
 from publisher.portal.quality import measure_record
 from publisher.portal.similar_titles import similar_titles
 from publisher.portal.source_preview import EXPLANATIONS, MEMORY, PreviewRunner
-from publisher.reconcile.batch import NameQuery
-from publisher.reconcile.matcher import Matcher
-from publisher.search.searcher import open_searcher
+from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
@@ -115,7 +115,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
             url=url,
             action="set STOCKTAKE_PUBLIC_URL",
         )
-    public = publisher.cli.build_site(
+    public = command_line.publishing.publish.build_site(
         settings, url, partial(is_operator, admin_context), preview_runner(settings), *_stores(admin_context)
     )
     admin_context.positions, admin_context.suggest_fields = partial(portal_positions, public), suggest_fields
@@ -126,7 +126,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     public.state.waiting_submissions, public.state.submissions_open = context_of_submissions.waiting, context_of_submissions.is_open
     submissions = create_submissions(context_of_submissions, (prize_api, prize_pages, inbox))
     combined = combine_apps(public, create_admin(admin_context, MODERATION), submissions, context_of_submissions)
-    publisher.cli.serve(combined, settings, host, port)
+    command_line.publishing.publish.serve(combined, settings, host, port)
 
 
 def create_admin_context(settings: Settings, url: str, lock_timeout: int = LOCK_TIMEOUT) -> AdminContext:
@@ -181,7 +181,7 @@ def submission_context(settings: Settings, url: str, duplicates: DuplicateFinder
 def mcp(context: typer.Context) -> None:
     """Answer an AI assistant on standard input and output, by the Model Context Protocol, until the input ends."""
     settings: Settings = context.obj
-    publisher.cli.run_mcp(settings, public_address(settings, "127.0.0.1", 8000))
+    command_line.publishing.publish.run_mcp(settings, public_address(settings, "127.0.0.1", 8000))
 
 
 def _stores(admin: AdminContext) -> tuple[LedgerProblems, LedgerSubscriptions] | tuple[None, None]:
@@ -203,13 +203,13 @@ def preview_runner(settings: Settings) -> PreviewRunner:
     """Return the runner for previews of new registries and checks of feeds. It refuses all private addresses."""
     strict = replace(settings, allow_hosts=frozenset(), ledger="", store="", elsewhere=None)
     return PreviewRunner(
-        (*command_line(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),),
+        (*subcommand(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),),
         strict.environment(),
-        check_command=(*command_line(["preflight", f"--memory={MEMORY >> 21}", "--seconds=30", "--max-size=16"]),),
+        check_command=(*subcommand(["preflight", f"--memory={MEMORY >> 21}", "--seconds=30", "--max-size=16"]),),
         check_environment=(environment := replace(strict, ledger=settings.ledger).environment()),
-        explainer=PreviewRunner((), {}, check_command=(*command_line(["explain"]),), check_environment=environment, quota=EXPLANATIONS),
+        explainer=PreviewRunner((), {}, check_command=(*subcommand(["explain"]),), check_environment=environment, quota=EXPLANATIONS),
         reporter=PreviewRunner(
-            (), {}, check_command=(*command_line(["sources", "report"]),), check_environment=environment, quota=EXPLANATIONS
+            (), {}, check_command=(*subcommand(["sources", "report"]),), check_environment=environment, quota=EXPLANATIONS
         ),
     )
 

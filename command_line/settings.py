@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import typer
 from typer.models import OptionInfo
 
-from publisher.pages.branding import NAME
+from publisher.http.pages.branding import NAME
 from publisher.store.external.endpoint import StoreURLs
 
 EngineName = Literal["rust", "reference"]

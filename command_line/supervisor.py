@@ -23,7 +23,7 @@ log = structlog.get_logger()
 Job = list[str] | dict[str, list[str]] | Callable[[], bool]
 
 
-def command_line(command: list[str]) -> list[str]:
+def subcommand(command: list[str]) -> list[str]:
     """Return the command line of a process of this program that ends with this one."""
     return [sys.executable, "-m", "stocktake", f"--parent={os.getpid()}", *command]
 
@@ -96,7 +96,7 @@ def _start_process(
 ) -> subprocess.Popen[bytes]:
     out = subprocess.DEVNULL if quiet else None
     return subprocess.Popen(
-        command_line(command),
+        subcommand(command),
         env=settings.environment(),
         start_new_session=True,
         stdout=out,

@@ -18,17 +18,17 @@ from command_line.settings import Settings
 from demo.folder import is_demo
 from harvesters.network.retry import install_retry_logging
 from harvesters.notifications.mail import parse_mail_server
+from harvesters.participation.submissions.provider import parse_provider
 from harvesters.pipeline.process_limits import DEFAULT_WORKERS
 from harvesters.runs.run_log import record_line
-from harvesters.submissions.provider import parse_provider
 from journal import mirror_origin
 from journal import store as shared
 from journal.data_format import check_formats
 from journal.errors import JournalError
 from journal.tracing import configure_tracing
+from publisher.http.pages.branding import DEMO_NAME, NAME, check_logo
 from publisher.limits import read as read_limits
 from publisher.logs import configure_logging
-from publisher.pages.branding import DEMO_NAME, NAME, check_logo
 from publisher.releases.schedule import trigger
 from publisher.store.external.endpoint import StoreURLs, parse_settings
 from publisher.store.process import exit_with_parent

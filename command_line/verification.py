@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from command_line.harvesting.terminal import harvest_context
 from command_line.settings import Settings
 from harvesters.archive import archive_faults
-from harvesters.commands.terminal import harvest_context
 from harvesters.errors import HarvestError
 from harvesters.ledger.integrity import ledger_faults
 from harvesters.runs.status_file import write_status

@@ -25,8 +25,8 @@ from harvesters.page_model import Payload
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Limits as HarvestLimits
 from harvesters.source import Source
-from publisher.facets.schema import TABLES
 from publisher.limits import Limits as QueryLimits
+from publisher.projections.facets.schema import TABLES
 from shapes.rules import rules
 from stocktake import app
 from vocab.iris import Iris

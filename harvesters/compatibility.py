@@ -10,12 +10,12 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.mappings import field_definitions
 from harvesters.mappings.mapping import RecordMapping
 from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.topics.suggest import model_fault
 from harvesters.option_schema import Option, option_types
 from harvesters.payloads.value_parsing import KINDS
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Source, suggestion
-from harvesters.topics.suggest import model_fault
 
 _TYPE_NAMES: Mapping[type, str] = {
     str: "text",

@@ -24,13 +24,13 @@ from publisher.http.freshness_headers import HEADER_NAMES, RELEASE_HEADER, Fresh
 from publisher.http.outbound_client import create_client
 from publisher.http.page_budget import DeepPagesMiddleware, PageBudgetMiddleware
 from publisher.http.page_cache import PageCacheMiddleware
+from publisher.http.pages.branding import PLAIN, Branding
+from publisher.http.pages.error_handlers import ErrorHandlers
+from publisher.http.pages.static_files import STATIC_FOLDER, HashedStaticFiles
+from publisher.http.pages.templating import DOCUMENTATION, Pages
 from publisher.http.problems import HTTPProblem
 from publisher.http.request_metrics import RequestMetrics, RequestMetricsMiddleware
 from publisher.http.security_headers import SecurityMiddleware
-from publisher.pages.branding import PLAIN, Branding
-from publisher.pages.error_handlers import ErrorHandlers
-from publisher.pages.static_files import STATIC_FOLDER, HashedStaticFiles
-from publisher.pages.templating import DOCUMENTATION, Pages
 from publisher.portal.first_start import FirstStart
 from publisher.portal.following import SubscriptionStore, sending_changes
 from publisher.portal.paged_listing import published_kinds

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from publisher.catalog.routes import ckan_api, dumps, journal, openapi, void
+from publisher.apis.mcp import route as mcp
+from publisher.apis.reconcile.routes import service as reconcile
 from publisher.feeds.routes import activities, feeds, ldes, oai, robots
+from publisher.linked_data.catalog.routes import ckan_api, dumps, journal, openapi, void
 from publisher.linked_data.routes import (
     health,
     linksets,
@@ -16,7 +18,6 @@ from publisher.linked_data.routes import (
     runs,
     status,
 )
-from publisher.mcp import route as mcp
 from publisher.portal.routes import (
     about,
     catalog,
@@ -52,7 +53,6 @@ from publisher.portal.routes import (
     validate,
     vocabulary,
 )
-from publisher.reconcile.routes import service as reconcile
 from publisher.sparql.routes import endpoint, examples, exports, graph_store, update_sandbox
 
 ROUTERS: dict[str, APIRouter] = {

@@ -14,8 +14,8 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.decision_tables import replace_line
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
+from harvesters.mappings.topics.suggest import CURATOR
 from harvesters.source import decision_table, read_decision_table
-from harvesters.topics.suggest import CURATOR
 from vocab.curated_topics import TopicDecision, fault_of, write_decisions
 from vocab.curated_words import short_name
 from vocab.iris import BASE, Iris

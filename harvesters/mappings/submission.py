@@ -1,4 +1,4 @@
-"""Submissions of stakeholders, in the members of our own JSON. Source: harvesters/submissions/members.py, which checks them."""
+"""Submissions of stakeholders, in the members of our own JSON, which harvesters/participation/submissions/members.py checks."""
 
 from __future__ import annotations
 

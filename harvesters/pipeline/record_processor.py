@@ -13,13 +13,13 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import ERASED, Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.ledger.removals import key_digest
 from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.topics.suggest import add_suggestions
 from harvesters.page_model import Record
 from harvesters.payloads import language_detection
 from harvesters.pipeline.fingerprint import content_fingerprint, page_fingerprint
 from harvesters.reasons import Reason
 from harvesters.source import NOTHING, Source
 from harvesters.stored_response import SourcePosition
-from harvesters.topics.suggest import add_suggestions
 from shapes.result import Result, Severity
 from shapes.validate import EngineName, validate_many
 from vocab import properties as p

@@ -10,13 +10,13 @@ import structlog
 
 from harvesters.errors import CrashLoopError
 from harvesters.ledger.models import Notice, Run, State
+from harvesters.mappings.topics.suggest import method_versions
 from harvesters.pipeline.page_processor import RESUMED
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run_log import assign_run
 from harvesters.source import Source
-from harvesters.topics.suggest import method_versions
 from shapes.rules import shapes_digest
 
 log = structlog.get_logger()

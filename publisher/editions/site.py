@@ -23,10 +23,10 @@ from publisher.editions.query_data import query_examples, write_query_data
 from publisher.editions.release_data import link_release_data
 from publisher.editions.rewriting import rewrite
 from publisher.editions.search_index import read_facets, read_table, write_index
+from publisher.http.pages.branding import Branding
+from publisher.http.pages.templating import BUNDLE_FOLDER, PACKAGE_FOLDER
+from publisher.http.pages.term_titles import term_title
 from publisher.limits import Limits
-from publisher.pages.branding import Branding
-from publisher.pages.templating import BUNDLE_FOLDER, PACKAGE_FOLDER
-from publisher.pages.term_titles import term_title
 from publisher.store.query_service import POLL_INTERVAL, QueryService
 from publisher.store.releases.manifest import Release
 from vocab.iris import Iris

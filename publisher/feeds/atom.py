@@ -13,7 +13,7 @@ from publisher.feeds.xml_writing import element, empty, instant
 from publisher.formats import GRAPHS, HTML
 from publisher.history.change_reader import Change, ChangeType
 from publisher.history.record_states import RecordState, preferred_text
-from publisher.pages.branding import NAME
+from publisher.http.pages.branding import NAME
 from vocab.iris import Iris
 from vocab.terms import DCT
 

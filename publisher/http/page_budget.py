@@ -21,9 +21,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from publisher.errors import PublisherError, QuotaExceeded, StoreBusy
-from publisher.facets.facets import FACETS
 from publisher.http.page_cache import CACHED_ROUTES
 from publisher.limits import Limits
+from publisher.projections.facets.facets import FACETS
 from publisher.store.workers.rate_limit import RateLimiter, client_key
 
 DEEP = 3  # facet values of a page from which on its renderings are limited

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from publisher.facets.queries import ListItem
+from publisher.projections.facets.queries import ListItem
 
 
 @dataclass(frozen=True, slots=True)

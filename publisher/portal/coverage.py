@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from languages.translations import format_number
 from languages.translations import gettext as _
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex
 from publisher.portal.facet_labels import facet_title
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
 
 _ALWAYS = ("kind", "source", "basis", "remark")  # facets whose coverage says nothing: every thing has them, or may lack them
 

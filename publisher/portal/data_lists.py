@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from publisher.facets.queries import ListItem, Prize
-from publisher.pages.charts.data_table import Column, DataTable
+from publisher.http.pages.charts.data_table import Column, DataTable
+from publisher.projections.facets.queries import ListItem, Prize
 from vocab.terms import DCT, SCHEMA
 
 _LINE = (

@@ -6,8 +6,8 @@ from html import escape
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
-from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Filter
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.filter_query import Filter
 from vocab.initiative import Basis
 
 PATH = "/embed"

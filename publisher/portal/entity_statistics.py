@@ -10,20 +10,20 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup
 
 from languages.translations import gettext as _
-from publisher.facets import filter_query
-from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex
-from publisher.facets.thing_count import NONE, ThingCount
-from publisher.pages.charts.data_table import TABLE_FORMATS, VALUE, Column, DataTable, count_table
-from publisher.pages.charts.map import point_map
-from publisher.pages.charts.network import MAX_ORGANIZATIONS, network_diagram
-from publisher.pages.charts.svg import shade
+from publisher.http.pages.charts.data_table import TABLE_FORMATS, VALUE, Column, DataTable, count_table
+from publisher.http.pages.charts.map import point_map
+from publisher.http.pages.charts.network import MAX_ORGANIZATIONS, network_diagram
+from publisher.http.pages.charts.svg import shade
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.facet_panels import FacetPanel, facet_panels, query_page_url, sort_key
 from publisher.portal.map import country_map
 from publisher.portal.matrix import leaf_codes
 from publisher.portal.profile import Profile, profile
+from publisher.projections.facets import filter_query
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.facets.thing_count import NONE, ThingCount
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.terms import ORG

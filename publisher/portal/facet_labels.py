@@ -10,8 +10,8 @@ from babel import Locale
 
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
-from publisher.facets.facets import FACETS
-from publisher.pages.term_titles import term_title
+from publisher.http.pages.term_titles import term_title
+from publisher.projections.facets.facets import FACETS
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import Label, concepts, label

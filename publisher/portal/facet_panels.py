@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
-from publisher.facets import filter_query
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex
-from publisher.facets.thing_count import ThingCount
-from publisher.pages.charts.data_table import DataTable, count_table
+from publisher.http.pages.charts.data_table import DataTable, count_table
 from publisher.portal.coverage import Coverage, facet_coverage
 from publisher.portal.embeds import embed_path
 from publisher.portal.facet_labels import FacetLabels, facet_title, figure_title
+from publisher.projections.facets import filter_query
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.facets.thing_count import ThingCount
 
 SPARSE = 20  # a panel that covers less than one in so many things comes last
 MAX_BARS = 12  # bars of a panel; its table has all

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from languages.translations import format_number, isolate, ngettext
 from languages.translations import gettext as _
-from publisher.facets.queries import DifferentCounts
-from publisher.facets.thing_count import ThingCount
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.matrix import Matrix
+from publisher.projections.facets.queries import DifferentCounts
+from publisher.projections.facets.thing_count import ThingCount
 
 
 def overview(counts: DifferentCounts, names: FacetLabels, initiatives: int) -> str:

@@ -18,13 +18,13 @@ from starlette.datastructures import QueryParams
 from languages.request_locale import use_language
 from languages.translations import gettext as _
 from publisher.errors import NotReady, PublisherError, QueryError
-from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex, ListItem, open_facet_index
 from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
-from publisher.search.query_parser import MAX_LENGTH, SearchRequest
-from publisher.search.searcher import open_searcher
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex, ListItem, open_facet_index
+from publisher.projections.search.query_parser import MAX_LENGTH, SearchRequest
+from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 from vocab.iris import KINDS, Iris
 

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from languages.translations import format_number
 from languages.translations import gettext as _
-from publisher.facets import filter_query
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex
-from publisher.pages.charts.data_table import Column, DataTable
+from publisher.http.pages.charts.data_table import Column, DataTable
 from publisher.portal.coverage import Coverage, coverage
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import query_page_url, sort_key
 from publisher.portal.matrix import Matrix, leaf_codes
+from publisher.projections.facets import filter_query
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
 from vocab.countries import AREA
 from vocab.schemes import concepts
 

@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping
 from markupsafe import Markup
 
 from languages.translations import gettext as _
-from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex
-from publisher.facets.thing_count import ThingCount
-from publisher.pages.charts import map
+from publisher.http.pages.charts import map
 from publisher.portal.facet_labels import FacetLabels
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.facets.thing_count import ThingCount
 from vocab.iris import Iris
 from vocab.schemes import concepts
 

@@ -10,16 +10,16 @@ from markupsafe import Markup
 
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
-from publisher.facets import filter_query
-from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex
-from publisher.facets.thing_count import NONE, ThingCount
-from publisher.pages.charts.data_table import Column, DataTable
-from publisher.pages.charts.heatmap import HeatmapLabel, heatmap
-from publisher.pages.charts.svg import shade, shade_ranges
+from publisher.http.pages.charts.data_table import Column, DataTable
+from publisher.http.pages.charts.heatmap import HeatmapLabel, heatmap
+from publisher.http.pages.charts.svg import shade, shade_ranges
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import sort_key
+from publisher.projections.facets import filter_query
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.facets.thing_count import NONE, ThingCount
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from languages.request_locale import current_locale
 from publisher.errors import LimitError
-from publisher.pages.charts.svg import element, linked, svg
+from publisher.http.pages.charts.svg import element, linked, svg
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description
 from publisher.store.queries import query

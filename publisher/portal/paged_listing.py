@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from languages.request_locale import current_locale
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex, ListItem, open_facet_index
-from publisher.facets.thing_count import ThingCount
-from publisher.search.searcher import open_searcher
-from publisher.search.snippet import best_text, build_marker
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex, ListItem, open_facet_index
+from publisher.projections.facets.thing_count import ThingCount
+from publisher.projections.search.searcher import open_searcher
+from publisher.projections.search.snippet import best_text, build_marker
 from publisher.store.query_service import QueryService
 
 PAGE_SIZE = 25  # things on a page

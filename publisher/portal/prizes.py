@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from publisher.facets.queries import Prize
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import sort_key
+from publisher.projections.facets.queries import Prize
 
 _STAGES = ("winner", "champion", "nominee")  # the highest first
 

@@ -8,15 +8,15 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from languages.translations import gettext as _
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex
-from publisher.pages.charts.bars import sparkline
+from publisher.http.pages.charts.bars import sparkline
 from publisher.portal.coverage import coverage
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import sort_key
 from publisher.portal.findings import count_note, overview
 from publisher.portal.matrix import leaf_codes
 from publisher.portal.trends import EARLIEST, LATEST
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
 
 FIGURES = 4
 _COUNTED = ("country", "goal", "line", "region", "source")  # the facets whose codes are counted; the first non-empty ones are used

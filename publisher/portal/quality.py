@@ -16,8 +16,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from publisher.pages.charts.data_table import Column, DataTable
-from publisher.pages.charts.svg import element, svg
+from publisher.http.pages.charts.data_table import Column, DataTable
+from publisher.http.pages.charts.svg import element, svg
 from publisher.rdf.results import iri
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import list_releases

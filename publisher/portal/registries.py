@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from publisher.facets.filter_query import coverage_by_source, make_filter
-from publisher.facets.queries import FacetIndex
-from publisher.facets.thing_count import NONE, ThingCount
-from publisher.pages.charts.data_table import Column, DataTable
+from publisher.http.pages.charts.data_table import Column, DataTable
+from publisher.projections.facets.filter_query import coverage_by_source, make_filter
+from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.facets.thing_count import NONE, ThingCount
 from publisher.rdf.results import Row
 from publisher.store.source_status import SourceStatus
 from vocab.iris import Iris

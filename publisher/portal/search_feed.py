@@ -13,13 +13,13 @@ from typing import Any
 
 import orjson
 
-from publisher.facets.filter_query import Filter
 from publisher.feeds.atom import MEDIA
 from publisher.feeds.xml_writing import element, empty, instant
 from publisher.formats import Format
 from publisher.history import change_reader
 from publisher.history.change_reader import Change
 from publisher.portal.search_results import SearchResult
+from publisher.projections.facets.filter_query import Filter
 from vocab.iris import Iris
 
 FEED_FORMATS: Mapping[str, Format] = {

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import orjson
 from typing_extensions import TypedDict
 
-from publisher.facets.queries import DifferentCounts
-from publisher.facets.thing_count import ThingCount
 from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.http.endpoints import Count, Instant, WebAddress
+from publisher.projections.facets.queries import DifferentCounts
+from publisher.projections.facets.thing_count import ThingCount
+from publisher.projections.search.index import SearchEntry
+from publisher.projections.search.snippet import Piece
 from publisher.rdf.results import Term
-from publisher.search.index import SearchEntry
-from publisher.search.snippet import Piece
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS

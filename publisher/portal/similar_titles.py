@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 
-from publisher.search.query_parser import SearchRequest
-from publisher.search.searcher import Searcher
+from publisher.projections.search.query_parser import SearchRequest
+from publisher.projections.search.searcher import Searcher
 
 MIN_RATIO = 0.8  # of two titles that are alike: a year or a word may differ
 _COMPARED = 50  # best results of a search that are compared

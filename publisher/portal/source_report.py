@@ -19,7 +19,7 @@ from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, seriali
 from languages.translations import load_translations
 from publisher.feeds.atom import MEDIA as ATOM
 from publisher.feeds.xml_writing import element, empty
-from publisher.pages.branding import NAME
+from publisher.http.pages.branding import NAME
 from publisher.portal.quality import measure_sources, rule_gains
 from publisher.rdf.results import Row, iri
 from publisher.store.queries import query

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
-from publisher.facets.queries import FacetIndex
-from publisher.pages.templating import Pages
+from publisher.http.pages.templating import Pages
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.topic_cards import common_topics, topic_cards
-from publisher.search.analyzer import tokens
-from publisher.search.query_parser import SearchRequest
-from publisher.search.searcher import Searcher
-from publisher.search.snippet import best_text, build_marker
+from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.search.analyzer import tokens
+from publisher.projections.search.query_parser import SearchRequest
+from publisher.projections.search.searcher import Searcher
+from publisher.projections.search.snippet import best_text, build_marker
 
 TOPICS = 5  # largest number of topics among the suggestions
 _LETTERS = 3  # from which titles are searched: shorter texts begin too many words

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
-from publisher.facets.facets import facet_of_concept
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import DifferentCounts, FacetIndex
-from publisher.facets.thing_count import NONE
 from publisher.portal.entity_statistics import PARTY
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.search_results import TopicCard
-from publisher.search.analyzer import fold, tokens
-from publisher.search.query_parser import SearchRequest, parse_clauses
-from publisher.search.searcher import Searcher
-from publisher.search.snippet import best_text, build_marker
+from publisher.projections.facets.facets import facet_of_concept
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import DifferentCounts, FacetIndex
+from publisher.projections.facets.thing_count import NONE
+from publisher.projections.search.analyzer import fold, tokens
+from publisher.projections.search.query_parser import SearchRequest, parse_clauses
+from publisher.projections.search.searcher import Searcher
+from publisher.projections.search.snippet import best_text, build_marker
 
 MAX_CARDS = 6  # cards of a search
 _TARGETS, _PARTIES = 2, 3  # largest number of targets, and of organizations, among them

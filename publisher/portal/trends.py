@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from languages.translations import gettext as _
-from publisher.facets import filter_query
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex
-from publisher.pages.charts.bars import SERIES, column_chart
-from publisher.pages.charts.data_table import DataTable, count_table
+from publisher.http.pages.charts.bars import SERIES, column_chart
+from publisher.http.pages.charts.data_table import DataTable, count_table
 from publisher.portal.coverage import Coverage, coverage
 from publisher.portal.embeds import embed_path
 from publisher.portal.facet_labels import FacetLabels, trend_title
 from publisher.portal.facet_panels import query_page_url, sort_key
+from publisher.projections.facets import filter_query
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
 
 EARLIEST, LATEST = 1990, 2040  # years in the chart; other years are errors of registries, which stay in the data
 

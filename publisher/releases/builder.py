@@ -21,9 +21,9 @@ from journal.entry import Entry
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
 from journal.journal import Journal
 from publisher.errors import ReleaseError
-from publisher.facets.files import write_tables
-from publisher.facets.schema import TABLES
 from publisher.formats import GRAPHS
+from publisher.projections.facets.files import write_tables
+from publisher.projections.facets.schema import TABLES
 from publisher.releases import citation, codebook
 from publisher.releases.changes import count_changes, read_records
 from publisher.releases.dump import canonical_quads

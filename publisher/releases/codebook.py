@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from publisher.facets.schema import TABLES, Table, TableColumn
+from publisher.projections.facets.schema import TABLES, Table, TableColumn
 from publisher.releases.typesetting import typeset
 from publisher.store.releases.manifest import Release
 

@@ -10,8 +10,8 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from publisher.facets.files import TableWriter
-from publisher.facets.record_rows import Row, organization_row, parse_graph, parse_record, record_rows
+from publisher.projections.facets.files import TableWriter
+from publisher.projections.facets.record_rows import Row, organization_row, parse_graph, parse_record, record_rows
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.rdf.ntriples_terms import Value, parse_term, split_triple
 from publisher.releases.deletions import deletion_rows

@@ -8,10 +8,10 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from publisher.facets.database import serialize_row
-from publisher.facets.facets import FACETS
-from publisher.facets.record_rows import Graph, Record
-from publisher.facets.thing_rows import organization_row, thing_row
+from publisher.projections.facets.database import serialize_row
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.record_rows import Graph, Record
+from publisher.projections.facets.thing_rows import organization_row, thing_row
 from publisher.rdf.gzip_files import gzip_writer
 from vocab.iris import Iris
 from vocab.terms import PROV

@@ -13,9 +13,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from publisher.facets.bitmap_build import build_bitmaps
-from publisher.facets.database import BUILD_VERSION, Database
-from publisher.facets.record_rows import parse_graph, parse_record
+from publisher.projections.facets.bitmap_build import build_bitmaps
+from publisher.projections.facets.database import BUILD_VERSION, Database
+from publisher.projections.facets.record_rows import parse_graph, parse_record
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases.export_passes import group_by_graph, stream_in_chunks, with_graph_first
 from publisher.releases.facet_rows import FacetRowWriter, read_auxiliary_data, row_files

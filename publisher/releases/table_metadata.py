@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from publisher.facets.schema import TABLES, CellType, Reference, Table, TableColumn
+from publisher.projections.facets.schema import TABLES, CellType, Reference, Table, TableColumn
 from publisher.store.releases.manifest import File, Release
 
 _CSVW = {

@@ -10,7 +10,7 @@ import structlog
 from languages.request_locale import LANGUAGES
 from languages.translations import gettext
 from languages.translations import gettext as _
-from publisher.pages.templating import BUNDLE_FOLDER
+from publisher.http.pages.templating import BUNDLE_FOLDER
 from publisher.rdf.results import Row
 from publisher.sparql.examples.example import Example, example, examples
 from publisher.store.descriptions import namespaces

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import replace
 
 from publisher.errors import NotReady
-from publisher.search import rewriting as texts
-from publisher.search.searcher import open_searcher
+from publisher.projections.search import rewriting as texts
+from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import POLL_INTERVAL, QueryService
 from publisher.store.snapshots import Snapshot
 from publisher.store.workers.query_request import QueryRequest

@@ -14,10 +14,10 @@ import structlog
 from pyoxigraph import NamedNode, Quad, Store
 
 from journal.atomic_file import replace_file
-from publisher.facets.updater import FacetUpdater
+from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalCursor, JournalReader
-from publisher.search.updater import SearchUpdater
-from publisher.search.vector_updater import VectorUpdater
+from publisher.projections.search.updater import SearchUpdater
+from publisher.projections.search.vector_updater import VectorUpdater
 from publisher.store.apply import apply, count, digest, rebuild_default_graph, replace_graph
 from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.runner import Runner, StoreState

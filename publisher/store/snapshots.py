@@ -16,8 +16,8 @@ from journal.file_lock import is_locked
 from publisher.errors import DamagedFiles
 from publisher.projections.database_projection import link_published
 from publisher.projections.position import read_position
-from publisher.search import updater as search
-from publisher.search.index import is_current
+from publisher.projections.search import updater as search
+from publisher.projections.search.index import is_current
 from publisher.store.checksums import write_checksums
 
 KEEP = 2  # the newest, and the previous one, which a reader may be opening

@@ -9,10 +9,10 @@ from demo.source_definitions import open_submissions
 from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.submissions import SubmissionState
+from harvesters.participation.submissions.check import check
+from harvesters.participation.submissions.duplicates import DuplicateFinder
+from harvesters.participation.submissions.members import normalize
 from harvesters.source import load
-from harvesters.submissions.check import check
-from harvesters.submissions.duplicates import DuplicateFinder
-from harvesters.submissions.members import normalize
 from vocab.iris import BASE
 
 

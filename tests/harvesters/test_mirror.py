@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harvesters.commands.mirror import address
+from command_line.harvesting.mirror import address
 from harvesters.errors import FetchError, MirrorError, ParseError, SourceLockedError, TooLargeError
 from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
 from harvesters.network import download

@@ -17,7 +17,7 @@ DYNAMIC = {
     "harvesters.protocols.files.harvest": "the operator's, from a source definition",
     "harvesters.network.bot_protection": "a table of our own",
     "vocab.identifiers": "a table of our own, on at most 200 characters",
-    "publisher.search.snippet": "an escaped word, which repeats nothing",
+    "publisher.projections.search.snippet": "an escaped word, which repeats nothing",
     "harvesters.runs.status_file": "an escaped folder, which repeats nothing",
 }
 PARTS = 4

@@ -10,7 +10,7 @@ import pytest
 from browser import browsing
 from live_server import served
 
-from publisher.pages.templating import BUNDLE_FOLDER
+from publisher.http.pages.templating import BUNDLE_FOLDER
 
 SHOWN = """new Promise((resolve, reject) => {
   const violations = [];

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from publisher.catalog.ckan import PackageSearch, search_packages
+from publisher.linked_data.catalog.ckan import PackageSearch, search_packages
 
 
 @pytest.mark.parametrize(

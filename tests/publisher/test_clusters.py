@@ -19,12 +19,12 @@ from pyoxigraph import RdfFormat, parse
 
 from journal.journal import Journal
 from languages.request_locale import use_language
-from publisher.facets.filter_query import make_filter
 from publisher.portal.clusters import ClusterMember, MemberValues, sort_by_precedence
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.report.content import sections
 from publisher.portal.report.report_data import open_report_data
 from publisher.portal.report.scope import Scope
+from publisher.projections.facets.filter_query import make_filter
 from publisher.rdf.results import Term
 from publisher.releases.builder import build_release
 from publisher.store.descriptions import Description, Statement, namespaces

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import publisher
-from publisher.pages.templating import DOCUMENTATION
+from publisher.http.pages.templating import DOCUMENTATION
 
 TEMPLATES = Path(publisher.__file__).parent / "templates"
 

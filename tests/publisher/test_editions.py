@@ -30,18 +30,18 @@ from processes import Process, free_port, started, wait_for_url
 from typer.testing import CliRunner
 from waiting import wait_until
 
+from command_line.publishing.editions import app
 from journal.journal import Journal
 from publisher.editions.addresses import Addresses, Target, file_name
-from publisher.editions.commands import app
 from publisher.editions.crawler import LOG
 from publisher.editions.query_data import EXAMPLES
 from publisher.editions.release_data import find_release, link_release_data
 from publisher.editions.rewriting import rewrite
 from publisher.editions.site import ENGINE, Edition, export_site
 from publisher.errors import ReleaseError, ReleaseNotFound
-from publisher.pages.branding import Branding
-from publisher.pages.static_files import static_url
-from publisher.pages.templating import BUNDLE_FOLDER
+from publisher.http.pages.branding import Branding
+from publisher.http.pages.static_files import static_url
+from publisher.http.pages.templating import BUNDLE_FOLDER
 from publisher.releases.builder import build_release
 from publisher.sparql.examples.example import example
 from publisher.store.releases.manifest import write_manifest

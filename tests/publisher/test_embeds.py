@@ -14,7 +14,7 @@ import pytest
 from publish_fixture import session_loop
 
 from languages.request_locale import LANGUAGES
-from publisher.pages.static_files import static_url
+from publisher.http.pages.static_files import static_url
 from publisher.portal.embeds import BY_FACET, KINDS
 from publisher.routes import ROUTERS
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from publisher.app import SiteOptions, create_app
-from publisher.pages.branding import Branding
+from publisher.http.pages.branding import Branding
 from publisher.portal.first_start import FirstStart
 from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService

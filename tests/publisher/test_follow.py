@@ -11,9 +11,9 @@ import pytest
 from publish_fixture import session_loop
 
 from publisher.app import SiteOptions, create_app
-from publisher.facets.queries import ListItem
 from publisher.portal import following
 from publisher.portal.following import ComparedResults, DueSubscription, PublicSubscription, compare
+from publisher.projections.facets.queries import ListItem
 from vocab.iris import Iris
 
 IRIS = Iris()

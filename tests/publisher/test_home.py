@@ -6,7 +6,7 @@ import re
 
 import httpx
 
-from publisher.pages.static_files import static_url
+from publisher.http.pages.static_files import static_url
 
 
 async def test_the_front_page_counts_and_links(client: httpx.AsyncClient) -> None:

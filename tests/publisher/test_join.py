@@ -16,7 +16,7 @@ from command_line.services import preview_runner
 from command_line.settings import Settings
 from publisher.app import SiteOptions, create_app
 from publisher.errors import QuotaExceeded, StoreBusy
-from publisher.pages.templating import DOCUMENTATION
+from publisher.http.pages.templating import DOCUMENTATION
 from publisher.portal.sample import SampleError, fetch_sample
 from publisher.portal.source_preview import MOST_PREVIEWS, WINDOW, PreviewOutcome, PreviewRunner, RecordPreview, parse_outcome
 from publisher.portal.source_wizard import from_query, source_toml

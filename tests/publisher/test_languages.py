@@ -17,18 +17,18 @@ from harvesters.admin.keys import Scope
 from harvesters.inspection.findings import OUTCOMES, REMEDIES
 from harvesters.ledger.models import State
 from harvesters.ledger.submissions import SubmissionState
-from harvesters.prizes.page_routes import DAYS
-from harvesters.submissions import moderation, openid
-from harvesters.submissions.choices import TYPE_LABELS
-from harvesters.submissions.duplicates import REASONS
-from harvesters.submissions.members import MEMBERS, TYPES
-from harvesters.submissions.moderation_routes import HISTORY
-from harvesters.submissions.questions import QUESTIONS
+from harvesters.participation.prizes.page_routes import DAYS
+from harvesters.participation.submissions import moderation, openid
+from harvesters.participation.submissions.choices import TYPE_LABELS
+from harvesters.participation.submissions.duplicates import REASONS
+from harvesters.participation.submissions.members import MEMBERS, TYPES
+from harvesters.participation.submissions.moderation_routes import HISTORY
+from harvesters.participation.submissions.questions import QUESTIONS
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
-from publisher.facets.thing_count import ThingCount
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.findings import overview
+from publisher.projections.facets.thing_count import ThingCount
 from publisher.sparql.examples.example import examples
 from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
 from vocab.field_changes import FIELD_NAMES
@@ -37,7 +37,7 @@ from vocab.schemes import ONTOLOGIES, graph_triples, label, ontology_triples, sc
 from vocab.terms import RDFS, SKOS
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin", ROOT / "harvesters" / "submissions", ROOT / "harvesters" / "prizes")
+FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin", ROOT / "harvesters" / "participation")
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
 ERRORS = ("InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged")

@@ -18,8 +18,8 @@ from live_server import ROOT, served
 from mcp import Client, StdioServerParameters
 from publish_fixture import copy_data
 
+from publisher.apis.mcp.ontology_check import UnknownTerm, check_terms, used_terms
 from publisher.http.security_headers import MAX_BODY
-from publisher.mcp.ontology_check import UnknownTerm, check_terms, used_terms
 from publisher.releases.builder import build_release
 from publisher.sparql.examples.example import examples
 from publisher.store.query_service import QueryService

@@ -17,10 +17,10 @@ from pyoxigraph import RdfFormat, parse
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
-from publisher.facets.schema import TABLES, TOPIC_TABLE
-from publisher.pages.charts.map import load_outlines
-from publisher.pages.navigation import sections
+from publisher.http.pages.charts.map import load_outlines
+from publisher.http.pages.navigation import sections
 from publisher.portal.source_wizard import SOURCE_FORMATS, from_query, source_toml
+from publisher.projections.facets.schema import TABLES, TOPIC_TABLE
 
 HTML = {"Accept": "text/html"}
 PAGES = [

@@ -10,7 +10,7 @@ import pytest
 from browser import Browser, browsing
 from waiting import wait_until
 
-from publisher.pages.charts.map import load_outlines
+from publisher.http.pages.charts.map import load_outlines
 
 PAGES = {
     "home": "/",

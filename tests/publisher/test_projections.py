@@ -16,7 +16,7 @@ from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
 from publisher.projections.projection import SlicedProjection
 from publisher.projections.quad_source import QuadSource
-from publisher.search.updater import SearchUpdater
+from publisher.projections.search.updater import SearchUpdater
 from publisher.store.embedded import EmbeddedStore
 from publisher.store.runner import Runner
 

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from publisher.formats import GRAPHS, TABLES
+from publisher.http.pages.static_files import static_url
+from publisher.http.pages.templating import Pages
 from publisher.http.security_headers import CONTENT_SECURITY_POLICY
 from publisher.limits import Limits
-from publisher.pages.static_files import static_url
-from publisher.pages.templating import Pages
 from publisher.sparql.examples.example import examples
 from publisher.sparql.query_editor import EditorState, initial_view, is_built, script_texts
 from vocab.iris import Iris

@@ -20,10 +20,10 @@ import pyarrow.parquet
 import pytest
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
-from publisher.facets.files import write_tables
-from publisher.facets.record_rows import parse_record, record_rows
-from publisher.facets.schema import TABLES, CellType
-from publisher.facets.thing_rows import thing_row
+from publisher.projections.facets.files import write_tables
+from publisher.projections.facets.record_rows import parse_record, record_rows
+from publisher.projections.facets.schema import TABLES, CellType
+from publisher.projections.facets.thing_rows import thing_row
 from publisher.releases.builder import build_release
 from vocab.iris import Iris
 from vocab.schemes import concepts

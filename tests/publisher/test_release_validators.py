@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from publisher.facets.schema import TABLES
+from publisher.projections.facets.schema import TABLES
 from publisher.releases.builder import build_release
 from publisher.releases.codebook import table_examples
 from vocab.iris import Iris

@@ -12,7 +12,7 @@ from browser import Browser, browsing
 from live_server import served
 from publish_fixture import copy_data
 
-from publisher.pages.charts.map import load_outlines
+from publisher.http.pages.charts.map import load_outlines
 from publisher.portal.report.builder import build_report
 from publisher.releases import builder
 from vocab.iris import Iris

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pyoxigraph import Store
 
-from publisher.pages.static_files import static_url
+from publisher.http.pages.static_files import static_url
 
 HTML = {"Accept": "text/html"}
 SCRIPT = f'<script src="{static_url("suggest.js")}" defer></script>'  # the only one that the page has

@@ -17,19 +17,19 @@ from structlog.testing import capture_logs
 from waiting import wait_until
 
 from benchmarks.meaning import generated_entries, load_queries, quality, write_index, write_vectors
+from command_line.publishing.publish import can_search_by_meaning
 from command_line.settings import Settings
 from demo.phrases import phrases
 from journal.journal import Journal
 from languages import embedding
 from languages.embedding import embed
 from publisher.app import create_app
-from publisher.cli import can_search_by_meaning
 from publisher.projections.journal_reader import JournalReader
-from publisher.search import vector_index
-from publisher.search.searcher import Matches
-from publisher.search.vector_database import VectorDatabase
-from publisher.search.vector_index import VectorIndex, fuse, near_things, open_vectors
-from publisher.search.vector_updater import embedded_text
+from publisher.projections.search import vector_index
+from publisher.projections.search.searcher import Matches
+from publisher.projections.search.vector_database import VectorDatabase
+from publisher.projections.search.vector_index import VectorIndex, fuse, near_things, open_vectors
+from publisher.projections.search.vector_updater import embedded_text
 from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.query_service import QueryService
 from publisher.store.runner import Runner

@@ -12,12 +12,12 @@ from publish_fixture import session_loop
 from pyoxigraph import RdfFormat, Store
 
 from languages.request_locale import LANGUAGES
-from publisher.search.index import IndexWriter, SearchEntry
-from publisher.search.query_parser import SearchRequest
-from publisher.search.searcher import Searcher
-from publisher.search.spelling import suggest_spelling
-from publisher.search.topic_index import SYNONYMS
-from publisher.search.topics import read_topics, write_topics
+from publisher.projections.search.index import IndexWriter, SearchEntry
+from publisher.projections.search.query_parser import SearchRequest
+from publisher.projections.search.searcher import Searcher
+from publisher.projections.search.spelling import suggest_spelling
+from publisher.projections.search.topic_index import SYNONYMS
+from publisher.projections.search.topics import read_topics, write_topics
 from vocab.describe import quads
 from vocab.iris import Iris
 from vocab.schemes import concepts, statements

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 
-from publisher.pages.templating import Pages
+from publisher.http.pages.templating import Pages
 from shapes.rules import rules
 from vocab.iris import BASE, Iris
 

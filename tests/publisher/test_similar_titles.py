@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from publisher.portal.similar_titles import similar_titles
-from publisher.search.index import IndexWriter, SearchEntry
-from publisher.search.searcher import Searcher
+from publisher.projections.search.index import IndexWriter, SearchEntry
+from publisher.projections.search.searcher import Searcher
 
 TITLES = ["Village telecentres in Kenya", "Village telecentres of Kenya 2024", "Telecentres for rural schools", "Школа цифровых навыков"]
 

@@ -8,7 +8,7 @@ import re
 import httpx
 import pytest
 
-from publisher.pages.static_files import IMMUTABLE, STATIC_FOLDER, static_url
+from publisher.http.pages.static_files import IMMUTABLE, STATIC_FOLDER, static_url
 
 NAMES = ("style.css", "figures.css", "figures-dark.css", "embed.css", "embed.js", "suggest.js", "progress.js", "icon.svg")
 PAGES = ("/", "/search", "/map", "/matrix", "/trends", "/prizes", "/page/initiative/demo/a%2F1", "/scheme/action-line/C4", "/source/demo")

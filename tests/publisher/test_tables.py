@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from publisher.facets import filter_query as asking
-from publisher.facets.facets import FACETS, KEYS
-from publisher.facets.filter_query import Filter, make_filter
-from publisher.facets.queries import LAST, FacetIndex, open_facet_index
 from publisher.limits import Limits
+from publisher.projections.facets import filter_query as asking
+from publisher.projections.facets.facets import FACETS, KEYS
+from publisher.projections.facets.filter_query import Filter, make_filter
+from publisher.projections.facets.queries import LAST, FacetIndex, open_facet_index
 from publisher.sparql.rewriting import await_indexes
 from publisher.store.query_service import QueryService
 from publisher.store.workers.query_request import QueryRequest

@@ -11,10 +11,10 @@ import pytest
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
 from journal.journal import Journal
-from publisher.facets import updater
-from publisher.facets.database import BUILD_VERSION, Database
-from publisher.facets.filter_query import Filter, make_filter
-from publisher.facets.queries import open_facet_index
+from publisher.projections.facets import updater
+from publisher.projections.facets.database import BUILD_VERSION, Database
+from publisher.projections.facets.filter_query import Filter, make_filter
+from publisher.projections.facets.queries import open_facet_index
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.runner import Runner

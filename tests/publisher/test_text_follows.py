@@ -16,8 +16,8 @@ from waiting import wait_until
 
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
-from publisher.search.query_parser import SearchRequest
-from publisher.search.searcher import Searcher, open_searcher
+from publisher.projections.search.query_parser import SearchRequest
+from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.sparql.rewriting import await_indexes, rewrite
 from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.process import command, environment

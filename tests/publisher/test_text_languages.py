@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from publisher.search.index import IndexWriter, SearchEntry
-from publisher.search.query_parser import SearchRequest
-from publisher.search.searcher import Searcher
-from publisher.search.snippet import build_marker
+from publisher.projections.search.index import IndexWriter, SearchEntry
+from publisher.projections.search.query_parser import SearchRequest
+from publisher.projections.search.searcher import Searcher
+from publisher.projections.search.snippet import build_marker
 
 TITLES = {
     "en": "Telemedicine for remote clinics, a women's programme",

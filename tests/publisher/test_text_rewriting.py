@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
 from publisher.errors import QuerySyntaxError
+from publisher.projections.search.index import IndexWriter, SearchEntry
+from publisher.projections.search.rewriting import MAX_RESULTS, rewrite
+from publisher.projections.search.searcher import Searcher
 from publisher.rdf.sparql_tokens import original_column
-from publisher.search.index import IndexWriter, SearchEntry
-from publisher.search.rewriting import MAX_RESULTS, rewrite
-from publisher.search.searcher import Searcher
 
 SPACE = "PREFIX text: <http://jena.apache.org/text#> PREFIX dct: <http://purl.org/dc/terms/> PREFIX x: <https://x.org/id/event/a/> "
 THINGS = {"clinic": "Remote clinics", "school": "Schools with a clinic", "farm": "Farmers' market {prices}"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from shapes.cli import app
+from command_line.shapes import app
 from shapes.rules import rules
 
 GOOD = """@prefix dct: <http://purl.org/dc/terms/> . @prefix wsis: <ns#> .

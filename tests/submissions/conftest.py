@@ -19,8 +19,8 @@ from harvesters.admin.keys import Key, Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
-from harvesters.submissions.app import create_submissions
-from harvesters.submissions.identity import SubmissionContext
+from harvesters.participation.submissions.app import create_submissions
+from harvesters.participation.submissions.identity import SubmissionContext
 from vocab.iris import BASE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies

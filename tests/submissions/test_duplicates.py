@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress
 from harvesters.ledger.models import RecordState
-from harvesters.submissions.check import Check, check
-from harvesters.submissions.duplicates import Duplicate, DuplicateFinder
-from harvesters.submissions.members import normalize
+from harvesters.participation.submissions.check import Check, check
+from harvesters.participation.submissions.duplicates import Duplicate, DuplicateFinder
+from harvesters.participation.submissions.members import normalize
 from vocab.describe import describe
 from vocab.initiative import Initiative, Text
 from vocab.iris import BASE, Iris

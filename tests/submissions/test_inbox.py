@@ -16,18 +16,18 @@ from clocks import ManualClock
 from starlette.responses import PlainTextResponse
 from typer.testing import CliRunner
 
+from command_line.harvesting.inbox import app
 from harvesters.admin import key_store
 from harvesters.admin.context import AdminContext
 from harvesters.admin.keys import Scope
-from harvesters.inbox.commands import app
-from harvesters.inbox.routes import InboxLink, routes, takes_notifications
 from harvesters.ledger import notifications, submissions
 from harvesters.ledger.notifications import Notification
 from harvesters.ledger.submissions import Submission, SubmissionState
 from harvesters.notifications.delivery import Channels, deliver
-from harvesters.submissions import moderation
-from harvesters.submissions.app import create_submissions
-from harvesters.submissions.identity import SubmissionContext
+from harvesters.participation.inbox.routes import InboxLink, routes, takes_notifications
+from harvesters.participation.submissions import moderation
+from harvesters.participation.submissions.app import create_submissions
+from harvesters.participation.submissions.identity import SubmissionContext
 from vocab.iris import BASE
 
 from .conftest import INITIATIVE, NOON, SubmissionWorld, bearer, definition

@@ -22,7 +22,7 @@ from harvesters.admin.keys import Key, Scope
 from harvesters.ledger import notifications, submissions
 from harvesters.ledger.submissions import Submission, SubmissionState
 from harvesters.notifications.delivery import Channels, deliver
-from harvesters.submissions import moderation
+from harvesters.participation.submissions import moderation
 from stocktake import app
 
 from .conftest import BASE, INITIATIVE, bearer, definition

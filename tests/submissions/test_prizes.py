@@ -15,18 +15,18 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from command_line.harvesting.prizes import app
 from harvesters.errors import PrizeError
 from harvesters.ledger import prizes
 from harvesters.ledger.prizes import Stage
-from harvesters.prizes import contest
-from harvesters.prizes.api import routes
-from harvesters.prizes.commands import app
-from harvesters.prizes.edition_file import read_edition
-from harvesters.prizes.page_routes import routes as page_routes
+from harvesters.participation.prizes import contest
+from harvesters.participation.prizes.api import routes
+from harvesters.participation.prizes.edition_file import read_edition
+from harvesters.participation.prizes.page_routes import routes as page_routes
+from harvesters.participation.submissions import moderation
+from harvesters.participation.submissions.app import create_submissions
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
-from harvesters.submissions import moderation
-from harvesters.submissions.app import create_submissions
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE, Iris
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from harvesters.ledger import submissions
-from harvesters.submissions import moderation
-from harvesters.submissions.quarantine import suspicions
+from harvesters.participation.submissions import moderation
+from harvesters.participation.submissions.quarantine import suspicions
 
 from .conftest import INITIATIVE, SubmissionWorld, bearer
 from .test_moderation import admin, decide, signed_in  # noqa: F401 - a fixture

@@ -13,10 +13,10 @@ from harvesters.ledger import submissions
 from harvesters.ledger.submissions import Submission
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
+from harvesters.participation.submissions import moderation
+from harvesters.participation.submissions.reminders import send_reminders
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.runs.submission_transport import SubmissionTransport
-from harvesters.submissions import moderation
-from harvesters.submissions.reminders import send_reminders
 from vocab.describe import describe
 from vocab.iris import BASE, Iris
 

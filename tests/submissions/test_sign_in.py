@@ -19,8 +19,8 @@ from processes import free_port, started, wait_for_url
 
 from harvesters.ledger import submissions
 from harvesters.ledger.submissions import SubmissionState
-from harvesters.submissions.app import create_submissions
-from harvesters.submissions.provider import OpenIDProvider, parse_provider
+from harvesters.participation.submissions.app import create_submissions
+from harvesters.participation.submissions.provider import OpenIDProvider, parse_provider
 
 from .conftest import SITE, SubmissionWorld
 from .test_submission_form import ANSWERS, fill

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from harvesters.submissions import moderation
+from harvesters.participation.submissions import moderation
 
 from .conftest import BASE, INITIATIVE, SubmissionWorld, bearer
 

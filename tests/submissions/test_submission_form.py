@@ -12,10 +12,10 @@ import pytest
 
 from harvesters.ledger import submissions
 from harvesters.ledger.submissions import SubmissionState
-from harvesters.submissions import moderation
-from harvesters.submissions.app import create_submissions
-from harvesters.submissions.organizations import KnownOrganization
-from harvesters.submissions.questions import QUESTIONS
+from harvesters.participation.submissions import moderation
+from harvesters.participation.submissions.app import create_submissions
+from harvesters.participation.submissions.organizations import KnownOrganization
+from harvesters.participation.submissions.questions import QUESTIONS
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE
 

@@ -14,8 +14,8 @@ import xlsxwriter
 
 from harvesters.ledger import submissions
 from harvesters.ledger.submissions import SubmissionState
-from harvesters.submissions.app import create_submissions
-from harvesters.submissions.tables import CSV, MAX_FILE, MAX_ROWS, XLSX, parse_column, read_table
+from harvesters.participation.submissions.app import create_submissions
+from harvesters.participation.submissions.tables import CSV, MAX_FILE, MAX_ROWS, XLSX, parse_column, read_table
 from languages.request_locale import LANGUAGES
 
 from .conftest import SITE, SubmissionWorld

@@ -9,7 +9,7 @@ import httpx
 
 from harvesters.ledger import submissions
 from harvesters.ledger.submissions import SubmissionState
-from harvesters.submissions import moderation
+from harvesters.participation.submissions import moderation
 
 from .conftest import INITIATIVE, SubmissionWorld, bearer
 from .test_submission_form import browser, hidden, sent

@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from vocab.cli import app
+from command_line.vocabulary import app
 from vocab.scheme_summary import LANGUAGES, SchemeSummary, summaries, unverified_notes
 from vocab.schemes import concepts, schemes
 

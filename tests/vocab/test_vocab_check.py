@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from command_line.vocabulary import app
 from vocab.check import check_files
-from vocab.cli import app
 from vocab.schemes import read_files
 
 SCHEME = """@prefix dct: <http://purl.org/dc/terms/> .

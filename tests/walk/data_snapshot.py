@@ -14,8 +14,8 @@ from pyoxigraph import Store
 
 from harvesters.archive import read_body
 from harvesters.stored_response import SourcePosition
-from publisher.search.query_parser import SearchRequest
-from publisher.search.searcher import Searcher
+from publisher.projections.search.query_parser import SearchRequest
+from publisher.projections.search.searcher import Searcher
 from publisher.store.columns.updater import FILE
 from publisher.store.snapshots import newest_snapshot
 

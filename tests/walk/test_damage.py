@@ -15,7 +15,7 @@ import pytest
 from projects import NOON
 from typer.testing import CliRunner, Result
 
-from harvesters.cli import harvest_all
+from command_line.harvesting.harvest import harvest_all
 from harvesters.errors import LedgerError
 from harvesters.ledger.integrity import require_intact
 from harvesters.runs.context import HarvestContext, open_context

@@ -8,7 +8,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from harvesters.cli import harvest_all
+from command_line.harvesting.harvest import harvest_all
 from harvesters.errors import ArchiveError, PlanError
 from harvesters.ledger.models import Outcome, State
 from harvesters.runs import status_file

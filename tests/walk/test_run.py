@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harvesters.commands.runs import print_run
+from command_line.harvesting.runs import print_run
 from harvesters.errors import HarvestError, ParseError, PlanError
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.models import Outcome, State

@@ -17,13 +17,13 @@ from harvesters.ledger.prizes import Criterion, Edition, Stage
 from harvesters.ledger.submissions import Link, Purpose, SubmissionState, Submitter
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
-from harvesters.submissions import actions, confirmations, moderation
-from harvesters.submissions.errors import VersionConflict
-from harvesters.submissions.identity import SubmissionContext
-from harvesters.submissions.members import normalize
-from harvesters.submissions.reminders import send_reminders
-from harvesters.submissions.tables import CSV, read_table
-from harvesters.submissions.uploads import submit_rows
+from harvesters.participation.submissions import actions, confirmations, moderation
+from harvesters.participation.submissions.errors import VersionConflict
+from harvesters.participation.submissions.identity import SubmissionContext
+from harvesters.participation.submissions.members import normalize
+from harvesters.participation.submissions.reminders import send_reminders
+from harvesters.participation.submissions.tables import CSV, read_table
+from harvesters.participation.submissions.uploads import submit_rows
 from vocab.iris import BASE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -17,10 +17,10 @@ from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import builtin_context
-from harvesters.payloads.rdf_format import parse_rdf
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.payloads.record_discovery import find_records
 from harvesters.protocols.rdf.reader import build_reader, unassigned_errors, unidentified
+from harvesters.protocols.rdf_format import parse_rdf
 from harvesters.reasons import Reason
 from harvesters.source import Source
 

@@ -23,7 +23,6 @@ from harvesters.network.reply import Reply
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload
 from harvesters.payloads.graph import Graph
-from harvesters.payloads.rdf_format import parse_rdf
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.record_discovery import is_described
 from harvesters.protocols.cursor import read_cursor, write_cursor
@@ -34,6 +33,7 @@ from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf import reader
 from harvesters.protocols.rdf.reader import Item, RdfReader, build_reader
+from harvesters.protocols.rdf_format import parse_rdf
 from harvesters.reasons import Reason
 from harvesters.source import Source
 

@@ -19,9 +19,9 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, Node, bounded_description, iri
-from harvesters.payloads.rdf_format import ACCEPT, SYNTAXES, parse_rdf
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.payloads.record_discovery import DiscoveredRecords
+from harvesters.protocols.rdf_format import ACCEPT, SYNTAXES, parse_rdf
 from harvesters.reasons import Reason
 from harvesters.source import Source
 

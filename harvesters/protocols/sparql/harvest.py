@@ -18,11 +18,11 @@ from harvesters.page_model import InvalidRecord, Pages, Payload, Record
 from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, bounded_description
-from harvesters.payloads.rdf_format import parse_rdf
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import PAGE_ERRORS, RECORD_ERRORS, count_unreadable
 from harvesters.protocols.protocol import Protocol
+from harvesters.protocols.rdf_format import parse_rdf
 from harvesters.protocols.sparql import endpoint as sparql_endpoint
 from harvesters.protocols.sparql.endpoint import Endpoint, build_endpoint, is_iri, make_batches
 from harvesters.reasons import Reason

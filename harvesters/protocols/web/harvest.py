@@ -194,7 +194,7 @@ def _parse_page(
     }:
         return ()
     # Imported with the first page: its libraries take a fifth of the start of a process that harvests.
-    parser = import_module("harvesters.payloads.structured_data")
+    parser = import_module("harvesters.protocols.web.structured_data")
     store, problems = parser.parse_page(reply)
     result = rdf_reader.find_records(store, page=page)
     items = (

@@ -21,7 +21,7 @@ from publisher.feeds.sets import set_title
 from publisher.feeds.xml_writing import element, empty, instant
 from publisher.history import change_reader
 from publisher.history.record_states import RecordState, read_states, wait_until_current
-from publisher.pages.branding import NAME
+from publisher.http.pages.branding import NAME
 from publisher.rdf.results import Row
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService

@@ -24,9 +24,9 @@ from publisher.history import change_reader
 from publisher.history.record_states import RecordState, read_states, wait_until_current
 from publisher.http.endpoints import Count, Instant, WebAddress, get, problems, whole_number
 from publisher.http.links import origin
+from publisher.http.pages.dependencies import ServiceDep
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 

@@ -23,10 +23,10 @@ from publisher.history.record_states import BATCH, read_states, wait_until_curre
 from publisher.http.conditional import matches_etag
 from publisher.http.endpoints import contents, get, problems
 from publisher.http.links import Link, origin
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.store.query_service import QueryService
 from vocab.iris import encode
 

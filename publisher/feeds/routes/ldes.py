@@ -25,10 +25,10 @@ from publisher.history.record_states import read_states, wait_until_current
 from publisher.http.endpoints import contents, format_parameter, get, problems
 from publisher.http.links import origin
 from publisher.http.negotiation import best_match
+from publisher.http.pages.dependencies import ServiceDep
 from publisher.http.paths import path_segments
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
 from publisher.store.workers.reader import PREFIXES
 from vocab.terms import SH

@@ -25,7 +25,7 @@ from publisher.feeds.xml_writing import element, instant
 from publisher.http.conditional import SAFE_METHODS, matches_etag
 from publisher.http.endpoints import contents, get, problems
 from publisher.http.links import origin
-from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'

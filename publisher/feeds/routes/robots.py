@@ -21,9 +21,9 @@ from publisher.history import change_reader
 from publisher.history.record_states import wait_until_current
 from publisher.http.endpoints import contents, get, problems
 from publisher.http.links import origin
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.store.query_service import QueryService
 
 _XML, _TEXT = "application/xml", "text/plain; charset=utf-8"

@@ -19,7 +19,7 @@ from journal import mirror_origin
 from journal.errors import JournalError
 from journal.mirror_origin import Origin
 from publisher.http.endpoints import Count
-from publisher.pages.dependencies import ServiceDep
+from publisher.http.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
 
 log = structlog.get_logger(component="health")

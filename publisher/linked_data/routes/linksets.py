@@ -16,12 +16,12 @@ from publisher.formats import Format
 from publisher.http.endpoints import Documentation, contents, get, problems
 from publisher.http.links import LINKSET_JSON, LINKSET_TEXT, linkset_json, linkset_text, origin
 from publisher.http.negotiation import best_match
+from publisher.http.pages.dependencies import ServiceDep
 from publisher.http.paths import parse_thing_path, path_segments
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.linked_data.signposting import SignpostedThing, linkset
 from publisher.linked_data.thing_lookup import ThingDocument, find_thing
-from publisher.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
 
 _FORMATS = {

@@ -21,13 +21,13 @@ from publisher.formats import HTML, JSON, Format
 from publisher.http.endpoints import EndpointT, Instant, WebAddress, get, problems
 from publisher.http.links import origin
 from publisher.http.negotiation import best_match, wants_html
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.paths import split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.linked_data.cursor_lists import ListCursor, ListPage, load_page
 from publisher.linked_data.organization_details import OrganizationDetails, load_organization_details
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.rdf.results import Row
 from vocab.iris import is_web
 from vocab.schemes import label

@@ -26,6 +26,8 @@ from publisher.http.endpoints import (
     redirects,
 )
 from publisher.http.links import link_header, linkset_text, origin
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.paths import path_segments, split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import (
@@ -36,8 +38,6 @@ from publisher.http.representation import (
     negotiate_format,
 )
 from publisher.linked_data.content_response import GONE, DescriptionJson, serialize
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.store.descriptions import Description
 from publisher.store.query_service import QueryService
 

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from publisher.http.endpoints import get
+from publisher.http.pages.dependencies import ServiceDep
 from publisher.http.request_metrics import RequestMetrics
 from publisher.linked_data.routes.health import Faults, add_store_faults
-from publisher.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import SourceStatus, clock, source_statuses
 from vocab.freshness import Freshness

@@ -18,8 +18,8 @@ from journal.mirror_origin import Origin
 from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.http.endpoints import Count, Instant, WebAddress, get, problems
 from publisher.http.negotiation import best_match, wants_html
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.rdf.results import iri
 from publisher.store.descriptions import describe_graph, serialize_description
 from publisher.store.queries import query

@@ -16,7 +16,7 @@ from languages.request_locale import LANGUAGES, current_locale, use_language
 from languages.translations import format_date
 from languages.translations import gettext as _
 from languages.unsafe_text import finalize
-from publisher.pages.charts.svg import stylesheet
+from publisher.http.pages.charts.svg import stylesheet
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.report.content import Grid, Section, citation, methods, sections
 from publisher.portal.report.pdf import PrintFrame, render_pdf

@@ -13,12 +13,8 @@ from markupsafe import Markup
 from languages.request_locale import current_locale
 from languages.translations import format_date, format_number
 from languages.translations import gettext as _
-from publisher.facets import filter_query
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import ListItem
-from publisher.facets.thing_count import NONE, ThingCount
-from publisher.pages.charts.bars import Bar, bar_chart
-from publisher.pages.charts.heatmap import HeatmapLabel
+from publisher.http.pages.charts.bars import Bar, bar_chart
+from publisher.http.pages.charts.heatmap import HeatmapLabel
 from publisher.portal import gaps as missing
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import facet_panel, sort_key
@@ -28,6 +24,10 @@ from publisher.portal.matrix import Matrix, count_matrix, leaf_codes
 from publisher.portal.report.report_data import ReportData
 from publisher.portal.report.scope import Scope
 from publisher.portal.trends import count_trend
+from publisher.projections.facets import filter_query
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import ListItem
+from publisher.projections.facets.thing_count import NONE, ThingCount
 from publisher.releases.citation import NAME
 from vocab.initiative import Basis
 

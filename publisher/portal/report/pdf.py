@@ -11,7 +11,7 @@ import structlog
 import typst
 
 from publisher.errors import ReleaseError, ReportError
-from publisher.pages.charts.svg import standalone_svg, stylesheet
+from publisher.http.pages.charts.svg import standalone_svg, stylesheet
 from publisher.portal.report.content import Section
 from publisher.releases.typesetting import typeset
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from languages.request_locale import LANGUAGES
 from publisher.errors import ReportError
-from publisher.facets import filter_query
-from publisher.facets.filter_query import Filter
 from publisher.portal.facet_labels import FacetLabels
+from publisher.projections.facets import filter_query
+from publisher.projections.facets.filter_query import Filter
 from vocab.countries import AREA, country
 
 NARROWING = ("year", "region", "line", "goal", "country")  # facets by which a report can be narrowed

@@ -10,10 +10,10 @@ from starlette.responses import FileResponse, Response
 
 from languages.request_locale import current_locale
 from publisher.http.endpoints import get
+from publisher.http.pages.branding import LOGO, LOGO_TYPES
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.branding import LOGO, LOGO_TYPES
-from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.store.queries import query
 from vocab.schemes import label
 

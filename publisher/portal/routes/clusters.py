@@ -15,12 +15,12 @@ from publisher.formats import DATA_FORMATS
 from publisher.history.versions import read_history, recent_changes
 from publisher.http.endpoints import KeyPath, KindPath, SourcePath, get, problems, redirects
 from publisher.http.links import Link
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.paths import parse_thing_path, path_segments, split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.linked_data.content_response import DescriptionJson, Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.portal.clusters import SHOWN, cluster_of, compare_members, precedence, read_matches, read_members
 from publisher.store.descriptions import Description, describe_graph, prefer_english
 from publisher.store.query_service import QueryService

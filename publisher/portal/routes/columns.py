@@ -12,11 +12,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.facets.schema import TABLES, TOPIC_TABLE
 from publisher.http.endpoints import get
 from publisher.http.links import origin
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.representation import Representation, build_response
-from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.projections.facets.schema import TABLES, TOPIC_TABLE
 from publisher.releases import codebook
 from publisher.store.releases.manifest import release_numbers
 

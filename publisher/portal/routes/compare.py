@@ -15,23 +15,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import gettext as _
-from publisher.facets.filter_query import Filter, make_filter
-from publisher.facets.queries import FacetIndex
 from publisher.history.comparison import CHANGES, Moment, compare, find_moment, list_records, parse_within
 from publisher.history.versions import compare_versions
 from publisher.http.endpoints import blank_as, contents, get, problems, whole_number
+from publisher.http.pages.charts.data_table import DataTable
+from publisher.http.pages.dataset_response import dataset_response, register_dataset, require_facet_index
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.charts.data_table import DataTable
-from publisher.pages.dataset_response import dataset_response, register_dataset, require_facet_index
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.portal.entity_statistics import COMPARED, PARTY
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import FacetPanel, facet_panels, sort_key
 from publisher.portal.moments import moment_sheets, moment_tables
 from publisher.portal.profile import Profile, profile
 from publisher.portal.sources import source_titles
+from publisher.projections.facets.filter_query import Filter, make_filter
+from publisher.projections.facets.queries import FacetIndex
 from publisher.rdf.results import is_iri
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView

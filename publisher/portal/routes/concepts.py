@@ -12,13 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale
-from publisher.facets.facets import FACETS, facet_of_concept
-from publisher.facets.filter_query import Filter, make_filter
-from publisher.facets.queries import open_facet_index
 from publisher.feeds.sets import links as feed_links
 from publisher.formats import DATA_FORMATS, FORMATS
 from publisher.http.endpoints import format_parameter, get, other_contents, problems
 from publisher.http.links import Link, origin
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.paths import path_segments
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, ResourceURLs, build_response
@@ -26,14 +25,15 @@ from publisher.linked_data.content_response import DescriptionJson, Resource, re
 from publisher.linked_data.cursor_lists import ListCursor, ListPage, ListParameters, load_page
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.schema_org import concept_markup, jsonld_block, scheme_markup
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.ontology import in_language
 from publisher.portal.sources import source_titles
 from publisher.portal.vocabulary_versions import find_version, versions_of
+from publisher.projections.facets.facets import FACETS, facet_of_concept
+from publisher.projections.facets.filter_query import Filter, make_filter
+from publisher.projections.facets.queries import open_facet_index
 from publisher.rdf.results import Row, Term, iri
 from publisher.store.descriptions import Description, describe_graph, describe_thing
 from publisher.store.queries import query

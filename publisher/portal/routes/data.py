@@ -9,19 +9,19 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Filter
 from publisher.http.endpoints import get, other_contents, problems, redirects
 from publisher.http.negotiation import wants_html
+from publisher.http.pages.charts.data_table import TABLE_FORMATS, FiguresJson
+from publisher.http.pages.dataset_response import dataset_response, require_facet_index
+from publisher.http.pages.dependencies import ServiceDep
 from publisher.http.paths import path_segments
 from publisher.http.problems import HTTPProblem
-from publisher.pages.charts.data_table import TABLE_FORMATS, FiguresJson
-from publisher.pages.dataset_response import dataset_response, require_facet_index
-from publisher.pages.dependencies import ServiceDep
 from publisher.portal.entity_statistics import PARTY, entity_filter, statistics_tables
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.filter_query import Filter
 from publisher.store.query_service import QueryService
 
 EntityPath = Annotated[

@@ -14,18 +14,15 @@ from starlette.responses import JSONResponse, Response
 from typing_extensions import TypedDict
 
 from languages.translations import gettext as _
-from publisher.facets import filter_query
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex
 from publisher.formats import Format
 from publisher.http.endpoints import blank_as, contents, get, problems, whole_number
 from publisher.http.links import origin, typed_link
+from publisher.http.pages.charts.data_table import TABLE_FORMATS, count_table, serialize_tables
+from publisher.http.pages.charts.svg import quantile_bounds, quantile_ranges, standalone_svg
+from publisher.http.pages.dataset_response import SVG, require_facet_index
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.charts.data_table import TABLE_FORMATS, count_table, serialize_tables
-from publisher.pages.charts.svg import quantile_bounds, quantile_ranges, standalone_svg
-from publisher.pages.dataset_response import SVG, require_facet_index
-from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.embeds import BY_FACET, KINDS, PATH, THEMES, frame, is_embed
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, figure_title, trend_title
@@ -34,6 +31,9 @@ from publisher.portal.map import country_map
 from publisher.portal.matrix import Matrix, count_matrix, official_links
 from publisher.portal.sources import source_titles
 from publisher.portal.trends import count_trend
+from publisher.projections.facets import filter_query
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
 from publisher.store.query_service import QueryService
 
 OEMBED = "application/json+oembed"

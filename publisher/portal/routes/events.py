@@ -10,19 +10,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import month_names
-from publisher.facets.filter_query import listing
-from publisher.http.problems import HTTPProblem
-from publisher.pages.dataset_response import (
+from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
     require_facet_index,
 )
-from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.problems import HTTPProblem
 from publisher.portal.calendar import Month, parse_month, with_events
 from publisher.portal.data_lists import list_table
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_panels import query_page_url
+from publisher.projections.facets.filter_query import listing
 from publisher.store.source_status import clock
 
 COMING = 20  # events that are listed next to the month

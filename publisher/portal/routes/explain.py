@@ -13,8 +13,8 @@ from starlette.responses import Response
 from publisher.formats import GRAPHS, HTML, JSON
 from publisher.http.endpoints import contents, get, problems
 from publisher.http.negotiation import choose_format
+from publisher.http.pages.dependencies import PagesDep
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dependencies import PagesDep
 from publisher.portal.source_preview import PreviewRunner
 from publisher.store.workers.rate_limit import client_key
 

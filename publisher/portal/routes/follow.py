@@ -13,10 +13,10 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from publisher.http.endpoints import get
+from publisher.http.pages.dataset_response import require_facet_index
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dataset_response import require_facet_index
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.following import FREQUENCIES, Followed, SubscriptionStore, parse_followed, title_of
 from publisher.portal.sample import read_form

@@ -8,14 +8,14 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.pages.charts.data_table import Column, DataTable
-from publisher.pages.dataset_response import (
+from publisher.http.pages.charts.data_table import Column, DataTable
+from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
     require_facet_index,
 )
-from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import query_page_url

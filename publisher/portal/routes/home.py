@@ -11,11 +11,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.facets.filter_query import Filter, listing, make_filter
-from publisher.facets.queries import FacetIndex, ListItem, open_facet_index
-from publisher.pages.charts.data_table import Column, DataTable
-from publisher.pages.dataset_response import dataset_response, format_links, register_dataset
-from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.charts.data_table import Column, DataTable
+from publisher.http.pages.dataset_response import dataset_response, format_links, register_dataset
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.coverage import Coverage, coverage, empty_chart_hint
 from publisher.portal.data_lists import list_table
 from publisher.portal.facet_labels import FacetLabels
@@ -24,6 +22,8 @@ from publisher.portal.findings import count_note, matrix_finding, overview
 from publisher.portal.map import country_map
 from publisher.portal.matrix import Links, Matrix, count_matrix, official_links
 from publisher.portal.sources import source_titles
+from publisher.projections.facets.filter_query import Filter, listing, make_filter
+from publisher.projections.facets.queries import FacetIndex, ListItem, open_facet_index
 from publisher.rdf.results import Row
 from publisher.store.queries import query
 from publisher.store.source_status import clock, count_by_state, source_statuses

@@ -8,16 +8,14 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex
-from publisher.pages.charts.svg import quantile_bounds, quantile_ranges
-from publisher.pages.dataset_response import (
+from publisher.http.pages.charts.svg import quantile_bounds, quantile_ranges
+from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
     require_facet_index,
 )
-from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.coverage import coverage, empty_chart_hint
 from publisher.portal.embeds import embed_path
 from publisher.portal.facet_filters import active_filters, facet_parameters, parse_filters
@@ -25,6 +23,8 @@ from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels, most_complete
 from publisher.portal.map import country_map, unmapped_areas
 from publisher.portal.sources import source_titles
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
 
 INSTEAD = (
     "goal",

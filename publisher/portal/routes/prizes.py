@@ -8,22 +8,22 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.facets import filter_query
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex, Prize
-from publisher.pages.charts.data_table import DataTable, count_table
-from publisher.pages.dataset_response import (
+from publisher.http.pages.charts.data_table import DataTable, count_table
+from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
     require_facet_index,
 )
-from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.data_lists import prize_table
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import FacetPanel, facet_panels, query_page_url
 from publisher.portal.prizes import prizes_by_year
+from publisher.projections.facets import filter_query
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex, Prize
 from vocab.iris import Iris
 
 router = APIRouter()

@@ -17,9 +17,9 @@ from languages.request_locale import current_locale
 from publisher.formats import GRAPHS, HTML, JSON, Format, GraphFormat
 from publisher.http.endpoints import contents, get, problems
 from publisher.http.negotiation import choose_format
+from publisher.http.pages.dependencies import PagesDep
+from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dependencies import PagesDep
-from publisher.pages.templating import Pages
 from publisher.portal.problems import CATEGORIES, MOST_CHARACTERS, ProblemStore, PublicProblem, annotation, problem_iri
 from publisher.portal.sample import read_form
 from publisher.portal.source_preview import PreviewRunner

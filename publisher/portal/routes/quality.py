@@ -12,9 +12,9 @@ from starlette.responses import Response
 from languages.translations import gettext as _
 from publisher.http.endpoints import SourcePath
 from publisher.http.links import origin
+from publisher.http.pages.dataset_response import dataset_response, format_links, register_dataset
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dataset_response import dataset_response, format_links, register_dataset
-from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.facet_panels import query_page_url
 from publisher.portal.quality import (
     badge,

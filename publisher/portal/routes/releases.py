@@ -14,9 +14,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
 
-from publisher.catalog.dcat import dataset_statements
-from publisher.catalog.release_datasets import release_dataset
-from publisher.catalog.schema_org import dataset_markup
 from publisher.formats import DATA_FORMATS, FORMATS, HTML
 from publisher.http.conditional import send_file
 from publisher.http.endpoints import (
@@ -30,6 +27,8 @@ from publisher.http.endpoints import (
 )
 from publisher.http.links import Link, origin, typed_link
 from publisher.http.negotiation import quality
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.paths import split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import (
@@ -39,10 +38,11 @@ from publisher.http.representation import (
     is_negotiated,
     negotiate_format,
 )
+from publisher.linked_data.catalog.dcat import dataset_statements
+from publisher.linked_data.catalog.release_datasets import release_dataset
+from publisher.linked_data.catalog.schema_org import dataset_markup
 from publisher.linked_data.content_response import DescriptionJson, serialize
 from publisher.linked_data.schema_org import jsonld_block
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.rdf.results import Term
 from publisher.releases import citation
 from publisher.releases.builder import SUMS

@@ -15,8 +15,8 @@ from languages.request_locale import LANGUAGES
 from publisher.http.conditional import send_file
 from publisher.http.endpoints import Count, contents, get, problems
 from publisher.http.negotiation import quality
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
 from publisher.store.query_service import QueryService
 

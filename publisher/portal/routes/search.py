@@ -17,10 +17,6 @@ from starlette.responses import Response
 from languages.request_locale import current_locale, use_language
 from languages.translations import gettext as _
 from publisher.errors import NotReady
-from publisher.facets.facets import FACETS, facet_of_concept
-from publisher.facets.filter_query import Filter, listing
-from publisher.facets.queries import FacetIndex, ListItem
-from publisher.facets.thing_count import ThingCount
 from publisher.http.endpoints import (
     blank_as,
     format_parameter,
@@ -30,10 +26,10 @@ from publisher.http.endpoints import (
     whole_number,
 )
 from publisher.http.negotiation import best_match, wants_html
+from publisher.http.pages.dataset_response import require_facet_index
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dataset_response import require_facet_index
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.portal.facet_filters import active_filters, facet_parameters, filter_groups
 from publisher.portal.facet_filters import parse_filters as narrowed
 from publisher.portal.facet_labels import FacetLabels
@@ -49,12 +45,16 @@ from publisher.portal.search_results import (
 )
 from publisher.portal.sources import source_titles
 from publisher.portal.topic_cards import topic_cards
-from publisher.search.index import SearchEntry
-from publisher.search.query_parser import MAX_LENGTH, SearchRequest
-from publisher.search.searcher import Matches, Searcher, open_searcher
-from publisher.search.snippet import Marker, best_text, build_marker
-from publisher.search.spelling import suggest_spelling
-from publisher.search.vector_index import add_near
+from publisher.projections.facets.facets import FACETS, facet_of_concept
+from publisher.projections.facets.filter_query import Filter, listing
+from publisher.projections.facets.queries import FacetIndex, ListItem
+from publisher.projections.facets.thing_count import ThingCount
+from publisher.projections.search.index import SearchEntry
+from publisher.projections.search.query_parser import MAX_LENGTH, SearchRequest
+from publisher.projections.search.searcher import Matches, Searcher, open_searcher
+from publisher.projections.search.snippet import Marker, best_text, build_marker
+from publisher.projections.search.spelling import suggest_spelling
+from publisher.projections.search.vector_index import add_near
 from publisher.store.query_service import QueryService
 from vocab.iris import KINDS
 

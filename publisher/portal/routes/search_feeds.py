@@ -12,23 +12,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale, use_language
-from publisher.facets.filter_query import Filter
 from publisher.feeds.xml_writing import clean
 from publisher.history import change_reader
 from publisher.history.record_states import wait_until_current
 from publisher.http.endpoints import get, other_contents, problems
 from publisher.http.links import Link, origin
+from publisher.http.pages.dataset_response import require_facet_index
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.representation import Representation, build_response
-from publisher.pages.dataset_response import require_facet_index
-from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.facet_filters import facet_parameters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.following import parse_followed
 from publisher.portal.routes.search import REACH, Words, find_page, parse_parameters
 from publisher.portal.search_feed import ENTRIES, FEED_FORMATS, LEFT_OUT, RemovedResult, SearchFeed, possibly_left, write_search_feed
 from publisher.portal.sources import source_titles
-from publisher.search.query_parser import SearchRequest
-from publisher.search.searcher import open_searcher
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.search.query_parser import SearchRequest
+from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 
 _SOON = "public, max-age=60"

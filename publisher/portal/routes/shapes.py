@@ -13,6 +13,8 @@ from starlette.responses import Response
 from languages.request_locale import current_locale
 from publisher.formats import DATA_FORMATS, GRAPHS, HTML, Format
 from publisher.http.endpoints import get
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.representation import (
     Representation,
     ResourceURLs,
@@ -21,8 +23,6 @@ from publisher.http.representation import (
     negotiate_format,
 )
 from publisher.linked_data.content_response import other_formats
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from shapes.rules import message, published_turtle, remedy, rule_groups
 from vocab.check import LANGUAGES
 from vocab.terms import DCT, FOAF, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD

@@ -15,10 +15,10 @@ from publisher.formats import GRAPHS, HTML, JSON, Format
 from publisher.http.endpoints import SourcePath, contents, get, problems
 from publisher.http.links import origin, typed_link
 from publisher.http.negotiation import choose_format
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.portal.search_feed import FEED_FORMATS
 from publisher.portal.source_preview import PreviewRunner
 from publisher.portal.source_report import ReportOnSource, as_atom, as_csv, as_json, as_turtle, report_on_source, translated_remedy

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.http.endpoints import get
-from publisher.pages.dependencies import PagesDep
-from publisher.pages.templating import Pages
+from publisher.http.pages.dependencies import PagesDep
+from publisher.http.pages.templating import Pages
 from publisher.portal.field_suggestions import MAX_SAMPLE, FieldSuggestions, suggest_fields
 from publisher.portal.sample import SampleError, fetch_sample, read_form
 from publisher.portal.source_preview import PreviewOutcome, PreviewRunner

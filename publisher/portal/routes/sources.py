@@ -8,25 +8,25 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import open_facet_index
 from publisher.feeds.sets import links as feed_links
 from publisher.formats import DATA_FORMATS
 from publisher.http.endpoints import SourcePath, get, problems
 from publisher.http.links import Link, origin
+from publisher.http.pages.dataset_response import dataset_response, format_links, register_dataset
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.linked_data.content_response import DescriptionJson, Resource, respond
 from publisher.linked_data.cursor_lists import ListCursor, ListPage, load_page
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.schema_org import jsonld_block, source_markup
 from publisher.linked_data.signposting import memento_links
-from publisher.pages.dataset_response import dataset_response, format_links, register_dataset
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import query_page_url
 from publisher.portal.registries import COVERED_FACETS, list_registries, registry_table
 from publisher.portal.sources import source_titles
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import open_facet_index
 from publisher.store.descriptions import describe_graph
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService

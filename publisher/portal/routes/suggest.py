@@ -19,15 +19,15 @@ from publisher.errors import NotReady, QuotaExceeded
 from publisher.formats import HTML, JSON
 from publisher.http.endpoints import format_parameter, get, other_contents, problems, whole_number
 from publisher.http.negotiation import choose_format
+from publisher.http.pages.dataset_response import require_facet_index
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.dataset_response import require_facet_index
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
 from publisher.portal.suggestions import Suggestion, suggestions
-from publisher.search.searcher import open_searcher
+from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from publisher.store.workers.rate_limit import RateLimiter, client_key

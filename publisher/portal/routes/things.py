@@ -16,14 +16,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import gettext
-from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Filter
-from publisher.facets.queries import ListItem, open_facet_index
 from publisher.formats import DATA_FORMATS, HTML
 from publisher.history.versions import GraphChangeView, read_history, recent_changes
 from publisher.http.endpoints import KeyPath, KindPath, SourcePath, get, problems
 from publisher.http.links import Link, origin
 from publisher.http.negotiation import quality
+from publisher.http.pages.charts.map import point_map
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.paths import path_segments
 from publisher.http.representation import ResourceURLs, is_negotiated, negotiate_format, see_other
 from publisher.linked_data.content_response import GONE, DescriptionJson, Resource, respond
@@ -32,13 +32,13 @@ from publisher.linked_data.schema_org import jsonld_block, thing_markup
 from publisher.linked_data.signposting import SignpostedThing, data_links, page_links
 from publisher.linked_data.thing_lookup import ThingDocument, find_thing, find_thing_by_suffix
 from publisher.linked_data.view_models import ThingView, build_view
-from publisher.pages.charts.map import point_map
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.portal.clusters import cluster_of
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import ListItem, open_facet_index
 from publisher.store.descriptions import Description, replacements
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import SourceStatus, clock, last_confirmed, source_statuses

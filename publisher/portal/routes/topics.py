@@ -9,16 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import gettext as _
-from publisher.facets.filter_query import make_filter
-from publisher.pages.dataset_response import (
+from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
     require_facet_index,
 )
-from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels
+from publisher.projections.facets.filter_query import make_filter
 
 FACETS = ("line", "goal", "region", "country")
 _LISTS = {

@@ -9,14 +9,14 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.http.problems import HTTPProblem
-from publisher.pages.dataset_response import (
+from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
     require_facet_index,
 )
-from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.problems import HTTPProblem
 from publisher.portal.coverage import empty_chart_hint
 from publisher.portal.facet_filters import active_filters, facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, facet_title

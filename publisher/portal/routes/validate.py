@@ -14,9 +14,9 @@ from languages.request_locale import current_locale
 from publisher.formats import HTML, JSON, Format
 from publisher.http.endpoints import contents, get, problems
 from publisher.http.negotiation import choose_format
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.portal.format_detection import FORMATS
 from publisher.portal.sample import MULTIPART, check_origin, read_form
 from publisher.portal.source_preview import PreviewRunner

@@ -12,17 +12,16 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import gettext
-from publisher.facets.queries import FacetIndex, open_facet_index
 from publisher.formats import DATA_FORMATS
 from publisher.http.endpoints import get
 from publisher.http.links import Link
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, ResourceURLs, build_response
 from publisher.linked_data.content_response import Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.jsonld_context import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.portal.coverage import coverage, empty_chart_hint
 from publisher.portal.embeds import embed_path
 from publisher.portal.facet_filters import active_filters, parse_filters
@@ -37,6 +36,7 @@ from publisher.portal.ontology import (
 )
 from publisher.portal.sources import source_titles
 from publisher.portal.vocabulary_versions import find_version, versions_of
+from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.store.descriptions import describe_graph, describe_thing
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis

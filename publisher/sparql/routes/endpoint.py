@@ -19,9 +19,9 @@ from publisher.formats import GRAPHS, TABLES
 from publisher.http.endpoints import get, other_contents, problems
 from publisher.http.freshness_headers import RELEASE_HEADER
 from publisher.http.negotiation import best_match, wants_html
+from publisher.http.pages.dependencies import ServiceDep, get_pages, get_service
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dependencies import ServiceDep, get_pages, get_service
-from publisher.search.rewriting import has_search
+from publisher.projections.search.rewriting import has_search
 from publisher.sparql.description import service_description
 from publisher.sparql.protocol import (
     SparqlRequest,

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from publisher.formats import GRAPHS
 from publisher.http.endpoints import contents, format_parameter, get, problems
 from publisher.http.negotiation import best_match, wants_html
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.pages.templating import Pages
 from publisher.sparql.examples.durations import read_durations
 from publisher.sparql.examples.example import Example, example, examples, triples
 from publisher.store.query_service import QueryService

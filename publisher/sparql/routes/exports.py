@@ -16,8 +16,8 @@ from typing_extensions import TypedDict
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.endpoints import Count, Instant, get, other_contents, problems
 from publisher.http.negotiation import wants_html
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.sparql.exporter import Exporter
 from publisher.sparql.exports import Export, ExportQueue, ExportState
 from publisher.sparql.protocol import parse_request, read_body, read_parameters

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from publisher.formats import GRAPHS
 from publisher.http.endpoints import contents, format_parameter, get, problems
 from publisher.http.negotiation import best_match
+from publisher.http.pages.dependencies import ServiceDep
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dependencies import ServiceDep
 from publisher.rdf.results import iri
 from publisher.sparql.protocol import graph_parameters, parse_form, single_value
 from publisher.sparql.responses import answer_query

@@ -15,8 +15,8 @@ from typing_extensions import TypedDict
 
 from publisher.errors import FederationRefused, LoadRefused
 from publisher.http.endpoints import Count, Instant, get, problems
+from publisher.http.pages.dependencies import ServiceDep
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dependencies import ServiceDep
 from publisher.sparql.protocol import (
     QUERY,
     UPDATE,

@@ -18,10 +18,10 @@ from pathlib import Path
 from pyoxigraph import NamedNode, Quad
 
 from publisher.errors import StoreFailure
-from publisher.facets.updater import FacetUpdater
+from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import DecodedEntry, JournalReader
-from publisher.search.updater import SearchUpdater
-from publisher.search.vector_updater import VectorUpdater
+from publisher.projections.search.updater import SearchUpdater
+from publisher.projections.search.vector_updater import VectorUpdater
 from publisher.store.apply import digest_of
 from publisher.store.external import update_batches
 from publisher.store.external.client import Client

@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from publisher.errors import NotReady, ReleaseNotFound, StoreFailure, Withdrawn
-from publisher.search.index import is_current
+from publisher.projections.search.index import is_current
 from publisher.store.cache import Cache
 from publisher.store.process import command, environment
 from publisher.store.releases.manifest import Release, get_release

@@ -30,10 +30,10 @@ from publisher.projections.database_projection import link_published
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import read_position, write_position
 from publisher.projections.projection import SlicedProjection
+from publisher.projections.search.index import is_current
+from publisher.projections.search.updater import SearchUpdater
+from publisher.projections.search.updater import link_published as link_index
 from publisher.rdf.gzip_files import gzip_lines
-from publisher.search.index import is_current
-from publisher.search.updater import SearchUpdater
-from publisher.search.updater import link_published as link_index
 from publisher.store.apply import BULK, THREADS, replace_graph
 from publisher.store.checksums import write_checksums
 from publisher.store.columns.database import ColumnDatabase

@@ -10,11 +10,11 @@ import pytest
 from topics_benchmark import benchmark_texts
 
 from harvesters.errors import HarvestError
-from harvesters.topics import classifier
-from harvesters.topics.classification import SHIPPED, classify
-from harvesters.topics.classifier import Curve, Example, TopicModel, load, save, train
-from harvesters.topics.embedding import WIDTH, Vectors, check_model, embed
-from harvesters.topics.suitability import LONGEST, unsuitable
+from harvesters.mappings.topics import classifier
+from harvesters.mappings.topics.classification import SHIPPED, classify
+from harvesters.mappings.topics.classifier import Curve, Example, TopicModel, load, save, train
+from harvesters.mappings.topics.embedding import WIDTH, Vectors, check_model, embed
+from harvesters.mappings.topics.suitability import LONGEST, unsuitable
 
 EDUCATION = (
     "The project builds primary schools and trains teachers, so that girls and boys in rural areas complete free and equitable "

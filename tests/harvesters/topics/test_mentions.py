@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harvesters.topics.mentions import LIKELY, LONGEST, SURE, find_mentions
+from harvesters.mappings.topics.mentions import LIKELY, LONGEST, SURE, find_mentions
 
 
 def codes(text: str, language: str | None = None) -> list[str]:

@@ -9,10 +9,10 @@ import pytest
 
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
+from harvesters.mappings.topics import classifier
+from harvesters.mappings.topics.classification import SHIPPED
+from harvesters.mappings.topics.suggest import add_suggestions, method_versions
 from harvesters.source import CLASSIFIER, load, parse
-from harvesters.topics import classifier
-from harvesters.topics.classification import SHIPPED
-from harvesters.topics.suggest import add_suggestions, method_versions
 from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Initiative, Outcome, Post, Text
 from vocab.iris import Iris

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harvesters.ledger.compression import compress
-from harvesters.topics.classifier import Example
-from harvesters.topics.training import examples
+from harvesters.mappings.topics.classifier import Example
+from harvesters.mappings.topics.training import examples
 from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Initiative, Text
 from vocab.iris import Iris

@@ -15,7 +15,7 @@ from mutating_source import IRIS
 
 from publisher.feeds.xml_writing import element
 from publisher.history.change_reader import SLICE
-from publisher.pages.branding import NO_CONTACT, Branding
+from publisher.http.pages.branding import NO_CONTACT, Branding
 
 ATOM, HISTORY, AT = "{http://www.w3.org/2005/Atom}", "{http://purl.org/syndication/history/1.0}", "{http://purl.org/atompub/tombstones/1.0}"
 

@@ -17,9 +17,9 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
 from publisher.app import create_app
-from publisher.catalog.routes.openapi import openapi_description
+from publisher.linked_data.catalog.routes.openapi import openapi_description
 from publisher.portal.routes.suggest import LONGEST
-from publisher.search.query_parser import MAX_LENGTH
+from publisher.projections.search.query_parser import MAX_LENGTH
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 

@@ -1,0 +1,1 @@
+"""Commands that harvest and curate, a module for each noun."""

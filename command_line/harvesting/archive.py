@@ -1,0 +1,63 @@
+"""Define the command `archive prune`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+import orjson
+import typer
+
+from command_line.harvesting.output import HarvestSettings, Json, out, print_rows
+from command_line.harvesting.terminal import harvest_context
+from harvesters.runs.archive_retention import plan_pruning, prune
+
+app = typer.Typer(no_args_is_help=True, help="The archive of responses: prune by age and size.")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kMGT]?)B?\Z")
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@app.callback()
+def archive() -> None:
+    """The archive of responses: prune by age and size."""
+
+
+@app.command("prune")
+def prune_archive(
+    ctx: typer.Context,
+    days: Annotated[int | None, typer.Option(help="Delete files last written more than this many days ago.", min=0)] = None,
+    size: Annotated[str | None, typer.Option(help="Then delete the oldest until this size is left, such as 20GB.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be deleted; change nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete archived responses by age and size; keep what releases cite, current records come from, and a remap reads.
+
+    Exit code 1 if more than the size is left, since the rest is needed.
+    """
+    settings: HarvestSettings = ctx.obj
+    if days is None and size is None:
+        raise typer.BadParameter("name a limit: --days 365, --size 20GB, or both")
+    limit = _parse_size(size) if size is not None else None
+    with harvest_context(settings) as context:
+        before = context.now() - timedelta(days=days) if days is not None else None
+        pruning = plan_pruning(context, before=before, max_bytes=limit)
+        if not dry_run:
+            prune(context, pruning)
+    rows = [{"file": file.name, "bytes": file.bytes, "written": f"{file.written:%Y-%m-%d %H:%M}"} for file in pruning.deleted]
+    if json:
+        print(orjson.dumps({"deleted": rows, "kept": pruning.remaining, "bytes": pruning.bytes_after, "dry_run": dry_run}).decode())
+    else:
+        print_rows(rows, "Would be deleted" if dry_run else "Deleted", json=False)
+        for reason, count in sorted(pruning.remaining.items()):
+            out.print(f"kept, {reason}: {count:,}", highlight=False, markup=False)
+        out.print(f"left: {pruning.bytes_after:,} bytes", highlight=False, markup=False)
+    raise typer.Exit(int(limit is not None and pruning.bytes_after > limit))
+
+
+def _parse_size(text: str) -> int:
+    """Return a size such as 20GB in bytes; exit with 2 if it is none."""
+    match = _SIZE.match(text)
+    if match is None:
+        raise typer.BadParameter(f"--size is {text!r}; use a number with kB, MB, GB or TB, such as 20GB")
+    return int(float(match[1]) * _UNITS[match[2]])

@@ -1,0 +1,97 @@
+"""Define the commands `inbox list`, `offer`, `announce` and `undo`."""
+
+from __future__ import annotations
+
+import json as json_text
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from command_line.harvesting.output import HarvestSettings, Json, print_rows
+from harvesters.errors import DeliveryError
+from harvesters.ledger import notifications, submissions
+from harvesters.ledger.ledger import Ledger
+from harvesters.notifications import coar
+from harvesters.notifications.coar import NotificationKind
+from vocab.iris import Iris, is_web
+
+app = typer.Typer(no_args_is_help=True, help="Notifications between installations: list, offer, announce, undo.")
+_Submission = Annotated[str, typer.Argument(metavar="SUBMISSION", help="Id of an accepted submission.")]
+_Inbox = Annotated[str, typer.Argument(metavar="INBOX", help="Address of the inbox of another installation.")]
+
+
+@contextmanager
+def _open_ledger(settings: HarvestSettings) -> Iterator[Ledger]:
+    if not settings.public_url:
+        raise DeliveryError("set STOCKTAKE_PUBLIC_URL: other installations answer to the inbox there")
+    with closing(Ledger(settings.ledger)) as ledger:
+        yield ledger
+
+
+def described(ledger: Ledger, base: str, id: str) -> dict[str, Any]:
+    """Return an accepted submission as the object of a notification. Raises DeliveryError."""
+    offered = submissions.find(ledger, id)
+    if offered is None or offered.published is None:
+        raise DeliveryError(f"there is no accepted submission {id}")
+    text = json_text.dumps(dict(offered.published), ensure_ascii=False)
+    about = Iris(base).thing(str(offered.published["type"]).lower(), "submissions", id)
+    return {"id": about, "type": ["Page", "sorg:CreativeWork"], "mediaType": "application/json", "content": text}
+
+
+def _send(ctx: typer.Context, submission: str, inbox: str, kind: NotificationKind) -> None:
+    settings: HarvestSettings = ctx.obj
+    if not is_web(inbox):
+        raise DeliveryError(f"{inbox} is no web address")
+    with _open_ledger(settings) as ledger:
+        about = described(ledger, settings.base, submission)
+        notification = coar.send(ledger, settings.public_url, inbox, kind, about, datetime.now(UTC), submission=submission)
+    typer.echo(notification.id)
+
+
+@app.command()
+def offer(ctx: typer.Context, submission: _Submission, inbox: _Inbox) -> None:
+    """Offer an accepted submission to another installation, and print the id of the offer. The schedule's process sends it."""
+    _send(ctx, submission, inbox, NotificationKind.OFFER)
+
+
+@app.command()
+def announce(ctx: typer.Context, submission: _Submission, inbox: _Inbox) -> None:
+    """Announce an accepted submission to another installation, which has nothing to do."""
+    _send(ctx, submission, inbox, NotificationKind.ANNOUNCE)
+
+
+@app.command()
+def undo(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="OFFER", help="Id of an offer, as `inbox list` shows it.")]) -> None:
+    """Take an offer back: the other installation withdraws the submission."""
+    settings: HarvestSettings = ctx.obj
+    with _open_ledger(settings) as ledger:
+        offer = notifications.find_notification(ledger, id=id, sent=True, kind=NotificationKind.OFFER.value)
+        if offer is None:
+            raise DeliveryError(f"there is no offer {id}; `stocktake inbox list` shows them")
+        coar.send(ledger, settings.public_url, offer.inbox, NotificationKind.UNDO, {"id": offer.id, "type": "Offer"}, datetime.now(UTC))
+        notifications.update_notification(ledger, offer.id, answer=NotificationKind.UNDO.value)
+    typer.echo(f"{id}: undone")
+
+
+@app.command("list")
+def list_notifications(ctx: typer.Context, json: Json = False) -> None:
+    """List what was received and sent, the newest first, with the last answer to each offer."""
+    settings: HarvestSettings = ctx.obj
+    with closing(Ledger(settings.ledger)) as ledger:
+        rows = [
+            {
+                "id": item.id,
+                "direction": "sent" if item.sent else "received",
+                "kind": item.kind,
+                "inbox": item.inbox,
+                "object": item.object,
+                "submission": item.submission or "",
+                "answer": item.answer or "",
+                "time": item.created.isoformat(),
+            }
+            for item in notifications.notifications(ledger)
+        ]
+    print_rows(rows, "Notifications", json, empty="there is no notification")

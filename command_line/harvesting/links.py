@@ -1,0 +1,50 @@
+"""Define the command `sources links`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from command_line.harvesting.output import HarvestSettings, Json, print_rows
+from command_line.harvesting.terminal import harvest_context, load_source
+from harvesters.ledger.links import LinkState, link_history, links
+
+app = typer.Typer()
+_CHECKS = "harvesters.runs.link_checks"  # imported late, since it imports most libraries
+
+
+@app.command(name="links")
+def list_links(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The source.")],
+    check: Annotated[bool, typer.Option("--check", help="Check the links that are due first, and publish their states.")] = False,
+    state: Annotated[LinkState | None, typer.Option(help="List only the links in this state.")] = None,
+    json: Json = False,
+) -> None:
+    """List the web pages that a source's records name, with their states and the history of these."""
+    settings: HarvestSettings = ctx.obj
+    source = load_source(settings, name)
+    with harvest_context(settings) as context:
+        if check:
+            checks = import_module(_CHECKS)
+            checks.check_source(context, source, checks.LinkProgress(), lambda: True)
+        rows = [
+            {
+                "url": link.url,
+                "state": link.state.value if link.state else None,
+                "since": link.since.isoformat() if link.since else None,
+                "checked": link.checked.isoformat() if link.checked else None,
+                "answer": link.answer,
+                "failures": link.failures,
+                "location": link.location,
+                "history": [
+                    {"state": event.state.value, "time": event.time.isoformat(), "answer": event.answer, "location": event.location}
+                    for event in link_history(context.ledger, name, link.url)
+                ],
+            }
+            for link in links(context.ledger, name, state)
+        ]
+    table = [{name: value for name, value in row.items() if name not in ("since", "history")} for row in rows]
+    print_rows(rows, "Links", json, table_rows=table, empty="no links")

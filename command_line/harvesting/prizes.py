@@ -1,0 +1,128 @@
+"""Define the commands `prizes add`, `list`, `show`, `expert` and `stage`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from command_line.harvesting.output import HarvestSettings, Json, print_rows
+from command_line.harvesting.terminal import current_user
+from harvesters.errors import PrizeError
+from harvesters.ledger import prizes
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.operator_actions import AuditEntry
+from harvesters.ledger.prizes import Edition, Stage
+from harvesters.notifications.mail import is_mail_address
+from harvesters.participation.prizes import contest
+from harvesters.participation.prizes.edition_file import read_edition
+
+app = typer.Typer(no_args_is_help=True, help="Contests for prizes: editions, experts, nominations and results.")
+_Edition = Annotated[str, typer.Argument(metavar="EDITION", help="Id of an edition, the stem of its file.")]
+
+
+@contextmanager
+def _open_ledger(settings: HarvestSettings) -> Iterator[Ledger]:
+    settings.data.mkdir(parents=True, exist_ok=True)  # an edition may be added before anything else
+    with closing(Ledger(settings.ledger)) as ledger:
+        yield ledger
+
+
+def _edition(ledger: Ledger, id: str) -> Edition:
+    if (edition := prizes.find_edition(ledger, id)) is None:
+        known = ", ".join(item.id for item in prizes.editions(ledger)) or "none"
+        raise PrizeError(f"there is no edition {id}; known are {known}; `stocktake prizes add FILE` adds one")
+    return edition
+
+
+def _record(ledger: Ledger, action: str, note: str) -> None:
+    ledger.record_audit_entry(AuditEntry(datetime.now(UTC), current_user(), action, prizes.SOURCE, note=note))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@app.command()
+def add(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="TOML file of an edition.")]) -> None:
+    """Add an edition, or replace it: days, categories, criteria and special prizes."""
+    edition = read_edition(file)
+    with _open_ledger(ctx.obj) as ledger:
+        prizes.put_edition(ledger, edition)
+        _record(ledger, "prize edition added", edition.id)
+    typer.echo(f"edition {edition.id}: {len(edition.categories)} categories, {edition.opens} to {edition.results}")
+
+
+@app.command("list")
+def list_editions(ctx: typer.Context, json: Json = False) -> None:
+    """List the editions with their days and numbers of nominations."""
+    with _open_ledger(ctx.obj) as ledger:
+        rows = [
+            {
+                "edition": item.id,
+                **{name: f"{day}" for name, day in item.days().items()},
+                "nominations": len(prizes.nominations(ledger, item.id)) if item.source is None else ledger.count_published(item.source),
+            }
+            for item in prizes.editions(ledger)
+        ]
+    print_rows(rows, "Editions of the prizes", json, empty="there is no edition")
+
+
+@app.command()
+def show(ctx: typer.Context, edition: _Edition, json: Json = False) -> None:
+    """List the nominations of an edition by category, the best score first."""
+    with _open_ledger(ctx.obj) as ledger:
+        ranked = contest.rank(ledger, _edition(ledger, edition))
+    rows = [
+        {
+            "nomination": row.nomination.id,
+            "category": row.nomination.category,
+            "stage": row.nomination.stage.value,
+            "special": row.nomination.special or "",
+            "score": None if row.score is None else round(row.score, 2),
+            "reviews": row.reviews,
+            "conflicts": row.conflicts,
+            "votes": row.votes,
+            "initiative": row.nomination.thing,
+        }
+        for row in ranked
+    ]
+    print_rows(rows, f"Nominations of {edition}", json, empty="there is no nomination")
+
+
+@app.command()
+def expert(
+    ctx: typer.Context,
+    edition: _Edition,
+    mail: Annotated[str, typer.Argument(metavar="MAIL", help="Mail address of the expert.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the expert; reviews stay.")] = False,
+) -> None:
+    """Let a person score the nominations of an edition, after confirming this address at /submit/mine."""
+    address = mail.strip().lower()
+    if not is_mail_address(address):
+        raise PrizeError(f"{mail} is no mail address")
+    with _open_ledger(ctx.obj) as ledger:
+        selected = _edition(ledger, edition)
+        (prizes.remove_expert if remove else prizes.add_expert)(ledger, selected.id, address)
+        _record(ledger, "prize expert removed" if remove else "prize expert added", selected.id)
+    typer.echo(f"edition {edition}: expert {'removed' if remove else 'added'}")
+
+
+@app.command()
+def stage(
+    ctx: typer.Context,
+    edition: _Edition,
+    nomination: Annotated[str, typer.Argument(metavar="NOMINATION", help="Id of a nomination, as `prizes show` lists it.")],
+    to: Annotated[Stage, typer.Argument(metavar="STAGE", help="submitted, nominated, champion or winner.")],
+    special: Annotated[str | None, typer.Option(help="Code of a special prize of the edition.")] = None,
+) -> None:
+    """Decide how far a nomination came. It is public from the day of the edition on, after the next run of the source `prizes`."""
+    settings: HarvestSettings = ctx.obj
+    with _open_ledger(settings) as ledger:
+        decided = contest.set_stage(ledger, _edition(ledger, edition), nomination, to, special, _now(), settings.base)
+        _record(ledger, "prize stage decided", f"{edition} {nomination}: {to.value}")
+    typer.echo(f"{decided.id} {decided.category}: {decided.stage.value}")

@@ -1,0 +1,120 @@
+"""Define the commands `runs list`, `runs show` and `runs log`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+import typer
+from typer.core import TyperGroup
+
+from command_line.harvesting.output import HarvestSettings, Json, open_ledger, out, print_rows, print_runs, print_statistics
+from harvesters.ledger.finalize import LISTED_RUNS
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Outcome
+from harvesters.runs import run_report, terminal_output
+
+_SAMPLE_SIZE = 10  # records shown of each outcome if none is chosen
+
+
+class DefaultListGroup(TyperGroup):
+    """``stocktake runs [SOURCE]`` is ``stocktake runs list [SOURCE]``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # a click Context
+        """Insert the command `list` if no command is named."""
+        named = bool(args) and (args[0] in self.commands or args[0] == "--help")
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+app = typer.Typer(cls=DefaultListGroup, help="Runs and their results. Default command: list.")
+Outcomes = Annotated[
+    list[Outcome] | None,
+    typer.Option("--outcome", help="Only records with this outcome; repeatable."),
+]
+
+
+@app.command("list")
+def list_runs(
+    ctx: typer.Context,
+    source: Annotated[str | None, typer.Argument(help="Only runs of this source.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number of runs.", min=1)] = 50,
+    json: Json = False,
+) -> None:
+    """List runs, newest first, with counts and outcome."""
+    settings: HarvestSettings = ctx.obj
+    with open_ledger(settings) as ledger:
+        rows = [run_report.run_row(run) for run in ledger.runs(source, limit)]
+    print_runs(rows, "Runs", json, empty="none yet; start one: stocktake harvest")
+
+
+@app.command("show")
+def show_run(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="Run id; see `stocktake runs`.")],
+    outcome: Outcomes = None,
+    json: Json = False,
+) -> None:
+    """Show the statistics of a run and its records: all with one outcome, or some of each."""
+    settings: HarvestSettings = ctx.obj
+    with open_ledger(settings) as ledger:
+        print_run(ledger, id, outcome or [], json=json)
+
+
+@app.command("log")
+def show_log(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="Run id; see `stocktake runs`.")],
+    limit: Annotated[int, typer.Option(help="Maximum number of lines, the newest.", min=1)] = 200,
+    json: Json = False,
+) -> None:
+    """Show the log of a run, also of one in progress."""
+    settings: HarvestSettings = ctx.obj
+    with open_ledger(settings) as ledger:
+        run = run_report.get_run(id, ledger)
+        lines = ledger.log_lines(run=run.id, limit=limit)[::-1]
+    rows = [
+        {"time": f"{line.time:%Y-%m-%d %H:%M:%S}", "level": line.level, "event": line.event, **line.fields}
+        for line in lines
+    ]
+    table_rows = [{**dict(list(row.items())[:3]), "fields": _join_fields(row)} for row in rows]
+    print_rows(rows, f"Log of {id}", json, table_rows=table_rows, empty="no lines")
+
+
+def _join_fields(row: dict[str, object]) -> str:
+    """Return the fields after time, level and event as text."""
+    return ", ".join(f"{name}={value}" for name, value in list(row.items())[3:] if value not in (None, 0))
+
+
+def print_run(ledger: Ledger, id: str, outcomes: list[Outcome], *, json: bool) -> None:
+    """Print a run's statistics and records."""
+    run = run_report.get_run(id, ledger)
+    records = run_report.record_rows(run, ledger, outcomes or list(Outcome))
+    if json:
+        print(
+            orjson.dumps({**run_report.run_details(run, ledger), "records": list(records)}).decode()
+        )
+        return
+    details = run_report.run_details(run, ledger)
+    print_statistics(details)
+    if not details["listed"]:
+        out.print(
+            f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are.",
+            highlight=False,
+        )
+        return
+    if outcomes:
+        out.print(
+            terminal_output.make_table(
+                list(records), f"{id}: {', '.join(outcome.value for outcome in outcomes)}"
+            )
+        )
+        return
+    for outcome in Outcome:
+        rows = run_report.sample(run_report.record_rows(run, ledger, [outcome]), _SAMPLE_SIZE)
+        if rows:
+            out.print(terminal_output.make_table(rows, f"{id}: {outcome.value}"))
+        if (left := ledger.outcomes(run)[outcome] - len(rows)) > 0 and rows:
+            out.print(
+                f"and {left:,} more: stocktake runs show {id} --outcome {outcome.value}",
+                highlight=False,
+            )

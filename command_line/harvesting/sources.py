@@ -1,0 +1,200 @@
+"""Define the commands `sources list`, `check`, `preview`, `report`, `hold` and `release`; `removal` and `links` define the others."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tomllib
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from command_line.harvesting import links, removal
+from command_line.harvesting.output import HarvestSettings, Json, err, print_rows
+from command_line.harvesting.terminal import current_user, harvest_context, load_source, load_sources
+from harvesters.compatibility import compatibility_faults
+from harvesters.errors import SourceDefinitionError
+from harvesters.runs import plan_decisions, run_report, terminal_output
+from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, preview_source
+from harvesters.runs.status_file import update_status
+from harvesters.source import Source, load, parse, read
+
+app = typer.Typer(no_args_is_help=True, help="Source definitions: list, check, preview, report, hold, clear, retire, forget.")
+_Name = Annotated[str, typer.Argument(help="The source.")]
+
+
+@app.command("list")
+def list_sources(ctx: typer.Context, json: Json = False) -> None:
+    """List sources: schedule, last run, published records and hold; with --json also the rest.
+    Exit code 2 if a definition is invalid.
+    """
+    settings: HarvestSettings = ctx.obj
+    definitions = load_sources(settings)
+    with harvest_context(settings) as context:
+        rows = run_report.source_rows([*definitions.sources.values()], context.ledger)
+    print_rows(
+        rows,
+        "Sources",
+        json,
+        table_rows=terminal_output.source_list(rows),
+        empty=f"none; add a source definition to {settings.sources}",
+    )
+    raise typer.Exit(2 if definitions.errors else 0)
+
+
+def _source_file(folder: Path, name: str) -> Path:
+    """Return the file of a source definition; *name* is its path or the name of a source. Exit with
+    2 if there is none.
+    """
+    file = folder / f"{name}.toml"
+    if Path(name).is_file():
+        return Path(name)
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.toml"))) or "none"
+        err.print(
+            f"no file and no source named {name!r}; the sources in {folder} are: {known}",
+            style="red",
+            markup=False,
+        )
+        raise typer.Exit(2)
+    return file
+
+
+@app.command("check")
+def check_sources(
+    ctx: typer.Context,
+    definitions: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names or paths of source definitions (default: all)."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check source definitions offline. Exit code 1 if one is invalid."""
+    settings: HarvestSettings = ctx.obj
+    files = (
+        [_source_file(settings.sources, name) for name in definitions]
+        if definitions
+        else sorted(settings.sources.glob("*.toml"))
+    )
+    rows = [_check_source(file) for file in files]
+    if rows or json:
+        print_rows(rows, "Source definitions", json, table_rows=[_check_columns(row) for row in rows])
+    if not rows:
+        err.print(
+            f"no source definitions in {settings.sources}; set --sources or STOCKTAKE_SOURCES"
+        )
+        raise typer.Exit(2)
+    raise typer.Exit(int(any(row["result"] != "valid" for row in rows)))
+
+
+@app.command("preview")
+def preview(
+    ctx: typer.Context,
+    definition: Annotated[
+        str,
+        typer.Argument(help="Source name, path of a source definition, or - for standard input."),
+    ],
+    records: Annotated[
+        int, typer.Option(help="Number of records to fetch.", min=1, max=1000)
+    ] = DEFAULT_RECORDS,
+    memory: Annotated[int, typer.Option(help="Memory limit in bytes; 0 = no limit.", min=0)] = 0,
+    json: Json = False,
+) -> None:
+    """Fetch and validate a few records of a source without saving anything. Exit code 1 on failure.
+    """
+    settings: HarvestSettings = ctx.obj
+    if memory:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    file = None if definition == "-" else _source_file(settings.sources, definition)
+    try:
+        source = load(file) if file else _read_source()
+        result = preview_source(
+            source,
+            settings.base,
+            settings.contact,
+            settings.allow_hosts,
+            engine=settings.shapes_engine,
+            records=records,
+        )
+    except SourceDefinitionError as error:
+        result = PreviewResult(error_kind="definition", error=str(error))
+    if json:
+        document = asdict(result)
+        for record in document["records"]:
+            del record["reasons"], record["mapped"]  # for tables and pages
+        print(orjson.dumps(document).decode())
+    else:
+        print_rows(terminal_output.preview_list(result, settings.base), "Records", json)
+        if result.error:
+            err.print(result.error, style="red", markup=False)
+    raise typer.Exit(int(bool(result.error)))
+
+
+def _read_source() -> Source:
+    """Read a source definition from standard input; the source is named registry."""
+    try:
+        return parse("registry", tomllib.loads(sys.stdin.read()), "source definition")
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SourceDefinitionError(f"source definition: invalid TOML: {error}") from error
+
+
+@app.command()
+def report(ctx: typer.Context, name: _Name) -> None:
+    """Report, as JSON, what the newest run of a source withheld and fixed, by rule and the publisher's own field.
+
+    The remarks of published records are at /source/NAME/report. Exit code 1 if there was no run, or if there is no ledger, as on a mirror.
+    """
+    import_module("command_line.harvesting.source_report").write_report(ctx.obj, name)  # late, since it imports most libraries
+
+
+@app.command()
+def hold(
+    ctx: typer.Context,
+    name: _Name,
+    reason: Annotated[str, typer.Option(help="Reason, shown to other operators.")] = "",
+) -> None:
+    """Put a source on hold: its next plans need approval."""
+    settings: HarvestSettings = ctx.obj
+    source = load_source(settings, name)
+    with harvest_context(settings) as context:
+        plan_decisions.hold(context, source.name, by=current_user(), reason=reason)
+        update_status(context)
+    err.print(f"{name} is on hold; to end the hold: stocktake sources release {name}", markup=False)
+
+
+@app.command()
+def release(ctx: typer.Context, name: _Name) -> None:
+    """End a source's hold. Plans that await approval stay open."""
+    settings: HarvestSettings = ctx.obj
+    with harvest_context(settings) as context:
+        plan_decisions.release(context, name, by=current_user())
+        update_status(context)
+    err.print(f"{name} is released", markup=False)
+
+
+app.registered_commands += removal.app.registered_commands + links.app.registered_commands
+
+
+def _check_source(file: Path) -> dict[str, object]:
+    try:
+        source, faults = read(file)
+    except SourceDefinitionError as error:
+        return {"definition": str(file), "result": str(error)}
+    if source.protocol and source.mapping:
+        faults += compatibility_faults(source)
+    if faults:
+        return {"definition": str(file), "result": "\n".join(faults)}
+    return {
+        "definition": str(file),
+        "result": "valid",
+        "protocol": source.protocol,
+        "mapping": source.mapping,
+    }
+
+
+def _check_columns(row: dict[str, object]) -> dict[str, object]:
+    return {"source": Path(str(row["definition"])).stem, "result": row["result"]}

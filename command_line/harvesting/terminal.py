@@ -1,0 +1,97 @@
+"""Open what harvester commands work with: the context of runs, sources and notification channels."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+import typer
+
+from command_line.harvesting.output import HarvestSettings, err
+from harvesters.compatibility import check_compatible
+from harvesters.errors import SourceDefinitionError
+from harvesters.notifications.delivery import Channels
+from harvesters.notifications.mail import parse_mail_server
+from harvesters.pipeline.collector_processes import Collectors
+from harvesters.runs.context import HarvestContext, open_context
+from harvesters.source import Definitions, Source, load_all
+
+
+def harvest_context(settings: HarvestSettings) -> AbstractContextManager[HarvestContext]:
+    """Open the context of runs, with collector processes that read responses."""
+    return open_context(
+        settings.data,
+        settings.ledger,
+        settings.base,
+        settings.contact,
+        settings.allow_hosts,
+        settings.shapes_engine,
+        settings.sources,
+        settings.processes,
+        settings.dask,
+        Collectors(settings.base),
+        settings.name,
+    )
+
+
+def notification_channels(settings: HarvestSettings) -> Channels:
+    """Return how alerts are sent."""
+    return Channels(
+        parse_mail_server(settings.smtp) if settings.smtp else None,
+        settings.webhook_secret,
+        settings.name,
+        settings.contact,
+        settings.allow_hosts,
+        settings.public_url,
+    )
+
+
+def _print_fault(_name: str, message: str) -> None:
+    err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def load_sources(
+    settings: HarvestSettings,
+    names: Sequence[str] = (),
+    report: Callable[[str, str], None] = _print_fault,
+) -> Definitions:
+    """Load the named source definitions or, without names, all; *report* the name and the faults of
+    each invalid one.
+
+    An invalid definition stops no other source. Exit with 2 if a name is unknown, or if there is no
+    directory of definitions.
+    """
+    try:
+        definitions = load_all(settings.sources, check_compatible)
+    except SourceDefinitionError as error:
+        err.print(str(error), style="red", markup=False)
+        raise typer.Exit(2) from error
+    known = sorted([*definitions.sources, *definitions.errors])
+    if unknown := [name for name in names if name not in known]:
+        text = f"no source named {unknown[0]!r}; known sources: {', '.join(known) or 'none'}"
+        err.print(text, style="red", markup=False)
+        raise typer.Exit(2)
+    chosen = list(dict.fromkeys(names)) or known
+    errors = {name: definitions.errors[name] for name in chosen if name in definitions.errors}
+    for name, message in errors.items():
+        report(name, message)
+    sources = {name: definitions.sources[name] for name in chosen if name in definitions.sources}
+    return Definitions(sources, errors)
+
+
+def load_source(settings: HarvestSettings, name: str) -> Source:
+    """Return the named source; exit with 2 if there is none, or if its definition is invalid."""
+    definitions = load_sources(settings, [name])
+    if definitions.errors:
+        raise typer.Exit(2)
+    return definitions.sources[name]
+
+
+def current_user() -> str:
+    """Return the user at the terminal for the audit log; users of a container may have no name."""
+    try:
+        return f"{getpass.getuser()} at the terminal"
+    except (KeyError, OSError):
+        return f"user {os.getuid()} at the terminal"

@@ -1,0 +1,174 @@
+"""Define ``stocktake topics``: what is suggested for a text, and training the classifier of goals."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import orjson
+import typer
+
+from command_line.harvesting.output import HarvestSettings, Json, err, out, print_rows
+from command_line.harvesting.terminal import current_user, load_sources
+from harvesters.errors import HarvestError, SourceDefinitionError
+from harvesters.inspection.scratch import has_ledger
+from harvesters.inspection.topic_queue import add_decision, undecided
+from harvesters.ledger.ledger import Ledger
+from harvesters.mappings.topics import classifier
+from harvesters.mappings.topics.classification import SHIPPED, classify
+from harvesters.mappings.topics.embedding import check_model, embed
+from harvesters.mappings.topics.mentions import find_mentions
+from harvesters.mappings.topics.training import examples
+from harvesters.source import CLASSIFIER
+from vocab.curated_topics import CONFIRMED, REFUSED, TopicDecision
+from vocab.curated_words import short_name
+from vocab.iris import Iris
+
+_SUGGESTED = "Suggested topics"
+
+app = typer.Typer(no_args_is_help=True, help="Goals, targets and action lines suggested from texts.")
+
+SourceName = Annotated[str, typer.Argument(help="Name of the source whose record it is.")]
+RecordKey = Annotated[str, typer.Argument(metavar="RECORD", help="Its identifier at the source.")]
+Concept = Annotated[str, typer.Argument(help="sdg:4, sdg:4.4, action-line:C7-ehea, or an IRI.")]
+Comment = Annotated[str, typer.Option(help="Why, for those who look later.")]
+
+
+@app.callback()
+def topics() -> None:
+    """Suggest topics, and train the classifier that does."""
+
+
+@app.command()
+def suggest(
+    ctx: typer.Context,
+    text: Annotated[str, typer.Argument(help="The text; - reads standard input.")],
+    language: Annotated[str, typer.Option(help="Its language, such as en.")] = "en",
+) -> None:
+    """List what is suggested for a text, with confidence, method and words, or why nothing is.
+
+    Exit 0: listed; 1: the model is not installed, or a file of it is missing or damaged.
+    """
+    settings: HarvestSettings = ctx.obj
+    content = sys.stdin.read() if text == "-" else text
+    rows = [_row(mention.concept, mention.confidence, "mention", mention.words) for mention in find_mentions(content, language)]
+    try:
+        own = settings.sources / CLASSIFIER
+        claims, reason = classify(content, language, classifier.load(own if own.exists() else SHIPPED))
+    except HarvestError as error:
+        print_rows(rows, _SUGGESTED, json=False)
+        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    rows += [_row(claim.concept, claim.confidence, f"{claim.method} {claim.method_version}", claim.word) for claim in claims]
+    print_rows(rows, _SUGGESTED, json=False)
+    if reason:
+        out.print(f"{classifier.NAME}: {reason}", markup=False, highlight=False)
+
+
+def _row(concept: str, confidence: float | None, method: str, words: str | None) -> dict[str, object]:
+    rounded = None if confidence is None else f"{confidence:.2f}"
+    return {"concept": short_name(concept), "confidence": rounded, "method": method, "words": words}
+
+
+@app.command()
+def queue(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(help="Name of the source.")],
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of suggestions.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the suggestions of a source's published records that nobody has decided, the surest first.
+
+    Exit 0: listed; 1: no ledger; 2: no such source.
+    """
+    settings: HarvestSettings = ctx.obj
+    load_sources(settings, [source], report=lambda _name, _message: None)
+    if not has_ledger(settings.ledger):
+        err.print("this machine has no ledger; run a harvest first", style="red", markup=False)
+        raise typer.Exit(1)
+    with closing(Ledger(settings.ledger)) as ledger:
+        waiting = undecided(ledger, settings.sources, source, Iris(settings.base))
+    if as_json:
+        out.print_json(orjson.dumps([asdict(item) for item in waiting[:limit]]).decode())
+        return
+    rows = [
+        {"record": item.key[:80]} | _row(short_name(item.concept, settings.base), item.confidence, item.method, item.words[:200])
+        for item in waiting[:limit]
+    ]
+    print_rows(rows, f"{len(waiting):,} undecided", json=False)
+    if waiting:
+        out.print("To decide: stocktake topics confirm SOURCE RECORD CONCEPT, or refuse", markup=False)
+
+
+@app.command()
+def confirm(ctx: typer.Context, source: SourceName, record: RecordKey, concept: Concept, comment: Comment = "") -> None:
+    """Confirm a topic of a record: it becomes a curator's statement with who and when; `remap` applies it with its plan.
+
+    The decision is a line in `crosswalks/SOURCE.topics.tsv` beside the source definitions. An earlier one about the same is replaced.
+    Exit 0: stored; 1: unknown concept, or a line of the table is wrong; 2: no such source.
+    """
+    _decide(ctx.obj, source, TopicDecision(record, concept, CONFIRMED, current_user(), comment=comment))
+
+
+@app.command()
+def refuse(ctx: typer.Context, source: SourceName, record: RecordKey, concept: Concept, comment: Comment = "") -> None:
+    """Refuse a suggested topic of a record: it is not suggested again; `remap` applies it with its plan. Exits as confirm does."""
+    _decide(ctx.obj, source, TopicDecision(record, concept, REFUSED, current_user(), comment=comment))
+
+
+def _decide(settings: HarvestSettings, source: str, item: TopicDecision) -> None:
+    load_sources(settings, [source], report=lambda _name, _message: None)
+    try:
+        file = add_decision(settings.sources, source, item, settings.base)
+    except SourceDefinitionError as error:
+        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    out.print(f"{file}: {item.concept} is {item.decision} for {item.key}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"See what it changes: stocktake remap {source} --dry-run", markup=False, highlight=False)
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Sources whose goals count; none: all.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File; none: goals.npz beside the source definitions, which use it.")] = None,
+) -> None:
+    """Train the classifier of goals on what registries declare and on the goals' own names; print its reliability.
+
+    Exit 0: written; 1: no ledger, no such source, or the model is not installed or damaged.
+    """
+    settings: HarvestSettings = ctx.obj
+    try:
+        check_model()
+        if not has_ledger(settings.ledger):
+            raise HarvestError("this machine has no ledger; run a harvest first")
+        with closing(Ledger(settings.ledger)) as ledger:
+            known = ledger.sources()
+            if unknown := sorted(set(sources or ()) - set(known)):
+                raise HarvestError(f"{', '.join(unknown)}: no run of this source; sources with runs: {', '.join(known) or 'none'}")
+            training = examples(ledger, sources or known, Iris(settings.base))
+    except HarvestError as error:
+        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    out.print(f"{len(training):,} texts", highlight=False)
+    model, curve = classifier.train(embed([example.text for example in training]), training)
+    file = output or settings.sources / CLASSIFIER
+    classifier.save(model, file)
+    bins = [
+        {"probability": f"{probability:.3f}", "right": f"{right:.3f}", "number": f"{number:,}"}
+        for probability, right, number in curve.bins()
+    ]
+    print_rows(bins, "Reliability on texts that were not trained on", json=False)
+    by_language = []
+    for language in sorted({example.language for example in training}):
+        chosen = np.array([example.language == language for example in training])
+        texts, *shares = curve.figures(chosen, model.threshold)
+        figures = ("" if share is None else f"{share:.3f}" for share in shares)
+        named = dict(zip(("precision", "recall", "without"), figures, strict=True))
+        by_language.append({"language": language, "texts": f"{texts:,}", **named})
+    print_rows(by_language, "From the threshold on", json=False)
+    out.print(f"{file}: threshold {model.threshold:.3f} for a precision of {classifier.PRECISION}", highlight=False, soft_wrap=True)

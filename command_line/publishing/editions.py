@@ -1,0 +1,117 @@
+"""The commands ``stocktake export``: editions of a release that need no server."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, NoReturn, Protocol
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from languages.request_locale import LANGUAGES
+from publisher.editions.addresses import check_languages
+from publisher.editions.release_data import find_release
+from publisher.editions.site import Edition, ExportResult, export_site
+from publisher.errors import PublisherError
+from publisher.http.pages.branding import NO_CONTACT, Branding
+from vocab.iris import Iris
+
+app = typer.Typer(no_args_is_help=True, help="Write a release for use without a server: a static site, or a file for Kiwix.")
+_err = Console(stderr=True)
+ALL_LANGUAGES = ",".join(LANGUAGES)
+
+ReleaseNumber = Annotated[int | None, typer.Argument(metavar="[RELEASE]", help="Release number (default: the newest).", min=1)]
+Languages = Annotated[str, typer.Option("--languages", help="Languages of the pages, separated by commas; the first one opens first.")]
+
+
+class EditionSettings(Protocol):
+    """The settings that these commands need."""
+
+    @property
+    def data(self) -> Path: ...  # noqa: D102 - documented in stocktake.Settings
+    @property
+    def base(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def contact(self) -> str: ...  # noqa: D102
+    @property
+    def logo(self) -> Path | None: ...  # noqa: D102
+    @property
+    def public_url(self) -> str: ...  # noqa: D102
+
+
+@app.command()
+def site(
+    context: typer.Context,
+    release: ReleaseNumber = None,
+    output: Annotated[Path, typer.Option(help="Folder to write: empty, or with an interrupted export.", file_okay=False)] = Path("site"),
+    languages: Languages = ALL_LANGUAGES,
+) -> None:
+    """Write the pages of a release as files that work from any web server and from a disk. Run it again if it was interrupted."""
+    try:
+        edition = build_edition(context.obj, release, languages)
+        result = run_export(edition, output)
+    except PublisherError as error:
+        _fail(str(error))
+    print(f"release {edition.release.number}: {result.files} files: {output / 'index.html'}")
+
+
+@app.command()
+def zim(
+    context: typer.Context,
+    release: ReleaseNumber = None,
+    output: Annotated[Path, typer.Option(help="File to write.", dir_okay=False)] = Path("stocktake.zim"),
+    languages: Languages = ALL_LANGUAGES,
+) -> None:
+    """Write the pages of a release as one file for Kiwix. Run it again if it was interrupted."""
+    try:
+        module = import_module("publisher.editions.zim")  # late, since libzim is installed with an extra only
+    except ModuleNotFoundError as error:
+        _fail(f"{error.name} is not installed; pip install 'stocktake[zim]'")
+    folder = output.with_name(f"{output.name}.pages")
+    try:
+        edition = build_edition(context.obj, release, languages)
+        run_export(edition, folder)
+    except PublisherError as error:
+        _fail(str(error))
+    _err.print("Packing the file ...", style="dim")
+    entries = module.write_zim(edition, folder, output)
+    shutil.rmtree(folder)
+    print(f"release {edition.release.number}: {entries} entries: {output}")
+
+
+def build_edition(settings: EditionSettings, number: int | None, languages: str) -> Edition:
+    """Return the edition of a release with the name and the contact of this installation."""
+    try:
+        chosen = check_languages(languages)
+    except ValueError as error:
+        raise typer.BadParameter(f"--languages: {error}") from error
+    release = find_release(settings.data, number)
+    contact = settings.contact if settings.contact != NO_CONTACT else ""
+    branding = Branding(settings.name, contact, settings.logo, release.demo)
+    return Edition(settings.data, Iris(settings.base), release, chosen, branding, settings.public_url)
+
+
+def run_export(edition: Edition, folder: Path) -> ExportResult:
+    """Export a site, with progress on standard error; warn of addresses that answered with an error."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_err, transient=True) as bar:
+        task = bar.add_task("Files", total=None)
+
+        def step(text: str) -> None:
+            bar.console.print(f"{text} ...", style="dim")
+
+        result = asyncio.run(export_site(edition, folder, step, lambda done, known: bar.update(task, completed=done, total=known)))
+    for address, status in result.missing.items():
+        _err.print(f"{address} answered {status}", style="yellow", markup=False, highlight=False)
+    return result
+
+
+def _fail(message: str) -> NoReturn:
+    _err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(1)

@@ -1,0 +1,268 @@
+"""The publisher's commands (dump, release, report, query), and how the app is served."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, NoReturn, Protocol
+
+import structlog
+import typer
+from fastapi import FastAPI
+from rich.console import Console
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from command_line.publishing.examples import app as examples
+from command_line.publishing.store import app as service
+from journal.journal import Journal
+from publisher.apis.mcp.route import MCP_SERVER
+from publisher.app import SiteOptions, create_app, no_peer
+from publisher.errors import NoFormat, PublisherError, QuerySyntaxError
+from publisher.formats import GRAPHS, TABLES
+from publisher.http.pages.branding import NO_CONTACT, Branding
+from publisher.http.server import create_config, run
+from publisher.limits import Limits, read
+from publisher.portal.following import SubscriptionStore
+from publisher.portal.problems import ProblemStore
+from publisher.portal.report import builder as reporting
+from publisher.portal.report.process import build_in_process
+from publisher.portal.source_preview import PreviewRunner
+from publisher.releases import object_store, retention, schedule
+from publisher.releases.builder import build_release, to_json
+from publisher.releases.dump import write_dumps as write_dumps
+from publisher.sparql.rewriting import TEXT_HEADER, await_indexes, rewrite
+from publisher.store.external.endpoint import StoreURLs
+from publisher.store.query_service import QueryService
+from publisher.store.releases import release_stores
+from publisher.store.releases.manifest import Release, list_releases, newest_release
+from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.service_detection import uses_service
+from vocab.iris import Iris
+
+log = structlog.get_logger(component="search")
+
+app = typer.Typer(no_args_is_help=True)
+app.add_typer(examples, name="examples")
+app.add_typer(service, name="store")
+_err = Console(stderr=True)
+
+
+class PublisherSettings(Protocol):
+    """The settings that these commands need."""
+
+    @property
+    def data(self) -> Path: ...  # noqa: D102 - documented in stocktake.Settings
+    @property
+    def base(self) -> str: ...  # noqa: D102
+    @property
+    def limits(self) -> str: ...  # noqa: D102
+    @property
+    def proxies(self) -> str: ...  # noqa: D102
+    @property
+    def contact(self) -> str: ...  # noqa: D102
+    @property
+    def semantic_search(self) -> bool: ...  # noqa: D102
+    @property
+    def hub(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def logo(self) -> Path | None: ...  # noqa: D102
+    @property
+    def demo(self) -> bool: ...  # noqa: D102
+    @property
+    def allow_hosts(self) -> frozenset[str]: ...  # noqa: D102
+    @property
+    def elsewhere(self) -> StoreURLs | None: ...  # noqa: D102
+
+
+def build_site(
+    settings: PublisherSettings,
+    url: str,
+    permit: Callable[[Request], bool] = no_peer,
+    preview_runner: PreviewRunner | None = None,
+    problem_store: ProblemStore | None = None,
+    subscription_store: SubscriptionStore | None = None,
+) -> FastAPI:
+    """Return the public app at *url*. *permit* returns whether a request is an operator's; *preview_runner* runs source previews.
+
+    *problem_store* takes the problems that readers report, *subscription_store* those who follow a search; None if none are taken.
+    """
+    contact = settings.contact if settings.contact != NO_CONTACT else ""
+    branding = Branding(settings.name, contact, settings.logo, settings.demo)
+    about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url, problem_store, subscription_store)
+    limits, with_vectors = read(settings.limits), can_search_by_meaning(settings)
+    service = QueryService(settings.data, Iris(settings.base), limits, elsewhere=settings.elsewhere, semantic_search=with_vectors)
+    return create_app(service, permit, about)
+
+
+def can_search_by_meaning(settings: PublisherSettings) -> bool:
+    """Return whether searches by meaning are wanted and possible. A model that is missing or damaged is logged; all else works."""
+    if not settings.semantic_search:
+        return False
+    embedding = import_module("languages.embedding")  # late, since the check reads the model
+    try:
+        embedding.check_model()
+    except embedding.ModelError as error:
+        log.error("search by meaning is off", setting="STOCKTAKE_SEMANTIC_SEARCH", reason=str(error))
+        return False
+    return True
+
+
+def run_mcp(settings: PublisherSettings, url: str) -> None:
+    """Answer an AI assistant on standard input and output until the input ends. Links begin with *url*."""
+    module = import_module(MCP_SERVER)  # late, since it takes most of a second
+
+    async def answer() -> None:
+        limits, external, with_vectors = read(settings.limits), settings.elsewhere, can_search_by_meaning(settings)
+        service = QueryService(settings.data, Iris(settings.base), limits, readers=1, elsewhere=external, semantic_search=with_vectors)
+        async with service as opened:
+            await module.run_on_standard_streams(module.create_server(opened, url))
+
+    asyncio.run(answer())
+
+
+def serve(served: ASGIApp, settings: PublisherSettings, host: str, port: int) -> None:
+    """Serve at an address until SIGINT or SIGTERM."""
+    run(create_config(served, host, port, settings.proxies))
+
+
+@app.command()
+def dump(context: typer.Context) -> None:
+    """Write complete dumps: N-Quads, Turtle, and a CSV of removed records (gzip), each with its SHA-256."""
+    settings: PublisherSettings = context.obj
+    for path in write_dumps(Journal(settings.data / "journal"), settings.data / "dumps"):
+        print(path)
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    keep: Annotated[int, typer.Option(help="Number of releases whose files are kept.", min=1)] = retention.KEEP,
+    every: Annotated[str, typer.Option(help="Make releases on this cron schedule (UTC) until Ctrl-C.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+) -> None:
+    """Make the next release: signed, numbered files of all published data. Exit code 1 if nothing has changed."""
+    settings: PublisherSettings = context.obj
+    if every:
+        _check_cron(every)
+        schedule.follow(every, newest_release(settings.data / "releases"), lambda: _make_release(settings, keep, json))
+        return
+    try:
+        _make_release(settings, keep, json)
+    except PublisherError as error:
+        _fail(str(error))
+
+
+def _check_cron(every: str) -> None:
+    try:
+        schedule.trigger(every)
+    except ValueError as error:
+        raise typer.BadParameter(f"--every {every!r} is not a cron expression of five fields: {error}") from error
+
+
+def _make_release(settings: PublisherSettings, keep: int, json: bool) -> Release:
+    """Make a release and its queryable store, delete the files of old releases, and print what was done."""
+    now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
+    object_store.download(settings.data)
+    result = build_release(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"), demo=settings.demo)
+    object_store.upload(settings.data, result.number)
+    release_stores.copy_current(settings.data, result, iris)
+    gone = retention.apply_retention(folder, keep, now)
+    release_stores.remove_stores(settings.data, (old_release.number for old_release in list_releases(folder) if not old_release.withdrawn))
+    if json:
+        print(to_json(result))
+    else:
+        print(f"release {result.number} of journal entry {result.position}: {folder / str(result.number)}")
+    _err.print("Writing the report ...", style="dim")
+    _report(settings, result.number)
+    if not json:
+        for old_release in gone:
+            print(f"release {old_release.number}: files deleted (--keep {keep})")
+    return result
+
+
+def _report(settings: PublisherSettings, number: int) -> None:
+    """Make the report of a new release; a failure is printed and leaves the release as it is."""
+    try:
+        build_in_process(settings.data, settings.base, number)
+    except PublisherError as error:
+        _err.print(f"report of release {number} failed: {error}", style="yellow", markup=False, highlight=False)
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    number: Annotated[int | None, typer.Option("--release", help="Release number (default: the newest).", min=1)] = None,
+    language: Annotated[str, typer.Option(help="Language: en, ar, zh, fr, ru or es.")] = "en",
+    year: Annotated[str, typer.Option(help="Only initiatives of this year.")] = "",
+    region: Annotated[str, typer.Option(help="Only of this ITU region, by its code, such as africa.")] = "",
+    action_line: Annotated[str, typer.Option(help="Only of this action line, such as C7-ehea.")] = "",
+    goal: Annotated[str, typer.Option(help="Only of this Sustainable Development Goal, such as 4.")] = "",
+    country: Annotated[str, typer.Option(help="Only of this country, by its M49 code, ISO code or name, such as 404, KE or Kenya.")] = "",
+) -> None:
+    """Write the stocktaking report of a release as HTML and PDF."""
+    settings: PublisherSettings = context.obj
+    filters = {"year": year, "region": region, "line": action_line, "goal": goal, "country": country}
+    try:
+        result = reporting.build_report(
+            settings.data, Iris(settings.base), number, language, {facet: code for facet, code in filters.items() if code}
+        )
+    except PublisherError as error:
+        _fail(str(error))
+    for file in (*result.files, reporting.NUMBERS):
+        print(settings.data / "reports" / result.name / file)
+
+
+@app.command()
+def query(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A file with a SPARQL query.", exists=True, dir_okay=False)],
+    form: Annotated[str, typer.Option("--format", help=f"Result format: {', '.join([*TABLES, *GRAPHS])}.")] = "",
+    seconds: Annotated[float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)] = 600.0,
+) -> None:
+    """Run a SPARQL query on the published data, without a server."""
+    settings: PublisherSettings = context.obj
+    if form and form not in TABLES and form not in GRAPHS:
+        raise typer.BadParameter(f"unknown format {form!r}; available: {', '.join([*TABLES, *GRAPHS])}")
+    text = file.read_text(encoding="utf-8")
+    if uses_service(text):
+        _fail("SERVICE is not supported: query the other endpoint yourself and join the results")
+    table, graph = (form if form in TABLES else None, form if form in GRAPHS else None) if form else ("tsv", "ttl")
+    try:
+        asyncio.run(_run_query(settings, QueryRequest(text, table, graph, settings.base), seconds))
+    except NoFormat as error:
+        kinds = "a table (SELECT, ASK)", TABLES, "a graph (CONSTRUCT, DESCRIBE)", GRAPHS
+        kind, formats, *_ = kinds if table is None else kinds[2:]
+        raise typer.BadParameter(f"--format {form}: the query returns {kind}, which has the formats {', '.join(formats)}") from error
+    except QuerySyntaxError as fault:
+        _fail(f"{file}:{fault.line}:{fault.column}: {fault}" if fault.line else f"{file}: {fault}")
+    except PublisherError as error:
+        _fail(str(error))
+
+
+async def _run_query(settings: PublisherSettings, query_request: QueryRequest, seconds: float) -> None:
+    async with QueryService(
+        settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1, elsewhere=settings.elsewhere
+    ) as service:
+        await await_indexes(service, query_request)
+        query_request = await rewrite(service, query_request)
+        if query_request.note:
+            _err.print(f"{TEXT_HEADER}: {query_request.note}", markup=False, highlight=False)
+        answer = await service.query(query_request)
+        try:
+            async for chunk in answer.chunks():
+                sys.stdout.buffer.write(chunk)
+        finally:
+            answer.close()
+    sys.stdout.flush()
+
+
+def _fail(message: str) -> NoReturn:
+    _err.print(message, style="red", markup=False, highlight=False)
+    raise typer.Exit(1)

@@ -1,1 +1,0 @@
-"""The left wing's commands, a file for each noun."""

@@ -1,0 +1,1 @@
+"""Contributions of people: submissions, notifications and prizes."""

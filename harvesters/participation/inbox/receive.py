@@ -1,0 +1,153 @@
+"""Check a notification, and do what it asks for.
+
+Sources: https://www.w3.org/TR/ldn/ and https://coar-notify.net/specification/1.0.0/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from harvesters.admin.errors import HTTPProblem, InvalidValue
+from harvesters.errors import HarvestError, ParseError
+from harvesters.ledger import notifications, submissions
+from harvesters.ledger.notifications import Notification
+from harvesters.ledger.submissions import SubmissionState, Submitter, new_id
+from harvesters.notifications import coar
+from harvesters.notifications.coar import ANSWERS, NotificationKind
+from harvesters.option_schema import option_names
+from harvesters.participation.submissions import actions
+from harvesters.participation.submissions.documents import JSON, read_document
+from harvesters.participation.submissions.identity import SubmissionContext
+from harvesters.participation.submissions.members import InvalidMembersError
+from harvesters.protocols.submissions import OPTIONS
+from vocab.iris import is_web
+
+_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{1,20}:[^\s<>\"{}|\\^`]{1,500}\Z")
+_CONTEXT = "https://www.w3.org/ns/activitystreams"
+
+
+class MalformedNotification(HTTPProblem):
+    """The body is no notification."""
+
+
+class UnknownOrigin(HTTPProblem):
+    """The notification does not come from an installation that the operator named."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class Replayed(HTTPProblem):
+    """A notification with this id was received before."""
+
+    status = HTTPStatus.CONFLICT
+
+
+def receive(context: SubmissionContext, body: bytes) -> Notification:
+    """Store a notification and do what it asks for.
+
+    Raises MalformedNotification, UnknownOrigin, Replayed, Closed, and InvalidValue for what cannot be done; then nothing is stored.
+    """
+    known = option_names(context.source(), OPTIONS, "inboxes")
+    item = _read(body, context, known)
+    if not notifications.add_notification(context.admin.ledger, item):
+        raise Replayed("A notification with this id was received before. Each notification needs an id of its own.")
+    try:
+        _CARRIED_OUT[NotificationKind(item.kind)](context, item)
+    except HarvestError:
+        notifications.delete_notification(context.admin.ledger, item.id)
+        raise
+    return item
+
+
+def _read(body: bytes, context: SubmissionContext, known: tuple[str, ...]) -> Notification:
+    try:
+        sent = orjson.loads(body)
+    except (orjson.JSONDecodeError, RecursionError) as error:
+        raise MalformedNotification("The body is no JSON: %(error)s", error=error) from error
+    if not isinstance(sent, dict):
+        raise MalformedNotification("A notification is a JSON object.")
+    contexts = sent.get("@context")
+    if _CONTEXT not in (contexts if isinstance(contexts, list) else [contexts]):
+        raise MalformedNotification("@context: it must contain %(context)s.", context=_CONTEXT)
+    id = _text(sent, "id")
+    if not _ID.match(id):
+        raise MalformedNotification("id: write an IRI, such as urn:uuid:… with a new number.")
+    inbox, target = _text(sent, "origin", "inbox"), _text(sent, "target", "inbox")
+    if inbox not in known:
+        raise UnknownOrigin("origin.inbox: this installation takes no notifications from %(inbox)s.", inbox=inbox[:200])
+    if target != f"{context.url}/inbox":
+        raise MalformedNotification("target.inbox: this inbox is %(inbox)s.", inbox=f"{context.url}/inbox")
+    types = sent.get("type")
+    kinds = [kind for kind in NotificationKind if kind.value in (types if isinstance(types, list) else [types])]
+    if len(kinds) != 1:
+        raise MalformedNotification("type: it must contain one of %(kinds)s.", kinds=", ".join(NotificationKind))
+    return Notification(id, False, inbox, kinds[0].value, _text(sent, "object", "id"), sent, context.admin.now())
+
+
+def _text(sent: Mapping[str, Any], *path: str) -> str:
+    value: Any = sent
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(value, str) or not value or len(value) > 2_000:
+        raise MalformedNotification("%(name)s: this member is required, as text.", name=".".join(path))
+    return value
+
+
+def _offer(context: SubmissionContext, item: Notification) -> None:
+    """Make a submission of the record that is in the object, and say that it waits for a moderator."""
+    ledger, about = context.admin.ledger, item.body["object"]
+    if about.get("mediaType") != JSON or not isinstance(about.get("content"), str):
+        raise InvalidValue("object: an offer has the record as text in content, and application/json as mediaType.")
+    try:
+        content = read_document(about["content"].encode(errors="replace"), JSON, context.admin.base, None)
+    except (ParseError, InvalidMembersError) as error:
+        raise InvalidValue("object.content: %(error)s", error=error) from error
+    content = {name: value for name, value in content.items() if name != "picture"}  # which only the sender has
+    checked = actions.check_content(context, content, new_id())
+    if not checked.is_valid:
+        faults = "; ".join(f"{each.member}: {each.message}" for each in checked.findings if each.severity == "Violation")
+        raise InvalidValue("object.content: %(error)s", error=faults)
+    now = context.admin.now()
+    submitter = submissions.ensure_submitter(ledger, Submitter(new_id(), None, item.inbox, "en", now))
+    submission = actions.submit(context, submitter, content, "en")
+    notifications.update_notification(ledger, item.id, submission=submission.id)
+    coar.answer(ledger, context.url, submission.id, NotificationKind.TENTATIVE_ACCEPT, now)
+
+
+def _announce(context: SubmissionContext, item: Notification) -> None:
+    """Keep the announcement, which an operator reads."""
+    if not is_web(item.object):
+        raise InvalidValue("object.id: write the web address of what is announced.")
+
+
+def _answered(context: SubmissionContext, item: Notification) -> None:
+    """Store the answer to an offer of ours."""
+    ledger, offer_id = context.admin.ledger, _text(item.body, "inReplyTo")
+    offer = notifications.find_notification(ledger, id=offer_id, sent=True, inbox=item.inbox, kind=NotificationKind.OFFER.value)
+    if offer is None:
+        raise InvalidValue("inReplyTo: this installation made no such offer to %(inbox)s.", inbox=item.inbox)
+    if NotificationKind.UNDO.value == offer.answer:
+        raise InvalidValue("inReplyTo: the offer was undone.")
+    notifications.update_notification(ledger, offer.id, answer=item.kind)
+
+
+def _undo(context: SubmissionContext, item: Notification) -> None:
+    """Withdraw what an offer of the same installation became."""
+    ledger = context.admin.ledger
+    offer = notifications.find_notification(ledger, id=item.object, sent=False, inbox=item.inbox, kind=NotificationKind.OFFER.value)
+    if offer is None or offer.submission is None:
+        raise InvalidValue("object.id: %(inbox)s made no such offer.", inbox=item.inbox)
+    submission = submissions.find(ledger, offer.submission)
+    if submission is not None and submission.state is not SubmissionState.WITHDRAWN:
+        actions.withdraw(context.admin, submission, item.inbox)
+    notifications.update_notification(ledger, offer.id, answer=NotificationKind.UNDO.value)
+
+
+_CARRIED_OUT: Mapping[NotificationKind, Callable[[SubmissionContext, Notification], None]] = {
+    NotificationKind.OFFER: _offer, NotificationKind.ANNOUNCE: _announce, NotificationKind.UNDO: _undo, **dict.fromkeys(ANSWERS, _answered),
+}  # fmt: skip

@@ -1,0 +1,235 @@
+"""Do what a contest consists of, by its rules: nominate, review, vote, and decide about stages."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+from pyoxigraph import Literal, RdfFormat, parse
+
+from harvesters.admin.errors import InvalidValue, NotFound
+from harvesters.ledger import prizes
+from harvesters.ledger.database import Database
+from harvesters.ledger.prizes import STAGES, Edition, Nomination, Review, Stage
+from harvesters.participation.submissions.errors import NotAllowed
+from vocab.iris import Iris
+from vocab.terms import DCT, FOAF, SKOS
+
+MIN_SCORE, MAX_SCORE = 1, 5
+MAX_REASON = 2_000  # characters
+_KNOWN_BY = (f"{DCT}title", f"{FOAF}page", f"{DCT}spatial", f"{DCT}publisher", f"{SKOS}prefLabel")
+MAX_NOMINATIONS = 20  # of one person in an edition
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A nomination with the weighted mean of its scores (None without any), and the numbers of reviews, conflicts and votes."""
+
+    nomination: Nomination
+    score: float | None
+    reviews: int
+    conflicts: int
+    votes: int
+
+
+def find_edition(ledger: Database, id: str, now: datetime) -> Edition:
+    """Return an edition that is announced; raise NotFound for any other, whether it exists or not."""
+    edition = prizes.find_edition(ledger, id)
+    if edition is None or not edition.is_past(edition.announced, now):
+        raise NotFound("There is no such edition of the prizes.")
+    return edition
+
+
+def find_nomination(ledger: Database, edition: Edition, id: str) -> Nomination:
+    """Return a nomination; raise NotFound."""
+    nomination = prizes.find_nomination(ledger, edition.id, id)
+    if nomination is None:
+        raise NotFound("There is no such nomination.")
+    return nomination
+
+
+def nominate(
+    ledger: Database, base: str, edition: Edition, initiative: str, category: str, reason: str, submitter: str, now: datetime
+) -> Nomination:
+    """Nominate an initiative of the register, by its address or that of its record, in one category.
+
+    Raises NotAllowed outside the days, and if a rule of the contest forbids it; InvalidValue for what cannot be read.
+    """
+    if not edition.takes_nominations(now):
+        first, last = f"{edition.opens}", f"{edition.closes}"
+        raise NotAllowed("Nominations are open from %(first)s until the day before %(last)s.", first=first, last=last)
+    if category not in edition.categories:
+        raise InvalidValue("Choose one of the categories of this edition.")
+    if not reason.strip() or len(reason) > MAX_REASON:
+        raise InvalidValue("Write why, in at most %(count)s characters.", count=MAX_REASON)
+    source, key = _name(initiative, base)
+    statements = prizes.published_statements(ledger, source, key)
+    thing = Iris(base).thing("initiative", source, key)
+    content = _content(statements or [], thing)
+    if statements is None or not content["title"]:
+        raise InvalidValue("The register has no initiative with this address. Copy the address of its page here.")
+    if has_won(ledger, thing, statements, base):
+        raise NotAllowed("This initiative has won before. Winners cannot be nominated again.")
+    own = [item for item in prizes.nominations(ledger, edition.id) if item.submitter == submitter]
+    if len(own) >= MAX_NOMINATIONS:
+        raise NotAllowed("You have %(count)s nominations in this edition; more are not possible.", count=MAX_NOMINATIONS)
+    nomination = Nomination(
+        prizes.new_id(), edition.id, thing, content, category, Stage.SUBMITTED, None, reason.strip(), submitter, now.replace(microsecond=0)
+    )
+    if not prizes.add_nomination(ledger, nomination):
+        raise NotAllowed("This initiative is nominated in this edition already. It can be in one category only.")
+    return nomination
+
+
+def has_won(ledger: Database, thing: str, statements: list[str], base: str) -> bool:
+    """Return whether an initiative won before: in an edition of this ledger, or by what its record says."""
+    if any(item.stage is Stage.WINNER for item in prizes.nominations(ledger, thing=thing)):
+        return True
+    winner = f"<{Iris(base).ns}prizeStage> <{Iris(base).scheme('prize-stage')}/winner>"
+    return any(winner in line for line in statements)
+
+
+def withdraw(ledger: Database, edition: Edition, id: str, submitter: str, now: datetime) -> None:
+    """Delete a nomination of this submitter while nominations are open. Raises NotFound, NotAllowed."""
+    nomination = find_nomination(ledger, edition, id)
+    if nomination.submitter != submitter:
+        raise NotFound("There is no such nomination.")
+    if not edition.takes_nominations(now):
+        raise NotAllowed("Nominations are closed. Ask the operators to withdraw it.")
+    prizes.delete_nomination(ledger, id)
+
+
+def review(
+    ledger: Database, edition: Edition, id: str, expert: str | None, scores: Mapping[str, int], *, conflict: bool, note: str, now: datetime
+) -> Review:
+    """Store what an expert says of a nomination: a score for each criterion, or a conflict of interest, which ends all scoring.
+
+    Raises NotFound for who is no expert of the edition, NotAllowed, InvalidValue.
+    """
+    require_expert(ledger, edition, expert)
+    if not edition.takes_reviews(now):
+        first, last = f"{edition.closes}", f"{edition.results}"
+        raise NotAllowed("Nominations are scored from %(first)s until the day before %(last)s.", first=first, last=last)
+    nomination = find_nomination(ledger, edition, id)
+    if nomination.stage is Stage.WINNER:
+        raise NotAllowed("The winner of this category is decided.")
+    earlier = [item for item in prizes.reviews(ledger, edition.id) if item.nomination == id and item.expert == expert]
+    if not conflict and any(item.conflict for item in earlier):
+        raise NotAllowed("You declared a conflict of interest for this nomination, so you cannot score it.")
+    codes = [item.code for item in edition.criteria]
+    if not conflict and (set(scores) != set(codes) or not all(MIN_SCORE <= value <= MAX_SCORE for value in scores.values())):
+        raise InvalidValue("Score each criterion with %(least)s to %(most)s points.", least=MIN_SCORE, most=MAX_SCORE)
+    if len(note) > MAX_REASON:
+        raise InvalidValue("Write why, in at most %(count)s characters.", count=MAX_REASON)
+    reviewed = Review(id, expert or "", conflict, {} if conflict else dict(scores), note.strip(), now.replace(microsecond=0))
+    prizes.put_review(ledger, reviewed)
+    return reviewed
+
+
+def is_expert(ledger: Database, edition: Edition, mail: str | None) -> bool:
+    """Return whether an address is that of an expert of the edition."""
+    return mail is not None and mail in prizes.experts(ledger, edition.id)
+
+
+def require_expert(ledger: Database, edition: Edition, mail: str | None) -> None:
+    """Raise NotFound unless an address is that of an expert of the edition."""
+    if not is_expert(ledger, edition, mail):
+        raise NotFound("Only the experts of this edition can read this.")
+
+
+def vote(ledger: Database, edition: Edition, id: str, mail: str | None, now: datetime) -> Nomination:
+    """Store the vote of a confirmed address for a nomination: one in each category, the last one counts. Raises NotAllowed, NotFound."""
+    if mail is None:
+        raise NotAllowed("Only persons with a confirmed address vote; a key of an organization has no vote.")
+    if not edition.takes_votes(now):
+        raise NotAllowed("There is no public vote on this day.")
+    nomination = find_nomination(ledger, edition, id)
+    if nomination.public_stage(edition, now) is None:
+        raise NotFound("There is no such nomination.")
+    prizes.put_vote(ledger, nomination, mail, now)
+    return nomination
+
+
+def set_stage(ledger: Database, edition: Edition, id: str, stage: Stage, special: str | None, now: datetime, base: str) -> Nomination:
+    """Decide how far a nomination came, or which special prize it gets. Raises NotAllowed, NotFound, InvalidValue."""
+    nomination = find_nomination(ledger, edition, id)
+    if special is not None and special not in edition.special:
+        raise InvalidValue("This edition has no special prize with this code.")
+    if edition.takes_nominations(now):
+        raise NotAllowed("Nominations are still open.")
+    same = [item for item in prizes.nominations(ledger, edition.id, category=nomination.category) if item.id != id]
+    for limited, most in ((Stage.WINNER, edition.winners), (Stage.CHAMPION, edition.champions)):
+        reached = sum(STAGES.index(item.stage) >= STAGES.index(limited) for item in same)
+        if STAGES.index(stage) >= STAGES.index(limited) and reached >= most:
+            raise NotAllowed("The category %(category)s has %(count)s of this stage already.", category=nomination.category, count=most)
+    if stage is Stage.WINNER and has_won(ledger, nomination.thing, _statements(ledger, nomination.thing, base), base):
+        raise NotAllowed("This initiative has won before. Winners cannot be nominated again.")
+    prizes.set_stage(ledger, id, stage, special or nomination.special)
+    return find_nomination(ledger, edition, id)
+
+
+def rank(ledger: Database, edition: Edition) -> list[Ranked]:
+    """Return the nominations by category, the best score first, then the most votes. Reviews with a conflict count nothing."""
+    weights = {item.code: item.weight for item in edition.criteria}
+    scored: dict[str, list[float]] = defaultdict(list)
+    conflicts: Counter[str] = Counter()
+    for item in prizes.reviews(ledger, edition.id):
+        if item.conflict:
+            conflicts[item.nomination] += 1
+        elif known := {code: points for code, points in item.scores.items() if code in weights}:
+            total = sum(weights[code] for code in known)
+            scored[item.nomination].append(sum(weights[code] * points for code, points in known.items()) / total)
+    counted = prizes.votes(ledger, edition.id)
+    rows = [
+        Ranked(
+            item,
+            sum(points) / len(points) if (points := scored[item.id]) else None,
+            len(points),
+            conflicts[item.id],
+            counted.get(item.id, 0),
+        )
+        for item in prizes.nominations(ledger, edition.id)
+    ]
+    order = list(edition.categories)
+    return sorted(rows, key=lambda row: (_position(order, row.nomination.category), -(row.score or 0), -row.votes, row.nomination.id))
+
+
+def _position(order: list[str], category: str) -> int:
+    return order.index(category) if category in order else len(order)
+
+
+def _name(address: str, base: str) -> tuple[str, str]:
+    """Return source and key of an initiative, from its IRI, its record's, or the path of their pages."""
+    parts = address.strip().partition("?")[0].partition("#")[0].rstrip("/").split("/")
+    for kind, length in (("record", 3), ("initiative", 3)):
+        if len(parts) >= length and parts[-length] == kind:
+            return unquote(parts[-2]), unquote(parts[-1])
+    raise InvalidValue("The register has no initiative with this address. Copy the address of its page here.")
+
+
+def _statements(ledger: Database, thing: str, base: str) -> list[str]:
+    source, key = _name(thing, base)
+    return prizes.published_statements(ledger, source, key) or []
+
+
+def _content(statements: list[str], thing: str) -> dict[str, Any]:
+    """Return by what an initiative is known: its titles by language, first web page, countries and lead organization."""
+    lines = "".join(f"{line} .\n" for line in statements if any(f"> <{name}> " in line for name in _KNOWN_BY))
+    title: dict[str, str] = {}
+    linked: dict[str, list[str]] = defaultdict(list)
+    names: dict[str, str] = {}
+    for quad in parse(lines.encode(), RdfFormat.N_TRIPLES):
+        subject, name, value = str(getattr(quad.subject, "value", "")), quad.predicate.value, str(getattr(quad.object, "value", ""))
+        if name == f"{SKOS}prefLabel":
+            names.setdefault(subject, value)
+        elif subject == thing and isinstance(quad.object, Literal):
+            title.setdefault(quad.object.language or "en", value)
+        elif subject == thing:
+            linked[name].append(value)
+    lead = next((names[iri] for iri in linked[f"{DCT}publisher"] if iri in names), None)
+    more = {"page": linked[f"{FOAF}page"][:1], "country": linked[f"{DCT}spatial"], "publisher": {"name": lead} if lead else None}
+    return {"title": title, **{name: value for name, value in more.items() if value}}

@@ -1,0 +1,72 @@
+"""Build the application for submissions: the API below /submissions, and the pages below /submit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from harvesters.admin.problems import install_error_handlers
+from harvesters.admin.security_middleware import SecurityMiddleware
+from harvesters.participation.submissions import (
+    api,
+    check_routes,
+    form_routes,
+    moderation_routes,
+    picture_routes,
+    question_routes,
+    reminder_routes,
+    sign_in_routes,
+    transfer_routes,
+    upload_routes,
+)
+from harvesters.participation.submissions.identity import SubmissionContext
+from harvesters.participation.submissions.pages import POLICY, submission_pages
+from harvesters.participation.submissions.tables import MAX_FILE
+from languages.request_locale import LocaleMiddleware
+
+MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
+_FORM_AROUND_FILE = 16_384  # bytes of a form with a file that are not the file's
+UPLOADS = {upload_routes.API_PATH: MAX_FILE, upload_routes.FORM_PATH: MAX_FILE + _FORM_AROUND_FILE, **picture_routes.UPLOADS}
+PATHS = ("/submissions", "/submit", "/inbox", "/picture")  # of the site
+MODERATION = (moderation_routes.routes,)  # pages of the admin app
+
+
+def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = ()) -> FastAPI:
+    """Create the app for *context*, whose ledger it closes on shutdown, with *more* routes below its paths."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        context.admin.close()
+
+    app = FastAPI(
+        title="Stocktake submissions",
+        description="Submit records and keep them up to date; see docs/reference/submissions.md.",
+        version="1",
+        lifespan=lifespan,
+        openapi_url="/submissions/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.context, app.state.submissions = context.admin, context
+    app.state.pages = submission_pages(demo=context.admin.demo, provider=context.provider_name)
+    for router in more:
+        app.include_router(router)
+    app.include_router(upload_routes.routes)  # before the routes of one submission, whose path may be any word
+    app.include_router(upload_routes.pages)
+    app.include_router(picture_routes.routes)
+    app.include_router(picture_routes.pages)
+    app.include_router(transfer_routes.routes)
+    app.include_router(transfer_routes.pages)
+    app.include_router(api.routes)
+    app.include_router(sign_in_routes.routes)
+    app.include_router(form_routes.routes)
+    app.include_router(question_routes.routes)  # after the pages whose names are no questions
+    app.include_router(check_routes.routes)
+    app.include_router(reminder_routes.routes)
+    install_error_handlers(app, app.state.pages)
+    app.add_middleware(LocaleMiddleware)
+    app.add_middleware(SecurityMiddleware, max_body=MAX_BODY, uploads=UPLOADS, policy=POLICY)
+    return app

@@ -1,0 +1,161 @@
+"""Decide about submissions, and record each decision with its author and time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harvesters.admin.actions import MAX_NOTE_LENGTH
+from harvesters.admin.context import AdminContext
+from harvesters.admin.errors import InvalidValue, NotFound
+from harvesters.admin.keys import Key
+from harvesters.ledger import submissions
+from harvesters.ledger.operator_actions import AuditEntry
+from harvesters.ledger.submissions import Submission, SubmissionEvent, SubmissionState
+from harvesters.notifications import coar
+from harvesters.notifications.coar import NotificationKind
+from harvesters.participation.submissions import actions
+from harvesters.participation.submissions.errors import NotAllowed
+from harvesters.participation.submissions.identity import SOURCE
+from harvesters.participation.submissions.mails import send_answer
+from harvesters.participation.submissions.members import title_of
+from harvesters.participation.submissions.transfers import offer_transfer
+
+ACCEPTED = "Your submission “%(title)s” was accepted. It is published with the next run."
+CHANGES_REQUESTED = "A moderator asks you to change your submission “%(title)s”:"
+REJECTED = "Your submission “%(title)s” was not accepted:"
+WAITING = (SubmissionState.SUBMITTED, SubmissionState.QUARANTINED)  # for a decision
+_REASON = "Write the reason: the submitter reads it."
+
+
+def find(context: AdminContext, id: str) -> Submission:
+    """Return a submission that was sent; raise NotFound, also for a draft, which only its author sees."""
+    submission = submissions.find(context.ledger, id)
+    if submission is None or submission.state is SubmissionState.DRAFT:
+        raise NotFound("There is no submission with this identifier.")
+    return submission
+
+
+def accept(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
+    """Accept a submission and queue a run that publishes it; with the rule of two people, the first only supports it.
+
+    Raises NotAllowed if it does not wait or the same person accepted it first, VersionConflict.
+    """
+    _require(submission, *WAITING)
+    who, now = key.display_name, context.now()
+    if context.source(SOURCE).second_approver and submission.endorsed_by is None:
+        return _decide(context, key, submission, "accepted first", note, {"endorsed_by": who}, internal=True)
+    if submission.endorsed_by == who:
+        raise NotAllowed("You accepted it first. Another person must accept it too.")
+    values = {
+        "state": SubmissionState.ACCEPTED,
+        "published": submission.content,
+        "confirmed": submission.waiting_since or now,
+        "waiting_since": None,
+        "endorsed_by": None,
+        "first_accepted": submission.first_accepted or now,
+    }
+    accepted = _decide(context, key, submission, "accepted", note, values)
+    actions.request_harvest(context, who)
+    send_answer(context, accepted, ACCEPTED, note)
+    coar.answer(context.ledger, context.channels.public_url, accepted.id, NotificationKind.ACCEPT, now)
+    return accepted
+
+
+def request_changes(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
+    """Ask the submitter for changes. Raises InvalidValue without a note, NotAllowed, VersionConflict."""
+    _require(submission, *WAITING)
+    _require_reason(note)
+    values = {"state": SubmissionState.CHANGES_REQUESTED, "waiting_since": None, "endorsed_by": None}
+    changed = _decide(context, key, submission, "changes requested", note, values)
+    send_answer(context, changed, CHANGES_REQUESTED, note)
+    return changed
+
+
+def reject(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
+    """Reject a submission, or the change of a published one, which stays as it is. Raises InvalidValue without a reason."""
+    _require(submission, *WAITING, SubmissionState.CHANGES_REQUESTED)
+    _require_reason(note)
+    values: dict[str, Any] = {"state": SubmissionState.REJECTED, "waiting_since": None, "endorsed_by": None}
+    if submission.published is not None:
+        published = submission.published
+        values |= {"state": SubmissionState.ACCEPTED, "content": published, "title": title_of(published)}
+    rejected = _decide(context, key, submission, "rejected", note, values)
+    send_answer(context, submission, REJECTED, note)
+    coar.answer(context.ledger, context.channels.public_url, submission.id, NotificationKind.REJECT, context.now(), note)
+    return rejected
+
+
+def mark_as_spam(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
+    """Mark a submission as spam: it cannot be changed any more, and its submitter gets no message. Raises NotAllowed."""
+    _require(submission, *WAITING, SubmissionState.CHANGES_REQUESTED, SubmissionState.REJECTED)
+    if submission.published is not None:
+        raise NotAllowed("It is published. Withdraw it instead.")
+    return _decide(context, key, submission, "marked as spam", note, {"state": SubmissionState.SPAM, "waiting_since": None})
+
+
+def withdraw(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
+    """Withdraw a submission for its submitter; if it was published, the next run leaves a tombstone."""
+    _require_reason(note)
+    withdrawn = actions.withdraw(context, submission, key.display_name, _checked(note))
+    _audit(context, key, "withdrawn", submission, note)
+    return withdrawn
+
+
+def transfer(context: AdminContext, key: Key, submission: Submission, mail: str) -> None:
+    """Send a link with which the owner of an address takes the submission, such as a person who lost the former address.
+
+    Raises InvalidValue, RateLimited, NotAllowed, Closed. The audit log does not have the address.
+    """
+    offer_transfer(context, context.channels.public_url, submission, mail, key.display_name)
+    _audit(context, key, "handed over", submission, "")
+
+
+def comment(context: AdminContext, key: Key, submission: Submission, note: str) -> None:
+    """Add a comment that only moderators read."""
+    if not note.strip():
+        raise InvalidValue("Write a comment.")
+    _annotate(context, key, submission, "commented", _checked(note), {})
+
+
+def assign(context: AdminContext, key: Key, submission: Submission, *, to_me: bool) -> None:
+    """Assign a submission to the holder of the key, or to nobody."""
+    assigned = key.display_name if to_me else None
+    _annotate(context, key, submission, "assigned" if to_me else "unassigned", None, {"assigned": assigned})
+
+
+def _require(submission: Submission, *states: SubmissionState) -> None:
+    if submission.state not in states:
+        raise NotAllowed("The state of the submission is “%(state)s”; this is not possible any more.", state=submission.state.value)
+
+
+def _require_reason(note: str) -> None:
+    if not note.strip():
+        raise InvalidValue(_REASON)
+
+
+def _checked(note: str) -> str | None:
+    if len(note) > MAX_NOTE_LENGTH:
+        longest, length = f"{MAX_NOTE_LENGTH:,}", f"{len(note):,}"
+        raise InvalidValue("A comment can have at most %(longest)s characters; this one has %(length)s.", longest=longest, length=length)
+    return note.strip() or None
+
+
+def _decide(
+    context: AdminContext, key: Key, submission: Submission, what: str, note: str, values: Mapping[str, Any], *, internal: bool = False
+) -> Submission:
+    now = context.now()
+    event = SubmissionEvent(what, key.display_name, now, _checked(note), internal, submission.version + 1)
+    changed = actions.apply_change(context, submission, {**values, "updated": now}, event)
+    _audit(context, key, what, submission, note)
+    return changed
+
+
+def _annotate(context: AdminContext, key: Key, submission: Submission, what: str, note: str | None, values: Mapping[str, Any]) -> None:
+    event = SubmissionEvent(what, key.display_name, context.now(), note, internal=True, version=submission.version)
+    submissions.annotate(context.ledger, submission.id, event, values)
+
+
+def _audit(context: AdminContext, key: Key, what: str, submission: Submission, note: str) -> None:
+    text = ": ".join(filter(None, (submission.id, note.strip())))
+    context.ledger.record_audit_entry(AuditEntry(context.now(), key.display_name, f"submission {what}", SOURCE, note=text))

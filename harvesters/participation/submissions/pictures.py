@@ -1,0 +1,80 @@
+"""Encode the pictures that people send anew: their pixels alone are kept, in one format and at most one size."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from io import BytesIO
+from threading import Lock
+
+from PIL import Image, ImageOps
+from starlette.responses import Response
+
+from harvesters.admin.errors import InvalidValue
+from harvesters.ledger.pictures import Picture
+from harvesters.participation.submissions.errors import TooLarge
+
+MEDIA_TYPES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
+ENCODED = "image/webp"
+MAX_FILE = 10 * 1024 * 1024  # bytes
+MAX_PIXELS = 25_000_000
+MAX_SIDE = 10_000  # pixels
+SIDE = 1_600  # pixels of what is stored, at most
+_QUALITY = 82
+# Of a picture: nothing in it is ever run, whatever a browser takes it for.
+_POLICY = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+_DECODING = Lock()  # one picture at a time: a large one takes 100 MB
+_UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, EOFError, LookupError, ArithmeticError, struct.error, zlib.error)
+
+
+def encode_picture(content: bytes) -> Picture:
+    """Return the first picture of a file as WebP, upright, without metadata, and at most SIDE pixels wide and high.
+
+    Its name is the SHA-256 of what is stored. Raises TooLarge for a file with too many bytes or pixels, InvalidValue for one that is
+    no JPEG, PNG, WebP or GIF, or is damaged.
+    """
+    if len(content) > MAX_FILE:
+        raise TooLarge("The picture has %(count)s bytes; at most %(limit)s are possible.", count=len(content), limit=MAX_FILE)
+    with _DECODING, _reading():
+        source = Image.open(BytesIO(content), formats=tuple(MEDIA_TYPES.values()))
+        _check_size(source.size)
+        source.draft("RGB", (SIDE, SIDE))  # a large JPEG is decoded smaller
+        upright = ImageOps.exif_transpose(source)
+        pixels = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+        pixels.thumbnail((SIDE, SIDE))
+        bare = Image.new(pixels.mode, pixels.size)  # without profiles, comments and positions
+        bare.paste(pixels)
+        output = BytesIO()
+        bare.save(output, "WEBP", quality=_QUALITY)
+    encoded = output.getvalue()
+    return Picture(f"{sha256(encoded).hexdigest()}.webp", encoded, *bare.size)
+
+
+def picture_response(picture: Picture, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a picture that browsers show and never run."""
+    return Response(picture.content, media_type=ENCODED, headers={**_POLICY, "Content-Disposition": "inline", **(headers or {})})
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # _check_size refuses sooner
+            yield
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels() from error
+    except _UNREADABLE as error:
+        raise InvalidValue("This is no picture that can be read. Send a JPEG, PNG, WebP or GIF file.") from error
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS or max(size) > MAX_SIDE:
+        raise _too_many_pixels()
+
+
+def _too_many_pixels() -> TooLarge:
+    return TooLarge("The picture has too many pixels. Make it smaller: at most %(count)s are possible.", count=MAX_PIXELS)

@@ -1,0 +1,244 @@
+"""Read submissions from a table, CSV or a workbook: a row is a submission, a column one of its members.
+
+A column is named like the member: ``goal``, ``publisher.name``, ``title@fr`` for a text in a language, ``why.4@en`` for a reason. Several
+values of a cell stand on lines of their own, or have semicolons between them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lxml import etree
+
+from harvesters.admin.errors import InvalidValue
+from harvesters.parsing import parser_errors
+from harvesters.participation.submissions.errors import TooLarge, UnsupportedMedia
+from harvesters.participation.submissions.members import MEMBERS, Kind
+from harvesters.payloads.workbook_area import TooManyRowsError
+from harvesters.protocols.tables.csv_dialect import SAMPLE, detect_dialect
+from harvesters.protocols.tables.spreadsheet import read_sheet
+from harvesters.protocols.tables.table_rows import name_columns
+from harvesters.source import suggestion
+from languages.translations import gettext
+
+CSV = "text/csv"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+MAX_ROWS = 500  # of a table, without the header
+MAX_FILE = 4 * 1024 * 1024  # bytes
+_MAX_UNPACKED = 64 * 1024 * 1024  # bytes of a workbook
+_SUBJECT = "The file"
+_COLUMN = re.compile(r"([A-Za-z]+)(?:\.([A-Za-z0-9]+))?(?:@([A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*))?\Z", re.ASCII)
+_PARTS: Mapping[Kind, tuple[str, ...]] = {
+    Kind.PARTY: ("name", "country", "classification"),
+    Kind.PLACE: ("lat", "long", "label"),
+    Kind.REASONS: tuple(str(number) for number in range(1, 18)),
+}
+_LISTS = (Kind.WORDS, Kind.PARTIES)
+_TEXTS = (Kind.TITLE, Kind.TEXT, Kind.REASONS)
+_MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its *name* in the header, the member, its part, and the language of its texts."""
+
+    name: str
+    member: str
+    part: str = ""
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A row of a table: its *number* in the file, its *members* as they are before they are normalized, and its *faults* by member."""
+
+    number: int
+    members: Mapping[str, Any]
+    faults: Mapping[str, str]
+
+
+def read_table(body: bytes, media_type: str) -> list[TableRow]:
+    """Return the rows of a table that are not empty.
+
+    Raises UnsupportedMedia, TooLarge for too many rows, InvalidValue if the file cannot be read or has an unknown column, and ParseError
+    if it is no workbook.
+    """
+    if media_type not in (CSV, XLSX):
+        raise UnsupportedMedia("Send %(types)s.", types=", ".join((CSV, XLSX)))
+    try:
+        lines = _csv_lines(body) if media_type == CSV else _sheet_lines(body)
+        return list(_rows(lines))
+    except TooManyRowsError as error:
+        raise TooLarge("The file has more than %(count)s rows. Divide it into several files.", count=MAX_ROWS) from error
+
+
+def parse_column(name: str) -> Column | None:
+    """Return the column with this name; None if no member is named so.
+
+    >>> parse_column("title@fr"), parse_column("Publisher.Name").part, parse_column("colour")
+    (Column(name='title@fr', member='title', part='', language='fr'), 'name', None)
+    """
+    match = _COLUMN.match(name.strip())
+    member = _BY_LOWER.get(match[1].lower()) if match else None
+    if match is None or member is None:
+        return None
+    kind = MEMBERS[member].kind if member != "type" else Kind.WORD
+    part, language = (match[2] or "").lower(), match[3] or ""
+    if part not in _PARTS.get(kind, ("",)):
+        return None
+    if language and kind not in _TEXTS and part != "label":
+        return None
+    return Column(name, member, part, language)
+
+
+_BY_LOWER = {name.lower(): name for name in ("type", *MEMBERS) if name != "picture"}  # which is sent by itself
+
+
+def _rows(lines: Iterator[tuple[int, list[str], str]]) -> Iterator[TableRow]:
+    """Yield the rows of the lines, each with its number, its cells, and what is wrong with the line."""
+    header = next((cells for _, cells, fault in lines if not fault and any(cell.strip() for cell in cells)), None)
+    if header is None:
+        raise InvalidValue("The file has no line with the names of the columns. Download the template.")
+    columns = [_column(name) for name in name_columns(_trimmed(header))]
+    for count, (number, cells, fault) in enumerate((line for line in lines if line[2] or any(cell.strip() for cell in line[1])), 1):
+        if count > MAX_ROWS:
+            raise TooManyRowsError(f"{_SUBJECT}: more than {MAX_ROWS} rows")
+        yield _row(number, cells, fault, columns)
+
+
+def _trimmed(cells: list[str]) -> list[str]:
+    last = max((number for number, cell in enumerate(cells, 1) if cell.strip()), default=0)
+    return cells[:last]
+
+
+def _column(name: str) -> Column:
+    column = parse_column(name)
+    if column is None:
+        known = ["type", *MEMBERS, *(f"{member}.{part}" for member in ("publisher", "place") for part in _PARTS[MEMBERS[member].kind])]
+        near = suggestion(name[:100], known)
+        raise InvalidValue(
+            "The column “%(name)s” is unknown (%(near)s). Download the template for the columns.", name=name[:100], near=near
+        )
+    return column
+
+
+def _row(number: int, cells: list[str], fault: str, columns: list[Column]) -> TableRow:
+    if fault:
+        return TableRow(number, {}, {"record": fault})
+    members: dict[str, Any] = {}
+    faults: dict[str, str] = {}
+    if len(_trimmed(cells)) > len(columns):
+        faults["record"] = gettext("The row has more cells than the header.")
+    for column, cell in zip(columns, cells, strict=False):
+        text = cell.strip()
+        if text.startswith("="):
+            faults[column.name] = gettext("Write the value itself here; this is a formula, an error, or a formula without a value.")
+        elif text:
+            _add(members, column, text)
+    return TableRow(number, members, faults)
+
+
+def _add(members: dict[str, Any], column: Column, text: str) -> None:
+    kind = MEMBERS[column.member].kind if column.member != "type" else Kind.WORD
+    tag = column.language or "@none"
+    if kind is Kind.REASONS:
+        members.setdefault(column.member, {}).setdefault(column.part, {})[tag] = text
+    elif kind in _TEXTS:
+        members.setdefault(column.member, {})[tag] = text
+    elif column.part == "label":
+        members.setdefault(column.member, {}).setdefault("label", {})[tag] = text
+    elif column.part:
+        members.setdefault(column.member, {})[column.part] = text
+    elif kind is Kind.ADDRESSES:
+        members[column.member] = [word for word in re.split(r";\s+|\s+", text) if word]
+    elif kind in _LISTS:
+        members[column.member] = [word.strip() for word in re.split(r"[;\n]", text) if word.strip()]
+    else:
+        members[column.member] = text
+
+
+def _csv_lines(body: bytes) -> Iterator[tuple[int, list[str], str]]:
+    text = _decoded(body)
+    dialect = detect_dialect(text[:SAMPLE], None, None, _known_columns)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True)
+    while True:
+        number = lines.line_num + 1
+        try:
+            cells = next(lines)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise InvalidValue("A quotation mark is not closed, in the row that begins at line %(line)s.", line=number) from error
+            yield number, [], str(error)
+        else:
+            yield number, cells, ""
+
+
+def _decoded(body: bytes) -> str:
+    wide = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return body.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidValue("The text of the file is not UTF-8. Save it as “CSV UTF-8”.") from error
+
+
+def _known_columns(lines: list[list[str]]) -> int:
+    """Return how many columns of the header are known: that of the right delimiter has the most."""
+    header = next((line for line in lines if any(cell.strip() for cell in line)), [])
+    return sum(parse_column(cell) is not None for cell in header)
+
+
+def _sheet_lines(body: bytes) -> Iterator[tuple[int, list[str], str]]:
+    rows = read_sheet(body, _SUBJECT, max_rows=MAX_ROWS + 1, max_unpacked=_MAX_UNPACKED)
+    for row, column in _broken_cells(body):
+        if row < len(rows) and column < len(rows[row]):
+            rows[row][column] = "="  # reported with the row, as a formula in a text is
+    for number, cells in enumerate(rows, 1):
+        yield number, cells, ""
+
+
+def _broken_cells(body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the row and the column, from 0, of each cell of the first sheet with an error, or a formula without a value."""
+    with parser_errors(f"{_SUBJECT} is not a readable spreadsheet"), zipfile.ZipFile(io.BytesIO(body)) as package:
+        name = _first_sheet(package)
+        row = column = -1
+        with package.open(name) as file:
+            for event, node in etree.iterparse(file, events=("start", "end"), resolve_entities=False, no_network=True):
+                address = re.fullmatch(r"([A-Za-z]{1,4})?([0-9]{1,9})", node.get("r", ""))
+                if event == "start" and node.tag == f"{_MAIN}row":
+                    row, column = int(address[2]) - 1 if address else row + 1, -1
+                elif event == "start" and node.tag == f"{_MAIN}c":
+                    column = _number(address[1]) if address and address[1] else column + 1
+                elif event == "end" and node.tag == f"{_MAIN}c":
+                    formula, value = node.find(f"{_MAIN}f"), node.findtext(f"{_MAIN}v")
+                    if node.get("t") == "e" or (formula is not None and value is None):
+                        yield row, column
+                elif event == "end" and node.tag == f"{_MAIN}row":
+                    node.clear()
+
+
+def _first_sheet(package: zipfile.ZipFile) -> str:
+    """Return the name of the first sheet's part (ECMA-376 part 1, 18.2.20)."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    book = etree.fromstring(package.read("xl/workbook.xml"), parser)
+    relations = etree.fromstring(package.read("xl/_rels/workbook.xml.rels"), parser)
+    targets = {str(node.get("Id")): str(node.get("Target")) for node in relations}
+    sheet = next(book.iter(f"{_MAIN}sheet"))
+    target = targets[str(sheet.get(_RELATION))]
+    return target.lstrip("/") if target.startswith("/") else f"xl/{target}"
+
+
+def _number(letters: str) -> int:
+    number = 0
+    for letter in letters.upper():
+        number = number * 26 + ord(letter) - 64
+    return number - 1

@@ -1,0 +1,131 @@
+"""Submit the rows of a table: each is stored for the moderators, or refused with what to correct."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import orjson
+import structlog
+
+from harvesters.ledger import submissions
+from harvesters.ledger.submissions import Content, SubmissionState, Submitter, new_id
+from harvesters.participation.submissions.actions import MAX_OPEN, received
+from harvesters.participation.submissions.check import Check, MemberFinding, check_many
+from harvesters.participation.submissions.duplicates import Duplicate
+from harvesters.participation.submissions.identity import SubmissionContext, count_change
+from harvesters.participation.submissions.members import InvalidMembersError, normalize, title_of
+from harvesters.participation.submissions.tables import TableRow
+from languages.translations import gettext
+from shapes.result import Severity
+
+_CLOSED = (SubmissionState.DRAFT, SubmissionState.WITHDRAWN, SubmissionState.SPAM)
+log = structlog.get_logger(component="submissions")
+
+
+class RowOutcome(StrEnum):
+    """What became of a row."""
+
+    ACCEPTED = "accepted"  # it waits for the moderators, or would
+    KNOWN = "known"  # the submitter has sent the same before, or an earlier row is the same
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """What became of the row *number* of a file; *id* is that of its submission, None if nothing was stored."""
+
+    number: int
+    outcome: RowOutcome
+    title: str
+    id: str | None = None
+    findings: tuple[MemberFinding, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+
+
+def submit_rows(
+    context: SubmissionContext, submitter: Submitter, rows: Iterable[TableRow], language: str, *, dry_run: bool = False
+) -> list[RowResult]:
+    """Check the rows and store the valid ones in one transaction; with *dry_run*, store nothing.
+
+    Texts without a language are in *language*. Raises Closed, RateLimited.
+    """
+    source, ledger = context.source(), context.admin.ledger
+    if not dry_run:
+        count_change(context, submitter)
+    own = submissions.of_submitter(ledger, submitter.id)
+    known = {_digest(item.content) for item in own if item.state not in _CLOSED}
+    free = MAX_OPEN - sum(item.state is not SubmissionState.WITHDRAWN for item in own)
+    read = [_normalized(row, context.admin.base, language) for row in rows]
+    contents = {item.id: item.content for item in read if item.content is not None}
+    checks = check_many(ledger, contents, source, context.admin.base, context.duplicates)
+    results = list(_results(read, checks, known, free))
+    if dry_run:
+        return [replace(result, id=None) for result in results]
+    accepted = {result.id: contents[result.id] for result in results if result.id}
+    _store(context, submitter, accepted, language)
+    log.info("table received", rows=len(results), submissions=len(accepted))
+    return results
+
+
+def count_outcomes(results: Iterable[RowResult]) -> dict[str, int]:
+    """Return how many rows have each outcome, by its name."""
+    counts = Counter(result.outcome for result in results)
+    return {outcome.value: counts[outcome] for outcome in RowOutcome}
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A row with its normalized content, None if it has faults."""
+
+    row: TableRow
+    id: str
+    content: Content | None
+    faults: Mapping[str, str]
+
+
+def _normalized(row: TableRow, base: str, language: str) -> _Item:
+    content, faults = None, dict(row.faults)
+    try:
+        content = normalize(row.members, base, language)
+    except InvalidMembersError as error:
+        faults = {**error.faults, **faults}
+    return _Item(row, new_id(), None if faults else content, faults)
+
+
+def _results(items: Iterable[_Item], checks: Mapping[str, Check], known: set[str], free: int) -> Iterator[RowResult]:
+    for item in items:
+        number = item.row.number
+        if item.content is None:
+            title = title_of(item.row.members)
+            yield RowResult(number, RowOutcome.REFUSED, title, findings=tuple(_fault(*fault) for fault in item.faults.items()))
+            continue
+        checked, digest, title = checks[item.id], _digest(item.content), title_of(item.content)
+        about = (title, None, checked.findings, checked.duplicates)
+        if not checked.is_valid:
+            yield RowResult(number, RowOutcome.REFUSED, *about)
+        elif digest in known:
+            yield RowResult(number, RowOutcome.KNOWN, *about)
+        elif free <= 0:
+            text = gettext("You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source.")
+            yield RowResult(number, RowOutcome.REFUSED, title, None, (_fault("record", text % {"count": MAX_OPEN}),))
+        else:
+            known.add(digest)
+            free -= 1
+            yield RowResult(number, RowOutcome.ACCEPTED, title, item.id, checked.findings, checked.duplicates)
+
+
+def _store(context: SubmissionContext, submitter: Submitter, contents: Mapping[str, Content], language: str) -> None:
+    now = context.admin.now()
+    rows = [(id, received(submitter, content, language, now)) for id, content in contents.items()]
+    submissions.add_all(context.admin.ledger, [(replace(item, id=id), event) for id, (item, event) in rows])
+
+
+def _fault(member: str, text: str) -> MemberFinding:
+    return MemberFinding(member, Severity.VIOLATION.value, text)
+
+
+def _digest(content: Content) -> str:
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()

@@ -1,0 +1,1 @@
+"""APIs for programs other than browsers: reconciliation and AI assistants."""

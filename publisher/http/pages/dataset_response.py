@@ -1,0 +1,131 @@
+"""Respond with tables in the requested format: the page, JSON, CSV, RDF, or the drawing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Depends, Path
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.errors import NotReady
+from publisher.formats import HTML, Format
+from publisher.http.endpoints import EndpointT, get, other_contents, problems
+from publisher.http.links import origin, typed_link
+from publisher.http.negotiation import best_match, wants_html
+from publisher.http.pages.charts.data_table import TABLE_FORMATS, DataTable, FiguresJson, serialize_tables
+from publisher.http.pages.charts.svg import standalone_svg
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
+from publisher.projections.facets.queries import FacetIndex, open_facet_index
+from publisher.store.query_service import QueryService
+
+HOME = "/home"  # path of the front page's data
+SVG = Format("svg", "SVG", "image/svg+xml")
+
+
+def require_facet_index(service: QueryService) -> FacetIndex:
+    """Return the facet index of the snapshot; raises NotReady while it is built."""
+    index = open_facet_index(service.current.path)
+    if index is None:
+        raise NotReady("the tables are being made; try again in a moment")
+    return index
+
+
+def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
+    """Return the other formats of a page: label and URL."""
+    stem = _stem(request)
+    parameters = {name: value for name, value in request.query_params.items() if name not in ("format", "lang") and value}
+    tail = f"?{urlencode(parameters)}" if parameters else ""
+    return [(row.label, f"{stem}.{row.suffix}{tail}") for row in (*TABLE_FORMATS.values(), *([SVG] if drawn else []))]
+
+
+async def dataset_response(
+    request: Request,
+    service: QueryService,
+    sheets: Sequence[DataTable] | Callable[[], Sequence[DataTable]],
+    show: Callable[[], Response],
+    drawing: Markup | None = None,
+) -> Response:
+    """Return *sheets* in the requested format; *show* renders the page, *drawing* is its figure. Sheets may be callables."""
+    row = _choose_format(request, drawing is not None)
+    if row is HTML:
+        body = bytes((await asyncio.to_thread(show)).body)
+    elif row is SVG and drawing is not None:
+        body = standalone_svg(drawing)
+    else:
+        tables = await asyncio.to_thread(sheets) if callable(sheets) else sheets
+        body = await asyncio.to_thread(serialize_tables, tables, row, origin(request) + _stem(request), service.iris)
+    negotiated = not _has_suffix(request) and "format" not in request.query_params
+    links = [
+        typed_link("alternate", address, TABLE_FORMATS[address.partition("?")[0].rpartition(".")[2]].media)
+        for _, address in format_links(request)
+    ]
+    return build_response(request, Representation(body, row.media, links=links, negotiated=negotiated))
+
+
+def register_dataset(
+    router: APIRouter, path: str, operation_id: str, summary: str, parameters: Sequence[dict[str, object]] = (), drawn: bool = False
+) -> Callable[[EndpointT], EndpointT]:
+    """Register an endpoint that returns ``dataset_response`` at *path*, and at *path* with the suffix of a format.
+
+    Only the address with a suffix is described. *parameters*: as OpenAPI describes them; *drawn*: there is an SVG too.
+    """
+    formats = (*TABLE_FORMATS.values(), *([SVG] if drawn else []))
+
+    def register(endpoint: EndpointT) -> EndpointT:
+        get(router, path, include_in_schema=False)(endpoint)
+        get(
+            router,
+            f"{HOME if path == '/' else path}.{{suffix}}",
+            operation_id=operation_id,
+            summary=summary,
+            tags=["find"],
+            dependencies=[Depends(suffix_parameter)],
+            response_model=FiguresJson,
+            response_description="The numbers",
+            responses=other_contents(formats) | problems(400, 404, 406, 503),
+            openapi_extra={"parameters": list(parameters)},
+        )(endpoint)
+        return endpoint
+
+    return register
+
+
+async def suffix_parameter(suffix: Annotated[str, Path(description="The format", json_schema_extra={"enum": list(TABLE_FORMATS)})]) -> None:
+    """Declare the parameter; ``dataset_response`` reads it from the raw path, and answers 406 for an unknown format."""
+
+
+def _stem(request: Request) -> str:
+    path = _path(request)
+    stem, _, suffix = path.rpartition(".")
+    named = stem if suffix in TABLE_FORMATS or suffix in ("svg", "html") else path
+    return HOME if named == "/" else named
+
+
+def _path(request: Request) -> str:
+    """Return the raw path, since a percent-encoded slash does not begin a new segment."""
+    return quote(request.scope.get("raw_path", b"").partition(b"?")[0] or request.url.path, safe="/%:@!$&'()*+,;=~-._")
+
+
+def _has_suffix(request: Request) -> bool:
+    path = _path(request)
+    return _stem(request) not in (path, HOME if path == "/" else "")
+
+
+def _choose_format(request: Request, drawn: bool) -> Format:
+    rows = {**TABLE_FORMATS, "html": HTML, **({"svg": SVG} if drawn else {})}
+    suffix = _path(request).rpartition(".")[2] if _has_suffix(request) else request.query_params.get("format", "")
+    accept = request.headers.get("accept")
+    row = rows.get(suffix) if suffix else HTML if wants_html(accept, TABLE_FORMATS.values()) else best_match(accept, TABLE_FORMATS.values())
+    if row is None:
+        available = ", ".join(f"{_stem(request)}.{item.suffix} ({item.media.partition(';')[0]})" for item in rows.values())
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {available}", {"Vary": "Accept"}
+        )
+    return row

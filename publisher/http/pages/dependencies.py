@@ -1,0 +1,25 @@
+"""The query service and the page renderer, as FastAPI dependencies of route handlers."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from publisher.http.pages.templating import Pages
+from publisher.store.query_service import QueryService
+
+
+async def get_service(request: Request) -> QueryService:
+    """Return the query service of the app."""
+    return cast(QueryService, request.app.state.service)
+
+
+async def get_pages(request: Request) -> Pages:
+    """Return the page renderer of the app."""
+    return cast(Pages, request.app.state.pages)
+
+
+ServiceDep = Annotated[QueryService, Depends(get_service)]
+PagesDep = Annotated[Pages, Depends(get_pages)]

@@ -1,0 +1,132 @@
+"""The Jinja templates and their functions; everything is escaped, and only http and https become links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from http import HTTPStatus
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from languages.request_locale import LANGUAGES, current_locale
+from languages.translations import TEMPLATES, format_datetime, format_number, format_seconds, format_share, gettext, ngettext
+from languages.unsafe_text import ascii_host, finalize
+from publisher.http.pages.branding import PLAIN, Branding
+from publisher.http.pages.navigation import filter_query, sections
+from publisher.http.pages.static_files import static_url
+from publisher.http.pages.term_titles import term_label, term_title
+from publisher.rdf.results import Term
+from shapes.rules import message
+from vocab.iris import Iris, is_web
+from vocab.schemes import label
+
+# Goals, targets, indicators and areas of the United Nations have pages here too; their ontology and code list have none.
+_UNITED_NATIONS = re.compile(r"http://metadata\.un\.org/sdg/(?:C?\d|codes/geoArea/\d)")
+PACKAGE_FOLDER = Path(__file__).parents[2]
+BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"  # scripts that hatch_build.py builds; pages work without them
+DOCUMENTATION = PACKAGE_FOLDER / "static" / "docs"  # built by `make docs`; without it there is no link to it
+
+
+class Labeled(Protocol):
+    """A description with labels of the things that it points to."""
+
+    def name(self, value: str | Term) -> str: ...  # noqa: D102 - see Description
+
+
+class Pages:
+    """Render templates; *iris* recognizes our addresses, *newest_entry* returns the last journal entry that is shown.
+
+    *branding* is the name, logo and contact of the installation. *published* returns the kinds of items that exist, and
+    ``submission`` where something can be submitted.
+    """
+
+    def __init__(
+        self,
+        iris: Iris,
+        newest_entry: Callable[[], object] = lambda: None,
+        branding: Branding = PLAIN,
+        published: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        self.iris, self.branding = iris, branding
+        self._templates = Environment(
+            loader=FileSystemLoader([PACKAGE_FOLDER / "templates", TEMPLATES]),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=finalize,
+            extensions=["jinja2.ext.i18n"],
+        )
+        self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
+        self._templates.globals.update(plain_host=ascii_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
+        self._templates.globals.update(rule_message=self.rule_message)
+        self._templates.filters.update(duration=format_seconds, percent=format_share)
+        documented = DOCUMENTATION.is_dir()
+        self._templates.globals.update(branding=branding, refresh=0, sections=lambda: sections(published(), documented))
+        self._templates.globals.update(documented=documented, can_submit=lambda: "submission" in published())
+        self._templates.globals.update(filter_query=filter_query, licence_name=licence_name)
+        self._templates.globals.update(
+            languages=LANGUAGES, locale=current_locale, format_number=format_number, format_datetime=format_datetime, label_of=self.label
+        )
+        self._templates.globals.update(term_title=term_title, term_label=term_label, static_url=static_url)
+
+    def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
+        """Render *template* with *values*; *code* is the answer's status."""
+        text = self._templates.get_template(template).render(values)
+        return HTMLResponse(text, code, {"Vary": "Accept"})
+
+    def label(self, named: Labeled, term: str | Term) -> str:
+        """Return the label of *term*: the vocabulary's in the language of the request, else the one in *description*."""
+        known = label(str(term), current_locale().language, self.iris.base)
+        return known or named.name(term)
+
+    def rule_message(self, shape: str) -> str | None:
+        """Return the message of a validation rule in the language of the request; None if there is no such rule."""
+        return message(shape, current_locale().language, self.iris.base)
+
+    def path(self, iri: str) -> str:
+        """Return the path on this host of one of our IRIs or of a UN concept; any other IRI unchanged.
+
+        >>> Pages(Iris()).path("https://w3id.org/wsis-stocktaking/source/demo")
+        '/source/demo'
+        """
+        if _UNITED_NATIONS.match(iri):
+            return "/concept?iri=" + quote(iri, safe=":/")
+        own = iri.removeprefix(self.iris.base)
+        if own == iri:
+            return iri
+        return "/page/" + own.removeprefix("id/") if own.startswith("id/") else "/" + own
+
+
+_CREATIVE_COMMONS = re.compile(
+    r"https?://creativecommons\.org/(licenses|publicdomain)/([a-z+-]{1,20})(?:/(\d\.\d))?(?:/([a-z]{2,4}))?(?:[/#?]|$)"
+)
+_OTHERS = {
+    "opensource.org/licenses/mit": "MIT",
+    "www.apache.org/licenses/license-2.0": "Apache 2.0",
+    "opendatacommons.org/licenses/by/1-0": "ODC-By 1.0",
+    "opendatacommons.org/licenses/odbl/1-0": "ODbL 1.0",
+    "opendatacommons.org/licenses/pddl/1-0": "PDDL 1.0",
+    "www.nationalarchives.gov.uk/doc/open-government-licence/version/3": "OGL 3.0",
+    "www.etalab.gouv.fr/licence-ouverte-open-licence": "Licence Ouverte",
+}
+
+
+def licence_name(address: str) -> str:
+    """Return the short name of the licence at *address*, else the address without its scheme.
+
+    >>> licence_name("https://creativecommons.org/licenses/by-sa/4.0/"), licence_name("http://creativecommons.org/publicdomain/zero/1.0/")
+    ('CC BY-SA 4.0', 'CC0 1.0')
+    >>> licence_name("https://creativecommons.org/licenses/by/3.0/igo/"), licence_name("https://example.org/terms")
+    ('CC BY 3.0 IGO', 'example.org/terms')
+    """
+    if match := _CREATIVE_COMMONS.match(address):
+        family, code, version, port = match.groups()
+        name = {"zero": "CC0", "mark": "Public Domain Mark"}.get(code, code.upper()) if family == "publicdomain" else f"CC {code.upper()}"
+        return " ".join(filter(None, (name, version, (port or "").upper())))
+    plain = address.partition("://")[2] or address
+    return _OTHERS.get(plain.lower().rstrip("/").removesuffix(".html"), plain.rstrip("/"))

@@ -1,0 +1,127 @@
+"""``/openapi.json``: the OpenAPI description of the JSON API, generated from the routes, and ``/docs/api``, which shows it.
+
+Source: https://spec.openapis.org/oas/v3.1.0
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import orjson
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from languages.translations import gettext as _
+from publisher.http.endpoints import Problem, get
+from publisher.http.links import origin
+from publisher.http.pages.dependencies import PagesDep
+from publisher.http.pages.templating import BUNDLE_FOLDER
+from publisher.http.representation import Representation, build_response
+
+MEDIA = "application/json"
+_SUMMARY = (
+    "Initiatives for the information society, by WSIS action line and Sustainable Development Goal"
+)
+_DESCRIPTION = """The JSON API. The same data is available as RDF and as pages; the reference of all endpoints is at
+[/docs/](/docs/), and `/.well-known/void` describes the data. The header `Stocktake-Position` of each response is the
+number of the newest journal entry that the response shows. To copy all records, use `/oai`, `/ldes` or a feed.
+"""
+_TAGS = [
+    {"name": "find", "description": "Search and lists"},
+    {"name": "read", "description": "One thing, record, registry, run or concept"},
+    {"name": "ask", "description": "SPARQL queries and exports"},
+    {"name": "watch", "description": "State and changes"},
+    {"name": "have", "description": "The catalog of data sets"},
+]
+_PROBLEM_SCHEMA = TypeAdapter(Problem).json_schema()
+
+
+class Operation(NamedTuple):
+    """An operation as the page lists it; *parameters* are names."""
+
+    method: str
+    path: str
+    summary: str
+    parameters: tuple[str, ...]
+
+
+router = APIRouter()
+
+
+@get(router, "/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> Response:
+    """Return the description."""
+    body = orjson.dumps(
+        openapi_description(request.app, origin(request)), option=orjson.OPT_INDENT_2
+    )
+    return build_response(request, Representation(body, MEDIA))
+
+
+@get(router, "/docs/api", include_in_schema=False)
+async def api(request: Request, pages: PagesDep) -> Response:
+    """Show the description as a page."""
+    scripts = (BUNDLE_FOLDER / "api.js").exists()
+    return pages.page(
+        "api.html", scripts=scripts, groups=_groups(openapi_description(request.app, ""))
+    )
+
+
+def openapi_description(app: FastAPI, host: str) -> dict[str, Any]:
+    """Return the description of *app*, served at the origin *host*. The part without the host is generated once."""
+    if app.openapi_schema is None:
+        app.openapi_schema = _generate(app)
+    return {**app.openapi_schema, "servers": [{"url": host}]}
+
+
+def _groups(description: dict[str, Any]) -> list[tuple[str, list[Operation]]]:
+    """Return the title and the operations of each tag."""
+    titles = {
+        "find": _("Search and lists"),
+        "read": _("Things, registries and concepts"),
+        "ask": _("Queries"),
+        "watch": _("State and changes"),
+        "have": _("Data sets"),
+    }
+    operations: dict[str, list[Operation]] = {tag: [] for tag in titles}
+    for path, item in description["paths"].items():
+        for method, operation in item.items():
+            names = tuple(parameter["name"] for parameter in operation.get("parameters", ()))
+            operations[operation["tags"][0]].append(
+                Operation(method.upper(), path, operation["summary"], names)
+            )
+    return [(titles[tag], listed) for tag, listed in operations.items()]
+
+
+def _generate(app: FastAPI) -> dict[str, Any]:
+    description = get_openapi(
+        title=app.title,
+        version=version("stocktake"),
+        summary=_SUMMARY,
+        description=_DESCRIPTION,
+        tags=_TAGS,
+        routes=app.routes,
+    )
+    for item in description["paths"].values():
+        for operation in item.values():
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _without_null(parameter["schema"])
+            # FastAPI documents its own 422 for each endpoint with parameters; ours answers 400, or 404 for the path.
+            if operation["responses"].get("422", {}).get("description") == "Validation Error":
+                del operation["responses"]["422"]
+    schemas = description["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["Problem"] = _PROBLEM_SCHEMA
+    return description
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter without the alternative null, which a URL cannot express."""
+    alternatives = [item for item in schema.get("anyOf", ()) if item != {"type": "null"}]
+    if len(alternatives) != 1:
+        return schema
+    return {**alternatives[0], **{name: value for name, value in schema.items() if name != "anyOf"}}

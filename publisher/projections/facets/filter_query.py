@@ -1,0 +1,170 @@
+"""Filters of things, and the SPARQL queries that count or list the things of a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from publisher.projections.facets.facets import FACETS, Facet, class_iris
+from publisher.rdf.results import iri, literal
+from vocab.initiative import Basis
+from vocab.iris import Iris
+from vocab.terms import DCT, FOAF, ORG, SCHEMA, SH, SIOC, SKOS, VIVO
+
+_PREFIXES = {
+    "dct": DCT,
+    "foaf": FOAF,
+    "org": ORG,
+    "schema": SCHEMA,
+    "sioc": SIOC,
+    "sh": SH,
+    "skos": SKOS,
+    "text": "http://jena.apache.org/text#",
+    "vivo": VIVO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter: *chosen* maps each facet to accepted codes; a match has one code of each facet, linked by one of *bases*.
+
+    *party* is an organization that takes part. *words* are a full-text search and *among* the IRIs of its results, None without words.
+    """
+
+    chosen: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    bases: tuple[Basis, ...] = (Basis.DECLARED,)
+    party: str = ""
+    words: str = ""
+    among: tuple[str, ...] | None = None
+
+    def with_codes(self, facet: str, *codes: str) -> Filter:
+        """Return the filter with other codes of a facet; without *codes*, the facet is removed."""
+        others = tuple(pair for pair in self.chosen if pair[0] != facet)
+        return replace(self, chosen=tuple(sorted((*others, (facet, codes)))) if codes else others)
+
+    def codes(self, facet: str) -> tuple[str, ...]:
+        """Return the accepted codes of a facet."""
+        return dict(self.chosen).get(facet, ())
+
+
+def make_filter(*bases: Basis, **chosen: str) -> Filter:
+    """Return the filter with one accepted code for each facet in *chosen*.
+
+    >>> make_filter(kind="initiative", goal="4").chosen
+    (('goal', ('4',)), ('kind', ('initiative',)))
+    """
+    return Filter(tuple(sorted((facet, (code,)) for facet, code in chosen.items())), bases or (Basis.DECLARED,))
+
+
+def total(filters: Filter, iris: Iris) -> str:
+    """Write the query that counts the things."""
+    return _query(iris, "SELECT (COUNT(DISTINCT ?thing) AS ?things)", _where(filters, iris))
+
+
+def counts(filters: Filter, facet: str, iris: Iris) -> str:
+    """Write the query that counts the things by the values of a facet; the filter of that facet itself is ignored."""
+    lines = [*_where(filters.with_codes(facet), iris), _facet_pattern(facet, filters.bases)]
+    return _query(iris, f"SELECT ?{facet} (COUNT(DISTINCT ?thing) AS ?things)", lines, f"GROUP BY ?{facet} ORDER BY DESC(?things) ?{facet}")
+
+
+def cross_tabulate(filters: Filter, one: str, other: str, iris: Iris) -> str:
+    """Write the query that counts the things by the values of two facets at once."""
+    lines = [*_where(filters, iris), *(_facet_pattern(facet, filters.bases) for facet in (one, other))]
+    head = f"SELECT ?{one} ?{other} (COUNT(DISTINCT ?thing) AS ?things)"
+    return _query(iris, head, lines, f"GROUP BY ?{one} ?{other} ORDER BY ?{one} ?{other}")
+
+
+def coverage_by_source(filters: Filter, facet: str, iris: Iris) -> str:
+    """Write the query that counts the things with any value of a facet by registry."""
+    lines = [*_where(filters, iris), *(_facet_pattern(name, filters.bases) for name in dict.fromkeys(("source", facet)))]
+    return _query(iris, "SELECT ?source (COUNT(DISTINCT ?thing) AS ?things)", lines, "GROUP BY ?source ORDER BY ?source")
+
+
+def partners(filters: Filter, iris: Iris) -> str:
+    """Write the query that counts the things in which two organizations take part together."""
+    lines = [*_where(filters, iris), *(f"?thing dct:publisher|wsis:partner|schema:funder ?{who} ." for who in ("one", "other"))]
+    lines.append("FILTER(STR(?one) < STR(?other))")
+    return _query(iris, "SELECT ?one ?other (COUNT(DISTINCT ?thing) AS ?things)", lines, "GROUP BY ?one ?other ORDER BY DESC(?things)")
+
+
+def organizations(filters: Filter, iris: Iris) -> str:
+    """Write the query that counts the things by the organizations that take part in them."""
+    lines = [*_where(filters, iris), "?thing dct:publisher|wsis:partner|schema:funder ?organization ."]
+    return _query(
+        iris,
+        "SELECT ?organization (COUNT(DISTINCT ?thing) AS ?things)",
+        lines,
+        "GROUP BY ?organization ORDER BY DESC(?things) ?organization",
+    )
+
+
+def listing(filters: Filter, iris: Iris) -> str:
+    """Write the query that lists the things."""
+    return _query(iris, "SELECT DISTINCT ?thing", _where(filters, iris), "ORDER BY ?thing")
+
+
+def flat_table(filters: Filter, iris: Iris) -> str:
+    """Write the query that lists the things as a table with a row each; ``TOPIC_TABLE`` describes its columns."""
+    head = f"SELECT (?thing AS ?initiative) {' '.join([*_COLUMNS, *_CODES])}"
+    return _query(iris, head, [*_where(filters, iris), *_COLUMN_PATTERNS, *_CODE_PATTERNS], "GROUP BY ?thing ORDER BY ?thing")
+
+
+def result_table(filters: Filter, iris: Iris, limit: int, offset: int) -> str:
+    """Write the query that lists *limit* results of the filter's words from *offset* on, the best first."""
+    search = f"(?thing ?score) text:query {literal(filters.words)} ."
+    lines = [search, *_where(replace(filters, words=""), iris), *_COLUMN_PATTERNS]
+    head = f"SELECT ?thing (MAX(?score) AS ?best) {' '.join(_COLUMNS)}"
+    return _query(iris, head, lines, f"GROUP BY ?thing ORDER BY DESC(?best) ?thing LIMIT {limit} OFFSET {offset}")
+
+
+_COLUMN_PATTERNS = (
+    'OPTIONAL { ?thing dct:title ?english FILTER (lang(?english) = "en") } OPTIONAL { ?thing dct:title ?any }',
+    'OPTIONAL { ?thing dct:spatial ?place . ?place skos:prefLabel ?label FILTER (lang(?label) = "en") }',
+    "OPTIONAL { ?place <http://metadata.un.org/sdg/codes/geoArea#iso3code> ?code }",
+    "OPTIONAL { ?thing schema:startDate ?start } OPTIONAL { ?thing schema:endDate ?end } OPTIONAL { ?thing foaf:page ?page }",
+)
+_COLUMNS = (
+    "(COALESCE(MIN(?english), MIN(?any)) AS ?title)",
+    '(GROUP_CONCAT(DISTINCT ?label; separator="; ") AS ?country_name)',
+    '(GROUP_CONCAT(DISTINCT ?code; separator="; ") AS ?iso3)',
+    "(MIN(?start) AS ?start_date) (MAX(?end) AS ?end_date) (MIN(?page) AS ?website)",
+)
+_CODE_PATTERNS = (
+    'OPTIONAL { ?place wsis:ituRegion ?around . ?around skos:inScheme itu-region: BIND(STRAFTER(STR(?around), "itu-region/") AS ?region) }',
+    'OPTIONAL { ?thing wsis:actionLine ?stated FILTER(isIRI(?stated)) BIND(STRAFTER(STR(?stated), "action-line/") AS ?line) }',
+    'OPTIONAL { ?thing wsis:goal ?aim FILTER(isIRI(?aim)) BIND(STRAFTER(STR(?aim), "/sdg/") AS ?goal) }',
+)
+_CODES = tuple(
+    f'(GROUP_CONCAT(DISTINCT ?{name}; separator=" ") AS ?{column})'
+    for name, column in (("region", "itu_region"), ("line", "action_lines"), ("goal", "goals"))
+)
+
+
+def _query(iris: Iris, head: str, lines: Iterable[str], tail: str = "") -> str:
+    text = "\n  ".join(lines)
+    known = {**_PREFIXES, "wsis": iris.ns, "ops": iris.operations, "itu-region": iris.scheme("itu-region")}
+    used = [f"PREFIX {name}: <{space}>" for name, space in known.items() if f"{name}:" in text]
+    return "\n".join([*used, "", f"{head} WHERE {{", f"  {text}", f"}} {tail}".rstrip(), ""])
+
+
+def _where(filters: Filter, iris: Iris) -> list[str]:
+    kinds = filters.codes("kind") or tuple(class_iris(iris))
+    values = " ".join(iri(FACETS["kind"].iri(kind, iris)) for kind in kinds)
+    lines = [f"?thing text:query {literal(filters.words)} ."] if filters.words else []
+    lines.append(f"VALUES ?class {{ {values} }} ?thing a ?class .")
+    if filters.party:
+        lines.append(f"?thing dct:publisher|wsis:partner|schema:funder {iri(filters.party)} .")
+    for name, codes in filters.chosen:
+        if name != "kind":
+            lines.append(f"{{ SELECT DISTINCT ?thing WHERE {{ {_facet_filter(FACETS[name], codes, filters.bases, iris)} }} }}")
+    return lines
+
+
+def _facet_filter(facet: Facet, codes: Sequence[str], bases: Iterable[Basis], iris: Iris) -> str:
+    values = " ".join(iri(facet.iri(code, iris)) if facet.iri_prefix else literal(code) for code in codes)
+    named = "?thing dct:title|skos:prefLabel|a ?any . " if facet.name == "source" else ""
+    return f"{named}{facet.to_sparql(bases, 'chosen')} VALUES ?chosen {{ {values} }}"
+
+
+def _facet_pattern(facet: str, bases: Iterable[Basis]) -> str:
+    return FACETS[facet].to_sparql(bases)

@@ -1,0 +1,218 @@
+"""The projection of the journal into the search index.
+
+The changed things are read again from the store, so applying an entry twice changes nothing: after a crash the index
+continues from its last commit. The names of organizations are part of the entries of things in which they take part; if a
+name changes, these things are read again. Labels of concepts are stored separately (``topics``), so a changed label only
+requires reading the vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import structlog
+
+from journal.atomic_file import replace_file
+from publisher.projections import position as position_file
+from publisher.projections.journal_reader import JournalReader
+from publisher.projections.quad_source import QuadSource
+from publisher.projections.search.document_source import (
+    Organization,
+    described_things,
+    linked_things,
+    organizations_of,
+    parse_thing_iri,
+    read_entry,
+    record_iris,
+    thing_iris,
+)
+from publisher.projections.search.index import BUILD_VERSION, IndexWriter, link_files
+from publisher.projections.search.searcher import Searcher
+from publisher.projections.search.topics import SCHEMES, read_topics, write_topics
+
+BATCH = 2_000  # things read between two checks of the time: about 0.5 s
+COMMIT_INTERVAL = 20.0  # seconds between commits: a crash repeats no more work than that
+
+log = structlog.get_logger(component="text")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexCheckpoint:
+    """The last journal entry in the index, and the versions of our format and of tantivy that wrote it (*made*)."""
+
+    position: int = 0
+    entry: str = ""
+    made: str = ""
+
+
+class SearchUpdater:
+    """The search index in *folder*; its subfolder ``shown`` has the last published state.
+
+    *prefetch* is called with the subjects that are read next, so that a remote store can fetch them in one query; None for
+    an embedded store.
+    """
+
+    name = "search"
+    errors: tuple[type[Exception], ...] = (ValueError, OSError)
+    snapshot_wait = 0.5
+
+    def __init__(self, folder: Path, reader: JournalReader, prefetch: Callable[[Iterable[str]], None] | None = None) -> None:
+        self.published = folder / "shown"
+        self._folder, self._reader, self._base, self._prefetch_subjects = folder, reader, reader.base, prefetch
+        self._index, self._checkpoint_file = folder / "index", folder / "position.json"
+        self._committed = self._read_checkpoint()
+        if not self.checkpoint:
+            self._delete_files()
+        self._writer = self._open()
+        self._vocabulary = {f"{self._base}scheme/{scheme}" for scheme in SCHEMES}
+        self._labels_changed = False
+
+    @property
+    def checkpoint(self) -> int:
+        """Return the number of the last entry that is committed, 0 if none is."""
+        return self._committed.position
+
+    @property
+    def position(self) -> int:
+        """Return the number of the last journal entry in the published index, -1 if none is published."""
+        return position_file.read_position(self.published)
+
+    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
+        """Commit the changes up to *position*, the position of *source*; yield between batches.
+
+        A new index is built from all things in *source*.
+        """
+        if self.checkpoint:
+            yield from self._apply_entries(source, position)
+            return
+        log.info("building search index", position=position)
+        self._writer.clear()
+        for batch in _batches(thing_iris(source, self._base)):
+            self._put_all(source, batch)
+            yield
+        write_topics(self._index, read_topics(source, self._base))
+        self._commit(IndexCheckpoint(position, entry, BUILD_VERSION))
+
+    def _apply_entries(self, source: QuadSource, position: int) -> Iterator[None]:
+        since, applied = time.monotonic(), self._committed
+        before = Searcher(self._index)
+        for entry in self._reader.entries(self.checkpoint):
+            if entry.number > position:
+                break
+            for changed in entry.changed(BATCH):
+                self._labels_changed = self._labels_changed or not self._vocabulary.isdisjoint(changed)
+                self._prefetch(changed)
+                things = described_things(source, changed, self._base)
+                self._put_all(source, things)
+                yield
+                for batch in _batches(self._things_of_renamed(source, before, things)):
+                    self._put_all(source, batch)
+                    yield
+            applied = IndexCheckpoint(entry.number, entry.id, BUILD_VERSION)
+            if time.monotonic() - since > COMMIT_INTERVAL:
+                self._commit_all(source, applied)
+                since, before = time.monotonic(), Searcher(self._index)
+        self._commit_all(source, applied)
+
+    def show(self, seconds: float) -> None:
+        """Publish the committed index."""
+        part = self._folder / "shown.part"
+        self._writer.snapshot(part)
+        position_file.write_position(part, self.checkpoint)
+        shutil.rmtree(self.published, ignore_errors=True)
+        part.rename(self.published)
+
+    def reset(self) -> None:
+        """Delete the index, so that it is rebuilt."""
+        self._committed, self._labels_changed = IndexCheckpoint(), False
+        self._writer.abandon()
+        self._delete_files()
+        self._writer = self._open()
+
+    def close(self) -> None:
+        """Close the index."""
+        self._writer.close()
+
+    def _things_of_renamed(self, store: QuadSource, before: Searcher, changed: Iterable[str]) -> set[str]:
+        """Return the things of organizations in *changed* whose name or class differs from *before*.
+
+        *before* is the last committed index, so an entry that is applied again after a crash has the same result.
+        """
+        organizations = sorted(thing for thing in changed if (parse_thing_iri(thing, self._base) or [""])[0] == "organization")
+        renamed: set[str] = set()
+        for organization, old in zip(organizations, before.entries(organizations), strict=True):
+            new = read_entry(store, organization, self._base) if old else None
+            if old and new and (old.titles, old.links) != (new.titles, new.links):
+                renamed.update(linked_things(store, organization, self._base))
+        return renamed
+
+    def _put_all(self, store: QuadSource, batch: Collection[str]) -> None:
+        self._prefetch([*batch, *record_iris(batch, self._base)])
+        if self._prefetch_subjects:
+            self._prefetch(organizations_of(store, batch, self._base))
+        organizations: dict[str, Organization] = {}
+        for thing in batch:
+            if document := read_entry(store, thing, self._base, organizations):
+                self._writer.put(document)
+            else:
+                self._writer.drop(thing)
+
+    def _prefetch(self, subjects: Iterable[str]) -> None:
+        if self._prefetch_subjects:
+            self._prefetch_subjects(subjects)
+
+    def _commit_all(self, source: QuadSource, checkpoint: IndexCheckpoint) -> None:
+        if self._labels_changed:
+            write_topics(self._index, read_topics(source, self._base))
+        self._commit(checkpoint)
+        self._labels_changed = False
+
+    def _commit(self, checkpoint: IndexCheckpoint) -> None:
+        self._writer.commit()
+        replace_file(self._checkpoint_file, json.dumps(asdict(checkpoint)))
+        self._committed = checkpoint
+
+    def _open(self) -> IndexWriter:
+        try:
+            return IndexWriter(self._index)
+        except (ValueError, OSError) as error:
+            log.warning("search index cannot be opened; rebuilding", error=str(error))
+            self._committed = IndexCheckpoint()
+            self._delete_files()
+            return IndexWriter(self._index)
+
+    def _read_checkpoint(self) -> IndexCheckpoint:
+        try:
+            checkpoint = IndexCheckpoint(**json.loads(self._checkpoint_file.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return IndexCheckpoint()
+        is_usable = (self._index / "meta.json").exists() and checkpoint.made == BUILD_VERSION
+        return checkpoint if is_usable and self._reader.contains(checkpoint.position, checkpoint.entry) else IndexCheckpoint()
+
+    def _delete_files(self) -> None:
+        self._checkpoint_file.unlink(missing_ok=True)
+        for name in ("index", "shown", "shown.part"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+
+
+def _batches(things: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(things)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def link_published(published: Path, folder: Path) -> int:
+    """Link the published index into *folder*; return its position in the journal, -1 if there is none."""
+    position = position_file.read_position(published)
+    if position < 0:
+        return position
+    folder.mkdir(parents=True)
+    link_files(published, folder)
+    position_file.write_position(folder, position)
+    return position
