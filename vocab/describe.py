@@ -35,7 +35,24 @@ from vocab.initiative import (
 )
 from vocab.iris import Iris, encode, slug
 from vocab.properties import OntologyTerms, ontology_terms
-from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, SCHEMA, SIOC, VIVO, date_literal, decimal, geo_point, iri_or_literal, literal
+from vocab.terms import (
+    ADMS,
+    DCAT,
+    DCT,
+    FOAF,
+    ORG,
+    SCHEMA,
+    SIOC,
+    SPDX,
+    VIVO,
+    date_literal,
+    decimal,
+    geo_point,
+    hexadecimal,
+    integer,
+    iri_or_literal,
+    literal,
+)  # fmt: skip
 
 _CACHE_SIZE = 16384  # concepts, countries and licences of a registry, about 4 MB
 _MAX_CACHED_LENGTH = 300  # characters; IRIs of concepts are shorter
@@ -245,7 +262,7 @@ def _coverage(tails: Tails, parts: list[Part], context: StatementContext, resour
     for number, period in enumerate(resource.periods, 1):
         parts.append(_period(tails, f"<{context.record}#period-{number}> ", period))
     for number, file in enumerate(resource.files, 1):
-        parts.append(_file(tails, f"<{context.record}#file-{number}> ", file))
+        parts += _file(tails, f"{context.record}#file-{number}", file)
 
 
 def _period(tails: Tails, prefix: str, period: Period) -> Part:
@@ -256,13 +273,27 @@ def _period(tails: Tails, prefix: str, period: Period) -> Part:
     return sorted(part)
 
 
-def _file(tails: Tails, prefix: str, file: File) -> Part:
+def _file(tails: Tails, iri: str, file: File) -> list[Part]:
+    """Return the statements of a file, and those of its checksum, which SPDX makes a thing of its own."""
+    prefix = f"<{iri}> "
     tails.append(p.DISTRIBUTION + prefix[:-1])
     part = [f"{prefix}{p.TYPE}<{DCAT}Distribution>"]
-    part += [f"{prefix}{p.TITLE}{literal(*file.title)}"] if file.title else []
+    part += [f"{prefix}{p.TITLE}{literal(*text)}" for text in file.titles]
+    part += [f"{prefix}{p.DESCRIPTION}{literal(*text)}" for text in file.descriptions]
     for predicate, value in ((p.ACCESS, file.access), (p.DOWNLOAD, file.download), (p.FORMAT, file.form), (p.LICENCE, file.licence)):
         part += [prefix + _cached_iri(predicate, value)] if value else []
-    return sorted(part)
+    part += [f"{prefix}{p.BYTES}{integer(file.size)}"] if file.size is not None else []
+    if file.checksum is None:
+        return [sorted(part)]
+    node = f"<{iri}-checksum>"
+    return [
+        sorted([*part, f"{prefix}{p.CHECKSUM}{node}"]),
+        [
+            f"{node} {p.ALGORITHM}{iri_or_literal(file.checksum.algorithm)}",
+            f"{node} {p.DIGITS}{hexadecimal(file.checksum.value)}",
+            f"{node} {p.TYPE}<{SPDX}Checksum>",
+        ],
+    ]
 
 
 def _amounts(tails: Tails, parts: list[Part], context: StatementContext, amounts: Iterable[Amount]) -> None:

@@ -103,14 +103,27 @@ class Outcome(NamedTuple):
     kind: str | None = None
 
 
+class Checksum(NamedTuple):
+    """A checksum in hexadecimal digits, and the IRI of its algorithm, such as ``spdx:checksumAlgorithm_sha256``."""
+
+    value: str
+    algorithm: str
+
+
 class File(NamedTuple):
-    """A file of a document: *access* and *download* are web addresses, *form* a media type or the source's name for it."""
+    """A file of a document: *access* and *download* are web addresses, *form* a media type or the source's name for it.
+
+    *size* is in bytes.
+    """
 
     access: str | None = None
     download: str | None = None
-    title: Text | None = None
+    titles: tuple[Text, ...] = ()
     form: str | None = None
     licence: str | None = None
+    descriptions: tuple[Text, ...] = ()
+    size: int | None = None
+    checksum: Checksum | None = None
 
 
 class Period(NamedTuple):

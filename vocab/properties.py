@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from vocab.terms import ADMS, DCAT, DCT, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS
+from vocab.terms import ADMS, DCAT, DCT, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, SPDX, VIVO, WGS
 
 TYPE = f"<{RDF}type> "
 TITLE, DESCRIPTION, SUBJECT = f"<{DCT}title> ", f"<{DCT}description> ", f"<{DCT}subject> "
@@ -26,6 +26,7 @@ DERIVED, PRIMARY, CREDIT = f"<{PROV}wasDerivedFrom> ", f"<{PROV}hadPrimarySource
 ASSIGNED, NOTATION, AGENCY = f"<{ADMS}identifier> ", f"<{SKOS}notation> ", f"<{ADMS}schemaAgency> "
 SAME_AS = "<http://www.w3.org/2002/07/owl#sameAs> "
 THEME, DISTRIBUTION, ACCESS, DOWNLOAD = f"<{DCAT}theme> ", f"<{DCAT}distribution> ", f"<{DCAT}accessURL> ", f"<{DCAT}downloadURL> "
+BYTES, CHECKSUM, ALGORITHM, DIGITS = f"<{DCAT}byteSize> ", f"<{SPDX}checksum> ", f"<{SPDX}algorithm> ", f"<{SPDX}checksumValue> "
 PERIOD_START, PERIOD_END = f"<{DCAT}startDate> ", f"<{DCAT}endDate> "
 TEMPORAL, CONFORMS, RIGHTS, FORMAT = f"<{DCT}temporal> ", f"<{DCT}conformsTo> ", f"<{DCT}accessRights> ", f"<{DCT}format> "
 WHOLE, SOURCE, FREQUENCY = f"<{DCT}isPartOf> ", f"<{DCT}source> ", f"<{DCT}accrualPeriodicity> "

@@ -29,6 +29,7 @@ WGS = "http://www.w3.org/2003/01/geo/wgs84_pos#"
 GEO = "http://www.opengis.net/ont/geosparql#"
 VIVO = "http://vivoweb.org/ontology/core#"
 OWL = "http://www.w3.org/2002/07/owl#"
+SPDX = "http://spdx.org/rdf/terms#"
 SSSOM = "https://w3id.org/sssom/"
 SEMAPV = "https://w3id.org/semapv/vocab/"
 
@@ -154,3 +155,8 @@ def _number(value: float) -> str:
 def integer(value: int) -> str:
     """Return a whole number as xsd:integer."""
     return f'"{value}"^^<{XSD}integer>'
+
+
+def hexadecimal(digits: str) -> str:
+    """Return hexadecimal digits as xsd:hexBinary, in lower case."""
+    return f"{literal(digits.lower())}^^<{XSD}hexBinary>"

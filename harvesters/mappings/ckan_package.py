@@ -21,11 +21,14 @@ from harvesters.payloads.value_parsing import (
     as_list,
     normalize_block,
     normalize_inline,
+    parse_checksum,
     parse_date,
     parse_interval,
     parse_language,
+    parse_languages,
     parse_name,
     parse_number,
+    parse_size,
     parse_titles,
     split_words,
     unique_non_contact,
@@ -54,10 +57,11 @@ _PERIODS = ("temporal_coverage", "temporal")
 _PLACES, _COUNTRIES = ("countries", "spatial_text", "spatial", "spatial_coverage"), ("country", "country_code")
 _PLACE_IRIS = ("spatial_uri",)
 _THEMES, _STANDARDS = ("theme", "themes"), ("conforms_to",)
-_RIGHTS, _FREQUENCY = ("access_rights",), ("frequency", "accrual_periodicity")
+_RIGHTS, _FREQUENCY = ("access_rights", "access_constraints"), ("frequency", "accrual_periodicity", "frequency_of_update")
 _POINTS = ("spatial_centroid", "spatial")
-_ISSUED = ("issued", "dcat_issued", "metadata_created")
-_MODIFIED = ("modified", "dcat_modified", "metadata_modified")
+_ISSUED, _MODIFIED = ("issued", "dcat_issued"), ("modified", "dcat_modified")
+_DATES = "dataset_reference_date"  # of ISO 19115, each with its type
+_CREATED, _CHANGED = ("metadata_created",), ("metadata_modified",)  # of the portal's record
 _IDENTIFIERS = ("identifier", "guid", "alternate_identifier", "doi")
 _PAGES = ("url", "landing_page", "documentation", "project_url", "website")
 _LANGUAGES = ("language", "languages")
@@ -65,10 +69,10 @@ _LICENCES = ("license_url", "license", "license_id", "license_title")
 _KINDS, _LEADS = ("lead_type", "publisher_type"), ("publisher_name",)
 _ROLES = ((Role.PARTNER, ("partners", "partner")), (Role.FUNDER, ("funders", "funder")))
 _ACTIVITIES, _SORTS = ("activity_types", "activity_type"), ("dcat_type", "type")
-_KNOWN_KEYS = frozenset(("publisher", "lead_country", "status", "coverage", "author", "creator")).union(
+_KNOWN_KEYS = frozenset(("publisher", "lead_country", "status", "coverage", "author", "creator", _DATES)).union(
     _PERIOD_START, _PERIOD_END, _PERIODS, _PLACES, _PLACE_IRIS, _THEMES, _STANDARDS, _RIGHTS, _FREQUENCY,
-    _LINES, _GOALS, _TARGETS, _START, _END, _COUNTRIES, _POINTS, _ISSUED, _MODIFIED, _IDENTIFIERS, _PAGES, _LANGUAGES, _LICENCES,
-    _KINDS, _LEADS, *(names for _, names in _ROLES), _ACTIVITIES, _SORTS,
+    _LINES, _GOALS, _TARGETS, _START, _END, _COUNTRIES, _POINTS, _ISSUED, _MODIFIED, _CREATED, _CHANGED,
+    _IDENTIFIERS, _PAGES, _LANGUAGES, _LICENCES, _KINDS, _LEADS, *(names for _, names in _ROLES), _ACTIVITIES, _SORTS,
 )  # fmt: skip
 _EMPTY: Any = (None, "", [])
 _LIST_SEPARATOR = ";"  # separates the items of a list in one text
@@ -100,10 +104,10 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
             descriptions=parse_titles(_translated(package, "notes", tag, normalize_block)),
             identifiers=_identifiers(record.key, package, fields),
             pages=unique_non_contact(_collect(fields, _PAGES)),
-            languages=tuple(dict.fromkeys([parse_language(word) or word for word in _texts(fields, _LANGUAGES)])),
+            languages=parse_languages(_texts(fields, _LANGUAGES)),
             licences=_licences(fields),
-            issued=parse_date(_first_text(fields, _ISSUED)),
-            modified=parse_date(_first_text(fields, _MODIFIED)),
+            issued=parse_date(_first_text(fields, _ISSUED) or _reference_date(fields, "publication") or _first_text(fields, _CREATED)),
+            modified=parse_date(_first_text(fields, _MODIFIED) or _reference_date(fields, "revision") or _first_text(fields, _CHANGED)),
             countries=_countries(fields, lexicon),
             parties=_parties(package, fields, lexicon),
             action_lines=subjects.lines,
@@ -143,6 +147,15 @@ def _countries(fields: Fields, lexicon: CrosswalkLookup) -> tuple[str, ...]:
     return tuple(dict.fromkeys(countries))
 
 
+def _reference_date(fields: Fields, kind: str) -> str:
+    """Return the date of a package by its type: publication, revision or creation.
+
+    Source: https://docs.ckan.org/projects/ckanext-spatial/en/latest/harvesters.html
+    """
+    dates = _objects(_decode_json(fields.get(_DATES)))
+    return next((text for date in dates if date.get("type") == kind and (text := normalize_inline(date.get("value")))), "")
+
+
 def _place_names(value: Any) -> Iterator[str]:
     """Yield the names of places in a field; a geometry has none."""
     for item in as_list(value):
@@ -174,9 +187,17 @@ def _files(package: Row, tag: str | None) -> Iterator[File]:
         access = next(iter(unique_urls(addresses[:2])), None)
         download = next(iter(unique_urls(addresses[2:])), None)
         if access or download:
-            title, form = normalize_inline(resource.get("name")), normalize_inline(resource.get("mimetype") or resource.get("format"))
-            licence = next(iter(unique_urls([normalize_inline(resource.get("license"))])), None)
-            yield File(access, download, parse_name(title, tag) if title else None, form or None, licence)
+            form = normalize_inline(resource.get("mimetype") or resource.get("format"))
+            yield File(
+                access,
+                download,
+                parse_titles(_translated(resource, "name", tag, normalize_inline)),
+                form or None,
+                next(iter(unique_urls([normalize_inline(resource.get("license"))])), None),
+                parse_titles(_translated(resource, "description", tag, normalize_block)),
+                parse_size(resource.get("size")),
+                parse_checksum(resource.get("hash"), resource.get("hash_algorithm")),
+            )
 
 
 def _creators(fields: Fields) -> tuple[Text, ...]:
@@ -223,10 +244,13 @@ def _objects(value: Any) -> list[Mapping[str, Any]]:
 
 
 def _first_text(fields: Fields, names: tuple[str, ...]) -> str:
-    """Return the text of the first of these fields that has one, else an empty text."""
+    """Return the text of the first of these fields that has one, the first of a list, else an empty text."""
     for name in names:
-        if name in fields and (text := normalize_inline(fields[name])):
-            return text
+        if name in fields:
+            value = _decode_json(fields[name])
+            texts = map(normalize_inline, value) if isinstance(value, list) else (normalize_inline(value),)
+            if text := next(filter(None, texts), ""):
+                return text
     return ""
 
 
@@ -249,8 +273,8 @@ def _identifiers(key: str, package: Row, fields: Fields) -> tuple[str, ...]:
 
 def _single_language(fields: Fields) -> str | None:
     """Return the package's language if it names exactly one."""
-    tags = {parse_language(word) for word in _texts(fields, ("language",))}
-    return tags.pop() if len(tags) == 1 else None
+    tags = parse_languages(_texts(fields, ("language",)))
+    return parse_language(tags[0]) if len(tags) == 1 else None
 
 
 def _translated(package: Row, name: str, tag: str | None, form: Callable[[Any], str]) -> list[tuple[str, str | None]]:

@@ -14,21 +14,23 @@ from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, Subjects, classify_words, merge_subjects
-from harvesters.payloads.graph import Graph, iri
+from harvesters.payloads.graph import Graph, Term, iri
 from harvesters.payloads.graph_reader import LABELS, GraphReader
 from harvesters.payloads.value_parsing import (
     KINDS,
     normalize_block,
+    parse_checksum,
     parse_interval,
-    parse_language,
+    parse_languages,
     parse_name,
+    parse_size,
     parse_titles,
     unique_non_contact,
     unique_urls,
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Document, Event, File, Initiative, Party, Period, Resource, Role, Text
+from vocab.initiative import Checksum, Document, Event, File, Initiative, Party, Period, Resource, Role, Text
 
 OPTIONS: Mapping[str, Option] = {
     "kind": Option(str, "document", "The class of the resources: `initiative`, `event`, `document` or `post`."),
@@ -47,7 +49,7 @@ _DATA_THEME = "http://publications.europa.eu/resource/authority/data-theme/"
 _THEMES, _SORTS = _iris("dcat:theme", "dct:subject"), _iris("dct:type")
 _WORDS = _iris("dcat:keyword", "dcat:theme", "dct:subject", "dc:subject", "foaf:topic", "foaf:theme")
 _PAGES = _iris("dcat:landingPage", "foaf:page", "foaf:homepage", "doap:homepage")
-_FILES = _iris("dcat:accessURL", "dcat:downloadURL")
+_FILES, _FORMATS = _iris("dcat:accessURL", "dcat:downloadURL"), _iris("dcat:mediaType", "dct:format")
 _SPATIAL, _TEMPORAL = _iris("dct:spatial"), _iris("dct:temporal")
 _START, _END = _iris("dcat:startDate", "schema:startDate"), _iris("dcat:endDate", "schema:endDate")
 _RELATED = _iris("dct:relation", "dct:isReferencedBy", "dct:references", "dct:isVersionOf")
@@ -78,7 +80,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Gra
             descriptions=texts,
             identifiers=_identifiers(graph_reader, record.key),
             pages=_pages(graph_reader),
-            languages=tuple(dict.fromkeys(parse_language(word) or word for word in graph_reader.words(iri("dct:language")))),
+            languages=parse_languages(graph_reader.words(*_iris("dct:language", "dc:language"))),
             licences=_licences(graph_reader),
             issued=graph_reader.date(*_iris("dct:issued", "dct:created")),
             modified=graph_reader.date(iri("dct:modified")),
@@ -150,10 +152,31 @@ def _files(graph_reader: GraphReader) -> Iterator[File]:
             next(iter(unique_urls(graph_reader.links(iri(f"dcat:{name}URL"), node=node))), None) for name in ("access", "download")
         )
         if access or download:
-            title = next(iter(parse_titles(graph_reader.texts(iri("dct:title"), node=node))), None)
-            form = next(iter(graph_reader.words(*_iris("dcat:mediaType", "dct:format"), node=node)), None)
-            licence = next(iter(unique_urls(graph_reader.links(iri("dct:license"), node=node))), None)
-            yield File(access, download, title, form, licence)
+            yield File(
+                access,
+                download,
+                parse_titles(graph_reader.texts(iri("dct:title"), node=node)),
+                _format(graph_reader, node),
+                next(iter(unique_urls(graph_reader.links(iri("dct:license"), node=node))), None),
+                parse_titles(graph_reader.texts(iri("dct:description"), node=node, form=normalize_block)),
+                next((parse_size(word) for word in graph_reader.words(iri("dcat:byteSize"), node=node)), None),
+                _checksum(graph_reader, node),
+            )
+
+
+def _format(graph_reader: GraphReader, file: Term) -> str | None:
+    """Return the media type of a file, else its format; a format of older profiles is a node with a value."""
+    nodes = graph_reader.graph.all(file, *_FORMATS)
+    words = (word for node in nodes for word in (graph_reader.word(node), *graph_reader.words(iri("rdf:value"), node=node)))
+    return next(filter(None, words), None)
+
+
+def _checksum(graph_reader: GraphReader, file: Term) -> Checksum | None:
+    for node in graph_reader.graph.all(file, iri("spdx:checksum")):
+        digits, algorithm = (next(iter(graph_reader.words(iri(f"spdx:{name}"), node=node)), "") for name in ("checksumValue", "algorithm"))
+        if checksum := parse_checksum(digits, algorithm):
+            return checksum
+    return None
 
 
 def _parties(graph_reader: GraphReader) -> tuple[Party, ...]:

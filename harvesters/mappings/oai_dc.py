@@ -25,6 +25,7 @@ from harvesters.payloads.value_parsing import (
     normalize_inline,
     parse_interval,
     parse_language,
+    parse_languages,
     parse_name,
     parse_titles,
     split_values,
@@ -125,9 +126,7 @@ def _map_record(
             [text for text in identifiers if text not in pages and text != record.key]
         ),
         pages=pages,
-        languages=tuple(
-            dict.fromkeys([parse_language(word) or word for word in _words(fields, "language")])
-        ),
+        languages=parse_languages(_words(fields, "language")),
         licences=_licences(_words(fields, "rights")),
         countries=covered["countries"],
         periods=covered["periods"],

@@ -274,10 +274,11 @@ def _files(graph_reader: GraphReader) -> Iterator[File]:
             for name in ("url", "contentUrl")
         )
         if access or download:
-            title = next(iter(parse_titles(graph_reader.texts(*_iris("name"), node=node))), None)
+            titles = parse_titles(graph_reader.texts(*_iris("name"), node=node))
+            texts = parse_titles(graph_reader.texts(*_iris("description"), node=node, form=normalize_block))
             form = next(iter(graph_reader.words(*_iris("encodingFormat"), node=node)), None)
             licence = next(iter(unique_urls(graph_reader.links(*_iris("license"), node=node))), None)
-            yield File(access, download, title, form, licence)
+            yield File(access, download, titles, form, licence, texts)
 
 
 def _venue(graph_reader: GraphReader) -> Any:

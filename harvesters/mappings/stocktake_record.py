@@ -17,12 +17,21 @@ from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.graph import Graph, Term
-from harvesters.payloads.value_parsing import normalize_block, normalize_inline, parse_amount, parse_name, parse_number, strip_contacts
+from harvesters.payloads.value_parsing import (
+    normalize_block,
+    normalize_inline,
+    parse_amount,
+    parse_name,
+    parse_number,
+    parse_size,
+    strip_contacts,
+)
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import (
     Amount,
     Basis,
+    Checksum,
     Claim,
     Coded,
     Detection,
@@ -42,7 +51,7 @@ from vocab.initiative import (
     Text,
 )
 from vocab.iris import KINDS, Iris, is_web, slug
-from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDFS, SCHEMA, SIOC, SKOS, VIVO, WGS
+from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDFS, SCHEMA, SIOC, SKOS, SPDX, VIVO, WGS
 
 OPTIONS: Mapping[str, Option] = {}
 
@@ -219,7 +228,23 @@ class RecordMapper:
         for term in self._parts(f"{DCAT}distribution"):
             access, download = (remote.first(f"{DCAT}{name}URL", term) for name in ("access", "download"))
             form, licence = (remote.first(f"{DCT}{name}", term) for name in ("format", "license"))
-            yield File(access, download, remote.text(f"{DCT}title", term), form, licence)
+            yield File(
+                access,
+                download,
+                remote.texts(f"{DCT}title", node=term),
+                form,
+                licence,
+                remote.texts(f"{DCT}description", normalize_block, term),
+                parse_size(remote.first(f"{DCAT}byteSize", term)),
+                self._checksum(term),
+            )
+
+    def _checksum(self, file: Term) -> Checksum | None:
+        for node in self.remote.all(f"{SPDX}checksum", file):
+            value, algorithm = (self.remote.first(f"{SPDX}{name}", node) for name in ("checksumValue", "algorithm"))
+            if value and algorithm:
+                return Checksum(value, algorithm)
+        return None
 
     def _picture(self) -> Picture | None:
         """Return the picture at its address there: the bytes stay with the peer."""

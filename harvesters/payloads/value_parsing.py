@@ -11,8 +11,9 @@ from typing import Any
 
 import pycountry
 
-from vocab.initiative import Document, Event, Initiative, Post, Resource, Text
+from vocab.initiative import Checksum, Document, Event, Initiative, Post, Resource, Text
 from vocab.iris import is_web
+from vocab.terms import SPDX
 
 KINDS: Mapping[str, type[Resource]] = {"initiative": Initiative, "event": Event, "document": Document, "post": Post}
 
@@ -26,6 +27,9 @@ _SLASHED = re.compile(r"\d{4}/\d\d/\d\d\Z")
 _INTERVAL = re.compile(r"(\d{4}(?:-\d\d){0,2})/(\d{4}(?:-\d\d){0,2})\Z")
 _TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*\Z")
 _AMOUNT = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:[, ][0-9]{3})+)(?:\.[0-9]+)?\Z")
+_SIZE = re.compile(r"([0-9]{1,15})(?:\.0+)?\Z")  # bytes; a decimal in older versions of DCAT
+_HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2}){1,64}\Z")
+_ALGORITHMS = frozenset(("md2", "md4", "md5", "md6", "sha1", "sha224", "sha256", "sha384", "sha512"))  # named by SPDX
 _MAX_AMOUNT_LENGTH = 24  # characters: a quadrillion with its separators and cents
 _MIDNIGHT = {"00:00", "00:00:00"}
 _LANGUAGE_CACHE_SIZE = 4096  # words: more than there are languages with their spellings
@@ -177,6 +181,34 @@ def parse_number(value: Any) -> float | None:
     return result if math.isfinite(result) and abs(result) < 1e9 else None
 
 
+def parse_size(value: Any) -> int | None:
+    """Return a number of bytes; None for anything else, such as "2 MB".
+
+    >>> parse_size("10325"), parse_size(2048), parse_size("1.0"), parse_size("2 MB"), parse_size("")
+    (10325, 2048, 1, None, None)
+    """
+    match = _SIZE.match(normalize_inline(value))
+    return int(match[1]) if match else None
+
+
+def parse_checksum(digits: Any, algorithm: Any) -> Checksum | None:
+    """Return a checksum whose algorithm is stated, as an IRI or by its usual name; None for any other.
+
+    Source: https://spdx.org/rdf/terms/ (the algorithms)
+
+    >>> parse_checksum("C157A79031E1C40F85931829BC5FC552", "MD5")
+    Checksum(value='c157a79031e1c40f85931829bc5fc552', algorithm='http://spdx.org/rdf/terms#checksumAlgorithm_md5')
+    >>> parse_checksum("c157", ""), parse_checksum("no digits", "md5")
+    (None, None)
+    """
+    value, name = normalize_inline(digits).lower(), normalize_inline(algorithm)
+    if not _HEXADECIMAL.match(value) or not name:
+        return None
+    usual = "".join(filter(str.isalnum, name)).lower()
+    iri = name if is_web(name) else f"{SPDX}checksumAlgorithm_{usual}" if usual in _ALGORITHMS else None
+    return Checksum(value, iri) if iri else None
+
+
 def parse_amount(value: Any) -> float | None:
     """Parse an amount of money, which may have separators of thousands; None if it is zero or no number.
 
@@ -215,6 +247,19 @@ def parse_language(word: str) -> str | None:
     match = match or pycountry.languages.get(name=text.capitalize())
     short = getattr(match, "alpha_2", None) or getattr(match, "alpha_3", None)
     return f"{short}-{rest}" if short and rest else short
+
+
+def parse_languages(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the tags of languages, each once; a list with commas is split if each part is a language.
+
+    >>> parse_languages(["en,es, ca", "French", "Klingon, or none"])
+    ('en', 'es', 'ca', 'fr', 'Klingon, or none')
+    """
+    tags: list[str] = []
+    for text in texts:
+        parts = [parse_language(part) for part in text.split(",")] if "," in text else []
+        tags += [part for part in parts if part] if all(parts) and parts else [parse_language(text) or text]
+    return tuple(dict.fromkeys(tags))
 
 
 def unique_urls(texts: Iterable[str]) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ class ValueKind(Enum):
     DECIMAL = (f"{XSD}decimal", None)
     BOOLEAN = (f"{XSD}boolean", None)
     WKT = (f"{GEO}wktLiteral", None)
+    HEXADECIMAL = (f"{XSD}hexBinary", None)
 
     @property
     def datatype(self) -> str | None:
@@ -151,6 +152,10 @@ TERMS = (
     TermDefinition("downloadUrl", "dcat:downloadURL", L),
     TermDefinition("format", "dct:format", L),
     TermDefinition("formatName", "dct:format", ValueKind.STRING),
+    TermDefinition("byteSize", "dcat:byteSize", ValueKind.INTEGER),
+    TermDefinition("checksum", "spdx:checksum", L, nested=True),
+    TermDefinition("algorithm", "spdx:algorithm", L),
+    TermDefinition("checksumValue", "spdx:checksumValue", ValueKind.HEXADECIMAL),
     TermDefinition("place", "schema:location", LS, nested=True),
     TermDefinition("lat", "wgs:lat", ValueKind.DECIMAL),
     TermDefinition("long", "wgs:long", ValueKind.DECIMAL),
@@ -231,6 +236,7 @@ CLASSES = {
     "ProjectOutcome": "wsis:ProjectOutcome",
     "Period": "dct:PeriodOfTime",
     "Distribution": "dcat:Distribution",
+    "Checksum": "spdx:Checksum",
     "Remark": "sh:ValidationResult",
     "Measurement": "dqv:QualityMeasurement",
     "Concept": "skos:Concept",

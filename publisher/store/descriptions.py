@@ -15,7 +15,7 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.workers.reader import PREFIXES
 from vocab.iris import Iris
-from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, SSSOM, VIVO, WGS
+from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, SPDX, SSSOM, VIVO, WGS
 
 
 class Statement(NamedTuple):
@@ -42,6 +42,7 @@ NAMESPACES = {
     "sh": SH,
     "sioc": SIOC,
     "skos": SKOS,
+    "spdx": SPDX,
     "sssom": SSSOM,
     "vivo": VIVO,
     "void": "http://rdfs.org/ns/void#",

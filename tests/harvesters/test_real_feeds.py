@@ -111,6 +111,7 @@ def test_every_goal_of_the_nominees_is_found(words):
 # Records with an action line, goal or target that the source declares, and with one that a crosswalk gives; other registries have none.
 LINKED = {
     "datacite-repository": (0, 2),
+    "dcat-endpoint": (0, 1),
     "dpg-activities": (40, 18),
     "dpg-archive": (486, 36),
     "dpg-nominees": (228, 93),

@@ -17,6 +17,7 @@ from vocab.describe import describe
 from vocab.initiative import (
     Amount,
     Basis,
+    Checksum,
     Claim,
     Detection,
     Document,
@@ -38,6 +39,10 @@ from vocab.iris import Iris
 from vocab.provenance import Provenance, ValidationNote, describe_record, describe_source
 
 THEIRS, OURS = Iris(BASE), Iris("https://ours.example/")
+FILE = File(
+    "https://k.example/a", "https://k.example/a.csv", (Text("Table", "en"), Text("Tableau", "fr")), "text/csv", "https://k.example/l",
+    (Text("All", "en"),), 12, Checksum("0a", "https://k.example/md5"),
+)  # fmt: skip
 KENYA_AREA = "http://metadata.un.org/sdg/codes/geoArea/404"
 IDENTIFIERS = ("https://ror.org/03yrm5c26", "LEI: 5493001KJTIIGC8Y1R12", "https://ror.org/03yrm5c27")  # the last has a wrong digit
 CREDIT = "Kenya ICT projects, ICT Authority"
@@ -74,7 +79,7 @@ def common(iris: Iris) -> dict[str, Any]:
         "conforms_to": ("https://k.example/standard",),
         "access_rights": "Open to all",
         "frequency": "R/P1Y",
-        "files": (File("https://k.example/a", "https://k.example/a.csv", Text("Table", "en"), "text/csv", "https://k.example/l"),),
+        "files": (FILE,),
         "picture": Picture("https://peer.example/picture/a.webp", Text("A well", "en")),
         "part_of": ("https://k.example/whole",),
         "subjects": (Text("water", "en"),),

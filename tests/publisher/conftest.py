@@ -130,7 +130,7 @@ THINGS: tuple[Resource, ...] = (
         key="file.ttl",
         titles=(Text("Good practice report", "en"),),
         periods=(Period("1990", "1999"),),
-        files=(File("https://example.org/report", "https://example.org/report.pdf", Text("As PDF", "en"), "application/pdf"),),
+        files=(File("https://example.org/report", "https://example.org/report.pdf", (Text("As PDF", "en"),), "application/pdf"),),
         access_rights="Open to all",
         frequency="R/P1Y",
     ),

@@ -13,6 +13,7 @@ from vocab.describe import describe, quads
 from vocab.initiative import (
     Amount,
     Basis,
+    Checksum,
     Claim,
     Document,
     Event,
@@ -56,6 +57,11 @@ places = st.lists(st.builds(Place, st.none() | texts, degrees, degrees), max_siz
 prizes = st.lists(st.builds(Prize, webs, webs, st.none() | st.integers(1, 9999)), max_size=2).map(tuple)
 
 
+several = st.lists(texts, max_size=2).map(tuple)
+checksums = st.none() | st.builds(Checksum, st.binary(min_size=1, max_size=4).map(bytes.hex), webs)
+files = st.builds(File, maybe, maybe, several, maybe, maybe, several, st.none() | st.integers(0, 10**15), checksums)
+
+
 def many(of: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
     return st.lists(of, max_size=2).map(tuple)
 
@@ -81,11 +87,10 @@ COMMON = {
     "conforms_to": many(webs),
     "access_rights": st.none() | webs,
     "frequency": st.none() | webs,
-    "files": st.lists(st.builds(File, maybe, maybe, st.none() | texts, maybe, maybe), max_size=2).map(tuple),
+    "files": st.lists(files, max_size=2).map(tuple),
     "part_of": many(webs),
 }
 PERIOD = {"start": st.none() | dates, "end": st.none() | dates, "places": places}
-several = st.lists(texts, max_size=2).map(tuple)
 AMOUNTS = st.builds(Amount, st.floats(-1e12, 1e12), st.none() | words, st.none() | texts, st.none() | dates, st.none() | dates)
 PROJECT = {
     "planned_start": st.none() | dates,
