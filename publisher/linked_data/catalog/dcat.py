@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from publisher.linked_data.catalog.dataset import KEYWORDS, TITLE, Catalog, CatalogSource, Dataset, DatasetKind, Distribution
-from publisher.linked_data.catalog.ranges import AUTHORITY, DCATAP, SPDX, VCARD, with_types
+from publisher.linked_data.catalog.ranges import AUTHORITY, DCATAP, VCARD, with_types
 from publisher.linked_data.catalog.services import Service
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Statement
 from vocab.countries import AREA
 from vocab.iris import is_web
-from vocab.terms import DCAT, DCT, FOAF, PROV, RDF, SKOS, XSD
+from vocab.terms import DCAT, DCT, FOAF, PROV, RDF, SKOS, SPDX, XSD
 
 _THEME = f"{AUTHORITY}data-theme/TECH"
 _STABLE = f"{AUTHORITY}planned-availability/STABLE"
