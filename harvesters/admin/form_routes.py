@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from harvesters.admin.pages import BASE_PATH, get_pages, local_path
 from harvesters.admin.problems import describe_error
 from harvesters.admin.sessions import MAX_AGE
 from harvesters.errors import PlanError, SourceLockedError
+from harvesters.ledger.models import Run
 from harvesters.ledger.operator_actions import Override
 from harvesters.source import SHARES
 
@@ -63,6 +64,27 @@ def sign_out(form: FormFields, request: Request, user: CurrentUser, context: Con
 @routes.post("/page/plans/approve")
 def approve_chosen(form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Approve the chosen plans one after the other; show those that could not be approved, and why."""
+
+    def approve_plan(run: Run, note: str) -> None:
+        actions.approve(context, user.key, run, note, None)
+
+    return _decide_chosen(form, request, user, context, approve_plan)
+
+
+@routes.post("/page/plans/reject")
+def reject_chosen(form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Reject the chosen plans one after the other; show those that could not be rejected, and why."""
+
+    def reject_plan(run: Run, note: str) -> None:
+        actions.reject(context, user.key, run, note)
+
+    return _decide_chosen(form, request, user, context, reject_plan)
+
+
+def _decide_chosen(
+    form: Mapping[str, str], request: Request, user: CurrentUser, context: AdminContext, decide: Callable[[Run, str], None]
+) -> Response:
+    """Decide about each plan that is ticked in the inbox; an error of one plan does not stop the others."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     chosen = [name.removeprefix("plan:") for name in form if name.startswith("plan:")]
     if not chosen:
@@ -70,13 +92,13 @@ def approve_chosen(form: FormFields, request: Request, user: CurrentUser, contex
     refused: list[tuple[str, str]] = []
     for id in chosen:
         try:
-            actions.approve(context, user.key, pagination.get_run(context.ledger, id), form.get("note", ""), None)
+            decide(pagination.get_run(context.ledger, id), form.get("note", ""))
         except (PlanError, SourceLockedError, NotFound) as error:
             refused.append((id, describe_error(error)))
     if not refused:
         return redirect("/")
-    values = {"user": user, "refused": refused, "approved": len(chosen) - len(refused)}
-    return get_pages(request).render("approved.html", values, HTTPStatus.CONFLICT)
+    values = {"user": user, "refused": refused, "decided": len(chosen) - len(refused)}
+    return get_pages(request).render("decided.html", values, HTTPStatus.CONFLICT)
 
 
 @routes.post("/page/plans/{id}/approve")

@@ -1,9 +1,10 @@
-// Bundles the query page and the API page into the folder that is named: query.js, worker.js, query.css, api.js, api.css, edition.js, NOTICE.txt, sbom.cdx.json; and draws the world for the maps: world.json. No host is asked.
+// Bundles the query page and the API page into the folder that is named: query.js, worker.js, query.css, api.js, api.css, edition.js, fonts.css, fonts-zh.css, fonts/, NOTICE.txt, sbom.cdx.json; and draws the world for the maps: world.json. No host is asked.
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
 import { atlas } from "./atlas.mjs";
 import { centres } from "./centres.mjs";
+import { fonts } from "./fonts.mjs";
 
 const out = process.argv[2];
 
@@ -25,16 +26,27 @@ const PATTERNS = [
   [/`Shows \$\{(\w)\} view`/g, "$1"],
   ...TEXTS.map((text) => [new RegExp(`"${text}"`, "g"), `stocktakeText("${text}")`]),
 ];
+function replaceAll(text, [pattern, replacement]) {
+  if (!pattern.test(text)) throw new Error(`A bundled package has changed: nothing matches ${pattern}`);
+  return text.replace(pattern, replacement);
+}
+
 const yasgui = {
   name: "yasgui",
   setup(it) {
-    it.onLoad({ filter: /yasgui\.esm\.js$/ }, ({ path }) => {
-      const changed = (text, [pattern, replacement]) => {
-        if (!pattern.test(text)) throw new Error(`Yasgui is written in another way now: nothing fits ${pattern}`);
-        return text.replace(pattern, replacement);
-      };
-      return { contents: PATTERNS.reduce(changed, readFileSync(path, "utf8")), loader: "js" };
-    });
+    it.onLoad({ filter: /yasgui\.esm\.js$/ }, ({ path }) => ({ contents: PATTERNS.reduce(replaceAll, readFileSync(path, "utf8")), loader: "js" }));
+  },
+};
+
+// Swagger UI has a main landmark and a first heading of its own; the page has both already.
+const HEADINGS = [
+  [/"main",\{id:"operations"/g, '"div",{id:"operations"'],
+  [/"h1",\{className:"title"\}/g, '"h2",{className:"title"}'],
+];
+const swagger = {
+  name: "swagger",
+  setup(it) {
+    it.onLoad({ filter: /swagger-ui-es-bundle\.js$/ }, ({ path }) => ({ contents: HEADINGS.reduce(replaceAll, readFileSync(path, "utf8")), loader: "js" }));
   },
 };
 
@@ -56,11 +68,12 @@ const result = await build({
   legalComments: "none", // NOTICE.txt has them
   metafile: true,
   loader: { ".json": "json", ".wasm": "binary" },
-  plugins: [places, yasgui],
+  plugins: [places, swagger, yasgui],
   logLevel: "error",
 });
 
 writeFileSync(join(out, "world.json"), JSON.stringify(atlas()));
+fonts(out);
 
 // Licences: of the packages whose files went in, and of those that Yasgui's own build holds already.
 function packages() {
@@ -86,7 +99,7 @@ function notice(name) {
   return `${name} ${description.version}\nLicence: ${licence}\n${description.homepage ?? ""}\n\n${body || `(The package brings no text of its licence; ${licence} is what it declares.)`}\n`;
 }
 
-const head = "The query page (query.js, query.css), the API page (api.js, api.css) and the query page of editions (edition.js) are made of these packages, each under its own licence.\n";
+const head = "The query page (query.js, query.css), the API page (api.js, api.css), the query page of editions (edition.js) and the fonts (fonts/) are made of these packages, each under its own licence.\n";
 writeFileSync(join(out, "NOTICE.txt"), [head, ...packages().map(notice)].join(`\n${"-".repeat(78)}\n\n`));
 
 // The same packages as a software bill of materials: https://cyclonedx.org/docs/1.6/json/. npm's own command is missing in npm 9, and its output differs each time.

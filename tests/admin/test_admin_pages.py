@@ -43,6 +43,7 @@ FORMS = {
     "/admin/page/sources/projects/release": "operate",
     "/admin/page/sources/projects/preview": "operate",
     "/admin/page/plans/approve": "operate",
+    "/admin/page/plans/reject": "operate",
     "/admin/page/plans/projects.1/approve": "operate",
     "/admin/page/plans/projects.1/reject": "operate",
     "/admin/page/definition": "admin",
@@ -195,7 +196,7 @@ async def test_a_form_wants_the_scope_of_its_action(client: httpx.AsyncClient, w
         answers[scope] = [await client.post(path, data=form) for path, wanted in FORMS.items() if wanted != scope]
 
     assert {answer.status_code for result in answers.values() for answer in result} == {403}
-    assert [len(result) for result in answers.values()] == [10, 3]
+    assert [len(result) for result in answers.values()] == [11, 3]
     assert world.ledger.audit_entries() == []
 
 

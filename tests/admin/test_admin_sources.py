@@ -179,14 +179,32 @@ async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(client: 
     assert '<th scope="row">3 Ensure healthy lives' in page
 
 
-async def test_chosen_changes_are_approved_together_and_others_named(client: httpx.AsyncClient, world: Any) -> None:
+async def test_chosen_changes_are_rejected_together_with_one_reason(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.add_held_plan((staged("a"),))
+    await sign_in(client, world.tokens["operate"])
+    inbox = (await client.get("/admin/")).text
+    token = await csrf(client)
+
+    rejected = await client.post(
+        "/admin/page/plans/reject", data={"csrf": token, "note": "Half of it is missing.", f"plan:{run.id}": "yes", "plan:no.1": "yes"}
+    )
+
+    assert 'formaction="/admin/page/plans/reject"' in inbox
+    assert rejected.status_code == 409
+    assert "Decided: 1" in rejected.text
+    assert world.ledger.run(run.id).state is State.REJECTED
+    assert [(entry.what, entry.run, entry.note) for entry in world.ledger.audit_entries()] == [("rejected", run.id, "Half of it is missing.")]
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+async def test_chosen_changes_that_cannot_be_decided_are_named(client: httpx.AsyncClient, world: Any, decision: str) -> None:
     run = world.add_held_plan((staged("a"),))
     world.ledger.save(replace(run, state=State.REJECTED))
     await sign_in(client, world.tokens["operate"])
     token = await csrf(client)
 
-    none = await client.post("/admin/page/plans/approve", data={"csrf": token})
-    refused = await client.post("/admin/page/plans/approve", data={"csrf": token, f"plan:{run.id}": "yes", "plan:no.1": "yes"})
+    none = await client.post(f"/admin/page/plans/{decision}", data={"csrf": token})
+    refused = await client.post(f"/admin/page/plans/{decision}", data={"csrf": token, f"plan:{run.id}": "yes", "plan:no.1": "yes"})
 
     assert (none.status_code, refused.status_code) == (422, 409)
     assert run.id in refused.text

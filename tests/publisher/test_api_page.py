@@ -35,7 +35,7 @@ def test_page_lists_endpoints_without_scripts(world: Path, tmp_path: Path) -> No
     assert "<code>DELETE /exports/{name}</code>" in page
 
 
-def test_swagger_ui_shows_all_operations_under_the_policy(world: Path, tmp_path: Path) -> None:
+def test_swagger_ui_shows_all_operations_under_the_policy_without_faults(world: Path, tmp_path: Path, packages: Path) -> None:
     if not (BUNDLE_FOLDER / "api.js").exists():
         pytest.skip("the scripts were not built, for which npm is needed")
     with served(world) as url, browsing(tmp_path) as browser:
@@ -43,6 +43,8 @@ def test_swagger_ui_shows_all_operations_under_the_policy(world: Path, tmp_path:
         count, violations = browser.run(SHOWN)
         hosts = {match[1] for address in browser.asked if (match := re.match(r"https?://([^/:]+)", address))}
         described = httpx.get(f"{url}/openapi.json").json()["paths"]
+        faults = browser.faults(packages)
 
+    assert faults == []
     assert (count, violations, hosts) == (sum(map(len, described.values())), [], {"127.0.0.1"})
     assert count > 60

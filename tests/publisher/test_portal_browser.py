@@ -11,6 +11,7 @@ from browser import Browser, browsing
 from waiting import wait_until
 
 from publisher.http.pages.charts.map import load_outlines
+from publisher.http.pages.static_files import font_sheets
 
 PAGES = {
     "home": "/",
@@ -106,6 +107,18 @@ def test_a_page_has_no_fault_that_axe_finds(host, browser, packages, dark, langu
     assert browser.faults(packages) == []
     assert browser.run("document.querySelector('header.site')?.offsetHeight ?? 0") < 90
     assert browser.run("document.documentElement.lang") == language
+
+
+@pytest.mark.parametrize(
+    ("language", "family", "text"), [("ru", "Stocktake Sans", "Я"), ("ar", "Stocktake Sans Arabic", "ش"), ("zh", "Stocktake Sans SC", "国")]
+)
+def test_the_fonts_of_each_script_load_from_this_host(host, browser, language, family, text):
+    if not font_sheets(language):
+        pytest.skip("the fonts were not fetched, for which npm is needed")
+    browser.open(f"{host}/?lang={language}")
+    loaded = browser.run(f"document.fonts.load('16px \"{family}\"', '{text}').then((faces) => faces.map((face) => face.status))")
+
+    assert loaded == ["loaded"]
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])

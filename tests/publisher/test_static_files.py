@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import re
+from pathlib import Path
 
 import httpx
 import pytest
 
-from publisher.http.pages.static_files import IMMUTABLE, STATIC_FOLDER, static_url
+from publisher.http.pages.static_files import IMMUTABLE, STATIC_FOLDER, font_sheets, static_url
 
 NAMES = ("style.css", "figures.css", "figures-dark.css", "embed.css", "embed.js", "suggest.js", "progress.js", "icon.svg")
 PAGES = ("/", "/search", "/map", "/matrix", "/trends", "/prizes", "/page/initiative/demo/a%2F1", "/scheme/action-line/C4", "/source/demo")
@@ -71,3 +72,27 @@ async def test_pages_name_files_by_their_digest_and_the_scripts_are_small(client
 
     assert len(scripts) >= 2
     assert sum(sizes) < MOST
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_fonts_are_served_by_us_under_names_with_their_digest(client: httpx.AsyncClient, language: str) -> None:
+    if not (sheets := font_sheets(language)):
+        pytest.skip("the fonts were not fetched, for which npm is needed")
+    named = re.findall(r'href="(/static/query/[^"]+\.css)"', (await client.get("/", params={"lang": language}, headers={"Accept": "text/html"})).text)
+    text = "".join([(await client.get(sheet)).text for sheet in sheets])
+    fonts = re.findall(r"url\(([^)]+)\)", text)
+    first, last = [await client.get(f"/static/query/{font}") for font in (fonts[0], fonts[-1])]
+
+    assert named == sheets
+    assert len(sheets) == (2 if language == "zh" else 1)
+    assert len(fonts) == len(set(fonts)) == text.count("unicode-range:") == text.count("font-display:swap")
+    assert {(font.status_code, font.headers["content-type"], font.headers["cache-control"]) for font in (first, last)} == {
+        (200, "font/woff2", IMMUTABLE)
+    }
+    assert first.content[:4] == b"wOF2"
+
+
+def test_a_page_names_no_font_sheet_that_was_not_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("publisher.http.pages.static_files.STATIC_FOLDER", tmp_path)
+
+    assert font_sheets("zh") == []

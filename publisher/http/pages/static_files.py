@@ -23,7 +23,7 @@ from publisher.http.negotiation import accepts_gzip
 STATIC_FOLDER = Path(__file__).parents[2] / "static"
 IMMUTABLE = "public, max-age=31536000, immutable"
 _COMPRESSED = (".css", ".js", ".svg", ".json")  # endings of texts
-_HASHED = re.compile(r"(?P<stem>.+)\.(?P<digest>[0-9a-f]{12})(?P<ending>\.[a-z]+)")
+_HASHED = re.compile(r"(?P<stem>.+)\.(?P<digest>[0-9a-f]{12})(?P<ending>\.[a-z][a-z0-9]*)")
 
 
 def static_url(name: str) -> str:
@@ -37,6 +37,12 @@ def static_url(name: str) -> str:
         return f"/static/{name}"
     stem, ending = os.path.splitext(name)
     return f"/static/{stem}.{_digest(file, file.stat().st_mtime_ns)}{ending}"
+
+
+def font_sheets(language: str) -> list[str]:
+    """Return the addresses of the style sheets with the fonts of pages in *language*; none where hatch_build.py could not fetch them."""
+    names = ["query/fonts.css"] + (["query/fonts-zh.css"] if language == "zh" else [])
+    return [static_url(name) for name in names if (STATIC_FOLDER / name).is_file()]
 
 
 class HashedStaticFiles(StaticFiles):

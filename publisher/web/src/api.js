@@ -5,9 +5,8 @@ import SwaggerUI from "swagger-ui-dist/swagger-ui-es-bundle.js";
 
 const home = document.getElementById("swagger-ui");
 
-// Swagger UI has a second main landmark, links inside buttons and a choice of servers without a name.
+// Swagger UI has links inside buttons and a choice of servers without a name. Its landmark and headings are changed by build.mjs.
 function makeAccessible() {
-  for (const area of home.querySelectorAll("main")) area.setAttribute("role", "group");
   for (const link of home.querySelectorAll("button a[href]")) link.removeAttribute("href"); // the button opens the operation and names it in the URL
   for (const choice of home.querySelectorAll("select:not([aria-label])")) choice.setAttribute("aria-label", choice.id || "select");
 }
