@@ -5,9 +5,10 @@ import SwaggerUI from "swagger-ui-dist/swagger-ui-es-bundle.js";
 
 const home = document.getElementById("swagger-ui");
 
-// Swagger UI has links inside buttons and a choice of servers without a name. Its landmark and headings are changed by build.mjs.
+// Swagger UI has links inside buttons, examples that no key scrolls, and a choice of servers without a name. Its landmark and headings are changed by build.mjs.
 function makeAccessible() {
   for (const link of home.querySelectorAll("button a[href]")) link.removeAttribute("href"); // the button opens the operation and names it in the URL
+  for (const text of home.querySelectorAll("pre.microlight:not([tabindex])")) text.tabIndex = 0; // long examples scroll
   for (const choice of home.querySelectorAll("select:not([aria-label])")) choice.setAttribute("aria-label", choice.id || "select");
 }
 
