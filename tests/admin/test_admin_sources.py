@@ -193,7 +193,8 @@ async def test_chosen_changes_are_rejected_together_with_one_reason(client: http
     assert rejected.status_code == 409
     assert "Decided: 1" in rejected.text
     assert world.ledger.run(run.id).state is State.REJECTED
-    assert [(entry.what, entry.run, entry.note) for entry in world.ledger.audit_entries()] == [("rejected", run.id, "Half of it is missing.")]
+    (entry,) = world.ledger.audit_entries()
+    assert (entry.what, entry.run, entry.note) == ("rejected", run.id, "Half of it is missing.")
 
 
 @pytest.mark.parametrize("decision", ["approve", "reject"])

@@ -78,7 +78,8 @@ async def test_pages_name_files_by_their_digest_and_the_scripts_are_small(client
 async def test_fonts_are_served_by_us_under_names_with_their_digest(client: httpx.AsyncClient, language: str) -> None:
     if not (sheets := font_sheets(language)):
         pytest.skip("the fonts were not fetched, for which npm is needed")
-    named = re.findall(r'href="(/static/query/[^"]+\.css)"', (await client.get("/", params={"lang": language}, headers={"Accept": "text/html"})).text)
+    page = (await client.get("/", params={"lang": language}, headers={"Accept": "text/html"})).text
+    named = re.findall(r'href="(/static/query/[^"]+\.css)"', page)
     text = "".join([(await client.get(sheet)).text for sheet in sheets])
     fonts = re.findall(r"url\(([^)]+)\)", text)
     first, last = [await client.get(f"/static/query/{font}") for font in (fonts[0], fonts[-1])]
