@@ -128,6 +128,18 @@ TEXTS: Mapping[str, str] = {
         "its process was killed %(count)s times after page %(page)s; look for the cause in the "
         "logs of this program and of the system"
     ),
+    "inconsistent_fetched": (
+        "inconsistent numbers: %(counted)s records fetched, but %(listed)s listed by outcome; "
+        "this is a bug, please report it"
+    ),
+    "inconsistent_published": (
+        "inconsistent numbers: %(counted)s records published, but %(listed)s in the ledger; "
+        "this is a bug, please report it"
+    ),
+    "inconsistent_outcome": (
+        "inconsistent numbers: %(counted)s records counted as %(outcome)s, but %(listed)s listed; "
+        "this is a bug, please report it"
+    ),
     "bug": "a fault of this program, please report it (%(error)s)",
     # why a request failed
     "private_address": (
@@ -599,6 +611,31 @@ TEXTS: Mapping[str, str] = {
     "journal_is_mirror": (
         "journal %(folder)s is a mirror of %(url)s, so run %(run)s is not written to it; "
         "harvest into a data folder of its own"
+    ),
+    "journal_store_gap": (
+        "%(where)s has entry %(newest)s, but entry %(missing)s is missing or cannot follow entry "
+        "%(number)s; restore it from a backup or a mirror, then run again"
+    ),
+    "journal_store_emptied": (
+        "%(where)s has no entry %(number)s, which is %(id)s in %(folder)s: it was emptied or "
+        "replaced; put the entries of %(folder)s back there, or use an empty data folder"
+    ),
+    "journal_store_differs": (
+        "%(where)s has another entry %(number)s than %(folder)s: %(other)s there, %(id)s here; it "
+        "is cut short, or another installation's; put the entries of %(folder)s back there, or use "
+        "an empty data folder"
+    ),
+    "journal_store_forbidden": (
+        "object store %(url)s: cannot read or write %(name)s: %(error)s; "
+        "give these keys the permission to list, read and write there, then run again"
+    ),
+    "journal_store_no_bucket": (
+        "object store %(url)s: cannot read or write %(name)s: %(error)s; "
+        "create the bucket first, then run again"
+    ),
+    "journal_store_failed": (
+        "object store %(url)s: cannot read or write %(name)s: %(error)s; "
+        "check that it answers, then run again"
     ),
     "journal_entry_unreadable": (
         "journal entry %(number)s: %(path)s cannot be read to its end: %(error)s"

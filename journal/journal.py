@@ -247,7 +247,9 @@ class Journal:
         if newest > number:
             remedy = "restore it from a backup or a mirror, then run again"
             raise ChainError(
-                f"{where} has entry {newest}, but entry {number + 1} is missing or cannot follow entry {number}; {remedy}"
+                f"{where} has entry {newest}, but entry {number + 1} is missing or cannot follow entry {number}; {remedy}",
+                "journal_store_gap",
+                {"where": where, "newest": str(newest), "missing": str(number + 1), "number": str(number)},
             )
         if head is None:
             return
@@ -257,12 +259,16 @@ class Journal:
         )
         if there is None:
             raise ChainError(
-                f"{where} has no entry {number}, which is {head.id} in {self.folder}: it was emptied or replaced; {remedy}"
+                f"{where} has no entry {number}, which is {head.id} in {self.folder}: it was emptied or replaced; {remedy}",
+                "journal_store_emptied",
+                {"where": where, "number": str(number), "id": head.id, "folder": str(self.folder)},
             )
         if there != peek(head.path):
             raise ChainError(
                 f"{where} has another entry {number} than {self.folder}: {_id_of(there[1])} there, {head.id} here; "
-                f"it is cut short, or another installation's; {remedy}"
+                f"it is cut short, or another installation's; {remedy}",
+                "journal_store_differs",
+                {"where": where, "number": str(number), "folder": str(self.folder), "id": head.id, "other": _id_of(there[1])},
             )
 
     def _fetch(self, store: Store, *, wait: bool = False) -> None:

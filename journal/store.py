@@ -144,12 +144,13 @@ class Store:
 
     def _error(self, name: str, error: Exception) -> JournalWriteError:
         if isinstance(error, PermissionError):
-            remedy = "give these keys the permission to list, read and write there"
+            code, remedy = "journal_store_forbidden", "give these keys the permission to list, read and write there"
         elif isinstance(error, FileNotFoundError):
-            remedy = "create the bucket first"
+            code, remedy = "journal_store_no_bucket", "create the bucket first"
         else:
-            remedy = "check that it answers"
-        return JournalWriteError(f"object store {self.url}: cannot read or write {name}: {error}; {remedy}, then run again")
+            code, remedy = "journal_store_failed", "check that it answers"
+        message = f"object store {self.url}: cannot read or write {name}: {error}; {remedy}, then run again"
+        return JournalWriteError(message, code, {"url": self.url, "name": name, "error": str(error)})
 
 
 def peek(path: Path) -> tuple[int, bytes]:

@@ -22,7 +22,7 @@ from harvesters.ledger.models import (
     State,
     StateChange,
 )
-from harvesters.reasons import Reason, other
+from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
 from harvesters.runs.plan import Plan, incompleteness_reasons
@@ -145,7 +145,7 @@ def _close_run(run: Run, context: HarvestContext) -> Run:
     context.ledger.apply_run(ended, (change for _, change in _state_changes(ended, context)))
     close_fixed_problems(ended, context)
     if errors := inconsistencies(ended, context.ledger):
-        reasons = (*ended.reasons, *map(other, errors))
+        reasons = (*ended.reasons, *errors)
         ended = replace(ended, state=State.INCOMPLETE, reasons=reasons)
         context.ledger.save(ended)
     return ended

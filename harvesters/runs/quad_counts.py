@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, TOMBSTONED, Outcome, Run
+from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
 from journal.entry import Entry
 
@@ -57,8 +58,8 @@ def cumulative_quads(last_entry: int, context: HarvestContext) -> int:
     return total
 
 
-def inconsistencies(run: Run, ledger: Ledger) -> list[str]:
-    """Return a message for each sum of an ended run that is wrong; an empty list if all add up.
+def inconsistencies(run: Run, ledger: Ledger) -> list[Reason]:
+    """Return a reason for each sum of an ended run that is wrong; an empty list if all add up.
 
     The records counted while fetching must equal those listed by outcome. The records published now
     must equal those published before, plus those added, minus those removed.
@@ -69,16 +70,14 @@ def inconsistencies(run: Run, ledger: Ledger) -> list[str]:
     )
     added = listed[Outcome.NEW] + listed[Outcome.REIDENTIFIED]
     after = counts.get("published_before", 0) + added - tombstoned
-    sums = [
-        ("records fetched", run.fetched, seen, "listed by outcome"),
-        ("records published", after, ledger.count_published(run.source), "in the ledger"),
-        *(
-            (f"{outcome.value} records", counts.get(outcome.value, 0), count, "listed")
-            for outcome, count in listed.items()
-        ),
-    ]
-    return [
-        f"inconsistent numbers: {one:,} {name}, but {other:,} {where}; this is a bug, please report it"
-        for name, one, other, where in sums
-        if one != other
-    ]
+    published = ledger.count_published(run.source)
+    reasons = []
+    if run.fetched != seen:
+        reasons.append(Reason("inconsistent_fetched", {"counted": run.fetched, "listed": seen}))
+    if after != published:
+        reasons.append(Reason("inconsistent_published", {"counted": after, "listed": published}))
+    for outcome, count in listed.items():
+        if (counted := counts.get(outcome.value, 0)) != count:
+            values = {"outcome": outcome.value, "counted": counted, "listed": count}
+            reasons.append(Reason("inconsistent_outcome", values))
+    return reasons

@@ -37,7 +37,8 @@ from vocab.schemes import ONTOLOGIES, graph_triples, label, ontology_triples, sc
 from vocab.terms import RDFS, SKOS
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin", ROOT / "harvesters" / "participation")
+PARTICIPATION = ROOT / "harvesters" / "participation"
+FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin", PARTICIPATION / "submissions", PARTICIPATION / "prizes")
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
 ERRORS = ("InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged")
