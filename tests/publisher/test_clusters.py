@@ -285,3 +285,20 @@ def test_the_rules_of_precedence_sort_the_members(name: str, expected: list[str]
     ]
 
     assert [item.member.source for item in sort_by_precedence(name, says)] == expected
+
+
+async def test_a_part_and_its_whole_link_to_each_other(client: httpx.AsyncClient) -> None:
+    by_title, by_iri = [(await client.get(f"/page/initiative/atlas/{key}", headers=HTML)).text for key in ("p1", "p2")]
+    whole, named = [(await client.get(page, headers=HTML)).text for page in ("/page/initiative/atlas/x%2F9", "/page/initiative/demo/2")]
+    lost = (await client.get("/page/initiative/atlas/p3", headers=HTML)).text
+
+    def links(page: str, label: str) -> list[str]:
+        [_, *values] = page.partition(f"<dt>{label}</dt>")[2].partition("<dt>")[0].split('href="')
+        return [value.partition('"')[0] for value in values]
+
+    assert links(by_title, "Part of") == ["/page/initiative/atlas/x%2F9"]
+    assert links(by_iri, "Part of") == ["/page/initiative/demo/2"]
+    assert links(whole, "Parts") == ["/page/initiative/atlas/p1"]
+    assert links(named, "Parts") == ["/page/initiative/atlas/p2"]
+    assert links(lost, "Part of") == []  # a title that no initiative has stays a text
+    assert "A project that ended" in lost

@@ -38,13 +38,14 @@ from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import ListItem, open_facet_index
+from publisher.projections.facets.queries import Family, ListItem, open_facet_index
 from publisher.store.descriptions import Description, replacements
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import SourceStatus, clock, last_confirmed, source_statuses
 from vocab.iris import Iris
 
 RELATED = 6  # things
+FAMILY = 100  # parts of an initiative
 Links = Callable[[SignpostedThing], list[Link]]
 
 
@@ -178,6 +179,7 @@ class ThingPage:
             confirmed=last_confirmed(status, description, record),
             changes=await self._changes(record, description),
             related=await self._related(),
+            family=await self._family(),
             cluster=await cluster_of(self.service, self.document.iri),
             map=_map(description, view, self.service.iris),
         )
@@ -195,6 +197,13 @@ class ThingPage:
         if tables is None:
             return []
         return await asyncio.to_thread(tables.related, self.document.iri, RELATED)
+
+    async def _family(self) -> Family:
+        """Return what an initiative is part of, and its parts, such as additional financing."""
+        tables = open_facet_index(self.service.current.path)
+        if tables is None or not self.document.path.startswith("initiative/"):
+            return Family()
+        return await asyncio.to_thread(tables.family, self.document.iri, FAMILY)
 
     async def _statistics(self, organization: str) -> EntityStatistics | None:
         """Return the figures of an organization; None while the facet index is built."""

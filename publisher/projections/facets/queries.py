@@ -64,6 +64,13 @@ class Prize(NamedTuple):
     year: str | None
 
 
+class Family(NamedTuple):
+    """The *whole* that an initiative is part of, None if it is not published, and its *parts*."""
+
+    whole: ListItem | None = None
+    parts: tuple[ListItem, ...] = ()
+
+
 class FacetIndex:
     """The tables in the file *path*, which does not change while they are open, with the precomputed files in its folder."""
 
@@ -146,6 +153,10 @@ class FacetIndex:
     def related(self, thing: str, limit: int) -> list[ListItem]:
         """List the things that share the most action lines, goals, targets, countries and activity types with a thing, at least two."""
         return self._cached(("related", thing, limit), lambda: self._related(thing, limit))
+
+    def family(self, thing: str, limit: int) -> Family:
+        """Return the initiative that another is part of, and its parts, at most *limit*."""
+        return self._cached(("family", thing, limit), lambda: self._family(thing, limit))
 
     def prizes(self, filters: Filter, year: str | None = None) -> list[Prize]:
         """List the prizes, the newest first; of a *year*, "" for those without one, None for all."""
@@ -236,6 +247,14 @@ class FacetIndex:
             return []
         kind = self._bitmaps.ids_with("kind", (_kind(thing),), _ALL)
         return self._lines(list(self._bitmaps.similar(index, kind, _SHARED, limit)))
+
+    def _family(self, thing: str, limit: int) -> Family:
+        rows = self._query(read_sql("family"), thing=thing, limit=limit)
+        indexes = self._bitmaps.ids_of([iri for _, iri in rows])
+        lines = iter(self._lines([index for index in indexes if index is not None]))
+        known = [(is_whole, next(lines)) for (is_whole, _), index in zip(rows, indexes, strict=True) if index is not None]
+        wholes, parts = ([line for is_whole, line in known if is_whole is wanted] for wanted in (True, False))
+        return Family(wholes[0] if wholes else None, tuple(parts))
 
     def _organizations(self, filters: Filter, limit: int) -> list[tuple[str, str | None, int]]:
         ranked = self._bitmaps.top_parties(self._matching_ids(filters), limit)
