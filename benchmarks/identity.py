@@ -1,9 +1,10 @@
-"""Measure the matching of records on a labelled set: `python -m benchmarks.identity [--size N] [--seed S] [--sources K]`.
+"""Measure the matching of records on a labelled set: `python -m benchmarks.identity [--size N] [--seed S] [--sources K [--ledger FILE]]`.
 
 The set is made by the demo's generator: two registries share a third of their initiatives, in other spellings, orders and languages, with
 missing dates and pages, and have near misses: later phases, the same title in another country, namesakes of organizations abroad. The
 weights were set by hand on seed 1; measure with another one. With `--sources`, N records of K registries are matched, a third of which
-describe an initiative of another registry, and time and peak memory are printed.
+describe an initiative of another registry, and time and peak memory are printed. With `--ledger FILE` beside it, the records are written to
+a new ledger; if the file is there, its records are matched, counted and made clusters as `identity match --publish` does.
 """
 
 from __future__ import annotations
@@ -12,19 +13,29 @@ import argparse
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from itertools import combinations, islice
+from pathlib import Path
 from random import Random
 
+import sqlalchemy as sa
+
 from demo.generate import Organization, Project, generate_record
+from harvesters.ledger import tables as t
+from harvesters.ledger.compression import compress
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import RecordState
+from harvesters.matching.clusters import cluster_descriptions, count_pairs
 from harvesters.matching.entities import Entity, EntityReader, add_known_names
 from harvesters.matching.entity_store import EntityStore, open_entities
+from harvesters.matching.match import match_records
 from harvesters.matching.pairs import Pair, score_pairs
 from harvesters.matching.scoring import AUTOMATIC, QUEUED
 from harvesters.matching.scratch import open_scratch
-from harvesters.matching.stored import store_known_names
+from harvesters.matching.stored import current_decisions, store_known_names, stored_pairs
 from vocab.countries import country
 from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
@@ -33,6 +44,7 @@ from vocab.iris import Iris, slug
 IRIS = Iris()
 _FORMS = ("Ltd.", "Inc.", "GmbH", "S.A.", "LLC")
 _SHARE = 3  # one record in this many is in both registries
+_STORED = 1_000  # records of one transaction
 _CHANGED = 100  # one entity in this many is marked as changed
 _MISSES = 6  # one record in this many has a near miss
 
@@ -89,6 +101,21 @@ def many_sources(size: int, sources: int, seed: int) -> Iterator[EntityStore]:
         store_known_names(entities)
         entities.mark_changed(islice(entities, 0, None, _CHANGED))
         yield entities
+
+
+def fill_ledger(file: Path, size: int, sources: int, seed: int) -> None:
+    """Write the records of `many_sources` to a new ledger, as published."""
+    random, seen = Random(seed), datetime(2026, 1, 1)
+    with closing(Ledger(f"sqlite:///{file}")) as ledger:
+        for start in range(0, size, _STORED):
+            with ledger.transaction() as connection:
+                for number in range(start, min(size, start + _STORED)):
+                    is_copy = number % _SHARE == 0 and number >= sources
+                    project, source = generate_record(seed, number - 1 if is_copy else number), f"registry{number % sources}"
+                    text = "\n".join(describe(_initiative(str(number), project, random if is_copy else None), IRIS, source))
+                    row = {"source": source, "key": str(number), "state": RecordState.PUBLISHED.value, "first_seen": seen, "run": "r"}
+                    connection.execute(sa.insert(t.record).values(**row, seq=number, digest="", content="", misses=0))
+                    connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=compress(text)))
 
 
 def _near_miss(project: Project, number: int, random: Random) -> Project:
@@ -184,6 +211,21 @@ def _measure_many(entities: EntityStore) -> None:
         print(f"{name}: {pairs} pairs, {seconds:.1f} s of processor time, peak {_peak_memory():.0f} MB, {digest.hexdigest()[:16]}")
 
 
+def _measure_ledger(file: Path) -> None:
+    """Print the time and the peak memory of each step of a matching over a ledger."""
+    with closing(Ledger(f"sqlite:///{file}")) as ledger, match_records(ledger, IRIS) as matching:
+        _print_step(f"{matching.records} records, {len(matching.entities)} entities matched")
+        counts = count_pairs(ledger)
+        _print_step(f"{sum(counts.statuses.values())} pairs counted, {len(counts.sets)} sets")
+        del counts
+        clusters = cluster_descriptions(matching.entities, stored_pairs(ledger), current_decisions(ledger), IRIS)
+        _print_step(f"{len(clusters)} clusters described, {sum(map(len, clusters.values())) / 1e6:.1f} MB")
+
+
+def _print_step(text: str) -> None:
+    print(f"{text}: {time.process_time():.1f} s of processor time, peak {_peak_memory():.0f} MB", flush=True)
+
+
 def _peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -194,7 +236,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=3000, help="initiatives of each of the two registries")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--sources", type=int, default=0, help="registries over which the initiatives are spread; 0: the labelled set")
+    parser.add_argument("--ledger", type=Path, help="file of a ledger, which is made if there is none; with --sources")
     options = parser.parse_args()
+    if options.ledger and options.ledger.exists():
+        _measure_ledger(options.ledger)
+        return
+    if options.ledger:
+        fill_ledger(options.ledger, options.size, options.sources or 10, options.seed)
+        return
     if options.sources:
         with many_sources(options.size, options.sources, options.seed) as entities:
             _measure_many(entities)

@@ -1,4 +1,4 @@
-"""The coverage of a figure in words, and a hint for an empty figure."""
+"""Numbers of things and the coverage of a figure in words, and a hint for an empty figure."""
 
 from __future__ import annotations
 
@@ -9,29 +9,36 @@ from languages.translations import gettext as _
 from publisher.portal.facet_labels import facet_title
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.facets.thing_count import NONE, ThingCount
 
 _ALWAYS = ("kind", "source", "basis", "remark")  # facets whose coverage says nothing: every thing has them, or may lack them
 
 
 class Coverage(NamedTuple):
-    """*part* of *all* things have a value; *text* is the sentence."""
+    """*part* of *all* things have a value, the members of each cluster counted once; *text* is the sentence."""
 
-    part: int
-    all: int
+    part: ThingCount
+    all: ThingCount
     text: str
+
+
+def format_count(count: ThingCount) -> str:
+    """Write a number of things, and in brackets that of their records if it is another one."""
+    text = format_number(count)
+    return f"{text} ({format_number(count.records)})" if count.has_copies else text
 
 
 def coverage(tables: FacetIndex, filters: Filter, *facets: str) -> Coverage:
     """Count the filtered things with a value of each of *facets*. Filters by the last facet itself are ignored."""
     *others, last = facets
     unfiltered = filters.with_codes(last)
-    total = tables.total(unfiltered)
+    total = tables.count_different(unfiltered)
     for facet in others:
         codes = tuple(tables.counts(unfiltered).get(facet, {}))
         if not codes:
-            return Coverage(0, total, coverage_text(facets, 0, total))
+            return Coverage(NONE, total, coverage_text(facets, NONE, total))
         unfiltered = unfiltered.with_codes(facet, *codes)
-    part = sum(tables.coverage_by_source(unfiltered, last).values())
+    part = tables.count_covered(unfiltered, last)
     return Coverage(part, total, coverage_text(facets, part, total))
 
 
@@ -40,7 +47,7 @@ def facet_coverage(tables: FacetIndex, filters: Filter, facet: str) -> Coverage 
     return None if facet in _ALWAYS else coverage(tables, filters, facet)
 
 
-def coverage_text(facets: tuple[str, ...], part: int, total: int) -> str:
+def coverage_text(facets: tuple[str, ...], part: ThingCount, total: ThingCount) -> str:
     """Return the sentence on how many things have a value of each of *facets*."""
     known = {
         ("line",): _("{part} of {all} have an action line"),
@@ -53,7 +60,7 @@ def coverage_text(facets: tuple[str, ...], part: int, total: int) -> str:
     }
     titles = " + ".join(facet_title(facet) for facet in facets)
     text = known.get(facets) or _("{part} of {all} have a value: {facets}")
-    return text.format(part=format_number(part), all=format_number(total), facets=titles)
+    return text.format(part=format_count(part), all=format_count(total), facets=titles)
 
 
 def empty_chart_hint(facet: str) -> str:

@@ -61,7 +61,7 @@ class EntityStatistics:
     panels: tuple[FacetPanel, ...]
     map: Markup | None
     network: Markup | None
-    organizations: tuple[tuple[str, str, int], ...]
+    organizations: tuple[tuple[str, str, ThingCount], ...]
     search: str
     query: str
     table: str  # the address of all initiatives as CSV
@@ -79,7 +79,7 @@ def entity_statistics(
     filters, facets = filters.with_codes("kind", "initiative"), [name for name in FIGURES if name not in without]
     chosen = [(facet, codes) for facet, codes in filters.chosen if FACETS[facet].link_property]
     bases = tuple((basis_title(basis.value), tables.count_different(replace(filters, bases=(basis,)))) for basis in Basis) if chosen else ()
-    pairs, organizations = tables.partners(filters, PAIRS), tables.organizations(filters, 10)
+    pairs, organizations = tables.partners(filters, PAIRS, once=True), tables.organizations(filters, 10, once=True)
     parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(parties) if parties else {}
     party = filters.party.removeprefix(f"{names.iris.base}id/")

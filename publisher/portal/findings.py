@@ -67,11 +67,5 @@ def matrix_finding(matrix: Matrix) -> str:
     return texts.format(**{name: format_number(count) for name, count in counts.items()})
 
 
-def format_count(count: ThingCount) -> str:
-    """Write a number of things, and in brackets that of their records if it is another one."""
-    text = format_number(count)
-    return f"{text} ({format_number(count.records)})" if count.has_copies else text
-
-
 def _largest(counts: Mapping[str, ThingCount]) -> tuple[str, ThingCount] | None:
     return max(counts.items(), key=lambda pair: (pair[1], pair[0]), default=None)

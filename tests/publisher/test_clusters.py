@@ -20,17 +20,19 @@ from pyoxigraph import RdfFormat, parse
 from journal.journal import Journal
 from languages.request_locale import use_language
 from publisher.portal.clusters import ClusterMember, MemberValues, sort_by_precedence
+from publisher.portal.coverage import coverage
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.report.content import sections
 from publisher.portal.report.report_data import open_report_data
 from publisher.portal.report.scope import Scope
 from publisher.projections.facets.filter_query import make_filter
+from publisher.projections.facets.queries import FacetIndex
 from publisher.rdf.results import Term
 from publisher.releases.builder import build_release
 from publisher.store.descriptions import Description, Statement, namespaces
 from vocab.clusters import Match, cluster_iri, describe_cluster, describe_replaced
 from vocab.describe import quads
-from vocab.initiative import Initiative, Text
+from vocab.initiative import Initiative, Party, Role, Text
 from vocab.provenance import describe_source
 from vocab.terms import DCT
 
@@ -39,17 +41,19 @@ ONE, TWO = IRIS.thing("initiative", "demo", "1"), IRIS.thing("initiative", "atla
 BODIES = tuple(IRIS.thing("organization", "demo", name) for name in ("ministry-of-health", "clinics-united"))
 DISSOLVED = IRIS.thing("initiative", "demo", "3")
 CLUSTER = "/cluster/initiative/demo/1"
+LEAD = Party(Role.LEAD, Text("Office of the atlas", "en"), country=KENYA)
 OTHER = Initiative(
     key="x/9",
     titles=(Text("A network of communities", "en"),),
     descriptions=(Text("A village of Marsabit builds its own network, with a mast on the school.", "en"),),
     countries=(KENYA,),
     start="2022-05-01",
+    parties=(LEAD,),
 )
 
 # A part of OTHER, by its title; one of an initiative, by its IRI; two of a title that nothing has; one of an initiative elsewhere.
 PARTS = tuple(
-    Initiative(key=key, titles=(Text(f"Part {key}", "en"),), countries=(KENYA,), part_of=(whole,))
+    Initiative(key=key, titles=(Text(f"Part {key}", "en"),), countries=(KENYA,), parties=(LEAD,), part_of=(whole,))
     for key, whole in (
         ("p1", "A network of communities"),
         ("p2", IRIS.thing("initiative", "demo", "2")),
@@ -239,7 +243,13 @@ def test_the_page_fits_a_telephone_and_is_accessible(address: str, packages: Pat
         assert browser.faults(packages) == []
 
 
-def test_a_release_lists_the_members_of_clusters(world: Path, tmp_path: Path) -> None:
+def organization_counts(tables: FacetIndex) -> list[tuple[int, int]]:
+    """Return the number of things of LEAD and of its records: as records count, and with clusters and wholes once."""
+    counted = (tables.organizations(make_filter(kind="initiative"), 100, once=once) for once in (False, True))
+    return [(things, things.records) for rows in counted for _, name, things in rows if name == LEAD.name.value]
+
+
+def test_a_release_lists_the_members_of_clusters_and_counts_each_once(world: Path, tmp_path: Path) -> None:
     data = shutil.copytree(world, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch"))
     build(data)
 
@@ -255,9 +265,13 @@ def test_a_release_lists_the_members_of_clusters(world: Path, tmp_path: Path) ->
     with open_report_data(data, release, IRIS) as report_data, use_language("fr"):
         organizations = make_filter(kind="organization")
         repeated = report_data.tables.total(organizations) - report_data.tables.count_different(organizations)
+        office = organization_counts(report_data.tables)
+        placed = coverage(report_data.tables, make_filter(kind="initiative"), "country")
         scope = Scope(release.number, "fr")
         [findings] = [item for item in sections(report_data, scope, FacetLabels(IRIS, {})) if item.key == "findings"]
     assert repeated == 1
+    assert office == [(6, 6), (4, 6)]
+    assert placed.text == "123 (127) sur 124 (128) ont un pays"
     assert findings.text[0].startswith("128 fiches d’initiatives décrivent 124 initiatives différentes")
 
 

@@ -16,9 +16,10 @@ from languages.translations import gettext as _
 from publisher.http.pages.charts.bars import Bar, bar_chart
 from publisher.http.pages.charts.heatmap import HeatmapLabel
 from publisher.portal import gaps as missing
+from publisher.portal.coverage import format_count
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import facet_panel, sort_key
-from publisher.portal.findings import count_note, facet_findings, format_count, matrix_finding, overview, sentence
+from publisher.portal.findings import count_note, facet_findings, matrix_finding, overview, sentence
 from publisher.portal.map import country_map
 from publisher.portal.matrix import Matrix, count_matrix, leaf_codes
 from publisher.portal.report.report_data import ReportData

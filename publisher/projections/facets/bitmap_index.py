@@ -157,16 +157,49 @@ class BitmapIndex:
         """Return the indexes of the things in which an organization takes part, by its number among organizations."""
         return BitMap(self._file("party")[self._file("body") == body].tolist())
 
-    def top_parties(self, subset: BitMap | None, limit: int) -> list[tuple[int, int]]:
-        """Return the organizations that take part in most things: the number of each organization and its number of things."""
-        bodies = self._file("body")
-        return _most_frequent(bodies if subset is None else bodies[self.mask(subset)[self._file("party")]], limit)
+    def top_parties(self, subset: BitMap | None, limit: int, *, once: bool = False) -> list[tuple[int, ThingCount]]:
+        """Return the organizations that take part in most things: the number of each organization and its number of things.
 
-    def co_participants(self, subset: BitMap | None, limit: int) -> list[tuple[int, int, int]]:
-        """Return the pairs of organizations that take part in most things together: both numbers and the number of things."""
-        pairs, one, other = self._file("pair"), self._file("one"), self._file("other")
-        ranked = _most_frequent(pairs if subset is None else pairs[self.mask(subset)[self._file("paired")]], limit)
+        With *once*, the members of each cluster count once; else the number of things is that of records.
+        """
+        return self._most_frequent("body", "party", subset, limit, once=once)
+
+    def co_participants(self, subset: BitMap | None, limit: int, *, once: bool = False) -> list[tuple[int, int, ThingCount]]:
+        """Return the pairs of organizations that take part in most things together: both numbers and the number of things.
+
+        *once*: as in `top_parties`.
+        """
+        one, other = self._file("one"), self._file("other")
+        ranked = self._most_frequent("pair", "paired", subset, limit, once=once)
         return [(int(one[pair]), int(other[pair]), things) for pair, things in ranked]
+
+    def _most_frequent(self, name: str, things: str, subset: BitMap | None, limit: int, *, once: bool) -> list[tuple[int, ThingCount]]:
+        """Return the numbers in the file *name* with most things, which are in the file *things*; of equal ones the smaller first."""
+        numbers, indexes = self._file(name), self._file(things)
+        if subset is not None:
+            chosen = self.mask(subset)[indexes]
+            numbers, indexes = numbers[chosen], indexes[chosen]
+        if not len(numbers):
+            return []
+        records = np.bincount(numbers)
+        counts = records - self._repeated(numbers, indexes, len(records)) if once else records
+        least = max(1, np.partition(counts, -limit)[-limit]) if limit < len(counts) else 1
+        numbered = np.flatnonzero(counts >= least)
+        ranked = numbered[np.lexsort((numbered, -counts[numbered]))][:limit]
+        return [(int(number), ThingCount(int(counts[number]), int(records[number]))) for number in ranked]
+
+    def _repeated(self, numbers: Array, things: Array, size: int) -> Array:
+        """Return for each of *size* numbers how many fewer things it has if the members of each cluster count once."""
+        members, clusters = self._file("member"), self._file("cluster")
+        if not len(members):
+            return np.zeros(size, dtype=np.int64)
+        first, last = np.searchsorted(members, things), np.searchsorted(members, things, side="right")
+        one, two = last > first, last - first > 1  # none is in more than two
+        number = np.concatenate([numbers[one], numbers[two]]).astype(np.int64)
+        cluster = np.concatenate([clusters[first[one]], clusters[last[two] - 1]]).astype(np.int64)
+        width = int(clusters.max()) + 1
+        different = np.unique(number * width + cluster) // width
+        return np.bincount(number, minlength=size) - np.bincount(different, minlength=size)
 
     def similar(self, index: int, kind: BitMap, facets: Iterable[str], limit: int) -> Iterator[int]:
         """Yield the other things in *kind* that share the most codes of *facets* with the thing *index*, at least two."""
@@ -190,17 +223,6 @@ class BitmapIndex:
 def _digest(iri: str) -> int:
     """Return the same number as DuckDB's md5_number_lower."""
     return int.from_bytes(md5(iri.encode(), usedforsecurity=False).digest()[8:], "little")
-
-
-def _most_frequent(numbers: Array, limit: int) -> list[tuple[int, int]]:
-    """Return the most frequent numbers with their counts; of equal counts the smaller number first."""
-    if not len(numbers):
-        return []
-    counts = np.bincount(numbers)
-    least = max(1, np.partition(counts, -limit)[-limit]) if limit < len(counts) else 1
-    numbered = np.flatnonzero(counts >= least)
-    ranked = numbered[np.lexsort((numbered, -counts[numbered]))][:limit]
-    return [(int(number), int(counts[number])) for number in ranked]
 
 
 def intersect(sets: Iterable[BitMap]) -> BitMap | None:

@@ -124,6 +124,10 @@ class FacetIndex:
         """Return the title of a thing that has a code of each of two facets, by the two codes."""
         return self._cached(("examples", filters, one, other), lambda: self._examples(filters, one, other))
 
+    def count_covered(self, filters: Filter, facet: str) -> ThingCount:
+        """Count the things with any value of a facet, those of one cluster once, with the number of records."""
+        return self._cached(("covered", filters, facet), lambda: self._count_covered(filters, facet))
+
     def coverage_by_source(self, filters: Filter, facet: str) -> dict[str, int]:
         """Count the things with any value of a facet by registry."""
         return self._cached(("filled", filters, facet), lambda: self._coverage_by_source(filters, facet))
@@ -166,13 +170,16 @@ class FacetIndex:
         """List the years of the prizes, the newest first, and "" last if some have none."""
         return self._cached(("awarded", filters), lambda: [year for (year,) in self._rows("awarded", filters)])
 
-    def organizations(self, filters: Filter, limit: int) -> list[tuple[str, str | None, int]]:
-        """List the organizations that take part in most things: IRI, name and number of things."""
-        return self._cached(("organizations", filters, limit), lambda: self._organizations(filters, limit))
+    def organizations(self, filters: Filter, limit: int, *, once: bool = False) -> list[tuple[str, str | None, ThingCount]]:
+        """List the organizations that take part in most things: IRI, name and number of things.
 
-    def partners(self, filters: Filter, limit: int) -> list[tuple[str, str, int]]:
-        """List the pairs of organizations that take part in most things together."""
-        return self._cached(("partners", filters, limit), lambda: self._partners(filters, limit))
+        With *once*, for people, the members of each cluster count once; else records count.
+        """
+        return self._cached(("organizations", filters, limit, once), lambda: self._organizations(filters, limit, once))
+
+    def partners(self, filters: Filter, limit: int, *, once: bool = False) -> list[tuple[str, str, ThingCount]]:
+        """List the pairs of organizations that take part in most things together; *once*: as in `organizations`."""
+        return self._cached(("partners", filters, limit, once), lambda: self._partners(filters, limit, once))
 
     def organization_names(self, organizations: tuple[str, ...]) -> dict[str, str]:
         """Return the names of organizations."""
@@ -209,10 +216,17 @@ class FacetIndex:
         titles = {index: line.title for index, line in zip(distinct, self._lines(distinct), strict=True)}
         return {codes: title for codes, index in indexes.items() if (title := titles[index])}
 
-    def _coverage_by_source(self, filters: Filter, facet: str) -> dict[str, int]:
+    def _covered(self, filters: Filter, facet: str) -> BitMap:
         any_ = self._bitmaps.ids_with(facet, self._bitmaps.codes(facet), _bits(filters))
         subset = self._matching_ids(filters)
-        return self._bitmaps.count_codes("source", any_ if subset is None else any_ & subset, _bits(filters))
+        return any_ if subset is None else any_ & subset
+
+    def _count_covered(self, filters: Filter, facet: str) -> ThingCount:
+        covered = self._covered(filters, facet)
+        return ThingCount(len(covered) - self._bitmaps.count_repeated(covered), len(covered))
+
+    def _coverage_by_source(self, filters: Filter, facet: str) -> dict[str, int]:
+        return self._bitmaps.count_codes("source", self._covered(filters, facet), _bits(filters))
 
     def _list_things(self, filters: Filter, order: str, limit: int, offset: int) -> list[ListItem]:
         subset = self._matching_ids(filters)
@@ -256,13 +270,13 @@ class FacetIndex:
         wholes, parts = ([line for is_whole, line in known if is_whole is wanted] for wanted in (True, False))
         return Family(wholes[0] if wholes else None, tuple(parts))
 
-    def _organizations(self, filters: Filter, limit: int) -> list[tuple[str, str | None, int]]:
-        ranked = self._bitmaps.top_parties(self._matching_ids(filters), limit)
+    def _organizations(self, filters: Filter, limit: int, once: bool) -> list[tuple[str, str | None, ThingCount]]:
+        ranked = self._bitmaps.top_parties(self._matching_ids(filters), limit, once=once)
         titles = self._organization_titles(body for body, _ in ranked)
         return [(*titles[body], things) for body, things in ranked]
 
-    def _partners(self, filters: Filter, limit: int) -> list[tuple[str, str, int]]:
-        ranked = self._bitmaps.co_participants(self._matching_ids(filters), limit)
+    def _partners(self, filters: Filter, limit: int, once: bool) -> list[tuple[str, str, ThingCount]]:
+        ranked = self._bitmaps.co_participants(self._matching_ids(filters), limit, once=once)
         titles = self._organization_titles(body for pair in ranked for body in pair[:2])
         return [(titles[one][0], titles[other][0], things) for one, other, things in ranked]
 
