@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
@@ -179,7 +179,7 @@ def _organization_column(name: str) -> Column:
     return Column(name, property=f"{ORG}organization", linked=True)
 
 
-def partner_network(pairs: list[tuple[str, str, int]], known: dict[str, str], names: FacetLabels, own: str = "") -> Markup | None:
+def partner_network(pairs: Sequence[tuple[str, str, int]], known: dict[str, str], names: FacetLabels, own: str = "") -> Markup | None:
     """Draw the partnerships as a network."""
     stem = f"{names.iris.base}id/"
     href = {party: "/page/" + party.removeprefix(stem) for pair in pairs for party in pair[:2] if party.startswith(stem)}
