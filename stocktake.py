@@ -241,6 +241,7 @@ def configure(
     public_url: Annotated[str, option("STOCKTAKE_PUBLIC_URL")] = "",
     releases: Annotated[str, option("STOCKTAKE_RELEASES")] = "",
     semantic_search: Annotated[str, option("STOCKTAKE_SEMANTIC_SEARCH")] = "",
+    comments: Annotated[str, option("STOCKTAKE_COMMENTS")] = "",
     hub: Annotated[str, option("STOCKTAKE_WEBSUB_HUB")] = "",
     smtp: Annotated[str, option("STOCKTAKE_SMTP_URL")] = "",
     oidc: Annotated[str, option("STOCKTAKE_OIDC_URL")] = "",

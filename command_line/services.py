@@ -40,6 +40,9 @@ from harvesters.admin.app import create_admin
 from harvesters.admin.auth import is_operator
 from harvesters.admin.context import LOCK_TIMEOUT, AdminContext
 from harvesters.mirror import LARGEST, follow, sync
+from harvesters.participation.comments.actions import shown_comments
+from harvesters.participation.comments.admin_routes import routes as comment_moderation
+from harvesters.participation.comments.page_routes import routes as comment_pages
 from harvesters.participation.inbox.routes import InboxLink, takes_notifications
 from harvesters.participation.inbox.routes import routes as inbox
 from harvesters.participation.prizes.api import routes as prize_api
@@ -124,8 +127,9 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     context_of_submissions.quality = partial(record_quality, public)
     context_of_submissions.organizations = partial(find_organizations, public)
     public.state.waiting_submissions, public.state.submissions_open = context_of_submissions.waiting, context_of_submissions.is_open
-    submissions = create_submissions(context_of_submissions, (prize_api, prize_pages, inbox))
-    combined = combine_apps(public, create_admin(admin_context, MODERATION), submissions, context_of_submissions)
+    public.state.comments = partial(shown_comments, context_of_submissions)
+    submissions = create_submissions(context_of_submissions, (prize_api, prize_pages, comment_pages, inbox))
+    combined = combine_apps(public, create_admin(admin_context, (*MODERATION, comment_moderation)), submissions, context_of_submissions)
     command_line.publishing.publish.serve(combined, settings, host, port)
 
 
@@ -174,7 +178,8 @@ def submission_context(settings: Settings, url: str, duplicates: DuplicateFinder
     It waits for the ledger longer than the admin pages.
     """
     provider = parse_provider(settings.oidc, settings.allow_hosts) if settings.oidc else None
-    return SubmissionContext(create_admin_context(settings, url, _SUBMISSION_LOCK_TIMEOUT), url, duplicates, provider=provider)
+    admin = create_admin_context(settings, url, _SUBMISSION_LOCK_TIMEOUT)
+    return SubmissionContext(admin, url, duplicates, provider=provider, comments=settings.comments)
 
 
 @app.command()

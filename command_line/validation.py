@@ -76,6 +76,7 @@ class SettingValues(TypedDict):
     public_url: str
     releases: str
     semantic_search: str
+    comments: str
     hub: str
     smtp: str
     oidc: str
@@ -110,6 +111,7 @@ def check_settings(*, is_base_set: bool, **values: Unpack[SettingValues]) -> Set
         public_url=_public_url(values["public_url"]),
         releases=_releases(values["releases"]),
         semantic_search=_is_on("STOCKTAKE_SEMANTIC_SEARCH", values["semantic_search"]),
+        comments=_is_on("STOCKTAKE_COMMENTS", values["comments"]),
         hub=_hub(values["hub"]),
         smtp=_smtp(values["smtp"]),
         oidc=_oidc(values["oidc"]),

@@ -96,6 +96,10 @@ def no_submissions() -> None:
     """Return None: nothing can be submitted."""
 
 
+def no_comments(post: str) -> None:
+    """Return None: no post can be commented on."""
+
+
 def create_app(
     service: QueryService,
     permit: Callable[[Request], bool] = no_peer,
@@ -123,6 +127,7 @@ def create_app(
     app.state.permit, app.state.preview_runner = permit, site.preview_runner
     app.state.waiting_submissions = no_submissions  # the command that takes submissions replaces both
     app.state.submissions_open = bool
+    app.state.comments = no_comments
     app.state.problem_store, app.state.problem_quota = site.problem_store, PreviewRunner((), {})
     app.state.subscription_store = site.subscription_store
     app.state.contact, app.state.hub, app.state.demo = (

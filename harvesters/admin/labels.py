@@ -89,6 +89,9 @@ SENTENCES: Mapping[str, str] = {
     "submission rejected": "%(who)s rejected a submission.",
     "submission marked as spam": "%(who)s marked a submission as spam.",
     "submission withdrawn": "%(who)s withdrew a submission.",
+    "comment accepted": "%(who)s accepted a comment.",
+    "comment rejected": "%(who)s rejected a comment.",
+    "comment marked as spam": "%(who)s marked a comment as spam.",
     "submission handed over": "%(who)s sent a link that hands a submission over.",
 }
 # When a rule of alerts applies, with its limit.

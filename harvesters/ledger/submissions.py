@@ -371,6 +371,7 @@ def prune(ledger: Database, now: datetime, drafts_before: datetime, quarantined_
     is_old |= is_unwanted & (s.updated < quarantined_before.replace(tzinfo=None))
     old = sa.select(s.id).where(is_old)
     used = sa.union(sa.select(s.submitter).where(s.submitter.is_not(None)), sa.select(link.submitter).where(link.submitter.is_not(None)),
+                    sa.select(t.comment.c.submitter).where(t.comment.c.submitter.is_not(None)),
                     sa.select(t.prize_nomination.c.submitter).where(t.prize_nomination.c.submitter.is_not(None)))  # fmt: skip
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.submission_link).where(link.expires < naive(now)))

@@ -491,6 +491,25 @@ picture = Table(
     Index("picture_by_submitter", "submitter"),
 )
 
+comment = Table(
+    "comment",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("post", Text, nullable=False),  # its path, post/{source}/{key}
+    Column("title", Text, nullable=False),  # of the post
+    Column("text", Text, nullable=False),
+    Column("language", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("submitter", String),  # None until an address is confirmed
+    Column("created", DateTime, nullable=False),
+    Column("decided", DateTime),
+    Column("decided_by", String),
+    Column("reason", Text),
+    Index("comment_by_post", "post"),
+    Index("comment_by_state", "state"),
+    Index("comment_by_submitter", "submitter"),
+)
+
 submission_event = Table(
     "submission_event",
     metadata,

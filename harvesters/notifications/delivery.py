@@ -12,6 +12,7 @@ import structlog
 
 from harvesters.errors import DeliveryError, HarvestError
 from harvesters.ledger import prizes, submissions
+from harvesters.ledger.comments import prune_comments
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.outbox import QueuedMessage
 from harvesters.ledger.pictures import prune_pictures
@@ -121,6 +122,7 @@ def run_round(ledger: Ledger, channels: Channels, now: Callable[[], datetime], o
     try:
         deliver(ledger, channels, now)
         ledger.prune_messages(now() - RETENTION)
+        prune_comments(ledger, now() - DRAFT_RETENTION, now() - QUARANTINE_RETENTION)
         submissions.prune(ledger, now(), now() - DRAFT_RETENTION, now() - QUARANTINE_RETENTION)
         prune_pictures(ledger, now() - PICTURE_RETENTION)
         prizes.forget_persons(ledger, (now() - PRIZE_RETENTION).date())

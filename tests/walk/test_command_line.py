@@ -76,6 +76,7 @@ def test_help_of_a_lazy_command_is_that_of_its_module(name: str) -> None:
         ("STOCKTAKE_ALLOW_HOSTS", "http://127.0.0.1:8000/"),
         ("STOCKTAKE_RELEASES", "monthly"),
         ("STOCKTAKE_SEMANTIC_SEARCH", "maybe"),
+        ("STOCKTAKE_COMMENTS", "perhaps"),
         ("STOCKTAKE_PUBLIC_URL", "stocktaking.example"),
         ("STOCKTAKE_PUBLIC_URL", "https://stocktaking.example/path"),
         ("STOCKTAKE_PUBLIC_URL", "https://user@stocktaking.example"),
@@ -109,6 +110,7 @@ def test_child_processes_receive_the_same_settings() -> None:
     settings = Settings(
         *whole,
         semantic_search=True,
+        comments=True,
         hub="https://hub.example/",
         store="s3://bucket/x",
         processes=3,
@@ -139,6 +141,7 @@ def test_child_processes_receive_the_same_settings() -> None:
         "STOCKTAKE_RELEASES": "0 4 1 * *",
         "STOCKTAKE_PUBLIC_URL": "https://public.example",
         "STOCKTAKE_SEMANTIC_SEARCH": "on",
+        "STOCKTAKE_COMMENTS": "on",
         "STOCKTAKE_WEBSUB_HUB": "https://hub.example/",
         "STOCKTAKE_OBJECT_STORE_URL": "s3://bucket/x",
         "STOCKTAKE_NAME": "Ours",

@@ -12,7 +12,7 @@ import structlog
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.ledger import notifications, pictures, prizes, submissions
+from harvesters.ledger import comments, notifications, pictures, prizes, submissions
 from harvesters.ledger.submissions import (
     SUBMITTER,
     Change,
@@ -145,7 +145,8 @@ def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
     found = (pictures.find_picture(ledger, name) for name in sorted(names))
     encoded = {picture.name: b64encode(picture.content).decode() for picture in found if picture}
     of_contests = prizes.of_person(ledger, submitter.id, submitter.mail)
-    return {"submitter": _to_json(about), "submissions": items, "pictures": encoded, "prizes": of_contests}
+    of_posts = comments.exported_comments(ledger, submitter.id)
+    return {"submitter": _to_json(about), "submissions": items, "pictures": encoded, "prizes": of_contests, "comments": of_posts}
 
 
 def _picture_names(submission: Submission) -> list[str]:
@@ -160,6 +161,7 @@ def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
         if item.state is not SubmissionState.WITHDRAWN and item.first_accepted:
             withdraw(context.admin, item, submitter.name)
     prizes.delete_person(ledger, submitter.id, submitter.mail)
+    comments.delete_comments_of(ledger, submitter.id)
     submissions.delete_submitter(ledger, submitter)
     pictures.delete_unused(ledger, [name for item in items for name in _picture_names(item)])
     log.info("submitter deleted", submissions=len(items))

@@ -14,6 +14,7 @@ from harvesters.admin.auth import check_same_site, render_errors_as_pages
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.pages import Pages, get_pages
 from harvesters.ledger import submissions
+from harvesters.ledger.comments import comments_of
 from harvesters.ledger.submissions import Submission, SubmissionState, Submitter
 from harvesters.participation.submissions import actions, confirmations, drafts
 from harvesters.participation.submissions.check import differences
@@ -239,7 +240,8 @@ def show_own(request: Request, context: SubmissionContextDep, pages: PagesDep) -
     if submitter is None:
         return pages.render("identify.html", {"error": "", "mail": ""})
     rows = [item for item in submissions.of_submitter(context.admin.ledger, submitter.id) if item.state is not SubmissionState.DRAFT]
-    return pages.render("mine.html", {"rows": rows, "submitter": submitter, "csrf": csrf_token(request.cookies[COOKIE])})
+    values = {"rows": rows, "submitter": submitter, "comments": comments_of(context.admin.ledger, submitter.id)}
+    return pages.render("mine.html", {**values, "csrf": csrf_token(request.cookies[COOKIE])})
 
 
 @routes.post("/mine", dependencies=[Writing])

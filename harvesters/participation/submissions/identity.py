@@ -50,7 +50,8 @@ async def _no_quality(record: str) -> int | None:
 class SubmissionContext:
     """What the pages and the API of submissions work with: the context of the admin pages, the public address without a slash at
     its end, and *duplicates*, which finds what a submission may repeat, *quality*, which measures a published record, the *provider* of
-    OpenID Connect that persons may sign in with, and *organizations*, which finds those of the register by a name.
+    OpenID Connect that persons may sign in with, *organizations*, which finds those of the register by a name, and whether readers may
+    send *comments* on posts.
     """
 
     admin: AdminContext
@@ -59,6 +60,7 @@ class SubmissionContext:
     quality: RecordQuality = _no_quality
     provider: OpenIDProvider | None = None
     organizations: FindOrganizations = lambda name: ()
+    comments: bool = False
     writes: Throttle = field(init=False)
     changes: Throttle = field(init=False)
     checks: Throttle = field(init=False)

@@ -18,14 +18,16 @@ ANSWER_AGE = timedelta(days=14)  # of a link in a moderator's answer
 TOPIC = "submission"
 
 
-def send_confirmation(context: AdminContext, url: str, mail: str, language: str, submission: str | None = None) -> str | None:
-    """Send the link that confirms an address; with *submission*, confirming sends that draft.
+def send_confirmation(
+    context: AdminContext, url: str, mail: str, language: str, submission: str | None = None, page: str = "/submit/confirm"
+) -> str | None:
+    """Send the link to a *page* that confirms an address; with *submission*, confirming sends that draft.
 
     A demo, whose data are made up, returns the link if there is no mail server. Elsewhere Closed is raised without one.
     """
     if context.channels.mail is None and not context.demo:
         raise Closed("This site cannot send mail, which is needed to confirm an address. An organization can submit with an API key.")
-    link = f"{url}/submit/confirm/{_create_link(context, LINK_AGE, mail=mail, submission=submission)}"
+    link = f"{url}{page}/{_create_link(context, LINK_AGE, mail=mail, submission=submission)}"
     if context.channels.mail is None:
         return link
     with use_language(language):
@@ -36,7 +38,7 @@ def send_confirmation(context: AdminContext, url: str, mail: str, language: str,
             link,
             gettext("If it was not you, ignore this message: nothing is stored then."),
         ]
-    _queue(context, mail, subject, lines)
+    queue_mail(context, mail, subject, lines)
     return None
 
 
@@ -56,7 +58,7 @@ def send_transfer(context: AdminContext, url: str, link: Link, item: Submission)
             address,
             gettext("If you do not want it, ignore this message."),
         ]
-    _queue(context, str(link.mail), subject, lines)
+    queue_mail(context, str(link.mail), subject, lines)
     return None
 
 
@@ -77,7 +79,7 @@ def send_answer(context: AdminContext, submission: Submission, subject: str, not
             f"{context.channels.public_url}/submit/confirm/{secret}",
         ]
         title = gettext("Your submission: %(title)s") % {"title": submission.title}
-    _queue(context, submitter.mail, title, lines)
+    queue_mail(context, submitter.mail, title, lines)
 
 
 def _create_link(context: AdminContext, age: timedelta, *, mail: str, submission: str | None) -> str:
@@ -85,5 +87,6 @@ def _create_link(context: AdminContext, age: timedelta, *, mail: str, submission
     return submissions.create_link(context.ledger, Link(Purpose.CONFIRM, now, now + age, mail=mail, submission=submission))
 
 
-def _queue(context: AdminContext, mail: str, subject: str, lines: list[str]) -> None:
+def queue_mail(context: AdminContext, mail: str, subject: str, lines: list[str]) -> None:
+    """Queue a message to a person; *lines* are its paragraphs."""
     context.ledger.queue_messages([Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")], context.now())

@@ -6,8 +6,9 @@ Source: https://www.w3.org/TR/cooluris/#r303gendocument
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
@@ -106,6 +107,10 @@ def _urls(document: ThingDocument) -> ResourceURLs:
     return ResourceURLs(f"/data/{document.path}", f"/page/{document.path}")
 
 
+Comments = Sequence[tuple[datetime, str]] | None  # the time and the text of each; None if nobody may comment
+ReadComments = Callable[[str], Comments]  # by the path of a post
+
+
 @dataclass(frozen=True, slots=True)
 class ThingPage:
     """Renders the page of one thing; *cursor* selects the part of an organization's list."""
@@ -125,14 +130,15 @@ class ThingPage:
         subject = Resource(
             description, signed.urls, document.status, document.record or "", tuple(links(signed))
         )
-        return await respond(request, service, subject, suffix, lambda: self._show(signed))
+        return await respond(request, service, subject, suffix, lambda: self._show(signed, request.app.state.comments))
 
-    async def _show(self, signed: SignpostedThing) -> Response:
+    async def _show(self, signed: SignpostedThing, read_comments: ReadComments) -> Response:
         if self.document.gone:
             return await self._show_withdrawn(signed.description)
         if self.document.record is None:
             return await self._show_organization(signed)
-        return await self._show_record(signed, self.document.record)
+        comments = await asyncio.to_thread(read_comments, self.document.path) if signed.kind == "post" else None
+        return await self._show_record(signed, self.document.record, comments)
 
     async def _show_withdrawn(self, description: Description) -> Response:
         record = self.document.record or ""
@@ -161,7 +167,7 @@ class ThingPage:
             cluster=await cluster_of(self.service, organization),
         )
 
-    async def _show_record(self, signed: SignpostedThing, record: str) -> Response:
+    async def _show_record(self, signed: SignpostedThing, record: str, comments: Comments) -> Response:
         description, view = signed.description, build_view(signed.description, record)
         status = await self._source_status()
         return self.pages.page(
@@ -180,6 +186,8 @@ class ThingPage:
             changes=await self._changes(record, description),
             related=await self._related(),
             family=await self._family(),
+            comments=comments,
+            post=self.document.path,
             cluster=await cluster_of(self.service, self.document.iri),
             map=_map(description, view, self.service.iris),
         )

@@ -1,0 +1,205 @@
+"""Write comments on posts, confirm them by mail, and decide about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import unquote
+
+from pyoxigraph import Literal, RdfFormat, parse
+
+from harvesters.admin.actions import MAX_NOTE_LENGTH
+from harvesters.admin.context import AdminContext
+from harvesters.admin.errors import InvalidValue, NotFound
+from harvesters.admin.keys import Key
+from harvesters.errors import LedgerError
+from harvesters.ledger import comments, submissions
+from harvesters.ledger.comments import Comment
+from harvesters.ledger.operator_actions import AuditEntry
+from harvesters.ledger.prizes import published_statements
+from harvesters.ledger.submissions import SubmissionState, Submitter, new_id
+from harvesters.participation.submissions.errors import Closed, LinkInvalid, NotAllowed
+from harvesters.participation.submissions.identity import (
+    SOURCE,
+    SubmissionContext,
+    check_address,
+    check_confirmation,
+    confirm,
+    count_change,
+)
+from harvesters.participation.submissions.mails import queue_mail, send_confirmation
+from harvesters.participation.submissions.members import InvalidMembersError, normalize
+from harvesters.participation.submissions.quarantine import triage
+from harvesters.payloads.value_parsing import strip_contacts
+from languages.request_locale import current_locale, use_language
+from languages.translations import gettext
+from vocab.iris import encode
+from vocab.terms import DCT
+
+MAX_TEXT = 2_000  # characters
+MAX_WAITING = 20  # comments of one person that no moderator has decided about
+SHOWN = 200  # comments below a post
+WAITING = (SubmissionState.SUBMITTED, SubmissionState.QUARANTINED)
+REFUSED = "Your comment on “%(title)s” is not shown:"
+CONFIRM_PATH = "/submit/comments/confirm"
+_DECISIONS = {
+    "accept": (SubmissionState.ACCEPTED, "accepted"),
+    "reject": (SubmissionState.REJECTED, "rejected"),
+    "spam": (SubmissionState.SPAM, "marked as spam"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CommentedPost:
+    """A published post: its *path*, ``post/{source}/{key}`` as in the address of its page, and its *title*, "" without one."""
+
+    path: str
+    title: str
+
+
+def find_post(context: SubmissionContext, path: str) -> CommentedPost:
+    """Return a published post. Raises NotFound for anything else, and Closed if comments are off."""
+    require_on(context)
+    parts = path.split("/")
+    source, key = (unquote(part) for part in parts[1:3]) if len(parts) == 3 else ("", "")
+    statements = published_statements(context.admin.ledger, source, key) if parts[0] == "post" else None
+    if statements is None or not any(f"/id/post/{encode(source)}/{encode(key)}> " in line for line in statements):
+        raise NotFound("There is no post with this address.")
+    return CommentedPost(f"post/{encode(source)}/{encode(key)}", _title(statements))
+
+
+def require_on(context: SubmissionContext) -> None:
+    """Raise Closed unless the operators switched comments on."""
+    if not context.comments:
+        raise Closed("Nothing can be commented on here: the operators have not switched comments on.")
+
+
+def _title(statements: list[str]) -> str:
+    lines = "".join(f"{line} .\n" for line in statements if f"> <{DCT}title> " in line)
+    titles = (quad.object.value for quad in parse(lines.encode(), RdfFormat.N_TRIPLES) if isinstance(quad.object, Literal))
+    return next(titles, "")
+
+
+def clean_text(text: str) -> str:
+    """Return a text without HTML, invisible characters, mail addresses and telephone numbers.
+
+    Raises InvalidValue for an empty text and for one that is too long.
+    """
+    if len(text) > MAX_TEXT:
+        raise InvalidValue("It has %(count)s characters; at most %(limit)s are possible.", count=len(text), limit=MAX_TEXT)
+    try:
+        content = normalize({"type": "Post", "content": {"en": text}}, "", None)
+    except InvalidMembersError as error:
+        raise InvalidValue("Write a comment.") from error
+    cleaned = strip_contacts(content.get("content", {}).get("en", ""))
+    if not cleaned:
+        raise InvalidValue("Write a comment.")
+    return cleaned
+
+
+def request_comment(context: SubmissionContext, post: CommentedPost, text: str, mail: str) -> str | None:
+    """Store a draft and send the link that sends it; in a demo without a mail server, return the link instead.
+
+    Raises InvalidValue, RateLimited, Closed.
+    """
+    draft = _new(context, post, text)
+    address = check_address(context.admin, mail)
+    comments.add_comment(context.admin.ledger, draft)
+    return send_confirmation(context.admin, context.url, address, draft.language, draft.id, page=CONFIRM_PATH)
+
+
+def send_comment(context: SubmissionContext, submitter: Submitter, post: CommentedPost, text: str) -> None:
+    """Store a comment of a person who is signed in, for the moderators. Raises InvalidValue, RateLimited, NotAllowed."""
+    draft = _new(context, post, text)
+    _check_number(context, submitter)
+    count_change(context, submitter)
+    comments.add_comment(context.admin.ledger, draft)
+    comments.claim_comment(context.admin.ledger, draft.id, submitter.id, _triage(submitter, draft))
+
+
+def find_draft(context: SubmissionContext, secret: str) -> Comment:
+    """Return the comment that a link sends; raise LinkInvalid if it does not work any more."""
+    require_on(context)
+    link = check_confirmation(context, secret)
+    draft = comments.find_comment(context.admin.ledger, link.submission) if link.submission else None
+    if draft is None or draft.state is not SubmissionState.DRAFT:
+        raise LinkInvalid("This link does not work: it has expired, was used before, or is mistyped. Ask for another one.")
+    return draft
+
+
+def confirm_comment(context: SubmissionContext, secret: str) -> tuple[Submitter, str]:
+    """Send the comment of a link to the moderators, once; return its author and the secret of a session.
+
+    Raises LinkInvalid, NotAllowed, RateLimited.
+    """
+    draft = find_draft(context, secret)
+    submitter, _, session = confirm(context, secret)
+    _check_number(context, submitter)
+    count_change(context, submitter)
+    comments.claim_comment(context.admin.ledger, draft.id, submitter.id, _triage(submitter, draft))
+    return submitter, session
+
+
+def delete_own(context: SubmissionContext, submitter: Submitter, id: str) -> None:
+    """Delete a comment of this person; it is not shown any more. Raises NotFound."""
+    if not comments.delete_comment(context.admin.ledger, id, submitter.id):
+        raise NotFound("You have no comment with this identifier.")
+
+
+def shown_comments(context: SubmissionContext, post: str) -> list[tuple[datetime, str]] | None:
+    """Return the time and the text of each accepted comment on a post; None if comments are off, or the ledger does not answer."""
+    if not context.comments:
+        return None
+    try:
+        return [(item.created, item.text) for item in comments.comments_on(context.admin.ledger, post, SHOWN)]
+    except LedgerError:
+        return None
+
+
+def decide(context: AdminContext, key: Key, comment: Comment, decision: str, note: str) -> None:
+    """Accept a comment, reject it with a reason, or mark it as spam. One that was accepted can be rejected later.
+
+    Raises InvalidValue, and NotAllowed if it was decided before.
+    """
+    if decision not in _DECISIONS:
+        raise InvalidValue("Unknown decision.")
+    if len(note) > MAX_NOTE_LENGTH:
+        longest, length = f"{MAX_NOTE_LENGTH:,}", f"{len(note):,}"
+        raise InvalidValue("A comment can have at most %(longest)s characters; this one has %(length)s.", longest=longest, length=length)
+    state, what = _DECISIONS[decision]
+    reason, now = note.strip() or None, context.now()
+    if decision == "reject" and reason is None:
+        raise InvalidValue("Write the reason: the author reads it.")
+    is_possible = comment.state in WAITING or (comment.state is SubmissionState.ACCEPTED and decision == "reject")
+    if not is_possible or not comments.decide_comment(context.ledger, comment, state, key.display_name, reason, now):
+        raise NotAllowed("The comment was decided before.")
+    text = ": ".join(filter(None, (comment.id, reason)))
+    context.ledger.record_audit_entry(AuditEntry(now, key.display_name, f"comment {what}", SOURCE, note=text))
+    if decision == "reject":
+        _send_reason(context, comment, str(reason))
+
+
+def _new(context: SubmissionContext, post: CommentedPost, text: str) -> Comment:
+    require_on(context)
+    language, now = current_locale().language, context.admin.now()
+    return Comment(new_id(), post.path, post.title, clean_text(text), language, SubmissionState.DRAFT, None, now)
+
+
+def _triage(submitter: Submitter, comment: Comment) -> SubmissionState:
+    return triage(submitter, {"content": {comment.language: comment.text}})[0]
+
+
+def _check_number(context: SubmissionContext, submitter: Submitter) -> None:
+    own = comments.comments_of(context.admin.ledger, submitter.id)
+    if sum(item.state in WAITING for item in own) >= MAX_WAITING:
+        raise NotAllowed("%(count)s of your comments wait for a moderator; more are not possible.", count=MAX_WAITING)
+
+
+def _send_reason(context: AdminContext, comment: Comment, reason: str) -> None:
+    submitter = submissions.submitter_of(context.ledger, id=comment.submitter) if comment.submitter else None
+    if submitter is None or submitter.mail is None or context.channels.mail is None:
+        return
+    with use_language(submitter.language):
+        subject = gettext("Your comment on “%(title)s”") % {"title": comment.title}
+        lines = [gettext(REFUSED) % {"title": comment.title}, reason]
+    queue_mail(context, submitter.mail, subject, lines)

@@ -1,0 +1,78 @@
+"""Comments are below posts alone, as text, and there is no form for them unless the site takes comments."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from journal.journal import Journal
+from publisher.app import create_app
+from publisher.store.query_service import QueryService
+from publisher.store.workers.pool import Limits
+from vocab.describe import KIND, describe, quads
+from vocab.initiative import Document, Post, Resource, Text
+from vocab.iris import Iris
+from vocab.provenance import Provenance, describe_record
+
+IRIS = Iris()
+NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
+HOSTILE = '<script>alert(1)</script>\n"two" & three'
+PAGE = {"Accept": "text/html"}
+
+
+def rows(resource: Resource) -> list[str]:
+    about = Provenance("demo", "demo.1", "fields", "ab" * 16, NOW, NOW)
+    lines = [*describe(resource, IRIS, "demo"), *describe_record(resource.key, IRIS, about)]
+    assert KIND[type(resource)] in ("post", "document")
+    return [f"A {quad}" for quad in quads(sorted(lines), IRIS.record("demo", resource.key))]
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[QueryService]:
+    things = (
+        Post(key="a b", titles=(Text("We opened", "en"),), content=Text("Come in.", "en")),
+        Document(key="a b", titles=(Text("Report", "en"),)),
+    )
+    Journal(tmp_path / "journal").append([row for item in things for row in rows(item)], run="demo.1", time=NOW)
+    async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as opened:
+        await opened.wait_until_current()
+        yield opened
+
+
+def client_of(service: QueryService, comments: object) -> httpx.AsyncClient:
+    app = create_app(service)
+    if comments is not None:
+        app.state.comments = comments
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
+
+
+async def test_accepted_comments_are_shown_as_text_with_a_form(service: QueryService) -> None:
+    asked: list[str] = []
+
+    def read(post: str) -> list[tuple[datetime, str]]:
+        asked.append(post)
+        return [(NOW, HOSTILE), (NOW, "Second")]
+
+    async with client_of(service, read) as client:
+        page = await client.get("/page/post/demo/a%20b", headers=PAGE)
+        other = await client.get("/page/document/demo/a%20b", headers=PAGE)
+
+    assert asked == ["post/demo/a%20b"]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
+    assert "<script>alert" not in page.text
+    assert page.text.index("alert(1)") < page.text.index("Second")
+    assert 'action="/submit/comments"><input type="hidden" name="about" value="post/demo/a%20b">' in page.text
+    assert 'action="/submit/comments"' not in other.text
+
+
+async def test_site_without_comments_shows_no_form(service: QueryService) -> None:
+    async with client_of(service, None) as client:
+        page = await client.get("/page/post/demo/a%20b", headers=PAGE)
+
+    assert page.status_code == 200
+    assert "/submit/comments" not in page.text
+    assert 'id="comments"' not in page.text

@@ -1,0 +1,326 @@
+"""Comments on posts: off unless switched on, confirmed by mail, decided by moderators, shown as text, deleted with their author."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from harvesters.admin.app import create_admin
+from harvesters.ledger import submissions
+from harvesters.ledger.comments import comments_in, prune_comments
+from harvesters.ledger.submissions import SubmissionState
+from harvesters.participation.comments.actions import MAX_TEXT, MAX_WAITING, shown_comments
+from harvesters.participation.comments.admin_routes import routes as moderation_pages
+from harvesters.participation.comments.page_routes import routes
+from harvesters.participation.submissions import moderation
+from harvesters.participation.submissions.app import create_submissions
+from harvesters.runs.context import open_context
+from harvesters.runs.harvest import harvest
+from languages.request_locale import LANGUAGES
+from vocab.iris import BASE
+
+from .conftest import SITE, SubmissionWorld, bearer
+
+POST = {
+    "type": "Post",
+    "title": {"en": "We opened"},
+    "content": {"en": "The first telecentre is open."},
+    "publisher": "Ministry of Information",
+    "issued": "2026-05-01",
+}
+HOSTILE = "Hello <script>alert(1)</script> <b>all</b>\u202e\nmail me: jane.doe@example.org"
+
+
+@pytest.fixture
+async def people(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application, in which comments are on."""
+    world.context.comments = True
+    transport = httpx.ASGITransport(create_submissions(world.context, (routes,)))
+    async with httpx.AsyncClient(transport=transport, base_url=SITE) as async_client:
+        yield async_client
+
+
+@pytest.fixture
+async def admin(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
+    app = Starlette(routes=[Mount("/admin", create_admin(world.context.admin, (moderation_pages,)))])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example") as async_client:
+        await async_client.post("/admin/sign-in", data={"key": world.tokens["Grace"], "path": "/admin/"})
+        yield async_client
+
+
+def entries(world: SubmissionWorld) -> str:
+    """Return all that the journal has ever published."""
+    url = f"sqlite:///{world.folder}/ledger.sqlite"
+    with open_context(world.folder, url, BASE, "admin@example.org", frozenset(), workers=0) as context:
+        return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
+
+
+@pytest.fixture
+async def post(world: SubmissionWorld, people: httpx.AsyncClient) -> str:
+    """The path of a post that is in the register."""
+    answer = await people.post("/submissions", json=POST, headers=bearer(world.tokens["Ministry"]))
+    id = str(answer.json()["id"])
+    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), "")
+    world.clock.advance(timedelta(minutes=1))
+    url = f"sqlite:///{world.folder}/ledger.sqlite"
+    with open_context(world.folder, url, BASE, "admin@example.org", frozenset(), source_dir=world.folder / "sources", workers=0) as context:
+        harvest(world.context.admin.source("submissions"), replace(context, now=world.clock.now), full=True)
+    return f"post/submissions/{id}"
+
+
+def secret(world: SubmissionWorld) -> str:
+    """Return the secret of the link in the last message."""
+    match = re.search(r"/submit/comments/confirm/(\S+)", world.mails()[-1][1])
+    assert match
+    return match[1]
+
+
+async def sent(world: SubmissionWorld, people: httpx.AsyncClient, post: str, text: str, mail: str = "reader@example.org") -> httpx.Response:
+    """Send a comment without a session, and open the link in the message; return the answer to that."""
+    people.cookies.clear()
+    world.clock.advance(timedelta(seconds=1))
+    answer = await people.post("/submit/comments", data={"about": post, "text": text, "send": "yes", "mail": mail})
+    assert answer.status_code == 200, answer.text
+    return await people.post(f"/submit/comments/confirm/{secret(world)}")
+
+
+async def decide(admin: httpx.AsyncClient, id: str, decision: str, note: str = "", state: str = "submitted") -> httpx.Response:
+    match = re.search(r'name="csrf" value="([^"]+)"', (await admin.get(f"/admin/page/comments?state={state}")).text)
+    assert match
+    return await admin.post(f"/admin/page/comments/{id}/{decision}", data={"csrf": match[1], "note": note})
+
+
+def the_one(world: SubmissionWorld, state: SubmissionState = SubmissionState.SUBMITTED) -> str:
+    (comment,) = comments_in(world.ledger, state, 10)
+    return comment.id
+
+
+async def test_a_comment_is_confirmed_accepted_and_shown_as_text(
+    world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
+) -> None:
+    first = await people.post("/submit/comments", data={"about": post, "text": HOSTILE})
+    draft = await people.post("/submit/comments", data={"about": post, "text": HOSTILE, "send": "yes", "mail": "reader@example.org"})
+    linked = await people.get(f"/submit/comments/confirm/{secret(world)}")
+    before = comments_in(world.ledger, SubmissionState.SUBMITTED, 10)
+    confirmed = await people.post(f"/submit/comments/confirm/{secret(world)}")
+    again = await people.post(f"/submit/comments/confirm/{secret(world)}")
+    waiting = shown_comments(world.context, post)
+    queue = await admin.get("/admin/page/comments")
+    accepted = await decide(admin, the_one(world), "accept")
+
+    assert [answer.status_code for answer in (first, draft, linked, confirmed, again, accepted)] == [200, 200, 200, 303, 410, 303]
+    assert 'name="mail"' in first.text
+    assert "&lt;script&gt;" in first.text  # what was written, to be sent again
+    assert (before, waiting) == ([], [])
+    assert "Hello" in queue.text
+    assert all("<script>" not in page.text for page in (first, linked, queue))
+    shown = shown_comments(world.context, post)
+    assert shown
+    assert [text for _, text in shown] == ["Hello all\n\nmail me: […]"]
+
+
+async def test_comments_are_off_unless_switched_on(world: SubmissionWorld, people: httpx.AsyncClient, post: str) -> None:
+    world.context.comments = False
+    form = {"about": post, "text": "Well done", "send": "yes", "mail": "reader@example.org"}
+
+    answers = [await people.get(f"/submit/comments?about={post}"), await people.post("/submit/comments", data=form)]
+
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert (world.mails(), shown_comments(world.context, post)) == ([], None)
+
+
+@pytest.mark.parametrize(
+    "about", ["", "post", "post/submissions/none", "initiative/submissions/1", "post/../..", "post/\u202e/\x00", "a" * 1_000]
+)
+async def test_what_is_no_post_cannot_be_commented_on(people: httpx.AsyncClient, about: str) -> None:
+    answer = await people.post("/submit/comments", data={"about": about, "text": "Well done", "send": "yes", "mail": "reader@example.org"})
+
+    assert answer.status_code == 404
+
+
+async def test_an_initiative_of_the_same_key_is_no_post(people: httpx.AsyncClient, post: str) -> None:
+    answer = await people.get("/submit/comments", params={"about": post.replace("post/", "event/", 1)})
+
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("text", ["", "   \n", "\u200b\u202e", "<p></p>", "x" * (MAX_TEXT + 1)])
+async def test_an_empty_and_a_long_text_are_refused_with_the_form(
+    world: SubmissionWorld, people: httpx.AsyncClient, post: str, text: str
+) -> None:
+    answer = await people.post("/submit/comments", data={"about": post, "text": text, "send": "yes", "mail": "reader@example.org"})
+
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+    assert world.mails() == []
+
+
+async def test_forms_of_other_sites_and_of_programs_are_refused(people: httpx.AsyncClient, post: str) -> None:
+    form = {"about": post, "text": "Well done", "send": "yes", "mail": "reader@example.org"}
+
+    foreign = await people.post("/submit/comments", data=form, headers={"Sec-Fetch-Site": "cross-site"})
+    trapped = await people.post("/submit/comments", data={**form, "website": "https://pills.example/"})
+
+    assert (foreign.status_code, trapped.status_code) == (403, 422)
+
+
+async def test_a_session_sends_at_once_but_not_without_its_token(world: SubmissionWorld, people: httpx.AsyncClient, post: str) -> None:
+    await sent(world, people, post, "First")
+    world.clock.advance(timedelta(seconds=1))
+    page = await people.post("/submit/comments", data={"about": post, "text": "Second"})
+    match = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert match
+
+    form = {"about": post, "text": "Second", "send": "yes"}
+    without = await people.post("/submit/comments", data=form)
+    answer = await people.post("/submit/comments", data={**form, "csrf": match[1]})
+    own = await people.get("/submit/mine")
+
+    assert (without.status_code, answer.status_code) == (403, 303)
+    assert 'name="mail"' not in page.text
+    assert [item.text for item in comments_in(world.ledger, SubmissionState.SUBMITTED, 10)] == ["First", "Second"]
+    assert "<p>Second</p>" in own.text
+
+
+async def test_a_rejected_comment_needs_a_reason_which_its_author_gets(
+    world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
+) -> None:
+    await sent(world, people, post, "Nonsense")
+    id = the_one(world)
+
+    silent = await decide(admin, id, "reject")
+    rejected = await decide(admin, id, "reject", "It is about something else.")
+    twice = await decide(admin, id, "accept", state="rejected")
+    own = await people.get("/submit/mine")
+
+    assert (silent.status_code, rejected.status_code, twice.status_code) == (422, 303, 409)
+    assert "It is about something else." in world.mails()[-1][1]
+    assert "It is about something else." in own.text
+    assert shown_comments(world.context, post) == []
+
+
+async def test_an_accepted_comment_can_be_taken_back(
+    world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
+) -> None:
+    await sent(world, people, post, "Well done")
+    id = the_one(world)
+    await decide(admin, id, "accept")
+    shown = shown_comments(world.context, post)
+
+    await decide(admin, id, "reject", "A person is named.", state="accepted")
+
+    assert shown
+    assert shown_comments(world.context, post) == []
+
+
+async def test_links_hold_a_comment_back_and_spam_gets_no_mail(
+    world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
+) -> None:
+    await sent(world, people, post, " ".join(f"https://pills{number}.example/" for number in range(9)))
+    number = len(world.mails())
+    queue = await admin.get("/admin/page/comments")
+
+    marked = await decide(admin, the_one(world, SubmissionState.QUARANTINED), "spam", state="quarantined")
+
+    assert "pills" not in queue.text
+    assert marked.status_code == 303
+    assert len(world.mails()) == number
+
+
+async def test_a_key_that_reads_decides_nothing(
+    world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
+) -> None:
+    await sent(world, people, post, "Well done")
+    _, token = world.read_key()
+    await admin.post("/admin/sign-in", data={"key": token, "path": "/admin/"})
+
+    page = await admin.get("/admin/page/comments")
+    answer = await admin.post(f"/admin/page/comments/{the_one(world)}/accept", data={"csrf": "x"})
+
+    assert "Accept and publish" not in page.text
+    assert answer.status_code == 403
+    assert shown_comments(world.context, post) == []
+
+
+async def test_a_person_exports_and_deletes_comments_and_nothing_is_in_the_journal(
+    world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
+) -> None:
+    await sent(world, people, post, "One remark")
+    await decide(admin, the_one(world), "accept")
+    await sent(world, people, post, "Two remarks")
+    exported = (await people.get("/submit/mine/export")).json()["comments"]
+    csrf = re.search(r'name="csrf" value="([^"]+)"', (await people.get("/submit/mine")).text)
+    assert csrf
+
+    await people.post(f"/submit/comments/{the_one(world)}/delete", data={"csrf": csrf[1]})
+    one = shown_comments(world.context, post)
+    await people.post("/submit/mine/delete", data={"csrf": csrf[1], "sure": "yes"})
+
+    assert [item["text"] for item in exported] == ["One remark", "Two remarks"]
+    assert "Grace" not in str(exported)
+    assert one
+    assert (one[0][1], shown_comments(world.context, post)) == ("One remark", [])
+    assert all(comments_in(world.ledger, state, 10) == [] for state in SubmissionState)
+    assert "remark" not in entries(world)
+    assert "reader@example.org" not in entries(world)
+
+
+async def test_nobody_deletes_the_comment_of_another(world: SubmissionWorld, people: httpx.AsyncClient, post: str) -> None:
+    await sent(world, people, post, "Mine", "one@example.org")
+    id = the_one(world)
+    people.cookies.clear()
+    await sent(world, people, post, "Yours", "two@example.org")
+    csrf = re.search(r'name="csrf" value="([^"]+)"', (await people.get("/submit/mine")).text)
+    assert csrf
+
+    answer = await people.post(f"/submit/comments/{id}/delete", data={"csrf": csrf[1]})
+
+    assert answer.status_code == 404
+    assert [item.text for item in comments_in(world.ledger, SubmissionState.SUBMITTED, 10)] == ["Mine", "Yours"]
+
+
+async def test_old_drafts_and_refused_comments_are_deleted_and_their_author_stays_with_others(
+    world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
+) -> None:
+    await sent(world, people, post, "Kept")
+    await decide(admin, the_one(world), "accept")
+    await sent(world, people, post, "Refused")
+    await decide(admin, the_one(world), "reject", "No.")
+    people.cookies.clear()
+    await people.post("/submit/comments", data={"about": post, "text": "Draft", "send": "yes", "mail": "other@example.org"})
+    world.clock.advance(timedelta(days=91))
+    now = world.clock.now()
+
+    prune_comments(world.ledger, now - timedelta(days=30), now - timedelta(days=90))
+    submissions.prune(world.ledger, now, now - timedelta(days=30), now - timedelta(days=90))
+
+    left = [item.text for state in SubmissionState for item in comments_in(world.ledger, state, 10)]
+    assert left == ["Kept"]
+    assert submissions.submitter_of(world.ledger, mail="reader@example.org") is not None
+
+
+async def test_one_person_cannot_fill_the_queue(world: SubmissionWorld, people: httpx.AsyncClient, post: str) -> None:
+    await sent(world, people, post, "0")
+    page = await people.post("/submit/comments", data={"about": post, "text": "x"})
+    csrf = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert csrf
+    form = {"about": post, "send": "yes", "csrf": csrf[1]}
+
+    answers = [await people.post("/submit/comments", data={**form, "text": str(number)}) for number in range(1, MAX_WAITING + 1)]
+
+    assert [answer.status_code for answer in answers] == [303] * (MAX_WAITING - 1) + [422]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_form_is_in_each_language(people: httpx.AsyncClient, post: str, language: str) -> None:
+    page = await people.get(f"/submit/comments?about={post}", headers={"Accept-Language": language})
+
+    assert f'<html lang="{language}"' in page.text
+    assert ("<h1>Comment on a post</h1>" in page.text) == (language == "en")
