@@ -50,7 +50,7 @@ def find_comment(ledger: Database, id: str) -> Comment | None:
 
 
 def claim_comment(ledger: Database, id: str, submitter: str, state: SubmissionState) -> bool:
-    """Give a draft to who confirmed its address; return whether it was a draft."""
+    """Store who confirmed the address of a draft, and its new state; return whether it was a draft."""
     c = t.comment.c
     update = sa.update(t.comment).where(c.id == id, c.state == SubmissionState.DRAFT.value)
     with ledger.transaction() as connection:

@@ -60,7 +60,7 @@ class CommentedPost:
 def find_post(context: SubmissionContext, path: str) -> CommentedPost:
     """Return a published post. Raises NotFound for anything else, and Closed if comments are off."""
     require_on(context)
-    parts = path.split("/")
+    parts = path.split("/", 2)
     source, key = (unquote(part) for part in parts[1:3]) if len(parts) == 3 else ("", "")
     statements = published_statements(context.admin.ledger, source, key) if parts[0] == "post" else None
     if statements is None or not any(f"/id/post/{encode(source)}/{encode(key)}> " in line for line in statements):
