@@ -219,7 +219,8 @@ def _measure_ledger(file: Path) -> None:
         _print_step(f"{sum(counts.statuses.values())} pairs counted, {len(counts.sets)} sets")
         del counts
         clusters = cluster_descriptions(matching.entities, stored_pairs(ledger), current_decisions(ledger), IRIS)
-        _print_step(f"{len(clusters)} clusters described, {sum(map(len, clusters.values())) / 1e6:.1f} MB")
+        sizes = [len(text) for _, _, text in clusters]
+        _print_step(f"{len(sizes)} clusters described, {sum(sizes) / 1e6:.1f} MB")
 
 
 def _print_step(text: str) -> None:

@@ -6,8 +6,9 @@ The descriptions depend on the entities, pairs and decisions alone, so a decisio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from sys import intern
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.matching.entities import Entity
@@ -48,8 +49,8 @@ def count_pairs(ledger: Ledger) -> PairCounts:
 
 def cluster_descriptions(
     entities: Mapping[str, Entity], pairs: Iterable[StoredPair], decisions: Mapping[Pair, Decision], iris: Iris
-) -> dict[str, str]:
-    """Return the description of each cluster by its IRI.
+) -> Iterator[tuple[str, list[str], str]]:
+    """Yield the IRI of each cluster, its members, and its description.
 
     A cluster is named after the member that was published first, so that its IRI stays when members join or leave.
     *pairs* have the highest score first. Pairs and decisions about what is not published are ignored.
@@ -60,22 +61,21 @@ def cluster_descriptions(
     # Features are kept of what can join two entities: the pairs in the queue are many more.
     known = (item for item in pairs if item.score.bits >= AUTOMATIC or item.pair in current)
     scored = ((item.pair, item.score) for item in known if all(iri in entities for iri in item.pair))
-    agreeing: dict[Pair, tuple[str, ...]] = {}
+    agreeing: dict[Pair, str] = {}
     joined = {pair for pair, judgement in judgements.items() if judgement is Judgement.POSITIVE}
     for item in classify_each(scored, judgements, clusters):
         if item.status is Status.AUTOMATIC or item.pair in joined:
             joined.add(item.pair)
-            agreeing[item.pair] = tuple(sorted(feature.name for feature in item.score.features if feature.bits > 0))
-    matches: dict[str, list[Match]] = {}
+            agreeing[item.pair] = intern(" ".join(sorted(feature.name for feature in item.score.features if feature.bits > 0)))
+    pairs_of: dict[str, list[Pair]] = {}
     for pair in sorted(joined):
         if (root := clusters.root(pair[0])) == clusters.root(pair[1]):
-            matches.setdefault(root, []).append(_match(pair, agreeing.get(pair, ()), current.get(pair)))
-    result = {}
+            pairs_of.setdefault(root, []).append(pair)
     for members in clusters.sets():
         first = min(members, key=lambda iri: (entities[iri].first_seen, iri))
         cluster = cluster_iri(first, iris)
-        result[cluster] = "\n".join(describe_cluster(cluster, members, matches[clusters.root(first)], iris))
-    return result
+        matches = [_match(pair, tuple(agreeing.get(pair, "").split()), current.get(pair)) for pair in pairs_of[clusters.root(first)]]
+        yield cluster, members, "\n".join(describe_cluster(cluster, members, matches, iris))
 
 
 def _judgements(decisions: Mapping[Pair, Decision]) -> dict[Pair, Judgement]:

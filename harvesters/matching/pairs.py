@@ -74,7 +74,8 @@ class Clusters:
         if any(self.root(iri) == other for iri in self._apart.get(one, ())):
             return False
         self._parents[other] = one
-        self._apart.setdefault(one, set()).update(self._apart.pop(other, ()))
+        if other in self._apart:
+            self._apart.setdefault(one, set()).update(self._apart.pop(other))
         return True
 
     def sets(self) -> list[list[str]]:

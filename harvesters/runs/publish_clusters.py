@@ -33,14 +33,19 @@ def plan_clusters(context: HarvestContext, entities: EntityStore | None = None) 
     if entities is None:
         with read_entities(ledger, iris) as entities:
             return plan_clusters(context, entities)
-    current = cluster_descriptions(entities, stored_pairs(ledger), current_decisions(ledger), iris)
-    before = {graph: text for graph in cluster_graphs(context) if (text := ledger.graph(graph))}
-    clusters = {member: cluster for cluster, text in current.items() for member in members(text)}
-    for graph, text in before.items():
-        if graph not in current and named_member(graph, iris) not in entities:
-            current |= _replacement(graph, text, clusters, iris)
-    changed = (graph for graph in sorted({*before, *current}) if before.get(graph, "") != current.get(graph, ""))
-    return [GraphChange(graph, before.get(graph, ""), current.get(graph, "")) for graph in changed]
+    published, clusters, changes = set(cluster_graphs(context)), dict[str, str](), list[GraphChange]()
+    for cluster, its_members, text in cluster_descriptions(entities, stored_pairs(ledger), current_decisions(ledger), iris):
+        clusters |= dict.fromkeys(its_members, cluster)
+        before = ledger.graph(cluster) if cluster in published else ""
+        published.discard(cluster)
+        if text != before:
+            changes.append(GraphChange(cluster, before, text))
+    for graph in published:
+        before = ledger.graph(graph)
+        after = "" if named_member(graph, iris) in entities else _replacement(graph, before, clusters, iris)
+        if after != before:
+            changes.append(GraphChange(graph, before, after))
+    return sorted(changes, key=lambda change: change.graph)
 
 
 def members(description: str) -> list[str]:
@@ -53,14 +58,14 @@ def cluster_graphs(context: HarvestContext) -> list[str]:
     return [graph for graph in context.ledger.graphs() if graph.startswith(context.iris.clusters)]
 
 
-def _replacement(graph: str, before: str, clusters: Mapping[str, str], iris: Iris) -> dict[str, str]:
+def _replacement(graph: str, before: str, clusters: Mapping[str, str], iris: Iris) -> str:
     """Return what becomes of a cluster whose naming member was deleted: it refers to the cluster with most of its members."""
     if _REPLACED in before:
-        return {graph: before}
+        return before
     replacing = [clusters[member] for member in members(before) if member in clusters]
     if not replacing:
-        return {}
-    return {graph: "\n".join(describe_replaced(graph, max(sorted(set(replacing)), key=replacing.count), iris))}
+        return ""
+    return "\n".join(describe_replaced(graph, max(sorted(set(replacing)), key=replacing.count), iris))
 
 
 def publish_clusters(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from harvesters.errors import error_reason
 from harvesters.ledger.models import Run, State
@@ -61,15 +62,15 @@ def _finish(run: Run, context: HarvestContext) -> Run | None:
 
 
 def _apply(run: Run, entry: Entry, context: HarvestContext) -> Run:
-    """Store the graphs as the entry leaves them: decisions may have changed since it was written. Idempotent."""
-    graphs: dict[str, set[str]] = {}
-    for row in entry.rows():
-        statement, _, graph = row[2:-2].rpartition(" ")
+    """Store the graphs as the entry leaves them: decisions may have changed since it was written. Idempotent.
+
+    The rows of a graph follow each other, so one graph at a time is in memory.
+    """
+    for graph, rows in groupby(entry.rows(), lambda row: row[2:-2].rpartition(" ")[2]):
         name = graph[1:-1]
-        if name not in graphs:
-            graphs[name] = {line for line in context.ledger.graph(name).split("\n") if line}
-        (graphs[name].add if row.startswith("A ") else graphs[name].discard)(statement)
-    for name, statements in graphs.items():
+        statements = {line for line in context.ledger.graph(name).split("\n") if line}
+        for row in rows:
+            (statements.add if row.startswith("A ") else statements.discard)(row[2:-2].rpartition(" ")[0])
         context.ledger.set_graph(name, "\n".join(sorted(statements)))
     ended = replace(run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reasons=())
     context.ledger.save(ended)
