@@ -346,7 +346,7 @@ def _common(tails: Tails, parts: list[Part], context: StatementContext, resource
         if country:
             _coded(tails, parts, context, p.SPATIAL, country)
     for text, tag in resource.subjects:
-        add(p.SUBJECT + literal(text, tag))
+        add(p.KEYWORD + literal(text, tag))
     for text, tag in resource.titles:
         add(p.TITLE + literal(text, tag))
     for word in resource.pages:

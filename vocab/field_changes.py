@@ -26,7 +26,7 @@ FIELD_NAMES: Mapping[str, str] = {
     f"{DCT}publisher": "Lead organization",
     f"{SCHEMA}funder": "Funder",
     f"{ORG}classification": "Type of organization",
-    f"{DCT}subject": "Keywords",
+    f"{DCAT}keyword": "Keywords",
     f"{FOAF}page": "Website",
     f"{DCT}language": "Language",
     f"{DCT}license": "Licence",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from vocab.terms import ADMS, DCAT, DCT, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, SPDX, VIVO, WGS
 
 TYPE = f"<{RDF}type> "
-TITLE, DESCRIPTION, SUBJECT = f"<{DCT}title> ", f"<{DCT}description> ", f"<{DCT}subject> "
+TITLE, DESCRIPTION, KEYWORD = f"<{DCT}title> ", f"<{DCT}description> ", f"<{DCAT}keyword> "
 IDENTIFIER, LANGUAGE, LICENCE = f"<{DCT}identifier> ", f"<{DCT}language> ", f"<{DCT}license> "
 DATE = f"<{DCT}date> "
 ISSUED, MODIFIED, REVIEWED = f"<{DCT}issued> ", f"<{DCT}modified> ", f"<{SCHEMA}lastReviewed> "

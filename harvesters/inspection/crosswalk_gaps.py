@@ -19,7 +19,7 @@ from vocab.goals import SDG
 from vocab.iris import Iris
 from vocab.normalization import fold
 from vocab.schemes import concepts, label
-from vocab.terms import DCT, ORG
+from vocab.terms import DCAT, DCT, ORG
 
 LOWEST = 65.0  # score of a name that is shown, of 100
 NEAREST = 3  # concepts of a word by name, and as many by meaning
@@ -73,7 +73,7 @@ def _fields(iris: Iris) -> dict[str, str]:
     """Return the name of each field that should have a concept, by its property."""
     ours = ("actionLine", "goal", "target", "status", "coverage", "activityType", "developedIn")
     return {
-        f"{DCT}subject": "topic",
+        f"{DCAT}keyword": "topic",
         f"{DCT}spatial": "country",
         f"{ORG}classification": "organization type",
         **{f"{iris.ns}{name}": name for name in ours},

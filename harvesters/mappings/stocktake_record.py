@@ -53,6 +53,7 @@ from vocab.initiative import (
 from vocab.iris import KINDS, Iris, is_web, slug
 from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDFS, SCHEMA, SIOC, SKOS, SPDX, VIVO, WGS
 
+_KEYWORDS = (f"{DCAT}keyword", f"{DCT}subject")  # the second one in older records
 OPTIONS: Mapping[str, Option] = {}
 
 _CLASSES: Mapping[str, type[Resource]] = {"initiative": Initiative, "event": Event, "document": Document, "post": Post}
@@ -144,7 +145,7 @@ class RecordMapper:
             "action_lines": tuple(self._claims("actionLine")),
             "goals": tuple(self._claims("goal")),
             "targets": tuple(self._claims("target")),
-            "subjects": tuple(parse_name(text.value, text.language) for text in remote.texts(f"{DCT}subject")),
+            "subjects": tuple(parse_name(text.value, text.language) for name in _KEYWORDS for text in remote.texts(name)),
             "themes": remote.values(f"{DCAT}theme"),
             "periods": tuple(self._periods()),
             "conforms_to": remote.values(f"{DCT}conformsTo"),

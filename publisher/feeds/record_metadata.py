@@ -10,7 +10,7 @@ from publisher.history.record_states import RecordState, preferred_text
 from publisher.rdf.results import Term
 from vocab.iris import Iris
 from vocab.schemes import label
-from vocab.terms import DCT, FOAF, RDFS, SCHEMA, SIOC, SKOS, WGS
+from vocab.terms import DCAT, DCT, FOAF, RDFS, SCHEMA, SIOC, SKOS, WGS
 
 # Suggestions of classifiers (suggestedGoal) are left out.
 _CLAIMED = ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal", "target", "crosswalkedTarget")
@@ -89,7 +89,7 @@ def read_metadata(change: Change, state: RecordState, iris: Iris) -> RecordMetad
         funders=_names(state, f"{SCHEMA}funder"),
         concepts=_concepts((term for name in _CLAIMED for term in state.all(ns + name)), iris),
         countries=_concepts(state.all(f"{DCT}spatial"), iris),
-        subjects=tuple(state.all(f"{DCT}subject")),
+        subjects=tuple(state.all(f"{DCAT}keyword")),
         pages=tuple(term.value for term in state.all(f"{FOAF}page", gone) if term.is_iri),
         identifiers=tuple(term.value for term in state.all(f"{DCT}identifier")),
         languages=tuple(term.value for term in state.all(f"{DCT}language")),

@@ -111,7 +111,7 @@ TERMS = (
     TermDefinition("method", "wsis:method", ValueKind.STRING),
     TermDefinition("methodVersion", "wsis:methodVersion", ValueKind.STRING),
     TermDefinition("evidence", "wsis:evidence", T),
-    TermDefinition("subject", "dct:subject", T),
+    TermDefinition("subject", "dcat:keyword", T),
     TermDefinition("theme", "dcat:theme", LS),
     TermDefinition("publisher", "dct:publisher", LS, nested=True),
     TermDefinition("partner", "wsis:partner", LS, nested=True),

@@ -51,7 +51,7 @@ def thing_markup(description: Description, kind: str, licence: str | None) -> Js
     }
     markup |= {
         "url": _links(description, "foaf:page") + _links(description, "foaf:homepage"),
-        "keywords": _texts(description.all("dct:subject")),
+        "keywords": _texts(description.all("dcat:keyword")),
     }
     markup |= {key: _values(description, property_) for key, property_ in _DATES.get(kind, {}).items()}
     markup |= {key: [_party(description, term) for term in description.all(property_)] for key, property_ in _PARTIES.get(kind, {}).items()}

@@ -19,7 +19,7 @@ from harvesters.payloads.value_parsing import normalize_inline, parse_language
 from harvesters.source import suggestion
 from languages.translations import gettext
 from vocab.iris import Iris, is_web
-from vocab.terms import DCT, FOAF, SCHEMA, SIOC
+from vocab.terms import DCAT, DCT, FOAF, SCHEMA, SIOC
 
 MAX_TITLE, MAX_TEXT, MAX_WORD, MAX_ADDRESS = 300, 20_000, 300, 2_000  # characters
 MAX_ITEMS = 50  # of a list, and languages of a text
@@ -67,7 +67,7 @@ MEMBERS: Mapping[str, MemberDefinition] = {
     "goal": MemberDefinition(Kind.WORDS, "goal", "Goals"),
     "target": MemberDefinition(Kind.WORDS, "target", "Targets"),
     "why": MemberDefinition(Kind.REASONS, "evidence", "Why these goals"),
-    "subject": MemberDefinition(Kind.WORDS, f"{DCT}subject", "Topics"),
+    "subject": MemberDefinition(Kind.WORDS, f"{DCAT}keyword", "Topics"),
     "activityType": MemberDefinition(Kind.WORDS, "activityType", "Types of activity"),
     "status": MemberDefinition(Kind.WORD, "status", "Status"),
     "coverage": MemberDefinition(Kind.WORD, "coverage", "Coverage"),
