@@ -10,6 +10,7 @@ import zlib
 from base64 import b64decode
 from datetime import timedelta
 from hashlib import sha256
+from typing import Any
 
 import httpx
 import orjson
@@ -304,3 +305,34 @@ async def test_the_submitter_and_moderators_alone_see_a_picture_that_waits(
     assert f'src="{mine.url.path}/picture.webp" alt="A telecentre"' in mine.text
     assert [answer.status_code for answer in (own, of_draft, anybody, public, deleted)] == [200, 410, 404, 404, 200]
     assert find_picture(world.ledger, name) is None
+
+
+def violations(row: dict[str, Any]) -> tuple[str, list[str]]:
+    """Return the outcome of a row of a table, and the members that prevent its publication."""
+    return row["outcome"], [item["member"] for item in row["results"] if item["severity"] == "Violation"]
+
+
+async def test_a_row_of_a_table_names_a_picture_that_was_sent_and_no_other_address(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
+    id = (await send(client)).json()["id"]
+    header = "type,title@en,publisher.name,start,picture.id,picture.caption@en"
+    rows = (id, "https://other.example/picture.png", "http://169.254.169.254/latest/meta-data", f"{BASE}picture/{'0' * 64}.webp", "")
+    lines = [f"Initiative,Centre {number},Ministry,2025-01-01,{address},A room" for number, address in enumerate(rows)]
+
+    answer = await client.post(
+        "/submissions/upload", content="\r\n".join((header, *lines)).encode(), headers={"Content-Type": "text/csv"}
+    )
+
+    assert [violations(row) for row in answer.json()["rows"]] == [("accepted", []), *[("refused", ["picture"])] * 3, ("accepted", [])]
+    stored = moderation.find(world.context.admin, answer.json()["rows"][0]["id"])
+    assert stored.content["picture"] == {"id": id.rpartition("/")[2], "caption": {"en": "A room"}}
+
+
+async def test_a_picture_in_a_table_needs_its_text(client: httpx.AsyncClient) -> None:
+    id = (await send(client)).json()["id"]
+    content = f"type,title@en,publisher.name,start,picture.id\r\nInitiative,Centre,Ministry,2025-01-01,{id}".encode()
+
+    answer = await client.post("/submissions/upload", content=content, headers={"Content-Type": "text/csv"})
+
+    assert violations(answer.json()["rows"][0]) == ("refused", ["picture"])

@@ -21,7 +21,7 @@ _LISTS: Mapping[str, str] = {
     "developedIn": "country", "actionLine": "action-line", "goal": "goal", "activityType": "activity-type", "status": "status",
     "coverage": "coverage", "license": "licence",
 }  # fmt: skip
-_PARTS = {Kind.PARTY: ("name", "classification", "country"), Kind.PLACE: ("lat", "long", "label")}
+_PARTS = {Kind.PARTY: ("name", "classification", "country"), Kind.PLACE: ("lat", "long", "label"), Kind.PICTURE: ("id", "caption")}
 _SHEETS = ("Submissions", "Columns", "Values")  # the names of sheets are parts of references, and have no language
 _MAX_SHOWN = 255  # characters of a hint in a workbook
 _WIDTH = 24  # characters
@@ -42,11 +42,11 @@ def template_columns(base: str, language: str) -> list[TemplateColumn]:
     """Return the columns of the template, whose texts are in *language*."""
     columns = [TemplateColumn("type", gettext("Type"), gettext("One of the list."), choices("type", base), several=False)]
     for name, member in MEMBERS.items():
-        if member.kind in (Kind.REASONS, Kind.PICTURE):  # a picture is sent by itself
+        if member.kind is Kind.REASONS:
             continue
         for part in _PARTS.get(member.kind, ("",)):
             path = f"{name}.{part}" if part else name
-            tag = f"@{language}" if member.kind in (Kind.TITLE, Kind.TEXT) or part == "label" else ""
+            tag = f"@{language}" if member.kind in (Kind.TITLE, Kind.TEXT) or part in ("label", "caption") else ""
             several = member.kind in (Kind.WORDS, Kind.ADDRESSES, Kind.PARTIES)
             label = gettext(member.label) + (f" ({part})" if part else "")
             values = _values(path, base)
@@ -64,6 +64,8 @@ def _hint(name: str, kind: Kind, *, several: bool) -> str:
     texts = [gettext("Several values: one on each line, or with semicolons between them.")] if several else []
     if kind is Kind.DATE:
         texts.append(gettext("As year-month-day, such as 2026-05-31."))
+    if kind is Kind.PICTURE:
+        texts.append(gettext("The address of a picture that was sent before, and what it shows; other addresses are refused."))
     if kind in (Kind.TITLE, Kind.TEXT):
         texts.append(gettext("The language stands after the @; add columns for others."))
     types = [gettext(kind_of) for kind_of, members in TYPES.items() if name in members]

@@ -38,10 +38,12 @@ _COLUMN = re.compile(r"([A-Za-z]+)(?:\.([A-Za-z0-9]+))?(?:@([A-Za-z]{2,3}(?:-[A-
 _PARTS: Mapping[Kind, tuple[str, ...]] = {
     Kind.PARTY: ("name", "country", "classification"),
     Kind.PLACE: ("lat", "long", "label"),
+    Kind.PICTURE: ("id", "caption"),
     Kind.REASONS: tuple(str(number) for number in range(1, 18)),
 }
 _LISTS = (Kind.WORDS, Kind.PARTIES)
 _TEXTS = (Kind.TITLE, Kind.TEXT, Kind.REASONS)
+_TEXT_PARTS = ("label", "caption")  # by language
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
@@ -94,12 +96,12 @@ def parse_column(name: str) -> Column | None:
     part, language = (match[2] or "").lower(), match[3] or ""
     if part not in _PARTS.get(kind, ("",)):
         return None
-    if language and kind not in _TEXTS and part != "label":
+    if language and kind not in _TEXTS and part not in _TEXT_PARTS:
         return None
     return Column(name, member, part, language)
 
 
-_BY_LOWER = {name.lower(): name for name in ("type", *MEMBERS) if name != "picture"}  # which is sent by itself
+_BY_LOWER = {name.lower(): name for name in ("type", *MEMBERS)}
 
 
 def _rows(lines: Iterator[tuple[int, list[str], str]]) -> Iterator[TableRow]:
@@ -122,7 +124,8 @@ def _trimmed(cells: list[str]) -> list[str]:
 def _column(name: str) -> Column:
     column = parse_column(name)
     if column is None:
-        known = ["type", *MEMBERS, *(f"{member}.{part}" for member in ("publisher", "place") for part in _PARTS[MEMBERS[member].kind])]
+        divided = ("publisher", "place", "picture")
+        known = ["type", *MEMBERS, *(f"{member}.{part}" for member in divided for part in _PARTS[MEMBERS[member].kind])]
         near = suggestion(name[:100], known)
         raise InvalidValue(
             "The column “%(name)s” is unknown (%(near)s). Download the template for the columns.", name=name[:100], near=near
@@ -153,8 +156,8 @@ def _add(members: dict[str, Any], column: Column, text: str) -> None:
         members.setdefault(column.member, {}).setdefault(column.part, {})[tag] = text
     elif kind in _TEXTS:
         members.setdefault(column.member, {})[tag] = text
-    elif column.part == "label":
-        members.setdefault(column.member, {}).setdefault("label", {})[tag] = text
+    elif column.part in _TEXT_PARTS:
+        members.setdefault(column.member, {}).setdefault(column.part, {})[tag] = text
     elif column.part:
         members.setdefault(column.member, {})[column.part] = text
     elif kind is Kind.ADDRESSES:
