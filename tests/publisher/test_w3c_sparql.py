@@ -100,6 +100,7 @@ class SuiteEndpoint:
 async def open_endpoint(data: Path, columns: dict[Data, ProjectionPaths]) -> AsyncIterator[SuiteEndpoint]:
     """Serve a store in the folder *data*, with columns beside it."""
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
+    service._public._spares = 0  # one query at a time: others would only open each snapshot
     async with service, httpx.AsyncClient(transport=httpx.ASGITransport(create_app(service)), base_url="http://w3c.test") as client:
         yield SuiteEndpoint(service, Store(str(data / "store")), client, columns)
 
