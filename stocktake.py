@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from command_line.lazy_group import lazy_group
+from command_line.lazy_group import is_help_wanted, lazy_group
 from command_line.settings import option
 from harvesters.errors import HarvestError
 from journal.errors import JournalError
@@ -257,14 +257,18 @@ def configure(
         ),
     ] = False,
 ) -> None:
-    """Check the settings before any command runs."""
-    validation = import_module("command_line.validation")  # late, since it imports most libraries
-    validation.prepare_process(parent)
+    """Check the settings before any command runs; the help of a command needs none."""
     base_source = context.get_parameter_source("base")
     values = {**context.params, "data": data, "sources": sources}  # these two as Path, not str
     del values["parent"], values["show_version"]
     is_base_set = base_source is not None and base_source.name != "DEFAULT"
-    context.obj = validation.check_settings(is_base_set=is_base_set, **values)
+
+    def check() -> object:
+        validation = import_module("command_line.validation")  # late, since it imports most libraries
+        validation.prepare_process(parent)
+        return validation.check_settings(is_base_set=is_base_set, **values)
+
+    context.obj = check if is_help_wanted(context) else check()
 
 
 def main() -> None:

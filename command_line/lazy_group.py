@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from typer import Context
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
+
+_HELP_WANTED = "stocktake.help-wanted"
 
 
 class LazyCommand(TyperCommand):
@@ -36,8 +39,19 @@ class LazyCommand(TyperCommand):
         return group.commands[self._target] if self._target else group
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Parse *args* with the real command, which is the command of the returned context."""
-        return self.load().make_context(info_name, args, parent, **extra)
+        """Parse *args* with the real command, which is the command of the returned context.
+
+        If the settings are still to be checked, that is done once it is known that no help was printed.
+        """
+        context = self.load().make_context(info_name, args, parent, **extra)
+        if parent is not None and callable(parent.obj):
+            context.obj = parent.obj = parent.obj()
+        return context
+
+
+def is_help_wanted(context: Context) -> bool:
+    """Return whether the last word of the command line is ``--help``: likely, but not surely, a help text is printed and all ends."""
+    return bool(context.meta.get(_HELP_WANTED))
 
 
 def lazy_group(
@@ -49,6 +63,10 @@ def lazy_group(
     """
 
     class LazyGroup(TyperGroup):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            ctx.meta[_HELP_WANTED] = args[-1:] == ["--help"]
+            return super().parse_args(ctx, args)
+
         def __init__(self, **more: Any) -> None:
             super().__init__(**more)
             for panel, names in panels.items():

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn, Protocol
+from typing import TYPE_CHECKING, Annotated, NoReturn, Protocol
 
 import typer
 from rich.console import Console
@@ -15,11 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from languages.request_locale import LANGUAGES
 from publisher.editions.addresses import check_languages
 from publisher.editions.release_data import find_release
-from publisher.editions.site import Edition, ExportResult, export_site
 from publisher.errors import PublisherError
 from publisher.http.pages.branding import NO_CONTACT, Branding
 from vocab.iris import Iris
 
+if TYPE_CHECKING:
+    from publisher.editions.site import Edition, ExportResult
+
+_SITE = "publisher.editions.site"  # imported late, with all pages
 app = typer.Typer(no_args_is_help=True, help="Write a release for use without a server: a static site, or a file for Kiwix.")
 _err = Console(stderr=True)
 ALL_LANGUAGES = ",".join(LANGUAGES)
@@ -94,7 +97,8 @@ def build_edition(settings: EditionSettings, number: int | None, languages: str)
     release = find_release(settings.data, number)
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, release.demo)
-    return Edition(settings.data, Iris(settings.base), release, chosen, branding, settings.public_url)
+    edition: Edition = import_module(_SITE).Edition(settings.data, Iris(settings.base), release, chosen, branding, settings.public_url)
+    return edition
 
 
 def run_export(edition: Edition, folder: Path) -> ExportResult:
@@ -106,7 +110,10 @@ def run_export(edition: Edition, folder: Path) -> ExportResult:
         def step(text: str) -> None:
             bar.console.print(f"{text} ...", style="dim")
 
-        result = asyncio.run(export_site(edition, folder, step, lambda done, known: bar.update(task, completed=done, total=known)))
+        def advance(done: int, known: int) -> None:
+            bar.update(task, completed=done, total=known)
+
+        result: ExportResult = asyncio.run(import_module(_SITE).export_site(edition, folder, step, advance))
     for address, status in result.missing.items():
         _err.print(f"{address} answered {status}", style="yellow", markup=False, highlight=False)
     return result

@@ -1,10 +1,9 @@
-"""The publisher's commands (dump, release, report, query), and how the app is served."""
+"""The publisher's commands: dump, release, report and query."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -12,26 +11,12 @@ from typing import Annotated, NoReturn, Protocol
 
 import structlog
 import typer
-from fastapi import FastAPI
 from rich.console import Console
-from starlette.requests import Request
-from starlette.types import ASGIApp
 
-from command_line.publishing.examples import app as examples
-from command_line.publishing.store import app as service
 from journal.journal import Journal
-from publisher.apis.mcp.route import MCP_SERVER
-from publisher.app import SiteOptions, create_app, no_peer
 from publisher.errors import NoFormat, PublisherError, QuerySyntaxError
 from publisher.formats import GRAPHS, TABLES
-from publisher.http.pages.branding import NO_CONTACT, Branding
-from publisher.http.server import create_config, run
 from publisher.limits import Limits, read
-from publisher.portal.following import SubscriptionStore
-from publisher.portal.problems import ProblemStore
-from publisher.portal.report import builder as reporting
-from publisher.portal.report.process import build_in_process
-from publisher.portal.source_preview import PreviewRunner
 from publisher.releases import object_store, retention, schedule
 from publisher.releases.builder import build_release, to_json
 from publisher.releases.dump import write_dumps as write_dumps
@@ -47,8 +32,6 @@ from vocab.iris import Iris
 log = structlog.get_logger(component="search")
 
 app = typer.Typer(no_args_is_help=True)
-app.add_typer(examples, name="examples")
-app.add_typer(service, name="store")
 _err = Console(stderr=True)
 
 
@@ -62,43 +45,11 @@ class PublisherSettings(Protocol):
     @property
     def limits(self) -> str: ...  # noqa: D102
     @property
-    def proxies(self) -> str: ...  # noqa: D102
-    @property
-    def contact(self) -> str: ...  # noqa: D102
-    @property
     def semantic_search(self) -> bool: ...  # noqa: D102
-    @property
-    def hub(self) -> str: ...  # noqa: D102
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def logo(self) -> Path | None: ...  # noqa: D102
     @property
     def demo(self) -> bool: ...  # noqa: D102
     @property
-    def allow_hosts(self) -> frozenset[str]: ...  # noqa: D102
-    @property
     def elsewhere(self) -> StoreURLs | None: ...  # noqa: D102
-
-
-def build_site(
-    settings: PublisherSettings,
-    url: str,
-    permit: Callable[[Request], bool] = no_peer,
-    preview_runner: PreviewRunner | None = None,
-    problem_store: ProblemStore | None = None,
-    subscription_store: SubscriptionStore | None = None,
-) -> FastAPI:
-    """Return the public app at *url*. *permit* returns whether a request is an operator's; *preview_runner* runs source previews.
-
-    *problem_store* takes the problems that readers report, *subscription_store* those who follow a search; None if none are taken.
-    """
-    contact = settings.contact if settings.contact != NO_CONTACT else ""
-    branding = Branding(settings.name, contact, settings.logo, settings.demo)
-    about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url, problem_store, subscription_store)
-    limits, with_vectors = read(settings.limits), can_search_by_meaning(settings)
-    service = QueryService(settings.data, Iris(settings.base), limits, elsewhere=settings.elsewhere, semantic_search=with_vectors)
-    return create_app(service, permit, about)
 
 
 def can_search_by_meaning(settings: PublisherSettings) -> bool:
@@ -116,7 +67,7 @@ def can_search_by_meaning(settings: PublisherSettings) -> bool:
 
 def run_mcp(settings: PublisherSettings, url: str) -> None:
     """Answer an AI assistant on standard input and output until the input ends. Links begin with *url*."""
-    module = import_module(MCP_SERVER)  # late, since it takes most of a second
+    module = import_module("publisher.apis.mcp.server")  # late, since it takes most of a second
 
     async def answer() -> None:
         limits, external, with_vectors = read(settings.limits), settings.elsewhere, can_search_by_meaning(settings)
@@ -125,11 +76,6 @@ def run_mcp(settings: PublisherSettings, url: str) -> None:
             await module.run_on_standard_streams(module.create_server(opened, url))
 
     asyncio.run(answer())
-
-
-def serve(served: ASGIApp, settings: PublisherSettings, host: str, port: int) -> None:
-    """Serve at an address until SIGINT or SIGTERM."""
-    run(create_config(served, host, port, settings.proxies))
 
 
 @app.command()
@@ -190,7 +136,7 @@ def _make_release(settings: PublisherSettings, keep: int, json: bool) -> Release
 def _report(settings: PublisherSettings, number: int) -> None:
     """Make the report of a new release; a failure is printed and leaves the release as it is."""
     try:
-        build_in_process(settings.data, settings.base, number)
+        import_module("publisher.portal.report.process").build_in_process(settings.data, settings.base, number)  # late, with the pages
     except PublisherError as error:
         _err.print(f"report of release {number} failed: {error}", style="yellow", markup=False, highlight=False)
 
@@ -208,6 +154,7 @@ def report(
 ) -> None:
     """Write the stocktaking report of a release as HTML and PDF."""
     settings: PublisherSettings = context.obj
+    reporting = import_module("publisher.portal.report.builder")  # late, with the pages
     filters = {"year": year, "region": region, "line": action_line, "goal": goal, "country": country}
     try:
         result = reporting.build_report(

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from publish_fixture import session_loop
 
-from command_line.services import preview_runner
+from command_line.site import preview_runner
 from command_line.settings import Settings
 from publisher.app import SiteOptions, create_app
 from publisher.errors import QuotaExceeded, StoreBusy

@@ -56,6 +56,33 @@ def test_help_and_version_import_no_large_library() -> None:
     assert done.stdout.rstrip().endswith("loaded: set()"), done.stderr
 
 
+def test_help_of_services_and_publishing_imports_no_page() -> None:
+    code = "import sys, stocktake; stocktake.app([sys.argv[1], '--help'], standalone_mode=False); print('fastapi' in sys.modules)"
+    lines = {}
+    for command in ("serve", "up", "mirror", "demo", "mcp", "release", "dump", "query", "report", "export"):
+        line = [sys.executable, "-c", code, command]
+        done = subprocess.run(line, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+        lines[command] = done.stdout.rstrip().rpartition("\n")[2] or done.stderr
+
+    assert {command: line for command, line in lines.items() if line != "False"} == {}
+
+
+def test_help_of_a_command_needs_no_valid_setting(environment: dict[str, str]) -> None:
+    done = RUN.invoke(app, ["serve", "--help"], env={**environment, "STOCKTAKE_LOGO": "nowhere.svg"})
+
+    assert done.exit_code == 0
+    assert "--port" in unstyle(done.output)
+
+
+def test_settings_are_checked_where_help_is_the_value_of_an_option(environment: dict[str, str]) -> None:
+    done = RUN.invoke(app, ["query", __file__, "--format", "--help"], env={**environment, "STOCKTAKE_LOGO": "nowhere.svg"})
+    valid = RUN.invoke(app, ["query", __file__, "--format", "--help"], env=environment)
+
+    assert (done.exit_code, valid.exit_code) == (2, 2)
+    assert "STOCKTAKE_LOGO" in done.output
+    assert "unknown format '--help'" in unstyle(valid.output)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_lazy_command_is_that_of_its_module(name: str) -> None:
     command = get_command(app).commands[name]  # type: ignore[attr-defined]

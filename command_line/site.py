@@ -1,0 +1,227 @@
+"""Serve the public portal, the admin pages and the submissions as one application.
+
+The module is imported when a server starts: importing all pages takes more than a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+import structlog
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from command_line.harvesting.terminal import notification_channels
+from command_line.problems import LedgerProblems
+from command_line.publishing.publish import can_search_by_meaning
+from command_line.settings import Settings
+from command_line.subscriptions import LedgerSubscriptions
+from command_line.supervisor import subcommand
+from harvesters.admin.app import create_admin
+from harvesters.admin.auth import is_operator
+from harvesters.admin.context import LOCK_TIMEOUT, AdminContext
+from harvesters.participation.comments.actions import shown_comments
+from harvesters.participation.comments.admin_routes import routes as comment_moderation
+from harvesters.participation.comments.page_routes import routes as comment_pages
+from harvesters.participation.inbox.routes import InboxLink, takes_notifications
+from harvesters.participation.inbox.routes import routes as inbox
+from harvesters.participation.prizes.api import routes as prize_api
+from harvesters.participation.prizes.page_routes import routes as prize_pages
+from harvesters.participation.submissions.app import MODERATION, create_submissions
+from harvesters.participation.submissions.app import PATHS as SUBMISSION_PATHS
+from harvesters.participation.submissions.duplicates import Duplicate, DuplicateFinder
+from harvesters.participation.submissions.identity import SubmissionContext
+from harvesters.participation.submissions.organizations import KnownOrganization
+from harvesters.participation.submissions.provider import parse_provider
+from journal import mirror_origin
+from publisher.apis.reconcile.batch import NameQuery
+from publisher.apis.reconcile.matcher import Matcher
+from publisher.app import SiteOptions, create_app, no_peer
+from publisher.http.pages.branding import NO_CONTACT, Branding
+from publisher.http.server import create_config, run
+from publisher.limits import read
+from publisher.portal.field_suggestions import suggest_fields
+from publisher.portal.following import SubscriptionStore
+from publisher.portal.problems import ProblemStore
+from publisher.portal.quality import measure_record
+from publisher.portal.similar_titles import similar_titles
+from publisher.portal.source_preview import EXPLANATIONS, MEMORY, PreviewRunner
+from publisher.projections.search.searcher import open_searcher
+from publisher.store.query_service import QueryService
+from vocab.iris import Iris
+
+_SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
+_ORGANIZATIONS = 3  # that one name of a draft may mean
+ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
+_CANDIDATES, _LIKE = 20, 0.5  # things with a similar title that the matcher compares, and how like the titles must be
+
+log = structlog.get_logger()
+
+
+def serve(settings: Settings, url: str, host: str, port: int) -> None:
+    """Serve at *host* and *port*, which the public reaches at *url*, until SIGINT or SIGTERM."""
+    admin_context = create_admin_context(settings, url)
+    if host in ALL_ADDRESSES and url == f"http://localhost:{port}":
+        log.warning(
+            "no public URL is set; absolute links begin with the listening address",
+            url=url,
+            action="set STOCKTAKE_PUBLIC_URL",
+        )
+    public = build_site(
+        settings, url, partial(is_operator, admin_context), preview_runner(settings), *_stores(admin_context)
+    )
+    admin_context.positions, admin_context.suggest_fields = partial(portal_positions, public), suggest_fields
+    log.info("server started", url=f"{url}/")
+    context_of_submissions = submission_context(settings, url, DuplicateFinder(partial(find_duplicates, public)))
+    context_of_submissions.quality = partial(record_quality, public)
+    context_of_submissions.organizations = partial(find_organizations, public)
+    public.state.waiting_submissions, public.state.submissions_open = context_of_submissions.waiting, context_of_submissions.is_open
+    public.state.comments = partial(shown_comments, context_of_submissions)
+    submissions = create_submissions(context_of_submissions, (prize_api, prize_pages, comment_pages, inbox))
+    combined = combine_apps(public, create_admin(admin_context, (*MODERATION, comment_moderation)), submissions, context_of_submissions)
+    run(create_config(combined, host, port, settings.proxies))
+
+
+def build_site(
+    settings: Settings,
+    url: str,
+    permit: Callable[[Request], bool] = no_peer,
+    preview_runner: PreviewRunner | None = None,
+    problem_store: ProblemStore | None = None,
+    subscription_store: SubscriptionStore | None = None,
+) -> FastAPI:
+    """Return the public app at *url*. *permit* returns whether a request is an operator's; *preview_runner* runs source previews.
+
+    *problem_store* takes the problems that readers report, *subscription_store* those who follow a search; None if none are taken.
+    """
+    contact = settings.contact if settings.contact != NO_CONTACT else ""
+    branding = Branding(settings.name, contact, settings.logo, settings.demo)
+    about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url, problem_store, subscription_store)
+    limits, with_vectors = read(settings.limits), can_search_by_meaning(settings)
+    service = QueryService(settings.data, Iris(settings.base), limits, elsewhere=settings.elsewhere, semantic_search=with_vectors)
+    return create_app(service, permit, about)
+
+
+def create_admin_context(settings: Settings, url: str, lock_timeout: int = LOCK_TIMEOUT) -> AdminContext:
+    """Return what an app of the admin pages or of submissions works with; links in its messages begin with *url*."""
+    return AdminContext(
+        settings.data,
+        settings.sources,
+        settings.ledger,
+        settings.base,
+        lock_timeout=lock_timeout,
+        demo=settings.demo,
+        contact=settings.contact,
+        allow_hosts=settings.allow_hosts,
+        channels=replace(notification_channels(settings), public_url=url),
+    )
+
+
+def find_duplicates(public: FastAPI, title: str) -> list[Duplicate]:
+    """Return the published things whose title is a little like *title*; none while the index of texts is not there."""
+    service: QueryService = public.state.service
+    search = open_searcher(service.current.path) if service.snapshot else None
+    return [Duplicate(thing, text, "title") for thing, text in similar_titles(search, title, _CANDIDATES, _LIKE)] if search else []
+
+
+def find_organizations(public: FastAPI, name: str) -> list[KnownOrganization]:
+    """Return the published organizations that *name* may mean, the likeliest first; none while the index of texts is not there."""
+    service: QueryService = public.state.service
+    search = open_searcher(service.current.path) if service.snapshot else None
+    if search is None:
+        return []
+    candidates = Matcher(search, service.iris).candidates(NameQuery(name, ("organization",), _ORGANIZATIONS))
+    return [KnownOrganization(str(item["id"]), str(item["name"])) for item in candidates]
+
+
+async def record_quality(public: FastAPI, record: str) -> int | None:
+    """Return the quality of a published record in percent; None if the store does not have it yet."""
+    service: QueryService = public.state.service
+    quality = await measure_record(service, record) if service.snapshot else None
+    return quality.share if quality else None
+
+
+def submission_context(settings: Settings, url: str, duplicates: DuplicateFinder) -> SubmissionContext:
+    """Return what the submissions app works with at the public address *url*.
+
+    It waits for the ledger longer than the admin pages.
+    """
+    provider = parse_provider(settings.oidc, settings.allow_hosts) if settings.oidc else None
+    admin = create_admin_context(settings, url, _SUBMISSION_LOCK_TIMEOUT)
+    return SubmissionContext(admin, url, duplicates, provider=provider, comments=settings.comments)
+
+
+def _stores(admin: AdminContext) -> tuple[LedgerProblems, LedgerSubscriptions] | tuple[None, None]:
+    """Return where reported problems and those who follow a search are kept, None on a mirror, which has no ledger."""
+    return (None, None) if mirror_origin.read(admin.data / "journal") else (LedgerProblems(admin), LedgerSubscriptions(admin))
+
+
+def portal_positions(public: FastAPI) -> dict[str, int]:
+    """Return the newest journal entry that the store and each index of the portal show, by name."""
+    service: QueryService = public.state.service
+    store = {"store": service.snapshot.position} if service.snapshot else {}
+    projections = {
+        name: state.get("position") for name, state in service.follower.projections.items()
+    }
+    return store | {name: number for name, number in projections.items() if isinstance(number, int)}
+
+
+def preview_runner(settings: Settings) -> PreviewRunner:
+    """Return the runner for previews of new registries and checks of feeds. It refuses all private addresses."""
+    strict = replace(settings, allow_hosts=frozenset(), ledger="", store="", elsewhere=None)
+    return PreviewRunner(
+        (*subcommand(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),),
+        strict.environment(),
+        check_command=(*subcommand(["preflight", f"--memory={MEMORY >> 21}", "--seconds=30", "--max-size=16"]),),
+        check_environment=(environment := replace(strict, ledger=settings.ledger).environment()),
+        explainer=PreviewRunner((), {}, check_command=(*subcommand(["explain"]),), check_environment=environment, quota=EXPLANATIONS),
+        reporter=PreviewRunner(
+            (), {}, check_command=(*subcommand(["sources", "report"]),), check_environment=environment, quota=EXPLANATIONS
+        ),
+    )
+
+
+class PathsRoute(BaseRoute):
+    """Route some paths, and what is below them, to an app that sees the whole path."""
+
+    def __init__(self, paths: tuple[str, ...], app: ASGIApp) -> None:
+        self._paths, self._app = paths, app
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether the request's path is one of these."""
+        path = str(scope.get("path", "")) + "/"
+        is_match = scope["type"] == "http" and any(path.startswith(f"{prefix}/") for prefix in self._paths)
+        return (Match.FULL if is_match else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        await self._app(scope, receive, send)
+
+
+def combine_apps(public: FastAPI, admin: FastAPI, submissions: FastAPI, context: SubmissionContext | None = None) -> Starlette:
+    """Combine the public portal, the admin pages and the submissions in one application. Each handles its own requests and errors.
+
+    With the *context* of submissions, public pages link to the inbox.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for app in (admin, submissions, public):
+                await stack.enter_async_context(app.router.lifespan_context(app))
+            yield
+
+    routes = [
+        Route("/admin", lambda _: RedirectResponse("/admin/", 308)),
+        Mount("/admin", admin),
+        PathsRoute(SUBMISSION_PATHS, submissions),
+        Mount("", InboxLink(public, partial(takes_notifications, context)) if context else public),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
