@@ -12,8 +12,8 @@ import orjson
 import pytest
 from publish_fixture import session_loop
 
-from command_line.site import preview_runner
 from command_line.settings import Settings
+from command_line.site import preview_runner
 from publisher.app import SiteOptions, create_app
 from publisher.errors import QuotaExceeded, StoreBusy
 from publisher.http.pages.templating import DOCUMENTATION
