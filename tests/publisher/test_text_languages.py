@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from publisher.projections.search import query_parser
 from publisher.projections.search.index import IndexWriter, SearchEntry
 from publisher.projections.search.query_parser import SearchRequest
 from publisher.projections.search.searcher import Searcher
@@ -196,3 +197,22 @@ def test_a_snapshot_stays_as_it_is_while_the_index_changes(tmp_path: Path):
     assert Searcher(tmp_path / "first").find(SearchRequest("one"), 1).total == 1
     assert Searcher(tmp_path / "second").find(SearchRequest("one"), 1).total == 15
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "languages"), [("telemedcine clinics", {"en"}), ("zzzzqqqq telemedcine", set()), ("zzzzqqqq -clinic", set())]
+)
+def test_similar_words_are_found_only_if_each_word_has_one(search, words, languages):
+    hits = search.find(SearchRequest(words), 50)
+
+    assert ({thing.rpartition("/")[2] for thing, _ in hits.scores}, hits.is_fuzzy) == (languages, bool(languages))
+
+
+def test_words_after_one_that_nothing_resembles_cost_no_patterns(search):
+    search.find(SearchRequest("xqzzzzqx"), 1)
+    known = query_parser._pattern.cache_info().misses
+
+    hits = search.find(SearchRequest("xqzzzzqx telemedcineo kliniquez"), 1)
+
+    assert hits.total == 0
+    assert query_parser._pattern.cache_info().misses == known

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from tantivy import Occur, Query
@@ -23,6 +24,7 @@ MAX_LENGTH = 1_000  # characters of a search
 MAX_WORDS = 24  # words of a search; the rest is ignored
 _ONE_TYPO, _TWO_TYPOS = 4, 8  # minimum letters of a word that may have one or two typing errors
 _MAX_TERMS = 100  # of a name; a word of a script without spaces has a term for each two characters
+_PATTERNS = 32  # regular expressions that are cached: a third of a megabyte and some milliseconds each
 _INFIX = 5  # minimum letters of a word that matches inside other words
 _CLAUSE = re.compile(r'(?P<minus>-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
 
@@ -114,23 +116,9 @@ def build_query(
 
     With *topics*, words also match labels and names of organizations, unless *request* names a field.
     """
-    fields = (request.field,) if request.field else FIELDS
-    languages = [
-        language
-        for language in index_languages
-        if language in STEMMERS and request.language in (language, None)
-    ]
     topics = None if request.field else topics
     parts = [
-        _group(
-            [
-                (
-                    clause,
-                    _clause(clause, fields, languages, fuzzy and not clause.is_negated, topics),
-                )
-                for clause in group
-            ]
-        )
+        group_query(group, request, index_languages, fuzzy=fuzzy, topics=topics)
         for group in parse_clauses(request.words)
     ]
     if not any(occur == Occur.Must for occur, _ in parts):
@@ -142,6 +130,30 @@ def build_query(
             term = Query.term_query(schema(), name, value, "basic")
             parts.append((Occur.Must, Query.const_score_query(term, 0.0)))
     return Query.boolean_query(parts)
+
+
+def group_query(
+    group: list[Clause],
+    request: SearchRequest,
+    index_languages: Iterable[str],
+    *,
+    fuzzy: bool = False,
+    topics: Topics | None = None,
+) -> tuple[Occur, Query]:
+    """Return the query of one of the groups of alternatives that ``parse_clauses`` returns for *request*, as in ``build_query``."""
+    fields = (request.field,) if request.field else FIELDS
+    languages = [
+        language
+        for language in index_languages
+        if language in STEMMERS and request.language in (language, None)
+    ]
+    topics = None if request.field else topics
+    return _group(
+        [
+            (clause, _clause(clause, fields, languages, fuzzy and not clause.is_negated, topics))
+            for clause in group
+        ]
+    )
 
 
 def name_query(
@@ -157,7 +169,7 @@ def name_query(
     queries = [_name_word(term, similar) for term in terms]
     parts = [(Occur.Must, _any_of(Query.const_score_query(Query.term_query(schema(), "kind", kind, "basic"), 0.0) for kind in kinds))]
     if is_prefix and queries:
-        begun = Query.regex_query(schema(), "title", f"{terms[-1]}.*")
+        begun = _pattern("title", f"{terms[-1]}.*")
         parts += [(Occur.Must, query) for query in (*queries[:-1], _any_of([queries[-1], begun]))]
     elif queries:
         phrase = [_boosted(_phrase(terms, "title"), "title")] if len(terms) > 1 else []
@@ -280,10 +292,14 @@ def _phrase(terms: list[str], field: str) -> Query:
 
 def _term(term: str, field: str) -> Query:
     if len(term) == 1 and not term.isascii():
-        return Query.regex_query(
-            schema(), field, f"{term}.?"
-        )  # the character may be alone or is_prefix a pair
+        return _pattern(field, f"{term}.?")  # the character may be alone or is_prefix a pair
     return Query.term_query(schema(), field, term, "freq")
+
+
+@lru_cache(maxsize=_PATTERNS)
+def _pattern(field: str, pattern: str) -> Query:
+    """Return the query of a regular expression; cached, since a search asks the topics and the things for the same ones."""
+    return Query.regex_query(schema(), field, pattern)
 
 
 def word_query(
@@ -302,7 +318,7 @@ def word_query(
     if stems:
         queries.append(Query.boost_query(Query.disjunction_max_query(stems), _STEM_WEIGHT))
     if is_prefix:
-        queries.append(Query.regex_query(schema(), field, f"{folded}.*"))
+        queries.append(_pattern(field, f"{folded}.*"))
     if fuzzy and len(folded) >= _ONE_TYPO:
         queries.append(
             Query.boost_query(
@@ -311,7 +327,7 @@ def word_query(
             )
         )
     if fuzzy and len(folded) >= _INFIX:
-        queries.append(Query.regex_query(schema(), field, f".*{folded}.*"))
+        queries.append(_pattern(field, f".*{folded}.*"))
     return _any_of(queries)
 
 

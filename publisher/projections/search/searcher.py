@@ -9,11 +9,11 @@ from pathlib import Path
 
 import orjson
 import tantivy
-from tantivy import Order, Query
+from tantivy import Occur, Order, Query
 
 from publisher.projections.search.analyzer import tokens
 from publisher.projections.search.index import SearchEntry, Texts, is_current, open_index, schema
-from publisher.projections.search.query_parser import SearchRequest, build_query, name_query, parse_clauses
+from publisher.projections.search.query_parser import Clause, SearchRequest, build_query, group_query, name_query, parse_clauses
 from publisher.projections.search.topic_index import TopicIndex, open_topics
 
 CACHED_MATCHES = 50  # searches whose results are cached
@@ -69,14 +69,33 @@ class Searcher:
         languages = [language for language, _ in self.values("language")]
         topics = self.topics if request.words else None
         exact = self._page(build_query(request, languages, topics=topics), limit, offset, newest)
-        is_fuzzy = similar and _count(exact) == 0 and bool(parse_clauses(request.words))
+        is_fuzzy = similar and _count(exact) == 0 and self._has_similar(request, languages)
         page = self._page(build_query(request, languages, fuzzy=True, topics=topics), limit, offset, newest) if is_fuzzy else exact
-        documents = [(self._searcher.doc(address), float(score)) for score, address in page.hits]
-        rows = [(str(document.get_first("thing")), score, document) for document, score in documents]
+        hits = sorted(page.hits, key=lambda hit: (hit[1].segment_ord, hit[1].doc))  # so that each block of documents is read once
+        rows = [self._row(address, float(score), with_entries) for score, address in hits]
         rows.sort(key=lambda row: (-round(row[1], SCORE_DIGITS), row[0]))
         scores = tuple((thing, 0.0 if newest else score) for thing, score, _ in rows)
-        entries = tuple(_entry(document) for *_, document in rows) if with_entries else ()
+        entries = tuple(entry for *_, entry in rows if entry)
         return Hits(_count(page), scores, entries, is_fuzzy and _count(page) > 0)
+
+    def _row(self, address: tantivy.DocAddress, score: float, with_entry: bool) -> tuple[str, float, SearchEntry | None]:
+        document = self._searcher.doc(address)
+        return str(document.get_first("thing")), score, _entry(document) if with_entry else None
+
+    def _has_similar(self, request: SearchRequest, languages: list[str]) -> bool:
+        """Return False if a search for similar words cannot match: there are no words, or nothing has one of several or a similar one.
+
+        Similar words cost a hundred times as much as the words themselves, so they are looked up only for a word that nothing has.
+        """
+        groups = parse_clauses(request.words)
+        return len(groups) == 1 or (bool(groups) and all(self._is_matched(group, request, languages) for group in groups))
+
+    def _is_matched(self, alternatives: list[Clause], request: SearchRequest, languages: list[str]) -> bool:
+        for fuzzy in (False, True):
+            occur, query = group_query(alternatives, request, languages, fuzzy=fuzzy, topics=self.topics)
+            if occur == Occur.MustNot or _count(self._searcher.search(query, 1)):
+                return True
+        return False
 
     def matches(self, request: SearchRequest, limit: int) -> Matches:
         """Return the IRIs and scores of the best *limit* results; cached, since each page of a search needs them."""
