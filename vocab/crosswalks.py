@@ -48,6 +48,21 @@ def _all_matches(scheme: str, base: str) -> dict[str, tuple[str, ...]]:
     return {key: row.matches for row in rows for key in (*row.notations, *(fold(name.value) for name in row.labels))}
 
 
+@lru_cache(maxsize=16)
+def matches_by_word(base: str) -> dict[str, frozenset[str]]:
+    """Return the concepts of ours that any foreign scheme matches to each folded word.
+
+    >>> [iri.rpartition("/")[2] for iri in matches_by_word(Iris().base)["social protection"]]
+    ['1.3']
+    """
+    results: dict[str, frozenset[str]] = {}
+    for scheme in schemes(base):
+        for concept in concepts(scheme, base).values() if scheme not in EXCLUDED_SCHEMES else ():
+            for word in {fold(name.value) for name in concept.labels} if concept.matches else ():
+                results[word] = results.get(word, frozenset()) | frozenset(concept.matches)
+    return results
+
+
 @lru_cache(maxsize=64)
 def _curated(words: tuple[tuple[str, str], ...], base: str) -> dict[str, tuple[str, str]]:
     """Return the kind and the IRI of the concept that a curator chose for each folded word."""

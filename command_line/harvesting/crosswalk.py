@@ -17,6 +17,7 @@ from harvesters.inspection.crosswalk_gaps import find_gaps
 from harvesters.inspection.curated_crosswalks import add_word
 from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger
+from harvesters.source import read_word_table, word_table
 from vocab.curated_words import CuratedWord
 from vocab.iris import Iris
 
@@ -46,7 +47,9 @@ def gaps(ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_js
         if source is not None and source not in known:
             err.print(f"{source}: no run of this source; sources with runs: {', '.join(known) or 'none'}", style="red", markup=False)
             raise typer.Exit(1)
-        gaps = find_gaps(ledger, known if source is None else [source], Iris(settings.base), limit)
+        chosen = known if source is None else [source]
+        curated = {name: read_word_table(word_table(settings.sources, name))[0] for name in chosen}
+        gaps = find_gaps(ledger, chosen, Iris(settings.base), limit, curated)
     if as_json:
         out.print_json(orjson.dumps([{"count": gap.count, **asdict(gap)} for gap in gaps]).decode())
         return

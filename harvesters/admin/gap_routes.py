@@ -35,7 +35,7 @@ def show_gaps(request: Request, user: CurrentUser, context: ContextDep, source: 
     chosen = source if source in names else next(iter(names), "")
     words, faults = read_word_table(word_table(context.source_dir, chosen)) if chosen else ([], [])
     known = {fold(item.word) for item in words}
-    gaps = find_gaps(context.ledger, [chosen], Iris(context.base), _ROWS + len(words)) if chosen else []
+    gaps = find_gaps(context.ledger, [chosen], Iris(context.base), _ROWS + len(words), {chosen: words}) if chosen else []
     values = {
         "user": user,
         "sources": names,

@@ -15,6 +15,8 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from languages.embedding import ModelError, Vectors, check_model, embed, embed_query
 from vocab.countries import AREA
+from vocab.crosswalks import matches_by_word
+from vocab.curated_words import CuratedWord, resolve_concept
 from vocab.goals import SDG
 from vocab.iris import Iris
 from vocab.normalization import fold
@@ -54,16 +56,20 @@ class Gap:
         return sum(self.records.values())
 
 
-def find_gaps(ledger: Ledger, sources: Iterable[str], iris: Iris, limit: int) -> list[Gap]:
+Curated = Mapping[str, Iterable[CuratedWord]]  # what curators chose, by source
+
+
+def find_gaps(ledger: Ledger, sources: Iterable[str], iris: Iris, limit: int, curated: Curated | None = None) -> list[Gap]:
     """Return the *limit* most frequent words of the published records of *sources* that no crosswalk translates.
 
-    A word is counted once for each record. Topics are compared with action lines, goals and targets, all other fields with the
+    A word is counted once for each record. It is no gap in a record that has its concept, by a crosswalk or by a choice of *curated*,
+    through another word. Topics are compared with action lines, goals and targets, all other fields with the
     concepts that they can have: by their names, and with the extra ``topics`` also by their meaning. The first of equally frequent
     words is the first in the order of the alphabet.
     """
     counts: dict[tuple[str, str], Counter[str]] = {}
     for source in sources:
-        for field, word in _words(ledger, source, iris):
+        for field, word in _words(ledger, source, iris, (curated or {}).get(source, ())):
             counts.setdefault((field, word), Counter())[source] += 1
     most = sorted(counts, key=lambda key: (-counts[key].total(), key[1], key[0]))[:limit]
     return [Gap(word, field, dict(counts[field, word]), _nearest(word, field, iris)) for field, word in most]
@@ -80,15 +86,19 @@ def _fields(iris: Iris) -> dict[str, str]:
     }
 
 
-def _words(ledger: Ledger, source: str, iris: Iris) -> Iterator[tuple[str, str]]:
+def _words(ledger: Ledger, source: str, iris: Iris, curated: Iterable[CuratedWord]) -> Iterator[tuple[str, str]]:
     """Yield the field and the word of each untranslated value, once for each record. A translated word can stay a topic."""
-    fields, source_word = _fields(iris), f"{iris.ns}sourceWord"
+    fields, source_word, link = _fields(iris), f"{iris.ns}sourceWord", f"{iris.ns}concept"
+    chosen = {fold(item.word): frozenset({resolved[1]}) for item in curated if (resolved := resolve_concept(item.concept, iris.base))}
+    known = matches_by_word(iris.base)
     for statements in ledger.published_descriptions(source):
-        lines = [line for line in decompress(statements).splitlines() if _property(line) in fields or _property(line) == source_word]
+        lines = [line for line in decompress(statements).splitlines() if _property(line) in (*fields, source_word, link)]
         quads = list(parse("".join(f"{line} .\n" for line in lines), format=RdfFormat.N_TRIPLES))
         translated = {quad.object.value for quad in quads if quad.predicate.value == source_word}
+        linked = {quad.object.value for quad in quads if quad.predicate.value == link}
         literals = (quad for quad in quads if quad.predicate.value in fields and isinstance(quad.object, Literal))
-        yield from {(fields[quad.predicate.value], quad.object.value) for quad in literals if quad.object.value not in translated}
+        words = {(fields[quad.predicate.value], quad.object.value) for quad in literals if quad.object.value not in translated}
+        yield from (pair for pair in words if linked.isdisjoint(chosen.get(fold(pair[1])) or known.get(fold(pair[1]), ())))
 
 
 def _property(line: str) -> str:

@@ -20,6 +20,7 @@ from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load, parse
 from languages.embedding import check_model
 from stocktake import app
+from vocab.curated_words import CuratedWord
 from vocab.iris import BASE, Iris
 
 NOMINEES = Path(__file__).parents[3] / "shared" / "feeds" / "dpg" / "nominees"
@@ -52,6 +53,26 @@ def test_untranslated_words_are_counted_with_the_nearest_concepts(harvested: Sou
     assert topics["x" * 500].nearest == ()
     assert topics["E-health"].nearest[0].score == 100
     assert [gap.count for gap in gaps] == sorted((gap.count for gap in gaps), reverse=True)
+
+
+def test_a_word_whose_concept_the_record_has_by_another_word_is_no_gap(context: HarvestContext) -> None:
+    words = ["Transportation", "Railways", "village doctors", "nurses", "Public Administration"]
+    table = tomllib.loads(words_json())
+    table["options"] = {**table.get("options", {}), "crosswalk": "world-bank-sector"}
+    curated = [CuratedWord("Village doctors", "sdg:3"), CuratedWord("nurses", "sdg:3"), CuratedWord("zzqx", "sdg:4")]
+    source = replace(parse("projects", table, "projects.toml"), words=tuple((item.word, item.concept) for item in curated))
+    items = [{"id": "1", "name": "One", "topics": words}, {"id": "2", "name": "Two", "topics": ["zzqx", "Public Administration"]}]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404) if request.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps({"items": items}))
+
+    harvest(source, replace(context, transport=httpx.MockTransport(answer)))
+
+    gaps = find_gaps(context.ledger, ["projects"], Iris(BASE), 20, {"projects": curated})
+    without_table = find_gaps(context.ledger, ["projects"], Iris(BASE), 20)
+
+    assert [(gap.word, gap.count) for gap in gaps] == [("Public Administration", 2)]
+    assert {gap.word for gap in without_table} - {"Public Administration"} < {"village doctors", "nurses"}
 
 
 @pytest.mark.parametrize(
