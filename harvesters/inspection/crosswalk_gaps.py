@@ -98,7 +98,7 @@ def _words(ledger: Ledger, source: str, iris: Iris, curated: Iterable[CuratedWor
         linked = {quad.object.value for quad in quads if quad.predicate.value == link}
         literals = (quad for quad in quads if quad.predicate.value in fields and isinstance(quad.object, Literal))
         words = {(fields[quad.predicate.value], quad.object.value) for quad in literals if quad.object.value not in translated}
-        yield from (pair for pair in words if linked.isdisjoint(chosen.get(fold(pair[1])) or known.get(fold(pair[1]), ())))
+        yield from (pair for pair in words if linked.isdisjoint(chosen.get(fold(pair[1])) or known.get(fold(pair[1]), frozenset())))
 
 
 def _property(line: str) -> str:

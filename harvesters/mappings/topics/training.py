@@ -31,7 +31,8 @@ class Descriptions(Protocol):
 def examples(ledger: Descriptions, sources: Iterable[str], iris: Iris) -> list[Example]:
     """Return the names of goals, targets and indicators in six languages, and the texts of published records that declare goals.
 
-    A text is the reason that a registry states for a goal; for a record with one goal and no reason it is title and description.
+    A text is the reason that a registry states for a goal. If no record states one, it is title and description of a record with one
+    goal: they speak of much besides the goal, and beside reasons they made the classifier less often right.
     A text that occurs several times is one example with all its goals.
     """
     goals: dict[str, set[str]] = defaultdict(set)
@@ -52,10 +53,16 @@ def _names() -> Iterator[Example]:
             yield from (Example(name.value, frozenset({number}), frozenset(), code, name.language or "") for name in concept.labels)
 
 
-def _stated(ledger: Descriptions, sources: Iterable[str], iris: Iris) -> Iterator[Example]:
+def _stated(ledger: Descriptions, sources: Iterable[str], iris: Iris) -> list[Example]:
+    reasons: list[Example] = []
+    described: list[Example] = []
     for source in sources:
         for statements in ledger.published_descriptions(source):
-            yield from _of_record(_values(decompress(statements)), iris.ns)
+            values = _values(decompress(statements))
+            stated = list(_reasons(values, iris.ns))
+            reasons += stated
+            described += () if stated else _description(values, iris.ns)
+    return reasons or described
 
 
 def _values(statements: str) -> _Values:
@@ -67,22 +74,30 @@ def _values(statements: str) -> _Values:
     return values
 
 
-def _of_record(values: _Values, ns: str) -> Iterator[Example]:
-    """Yield the reasons that a record states for its goals; for one goal without a reason its title and description."""
+def _reasons(values: _Values, ns: str) -> Iterator[Example]:
+    """Yield the reasons that a record states for its goals."""
+    declared, things, group = _declared(values, ns)
+    for part in values.values() if things else ():
+        for text, language in part[f"{ns}evidence"] if (f"{ns}declared", None) in part[f"{ns}basis"] else ():
+            for code in {iri.removeprefix(SDG) for iri, _ in part[f"{ns}concept"]} & declared:
+                yield from _example(text, code, declared, group, language)
+
+
+def _description(values: _Values, ns: str) -> Iterator[Example]:
+    """Yield title and description of a record with one goal."""
+    declared, things, group = _declared(values, ns)
+    texts = [text for thing in things for text in (*thing[f"{DCT}title"], *thing[f"{DCT}description"])]
+    if len(declared) == 1 and texts:
+        yield from _example("\n".join(text for text, _ in texts), next(iter(declared)), declared, group, texts[-1][1])
+
+
+def _declared(values: _Values, ns: str) -> tuple[frozenset[str], list[dict[str, list[tuple[str, str | None]]]], str]:
+    """Return the codes of the declared goals of a record, the things that have them, and their first title."""
     things = [thing for thing in values.values() if thing[f"{ns}goal"]]
     declared = frozenset(iri.removeprefix(SDG) for thing in things for iri, _ in thing[f"{ns}goal"] if iri.startswith(SDG))
-    group = next((title for thing in things for title, _ in thing[f"{DCT}title"]), "")
-    reasons = [
-        (text, language, iri.removeprefix(SDG))
-        for part in values.values()
-        if (f"{ns}declared", None) in part[f"{ns}basis"]
-        for text, language in part[f"{ns}evidence"]
-        for iri, _ in part[f"{ns}concept"]
-        if iri.removeprefix(SDG) in declared
-    ]
-    if not reasons and len(declared) == 1:
-        texts = [text for thing in things for text in (*thing[f"{DCT}title"], *thing[f"{DCT}description"])]
-        reasons = [("\n".join(text for text, _ in texts), texts[-1][1] if texts else None, next(iter(declared)))]
-    for text, language, code in reasons:
-        if len(text) >= FEWEST and not unsuitable(text, language or "en"):
-            yield Example(text, frozenset({code}), declared, group, language or "en")
+    return declared, things, next((title for thing in things for title, _ in thing[f"{DCT}title"]), "")
+
+
+def _example(text: str, code: str, declared: frozenset[str], group: str, language: str | None) -> Iterator[Example]:
+    if len(text) >= FEWEST and not unsuitable(text, language or "en"):
+        yield Example(text, frozenset({code}), declared, group, language or "en")

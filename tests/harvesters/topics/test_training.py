@@ -58,11 +58,13 @@ def test_a_reason_of_two_records_is_one_example_with_both_goals() -> None:
     assert example.goals == {"3", "6"}
 
 
-def test_a_record_with_one_goal_and_no_reason_is_an_example_by_title_and_description() -> None:
+def test_without_any_reason_titles_and_descriptions_of_records_with_one_goal_are_examples() -> None:
     record = Initiative(key="1", titles=(Text("Nurses", "en"),), descriptions=(Text(ABOUT, "en"),), goals=(Claim(f"{SDG}3"),))
+    reasoned = Initiative(key="2", titles=(Text("Water", "en"),), goals=(Claim(f"{SDG}6", evidence=Text(REASON, "en")),))
 
     (example,) = stated(record)
     assert (example.text, example.goals) == (f"Nurses\n{ABOUT}", {"3"})
+    assert [item.text for item in stated(record, reasoned)] == [REASON]
 
 
 def test_what_is_crosswalked_or_suggested_and_a_text_that_is_too_short_are_no_examples() -> None:
