@@ -56,7 +56,7 @@ _RELATED = _iris("dct:relation", "dct:isReferencedBy", "dct:references", "dct:is
 _WHOLES = _iris("dct:isPartOf", "dcat:inSeries")
 # Classes that say what a resource is, if dct:type does not.
 _CLASSES = frozenset(_iris("dcat:Dataset", "dcat:DataService", "dcat:DatasetSeries", "dcat:Catalog"))
-_PARTNERS, _FUNDERS = _iris("dct:creator", "dct:contributor", "prov:qualifiedAttribution"), _iris("schema:funder", "foaf:fundedBy")
+_PARTNERS, _FUNDERS = _iris("dct:creator", "dct:contributor"), _iris("schema:funder", "foaf:fundedBy")
 
 
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Graph]], Resource]:
@@ -184,7 +184,10 @@ def _parties(graph_reader: GraphReader) -> tuple[Party, ...]:
     leads = list(graph_reader.parties(Role.LEAD, iri("dct:publisher")))
     parties = [*leads[:1], *(party._replace(role=Role.PARTNER) for party in leads[1:])]
     known = {party.name.value for party in parties}
-    parties += [party for party in graph_reader.parties(Role.PARTNER, *_PARTNERS) if party.name.value not in known]
+    partners = list(graph_reader.parties(Role.PARTNER, *_PARTNERS))
+    for attribution in graph_reader.graph.all(graph_reader.graph.subject, iri("prov:qualifiedAttribution")):
+        partners += graph_reader.parties(Role.PARTNER, iri("prov:agent"), node=attribution)
+    parties += [party for party in partners if party.name.value not in known]
     return tuple(dict.fromkeys([*parties, *graph_reader.parties(Role.FUNDER, *_FUNDERS)]))
 
 

@@ -79,9 +79,9 @@ class GraphReader:
             None,
         )
 
-    def parties(self, role: Role, *names: str) -> Iterator[Party]:
+    def parties(self, role: Role, *names: str, node: Term | None = None) -> Iterator[Party]:
         """Yield the organizations of these properties; persons and parties without a name are left out."""
-        for term in self.graph.all(self.graph.subject, *names):
+        for term in self.graph.all(node or self.graph.subject, *names):
             if self.graph.types(term) & _PERSONS:
                 continue
             name = (

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 import replay
+from pyoxigraph import NamedNode, RdfFormat, Store
 from test_real_feeds import CARDS, harvested
 
 from harvesters.mappings.ckan_package import build_mapper
+from harvesters.mappings.dcat import build_mapper as build_dcat_mapper
 from harvesters.page_model import Record
-from vocab.initiative import Checksum, Document, Period, Text
+from harvesters.payloads.graph import bounded_description
+from vocab.initiative import Checksum, Document, Period, Role, Text
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 
@@ -88,3 +91,20 @@ def test_a_catalogue_keeps_checksums_of_files(words: Any) -> None:
     assert digests
     assert {digest.algorithm for digest in digests} == {"http://dcat-ap.de/def/hashAlgorithms/sha/256"}
     assert {len(digest.value) for digest in digests} == {64}
+
+
+def test_the_agent_of_a_qualified_attribution_is_a_partner(define_source: Any, words: Any) -> None:
+    turtle = """
+        @prefix dct: <http://purl.org/dc/terms/> . @prefix dcat: <http://www.w3.org/ns/dcat#> .
+        @prefix foaf: <http://xmlns.com/foaf/0.1/> . @prefix prov: <http://www.w3.org/ns/prov#> .
+        <https://k.example/d> a dcat:Dataset ; dct:title "Wells" ; prov:qualifiedAttribution
+            [ prov:agent [ a foaf:Organization ; foaf:name "Water Board" ] ; dcat:hadRole <https://k.example/processor> ] ,
+            [ prov:agent [ a foaf:Person ; foaf:name "A. Example" ] ] .
+    """
+    store = Store()
+    store.load(turtle.encode(), format=RdfFormat.TURTLE)
+    graph = bounded_description(store, NamedNode("https://k.example/d"), 3)
+
+    item = build_dcat_mapper(define_source("rdf", "dcat"), words)(Record("d", graph, b""))
+
+    assert [(party.role, party.name.value) for party in item.parties] == [(Role.PARTNER, "Water Board")]
