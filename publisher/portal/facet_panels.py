@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
+from languages.translations import format_number, isolate
+from languages.translations import gettext as _
 from publisher.http.pages.charts.data_table import DataTable, count_table
 from publisher.portal.coverage import Coverage, facet_coverage
 from publisher.portal.embeds import embed_path
@@ -43,6 +45,7 @@ class FacetPanel(NamedTuple):
     table: DataTable
     coverage: Coverage | None = None
     embed: str = ""  # the path of its embed, "" if there is none
+    finding: str = ""  # which code has the most initiatives, "" if the things are others
 
     @property
     def largest(self) -> int:
@@ -78,7 +81,16 @@ def facet_panel(facet: str, counts: Mapping[str, ThingCount], filters: Filter, n
     records = sorted(((code, things.records) for code, things in counts.items()), key=lambda pair: sort_key(facet, *pair))
     table = count_table(facet, title, (facet,), records, text)
     embed = embed_path("bars", facet, filters) if initiatives else ""
-    return FacetPanel(facet, title, bars, len(ranked), query_page_url(text), table, embed=embed)
+    finding = largest_bar(bars) if initiatives else ""
+    return FacetPanel(facet, title, bars, len(ranked), query_page_url(text), table, embed=embed, finding=finding)
+
+
+def largest_bar(bars: Sequence[FacetBar]) -> str:
+    """Return which of *bars* has the most initiatives; "" if another has as many, and for fewer than two bars."""
+    first, *others = sorted(bars, key=lambda bar: -bar.value)[:2] or [None]
+    if first is None or not others or others[0].value == first.value:
+        return ""
+    return _("{name} has the most initiatives ({count})").format(name=isolate(first.name), count=format_number(first.value))
 
 
 def sort_key(facet: str, code: str, things: int) -> tuple[object, ...]:

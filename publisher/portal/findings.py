@@ -54,6 +54,14 @@ def facet_findings(counts: DifferentCounts, names: FacetLabels, initiatives: int
     return findings
 
 
+def matrix_title(matrix: Matrix) -> str:
+    """Return the finding of a matrix as a title; "" if no pair has initiatives."""
+    if not any(matrix.counts.values()):
+        return ""
+    text = _("{borne} of {links} official links have at least one initiative")
+    return text.format(links=format_number(len(matrix.links)), borne=format_number(matrix.linked))
+
+
 def matrix_finding(matrix: Matrix) -> str:
     """Return a sentence on the official links that have initiatives, and on the pairs beyond them."""
     supported = _("{borne} of the {links} links in the official WSIS–SDG Matrix have at least one initiative.")

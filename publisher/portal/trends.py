@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from languages.translations import format_number, isolate
 from languages.translations import gettext as _
 from publisher.http.pages.charts.bars import SERIES, column_chart
 from publisher.http.pages.charts.data_table import DataTable, count_table
@@ -37,6 +39,7 @@ class Trend:
     table: DataTable
     coverage: Coverage
     embed: str = ""  # the path of its embed, "" if there is none
+    finding: str = ""  # which series has the most initiatives in these years, "" if another has as many
 
     def chart(self) -> Markup:
         """Draw it."""
@@ -73,7 +76,17 @@ def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLab
         count_table(facet, title, ("year", facet), rows, text),
         coverage(tables, filters, facet, "year"),
         embed_path("trend", facet, filters),
+        _largest_series({name: series[name] for name in hrefs}, between),
     )
+
+
+def _largest_series(series: Mapping[str, Mapping[str, int]], years: Sequence[str]) -> str:
+    totals = [(name, sum(counts.values())) for name, counts in series.items()]
+    first, *others = sorted(totals, key=lambda pair: -pair[1])[:2] or [("", 0)]
+    if not others or others[0][1] == first[1]:
+        return ""
+    text = _("{name} has the most initiatives begun from {first} to {last} ({count})")
+    return text.format(name=isolate(first[0]), first=years[0], last=years[-1], count=format_number(first[1]))
 
 
 def _all_years(years: list[str]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.findings import overview
+from publisher.projections.facets.schema import TABLES, TOPIC_TABLE
 from publisher.projections.facets.thing_count import ThingCount
 from publisher.sparql.examples.example import examples
 from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
@@ -61,6 +62,8 @@ def words() -> set[str]:
     tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.PARTS, labels.SENTENCES, FIELD_NAMES, EDITOR_TEXTS)
     scopes = {scope.label for scope in Scope} | _words_of_submissions()
     messages |= {keyword for query_example in examples(Iris()) for keyword in query_example.keywords}
+    columns = [column for table in (*TABLES.values(), TOPIC_TABLE) for column in table.columns]
+    messages |= {text for column in columns for text in (column.description, column.unit) if text}
     messages |= {remedy for *_, remedy in REMEDIES} | {remedy for _rule, remedy in OUTCOMES.values()}
     return messages | {*SCRIPT_TEXTS} | {text for table in tables for text in table.values()} | {state.value for state in State} | scopes
 

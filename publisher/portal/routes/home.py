@@ -18,7 +18,7 @@ from publisher.portal.coverage import Coverage, coverage, empty_chart_hint
 from publisher.portal.data_lists import list_table
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import SPARSE, FacetPanel, facet_panels, most_complete
-from publisher.portal.findings import count_note, matrix_finding, overview
+from publisher.portal.findings import count_note, matrix_finding, matrix_title, overview
 from publisher.portal.map import country_map
 from publisher.portal.matrix import Links, Matrix, count_matrix, official_links
 from publisher.portal.sources import source_titles
@@ -63,6 +63,8 @@ async def home(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
             finding=figures.finding,
             matrix=figures.matrix,
             matrix_finding=matrix_finding(figures.matrix) if figures.matrix else "",
+            matrix_title=matrix_title(figures.matrix) if figures.matrix else "",
+            where_title=figures.counted["region"].finding if "region" in figures.counted else "",
             regions=figures.counted["region"].bars if "region" in figures.counted else (),
             sources=_rows(sources, tables, names),
             states=count_by_state(statuses, clock()),

@@ -27,6 +27,7 @@ from publisher.portal.embeds import embed_path
 from publisher.portal.facet_filters import active_filters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.facet_panels import SPARSE, facet_panels, query_page_url
+from publisher.portal.findings import matrix_title
 from publisher.portal.matrix import count_matrix, official_links
 from publisher.portal.ontology import (
     count_uses,
@@ -181,6 +182,7 @@ async def _show_matrix(
         embed_address=embed_path("matrix", "", filters),
         active=active_filters(names),
         matrix=matrix,
+        finding=matrix_title(matrix),
         bases=[(basis.value, basis_title(basis.value), basis in filters.bases) for basis in Basis],
         query=query_page_url(matrix.query),
         graphs=DATA_FORMATS.values(),

@@ -1,0 +1,48 @@
+"""Figures are titled by their finding, with their subject below."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+from languages.request_locale import LANGUAGES, use_language
+from publisher.portal.facet_panels import FacetBar, largest_bar
+from publisher.projections.facets.thing_count import ThingCount
+
+TITLE = re.compile(r'<h2 id="(?:by-|matrix|map|where)[^"]*">(.*?)</h2>\s*<p class="subject">(.*?)</p>')
+
+
+def bar(name: str, count: int) -> FacetBar:
+    return FacetBar(name, name, ThingCount(count, count), "")
+
+
+def test_the_largest_bar_is_named_with_its_count():
+    assert largest_bar([bar("Kenya", 2), bar("Rwanda", 1300)]) == "Rwanda has the most initiatives (1,300)"
+
+
+@pytest.mark.parametrize("bars", [[], [bar("Kenya", 2)], [bar("Kenya", 2), bar("Rwanda", 2), bar("Chad", 1)]])
+def test_ties_and_single_bars_are_no_finding(bars):
+    assert largest_bar(bars) == ""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_finding_names_its_code_and_count_in_every_language(language):
+    with use_language(language):
+        text = largest_bar([bar("Kenya", 7), bar("Chad", 1)])
+
+    assert "Kenya" in text
+    assert re.search("7|٧", text)
+    assert text == text.strip()
+    assert (text == "Kenya has the most initiatives (7)") == (language == "en")
+
+
+@pytest.mark.parametrize("path", ["/", "/map", "/matrix", "/trends", "/scheme/action-line/C4"])
+async def test_pages_title_their_figures_by_findings(client: httpx.AsyncClient, path: str) -> None:
+    text = (await client.get(path, headers={"Accept": "text/html"})).text
+
+    titles = TITLE.findall(text)
+
+    assert titles
+    assert [(finding, subject) for finding, subject in titles if not re.search(r"\d", finding) or finding == subject] == []
