@@ -56,6 +56,12 @@ class Reason:
         }
         return Reason(self.code, values)
 
+    def with_rule_message(self, translate: Callable[[str], str]) -> Reason:
+        """Return the reason with the message of a broken rule translated; any other as it is."""
+        if self.code != "broken_rule":
+            return self
+        return Reason(self.code, {**self.values, "message": translate(str(self.values["message"]))})
+
     def describe(
         self,
         translate: Callable[[str], str],

@@ -19,9 +19,10 @@ from command_line.harvesting.terminal import current_user, harvest_context, load
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
 from harvesters.runs import plan_decisions, run_report, terminal_output
-from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, preview_source
+from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, localize, preview_source
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source, load, parse, read
+from languages.request_locale import LANGUAGES, use_language
 
 app = typer.Typer(no_args_is_help=True, help="Source definitions: list, check, preview, report, hold, clear, retire, forget.")
 _Name = Annotated[str, typer.Argument(help="The source.")]
@@ -102,6 +103,7 @@ def preview(
         int, typer.Option(help="Number of records to fetch.", min=1, max=1000)
     ] = DEFAULT_RECORDS,
     memory: Annotated[int, typer.Option(help="Memory limit in bytes; 0 = no limit.", min=0)] = 0,
+    language: Annotated[str, typer.Option(help=f"Language of reasons: {', '.join(LANGUAGES)}.")] = "en",
     json: Json = False,
 ) -> None:
     """Fetch and validate a few records of a source without saving anything. Exit code 1 on failure.
@@ -122,8 +124,11 @@ def preview(
         )
     except SourceDefinitionError as error:
         result = PreviewResult(error_kind="definition", error=str(error))
+    with use_language(language if language in LANGUAGES else "en"):
+        result = localize(result)
     if json:
         document = asdict(result)
+        del document["error_reason"]
         for record in document["records"]:
             del record["reasons"], record["mapped"]  # for tables and pages
         print(orjson.dumps(document).decode())

@@ -18,7 +18,7 @@ from harvesters.compatibility import compatibility_faults
 from harvesters.errors import HarvestError
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.network.fetch import Fetch
-from harvesters.runs.source_preview import RETRY_POLICY, PreviewResult, preview_source
+from harvesters.runs.source_preview import RETRY_POLICY, PreviewResult, localize, preview_source
 from harvesters.source import Source, read_text
 from journal.atomic_file import replace_file
 
@@ -83,8 +83,8 @@ def check_definition(name: str, text: str) -> tuple[Source | None, list[str]]:
 
 def preview(context: AdminContext, source: Source) -> PreviewResult:
     """Fetch and validate a few records of *source*; nothing is stored."""
-    return preview_source(
-        source, context.base, context.contact, context.allow_hosts, transport=context.transport
+    return localize(
+        preview_source(source, context.base, context.contact, context.allow_hosts, transport=context.transport)
     )
 
 

@@ -155,17 +155,15 @@ def _describe_reasons(reasons: Iterable[Reason]) -> Markup:
 
 def _describe_each(reasons: Iterable[Reason]) -> list[Markup]:
     return [
-        Markup(_with_rule(reason).describe(lambda text: Markup(gettext(text)), format_number, _isolate))
+        Markup(
+            reason.with_rule_message(_translate_message).describe(lambda text: Markup(gettext(text)), format_number, _isolate)
+        )
         for reason in without_review(reasons)
     ]
 
 
-def _with_rule(reason: Reason) -> Reason:
-    """Return the reason with the message of a broken rule in the language of the request."""
-    if reason.code != "broken_rule":
-        return reason
-    message = translated_message(str(reason.values["message"]), current_locale().language)
-    return Reason(reason.code, {**reason.values, "message": message})
+def _translate_message(english: str) -> str:
+    return translated_message(english, current_locale().language)
 
 
 def _isolate(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -28,6 +28,9 @@ from harvesters.pipeline.record_processor import (
 )
 from harvesters.reasons import Reason, as_reason
 from harvesters.source import Source
+from languages.request_locale import current_locale
+from languages.translations import format_number, gettext, isolate
+from shapes.rules import translated_message
 from shapes.validate import EngineName
 
 DEFAULT_RECORDS, TIME_LIMIT = (
@@ -79,6 +82,29 @@ class PreviewResult:
     more: bool = False
     error_kind: str = ""
     error: str = ""
+    error_reason: Reason | None = None  # the code and values of *error*; None for faults of a definition
+
+
+def localize(result: PreviewResult) -> PreviewResult:
+    """Return a preview with its texts in the language in use. Faults of a definition and texts of other software stay English."""
+    records = tuple(
+        replace(
+            record,
+            reason=gettext("; ").join(map(_describe, record.reasons)) or record.reason,
+            warnings=tuple(map(_translate_message, record.warnings)),
+        )
+        for record in result.records
+    )
+    error = _describe(result.error_reason) if result.error_reason else result.error
+    return replace(result, records=records, error=error)
+
+
+def _describe(reason: Reason) -> str:
+    return reason.with_rule_message(_translate_message).describe(gettext, format_number, isolate)
+
+
+def _translate_message(english: str) -> str:
+    return translated_message(english, current_locale().language)
 
 
 def preview_source(
@@ -124,7 +150,7 @@ def preview_source(
                     has_more = len(page.items) > len(items) or page.cursor is not None
                     return PreviewResult(tuple(previews), reported_total, has_more)
     except HarvestError as error:
-        return PreviewResult(tuple(previews), reported_total, False, error.outcome, str(error))
+        return PreviewResult(tuple(previews), reported_total, False, error.outcome, str(error), error.reason)
     return PreviewResult(tuple(previews), reported_total)
 
 

@@ -87,9 +87,10 @@ def facet_panel(facet: str, counts: Mapping[str, ThingCount], filters: Filter, n
 
 def largest_bar(bars: Sequence[FacetBar]) -> str:
     """Return which of *bars* has the most initiatives; "" if another has as many, and for fewer than two bars."""
-    first, *others = sorted(bars, key=lambda bar: -bar.value)[:2] or [None]
-    if first is None or not others or others[0].value == first.value:
+    ranked = sorted(bars, key=lambda bar: -bar.value)
+    if len(ranked) < 2 or ranked[0].value == ranked[1].value:
         return ""
+    first = ranked[0]
     return _("{name} has the most initiatives ({count})").format(name=isolate(first.name), count=format_number(first.value))
 
 

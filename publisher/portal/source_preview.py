@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 import orjson
 from cachetools import LRUCache
 
+from languages.request_locale import current_locale
+from languages.translations import gettext as _
 from publisher.errors import QuotaExceeded, StoreBusy
 
 SECONDS = 60.0  # after which the process is killed
@@ -38,7 +40,7 @@ class RecordPreview:
 
 @dataclass(frozen=True, slots=True)
 class PreviewOutcome:
-    """The result of a preview: *error_kind* is the class of the error, "" for none, and *error* describes it in English."""
+    """The result of a preview: *error_kind* is the class of the error, "" for none, and *error* describes it."""
 
     records: tuple[RecordPreview, ...] = ()
     reported_total: int | None = None
@@ -68,11 +70,16 @@ class PreviewRunner:
     _outputs: LRUCache[tuple[str, ...], bytes] = field(default_factory=lambda: LRUCache(_OUTPUTS), init=False)
 
     async def run(self, definition: str, client: str) -> PreviewOutcome:
-        """Preview a source definition for a client; raises StoreBusy during another preview, and QuotaExceeded above the quota."""
+        """Preview a source definition for a client, with reasons in the language of the request.
+
+        Raises StoreBusy during another preview, and QuotaExceeded above the quota.
+        """
+        command = (*self.command, f"--language={current_locale().language}")
         try:
-            return parse_outcome(await self._run(self.command, self.environment, definition.encode(), client))
+            return parse_outcome(await self._run(command, self.environment, definition.encode(), client))
         except TimeoutError:
-            return PreviewOutcome(error_kind="late", error=f"The test did not end within {self.seconds:g} seconds")
+            text = _("The test did not end within %(seconds)s seconds.") % {"seconds": f"{self.seconds:g}"}
+            return PreviewOutcome(error_kind="late", error=text)
 
     async def check(self, arguments: tuple[str, ...], feed: bytes, client: str) -> bytes:
         """Return what the command that checks feeds writes, b"" if it ended without a result; raises as ``run`` does."""
@@ -136,4 +143,4 @@ def parse_outcome(answer: bytes) -> PreviewOutcome:
         records = tuple(RecordPreview(**{**item, "warnings": tuple(item["warnings"])}) for item in output.pop("records"))
         return PreviewOutcome(records, **output)
     except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
-        return PreviewOutcome(error_kind="broken", error="The test ended without a result: it needed more memory than its limit")
+        return PreviewOutcome(error_kind="broken", error=_("The test ended without a result: it needed more memory than its limit."))

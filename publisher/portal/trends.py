@@ -81,12 +81,12 @@ def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLab
 
 
 def _largest_series(series: Mapping[str, Mapping[str, int]], years: Sequence[str]) -> str:
-    totals = [(name, sum(counts.values())) for name, counts in series.items()]
-    first, *others = sorted(totals, key=lambda pair: -pair[1])[:2] or [("", 0)]
-    if not others or others[0][1] == first[1]:
+    ranked = sorted(((sum(counts.values()), name) for name, counts in series.items()), reverse=True)
+    if len(ranked) < 2 or ranked[0][0] == ranked[1][0]:
         return ""
+    count, name = ranked[0]
     text = _("{name} has the most initiatives begun from {first} to {last} ({count})")
-    return text.format(name=isolate(first[0]), first=years[0], last=years[-1], count=format_number(first[1]))
+    return text.format(name=isolate(name), first=years[0], last=years[-1], count=format_number(count))
 
 
 def _all_years(years: list[str]) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.runs.source_preview import TIME_LIMIT, preview_source
+from harvesters.runs.source_preview import TIME_LIMIT, localize, preview_source
+from languages.request_locale import use_language
 from vocab.iris import BASE
 
 
@@ -44,6 +45,21 @@ def test_a_preview_error_comes_with_the_records_before_it(source, registry):
     assert len(result.records) == 3
     assert result.error_kind == "missing"
     assert "registry.example" in result.error
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "no title"), ("fr", "titre"), ("zh", "标题")])
+def test_reasons_warnings_and_errors_are_in_the_language_in_use(source, registry, project, language, words):
+    registry.projects = [project(1, ""), *(project(number) for number in range(2, 11))]
+    registry.answer = lambda page: httpx.Response(404) if page == 2 else None
+    english = tried(source, registry)
+
+    with use_language(language):
+        result = localize(english)
+
+    assert words in result.records[0].reason
+    assert "registry.example" in result.error
+    assert (result.error == english.error) == (language == "en")
+    assert (result.records[1].warnings == english.records[1].warnings) == (language == "en")
 
 
 def test_no_page_is_requested_after_the_time_limit(source, registry):
