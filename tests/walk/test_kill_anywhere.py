@@ -31,6 +31,7 @@ UNFINISHED = ".part"  # the directory of a snapshot until it is complete
 AGAIN = 3  # at each third point, the recovery is killed too
 DRIVERS = 2
 PARTS = 8  # tests over the kinds of files, each of at most a minute
+STAGES = [part if part % 2 == 0 else pytest.param(part, marks=pytest.mark.nightly) for part in range(PARTS)]  # by day each second kind
 RANDOM_PARTS = 4  # tests over the chosen points of a seed
 SEEDS = [0, *(pytest.param(more, marks=pytest.mark.nightly) for more in range(1, 16))]  # added to --kill-seed
 TRIES = 5  # the store uses threads, so the number of calls varies
@@ -216,7 +217,7 @@ def test_kill_before_any_file_change_leaves_no_trace_after_restart(
     assert not result, "\n".join(result)
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", STAGES)
 def test_kill_before_a_file_is_published_leaves_no_trace_after_restart(
     drivers: list[Driver], undisturbed: Undisturbed, tmp_path: Path, part: int
 ) -> None:
