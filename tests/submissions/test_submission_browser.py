@@ -370,9 +370,9 @@ def test_messages_of_the_rules_appear_while_a_person_types(site: Site, browser: 
     assert visit.faults == []
 
 
-def set_days(site: Site, folder: Path, opened: int) -> None:
-    """Store the edition of 2027, whose nominations opened some days ago."""
-    file = folder / "2027.toml"
+def set_days(site: Site, folder: Path, opened: int, edition: str = "2027") -> None:
+    """Store an edition whose nominations opened some days ago."""
+    file = folder / f"{edition}.toml"
     file.write_text(edition_text(datetime.now(UTC).date() - timedelta(days=opened)), encoding="utf-8")
     site.command("prizes", "add", str(file))
 
@@ -389,9 +389,10 @@ def publish_initiative(visit: Visit, site: Site) -> str:
     return f"/page/initiative/submissions/{answer.json()['id']}"
 
 
-def stages(site: Site) -> list[str]:
-    """Return the stages of the prizes that are published."""
-    query = f"SELECT ?stage {{ ?it <{BASE}ns#prizeStage> ?stage ; <http://purl.org/dc/terms/isPartOf> <{BASE}id/event/prizes/2027> }}"
+def stages(site: Site, edition: str = "2027") -> list[str]:
+    """Return the stages of the prizes of an edition that are published."""
+    whole = f"<http://purl.org/dc/terms/isPartOf> <{BASE}id/event/prizes/{edition}>"
+    query = f"SELECT ?stage {{ ?it <{BASE}ns#prizeStage> ?stage ; {whole} }}"
     answer = httpx.get(f"{site.base}/sparql", params={"query": query, "format": "csv"}, timeout=60)
     return [line.rpartition("/")[2] for line in answer.text.split("\r\n")[1:-1]] if answer.status_code == 200 else []
 
@@ -451,6 +452,49 @@ def test_a_nomination_becomes_the_winner_in_the_browser(site: Site, browser: Bro
     assert calendar.count("BEGIN:VEVENT") == 6
     assert "winner" in published
     assert "Youth prize" in browser.run("document.querySelector('main').textContent")
+
+
+def client_of(site: Site, mail: str) -> httpx.Client:
+    """Return a client of a person who confirmed an address."""
+    headers, sent = {"X-Forwarded-For": f"192.0.2.{next(NUMBERS)}"}, len(site.mailbox.texts)
+    httpx.post(f"{site.base}/submissions/confirmations", json={"mail": mail}, headers=headers, timeout=60).raise_for_status()
+    secret = site.mailbox.link(sent, mail).rpartition("/")[2]
+    token = httpx.post(f"{site.base}/submissions/confirmations/{secret}", headers=headers, timeout=60).json()["token"]
+    return httpx.Client(base_url=site.base, headers={**headers, "Authorization": f"Bearer {token}"}, timeout=60)
+
+
+def test_a_nomination_becomes_the_winner_by_http_alone(site: Site, tmp_path: Path) -> None:
+    title = "Radio for herders"
+    with client_of(site, "nora@example.org") as person, client_of(site, "mona@example.org") as expert:
+        id = person.post("/submissions", json={**INITIATIVE, "title": {"en": title}, "page": ["https://radio.example/"]}).json()["id"]
+        decide_by_http(site, id, "accept")
+        wait_until(lambda: title in site.titles(), "the initiative in SPARQL", SECONDS, pause=2)
+        set_days(site, tmp_path, 1, "2028")
+        site.command("prizes", "expert", "2028", "mona@example.org")
+        sent = {"initiative": f"{BASE}id/initiative/submissions/{id}", "category": "C4", "reason": "Herders know prices."}
+        nominated = person.post("/submissions/prizes/2028/nominations", json=sent)
+        path = f"/submissions/prizes/2028/nominations/{nominated.json()['id']}"
+        early = person.put(f"{path}/vote")
+        set_days(site, tmp_path, 15, "2028")
+        late = person.post("/submissions/prizes/2028/nominations", json=sent)
+        stranger = person.put(f"{path}/review", json={"scores": {"impact": 5, "partnerships": 5}})
+        reviewed = expert.put(f"{path}/review", json={"scores": {"impact": 5, "partnerships": 4}})
+        site.command("prizes", "stage", "2028", path.rpartition("/")[2], "nominated")
+        set_days(site, tmp_path, 20, "2028")
+        votes = [person.put(f"{path}/vote"), person.put(f"{path}/vote"), expert.put(f"{path}/vote")]
+        ranked = json.loads(site.command("prizes", "show", "2028", "--json"))[0]
+        site.command("prizes", "stage", "2028", path.rpartition("/")[2], "winner")
+        wait_until(lambda: stages(site, "2028") == ["nominated"], "the nominee in SPARQL", SECONDS, pause=2)
+        before = person.get("/submissions/prizes/2028").json()["nominations"]
+        set_days(site, tmp_path, 45, "2028")
+        wait_until(lambda: stages(site, "2028") == ["winner"], "the winner in SPARQL", SECONDS, pause=2)
+        after = person.get("/submissions/prizes/2028").json()["nominations"]
+
+    assert (nominated.status_code, early.status_code, late.status_code) == (201, 409, 409)
+    assert (stranger.status_code, reviewed.status_code) == (404, 200)
+    assert [answer.status_code for answer in votes] == [200, 200, 200]
+    assert ranked["votes"] == 2
+    assert ([item["stage"] for item in before], [item["stage"] for item in after]) == (["nominated"], ["winner"])
 
 
 PATHS = ("/submit", "/submit/prizes", "/submit/mine", "/submit/confirm/nothing",
