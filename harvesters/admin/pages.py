@@ -36,7 +36,10 @@ from vocab.iris import encode, is_web
 PACKAGE_DIR = Path(__file__).parent
 BASE_PATH = "/admin"
 # No scripts, no resources of other hosts, no framing, no forms sent elsewhere.
-POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
 
 
 class Pages:

@@ -316,6 +316,15 @@ async def test_a_plans_page_states_why_it_waits_and_what_would_change(client: ht
     assert f'action="/admin/page/plans/{run.id}/approve"' in page
 
 
+@pytest.mark.parametrize(("language", "sheets"), [("ar", ["fonts"]), ("zh", ["fonts", "fonts-zh"])])
+async def test_pages_name_the_fonts_of_this_host_and_may_load_them(client: httpx.AsyncClient, language: str, sheets: list[str]) -> None:
+    page = await client.get("/admin/", params={"lang": language})
+
+    assert re.findall(r'href="/static/query/([a-z-]+)\.css"', page.text) == sheets
+    assert "font-src 'self'" in page.headers["content-security-policy"]
+    assert "script-src" not in page.headers["content-security-policy"]
+
+
 async def test_who_may_only_look_sees_no_buttons_of_actions(client: httpx.AsyncClient, world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["read"])
