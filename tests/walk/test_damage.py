@@ -15,6 +15,7 @@ import pytest
 from projects import NOON
 from typer.testing import CliRunner, Result
 
+from benchmarks.damage import damage_each, largest_files
 from command_line.harvesting.harvest import harvest_all
 from harvesters.errors import LedgerError
 from harvesters.ledger.integrity import require_intact
@@ -273,3 +274,16 @@ def test_a_harvest_does_not_begin_with_a_damaged_ledger(ledger: Path, tmp_path: 
 def test_an_intact_ledger_passes(ledger: Path) -> None:
     require_intact(f"sqlite:///{ledger}")
     require_intact("postgresql://nobody@127.0.0.1:1/none")  # it checks itself
+
+
+def test_the_table_of_damage_has_each_kind_once_and_says_what_was_repaired(filled: Path) -> None:
+    before = (filled / "status.nq").read_bytes()
+
+    kinds = largest_files(filled)
+
+    assert kinds["journal/*.gz"].name in {path.name for path in (filled / "journal").glob("*.gz")}
+    assert not any(kind.endswith("lock") for kind in kinds)
+    assert list(damage_each(filled, "status")) == [("status.nq", "status", "yes", "yes")]
+    [(kind, parts, noticed, repaired)] = damage_each(filled, "journal")
+    assert (kind, parts.split(", ")[0], noticed, repaired) == ("journal/*.gz", "journal", "yes", "by a person")
+    assert (filled / "status.nq").read_bytes() == before
