@@ -252,9 +252,7 @@ def configure(
     ] = 0,
     show_version: Annotated[
         bool,
-        typer.Option(
-            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
-        ),
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Check the settings before any command runs; the help of a command needs none."""
