@@ -247,9 +247,7 @@ def configure(
     oidc: Annotated[str, option("STOCKTAKE_OIDC_URL")] = "",
     webhook_secret: Annotated[str, option("STOCKTAKE_WEBHOOK_SECRET")] = "",
     store: Annotated[str, option("STOCKTAKE_OBJECT_STORE_URL")] = "",
-    parent: Annotated[
-        int, typer.Option("--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0)
-    ] = 0,
+    parent: Annotated[int, typer.Option("--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0)] = 0,
     show_version: Annotated[
         bool,
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
