@@ -219,6 +219,9 @@ def _print_version(is_set: bool) -> None:
         raise typer.Exit
 
 
+ShowVersion = Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)]
+
+
 @app.callback()
 def configure(
     context: typer.Context,
@@ -248,10 +251,8 @@ def configure(
     webhook_secret: Annotated[str, option("STOCKTAKE_WEBHOOK_SECRET")] = "",
     store: Annotated[str, option("STOCKTAKE_OBJECT_STORE_URL")] = "",
     parent: Annotated[int, typer.Option("--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0)] = 0,
-    show_version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
-    ] = False,
+    log_format: Annotated[str, option("STOCKTAKE_LOG_FORMAT")] = "",
+    show_version: ShowVersion = False,
 ) -> None:
     """Check the settings before any command runs; the help of a command needs none."""
     base_source = context.get_parameter_source("base")
@@ -261,7 +262,7 @@ def configure(
 
     def check() -> object:
         validation = import_module("command_line.validation")  # late, since it imports most libraries
-        validation.prepare_process(parent)
+        validation.prepare_process(parent, log_format)
         return validation.check_settings(is_base_set=is_base_set, **values)
 
     context.obj = check if is_help_wanted(context) else check()

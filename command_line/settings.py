@@ -46,6 +46,7 @@ class Settings:
         "STOCKTAKE_WEBSUB_HUB": "URL of the WebSub hub to notify of each change.",
         "STOCKTAKE_SMTP_URL": "Mail server for alerts: smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS (STARTTLS), or smtps:.",
         "STOCKTAKE_OIDC_URL": "OpenID Connect provider that submitters may sign in with: https://CLIENT:SECRET@HOST/PATH, its issuer.",
+        "STOCKTAKE_LOG_FORMAT": "logfmt or json: the form of log lines on standard error. Default: logfmt.",
         "STOCKTAKE_WEBHOOK_SECRET": "Secret that signs the webhooks of alerts.",
     }
 
@@ -65,6 +66,7 @@ class Settings:
     smtp: str = ""
     oidc: str = ""
     webhook_secret: str = ""
+    log_format: str = ""
     store: str = ""
     processes: int = 0
     dask: str = ""
@@ -97,6 +99,7 @@ class Settings:
             "STOCKTAKE_SMTP_URL": self.smtp,
             "STOCKTAKE_OIDC_URL": self.oidc,
             "STOCKTAKE_WEBHOOK_SECRET": self.webhook_secret,
+            "STOCKTAKE_LOG_FORMAT": self.log_format,
             "STOCKTAKE_OBJECT_STORE_URL": self.store,
             "STOCKTAKE_NAME": self.name,
             "STOCKTAKE_LOGO": str(self.logo or ""),

@@ -28,7 +28,7 @@ from journal.errors import JournalError
 from journal.tracing import configure_tracing
 from publisher.http.pages.branding import DEMO_NAME, NAME, check_logo
 from publisher.limits import read as read_limits
-from publisher.logs import configure_logging
+from publisher.logs import LOG_FORMATS, configure_logging
 from publisher.releases.schedule import trigger
 from publisher.store.external.endpoint import StoreURLs, parse_settings
 from publisher.store.process import exit_with_parent
@@ -44,9 +44,11 @@ _SITE_URL = re.compile(
 _SCHEDULER_URL = re.compile(r"(?:tcp|tls)://[^\s/]+:\d{1,5}\Z")
 
 
-def prepare_process(parent: int) -> None:
+def prepare_process(parent: int, log_format: str) -> None:
     """Configure logging and traces, and end this process when its *parent* ends, if that is not 0."""
-    configure_logging(record_line)
+    if log_format not in ("", *LOG_FORMATS):
+        raise typer.BadParameter(f"STOCKTAKE_LOG_FORMAT is {log_format!r}; use {' or '.join(LOG_FORMATS)}")
+    configure_logging(record_line, form=log_format)
     if reason := configure_tracing(os.environ):
         structlog.get_logger().warning("nothing is traced", reason=reason)
     install_retry_logging()
@@ -82,6 +84,7 @@ class SettingValues(TypedDict):
     oidc: str
     webhook_secret: str
     store: str
+    log_format: str
 
 
 def check_settings(*, is_base_set: bool, **values: Unpack[SettingValues]) -> Settings:
@@ -116,6 +119,7 @@ def check_settings(*, is_base_set: bool, **values: Unpack[SettingValues]) -> Set
         smtp=_smtp(values["smtp"]),
         oidc=_oidc(values["oidc"]),
         webhook_secret=_webhook_secret(values["webhook_secret"]),
+        log_format=values["log_format"],
         store=_store(values["store"], data),
         elsewhere=_external_store(
             values["sparql_url"], values["sparql_update_url"], values["graph_store_url"]

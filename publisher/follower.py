@@ -224,7 +224,7 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
 def main() -> None:
     """Follow the journal until standard input is closed."""
     options = parse_options(sys.argv[1:])
-    configure_logging()
+    configure_logging(form=os.environ.get("STOCKTAKE_LOG_FORMAT", ""))
     check = Event()
     Thread(target=read_input, args=(check,), daemon=True).start()
     reader, reports = JournalReader(Journal(options.journal), options.graph.removesuffix("status")), Reports()

@@ -1,4 +1,4 @@
-"""Write each log event as one line on standard error. Only tracebacks of our own errors take more lines.
+"""Write each log event as one line on standard error, as logfmt or JSON. In logfmt, tracebacks of our own errors take more lines.
 
 Warnings and errors of libraries are written the same way. A repeated error is logged once, then counted.
 """
@@ -6,6 +6,7 @@ Warnings and errors of libraries are written the same way. A repeated error is l
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import sys
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+LOG_FORMATS = ("logfmt", "json")
 REPEAT_WINDOW = 600.0  # seconds in which a repeated error is only counted
 _MAX_COUNTED = 1000  # distinct errors counted at the same time
 _COUNTED = {"warning", "error", "critical"}
@@ -26,10 +28,10 @@ _BREAKS = re.compile(r"[\r\n\u2028\u2029\x0b\x0c\x85]")
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
-def configure_logging(*processors: Processor) -> None:
+def configure_logging(*processors: Processor, form: str = "") -> None:
     """Configure logging to standard error; standard output is for results. The stream is looked up at each line, since tests replace it.
 
-    *processors* see each event before repeated errors are dropped.
+    *processors* see each event before repeated errors are dropped. *form* is one of LOG_FORMATS; "" is the first.
     """
     structlog.configure(
         processors=[
@@ -39,7 +41,7 @@ def configure_logging(*processors: Processor) -> None:
             RepeatFilter(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             render_exception,
-            Renderer(),
+            JSONRenderer() if form == "json" else Renderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
@@ -91,6 +93,17 @@ class Renderer:
         """Return the text."""
         lines = str(event.pop("exception", "")).splitlines()
         return "\n    ".join([self._line(logger, name, escape_fields(logger, name, event)), *map(_escaped, lines)])
+
+
+class JSONRenderer:
+    """Render an event as a JSON object on one line; a traceback is its member ``exception``.
+
+    Source: https://jsonlines.org/
+    """
+
+    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
+        """Return the text; control characters are escaped by JSON."""
+        return json.dumps(event, ensure_ascii=True, default=str)
 
 
 def _one_line(text: str) -> str:

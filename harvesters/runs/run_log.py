@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from harvesters.errors import LedgerError
@@ -69,7 +70,8 @@ _current: ContextVar[RunLog | None] = ContextVar("run_log", default=None)
 
 
 def assign_run(run: str) -> None:
-    """Name the run that the lines of this thread belong to, if they are kept."""
+    """Name the run that the lines of this thread belong to, until the end of ``keep_log``."""
+    structlog.contextvars.bind_contextvars(run=run)
     if run_log := _current.get():
         run_log.run = run
 
@@ -91,4 +93,5 @@ def keep_log(ledger: Ledger, source: str, *, is_kept: bool = True) -> Iterator[R
         yield run_log
     finally:
         _current.reset(token)
+        structlog.contextvars.unbind_contextvars("run")
         run_log.flush()

@@ -39,7 +39,7 @@ from vocab.terms import RDFS, SKOS
 
 ROOT = Path(__file__).parents[2]
 PARTICIPATION = ROOT / "harvesters" / "participation"
-FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin", PARTICIPATION / "submissions", PARTICIPATION / "prizes")
+FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin", *(PARTICIPATION / name for name in ("comments", "submissions", "prizes")))
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
 ERRORS = ("InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged")

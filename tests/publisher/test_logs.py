@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +13,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+from starlette.types import Receive, Scope, Send
 
+from publisher.http.request_metrics import RequestMetrics, RequestMetricsMiddleware
 from publisher.logs import LibraryHandler, Renderer, RepeatFilter, configure_logging, render_exception
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +54,35 @@ def test_a_traceback_has_indented_lines_after_its_event(stderr, capsys):
     assert more[0] == "    Traceback (most recent call last):"
     assert more[-1] == "    ValueError: wrong<U+001B>[31m"
     assert all(line.startswith("    ") for line in more)
+
+
+def test_as_json_an_event_is_an_object_on_one_line(stderr, capsys):
+    configure_logging(form="json")
+    with structlog.contextvars.bound_contextvars(run="01J"):
+        try:
+            raise ValueError("wrong\x1b[31m\nagain")
+        except ValueError:
+            structlog.get_logger().exception("run failed", reason="a\u2028b\nc", rows=3)
+
+    (line,) = capsys.readouterr().err.splitlines()
+    event = json.loads(line)
+    assert line.isascii()
+    expected = {"run": "01J", "event": "run failed", "level": "error", "reason": "a\u2028b\nc", "rows": 3}
+    assert expected.items() <= event.items()
+    assert event["exception"].startswith("Traceback (most recent call last):")
+
+
+@pytest.mark.parametrize(("sent", "named"), [("abc-1.2:3_4", True), ("", False), ("a b", False), ("x" * 65, False), ('"}', False)])
+def test_a_request_is_named_in_the_log_as_its_proxy_names_it(stderr, capsys, sent, named):
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        structlog.get_logger().warning("seen", number=sent)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"x-request-id", sent.encode())]}
+    asyncio.run(RequestMetricsMiddleware(handle, RequestMetrics(), ())(scope, None, None))
+
+    (request,) = re.findall(r"request=(\S+)", capsys.readouterr().err)
+    assert request == sent if named else re.fullmatch("[0-9a-f]{32}", request)
+    assert "request" not in structlog.contextvars.get_contextvars()
 
 
 def test_an_error_that_repeats_is_logged_once_and_then_counted():
