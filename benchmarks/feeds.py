@@ -24,9 +24,9 @@ from benchmarks.processes import until
 from benchmarks.release import write
 from benchmarks.result_table import Json, Line, err, show
 from journal.journal import Journal
-from vocab.describe import describe, quads
 from vocab.initiative import Claim, Event, Text
-from vocab.provenance import Provenance, describe_record
+from vocab.statements.describe import describe, quads
+from vocab.statements.provenance import Provenance, describe_record
 
 _TIME = datetime(2026, 1, 1, tzinfo=UTC)
 _PATIENCE = 3600.0  # seconds: a large journal is loaded first

@@ -23,7 +23,7 @@ class Parts(NamedTuple):
 
 
 def parts(statement: str) -> Parts:
-    """Take a statement of ``vocab.describe`` apart."""
+    """Take a statement of ``vocab.statements.describe`` apart."""
     match = _STATEMENT.match(statement)
     if match is None:
         raise ValueError(f"no statement: {statement}")

@@ -37,9 +37,9 @@ from harvesters.matching.scoring import AUTOMATIC, QUEUED
 from harvesters.matching.scratch import open_scratch
 from harvesters.matching.stored import current_decisions, store_known_names, stored_pairs
 from vocab.countries import country
-from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris, slug
+from vocab.statements.describe import describe
 
 IRIS = Iris()
 _FORMS = ("Ltd.", "Inc.", "GmbH", "S.A.", "LLC")

@@ -20,7 +20,7 @@ from demo.registries import Demo
 from demo.source_definitions import write_sources
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.runs.context import open_context
-from harvesters.runs.plan import Plan
+from harvesters.runs.plans.plan import Plan
 from harvesters.source import load_all
 from vocab.iris import BASE
 

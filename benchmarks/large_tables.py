@@ -25,9 +25,9 @@ from publisher.projections.facets.facets import FACETS
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.embedded import open_runner
 from publisher.store.snapshots import newest_snapshot
-from vocab.describe import describe, quads
 from vocab.initiative import Claim, Document, Initiative, Post, Prize, Resource, Text
-from vocab.provenance import Provenance, describe_record
+from vocab.statements.describe import describe, quads
+from vocab.statements.provenance import Provenance, describe_record
 
 _TIME = datetime(2026, 1, 1, tzinfo=UTC)
 _OTHERS = "demo-library"

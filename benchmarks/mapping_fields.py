@@ -31,9 +31,9 @@ from harvesters.page_model import Record
 from harvesters.payloads.graph import PREFIXES, Graph
 from harvesters.source import Source, load
 from vocab.crosswalks import Crosswalks
-from vocab.describe import describe
 from vocab.initiative import Claim, Initiative, Resource
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 
 TESTS = Path(__file__).parents[1] / "tests" / "harvesters"
 _WITHOUT_REGISTRY = {"another-stocktake"}  # no other installation was recorded

@@ -25,8 +25,8 @@ from harvesters.network.fetch import Fetch
 from harvesters.page_model import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.describe import describe
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 
 _CARDS = {
     "iati.xml": Source(name="a", title="A", protocol="iati", mapping="iati_activity", url="", licence="", language="en"),

@@ -17,10 +17,10 @@ from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Initiative, Party, Place, Resource, Role, Text
 from vocab.iris import Iris
-from vocab.provenance import Provenance, describe_record
+from vocab.statements.describe import describe
+from vocab.statements.provenance import Provenance, describe_record
 
 IRIS = Iris()
 SOURCE = Source(

@@ -1,6 +1,6 @@
 """Peer: a record described with rdflib as most programs of the field do it: from the model to terms, a graph, N-Triples.
 
-It makes the statements of ``vocab.describe`` and ``vocab.chronicle.attest`` for an initiative as the simulated portal has them.
+It makes the statements of ``vocab.statements.describe`` and ``vocab.chronicle.attest`` for an initiative as the simulated portal has them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rdflib.namespace import DCAT, DCTERMS, FOAF, ORG, PROV, RDF, RDFS, SDO, SKO
 
 from vocab.initiative import Initiative, Party, Place, Role, Text, concept_of
 from vocab.iris import Iris, is_web, slug
-from vocab.provenance import Provenance
+from vocab.statements.provenance import Provenance
 
 ADMS = Namespace("http://www.w3.org/ns/adms#")
 WGS = Namespace("http://www.w3.org/2003/01/geo/wgs84_pos#")

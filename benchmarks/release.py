@@ -36,9 +36,9 @@ from harvesters.mirror import LARGEST, sync
 from journal.journal import Journal
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.releases.dump import canonical_quads
-from vocab.describe import quads
-from vocab.provenance import Registry, describe_source
 from vocab.schemes import statements as vocabulary
+from vocab.statements.describe import quads
+from vocab.statements.provenance import Registry, describe_source
 
 MEMORY = 500  # MB: the aim
 _TIME = datetime(2026, 1, 1, tzinfo=UTC)

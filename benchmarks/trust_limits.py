@@ -32,9 +32,9 @@ from demo.scenario import Fault, expected_counts
 from demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Run, State
-from harvesters.runs import plan_decisions
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
+from harvesters.runs.plans import plan_decisions
 from harvesters.source import Source, load, parse
 from journal.journal import Journal
 

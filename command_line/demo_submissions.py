@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.submissions import SUBMITTER, Submission, SubmissionEvent, SubmissionState, Submitter
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import SUBMITTER, Submission, SubmissionEvent, SubmissionState, Submitter
 from harvesters.participation.submissions.members import title_of
 
 ADDRESS = "visitor@example.org"  # of the person who reported them

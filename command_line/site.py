@@ -24,8 +24,8 @@ from command_line.publishing.publish import can_search_by_meaning
 from command_line.settings import Settings
 from command_line.subscriptions import LedgerSubscriptions
 from command_line.supervisor import subcommand
+from harvesters.admin.access.auth import is_operator
 from harvesters.admin.app import create_admin
-from harvesters.admin.auth import is_operator
 from harvesters.admin.context import LOCK_TIMEOUT, AdminContext
 from harvesters.participation.comments.actions import shown_comments
 from harvesters.participation.comments.admin_routes import routes as comment_moderation
@@ -37,9 +37,9 @@ from harvesters.participation.prizes.page_routes import routes as prize_pages
 from harvesters.participation.submissions.app import MODERATION, create_submissions
 from harvesters.participation.submissions.app import PATHS as SUBMISSION_PATHS
 from harvesters.participation.submissions.duplicates import Duplicate, DuplicateFinder
-from harvesters.participation.submissions.identity import SubmissionContext
-from harvesters.participation.submissions.organizations import KnownOrganization
-from harvesters.participation.submissions.provider import parse_provider
+from harvesters.participation.submissions.submitters.identity import SubmissionContext
+from harvesters.participation.submissions.submitters.organizations import KnownOrganization
+from harvesters.participation.submissions.submitters.provider import parse_provider
 from journal import mirror_origin
 from publisher.apis.reconcile.batch import NameQuery
 from publisher.apis.reconcile.matcher import Matcher

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
 from harvesters.inspection.scratch import has_ledger
-from harvesters.ledger.subscriptions import Subscription
+from harvesters.ledger.participation.subscriptions import Subscription
 from harvesters.notifications.delivery import MAIL, WEBHOOK
 from harvesters.notifications.mail import is_mail_address
 from harvesters.notifications.subscriptions import FoundChange, write_confirmation, write_digest

@@ -18,7 +18,7 @@ from command_line.settings import Settings
 from demo.folder import is_demo
 from harvesters.network.retry import install_retry_logging
 from harvesters.notifications.mail import parse_mail_server
-from harvesters.participation.submissions.provider import parse_provider
+from harvesters.participation.submissions.submitters.provider import parse_provider
 from harvesters.pipeline.process_limits import DEFAULT_WORKERS
 from harvesters.runs.run_log import record_line
 from journal import mirror_origin

@@ -10,11 +10,11 @@ import typer
 
 from publisher.linked_data.jsonld_context import jsonld_context
 from shapes.rules import published_turtle
-from vocab.change_log import render
-from vocab.check import check_files
 from vocab.iris import BASE, Iris
-from vocab.release import VocabularyReleaseError, write_release
-from vocab.scheme_summary import summaries, unverified_notes
+from vocab.product.change_log import render
+from vocab.product.check import check_files
+from vocab.product.release import VocabularyReleaseError, write_release
+from vocab.product.scheme_summary import summaries, unverified_notes
 from vocab.schemes import read_files
 
 app = typer.Typer(no_args_is_help=True, help="The vocabulary: ontology, concept schemes and crosswalks.")

@@ -39,7 +39,7 @@ from journal.journal import Journal
 from journal.mirror_origin import Origin, RefusedEntry
 from journal.outage import Outage
 from vocab.iris import Iris, is_web
-from vocab.provenance import check_source_status
+from vocab.statements.provenance import check_source_status
 
 LARGEST = (
     64 << 30

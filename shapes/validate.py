@@ -36,7 +36,7 @@ def engine(name: EngineName = "rust", base: str = BASE) -> Engine:
 def validate(statements: Iterable[str], *, base: str = BASE, name: EngineName = "rust") -> Report:
     """Validate one graph.
 
-    *statements* are those of ``vocab.describe``, without the closing dot. Raises EngineError if they are not N-Triples.
+    *statements* are those of ``vocab.statements.describe``, without the closing dot. Raises EngineError if they are not N-Triples.
     """
     return Report(sort_unique(engine(name, base)(group_by_subject(0, statements).text)))
 

@@ -11,7 +11,7 @@ import typer
 
 from command_line.harvesting.output import HarvestSettings, Json, out, print_rows
 from command_line.harvesting.terminal import harvest_context
-from harvesters.runs.archive_retention import plan_pruning, prune
+from harvesters.runs.schedule.archive_retention import plan_pruning, prune
 
 app = typer.Typer(no_args_is_help=True, help="The archive of responses: prune by age and size.")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kMGT]?)B?\Z")

@@ -28,15 +28,16 @@ from harvesters.participation.submissions.reminders import create_reminder
 from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.reasons import Reason
-from harvesters.runs import publish_vocabularies, run_report, run_requests, terminal_output
+from harvesters.runs import publish_vocabularies, run_report, terminal_output
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import abort
-from harvesters.runs.link_checks import LinkProgress, check_due_links
-from harvesters.runs.match_changes import create_matcher
-from harvesters.runs.plan import Plan
+from harvesters.runs.plans.plan import Plan
 from harvesters.runs.run_logging import harvest_and_log, remap_and_log
 from harvesters.runs.run_report import FailedRun, Row
-from harvesters.runs.scheduler import create_scheduler
+from harvesters.runs.schedule import run_requests
+from harvesters.runs.schedule.link_checks import LinkProgress, check_due_links
+from harvesters.runs.schedule.match_changes import create_matcher
+from harvesters.runs.schedule.scheduler import create_scheduler
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source
 from journal.errors import JournalError

@@ -12,8 +12,8 @@ import typer
 
 from command_line.harvesting.output import HarvestSettings, Json, print_rows
 from harvesters.errors import DeliveryError
-from harvesters.ledger import notifications, submissions
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.participation import notifications, submissions
 from harvesters.notifications import coar
 from harvesters.notifications.coar import NotificationKind
 from vocab.iris import Iris, is_web

@@ -15,8 +15,8 @@ import orjson
 import typer
 from rich.console import Console
 
-from harvesters.admin import key_store
-from harvesters.admin.keys import Scope, parse_scope
+from harvesters.admin.access import key_store
+from harvesters.admin.access.keys import Scope, parse_scope
 from harvesters.admin.schemas import KeyView, key_view
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operator_actions import AuditEntry

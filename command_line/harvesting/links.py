@@ -12,7 +12,7 @@ from command_line.harvesting.terminal import harvest_context, load_source
 from harvesters.ledger.links import LinkState, link_history, links
 
 app = typer.Typer()
-_CHECKS = "harvesters.runs.link_checks"  # imported late, since it imports most libraries
+_CHECKS = "harvesters.runs.schedule.link_checks"  # imported late, since it imports most libraries
 
 
 @app.command(name="links")

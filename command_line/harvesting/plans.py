@@ -14,10 +14,11 @@ from command_line.harvesting.terminal import current_user, harvest_context, load
 from harvesters.errors import PlanError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.ledger.operator_actions import Override
-from harvesters.runs import plan_decisions, record_changes, run_report, terminal_output
+from harvesters.runs import run_report, terminal_output
 from harvesters.runs.context import HarvestContext
+from harvesters.runs.plans import plan_decisions, record_changes
+from harvesters.runs.plans.undo import undo as undo_run
 from harvesters.runs.status_file import update_status
-from harvesters.runs.undo import undo as undo_run
 
 app = typer.Typer(no_args_is_help=True, help="Plans that await approval.")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")]

@@ -13,10 +13,10 @@ import typer
 from command_line.harvesting.output import HarvestSettings, Json, print_rows
 from command_line.harvesting.terminal import current_user
 from harvesters.errors import PrizeError
-from harvesters.ledger import prizes
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operator_actions import AuditEntry
-from harvesters.ledger.prizes import Edition, Stage
+from harvesters.ledger.participation import prizes
+from harvesters.ledger.participation.prizes import Edition, Stage
 from harvesters.notifications.mail import is_mail_address
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.edition_file import read_edition

@@ -19,7 +19,7 @@ from harvesters.runs import run_report
 from harvesters.runs.status_file import update_status
 
 app = typer.Typer()
-_REMOVAL = "harvesters.runs.removal"  # imported late, since it imports most libraries
+_REMOVAL = "harvesters.runs.plans.removal"  # imported late, since it imports most libraries
 _Name = Annotated[str, typer.Argument(help="The source.")]
 _Note = Annotated[str, typer.Option("--reason", help="Reason, for the audit log.")]
 

@@ -18,7 +18,8 @@ from command_line.harvesting.output import HarvestSettings, Json, err, print_row
 from command_line.harvesting.terminal import current_user, harvest_context, load_source, load_sources
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
-from harvesters.runs import plan_decisions, run_report, terminal_output
+from harvesters.runs import run_report, terminal_output
+from harvesters.runs.plans import plan_decisions
 from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, localize, preview_source
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source, load, parse, read

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import structlog
 
-from harvesters.admin import key_store
+from harvesters.admin.access import key_store
+from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.admin.keys import Key, Scope
 from harvesters.ledger.models import Run
 from harvesters.ledger.operator_actions import ActionType, AuditEntry, Override, RunRequest
-from harvesters.runs import plan_decisions, status_file
-from harvesters.runs.undo import undo as undo_run
+from harvesters.runs import status_file
+from harvesters.runs.plans import plan_decisions
+from harvesters.runs.plans.undo import undo as undo_run
 
 MAX_NOTE_LENGTH = 2_000  # characters: a paragraph, not a file
 MAX_KEY_DAYS = 36_500  # longest validity of a key

@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
+from harvesters.admin.access.keys import Key
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import DefinitionChanged, InvalidValue, NotFound
-from harvesters.admin.keys import Key
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.ledger.outbox import Alert
 from harvesters.notifications.alerts import write_messages

@@ -8,22 +8,20 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from starlette.responses import FileResponse
 
-from harvesters.admin import (
-    alert_routes,
-    form_routes,
-    gap_routes,
-    identity_routes,
-    identity_rule_routes,
-    page_routes,
-    problem_routes,
-    source_routes,
-    suggestion_routes,
-)
+from harvesters.admin.access.security_middleware import SecurityMiddleware
 from harvesters.admin.api import audit_log, keys, metrics, plans, runs, sources
 from harvesters.admin.context import AdminContext
 from harvesters.admin.pages import PACKAGE_DIR, Pages
 from harvesters.admin.problems import PROBLEM_JSON, install_error_handlers
-from harvesters.admin.security_middleware import SecurityMiddleware
+from harvesters.admin.routes import alerts as alert_routes
+from harvesters.admin.routes import forms as form_routes
+from harvesters.admin.routes import gaps as gap_routes
+from harvesters.admin.routes import identity as identity_routes
+from harvesters.admin.routes import identity_rules as identity_rule_routes
+from harvesters.admin.routes import pages as page_routes
+from harvesters.admin.routes import problems as problem_routes
+from harvesters.admin.routes import sources as source_routes
+from harvesters.admin.routes import suggestions as suggestion_routes
 from languages.request_locale import LocaleMiddleware
 
 _PROBLEM_SCHEMA = {"type": "object", "properties": {"type": {}, "title": {}, "status": {"type": "integer"}, "detail": {"type": "string"}}}

@@ -14,9 +14,9 @@ from typing import Protocol
 import httpx
 from sqlalchemy.engine import make_url
 
+from harvesters.admin.access.sessions import Sessions
+from harvesters.admin.access.throttle import Throttle
 from harvesters.admin.errors import NotFound
-from harvesters.admin.sessions import Sessions
-from harvesters.admin.throttle import Throttle
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.ledger import Ledger
 from harvesters.notifications.delivery import Channels

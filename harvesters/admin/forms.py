@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from harvesters.admin.auth import check_same_site
+from harvesters.admin.access.auth import check_same_site
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.pages import BASE_PATH
 

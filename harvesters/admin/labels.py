@@ -10,8 +10,8 @@ from typing import Any
 from harvesters.ledger.models import SEEN, TOMBSTONED, Outcome
 from harvesters.ledger.operator_actions import ActionType
 from languages.request_locale import current_locale
-from vocab.run_statistics import METRICS
 from vocab.schemes import label
+from vocab.statements.run_statistics import METRICS
 
 MEANINGS: Mapping[Outcome, str] = {
     Outcome.NEW: "not yet published",

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from harvesters.admin.keys import Scope
+from harvesters.admin.access.keys import Scope
 from harvesters.admin.labels import ACTIONS, SENTENCES
 from harvesters.reasons import Reason, without_review
 from languages.request_locale import LANGUAGES, current_locale

@@ -10,8 +10,8 @@ from harvesters.admin.errors import InvalidValue
 from harvesters.admin.schemas import HoldView, RunView, run_view
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.ledger.operator_actions import Override
-from harvesters.runs.plan_decisions import OVERRIDABLE_LIMITS
-from harvesters.runs.undo import find_undoable
+from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
+from harvesters.runs.plans.undo import find_undoable
 from harvesters.source import SHARES
 
 MAX_OVERRIDE_AGE = timedelta(days=31)  # longest validity; a limit to raise for longer belongs in the source definition

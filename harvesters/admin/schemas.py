@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from harvesters.admin.keys import Key
+from harvesters.admin.access.keys import Key
 from harvesters.ledger.models import Run, State
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.reasons import Reason

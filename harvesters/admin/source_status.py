@@ -7,7 +7,7 @@ from harvesters.admin.schemas import HoldView, SourceView
 from harvesters.runs.status_file import source_statuses
 from harvesters.source import Source
 from vocab.freshness import freshness
-from vocab.provenance import SourceStatus
+from vocab.statements.provenance import SourceStatus
 
 
 def source_views(context: AdminContext) -> list[SourceView]:

@@ -25,10 +25,10 @@ from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.reasons import other
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.guard import GuardResult
 from harvesters.runs.harvest import plan_run
 from harvesters.runs.page_collection import page_reader
-from harvesters.runs.plan import Plan
+from harvesters.runs.plans.guard import GuardResult
+from harvesters.runs.plans.plan import Plan
 from harvesters.runs.run_start import last_rules_digest, rules_digest
 from harvesters.source import Source
 from shapes.validate import EngineName

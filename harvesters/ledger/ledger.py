@@ -6,10 +6,10 @@ from harvesters.ledger.finalize import Finalization
 from harvesters.ledger.graphs import Graphs
 from harvesters.ledger.operator_actions import OperatorActions
 from harvesters.ledger.outbox import Outbox
+from harvesters.ledger.participation.reported_problems import ReportedProblems
+from harvesters.ledger.participation.subscriptions import Subscriptions
 from harvesters.ledger.removals import Removals
-from harvesters.ledger.reported_problems import ReportedProblems
 from harvesters.ledger.run_log import RunLogs
-from harvesters.ledger.subscriptions import Subscriptions
 from harvesters.ledger.undo import PreviousRecords
 
 

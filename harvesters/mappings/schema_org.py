@@ -31,8 +31,8 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.describe import KIND
 from vocab.initiative import Document, Event, File, Initiative, Party, Period, Post, Resource, Role, Text
+from vocab.statements.describe import KIND
 
 OPTIONS: Mapping[str, Option] = {
     "kind": Option(

@@ -1,6 +1,6 @@
 """Records of another Stocktake: map its description, in our own vocabulary, back to the model, with its origin.
 
-Source: vocab/describe.py, which writes it; the peer's concepts are matched by the ends of their IRIs, whatever its base.
+Source: vocab/statements/describe.py, which writes it; the peer's concepts are matched by the ends of their IRIs, whatever its base.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from harvesters.matching.entities import Entity
 from harvesters.matching.pairs import Clusters, Judgement, Pair, ScoredPair, Status, classify, classify_each
 from harvesters.matching.scoring import AUTOMATIC
 from harvesters.matching.stored import Decision, StoredPair, current_decisions, pair_id, stored_pairs
-from vocab.clusters import Match, cluster_iri, describe_cluster
 from vocab.iris import Iris
+from vocab.statements.clusters import Match, cluster_iri, describe_cluster
 
 
 def classify_stored(ledger: Ledger) -> tuple[dict[Pair, StoredPair], list[ScoredPair], Clusters]:

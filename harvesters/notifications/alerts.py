@@ -20,7 +20,7 @@ from journal.outage import Outage
 from languages.request_locale import use_language
 from languages.translations import format_number, gettext, isolate
 from vocab.freshness import Freshness, freshness
-from vocab.provenance import SourceStatus
+from vocab.statements.provenance import SourceStatus
 
 _GIGABYTE = 1_000_000_000
 Found = Mapping[tuple[str, str], Reason]  # why, by rule and source

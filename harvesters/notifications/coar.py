@@ -12,10 +12,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
-from harvesters.ledger import notifications
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.notifications import Notification
 from harvesters.ledger.outbox import Message
+from harvesters.ledger.participation import notifications
+from harvesters.ledger.participation.notifications import Notification
 
 CHANNEL = "inbox"  # of the outbox
 MEDIA_TYPE = "application/ld+json"

@@ -11,12 +11,12 @@ import httpx
 import structlog
 
 from harvesters.errors import DeliveryError, HarvestError
-from harvesters.ledger import prizes, submissions
-from harvesters.ledger.comments import prune_comments
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.outbox import QueuedMessage
-from harvesters.ledger.pictures import prune_pictures
-from harvesters.ledger.subscriptions import FOLLOW_TOPIC
+from harvesters.ledger.participation import prizes, submissions
+from harvesters.ledger.participation.comments import prune_comments
+from harvesters.ledger.participation.pictures import prune_pictures
+from harvesters.ledger.participation.subscriptions import FOLLOW_TOPIC
 from harvesters.network.fetch import AGENT
 from harvesters.notifications import coar
 from harvesters.notifications.mail import MailSender, MailServer, open_mail

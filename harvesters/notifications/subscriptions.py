@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from harvesters.ledger.outbox import Message
-from harvesters.ledger.subscriptions import Subscription
+from harvesters.ledger.participation.subscriptions import Subscription
 from harvesters.notifications.delivery import MAIL, Channels
 from languages.request_locale import use_language
 from languages.translations import format_number, gettext

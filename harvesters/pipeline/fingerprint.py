@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
-from vocab import properties as p
 from vocab.iris import encode
+from vocab.statements import properties as p
 from vocab.terms import literal
 
 _MIN_KEY_LENGTH = 3  # characters: numbers of goals and areas end addresses too, so shorter keys are not looked for in addresses

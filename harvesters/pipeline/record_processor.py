@@ -22,12 +22,12 @@ from harvesters.source import NOTHING, Source
 from harvesters.stored_response import SourcePosition
 from shapes.result import Result, Severity
 from shapes.validate import EngineName, validate_many
-from vocab import properties as p
 from vocab.crosswalks import Crosswalks
-from vocab.describe import KIND, describe
 from vocab.initiative import Resource
 from vocab.iris import Iris
-from vocab.provenance import Provenance, ValidationNote, describe_record, describe_results
+from vocab.statements import properties as p
+from vocab.statements.describe import KIND, describe
+from vocab.statements.provenance import Provenance, ValidationNote, describe_record, describe_results
 
 RecordMapper = Callable[[Record[Any]], Resource]
 StepCallback = Callable[

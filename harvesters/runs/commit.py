@@ -25,7 +25,7 @@ from harvesters.ledger.models import (
 from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
-from harvesters.runs.plan import Plan, incompleteness_reasons
+from harvesters.runs.plans.plan import Plan, incompleteness_reasons
 from harvesters.runs.quad_counts import QuadCount, cumulative_quads, inconsistencies
 from harvesters.runs.reported_problems import close_fixed_problems
 from harvesters.source import Source
@@ -33,9 +33,9 @@ from journal import mirror_origin
 from journal.entry import Entry
 from journal.errors import JournalError
 from vocab.iris import Iris
-from vocab.provenance import Registry, describe_source
-from vocab.run_statistics import METRICS, RunStatistics, describe_run
-from vocab.tombstone import Deletion, mark_vanished, strip_mark, write_tombstone
+from vocab.statements.provenance import Registry, describe_source
+from vocab.statements.run_statistics import METRICS, RunStatistics, describe_run
+from vocab.statements.tombstone import Deletion, mark_vanished, strip_mark, write_tombstone
 
 _OPEN_STATES = (State.RUNNING, State.HELD, State.COMMITTING)
 _STILL_LISTED = tuple(

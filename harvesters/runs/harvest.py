@@ -15,12 +15,12 @@ from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.reasons import REVIEW, Reason, without_review
 from harvesters.runs.commit import check_ledger_matches_journal, commit, defer, finish_commit
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.due_times import next_due
-from harvesters.runs.guard import GuardResult, check_limits
 from harvesters.runs.locks import source_lock
 from harvesters.runs.page_collection import collect_pages
-from harvesters.runs.plan import Plan, compute_plan, load_plan
+from harvesters.runs.plans.guard import GuardResult, check_limits
+from harvesters.runs.plans.plan import Plan, compute_plan, load_plan
 from harvesters.runs.run_start import SUCCESSFUL, fail, last_rules_digest, start_run
+from harvesters.runs.schedule.due_times import next_due
 from harvesters.source import Source
 from harvesters.stored_response import Validator
 

@@ -10,8 +10,8 @@ from harvesters.matching.entity_store import EntityStore
 from harvesters.matching.stored import current_decisions, read_entities, stored_pairs
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.publish_graphs import GraphChange, publish_graphs
-from vocab.clusters import describe_replaced, named_member
 from vocab.iris import Iris
+from vocab.statements.clusters import describe_replaced, named_member
 from vocab.terms import DCT, PROV
 
 _MEMBER, _REPLACED = f" <{PROV}hadMember> <", f" <{DCT}isReplacedBy> "

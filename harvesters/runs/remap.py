@@ -28,7 +28,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import finalize
 from harvesters.runs.locks import source_lock
 from harvesters.runs.page_collection import page_reader
-from harvesters.runs.plan import Plan
+from harvesters.runs.plans.plan import Plan
 from harvesters.runs.run_log import assign_run
 from harvesters.runs.run_start import fail, rules_digest
 from harvesters.source import Source

@@ -12,7 +12,7 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SERVED, Run
 from harvesters.ledger.outbox import Message
-from harvesters.ledger.reported_problems import TOPIC, ProblemState, ReportedProblem
+from harvesters.ledger.participation.reported_problems import TOPIC, ProblemState, ReportedProblem
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Notify
 from languages.request_locale import use_language

@@ -12,7 +12,7 @@ from harvesters.errors import LockLostError
 from harvesters.pipeline.page_processor import Progress, ProgressCallback
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
-from harvesters.runs.plan import Plan
+from harvesters.runs.plans.plan import Plan
 from harvesters.runs.remap import remap
 from harvesters.runs.run_log import RunLog, keep_log
 from harvesters.runs.status_file import update_status

@@ -15,7 +15,7 @@ from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 
 if TYPE_CHECKING:
-    from harvesters.runs.plan import Plan
+    from harvesters.runs.plans.plan import Plan
     from harvesters.source import Source
 
 Row = dict[str, object]

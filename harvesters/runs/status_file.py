@@ -17,15 +17,15 @@ from harvesters.errors import DataDirectoryError, HarvestError, SourceDefinition
 from harvesters.ledger.models import CLUSTERS, LINKS, VOCABULARY, Run, State
 from harvesters.runs.commit import run_statistics
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.due_times import frozen_after, late_after, next_due
 from harvesters.runs.locks import status_lock
+from harvesters.runs.schedule.due_times import frozen_after, late_after, next_due
 from harvesters.source import Source, load
 from journal.atomic_file import replace_file
 from journal.errors import JournalWriteError
 from journal.store import Store
-from vocab.describe import quads
 from vocab.freshness import FreshnessInputs
-from vocab.provenance import SourceStatus, describe_source_statuses
+from vocab.statements.describe import quads
+from vocab.statements.provenance import SourceStatus, describe_source_statuses
 
 _FAILED = (State.FAILED, State.INCOMPLETE)
 _SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)

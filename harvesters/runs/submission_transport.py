@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import orjson
 
-from harvesters.ledger import prizes, submissions
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.participation import prizes, submissions
 
 PROTOCOL = "submissions"
 

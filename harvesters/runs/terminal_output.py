@@ -32,7 +32,7 @@ from vocab.field_changes import field_views
 
 if TYPE_CHECKING:
     from harvesters.pipeline.page_processor import Progress as Step
-    from harvesters.runs.plan import Plan
+    from harvesters.runs.plans.plan import Plan
     from harvesters.runs.source_preview import PreviewResult
 
 _NEVER_WRAPPED = ("run", "source", "started", "outcome")  # columns whose texts are short

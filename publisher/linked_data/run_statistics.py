@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from publisher.http.endpoints import Count as Number
 from publisher.http.endpoints import Instant, WebAddress
 from publisher.store.descriptions import Description
-from vocab.run_statistics import METRICS
+from vocab.statements.run_statistics import METRICS
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from shapes.result import Severity
 from shapes.rules import Rule, message, remedy, rules, triples
-from vocab.check import LANGUAGES
 from vocab.iris import Iris
 from vocab.normalization import escape_formula
+from vocab.product.check import LANGUAGES
 from vocab.terms import RDF, SH
 
 _EXAMPLES = 3

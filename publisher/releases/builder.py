@@ -24,7 +24,7 @@ from publisher.errors import ReleaseError
 from publisher.formats import GRAPHS
 from publisher.projections.facets.files import write_tables
 from publisher.projections.facets.schema import TABLES
-from publisher.releases import citation, codebook
+from publisher.releases import citation
 from publisher.releases.changes import count_changes, read_records
 from publisher.releases.dump import canonical_quads
 from publisher.releases.export_passes import (
@@ -33,11 +33,12 @@ from publisher.releases.export_passes import (
     export_by_graph,
     export_by_subject,
 )
-from publisher.releases.facet_rows import FacetRowWriter
-from publisher.releases.release_tables import store_rows
 from publisher.releases.signature import load_key, public_key_text, sign
 from publisher.releases.sorting import Sorter
-from publisher.releases.table_metadata import croissant, csvw, data_package, ro_crate
+from publisher.releases.tables import codebook
+from publisher.releases.tables.facet_rows import FacetRowWriter
+from publisher.releases.tables.release_tables import store_rows
+from publisher.releases.tables.table_metadata import croissant, csvw, data_package, ro_crate
 from publisher.releases.void import VoidCounter, void_statements
 from publisher.releases.writers import TEXT_FORMATS
 from publisher.store.descriptions import Description, namespaces

@@ -15,8 +15,8 @@ from publisher.projections.facets.record_rows import Row, organization_row, pars
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.rdf.ntriples_terms import Value, parse_term, split_triple
 from publisher.releases.deletions import deletion_rows
-from publisher.releases.facet_rows import FacetRowWriter
 from publisher.releases.sorting import Sorter
+from publisher.releases.tables.facet_rows import FacetRowWriter
 from publisher.releases.void import VoidCounter
 from publisher.releases.writers import TEXT_FORMATS, Parts, TextFormat, Triples, triple
 from publisher.store.releases.manifest import ReleaseSource

@@ -8,7 +8,7 @@ from datetime import datetime
 from pyoxigraph import NamedNode, Quad
 
 from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
-from vocab.provenance import check_source_status
+from vocab.statements.provenance import check_source_status
 
 
 def freshness_inputs(terms: Mapping[str, str]) -> FreshnessInputs:

@@ -14,10 +14,10 @@ from clocks import NOON, ManualClock
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from harvesters.admin import key_store
+from harvesters.admin.access import key_store
+from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
-from harvesters.admin.keys import Key, Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.reasons import REVIEW, Reason, as_reason, other

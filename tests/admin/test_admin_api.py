@@ -13,7 +13,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from harvesters.admin import key_store
+from harvesters.admin.access import key_store
 from harvesters.ledger.models import Outcome, State
 from journal.journal import Journal
 

@@ -14,12 +14,12 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from harvesters.admin import key_store
+from harvesters.admin.access import key_store
+from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.security_middleware import MAX_BODY_BYTES, MAX_CONCURRENT_REQUESTS
+from harvesters.admin.access.throttle import MAX_FAILURES, WINDOW_SECONDS
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
-from harvesters.admin.keys import Scope
-from harvesters.admin.security_middleware import MAX_BODY_BYTES, MAX_CONCURRENT_REQUESTS
-from harvesters.admin.throttle import MAX_FAILURES, WINDOW_SECONDS
 
 SCOPES = ("read", "operate", "admin")
 WRONG_KEY = "stk_00000000_" + "A" * 43

@@ -13,9 +13,9 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress
 from harvesters.source import load, read_word_table, word_table
 from languages.request_locale import LANGUAGES
-from vocab.describe import describe
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 
 from .conftest import HOSTILE
 from .test_admin_pages import csrf, sign_in

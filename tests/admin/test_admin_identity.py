@@ -17,9 +17,9 @@ from harvesters.matching.scoring import Feature, Score
 from harvesters.matching.stored import current_decisions, decision_history, pair_id, read_entities, store_pairs
 from journal.journal import Journal
 from languages.request_locale import LANGUAGES
-from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 
 from .conftest import HOSTILE
 from .test_admin_pages import csrf, sign_in

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from harvesters.admin.keys import Scope, create_key, parse_token
+from harvesters.admin.access.keys import Scope, create_key, parse_token
 from harvesters.ledger.ledger import Ledger
 from stocktake import app
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from harvesters.admin import key_store
-from harvesters.admin.sessions import IDLE_TIMEOUT, MAX_AGE
-from harvesters.admin.throttle import MAX_FAILURES
+from harvesters.admin.access import key_store
+from harvesters.admin.access.sessions import IDLE_TIMEOUT, MAX_AGE
+from harvesters.admin.access.throttle import MAX_FAILURES
 from harvesters.ledger.models import Outcome, StagedRecord, State
 
 from .conftest import HOSTILE, staged

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from harvesters.ledger.reported_problems import ProblemState
+from harvesters.ledger.participation.reported_problems import ProblemState
 
 from .conftest import BASE, HOSTILE, NOON
 from .test_admin_pages import csrf, sign_in

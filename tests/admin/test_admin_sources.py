@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from harvesters.admin import key_store
+from harvesters.admin.access import key_store
+from harvesters.admin.access.keys import Scope
 from harvesters.admin.definitions import apply_form, digest
-from harvesters.admin.keys import Scope
 from harvesters.ledger.models import Outcome, State
 from harvesters.ledger.outbox import Message
 from harvesters.ledger.run_log import LogLine

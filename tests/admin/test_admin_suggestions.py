@@ -13,10 +13,10 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress
 from harvesters.source import decision_table, load, read_decision_table
 from languages.request_locale import LANGUAGES
-from vocab.describe import describe
 from vocab.goals import SDG
 from vocab.initiative import Basis, Claim, Initiative, Text
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 
 from .conftest import HOSTILE
 from .test_admin_pages import csrf, sign_in

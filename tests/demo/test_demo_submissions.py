@@ -6,9 +6,9 @@ from pathlib import Path
 
 from command_line.demo_submissions import ADDRESS, seed_submissions
 from demo.source_definitions import open_submissions
-from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.submissions import SubmissionState
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import SubmissionState
 from harvesters.participation.submissions.check import check
 from harvesters.participation.submissions.duplicates import DuplicateFinder
 from harvesters.participation.submissions.members import normalize

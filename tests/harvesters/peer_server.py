@@ -14,11 +14,11 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.stored_response import Validator
 from journal.journal import Journal
-from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Resource, Text
 from vocab.iris import Iris
-from vocab.provenance import Provenance, Registry, describe_record, describe_source
-from vocab.tombstone import Deletion, write_tombstone
+from vocab.statements.describe import describe, quads
+from vocab.statements.provenance import Provenance, Registry, describe_record, describe_source
+from vocab.statements.tombstone import Deletion, write_tombstone
 
 URL = "https://other.example/"
 BASE = "https://other.example/id/"

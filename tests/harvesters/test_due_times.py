@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harvesters.runs.due_times import frozen_after, last_due, late_after, next_due
+from harvesters.runs.schedule.due_times import frozen_after, last_due, late_after, next_due
 
 
 def at(text: str) -> datetime:

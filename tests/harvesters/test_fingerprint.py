@@ -3,9 +3,9 @@
 import pytest
 
 from harvesters.pipeline.fingerprint import content_fingerprint, page_fingerprint
-from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 
 IRIS = Iris()
 

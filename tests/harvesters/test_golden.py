@@ -14,8 +14,8 @@ from harvesters.network.fetch import Fetch
 from harvesters.page_model import DeletedRecord, Record
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
-from vocab.describe import describe
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 from vocab.terms import DCT
 
 REPLIES = Path(__file__).parent / "replies"

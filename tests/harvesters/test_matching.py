@@ -18,9 +18,9 @@ from harvesters.matching.pairs import Judgement, Pair, Status, classify, ordered
 from harvesters.matching.scoring import AUTOMATIC, Score, score
 from harvesters.matching.scratch import open_scratch
 from harvesters.matching.stored import Decision
-from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 
 IRIS = Iris()
 KENYA, UGANDA = (f"http://metadata.un.org/sdg/codes/geoArea/{code}" for code in ("404", "800"))

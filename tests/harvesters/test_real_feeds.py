@@ -15,11 +15,11 @@ from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.source import load
-from vocab.describe import describe
 from vocab.initiative import Basis, Document, Initiative, Resource, concept_of
 from vocab.iris import Iris
 from vocab.normalization import fold
 from vocab.schemes import concepts, graph_triples
+from vocab.statements.describe import describe
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 

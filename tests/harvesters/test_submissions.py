@@ -12,9 +12,9 @@ import pytest
 import replay
 
 from harvesters.errors import ParseError
-from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.submissions import Change, Submission, SubmissionEvent, SubmissionState
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import Change, Submission, SubmissionEvent, SubmissionState
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record

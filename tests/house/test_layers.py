@@ -23,11 +23,20 @@ ALLOWED: Mapping[str, set[str]] = {
 # page_model, the rest of payloads above it.
 LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "vocab": (
-        {"addresses", "freshness", "identifiers", "initiative", "iris", "normalization", "well_known"},
+        {"product", "statements", "addresses", "freshness", "identifiers", "initiative", "iris", "normalization", "well_known"},
         {"terms"},
-        {"change_log", "check", "properties", "run_statistics", "schemes", "tombstone"},
-        {"action_lines", "clusters", "describe", "field_changes", "label_index", "link_states", "mapping_sets", "provenance"},
-        {"countries", "goals", "release", "scheme_summary"},
+        {"product.change_log", "product.check", "statements.properties", "statements.run_statistics", "schemes", "statements.tombstone"},
+        {
+            "action_lines",
+            "statements.clusters",
+            "statements.describe",
+            "field_changes",
+            "label_index",
+            "statements.link_states",
+            "product.mapping_sets",
+            "statements.provenance",
+        },
+        {"countries", "goals", "product.release", "product.scheme_summary"},
         {"curated_words"},
         {"crosswalks", "curated_topics"},
     ),

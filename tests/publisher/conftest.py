@@ -19,7 +19,6 @@ from publisher import damaged_files
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
-from vocab.describe import describe, quads
 from vocab.initiative import (
     Amount,
     Basis,
@@ -38,10 +37,19 @@ from vocab.initiative import (
     Text,
 )
 from vocab.iris import Iris
-from vocab.provenance import Provenance, Registry, SourceStatus, ValidationNote, describe_record, describe_source, describe_source_statuses
-from vocab.run_statistics import RunStatistics, describe_run
 from vocab.schemes import statements
-from vocab.tombstone import Deletion, write_tombstone
+from vocab.statements.describe import describe, quads
+from vocab.statements.provenance import (
+    Provenance,
+    Registry,
+    SourceStatus,
+    ValidationNote,
+    describe_record,
+    describe_source,
+    describe_source_statuses,
+)
+from vocab.statements.run_statistics import RunStatistics, describe_run
+from vocab.statements.tombstone import Deletion, write_tombstone
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` lie
 

@@ -30,10 +30,10 @@ from publisher.projections.facets.queries import FacetIndex
 from publisher.rdf.results import Term
 from publisher.releases.builder import build_release
 from publisher.store.descriptions import Description, Statement, namespaces
-from vocab.clusters import Match, cluster_iri, describe_cluster, describe_replaced
-from vocab.describe import quads
 from vocab.initiative import Initiative, Party, Role, Text
-from vocab.provenance import describe_source
+from vocab.statements.clusters import Match, cluster_iri, describe_cluster, describe_replaced
+from vocab.statements.describe import quads
+from vocab.statements.provenance import describe_source
 from vocab.terms import DCT
 
 HTML = {"Accept": "text/html"}

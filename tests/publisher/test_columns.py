@@ -35,8 +35,8 @@ from publisher.store.runner import Runner
 from publisher.store.workers.column_reader import ColumnSnapshot, may_compile
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import parse_term
-from vocab.describe import quads
 from vocab.schemes import statements
+from vocab.statements.describe import quads
 from vocab.terms import XSD
 
 SEEDS = 100

@@ -13,10 +13,10 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
-from vocab.describe import KIND, describe, quads
 from vocab.initiative import Document, Post, Resource, Text
 from vocab.iris import Iris
-from vocab.provenance import Provenance, describe_record
+from vocab.statements.describe import KIND, describe, quads
+from vocab.statements.provenance import Provenance, describe_record
 
 IRIS = Iris()
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)

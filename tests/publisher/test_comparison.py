@@ -30,10 +30,10 @@ from publisher.history.graph_changes import NAME, SCHEMA
 from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import JournalReader
 from publisher.releases.builder import build_release
-from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Event, Initiative, Resource, Text
 from vocab.iris import Iris
-from vocab.provenance import Provenance, describe_record
+from vocab.statements.describe import describe, quads
+from vocab.statements.provenance import Provenance, describe_record
 
 IRIS = Iris()
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

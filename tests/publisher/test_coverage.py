@@ -18,11 +18,11 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
-from vocab.describe import describe, quads
 from vocab.initiative import Claim, Initiative, Text
 from vocab.iris import Iris
-from vocab.provenance import Provenance, Registry, describe_record, describe_source
 from vocab.schemes import statements
+from vocab.statements.describe import describe, quads
+from vocab.statements.provenance import Provenance, Registry, describe_record, describe_source
 
 IRIS = Iris()
 DAY = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)

@@ -19,12 +19,12 @@ from publisher.releases.deletions import COLUMNS
 from publisher.releases.dump import write_dumps
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
-from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
-from vocab.provenance import Provenance, describe_record
+from vocab.statements.describe import describe, quads
+from vocab.statements.provenance import Provenance, describe_record
+from vocab.statements.tombstone import Deletion, mark_vanished, write_tombstone
 from vocab.terms import XSD
-from vocab.tombstone import Deletion, mark_vanished, write_tombstone
 
 IRIS = Iris()
 SEEN, MISSED, GONE = (datetime(2026, 3, day, 8, tzinfo=UTC) for day in (1, 5, 9))

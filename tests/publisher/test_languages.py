@@ -13,17 +13,18 @@ from babel.messages.pofile import read_po
 from publish_fixture import session_loop
 
 from harvesters.admin import labels
-from harvesters.admin.keys import Scope
+from harvesters.admin.access.keys import Scope
 from harvesters.inspection.findings import OUTCOMES, REMEDIES
 from harvesters.ledger.models import State
-from harvesters.ledger.submissions import SubmissionState
+from harvesters.ledger.participation.submissions import SubmissionState
 from harvesters.participation.prizes.page_routes import DAYS
-from harvesters.participation.submissions import moderation, openid
+from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.choices import TYPE_LABELS
 from harvesters.participation.submissions.duplicates import REASONS
 from harvesters.participation.submissions.members import MEMBERS, TYPES
-from harvesters.participation.submissions.moderation_routes import HISTORY
 from harvesters.participation.submissions.questions import QUESTIONS
+from harvesters.participation.submissions.routes.moderation import HISTORY
+from harvesters.participation.submissions.submitters import openid
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
 from publisher.portal.facet_labels import FacetLabels, facet_title

@@ -19,8 +19,8 @@ from waiting import wait_until
 from journal import store
 from publisher.releases import object_store
 from publisher.releases.builder import build_release
-from vocab.describe import quads
-from vocab.provenance import SourceStatus, describe_source_statuses
+from vocab.statements.describe import quads
+from vocab.statements.provenance import SourceStatus, describe_source_statuses
 
 OAI = "{http://www.openarchives.org/OAI/2.0/}"
 SEEN = datetime(2026, 4, 28, tzinfo=UTC)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
-from vocab.describe import describe
 from vocab.initiative import Initiative, Place, Text
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "search.md"
 QUERIES = re.findall(r"```sparql\n(.*?)```", DOCS.read_text(encoding="utf-8").partition("## Places")[2].partition("\n## ")[0], re.DOTALL)

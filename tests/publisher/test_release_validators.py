@@ -17,7 +17,7 @@ import pytest
 
 from publisher.projections.facets.schema import TABLES
 from publisher.releases.builder import build_release
-from publisher.releases.codebook import table_examples
+from publisher.releases.tables.codebook import table_examples
 from vocab.iris import Iris
 
 IRIS = Iris()

@@ -18,7 +18,7 @@ from publisher.app import create_app
 from publisher.errors import ReleaseNotFound, ReportError
 from publisher.portal.report.builder import Report, build_report, list_reports
 from publisher.releases import builder
-from publisher.releases.release_tables import rows_folder, tables_folder
+from publisher.releases.tables.release_tables import rows_folder, tables_folder
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import get_release, write_manifest

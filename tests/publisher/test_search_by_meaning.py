@@ -34,10 +34,10 @@ from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.query_service import QueryService
 from publisher.store.runner import Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
-from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
-from vocab.provenance import Provenance, describe_record
+from vocab.statements.describe import describe, quads
+from vocab.statements.provenance import Provenance, describe_record
 
 IRIS = Iris("https://x.org/")
 SETTINGS = Settings(Path(), Path(), IRIS.base, "", frozenset(), "", "rust", semantic_search=True)

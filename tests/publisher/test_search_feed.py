@@ -19,11 +19,11 @@ from publisher.app import create_app
 from publisher.portal.following import ComparedResults, DueSubscription, settle_due
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
-from vocab.describe import describe, quads
 from vocab.initiative import Claim, Initiative, Text
 from vocab.iris import Iris
-from vocab.provenance import Provenance, describe_record
-from vocab.tombstone import Deletion, write_tombstone
+from vocab.statements.describe import describe, quads
+from vocab.statements.provenance import Provenance, describe_record
+from vocab.statements.tombstone import Deletion, write_tombstone
 
 IRIS = Iris()
 START = datetime(2026, 1, 1, tzinfo=UTC)

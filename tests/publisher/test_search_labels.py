@@ -18,9 +18,9 @@ from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.spelling import suggest_spelling
 from publisher.projections.search.topic_index import SYNONYMS
 from publisher.projections.search.topics import read_topics, write_topics
-from vocab.describe import quads
 from vocab.iris import Iris
 from vocab.schemes import concepts, statements
+from vocab.statements.describe import quads
 
 IRIS = Iris()
 HTML = {"Accept": "text/html"}

@@ -20,11 +20,11 @@ from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.query_service import QueryService
 from publisher.store.runner import Runner
 from publisher.store.workers.pool import Limits
-from vocab.describe import quads
 from vocab.freshness import FreshnessInputs
 from vocab.iris import Iris
-from vocab.provenance import SourceStatus, describe_source_statuses
-from vocab.run_statistics import RunStatistics, describe_run
+from vocab.statements.describe import quads
+from vocab.statements.provenance import SourceStatus, describe_source_statuses
+from vocab.statements.run_statistics import RunStatistics, describe_run
 
 IRIS = Iris()
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -18,9 +18,9 @@ from publisher.projections.facets.queries import open_facet_index
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.runner import Runner
-from vocab.describe import quads
 from vocab.initiative import Event, Initiative, Party, Role, Text
 from vocab.schemes import statements
+from vocab.statements.describe import quads
 
 FUNDER = Party(Role.FUNDER, Text("Fund for Health", "en"), kind=IRIS.concept("stakeholder-type", "civil-society"))
 FIRST = (RICH, *(plain(number) for number in range(10)), Initiative(key="turns", titles=(Text("It turns", "en"),)))

@@ -25,11 +25,11 @@ from publisher.store.query_service import QueryService
 from publisher.store.runner import Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.workers.query_request import QueryRequest
-from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
-from vocab.provenance import Provenance, describe_record
-from vocab.tombstone import Deletion, write_tombstone
+from vocab.statements.describe import describe, quads
+from vocab.statements.provenance import Provenance, describe_record
+from vocab.statements.tombstone import Deletion, write_tombstone
 
 IRIS = Iris("https://x.org/")
 FIRST, LATER = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)

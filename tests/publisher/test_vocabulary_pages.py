@@ -9,7 +9,7 @@ from pyoxigraph import Literal, NamedNode
 
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE
-from vocab.mapping_sets import mapped_schemes, sssom_table
+from vocab.product.mapping_sets import mapped_schemes, sssom_table
 from vocab.schemes import graph_triples, label, schemes
 from vocab.terms import DCT
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
 from vocab.iris import Iris
-from vocab.provenance import Provenance, describe_record
+from vocab.statements.describe import describe
+from vocab.statements.provenance import Provenance, describe_record
 
 IRIS = Iris()
 _AREA = "http://metadata.un.org/sdg/codes/geoArea/"

@@ -15,8 +15,8 @@ from shapes.result import Result, Severity
 from shapes.rules import message, remedy, rules, shapes_digest, turtle
 from shapes.validate import EngineName, validate, validate_many
 from vocab.iris import BASE, Iris
-from vocab.run_statistics import RunStatistics, describe_run
 from vocab.schemes import concepts, schemes, statements
+from vocab.statements.run_statistics import RunStatistics, describe_run
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "shapes.md"
 EVERY = list(examples())

@@ -11,9 +11,9 @@ from shapes.batch import batches
 from shapes.engines.engine import EngineError
 from shapes.result import Severity
 from shapes.validate import validate, validate_many
-from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import BASE, Iris
+from vocab.statements.describe import describe
 
 Records = Callable[[int, int], list[list[str]]]
 

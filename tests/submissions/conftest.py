@@ -13,14 +13,14 @@ import httpx
 import pytest
 from clocks import NOON, ManualClock
 
-from harvesters.admin import key_store
+from harvesters.admin.access import key_store
+from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.context import AdminContext
-from harvesters.admin.keys import Key, Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.participation.submissions.app import create_submissions
-from harvesters.participation.submissions.identity import SubmissionContext
+from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from vocab.iris import BASE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies

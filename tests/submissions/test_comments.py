@@ -13,9 +13,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from harvesters.admin.app import create_admin
-from harvesters.ledger import submissions
-from harvesters.ledger.comments import comments_in, prune_comments
-from harvesters.ledger.submissions import SubmissionState
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.comments import comments_in, prune_comments
+from harvesters.ledger.participation.submissions import SubmissionState
 from harvesters.participation.comments.actions import MAX_TEXT, MAX_WAITING, shown_comments
 from harvesters.participation.comments.admin_routes import routes as moderation_pages
 from harvesters.participation.comments.page_routes import routes

@@ -17,17 +17,17 @@ from starlette.responses import PlainTextResponse
 from typer.testing import CliRunner
 
 from command_line.harvesting.inbox import app
-from harvesters.admin import key_store
+from harvesters.admin.access import key_store
+from harvesters.admin.access.keys import Scope
 from harvesters.admin.context import AdminContext
-from harvesters.admin.keys import Scope
-from harvesters.ledger import notifications, submissions
-from harvesters.ledger.notifications import Notification
-from harvesters.ledger.submissions import Submission, SubmissionState
+from harvesters.ledger.participation import notifications, submissions
+from harvesters.ledger.participation.notifications import Notification
+from harvesters.ledger.participation.submissions import Submission, SubmissionState
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.participation.inbox.routes import InboxLink, routes, takes_notifications
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.app import create_submissions
-from harvesters.participation.submissions.identity import SubmissionContext
+from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from vocab.iris import BASE
 
 from .conftest import INITIATIVE, NOON, SubmissionWorld, bearer, definition

@@ -16,11 +16,11 @@ import pytest
 from processes import free_port, started, wait_for_url
 from typer.testing import CliRunner
 
-from harvesters.admin import key_store
+from harvesters.admin.access import key_store
+from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.context import AdminContext
-from harvesters.admin.keys import Key, Scope
-from harvesters.ledger import notifications, submissions
-from harvesters.ledger.submissions import Submission, SubmissionState
+from harvesters.ledger.participation import notifications, submissions
+from harvesters.ledger.participation.submissions import Submission, SubmissionState
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.participation.submissions import moderation
 from stocktake import app

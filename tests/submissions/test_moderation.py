@@ -13,12 +13,12 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from harvesters.admin.app import create_admin
-from harvesters.ledger import submissions
 from harvesters.ledger.models import State
+from harvesters.ledger.participation import submissions
 from harvesters.participation.submissions.app import MODERATION
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
-from harvesters.runs.plan import Plan
+from harvesters.runs.plans.plan import Plan
 
 from .conftest import BASE, INITIATIVE, SubmissionWorld, bearer, definition
 

@@ -18,17 +18,17 @@ import pytest
 from PIL import Image
 
 from harvesters.admin.errors import HTTPProblem, InvalidValue
-from harvesters.ledger.pictures import find_picture, has_picture, prune_pictures
+from harvesters.ledger.participation.pictures import find_picture, has_picture, prune_pictures
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.errors import TooLarge
-from harvesters.participation.submissions.picture_routes import MAX_UNUSED
 from harvesters.participation.submissions.pictures import MAX_FILE, SIDE, encode_picture
+from harvesters.participation.submissions.routes.pictures import MAX_UNUSED
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.runs.submission_transport import SubmissionTransport
-from vocab.describe import describe
 from vocab.iris import BASE, Iris
+from vocab.statements.describe import describe
 
 from .conftest import INITIATIVE, SITE, SubmissionWorld
 from .test_submission_form import browser, fill, hidden

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from command_line.harvesting.prizes import app
 from harvesters.errors import PrizeError
-from harvesters.ledger import prizes
-from harvesters.ledger.prizes import Stage
+from harvesters.ledger.participation import prizes
+from harvesters.ledger.participation.prizes import Stage
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.api import routes
 from harvesters.participation.prizes.edition_file import read_edition

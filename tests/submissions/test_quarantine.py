@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harvesters.ledger import submissions
+from harvesters.ledger.participation import submissions
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.quarantine import suspicions
 

@@ -9,16 +9,16 @@ import httpx
 import orjson
 import pytest
 
-from harvesters.ledger import submissions
-from harvesters.ledger.submissions import Submission
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import Submission
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.reminders import send_reminders
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.runs.submission_transport import SubmissionTransport
-from vocab.describe import describe
 from vocab.iris import BASE, Iris
+from vocab.statements.describe import describe
 
 from .conftest import SITE, SubmissionWorld, bearer
 from .test_submission_form import browser, hidden, sent

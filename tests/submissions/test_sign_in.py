@@ -17,10 +17,10 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 from processes import free_port, started, wait_for_url
 
-from harvesters.ledger import submissions
-from harvesters.ledger.submissions import SubmissionState
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import SubmissionState
 from harvesters.participation.submissions.app import create_submissions
-from harvesters.participation.submissions.provider import OpenIDProvider, parse_provider
+from harvesters.participation.submissions.submitters.provider import OpenIDProvider, parse_provider
 
 from .conftest import SITE, SubmissionWorld
 from .test_submission_form import ANSWERS, fill

@@ -10,12 +10,12 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from harvesters.ledger import submissions
-from harvesters.ledger.submissions import SubmissionState
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import SubmissionState
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.app import create_submissions
-from harvesters.participation.submissions.organizations import KnownOrganization
 from harvesters.participation.submissions.questions import QUESTIONS
+from harvesters.participation.submissions.submitters.organizations import KnownOrganization
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 import xlsxwriter
 
-from harvesters.ledger import submissions
-from harvesters.ledger.submissions import SubmissionState
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import SubmissionState
 from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.tables import CSV, MAX_FILE, MAX_ROWS, XLSX, parse_column, read_table
 from languages.request_locale import LANGUAGES

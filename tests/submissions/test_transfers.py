@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import httpx
 
-from harvesters.ledger import submissions
-from harvesters.ledger.submissions import SubmissionState
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import SubmissionState
 from harvesters.participation.submissions import moderation
 
 from .conftest import INITIATIVE, SubmissionWorld, bearer

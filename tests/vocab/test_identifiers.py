@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from shapes.validate import validate_many
-from vocab.describe import describe
 from vocab.identifiers import SCHEMES, Identifier, parse_identifier
 from vocab.initiative import Document, Initiative, Party, Role, Text
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 from vocab.well_known import well_known_organizations
 
 IRIS = Iris()

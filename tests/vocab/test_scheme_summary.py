@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from command_line.vocabulary import app
-from vocab.scheme_summary import LANGUAGES, SchemeSummary, summaries, unverified_notes
+from vocab.product.scheme_summary import LANGUAGES, SchemeSummary, summaries, unverified_notes
 from vocab.schemes import concepts, schemes
 
 EVERY = {item.name: item for item in summaries()}

@@ -9,8 +9,8 @@ import pyoxigraph
 import pytest
 
 from vocab.iris import Iris
-from vocab.run_statistics import METRICS, RunStatistics, describe_run
 from vocab.schemes import statements
+from vocab.statements.run_statistics import METRICS, RunStatistics, describe_run
 from vocab.terms import DQV, PROV, RDF
 
 IRIS = Iris()

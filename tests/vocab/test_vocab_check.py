@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from command_line.vocabulary import app
-from vocab.check import check_files
+from vocab.product.check import check_files
 from vocab.schemes import read_files
 
 SCHEME = """@prefix dct: <http://purl.org/dc/terms/> .

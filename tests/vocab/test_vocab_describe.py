@@ -9,7 +9,6 @@ import pyoxigraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vocab.describe import describe, quads
 from vocab.initiative import (
     Amount,
     Basis,
@@ -30,11 +29,20 @@ from vocab.initiative import (
     Text,
 )
 from vocab.iris import Iris
-from vocab.provenance import Provenance, Registry, SourceStatus, ValidationNote, describe_record, describe_source, describe_source_statuses
-from vocab.run_statistics import METRICS, RunStatistics, describe_run
 from vocab.schemes import ONTOLOGIES, statements
+from vocab.statements.describe import describe, quads
+from vocab.statements.provenance import (
+    Provenance,
+    Registry,
+    SourceStatus,
+    ValidationNote,
+    describe_record,
+    describe_source,
+    describe_source_statuses,
+)
+from vocab.statements.run_statistics import METRICS, RunStatistics, describe_run
+from vocab.statements.tombstone import Deletion, mark_vanished, write_tombstone
 from vocab.terms import RDFS, literal
-from vocab.tombstone import Deletion, mark_vanished, write_tombstone
 
 IRIS = Iris("https://example.org/")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

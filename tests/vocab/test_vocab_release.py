@@ -13,10 +13,10 @@ from pyoxigraph import RdfFormat, parse
 from typer.testing import CliRunner
 
 from command_line.vocabulary import app
-from vocab.change_log import compare, group_statements
 from vocab.iris import BASE
-from vocab.mapping_sets import mapped_schemes, sssom_table
-from vocab.release import NAME, VocabularyReleaseError, write_release
+from vocab.product.change_log import compare, group_statements
+from vocab.product.mapping_sets import mapped_schemes, sssom_table
+from vocab.product.release import NAME, VocabularyReleaseError, write_release
 from vocab.schemes import concepts, schemes, statements
 from vocab.terms import SKOS
 

@@ -17,9 +17,9 @@ from harvesters.errors import HarvestError
 from harvesters.notifications.alerts import check_rules, update_alerts
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.rules import FILE, Rule, RulesError, load_rules, parse_rules
-from harvesters.runs import plan_decisions
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
+from harvesters.runs.plans import plan_decisions
 from harvesters.source import Source
 from journal.outage import Outage
 

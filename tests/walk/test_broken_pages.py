@@ -16,7 +16,7 @@ from harvesters.ledger.models import Outcome, State
 from harvesters.pipeline.page_processor import Progress
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
-from harvesters.runs.plan import Plan
+from harvesters.runs.plans.plan import Plan
 from harvesters.source import Source, parse
 
 

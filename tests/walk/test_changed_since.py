@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from harvesters.ledger.models import State
-from harvesters.runs import plan_decisions
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
+from harvesters.runs.plans import plan_decisions
 from harvesters.source import Source
 
 NAMES = [f"p{number}" for number in range(1, 21)]

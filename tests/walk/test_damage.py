@@ -28,7 +28,7 @@ from journal.journal import Journal
 from publisher import damaged_files as files
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
-from publisher.releases.release_tables import open_release_tables
+from publisher.releases.tables.release_tables import open_release_tables
 from publisher.store.releases import release_stores
 from stocktake import app
 from vocab.iris import BASE, Iris

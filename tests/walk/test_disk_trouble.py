@@ -24,9 +24,10 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import StagedRecord, State
 from harvesters.pipeline.record_processor import RecordInput, RecordProcessor
 from harvesters.pipeline.worker_pool import PendingResults, ProcessExecutor, WorkerPool, WorkUnit
-from harvesters.runs import plan_decisions, publish_vocabularies, run_report, status_file
+from harvesters.runs import publish_vocabularies, run_report, status_file
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
+from harvesters.runs.plans import plan_decisions
 from harvesters.source import Source
 from journal.entry import Entry
 from journal.errors import JournalWriteError

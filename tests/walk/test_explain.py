@@ -20,9 +20,9 @@ from harvesters.archive import read_body
 from harvesters.inspection.trace import ExplainError, Explanation, check_property, explain, find_value, parse_iri, read_record
 from harvesters.inspection.trace_output import as_text, as_turtle
 from harvesters.ledger import tables as t
-from harvesters.runs import plan_decisions, removal
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
+from harvesters.runs.plans import plan_decisions, removal
 from harvesters.runs.remap import remap
 from harvesters.source import Source, load, parse
 from harvesters.stored_response import SourcePosition

@@ -14,12 +14,12 @@ from structlog.testing import capture_logs
 from harvesters.errors import HarvestError, PlanError
 from harvesters.ledger.models import Outcome, State
 from harvesters.ledger.operator_actions import Override
-from harvesters.runs import plan_decisions
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.guard import find_violations
 from harvesters.runs.harvest import harvest
-from harvesters.runs.plan import Plan
-from harvesters.runs.record_changes import diff_rows
+from harvesters.runs.plans import plan_decisions
+from harvesters.runs.plans.guard import find_violations
+from harvesters.runs.plans.plan import Plan
+from harvesters.runs.plans.record_changes import diff_rows
 from harvesters.runs.run_report import run_details
 from harvesters.source import Limits, Source, parse
 

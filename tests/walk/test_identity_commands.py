@@ -18,9 +18,9 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress
 from harvesters.ledger.ledger import Ledger
 from stocktake import app
-from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 
 Stocktake = Callable[..., Result]
 IRIS = Iris()

@@ -31,7 +31,7 @@ from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, Re
 from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
-from harvesters.runs.plan import Plan
+from harvesters.runs.plans.plan import Plan
 from harvesters.runs.remap import remap
 from harvesters.runs.run_report import FailedRun
 from harvesters.source import Source, parse

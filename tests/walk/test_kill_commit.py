@@ -19,9 +19,9 @@ from waiting import WITHIN
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord, State, StateChange
-from harvesters.runs import plan_decisions
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
+from harvesters.runs.plans import plan_decisions
 from harvesters.source import parse
 from journal.entry import Entry
 from journal.journal import Journal
@@ -30,7 +30,7 @@ from vocab.iris import BASE
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STAGES = ["collected", "planned", "committing", "written", "balanced", "settling"]
 SPAWN = multiprocessing.get_context("forkserver")  # its processes have the program read already
-SPAWN.set_forkserver_preload(["harvesters.runs.harvest", "harvesters.runs.plan_decisions"])
+SPAWN.set_forkserver_preload(["harvesters.runs.harvest", "harvesters.runs.plans.plan_decisions"])
 DEFINITION = {
     "title": "A",
     "protocol": "json",

@@ -21,7 +21,7 @@ from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
-from harvesters.runs.link_checks import LinkProgress, check_due_links, check_source
+from harvesters.runs.schedule.link_checks import LinkProgress, check_due_links, check_source
 from harvesters.source import Source, parse
 from journal.outage import Outage
 from vocab.iris import BASE

@@ -14,10 +14,10 @@ from harvesters.ledger.compression import compress
 from harvesters.ledger.models import CLUSTERS
 from harvesters.matching.match import has_changes, match_records
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.match_changes import create_matcher
-from vocab.describe import describe
+from harvesters.runs.schedule.match_changes import create_matcher
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 
 IRIS = Iris()
 

@@ -26,10 +26,10 @@ from harvesters.runs.publish_clusters import change_kind, members, plan_clusters
 from harvesters.runs.publish_graphs import GraphChange
 from journal.entry import Entry
 from journal.journal import Journal
-from vocab.clusters import cluster_iri
-from vocab.describe import describe
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
+from vocab.statements.clusters import cluster_iri
+from vocab.statements.describe import describe
 
 SPAWN = multiprocessing.get_context("spawn")
 IRIS = Iris()

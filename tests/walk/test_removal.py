@@ -15,12 +15,12 @@ from harvesters.errors import PlanError
 from harvesters.inspection.trace import explain, read_record
 from harvesters.ledger.models import Outcome, StagedRecord, State
 from harvesters.ledger.removals import key_digest
-from harvesters.runs import plan_decisions, removal
-from harvesters.runs.archive_retention import plan_pruning, prune
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
+from harvesters.runs.plans import plan_decisions, removal
+from harvesters.runs.plans.undo import undo
 from harvesters.runs.remap import remap
-from harvesters.runs.undo import undo
+from harvesters.runs.schedule.archive_retention import plan_pruning, prune
 from harvesters.source import Source
 
 

@@ -15,12 +15,12 @@ from projects import DEFINITION
 from command_line.problems import LedgerProblems
 from harvesters.admin.context import AdminContext
 from harvesters.errors import SourceDefinitionError
-from harvesters.ledger.reported_problems import ProblemState
+from harvesters.ledger.participation.reported_problems import ProblemState
 from harvesters.notifications.delivery import Channels, deliver
-from harvesters.runs import removal
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
-from harvesters.runs.plan_decisions import approve
+from harvesters.runs.plans import removal
+from harvesters.runs.plans.plan_decisions import approve
 from harvesters.runs.reported_problems import MAX_OF_RECORD, FiledProblem, ProblemsFullError, file_problem
 from harvesters.source import Notify, Source, parse
 from publisher.errors import StoreBusy

@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 from structlog.testing import capture_logs
 
-from harvesters.runs import run_requests
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.locks import source_lock
-from harvesters.runs.plan import Plan
-from harvesters.runs.scheduler import create_scheduler
+from harvesters.runs.plans.plan import Plan
+from harvesters.runs.schedule import run_requests
+from harvesters.runs.schedule.scheduler import create_scheduler
 from harvesters.source import Source
 
 

@@ -8,7 +8,7 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExe
 from structlog.testing import capture_logs
 
 from harvesters.quiet_hours import parse_quiet_hours
-from harvesters.runs.scheduler import create_scheduler, log_missed
+from harvesters.runs.schedule.scheduler import create_scheduler, log_missed
 from harvesters.source import Source
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

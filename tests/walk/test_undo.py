@@ -10,10 +10,10 @@ import pytest
 
 from harvesters.errors import PlanError
 from harvesters.ledger.models import Outcome, RecordState, State
-from harvesters.runs import plan_decisions
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
-from harvesters.runs.undo import find_undoable, undo
+from harvesters.runs.plans import plan_decisions
+from harvesters.runs.plans.undo import find_undoable, undo
 from harvesters.source import Source
 from journal.errors import JournalError
 

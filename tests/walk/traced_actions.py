@@ -25,9 +25,11 @@ from projects import DEFINITION, NOON
 
 from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import Override
-from harvesters.runs import plan_decisions, publish_vocabularies, run_requests
+from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
+from harvesters.runs.plans import plan_decisions
+from harvesters.runs.schedule import run_requests
 from harvesters.runs.status_file import write_status as write_status
 from harvesters.source import Source, parse
 from journal.journal import Journal

@@ -21,16 +21,16 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.links import LinkState, link_history, links
 from harvesters.ledger.models import LINKS, State
-from harvesters.ledger.notifications import Notification, add_notification, find_notification
 from harvesters.ledger.outbox import Message
-from harvesters.ledger.reported_problems import ProblemState
+from harvesters.ledger.participation.notifications import Notification, add_notification, find_notification
+from harvesters.ledger.participation.reported_problems import ProblemState
 from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver
 from harvesters.notifications.mail import parse_mail_server
-from harvesters.runs import plan_decisions, removal
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
-from harvesters.runs.link_checks import LinkProgress, check_source
+from harvesters.runs.plans import plan_decisions, removal
 from harvesters.runs.reported_problems import FiledProblem, file_problem
+from harvesters.runs.schedule.link_checks import LinkProgress, check_source
 from harvesters.source import Notify, Source, load
 from publisher.portal.following import ChangedThing, ComparedResults
 from vocab.iris import BASE

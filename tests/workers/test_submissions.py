@@ -9,19 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.context import AdminContext
-from harvesters.admin.keys import Key, Scope
-from harvesters.ledger import prizes, submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.prizes import Criterion, Edition, Stage
-from harvesters.ledger.submissions import Link, Purpose, SubmissionState, Submitter
+from harvesters.ledger.participation import prizes, submissions
+from harvesters.ledger.participation.prizes import Criterion, Edition, Stage
+from harvesters.ledger.participation.submissions import Link, Purpose, SubmissionState, Submitter
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
-from harvesters.participation.submissions import actions, confirmations, moderation
+from harvesters.participation.submissions import actions, moderation
 from harvesters.participation.submissions.errors import VersionConflict
-from harvesters.participation.submissions.identity import SubmissionContext
 from harvesters.participation.submissions.members import normalize
 from harvesters.participation.submissions.reminders import send_reminders
+from harvesters.participation.submissions.submitters import confirmations
+from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.participation.submissions.tables import CSV, read_table
 from harvesters.participation.submissions.uploads import submit_rows
 from vocab.iris import BASE

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from harvesters.admin import pagination
+from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.api.paging import Limit, add_next_link
-from harvesters.admin.auth import ContextDep, Reader
 
 routes = APIRouter(tags=["acts"])
 

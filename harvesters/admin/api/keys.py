@@ -9,10 +9,11 @@ from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from harvesters.admin import actions, key_store
-from harvesters.admin.auth import Administrator, ContextDep
+from harvesters.admin import actions
+from harvesters.admin.access import key_store
+from harvesters.admin.access.auth import Administrator, ContextDep
+from harvesters.admin.access.keys import Scope, parse_scope
 from harvesters.admin.errors import InvalidValue
-from harvesters.admin.keys import Scope, parse_scope
 from harvesters.admin.schemas import KeyView, NewKey, key_view
 
 routes = APIRouter(tags=["keys"])

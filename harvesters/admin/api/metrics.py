@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from harvesters.admin.auth import ContextDep, Reader
+from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.context import AdminContext
 from harvesters.admin.system import SystemView, system_view
 

@@ -10,11 +10,11 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from harvesters.admin import actions, pagination, plans, records
+from harvesters.admin.access.auth import ContextDep, Operator, Reader
 from harvesters.admin.api.paging import Limit, add_next_link
-from harvesters.admin.auth import ContextDep, Operator, Reader
 from harvesters.admin.schemas import RunView, run_view
 from harvesters.ledger.models import Outcome, State
-from harvesters.runs.plan_decisions import OVERRIDABLE_LIMITS
+from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
 from vocab.iris import Iris
 
 routes = APIRouter(tags=["plans"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from harvesters.admin import pagination, records
+from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.api.paging import Limit, add_next_link
-from harvesters.admin.auth import ContextDep, Reader
 from harvesters.admin.schemas import RunView, run_view
 from harvesters.ledger.models import Outcome, State
 from harvesters.ledger.run_log import LogLine

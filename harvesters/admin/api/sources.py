@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from harvesters.admin import actions
-from harvesters.admin.auth import ContextDep, Operator, Reader
+from harvesters.admin.access.auth import ContextDep, Operator, Reader
 from harvesters.admin.schemas import RunRequestView, SourceView, run_request_view
 from harvesters.admin.source_status import source_view, source_views
 

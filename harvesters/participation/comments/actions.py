@@ -8,18 +8,21 @@ from urllib.parse import unquote
 
 from pyoxigraph import Literal, RdfFormat, parse
 
+from harvesters.admin.access.keys import Key
 from harvesters.admin.actions import MAX_NOTE_LENGTH
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.admin.keys import Key
 from harvesters.errors import LedgerError
-from harvesters.ledger import comments, submissions
-from harvesters.ledger.comments import Comment
 from harvesters.ledger.operator_actions import AuditEntry
-from harvesters.ledger.prizes import published_statements
-from harvesters.ledger.submissions import SubmissionState, Submitter, new_id
+from harvesters.ledger.participation import comments, submissions
+from harvesters.ledger.participation.comments import Comment
+from harvesters.ledger.participation.prizes import published_statements
+from harvesters.ledger.participation.submissions import SubmissionState, Submitter, new_id
 from harvesters.participation.submissions.errors import Closed, LinkInvalid, NotAllowed
-from harvesters.participation.submissions.identity import (
+from harvesters.participation.submissions.mails import queue_mail, send_confirmation
+from harvesters.participation.submissions.members import InvalidMembersError, normalize
+from harvesters.participation.submissions.quarantine import triage
+from harvesters.participation.submissions.submitters.identity import (
     SOURCE,
     SubmissionContext,
     check_address,
@@ -27,9 +30,6 @@ from harvesters.participation.submissions.identity import (
     confirm,
     count_change,
 )
-from harvesters.participation.submissions.mails import queue_mail, send_confirmation
-from harvesters.participation.submissions.members import InvalidMembersError, normalize
-from harvesters.participation.submissions.quarantine import triage
 from harvesters.payloads.value_parsing import strip_contacts
 from languages.request_locale import current_locale, use_language
 from languages.translations import gettext

@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from harvesters.admin.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
+from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
+from harvesters.admin.access.keys import Scope
 from harvesters.admin.errors import NotFound
 from harvesters.admin.forms import FormFields, redirect
-from harvesters.admin.keys import Scope
 from harvesters.admin.pages import get_pages
-from harvesters.ledger.comments import comments_in, count_comments, find_comment
-from harvesters.ledger.submissions import SubmissionState
+from harvesters.ledger.participation.comments import comments_in, count_comments, find_comment
+from harvesters.ledger.participation.submissions import SubmissionState
 from harvesters.participation.comments.actions import WAITING, decide
 
 _ROWS = 100

@@ -10,13 +10,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from harvesters.admin.auth import render_errors_as_pages
+from harvesters.admin.access.auth import render_errors_as_pages
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.pages import Pages
 from harvesters.participation.comments import actions
 from harvesters.participation.comments.actions import CommentedPost
 from harvesters.participation.submissions.errors import NotAllowed
-from harvesters.participation.submissions.form_routes import (
+from harvesters.participation.submissions.pages import PACKAGE_DIR as SUBMISSION_PAGES
+from harvesters.participation.submissions.routes.form import (
     ROOT,
     FormDep,
     Writing,
@@ -27,8 +28,7 @@ from harvesters.participation.submissions.form_routes import (
     require_session,
     session_of,
 )
-from harvesters.participation.submissions.identity import COOKIE, SubmissionContext, SubmissionContextDep, check_csrf, csrf_token
-from harvesters.participation.submissions.pages import PACKAGE_DIR as SUBMISSION_PAGES
+from harvesters.participation.submissions.submitters.identity import COOKIE, SubmissionContext, SubmissionContextDep, check_csrf, csrf_token
 
 PATH = f"{ROOT}/comments"
 routes = APIRouter(prefix=PATH, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])

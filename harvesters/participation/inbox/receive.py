@@ -14,16 +14,16 @@ import orjson
 
 from harvesters.admin.errors import HTTPProblem, InvalidValue
 from harvesters.errors import HarvestError, ParseError
-from harvesters.ledger import notifications, submissions
-from harvesters.ledger.notifications import Notification
-from harvesters.ledger.submissions import SubmissionState, Submitter, new_id
+from harvesters.ledger.participation import notifications, submissions
+from harvesters.ledger.participation.notifications import Notification
+from harvesters.ledger.participation.submissions import SubmissionState, Submitter, new_id
 from harvesters.notifications import coar
 from harvesters.notifications.coar import ANSWERS, NotificationKind
 from harvesters.option_schema import option_names
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.documents import JSON, read_document
-from harvesters.participation.submissions.identity import SubmissionContext
 from harvesters.participation.submissions.members import InvalidMembersError
+from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.protocols.submissions import OPTIONS
 from vocab.iris import is_web
 

@@ -11,13 +11,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from harvesters.admin.errors import NotFound
-from harvesters.ledger import notifications
+from harvesters.ledger.participation import notifications
 from harvesters.notifications.coar import MEDIA_TYPE
 from harvesters.option_schema import option_names
 from harvesters.participation.inbox.receive import receive
-from harvesters.participation.submissions.api import Body
 from harvesters.participation.submissions.errors import UnsupportedMedia
-from harvesters.participation.submissions.identity import SubmissionContext, SubmissionContextDep, count_write
+from harvesters.participation.submissions.routes.api import Body
+from harvesters.participation.submissions.submitters.identity import SubmissionContext, SubmissionContextDep, count_write
 from harvesters.protocols.submissions import OPTIONS
 
 PATH = "/inbox"

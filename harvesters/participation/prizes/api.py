@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from harvesters.ledger import prizes
-from harvesters.ledger.prizes import Edition, Nomination
+from harvesters.ledger.participation import prizes
+from harvesters.ledger.participation.prizes import Edition, Nomination
 from harvesters.participation.prizes import contest
-from harvesters.participation.submissions.identity import SubmissionContextDep, SubmitterDep, count_change, count_write
+from harvesters.participation.submissions.submitters.identity import SubmissionContextDep, SubmitterDep, count_change, count_write
 
 routes = APIRouter(prefix="/submissions/prizes", tags=["prizes"])
 _WRITE = [Depends(count_write)]

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 from pyoxigraph import Literal, RdfFormat, parse
 
 from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.ledger import prizes
 from harvesters.ledger.database import Database
-from harvesters.ledger.prizes import STAGES, Edition, Nomination, Review, Stage
+from harvesters.ledger.participation import prizes
+from harvesters.ledger.participation.prizes import STAGES, Edition, Nomination, Review, Stage
 from harvesters.participation.submissions.errors import NotAllowed
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, SKOS

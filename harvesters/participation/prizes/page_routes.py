@@ -16,19 +16,25 @@ from fastapi import APIRouter, Depends, Query, Request
 from icalendar import Calendar, Event
 from starlette.responses import RedirectResponse, Response
 
-from harvesters.admin.auth import render_errors_as_pages
+from harvesters.admin.access.auth import render_errors_as_pages
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.pages import Pages
-from harvesters.ledger import prizes
-from harvesters.ledger.prizes import Edition, Texts
-from harvesters.ledger.submissions import Submitter
+from harvesters.ledger.participation import prizes
+from harvesters.ledger.participation.prizes import Edition, Texts
+from harvesters.ledger.participation.submissions import Submitter
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.api import public_nominations
 from harvesters.participation.submissions.choices import choices
 from harvesters.participation.submissions.errors import NotAllowed
-from harvesters.participation.submissions.form_routes import ROOT, FormDep, Writing, check_trap, first, require_session, session_of
-from harvesters.participation.submissions.identity import COOKIE, SubmissionContext, SubmissionContextDep, count_change, csrf_token
 from harvesters.participation.submissions.pages import PACKAGE_DIR as SUBMISSION_PAGES
+from harvesters.participation.submissions.routes.form import ROOT, FormDep, Writing, check_trap, first, require_session, session_of
+from harvesters.participation.submissions.submitters.identity import (
+    COOKIE,
+    SubmissionContext,
+    SubmissionContextDep,
+    count_change,
+    csrf_token,
+)
 from languages.request_locale import current_locale
 from languages.translations import format_date, gettext
 from vocab.iris import Iris

@@ -12,8 +12,8 @@ import structlog
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.ledger import comments, notifications, pictures, prizes, submissions
-from harvesters.ledger.submissions import (
+from harvesters.ledger.participation import comments, notifications, pictures, prizes, submissions
+from harvesters.ledger.participation.submissions import (
     SUBMITTER,
     Change,
     Content,
@@ -26,9 +26,9 @@ from harvesters.ledger.submissions import (
 )
 from harvesters.participation.submissions.check import Check, check
 from harvesters.participation.submissions.errors import NotAllowed, VersionConflict
-from harvesters.participation.submissions.identity import SOURCE, SubmissionContext, count_change
 from harvesters.participation.submissions.members import title_of
 from harvesters.participation.submissions.quarantine import triage
+from harvesters.participation.submissions.submitters.identity import SOURCE, SubmissionContext, count_change
 
 MAX_OPEN = 500  # submissions of one submitter that are not withdrawn
 _EDITABLE = (SubmissionState.DRAFT, SubmissionState.SUBMITTED, SubmissionState.QUARANTINED,

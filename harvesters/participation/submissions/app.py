@@ -7,22 +7,20 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
+from harvesters.admin.access.security_middleware import SecurityMiddleware
 from harvesters.admin.problems import install_error_handlers
-from harvesters.admin.security_middleware import SecurityMiddleware
-from harvesters.participation.submissions import (
-    api,
-    check_routes,
-    form_routes,
-    moderation_routes,
-    picture_routes,
-    question_routes,
-    reminder_routes,
-    sign_in_routes,
-    transfer_routes,
-    upload_routes,
-)
-from harvesters.participation.submissions.identity import SubmissionContext
 from harvesters.participation.submissions.pages import POLICY, submission_pages
+from harvesters.participation.submissions.routes import api
+from harvesters.participation.submissions.routes import check as check_routes
+from harvesters.participation.submissions.routes import form as form_routes
+from harvesters.participation.submissions.routes import moderation as moderation_routes
+from harvesters.participation.submissions.routes import pictures as picture_routes
+from harvesters.participation.submissions.routes import questions as question_routes
+from harvesters.participation.submissions.routes import reminders as reminder_routes
+from harvesters.participation.submissions.routes import sign_in as sign_in_routes
+from harvesters.participation.submissions.routes import transfers as transfer_routes
+from harvesters.participation.submissions.routes import uploads as upload_routes
+from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.participation.submissions.tables import MAX_FILE
 from languages.request_locale import LocaleMiddleware
 

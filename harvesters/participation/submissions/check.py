@@ -8,8 +8,8 @@ from typing import Any
 
 from harvesters.errors import ParseError
 from harvesters.ledger.database import Database
-from harvesters.ledger.pictures import has_picture
-from harvesters.ledger.submissions import Content, picture_of
+from harvesters.ledger.participation.pictures import has_picture
+from harvesters.ledger.participation.submissions import Content, picture_of
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.participation.submissions.documents import property_iri
@@ -24,9 +24,9 @@ from languages.translations import gettext
 from shapes.result import Result, Severity
 from shapes.rules import message
 from shapes.validate import validate_many
-from vocab.describe import KIND, describe
 from vocab.initiative import Resource
 from vocab.iris import Iris
+from vocab.statements.describe import KIND, describe
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import orjson
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 
 from harvesters.errors import ParseError
-from harvesters.ledger.submissions import Content
+from harvesters.ledger.participation.submissions import Content
 from harvesters.parsing import parser_errors
 from harvesters.participation.submissions.errors import UnsupportedMedia
 from harvesters.participation.submissions.members import CLASS_IRIS, MEMBERS, InvalidMembersError, Kind, normalize

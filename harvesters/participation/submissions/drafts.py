@@ -8,8 +8,8 @@ from typing import Any
 
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.errors import ParseError
-from harvesters.ledger import submissions
-from harvesters.ledger.submissions import (
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import (
     SUBMITTER,
     Change,
     Content,
@@ -25,9 +25,9 @@ from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.check import Check, MemberFinding, check
 from harvesters.participation.submissions.duplicates import DuplicateFinder
 from harvesters.participation.submissions.errors import LinkInvalid, VersionConflict
-from harvesters.participation.submissions.identity import SubmissionContext
 from harvesters.participation.submissions.members import InvalidMembersError, normalize, title_of
 from harvesters.participation.submissions.questions import LANGUAGE, Question, with_language, without_internal, without_removed_goals
+from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.pipeline.record_processor import load_crosswalks
 from languages.request_locale import LANGUAGES, current_locale

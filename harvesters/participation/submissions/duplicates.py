@@ -11,11 +11,11 @@ from cachetools import TTLCache
 from pyoxigraph import RdfFormat, parse
 from rapidfuzz import fuzz
 
-from harvesters.ledger import submissions
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.database import Database
 from harvesters.ledger.models import RecordState
+from harvesters.ledger.participation import submissions
 from harvesters.matching.blocking import WordWeights
 from harvesters.matching.entities import Entity, EntityReader
 from harvesters.matching.names import name_words

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from harvesters.admin.context import AdminContext
-from harvesters.ledger import submissions
 from harvesters.ledger.outbox import Message
-from harvesters.ledger.submissions import Link, Purpose, Submission
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import Link, Purpose, Submission
 from harvesters.notifications.delivery import MAIL
 from harvesters.participation.submissions.errors import Closed
 from languages.request_locale import use_language

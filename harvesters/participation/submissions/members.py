@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.ledger.submissions import Content
+from harvesters.ledger.participation.submissions import Content
 from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import normalize_inline, parse_language
 from harvesters.source import suggestion

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harvesters.admin.access.keys import Key
 from harvesters.admin.actions import MAX_NOTE_LENGTH
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.admin.keys import Key
-from harvesters.ledger import submissions
 from harvesters.ledger.operator_actions import AuditEntry
-from harvesters.ledger.submissions import Submission, SubmissionEvent, SubmissionState
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import Submission, SubmissionEvent, SubmissionState
 from harvesters.notifications import coar
 from harvesters.notifications.coar import NotificationKind
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.errors import NotAllowed
-from harvesters.participation.submissions.identity import SOURCE
 from harvesters.participation.submissions.mails import send_answer
 from harvesters.participation.submissions.members import title_of
-from harvesters.participation.submissions.transfers import offer_transfer
+from harvesters.participation.submissions.submitters.identity import SOURCE
+from harvesters.participation.submissions.submitters.transfers import offer_transfer
 
 ACCEPTED = "Your submission “%(title)s” was accepted. It is published with the next run."
 CHANGES_REQUESTED = "A moderator asks you to change your submission “%(title)s”:"

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from starlette.responses import Response
 
 from harvesters.admin.errors import InvalidValue
-from harvesters.ledger.pictures import Picture
+from harvesters.ledger.participation.pictures import Picture
 from harvesters.participation.submissions.errors import TooLarge
 
 MEDIA_TYPES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from harvesters.ledger.submissions import Content
+from harvesters.ledger.participation.submissions import Content
 from harvesters.participation.submissions.members import TYPES
 
 Form = Mapping[str, Sequence[str]]  # what was sent, by the name of the field

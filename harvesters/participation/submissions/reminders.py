@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from harvesters.errors import HarvestError
-from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.outbox import Message
-from harvesters.ledger.submissions import SUBMITTER, Link, Purpose, Submission, SubmissionEvent
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import SUBMITTER, Link, Purpose, Submission, SubmissionEvent
 from harvesters.notifications.delivery import MAIL, Channels
 from harvesters.participation.submissions.mails import TOPIC
 from journal.outage import Outage

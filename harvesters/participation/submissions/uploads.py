@@ -10,13 +10,13 @@ from enum import StrEnum
 import orjson
 import structlog
 
-from harvesters.ledger import submissions
-from harvesters.ledger.submissions import Content, SubmissionState, Submitter, new_id
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import Content, SubmissionState, Submitter, new_id
 from harvesters.participation.submissions.actions import MAX_OPEN, received
 from harvesters.participation.submissions.check import Check, MemberFinding, check_many
 from harvesters.participation.submissions.duplicates import Duplicate
-from harvesters.participation.submissions.identity import SubmissionContext, count_change
 from harvesters.participation.submissions.members import InvalidMembersError, normalize, title_of
+from harvesters.participation.submissions.submitters.identity import SubmissionContext, count_change
 from harvesters.participation.submissions.tables import TableRow
 from languages.translations import gettext
 from shapes.result import Severity

@@ -16,8 +16,8 @@ from procrastinate.exceptions import ConnectorException
 from harvesters.errors import LedgerError
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.due_times import last_due
 from harvesters.runs.queue.jobs import JobQueue, create_app, create_tables
+from harvesters.runs.schedule.due_times import last_due
 from harvesters.source import Source
 from journal.outage import Outage, root_cause
 

@@ -33,10 +33,9 @@ from harvesters.errors import (
     SourceLockedError,
 )
 from harvesters.ledger.database import wait_for_database
-from harvesters.runs import run_requests
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import source_lock, source_lock_name
-from harvesters.runs.plan import Plan
+from harvesters.runs.plans.plan import Plan
 from harvesters.runs.queue.jobs import (
     create_app,
     create_tables,
@@ -45,6 +44,7 @@ from harvesters.runs.queue.jobs import (
     started_jobs,
 )
 from harvesters.runs.run_logging import harvest_and_log
+from harvesters.runs.schedule import run_requests
 from harvesters.source import Source, load_all
 from journal.errors import JournalError
 from journal.outage import Outage, root_cause

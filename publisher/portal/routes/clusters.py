@@ -24,9 +24,9 @@ from publisher.linked_data.document_lookup import Document, find_document
 from publisher.portal.clusters import SHOWN, cluster_of, compare_members, precedence, read_matches, read_members
 from publisher.store.descriptions import Description, describe_graph, prefer_english
 from publisher.store.query_service import QueryService
-from vocab.clusters import cluster_iri, named_member
 from vocab.field_changes import FIELD_NAMES
 from vocab.schemes import label
+from vocab.statements.clusters import cluster_iri, named_member
 
 _DISSOLVED = "This cluster was dissolved: its members are separate things again. {member} is the one after which it was named."
 

@@ -17,7 +17,7 @@ from publisher.http.links import origin
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.representation import Representation, build_response
 from publisher.projections.facets.schema import TABLES, TOPIC_TABLE
-from publisher.releases import codebook
+from publisher.releases.tables import codebook
 from publisher.store.releases.manifest import release_numbers
 
 SAMPLES = 3  # rows of a table

@@ -40,7 +40,7 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 from vocab.iris import is_web
-from vocab.mapping_sets import mapped_schemes, sssom_table
+from vocab.product.mapping_sets import mapped_schemes, sssom_table
 from vocab.terms import SCHEMA
 
 _TSV = "text/tab-separated-values; charset=utf-8"

@@ -24,7 +24,7 @@ from publisher.http.representation import (
 )
 from publisher.linked_data.content_response import other_formats
 from shapes.rules import message, published_turtle, remedy, rule_groups
-from vocab.check import LANGUAGES
+from vocab.product.check import LANGUAGES
 from vocab.terms import DCT, FOAF, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD
 
 URLS = ResourceURLs("/shapes")

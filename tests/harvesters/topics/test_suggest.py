@@ -13,9 +13,9 @@ from harvesters.mappings.topics import classifier
 from harvesters.mappings.topics.classification import SHIPPED
 from harvesters.mappings.topics.suggest import add_suggestions, method_versions
 from harvesters.source import CLASSIFIER, load, parse
-from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Initiative, Outcome, Post, Text
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 
 IRIS = Iris()
 NEEDED = {"title": "A", "protocol": "json", "mapping": "dpg_nominee", "url": "https://a.example/", "licence": "https://a.example/l"}

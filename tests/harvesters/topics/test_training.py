@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from harvesters.ledger.compression import compress
 from harvesters.mappings.topics.classifier import Example
 from harvesters.mappings.topics.training import examples
-from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Initiative, Text
 from vocab.iris import Iris
+from vocab.statements.describe import describe
 
 IRIS = Iris()
 SDG = "http://metadata.un.org/sdg/"

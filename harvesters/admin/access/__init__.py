@@ -1,0 +1,1 @@
+"""Who may do what: keys, sessions, limits of attempts and security headers."""

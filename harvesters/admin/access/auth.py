@@ -1,0 +1,152 @@
+"""Authenticate requests and check what their key allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import structlog
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from harvesters.admin.access import key_store
+from harvesters.admin.access.keys import Key, Scope
+from harvesters.admin.access.sessions import Session
+from harvesters.admin.context import AdminContext
+from harvesters.admin.errors import CSRFError, InsufficientScope, RateLimited, SessionRequired, Unauthenticated
+from harvesters.errors import LedgerError
+
+COOKIE = "admin"
+log = structlog.get_logger(component="admin")
+
+Credentials = Annotated[
+    HTTPAuthorizationCredentials | None,
+    Security(HTTPBearer(auto_error=False, scheme_name="key", description="A key of `stocktake keys create` (RFC 6750).")),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who has signed in at a browser."""
+
+    key: Key
+    session: Session
+
+    def allows(self, scope: Scope) -> bool:
+        """Return whether the key has *scope* or more."""
+        return self.key.scope >= scope
+
+
+def get_context(request: Request) -> AdminContext:
+    """Return the context that the app was created with."""
+    context: AdminContext = request.app.state.context
+    return context
+
+
+def client_address(request: Request) -> str:
+    """Return the client's address; behind a trusted proxy, the one that the proxy reports."""
+    return request.client.host if request.client else "unknown"
+
+
+def authenticate(request: Request, token: str) -> Key:
+    """Return the key for *token* and record its use.
+
+    Raises Unauthenticated for an invalid token, and RateLimited after too many of them. A valid key is never refused
+    because of the failures of others at the same address.
+    """
+    context, client = get_context(request), client_address(request)
+    key = key_store.check(context.ledger, token, context.now())
+    if key is None:
+        if seconds := context.throttle.retry_after(client):
+            raise RateLimited("Too many failed sign-ins from this address. Try again in %(seconds)s seconds.", seconds=seconds)
+        context.throttle.record_failure(client)
+        raise Unauthenticated("Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True)
+    try:
+        key_store.record_use(context.ledger, key, context.now())
+    except LedgerError as error:  # a read must not wait for a writer
+        log.warning("last use of the key not recorded", key=key.id, reason=str(error))
+    return key
+
+
+def _authorize(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: Scope) -> Key:
+    if credentials is None:
+        raise Unauthenticated("A key is required. Send it as `Authorization: Bearer KEY`.", token_sent=False)
+    key = authenticate(request, credentials.credentials)
+    request.state.who = key.display_name
+    if key.scope < scope:
+        raise InsufficientScope(scope.label, key.scope.label)
+    return key
+
+
+def require_read(request: Request, credentials: Credentials) -> Key:
+    """Admit keys with the scope read or more."""
+    return _authorize(request, credentials, Scope.READ)
+
+
+def require_operate(request: Request, credentials: Credentials) -> Key:
+    """Admit keys with the scope operate or more."""
+    return _authorize(request, credentials, Scope.OPERATE)
+
+
+def require_admin(request: Request, credentials: Credentials) -> Key:
+    """Admit keys with the scope admin."""
+    return _authorize(request, credentials, Scope.ADMIN)
+
+
+def is_operator(context: AdminContext, request: Request) -> bool:
+    """Return whether *request*, made to another app, carries a key with the scope operate or more."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        return False
+    key = key_store.check(context.ledger, token.strip(), context.now())
+    if key is None:
+        context.throttle.record_failure(client_address(request))
+    return key is not None and key.scope >= Scope.OPERATE
+
+
+def require_session(request: Request) -> User:
+    """Return the signed-in user. The key is checked at each request, since it may have been revoked."""
+    context = get_context(request)
+    session_id = request.cookies.get(COOKIE, "")
+    session = context.sessions.find(session_id) if session_id else None
+    if session is None:
+        raise SessionRequired("Sign in with your key.", token_sent=False)
+    key = key_store.find(context.ledger, session.key)
+    if key is None or not key.is_valid(context.now()) or key.scope < Scope.READ:
+        context.sessions.end(session_id)
+        raise SessionRequired("Your key was revoked or has expired.", token_sent=False)
+    request.state.who = key.display_name
+    return User(key, session)
+
+
+def check_same_site(request: Request) -> None:
+    """Refuse a form sent by another site's page, as browsers report it (https://www.w3.org/TR/fetch-metadata/)."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    own_origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    if site not in (None, "same-origin", "none") or (site is None and origin is not None and origin != own_origin):
+        raise CSRFError("This form was not sent from an admin page.")
+
+
+def render_errors_as_pages(request: Request) -> None:
+    """Mark the request so that errors are rendered as pages."""
+    request.state.page = True
+
+
+def check_csrf(user: User, csrf: str, scope: Scope) -> None:
+    """Refuse a form that is not of this session, or that the user's key does not allow."""
+    if not user.session.matches_csrf(csrf):
+        raise CSRFError("This form belongs to another session. Reload the page.")
+    require_scope(user, scope)
+
+
+def require_scope(user: User, scope: Scope) -> None:
+    """Refuse what the user's key does not allow."""
+    if not user.allows(scope):
+        raise InsufficientScope(scope.label, user.key.scope.label)
+
+
+Reader = Annotated[Key, Depends(require_read)]
+Operator = Annotated[Key, Depends(require_operate)]
+Administrator = Annotated[Key, Depends(require_admin)]
+CurrentUser = Annotated[User, Depends(require_session)]
+ContextDep = Annotated[AdminContext, Depends(get_context)]

@@ -1,0 +1,1 @@
+"""Routes of the admin pages, a module for each group of pages."""

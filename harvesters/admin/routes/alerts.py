@@ -1,0 +1,96 @@
+"""Show alerts, their rules, silences and messages, and handle the forms of that page."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from harvesters.admin import alerts
+from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf, render_errors_as_pages
+from harvesters.admin.access.keys import Scope
+from harvesters.admin.context import AdminContext
+from harvesters.admin.errors import DefinitionChanged
+from harvesters.admin.forms import DefinitionFields, FormFields, redirect
+from harvesters.admin.labels import CONDITIONS
+from harvesters.admin.pages import get_pages
+from harvesters.notifications.rules import EXAMPLE
+
+_PAGE = "/page/alerts"
+_SHOWN = 30  # messages, and alerts that ended
+
+routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+
+
+@routes.get(_PAGE)
+def show_alerts(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show open alerts, rules, silences and the last messages."""
+    return _render(request, user, context, alerts.current_rules(context))
+
+
+def _render(
+    request: Request, user: User, context: AdminContext, rules: alerts.Rules, status: HTTPStatus = HTTPStatus.OK, conflict: str = ""
+) -> Response:
+    ledger = context.ledger
+    values = {
+        "user": user,
+        "rules": rules,
+        "conflict": conflict,
+        "example": EXAMPLE,
+        "open": ledger.alerts(is_open=True),
+        "ended": ledger.alerts(is_open=False, limit=_SHOWN),
+        "silences": ledger.silences(context.now()),
+        "messages": ledger.messages(_SHOWN),
+        "channels": context.channels,
+        "conditions": CONDITIONS,
+    }
+    return get_pages(request).render("alerts.html", values, status)
+
+
+@routes.post(f"{_PAGE}/rules")
+def save_rules(form: DefinitionFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Save the rules if they have no fault."""
+    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
+    text = form.get("text", "").replace("\r\n", "\n")
+    edited = alerts.check_rules(text, form.get("before", ""))
+    if edited.faults:
+        return _render(request, user, context, edited, HTTPStatus.UNPROCESSABLE_ENTITY)
+    try:
+        alerts.save_rules(context, user.key, edited)
+    except DefinitionChanged as error:
+        return _render(request, user, context, edited, HTTPStatus.CONFLICT, error.localized)
+    return redirect(_PAGE)
+
+
+@routes.post(f"{_PAGE}/silences")
+def silence(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Silence a rule, a source, or both."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    rule, source = form.get("rule", ""), form.get("source", "")
+    alerts.silence(context, user.key, rule, source, form.get("hours", ""), form.get("reason", "").strip())
+    return redirect(_PAGE)
+
+
+@routes.post(f"{_PAGE}/silences/{{id}}/end")
+def end_silence(id: int, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """End a silence."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    alerts.end_silence(context, user.key, id)
+    return redirect(_PAGE)
+
+
+@routes.post(f"{_PAGE}/test")
+def send_test(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Send a test message of a rule."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    alerts.send_test(context, user.key, form.get("rule", ""))
+    return redirect(f"{_PAGE}#messages")
+
+
+@routes.post(f"{_PAGE}/messages/{{id}}/retry")
+def retry_message(id: int, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Send an undelivered message again."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    alerts.retry_message(context, user.key, id)
+    return redirect(f"{_PAGE}#messages")

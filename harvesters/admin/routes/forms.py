@@ -1,0 +1,160 @@
+"""Handle the forms of the admin pages. Each form carries its session's CSRF token and redirects to a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from http import HTTPStatus
+from urllib.parse import quote
+
+import structlog
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import RedirectResponse, Response
+
+from harvesters.admin import actions, pagination, plans
+from harvesters.admin.access.auth import COOKIE, ContextDep, CurrentUser, authenticate, check_csrf, render_errors_as_pages
+from harvesters.admin.access.keys import Scope, parse_scope
+from harvesters.admin.access.sessions import MAX_AGE
+from harvesters.admin.context import AdminContext
+from harvesters.admin.errors import InvalidValue, NotFound, SessionRequired, Unauthenticated
+from harvesters.admin.forms import FormFields, redirect
+from harvesters.admin.pages import BASE_PATH, get_pages, local_path
+from harvesters.admin.problems import describe_error
+from harvesters.admin.routes.pages import render_keys_page
+from harvesters.errors import PlanError, SourceLockedError
+from harvesters.ledger.models import Run
+from harvesters.ledger.operator_actions import Override
+from harvesters.source import SHARES
+
+log = structlog.get_logger(component="admin")
+
+routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+
+
+@routes.post("/sign-in")
+def sign_in(form: FormFields, request: Request, context: ContextDep) -> Response:
+    """Start a session with a key."""
+    try:
+        key = authenticate(request, form.get("key", "").strip())
+    except Unauthenticated as error:
+        raise SessionRequired("Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True) from error
+    if key.scope < Scope.READ:
+        raise SessionRequired("This key is for submissions by HTTP; it opens no admin page.", token_sent=True)
+    if old := request.cookies.get(COOKIE):
+        context.sessions.end(old)
+    log.info("signed in", who=key.display_name)
+    response = RedirectResponse(local_path(form.get("path", "")), HTTPStatus.SEE_OTHER)
+    secure, age = request.url.scheme == "https", int(MAX_AGE.total_seconds())
+    response.set_cookie(
+        COOKIE, context.sessions.create(key.id), max_age=age, path=BASE_PATH, secure=secure, httponly=True, samesite="strict"
+    )
+    return response
+
+
+@routes.post("/sign-out")
+def sign_out(form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """End the session."""
+    check_csrf(user, form.get("csrf", ""), Scope.READ)
+    context.sessions.end(request.cookies[COOKIE])
+    response = redirect("/")
+    response.delete_cookie(COOKIE, path=BASE_PATH, httponly=True, samesite="strict")
+    return response
+
+
+@routes.post("/page/plans/approve")
+def approve_chosen(form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Approve the chosen plans one after the other; show those that could not be approved, and why."""
+
+    def approve_plan(run: Run, note: str) -> None:
+        actions.approve(context, user.key, run, note, None)
+
+    return _decide_chosen(form, request, user, context, approve_plan)
+
+
+@routes.post("/page/plans/reject")
+def reject_chosen(form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Reject the chosen plans one after the other; show those that could not be rejected, and why."""
+
+    def reject_plan(run: Run, note: str) -> None:
+        actions.reject(context, user.key, run, note)
+
+    return _decide_chosen(form, request, user, context, reject_plan)
+
+
+def _decide_chosen(
+    form: Mapping[str, str], request: Request, user: CurrentUser, context: AdminContext, decide: Callable[[Run, str], None]
+) -> Response:
+    """Decide about each plan that is ticked in the inbox; an error of one plan does not stop the others."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    chosen = [name.removeprefix("plan:") for name in form if name.startswith("plan:")]
+    if not chosen:
+        raise InvalidValue("Choose at least one change.")
+    refused: list[tuple[str, str]] = []
+    for id in chosen:
+        try:
+            decide(pagination.get_run(context.ledger, id), form.get("note", ""))
+        except (PlanError, SourceLockedError, NotFound) as error:
+            refused.append((id, describe_error(error)))
+    if not refused:
+        return redirect("/")
+    values = {"user": user, "refused": refused, "decided": len(chosen) - len(refused)}
+    return get_pages(request).render("decided.html", values, HTTPStatus.CONFLICT)
+
+
+@routes.post("/page/plans/{id}/approve")
+def approve(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Approve a plan."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    run = pagination.get_run(context.ledger, id)
+    actions.approve(context, user.key, run, form.get("note", ""), _parse_override(form, context))
+    return redirect(f"/page/runs/{quote(id, safe='')}")
+
+
+@routes.post("/page/plans/{id}/reject")
+def reject(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Reject a plan."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    actions.reject(context, user.key, pagination.get_run(context.ledger, id), form.get("note", ""))
+    return redirect(f"/page/runs/{quote(id, safe='')}")
+
+
+@routes.post("/page/plans/{id}/undo")
+def undo(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Undo an approval."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    actions.undo(context, user.key, pagination.get_run(context.ledger, id), form.get("note", ""))
+    return redirect(f"/page/runs/{quote(id, safe='')}")
+
+
+@routes.post("/page/keys")
+def make_key(form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Create a key and show its token once."""
+    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
+    allowed, days = parse_scope(form.get("scope", "")), form.get("days", "")
+    if allowed is None or (days and not (days.isdecimal() and 1 <= int(days[:9]) <= actions.MAX_KEY_DAYS)):
+        longest = f"{actions.MAX_KEY_DAYS:,}"
+        raise InvalidValue("A key needs a permission, and expires after 1 to %(longest)s days or never.", longest=longest)
+    _, token = actions.create_key(context, user.key, form.get("name", "").strip(), allowed, int(days) if days else None)
+    return render_keys_page(request, user, context, token)
+
+
+@routes.post("/page/keys/{id}/revoke")
+def revoke_key(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Revoke a key."""
+    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
+    actions.revoke_key(context, user.key, id)
+    return redirect("/page/keys")
+
+
+def _parse_override(form: Mapping[str, str], context: AdminContext) -> Override | None:
+    """Return the override in the form (a limit, its value, and the days it is valid), or None."""
+    limit = form.get("limit", "")
+    if not limit:
+        return None
+    try:
+        value, days = float(form.get("value", "")), int(form.get("days", ""))
+        value = value / 100 if limit in SHARES else value  # the form has percentages
+        until = context.now() + timedelta(days=days)
+    except (ValueError, OverflowError) as error:
+        raise InvalidValue("Choose a limit, its new value and a number of days.") from error
+    return plans.parse_override(context, limit, value, until)

@@ -1,0 +1,164 @@
+"""Show pairs of records that may be one thing, decide about them, and publish the clusters that result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
+from harvesters.admin.access.keys import Scope
+from harvesters.admin.context import AdminContext
+from harvesters.admin.errors import InvalidValue, NotFound
+from harvesters.admin.forms import FormFields, redirect
+from harvesters.admin.pages import get_pages
+from harvesters.errors import IdentityError
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.operator_actions import ActionType, AuditEntry
+from harvesters.matching.clusters import classify_stored
+from harvesters.matching.entities import Entity
+from harvesters.matching.pairs import Judgement, Status
+from harvesters.matching.stored import Decision, StoredPair, add_decisions, current_decisions, decision_history, find_pair, read_sides
+from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
+from languages.request_locale import current_locale
+from vocab.iris import Iris
+from vocab.schemes import label
+
+PAGE = "/page/identity"
+_ROWS = 50  # pairs on a page
+MOST_CHARACTERS = 2000  # of a reason
+_TAKEN_BACK = "undo"
+
+routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+
+
+class ComparedField(NamedTuple):
+    """What both sides of a pair say of one field."""
+
+    name: str
+    first: Sequence[str]
+    second: Sequence[str]
+
+    @property
+    def differs(self) -> bool:
+        """Return whether both sides say something, and not the same."""
+        return bool(self.first and self.second) and set(self.first) != set(self.second)
+
+
+@routes.get(PAGE)
+def show_pairs(request: Request, user: CurrentUser, context: ContextDep, status: str = Status.QUEUED.value, after: int = 0) -> Response:
+    """Show the pairs of one status, the highest score first; a pair that somebody was unsure about is among the queued."""
+    chosen = Status(status) if status in set(Status) else Status.QUEUED
+    stored, scored, _ = classify_stored(context.ledger)
+    pairs = [(stored[item.pair], item.score.bits) for item in scored if item.status is chosen]
+    start = max(0, after)
+    values = {
+        "user": user,
+        "states": list(Status),
+        "counts": Counter(item.status for item in scored),
+        "chosen": chosen,
+        "pairs": pairs[start : start + _ROWS],
+        "decisions": current_decisions(context.ledger),
+        "next": start + _ROWS if start + _ROWS < len(pairs) else None,
+    }
+    return get_pages(request).render("identity.html", values)
+
+
+@routes.get(f"{PAGE}/publish")
+def show_changes(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show what publishing would change."""
+    changes = plan_clusters(context.reader())
+    rows = [(change.graph, change_kind(change)) for change in changes[:_ROWS]]
+    values = {"user": user, "changes": rows, "counts": Counter(map(change_kind, changes)), "base": context.base}
+    return get_pages(request).render("identity-publish.html", values)
+
+
+@routes.post(f"{PAGE}/publish")
+def publish(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Publish the clusters as one journal entry."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    with context.writer() as writer:
+        run, changes = publish_clusters(writer)
+    if run and changes:
+        counts = Counter(map(change_kind, changes))
+        note = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+        context.ledger.record_audit_entry(AuditEntry(context.now(), user.key.display_name, ActionType.CLUSTERED.value, note=note))
+    return redirect(f"{PAGE}/publish")
+
+
+@routes.get(f"{PAGE}/pairs/{{id}}")
+def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show both sides of a pair, what each feature gave, and all decisions about it."""
+    pair = _find(context.ledger, id)
+    _, scored, _ = classify_stored(context.ledger)
+    values = {
+        "user": user,
+        "pair": pair,
+        "status": next(item.status for item in scored if item.pair == pair.pair),
+        "fields": _compare(read_sides(context.ledger, pair, Iris(context.base)), context),
+        "history": [decision for decision in decision_history(context.ledger) if decision.pair == pair.pair],
+        "latest": current_decisions(context.ledger).get(pair.pair),
+        "judgements": list(Judgement),
+        "most": MOST_CHARACTERS,
+    }
+    return get_pages(request).render("identity-pair.html", values)
+
+
+@routes.post(f"{PAGE}/pairs/{{id}}")
+def decide(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Store a decision about a pair, or take the one that counts back; the next waiting pair follows."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    reason, chosen = form.get("reason", "").strip(), form.get("judgement", "")
+    if len(reason) > MOST_CHARACTERS:
+        raise InvalidValue("A reason has at most %(most)s characters.", most=MOST_CHARACTERS)
+    if chosen != _TAKEN_BACK and chosen not in set(Judgement):
+        raise InvalidValue("Choose whether the two are one thing.")
+    pair = _find(context.ledger, id)
+    if chosen == _TAKEN_BACK and pair.pair not in current_decisions(context.ledger):
+        raise NotFound("No decision about this pair counts.")
+    judgement = None if chosen == _TAKEN_BACK else Judgement(chosen)
+    who, now = user.key.display_name, context.now()
+    add_decisions(context.ledger, [Decision(pair.pair, judgement, who, now, reason)])
+    note = f"{pair.id}: {judgement or 'taken back'}"
+    context.ledger.record_audit_entry(AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note))
+    return redirect(f"{PAGE}/pairs/{pair.id}" if judgement is None else _next_page(context.ledger))
+
+
+def _next_page(ledger: Ledger) -> str:
+    stored, scored, _ = classify_stored(ledger)
+    decisions = current_decisions(ledger)
+    waiting = (item.pair for item in scored if item.status is Status.QUEUED and item.pair not in decisions)
+    following = next(waiting, None)
+    return f"{PAGE}/pairs/{stored[following].id}" if following else PAGE
+
+
+def _find(ledger: Ledger, id: str) -> StoredPair:
+    try:
+        return find_pair(ledger, id)
+    except IdentityError as error:
+        raise NotFound("There is no such pair; the records may have changed since the last matching.") from error
+
+
+def _compare(sides: Sequence[Entity], context: AdminContext) -> list[ComparedField]:
+    """Return the fields of both sides; none if a side is not published any more."""
+    if len(sides) != 2:
+        return []
+    first, second = (_fields(side, context.base) for side in sides)
+    return [ComparedField(name, first[name], second[name]) for name in first if first[name] or second[name]]
+
+
+def _fields(side: Entity, base: str) -> Mapping[str, Sequence[str]]:
+    language = current_locale().language
+    concepts: Iterable[tuple[str, set[str]]] = (("Countries", side.countries), ("Type", side.classes))
+    return {
+        "Name": sorted(side.names),
+        "Registry": [side.source],
+        "Identifiers": sorted(f"{scheme} {value}" for scheme, value in side.identifiers),
+        **{name: sorted(label(iri, language, base) or iri for iri in values) for name, values in concepts},
+        "Start": [side.start] if side.start else [],
+        "Organizations": sorted(" ".join(words) for words in side.parties),
+        "Web": sorted(side.pages),
+    }

@@ -1,0 +1,48 @@
+"""Show the problems that readers reported, and answer them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
+from harvesters.admin.access.keys import Scope
+from harvesters.admin.errors import InvalidValue, NotFound
+from harvesters.admin.forms import FormFields, redirect
+from harvesters.admin.pages import get_pages
+from harvesters.ledger.operator_actions import ActionType, AuditEntry
+from harvesters.ledger.participation.reported_problems import ProblemState
+from harvesters.runs.reported_problems import problem_target, reader_message
+from vocab.iris import Iris
+
+_PAGE = "/page/problems"
+_MOST_CHARACTERS = 4000  # of an answer
+
+routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+
+
+@routes.get(_PAGE)
+def show_problems(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show the problems that nobody has answered and no harvest has fixed, oldest first."""
+    waiting = [(item, problem_target(item, Iris(context.base))) for item in context.ledger.undecided_problems()]
+    values = {"user": user, "problems": waiting, "most": _MOST_CHARACTERS}
+    return get_pages(request).render("problems.html", values)
+
+
+@routes.post(f"{_PAGE}/{{id}}")
+def answer_problem(id: int, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Close a problem with an answer, which is sent to the reader's address if there is one."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    answer = form.get("answer", "").strip()
+    if not 1 <= len(answer) <= _MOST_CHARACTERS:
+        raise InvalidValue("Write an answer of 1 to %(most)s characters.", most=_MOST_CHARACTERS)
+    ledger, now = context.ledger, context.now()
+    problem = ledger.reported_problem(id)
+    message = reader_message(problem, ProblemState.ANSWERED, answer, context.channels.name, Iris(context.base)) if problem else None
+    if problem is None or not ledger.decide_problem(id, ProblemState.ANSWERED, now, answer=answer):
+        raise NotFound("There is no open problem with this number.")
+    if message is not None:
+        ledger.queue_messages([message], now)
+    entry = AuditEntry(now, user.key.display_name, ActionType.ANSWERED.value, problem.source, note=f"problem {id}")
+    ledger.record_audit_entry(entry)
+    return redirect(_PAGE)

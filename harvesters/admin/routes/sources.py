@@ -1,0 +1,197 @@
+"""Show the sources: each with its runs, its definition and its actions; check, try and save definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from http import HTTPStatus
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import PlainTextResponse, Response
+
+from harvesters.admin import actions, definitions, effects, labels
+from harvesters.admin.access.auth import (
+    ContextDep,
+    CurrentUser,
+    User,
+    check_csrf,
+    render_errors_as_pages,
+    require_scope,
+)
+from harvesters.admin.access.keys import Scope
+from harvesters.admin.context import AdminContext
+from harvesters.admin.errors import DefinitionChanged, InvalidValue
+from harvesters.admin.forms import DefinitionFields, FormFields, redirect
+from harvesters.admin.pages import get_pages
+from harvesters.admin.source_status import source_view, source_views
+from harvesters.admin.timeline import HEIGHT, MAX_RUNS, WIDTH, source_timeline
+from vocab.field_changes import FieldView
+
+routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+
+
+@routes.get("/page/sources")
+def sources(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """List the sources with their status."""
+    values = {"user": user, "sources": source_views(context), "wrong": context.invalid_sources()}
+    return get_pages(request).render("sources.html", values)
+
+
+@routes.get("/page/new-source")
+def new_source(request: Request, user: CurrentUser) -> Response:
+    """Show an empty form for the definition of a new source."""
+    require_scope(user, Scope.ADMIN)
+    return _render_definition(request, user, definitions.Definition("", "", ""))
+
+
+@routes.get("/page/sources/{name}")
+def source(name: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show a source: its status, its last runs, its limits, and the versions of its definition."""
+    view = source_view(context, name)
+    values = {
+        "user": user,
+        "source": view,
+        "limits": context.source(name).limits,
+        "timeline": source_timeline(context.ledger, name),
+        "drawing": {"width": WIDTH, "height": HEIGHT, "runs": MAX_RUNS},
+        "versions": definitions.version_views(context, name),
+        "proposal": definitions.proposal_view(context, name),
+        "limit_labels": labels.LIMITS,
+    }
+    return get_pages(request).render("source.html", values)
+
+
+@routes.get("/page/sources/{name}/definition")
+def definition(name: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show the form over a source definition, also over an invalid one."""
+    require_scope(user, Scope.ADMIN)
+    return _render_definition(request, user, definitions.read_definition(context, name))
+
+
+@routes.get("/page/sources/{name}/definition.toml")
+def export_definition(name: str, user: CurrentUser, context: ContextDep) -> Response:
+    """Download a source definition."""
+    text = definitions.read_definition(context, name).text
+    headers = {"Content-Disposition": f'attachment; filename="{name}.toml"'}
+    return PlainTextResponse(text, headers=headers, media_type="application/toml")
+
+
+@routes.post("/page/sources/{name}/preview")
+def dry_run(name: str, form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Fetch and validate a few records of a source; nothing is stored."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    source = context.source(name)
+    values = {"user": user, "name": name, "title": source.title, "preview": definitions.preview(context, source)}
+    values["mapped_fields"] = _mapped_fields(context)
+    return get_pages(request).render("preview.html", values)
+
+
+@routes.post("/page/definition")
+def change_definition(
+    form: DefinitionFields, request: Request, user: CurrentUser, context: ContextDep
+) -> Response:
+    """Check a definition; try it, or save it, if it has no fault."""
+    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
+    name, before = form.get("name", "").strip(), form.get("before", "")
+    text = form.get("text", "").replace("\r\n", "\n")
+    if form.get("form") == "fields":
+        current = definitions.read_definition(context, name)
+        text = definitions.apply_form(current.text, context.source(name), form)
+    if form.get("do") == "suggest":
+        return _suggest_fields(request, user, context, definitions.Definition(name, text, before))
+    edited = definitions.Definition(name, text, before)
+    source, faults = definitions.check_definition(name, text)
+    if source is None:
+        return _render_definition(request, user, edited, HTTPStatus.UNPROCESSABLE_ENTITY, faults=faults)
+    if form.get("do") != "save":
+        preview = definitions.preview(context, source)
+        return _render_definition(request, user, edited, preview=preview, mapped_fields=_mapped_fields(context))
+    note = form.get("note", "").strip()
+    if len(note) > actions.MAX_NOTE_LENGTH:
+        raise InvalidValue("A comment can have at most %(longest)s characters; this one has %(length)s.",
+                           longest=f"{actions.MAX_NOTE_LENGTH:,}", length=f"{len(note):,}")
+    try:
+        definitions.save_definition(context, user.key.display_name, name, text, before, note)
+    except DefinitionChanged as error:
+        current = definitions.read_definition(context, name)
+        edited = definitions.Definition(name, text, current.digest)
+        conflict = {"conflict": error.localized, "theirs": definitions.compare_texts(current.text, text)}
+        return _render_definition(request, user, edited, HTTPStatus.CONFLICT, **conflict)
+    return redirect(_source_path(name))
+
+
+def _suggest_fields(request: Request, user: User, context: AdminContext, edited: definitions.Definition) -> Response:
+    """Show the definition with the fields that its data suggest; or as it was, with the reason why there are none."""
+    try:
+        text, paths = definitions.suggest_fields(context, edited.text)
+    except InvalidValue as error:
+        return _render_definition(request, user, edited, HTTPStatus.UNPROCESSABLE_ENTITY, problem=error.localized, faults=None)
+    return _render_definition(request, user, replace(edited, text=text), paths=paths)
+
+
+@routes.post("/page/sources/{name}/proposal")
+def decide_proposal(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Confirm or discard a proposed definition."""
+    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
+    decide = definitions.confirm_proposal if form.get("do") == "confirm" else definitions.discard_proposal
+    decide(context, user.key.display_name, name)
+    return redirect(_source_path(name))
+
+
+def _render_definition(
+    request: Request,
+    user: User,
+    edited: definitions.Definition,
+    status: HTTPStatus = HTTPStatus.OK,
+    **values: object,
+) -> Response:
+    source, faults = definitions.check_definition(edited.name, edited.text) if edited.text else (None, [])
+    defaults: Mapping[str, object] = {
+        "user": user,
+        "edited": edited,
+        "is_new": not edited.digest,
+        "faults": faults,
+        "fields": definitions.form_values(source) if source else None,
+        "enabled": source.enabled if source else True,
+        "limit_labels": labels.LIMITS,
+        "preview": None,
+        "paths": None,
+        "problem": None,
+        "conflict": None,
+        "theirs": None,
+    }
+    return get_pages(request).render("definition.html", {**defaults, **values}, status)
+
+
+def _mapped_fields(context: AdminContext) -> Callable[[Sequence[str]], list[FieldView]]:
+    """Return a function that returns the fields of mapped statements, labelled in the language of the request."""
+    return lambda statements: effects.changed_fields((), statements, context.base)
+
+
+def _source_path(name: str) -> str:
+    return f"/page/sources/{quote(name, safe='')}"
+
+
+@routes.post("/page/sources/{name}/runs")
+def run_now(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Request a run now."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    actions.request_run(context, user.key, name, full=form.get("full") == "yes", supersede=form.get("supersede", ""))
+    return redirect(_source_path(name))
+
+
+@routes.post("/page/sources/{name}/hold")
+def hold(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Put a source on hold."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    actions.hold(context, user.key, name, form.get("reason", ""))
+    return redirect(_source_path(name))
+
+
+@routes.post("/page/sources/{name}/release")
+def release(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Remove the hold on a source."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    actions.release(context, user.key, name)
+    return redirect(_source_path(name))

@@ -1,0 +1,71 @@
+"""Show the suggested topics that nobody has decided, and store whether a curator confirms or refuses one."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
+from harvesters.admin.access.keys import Scope
+from harvesters.admin.errors import InvalidValue
+from harvesters.admin.forms import FormFields, redirect
+from harvesters.admin.pages import get_pages
+from harvesters.errors import SourceDefinitionError
+from harvesters.inspection.topic_queue import add_decision, undecided
+from harvesters.ledger.operator_actions import ActionType, AuditEntry
+from harvesters.source import decision_table, read_decision_table
+from languages.request_locale import current_locale
+from vocab.curated_topics import TopicDecision
+from vocab.curated_words import resolve_concept, short_name
+from vocab.iris import Iris
+from vocab.schemes import label
+
+_PAGE = "/page/suggestions"
+_ROWS = 30  # suggestions, and decisions
+_MOST_CHARACTERS = 1000  # of a comment
+
+routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+
+
+@routes.get(_PAGE)
+def show_suggestions(request: Request, user: CurrentUser, context: ContextDep, source: str = "") -> Response:
+    """Show the surest undecided suggestions of one source, and the newest decisions."""
+    names = [item.name for item in context.sources()]
+    chosen = source if source in names else next(iter(names), "")
+    decisions, faults = read_decision_table(decision_table(context.source_dir, chosen)) if chosen else ([], [])
+    waiting = undecided(context.ledger, context.source_dir, chosen, Iris(context.base)) if chosen else []
+    values = {
+        "user": user,
+        "sources": names,
+        "source": chosen,
+        "total": len(waiting),
+        "suggestions": waiting[:_ROWS],
+        "decisions": sorted(decisions, key=lambda item: item.day, reverse=True)[:_ROWS],
+        "faults": faults,
+        "name": lambda concept: _name(concept, context.base),
+        "short": lambda iri: short_name(iri, context.base),
+        "most": _MOST_CHARACTERS,
+    }
+    return get_pages(request).render("suggestions.html", values)
+
+
+@routes.post(_PAGE)
+def decide(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Write a decision to the table of the source."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    source, comment = context.source(form.get("source", "")), form.get("comment", "").strip()
+    day = f"{context.now():%Y-%m-%d}"
+    key, concept, decision = (form.get(name, "") for name in ("record", "concept", "decision"))
+    item = TopicDecision(key, concept, decision, user.key.display_name, day, comment[:_MOST_CHARACTERS])
+    try:
+        add_decision(context.source_dir, source.name, item, context.base)
+    except SourceDefinitionError as error:
+        raise InvalidValue("The decision cannot be stored: %(reason)s", reason=str(error)) from error
+    note = f"{item.key[:200]}: {item.concept}, {item.decision}"
+    context.ledger.record_audit_entry(AuditEntry(context.now(), item.author, ActionType.TOPIC_DECIDED.value, source.name, note=note))
+    return redirect(f"{_PAGE}?source={source.name}")
+
+
+def _name(concept: str, base: str) -> str:
+    resolved = resolve_concept(short_name(concept, base), base)
+    return (label(resolved[1], current_locale().language, base) if resolved else None) or concept

@@ -1,0 +1,1 @@
+"""Stored contributions of people: submissions, prizes, notifications, followers and reported problems."""

@@ -1,0 +1,142 @@
+"""The pages of the moderators: the queue of submissions, and each submission with what can be decided. Part of the admin app."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf, render_errors_as_pages
+from harvesters.admin.access.keys import Scope
+from harvesters.admin.context import AdminContext
+from harvesters.admin.errors import InvalidValue, NotFound
+from harvesters.admin.forms import FormFields, redirect
+from harvesters.admin.pages import get_pages
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.pictures import find_picture
+from harvesters.ledger.participation.submissions import Submission, SubmissionState, Submitter, picture_of
+from harvesters.participation.submissions import moderation
+from harvesters.participation.submissions.check import Check, check, differences
+from harvesters.participation.submissions.duplicates import DuplicateFinder
+from harvesters.participation.submissions.errors import VersionConflict
+from harvesters.participation.submissions.members import MEMBERS, written
+from harvesters.participation.submissions.pictures import picture_response
+from harvesters.participation.submissions.quarantine import suspicions
+from harvesters.participation.submissions.submitters.identity import SOURCE
+
+_ROWS = 100
+QUEUE = (SubmissionState.SUBMITTED,)
+LISTED = tuple(state for state in SubmissionState if state is not SubmissionState.DRAFT)
+# What the history says, with %(who)s.
+HISTORY = {
+    "submitted": "%(who)s sent it.",
+    "changed": "%(who)s changed it.",
+    "withdrawn": "%(who)s withdrew it.",
+    "accepted": "%(who)s accepted it.",
+    "accepted first": "%(who)s accepted it first; another person must accept it too.",
+    "changes requested": "%(who)s asked for changes.",
+    "rejected": "%(who)s rejected it.",
+    "marked as spam": "%(who)s marked it as spam.",
+    "commented": "%(who)s commented.",
+    "assigned": "%(who)s took it on.",
+    "unassigned": "%(who)s gave it back.",
+    "confirmed": "%(who)s confirmed that it is still true.",
+    "reminded": "%(who)s was asked whether it is still true.",
+    "offered": "%(who)s offered to hand it over.",
+    "taken over": "%(who)s took it over.",
+}
+
+routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+
+
+@routes.get("/page/submissions")
+def show_queue(request: Request, user: CurrentUser, context: ContextDep, state: Annotated[str, Query(max_length=40)] = "") -> Response:
+    """Show the submissions that wait, the oldest first, or those in another state."""
+    chosen = next((item for item in LISTED if item.value == state), None)
+    rows = submissions.in_states(context.ledger, (chosen,) if chosen else QUEUE, _ROWS)
+    number, oldest = submissions.waiting(context.ledger)
+    values = {"rows": rows, "states": LISTED, "chosen": chosen or QUEUE[0], "number_waiting": number, "oldest": oldest}
+    return get_pages(request).render("submissions.html", {"user": user, **values})
+
+
+@routes.get("/page/submissions/{id}")
+def show_submission(id: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show a submission: what was sent, what it changes, what the rules say, its history, and the decision."""
+    submission = moderation.find(context, id)
+    checked = _check(context, submission)
+    before = submission.published if submission.published is not None else None
+    values = {
+        "item": submission,
+        "members": [
+            (member.label, written(submission.content.get(name))) for name, member in MEMBERS.items() if submission.content.get(name)
+        ],
+        "changes": [
+            (MEMBERS[name].label, written(change["before"]), written(change["after"]))
+            for name, change in (differences(before, submission.content) if before is not None else {}).items()
+            if name in MEMBERS
+        ],
+        "checked": checked,
+        "labels": {name: member.label for name, member in MEMBERS.items()},
+        "history": submissions.history(context.ledger, id, internal=True),
+        "sentences_of_history": HISTORY,
+        "organization": _organization(context, submission),
+        "two_people": context.source(SOURCE).second_approver,
+        "waits": submission.state in moderation.WAITING,
+        "open": submission.state in (*moderation.WAITING, SubmissionState.CHANGES_REQUESTED),
+        "suspicions": suspicions(submission.content, None) if submission.state is SubmissionState.QUARANTINED else {},
+        "may_withdraw": submission.state is not SubmissionState.WITHDRAWN,
+    }
+    return get_pages(request).render("submission.html", {"user": user, **values})
+
+
+def _organization(context: AdminContext, submission: Submission) -> str | None:
+    """Return the name of the organization that submitted it; persons are not named."""
+    submitter: Submitter | None = submissions.submitter_of(context.ledger, id=submission.submitter) if submission.submitter else None
+    return submitter.organization if submitter else None
+
+
+def _check(context: AdminContext, submission: Submission) -> Check | None:
+    if not submission.content:
+        return None
+    source, finder = context.source(SOURCE), DuplicateFinder()
+    return check(context.ledger, submission.content, submission.id, source, context.base, finder, unpublished=True)
+
+
+@routes.get("/page/submissions/{id}/picture.webp")
+def show_picture(id: str, user: CurrentUser, context: ContextDep) -> Response:
+    """Return the picture of the newest version."""
+    picture = find_picture(context.ledger, picture_of(moderation.find(context, id).content) or "")
+    if picture is None:
+        raise NotFound("There is no picture at this address.")
+    return picture_response(picture)
+
+
+@routes.post("/page/submissions/{id}/{decision}")
+def decide(id: str, decision: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Carry out what a moderator decided about the version that the page showed."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    submission = moderation.find(context, id)
+    if decision not in ("comment", "assign", "unassign", "transfer") and form.get("version", "") != str(submission.version):
+        raise VersionConflict("The submission was changed meanwhile. Read the new version, then decide.")
+    _carry_out(context, user, submission, decision, form.get("note", ""))
+    return redirect(f"/page/submissions/{quote(id, safe='')}")
+
+
+def _carry_out(context: AdminContext, user: User, submission: Submission, decision: str, note: str) -> None:
+    if decision in ("assign", "unassign"):
+        moderation.assign(context, user.key, submission, to_me=decision == "assign")
+        return
+    known = {
+        "accept": moderation.accept,
+        "changes": moderation.request_changes,
+        "reject": moderation.reject,
+        "spam": moderation.mark_as_spam,
+        "withdraw": moderation.withdraw,
+        "comment": moderation.comment,
+        "transfer": moderation.transfer,
+    }
+    if decision not in known:
+        raise InvalidValue("Unknown decision.")
+    known[decision](context, user.key, submission, note)

@@ -1,0 +1,230 @@
+"""Know who submits: an organization by its API key, a person by a confirmed mail address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from harvesters.admin.access.auth import Credentials, authenticate, client_address
+from harvesters.admin.access.throttle import Throttle
+from harvesters.admin.context import AdminContext
+from harvesters.admin.errors import CSRFError, InvalidValue, RateLimited, Unauthenticated
+from harvesters.errors import LedgerError, SourceDefinitionError
+from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.submissions import Link, Purpose, Submitter, new_id
+from harvesters.notifications.mail import is_mail_address
+from harvesters.participation.submissions.duplicates import DuplicateFinder
+from harvesters.participation.submissions.errors import Closed, LinkInvalid
+from harvesters.participation.submissions.mails import send_confirmation
+from harvesters.participation.submissions.submitters.organizations import FindOrganizations
+from harvesters.participation.submissions.submitters.provider import OpenIDProvider
+from harvesters.source import Source, load
+from languages.request_locale import current_locale
+
+SOURCE = "submissions"
+SESSION_AGE = timedelta(hours=12)
+COOKIE = "submitter"
+TOKEN_PREFIX = "sub_"  # of a person's token, as `stk_` of a key
+MAX_MAIL = 254  # characters of an address (RFC 5321)
+_LINKS, _LINK_WINDOW = 3, timedelta(hours=1)  # links to one address
+_WRITES, _WRITE_WINDOW = 60, 600.0  # changes from one network address, and seconds
+_CHANGES, _CHANGE_WINDOW = 200, 3600.0  # changes of one submitter, and seconds
+_CHECKS, _CHECK_WINDOW = 600, 600.0  # checks while typing from one network address, and seconds
+_LIMIT = "Too many requests. Try again in %(seconds)s seconds."
+
+
+RecordQuality = Callable[[str], Coroutine[Any, Any, int | None]]  # measures a published record by its IRI, in percent
+
+
+async def _no_quality(record: str) -> int | None:
+    return None
+
+
+@dataclass(slots=True)
+class SubmissionContext:
+    """What the pages and the API of submissions work with: the context of the admin pages, the public address without a slash at
+    its end, and *duplicates*, which finds what a submission may repeat, *quality*, which measures a published record, the *provider* of
+    OpenID Connect that persons may sign in with, *organizations*, which finds those of the register by a name, and whether readers may
+    send *comments* on posts.
+    """
+
+    admin: AdminContext
+    url: str
+    duplicates: DuplicateFinder = field(default_factory=DuplicateFinder)
+    quality: RecordQuality = _no_quality
+    provider: OpenIDProvider | None = None
+    organizations: FindOrganizations = lambda name: ()
+    comments: bool = False
+    writes: Throttle = field(init=False)
+    changes: Throttle = field(init=False)
+    checks: Throttle = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start without counted requests."""
+        self.writes = Throttle(self.admin.clock, _WRITES, _WRITE_WINDOW)
+        self.changes = Throttle(self.admin.clock, _CHANGES, _CHANGE_WINDOW)
+        self.checks = Throttle(self.admin.clock, _CHECKS, _CHECK_WINDOW)
+
+    @property
+    def provider_name(self) -> str:
+        """Return the host of the provider that persons may sign in with, "" if there is none."""
+        return self.provider.host if self.provider else ""
+
+    def source(self) -> Source:
+        """Return the source of submissions; raise Closed if nothing can be submitted here."""
+        try:
+            source = load(self.admin.source_dir / f"{SOURCE}.toml")
+        except SourceDefinitionError:
+            source = None
+        if source is None or not source.enabled or source.protocol != SOURCE:
+            raise Closed("Nothing can be submitted here: the operators have not opened it.")
+        return source
+
+    def is_open(self) -> bool:
+        """Return whether something can be submitted here."""
+        try:
+            self.source()
+        except Closed:
+            return False
+        return True
+
+    def waiting(self) -> tuple[int, datetime | None] | None:
+        """Return how many submissions wait for a moderator, and since when the oldest does.
+
+        None if nothing can be submitted here, or the ledger does not answer.
+        """
+        try:
+            self.source()
+            return submissions.waiting(self.admin.ledger)
+        except (Closed, LedgerError):
+            return None
+
+
+def get_submission_context(request: Request) -> SubmissionContext:
+    """Return the context that the app was created with."""
+    context: SubmissionContext = request.app.state.submissions
+    return context
+
+
+def count_write(request: Request) -> None:
+    """Count a request that changes something; raise RateLimited after too many from one network address."""
+    count(get_submission_context(request).writes, request)
+
+
+def count_change(context: SubmissionContext, submitter: Submitter) -> None:
+    """Count a change of a submitter; raise RateLimited after too many."""
+    _count(context.changes, submitter.id)
+
+
+def count(throttle: Throttle, request: Request) -> None:
+    """Count a request in *throttle*; raise RateLimited after too many from one network address."""
+    _count(throttle, client_address(request))
+
+
+def _count(throttle: Throttle, client: str) -> None:
+    if seconds := throttle.retry_after(client):
+        raise RateLimited(_LIMIT, seconds=seconds)
+    throttle.record_failure(client)
+
+
+def require_submitter(request: Request, credentials: Credentials) -> Submitter:
+    """Return the submitter whose token the request carries. Raises Unauthenticated, RateLimited."""
+    context = get_submission_context(request)
+    if credentials is None:
+        raise Unauthenticated(
+            "An organization's key or a person's token is required. Send it as `Authorization: Bearer TOKEN`.", token_sent=False
+        )
+    token = credentials.credentials
+    if token.startswith(TOKEN_PREFIX):
+        return _of_session(context, request, token.removeprefix(TOKEN_PREFIX))
+    key = authenticate(request, token)
+    request.state.who = key.display_name
+    now = context.admin.now()
+    return submissions.ensure_submitter(context.admin.ledger, Submitter(new_id(), None, key.name, current_locale().language, now))
+
+
+def _of_session(context: SubmissionContext, request: Request, secret: str) -> Submitter:
+    if submitter := find_session(context, secret):
+        return submitter
+    client = client_address(request)
+    if seconds := context.admin.throttle.retry_after(client):
+        raise RateLimited("Too many failed sign-ins from this address. Try again in %(seconds)s seconds.", seconds=seconds)
+    context.admin.throttle.record_failure(client)
+    raise Unauthenticated("The token is mistyped or has expired. Confirm your address again.", token_sent=True)
+
+
+def find_session(context: SubmissionContext, secret: str) -> Submitter | None:
+    """Return the submitter of a session, None if there is none or it has expired."""
+    link = submissions.find_link(context.admin.ledger, secret, Purpose.SESSION) if secret else None
+    if link is None or link.submitter is None or link.expires <= context.admin.now():
+        return None
+    return submissions.submitter_of(context.admin.ledger, id=link.submitter)
+
+
+def request_confirmation(context: SubmissionContext, mail: str, submission: str | None = None) -> str | None:
+    """Send a link to an address, whether it is known or not; in a demo without a mail server, return the link instead.
+
+    Raises InvalidValue, RateLimited, Closed.
+    """
+    return send_confirmation(context.admin, context.url, check_address(context.admin, mail), current_locale().language, submission)
+
+
+def check_address(context: AdminContext, mail: str) -> str:
+    """Return an address that a link may be sent to. Raises InvalidValue, RateLimited after too many links."""
+    mail = mail.strip().lower()
+    if len(mail) > MAX_MAIL or not is_mail_address(mail):
+        raise InvalidValue("Write one e-mail address, such as name@example.org.")
+    since = context.now() - _LINK_WINDOW
+    if submissions.count_links(context.ledger, mail, since) >= _LINKS:
+        raise RateLimited(
+            "Too many links were sent to this address. Try again in %(seconds)s seconds.", seconds=int(_LINK_WINDOW.total_seconds())
+        )
+    return mail
+
+
+def check_confirmation(context: SubmissionContext, secret: str) -> Link:
+    """Return the link with this secret, unused; raise LinkInvalid if it does not work any more."""
+    link = submissions.find_link(context.admin.ledger, secret, Purpose.CONFIRM)
+    if link is None or link.used is not None or link.expires <= context.admin.now() or link.mail is None:
+        raise LinkInvalid("This link does not work: it has expired, was used before, or is mistyped. Ask for another one.")
+    return link
+
+
+def confirm(context: SubmissionContext, secret: str) -> tuple[Submitter, Link, str]:
+    """Confirm an address with the secret of its link, once; return the submitter, the link, and the secret of a session.
+
+    Raises LinkInvalid.
+    """
+    link, ledger, now = check_confirmation(context, secret), context.admin.ledger, context.admin.now()
+    if not submissions.use_link(ledger, secret, now):
+        raise LinkInvalid("This link does not work: it has expired, was used before, or is mistyped. Ask for another one.")
+    submitter, session = begin_session(context, str(link.mail))
+    return submitter, link, session
+
+
+def begin_session(context: SubmissionContext, mail: str) -> tuple[Submitter, str]:
+    """Return the submitter with a confirmed address, and the secret of a new session."""
+    ledger, now = context.admin.ledger, context.admin.now()
+    submitter = submissions.ensure_submitter(ledger, Submitter(new_id(), mail, None, current_locale().language, now))
+    return submitter, submissions.create_link(ledger, Link(Purpose.SESSION, now, now + SESSION_AGE, submitter=submitter.id))
+
+
+def csrf_token(secret: str) -> str:
+    """Return what each form of a session contains: it cannot be computed from the page of another site."""
+    return sha256(b"csrf:" + secret.encode(errors="replace")).hexdigest()
+
+
+def check_csrf(secret: str, sent: str) -> None:
+    """Refuse a form that is not of this session."""
+    if not compare_digest(csrf_token(secret).encode(), sent.encode(errors="replace")):
+        raise CSRFError("This form belongs to another session. Reload the page.")
+
+
+SubmissionContextDep = Annotated[SubmissionContext, Depends(get_submission_context)]
+SubmitterDep = Annotated[Submitter, Depends(require_submitter)]

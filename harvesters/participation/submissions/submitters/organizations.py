@@ -1,0 +1,73 @@
+"""Find the organizations of the register that the names in a draft may mean; the person takes the register's name or keeps the own one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harvesters.ledger.participation.submissions import Content
+from vocab.normalization import fold
+
+MEMBERS = ("publisher", "partner", "funder")
+_NAMES = 20  # of a draft that are looked up
+_SHOWN = 3  # organizations for one name
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOrganization:
+    """An organization of the register: its *iri* and its *name*."""
+
+    iri: str
+    name: str
+
+
+FindOrganizations = Callable[[str], Sequence[KnownOrganization]]  # those that a name may mean, the likeliest first
+
+
+@dataclass(frozen=True, slots=True)
+class NameMatch:
+    """A *name* of a draft with the organizations that it may mean; *is_same* if the first has this very name."""
+
+    name: str
+    known: tuple[KnownOrganization, ...]
+    is_same: bool
+
+
+def match_names(content: Content, find: FindOrganizations) -> list[NameMatch]:
+    """Return each organization's name of a draft for which the register has the same or a similar one."""
+    matches = []
+    for name in list(dict.fromkeys(_names(content)))[:_NAMES]:
+        known = tuple({fold(item.name): item for item in reversed(find(name))}.values())[::-1][:_SHOWN]  # each name once
+        same = tuple(item for item in known if fold(item.name) == fold(name))
+        if known:
+            matches.append(NameMatch(name, same or known, bool(same)))
+    return matches
+
+
+def rename(content: Content, before: str, after: str) -> dict[str, Any]:
+    """Return a draft in which each organization with one name has another.
+
+    >>> rename({"partner": [{"name": "UNESCO"}, {"name": "FAO"}]}, "UNESCO", "United Nations Educational Organization")
+    {'partner': [{'name': 'United Nations Educational Organization'}, {'name': 'FAO'}]}
+    """
+    renamed = dict(content)
+    for member in MEMBERS:
+        value = content.get(member)
+        if isinstance(value, list):
+            renamed[member] = [_renamed(party, before, after) for party in value]
+        elif value:
+            renamed[member] = _renamed(value, before, after)
+    return renamed
+
+
+def _renamed(party: Any, before: str, after: str) -> Any:
+    return {**party, "name": after} if isinstance(party, Mapping) and party.get("name") == before else party
+
+
+def _names(content: Content) -> Iterator[str]:
+    for member in MEMBERS:
+        value = content.get(member) or []
+        for party in value if isinstance(value, list) else [value]:
+            if isinstance(party, Mapping) and party.get("name"):
+                yield str(party["name"])

@@ -1,0 +1,135 @@
+"""Check a plan against the limits of its source and the overrides that people granted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from harvesters.ledger.models import Outcome
+from harvesters.ledger.operator_actions import GrantedOverride, SourceHold
+from harvesters.reasons import Reason, Value
+from harvesters.runs.plans.plan import Plan, incompleteness_reasons
+from harvesters.source import Limits
+
+_IGNORED_COUNT = 1  # a single record never holds a plan, however small the source
+
+
+@dataclass(frozen=True, slots=True)
+class LimitViolation:
+    """A reason to hold a plan; *limit* is the exceeded limit, None if no limit can be raised for
+    it.
+    """
+
+    limit: str | None
+    reason: Reason
+
+
+def find_violations(
+    plan: Plan, limits: Limits, *, rules_changed: bool = False
+) -> list[LimitViolation]:
+    """Return the reasons to hold *plan*. Growth alone is none.
+
+    With *rules_changed* (our mapping or shapes changed since the last run), changed records are not
+    counted: we changed them.
+    """
+    return [*_check_count(plan, limits), *_check_shares(plan, limits, rules_changed=rules_changed)]
+
+
+def _check_count(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
+    if not plan.run.is_full:
+        return
+    if plan.fetched == 0:
+        yield LimitViolation(None, Reason("no_records"))
+    elif plan.fetched < limits.expect:
+        values: dict[str, Value] = {"fetched": plan.fetched, "expected": f"{limits.expect:g}"}
+        yield LimitViolation("expect", Reason("too_few_records", values))
+
+
+def _check_shares(plan: Plan, limits: Limits, *, rules_changed: bool) -> Iterator[LimitViolation]:
+    counts, before = plan.outcomes, plan.published_before
+    has_grace_period = limits.misses and limits.grace
+    missing = counts[Outcome.VANISHED] + (0 if has_grace_period else counts[Outcome.LOST])
+    deleted = counts[Outcome.DELETED]
+    changed = 0 if rules_changed else counts[Outcome.CHANGED]
+    unpublished = counts[Outcome.WITHHELD] + counts[Outcome.UNREADABLE]
+    rekeyed = counts[Outcome.REIDENTIFIED]
+    checks = [
+        ("vanished", missing + deleted, before, _missing_code(missing, deleted)),
+        ("changed", changed, before, "changed"),
+        ("reidentified", rekeyed, before, "reidentified"),
+        ("withheld", unpublished, max(before, plan.fetched), "withheld"),
+    ]
+    for name, count, total, code in checks:
+        limit = getattr(limits, name)
+        if count > _IGNORED_COUNT and total and count / total > limit:
+            shares = {"share": f"{count / total:.0%}", "limit": f"{limit:.0%}"}
+            values: dict[str, Value] = {
+                "count": count,
+                "total": total,
+                "deleted": deleted,
+                **shares,
+            }
+            yield LimitViolation(name, Reason(code, values))
+
+
+def _missing_code(missed: int, deleted: int) -> str:
+    if not deleted:
+        return "missing"
+    return "missing_or_deleted" if missed else "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class GuardResult:
+    """The result of the check: why the plan must be held (empty: it may commit), and the overrides
+    used.
+    """
+
+    hold_reasons: tuple[Reason, ...]
+    used_overrides: tuple[GrantedOverride, ...] = ()
+
+
+def check_limits(
+    plan: Plan,
+    limits: Limits,
+    overrides: Sequence[GrantedOverride],
+    hold: SourceHold | None,
+    now: datetime,
+    *,
+    rules_changed: bool,
+) -> GuardResult:
+    """Check *plan* against *limits*, raised by the overrides that are valid at *now* if necessary."""
+    violations = find_violations(plan, limits, rules_changed=rules_changed)
+    if hold is not None and (plan.change_count or violations):
+        values = {"by": hold.by, "since": f"{hold.since:%Y-%m-%d %H:%M}", "note": hold.reason}
+        reason = Reason("on_hold_because" if hold.reason else "on_hold", values)
+        return GuardResult(_all_reasons(plan, [LimitViolation(None, reason), *violations]))
+    exceeded = {violation.limit for violation in violations}
+    usable = [
+        granted
+        for granted in overrides
+        if granted.used in (None, plan.run.id)
+        and now <= granted.override.until
+        and granted.override.limit in exceeded
+    ]
+    raised = {granted.override.limit: granted.override.value for granted in usable}
+    if find_violations(plan, _raise_limits(limits, raised), rules_changed=rules_changed):
+        return GuardResult(_all_reasons(plan, violations))
+    return GuardResult((), tuple(usable))
+
+
+def _all_reasons(plan: Plan, violations: Sequence[LimitViolation]) -> tuple[Reason, ...]:
+    """Return every reason to hold a plan, and why its full harvest was incomplete, if it was."""
+    reasons = (violation.reason for violation in violations)
+    return (*reasons, *incompleteness_reasons(plan.run))
+
+
+def _raise_limits(limits: Limits, values: Mapping[str, float]) -> Limits:
+    return replace(
+        limits,
+        expect=values.get("expect", limits.expect),
+        vanished=values.get("vanished", limits.vanished),
+        changed=values.get("changed", limits.changed),
+        reidentified=values.get("reidentified", limits.reidentified),
+        withheld=values.get("withheld", limits.withheld),
+    )

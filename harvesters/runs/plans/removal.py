@@ -1,0 +1,172 @@
+"""Remove a source's records, or one of them, and retire sources: as plans, which a person approves.
+
+A removal is a run that sends no request. Its plan always waits for approval, and its commit is a
+journal entry like any other. What the append-only journal keeps of a removed record is listed by
+``remaining``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+from harvesters.archive import erase_response, list_responses
+from harvesters.errors import ArchiveError, PlanError
+from harvesters.ledger.models import ERASED, SERVED, Outcome, Run, StagedRecord, State
+from harvesters.ledger.operator_actions import ActionType, AuditEntry
+from harvesters.ledger.removals import Removal, RemovalKind, key_digest
+from harvesters.ledger.row_mapping import batches
+from harvesters.reasons import Reason
+from harvesters.runs.commit import check_ledger_matches_journal
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.harvest import hold_plan, plan_run
+from harvesters.runs.locks import source_lock
+from harvesters.runs.plans.plan import Plan
+from harvesters.source import Source
+from harvesters.stored_response import SourcePosition
+
+_SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
+_WITH_CONTENT = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
+_BATCH_SIZE = 500  # records
+_LIMIT = "deleted"  # code of the reason that too many records were deleted by their source
+_CLEARED = (Reason("cleared"),)
+_ACTIONS = {
+    RemovalKind.CLEAR: ActionType.CLEAR_PLANNED,
+    RemovalKind.FORGET: ActionType.REMOVAL_PLANNED,
+    RemovalKind.RETIRE: ActionType.RETIREMENT_PLANNED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """Where a removed record remains: numbers of journal *entries* and of *releases*, *files* of the archive that may contain it:
+    those with a response that was not erased.
+
+    *erased* are archived responses without their content, since the record was in them.
+    """
+
+    entries: tuple[int, ...]
+    releases: tuple[int, ...]
+    files: tuple[str, ...]
+    erased: tuple[str, ...]
+
+
+def plan_clear(source: Source, context: HarvestContext, *, by: str, note: str = "") -> Plan:
+    """Plan a tombstone for every record of a source; return the plan, which waits for approval.
+
+    The next harvest after the approval is a full one, and publishes again what the source lists.
+    Raises PlanError if a run of the source is open or another plan waits for approval.
+    """
+    return _plan(source, context, RemovalKind.CLEAR, None, by, note)
+
+
+def plan_retirement(source: Source, context: HarvestContext, *, by: str, note: str = "") -> Plan:
+    """Plan that a source is harvested no more while its records stay; raises the same errors as ``plan_clear``."""
+    if context.ledger.is_retired(source.name):
+        raise PlanError(Reason("retired", {"source": source.name}))
+    return _plan(source, context, RemovalKind.RETIRE, None, by, note)
+
+
+def plan_forgetting(source: Source, key: str, context: HarvestContext, *, by: str) -> Plan:
+    """Plan a tombstone without title for one record, which no later run publishes again; raises the same errors as ``plan_clear``."""
+    return _plan(source, context, RemovalKind.FORGET, key, by, "")
+
+
+def _plan(source: Source, context: HarvestContext, kind: RemovalKind, key: str | None, by: str, note: str) -> Plan:
+    ledger = context.ledger
+    with source_lock(source.name, context) as context:
+        check_ledger_matches_journal(context)
+        _check_free(source, context)
+        run = _create_run(source, context, keeps_rules=kind is not RemovalKind.CLEAR)
+        ledger.plan_removal(Removal(run.id, source.name, kind, key_digest(key) if key is not None else None))
+        note = note or ("" if key is None else f"SHA-256 of its key: {key_digest(key)}")
+        ledger.record_audit_entry(AuditEntry(context.now(), by, _ACTIONS[kind].value, source.name, run.id, note or None))
+        if kind is not RemovalKind.RETIRE:
+            run = _stage(run, _served_keys(run, context, key), ERASED if key is not None else _CLEARED, context)
+        plan, result = plan_run(source, context, run)
+        reason = Reason(f"planned_{kind.value}", {"by": by, "count": plan.tombstoned})
+        limits = [item for item in result.hold_reasons if item.code != _LIMIT]  # the source itself deleted nothing
+        return hold_plan(replace(plan, hold_reasons=(reason, *limits)), context)
+
+
+def _check_free(source: Source, context: HarvestContext) -> None:
+    if opened := context.ledger.open_run(source.name):
+        raise PlanError(Reason("still_open", {"source": source.name, "run": opened.id, "command": "harvest"}))
+    if waiting := context.ledger.last_run(source.name, [State.HELD]):
+        raise PlanError(Reason("decide_first", {"source": source.name, "plan": waiting.id}))
+
+
+def _create_run(source: Source, context: HarvestContext, *, keeps_rules: bool) -> Run:
+    """Create the run. It fetches nothing: the last fetch is that of the run before. Without its rules, the next harvest is a full one."""
+    ledger = context.ledger
+    before = ledger.last_run(source.name, _SUCCESSFUL)
+    now = max(filter(None, (context.now(), ledger.latest_time(source.name))))
+    run = ledger.create_run(source.name, now, before.rules if before and keeps_rules else "", is_full=False, since=None)
+    run = replace(run, last_fetched=(before.last_fetched or before.started) if before else now)
+    ledger.save(run)
+    return run
+
+
+def _served_keys(run: Run, context: HarvestContext, key: str | None) -> list[str]:
+    """Return the keys of the published records: of all, or of one."""
+    if key is None:
+        return [record.key for record in context.ledger.absent(run)]
+    stored = context.ledger.stored_records(run.source, [key])
+    return [key] if key in stored and stored[key].state in SERVED else []
+
+
+def _stage(run: Run, keys: Sequence[str], reasons: tuple[Reason, ...], context: HarvestContext) -> Run:
+    first = 0
+    for batch in batches(keys, _BATCH_SIZE):
+        run = replace(run, fetched=run.fetched + len(batch), pages=run.pages + 1)
+        context.ledger.stage(run, [StagedRecord(key, Outcome.DELETED, reasons=reasons) for key in batch], first)
+        first += len(batch)
+    return run
+
+
+def erase(source: str, key: str, context: HarvestContext) -> Remaining:
+    """Erase what is stored about a forgotten record outside the journal and releases; return where it remains.
+
+    Idempotent. Archived responses in which the listed runs saw it lose their content, with that of all records in them: the
+    source's next full harvest archives these again.
+    """
+    ledger = context.ledger
+    erased = [position for position in ledger.archived_positions(source, key) if _erase_response(position, context)]
+    ledger.erase_record(source, key)
+    entries = tuple(_entries_with(context.iris.record(source, key), context))
+    folder = context.data / "archive"
+    names = (str(path.relative_to(folder)) for path in sorted((folder / source).glob("*.warc.gz")))
+    files = tuple(name for name in names if any(response.status in _WITH_CONTENT for response in list_responses(folder, name)))
+    return Remaining(entries, tuple(_releases_with(entries, context)), files, tuple(map(_described, erased)))
+
+
+def _erase_response(position: SourcePosition, context: HarvestContext) -> bool:
+    try:
+        erase_response(context.data / "archive", position)
+    except ArchiveError:  # pruned, or on another machine: listed as remaining if it is here
+        return False
+    return True
+
+
+def _described(position: SourcePosition) -> str:
+    return f"{position.file}, bytes {position.offset}-{position.offset + position.length - 1}"
+
+
+def _entries_with(record: str, context: HarvestContext) -> Iterator[int]:
+    """Yield the numbers of the journal entries with a row about *record*, apart from its last tombstone's additions."""
+    end = f" <{record}> .\n".encode()
+    for entry in context.journal.entries():
+        if any(line.endswith(end) for line in entry.lines()):
+            yield entry.number
+
+
+def _releases_with(entries: Sequence[int], context: HarvestContext) -> Iterator[int]:
+    """Yield the numbers of the releases whose files exist and were made while the record was published."""
+    if not entries:
+        return
+    for path in sorted((context.data / "releases").glob("*/release.json")):
+        release = json.loads(path.read_text(encoding="utf-8"))
+        if entries[0] <= release["position"] < entries[-1] and release["withdrawn"] is None:
+            yield release["number"]

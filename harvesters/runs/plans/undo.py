@@ -1,0 +1,123 @@
+"""Undo an approval until the source's next run: a new journal entry restores what was published before.
+
+Records that the plan added get a tombstone, since an address that was published once stays. Records
+that it changed or removed get their previous description again. The undone run does not count as a
+harvest, so that the next run reads everything again that it had read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+from harvesters.errors import PlanError
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import SEEN, SERVED, TOMBSTONED, UNSEEN, UPSERTED, Notice, Outcome, RecordState, Run, StagedRecord, State
+from harvesters.ledger.operator_actions import ActionType, AuditEntry
+from harvesters.ledger.undo import PreviousRecord
+from harvesters.reasons import Reason
+from harvesters.runs.commit import finish_commit
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.locks import source_lock
+from harvesters.runs.plans.plan import load_plan
+from harvesters.source import Source
+from vocab.iris import Iris
+from vocab.statements.tombstone import strip_mark
+
+_PUBLISHED = (State.COMMITTED, State.INCOMPLETE)
+_SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
+_BATCH_SIZE = 500  # records
+_NOTICE = "undo"
+_LISTED = tuple(outcome for outcome in SEEN if outcome not in (*UPSERTED, *TOMBSTONED))
+
+
+def find_undoable(ledger: Ledger, source: str) -> Run | None:
+    """Return the source's approved run that can be undone, or None: no other run came after it."""
+    newest = ledger.last_run(source, [state for state in State if state is not State.FAILED])
+    if newest and newest.state in _PUBLISHED and ledger.has_previous(newest):
+        return newest
+    return None
+
+
+def undo(context: HarvestContext, source: Source, run: str, *, by: str, reason: str = "") -> Run:
+    """Restore what was published before the approval of *run*; return the run that restored it.
+
+    Raises PlanError if the run cannot be undone, and SourceLockedError while a run of the source is
+    in progress.
+    """
+    with source_lock(source.name, context) as context:
+        approved = find_undoable(context.ledger, source.name)
+        if approved is None or approved.id != run:
+            raise PlanError(Reason("not_undoable", {"run": run, "source": source.name}))
+        context.ledger.record_audit_entry(
+            AuditEntry(context.now(), by, ActionType.UNDONE.value, source.name, run, reason or None)
+        )
+        restoring = _stage(_create_run(approved, context), approved, context)
+        text = f"restores what was published before {approved.id}"
+        context.ledger.replace_notices(restoring, _NOTICE, [Notice(_NOTICE, text)])
+        context.ledger.set_validators(source.name, {})
+        head = context.journal.head
+        counts = load_plan(restoring, context.ledger).counts
+        restoring = replace(
+            restoring,
+            state=State.COMMITTING,
+            planned=restoring.started,
+            counts=counts,
+            entry=head.number if head else 0,
+        )
+        values = {"by": by, "note": reason, "run": restoring.id}
+        undone = Reason("undone_because" if reason else "undone", values)
+        reasons = (undone, *approved.reasons)
+        context.ledger.begin_undo(replace(approved, state=State.UNDONE, reasons=reasons), restoring)
+        return finish_commit(restoring, source, context)
+
+
+def _create_run(approved: Run, context: HarvestContext) -> Run:
+    """Create the restoring run. It fetches nothing: the last fetch is that of the run before."""
+    ledger = context.ledger
+    before = ledger.last_run(approved.source, _SUCCESSFUL, before=approved.number)
+    latest = ledger.latest_time(approved.source)
+    now = max(context.now(), latest) if latest else context.now()
+    rules = before.rules if before else approved.rules
+    run = ledger.create_run(approved.source, now, rules, is_full=False, since=None)
+    fetched = (before.last_fetched or before.started) if before else approved.started
+    run = replace(run, last_fetched=fetched)
+    ledger.save(run)
+    return run
+
+
+def _stage(run: Run, approved: Run, context: HarvestContext) -> Run:
+    """Stage every record that the approved run changed, as it was before."""
+    staged_records = _staged_records(approved, context)
+    seen = absent = 0
+    while batch := list(islice(staged_records, _BATCH_SIZE)):
+        listed = [staged for staged in batch if staged.outcome not in UNSEEN]
+        missing = [staged for staged in batch if staged.outcome in UNSEEN]
+        run = replace(run, fetched=run.fetched + len(listed), pages=run.pages + 1)
+        context.ledger.stage(run, listed, seen)
+        seen += len(listed)
+        absent -= len(missing)
+        context.ledger.stage(run, missing, absent)
+    return run
+
+
+def _staged_records(approved: Run, context: HarvestContext) -> Iterator[StagedRecord]:
+    for previous in context.ledger.previous_records(approved):
+        yield _restored(previous, approved, context.iris)
+
+
+def _restored(previous: PreviousRecord, approved: Run, iris: Iris) -> StagedRecord:
+    """Return the staged record that restores a record: its description, its mark, or a tombstone."""
+    staged, outcome = previous.staged, previous.outcome
+    key = staged.key or ""
+    if previous.state not in SERVED:
+        reasons = (Reason("publication_undone", {"run": approved.id}),)
+        return StagedRecord(key, Outcome.DELETED, first_seen=staged.first_seen, reasons=reasons, other=staged.other)
+    if outcome is Outcome.VANISHED:
+        return replace(staged, outcome=Outcome.RETURNED, description="")
+    if previous.state is RecordState.VANISHED and outcome in _LISTED:
+        return StagedRecord(key, Outcome.VANISHED, reasons=(Reason("not_seen_before_undone"),))
+    description = strip_mark(staged.description, key, approved.source, iris)
+    restored = Outcome.NEW if outcome in TOMBSTONED else Outcome.CHANGED
+    return replace(staged, outcome=restored, description=description)

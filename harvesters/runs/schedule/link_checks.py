@@ -1,0 +1,233 @@
+"""Check in the background whether the web pages that records name still answer, and publish what was found.
+
+One request for each link and check, through the client of harvests: its guard, robots.txt, pauses and limits apply.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+import structlog
+
+from harvesters.errors import (
+    BotProtectionError,
+    FetchError,
+    ForbiddenError,
+    HarvestError,
+    LimitedError,
+    NotFoundError,
+    QuietHoursError,
+    RefusedError,
+    RetryLaterError,
+    RobotsError,
+    TooLargeError,
+    UnexpectedStatusError,
+)
+from harvesters.ledger.compression import decompress
+from harvesters.ledger.links import LinkCheck, LinkState, RecordLink, due_links, links, save_link, set_links
+from harvesters.ledger.models import LINKS, State
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.publish_graphs import GraphChange, publish_graphs
+from harvesters.source import Source
+from journal.outage import Outage
+from vocab.iris import is_web
+from vocab.statements.link_states import CheckedLink, describe_links
+from vocab.terms import DCAT, FOAF
+
+ROUND_SECONDS = 50.0  # of one call: the next follows within a minute
+_BATCH = 100  # links that are read at once
+_BYTES = 1024  # of a page that are asked for
+_SLOW_SECONDS, _REST_FACTOR = 5.0, 20  # a request that takes longer; the host then rests for this many times as long
+_LIMITED, _LONGEST_REST = timedelta(hours=1), timedelta(days=1)  # after 429 without Retry-After; of any Retry-After
+_PUBLISH_AGAIN = timedelta(days=1)
+_POLICY = RetryPolicy(read_timeout=20.0, connect_timeout=10.0, response_timeout=30.0, max_bytes=2 * 1024 * 1024, max_attempts=1)
+_PROPERTIES = (f"{FOAF}page", f"{FOAF}homepage", f"{DCAT}accessURL", f"{DCAT}downloadURL")
+_LINK = re.compile(rf"^\S+ <(?:{'|'.join(map(re.escape, _PROPERTIES))})> <([^>]+)>$", re.MULTILINE)
+_THERE = {"416"}  # statuses of a page that has fewer bytes than were asked for
+_NOT_TO_US = {"405", "406", "451"}
+
+log = structlog.get_logger(component="links")
+
+
+@dataclass(slots=True)
+class LinkProgress:
+    """What is known between the rounds of one process.
+
+    *runs* has the last run of each source whose links were read, *unpublished* the sources whose states may differ from the published
+    ones, *published* when those of a source were published last, *rests* until when a host gets no request.
+    """
+
+    runs: dict[str, str] = field(default_factory=dict)
+    unpublished: set[str] = field(default_factory=set)
+    published: dict[str, datetime] = field(default_factory=dict)
+    rests: dict[str, datetime] = field(default_factory=dict)
+
+
+def check_due_links(
+    context: HarvestContext,
+    sources: Iterable[Source],
+    progress: LinkProgress,
+    outage: Outage,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Check the links that are due of the sources that ask for it, for ROUND_SECONDS; log once while the ledger cannot be used.
+
+    Each source has an equal share of the time, and what the sources before it left.
+    """
+    until = clock() + ROUND_SECONDS
+    try:
+        asking = [source for source in sources if source.check_links and not context.ledger.is_retired(source.name)]
+        for number, source in enumerate(asking):
+            now = clock()
+            end = now + (until - now) / (len(asking) - number)
+            check_source(context, source, progress, lambda end=end: clock() < end)  # type: ignore[misc]
+    except HarvestError as error:
+        outage.failed(str(error))
+    else:
+        outage.over()
+
+
+def check_source(
+    context: HarvestContext,
+    source: Source,
+    progress: LinkProgress,
+    may_go_on: Callable[[], bool],
+    clock: Callable[[], float] = time.monotonic,
+) -> int:
+    """Check the links of a source that are due; return how many were checked.
+
+    A host that limits requests, or answers slowly, rests: its other links are postponed, and those of other hosts go on. States are
+    published when none is due any more, by one process at most once a day.
+    """
+    run = context.ledger.last_run(source.name, [State.COMMITTED])
+    if run is None:
+        return 0
+    if progress.runs.get(source.name) != run.id:
+        set_links(context.ledger, source.name, read_links(context, source.name), context.now())
+        progress.runs[source.name] = run.id
+        progress.unpublished.add(source.name)
+    checked = 0
+    client = Fetch(
+        context.contact, source.pause, context.allow_hosts, None, {}, _POLICY, context.transport, context.rate_limiter,
+        quiet_hours=source.quiet, base=context.iris.base,
+    )  # fmt: skip
+    with client:
+        for link in _due_links(context, source.name, may_go_on):
+            host = urlsplit(link.url).netloc
+            if (rest := progress.rests.get(host)) and rest > context.now():
+                save_link(context.ledger, link, replace(link, due=rest))
+                continue
+            begun = clock()
+            try:
+                check = check_link(client, link.url)
+            except QuietHoursError:
+                return checked
+            save_link(context.ledger, link, link.after(check, context.now()))
+            progress.rests[host] = context.now() + max(check.rest, _rest_after(clock() - begun))
+            progress.unpublished.add(source.name)
+            checked += 1
+    _publish_complete(context, source.name, progress)
+    return checked
+
+
+def _due_links(context: HarvestContext, source: str, may_go_on: Callable[[], bool]) -> Iterator[RecordLink]:
+    """Yield the links that are due, the longest due first; each must be checked or postponed before the next is taken."""
+    while may_go_on() and (batch := due_links(context.ledger, source, context.now(), _BATCH)):
+        for link in batch:
+            if not may_go_on():
+                return
+            yield link
+
+
+def _rest_after(seconds: float) -> timedelta:
+    """Return how long a host rests after a request that took *seconds*: a slow host takes a small share of the time."""
+    return timedelta(seconds=seconds * _REST_FACTOR if seconds > _SLOW_SECONDS else 0)
+
+
+def _publish_complete(context: HarvestContext, source: str, progress: LinkProgress) -> None:
+    """Publish the states of a source unless one of its links is due or they were published less than a day ago."""
+    now = context.now()
+    progress.rests = {host: rest for host, rest in progress.rests.items() if rest > now}
+    last = progress.published.get(source)
+    if source not in progress.unpublished or (last and now - last < _PUBLISH_AGAIN) or due_links(context.ledger, source, now, 1):
+        return
+    publish_states(context, source)
+    progress.unpublished.discard(source)
+    progress.published[source] = now
+
+
+def read_links(context: HarvestContext, source: str) -> set[str]:
+    """Return the web addresses that the published records of a source name as pages or downloads."""
+    result = set[str]()
+    for description in context.ledger.published_descriptions(source):
+        result.update(url for url in _LINK.findall(decompress(description)) if is_web(url))
+    return result
+
+
+def check_link(client: Fetch, url: str) -> LinkCheck:
+    """Request the beginning of a page once. Raises QuietHoursError."""
+    try:
+        reply = client.get_range(url, range(_BYTES))
+    except QuietHoursError:
+        raise
+    except LimitedError as error:
+        return LinkCheck(LinkState.BLOCKED, _answer(error), rest=_requested_rest(error, _LIMITED))
+    except (RobotsError, BotProtectionError, RefusedError) as error:
+        return LinkCheck(LinkState.BLOCKED, _answer(error))
+    except TooLargeError:
+        return LinkCheck(LinkState.ALIVE, "200")
+    except NotFoundError as error:
+        return LinkCheck(None, _answer(error))
+    except ForbiddenError as error:
+        return LinkCheck(LinkState.BLOCKED, _answer(error))
+    except UnexpectedStatusError as error:
+        status = _answer(error)
+        state = LinkState.ALIVE if status in _THERE else LinkState.BLOCKED if status in _NOT_TO_US else None
+        return LinkCheck(state, status)
+    except RetryLaterError as error:
+        return LinkCheck(None, _answer(error), rest=_requested_rest(error, timedelta(0)))
+    except FetchError as error:
+        return LinkCheck(None, _answer(error))
+    if _without_scheme(reply.url) == _without_scheme(url):
+        return LinkCheck(LinkState.ALIVE, str(reply.status))
+    return LinkCheck(LinkState.MOVED, str(reply.status), reply.url if is_web(reply.url) else "")
+
+
+def _requested_rest(error: RetryLaterError, otherwise: timedelta) -> timedelta:
+    """Return how long a host wants no requests: its Retry-After, at most a day, or *otherwise* if it does not say."""
+    return otherwise if error.after is None else min(timedelta(seconds=error.after), _LONGEST_REST)
+
+
+def _answer(error: FetchError) -> str:
+    """Return the HTTP status of an error, or its kind: the name of its class without "Error"."""
+    return str(error.reason.values.get("status") or type(error).__name__.removesuffix("Error"))
+
+
+def _without_scheme(url: str) -> str:
+    """Return an address without scheme, fragment and final slash: a page that moves from http to https is the same."""
+    return url.partition("#")[0].partition("://")[2].rstrip("/")
+
+
+def publish_states(context: HarvestContext, source: str) -> None:
+    """Write the states of a source's links to the journal, as one entry, if they have changed since they were published."""
+
+    def changes() -> list[GraphChange]:
+        graph = context.iris.links(source)
+        states = (
+            CheckedLink(link.digest, link.url, link.state.value, link.since, link.location or "")
+            for link in links(context.ledger, source)
+            if link.state and link.since
+        )
+        before, after = context.ledger.graph(graph), "\n".join(describe_links(source, states, context.iris))
+        return [GraphChange(graph, before, after)] if before != after else []
+
+    run, _ = publish_graphs(LINKS, changes, context)
+    if run is not None:
+        log.info("link states published", source=source, entry=run.entry)

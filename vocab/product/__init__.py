@@ -1,0 +1,1 @@
+"""The vocabulary as a product: checks, releases, changes and mapping tables."""

@@ -1,0 +1,337 @@
+"""Write the vocabulary as a product of its own: data, tables, descriptions, and what registries of vocabularies ask for.
+
+The same files of the vocabulary give the same bytes: all dates are those that the ontology states.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse, serialize
+
+from vocab.iris import BASE
+from vocab.product.change_log import ChangeLog, compare, group_statements, render
+from vocab.product.mapping_sets import mapped_schemes, sssom_table
+from vocab.schemes import (
+    ONTOLOGIES,
+    Concept,
+    concepts,
+    crosswalks,
+    graph_triples,
+    label,
+    ontology_triples,
+    schemes,
+    statements,
+)
+from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SH, SKOS, VIVO, XSD
+
+LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
+NAME = "stocktake-vocabulary"
+_OWL, _VANN, _SPDX = (
+    "http://www.w3.org/2002/07/owl#",
+    "http://purl.org/vocab/vann/",
+    "http://spdx.org/rdf/terms#",
+)
+_PREFIXES = {
+    "adms": ADMS, "dcat": DCAT, "dct": DCT, "foaf": FOAF, "org": ORG, "owl": _OWL, "prov": PROV, "rdf": RDF, "rdfs": RDFS,
+    "schema": SCHEMA, "sdg": "http://metadata.un.org/sdg/", "sh": SH, "skos": SKOS, "vann": _VANN, "vivo": VIVO, "xsd": XSD,
+}  # fmt: skip
+_SKOS_TECHNIQUE = "http://purl.org/adms/representationtechnique/SKOS"
+_MEDIA = {
+    ".ttl": "text/turtle", ".nt": "application/n-triples", ".jsonld": "application/ld+json", ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values", ".json": "application/json", ".md": "text/markdown",
+}  # fmt: skip
+_DESCRIPTION = "catalog.ttl"
+_SUMS = "SHA256SUMS"
+
+
+class VocabularyReleaseError(Exception):
+    """A release cannot be written; the message says what to do."""
+
+
+def release_files(base: str = BASE, extra: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+    """Return the files of a release, name to content, without its change log, description and checksums.
+
+    *extra* are files of other packages, such as the shapes and the JSON-LD context.
+    """
+    everything = {statement for _, lines in statements(base) for statement in lines}
+    lines = "".join(f"{statement} .\n" for statement in sorted(everything))
+    triples = [quad.triple for quad in parse(lines, format=RdfFormat.N_TRIPLES)]
+    prefixes = {**_PREFIXES, "wsis": f"{base}ns#", "ops": f"{base}operations#"}
+    files = {
+        f"{NAME}.nt": lines.encode(),
+        f"{NAME}.ttl": serialize(triples, format=RdfFormat.TURTLE, prefixes=prefixes) or b"",
+        f"{NAME}.jsonld": serialize(triples, format=RdfFormat.JSON_LD, prefixes=prefixes) or b"",
+        **(extra or {}),
+    }
+    graphs = {name: ontology_triples(name, base) for name in ONTOLOGIES}
+    graphs |= {f"scheme/{name}": graph_triples(name, base) for name in schemes(base)}
+    for name, own in graphs.items():
+        files[f"{name}.ttl"] = serialize(own, format=RdfFormat.TURTLE, prefixes=prefixes) or b""
+    for name in schemes(base):
+        files[f"csv/{name}.csv"] = concept_table(name, base).encode()
+    for name in mapped_schemes(base):
+        files[f"sssom/{name}.sssom.tsv"] = sssom_table(name, base).encode()
+    facts = _facts(base)
+    files["w3id/.htaccess"] = _redirects(base).encode()
+    files["w3id/README.md"] = _redirects_readme(facts).encode()
+    for name, record in (
+        ("datacite", _datacite(facts, base)),
+        ("lov", _lov(facts, base)),
+        ("lov-operations", _lov(_facts(base, "operations"), base, "operations")),
+        ("bartoc", _bartoc(facts, base)),
+    ):
+        files[f"{name}.json"] = (json.dumps(record, ensure_ascii=False, indent=2) + "\n").encode()
+    return dict(sorted(files.items()))
+
+
+def write_release(
+    folder: Path,
+    base: str = BASE,
+    since: Path | None = None,
+    extra: Mapping[str, bytes] | None = None,
+) -> ChangeLog:
+    """Write a release into the empty or new *folder*, and return its changes since the release in the folder *since*.
+
+    Raises VocabularyReleaseError if the folder has files, if *since* is no release, or if a change breaks the deprecation policy;
+    then nothing is written.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise VocabularyReleaseError(f"{folder}: not empty; name a new folder")
+    files = release_files(base, extra)
+    log = compare(
+        _earlier(since), group_statements(files[f"{NAME}.nt"].decode().splitlines()), base
+    )
+    if since is not None and log.problems:
+        raise VocabularyReleaseError("\n".join(log.problems))
+    if since is not None:
+        files["CHANGES.md"] = render(log, base).encode()
+    files[_DESCRIPTION] = _catalog(files, _facts(base), base)
+    sums = "".join(
+        f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+        for name, content in sorted(files.items())
+    )
+    for name, content in {**files, _SUMS: sums.encode()}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return log
+
+
+def _earlier(since: Path | None) -> Mapping[str, frozenset[tuple[str, str]]]:
+    if since is None:
+        return {}
+    file = since / f"{NAME}.nt"
+    try:
+        return group_statements(file.read_text("utf-8").splitlines())
+    except OSError as error:
+        raise VocabularyReleaseError(
+            f"{file}: {error.strerror}; --since needs the folder of an earlier release"
+        ) from error
+    except ValueError as error:
+        raise VocabularyReleaseError(
+            f"{file}: not N-Triples; --since needs the folder of an earlier release"
+        ) from error
+
+
+def concept_table(scheme: str, base: str = BASE) -> str:
+    """Return the concepts of a scheme as CSV: one row a concept, several values joined by ``|``."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(
+        [
+            "iri",
+            "notation",
+            "broader",
+            *(f"label_{language}" for language in LANGUAGES),
+            "other_labels",
+            "matches",
+        ]
+    )
+    for concept in concepts(scheme, base).values():
+        preferred = [
+            label(concept.iri, language, base) if _has(concept, language) else ""
+            for language in LANGUAGES
+        ]
+        others = [name.value for name in concept.labels if name.value not in preferred]
+        row = [
+            concept.iri,
+            "|".join(concept.notations),
+            "|".join(concept.broader),
+            *preferred,
+            "|".join(others),
+            "|".join(concept.matches),
+        ]
+        table.writerow(row)
+    return out.getvalue()
+
+
+def _has(concept: Concept, language: str) -> bool:
+    return any(name.language == language for name in concept.labels)
+
+
+def _facts(base: str, ontology: str = "ns") -> dict[str, str]:
+    """Return what the header of an ontology states in English, by local name of the property."""
+    subject = NamedNode(base + ontology)
+    rows = (
+        t
+        for t in ontology_triples(ontology, base)
+        if t.subject == subject and isinstance(t.object, Literal | NamedNode) and getattr(t.object, "language", None) in (None, "en")
+    )
+    return {
+        t.predicate.value.replace("#", "/").rpartition("/")[2]: str(getattr(t.object, "value", ""))
+        for t in rows
+    }
+
+
+def _catalog(files: Mapping[str, bytes], facts: Mapping[str, str], base: str) -> bytes:
+    """Describe the release by DCAT 3 and ADMS: one distribution a file, with size and checksum."""
+    whole = f"{base}ns/{facts['versionInfo']}"
+    statements: list[tuple[str, str, str | Literal]] = [
+        (whole, f"{RDF}type", f"{DCAT}Dataset"),
+        (whole, f"{RDF}type", f"{ADMS}Asset"),
+        (whole, f"{DCT}title", Literal(facts["title"], language="en")),
+        (whole, f"{DCT}description", Literal(facts["description"], language="en")),
+        (whole, f"{DCAT}version", Literal(facts["versionInfo"])),
+        (whole, f"{DCT}isVersionOf", f"{base}ns"),
+        (whole, f"{DCT}issued", _typed(facts["modified"], "date")),
+        (whole, f"{DCT}license", facts["license"]),
+        (whole, f"{DCT}creator", Literal(facts["creator"], language="en")),
+        (whole, f"{ADMS}representationTechnique", _SKOS_TECHNIQUE),
+    ]
+    for language in LANGUAGES:
+        code = f"http://id.loc.gov/vocabulary/iso639-1/{language}"
+        statements.append((whole, f"{DCT}language", code))
+    for name, content in sorted(files.items()):
+        statements += _distribution(whole, name, content)
+    triples = (
+        Triple(
+            NamedNode(subject),
+            NamedNode(predicate),
+            value if isinstance(value, Literal) else NamedNode(value),
+        )
+        for subject, predicate, value in statements
+    )
+    return serialize(triples, format=RdfFormat.TURTLE, prefixes={**_PREFIXES, "spdx": _SPDX}) or b""
+
+
+def _distribution(
+    whole: str, name: str, content: bytes
+) -> Iterator[tuple[str, str, str | Literal]]:
+    """Yield the statements about a file of the release *whole*."""
+    file, checksum = f"{whole}/{name}", f"{whole}/{name}#checksum"
+    yield whole, f"{DCAT}distribution", file
+    yield file, f"{RDF}type", f"{DCAT}Distribution"
+    yield file, f"{DCT}title", Literal(name)
+    yield file, f"{DCAT}byteSize", _typed(str(len(content)), "nonNegativeInteger")
+    if media := _MEDIA.get(Path(name).suffix):
+        yield file, f"{DCAT}mediaType", f"https://www.iana.org/assignments/media-types/{media}"
+    yield file, f"{_SPDX}checksum", checksum
+    yield checksum, f"{_SPDX}algorithm", f"{_SPDX}checksumAlgorithm_sha256"
+    digest = hashlib.sha256(content).hexdigest()
+    yield checksum, f"{_SPDX}checksumValue", _typed(digest, "hexBinary")
+
+
+def _typed(value: str, datatype: str) -> Literal:
+    return Literal(value, datatype=NamedNode(f"{XSD}{datatype}"))
+
+
+def _redirects(base: str) -> str:
+    """Return the rules of w3id.org (https://github.com/perma-id/w3id.org): all paths go to one host, which negotiates itself."""
+    return (
+        f"# Redirects of {base}\n"
+        "# Replace https://stocktake.example.org by the address of the installation that serves the vocabulary.\n"
+        "Options +FollowSymLinks\nRewriteEngine on\n"
+        "RewriteRule ^(.*)$ https://stocktake.example.org/$1 [R=303,L]\n"
+    )
+
+
+def _redirects_readme(facts: Mapping[str, str]) -> str:
+    return (
+        f"# {facts['title']}\n\n{facts['description']}\n\nFor https://github.com/perma-id/w3id.org: copy this folder as "
+        "`wsis-stocktaking`, replace the host in `.htaccess`, and add a maintainer with a GitHub name here.\n"
+    )
+
+
+def _datacite(facts: Mapping[str, str], base: str) -> dict[str, object]:
+    """Return the metadata of a deposit, to which the repository adds the DOI.
+
+    Source: DataCite Metadata Schema 4.5, https://schema.datacite.org/meta/kernel-4.5/
+    """
+    return {
+        "types": {"resourceTypeGeneral": "Other", "resourceType": "Vocabulary"},
+        "titles": [{"title": facts["title"], "lang": "en"}],
+        "creators": [{"name": facts["creator"], "nameType": "Organizational"}],
+        "publisher": {"name": facts["creator"]},
+        "publicationYear": facts["modified"][:4],
+        "version": facts["versionInfo"],
+        "dates": [
+            {"date": facts["created"], "dateType": "Created"},
+            {"date": facts["modified"], "dateType": "Updated"},
+        ],
+        "language": "en",
+        "descriptions": [
+            {"description": facts["description"], "descriptionType": "Abstract", "lang": "en"}
+        ],
+        "subjects": [
+            {"subject": name}
+            for name in ("WSIS", "Sustainable Development Goals", "linked data", "SKOS")
+        ],
+        "rightsList": [
+            {
+                "rights": "Apache License 2.0",
+                "rightsUri": facts["license"],
+                "rightsIdentifier": "Apache-2.0",
+            }
+        ],
+        "alternateIdentifiers": [
+            {"alternateIdentifier": facts["versionIRI"], "alternateIdentifierType": "URL"}
+        ],
+        "relatedIdentifiers": [
+            {
+                "relatedIdentifier": f"{base}ns",
+                "relatedIdentifierType": "URL",
+                "relationType": "IsVersionOf",
+            }
+        ],
+        "formats": ["text/turtle", "application/ld+json", "text/csv", "text/tab-separated-values"],
+        "schemaVersion": "http://datacite.org/schema/kernel-4",
+    }
+
+
+def _lov(facts: Mapping[str, str], base: str, ontology: str = "ns") -> dict[str, object]:
+    """Return the record that Linked Open Vocabularies asks for (https://lov.linkeddata.es/dataset/lov/suggest)."""
+    return {
+        "uri": base + ontology, "nsp": f"{base}{ontology}#", "prefix": facts["preferredNamespacePrefix"],
+        "isDefinedBy": f"{base}{ontology}.ttl",
+        "titles": [{"value": facts["title"], "lang": "en"}], "descriptions": [{"value": facts["description"], "lang": "en"}],
+        "homepage": base + ontology, "createdInLOVAt": None, "issuedAt": facts["created"], "tags": ["Society", "Events", "Government"],
+        "versions": [{"name": facts["versionInfo"], "issued": facts["modified"], "fileURL": f"{facts['versionIRI']}.ttl"}],
+    }  # fmt: skip
+
+
+def _bartoc(facts: Mapping[str, str], base: str) -> list[dict[str, object]]:
+    """Return the JSKOS records of the schemes for BARTOC (https://gbv.github.io/jskos/), without the crosswalks of others' codes."""
+    return [
+        {
+            "type": ["http://www.w3.org/2004/02/skos/core#ConceptScheme"],
+            "uri": f"{base}scheme/{name}",
+            "prefLabel": {"en": label(f"{base}scheme/{name}", "en", base) or name},
+            "languages": [
+                language
+                for language in LANGUAGES
+                if all(_has(concept, language) for concept in concepts(name, base).values())
+            ],
+            "extent": f"{len(concepts(name, base))} concepts",
+            "license": [{"uri": facts["license"]}],
+            "publisher": [{"prefLabel": {"en": facts["creator"]}}],
+            "url": f"{base}scheme/{name}",
+            "namespace": f"{base}scheme/{name}/",
+        }
+        for name in sorted(set(schemes(base)) - set(crosswalks()))
+    ]

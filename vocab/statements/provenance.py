@@ -1,0 +1,217 @@
+"""Describe the provenance of records, and the sources and their status, as statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+
+from vocab.freshness import FreshnessInputs, freshness
+from vocab.iris import Iris
+from vocab.statements import properties as p
+from vocab.statements.run_statistics import RunStatistics, describe_run
+from vocab.terms import ADMS, DCAT, DCT, RDF, SH, instant, integer, iri_or_literal, literal
+
+_TYPE = f"<{RDF}type>"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationNote:
+    """A validation warning that is published with the record; *path*, *focus* and *shape* are IRIs, or None if unknown."""
+
+    component: str
+    severity: str
+    message: str
+    path: str | None
+    focus: str | None = None  # the node that breaks the rule
+    shape: str | None = None  # the rule
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The source and the run of a record's current state; *digest* is hexadecimal, the times are UTC."""
+
+    source: str
+    run: str
+    mapping: str
+    digest: str
+    first_seen: datetime
+    modified: datetime
+    notes: tuple[ValidationNote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The public description of a source; *every* is its cron line in UTC, *is_retired* whether an operator ended its harvests."""
+
+    name: str
+    title: str
+    publisher: str
+    url: str
+    licence: str
+    protocol: str
+    mapping: str
+    every: str
+    is_retired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """The status of a source: times are UTC, None if not yet known; *outcome* is the last run's state.
+
+    *full_harvest* is when the last full harvest started, *missing* how many records are marked as vanished, *hold* an
+    operator's reason for a hold, *plan* the run whose plan awaits approval, *account* the statistics of the last run if no journal
+    entry contains them.
+    """
+
+    source: str
+    attempt: datetime | None
+    success: datetime | None
+    outcome: str | None
+    published: int
+    reason: str | None
+    marks: FreshnessInputs = field(default_factory=FreshnessInputs)
+    run: str | None = None
+    plan: str | None = None
+    account: RunStatistics | None = None
+    full_harvest: datetime | None = None
+    change: datetime | None = None
+    due: datetime | None = None
+    missing: int = 0
+    hold: str | None = None
+
+
+_COUNTS = ("publishedRecords", "missingRecords", "consecutiveFailures")
+_TIMES = ("lastAttempt", "lastSuccess", "lastFullHarvest", "lastChange", "nextDue", "lateFrom", "frozenFrom")
+
+
+def check_source_status(values: Mapping[str, str]) -> None:
+    """Check the values of one source in a status graph, by the names of our terms; raise ValueError if one is invalid.
+
+    >>> check_source_status({"lastSuccess": "2026-03-01T12:00:00Z", "publishedRecords": "7"})
+    >>> check_source_status({"lastSuccess": "yesterday"})
+    Traceback (most recent call last):
+    ValueError: Invalid isoformat string: 'yesterday'
+    """
+    for name in _COUNTS:
+        if int(values.get(name, "0")) < 0:
+            raise ValueError(f"{name} is {values[name]}, less than 0")
+    for name in _TIMES:
+        if name in values and datetime.fromisoformat(values[name]).tzinfo is None:
+            raise ValueError(f"{name} is {values[name]}, which has no time zone")
+
+
+def describe_record(key: str, iris: Iris, about: Provenance) -> list[str]:
+    """Describe a record as a ``dcat:CatalogRecord``: source, times, run, mapping, digest and validation notes.
+
+    Source: https://www.w3.org/TR/vocab-dcat-3/#Class:Catalog_Record
+    """
+    record = iris.record(about.source, key)
+    prefix = f"<{record}> "
+    shared, source, digest = _run_statements(iris, about.source, about.run, about.mapping, about.modified)
+    out = [  # nearly sorted, which is fast to sort
+        f"{prefix}{p.IDENTIFIER}{literal(key)}",
+        f"{prefix}{p.ISSUED}{_first_seen(about.first_seen)}",
+        *[prefix + tail for tail in shared],
+        f'{prefix}{digest}"{about.digest}"',
+        f"{source}<{record}>",
+    ]
+    if about.notes:
+        out += describe_results(key, iris, about.source, about.notes)
+    out.sort()
+    return out
+
+
+_first_seen = lru_cache(maxsize=256)(instant)  # most records of a source were first seen in a few runs
+
+
+@lru_cache(maxsize=64)  # runs in progress at once
+def _run_statements(iris: Iris, source: str, run: str, mapping: str, modified: datetime) -> tuple[tuple[str, ...], str, str]:
+    """Return the statements shared by all records of a run, and the beginnings of those on source and digest."""
+    ops = iris.operations
+    tails = (
+        f"{p.MODIFIED}{instant(modified)}",
+        f"{p.TYPE}<{DCAT}CatalogRecord>",
+        f"{p.STATE}<{ops}published>",
+        f"{p.GENERATED}<{iris.run(run)}>",
+        f"<{ops}mapping> {literal(mapping)}",
+    )
+    return tails, f"<{iris.source(source)}> {p.CATALOGUED}", f"<{ops}digest> "
+
+
+def describe_results(key: str, iris: Iris, source: str, notes: Iterable[ValidationNote]) -> list[str]:
+    """Describe validation notes as ``sh:ValidationResult``; the statements are unsorted."""
+    record, out = iris.record(source, key), list[str]()
+    prefix, has_result = f"<{record}> ", f"<{iris.operations}result> "
+    for number, note in enumerate(notes, 1):
+        part = f"<{record}#result-{number}> "
+        out += [
+            f"{part}{p.TYPE}<{SH}ValidationResult>",
+            f"{prefix}{has_result}{part[:-1]}",
+            f"{part}{p.MESSAGE}{literal(note.message, 'en')}",
+            f"{part}{p.SEVERITY}<{SH}{note.severity}>",
+            f"{part}{p.COMPONENT}<{SH}{note.component}>",
+        ]
+        properties = ((p.PATH, note.path), (p.FOCUS, note.focus), (p.SHAPE, note.shape))
+        out += [f"{part}{name}{iri_or_literal(value)}" for name, value in properties if value]
+    return out
+
+
+def describe_source(registry: Registry, iris: Iris) -> list[str]:
+    """Describe a registry as a ``dcat:Catalog`` (https://www.w3.org/TR/vocab-dcat-3/#Class:Catalog)."""
+    source = f"<{iris.source(registry.name)}>"
+    out = [
+        f"{source} {_TYPE} <{DCAT}Catalog>",
+        f"{source} <{DCT}identifier> {literal(registry.name)}",
+        f"{source} <{DCT}title> {literal(registry.title, 'en')}",
+        f"{source} <{DCT}license> {iri_or_literal(registry.licence)}",
+        f"{source} <{DCAT}endpointURL> {iri_or_literal(registry.url)}",
+        f"{source} <{DCT}accrualPeriodicity> {literal(registry.every)}",
+        f"{source} <{iris.operations}protocol> {literal(registry.protocol)}",
+        f"{source} <{iris.operations}mapping> {literal(registry.mapping)}",
+    ]
+    if registry.publisher:
+        out.append(f"{source} <{DCT}publisher> {literal(registry.publisher)}")
+    if registry.is_retired:
+        out.append(f"{source} <{ADMS}status> <{iris.operations}retired>")
+    return sorted(out)
+
+
+def describe_source_statuses(statuses: Iterable[SourceStatus], iris: Iris, at: datetime | None = None) -> list[str]:
+    """Describe the status of sources: the statements of the status graph, which no release contains.
+
+    *at* is the time for which freshness is computed; the follower recomputes it when it is due to change.
+    """
+    out: set[str] = set()
+    for status in statuses:
+        source = f"<{iris.source(status.source)}> "
+        out.update(f"{source}<{iris.operations}{name}> {value}" for name, value in _status_values(status, iris))
+        if at is not None:
+            out.add(f"{source}<{iris.operations}freshness> <{iris.operations}{freshness(status.marks, at).value}>")
+        if status.account is not None:
+            out.update(describe_run(status.account, iris))
+    return sorted(out)
+
+
+def _status_values(status: SourceStatus, iris: Iris) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each property of a source in the status graph."""
+    yield "publishedRecords", integer(status.published)
+    yield "missingRecords", integer(status.missing)
+    yield "consecutiveFailures", integer(status.marks.failures)
+    times = {
+        "lastAttempt": status.attempt,
+        "lastSuccess": status.success,
+        "lastFullHarvest": status.full_harvest,
+        "lastChange": status.change,
+        "nextDue": status.due,
+        "lateFrom": status.marks.late_from,
+        "frozenFrom": status.marks.frozen_from,
+    }
+    yield from ((name, instant(time)) for name, time in times.items() if time is not None)
+    texts = {"lastReason": status.reason, "hold": status.hold}
+    yield from ((name, literal(text, "en")) for name, text in texts.items() if text)
+    if status.outcome:
+        yield "lastOutcome", literal(status.outcome)
+    runs = {"lastRun": status.run, "heldPlan": status.plan}
+    yield from ((name, f"<{iris.run(run)}>") for name, run in runs.items() if run)
