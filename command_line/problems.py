@@ -37,7 +37,7 @@ class LedgerProblems:
         if not has_ledger(self.admin.url):
             return None
         try:
-            problem = self.admin.ledger.reported_problem(number)
+            problem = self.admin.ledger.problems.reported_problem(number)
         except HarvestError as error:
             raise StoreBusy("The problems cannot be read now; try again in a minute") from error
         if problem is None:

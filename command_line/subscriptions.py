@@ -57,14 +57,14 @@ class LedgerSubscriptions:
 
     def _request(self, channel: str, address: str, search: str, title: str, language: str, frequency: str) -> str:
         now, ledger = self.admin.now(), self.admin.ledger
-        if ledger.count_subscriptions(address, now - _HOUR) >= MAX_OF_ADDRESS:
+        if ledger.subscriptions.count_subscriptions(address, now - _HOUR) >= MAX_OF_ADDRESS:
             return ""
-        if ledger.count_subscriptions() >= MAX_SUBSCRIPTIONS:
+        if ledger.subscriptions.count_subscriptions() >= MAX_SUBSCRIPTIONS:
             raise StoreBusy("The limit of subscriptions is reached; use the feed of the search instead")
-        item = ledger.add_subscription(channel, address, search, title, language, frequency, now)
+        item = ledger.subscriptions.add_subscription(channel, address, search, title, language, frequency, now)
         if channel == MAIL and self.admin.channels.mail is None:
             return f"{self.admin.channels.public_url}/follow/confirm/{item.secret}"
-        ledger.queue_messages([write_confirmation(item, self.admin.channels)], now)
+        ledger.outbox.queue_messages([write_confirmation(item, self.admin.channels)], now)
         return ""
 
     def find(self, secret: str) -> PublicSubscription | None:
@@ -73,7 +73,7 @@ class LedgerSubscriptions:
         return self._public(item) if item else None
 
     def _find(self, secret: str) -> Subscription | None:
-        return _or_busy(lambda: self.admin.ledger.subscription(secret)) if has_ledger(self.admin.url) else None
+        return _or_busy(lambda: self.admin.ledger.subscriptions.subscription(secret)) if has_ledger(self.admin.url) else None
 
     def _public(self, item: Subscription) -> PublicSubscription:
         signing = derive_secret(self.admin.channels.secret, item.topic) if item.channel == WEBHOOK else ""
@@ -84,20 +84,20 @@ class LedgerSubscriptions:
         item = self._find(secret)
         if item is None:
             return None
-        _or_busy(lambda: self.admin.ledger.confirm_subscription(item.id, self.admin.now()))
+        _or_busy(lambda: self.admin.ledger.subscriptions.confirm_subscription(item.id, self.admin.now()))
         return self.find(secret)
 
     def end(self, secret: str) -> bool:
         """Delete a subscription and its messages; return whether there was one. Raises StoreBusy."""
         item = self._find(secret)
-        return item is not None and _or_busy(lambda: self.admin.ledger.end_subscription(item.topic))
+        return item is not None and _or_busy(lambda: self.admin.ledger.subscriptions.end_subscription(item.topic))
 
     def due(self, position: int) -> Sequence[DueSubscription]:
         """Claim the subscriptions to compare at a journal entry. Raises StoreBusy."""
         if not has_ledger(self.admin.url):
             return ()
         now = self.admin.now()
-        items = _or_busy(lambda: self.admin.ledger.claim_subscriptions(position, now, now + _LEASE, _BATCH))
+        items = _or_busy(lambda: self.admin.ledger.subscriptions.claim_subscriptions(position, now, now + _LEASE, _BATCH))
         return [DueSubscription(item, item.search, item.language, item.results) for item in items]
 
     def settle(self, key: object, comparison: ComparedResults) -> None:
@@ -110,12 +110,12 @@ class LedgerSubscriptions:
         }
         message = write_digest(key, changes, comparison.position, self.admin.channels, now)
         messages = [message] if message else []
-        _or_busy(lambda: self.admin.ledger.settle_subscription(key, comparison.position, comparison.results, messages, now))
+        _or_busy(lambda: self.admin.ledger.subscriptions.settle_subscription(key, comparison.position, comparison.results, messages, now))
 
     def skip(self, key: object, position: int) -> None:
         """Keep the results of before. Raises StoreBusy."""
         assert isinstance(key, Subscription)
-        _or_busy(lambda: self.admin.ledger.settle_subscription(key, position, None, (), self.admin.now()))
+        _or_busy(lambda: self.admin.ledger.subscriptions.settle_subscription(key, position, None, (), self.admin.now()))
 
 
 def _or_busy(action: Callable[[], Result]) -> Result:

@@ -100,7 +100,7 @@ def harvest(
         )
     with harvest_context(settings) as context:
         context.pool.check_cluster()
-        wanted = [source for source in wanted if names or not context.ledger.is_retired(source.name)]
+        wanted = [source for source in wanted if names or not context.ledger.removals.is_retired(source.name)]
         wanted, refused = (
             (wanted, [])
             if dry_run
@@ -264,7 +264,7 @@ def _create_scheduler(
     """Return a scheduler whose jobs run here, or are queued for workers if the ledger is shared."""
 
     def run(source: Source) -> None:
-        if not context.ledger.is_retired(source.name):
+        if not context.ledger.removals.is_retired(source.name):
             _run_source(source, context, harvest_and_log, None)
 
     def run_request(request: RunRequest) -> None:

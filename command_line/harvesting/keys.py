@@ -67,7 +67,7 @@ def create(
         )
     with _ledger(context.obj) as ledger:
         key, token = key_store.create(ledger, name, key_scope, _now(), expires)
-        ledger.record_audit_entry(
+        ledger.operators.record_audit_entry(
             AuditEntry(
                 _now(),
                 _current_user(),
@@ -109,7 +109,7 @@ def revoke(
     """Revoke a key immediately and for good, and end the sessions that it started."""
     with _ledger(context.obj) as ledger:
         key = key_store.revoke(ledger, key_id, _now())
-        ledger.record_audit_entry(
+        ledger.operators.record_audit_entry(
             AuditEntry(_now(), _current_user(), "key revoked", note=key.display_name)
         )
     print(

@@ -40,7 +40,7 @@ def _edition(ledger: Ledger, id: str) -> Edition:
 
 
 def _record(ledger: Ledger, action: str, note: str) -> None:
-    ledger.record_audit_entry(AuditEntry(datetime.now(UTC), current_user(), action, prizes.SOURCE, note=note))
+    ledger.operators.record_audit_entry(AuditEntry(datetime.now(UTC), current_user(), action, prizes.SOURCE, note=note))
 
 
 def _now() -> datetime:

@@ -51,9 +51,9 @@ def resume(ctx: typer.Context, name: _Name) -> None:
     """Harvest a retired source again, from its next due time on."""
     settings: HarvestSettings = ctx.obj
     with harvest_context(settings) as context:
-        if not context.ledger.resume_source(name, context.now()):
+        if not context.ledger.removals.resume_source(name, context.now()):
             raise PlanError(Reason("not_retired", {"source": name}))
-        context.ledger.record_audit_entry(AuditEntry(context.now(), current_user(), ActionType.RESUMED.value, name))
+        context.ledger.operators.record_audit_entry(AuditEntry(context.now(), current_user(), ActionType.RESUMED.value, name))
         update_status(context)
     err.print(f"{name} is harvested again when it is due; now: stocktake harvest {name}", markup=False)
 
@@ -69,7 +69,7 @@ def forget(
     source_name, key = _parse_key(iri, settings.base)
     source = load_source(settings, source_name)
     with harvest_context(settings) as context:
-        if key_digest(key) not in context.ledger.forgotten_keys(source.name):
+        if key_digest(key) not in context.ledger.removals.forgotten_keys(source.name):
             plan = import_module(_REMOVAL).plan_forgetting(source, key, context, by=current_user())
             update_status(context)
             _print_plan(plan, json)
@@ -79,7 +79,7 @@ def forget(
         remaining = import_module(_REMOVAL).erase(source.name, key, context)
         note = f"SHA-256 of its key: {key_digest(key)}"
         entry = AuditEntry(context.now(), current_user(), ActionType.ERASED.value, source.name, note=note)
-        context.ledger.record_audit_entry(entry)
+        context.ledger.operators.record_audit_entry(entry)
     if json:
         print(orjson.dumps(asdict(remaining)).decode())
     else:

@@ -71,7 +71,7 @@ def show_log(
     settings: HarvestSettings = ctx.obj
     with open_ledger(settings) as ledger:
         run = run_report.get_run(id, ledger)
-        lines = ledger.log_lines(run=run.id, limit=limit)[::-1]
+        lines = ledger.run_logs.log_lines(run=run.id, limit=limit)[::-1]
     rows = [
         {"time": f"{line.time:%Y-%m-%d %H:%M:%S}", "level": line.level, "event": line.event, **line.fields}
         for line in lines

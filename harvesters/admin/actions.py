@@ -36,8 +36,8 @@ def request_run(
         )
     now, ledger = context.now(), context.ledger
     plan_decisions.check_supersede(ledger, source, supersede or None)
-    request_id = ledger.request_run(source, full, key.display_name, now)
-    ledger.record_audit_entry(
+    request_id = ledger.operators.request_run(source, full, key.display_name, now)
+    ledger.operators.record_audit_entry(
         AuditEntry(
             now,
             key.display_name,
@@ -61,7 +61,7 @@ def _request_note(supersede: str, *, full: bool) -> str | None:
 
 def get_run_request(context: AdminContext, request_id: int) -> RunRequest:
     """Return a run request by its number; raise NotFound."""
-    request = context.ledger.run_request(request_id)
+    request = context.ledger.operators.run_request(request_id)
     if request is None:
         raise NotFound("There is no queued run %(number)s.", number=request_id)
     return request
@@ -131,7 +131,7 @@ def create_key(
             longest=key_store.MAX_NAME_LENGTH,
         )
     created_key, token = key_store.create(context.ledger, name, allowed, context.now(), days)
-    context.ledger.record_audit_entry(
+    context.ledger.operators.record_audit_entry(
         AuditEntry(
             context.now(),
             key.display_name,
@@ -146,7 +146,7 @@ def create_key(
 def revoke_key(context: AdminContext, key: Key, key_id: str) -> Key:
     """Revoke a key; raise KeyNotFound."""
     revoked_key = key_store.revoke(context.ledger, key_id, context.now())
-    context.ledger.record_audit_entry(
+    context.ledger.operators.record_audit_entry(
         AuditEntry(context.now(), key.display_name, "key revoked", note=revoked_key.display_name)
     )
     _log_action(key, "key revoked", key=revoked_key.id)

@@ -74,13 +74,13 @@ def silence(context: AdminContext, key: Key, rule: str, source: str, hours: str,
             length=f"{len(reason):,}",
         )
     until = context.now() + timedelta(hours=int(hours))
-    context.ledger.silence(rule, source, until, key.display_name, reason)
+    context.ledger.outbox.silence(rule, source, until, key.display_name, reason)
     _record(context, key, ActionType.SILENCED, source or None, " · ".join(filter(None, (rule, f"{hours} h", reason))))
 
 
 def end_silence(context: AdminContext, key: Key, id: int) -> None:
     """End a silence; raise NotFound."""
-    if not context.ledger.end_silence(id):
+    if not context.ledger.outbox.end_silence(id):
         raise NotFound("There is no such silence. It may have ended.")
     _record(context, key, ActionType.UNSILENCED)
 
@@ -92,13 +92,13 @@ def send_test(context: AdminContext, key: Key, name: str) -> None:
         raise NotFound("There is no rule with that name.")
     now = context.now()
     alert = Alert(0, name, "", now, Reason("alert_test", {"by": key.display_name}))
-    context.ledger.queue_messages(write_messages(rule, alert, context.channels, now), now)
+    context.ledger.outbox.queue_messages(write_messages(rule, alert, context.channels, now), now)
     _record(context, key, ActionType.TESTED, note=name)
 
 
 def retry_message(context: AdminContext, key: Key, id: int) -> None:
     """Send an undelivered message again at once; raise NotFound."""
-    if not context.ledger.retry_message(id, context.now()):
+    if not context.ledger.outbox.retry_message(id, context.now()):
         raise NotFound("There is no undelivered message with that number.")
     _record(context, key, ActionType.RESENT, note=str(id))
 
@@ -106,6 +106,6 @@ def retry_message(context: AdminContext, key: Key, id: int) -> None:
 def _record(
     context: AdminContext, key: Key, action: ActionType, source: str | None = None, note: str | None = None
 ) -> None:
-    context.ledger.record_audit_entry(
+    context.ledger.operators.record_audit_entry(
         AuditEntry(context.now(), key.display_name, action.value, source, note=note)
     )

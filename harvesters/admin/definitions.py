@@ -132,7 +132,7 @@ def save_definition(
     current = _current_text(context, name, before)
     stored, _ = check_definition(name, current)
     if stored is not None and stored.second_approver:
-        context.ledger.save_definition(name, text, who, context.now(), note or None, before)
+        context.ledger.operators.save_definition(name, text, who, context.now(), note or None, before)
         _record(context, who, ActionType.PROPOSED, name, note)
         return
     _write_definition(context, who, name, text, current, note)
@@ -140,7 +140,7 @@ def save_definition(
 
 def confirm_proposal(context: AdminContext, who: str, name: str) -> None:
     """Save the definition that another person proposed; raise NotFound, InvalidValue or DefinitionChanged."""
-    proposal = context.ledger.proposed_definition(name)
+    proposal = context.ledger.operators.proposed_definition(name)
     if proposal is None:
         raise NotFound("There is no proposed definition of this source.")
     if proposal.who == who:
@@ -151,7 +151,7 @@ def confirm_proposal(context: AdminContext, who: str, name: str) -> None:
 
 def discard_proposal(context: AdminContext, who: str, name: str) -> None:
     """Delete a proposed definition; raise NotFound."""
-    if not context.ledger.discard_proposal(name):
+    if not context.ledger.operators.discard_proposal(name):
         raise NotFound("There is no proposed definition of this source.")
     _record(context, who, ActionType.DISCARDED, name, "")
 
@@ -167,24 +167,24 @@ def _current_text(context: AdminContext, name: str, before: str) -> str:
 
 def _write_definition(context: AdminContext, who: str, name: str, text: str, current: str, note: str) -> None:
     ledger, now = context.ledger, context.now()
-    versions = ledger.definition_versions(name, 1)
+    versions = ledger.operators.definition_versions(name, 1)
     if current and (not versions or versions[0].text != current):
-        ledger.save_definition(name, current, "file", now, None)
+        ledger.operators.save_definition(name, current, "file", now, None)
     try:
         replace_file(definition_file(context, name), text)
     except OSError as error:
         raise InvalidValue("The definition cannot be written: %(reason)s.", reason=error.strerror) from error
-    ledger.save_definition(name, text, who, now, note or None)
+    ledger.operators.save_definition(name, text, who, now, note or None)
     _record(context, who, ActionType.DEFINED, name, note)
 
 
 def _record(context: AdminContext, who: str, action: ActionType, name: str, note: str) -> None:
-    context.ledger.record_audit_entry(AuditEntry(context.now(), who, action.value, name, note=note or None))
+    context.ledger.operators.record_audit_entry(AuditEntry(context.now(), who, action.value, name, note=note or None))
 
 
 def proposal_view(context: AdminContext, name: str) -> VersionView | None:
     """Return the proposed definition of a source, compared with the stored one; None without any."""
-    proposal = context.ledger.proposed_definition(name)
+    proposal = context.ledger.operators.proposed_definition(name)
     if proposal is None:
         return None
     lines = compare_texts(read_definition(context, name).text, proposal.text)
@@ -193,7 +193,7 @@ def proposal_view(context: AdminContext, name: str) -> VersionView | None:
 
 def version_views(context: AdminContext, name: str) -> list[VersionView]:
     """Return the saved versions of a definition, newest first, each compared with the one before it."""
-    versions = context.ledger.definition_versions(name)
+    versions = context.ledger.operators.definition_versions(name)
     older = [*(version.text for version in versions[1:]), ""]
     return [
         VersionView(version.when, version.who, version.note, *compare_texts(before, version.text))

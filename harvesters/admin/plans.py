@@ -59,8 +59,9 @@ class PlanView:
 def plan_view(context: AdminContext, run: Run) -> PlanView:
     """Return the view of a plan, also of one that is closed."""
     ledger, source = context.ledger, context.source(run.source)
-    hold = ledger.holds().get(run.source)
-    overrides = [OverrideView(*_override_fields(item.override), item.by, item.granted, item.used) for item in ledger.overrides(run.source)]
+    hold = ledger.operators.holds().get(run.source)
+    granted = ledger.operators.overrides(run.source)
+    overrides = [OverrideView(*_override_fields(item.override), item.by, item.granted, item.used) for item in granted]
     return PlanView(
         run=run_view(run),
         open=run.state is State.HELD,
@@ -70,7 +71,7 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
         overrides=overrides,
         notices=[NoticeView(item.kind, item.text, item.key, item.source, item.other) for item in ledger.notices(run)],
         hold=HoldView(hold.since, hold.by, hold.reason) if hold else None,
-        approved_by=ledger.endorsements(run.id) if run.state is State.HELD else [],
+        approved_by=ledger.operators.endorsements(run.id) if run.state is State.HELD else [],
         undoable=(undoable := find_undoable(ledger, run.source)) is not None and undoable.id == run.id,
     )
 

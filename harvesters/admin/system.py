@@ -78,8 +78,8 @@ def system_view(context: AdminContext) -> SystemView:
     ledger, usage = context.ledger, shutil.disk_usage(context.data)
     runs = [run for name in ledger.sources() if (run := ledger.open_run(name))]
     return SystemView(
-        waiting=len(ledger.waiting_requests()),
-        claimed=len(ledger.claimed_requests()),
+        waiting=len(ledger.operators.waiting_requests()),
+        claimed=len(ledger.operators.claimed_requests()),
         running=[RunningSource(run.source, run.id, run.started) for run in runs],
         free=usage.free,
         total=usage.total,
@@ -90,7 +90,7 @@ def system_view(context: AdminContext) -> SystemView:
         versions=dict(_versions()),
         workers=_workers(ledger),
         jobs=_jobs(ledger),
-        undelivered=ledger.count_undelivered(),
+        undelivered=ledger.outbox.count_undelivered(),
     )
 
 

@@ -56,7 +56,7 @@ class AbsenceQueries(Staging):
         )
         yield from (
             AbsentRecord(key, RecordState(state), misses, aware(since))
-            for key, state, misses, since in self._stream(query)
+            for key, state, misses, since in self.stream(query)
         )
 
     def rekeyed(self, run: Run) -> dict[str, str]:

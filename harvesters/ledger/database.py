@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -95,7 +95,7 @@ class Database:
             sa.event.listen(self._engine, "checkin", _relax_sync)
         if self._engine.dialect.name not in ("sqlite", "postgresql"):
             raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
-        self._insert: Any = import_module(f"sqlalchemy.dialects.{self._engine.dialect.name}").insert
+        self.insert: Any = import_module(f"sqlalchemy.dialects.{self._engine.dialect.name}").insert
         if self.is_shared:
             self._check_encoding()
         with _MIGRATION_LOCK:
@@ -181,9 +181,26 @@ class Database:
         except sa.exc.DBAPIError as error:
             raise LedgerError(f"ledger: {root_cause(error)}; nothing of this step was kept, run again when it is fixed") from error
 
-    def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
+    def stream(self, query: sa.Select[Any]) -> Iterator[Any]:
+        """Yield the rows of a query, which are not all in memory."""
         with self._begin() as connection:
             yield from connection.execution_options(yield_per=_FETCH_ROWS).execute(query)
+
+
+class LedgerPart:
+    """A part of the ledger: tables of its own in the same *database*, whose errors it raises."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def _begin(self) -> AbstractContextManager[sa.Connection]:
+        return self._database.transaction()
+
+    def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
+        return self._database.stream(query)
+
+    def _insert(self, table: sa.Table) -> Any:
+        return self._database.insert(table)
 
 
 def wait_for_database(url: str, stopping: threading.Event | None = None) -> None:

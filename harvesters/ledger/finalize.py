@@ -114,7 +114,7 @@ class Finalization(AbsenceQueries):
             s.fingerprint,
             s.page,
         )
-        insert = self._insert(t.record).from_select(
+        insert = self.insert(t.record).from_select(
             columns, sa.select(*values).where(s.run == run.id, s.outcome.in_(_UPSERTED))
         )
         updates = {name: insert.excluded[name] for name in columns[2:]}

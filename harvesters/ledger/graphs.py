@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress, decompress
-from harvesters.ledger.database import Database
+from harvesters.ledger.database import LedgerPart
 from harvesters.stored_response import Validator
 
 
-class Graphs(Database):
+class Graphs(LedgerPart):
     """The part of the ledger for graphs and validators."""
 
     def graph(self, iri: str) -> str:
@@ -21,8 +21,8 @@ class Graphs(Database):
         with self._begin() as connection:
             return decompress(connection.scalar(sa.select(t.graph.c.description).where(t.graph.c.iri == iri)))
 
-    def graphs(self) -> list[str]:
-        """Return the graphs that belong to no record."""
+    def iris(self) -> list[str]:
+        """Return the IRIs of the graphs that belong to no record."""
         with self._begin() as connection:
             return list(connection.scalars(sa.select(t.graph.c.iri).order_by(t.graph.c.iri)))
 

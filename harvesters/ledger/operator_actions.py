@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database
+from harvesters.ledger.database import LedgerPart
 from harvesters.ledger.row_mapping import aware, naive, utc
 
 
@@ -120,7 +120,7 @@ class DefinitionVersion:
     before: str | None = None
 
 
-class OperatorActions(Database):
+class OperatorActions(LedgerPart):
     """The part of the ledger for operator actions."""
 
     def record_audit_entry(self, act: AuditEntry) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database
+from harvesters.ledger.database import LedgerPart
 from harvesters.ledger.row_mapping import aware, naive, utc
 from harvesters.reasons import Reason
 
@@ -79,7 +79,7 @@ class Silence:
         return self.rule in ("", rule) and self.source in ("", source)
 
 
-class Outbox(Database):
+class Outbox(LedgerPart):
     """The part of the ledger for messages, alerts and silences."""
 
     def queue_messages(self, messages: Iterable[Message], now: datetime) -> None:

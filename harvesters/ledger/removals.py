@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
-from harvesters.ledger.database import Database
+from harvesters.ledger.database import LedgerPart
 from harvesters.ledger.models import TOMBSTONED, State
 from harvesters.ledger.row_mapping import naive
 from harvesters.stored_response import SourcePosition
@@ -43,7 +43,7 @@ def key_digest(key: str) -> str:
     return sha256(key.encode()).hexdigest()
 
 
-class Removals(Database):
+class Removals(LedgerPart):
     """The part of the ledger for removals."""
 
     def plan_removal(self, removal: Removal) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database
+from harvesters.ledger.database import LedgerPart
 from harvesters.ledger.row_mapping import naive, utc
 
 
@@ -28,7 +28,7 @@ class LogLine:
     number: int = 0
 
 
-class RunLogs(Database):
+class RunLogs(LedgerPart):
     """The part of the ledger for the logs of runs."""
 
     def append_log(self, lines: Sequence[LogLine]) -> None:

@@ -208,6 +208,6 @@ class Runs(Database):
     def set_balance(self, entry: int, added: int, removed: int, after: int) -> None:
         """Store how many quads an entry adds and removes, and how many exist after it."""
         values = {"added": added, "removed": removed, "after": after}
-        insert = self._insert(t.balance).values(entry=entry, **values)
+        insert = self.insert(t.balance).values(entry=entry, **values)
         with self._begin() as connection:
             connection.execute(insert.on_conflict_do_update(index_elements=["entry"], set_=values))

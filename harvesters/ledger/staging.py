@@ -112,7 +112,7 @@ class Staging(Runs):
         columns = [column for column in s.c if column.name != "first_seen"]
         query = sa.select(*columns, first, now.c.statements, old.c.statements.label("before"), r.c.state).select_from(join).where(of_run)
         query = query.where(r.c.state == presence.value) if presence else query
-        for row in self._stream(query.order_by(s.c.seq)):
+        for row in self.stream(query.order_by(s.c.seq)):
             state = RecordState(row.state) if row.state else None
             yield StagedDiff(row.seq, row_to_staged(row, decompress(row.statements)), decompress(row.before), state)
 
@@ -124,7 +124,7 @@ class Staging(Runs):
         join = join.outerjoin(old, sa.and_(old.c.run == r.c.run, old.c.seq == r.c.seq))
         of_run = sa.and_(s.c.run == run.id, s.c.outcome.in_([outcome.value for outcome in UPSERTED]))
         query = sa.select(s.c.key, now.c.statements, old.c.statements).select_from(join).where(of_run).order_by(s.c.seq)
-        yield from ((key, decompress(after), decompress(before)) for key, after, before in self._stream(query))
+        yield from ((key, decompress(after), decompress(before)) for key, after, before in self.stream(query))
 
     def staged_records(self, run: Run, outcomes: Iterable[Outcome]) -> Iterator[StagedRecord]:
         """Yield the run's records with these outcomes, without descriptions: the unchanged first, page by page."""
@@ -134,11 +134,11 @@ class Staging(Runs):
         s = t.staged
         names = [outcome.value for outcome in selected if outcome is not Outcome.UNCHANGED]
         query = sa.select(s).where(s.c.run == run.id, s.c.outcome.in_(names))
-        yield from map(row_to_staged, self._stream(query.order_by(s.c.seq < 0, sa.func.abs(s.c.seq))))  # seen records, then absent ones
+        yield from map(row_to_staged, self.stream(query.order_by(s.c.seq < 0, sa.func.abs(s.c.seq))))  # seen records, then absent ones
 
     def _unchanged(self, run: Run) -> Iterator[StagedRecord]:
         u = t.unchanged
-        for row in self._stream(sa.select(u).where(u.c.run == run.id).order_by(u.c.page)):
+        for row in self.stream(sa.select(u).where(u.c.run == run.id).order_by(u.c.page)):
             position = SourcePosition(row.file, row.offset, row.length) if row.file is not None else None
             yield from (StagedRecord(key, Outcome.UNCHANGED, position=position) for key in json.loads(decompress(row.keys)))
 

@@ -45,7 +45,7 @@ class PreviousRecords(Runs):
         with self._begin() as connection:
             connection.execute(sa.delete(u).where(u.c.run == run.id))
             for condition in (s.c.outcome.in_(_CHANGING), sa.and_(unmarked, s.c.seq >= 0)):
-                rows = self._insert(u).from_select(columns, changing.where(condition))
+                rows = self.insert(u).from_select(columns, changing.where(condition))
                 connection.execute(rows.on_conflict_do_nothing())
             marker = {"run": run.id, "key": _COMPLETE, "outcome": "", "state": "", "digest": "", "content": ""}
             connection.execute(sa.insert(u).values(marker))
@@ -60,7 +60,7 @@ class PreviousRecords(Runs):
         """Yield the records that the run changed as they were before, then those that it added."""
         u, s = t.undo, t.staged
         stored = sa.select(u).where(u.c.run == run.id, u.c.key != _COMPLETE).order_by(u.c.key)
-        for row in self._stream(stored):
+        for row in self.stream(stored):
             staged = StagedRecord(
                 row.key, Outcome.CHANGED, row.digest, row.content, aware(row.first_seen), decompress(row.statements),
                 fingerprint=row.fingerprint, page=row.page,
@@ -71,7 +71,7 @@ class PreviousRecords(Runs):
         added = sa.select(s.c.key, s.c.outcome, s.c.other, s.c.first_seen).where(
             s.c.run == run.id, upserted, s.c.key.not_in(known)
         )
-        for row in self._stream(added.order_by(s.c.key)):
+        for row in self.stream(added.order_by(s.c.key)):
             staged = StagedRecord(row.key, Outcome.DELETED, first_seen=aware(row.first_seen), other=row.other)
             yield PreviousRecord(Outcome(row.outcome), None, staged)
 

@@ -36,13 +36,13 @@ def update_alerts(context: HarvestContext, channels: Channels, rules: Sequence[R
     """
     now, ledger = context.now(), context.ledger
     reasons, by_name = _find(context, rules, now), {rule.name: rule for rule in rules}
-    known = {(alert.rule, alert.source) for alert in ledger.alerts(is_open=True)}
+    known = {(alert.rule, alert.source) for alert in ledger.outbox.alerts(is_open=True)}
     for (rule, source), reason in reasons.items():
         if (rule, source) not in known:
-            ledger.open_alert(rule, source, now, reason)
+            ledger.outbox.open_alert(rule, source, now, reason)
             log.info("alert opened", rule=rule, source=source or None, reason=reason.text)
-    silences = ledger.silences(now)
-    for alert in reversed(ledger.alerts(is_open=True)):
+    silences = ledger.outbox.silences(now)
+    for alert in reversed(ledger.outbox.alerts(is_open=True)):
         is_silenced = any(silence.covers(alert.rule, alert.source) for silence in silences)
         opened = by_name.get(alert.rule)
         if (alert.rule, alert.source) not in reasons:
@@ -51,10 +51,10 @@ def update_alerts(context: HarvestContext, channels: Channels, rules: Sequence[R
                 if opened and alert.notified and not is_silenced
                 else []
             )
-            ledger.end_alert(alert.id, messages, now)
+            ledger.outbox.end_alert(alert.id, messages, now)
             log.info("alert ended", rule=alert.rule, source=alert.source or None)
         elif opened and not alert.notified and not is_silenced:
-            ledger.notify_alert(alert.id, write_messages(opened, alert, channels, now), now)
+            ledger.outbox.notify_alert(alert.id, write_messages(opened, alert, channels, now), now)
 
 
 def _find(context: HarvestContext, rules: Sequence[Rule], now: datetime) -> Found:

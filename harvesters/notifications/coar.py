@@ -57,7 +57,7 @@ def send(
     body |= {"summary": note} if note else {}
     notification = Notification(body["id"], True, inbox, kind.value, str(about.get("id", "")), body, now, submission)
     notifications.add_notification(ledger, notification)
-    ledger.queue_messages([Message(CHANNEL, inbox, f"notification {kind.value}", "", json.dumps(body, ensure_ascii=False))], now)
+    ledger.outbox.queue_messages([Message(CHANNEL, inbox, f"notification {kind.value}", "", json.dumps(body, ensure_ascii=False))], now)
     return notification
 
 

@@ -69,7 +69,7 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
     with ExitStack() as stack:
         mail = stack.enter_context(open_mail(channels.mail, channels.name)) if channels.mail else None
         unreachable: DeliveryError | None = None
-        for queued in ledger.claim_messages(now(), now() + _LEASE, _BATCH_SIZE):
+        for queued in ledger.outbox.claim_messages(now(), now() + _LEASE, _BATCH_SIZE):
             try:
                 if unreachable and queued.message.channel == MAIL:
                     raise unreachable
@@ -77,11 +77,11 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
             except DeliveryError as error:
                 unreachable = error if error.is_unreachable else unreachable
                 _postpone(queued, error, ledger, now())
-                if error.is_permanent and ledger.end_subscription(queued.message.topic):
+                if error.is_permanent and ledger.subscriptions.end_subscription(queued.message.topic):
                     log.info("subscription ended: its receiver refuses messages", topic=queued.message.topic)
             else:
-                ledger.settle_message(queued.id, sent=now())
-                ledger.mark_problem_sent(queued.message.topic, now())
+                ledger.outbox.settle_message(queued.id, sent=now())
+                ledger.problems.mark_problem_sent(queued.message.topic, now())
                 delivered += 1
                 log.info("message delivered", message=queued.id, channel=queued.message.channel)
     return delivered
@@ -107,7 +107,7 @@ def _postpone(queued: QueuedMessage, error: DeliveryError, ledger: Ledger, now: 
     """Store the error; the next attempt is due after a delay that doubles, or never."""
     delay = min(_FIRST_DELAY * 2 ** min(queued.attempts - 1, 16), _LONGEST_DELAY)
     is_last = error.is_permanent or now + delay - queued.created > MAX_AGE
-    ledger.settle_message(queued.id, due=None if is_last else now + delay, error=str(error))
+    ledger.outbox.settle_message(queued.id, due=None if is_last else now + delay, error=str(error))
     log.warning(
         "message not delivered",
         message=queued.id,
@@ -121,12 +121,12 @@ def run_round(ledger: Ledger, channels: Channels, now: Callable[[], datetime], o
     """Deliver what is due and delete what is old; log once while the ledger cannot be used."""
     try:
         deliver(ledger, channels, now)
-        ledger.prune_messages(now() - RETENTION)
+        ledger.outbox.prune_messages(now() - RETENTION)
         prune_comments(ledger, now() - DRAFT_RETENTION, now() - QUARANTINE_RETENTION)
         submissions.prune(ledger, now(), now() - DRAFT_RETENTION, now() - QUARANTINE_RETENTION)
         prune_pictures(ledger, now() - PICTURE_RETENTION)
         prizes.forget_persons(ledger, (now() - PRIZE_RETENTION).date())
-        ledger.prune_subscriptions(now() - CONFIRMATION_AGE)
+        ledger.subscriptions.prune_subscriptions(now() - CONFIRMATION_AGE)
     except HarvestError as error:
         outage.failed(str(error))
     else:

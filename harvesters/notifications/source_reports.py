@@ -52,13 +52,13 @@ def _check_source(context: HarvestContext, channels: Channels, source: Source, c
     run = ledger.last_run(source.name, _ENDED, fetched_only=True)
     if run is None or checked.get(source.name) == run.id:
         return
-    last = ledger.newest_message(f"{REPORT_TOPIC}{source.name}")
+    last = ledger.outbox.newest_message(f"{REPORT_TOPIC}{source.name}")
     previous = last.message.data.get("data", {}) if last else {}
     if previous.get("run") != run.id and _is_wanted(source, run):
         report = _report(source, run, context)
         digest = _digest(report)
         if notify.reports != "change" or digest != previous.get("digest"):
-            ledger.queue_messages(_messages(source, run, report, digest, channels, context.iris.base), context.now())
+            ledger.outbox.queue_messages(_messages(source, run, report, digest, channels, context.iris.base), context.now())
             log.info("report queued", source=source.name, run=run.id)
     checked[source.name] = run.id
 

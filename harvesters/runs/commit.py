@@ -56,7 +56,7 @@ def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
         cursor=None,
         reasons=incompleteness_reasons(plan.run),
     )
-    is_described = context.ledger.graph(context.iris.source(source.name)) == _source_description(
+    is_described = context.ledger.graphs.graph(context.iris.source(source.name)) == _source_description(
         source, context, run
     )
     if (
@@ -65,7 +65,7 @@ def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
         and not any(True for _ in _returned_records(run, context))
     ):
         return _close_run(replace(run, state=State.UNCHANGED), context)
-    context.ledger.set_validators(source.name, {})  # they describe the data published until now
+    context.ledger.graphs.set_validators(source.name, {})  # they describe the data published until now
     with _defer_on_error(run, context), journal_lock(context) as context:
         head = context.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
@@ -126,7 +126,7 @@ def _write_entry(run: Run, source: Source, context: HarvestContext) -> Run:
         count = QuadCount.from_entry(entry)
     after = before + count.net
     context.ledger.set_balance(entry.number, count.added, count.removed, after)
-    context.ledger.set_graph(context.iris.source(source.name), _source_description(source, context, run))
+    context.ledger.graphs.set_graph(context.iris.source(source.name), _source_description(source, context, run))
     committed = replace(
         run,
         state=State.COMMITTED,
@@ -258,7 +258,7 @@ def _source_description(source: Source, context: HarvestContext, run: Run) -> st
         source.protocol,
         source.mapping,
         source.every,
-        is_retired=context.ledger.is_retired(source.name, run.id),
+        is_retired=context.ledger.removals.is_retired(source.name, run.id),
     )
     return "\n".join(describe_source(registry, context.iris))
 
@@ -276,7 +276,7 @@ def _blocks(
         graph = iris.record(run.source, new_state.key)
         yield from diff_block(change.previous, new_state.description, graph)
     source_graph = iris.source(source.name)
-    old_description = context.ledger.graph(source_graph)
+    old_description = context.ledger.graphs.graph(source_graph)
     yield from diff_block(old_description, _source_description(source, context, run), source_graph)
     statements = _run_description(run, context, before, count)
     yield from diff_block("", "\n".join(statements), iris.run(run.id))

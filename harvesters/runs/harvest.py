@@ -77,7 +77,7 @@ def harvest(
 
 def _check_not_retired(source: Source, context: HarvestContext) -> None:
     """Raise PlanError if an operator ended the harvests of the source."""
-    if context.ledger.is_retired(source.name):
+    if context.ledger.removals.is_retired(source.name):
         raise PlanError(Reason("retired", {"source": source.name}))
 
 
@@ -126,7 +126,7 @@ def finalize(
     if result.hold_reasons:
         return hold_plan(replace(plan, hold_reasons=result.hold_reasons), context)
     if result.used_overrides:
-        context.ledger.consume([override.id for override in result.used_overrides], run.id)
+        context.ledger.operators.consume([override.id for override in result.used_overrides], run.id)
         notices = [
             Notice(
                 _OVERRIDE_NOTICE,
@@ -137,14 +137,14 @@ def finalize(
         context.ledger.replace_notices(run, _OVERRIDE_NOTICE, notices)
     committed = commit(plan, source, context)
     if committed.state in SUCCESSFUL:  # an incomplete run does not show what is unchanged
-        context.ledger.set_validators(source.name, validators)
+        context.ledger.graphs.set_validators(source.name, validators)
     return replace(plan, run=committed)
 
 
 def plan_run(source: Source, context: HarvestContext, run: Run) -> tuple[Plan, GuardResult]:
     """Return the plan of a run whose pages are staged, and whether its limits permit it."""
     plan = compute_plan(run, context.ledger, source.limits)
-    overrides, hold = context.ledger.overrides(source.name), context.ledger.holds().get(source.name)
+    overrides, hold = context.ledger.operators.overrides(source.name), context.ledger.operators.holds().get(source.name)
     rules_changed = run.last_fetched is not None or run.rules != last_rules_digest(source, context)
     return plan, check_limits(
         plan, source.limits, overrides, hold, run.started, rules_changed=rules_changed

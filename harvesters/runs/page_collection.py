@@ -48,7 +48,7 @@ def collect_pages(
     )
     client = _make_client(source, context, archive, known)
     with closing(archive), client:
-        forgotten = context.ledger.forgotten_keys(source.name)
+        forgotten = context.ledger.removals.forgotten_keys(source.name)
         task = ProcessingTask(run, source, context.iris.base, context.pool.name, rules_unchanged, forgotten=forgotten)
 
         def page() -> tuple[int, Mapping[str, int]]:
@@ -81,7 +81,7 @@ def _validators(source: Source, context: HarvestContext, run: Run) -> dict[str, 
         or context.ledger.count_missing(source.name)
     ):
         return {}
-    return context.ledger.validators(source.name)
+    return context.ledger.graphs.validators(source.name)
 
 
 def _make_client(

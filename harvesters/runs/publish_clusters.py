@@ -36,12 +36,12 @@ def plan_clusters(context: HarvestContext, entities: EntityStore | None = None) 
     published, clusters, changes = set(cluster_graphs(context)), dict[str, str](), list[GraphChange]()
     for cluster, its_members, text in cluster_descriptions(entities, stored_pairs(ledger), current_decisions(ledger), iris):
         clusters |= dict.fromkeys(its_members, cluster)
-        before = ledger.graph(cluster) if cluster in published else ""
+        before = ledger.graphs.graph(cluster) if cluster in published else ""
         published.discard(cluster)
         if text != before:
             changes.append(GraphChange(cluster, before, text))
     for graph in published:
-        before = ledger.graph(graph)
+        before = ledger.graphs.graph(graph)
         after = "" if named_member(graph, iris) in entities else _replacement(graph, before, clusters, iris)
         if after != before:
             changes.append(GraphChange(graph, before, after))
@@ -55,7 +55,7 @@ def members(description: str) -> list[str]:
 
 def cluster_graphs(context: HarvestContext) -> list[str]:
     """Return the graphs of the clusters that were published, also of those that were removed."""
-    return [graph for graph in context.ledger.graphs() if graph.startswith(context.iris.clusters)]
+    return [graph for graph in context.ledger.graphs.iris() if graph.startswith(context.iris.clusters)]
 
 
 def _replacement(graph: str, before: str, clusters: Mapping[str, str], iris: Iris) -> str:

@@ -68,10 +68,10 @@ def _apply(run: Run, entry: Entry, context: HarvestContext) -> Run:
     """
     for graph, rows in groupby(entry.rows(), lambda row: row[2:-2].rpartition(" ")[2]):
         name = graph[1:-1]
-        statements = {line for line in context.ledger.graph(name).split("\n") if line}
+        statements = {line for line in context.ledger.graphs.graph(name).split("\n") if line}
         for row in rows:
             (statements.add if row.startswith("A ") else statements.discard)(row[2:-2].rpartition(" ")[0])
-        context.ledger.set_graph(name, "\n".join(sorted(statements)))
+        context.ledger.graphs.set_graph(name, "\n".join(sorted(statements)))
     ended = replace(run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reasons=())
     context.ledger.save(ended)
     return ended

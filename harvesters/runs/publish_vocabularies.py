@@ -47,7 +47,7 @@ def _publish(context: HarvestContext) -> Run | None:
         defer(run, context, error_reason(error))
         raise
     for graph, _, after in _changes(context):
-        context.ledger.set_graph(graph, after)
+        context.ledger.graphs.set_graph(graph, after)
     ended = replace(run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reasons=())
     context.ledger.save(ended)
     return ended
@@ -59,10 +59,10 @@ def _changes(context: HarvestContext) -> list[tuple[str, str, str]]:
     others = (context.iris.source(""), context.iris.clusters, context.iris.links(""))
     stored = [
         graph
-        for graph in context.ledger.graphs()
+        for graph in context.ledger.graphs.iris()
         if graph in current or not graph.startswith(others)
     ]
-    before = {graph: context.ledger.graph(graph) for graph in {*stored, *current}}
+    before = {graph: context.ledger.graphs.graph(graph) for graph in {*stored, *current}}
     return [
         (graph, before[graph], current.get(graph, ""))
         for graph in sorted(before)

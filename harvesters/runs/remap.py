@@ -72,7 +72,7 @@ def remap(
         archived_runs = context.ledger.fetched_runs(source.name, _PUBLISHED_STATES)
         if not archived_runs:
             raise PlanError(Reason("no_archive", {"source": source.name}))
-        validators = context.ledger.validators(source.name)
+        validators = context.ledger.graphs.validators(source.name)
         run = _create_run(source, context, archived_runs)
         try:
             run = _collect(source, context, protocol, run, archived_runs, watch)
@@ -151,7 +151,7 @@ def _collect(
                 context.pool.name,
                 rules_unchanged=False,
                 is_remap=True,
-                forgotten=context.ledger.forgotten_keys(source.name),
+                forgotten=context.ledger.removals.forgotten_keys(source.name),
             )
             reader = page_reader(context, task, protocol, client, archived_run.since, page, watch)
             reader.collect()

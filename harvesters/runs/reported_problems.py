@@ -65,15 +65,15 @@ def file_problem(
         stored = ledger.stored_records(source, [key]).get(key)
         if stored is None or stored.state not in SERVED:
             return None
-    waiting = ledger.undecided_problems()
+    waiting = ledger.problems.undecided_problems()
     if len(waiting) >= MAX_UNDECIDED or sum((item.source, item.key) == (source, key) for item in waiting) >= MAX_OF_RECORD:
         raise ProblemsFullError("too many reported problems wait for an answer; try again in some days")
     now = context.now()
     digest = statements_digest(ledger, iris, source, key, filed.category) if is_record else ""
-    number = ledger.add_problem(source, key, filed.category, filed.text, filed.address or None, filed.language, digest, now)
-    problem = ledger.reported_problem(number)
+    number = ledger.problems.add_problem(source, key, filed.category, filed.text, filed.address or None, filed.language, digest, now)
+    problem = ledger.problems.reported_problem(number)
     if problem is not None:
-        ledger.queue_messages(_registry_messages(problem, iris, installation, notify), now)
+        ledger.outbox.queue_messages(_registry_messages(problem, iris, installation, notify), now)
     return number
 
 
@@ -110,12 +110,12 @@ def _properties(category: str, iris: Iris) -> frozenset[str]:
 def close_fixed_problems(run: Run, context: HarvestContext) -> None:
     """Close the problems of the run's source whose statements are no longer those that were reported; their readers get a message."""
     ledger, now = context.ledger, context.now()
-    for problem in filter(lambda item: item.is_about_record, ledger.undecided_problems(run.source)):
+    for problem in filter(lambda item: item.is_about_record, ledger.problems.undecided_problems(run.source)):
         if statements_digest(ledger, context.iris, problem.source, problem.key, problem.category) == problem.digest:
             continue
         message = reader_message(problem, ProblemState.FIXED, "", context.name, context.iris)
-        if ledger.decide_problem(problem.id, ProblemState.FIXED, now, run=run.id) and message is not None:
-            ledger.queue_messages([message], now)
+        if ledger.problems.decide_problem(problem.id, ProblemState.FIXED, now, run=run.id) and message is not None:
+            ledger.outbox.queue_messages([message], now)
 
 
 def problem_target(problem: ReportedProblem, iris: Iris) -> str:

@@ -18,8 +18,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from harvesters.errors import LedgerError
-from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.run_log import LogLine
+from harvesters.ledger.run_log import LogLine, RunLogs
 
 MAX_LINES = 2_000  # of a run: a registry that fails on every page must not fill the ledger
 _PAUSE = 1.0  # seconds between two writes
@@ -34,7 +33,7 @@ def _now() -> datetime:
 class RunLog:
     """The log of one run; lines before the run has an id wait for it. That of a dry run is not kept."""
 
-    ledger: Ledger
+    logs: RunLogs
     source: str
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = _now
@@ -62,7 +61,7 @@ class RunLog:
             return
         lines = [replace(line, run=self.run) for line in self._lines]
         with suppress(LedgerError):
-            self.ledger.append_log(lines)
+            self.logs.append_log(lines)
             self._lines.clear()
 
 
@@ -85,9 +84,9 @@ def record_line(logger: WrappedLogger, name: str, event: EventDict) -> EventDict
 
 
 @contextmanager
-def keep_log(ledger: Ledger, source: str, *, is_kept: bool = True) -> Iterator[RunLog]:
+def keep_log(logs: RunLogs, source: str, *, is_kept: bool = True) -> Iterator[RunLog]:
     """Keep the lines that this thread logs in the context as the log of a run of *source*."""
-    run_log = RunLog(ledger, source, is_kept=is_kept)
+    run_log = RunLog(logs, source, is_kept=is_kept)
     token = _current.set(run_log)
     try:
         yield run_log

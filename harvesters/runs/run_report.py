@@ -84,7 +84,7 @@ def _describe_position(position: SourcePosition) -> str:
 def source_rows(sources: Sequence[Source], ledger: Ledger) -> list[Row]:
     """Return a row for each source, with the outcome of its last run."""
     rows: list[Row] = []
-    holds = ledger.holds()
+    holds = ledger.operators.holds()
     for source in sources:
         last = ledger.last_run(source.name, tuple(State))
         row = {

@@ -54,19 +54,19 @@ async def test_a_form_of_alerts_wants_its_scope(client: httpx.AsyncClient, world
 
 
 async def test_an_open_alert_is_silenced_and_the_silence_ended(client: httpx.AsyncClient, world: Any) -> None:
-    world.ledger.open_alert("waiting", "projects", NOON, Reason("alert_late", {"source": "projects"}))
+    world.ledger.outbox.open_alert("waiting", "projects", NOON, Reason("alert_late", {"source": "projects"}))
     await sign_in(client, world.tokens["operate"])
 
     before = (await client.get(PAGE)).text
     done = await post(client, "silences", rule="waiting", source="projects", hours="5", reason="maintenance")
-    (silence,) = world.ledger.silences(NOON)
+    (silence,) = world.ledger.outbox.silences(NOON)
     ended = await post(client, f"silences/{silence.id}/end")
     again = await post(client, f"silences/{silence.id}/end")
 
     assert "no successful run since the last one was due" in before
     assert silence.until == NOON + timedelta(hours=5)
     assert (done.status_code, ended.status_code, again.status_code) == (303, 303, 404)
-    assert world.ledger.silences(NOON) == []
+    assert world.ledger.outbox.silences(NOON) == []
 
 
 @pytest.mark.parametrize("hours", ["0", "", "745", "-1", "1e3", "9" * 40])
@@ -83,16 +83,16 @@ async def test_a_test_message_goes_to_every_address_of_its_rule(client: httpx.As
     sent = await post(client, "test", rule="waiting")
     unknown = await post(client, "test", rule="none")
 
-    (queued,) = world.ledger.messages()
+    (queued,) = world.ledger.outbox.messages()
     assert (sent.status_code, unknown.status_code) == (303, 404)
     assert queued.message.address == "operators@example.org"
     assert "a test message, sent by a person who may operate" in queued.message.text
 
 
 async def test_an_undelivered_message_is_sent_again_and_its_error_shown(client: httpx.AsyncClient, world: Any) -> None:
-    world.ledger.queue_messages([Message("mail", "ops@example.org", "alert", HOSTILE, HOSTILE)], NOON)
-    world.ledger.claim_messages(NOON, NOON, 1)
-    world.ledger.settle_message(1, error=HOSTILE)
+    world.ledger.outbox.queue_messages([Message("mail", "ops@example.org", "alert", HOSTILE, HOSTILE)], NOON)
+    world.ledger.outbox.claim_messages(NOON, NOON, 1)
+    world.ledger.outbox.settle_message(1, error=HOSTILE)
     await sign_in(client, world.tokens["operate"])
 
     page = (await client.get(PAGE)).text
@@ -100,7 +100,7 @@ async def test_an_undelivered_message_is_sent_again_and_its_error_shown(client: 
     unknown = await post(client, "messages/7/retry")
 
     assert (again.status_code, unknown.status_code) == (303, 404)
-    assert world.ledger.messages()[0].due == NOON
+    assert world.ledger.outbox.messages()[0].due == NOON
     assert "<script>" not in page
     assert "\u202e" not in page
 

@@ -55,7 +55,7 @@ async def test_a_plan_is_decided_once(client: httpx.AsyncClient, world: Any) -> 
     )
 
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
-    assert len(world.ledger.audit_entries()) == 1
+    assert len(world.ledger.operators.audit_entries()) == 1
     assert {answer.headers["Content-Type"] for answer in answers if answer.status_code == 409} == {"application/problem+json"}
 
 
@@ -76,7 +76,7 @@ async def test_a_rejected_plan_changes_nothing(client: httpx.AsyncClient, world:
 
     assert (answer.status_code, answer.json()["state"]) == (200, "rejected")
     assert Journal(world.context.data / "journal").head is None
-    assert [(act.what, act.note) for act in world.ledger.audit_entries()] == [("rejected", "half is missing")]
+    assert [(act.what, act.note) for act in world.ledger.operators.audit_entries()] == [("rejected", "half is missing")]
 
 
 async def test_an_approval_can_let_a_later_run_pass_once(client: httpx.AsyncClient, world: Any) -> None:
@@ -216,8 +216,8 @@ async def test_a_requested_run_has_a_url_with_its_result(client: httpx.AsyncClie
     number = asked.json()["id"]
 
     waiting = (await client.get(asked.headers["Location"], headers=operator(world))).json()
-    world.ledger.claim(number, world.clock.now())
-    world.ledger.complete_request(number, "projects.1")
+    world.ledger.operators.claim(number, world.clock.now())
+    world.ledger.operators.complete_request(number, "projects.1")
     done = (await client.get(asked.headers["Location"], headers=operator(world))).json()
 
     assert asked.status_code == 202
@@ -232,7 +232,7 @@ async def test_a_source_is_held_and_released(client: httpx.AsyncClient, world: A
 
     assert on_hold.json()["hold"] == {"since": "2026-03-01T12:00:00Z", "by": world.keys["operate"].display_name, "reason": HOSTILE}
     assert (on_hold.json()["freshness"], released.json()["hold"], again.status_code) == ("frozen", None, 409)
-    assert [act.what for act in world.ledger.audit_entries()] == ["released", "held"]
+    assert [act.what for act in world.ledger.operators.audit_entries()] == ["released", "held"]
 
 
 async def test_a_source_without_a_definition_is_404_and_a_disabled_one_is_not_run(client: httpx.AsyncClient, world: Any) -> None:
@@ -243,7 +243,7 @@ async def test_a_source_without_a_definition_is_404_and_a_disabled_one_is_not_ru
     nowhere = await client.post("/admin/sources/..%2fetc/runs", headers=operator(world))
 
     assert (disabled.status_code, nowhere.status_code) == (422, 404)
-    assert world.ledger.waiting_requests() == []
+    assert world.ledger.operators.waiting_requests() == []
 
 
 async def test_a_key_that_was_made_opens_and_is_shown_once(client: httpx.AsyncClient, world: Any) -> None:
@@ -257,7 +257,7 @@ async def test_a_key_that_was_made_opens_and_is_shown_once(client: httpx.AsyncCl
     assert (created.status_code, opened.status_code) == (201, 200)
     assert created.json()["key"] not in read.text + ended.text
     assert (read.json()["state"], ended.json()["state"]) == ("good", "revoked")
-    assert [act.what for act in world.ledger.audit_entries()] == ["key revoked", "key created"]
+    assert [act.what for act in world.ledger.operators.audit_entries()] == ["key revoked", "key created"]
 
 
 async def test_no_key_is_in_a_log_an_act_or_an_error(client: httpx.AsyncClient, world: Any) -> None:
@@ -279,7 +279,7 @@ async def test_no_key_is_in_a_log_an_act_or_an_error(client: httpx.AsyncClient, 
     assert [answer.text for answer in answers if secret[:-1] in answer.text] == []
     assert len(logs) == len(answers)
     assert secret[:-1] not in repr(logs)
-    assert secret not in repr(world.ledger.audit_entries())
+    assert secret not in repr(world.ledger.operators.audit_entries())
 
 
 async def test_what_was_refused_is_logged_with_who_and_from_where(client: httpx.AsyncClient, world: Any) -> None:
@@ -333,10 +333,10 @@ async def test_a_run_that_would_supersede_a_waiting_plan_is_asked_for_by_the_pla
 
     unnamed = await client.post("/admin/sources/projects/runs", headers=operator(world))
     other = await client.post("/admin/sources/projects/runs", json={"supersede": "projects.9"}, headers=operator(world))
-    before = world.ledger.run_requests()
+    before = world.ledger.operators.run_requests()
     named = await client.post("/admin/sources/projects/runs", json={"supersede": plan.id}, headers=operator(world))
 
     assert (unnamed.status_code, other.status_code, before) == (409, 409, [])
     assert f"the plan {plan.id} awaits approval" in unnamed.json()["detail"]
     assert named.status_code == 202
-    assert [act.note for act in world.ledger.audit_entries()] == [f"supersedes {plan.id}"]
+    assert [act.note for act in world.ledger.operators.audit_entries()] == [f"supersedes {plan.id}"]

@@ -118,7 +118,7 @@ async def test_a_key_opens_what_its_scope_allows_and_no_more(client: httpx.Async
     refused = [route for route in ROUTES if route not in allowed]
 
     denied = {str(route): await ask(client, route, world.tokens[scope]) for route in refused}
-    done = world.ledger.audit_entries()
+    done = world.ledger.operators.audit_entries()
     answers = {str(route): (await ask(client, route, world.tokens[scope])).status_code for route in allowed}
 
     assert {name: answer.status_code for name, answer in denied.items()} == {str(route): 403 for route in refused}

@@ -30,7 +30,7 @@ def test_a_key_is_made_shown_once_listed_and_ended(environment: dict[str, str], 
     ended = RUN.invoke(app, ["keys", "revoke", row["id"], "--json"], env=environment)
 
     ledger = Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")
-    acts = [(act.what, act.note) for act in ledger.audit_entries()]
+    acts = [(act.what, act.note) for act in ledger.operators.audit_entries()]
     ledger.close()
     assert re.fullmatch(r"stk_[0-9a-f]{8}_[\w-]{43}\n", created.stdout)
     assert created.stdout.strip()[-43:] not in listed.stdout + ended.stdout

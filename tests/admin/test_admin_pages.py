@@ -171,7 +171,7 @@ async def test_a_form_without_its_sessions_token_does_nothing(client: httpx.Asyn
     wrong = [(await client.post(path, data={"csrf": "é" * 43})).status_code for path in FORMS]
 
     assert without == wrong == [403] * len(FORMS)
-    assert world.ledger.audit_entries() == []
+    assert world.ledger.operators.audit_entries() == []
     assert world.ledger.run("projects.1").state is State.HELD
 
 
@@ -184,7 +184,7 @@ async def test_a_form_that_another_site_sends_does_nothing(client: httpx.AsyncCl
     older = [(await client.post(path, data=form, headers={"Origin": "https://evil.example"})).status_code for path in FORMS]
 
     assert results == older == [403] * len(FORMS)
-    assert world.ledger.audit_entries() == []
+    assert world.ledger.operators.audit_entries() == []
 
 
 async def test_a_form_wants_the_scope_of_its_action(client: httpx.AsyncClient, world: Any) -> None:
@@ -197,7 +197,7 @@ async def test_a_form_wants_the_scope_of_its_action(client: httpx.AsyncClient, w
 
     assert {answer.status_code for result in answers.values() for answer in result} == {403}
     assert [len(result) for result in answers.values()] == [11, 3]
-    assert world.ledger.audit_entries() == []
+    assert world.ledger.operators.audit_entries() == []
 
 
 async def test_another_site_cannot_sign_a_person_in(client: httpx.AsyncClient, world: Any) -> None:
@@ -226,10 +226,10 @@ async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(client: htt
     await client.post("/admin/page/sources/projects/runs", data={"csrf": token, "full": "yes"})
 
     assert "its owner asked" in detail_page
-    assert [(request.source, request.full, request.by) for request in world.ledger.waiting_requests()] == [
+    assert [(request.source, request.full, request.by) for request in world.ledger.operators.waiting_requests()] == [
         ("projects", True, world.keys["operate"].display_name)
     ]
-    assert [act.what for act in world.ledger.audit_entries()] == ["requested a run", "released", "held"]
+    assert [act.what for act in world.ledger.operators.audit_entries()] == ["requested a run", "released", "held"]
 
 
 async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(client: httpx.AsyncClient, world: Any) -> None:
@@ -244,7 +244,7 @@ async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(
     assert f'name="supersede" value="{run.id}" required' in page
     assert (unconfirmed.status_code, confirmed.status_code) == (409, 303)
     assert run.id in unconfirmed.text
-    assert len(world.ledger.waiting_requests()) == 1
+    assert len(world.ledger.operators.waiting_requests()) == 1
 
 
 async def test_a_form_rejects_a_plan_and_leads_to_its_run(client: httpx.AsyncClient, world: Any) -> None:

@@ -15,7 +15,7 @@ PAGE = "/admin/page/problems"
 
 
 def add(world: Any, address: str | None = "reader@example.org") -> int:
-    number: int = world.ledger.add_problem("projects", "p1", "title", HOSTILE, address, "es", "digest", NOON)
+    number: int = world.ledger.problems.add_problem("projects", "p1", "title", HOSTILE, address, "es", "digest", NOON)
     return number
 
 
@@ -32,8 +32,8 @@ async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(client: httpx.A
 
 
 async def test_a_problem_with_a_page_leads_to_it(client: httpx.AsyncClient, world: Any) -> None:
-    world.ledger.add_problem("", "/map", "other", "It is empty.", None, "en", "", NOON)
-    world.ledger.add_problem("projects", "", "other", "It is late.", None, "en", "", NOON)
+    world.ledger.problems.add_problem("", "/map", "other", "It is empty.", None, "en", "", NOON)
+    world.ledger.problems.add_problem("projects", "", "other", "It is late.", None, "en", "", NOON)
     await sign_in(client, world.tokens["read"])
 
     page = (await client.get(PAGE)).text
@@ -51,7 +51,7 @@ async def test_an_answer_closes_the_problem_and_is_mailed(client: httpx.AsyncCli
     done = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "We asked the registry."})
     again = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "Twice"})
 
-    problem, [queued] = world.ledger.reported_problem(number), world.ledger.messages()
+    problem, [queued] = world.ledger.problems.reported_problem(number), world.ledger.outbox.messages()
     assert (empty.status_code, done.status_code, again.status_code) == (422, 303, 404)
     assert (problem.state, problem.address) == (ProblemState.ANSWERED, None)
     assert (queued.message.address, "We asked the registry." in queued.message.text) == ("reader@example.org", True)
@@ -66,4 +66,4 @@ async def test_an_answer_wants_an_operator(client: httpx.AsyncClient, world: Any
     answer = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "no"})
 
     assert answer.status_code == 403
-    assert world.ledger.reported_problem(number).state is ProblemState.OPEN
+    assert world.ledger.problems.reported_problem(number).state is ProblemState.OPEN

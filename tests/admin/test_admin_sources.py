@@ -61,7 +61,7 @@ async def test_a_saved_definition_is_a_version_with_who_and_why(client: httpx.As
     assert 'url = "https://registry.example/v2"' in (world.context.source_dir / "projects.toml").read_text()
     assert "the owner moved" in page
     assert "saved the definition of" in acts
-    assert len(world.ledger.definition_versions("projects")) == 2
+    assert len(world.ledger.operators.definition_versions("projects")) == 2
 
 
 async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(client: httpx.AsyncClient, world: Any) -> None:
@@ -193,7 +193,7 @@ async def test_chosen_changes_are_rejected_together_with_one_reason(client: http
     assert rejected.status_code == 409
     assert "Decided: 1" in rejected.text
     assert world.ledger.run(run.id).state is State.REJECTED
-    (entry,) = world.ledger.audit_entries()
+    (entry,) = world.ledger.operators.audit_entries()
     assert (entry.what, entry.run, entry.note) == ("rejected", run.id, "Half of it is missing.")
 
 
@@ -255,7 +255,7 @@ async def test_a_plan_that_no_person_approved_offers_no_undo(client: httpx.Async
 async def test_a_running_run_shows_its_progress_and_its_log(client: httpx.AsyncClient, world: Any) -> None:
     run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
     world.ledger.save(replace(run, pages=3, fetched=42))
-    world.ledger.append_log([LogLine(run.id, "projects", NOON, "warning", "retrying request", {"reason": HOSTILE})])
+    world.ledger.run_logs.append_log([LogLine(run.id, "projects", NOON, "warning", "retrying request", {"reason": HOSTILE})])
     await sign_in(client, world.tokens["read"])
 
     page = (await client.get(f"/admin/page/runs/{run.id}")).text
@@ -271,7 +271,7 @@ async def test_a_running_run_shows_its_progress_and_its_log(client: httpx.AsyncC
 
 
 async def test_log_lines_are_shown_page_by_page_with_the_same_filters(client: httpx.AsyncClient, world: Any) -> None:
-    world.ledger.append_log([LogLine("a&b.1", "a&b", NOON, "info", f"line {number}", {}) for number in range(150)])
+    world.ledger.run_logs.append_log([LogLine("a&b.1", "a&b", NOON, "info", f"line {number}", {}) for number in range(150)])
     await sign_in(client, world.tokens["read"])
 
     first = (await client.get("/admin/page/logs?source=a%26b")).text
@@ -340,7 +340,7 @@ async def test_a_change_that_needs_two_people_says_who_approved_it(client: httpx
 
 
 async def test_the_system_page_counts_messages_and_says_who_executes_runs(client: httpx.AsyncClient, world: Any) -> None:
-    world.ledger.queue_messages([Message("mail", "ops@example.org", "", "", "")], NOON)
+    world.ledger.outbox.queue_messages([Message("mail", "ops@example.org", "", "", "")], NOON)
     await sign_in(client, world.tokens["read"])
 
     page = (await client.get("/admin/page/system")).text
@@ -372,14 +372,14 @@ async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_co
     assert unchanged.startswith("second_approver = true")
     assert all(text in proposal for text in ("Proposed definition", "they grew", "expect = 5", "Confirm and save"))
     assert definition.read_text(encoding="utf-8") == form["text"]
-    newest = world.ledger.definition_versions("projects")[0]
+    newest = world.ledger.operators.definition_versions("projects")[0]
     assert all(name in newest.who for name in ("a person who may admin", "Another administrator"))
 
 
 async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(client: httpx.AsyncClient, world: Any) -> None:
     definition = world.context.source_dir / "projects.toml"
     definition.write_text("second_approver = true\n" + DEFINITION, encoding="utf-8")
-    world.ledger.save_definition("projects", DEFINITION, "ann", NOON, None, digest(definition.read_text(encoding="utf-8")))
+    world.ledger.operators.save_definition("projects", DEFINITION, "ann", NOON, None, digest(definition.read_text(encoding="utf-8")))
     await sign_in(client, world.tokens["admin"])
     definition.write_text("second_approver = true\n# edited\n" + DEFINITION, encoding="utf-8")
 
@@ -387,7 +387,7 @@ async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(clien
     discarded = await client.post("/admin/page/sources/projects/proposal", data={"csrf": await csrf(client), "do": "discard"})
 
     assert (outdated.status_code, discarded.status_code) == (409, 303)
-    assert world.ledger.proposed_definition("projects") is None
+    assert world.ledger.operators.proposed_definition("projects") is None
     assert "discarded a proposed definition of" in (await client.get("/admin/page/audit-log")).text
 
 

@@ -310,10 +310,10 @@ def test_a_forgotten_run_leaves_no_trace(ledger: Ledger) -> None:
 
 
 def test_validators_are_replaced_whole(ledger: Ledger) -> None:
-    ledger.set_validators("s", {"https://x.example/1": Validator('"1"', None)})
-    ledger.set_validators("s", {"https://x.example/2": Validator(None, "yesterday"), "https://x.example/3": Validator(None, None)})
+    ledger.graphs.set_validators("s", {"https://x.example/1": Validator('"1"', None)})
+    ledger.graphs.set_validators("s", {"https://x.example/2": Validator(None, "yesterday"), "https://x.example/3": Validator(None, None)})
 
-    assert ledger.validators("s") == {"https://x.example/2": Validator(None, "yesterday")}
+    assert ledger.graphs.validators("s") == {"https://x.example/2": Validator(None, "yesterday")}
 
 
 def test_a_ledger_is_opened_again_as_it_was(ledger: Ledger, tmp_path: Path) -> None:

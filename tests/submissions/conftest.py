@@ -58,7 +58,7 @@ class SubmissionWorld:
 
     def mails(self) -> list[tuple[str, str]]:
         """Return the address and the text of each message, the oldest first."""
-        return [(item.message.address, item.message.text) for item in reversed(self.ledger.messages(50))]
+        return [(item.message.address, item.message.text) for item in reversed(self.ledger.outbox.messages(50))]
 
     def last_secret(self) -> str:
         """Return the secret of the link in the last message."""

@@ -107,7 +107,7 @@ def exchange(*sites: RunningSite) -> None:
     for _ in range(3):
         for site in sites:
             site.deliver()
-    assert not any(message.error for site in sites for message in site.admin.ledger.messages(50))
+    assert not any(message.error for site in sites for message in site.admin.ledger.outbox.messages(50))
 
 
 def offered(one: RunningSite, two: RunningSite, token: str, title: str) -> tuple[str, Submission]:

@@ -125,8 +125,8 @@ async def test_acceptance_queues_one_run_and_is_in_the_audit_log(
     await decide(admin, first, "accept", "Well done")
     await decide(admin, second, "accept")
 
-    requests = [item.source for item in world.ledger.waiting_requests()]
-    entries = [(item.what, item.source, item.note) for item in world.ledger.audit_entries()]
+    requests = [item.source for item in world.ledger.operators.waiting_requests()]
+    entries = [(item.what, item.source, item.note) for item in world.ledger.operators.audit_entries()]
     assert requests == ["submissions"]
     assert ("submission accepted", "submissions", f"{first}: Well done") in entries
     assert "accepted a submission" in (await admin.get("/admin/page/audit-log")).text

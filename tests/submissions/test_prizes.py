@@ -403,7 +403,8 @@ async def test_commands_add_an_edition_name_experts_and_decide(world: Submission
     assert "known are 2027" in answers[4][1]
     assert prizes.experts(world.ledger, "2027") == ["expert@example.org"]
     assert (id in shown, '"nominated"' in shown) == (True, True)
-    assert [entry.what for entry in world.ledger.audit_entries(3)] == ["prize stage decided", "prize expert added", "prize edition added"]
+    entries = world.ledger.operators.audit_entries(3)
+    assert [entry.what for entry in entries] == ["prize stage decided", "prize expert added", "prize edition added"]
 
 
 async def sign_in(world: SubmissionWorld, people: httpx.AsyncClient, mail: str) -> None:

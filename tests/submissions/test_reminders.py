@@ -87,7 +87,7 @@ async def test_the_link_confirms_once_and_the_record_has_the_day(world: Submissi
     assert before == unchanged == [f'"2026-03-01"^^{date}']
     assert (done.status_code, again) == (200, [410, 410])
     assert published_day(world) == [f'"2027-03-02"^^{date}']
-    assert [request.source for request in world.ledger.waiting_requests()] == ["submissions"]
+    assert [request.source for request in world.ledger.operators.waiting_requests()] == ["submissions"]
     world.clock.advance(timedelta(days=300))
     assert remind(world) == 0
 

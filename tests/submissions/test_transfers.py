@@ -93,7 +93,7 @@ async def test_a_moderator_recovers_the_submission_of_a_lost_address(world: Subm
     browser.cookies.clear()
     taken = await browser.post(link(world))
 
-    (audit,) = [entry for entry in world.ledger.audit_entries(20) if entry.what == "submission handed over"]
+    (audit,) = [entry for entry in world.ledger.operators.audit_entries(20) if entry.what == "submission handed over"]
     found = submissions.find(world.ledger, item.id)
     assert (taken.status_code, taken.url.path) == (200, mine.url.path)
     assert found is not None

@@ -31,7 +31,7 @@ def rules(text: str) -> list[Rule]:
 
 
 def subjects(context: HarvestContext) -> list[str]:
-    return [queued.message.subject for queued in reversed(context.ledger.messages())]
+    return [queued.message.subject for queued in reversed(context.ledger.outbox.messages())]
 
 
 def held_plan(source: Source, context: HarvestContext, registry: Any) -> str:
@@ -59,12 +59,12 @@ def test_an_alert_is_sent_once_when_it_opens_and_once_when_it_ends(
     for _ in range(3):
         update_alerts(context, CHANNELS, results)
 
-    opened, ended = reversed(context.ledger.messages())
+    opened, ended = reversed(context.ledger.outbox.messages())
     assert subjects(context) == ["Stocktake: Alert: projects", "Stocktake: Over: projects"]
     assert f"https://stocktake.example/admin/page/runs/{run}" in opened.message.text
     assert (opened.message.data["type"], ended.message.data["type"]) == ("alert.opened", "alert.ended")
     assert opened.message.data["data"]["values"] == {"run": run, "source": "projects"}
-    assert context.ledger.alerts(is_open=True) == []
+    assert context.ledger.outbox.alerts(is_open=True) == []
 
 
 def test_a_rule_about_failures_counts_them(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -74,10 +74,10 @@ def test_a_rule_about_failures_counts_them(source: Source, context: HarvestConte
         with pytest.raises(HarvestError):
             harvest(source, context)
         update_alerts(context, CHANNELS, results)
-        sent.append(len(context.ledger.messages()))
+        sent.append(len(context.ledger.outbox.messages()))
 
     assert sent == [0, 1, 1]
-    assert "404" in context.ledger.messages()[0].message.text
+    assert "404" in context.ledger.outbox.messages()[0].message.text
 
 
 def test_a_rule_about_withheld_records_has_a_limit_in_percent(
@@ -96,7 +96,7 @@ def test_a_rule_about_withheld_records_has_a_limit_in_percent(
 def test_a_rule_about_the_disk_is_about_no_source(context: HarvestContext) -> None:
     update_alerts(context, CHANNELS, rules('when = "disk_low"\nlimit = 1000000'))
 
-    (alert,) = context.ledger.alerts(is_open=True)
+    (alert,) = context.ledger.outbox.alerts(is_open=True)
     assert (alert.source, alert.reason.values["limit"]) == ("", "1e+06")
 
 
@@ -107,7 +107,7 @@ def test_a_source_that_the_rule_does_not_name_is_left_out(
 
     update_alerts(context, CHANNELS, rules('when = "plan_waits"\nsources = ["other-*"]'))
 
-    assert context.ledger.alerts(is_open=True) == []
+    assert context.ledger.outbox.alerts(is_open=True) == []
 
 
 def test_a_silenced_alert_is_sent_when_the_silence_ends(
@@ -115,7 +115,7 @@ def test_a_silenced_alert_is_sent_when_the_silence_ends(
 ) -> None:
     held_plan(source, context, registry)
     results, now = rules('when = "plan_waits"'), context.now()
-    context.ledger.silence("", "projects", now + timedelta(hours=2), "ann", "maintenance")
+    context.ledger.outbox.silence("", "projects", now + timedelta(hours=2), "ann", "maintenance")
 
     update_alerts(replace(context, now=lambda: now), CHANNELS, results)
     during = subjects(context)
@@ -126,13 +126,13 @@ def test_a_silenced_alert_is_sent_when_the_silence_ends(
 
 def test_an_alert_that_ends_in_silence_is_never_sent(source: Source, context: HarvestContext, registry: Any) -> None:
     run, results = held_plan(source, context, registry), rules('when = "plan_waits"')
-    context.ledger.silence("it", "", context.now() + timedelta(days=2), "ann", "")
+    context.ledger.outbox.silence("it", "", context.now() + timedelta(days=2), "ann", "")
 
     update_alerts(context, CHANNELS, results)
     plan_decisions.reject(context, source, run, by="ann")
     update_alerts(context, CHANNELS, results)
 
-    assert (subjects(context), context.ledger.alerts(is_open=True)) == ([], [])
+    assert (subjects(context), context.ledger.outbox.alerts(is_open=True)) == ([], [])
 
 
 def test_a_rule_that_was_removed_ends_its_alerts_without_a_message(
@@ -143,7 +143,7 @@ def test_a_rule_that_was_removed_ends_its_alerts_without_a_message(
 
     update_alerts(context, CHANNELS, [])
 
-    assert (len(subjects(context)), context.ledger.alerts(is_open=True)) == (1, [])
+    assert (len(subjects(context)), context.ledger.outbox.alerts(is_open=True)) == (1, [])
 
 
 def test_a_message_is_in_the_language_of_its_rule(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -151,7 +151,7 @@ def test_a_message_is_in_the_language_of_its_rule(source: Source, context: Harve
 
     update_alerts(context, CHANNELS, rules('when = "plan_waits"\nlanguage = "fr"'))
 
-    (queued,) = context.ledger.messages()
+    (queued,) = context.ledger.outbox.messages()
     assert queued.message.subject == "Stocktake: Alerte: projects"
 
 

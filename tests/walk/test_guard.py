@@ -121,7 +121,7 @@ def test_a_plan_with_half_of_the_records_missing_is_held_until_approved(source: 
 
     assert plan.hold_reason == "20 of 40 published records are missing (50%); the limit is 10%"
     assert (done.state, entries(context), context.ledger.count_missing("projects")) == (State.COMMITTED, 2, 20)
-    assert [(act.who, act.what, act.run) for act in context.ledger.audit_entries()] == [("ann", "approved", "projects.2")]
+    assert [(act.who, act.what, act.run) for act in context.ledger.operators.audit_entries()] == [("ann", "approved", "projects.2")]
 
 
 def test_a_returned_record_is_unchanged(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -320,14 +320,14 @@ def test_an_override_is_used_by_one_run(
     del registry.projects[5:]
     states.append(harvest(source, context).run.state)
 
-    (given,) = context.ledger.overrides("projects")
+    (given,) = context.ledger.operators.overrides("projects")
     assert states == [State.COMMITTED, State.COMMITTED, State.HELD]
     assert given.used == "projects.4"
 
 
 def test_an_expired_override_has_no_effect(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
-    context.ledger.grant("projects", Override("vanished", 0.6, context.now()), "ann", context.now())
+    context.ledger.operators.grant("projects", Override("vanished", 0.6, context.now()), "ann", context.now())
     del registry.projects[30:]
 
     plan = harvest(source, context)
@@ -579,7 +579,7 @@ def test_a_source_with_a_second_approver_needs_two_people(source: Source, contex
 
     assert (first.state, second.state) == (State.HELD, State.COMMITTED)
     assert (before, entries(context)) == (1, 2)
-    assert [(act.who, act.what) for act in context.ledger.audit_entries(2)] == [("bob", "approved"), ("ann", "approved first")]
+    assert [(act.who, act.what) for act in context.ledger.operators.audit_entries(2)] == [("bob", "approved"), ("ann", "approved first")]
 
 
 def test_an_approval_of_an_earlier_plan_does_not_count_for_the_next(

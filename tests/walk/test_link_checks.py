@@ -258,7 +258,7 @@ def test_a_moved_link_names_where_it_answers(source: Source, context: HarvestCon
     web.answers["/1"] = lambda: httpx.Response(302, headers={"Location": f"{PAGES}/new?a=<b>"})
     check(context, source)
 
-    graph = context.ledger.graph(context.iris.links("projects"))
+    graph = context.ledger.graphs.graph(context.iris.links("projects"))
     assert f"<{DCT}isReplacedBy> <{PAGES}/new?a=%3Cb%3E>" in graph
     assert published(context)["1"] == "moved"
 

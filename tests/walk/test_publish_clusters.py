@@ -230,7 +230,7 @@ def test_a_kill_while_publishing_is_recovered(ready: HarvestContext, tmp_path: P
     graphs = published(ready)
 
     assert {cluster: members(text) for cluster, text in graphs.items()} == {cluster_iri(B, IRIS): [A, B, C]}
-    assert {iri: ready.ledger.graph(iri) for iri in graphs} == graphs
+    assert {iri: ready.ledger.graphs.graph(iri) for iri in graphs} == graphs
     last = ready.ledger.last_run(CLUSTERS, State)
     assert last is not None
     assert last.state is State.COMMITTED

@@ -36,7 +36,7 @@ def test_the_vocabulary_is_published_once(context: HarvestContext) -> None:
 
 def test_statements_removed_from_the_vocabulary_are_deleted(context: HarvestContext) -> None:
     first = published(context)
-    context.ledger.set_graph(GONE, f'<{GONE}> <https://x.org/p> "old"')
+    context.ledger.graphs.set_graph(GONE, f'<{GONE}> <https://x.org/p> "old"')
     context.ledger.save(replace(first, rules="of other files"))
 
     second = published(context)

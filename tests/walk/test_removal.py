@@ -90,7 +90,7 @@ def test_a_retired_source_keeps_its_records_and_is_not_harvested_until_resumed(
     harvest(source, context)
     graph, status = context.iris.source("projects"), "<http://www.w3.org/ns/adms#status>"
     plan = removal.plan_retirement(source, context, by="bob")
-    assert not context.ledger.is_retired("projects")
+    assert not context.ledger.removals.is_retired("projects")
 
     run = approve(plan, source, context)
 
@@ -98,7 +98,7 @@ def test_a_retired_source_keeps_its_records_and_is_not_harvested_until_resumed(
     assert f"<{graph}> {status} <{context.iris.operations}retired>" in statements(context, graph)
     with pytest.raises(PlanError, match="stocktake sources resume projects"):
         harvest(source, context)
-    assert context.ledger.resume_source("projects", context.now())
+    assert context.ledger.removals.resume_source("projects", context.now())
     assert harvest(source, context).run.state is State.COMMITTED
     assert not any(status in line for line in statements(context, graph))
 
@@ -109,7 +109,7 @@ def test_a_rejected_retirement_changes_nothing(source: Source, context: HarvestC
 
     plan_decisions.reject(context, source, plan.run.id, by="ann")
 
-    assert not context.ledger.is_retired("projects")
+    assert not context.ledger.removals.is_retired("projects")
     assert harvest(source, context).run.state is State.UNCHANGED
 
 
@@ -190,7 +190,7 @@ def test_the_ledger_has_no_text_of_an_erased_record(source: Source, context: Har
 
     assert "Project 1" not in described["p1"]
     assert "Project 2" in described["p2"]
-    assert context.ledger.forgotten_keys("projects") == {key_digest("p1")}
+    assert context.ledger.removals.forgotten_keys("projects") == {key_digest("p1")}
 
 
 def _staged(*keys: str) -> list[Any]:

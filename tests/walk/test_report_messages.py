@@ -30,14 +30,14 @@ class Mailing:
 
     def run(self) -> list[QueuedMessage]:
         """Harvest, look twice for reports, and return the messages that are new."""
-        before = len(self.context.ledger.messages())
+        before = len(self.context.ledger.outbox.messages())
         harvest(self.source, self.context, full=True)
         return self.look(before)
 
     def look(self, before: int) -> list[QueuedMessage]:
         for _ in range(2):
             send_reports(self.context, CHANNELS, [self.source], self.checked, Outage("cannot", "can"))
-        messages = self.context.ledger.messages()
+        messages = self.context.ledger.outbox.messages()
         return messages[: len(messages) - before]
 
 
@@ -89,8 +89,8 @@ def test_a_restart_sends_no_report_again_even_after_a_long_time(source: Source, 
     mailing = Mailing(source, context, "change")
     break_titles(registry, 0)
     [queued] = mailing.run()
-    context.ledger.settle_message(queued.id, sent=context.now())
-    context.ledger.prune_messages(context.now() + timedelta(days=400))
+    context.ledger.outbox.settle_message(queued.id, sent=context.now())
+    context.ledger.outbox.prune_messages(context.now() + timedelta(days=400))
 
     mailing.checked.clear()
 

@@ -34,7 +34,7 @@ def report(context: HarvestContext, key: str = "p1", category: str = "title", ad
 
 
 def state(context: HarvestContext, number: int | None) -> ProblemState:
-    problem = context.ledger.reported_problem(number or 0)
+    problem = context.ledger.problems.reported_problem(number or 0)
     assert problem is not None
     return problem.state
 
@@ -48,7 +48,7 @@ def test_a_problem_reaches_the_registry_and_is_then_sent(source: Source, context
         requests.append(request)
         return httpx.Response(204)
 
-    messages = context.ledger.messages()
+    messages = context.ledger.outbox.messages()
     before = state(context, number)
     deliver(context.ledger, Channels(secret="s", transport=httpx.MockTransport(registry)), context.now)
 
@@ -80,7 +80,7 @@ def test_the_registry_reads_in_the_language_of_its_definition(
 
     file_problem(context, "projects", "p1", FiledProblem("title", TEXT, "", "en"), notify, "Stocktake")
 
-    [mail] = [item.message for item in context.ledger.messages() if item.message.channel == "mail"]
+    [mail] = [item.message for item in context.ledger.outbox.messages() if item.message.channel == "mail"]
     assert mail.subject == f"Stocktake: {title}"
     assert "A reader" not in mail.text
 
@@ -93,7 +93,7 @@ def test_a_later_harvest_closes_only_what_it_changed(source: Source, context: Ha
     run = harvest(source, context).run
 
     assert [state(context, number) for number in (title, goals, other)] == [ProblemState.FIXED, ProblemState.OPEN, ProblemState.OPEN]
-    fixed = context.ledger.reported_problem(title or 0)
+    fixed = context.ledger.problems.reported_problem(title or 0)
     assert fixed is not None
     assert fixed.run == run.id
 
@@ -107,8 +107,8 @@ def test_the_reader_hears_of_the_change_in_their_language_and_the_address_is_del
 
     harvest(source, replace(context, name="Registre national"))
 
-    problem = context.ledger.reported_problem(number or 0)
-    newest = context.ledger.messages(1)[0].message
+    problem = context.ledger.problems.reported_problem(number or 0)
+    newest = context.ledger.outbox.messages(1)[0].message
     assert problem is not None
     assert problem.address is None
     assert (newest.address, newest.channel) == ("reader@example.org", "mail")
@@ -137,7 +137,7 @@ def test_a_problem_with_a_source_or_a_page_is_open_until_a_person_answers(source
     ]
     harvest(source, context, full=True)
 
-    messages = [item.message for item in context.ledger.messages()]
+    messages = [item.message for item in context.ledger.outbox.messages()]
     [mail] = [message for message in messages if message.channel == "mail"]
     assert {state(context, number) for number in numbers} == {ProblemState.OPEN}
     assert len(messages) == 2

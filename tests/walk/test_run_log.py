@@ -31,7 +31,7 @@ def _keep_lines() -> Iterator[None]:
 
 
 def events(context: HarvestContext, run: str) -> list[str]:
-    return [line.event for line in reversed(context.ledger.log_lines(run=run))]
+    return [line.event for line in reversed(context.ledger.run_logs.log_lines(run=run))]
 
 
 def test_the_lines_of_a_run_are_kept_in_order(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -39,7 +39,7 @@ def test_the_lines_of_a_run_are_kept_in_order(source: Source, context: HarvestCo
 
     run = harvest_and_log(source, context).run
 
-    lines = context.ledger.log_lines(run=run.id)[::-1]
+    lines = context.ledger.run_logs.log_lines(run=run.id)[::-1]
     assert [line.event for line in lines] == [
         "run started", "retrying request", *["page stored"] * 4, "run ended",
     ]
@@ -63,7 +63,7 @@ def test_a_failed_run_keeps_its_reason(source: Source, context: HarvestContext, 
     with pytest.raises(HarvestError):
         harvest_and_log(source, context)
 
-    (line,) = context.ledger.log_lines(level="error")
+    (line,) = context.ledger.run_logs.log_lines(level="error")
     assert (line.run, line.event) == ("projects.1", "run failed")
     assert "404" in line.fields["reason"]
 
@@ -71,15 +71,15 @@ def test_a_failed_run_keeps_its_reason(source: Source, context: HarvestContext, 
 def test_a_dry_run_keeps_no_lines(source: Source, context: HarvestContext) -> None:
     harvest_and_log(source, context, dry_run=True)
 
-    assert context.ledger.log_lines() == []
+    assert context.ledger.run_logs.log_lines() == []
 
 
 def test_lines_are_found_by_run_source_level_and_text(context: HarvestContext) -> None:
     for run, level, event in (("a.1", "info", "run started"), ("a.1", "error", "100%_lost"), ("b.1", "info", "run ended")):
-        run_log = RunLog(context.ledger, run[0], run=run)
+        run_log = RunLog(context.ledger.run_logs, run[0], run=run)
         run_log.add(level, event, url="https://registry.example/x")
         run_log.flush()
-    find = context.ledger.log_lines
+    find = context.ledger.run_logs.log_lines
 
     assert [line.event for line in find()] == ["run ended", "100%_lost", "run started"]
     assert [line.event for line in find(run="a.1")] == ["100%_lost", "run started"]
@@ -96,7 +96,7 @@ def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestCo
     class Counted:
         def append_log(self, lines: list[Any]) -> None:
             writes.append(len(lines))
-            context.ledger.append_log(lines)
+            context.ledger.run_logs.append_log(lines)
 
     seconds = iter(range(10**6))
     run_log = RunLog(Counted(), "a", clock=lambda: next(seconds) / 100, run="a.1")  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestCo
         run_log.add("info", f"line {number}")
     run_log.flush()
 
-    newest = context.ledger.log_lines(run="a.1", limit=MAX_LINES * 2)
+    newest = context.ledger.run_logs.log_lines(run="a.1", limit=MAX_LINES * 2)
     assert len(newest) == sum(writes) == MAX_LINES + 1
     assert newest[0].event == "log truncated: the run has more lines"
     assert len(writes) < MAX_LINES / 40
@@ -112,7 +112,7 @@ def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestCo
 
 def test_a_ledger_that_cannot_be_written_stops_no_run(context: HarvestContext, tmp_path: Any) -> None:
     broken = Ledger(f"sqlite:///{tmp_path}/other.sqlite", lock_timeout=0)
-    run_log = RunLog(broken, "a", run="a.1")
+    run_log = RunLog(broken.run_logs, "a", run="a.1")
     with context.ledger.transaction(), broken.transaction() as connection:
         connection.exec_driver_sql("DROP TABLE run_log")
 
@@ -148,6 +148,6 @@ def test_the_log_says_why_records_were_not_published(source: Source, context: Ha
 
     run = harvest_and_log(wrong, context).run
 
-    fields = [line.fields for line in context.ledger.log_lines(run=run.id) if line.event == "records not published"]
+    fields = [line.fields for line in context.ledger.run_logs.log_lines(run=run.id) if line.event == "records not published"]
     assert sum(line["records"] for line in fields) == run.counts["unreadable"] == 10
     assert fields[0]["reason"].startswith("a record without a value at 'nummer', where the definition has its key; it has id, ")

@@ -17,7 +17,7 @@ from harvesters.source import Source
 
 
 def asked(context: HarvestContext, source: str = "projects") -> int:
-    return context.ledger.request_run(source, True, "ann", context.now())
+    return context.ledger.operators.request_run(source, True, "ann", context.now())
 
 
 def done(context: HarvestContext, *cards: Source) -> None:
@@ -35,7 +35,7 @@ def test_a_request_is_claimed_once_and_stores_its_run(source: Source, context: H
     done(context, source)
     done(context, source)
 
-    run_request = context.ledger.run_request(number)
+    run_request = context.ledger.operators.run_request(number)
     assert run_request is not None
     assert (run_request.run, [run.id for run in context.ledger.runs("projects")]) == ("projects.1", ["projects.1"])
 
@@ -46,7 +46,7 @@ def test_a_request_waits_while_its_source_is_locked(source: Source, context: Har
     with source_lock("projects", context):
         done(context, source)
 
-    (waiting,) = context.ledger.waiting_requests()
+    (waiting,) = context.ledger.operators.waiting_requests()
     assert waiting.source == "projects"
 
 
@@ -55,7 +55,7 @@ def test_a_request_for_an_unknown_source_is_completed_with_an_error(source: Sour
 
     done(context, source)
 
-    run_request = context.ledger.run_request(number)
+    run_request = context.ledger.operators.run_request(number)
     assert run_request is not None
     assert run_request.run == "no source definition for 'nobody'"
 
@@ -66,7 +66,7 @@ def test_a_request_whose_run_fails_stores_the_run(source: Source, context: Harve
 
     done(context, source)
 
-    run_request = context.ledger.run_request(number)
+    run_request = context.ledger.operators.run_request(number)
     assert run_request is not None
     assert run_request.run == "projects.1"
 
@@ -75,7 +75,7 @@ def test_a_claimed_request_without_a_run_is_requeued(context: HarvestContext) ->
     asked(context)
     run_requests.claim_requests(context)
 
-    context.ledger.requeue_all()
+    context.ledger.operators.requeue_all()
 
     assert len(run_requests.claim_requests(context)) == 1
 
@@ -87,7 +87,7 @@ def test_a_request_whose_run_ended_before_a_crash_is_complete(source: Source, co
 
     run_requests.recover_requests(context)
 
-    assert (run_request := context.ledger.run_request(number)) is not None
+    assert (run_request := context.ledger.operators.run_request(number)) is not None
     assert run_request.run == done.run.id
     assert run_requests.claim_requests(context) == []
 

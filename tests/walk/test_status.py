@@ -181,7 +181,7 @@ def test_the_vocabulary_is_not_listed_as_a_source(source: Source, carded: Harves
 
 def test_a_source_on_hold_is_frozen_with_the_operators_reason(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
-    carded.ledger.hold(SourceHold("projects", NOON, "amina", "they migrate"))
+    carded.ledger.operators.hold(SourceHold("projects", NOON, "amina", "they migrate"))
 
     result = status_of(carded)
 

@@ -52,7 +52,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[LedgerSubscriptions]:
 
 def secret_of(store: LedgerSubscriptions) -> str:
     """Return the secret of the newest link that was queued."""
-    message = store.admin.ledger.messages(1)[0].message
+    message = store.admin.ledger.outbox.messages(1)[0].message
     text = message.text + json.dumps(dict(message.data))
     return text.partition("/follow/confirm/")[2].partition("\n")[0].partition('"')[0]
 
@@ -91,7 +91,7 @@ def sent_mails(store: LedgerSubscriptions, clock: Clock) -> list[EmailMessage]:
 
 def test_nothing_is_compared_or_sent_before_the_link_is_confirmed(store: LedgerSubscriptions) -> None:
     store.request("mail", "Reader@Example.org", "goal=3", "Health", "fr", "day")
-    [queued] = store.admin.ledger.messages()
+    [queued] = store.admin.ledger.outbox.messages()
 
     assert store.due(1) == []
     assert queued.message.address == "reader@example.org"
@@ -130,7 +130,7 @@ def test_a_digest_without_changes_is_not_sent(store: LedgerSubscriptions, clock:
     clock.now += timedelta(days=1)
     count = settle(store, found(2, {A: "1"}, new=[], changed=[], removed=[]))
 
-    assert (count, len(store.admin.ledger.messages())) == (1, 1)
+    assert (count, len(store.admin.ledger.outbox.messages())) == (1, 1)
 
 
 @pytest.mark.parametrize(("frequency", "pause"), [("change", timedelta(0)), ("day", timedelta(days=1)), ("week", timedelta(days=7))])
@@ -165,9 +165,9 @@ def test_ending_deletes_the_address_everywhere(store: LedgerSubscriptions, clock
 
     assert ended == [True, False]
     assert store.find(secret) is None
-    assert {queued.message.address for queued in store.admin.ledger.messages()} == {"other@example.org"}
+    assert {queued.message.address for queued in store.admin.ledger.outbox.messages()} == {"other@example.org"}
     assert store.find(other) is not None
-    assert store.admin.ledger.count_subscriptions() == 1
+    assert store.admin.ledger.subscriptions.count_subscriptions() == 1
 
 
 def test_what_nobody_confirms_is_deleted_after_a_day(store: LedgerSubscriptions, clock: Clock) -> None:
@@ -177,9 +177,9 @@ def test_what_nobody_confirms_is_deleted_after_a_day(store: LedgerSubscriptions,
 
     run_round(store.admin.ledger, Channels(), clock, Outage("cannot", "can"))
 
-    assert store.admin.ledger.count_subscriptions() == 1
+    assert store.admin.ledger.subscriptions.count_subscriptions() == 1
     assert store.find(stored) is not None
-    assert {queued.message.address for queued in store.admin.ledger.messages()} == {"other@example.org"}
+    assert {queued.message.address for queued in store.admin.ledger.outbox.messages()} == {"other@example.org"}
 
 
 def test_a_webhook_is_signed_with_a_secret_of_its_own(store: LedgerSubscriptions, clock: Clock) -> None:
@@ -212,7 +212,7 @@ def test_a_receiver_that_refuses_for_good_follows_no_more(store: LedgerSubscript
     deliver(store.admin.ledger, replace(store.admin.channels, transport=gone), clock)
 
     assert store.find(private) is None
-    assert (store.admin.ledger.count_subscriptions(), store.admin.ledger.messages()) == (0, [])
+    assert (store.admin.ledger.subscriptions.count_subscriptions(), store.admin.ledger.outbox.messages()) == (0, [])
 
 
 def test_a_webhook_to_a_private_address_is_refused_and_deleted(store: LedgerSubscriptions, clock: Clock) -> None:
@@ -221,17 +221,17 @@ def test_a_webhook_to_a_private_address_is_refused_and_deleted(store: LedgerSubs
     deliver(store.admin.ledger, replace(store.admin.channels, allow=frozenset()), clock)
 
     assert store.find(secret) is None
-    assert store.admin.ledger.messages() == []
+    assert store.admin.ledger.outbox.messages() == []
 
 
 def test_more_links_to_one_address_than_the_limit_are_not_sent(store: LedgerSubscriptions, clock: Clock) -> None:
     for _ in range(MAX_OF_ADDRESS + 2):
         store.request("mail", "reader@example.org", "", "All", "en", "day")
-    within = len(store.admin.ledger.messages())
+    within = len(store.admin.ledger.outbox.messages())
     clock.now += timedelta(hours=1, seconds=1)
     store.request("mail", "reader@example.org", "", "All", "en", "day")
 
-    assert (within, len(store.admin.ledger.messages())) == (MAX_OF_ADDRESS, MAX_OF_ADDRESS + 1)
+    assert (within, len(store.admin.ledger.outbox.messages())) == (MAX_OF_ADDRESS, MAX_OF_ADDRESS + 1)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_channels_are_those_of_the_settings_and_a_demo_shows_its_link(store: Led
 
     assert (with_both, with_none, store.channels) == (("mail", "webhook"), (), ("mail",))
     assert link.startswith(f"{SITE}/follow/confirm/")
-    assert admin.ledger.messages() == []
+    assert admin.ledger.outbox.messages() == []
 
 
 def test_without_a_ledger_nothing_is_due_and_nothing_is_taken(tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_a_long_digest_names_the_first_and_counts_the_rest(store: LedgerSubscrip
     many = [f"https://x.example/id/initiative/demo/{number}" for number in range(1060)]
     settle(store, found(2, dict.fromkeys(many, "2"), new=many))
 
-    text = store.admin.ledger.messages(1)[0].message.text
+    text = store.admin.ledger.outbox.messages(1)[0].message.text
     assert "1\u202f060\n" in text
     assert "et 1\u202f010 autres" in text
     assert text.count("/page/") == 50

@@ -61,7 +61,7 @@ def test_undoing_restores_every_record_as_it_was(source: Source, context: Harves
         f"undone by bob: their mistake; {done.id} restored what was published before",
     )
     assert published(context) == before
-    assert context.ledger.audit_entries(1)[0].what == "undone"
+    assert context.ledger.operators.audit_entries(1)[0].what == "undone"
     assert context.ledger.count_missing("projects") == 0
 
 

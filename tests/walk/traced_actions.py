@@ -119,8 +119,8 @@ def release(home: Path, action: str) -> None:
 
 def request_run(home: Path, action: str) -> None:
     with open_harvest(home, action) as context:
-        if not context.ledger.run_requests():
-            context.ledger.request_run("projects", True, "ann", context.now())
+        if not context.ledger.operators.run_requests():
+            context.ledger.operators.request_run("projects", True, "ann", context.now())
 
 
 def execute_requests(home: Path, action: str) -> None:

@@ -108,7 +108,7 @@ def test_links_are_checked_published_and_forgotten(
         clock.now += DAY
     states = {link.url.rpartition("/")[2]: link.state for link in links(context.ledger, "projects")}
     gone = [link.url for link in links(context.ledger, "projects", LinkState.GONE)]
-    graph = context.ledger.graph(context.iris.links("projects"))
+    graph = context.ledger.graphs.graph(context.iris.links("projects"))
     web.projects[0]["page"] = "https://pages.example/new"
     harvest(source, context, full=True)
     check_source(context, source, LinkProgress(), lambda: True)
@@ -130,34 +130,34 @@ def test_a_problem_is_sent_and_closed_by_the_harvest_that_changes_its_statements
     web.projects[0]["name"] = "Another name"
     harvest(source, context)
 
-    problems = [context.ledger.reported_problem(number or 0) for number in numbers]
+    problems = [context.ledger.problems.reported_problem(number or 0) for number in numbers]
     assert (delivered, len(web.hooks)) == (2, 2)
     assert [problem and problem.state for problem in problems] == [ProblemState.FIXED, ProblemState.SENT]
-    assert [problem.id for problem in context.ledger.undecided_problems("projects")] == numbers[1:]
+    assert [problem.id for problem in context.ledger.problems.undecided_problems("projects")] == numbers[1:]
 
 
 def test_senders_at_once_send_each_message_once(ledger: str) -> None:
     with_messages = Ledger(ledger)
-    with_messages.queue_messages([message(number) for number in range(40)], NOON)
+    with_messages.outbox.queue_messages([message(number) for number in range(40)], NOON)
     barrier = threading.Barrier(4)
 
     def claim(_: int) -> list[int]:
         opened = Ledger(ledger)
         barrier.wait(60)
-        claimed = [row.id for _ in range(8) for row in opened.claim_messages(NOON, NOON + DAY, 5)]
+        claimed = [row.id for _ in range(8) for row in opened.outbox.claim_messages(NOON, NOON + DAY, 5)]
         opened.close()
         return claimed
 
     with ThreadPoolExecutor(4) as pool:
         claimed = [id for part in pool.map(claim, range(4)) for id in part]
-    with_messages.settle_message(claimed[0], sent=NOON)
-    with_messages.settle_message(claimed[1], due=None, error="refused: é")
-    retried = [with_messages.retry_message(id, NOON) for id in claimed[:2]]
-    with_messages.prune_messages(NOON + DAY)
+    with_messages.outbox.settle_message(claimed[0], sent=NOON)
+    with_messages.outbox.settle_message(claimed[1], due=None, error="refused: é")
+    retried = [with_messages.outbox.retry_message(id, NOON) for id in claimed[:2]]
+    with_messages.outbox.prune_messages(NOON + DAY)
 
     assert sorted(claimed) == sorted(set(claimed))
     assert retried == [False, True]
-    assert len(with_messages.messages(100)) == 39
+    assert len(with_messages.outbox.messages(100)) == 39
     with_messages.close()
 
 
@@ -168,19 +168,19 @@ def test_a_follower_confirms_gets_the_difference_and_ends_it(ledger: str, tmp_pa
     store = LedgerSubscriptions(admin)
     for search in ("goal=3", "goal=4"):
         store.request("mail", "reader@example.org", search, "Health", "fr", "change")
-    confirmation, old = (item.message.text.partition("/follow/confirm/")[2].split()[0] for item in admin.ledger.messages(2))
+    confirmation, old = (item.message.text.partition("/follow/confirm/")[2].split()[0] for item in admin.ledger.outbox.messages(2))
     store.confirm(confirmation)
     for position, results in ((1, {"https://x.example/a": "1"}), (2, {"https://x.example/b": "2"})):
         added = {"new": [ChangedThing("https://x.example/b", "B é", "/b")]} if position > 1 else {}
         for due in store.due(position):
             store.settle(due.key, ComparedResults(position, results, added))
-    digest = admin.ledger.messages(1)[0].message
-    admin.ledger.prune_subscriptions(clock.now + CONFIRMATION_AGE + DAY)
+    digest = admin.ledger.outbox.messages(1)[0].message
+    admin.ledger.subscriptions.prune_subscriptions(clock.now + CONFIRMATION_AGE + DAY)
     ended = [store.end(confirmation), store.end(confirmation), store.end(old)]
 
     assert "- B é" in digest.text
     assert ended == [True, False, False]
-    assert [item.message.topic for item in admin.ledger.messages() if item.message.topic == digest.topic] == []
+    assert [item.message.topic for item in admin.ledger.outbox.messages() if item.message.topic == digest.topic] == []
     admin.close()
 
 
@@ -209,16 +209,16 @@ def test_a_source_is_cleared_retired_and_resumed_and_a_record_forgotten(source: 
         plan_decisions.approve(context, source, plan.run.id, by="ann")
 
     approve(removal.plan_forgetting(source, "p3", context, by="bob"))
-    positions = context.ledger.archived_positions("projects", "p3")
-    context.ledger.erase_record("projects", "p3")
+    positions = context.ledger.removals.archived_positions("projects", "p3")
+    context.ledger.removals.erase_record("projects", "p3")
     approve(removal.plan_clear(source, context, by="bob"))
     cleared = context.ledger.count_published("projects")
     harvest(source, context)
     approve(removal.plan_retirement(source, context, by="bob"))
-    retired = context.ledger.is_retired("projects")
-    resumed = context.ledger.resume_source("projects", context.now())
+    retired = context.ledger.removals.is_retired("projects")
+    resumed = context.ledger.removals.resume_source("projects", context.now())
 
     assert (len(positions), cleared, context.ledger.count_published("projects")) == (2, 0, 11)
-    assert (retired, resumed, context.ledger.is_retired("projects")) == (True, True, False)
+    assert (retired, resumed, context.ledger.removals.is_retired("projects")) == (True, True, False)
     with context.ledger.transaction() as connection:
         assert connection.scalars(sa.select(t.undo.c.key).where(t.undo.c.key == "p3")).all() == []

@@ -74,9 +74,9 @@ def test_a_worker_executes_due_and_requested_runs(house, ledger):
     house.define_source("b")
     put(ledger, "a")
     with open_context(house.data, ledger, BASE, "operator@example.org", frozenset()) as context:
-        number = context.ledger.request_run("b", True, "ann", AT)
+        number = context.ledger.operators.request_run("b", True, "ann", AT)
         RunEnqueuer(context, ledger).enqueue_requested(
-            next(request for request in context.ledger.waiting_requests() if request.id == number)
+            next(request for request in context.ledger.operators.waiting_requests() if request.id == number)
         )
     house.start("worker", "--heartbeat", BEAT)
 

@@ -49,4 +49,4 @@ def list_records(
 @routes.get("/runs/{id}/log")
 def show_log(id: str, key: Reader, context: ContextDep, limit: Limit = 50, before: int | None = None) -> list[LogLine]:
     """Show the newest log lines of a run, newest first; *before* is the number of a line."""
-    return context.ledger.log_lines(run=pagination.get_run(context.ledger, id).id, before=before, limit=limit)
+    return context.ledger.run_logs.log_lines(run=pagination.get_run(context.ledger, id).id, before=before, limit=limit)

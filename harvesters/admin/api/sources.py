@@ -73,7 +73,7 @@ def release(name: str, key: Operator, context: ContextDep) -> SourceView:
 @routes.get("/run-requests")
 def list_run_requests(key: Reader, context: ContextDep) -> list[RunRequestView]:
     """List the latest run requests."""
-    return [run_request_view(request) for request in context.ledger.run_requests()]
+    return [run_request_view(request) for request in context.ledger.operators.run_requests()]
 
 
 @routes.get("/run-requests/{id}")

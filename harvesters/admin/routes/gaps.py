@@ -69,7 +69,7 @@ def choose_concept(form: FormFields, user: CurrentUser, context: ContextDep) -> 
     except SourceDefinitionError as error:
         raise InvalidValue("The table of words cannot be written: %(reason)s", reason=str(error)) from error
     note = f"{item.word[:200]}: {concept}"
-    context.ledger.record_audit_entry(AuditEntry(context.now(), item.author, ActionType.TRANSLATED.value, source.name, note=note))
+    context.ledger.operators.record_audit_entry(AuditEntry(context.now(), item.author, ActionType.TRANSLATED.value, source.name, note=note))
     return redirect(f"{_PAGE}?source={source.name}")
 
 

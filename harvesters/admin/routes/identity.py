@@ -85,7 +85,7 @@ def publish(form: FormFields, user: CurrentUser, context: ContextDep) -> Respons
     if run and changes:
         counts = Counter(map(change_kind, changes))
         note = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
-        context.ledger.record_audit_entry(AuditEntry(context.now(), user.key.display_name, ActionType.CLUSTERED.value, note=note))
+        context.ledger.operators.record_audit_entry(AuditEntry(context.now(), user.key.display_name, ActionType.CLUSTERED.value, note=note))
     return redirect(f"{PAGE}/publish")
 
 
@@ -123,7 +123,7 @@ def decide(id: str, form: FormFields, user: CurrentUser, context: ContextDep) ->
     who, now = user.key.display_name, context.now()
     add_decisions(context.ledger, [Decision(pair.pair, judgement, who, now, reason)])
     note = f"{pair.id}: {judgement or 'taken back'}"
-    context.ledger.record_audit_entry(AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note))
+    context.ledger.operators.record_audit_entry(AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note))
     return redirect(f"{PAGE}/pairs/{pair.id}" if judgement is None else _next_page(context.ledger))
 
 

@@ -67,7 +67,7 @@ def decide_by_rule(form: FormFields, user: CurrentUser, context: ContextDep) -> 
     who, now = user.key.display_name, context.now()
     add_decisions(context.ledger, [Decision(pair.pair, Judgement(chosen), who, now, reason) for pair in pairs])
     note = f"{len(pairs)} pairs by rule {form.get('rule', '')}: {chosen}"
-    context.ledger.record_audit_entry(AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note))
+    context.ledger.operators.record_audit_entry(AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note))
     return redirect(f"{PAGE}?status=decided")
 
 

@@ -44,8 +44,8 @@ def show_inbox(request: Request, user: CurrentUser, context: ContextDep) -> Resp
         "attention": inbox.needing_attention(source_views(context)),
         "wrong": context.invalid_sources(),
         "origin": context.origin(),
-        "problems": len(context.ledger.undecided_problems()),
-        "requests": [item for item in context.ledger.run_requests() if item.run is None],
+        "problems": len(context.ledger.problems.undecided_problems()),
+        "requests": [item for item in context.ledger.operators.run_requests() if item.run is None],
         "runs": pagination.list_runs(context.ledger, _OVERVIEW_ROWS).items,
     }
     return get_pages(request).render("inbox.html", values)
@@ -100,7 +100,7 @@ def run(
         "fetched": harvest_run.fetched,
         "live": live,
         "two_people": context.source(harvest_run.source).second_approver,
-        "log": context.ledger.log_lines(run=id, limit=_LOG_LINES)[::-1],
+        "log": context.ledger.run_logs.log_lines(run=id, limit=_LOG_LINES)[::-1],
         "outcomes": {item.value: item for item in Outcome},
         "groups": labels.GROUPS,
         **labels.run_labels(context.base),
@@ -130,7 +130,7 @@ def logs(
 ) -> Response:
     """Search the log lines of runs, newest first."""
     chosen = {"run": run, "source": source, "level": level if level in _LEVELS else "", "q": q.strip()[:_MAX_QUERY]}
-    lines = context.ledger.log_lines(
+    lines = context.ledger.run_logs.log_lines(
         run=chosen["run"], source=chosen["source"], level=chosen["level"], text=chosen["q"], before=before, limit=_PAGE_ROWS * 2 + 1
     )
     listed, more = lines[: _PAGE_ROWS * 2], len(lines) > _PAGE_ROWS * 2

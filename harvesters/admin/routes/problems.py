@@ -24,7 +24,7 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 @routes.get(_PAGE)
 def show_problems(request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show the problems that nobody has answered and no harvest has fixed, oldest first."""
-    waiting = [(item, problem_target(item, Iris(context.base))) for item in context.ledger.undecided_problems()]
+    waiting = [(item, problem_target(item, Iris(context.base))) for item in context.ledger.problems.undecided_problems()]
     values = {"user": user, "problems": waiting, "most": _MOST_CHARACTERS}
     return get_pages(request).render("problems.html", values)
 
@@ -37,12 +37,12 @@ def answer_problem(id: int, form: FormFields, user: CurrentUser, context: Contex
     if not 1 <= len(answer) <= _MOST_CHARACTERS:
         raise InvalidValue("Write an answer of 1 to %(most)s characters.", most=_MOST_CHARACTERS)
     ledger, now = context.ledger, context.now()
-    problem = ledger.reported_problem(id)
+    problem = ledger.problems.reported_problem(id)
     message = reader_message(problem, ProblemState.ANSWERED, answer, context.channels.name, Iris(context.base)) if problem else None
-    if problem is None or not ledger.decide_problem(id, ProblemState.ANSWERED, now, answer=answer):
+    if problem is None or not ledger.problems.decide_problem(id, ProblemState.ANSWERED, now, answer=answer):
         raise NotFound("There is no open problem with this number.")
     if message is not None:
-        ledger.queue_messages([message], now)
+        ledger.outbox.queue_messages([message], now)
     entry = AuditEntry(now, user.key.display_name, ActionType.ANSWERED.value, problem.source, note=f"problem {id}")
-    ledger.record_audit_entry(entry)
+    ledger.operators.record_audit_entry(entry)
     return redirect(_PAGE)

@@ -62,7 +62,8 @@ def decide(form: FormFields, user: CurrentUser, context: ContextDep) -> Response
     except SourceDefinitionError as error:
         raise InvalidValue("The decision cannot be stored: %(reason)s", reason=str(error)) from error
     note = f"{item.key[:200]}: {item.concept}, {item.decision}"
-    context.ledger.record_audit_entry(AuditEntry(context.now(), item.author, ActionType.TOPIC_DECIDED.value, source.name, note=note))
+    entry = AuditEntry(context.now(), item.author, ActionType.TOPIC_DECIDED.value, source.name, note=note)
+    context.ledger.operators.record_audit_entry(entry)
     return redirect(f"{_PAGE}?source={source.name}")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database
+from harvesters.ledger.database import LedgerPart
 from harvesters.ledger.row_mapping import naive, utc
 
 TOPIC = "problem "  # begins the topic of a problem's messages to the registry; the number follows
@@ -57,7 +57,7 @@ class ReportedProblem:
         return bool(self.source and self.key)
 
 
-class ReportedProblems(Database):
+class ReportedProblems(LedgerPart):
     """The part of the ledger for reported problems."""
 
     def add_problem(

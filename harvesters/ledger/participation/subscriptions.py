@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress, decompress
-from harvesters.ledger.database import Database
+from harvesters.ledger.database import LedgerPart
 from harvesters.ledger.outbox import Message, insert_messages
 from harvesters.ledger.row_mapping import aware, naive, utc
 
@@ -51,7 +51,7 @@ class Subscription:
         return f"{FOLLOW_TOPIC}{self.id}"
 
 
-class Subscriptions(Database):
+class Subscriptions(LedgerPart):
     """The part of the ledger for those who follow a search."""
 
     def add_subscription(

@@ -174,7 +174,7 @@ def decide(context: AdminContext, key: Key, comment: Comment, decision: str, not
     if not is_possible or not comments.decide_comment(context.ledger, comment, state, key.display_name, reason, now):
         raise NotAllowed("The comment was decided before.")
     text = ": ".join(filter(None, (comment.id, reason)))
-    context.ledger.record_audit_entry(AuditEntry(now, key.display_name, f"comment {what}", SOURCE, note=text))
+    context.ledger.operators.record_audit_entry(AuditEntry(now, key.display_name, f"comment {what}", SOURCE, note=text))
     if decision == "reject":
         _send_reason(context, comment, str(reason))
 

@@ -123,8 +123,8 @@ def withdraw(context: AdminContext, submission: Submission, who: str, note: str 
 
 def request_harvest(context: AdminContext, who: str) -> None:
     """Queue a run of the source of submissions, unless one is queued already."""
-    if not any(request.source == SOURCE for request in context.ledger.waiting_requests()):
-        context.ledger.request_run(SOURCE, True, who, context.now())
+    if not any(request.source == SOURCE for request in context.ledger.operators.waiting_requests()):
+        context.ledger.operators.request_run(SOURCE, True, who, context.now())
 
 
 def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:

@@ -89,4 +89,4 @@ def _create_link(context: AdminContext, age: timedelta, *, mail: str, submission
 
 def queue_mail(context: AdminContext, mail: str, subject: str, lines: list[str]) -> None:
     """Queue a message to a person; *lines* are its paragraphs."""
-    context.ledger.queue_messages([Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")], context.now())
+    context.ledger.outbox.queue_messages([Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")], context.now())

@@ -158,4 +158,4 @@ def _annotate(context: AdminContext, key: Key, submission: Submission, what: str
 
 def _audit(context: AdminContext, key: Key, what: str, submission: Submission, note: str) -> None:
     text = ": ".join(filter(None, (submission.id, note.strip())))
-    context.ledger.record_audit_entry(AuditEntry(context.now(), key.display_name, f"submission {what}", SOURCE, note=text))
+    context.ledger.operators.record_audit_entry(AuditEntry(context.now(), key.display_name, f"submission {what}", SOURCE, note=text))

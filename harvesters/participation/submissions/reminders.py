@@ -34,7 +34,7 @@ def send_reminders(ledger: Ledger, channels: Channels, now: datetime) -> int:
         submissions.annotate(ledger, item.id, event, {"reminded": now})
         link = Link(Purpose.STILL_TRUE, now, now + LINK_AGE, submitter=item.submitter, submission=item.id)
         address = f"{channels.public_url}/submit/still-true/{submissions.create_link(ledger, link)}"
-        ledger.queue_messages([_message(item, mail, address)], now)
+        ledger.outbox.queue_messages([_message(item, mail, address)], now)
     if due:
         log.info("reminders queued", messages=len(due))
     return len(due)

@@ -74,7 +74,7 @@ def approve(
             ),
             override,
         )
-        removal = context.ledger.removal(run)
+        removal = context.ledger.removals.removal(run)
         if removal is None or removal.kind is not RemovalKind.FORGET:
             context.ledger.keep_previous(awaiting_review)
         return commit(load_plan(awaiting_review, context.ledger), source, context)
@@ -85,36 +85,36 @@ def _is_first_approval(context: HarvestContext, awaiting_review: Run, by: str, n
 
     Raises PlanError if the same person did.
     """
-    approved = context.ledger.endorsements(awaiting_review.id)
+    approved = context.ledger.operators.endorsements(awaiting_review.id)
     if by in approved:
         raise PlanError(Reason("needs_another", {"run": awaiting_review.id, "by": by}))
     if not approved:
         action = ActionType.ENDORSED.value
         entry = AuditEntry(context.now(), by, action, awaiting_review.source, awaiting_review.id, note or None)
-        context.ledger.record_audit_entry(entry)
+        context.ledger.operators.record_audit_entry(entry)
     return not approved
 
 
 def _record_approval(context: HarvestContext, act: AuditEntry, override: Override | None) -> None:
     """Write an approval to the audit log once, even if a crash made the person approve again."""
     source = act.source or ""
-    last = next(iter(context.ledger.audit_entries(1, source)), None)
+    last = next(iter(context.ledger.operators.audit_entries(1, source)), None)
     if last is None or replace(last, when=act.when) != act:
-        context.ledger.record_audit_entry(act)
+        context.ledger.operators.record_audit_entry(act)
     given = [
         (granted.override, granted.by)
-        for granted in context.ledger.overrides(source)
+        for granted in context.ledger.operators.overrides(source)
         if granted.used is None
     ]
     if override and (override, act.who) not in given:
-        context.ledger.grant(source, override, act.who, act.when)
+        context.ledger.operators.grant(source, override, act.who, act.when)
 
 
 def reject(context: HarvestContext, source: Source, run: str, *, by: str, reason: str = "") -> Run:
     """Reject a held plan; the published data stays. Raises the same errors as ``approve``."""
     with source_lock(source.name, context) as context:
         awaiting_review = _find_held_plan(context, source.name, run)
-        context.ledger.record_audit_entry(
+        context.ledger.operators.record_audit_entry(
             AuditEntry(
                 context.now(), by, ActionType.REJECTED.value, source.name, run, reason or None
             )
@@ -134,17 +134,17 @@ def reject(context: HarvestContext, source: Source, run: str, *, by: str, reason
 def hold(context: HarvestContext, source: str, *, by: str, reason: str) -> None:
     """Hold the next plans of a source for approval, whatever they change, until it is released."""
     now = context.now()
-    context.ledger.record_audit_entry(
+    context.ledger.operators.record_audit_entry(
         AuditEntry(now, by, ActionType.HELD.value, source, note=reason or None)
     )
-    context.ledger.hold(SourceHold(source, now, by, reason))
+    context.ledger.operators.hold(SourceHold(source, now, by, reason))
 
 
 def release(context: HarvestContext, source: str, *, by: str) -> None:
     """End a source's hold; a held plan still needs approval. Raises PlanError if the source is not on hold."""
-    if not context.ledger.release(source):
+    if not context.ledger.operators.release(source):
         raise PlanError(Reason("not_on_hold", {"source": source}))
-    context.ledger.record_audit_entry(
+    context.ledger.operators.record_audit_entry(
         AuditEntry(context.now(), by, ActionType.RELEASED.value, source)
     )
 

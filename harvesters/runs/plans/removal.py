@@ -64,7 +64,7 @@ def plan_clear(source: Source, context: HarvestContext, *, by: str, note: str = 
 
 def plan_retirement(source: Source, context: HarvestContext, *, by: str, note: str = "") -> Plan:
     """Plan that a source is harvested no more while its records stay; raises the same errors as ``plan_clear``."""
-    if context.ledger.is_retired(source.name):
+    if context.ledger.removals.is_retired(source.name):
         raise PlanError(Reason("retired", {"source": source.name}))
     return _plan(source, context, RemovalKind.RETIRE, None, by, note)
 
@@ -80,9 +80,9 @@ def _plan(source: Source, context: HarvestContext, kind: RemovalKind, key: str |
         check_ledger_matches_journal(context)
         _check_free(source, context)
         run = _create_run(source, context, keeps_rules=kind is not RemovalKind.CLEAR)
-        ledger.plan_removal(Removal(run.id, source.name, kind, key_digest(key) if key is not None else None))
+        ledger.removals.plan_removal(Removal(run.id, source.name, kind, key_digest(key) if key is not None else None))
         note = note or ("" if key is None else f"SHA-256 of its key: {key_digest(key)}")
-        ledger.record_audit_entry(AuditEntry(context.now(), by, _ACTIONS[kind].value, source.name, run.id, note or None))
+        ledger.operators.record_audit_entry(AuditEntry(context.now(), by, _ACTIONS[kind].value, source.name, run.id, note or None))
         if kind is not RemovalKind.RETIRE:
             run = _stage(run, _served_keys(run, context, key), ERASED if key is not None else _CLEARED, context)
         plan, result = plan_run(source, context, run)
@@ -133,8 +133,8 @@ def erase(source: str, key: str, context: HarvestContext) -> Remaining:
     source's next full harvest archives these again.
     """
     ledger = context.ledger
-    erased = [position for position in ledger.archived_positions(source, key) if _erase_response(position, context)]
-    ledger.erase_record(source, key)
+    erased = [position for position in ledger.removals.archived_positions(source, key) if _erase_response(position, context)]
+    ledger.removals.erase_record(source, key)
     entries = tuple(_entries_with(context.iris.record(source, key), context))
     folder = context.data / "archive"
     names = (str(path.relative_to(folder)) for path in sorted((folder / source).glob("*.warc.gz")))

@@ -50,13 +50,13 @@ def undo(context: HarvestContext, source: Source, run: str, *, by: str, reason: 
         approved = find_undoable(context.ledger, source.name)
         if approved is None or approved.id != run:
             raise PlanError(Reason("not_undoable", {"run": run, "source": source.name}))
-        context.ledger.record_audit_entry(
+        context.ledger.operators.record_audit_entry(
             AuditEntry(context.now(), by, ActionType.UNDONE.value, source.name, run, reason or None)
         )
         restoring = _stage(_create_run(approved, context), approved, context)
         text = f"restores what was published before {approved.id}"
         context.ledger.replace_notices(restoring, _NOTICE, [Notice(_NOTICE, text)])
-        context.ledger.set_validators(source.name, {})
+        context.ledger.graphs.set_validators(source.name, {})
         head = context.journal.head
         counts = load_plan(restoring, context.ledger).counts
         restoring = replace(

@@ -40,7 +40,7 @@ class RunEnqueuer:
             logging.CRITICAL
         )  # it logs each attempt; we log one line with the cause
         create_tables(create_app(self.ledger), self.context.ledger)
-        for request in self.context.ledger.claimed_requests():
+        for request in self.context.ledger.operators.claimed_requests():
             self.enqueue_requested(request)
 
     def enqueue_due(self, source: Source) -> None:
@@ -76,7 +76,7 @@ class RunEnqueuer:
                     self.context.ledger.transaction()
                 ):  # fails at once, while the queue's connections wait 30 seconds
                     pass
-                if unless_retired and self.context.ledger.is_retired(source):
+                if unless_retired and self.context.ledger.removals.is_retired(source):
                     return
                 queued = asyncio.run(connect_and_put())
                 outage.over(source=source)

@@ -101,11 +101,11 @@ class JobHandlers:
 
     def run_requested(self, number: int, again: bool) -> None:
         """Execute a requested run unless it is complete; *again* is whether a lost worker had started it."""
-        request = self.context.ledger.run_request(number)
+        request = self.context.ledger.operators.run_request(number)
         if request is None or request.run is not None:
             return
         if again and (run := run_requests.find_run(request, self.context)):
-            self.context.ledger.complete_request(number, run.id)
+            self.context.ledger.operators.complete_request(number, run.id)
             return
         run_requests.execute_request(request, self._load_sources(), self.context, self._harvest)
 

@@ -83,7 +83,7 @@ def check_due_links(
     """
     until = clock() + ROUND_SECONDS
     try:
-        asking = [source for source in sources if source.check_links and not context.ledger.is_retired(source.name)]
+        asking = [source for source in sources if source.check_links and not context.ledger.removals.is_retired(source.name)]
         for number, source in enumerate(asking):
             now = clock()
             end = now + (until - now) / (len(asking) - number)
@@ -225,7 +225,7 @@ def publish_states(context: HarvestContext, source: str) -> None:
             for link in links(context.ledger, source)
             if link.state and link.since
         )
-        before, after = context.ledger.graph(graph), "\n".join(describe_links(source, states, context.iris))
+        before, after = context.ledger.graphs.graph(graph), "\n".join(describe_links(source, states, context.iris))
         return [GraphChange(graph, before, after)] if before != after else []
 
     run, _ = publish_graphs(LINKS, changes, context)

@@ -18,10 +18,10 @@ ENDED_STATES = tuple(state for state in State if state not in (State.RUNNING, St
 
 def recover_requests(context: HarvestContext) -> None:
     """On startup, close run requests whose run completed, and requeue the rest."""
-    for request in context.ledger.claimed_requests():
+    for request in context.ledger.operators.claimed_requests():
         if run := find_run(request, context):
-            context.ledger.complete_request(request.id, run.id)
-    context.ledger.requeue_all()
+            context.ledger.operators.complete_request(request.id, run.id)
+    context.ledger.operators.requeue_all()
 
 
 def find_run(request: RunRequest, context: HarvestContext) -> Run | None:
@@ -37,9 +37,9 @@ def claim_requests(context: HarvestContext, outage: Outage | None = None) -> lis
     """
     outage = outage or Outage("cannot read run requests", "run requests are readable again")
     try:
-        waiting = context.ledger.waiting_requests()
+        waiting = context.ledger.operators.waiting_requests()
         claimed = [
-            request for request in waiting if context.ledger.claim(request.id, context.now())
+            request for request in waiting if context.ledger.operators.claim(request.id, context.now())
         ]
     except HarvestError as error:
         outage.failed(str(error))
@@ -60,14 +60,14 @@ def execute_request(
     """
     source = next((source for source in sources if source.name == request.source), None)
     if source is None:
-        context.ledger.complete_request(request.id, f"no source definition for {request.source!r}")
+        context.ledger.operators.complete_request(request.id, f"no source definition for {request.source!r}")
         return
     try:
-        context.ledger.complete_request(request.id, harvest(source, request.full).run.id)
+        context.ledger.operators.complete_request(request.id, harvest(source, request.full).run.id)
     except SourceLockedError:
-        context.ledger.requeue(request.id)
+        context.ledger.operators.requeue(request.id)
     except (HarvestError, JournalError) as error:
         last = context.ledger.last_run(request.source, [State.FAILED, State.COMMITTING])
         is_of_request = last is not None and last.started >= request.requested
         result = last.id if last and is_of_request else str(error)
-        context.ledger.complete_request(request.id, result)
+        context.ledger.operators.complete_request(request.id, result)
