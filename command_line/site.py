@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match, Mount, Route
@@ -45,6 +46,7 @@ from publisher.apis.reconcile.batch import NameQuery
 from publisher.apis.reconcile.matcher import Matcher
 from publisher.app import SiteOptions, create_app, no_peer
 from publisher.http.pages.branding import NO_CONTACT, Branding
+from publisher.http.request_id import RequestIdMiddleware
 from publisher.http.server import create_config, run
 from publisher.limits import read
 from publisher.portal.field_suggestions import suggest_fields
@@ -224,4 +226,4 @@ def combine_apps(public: FastAPI, admin: FastAPI, submissions: FastAPI, context:
         PathsRoute(SUBMISSION_PATHS, submissions),
         Mount("", InboxLink(public, partial(takes_notifications, context)) if context else public),
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(RequestIdMiddleware)])

@@ -1,24 +1,20 @@
-"""Count requests, measure how long they take, by route and status, and trace them; name each in the log.
+"""Count requests, measure how long they take, by route and status, and trace them.
 
 Source: https://prometheus.io/docs/practices/naming/
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Collection
 from http import HTTPStatus
-from uuid import uuid4
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from journal.tracing import open_span
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
 
 
@@ -60,15 +56,11 @@ class RequestMetricsMiddleware:
                 status = message["status"]
             await send(message)
 
-        headers = Headers(scope=scope)
         first = scope["path"].split("/", 2)[1].partition(".")[0]
         path = f"/{first if first in self._paths else 'other'}"
         attributes = {"http.request.method": scope["method"], "url.path": scope["path"], "http.route": path}
         try:
-            with (
-                structlog.contextvars.bound_contextvars(request=_request_id(headers)),
-                open_span(f"{scope['method']} {path}", attributes, headers) as span,
-            ):
+            with open_span(f"{scope['method']} {path}", attributes, Headers(scope=scope)) as span:
                 await self._app(scope, receive, sending)
                 span.set({"http.response.status_code": status})
                 if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -76,9 +68,3 @@ class RequestMetricsMiddleware:
         finally:
             self._metrics.requests.labels(path, str(status)).inc()
             self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
-
-
-def _request_id(headers: Headers) -> str:
-    """Return the ``X-Request-ID`` that a reverse proxy sent, or a new one."""
-    sent = headers.get("x-request-id", "")
-    return sent if _REQUEST_ID.match(sent) else uuid4().hex

@@ -15,7 +15,7 @@ import pytest
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from publisher.http.request_metrics import RequestMetrics, RequestMetricsMiddleware
+from publisher.http.request_id import RequestIdMiddleware
 from publisher.logs import LibraryHandler, Renderer, RepeatFilter, configure_logging, render_exception
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ def test_a_request_is_named_in_the_log_as_its_proxy_names_it(stderr, capsys, sen
         structlog.get_logger().warning("seen", number=sent)
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"x-request-id", sent.encode())]}
-    asyncio.run(RequestMetricsMiddleware(handle, RequestMetrics(), ())(scope, None, None))
+    asyncio.run(RequestIdMiddleware(handle)(scope, None, None))
 
     (request,) = re.findall(r"request=(\S+)", capsys.readouterr().err)
     assert request == sent if named else re.fullmatch("[0-9a-f]{32}", request)
