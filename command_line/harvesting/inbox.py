@@ -81,7 +81,7 @@ def list_notifications(ctx: typer.Context, json: Json = False) -> None:
     """List what was received and sent, the newest first, with the last answer to each offer."""
     settings: HarvestSettings = ctx.obj
     with closing(Ledger(settings.ledger)) as ledger:
-        rows = [
+        rows: list[dict[str, str]] = [
             {
                 "id": item.id,
                 "direction": "sent" if item.sent else "received",
@@ -94,4 +94,14 @@ def list_notifications(ctx: typer.Context, json: Json = False) -> None:
             }
             for item in notifications.notifications(ledger)
         ]
-    print_rows(rows, "Notifications", json, empty="there is no notification")
+    table = [
+        {
+            "time": f"{datetime.fromisoformat(row['time']):%Y-%m-%d %H:%M}",
+            "kind": f"{row['kind']} {row['direction']}",
+            "inbox": row["inbox"],
+            "answer": row["answer"],
+            "id": row["id"],
+        }
+        for row in rows
+    ]
+    print_rows(rows, "Notifications", json, table_rows=table, empty="there is no notification")
