@@ -146,6 +146,19 @@ async def test_a_reader_that_was_killed_is_replaced(pool: Pool, tmp_path: Path) 
     assert answers.count("lost") <= 3
 
 
+@pytest.mark.parametrize(("removed", "error"), [(False, MemoryLimit), (True, StoreFailure)])
+async def test_an_abort_is_a_memory_limit_unless_the_files_were_removed(tmp_path: Path, removed: bool, error: type[PublisherError]) -> None:
+    path, worker = snapshot(tmp_path, 1), await Worker.start(Limits().memory)
+    await worker.open(path)
+    if removed:
+        Path(path).rename(tmp_path / "removed")
+    worker.process.send_signal(signal.SIGABRT)
+
+    with pytest.raises(error):
+        await worker.frame()
+    await worker.stop()
+
+
 async def test_an_answer_that_is_not_read_to_its_end_ends_its_reader(pool: Pool, tmp_path: Path) -> None:
     await pool.switch_snapshot(snapshot(tmp_path, 1))
     before = readers(pool)

@@ -37,7 +37,7 @@ class Worker:
     def __init__(self, process: asyncio.subprocess.Process, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.process = process
         self.memory = 0
-        self.snapshot = ""
+        self.snapshot = self._folder = ""
         self.late = self.slow = False
         self._stream, self._writer = stream, writer
 
@@ -72,6 +72,7 @@ class Worker:
     async def open(self, snapshot: str) -> None:
         """Open *snapshot*, a folder, unless it is open already."""
         if snapshot != self.snapshot:
+            self._folder = snapshot
             await self._send(Kind.OPEN, snapshot.encode())
             await self.frame()
             self.snapshot = snapshot
@@ -146,8 +147,8 @@ class Worker:
         code = await self.process.wait()
         if self.late:
             return TimeLimit("the query was stopped at its time limit; narrow it, run it as an export, or download a dump")
-        if code in _OUT_OF_MEMORY:
-            return MemoryLimit(_MEMORY)
+        if code in _OUT_OF_MEMORY and Path(self._folder).exists():
+            return MemoryLimit(_MEMORY)  # else the engine aborted because its files were removed
         return StoreFailure(f"a query worker exited with code {code}")
 
 
