@@ -32,10 +32,12 @@ from benchmarks.processes import Watch, until
 from benchmarks.result_table import Aim, Json, Line, err, pairs, show, timed
 from benchmarks.sparql import queries
 from command_line.harvesting.mirror import open_mirror
+from command_line.settings import Settings
 from harvesters.mirror import LARGEST, sync
 from journal.journal import Journal
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.releases.dump import canonical_quads
+from vocab.iris import BASE
 from vocab.schemes import statements as vocabulary
 from vocab.statements.describe import quads
 from vocab.statements.provenance import Registry, describe_source
@@ -204,21 +206,13 @@ def pinned(data: Path, url: str) -> list[Line]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Here:
-    """What a mirror on this machine needs of the settings."""
-
-    data: Path
-    contact: str = "no contact given"
-    allow_hosts: frozenset[str] = frozenset({"127.0.0.1"})
-
-
 def mirrored(data: Path, url: str, folder: Path, changes: int) -> list[Line]:
     """Follow a journal: all of it, one entry of many changes, and as many changes in a hundred entries."""
     mirror, journal, results = folder / "mirror", Journal(data / "journal"), list[Line]()
+    here = Settings(mirror, folder, BASE, "", frozenset({"127.0.0.1"}), "no contact given", "rust")
 
     def bring() -> float:
-        with open_mirror(_Here(mirror), f"{url}/", None, 0.0, LARGEST) as item:
+        with open_mirror(here, f"{url}/", None, 0.0, LARGEST) as item:
             return timed(lambda: sync(item))
 
     plain = sum(1 for entry in journal.entries() for _ in entry.lines())

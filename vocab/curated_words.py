@@ -68,6 +68,16 @@ def short_name(iri: str, base: str = BASE) -> str:
     return iri.removeprefix(f"{base}scheme/").replace("/", ":", 1) if iri.startswith(f"{base}scheme/") else iri
 
 
+def concept_name(concept: str, language: str, base: str = BASE) -> str:
+    """Return the label of a concept, named by its IRI or short name; *concept* itself if there is none.
+
+    >>> concept_name("area:404", "fr"), concept_name("http://metadata.un.org/sdg/codes/geoArea/404", "en"), concept_name("area:0", "en")
+    ('Kenya', 'Kenya', 'area:0')
+    """
+    resolved = resolve_concept(short_name(concept, base), base)
+    return (label(resolved[1], language, base) if resolved else None) or concept
+
+
 def write_words(words: Iterable[CuratedWord]) -> str:
     """Return the table, in the order of the words."""
     output = io.StringIO()

@@ -9,8 +9,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from command_line.harvesting.output import HarvestSettings, Json, out, print_rows
+from command_line.harvesting.output import Json, out, print_rows
 from command_line.harvesting.terminal import harvest_context
+from command_line.settings import Settings
 from harvesters.runs.schedule.archive_retention import plan_pruning, prune
 
 app = typer.Typer(no_args_is_help=True, help="The archive of responses: prune by age and size.")
@@ -35,7 +36,7 @@ def prune_archive(
 
     Exit code 1 if more than the size is left, since the rest is needed.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     if days is None and size is None:
         raise typer.BadParameter("name a limit: --days 365, --size 20GB, or both")
     limit = _parse_size(size) if size is not None else None

@@ -10,8 +10,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from command_line.harvesting.output import HarvestSettings, Json, err, out, print_rows
-from command_line.harvesting.terminal import current_user, load_sources
+from command_line.harvesting.output import Json, current_user, err, out, print_rows
+from command_line.harvesting.terminal import load_sources
+from command_line.settings import Settings
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.crosswalk_gaps import find_gaps
 from harvesters.inspection.curated_crosswalks import add_word
@@ -38,7 +39,7 @@ def gaps(ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_js
 
     Exit 0: listed; 1: there is no such source, or no ledger.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     if not has_ledger(settings.ledger):
         err.print("this machine has no ledger; run a harvest first", style="red", markup=False)
         raise typer.Exit(1)
@@ -84,7 +85,7 @@ def add(
     The choice is a line with author and date in `crosswalks/SOURCE.sssom.tsv` beside the source definitions, which you keep.
     An earlier choice for the word is replaced. Exit 0: stored; 1: unknown concept, or a line of the table is wrong; 2: no such source.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     load_sources(settings, [source], report=lambda _name, _message: None)
     item = CuratedWord(word, concept, current_user(), comment=comment)
     try:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from command_line.harvesting.output import HarvestSettings, err
+from command_line.harvesting.output import err
 from command_line.harvesting.terminal import load_source
+from command_line.settings import Settings
 from harvesters.inspection.scratch import has_ledger
 from harvesters.inspection.trace import ExplainError, check_property, explain, parse_iri, read_record
 from harvesters.inspection.trace_output import WRITERS
@@ -31,7 +32,7 @@ def explain_record(
 
     Exit code 1 if there is no such record here, or it has no such property.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     if output not in WRITERS:
         raise typer.BadParameter(f"unknown format {output!r}; known are {', '.join(WRITERS)}")
     try:

@@ -14,8 +14,9 @@ import typer
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from command_line.harvesting import plans, runs, sources
-from command_line.harvesting.output import HarvestSettings, Json, err, out
+from command_line.harvesting.output import Json, err, out
 from command_line.harvesting.terminal import harvest_context, load_sources, notification_channels
+from command_line.settings import Settings
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger.database import wait_for_database
 from harvesters.ledger.models import State
@@ -90,7 +91,7 @@ def harvest(
     """Harvest registries and publish the changes. Exit code 1 if a run failed, was held or is
     incomplete, 2 if a source definition is invalid; the other sources are harvested.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     definitions = load_sources(settings, names or [])
     wanted = [source for source in definitions.sources.values() if names or source.enabled]
     if not wanted and not definitions.errors:
@@ -128,7 +129,7 @@ def remap_sources(
     """Re-map archived data with today's mappings and rules, offline. Exit code 1 if a run failed or
     was held, 2 if a source definition is invalid; the other sources are re-mapped.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     definitions = load_sources(settings, names or [])
     wanted = [source for source in definitions.sources.values() if names or source.enabled]
     with harvest_context(settings) as context:
@@ -234,7 +235,7 @@ def _confirm_superseding(
 @app.command()
 def schedule(ctx: typer.Context) -> None:
     """Harvest each source on its schedule until Ctrl-C."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     sources = [*load_sources(settings, report=_log_invalid).sources.values()]
     exit_on_sigterm()
     wait_for_database(settings.ledger)
@@ -256,7 +257,7 @@ def schedule(ctx: typer.Context) -> None:
 
 
 def _create_scheduler(
-    settings: HarvestSettings,
+    settings: Settings,
     sources: Sequence[Source],
     context: HarvestContext,
     stopping: threading.Event,
@@ -302,7 +303,7 @@ def _create_scheduler(
 
 
 def _create_notifier(
-    settings: HarvestSettings, context: HarvestContext, sources: Sequence[Source]
+    settings: Settings, context: HarvestContext, sources: Sequence[Source]
 ) -> Callable[[], None]:
     """Return the function that checks the rules of alerts, writes reports to registries, and delivers messages."""
     channels = notification_channels(settings)
@@ -342,7 +343,7 @@ def worker(
     """Run harvests queued in the PostgreSQL ledger, on any number of machines, until Ctrl-C or
     SIGTERM.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     load_sources(settings, report=_log_invalid)
     exit_on_sigterm()
     wait_for_database(settings.ledger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypedDict
@@ -13,8 +13,9 @@ from typing import Annotated, Literal, TypedDict
 import orjson
 import typer
 
-from command_line.harvesting.output import HarvestSettings, Json, out, print_rows
-from command_line.harvesting.terminal import current_user, harvest_context
+from command_line.harvesting.output import Json, current_user, open_ledger, out, print_rows
+from command_line.harvesting.terminal import harvest_context
+from command_line.settings import Settings
 from harvesters.errors import IdentityError
 from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger
@@ -46,10 +47,10 @@ _Limit = Annotated[int, typer.Option(min=1, help="Largest number of pairs.")]
 
 
 @contextmanager
-def _open_ledger(settings: HarvestSettings) -> Iterator[Ledger]:
+def _open_existing(settings: Settings) -> Iterator[Ledger]:
     if not has_ledger(settings.ledger):
         raise IdentityError(_NO_LEDGER)
-    with closing(Ledger(settings.ledger)) as ledger:
+    with open_ledger(settings) as ledger:
         yield ledger
 
 
@@ -61,8 +62,8 @@ def match(
     json: Json = False,
 ) -> None:
     """Compare all published initiatives and organizations, and store the pairs that may be one thing. Decisions are kept."""
-    settings: HarvestSettings = ctx.obj
-    with _open_ledger(settings) as ledger, match_records(ledger, Iris(settings.base), only_changed=changed) as matching:
+    settings: Settings = ctx.obj
+    with _open_existing(settings) as ledger, match_records(ledger, Iris(settings.base), only_changed=changed) as matching:
         rows = _count_matches(ledger, matching.entities)
         print_rows(rows, f"Pairs that may be one thing; {matching.compared} entities compared", json)
         if publish:
@@ -104,7 +105,7 @@ def queue(
     json: Json = False,
 ) -> None:
     """List the pairs that await a decision, the best first; a contradiction would join what was decided to be different."""
-    with _open_ledger(ctx.obj) as ledger:
+    with _open_existing(ctx.obj) as ledger:
         stored, scored, _ = classify_stored(ledger)
         decisions = current_decisions(ledger)
     undecided = [
@@ -129,8 +130,8 @@ def queue(
 @app.command()
 def show(ctx: typer.Context, pair: _Pair, json: Json = False) -> None:
     """Show both sides of a pair, what each feature gave, and who decided what about it."""
-    settings: HarvestSettings = ctx.obj
-    with _open_ledger(settings) as ledger:
+    settings: Settings = ctx.obj
+    with _open_existing(settings) as ledger:
         scored = find_pair(ledger, pair)
         history = [decision for decision in decision_history(ledger) if decision.pair == scored.pair]
         with read_entities(ledger, Iris(settings.base)) as entities:
@@ -167,7 +168,7 @@ def decide(
     reason: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
 ) -> None:
     """Decide whether a pair is one thing. A later decision replaces an earlier one, which stays in the history."""
-    with _open_ledger(ctx.obj) as ledger:
+    with _open_existing(ctx.obj) as ledger:
         row = find_pair(ledger, pair)
         add_decisions(ledger, [Decision(row.pair, judgement, current_user(), datetime.now(UTC), reason)])
     out.print(f"{judgement.value}: {row.pair[0]} and {row.pair[1]}", highlight=False, soft_wrap=True)
@@ -192,7 +193,7 @@ def decide_all(
     sets = (frozenset(names or ()) for names in (agree, differ, silent, source))
     rule = PairRule(kind, at_least, at_most, *sets)
     check_rule(rule)
-    with _open_ledger(ctx.obj) as ledger:
+    with _open_existing(ctx.obj) as ledger:
         stored, scored, before = classify_stored(ledger)
         decided = current_decisions(ledger)
         pairs = covered_pairs(rule, stored, scored, decided)
@@ -210,7 +211,7 @@ def decide_all(
 @app.command()
 def undo(ctx: typer.Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
     """Take the decision about a pair back: it is matched by its score again, as before the decision."""
-    with _open_ledger(ctx.obj) as ledger:
+    with _open_existing(ctx.obj) as ledger:
         decision = next((item for item in current_decisions(ledger).values() if _id_of(item) == pair), None)
         if decision is None:
             raise IdentityError(f"the pair {pair!r} has no decision; `stocktake identity decisions` lists those that count")
@@ -225,7 +226,7 @@ def decisions(
     json: Json = False,
 ) -> None:
     """List the decisions that count, with who, when and why."""
-    with _open_ledger(ctx.obj) as ledger:
+    with _open_existing(ctx.obj) as ledger:
         listed = list(decision_history(ledger)) if history else sorted(current_decisions(ledger).values(), key=lambda item: item.pair)
     print_rows([_decision_row(decision) for decision in listed], "Decisions", json, empty="no decision yet")
 
@@ -240,7 +241,7 @@ def publish(
 
     Nothing else changes: members keep their graphs and pages. After a decision or `undo`, publish again.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     if not has_ledger(settings.ledger):
         raise IdentityError(_NO_LEDGER)
     with harvest_context(settings) as context:
@@ -274,15 +275,15 @@ def _change_row(change: GraphChange) -> _ChangeRow:
 @app.command("export")
 def export_decisions(ctx: typer.Context) -> None:
     """Write the decisions that count as a table of SSSOM, tab-separated, to standard output."""
-    with _open_ledger(ctx.obj) as ledger:
+    with _open_existing(ctx.obj) as ledger:
         sys.stdout.write(write_table(current_decisions(ledger).values()))
 
 
 @app.command("import")
 def import_decisions(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A table as `identity export` writes it.")]) -> None:
     """Store the decisions of a table, all or none: an unknown record refuses the file, with its lines."""
-    settings: HarvestSettings = ctx.obj
-    with _open_ledger(settings) as ledger, read_entities(ledger, Iris(settings.base)) as entities:
+    settings: Settings = ctx.obj
+    with _open_existing(settings) as ledger, read_entities(ledger, Iris(settings.base)) as entities:
         read = _read_decisions(file, entities)
         current = current_decisions(ledger)
         new = [decision for decision in read if current.get(decision.pair) != decision]
@@ -307,7 +308,7 @@ def sample(
     seed: Annotated[int, typer.Option(help="Another number draws another sample.")] = 1,
 ) -> None:
     """Write waiting pairs as a table for two curators to decide apart; `identity agreement` compares what they wrote."""
-    with _open_ledger(ctx.obj) as ledger:
+    with _open_existing(ctx.obj) as ledger:
         stored, scored, _ = classify_stored(ledger)
         decided = current_decisions(ledger)
     waiting = (stored[item.pair] for item in scored if item.status is Status.QUEUED and item.pair not in decided)
@@ -322,8 +323,8 @@ def agreement(
     json: Json = False,
 ) -> None:
     """Measure how far two curators agree about the pairs that both decided, and list those on which they differ. Nothing is stored."""
-    settings: HarvestSettings = ctx.obj
-    with _open_ledger(settings) as ledger, read_entities(ledger, Iris(settings.base)) as known:
+    settings: Settings = ctx.obj
+    with _open_existing(settings) as ledger, read_entities(ledger, Iris(settings.base)) as known:
         measured = measure_agreement(*(_read_decisions(file, known) for file in (first, second)))
     if json:
         print(orjson.dumps(measured, default=str).decode())

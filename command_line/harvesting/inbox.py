@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json as json_text
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from command_line.harvesting.output import HarvestSettings, Json, print_rows
+from command_line.harvesting.output import Json, open_ledger, print_rows
+from command_line.settings import Settings
 from harvesters.errors import DeliveryError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import notifications, submissions
@@ -24,10 +25,10 @@ _Inbox = Annotated[str, typer.Argument(metavar="INBOX", help="Address of the inb
 
 
 @contextmanager
-def _open_ledger(settings: HarvestSettings) -> Iterator[Ledger]:
+def _open_sender(settings: Settings) -> Iterator[Ledger]:
     if not settings.public_url:
         raise DeliveryError("set STOCKTAKE_PUBLIC_URL: other installations answer to the inbox there")
-    with closing(Ledger(settings.ledger)) as ledger:
+    with open_ledger(settings) as ledger:
         yield ledger
 
 
@@ -42,10 +43,10 @@ def described(ledger: Ledger, base: str, id: str) -> dict[str, Any]:
 
 
 def _send(ctx: typer.Context, submission: str, inbox: str, kind: NotificationKind) -> None:
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     if not is_web(inbox):
         raise DeliveryError(f"{inbox} is no web address")
-    with _open_ledger(settings) as ledger:
+    with _open_sender(settings) as ledger:
         about = described(ledger, settings.base, submission)
         notification = coar.send(ledger, settings.public_url, inbox, kind, about, datetime.now(UTC), submission=submission)
     typer.echo(notification.id)
@@ -66,8 +67,8 @@ def announce(ctx: typer.Context, submission: _Submission, inbox: _Inbox) -> None
 @app.command()
 def undo(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="OFFER", help="Id of an offer, as `inbox list` shows it.")]) -> None:
     """Take an offer back: the other installation withdraws the submission."""
-    settings: HarvestSettings = ctx.obj
-    with _open_ledger(settings) as ledger:
+    settings: Settings = ctx.obj
+    with _open_sender(settings) as ledger:
         offer = notifications.find_notification(ledger, id=id, sent=True, kind=NotificationKind.OFFER.value)
         if offer is None:
             raise DeliveryError(f"there is no offer {id}; `stocktake inbox list` shows them")
@@ -79,8 +80,8 @@ def undo(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="OFFER", 
 @app.command("list")
 def list_notifications(ctx: typer.Context, json: Json = False) -> None:
     """List what was received and sent, the newest first, with the last answer to each offer."""
-    settings: HarvestSettings = ctx.obj
-    with closing(Ledger(settings.ledger)) as ledger:
+    settings: Settings = ctx.obj
+    with open_ledger(settings) as ledger:
         rows: list[dict[str, str]] = [
             {
                 "id": item.id,

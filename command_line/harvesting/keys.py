@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 
+from command_line.harvesting.output import Json, current_user, err, open_ledger, print_rows
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope, parse_scope
 from harvesters.admin.schemas import KeyView, key_view
-from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operator_actions import AuditEntry
-from harvesters.runs import terminal_output
 
 app = typer.Typer(no_args_is_help=True, help="Keys of the admin pages and API.")
-_out, _err = Console(), Console(stderr=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-class AdminSettings(Protocol):
-    """The settings that the commands for keys need."""
-
-    @property
-    def data(self) -> Path: ...  # noqa: D102 - documented in command_line.settings
-    @property
-    def ledger(self) -> str: ...  # noqa: D102
 
 
 @app.command()
@@ -65,12 +47,12 @@ def create(
         raise typer.BadParameter(
             f"NAME is {name!r}; use 1 to {key_store.MAX_NAME_LENGTH} letters that can be seen"
         )
-    with _ledger(context.obj) as ledger:
+    with open_ledger(context.obj) as ledger:
         key, token = key_store.create(ledger, name, key_scope, _now(), expires)
         ledger.operators.record_audit_entry(
             AuditEntry(
                 _now(),
-                _current_user(),
+                current_user(),
                 "key created",
                 note=f"{key.display_name}, {key.scope.label}",
             )
@@ -79,7 +61,7 @@ def create(
         print(orjson.dumps({**asdict(key_view(key, _now())), "key": token}).decode())
         return
     print(token)
-    _err.print(
+    err.print(
         "This is the key. It is not shown again; keep it where you keep passwords.", highlight=False
     )
 
@@ -87,15 +69,10 @@ def create(
 @app.command("list")
 def list_keys(context: typer.Context, json: Json = False) -> None:
     """List the keys, including revoked and expired ones. The secrets are not shown."""
-    with _ledger(context.obj) as ledger:
+    with open_ledger(context.obj) as ledger:
         views = [key_view(key, _now()) for key in key_store.list_keys(ledger)]
-    if json:
-        print(orjson.dumps(views).decode())
-    else:
-        rows = [_row(view) for view in views]
-        _out.print(
-            terminal_output.make_table(rows, "Keys", "none; create one: stocktake keys create")
-        )
+    rows = [_row(view) for view in views]
+    print_rows([asdict(view) for view in views], "Keys", json, table_rows=rows, empty="none; create one: stocktake keys create")
 
 
 @app.command()
@@ -107,24 +84,14 @@ def revoke(
     json: Json = False,
 ) -> None:
     """Revoke a key immediately and for good, and end the sessions that it started."""
-    with _ledger(context.obj) as ledger:
+    with open_ledger(context.obj) as ledger:
         key = key_store.revoke(ledger, key_id, _now())
         ledger.operators.record_audit_entry(
-            AuditEntry(_now(), _current_user(), "key revoked", note=key.display_name)
+            AuditEntry(_now(), current_user(), "key revoked", note=key.display_name)
         )
     print(
         orjson.dumps(key_view(key, _now())).decode() if json else f"{key.display_name} is revoked"
     )
-
-
-@contextmanager
-def _ledger(settings: AdminSettings) -> Iterator[Ledger]:
-    settings.data.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(settings.ledger)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
 
 
 def _row(view: KeyView) -> dict[str, object]:
@@ -133,14 +100,6 @@ def _row(view: KeyView) -> dict[str, object]:
         name: f"{value:%Y-%m-%d}" if isinstance(value, datetime) else value
         for name, value in asdict(view).items()
     }
-
-
-def _current_user() -> str:
-    """Return the name of the account at the terminal, or its number if it has no name, as in a container."""
-    try:
-        return f"{getpass.getuser()} (terminal)"
-    except (KeyError, OSError):  # until Python 3.12, and since
-        return f"account {os.getuid()} (terminal)"
 
 
 def _now() -> datetime:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from command_line.harvesting.output import HarvestSettings, Json, print_rows
+from command_line.harvesting.output import Json, print_rows
 from command_line.harvesting.terminal import harvest_context, load_source
+from command_line.settings import Settings
 from harvesters.ledger.links import LinkState, link_history, links
 
 app = typer.Typer()
@@ -24,7 +25,7 @@ def list_links(
     json: Json = False,
 ) -> None:
     """List the web pages that a source's records name, with their states and the history of these."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     source = load_source(settings, name)
     with harvest_context(settings) as context:
         if check:

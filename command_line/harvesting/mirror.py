@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import structlog
 import typer
 
+from command_line.settings import Settings
 from harvesters.errors import HarvestError, MirrorError
 from harvesters.mirror import Mirror, handshake
 from harvesters.network.fetch import Fetch
@@ -27,17 +26,6 @@ _MAX_ANSWER_BYTES = 64 << 20  # bytes of a response: four parts, for servers wit
 log = structlog.get_logger(component="mirror")
 
 
-class MirrorSettings(Protocol):
-    """The settings that the command needs."""
-
-    @property
-    def data(self) -> Path: ...  # noqa: D102
-    @property
-    def contact(self) -> str: ...  # noqa: D102
-    @property
-    def allow_hosts(self) -> frozenset[str]: ...  # noqa: D102
-
-
 def address(url: str) -> str:
     """Return the URL of the other home page with a slash at its end; exit with 2 if it is none."""
     parts = urlsplit(url)
@@ -50,7 +38,7 @@ def address(url: str) -> str:
 
 @contextmanager
 def open_mirror(
-    settings: MirrorSettings, url: str, base: str | None, pause: float, largest: int
+    settings: Settings, url: str, base: str | None, pause: float, largest: int
 ) -> Iterator[Mirror]:
     """Open a client for the other Stocktake, and yield the mirror."""
     validators: dict[str, Validator] = {}

@@ -1,16 +1,18 @@
-"""The settings and the output of harvester commands; it imports little, so that commands that read the ledger start soon."""
+"""Open the ledger and print results, with few imports, so that commands that only read the ledger start soon."""
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated
 
 import orjson
 import typer
 from rich.console import Console
 
+from command_line.settings import Settings
 from harvesters.ledger.integrity import require_intact
 from harvesters.ledger.ledger import Ledger
 from harvesters.runs import run_report, terminal_output
@@ -19,40 +21,9 @@ out, err = Console(), Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-class HarvestSettings(Protocol):
-    """The settings that the harvester commands need."""
-
-    @property
-    def data(self) -> Path: ...  # noqa: D102 - documented in command_line.settings
-    @property
-    def sources(self) -> Path: ...  # noqa: D102
-    @property
-    def base(self) -> str: ...  # noqa: D102
-    @property
-    def ledger(self) -> str: ...  # noqa: D102
-    @property
-    def contact(self) -> str: ...  # noqa: D102
-    @property
-    def allow_hosts(self) -> frozenset[str]: ...  # noqa: D102
-    @property
-    def shapes_engine(self) -> Literal["rust", "reference"]: ...  # noqa: D102
-    @property
-    def processes(self) -> int: ...  # noqa: D102
-    @property
-    def dask(self) -> str: ...  # noqa: D102
-    @property
-    def smtp(self) -> str: ...  # noqa: D102
-    @property
-    def webhook_secret(self) -> str: ...  # noqa: D102
-    @property
-    def public_url(self) -> str: ...  # noqa: D102
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-
 @contextmanager
-def open_ledger(settings: HarvestSettings) -> Iterator[Ledger]:
-    """Open the ledger alone, for commands that only read it."""
+def open_ledger(settings: Settings) -> Iterator[Ledger]:
+    """Open the ledger alone, after a check for damage; its folder is created, since a key or an edition may come before any run."""
     settings.data.mkdir(parents=True, exist_ok=True)
     require_intact(settings.ledger)
     ledger = Ledger(settings.ledger)
@@ -60,6 +31,14 @@ def open_ledger(settings: HarvestSettings) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+def current_user() -> str:
+    """Return the user at the terminal for the audit log; users of a container may have no name."""
+    try:
+        return f"{getpass.getuser()} at the terminal"
+    except (KeyError, OSError):
+        return f"user {os.getuid()} at the terminal"
 
 
 def print_statistics(details: run_report.Row) -> None:

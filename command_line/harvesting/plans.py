@@ -8,9 +8,10 @@ from typing import Annotated
 import orjson
 import typer
 
-from command_line.harvesting.output import HarvestSettings, Json, out, print_runs, print_statistics
+from command_line.harvesting.output import Json, current_user, out, print_runs, print_statistics
 from command_line.harvesting.runs import Outcomes
-from command_line.harvesting.terminal import current_user, harvest_context, load_source
+from command_line.harvesting.terminal import harvest_context, load_source
+from command_line.settings import Settings
 from harvesters.errors import PlanError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.ledger.operator_actions import Override
@@ -28,7 +29,7 @@ _UNCHANGING = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # outcomes t
 @app.command("list")
 def list_plans(ctx: typer.Context, json: Json = False) -> None:
     """List plans that await approval, oldest first, with the reasons."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         rows = [run_report.run_row(run) for run in context.ledger.awaiting_review()]
     print_runs(rows, "Plans that await approval", json)
@@ -45,7 +46,7 @@ def show_plan(
     json: Json = False,
 ) -> None:
     """Show the changes of a plan: statistics, and each changed or unpublished record."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         run = _find_held_plan(id, context)
         outcomes = outcome or [outcome for outcome in Outcome if outcome not in _UNCHANGING]
@@ -86,7 +87,7 @@ def approve(
     json: Json = False,
 ) -> None:
     """Approve a plan and publish its changes."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         source = load_source(settings, _find_held_plan(id, context).source)
         raised = _parse_override(override, until, context.now()) if override else None
@@ -105,7 +106,7 @@ def reject(
     json: Json = False,
 ) -> None:
     """Reject a plan and keep the published data."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         source = load_source(settings, _find_held_plan(id, context).source)
         run = plan_decisions.reject(context, source, id, by=current_user(), reason=reason)
@@ -121,7 +122,7 @@ def undo(
     json: Json = False,
 ) -> None:
     """Undo an approval, until the next run of the source: restore what was published before."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         source = load_source(settings, run_report.get_run(id, context.ledger).source)
         run = undo_run(context, source, id, by=current_user(), reason=reason)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from command_line.harvesting.output import HarvestSettings, Json, print_rows
-from command_line.harvesting.terminal import current_user
+from command_line.harvesting.output import Json, current_user, open_ledger, print_rows
+from command_line.settings import Settings
 from harvesters.errors import PrizeError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operator_actions import AuditEntry
@@ -23,13 +21,6 @@ from harvesters.participation.prizes.edition_file import read_edition
 
 app = typer.Typer(no_args_is_help=True, help="Contests for prizes: editions, experts, nominations and results.")
 _Edition = Annotated[str, typer.Argument(metavar="EDITION", help="Id of an edition, the stem of its file.")]
-
-
-@contextmanager
-def _open_ledger(settings: HarvestSettings) -> Iterator[Ledger]:
-    settings.data.mkdir(parents=True, exist_ok=True)  # an edition may be added before anything else
-    with closing(Ledger(settings.ledger)) as ledger:
-        yield ledger
 
 
 def _edition(ledger: Ledger, id: str) -> Edition:
@@ -51,7 +42,7 @@ def _now() -> datetime:
 def add(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="TOML file of an edition.")]) -> None:
     """Add an edition, or replace it: days, categories, criteria and special prizes."""
     edition = read_edition(file)
-    with _open_ledger(ctx.obj) as ledger:
+    with open_ledger(ctx.obj) as ledger:
         prizes.put_edition(ledger, edition)
         _record(ledger, "prize edition added", edition.id)
     typer.echo(f"edition {edition.id}: {len(edition.categories)} categories, {edition.opens} to {edition.results}")
@@ -60,7 +51,7 @@ def add(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="TOML file
 @app.command("list")
 def list_editions(ctx: typer.Context, json: Json = False) -> None:
     """List the editions with their days and numbers of nominations."""
-    with _open_ledger(ctx.obj) as ledger:
+    with open_ledger(ctx.obj) as ledger:
         rows = [
             {
                 "edition": item.id,
@@ -75,7 +66,7 @@ def list_editions(ctx: typer.Context, json: Json = False) -> None:
 @app.command()
 def show(ctx: typer.Context, edition: _Edition, json: Json = False) -> None:
     """List the nominations of an edition by category, the best score first."""
-    with _open_ledger(ctx.obj) as ledger:
+    with open_ledger(ctx.obj) as ledger:
         ranked = contest.rank(ledger, _edition(ledger, edition))
     rows = [
         {
@@ -105,7 +96,7 @@ def expert(
     address = mail.strip().lower()
     if not is_mail_address(address):
         raise PrizeError(f"{mail} is no mail address")
-    with _open_ledger(ctx.obj) as ledger:
+    with open_ledger(ctx.obj) as ledger:
         selected = _edition(ledger, edition)
         (prizes.remove_expert if remove else prizes.add_expert)(ledger, selected.id, address)
         _record(ledger, "prize expert removed" if remove else "prize expert added", selected.id)
@@ -121,8 +112,8 @@ def stage(
     special: Annotated[str | None, typer.Option(help="Code of a special prize of the edition.")] = None,
 ) -> None:
     """Decide how far a nomination came. It is public from the day of the edition on, after the next run of the source `prizes`."""
-    settings: HarvestSettings = ctx.obj
-    with _open_ledger(settings) as ledger:
+    settings: Settings = ctx.obj
+    with open_ledger(settings) as ledger:
         decided = contest.set_stage(ledger, _edition(ledger, edition), nomination, to, special, _now(), settings.base)
         _record(ledger, "prize stage decided", f"{edition} {nomination}: {to.value}")
     typer.echo(f"{decided.id} {decided.category}: {decided.stage.value}")

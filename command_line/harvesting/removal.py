@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from command_line.harvesting.output import HarvestSettings, Json, err, out, print_runs
-from command_line.harvesting.terminal import current_user, harvest_context, load_source
+from command_line.harvesting.output import Json, current_user, err, out, print_runs
+from command_line.harvesting.terminal import harvest_context, load_source
+from command_line.settings import Settings
 from harvesters.errors import PlanError
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.ledger.removals import key_digest
@@ -27,7 +28,7 @@ _Note = Annotated[str, typer.Option("--reason", help="Reason, for the audit log.
 @app.command()
 def clear(ctx: typer.Context, name: _Name, reason: _Note = "", json: Json = False) -> None:
     """Plan to remove all records of a source. The next harvest after the approval publishes again what the source lists."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     source = load_source(settings, name)
     with harvest_context(settings) as context:
         plan = import_module(_REMOVAL).plan_clear(source, context, by=current_user(), note=reason)
@@ -38,7 +39,7 @@ def clear(ctx: typer.Context, name: _Name, reason: _Note = "", json: Json = Fals
 @app.command()
 def retire(ctx: typer.Context, name: _Name, reason: _Note = "", json: Json = False) -> None:
     """Plan to retire a source: it is harvested no more, and its records stay as they are."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     source = load_source(settings, name)
     with harvest_context(settings) as context:
         plan = import_module(_REMOVAL).plan_retirement(source, context, by=current_user(), note=reason)
@@ -49,7 +50,7 @@ def retire(ctx: typer.Context, name: _Name, reason: _Note = "", json: Json = Fal
 @app.command()
 def resume(ctx: typer.Context, name: _Name) -> None:
     """Harvest a retired source again, from its next due time on."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         if not context.ledger.removals.resume_source(name, context.now()):
             raise PlanError(Reason("not_retired", {"source": name}))
@@ -65,7 +66,7 @@ def forget(
     json: Json = False,
 ) -> None:
     """Plan to remove one record for good; after the approval, run it again: it erases the record, and lists where it remains."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     source_name, key = _parse_key(iri, settings.base)
     source = load_source(settings, source_name)
     with harvest_context(settings) as context:

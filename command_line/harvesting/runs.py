@@ -8,7 +8,8 @@ import orjson
 import typer
 from typer.core import TyperGroup
 
-from command_line.harvesting.output import HarvestSettings, Json, open_ledger, out, print_rows, print_runs, print_statistics
+from command_line.harvesting.output import Json, open_ledger, out, print_rows, print_runs, print_statistics
+from command_line.settings import Settings
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome
@@ -41,7 +42,7 @@ def list_runs(
     json: Json = False,
 ) -> None:
     """List runs, newest first, with counts and outcome."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     with open_ledger(settings) as ledger:
         rows = [run_report.run_row(run) for run in ledger.runs(source, limit)]
     print_runs(rows, "Runs", json, empty="none yet; start one: stocktake harvest")
@@ -55,7 +56,7 @@ def show_run(
     json: Json = False,
 ) -> None:
     """Show the statistics of a run and its records: all with one outcome, or some of each."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     with open_ledger(settings) as ledger:
         print_run(ledger, id, outcome or [], json=json)
 
@@ -68,7 +69,7 @@ def show_log(
     json: Json = False,
 ) -> None:
     """Show the log of a run, also of one in progress."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     with open_ledger(settings) as ledger:
         run = run_report.get_run(id, ledger)
         lines = ledger.run_logs.log_lines(run=run.id, limit=limit)[::-1]

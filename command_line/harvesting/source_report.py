@@ -8,15 +8,16 @@ from contextlib import closing
 import orjson
 import typer
 
-from command_line.harvesting.output import HarvestSettings, err
+from command_line.harvesting.output import err
 from command_line.harvesting.terminal import load_source
+from command_line.settings import Settings
 from harvesters.inspection.scratch import has_ledger
 from harvesters.inspection.source_report import report_source
 from harvesters.ledger.ledger import Ledger
 from journal.journal import Journal
 
 
-def write_report(settings: HarvestSettings, name: str) -> None:
+def write_report(settings: Settings, name: str) -> None:
     """Write the report on the source *name* to standard output; exit with 1 if there is no ledger or no run."""
     report, reason = None, "this machine has no ledger, as a mirror; ask the installation that harvests"
     if has_ledger(settings.ledger):

@@ -14,8 +14,9 @@ import orjson
 import typer
 
 from command_line.harvesting import links, removal
-from command_line.harvesting.output import HarvestSettings, Json, err, print_rows
-from command_line.harvesting.terminal import current_user, harvest_context, load_source, load_sources
+from command_line.harvesting.output import Json, current_user, err, print_rows
+from command_line.harvesting.terminal import harvest_context, load_source, load_sources
+from command_line.settings import Settings
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
 from harvesters.runs import run_report, terminal_output
@@ -34,7 +35,7 @@ def list_sources(ctx: typer.Context, json: Json = False) -> None:
     """List sources: schedule, last run, published records and hold; with --json also the rest.
     Exit code 2 if a definition is invalid.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     definitions = load_sources(settings)
     with harvest_context(settings) as context:
         rows = run_report.source_rows([*definitions.sources.values()], context.ledger)
@@ -76,7 +77,7 @@ def check_sources(
     json: Json = False,
 ) -> None:
     """Check source definitions offline. Exit code 1 if one is invalid."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     files = (
         [_source_file(settings.sources, name) for name in definitions]
         if definitions
@@ -109,7 +110,7 @@ def preview(
 ) -> None:
     """Fetch and validate a few records of a source without saving anything. Exit code 1 on failure.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     file = None if definition == "-" else _source_file(settings.sources, definition)
@@ -164,7 +165,7 @@ def hold(
     reason: Annotated[str, typer.Option(help="Reason, shown to other operators.")] = "",
 ) -> None:
     """Put a source on hold: its next plans need approval."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     source = load_source(settings, name)
     with harvest_context(settings) as context:
         plan_decisions.hold(context, source.name, by=current_user(), reason=reason)
@@ -175,7 +176,7 @@ def hold(
 @app.command()
 def release(ctx: typer.Context, name: _Name) -> None:
     """End a source's hold. Plans that await approval stay open."""
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         plan_decisions.release(context, name, by=current_user())
         update_status(context)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import typer
 
-from command_line.harvesting.output import HarvestSettings, err
+from command_line.harvesting.output import err
+from command_line.settings import Settings
 from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
 from harvesters.notifications.delivery import Channels
@@ -19,7 +18,7 @@ from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Definitions, Source, load_all
 
 
-def harvest_context(settings: HarvestSettings) -> AbstractContextManager[HarvestContext]:
+def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext]:
     """Open the context of runs, with collector processes that read responses."""
     return open_context(
         settings.data,
@@ -36,7 +35,7 @@ def harvest_context(settings: HarvestSettings) -> AbstractContextManager[Harvest
     )
 
 
-def notification_channels(settings: HarvestSettings) -> Channels:
+def notification_channels(settings: Settings) -> Channels:
     """Return how alerts are sent."""
     return Channels(
         parse_mail_server(settings.smtp) if settings.smtp else None,
@@ -53,7 +52,7 @@ def _print_fault(_name: str, message: str) -> None:
 
 
 def load_sources(
-    settings: HarvestSettings,
+    settings: Settings,
     names: Sequence[str] = (),
     report: Callable[[str, str], None] = _print_fault,
 ) -> Definitions:
@@ -81,17 +80,9 @@ def load_sources(
     return Definitions(sources, errors)
 
 
-def load_source(settings: HarvestSettings, name: str) -> Source:
+def load_source(settings: Settings, name: str) -> Source:
     """Return the named source; exit with 2 if there is none, or if its definition is invalid."""
     definitions = load_sources(settings, [name])
     if definitions.errors:
         raise typer.Exit(2)
     return definitions.sources[name]
-
-
-def current_user() -> str:
-    """Return the user at the terminal for the audit log; users of a container may have no name."""
-    try:
-        return f"{getpass.getuser()} at the terminal"
-    except (KeyError, OSError):
-        return f"user {os.getuid()} at the terminal"

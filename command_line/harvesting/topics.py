@@ -12,8 +12,9 @@ import numpy as np
 import orjson
 import typer
 
-from command_line.harvesting.output import HarvestSettings, Json, err, out, print_rows
-from command_line.harvesting.terminal import current_user, load_sources
+from command_line.harvesting.output import Json, current_user, err, out, print_rows
+from command_line.harvesting.terminal import load_sources
+from command_line.settings import Settings
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.inspection.scratch import has_ledger
 from harvesters.inspection.topic_queue import add_decision, undecided
@@ -53,7 +54,7 @@ def suggest(
 
     Exit 0: listed; 1: the model is not installed, or a file of it is missing or damaged.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     content = sys.stdin.read() if text == "-" else text
     rows = [_row(mention.concept, mention.confidence, "mention", mention.words) for mention in find_mentions(content, language)]
     try:
@@ -85,7 +86,7 @@ def queue(
 
     Exit 0: listed; 1: no ledger; 2: no such source.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     load_sources(settings, [source], report=lambda _name, _message: None)
     if not has_ledger(settings.ledger):
         err.print("this machine has no ledger; run a harvest first", style="red", markup=False)
@@ -120,7 +121,7 @@ def refuse(ctx: typer.Context, source: SourceName, record: RecordKey, concept: C
     _decide(ctx.obj, source, TopicDecision(record, concept, REFUSED, current_user(), comment=comment))
 
 
-def _decide(settings: HarvestSettings, source: str, item: TopicDecision) -> None:
+def _decide(settings: Settings, source: str, item: TopicDecision) -> None:
     load_sources(settings, [source], report=lambda _name, _message: None)
     try:
         file = add_decision(settings.sources, source, item, settings.base)
@@ -141,7 +142,7 @@ def train(
 
     Exit 0: written; 1: no ledger, no such source, or the model is not installed or damaged.
     """
-    settings: HarvestSettings = ctx.obj
+    settings: Settings = ctx.obj
     try:
         check_model()
         if not has_ledger(settings.ledger):

@@ -7,12 +7,12 @@ import csv
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, NoReturn, Protocol
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
+from command_line.settings import Settings
 from publisher.errors import PublisherError
 from publisher.history.comparison import CHANGES, FACETS, Comparison, Moment, compare, list_records, parse_within
 from publisher.history.versions import read_history
@@ -20,7 +20,6 @@ from publisher.http.problems import HTTPProblem
 from publisher.limits import Limits
 from publisher.portal.moments import records_url
 from publisher.portal.routes.compare import find_moments, record_fields
-from publisher.store.external.endpoint import StoreURLs
 from publisher.store.query_service import POLL_INTERVAL, QueryService
 from vocab.field_changes import FieldView
 from vocab.iris import Iris
@@ -29,17 +28,6 @@ FORMATS = ("text", "json", "csv")
 
 app = typer.Typer()
 _err = Console(stderr=True)
-
-
-class DiffSettings(Protocol):
-    """The settings that the command needs."""
-
-    @property
-    def data(self) -> Path: ...  # noqa: D102 - documented in stocktake.Settings
-    @property
-    def base(self) -> str: ...  # noqa: D102
-    @property
-    def elsewhere(self) -> StoreURLs | None: ...  # noqa: D102
 
 
 @app.command()
@@ -53,7 +41,7 @@ def diff(
     form: Annotated[str, typer.Option("--format", help=f"Format: {', '.join(FORMATS)}.")] = "text",
 ) -> None:
     """Compare the records at two moments: counts, new, gone and changed, or one record field by field."""
-    settings: DiffSettings = context.obj
+    settings: Settings = context.obj
     if form not in FORMATS:
         raise typer.BadParameter(f"unknown format {form!r}; available: {', '.join(FORMATS)}")
     if only and only not in CHANGES:
@@ -64,7 +52,7 @@ def diff(
         _fail(str(error))
 
 
-async def _diff(settings: DiffSettings, moments: tuple[str, str], within: list[str], record: str, only: str, form: str) -> None:
+async def _diff(settings: Settings, moments: tuple[str, str], within: list[str], record: str, only: str, form: str) -> None:
     sets, iris = parse_within(within), Iris(settings.base)
     async with QueryService(settings.data, iris, Limits(seconds=600), readers=1, elsewhere=settings.elsewhere) as service:
         await service.wait_until_current()

@@ -6,12 +6,13 @@ import asyncio
 import shutil
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, Protocol
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from command_line.settings import Settings
 from languages.request_locale import LANGUAGES
 from publisher.editions.addresses import check_languages
 from publisher.editions.release_data import find_release
@@ -29,23 +30,6 @@ ALL_LANGUAGES = ",".join(LANGUAGES)
 
 ReleaseNumber = Annotated[int | None, typer.Argument(metavar="[RELEASE]", help="Release number (default: the newest).", min=1)]
 Languages = Annotated[str, typer.Option("--languages", help="Languages of the pages, separated by commas; the first one opens first.")]
-
-
-class EditionSettings(Protocol):
-    """The settings that these commands need."""
-
-    @property
-    def data(self) -> Path: ...  # noqa: D102 - documented in stocktake.Settings
-    @property
-    def base(self) -> str: ...  # noqa: D102
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def contact(self) -> str: ...  # noqa: D102
-    @property
-    def logo(self) -> Path | None: ...  # noqa: D102
-    @property
-    def public_url(self) -> str: ...  # noqa: D102
 
 
 @app.command()
@@ -88,7 +72,7 @@ def zim(
     print(f"release {edition.release.number}: {entries} entries: {output}")
 
 
-def build_edition(settings: EditionSettings, number: int | None, languages: str) -> Edition:
+def build_edition(settings: Settings, number: int | None, languages: str) -> Edition:
     """Return the edition of a release with the name and the contact of this installation."""
     try:
         chosen = check_languages(languages)

@@ -4,51 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import typer
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 
+from command_line.harvesting.output import Json, print_rows
+from command_line.settings import Settings
 from publisher.limits import read
 from publisher.sparql.examples.durations import write_durations
 from publisher.sparql.examples.example import Example, examples
 from publisher.sparql.examples.example_runner import ExampleOutcome, run_examples
-from publisher.store.external.endpoint import StoreURLs
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="The example queries.")
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-class ExamplesSettings(Protocol):
-    """The settings that these commands need."""
-
-    @property
-    def data(self) -> Path: ...  # noqa: D102 - documented in stocktake.Settings
-    @property
-    def base(self) -> str: ...  # noqa: D102
-    @property
-    def limits(self) -> str: ...  # noqa: D102
-    @property
-    def elsewhere(self) -> StoreURLs | None: ...  # noqa: D102
 
 
 @app.command(name="list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """List the example queries."""
-    settings: ExamplesSettings = context.obj
+    settings: Settings = context.obj
     all_examples = examples(Iris(settings.base))
-    if as_json:
-        print(json.dumps([_describe(item) | {"query": item.text} for item in all_examples], indent=2, ensure_ascii=False))
-        return
-    table = Table("name", "kind", "title", "keywords", title="Example queries", title_justify="left", box=SIMPLE)
-    for item in all_examples:
-        table.add_row(item.name, item.kind, item.title, ", ".join(item.keywords))
-    Console().print(table)
+    described = [_describe(item) | {"query": item.text} for item in all_examples]
+    rows = [{"name": item.name, "kind": item.kind, "title": item.title, "keywords": ", ".join(item.keywords)} for item in all_examples]
+    print_rows(described, "Example queries", as_json, table_rows=rows)
 
 
 @app.command(name="run")
@@ -58,7 +38,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run the example queries. Exit code 1 if one fails or returns no rows."""
-    settings: ExamplesSettings = context.obj
+    settings: Settings = context.obj
     known = {item.name: item for item in examples(Iris(settings.base))}
     if unknown := [name for name in names or () if name not in known]:
         raise typer.BadParameter(f"unknown example {unknown[0]!r}; `stocktake examples list` shows all")
@@ -72,7 +52,7 @@ def run(
         raise typer.Exit(1)
 
 
-async def _run(settings: ExamplesSettings, chosen: list[Example], *, quiet: bool) -> list[ExampleOutcome]:
+async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> list[ExampleOutcome]:
     outcomes = []
     async with QueryService(settings.data, Iris(settings.base), read(settings.limits), readers=1, elsewhere=settings.elsewhere) as service:
         async for item in run_examples(service, chosen):

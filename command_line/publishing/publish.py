@@ -7,12 +7,13 @@ import sys
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn, Protocol
+from typing import Annotated, NoReturn
 
 import structlog
 import typer
 from rich.console import Console
 
+from command_line.settings import Settings
 from journal.journal import Journal
 from publisher.errors import NoFormat, PublisherError, QuerySyntaxError
 from publisher.formats import GRAPHS, TABLES
@@ -21,7 +22,6 @@ from publisher.releases import object_store, retention, schedule
 from publisher.releases.builder import build_release, to_json
 from publisher.releases.dump import write_dumps as write_dumps
 from publisher.sparql.rewriting import TEXT_HEADER, await_indexes, rewrite
-from publisher.store.external.endpoint import StoreURLs
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import Release, list_releases, newest_release
@@ -35,24 +35,7 @@ app = typer.Typer(no_args_is_help=True)
 _err = Console(stderr=True)
 
 
-class PublisherSettings(Protocol):
-    """The settings that these commands need."""
-
-    @property
-    def data(self) -> Path: ...  # noqa: D102 - documented in stocktake.Settings
-    @property
-    def base(self) -> str: ...  # noqa: D102
-    @property
-    def limits(self) -> str: ...  # noqa: D102
-    @property
-    def semantic_search(self) -> bool: ...  # noqa: D102
-    @property
-    def demo(self) -> bool: ...  # noqa: D102
-    @property
-    def elsewhere(self) -> StoreURLs | None: ...  # noqa: D102
-
-
-def can_search_by_meaning(settings: PublisherSettings) -> bool:
+def can_search_by_meaning(settings: Settings) -> bool:
     """Return whether searches by meaning are wanted and possible. A model that is missing or damaged is logged; all else works."""
     if not settings.semantic_search:
         return False
@@ -65,7 +48,7 @@ def can_search_by_meaning(settings: PublisherSettings) -> bool:
     return True
 
 
-def run_mcp(settings: PublisherSettings, url: str) -> None:
+def run_mcp(settings: Settings, url: str) -> None:
     """Answer an AI assistant on standard input and output until the input ends. Links begin with *url*."""
     module = import_module("publisher.apis.mcp.server")  # late, since it takes most of a second
 
@@ -81,7 +64,7 @@ def run_mcp(settings: PublisherSettings, url: str) -> None:
 @app.command()
 def dump(context: typer.Context) -> None:
     """Write complete dumps: N-Quads, Turtle, and a CSV of removed records (gzip), each with its SHA-256."""
-    settings: PublisherSettings = context.obj
+    settings: Settings = context.obj
     for path in write_dumps(Journal(settings.data / "journal"), settings.data / "dumps"):
         print(path)
 
@@ -94,7 +77,7 @@ def release(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
     """Make the next release: signed, numbered files of all published data. Exit code 1 if nothing has changed."""
-    settings: PublisherSettings = context.obj
+    settings: Settings = context.obj
     if every:
         _check_cron(every)
         schedule.follow(every, newest_release(settings.data / "releases"), lambda: _make_release(settings, keep, json))
@@ -112,7 +95,7 @@ def _check_cron(every: str) -> None:
         raise typer.BadParameter(f"--every {every!r} is not a cron expression of five fields: {error}") from error
 
 
-def _make_release(settings: PublisherSettings, keep: int, json: bool) -> Release:
+def _make_release(settings: Settings, keep: int, json: bool) -> Release:
     """Make a release and its queryable store, delete the files of old releases, and print what was done."""
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
     object_store.download(settings.data)
@@ -133,7 +116,7 @@ def _make_release(settings: PublisherSettings, keep: int, json: bool) -> Release
     return result
 
 
-def _report(settings: PublisherSettings, number: int) -> None:
+def _report(settings: Settings, number: int) -> None:
     """Make the report of a new release; a failure is printed and leaves the release as it is."""
     try:
         import_module("publisher.portal.report.process").build_in_process(settings.data, settings.base, number)  # late, with the pages
@@ -153,7 +136,7 @@ def report(
     country: Annotated[str, typer.Option(help="Only of this country, by its M49 code, ISO code or name, such as 404, KE or Kenya.")] = "",
 ) -> None:
     """Write the stocktaking report of a release as HTML and PDF."""
-    settings: PublisherSettings = context.obj
+    settings: Settings = context.obj
     reporting = import_module("publisher.portal.report.builder")  # late, with the pages
     filters = {"year": year, "region": region, "line": action_line, "goal": goal, "country": country}
     try:
@@ -174,7 +157,7 @@ def query(
     seconds: Annotated[float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)] = 600.0,
 ) -> None:
     """Run a SPARQL query on the published data, without a server."""
-    settings: PublisherSettings = context.obj
+    settings: Settings = context.obj
     if form and form not in TABLES and form not in GRAPHS:
         raise typer.BadParameter(f"unknown format {form!r}; available: {', '.join([*TABLES, *GRAPHS])}")
     text = file.read_text(encoding="utf-8")
@@ -193,7 +176,7 @@ def query(
         _fail(str(error))
 
 
-async def _run_query(settings: PublisherSettings, query_request: QueryRequest, seconds: float) -> None:
+async def _run_query(settings: Settings, query_request: QueryRequest, seconds: float) -> None:
     async with QueryService(
         settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1, elsewhere=settings.elsewhere
     ) as service:

@@ -6,17 +6,16 @@ import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from command_line.settings import Settings
 from journal.journal import Journal
 from publisher.errors import PublisherError
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.external.client import EndpointError
-from publisher.store.external.endpoint import StoreURLs
 from publisher.store.external.remote_store import open_external_runner
 from publisher.store.verification.expected_counts import AuditTarget, Difference, compare, repair
 from publisher.store.verification.external_store import ExternalStore
@@ -29,21 +28,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 MAX_LISTED = 50  # differences that are printed without --json
 
 
-class VerificationSettings(Protocol):
-    """The settings that these commands need."""
-
-    @property
-    def data(self) -> Path: ...  # noqa: D102 - described in stocktake.py
-    @property
-    def base(self) -> str: ...  # noqa: D102
-    @property
-    def elsewhere(self) -> StoreURLs | None: ...  # noqa: D102
-
-
 @app.command()
 def verify(context: typer.Context, as_json: Json = False) -> None:
     """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
-    settings: VerificationSettings = context.obj
+    settings: Settings = context.obj
     with _reported_errors(), _open_store(settings) as store:
         position, faults = store.position, compare(Journal(settings.data / "journal"), store, _progress)
     _print(position, faults, as_json=as_json)
@@ -58,7 +46,7 @@ def rebuild(
     as_json: Json = False,
 ) -> None:
     """Repair graphs that differ from the journal, then compare again. Exit code 1 if differences remain."""
-    settings: VerificationSettings = context.obj
+    settings: Settings = context.obj
     journal = Journal(settings.data / "journal")
     with _reported_errors():
         if whole or (settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()):
@@ -72,7 +60,7 @@ def rebuild(
         raise typer.Exit(1)
 
 
-def _rebuild_all(settings: VerificationSettings, journal: Journal) -> None:
+def _rebuild_all(settings: Settings, journal: Journal) -> None:
     iris = Iris(settings.base)
     if settings.elsewhere is None:
         rebuild_local(settings.data, iris)
@@ -88,7 +76,7 @@ def _rebuild_all(settings: VerificationSettings, journal: Journal) -> None:
 
 
 @contextmanager
-def _open_store(settings: VerificationSettings) -> Iterator[AuditTarget]:
+def _open_store(settings: Settings) -> Iterator[AuditTarget]:
     iris = Iris(settings.base)
     if settings.elsewhere is None:
         yield LocalStore(settings.data, iris)

@@ -71,7 +71,7 @@ def hold(context: AdminContext, key: Key, source: str, reason: str) -> None:
     """Make all plans of a source wait for approval."""
     context.source(source)
     with context.writer() as harvest:
-        plan_decisions.hold(harvest, source, by=key.display_name, reason=_check_note(reason))
+        plan_decisions.hold(harvest, source, by=key.display_name, reason=check_note(reason))
         status_file.update_status(harvest)
     _log_action(key, ActionType.HELD.value, source=source)
 
@@ -90,7 +90,7 @@ def approve(context: AdminContext, key: Key, run: Run, note: str, override: Over
     source = context.source(run.source)
     with context.writer() as harvest:
         run_after = plan_decisions.approve(
-            harvest, source, run.id, by=key.display_name, override=override, note=_check_note(note)
+            harvest, source, run.id, by=key.display_name, override=override, note=check_note(note)
         )
         status_file.update_status(harvest)
     _log_action(key, ActionType.APPROVED.value, source=run.source, run=run.id)
@@ -102,7 +102,7 @@ def reject(context: AdminContext, key: Key, run: Run, reason: str) -> Run:
     source = context.source(run.source)
     with context.writer() as harvest:
         run_after = plan_decisions.reject(
-            harvest, source, run.id, by=key.display_name, reason=_check_note(reason)
+            harvest, source, run.id, by=key.display_name, reason=check_note(reason)
         )
         status_file.update_status(harvest)
     _log_action(key, ActionType.REJECTED.value, source=run.source, run=run.id)
@@ -114,7 +114,7 @@ def undo(context: AdminContext, key: Key, run: Run, reason: str) -> Run:
     source = context.source(run.source)
     with context.writer() as harvest:
         run_after = undo_run(
-            harvest, source, run.id, by=key.display_name, reason=_check_note(reason)
+            harvest, source, run.id, by=key.display_name, reason=check_note(reason)
         )
         status_file.update_status(harvest)
     _log_action(key, ActionType.UNDONE.value, source=run.source, run=run.id)
@@ -153,11 +153,12 @@ def revoke_key(context: AdminContext, key: Key, key_id: str) -> Key:
     return revoked_key
 
 
-def _check_note(text: str) -> str:
-    if len(text) > MAX_NOTE_LENGTH:
+def check_note(text: str, longest: int = MAX_NOTE_LENGTH) -> str:
+    """Return a comment without space around it; raise InvalidValue if it is longer than *longest* characters."""
+    if len(text) > longest:
         raise InvalidValue(
             "A comment can have at most %(longest)s characters; this one has %(length)s.",
-            longest=f"{MAX_NOTE_LENGTH:,}",
+            longest=f"{longest:,}",
             length=f"{len(text):,}",
         )
     return text.strip()

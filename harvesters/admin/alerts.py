@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from harvesters.admin.access.keys import Key
+from harvesters.admin.actions import check_note
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import DefinitionChanged, InvalidValue, NotFound
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
@@ -67,12 +68,7 @@ def silence(context: AdminContext, key: Key, rule: str, source: str, hours: str,
     """Send no messages of a rule about a source for some hours; empty names stand for all."""
     if not (hours.isdecimal() and 1 <= int(hours[:6]) <= MAX_SILENCE_HOURS):
         raise InvalidValue("Choose 1 to %(longest)s hours.", longest=f"{MAX_SILENCE_HOURS:,}")
-    if len(reason) > MAX_REASON:
-        raise InvalidValue(
-            "A comment can have at most %(longest)s characters; this one has %(length)s.",
-            longest=MAX_REASON,
-            length=f"{len(reason):,}",
-        )
+    reason = check_note(reason, MAX_REASON)
     until = context.now() + timedelta(hours=int(hours))
     context.ledger.outbox.silence(rule, source, until, key.display_name, reason)
     _record(context, key, ActionType.SILENCED, source or None, " · ".join(filter(None, (rule, f"{hours} h", reason))))

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copy
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -17,6 +16,7 @@ from starlette.responses import PlainTextResponse
 from typer.testing import CliRunner
 
 from command_line.harvesting.inbox import app
+from command_line.settings import Settings
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope
 from harvesters.admin.context import AdminContext
@@ -52,7 +52,7 @@ class InboxPeer:
         self.key, _ = key_store.create(self.world.ledger, "Grace", Scope.OPERATE, NOON)
         _, self.token = key_store.create(self.world.ledger, "Ministry", Scope.SUBMIT, NOON)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(create_submissions(self.world.context, (routes,))), base_url=url)
-        self.settings = SimpleNamespace(ledger=address, base=BASE, public_url=url)
+        self.settings = Settings(folder, folder / "sources", BASE, address, frozenset(), "", "rust", public_url=url)
 
     def _keep(self, request: httpx.Request) -> httpx.Response:
         self.posted.append(request)

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import pytest
 from typer.testing import CliRunner
 
 from command_line.harvesting.prizes import app
+from command_line.settings import Settings
 from harvesters.errors import PrizeError
 from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.prizes import Stage
@@ -379,12 +379,16 @@ def test_the_edition_of_2015_is_shipped_with_its_days() -> None:
     assert (edition.days()["opens"], edition.days()["results"]) == (date(2014, 12, 15), date(2015, 5, 26))
 
 
+def command_settings(data: Path) -> Settings:
+    return Settings(data, data, BASE, f"sqlite:///{data}/ledger.sqlite", frozenset(), "", "rust")
+
+
 async def test_commands_add_an_edition_name_experts_and_decide(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
     created = await nominated(people, bearer(world.tokens["Ministry"]), await published_initiative(world, people))
     id = str(created.json()["id"])
     file = world.folder / "2027.toml"
     file.write_text(edition_text(world.clock.now().date() - timedelta(days=15)), encoding="utf-8")  # so that nominations are closed
-    settings = SimpleNamespace(data=world.folder, ledger=f"sqlite:///{world.folder}/ledger.sqlite", base=BASE)
+    settings = command_settings(world.folder)
 
     def command(*words: str) -> tuple[int, str]:
         answer = CliRunner().invoke(app, [*words], obj=settings)
@@ -501,7 +505,7 @@ async def test_an_expert_scores_and_a_person_votes_on_the_pages(world: Submissio
 
 def test_an_edition_is_added_before_there_is_a_data_directory(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    settings = SimpleNamespace(data=data, ledger=f"sqlite:///{data}/ledger.sqlite", base=BASE)
+    settings = command_settings(data)
 
     answer = CliRunner().invoke(app, ["add", str(ROOT / "sources" / "prizes" / "2015.toml")], obj=settings)
 

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
 from harvesters.admin.access.keys import Scope
+from harvesters.admin.actions import MAX_NOTE_LENGTH, check_note
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pages import get_pages
@@ -16,14 +17,13 @@ from harvesters.inspection.curated_crosswalks import add_word
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.source import read_word_table, word_table
 from languages.request_locale import current_locale
-from vocab.curated_words import CuratedWord, fault_of, resolve_concept, short_name
+from vocab.curated_words import CuratedWord, concept_name, fault_of, resolve_concept, short_name
 from vocab.iris import Iris
-from vocab.normalization import fold
+from vocab.normalization import MAX_LENGTH, fold
 from vocab.schemes import label
 
 _PAGE = "/page/gaps"
 _ROWS = 30  # words
-_MOST_CHARACTERS = 1000  # of a comment
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
@@ -41,11 +41,11 @@ def show_gaps(request: Request, user: CurrentUser, context: ContextDep, source: 
         "sources": names,
         "source": chosen,
         "gaps": [gap for gap in gaps if fold(gap.word) not in known][:_ROWS],
-        "words": [(item, _name(item.concept, context.base)) for item in words],
+        "words": [(item, concept_name(item.concept, current_locale().language, context.base)) for item in words],
         "faults": faults,
         "name": lambda iri: label(iri, current_locale().language, context.base) or iri,
         "short": lambda iri: short_name(iri, context.base),
-        "most": _MOST_CHARACTERS,
+        "most": MAX_NOTE_LENGTH,
     }
     return get_pages(request).render("gaps.html", values)
 
@@ -56,14 +56,14 @@ def choose_concept(form: FormFields, user: CurrentUser, context: ContextDep) -> 
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     source = context.source(form.get("source", ""))
     concept = short_name((form.get("other", "").strip() or form.get("concept", "")).strip(), context.base)
-    comment = form.get("comment", "").strip()
+    comment = check_note(form.get("comment", ""))
     if resolve_concept(concept) is None:
         raise InvalidValue(
             "There is no concept %(concept)s. Write it as sdg:4, sdg:4.4, area:404 or action-line:C7-ehea.", concept=concept[:80]
         )
     item = CuratedWord(form.get("word", ""), concept, user.key.display_name, f"{context.now():%Y-%m-%d}", comment)
-    if len(comment) > _MOST_CHARACTERS or fault_of(item):
-        raise InvalidValue("A word and a comment of at most %(most)s characters are needed.", most=_MOST_CHARACTERS)
+    if fault_of(item):
+        raise InvalidValue("A word of 1 to %(most)s characters is needed.", most=MAX_LENGTH)
     try:
         add_word(context.source_dir, source.name, item, context.base)
     except SourceDefinitionError as error:
@@ -71,8 +71,3 @@ def choose_concept(form: FormFields, user: CurrentUser, context: ContextDep) -> 
     note = f"{item.word[:200]}: {concept}"
     context.ledger.operators.record_audit_entry(AuditEntry(context.now(), item.author, ActionType.TRANSLATED.value, source.name, note=note))
     return redirect(f"{_PAGE}?source={source.name}")
-
-
-def _name(concept: str, base: str) -> str:
-    resolved = resolve_concept(concept, base)
-    return (label(resolved[1], current_locale().language, base) if resolved else None) or concept

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
 from harvesters.admin.access.keys import Scope
+from harvesters.admin.actions import MAX_NOTE_LENGTH, check_note
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.forms import FormFields, redirect
@@ -29,7 +30,6 @@ from vocab.schemes import label
 
 PAGE = "/page/identity"
 _ROWS = 50  # pairs on a page
-MOST_CHARACTERS = 2000  # of a reason
 _TAKEN_BACK = "undo"
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
@@ -102,7 +102,7 @@ def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep)
         "history": [decision for decision in decision_history(context.ledger) if decision.pair == pair.pair],
         "latest": current_decisions(context.ledger).get(pair.pair),
         "judgements": list(Judgement),
-        "most": MOST_CHARACTERS,
+        "most": MAX_NOTE_LENGTH,
     }
     return get_pages(request).render("identity-pair.html", values)
 
@@ -111,9 +111,7 @@ def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep)
 def decide(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
     """Store a decision about a pair, or take the one that counts back; the next waiting pair follows."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    reason, chosen = form.get("reason", "").strip(), form.get("judgement", "")
-    if len(reason) > MOST_CHARACTERS:
-        raise InvalidValue("A reason has at most %(most)s characters.", most=MOST_CHARACTERS)
+    reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
     if chosen != _TAKEN_BACK and chosen not in set(Judgement):
         raise InvalidValue("Choose whether the two are one thing.")
     pair = _find(context.ledger, id)

@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
 from harvesters.admin.access.keys import Scope
+from harvesters.admin.actions import MAX_NOTE_LENGTH, check_note
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pages import get_pages
-from harvesters.admin.routes.identity import MOST_CHARACTERS, PAGE
+from harvesters.admin.routes.identity import PAGE
 from harvesters.errors import IdentityError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
@@ -47,7 +48,7 @@ def show_rule(request: Request, user: CurrentUser, context: ContextDep) -> Respo
         "pairs": pairs[:_ROWS],
         "count": len(pairs),
         "judgements": list(Judgement),
-        "most": MOST_CHARACTERS,
+        "most": MAX_NOTE_LENGTH,
     }
     return get_pages(request).render("identity-rule.html", values)
 
@@ -56,11 +57,11 @@ def show_rule(request: Request, user: CurrentUser, context: ContextDep) -> Respo
 def decide_by_rule(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
     """Store one decision about each pair that the rule covers, if they are as many as were shown."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    reason, chosen = form.get("reason", "").strip(), form.get("judgement", "")
+    reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
     if chosen not in set(Judgement):
         raise InvalidValue("Choose whether the two are one thing.")
-    if not reason or len(reason) > MOST_CHARACTERS:
-        raise InvalidValue("A decision by rule needs a reason of at most %(most)s characters.", most=MOST_CHARACTERS)
+    if not reason:
+        raise InvalidValue("A decision by rule needs a reason.")
     pairs = _covered(_read_rule(QueryParams(form.get("rule", ""))), context.ledger)
     if str(len(pairs)) != form.get("count"):
         raise InvalidValue("The pairs have changed since they were shown; look at them again.")

@@ -107,10 +107,7 @@ def change_definition(
     if form.get("do") != "save":
         preview = definitions.preview(context, source)
         return _render_definition(request, user, edited, preview=preview, mapped_fields=_mapped_fields(context))
-    note = form.get("note", "").strip()
-    if len(note) > actions.MAX_NOTE_LENGTH:
-        raise InvalidValue("A comment can have at most %(longest)s characters; this one has %(length)s.",
-                           longest=f"{actions.MAX_NOTE_LENGTH:,}", length=f"{len(note):,}")
+    note = actions.check_note(form.get("note", ""))
     try:
         definitions.save_definition(context, user.key.display_name, name, text, before, note)
     except DefinitionChanged as error:

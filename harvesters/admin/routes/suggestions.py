@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
 from harvesters.admin.access.keys import Scope
+from harvesters.admin.actions import MAX_NOTE_LENGTH, check_note
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pages import get_pages
@@ -16,13 +17,11 @@ from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.source import decision_table, read_decision_table
 from languages.request_locale import current_locale
 from vocab.curated_topics import TopicDecision
-from vocab.curated_words import resolve_concept, short_name
+from vocab.curated_words import concept_name, short_name
 from vocab.iris import Iris
-from vocab.schemes import label
 
 _PAGE = "/page/suggestions"
 _ROWS = 30  # suggestions, and decisions
-_MOST_CHARACTERS = 1000  # of a comment
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
@@ -42,9 +41,9 @@ def show_suggestions(request: Request, user: CurrentUser, context: ContextDep, s
         "suggestions": waiting[:_ROWS],
         "decisions": sorted(decisions, key=lambda item: item.day, reverse=True)[:_ROWS],
         "faults": faults,
-        "name": lambda concept: _name(concept, context.base),
+        "name": lambda concept: concept_name(concept, current_locale().language, context.base),
         "short": lambda iri: short_name(iri, context.base),
-        "most": _MOST_CHARACTERS,
+        "most": MAX_NOTE_LENGTH,
     }
     return get_pages(request).render("suggestions.html", values)
 
@@ -53,10 +52,10 @@ def show_suggestions(request: Request, user: CurrentUser, context: ContextDep, s
 def decide(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
     """Write a decision to the table of the source."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    source, comment = context.source(form.get("source", "")), form.get("comment", "").strip()
+    source, comment = context.source(form.get("source", "")), check_note(form.get("comment", ""))
     day = f"{context.now():%Y-%m-%d}"
     key, concept, decision = (form.get(name, "") for name in ("record", "concept", "decision"))
-    item = TopicDecision(key, concept, decision, user.key.display_name, day, comment[:_MOST_CHARACTERS])
+    item = TopicDecision(key, concept, decision, user.key.display_name, day, comment)
     try:
         add_decision(context.source_dir, source.name, item, context.base)
     except SourceDefinitionError as error:
@@ -65,8 +64,3 @@ def decide(form: FormFields, user: CurrentUser, context: ContextDep) -> Response
     entry = AuditEntry(context.now(), item.author, ActionType.TOPIC_DECIDED.value, source.name, note=note)
     context.ledger.operators.record_audit_entry(entry)
     return redirect(f"{_PAGE}?source={source.name}")
-
-
-def _name(concept: str, base: str) -> str:
-    resolved = resolve_concept(short_name(concept, base), base)
-    return (label(resolved[1], current_locale().language, base) if resolved else None) or concept

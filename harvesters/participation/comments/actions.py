@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from pyoxigraph import Literal, RdfFormat, parse
 
 from harvesters.admin.access.keys import Key
-from harvesters.admin.actions import MAX_NOTE_LENGTH
+from harvesters.admin.actions import check_note
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.errors import LedgerError
@@ -163,11 +163,8 @@ def decide(context: AdminContext, key: Key, comment: Comment, decision: str, not
     """
     if decision not in _DECISIONS:
         raise InvalidValue("Unknown decision.")
-    if len(note) > MAX_NOTE_LENGTH:
-        longest, length = f"{MAX_NOTE_LENGTH:,}", f"{len(note):,}"
-        raise InvalidValue("A comment can have at most %(longest)s characters; this one has %(length)s.", longest=longest, length=length)
     state, what = _DECISIONS[decision]
-    reason, now = note.strip() or None, context.now()
+    reason, now = check_note(note) or None, context.now()
     if decision == "reject" and reason is None:
         raise InvalidValue("Write the reason: the author reads it.")
     is_possible = comment.state in WAITING or (comment.state is SubmissionState.ACCEPTED and decision == "reject")

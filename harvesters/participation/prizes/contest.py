@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from pyoxigraph import Literal, RdfFormat, parse
 
+from harvesters.admin.actions import check_note
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.ledger.database import Database
 from harvesters.ledger.participation import prizes
@@ -123,9 +124,8 @@ def review(
     codes = [item.code for item in edition.criteria]
     if not conflict and (set(scores) != set(codes) or not all(MIN_SCORE <= value <= MAX_SCORE for value in scores.values())):
         raise InvalidValue("Score each criterion with %(least)s to %(most)s points.", least=MIN_SCORE, most=MAX_SCORE)
-    if len(note) > MAX_REASON:
-        raise InvalidValue("Write why, in at most %(count)s characters.", count=MAX_REASON)
-    reviewed = Review(id, expert or "", conflict, {} if conflict else dict(scores), note.strip(), now.replace(microsecond=0))
+    note = check_note(note, MAX_REASON)
+    reviewed = Review(id, expert or "", conflict, {} if conflict else dict(scores), note, now.replace(microsecond=0))
     prizes.put_review(ledger, reviewed)
     return reviewed
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harvesters.admin.access.keys import Key
-from harvesters.admin.actions import MAX_NOTE_LENGTH
+from harvesters.admin.actions import check_note
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.ledger.operator_actions import AuditEntry
@@ -97,7 +97,7 @@ def mark_as_spam(context: AdminContext, key: Key, submission: Submission, note: 
 def withdraw(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
     """Withdraw a submission for its submitter; if it was published, the next run leaves a tombstone."""
     _require_reason(note)
-    withdrawn = actions.withdraw(context, submission, key.display_name, _checked(note))
+    withdrawn = actions.withdraw(context, submission, key.display_name, check_note(note) or None)
     _audit(context, key, "withdrawn", submission, note)
     return withdrawn
 
@@ -115,7 +115,7 @@ def comment(context: AdminContext, key: Key, submission: Submission, note: str) 
     """Add a comment that only moderators read."""
     if not note.strip():
         raise InvalidValue("Write a comment.")
-    _annotate(context, key, submission, "commented", _checked(note), {})
+    _annotate(context, key, submission, "commented", check_note(note) or None, {})
 
 
 def assign(context: AdminContext, key: Key, submission: Submission, *, to_me: bool) -> None:
@@ -134,18 +134,11 @@ def _require_reason(note: str) -> None:
         raise InvalidValue(_REASON)
 
 
-def _checked(note: str) -> str | None:
-    if len(note) > MAX_NOTE_LENGTH:
-        longest, length = f"{MAX_NOTE_LENGTH:,}", f"{len(note):,}"
-        raise InvalidValue("A comment can have at most %(longest)s characters; this one has %(length)s.", longest=longest, length=length)
-    return note.strip() or None
-
-
 def _decide(
     context: AdminContext, key: Key, submission: Submission, what: str, note: str, values: Mapping[str, Any], *, internal: bool = False
 ) -> Submission:
     now = context.now()
-    event = SubmissionEvent(what, key.display_name, now, _checked(note), internal, submission.version + 1)
+    event = SubmissionEvent(what, key.display_name, now, check_note(note) or None, internal, submission.version + 1)
     changed = actions.apply_change(context, submission, {**values, "updated": now}, event)
     _audit(context, key, what, submission, note)
     return changed
