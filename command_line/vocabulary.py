@@ -61,7 +61,7 @@ def check(files: Files = None, as_json: Json = False, base: Base = BASE) -> None
 
 @app.command()
 def summary(as_json: SchemesAsJson = False, base: Base = BASE) -> None:
-    """Count the concepts of each scheme: complete in which languages, with a source, unverified.
+    """Count the concepts of each scheme: complete in which languages, with a source, ours, unverified.
 
     The last rows count the terms of the ontologies.
     """
@@ -69,10 +69,10 @@ def summary(as_json: SchemesAsJson = False, base: Base = BASE) -> None:
     if as_json:
         typer.echo(json.dumps([row._asdict() for row in rows], indent=2))
         return
-    head = ("scheme", "concepts", "labels complete", "definitions complete", "sourced", "unverified")
+    head = ("scheme", "concepts", "labels complete", "definitions complete", "sourced", "ours", "unverified")
     table = [head]
     for row in rows:
-        counts = str(row.sourced), str(row.unverified)
+        counts = str(row.sourced), str(row.ours), str(row.unverified)
         table.append((row.name, str(row.concepts), " ".join(row.languages), " ".join(row.defined), *counts))
     widths = [max(len(line[column]) for line in table) for column in range(len(head))]
     for line in table:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from pyoxigraph import NamedNode
 from typer.testing import CliRunner
 
 from command_line.vocabulary import app
 from vocab.product.scheme_summary import LANGUAGES, SchemeSummary, summaries, unverified_notes
-from vocab.schemes import concepts, schemes
+from vocab.schemes import ONTOLOGIES, concepts, graph_triples, ontology_triples, schemes
+from vocab.terms import DCT, RDFS
 
 EVERY = {item.name: item for item in summaries()}
 
@@ -28,9 +30,21 @@ def test_counts_are_those_of_the_concepts(name: str) -> None:
     assert "en" in EVERY[name].languages
 
 
-def test_a_scheme_without_a_source_counts_none_and_a_note_of_the_scheme_counts_for_all() -> None:
-    assert (EVERY["status"].sourced, EVERY["status"].unverified) == (0, 5)
+def test_what_is_ours_is_not_counted_as_sourced_and_a_note_of_the_scheme_counts_for_all() -> None:
+    assert (EVERY["status"].sourced, EVERY["status"].ours, EVERY["status"].unverified) == (0, 5, 5)
     assert (EVERY["dac-purpose"].sourced, EVERY["dac-purpose"].unverified) == (EVERY["dac-purpose"].concepts, 0)
+
+
+@pytest.mark.parametrize("name", [*schemes(), "ns", "operations"])
+def test_every_concept_has_a_source_or_says_that_it_is_ours(name: str) -> None:
+    either = {
+        triple.subject.value
+        for triple in (ontology_triples(name) if name in ONTOLOGIES else graph_triples(name))
+        if triple.predicate.value in (f"{DCT}source", f"{RDFS}isDefinedBy") and isinstance(triple.subject, NamedNode)
+    }
+
+    assert name in ONTOLOGIES or set(concepts(name)) - either == set()
+    assert EVERY[name].sourced + EVERY[name].ours >= EVERY[name].concepts
 
 
 def test_the_command_prints_a_row_for_each_scheme_and_the_same_as_json() -> None:

@@ -19,11 +19,11 @@ SCHEME = """@prefix dct: <http://purl.org/dc/terms/> .
     dct:source <https://example.org/list> .
 
 <scheme/x/one> a skos:Concept ;
-    skos:inScheme <scheme/x> ;
+    skos:inScheme <scheme/x> ; dct:source <https://example.org/list#one> ;
     skos:prefLabel "Number of countries that had a strategy in 2015"@en .
 
 <scheme/x/two> a skos:Concept ;
-    skos:inScheme <scheme/x> ;
+    skos:inScheme <scheme/x> ; dct:source <https://example.org/list#two> ;
     skos:prefLabel {label} .
 """
 GOOD = SCHEME.format(label='"Two"@en')
@@ -41,14 +41,17 @@ def test_a_sound_file_has_no_problem() -> None:
     assert check(GOOD) == []
 
 
-def test_a_scheme_without_source_is_reported_at_each_concept() -> None:
-    text = GOOD.replace(" ;\n    dct:source <https://example.org/list>", "")
+def test_a_concept_without_a_source_of_its_own_is_reported_at_its_line() -> None:
+    text = GOOD.replace(" dct:source <https://example.org/list#one> ;", "")
 
-    assert check(text) == [(6, "scheme/x/one: no source"), (10, "scheme/x/two: no source")]
+    (problem,) = check_files({"x.ttl": text.encode()})
+
+    assert (problem.file, problem.line, problem.message) == ("x.ttl", 7, "scheme/x/one: no source")
+    assert problem.remedy.startswith("add dct:source with the address of its text")
 
 
-def test_a_scheme_that_says_it_is_ours_needs_no_source() -> None:
-    assert check(GOOD.replace("dct:source <https://example.org/list>", "<http://www.w3.org/2000/01/rdf-schema#isDefinedBy> <ns>")) == []
+def test_a_concept_that_says_it_is_ours_needs_no_source() -> None:
+    assert check(GOOD.replace("dct:source <https://example.org/list#one>", "<http://www.w3.org/2000/01/rdf-schema#isDefinedBy> <ns>")) == []
 
 
 def test_an_undefined_broader_concept_is_reported() -> None:
@@ -97,7 +100,7 @@ def test_a_translation_with_other_years_is_reported() -> None:
 
 def test_a_translation_far_shorter_than_its_sisters_is_reported() -> None:
     rows = (
-        f"<scheme/x/{n}> a skos:Concept ; skos:inScheme <scheme/x> ; "
+        f"<scheme/x/{n}> a skos:Concept ; skos:inScheme <scheme/x> ; dct:source <https://example.org/list> ; "
         f'skos:prefLabel "Number {n} of countries that have a national strategy"@en, "{french} {n}"@fr .'
         for n, french in enumerate(["Nombre de pays qui ont une stratégie nationale numéro"] * 25 + ["Tableau"], 10)
     )
@@ -109,7 +112,7 @@ def test_a_translation_far_shorter_than_its_sisters_is_reported() -> None:
 
 def test_a_file_that_is_not_turtle_is_reported_at_its_line() -> None:
     ((line, message),) = check(
-        GOOD.replace('skos:inScheme <scheme/x> ;\n    skos:prefLabel "Two"', 'skos:inScheme <scheme/x> ;\n    "Two"')
+        GOOD.replace('list#two> ;\n    skos:prefLabel "Two"', 'list#two> ;\n    "Two"')
     )
 
     assert line == 13
@@ -159,7 +162,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 DEFINED = """@prefix skos: <http://www.w3.org/2004/02/skos/core#> .
 @prefix dct: <http://purl.org/dc/terms/> .
 <scheme/x> a skos:ConceptScheme ; dct:source <https://example.org/> .
-<scheme/x/1> a skos:Concept ; skos:inScheme <scheme/x> ;
+<scheme/x/1> a skos:Concept ; skos:inScheme <scheme/x> ; dct:source <https://example.org/> ;
     skos:definition %s .
 """
 

@@ -35,4 +35,4 @@ def test_the_example_of_a_crosswalk_is_good_turtle() -> None:
 
     parsed = list(pyoxigraph.parse(example, format=pyoxigraph.RdfFormat.TURTLE, base_iri=Iris().base))
 
-    assert len(parsed) == 8
+    assert len(parsed) == 9

@@ -164,15 +164,13 @@ def _check_structure(file: _File, defined: set[str], base: str) -> Iterator[Prob
 
 
 def _check_sources(file: _File, base: str) -> Iterator[Problem]:
-    """Yield each scheme, ontology or concept that has no source and does not say that it is ours (rdfs:isDefinedBy)."""
-    sourced = {
-        triple.subject for triple in file.triples if triple.predicate in (_SOURCE, _DEFINED_BY)
-    }
-    whole = [
-        t.subject for t in file.triples if t.predicate == _TYPE and t.object in (_SCHEME, _ONTOLOGY)
-    ]
-    if any(subject in sourced for subject in whole):
-        return
+    """Yield each concept that has no source of its own and does not say that it is ours (rdfs:isDefinedBy).
+
+    A source of the scheme is not one of its concepts: who checks a line must not search for its text. A file without concepts needs
+    one at its scheme or ontology.
+    """
+    sourced = {triple.subject for triple in file.triples if triple.predicate in (_SOURCE, _DEFINED_BY)}
+    whole = [t.subject for t in file.triples if t.predicate == _TYPE and t.object in (_SCHEME, _ONTOLOGY)]
     concepts = [t.subject for t in file.triples if t.predicate == _TYPE and t.object == _CONCEPT]
     for subject in concepts or whole:
         if subject not in sourced and isinstance(subject, NamedNode):
@@ -196,12 +194,12 @@ def _check_labels(file: _File) -> Iterator[Problem]:
             or not isinstance(subject, NamedNode)
         ):
             continue
-        iri, language, line = subject.value, label.language, file.line_of_label(label)
+        iri, language = subject.value, label.language
         if language not in LANGUAGES:
             name = f'language "{language}"' if language else "label without a language"
             yield Problem(
                 file.name,
-                line,
+                file.line_of_label(label),
                 f'{iri}: unknown {name}: "{label.value}"',
                 f"use one of {', '.join(LANGUAGES)}",
             )
@@ -209,7 +207,7 @@ def _check_labels(file: _File) -> Iterator[Problem]:
         for message in _faults(label.value, language):
             yield Problem(
                 file.name,
-                line,
+                file.line_of_label(label),
                 f'{iri}: {message}: "{label.value}"@{language}',
                 "correct the label, or leave it out",
             )
@@ -218,14 +216,14 @@ def _check_labels(file: _File) -> Iterator[Problem]:
         if (iri, language) in preferred:
             yield Problem(
                 file.name,
-                line,
+                file.line_of_label(label),
                 f'{iri}: a second preferred label in "{language}"',
                 "make it a skos:altLabel",
             )
         preferred[iri, language] = label
         other = shared.setdefault((label.value.casefold(), language), iri)
         if other != iri and subject not in deprecated and NamedNode(other) not in deprecated:
-            yield Problem(file.name, line, f'{iri}: the preferred label of {other}: "{label.value}"@{language}',
+            yield Problem(file.name, file.line_of_label(label), f'{iri}: the preferred label of {other}: "{label.value}"@{language}',
                           "label each concept by its own text")  # fmt: skip
     yield from _check_translations(file, preferred)
 
@@ -236,15 +234,17 @@ def _check_definitions(file: _File) -> Iterator[Problem]:
     for subject, predicate, text in file.triples:
         if predicate not in _DEFINITIONS or not isinstance(text, Literal) or not isinstance(subject, NamedNode):
             continue
-        iri, language, line = subject.value, text.language, file.line_of_label(text)
+        iri, language = subject.value, text.language
         if language not in LANGUAGES:
             name = f'language "{language}"' if language else "definition without a language"
-            yield Problem(file.name, line, f'{iri}: unknown {name}: "{text.value}"', f"use one of {', '.join(LANGUAGES)}")
+            yield Problem(file.name, file.line_of_label(text), f'{iri}: unknown {name}: "{text.value}"',
+                          f"use one of {', '.join(LANGUAGES)}")  # fmt: skip
             continue
         for message in _script_faults(text.value, language):
-            yield Problem(file.name, line, f'{iri}: {message}: "{text.value}"@{language}', "correct the definition, or leave it out")
+            yield Problem(file.name, file.line_of_label(text), f'{iri}: {message}: "{text.value}"@{language}',
+                          "correct the definition, or leave it out")  # fmt: skip
         if (iri, language) in seen:
-            yield Problem(file.name, line, f'{iri}: a second definition in "{language}"', "make it a skos:scopeNote")
+            yield Problem(file.name, file.line_of_label(text), f'{iri}: a second definition in "{language}"', "make it a skos:scopeNote")
         seen.add((iri, language))
 
 

@@ -22,8 +22,8 @@ class SchemeSummary(NamedTuple):
     """The counts of a scheme, or of the terms of an ontology under its name.
 
     *languages* are those in which every concept has a preferred label, *defined* those in which every one has a definition.
-    *sourced* counts the concepts with a dct:source of their own, or all of them if their scheme has one. *unverified* counts the
-    concepts of which a note says so; if the note is the scheme's, all of them.
+    *sourced* counts the concepts with a dct:source of their own, *ours* those that say that they are ours (rdfs:isDefinedBy).
+    *unverified* counts the concepts of which a note says so; if the note is the scheme's, all of them.
     """
 
     name: str
@@ -31,6 +31,7 @@ class SchemeSummary(NamedTuple):
     languages: tuple[str, ...]
     defined: tuple[str, ...]
     sourced: int
+    ours: int
     unverified: int
 
 
@@ -51,7 +52,7 @@ def summaries(base: str = BASE) -> Iterator[SchemeSummary]:
 def _summary(name: str, scheme: str, triples: tuple[Triple, ...], members: list[str]) -> SchemeSummary:
     labels: dict[str, set[str]] = {iri: set() for iri in members}
     definitions: dict[str, set[str]] = {iri: set() for iri in members}
-    sourced, unverified = set[str](), set[str]()
+    sourced, ours, unverified = set[str](), set[str](), set[str]()
     for triple in triples:
         if not isinstance(triple.subject, NamedNode):
             continue
@@ -62,6 +63,8 @@ def _summary(name: str, scheme: str, triples: tuple[Triple, ...], members: list[
             definitions[iri].add(value.language)
         elif predicate == f"{DCT}source":
             sourced.add(iri)
+        elif predicate == f"{RDFS}isDefinedBy":
+            ours.add(iri)
         elif predicate in _NOTES and isinstance(value, Literal) and _UNVERIFIED in value.value.casefold():
             unverified.add(iri)
     return SchemeSummary(
@@ -69,7 +72,8 @@ def _summary(name: str, scheme: str, triples: tuple[Triple, ...], members: list[
         len(members),
         _complete(labels),
         _complete(definitions),
-        len(members) if scheme in sourced else len(sourced & set(members)),
+        len(sourced & set(members)),
+        len(ours & set(members)),
         len(members) if scheme in unverified else len(unverified & set(members)),
     )
 
