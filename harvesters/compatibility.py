@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import reduce
 
+from harvesters.definition_faults import expected, located, not_one_of, option_named, suggestion
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings import field_definitions
 from harvesters.mappings.mapping import RecordMapping
@@ -15,15 +16,16 @@ from harvesters.option_schema import Option, option_types
 from harvesters.payloads.value_parsing import KINDS
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.registry import PROTOCOLS
-from harvesters.source import Source, suggestion
+from harvesters.reasons import Reason
+from harvesters.source import Source
 
-_TYPE_NAMES: Mapping[type, str] = {
-    str: "text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    list: "a list",
-    dict: "a table",
+_KINDS: Mapping[type, str] = {
+    str: "kind_text",
+    int: "kind_whole",
+    float: "kind_number",
+    bool: "kind_bool",
+    list: "kind_list",
+    dict: "kind_table",
 }
 
 
@@ -35,21 +37,21 @@ def check_compatible(source: Source) -> tuple[Protocol, RecordMapping]:
     and the remedy of each fault.
     """
     if faults := compatibility_faults(source):
-        raise SourceDefinitionError("\n".join(faults))
+        raise SourceDefinitionError(*faults)
     protocol = _resolve_payload(source, PROTOCOLS[source.protocol])
     incremental = protocol.incremental and protocol.is_incremental(source)
     return replace(protocol, incremental=incremental), MAPPINGS[source.mapping]
 
 
-def compatibility_faults(source: Source) -> list[str]:
-    """Return a message for each fault that ``check_compatible`` would raise."""
-    tables: dict[str, Mapping[str, Any]] = {"protocol": PROTOCOLS, "mapping": MAPPINGS}
-    names = {"protocol": source.protocol, "mapping": source.mapping}
-    unknown = [
-        f"{source.name}: {key} {names[key]!r} is unknown; {suggestion(names[key], table)}"
-        for key, table in tables.items()
-        if names[key] not in table
-    ]
+def compatibility_faults(source: Source) -> list[Reason]:
+    """Return a reason for each fault that ``check_compatible`` would raise."""
+    unknown = []
+    if source.protocol not in PROTOCOLS:
+        near = suggestion(source.protocol, PROTOCOLS)
+        unknown.append(located(source.name, Reason("unknown_protocol", {"name": repr(source.protocol), "suggestion": near})))
+    if source.mapping not in MAPPINGS:
+        near = suggestion(source.mapping, MAPPINGS)
+        unknown.append(located(source.name, Reason("unknown_mapping", {"name": repr(source.mapping), "suggestion": near})))
     if unknown:
         return unknown
     mapping = MAPPINGS[source.mapping]
@@ -62,9 +64,9 @@ def compatibility_faults(source: Source) -> list[str]:
         if not faults:
             protocol.check(source)
     except SourceDefinitionError as error:
-        faults.append(str(error))
+        faults.extend(error.faults)
     if fault := model_fault(source):
-        faults.append(f"{source.name}: suggest is 'model', but {fault}")
+        faults.append(located(source.name, Reason("model_not_usable", {"error": fault})))
     return faults
 
 
@@ -76,45 +78,41 @@ def _resolve_payload(source: Source, protocol: Protocol) -> Protocol:
     )
 
 
-def _payload_fault(source: Source, protocol: Protocol) -> str:
+def _payload_fault(source: Source, protocol: Protocol) -> Reason:
     payload = protocol.payload_type
     fit = ", ".join(name for name, other in MAPPINGS.items() if payload in other.accepts)
-    return (
-        f"{source.name}: mapping {source.mapping!r} cannot read what protocol {source.protocol!r}"
-        f" brings, {payload.value}; these can: {fit}"
-    )
+    values = {"mapping": repr(source.mapping), "protocol": repr(source.protocol), "payload": payload.value, "mappings": fit}
+    return located(source.name, Reason("mapping_does_not_fit", values))
 
 
-def _option_faults(source: Source, known: Mapping[str, Option]) -> Iterator[str]:
+def _option_faults(source: Source, known: Mapping[str, Option]) -> Iterator[Reason]:
     for name, value in source.options.items():
         if name not in known:
-            use = f"{source.protocol} with {source.mapping}"
-            yield f"{source.name}: unknown option {name!r} of {use}; {suggestion(name, known)}"
-        elif fault := _value_fault(value, known[name]):
-            yield f"{source.name}: option {name!r} is {value!r}; write {fault}"
+            values = {"name": repr(name), "protocol": source.protocol, "mapping": source.mapping}
+            yield located(source.name, Reason("unknown_option", {**values, "suggestion": suggestion(name, known)}))
+        elif kind := _expected_kind(value, known[name]):
+            yield located(source.name, expected(option_named(name), value, kind))
     for name, option in known.items():
         if option.required and name not in source.options:
-            yield f"{source.name}: option {name!r} is missing: {option.help}"
+            yield located(source.name, Reason("option_missing", {"name": repr(name), "help": option.help}))
     if (kind := source.options.get("kind", "initiative")) not in KINDS:
-        yield f"{source.name}: option 'kind' is {kind!r}; it is one of {', '.join(KINDS)}"
+        yield located(source.name, not_one_of(option_named("kind"), kind, KINDS))
 
 
-def _value_fault(value: object, option: Option) -> str | None:
+def _expected_kind(value: object, option: Option) -> Reason | None:
     """Return what to write instead of an option's value, None if it is valid."""
     if type(value) not in option_types(option):
-        return " or ".join(_TYPE_NAMES[kind] for kind in option_types(option))
+        first, *others = (Reason(_KINDS[kind]) for kind in option_types(option))
+        return reduce(lambda one, other: Reason("kind_or", {"first": one, "second": other}), others, first)
     if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-        return "a list of texts"
+        return Reason("kind_texts")
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:
-        return "a number from 0 up"
+        return Reason("kind_not_negative")
     return None
 
 
-def _field_faults(source: Source, protocol: Protocol) -> Iterator[str]:
+def _field_faults(source: Source, protocol: Protocol) -> Iterator[Reason]:
     if source.mapping == "fields":
         yield from field_definitions.faults(source, protocol.payload_type)
     elif source.fields:
-        yield (
-            f"{source.name}: [fields] is for mapping 'fields'; mapping {source.mapping!r} has its"
-            " own, so remove the table"
-        )
+        yield located(source.name, Reason("fields_not_used", {"mapping": repr(source.mapping)}))

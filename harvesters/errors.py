@@ -47,7 +47,7 @@ HarvestError
 
 from typing import ClassVar
 
-from harvesters.reasons import Reason, other
+from harvesters.reasons import Reason, as_reason, other
 from journal.errors import JournalError
 
 
@@ -68,7 +68,19 @@ class HarvestError(Exception):
 
 
 class SourceDefinitionError(HarvestError):
-    """A source definition is invalid; each fault is a line of the message."""
+    """A source definition is invalid: *faults* are reasons, or texts in English; each is a line of the message."""
+
+    def __init__(self, *faults: str | Reason) -> None:
+        super().__init__(*faults)
+        self.faults = tuple(map(as_reason, faults))
+
+    def __str__(self) -> str:
+        return "\n".join(fault.text for fault in self.faults)
+
+    @property
+    def reason(self) -> Reason:
+        """Return the fault, or the English texts of several."""
+        return self.faults[0] if len(self.faults) == 1 else other(self)
 
 
 class FetchError(HarvestError):

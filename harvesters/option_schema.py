@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harvesters.definition_faults import expected, located, not_one_of, option_named
 from harvesters.errors import SourceDefinitionError
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 
@@ -42,4 +44,18 @@ def get_pattern(source: Source, options: Mapping[str, Option], name: str) -> re.
     try:
         return re.compile(get_option(source, options, name) or "")
     except re.error as error:
-        raise SourceDefinitionError(f"{source.name}: option {name!r} is no regular expression: {error}") from error
+        fault = Reason("not_regex", {"where": option_named(name), "error": str(error)})
+        raise SourceDefinitionError(located(source.name, fault)) from error
+
+
+def check_choice(source: Source, options: Mapping[str, Option], name: str, known: Iterable[str]) -> None:
+    """Raise SourceDefinitionError if an option is set, or has a default, and is none of *known*."""
+    value, names = get_option(source, options, name), tuple(known)
+    if value is not None and value not in names:
+        raise SourceDefinitionError(located(source.name, not_one_of(option_named(name), value, names)))
+
+
+def check_positive(source: Source, options: Mapping[str, Option], name: str) -> None:
+    """Raise SourceDefinitionError if an option is below 1."""
+    if (value := get_option(source, options, name)) < 1:
+        raise SourceDefinitionError(located(source.name, expected(option_named(name), value, "kind_positive")))

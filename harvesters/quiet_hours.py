@@ -6,7 +6,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
-_FORM = re.compile(r"\s*(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)\s*\Z", re.ASCII)
+from harvesters.definition_faults import expected
+from harvesters.reasons import Reason
+
+_FORM = re.compile(r"\s*([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)\s*\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +40,16 @@ class QuietHours:
 
 
 def parse_quiet_hours(text: str) -> QuietHours:
-    """Parse ``HH:MM-HH:MM``; raises ValueError if it is invalid or covers the whole day.
+    """Parse ``HH:MM-HH:MM``; raises ValueError with a Reason if it is invalid or covers the whole day.
 
     >>> str(parse_quiet_hours("22:00-06:00"))
     '22:00-06:00'
     """
     match = _FORM.match(text)
     if not match:
-        raise ValueError("write it as HH:MM-HH:MM in UTC, such as 22:00-06:00")
+        raise ValueError(expected("quiet", text, "kind_window"))
     hour, minute, last_hour, last_minute = map(int, match.groups())
     window = QuietHours(time(hour, minute), time(last_hour, last_minute))
     if window.start == window.end:
-        raise ValueError("start and end are equal; to stop harvesting a source set `enabled = false`")
+        raise ValueError(Reason("quiet_empty", {"value": repr(text)}))
     return window

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from harvesters.definition_texts import DEFINITION_TEXTS
+
 TEXTS: Mapping[str, str] = {
     "other": "%(text)s",
     # why a plan awaits approval
@@ -644,4 +646,5 @@ TEXTS: Mapping[str, str] = {
     "journal_entry_changed": (
         "journal entry %(number)s: %(path)s does not match its id; restore it from a mirror"
     ),
+    **DEFINITION_TEXTS,
 }

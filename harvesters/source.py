@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from apscheduler.triggers.cron import CronTrigger
 
+from harvesters.definition_faults import expected, located, not_one_of, suggestion
 from harvesters.errors import SourceDefinitionError
 from harvesters.quiet_hours import QuietHours, parse_quiet_hours
+from harvesters.reasons import Reason, as_reason, other
 from languages.request_locale import LANGUAGES
 from vocab.curated_topics import TopicDecision, read_decisions
 from vocab.curated_words import CuratedWord, read_words
@@ -117,19 +118,19 @@ def load(file: Path) -> Source:
     return _require_valid(*read(file))
 
 
-def read(file: Path) -> tuple[Source, list[str]]:
-    """Read a source definition; return what is valid in it, and a message for each fault."""
+def read(file: Path) -> tuple[Source, list[Reason]]:
+    """Read a source definition; return what is valid in it, and a reason for each fault."""
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SourceDefinitionError(f"{file}: invalid TOML: {error}") from error
+        raise SourceDefinitionError(located(str(file), Reason("not_toml", {"error": str(error)}))) from error
     source, faults = _read_table(file.stem, table, str(file))
     words, more = read_word_table(word_table(file.parent, file.stem))
     decisions, others = read_decision_table(decision_table(file.parent, file.stem))
     own = file.with_name(CLASSIFIER)
     classifier = str(own) if source.suggest == MODEL and own.exists() else ""
     pairs = tuple((item.word, item.concept) for item in words)
-    return replace(source, words=pairs, decisions=tuple(decisions), classifier=classifier), [*faults, *more, *others]
+    return replace(source, words=pairs, decisions=tuple(decisions), classifier=classifier), [*faults, *map(other, (*more, *others))]
 
 
 def word_table(folder: Path, name: str) -> Path:
@@ -162,15 +163,15 @@ def read_decision_table(file: Path) -> tuple[list[TopicDecision], list[str]]:
         return [], [f"{file}: {error}"]
 
 
-def read_text(name: str, text: str) -> tuple[Source | None, list[str]]:
-    """Read the text of a source definition; return what is valid in it, and a message for each fault.
+def read_text(name: str, text: str) -> tuple[Source | None, list[Reason]]:
+    """Read the text of a source definition; return what is valid in it, and a reason for each fault.
 
     The source is None if the text is no TOML.
     """
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        return None, [f"{name}: invalid TOML: {error}"]
+        return None, [located(name, Reason("not_toml", {"error": str(error)}))]
     return _read_table(name, table, name)
 
 
@@ -206,96 +207,79 @@ def load_all(folder: Path, check: Callable[[Source], object] = lambda _: None) -
 
 
 def parse(name: str, table: Mapping[str, Any], where: str) -> Source:
-    """Validate a source definition's table; *where* begins every message."""
+    """Validate a source definition's table; *where* begins every fault."""
     return _require_valid(*_read_table(name, table, where))
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return the known name that is most like *name* as a question, or all of them.
-
-    >>> suggestion("oai", ["oai-pmh", "ckan"])
-    "did you mean 'oai-pmh'?"
-    >>> suggestion("sparkle", ["oai-pmh", "ckan"])
-    'known are ckan, oai-pmh'
-    """
-    names = sorted(known)
-    begins = [other for other in names if name and other.startswith(f"{name}-")]
-    close = begins or get_close_matches(name, names, n=1, cutoff=0.7)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names) or 'none'}"
-
-
-def _require_valid(source: Source, faults: Sequence[str]) -> Source:
+def _require_valid(source: Source, faults: Sequence[Reason]) -> Source:
     if faults:
-        raise SourceDefinitionError("\n".join(faults))
+        raise SourceDefinitionError(*faults)
     return source
 
 
-def _read_table(name: str, table: Mapping[str, Any], where: str) -> tuple[Source, list[str]]:
-    """Return a source of the valid values of *table*, and a message for each fault."""
-    faults: list[str] = []
+def _read_table(name: str, table: Mapping[str, Any], where: str) -> tuple[Source, list[Reason]]:
+    """Return a source of the valid values of *table*, and a reason for each fault."""
+    faults: list[Reason] = []
     values: dict[str, Any] = dict.fromkeys(_NEEDED, "")
     if not _NAME.match(name):
-        faults.append(f"the name {name!r} is part of every IRI: use a to z, 0 to 9 and hyphens")
+        faults.append(Reason("source_name", {"name": repr(name)}))
     for key, value in table.items():
         kind = _TYPES.get(key, str)
         if key not in _KEYS:
-            faults.append(f"unknown key {key!r}; {suggestion(key, _KEYS)}")
+            faults.append(Reason("unknown_key", {"name": repr(key), "suggestion": suggestion(key, _KEYS)}))
         elif not isinstance(value, kind) or (key == "pause" and isinstance(value, bool)):
-            faults.append(f"{key!r} is {value!r}, which is no {_named(kind)}")
+            faults.append(expected(repr(key), value, _KINDS.get(kind, "kind_number")))
         elif fault := _VALUE_FAULTS[key](value) if key in _VALUE_FAULTS else None:
             faults.append(fault)
         elif key not in _TABLES:
             values[key] = value
-    faults += (f"{key!r} is missing" for key in _NEEDED if not table.get(key))
+    faults += (Reason("key_missing", {"name": repr(key)}) for key in _NEEDED if not table.get(key))
     values["limits"] = Limits(**_valid_limits(table.get("limits"), faults))
     values["notify"] = _valid_notify(table.get("notify"), faults)
     values["quiet"] = _quiet_hours(table.get("quiet"), faults)
     values["fields"] = _texts(table.get("fields"), faults)
-    return Source(name=name, **values), [f"{where}: {fault}" for fault in faults]
+    return Source(name=name, **values), [located(where, fault) for fault in faults]
 
 
-def _named(kind: type | tuple[type, ...]) -> str:
-    names = {str: "text", bool: "true or false", dict: "table"}
-    return names.get(kind, "number") if isinstance(kind, type) else "number"
+_KINDS: Mapping[object, str] = {str: "kind_text", bool: "kind_bool", dict: "kind_table"}
 
 
-def _valid_limits(table: object, faults: list[str]) -> dict[str, Any]:
-    """Return the valid limits of *table*, and add a message to *faults* for each other one."""
+def _valid_limits(table: object, faults: list[Reason]) -> dict[str, Any]:
+    """Return the valid limits of *table*, and add a reason to *faults* for each other one."""
     known = {item.name for item in fields(Limits)}
     valid = {}
     for key, value in table.items() if isinstance(table, dict) else ():
+        named = Reason("limit_named", {"name": repr(key)})
         if key not in known:
-            faults.append(f"unknown limit {key!r}; {suggestion(key, known)}")
+            faults.append(Reason("unknown_limit", {"name": repr(key), "suggestion": suggestion(key, known)}))
         elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            faults.append(f"limit {key!r} is {value!r}, which is no number from 0 up")
+            faults.append(expected(named, value, "kind_not_negative"))
         elif key in SHARES and value > 1:
-            faults.append(
-                f"limit {key!r} is {value!r}; write a share from 0 to 1, such as 0.1 for a tenth"
-            )
+            faults.append(expected(named, value, "kind_share"))
         else:
             valid[key] = value
     return valid
 
 
-def _valid_notify(table: object, faults: list[str]) -> Notify:
-    """Return the valid part of the table *notify*, and add a message to *faults* for each other value."""
+def _valid_notify(table: object, faults: list[Reason]) -> Notify:
+    """Return the valid part of the table *notify*, and add a reason to *faults* for each other value."""
     known = {item.name for item in fields(Notify)}
     valid: dict[str, Any] = {}
     for key, value in table.items() if isinstance(table, dict) else ():
         if key not in known:
-            faults.append(f"unknown key notify.{key}; {suggestion(key, known)}")
+            faults.append(Reason("unknown_key", {"name": f"notify.{key}", "suggestion": suggestion(key, known)}))
         elif key in ("mail", "webhook"):
             items = value if isinstance(value, list) else [value]
             is_valid = _is_mail if key == "mail" else is_web
             bad = [item for item in items if not isinstance(item, str) or not is_valid(item)]
-            faults += (f"notify.{key} has {item!r}, which is no {'mail' if key == 'mail' else 'http or https'} address" for item in bad)
+            faults += (expected(f"notify.{key}", item, "kind_mail" if key == "mail" else "kind_web") for item in bad)
             valid[key] = tuple(item for item in items if item not in bad)
         elif key == "tracker" and (not isinstance(value, str) or not is_web(value)):
-            faults.append(f"notify.tracker is {value!r}, which is no http or https address")
+            faults.append(expected("notify.tracker", value, "kind_web"))
         elif key == "language" and value not in tuple(LANGUAGES):
-            faults.append(f"notify.language is {value!r}; use one of {', '.join(LANGUAGES)}")
+            faults.append(not_one_of("notify.language", value, LANGUAGES))
         elif key == "reports" and value not in REPORTS:
-            faults.append(f"notify.reports is {value!r}; use one of {', '.join(REPORTS)}")
+            faults.append(not_one_of("notify.reports", value, REPORTS))
         else:
             valid[key] = value
     return Notify(**valid)
@@ -305,52 +289,50 @@ def _is_mail(text: str) -> bool:
     return _MAIL.match(text) is not None
 
 
-def _quiet_hours(text: object, faults: list[str]) -> QuietHours | None:
+def _quiet_hours(text: object, faults: list[Reason]) -> QuietHours | None:
     try:
         return parse_quiet_hours(text) if isinstance(text, str) else None
     except ValueError as error:
-        faults.append(f"quiet {text!r} is no window of time: {error}")
+        faults.append(as_reason(error.args[0]))
         return None
 
 
-def _texts(table: object, faults: list[str]) -> dict[str, str]:
+def _texts(table: object, faults: list[Reason]) -> dict[str, str]:
     items = table.items() if isinstance(table, dict) else ()
     faults += (
-        f"field {key!r} is {value!r}; write the JMESPath or XPath as text"
+        expected(Reason("field_named", {"name": repr(key)}), value, "kind_expression")
         for key, value in items
         if not isinstance(value, str)
     )
     return {key: value for key, value in items if isinstance(value, str)}
 
 
-def _url_fault(url: str) -> str | None:
-    return f"url {url!r} is no http or https address" if url and not is_web(url) else None
+def _url_fault(url: str) -> Reason | None:
+    return expected("url", url, "kind_web") if url and not is_web(url) else None
 
 
-def _licence_fault(licence: str) -> str | None:
-    if not licence or is_web(licence):
-        return None
-    return f"licence {licence!r} must be a URL, e.g. https://creativecommons.org/licenses/by/4.0/"
+def _licence_fault(licence: str) -> Reason | None:
+    return None if not licence or is_web(licence) else expected("licence", licence, "kind_licence")
 
 
-def _pause_fault(pause: float) -> str | None:
-    return f"pause is {pause}, which is no number of seconds from 0 up" if pause < 0 else None
+def _pause_fault(pause: float) -> Reason | None:
+    return expected("pause", pause, "kind_not_negative") if pause < 0 else None
 
 
-def _suggest_fault(suggest: str) -> str | None:
-    return None if suggest in SUGGEST else f"suggest is {suggest!r}; use one of {', '.join(SUGGEST)}"
+def _suggest_fault(suggest: str) -> Reason | None:
+    return None if suggest in SUGGEST else not_one_of("suggest", suggest, SUGGEST)
 
 
-def _schedule_fault(every: str) -> str | None:
+def _schedule_fault(every: str) -> Reason | None:
     try:
         CronTrigger.from_crontab(every, timezone="UTC")
     except ValueError as error:
-        return f"every {every!r} is no cron line of five fields: {error}; write e.g. \"0 3 * * *\", each day at 3:00 UTC"
+        return Reason("not_cron", {"value": repr(every), "error": str(error)})
     return None
 
 
 _TABLES = ("limits", "notify", "quiet", "fields")  # read by functions of their own
-_VALUE_FAULTS: Mapping[str, Callable[[Any], str | None]] = {
+_VALUE_FAULTS: Mapping[str, Callable[[Any], Reason | None]] = {
     "url": _url_fault,
     "licence": _licence_fault,
     "pause": _pause_fault,

@@ -194,7 +194,7 @@ def _check_source(file: Path) -> dict[str, object]:
     if source.protocol and source.mapping:
         faults += compatibility_faults(source)
     if faults:
-        return {"definition": str(file), "result": "\n".join(faults)}
+        return {"definition": str(file), "result": "\n".join(fault.text for fault in faults)}
     return {
         "definition": str(file),
         "result": "valid",

@@ -27,7 +27,7 @@ class Rules:
 
     text: str
     digest: str
-    faults: list[str]
+    faults: list[Reason]
     rules: list[Rule]
 
 

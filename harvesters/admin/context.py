@@ -21,6 +21,7 @@ from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.ledger import Ledger
 from harvesters.notifications.delivery import Channels
 from harvesters.pipeline.worker_pool import WorkerPool
+from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source, load
 from journal import mirror_origin
@@ -115,9 +116,9 @@ class AdminContext:
         """Return the Stocktake that this one mirrors, or None. Raises JournalError."""
         return mirror_origin.read(self.data / "journal")
 
-    def invalid_sources(self) -> list[str]:
-        """Return an error message for each invalid source definition."""
-        return [source for source in self._load_sources() if isinstance(source, str)]
+    def invalid_sources(self) -> list[Reason]:
+        """Return the faults of all invalid source definitions."""
+        return [source for source in self._load_sources() if isinstance(source, Reason)]
 
     def source(self, name: str) -> Source:
         """Return a source by its name; raise NotFound."""
@@ -126,12 +127,12 @@ class AdminContext:
                 return source
         raise NotFound("There is no source with that name and a valid source definition. GET /admin/sources lists the sources.")
 
-    def _load_sources(self) -> Iterator[Source | str]:
+    def _load_sources(self) -> Iterator[Source | Reason]:
         for definition in sorted(self.source_dir.glob("*.toml")):
             try:
                 yield load(definition)
             except SourceDefinitionError as error:
-                yield str(error)
+                yield from error.faults
 
     def reader(self) -> HarvestContext:
         """Return a context to read with; if the ledger is locked it fails soon."""

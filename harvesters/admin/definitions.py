@@ -15,9 +15,11 @@ from tomlkit.exceptions import TOMLKitError
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import DefinitionChanged, InvalidValue, NotFound
 from harvesters.compatibility import compatibility_faults
+from harvesters.definition_faults import located
 from harvesters.errors import HarvestError
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.network.fetch import Fetch
+from harvesters.reasons import Reason
 from harvesters.runs.source_preview import RETRY_POLICY, PreviewResult, localize, preview_source
 from harvesters.source import Source, read_text
 from journal.atomic_file import replace_file
@@ -71,10 +73,10 @@ def definition_file(context: AdminContext, name: str) -> Path:
     return context.source_dir / f"{name}.toml"
 
 
-def check_definition(name: str, text: str) -> tuple[Source | None, list[str]]:
+def check_definition(name: str, text: str) -> tuple[Source | None, list[Reason]]:
     """Return the source that *text* defines and every fault in it; None if there is any fault."""
     if len(text) > MAX_LENGTH:
-        return None, [f"{name}: a definition can have at most {MAX_LENGTH:,} characters"]
+        return None, [located(name, Reason("definition_too_long", {"most": MAX_LENGTH}))]
     source, faults = read_text(name, text)
     if source is not None and source.protocol and source.mapping:
         faults += compatibility_faults(source)

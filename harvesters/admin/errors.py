@@ -20,7 +20,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from harvesters.errors import HarvestError
-from languages.translations import gettext
+from harvesters.reasons import Reason
+from languages.translations import format_number, gettext
 
 _BEARER = 'Bearer realm="stocktake"'  # RFC 6750, section 3
 
@@ -44,7 +45,11 @@ class HTTPProblem(HarvestError):
     @property
     def localized(self) -> str:
         """Return the message in the language of the request."""
-        return gettext(self._text) % self._values if self._values else gettext(self._text)
+        values = {
+            name: value.describe(gettext, format_number) if isinstance(value, Reason) else value
+            for name, value in self._values.items()
+        }
+        return gettext(self._text) % values if values else gettext(self._text)
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lxml import etree
 
+from harvesters.definition_faults import located, not_one_of, suggestion
 from harvesters.errors import SourceDefinitionError
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import Payload
@@ -18,7 +19,8 @@ from harvesters.parsing import parser_errors
 from harvesters.payloads import property_path
 from harvesters.payloads.jmespath_compiler import compile_jmespath
 from harvesters.payloads.value_parsing import KINDS
-from harvesters.source import Source, suggestion
+from harvesters.reasons import Reason
+from harvesters.source import Source
 from vocab.initiative import Document, Event, Initiative, Post, Resource
 from vocab.schemes import crosswalks as crosswalk_names
 
@@ -113,53 +115,49 @@ def record_class(source: Source) -> type[Resource]:
     """Return the class of the source's records. Raise SourceDefinitionError if it is unknown."""
     name = source.fields.get("kind", "initiative")
     if name not in KINDS:
-        raise SourceDefinitionError(
-            f"{source.name}: field 'kind' is {name!r}; it is one of {', '.join(KINDS)}"
-        )
+        raise SourceDefinitionError(located(source.name, not_one_of(_field_named("kind"), name, KINDS)))
     return KINDS[name]
 
 
-def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[str]:
-    """Yield a message for each unknown field or invalid expression; it says how to correct it."""
+def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[Reason]:
+    """Yield a reason for each unknown field or invalid expression; it says how to correct it."""
     if not source.fields:
-        yield f"{source.name}: mapping 'fields' needs a [fields] table, at least with 'title'"
+        yield located(source.name, Reason("fields_missing"))
         return
     try:
         known = FIELDS[record_class(source)]
     except SourceDefinitionError as error:
-        yield str(error)
+        yield from error.faults
         return
     for crosswalk in option_names(source, OPTIONS, "crosswalk"):
         if crosswalk not in crosswalk_names():
-            yield (
-                f"{source.name}: unknown crosswalk {crosswalk!r}; "
-                f"{suggestion(crosswalk, crosswalk_names())}"
-            )
+            near = suggestion(crosswalk, crosswalk_names())
+            yield located(source.name, Reason("unknown_crosswalk", {"name": repr(crosswalk), "suggestion": near}))
     for name, text in source.fields.items():
         match = FIELD_NAME.match(name)
         if not match or match[1] not in known:
-            yield f"{source.name}: unknown field {name!r}; {suggestion(name, known)}"
+            yield located(source.name, Reason("unknown_field", {"name": repr(name), "suggestion": suggestion(name, known)}))
         elif match[2] and match[1] not in TEXTS:
-            only = ", ".join(TEXTS)
-            yield f"{source.name}: field {name!r} takes no language; only {only} do"
+            yield located(source.name, Reason("field_without_language", {"name": repr(name), "names": ", ".join(TEXTS)}))
         elif name == "key" and payload_type is not Payload.ROW:
-            yield (
-                f"{source.name}: field 'key' is not allowed here: the protocol's own identifier"
-                " is the key"
-            )
+            yield located(source.name, Reason("field_key"))
         elif name == "amounts" and payload_type is not Payload.ROW:
-            yield f"{source.name}: field 'amounts' reads objects, which only rows have"
+            yield located(source.name, Reason("field_amounts"))
         elif name != "kind":
             try:
                 compile_field(source, name, text, payload_type)
             except SourceDefinitionError as error:
-                yield str(error)
+                yield from error.faults
+
+
+def _field_named(name: str) -> Reason:
+    return Reason("field_named", {"name": repr(name)})
 
 
 def compile_field(source: Source, name: str, text: str, payload_type: Payload) -> Find:
     """Return the function that reads a field of a record. Raise SourceDefinitionError at an invalid expression."""
     where, prefixes = (
-        f"{source.name}: field {name!r}",
+        located(source.name, _field_named(name)),
         get_option(source, OPTIONS, "namespaces") or {},
     )
     if payload_type is Payload.ROW:
@@ -169,7 +167,7 @@ def compile_field(source: Source, name: str, text: str, payload_type: Payload) -
     try:
         path = etree.XPath(text, namespaces={**_PREFIXES, **prefixes}, smart_strings=False)
     except (etree.XPathSyntaxError, ValueError) as error:
-        raise SourceDefinitionError(f"{where}: {text!r} is not an XPath:  {error}") from error
+        raise SourceDefinitionError(located(where, Reason("not_xpath", {"text": repr(text), "error": str(error)}))) from error
 
     def find(node: Any) -> Any:
         with parser_errors(f"{where}: {text!r} does not fit the record"):

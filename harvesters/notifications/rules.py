@@ -9,8 +9,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from harvesters.definition_faults import expected, located, not_one_of, suggestion
 from harvesters.errors import HarvestError
 from harvesters.notifications.mail import is_mail_address
+from harvesters.reasons import Reason, join_reasons
 from languages.request_locale import LANGUAGES
 from vocab.iris import is_web
 
@@ -44,10 +46,10 @@ _KEYS = {"name", "when", "limit", "sources", "mail", "webhook", "language"}
 
 
 class RulesError(HarvestError):
-    """The rules have *faults*, one text each."""
+    """The rules have *faults*, one reason each."""
 
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults))
+    def __init__(self, faults: list[Reason]) -> None:
+        super().__init__(join_reasons(faults))
         self.faults = faults
 
 
@@ -79,7 +81,7 @@ def read_rules(data: Path) -> str:
     try:
         return file.read_bytes()[: MAX_BYTES + 1].decode() if file.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise RulesError([f"{file}: cannot be read: {error}; save it as UTF-8 text"]) from error
+        raise RulesError([located(str(file), Reason("rules_unreadable", {"error": str(error)}))]) from error
 
 
 def parse_rules(text: str) -> list[Rule]:
@@ -89,23 +91,24 @@ def parse_rules(text: str) -> list[Rule]:
     ['waiting', 'failing']
     """
     if len(text.encode()) > MAX_BYTES:
-        raise RulesError([f"{FILE}: more than {MAX_BYTES:,} bytes"])
+        raise RulesError([located(FILE, Reason("rules_too_long", {"most": MAX_BYTES}))])
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RulesError([f"{FILE}: {error}"]) from error
+        raise RulesError([located(FILE, Reason("not_toml", {"error": str(error)}))]) from error
     tables = document.get("rule", [])
     unknown = sorted(set(document) - {"rule"})
-    faults = [f"{FILE}: unknown entry {name!r}; rules are tables [[rule]]" for name in unknown]
+    faults = [located(FILE, Reason("unknown_key", {"name": repr(name), "suggestion": suggestion(name, ["rule"])})) for name in unknown]
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise RulesError([*faults, f"{FILE}: write each rule as a table [[rule]]"])
+        raise RulesError([*faults, located(FILE, Reason("rules_without_table"))])
     rules: list[Rule] = []
     for number, table in enumerate(tables, 1):
         name = table.get("name", "")
-        wrong = [f"{FILE}: rule {name or number!r}: {fault}" for fault in _faults(table)]
+        wrong = [*_faults(table)]
         if not wrong and any(rule.name == name for rule in rules):
-            wrong = [f"{FILE}: rule {name!r}: there are two of this name"]
-        faults += wrong
+            wrong = [Reason("rule_repeated")]
+        named = Reason("rule_named", {"name": repr(name or number)})
+        faults += (located(FILE, located(named, fault)) for fault in wrong)
         if not wrong:
             rules.append(_rule(table))
     if faults:
@@ -126,33 +129,33 @@ def _rule(table: Mapping[str, Any]) -> Rule:
     )
 
 
-def _faults(table: Mapping[str, Any]) -> Iterator[str]:
+def _faults(table: Mapping[str, Any]) -> Iterator[Reason]:
     for key in sorted(set(table) - _KEYS):
-        yield f"unknown entry {key!r}; known: {', '.join(sorted(_KEYS))}"
+        yield Reason("unknown_key", {"name": repr(key), "suggestion": suggestion(key, _KEYS)})
     name, when, limit = table.get("name"), table.get("when"), table.get("limit", 0)
     if not isinstance(name, str) or not 0 < len(name) <= 60 or not name.isprintable():
-        yield "give it a name of 1 to 60 visible characters"
+        yield Reason("rule_without_name")
     if not isinstance(when, str) or when not in CONDITIONS:
-        yield f"when is {when!r}; use one of {', '.join(CONDITIONS)}"
+        yield not_one_of("when", when, CONDITIONS)
     elif "limit" in table and CONDITIONS[when] is None:
-        yield f"{when} has no limit; remove it"
+        yield Reason("rule_without_limit", {"condition": when})
     elif when in GLOBAL and "sources" in table:
-        yield f"{when} is about the whole installation; remove sources"
+        yield Reason("rule_global", {"condition": when})
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit <= 1e6:
-        yield f"limit is {limit!r}; use a number from 0"
+        yield expected("limit", limit, "kind_not_negative")
     if table.get("language", "en") not in LANGUAGES:
-        yield f"language is {table.get('language')!r}; use one of {', '.join(LANGUAGES)}"
+        yield not_one_of("language", table.get("language"), LANGUAGES)
     yield from _address_faults(table)
 
 
-def _address_faults(table: Mapping[str, Any]) -> Iterator[str]:
+def _address_faults(table: Mapping[str, Any]) -> Iterator[Reason]:
     for key in ("sources", "mail", "webhook"):
         values = table.get(key, [])
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            yield f"{key} is no list of texts, such as {key} = [...]"
+            yield expected(key, values, "kind_texts")
         elif key == "mail":
-            yield from (f"{value!r} is no mail address" for value in values if not is_mail_address(value))
+            yield from (expected(key, value, "kind_mail") for value in values if not is_mail_address(value))
         elif key == "webhook":
-            yield from (f"{value!r} is no web address" for value in values if not is_web(value))
+            yield from (expected(key, value, "kind_web") for value in values if not is_web(value))
     if not table.get("mail") and not table.get("webhook"):
-        yield "name who is notified: mail = [...], webhook = [...], or both"
+        yield Reason("rule_without_recipient")

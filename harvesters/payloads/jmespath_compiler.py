@@ -12,8 +12,10 @@ import jmespath
 from jmespath import functions
 from jmespath.exceptions import JMESPathError
 
+from harvesters.definition_faults import located
 from harvesters.errors import SourceDefinitionError
 from harvesters.parsing import parser_errors
+from harvesters.reasons import Reason
 
 Find: TypeAlias = Callable[[Any], Any]
 _Node: TypeAlias = dict[str, Any]
@@ -36,7 +38,7 @@ class Functions(functions.Functions):
 _OPTIONS = jmespath.Options(custom_functions=Functions())
 
 
-def compile_jmespath(text: str, where: str = "") -> Find:
+def compile_jmespath(text: str, where: str | Reason = "") -> Find:
     """Compile *text*; raises SourceDefinitionError, whose message begins with *where*, if it is not JMESPath.
 
     The function returns what JMESPath returns, None if nothing matches. ``without(text, phrases)`` is a function of ours.
@@ -52,11 +54,12 @@ def compile_jmespath(text: str, where: str = "") -> Find:
     try:
         whole = jmespath.compile(text)
     except JMESPathError as error:
-        raise SourceDefinitionError(f"{where}: {text!r} is no JMESPath: {' '.join(str(error).split())}") from error
+        fault = Reason("not_jmespath", {"text": repr(text), "error": " ".join(str(error).split())})
+        raise SourceDefinitionError(located(where, fault)) from error
     return _compile_node(cast(_Node, whole.parsed)) or _interpreted(text, where)
 
 
-def _interpreted(text: str, where: str) -> Find:
+def _interpreted(text: str, where: str | Reason) -> Find:
     whole = jmespath.compile(text)
 
     def find(row: Any) -> Any:

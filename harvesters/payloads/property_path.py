@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pyoxigraph import Literal, NamedNode
 
+from harvesters.definition_faults import located
 from harvesters.errors import SourceDefinitionError
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, Term
+from harvesters.reasons import Reason
 
 Find = Callable[[Graph], list[Term]]
 _Step = tuple[str, ...]  # IRIs of properties, any of them; empty for the node itself
@@ -21,7 +23,7 @@ _Path = tuple[_Step, ...]
 _TOKEN = re.compile(r"\s*(?:'([^']*)'|<([^<>\s]+)>|([A-Za-z][\w.-]*):([\w.%-]+)|(a)\b|(\|\||[|/.()]))\s*")
 
 
-def compile_path(text: str, where: str = "", prefixes: Mapping[str, str] | None = None) -> Find:
+def compile_path(text: str, where: str | Reason = "", prefixes: Mapping[str, str] | None = None) -> Find:
     """Compile *text*; raises SourceDefinitionError, whose message begins with *where*, if it is not a supported path.
 
     Blank nodes at its end are left out, since they have no meaning by themselves. *prefixes* are the source's, before the built-in ones.
@@ -44,16 +46,14 @@ def compile_path(text: str, where: str = "", prefixes: Mapping[str, str] | None 
     return find
 
 
-def _tokenize(text: str, where: str) -> list[list[tuple[str, str]]]:
+def _tokenize(text: str, where: str | Reason) -> list[list[tuple[str, str]]]:
     """Split a path at its `||`, and each side into tokens: kind and text."""
     parts: list[list[tuple[str, str]]] = [[]]
     position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise SourceDefinitionError(
-                f"{where}: {text!r} is no path at character {position + 1}: write e.g. dct:title, or dct:publisher/foaf:name"
-            )
+            raise SourceDefinitionError(located(where, Reason("path_no_token", {"text": repr(text), "position": position + 1})))
         position = match.end()
         quoted, full, prefix, local, kind, mark = match.groups()
         if mark == "||":
@@ -67,7 +67,7 @@ def _tokenize(text: str, where: str) -> list[list[tuple[str, str]]]:
     return parts
 
 
-def _compile_choice(tokens: Sequence[tuple[str, str]], where: str, prefixes: Mapping[str, str]) -> Find:
+def _compile_choice(tokens: Sequence[tuple[str, str]], where: str | Reason, prefixes: Mapping[str, str]) -> Find:
     if [kind for kind, _ in tokens] == ["text"]:
         literal = Literal(tokens[0][1])
         return lambda graph: [literal]
@@ -82,7 +82,7 @@ def _compile_choice(tokens: Sequence[tuple[str, str]], where: str, prefixes: Map
     return lambda graph: list(dict.fromkeys(term for path in paths for term in _evaluate(graph, path)))
 
 
-def _parse_path(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str]) -> tuple[_Path, list[tuple[str, str]]]:
+def _parse_path(tokens: list[tuple[str, str]], where: str | Reason, prefixes: Mapping[str, str]) -> tuple[_Path, list[tuple[str, str]]]:
     """Parse steps up to a `|` or the end."""
     steps: list[_Step] = []
     while True:
@@ -91,31 +91,30 @@ def _parse_path(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str
         if not tokens or tokens[0][0] == "|":
             return tuple(steps), tokens
         if tokens[0][0] != "/":
-            raise SourceDefinitionError(f"{where}: a / or | is missing before {tokens[0][1]!r}")
+            raise SourceDefinitionError(located(where, Reason("path_no_mark", {"text": repr(tokens[0][1])})))
         tokens = tokens[1:]
 
 
-def _parse_step(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str]) -> tuple[_Step, list[tuple[str, str]]]:
+def _parse_step(tokens: list[tuple[str, str]], where: str | Reason, prefixes: Mapping[str, str]) -> tuple[_Step, list[tuple[str, str]]]:
     """Parse one step: a property, the node itself, or several properties in brackets."""
     kind, text = tokens[0] if tokens else ("", "")
     if kind == "(":
         end = next((number for number, (mark, _) in enumerate(tokens) if mark == ")"), None)
         if end is None or any(mark != "|" for mark, _ in tokens[2:end:2]):
-            raise SourceDefinitionError(
-                f"{where}: brackets hold properties with | between them, such as (dct:creator|dct:publisher)/foaf:name"
-            )
+            raise SourceDefinitionError(located(where, Reason("path_brackets")))
         names = tuple(_resolve_name(one, where, prefixes) for one in tokens[1:end:2])
         return names, tokens[end + 1 :]
     return (() if kind == "." else (_resolve_name((kind, text), where, prefixes),)), tokens[1:]
 
 
-def _resolve_name(token: tuple[str, str], where: str, prefixes: Mapping[str, str]) -> str:
+def _resolve_name(token: tuple[str, str], where: str | Reason, prefixes: Mapping[str, str]) -> str:
     kind, text = token
     if kind not in {"iri", "a", "name"}:
-        raise SourceDefinitionError(f"{where}: a property is missing{f' before {text!r}' if text else ' at the end of the path'}")
+        fault = Reason("path_no_property", {"text": repr(text)}) if text else Reason("path_no_end")
+        raise SourceDefinitionError(located(where, fault))
     prefix, _, local = text.partition(":")
     if kind == "name" and prefix not in prefixes:
-        raise SourceDefinitionError(f"{where}: the prefix {prefix!r} is not known; give its address in the option `namespaces`")
+        raise SourceDefinitionError(located(where, Reason("path_prefix", {"prefix": repr(prefix)})))
     return prefixes[prefix] + local if kind == "name" else text
 
 

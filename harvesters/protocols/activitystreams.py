@@ -17,12 +17,11 @@ from harvesters.errors import (
     HarvestError,
     NotFoundError,
     ParseError,
-    SourceDefinitionError,
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json
-from harvesters.option_schema import Option, get_option
+from harvesters.option_schema import Option, check_choice, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record
 from harvesters.parsing import join_url
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
@@ -90,11 +89,7 @@ def payload_type(source: Source) -> Payload:
 
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for an unknown format."""
-    file_format = get_option(source, OPTIONS, "format")
-    if file_format not in {"inline", *FORMATS}:
-        raise SourceDefinitionError(
-            f"{source.name}: option 'format' is {file_format!r}; it is one of inline, {', '.join(FORMATS)}"
-        )
+    check_choice(source, OPTIONS, "format", ("inline", *FORMATS))
 
 
 def collect(

@@ -15,6 +15,7 @@ from typing import Any
 from lxml import etree, html
 from lxml.etree import _Element
 
+from harvesters.definition_faults import located, option_named
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.html_detection import empty_reason
@@ -79,9 +80,7 @@ def check(source: Source) -> None:
     """Raise SourceDefinitionError for an invalid XPath, or if no option gives records a key."""
     _compile_paths(source)
     if not any(get_option(source, OPTIONS, name) for name in ("key", "digest", "details")):
-        raise SourceDefinitionError(
-            f"{source.name}: records have no key; set the option 'key', 'digest' or 'details'"
-        )
+        raise SourceDefinitionError(located(source.name, Reason("no_key")))
 
 
 def collect(
@@ -175,9 +174,8 @@ def _compile_xpath(source: Source, name: str, xpath: str) -> Any:
     try:
         return etree.XPath(xpath, smart_strings=False)
     except etree.XPathSyntaxError as error:
-        raise SourceDefinitionError(
-            f"{source.name}: option {name!r}: {xpath!r} is not an XPath:  {error}"
-        ) from error
+        fault = Reason("not_xpath", {"text": repr(xpath), "error": str(error)})
+        raise SourceDefinitionError(located(located(source.name, option_named(name)), fault)) from error
 
 
 def _parse_page(reply: Reply) -> _Element:

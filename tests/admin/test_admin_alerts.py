@@ -36,6 +36,17 @@ async def test_rules_are_saved_by_an_administrator_and_checked_first(client: htt
     assert "saved the rules of alerts" in (await client.get("/admin/page/audit-log")).text
 
 
+async def test_faults_of_rules_are_in_the_language_of_the_page(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["admin"])
+    client.headers["Accept-Language"] = "es"
+
+    wrong = await post(client, "rules", text='[[rule]]\nname = "x"\nwhen = "late"\nlimit = -1\n')
+
+    assert wrong.status_code == 422
+    assert "alerts.toml: la regla &#39;x&#39;: limit vale -1; escriba un número a partir de 0" in wrong.text
+    assert "diga a quién se avisa" in wrong.text
+
+
 async def test_rules_that_another_person_changed_are_not_overwritten(client: httpx.AsyncClient, world: Any) -> None:
     await sign_in(client, world.tokens["admin"])
     (world.context.data / FILE).write_text(EXAMPLE, encoding="utf-8")

@@ -75,6 +75,25 @@ async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(cl
     assert (world.context.source_dir / "projects.toml").read_text() == DEFINITION
 
 
+@pytest.mark.parametrize(
+    ("language", "faults"),
+    [
+        ("fr", ("la limite &#39;vanished&#39; vaut 2 ; écrivez une part de 0 à 1", "vouliez-vous dire &#39;title&#39; ?", "&#39;url&#39; manque")),
+        ("es", ("la opción &#39;size&#39; vale &#39;10&#39;; escriba un número entero", "falta &#39;url&#39;")),
+    ],
+)
+async def test_faults_of_a_definition_are_in_the_language_of_the_page(
+    client: httpx.AsyncClient, world: Any, language: str, faults: tuple[str, ...]
+) -> None:
+    text = 'titel = "x"\nprotocol = "json"\nmapping = "fields"\n[limits]\nvanished = 2\n[options]\nsize = "10"\n'
+    client.headers["Accept-Language"] = language
+
+    answer = await saving(client, world, before=await digest_of(client, world), text=text)
+
+    assert answer.status_code == 422
+    assert [fault for fault in faults if fault not in answer.text] == []
+
+
 async def test_a_definition_that_two_people_edit_is_not_overwritten(client: httpx.AsyncClient, world: Any) -> None:
     before = await digest_of(client, world)
     first = await saving(client, world, before=before, text=DEFINITION.replace("Projects", "Works"))

@@ -213,5 +213,5 @@ def test_what_is_no_collection_is_reported(content, source):
 
 
 def test_an_unknown_format_is_refused(source):
-    with pytest.raises(SourceDefinitionError, match="it is one of inline, json, xml, rdf"):
+    with pytest.raises(SourceDefinitionError, match="use one of inline, json, xml, rdf"):
         check_compatible(source(format="csv"))

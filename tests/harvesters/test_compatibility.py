@@ -34,14 +34,14 @@ def test_a_good_definition_gives_its_protocol_and_mapping(define_source):
         ({"options": {"size": -1}}, "option 'size' is -1; write a number from 0 up"),
         ({"protocol": "csv", "options": {"key": 3}}, "option 'key' is 3; write text or a list"),
         ({"protocol": "csv", "options": {"digest": [1]}}, "write a list of texts"),
-        ({"protocol": "oai-pmh", "mapping": "oai_dc", "options": {"kind": "thing"}}, "option 'kind' is 'thing'; it is one of initiative"),
+        ({"protocol": "oai-pmh", "mapping": "oai_dc", "options": {"kind": "thing"}}, "option 'kind' is 'thing'; use one of initiative"),
         ({"mapping": "dpg_nominee", "fields": FIELDS}, "[fields] is for mapping 'fields'"),
         ({"fields": {}}, "needs a [fields] table"),
         ({"fields": {"name": "x"}}, "unknown field 'name'; known are action_lines"),
         ({"fields": {"start@en": "x"}}, "field 'start@en' takes no language"),
         ({"fields": {"title@!": "x"}}, "unknown field 'title@!'"),
         ({"fields": {"title": "a["}}, "field 'title': 'a[' is no JMESPath"),
-        ({"fields": {"kind": "thing"}}, "field 'kind' is 'thing'; it is one of initiative, event, document, post"),
+        ({"fields": {"kind": "thing"}}, "field 'kind' is 'thing'; use one of initiative, event, document, post"),
         ({"fields": {"kind": "document", "start": "x"}}, "unknown field 'start'"),
         ({"protocol": "oai-pmh", "fields": {"title": "//["}}, "field 'title': '//[' is not an XPath"),
         ({"protocol": "oai-pmh", "fields": {"key": "x"}}, "the protocol's own identifier is the key"),
@@ -60,7 +60,7 @@ def test_all_faults_of_a_definition_are_reported_at_once(define_source):
 
     faults = compatibility_faults(define_source(**given))
 
-    assert [fault.partition(": ")[2].partition(";")[0].partition(": I")[0] for fault in faults] == [
+    assert [fault.text.partition(": ")[2].partition(";")[0].partition(": I")[0] for fault in faults] == [
         "option 'size' is '10'",
         "unknown option 'pages' of json with fields",
         "unknown field 'titel'",

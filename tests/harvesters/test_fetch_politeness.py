@@ -349,7 +349,7 @@ def test_a_definition_says_quiet_hours_and_who_let_us_in() -> None:
     source = parse("a", {**table, "quiet": "22:00-06:00", "grant": "letter of 1 March 2026"}, "test")
 
     assert (str(source.quiet), source.grant) == ("22:00-06:00", "letter of 1 March 2026")
-    with pytest.raises(SourceDefinitionError, match=r"test: quiet '22-06' is no window of time: write it as HH:MM-HH:MM in UTC"):
+    with pytest.raises(SourceDefinitionError, match=r"test: quiet is '22-06'; write HH:MM-HH:MM in UTC"):
         parse("a", {**table, "quiet": "22-06"}, "test")
-    with pytest.raises(SourceDefinitionError, match="'grant' is True, which is no text"):
+    with pytest.raises(SourceDefinitionError, match="'grant' is True; write text"):
         parse("a", {**table, "grant": True}, "test")

@@ -240,7 +240,7 @@ def test_what_is_no_listing_is_reported(content, why, source):
         harvest(Folder({"/f/": content}), source())
 
 
-@pytest.mark.parametrize(("options", "why"), [({"format": "csv"}, "it is one of json, xml, rdf"), ({"only": "("}, "no regular expression")])
+@pytest.mark.parametrize(("options", "why"), [({"format": "csv"}, "use one of json, xml, rdf"), ({"only": "("}, "no regular expression")])
 def test_a_definition_with_a_wrong_option_is_refused(options, why, source):
     with pytest.raises(SourceDefinitionError, match=why):
         check_compatible(source(**options))

@@ -310,7 +310,7 @@ def test_an_empty_catalogue_is_no_error(define_source, registry):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"syntax": "n3"}, "'syntax' is 'n3'; it is one of turtle"),
+        ({"syntax": "n3"}, "'syntax' is 'n3'; use one of turtle"),
         ({"types": "Dataset"}, "'types' holds 'Dataset'; write an IRI"),
         ({"types": "abc:Dataset"}, "'types' holds 'abc:Dataset'"),
     ],

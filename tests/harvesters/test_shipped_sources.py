@@ -211,7 +211,7 @@ def test_an_unknown_crosswalk_is_refused_with_the_known_ones() -> None:
 
     (fault,) = field_definitions.faults(wrong)
 
-    assert fault.startswith("world-bank: unknown crosswalk 'sectors'; ")
+    assert fault.text.startswith("world-bank: unknown crosswalk 'sectors'; ")
 
 
 def test_the_readme_lists_every_shipped_definition() -> None:

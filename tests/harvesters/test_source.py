@@ -40,12 +40,12 @@ def test_a_definition_is_a_source_named_after_its_file(tmp_path: Path) -> None:
     [
         ("title", "titel", "unknown key 'titel'; did you mean 'title'?"),
         ('title = "Projects"', "", "'title' is missing"),
-        ('title = "Projects"', "title = 3", "'title' is 3, which is no text"),
-        ("https://registry.example/api", "registry.example", "is no http or https address"),
-        ("https://creativecommons.org/licenses/by/4.0/", "CC BY", "licence 'CC BY' must be a URL"),
+        ('title = "Projects"', "title = 3", "'title' is 3; write text"),
+        ("https://registry.example/api", "registry.example", "write an http or https address"),
+        ("https://creativecommons.org/licenses/by/4.0/", "CC BY", "licence is 'CC BY'; write a URL"),
         ("15 3 * * *", "daily", "no cron line of five fields"),
         ("expect = 100", "expects = 100", "unknown limit 'expects'; did you mean 'expect'?"),
-        ("expect = 100", "expect = -1", "no number from 0 up"),
+        ("expect = 100", "expect = -1", "write a number from 0 up"),
         ('key = "id"', "key = 1", "field 'key' is 1"),
         ("[limits]", "pause = -1\n[limits]", "pause is -1"),
         ('title = "Projects"', "title = ", "invalid TOML"),
@@ -66,7 +66,7 @@ def test_all_faults_of_a_definition_are_reported_at_once(tmp_path: Path) -> None
 
     source, faults = read(wrong)
 
-    assert [fault.partition(": ")[2].partition(";")[0].partition(" of ")[0] for fault in faults] == [
+    assert [fault.text.partition(": ")[2].partition(";")[0].partition(" of ")[0] for fault in faults] == [
         "unknown key 'titel'",
         "every 'daily' is no cron line",
         "'title' is missing",

@@ -318,5 +318,5 @@ def test_an_endpoint_that_takes_forms_only_is_asked_by_post(source):
 
 
 def test_another_method_is_refused(source):
-    with pytest.raises(SourceDefinitionError, match="'method' is 'put'; it is one of get, post"):
+    with pytest.raises(SourceDefinitionError, match="'method' is 'put'; use one of get, post"):
         check_compatible(source(method="put"))

@@ -49,8 +49,10 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"integrity"},
     ),
     "harvesters": (
+        {"definition_texts"},
         {"reason_texts"},
         {"reasons"},
+        {"definition_faults"},
         {"errors", "quiet_hours", "stored_response"},
         {"source", "optional_dependency", "parsing"},
         {"option_schema", "lazy_registry", "payloads.graph"},

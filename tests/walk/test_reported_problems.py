@@ -214,9 +214,9 @@ def test_without_a_ledger_none_is_found_and_none_is_taken(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("table", "fault"),
     [
-        ({"mail": ["no address"]}, "notify.mail has 'no address'"),
-        ({"mail": ["a@b.org\nBcc: c@d.org"]}, "notify.mail has"),
-        ({"webhook": ["ftp://x"]}, "notify.webhook has 'ftp://x'"),
+        ({"mail": ["no address"]}, "notify.mail is 'no address'; write a mail address"),
+        ({"mail": ["a@b.org\nBcc: c@d.org"]}, "notify.mail is"),
+        ({"webhook": ["ftp://x"]}, "notify.webhook is 'ftp://x'"),
         ({"tracker": 1}, "notify.tracker is 1"),
         ({"language": "de"}, "notify.language is 'de'; use one of en, ar"),
         ({"language": []}, "notify.language is []"),

@@ -67,7 +67,7 @@ def choose_concept(form: FormFields, user: CurrentUser, context: ContextDep) -> 
     try:
         add_word(context.source_dir, source.name, item, context.base)
     except SourceDefinitionError as error:
-        raise InvalidValue("The table of words cannot be written: %(reason)s", reason=str(error)) from error
+        raise InvalidValue("The table of words cannot be written: %(reason)s", reason=error.reason) from error
     note = f"{item.word[:200]}: {concept}"
     context.ledger.operators.record_audit_entry(AuditEntry(context.now(), item.author, ActionType.TRANSLATED.value, source.name, note=note))
     return redirect(f"{_PAGE}?source={source.name}")

@@ -59,7 +59,7 @@ def decide(form: FormFields, user: CurrentUser, context: ContextDep) -> Response
     try:
         add_decision(context.source_dir, source.name, item, context.base)
     except SourceDefinitionError as error:
-        raise InvalidValue("The decision cannot be stored: %(reason)s", reason=str(error)) from error
+        raise InvalidValue("The decision cannot be stored: %(reason)s", reason=error.reason) from error
     note = f"{item.key[:200]}: {item.concept}, {item.decision}"
     entry = AuditEntry(context.now(), item.author, ActionType.TOPIC_DECIDED.value, source.name, note=note)
     context.ledger.operators.record_audit_entry(entry)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from harvesters.definition_faults import suggestion
 from harvesters.errors import ParseError
 from harvesters.ledger.participation.submissions import Content
 from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import normalize_inline, parse_language
-from harvesters.source import suggestion
-from languages.translations import gettext
+from languages.translations import format_number, gettext
 from vocab.iris import Iris, is_web
 from vocab.terms import DCAT, DCT, FOAF, SCHEMA, SIOC
 
@@ -165,7 +165,7 @@ def title_of(content: Content) -> str:
 
 def _unknown(name: str, kind: str) -> str:
     text = gettext("%(type)s has no member of this name.") % {"type": kind}
-    return f"{text} ({suggestion(name, TYPES[kind])})"
+    return f"{text} ({suggestion(name, TYPES[kind]).describe(gettext, format_number)})"
 
 
 @dataclass(frozen=True, slots=True)

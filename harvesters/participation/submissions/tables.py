@@ -18,6 +18,7 @@ from typing import Any
 from lxml import etree
 
 from harvesters.admin.errors import InvalidValue
+from harvesters.definition_faults import suggestion
 from harvesters.parsing import parser_errors
 from harvesters.participation.submissions.errors import TooLarge, UnsupportedMedia
 from harvesters.participation.submissions.members import MEMBERS, Kind
@@ -25,7 +26,6 @@ from harvesters.payloads.workbook_area import TooManyRowsError
 from harvesters.protocols.tables.csv_dialect import SAMPLE, detect_dialect
 from harvesters.protocols.tables.spreadsheet import read_sheet
 from harvesters.protocols.tables.table_rows import name_columns
-from harvesters.source import suggestion
 from languages.translations import gettext
 
 CSV = "text/csv"

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from lxml import etree
 from lxml.etree import _Element
 
-from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
+from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
-from harvesters.option_schema import Option, get_option
+from harvesters.option_schema import Option, check_choice, check_positive, get_option
 from harvesters.page_model import InvalidRecord, Pages, Payload, Record
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import in_utc
@@ -93,12 +93,8 @@ class CswResponse:
 
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for a page size below 1 or an unknown method."""
-    if (method := get_option(source, OPTIONS, "method")) not in {"get", "post"}:
-        raise SourceDefinitionError(
-            f"{source.name}: option 'method' is {method!r}; it is one of get, post"
-        )
-    if get_option(source, OPTIONS, "size") < 1:
-        raise SourceDefinitionError(f"{source.name}: option 'size' is 0; write a number from 1 up")
+    check_choice(source, OPTIONS, "method", ("get", "post"))
+    check_positive(source, OPTIONS, "size")
 
 
 def is_incremental(source: Source) -> bool:

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 from lxml import etree
 
-from harvesters.errors import SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json, parse_xml
-from harvesters.option_schema import Option, get_option
+from harvesters.option_schema import Option, check_choice, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import builtin_context
@@ -55,9 +54,7 @@ def payload_type(source: Source) -> Payload:
 
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for an unknown format."""
-    file_format = get_option(source, OPTIONS, "format")
-    if file_format not in FORMATS:
-        raise SourceDefinitionError(f"{source.name}: option 'format' is {file_format!r}; it is one of {', '.join(FORMATS)}")
+    check_choice(source, OPTIONS, "format", FORMATS)
 
 
 def parse_file(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | None) -> tuple[Item, ...]:

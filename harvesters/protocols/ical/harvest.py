@@ -11,6 +11,7 @@ from typing import Any
 
 import icalendar
 
+from harvesters.definition_faults import expected, located, option_named
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
@@ -37,7 +38,7 @@ def check(source: Source) -> None:
     """Raise SourceDefinitionError for an unknown time zone."""
     zone = get_option(source, OPTIONS, "zone")
     if zone is not None and zone not in time_zones():
-        raise SourceDefinitionError(f"{source.name}: option 'zone' is {zone!r}, which is not a time zone; write e.g. Africa/Nairobi")
+        raise SourceDefinitionError(located(source.name, expected(option_named("zone"), zone, "kind_zone")))
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:

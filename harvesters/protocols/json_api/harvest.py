@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
+from harvesters.definition_faults import located
 from harvesters.errors import ForbiddenError, HarvestError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
@@ -43,13 +44,10 @@ def check(source: Source) -> None:
     """Raise SourceDefinitionError for an invalid JMESPath or for two ways of paging."""
     ways = [name for name in (*PAGING_OPTIONS, "files") if source.options.get(name)]
     if len(ways) > 1:
-        raise SourceDefinitionError(
-            f"{source.name}: options {' and '.join(map(repr, ways))} both define paging; keep one"
-        )
+        first, second, *_ = map(repr, ways)
+        raise SourceDefinitionError(located(source.name, Reason("two_pagings", {"first": first, "second": second})))
     if source.options.get("cursor") and not source.options.get("next"):
-        raise SourceDefinitionError(
-            f"{source.name}: option 'cursor' needs 'next', the JMESPath to the next cursor"
-        )
+        raise SourceDefinitionError(located(source.name, Reason("cursor_without_next")))
     for name in ("records", "key", "modified", "total", "next", "files"):
         compile_option(source, name)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from harvesters.definition_faults import located, option_named
 from harvesters.errors import ParseError
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json
@@ -64,7 +65,7 @@ class PagingPlan:
 def compile_option(source: Source, name: str) -> Callable[[Any], Any]:
     """Compile the JMESPath of an option; without one, it finds nothing. Raise SourceDefinitionError if it is invalid."""
     text = get_option(source, OPTIONS, name)
-    return compile_jmespath(text, f"{source.name}: option {name!r}") if text else lambda _: None
+    return compile_jmespath(text, located(source.name, option_named(name))) if text else lambda _: None
 
 
 def build_plan(source: Source, since: datetime | None) -> PagingPlan:

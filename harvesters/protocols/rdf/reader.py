@@ -10,11 +10,12 @@ from typing import Any
 
 from pyoxigraph import BlankNode, NamedNode, Store
 
+from harvesters.definition_faults import located
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
-from harvesters.option_schema import Option, get_option, option_names
+from harvesters.option_schema import Option, check_choice, get_option, option_names
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import builtin_context
@@ -100,14 +101,10 @@ def build_reader(source: Source, fetch: Fetch) -> RdfReader:
 
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for an unknown syntax or an invalid class."""
-    syntax = get_option(source, OPTIONS, "syntax")
-    if syntax is not None and syntax not in SYNTAXES:
-        raise SourceDefinitionError(f"{source.name}: option 'syntax' is {syntax!r}; it is one of {', '.join(SYNTAXES)}")
+    check_choice(source, OPTIONS, "syntax", SYNTAXES)
     for name in option_names(source, OPTIONS, "types"):
         if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
-            raise SourceDefinitionError(
-                f"{source.name}: option 'types' holds {name!r}; write an IRI, or a name whose prefix is known: dcat:Dataset"
-            )
+            raise SourceDefinitionError(located(source.name, Reason("types_not_iri", {"value": repr(name), "example": "dcat:Dataset"})))
 
 
 def unassigned_errors(result: DiscoveredRecords, broken: NodeErrors) -> list[InvalidRecord]:

@@ -13,11 +13,12 @@ from typing import Any
 
 from pyoxigraph import Literal, NamedNode, Store
 
+from harvesters.definition_faults import located
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
-from harvesters.option_schema import Option, get_option, option_names
+from harvesters.option_schema import Option, check_choice, check_positive, get_option, option_names
 from harvesters.payloads.graph import PREFIXES, TYPE, iri
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -177,21 +178,17 @@ def _classes(source: Source) -> Iterable[str]:
 def check(source: Source) -> None:
     """Raise SourceDefinitionError if nothing selects the records, or if the queries are invalid."""
     if bool(source.options.get("types")) == bool(source.options.get("pattern")):
-        raise SourceDefinitionError(f"{source.name}: set either the option 'types' or the option 'pattern', which selects the records")
+        raise SourceDefinitionError(located(source.name, Reason("no_selection")))
     pattern = source.options.get("pattern", "?subject")
     if "?subject" not in pattern or re.search(r"\bSERVICE\b", pattern, re.IGNORECASE):
-        problem = "asks another endpoint (SERVICE); create a source for that one" if "?subject" in pattern else "does not bind ?subject"
-        raise SourceDefinitionError(f"{source.name}: option 'pattern' {problem}")
+        fault = Reason("pattern_with_service") if "?subject" in pattern else Reason("pattern_without_subject")
+        raise SourceDefinitionError(located(source.name, fault))
     for name in option_names(source, OPTIONS, "types"):
         if ":" not in name or (iri(name) == name and not name.startswith(("http:", "https:", "urn:"))):
-            raise SourceDefinitionError(
-                f"{source.name}: option 'types' holds {name!r}; write an IRI, or a name whose prefix is known: eurio:Project"
-            )
-    if (method := get_option(source, OPTIONS, "method")) not in {"get", "post"}:
-        raise SourceDefinitionError(f"{source.name}: option 'method' is {method!r}; it is one of get, post")
+            raise SourceDefinitionError(located(source.name, Reason("types_not_iri", {"value": repr(name), "example": "eurio:Project"})))
+    check_choice(source, OPTIONS, "method", ("get", "post"))
     for name in ("page", "size"):
-        if get_option(source, OPTIONS, name) < 1:
-            raise SourceDefinitionError(f"{source.name}: option {name!r} is {get_option(source, OPTIONS, name)}; write a number from 1 up")
+        check_positive(source, OPTIONS, name)
     try:
         endpoint = build_endpoint(source, None)  # type: ignore[arg-type]
         for query, terms in (
@@ -201,9 +198,7 @@ def check(source: Source) -> None:
             Store().query(endpoint.prologue + _query(query).substitute(terms))
     except (SyntaxError, ValueError) as error:
         problem = " ".join(str(getattr(error, "msg", error)).split())
-        raise SourceDefinitionError(
-            f"{source.name}: the options 'pattern', 'types' and 'modified' give an invalid SPARQL query: {problem}"
-        ) from error
+        raise SourceDefinitionError(located(source.name, Reason("not_sparql", {"error": problem}))) from error
 
 
 def make_batches(subjects: Sequence[tuple[str, int]], size: int) -> Iterable[list[tuple[str, int]]]:

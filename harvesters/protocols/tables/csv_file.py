@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from harvesters.definition_faults import expected, located, option_named
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
@@ -76,9 +77,7 @@ def check(source: Source) -> None:
     for name in ("delimiter", "quote", "escape"):
         text = source.options.get(name)
         if text is not None and len(text) != 1:
-            raise SourceDefinitionError(
-                f"{source.name}: option {name!r} is {text!r}; write one character"
-            )
+            raise SourceDefinitionError(located(source.name, expected(option_named(name), text, "kind_character")))
     table_rows.check(source)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import python_calamine as calamine
 
+from harvesters.definition_faults import expected, located, option_named
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
@@ -44,9 +45,7 @@ _ACCEPT = (
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for a sheet numbered 0, and for two kinds of key."""
     if get_option(source, OPTIONS, "sheet") in {0, ""}:
-        raise SourceDefinitionError(
-            f"{source.name}: option 'sheet' is {source.options['sheet']!r}; write a name or a number from 1"
-        )
+        raise SourceDefinitionError(located(source.name, expected(option_named("sheet"), source.options["sheet"], "kind_sheet")))
     table_rows.check(source)
 
 

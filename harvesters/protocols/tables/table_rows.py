@@ -10,6 +10,7 @@ from itertools import islice
 
 import orjson
 
+from harvesters.definition_faults import located
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row
@@ -67,9 +68,7 @@ class TableLayout:
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for two kinds of key."""
     if source.options.get("digest") and (source.options.get("key") or "key" in source.fields):
-        raise SourceDefinitionError(
-            f"{source.name}: options 'digest' and 'key' both define the key; keep one"
-        )
+        raise SourceDefinitionError(located(source.name, Reason("two_keys", {"first": "'digest'", "second": "'key'"})))
 
 
 def incomplete_reason(page: Page[Row]) -> Reason | None:

@@ -117,5 +117,5 @@ def test_a_damaged_classifier_is_a_fault_of_its_source_only(tmp_path: Path) -> N
 
     assert faults["b"] == []
     assert len(faults["a"]) == 1
-    assert "a: suggest is 'model', but" in faults["a"][0]
-    assert f"{CLASSIFIER}: the classifier is damaged" in faults["a"][0]
+    assert "a: suggest is 'model', but" in faults["a"][0].text
+    assert f"{CLASSIFIER}: the classifier is damaged" in faults["a"][0].text
