@@ -27,7 +27,6 @@ from harvesters.source import Source, load
 from journal import mirror_origin
 from journal.journal import Journal
 from journal.mirror_origin import Origin
-from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 
 LOCK_TIMEOUT = 2  # seconds to wait for a ledger that another process has locked
@@ -151,5 +150,5 @@ class AdminContext:
         """Create a context that neither uses the network nor validates."""
         iris, journal = Iris(self.base), Journal(self.data / "journal")
         return HarvestContext(
-            self.data, ledger, journal, iris, Crosswalks(iris), WorkerPool(self.base, workers=0), now=self.now, source_dir=self.source_dir
+            self.data, ledger, journal, iris, WorkerPool(self.base, workers=0), now=self.now, source_dir=self.source_dir
         )

@@ -17,7 +17,6 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.network.retry import RetryPolicy
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.pipeline.process_limits import ProcessLimits
-from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.runs.context import HarvestContext
 from journal.journal import Journal
@@ -38,7 +37,6 @@ def scratch_context(
     limits: ProcessLimits,
 ) -> Iterator[HarvestContext]:
     """Open a context of runs in a temporary folder. Responses are read, and records mapped, in processes with *limits*."""
-    crosswalks = load_crosswalks(base)
     with TemporaryDirectory(prefix="stocktake-preflight-") as name:
         folder = Path(name)
         collectors = Collectors(base, limits)
@@ -46,7 +44,7 @@ def scratch_context(
         try:
             with WorkerPool(base, engine, 0) as pool:
                 yield HarvestContext(
-                    folder, ledger, Journal(folder / "journal"), Iris(base), crosswalks, pool, contact, allow,
+                    folder, ledger, Journal(folder / "journal"), Iris(base), pool, contact, allow,
                     retry_policy, transport, collectors=collectors,
                 )  # fmt: skip
         finally:

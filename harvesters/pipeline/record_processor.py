@@ -90,12 +90,12 @@ def load_crosswalks(base: str) -> Crosswalks:
     return Crosswalks(Iris(base))
 
 
-def create_processor(task: ProcessingTask, crosswalks: Crosswalks | None = None) -> RecordProcessor:
-    """Return the processor for *task*; *crosswalks* are loaded if None."""
-    loaded = crosswalks or load_crosswalks(task.base)
+def create_processor(task: ProcessingTask) -> RecordProcessor:
+    """Return the processor for *task*."""
+    crosswalks = load_crosswalks(task.base)
     if task.source.words:
-        loaded = replace(loaded, words=task.source.words)
-    mapping = MAPPINGS[task.source.mapping].prepare(task.source, loaded)
+        crosswalks = replace(crosswalks, words=task.source.words)
+    mapping = MAPPINGS[task.source.mapping].prepare(task.source, crosswalks)
     return RecordProcessor(task, mapping, Iris(task.base))
 
 

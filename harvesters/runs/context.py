@@ -1,4 +1,4 @@
-"""Open the resources that every run needs: ledger, journal, crosswalks and worker pool."""
+"""Open the resources that every run needs: ledger, journal and worker pool."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from journal.data_format import record_if_new
 from journal.errors import JournalWriteError
 from journal.journal import Journal
 from shapes.validate import EngineName
-from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 
 log = structlog.get_logger()
@@ -52,7 +51,6 @@ class HarvestContext:
     ledger: Ledger
     journal: Journal
     iris: Iris
-    crosswalks: Crosswalks
     pool: WorkerPool
     contact: str = "no contact given"
     allow_hosts: frozenset[str] = frozenset()
@@ -114,7 +112,6 @@ def open_context(
                 database,
                 journal,
                 iris,
-                Crosswalks(iris),
                 pool,
                 contact,
                 allow,

@@ -144,7 +144,7 @@ def page_reader(
         return IsolatedPageReader(
             context.collectors, context.pool, context.ledger, client, task, page, watch, since
         )
-    processor = PageProcessor(create_processor(task, context.crosswalks), context.pool)
+    processor = PageProcessor(create_processor(task), context.pool)
     return LocalPageReader(
         StagingQueue(context.ledger, processor, task.run, watch), protocol, client, since, page
     )

@@ -78,7 +78,7 @@ async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(cl
 @pytest.mark.parametrize(
     ("language", "faults"),
     [
-        ("fr", ("la limite &#39;vanished&#39; vaut 2 ; écrivez une part de 0 à 1", "vouliez-vous dire &#39;title&#39; ?", "&#39;url&#39; manque")),
+        ("fr", ("la limite &#39;vanished&#39; vaut 2 ; écrivez une part de 0 à 1", "dire &#39;title&#39; ?", "&#39;url&#39; manque")),
         ("es", ("la opción &#39;size&#39; vale &#39;10&#39;; escriba un número entero", "falta &#39;url&#39;")),
     ],
 )
