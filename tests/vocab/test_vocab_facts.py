@@ -13,7 +13,7 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, Store
 
 from vocab.iris import Iris
 from vocab.schemes import concepts, statements
-from vocab.terms import DCT, SKOS
+from vocab.terms import DCT, RDF, SCHEMA, SKOS
 
 IRIS = Iris()
 NS = IRIS.ns
@@ -64,6 +64,11 @@ FOUND_SINCE = {
     ("C1", "دور الحكومات وجميع أصحاب المصلحة في النهوض بتكنولوجيا المعلومات والاتصالات من أجل التنمية", "ar"),
     ("C5", "树立使用ICT的信心并提高安全性", "zh"),
 }
+# Preferred labels are of one variant in all languages: the first parts of two longer French headings.
+SHORTENED = {
+    ("C2", "L'infrastructure de l'information et de la communication", "fr"),
+    ("C7", "Les applications TIC", "fr"),
+}
 CONFIRMED_SINCE = {("C3", "French"), ("C2", "Chinese")}
 
 
@@ -72,11 +77,35 @@ def test_action_lines_have_the_titles_of_the_facts_and_no_others(store: Store, f
 
     results = {(concept.notations[0], *name) for concept in concepts("action-line").values() for name in names(store, concept.iri)}
 
-    assert results == given | FOUND_SINCE | {
+    assert results == given | FOUND_SINCE | SHORTENED | {
         (code, f"C7. ICT applications: benefits in all aspects of life — {title}", "en")
         for code, title, language in given
         if code.startswith("C7-") and language == "en" and title.lower().startswith("e-")
     }
+
+
+def test_preferred_titles_of_one_line_are_of_one_variant_in_all_languages(store: Store) -> None:
+    """A heading of two parts or of the Tunis Agenda is an alternative label, in each language."""
+    preferred = {(line.notations[0], *name) for line in concepts("action-line").values() for name in names(store, line.iri, "prefLabel")}
+
+    assert [title for title in preferred if ":" in title[1] or "public governance" in title[1] or "leur apport" in title[1]] == []
+    assert preferred >= SHORTENED
+
+
+def test_each_label_of_an_action_line_is_one_resource_with_one_text_or_says_that_it_is_unverified(store: Store) -> None:
+    xl = "http://www.w3.org/2008/05/skos-xl#"
+    for kind in ("prefLabel", "altLabel"):
+        for line in concepts("action-line").values():
+            forms = {
+                (quad.object.value, quad.object.language): [values(store, label, name) for name in (f"{DCT}source", f"{SKOS}editorialNote")]
+                for label in values(store, line.iri, f"{xl}{kind}")
+                for quad in store.quads_for_pattern(NamedNode(label), NamedNode(f"{xl}literalForm"), None, None)
+                if isinstance(quad.object, Literal)
+            }
+
+            assert set(forms) == names(store, line.iri, kind)
+            for texts, notes in forms.values():
+                assert len(texts) == 1 or (not texts and any("nverified" in note for note in notes))
 
 
 def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(store: Store, facts: Path) -> None:
@@ -165,7 +194,7 @@ GRADUATED = {f"{AREA}678"}  # Sao Tome and Principe, on 13 December 2024; the li
 
 
 def test_a_country_is_in_the_group_of_the_newest_list(store: Store) -> None:
-    lists = values(store, f"{IRIS.base}country-lists", f"{SKOS}member")
+    lists = {quad.subject.value for quad in store.quads_for_pattern(None, NamedNode(f"{RDF}type"), NamedNode(f"{NS}CountryList"), None)}
     newest = {one for one in lists if not values(store, one, "http://purl.org/dc/terms/isReplacedBy")}
 
     counts = {}
@@ -182,6 +211,21 @@ def test_lists_of_least_developed_countries_differ_by_who_graduated(store: Store
     older, newer = (values(store, f"{IRIS.base}country-lists/ldc-{date}", f"{NS}listedCountry") for date in ("2023-12-13", "2024-12-13"))
 
     assert (older - newer, newer - older) == (GRADUATED, set())
+
+
+def test_the_years_of_least_developed_countries_agree_with_their_lists(store: Store) -> None:
+    """Those that were added and did not graduate are the newest list; those that graduated since 2023 are on the older one."""
+    added, graduated = {}, {}
+    for quad in store.quads_for_pattern(None, NamedNode(f"{RDF}type"), NamedNode(f"{NS}GroupMembership"), None):
+        (country,) = values(store, quad.subject.value, f"{DCT}spatial")
+        (added[country],) = values(store, quad.subject.value, f"{SCHEMA}startDate")
+        graduated |= dict.fromkeys([country], year) if (year := "".join(values(store, quad.subject.value, f"{SCHEMA}endDate"))) else {}
+
+    older, newer = (values(store, f"{IRIS.base}country-lists/ldc-{date}", f"{NS}listedCountry") for date in ("2023-12-13", "2024-12-13"))
+    assert set(added) - set(graduated) == newer
+    assert {country for country, year in graduated.items() if year == "2024"} == older - newer
+    assert (len(added), len(graduated), added[f"{AREA}728"], graduated[f"{AREA}072"]) == (52, 8, "2012", "1994")
+    assert all(added[country] < year for country, year in graduated.items())
 
 
 def test_countries_have_the_codes_groups_and_formal_names_of_the_facts(store: Store, facts: Path) -> None:
