@@ -3,8 +3,9 @@
 The set is made by the demo's generator: two registries share a third of their initiatives, in other spellings, orders and languages, with
 missing dates and pages, and have near misses: later phases, the same title in another country, namesakes of organizations abroad. The
 weights were set by hand on seed 1; measure with another one. With `--sources`, N records of K registries are matched, a third of which
-describe an initiative of another registry, and time and peak memory are printed. With `--ledger FILE` beside it, the records are written to
-a new ledger; if the file is there, its records are matched, counted and made clusters as `identity match --publish` does.
+describe an initiative of another registry, and time and peak memory are printed. With `--data FOLDER` beside it, the records are written to
+the ledger of a new data folder; if it is there, its new and changed records are matched, and the clusters published, as a running service
+does (`harvesters.runs.schedule.match_changes`).
 """
 
 from __future__ import annotations
@@ -28,14 +29,16 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import RecordState
-from harvesters.matching.clusters import cluster_descriptions, count_pairs
+from harvesters.matching.clusters import count_pairs
 from harvesters.matching.entities import Entity, EntityReader, add_known_names
 from harvesters.matching.entity_store import EntityStore, open_entities
 from harvesters.matching.match import match_records
 from harvesters.matching.pairs import Pair, score_pairs
 from harvesters.matching.scoring import AUTOMATIC, QUEUED
 from harvesters.matching.scratch import open_scratch
-from harvesters.matching.stored import current_decisions, store_known_names, stored_pairs
+from harvesters.matching.stored import store_known_names
+from harvesters.runs.context import open_context
+from harvesters.runs.publish_clusters import publish_clusters
 from vocab.countries import country
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris, slug
@@ -46,6 +49,7 @@ _FORMS = ("Ltd.", "Inc.", "GmbH", "S.A.", "LLC")
 _SHARE = 3  # one record in this many is in both registries
 _STORED = 1_000  # records of one transaction
 _CHANGED = 100  # one entity in this many is marked as changed
+_STARTED = time.monotonic()
 _MISSES = 6  # one record in this many has a near miss
 
 
@@ -103,10 +107,11 @@ def many_sources(size: int, sources: int, seed: int) -> Iterator[EntityStore]:
         yield entities
 
 
-def fill_ledger(file: Path, size: int, sources: int, seed: int) -> None:
-    """Write the records of `many_sources` to a new ledger, as published."""
+def fill_ledger(folder: Path, size: int, sources: int, seed: int) -> None:
+    """Write the records of `many_sources` to the ledger of a new data folder, as published."""
     random, seen = Random(seed), datetime(2026, 1, 1)
-    with closing(Ledger(f"sqlite:///{file}")) as ledger:
+    folder.mkdir(parents=True)
+    with closing(Ledger(_ledger(folder))) as ledger:
         for start in range(0, size, _STORED):
             with ledger.transaction() as connection:
                 for number in range(start, min(size, start + _STORED)):
@@ -211,20 +216,26 @@ def _measure_many(entities: EntityStore) -> None:
         print(f"{name}: {pairs} pairs, {seconds:.1f} s of processor time, peak {_peak_memory():.0f} MB, {digest.hexdigest()[:16]}")
 
 
-def _measure_ledger(file: Path) -> None:
-    """Print the time and the peak memory of each step of a matching over a ledger."""
-    with closing(Ledger(f"sqlite:///{file}")) as ledger, match_records(ledger, IRIS) as matching:
+def _measure_ledger(folder: Path) -> None:
+    """Print the time and the peak memory of each step of what a running service does after a harvest."""
+    with (
+        open_context(folder, _ledger(folder), IRIS.base, "", frozenset()) as context,
+        match_records(context.ledger, IRIS, only_changed=True) as matching,
+    ):
         _print_step(f"{matching.records} records, {len(matching.entities)} entities matched")
-        counts = count_pairs(ledger)
-        _print_step(f"{sum(counts.statuses.values())} pairs counted, {len(counts.sets)} sets")
-        del counts
-        clusters = cluster_descriptions(matching.entities, stored_pairs(ledger), current_decisions(ledger), IRIS)
-        sizes = [len(text) for _, _, text in clusters]
-        _print_step(f"{len(sizes)} clusters described, {sum(sizes) / 1e6:.1f} MB")
+        counts = count_pairs(context.ledger, matching.entities)
+        _print_step(f"{sum(counts.statuses.values())} pairs counted, {sum(counts.sets.values())} sets")
+        with publish_clusters(context, matching.entities) as (_, changes):
+            _print_step(f"{len(changes)} clusters published")
+
+
+def _ledger(folder: Path) -> str:
+    return f"sqlite:///{folder}/ledger.sqlite"
 
 
 def _print_step(text: str) -> None:
-    print(f"{text}: {time.process_time():.1f} s of processor time, peak {_peak_memory():.0f} MB", flush=True)
+    used, passed = time.process_time(), time.monotonic() - _STARTED
+    print(f"{text}: {used:.1f} s of processor time, {passed:.1f} s, peak {_peak_memory():.0f} MB", flush=True)
 
 
 def _peak_memory() -> float:
@@ -237,13 +248,13 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=3000, help="initiatives of each of the two registries")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--sources", type=int, default=0, help="registries over which the initiatives are spread; 0: the labelled set")
-    parser.add_argument("--ledger", type=Path, help="file of a ledger, which is made if there is none; with --sources")
+    parser.add_argument("--data", type=Path, help="data folder, which is made if there is none; with --sources")
     options = parser.parse_args()
-    if options.ledger and options.ledger.exists():
-        _measure_ledger(options.ledger)
+    if options.data and options.data.exists():
+        _measure_ledger(options.data)
         return
-    if options.ledger:
-        fill_ledger(options.ledger, options.size, options.sources or 10, options.seed)
+    if options.data:
+        fill_ledger(options.data, options.size, options.sources or 10, options.seed)
         return
     if options.sources:
         with many_sources(options.size, options.sources, options.seed) as entities:

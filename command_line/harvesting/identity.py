@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -67,27 +66,21 @@ def match(
         rows = _count_matches(ledger, matching.entities)
         print_rows(rows, f"Pairs that may be one thing; {matching.compared} entities compared", json)
         if publish:
-            with harvest_context(settings) as context:
-                run, changes = publish_clusters(context, matching.entities)
-            if not json:
-                _print_entry(run, f"{len(changes)} clusters changed")
+            with harvest_context(settings) as context, publish_clusters(context, matching.entities) as (run, changes):
+                if not json:
+                    _print_entry(run, f"{len(changes)} clusters changed")
 
 
 def _count_matches(ledger: Ledger, entities: EntityStore) -> list[dict[str, object]]:
     """Return for each kind of entity what becomes of the pairs, and how many things there are before and after merging."""
-    counts = count_pairs(ledger)
-    sets = [[iri for iri in group if iri in entities] for group in counts.sets]
-    joined = [group for group in sets if len(group) > 1]
-    number, merged = Counter(entities[group[0]].kind for group in joined), Counter[str]()
-    for group in joined:
-        merged[entities[group[0]].kind] += len(group) - 1
+    counts = count_pairs(ledger, entities)
     return [
         {
             "kind": kind,
             "entities": total,
-            "things": total - merged[kind],
+            "things": total - counts.merged.get(kind, 0),
             **{status.value: counts.statuses.get((kind, status), 0) for status in Status},
-            "sets": number[kind],
+            "sets": counts.sets.get(kind, 0),
         }
         for kind, total in entities.kinds().items()
     ]
@@ -245,8 +238,12 @@ def publish(
     if not has_ledger(settings.ledger):
         raise IdentityError(_NO_LEDGER)
     with harvest_context(settings) as context:
-        run, changes = (None, plan_clusters(context)) if dry_run else publish_clusters(context)
-    rows = [_change_row(change) for change in changes]
+        if dry_run:
+            with plan_clusters(context) as planned:
+                run, rows = None, [_change_row(change) for change in planned]
+        else:
+            with publish_clusters(context) as (run, changes):
+                rows = [_change_row(change) for change in changes]
     counted = [{**row, "joined": len(row["joined"]), "left": len(row["left"])} for row in rows]
     print_rows(rows, "Clusters", json, table_rows=counted, empty="no cluster changes")
     if run and run.entry and not json:

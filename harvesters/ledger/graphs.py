@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 import sqlalchemy as sa
@@ -26,11 +26,22 @@ class Graphs(LedgerPart):
         with self._begin() as connection:
             return list(connection.scalars(sa.select(t.graph.c.iri).order_by(t.graph.c.iri)))
 
+    def below(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield the IRI and the last description of each graph whose IRI begins with *prefix*."""
+        query = sa.select(t.graph.c.iri, t.graph.c.description).where(t.graph.c.iri.startswith(prefix, autoescape=True))
+        return ((row.iri, decompress(row.description)) for row in self._stream(query))
+
     def set_graph(self, iri: str, description: str) -> None:
         """Store the description of a graph that belongs to no record."""
-        insert = self._insert(t.graph).values(iri=iri, description=compress(description))
-        with self._begin() as connection:
-            connection.execute(insert.on_conflict_do_update(index_elements=["iri"], set_={"description": insert.excluded.description}))
+        self.set_graphs([(iri, description)])
+
+    def set_graphs(self, graphs: Iterable[tuple[str, str]]) -> None:
+        """Store the descriptions of graphs that belong to no record, by IRI, in one transaction."""
+        insert = self._insert(t.graph)
+        insert = insert.on_conflict_do_update(index_elements=["iri"], set_={"description": insert.excluded.description})
+        if rows := [{"iri": iri, "description": compress(description)} for iri, description in graphs]:
+            with self._begin() as connection:
+                connection.execute(insert, rows)
 
     def validators(self, source: str) -> dict[str, Validator]:
         """Return the validators of the source's last complete run, by address."""

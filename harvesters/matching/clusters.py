@@ -8,15 +8,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from sys import intern
+from itertools import groupby
+from operator import itemgetter
+from sqlite3 import Connection
 
 from harvesters.ledger.ledger import Ledger
-from harvesters.matching.entities import Entity
+from harvesters.matching.entity_store import EntityStore
 from harvesters.matching.pairs import Clusters, Judgement, Pair, ScoredPair, Status, classify, classify_each
 from harvesters.matching.scoring import AUTOMATIC
+from harvesters.matching.scratch import ScratchMapping, open_scratch
 from harvesters.matching.stored import Decision, StoredPair, current_decisions, pair_id, stored_pairs
 from vocab.iris import Iris
 from vocab.statements.clusters import Match, cluster_iri, describe_cluster
+
+# Sets of entities (ScratchMapping), the pairs that may join them, and both by the root of their set.
+_SCHEMA = f"""
+{ScratchMapping.SCHEMA}
+CREATE TABLE scored (first TEXT, second TEXT, features TEXT NOT NULL, PRIMARY KEY (first, second)) WITHOUT ROWID;
+CREATE TABLE joined (root TEXT, first TEXT, second TEXT, features TEXT NOT NULL, PRIMARY KEY (root, first, second)) WITHOUT ROWID;
+CREATE TABLE member (root TEXT, iri TEXT, PRIMARY KEY (root, iri)) WITHOUT ROWID;
+"""
 
 
 def classify_stored(ledger: Ledger) -> tuple[dict[Pair, StoredPair], list[ScoredPair], Clusters]:
@@ -32,50 +43,78 @@ def classify_pairs(stored: Mapping[Pair, StoredPair], decisions: Mapping[Pair, D
 
 @dataclass(frozen=True, slots=True)
 class PairCounts:
-    """How many pairs of each kind have each status, and the *sets* that result."""
+    """How many pairs of each kind have each status; by kind, the number of *sets*, and by how many things they are fewer: *merged*."""
 
     statuses: Mapping[tuple[str, Status], int]
-    sets: list[list[str]]
+    sets: Mapping[str, int]
+    merged: Mapping[str, int]
 
 
-def count_pairs(ledger: Ledger) -> PairCounts:
-    """Count what becomes of the stored pairs, one by one."""
+def count_pairs(ledger: Ledger, entities: EntityStore) -> PairCounts:
+    """Count what becomes of the stored pairs, one by one, and the sets of published *entities* that result."""
     judgements = _judgements(current_decisions(ledger))
-    clusters = Clusters(judgements)
-    scored = classify_each(((item.pair, item.score) for item in stored_pairs(ledger)), judgements, clusters)
-    counts = Counter((item.pair[0].partition("/id/")[2].partition("/")[0], item.status) for item in scored)
-    return PairCounts(counts, clusters.sets())
+    with open_scratch(_SCHEMA) as database:
+        clusters = Clusters(judgements, ScratchMapping(database))
+        scored = classify_each(((item.pair, item.score) for item in stored_pairs(ledger)), judgements, clusters)
+        statuses = Counter((item.pair[0].partition("/id/")[2].partition("/")[0], item.status) for item in scored)
+        _write_members(database, clusters, entities)
+        sets, merged = Counter[str](), Counter[str]()
+        for root, members in database.execute("SELECT root, count(*) FROM member GROUP BY root HAVING count(*) > 1"):
+            kind = root.partition("/id/")[2].partition("/")[0]
+            sets[kind] += 1
+            merged[kind] += members - 1
+    return PairCounts(statuses, sets, merged)
 
 
 def cluster_descriptions(
-    entities: Mapping[str, Entity], pairs: Iterable[StoredPair], decisions: Mapping[Pair, Decision], iris: Iris
+    entities: EntityStore, pairs: Iterable[StoredPair], decisions: Mapping[Pair, Decision], iris: Iris
 ) -> Iterator[tuple[str, list[str], str]]:
     """Yield the IRI of each cluster, its members, and its description.
 
     A cluster is named after the member that was published first, so that its IRI stays when members join or leave.
-    *pairs* have the highest score first. Pairs and decisions about what is not published are ignored.
+    *pairs* have the highest score first. Pairs and decisions about what is not published are ignored. Sets are on disk while they are
+    computed, so that any number of them needs the same memory.
     """
     current = {pair: decision for pair, decision in decisions.items() if all(iri in entities for iri in pair)}
-    judgements = _judgements(current)
-    clusters = Clusters(judgements)
+    with open_scratch(_SCHEMA) as database:
+        clusters = _write_joined(database, entities, pairs, _judgements(current))
+        _write_members(database, clusters, entities)
+        for root, rows in groupby(database.execute("SELECT root, iri FROM member ORDER BY root, iri"), itemgetter(0)):
+            members = [iri for _, iri in rows]
+            cluster = cluster_iri(min(members, key=lambda iri: (entities[iri].first_seen, iri)), iris)
+            joined = database.execute("SELECT first, second, features FROM joined WHERE root = ? ORDER BY first, second", (root,))
+            matches = [
+                _match((first, second), tuple(names.split()), current.get((first, second))) for first, second, names in joined
+            ]
+            yield cluster, members, "\n".join(describe_cluster(cluster, members, matches, iris))
+
+
+def _write_joined(
+    database: Connection, entities: EntityStore, pairs: Iterable[StoredPair], judgements: Mapping[Pair, Judgement]
+) -> Clusters:
+    """Write the pairs that are one thing, each with the set that it is in and what agrees; return the sets."""
+    clusters = Clusters(judgements, ScratchMapping(database))
     # Features are kept of what can join two entities: the pairs in the queue are many more.
-    known = (item for item in pairs if item.score.bits >= AUTOMATIC or item.pair in current)
+    known = (item for item in pairs if item.score.bits >= AUTOMATIC or item.pair in judgements)
     scored = ((item.pair, item.score) for item in known if all(iri in entities for iri in item.pair))
-    agreeing: dict[Pair, str] = {}
-    joined = {pair for pair, judgement in judgements.items() if judgement is Judgement.POSITIVE}
+    positive = {pair for pair, judgement in judgements.items() if judgement is Judgement.POSITIVE}
+    insert = "INSERT OR REPLACE INTO scored VALUES (?, ?, ?)"
+    database.executemany(insert, ((*pair, "") for pair in positive))
     for item in classify_each(scored, judgements, clusters):
-        if item.status is Status.AUTOMATIC or item.pair in joined:
-            joined.add(item.pair)
-            agreeing[item.pair] = intern(" ".join(sorted(feature.name for feature in item.score.features if feature.bits > 0)))
-    pairs_of: dict[str, list[Pair]] = {}
-    for pair in sorted(joined):
-        if (root := clusters.root(pair[0])) == clusters.root(pair[1]):
-            pairs_of.setdefault(root, []).append(pair)
-    for members in clusters.sets():
-        first = min(members, key=lambda iri: (entities[iri].first_seen, iri))
-        cluster = cluster_iri(first, iris)
-        matches = [_match(pair, tuple(agreeing.get(pair, "").split()), current.get(pair)) for pair in pairs_of[clusters.root(first)]]
-        yield cluster, members, "\n".join(describe_cluster(cluster, members, matches, iris))
+        if item.status is Status.AUTOMATIC or item.pair in positive:
+            agreeing = sorted(feature.name for feature in item.score.features if feature.bits > 0)
+            database.execute(insert, (*item.pair, " ".join(agreeing)))
+    for first, second, features in database.execute("SELECT first, second, features FROM scored"):
+        # A decision that contradicts another one joins nothing.
+        if (root := clusters.root(first)) == clusters.root(second):
+            database.execute("INSERT INTO joined VALUES (?, ?, ?, ?)", (root, first, second, features))
+    return clusters
+
+
+def _write_members(database: Connection, clusters: Clusters, entities: EntityStore) -> None:
+    """Write the published members of each set."""
+    rows = ((clusters.root(iri), iri) for iri in clusters.members() if iri in entities)
+    database.executemany("INSERT INTO member VALUES (?, ?)", rows)
 
 
 def _judgements(decisions: Mapping[Pair, Decision]) -> dict[Pair, Judgement]:

@@ -24,11 +24,12 @@ CREATE TABLE changed (iri TEXT PRIMARY KEY) WITHOUT ROWID;
 class EntityStore(Mapping[str, Entity]):
     """Entities by IRI. An entity that is changed is stored again with ``entities[iri] = entity``, or it may be lost.
 
-    Those that `mark_changed` names are the ones that an incremental matching compares.
+    Those that `mark_changed` names are the ones that an incremental matching compares. At most *cached* are in memory.
     """
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, cached: int = _CACHED) -> None:
         self._database = database
+        self._cached = cached
         self._cache: dict[str, Entity] = {}
         self._unsaved: set[str] = set()
 
@@ -43,6 +44,11 @@ class EntityStore(Mapping[str, Entity]):
     def __setitem__(self, iri: str, entity: Entity) -> None:
         self._cache_entity(iri, entity)
         self._unsaved.add(iri)
+
+    def __contains__(self, iri: object) -> bool:
+        if iri in self._cache:
+            return True
+        return self._database.execute("SELECT 1 FROM entity WHERE iri = ?", (iri,)).fetchone() is not None
 
     def __iter__(self) -> Iterator[str]:
         self._save()
@@ -86,9 +92,9 @@ class EntityStore(Mapping[str, Entity]):
         return int(self._database.execute("SELECT count(*) FROM changed JOIN entity USING (iri)").fetchone()[0])
 
     def _cache_entity(self, iri: str, entity: Entity) -> Entity:
-        if len(self._cache) >= _CACHED and iri not in self._cache:
+        if len(self._cache) >= self._cached and iri not in self._cache:
             self._save()
-            for oldest in list(self._cache)[: _CACHED // 2]:
+            for oldest in list(self._cache)[: self._cached // 2]:
                 del self._cache[oldest]
         self._cache[iri] = entity
         return entity
@@ -100,10 +106,10 @@ class EntityStore(Mapping[str, Entity]):
 
 
 @contextmanager
-def open_entities(entities: Iterable[Entity] = ()) -> Iterator[EntityStore]:
-    """Open a store with *entities*, which is gone when it is closed."""
+def open_entities(entities: Iterable[Entity] = (), cached: int = _CACHED) -> Iterator[EntityStore]:
+    """Open a store with *entities*, of which at most *cached* are in memory, and which is gone when it is closed."""
     with open_scratch(_SCHEMA) as database:
-        store = EntityStore(database)
+        store = EntityStore(database, cached)
         for entity in entities:
             store[entity.iri] = entity
         yield store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -46,10 +46,13 @@ def ordered(first: str, second: str) -> Pair:
 
 
 class Clusters:
-    """Sets of entities that are one thing, which negative decisions keep apart."""
+    """Sets of entities that are one thing, which negative decisions keep apart.
 
-    def __init__(self, decisions: Mapping[Pair, Judgement]) -> None:
-        self._parents: dict[str, str] = {}
+    *parents*, empty at first, says where sets are kept: in memory if it is None.
+    """
+
+    def __init__(self, decisions: Mapping[Pair, Judgement], parents: MutableMapping[str, str] | None = None) -> None:
+        self._parents: MutableMapping[str, str] = {} if parents is None else parents  # an entity that leads a set is its own
         self._apart: dict[str, set[str]] = {}
         for (first, second), judgement in sorted(decisions.items()):
             if judgement is Judgement.NEGATIVE:
@@ -62,7 +65,8 @@ class Clusters:
     def root(self, iri: str) -> str:
         """Return the representative of the set of an entity."""
         while (parent := self._parents.get(iri, iri)) != iri:
-            self._parents[iri] = self._parents.get(parent, parent)
+            if (next_parent := self._parents[parent]) != parent:
+                self._parents[iri] = next_parent
             iri = parent
         return iri
 
@@ -73,17 +77,21 @@ class Clusters:
             return True
         if any(self.root(iri) == other for iri in self._apart.get(one, ())):
             return False
-        self._parents[other] = one
+        self._parents[one] = self._parents[other] = one
         if other in self._apart:
             self._apart.setdefault(one, set()).update(self._apart.pop(other))
         return True
 
+    def members(self) -> Iterator[str]:
+        """Yield the entities that are in a set of two or more."""
+        return iter(self._parents)
+
     def sets(self) -> list[list[str]]:
         """Return the sets of two entities or more, each in the order of the alphabet."""
-        members: dict[str, list[str]] = {}
-        for iri in sorted({*self._parents, *self._parents.values()}):
-            members.setdefault(self.root(iri), []).append(iri)
-        return sorted(sorted(group) for group in members.values() if len(group) > 1)
+        groups: dict[str, list[str]] = {}
+        for iri in sorted(self.members()):
+            groups.setdefault(self.root(iri), []).append(iri)
+        return sorted(groups.values())
 
 
 def score_pairs(entities: EntityStore, *, only_changed: bool = False) -> Iterator[tuple[Pair, Score]]:

@@ -3,10 +3,45 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import closing, contextmanager
 
 _CACHE = 16 << 10  # KiB of pages in memory; what is more is on disk
+_FETCHED = 1_000  # keys that are read at once
+
+
+class ScratchMapping(MutableMapping[str, str]):
+    """Texts by text in a temporary database; iterated in the order of the keys, and values may be replaced meanwhile.
+
+    *database* has the table of SCHEMA.
+    """
+
+    SCHEMA = "CREATE TABLE mapping (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __getitem__(self, key: str) -> str:
+        row = self._database.execute("SELECT value FROM mapping WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        return str(row[0])
+
+    def __setitem__(self, key: str, value: str) -> None:
+        self._database.execute("INSERT OR REPLACE INTO mapping VALUES (?, ?)", (key, value))
+
+    def __delitem__(self, key: str) -> None:
+        if not self._database.execute("DELETE FROM mapping WHERE key = ?", (key,)).rowcount:
+            raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        last, text = "", "SELECT key FROM mapping WHERE key > ? ORDER BY key LIMIT ?"
+        while keys := [key for (key,) in self._database.execute(text, (last, _FETCHED))]:
+            yield from keys
+            last = keys[-1]
+
+    def __len__(self) -> int:
+        return int(self._database.execute("SELECT count(*) FROM mapping").fetchone()[0])
 
 
 @contextmanager

@@ -49,6 +49,8 @@ UNCHANGED_OUTCOMES = {
 }
 DIGEST_SIZE = 16  # bytes: 128 bits distinguish a hundred million records
 
+_OAI = "oai-pmh"  # the protocol whose datestamps are published, since a repository must pass them on
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessingTask:
@@ -175,7 +177,8 @@ class RecordProcessor:
         thing = self.iris.thing(KIND[type(resource)], run.source, record.key)
         record_iri = self.iris.record(run.source, record.key)
         provenance = Provenance(
-            run.source, run.id, self.task.source.mapping, item.digest, first_seen, run.started
+            run.source, run.id, self.task.source.mapping, item.digest, first_seen, run.started,
+            datestamp=record.modified if self.task.source.protocol == _OAI else None,
         )
         return _UnvalidatedRecord(
             key=record.key,
@@ -222,7 +225,7 @@ class RecordProcessor:
         record = f"<{self.iris.record(item.provenance.source, item.key)}> "
         ignored = tuple(
             record + name
-            for name in (p.MODIFIED, p.GENERATED, f"<{self.iris.operations}digest> ")
+            for name in (p.MODIFIED, p.DATE, p.GENERATED, f"<{self.iris.operations}digest> ")
         )
         current = decompress(item.current_description).split("\n")
         new_lines, current_lines = (

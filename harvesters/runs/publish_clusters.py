@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import starmap
+from sqlite3 import Connection
 
 from harvesters.ledger.models import CLUSTERS, Run
 from harvesters.matching.clusters import cluster_descriptions
 from harvesters.matching.entity_store import EntityStore
+from harvesters.matching.scratch import open_scratch
 from harvesters.matching.stored import current_decisions, read_entities, stored_pairs
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.publish_graphs import GraphChange, publish_graphs
@@ -15,6 +19,13 @@ from vocab.statements.clusters import describe_replaced, named_member
 from vocab.terms import DCT, PROV
 
 _MEMBER, _REPLACED = f" <{PROV}hadMember> <", f" <{DCT}isReplacedBy> "
+# The description of each cluster before and after, "" where there is none, and the cluster of each member.
+_SCHEMA = """
+CREATE TABLE cluster (iri TEXT PRIMARY KEY, before TEXT NOT NULL DEFAULT '', after TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+CREATE TABLE member (iri TEXT PRIMARY KEY, cluster TEXT NOT NULL) WITHOUT ROWID;
+"""
+_SET_AFTER = "INSERT INTO cluster (iri, after) VALUES (?, ?) ON CONFLICT (iri) DO UPDATE SET after = excluded.after"
+_CHANGED = "FROM cluster WHERE after <> before"
 
 
 def change_kind(change: GraphChange) -> str:
@@ -24,28 +35,43 @@ def change_kind(change: GraphChange) -> str:
     return "new" if change.after else "removed"
 
 
-def plan_clusters(context: HarvestContext, entities: EntityStore | None = None) -> list[GraphChange]:
-    """Return what publishing would change: the difference between the published clusters and those of pairs and decisions.
+class ClusterChanges(Collection[GraphChange]):
+    """The clusters that publishing changes, in the order of their IRIs, on disk."""
+
+    def __init__(self, database: Connection) -> None:
+        self._database = database
+
+    def __len__(self) -> int:
+        return int(self._database.execute(f"SELECT count(*) {_CHANGED}").fetchone()[0])
+
+    def __iter__(self) -> Iterator[GraphChange]:
+        return starmap(GraphChange, self._database.execute(f"SELECT iri, before, after {_CHANGED} ORDER BY iri"))
+
+    def __contains__(self, change: object) -> bool:
+        return any(change == item for item in self)
+
+
+@contextmanager
+def plan_clusters(context: HarvestContext, entities: EntityStore | None = None) -> Iterator[ClusterChanges]:
+    """Open what publishing would change: the difference between the published clusters and those of pairs and decisions.
 
     *entities* are the published ones; without them, they are read.
     """
     ledger, iris = context.ledger, context.iris
     if entities is None:
-        with read_entities(ledger, iris) as entities:
-            return plan_clusters(context, entities)
-    published, clusters, changes = set(cluster_graphs(context)), dict[str, str](), list[GraphChange]()
-    for cluster, its_members, text in cluster_descriptions(entities, stored_pairs(ledger), current_decisions(ledger), iris):
-        clusters |= dict.fromkeys(its_members, cluster)
-        before = ledger.graphs.graph(cluster) if cluster in published else ""
-        published.discard(cluster)
-        if text != before:
-            changes.append(GraphChange(cluster, before, text))
-    for graph in published:
-        before = ledger.graphs.graph(graph)
-        after = "" if named_member(graph, iris) in entities else _replacement(graph, before, clusters, iris)
-        if after != before:
-            changes.append(GraphChange(graph, before, after))
-    return sorted(changes, key=lambda change: change.graph)
+        with read_entities(ledger, iris) as entities, plan_clusters(context, entities) as changes:
+            yield changes
+        return
+    with open_scratch(_SCHEMA) as database:
+        before = ((graph, text) for graph, text in ledger.graphs.below(iris.clusters))
+        database.executemany("INSERT INTO cluster (iri, before) VALUES (?, ?)", before)
+        for cluster, its_members, text in cluster_descriptions(entities, stored_pairs(ledger), current_decisions(ledger), iris):
+            database.executemany("INSERT INTO member VALUES (?, ?)", ((member, cluster) for member in its_members))
+            database.execute(_SET_AFTER, (cluster, text))
+        for graph, text in database.execute("SELECT iri, before FROM cluster WHERE after = ''"):
+            if named_member(graph, iris) not in entities:
+                database.execute(_SET_AFTER, (graph, _replacement(graph, text, database, iris)))
+        yield ClusterChanges(database)
 
 
 def members(description: str) -> list[str]:
@@ -53,27 +79,25 @@ def members(description: str) -> list[str]:
     return [line.partition(_MEMBER)[2][:-1] for line in description.split("\n") if _MEMBER in line]
 
 
-def cluster_graphs(context: HarvestContext) -> list[str]:
-    """Return the graphs of the clusters that were published, also of those that were removed."""
-    return [graph for graph in context.ledger.graphs.iris() if graph.startswith(context.iris.clusters)]
-
-
-def _replacement(graph: str, before: str, clusters: Mapping[str, str], iris: Iris) -> str:
+def _replacement(graph: str, before: str, database: Connection, iris: Iris) -> str:
     """Return what becomes of a cluster whose naming member was deleted: it refers to the cluster with most of its members."""
     if _REPLACED in before:
         return before
-    replacing = [clusters[member] for member in members(before) if member in clusters]
+    text = "SELECT cluster FROM member WHERE iri = ?"
+    replacing = [cluster for member in members(before) for (cluster,) in database.execute(text, (member,))]
     if not replacing:
         return ""
     return "\n".join(describe_replaced(graph, max(sorted(set(replacing)), key=replacing.count), iris))
 
 
+@contextmanager
 def publish_clusters(
     context: HarvestContext, entities: EntityStore | None = None
-) -> tuple[Run | None, list[GraphChange]]:
+) -> Iterator[tuple[Run | None, Collection[GraphChange]]]:
     """Write the changes of the clusters since their last publication as one journal entry.
 
     *entities* are the published ones; without them, they are read.
-    Return the run, None if nothing changed, and the changes. Raises LedgerError if the ledger does not belong to the journal.
+    Yield the run, None if nothing changed, and the changes. Raises LedgerError if the ledger does not belong to the journal.
     """
-    return publish_graphs(CLUSTERS, lambda: plan_clusters(context, entities), context)
+    with ExitStack() as opened:
+        yield publish_graphs(CLUSTERS, lambda: opened.enter_context(plan_clusters(context, entities)), context)

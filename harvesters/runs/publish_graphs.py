@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 
 from harvesters.errors import error_reason
 from harvesters.ledger.models import Run, State
@@ -13,6 +13,8 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
 from journal.entry import Entry
 from journal.errors import JournalError
+
+_TOGETHER = 250  # graphs of one transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class GraphChange:
 
 
 def publish_graphs(
-    name: str, plan: Callable[[], list[GraphChange]], context: HarvestContext
-) -> tuple[Run | None, list[GraphChange]]:
+    name: str, plan: Callable[[], Collection[GraphChange]], context: HarvestContext
+) -> tuple[Run | None, Collection[GraphChange]]:
     """Write what *plan* returns, under the lock of the journal, as one entry of a run of the source *name*.
 
     Return the run, None if nothing changed, and the changes. Raises LedgerError if the ledger does not belong to the journal.
@@ -39,7 +41,7 @@ def publish_graphs(
         return (_commit(name, changes, context) if changes else run), changes
 
 
-def _commit(name: str, changes: Sequence[GraphChange], context: HarvestContext) -> Run:
+def _commit(name: str, changes: Collection[GraphChange], context: HarvestContext) -> Run:
     run = context.ledger.create_run(name, context.now(), "", is_full=False, since=None)
     head = context.journal.head
     run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
@@ -62,21 +64,25 @@ def _finish(run: Run, context: HarvestContext) -> Run | None:
 
 
 def _apply(run: Run, entry: Entry, context: HarvestContext) -> Run:
-    """Store the graphs as the entry leaves them: decisions may have changed since it was written. Idempotent.
-
-    The rows of a graph follow each other, so one graph at a time is in memory.
-    """
-    for graph, rows in groupby(entry.rows(), lambda row: row[2:-2].rpartition(" ")[2]):
-        name = graph[1:-1]
-        statements = {line for line in context.ledger.graphs.graph(name).split("\n") if line}
-        for row in rows:
-            (statements.add if row.startswith("A ") else statements.discard)(row[2:-2].rpartition(" ")[0])
-        context.ledger.graphs.set_graph(name, "\n".join(sorted(statements)))
+    """Store the graphs as the entry leaves them: decisions may have changed since it was written. Idempotent."""
+    graphs = _final_graphs(entry, context)
+    while some := list(islice(graphs, _TOGETHER)):
+        context.ledger.graphs.set_graphs(some)
     ended = replace(run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reasons=())
     context.ledger.save(ended)
     return ended
 
 
-def _blocks(changes: Sequence[GraphChange]) -> Iterator[str]:
+def _final_graphs(entry: Entry, context: HarvestContext) -> Iterator[tuple[str, str]]:
+    """Yield each graph of an entry and what it leaves of it. The rows of a graph follow each other."""
+    for graph, rows in groupby(entry.rows(), lambda row: row[2:-2].rpartition(" ")[2]):
+        name = graph[1:-1]
+        statements = {line for line in context.ledger.graphs.graph(name).split("\n") if line}
+        for row in rows:
+            (statements.add if row.startswith("A ") else statements.discard)(row[2:-2].rpartition(" ")[0])
+        yield name, "\n".join(sorted(statements))
+
+
+def _blocks(changes: Iterable[GraphChange]) -> Iterator[str]:
     for change in changes:
         yield from diff_block(change.before, change.after, change.graph)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import tracemalloc
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -10,14 +11,15 @@ import pytest
 from benchmarks.identity import labelled_set, many_sources, measure
 from harvesters.errors import IdentityError
 from harvesters.matching.blocking import SCHEMA, WordWeights, candidate_pairs
+from harvesters.matching.clusters import cluster_descriptions
 from harvesters.matching.decision_table import COLUMNS, read_table, write_table
 from harvesters.matching.entities import Entity, EntityReader, add_known_names, normalize_page
 from harvesters.matching.entity_store import open_entities
 from harvesters.matching.names import acronyms, name_words
-from harvesters.matching.pairs import Judgement, Pair, Status, classify, ordered, score_pairs
-from harvesters.matching.scoring import AUTOMATIC, Score, score
-from harvesters.matching.scratch import open_scratch
-from harvesters.matching.stored import Decision
+from harvesters.matching.pairs import Clusters, Judgement, Pair, Status, classify, ordered, score_pairs
+from harvesters.matching.scoring import AUTOMATIC, Feature, Score, score
+from harvesters.matching.scratch import ScratchMapping, open_scratch
+from harvesters.matching.stored import Decision, StoredPair
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
 from vocab.statements.describe import describe
@@ -340,3 +342,39 @@ def test_a_third_of_the_records_of_many_sources_are_matched_across_them() -> Non
     assert len(set(sources.values())) == 10
     assert all(sources[one] != sources[other] for one, other in pairs)
     assert len(pairs) > 80
+
+
+def twins(number: int) -> Iterator[Entity]:
+    """Yield *number* pairs of initiatives of one identifier."""
+    for key in range(number):
+        for source in ("a", "b"):
+            iri = IRIS.thing("initiative", source, f"{key:05}")
+            yield Entity(iri, "initiative", source, IRIS.record(source, f"{key:05}"), {f"Name {key}": None})
+
+
+def peak_of_clusters(number: int) -> int:
+    """Return how many bytes of Python objects describing the clusters of *number* pairs takes at most."""
+    sides = ([IRIS.thing("initiative", source, f"{key:05}") for source in ("a", "b")] for key in range(number))
+    score = Score((Feature("identifier", AUTOMATIC, ""),))
+    pairs = (StoredPair((first, second), "initiative", score, ("", ""), ("", "")) for first, second in sides)
+    with open_entities(twins(number), cached=100) as entities:
+        tracemalloc.start()
+        try:
+            assert sum(len(members) for _, members, _ in cluster_descriptions(entities, pairs, {}, IRIS)) == 2 * number
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+
+def test_more_clusters_need_no_more_memory() -> None:
+    assert peak_of_clusters(1600) < 1.3 * peak_of_clusters(400)
+
+
+def test_sets_on_disk_are_those_in_memory() -> None:
+    decisions = {("c", "x"): Judgement.NEGATIVE, ("m", "n"): Judgement.POSITIVE}
+    joins = [("a", "b"), ("b", "c"), ("x", "y"), ("a", "y"), ("d", "e"), ("e", "a"), ("n", "o")]
+    with open_scratch(ScratchMapping.SCHEMA) as database:
+        stored, plain = Clusters(decisions, ScratchMapping(database)), Clusters(decisions)
+
+        assert [stored.join(*pair) for pair in joins] == [plain.join(*pair) for pair in joins]
+        assert stored.sets() == plain.sets() == [["a", "b", "c", "d", "e"], ["m", "n", "o"], ["x", "y"]]

@@ -63,8 +63,8 @@ def decide(context: HarvestContext, one: str, other: str, judgement: Judgement |
 
 def published(context: HarvestContext) -> dict[str, str]:
     """Publish, and return the graphs of the clusters as the journal leaves them."""
-    publish_clusters(context)
-    return state(context.journal)
+    with publish_clusters(context):
+        return state(context.journal)
 
 
 def state(journal: Journal) -> dict[str, str]:
@@ -121,7 +121,8 @@ def test_publishing_again_without_a_change_writes_no_entry(ready: HarvestContext
     published(ready)
     head = ready.journal.head
 
-    assert publish_clusters(ready) == (None, [])
+    with publish_clusters(ready) as (run, changes):
+        assert (run, list(changes)) == (None, [])
     assert ready.journal.head == head
 
 
@@ -161,9 +162,10 @@ def test_a_dry_run_lists_changes_and_writes_nothing(ready: HarvestContext) -> No
     decide(ready, C, D)
     head = ready.journal.head
 
-    changes = plan_clusters(ready)
+    with plan_clusters(ready) as changes:
+        kinds_of_changes = kinds(changes)
 
-    assert kinds(changes) == {cluster_iri(B, IRIS): "removed", cluster_iri(C, IRIS): "new"}
+    assert kinds_of_changes == {cluster_iri(B, IRIS): "removed", cluster_iri(C, IRIS): "new"}
     assert ready.journal.head == head
 
 
@@ -214,7 +216,8 @@ def publish_and_die(data: str, ledger: str, stage: str) -> None:
     with open_context(Path(data), ledger, IRIS.base, "admin@example.org", frozenset()) as context:
         journal = KilledJournal(context.journal.folder)
         journal.stage = stage
-        publish_clusters(replace(context, journal=journal))
+        with publish_clusters(replace(context, journal=journal)):
+            pass
 
 
 @pytest.mark.parametrize("stage", ["before", "after"])

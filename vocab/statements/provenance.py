@@ -11,7 +11,7 @@ from vocab.freshness import FreshnessInputs, freshness
 from vocab.iris import Iris
 from vocab.statements import properties as p
 from vocab.statements.run_statistics import RunStatistics, describe_run
-from vocab.terms import ADMS, DCAT, DCT, RDF, SH, instant, integer, iri_or_literal, literal
+from vocab.terms import ADMS, DCAT, DCT, RDF, SH, date_literal, instant, integer, iri_or_literal, literal
 
 _TYPE = f"<{RDF}type>"
 
@@ -30,7 +30,10 @@ class ValidationNote:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """The source and the run of a record's current state; *digest* is hexadecimal, the times are UTC."""
+    """The source and the run of a record's current state; *digest* is hexadecimal, the times are UTC.
+
+    *datestamp* is the date that an OAI-PMH repository gave the record, None if it was not harvested from one.
+    """
 
     source: str
     run: str
@@ -39,6 +42,7 @@ class Provenance:
     first_seen: datetime
     modified: datetime
     notes: tuple[ValidationNote, ...] = ()
+    datestamp: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,8 @@ def describe_record(key: str, iris: Iris, about: Provenance) -> list[str]:
         f'{prefix}{digest}"{about.digest}"',
         f"{source}<{record}>",
     ]
+    if about.datestamp:
+        out.append(f"{prefix}{p.DATE}{date_literal(about.datestamp)}")
     if about.notes:
         out += describe_results(key, iris, about.source, about.notes)
     out.sort()

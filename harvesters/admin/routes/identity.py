@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from fastapi import APIRouter, Depends, Request
@@ -70,9 +71,10 @@ def show_pairs(request: Request, user: CurrentUser, context: ContextDep, status:
 @routes.get(f"{PAGE}/publish")
 def show_changes(request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show what publishing would change."""
-    changes = plan_clusters(context.reader())
-    rows = [(change.graph, change_kind(change)) for change in changes[:_ROWS]]
-    values = {"user": user, "changes": rows, "counts": Counter(map(change_kind, changes)), "base": context.base}
+    with plan_clusters(context.reader()) as changes:
+        rows = [(change.graph, change_kind(change)) for change in islice(changes, _ROWS)]
+        counts = Counter(map(change_kind, changes))
+    values = {"user": user, "changes": rows, "counts": counts, "base": context.base}
     return get_pages(request).render("identity-publish.html", values)
 
 
@@ -80,10 +82,9 @@ def show_changes(request: Request, user: CurrentUser, context: ContextDep) -> Re
 def publish(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
     """Publish the clusters as one journal entry."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    with context.writer() as writer:
-        run, changes = publish_clusters(writer)
-    if run and changes:
+    with context.writer() as writer, publish_clusters(writer) as (run, changes):
         counts = Counter(map(change_kind, changes))
+    if run and counts:
         note = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
         context.ledger.operators.record_audit_entry(AuditEntry(context.now(), user.key.display_name, ActionType.CLUSTERED.value, note=note))
     return redirect(f"{PAGE}/publish")

@@ -30,10 +30,10 @@ def match_and_publish(data: Path, ledger: str, base: str) -> tuple[int, int]:
         match_records(context.ledger, context.iris, only_changed=True) as matching,
     ):
         try:
-            _, changes = publish_clusters(context, matching.entities)
+            with publish_clusters(context, matching.entities) as (_, changes):
+                return matching.records, len(changes)
         except JournalError as error:
             raise HarvestError(str(error)) from error
-        return matching.records, len(changes)
 
 
 def create_matcher(context: HarvestContext, ledger: str, clock: Callable[[], float] = time.monotonic) -> Callable[[], None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from publisher.feeds.oai import tokens
 from publisher.feeds.oai.arguments import parse_bounds
 from publisher.feeds.oai.errors import OaiError
 from publisher.feeds.oai.formats import FORMATS
+from publisher.feeds.oai.provenance import read_repositories, write_about
 from publisher.feeds.sets import set_title
 from publisher.feeds.xml_writing import element, empty, instant
 from publisher.history import change_reader
@@ -196,15 +197,20 @@ class Provider:
     async def _records_of(self, page_changes: Sequence[change_reader.Change], prefix: str) -> list[str]:
         alive = [change for change in page_changes if change.change_type is not change_reader.ChangeType.DELETED]
         states_by_sequence = dict(zip((change.sequence for change in alive), await read_states(self.service, alive), strict=True))
-        return await asyncio.to_thread(lambda: list(self._records(page_changes, states_by_sequence, prefix)))
+        repositories = await read_repositories(self.service) if alive else {}
+        return await asyncio.to_thread(lambda: list(self._records(page_changes, states_by_sequence, repositories, prefix)))
 
     def _records(
-        self, page_changes: Sequence[change_reader.Change], states_by_sequence: dict[int, RecordState], prefix: str
+        self,
+        page_changes: Sequence[change_reader.Change],
+        states_by_sequence: Mapping[int, RecordState],
+        repositories: Mapping[str, str],
+        prefix: str,
     ) -> Iterator[str]:
-        write = FORMATS[prefix].write
+        write, iris = FORMATS[prefix].write, self.service.iris
         for change in page_changes:
             state = states_by_sequence.get(change.sequence)
-            metadata = f"<metadata>{write(change, state, self.service.iris)}</metadata>" if state else ""
+            metadata = f"<metadata>{write(change, state, iris)}</metadata>{write_about(state, repositories, iris)}" if state else ""
             yield f"<record>{self._header(change)}{metadata}</record>"
 
     def _header(self, change: change_reader.Change) -> str:

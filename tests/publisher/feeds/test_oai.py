@@ -13,10 +13,12 @@ from live_server import ROOT
 from lxml import etree
 from mutating_source import IRIS, SECOND
 
+from harvesters.protocols.oai.provenance import parse_chain
 from journal.journal import Journal
 from publisher.feeds.oai import tokens
 
 XSD = ROOT.parent / "shared" / "suites" / "oai-pmh-xsd" / "oai-all.xsd"
+PROVENANCE, PROVENANCE_XSD = "http://www.openarchives.org/OAI/2.0/provenance", Path(__file__).with_name("provenance.xsd")
 OAI = "{http://www.openarchives.org/OAI/2.0/}"
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 ONE = f"{IRIS.base}record/demo/i%2F7"
@@ -48,7 +50,10 @@ def listed(still: Still, **arguments: str) -> list[Any]:
 def schema() -> etree.XMLSchema:
     if not XSD.exists():
         pytest.skip("no schemas of OAI-PMH beside the work tree")
-    return etree.XMLSchema(etree.parse(XSD))
+    parts = (("http://www.openarchives.org/OAI/2.0/", XSD.with_name("OAI-PMH.xsd")), (PROVENANCE, PROVENANCE_XSD))
+    parts += (("http://www.openarchives.org/OAI/2.0/oai_dc/", XSD.with_name("oai_dc.xsd")),)
+    imports = "".join(f'<import namespace="{name}" schemaLocation="{file.as_uri()}"/>' for name, file in parts)
+    return etree.XMLSchema(etree.fromstring(f'<schema xmlns="http://www.w3.org/2001/XMLSchema">{imports}</schema>'))
 
 
 @pytest.mark.suite("oai-pmh-xsd")
@@ -87,6 +92,29 @@ def test_the_envelope_of_other_formats_is_valid_too(still: Still, schema: etree.
         metadata.getparent().remove(metadata)
 
     schema.assertValid(page)
+
+
+@pytest.mark.parametrize("prefix", ["oai_dc", "datacite", "rdf"])
+def test_a_record_that_was_harvested_from_a_repository_names_it(still: Still, prefix: str) -> None:
+    [record] = asked(still, verb="GetRecord", metadataPrefix=prefix, identifier=ONE).iter(f"{OAI}record")
+
+    [origin] = record.iter(f"{{{PROVENANCE}}}originDescription")
+    assert {etree.QName(part).localname: part.text for part in origin} == {
+        "baseURL": "https://demo.example/",
+        "identifier": "i/7",
+        "datestamp": "2026-02-27",
+        "metadataNamespace": "http://www.openarchives.org/OAI/2.0/oai_dc/",
+    }
+    assert dict(origin.attrib) == {"harvestDate": f"{SECOND:%Y-%m-%dT%H:%M:%SZ}", "altered": "true"}
+    # Whoever harvests the record here knows it for a copy of what it harvests there.
+    assert parse_chain(record) == ("https://demo.example/?verb=GetRecord&identifier=i%2F7&metadataPrefix=oai_dc",)
+
+
+def test_a_record_of_another_protocol_names_no_repository(still: Still) -> None:
+    [record] = asked(still, verb="GetRecord", metadataPrefix="oai_dc", identifier=ONE.replace("/demo/", "/alpha/")).iter(f"{OAI}record")
+
+    assert record.find(f"{OAI}metadata") is not None
+    assert record.find(f"{OAI}about") is None
 
 
 @pytest.mark.parametrize(
