@@ -39,7 +39,7 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """A concept: its notations, its names (preferred ones first) and the concepts of other schemes that it matches.
+    """A concept: its notations, its names (preferred ones first) and the concepts of other schemes that it matches or concerns.
 
     *regions* are the IRIs of the ITU regions of a country.
     """
@@ -167,7 +167,7 @@ def _concept(iri: str, triples: list[Triple], base: str) -> Concept:
         codes=values(*_CODES),
         labels=tuple(names()),
         broader=values(NamedNode(f"{SKOS}broader")),
-        matches=values(*_MATCHES),
+        matches=values(*_MATCHES, NamedNode(f"{base}ns#concerns")),
         regions=values(NamedNode(f"{base}ns#ituRegion")),
     )
 

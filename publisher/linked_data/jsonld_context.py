@@ -176,6 +176,7 @@ TERMS = (
     TermDefinition("closeMatch", "skos:closeMatch", LS),
     TermDefinition("broadMatch", "skos:broadMatch", LS),
     TermDefinition("relatedMatch", "skos:relatedMatch", LS),
+    TermDefinition("concerns", "wsis:concerns", LS),
     TermDefinition("ituRegion", "wsis:ituRegion", LS),
     TermDefinition("topConcept", "skos:hasTopConcept", LS),
     TermDefinition("source", "dct:source", LS),
@@ -266,6 +267,7 @@ _CONCEPTS = _only(
     *("name", "otherNames", "notation", "definition", "scopeNote", "editorialNote", "comment", "source", "exactMatch", "closeMatch"),
     "broadMatch",
     "relatedMatch",
+    "concerns",
     "ituRegion",
     **dict.fromkeys(("topConceptOf", "broader", "narrower"), _NEVER),
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pyoxigraph import NamedNode
 
 from vocab.crosswalks import Crosswalks, area, country, goal, target
-from vocab.iris import Iris
+from vocab.iris import BASE, Iris
 from vocab.normalization import MAX_LENGTH
-from vocab.schemes import concepts, schemes, statements
+from vocab.product.mapping_sets import sssom_table
+from vocab.schemes import concepts, crosswalks, graph_triples, schemes, statements
 from vocab.terms import SKOS
 
 IRIS = Iris("https://example.org/")
@@ -330,6 +332,17 @@ def test_a_purpose_code_matches_what_its_own_name_names(code: str, concepts_name
 @pytest.mark.parametrize(("code", "matched"), [("1", ("5",)), ("7", ("13",)), ("2", ()), ("13", ())])
 def test_a_policy_marker_matches_the_goal_that_it_names(code: str, matched: tuple[str, ...]) -> None:
     assert tuple(iri.rpartition("/")[2] for iri in WALK.iati_policy_marker(code)) == matched
+
+
+def test_that_a_word_concerns_a_goal_or_an_action_line_is_no_mapping() -> None:
+    """Mappings of SKOS lead to lists of the same kind; a sector or purpose is not a goal (decision 175)."""
+    goals, lines, concerns = set(concepts("sdg")), set(concepts("action-line")), f"{BASE}ns#concerns"
+    links = [(t.predicate.value, t.object.value) for name in crosswalks() for t in graph_triples(name) if isinstance(t.object, NamedNode)]
+
+    assert {predicate for predicate, iri in links if iri in goals | lines} == {concerns}
+    assert {iri for predicate, iri in links if predicate == concerns} <= goals | lines
+    assert sum(predicate == concerns for predicate, _ in links) > 150
+    assert "\twsis:concerns\tsdg:4\t" in sssom_table("dac-purpose")
 
 
 def test_a_foreign_concept_without_a_match_says_why() -> None:

@@ -41,11 +41,12 @@ def mapped_schemes(base: str = BASE) -> list[str]:
     >>> "iati-region" in mapped_schemes(), "coverage" in mapped_schemes()
     (True, False)
     """
-    return [
-        name
-        for name in schemes(base)
-        if any(t.predicate.value in _MATCHES for t in graph_triples(name, base))
-    ]
+    return [name for name in schemes(base) if any(_is_match(t, base) for t in graph_triples(name, base))]
+
+
+def _is_match(triple: Triple, base: str) -> bool:
+    """Return whether a statement is a mapping of SKOS, or says which goal or action line a word of another list concerns."""
+    return triple.predicate.value in (*_MATCHES, f"{base}ns#concerns")
 
 
 def sssom_table(scheme: str, base: str = BASE) -> str:
@@ -61,6 +62,7 @@ def sssom_table(scheme: str, base: str = BASE) -> str:
     whole = f"{base}scheme/{scheme}"
     prefixes = {
         **_PREFIXES,
+        "wsis": f"{base}ns#",
         **{name: f"{base}scheme/{name}/" for name in schemes(base) if name not in ("area", "sdg")},
     }
     rows = list(_rows(triples, base, whole, prefixes))
@@ -107,7 +109,7 @@ def _rows(
         }
         own = label(subject, "en", base) or ""
         note = " ".join(_values(tuple(statements), subject, f"{SKOS}editorialNote"))
-        start, matches = [_curie(subject, prefixes), own], sorted(_matches(statements))
+        start, matches = [_curie(subject, prefixes), own], sorted(_matches(statements, base))
         for predicate, match in matches:
             name = label(match, "en", base) or ""
             lexical = bool(name) and fold(name) in {fold(text) for text in names}
@@ -118,10 +120,10 @@ def _rows(
             yield [*start, "skos:relatedMatch", _NOT_FOUND, "", _CURATED, whole, note]
 
 
-def _matches(statements: list[Triple]) -> Iterator[tuple[str, str]]:
+def _matches(statements: list[Triple], base: str) -> Iterator[tuple[str, str]]:
     """Yield the property and the concept of each match."""
     for triple in statements:
-        if triple.predicate.value in _MATCHES and isinstance(triple.object, NamedNode):
+        if _is_match(triple, base) and isinstance(triple.object, NamedNode):
             yield triple.predicate.value, triple.object.value
 
 
