@@ -54,6 +54,11 @@ def facet_findings(counts: DifferentCounts, names: FacetLabels, initiatives: int
     return findings
 
 
+def map_title(counts: Mapping[str, ThingCount], names: FacetLabels, initiatives: int) -> str:
+    """Return the finding of a map as a title: *initiatives* that have a country, and how many countries; "" without any."""
+    return facet_findings({"country": counts}, names, initiatives)[0][1] if counts else ""
+
+
 def matrix_title(matrix: Matrix) -> str:
     """Return the finding of a matrix as a title; "" if no pair has initiatives."""
     if not any(matrix.counts.values()):

@@ -188,3 +188,13 @@ async def test_the_embedded_matrix_counts_what_the_page_counts(inside: httpx.Asy
 
     assert mine == page
     assert "<svg" in (await inside.get("/embed/matrix", params={"format": "svg"})).text
+
+
+@pytest.mark.parametrize("address", ["/embed/map", "/embed/matrix"])
+async def test_a_figure_is_titled_by_its_finding_with_its_subject_below(inside: httpx.AsyncClient, address: str) -> None:
+    text = (await inside.get(address, headers=HTML)).text
+
+    [(finding, subject)] = re.findall(r'<h1>(.*?)</h1>\s*<p class="subject quiet">(.*?)</p>', text)
+    [title] = re.findall(r"<title>(.*?) · ", text)
+    assert re.search(r"\d", finding)
+    assert subject == title

@@ -23,10 +23,12 @@ from publisher.http.pages.dataset_response import SVG, require_facet_index
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
+from publisher.portal.coverage import coverage
 from publisher.portal.embeds import BY_FACET, KINDS, PATH, THEMES, frame, is_embed
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, figure_title, trend_title
 from publisher.portal.facet_panels import facet_panel, query_page_url, sort_key
+from publisher.portal.findings import map_title, matrix_title
 from publisher.portal.map import country_map
 from publisher.portal.matrix import Matrix, count_matrix, official_links
 from publisher.portal.sources import source_titles
@@ -180,12 +182,12 @@ def _matrix_figure(matrix: Matrix) -> dict[str, Any]:
     """Return what the template shows of the matrix."""
     query, ranges = query_page_url(matrix.query), matrix.ranges
     figure = {"drawing": matrix.chart(), "series": (), "ranges": ranges, "rows": (), "query": query, "sheet": matrix.table()}
-    return {"title": _title("matrix", ""), **figure}
+    return {"title": _title("matrix", ""), "finding": matrix_title(matrix), **figure}
 
 
 def _figure(tables: FacetIndex, kind: str, facet: str, filters: Filter, names: FacetLabels) -> dict[str, Any]:
-    """Return what the template shows of an embed: its title, its query, and its numbers or its drawing."""
-    values: dict[str, Any] = {"title": _title(kind, facet), "drawing": None, "series": (), "ranges": (), "rows": ()}
+    """Return what the template shows of an embed: its title and finding, its query, and its numbers or its drawing."""
+    values: dict[str, Any] = {"title": _title(kind, facet), "finding": "", "drawing": None, "series": (), "ranges": (), "rows": ()}
     if kind == "count":
         total, text = tables.count_different(filters), filter_query.total(filters, names.iris)
         sheet = count_table("count", values["title"], (), ((total.records,),), text)
@@ -194,13 +196,15 @@ def _figure(tables: FacetIndex, kind: str, facet: str, filters: Filter, names: F
         counts = tables.counts_once(filters).get("country", {})
         panel = facet_panel("country", counts, filters, names)
         ranges = quantile_ranges(quantile_bounds(counts.values()))
+        values["finding"] = map_title(counts, names, coverage(tables, filters, "country").part)
         return values | {"drawing": country_map(tables, filters, names), "ranges": ranges, "query": panel.query, "sheet": panel.table}
     if kind == "trend":
         trend = count_trend(tables, filters, facet, names)
         drawing = trend.chart() if trend.years else None
+        values["finding"] = trend.finding
         return values | {"drawing": drawing, "series": [*trend.series], "query": trend.query, "sheet": trend.table}
     counts = tables.counts_once(filters).get(facet, {})
     panel = facet_panel(facet, counts, filters, names)
     ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
     rows = [(names.short(facet, code), things) for code, things in ranked[:ROWS]]
-    return values | {"panel": panel, "rows": rows, "query": panel.query, "sheet": panel.table}
+    return values | {"finding": panel.finding, "panel": panel, "rows": rows, "query": panel.query, "sheet": panel.table}

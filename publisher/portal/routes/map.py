@@ -21,7 +21,7 @@ from publisher.portal.embeds import embed_path
 from publisher.portal.facet_filters import active_filters, facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels, most_complete
-from publisher.portal.findings import facet_findings
+from publisher.portal.findings import map_title
 from publisher.portal.map import country_map, unmapped_areas
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.filter_query import Filter
@@ -71,7 +71,7 @@ async def world(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
             map=drawing,
             embed_address=embed_path("map", "", filters),
             placed=placed,
-            finding=facet_findings({"country": counts}, names, placed.part)[0][1] if counts else "",
+            finding=map_title(counts, names, placed.part),
             missing=[] if counts else [empty_chart_hint("country")],
             others=most_complete(others, 2),
             counts=counts,
