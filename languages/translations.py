@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from babel import Locale, dates
 from babel.messages.mofile import write_mo
@@ -54,6 +54,31 @@ def isolate(name: str) -> str:
     'e-Government'
     """
     return f"\u2068{name}\u2069" if current_locale().direction == "rtl" else name
+
+
+class TranslatableText(str):
+    """An English text with *values* in its places, such as the detail of an error: pages show it in the language of the request.
+
+    >>> TranslatableText("There is no release {number}", number=3)
+    'There is no release 3'
+    """
+
+    template: str
+    values: dict[str, object]
+
+    def __new__(cls, template: str, **values: object) -> Self:
+        """Return the English text."""
+        text = super().__new__(cls, template.format(**values))
+        text.template, text.values = template, values
+        return text
+
+    def translate(self) -> str:
+        """Return the text in the language of the request; values that are translatable themselves are translated too."""
+        values = {
+            name: value.translate() if isinstance(value, TranslatableText) else isolate(str(value))
+            for name, value in self.values.items()
+        }
+        return gettext(self.template).format(**values)
 
 
 @cache

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from pyroaring import BitMap
 
+from languages.translations import TranslatableText
 from publisher.errors import QueryError, ReleaseNotFound
 from publisher.history.change_reader import open_log
 from publisher.history.change_writer import ALL, ChangeType, all_sets
@@ -99,7 +100,7 @@ def find_moment(data: Path, history: Path, text: str, position: int) -> Moment:
             raise UnknownMoment("the history is still being built from the journal; try again in a moment")
         if numbered and numbered[1] == "release":
             if (result := get_release(data / "releases", int(numbered[2]))) is None:
-                raise ReleaseNotFound(f"there is no release {numbered[2]}; /releases/ lists them")
+                raise ReleaseNotFound(TranslatableText("there is no release {number}; /releases/ lists them", number=numbered[2]))
             entry, release = result.position, result.number
         elif numbered or text.strip() == "now":
             entry = int(numbered[2]) if numbered else position

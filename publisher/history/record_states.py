@@ -16,6 +16,7 @@ from pathlib import Path
 import orjson
 from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
 
+from languages.translations import TranslatableText
 from publisher.errors import NotReady
 from publisher.history.change_reader import Change, Watermark, read_watermark
 from publisher.history.graph_changes import NAME, decompress_rows, short
@@ -91,7 +92,7 @@ async def wait_until_current(service: QueryService) -> Watermark:
         if watermark and service.current.position >= watermark.entry:
             return watermark
         if time.monotonic() > until or (not watermark and service.snapshot is None):
-            raise NotReady("the change log is still being built from the journal; try again in a moment")
+            raise NotReady(TranslatableText("the change log is still being built from the journal; try again in a moment"))
         await asyncio.sleep(_PAUSE)
 
 
@@ -117,7 +118,7 @@ async def _read_batch(service: QueryService, changes: Sequence[Change]) -> list[
             current = await asyncio.to_thread(_read, results)
             return [_state(service.iris.base + item.graph, current, later[number]) for number, item in enumerate(changes)]
         if time.monotonic() > until:
-            raise NotReady("the store and the history are still loading the journal; try again in a moment")
+            raise NotReady(TranslatableText("the store and the history are still loading the journal; try again in a moment"))
         await asyncio.sleep(_PAUSE)
 
 

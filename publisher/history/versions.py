@@ -12,7 +12,7 @@ from itertools import islice
 from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
 
 from languages.request_locale import current_locale
-from languages.translations import gettext
+from languages.translations import TranslatableText, gettext
 from publisher.errors import NotReady
 from publisher.history.graph_changes import GraphChange, read_graph_changes
 from publisher.history.mementos import Memento, mementos
@@ -24,7 +24,7 @@ from vocab.field_changes import FieldView, field_views
 from vocab.iris import Iris
 
 NOT_INDEXED = HTTPProblem(
-    HTTPStatus.SERVICE_UNAVAILABLE, "The history index is still being built from the journal", {"Retry-After": "5"}
+    HTTPStatus.SERVICE_UNAVAILABLE, TranslatableText("The history index is still being built from the journal"), {"Retry-After": "5"}
 )
 
 
@@ -50,7 +50,7 @@ async def compare_versions(service: QueryService, graph: str, before: int, after
     """Return the fields of *graph* that differ between two entries; None if it had no version by the later one. Raises NotReady."""
     versions = await asyncio.gather(*(read_version(service, graph, entry) for entry in (before, after)))
     if None in versions:
-        raise NotReady("the history is still being built from the journal; try again in a moment")
+        raise NotReady(TranslatableText("the history is still being built from the journal; try again in a moment"))
     old, new = (
         {f"<{item.subject}> <{item.predicate}> {written(item.object)}" for item in version.statements} for version in versions if version
     )

@@ -5,7 +5,8 @@ Sources: https://spec.openapis.org/oas/v3.1.0, https://www.rfc-editor.org/rfc/rf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, NotRequired, TypeVar
 
 from fastapi import APIRouter, Path, Query
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from starlette.routing import Match
 from typing_extensions import TypedDict
 
+from languages.translations import TranslatableText
 from publisher.formats import JSON, Format
 from publisher.http.problems import MEDIA as PROBLEM_MEDIA
 from vocab.iris import KINDS
@@ -134,11 +136,41 @@ def allowed_methods(request: Request) -> list[str]:
     ]
 
 
-def describe_validation_error(error: RequestValidationError) -> tuple[bool, str]:
+# Texts of Pydantic and of our validators, in lower case, by type of error; their places are names of its context.
+PARAMETER_ERRORS = {
+    "missing": "field required",
+    "value_error": "input should be a whole number",
+    "int_parsing": "input should be a valid integer, unable to parse string as an integer",
+    "float_parsing": "input should be a valid number, unable to parse string as a number",
+    "bool_parsing": "input should be a valid boolean, unable to interpret input",
+    "greater_than_equal": "input should be greater than or equal to {ge}",
+    "less_than_equal": "input should be less than or equal to {le}",
+    "string_too_long": "string should have at most {max_length} characters",
+    "string_too_short": "string should have at least {min_length} characters",
+    "string_pattern_mismatch": "string should match pattern '{pattern}'",
+    "enum": "input should be {expected}",
+    "literal_error": "input should be {expected}",
+}
+
+
+def describe_validation_error(error: RequestValidationError) -> tuple[bool, TranslatableText]:
     """Return whether the path is invalid, and a message that names each invalid parameter and says what it must be."""
-    messages = []
-    for item in error.errors():
-        name, text = item["loc"][-1], item["msg"].removeprefix("Value error, ")
-        sent = "" if item["type"] == "missing" else f"; the request has {str(item['input'])[:80]!r}"
-        messages.append(f"The parameter {name}: {text[:1].lower()}{text[1:]}{sent}")
-    return any(item["loc"][0] == "path" for item in error.errors()), ". ".join(messages)
+    items = error.errors()
+    messages = [_describe_parameter_error(item) for item in items]
+    whole = messages[0]
+    for message in messages[1:]:
+        whole = TranslatableText("{first}. {second}", first=whole, second=message)
+    return any(item["loc"][0] == "path" for item in items), whole
+
+
+def _describe_parameter_error(item: Mapping[str, Any]) -> TranslatableText:
+    text = item["msg"].removeprefix("Value error, ")
+    problem = f"{text[:1].lower()}{text[1:]}"
+    template, context = PARAMETER_ERRORS.get(item["type"]), item.get("ctx", {})
+    if template and {*re.findall(r"{(\w+)}", template)} <= context.keys() and template.format(**context) == problem:
+        problem = TranslatableText(template, **context)
+    name = item["loc"][-1]
+    if item["type"] == "missing":
+        return TranslatableText("The parameter {name}: {problem}", name=name, problem=problem)
+    sent = repr(str(item["input"])[:80])
+    return TranslatableText("The parameter {name}: {problem}; the request has {value}", name=name, problem=problem, value=sent)

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from languages.translations import TranslatableText
 from publisher.errors import PublisherError, QuotaExceeded, StoreBusy
 from publisher.http.page_cache import CACHED_ROUTES
 from publisher.limits import Limits
@@ -28,7 +29,7 @@ from publisher.store.workers.rate_limit import RateLimiter, client_key
 
 DEEP = 3  # facet values of a page from which on its renderings are limited
 MOST_POINTS = 32  # of a page
-ALL_DATA = "all data is in the files of /dumps/ and /releases"
+ALL_DATA = TranslatableText("all data is in the files of /dumps/ and /releases")
 ALL_DATA_LINK = '</dumps/>; rel="related"; title="all data as files"'
 
 Respond = Callable[[Request, PublisherError], Awaitable[Response]]
@@ -84,7 +85,12 @@ class PageBudgetMiddleware:
         try:
             self._limiter.admit(client)
         except QuotaExceeded as error:
-            text = f"this address has used its {self._pages:g} points for pages; go on in {error.wait} seconds; {ALL_DATA}"
+            text = TranslatableText(
+                "this address has used its {points} points for pages; go on in {seconds} seconds; {advice}",
+                points=f"{self._pages:g}",
+                seconds=error.wait,
+                advice=ALL_DATA,
+            )
             raise QuotaExceeded(text, error.wait) from error
         self._limiter.charge(client, points)
 

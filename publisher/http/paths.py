@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from starlette.requests import Request
 
+from languages.translations import TranslatableText
 from publisher.formats import FORMATS
 from publisher.http.problems import HTTPProblem
 from vocab.iris import KINDS, encode
@@ -22,13 +23,20 @@ def path_segments(request: Request) -> list[str]:
         path = raw.partition(b"?")[0].decode().removeprefix(request.scope.get("root_path", ""))
         return [encode(unquote(part, errors="strict")) for part in path.strip("/").split("/")[1:]]
     except UnicodeDecodeError as error:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "The path is not valid UTF-8") from error
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("The path is not valid UTF-8")) from error
 
 
 def parse_thing_path(parts: list[str]) -> tuple[str, str, str]:
     """Return kind, source and key of a path ``{kind}/{source}/{key}``; raises HTTPProblem (404) for any other path."""
     if len(parts) != 3 or parts[0] not in KINDS or not all(parts):
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The path must be {{kind}}/{{source}}/{{key}}; kinds: {', '.join(KINDS)}")
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "The path must be {form}; kinds: {kinds}",
+                form="{kind}/{source}/{key}",
+                kinds=", ".join(KINDS),
+            ),
+        )
     return parts[0], parts[1], parts[2]
 
 

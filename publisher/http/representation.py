@@ -15,6 +15,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from languages.translations import TranslatableText
 from publisher.formats import DATA_FORMATS, FORMATS, Format
 from publisher.http.conditional import is_not_modified
 from publisher.http.links import Link, link_header, typed_link
@@ -67,7 +68,13 @@ def negotiate_format(request: Request, urls: ResourceURLs, suffix: str | None) -
     if data_format is None:
         available = ", ".join(f"{urls.form(data_format)} ({data_format.media.partition(';')[0]})" for data_format in FORMATS.values())
         headers = {"Link": link_header(urls.alternates()), "Vary": "Accept"}
-        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"No available format matches your request. Available: {available}", headers)
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE,
+            TranslatableText(
+                "No available format matches your request. Available: {formats}", formats=available
+            ),
+            headers,
+        )
     return data_format
 
 

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 import orjson
 from fastapi import Depends, Query
 
+from languages.translations import TranslatableText
 from publisher.http.links import Link
 from publisher.http.problems import HTTPProblem
 from publisher.projections.facets.facets import facet_of_concept
@@ -138,7 +139,13 @@ async def load_page(parameters: ListParameters, service: QueryService, name: str
     sort = definition.orders[0].value if parameters.sort is None else parameters.sort
     order = next((order for order in definition.orders if order.value == sort), None)
     if order is None:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"sort must be one of {', '.join(order.value for order in definition.orders)}")
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText(
+                "sort must be one of {names}",
+                names=", ".join(order.value for order in definition.orders),
+            ),
+        )
     back = parameters.before is not None
     cursor = parameters.before or parameters.after
     upward = (order is not SortOrder.NEWEST) != back
@@ -221,4 +228,4 @@ def _parse_cursor(cursor: str) -> tuple[str, str]:
         key, address = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return str(key), str(address)
     except (binascii.Error, ValueError) as error:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Invalid cursor; start again without it") from error
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, TranslatableText("Invalid cursor; start again without it")) from error

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from starlette.requests import Request
 
+from languages.translations import TranslatableText
 from publisher.http.paths import path_segments, split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import ResourceURLs
@@ -37,10 +38,10 @@ async def find_document(request: Request, service: QueryService, describe: Descr
     parts = [first, *path_segments(request)]
     name = "/".join(parts)
     if len(parts) != depth or not all(parts):
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "Not found")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("Not found"))
     stem, suffix = split_suffix(name)
     for candidate, end in ((name, None), *([(stem, suffix)] if suffix else [])):
         description = await describe(service, service.iris.base + candidate)
         if description.statements:
             return Document(description, ResourceURLs(f"/{candidate}"), end)
-    raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This record doesn't exist: {service.iris.base}{name}")
+    raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("This record doesn't exist: {iri}", iri=service.iris.base + name))

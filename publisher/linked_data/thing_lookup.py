@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from languages.translations import TranslatableText
 from publisher.http.paths import parse_thing_path, split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.rdf.results import iri
@@ -67,7 +68,12 @@ async def find_thing_by_suffix(service: QueryService, parts: list[str]) -> tuple
 
 
 def _not_found(service: QueryService, parts: list[str]) -> HTTPProblem:
-    return HTTPProblem(HTTPStatus.NOT_FOUND, f"This record doesn't exist: {service.iris.base}id/{'/'.join(parts)}")
+    return HTTPProblem(
+        HTTPStatus.NOT_FOUND,
+        TranslatableText(
+            "This record doesn't exist: {iri}", iri=f"{service.iris.base}id/{'/'.join(parts)}"
+        ),
+    )
 
 
 async def _lookup(service: QueryService, parts: list[str]) -> ThingDocument | None:

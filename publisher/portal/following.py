@@ -16,6 +16,7 @@ import structlog
 from starlette.datastructures import QueryParams
 
 from languages.request_locale import use_language
+from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.errors import NotReady, PublisherError, QueryError
 from publisher.portal.facet_filters import parse_filters
@@ -156,7 +157,7 @@ def list_results(service: QueryService, followed: Followed) -> list[ListItem]:
     """Return the results, newest first, at most COMPARED. It blocks; raises NotReady while an index is being made."""
     tables, index = open_facet_index(service.current.path), open_searcher(service.current.path)
     if tables is None or index is None:
-        raise NotReady("the tables are being made; try again in a moment")
+        raise NotReady(TranslatableText("the tables are being made; try again in a moment"))
     filters = followed.filters
     if followed.words:
         result = index.matches(SearchRequest(followed.words), MATCHES)

@@ -14,6 +14,7 @@ import orjson
 from cachetools import LRUCache
 
 from languages.request_locale import current_locale
+from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.errors import QuotaExceeded, StoreBusy
 
@@ -102,7 +103,14 @@ class PreviewRunner:
         self._requests[client] = times
         if len(times) >= self.quota:
             wait = int(times[0] + WINDOW - now) + 1
-            raise QuotaExceeded(f"Your address has run {self.quota} previews in {WINDOW / 60:g} minutes", wait)
+            raise QuotaExceeded(
+                TranslatableText(
+                    "Your address has run {count} previews in {minutes} minutes",
+                    count=self.quota,
+                    minutes=f"{WINDOW / 60:g}",
+                ),
+                wait,
+            )
         times.append(now)
         if len(self._requests) > _CLIENTS:
             self._requests.pop(next(iter(self._requests)))
@@ -110,7 +118,7 @@ class PreviewRunner:
     async def _run(self, command: tuple[str, ...], environment: Mapping[str, str], data: bytes, client: str) -> bytes:
         """Return the output of a process that reads *data*; its temporary files are removed, also if it is killed."""
         if self._busy:
-            raise StoreBusy("Another preview is running; try again in a minute")
+            raise StoreBusy(TranslatableText("Another preview is running; try again in a minute"))
         self.admit(client)
         self._busy = True
         try:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import NamedTuple
 
+from languages.translations import TranslatableText
 from publisher.history.graph_changes import GraphChange
 from publisher.history.versions import NOT_INDEXED, read_history, read_version
 from publisher.http.paths import split_suffix
@@ -47,7 +48,12 @@ async def find_version(service: QueryService, whole: str, prefix: str, name: str
         former = former_versions(await read_history(service, graph) or (), graph)
         if address not in former:
             available = ", ".join([*current, *former]) or "none"
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This version isn't served here. Available: {available}")
+            raise HTTPProblem(
+                HTTPStatus.NOT_FOUND,
+                TranslatableText(
+                    "This version isn't served here. Available: {formats}", formats=available
+                ),
+            )
         earlier = await read_version(service, graph, former[address])
         if earlier is None:
             raise NOT_INDEXED

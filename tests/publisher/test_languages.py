@@ -27,6 +27,7 @@ from harvesters.participation.submissions.routes.moderation import HISTORY
 from harvesters.participation.submissions.submitters import openid
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
+from publisher.http.endpoints import PARAMETER_ERRORS
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.findings import overview
 from publisher.projections.facets.schema import TABLES, TOPIC_TABLE
@@ -45,7 +46,7 @@ METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
 ERRORS = ("InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged")
 SUBMISSION_ERRORS = ("Closed", "LinkInvalid", "VersionRequired", "VersionConflict", "NotAllowed", "TooLarge", "UnsupportedMedia")
-ERRORS_KEYWORDS = dict.fromkeys((*ERRORS, "DatabaseUnavailable", *SUBMISSION_ERRORS))  # their first argument is translated
+ERRORS_KEYWORDS = dict.fromkeys((*ERRORS, "DatabaseUnavailable", "TranslatableText", *SUBMISSION_ERRORS))  # their first argument is translated
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,7 @@ def words() -> set[str]:
     columns = [column for table in (*TABLES.values(), TOPIC_TABLE) for column in table.columns]
     messages |= {text for column in columns for text in (column.description, column.unit) if text}
     messages |= {remedy for *_, remedy in REMEDIES} | {remedy for _rule, remedy in OUTCOMES.values()}
+    messages |= {*PARAMETER_ERRORS.values()}
     return messages | {*SCRIPT_TEXTS} | {text for table in tables for text in table.values()} | {state.value for state in State} | scopes
 
 

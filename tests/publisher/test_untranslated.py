@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
@@ -162,3 +163,18 @@ async def test_what_stands_alike_in_three_languages_is_a_name_or_data(client):
 
     results = {(text, href) for text, href in alike if not set(LATIN.findall(text)) <= NAMES and not ADDRESS.match(text)}
     assert {(text, href) for text, href in results if not text.startswith(DATA)} == set()
+
+
+@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
+@pytest.mark.parametrize(
+    "path", ["/documents?page=x", "/search?per=x&page=0", "/id/none", "/record/demo/none", "/release/77", "/embed/none", "/trends?by=none"]
+)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_error_page_says_what_is_wrong_in_the_language_of_the_page(client: httpx.AsyncClient, path: str, language: str) -> None:
+    joined = "&" if "?" in path else "?"
+    english = (await client.get(path, headers={"Accept": "application/json"})).json()["detail"]
+    page = await client.get(f"{path}{joined}lang={language}", headers={"Accept": "text/html"})
+
+    assert page.status_code in (400, 404)
+    assert english not in html.unescape(page.text)
+    assert '<p class="lead">' in page.text

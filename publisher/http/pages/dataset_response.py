@@ -13,6 +13,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.translations import TranslatableText
 from publisher.errors import NotReady
 from publisher.formats import HTML, Format
 from publisher.http.endpoints import EndpointT, get, other_contents, problems
@@ -33,7 +34,7 @@ def require_facet_index(service: QueryService) -> FacetIndex:
     """Return the facet index of the snapshot; raises NotReady while it is built."""
     index = open_facet_index(service.current.path)
     if index is None:
-        raise NotReady("the tables are being made; try again in a moment")
+        raise NotReady(TranslatableText("the tables are being made; try again in a moment"))
     return index
 
 
@@ -126,6 +127,11 @@ def _choose_format(request: Request, drawn: bool) -> Format:
     if row is None:
         available = ", ".join(f"{_stem(request)}.{item.suffix} ({item.media.partition(';')[0]})" for item in rows.values())
         raise HTTPProblem(
-            HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {available}", {"Vary": "Accept"}
+            HTTPStatus.NOT_ACCEPTABLE,
+            TranslatableText(
+                "None of the formats you asked for is available. Available: {formats}",
+                formats=available,
+            ),
+            {"Vary": "Accept"},
         )
     return row

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.translations import TranslatableText
 from publisher.errors import DamagedFiles, MemoryLimit, NotReady, PublisherError, QuerySyntaxError
 from publisher.http.endpoints import allowed_methods, describe_validation_error
 from publisher.http.pages.templating import Pages
@@ -26,7 +27,11 @@ REFRESH_SECONDS = 3  # seconds until a browser reloads a page that is not ready
 
 
 _JOURNAL_RETRY = "600"  # seconds: a person has to restore an entry
-_DAMAGED = "A file of the database is damaged. It is being rebuilt; try again in some minutes. /health shows the progress."
+_DAMAGED = TranslatableText(
+    "A file of the database is damaged. It is being rebuilt; try again in some minutes. /health shows the progress."
+)
+_FAILED = TranslatableText("The server failed to answer; its log has the cause.")
+_JOURNAL_UNREADABLE = TranslatableText("The journal of this server cannot be read; /health says more.")
 
 
 async def _no_steps() -> Sequence[object]:
@@ -66,7 +71,7 @@ class ErrorHandlers:
                 return await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
             if is_failure:
                 log.error("request failed", path=request.url.path, reason=str(error))
-        detail = (self._starting() if isinstance(error, NotReady) else "") or str(error)
+        detail = (self._starting() if isinstance(error, NotReady) else "") or _detail(error)
         if isinstance(error, NotReady) and wants_page(request) and (steps := await self._steps()):
             response = self._pages.page("start.html", status, steps=steps, reason=detail, refresh=REFRESH_SECONDS)
             response.headers.update(headers)
@@ -84,23 +89,27 @@ class ErrorHandlers:
             response = await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
         else:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
-            response = self._respond(request, status, status.phrase, "The server failed to answer; its log has the cause.", {})
+            response = self._respond(request, status, status.phrase, _FAILED, {})
         response.headers["Connection"] = "close"
         return response
 
     async def handle_journal_error(self, request: Request, error: Exception) -> Response:
         """Respond to a JournalError; its text contains paths of the server, so it is only logged."""
         log.error("the journal cannot be read", path=request.url.path, reason=str(error))
-        status, detail = HTTPStatus.SERVICE_UNAVAILABLE, "The journal of this server cannot be read; /health says more."
-        return self._respond(request, status, status.phrase, detail, {"Retry-After": _JOURNAL_RETRY})
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        return self._respond(request, status, status.phrase, _JOURNAL_UNREADABLE, {"Retry-After": _JOURNAL_RETRY})
 
     async def handle_http_problem(self, request: Request, error: Exception) -> Response:
         """Respond to an HTTPProblem."""
         assert isinstance(error, HTTPProblem)
         if error.status is HTTPStatus.NOT_FOUND and not request.url.path.startswith(_LOCAL_PATHS) and (missing := self._behind()):
-            late = NotReady(f"{error}; but {missing} journal entries are not loaded here yet; try again in a moment")
-            return await self.handle_publisher_error(request, late)
-        return self._respond(request, error.status, error.status.phrase, str(error), error.headers)
+            text = TranslatableText(
+                "{problem}; but {missing} journal entries are not loaded here yet; try again in a moment",
+                problem=_detail(error),
+                missing=missing,
+            )
+            return await self.handle_publisher_error(request, NotReady(text))
+        return self._respond(request, error.status, error.status.phrase, _detail(error), error.headers)
 
     async def handle_validation_error(self, request: Request, error: Exception) -> Response:
         """Respond to invalid parameters with 400, to an invalid path with 404."""
@@ -122,8 +131,14 @@ class ErrorHandlers:
         if not wants_page(request):
             return problem_response(status, title, detail, headers, **more)
         location = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
-        values = {"title": title, "detail": detail + location, "status": int(status), "export": "Link" in headers}
-        values["retry_after"] = headers.get("Retry-After", "")
+        is_ours = isinstance(detail, TranslatableText)
+        values = {"title": title, "detail": (detail.translate() if is_ours else detail) + location, "translated": is_ours}
+        values |= {"status": int(status), "export": "Link" in headers, "retry_after": headers.get("Retry-After", "")}
         response = self._pages.page("problem.html", status, **values)
         response.headers.update(headers)
         return response
+
+
+def _detail(error: Exception) -> str:
+    """Return the text of an error, with its translations if there are any."""
+    return error.args[0] if error.args and isinstance(error.args[0], TranslatableText) else str(error)

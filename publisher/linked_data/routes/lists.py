@@ -17,6 +17,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from languages.request_locale import current_locale
+from languages.translations import TranslatableText
 from publisher.formats import HTML, JSON, Format
 from publisher.http.endpoints import EndpointT, Instant, WebAddress, get, problems
 from publisher.http.links import origin
@@ -117,7 +118,7 @@ async def things(
     if not name or not is_web(about):
         raise HTTPProblem(
             HTTPStatus.BAD_REQUEST,
-            f"Missing parameter: one of {', '.join(subjects)}, with an IRI or a source's name",
+            TranslatableText("Missing parameter: one of {names}, with an IRI or a source's name", names=', '.join(subjects)),
         )
     return _respond(
         request, pages, "things", {name: about}, await load_page(cursor, service, name, about)
@@ -198,7 +199,10 @@ def _negotiate(request: Request) -> Format:
     if chosen_format is None:
         raise HTTPProblem(
             HTTPStatus.NOT_ACCEPTABLE,
-            "No available format matches your Accept header. Available: application/json (.json), text/html (.html)",
+            TranslatableText(
+                "No available format matches your Accept header. Available: {formats}",
+                formats="application/json (.json), text/html (.html)",
+            ),
             {"Vary": "Accept"},
         )
     return chosen_format

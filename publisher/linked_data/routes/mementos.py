@@ -13,6 +13,7 @@ from fastapi import APIRouter, Header, Path
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from languages.translations import TranslatableText
 from publisher.formats import DATA_FORMATS, FORMATS, HTML
 from publisher.history.graph_changes import GraphChange
 from publisher.history.mementos import MEDIA, Memento, links, memento_at, mementos, parse_stamp
@@ -132,7 +133,7 @@ async def memento(
     if selected is None:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
-            f"{service.iris.base}{graph} was not known then; its first state is of {states[0].stamp}",
+            TranslatableText("{iri} was not known then; its first state is of {time}", iri=service.iris.base + graph, time=states[0].stamp),
         )
     if selected.time != time:
         end = f".{suffix}" if suffix else ""
@@ -196,7 +197,7 @@ async def _history(service: QueryService, graph: str) -> tuple[GraphChange, ...]
         raise NOT_INDEXED
     if not changes:
         raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, f"There is no history of {service.iris.base}{graph}"
+            HTTPStatus.NOT_FOUND, TranslatableText("There is no history of {iri}", iri=service.iris.base + graph)
         )
     return changes
 
@@ -218,5 +219,5 @@ def _parse_date(text: str | None) -> int | None:
     except (ValueError, TypeError, OverflowError) as error:
         raise HTTPProblem(
             HTTPStatus.BAD_REQUEST,
-            "Accept-Datetime must be an HTTP date, such as Thu, 31 May 2007 20:35:00 GMT",
+            TranslatableText("Accept-Datetime must be an HTTP date, such as Thu, 31 May 2007 20:35:00 GMT"),
         ) from error

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from languages.request_locale import current_locale
+from languages.translations import TranslatableText
 from publisher.http.endpoints import get
 from publisher.http.pages.branding import LOGO, LOGO_TYPES
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
@@ -57,7 +58,7 @@ async def logo(pages: PagesDep) -> Response:
     if file is None:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
-            "This installation has no logo of its own; STOCKTAKE_LOGO sets one",
+            TranslatableText("This installation has no logo of its own; STOCKTAKE_LOGO sets one"),
         )
     return FileResponse(
         file,

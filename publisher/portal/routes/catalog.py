@@ -10,6 +10,7 @@ from fastapi import Path as PathParameter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.translations import TranslatableText
 from publisher.formats import DATA_FORMATS, FORMATS, HTML
 from publisher.http.endpoints import get, other_contents, problems
 from publisher.http.links import Link
@@ -63,7 +64,7 @@ async def catalog_file(
 ) -> Response:
     """`/catalog` returns the format that the header Accept prefers."""
     if suffix not in FORMATS:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such address")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no such address"))
     return await _respond(request, service, pages, suffix)
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale
-from languages.translations import gettext
+from languages.translations import TranslatableText, gettext
 from publisher.formats import DATA_FORMATS
 from publisher.history.versions import read_history, recent_changes
 from publisher.http.endpoints import KeyPath, KindPath, SourcePath, get, problems, redirects
@@ -27,8 +27,6 @@ from publisher.store.query_service import QueryService
 from vocab.field_changes import FIELD_NAMES
 from vocab.schemes import label
 from vocab.statements.clusters import cluster_iri, named_member
-
-_DISSOLVED = "This cluster was dissolved: its members are separate things again. {member} is the one after which it was named."
 
 
 async def cluster_parameters(kind: KindPath, source: SourcePath, key: KeyPath) -> None:
@@ -76,8 +74,19 @@ async def _redirect(request: Request, service: QueryService, parts: list[str]) -
         if result := await cluster_of(service, member):
             return _redirect_to_cluster(request, result.cluster.removeprefix(service.iris.base), end)
         if await read_history(service, cluster_iri(member, service.iris)):
-            raise HTTPProblem(HTTPStatus.GONE, _DISSOLVED.format(member=member))
-    raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This cluster doesn't exist: {service.iris.clusters}{'/'.join(parts)}")
+            raise HTTPProblem(
+                HTTPStatus.GONE,
+                TranslatableText(
+                    "This cluster was dissolved: its members are separate things again. {member} is the one after which it was named.",
+                    member=member,
+                ),
+            )
+    raise HTTPProblem(
+        HTTPStatus.NOT_FOUND,
+        TranslatableText(
+            "This cluster doesn't exist: {iri}", iri=f"{service.iris.clusters}{'/'.join(parts)}"
+        ),
+    )
 
 
 def _redirect_to_cluster(request: Request, path: str, suffix: str | None) -> Response:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.history.comparison import CHANGES, Moment, compare, find_moment, list_records, parse_within
 from publisher.history.versions import compare_versions
@@ -140,7 +141,12 @@ def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment
     position = service.current.position
     one, other = (find_moment(service.data, service.history, text or "now", position) for text in (before, after))
     if one.entry > other.entry:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"{one.text} is later than {other.text}; exchange from and to")
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText(
+                "{one} is later than {other}; exchange from and to", one=one.text, other=other.text
+            ),
+        )
     return one, other
 
 
@@ -172,10 +178,24 @@ async def record_fields(service: QueryService, record: str, before: Moment, afte
     if graph.startswith(things):  # a thing: its kind is no part of its record's IRI
         graph = f"{service.iris.base}record/{graph.removeprefix(things).partition('/')[2]}"
     if not is_iri(graph):
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter record must be the IRI of a record or thing, not {record[:80]!r}")
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText(
+                "The parameter record must be the IRI of a record or thing, not {record}",
+                record=repr(record[:80]),
+            ),
+        )
     fields = await compare_versions(service, graph, before.entry, after.entry)
     if fields is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"{graph} has no version at {before.text} or {after.text}")
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "{graph} has no version at {before} or {after}",
+                graph=graph,
+                before=before.text,
+                after=after.text,
+            ),
+        )
     return fields
 
 
@@ -208,8 +228,10 @@ def _require_known(tables: FacetIndex, topic: str, topics: list[tuple[str, list[
     if topic and topic not in known and not (facet == PARTY and tables.total(_filter(topic))):
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
-            f"No initiative has the topic {topic[:80]!r}. "
-            "Name topics as FACET/CODE, such as country/404, source/demo or organization/IRI",
+            TranslatableText(
+                "No initiative has the topic {topic}. Name topics as FACET/CODE, such as country/404, source/demo or organization/IRI",
+                topic=repr(topic[:80]),
+            ),
         )
 
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale
+from languages.translations import TranslatableText
 from publisher.feeds.sets import links as feed_links
 from publisher.formats import DATA_FORMATS, FORMATS
 from publisher.http.endpoints import format_parameter, get, other_contents, problems
@@ -67,7 +68,7 @@ async def mappings(request: Request, service: ServiceDep, scheme: str) -> Respon
     if scheme not in mapped_schemes(base):
         known = ", ".join(mapped_schemes(base))
         raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, f"The scheme has no mappings. Schemes with mappings: {known}"
+            HTTPStatus.NOT_FOUND, TranslatableText("The scheme has no mappings. Schemes with mappings: {known}", known=known)
         )
     links = (Link("describes", service.iris.scheme(scheme)),)
     table = sssom_table(scheme, base).encode()
@@ -143,9 +144,9 @@ async def concept(
     """The page lists the things that have the concept."""
     description = await describe_thing(service, iri) if is_web(iri) else None
     if description is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "The parameter iri must be the IRI of a concept")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("The parameter iri must be the IRI of a concept"))
     if not description.statements:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This concept doesn't exist: {iri}")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("This concept doesn't exist: {iri}", iri=iri))
     urls = ResourceURLs("/concept", query=f"?iri={quote(iri, safe=':/')}")
     return await _respond(request, service, pages, cursor, Document(description, urls, None))
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from languages.translations import TranslatableText
 from publisher.http.endpoints import get, other_contents, problems, redirects
 from publisher.http.negotiation import wants_html
 from publisher.http.pages.charts.data_table import TABLE_FORMATS, FiguresJson
@@ -58,7 +59,7 @@ async def figures(request: Request, service: ServiceDep, rest: EntityPath) -> Re
         )
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
-            f"Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {known}",
+            TranslatableText("Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {known}", known=known),
         )
     if suffix == "html" or (
         not suffix and "format" not in request.query_params and _for_people(request)

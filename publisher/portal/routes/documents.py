@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.http.pages.dataset_response import (
     dataset_response,
@@ -106,6 +107,9 @@ def _number(request: Request) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 10_000 // PAGE_SIZE):
         raise HTTPProblem(
             HTTPStatus.BAD_REQUEST,
-            f"The parameter page is a whole number from 1 to {10_000 // PAGE_SIZE}; narrow by the facets, or search",
+            TranslatableText(
+                "The parameter page is a whole number from 1 to {most}; narrow by the facets, or search",
+                most=10_000 // PAGE_SIZE,
+            ),
         )
     return int(text)

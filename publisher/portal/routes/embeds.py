@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from typing_extensions import TypedDict
 
+from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.formats import Format
 from publisher.http.endpoints import blank_as, contents, get, problems, whole_number
@@ -84,7 +85,14 @@ async def embed(request: Request, service: ServiceDep, pages: PagesDep, rest: Em
     kind, facet = _parse_path(rest)
     theme = request.query_params.get("theme", "") or THEMES[0]
     if theme not in THEMES:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter theme is one of {', '.join(THEMES)}, not {theme[:20]!r}")
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText(
+                "The parameter theme is one of {names}, not {value}",
+                names=", ".join(THEMES),
+                value=repr(theme[:20]),
+            ),
+        )
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
     names = FacetLabels(service.iris, await source_titles(service))
     tables = require_facet_index(service)
@@ -124,14 +132,19 @@ async def oembed(
     """Editors of other sites turn a pasted address into a frame by it."""
     if format != "json":  # oEmbed, section 2.3.5: 501 for a format that the provider does not have
         status = HTTPStatus.NOT_IMPLEMENTED if format == "xml" else HTTPStatus.BAD_REQUEST
-        raise HTTPProblem(status, "Only the format json is supported")
+        raise HTTPProblem(status, TranslatableText("Only the format json is supported"))
     host = origin(request)
     try:
         parts = urlsplit(url)
     except ValueError:  # an unclosed bracket of an IPv6 address
         parts = urlsplit("")
     if f"{parts.scheme}://{parts.netloc}" != host or not parts.path.startswith(f"{PATH}/"):
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The parameter url must be an address under {host}{PATH}/")
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "The parameter url must be an address under {address}/", address=host + PATH
+            ),
+        )
     kind, facet = _parse_path(unquote(parts.path.removeprefix(f"{PATH}/")))
     parse_filters(QueryParams(parts.query))
     iframe = frame(parts._replace(fragment="").geturl(), _title(kind, facet), kind, maxwidth, maxheight)
@@ -153,7 +166,7 @@ async def _as_data(request: Request, service: QueryService, values: dict[str, An
     """Return the numbers of an embed, or its drawing, as a file."""
     if row is SVG:
         if values.get("drawing") is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "Only maps, trends and the matrix are drawings; ask for format=csv")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("Only maps, trends and the matrix are drawings; ask for format=csv"))
         return build_response(request, Representation(standalone_svg(values["drawing"]), row.media))
     page = f"{origin(request)}{request.url.path}"
     body = await asyncio.to_thread(serialize_tables, [values["sheet"]], row, page, service.iris)
@@ -165,7 +178,10 @@ def _parse_path(rest: str) -> tuple[str, str]:
     if not is_embed(kind, facet):
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
-            f"There is no embed {rest[:60]!r}; there are count, map, matrix, bars/FACET, table/FACET and trend/FACET, such as bars/goal",
+            TranslatableText(
+                "There is no embed {path}; there are count, map, matrix, bars/FACET, table/FACET and trend/FACET, such as bars/goal",
+                path=repr(rest[:60]),
+            ),
         )
     return kind, facet
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from languages.translations import month_names
+from languages.translations import TranslatableText, month_names
 from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
@@ -96,5 +96,5 @@ def _month(request: Request) -> Month:
         return parse_month(text)
     except ValueError as error:
         raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST, "The parameter month is a year and a month, such as 2026-05"
+            HTTPStatus.BAD_REQUEST, TranslatableText("The parameter month is a year and a month, such as 2026-05")
         ) from error

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.translations import TranslatableText
 from publisher.formats import GRAPHS, HTML, JSON
 from publisher.http.endpoints import contents, get, problems
 from publisher.http.negotiation import choose_format
@@ -20,7 +21,7 @@ from publisher.store.workers.rate_limit import client_key
 
 _TURTLE = GRAPHS["ttl"]
 _FORMATS = (JSON, _TURTLE)
-_NOTHING = "There is nothing to explain: no such record, or this server has neither ledger nor archive, as a mirror"
+_NOTHING = TranslatableText("There is nothing to explain: no such record, or this server has neither ledger nor archive, as a mirror")
 
 router = APIRouter()
 
@@ -42,7 +43,12 @@ async def explain(
     """A statement that the archived record does not yield again is ours, such as our dates."""
     chosen = choose_format(request.headers.get("accept"), _FORMATS)
     if chosen is None:
-        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"Available: {', '.join(row.media for row in _FORMATS)}")
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE,
+            TranslatableText(
+                "Available: {formats}", formats=", ".join(row.media for row in _FORMATS)
+            ),
+        )
     runner: PreviewRunner | None = request.app.state.preview_runner
     explainer = runner.explainer if runner else None
     output = b""

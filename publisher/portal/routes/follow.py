@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale
+from languages.translations import TranslatableText
 from publisher.http.endpoints import get
 from publisher.http.pages.dataset_response import require_facet_index
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
@@ -102,7 +103,12 @@ async def stop(request: Request, pages: PagesDep, secret: Secret) -> Response:
 def _store(request: Request) -> SubscriptionStore:
     store: SubscriptionStore | None = request.app.state.subscription_store
     if store is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "This server sends no messages; take the feeds, or follow where the data are harvested")
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "This server sends no messages; take the feeds, or follow where the data are harvested"
+            ),
+        )
     return store
 
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.request_locale import current_locale
+from languages.translations import TranslatableText
 from publisher.formats import GRAPHS, HTML, JSON, Format, GraphFormat
 from publisher.http.endpoints import contents, get, problems
 from publisher.http.negotiation import choose_format
@@ -77,10 +78,14 @@ async def problem_state(request: Request, pages: PagesDep, number: Annotated[int
     """A page, JSON, or a Web Annotation in Turtle or JSON-LD."""
     chosen = choose_format(request.headers.get("accept"), _DATA)
     if chosen is None:
-        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"Available: {', '.join(row.media for row in _DATA)}", {"Vary": "Accept"})
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE,
+            TranslatableText("Available: {formats}", formats=", ".join(row.media for row in _DATA)),
+            {"Vary": "Accept"},
+        )
     problem = await asyncio.to_thread(_store(request).find, number)
     if problem is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such problem; each page leads to the form for one")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no such problem; each page leads to the form for one"))
     headers = {"Cache-Control": "no-cache", "Vary": "Accept"}
     if chosen is HTML:
         page = pages.page("problem_state.html", problem=problem, iri=problem_iri(number, pages.iris))
@@ -101,7 +106,12 @@ def _data(problem: PublicProblem, chosen: Format, pages: Pages) -> bytes:
 def _store(request: Request) -> ProblemStore:
     store: ProblemStore | None = request.app.state.problem_store
     if store is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "This server takes no problems, as a mirror; report them where the data are harvested")
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "This server takes no problems, as a mirror; report them where the data are harvested"
+            ),
+        )
     return store
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.http.endpoints import SourcePath
 from publisher.http.links import origin
@@ -80,7 +81,13 @@ async def _record_quality(request: Request, service: ServiceDep, pages: PagesDep
     about = record if record.startswith(base) else f"{base}{record.lstrip('/')}"
     quality = await measure_record(service, about)
     if quality is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no published record {record[:200]}; a page of a record links here")
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "There is no published record {record}; a page of a record links here",
+                record=record[:200],
+            ),
+        )
 
     def show() -> Response:
         return pages.page(
@@ -96,7 +103,7 @@ async def source_quality(request: Request, service: ServiceDep, pages: PagesDep,
     """Each indicator with its query, the history by release, and what would gain most; as SVG it is a badge."""
     titles = await source_titles(service)
     if source not in titles:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such registry; /registries lists them")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no such registry; /registries lists them"))
     about = service.iris.source(source)
     quality = (await measure_sources(service)).get(about)
     history = [(past, past.sources[about]) for past in await quality_history(service) if about in past.sources]

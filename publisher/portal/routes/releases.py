@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
 
+from languages.translations import TranslatableText
 from publisher.formats import DATA_FORMATS, FORMATS, HTML
 from publisher.http.conditional import send_file
 from publisher.http.endpoints import (
@@ -132,7 +133,7 @@ async def public_key(request: Request, service: ServiceDep) -> Response:
     """`minisign` verifies the signatures with it."""
     path = service.data / "signing" / PUBLIC
     if not path.is_file():
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no public key before the first release")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no public key before the first release"))
     return await run_in_threadpool(send_file, request, path, "text/plain; charset=utf-8")
 
 
@@ -209,7 +210,7 @@ async def _find(service: QueryService, number: str) -> Release:
     release = await run_in_threadpool(get_release, folder, int(number)) if is_number else None
     if release is None or str(release.number) != number:
         raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, f"There is no release {number}; /releases/ lists them"
+            HTTPStatus.NOT_FOUND, TranslatableText("There is no release {number}; /releases/ lists them", number=number)
         )
     return release
 
@@ -288,11 +289,15 @@ def _file(request: Request, folder: Path, release: Release, name: str) -> Respon
     stem = name.removesuffix(SUFFIX)
     known = release.file(stem)
     if known is None and stem not in _OWN:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Release {release.number} has no file {name}")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("Release {number} has no file {name}", number=release.number, name=name))
     if release.withdrawn and name != MANIFEST:
         raise HTTPProblem(
             HTTPStatus.GONE,
-            f"The files of release {release.number} were kept until {release.withdrawn}; /releases/ lists newer ones",
+            TranslatableText(
+                "The files of release {number} were kept until {day}; /releases/ lists newer ones",
+                number=release.number,
+                day=release.withdrawn,
+            ),
         )
     headers = {"Cache-Control": "no-cache" if name == MANIFEST else _FOR_EVER}
     if known is None or stem != name:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
 
 from languages.request_locale import LANGUAGES
+from languages.translations import TranslatableText
 from publisher.http.conditional import send_file
 from publisher.http.endpoints import Count, contents, get, problems
 from publisher.http.negotiation import quality
@@ -103,7 +104,7 @@ async def file(request: Request, service: ServiceDep, name: ReportName, file: Fi
     await _require_report(service, name)
     path = service.data / "reports" / name / file
     if file not in _MEDIA or not path.is_file():
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no such report; /reports/ lists them"))
     return await run_in_threadpool(send_file, request, path, _MEDIA[file])
 
 
@@ -112,4 +113,4 @@ async def _require_report(service: QueryService, name: str) -> None:
     if name not in {
         item.name for item in await run_in_threadpool(list_reports, service.data / "reports")
     }:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no such report; /reports/ lists them"))

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale, use_language
+from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.errors import NotReady
 from publisher.http.endpoints import (
@@ -134,7 +135,7 @@ async def search(
         available = ", ".join(row.media for row in RESULT_FORMATS.values())
         raise HTTPProblem(
             HTTPStatus.NOT_ACCEPTABLE,
-            f"No available format matches your request. Available: {available}",
+            TranslatableText("No available format matches your request. Available: {formats}", formats=available),
         )
     content = serialize_results(results, row, service.iris)
     return Response(content, headers={"Content-Type": row.media, **headers})
@@ -230,12 +231,12 @@ def parse_parameters(request: Request, words: str, sort: str, page: int, per: in
     if wrong := [kind for kind in item.codes("kind") if kind not in KINDS]:
         raise HTTPProblem(
             HTTPStatus.BAD_REQUEST,
-            f"The parameter kind is one of {', '.join(KINDS)}, not {wrong[0][:40]}",
+            TranslatableText("The parameter kind is one of {kinds}, not {value}", kinds=', '.join(KINDS), value=wrong[0][:40]),
         )
     if page * per > REACH + per:
         raise HTTPProblem(
             HTTPStatus.BAD_REQUEST,
-            f"The first {REACH} results can be paged through; narrow the search, or ask by SPARQL",
+            TranslatableText("The first {most} results can be paged through; narrow the search, or ask by SPARQL", most=REACH),
         )
     return SearchParameters(words, item, sort, page, per)
 
@@ -246,7 +247,7 @@ def find_page(
     """Return a page of results; raises NotReady while an index is being made. It blocks."""
     tables, index = require_facet_index(service), open_searcher(service.current.path)
     if index is None:
-        raise NotReady("the index of texts is being made; try again in a moment")
+        raise NotReady(TranslatableText("the index of texts is being made; try again in a moment"))
     words, number = search_parameters.words, search_parameters.page
     filters, matches = search_parameters.filters, Matches(0, {}, False)
     if words:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale
+from languages.translations import TranslatableText
 from publisher.formats import GRAPHS, HTML, JSON, Format
 from publisher.http.endpoints import SourcePath, contents, get, problems
 from publisher.http.links import origin, typed_link
@@ -67,11 +68,11 @@ async def _respond(
     address = f"/source/{name}/report"
     if chosen is None:
         available = ", ".join(f"{address}.{row.suffix} ({row.media.partition(';')[0]})" for row in _FORMATS.values())
-        detail = f"No available format matches your request. Available: {available}"
+        detail = TranslatableText("No available format matches your request. Available: {formats}", formats=available)
         raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, detail, {"Vary": "Accept"})
     titles = await source_titles(service)
     if name not in titles:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such registry; /registries lists them")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no such registry; /registries lists them"))
     status = (await source_statuses(service)).get(name)
     properties = status.properties if status else {}
     ledger = await _ledger(request, service, name, f"{properties.get('lastRun')} {properties.get('lastOutcome')}")

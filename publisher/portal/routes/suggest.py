@@ -15,6 +15,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from languages.request_locale import LANGUAGES, current_locale
+from languages.translations import TranslatableText
 from publisher.errors import NotReady, QuotaExceeded
 from publisher.formats import HTML, JSON
 from publisher.http.endpoints import format_parameter, get, other_contents, problems, whole_number
@@ -101,7 +102,7 @@ async def suggest(
     _admit(request, request.app.state.suggestion_limiter)
     row = _FORMATS.get(format) if format else choose_format(request.headers.get("accept"), [JSON])
     if row is None:
-        detail = "No available format matches your request. Available: application/json, text/html"
+        detail = TranslatableText("No available format matches your request. Available: {formats}", formats="application/json, text/html")
         raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, detail, {"Vary": "Accept"})
     names = FacetLabels(service.iris, await source_titles(service))
     typed = q.lstrip()
@@ -122,7 +123,11 @@ def _admit(request: Request, rate: RateLimiter) -> None:
         rate.admit(client)
     except QuotaExceeded as spent:
         raise QuotaExceeded(
-            f"this address has asked for {REQUESTS} suggestions within {WINDOW} seconds; wait, or search without them",
+            TranslatableText(
+                "this address has asked for {count} suggestions within {seconds} seconds; wait, or search without them",
+                count=REQUESTS,
+                seconds=WINDOW,
+            ),
             spent.wait,
         ) from spent
     rate.charge(client, 1)
@@ -133,5 +138,5 @@ def _suggestions(
 ) -> list[Suggestion]:
     search = open_searcher(service.current.path)
     if search is None:
-        raise NotReady("the index of texts is being made; try again in a moment")
+        raise NotReady(TranslatableText("the index of texts is being made; try again in a moment"))
     return suggestions(search, require_facet_index(service), pages, names, typed, most)

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.translations import TranslatableText
 from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
@@ -57,7 +58,7 @@ async def trends(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     """Draw how many initiatives begin in each year, by the facet of the parameter *by* or by each."""
     by = request.query_params.get("by", "")
     if by and by not in FACETS:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter by is one of {', '.join(FACETS)}")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, TranslatableText("The parameter by is one of {names}", names=', '.join(FACETS)))
     tables, names = (
         require_facet_index(service),
         FacetLabels(service.iris, await source_titles(service)),

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale
+from languages.translations import TranslatableText
 from publisher.formats import HTML, JSON, Format
 from publisher.http.endpoints import contents, get, problems
 from publisher.http.negotiation import choose_format
@@ -54,15 +55,25 @@ async def validate(request: Request, service: ServiceDep, pages: PagesDep) -> Re
     runner: PreviewRunner | None = request.app.state.preview_runner
     titles = await source_titles(service)
     if accepted is None:
-        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"Available: {', '.join(row.media for row in _RESULTS)}")
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE,
+            TranslatableText(
+                "Available: {formats}", formats=", ".join(row.media for row in _RESULTS)
+            ),
+        )
     if runner is None or not runner.check_command:
-        raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "Feeds cannot be checked here")
+        raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, TranslatableText("Feeds cannot be checked here"))
     feed, fields = await _read(request)
     arguments = _arguments(feed, fields, titles)
     if accepted is not HTML:
         output = await runner.check((f"--format={accepted.suffix}", *arguments), feed, client_key(request.scope))
         if not output:
-            raise HTTPProblem(HTTPStatus.UNPROCESSABLE_ENTITY, "The check ended without a result: the feed needs more time or memory")
+            raise HTTPProblem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                TranslatableText(
+                    "The check ended without a result: the feed needs more time or memory"
+                ),
+            )
         return Response(output, media_type=accepted.media, headers={"Cache-Control": "no-store"})
     output = await runner.check(("--format=json", *arguments), feed, client_key(request.scope))
     return _page(request, pages, titles, orjson.loads(output) if output else {})
@@ -84,11 +95,11 @@ def _arguments(feed: bytes, fields: dict[str, str], titles: dict[str, str]) -> t
     """Return the arguments of the command; raises HTTPProblem for a field that is not valid."""
     kind, source, url = fields.get("as", ""), fields.get("source", ""), fields.get("url", "")
     if kind and kind not in FORMATS:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"as must be one of {', '.join(FORMATS)}")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, TranslatableText("as must be one of {names}", names=', '.join(FORMATS)))
     if source and source not in titles:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"source must be one of {', '.join(sorted(titles))}")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, TranslatableText("source must be one of {names}", names=', '.join(sorted(titles))))
     if not feed and not is_web(url):
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Send a file, or the http or https address of a feed")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, TranslatableText("Send a file, or the http or https address of a feed"))
     chosen = [f"--source={source}"] if source else [f"--as={kind}"] if kind else []
     name = fields.get("name") or f"feed.{_ENDINGS.get(kind, kind)}".rstrip(".")
     return (*chosen, f"--name={name[:200]}", "--", "-" if feed else url)

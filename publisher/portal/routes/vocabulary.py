@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale
-from languages.translations import gettext
+from languages.translations import TranslatableText, gettext
 from publisher.formats import DATA_FORMATS
 from publisher.http.endpoints import get
 from publisher.http.links import Link
@@ -106,7 +106,7 @@ async def context(request: Request, service: ServiceDep) -> Response:
 async def frame(request: Request, service: ServiceDep, name: str) -> Response:
     """Return the JSON-LD frame of a kind of things."""
     if name not in FRAMES:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There are frames of {', '.join(FRAMES)}")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There are frames of {names}", names=', '.join(FRAMES)))
     content = _json(jsonld_frame(name, service.iris))
     return build_response(request, Representation(content, _LD + _FRAME))
 

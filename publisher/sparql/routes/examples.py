@@ -10,6 +10,7 @@ from pyoxigraph import serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.translations import TranslatableText
 from publisher.formats import GRAPHS
 from publisher.http.endpoints import contents, format_parameter, get, problems
 from publisher.http.negotiation import best_match, wants_html
@@ -69,7 +70,7 @@ async def one_example(
     """It has its question in words and its query."""
     chosen = example(service.iris, name)
     if chosen is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "Example not found; see /examples")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("Example not found; see /examples"))
     return _answer(request, service, pages, (chosen,), chosen.name, format)
 
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
 
+from languages.translations import TranslatableText
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.endpoints import Count, Instant, get, other_contents, problems
 from publisher.http.negotiation import wants_html
@@ -84,7 +85,7 @@ async def find_export(exporter: ExporterDep, name: ExportId) -> Export:
     export = exporter.exports.get(name)
     if export is None:
         raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, "Export not found. Exports are deleted a day after they end"
+            HTTPStatus.NOT_FOUND, TranslatableText("Export not found. Exports are deleted a day after they end")
         )
     return export
 
@@ -215,7 +216,7 @@ async def result(exporter: ExporterDep, export: FoundExport) -> Response:
     if export.state is not ExportState.DONE:
         headers = {"Retry-After": "2"} if export.open else {}
         raise HTTPProblem(
-            HTTPStatus.CONFLICT, f"The export is {export.state.value} and has no result", headers
+            HTTPStatus.CONFLICT, TranslatableText("The export is {state} and has no result", state=export.state.value), headers
         )
     headers = {"Cache-Control": "private, no-cache", "ETag": f'"{export.sha256}"'}
     name = f"export-{export.id[:8]}.{export.suffix}"

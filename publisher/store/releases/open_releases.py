@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from languages.translations import TranslatableText
 from publisher.errors import NotReady, ReleaseNotFound, StoreFailure, Withdrawn
 from publisher.projections.search.index import is_current
 from publisher.store.cache import Cache
@@ -35,10 +36,16 @@ class OpenReleases:
         """Return release *number*; raise ReleaseNotFound if there is none, Withdrawn if its files were removed."""
         release = get_release(self._data / "releases", number)
         if release is None:
-            raise ReleaseNotFound(f"there is no release {number}; /releases/ lists them")
+            raise ReleaseNotFound(TranslatableText("there is no release {number}; /releases/ lists them", number=number))
         if release.withdrawn:
             day = release.withdrawn
-            raise Withdrawn(f"release {number} was kept until {day}; /release/{number} has its numbers, /releases/ newer ones")
+            raise Withdrawn(
+                TranslatableText(
+                    "release {number} was kept until {day}; /release/{number} has its numbers, /releases/ newer ones",
+                    number=number,
+                    day=day,
+                )
+            )
         return release
 
     async def open(self, number: int, texts: bool = False) -> Snapshot:
@@ -58,7 +65,7 @@ class OpenReleases:
             return snapshot
         if build.done():
             raise StoreFailure(f"release {number} could not be loaded for queries; see the log")
-        raise NotReady(f"release {number} is being loaded for queries; try again in a moment")
+        raise NotReady(TranslatableText("release {number} is being loaded for queries; try again in a moment", number=number))
 
     def _find(self, release: Release, texts: bool) -> Snapshot | None:
         snapshot = find_store(self._data, release)
