@@ -46,7 +46,8 @@ METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
 ERRORS = ("InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged")
 SUBMISSION_ERRORS = ("Closed", "LinkInvalid", "VersionRequired", "VersionConflict", "NotAllowed", "TooLarge", "UnsupportedMedia")
-ERRORS_KEYWORDS = dict.fromkeys((*ERRORS, "DatabaseUnavailable", "TranslatableText", *SUBMISSION_ERRORS))  # their first argument is translated
+# Their first argument is translated.
+ERRORS_KEYWORDS = dict.fromkeys((*ERRORS, "DatabaseUnavailable", "TranslatableText", *SUBMISSION_ERRORS))
 
 
 @pytest.fixture(scope="module")
