@@ -72,10 +72,10 @@ class TranslatableText(str):
         text.template, text.values = template, values
         return text
 
-    def translate(self) -> str:
+    def translated(self) -> str:
         """Return the text in the language of the request; values that are translatable themselves are translated too."""
         values = {
-            name: value.translate() if isinstance(value, TranslatableText) else isolate(str(value))
+            name: value.translated() if isinstance(value, TranslatableText) else isolate(str(value))
             for name, value in self.values.items()
         }
         return gettext(self.template).format(**values)

@@ -132,7 +132,7 @@ class ErrorHandlers:
             return problem_response(status, title, detail, headers, **more)
         location = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
         is_ours = isinstance(detail, TranslatableText)
-        values = {"title": title, "detail": (detail.translate() if is_ours else detail) + location, "translated": is_ours}
+        values = {"title": title, "detail": (detail.translated() if is_ours else detail) + location, "translated": is_ours}
         values |= {"status": int(status), "export": "Link" in headers, "retry_after": headers.get("Retry-After", "")}
         response = self._pages.page("problem.html", status, **values)
         response.headers.update(headers)
