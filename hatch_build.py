@@ -44,11 +44,11 @@ class QueryPage(BuildHookInterface[Any]):
 
 def digest(root: Path) -> str:
     """Return a hexadecimal digest of the sources of the bundle."""
-    found = hashlib.sha256()
+    checksum = hashlib.sha256()
     for file in sorted((root / WEB).rglob("*")):
         if file.is_file() and "node_modules" not in file.parts:
-            found.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
-    return found.hexdigest()
+            checksum.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
+    return checksum.hexdigest()
 
 
 def is_current(root: Path) -> bool:

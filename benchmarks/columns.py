@@ -1,4 +1,4 @@
-"""Columns: the same questions to five endpoints over the same data, side by side in one run.
+"""The same questions to five endpoints over the same data, side by side in one run.
 
 They are ours on our own store, `oxigraph serve`, Virtuoso, ours on that Virtuoso by URL, and rdflib-endpoint. Then one in a hundred
 records changes: how soon do both of ours show it, and do readers wait meanwhile?
@@ -76,7 +76,7 @@ def _rows(column: Column, query: str) -> list[bytes] | None:
 
 def lines(columns: Sequence[Column]) -> list[Line]:
     """Put ours beside `oxigraph serve`, with the aims."""
-    ours, peers = columns[0].found, columns[1].found
+    ours, peers = columns[0].figures, columns[1].figures
     results = []
     for name, figure in ours.items():
         a, b = (value if isinstance(value, float) else None for value in (figure, peers.get(name)))
@@ -85,17 +85,17 @@ def lines(columns: Sequence[Column]) -> list[Line]:
     return results
 
 
-def _shown(columns: Sequence[Column], note: str) -> None:
+def _print_table(columns: Sequence[Column], note: str) -> None:
     beside = {line.what: line for line in lines(columns)}
     heads = ["", *(column.name for column in columns), "ours by oxigraph's", "aim", "met"]
     table = Table(*heads, title=f"Columns: {note}")
     print("|", " | ".join(heads), "|")
     print("|---" * len(heads) + "|")
-    for name in dict.fromkeys(name for column in columns for name in column.found):
+    for name in dict.fromkeys(name for column in columns for name in column.figures):
         line = beside.get(name) or Line(name, "", None)
         ratio = f"{line.ratio:.2f}" if line.ratio else ""
-        met = "" if line.aim is None else "yes" if line.aim.met(line) else "no"
-        cells = [name, *(format_figure(column.found.get(name, "")) for column in columns), ratio, str(line.aim or ""), met]
+        is_met = "" if line.aim is None else "yes" if line.aim.is_met(line) else "no"
+        cells = [name, *(format_figure(column.figures.get(name, "")) for column in columns), ratio, str(line.aim or ""), is_met]
         table.add_row(*cells)
         print("|", " | ".join(cells), "|")
     err.print(table)
@@ -107,8 +107,8 @@ def _rows_of(columns: Sequence[Column], note: str) -> list[dict[str, object]]:
         {
             "benchmark": f"Columns: {note}",
             **asdict(line),
-            "met": line.aim.met(line) if line.aim else None,
-            "columns": {column.name: column.found.get(line.what) for column in columns},
+            "met": line.aim.is_met(line) if line.aim else None,
+            "columns": {column.name: column.figures.get(line.what) for column in columns},
         }
         for line in lines(columns)
     ]
@@ -144,7 +144,7 @@ def _virtuoso(open_: ExitStack, folder: Path, journal: Path) -> tuple[Column, Co
     snapshots = other / "store" / engine.address.folder / "snapshots"
     until(lambda: (item := newest_snapshot(snapshots)) is not None and item.text == item.tables == item.position, 7200, 1.0)
     return Column("Virtuoso", engine.address.query, [("default-graph-uri", MERGE)]), Column(
-        "ours on Virtuoso", f"{theirs}/sparql", (), found=results
+        "ours on Virtuoso", f"{theirs}/sparql", (), figures=results
     )
 
 
@@ -186,7 +186,7 @@ def main(
         for column in columns:
             err.print(f"asking {column.name}")
             measure(column, small, slow, large)
-            column.found["answers that are not as ours"] = ", ".join(unlike.get(column.name, ())) or "none"
+            column.figures["answers that are not as ours"] = ", ".join(unlike.get(column.name, ())) or "none"
         own = [column for column in columns if column.name.startswith("ours")]
         changed([data, folder / "other"][: len(own)], own, records)
     quick = ", ".join(sorted(small.keys() - slow.keys())) or "none"
@@ -194,7 +194,7 @@ def main(
     if json:
         print(orjson.dumps(_rows_of(columns, title)).decode())
     else:
-        _shown(columns, title)
+        _print_table(columns, title)
 
 
 if __name__ == "__main__":

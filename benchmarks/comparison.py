@@ -1,4 +1,4 @@
-"""Comparison: two moments of a log of records, by set and without, as ``/compare`` reads them when nothing is cached."""
+"""Two moments of a log of records, by set and without, as ``/compare`` reads them when nothing is cached."""
 
 from __future__ import annotations
 

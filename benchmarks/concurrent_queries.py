@@ -46,7 +46,7 @@ class Column:
     more: Sequence[tuple[str, str]] = ()
     patience: float = 60.0
     budget: float = 3600.0
-    found: dict[str, Figure] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
     spent: float = 0.0
 
 
@@ -54,7 +54,7 @@ class Client:
     """One connection to an endpoint, kept open."""
 
     def __init__(self, column: Column) -> None:
-        self._it, at = column, urlsplit(column.url)
+        self._column, at = column, urlsplit(column.url)
         self._path = at.path or "/"
         self._connection = http.client.HTTPConnection(at.netloc, timeout=column.patience)
 
@@ -62,7 +62,7 @@ class Client:
         """Return the answer and the seconds to its first byte; raises OSError where it does not come, or is an error."""
         head = {"Content-Type": "application/x-www-form-urlencoded", "Accept": TABLE}
         since = time.perf_counter()
-        self._connection.request("POST", self._path, urlencode([("query", query), *self._it.more]), head)
+        self._connection.request("POST", self._path, urlencode([("query", query), *self._column.more]), head)
         answer = self._connection.getresponse()
         first = answer.read(1)
         begun = time.perf_counter() - since
@@ -83,9 +83,9 @@ def distinct(query: str) -> str:
 
 def measure(column: Column, small: Mapping[str, str], slow: Mapping[str, str], large: str) -> None:
     """Ask an endpoint everything, and keep what it took; the crowds ask what is *slow* enough natively to be more than the connection."""
-    _note(column, COLD, lambda: _of([_once(column, distinct(query)) for query in small.values()], sum))
+    _note(column, COLD, lambda: _combine([_once(column, distinct(query)) for query in small.values()], sum))
     for name, query in small.items():
-        _note(column, f"{name}, ms", lambda query=query: _of([_once(column, distinct(query)) for _ in range(_TURNS)], median))  # type: ignore[misc]
+        _note(column, f"{name}, ms", lambda query=query: _combine([_once(column, distinct(query)) for _ in range(_TURNS)], median))  # type: ignore[misc]
     for clients in AT_ONCE:
         _note(column, crowded(clients), lambda clients=clients: _crowd(column, slow, clients, distinct))  # type: ignore[misc]
     _note(column, REPEATED, lambda: _crowd(column, slow, 8, lambda query: query))
@@ -95,9 +95,9 @@ def measure(column: Column, small: Mapping[str, str], slow: Mapping[str, str], l
 def _note(column: Column, line: str, work: Callable[[], Figure]) -> None:
     """Keep what *work* finds, and print it at once; nothing is asked of who has had its time."""
     since = time.perf_counter()
-    column.found[line] = work() if column.spent < column.budget else "not asked"
+    column.figures[line] = work() if column.spent < column.budget else "not asked"
     column.spent += time.perf_counter() - since
-    err.print(f"  {column.name}: {line}: {format_figure(column.found[line])}")
+    err.print(f"  {column.name}: {line}: {format_figure(column.figures[line])}")
 
 
 def format_figure(figure: Figure) -> str:
@@ -105,10 +105,10 @@ def format_figure(figure: Figure) -> str:
     return figure if isinstance(figure, str) else f"{figure:,.1f}" if figure < 100 else f"{figure:,.0f}"
 
 
-def _of(found: Sequence[Figure], joined: Callable[[list[float]], float]) -> Figure:
+def _combine(figures: Sequence[Figure], joined: Callable[[list[float]], float]) -> Figure:
     """Join seconds as milliseconds; where a question had no answer, report the first error."""
-    trouble = next((one for one in found if isinstance(one, str)), None)
-    return trouble or joined([one for one in found if isinstance(one, float)]) * 1000
+    trouble = next((one for one in figures if isinstance(one, str)), None)
+    return trouble or joined([one for one in figures if isinstance(one, float)]) * 1000
 
 
 def _once(column: Column, text: str) -> Figure:
@@ -127,7 +127,7 @@ def trouble(column: Column, error: Exception) -> str:
     return f"over {column.patience:.0f} s" if isinstance(error, TimeoutError) else f"error {str(error)[:3]}"
 
 
-def _crowd(column: Column, small: Mapping[str, str], clients: int, made: Callable[[str], str]) -> Figure:
+def _crowd(column: Column, small: Mapping[str, str], clients: int, make_request: Callable[[str], str]) -> Figure:
     """Return the questions a second that an endpoint answers to some clients at once, each beginning with another question."""
     end, texts = time.perf_counter() + SECONDS, list(small.values())
 
@@ -135,7 +135,7 @@ def _crowd(column: Column, small: Mapping[str, str], clients: int, made: Callabl
         client, done, ended = Client(column), 0, ""
         try:
             while time.perf_counter() < end:
-                client.ask(made(texts[(number + done) % len(texts)]))
+                client.ask(make_request(texts[(number + done) % len(texts)]))
                 done += 1
         except (OSError, http.client.HTTPException) as error:
             ended = trouble(column, error)
@@ -153,21 +153,21 @@ def _crowd(column: Column, small: Mapping[str, str], clients: int, made: Callabl
 
 
 def _large(column: Column, query: str) -> None:
-    taken: list[tuple[float, float]] = []
+    spans: list[tuple[float, float]] = []
 
     def last() -> Figure:
         for _ in range(_TURNS):
             client, since = Client(column), time.perf_counter()
             try:
                 body, first = client.ask(distinct(query))
-                taken.append((first, time.perf_counter() - since))
+                spans.append((first, time.perf_counter() - since))
             except (OSError, http.client.HTTPException) as error:
                 return trouble(column, error)
             finally:
                 client.close()
             if (number := len(orjson.loads(body)["results"]["bindings"])) != LARGE:
                 return f"only {number:,} rows"
-        return median(whole for _, whole in taken) * 1000
+        return median(whole for _, whole in spans) * 1000
 
     _note(column, LAST, last)
-    _note(column, FIRST, lambda: median(first for first, _ in taken) * 1000 if isinstance(column.found[LAST], float) else "-")
+    _note(column, FIRST, lambda: median(first for first, _ in spans) * 1000 if isinstance(column.figures[LAST], float) else "-")

@@ -1,4 +1,4 @@
-"""Costs: what a record costs at each stage on this machine, measured by a run end to end, and kept for the simulation.
+"""What a record costs at each stage on this machine, measured by a run end to end, and kept for the simulation.
 
 By hand: ``python -m benchmarks.costs --records 20000``
 """

@@ -70,7 +70,7 @@ def served(data: Path, limits: str = "", more: Mapping[str, str] | None = None) 
             server.terminate()
 
 
-def shown(client: httpx.Client, journal: Journal) -> bool:
+def is_served(client: httpx.Client, journal: Journal) -> bool:
     """Return whether the server shows all that the journal holds."""
     try:
         health = client.get("/health").json()
@@ -99,7 +99,7 @@ def harvested(data: Path, client: httpx.Client, *options: str) -> Harvest:
         base, since = dict(watch.seconds()), time.perf_counter()
         subprocess.run(command, env=settings(data), check=True, stdout=subprocess.DEVNULL)
         committed = time.perf_counter() - since
-        until(lambda: shown(client, journal), _PATIENCE)
+        until(lambda: is_served(client, journal), _PATIENCE)
         records = count(client)
         answered = time.perf_counter() - since
         quads = int(client.get("/health").json()["quads"])

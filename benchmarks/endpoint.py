@@ -1,4 +1,4 @@
-"""Endpoints: a SPARQL endpoint over one connection that is kept, and `oxigraph serve` as the peer to ask."""
+"""A SPARQL endpoint over one connection that is kept, and `oxigraph serve` as the peer to ask."""
 
 from __future__ import annotations
 

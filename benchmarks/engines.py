@@ -1,4 +1,4 @@
-"""Engines: other stores, started on loopback with a folder of their own, as they come from their packages."""
+"""Other stores, started on loopback with a folder of their own, as they come from their packages."""
 
 from __future__ import annotations
 

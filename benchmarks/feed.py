@@ -1,4 +1,4 @@
-"""Feed: a registry on loopback with scripted responses, page by page, for faults that the demo does not simulate."""
+"""A registry on loopback with scripted responses, page by page, for faults that the demo does not simulate."""
 
 from __future__ import annotations
 

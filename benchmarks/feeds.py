@@ -1,4 +1,4 @@
-"""Feeds: pages a second of each feed that others harvest, followed by one client over one connection, as harvesters do.
+"""Pages a second of each feed that others harvest, followed by one client over one connection, as harvesters do.
 
 The server is a real one. By hand: ``python -m benchmarks.feeds --records 10000``
 """
@@ -18,7 +18,7 @@ import httpx
 import typer
 from lxml import etree
 
-from benchmarks.end_to_end import ready, served, settled, shown
+from benchmarks.end_to_end import is_served, ready, served, settled
 from benchmarks.payloads import IRIS
 from benchmarks.processes import until
 from benchmarks.release import write
@@ -146,9 +146,9 @@ def measured(name: str, follow: Follow, client: httpx.Client, most: int) -> Line
         pages, records, size = pages + 1, records + page.records, size + page.size
         if pages == most:
             break
-    taken = time.perf_counter() - since
-    note = f"{pages:,} pages of {records / pages:,.0f} records and {size / pages / 1000:,.0f} kB, {records / taken:,.0f} records/s"
-    return Line(name, "pages/s", pages / taken, note=note)
+    seconds = time.perf_counter() - since
+    note = f"{pages:,} pages of {records / pages:,.0f} records and {size / pages / 1000:,.0f} kB, {records / seconds:,.0f} records/s"
+    return Line(name, "pages/s", pages / seconds, note=note)
 
 
 def _got(client: httpx.Client, address: str) -> bytes:
@@ -176,7 +176,7 @@ def main(
         with served(data) as address, httpx.Client(base_url=address, timeout=600) as client:
             err.print("loading them")
             until(lambda: ready(client), _PATIENCE)  # it answers once the journal is loaded
-            until(lambda: shown(client, journal) and _is_announced(client, records), _PATIENCE)
+            until(lambda: is_served(client, journal) and _is_announced(client, records), _PATIENCE)
             settled(data, client)
             lines = [measured(name, follow, client, pages) for name, follow in FEEDS.items()]
     show(f"Feeds, {records:,} records", lines, json)

@@ -1,4 +1,4 @@
-"""Isolation: a harvest whose answers are read in a process of its own, and one that reads them itself, of the same registry in turn.
+"""A harvest whose answers are read in a process of its own, and one that reads them itself, of the same registry in turn.
 
 By hand: ``python -m benchmarks.isolation --records 20000``
 """

@@ -16,7 +16,7 @@ import typer
 from benchmarks.graph_comparison import parts, same
 from benchmarks.payloads import model, payloads, reader, ready, record, records, statements, theirs
 from benchmarks.result_table import Aim, Json, Line, err, pairs, show, timed
-from benchmarks.rml_comparison import NotThere, environment, made, write
+from benchmarks.rml_comparison import NotThere, environment, run_mapper, write
 from harvesters.page_model import Record
 from harvesters.pipeline.gc_tuning import reduced_gc
 from vocab.initiative import Resource
@@ -30,24 +30,24 @@ CACHE = Path.home() / ".cache" / "stocktake-benchmarks"
 Read = Callable[[Record[Any]], Resource]
 
 
-def _graphs(found: list[Record[Any]], read: Read) -> list[Line]:
+def _graphs(inputs: list[Record[Any]], read: Read) -> list[Line]:
     """Compare with rdflib: alone what differs, from the model to text, and the whole path with the same reader."""
-    models = [read(record) for record in found]
-    few = found[: max(1, len(found) // _SHARE)]
+    models = [read(record) for record in inputs]
+    few = inputs[: max(1, len(inputs) // _SHARE)]
     if not all(same(statements(item), theirs(item)) for item in models[: len(few)]):
         raise SystemExit("rdflib's statements differ from ours: the benchmark compares nothing")
-    share, total = len(found) / len(few), sum(len(statements(item)) for item in models[: len(few)]) / len(few)
+    share, total = len(inputs) / len(few), sum(len(statements(item)) for item in models[: len(few)]) / len(few)
     with reduced_gc():  # as a harvest has it, for both
         few_models = models[: len(few)]
         alone = pairs(lambda: [statements(item) for item in models], lambda: [theirs(item) for item in few_models], _TIMES)
-        whole = pairs(lambda: [statements(read(record)) for record in found], lambda: [theirs(read(record)) for record in few], _TIMES)
+        whole = pairs(lambda: [statements(read(record)) for record in inputs], lambda: [theirs(read(record)) for record in few], _TIMES)
     note = f"statements equal, {total:.0f} a record; rdflib makes terms, a graph a record, and N-Triples from the same model"
     rows = (
         ("model to N-Triples, next to rdflib's graph", alone, Aim("least", 15), note),
         ("payload to N-Triples, the same reader for both", whole, None, "the reader's time is in both"),
     )
     return [
-        Line(what, "records/s", len(found) / pair.ours, len(few) / pair.peer, pair.ratio * share, aim, note)
+        Line(what, "records/s", len(inputs) / pair.ours, len(few) / pair.peer, pair.ratio * share, aim, note)
         for what, pair, aim, note in rows
     ]
 
@@ -68,20 +68,20 @@ def _engine(raws: list[bytes], read: Read, cache: Path) -> list[Line]:
         try:
             python, config = environment(cache), write(described, folder)
             with reduced_gc():  # as a harvest has it; morph-kgc's process starts with nothing in it
-                taken = [(*ours(), made(python, config, theirs)) for _ in range(3)]
+                durations = [(*ours(), run_mapper(python, config, theirs)) for _ in range(3)]
         except NotThere as error:
             return [Line(_ENGINE, "records/s", len(raws) / ours()[0], note=f"no morph-kgc: {error}")]
         lines = [line for line in theirs.read_text(encoding="utf-8").split("\n") if line]
     distinct = {item for record in described for item in record}
     note = f"ready values for both, one process each; it makes {len(lines):,} triples of ours {len(distinct):,}"
-    peer = len(few) / median(item[2] for item in taken)
+    peer = len(few) / median(item[2] for item in durations)
     return [
         Line(
             what,
             "records/s",
-            len(raws) / median(item[which] for item in taken),
+            len(raws) / median(item[which] for item in durations),
             peer,
-            _ratio(taken, which, len(raws) / len(few)),
+            _ratio(durations, which, len(raws) / len(few)),
             aim,
             note,
         )
@@ -92,8 +92,8 @@ def _engine(raws: list[bytes], read: Read, cache: Path) -> list[Line]:
     ]
 
 
-def _ratio(taken: list[tuple[float, float, float]], which: int, share: float) -> float:
-    return median(share * times[2] / times[which] for times in taken)
+def _ratio(durations: list[tuple[float, float, float]], which: int, share: float) -> float:
+    return median(share * times[2] / times[which] for times in durations)
 
 
 def _written(source: Path, out: Path, read: Callable[[bytes], Resource]) -> None:

@@ -1,4 +1,4 @@
-"""Memory: what it takes to read, map and describe a file of a gigabyte, next to one of a tenth.
+"""What it takes to read, map and describe a file of a gigabyte, next to one of a tenth.
 
 By hand: ``python -m benchmarks.memory --megabytes 1000``
 """

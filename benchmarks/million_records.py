@@ -24,7 +24,7 @@ import orjson
 import typer
 
 from benchmarks.end_to_end import count, ready, settings
-from benchmarks.model import KEPT, Costs, kept, predicted
+from benchmarks.model import KEPT, Costs, load_costs, predicted
 from benchmarks.processes import Watch, below, fresh_peak
 from benchmarks.result_table import Aim, Json, Line, err, show
 from demo.registries import Demo
@@ -198,16 +198,16 @@ def lines(course: Course, costs: Costs | None) -> list[Line]:
     model = predicted(costs, course.records) if costs else {}
     what, results = f"{course.records:,} records: ", list[Line]()
     for name, stage in course.stages.items():
-        said = model.get(name)
+        model_value = model.get(name)
         spent = ", ".join(f"{role} {seconds:,.1f} s" for role, seconds in sorted(stage.processor.items()) if seconds >= 0.05)
         memory = ", ".join(f"{role} {most:,.0f} MB" for role, most in sorted(stage.peaks.items()) if most >= 1)
         note = f"peaks: {memory}" + (f"; processor: {spent}" if spent else "")
-        results.append(Line(what + name, "s", stage.seconds, said, said / stage.seconds if said else None, note=note))
+        results.append(Line(what + name, "s", stage.seconds, model_value, model_value / stage.seconds if model_value else None, note=note))
     results += [Line(f"{what}of the harvest, {part}", "s", seconds) for part, seconds in course.parts.items()]
     sizes = costs.sizes if costs else {}
     for name, whole in course.sizes.items():
-        said = course.records * sizes[name] / 1e9 if name in sizes else None
-        results.append(Line(f"{what}{name}", "GB", whole / 1e9, said, said / (whole / 1e9) if said else None))
+        model_value = course.records * sizes[name] / 1e9 if name in sizes else None
+        results.append(Line(f"{what}{name}", "GB", whole / 1e9, model_value, model_value / (whole / 1e9) if model_value else None))
     peaks = [stage.peaks.get(role, 0.0) for stage in course.stages.values() for role in ("harvester", "workers")]
     together = max(stage.together for stage in course.stages.values())
     results.append(Line(f"{what}greatest process of a harvest", "MB", max(peaks), aim=Aim("most", MEMORY, "ours")))
@@ -234,7 +234,7 @@ def main(
 ) -> None:
     """Take a registry of a million records end to end, and print its stages next to the model's."""
     with folder_for(records, folder) as data:
-        result = lines(run(records, data, registry), kept() if KEPT.exists() else None)
+        result = lines(run(records, data, registry), load_costs() if KEPT.exists() else None)
     show(f"End to end ({registry}; the peer is the model)", result, json)
 
 

@@ -1,4 +1,4 @@
-"""Model: what a record costs at each stage, measured once on this machine and kept, and what so many would cost."""
+"""What a record costs at each stage, measured once on this machine and kept, and what so many would cost."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def keep(costs: Costs, file: Path = KEPT) -> None:
     file.write_bytes(orjson.dumps(rounded, option=orjson.OPT_INDENT_2) + b"\n")
 
 
-def kept(file: Path = KEPT) -> Costs:
+def load_costs(file: Path = KEPT) -> Costs:
     """Return the costs that were measured last."""
     costs = orjson.loads(file.read_bytes())
     return Costs(**{field.name: costs[field.name] for field in fields(Costs)})

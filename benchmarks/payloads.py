@@ -1,4 +1,4 @@
-"""Payloads: the simulated CKAN portal's packages, and the reader and the times that describing them takes."""
+"""The simulated CKAN portal's packages, and the reader and the times that describing them takes."""
 
 from __future__ import annotations
 

@@ -64,8 +64,8 @@ def main(
     err.print(f"working on {len(cases):,} records")
     with ExitStack() as stack, reduced_gc():
         home, one, many = (stack.enter_context(WorkerPool(BASE, workers=number)) for number in (0, 1, processes))
-        said = {digest(worked(pool, processor, pages)) for pool in (home, one, many)}  # the processes are warm then
-        if len(said) > 1:
+        digests = {digest(worked(pool, processor, pages)) for pool in (home, one, many)}  # the processes are warm then
+        if len(digests) > 1:
             raise SystemExit("the staged_records differ by the number of processes: the benchmark compares nothing")
         result = pairs(lambda: gone(worked(many, processor, pages)), lambda: gone(worked(one, processor, pages)), _TIMES)
         alone = pairs(lambda: gone(worked(many, processor, pages)), lambda: gone(worked(home, processor, pages)), 2)

@@ -1,4 +1,4 @@
-"""Portal: each kind of page cold and warm against 200 ms, then a hundred visitors at once with pauses; the server is a real one.
+"""Each kind of page cold and warm against 200 ms, then a hundred visitors at once with pauses; the server is a real one.
 
 The store, the index of texts and the journal hold some things; the tables, from which facets, counts and lists come, hold as many as are
 asked for: the others are copies of those in the tables alone. First pages of lists show things of the store.
@@ -116,9 +116,9 @@ def _spent() -> float:
     return sum(processor(pid) for pid in below(os.getpid())) * 1000
 
 
-def _line(what: str, times: Sequence[float], found: Found) -> Line:
-    note = f"worst of {len(times)}; median {median(times):,.0f} ms; {found.spent:,.0f} ms of processor time a page"
-    note += "".join(f"; {trouble}" for trouble in found.troubles)
+def _line(what: str, times: Sequence[float], tally: Found) -> Line:
+    note = f"worst of {len(times)}; median {median(times):,.0f} ms; {tally.spent:,.0f} ms of processor time a page"
+    note += "".join(f"; {trouble}" for trouble in tally.troubles)
     return Line(what, "ms", max(times), aim=Aim("most", READY, "ours"), note=note)
 
 
@@ -176,7 +176,7 @@ async def crowd(
 
     Each has an address of its own, as a trusted proxy reports it. A *swarm* crawls beside them.
     """
-    met, dice, until_ = Found(), random.Random(8), time.perf_counter() + seconds
+    tally, dice, until_ = Found(), random.Random(8), time.perf_counter() + seconds
     kinds, weights = list(MIX), list(MIX.values())
 
     async def visitor(client: httpx.AsyncClient, number: int) -> None:
@@ -186,7 +186,7 @@ async def crowd(
             kind = dice.choices(kinds, weights)[0]
             page = every[kind][min(int(dice.expovariate(6 / len(every[kind]))), len(every[kind]) - 1)]  # the first ones more often
             since = time.perf_counter()
-            met.took(kind, since, page, await client.get(page, headers=own))
+            tally.took(kind, since, page, await client.get(page, headers=own))
             await asyncio.sleep(dice.expovariate(1 / pause))
 
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=visitors)
@@ -194,18 +194,18 @@ async def crowd(
         since = time.perf_counter()
         everyone = [visitor(client, number) for number in range(visitors)]
         await asyncio.gather(*everyone, *([swarm.crawl(address, until_)] if swarm else []))
-        return met, time.perf_counter() - since
+        return tally, time.perf_counter() - since
 
 
-def together(met: Found, seconds: float, aim: float = READY) -> Iterator[Line]:
+def together(tally: Found, seconds: float, aim: float = READY) -> Iterator[Line]:
     """Return what the visitors measured: the percentiles of each kind of page, and of all."""
-    every = [time_ for times in met.times.values() for time_ in times]
-    for kind, times in (("all pages", every), *sorted(met.times.items())):
+    every = [time_ for times in tally.times.values() for time_ in times]
+    for kind, times in (("all pages", every), *sorted(tally.times.items())):
         at = quantiles(times, n=100, method="inclusive") if len(times) > 1 else times * 99
         note = f"p95 of {len(times)}; p50 {at[49]:,.0f}, p90 {at[89]:,.0f}, p99 {at[98]:,.0f}, worst {max(times):,.0f} ms"
         yield Line(f"{kind}, in the crowd", "ms", at[94], aim=Aim("most", aim, "ours") if kind == "all pages" else None, note=note)
     yield Line("pages a second, in the crowd", "pages/s", len(every) / seconds)
-    yield Line("answers that were no page", "answers", len(met.troubles), aim=Aim("most", 0, "ours"), note="; ".join(met.troubles[:5]))
+    yield Line("answers that were no page", "answers", len(tally.troubles), aim=Aim("most", 0, "ours"), note="; ".join(tally.troubles[:5]))
 
 
 def main(
@@ -235,8 +235,8 @@ def main(
         trusted = {"STOCKTAKE_TRUSTED_PROXIES": "127.0.0.1"}
         with served(data, limits, trusted) as address, httpx.Client(base_url=address, timeout=120) as client:  # anew: nothing is kept
             until(lambda: ready(client) and client.get("/prizes", headers=HTML).is_success, 120)
-            met = asyncio.run(crowd(address, every, visitors, pause, seconds, crawlers))
-    lines += [*together(*met, SWARM_READY), *crawlers.lines()] if crawlers else [*together(*met)]
+            tally = asyncio.run(crowd(address, every, visitors, pause, seconds, crawlers))
+    lines += [*together(*tally, SWARM_READY), *crawlers.lines()] if crawlers else [*together(*tally)]
     show(f"The portal, {records:,} things in the tables, {min(stored, records):,} in the store", lines, json)
 
 

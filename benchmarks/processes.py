@@ -1,4 +1,4 @@
-"""Processes: what a process and all that it starts take of processor and memory, looked up while they run (Linux)."""
+"""What a process and all that it starts take of processor and memory, looked up while they run (Linux)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Release: a cut next to `oxigraph dump | sort | gzip` of the same data, a pinned query next to the newest data, a mirror of changes.
+"""A cut next to `oxigraph dump | sort | gzip` of the same data, a pinned query next to the newest data, a mirror of changes.
 
 Each process is a real one. By hand: ``python -m benchmarks.release --records 20000``
 """
@@ -25,7 +25,7 @@ import structlog
 import typer
 from isal import igzip
 
-from benchmarks.end_to_end import ready, served, settings, settled, shown
+from benchmarks.end_to_end import is_served, ready, served, settings, settled
 from benchmarks.endpoint import oxigraph
 from benchmarks.payloads import IRIS, SOURCE, payloads, reader, record, statements
 from benchmarks.processes import Watch, until
@@ -100,10 +100,10 @@ def cut(data: Path) -> Cut:
                     begins.append((message.removesuffix(" ...\n"), time.perf_counter() - begun))
     if process.returncode:
         raise SystemExit("no release made")
-    taken = time.perf_counter() - begun
-    ends = [*(at for _, at in begins[1:]), taken]
+    duration = time.perf_counter() - begun
+    ends = [*(at for _, at in begins[1:]), duration]
     stages = {name: end - at for (name, at), end in zip(begins, ends, strict=True)}
-    return Cut(taken, stages, watch.peaks(), watch.together)
+    return Cut(duration, stages, watch.peaks(), watch.together)
 
 
 def quads_alone(data: Path, folder: Path) -> None:
@@ -130,10 +130,10 @@ def theirs(store: Path, out: Path) -> tuple[float, float]:
     """Dump, sort and pack by the system's tools; give the seconds and the greatest peak of memory in MB."""
     line = " ".join(oxigraph("dump", "--location", store, "--format", "nq")) + f" | sort | gzip > {out}"
     with Watch() as watch:
-        taken = timed(
+        duration = timed(
             lambda: subprocess.run(["/bin/sh", "-c", line], env=os.environ | {"LC_ALL": "C"}, check=True, stderr=subprocess.DEVNULL)
         )
-    return taken, max(watch.peaks().values())
+    return duration, max(watch.peaks().values())
 
 
 def digest(path: Path) -> str:
@@ -148,7 +148,7 @@ def digest(path: Path) -> str:
 def releases(data: Path, folder: Path, records: int) -> list[Line]:
     """Cut a release next to the peer, and compare the bytes."""
     created = cut(data)
-    taken, memory = created.seconds, max(created.peaks.values())
+    duration, memory = created.seconds, max(created.peaks.values())
     err.print("loading the peer's store")
     store = loaded(data, folder)
     other, their_memory = theirs(store, folder / "theirs.nq.gz")
@@ -162,9 +162,9 @@ def releases(data: Path, folder: Path, records: int) -> list[Line]:
         Line(
             f"{size}the whole command",
             "s",
-            taken,
+            duration,
             other,
-            other / taken,
+            other / duration,
             note=f"{files} files: four forms, tables, sums, signatures; and the report",
         ),
         *(Line(f"of it: {stage}", "s", seconds) for stage, seconds in created.stages.items()),
@@ -256,9 +256,9 @@ def main(
         if serving:
             with served(data, "seconds=600") as url, httpx.Client(base_url=url, timeout=_PATIENCE) as client:
                 err.print("the store is made")
-                until(lambda: ready(client) and shown(client, journal), _PATIENCE)
+                until(lambda: ready(client) and is_served(client, journal), _PATIENCE)
                 change(journal, 0, 10)
-                until(lambda: shown(client, journal), _PATIENCE)
+                until(lambda: is_served(client, journal), _PATIENCE)
                 settled(data, client)
                 cut(data)
                 result += pinned(data, url) + mirrored(data, url, folder, changes)

@@ -26,7 +26,7 @@ class Aim:
     bound: float
     on: Literal["ratio", "ours"] = "ratio"
 
-    def met(self, line: Line) -> bool:
+    def is_met(self, line: Line) -> bool:
         """Return whether the line keeps the bound."""
         value = line.ratio if self.on == "ratio" else line.ours
         return value is not None and (value >= self.bound if self.kind == "least" else value <= self.bound)
@@ -66,14 +66,14 @@ def timed(work: Callable[[], object]) -> float:
 
 def pairs(ours: Callable[[], object], peer: Callable[[], object], times: int) -> Pair:
     """Do both works in turn, so that what disturbs the machine disturbs both."""
-    taken = [(timed(ours), timed(peer)) for _ in range(times)]
-    return Pair(median(a for a, _ in taken), median(b for _, b in taken), median(b / a for a, b in taken))
+    durations = [(timed(ours), timed(peer)) for _ in range(times)]
+    return Pair(median(a for a, _ in durations), median(b for _, b in durations), median(b / a for a, b in durations))
 
 
 def show(title: str, lines: Sequence[Line], json: bool) -> None:
     """Print a benchmark's lines and how many of its aims are met."""
     if json:
-        rows = [{"benchmark": title, **asdict(line), "met": line.aim.met(line) if line.aim else None} for line in lines]
+        rows = [{"benchmark": title, **asdict(line), "met": line.aim.is_met(line) if line.aim else None} for line in lines]
         print(orjson.dumps(rows).decode())
         return
     table = Table(title=title, title_justify="left")
@@ -83,11 +83,11 @@ def show(title: str, lines: Sequence[Line], json: bool) -> None:
     table.add_column("met")
     table.add_column("remark", overflow="fold")
     for line in lines:
-        met = "" if line.aim is None else "[green]yes[/]" if line.aim.met(line) else "[red]no[/]"
-        table.add_row(line.what, line.unit, *map(_figure, (line.ours, line.peer, line.ratio)), str(line.aim or ""), met, line.note)
+        is_met = "" if line.aim is None else "[green]yes[/]" if line.aim.is_met(line) else "[red]no[/]"
+        table.add_row(line.what, line.unit, *map(_figure, (line.ours, line.peer, line.ratio)), str(line.aim or ""), is_met, line.note)
     console = Console() if sys.stdout.isatty() else Console(width=150)
     console.print(table)
-    aims = [line.aim.met(line) for line in lines if line.aim]
+    aims = [line.aim.is_met(line) for line in lines if line.aim]
     console.print(f"{sum(aims)} of {len(aims)} aims met.")
 
 

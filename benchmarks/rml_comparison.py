@@ -50,13 +50,13 @@ def rows(described: Iterable[list[Parts]]) -> Iterator[dict[Column | int, Parts]
     """Lay each record's statements into one row: a cell for its first title, its second, and so on."""
     for record in described:
         subjects = {subject: number for number, subject in enumerate(dict.fromkeys(item.subject for item in record))}
-        met: Counter[tuple[int, str, str]] = Counter()
+        counts: Counter[tuple[int, str, str]] = Counter()
         row: dict[Column | int, Parts] = {}
         for item in record:
             kind = "iri" if item.iri is not None else "language" if item.language else item.datatype or "text"
             position = (subjects[item.subject], item.predicate, kind)
-            met[position] += 1
-            row[(*position, met[position])] = item
+            counts[position] += 1
+            row[(*position, counts[position])] = item
             row[subjects[item.subject]] = item
         yield row
 
@@ -113,7 +113,7 @@ def _verb(column: Column, name: str) -> str:
     return f"rml:predicateObjectMap [ rml:predicate <{column[1]}> ; {value} ]"
 
 
-def made(python: Path, config: Path, out: Path) -> float:
+def run_mapper(python: Path, config: Path, out: Path) -> float:
     """Have morph-kgc write its triples to *out*; give its seconds without its start."""
     done = subprocess.run([python, "-c", _RUN, config, out], capture_output=True, text=True, check=False)
     if done.returncode:

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import simpy
 import typer
 
-from benchmarks.model import Costs, kept
+from benchmarks.model import Costs, load_costs
 from benchmarks.result_table import Json, Line, err, show
 
 Steps = Generator[simpy.Event, Any, Any]
@@ -43,7 +43,7 @@ class World:
     days: int = 3
     first: bool = False  # whether all begins with a first harvest of everything
     seed: int = 1
-    stands: int = 1  # registries, with their hosts and workers, that each one stands for at the two stations that all of them share
+    scale: int = 1  # registries, with their hosts and workers, that each one stands for at the two stations that all of them share
 
     @property
     def slots(self) -> int:
@@ -154,12 +154,12 @@ class Simulation:
     def _commit(self, changed: float) -> Steps:
         with self._journal.request() as turn:
             yield turn
-            spent = (self._costs.entry + changed * self._costs.commit) * self._world.stands
+            spent = (self._costs.entry + changed * self._costs.commit) * self._world.scale
             yield self._env.timeout(spent)
         self.result.work("journal", spent)
 
     def _show(self, spent: float) -> Steps:
-        since, spent = self._env.now, spent * self._world.stands
+        since, spent = self._env.now, spent * self._world.scale
         with self._store.request() as turn:
             yield turn
             yield self._env.timeout(spent)
@@ -169,7 +169,7 @@ class Simulation:
 
 def lines(world: World, costs: Costs, result: Result) -> list[Line]:
     """Return the lines of a simulated world."""
-    what = f"{world.registries * world.stands:,} registries, {'first harvest' if world.first else 'every day'}: "
+    what = f"{world.registries * world.scale:,} registries, {'first harvest' if world.first else 'every day'}: "
     span = world.days * DAY
     room = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "store": 1}
     shares = {station: result.busy.get(station, 0.0) / span / places for station, places in room.items()}
@@ -184,7 +184,7 @@ def lines(world: World, costs: Costs, result: Result) -> list[Line]:
     results.append(Line(f"{what}runs left out, the last one still going", "a day", result.missed / world.days))
     if world.first:
         results.append(Line(f"{what}all committed after", "days", max(result.ended, default=0.0) / DAY))
-        results += [Line(f"{what}{name} of a first harvest", "GB", world.records * world.stands * size / 1e9)
+        results += [Line(f"{what}{name} of a first harvest", "GB", world.records * world.scale * size / 1e9)
                   for name, size in costs.sizes.items()]  # fmt: skip
     return results
 
@@ -193,10 +193,10 @@ def saturation(world: World, costs: Costs, result: Result) -> list[Line]:
     """Return at how many times the first world each station is full, and the time that rate limits alone take."""
     span = world.days * DAY
     places = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "store": 1}
-    full = {station: world.stands * span * room / result.busy[station] for station, room in places.items() if result.busy.get(station)}
+    full = {station: world.scale * span * room / result.busy[station] for station, room in places.items() if result.busy.get(station)}
     largest = max(registry.records for registry in registries(world))
     hours = ceil(largest / _PAGE) * (world.pause + world.answer) / 3600
-    what = f"{world.registries * world.stands:,} registries, {'first harvest' if world.first else 'every day'}: "
+    what = f"{world.registries * world.scale:,} registries, {'first harvest' if world.first else 'every day'}: "
     ordered = sorted(full.items(), key=lambda item: item[1])
     results = [Line(f"{what}{station} full at", "times the world", times, note=f"{places[station]} of it") for station, times in ordered]
     return [
@@ -216,9 +216,9 @@ def main(
     json: Json = False,
 ) -> None:
     """Simulate the world once, ten times and a hundred times as large, or as many times as are given."""
-    costs, results = kept(), list[Line]()
+    costs, results = load_costs(), list[Line]()
     for factor in times or [1, 10, 100]:
-        world = World(machines=machines, stands=factor)
+        world = World(machines=machines, scale=factor)
         for item in (replace(world, first=True, days=14), world):
             err.print(f"simulating {item.registries * factor:,} registries, {item.days} days")
             result = Simulation(item, costs).run()

@@ -1,4 +1,4 @@
-"""SPARQL: `/sparql` of `stocktake serve` next to `oxigraph serve` on the same data, with answers compared equal first.
+"""`/sparql` of `stocktake serve` next to `oxigraph serve` on the same data, with answers compared equal first.
 
 By hand: ``python benchmarks/sparql.py --records 20000``
 """
@@ -64,8 +64,8 @@ def alone(ours: str, theirs: str, query: str) -> Pair:
 
 def together(ours: str, theirs: str, asked: Mapping[str, str]) -> Pair:
     """Ask both in turn, eight clients at once, each with all the queries; the seconds are a question's."""
-    taken = [(_crowd(ours, asked), _crowd(theirs, asked)) for _ in range(5)]
-    return Pair(median(a for a, _ in taken), median(b for _, b in taken), median(b / a for a, b in taken))
+    durations = [(_crowd(ours, asked), _crowd(theirs, asked)) for _ in range(5)]
+    return Pair(median(a for a, _ in durations), median(b for _, b in durations), median(b / a for a, b in durations))
 
 
 def _crowd(url: str, asked: Mapping[str, str]) -> float:

@@ -1,4 +1,4 @@
-"""Stages: one harvest as `stocktake harvest` does it, with the time and the memory that each of its stages takes, as JSON.
+"""One harvest as `stocktake harvest` does it, with the time and the memory that each of its stages takes, as JSON.
 
 By hand: ``python -m benchmarks.stages DATA --full``; the source definitions lie in DATA/sources.
 """

@@ -1,4 +1,4 @@
-"""Topics: how often the classifier of goals is right, by goal, and what a text costs.
+"""How often the classifier of goals is right, by goal, and what a text costs.
 
 Source: https://github.com/SDGClassification/benchmark (the texts). By hand: ``python -m benchmarks.topics``
 """

@@ -59,7 +59,7 @@ class Row:
     state: State
 
     @property
-    def met(self) -> bool:
+    def is_met(self) -> bool:
         """Return whether the run ended as it must, with as many records published."""
         return (self.after, self.run.state) == (self.due, self.state)
 
@@ -183,7 +183,7 @@ def main(
         for journal in sorted(home.rglob("journal")):
             Journal(journal).verify()
     _show(rows, json=json)
-    raise typer.Exit(int(not all(row.met for row in rows)))
+    raise typer.Exit(int(not all(row.is_met for row in rows)))
 
 
 def _show(rows: list[Row], *, json: bool) -> None:
@@ -192,7 +192,8 @@ def _show(rows: list[Row], *, json: bool) -> None:
             {"trouble": row.trouble, "outcome": row.run.state.value, "counts": row.run.counts, "reason": row.run.reason} for row in rows
         ]
         more = [
-            {"before": row.before, "after": row.after, "added": row.run.added, "removed": row.run.removed, "met": row.met} for row in rows
+            {"before": row.before, "after": row.after, "added": row.run.added, "removed": row.run.removed, "met": row.is_met}
+            for row in rows
         ]
         print(orjson.dumps([{"benchmark": "Trust", "aim": None, **one, **two} for one, two in zip(results, more, strict=True)]).decode())
         return
@@ -202,7 +203,7 @@ def _show(rows: list[Row], *, json: bool) -> None:
     for row in rows:
         quads = f"{row.run.added or 0:,} / {row.run.removed or 0:,}"
         table.add_row(
-            row.trouble, _outcome(row.run), f"{row.before:,}", _ledger(row.run), quads, f"{row.after:,}", "yes" if row.met else "no"
+            row.trouble, _outcome(row.run), f"{row.before:,}", _ledger(row.run), quads, f"{row.after:,}", "yes" if row.is_met else "no"
         )
     console = Console(width=None if sys.stdout.isatty() else 2000)
     with console.capture() as output:

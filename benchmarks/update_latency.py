@@ -29,15 +29,15 @@ def changed(data: Sequence[Path], columns: Sequence[Column], records: int) -> No
         since = time.perf_counter()
         while time.perf_counter() - since < _QUIET:
             _asked(client, reads)
-        item.found[ALONE], reads = max(reads) * 1000, []
+        item.figures[ALONE], reads = max(reads) * 1000, []
         Journal(folder / "journal").append(patch, run="benchmark", time=datetime.now(UTC))
         since = time.perf_counter()
         while (result := _asked(client, reads)) < number and time.perf_counter() - since < _PATIENCE:
             pass
-        item.found[SHOWN] = (time.perf_counter() - since) * 1000 if result >= number else f"{result} of {number} after {_PATIENCE:.0f} s"
+        item.figures[SHOWN] = (time.perf_counter() - since) * 1000 if result >= number else f"{result} of {number} after {_PATIENCE:.0f} s"
         while time.perf_counter() - since < _QUIET:  # what follows the change is felt too
             _asked(client, reads)
-        item.found[WAIT] = max(reads) * 1000
+        item.figures[WAIT] = max(reads) * 1000
         client.close()
 
 

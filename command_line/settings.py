@@ -1,4 +1,4 @@
-"""The settings: each is an option of the command line and an environment variable."""
+"""Define the settings; each is an option of the command line and an environment variable."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def prepare_process(parent: int, log_format: str) -> None:
         raise typer.BadParameter(f"STOCKTAKE_LOG_FORMAT is {log_format!r}; use {' or '.join(LOG_FORMATS)}")
     configure_logging(record_line, form=log_format)
     if reason := configure_tracing(os.environ):
-        structlog.get_logger().warning("nothing is traced", reason=reason)
+        structlog.get_logger().warning("tracing disabled", reason=reason)
     install_retry_logging()
     if parent:
         exit_with_parent(parent, _STOP_TIMEOUT)
@@ -102,7 +102,7 @@ def check_settings(*, is_base_set: bool, **values: Unpack[SettingValues]) -> Set
     return Settings(
         data=data,
         sources=sources,
-        base=_base(values["base"], data, given=is_base_set),
+        base=_base(values["base"], data, is_set=is_base_set),
         ledger=_ledger(values["ledger"], data),
         allow_hosts=_hosts(values["allow_hosts"]),
         contact=_contact(values["contact"]),
@@ -292,12 +292,12 @@ def _hosts(text: str) -> frozenset[str]:
     return hosts
 
 
-def _base(base: str, data: Path, *, given: bool) -> str:
+def _base(base: str, data: Path, *, is_set: bool) -> str:
     """Check the base. A mirror uses its origin's base, which need not be set."""
     if not is_web(base) or base[-1] not in "/#":
         raise typer.BadParameter(f"STOCKTAKE_BASE is {base!r}; use a URL that ends with a slash")
     origin = mirror_origin.read(data / "journal")
-    if origin and given and origin.base != base:
+    if origin and is_set and origin.base != base:
         problem = f"but {data} is a mirror of {origin.url}, whose IRIs begin with {origin.base}; remove the setting"
         raise typer.BadParameter(f"STOCKTAKE_BASE is {base!r}, {problem}")
     return origin.base if origin else base

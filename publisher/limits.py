@@ -45,15 +45,15 @@ class Limits:
     deep_wait: float = 2.0
 
 
-def read(text: str, given: Limits | None = None) -> Limits:
-    """Read ``name=number`` pairs, comma-separated, over *given* or the defaults; sizes take KiB, MiB and GiB.
+def read(text: str, defaults: Limits | None = None) -> Limits:
+    """Read ``name=number`` pairs, comma-separated, over *defaults*; sizes take KiB, MiB and GiB.
 
     Raises ValueError with what is wrong.
 
     >>> read("seconds=5, memory=512MiB").memory
     536870912
     """
-    limits = given or Limits()
+    limits = defaults or Limits()
     kinds = {item.name: type(getattr(limits, item.name)) for item in fields(Limits)}
     for pair in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = (part.strip() for part in pair.partition("="))

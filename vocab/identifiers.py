@@ -32,14 +32,14 @@ class Identifier(NamedTuple):
 class Scheme:
     """A scheme of identifiers: its *title*, its *page*, how a value is written, and what it identifies.
 
-    *found* matches the value in a text, *pattern* a correct one. *check* returns whether the check digits of a value are correct. *iri*
+    *in_text* matches the value in a text, *pattern* a correct one. *check* returns whether the check digits of a value are correct. *iri*
     is the prefix of the IRIs that identify the things themselves, "" if there are none.
     """
 
     title: str
     page: str
     kinds: frozenset[str]
-    found: re.Pattern[str]
+    in_text: re.Pattern[str]
     pattern: re.Pattern[str]
     canonical: Callable[[str], str] = str
     check: Callable[[str], bool] = bool
@@ -162,7 +162,7 @@ def parse_identifier(text: str, kind: str) -> Identifier | None:
         return None
     stripped = text.strip()
     for name, scheme in SCHEMES.items():
-        if kind in scheme.kinds and (match := scheme.found.match(stripped)):
+        if kind in scheme.kinds and (match := scheme.in_text.match(stripped)):
             value = scheme.canonical(match["value"])
             is_valid = bool(scheme.pattern.match(value)) and scheme.check(value)
             prefix = _DOCUMENTS if (name, kind) == ("doi", "document") else scheme.iri

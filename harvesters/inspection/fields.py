@@ -85,11 +85,11 @@ def _merge(traces: list[tuple[str, list[FieldTrace]]]) -> tuple[FieldUse, ...]:
         for trace in fields:
             records[trace.name] += 1
             examples.setdefault(trace.name, trace.values[0] if trace.values else "")
-            given = properties.setdefault(trace.name, Counter())
+            counts = properties.setdefault(trace.name, Counter())
             if trace.is_read or trace.values == (key,):
                 read.add(trace.name)
             if not trace.is_required:
-                given.update({match.group(1) for line in trace.statements if (match := _PREDICATE.match(line))})
+                counts.update({match.group(1) for line in trace.statements if (match := _PREDICATE.match(line))})
     return tuple(
         FieldUse(name, records[name], name in read, tuple(iri for iri, _ in properties[name].most_common()), examples[name])
         for name in records

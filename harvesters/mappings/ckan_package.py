@@ -1,4 +1,4 @@
-"""CKAN packages: descriptions of datasets or projects, with a portal's own fields as extras.
+"""Map CKAN packages, descriptions of datasets or projects with a portal's own fields as extras.
 
 Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.create.package_create
 """

@@ -1,4 +1,4 @@
-"""MODS: bibliographic descriptions that libraries publish by OAI-PMH.
+"""Map MODS, bibliographic descriptions that libraries publish by OAI-PMH.
 
 Source: https://www.loc.gov/standards/mods/userguide/
 """

@@ -39,7 +39,7 @@ class WordWeights:
         self._count, self._total = count, max(total, 2)
 
     @classmethod
-    def of(cls, entities: Iterable[Entity]) -> WordWeights:
+    def from_entities(cls, entities: Iterable[Entity]) -> WordWeights:
         """Return the weights of the words in the names of a few entities."""
         names = {words for entity in entities for words in entity.words}
         counts = Counter(word for words in names for word in set(words))

@@ -64,8 +64,8 @@ def write_digest(
     )
 
 
-def _row(found: FoundChange) -> dict[str, str]:
-    return {"id": found.iri, "title": found.title, "url": found.page}
+def _row(change: FoundChange) -> dict[str, str]:
+    return {"id": change.iri, "title": change.title, "url": change.page}
 
 
 def _lines(changes: Mapping[str, Sequence[FoundChange]]) -> Iterator[str]:

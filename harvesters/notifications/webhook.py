@@ -48,7 +48,7 @@ def verify(secret: str, id: str, timestamp: str, signatures: str, body: bytes, n
     if not timestamp.isdecimal() or abs(now.timestamp() - int(timestamp)) > TOLERANCE_SECONDS:
         return False
     expected = sign(secret, id, int(timestamp), body)
-    return any(hmac.compare_digest(expected, given) for given in signatures.split())
+    return any(hmac.compare_digest(expected, signature) for signature in signatures.split())
 
 
 def send_webhook(

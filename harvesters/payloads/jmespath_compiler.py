@@ -97,7 +97,7 @@ def _chain(node: _Node) -> Find | None:
         return None
     if [child["type"] for child in node["children"]] == ["field", "field"]:
         outer, inner = (child["value"] for child in node["children"])
-        return lambda row: found.get(inner) if isinstance(row, dict) and isinstance(found := row.get(outer), dict) else None
+        return lambda row: table.get(inner) if isinstance(row, dict) and isinstance(table := row.get(outer), dict) else None
     if len(whole) == 2:
         first, second = whole
         return lambda row: second(first(row))

@@ -1,4 +1,4 @@
-"""Collector: the process that reads a source's responses and maps its records. It has neither network
+"""Run in the process that reads a source's responses and maps its records. It has neither network
 nor ledger.
 
 Its parent (``harvesters.pipeline.collector_processes``) forks it with a socket and shared memory, and
@@ -385,7 +385,7 @@ def serve(control: int, base: str) -> None:
             child = os.fork()
             if child == 0:
                 link.close()
-                exit_after(lambda given=descriptors: run_job(*given))  # type: ignore[misc]
+                exit_after(lambda files=descriptors: run_job(*files))  # type: ignore[misc]
             for descriptor in descriptors:
                 os.close(descriptor)
             link.send(NUMBER.pack(child))

@@ -1,4 +1,4 @@
-"""Cursors: the state from which a protocol continues after a page, as one line of JSON with a version."""
+"""Write and read the state from which a protocol continues after a page, as one line of JSON with a version."""
 
 from __future__ import annotations
 

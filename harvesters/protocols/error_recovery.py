@@ -1,4 +1,4 @@
-"""Error recovery: which errors concern a single page or record, and limits that end endless lists."""
+"""Decide which errors concern a single page or record, and set limits that end endless lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mementos: the past states of a graph, each with its time and URL.
+"""List the past states of a graph, each with its time and URL.
 
 Source: https://www.rfc-editor.org/rfc/rfc7089 (sections 2.2, 4.5 and 5).
 """

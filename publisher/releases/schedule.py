@@ -36,9 +36,9 @@ def attempt(build: Build) -> Release | None:
     try:
         release = build()
     except ReleaseError as error:
-        log.info("no release made", reason=str(error))
+        log.info("release not created", reason=str(error))
         return None
-    log.info("release made", release=release.number, entry=release.position)
+    log.info("release created", release=release.number, entry=release.position)
     return release
 
 

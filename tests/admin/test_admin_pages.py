@@ -1,4 +1,4 @@
-"""Admin pages: sessions, CSRF tokens, and escaped text of registries."""
+"""Sessions, CSRF tokens, and escaped text of registries."""
 
 from __future__ import annotations
 

@@ -347,11 +347,11 @@ def main() -> None:
         print(json.dumps(vars(run_case(name, seed)), ensure_ascii=True), flush=True)
 
 
-def print_figures(found: Sequence[Outcome]) -> None:
+def print_figures(outcomes: Sequence[Outcome]) -> None:
     """Print a line for each protocol, then each fault once."""
     protocols = {target.name: target.source.protocol for target in targets()}
     for protocol in dict.fromkeys(protocols.values()):
-        these = [item for item in found if protocols[item.target] == protocol]
+        these = [item for item in outcomes if protocols[item.target] == protocol]
         slowest, largest = max(these, key=lambda element: element.seconds), max(these, key=lambda element: element.memory)
         print(
             f"{protocol}: {len(these)} cases, {sum(element.records for element in these)} records mapped,"
@@ -359,7 +359,7 @@ def print_figures(found: Sequence[Outcome]) -> None:
             f" largest {largest.memory // 1024} MiB ({largest.target} {largest.seed})"
         )
     faults: dict[str, list[Outcome]] = {}
-    for item in found:
+    for item in outcomes:
         if item.fault:
             faults.setdefault(item.fault, []).append(item)
     for fault, these in faults.items():

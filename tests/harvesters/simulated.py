@@ -52,12 +52,12 @@ def crashed(body: bytes) -> httpx.Response:
 
 @dataclass
 class Oai:
-    """A repository: *held* in the order of its lists, *page* records a part, the *poison* keys that spoil each answer that they are in.
+    """A repository: *stored* in the order of its lists, *page* records a part, the *poison* keys that spoil each answer that they are in.
 
     *expired* tells which tokens are refused, by how often any was asked for and the token's offset; *asked* remembers all requests.
     """
 
-    held: Sequence[Held]
+    stored: Sequence[Held]
     page: int = 10
     granularity: str = "second"
     poison: Collection[str] = ()
@@ -75,9 +75,9 @@ class Oai:
             return httpx.Response(500)
         if verb == "Identify":
             name = FORMS[self.granularity][0]
-            return self._said(f"<Identify><earliestDatestamp>2025-01-01</earliestDatestamp><granularity>{name}</granularity></Identify>")
+            return self._respond(f"<Identify><earliestDatestamp>2025-01-01</earliestDatestamp><granularity>{name}</granularity></Identify>")
         if verb == "GetRecord":
-            one = next(item for item in self.held if item.key == given["identifier"])
+            one = next(item for item in self.stored if item.key == given["identifier"])
             return self._spoilt(f"<GetRecord>{self._record(one)}</GetRecord>", [one])
         return self._list(verb, given)
 
@@ -87,17 +87,17 @@ class Oai:
             terms = json.loads(token)
             offset = terms.pop("offset")
             if self.expired(sum("resumptionToken" in item for item in self.asked), offset):
-                return self._said('<error code="badResumptionToken">expired</error>')
-        chosen = [item for item in self.held if self._wanted(item, terms)]
+                return self._respond('<error code="badResumptionToken">expired</error>')
+        chosen = [item for item in self.stored if self._wanted(item, terms)]
         if not chosen:
-            return self._said('<error code="noRecordsMatch"/>')
+            return self._respond('<error code="noRecordsMatch"/>')
         part = chosen[offset : offset + self.page]
         body = "".join(self._record(item) if verb == "ListRecords" else self._header(item) for item in part)
         after = json.dumps({**terms, "offset": offset + self.page}) if offset + self.page < len(chosen) else ""
         size = f' completeListSize="{len(chosen)}" cursor="{offset}"' if self.sized else ""
         last = f"<resumptionToken{size}>{after}</resumptionToken>" if after or offset else ""
         text = f"<{verb}>{body}{last}</{verb}>"
-        return self._spoilt(text, part) if verb == "ListRecords" else self._said(text)
+        return self._spoilt(text, part) if verb == "ListRecords" else self._respond(text)
 
     def _wanted(self, item: Held, terms: Mapping[str, str]) -> bool:
         """Hold the repository to the protocol: one granularity, its own."""
@@ -118,10 +118,10 @@ class Oai:
         body = "" if item.deleted else f"<metadata>{DC}<dc:title>Project {item.key}</dc:title></oai_dc:dc></metadata>"
         return f"<record>{self._header(item)}{body}</record>"
 
-    def _said(self, body: str) -> httpx.Response:
+    def _respond(self, body: str) -> httpx.Response:
         now = START + timedelta(days=400)
         return httpx.Response(200, content=(HEAD.format(now=f"{now:%Y-%m-%dT%H:%M:%SZ}") + body + "</OAI-PMH>").encode())
 
     def _spoilt(self, body: str, part: Sequence[Held]) -> httpx.Response:
-        said = self._said(body)
-        return self.spoil(said.content) if any(item.key in self.poison for item in part) else said
+        response = self._respond(body)
+        return self.spoil(response.content) if any(item.key in self.poison for item in part) else response

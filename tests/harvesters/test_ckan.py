@@ -1,4 +1,4 @@
-"""CKAN: packages in pages, since a time, or in one document."""
+"""Packages in pages, since a time, or in one document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harvesters.protocols.ckan.harvest import collect
 SEARCH = "https://registry.example/portal"
 
 
-def found(count, *packages):
+def search_result(count, *packages):
     return json.dumps({"success": True, "result": {"count": count, "results": list(packages)}}).encode()
 
 
@@ -42,8 +42,8 @@ def keys(pages):
 
 def test_a_search_is_followed_to_its_count(portal, registry):
     server = registry({
-        "sort=id+asc&rows=2&start=0": found(3, package("a"), package("b")),
-        "sort=id+asc&rows=2&start=2": found(3, package("c")),
+        "sort=id+asc&rows=2&start=0": search_result(3, package("a"), package("b")),
+        "sort=id+asc&rows=2&start=2": search_result(3, package("c")),
     })  # fmt: skip
 
     pages = harvest(server, portal(options={"rows": 2}))
@@ -55,13 +55,13 @@ def test_a_search_is_followed_to_its_count(portal, registry):
 
 
 def test_a_portal_that_gives_fewer_than_asked_is_read_to_the_end(portal, registry):
-    server = registry(lambda request: httpx.Response(200, content=found(3, package(request.url.params["start"]))))
+    server = registry(lambda request: httpx.Response(200, content=search_result(3, package(request.url.params["start"]))))
 
     assert keys(harvest(server, portal())) == ["0", "1", "2"]
 
 
 def test_since_is_a_filter_with_a_second_of_overlap(portal, registry):
-    server = registry(lambda request: httpx.Response(200, content=found(0)))
+    server = registry(lambda request: httpx.Response(200, content=search_result(0)))
 
     harvest(server, portal(options={"fq": "groups:ict"}), datetime(2026, 3, 1, tzinfo=UTC))
 
@@ -69,7 +69,7 @@ def test_since_is_a_filter_with_a_second_of_overlap(portal, registry):
 
 
 def test_a_package_in_the_state_deleted_is_gone(portal, registry):
-    server = registry(lambda request: httpx.Response(200, content=found(1, package("a", state="deleted"))))
+    server = registry(lambda request: httpx.Response(200, content=search_result(1, package("a", state="deleted"))))
 
     (page,) = harvest(server, portal())
 
@@ -78,7 +78,7 @@ def test_a_package_in_the_state_deleted_is_gone(portal, registry):
 
 def test_visits_do_not_change_the_raw_bytes(portal, registry):
     packages = [package("a", tracking_summary={"total": number}) for number in (1, 2)]
-    server = registry(lambda request: httpx.Response(200, content=found(2, *packages)))
+    server = registry(lambda request: httpx.Response(200, content=search_result(2, *packages)))
 
     (page,) = harvest(server, portal())
 
@@ -110,7 +110,7 @@ def test_a_document_of_one_package_is_read(document, portal, registry):
 
 
 def test_a_package_without_an_id_or_that_is_no_object_is_unreadable(portal, registry):
-    server = registry(lambda request: httpx.Response(200, content=found(3, {"title": "x"}, "y", package("a"))))
+    server = registry(lambda request: httpx.Response(200, content=search_result(3, {"title": "x"}, "y", package("a"))))
 
     (page,) = harvest(server, portal())
 
@@ -133,7 +133,7 @@ def test_what_is_no_answer_of_a_search_is_reported(message, text, portal, regist
 
 
 def test_pages_that_repeat_are_reported(portal, registry):
-    server = registry(lambda request: httpx.Response(200, content=found(9, package("a"))))
+    server = registry(lambda request: httpx.Response(200, content=search_result(9, package("a"))))
 
     with pytest.raises(ParseError, match="repeats the records"):
         harvest(server, portal())

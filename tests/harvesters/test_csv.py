@@ -1,4 +1,4 @@
-"""CSV: one record per row, in any dialect."""
+"""One record per row, in any dialect."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], C
     source = parse("a", {**DEFINITION, **given}, "a")
     read = check_compatible(source)[1].prepare(source, words)
     reasons: Counter[str] = Counter()
-    files = came = 0
+    files = received = 0
     result: list[list[str]] = []
     for file in sorted(replay.FEEDS.glob(kind.files)):
         try:
@@ -129,7 +129,7 @@ def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], C
         except HarvestError as error:
             reasons[f"{file.name}: {error}"] += 1
             continue
-        files, came = files + 1, came + len(items)
+        files, received = files + 1, received + len(items)
         for item in items:
             try:
                 result.append(describe(read(item), Iris(), "a") if isinstance(item, Record) else [])
@@ -141,7 +141,7 @@ def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], C
     outcomes = validate_many(mapped)
     faults = [[element for element in results if element.severity is Severity.VIOLATION] for results in outcomes]
     reasons.update(f"withheld: {element.message}" for actual in faults for element in actual[:1])
-    return (files, came, len(mapped), sum(not actual for actual in faults)), reasons
+    return (files, received, len(mapped), sum(not actual for actual in faults)), reasons
 
 
 def answers(source: Any, file: Path) -> Callable[[httpx.Request], httpx.Response]:

@@ -39,8 +39,8 @@ def pages(
         return list(check_compatible(source)[0].collect(source, fetch, since, cursor))
 
 
-def keys(found: list[Page[Any]]) -> list[str | None]:
-    return [item.key and item.key.removeprefix("urn:") for page in found for item in page.items]
+def keys(feed_pages: list[Page[Any]]) -> list[str | None]:
+    return [item.key and item.key.removeprefix("urn:") for page in feed_pages for item in page.items]
 
 
 ARCHIVES = {"/feed": atom("d", older="/2", day=9), "/2": atom("c", older="/1", day=8), "/1": atom("b", "a", day=7)}
@@ -141,14 +141,14 @@ def test_what_is_no_feed_is_reported(message, text, define_source):
         pages({"/feed": message}, define_source)
 
 
-@pytest.mark.parametrize(("kind", "made"), [("post", Post), ("document", Document)])
-def test_an_entry_is_a_post_or_what_the_definition_says(kind, made, define_source, words):
+@pytest.mark.parametrize(("kind", "expected"), [("post", Post), ("document", Document)])
+def test_an_entry_is_a_post_or_what_the_definition_says(kind, expected, define_source, words):
     source = define_source("feed", "feed_entry", url=URL, options={"kind": kind})
 
     with open_client(lambda request: httpx.Response(200, content=atom("a"))) as fetch:
         (page,) = check_compatible(source)[0].collect(source, fetch, None)
 
-    assert isinstance(check_compatible(source)[1].prepare(source, words)(page.items[0]), made)
+    assert isinstance(check_compatible(source)[1].prepare(source, words)(page.items[0]), expected)
 
 
 # Of the real feeds: entries that came, and those that could be mapped; the others have neither an identifier nor a link.
@@ -160,7 +160,7 @@ TRUTH = {"rss": (20, 12), "broken": (10, 1)}
 def test_every_real_feed_is_read_or_reported(folder, define_source, words):
     source = define_source("feed", "feed_entry", url=URL)
     read = check_compatible(source)[1].prepare(source, words)
-    came = mapped = 0
+    received = mapped = 0
     for file in sorted((replay.FEEDS / folder).iterdir()):
         try:
             result = pages({"/feed": file.read_bytes()}, define_source)
@@ -168,7 +168,7 @@ def test_every_real_feed_is_read_or_reported(folder, define_source, words):
             assert str(error).startswith(URL)  # noqa: PT017
             continue
         items = [item for page in result for item in page.items]
-        came += len(items)
+        received += len(items)
         mapped += sum(bool(read(item).key) for item in items if isinstance(item, Record))
 
-    assert (came, mapped) == TRUTH[folder]
+    assert (received, mapped) == TRUTH[folder]

@@ -163,9 +163,9 @@ def test_a_dead_address_is_passed_over_for_the_next() -> None:
     assert line.dialled == ["2606:4700::1111", "93.184.216.34"]
 
 
-@pytest.mark.parametrize("found", [["93.184.216.34"], []])
-def test_a_name_that_leads_nowhere_is_an_outage(found: list[str]) -> None:
-    with through(PartialNetwork("93.184.216.34"), found) as client, pytest.raises(TemporaryFetchError, match=r"is dead|has no address"):
+@pytest.mark.parametrize("addresses", [["93.184.216.34"], []])
+def test_a_name_that_leads_nowhere_is_an_outage(addresses: list[str]) -> None:
+    with through(PartialNetwork("93.184.216.34"), addresses) as client, pytest.raises(TemporaryFetchError, match=r"is dead|has no address"):
         client.get("http://registry.example/")
 
 

@@ -248,7 +248,7 @@ def test_a_definition_with_a_wrong_option_is_refused(options, why, source):
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 @pytest.mark.parametrize(
-    ("name", "url", "found"),
+    ("name", "url", "count"),
     [
         ("apache-noaa-waf.html", "/waf/NOAA/nmfs/garfo/iso/xml/", {"1463": "2026-07-12", "1503": "2026-07-12"}),
         ("ms-iis-waf.html", "/WAFer_harvest/ISO/", {
@@ -257,7 +257,7 @@ def test_a_definition_with_a_wrong_option_is_refused(options, why, source):
         }),
     ],
 )  # fmt: skip
-def test_the_real_listings_are_read(name, url, found, source):
+def test_the_real_listings_are_read(name, url, count, source):
     class Real(Folder):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             listing = request.url.path == url
@@ -265,4 +265,4 @@ def test_the_real_listings_are_read(name, url, found, source):
 
     pages = harvest(Real({}), source(url, format="xml"))
 
-    assert {item.key: item.modified for item in items(pages)} == found
+    assert {item.key: item.modified for item in items(pages)} == count

@@ -10,7 +10,7 @@ from vocab.statements.describe import describe
 IRIS = Iris()
 
 
-def of(key: str, title: str = "A", source: str = "s", **more: object) -> int:
+def fingerprint_of(key: str, title: str = "A", source: str = "s", **more: object) -> int:
     initiative = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text("Ministry", "en")),), **more)
     result = describe(initiative, IRIS, source)
     return content_fingerprint(result, IRIS.thing("initiative", source, key), IRIS.record(source, key), source, key)
@@ -18,23 +18,23 @@ def of(key: str, title: str = "A", source: str = "s", **more: object) -> int:
 
 @pytest.mark.parametrize("key", ["q", "another-key", "http://x.example/1", "a b"])
 def test_a_key_does_not_count(key: str) -> None:
-    assert of(key) == of("p1")
+    assert fingerprint_of(key) == fingerprint_of("p1")
 
 
 def test_nor_does_the_source() -> None:
-    assert of("p1", source="mirror") == of("p1")
+    assert fingerprint_of("p1", source="mirror") == fingerprint_of("p1")
 
 
 def test_nor_does_the_scheme_of_an_address() -> None:
-    assert of("p1", pages=("https://x.example/1",)) == of("p1", pages=("http://x.example/1",))
+    assert fingerprint_of("p1", pages=("https://x.example/1",)) == fingerprint_of("p1", pages=("http://x.example/1",))
 
 
 def test_a_page_that_ends_with_the_key_is_the_same_page() -> None:
-    assert of("old-1", pages=("https://x.example/old-1",)) == of("new-1", pages=("https://x.example/new-1",))
+    assert fingerprint_of("old-1", pages=("https://x.example/old-1",)) == fingerprint_of("new-1", pages=("https://x.example/new-1",))
 
 
 def test_what_is_said_counts() -> None:
-    assert of("p1", "A") != of("p1", "B")
+    assert fingerprint_of("p1", "A") != fingerprint_of("p1", "B")
 
 
 def test_the_first_page_is_one_number_with_and_without_tls() -> None:

@@ -12,9 +12,9 @@ from harvesters.protocols.registry import PROTOCOLS
 NIGHTLY = 20_000  # cases of all protocols
 
 
-def bad(found: list[fuzz.Outcome]) -> list[str]:
-    faults = [f"{item.target} {item.seed}: {item.fault}" for item in found if item.fault]
-    return faults + [f"{item.target} {item.seed}: {item.memory // 1024} MiB" for item in found if item.memory > fuzz.MEMORY]
+def bad(outcomes: list[fuzz.Outcome]) -> list[str]:
+    faults = [f"{item.target} {item.seed}: {item.fault}" for item in outcomes if item.fault]
+    return faults + [f"{item.target} {item.seed}: {item.memory // 1024} MiB" for item in outcomes if item.memory > fuzz.MEMORY]
 
 
 def test_every_protocol_is_fuzzed():

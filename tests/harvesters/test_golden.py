@@ -23,7 +23,7 @@ FOLDERS = sorted(folder.name for folder in REPLIES.iterdir())
 SHORT = Iris("https://w3id.org/wsis-stocktaking/")
 
 
-def made(name: str, words: object) -> list[str]:
+def map_words(name: str, words: object) -> list[str]:
     """Return the statements that a folder's reply becomes; what is gone or unreadable is a line that says so."""
     folder = REPLIES / name
     source = load(folder / "source.toml")
@@ -46,10 +46,10 @@ def made(name: str, words: object) -> list[str]:
 def test_a_reply_becomes_the_statements_that_lie_beside_it(name, words):
     file = REPLIES / name / "expected.nt"
     if not file.exists():
-        file.write_text("".join(f"{line}\n" for line in made(name, words)), encoding="utf-8")
+        file.write_text("".join(f"{line}\n" for line in map_words(name, words)), encoding="utf-8")
         pytest.fail(f"{file} was missing and has been written; check each statement and run the test again")
 
-    assert made(name, words) == file.read_text(encoding="utf-8").splitlines()
+    assert map_words(name, words) == file.read_text(encoding="utf-8").splitlines()
 
 
 def test_every_protocol_and_every_mapping_has_its_reply():
@@ -60,7 +60,7 @@ def test_every_protocol_and_every_mapping_has_its_reply():
 
 
 def test_no_person_is_published_but_the_creator_of_a_document(words):
-    lines = [line for name in FOLDERS for line in made(name, words)]
+    lines = [line for name in FOLDERS for line in map_words(name, words)]
 
     persons = [line for line in lines if "jane" in line.lower() or "doe" in line.lower()]
     assert [line for line in persons if not ("/id/document/" in line and f"> <{DCT}creator> " in line)] == []

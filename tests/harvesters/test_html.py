@@ -35,8 +35,8 @@ def pages(
         return list(check_compatible(source)[0].collect(source, fetch, None, cursor))
 
 
-def keys(found: list[Page[Any]]) -> list[str | None]:
-    return [item.key for page in found for item in page.items]
+def keys(html_pages: list[Page[Any]]) -> list[str | None]:
+    return [item.key for page in html_pages for item in page.items]
 
 
 def test_the_entries_of_a_list_and_of_its_next_pages_are_records(define_source):

@@ -1,4 +1,4 @@
-"""IATI: the registry's list, each publisher's file, and its activities."""
+"""The registry's list, each publisher's file, and its activities."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def pages(
         return list(check_compatible(source)[0].collect(source, fetch, since, cursor))
 
 
-def keys(found: list[Page[Any]]) -> list[str | None]:
-    return [item.key for page in found for item in page.items]
+def keys(iati_pages: list[Page[Any]]) -> list[str | None]:
+    return [item.key for page in iati_pages for item in page.items]
 
 
 def test_the_files_of_all_publishers_come_one_after_the_other(define_source):
@@ -120,11 +120,11 @@ def test_only_what_changed_is_asked_for(define_source):
     )
 
 
-@pytest.mark.parametrize(("options", "came"), [({}, ["A-1"]), ({"secondary": True}, ["A-1", "A-2"])])
-def test_secondary_reports_are_left_out_unless_configured(options, came, define_source):
+@pytest.mark.parametrize(("options", "expected"), [({}, ["A-1"]), ({"secondary": True}, ["A-1", "A-2"])])
+def test_secondary_reports_are_left_out_unless_configured(options, expected, define_source):
     portal = IatiPortal({"a": file(activity("A-1"), activity("A-2", secondary="1"))})
 
-    assert keys(pages(portal, define_source, **options)) == came
+    assert keys(pages(portal, define_source, **options)) == expected
 
 
 def test_files_of_secondary_publishers_are_not_asked_for(define_source):
@@ -134,11 +134,11 @@ def test_files_of_secondary_publishers_are_not_asked_for(define_source):
     assert [url.host for url in portal.asked] == ["registry.example"]
 
 
-@pytest.mark.parametrize(("level", "came"), [(0, ["P", "C", "N"]), (1, ["P", "N"]), (2, ["C"])])
-def test_a_definition_may_take_one_level_of_the_hierarchy(level, came, define_source):
+@pytest.mark.parametrize(("level", "expected"), [(0, ["P", "C", "N"]), (1, ["P", "N"]), (2, ["C"])])
+def test_a_definition_may_take_one_level_of_the_hierarchy(level, expected, define_source):
     portal = IatiPortal({"a": file(activity("P", attributes='hierarchy="1"'), activity("C", attributes='hierarchy="2"'), activity("N"))})
 
-    assert keys(pages(portal, define_source, hierarchy=level)) == came
+    assert keys(pages(portal, define_source, hierarchy=level)) == expected
 
 
 def test_one_file_that_has_not_changed_is_not_read_again(define_source):

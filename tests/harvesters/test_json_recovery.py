@@ -24,7 +24,7 @@ def broken(body):
 class Lister:
     """A registry of *count* records by page number, offset or cursor; the *poison* ones spoil each answer that they are in."""
 
-    def __init__(self, count, poison=(), spoil=broken, first=1, total=True, size=10, refused=lambda came: False):
+    def __init__(self, count, poison=(), spoil=broken, first=1, total=True, size=10, refused=lambda requested_row: False):
         self.rows = [{"id": f"k{number:04}", "changed": f"2026-01-01T{number // 60:02}:{number % 60:02}:00Z"} for number in range(count)]
         self.poison, self.spoil, self.first, self.total = {f"k{number:04}" for number in poison}, spoil, first, total
         self.size, self.refused, self.asked = size, refused, []

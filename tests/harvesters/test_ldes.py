@@ -1,4 +1,4 @@
-"""LDES: replicate the latest version of each entity, then follow."""
+"""Replicate the latest version of each entity, then follow."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ STREAM = ":s a ldes:EventStream ; ldes:timestampPath dct:created ; ldes:versionO
 
 
 def version(name: str, day: int, title: str = "", more: str = "") -> str:
-    said = f"dct:isVersionOf :{name} ; dct:created '2026-01-{day:02}T00:00:00Z'^^xsd:dateTime ; dct:title '{title or name}' {more} .\n"
-    return f":s tree:member :{name}-{day} .\n:{name}-{day} {said}"
+    turtle = f"dct:isVersionOf :{name} ; dct:created '2026-01-{day:02}T00:00:00Z'^^xsd:dateTime ; dct:title '{title or name}' {more} .\n"
+    return f":s tree:member :{name}-{day} .\n:{name}-{day} {turtle}"
 
 
 def link(page: str, target: str, below: int = 0, kind: str = "LessThanRelation") -> str:
@@ -126,8 +126,8 @@ def test_the_digest_rests_on_the_entity_and_not_on_its_version(source):
 
 
 def test_a_member_that_is_a_graph_is_read_as_that_graph(source):
-    said = ":s tree:member :v1 . :v1 dct:isVersionOf :x ; dct:created '2026-01-01T00:00:00Z' . "
-    trig = STREAM + said + ":v1 { :x dct:title 'X' } :other { :x dct:title 'no' }"
+    turtle = ":s tree:member :v1 . :v1 dct:isVersionOf :x ; dct:created '2026-01-01T00:00:00Z' . "
+    trig = STREAM + turtle + ":v1 { :x dct:title 'X' } :other { :x dct:title 'no' }"
 
     assert summary(harvest(StreamSite(s=trig), source())) == {"x": "X"}
 
@@ -154,8 +154,8 @@ def test_a_stream_states_its_deletion_property(path, deleted, source):
 def test_a_place_in_the_stream_decides_between_versions_of_one_time(source):
     stream = STREAM + ":s ldes:sequencePath <https://schema.org/position> .\n"
     version_of = ":s tree:member :v{0} . :v{0} dct:isVersionOf :x ; dct:created '2026-01-01' ; "
-    said = version_of + "<https://schema.org/position> {0} ; dct:title '{0}' .\n"
-    members = "".join(said.format(number) for number in (2, 10, 9))
+    turtle = version_of + "<https://schema.org/position> {0} ; dct:title '{0}' .\n"
+    members = "".join(turtle.format(number) for number in (2, 10, 9))
 
     assert summary(harvest(StreamSite(s=stream + members), source())) == {"x": "10"}
 

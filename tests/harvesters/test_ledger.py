@@ -1,4 +1,4 @@
-"""The ledger: runs, staged records and published records; a page and its checkpoint are stored together."""
+"""Runs, staged records and published records; a page and its checkpoint are stored together."""
 
 import json
 import re

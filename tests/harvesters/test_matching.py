@@ -43,7 +43,7 @@ def background(count: int = 200) -> list[Entity]:
 
 
 def scored(*entities: Entity) -> Score:
-    return score(entities[0], entities[1], WordWeights.of([*entities, *background()]))
+    return score(entities[0], entities[1], WordWeights.from_entities([*entities, *background()]))
 
 
 def score_all(entities: Iterable[Entity]) -> list[tuple[Pair, Score]]:

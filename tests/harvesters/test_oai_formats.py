@@ -107,7 +107,7 @@ class Sets(simulated.Oai):
         if given["verb"] != "ListSets":
             return super().__call__(request)
         self.asked.append(given)
-        names = sorted({name for element in self.held for name in element.groups})
+        names = sorted({name for element in self.stored for name in element.groups})
         start = int(given.get("resumptionToken", 0))
         text = "".join(f"<set><setSpec>{name}</setSpec></set>" for name in names[start : start + 2])
         return answer(f"<ListSets>{text}<resumptionToken>{start + 2 if start + 2 < len(names) else ''}</resumptionToken></ListSets>")

@@ -29,7 +29,7 @@ def harvest(respond, cursor=None, since=None, **options):
         return list(collect(source(**options), fetch, since, cursor))
 
 
-def met(pages):
+def read_keys(pages):
     """Return each key's first item, as a run takes it: one that comes again is passed over where the page says that it may."""
     results = {}
     for page in pages:
@@ -41,13 +41,13 @@ def met(pages):
 
 
 def kinds(pages):
-    return {key: type(item) for key, item in met(pages).items()}
+    return {key: type(item) for key, item in read_keys(pages).items()}
 
 
 def expected(respond):
     return {
         element.key: DeletedRecord if element.deleted else InvalidRecord if element.key in respond.poison else Record
-        for element in respond.held
+        for element in respond.stored
     }
 
 
@@ -74,7 +74,7 @@ def test_one_poison_record_costs_one_record(count, page, places, order):
 def test_whatever_spoils_the_answer_the_reason_is_reported_at_its_key(spoil):
     respond = Oai(records(25, deleted={3, 7}), poison={"k0012"}, spoil=spoil)
 
-    result = met(harvest(respond))
+    result = read_keys(harvest(respond))
 
     assert kinds(harvest(respond)) == expected(respond)
     assert isinstance(result["k0012"], InvalidRecord)
@@ -156,7 +156,7 @@ def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_l
     pages = harvest(respond)
 
     lost = [item.key for page in pages for item in page.items if isinstance(item, InvalidRecord)]
-    assert set(met(pages)) - {None} == {element.key for element in respond.held} - {"k0017"}
+    assert set(read_keys(pages)) - {None} == {element.key for element in respond.stored} - {"k0017"}
     assert lost == [None]
     assert "can be neither read nor listed" in str(pages[-1].incomplete_reason)
 
@@ -248,11 +248,11 @@ def test_a_token_refused_by_a_status_has_expired(status):
 
 
 def test_an_error_of_the_protocol_is_no_broken_page():
-    said = b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><error code="noSetHierarchy">no</error></OAI-PMH>'
+    answer = b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><error code="noSetHierarchy">no</error></OAI-PMH>'
     asked = []
 
     with pytest.raises(ParseError, match="noSetHierarchy: no"):
-        harvest(lambda request: asked.append(request) or httpx.Response(200, content=said))
+        harvest(lambda request: asked.append(request) or httpx.Response(200, content=answer))
 
     assert len(asked) == 1
 

@@ -23,7 +23,7 @@ def harvest(server, source, cursor=None):
         return [item for page in collect(source, fetch, None, cursor) for item in page.items]
 
 
-def found(record, path):
+def at_path(record, path):
     return [term.value for term in compile_path(path)(record.payload)]
 
 
@@ -44,10 +44,10 @@ def test_a_dataset_is_a_graph_of_dcat(source, registry):
     (record,) = harvest(registry({"": inventory(row)}), source())
 
     assert (record.key, record.modified) == ("w-1", "2026-01-31")
-    assert found(record, "a") == ["http://www.w3.org/ns/dcat#Dataset"]
-    assert found(record, "dct:publisher/foaf:name") == ["Water"]
-    assert found(record, "dcat:distribution/dcat:downloadURL") == ["https://registry.example/w.csv"]
-    assert found(record, "dcat:landingPage") == ["https://registry.example/w"]
+    assert at_path(record, "a") == ["http://www.w3.org/ns/dcat#Dataset"]
+    assert at_path(record, "dct:publisher/foaf:name") == ["Water"]
+    assert at_path(record, "dcat:distribution/dcat:downloadURL") == ["https://registry.example/w.csv"]
+    assert at_path(record, "dcat:landingPage") == ["https://registry.example/w"]
 
 
 def test_dcat_us_3_brings_series_services_and_catalogues_within(source, registry):
@@ -65,8 +65,9 @@ def test_dcat_us_3_brings_series_services_and_catalogues_within(source, registry
     alone = harvest(server, source(series=False))
 
     assert [record.key for record in records] == ["d", "s", "https://registry.example/v", "n"]
-    assert [found(record, "a")[0].rpartition("#")[2] for record in records] == ["Dataset", "DatasetSeries", "DataService", "Dataset"]
-    assert (found(records[0], "dcat:theme/skos:prefLabel"), found(records[0], "dct:temporal/dcat:startDate")) == (["Water"], ["2024-01-01"])
+    assert [at_path(record, "a")[0].rpartition("#")[2] for record in records] == ["Dataset", "DatasetSeries", "DataService", "Dataset"]
+    assert at_path(records[0], "dcat:theme/skos:prefLabel") == ["Water"]
+    assert at_path(records[0], "dct:temporal/dcat:startDate") == ["2024-01-01"]
     assert [record.key for record in alone] == ["d", "n"]
 
 
@@ -80,7 +81,7 @@ def test_what_stands_for_an_address_and_is_none_stays_a_text(source, registry):
 
     (record,) = harvest(registry({"": inventory(row)}), source())
 
-    assert (found(record, "dct:license"), found(record, "dcat:landingPage")) == (["Public domain"], ["http://a b"])
+    assert (at_path(record, "dct:license"), at_path(record, "dcat:landingPage")) == (["Public domain"], ["http://a b"])
 
 
 @pytest.mark.parametrize(

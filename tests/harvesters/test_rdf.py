@@ -208,15 +208,15 @@ def test_a_page_that_is_missing_ends_the_harvest(define_source, registry):
 
 
 @pytest.mark.parametrize(
-    ("said", "key"),
+    ("statements", "key"),
     [
         ("dct:identifier 'p-1'", "p-1"),
         ("dcat:landingPage <https://registry.example/p>", "https://registry.example/p"),
         ("dct:title 'only'", URL),
     ],
 )
-def test_a_node_without_an_iri_is_known_by_what_it_says(said, key, define_source, registry):
-    (item,) = items(harvest(registry({"": f"{HEAD} [] a dcat:Dataset ; {said} .".encode()}), define_source("rdf")))
+def test_a_node_without_an_iri_is_known_by_what_it_says(statements, key, define_source, registry):
+    (item,) = items(harvest(registry({"": f"{HEAD} [] a dcat:Dataset ; {statements} .".encode()}), define_source("rdf")))
 
     assert (type(item), item.key) == (Record, key)
 
@@ -232,12 +232,12 @@ def test_nodes_that_cannot_be_distinguished_are_unreadable(define_source, regist
 
 
 def test_the_digest_does_not_depend_on_how_blank_nodes_are_called(define_source, registry):
-    said = (
+    statements = (
         ":d a dcat:Dataset ; dct:spatial _:{0} , _:{1} . "
         "_:{0} dct:title 'x' ; dct:relation _:{1} . _:{1} dct:title 'y' ; dct:relation _:{0} ."
     )
 
-    texts = [HEAD + said.format(*names) for names in ("ab", "ba", "zq")]
+    texts = [HEAD + statements.format(*names) for names in ("ab", "ba", "zq")]
     raws = {items(harvest(registry({"": text.encode()}), define_source("rdf")))[0].raw for text in texts}
 
     assert len(raws) == 1
@@ -275,8 +275,8 @@ def test_a_document_that_its_server_calls_unchanged_is_not_read_again(define_sou
     assert page.unchanged
 
 
-@pytest.mark.parametrize(("more", "kept"), [("", True), ("; dcat:dataset :m", False), ("; hydra:nextPage <?page=2>", False)])
-def test_only_a_document_that_holds_all_is_asked_for_changes(more, kept, define_source, registry):
+@pytest.mark.parametrize(("more", "expected"), [("", True), ("; dcat:dataset :m", False), ("; hydra:nextPage <?page=2>", False)])
+def test_only_a_document_that_holds_all_is_asked_for_changes(more, expected, define_source, registry):
     pages = {
         "/api": catalogue("c", "d1", more=more),
         "/api?page=2": catalogue("c", "d2"),
@@ -288,7 +288,7 @@ def test_only_a_document_that_holds_all_is_asked_for_changes(more, kept, define_
         list(collect(define_source("rdf"), fetch, None))
         validators = dict(fetch.seen)
 
-    assert (URL in validators) is kept
+    assert (URL in validators) is expected
 
 
 def test_a_document_without_known_records_names_its_classes(define_source, registry):

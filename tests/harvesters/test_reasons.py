@@ -1,4 +1,4 @@
-"""Reasons: every code has a text whose values the code supplies, and errors of requests have reasons in every language."""
+"""Every code has a text whose values the code supplies, and errors of requests have reasons in every language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ResourceSync: resource lists, then change lists."""
+"""Resource lists, then change lists."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
 
 def projects(count: int, more: str = "") -> str:
     dated = ":p{0:03} a foaf:Project ; dct:title 'P{0}' ; dct:modified '2026-01-{1:02}'^^xsd:date ; "
-    said = dated + "dct:publisher [ foaf:name 'N{0}' ] {2} .\n"
-    return "".join(said.format(n, n % 28 + 1, more) for n in range(count))
+    statements = dated + "dct:publisher [ foaf:name 'N{0}' ] {2} .\n"
+    return "".join(statements.format(n, n % 28 + 1, more) for n in range(count))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Spreadsheets: three file formats, the sheet of the definition, and the rows below its header."""
+"""Three file formats, the sheet of the definition, and the rows below its header."""
 
 from __future__ import annotations
 

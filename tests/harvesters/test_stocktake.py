@@ -177,7 +177,7 @@ def test_only_the_registries_that_the_definition_names_are_taken(server, source)
 
 
 @pytest.mark.parametrize(
-    ("relayed", "lineage", "taken"),
+    ("relayed", "lineage", "expected"),
     [
         (True, ("https://third.example/record/x/1",), True),
         (False, ("https://third.example/record/x/1",), False),
@@ -186,12 +186,12 @@ def test_only_the_registries_that_the_definition_names_are_taken(server, source)
     ],
     ids=["a third's", "a third's, not wanted", "our own", "a third's that came through us"],
 )
-def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(relayed, lineage, taken, server, source):
+def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(relayed, lineage, expected, server, source):
     server.commit("fed", initiative("9", "Relayed", lineage=lineage))
 
     pages, _ = harvest(server, source(relayed=relayed))
 
-    assert ("fed/9" in titles(pages)) is taken
+    assert ("fed/9" in titles(pages)) is expected
 
 
 def test_what_the_registry_is_called_comes_with_its_records(server, source):

@@ -1,4 +1,4 @@
-"""The layers: which package may import which, so that each can be read, tested and moved alone."""
+"""Which package may import which, so that each can be read, tested and moved alone."""
 
 from __future__ import annotations
 

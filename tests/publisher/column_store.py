@@ -61,24 +61,24 @@ def write_columns_of_unmerged(store: Store, folder: Path) -> None:
         connection.execute(f"DELETE FROM quads WHERE {is_default}")
 
 
-def solutions(found: object) -> list[tuple[str | None, ...]]:
+def solutions(answer_rows: object) -> list[tuple[str | None, ...]]:
     """Return rows of N-Triples terms, None where a variable is unbound; one row of a boolean, and a row of each triple."""
-    if isinstance(found, QueryBoolean):
-        return [(str(bool(found)),)]
-    if not isinstance(found, QuerySolutions):
-        assert isinstance(found, Iterable)
-        return [tuple(map(str, triple)) for triple in found]
-    names = [variable.value for variable in found.variables]
-    return [tuple(None if row[name] is None else str(row[name]) for name in names) for row in found]
+    if isinstance(answer_rows, QueryBoolean):
+        return [(str(bool(answer_rows)),)]
+    if not isinstance(answer_rows, QuerySolutions):
+        assert isinstance(answer_rows, Iterable)
+        return [tuple(map(str, triple)) for triple in answer_rows]
+    names = [variable.value for variable in answer_rows.variables]
+    return [tuple(None if row[name] is None else str(row[name]) for name in names) for row in answer_rows]
 
 
-def comparable(query: str, found: list[tuple[str | None, ...]]) -> object:
-    """Return *found* as it is where *query* orders it, else without its order.
+def comparable(query: str, answer_rows: list[tuple[str | None, ...]]) -> object:
+    """Return *answer_rows* as it is where *query* orders it, else without its order.
 
     Values of GROUP_CONCAT are in no order, and triples are a set: the RDF store may repeat some.
     """
     if query.startswith("CONSTRUCT"):
-        return set(found)
+        return set(answer_rows)
     if "GROUP_CONCAT" in query:
-        found = [tuple(cell and SEPARATOR.join(sorted(_SEPARATORS.split(cell.strip('"')))) for cell in row) for row in found]
-    return found if "ORDER BY" in query else Counter(found)
+        answer_rows = [tuple(cell and SEPARATOR.join(sorted(_SEPARATORS.split(cell.strip('"')))) for cell in row) for row in answer_rows]
+    return answer_rows if "ORDER BY" in query else Counter(answer_rows)

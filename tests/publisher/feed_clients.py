@@ -130,6 +130,6 @@ def all_at_once(url: str) -> dict[str, Got]:
     return {name: Got(list(items)) for name, items in {**clients, "icalendar": calendar}.items()}
 
 
-def taken(items: Iterator[tuple[str, Any]], number: int) -> Got:
+def take_items(items: Iterator[tuple[str, Any]], number: int) -> Got:
     """Take some and leave the rest for later."""
     return Got([next(items) for _ in range(number)])

@@ -59,12 +59,12 @@ def running(settings: dict[str, str], *words: str) -> Iterator[tuple[str, int]]:
         yield url, process.pid
 
 
-def child(of: int, module: str) -> int:
-    """Find the process below *of* that runs *module*."""
+def child(parent_id: int, module: str) -> int:
+    """Find the process below *parent_id* that runs *module*."""
     for result in Path("/proc").glob("[0-9]*"):
         try:
             parent = int(result.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            if parent == of and module in result.joinpath("cmdline").read_text().split("\0"):
+            if parent == parent_id and module in result.joinpath("cmdline").read_text().split("\0"):
                 return int(result.name)
         except (FileNotFoundError, ProcessLookupError):
             continue

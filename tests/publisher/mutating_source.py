@@ -113,7 +113,7 @@ def move(data: Path) -> set[str]:
     return {match[3] for row in rows if (match := _ROW.match(row))}
 
 
-def held(data: Path, upto: int | None = None) -> Held:
+def read_graphs(data: Path, upto: int | None = None) -> Held:
     """Replay the journal: what each record's graph holds after the entry *upto*, whatever any index or store of ours says."""
     out: dict[str, set[str]] = {}
     for entry in Journal(data / "journal").entries():

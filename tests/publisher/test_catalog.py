@@ -65,7 +65,7 @@ async def read_catalog(client: httpx.AsyncClient, path: str = "/catalog.ttl") ->
     return store
 
 
-def found(store: Store, query: str) -> set[tuple[str, ...]]:
+def select(store: Store, query: str) -> set[tuple[str, ...]]:
     rows = store.query(PREFIXES + query)
     assert isinstance(rows, QuerySolutions)
     return {tuple(term.value for term in row if term is not None) for row in rows}
@@ -142,17 +142,17 @@ async def test_releases_are_a_series(client: httpx.AsyncClient) -> None:
     store = await read_catalog(client)
 
     series = f"<{BASE}releases/>"
-    assert found(store, f"SELECT ?it {{ ?it dcat:inSeries {series} }}") == {(IRIS.release(1),), (IRIS.release(2),)}
-    assert found(store, f"SELECT ?first ?last {{ {series} a dcat:DatasetSeries ; dcat:first ?first ; dcat:last ?last }}") == {
+    assert select(store, f"SELECT ?it {{ ?it dcat:inSeries {series} }}") == {(IRIS.release(1),), (IRIS.release(2),)}
+    assert select(store, f"SELECT ?first ?last {{ {series} a dcat:DatasetSeries ; dcat:first ?first ; dcat:last ?last }}") == {
         (IRIS.release(1), IRIS.release(2))
     }
-    assert found(store, "SELECT ?a ?b { ?a dcat:prev ?b }") == {(IRIS.release(2), IRIS.release(1))}
+    assert select(store, "SELECT ?a ?b { ?a dcat:prev ?b }") == {(IRIS.release(2), IRIS.release(1))}
 
 
 async def test_every_file_of_a_release_has_its_size_and_sum(client: httpx.AsyncClient) -> None:
     store, manifest = await read_catalog(client), (await client.get("/releases/2/release.json")).json()
 
-    rows = found(
+    rows = select(
         store,
         f"""PREFIX spdx: <http://spdx.org/rdf/terms#> SELECT ?url ?size ?sum {{ <{IRIS.release(2)}> dcat:distribution ?way .
         ?way dcat:downloadURL ?url ; dcat:byteSize ?size ; spdx:checksum [ spdx:checksumValue ?sum ] }}""",
@@ -164,7 +164,7 @@ async def test_every_file_of_a_release_has_its_size_and_sum(client: httpx.AsyncC
 async def test_sources_are_catalogues_with_their_share(client: httpx.AsyncClient) -> None:
     store = await read_catalog(client)
 
-    rows = found(store, f"SELECT ?it ?title ?share {{ <{BASE}catalog> dcat:catalog ?it . ?it dct:title ?title ; dcat:dataset ?share }}")
+    rows = select(store, f"SELECT ?it ?title ?share {{ <{BASE}catalog> dcat:catalog ?it . ?it dct:title ?title ; dcat:dataset ?share }}")
 
     assert rows == {(f"{BASE}source/demo", "Registry of demo", f"{BASE}source/demo#records")}
 
@@ -172,8 +172,8 @@ async def test_sources_are_catalogues_with_their_share(client: httpx.AsyncClient
 async def test_every_service_that_is_listed_answers(client: httpx.AsyncClient) -> None:
     store = await read_catalog(client)
 
-    services = {element for (element,) in found(store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointURL ?url }}")}
-    described = {element for (element,) in found(store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointDescription ?url }}")}
+    services = {element for (element,) in select(store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointURL ?url }}")}
+    described = {element for (element,) in select(store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointDescription ?url }}")}
     answers = {url: (await client.get("/" + url.removeprefix(BASE))).status_code for url in services | described}
 
     assert {f"{BASE}sparql", f"{BASE}oai", f"{BASE}ldes"} <= services
@@ -183,7 +183,7 @@ async def test_every_service_that_is_listed_answers(client: httpx.AsyncClient) -
 async def test_every_download_that_is_listed_is_there(client: httpx.AsyncClient) -> None:
     store = await read_catalog(client)
 
-    downloads = {element for (element,) in found(store, "SELECT ?url { ?way dcat:downloadURL ?url }")}
+    downloads = {element for (element,) in select(store, "SELECT ?url { ?way dcat:downloadURL ?url }")}
     answers = {url: (await client.get("/" + url.removeprefix(BASE))).status_code for url in downloads}
 
     assert len(downloads) > 40
@@ -205,7 +205,7 @@ async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_pa
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
             store = await read_catalog(client)
 
-    rows = found(store, f"SELECT ?url {{ <{BASE}catalog#dump-3> dcat:distribution/dcat:downloadURL ?url }}")
+    rows = select(store, f"SELECT ?url {{ <{BASE}catalog#dump-3> dcat:distribution/dcat:downloadURL ?url }}")
 
     assert rows == {(f"{BASE}dumps/stocktake-3.{end}.gz",) for end in ("nq", "ttl", "gone.csv")}
 
@@ -218,7 +218,7 @@ async def test_a_mirror_names_its_origin(world: Path, tmp_path: Path) -> None:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
             store = await read_catalog(client)
 
-    rows = found(store, f"SELECT ?of {{ <{BASE}.well-known/void#dataset> <http://www.w3.org/ns/prov#wasDerivedFrom> ?of }}")
+    rows = select(store, f"SELECT ?of {{ <{BASE}.well-known/void#dataset> <http://www.w3.org/ns/prov#wasDerivedFrom> ?of }}")
 
     assert ("https://other.example/",) in rows
 
@@ -256,12 +256,12 @@ async def test_a_harvester_of_ckan_takes_every_package(client: httpx.AsyncClient
         asked = asyncio.run_coroutine_threadsafe(client.get(request.url.raw_path.decode()), loop).result(30)
         return httpx.Response(asked.status_code, content=asked.content, headers={"Content-Type": asked.headers["content-type"]})
 
-    taken = await asyncio.to_thread(harvested, answered)
+    harvest_result = await asyncio.to_thread(harvested, answered)
 
     names = (await client.get("/api/3/action/package_list")).json()["result"]
     ids = {(await client.get(f"/api/3/action/package_show?id={name}")).json()["result"]["id"] for name in names}
     assert len(names) == 4
-    assert set(taken) in (set(names), ids)
+    assert set(harvest_result) in (set(names), ids)
 
 
 async def test_a_package_is_shown_by_name_and_by_id_to_get_and_post(client: httpx.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""Clusters: who says what of one thing, why it is one, where merged addresses lead, and how the front page counts."""
+"""Who says what of one thing, why it is one, where merged addresses lead, and how the front page counts."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def test_a_release_lists_the_members_of_clusters_and_counts_each_once(world: Pat
     assert findings.text[0].startswith("128 fiches d’initiatives décrivent 124 initiatives différentes")
 
 
-def said(source: str, *texts: str, changed: str = "", first_seen: str = "") -> MemberValues:
+def member_values(source: str, *texts: str, changed: str = "", first_seen: str = "") -> MemberValues:
     thing, record = IRIS.thing("initiative", source, "1"), IRIS.record(source, "1")
     dates = {"modified": changed, "issued": first_seen}
     statements = tuple(Statement(record, DCT + name, Term(value, "literal")) for name, value in dates.items() if value)
@@ -293,9 +293,9 @@ def said(source: str, *texts: str, changed: str = "", first_seen: str = "") -> M
 )
 def test_the_rules_of_precedence_sort_the_members(name: str, expected: list[str]) -> None:
     says = [
-        said("new", "b", changed="2026-03-01", first_seen="2026-02-01"),
-        said("long", "a longer text", changed="2026-01-01", first_seen="2026-01-15"),
-        said("old", "c", changed="2026-02-01", first_seen="2026-01-01"),
+        member_values("new", "b", changed="2026-03-01", first_seen="2026-02-01"),
+        member_values("long", "a longer text", changed="2026-01-01", first_seen="2026-01-15"),
+        member_values("old", "c", changed="2026-02-01", first_seen="2026-01-01"),
     ]
 
     assert [item.member.source for item in sort_by_precedence(name, says)] == expected

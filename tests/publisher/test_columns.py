@@ -58,9 +58,9 @@ def test_many_random_queries_have_equal_answers(first: int, tmp_path: Path) -> N
 
 def _equal_answers(seeds: range, folder: Path) -> int:
     """Compare the answers to random queries, with and without a binding, to those of the store; return how many were compiled."""
-    held = random_quads(Random(seeds[0]))
-    store, compiled = merged_store(held), 0
-    with closing(columns_of(held, folder)) as columns:
+    stored = random_quads(Random(seeds[0]))
+    store, compiled = merged_store(stored), 0
+    with closing(columns_of(stored, folder)) as columns:
         for seed in seeds:
             random = Random(seed)
             query = QueryGenerator(random).query()
@@ -91,12 +91,12 @@ def _of_store(store: Store, query: str, bindings: Mapping[str, str]) -> list[tup
 )
 def test_pair_of_two_alternatives_ends_a_query_that_counts_it(path: str, is_compiled: bool, tmp_path: Path) -> None:
     edges = [("s", "p", "o"), ("t", "q", "o"), ("s", "double", "o"), ("s", "p", "t")]
-    held = [Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0]) for s, p, o in edges]
+    stored = [Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0]) for s, p, o in edges]
     count, distinct = (f"SELECT (COUNT({what}) AS ?n) {{ ?s {path} ?o }}" for what in ("*", "DISTINCT ?s"))
-    with closing(columns_of(held, tmp_path)) as columns:
-        assert _answer(columns, distinct) == solutions(merged_store(held).query(distinct))
+    with closing(columns_of(stored, tmp_path)) as columns:
+        assert _answer(columns, distinct) == solutions(merged_store(stored).query(distinct))
         if is_compiled:
-            assert _answer(columns, count) == solutions(merged_store(held).query(count))
+            assert _answer(columns, count) == solutions(merged_store(stored).query(count))
         else:
             with pytest.raises(NotCompiled, match="not compiled"):
                 _answer(columns, count)
@@ -122,25 +122,25 @@ def test_pair_of_two_alternatives_ends_a_query_that_counts_it(path: str, is_comp
 )
 def test_binding_replaces_a_variable_that_every_solution_has(query: str, is_compiled: bool, tmp_path: Path) -> None:
     edges = [("a", "p", "b"), ("c", "p", "d"), ("a", "q", "e"), ("c", "q", "f"), ("a", "q", "f")]
-    held = [Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0]) for s, p, o in edges]
+    stored = [Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0]) for s, p, o in edges]
     bindings = {"x": "<x:f>"}
-    with closing(columns_of(held, tmp_path)) as columns:
+    with closing(columns_of(stored, tmp_path)) as columns:
         if is_compiled:
             answer = solutions(columns.answer(columns.compile(query, None, bindings)))
 
-            assert comparable(query, answer) == comparable(query, _of_store(merged_store(held), query, bindings))
+            assert comparable(query, answer) == comparable(query, _of_store(merged_store(stored), query, bindings))
         else:
             with pytest.raises(NotCompiled):
                 columns.compile(query, None, bindings)
 
 
 @pytest.fixture
-def held() -> list[Quad]:
+def stored() -> list[Quad]:
     return random_quads(Random(1))
 
 
-def test_applying_an_entry_again_changes_nothing(held: list[Quad], tmp_path: Path) -> None:
-    with closing(columns_of(held, tmp_path / "once")) as once, closing(columns_of([*held, *held], tmp_path / "twice")) as twice:
+def test_applying_an_entry_again_changes_nothing(stored: list[Quad], tmp_path: Path) -> None:
+    with closing(columns_of(stored, tmp_path / "once")) as once, closing(columns_of([*stored, *stored], tmp_path / "twice")) as twice:
         assert _answer(once, COUNT) == _answer(twice, COUNT)
 
 
@@ -169,20 +169,20 @@ def test_numbers_of_one_value_are_one_term_as_in_the_store(tmp_path: Path) -> No
         assert _answer(columns, COUNT) == _in_order(COUNT, solutions(merged_store(same).query(COUNT)))
 
 
-def test_uncommitted_changes_are_lost_with_their_position(held: list[Quad], tmp_path: Path) -> None:
+def test_uncommitted_changes_are_lost_with_their_position(stored: list[Quad], tmp_path: Path) -> None:
     path = tmp_path / "work.duckdb"
     with closing(ColumnDatabase(path)) as database:
         database.begin()
-        list(database.apply(rows(held[:9])))
+        list(database.apply(rows(stored[:9])))
         database.commit(7, "seventh")
         database.begin()
-        list(database.apply(rows(held)))
+        list(database.apply(rows(stored)))
 
     with closing(ColumnDatabase(path)) as database:
         assert database.checkpoint()[:2] == (7, "seventh")
         database.copy(tmp_path / "copy.duckdb")
     with closing(ColumnEngine(tmp_path / "copy.duckdb")) as columns:
-        assert columns.triples == len({quad.triple for quad in held[:9]})
+        assert columns.triples == len({quad.triple for quad in stored[:9]})
 
 
 def test_two_terms_with_one_number_are_refused() -> None:
@@ -251,8 +251,8 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
         ("SELECT ?s { ?s ?p ?o FILTER EXISTS { ?s ?p ?o OPTIONAL { ?o ?p ?s } } }", "EXISTS"),
     ],
 )
-def test_query_that_is_not_certain_is_not_compiled(query: str, reason: str, held: list[Quad], tmp_path: Path) -> None:
-    with closing(columns_of(held, tmp_path)) as columns, pytest.raises(NotCompiled, match=reason):
+def test_query_that_is_not_certain_is_not_compiled(query: str, reason: str, stored: list[Quad], tmp_path: Path) -> None:
+    with closing(columns_of(stored, tmp_path)) as columns, pytest.raises(NotCompiled, match=reason):
         columns.compile(query)
 
 
@@ -329,16 +329,16 @@ def test_average_of_what_is_no_number_is_left_to_the_store(tmp_path: Path) -> No
 
 
 def test_strings_are_concatenated_in_order(tmp_path: Path) -> None:
-    held = [Quad(node, PREDICATES[2], Literal(text), GRAPHS[0]) for node, text in zip(NODES, "bab", strict=False)]
-    with closing(columns_of(held, tmp_path)) as columns:
+    stored = [Quad(node, PREDICATES[2], Literal(text), GRAPHS[0]) for node, text in zip(NODES, "bab", strict=False)]
+    with closing(columns_of(stored, tmp_path)) as columns:
         query = 'SELECT (GROUP_CONCAT(DISTINCT ?x; SEPARATOR=", ") AS ?all) { ?s ?p ?x }'
 
         assert _answer(columns, query) == [('"a, b"',)]
 
 
 def test_template_has_new_blank_nodes_and_skips_what_is_no_triple(tmp_path: Path) -> None:
-    held = [Quad(NODES[0], NamedNode("x:p"), value, GRAPHS[0]) for value in (NODES[1], TEXTS[1])]
-    with closing(columns_of(held, tmp_path)) as columns:
+    stored = [Quad(NODES[0], NamedNode("x:p"), value, GRAPHS[0]) for value in (NODES[1], TEXTS[1])]
+    with closing(columns_of(stored, tmp_path)) as columns:
         linked = _answer(columns, "CONSTRUCT { ?o <x:of> [ <x:is> ?o ] } { ?s <x:p> ?o }")
         same = _answer(columns, "CONSTRUCT { ?s <x:of> <x:y> . ?s <x:of> ?unbound } { ?s <x:p> ?o }")
 
@@ -359,9 +359,9 @@ def test_lower_case_is_the_stores_for_every_letter_that_is_compiled(tmp_path: Pa
         *((0x600, 0x6FF), (0x2010, 0x2027), (0x3000, 0x9FFF), (0xFF01, 0xFFEF)),
     )
     letters = [chr(code) for first, last in ranges for code in range(first, last + 1)]
-    held = [Quad(NODES[0], PREDICATES[2], Literal(f"{letter}x"), GRAPHS[0]) for letter in letters]
-    lowered = solutions(merged_store(held).query("SELECT ?o (LCASE(?o) AS ?low) { ?s ?p ?o }"))
-    with closing(columns_of(held, tmp_path)) as columns:
+    stored = [Quad(NODES[0], PREDICATES[2], Literal(f"{letter}x"), GRAPHS[0]) for letter in letters]
+    lowered = solutions(merged_store(stored).query("SELECT ?o (LCASE(?o) AS ?low) { ?s ?p ?o }"))
+    with closing(columns_of(stored, tmp_path)) as columns:
         passed = _answer(columns, 'SELECT ?o { ?s ?p ?o FILTER(CONTAINS(LCASE(?o), "x")) }')
         result = columns.connection.execute("SELECT text, '\"' || lower(lexical) || '\"' FROM terms WHERE kind = 2").fetchall()
 
@@ -387,8 +387,8 @@ def level(item: Runner[EmbeddedStore]) -> str:
     """Step until nothing is new, and close; return the newest snapshot's folder."""
     path = ""
     with closing(item):
-        while (shown := item.step()) is not None:
-            path = shown.path
+        while (latest := item.step()) is not None:
+            path = latest.path
     return path
 
 
@@ -471,10 +471,10 @@ def test_damaged_columns_are_rebuilt(data: Path) -> None:
 
 
 def test_unbound_is_ordered_first(tmp_path: Path) -> None:
-    held = [Quad(NODES[0], PREDICATES[0], NODES[1], GRAPHS[0]), Quad(NODES[2], PREDICATES[0], NODES[0], GRAPHS[0])]
+    stored = [Quad(NODES[0], PREDICATES[0], NODES[1], GRAPHS[0]), Quad(NODES[2], PREDICATES[0], NODES[0], GRAPHS[0])]
     query = f"SELECT ?c {{ ?a {PREDICATES[0]} ?b OPTIONAL {{ ?b {PREDICATES[0]} ?c }} }} ORDER BY ?c"
 
-    with closing(columns_of(held, tmp_path)) as columns:
+    with closing(columns_of(stored, tmp_path)) as columns:
         assert _answer(columns, query) == [(None,), (str(NODES[1]),)]
 
 
@@ -541,8 +541,8 @@ class _CountingEngine(ColumnEngine):
         return super().compile(text, base, bindings)
 
 
-def test_queries_that_differ_by_constants_from_cheap_ones_are_seldom_parsed(held: list[Quad], tmp_path: Path) -> None:
-    columns_of(held, tmp_path).close()
+def test_queries_that_differ_by_constants_from_cheap_ones_are_seldom_parsed(stored: list[Quad], tmp_path: Path) -> None:
+    columns_of(stored, tmp_path).close()
     engine = _CountingEngine(tmp_path / "columns.duckdb")
     with closing(SnapshotColumns(engine, engine.triples)) as columns:
         answers = [columns.answer(QueryRequest(f"SELECT (COUNT(*) AS ?n) {{ ?s ?p <x:{number}> }}")) for number in range(RETRY_EVERY + 1)]
@@ -575,11 +575,11 @@ def test_query_that_visits_little_is_not_parsed_for_the_columns(text: str) -> No
     ],
 )
 def test_values_of_one_kind_are_in_order_however_they_were_read(datatype: str, texts: list[str], tmp_path: Path) -> None:
-    held = [Quad(NODES[0], PREDICATES[0], typed(text, datatype), GRAPHS[0]) for text in texts]
+    stored = [Quad(NODES[0], PREDICATES[0], typed(text, datatype), GRAPHS[0]) for text in texts]
     query = "SELECT ?o { ?s ?p ?o } ORDER BY DESC(?o)"
 
-    with closing(columns_of(held, tmp_path)) as columns:
-        assert _answer(columns, query) == solutions(merged_store(held).query(query))
+    with closing(columns_of(stored, tmp_path)) as columns:
+        assert _answer(columns, query) == solutions(merged_store(stored).query(query))
 
 
 def _after(changes: list[bytes], folder: Path) -> list[tuple[str | None, ...]]:
@@ -597,6 +597,6 @@ def _answer(columns: ColumnEngine, query: str) -> list[tuple[str | None, ...]]:
     return _in_order(query, solutions(columns.answer(columns.compile(query))))
 
 
-def _in_order(query: str, found: list[tuple[str | None, ...]]) -> list[tuple[str | None, ...]]:
+def _in_order(query: str, answer_rows: list[tuple[str | None, ...]]) -> list[tuple[str | None, ...]]:
     """Return rows in the order of *query*, or sorted where it has none."""
-    return found if "ORDER BY" in query else sorted(found, key=repr)
+    return answer_rows if "ORDER BY" in query else sorted(answer_rows, key=repr)

@@ -1,4 +1,4 @@
-"""Coverage: each figure says of how many things it speaks, and one that has nothing gives way to what there is or would fill it."""
+"""Each figure says of how many things it speaks, and one that has nothing gives way to what there is or would fill it."""
 
 from __future__ import annotations
 
@@ -170,4 +170,4 @@ async def test_where_submissions_are_open_the_home_page_and_the_menu_say_so(
     home, status = await text(inside, "/?lang=fr"), await text(inside, "/about?lang=fr")
 
     assert 'href="/submit"' not in closed
-    assert [shown.count('href="/submit"') for shown in (home, status)] == [2, 1]
+    assert [body.count('href="/submit"') for body in (home, status)] == [2, 1]

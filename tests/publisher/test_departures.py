@@ -1,4 +1,4 @@
-"""Departures: what is gone answers 410 in every format with all that is kept of it, and each dump lists it."""
+"""What is gone answers 410 in every format with all that is kept of it, and each dump lists it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents: registries, records, runs, schemes and the vocabulary at their own addresses."""
+"""Registries, records, runs, schemes and the vocabulary at their own addresses."""
 
 from __future__ import annotations
 

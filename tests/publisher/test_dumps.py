@@ -1,4 +1,4 @@
-"""Dumps: from the journal alone, the same bytes as the store's, and served in parts."""
+"""From the journal alone, the same bytes as the store's, and served in parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examples: each is shown in full, answers something, and is shown as a page and as RDF."""
+"""Each is shown in full, answers something, and is shown as a page and as RDF."""
 
 from __future__ import annotations
 

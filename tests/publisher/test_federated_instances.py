@@ -49,7 +49,7 @@ class Stocktake:
     def newest(self) -> int:
         return self.context.journal.head.number if self.context.journal.head else 0
 
-    def held(self) -> dict[str, list[str]]:
+    def graphs(self) -> dict[str, list[str]]:
         """Replay the journal: the statements of each record that is there."""
         out: dict[str, set[str]] = {}
         for entry in self.context.journal.entries():
@@ -66,7 +66,7 @@ class Stocktake:
     def titles(self) -> dict[str, str]:
         """Return the title of each record that is there, by its name."""
         before = f"{self.context.iris.base}record/"
-        results = ((graph, line.partition(f"> <{DCT}title> ")[2]) for graph, lines in self.held().items() for line in lines)
+        results = ((graph, line.partition(f"> <{DCT}title> ")[2]) for graph, lines in self.graphs().items() for line in lines)
         return {graph.removeprefix(before): title.split('"')[1] for graph, title in results if title}
 
 
@@ -127,10 +127,10 @@ def test_what_came_over_keeps_where_it_came_from_whom_to_name_and_its_licence(tw
     b.harvest(a, "a")
 
     record, theirs = "https://b.example/record/from-a/ministry%2Fp%2F1", "https://a.example/record/ministry/p%2F1"
-    said = b.held()[record]
+    statements = b.graphs()[record]
     assert {
         f"<{record}> <{PROV}wasDerivedFrom> <{theirs}>",
         f"<{record}> <{PROV}hadPrimarySource> <{theirs}>",
         f'<{record}> <{SCHEMA}creditText> "Projects, Ministry of ICT"',
         f"<https://b.example/id/initiative/from-a/ministry%2Fp%2F1> <{DCT}license> <{LICENCE}>",
-    } <= set(said)
+    } <= set(statements)

@@ -1,4 +1,4 @@
-"""The first start: five steps that are read from what is there, on the front page, in /health, and while nothing can be shown."""
+"""Five steps that are read from what is there, on the front page, in /health, and while nothing can be shown."""
 
 from __future__ import annotations
 
@@ -140,10 +140,10 @@ async def test_a_follower_that_cannot_write_reports_the_reason(tmp_path: Path) -
     )
     try:
         assert process.stdout is not None
-        said = await asyncio.wait_for(process.stdout.readline(), 60)
+        output_line = await asyncio.wait_for(process.stdout.readline(), 60)
     finally:
         process.kill()
         await process.wait()
 
-    assert "store cannot be written" in json.loads(said)["reason"]
-    assert "snapshots" in json.loads(said)["reason"]
+    assert "store cannot be written" in json.loads(output_line)["reason"]
+    assert "snapshots" in json.loads(output_line)["reason"]

@@ -57,8 +57,8 @@ class KeptSubscriptions:
     def skip(self, key: object, position: int) -> None: ...
 
 
-def visitor(service: Any, kept: KeptSubscriptions | None) -> httpx.AsyncClient:
-    app = create_app(service, site=SiteOptions(subscription_store=kept))
+def visitor(service: Any, store: KeptSubscriptions | None) -> httpx.AsyncClient:
+    app = create_app(service, site=SiteOptions(subscription_store=store))
     headers = {"Accept": "text/html"}
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test", headers=headers)
 
@@ -78,10 +78,10 @@ def visitor(service: Any, kept: KeptSubscriptions | None) -> httpx.AsyncClient:
 )
 async def test_pages_lead_to_what_can_be_followed(service, page, link):
     async with visitor(service, KeptSubscriptions()) as client:
-        shown = await client.get(page)
+        response = await client.get(page)
         form = await client.get(link.replace("&amp;", "&"))
 
-    assert f'href="{link}"' in shown.text
+    assert f'href="{link}"' in response.text
     assert form.status_code == 200
     assert f"/feeds/search.atom?{'goal=3&amp;q=clinics' if 'clinics' in link else link.partition('?')[2]}" in form.text
     assert 'name="address"' in form.text

@@ -1,4 +1,4 @@
-"""Health: 503 until the first snapshot is up, then what is shown."""
+"""503 until the first snapshot is up, then what is shown."""
 
 from __future__ import annotations
 

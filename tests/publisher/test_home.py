@@ -1,4 +1,4 @@
-"""Home: what there is, how fresh it is, and where to go on."""
+"""What there is, how fresh it is, and where to go on."""
 
 from __future__ import annotations
 

@@ -179,8 +179,8 @@ def test_a_finding_has_the_plural_and_the_full_stop_of_its_language(language, on
     assert results == [one, many]
 
 
-@pytest.mark.parametrize(("language", "shown"), [("ar", "\u2068C7 e-Government\u2069 (20)"), ("fr", "C7 e-Government (20)")])
-def test_a_name_in_another_script_does_not_reorder_a_finding(language, shown):
+@pytest.mark.parametrize(("language", "expected"), [("ar", "\u2068C7 e-Government\u2069 (20)"), ("fr", "C7 e-Government (20)")])
+def test_a_name_in_another_script_does_not_reorder_a_finding(language, expected):
     line = "http://names.example/line"
 
     class Names(FacetLabels):
@@ -190,7 +190,7 @@ def test_a_name_in_another_script_does_not_reorder_a_finding(language, shown):
     with use_language(language):
         sentence = overview({"line": {line: ThingCount(20, 23)}}, Names(Iris(BASE), {}), 20)
 
-    assert shown in sentence
+    assert expected in sentence
 
 
 def test_a_word_that_nobody_has_translated_stays_english():

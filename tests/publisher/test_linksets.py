@@ -30,20 +30,20 @@ def read(text: str) -> list[dict[str, str]]:
     return [{"href": target, **dict(_ATTRIBUTE.findall(rest))} for target, rest in _LINK.findall(text)]
 
 
-def of(links: list[dict[str, str]], rel: str) -> list[str]:
+def targets(links: list[dict[str, str]], rel: str) -> list[str]:
     return [link["href"] for link in links if rel in link["rel"].split()]
 
 
 async def test_a_page_names_what_to_cite_its_kind_data_licence_authors_and_items(client: httpx.AsyncClient) -> None:
     links = read((await client.get(f"/page/{THING}", headers={"Accept": "text/html"})).headers["link"])
 
-    assert of(links, "cite-as") == [f"{BASE}id/{THING}"]
-    assert of(links, "type") == ["https://schema.org/AboutPage", "https://schema.org/Project"]
+    assert targets(links, "cite-as") == [f"{BASE}id/{THING}"]
+    assert targets(links, "type") == ["https://schema.org/AboutPage", "https://schema.org/Project"]
     assert {link["href"]: link["type"] for link in links if link["rel"] == "describedby"} == DATA
-    assert of(links, "license") == ["https://creativecommons.org/licenses/by/4.0/"]
-    assert of(links, "author") == [f"{BASE}id/organization/demo/ministry-of-health"]
-    assert of(links, "item") == ["https://example.org/telemedicine"]
-    assert of(links, "collection") == [f"{HOST}/source/demo"]
+    assert targets(links, "license") == ["https://creativecommons.org/licenses/by/4.0/"]
+    assert targets(links, "author") == [f"{BASE}id/organization/demo/ministry-of-health"]
+    assert targets(links, "item") == ["https://example.org/telemedicine"]
+    assert targets(links, "collection") == [f"{HOST}/source/demo"]
 
 
 @pytest.mark.parametrize("path", [f"/page/{THING}", f"/data/{THING}.jsonld"])

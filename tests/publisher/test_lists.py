@@ -1,4 +1,4 @@
-"""Lists: a page at a time, sorted, each thing once, whatever comes or goes between two pages."""
+"""A page at a time, sorted, each thing once, whatever comes or goes between two pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many readers: publishers that follow one journal by its folder, a store and HTTP, behind one balancer, answer as one."""
+"""Publishers that follow one journal by its folder, a store and HTTP, behind one balancer, answer as one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from load_balancer import Publishers, balanced, child, get, patient, running
 from lxml import etree
 from moto.server import ThreadedMotoServer
-from mutating_source import IRIS, begin, held, move
+from mutating_source import IRIS, begin, move, read_graphs
 from processes import free_port
 from pyoxigraph import RdfFormat, parse
 from waiting import wait_until
@@ -134,7 +134,7 @@ def test_a_list_of_oai_that_is_walked_through_the_balancer_has_each_record_once(
         names, token = page(publishers.balancer, asked)
         results, asked = results + names, {"resumptionToken": token} if token else {}
 
-    assert sorted(results) == sorted(held(publishers.data))
+    assert sorted(results) == sorted(read_graphs(publishers.data))
 
 
 def page(url: str, asked: dict[str, str]) -> tuple[list[str], str | None]:
@@ -147,7 +147,7 @@ def page(url: str, asked: dict[str, str]) -> tuple[list[str], str | None]:
 def test_a_stream_that_is_walked_through_the_balancer_has_each_member_once(publishers: Publishers, view: str) -> None:
     result = members(publishers.balancer, f"{publishers.balancer}{view}")
 
-    assert sorted(result) == sorted(held(publishers.data))
+    assert sorted(result) == sorted(read_graphs(publishers.data))
 
 
 def members(balancer: str, first: str) -> list[str]:
@@ -199,7 +199,7 @@ def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(publishers:
     assert (late.status_code, late.headers["retry-after"], "1 journal entries are not loaded here yet" in late.text) == (503, "2", True)
     assert early.status_code == 200
     assert (sent_away.status_code, "only at 3" in sent_away.text) == (503, True)
-    assert sorted(results) == sorted(held(publishers.data))
+    assert sorted(results) == sorted(read_graphs(publishers.data))
     wait_until(lambda: health(publishers.store)["lag"] == 0, "the one that was held back to be level")
     wait_until(lambda: len({item.headers.get("etag") for item in same(publishers, PATHS[0])}) == 1, "all to answer alike")
     assert get(publishers.store + NEW, Accept="text/turtle").status_code == 200

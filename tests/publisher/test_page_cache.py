@@ -24,16 +24,16 @@ class CountingApp:
     """An app that counts what it makes; *version* is what it shows, *time* the clock."""
 
     def __init__(self) -> None:
-        self.made, self.version, self.time, self.status, self.media = 0, "1", 0.0, 200, "text/html; charset=utf-8"
+        self.count, self.version, self.time, self.status, self.media = 0, "1", 0.0, 200, "text/html; charset=utf-8"
         self.go = asyncio.Event()
         self.go.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await Request(scope, receive).body()
         await self.go.wait()
-        self.made += 1
-        headers = {"ETag": f'"{self.made}"', "Last-Modified": "Sun, 01 Mar 2026 08:00:00 GMT", "Vary": "Accept"}
-        text = f"page {self.made} of {scope['path']}?{scope['query_string'].decode()}"
+        self.count += 1
+        headers = {"ETag": f'"{self.count}"', "Last-Modified": "Sun, 01 Mar 2026 08:00:00 GMT", "Vary": "Accept"}
+        text = f"page {self.count} of {scope['path']}?{scope['query_string'].decode()}"
         await Response(text, self.status, headers, self.media)(scope, receive, send)
 
 
@@ -52,7 +52,7 @@ async def browser(site: CountingApp) -> AsyncIterator[httpx.AsyncClient]:
 async def test_a_page_is_made_once_while_the_same_is_shown(site, browser):
     results = [(await browser.get("/search?q=x")).text for _ in range(3)]
 
-    assert (site.made, results) == (1, ["page 1 of /search?q=x"] * 3)
+    assert (site.count, results) == (1, ["page 1 of /search?q=x"] * 3)
 
 
 async def test_those_who_ask_while_it_is_made_wait_for_it_together(site, browser):
@@ -63,7 +63,7 @@ async def test_those_who_ask_while_it_is_made_wait_for_it_together(site, browser
 
     results = {(await one).text for one in asked}
 
-    assert (site.made, results) == (1, {"page 1 of /map?"})
+    assert (site.count, results) == (1, {"page 1 of /map?"})
 
 
 async def test_another_state_another_minute_and_another_language_have_pages_of_their_own(site, browser):
@@ -75,7 +75,7 @@ async def test_another_state_another_minute_and_another_language_have_pages_of_t
 
     await browser.get("/map", headers={"Accept-Language": "fr"})
 
-    assert site.made == 4
+    assert site.count == 4
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ async def test_what_is_no_page_of_the_portal_is_made_each_time(site, browser, st
 
     answers = [await browser.get(path, headers={"Accept": accept, "Accept-Encoding": "gzip"}) for _ in range(2)]
 
-    assert (site.made, {answer.status_code for answer in answers}, {answer.headers.get("content-encoding") for answer in answers}) == (
+    assert (site.count, {answer.status_code for answer in answers}, {answer.headers.get("content-encoding") for answer in answers}) == (
         2,
         {status},
         {None},
@@ -105,7 +105,7 @@ async def test_nothing_is_kept_while_nothing_is_shown(site, browser):
     await browser.get("/map")
     await browser.get("/map")
 
-    assert site.made == 2
+    assert site.count == 2
 
 
 async def test_a_page_goes_packed_to_those_who_take_it_so_under_a_tag_of_its_own(site, browser):

@@ -1,4 +1,4 @@
-"""Places: each has a point as GeoSPARQL says, and the queries of the docs find it."""
+"""Each has a point as GeoSPARQL says, and the queries of the docs find it."""
 
 from __future__ import annotations
 

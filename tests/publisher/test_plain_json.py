@@ -73,10 +73,10 @@ def loose(content: Any) -> Any:
 async def test_expanded_it_says_the_same_triples(client: httpx.AsyncClient) -> None:
     results = {path: ((await client.get(f"{path}.json")).json(), (await client.get(f"{path}.nt")).content) for path in PATHS}
 
-    said = {path: triples(tidied) for path, (tidied, _) in results.items()}
+    graphs = {path: triples(tidied) for path, (tidied, _) in results.items()}
 
-    assert said == {path: {str(quad.triple) for quad in parse(plain, RdfFormat.N_TRIPLES)} for path, (_, plain) in results.items()}
-    assert all(said.values())
+    assert graphs == {path: {str(quad.triple) for quad in parse(plain, RdfFormat.N_TRIPLES)} for path, (_, plain) in results.items()}
+    assert all(graphs.values())
 
 
 async def test_our_frames_make_it_of_the_n_triples(client: httpx.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""The pool: readers come back, are replaced, follow the snapshot, and do not multiply."""
+"""Readers come back, are replaced, follow the snapshot, and do not multiply."""
 
 from __future__ import annotations
 

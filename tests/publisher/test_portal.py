@@ -1,4 +1,4 @@
-"""The portal: each page in its language and its forms, its numbers those of the tables, each with its query."""
+"""Each page in its language and its forms, its numbers those of the tables, each with its query."""
 
 from __future__ import annotations
 

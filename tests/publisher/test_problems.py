@@ -37,8 +37,8 @@ class Kept:
         return PublicProblem(number, RECORD, self.filed[number - 1][2], "fixed", *times, "demo.7")
 
 
-def visitor(service, kept: Kept | None) -> httpx.AsyncClient:
-    app = create_app(service, site=SiteOptions(problem_store=kept))
+def visitor(service, reports: Kept | None) -> httpx.AsyncClient:
+    app = create_app(service, site=SiteOptions(problem_store=reports))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
 
 

@@ -32,7 +32,7 @@ def browser() -> str:
     return command
 
 
-def _shown(browser: str, url: str, folder: Path) -> tuple[str, list[str]]:
+def _screenshot(browser: str, url: str, folder: Path) -> tuple[str, list[str]]:
     """Load a page; give what stands in it when its scripts have run, and the hosts that it has asked: the browser asks its maker's own."""
     log = folder / "net.json"
     line = [browser, *FLAGS.split(), f"--user-data-dir={folder}", f"--log-net-log={log}", "--virtual-time-budget=4000", "--dump-dom", url]
@@ -43,7 +43,7 @@ def _shown(browser: str, url: str, folder: Path) -> tuple[str, list[str]]:
 
 
 def test_the_editor_stands_in_the_forms_place_and_asks_no_other_host(endpoint, browser, tmp_path):
-    page, hosts = _shown(browser, f"{endpoint}?example=prizes", tmp_path)
+    page, hosts = _screenshot(browser, f"{endpoint}?example=prizes", tmp_path)
 
     assert re.search(r'<form class="card" id="plain"[^>]* hidden', page)
     assert 'class="CodeMirror' in page
@@ -152,8 +152,8 @@ def test_a_query_is_cancelled_by_a_button_and_leaves_no_error(host: str, page: B
     until(page, f"{STATE} === 'running' && /[1-9]/.test({PANEL}.querySelector('.answer-bar .time').textContent)")
     page.run(f"{PANEL}.querySelector('.answer-bar .cancel').click()")
 
-    said = until(page, f"{STATE} === 'cancelled' && {PANEL}.querySelector('.answer-bar [role=status]').textContent")
-    assert said.startswith("Cancelled after")
+    status = until(page, f"{STATE} === 'cancelled' && {PANEL}.querySelector('.answer-bar [role=status]').textContent")
+    assert status.startswith("Cancelled after")
     assert page.run(f"{PANEL}.querySelectorAll('[role=alert]').length") == 0
     assert page.run(f"getComputedStyle({PANEL}.querySelector('.answer-bar .cancel')).display") == "none"
     put(page, "SELECT ?s { ?s ?p ?o } LIMIT 3")

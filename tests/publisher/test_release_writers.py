@@ -56,11 +56,11 @@ def line(value: int, graph: int) -> bytes:
 @pytest.mark.parametrize("most", [1, 2, 3, 7, 1000])
 def test_a_subject_with_more_triples_than_are_held_is_reported_in_parts_each_triple_once(most: int) -> None:
     lines = [line(value, graph) for value in range(20) for graph in range(value % 4 + 1)]
-    taken: list[bytes] = []
+    chunks: list[bytes] = []
 
-    results = list(stream_in_chunks(lines, taken.extend, most))
+    results = list(stream_in_chunks(lines, chunks.extend, most))
 
-    assert taken == lines
+    assert chunks == lines
     assert [item for part in results for item in part] == [b'<https://x.org/s> <https://x.org/p> "%04d"' % value for value in range(20)]
     assert max(map(len, results)) < 2 * most
 

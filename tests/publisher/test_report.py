@@ -1,4 +1,4 @@
-"""Reports: drawn from a release by queries that anyone can put again, and the same whenever they are made of it."""
+"""Drawn from a release by queries that anyone can put again, and the same whenever they are made of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Representation: what each Accept and each suffix answers, with validators; the table of RFC 9110 for our resources."""
+"""What each Accept and each suffix answers, with validators; the table of RFC 9110 for our resources."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ SPACE = "PREFIX text: <http://jena.apache.org/text#> "
 
 
 # One store for all: they only read it, and to open it takes longer than to ask.
-async def found(client: httpx.AsyncClient, **given: str) -> dict:
+async def results_of(client: httpx.AsyncClient, **given: str) -> dict:
     answer = await client.get("/search", params={"format": "json", **given})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
 async def test_a_search_finds_titles_and_descriptions_in_each_language(client):
-    english, french, arabic = [await found(client, q=words) for words in ("clinic satellite", "cliniques isolées", "عيادات")]
+    english, french, arabic = [await results_of(client, q=words) for words in ("clinic satellite", "cliniques isolées", "عيادات")]
 
     things = [[item["thing"].rpartition("/id/")[2] for item in page["results"]] for page in (english, french, arabic)]
     assert things == [["initiative/demo/a%2F1"]] * 3
@@ -34,19 +34,19 @@ async def test_a_search_finds_titles_and_descriptions_in_each_language(client):
 
 
 async def test_an_organization_is_found_by_its_name(client):
-    page = await found(client, q='"clinics united"', kind="organization")
+    page = await results_of(client, q='"clinics united"', kind="organization")
 
     assert [(item["kind"], item["titles"][0]["text"]) for item in page["results"]] == [("organization", "Clinics United")]
 
 
 async def test_what_is_gone_is_not_found(client):
-    assert (await found(client, q="lost"))["total"] == 0
+    assert (await results_of(client, q="lost"))["total"] == 0
 
 
 async def test_filters_narrow_a_search(client):
-    kinds = [(await found(client, q="health", kind=kind))["total"] for kind in ("", "event", "organization", "post")]
-    languages = [(await found(client, q="clinics", language=language))["total"] for language in ("ar", "fr", "zh")]
-    sources = [(await found(client, q="network", source=source))["total"] for source in ("demo", "other")]
+    kinds = [(await results_of(client, q="health", kind=kind))["total"] for kind in ("", "event", "organization", "post")]
+    languages = [(await results_of(client, q="clinics", language=language))["total"] for language in ("ar", "fr", "zh")]
+    sources = [(await results_of(client, q="network", source=source))["total"] for source in ("demo", "other")]
 
     assert kinds[1:] == [1, 2, 0]
     assert kinds[0] >= 3
@@ -79,14 +79,14 @@ async def test_the_page_works_as_a_form_whose_address_can_be_kept(client):
 
 
 async def test_a_search_without_words_lists_everything(client):
-    page = await found(client)
+    page = await results_of(client)
 
     assert page["total"] > 120
     assert (await client.get("/search", headers=HTML)).status_code == 200
 
 
 async def test_similar_words_are_reported(client):
-    page = await found(client, q="telemidicine")
+    page = await results_of(client, q="telemidicine")
     response = await client.get("/search?q=telemidicine", headers=HTML)
 
     assert (page["total"], page["similar"]) == (1, True)
@@ -211,7 +211,7 @@ async def sparql(client: httpx.AsyncClient, query: str) -> httpx.Response:
     ],
 )
 async def test_sparql_and_the_page_find_the_same(client, words):
-    page = await found(client, q=words, per="1000")
+    page = await results_of(client, q=words, per="1000")
 
     answer = await sparql(client, f"SELECT ?thing ?score {{ (?thing ?score) text:query {json.dumps(words)} }} ORDER BY DESC(?score)")
 

@@ -71,8 +71,8 @@ def follow(runner: Runner[EmbeddedStore]) -> Snapshot:
     """Let *runner* do all there is to do; return what it shows then."""
 
     def is_level() -> bool:
-        shown = runner.step() or newest_snapshot(runner.snapshots)
-        return shown is not None and shown.text == shown.vectors == shown.position == runner.position and runner.step() is None
+        latest = runner.step() or newest_snapshot(runner.snapshots)
+        return latest is not None and latest.text == latest.vectors == latest.position == runner.position and runner.step() is None
 
     wait_until(is_level, "the vectors to be level with the store", pause=0)
     snapshot = newest_snapshot(runner.snapshots)
@@ -101,9 +101,9 @@ def data(built: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def snapshot(built: Path) -> Snapshot:
-    shown = newest_snapshot(built / "store" / "snapshots")
-    assert shown
-    return shown
+    latest = newest_snapshot(built / "store" / "snapshots")
+    assert latest
+    return latest
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ class Registry:
     """Two sources whose records change at random: titles, goals, deletions, returns."""
 
     def __init__(self, data: Path, seed: int) -> None:
-        self._journal, self._random, self._held = Journal(data / "journal"), random.Random(seed), dict[tuple[str, str], list[str]]()
+        self._journal, self._random, self._records = Journal(data / "journal"), random.Random(seed), dict[tuple[str, str], list[str]]()
         self._number = 0
 
     def commit(self) -> int:
@@ -46,13 +46,13 @@ class Registry:
         at, rows = START + timedelta(hours=self._number), list[str]()
         for number in self._random.sample(range(RECORDS), self._random.randint(1, 4)):
             source, key = ("demo", "other")[number % 2], f"r{number}"
-            before = self._held.get((source, key), [])
+            before = self._records.get((source, key), [])
             is_deleted = before and self._random.random() < 0.3
             after = self._tombstone(source, key, before, at) if is_deleted else self._describe(source, key, at)
             graph = IRIS.record(source, key)
             rows += [f"D {quad}" for quad in quads(sorted({*before} - {*after}), graph)]
             rows += [f"A {quad}" for quad in quads(sorted({*after} - {*before}), graph)]
-            self._held[source, key] = after
+            self._records[source, key] = after
         return self._journal.append(rows, run=f"run-{self._number}", time=at).number
 
     def forget(self, number: int) -> int:

@@ -29,7 +29,7 @@ HEALTH = IRIS.concept("action-line", "C7-ehea")
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 
 
-async def found(client: httpx.AsyncClient, **given: str) -> dict:
+async def results_of(client: httpx.AsyncClient, **given: str) -> dict:
     answer = await client.get("/search", params={"format": "json", "per": "1000", **given})
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -59,27 +59,27 @@ async def found(client: httpx.AsyncClient, **given: str) -> dict:
     ],
 )
 async def test_a_thing_is_found_by_the_labels_of_what_it_is_linked_to(client, words):
-    page = await found(client, q=words, kind="initiative")
+    page = await results_of(client, q=words, kind="initiative")
 
     assert not page["similar"]
     assert RICH in [item["thing"].rpartition("/id/")[2] for item in page["results"]]
 
 
 async def test_a_thing_is_found_by_the_names_of_its_organizations(client):
-    page = await found(client, q="clinics united", kind="initiative")
+    page = await results_of(client, q="clinics united", kind="initiative")
 
     assert [(item["thing"].rpartition("/id/")[2], item["organizations"]) for item in page["results"]] == [(RICH, ["Clinics United"])]
 
 
 async def test_links_that_are_not_declared_find_nothing(client):
-    page = await found(client, q="broadband")  # of C2, to which the record is linked by a crosswalk alone
+    page = await results_of(client, q="broadband")  # of C2, to which the record is linked by a crosswalk alone
 
     assert page["total"] > 0
     assert RICH not in [item["thing"].rpartition("/id/")[2] for item in page["results"]]
 
 
 async def test_topics_come_with_their_numbers_and_lead_to_their_pages(client):
-    page = await found(client, q="health")
+    page = await results_of(client, q="health")
     html = await client.get("/search?q=health", headers=HTML)
 
     topics = [(item["name"], item["label"], item["initiatives"], item["page"]) for item in page["topics"]]
@@ -107,7 +107,7 @@ async def test_what_a_result_is_linked_to_is_said(client):
 
 
 async def test_a_slip_leads_to_the_word_that_was_meant(client):
-    page = await found(client, q="netwrok -fire")
+    page = await results_of(client, q="netwrok -fire")
     html = await client.get("/search", params={"q": "netwrok -fire", "goal": "4"}, headers=HTML)
 
     assert (page["similar"], page["suggestion"]) == (True, "network -fire")
@@ -116,7 +116,7 @@ async def test_a_slip_leads_to_the_word_that_was_meant(client):
 
 @pytest.mark.parametrize("words", ["network", "zzzzzz", "清华", '"<script>alert(1)</script>"', "-helth", ""])
 async def test_nothing_is_meant_where_words_are_found_or_like_none(client, words):
-    assert (await found(client, q=words))["suggestion"] is None
+    assert (await results_of(client, q=words))["suggestion"] is None
 
 
 async def test_a_field_of_sparql_leaves_labels_out(client):

@@ -1,4 +1,4 @@
-"""The service description: the W3C suite's three rules, and every claim and number in it asked of the endpoint."""
+"""The W3C suite's three rules, and every claim and number in it asked of the endpoint."""
 
 from __future__ import annotations
 

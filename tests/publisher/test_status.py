@@ -1,4 +1,4 @@
-"""Status: what the pages, the headers, JSON and SPARQL tell of freshness is one and the same, and time alone changes it."""
+"""What the pages, the headers, JSON and SPARQL tell of freshness is one and the same, and time alone changes it."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def follower(tmp_path: Path, clock: FixedClock) -> Iterator[Runner[EmbeddedStore
         yield opened
 
 
-def shown(follower: Runner[EmbeddedStore]) -> set[str]:
+def status_statements(follower: Runner[EmbeddedStore]) -> set[str]:
     """Return the states that the store tells, by the graph and by the merge of all graphs."""
     result = follower.store.quads.quads_for_pattern(None, NamedNode(f"{IRIS.operations}freshness"), None, None)
     return {quad.object.value.rpartition("#")[2] for quad in result}
@@ -226,15 +226,15 @@ def shown(follower: Runner[EmbeddedStore]) -> set[str]:
 
 def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(follower: Runner[EmbeddedStore], clock: FixedClock) -> None:
     follower.step()
-    before = shown(follower)
+    before = status_statements(follower)
     clock.at = NOW + 2 * DAY - timedelta(seconds=1)
     quiet = follower.step()
-    still = shown(follower)
+    still = status_statements(follower)
     clock.at = NOW + 2 * DAY
 
     turned = follower.step()
 
-    assert (before, still, shown(follower)) == ({"live"}, {"live"}, {"late"})
+    assert (before, still, status_statements(follower)) == ({"live"}, {"live"}, {"late"})
     assert quiet is None
     assert turned is not None
 
@@ -256,7 +256,7 @@ def test_a_status_file_that_cannot_be_read_changes_nothing(follower: Runner[Embe
 
     follower.step()
 
-    assert shown(follower) == {"live"}
+    assert status_statements(follower) == {"live"}
 
 
 async def test_times_of_a_source_are_in_utc(client):

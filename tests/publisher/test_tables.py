@@ -1,4 +1,4 @@
-"""The tables: every number that pages show is that of the query which they link."""
+"""Every number that pages show is that of the query which they link."""
 
 from __future__ import annotations
 
@@ -65,16 +65,16 @@ def code(name: str, value: str) -> str:
     return FACETS[name].code(value, IRIS) if name in FACETS else value
 
 
-@pytest.mark.parametrize("wish", WISHES)
-async def test_a_total_is_that_of_its_query(service, tables, wish):
-    item = WISHES[wish]
+@pytest.mark.parametrize("filters", WISHES)
+async def test_a_total_is_that_of_its_query(service, tables, filters):
+    item = WISHES[filters]
 
     assert tables.total(item) == (await count_by_query(service, asking.total(item, IRIS)))[()]
 
 
-@pytest.mark.parametrize("wish", WISHES)
-async def test_the_counts_of_every_facet_are_those_of_their_queries(service, tables, wish):
-    item = WISHES[wish]
+@pytest.mark.parametrize("filters", WISHES)
+async def test_the_counts_of_every_facet_are_those_of_their_queries(service, tables, filters):
+    item = WISHES[filters]
 
     counted = tables.counts(item)
 
@@ -114,10 +114,10 @@ async def test_a_list_has_the_things_of_its_query(service, tables):
         assert sorted(line.iri for line in tables.list_things(item, "newest", 1000)) == [row["thing"].value for row in rows]
 
 
-@pytest.mark.parametrize("wish", ["initiatives", "a goal", "every basis", "a party", "nothing"])
+@pytest.mark.parametrize("filters", ["initiatives", "a goal", "every basis", "a party", "nothing"])
 @pytest.mark.parametrize("key", KEYS)
-async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_order_and_back_again(tables, wish, key):
-    item, (since, after), down = WISHES[wish], ("", ""), list[tuple[str, str]]()
+async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_order_and_back_again(tables, filters, key):
+    item, (since, after), down = WISHES[filters], ("", ""), list[tuple[str, str]]()
     up = list[tuple[str, str]]()
     while page := tables.list_after(item, key, True, since, after, 7):
         up += page

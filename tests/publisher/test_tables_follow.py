@@ -63,21 +63,21 @@ def level(item: Runner[EmbeddedStore]) -> str:
     """Step until nothing is new, and close; return the newest snapshot's folder."""
     path = ""
     with closing(item):
-        while (shown := item.step()) is not None:
-            path = shown.path
+        while (snapshot := item.step()) is not None:
+            path = snapshot.path
     return path
 
 
-def held(path: str) -> dict[str, list]:
+def read_tables(path: str) -> dict[str, list]:
     with duckdb.connect(f"{path}/tables/tables.duckdb", read_only=True) as opened:
         return {name: sorted(opened.execute(text).fetchall(), key=str) for name, text in TABLES.items()}
 
 
 def test_after_a_change_they_are_as_if_made_anew(data):
-    first = held(level(follower(data)))
+    first = read_tables(level(follower(data)))
     change(data)
 
-    after, anew = held(level(follower(data))), held(level(follower(data, "anew")))
+    after, anew = read_tables(level(follower(data))), read_tables(level(follower(data, "anew")))
 
     assert after == anew
     assert {name: after[name] != first[name] for name in TABLES} == dict.fromkeys(TABLES, True)
@@ -95,7 +95,7 @@ def test_a_type_that_another_record_states_of_an_organization_counts_for_all_tha
 
 @pytest.mark.parametrize("batches", [1, 10], ids=["written", "held in memory"])
 def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(data, monkeypatch, batches):
-    whole = held(level(follower(data)))
+    whole = read_tables(level(follower(data)))
     monkeypatch.setattr(updater, "FLUSH_INTERVAL", batches)
     reader = JournalReader(Journal(data / "journal"), IRIS.base)
     with (
@@ -105,20 +105,20 @@ def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(data
         state = store.update()
         next(facets.advance(store.quads, state.position, state.entry))  # written, and never committed
 
-    again = held(level(follower(data, "stopped")))
+    again = read_tables(level(follower(data, "stopped")))
 
     assert again == whole
 
 
 def test_a_file_that_is_spoilt_is_made_anew(data):
-    whole = held(level(follower(data)))
+    whole = read_tables(level(follower(data)))
     (data / "store" / "tables" / "work.duckdb").write_bytes(b"spoilt")
     change(data)
 
-    after = held(level(follower(data)))
+    after = read_tables(level(follower(data)))
 
     assert after["things"] != whole["things"]
-    assert after == held(level(follower(data, "anew")))
+    assert after == read_tables(level(follower(data, "anew")))
 
 
 def test_an_entry_that_replaces_no_thing_is_stored(tmp_path):
@@ -135,12 +135,12 @@ def test_an_entry_that_replaces_no_thing_is_stored(tmp_path):
 
 
 def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data):
-    expected = held(level(follower(data, "other")))
+    expected = read_tables(level(follower(data, "other")))
     (data / "store" / "tables").mkdir(parents=True)
     with duckdb.connect(str(data / "store" / "tables" / "work.duckdb")) as half:
         half.execute("CREATE TABLE things (thing UINTEGER)")
 
-    actual = held(level(follower(data)))
+    actual = read_tables(level(follower(data)))
 
     assert actual == expected
 

@@ -63,12 +63,12 @@ def follower() -> Iterator[Start]:
         yield start
 
 
-def shown(following: Runner[EmbeddedStore]) -> Snapshot:
+def latest(following: Runner[EmbeddedStore]) -> Snapshot:
     """Let *following* do all there is to do; return what it shows then."""
 
     def is_level() -> bool:  # on a busy machine the index is shown some steps later
-        shown = following.step() or newest_snapshot(following.snapshots)
-        return shown is not None and shown.text == shown.position == following.position and following.step() is None
+        latest = following.step() or newest_snapshot(following.snapshots)
+        return latest is not None and latest.text == latest.position == following.position and following.step() is None
 
     wait_until(is_level, "the index to be level with the store", pause=0)
     snapshot = newest_snapshot(following.snapshots)
@@ -77,7 +77,7 @@ def shown(following: Runner[EmbeddedStore]) -> Snapshot:
     return snapshot
 
 
-def found(snapshot: Snapshot, words: str) -> list[str]:
+def things(snapshot: Snapshot, words: str) -> list[str]:
     search = open_searcher(snapshot.path)
     assert search
     return sorted(thing.removeprefix("https://x.org/id/") for thing, _ in search.find(SearchRequest(words), 100_000).scores)
@@ -92,8 +92,8 @@ def test_what_is_new_changed_gone_and_back_is_found_as_it_is_published(tmp_path:
 
     for before, after in (([], new), (new, changed), (changed, gone), (gone, back)):
         commit(tmp_path, "1", before, after)
-        at = shown(following)
-        states.append((found(at, "clinics"), found(at, "schools")))
+        at = latest(following)
+        states.append((things(at, "clinics"), things(at, "schools")))
 
     assert states == [
         (["initiative/demo/1"], []),
@@ -108,12 +108,12 @@ def test_an_organization_is_found_until_the_last_record_that_names_it_is_gone(tm
     commit(tmp_path, "1", [], one)
     commit(tmp_path, "2", [], two)
     following = follower(tmp_path)
-    both = found(shown(following), "ministry")
+    both = things(latest(following), "ministry")
 
     commit(tmp_path, "1", one, write_tombstone("1", "demo", GONE, FIRST, one, IRIS))
-    first = found(shown(following), "ministry")
+    first = things(latest(following), "ministry")
     commit(tmp_path, "2", two, write_tombstone("2", "demo", GONE, FIRST, two, IRIS))
-    second = found(shown(following), "ministry")
+    second = things(latest(following), "ministry")
 
     ministry = "organization/demo/ministry-of-health"
     assert both == ["initiative/demo/1", "initiative/demo/2", ministry]
@@ -125,10 +125,10 @@ def test_a_record_that_changed_alone_is_newer(tmp_path: Path, follower: Start) -
     commit(tmp_path, "1", [], statements("1", "One"))
     commit(tmp_path, "2", [], statements("2", "Two"))
     following = follower(tmp_path)
-    shown(following)
+    latest(following)
     commit(tmp_path, "1", statements("1", "One"), statements("1", "One", at=LATER))
 
-    search = open_searcher(shown(following).path)
+    search = open_searcher(latest(following).path)
 
     assert search
     hits = search.find(SearchRequest("", kind="initiative"), 2, newest=True)
@@ -138,7 +138,7 @@ def test_a_record_that_changed_alone_is_newer(tmp_path: Path, follower: Start) -
 def test_a_change_is_shown_in_store_and_index_at_once(tmp_path: Path, follower: Start) -> None:
     commit(tmp_path, "1", [], statements("1", "One"))
     following = follower(tmp_path)
-    shown(following)
+    latest(following)
 
     commit(tmp_path, "2", [], statements("2", "Two"))
     snapshot = following.step()
@@ -151,11 +151,11 @@ def test_a_change_is_shown_in_store_and_index_at_once(tmp_path: Path, follower: 
 def test_an_older_state_still_finds_what_it_held(tmp_path: Path, follower: Start) -> None:
     commit(tmp_path, "1", [], statements("1", "One"))
     following = follower(tmp_path)
-    old = shown(following)
+    old = latest(following)
     commit(tmp_path, "1", statements("1", "One"), statements("1", "Two"))
-    new = shown(following)
+    new = latest(following)
 
-    assert (found(old, "one"), found(new, "one")) == (["initiative/demo/1"], [])
+    assert (things(old, "one"), things(new, "one")) == (["initiative/demo/1"], [])
 
 
 def test_equal_results_have_one_order_however_the_index_was_built(tmp_path: Path, follower: Start) -> None:
@@ -165,9 +165,9 @@ def test_equal_results_have_one_order_however_the_index_was_built(tmp_path: Path
         for key in ("7", "21", "3", "12"):
             commit(data, key, [], statements(key, f"Network {key}"))
             if data == steps:
-                shown(following)
+                latest(following)
         commit(data, "21", statements("21", "Network 21"), statements("21", "Network 21", at=LATER))
-        shown(following)
+        latest(following)
 
     orders = [list(searched(data).matches(SearchRequest("network"), 10).scores) for data in (steps, whole)]
 
@@ -209,27 +209,27 @@ def publish(data: Path, before: list[str], after: list[str]) -> None:
 def test_things_are_found_by_a_name_that_an_organization_gets_later(tmp_path: Path, follower: Start) -> None:
     commit(tmp_path, "1", [], statements("1", "Remote clinics"))
     following = follower(tmp_path)
-    before = found(shown(following), "santé")
+    before = things(latest(following), "santé")
 
     commit(tmp_path, "2", [], [*statements("2", "Rural schools"), ALSO])
-    named = found(shown(following), "santé")
+    named = things(latest(following), "santé")
     commit(tmp_path, "2", [*statements("2", "Rural schools"), ALSO], statements("2", "Rural schools"))
 
     assert before == []
     assert named == ["initiative/demo/1", "initiative/demo/2", "organization/demo/ministry-of-health"]
-    assert found(shown(following), "santé") == []
+    assert things(latest(following), "santé") == []
 
 
 def test_things_are_found_by_the_type_that_an_organization_gets_later(tmp_path: Path, follower: Start) -> None:
     publish(tmp_path, [], scheme("stakeholder-type/government", '"Government"@en'))
     commit(tmp_path, "1", [], statements("1", "Remote clinics"))
     following = follower(tmp_path)
-    before = found(shown(following), "government")
+    before = things(latest(following), "government")
 
     commit(tmp_path, "2", [], [*statements("2", "Rural schools"), CLASS])
 
     assert before == []
-    assert "initiative/demo/1" in found(shown(following), "government")
+    assert "initiative/demo/1" in things(latest(following), "government")
 
 
 def test_things_are_found_by_links_and_labels_as_they_are_now(tmp_path: Path, follower: Start) -> None:
@@ -239,7 +239,7 @@ def test_things_are_found_by_links_and_labels_as_they_are_now(tmp_path: Path, fo
     publish(tmp_path, [], zebra)
     commit(tmp_path, "1", [], statements("1", "One"))
     following = follower(tmp_path)
-    states = [(found(at, "zebra"), found(at, "okapi")) for at in [shown(following)]]
+    states = [(things(at, "zebra"), things(at, "okapi")) for at in [latest(following)]]
 
     for change in (
         lambda: commit(tmp_path, "1", statements("1", "One"), linked),
@@ -247,8 +247,8 @@ def test_things_are_found_by_links_and_labels_as_they_are_now(tmp_path: Path, fo
         lambda: commit(tmp_path, "1", linked, statements("1", "One")),
     ):
         change()
-        at = shown(following)
-        states.append((found(at, "zebra"), found(at, "okapi")))
+        at = latest(following)
+        states.append((things(at, "zebra"), things(at, "okapi")))
 
     assert states == [([], []), (["initiative/demo/1"], []), ([], ["initiative/demo/1"]), ([], [])]
 
@@ -259,7 +259,7 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_p
     rows = [f"A {quad}" for key in range(1_500) for quad in quads(statements(str(key), f"Thing {key}"), IRIS.record("demo", str(key)))]
     Journal(tmp_path / "journal").append(rows, run="r", time=FIRST)
     first = open_runner(JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
-    before = found(shown(first), "santé")
+    before = things(latest(first), "santé")
     first.close()
     commit(tmp_path, "new", [], [*statements("new", "Thing new"), ALSO])
     folders = (str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"))
@@ -277,30 +277,30 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_p
 
     second = open_runner(JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
     try:
-        at = shown(second)
+        at = latest(second)
     finally:
         second.close()
 
     assert before == []
-    assert len(found(at, "santé")) == 1_502
-    assert len(found(at, "zebra")) == 0
+    assert len(things(at, "santé")) == 1_502
+    assert len(things(at, "zebra")) == 0
 
 
 def test_an_index_of_an_older_format_is_not_searched_but_made_anew(tmp_path: Path, follower: Start) -> None:
     commit(tmp_path, "1", [], statements("1", "One"))
     first = open_runner(JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
-    old = shown(first)
+    old = latest(first)
     first.close()
     (Path(old.path) / "text" / "made").unlink()  # as before the format was written down
     mark = json.loads((tmp_path / "store" / "text" / "position.json").read_text())
     (tmp_path / "store" / "text" / "position.json").write_text(json.dumps(mark | {"made": "1 tantivy-0.25.0 stemmer-3.0.0"}))
 
     meanwhile = open_searcher(old.path)
-    at = shown(follower(tmp_path))
+    at = latest(follower(tmp_path))
 
     assert meanwhile is None
     assert at.number > old.number
-    assert found(at, "one") == ["initiative/demo/1"]
+    assert things(at, "one") == ["initiative/demo/1"]
 
 
 @pytest.mark.parametrize("lost", ["text/index", "text/position.json", "text/shown", "text", "store", "position.json"])
@@ -308,14 +308,14 @@ def test_what_is_lost_is_made_anew(tmp_path: Path, follower: Start, lost: str) -
     commit(tmp_path, "1", [], statements("1", "One"))
     commit(tmp_path, "2", [], statements("2", "Two"))
     first = open_runner(JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
-    before = found(shown(first), "")
+    before = things(latest(first), "")
     first.close()
     path = tmp_path / "store" / lost
 
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     commit(tmp_path, "3", [], statements("3", "Three"))
 
-    assert found(shown(follower(tmp_path)), "") == [*before[:2], "initiative/demo/3", *before[2:]]
+    assert things(latest(follower(tmp_path)), "") == [*before[:2], "initiative/demo/3", *before[2:]]
 
 
 @pytest.mark.parametrize("spoiled", ["index/meta.json", "position.json", "shown/position"])
@@ -326,7 +326,7 @@ def test_what_is_spoiled_is_made_anew(tmp_path: Path, spoiled: str) -> None:
         following = open_runner(
             JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status
         )
-        states.append(found(shown(following), ""))
+        states.append(things(latest(following), ""))
         following.close()
         (tmp_path / "store" / "text" / spoiled).write_bytes(b"\x00 no JSON {")
 
@@ -336,7 +336,7 @@ def test_what_is_spoiled_is_made_anew(tmp_path: Path, spoiled: str) -> None:
 def test_an_index_that_cannot_be_written_stops_nothing(tmp_path: Path, follower: Start) -> None:
     commit(tmp_path, "1", [], statements("1", "One"))
     following = follower(tmp_path)
-    shown(following)
+    latest(following)
 
     shutil.rmtree(tmp_path / "store" / "text")
     commit(tmp_path, "2", [], statements("2", "Two"))
@@ -344,7 +344,7 @@ def test_an_index_that_cannot_be_written_stops_nothing(tmp_path: Path, follower:
 
     assert snapshot
     assert snapshot.position == 2
-    assert found(shown(following), "two") == ["initiative/demo/2"]
+    assert things(latest(following), "two") == ["initiative/demo/2"]
 
 
 @pytest.mark.parametrize("reached", ["index/meta.json", "index/*.term", "position.json"])
@@ -359,12 +359,12 @@ def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower:
     wait_until(lambda: any(text.glob(reached)), f"the follower to write {reached}", output=process.output, pause=0.002)
     process.discard()
 
-    at = shown(follower(tmp_path))
+    at = latest(follower(tmp_path))
 
-    assert len(found(at, "thing")) == 800
-    assert sum(thing.startswith("organization/") for thing in found(at, "body")) == 50
-    assert len(found(at, "body")) == 850
-    assert found(at, '"thing 17"') == ["initiative/demo/17"]
+    assert len(things(at, "thing")) == 800
+    assert sum(thing.startswith("organization/") for thing in things(at, "body")) == 50
+    assert len(things(at, "body")) == 850
+    assert things(at, '"thing 17"') == ["initiative/demo/17"]
 
 
 async def test_what_was_rewritten_by_a_state_is_answered_by_that_state(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     return Searcher(folder / "shown")
 
 
-def found(search: Searcher, words: str, **more: str) -> set[str]:
+def results_of(search: Searcher, words: str, **more: str) -> set[str]:
     hits = search.find(SearchRequest(words, **more), 50)
     return {thing.rpartition("/")[2] for thing, _ in hits.scores}
 
@@ -102,7 +102,7 @@ def found(search: Searcher, words: str, **more: str) -> set[str]:
     ],
 )
 def test_words_find_what_has_them_and_nothing_else(search, words, languages):
-    assert found(search, words) == languages
+    assert results_of(search, words) == languages
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_similar_words_are_used_and_reported_where_none_match(search, words, lan
 
 
 def test_a_search_is_narrowed_by_language_kind_and_source(search):
-    assert found(search, "educacion", language="es") == {"es"}
-    assert found(search, "educacion", language="de") == set()
-    assert found(search, "", source="a") == {language for number, language in enumerate(TITLES) if number % 2}
-    assert found(search, "", kind="post") == set()
-    assert found(search, "clinic", field="text") == set()
+    assert results_of(search, "educacion", language="es") == {"es"}
+    assert results_of(search, "educacion", language="de") == set()
+    assert results_of(search, "", source="a") == {language for number, language in enumerate(TITLES) if number % 2}
+    assert results_of(search, "", kind="post") == set()
+    assert results_of(search, "clinic", field="text") == set()
 
 
 def test_the_newest_come_first_when_asked_for(search):

@@ -1,4 +1,4 @@
-"""Things: 303 to page or data, both with the record's provenance; what is gone answers 410."""
+"""303 to page or data, both with the record's provenance; what is gone answers 410."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Texts(HTMLParser):
 
     def __init__(self, language: str = "") -> None:
         super().__init__()
-        self.language, self.found, self._depth, self._stack = language, set[str](), 0, list[bool]()
+        self.language, self.texts, self._depth, self._stack = language, set[str](), 0, list[bool]()
         self.links: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -51,7 +51,7 @@ class Texts(HTMLParser):
             self._stack.append(data)
             self._depth += data
         if not self._depth and not data:
-            self.found |= {results[name] for name in SHOWN if results.get(name)}
+            self.texts |= {results[name] for name in SHOWN if results.get(name)}
         if tag == "a" and results.get("href", "").startswith("/"):
             self.links.append(results["href"].partition("#")[0])
 
@@ -61,7 +61,7 @@ class Texts(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._depth and data.strip():
-            self.found.add(" ".join(data.split()))
+            self.texts.add(" ".join(data.split()))
 
 
 def bare(template: str) -> set[str]:
@@ -70,7 +70,7 @@ def bare(template: str) -> set[str]:
     content = "".join(node.data if isinstance(node, nodes.TemplateData) else "" for node in _leaves(tree))
     reader = Texts()
     reader.feed(re.sub(r'&[a-z]+;|\b(lang|dir)="[^"]*"', "", content))
-    return {word for text in reader.found for word in LATIN.findall(text)} - NAMES
+    return {word for text in reader.texts for word in LATIN.findall(text)} - NAMES
 
 
 def _leaves(node: nodes.Node) -> list[nodes.Node]:
@@ -114,12 +114,12 @@ def kind(href: str) -> str:
 
 async def walk(client: httpx.AsyncClient, language: str) -> dict[str, Texts]:
     """Read the pages that links lead to from `/`, some of each kind."""
-    waiting, met, counts = list(BEGIN), WALKED.setdefault(language, {}), dict[str, int]()
-    if met:
-        return met
+    waiting, visited, counts = list(BEGIN), WALKED.setdefault(language, {}), dict[str, int]()
+    if visited:
+        return visited
     while waiting:
         href = waiting.pop(0)
-        if href in met or href.startswith("/docs/") or "lang=" in href or "format=" in href or counts.get(kind(href), 0) >= EACH:
+        if href in visited or href.startswith("/docs/") or "lang=" in href or "format=" in href or counts.get(kind(href), 0) >= EACH:
             continue
         headers = {"Accept": "text/html", "Accept-Language": language}
         answer = await client.get(href, headers=headers, follow_redirects=True)
@@ -129,9 +129,9 @@ async def walk(client: httpx.AsyncClient, language: str) -> dict[str, Texts]:
         assert answer.headers["content-language"] == language
         reader = Texts(language)
         reader.feed(answer.text)
-        met[href] = reader
+        visited[href] = reader
         waiting += reader.links
-    return met
+    return visited
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -146,7 +146,7 @@ async def test_who_walks_the_pages_meets_no_sentence_of_ours_in_english(client, 
 
     kinds = {kind(href) for href in pages}
     assert {"", "search", "map", "matrix", "trends", "gaps", "sparql", "releases", "status", "journal", "dumps", "catalog", "join"} <= kinds
-    left = {(text, href) for href, page in pages.items() for text in page.found if text.casefold().strip(" :·.,") in english}
+    left = {(text, href) for href, page in pages.items() for text in page.texts if text.casefold().strip(" :·.,") in english}
     assert left == set()
 
 
@@ -157,7 +157,7 @@ async def test_what_stands_alike_in_three_languages_is_a_name_or_data(client):
     alike = {
         (text, href)
         for href in first.keys() & second.keys() & third.keys()
-        for text in first[href].found & second[href].found & third[href].found
+        for text in first[href].texts & second[href].texts & third[href].texts
         if len(LATIN.findall(text)) >= 2 and kind(href).partition("/")[0] not in VOCABULARY
     }
 

@@ -1,4 +1,4 @@
-"""VoID: true counts, with the numbers of a release or of what is shown, which are the same where both hold the same."""
+"""True counts, with the numbers of a release or of what is shown, which are the same where both hold the same."""
 
 from __future__ import annotations
 

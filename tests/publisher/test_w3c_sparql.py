@@ -60,20 +60,20 @@ class SuiteEndpoint:
     store: Store
     client: httpx.AsyncClient
     columns: dict[Data, ProjectionPaths]
-    held: tuple[object, ...] = ()
+    stored: tuple[object, ...] = ()
     number: int = 0
     engine: str = ""  # that answered last
 
     async def show(self, case: SparqlCase) -> None:
         """Put the data of *case* in the store."""
-        if (case.default, case.named) != self.held:
+        if (case.default, case.named) != self.stored:
             load(self.store, case)
             self.number += 1
             folder = self.service.data / "store" / "snapshots"
             create_snapshot(folder, self.store, self.number, case.name, 0, indexes=self._indexes(case))
             prune(folder)
             await self.service.refresh()
-            self.held = (case.default, case.named)
+            self.stored = (case.default, case.named)
 
     def _indexes(self, case: SparqlCase) -> ProjectionPaths:
         """Return where the columns of the store are; write them where no test has done so."""

@@ -43,9 +43,9 @@ def test_each_shape_passes_its_good_example_and_fails_its_bad_one(validated: lis
 def test_a_result_says_what_its_shape_says(validated: list[tuple[Example, tuple[Result, ...]]]) -> None:
     known = rules()
 
-    said = {(result.shape, result.severity, result.message) for _, results in validated for result in results}
+    findings = {(result.shape, result.severity, result.message) for _, results in validated for result in results}
 
-    assert said <= {(rule.iri, rule.severity, rule.message) for rule in known.values()}
+    assert findings <= {(rule.iri, rule.severity, rule.message) for rule in known.values()}
 
 
 def test_a_bad_example_is_met_where_the_shape_looks() -> None:

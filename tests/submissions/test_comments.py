@@ -121,9 +121,9 @@ async def test_a_comment_is_confirmed_accepted_and_shown_as_text(
     assert (before, waiting) == ([], [])
     assert "Hello" in queue.text
     assert all("<script>" not in page.text for page in (first, linked, queue))
-    shown = shown_comments(world.context, post)
-    assert shown
-    assert [text for _, text in shown] == ["Hello all\n\nmail me: […]"]
+    texts = shown_comments(world.context, post)
+    assert texts
+    assert [text for _, text in texts] == ["Hello all\n\nmail me: […]"]
 
 
 async def test_comments_are_off_unless_switched_on(world: SubmissionWorld, people: httpx.AsyncClient, post: str) -> None:
@@ -212,11 +212,11 @@ async def test_an_accepted_comment_can_be_taken_back(
     await sent(world, people, post, "Well done")
     id = the_one(world)
     await decide(admin, id, "accept")
-    shown = shown_comments(world.context, post)
+    texts = shown_comments(world.context, post)
 
     await decide(admin, id, "reject", "A person is named.", state="accepted")
 
-    assert shown
+    assert texts
     assert shown_comments(world.context, post) == []
 
 

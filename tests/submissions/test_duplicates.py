@@ -35,7 +35,7 @@ def publish(world: SubmissionWorld, key: str, title: str, **values: Any) -> str:
     return Iris(BASE).thing("initiative", "registry", key)
 
 
-def found(world: SubmissionWorld, candidates: Mapping[str, str], **changes: Any) -> Check:
+def check_of(world: SubmissionWorld, candidates: Mapping[str, str], **changes: Any) -> Check:
     """Check a submission; *candidates* are the titles of what the search of titles finds, by IRI."""
     finder = DuplicateFinder(lambda title: [Duplicate(iri, text, "title") for iri, text in candidates.items()])
     content = normalize({**INITIATIVE, **changes}, BASE, None)
@@ -53,7 +53,7 @@ def corpus(world: SubmissionWorld) -> SubmissionWorld:
 def test_an_initiative_with_its_words_in_another_order_is_found(corpus: SubmissionWorld) -> None:
     iri = publish(corpus, "1", "Telecentres, village", countries=(KENYA,), start="2025-01-01")
 
-    (duplicate,) = found(corpus, {iri: "Telecentres, village"}).duplicates
+    (duplicate,) = check_of(corpus, {iri: "Telecentres, village"}).duplicates
 
     assert (duplicate.address, duplicate.why) == (iri, "title")
     assert duplicate.bits >= 6
@@ -64,14 +64,14 @@ def test_an_initiative_with_its_words_in_another_order_is_found(corpus: Submissi
 def test_a_similar_title_of_another_country_and_phase_is_not(corpus: SubmissionWorld) -> None:
     other = publish(corpus, "1", "Village telecentres phase 2", countries=(GHANA,), start="2019-01-01")
 
-    assert found(corpus, {other: "Village telecentres phase 2"}).duplicates == ()
+    assert check_of(corpus, {other: "Village telecentres phase 2"}).duplicates == ()
 
 
 def test_the_likeliest_comes_first(corpus: SubmissionWorld) -> None:
     same = publish(corpus, "1", "Village telecentres", countries=(KENYA,), start="2025-01-01")
     other = publish(corpus, "2", "Village telecentres", countries=(KENYA,), start="2024-01-01")
 
-    duplicates = found(corpus, {other: "Village telecentres", same: "Village telecentres"}).duplicates
+    duplicates = check_of(corpus, {other: "Village telecentres", same: "Village telecentres"}).duplicates
 
     assert [duplicate.address for duplicate in duplicates] == [same, other]
     assert duplicates[0].bits > duplicates[1].bits

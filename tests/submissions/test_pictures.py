@@ -144,30 +144,30 @@ async def send(client: httpx.AsyncClient, content: bytes | None = None, media: s
 
 
 async def test_a_picture_is_public_with_its_record_and_deleted_with_it(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
-    taken = (await send(client)).json()
-    name = taken["id"].rpartition("/")[2]
-    record = {**INITIATIVE, "picture": {"id": taken["id"], "caption": {"en": "A telecentre with six computers"}}}
+    accepted = (await send(client)).json()
+    name = accepted["id"].rpartition("/")[2]
+    record = {**INITIATIVE, "picture": {"id": accepted["id"], "caption": {"en": "A telecentre with six computers"}}}
     created = await client.post("/submissions", json=record)
     before = await client.get(f"/picture/{name}", headers=ANYBODY)
     item = moderation.find(world.context.admin, created.json()["id"])
     moderation.accept(world.context.admin, world.keys["Grace"], item, "")
-    shown = await client.get(f"/picture/{name}", headers=ANYBODY)
+    response = await client.get(f"/picture/{name}", headers=ANYBODY)
     statements = published_statements(world)
     export = (await client.get("/submissions/account")).json()
     etag = (await client.get(f"/submissions/{item.id}")).headers["ETag"]
     withdrawn = await client.delete(f"/submissions/{item.id}", headers={"If-Match": etag})
     after = await client.get(f"/picture/{name}", headers=ANYBODY)
 
-    assert taken == {"id": f"{BASE}picture/{name}", "width": 80, "height": 60, "bytes": len(shown.content)}
+    assert accepted == {"id": f"{BASE}picture/{name}", "width": 80, "height": 60, "bytes": len(response.content)}
     assert created.json()["content"]["picture"] == {"id": name, "caption": {"en": "A telecentre with six computers"}}
-    assert [answer.status_code for answer in (before, shown, withdrawn, after)] == [404, 200, 200, 404]
-    assert f"{sha256(shown.content).hexdigest()}.webp" == name
-    assert b64decode(export["pictures"][name]) == shown.content
-    thing, address = f"<{BASE}id/initiative/submissions/{item.id}>", f"<{taken['id']}>"
+    assert [answer.status_code for answer in (before, response, withdrawn, after)] == [404, 200, 200, 404]
+    assert f"{sha256(response.content).hexdigest()}.webp" == name
+    assert b64decode(export["pictures"][name]) == response.content
+    thing, address = f"<{BASE}id/initiative/submissions/{item.id}>", f"<{accepted['id']}>"
     assert f"{thing} <https://schema.org/image> {address}" in statements
     assert f'{address} <https://schema.org/caption> "A telecentre with six computers"@en' in statements
     assert not has_picture(world.ledger, name)
-    headers = {key: shown.headers[key] for key in ("Content-Type", "X-Content-Type-Options", "Content-Security-Policy")}
+    headers = {key: response.headers[key] for key in ("Content-Type", "X-Content-Type-Options", "Content-Security-Policy")}
     assert headers == {
         "Content-Type": "image/webp",
         "X-Content-Type-Options": "nosniff",
@@ -233,8 +233,8 @@ async def test_pictures_that_no_record_names_are_few_and_deleted_after_a_day(wor
     prune_pictures(world.ledger, world.clock.now() + timedelta(days=1))
 
     assert [answer.status_code for answer in answers] == [201] * MAX_UNUSED + [422]
-    kept = [has_picture(world.ledger, answer.json()["id"].rpartition("/")[2]) for answer in answers[:-1]]
-    assert kept == [True] + [False] * (MAX_UNUSED - 1)
+    present = [has_picture(world.ledger, answer.json()["id"].rpartition("/")[2]) for answer in answers[:-1]]
+    assert present == [True] + [False] * (MAX_UNUSED - 1)
 
 
 async def test_a_picture_is_kept_while_it_is_published_and_deleted_when_a_change_without_it_is_accepted(

@@ -401,12 +401,12 @@ async def test_commands_add_an_edition_name_experts_and_decide(world: Submission
         command("stage", "2027", id, "nominated"),
         command("stage", "2026", id, "nominated"),
     ]
-    shown = command("show", "2027", "--json")[1]
+    printed = command("show", "2027", "--json")[1]
 
     assert [code for code, _ in answers] == [0, 0, 1, 0, 1]
     assert "known are 2027" in answers[4][1]
     assert prizes.experts(world.ledger, "2027") == ["expert@example.org"]
-    assert (id in shown, '"nominated"' in shown) == (True, True)
+    assert (id in printed, '"nominated"' in printed) == (True, True)
     entries = world.ledger.operators.audit_entries(3)
     assert [entry.what for entry in entries] == ["prize stage decided", "prize expert added", "prize edition added"]
 
@@ -494,13 +494,13 @@ async def test_an_expert_scores_and_a_person_votes_on_the_pages(world: Submissio
     csrf = token(await people.get(path))
 
     voted = [await people.post(f"{path}/vote/{id}", data={"csrf": csrf, "website": trap}) for trap in ("spam", "")]
-    shown = await people.get(path)
+    printed = await people.get(path)
 
     assert f"/review/{id}" in listed.text
     assert [answer.status_code for answer in reviewed] == [422, 303]
     assert ("Confirm your address to vote" in anonymous.text, f"/vote/{id}" in anonymous.text) == (True, False)
     assert [answer.status_code for answer in voted] == [422, 303]
-    assert "Your vote" in shown.text
+    assert "Your vote" in printed.text
 
 
 def test_an_edition_is_added_before_there_is_a_data_directory(tmp_path: Path) -> None:

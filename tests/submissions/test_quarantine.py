@@ -35,9 +35,9 @@ async def send(client: httpx.AsyncClient, content: dict[str, Any], headers: dict
 async def test_what_a_person_sends_with_many_links_is_held_back(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     headers = await person(world, client)
 
-    held, plain, keyed = await send(client, UNWANTED, headers), await send(client, INITIATIVE, headers), await send(client, UNWANTED)
+    quarantined, plain, keyed = await send(client, UNWANTED, headers), await send(client, INITIATIVE, headers), await send(client, UNWANTED)
 
-    assert [item["state"] for item in (held, plain, keyed)] == ["quarantined", "submitted", "submitted"]
+    assert [item["state"] for item in (quarantined, plain, keyed)] == ["quarantined", "submitted", "submitted"]
     assert submissions.waiting(world.ledger)[0] == 2
 
 
@@ -64,12 +64,12 @@ async def test_a_moderator_decides_about_what_is_held_back(
     await signed_in(admin, world)
 
     queue = await admin.get("/admin/page/submissions")
-    held = await admin.get("/admin/page/submissions?state=quarantined")
+    quarantined = await admin.get("/admin/page/submissions?state=quarantined")
     page = await admin.get(f"/admin/page/submissions/{id}")
     answer = await decide(admin, id, "accept")
 
     assert id not in queue.text
-    assert id in held.text
+    assert id in quarantined.text
     assert "links <bdi>4</bdi>" in page.text
     assert answer.status_code == 303
     assert moderation.find(world.context.admin, id).state.value == "accepted"

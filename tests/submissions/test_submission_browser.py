@@ -265,7 +265,7 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
     wait_until(lambda: site.titles() == [title], "the initiative in SPARQL", SECONDS, pause=2)
     browser.open(f"{site.base}/page/initiative/submissions/{id}?lang={language}", 320)
     visit.look()
-    shown = wait_until(lambda: browser.run("document.querySelector('figure img').naturalWidth"), "the picture", 60)
+    picture_width = wait_until(lambda: browser.run("document.querySelector('figure img').naturalWidth"), "the picture", 60)
     citation = browser.run("document.querySelector('.citation').textContent")
 
     sent = len(site.mailbox.texts)
@@ -297,7 +297,7 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
     disable_scripts(browser)
 
     assert visit.faults == []
-    assert (shown, image[2], title in citation, f"/id/initiative/submissions/{id}" in citation) == (60, "Computers", True, True)
+    assert (picture_width, image[2], title in citation, f"/id/initiative/submissions/{id}" in citation) == (60, "Computers", True, True)
     assert (published.status_code, "Last confirmed" in published.text, 'id="history"' in published.text) == (200, True, True)
     assert (public.status_code, b"Nairobi" in public.content) == (200, False)
     assert httpx.get(f"{site.base}{image[1]}", timeout=60).status_code == 404

@@ -329,10 +329,10 @@ async def test_a_demo_without_a_mail_server_shows_the_link(world: SubmissionWorl
     refused = await browser.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
     world.context.admin.demo = True
 
-    shown = await browser.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
+    response = await browser.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
     by_http = await browser.post("/submissions/confirmations", json={"mail": "jane@example.org"})
 
-    link = re.search(r'href="http://site\.example(/submit/confirm/[^"]+)"', shown.text)
+    link = re.search(r'href="http://site\.example(/submit/confirm/[^"]+)"', response.text)
     assert link
     mine = await browser.post(link[1])
     assert refused.status_code == 503
@@ -446,9 +446,9 @@ async def test_a_name_of_the_register_is_taken_if_the_person_wants_it(world: Sub
     world.context.organizations = lambda name: known.get(name, [])
 
     summary = await fill(browser)
-    taken = {"before": "University of the Coast", "after": "Coast University"}
-    after = await browser.post(summary.url.path.replace("/summary", "/use-name"), data=taken)
-    made_up = await browser.post(summary.url.path.replace("/summary", "/use-name"), data={**taken, "after": "Evil Inc"})
+    decision = {"before": "University of the Coast", "after": "Coast University"}
+    after = await browser.post(summary.url.path.replace("/summary", "/use-name"), data=decision)
+    made_up = await browser.post(summary.url.path.replace("/summary", "/use-name"), data={**decision, "after": "Evil Inc"})
 
     assert '<bdi>Ministry of Information</bdi>: <a href="/id/organization/a/ministry">in the register</a>' in summary.text
     assert "Is “University of the Coast” one of these?" in summary.text

@@ -28,10 +28,10 @@ async def test_a_person_hands_a_submission_to_another(world: SubmissionWorld, br
     mine = await sent(world, browser)
     offered = await browser.post(f"{mine.url.path}/transfer", data={"csrf": hidden(mine, "csrf"), "mail": "ahmed@example.org"})
     path = link(world)
-    shown = await browser.get(path)
+    offer_page = await browser.get(path)
     still = await browser.get(mine.url.path)
     browser.cookies.clear()
-    taken = await browser.post(path)
+    response = await browser.post(path)
     again = await browser.post(path)
     session = dict(browser.cookies)
     browser.cookies.clear()
@@ -39,11 +39,11 @@ async def test_a_person_hands_a_submission_to_another(world: SubmissionWorld, br
     former = await browser.post(f"/submit/confirm/{world.last_secret()}")
     refused = await browser.get(mine.url.path)
 
-    assert [page.status_code for page in (offered, shown, still, taken, again, refused)] == [200, 200, 200, 200, 410, 404]
+    assert [page.status_code for page in (offered, offer_page, still, response, again, refused)] == [200, 200, 200, 200, 410, 404]
     assert world.mails()[-2][0] == "ahmed@example.org"
-    assert "Village telecentres" in shown.text
-    assert taken.url.path == mine.url.path
-    assert "took it over" in taken.text
+    assert "Village telecentres" in offer_page.text
+    assert response.url.path == mine.url.path
+    assert "took it over" in response.text
     assert "Village telecentres" not in former.text
     assert session
 
@@ -69,12 +69,12 @@ async def test_organizations_hand_over_by_http_and_are_not_named_after(world: Su
     offered = await client.post(f"/submissions/{id}/transfer", json={"mail": "dean@example.org"})
     secret = link(world).rpartition("/")[2]
     nobody = await client.post(f"/submissions/transfers/{secret}", headers={"Authorization": ""})
-    taken = await client.post(f"/submissions/transfers/{secret}", headers=university)
+    response = await client.post(f"/submissions/transfers/{secret}", headers=university)
     again = await client.post(f"/submissions/transfers/{secret}", headers=university)
     former = await client.get(f"/submissions/{id}")
     owned = await client.get(f"/submissions/{id}", headers=university)
 
-    statuses = [answer.status_code for answer in (foreign, offered, nobody, taken, again, former, owned)]
+    statuses = [answer.status_code for answer in (foreign, offered, nobody, response, again, former, owned)]
     assert statuses == [404, 202, 401, 200, 410, 404, 200]
     assert offered.json() == {"state": "sent"}
     assert [(event["what"], event["who"]) for event in owned.json()["history"]] == [
@@ -91,12 +91,12 @@ async def test_a_moderator_recovers_the_submission_of_a_lost_address(world: Subm
     moderation.accept(world.context.admin, world.keys["Grace"], item, "")
     moderation.transfer(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, item.id), "jane@new.example")
     browser.cookies.clear()
-    taken = await browser.post(link(world))
+    response = await browser.post(link(world))
 
     (audit,) = [entry for entry in world.ledger.operators.audit_entries(20) if entry.what == "submission handed over"]
-    found = submissions.find(world.ledger, item.id)
-    assert (taken.status_code, taken.url.path) == (200, mine.url.path)
-    assert found is not None
-    assert (found.state, found.published) == (SubmissionState.ACCEPTED, item.content)
+    submission = submissions.find(world.ledger, item.id)
+    assert (response.status_code, response.url.path) == (200, mine.url.path)
+    assert submission is not None
+    assert (submission.state, submission.published) == (SubmissionState.ACCEPTED, item.content)
     assert "jane" not in (audit.note or "")
-    assert "A moderator" in taken.text
+    assert "A moderator" in response.text

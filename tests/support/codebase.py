@@ -1,4 +1,4 @@
-"""The codebase: its modules and their imports, read from the source without running it."""
+"""Its modules and their imports, read from the source without running it."""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ def test_qskos_no_hierarchy_has_a_cycle_and_no_top_concept_a_broader_one(scheme:
     links = relations(scheme)
 
     assert [concept for concept in links["broader"] if concept in reachable(concept, links["broader"])] == []
-    tops = {concept for concept, of in links["topConceptOf"].items() if f"{BASE}scheme/{scheme}" in of}
+    tops = {concept for concept, concept_schemes in links["topConceptOf"].items() if f"{BASE}scheme/{scheme}" in concept_schemes}
     assert {concept for concept in tops if links["broader"][concept] & set(concepts(scheme))} == set()
 
 

@@ -70,8 +70,8 @@ checksums = st.none() | st.builds(Checksum, st.binary(min_size=1, max_size=4).ma
 files = st.builds(File, maybe, maybe, several, maybe, maybe, several, st.none() | st.integers(0, 10**15), checksums)
 
 
-def many(of: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
-    return st.lists(of, max_size=2).map(tuple)
+def many(items: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(items, max_size=2).map(tuple)
 
 
 COMMON = {

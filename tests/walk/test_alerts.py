@@ -1,4 +1,4 @@
-"""Alerts: rules as data, what they find, silence, and the messages that they queue."""
+"""Rules as data, what they find, silence, and the messages that they queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: exit codes, JSON output, and settings checked before a command runs."""
+"""Exit codes, JSON output, and settings checked before a command runs."""
 
 from __future__ import annotations
 

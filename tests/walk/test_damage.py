@@ -70,19 +70,19 @@ ORIGINAL = [
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder, in which the first test that needs the data directory keeps a copy for the others."""
     return tmp_path_factory.mktemp("kept")
 
 
 @pytest.fixture
 def filled(
-    kept: Path, tmp_path: Path, context: HarvestContext, source: Source, registry: Any, project: Callable[..., dict[str, Any]]
+    template: Path, tmp_path: Path, context: HarvestContext, source: Source, registry: Any, project: Callable[..., dict[str, Any]]
 ) -> Path:
     """Return a data directory with all kinds of files, and three journal entries."""
-    if not (kept / "data").exists():
-        shutil.copytree(_fill(context, source, registry, project), kept / "data")
-    return Path(shutil.copytree(kept / "data", tmp_path / "filled"))
+    if not (template / "data").exists():
+        shutil.copytree(_fill(context, source, registry, project), template / "data")
+    return Path(shutil.copytree(template / "data", tmp_path / "filled"))
 
 
 def _fill(context: HarvestContext, source: Source, registry: Any, project: Callable[..., dict[str, Any]]) -> Path:

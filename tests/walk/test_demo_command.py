@@ -1,4 +1,4 @@
-"""The demo command: pages, endpoint and dump; Ctrl-C ends all processes."""
+"""Pages, endpoint and dump; Ctrl-C ends all processes."""
 
 from __future__ import annotations
 
@@ -141,10 +141,10 @@ def test_an_interrupt_ends_all_processes(demo: Running) -> None:
 
 
 def test_a_port_in_use_is_skipped() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
 
         result = next_free("127.0.0.1", port)
 
@@ -154,10 +154,10 @@ def test_a_port_in_use_is_skipped() -> None:
 
 
 def test_a_requested_port_in_use_exits_with_2(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
 
         answers = [
             CliRunner().invoke(app, ["--data", str(tmp_path / "data"), *words])

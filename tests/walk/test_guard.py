@@ -1,4 +1,4 @@
-"""The guard: which plans need approval, and what is published before and after."""
+"""Which plans need approval, and what is published before and after."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def store(context: HarvestContext) -> dict[str, set[str]]:
     return {graph: lines for graph, lines in played.items() if lines}
 
 
-def said(context: HarvestContext, key: str) -> set[str]:
+def reasons(context: HarvestContext, key: str) -> set[str]:
     return store(context)[context.iris.record("projects", key)]
 
 
@@ -69,10 +69,10 @@ def flipped(registry: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("kept", [0, 20], ids=["empty feed", "half feed"])
-def test_a_truncated_feed_is_held_and_changes_nothing(source: Source, context: HarvestContext, registry: Any, kept: int) -> None:
+@pytest.mark.parametrize("record_count", [0, 20], ids=["empty feed", "half feed"])
+def test_a_truncated_feed_is_held_and_changes_nothing(source: Source, context: HarvestContext, registry: Any, record_count: int) -> None:
     harvest(source, context)
-    del registry.projects[kept:]
+    del registry.projects[record_count:]
 
     plan = harvest(source, context)
 
@@ -107,9 +107,9 @@ def test_five_percent_of_missing_records_are_marked_and_still_served(source: Sou
 
     status = f"<{context.iris.record('projects', 'p40')}> <http://www.w3.org/ns/adms#status> "
     assert (plan.run.state, plan.vanished, context.ledger.count_published("projects")) == (State.COMMITTED, 2, 40)
-    assert {line for line in said(context, "p40") if line.startswith(status)} == {f"{status}<{context.iris.operations}vanished>"}
-    assert sum("vanishedSince" in line for line in said(context, "p40")) == 1
-    assert any('"Project 40"@en' in line for line in said(context, "p40"))
+    assert {line for line in reasons(context, "p40") if line.startswith(status)} == {f"{status}<{context.iris.operations}vanished>"}
+    assert sum("vanishedSince" in line for line in reasons(context, "p40")) == 1
+    assert any('"Project 40"@en' in line for line in reasons(context, "p40"))
 
 
 def test_a_plan_with_half_of_the_records_missing_is_held_until_approved(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -126,7 +126,7 @@ def test_a_plan_with_half_of_the_records_missing_is_held_until_approved(source: 
 
 def test_a_returned_record_is_unchanged(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
-    before = said(context, "p40")
+    before = reasons(context, "p40")
     lost = registry.projects.pop()
     harvest(source, context)
     registry.projects.append(lost)
@@ -134,12 +134,12 @@ def test_a_returned_record_is_unchanged(source: Source, context: HarvestContext,
     plan = harvest(source, context)
 
     assert (plan.run.state, plan.outcomes[Outcome.RETURNED], context.ledger.count_missing("projects")) == (State.COMMITTED, 1, 0)
-    assert said(context, "p40") == before
+    assert reasons(context, "p40") == before
 
 
 def test_a_record_that_returns_unreadable_is_no_longer_marked(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
-    before = said(context, "p40")
+    before = reasons(context, "p40")
     lost = registry.projects.pop()
     harvest(source, context)
     registry.projects.append({**lost, "name": ""})
@@ -147,7 +147,7 @@ def test_a_record_that_returns_unreadable_is_no_longer_marked(source: Source, co
     plan = harvest(source, context)
 
     assert (plan.run.state, plan.outcomes[Outcome.WITHHELD]) == (State.COMMITTED, 1)
-    assert said(context, "p40") == before
+    assert reasons(context, "p40") == before
 
 
 def test_a_missing_record_changes_nothing_during_the_grace_period(
@@ -177,14 +177,14 @@ def test_a_deleted_record_that_returns_has_the_same_address(source: Source, cont
     lost = registry.projects.pop()
     for _ in range(3):
         harvest(source, context)
-    tombstone = said(context, "p40")
+    tombstone = reasons(context, "p40")
     registry.projects.append(lost)
 
     plan = harvest(source, context)
 
     assert any("wasInvalidatedBy" in line for line in tombstone)
     assert (plan.outcomes[Outcome.NEW], context.ledger.count_published("projects")) == (1, 40)
-    assert not any("wasInvalidatedBy" in line or "gone>" in line for line in said(context, "p40"))
+    assert not any("wasInvalidatedBy" in line or "gone>" in line for line in reasons(context, "p40"))
 
 
 def test_a_change_of_all_keys_is_held_as_reidentified(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -208,7 +208,7 @@ def test_an_approved_change_of_keys_leaves_tombstones_with_the_new_keys(
     plan_decisions.approve(context, source, plan.run.id, by="ann")
 
     old, new = context.iris.record("projects", "p7"), context.iris.record("projects", "new-p7")
-    assert f"<{old}> <http://purl.org/dc/terms/isReplacedBy> <{new}>" in said(context, "p7")
+    assert f"<{old}> <http://purl.org/dc/terms/isReplacedBy> <{new}>" in reasons(context, "p7")
     assert context.ledger.count_published("projects") == 40
 
 

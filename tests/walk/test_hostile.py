@@ -94,7 +94,7 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
-        self.found: list[str] = []
+        self.active: list[str] = []
         self.links: list[str] = []
         self.blocks: list[str] = []
         self.text = ""
@@ -108,13 +108,13 @@ class Page(HTMLParser):
         if self._inside:
             self.blocks.append("")
         elif tag in _ACTING and not own:
-            self.found.append(f"<{tag}>")
-        self.found += [f"{name}={value}" for name, value in attrs if _HANDLER.match(name) or name in ("style", "srcdoc")]
+            self.active.append(f"<{tag}>")
+        self.active += [f"{name}={value}" for name, value in attrs if _HANDLER.match(name) or name in ("style", "srcdoc")]
         for name in ("href", "src", "action", "formaction"):
             if (value := results.get(name)) is not None:
                 self.links.append(value)
                 if not re.match(r"(?:https?://|/(?!/)|\?|#)", value):
-                    self.found.append(f"{name}={value}")
+                    self.active.append(f"{name}={value}")
         self.text += "".join(value or "" for _, value in attrs)
 
     def handle_endtag(self, tag: str) -> None:
@@ -158,8 +158,8 @@ async def test_no_admin_page_executes_or_misrenders_hostile_text(site: httpx.Asy
         page = Page(answer.text)
         texts += page.text
         described += "".join(json.dumps(json.loads(block), ensure_ascii=False) for block in page.blocks)
-        if page.found or _SUSPECT.search(page.text) or answer.status_code != 200 or "'unsafe" in answer.headers["content-security-policy"]:
-            results[path] = (answer.status_code, page.found, _SUSPECT.findall(page.text))
+        if page.active or _SUSPECT.search(page.text) or answer.status_code != 200 or "'unsafe" in answer.headers["content-security-policy"]:
+            results[path] = (answer.status_code, page.active, _SUSPECT.findall(page.text))
 
     assert len(paths) > ROUNDS
     assert results == {}
@@ -182,8 +182,8 @@ async def test_no_portal_page_executes_or_misrenders_hostile_text(site: httpx.As
     for path in PORTAL:
         answer = await site.get(path, headers={"Accept": "text/html"}, follow_redirects=True)
         page = Page(answer.text)
-        if page.found or _SUSPECT.search(page.text) or answer.status_code >= 500:
-            results[path] = (answer.status_code, page.found, _SUSPECT.findall(page.text))
+        if page.active or _SUSPECT.search(page.text) or answer.status_code >= 500:
+            results[path] = (answer.status_code, page.active, _SUSPECT.findall(page.text))
 
     assert results == {}
 
@@ -248,7 +248,7 @@ async def test_a_report_neither_executes_nor_misrenders_hostile_text(context: Ha
 
     page = Page((data / "reports" / result.name / "report.html").read_text())
     assert "Hostile <b>registry</b>" in page.text
-    assert [item for item in page.found if item not in ("href=report.css", "href=report.pdf", "<style>")] == []
+    assert [item for item in page.active if item not in ("href=report.css", "href=report.pdf", "<style>")] == []
     assert _SUSPECT.findall(page.text) == []
     assert (data / "reports" / result.name / "report.pdf").read_bytes().startswith(b"%PDF-")
 
@@ -300,9 +300,9 @@ async def test_hostile_text_breaks_no_header_and_no_log_line(site: httpx.AsyncCl
     assert [answer for answer in answers if answer.headers["content-type"] != "application/problem+json"] == []
 
 
-@pytest.mark.parametrize("said", ["a\nb\r\nc", "red \x1b[31m", "a\u2028b\x85c"], ids=ascii)
-def test_a_log_event_stays_one_line(said: str) -> None:
-    line = [sys.executable, "-c", LOGGING, said]
+@pytest.mark.parametrize("hostile", ["a\nb\r\nc", "red \x1b[31m", "a\u2028b\x85c"], ids=ascii)
+def test_a_log_event_stays_one_line(hostile: str) -> None:
+    line = [sys.executable, "-c", LOGGING, hostile]
 
     text = subprocess.run(line, capture_output=True, cwd=Path(__file__).parents[2], timeout=60, check=True).stderr
 

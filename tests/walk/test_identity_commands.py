@@ -94,10 +94,10 @@ def test_the_queue_explains_each_pair(stocktake: Stocktake) -> None:
 def test_show_has_both_sides_and_the_score(stocktake: Stocktake) -> None:
     pair = str(matched(stocktake)[DOUBTED]["pair"])
 
-    shown = json.loads(stocktake("show", pair, "--json").stdout)
+    printed = json.loads(stocktake("show", pair, "--json").stdout)
 
-    assert sum(feature["bits"] for feature in shown["features"]) == pytest.approx(shown["bits"])
-    assert {"": "start", "first": "2024-02-01", "second": ""} in shown["sides"]
+    assert sum(feature["bits"] for feature in printed["features"]) == pytest.approx(printed["bits"])
+    assert {"": "start", "first": "2024-02-01", "second": ""} in printed["sides"]
     assert "≠" in stocktake("show", pair).stdout
 
 
@@ -123,9 +123,9 @@ def test_a_contradiction_is_shown_and_not_merged(stocktake: Stocktake) -> None:
     stocktake("decide", str(between["pair"]), "negative")
 
     counts = {row["kind"]: row for row in rows(stocktake("match", "--json"))}
-    [shown] = [row for row in rows(stocktake("queue", "--json")) if row["status"] == "contradiction"]
+    [printed] = [row for row in rows(stocktake("queue", "--json")) if row["status"] == "contradiction"]
 
-    assert shown["pair"] == pairs[SAME]["pair"]
+    assert printed["pair"] == pairs[SAME]["pair"]
     assert (counts["initiative"]["automatic"], counts["initiative"]["contradiction"], counts["initiative"]["decided"]) == (0, 1, 2)
     assert counts["initiative"]["sets"] == 1
 
@@ -274,12 +274,12 @@ def test_the_agreement_of_two_curators_is_measured_on_a_sample(stocktake: Stockt
     empty.write_text(text)
 
     measured = json.loads(stocktake("agreement", str(first), str(second), "--json").stdout)
-    shown = stocktake("agreement", str(first), str(second)).output
+    printed = stocktake("agreement", str(first), str(second)).output
     refused = stocktake("import", str(empty))
 
     assert stocktake("sample", "--size=2").stdout == text
     assert (measured["both"], measured["same"], measured["kappa"]) == (2, 1, 0.0)
     assert [difference[1:] for difference in measured["differences"]] == [["positive", "negative"]]
-    assert "2 pairs decided by both; agreement 50%; Cohen's kappa 0.00" in shown
+    assert "2 pairs decided by both; agreement 50%; Cohen's kappa 0.00" in printed
     assert "line 2: the predicate modifier is '?'" in str(refused.exception)
     assert rows(stocktake("decisions", "--json")) == []

@@ -178,14 +178,14 @@ def differences(point: Point, driver: Driver, undisturbed: Undisturbed, home: Pa
     return [f"{point} before {ended.calls[-1]}: {name}:{differing(results[name], wanted[name])}" for name in names]
 
 
-def differing(found: Any, wanted: Any) -> str:
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        names = [name for name in {*found, *wanted} if found.get(name) != wanted.get(name)]
-        return " ".join(f"{name}:{differing(found.get(name), wanted.get(name))}" for name in names)
-    if isinstance(found, list) and isinstance(wanted, list):
-        more, less = ([item for item in these if item not in those][:3] for these, those in ((found, wanted), (wanted, found)))
+def differing(actual: Any, wanted: Any) -> str:
+    if isinstance(actual, dict) and isinstance(wanted, dict):
+        names = [name for name in {*actual, *wanted} if actual.get(name) != wanted.get(name)]
+        return " ".join(f"{name}:{differing(actual.get(name), wanted.get(name))}" for name in names)
+    if isinstance(actual, list) and isinstance(wanted, list):
+        more, less = ([item for item in these if item not in those][:3] for these, those in ((actual, wanted), (wanted, actual)))
         return f" too many {more}, missing {less} of {len(wanted)}"
-    return f" {found} not {wanted}"
+    return f" {actual} not {wanted}"
 
 
 def all_differences(points: Sequence[Point], drivers: list[Driver], undisturbed: Undisturbed, folder: Path) -> list[str]:

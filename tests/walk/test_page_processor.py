@@ -53,10 +53,10 @@ def test_deletions_and_unreadable_records_are_distinguished() -> None:
     assert result == {"a": (Outcome.ABSENT, None), "b": (Outcome.UNREADABLE, "cut in the middle")}
 
 
-def sifted(page: Page[Any], met: set[str]) -> tuple[list[str | None], bool]:
+def sifted(page: Page[Any], seen: set[str]) -> tuple[list[str | None], bool]:
     with WorkerPool(BASE, workers=0) as pool:
         processor = refined_by(pool)
-        batch = processor.submit(page, {}, met)
+        batch = processor.submit(page, {}, seen)
         return [staged.key for staged in processor.results(batch)], batch.is_repeat
 
 

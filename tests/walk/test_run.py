@@ -155,12 +155,12 @@ def test_a_dry_run_changes_nothing(source: Source, context: HarvestContext) -> N
     assert context.ledger.runs() == []
 
 
-@pytest.mark.parametrize("kept", [0, 5])
-def test_too_few_records_are_held(source: Source, context: HarvestContext, registry: Any, kept: int) -> None:
+@pytest.mark.parametrize("record_count", [0, 5])
+def test_too_few_records_are_held(source: Source, context: HarvestContext, registry: Any, record_count: int) -> None:
     careful = replace(source, limits=Limits(expect=8))
     harvest(careful, context)
     before = graphs(context)
-    del registry.projects[kept:]
+    del registry.projects[record_count:]
 
     plan = harvest(careful, context)
 

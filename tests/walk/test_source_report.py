@@ -30,8 +30,8 @@ def reported(source: Source, context: HarvestContext) -> SourceReport:
     return result
 
 
-def by_rule(found: SourceReport) -> dict[str, WithheldRule]:
-    return {rule.rule: rule for rule in found.withheld}
+def by_rule(report: SourceReport) -> dict[str, WithheldRule]:
+    return {rule.rule: rule for rule in report.withheld}
 
 
 def test_withheld_records_are_counted_by_rule_in_the_publishers_field(

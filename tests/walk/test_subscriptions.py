@@ -66,7 +66,7 @@ def follow(
     return secret
 
 
-def found(position: int, results: dict[str, str], **changes: list[str]) -> ComparedResults:
+def compared(position: int, results: dict[str, str], **changes: list[str]) -> ComparedResults:
     def row(iri: str) -> ChangedThing:
         return ChangedThing(iri, f"Title of {iri[-1]}", f"/page/initiative/demo/{iri[-1]}%2F1")
 
@@ -104,11 +104,11 @@ def test_nothing_is_compared_or_sent_before_the_link_is_confirmed(store: LedgerS
 
 def test_the_first_comparison_is_silent_and_the_next_lists_what_changed(store: LedgerSubscriptions, clock: Clock) -> None:
     secret = follow(store)
-    first = settle(store, found(1, {A: "1", B: "1"}))
+    first = settle(store, compared(1, {A: "1", B: "1"}))
     clock.now += timedelta(days=1)
     [due] = store.due(2)
     results = due.results
-    store.settle(due.key, found(2, {B: "2", C: "2"}, new=[C], changed=[B], removed=[A]))
+    store.settle(due.key, compared(2, {B: "2", C: "2"}, new=[C], changed=[B], removed=[A]))
 
     [confirmation, digest] = sent_mails(store, clock)
 
@@ -126,9 +126,9 @@ def test_the_first_comparison_is_silent_and_the_next_lists_what_changed(store: L
 
 def test_a_digest_without_changes_is_not_sent(store: LedgerSubscriptions, clock: Clock) -> None:
     follow(store)
-    settle(store, found(1, {A: "1"}))
+    settle(store, compared(1, {A: "1"}))
     clock.now += timedelta(days=1)
-    count = settle(store, found(2, {A: "1"}, new=[], changed=[], removed=[]))
+    count = settle(store, compared(2, {A: "1"}, new=[], changed=[], removed=[]))
 
     assert (count, len(store.admin.ledger.outbox.messages())) == (1, 1)
 
@@ -138,11 +138,11 @@ def test_a_frequency_is_the_pause_between_comparisons_and_one_entry_is_compared_
     store: LedgerSubscriptions, clock: Clock, frequency: str, pause: timedelta
 ) -> None:
     follow(store, frequency=frequency)
-    counts = [settle(store, found(1, {})), settle(store, found(1, {}))]
+    counts = [settle(store, compared(1, {})), settle(store, compared(1, {}))]
     clock.now += pause - timedelta(seconds=1)
-    early = settle(store, found(2, {})) if pause else 0
+    early = settle(store, compared(2, {})) if pause else 0
     clock.now += timedelta(seconds=1)
-    counts += [settle(store, found(1, {})), settle(store, found(2, {}))]
+    counts += [settle(store, compared(1, {})), settle(store, compared(2, {}))]
 
     assert (counts, early) == ([1, 0, 0, 1], 0)
 
@@ -157,11 +157,11 @@ def test_what_one_server_claims_no_other_gets_until_the_lease_is_over(store: Led
 
 def test_ending_deletes_the_address_everywhere(store: LedgerSubscriptions, clock: Clock, tmp_path: Path) -> None:
     secret, other = follow(store), follow(store, address="other@example.org")
-    settle(store, found(1, {}))
+    settle(store, compared(1, {}))
     clock.now += timedelta(days=1)
     [due, _] = store.due(2)
     ended = [store.end(secret), store.end(secret)]
-    store.settle(due.key, found(2, {A: "2"}, new=[A]))  # it was being compared meanwhile
+    store.settle(due.key, compared(2, {A: "2"}, new=[A]))  # it was being compared meanwhile
 
     assert ended == [True, False]
     assert store.find(secret) is None
@@ -190,8 +190,8 @@ def test_a_webhook_is_signed_with_a_secret_of_its_own(store: LedgerSubscriptions
         return httpx.Response(204)
 
     secret, _ = follow(store, "webhook", HOOK, frequency="change"), follow(store, "webhook", "https://other.example/")
-    settle(store, found(1, {}))
-    settle(store, found(2, {A: "2"}, new=[A]))
+    settle(store, compared(1, {}))
+    settle(store, compared(2, {A: "2"}, new=[A]))
     deliver(store.admin.ledger, replace(store.admin.channels, transport=httpx.MockTransport(receive)), clock)
 
     mine = [request for request in posts if str(request.url) == HOOK]
@@ -273,10 +273,10 @@ def test_without_a_ledger_nothing_is_due_and_nothing_is_taken(tmp_path: Path) ->
 
 def test_a_long_digest_names_the_first_and_counts_the_rest(store: LedgerSubscriptions, clock: Clock) -> None:
     follow(store, language="fr")
-    settle(store, found(1, {}))
+    settle(store, compared(1, {}))
     clock.now += timedelta(days=1)
     many = [f"https://x.example/id/initiative/demo/{number}" for number in range(1060)]
-    settle(store, found(2, dict.fromkeys(many, "2"), new=many))
+    settle(store, compared(2, dict.fromkeys(many, "2"), new=many))
 
     text = store.admin.ledger.outbox.messages(1)[0].message.text
     assert "1\u202f060\n" in text

@@ -37,14 +37,14 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 def show_rule(request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show the form of a rule, and the pairs that it covers."""
     query = request.query_params
-    asked = [(name, value) for name, value in query.multi_items() if name in _NAMES and value]
-    pairs = _covered(_read_rule(query), context.ledger) if asked else []
+    conditions = [(name, value) for name, value in query.multi_items() if name in _NAMES and value]
+    pairs = _covered(_read_rule(query), context.ledger) if conditions else []
     values = {
         "user": user,
         "query": query,
         "kinds": KINDS,
         "known": sorted(FEATURES),
-        "asked": urlencode(asked),
+        "asked": urlencode(conditions),
         "pairs": pairs[:_ROWS],
         "count": len(pairs),
         "judgements": list(Judgement),

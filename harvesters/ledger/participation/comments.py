@@ -45,8 +45,8 @@ def add_comment(ledger: Database, comment: Comment) -> None:
 
 def find_comment(ledger: Database, id: str) -> Comment | None:
     """Return the comment with this id, None if there is none."""
-    found = _select(ledger, t.comment.c.id == id)
-    return found[0] if found else None
+    comments = _select(ledger, t.comment.c.id == id)
+    return comments[0] if comments else None
 
 
 def claim_comment(ledger: Database, id: str, submitter: str, state: SubmissionState) -> bool:

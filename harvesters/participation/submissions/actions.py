@@ -142,8 +142,8 @@ def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
             event["who"] = public_name(event["who"], submitter)
             del event["internal"]
     names = {name for item in submissions.of_submitter(ledger, submitter.id) for name in _picture_names(item)}
-    found = (pictures.find_picture(ledger, name) for name in sorted(names))
-    encoded = {picture.name: b64encode(picture.content).decode() for picture in found if picture}
+    stored = (pictures.find_picture(ledger, name) for name in sorted(names))
+    encoded = {picture.name: b64encode(picture.content).decode() for picture in stored if picture}
     of_contests = prizes.of_person(ledger, submitter.id, submitter.mail)
     of_posts = comments.exported_comments(ledger, submitter.id)
     return {"submitter": _to_json(about), "submissions": items, "pictures": encoded, "prizes": of_contests, "comments": of_posts}

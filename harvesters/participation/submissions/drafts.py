@@ -105,18 +105,18 @@ def save(context: SubmissionContext, draft: Submission, content: Content) -> boo
 
 def missing(content: Content, question: Question) -> dict[str, str]:
     """Return a message for what is missing on a page, by member: the form cannot go on without a title."""
-    asked = any(field.member == "title" for field in question.fields)
-    return {"title": gettext("Write a title.")} if asked and not content.get("title") else {}
+    asks_title = any(field.member == "title" for field in question.fields)
+    return {"title": gettext("Write a title.")} if asks_title and not content.get("title") else {}
 
 
 def findings_of(checked: Check, question: Question) -> dict[str, list[MemberFinding]]:
     """Return what the rules find in the answer to a question, by the name of the first field of each member."""
     names = {field.member: field.name for field in reversed(question.fields)}
-    found: dict[str, list[MemberFinding]] = {}
+    member_findings: dict[str, list[MemberFinding]] = {}
     for finding in checked.findings:
         if finding.member in names:
-            found.setdefault(names[finding.member], []).append(finding)
-    return found
+            member_findings.setdefault(names[finding.member], []).append(finding)
+    return member_findings
 
 
 def check_answer(context: SubmissionContext, content: Content, question: Question) -> dict[str, list[MemberFinding]]:

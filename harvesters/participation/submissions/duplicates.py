@@ -100,7 +100,7 @@ class DuplicateFinder:
         query = query.where(r.state == RecordState.PUBLISHED.value).order_by(r.fingerprint).limit(_SAMPLE)  # a hash: of all registries
         with ledger.transaction() as connection:
             texts = connection.execute(query).scalars().all()
-        weights = WordWeights.of(Entity("", "initiative", "", names={_title(decompress(text)): None}) for text in texts)
+        weights = WordWeights.from_entities(Entity("", "initiative", "", names={_title(decompress(text)): None}) for text in texts)
         self._weights[""] = weights
         return weights
 

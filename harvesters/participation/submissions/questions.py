@@ -117,7 +117,7 @@ _INTERNAL = "_"  # begins the members of a draft that are not sent
 def questions_of(content: Content) -> list[Question]:
     """Return the questions for a draft, each with the fields that its type has."""
     known = TYPES.get(str(content.get("type")), frozenset())
-    asked = []
+    questions = []
     for question in QUESTIONS:
         fields = question.fields
         if question.name == "why":
@@ -128,8 +128,8 @@ def questions_of(content: Content) -> list[Question]:
         elif question.name != "type":
             fields = tuple(field for field in fields if field.member in known or field.member == LANGUAGE.member)
         if fields and (question.name == "type" or known):
-            asked.append(Question(question.name, question.text, fields))
-    return asked
+            questions.append(Question(question.name, question.text, fields))
+    return questions
 
 
 def values_of(content: Content, field: Field, language: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""TREE: parse a page of an event stream, its members and its relations to other pages.
+"""Parse a page of an event stream, its members and its relations to other pages.
 
 Source: https://w3id.org/tree/specification, https://w3id.org/ldes/specification (1.0)
 """

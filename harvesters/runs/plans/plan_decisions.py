@@ -101,12 +101,12 @@ def _record_approval(context: HarvestContext, act: AuditEntry, override: Overrid
     last = next(iter(context.ledger.operators.audit_entries(1, source)), None)
     if last is None or replace(last, when=act.when) != act:
         context.ledger.operators.record_audit_entry(act)
-    given = [
+    grants = [
         (granted.override, granted.by)
         for granted in context.ledger.operators.overrides(source)
         if granted.used is None
     ]
-    if override and (override, act.who) not in given:
+    if override and (override, act.who) not in grants:
         context.ledger.operators.grant(source, override, act.who, act.when)
 
 

@@ -33,16 +33,16 @@ _SCHEMES = {"country": "area", "goal": "sdg", "target": "sdg", "action-line": "a
 async def extend(service: QueryService, matcher: Matcher, request: Extension) -> dict[str, object]:
     """Return the metadata of the requested properties, and for each entity their values; an unknown entity has none."""
     entities = {name: entity for name in request.ids if (entity := matcher.entity(name))}
-    asked = [PROPERTIES[name] for name in request.properties]
-    values = await _statements(service, [name for name, entity in entities.items() if entity.kind not in CONCEPT_TYPES], asked)
-    tables = require_facet_index(service) if any(item.name == "initiatives" for item in asked) else None
+    requested = [PROPERTIES[name] for name in request.properties]
+    values = await _statements(service, [name for name, entity in entities.items() if entity.kind not in CONCEPT_TYPES], requested)
+    tables = require_facet_index(service) if any(item.name == "initiatives" for item in requested) else None
 
     def row(name: str) -> dict[str, list[Value]]:
         entity = entities.get(name)
-        return {item.name: _values(item, entity, service.iris, values, tables) if entity else [] for item in asked}
+        return {item.name: _values(item, entity, service.iris, values, tables) if entity else [] for item in requested}
 
     rows = await asyncio.to_thread(lambda: {name: row(name) for name in request.ids})
-    return {"meta": [_metadata(item) for item in asked], "rows": rows}
+    return {"meta": [_metadata(item) for item in requested], "rows": rows}
 
 
 def _metadata(item: Property) -> dict[str, object]:
@@ -52,9 +52,9 @@ def _metadata(item: Property) -> dict[str, object]:
     return described
 
 
-async def _statements(service: QueryService, things: list[str], asked: Iterable[Property]) -> dict[tuple[str, str], list[Row]]:
+async def _statements(service: QueryService, things: list[str], requested: Iterable[Property]) -> dict[tuple[str, str], list[Row]]:
     """Return the statements of *things* with the predicates of the properties, by thing and predicate."""
-    predicates = sorted({_predicate(item, service.iris) for item in asked if item.predicate})
+    predicates = sorted({_predicate(item, service.iris) for item in requested if item.predicate})
     if not things or not predicates:
         return {}
     text = query("reconcile-values").replace("THINGS", " ".join(map(iri, things))).replace("PROPERTIES", " ".join(map(iri, predicates)))

@@ -99,7 +99,7 @@ class Faults:
         if isinstance(result, JournalError):
             self.add(part, str(result), remedy)
         elif isinstance(result, Exception):
-            log.error("a part of /health failed", part=part, exc_info=result)
+            log.error("health check failed", part=part, exc_info=result)
             self.add(part, f"{type(result).__name__}: {result}", _UNKNOWN_REMEDY)
         else:
             raise result

@@ -247,8 +247,8 @@ def scheme_concepts(description: Description) -> list[Row]:
     rows = list[Row]()
     for subject, values in results.items():
         if "inScheme" in values and (label := in_language(values.get("prefLabel", ()), language)):
-            given = {name: terms[0] for name, terms in values.items() if name in _ORDERED_BY}
-            rows.append({"concept": Term(subject), "name": label} | given)
+            ordering = {name: terms[0] for name, terms in values.items() if name in _ORDERED_BY}
+            rows.append({"concept": Term(subject), "name": label} | ordering)
     return rows
 
 

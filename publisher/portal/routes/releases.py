@@ -1,4 +1,4 @@
-"""Releases: ``/releases/`` and each release's files, with range requests; ``/release/{n}`` describes one release."""
+"""Serve ``/releases/`` and each release's files, with range requests; ``/release/{n}`` describes one release."""
 
 from __future__ import annotations
 

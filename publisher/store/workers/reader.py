@@ -169,14 +169,14 @@ def evaluate(store: Store, query_request: QueryRequest) -> Result:
     return ask(dataset(store, query_request), query_request)
 
 
-def ask(asked: QueryDataset, query_request: QueryRequest) -> Result:
+def ask(queried: QueryDataset, query_request: QueryRequest) -> Result:
     """Return the result of *request* on a dataset. Raises QueryFailure if the query is not valid."""
     try:
-        return asked.store.query(
+        return queried.store.query(
             in_written_order(query_request.text, query_request.base),
             base_iri=query_request.base,
-            default_graph=asked.default,
-            named_graphs=asked.named,
+            default_graph=queried.default,
+            named_graphs=queried.named,
             substitutions={
                 Variable(name): parse_term(text) for name, text in query_request.bindings.items()
             }

@@ -111,11 +111,11 @@ Serve = Callable[..., Awaitable[RunningServer]]
 def statements(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("statements")
     publish(data)
-    asyncio.run(shown(data))
+    asyncio.run(wait_until_served(data))
     return data
 
 
-async def shown(data: Path) -> None:
+async def wait_until_served(data: Path) -> None:
     """Make the one snapshot that all servers show."""
     async with QueryService(data, Iris(), readers=1) as service:
         await service.wait_until_current()

@@ -1,4 +1,4 @@
-"""Exports: put, watched, fetched, deleted; nothing half-written is seen, and a restart loses none."""
+"""Put, watched, fetched, deleted; nothing half-written is seen, and a restart loses none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runaways: a join, a sort and a hog of memory, each stopped for its own reason, while many small queries are all answered."""
+"""A join, a sort and a hog of memory, each stopped for its own reason, while many small queries are all answered."""
 
 from __future__ import annotations
 

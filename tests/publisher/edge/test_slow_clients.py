@@ -1,4 +1,4 @@
-"""Slow clients: whoever sends or takes too slowly, or too much, holds nobody up."""
+"""Whoever sends or takes too slowly, or too much, holds nobody up."""
 
 from __future__ import annotations
 

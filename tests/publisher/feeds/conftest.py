@@ -26,11 +26,11 @@ from feed_clients import (
     by_sickle,
     now,
     shown_count,
-    taken,
+    take_items,
     wait,
 )
 from live_server import PATIENCE, ROOT, served
-from mutating_source import begin, held, move
+from mutating_source import begin, move, read_graphs
 from processes import Process
 from publish_fixture import published
 
@@ -97,12 +97,12 @@ def scenario(moving: tuple[Path, str], ldes_client: list[str]) -> Scenario:
     """Harvest before, across and after the commit, by all clients."""
     data, url = moving
     got = {("before", name): item for name, item in all_at_once(url).items()}
-    before, since = held(data), now(url)
+    before, since = read_graphs(data), now(url)
     line = [*ldes_client, f"{url}/ldes"]
     with following(line) as members:
         first = list(islice(members, 380))
         across = {"sickle": by_sickle(url), "scythe": by_scythe(url), "feedparser": by_feedparser(url), "activities": by_activities(url)}
-        begun = {name: taken(items, 60) for name, items in across.items()}
+        begun = {name: take_items(items, 60) for name, items in across.items()}
         touched = move(data)
         wait(lambda: shown_count(url) == 380 + len(touched))
         for name, items in across.items():
@@ -114,7 +114,7 @@ def scenario(moving: tuple[Path, str], ldes_client: list[str]) -> Scenario:
     got |= {("after", name): item for name, item in all_at_once(url).items()}
     with following(line) as members:
         got["after", "ldes"] = Got(list(by_ldes(islice(members, 380 + len(touched)))))
-    return Scenario(before, held(data), touched, got)
+    return Scenario(before, read_graphs(data), touched, got)
 
 
 Still = tuple[Path, httpx.Client]

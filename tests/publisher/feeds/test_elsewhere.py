@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from feed_clients import Got, by_sickle, shown_count, wait
 from live_server import served
-from mutating_source import begin, held, is_gone, move
+from mutating_source import begin, is_gone, move, read_graphs
 from processes import free_port, started, wait_for_url
 
 
@@ -33,10 +33,10 @@ def test_a_harvest_over_a_store_by_url_has_all_there_is_before_and_after_a_commi
     begin(data)
     with served(data, {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1", **elsewhere}) as url:
         wait(lambda: shown_count(url) == 380)
-        before, first = held(data), Got(list(by_sickle(url)))
+        before, first = read_graphs(data), Got(list(by_sickle(url)))
         move(data)
         wait(lambda: shown_count(url) == 466)
         second = Got(list(by_sickle(url)))
 
-    for state, got in ((before, first), (held(data), second)):
+    for state, got in ((before, first), (read_graphs(data), second)):
         assert got.last == {record: None if is_gone(lines) else lines for record, lines in state.items()}

@@ -1,4 +1,4 @@
-"""Feeds: Atom with archives that never change, a calendar, activities, sitemaps and robots.txt."""
+"""Atom with archives that never change, a calendar, activities, sitemaps and robots.txt."""
 
 from __future__ import annotations
 
@@ -130,14 +130,14 @@ def test_an_event_has_its_text_place_and_page_and_one_called_off_says_so(still: 
 def test_the_page_of_an_event_leads_to_its_calendar(still: Still) -> None:
     page = still[1].get("/page/event/demo/e4", headers={"Accept": "text/html"}).text
     answer = still[1].get("/feeds/events/demo/e4.ics")
-    held = still[1].get("/feeds/events/demo/e4.ics", headers={"If-None-Match": answer.headers["etag"]})
+    revalidated = still[1].get("/feeds/events/demo/e4.ics", headers={"If-None-Match": answer.headers["etag"]})
     none = [still[1].get(f"/feeds/events/demo/{key}.ics").status_code for key in ("nothing", "a%2F1")]
 
     (item,) = Calendar.from_ical(answer.content).walk("VEVENT")
     assert 'href="/feeds/events/demo/e4.ics"' in page
     assert (answer.headers["content-type"], item["dtstart"].dt) == ("text/calendar; charset=utf-8", date(2025, 5, 1))
     assert item == events(still)["e4"]
-    assert (held.status_code, none) == (304, [404, 404])
+    assert (revalidated.status_code, none) == (304, [404, 404])
 
 
 def test_registration_of_an_event_is_on_its_page_in_its_calendar_and_in_json(still: Still) -> None:

@@ -1,4 +1,4 @@
-"""LDES: pages that never change, a view of what is latest, and every page by the shapes of TREE."""
+"""Pages that never change, a view of what is latest, and every page by the shapes of TREE."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from live_server import ROOT
-from mutating_source import FIRST, IRIS, held, plain
+from mutating_source import FIRST, IRIS, plain, read_graphs
 from pyoxigraph import DefaultGraph, NamedNode, Quad, RdfFormat, parse
 from pyshacl import validate
 from rdflib import Graph
@@ -32,12 +32,12 @@ def quads(still: Still, path: str) -> list[Quad]:
     return list(parse(answer.content, RdfFormat.N_QUADS))
 
 
-def objects(found: list[Quad], name: str) -> list[str]:
-    return [quad.object.value for quad in found if quad.predicate.value == name]
+def objects(read_quads: list[Quad], name: str) -> list[str]:
+    return [quad.object.value for quad in read_quads if quad.predicate.value == name]
 
 
-def members(found: list[Quad]) -> list[str]:
-    return objects(found, f"{TREE}member")
+def members(read_quads: list[Quad]) -> list[str]:
+    return objects(read_quads, f"{TREE}member")
 
 
 @pytest.mark.suite("tree-shacl")
@@ -113,7 +113,7 @@ def test_what_can_never_change_says_so_and_what_grows_does_not(still: Still, pat
 
 
 def test_a_page_holds_what_the_records_held_then_though_they_have_changed(still: Still) -> None:
-    then = held(still[0], upto=1)
+    then = read_graphs(still[0], upto=1)
 
     result = quads(still, "/ldes/time/2026-03-28/1")
 
@@ -136,8 +136,8 @@ def test_the_latest_view_has_one_version_of_each_record_and_the_tombstones(still
     first = quads(still, "/ldes/latest")
     second = quads(still, objects(first, f"{TREE}node")[0].removeprefix(str(still[1].base_url).rstrip("/")))
 
-    of = objects(first + second, "http://purl.org/dc/terms/isVersionOf")
-    assert sorted(of) == sorted(held(still[0]))
+    versions = objects(first + second, "http://purl.org/dc/terms/isVersionOf")
+    assert sorted(versions) == sorted(read_graphs(still[0]))
     assert objects(first + second, A).count("https://www.w3.org/ns/activitystreams#Delete") == 16
     assert objects(first, f"{LDES}versionAmount") == ["1"]
 

@@ -1,4 +1,4 @@
-"""The log: places in the order of the journal, sets that follow what a record bears, and horizons that never hide a change."""
+"""Places in the order of the journal, sets that follow what a record bears, and horizons that never hide a change."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def followed(data: Path) -> HistoryUpdater:
     return following
 
 
-def changes(data: Path, of: str = change_reader.ALL) -> list[Change]:
+def changes(data: Path, source: str = change_reader.ALL) -> list[Change]:
     followed(data).close()
     with change_reader.open_log(data / "history") as file:
         assert file
-        return change_reader.changes(file, of, 0, 1_000, 1_000)
+        return change_reader.changes(file, source, 0, 1_000, 1_000)
 
 
 def test_a_record_is_created_changed_deleted_and_created_again(tmp_path: Path) -> None:

@@ -180,11 +180,11 @@ def test_there_are_sets_by_registry_line_goal_country_and_kind(still: Still) -> 
 @pytest.mark.parametrize("name", ["source:alpha", "line:C1", "goal:4:declared", "country:604", "kind:event", "kind"])
 def test_a_set_has_just_the_records_whose_headers_name_it(still: Still, name: str) -> None:
     every = [item for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf") for item in page.iter(f"{OAI}header")]
-    of = [item for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf", set=name) for item in page.iter(f"{OAI}header")]
+    members = [item for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf", set=name) for item in page.iter(f"{OAI}header")]
 
     wanted = [item for item in every if any(spec == name or spec.startswith(f"{name}:") for spec in texts(item, "setSpec"))]
-    assert [etree.tostring(item) for item in of] == [etree.tostring(item) for item in wanted]
-    assert of
+    assert [etree.tostring(item) for item in members] == [etree.tostring(item) for item in wanted]
+    assert members
 
 
 def test_a_set_lists_its_deleted_records(still: Still) -> None:

@@ -1,4 +1,4 @@
-"""OpenAPI: no request that the description allows causes a server error or an undocumented response."""
+"""No request that the description allows causes a server error or an undocumented response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States: what a change brought is shown_states when the store shows it, and stays the same whatever the store has taken in since."""
+"""What a change brought is announced when the store shows it, and stays the same whatever the store has taken in since."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from mutating_source import IRIS, begin, held, move, plain
+from mutating_source import IRIS, begin, move, plain, read_graphs
 from pyoxigraph import QueryResultsFormat, QuerySolutions, RdfFormat, Store, parse
 
 from journal.journal import Journal
@@ -22,11 +22,11 @@ from publisher.store.workers.query_request import QueryRequest
 
 
 class Answering:
-    """A query service whose store is at the next of *positions* at each query; it has applied *taken* rows of the next entry."""
+    """A query service whose store is at the next of *positions* at each query; it has applied *loaded* rows of the next entry."""
 
-    def __init__(self, data: Path, *positions: int, taken: int = 0) -> None:
+    def __init__(self, data: Path, *positions: int, loaded: int = 0) -> None:
         self.history, self.iris, self.journal = data / "history", IRIS, Journal(data / "journal")
-        self.asked, self._positions, self._taken = 0, positions, taken
+        self.asked, self._positions, self._loaded = 0, positions, loaded
 
     async def query_internal(self, question: QueryRequest) -> tuple[bytes, Snapshot]:
         position = self._positions[min(self.asked, len(self._positions) - 1)]
@@ -39,12 +39,12 @@ class Answering:
         return result.serialize(format=QueryResultsFormat.JSON) or b"", Snapshot(position, position, "", 0, "")
 
     def latest_position(self, by: Snapshot) -> int:
-        return by.position + bool(self._taken)
+        return by.position + bool(self._loaded)
 
     def _rows(self, position: int) -> Iterator[tuple[str, str]]:
         for entry in self.journal.entries():
             rows = list(entry.rows())
-            yield from ((row[0], row[2:]) for row in (rows if entry.number <= position else rows[: self._taken]))
+            yield from ((row[0], row[2:]) for row in (rows if entry.number <= position else rows[: self._loaded]))
             if entry.number > position:
                 return
 
@@ -74,12 +74,12 @@ def test_a_store_that_is_an_entry_behind_is_asked_again(data: Path) -> None:
     result = shown_states(data, service, 380, 466)
 
     assert service.asked == 3
-    assert result == {record: lines for record, lines in held(data).items() if record in result}
+    assert result == {record: lines for record, lines in read_graphs(data).items() if record in result}
     assert f"{IRIS.base}record/demo/e91" in result
 
 
-@pytest.mark.parametrize("taken", [0, 1, 40, 700, 10_000])
-def test_a_change_is_announced_while_an_external_store_loads_the_next(data: Path, taken: int) -> None:
-    result = shown_states(data, Answering(data, 3, taken=taken), 0, 380)
+@pytest.mark.parametrize("loaded", [0, 1, 40, 700, 10_000])
+def test_a_change_is_announced_while_an_external_store_loads_the_next(data: Path, loaded: int) -> None:
+    result = shown_states(data, Answering(data, 3, loaded=loaded), 0, 380)
 
-    assert result == held(data, 3)
+    assert result == read_graphs(data, 3)

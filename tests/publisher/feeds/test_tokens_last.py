@@ -12,7 +12,7 @@ import httpx
 from feed_clients import OAI, shown_count, wait
 from live_server import ROOT, served
 from lxml import etree
-from mutating_source import begin, held, is_gone, move
+from mutating_source import begin, is_gone, move, read_graphs
 
 SETTINGS = {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0"}
 
@@ -26,7 +26,7 @@ def page(url: str, **arguments: str) -> tuple[list[str], str | None]:
 
 def test_a_token_outlives_a_commit_a_release_a_restart_and_the_loss_of_the_store(tmp_path: Path) -> None:
     begin(tmp_path)
-    before = held(tmp_path)
+    before = read_graphs(tmp_path)
     with served(tmp_path, SETTINGS) as url:
         wait(lambda: shown_count(url) == 380)
         result, token = page(url, metadataPrefix="oai_dc")

@@ -42,8 +42,8 @@ def check_answer(secret: str, name: str, form: FormDep, context: SubmissionConte
         faults = dict(error.faults)
     if faults:
         violations = Check(tuple(MemberFinding(member, Severity.VIOLATION.value, text) for member, text in faults.items()), ())
-        found = drafts.findings_of(violations, question)
+        findings = drafts.findings_of(violations, question)
     else:
-        found = drafts.check_answer(context, content, question)
-    messages = [{"field": name, "severity": each.severity, "text": each.message} for name, many in found.items() for each in many]
+        findings = drafts.check_answer(context, content, question)
+    messages = [{"field": name, "severity": each.severity, "text": each.message} for name, many in findings.items() for each in many]
     return JSONResponse({"messages": messages})

@@ -79,8 +79,8 @@ def next_page(content: Content, question: Question, form: Form) -> str:
 
 def _violations(context: SubmissionContext, content: Content, question: Question) -> dict[str, str]:
     """Return a message for each member that was answered and violates a rule; what is missing is asked for in the summary."""
-    found = drafts.check_answer(context, content, question)
-    violations = [each for many in found.values() for each in many if each.severity == Severity.VIOLATION.value]
+    findings = drafts.check_answer(context, content, question)
+    violations = [each for many in findings.values() for each in many if each.severity == Severity.VIOLATION.value]
     return {each.member: each.message for each in reversed(violations) if content.get(each.member)}
 
 
@@ -137,7 +137,7 @@ def _fields(
     suggested = suggest_topics(texts, context.source(), base) if question.name in SUGGESTED else {}
     names = {field.member: field.name for field in reversed(question.fields)}  # the first field of each member
     is_answered = form is None and any(draft.content.get(field.member) for field in question.fields)
-    found = drafts.check_answer(context, draft.content, question) if is_answered else {}
+    findings = drafts.check_answer(context, draft.content, question) if is_answered else {}
     return [
         {
             "field": field,
@@ -147,7 +147,7 @@ def _fields(
             "stored": answer_texts(draft.content, field, language, context),
             "choices": offered,
             "fault": faults.get(field.name) or (faults.get(field.member) if names[field.member] == field.name else None),
-            "found": found.get(field.name, []),
+            "found": findings.get(field.name, []),
         }
         for field in question.fields
         for offered in [_offered(field, draft.content, suggested.get(field.member, {}), base)]

@@ -178,6 +178,6 @@ def _ask(client: httpx.Client, method: str, address: str, **more: Any) -> Mappin
     except (ValueError, RecursionError) as error:
         raise ProviderError(_WRONG) from error
     if status != httpx.codes.OK or not isinstance(answer, dict):
-        log.warning("provider refuses", address=address, status=status)
+        log.warning("sign-in provider refused the request", address=address, status=status)
         raise ProviderError(_WRONG)
     return answer

@@ -53,7 +53,7 @@ def take_over(context: AdminContext, secret: str, submitter: Submitter) -> Submi
         raise VersionConflict("Somebody else changed the submission meanwhile. Compare the two versions, and send yours again.")
     if former and former.organization and former.id != submitter.id:
         submissions.unname(context.ledger, item.id, former.organization)
-    taken = submissions.find(context.ledger, item.id)
-    if taken is None:
+    transferred = submissions.find(context.ledger, item.id)
+    if transferred is None:
         raise LinkInvalid(_INVALID)
-    return taken
+    return transferred
