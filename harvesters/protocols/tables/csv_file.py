@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 
 from harvesters.definition_faults import expected, located, option_named
@@ -18,7 +17,6 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Row
-from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.tables import table_rows
 from harvesters.protocols.tables.csv_dialect import (
@@ -27,7 +25,6 @@ from harvesters.protocols.tables.csv_dialect import (
     detect_charset,
     detect_dialect,
 )
-from harvesters.protocols.tables.row_grouping import group_rows
 from harvesters.protocols.tables.table_rows import Line, name_columns
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -97,11 +94,7 @@ def collect(
         if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
             return
-        items = table_rows.parse_rows(source, reply.url, _read_lines(source, reply))
-        for page in paginate(
-            group_rows(items) if get_option(source, OPTIONS, "group") else items, reply, cursor
-        ):
-            yield replace(page, incomplete_reason=table_rows.incomplete_reason(page))
+        yield from table_rows.make_pages(source, reply, _read_lines(source, reply), cursor)
 
 
 def _read_lines(source: Source, reply: Reply) -> Iterator[Line | InvalidRecord]:

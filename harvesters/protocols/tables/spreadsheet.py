@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -23,10 +22,8 @@ from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Page, Pages, Payload, Row
 from harvesters.parsing import parser_errors
 from harvesters.payloads.workbook_area import MAX_CELLS, MAX_UNPACKED, check_areas
-from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.tables import table_rows
-from harvesters.protocols.tables.row_grouping import group_rows
 from harvesters.protocols.tables.table_rows import Line
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
@@ -62,11 +59,7 @@ def collect(
     if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
-    items = table_rows.parse_rows(source, reply.url, _read_lines(source, reply))
-    for page in paginate(
-        group_rows(items) if get_option(source, OPTIONS, "group") else items, reply, cursor
-    ):
-        yield replace(page, incomplete_reason=table_rows.incomplete_reason(page))
+    yield from table_rows.make_pages(source, reply, _read_lines(source, reply), cursor)
 
 
 def _read_lines(source: Source, reply: Reply) -> Iterator[Line]:

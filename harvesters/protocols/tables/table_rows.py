@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import orjson
 
 from harvesters.definition_faults import located
 from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.network.reply import Reply
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row
 from harvesters.payloads.jmespath_compiler import compile_jmespath
+from harvesters.protocols.paged_document import paginate
+from harvesters.protocols.tables.row_grouping import group_rows
 from harvesters.reasons import Reason, as_reason
 from harvesters.source import Source
 
@@ -71,7 +74,16 @@ def check(source: Source) -> None:
         raise SourceDefinitionError(located(source.name, Reason("two_keys", {"first": "'digest'", "second": "'key'"})))
 
 
-def incomplete_reason(page: Page[Row]) -> Reason | None:
+def make_pages(
+    source: Source, reply: Reply, lines: Iterable[Line | InvalidRecord], cursor: str | None
+) -> Iterator[Page[Row]]:
+    """Yield the pages of a table, its rows grouped if the source says so. Raises ParseError as ``parse_rows``."""
+    items = parse_rows(source, reply.url, lines)
+    for page in paginate(group_rows(items) if get_option(source, OPTIONS, "group") else items, reply, cursor):
+        yield replace(page, incomplete_reason=_incomplete_reason(page))
+
+
+def _incomplete_reason(page: Page[Row]) -> Reason | None:
     """Return why a page leaves the full harvest incomplete: a row whose key cannot be read may be
     any record that seems missing.
     """
