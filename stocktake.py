@@ -20,7 +20,8 @@ from journal.errors import JournalError
 from publisher.http.pages.branding import NO_CONTACT
 from vocab.iris import BASE
 
-_HARVESTERS, _PUBLISHER, _SERVICES = "command_line.harvesting.harvest", "command_line.publishing.publish", "command_line.services"
+_HARVESTERS, _SCHEDULE = "command_line.harvesting.harvest", "command_line.harvesting.schedule"
+_PUBLISHER, _SERVICES = "command_line.publishing.publish", "command_line.services"
 # By name: the module, its app, the command in the app ("": the app itself), and the help that `stocktake --help` prints.
 COMMANDS = {
     "serve": (
@@ -55,13 +56,13 @@ COMMANDS = {
         "Re-map archived data with today's mappings and rules, offline.",
     ),
     "schedule": (
-        _HARVESTERS,
+        _SCHEDULE,
         "app",
         "schedule",
         "Harvest each source on its schedule until Ctrl-C.",
     ),
     "worker": (
-        _HARVESTERS,
+        _SCHEDULE,
         "app",
         "worker",
         "Run harvests queued in the PostgreSQL ledger, on any number of machines, until Ctrl-C or SIGTERM.",
