@@ -26,6 +26,7 @@ from languages.embedding import embed
 from publisher.app import create_app
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.search import vector_index
+from publisher.projections.search.query_parser import SearchRequest
 from publisher.projections.search.searcher import Matches
 from publisher.projections.search.vector_database import VectorDatabase
 from publisher.projections.search.vector_index import VectorIndex, fuse, near_things, open_vectors
@@ -213,6 +214,35 @@ def test_fusion_ranks_what_both_find_first() -> None:
     assert (list(fused.scores), fused.total, fused.is_fuzzy) == (["b", "a", "c"], 3, False)
     assert fuse(matches, []) is matches
     assert fuse(Matches(20_000, {"a": 1.0}, is_fuzzy=False), [("b", 0.9)]).total == 20_000
+
+
+def test_fusion_is_in_the_order_of_the_sums_of_reciprocal_ranks() -> None:
+    things = [f"t{number:03}" for number in range(300)]
+    random = np.random.default_rng(5)
+    matches = Matches(300, {str(thing): 1.0 for thing in random.permutation(things)}, is_fuzzy=False)
+    near = [(str(thing), 0.9) for thing in random.permutation([*things[:40], *(f"n{number}" for number in range(10))])]
+    sums: dict[str, float] = {}
+    for ranked in (list(matches.scores), [thing for thing, _ in near]):
+        for rank, thing in enumerate(ranked, 1):
+            sums[thing] = sums.get(thing, 0.0) + 1 / (60 + rank)
+
+    fused = fuse(matches, near)
+
+    assert list(fused.scores.items()) == sorted(sums.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def test_a_thing_that_an_earlier_search_read_is_not_read_again(tmp_path: Path) -> None:
+    entries, _ = generated_entries(20)
+    searcher = write_index(tmp_path / "text", entries)
+    words = entries[0].titles[0][0]
+    first = searcher.find(SearchRequest(words), 20, with_entries=False)
+
+    with_cache = searcher.find(SearchRequest(words), 20, with_entries=False)
+    with_entries = searcher.find(SearchRequest(words), 20)
+
+    assert first.scores == with_cache.scores == with_entries.scores
+    assert [entry.thing for entry in with_entries.entries] == [thing for thing, _ in first.scores]
+    assert set(searcher._things.values()) == {thing for thing, _ in first.scores}
 
 
 def test_the_nearest_of_many_are_those_of_all_vectors(tmp_path: Path) -> None:

@@ -138,6 +138,8 @@ def load(file: Path) -> TopicModel:
     remedy = "run `stocktake topics train`, or install Stocktake again"
     try:
         content = file.read_bytes()
+        if not zipfile.is_zipfile(io.BytesIO(content)):
+            raise HarvestError(f"{file}: the classifier is damaged (it is no archive of NumPy arrays); {remedy}")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             codes, mean, scale, weights, calibration, threshold = (arrays[name] for name in _PARTS)
     except OSError as error:
