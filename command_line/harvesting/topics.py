@@ -161,15 +161,16 @@ def train(
     classifier.save(model, file)
     bins = [
         {"probability": f"{probability:.3f}", "right": f"{right:.3f}", "number": f"{number:,}"}
-        for probability, right, number in curve.bins()
+        for probability, right, number in curve.rows(classifier.measured_rows(training)).bins()
     ]
     print_rows(bins, "Reliability on texts that were not trained on", json=False)
-    by_language = []
-    for language in sorted({example.language for example in training}):
-        chosen = np.array([example.language == language for example in training])
+    rows = []
+    for is_name, language in sorted({(example.is_name, example.language) for example in training}):
+        chosen = np.array([(example.is_name, example.language) == (is_name, language) for example in training])
         texts, *shares = curve.figures(chosen, model.threshold)
         figures = ("" if share is None else f"{share:.3f}" for share in shares)
         named = dict(zip(("precision", "recall", "without"), figures, strict=True))
-        by_language.append({"language": language, "texts": f"{texts:,}", **named})
-    print_rows(by_language, "From the threshold on", json=False)
-    out.print(f"{file}: threshold {model.threshold:.3f} for a precision of {classifier.PRECISION}", highlight=False, soft_wrap=True)
+        rows.append({"language": language, "from": "names" if is_name else "registries", "texts": f"{texts:,}", **named})
+    print_rows(rows, "From the threshold on", json=False)
+    wanted = f"threshold {model.threshold:.3f} for a precision of at least {classifier.PRECISION}"
+    out.print(f"{file}: {wanted}", highlight=False, soft_wrap=True)

@@ -195,8 +195,8 @@ def _names(field: str, base: str) -> tuple[list[str], list[str]]:
 
 def _is_wanted(iri: str, field: str) -> bool:
     """Return whether a concept can be the value of *field*: the scheme of the goals also has targets and indicators."""
-    code = iri.removeprefix(SDG)
-    if iri.startswith(SDG) and not iri.startswith(AREA):
+    code = iri.rpartition("/")[2]
+    if (iri.startswith(SDG) or "/scheme/sdg/" in iri) and not iri.startswith(AREA):
         is_goal, is_target = code.isdecimal(), code.count(".") == 1
         return is_goal if field == "goal" else is_target if field == "target" else is_goal or is_target
     return True

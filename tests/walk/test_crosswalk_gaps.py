@@ -20,7 +20,7 @@ from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load, parse
 from languages.embedding import check_model
 from stocktake import app
-from vocab.curated_words import CuratedWord
+from vocab.curated_words import CuratedWord, resolve_concept, short_name
 from vocab.iris import BASE, Iris
 
 NOMINEES = Path(__file__).parents[3] / "shared" / "feeds" / "dpg" / "nominees"
@@ -84,6 +84,13 @@ def test_with_the_model_a_word_has_concepts_of_its_meaning(word: str, code: str)
 
     assert code in {item.iri.rpartition("/")[2] for item in near}
     assert all(item.is_meaning for item in near)
+
+
+def test_an_indicator_is_no_concept_of_a_word() -> None:
+    near = [item for word in ("education", "completion rate") for item in _nearest(word, "topic", Iris(BASE))]
+
+    assert near
+    assert all(resolve_concept(short_name(item.iri)) for item in near)
 
 
 def test_countries_are_compared_by_name_only() -> None:

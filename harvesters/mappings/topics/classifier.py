@@ -18,7 +18,9 @@ from harvesters.errors import HarvestError
 from harvesters.mappings.topics.embedding import WIDTH, Vectors
 
 NAME = "e5-logistic"
-PRECISION = 0.9  # the share of suggestions above the threshold that were right, on texts that were not trained on
+PRECISION = 0.9  # the share of suggestions above the threshold that are right at least, with a confidence of 95 %
+FEWEST_MEASURED = 200  # texts of registries from which on they alone are measured
+_QUANTILE = 1.645  # of the normal distribution, for a bound on one side with a confidence of 95 %
 _FOLDS = 5
 _STRENGTH = 100.0  # of the regularization: vectors have 384 numbers, and a goal some hundred texts
 _STEPS, _ENOUGH = 25, 1e-3  # of Newton's method, and the change at which it stops
@@ -67,11 +69,22 @@ class Curve:
             if (chosen := numbers == number).any()
         ]
 
+    def rows(self, chosen: NDArray[np.bool_]) -> Curve:
+        """Return the curve of the *chosen* texts."""
+        return Curve(self.probabilities[chosen], self.right[chosen])
+
     def threshold(self, precision: float = PRECISION) -> float:
-        """Return the lowest probability from which on the share that was right is at least *precision*; 2 if there is none."""
+        """Return the lowest probability from which on the share that is right is surely at least *precision*; 2 if there is none.
+
+        Of the share that was right counts the lower bound of its confidence interval by Wilson (https://doi.org/10.2307/2276774): the
+        share itself crosses *precision* several times, so that a few other texts would move the threshold far.
+        """
         order = np.argsort(-self.probabilities.ravel(), kind="stable")
-        shares = np.cumsum(self.right.ravel()[order]) / np.arange(1, len(order) + 1)
-        enough = np.flatnonzero(shares >= precision)
+        numbers, square = np.arange(1, len(order) + 1), _QUANTILE**2
+        shares = np.cumsum(self.right.ravel()[order]) / numbers
+        spread = _QUANTILE * np.sqrt(shares * (1 - shares) / numbers + square / (4 * numbers**2))
+        lowest = (shares + square / (2 * numbers) - spread) / (1 + square / numbers)
+        enough = np.flatnonzero(lowest >= precision)
         return float(self.probabilities.ravel()[order[enough[-1]]]) if len(enough) else 2.0
 
     def figures(self, chosen: NDArray[np.bool_], threshold: float) -> Figures:
@@ -92,13 +105,26 @@ class Figures(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A *text* in a *language* about *goals*. The others that its record has, *also*, are right, but no example; *group* is the record."""
+    """A *text* in a *language* about *goals*. The others that its record has, *also*, are right, but no example; *group* is the record.
+
+    *is_name*: the text is the name of a goal, target or indicator.
+    """
 
     text: str
     goals: frozenset[str]
     also: frozenset[str]
     group: str
     language: str = "en"
+    is_name: bool = False
+
+
+def measured_rows(examples: Sequence[Example]) -> NDArray[np.bool_]:
+    """Return which examples the probabilities and the threshold are measured on: texts of registries, since others are not classified.
+
+    With fewer than ``FEWEST_MEASURED`` of them, all are.
+    """
+    stated = np.array([not example.is_name for example in examples])
+    return stated if stated.sum() >= FEWEST_MEASURED else np.ones(len(examples), dtype=np.bool_)
 
 
 def train(vectors: Vectors, examples: Sequence[Example]) -> tuple[TopicModel, Curve]:
@@ -111,10 +137,11 @@ def train(vectors: Vectors, examples: Sequence[Example]) -> tuple[TopicModel, Cu
     scaled = (vectors - mean) / scale
     folds = np.array([hashlib.sha256(example.group.encode()).digest()[0] % _FOLDS for example in examples])
     unseen = _unseen_scores(scaled, targets, folds)
-    slope, offset = _fit(unseen.reshape(-1, 1), right.ravel(), 1e-6)  # Platt's method
+    measured = measured_rows(examples)
+    slope, offset = _fit(unseen[measured].reshape(-1, 1), right[measured].ravel(), 1e-6)  # Platt's method
     curve = Curve(_sigmoid(slope * unseen + offset), right > 0)
     weights = np.array([_fit(scaled, targets[:, column], _STRENGTH) for column in range(len(codes))])
-    return TopicModel(codes, mean, scale, weights, (float(slope), float(offset)), curve.threshold()), curve
+    return TopicModel(codes, mean, scale, weights, (float(slope), float(offset)), curve.rows(measured).threshold()), curve
 
 
 def save(model: TopicModel, file: Path) -> None:

@@ -50,7 +50,8 @@ def _names() -> Iterator[Example]:
         code = concept.iri.removeprefix(SDG)
         number = concept.iri.removeprefix(SDG).partition(".")[0]
         if number.isdecimal():
-            yield from (Example(name.value, frozenset({number}), frozenset(), code, name.language or "") for name in concept.labels)
+            for name in concept.labels:
+                yield Example(name.value, frozenset({number}), frozenset(), code, name.language or "", is_name=True)
 
 
 def _stated(ledger: Descriptions, sources: Iterable[str], iris: Iris) -> list[Example]:

@@ -51,12 +51,34 @@ def test_labels_by_chance_reach_no_threshold_that_suggests_much() -> None:
     assert (curve.probabilities >= model.threshold).mean() < 0.02
 
 
-def test_the_threshold_is_the_lowest_with_the_precision() -> None:
-    curve = Curve(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True]))
+def test_the_threshold_is_the_lowest_from_which_the_precision_is_sure() -> None:
+    probabilities = np.linspace(1, 0.001, 1000)
+    right = np.arange(1000) < 300
 
-    assert curve.threshold(1.0) == 0.8
-    assert curve.threshold(0.7) == 0.6
+    threshold = Curve(probabilities, right).threshold(0.9)
+
+    chosen = probabilities >= threshold
+    assert 300 < chosen.sum() < 333  # of 333 nine of ten were right, but that is not sure to be so again
+    assert Curve(probabilities[:20], right[:20]).threshold(0.9) > 1  # all of 20 were right, and still it is not sure
     assert Curve(np.array([0.9]), np.array([False])).threshold() > 1
+
+
+def test_a_few_other_texts_move_the_threshold_little() -> None:
+    random = np.random.default_rng(4)
+    probabilities = random.uniform(0, 1, 8_000)
+    curve = Curve(probabilities, random.uniform(0, 1, 8_000) < np.minimum(0.93, probabilities + 0.1))
+
+    thresholds = [curve.rows(random.uniform(0, 1, 8_000) < 0.9).threshold() for _ in range(10)]
+
+    assert max(thresholds) - min(thresholds) < 0.08
+
+
+def test_with_enough_texts_of_registries_they_alone_are_measured() -> None:
+    texts = [Example(str(number), frozenset({"1"}), frozenset(), str(number)) for number in range(classifier.FEWEST_MEASURED)]
+    names = [Example(f"n{number}", frozenset({"1"}), frozenset(), "1", is_name=True) for number in range(9)]
+
+    assert classifier.measured_rows([*texts, *names]).tolist() == [True] * len(texts) + [False] * 9
+    assert classifier.measured_rows([*texts[1:], *names]).all()
 
 
 def test_bins_have_the_mean_probability_the_share_that_was_right_and_the_number() -> None:
