@@ -52,6 +52,21 @@ async def test_a_facilitator_is_described_with_the_date_of_its_text(client: http
     assert (await client.get("/facilitators", headers={"Accept": "text/html"})).status_code == 200
 
 
+async def test_a_country_of_a_list_has_the_years_in_which_it_was_added_and_left(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/country-lists/ldc/072", headers={"Accept": "text/turtle"})
+
+    assert answer.status_code == 200
+    assert all(year in answer.text for year in ('"1971"', '"1994"'))
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "Concerns"), ("fr", "Concerne"), ("ru", "Касается")])
+async def test_the_page_of_a_purpose_names_its_goal_and_its_source(client: httpx.AsyncClient, language: str, word: str) -> None:
+    answer = await client.get("/scheme/dac-purpose/11220", headers={"Accept": "text/html", "Accept-Language": language})
+
+    assert f"<dt>{word}</dt>" in answer.text
+    assert "iatistandard.org" in answer.text
+
+
 async def test_a_label_names_the_text_in_which_it_stands(client: httpx.AsyncClient) -> None:
     answer = await client.get("/labels/C3-fr", headers={"Accept": "text/turtle"})
 
