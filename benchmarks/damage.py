@@ -1,8 +1,8 @@
 """Print which damage `stocktake verify` notices and repairs: ``python -m benchmarks.damage DATA [--only PREFIX]``.
 
 Of each kind of file in the data directory DATA, which stays as it is, the largest is damaged in a copy: 64 bytes in its middle are
-inverted. The table has the file, the part that is named, whether the damage was noticed, and whether `verify --repair` repaired it. Stop
-the server first.
+inverted. The table has the file, the part that is named, whether the damage was noticed, and whether `verify --repair` repaired it. Bytes
+of an SQLite file that no row uses are named as such. Stop the server first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -55,6 +58,27 @@ def verify(data: Path, *options: str) -> dict[str, str]:
     return {name: part["state"] for name, part in parts.items() if part["state"] != "sound"}
 
 
+def _rows(path: Path) -> bytes | None:
+    """Return a digest of the rows of an SQLite file, None of other files and where they cannot be read."""
+    digest = blake2b()
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
+            file.text_factory = bytes
+            for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
+                for row in file.execute(f'SELECT * FROM "{name.decode()}"'):
+                    digest.update(repr(row).encode())
+    except sqlite3.DatabaseError:
+        return None
+    return digest.digest()
+
+
+def _checkpoint(path: Path) -> None:
+    """Move what is in the log beside an SQLite file into the file."""
+    if path.with_name(f"{path.name}-wal").exists():
+        with closing(sqlite3.connect(path)) as file:
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def damage_each(data: Path, beginning: str = "") -> Iterator[tuple[str, str, str, str]]:
     """Damage one file of each kind in a copy of *data*; yield the kind, the part that is named, and whether it was noticed and repaired.
 
@@ -65,12 +89,17 @@ def damage_each(data: Path, beginning: str = "") -> Iterator[tuple[str, str, str
             continue
         with TemporaryDirectory() as folder:
             copy = Path(shutil.copytree(data, Path(folder) / "data"))
-            invert(copy / path.relative_to(data))
+            damaged = copy / path.relative_to(data)
+            _checkpoint(damaged)
+            before = _rows(damaged)
+            invert(damaged)
+            is_unused = before is not None and before == _rows(damaged)
             noticed = verify(copy)
             if noticed:
                 verify(copy, "--repair")
             repaired = noticed and not verify(copy)
-            yield kind, ", ".join(noticed) or "-", "yes" if noticed else "no", "yes" if repaired else "by a person" if noticed else "-"
+            answer = "yes" if noticed else "no: no row uses the bytes" if is_unused else "no"
+            yield kind, ", ".join(noticed) or "-", answer, "yes" if repaired else "by a person" if noticed else "-"
 
 
 def main(

@@ -25,7 +25,7 @@ from publisher.http.outbound_client import create_client
 from publisher.http.page_budget import DeepPagesMiddleware, PageBudgetMiddleware
 from publisher.http.page_cache import PageCacheMiddleware
 from publisher.http.pages.branding import PLAIN, Branding
-from publisher.http.pages.error_handlers import ErrorHandlers
+from publisher.http.pages.error_handlers import DamageMiddleware, ErrorHandlers
 from publisher.http.pages.static_files import STATIC_FOLDER, HashedStaticFiles
 from publisher.http.pages.templating import DOCUMENTATION, Pages
 from publisher.http.problems import HTTPProblem
@@ -179,6 +179,7 @@ def _add_middleware(
     # Outside the cache, whose pages are shared by clients.
     app.add_middleware(PageBudgetMiddleware, limits=service.limits, respond=respond)
     app.add_middleware(FreshnessMiddleware, service=service)
+    app.add_middleware(DamageMiddleware, respond=handlers.handle_damage)
     app.add_middleware(LocaleMiddleware)
     app.add_middleware(
         CORSMiddleware,

@@ -20,9 +20,10 @@ from publisher.errors import DamagedFiles, NotReady
 from publisher.history.graph_changes import NAME
 from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import JournalReader
-from publisher.store.checksums import checksum_faults, first_fault
+from publisher.projections.position import read_position
+from publisher.store.checksums import checksum_faults, copy_faults, first_fault
 from publisher.store.embedded import open_runner
-from publisher.store.snapshots import newest_snapshot, remove_all
+from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, remove_all
 from publisher.store.source_freshness import recompute
 from publisher.store.verification.expected_counts import compare
 from publisher.store.verification.local_store import LocalStore
@@ -30,7 +31,11 @@ from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
 REBUILD = "stop the server, then run stocktake verify --repair"
-_TABLES = ("entry", "graph_change", "record")  # of the history: their rows depend on the journal alone
+_UNDERIVED = ("announcement", "checkpoint")  # tables of the history that the journal does not yield again; they are checked by themselves
+_DISORDERED = """
+SELECT entry FROM (SELECT entry, time, LAG(time, 1, 0) OVER (ORDER BY entry) AS previous FROM announcement)
+WHERE typeof(time) <> 'integer' OR time < previous OR entry NOT BETWEEN 1 AND (SELECT MAX(position) FROM checkpoint) LIMIT 1
+"""
 _DERIVED = ("store", "tables", "text", "columns", "vectors")  # folders of the embedded store and its indexes, beside the snapshots
 
 
@@ -49,12 +54,22 @@ def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Ite
     if faults := list(checksum_faults(Path(snapshot.path), REBUILD)):
         yield from faults
         return
+    yield from _published_faults(data / "store", snapshot)
     try:
         for difference in compare(Journal(data / "journal"), LocalStore(data, iris), progress):
             graph = difference.graph or "the default graph"
             yield Fault("store", f"{graph}: {difference.missing} statements missing, {difference.added} too many", REBUILD)
     except (OSError, ValueError, NotReady) as error:
         yield Fault("store", f"cannot be read: {error}", REBUILD)
+
+
+def _published_faults(store: Path, snapshot: Snapshot) -> Iterator[Fault]:
+    """Yield the damaged files of the published indexes that are in *snapshot*, which is sound; the next snapshot would link them."""
+    for name, folder in ProjectionPaths.below(store)._asdict().items():
+        position = read_position(folder)
+        if not folder.is_dir() or position not in (-1, getattr(snapshot, name)):
+            continue  # it was published after the snapshot
+        yield from copy_faults(Path(snapshot.path), name, folder, REBUILD)
 
 
 def history_faults(data: Path, base: str) -> Iterator[Fault]:
@@ -69,13 +84,19 @@ def history_faults(data: Path, base: str) -> Iterator[Fault]:
             if messages != ["ok"]:
                 yield Fault(name, "; ".join(messages), REBUILD)
                 return
-            position = file.execute("SELECT position FROM checkpoint").fetchone()
+            position, entry = file.execute("SELECT position, entry FROM checkpoint").fetchone() or (0, "")
+            disordered = file.execute(_DISORDERED).fetchone()
             ours = _digests(file)
+        if position and not JournalReader(Journal(data / "journal"), base).contains(position, entry):
+            yield Fault(name, f"the table checkpoint has an entry {position} that the journal has not", REBUILD)
+            return
         with tempfile.TemporaryDirectory(dir=data / "store") as temporary:
-            expected = _rebuilt_digests(data, base, Path(temporary), position[0] if position else 0)
+            expected = _rebuilt_digests(data, base, Path(temporary), position)
     except (sqlite3.DatabaseError, JournalError, OSError, TypeError) as error:
         yield Fault(name, f"cannot be read: {error}", REBUILD)
         return
+    if disordered:
+        yield Fault(name, "the table announcement has times that decrease", REBUILD)
     for table, digest in ours.items():
         if expected.get(table) != digest:
             yield Fault(name, f"the table {table} has not the rows that the journal yields", REBUILD)
@@ -131,7 +152,7 @@ def repair(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:
     if any(name.startswith("store/history/") for name in names):
         shutil.rmtree(store / "history")
         _build_history(data, iris)
-    if any(name.split("/")[:2] in (["store"], ["store", "snapshots"]) for name in names):
+    if any(name.startswith("store") and not name.startswith(("store/history/", "store/releases/")) for name in names):
         discard(store)
         _build_store(data, iris)
 
@@ -155,11 +176,14 @@ def _build_history(data: Path, iris: Iris) -> None:
 
 
 def _digests(file: sqlite3.Connection) -> dict[str, bytes]:
-    """Return a digest of the rows of each table."""
+    """Return a digest of the rows of each table whose rows depend on the journal alone."""
     digests = {}
-    for table in _TABLES:
+    names = [str(row[0]) for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    for table in names:
+        if table in _UNDERIVED:
+            continue
         digest = blake2b()
-        for row in file.execute(f"SELECT * FROM {table} ORDER BY 1, 2"):
+        for row in file.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3"):
             digest.update(repr(row).encode())
         digests[table] = digest.digest()
     return digests

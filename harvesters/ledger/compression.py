@@ -2,6 +2,7 @@
 
 A description is a text, one statement a line, sorted. zstd at level 1 takes 14 µs and a sixth of the space for a record of
 48 statements; zlib takes 74 µs for the same.
+Each has a checksum, so that a damaged one cannot be decompressed, and no commit publishes it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _LOCAL = threading.local()  # a compressor must not be shared between threads
 def compress(description: str) -> bytes:
     """Compress a description."""
     if not hasattr(_LOCAL, "compressor"):
-        _LOCAL.compressor = zstandard.ZstdCompressor(level=1)
+        _LOCAL.compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
     return bytes(_LOCAL.compressor.compress(description.encode()))
 
 

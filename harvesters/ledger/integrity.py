@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
@@ -82,10 +82,16 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
         problem = f"the ledger knows entries up to {known}, the journal has {head.number if head else 0}"
         yield Fault(name, problem, "restore the missing entries of the journal from a backup or a mirror")
         return
-    published = _published_tallies(journal, iris)
+    graphs = set(ledger.graphs.iris())
+    published = _published_tallies(journal, iris, graphs)
     r, d = t.record.c, t.description.c
     join = t.record.outerjoin(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     committing = sa.select(t.run.c.source).where(t.run.c.state == State.COMMITTING.value)  # their next run completes the commit
+    with ledger.transaction() as connection:
+        is_committing = connection.scalar(sa.select(sa.exists(committing)))
+    if not is_committing:
+        yield from _graph_faults(ledger, name, published)
+    yield from _packed_faults(ledger, name)
     query = sa.select(r.source, r.key, d.statements).select_from(join).where(r.source.not_in(committing))
     with ledger.transaction() as connection:
         for source, key, statements in connection.execution_options(yield_per=500).execute(query):
@@ -99,15 +105,37 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
                 yield Fault(name, f"record {source} {key}: its description is not the one that the journal published", _LEDGER_REMEDY)
 
 
-def _published_tallies(journal: Journal, iris: Iris) -> dict[str, Tally]:
-    """Return what the graph of each record holds, by the journal; entries that cannot be read are reported elsewhere."""
+def _graph_faults(ledger: Ledger, name: str, published: dict[str, Tally]) -> Iterator[Fault]:
+    """Yield the graphs of no record whose descriptions are not those of the journal."""
+    for graph, description in ledger.stream(sa.select(t.graph.c.iri, t.graph.c.description)):
+        try:
+            tally = _sum_statements(decompress(description), graph)
+        except (zstandard.ZstdError, UnicodeDecodeError) as error:
+            yield Fault(name, f"graph {graph}: its description cannot be decompressed: {error}", _LEDGER_REMEDY)
+            continue
+        if tally != published.get(graph, (0, 0)):
+            yield Fault(name, f"graph {graph}: its description is not the one that the journal published", _LEDGER_REMEDY)
+
+
+def _packed_faults(ledger: Ledger, name: str) -> Iterator[Fault]:
+    """Yield the other compressed values that cannot be decompressed; each has a checksum."""
+    for column in (t.undo.c.statements, t.unchanged.c["keys"]):
+        for run, packed in ledger.stream(sa.select(column.table.c.run, column)):
+            try:
+                decompress(packed)
+            except (zstandard.ZstdError, UnicodeDecodeError) as error:
+                yield Fault(name, f"{column.table.name} of the run {run}: {column.name} cannot be decompressed: {error}", _LEDGER_REMEDY)
+
+
+def _published_tallies(journal: Journal, iris: Iris, graphs: Collection[str]) -> dict[str, Tally]:
+    """Return what the graph of each record, and each of *graphs*, holds by the journal; unreadable entries are reported elsewhere."""
     tallies: dict[str, Tally] = {}
-    prefix = iris.record("", "").rstrip("/").encode()
+    prefix, others = iris.record("", "").rstrip("/").encode(), {graph.encode() for graph in graphs}
     try:
         for entry in journal.entries():
             for line in entry.lines():
                 graph = line[line.rfind(b" <") + 2 : -4] if line[:2] in (b"A ", b"D ") else b""
-                if graph.startswith(prefix):
+                if graph.startswith(prefix) or graph in others:
                     count, total = tallies.get(graph.decode(), (0, 0))
                     sign = 1 if line[:1] == b"A" else -1
                     tallies[graph.decode()] = (count + sign, (total + sign * _digest(line[2:-1])) % _ROUND)

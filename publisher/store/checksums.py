@@ -59,6 +59,21 @@ def checksum_faults(folder: Path, remedy: str) -> Iterator[Fault]:
             yield Fault(_relative_name(folder, name), "has changed since it was written", remedy)
 
 
+def copy_faults(snapshot: Path, name: str, copy: Path, remedy: str) -> Iterator[Fault]:
+    """Yield the files in the folder *copy* that are not those of the folder *name* of *snapshot*, which is sound."""
+    for file, (_, size, _, expected) in sorted(_read(snapshot).items()):
+        if not file.startswith(f"{name}/"):
+            continue
+        path = copy / file.removeprefix(f"{name}/")
+        try:
+            status = path.stat()
+            is_same = status.st_ino == (snapshot / file).stat().st_ino or (status.st_size == size and _crc(path) == expected)
+        except OSError:
+            is_same = False
+        if not is_same:
+            yield Fault(f"store/{name}/{copy.name}/{path.name}", "is not as it was published", remedy)
+
+
 def first_fault(folder: Path) -> str:
     """Return the first damaged file of the snapshot in *folder* with its problem, "" if there is none."""
     if not folder.is_dir():

@@ -11,9 +11,11 @@ import httpx
 import pytest
 from conftest import IRIS
 from live_server import served
+from structlog.testing import capture_logs
 from waiting import WITHIN, wait_until
 
 from publisher import damaged_files as files
+from publisher.app import create_app
 from publisher.store.query_service import QueryService
 
 PAGES = ("/", "/search?q=health", "/topics", "/sparql?query=SELECT(COUNT(*)AS%3Fn)%7BGRAPH%3Fg%7B%3Fs%3Fp%3Fo%7D%7D")
@@ -70,3 +72,30 @@ async def test_a_failure_is_a_damaged_file_when_the_snapshot_was_rebuilt_meanwhi
 def _faults(data: Path) -> Iterator[object]:
     yield from files.store_faults(data, IRIS, lambda _: None)
     yield from files.history_faults(data, IRIS.base)
+
+
+async def test_an_unexpected_error_over_a_damaged_file_answers_503_and_is_not_raised_again(
+    level: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise ValueError("a wrong length")
+
+    async with QueryService(level, IRIS, readers=1, follow=False) as service:
+        monkeypatch.setattr("publisher.linked_data.routes.health._journal_state", fail)
+        transport = httpx.ASGITransport(app=create_app(service))
+        async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
+            with pytest.raises(ValueError, match="a wrong length"):  # a fault of ours: the server logs it
+                await client.get("/health")
+            monkeypatch.setattr(service, "find_damage", _found)
+            app = create_app(service)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+            with capture_logs() as lines:
+                answer = await client.get("/health")
+
+    assert answer.status_code == 503
+    assert "rebuilt" in answer.text
+    assert [line["reason"] for line in lines if line["log_level"] == "warning"] == ["ValueError: a wrong length"]
+
+
+async def _found() -> str:
+    return "store/x has changed"

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from projects import NOON
 from typer.testing import CliRunner, Result
 
 from benchmarks.damage import damage_each, largest_files
 from command_line.harvesting.harvest import harvest_all
 from harvesters.errors import LedgerError
-from harvesters.ledger.integrity import require_intact
+from harvesters.ledger.compression import compress, decompress
+from harvesters.ledger.integrity import ledger_faults, require_intact
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source
@@ -47,6 +49,10 @@ DERIVED = [
     ("store/snapshots/*/columns/columns.duckdb", "store"),
     ("store/snapshots/*/about.json", "store"),
     ("store/snapshots/*/checksums.json", "store"),
+    ("store/text/shown/*.store", "store"),
+    ("store/tables/shown/tables.duckdb", "store"),
+    ("store/columns/shown/columns.duckdb", "store"),
+    ("store/tables/shown/position", "store"),
     ("store/history/changes.db", "history"),
     ("status.nq", "status"),
     ("store/releases/1/store/*.sst", "release stores"),
@@ -194,6 +200,30 @@ def test_every_damaged_original_file_is_found_and_named_with_the_remedy(filled: 
             assert f"{part}:" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE set_change SET sequence = sequence + 1 WHERE number = 2",
+        "UPDATE change SET sets = sets || ' goal:3:declared' WHERE sequence = 1",
+        "UPDATE set_range SET after = before",
+        "UPDATE set_size SET published = published + 1",
+        "UPDATE announcement SET time = 0 WHERE entry = 2",
+        "UPDATE checkpoint SET entry = 'x'",
+    ],
+)
+def test_rows_of_the_history_that_the_journal_does_not_yield_are_found(filled: Path, change: str) -> None:
+    with closing(sqlite3.connect(filled / "store" / "history" / "changes.db")) as file:
+        file.executemany("INSERT OR IGNORE INTO announcement VALUES (?, ?)", [(1, 100), (2, 200)])
+        before = file.execute("SELECT count(*) FROM announcement").fetchone()
+        file.commit()
+        assert list(files.history_faults(filled, BASE)) == []
+        assert file.execute(change).rowcount > 0
+        file.commit()
+
+    assert before[0] >= 2
+    assert [fault.name for fault in files.history_faults(filled, BASE)] == ["store/history/changes.db"]
+
+
 def test_a_repair_beside_a_server_is_refused_and_deletes_nothing(filled: Path) -> None:
     path = filled / "store" / "history" / "changes.db"
     _damage(path)
@@ -237,6 +267,26 @@ def test_a_description_in_the_ledger_is_compared_with_the_journal(filled: Path) 
         file.commit()
 
     assert "p1: its description is not the one that the journal published" in _run(filled).stdout
+
+
+def test_the_description_of_a_graph_is_compared_with_the_journal(filled: Path) -> None:
+    with closing(sqlite3.connect(filled / "ledger.sqlite")) as file:
+        (first, other) = file.execute("SELECT iri, description FROM graph ORDER BY iri LIMIT 2").fetchall()
+        file.execute("UPDATE graph SET description = ? WHERE iri = ?", (other[1], first[0]))
+        file.commit()
+
+    problems = [fault.problem for fault in ledger_faults(f"sqlite:///{filled}/ledger.sqlite", Journal(filled / "journal"), BASE)]
+
+    assert problems == [f"graph {first[0]}: its description is not the one that the journal published"]
+
+
+def test_a_damaged_description_cannot_be_decompressed() -> None:
+    packed = bytearray(compress('<urn:s> <urn:p> "a text" .'))
+    assert decompress(bytes(packed)) == '<urn:s> <urn:p> "a text" .'
+    packed[-12] ^= 1
+
+    with pytest.raises(zstandard.ZstdError):
+        decompress(bytes(packed))
 
 
 def test_a_damaged_newest_entry_stops_the_next_commit(context: HarvestContext, source: Source) -> None:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from languages.translations import TranslatableText
 from publisher.errors import DamagedFiles, MemoryLimit, NotReady, PublisherError, QuerySyntaxError
@@ -81,17 +82,19 @@ class ErrorHandlers:
         return self._respond(request, status, title, detail, headers)
 
     async def handle_unexpected_error(self, request: Request, error: Exception) -> Response:
-        """Respond to any other exception: 503 if a file of the store or its indexes is damaged, else 500.
+        """Respond to any other exception with 500.
 
         The exception is raised again by Starlette, so that it is logged; the server then closes the connection, as the response says.
         """
-        if await self._find_damage():
-            response = await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
-        else:
-            status = HTTPStatus.INTERNAL_SERVER_ERROR
-            response = self._respond(request, status, status.phrase, _FAILED, {})
-        response.headers["Connection"] = "close"
-        return response
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        return self._respond(request, status, status.phrase, _FAILED, {"Connection": "close"})
+
+    async def handle_damage(self, request: Request, error: Exception) -> Response | None:
+        """Respond to an exception with 503 and log it in one line, if a file of the store or its indexes is damaged; else return None."""
+        if not await self._find_damage():
+            return None
+        log.warning("request failed: files are damaged", path=request.url.path, reason=f"{type(error).__name__}: {error}")
+        return await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
 
     async def handle_journal_error(self, request: Request, error: Exception) -> Response:
         """Respond to a JournalError; its text contains paths of the server, so it is only logged."""
@@ -142,3 +145,28 @@ class ErrorHandlers:
 def _detail(error: Exception) -> str:
     """Return the text of an error, with its translations if there are any."""
     return error.args[0] if error.args and isinstance(error.args[0], TranslatableText) else str(error)
+
+
+class DamageMiddleware:
+    """Answer what *app* raises by *respond*; raise it again where that returns None, or where the response has begun."""
+
+    def __init__(self, app: ASGIApp, respond: Callable[[Request, Exception], Awaitable[Response | None]]) -> None:
+        self._app, self._respond = app, respond
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        has_begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception as error:
+            is_open = scope["type"] == "http" and not has_begun
+            response = await self._respond(Request(scope), error) if is_open else None
+            if response is None:
+                raise
+            await response(scope, receive, send)
