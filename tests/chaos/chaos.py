@@ -26,7 +26,7 @@ from pathlib import Path
 
 import psycopg
 from chaos_registries import Link, Registries
-from installation import FAKETIME, Installation
+from installation import FAKETIME, SETTLE, Installation
 from postgresql import Cluster, missing, running_cluster
 from processes import Process, children
 from rich.console import Console
@@ -249,7 +249,7 @@ class Chaos:
 
     def wait_for_harvester(self) -> None:
         if self.harvester:
-            self.harvester.wait(240)
+            self.harvester.wait(SETTLE)
 
     def settle(self) -> None:
         """Bring every installation to the day, as an operator would: run again what failed, start again what ended."""
@@ -280,7 +280,7 @@ class Chaos:
                 item.enqueue(SOURCES)
             return {run.rpartition(".")[0] for run in ended_runs(item) - before} == set(SOURCES)
 
-        wait_until(is_done, "the workers", 240, lambda: "\n".join(worker.output() for worker in item.workers), pause=0.3)
+        wait_until(is_done, "the workers", SETTLE, lambda: "\n".join(worker.output() for worker in item.workers), pause=0.3)
 
 
 def ended_runs(item: Installation) -> set[str]:
