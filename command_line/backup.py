@@ -259,7 +259,7 @@ def _originals(settings: Settings, folder: Path, position: int) -> Iterator[tupl
             name = str(path.relative_to(data))
             if path.is_file() and not path.name.endswith((".part", ".body", "lock")) and not _is_later(path, part, position):
                 yield name, path
-    for name in (ALERTS, data_format.FILE):
+    for name in (ALERTS, data_format.FILE, "status.nq"):  # a mirror has no ledger to write its status from
         if (data / name).exists():
             yield name, data / name
     for path in sorted(settings.sources.glob("*.toml")):

@@ -22,6 +22,7 @@ from command_line.settings import Settings
 from harvesters.ledger.models import State
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
+from harvesters.runs.status_file import write_status
 from harvesters.source import Source
 from journal.journal import Journal
 from publisher.releases.dump import write_dumps
@@ -54,6 +55,7 @@ def dump(data: Path, folder: Path) -> bytes:
 def test_a_restored_backup_answers_equal_bytes_and_goes_on_harvesting(
     data: Path, context: HarvestContext, source: Source, registry: Any, project: Project, tmp_path: Path
 ) -> None:
+    write_status(context)
     saved = run(data, "backup", str(tmp_path / "saved"))
     other = tmp_path / "other"
 
@@ -61,6 +63,7 @@ def test_a_restored_backup_answers_equal_bytes_and_goes_on_harvesting(
 
     assert (saved.exit_code, restored.exit_code) == (0, 0), saved.output + restored.output
     assert dump(other, tmp_path / "theirs") == dump(data, tmp_path / "ours")
+    assert (other / "status.nq").read_bytes() == (data / "status.nq").read_bytes()
     assert (other / "sources" / "projects.toml").read_text() == "title = 'Projects'"
     registry.projects.append(project(11))
     transport = httpx.MockTransport(registry)
