@@ -598,6 +598,14 @@ TEXTS: Mapping[str, str] = {
     "unnamed_node": "a node without an IRI",
     "node_without_key": "%(node)s: it has neither an identifier nor its own page, so it has no key",
     "name_not_iri": "the endpoint's name for it is not an IRI",
+    # notices of a run
+    "same_page": "%(key)s has the same web address as %(other)s of %(source)s",
+    "same_content": "%(key)s has the same content as %(other)s of %(source)s",
+    "override_used": "%(by)s allowed %(limit)s up to %(value)s once",
+    "clock_set_back": (
+        "the clock shows %(clock)s, earlier than %(started)s of a previous run; the run uses the later time"
+    ),
+    "restores": "restores what was published before %(run)s",
     # errors of the journal, which writes the same texts in English
     "journal_entry_missing": (
         "journal %(folder)s: entry %(number)s is missing before %(next)s; restore it from a "

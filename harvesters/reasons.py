@@ -6,6 +6,7 @@ pages show it in the language of the request, by the catalogues of ``languages``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeAlias
@@ -111,6 +112,23 @@ def join_reasons(reasons: Iterable[Reason]) -> str:
     'the source returned no records; the last good data stays; superseded by the plan of a.2'
     """
     return "; ".join(reason.text for reason in reasons)
+
+
+def parse_reason(text: str, codes: Iterable[str], known: Mapping[str, str] | None = None) -> Reason:
+    """Return the reason among *codes* with this English text, or the one that has only the text.
+
+    Values are those of *known*, or else what stands in their place.
+
+    >>> parse_reason("superseded by the plan of a.2", ["superseded"])
+    Reason(code='superseded', values={'run': 'a.2'})
+    """
+    for code in codes:
+        if known and Reason(code, known).text == text:
+            return Reason(code, known)
+        pattern = re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+)", re.escape(TEXTS[code]))
+        if not known and (match := re.fullmatch(pattern, text)):
+            return Reason(code, match.groupdict())
+    return other(text)
 
 
 def without_review(reasons: Iterable[Reason]) -> tuple[Reason, ...]:

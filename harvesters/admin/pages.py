@@ -17,7 +17,8 @@ from starlette.responses import HTMLResponse
 
 from harvesters.admin.access.keys import Scope
 from harvesters.admin.labels import ACTIONS, SENTENCES
-from harvesters.reasons import Reason, without_review
+from harvesters.admin.plans import NoticeView
+from harvesters.reasons import Reason, parse_reason, without_review
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import (
     TEMPLATES,
@@ -80,6 +81,7 @@ class Pages:
             segment=_quote_segment,
             why=_describe_reasons,
             each_why=_describe_each,
+            notice=_describe_notice,
             size=format_bytes,
             percent=format_share,
             seconds=format_seconds,
@@ -154,6 +156,14 @@ def _quote_segment(text: str) -> str:
 def _describe_reasons(reasons: Iterable[Reason]) -> Markup:
     """Return a run's reasons without the terminal command to review it: the page has buttons."""
     return Markup(gettext("; ")).join(_describe_each(reasons))
+
+
+def _describe_notice(notice: NoticeView) -> Markup:
+    """Return a notice of a run, which the ledger has in English, in the language of the request."""
+    if notice.key is not None and notice.source is not None and notice.other is not None:
+        known = {"key": notice.key, "other": notice.other, "source": notice.source}
+        return _describe_reasons([parse_reason(notice.text, ("same_page", "same_content"), known)])
+    return _describe_reasons([parse_reason(notice.text, ("override_used", "clock_set_back", "restores"))])
 
 
 def _describe_each(reasons: Iterable[Reason]) -> list[Markup]:

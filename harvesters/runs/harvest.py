@@ -130,7 +130,10 @@ def finalize(
         notices = [
             Notice(
                 _OVERRIDE_NOTICE,
-                f"{granted.by} allowed {granted.override.limit} up to {granted.override.value:g} once",
+                Reason(
+                    "override_used",
+                    {"by": granted.by, "limit": granted.override.limit, "value": f"{granted.override.value:g}"},
+                ).text,
             )
             for granted in result.used_overrides
         ]

@@ -97,7 +97,7 @@ def _record_clock_change(run: Run, clock: datetime, context: HarvestContext) -> 
     """Store a notice that the clock went back. The run uses the latest known time, so that no
     change is missed.
     """
-    text = f"the clock shows {clock.isoformat()}, earlier than {run.started.isoformat()} of a previous run; the run uses the later time"
+    reason = Reason("clock_set_back", {"clock": clock.isoformat(), "started": run.started.isoformat()})
     log.warning(
         "clock moved backwards",
         source=run.source,
@@ -105,7 +105,7 @@ def _record_clock_change(run: Run, clock: datetime, context: HarvestContext) -> 
         used=run.started.isoformat(),
         action="set the clock",
     )
-    context.ledger.replace_notices(run, _CLOCK_NOTICE, [Notice(_CLOCK_NOTICE, text)])
+    context.ledger.replace_notices(run, _CLOCK_NOTICE, [Notice(_CLOCK_NOTICE, reason.text)])
 
 
 def fail(run: Run, context: HarvestContext, reason: Reason) -> None:

@@ -14,7 +14,7 @@ import pytest
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope
 from harvesters.admin.definitions import apply_form, digest
-from harvesters.ledger.models import Outcome, State
+from harvesters.ledger.models import Notice, Outcome, State
 from harvesters.ledger.outbox import Message
 from harvesters.ledger.run_log import LogLine
 from harvesters.reasons import Reason
@@ -464,3 +464,18 @@ async def test_the_page_of_a_run_in_progress_is_loaded_again_on_request_only(cli
     assert ['http-equiv="refresh"' in page for page in (*pages, ended)] == [False, True, False]
     assert f'<a href="/admin/page/runs/{run.id}?live=true#log">Update every 5 seconds</a>' in pages[0]
     assert "Stop updating" in pages[1]
+
+
+async def test_notices_of_a_run_are_in_the_language_of_the_page(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.add_held_plan((staged("a"),))
+    limit = Reason("override_used", {"by": "Ada", "limit": "vanished", "value": "0.5"})
+    same = Reason("same_content", {"key": "a", "other": "x7", "source": "kenya"})
+    notices = [Notice("override", limit.text), Notice("duplicate", same.text, "a", "kenya", "x7"), Notice("note", "Anything else")]
+    world.ledger.replace_notices(run, "override", notices)
+    await sign_in(client, world.tokens["read"])
+
+    page = (await client.get(f"/admin/page/runs/{run.id}", headers={"Accept-Language": "fr"})).text
+
+    assert "Ada a permis une fois vanished jusqu’à 0.5" in page
+    assert "a a le même contenu que x7 de kenya" in page
+    assert "Anything else" in page

@@ -205,11 +205,13 @@ def _absence_reason(run: Run, record: AbsentRecord, outcome: Outcome) -> Reason:
 
 
 def _duplicate_notices(run: Run, ledger: Ledger) -> list[Notice]:
-    relations = {True: "has the same web address as", False: "has the same content as"}
     return [
         Notice(
             DUPLICATE,
-            f"{match.key} {relations[match.same_page]} {match.other} of {match.source}",
+            Reason(
+                "same_page" if match.same_page else "same_content",
+                {"key": match.key, "other": match.other, "source": match.source},
+            ).text,
             match.key,
             match.source,
             match.other,

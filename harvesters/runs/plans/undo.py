@@ -54,7 +54,7 @@ def undo(context: HarvestContext, source: Source, run: str, *, by: str, reason: 
             AuditEntry(context.now(), by, ActionType.UNDONE.value, source.name, run, reason or None)
         )
         restoring = _stage(_create_run(approved, context), approved, context)
-        text = f"restores what was published before {approved.id}"
+        text = Reason("restores", {"run": approved.id}).text
         context.ledger.replace_notices(restoring, _NOTICE, [Notice(_NOTICE, text)])
         context.ledger.graphs.set_validators(source.name, {})
         head = context.journal.head

@@ -134,8 +134,8 @@ class ErrorHandlers:
         if not wants_page(request):
             return problem_response(status, title, detail, headers, **more)
         location = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
-        shown = detail.translated() if isinstance(detail, TranslatableText) else detail
-        values = {"title": title, "detail": shown + location, "translated": isinstance(detail, TranslatableText)}
+        translated = detail.translated() if isinstance(detail, TranslatableText) else detail
+        values = {"title": title, "detail": translated + location, "translated": isinstance(detail, TranslatableText)}
         values |= {"status": int(status), "export": "Link" in headers, "retry_after": headers.get("Retry-After", "")}
         response = self._pages.page("problem.html", status, **values)
         response.headers.update(headers)
