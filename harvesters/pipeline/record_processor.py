@@ -153,9 +153,7 @@ class RecordProcessor:
             resource = self._resource(record)
             statements = describe(resource, self.iris, run.source)
         except ParseError as error:
-            return StagedRecord(
-                record.key, Outcome.UNREADABLE, reasons=(error.reason,), position=item.position
-            )
+            return StagedRecord(record.key, Outcome.UNREADABLE, reasons=(error.reason,), position=item.position)
         except MAPPING_ERRORS as error:
             failure = f"{type(error).__name__}: {error}"
             reason = Reason("mapping_failed", {"mapping": self.task.source.mapping, "error": failure})
