@@ -49,10 +49,6 @@ DERIVED = [
     ("store/snapshots/*/columns/columns.duckdb", "store"),
     ("store/snapshots/*/about.json", "store"),
     ("store/snapshots/*/checksums.json", "store"),
-    ("store/text/shown/*.store", "store"),
-    ("store/tables/shown/tables.duckdb", "store"),
-    ("store/columns/shown/columns.duckdb", "store"),
-    ("store/tables/shown/position", "store"),
     ("store/history/changes.db", "history"),
     ("status.nq", "status"),
     ("store/releases/1/store/*.sst", "release stores"),
@@ -198,6 +194,19 @@ def test_every_damaged_original_file_is_found_and_named_with_the_remedy(filled: 
             [fault] = [line for line in result.stdout.splitlines() if path.name in line][:1]
             assert "restore" in fault
             assert f"{part}:" in result.stdout
+
+
+def test_damaged_published_indexes_are_found_and_rebuilt(filled: Path) -> None:
+    patterns = ("text/shown/*.store", "tables/shown/tables.duckdb", "columns/shown/columns.duckdb", "tables/shown/position")
+    damaged = [_largest(filled, f"store/{pattern}") for pattern in patterns]
+    for path in damaged:
+        _damage(path)
+
+    faults = list(files.store_faults(filled, IRIS, lambda _: None))
+    files.repair(filled, IRIS, faults)
+
+    assert {fault.name for fault in faults} == {str(path.relative_to(filled)) for path in damaged}
+    assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
 
 
 @pytest.mark.parametrize(
