@@ -15,8 +15,21 @@ from harvesters.admin.access.sessions import IDLE_TIMEOUT, MAX_AGE
 from harvesters.admin.access.throttle import MAX_FAILURES
 from harvesters.ledger.models import Outcome, StagedRecord, State
 
-from .conftest import HOSTILE, staged
+from .conftest import HOSTILE, bearer, staged
 
+CORPUS = [
+    HOSTILE,
+    '"><img src=x onerror=alert(1)>',
+    "javascript:alert(1)",
+    "\u202e\u2066\u200f",
+    "a\nb\tc\\d\"e",
+    "{{ 7 * 7 }}%(x)s{x}",
+    "x" * 20_000,
+    "\ufdfd" * 500,
+    "e" + "\u0301" * 3_000,
+    "\U0001f468\u200d\U0001f469",
+    "]]> <!-- -->",
+]
 PAGES = (
     "/admin/",
     "/admin/page/sources",
@@ -300,6 +313,27 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
         assert "⟨U+202E⟩" in text
         assert {"script", "style", "iframe", "b"} & set(outline(text).elements) <= {"b"}
         assert [name for name in outline(text).attributes if name.startswith("on") or name == "style"] == []
+
+
+@pytest.mark.parametrize("value", CORPUS, ids=range(len(CORPUS)))
+async def test_a_hostile_value_is_text_in_the_difference_of_a_record(client: httpx.AsyncClient, world: Any, value: str) -> None:
+    literal = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    first = world.add_held_plan((staged("a", title=literal), staged("b", title="plain")))
+    await client.post(f"/admin/plans/{first.id}/approve", headers=bearer(world.tokens["operate"]))
+    world.clock.advance(timedelta(days=1))
+    records = (staged("a", Outcome.CHANGED, title="plain"), staged("b", Outcome.CHANGED, title=literal))
+    run = world.add_held_plan(records, reason=value)
+    await sign_in(client, world.tokens["operate"])
+
+    reply = await client.get(f"/admin/page/runs/{run.id}?outcome=changed")
+
+    assert reply.status_code == 200
+    assert reply.text.count("plain") >= 2
+    assert {"script", "style", "iframe"} & set(outline(reply.text).elements) == set()
+    assert "<img src=x" not in reply.text
+    assert [name for name in outline(reply.text).attributes if name.startswith("on") or name == "style"] == []
+    assert not {"\u202e", "\u2066", "\u200f"} & {*reply.text}
+    assert len(reply.text) < 200_000
 
 
 async def test_a_plans_page_states_why_it_waits_and_what_would_change(client: httpx.AsyncClient, world: Any) -> None:
