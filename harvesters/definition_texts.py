@@ -35,6 +35,7 @@ DEFINITION_TEXTS: Mapping[str, str] = {
     "kind_table": "a TOML table",
     "kind_or": "%(first)s or %(second)s",
     "kind_not_negative": "a number from 0 up",
+    "kind_pause": "a number of seconds from 0 to 86400",
     "kind_positive": "a number from 1 up",
     "kind_share": "a share from 0 to 1, such as 0.1 for a tenth",
     "kind_mail": "a mail address",

@@ -60,6 +60,7 @@ class Notify:
 
 
 REPORTS = ("never", "always", "errors", "change")
+MAX_PAUSE = 86_400  # seconds: a day
 NOTHING, MENTIONS, MODEL = SUGGEST = ("nothing", "mentions", "model")  # what topics are suggested from
 CLASSIFIER = "goals.npz"  # a trained classifier beside the definitions
 SHARES = ("vanished", "changed", "reidentified", "withheld")
@@ -316,7 +317,7 @@ def _licence_fault(licence: str) -> Reason | None:
 
 
 def _pause_fault(pause: float) -> Reason | None:
-    return expected("pause", pause, "kind_not_negative") if pause < 0 else None
+    return None if 0 <= pause <= MAX_PAUSE else expected("pause", pause, "kind_pause")
 
 
 def _suggest_fault(suggest: str) -> Reason | None:

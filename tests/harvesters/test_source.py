@@ -48,6 +48,8 @@ def test_a_definition_is_a_source_named_after_its_file(tmp_path: Path) -> None:
         ("expect = 100", "expect = -1", "write a number from 0 up"),
         ('key = "id"', "key = 1", "field 'key' is 1"),
         ("[limits]", "pause = -1\n[limits]", "pause is -1"),
+        ("[limits]", "pause = 1e24\n[limits]", "write a number of seconds from 0 to 86400"),
+        ("[limits]", "pause = inf\n[limits]", "write a number of seconds from 0 to 86400"),
         ('title = "Projects"', "title = ", "invalid TOML"),
     ],
 )
