@@ -138,7 +138,7 @@ def create_app(
     app.state.suggestion_limiter = build_rate_limiter(service.limits)
     app.state.exporter = Exporter(service, ExportQueue(service.data / "exports", service.limits))
     for router in ROUTERS.values():
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # `include_router` would analyse each endpoint again, at the first request
     app.mount("/static", HashedStaticFiles(STATIC_FOLDER))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))

@@ -23,9 +23,16 @@ DYNAMIC = {
 PARTS = 4
 
 
+@pytest.fixture(scope="module")
+def all_patterns(codebase: Codebase) -> tuple[list[patterns.Pattern], list[str]]:
+    return patterns.patterns(codebase.trees)
+
+
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_pattern_of_the_program_is_linear_on_pumped_strings(codebase: Codebase, part: int) -> None:
-    matches, _ = patterns.patterns(codebase.trees)
+def test_every_pattern_of_the_program_is_linear_on_pumped_strings(
+    all_patterns: tuple[list[patterns.Pattern], list[str]], part: int
+) -> None:
+    matches, _ = all_patterns
     lines = "".join(json.dumps(asdict(pattern)) + "\n" for pattern in matches[part::PARTS])
 
     done = subprocess.run([sys.executable, patterns.__file__], input=lines, capture_output=True, text=True, timeout=600)
@@ -36,8 +43,8 @@ def test_every_pattern_of_the_program_is_linear_on_pumped_strings(codebase: Code
     assert {position: slow for position, slow in answers.items() if slow} == {}
 
 
-def test_every_pattern_of_the_program_is_found(codebase: Codebase) -> None:
-    matches, unknown = patterns.patterns(codebase.trees)
+def test_every_pattern_of_the_program_is_found(all_patterns: tuple[list[patterns.Pattern], list[str]]) -> None:
+    matches, unknown = all_patterns
 
     assert len(matches) > 100
     assert {position.rpartition(":")[0] for position in unknown} <= set(DYNAMIC)

@@ -17,8 +17,8 @@ from typing import Any
 
 METHODS = ("match", "fullmatch", "search", "finditer", "findall", "split", "sub", "subn")
 MAKERS = ("compile", *METHODS)
-LENGTH = 20_000  # characters of a pumped string: a linear pattern needs some milliseconds, a quadratic one a second
-SECONDS = 0.25  # of processor time for one string
+LENGTH = 8_000  # characters of a pumped string: a linear pattern needs a millisecond, a quadratic one 0.2 s
+SECONDS = 0.06  # of processor time for one string
 _SAMPLES = {sre.CATEGORY_DIGIT: "1", sre.CATEGORY_SPACE: " ", sre.CATEGORY_WORD: "a",
             sre.CATEGORY_NOT_DIGIT: "a", sre.CATEGORY_NOT_SPACE: "a", sre.CATEGORY_NOT_WORD: "-"}  # fmt: skip
 _COMMON = " \n\t\"'<>a1-_.:,;/=&#@"
