@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from typing import Annotated, Any, NotRequired, TypeVar
+from typing import Annotated, Any, NotRequired, TypeVar, cast
 
 from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.requests import Request
 from starlette.routing import Match
@@ -121,7 +122,7 @@ def get(routes: APIRouter, path: str, **documentation: Any) -> Callable[[Endpoin
             routes.add_api_route(path, endpoint, methods=["GET", "HEAD"], **documentation)
             return endpoint
         routes.add_api_route(path, endpoint, methods=["GET"], **documentation)
-        head = copy(routes.routes[-1])  # a second `add_api_route` would analyse the endpoint again
+        head = cast(APIRoute, copy(routes.routes[-1]))  # a second `add_api_route` would analyse the endpoint again
         head.methods, head.include_in_schema = {"HEAD"}, False
         routes.routes.append(head)
         return endpoint
