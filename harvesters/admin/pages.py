@@ -20,6 +20,7 @@ from harvesters.admin.labels import ACTIONS, SENTENCES
 from harvesters.admin.plans import NoticeView
 from harvesters.reasons import Reason, parse_reason, without_review
 from languages.request_locale import LANGUAGES, current_locale
+from languages.term_titles import kind_name, term_label, term_title
 from languages.translations import (
     TEMPLATES,
     format_bytes,
@@ -74,6 +75,9 @@ class Pages:
             language_link=partial(_language_link, root),
             format_number=format_number,
             format_datetime=format_datetime,
+            kind_name=kind_name,
+            term_label=term_label,
+            term_title=term_title,
         )
         self._templates.filters.update(
             encode=encode,

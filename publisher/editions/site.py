@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from journal.atomic_file import replace_file
 from languages.request_locale import LANGUAGES, RequestLocale, use_language
+from languages.term_titles import term_title
 from languages.translations import gettext as _
 from publisher.app import SiteOptions, create_app
 from publisher.editions.addresses import NEEDS_SERVER, QUERY, SEARCH, Addresses, Target, normalize_path
@@ -25,7 +26,6 @@ from publisher.editions.rewriting import rewrite
 from publisher.editions.search_index import read_facets, read_table, write_index
 from publisher.http.pages.branding import Branding
 from publisher.http.pages.templating import BUNDLE_FOLDER, PACKAGE_FOLDER
-from publisher.http.pages.term_titles import term_title
 from publisher.limits import Limits
 from publisher.store.query_service import POLL_INTERVAL, QueryService
 from publisher.store.releases.manifest import Release
@@ -198,7 +198,7 @@ def _write_index_page(edition: Edition, folder: Path) -> None:
 
 def _kinds() -> dict[str, str]:
     return {
-        "initiative": _("Initiative"),
+        "initiative": term_title("Initiative"),
         "event": _("Event"),
         "document": _("Document"),
         "post": _("Post"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from languages.request_locale import current_locale
-from languages.translations import gettext as _
+from languages.term_titles import kind_name
 from publisher.http.pages.templating import Pages
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.topic_cards import common_topics, topic_cards
@@ -45,5 +45,5 @@ def suggestions(search: Searcher, tables: FacetIndex, pages: Pages, names: Facet
         for entry in search.find(SearchRequest(begun, "title"), most, similar=False).entries:
             title = best_text(entry.titles, mark, current_locale().language)
             if title and entry.thing not in known and len(matches) < most:
-                matches.append(Suggestion(title[0], title[1], entry.kind, _(entry.kind.capitalize()), None, pages.path(entry.thing)))
+                matches.append(Suggestion(title[0], title[1], entry.kind, kind_name(entry.kind), None, pages.path(entry.thing)))
     return matches

@@ -12,7 +12,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "vocab": set(),
     "shapes": {"vocab"},
     "journal": {"vocab"},
-    "languages": set(),
+    "languages": {"vocab"},
     "harvesters": {"vocab", "shapes", "journal", "languages"},
     "publisher": {"vocab", "shapes", "journal", "languages"},
     "command_line": {"vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo"},

@@ -17,6 +17,7 @@ from harvesters.errors import ParseError
 from harvesters.ledger.participation.submissions import Content
 from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import normalize_inline, parse_language
+from languages.term_titles import term_title
 from languages.translations import format_number, gettext
 from vocab.iris import Iris, is_web
 from vocab.terms import DCAT, DCT, FOAF, SCHEMA, SIOC
@@ -47,11 +48,18 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MemberDefinition:
-    """A member: its *kind*, its property (an IRI, in our ontology if it has no scheme), and its English *label*."""
+    """A member: its *kind*, its property (an IRI, in our ontology if it has no scheme), and its English *label*.
+
+    Without a label it is named by the ontology.
+    """
 
     kind: Kind
     property: str
-    label: str
+    label: str = ""
+
+    def title(self) -> str:
+        """Return the name of the member in the language of the request."""
+        return gettext(self.label) if self.label else term_title(self.property)
 
 
 MEMBERS: Mapping[str, MemberDefinition] = {
@@ -62,22 +70,22 @@ MEMBERS: Mapping[str, MemberDefinition] = {
     "partner": MemberDefinition(Kind.PARTIES, "partner", "Partners"),
     "funder": MemberDefinition(Kind.PARTIES, f"{SCHEMA}funder", "Funders"),
     "country": MemberDefinition(Kind.WORDS, f"{DCT}spatial", "Countries"),
-    "developedIn": MemberDefinition(Kind.WORDS, "developedIn", "Developed in"),
+    "developedIn": MemberDefinition(Kind.WORDS, "developedIn"),
     "actionLine": MemberDefinition(Kind.WORDS, "actionLine", "Action lines"),
     "goal": MemberDefinition(Kind.WORDS, "goal", "Goals"),
     "target": MemberDefinition(Kind.WORDS, "target", "Targets"),
     "why": MemberDefinition(Kind.REASONS, "evidence", "Why these goals"),
     "subject": MemberDefinition(Kind.WORDS, f"{DCAT}keyword", "Topics"),
     "activityType": MemberDefinition(Kind.WORDS, "activityType", "Types of activity"),
-    "status": MemberDefinition(Kind.WORD, "status", "Status"),
-    "coverage": MemberDefinition(Kind.WORD, "coverage", "Coverage"),
+    "status": MemberDefinition(Kind.WORD, "status"),
+    "coverage": MemberDefinition(Kind.WORD, "coverage"),
     "start": MemberDefinition(Kind.DATE, f"{SCHEMA}startDate", "Start"),
     "end": MemberDefinition(Kind.DATE, f"{SCHEMA}endDate", "End"),
-    "plannedStart": MemberDefinition(Kind.DATE, "plannedStartDate", "Planned start"),
-    "plannedEnd": MemberDefinition(Kind.DATE, "plannedEndDate", "Planned end"),
+    "plannedStart": MemberDefinition(Kind.DATE, "plannedStartDate"),
+    "plannedEnd": MemberDefinition(Kind.DATE, "plannedEndDate"),
     "issued": MemberDefinition(Kind.DATE, f"{DCT}issued", "Date"),
     "place": MemberDefinition(Kind.PLACE, f"{SCHEMA}location", "Place"),
-    "venue": MemberDefinition(Kind.TITLE, "venue", "Venue"),
+    "venue": MemberDefinition(Kind.TITLE, "venue"),
     "registration": MemberDefinition(Kind.ADDRESS, "registration", "Registration page"),
     "documentType": MemberDefinition(Kind.WORD, f"{DCT}type", "Type of document"),
     "language": MemberDefinition(Kind.WORDS, f"{DCT}language", "Languages"),

@@ -10,24 +10,31 @@ from typing import Any
 import orjson
 
 from harvesters.ledger.participation.submissions import Content
-from harvesters.participation.submissions.members import TYPES
+from harvesters.participation.submissions.members import MEMBERS, TYPES
+from languages.translations import gettext
 
 Form = Mapping[str, Sequence[str]]  # what was sent, by the name of the field
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the form for *member*, with its English *label*; *control* is text, area, lines, date, select, checks or list.
+    """A field of the form for *member*; *control* is text, area, lines, date, select, checks or list.
 
+    A field without an English *label* is named as its member.
     *part* is the part of an organization that the field is. *choices* names a list of ``choices``.
     """
 
     member: str
     control: str
-    label: str
+    label: str = ""
     hint: str = ""
     choices: str = ""
     part: str = ""
+
+    @property
+    def title(self) -> str:
+        """Return the label of the field in the language of the request."""
+        return gettext(self.label) if self.label else MEMBERS[self.member].title()
 
     @property
     def name(self) -> str:
@@ -86,10 +93,10 @@ QUESTIONS = (
             Field("start", "date", "Start", "As year-month-day, such as 2026-05-31."),
             Field("end", "date", "End", "Leave it empty if it goes on."),
             Field("issued", "date", "Date of publication", "As year-month-day, such as 2026-05-31."),
-            Field("status", "select", "Status", choices="status"),
+            Field("status", "select", choices="status"),
         ),
     ),
-    Question("venue", "Where?", (Field("venue", "text", "Venue"),)),
+    Question("venue", "Where?", (Field("venue", "text"),)),
     Question(
         "picture",
         "Is there a picture of it?",

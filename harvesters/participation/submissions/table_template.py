@@ -13,6 +13,7 @@ from xlsxwriter.utility import xl_col_to_name
 from harvesters.participation.submissions.choices import Choice, choices
 from harvesters.participation.submissions.members import MEMBERS, TYPES, Kind
 from harvesters.participation.submissions.tables import MAX_ROWS
+from languages.term_titles import kind_name
 from languages.translations import gettext
 
 # The lists of `choices` by column; those of other columns are free.
@@ -48,7 +49,7 @@ def template_columns(base: str, language: str) -> list[TemplateColumn]:
             path = f"{name}.{part}" if part else name
             tag = f"@{language}" if member.kind in (Kind.TITLE, Kind.TEXT) or part in ("label", "caption") else ""
             several = member.kind in (Kind.WORDS, Kind.ADDRESSES, Kind.PARTIES)
-            label = gettext(member.label) + (f" ({part})" if part else "")
+            label = member.title() + (f" ({part})" if part else "")
             values = _values(path, base)
             columns.append(TemplateColumn(path + tag, label, _hint(name, member.kind, several=several), values, several=several))
     return columns
@@ -68,7 +69,7 @@ def _hint(name: str, kind: Kind, *, several: bool) -> str:
         texts.append(gettext("The address of a picture that was sent before, and what it shows; other addresses are refused."))
     if kind in (Kind.TITLE, Kind.TEXT):
         texts.append(gettext("The language stands after the @; add columns for others."))
-    types = [gettext(kind_of) for kind_of, members in TYPES.items() if name in members]
+    types = [kind_name(kind_of.lower()) for kind_of, members in TYPES.items() if name in members]
     if len(types) < len(TYPES):
         texts.append(gettext("For: %(types)s.") % {"types": ", ".join(types)})
     return " ".join(texts)

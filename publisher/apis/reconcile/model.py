@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from languages.term_titles import term_title
 from languages.translations import gettext as _
-from publisher.http.pages.term_titles import term_title
 from vocab.countries import country
 from vocab.terms import DCT, FOAF, ORG, SCHEMA
 
@@ -18,7 +18,7 @@ def type_title(name: str) -> str:
     """Return the name of a type in the language of the request."""
     return {
         "organization": _("Organization"),
-        "initiative": _("Initiative"),
+        "initiative": term_title("Initiative"),
         "country": _("Country"),
         "goal": _("SDG"),
         "target": term_title("target"),

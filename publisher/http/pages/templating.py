@@ -13,12 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from languages.request_locale import LANGUAGES, current_locale
+from languages.term_titles import kind_name, term_label, term_title
 from languages.translations import TEMPLATES, format_datetime, format_number, format_seconds, format_share, gettext, ngettext
 from languages.unsafe_text import ascii_host, finalize
 from publisher.http.pages.branding import PLAIN, Branding
 from publisher.http.pages.navigation import filter_query, sections
 from publisher.http.pages.static_files import font_sheets, static_url
-from publisher.http.pages.term_titles import term_label, term_title
 from publisher.rdf.results import Term
 from shapes.rules import message
 from vocab.iris import Iris, is_web
@@ -72,7 +72,7 @@ class Pages:
         self._templates.globals.update(
             languages=LANGUAGES, locale=current_locale, format_number=format_number, format_datetime=format_datetime, label_of=self.label
         )
-        self._templates.globals.update(term_title=term_title, term_label=term_label)
+        self._templates.globals.update(term_title=term_title, term_label=term_label, kind_name=kind_name)
         self._templates.globals.update(static_url=static_url, font_sheets=font_sheets)
 
     def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:

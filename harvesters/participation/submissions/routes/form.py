@@ -164,8 +164,8 @@ def answer_texts(content: Mapping[str, Any], field: Any, language: str, context:
 
 
 def labels() -> dict[str, str]:
-    """Return the English label of each member, to be translated."""
-    return {name: member.label for name, member in MEMBERS.items()}
+    """Return the name of each member in the language of the request."""
+    return {name: member.title() for name, member in MEMBERS.items()}
 
 
 def _conflict(context: SubmissionContext, pages: Pages, secret: str, draft: Submission, error: VersionConflict) -> Response:
@@ -308,7 +308,7 @@ def show_submission(
     events = submissions.history(context.admin.ledger, id, internal=False)
     values = {
         "item": item,
-        "members": [(member.label, written(item.content[name])) for name, member in MEMBERS.items() if item.content.get(name)],
+        "members": [(member.title(), written(item.content[name])) for name, member in MEMBERS.items() if item.content.get(name)],
         "checked": actions.check_content(context, item.content, id) if item.content else None,
         "labels": labels(),
         "history": [(event, actions.public_name(event.who, submitter)) for event in events],

@@ -70,15 +70,15 @@ def show_submission(id: str, request: Request, user: CurrentUser, context: Conte
     values = {
         "item": submission,
         "members": [
-            (member.label, written(submission.content.get(name))) for name, member in MEMBERS.items() if submission.content.get(name)
+            (member.title(), written(submission.content.get(name))) for name, member in MEMBERS.items() if submission.content.get(name)
         ],
         "changes": [
-            (MEMBERS[name].label, written(change["before"]), written(change["after"]))
+            (MEMBERS[name].title(), written(change["before"]), written(change["after"]))
             for name, change in (differences(before, submission.content) if before is not None else {}).items()
             if name in MEMBERS
         ],
         "checked": checked,
-        "labels": {name: member.label for name, member in MEMBERS.items()},
+        "labels": {name: member.title() for name, member in MEMBERS.items()},
         "history": submissions.history(context.ledger, id, internal=True),
         "sentences_of_history": HISTORY,
         "organization": _organization(context, submission),

@@ -20,7 +20,7 @@ def show_reminder(secret: str, context: SubmissionContextDep, pages: PagesDep) -
     """Show what is published; the button confirms it, so that a program that follows links does not."""
     item = confirmations.check_link(context, secret)
     published = item.published or {}
-    members = [(member.label, written(published[name])) for name, member in MEMBERS.items() if published.get(name)]
+    members = [(member.title(), written(published[name])) for name, member in MEMBERS.items() if published.get(name)]
     return pages.render("still_true.html", {"item": item, "members": members, "secret": secret})
 
 
