@@ -97,5 +97,5 @@ async def test_an_unexpected_error_over_a_damaged_file_answers_503_and_is_not_ra
     assert [line["reason"] for line in lines if line["log_level"] == "warning"] == ["ValueError: a wrong length"]
 
 
-async def _found() -> str:
+async def _damage() -> str:
     return "store/x has changed"
