@@ -86,7 +86,7 @@ async def test_an_unexpected_error_over_a_damaged_file_answers_503_and_is_not_ra
         async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
             with pytest.raises(ValueError, match="a wrong length"):  # a fault of ours: the server logs it
                 await client.get("/health")
-            monkeypatch.setattr(service, "find_damage", _found)
+            monkeypatch.setattr(service, "find_damage", _changed_store)
             app = create_app(service)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
             with capture_logs() as lines:
@@ -97,5 +97,5 @@ async def test_an_unexpected_error_over_a_damaged_file_answers_503_and_is_not_ra
     assert [line["reason"] for line in lines if line["log_level"] == "warning"] == ["ValueError: a wrong length"]
 
 
-async def _damage() -> str:
+async def _changed_store() -> str:
     return "store/x has changed"
