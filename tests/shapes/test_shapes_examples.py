@@ -190,6 +190,29 @@ def test_a_word_that_is_no_target_has_one_result(name: EngineName) -> None:
 
 
 @pytest.mark.parametrize("name", get_args(EngineName))
+@pytest.mark.parametrize(
+    ("kind", "predicate"),
+    [
+        (f"{BASE}ns#Classification", f"{BASE}ns#evidence"),
+        ("https://schema.org/ImageObject", "https://schema.org/caption"),
+        ("https://schema.org/MonetaryAmount", "https://schema.org/name"),
+        (f"{BASE}ns#ProjectOutcome", "http://purl.org/dc/terms/description"),
+        ("http://www.w3.org/ns/dcat#Distribution", "http://purl.org/dc/terms/title"),
+    ],
+)
+def test_an_address_in_a_part_of_a_record_withholds_it(name: EngineName, kind: str, predicate: str) -> None:
+    part = f"<{BASE}record/example/1#part-1>"
+    statements = (
+        f"{part} <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <{kind}>",
+        f'{part} <{predicate}> "Write to jane.doe@example.org."@en',
+    )
+
+    (results,) = validate_many([statements], name=name)
+
+    assert (f"{BASE}shapes#ResourceMail", Severity.VIOLATION) in {(result.shape, result.severity) for result in results}
+
+
+@pytest.mark.parametrize("name", get_args(EngineName))
 def test_a_champion_without_a_year_passes(name: EngineName) -> None:
     subject = f"<{BASE}record/example/1#prize-1>"
     statements = (
