@@ -162,12 +162,8 @@ class RecordProcessor:
             )
         text = "\n".join(statements)
         content = blake2b(text.encode(), digest_size=DIGEST_SIZE).hexdigest()
-        if (
-            self.task.rules_unchanged
-            and stored
-            and stored.content == content
-            and not stored.is_deleted
-        ):
+        same = stored and stored.content == content and not stored.is_deleted
+        if self.task.rules_unchanged and stored and same:
             return StagedRecord(
                 record.key, UNCHANGED_OUTCOMES[stored.state], item.digest, position=item.position
             )
