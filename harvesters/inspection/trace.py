@@ -37,6 +37,7 @@ from harvesters.stored_response import SourcePosition
 from journal.store import Store
 from shapes.validate import EngineName
 from vocab.iris import Iris
+from vocab.statements.properties import DATE
 from vocab.terms import ADMS
 
 _CONTEXT = 120  # bytes before and after a value that are shown
@@ -207,6 +208,8 @@ def explain(
     traces = trace_fields(record, processor.statements, _ERRORS)
     request, body = _request(archive, position, store)
     classifications = read_classifications(described.statements, Iris(base))
+    # The date of a record is its datestamp at an OAI-PMH repository (describe_record), which no field of its metadata has.
+    dated = f"<{iri}> {DATE}"
     origins = []
     for line in chosen:
         if line in mapped:
@@ -215,6 +218,9 @@ def explain(
             origin = _source_origin(line, behind or alternatives, body, described.key)
             subject, _, value = line.split(" ", 2)
             origins.append(replace(origin, classification=classifications.get((subject, value))))
+        elif line.startswith(dated):
+            place = find_value(body, record.modified, described.key)
+            origins.append(StatementOrigin(line, "source", ("datestamp",), record.modified, place))
         else:
             origins.append(StatementOrigin(line, "validation" if line.startswith(f"<{iri}#result-") else "ours"))
     return Explanation(*common, tuple(origins), request, history=described.history)

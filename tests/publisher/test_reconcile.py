@@ -107,6 +107,12 @@ async def test_a_similar_name_is_a_candidate_and_no_match(client, text, kind, ir
     assert first["features"][0] == {"id": "name", "value": first["score"]}
 
 
+async def test_a_name_that_is_as_short_as_its_score_allows_is_a_candidate(client):
+    candidates = await match(client, query="Nig", type="country", limit=20)
+
+    assert [item["score"] for item in candidates if item["name"] == "Niger"] == [75]
+
+
 async def test_without_a_type_all_types_are_searched(client):
     candidates = await match(client, query="Ministry of Health")
 

@@ -8,11 +8,13 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from harvesters.inspection.trace import explain, read_record
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import parse
+from vocab.iris import BASE
 
 _OAI = "http://www.openarchives.org/OAI/2.0/"
 _TABLE = {
@@ -61,3 +63,14 @@ def test_the_datestamp_of_the_version_that_is_published_is_that_of_the_record(co
     changed = dates(context, "2026-04-30", "Deep wells")
 
     assert (first, touched, changed) == ([datestamp], [datestamp], ["2026-04-30"])
+
+
+def test_the_datestamp_is_explained_as_the_repositorys(context: HarvestContext) -> None:
+    dates(context, "2026-04-01", "Wells")
+
+    described = read_record(context.ledger, "a", "oai:a.example:7")
+    [date] = explain(described, parse("a", _TABLE, "test"), BASE, context.data / "archive", name="terms/date").statements
+
+    assert (date.origin, date.fields, date.value) == ("source", ("datestamp",), "2026-04-01")
+    assert date.place
+    assert date.place.before.endswith("<datestamp>")

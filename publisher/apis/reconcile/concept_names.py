@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +19,8 @@ from vocab.schemes import concepts, label
 
 LOWEST = 75.0  # score of a similar name, of 100
 SIMILAR = 97.0  # largest score of a name that is not the same
+# The score of texts of lengths m <= n is at most 200 m / (m + n): https://rapidfuzz.github.io/RapidFuzz/Usage/fuzz.html#ratio
+_LENGTHS = 200 / LOWEST - 1 + 1e-9
 _SIMILAR = 20  # names of one type that are returned
 
 
@@ -36,10 +39,20 @@ class _NameTable:
             self.keys.append(sorted_words_key(folded))
             self.iris.append(iri)
 
+    def sort(self) -> None:
+        """Sort the names by the length of their keys, the shortest first, as ``similar`` needs them."""
+        order = sorted(range(len(self.keys)), key=lambda index: len(self.keys[index]))
+        self.names, self.keys, self.iris = ([column[index] for index in order] for column in (self.names, self.keys, self.iris))
+
     def similar(self, key: str) -> Iterable[tuple[str, float]]:
-        """Yield the concepts with a name like *key*, a folded name with its words in order, and the score of each."""
-        for _, score, index in process.extract(key, self.keys, scorer=fuzz.ratio, limit=_SIMILAR, score_cutoff=LOWEST):
-            yield self.iris[index], min(score, SIMILAR)
+        """Yield the concepts with a name like *key*, a folded name with its words in order, and the score of each.
+
+        Two texts whose lengths differ by more than the factor ``_LENGTHS`` have a lower score than ``LOWEST``, and are not compared.
+        """
+        start = bisect_left(self.keys, len(key) / _LENGTHS, key=len)
+        keys = self.keys[start : bisect_right(self.keys, len(key) * _LENGTHS, key=len)]
+        for _, score, index in process.extract(key, keys, scorer=fuzz.ratio, limit=_SIMILAR, score_cutoff=LOWEST):
+            yield self.iris[start + index], min(score, SIMILAR)
 
 
 class ConceptNames:
@@ -60,6 +73,8 @@ class ConceptNames:
                 texts = [*topics.names(topic), *(text for text, _ in (*topic.preferred, *topic.others))]
                 for text in dict.fromkeys(texts):
                     self._tables[kind].add(text, topic.iri)
+        for table in self._tables.values():
+            table.sort()
 
     def scores(self, text: str, types: Iterable[str]) -> dict[str, float]:
         """Return the concepts of *types* with the name or the code *text*, 100 of 100, else those with a similar one."""

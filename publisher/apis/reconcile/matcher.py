@@ -52,6 +52,17 @@ class Candidate:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A candidate without its texts, which only those that are returned need. *entry* is that of a thing; a concept has none."""
+
+    iri: str
+    kind: str
+    score: float
+    features: tuple[tuple[str, float | bool], ...]
+    entry: SearchEntry | None = None
+
+
 class Matcher:
     """Match names over the search index *searcher*; without a vocabulary in the store no concept is found."""
 
@@ -64,12 +75,11 @@ class Matcher:
         """Return the candidates of *query*, the best first, as JSON."""
         text = query.text.strip()[:MAX_NAME]
         stated = {name: self._targets(name, values) for name, values in query.properties if PROPERTIES[name].compared}
-        candidates = [*self._known(text, query.types), *self._concepts(text, query.types, stated), *self._things(text, query.types, stated)]
-        unique = {candidate.iri: candidate for candidate in reversed(candidates)}
-        ranked = sorted(unique.values(), key=lambda candidate: (-candidate.score, candidate.iri))
-        certain = [candidate for candidate in ranked if _is_certain(candidate)]
-        match = certain[0].iri if len(certain) == 1 else ""
-        return [candidate.as_json(candidate.iri == match) for candidate in ranked[: query.limit]]
+        matches = [*self._known(text, query.types), *self._concepts(text, query.types, stated), *self._things(text, query.types, stated)]
+        unique = {match.iri: match for match in reversed(matches)}
+        ranked = sorted(unique.values(), key=lambda match: (-match.score, match.iri))
+        certain = [match.iri for match in ranked if _is_certain(match)]
+        return [self._candidate(match).as_json(certain == [match.iri]) for match in ranked[: query.limit]]
 
     def entity(self, iri: str) -> Candidate | None:
         """Return the entity *iri* with its name in the language of the request; None if it is not published."""
@@ -97,11 +107,19 @@ class Matcher:
         """Return the name of a concept in the language of the request."""
         return concept_name(iri, current_locale().language, self.iris.base) or iri
 
-    def _known(self, text: str, types: tuple[str, ...]) -> list[Candidate]:
-        entity = self.entity(text) if "://" in text else None
-        return [entity] if entity and entity.kind in types else []
+    def _candidate(self, match: _Match) -> Candidate:
+        name = self._title(match.entry) if match.entry else self.concept_name(match.iri)
+        description = self._described(match.entry) if match.entry else self._code(match.iri, match.kind)
+        return Candidate(match.iri, name, match.kind, match.score, match.features, description)
 
-    def _concepts(self, text: str, types: tuple[str, ...], stated: dict[str, frozenset[str]]) -> Iterable[Candidate]:
+    def _known(self, text: str, types: tuple[str, ...]) -> list[_Match]:
+        entity = self.entity(text) if "://" in text else None
+        if entity is None or entity.kind not in types:
+            return []
+        [entry] = self.searcher.entries([entity.iri]) if entity.kind in THING_TYPES else [None]
+        return [_Match(entity.iri, entity.kind, entity.score, entity.features, entry)]
+
+    def _concepts(self, text: str, types: tuple[str, ...], stated: dict[str, frozenset[str]]) -> Iterable[_Match]:
         kinds = [kind for kind in types if kind in CONCEPT_TYPES]
         for iri, score in (self.concepts.scores(text, kinds) if self.concepts and text else {}).items():
             kind = self.concepts.types[iri] if self.concepts else ""
@@ -110,9 +128,9 @@ class Matcher:
                 for name, values in stated.items()
                 if PROPERTIES[name].compared == "codes"
             }
-            yield Candidate(iri, self.concept_name(iri), kind, *_scored(score, agreed), self._code(iri, kind))
+            yield _Match(iri, kind, *_scored(score, agreed))
 
-    def _things(self, text: str, types: tuple[str, ...], stated: dict[str, frozenset[str]]) -> Iterable[Candidate]:
+    def _things(self, text: str, types: tuple[str, ...], stated: dict[str, frozenset[str]]) -> Iterable[_Match]:
         kinds = tuple(kind for kind in types if kind in THING_TYPES)
         folded = fold(text)
         links = tuple(frozenset(values) for name, values in stated.items() if PROPERTIES[name].compared == "links")
@@ -128,7 +146,7 @@ class Matcher:
                 if score >= LOWEST or (len(folded) >= _SHORTEST_PART and _contains(entry, folded)):
                     best = max(best, score)
                     agreed = {name: _agrees(entry, name, values) for name, values in stated.items() if entry.kind in PROPERTIES[name].types}
-                    yield Candidate(entry.thing, self._title(entry), entry.kind, *_scored(score, agreed), self._described(entry))
+                    yield _Match(entry.thing, entry.kind, *_scored(score, agreed), entry)
 
     def _targets(self, name: str, values: tuple[str, ...]) -> frozenset[str]:
         """Return the values of a property as they are compared: the IRI of the concept that a text names, else the text."""
@@ -193,6 +211,6 @@ def _scored(name_score: float, agreed: dict[str, bool]) -> tuple[float, tuple[tu
     return score, (("name", round(name_score, 2)), *agreed.items())
 
 
-def _is_certain(candidate: Candidate) -> bool:
-    name = candidate.features[0][1]
-    return (name is True or name >= CERTAIN) and all(value is not False for _, value in candidate.features)
+def _is_certain(match: _Match) -> bool:
+    name = match.features[0][1]
+    return (name is True or name >= CERTAIN) and all(value is not False for _, value in match.features)

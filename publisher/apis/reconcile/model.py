@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+from languages.request_locale import LANGUAGES, current_locale
 from languages.term_titles import term_title
 from languages.translations import gettext as _
 from vocab.countries import country
@@ -16,6 +18,12 @@ TYPES = (*THING_TYPES, *CONCEPT_TYPES)
 
 def type_title(name: str) -> str:
     """Return the name of a type in the language of the request."""
+    return _type_titles(current_locale().language)[name]
+
+
+@lru_cache(len(LANGUAGES))
+def _type_titles(_language: str) -> dict[str, str]:
+    """Return the names of the types in the language of the request, which is *_language*."""
     return {
         "organization": _("Organization"),
         "initiative": term_title("Initiative"),
@@ -23,7 +31,7 @@ def type_title(name: str) -> str:
         "goal": _("SDG"),
         "target": term_title("target"),
         "action-line": term_title("actionLine"),
-    }[name]
+    }
 
 
 def concept_type(iri: str, scheme: str) -> str | None:
