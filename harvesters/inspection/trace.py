@@ -218,7 +218,7 @@ def explain(
             origin = _source_origin(line, behind or alternatives, body, described.key)
             subject, _, value = line.split(" ", 2)
             origins.append(replace(origin, classification=classifications.get((subject, value))))
-        elif line.startswith(dated):
+        elif record.modified and line.startswith(dated):
             place = find_value(body, record.modified, described.key)
             origins.append(StatementOrigin(line, "source", ("datestamp",), record.modified, place))
         else:
