@@ -55,7 +55,7 @@ def line(registry: str, what: str, isolated: Sequence[float], local: Sequence[fl
 def main(
     records: Annotated[int, typer.Option(help="Records of the registry.", min=100)] = 20_000,
     times: Annotated[int, typer.Option(help="Pairs of harvests.", min=1)] = 5,
-    workers: Annotated[int, typer.Option(help="Processes beside a harvest that map what is much.", min=0)] = 1,
+    workers: Annotated[int, typer.Option(help="Worker processes that map large sources.", min=0)] = 1,
     json: Json = False,
 ) -> None:
     """Harvest a simulated registry on loopback with and without isolation, in turn; the start of processes is counted."""

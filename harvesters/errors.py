@@ -31,6 +31,7 @@ HarvestError
 │   └── PaginationLoopError    a list without an end: a repeated token, or too many empty pages
 ├── MirrorError            another Stocktake cannot be mirrored here
 ├── DeliveryError          a message was not delivered: ``is_permanent`` says that no second attempt helps
+├── IdentityError          a pair or a table of decisions about duplicates cannot be used
 ├── PrizeError             an edition of the prizes is not valid: the message names file, key and remedy
 ├── PlanError              a plan cannot be approved, rejected, held or released
 ├── ArchiveError           the archive cannot be written, or lacks a response to read again

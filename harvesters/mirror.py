@@ -220,7 +220,7 @@ def _fetch_head(mirror: Mirror) -> RemoteHead:
     ) and known.base != mirror.remote_head.base:
         remedy = "give this Stocktake a data folder of its own"
         raise MirrorError(
-            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but those that are held here with {known.base}; {remedy}"
+            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but those stored here with {known.base}; {remedy}"
         )
     return mirror.remote_head
 

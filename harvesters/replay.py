@@ -15,7 +15,7 @@ from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 from journal.store import Store
 
-_RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}  # answers after which the same was asked again
+_RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}  # statuses after which the request was retried
 
 
 @dataclass(slots=True)

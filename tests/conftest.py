@@ -192,10 +192,10 @@ def packages() -> Path:
         home.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(CLIENTS / name, home)
-        done = subprocess.run(
+        completed = subprocess.run(
             [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=home, capture_output=True, text=True, timeout=240
         )
-        if done.returncode:
-            pytest.skip(f"npm cannot install the clients: {done.stderr.strip()[-300:]}")
+        if completed.returncode:
+            pytest.skip(f"npm cannot install the clients: {completed.stderr.strip()[-300:]}")
         (home / "done").touch()
     return home / "node_modules"

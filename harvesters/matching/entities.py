@@ -30,7 +30,7 @@ class Entity:
     """An initiative or an organization of one registry, by its *iri*, with what its records say of it.
 
     *first_seen* is when a record first named it. *identifiers* are pairs of scheme and value, *pages* addresses without scheme and
-    ``www.``, *parties* the words of the names of organizations that take part, *origins* the records of which its own record is a copy,
+    ``www.``, *parties* the words of the names of organizations that take part, *origins* the records that its own record copies,
     itself among them.
     """
 

@@ -34,7 +34,7 @@ def send_reports(
 ) -> None:
     """Queue the reports of runs that ended since the last call; log once while that is not possible.
 
-    *checked* has the run of each source that was looked at last, so that a report is computed once.
+    *checked* maps each source to its run that was checked last, so that a report is computed once.
     """
     try:
         for source in sources:

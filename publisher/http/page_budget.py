@@ -61,7 +61,7 @@ def is_page(scope: Scope) -> bool:
 class PageBudgetMiddleware:
     """Allow each client address *limits.pages* points in *limits.window* seconds; *respond* returns the response to an error.
 
-    This machine has no budget: it is the address of everybody behind a proxy that is not trusted.
+    Loopback addresses are not limited: behind a proxy that is not trusted, all clients have one.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, respond: Respond, now: Callable[[], float] = time.monotonic) -> None:

@@ -19,7 +19,7 @@ from languages.translations import TranslatableText
 from publisher.formats import DATA_FORMATS, FORMATS, Format
 from publisher.http.conditional import is_not_modified
 from publisher.http.links import Link, link_header, typed_link
-from publisher.http.negotiation import choose_format
+from publisher.http.negotiation import FormatT, best_match, choose_format, wants_html
 from publisher.http.problems import HTTPProblem
 
 
@@ -74,6 +74,25 @@ def negotiate_format(request: Request, urls: ResourceURLs, suffix: str | None) -
                 "No available format matches your request. Available: {formats}", formats=available
             ),
             headers,
+        )
+    return data_format
+
+
+def negotiate_data_format(request: Request, formats: Mapping[str, FormatT], suffix: str | None) -> FormatT | None:
+    """Return the one of *formats* (by suffix) for *request*, None for the page: by *suffix* if it is not None, else by Accept.
+
+    Raises HTTPProblem (406) with the available formats if none matches.
+    """
+    accept = request.headers.get("accept")
+    if suffix is None and wants_html(accept, formats.values()):
+        return None
+    data_format = formats.get(suffix) if suffix else best_match(accept, formats.values())
+    if data_format is None:
+        available = ", ".join(data_format.media for data_format in formats.values())
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE,
+            TranslatableText("No available format matches your Accept header. Available: {formats}", formats=available),
+            {"Vary": "Accept"},
         )
     return data_format
 

@@ -76,7 +76,7 @@ class RuleReport:
 
 @dataclass(frozen=True, slots=True)
 class ReportOnSource:
-    """The report on a source: *run* is its newest run, "" where the ledger is not here; then *has_ledger* is False."""
+    """The report on a source: *run* is its newest run, "" if the server has no ledger (*has_ledger* is False)."""
 
     source: str
     title: str

@@ -187,8 +187,8 @@ class Chaos:
             item.dump()
         elif part in KEPT:
             if item is not self.world.mirror:
-                done = item.run("backup", str(item.backup))
-                assert done.returncode == 0, done.stderr
+                completed = item.run("backup", str(item.backup))
+                assert completed.returncode == 0, completed.stderr
             self.log.append(f"flip {target}: {self.flip(part, item)}")
             if part == "ledger":  # a run that is committed into it could not be restored from the backup
                 self.repair(target)
@@ -255,10 +255,10 @@ class Chaos:
         """Bring every installation to the day, as an operator would: run again what failed, start again what ended."""
         self.wait_for_harvester()
         for attempt in range(ATTEMPTS):
-            done = self.world.single.run("harvest", *SOURCES)
-            if done.returncode == 0:
+            completed = self.world.single.run("harvest", *SOURCES)
+            if completed.returncode == 0:
                 break
-            assert attempt < ATTEMPTS - 1, f"the harvest fails still: {done.stdout}{done.stderr}"
+            assert attempt < ATTEMPTS - 1, f"the harvest fails still: {completed.stdout}{completed.stderr}"
             time.sleep(1)
         if self.harvester:
             self.harvester.discard()

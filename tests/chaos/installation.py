@@ -157,14 +157,14 @@ class Installation:
 
     def verify(self, *words: str) -> tuple[int, dict[str, Any]]:
         """Run ``stocktake verify``; return its exit code and what it found by part."""
-        done = self.run("verify", "--json", *words)
-        assert done.returncode in (0, 1), done.stderr
-        return done.returncode, json.loads(done.stdout)
+        completed = self.run("verify", "--json", *words)
+        assert completed.returncode in (0, 1), completed.stderr
+        return completed.returncode, json.loads(completed.stdout)
 
     def dump(self) -> bytes:
         """Write the dump and return it, gzipped."""
-        done = self.run("dump")
-        assert done.returncode == 0, done.stderr
+        completed = self.run("dump")
+        assert completed.returncode == 0, completed.stderr
         return max((self.data / "dumps").glob("*.nq.gz"), key=lambda path: int(re.findall(r"\d+", path.name)[0])).read_bytes()
 
     def close(self) -> None:

@@ -25,8 +25,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
 
 
 def _tracked() -> set[str]:
-    done = subprocess.run(["git", "ls-files", "-z", "--", *PACKAGES], cwd=ROOT, check=True, capture_output=True, text=True)
-    return {name for name in done.stdout.split("\0") if name and (ROOT / name).exists()}
+    completed = subprocess.run(["git", "ls-files", "-z", "--", *PACKAGES], cwd=ROOT, check=True, capture_output=True, text=True)
+    return {name for name in completed.stdout.split("\0") if name and (ROOT / name).exists()}
 
 
 def test_every_file_of_the_packages_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:

@@ -35,10 +35,10 @@ def test_every_pattern_of_the_program_is_linear_on_pumped_strings(
     matches, _ = all_patterns
     lines = "".join(json.dumps(asdict(pattern)) + "\n" for pattern in matches[part::PARTS])
 
-    done = subprocess.run([sys.executable, patterns.__file__], input=lines, capture_output=True, text=True, timeout=600)
-    answers = dict(json.loads(line) for line in done.stdout.splitlines())
+    completed = subprocess.run([sys.executable, patterns.__file__], input=lines, capture_output=True, text=True, timeout=600)
+    answers = dict(json.loads(line) for line in completed.stdout.splitlines())
 
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr
     assert len(answers) == len({pattern.place for pattern in matches[part::PARTS]})
     assert {position: slow for position, slow in answers.items() if slow} == {}
 
@@ -56,6 +56,6 @@ def test_every_pattern_of_the_program_is_found(all_patterns: tuple[list[patterns
 def test_a_backtracking_trap_is_caught(text: str) -> None:
     line = json.dumps(asdict(patterns.Pattern("a", text, False, 0, ("search",))))
 
-    done = subprocess.run([sys.executable, patterns.__file__], input=line, capture_output=True, text=True, timeout=120)
+    completed = subprocess.run([sys.executable, patterns.__file__], input=line, capture_output=True, text=True, timeout=120)
 
-    assert json.loads(done.stdout)[1] != []
+    assert json.loads(completed.stdout)[1] != []

@@ -54,10 +54,10 @@ def test_jena_reads_every_row_that_we_write(tmp_path: Path) -> None:
     plain.write_bytes(gzip.decompress(entry.path.read_bytes()))
 
     line = ["java", "-cp", _jars(tmp_path), "rdfpatch.rdfpatch", str(plain)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    completed = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
 
-    read = [line for line in done.stdout.splitlines() if line.startswith("A ")]
-    assert done.returncode == 0, done.stderr
+    read = [line for line in completed.stdout.splitlines() if line.startswith("A ")]
+    assert completed.returncode == 0, completed.stderr
     assert len(read) == len(rows.split("\n"))
 
 
@@ -72,11 +72,11 @@ def test_jena_patches_an_older_dump_to_the_newer_one(tmp_path: Path) -> None:
     patches = [shutil.copy(entry.path, tmp_path / f"{entry.number}.rdfp.gz") for entry in journal.entries(after=1)]
 
     line = ["java", "-cp", _jars(tmp_path), str(Path(__file__).parent / "Replay.java"), str(tmp_path / "dump.nq"), *map(str, patches)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    completed = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
 
     ours = sorted(line for line in second if "<http://purl.org/dc/terms/title>" not in line)
-    assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.splitlines()) == ours
+    assert completed.returncode == 0, completed.stderr
+    assert sorted(completed.stdout.splitlines()) == ours
 
 
 def _rows(key: str, name: str, iris: Iris) -> list[str]:

@@ -55,19 +55,19 @@ def _run(data: Path, *words: str) -> Result:
 
 
 def test_a_store_that_is_level_is_what_the_journal_says(data: Path) -> None:
-    done = _run(data, "verify", "--json")
+    completed = _run(data, "verify", "--json")
 
-    assert (done.exit_code, json.loads(done.stdout)) == (0, {"position": 3, "faults": []})
-    assert done.stderr.splitlines() == ["reading the journal up to entry 3 ...", "reading the store ...", "comparing ..."]
+    assert (completed.exit_code, json.loads(completed.stdout)) == (0, {"position": 3, "faults": []})
+    assert completed.stderr.splitlines() == ["reading the journal up to entry 3 ...", "reading the store ...", "comparing ..."]
 
 
 def test_what_differs_is_reported_by_graph(data: Path) -> None:
     _spoil(data)
 
-    done = _run(data, "verify", "--json")
+    completed = _run(data, "verify", "--json")
 
-    assert done.exit_code == 1
-    assert json.loads(done.stdout)["faults"] == [
+    assert completed.exit_code == 1
+    assert json.loads(completed.stdout)["faults"] == [
         {"graph": RECORD.value, "missing": 1, "added": 0},
         {"graph": "", "missing": 0, "added": 2},
     ]
@@ -76,12 +76,12 @@ def test_what_differs_is_reported_by_graph(data: Path) -> None:
 def test_what_differs_is_repaired_and_shown(data: Path) -> None:
     _spoil(data)
 
-    done = _run(data, "rebuild")
+    completed = _run(data, "rebuild")
     again = _run(data, "verify")
 
     snapshot = newest_snapshot(data / "store" / "snapshots")
-    assert (done.exit_code, again.exit_code) == (0, 0)
-    assert f"repaired: {RECORD.value}: 1 were missing, 0 were too many" in done.stdout
+    assert (completed.exit_code, again.exit_code) == (0, 0)
+    assert f"repaired: {RECORD.value}: 1 were missing, 0 were too many" in completed.stdout
     assert snapshot is not None
     assert next(Store.read_only(f"{snapshot.path}/store").quads_for_pattern(NamedNode("urn:x"), None, None, None), None) is None
 
@@ -89,27 +89,27 @@ def test_what_differs_is_repaired_and_shown(data: Path) -> None:
 def test_a_store_is_made_anew(data: Path) -> None:
     _spoil(data)
 
-    done = _run(data, "rebuild", "--whole", "--json")
+    completed = _run(data, "rebuild", "--whole", "--json")
 
-    assert (done.exit_code, json.loads(done.stdout)) == (0, {"position": 3, "faults": [], "repaired": []})
+    assert (completed.exit_code, json.loads(completed.stdout)) == (0, {"position": 3, "faults": [], "repaired": []})
 
 
 def test_a_store_that_a_server_follows_is_not_repaired_beside_it(data: Path) -> None:
     _spoil(data)
     follower = _follower(data)
 
-    done = _run(data, "rebuild")
+    completed = _run(data, "rebuild")
     follower.close()
 
-    assert done.exit_code == 1
-    assert "a server uses this data folder" in done.output
+    assert completed.exit_code == 1
+    assert "a server uses this data folder" in completed.output
 
 
 def test_without_a_store_there_is_nothing_to_compare(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
 
-    done = _run(tmp_path, "verify")
+    completed = _run(tmp_path, "verify")
     created = _run(tmp_path, "rebuild")
 
-    assert (done.exit_code, created.exit_code) == (1, 0)
-    assert "no store yet" in done.output
+    assert (completed.exit_code, created.exit_code) == (1, 0)
+    assert "no store yet" in completed.output

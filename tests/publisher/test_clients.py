@@ -107,8 +107,8 @@ def test_pandas_counts_what_the_endpoint_counts(endpoint: str) -> None:
 
 
 def _asked(comunica: Path, source: str, query: str, form: str) -> str:
-    done = subprocess.run([str(comunica), source, query, "-t", form], capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout
+    completed = subprocess.run([str(comunica), source, query, "-t", form], capture_output=True, text=True, timeout=120, check=True)
+    return completed.stdout
 
 
 def test_comunica_asks_the_endpoint(endpoint: str, comunica: Path) -> None:

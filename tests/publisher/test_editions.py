@@ -370,10 +370,10 @@ def test_the_command_packs_a_finished_export_for_kiwix(exported, edition, tmp_pa
     shutil.copytree(exported.folder, pages, ignore=shutil.ignore_patterns("concept*", "scheme", "data", "record", "words-*", "journal*"))
     files = {file.relative_to(pages).as_posix(): file.read_bytes() for file in pages.rglob("*") if file.is_file()}
     line = [sys.executable, "-m", "stocktake", "export", "zim", "--output", str(tmp_path / "out.zim"), "--languages", ",".join(LANGUAGES)]
-    done = subprocess.run(
+    completed = subprocess.run(
         line, env={**os.environ, "STOCKTAKE_DATA": str(edition.data)}, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr
 
     archive = Archive(tmp_path / "out.zim")
     assert archive.check()

@@ -131,11 +131,11 @@ async def test_the_service_description_leads_to_them(client: httpx.AsyncClient):
 
 
 def test_the_command_runs_them_and_states_time_and_rows(world):
-    done = CliRunner().invoke(commands, ["--data", str(world), "examples", "run", "--json", "prizes", "full-text"])
+    result = CliRunner().invoke(commands, ["--data", str(world), "examples", "run", "--json", "prizes", "full-text"])
 
-    body = json.loads(done.stdout)
+    body = json.loads(result.stdout)
 
-    assert done.exit_code == 0
+    assert result.exit_code == 0
     assert [(item["name"], item["ok"], item["seconds"] > 0, item["rows"] > 0) for item in body] == [
         ("prizes", True, True, True),
         ("full-text", True, True, True),
@@ -173,10 +173,10 @@ def test_the_command_lists_them(tmp_path):
 
 
 def test_the_command_refuses_a_name_that_it_does_not_know(tmp_path):
-    done = CliRunner().invoke(commands, ["--data", str(tmp_path), "examples", "run", "none"])
+    result = CliRunner().invoke(commands, ["--data", str(tmp_path), "examples", "run", "none"])
 
-    assert done.exit_code == 2
-    assert "stocktake examples list" in re.sub(r"\s*│?\s+│?\s*", " ", done.output)
+    assert result.exit_code == 2
+    assert "stocktake examples list" in re.sub(r"\s*│?\s+│?\s*", " ", result.output)
 
 
 @pytest.mark.parametrize("path", ["/examples", "/sparql"])

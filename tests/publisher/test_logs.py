@@ -140,6 +140,6 @@ def test_an_exception_is_rendered_where_it_is_passed():
 def test_logs_of_libraries_come_once_although_the_program_configures_twice():
     code = "import logging; from publisher.logs import configure_logging as f; f(); f(); logging.getLogger('x').warning('once')"
 
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True, timeout=60)
+    completed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True, timeout=60)
 
-    assert done.stderr.count("once") == 1
+    assert completed.stderr.count("once") == 1

@@ -1,4 +1,4 @@
-"""Assistants: the official client asks over loopback, and each number is asked again through its link."""
+"""Assistants: the official client asks over loopback, and each number is requested again by its link."""
 
 from __future__ import annotations
 

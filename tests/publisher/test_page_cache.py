@@ -1,4 +1,4 @@
-"""Kept pages: each is made once for what is shown, and goes packed to those who take it so."""
+"""A page is built once for each state of the data, cached, and compressed if the client accepts it."""
 
 from __future__ import annotations
 

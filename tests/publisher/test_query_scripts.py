@@ -35,8 +35,8 @@ def read(kind: str, text: str, most: int, size: int, bound: int | None = None) -
         pytest.skip("no node")
     script = READ % {"module": json.dumps((WEB / "src" / "rows.js").as_uri())}
     argument = json.dumps({"kind": kind, "text": text, "most": most, "size": size} | ({"bound": bound} if bound else {}))
-    done = subprocess.run([node, "--input-type=module", "-e", script, argument], capture_output=True, text=True, timeout=60, check=True)
-    result: dict[str, Any] = json.loads(done.stdout)
+    process = subprocess.run([node, "--input-type=module", "-e", script, argument], capture_output=True, text=True, timeout=60, check=True)
+    result: dict[str, Any] = json.loads(process.stdout)
     return result
 
 

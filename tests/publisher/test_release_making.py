@@ -127,10 +127,12 @@ def test_the_manifest_states_bytes_and_sums_of_all_files(released: Path) -> None
 
 
 def test_the_sums_are_checked_by_a_tool_of_the_system(released: Path) -> None:
-    done = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=released / "releases/1", capture_output=True, text=True)
+    process = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=released / "releases/1", capture_output=True, text=True
+    )
 
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(": OK") == len(read_manifest(released / "releases/1").files)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count(": OK") == len(read_manifest(released / "releases/1").files)
 
 
 def test_a_release_made_twice_has_the_same_bytes(world: Path, released: Path, tmp_path: Path) -> None:

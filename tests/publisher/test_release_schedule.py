@@ -77,8 +77,8 @@ def test_what_was_due_is_made_up_for_once_and_the_process_ends_when_asked(tmp_pa
 
 @pytest.mark.parametrize("line", [["release", "--every", "monthly"], ["--releases", "61 * * * *", "up"]])
 def test_a_line_that_is_no_cron_line_is_refused(tmp_path: Path, line: list[str]) -> None:
-    done = CliRunner().invoke(app, ["--data", str(tmp_path), *line])
+    outcome = CliRunner().invoke(app, ["--data", str(tmp_path), *line])
 
-    assert done.exit_code == 2
-    result = re.sub(r"\x1b\[[0-9;]*m|│", " ", done.output)  # a terminal's colours and frame
+    assert outcome.exit_code == 2
+    result = re.sub(r"\x1b\[[0-9;]*m|│", " ", outcome.output)  # a terminal's colours and frame
     assert "of five fields" in " ".join(result.split())

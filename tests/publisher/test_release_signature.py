@@ -63,9 +63,9 @@ def test_the_comment_is_signed_too(signed: Path) -> None:
 def test_a_signature_is_verified_by_minisign_itself(signed: Path) -> None:
     public = signed.parent / "signing/stocktake.pub"
 
-    done = subprocess.run(["minisign", "-Vm", str(signed), "-p", str(public)], capture_output=True, text=True, check=False)
+    completed = subprocess.run(["minisign", "-Vm", str(signed), "-p", str(public)], capture_output=True, text=True, check=False)
 
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr
 
 
 def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:

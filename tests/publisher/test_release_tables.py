@@ -202,8 +202,8 @@ def test_csvw_reads_the_tables_by_their_description(folder: Path, tmp_path: Path
 def validate_package(folder: Path) -> list[dict[str, Any]]:
     """Validate the Data Package in *folder* with frictionless, in a process of its own, since it leaves files open; return its tasks."""
     line = [sys.executable, "-m", "frictionless", "validate", str(folder / "datapackage.json"), "--json"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
-    tasks: list[dict[str, Any]] = json.loads(done.stdout)["tasks"]
+    completed = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+    tasks: list[dict[str, Any]] = json.loads(completed.stdout)["tasks"]
     return tasks
 
 

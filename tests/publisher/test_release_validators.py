@@ -64,9 +64,9 @@ def validators(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([*uv, "venv", "--quiet", "--no-config", "--python", sys.executable, str(environment)], check=True, timeout=120)
     commands = environment / "bin"
     install = [*uv, "pip", "install", "--quiet", "--no-config", "--python", str(commands / "python"), "--require-hashes"]
-    done = subprocess.run([*install, "--requirement", str(LOCK)], capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode:
-        pytest.skip(f"the packages of {LOCK.name} could not be installed: {done.stderr.strip()[-300:]}")
+    completed = subprocess.run([*install, "--requirement", str(LOCK)], capture_output=True, text=True, timeout=300, check=False)
+    if completed.returncode:
+        pytest.skip(f"the packages of {LOCK.name} could not be installed: {completed.stderr.strip()[-300:]}")
     return commands
 
 
@@ -87,8 +87,8 @@ def validate(validators: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
         options = ["--offline", "--cache-path", str(cache), "--profile-identifier", "ro-crate-1.1", "--requirement-severity", "recommended"]
         options += ["--no-paging", "--output-format", "json", "--output-file", str(report)]
         command = [str(validators / "rocrate-validator"), "-y", "validate", *options, str(crate)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        assert report.exists(), done.stdout + done.stderr
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert report.exists(), completed.stdout + completed.stderr
         document: dict[str, Any] = json.loads(report.read_text())
         return document
 

@@ -1,4 +1,4 @@
-"""Releases as they are served: pages, data, files in parts, signatures, and a query that is asked again of a release."""
+"""Releases as they are served: pages, data, files in parts, signatures, and a query that is repeated on a release."""
 
 from __future__ import annotations
 

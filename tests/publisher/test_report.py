@@ -137,19 +137,19 @@ def test_a_release_stands_where_its_report_cannot_be_written(data, tmp_path):
     shutil.copytree(data / "journal", tmp_path / "journal")
     (tmp_path / "reports").write_text("no folder")
 
-    done = CliRunner().invoke(app, ["--data", str(tmp_path), "release"])
+    result = CliRunner().invoke(app, ["--data", str(tmp_path), "release"])
 
-    assert done.exit_code == 0
-    assert "report of release 1 failed" in " ".join(done.stderr.split())
+    assert result.exit_code == 0
+    assert "report of release 1 failed" in " ".join(result.stderr.split())
     assert get_release(tmp_path / "releases", 1) is not None
 
 
 def test_a_release_is_followed_by_its_report(data, tmp_path):
     shutil.copytree(data / "journal", tmp_path / "journal")
 
-    done = CliRunner().invoke(app, ["--data", str(tmp_path), "release"])
+    result = CliRunner().invoke(app, ["--data", str(tmp_path), "release"])
 
-    assert done.exit_code == 0, done.stderr
+    assert result.exit_code == 0, result.stderr
     assert [item.name for item in list_reports(tmp_path / "reports")] == ["release-1.en"]
 
 
@@ -204,17 +204,17 @@ def test_what_cannot_be_made_says_what_can(data, number, language, chosen, kind,
 
 
 def test_without_a_release_the_command_says_how_to_cut_one(tmp_path):
-    done = CliRunner().invoke(app, ["--data", str(tmp_path), "report"])
+    result = CliRunner().invoke(app, ["--data", str(tmp_path), "report"])
 
-    assert done.exit_code == 1
-    assert "none was cut yet: `stocktake release` cuts one" in " ".join(done.stderr.split())
+    assert result.exit_code == 1
+    assert "none was cut yet: `stocktake release` cuts one" in " ".join(result.stderr.split())
 
 
 def test_the_command_names_the_files_that_it_wrote(data):
-    done = CliRunner().invoke(app, ["--data", str(data), "report", "--release", "1", "--action-line", "C7-ehea", "--language", "fr"])
+    result = CliRunner().invoke(app, ["--data", str(data), "report", "--release", "1", "--action-line", "C7-ehea", "--language", "fr"])
 
-    assert done.exit_code == 0, done.stderr
-    assert [Path(line).name for line in done.stdout.split()] == ["report.html", "report.pdf", "report.css", "report.json"]
+    assert result.exit_code == 0, result.stderr
+    assert [Path(line).name for line in result.stdout.split()] == ["report.html", "report.pdf", "report.css", "report.json"]
 
 
 async def test_reports_are_listed_and_served(data, report):

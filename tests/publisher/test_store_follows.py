@@ -157,9 +157,9 @@ def test_the_nice_value_of_a_thread_is_raised_and_never_lowered(started: int, th
     imports = "import os; from publisher.store.thread_priority import lower_thread_priority"
     code = f"{imports}; {ordinary}; os.nice({started}); lower_thread_priority(); print(os.nice(0))"
 
-    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60)
+    completed = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60)
 
-    assert (done.stderr, done.stdout.strip()) == ("", str(then))
+    assert (completed.stderr, completed.stdout.strip()) == ("", str(then))
 
 
 @pytest.mark.parametrize("applied", [0, 1, 5, 10, 15])

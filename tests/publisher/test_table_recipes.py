@@ -101,9 +101,9 @@ def test_r_counts_a_cluster_once_and_declared_lines_only(release: Path) -> None:
     if (program := shutil.which("Rscript")) is None:
         pytest.skip("Rscript is not installed")
 
-    done = subprocess.run([program, "-"], input=_recipe("r", "links.csv.gz"), capture_output=True, text=True, timeout=120, check=True)
+    completed = subprocess.run([program, "-"], input=_recipe("r", "links.csv.gz"), capture_output=True, text=True, timeout=120, check=True)
 
-    assert re.findall(r"\w+", done.stdout) == ["C1", "C2", "2", "1"]
+    assert re.findall(r"\w+", completed.stdout) == ["C1", "C2", "2", "1"]
 
 
 def _python_of_qgis() -> str | None:
@@ -129,7 +129,7 @@ def test_qgis_opens_points_with_titles_and_countries_whose_codes_keep_their_zero
     )
     recipe = _recipe("python", "qgis.core").replace("/path/to/files", str(release))
 
-    done = subprocess.run(
+    completed = subprocess.run(
         [program, "-"],
         input=begin + recipe + end,
         capture_output=True,
@@ -139,7 +139,7 @@ def test_qgis_opens_points_with_titles_and_countries_whose_codes_keep_their_zero
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen", "HOME": str(release)},
     )
 
-    number, system, (points, countries) = json.loads(done.stdout)
+    number, system, (points, countries) = json.loads(completed.stdout)
     assert (number, system) == (2, "EPSG:4326")
     assert [(row["title"], position) for row, position in points] == [("诊所", [0.0, 48.862])]
     assert [(row["code"], row["initiatives"]) for row, _ in countries] == [("004", "2"), ("250", "1")]

@@ -25,9 +25,10 @@ pytestmark = pytest.mark.timeout(1800)
 
 def _run(*command: str, environment: dict[str, str] | None = None, within: float = 1200) -> str:
     """Run *command* in the project's folder and return its output; a failure shows that output."""
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=within)
-    assert done.returncode == 0, f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
-    return done.stdout
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=within)
+    output = f"{process.stdout[-3000:]}{process.stderr[-3000:]}"
+    assert process.returncode == 0, f"{' '.join(command)} exited with {process.returncode}:\n{output}"
+    return process.stdout
 
 
 @pytest.fixture(scope="module", autouse=True)

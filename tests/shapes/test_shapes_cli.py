@@ -17,8 +17,8 @@ BAD = GOOD.replace(' ; dct:title "Digital health"@en', "")
 
 
 def _run(*arguments: str | Path) -> tuple[int, str]:
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    return done.exit_code, done.output
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
 
 
 def test_a_file_with_warnings_alone_exits_0(tmp_path: Path) -> None:

@@ -76,16 +76,16 @@ def run_sh(snippet: Snippet, terminal: Terminal) -> None:
         terminal.background.append(Process(["bash", "-c", "\n".join(lines)], cwd=terminal.folder, env=terminal.environment()))
         return
     lines.append(f'{{ export -p; printf "cd %q\\n" "$PWD"; }} > {state}')
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "-c", "\n".join(lines)], cwd=terminal.folder, env=terminal.environment(), capture_output=True, text=True, timeout=TIMEOUT
     )
     expected = 1 if "exit code 1" in snippet.marks else 0
-    assert done.returncode == expected, f"{snippet}: exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert process.returncode == expected, f"{snippet}: exit code {process.returncode}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
 
 
 def run_python(snippet: Snippet, terminal: Terminal) -> None:
     """Run a block as a program."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", terminal.text(snippet)],
         cwd=terminal.folder,
         env=terminal.environment(),
@@ -93,7 +93,7 @@ def run_python(snippet: Snippet, terminal: Terminal) -> None:
         text=True,
         timeout=TIMEOUT,
     )
-    assert done.returncode == 0, f"{snippet}: exit code {done.returncode}\n{done.stderr[-3000:]}"
+    assert process.returncode == 0, f"{snippet}: exit code {process.returncode}\n{process.stderr[-3000:]}"
 
 
 def run_sparql(snippet: Snippet, terminal: Terminal) -> None:
@@ -125,7 +125,7 @@ def check_toml(snippet: Snippet, terminal: Terminal) -> None:
     missing = [f"{key} = {json.dumps(value)}" for key, value in DEFINITION.items() if key not in table]
     file = terminal.folder / f"definition-{snippet.line}.toml"
     file.write_text("\n".join([*missing, snippet.text]), encoding="utf-8")
-    done = subprocess.run(
+    process = subprocess.run(
         ["stocktake", "sources", "check", str(file)],
         cwd=terminal.folder,
         env=terminal.environment(),
@@ -133,7 +133,7 @@ def check_toml(snippet: Snippet, terminal: Terminal) -> None:
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0, f"{snippet}: {done.stdout} {done.stderr}"
+    assert process.returncode == 0, f"{snippet}: {process.stdout} {process.stderr}"
 
 
 def check_json(snippet: Snippet, terminal: Terminal) -> None:

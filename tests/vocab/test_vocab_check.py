@@ -121,8 +121,8 @@ def test_a_file_that_is_not_turtle_is_reported_at_its_line() -> None:
 
 def run(*arguments: str | Path) -> tuple[int, str]:
     environment = {"NO_COLOR": "1", "COLUMNS": "400"}
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
-    return done.exit_code, done.output
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
+    return result.exit_code, result.output
 
 
 def test_the_command_refuses_a_bad_file_with_line_and_remedy(tmp_path: Path) -> None:

@@ -51,9 +51,9 @@ def test_help_and_version_import_no_large_library() -> None:
     large = {"fastapi", "sqlalchemy", "pyshacl", "rdflib", "httpx", "apscheduler", "duckdb", "lxml", "extruct"}
     code = f"import sys, stocktake; stocktake.app(['--help'], standalone_mode=False); print('loaded:', {large} & set(sys.modules))"
 
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+    completed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
 
-    assert done.stdout.rstrip().endswith("loaded: set()"), done.stderr
+    assert completed.stdout.rstrip().endswith("loaded: set()"), completed.stderr
 
 
 def test_help_of_services_and_publishing_imports_no_page() -> None:
@@ -61,25 +61,25 @@ def test_help_of_services_and_publishing_imports_no_page() -> None:
     lines = {}
     for command in ("serve", "up", "mirror", "demo", "mcp", "release", "dump", "query", "report", "export"):
         line = [sys.executable, "-c", code, command]
-        done = subprocess.run(line, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
-        lines[command] = done.stdout.rstrip().rpartition("\n")[2] or done.stderr
+        completed = subprocess.run(line, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+        lines[command] = completed.stdout.rstrip().rpartition("\n")[2] or completed.stderr
 
     assert {command: line for command, line in lines.items() if line != "False"} == {}
 
 
 def test_help_of_a_command_needs_no_valid_setting(environment: dict[str, str]) -> None:
-    done = RUN.invoke(app, ["serve", "--help"], env={**environment, "STOCKTAKE_LOGO": "nowhere.svg"})
+    result = RUN.invoke(app, ["serve", "--help"], env={**environment, "STOCKTAKE_LOGO": "nowhere.svg"})
 
-    assert done.exit_code == 0
-    assert "--port" in unstyle(done.output)
+    assert result.exit_code == 0
+    assert "--port" in unstyle(result.output)
 
 
 def test_settings_are_checked_where_help_is_the_value_of_an_option(environment: dict[str, str]) -> None:
-    done = RUN.invoke(app, ["query", __file__, "--format", "--help"], env={**environment, "STOCKTAKE_LOGO": "nowhere.svg"})
+    result = RUN.invoke(app, ["query", __file__, "--format", "--help"], env={**environment, "STOCKTAKE_LOGO": "nowhere.svg"})
     valid = RUN.invoke(app, ["query", __file__, "--format", "--help"], env=environment)
 
-    assert (done.exit_code, valid.exit_code) == (2, 2)
-    assert "STOCKTAKE_LOGO" in done.output
+    assert (result.exit_code, valid.exit_code) == (2, 2)
+    assert "STOCKTAKE_LOGO" in result.output
     assert "unknown format '--help'" in unstyle(valid.output)
 
 
@@ -116,10 +116,10 @@ def test_help_of_a_lazy_command_is_that_of_its_module(name: str) -> None:
     ],
 )
 def test_an_invalid_setting_is_named_and_exits_with_2(environment: dict[str, str], name: str, value: str) -> None:
-    done = RUN.invoke(app, ["runs"], env={**environment, name: value})
+    result = RUN.invoke(app, ["runs"], env={**environment, name: value})
 
-    assert done.exit_code == 2
-    assert name in done.output
+    assert result.exit_code == 2
+    assert name in result.output
 
 
 def test_an_empty_variable_counts_as_not_set(environment: dict[str, str]) -> None:
@@ -188,10 +188,10 @@ def test_child_processes_receive_the_same_settings() -> None:
 def test_check_prints_an_invalid_definition_and_exits_with_1(environment: dict[str, str]) -> None:
     (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text(WRONG)
 
-    done = RUN.invoke(app, ["sources", "check", "--json"], env=environment)
+    result = RUN.invoke(app, ["sources", "check", "--json"], env=environment)
 
-    assert done.exit_code == 1
-    assert "cannot read what protocol" in json.loads(done.stdout)[0]["result"]
+    assert result.exit_code == 1
+    assert "cannot read what protocol" in json.loads(result.stdout)[0]["result"]
 
 
 def test_harvest_with_an_invalid_definition_exits_with_2(environment: dict[str, str]) -> None:
@@ -228,26 +228,26 @@ def test_a_named_source_with_an_invalid_definition_is_an_invalid_row(environment
     with Demo(size=20, only=("ckan",), faults=()) as demo:
         write_one_valid_of_three(demo.url, Path(environment["STOCKTAKE_SOURCES"]))
 
-        done = RUN.invoke(app, ["harvest", "good", "bad", "--json"], env=environment)
+        result = RUN.invoke(app, ["harvest", "good", "bad", "--json"], env=environment)
         approved = RUN.invoke(app, ["sources", "hold", "bad"], env=environment)
 
-    rows = {row["run"]: row for row in json.loads(done.stdout)}
-    assert (done.exit_code, approved.exit_code) == (2, 2)
+    rows = {row["run"]: row for row in json.loads(result.stdout)}
+    assert (result.exit_code, approved.exit_code) == (2, 2)
     assert (rows["good.1"]["outcome"], rows["bad"]["outcome"]) == ("committed", "invalid")
     assert "cannot read what protocol" in rows["bad"]["reason"]
-    assert "worse" not in done.output
+    assert "worse" not in result.output
 
 
 def test_the_lists_of_sources_and_faults_are_complete(environment: dict[str, str]) -> None:
     with Demo(size=20, only=("ckan",), faults=()) as demo:
         write_one_valid_of_three(demo.url, Path(environment["STOCKTAKE_SOURCES"]))
 
-    done = RUN.invoke(app, ["sources", "list", "--json"], env=environment)
+    result = RUN.invoke(app, ["sources", "list", "--json"], env=environment)
 
-    assert done.exit_code == 2
-    assert [row["name"] for row in json.loads(done.stdout)] == ["good"]
-    assert "bad: mapping" in done.stderr
-    assert "worse.toml: unknown key" in done.stderr
+    assert result.exit_code == 2
+    assert [row["name"] for row in json.loads(result.stdout)] == ["good"]
+    assert "bad: mapping" in result.stderr
+    assert "worse.toml: unknown key" in result.stderr
 
 
 def test_the_table_of_a_failed_run_has_its_reason(environment: dict[str, str]) -> None:
@@ -269,10 +269,10 @@ def test_the_table_of_a_failed_run_has_its_reason(environment: dict[str, str]) -
 
 
 def test_an_unknown_source_exits_with_2(environment: dict[str, str]) -> None:
-    done = RUN.invoke(app, ["harvest", "nobody"], env=environment)
+    result = RUN.invoke(app, ["harvest", "nobody"], env=environment)
 
-    assert done.exit_code == 2
-    assert "nobody" in done.output
+    assert result.exit_code == 2
+    assert "nobody" in result.output
 
 
 def test_a_directory_without_definitions_exits_with_2(environment: dict[str, str]) -> None:
@@ -304,18 +304,18 @@ def test_an_unreachable_registry_fails_the_run_with_1(environment: dict[str, str
     definition += '[fields]\ntitle = "name"\n'
     (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text("pause = 0\n" + definition)
 
-    done = RUN.invoke(app, ["harvest", "--json"], env=environment)
+    result = RUN.invoke(app, ["harvest", "--json"], env=environment)
 
-    assert done.exit_code == 1
-    (row,) = json.loads(done.stdout)
+    assert result.exit_code == 1
+    (row,) = json.loads(result.stdout)
     assert (row["run"], row["outcome"]) == ("a.1", "failed")
     assert "could not connect to 127.0.0.1:9" in row["reason"]
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    done = RUN.invoke(app, ["--version"])
+    result = RUN.invoke(app, ["--version"])
 
-    assert (done.exit_code, done.stdout) == (0, f"stocktake {version('stocktake')}\n")
+    assert (result.exit_code, result.stdout) == (0, f"stocktake {version('stocktake')}\n")
 
 
 @pytest.mark.parametrize("command", ["check", "preview"])
@@ -359,10 +359,10 @@ def test_a_query_result_is_refused_in_a_format_of_another_kind(
 ) -> None:
     (tmp_path / "q.rq").write_text(query)
 
-    done = RUN.invoke(app, ["query", str(tmp_path / "q.rq"), "--format", form], env=environment)
+    result = RUN.invoke(app, ["query", str(tmp_path / "q.rq"), "--format", form], env=environment)
 
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert formats in " ".join(done.stderr.replace("│", "").split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert formats in " ".join(result.stderr.replace("│", "").split())
 
 
 @pytest.mark.parametrize("command", [["runs"], ["sources", "list"], ["release"], ["serve"]])
@@ -382,8 +382,8 @@ done = CliRunner().invoke(app, ["--data", str(data), *sys.argv[1:]])
 print(done.exit_code, "journal" in done.output, "Traceback" in done.output, done.exception)
 """
 
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", code, *command], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120
     )
 
-    assert done.stdout.strip() == "2 True False 2", done.stderr
+    assert completed.stdout.strip() == "2 True False 2", completed.stderr

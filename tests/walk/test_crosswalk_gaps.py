@@ -117,10 +117,10 @@ def test_without_the_model_names_are_compared(monkeypatch: pytest.MonkeyPatch) -
 def test_the_command_lists_the_most_frequent_words(harvested: Source, context: HarvestContext, tmp_path: Path) -> None:
     settings = ["--data", str(context.data), "--ledger", f"sqlite:///{tmp_path}/ledger.sqlite"]
 
-    done = CliRunner().invoke(app, [*settings, "crosswalk", "gaps", "projects", "--limit", "1", "--json"])
+    result = CliRunner().invoke(app, [*settings, "crosswalk", "gaps", "projects", "--limit", "1", "--json"])
     unknown = CliRunner().invoke(app, [*settings, "crosswalk", "gaps", "nowhere"])
 
-    assert (done.exit_code, len(json.loads(done.stdout))) == (0, 1)
+    assert (result.exit_code, len(json.loads(result.stdout))) == (0, 1)
     assert unknown.exit_code == 1
     assert "nowhere: no run of this source; sources with runs: projects" in unknown.output.replace("\n", " ")
 

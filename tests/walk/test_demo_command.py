@@ -118,7 +118,7 @@ def test_the_terminal_shows_the_url_and_the_next_steps(demo: Running) -> None:
 def test_a_second_demo_in_the_same_directory_names_the_url_of_the_first(demo: Running) -> None:
     data = str(demo[3] / "data")
 
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "stocktake", "--data", data, "demo"],
         cwd=Path(__file__).parents[2],
         capture_output=True,
@@ -126,8 +126,8 @@ def test_a_second_demo_in_the_same_directory_names_the_url_of_the_first(demo: Ru
         timeout=120,
     )
 
-    assert done.returncode == 2
-    assert demo[0] in done.stderr.replace("\n", "").replace("│", "").replace(" ", "")
+    assert completed.returncode == 2
+    assert demo[0] in completed.stderr.replace("\n", "").replace("│", "").replace(" ", "")
 
 
 def test_an_interrupt_ends_all_processes(demo: Running) -> None:

@@ -321,6 +321,8 @@ def test_records_that_crash_every_worker_fail_the_run_with_the_action(source: So
 
 def test_output_to_a_full_disk_is_reported_in_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run([sys.executable, "-m", "stocktake", "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        process = subprocess.run(
+            [sys.executable, "-m", "stocktake", "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
 
-    assert (done.returncode, done.stderr) == (1, "No space left on device; free space, then run the command again\n")
+    assert (process.returncode, process.stderr) == (1, "No space left on device; free space, then run the command again\n")

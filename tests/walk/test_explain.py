@@ -226,11 +226,11 @@ def test_command_explains_a_record_and_refuses_an_unknown_one(source: Source, co
     environment = {"STOCKTAKE_DATA": str(context.data), "STOCKTAKE_SOURCES": str(tmp_path),
                    "STOCKTAKE_LEDGER": f"sqlite:///{tmp_path}/ledger.sqlite"}  # fmt: skip
 
-    done = CliRunner().invoke(app, ["explain", f"{BASE}record/projects/p4", "title", "--format", "json"], env=environment)
+    result = CliRunner().invoke(app, ["explain", f"{BASE}record/projects/p4", "title", "--format", "json"], env=environment)
     unknown = CliRunner().invoke(app, ["explain", "/record/projects/p99"], env=environment)
 
-    assert (done.exit_code, unknown.exit_code) == (0, 1), done.output
-    assert json.loads(done.stdout)["statements"][0]["fields"] == ["name"]
+    assert (result.exit_code, unknown.exit_code) == (0, 1), result.output
+    assert json.loads(result.stdout)["statements"][0]["fields"] == ["name"]
     assert "no published record with the key 'p99'" in unknown.output
 
 

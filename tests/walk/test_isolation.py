@@ -344,10 +344,10 @@ def test_deeply_nested_triple_term_ends_neither_the_program_nor_the_next_source(
     environment = {**os.environ, **folders, "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
     command = [sys.executable, "-m", "stocktake", "harvest", "--json"]
 
-    done = subprocess.run(command, env=environment, capture_output=True, timeout=240, check=False)
+    completed = subprocess.run(command, env=environment, capture_output=True, timeout=240, check=False)
 
-    rows = {row["run"].partition(".")[0]: row for row in orjson.loads(done.stdout)}
-    assert done.returncode == 1, done.stderr.decode()
+    rows = {row["run"].partition(".")[0]: row for row in orjson.loads(completed.stdout)}
+    assert completed.returncode == 1, completed.stderr.decode()
     assert rows["bad"]["outcome"] == "failed"
     assert rows["good"]["outcome"] == "committed"
 

@@ -214,10 +214,10 @@ def run(tmp_path: Path) -> Callable:
 def test_format_and_fields_of_a_feed_are_recognized(run: Callable, tmp_path: Path) -> None:
     content = b'{"projects": [{"id": "a-1", "title": "Clinics", "iso": "KE", "secret": 1}, {"id": "a-2", "title": "Schools", "iso": "UG"}]}'
 
-    done = run("-", "--name", "feed.json", "--format", "json", input=content)
+    completed = run("-", "--name", "feed.json", "--format", "json", input=content)
 
-    report = json.loads(done.stdout)
-    assert (report["protocol"], report["counts"], report["passed"], done.exit_code) == ("json", {"publishable": 2}, True, 0)
+    report = json.loads(completed.stdout)
+    assert (report["protocol"], report["counts"], report["passed"], completed.exit_code) == ("json", {"publishable": 2}, True, 0)
     assert {use["name"]: use["is_read"] for use in report["fields"]} == {"id": True, "title": True, "iso": True, "secret": False}
     assert not (tmp_path / "data").exists()
 
@@ -226,10 +226,10 @@ def test_rdf_is_checked_as_what_its_namespaces_say(run: Callable) -> None:
     turtle = b"""@prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .
 <urn:c> a dcat:Catalog ; dcat:dataset <urn:d> . <urn:d> a dcat:Dataset ; dct:identifier "d-1" ; dct:description "No title here"@en ."""
 
-    done = run("-", "--name", "data.ttl", "--format", "json", input=turtle)
+    completed = run("-", "--name", "data.ttl", "--format", "json", input=turtle)
 
-    report = json.loads(done.stdout)
-    assert (report["protocol"], report["mapping"], report["counts"], done.exit_code) == ("rdf", "dcat", {"withheld": 1}, 1)
+    report = json.loads(completed.stdout)
+    assert (report["protocol"], report["mapping"], report["counts"], completed.exit_code) == ("rdf", "dcat", {"withheld": 1}, 1)
     assert report["rules"][0]["rule"] == "ResourceTitle"
 
 
@@ -243,27 +243,27 @@ def test_rdf_is_checked_as_what_its_namespaces_say(run: Callable) -> None:
     ],
 )
 def test_what_cannot_be_checked_exits_with_2(run: Callable, arguments: tuple[str, ...], text: str) -> None:
-    done = run(*arguments, input=b"id,title\n1,Clinics")
+    completed = run(*arguments, input=b"id,title\n1,Clinics")
 
-    assert done.exit_code == 2
-    assert text in " ".join(done.output.replace("│", " ").split())
+    assert completed.exit_code == 2
+    assert text in " ".join(completed.output.replace("│", " ").split())
 
 
 def test_private_address_is_refused(run: Callable) -> None:
-    done = run("http://127.0.0.1:1/feed.csv", "--format", "json")
+    completed = run("http://127.0.0.1:1/feed.csv", "--format", "json")
 
-    report = json.loads(done.stdout)
-    assert (report["rules"][0]["rule"], done.exit_code) == ("feed-refused", 1)
+    report = json.loads(completed.stdout)
+    assert (report["rules"][0]["rule"], completed.exit_code) == ("feed-refused", 1)
 
 
 @pytest.mark.skipif(not BROKEN.is_dir(), reason=f"no broken feeds at {BROKEN}")
 def test_every_broken_feed_has_a_finding_with_place_and_remedy(run: Callable) -> None:
     without: list[str] = []
     for file in sorted(BROKEN.iterdir()):
-        done = run(str(file), "--format", "json")
-        report = json.loads(done.stdout)
+        completed = run(str(file), "--format", "json")
+        report = json.loads(completed.stdout)
         placed = [one for one in report["findings"] if one["remedy"] and (one["line"] or one["record"])]
-        if not placed or done.exit_code != 1 or "Traceback" in done.output:
+        if not placed or completed.exit_code != 1 or "Traceback" in completed.output:
             without.append(file.name)
 
     assert without == []

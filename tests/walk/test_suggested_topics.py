@@ -69,17 +69,17 @@ def test_the_command_lists_what_is_suggested_for_a_text_and_why_nothing_is() -> 
 def test_a_damaged_classifier_is_an_error_of_the_command(tmp_path: Path) -> None:
     (tmp_path / CLASSIFIER).write_bytes(b"no arrays")
 
-    done = CliRunner().invoke(app, ["--sources", str(tmp_path), "topics", "suggest", "SDG 4"])
+    result = CliRunner().invoke(app, ["--sources", str(tmp_path), "topics", "suggest", "SDG 4"])
 
-    assert done.exit_code == 1
-    assert "sdg:4" in done.output
-    assert "the classifier is damaged" in done.output
+    assert result.exit_code == 1
+    assert "sdg:4" in result.output
+    assert "the classifier is damaged" in result.output
 
 
 def test_training_without_a_ledger_is_an_error(tmp_path: Path) -> None:
     settings = ["--data", str(tmp_path), "--ledger", f"sqlite:///{tmp_path}/none.sqlite"]
 
-    done = CliRunner().invoke(app, [*settings, "topics", "train"])
+    result = CliRunner().invoke(app, [*settings, "topics", "train"])
 
-    assert done.exit_code == 1
-    assert "no ledger" in done.output
+    assert result.exit_code == 1
+    assert "no ledger" in result.output

@@ -130,11 +130,11 @@ def test_the_commands_store_a_decision_and_name_what_is_wrong(tmp_path: Path) ->
     (tmp_path / "projects.toml").write_text(words_json())
     settings = ["--sources", str(tmp_path), "topics"]
 
-    done = CliRunner().invoke(app, [*settings, "confirm", "projects", "1/a", "sdg:4.4", "--comment", "read"])
+    result = CliRunner().invoke(app, [*settings, "confirm", "projects", "1/a", "sdg:4.4", "--comment", "read"])
     wrong = CliRunner().invoke(app, [*settings, "refuse", "projects", "1/a", "sdg:99"])
     nowhere = CliRunner().invoke(app, [*settings, "refuse", "nowhere", "1/a", "sdg:4"])
     (stored,), faults = read_decision_table(decision_table(tmp_path, "projects"))
 
-    assert (done.exit_code, wrong.exit_code, nowhere.exit_code) == (0, 1, 2)
+    assert (result.exit_code, wrong.exit_code, nowhere.exit_code) == (0, 1, 2)
     assert (stored.key, stored.concept, stored.decision, stored.comment, faults) == ("1/a", "sdg:4.4", CONFIRMED, "read", [])
     assert "unknown concept 'sdg:99'" in wrong.output

@@ -90,7 +90,7 @@ def registry() -> Iterator[GatedRegistry]:
                 self.end_headers()
                 self.wfile.write(body)
             except BrokenPipeError:
-                pass  # who asked is no more
+                pass  # the client has gone
 
         def log_message(self, *_: object) -> None:
             pass

@@ -228,7 +228,7 @@ def _allowed_links(rdf_reader: RdfReader, addresses: Iterable[str], reply: Reply
         log.info(
             "links to other hosts not followed",
             source=rdf_reader.source.name,
-            left=excluded,
+            skipped=excluded,
             at=reply.url,
             action="set `elsewhere`",
         )

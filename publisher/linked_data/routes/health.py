@@ -37,7 +37,7 @@ _INDEX_REMEDY = (
 _ORIGIN_REMEDY = "the mirror tries again by itself; check the address of its origin and the network between them"
 _REFUSED_REMEDY = "report it to the operator of the origin; the mirror continues once the origin has the correct entry"
 _FILE_REMEDY = "run stocktake mirror with the address of the origin: it writes the file again"
-_SHARED_REMEDY = "the entries of this server are used meanwhile, and the object store is asked again; check its address and the network"
+_SHARED_REMEDY = "this server uses its own entries and retries the object store; check its address and the network"
 _UNKNOWN_REMEDY = "the log of the server has the traceback; run stocktake verify"
 _EXTERNAL_REMEDY = "start the SPARQL store, or correct its address; the server tries again by itself"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from datetime import datetime
-from http import HTTPStatus
 from typing import NamedTuple
 
 from fastapi import APIRouter
@@ -17,9 +16,8 @@ from journal import mirror_origin
 from journal.mirror_origin import Origin
 from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.http.endpoints import Count, Instant, WebAddress, get, problems
-from publisher.http.negotiation import best_match, wants_html
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.problems import HTTPProblem
+from publisher.http.representation import negotiate_data_format
 from publisher.rdf.results import iri
 from publisher.store.descriptions import describe_graph, serialize_description
 from publisher.store.queries import query
@@ -121,7 +119,8 @@ router = APIRouter()
 )
 async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """The states are those at the time of the request."""
-    chosen_format = _negotiate(request)
+    suffix = "json" if request.url.path.endswith(".json") else request.query_params.get("format")
+    chosen_format = negotiate_data_format(request, _FORMATS, suffix)
     if isinstance(chosen_format, GraphFormat):
         description = await describe_graph(service, service.iris.status)
         return Response(
@@ -163,23 +162,6 @@ async def _submissions(request: Request) -> SubmissionsJson | None:
         return None
     number, oldest = counted
     return {"waiting": number, "oldest": f"{oldest:%Y-%m-%dT%H:%M:%SZ}" if oldest else None}
-
-
-def _negotiate(request: Request) -> Format | None:
-    """Return the format, None for the page: by path suffix, then ``format=``, then Accept."""
-    accept, suffix = request.headers.get("accept"), request.query_params.get("format")
-    if request.url.path.endswith(".json"):
-        return _JSON
-    if suffix is None and wants_html(accept, _FORMATS.values()):
-        return None
-    chosen_format = _FORMATS.get(suffix) if suffix else best_match(accept, _FORMATS.values())
-    if chosen_format is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_ACCEPTABLE,
-            "No available format matches your Accept header. Available: "
-            + ", ".join(chosen_format.media for chosen_format in _FORMATS.values()),
-        )
-    return chosen_format
 
 
 async def _quad_totals(service: QueryService) -> QuadTotals:

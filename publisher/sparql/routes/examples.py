@@ -13,10 +13,10 @@ from starlette.responses import Response
 from languages.translations import TranslatableText
 from publisher.formats import GRAPHS
 from publisher.http.endpoints import contents, format_parameter, get, problems
-from publisher.http.negotiation import best_match, wants_html
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
+from publisher.http.representation import negotiate_data_format
 from publisher.sparql.examples.durations import read_durations
 from publisher.sparql.examples.example import Example, example, examples, triples
 from publisher.store.query_service import QueryService
@@ -82,21 +82,14 @@ def _answer(
     name: str | None,
     suffix: str | None,
 ) -> Response:
-    accept = request.headers.get("accept")
-    if suffix is None and wants_html(accept, GRAPHS.values()):
+    graph_format = negotiate_data_format(request, GRAPHS, suffix)
+    if graph_format is None:
         return pages.page(
             "examples.html",
             examples=listed,
             only=name,
             times=read_durations(service.data),
             graphs=GRAPHS.values(),
-        )
-    graph_format = GRAPHS.get(suffix) if suffix else best_match(accept, GRAPHS.values())
-    if graph_format is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_ACCEPTABLE,
-            "No available format matches your Accept header. Available: "
-            + ", ".join(graph_format.media for graph_format in GRAPHS.values()),
         )
     body = (
         serialize(triples(service.iris, name), format=graph_format.writer, prefixes=_PREFIXES)

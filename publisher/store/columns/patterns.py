@@ -264,7 +264,7 @@ class Patterns:
         return PredicateCount(triples, 1 + triples // _TRIPLES_OF_A_SUBJECT, 1 + triples // 3)
 
     def _joined(self, patterns: Sequence[_Pattern], bound: Collection[str], between: Collection[str] = ()) -> SolutionTable:
-        """Return the join of *patterns* in their order. The solutions have variables, what is *bound*, and the nodes *between* steps."""
+        """Return the join of *patterns* in their order. Its columns are the variables, and the nodes in *bound* and *between*."""
         places: dict[str, str] = {}
         tables, joins, first = [], [], "true"
         for number, pattern in enumerate(patterns):

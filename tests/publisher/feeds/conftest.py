@@ -50,9 +50,9 @@ def ldes_client() -> list[str]:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(CLIENT / name, home)
         line = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(line, cwd=home, capture_output=True, text=True, timeout=240)
-        if done.returncode:
-            pytest.skip(f"npm cannot install ldes-client: {done.stderr.strip()[-300:]}")
+        completed = subprocess.run(line, cwd=home, capture_output=True, text=True, timeout=240)
+        if completed.returncode:
+            pytest.skip(f"npm cannot install ldes-client: {completed.stderr.strip()[-300:]}")
     shutil.copy(CLIENT / "replicate.mjs", home)
     return ["node", str(home / "replicate.mjs")]
 

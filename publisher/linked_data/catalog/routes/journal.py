@@ -30,9 +30,9 @@ from publisher.http.endpoints import (
     problems,
     whole_number,
 )
-from publisher.http.negotiation import best_match, wants_html
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.problems import HTTPProblem
+from publisher.http.representation import negotiate_data_format
 from publisher.rdf.results import Term
 from publisher.releases.patches import MEDIA as PATCH_MEDIA
 from publisher.releases.patches import send
@@ -178,7 +178,7 @@ async def listing(
     format: FormatName = None,
 ) -> Response:
     """The journal is all changes of the data, from which anyone can rebuild every state."""
-    chosen_format = _negotiate(request, format)
+    chosen_format = negotiate_data_format(request, _FORMATS, format)
     entry_page = await asyncio.to_thread(_entry_page, service, before, min(per, MAX_PAGE_SIZE))
     mirror = mirror_origin.read(service.journal.folder)
     links = [
@@ -254,21 +254,6 @@ async def entry(request: Request, service: ServiceDep, name: EntryName) -> Respo
     if match is None or stored_entry is None:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
     return await asyncio.to_thread(send, request, stored_entry, as_file=match[2] is not None)
-
-
-def _negotiate(request: Request, suffix: str | None) -> Format | None:
-    """Choose the format, None for the page."""
-    accept = request.headers.get("accept")
-    if suffix is None and wants_html(accept, _FORMATS.values()):
-        return None
-    chosen_format = _FORMATS.get(suffix) if suffix else best_match(accept, _FORMATS.values())
-    if chosen_format is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_ACCEPTABLE,
-            "No available format matches your Accept header. Available: "
-            + ", ".join(chosen_format.media for chosen_format in _FORMATS.values()),
-        )
-    return chosen_format
 
 
 def _entry_page(service: QueryService, before: int, per: int) -> EntryPage:
