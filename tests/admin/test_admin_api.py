@@ -212,15 +212,15 @@ async def test_a_list_that_cannot_be_is_422(client: httpx.AsyncClient, world: An
 
 
 async def test_a_requested_run_has_a_url_with_its_result(client: httpx.AsyncClient, world: Any) -> None:
-    asked = await client.post("/admin/sources/projects/runs", json={"full": True}, headers=operator(world))
-    number = asked.json()["id"]
+    response = await client.post("/admin/sources/projects/runs", json={"full": True}, headers=operator(world))
+    number = response.json()["id"]
 
-    waiting = (await client.get(asked.headers["Location"], headers=operator(world))).json()
+    waiting = (await client.get(response.headers["Location"], headers=operator(world))).json()
     world.ledger.operators.claim(number, world.clock.now())
     world.ledger.operators.complete_request(number, "projects.1")
-    done = (await client.get(asked.headers["Location"], headers=operator(world))).json()
+    done = (await client.get(response.headers["Location"], headers=operator(world))).json()
 
-    assert asked.status_code == 202
+    assert response.status_code == 202
     assert (waiting["full"], waiting["claimed"], waiting["by"]) == (True, None, world.keys["operate"].display_name)
     assert (done["claimed"], done["run"]) == ("2026-03-01T12:00:00Z", "projects.1")
 

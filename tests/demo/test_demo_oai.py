@@ -17,8 +17,8 @@ NS = {"o": "http://www.openarchives.org/OAI/2.0/"}
 COUNTS = expected_counts(600, 3)["oai"]
 
 
-def asked(registry: Any, **given: str) -> Any:
-    return etree.fromstring(registry.ask("/oai", params={name.rstrip("_"): text for name, text in given.items()}).content)
+def fetch_xml(registry: Any, **parameters: str) -> Any:
+    return etree.fromstring(registry.ask("/oai", params={name.rstrip("_"): text for name, text in parameters.items()}).content)
 
 
 def texts(root: Any, path: str) -> list[str]:
@@ -29,11 +29,11 @@ def code(root: Any) -> list[str]:
     return texts(root, "//o:error/@code")
 
 
-def walked(registry: Any, verb: str = "ListRecords", **given: str) -> Iterator[Any]:
-    page = asked(registry, verb=verb, metadataPrefix="oai_dc", **given)
+def walked(registry: Any, verb: str = "ListRecords", **parameters: str) -> Iterator[Any]:
+    page = fetch_xml(registry, verb=verb, metadataPrefix="oai_dc", **parameters)
     yield page
     while token := "".join(texts(page, "//o:resumptionToken/text()")):
-        page = asked(registry, verb=verb, resumptionToken=token)
+        page = fetch_xml(registry, verb=verb, resumptionToken=token)
         yield page
 
 
@@ -55,9 +55,9 @@ def test_tokens_state_size_and_cursor_and_the_last_is_empty(opened: Any) -> None
 
 def test_a_token_is_good_twice(opened: Any) -> None:
     registry = opened()
-    token = texts(asked(registry, verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
+    token = texts(fetch_xml(registry, verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
 
-    first, second = (asked(registry, verb="ListRecords", resumptionToken=token) for _ in range(2))
+    first, second = (fetch_xml(registry, verb="ListRecords", resumptionToken=token) for _ in range(2))
 
     assert etree.tostring(first) == etree.tostring(second)
 
@@ -100,15 +100,15 @@ def test_a_set_holds_the_sets_below_it(opened: Any) -> None:
     headers = [header for page in pages for header in page.iterfind(".//o:header", NS)]
     assert headers
     assert all(any(spec.text.startswith("line:C7:") for spec in header.iterfind("o:setSpec", NS)) for header in headers)
-    assert {"line", "line:C7", "line:C7:ehea", "language:fr"} <= set(texts(asked(registry, verb="ListSets"), "//o:setSpec/text()"))
+    assert {"line", "line:C7", "line:C7:ehea", "language:fr"} <= set(texts(fetch_xml(registry, verb="ListSets"), "//o:setSpec/text()"))
 
 
 def test_get_record_gives_the_record_of_the_list(opened: Any) -> None:
     registry = opened()
-    listed = asked(registry, verb="ListRecords", metadataPrefix="oai_dc").find(".//o:record", NS)
+    listed = fetch_xml(registry, verb="ListRecords", metadataPrefix="oai_dc").find(".//o:record", NS)
 
     key = str(listed.findtext("o:header/o:identifier", namespaces=NS))
-    result = asked(registry, verb="GetRecord", metadataPrefix="oai_dc", identifier=key).find(".//o:record", NS)
+    result = fetch_xml(registry, verb="GetRecord", metadataPrefix="oai_dc", identifier=key).find(".//o:record", NS)
 
     assert etree.tostring(result, method="c14n", with_tail=False) == etree.tostring(listed, method="c14n", with_tail=False)
 
@@ -148,8 +148,8 @@ def test_a_wrong_request_is_answered_by_its_error_code(opened: Any, query: str, 
 def test_the_request_is_repeated_but_for_a_bad_one(opened: Any) -> None:
     registry = opened()
 
-    good = asked(registry, verb="Identify").find("o:request", NS)
-    bad = asked(registry, verb="Harvest").find("o:request", NS)
+    good = fetch_xml(registry, verb="Identify").find("o:request", NS)
+    bad = fetch_xml(registry, verb="Harvest").find("o:request", NS)
 
     assert (dict(good.attrib), dict(bad.attrib)) == ({"verb": "Identify"}, {})
 
@@ -161,24 +161,24 @@ def test_arguments_may_be_posted(opened: Any) -> None:
 
 
 def test_a_token_expires_with_the_registrys_version(opened: Any) -> None:
-    token = texts(asked(opened(), verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
+    token = texts(fetch_xml(opened(), verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
 
-    root = asked(opened(version=2), verb="ListRecords", resumptionToken=token)
+    root = fetch_xml(opened(version=2), verb="ListRecords", resumptionToken=token)
 
     assert code(root) == ["badResumptionToken"]
 
 
 def test_the_third_request_meets_an_expired_token_once(opened: Any) -> None:
     registry = opened(frozenset({Fault.EXPIRED}))
-    token = texts(asked(registry, verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
+    token = texts(fetch_xml(registry, verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
 
-    codes = [code(asked(registry, verb="ListRecords", resumptionToken=token)) for _ in range(3)]
+    codes = [code(fetch_xml(registry, verb="ListRecords", resumptionToken=token)) for _ in range(3)]
 
     assert codes == [[], ["badResumptionToken"], []]
 
 
 def test_what_changed_since_the_first_harvest_comes_by_its_response_date(opened: Any) -> None:
-    since = texts(asked(opened(), verb="Identify"), "//o:responseDate/text()")[0]
+    since = texts(fetch_xml(opened(), verb="Identify"), "//o:responseDate/text()")[0]
 
     pages = list(walked(opened(version=2), from_=since))
 

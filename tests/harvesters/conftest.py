@@ -39,8 +39,8 @@ def define_source() -> Callable[..., Source]:
     """Return a function that makes the source definition that a test needs."""
 
     def make(protocol: str = "json", mapping: str = "fields", **rest: Any) -> Source:
-        given: dict[str, Any] = {"fields": {"title": "name"} if mapping == "fields" else {}, "url": URL, **rest}
-        return Source(name="a", title="A", protocol=protocol, mapping=mapping, licence="https://example.org/l", **given)
+        definition: dict[str, Any] = {"fields": {"title": "name"} if mapping == "fields" else {}, "url": URL, **rest}
+        return Source(name="a", title="A", protocol=protocol, mapping=mapping, licence="https://example.org/l", **definition)
 
     return make
 
@@ -50,12 +50,12 @@ class ScriptedRegistry:
 
     def __init__(self, answers: Mapping[str, Any] | Handler) -> None:
         self.answers = answers
-        self.asked: list[str] = []
+        self.request_log: list[str] = []
         self.requests: list[httpx.Request] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         query = request.url.query.decode()
-        self.asked.append(query or request.url.path)
+        self.request_log.append(query or request.url.path)
         self.requests.append(request)
         if callable(self.answers):
             return self.answers(request)

@@ -96,8 +96,8 @@ def targets() -> tuple[Target, ...]:
         handler = replay.played(folder).handler
         results.append(Target(f"replies/{folder.name}", load(folder / "source.toml"), handler))  # type: ignore[arg-type]
     for kind in real.KINDS if replay.FEEDS.is_dir() else ():
-        given = {"protocol": kind.protocol, "mapping": kind.mapping, "options": dict(kind.options), "fields": dict(kind.fields)}
-        source = parse("a", {**real.DEFINITION, **given}, "a")
+        definition = {"protocol": kind.protocol, "mapping": kind.mapping, "options": dict(kind.options), "fields": dict(kind.fields)}
+        source = parse("a", {**real.DEFINITION, **definition}, "a")
         for file in sorted(replay.FEEDS.glob(kind.files))[:40]:
             if file.stat().st_size <= LARGEST:
                 results.append(Target(f"{file.relative_to(replay.FEEDS)} by {kind.protocol}", source, real.answers(source, file)))
@@ -342,8 +342,8 @@ def main() -> None:
         return
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
-    given = [json.loads(line) for line in sys.stdin]
-    for name, seed in given:
+    requested_cases = [json.loads(line) for line in sys.stdin]
+    for name, seed in requested_cases:
         print(json.dumps(vars(run_case(name, seed)), ensure_ascii=True), flush=True)
 
 

@@ -76,7 +76,7 @@ def _catalogues() -> Store:
 def _answer(request: httpx.Request) -> httpx.Response:
     if request.url.host != HOST:
         return httpx.Response(404)
-    path, asked = request.url.path, dict(request.url.params)
+    path, parameters = request.url.path, dict(request.url.params)
     if path == "/dcat/sparql":
         return endpoint(_catalogues(), request)
     folder, _, name = path.removeprefix("/").rpartition("/")
@@ -84,7 +84,7 @@ def _answer(request: httpx.Request) -> httpx.Response:
         content = _index(_FOLDERS[folder]) if name == "index.json" else _file(_FOLDERS[folder], name)
     else:
         answer = _ANSWERS.get(path)
-        content = answer(asked) if answer else None
+        content = answer(parameters) if answer else None
     return httpx.Response(404) if content is None else httpx.Response(200, content=content)
 
 
@@ -108,66 +108,66 @@ def _recorded() -> dict[tuple[tuple[str, str], ...], bytes]:
     return results
 
 
-def _terms(asked: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _terms(parameters: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Sort arguments; a day stands for its first second, as MIT's server takes it."""
-    days = {name for name in ("from", "until") if len(asked.get(name, "")) == len("2024-01-01")}
-    return tuple(sorted((name, f"{text}T00:00:00Z" if name in days else text) for name, text in asked.items()))
+    days = {name for name in ("from", "until") if len(parameters.get(name, "")) == len("2024-01-01")}
+    return tuple(sorted((name, f"{text}T00:00:00Z" if name in days else text) for name, text in parameters.items()))
 
 
-def _mit(asked: Mapping[str, str]) -> bytes | None:
-    return _repeated(asked) or _recorded().get(_terms(asked))
+def _mit(parameters: Mapping[str, str]) -> bytes | None:
+    return _repeated(parameters) or _recorded().get(_terms(parameters))
 
 
-def _repeated(asked: Mapping[str, str]) -> bytes | None:
+def _repeated(parameters: Mapping[str, str]) -> bytes | None:
     """Answer what a second harvest asks: nothing has changed since the recordings were made."""
-    if asked.get("verb") == "Identify":
+    if parameters.get("verb") == "Identify":
         return (FEEDS / "oai" / "sickle_Identify.xml").read_bytes()
-    return (FEEDS / "oai" / "sickle_noRecordsMatch.xml").read_bytes() if "from" in asked and "until" not in asked else None
+    return (FEEDS / "oai" / "sickle_noRecordsMatch.xml").read_bytes() if "from" in parameters and "until" not in parameters else None
 
 
-def _singles(asked: Mapping[str, str]) -> bytes:
+def _singles(parameters: Mapping[str, str]) -> bytes:
     """Return the records that were recorded one by one as a list, in pages."""
-    if repeated := _repeated(asked):
+    if repeated := _repeated(parameters):
         return repeated
     records = [
         etree.tostring(record)
         for file in sorted((FEEDS / "oai").glob("mit_*.xml"))
         for record in etree.fromstring(file.read_bytes()).iterfind(f"{_OAI}GetRecord/{_OAI}record")
     ]
-    first = int(asked.get("resumptionToken", "0"))
+    first = int(parameters.get("resumptionToken", "0"))
     later = str(first + _PAGE) if first + _PAGE < len(records) else ""
     token = f'<resumptionToken completeListSize="{len(records)}" cursor="{first}">{later}</resumptionToken>'
     body = b"".join(records[first : first + _PAGE])
     return b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><ListRecords>' + body + token.encode() + b"</ListRecords></OAI-PMH>"
 
 
-def _sickle(asked: Mapping[str, str]) -> bytes | None:
-    return _file(FEEDS / "oai", f"sickle_{asked.get('resumptionToken', 'ListRecords.xml')}")
+def _sickle(parameters: Mapping[str, str]) -> bytes | None:
+    return _file(FEEDS / "oai", f"sickle_{parameters.get('resumptionToken', 'ListRecords.xml')}")
 
 
-def _ckan(asked: Mapping[str, str]) -> bytes:
+def _ckan(parameters: Mapping[str, str]) -> bytes:
     """Return the sample packages as a portal's search does."""
     packages = []
     for file in sorted((FEEDS / "ckan").glob("*.json")):
         document = json.loads(file.read_bytes())
         packages += document if isinstance(document, list) else [document]
-    start, rows = int(asked.get("start", "0")), int(asked.get("rows", "10"))
+    start, rows = int(parameters.get("start", "0")), int(parameters.get("rows", "10"))
     return json.dumps({"success": True, "result": {"count": len(packages), "results": packages[start : start + rows]}}).encode()
 
 
-def _bank(asked: Mapping[str, str]) -> bytes:
+def _bank(parameters: Mapping[str, str]) -> bytes:
     """Return the two pages of the World Bank's answer that were recorded, of eight; then nothing more."""
-    file = FEEDS / "worldbank" / f"az_donor_pipeline_page_os{asked.get('os', '0')}.raw.json"
+    file = FEEDS / "worldbank" / f"az_donor_pipeline_page_os{parameters.get('os', '0')}.raw.json"
     return file.read_bytes() if file.exists() else b'{"rows":10,"os":"20","page":"3","total":"79","projects":{}}'
 
 
-def _git_tree(asked: Mapping[str, str]) -> bytes:
+def _git_tree(parameters: Mapping[str, str]) -> bytes:
     """Return the nominees as a code host tells a tree of git."""
     rows = [{"path": f"nominees/{file.name}", "type": "blob"} for file in sorted((FEEDS / "dpg" / "nominees").glob("*.json"))]
     return json.dumps({"tree": [{"path": "nominees", "type": "tree"}, {"path": "LICENSE", "type": "blob"}, *rows]}).encode()
 
 
-def _csw(asked: Mapping[str, str]) -> bytes:
+def _csw(parameters: Mapping[str, str]) -> bytes:
     """Return the records of MIT that were recorded one by one as a catalogue service does, its identifier before the others."""
     results = []
     for file in sorted((FEEDS / "oai").glob("mit_*.xml")):
@@ -175,7 +175,7 @@ def _csw(asked: Mapping[str, str]) -> bytes:
             parts = [etree.tostring(part, encoding="unicode", with_tail=False) for part in record.iterfind(f"{_OAI}metadata/*/*")]
             key = f'<dc:identifier xmlns:dc="{_DC}">{record.findtext(f"{_OAI}header/{_OAI}identifier")}</dc:identifier>'
             results += [f"<csw:Record>{key}{''.join(parts)}</csw:Record>"] if parts else []
-    start, size = int(asked["startPosition"]), int(asked["maxRecords"])
+    start, size = int(parameters["startPosition"]), int(parameters["maxRecords"])
     following = start + size if start + size <= len(results) else 0
     result = f'<csw:SearchResults numberOfRecordsMatched="{len(results)}" nextRecord="{following}">'
     body = "".join(results[start - 1 : start - 1 + size])
@@ -189,7 +189,7 @@ def _nominees() -> list[str]:
     return [f"https://{HOST}/raw/main/nominees/{file.name}" for file in sorted((FEEDS / "dpg" / "nominees").glob("*.json"))[:_SOME]]
 
 
-def _activities(asked: Mapping[str, str]) -> bytes:
+def _activities(parameters: Mapping[str, str]) -> bytes:
     """Return some nominees as a collection of changes, each listed twice."""
     rows = [
         {"type": kind, "endTime": f"2026-0{month}-01T00:00:00Z", "object": {"id": address, "type": "Document"}}
@@ -199,14 +199,14 @@ def _activities(asked: Mapping[str, str]) -> bytes:
     return json.dumps({"type": "OrderedCollection", "orderedItems": rows}).encode()
 
 
-def _resources(asked: Mapping[str, str]) -> bytes:
+def _resources(parameters: Mapping[str, str]) -> bytes:
     """Return some nominees as a resource list."""
     names = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:rs="http://www.openarchives.org/rs/terms/"'
     text = "".join(f"<url><loc>{address}</loc></url>" for address in _nominees())
     return f'<urlset {names}><rs:md capability="resourcelist"/>{text}</urlset>'.encode()
 
 
-def _stream(asked: Mapping[str, str]) -> bytes:
+def _stream(parameters: Mapping[str, str]) -> bytes:
     """Return the real versions of mobility hindrances as one page of a stream."""
     files = [FEEDS / "ldes" / name for name in ("example-ldes-member.nq", "members_member_nquads.nq", "members_member_turtle.ttl")]
     texts = [b"\n".join(file.read_bytes() for file in files)]
@@ -217,14 +217,14 @@ def _stream(asked: Mapping[str, str]) -> bytes:
     return b"\n".join(texts)
 
 
-def _sitemap(asked: Mapping[str, str]) -> bytes:
+def _sitemap(parameters: Mapping[str, str]) -> bytes:
     """Return a sitemap of the real pages."""
     pages = "".join(f"<url><loc>https://{HOST}/feeds/html/{file.name}</loc></url>" for file in sorted((FEEDS / "html").iterdir()))
     return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{pages}</urlset>'.encode()
 
 
 def _whole(file: Path) -> Answer:
-    return lambda asked: file.read_bytes()
+    return lambda parameters: file.read_bytes()
 
 
 _FOLDERS = {

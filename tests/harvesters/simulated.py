@@ -54,7 +54,7 @@ def crashed(body: bytes) -> httpx.Response:
 class Oai:
     """A repository: *stored* in the order of its lists, *page* records a part, the *poison* keys that spoil each answer that they are in.
 
-    *expired* tells which tokens are refused, by how often any was asked for and the token's offset; *asked* remembers all requests.
+    *expired* tells which tokens are refused, by how often any was asked for and the token's offset; *request_log* remembers all requests.
     """
 
     stored: Sequence[Held]
@@ -65,28 +65,28 @@ class Oai:
     expired: Callable[[int, int], bool] = lambda times, offset: False
     sized: bool = True
     mute: Collection[str] = ()  # verbs that always fail
-    asked: list[dict[str, str]] = field(default_factory=list)
+    request_log: list[dict[str, str]] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        given = dict(request.url.params)
-        self.asked.append(given)
-        verb = given["verb"]
+        parameters = dict(request.url.params)
+        self.request_log.append(parameters)
+        verb = parameters["verb"]
         if verb in self.mute:
             return httpx.Response(500)
         if verb == "Identify":
             name = FORMS[self.granularity][0]
             return self._respond(f"<Identify><earliestDatestamp>2025-01-01</earliestDatestamp><granularity>{name}</granularity></Identify>")
         if verb == "GetRecord":
-            one = next(item for item in self.stored if item.key == given["identifier"])
+            one = next(item for item in self.stored if item.key == parameters["identifier"])
             return self._spoilt(f"<GetRecord>{self._record(one)}</GetRecord>", [one])
-        return self._list(verb, given)
+        return self._list(verb, parameters)
 
-    def _list(self, verb: str, given: Mapping[str, str]) -> httpx.Response:
-        terms, offset = dict(given), 0
-        if token := given.get("resumptionToken"):
+    def _list(self, verb: str, parameters: Mapping[str, str]) -> httpx.Response:
+        terms, offset = dict(parameters), 0
+        if token := parameters.get("resumptionToken"):
             terms = json.loads(token)
             offset = terms.pop("offset")
-            if self.expired(sum("resumptionToken" in item for item in self.asked), offset):
+            if self.expired(sum("resumptionToken" in item for item in self.request_log), offset):
                 return self._respond('<error code="badResumptionToken">expired</error>')
         chosen = [item for item in self.stored if self._wanted(item, terms)]
         if not chosen:

@@ -40,11 +40,11 @@ COLLECTION = {"@context": "https://www.w3.org/ns/activitystreams", "type": "Orde
 class ActivitySite:
     def __init__(self, pages: dict[str, object]) -> None:
         self.pages = pages
-        self.asked: list[str] = []
+        self.request_log: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         name = request.url.path.removeprefix("/")
-        self.asked.append(name)
+        self.request_log.append(name)
         element = self.pages.get(name, 404)
         content = element if isinstance(element, bytes) else json.dumps(element).encode()
         return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
@@ -92,7 +92,7 @@ def test_only_pages_with_news_are_asked_for(source):
     registry = collection()
 
     assert summary(harvest(registry, source(), datetime(2026, 1, 12, tzinfo=UTC))) == [("d", "d of day 13"), ("b", "DeletedRecord")]
-    assert registry.asked == ["c", "p2"]
+    assert registry.request_log == ["c", "p2"]
 
 
 def test_a_collection_that_only_leads_on_is_read_from_its_end_too(source):
@@ -151,7 +151,7 @@ def test_an_object_is_brought_once_however_often_it_changed(source):
 
     harvest(registry, source(format="json"))
 
-    assert registry.asked.count("a") == 1
+    assert registry.request_log.count("a") == 1
 
 
 def test_an_object_is_brought_from_where_it_says_also(source):
@@ -177,7 +177,7 @@ def test_an_object_that_cannot_be_brought_stops_nothing(broken, kind, source):
 def test_a_registry_that_goes_down_ends_the_harvest(source):
     class FailingCollection(ActivitySite):
         def __call__(self, request: httpx.Request) -> httpx.Response:
-            return super().__call__(request) if len(self.asked) < 2 else httpx.Response(503)
+            return super().__call__(request) if len(self.request_log) < 2 else httpx.Response(503)
 
     with pytest.raises(UnavailableError):
         harvest(FailingCollection({"c": COLLECTION, "p2": page(act("Create", "a", 1))}), source(format="json"))

@@ -25,20 +25,20 @@ class CkanPortal:
     def __init__(self, count, poison=(), spoil=broken, deepest=10**9, most=1000, names=True):
         self.keys = [f"k{number:04}" for number in range(count)]
         self.poison, self.spoil, self.deepest, self.most, self.names = {f"k{number:04}" for number in poison}, spoil, deepest, most, names
-        self.asked = []
+        self.request_log = []
 
     def __call__(self, request):
-        given = dict(request.url.params)
-        self.asked.append(given)
-        base = re.search(r'id:\["(\w+)" TO \*\]', given.get("fq", ""))
+        parameters = dict(request.url.params)
+        self.request_log.append(parameters)
+        base = re.search(r'id:\["(\w+)" TO \*\]', parameters.get("fq", ""))
         keys = [key for key in self.keys if not base or key >= base[1]]
-        start, rows = int(given["start"]), min(int(given["rows"]), self.most)
+        start, rows = int(parameters["start"]), min(int(parameters["rows"]), self.most)
         if start > self.deepest:
             return httpx.Response(400)
         result = keys[start : start + rows]
         packages = [{"id": key, "title": key, "state": "deleted" if key.endswith("3") else "active"} for key in result]
         body = json.dumps({"success": True, "result": {"count": len(keys), "results": packages}}).encode()
-        harmless = given.get("fl") == "id" and self.names
+        harmless = parameters.get("fl") == "id" and self.names
         return httpx.Response(200, content=body) if harmless or self.poison.isdisjoint(result) else self.spoil(body)
 
     def truth(self):
@@ -82,7 +82,7 @@ def test_it_costs_requests_by_the_logarithm_of_the_page():
 
     harvest(registry, 100)
 
-    assert len(registry.asked) - len(sound.asked) <= 3 * 7 + 4
+    assert len(registry.request_log) - len(sound.request_log) <= 3 * 7 + 4
 
 
 def test_a_portal_that_gives_fewer_than_asked_is_read_in_pieces_all_the_same():
@@ -101,12 +101,12 @@ def test_a_package_whose_id_is_unknown_leaves_the_harvest_incomplete():
 
 
 def test_a_portal_that_answers_no_search_is_not_read_in_pieces():
-    asked = []
+    requests = []
 
     with pytest.raises(ParseError, match="not JSON"):
-        harvest(lambda request: asked.append(request) or httpx.Response(200, content=b"oops"))
+        harvest(lambda request: requests.append(request) or httpx.Response(200, content=b"oops"))
 
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
 def test_an_offset_that_is_refused_is_followed_by_the_ids_after_the_last():
@@ -147,7 +147,7 @@ def test_a_count_that_changes_is_doubted(later, message):
     registry = CkanPortal(20)
 
     def shrinking(request):
-        if len(registry.asked) == 1:
+        if len(registry.request_log) == 1:
             registry.keys = [f"k{number:04}" for number in range(later)]
         return registry(request)
 

@@ -22,7 +22,7 @@ def test_a_good_definition_gives_its_protocol_and_mapping(define_source):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("definition", "message"),
     [
         ({"protocol": "oai"}, "protocol 'oai' is unknown; did you mean 'oai-pmh'?"),
         ({"mapping": "dc"}, "mapping 'dc' is unknown; known are "),
@@ -48,17 +48,17 @@ def test_a_good_definition_gives_its_protocol_and_mapping(define_source):
         ({"options": {"page": "p", "files": "f"}}, "both define paging"),
     ],
 )
-def test_a_definition_that_cannot_work_is_refused(given, message, define_source):
+def test_a_definition_that_cannot_work_is_refused(definition, message, define_source):
     with pytest.raises(SourceDefinitionError, match=re.escape(message)) as error:
-        check_compatible(define_source(**given))
+        check_compatible(define_source(**definition))
 
     assert str(error.value).startswith("a: ")
 
 
 def test_all_faults_of_a_definition_are_reported_at_once(define_source):
-    given = {"options": {"size": "10", "pages": 1}, "fields": {"titel": "x", "key": "["}}
+    definition = {"options": {"size": "10", "pages": 1}, "fields": {"titel": "x", "key": "["}}
 
-    faults = compatibility_faults(define_source(**given))
+    faults = compatibility_faults(define_source(**definition))
 
     assert [fault.text.partition(": ")[2].partition(";")[0].partition(": I")[0] for fault in faults] == [
         "option 'size' is '10'",
@@ -69,7 +69,7 @@ def test_all_faults_of_a_definition_are_reported_at_once(define_source):
 
 
 @pytest.mark.parametrize(
-    ("given", "incremental"),
+    ("definition", "incremental"),
     [
         ({"protocol": "oai-pmh", "mapping": "oai_dc"}, True),
         ({"protocol": "ckan", "mapping": "ckan_package"}, True),
@@ -79,5 +79,5 @@ def test_all_faults_of_a_definition_are_reported_at_once(define_source):
         ({"protocol": "csv"}, False),
     ],
 )
-def test_a_protocol_is_incremental_where_this_registry_can_be_asked_since(given, incremental, define_source):
-    assert check_compatible(define_source(**given))[0].incremental is incremental
+def test_a_protocol_is_incremental_where_this_registry_can_be_asked_since(definition, incremental, define_source):
+    assert check_compatible(define_source(**definition))[0].incremental is incremental

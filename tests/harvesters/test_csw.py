@@ -39,14 +39,14 @@ class Service:
     next: bool = True
     down: bool = False
     posts: bool = False
-    asked: list[dict[str, str]] = field(default_factory=list)
+    request_log: list[dict[str, str]] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        given = dict(request.url.params) if request.method == "GET" else _parameters(request)
+        parameters = dict(request.url.params) if request.method == "GET" else _parameters(request)
         if self.posts and request.method == "GET":
             return httpx.Response(405)
-        self.asked.append(given)
-        start, size = int(given["startPosition"]), min(self.most, int(given["maxRecords"]))
+        self.request_log.append(parameters)
+        start, size = int(parameters["startPosition"]), min(self.most, int(parameters["maxRecords"]))
         numbers = range(start, min(self.count, start + size - 1) + 1)
         if self.down:
             return httpx.Response(503)
@@ -107,7 +107,7 @@ def test_the_request_is_that_of_the_specification(source):
         server, source(types="gmd:MD_Metadata", schema="http://www.isotc211.org/2005/gmd", sort="dc:identifier:A", constraint="a = 'b'")
     )
 
-    assert server.asked[0] == {
+    assert server.request_log[0] == {
         "service": "CSW", "version": "2.0.2", "request": "GetRecords", "resultType": "results", "elementSetName": "full",
         "typeNames": "gmd:MD_Metadata", "outputSchema": "http://www.isotc211.org/2005/gmd", "sortby": "dc:identifier:A",
         "constraintLanguage": "CQL_TEXT", "constraint_language_version": "1.1.0", "constraint": "a = 'b'",
@@ -120,7 +120,7 @@ def test_what_changed_is_asked_for_where_the_definition_says_how(source):
 
     harvest(server, source(modified="dct:modified", constraint="a = 'b'"), datetime(2026, 1, 31, tzinfo=UTC))
 
-    assert server.asked[0]["constraint"] == "(a = 'b') AND (dct:modified >= '2026-01-30')"
+    assert server.request_log[0]["constraint"] == "(a = 'b') AND (dct:modified >= '2026-01-30')"
     assert check_compatible(source())[0].incremental is False
 
 
@@ -132,7 +132,7 @@ def test_a_record_that_spoils_its_page_costs_only_itself(bad, source):
 
     assert keys(pages) == [None if n in bad else f"r{n:03}" for n in range(1, 121)]
     assert str(pages[-1].incomplete_reason).startswith(f"the record at {bad[0]} of the list cannot be read")
-    assert len(server.asked) < 45
+    assert len(server.request_log) < 45
 
 
 def test_a_service_that_is_down_ends_the_harvest(source):
@@ -209,7 +209,7 @@ def test_a_service_that_takes_xml_only_is_asked_by_post(source):
     assert keys(pages) == [f"r{number:03}" for number in range(1, 8)]
     results = {"service": "CSW", "version": "2.0.2", "resultType": "results", "typeNames": "csw:Record", "maxRecords": "50"}
     assert (
-        server.asked[1].items()
+        server.request_log[1].items()
         >= {**results, "startPosition": "6", "constraint": "dc:type = 'dataset'", "sort": "dc:identifier", "order": "DESC"}.items()
     )
 

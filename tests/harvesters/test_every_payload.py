@@ -117,8 +117,8 @@ def whose(reason: str) -> str:
 
 def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], Counter[str]]:
     """Count what becomes of all files of a kind, and why the rest does not."""
-    given = {"protocol": kind.protocol, "mapping": kind.mapping, "options": dict(kind.options), "fields": dict(kind.fields)}
-    source = parse("a", {**DEFINITION, **given}, "a")
+    definition = {"protocol": kind.protocol, "mapping": kind.mapping, "options": dict(kind.options), "fields": dict(kind.fields)}
+    source = parse("a", {**DEFINITION, **definition}, "a")
     read = check_compatible(source)[1].prepare(source, words)
     reasons: Counter[str] = Counter()
     files = received = 0
@@ -148,17 +148,17 @@ def answers(source: Any, file: Path) -> Callable[[httpx.Request], httpx.Response
     """Return what answers requests of *source* by a recorded *file*."""
     content = _body(file)
 
-    def respond(asked: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         if source.protocol == "oai-pmh":
-            whole = asked.url.params["verb"] == "Identify"
+            whole = request.url.params["verb"] == "Identify"
             return httpx.Response(
                 200, content=(replay.FEEDS / "oai" / "sickle_Identify.xml").read_bytes() if whole else _repository(content)
             )
         if source.protocol == "ldes":
             return httpx.Response(200, content=_stream(file, content))
-        if asked.url.path == "/a.json":
+        if request.url.path == "/a.json":
             return httpx.Response(200, content=content)
-        beside = file.with_name(f"nde_{asked.url.path.rpartition('/')[2]}")  # a next page that was recorded too
+        beside = file.with_name(f"nde_{request.url.path.rpartition('/')[2]}")  # a next page that was recorded too
         return httpx.Response(200, content=beside.read_bytes()) if beside.exists() else httpx.Response(404)
 
     return respond

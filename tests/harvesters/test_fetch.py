@@ -33,13 +33,13 @@ def open_client(handler: Handler, **settings: object) -> Fetch:
 
 
 def answers(*replies: httpx.Response) -> tuple[Handler, list[httpx.Request]]:
-    asked: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return replies[min(len(asked), len(replies)) - 1]
+        requests.append(request)
+        return replies[min(len(requests), len(replies)) - 1]
 
-    return handler, asked
+    return handler, requests
 
 
 def test_a_reply_has_its_content_and_media_type() -> None:
@@ -52,51 +52,51 @@ def test_a_reply_has_its_content_and_media_type() -> None:
 
 
 def test_the_user_agent_names_us_and_the_contact() -> None:
-    handler, asked = answers(httpx.Response(200))
+    handler, requests = answers(httpx.Response(200))
 
     with open_client(handler, contact="operator@example.org") as fetch:
         fetch.get(URL)
 
-    assert asked[0].headers["user-agent"].startswith("Stocktake/")
-    assert "operator@example.org" in asked[0].headers["user-agent"]
+    assert requests[0].headers["user-agent"].startswith("Stocktake/")
+    assert "operator@example.org" in requests[0].headers["user-agent"]
 
 
 def test_parameters_join_those_of_the_address() -> None:
-    handler, asked = answers(httpx.Response(200))
+    handler, requests = answers(httpx.Response(200))
 
     with open_client(handler) as fetch:
         fetch.get(URL + "?format=json", {"page": "2"})
 
-    assert str(asked[0].url) == URL + "?format=json&page=2"
+    assert str(requests[0].url) == URL + "?format=json&page=2"
 
 
 def test_a_503_is_asked_again() -> None:
-    handler, asked = answers(httpx.Response(503, headers={"Retry-After": "1"}), httpx.Response(200, content=b"there"))
+    handler, requests = answers(httpx.Response(503, headers={"Retry-After": "1"}), httpx.Response(200, content=b"there"))
 
     with open_client(handler) as fetch:
         reply = fetch.get(URL)
 
     assert reply.content == b"there"
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
 def test_an_outage_that_stays_is_an_error_that_names_the_address() -> None:
-    handler, asked = answers(httpx.Response(503))
+    handler, requests = answers(httpx.Response(503))
 
     with open_client(handler) as fetch, pytest.raises(TemporaryFetchError, match=f"{URL}: answered 503"):
         fetch.get(URL)
 
-    assert len(asked) == 3
+    assert len(requests) == 3
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_a_denial_is_not_asked_again(status: int) -> None:
-    handler, asked = answers(httpx.Response(status))
+    handler, requests = answers(httpx.Response(status))
 
     with open_client(handler) as fetch, pytest.raises(ForbiddenError, match=f"answered {status}; correct the source"):
         fetch.get(URL)
 
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 def test_a_broken_connection_is_an_outage() -> None:
@@ -115,13 +115,13 @@ def test_an_answer_over_the_limit_is_refused() -> None:
 
 
 def test_a_redirect_is_followed() -> None:
-    handler, asked = answers(httpx.Response(301, headers={"Location": "/new"}), httpx.Response(200, content=b"moved"))
+    handler, requests = answers(httpx.Response(301, headers={"Location": "/new"}), httpx.Response(200, content=b"moved"))
 
     with open_client(handler) as fetch:
         reply = fetch.get(URL)
 
     assert (reply.url, reply.content) == ("https://registry.example/new", b"moved")
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
 def test_redirects_without_end_are_an_error() -> None:
@@ -198,15 +198,15 @@ def test_requests_to_a_host_are_a_pause_apart() -> None:
 
 
 def test_what_is_known_is_asked_for_conditionally() -> None:
-    handler, asked = answers(httpx.Response(304))
+    handler, requests = answers(httpx.Response(304))
     known = {URL: Validator('"v1"', "Mon, 01 Jan 2024 00:00:00 GMT")}
 
     with open_client(handler, validators=known) as fetch:
         reply = fetch.get(URL, conditional=True)
 
     assert reply.not_modified
-    assert asked[0].headers["if-none-match"] == '"v1"'
-    assert asked[0].headers["if-modified-since"] == "Mon, 01 Jan 2024 00:00:00 GMT"
+    assert requests[0].headers["if-none-match"] == '"v1"'
+    assert requests[0].headers["if-modified-since"] == "Mon, 01 Jan 2024 00:00:00 GMT"
     assert fetch.seen == known
 
 

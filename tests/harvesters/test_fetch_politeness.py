@@ -33,14 +33,14 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 @dataclass
 class Host:
-    """A registry with a robots.txt; *asked* are the paths in their order."""
+    """A registry with a robots.txt; *request_log* has the paths in their order."""
 
     robots: str | int | Handler = 404
     answer: Handler = lambda _: httpx.Response(200, content=b"[]")
-    asked: list[str] = field(default_factory=list)
+    request_log: list[str] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(f"{request.url.host}{request.url.path}")
+        self.request_log.append(f"{request.url.host}{request.url.path}")
         if request.url.path != "/robots.txt":
             return self.answer(request)
         if callable(self.robots):
@@ -49,13 +49,13 @@ class Host:
 
 
 def open_client(host: Handler, **settings: object) -> Fetch:
-    given = {
+    options = {
         "pause": 0,
         "retry_policy": RetryPolicy(max_attempts=2, wait_initial=0, wait_max=0),
         "rate_limiter": LocalRateLimiter(lambda _: None, lambda: 0.0),
         **settings,
     }
-    return Fetch(transport=httpx.MockTransport(host), **given)  # type: ignore[arg-type]
+    return Fetch(transport=httpx.MockTransport(host), **options)  # type: ignore[arg-type]
 
 
 # ---- robots.txt
@@ -80,7 +80,7 @@ def test_what_robots_txt_forbids_is_not_asked_and_its_line_is_named(text: str, l
 
     assert f"https://registry.example/robots.txt forbids it in {line}" in str(raised.value)
     assert '"User-agent: Stocktake" and "Allow: /api/records"' in str(raised.value)
-    assert host.asked == ["registry.example/robots.txt"]
+    assert host.request_log == ["registry.example/robots.txt"]
     assert fetch.outcome_counts == {"sent": 1, "answered": 1, "robots": 1}
 
 
@@ -102,7 +102,7 @@ def test_what_robots_txt_allows_is_asked(text: str) -> None:
     with open_client(host) as fetch:
         fetch.get(URL)
 
-    assert host.asked == ["registry.example/robots.txt", "registry.example/api/records"]
+    assert host.request_log == ["registry.example/robots.txt", "registry.example/api/records"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
@@ -118,7 +118,7 @@ def test_while_robots_txt_is_unknown_nothing_is_asked(status: int) -> None:
     with open_client(host) as fetch, pytest.raises(RobotsError, match=r"without a readable robots\.txt no requests are allowed"):
         fetch.get(URL)
 
-    assert set(host.asked) == {"registry.example/robots.txt"}
+    assert set(host.request_log) == {"registry.example/robots.txt"}
 
 
 def test_a_robots_txt_out_of_reach_is_an_outage_and_is_not_tried_beyond_measure() -> None:
@@ -130,7 +130,7 @@ def test_a_robots_txt_out_of_reach_is_an_outage_and_is_not_tried_beyond_measure(
     with open_client(host) as fetch, pytest.raises(TemporaryFetchError, match="no route"):
         fetch.get(URL)
 
-    assert len(host.asked) == 2
+    assert len(host.request_log) == 2
 
 
 def test_a_robots_txt_that_leads_in_circles_forbids_nothing() -> None:
@@ -149,7 +149,7 @@ def test_each_host_on_the_way_is_asked_for_its_rules_once() -> None:
         fetch.get(URL)
         fetch.get(URL)
 
-    assert host.asked.count("registry.example/robots.txt") == host.asked.count("data.example/robots.txt") == 1
+    assert host.request_log.count("registry.example/robots.txt") == host.request_log.count("data.example/robots.txt") == 1
 
 
 def test_a_redirect_does_not_lead_past_another_hosts_rules() -> None:
@@ -264,7 +264,7 @@ def test_who_asks_for_more_than_a_run_waits_is_left_at_once() -> None:
     with open_client(host, robots=False) as fetch, pytest.raises(TemporaryFetchError, match="in 86,400 seconds"):
         fetch.get(URL)
 
-    assert len(host.asked) == 1
+    assert len(host.request_log) == 1
 
 
 def test_a_date_is_counted_from_the_registrys_own_clock() -> None:
@@ -288,13 +288,13 @@ def test_in_quiet_hours_nothing_is_asked() -> None:
     ):
         fetch.get(URL)
 
-    assert host.asked == []
+    assert host.request_log == []
     assert fetch.outcome_counts == {"quiet_hours": 1}
 
 
 @pytest.mark.parametrize("text", ["22-06", "22:00", "24:00-06:00", "22:00-22:00", "22:60-23:00", "", "ten to six", "２２:00-06:00"])
 def test_what_is_no_window_of_time_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"write it as|start and end are equal|must be in"):
+    with pytest.raises(ValueError, match=r"write HH:MM-HH:MM|start and end are equal|must be in"):
         parse_quiet_hours(text)
 
 

@@ -51,11 +51,11 @@ class Folder:
 
     def __init__(self, files: dict[str, object]) -> None:
         self.files = files
-        self.asked: list[str] = []
+        self.request_log: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.raw_path.decode()
-        self.asked.append(path)
+        self.request_log.append(path)
         element = self.files.get(path, 404)
         content = element.encode() if isinstance(element, str) else element if isinstance(element, bytes) else json.dumps(element).encode()
         return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
@@ -100,7 +100,7 @@ def test_only_files_that_the_listing_shows_as_new_are_requested(dialect, source)
     registry = folder(DIALECTS[dialect])
 
     assert keys(harvest(registry, source(), datetime(2026, 1, 31, tzinfo=UTC))) == ["sub/b c", "z"]
-    assert "/f/a.json" not in registry.asked
+    assert "/f/a.json" not in registry.request_log
 
 
 def test_folders_within_are_left_out_where_the_definition_says_so(source):
@@ -117,7 +117,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
     for number, page in enumerate(whole[:-1], 1):
         registry = folder()
         assert keys(harvest(registry, source(), cursor=page.cursor)) == keys(whole[number:])
-        assert "/f/a.json" not in registry.asked
+        assert "/f/a.json" not in registry.request_log
 
 
 def test_a_folder_that_was_read_is_not_listed_again(source):
@@ -126,7 +126,7 @@ def test_a_folder_that_was_read_is_not_listed_again(source):
 
     harvest(registry, source(), cursor=whole[2].cursor)
 
-    assert registry.asked == ["/f/"]
+    assert registry.request_log == ["/f/"]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_folder_that_goes_away_ends_the_harvest(source):
 
     class FailingFolder(Folder):
         def __call__(self, request: httpx.Request) -> httpx.Response:
-            return super().__call__(request) if len(self.asked) < 3 else httpx.Response(503)
+            return super().__call__(request) if len(self.request_log) < 3 else httpx.Response(503)
 
     with pytest.raises(UnavailableError):
         harvest(FailingFolder(folder().files), source())

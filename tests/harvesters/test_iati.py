@@ -34,10 +34,10 @@ class IatiPortal:
     def __init__(self, files: dict[str, bytes], **extras: str) -> None:
         self.files = files
         self.extras = extras
-        self.asked: list[httpx.URL] = []
+        self.request_log: list[httpx.URL] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request.url)
+        self.request_log.append(request.url)
         if request.url.path.endswith("package_search"):
             packages = [
                 {"id": name, "name": name, "resources": [{"url": f"https://{name}.example/a.xml"}],
@@ -115,7 +115,7 @@ def test_only_what_changed_is_asked_for(define_source):
 
     pages(portal, define_source, since=datetime(2026, 1, 2, tzinfo=UTC), publishers=["x", "y"])
 
-    assert portal.asked[0].params["fq"] == (
+    assert portal.request_log[0].params["fq"] == (
         "(extras_filetype:activity) AND (organization:(x OR y)) AND (metadata_modified:[2026-01-01T23:59:59Z TO *])"
     )
 
@@ -131,7 +131,7 @@ def test_files_of_secondary_publishers_are_not_asked_for(define_source):
     portal = IatiPortal({"a": file(activity("A-1"))}, publisher_source_type="secondary_source")
 
     assert keys(pages(portal, define_source)) == []
-    assert [url.host for url in portal.asked] == ["registry.example"]
+    assert [url.host for url in portal.request_log] == ["registry.example"]
 
 
 @pytest.mark.parametrize(("level", "expected"), [(0, ["P", "C", "N"]), (1, ["P", "N"]), (2, ["C"])])

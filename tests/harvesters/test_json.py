@@ -21,7 +21,7 @@ def rows(*keys):
     return [{"id": key, "name": key} for key in keys]
 
 
-def given(value):
+def as_json(value):
     return json.dumps(value).encode()
 
 
@@ -35,14 +35,14 @@ def harvest(server, source, since=None, cursor=None):
 
 
 def test_a_bare_list_is_read_whole(define_source, registry):
-    pages = harvest(registry({"": given(rows("a", 2))}), define_source())
+    pages = harvest(registry({"": as_json(rows("a", 2))}), define_source())
 
     assert keys(pages) == ["a", "2"]
     assert pages[-1].cursor is None
 
 
 def test_an_object_keyed_by_ids_is_read_as_its_values(define_source, registry):
-    server = registry({"": given({"total": "2", "projects": {"P1": {"id": "P1"}, "P2": {"name": "b"}}})})
+    server = registry({"": as_json({"total": "2", "projects": {"P1": {"id": "P1"}, "P2": {"name": "b"}}})})
 
     pages = harvest(server, define_source(options={"records": "projects", "total": "total"}))
 
@@ -51,7 +51,7 @@ def test_an_object_keyed_by_ids_is_read_as_its_values(define_source, registry):
 
 
 def test_pages_are_asked_for_until_the_total_is_reached(define_source, registry):
-    server = registry({"limit=2&page=1": given({"n": 3, "rows": rows("a", "b")}), "limit=2&page=2": given({"n": 3, "rows": rows("c")})})
+    server = registry({"limit=2&page=1": as_json({"n": 3, "rows": rows("a", "b")}), "limit=2&page=2": as_json({"n": 3, "rows": rows("c")})})
 
     pages = harvest(server, define_source(options={"page": "page", "limit": "limit", "size": 2, "records": "rows", "total": "n"}))
 
@@ -59,16 +59,16 @@ def test_pages_are_asked_for_until_the_total_is_reached(define_source, registry)
 
 
 def test_without_a_total_pages_are_asked_for_until_one_is_empty(define_source, registry):
-    server = registry({"p=0": given(rows("a", "b")), "p=1": given(rows("c")), "p=2": given([])})
+    server = registry({"p=0": as_json(rows("a", "b")), "p=1": as_json(rows("c")), "p=2": as_json([])})
 
     pages = harvest(server, define_source(options={"page": "p", "first": 0}))
 
     assert keys(pages) == ["a", "b", "c"]
-    assert server.asked == ["p=0", "p=1", "p=2"]
+    assert server.request_log == ["p=0", "p=1", "p=2"]
 
 
 def test_an_offset_goes_on_by_what_came_not_by_what_was_asked(define_source, registry):
-    server = registry({"os=0": given(rows("a", "b")), "os=2": given(rows("c")), "os=3": given([])})
+    server = registry({"os=0": as_json(rows("a", "b")), "os=2": as_json(rows("c")), "os=3": as_json([])})
 
     pages = harvest(server, define_source(options={"offset": "os", "size": 50}))
 
@@ -76,7 +76,7 @@ def test_an_offset_goes_on_by_what_came_not_by_what_was_asked(define_source, reg
 
 
 def test_a_cursor_is_handed_back_until_there_is_none(define_source, registry):
-    server = registry({"": given({"d": rows("a"), "next": "x y"}), "after=x+y": given({"d": rows("b"), "next": None})})
+    server = registry({"": as_json({"d": rows("a"), "next": "x y"}), "after=x+y": as_json({"d": rows("b"), "next": None})})
 
     pages = harvest(server, define_source(options={"cursor": "after", "next": "next", "records": "d"}))
 
@@ -85,7 +85,7 @@ def test_a_cursor_is_handed_back_until_there_is_none(define_source, registry):
 
 @pytest.mark.parametrize("link", ["?page=2", "/api?page=2", f"{URL}?page=2"])
 def test_a_next_link_is_followed_absolute_or_not(link, define_source, registry):
-    server = registry({"": given({"d": rows("a"), "next": link}), "page=2": given({"d": rows("b"), "next": ""})})
+    server = registry({"": as_json({"d": rows("a"), "next": link}), "page=2": as_json({"d": rows("b"), "next": ""})})
 
     pages = harvest(server, define_source(options={"next": "next", "records": "d"}))
 
@@ -93,7 +93,7 @@ def test_a_next_link_is_followed_absolute_or_not(link, define_source, registry):
 
 
 def test_a_run_goes_on_after_any_page(define_source, registry):
-    server = registry({"page=1": given(rows("a")), "page=2": given(rows("b")), "page=3": given([])})
+    server = registry({"page=1": as_json(rows("a")), "page=2": as_json(rows("b")), "page=3": as_json([])})
     source = define_source(options={"page": "page"})
 
     first = harvest(server, source)[0]
@@ -103,8 +103,8 @@ def test_a_run_goes_on_after_any_page(define_source, registry):
 
 
 def test_a_folder_is_read_file_by_file_with_its_stems_as_keys(define_source, registry):
-    index = given({"files": ["b.json", "a%20c.json"]})
-    server = registry({"/api/index.json": index, "/api/b.json": given({"n": 1}), "/api/a c.json": given({"n": 2})})
+    index = as_json({"files": ["b.json", "a%20c.json"]})
+    server = registry({"/api/index.json": index, "/api/b.json": as_json({"n": 1}), "/api/a c.json": as_json({"n": 2})})
 
     pages = harvest(server, define_source(url=f"{URL}/index.json", options={"files": "files"}))
 
@@ -114,7 +114,7 @@ def test_a_folder_is_read_file_by_file_with_its_stems_as_keys(define_source, reg
 
 
 def test_a_broken_or_missing_file_is_unreadable_and_stops_nothing(define_source, registry):
-    server = registry({"/api/": given(["a.json", "b.json", "c.json"]), "/api/a.json": b"{", "/api/c.json": given({"n": 1})})
+    server = registry({"/api/": as_json(["a.json", "b.json", "c.json"]), "/api/a.json": b"{", "/api/c.json": as_json({"n": 1})})
 
     pages = harvest(server, define_source(url=f"{URL}/", options={"files": "@"}))
 
@@ -123,12 +123,12 @@ def test_a_broken_or_missing_file_is_unreadable_and_stops_nothing(define_source,
 
 
 def test_since_is_asked_in_the_definitions_form_with_a_second_of_overlap(define_source, registry):
-    server = registry({"changed=2026-02-28+23%3A59": given([])})
+    server = registry({"changed=2026-02-28+23%3A59": as_json([])})
     options = {"since": "changed", "since_format": "%Y-%m-%d %H:%M"}
 
     harvest(server, define_source(options=options), datetime(2026, 3, 1, tzinfo=UTC))
 
-    assert server.asked == ["changed=2026-02-28+23%3A59"]
+    assert server.request_log == ["changed=2026-02-28+23%3A59"]
 
 
 def test_a_document_that_has_not_changed_says_so(define_source, registry):
@@ -143,10 +143,10 @@ def test_a_document_that_has_not_changed_says_so(define_source, registry):
 
 def test_a_large_document_is_cut_and_taken_up_in_the_middle_unless_it_changed(define_source, registry):
     many = rows(*(str(number) for number in range(paged_document.MAX_RECORDS + 5)))
-    pages = harvest(registry({"": given(many)}), define_source())
+    pages = harvest(registry({"": as_json(many)}), define_source())
 
-    again = harvest(registry({"": given(many)}), define_source(), cursor=pages[0].cursor)
-    changed = harvest(registry({"": given(many[:-1])}), define_source(), cursor=pages[0].cursor)
+    again = harvest(registry({"": as_json(many)}), define_source(), cursor=pages[0].cursor)
+    changed = harvest(registry({"": as_json(many[:-1])}), define_source(), cursor=pages[0].cursor)
 
     assert [len(page.items) for page in pages] == [paged_document.MAX_RECORDS, 5]
     assert keys(again) == ["1000", "1001", "1002", "1003", "1004"]
@@ -162,7 +162,7 @@ def test_the_raw_bytes_do_not_depend_on_the_order_of_names(define_source, regist
 
 
 def test_a_byte_order_mark_is_passed_over(define_source, registry):
-    server = registry({"": b"\xef\xbb\xbf" + given(rows("a"))})
+    server = registry({"": b"\xef\xbb\xbf" + as_json(rows("a"))})
 
     assert keys(harvest(server, define_source())) == ["a"]
 
@@ -188,7 +188,7 @@ def test_what_json_forbids_makes_one_record_unreadable(text, reason, define_sour
 
 
 def test_a_record_without_a_key_or_that_is_no_object_is_unreadable(define_source, registry):
-    server = registry({"": given([{"name": "x"}, {"id": None}, {"id": True}, "text", None, {"id": " a "}])})
+    server = registry({"": as_json([{"name": "x"}, {"id": None}, {"id": True}, "text", None, {"id": " a "}])})
 
     (page,) = harvest(server, define_source())
 
@@ -196,7 +196,7 @@ def test_a_record_without_a_key_or_that_is_no_object_is_unreadable(define_source
 
 
 def test_pages_that_repeat_are_reported(define_source, registry):
-    server = registry(lambda request: httpx.Response(200, content=given(rows("a"))))
+    server = registry(lambda request: httpx.Response(200, content=as_json(rows("a"))))
 
     with pytest.raises(ParseError, match="repeats the records"):
         harvest(server, define_source(options={"page": "page"}))
@@ -204,7 +204,7 @@ def test_pages_that_repeat_are_reported(define_source, registry):
 
 def test_a_cursor_that_repeats_is_reported(define_source, registry):
     numbers = iter(range(100))
-    server = registry(lambda request: httpx.Response(200, content=given({"d": rows(next(numbers)), "next": "same"})))
+    server = registry(lambda request: httpx.Response(200, content=as_json({"d": rows(next(numbers)), "next": "same"})))
 
     with pytest.raises(ParseError, match="repeats the cursor 'same'"):
         harvest(server, define_source(options={"cursor": "c", "next": "next", "records": "d"}))
@@ -241,8 +241,8 @@ def test_options_that_do_not_fit_are_refused(options, message, define_source):
 
 
 def test_the_arguments_of_the_definitions_url_stay_repeated_ones_too(define_source, registry):
-    server = registry({"tag=a&tag=b&page=1": given([])})
+    server = registry({"tag=a&tag=b&page=1": as_json([])})
 
     harvest(server, define_source(url=f"{URL}?tag=a&tag=b", options={"page": "page"}))
 
-    assert server.asked == ["tag=a&tag=b&page=1"]
+    assert server.request_log == ["tag=a&tag=b&page=1"]

@@ -27,16 +27,16 @@ class Lister:
     def __init__(self, count, poison=(), spoil=broken, first=1, total=True, size=10, refused=lambda requested_row: False):
         self.rows = [{"id": f"k{number:04}", "changed": f"2026-01-01T{number // 60:02}:{number % 60:02}:00Z"} for number in range(count)]
         self.poison, self.spoil, self.first, self.total = {f"k{number:04}" for number in poison}, spoil, first, total
-        self.size, self.refused, self.asked = size, refused, []
+        self.size, self.refused, self.request_log = size, refused, []
 
     def __call__(self, request):
-        given = dict(request.url.params)
-        self.asked.append(given)
-        size = int(given.get("limit", self.size))
-        rows = [row for row in self.rows if row["changed"] >= given.get("since", "")]
-        start = int(given["offset"]) if "offset" in given else int(given.get("after", 0))
-        start = (int(given["page"]) - self.first) * size if "page" in given else start
-        if "after" in given and self.refused(start):
+        parameters = dict(request.url.params)
+        self.request_log.append(parameters)
+        size = int(parameters.get("limit", self.size))
+        rows = [row for row in self.rows if row["changed"] >= parameters.get("since", "")]
+        start = int(parameters["offset"]) if "offset" in parameters else int(parameters.get("after", 0))
+        start = (int(parameters["page"]) - self.first) * size if "page" in parameters else start
+        if "after" in parameters and self.refused(start):
             return httpx.Response(410)
         result = rows[start : start + size]
         after = str(start + size) if start + size < len(rows) else None
@@ -96,7 +96,7 @@ def test_it_costs_requests_by_the_divisors_of_the_page():
 
     harvest(registry, definition(100, page="page"))
 
-    assert len(registry.asked) - len(sound.asked) <= 2 * (2 + 2 + 5 + 5)
+    assert len(registry.request_log) - len(sound.request_log) <= 2 * (2 + 2 + 5 + 5)
 
 
 def test_a_registry_that_is_down_is_not_read_in_pieces():
@@ -135,17 +135,17 @@ def test_an_api_that_does_not_keep_to_smaller_pages_ends_the_run():
 
 @pytest.mark.parametrize("place", range(10, 60, 10))
 def test_a_cursor_that_is_refused_is_followed_by_what_changed_since_the_last_record(place):
-    registry = Lister(60, refused=lambda start: start == place and len(registry.asked) == place // 10 + 1)
+    registry = Lister(60, refused=lambda start: start == place and len(registry.request_log) == place // 10 + 1)
 
     pages = harvest(registry, definition(cursor="after", next="next", since="since", modified="changed"))
 
     assert {item.key for page in pages for item in page.items} == {row["id"] for row in registry.rows}
-    assert registry.asked[place // 10 + 1]["since"] == f"2026-01-01T00:{place - 2:02}:59Z"
+    assert registry.request_log[place // 10 + 1]["since"] == f"2026-01-01T00:{place - 2:02}:59Z"
     assert (pages[-1].reported_total, pages[-1].incomplete_reason, pages[-1].again) == (60, None, True)
 
 
 def test_without_a_total_that_is_incomplete():
-    registry = Lister(60, total=False, refused=lambda start: len(registry.asked) == 3)
+    registry = Lister(60, total=False, refused=lambda start: len(registry.request_log) == 3)
 
     pages = harvest(registry, definition(total=False, cursor="after", next="next", since="since", modified="changed"))
 
@@ -154,7 +154,7 @@ def test_without_a_total_that_is_incomplete():
 
 @pytest.mark.parametrize("options", [{}, {"since": "since", "modified": "changed"}])
 def test_a_list_without_order_is_begun_anew(options):
-    registry = Lister(60, refused=lambda start: len(registry.asked) == 3)
+    registry = Lister(60, refused=lambda start: len(registry.request_log) == 3)
     registry.rows.reverse()
 
     pages = harvest(registry, definition(cursor="after", next="next", **options))
@@ -210,7 +210,7 @@ def test_a_total_that_changes_is_doubted(later, message):
     registry = Lister(30)
 
     def changing(request):
-        if len(registry.asked) == 1:
+        if len(registry.request_log) == 1:
             registry.rows = Lister(later).rows
         return registry(request)
 

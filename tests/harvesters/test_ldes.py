@@ -43,11 +43,11 @@ class StreamSite:
 
     def __init__(self, **pages: str | int) -> None:
         self.pages = pages
-        self.asked: list[str] = []
+        self.request_log: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         name = request.url.path.removeprefix("/")
-        self.asked.append(name)
+        self.request_log.append(name)
         element = self.pages.get(name, 404)
         return (
             httpx.Response(element) if isinstance(element, int) else httpx.Response(
@@ -105,7 +105,7 @@ def test_only_pages_that_may_hold_what_came_since_are_asked_for(source):
 
     pages = harvest(registry, source(), datetime(2026, 1, 12, tzinfo=UTC))
 
-    assert registry.asked == ["s", "root", "b", "c"]
+    assert registry.request_log == ["s", "root", "b", "c"]
     assert [item.key for item in items(pages)] == [f"{HOST}/z"]
 
 
@@ -115,7 +115,7 @@ def test_each_relation_that_bounds_time_spares_its_page(kind, source):
 
     harvest(registry, source(), datetime(2026, 1, 11, tzinfo=UTC))
 
-    assert "a" not in registry.asked
+    assert "a" not in registry.request_log
 
 
 def test_the_digest_rests_on_the_entity_and_not_on_its_version(source):
@@ -166,7 +166,7 @@ def test_pages_that_lead_in_circles_are_read_once(source):
     )
 
     assert summary(harvest(registry, source())) == {"x": "x", "y": "y"}
-    assert sorted(registry.asked) == ["a", "b", "s", "s"]
+    assert sorted(registry.request_log) == ["a", "b", "s", "s"]
 
 
 def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest(source):

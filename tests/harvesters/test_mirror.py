@@ -34,19 +34,19 @@ def quad(number: int, name: str = "s") -> str:
 
 @dataclass
 class Origin:
-    """Another Stocktake: its journal's files, and answers that a test puts in their place; *asked* remembers each request."""
+    """Another Stocktake: its journal's files, and answers that a test puts in their place; *request_log* remembers each request."""
 
     journal: Journal
     base: str = BASE
     instead: dict[str, Callable[[httpx.Request], httpx.Response]] = field(default_factory=dict)
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    request_log: list[tuple[str, str]] = field(default_factory=list)
     parts: bool = True
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
         if path == "/robots.txt":
             return httpx.Response(404)
-        self.asked.append((path, request.headers.get("range", "")))
+        self.request_log.append((path, request.headers.get("range", "")))
         if path in self.instead:
             return self.instead[path](request)
         if path == "/journal/head":
@@ -127,12 +127,12 @@ def test_a_mirror_has_the_origins_status_graph(tmp_path: Path, origin: Origin) -
 def test_only_what_is_new_is_asked_for(tmp_path: Path, origin: Origin) -> None:
     item = mirror(tmp_path, origin)
     sync(item)
-    origin.asked.clear()
+    origin.request_log.clear()
     grown(origin.journal.folder, [quad(500)])
 
     sync(item)
 
-    assert [path for path, _ in origin.asked] == ["/journal/head", "/journal/4.gz", "/status"]
+    assert [path for path, _ in origin.request_log] == ["/journal/head", "/journal/4.gz", "/status"]
 
 
 def test_an_origin_without_news_answers_in_a_few_bytes(tmp_path: Path, origin: Origin) -> None:
@@ -322,7 +322,7 @@ def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, orig
     assert known.refused
     assert (known.refused.number, known.refused.etag, known.refused.time) == (2, '"forged"', "2026-03-01T12:00:00Z")
     assert known.error == known.refused.reason
-    assert [part for path, part in origin.asked if path == "/journal/2.gz"][1:] == ["bytes=0-0"]
+    assert [part for path, part in origin.request_log if path == "/journal/2.gz"][1:] == ["bytes=0-0"]
 
 
 def test_refused_entry_is_reported_while_the_origin_is_away(tmp_path: Path, origin: Origin) -> None:
@@ -429,11 +429,11 @@ def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, origin: Origin, m
     with pytest.raises(FetchError):
         sync(item)
     origin.instead.clear()
-    origin.asked.clear()
+    origin.request_log.clear()
 
     sync(item)
 
-    assert next(asked for path, asked in origin.asked if path == "/journal/1.gz") == "bytes=100-199"
+    assert next(request_log for path, request_log in origin.request_log if path == "/journal/1.gz") == "bytes=100-199"
     assert files(item.journal) == files(origin.journal)
 
 
@@ -514,7 +514,7 @@ def test_a_journal_of_its_own_is_never_made_a_mirror(tmp_path: Path, origin: Ori
         sync(mirror(tmp_path, origin))
 
     assert mirror_origin.read(own.folder) is None
-    assert origin.asked == []
+    assert origin.request_log == []
 
 
 def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, origin: Origin) -> None:
@@ -597,9 +597,9 @@ def test_following_continues_after_an_error_and_reports_it(tmp_path: Path, origi
     assert files(item.journal) == files(origin.journal)
 
 
-@pytest.mark.parametrize("given", ["https://x.example", "https://x.example/", "https://x.example/journal/"])
-def test_the_address_is_that_of_the_front_page(given: str) -> None:
-    assert address(given) == "https://x.example/"
+@pytest.mark.parametrize("url", ["https://x.example", "https://x.example/", "https://x.example/journal/"])
+def test_the_address_is_that_of_the_front_page(url: str) -> None:
+    assert address(url) == "https://x.example/"
 
 
 def test_the_largest_entry_is_bounded_where_nothing_is_said(tmp_path: Path, origin: Origin) -> None:

@@ -103,12 +103,12 @@ class Sets(simulated.Oai):
     """A repository that lists its sets, two at a time."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        given = dict(request.url.params)
-        if given["verb"] != "ListSets":
+        parameters = dict(request.url.params)
+        if parameters["verb"] != "ListSets":
             return super().__call__(request)
-        self.asked.append(given)
+        self.request_log.append(parameters)
         names = sorted({name for element in self.stored for name in element.groups})
-        start = int(given.get("resumptionToken", 0))
+        start = int(parameters.get("resumptionToken", 0))
         text = "".join(f"<set><setSpec>{name}</setSpec></set>" for name in names[start : start + 2])
         return answer(f"<ListSets>{text}<resumptionToken>{start + 2 if start + 2 < len(names) else ''}</resumptionToken></ListSets>")
 
@@ -124,7 +124,7 @@ def test_sets_are_chosen_by_their_beginning(define_source):
     pages = harvest(respond, define_source("oai-pmh", "oai_dc", options={"set": "project:*"}))
 
     assert sorted(item.key for item in items(pages)) == ["k0", "k1", "k3"]
-    assert [element["set"] for element in respond.asked if element["verb"] == "ListRecords"] == ["project:a", "project:b"]
+    assert [element["set"] for element in respond.request_log if element["verb"] == "ListRecords"] == ["project:a", "project:b"]
 
 
 def test_an_unknown_set_is_reported_with_the_known_ones(define_source):
@@ -146,7 +146,7 @@ def test_records_are_requested_one_by_one_where_configured_or_needed(message, de
         (DeletedRecord if element.deleted else Record, element.key) for element in records
     ]
     assert pages[-1].incomplete_reason is None
-    assert sum(element["verb"] == "GetRecord" for element in respond.asked) == 24
+    assert sum(element["verb"] == "GetRecord" for element in respond.request_log) == 24
 
 
 def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(define_source):

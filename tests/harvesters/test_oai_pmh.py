@@ -77,7 +77,7 @@ def test_a_token_is_the_only_argument_beside_the_verb(source, registry):
     with server.open_client() as fetch:
         list(collect(source, fetch, None))
 
-    assert server.asked[1] == "verb=ListRecords&resumptionToken=t%2F1+%26"
+    assert server.request_log[1] == "verb=ListRecords&resumptionToken=t%2F1+%26"
 
 
 def test_a_cursor_goes_on_after_its_page(source, registry):

@@ -106,7 +106,7 @@ def test_a_poison_record_costs_requests_by_the_logarithm_of_its_page(place):
 
     harvest(respond)
 
-    assert len(respond.asked) - len(sound.asked) <= 4 * 7 + 8 + 4
+    assert len(respond.request_log) - len(sound.request_log) <= 4 * 7 + 8 + 4
 
 
 def test_a_page_without_one_readable_record_costs_its_records():
@@ -123,7 +123,7 @@ def test_a_repository_that_is_down_is_not_cut_in_parts():
     with pytest.raises(UnavailableError):
         harvest(respond)
 
-    assert [element["verb"] for element in respond.asked] == ["ListRecords", "Identify"]
+    assert [element["verb"] for element in respond.request_log] == ["ListRecords", "Identify"]
 
 
 @pytest.mark.parametrize(("status", "error"), [(429, LimitedError), (500, UnavailableError)])
@@ -185,7 +185,7 @@ def test_a_list_in_order_goes_on_from_its_newest_datestamp():
 
     harvest(respond)
 
-    assert [element["from"] for element in respond.asked if "from" in element] == ["2025-01-09"]
+    assert [element["from"] for element in respond.request_log if "from" in element] == ["2025-01-09"]
 
 
 def test_a_list_that_was_in_order_by_chance_is_begun_anew():
@@ -204,7 +204,7 @@ def test_without_a_count_a_few_datestamps_in_order_are_no_order(page, anew):
 
     harvest(respond)
 
-    assert any("from" in element for element in respond.asked if element["verb"] == "ListRecords") != anew
+    assert any("from" in element for element in respond.request_log if element["verb"] == "ListRecords") != anew
 
 
 def test_without_a_total_a_list_that_was_resumed_by_its_order_is_incomplete():
@@ -238,7 +238,7 @@ def test_a_token_refused_by_a_status_has_expired(status):
 
     def respond(request):
         token = "resumptionToken" in request.url.params
-        if token and len(plain.asked) == 3 and not refused:
+        if token and len(plain.request_log) == 3 and not refused:
             refused.append(request)
             return httpx.Response(status)
         return plain(request)
@@ -249,12 +249,12 @@ def test_a_token_refused_by_a_status_has_expired(status):
 
 def test_an_error_of_the_protocol_is_no_broken_page():
     answer = b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><error code="noSetHierarchy">no</error></OAI-PMH>'
-    asked = []
+    requests = []
 
     with pytest.raises(ParseError, match="noSetHierarchy: no"):
-        harvest(lambda request: asked.append(request) or httpx.Response(200, content=answer))
+        harvest(lambda request: requests.append(request) or httpx.Response(200, content=answer))
 
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 def part(token, *keys, size=None, offset=None):

@@ -119,7 +119,7 @@ def test_the_context_that_a_file_names_is_never_asked_for(source, registry):
     server = registry({"": inventory({"identifier": "a", "title": "A"}, **{"@context": "https://elsewhere.example/evil.jsonld"})})
 
     assert len(harvest(server, source())) == 1
-    assert len(server.asked) == 1
+    assert len(server.request_log) == 1
 
 
 def test_a_file_that_its_server_calls_unchanged_is_not_read_again(source, registry):

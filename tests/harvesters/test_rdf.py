@@ -159,7 +159,7 @@ def test_catalogues_that_hold_each_other_are_read_once(define_source, registry):
 
     pages = harvest(server, define_source("rdf"))
 
-    assert server.asked == ["/api", "/a", "/b"]
+    assert server.request_log == ["/api", "/a", "/b"]
     assert [item.key[-2:] for item in items(pages)] == ["d1", "d2", "d3"]
     assert pages[-1].incomplete_reason is None
 
@@ -263,7 +263,7 @@ def test_contexts_come_from_us_or_from_where_the_definition_says(define_source, 
         harvest(server, define_source("rdf"))
 
     assert b"Wells" in record.raw
-    assert server.asked == ["/api", "/c", "/api"]
+    assert server.request_log == ["/api", "/c", "/api"]
 
 
 def test_a_document_that_its_server_calls_unchanged_is_not_read_again(define_source, registry):

@@ -37,11 +37,11 @@ def entry(path: str, stamp: str = "", /, part: str = "url", **md: str) -> str:
 class ResourceSite:
     def __init__(self, **pages: object) -> None:
         self.pages = pages
-        self.asked: list[str] = []
+        self.request_log: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         name = request.url.path.removeprefix("/")
-        self.asked.append(name)
+        self.request_log.append(name)
         element = self.pages.get(name, 404)
         content = element if isinstance(element, bytes) else json.dumps(element).encode()
         return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
@@ -103,7 +103,7 @@ def test_changes_are_taken_from_the_change_list_the_newest_of_each(source):
     pages = harvest(registry, source(), SINCE)
 
     assert summary(pages) == [("a", "Record"), ("d", "DeletedRecord")]
-    assert not {"all", "b", "c", "d"} & set(registry.asked)
+    assert not {"all", "b", "c", "d"} & set(registry.request_log)
 
 
 def test_a_change_list_that_begins_later_is_no_help_so_the_resource_lists_are_read(source):
@@ -139,7 +139,7 @@ def test_a_resource_that_cannot_be_read_stops_nothing(broken, kind, source):
 def test_a_source_that_goes_down_ends_the_harvest(source):
     class FailingResourceList(ResourceSite):
         def __call__(self, request: httpx.Request) -> httpx.Response:
-            return super().__call__(request) if len(self.asked) < 5 else httpx.Response(503)
+            return super().__call__(request) if len(self.request_log) < 5 else httpx.Response(503)
 
     with pytest.raises(UnavailableError):
         harvest(FailingResourceList(**site().pages), source())
@@ -216,7 +216,7 @@ def test_where_there_is_no_list_the_resources_of_a_dump_are_read_from_its_packag
 
     assert summary(pages) == [("a", "Record"), ("b", "Record"), ("lost", "InvalidRecord")]
     assert [item.payload["name"] for page in pages for item in page.items if isinstance(item, Record)] == ["A", "B"]
-    assert not {"a", "b", "lost"} & set(registry.asked)
+    assert not {"a", "b", "lost"} & set(registry.request_log)
 
 
 def test_later_runs_take_from_a_dump_what_it_dates_since(source):

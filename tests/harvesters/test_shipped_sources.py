@@ -44,17 +44,17 @@ def _sample(*parts: str) -> Any:
     return json.loads(PARTNERS.joinpath(*parts).read_bytes())
 
 
-def _bank(asked: httpx.Request) -> bytes:
+def _bank(request: httpx.Request) -> bytes:
     """Return the sample of version 3, then that of version 2, as pages of one list."""
     three, two = _sample("worldbank", "projects_v3_sample.json"), _sample("worldbank", "projects_v2_sample.json")
     rows = {**three["projects"], two["id"]: two}
-    left = dict(list(rows.items())[int(asked.url.params["os"]) :])
+    left = dict(list(rows.items())[int(request.url.params["os"]) :])
     return json.dumps({"total": str(len(rows)), "projects": left}).encode()
 
 
-def _dial(asked: httpx.Request) -> bytes:
+def _dial(request: httpx.Request) -> bytes:
     """Return two pages in the envelope and by the schema that the Exchange publishes."""
-    number = int(asked.url.params.get("page", "1"))
+    number = int(request.url.params.get("page", "1"))
     project = {"name": f"Project {number}", "slug": f"p{number}", "description": "D", "countries": ["Kenya"], "SDGs": [{"SDGNumber": 4}],
                "startDate": "2020-01-01", "organizations": [{"name": "Org"}], "tags": ["health"]}  # fmt: skip
     following = "https://exchange.dial.global/api/v1/projects?page=2" if number == 1 else None
@@ -67,8 +67,8 @@ def _atlas(_: httpx.Request) -> bytes:
     return text.getvalue().encode()
 
 
-def _iati(asked: httpx.Request) -> bytes:
-    if not asked.url.path.endswith("package_search"):
+def _iati(request: httpx.Request) -> bytes:
+    if not request.url.path.endswith("package_search"):
         return (replay.FEEDS / "iati" / "activity-standard-example-annotated.xml").read_bytes()
     package = json.loads((replay.FEEDS / "iati" / "meta_fixture-org_fixture-org-activities2.json").read_bytes())
     return json.dumps({"success": True, "result": {"count": 1, "results": [package]}}).encode()
@@ -77,7 +77,7 @@ def _iati(asked: httpx.Request) -> bytes:
 def _endpoint(turtle: str) -> Answer:
     store = Store()
     store.extend(list(parse(turtle.encode(), RdfFormat.TURTLE)))
-    return lambda asked: replay.endpoint(store, asked)
+    return lambda request: replay.endpoint(store, request)
 
 
 def _file(path: Path) -> Answer:
@@ -119,8 +119,8 @@ def harvested(definition: Path, words: Any) -> list[Resource]:
     protocol, reader = check_compatible(source)
     read = reader.prepare(source, words)
 
-    def respond(asked: httpx.Request) -> httpx.Response:
-        result = PLAYED[definition.stem][0](asked)
+    def respond(request: httpx.Request) -> httpx.Response:
+        result = PLAYED[definition.stem][0](request)
         return result if isinstance(result, httpx.Response) else httpx.Response(200, content=result)
 
     with open_client(respond) as fetch:

@@ -10,7 +10,7 @@ from vocab.initiative import Basis, Claim
 
 
 @pytest.mark.parametrize(
-    ("given", "read"),
+    ("value", "read"),
     [
         ("2024", "2024"), ("2024-05", "2024-05"), ("2024-05-01", "2024-05-01"), (" 2024-05-01 ", "2024-05-01"),
         ("2024-05-01 00:00:00", "2024-05-01"), ("2024-05-01T00:00:00Z", "2024-05-01T00:00:00Z"),
@@ -18,8 +18,8 @@ from vocab.initiative import Basis, Claim
         ("01/02/2024", "01/02/2024"), ("soon", "soon"), ("", None), (None, None), (2024, "2024"), (True, None), (["2024"], None),
     ],
 )  # fmt: skip
-def test_a_date_is_read_where_there_is_one_way_to_read_it(given, read):
-    assert normalize_date(given) == read
+def test_a_date_is_read_where_there_is_one_way_to_read_it(value, read):
+    assert normalize_date(value) == read
 
 
 def test_a_definition_can_say_how_dates_are_written():
@@ -27,14 +27,14 @@ def test_a_definition_can_say_how_dates_are_written():
 
 
 @pytest.mark.parametrize(
-    ("given", "read"), [("1.5", 1.5), (2, 2.0), ("1,5", None), ("nan", None), ("1e999", None), (None, None), (True, None)]
+    ("value", "read"), [("1.5", 1.5), (2, 2.0), ("1,5", None), ("nan", None), ("1e999", None), (None, None), (True, None)]
 )
-def test_a_number_is_finite_and_has_a_point(given, read):
-    assert parse_number(given) == read
+def test_a_number_is_finite_and_has_a_point(value, read):
+    assert parse_number(value) == read
 
 
 @pytest.mark.parametrize(
-    ("given", "left"),
+    ("value", "left"),
     [
         ("write to jane.doe+x@mail.example.org!", "write to […]!"),
         ("mailto:info@example.org", "[…]"),
@@ -44,8 +44,8 @@ def test_a_number_is_finite_and_has_a_point(given, read):
         ("ISBN 978-3-16-148410-0, +20 % a year, a @ b", "ISBN 978-3-16-148410-0, +20 % a year, a @ b"),
     ],
 )
-def test_contacts_are_left_out_and_other_numbers_are_not(given, left):
-    assert strip_contacts(given) == left
+def test_contacts_are_left_out_and_other_numbers_are_not(value, left):
+    assert strip_contacts(value) == left
 
 
 def test_a_long_word_costs_no_more_than_its_length():

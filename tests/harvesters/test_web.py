@@ -42,10 +42,10 @@ class Website:
 
     def __init__(self, pages: dict[str, object]) -> None:
         self.pages = pages
-        self.asked: list[str] = []
+        self.request_log: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request.url.path)
+        self.request_log.append(request.url.path)
         element = self.pages.get(request.url.path, 404)
         if isinstance(element, httpx.Response):
             return element
@@ -132,7 +132,7 @@ def test_an_index_spares_the_sitemaps_that_have_not_changed(source):
 
     harvest(registry, source(), datetime(2026, 1, 31, tzinfo=UTC))
 
-    assert registry.asked == ["/sitemap.xml", "/b.xml", "/2"]
+    assert registry.request_log == ["/sitemap.xml", "/b.xml", "/2"]
 
 
 def test_a_page_that_is_not_there_is_gone(source):
@@ -155,7 +155,7 @@ def test_a_page_that_cannot_be_read_stops_nothing_but_leaves_the_harvest_incompl
 def test_a_site_that_goes_down_ends_the_harvest(source):
     class FailingWebsite(Website):
         def __call__(self, request: httpx.Request) -> httpx.Response:
-            return super().__call__(request) if len(self.asked) < 3 else httpx.Response(503)
+            return super().__call__(request) if len(self.request_log) < 3 else httpx.Response(503)
 
     with pytest.raises(UnavailableError):
         harvest(FailingWebsite({"/sitemap.xml": sitemap("/1", "/2", "/3", "/4"), **{f"/{n}": event("E") for n in range(5)}}), source())
@@ -172,7 +172,7 @@ def test_pages_of_other_hosts_and_other_paths_are_left_alone(source):
     registry = Website({"/sitemap.xml": foreign, "/projects/1": event("E"), "/about": event("A")})
 
     assert paths(harvest(registry, source(only="/projects/"))) == ["/projects/1"]
-    assert registry.asked == ["/sitemap.xml", "/projects/1"]
+    assert registry.request_log == ["/sitemap.xml", "/projects/1"]
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(source):

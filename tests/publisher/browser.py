@@ -28,7 +28,7 @@ STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pract
 
 
 class Browser:
-    """One page of a browser; *asked* are the addresses that it has asked for."""
+    """One page of a browser; *request_log* has the addresses that it has asked for."""
 
     def __init__(self, folder: Path) -> None:
         command = shutil.which("chromium")
@@ -48,7 +48,7 @@ class Browser:
         self._process = Process(line, pass_fds=(theirs_in, theirs_out))
         os.close(theirs_in)
         os.close(theirs_out)
-        self._number, self._rest, self._session, self.asked = 0, b"", "", list[str]()
+        self._number, self._rest, self._session, self.request_log = 0, b"", "", list[str]()
         target = self.send_command("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send_command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network"):
@@ -130,7 +130,7 @@ class Browser:
         if result.get("method") == "Page.loadEventFired":
             self._loaded = True
         if result.get("method") == "Network.requestWillBeSent":
-            self.asked.append(result["params"]["request"]["url"])
+            self.request_log.append(result["params"]["request"]["url"])
         return result
 
 

@@ -41,7 +41,7 @@ def test_swagger_ui_shows_all_operations_under_the_policy_without_faults(world: 
     with served(world) as url, browsing(tmp_path) as browser:
         browser.open(f"{url}/docs/api")
         count, violations = browser.run(SHOWN)
-        hosts = {match[1] for address in browser.asked if (match := re.match(r"https?://([^/:]+)", address))}
+        hosts = {match[1] for address in browser.request_log if (match := re.match(r"https?://([^/:]+)", address))}
         described = httpx.get(f"{url}/openapi.json").json()["paths"]
         faults = browser.faults(packages)
 

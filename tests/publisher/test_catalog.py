@@ -253,8 +253,8 @@ async def test_a_harvester_of_ckan_takes_every_package(client: httpx.AsyncClient
 
     def answered(request: httpx.Request) -> httpx.Response:
         """Hand a harvester's request, which waits in a thread, to our app."""
-        asked = asyncio.run_coroutine_threadsafe(client.get(request.url.raw_path.decode()), loop).result(30)
-        return httpx.Response(asked.status_code, content=asked.content, headers={"Content-Type": asked.headers["content-type"]})
+        response = asyncio.run_coroutine_threadsafe(client.get(request.url.raw_path.decode()), loop).result(30)
+        return httpx.Response(response.status_code, content=response.content, headers={"Content-Type": response.headers["content-type"]})
 
     harvest_result = await asyncio.to_thread(harvested, answered)
 

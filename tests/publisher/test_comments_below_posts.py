@@ -51,17 +51,17 @@ def client_of(service: QueryService, comments: object) -> httpx.AsyncClient:
 
 
 async def test_accepted_comments_are_shown_as_text_with_a_form(service: QueryService) -> None:
-    asked: list[str] = []
+    posts: list[str] = []
 
     def read(post: str) -> list[tuple[datetime, str]]:
-        asked.append(post)
+        posts.append(post)
         return [(NOW, HOSTILE), (NOW, "Second")]
 
     async with client_of(service, read) as client:
         page = await client.get("/page/post/demo/a%20b", headers=PAGE)
         other = await client.get("/page/document/demo/a%20b", headers=PAGE)
 
-    assert asked == ["post/demo/a%20b"]
+    assert posts == ["post/demo/a%20b"]
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
     assert "<script>alert" not in page.text
     assert page.text.index("alert(1)") < page.text.index("Second")

@@ -201,14 +201,14 @@ def test_facets_count_what_the_portal_counts(browser, site, endpoint, query):
 
 
 def test_the_search_works_from_a_disk_and_leads_to_pages(browser, exported):
-    browser.asked.clear()
+    browser.request_log.clear()
 
     total, result = results(browser, f"{exported.folder.as_uri()}/en/search.html?q=Telemedicine")
     browser.open(result[0])
 
     assert total >= 1
     assert browser.run("document.querySelector('h1').textContent").strip() == "Telemedicine for remote clinics"
-    assert [url for url in browser.asked if not url.startswith(("file:", "data:"))] == []
+    assert [url for url in browser.request_log if not url.startswith(("file:", "data:"))] == []
 
 
 def test_the_form_of_a_page_leads_to_the_search(browser, site):
@@ -229,7 +229,7 @@ def test_ten_example_queries_answer_from_a_disk_as_the_endpoint_does(browser, ex
         pytest.skip("the scripts of the query page were not built, for which npm is needed")
     browser.open(f"{exported.folder.as_uri()}/en/query.html?example=initiatives-by-goal")
     assert "MB" in browser.run("document.querySelector('#query-form p').textContent")
-    assert not [url for url in browser.asked if url.endswith("statements.js")]
+    assert not [url for url in browser.request_log if url.endswith("statements.js")]
     browser.run("document.querySelector('#load').click()")
     wait_until(lambda: browser.run("!document.querySelector('#query-form').elements.run.disabled"), "the data to be loaded")
 

@@ -35,7 +35,9 @@ class Stocktake:
     def harvest_own(self) -> int:
         """Harvest its own registry; give the number of the newest entry."""
         there = httpx.MockTransport(
-            lambda asked: httpx.Response(404) if asked.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(self.rows))
+            lambda request: (
+                httpx.Response(404) if request.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(self.rows))
+            )
         )
         source = parse("ministry", {**DEFINITION, "licence": LICENCE, "fields": FIELDS, "limits": LOOSE, "pause": 0}, "test")
         harvest(source, replace(self.context, transport=there), full=True)

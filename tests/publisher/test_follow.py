@@ -92,7 +92,7 @@ async def test_a_search_is_followed_after_the_link_is_confirmed_and_no_more_afte
     kept_subscriptions = KeptSubscriptions()
     async with visitor(service, kept_subscriptions) as client:
         sent = await client.post("/follow", data=FORM, headers={"Accept-Language": "fr"})
-        asked = await client.get("/follow/confirm/key")
+        confirmation = await client.get("/follow/confirm/key")
         before = kept_subscriptions.confirmed
         confirmed = await client.post("/follow/confirm/key")
         stop = await client.get("/follow/stop/key")
@@ -101,7 +101,7 @@ async def test_a_search_is_followed_after_the_link_is_confirmed_and_no_more_afte
 
     assert (sent.status_code, before, kept_subscriptions.confirmed) == (200, False, True)
     assert "Un courriel avec un lien" in sent.text
-    assert 'action="/follow/confirm/key"' in asked.text
+    assert 'action="/follow/confirm/key"' in confirmation.text
     assert "You follow this." in confirmed.text
     assert 'action="/follow/stop/key"' in stop.text
     assert (by_mail_program.status_code, again.status_code, kept_subscriptions.requested) == (200, 404, [])

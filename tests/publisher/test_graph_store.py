@@ -28,8 +28,8 @@ GRAPH = f"{BASE}record/demo/1"
 EXCHANGES = list(exchanges(SUITE / "graph-store-protocol" / "manifest-indirect.ttl")) if SUITE.exists() else []
 
 
-async def get(client: httpx.AsyncClient, method: str = "GET", accept: str = "*/*", **asked: str) -> httpx.Response:
-    return await client.request(method, PLACE, params=asked, headers={"Accept": accept})
+async def get(client: httpx.AsyncClient, method: str = "GET", accept: str = "*/*", **parameters: str) -> httpx.Response:
+    return await client.request(method, PLACE, params=parameters, headers={"Accept": accept})
 
 
 @pytest.mark.parametrize("form", [RdfFormat.TURTLE, RdfFormat.N_TRIPLES, RdfFormat.RDF_XML, RdfFormat.JSON_LD])
@@ -73,10 +73,10 @@ async def test_a_graph_that_is_not_there_is_not_found(client: httpx.AsyncClient,
 
 
 @pytest.mark.parametrize(
-    "asked", [{}, {"graph": GRAPH, "default": ""}, {"graph": "record/demo/1"}, {"graph": ""}, {"graph": GRAPH, "format": "xls"}]
+    "parameters", [{}, {"graph": GRAPH, "default": ""}, {"graph": "record/demo/1"}, {"graph": ""}, {"graph": GRAPH, "format": "xls"}]
 )
-async def test_what_names_no_one_graph_is_a_bad_request(client: httpx.AsyncClient, asked: dict[str, str]) -> None:
-    assert (await get(client, **asked)).status_code == 400
+async def test_what_names_no_one_graph_is_a_bad_request(client: httpx.AsyncClient, parameters: dict[str, str]) -> None:
+    assert (await get(client, **parameters)).status_code == 400
 
 
 async def test_two_graphs_are_a_bad_request(client: httpx.AsyncClient) -> None:
@@ -118,8 +118,8 @@ class Written:
     number: int = 0
 
     async def write(self, step: Step, place: str) -> None:
-        asked = parse_qs(urlsplit(step.path.replace("$LOCATION$", place)).query, keep_blank_values=True)
-        name = NamedNode(asked["graph"][0]) if "graph" in asked else DefaultGraph() if "default" in asked else NamedNode(place)
+        query = parse_qs(urlsplit(step.path.replace("$LOCATION$", place)).query, keep_blank_values=True)
+        name = NamedNode(query["graph"][0]) if "graph" in query else DefaultGraph() if "default" in query else NamedNode(place)
         if step.method in ("PUT", "DELETE"):
             self.store.remove_graph(name) if isinstance(name, NamedNode) else self.store.clear_graph(name)
         for text in _parts(step):

@@ -124,14 +124,14 @@ async def test_a_head_matches_get(client: httpx.AsyncClient) -> None:
     assert head.headers["content-length"] == whole.headers["content-length"]
 
 
-@pytest.mark.parametrize("asked", ["bytes=10-29", "bytes=30-", "bytes=-7", "bytes=5-99999999"])
+@pytest.mark.parametrize("byte_range", ["bytes=10-29", "bytes=30-", "bytes=-7", "bytes=5-99999999"])
 @pytest.mark.parametrize("path", ["/journal/3", "/journal/3.gz"])
-async def test_a_part_of_an_entry_is_sent(client: httpx.AsyncClient, path: str, asked: str) -> None:
+async def test_a_part_of_an_entry_is_sent(client: httpx.AsyncClient, path: str, byte_range: str) -> None:
     whole = (await client.get(path, headers={"Accept-Encoding": "identity"})).content
-    first, _, last = asked.removeprefix("bytes=").partition("-")
+    first, _, last = byte_range.removeprefix("bytes=").partition("-")
     start, end = (int(first), int(last) + 1 if last else len(whole)) if first else (len(whole) - int(last), len(whole))
 
-    part = await client.get(path, headers={"Accept-Encoding": "identity", "Range": asked})
+    part = await client.get(path, headers={"Accept-Encoding": "identity", "Range": byte_range})
 
     assert (part.status_code, part.content) == (206, whole[start:end])
     assert part.headers["content-range"] == f"bytes {start}-{min(end, len(whole)) - 1}/{len(whole)}"

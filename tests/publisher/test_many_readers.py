@@ -128,17 +128,17 @@ def test_a_release_is_the_same_bytes_wherever_it_comes_from(publishers: Publishe
 
 
 def test_a_list_of_oai_that_is_walked_through_the_balancer_has_each_record_once(publishers: Publishers) -> None:
-    results, asked = list[str](), {"metadataPrefix": "oai_dc"}
+    results, parameters = list[str](), {"metadataPrefix": "oai_dc"}
 
-    while asked:
-        names, token = page(publishers.balancer, asked)
-        results, asked = results + names, {"resumptionToken": token} if token else {}
+    while parameters:
+        names, token = page(publishers.balancer, parameters)
+        results, parameters = results + names, {"resumptionToken": token} if token else {}
 
     assert sorted(results) == sorted(read_graphs(publishers.data))
 
 
-def page(url: str, asked: dict[str, str]) -> tuple[list[str], str | None]:
-    answer = etree.fromstring(patient(f"{url}/oai", {"verb": "ListRecords", **asked}).content)
+def page(url: str, parameters: dict[str, str]) -> tuple[list[str], str | None]:
+    answer = etree.fromstring(patient(f"{url}/oai", {"verb": "ListRecords", **parameters}).content)
     assert answer.find(f"{OAI}error") is None, etree.tostring(answer)
     return [item.text for item in answer.iter(f"{OAI}identifier")], answer.findtext(f".//{OAI}resumptionToken") or None
 

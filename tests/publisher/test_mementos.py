@@ -74,7 +74,7 @@ async def test_a_time_map_lists_every_state(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_time_gate_leads_to_the_state_that_held_then(client: httpx.AsyncClient) -> None:
-    asked = {
+    stamps = {
         None: THIRD,
         "Thu, 01 Jan 2026 00:00:00 GMT": FIRST,
         "Mon, 02 Mar 2026 08:00:00 GMT": FIRST,
@@ -83,10 +83,10 @@ async def test_a_time_gate_leads_to_the_state_that_held_then(client: httpx.Async
         "Tue, 01 Jan 2030 00:00:00 GMT": THIRD,
     }
 
-    results = {date: await client.get(f"/timegate/{RECORD}", headers={"Accept-Datetime": date} if date else {}) for date in asked}
+    results = {date: await client.get(f"/timegate/{RECORD}", headers={"Accept-Datetime": date} if date else {}) for date in stamps}
 
     assert {date: item.headers["location"] for date, item in results.items()} == {
-        date: f"/memento/{stamp}/{RECORD}" for date, stamp in asked.items()
+        date: f"/memento/{stamp}/{RECORD}" for date, stamp in stamps.items()
     }
     assert {item.status_code for item in results.values()} == {302}
     assert all("accept-datetime" in item.headers["vary"] for item in results.values())

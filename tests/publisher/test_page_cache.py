@@ -57,11 +57,11 @@ async def test_a_page_is_made_once_while_the_same_is_shown(site, browser):
 
 async def test_those_who_ask_while_it_is_made_wait_for_it_together(site, browser):
     site.go.clear()
-    asked = [asyncio.create_task(browser.get("/map")) for _ in range(5)]
+    tasks = [asyncio.create_task(browser.get("/map")) for _ in range(5)]
     await asyncio.sleep(0)
     site.go.set()
 
-    results = {(await one).text for one in asked}
+    results = {(await one).text for one in tasks}
 
     assert (site.count, results) == (1, {"page 1 of /map?"})
 

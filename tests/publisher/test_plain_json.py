@@ -87,8 +87,8 @@ async def test_our_frames_make_it_of_the_n_triples(client: httpx.AsyncClient) ->
     framed = {}
     for path, name in paths.items():
         flat = jsonld.from_rdf((await client.get(f"{path}.nt")).text, {"format": "application/n-quads"})
-        asked = {**forms[name], "@id": results[path]["id"]}  # one of a class may point to others of it
-        framed[path] = jsonld.frame(flat, asked, {"documentLoader": local, "omitGraph": True, "embed": "@once"})
+        frame = {**forms[name], "@id": results[path]["id"]}  # one of a class may point to others of it
+        framed[path] = jsonld.frame(flat, frame, {"documentLoader": local, "omitGraph": True, "embed": "@once"})
 
     assert loose(framed) == loose(results)
 

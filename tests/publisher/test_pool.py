@@ -209,20 +209,20 @@ async def test_the_first_reader_alone_prepares_ahead_and_is_asked_first(tmp_path
         await pool.switch_snapshot(snapshot(tmp_path, 1))
         arguments = {process: Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[:-1] for process in readers(pool)}
         answer = await pool.ask(COUNT)
-        asked = answer._worker.process.pid
+        pid = answer._worker.process.pid
         b"".join([chunk async for chunk in answer.chunks()])
         answer.close()
     finally:
         await pool.close()
 
-    assert [process for process in arguments if arguments[process][-1] == PREPARE.encode()] == [asked]
+    assert [process for process in arguments if arguments[process][-1] == PREPARE.encode()] == [pid]
     assert len(arguments) == 3
 
 
 async def test_a_reader_that_was_asked_while_the_snapshot_changed_is_asked_first_again(pool: Pool, tmp_path: Path) -> None:
     await pool.switch_snapshot(snapshot(tmp_path, 1))
     answer = await pool.ask(COUNT)
-    asked = answer._worker.process.pid
+    pid = answer._worker.process.pid
 
     await pool.switch_snapshot(snapshot(tmp_path, 2))
     b"".join([chunk async for chunk in answer.chunks()])
@@ -231,7 +231,7 @@ async def test_a_reader_that_was_asked_while_the_snapshot_changed_is_asked_first
     again = await pool.ask(COUNT)
     again.close()
 
-    assert again._worker.process.pid == asked
+    assert again._worker.process.pid == pid
 
 
 async def test_a_reader_that_never_opened_its_columns_ends_with_its_socket(tmp_path: Path) -> None:

@@ -381,11 +381,11 @@ def test_a_hostile_title_among_suggestions_is_text(host, browser):
 
 
 def test_no_page_asks_another_host(host, browser):
-    before = len(browser.asked)
+    before = len(browser.request_log)
     for path in PAGES.values():
         browser.open(host + path)
 
-    assert {url.split("/")[2] for url in browser.asked[before:] if url.startswith("http")} == {host.split("/")[2]}
+    assert {url.split("/")[2] for url in browser.request_log[before:] if url.startswith("http")} == {host.split("/")[2]}
 
 
 LABELS = """[...document.querySelectorAll('table.chart tr')].map((row) => {

@@ -38,8 +38,8 @@ def _screenshot(browser: str, url: str, folder: Path) -> tuple[str, list[str]]:
     line = [browser, *FLAGS.split(), f"--user-data-dir={folder}", f"--log-net-log={log}", "--virtual-time-budget=4000", "--dump-dom", url]
     completed = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True)
     events = [result.get("params", {}) for result in json.loads(log.read_text())["events"]]
-    asked = {result["url"] for result in events if "url" in result and result.get("initiator", "").startswith("http")}
-    return completed.stdout, sorted({match[1] for address in asked if (match := re.match(r"(?:https?|wss?)://([^/:]+)", address))})
+    urls = {result["url"] for result in events if "url" in result and result.get("initiator", "").startswith("http")}
+    return completed.stdout, sorted({match[1] for address in urls if (match := re.match(r"(?:https?|wss?)://([^/:]+)", address))})
 
 
 def test_the_editor_stands_in_the_forms_place_and_asks_no_other_host(endpoint, browser, tmp_path):

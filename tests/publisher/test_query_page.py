@@ -40,8 +40,8 @@ async def test_the_form_works_without_scripts(client: httpx.AsyncClient):
     page = (await client.get("/sparql?example=prizes", headers=HTML)).text
     (text,) = re.findall(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)
 
-    asked = {"query": html.unescape(text), "format": "csv", "timeout": "30", "release": ""}
-    answer = await client.get("/sparql", params=asked, headers=HTML)
+    parameters = {"query": html.unescape(text), "format": "csv", "timeout": "30", "release": ""}
+    answer = await client.get("/sparql", params=parameters, headers=HTML)
 
     assert answer.status_code == 200
     assert "winners" in answer.text.splitlines()[0]

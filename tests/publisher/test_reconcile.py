@@ -229,9 +229,9 @@ async def test_a_batch_may_be_sent_by_get_and_from_another_site(client):
 
 
 async def test_values_of_entities_extend_a_table(client):
-    asked = ("name", "country", "lead", "start", "initiatives", "code", "iso3")
+    properties = ("name", "country", "lead", "start", "initiatives", "code", "iso3")
 
-    answer = await extension(client, [CLINICS, MINISTRY, KENYA, "nothing"], *asked)
+    answer = await extension(client, [CLINICS, MINISTRY, KENYA, "nothing"], *properties)
 
     rows = answer["rows"]
     assert rows[CLINICS]["lead"] == [{"id": MINISTRY, "name": "Ministry of Health"}]

@@ -173,9 +173,9 @@ def test_counts_from_the_tables_are_those_of_sparql(folder: Path) -> None:
         SELECT ?line ?country (COUNT(DISTINCT ?thing) AS ?n)
         {{ GRAPH ?g {{ ?thing <{IRIS.ns}actionLine> ?line ; <http://purl.org/dc/terms/spatial> ?country }} }} GROUP BY ?line ?country"""
 
-    asked = store.query(query)
-    assert isinstance(asked, QuerySolutions)
-    known = {(row["line"].value, row["country"].value, int(row["n"].value)) for row in asked}
+    solutions = store.query(query)
+    assert isinstance(solutions, QuerySolutions)
+    known = {(row["line"].value, row["country"].value, int(row["n"].value)) for row in solutions}
     result = rows_of(
         f"""SELECT concept, area, count(DISTINCT thing) FROM '{folder}/links.parquet' JOIN '{folder}/places.parquet' USING (thing)
         WHERE scheme = 'action-line' AND basis = 'declared' AND area IS NOT NULL GROUP BY ALL"""

@@ -185,9 +185,9 @@ async def test_a_file_that_is_held_is_not_sent_again(client: httpx.AsyncClient) 
 
 async def test_a_release_that_is_not_kept_states_what_it_was(client: httpx.AsyncClient) -> None:
     page, manifest, file = [await client.get(f"/releases/1/{name}", headers=HTML) for name in ("", "release.json", "stocktake-1.nq.gz")]
-    asked = await pinned(client, 1)
+    query_response = await pinned(client, 1)
 
-    assert (page.status_code, manifest.status_code, file.status_code, asked.status_code) == (200, 200, 410, 410)
+    assert (page.status_code, manifest.status_code, file.status_code, query_response.status_code) == (200, 200, 410, 410)
     assert "The files of this release have been withdrawn." in page.text
 
 

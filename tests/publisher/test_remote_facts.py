@@ -24,7 +24,7 @@ class CountingEndpoint:
     """A store with two statements in each of GRAPHS, that counts its questions and refuses more than *most* graphs in one."""
 
     def __init__(self, most: int = 1000) -> None:
-        self.asked, self.most = 0, most
+        self.request_log, self.most = 0, most
         self.store = Store()
         self.store.extend(
             Quad(NamedNode(f"{graph}#{part}"), NamedNode("http://p.example/"), Literal(graph), NamedNode(graph))
@@ -33,7 +33,7 @@ class CountingEndpoint:
         )
 
     def ask(self, query: str, accept: str) -> Answer:
-        self.asked += 1
+        self.request_log += 1
         if query.count("<http://graph.example/") > self.most:
             raise EndpointError("StoreFailure", "the store gives only a part of the rows")
         result = self.store.query(query).serialize(format=QueryResultsFormat.JSON)
@@ -54,7 +54,7 @@ def test_graphs_that_are_expected_are_asked_for_together_and_fewer_where_the_sto
     result = read(endpoint)
 
     assert result == [set(endpoint.store.quads_for_pattern(None, None, None, NamedNode(graph))) for graph in GRAPHS]
-    assert endpoint.asked == questions
+    assert endpoint.request_log == questions
 
 
 def test_a_graph_that_nobody_expected_is_asked_for_by_itself():
@@ -63,7 +63,7 @@ def test_a_graph_that_nobody_expected_is_asked_for_by_itself():
 
     results = set(known.quads_for_pattern(None, None, None, NamedNode(GRAPHS[7])))
 
-    assert (len(results), endpoint.asked, remote_quads.GRAPHS) == (2, 1, 100)
+    assert (len(results), endpoint.request_log, remote_quads.GRAPHS) == (2, 1, 100)
 
 
 def test_a_store_that_gives_not_even_one_graph_whole_says_so():

@@ -50,7 +50,7 @@ def test_a_reader_finds_a_report_and_reads_it(host: str, browser: Browser) -> No
     assert {"line", "goal", "matrix", "region", "year"} <= set(drawn)
     assert ("country" in drawn) == (load_outlines() is not None)
     assert browser.run("getComputedStyle(document.querySelector('h1')).color") == "rgb(23, 69, 107)"  # its style is there
-    assert {url.partition("/reports")[0] for url in browser.asked if "/reports/release" in url} == {host}
+    assert {url.partition("/reports")[0] for url in browser.request_log if "/reports/release" in url} == {host}
 
 
 def test_a_reader_goes_from_a_number_to_its_query_and_has_it_again(host: str, browser: Browser) -> None:

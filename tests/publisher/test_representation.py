@@ -44,7 +44,7 @@ DOCUMENTS = ["/record/demo/1", "/source/demo", "/run/run-2", "/matrix/C1-1", "/s
 
 
 @pytest.fixture
-def asked(client: httpx.AsyncClient):
+def fetch(client: httpx.AsyncClient):
     """Ask for a path with an Accept header, or with none."""
 
     async def ask(path: str, accept: str | None = None, **headers: str) -> httpx.Response:
@@ -57,8 +57,8 @@ def asked(client: httpx.AsyncClient):
     return ask
 
 
-async def test_accept_chooses_where_a_thing_leads_to(asked) -> None:
-    results = {accept: await asked(THING, accept) for accept, _ in ACCEPTED}
+async def test_accept_chooses_where_a_thing_leads_to(fetch) -> None:
+    results = {accept: await fetch(THING, accept) for accept, _ in ACCEPTED}
 
     wanted = {accept: "/page/initiative/demo/1" if suffix == "html" else f"{DATA}.{suffix}" for accept, suffix in ACCEPTED}
     assert {accept: answer.headers.get("location") for accept, answer in results.items()} == wanted
@@ -66,8 +66,8 @@ async def test_accept_chooses_where_a_thing_leads_to(asked) -> None:
     assert {answer.headers["vary"].partition(",")[0] for answer in results.values()} == {"Accept"}
 
 
-async def test_accept_chooses_the_form_of_a_document(asked) -> None:
-    results = {accept: await asked("/source/demo", accept) for accept, _ in ACCEPTED}
+async def test_accept_chooses_the_form_of_a_document(fetch) -> None:
+    results = {accept: await fetch("/source/demo", accept) for accept, _ in ACCEPTED}
 
     assert {accept: answer.headers["content-type"] for accept, answer in results.items()} == {item: MEDIA[end] for item, end in ACCEPTED}
     assert {accept: answer.headers["content-location"] for accept, answer in results.items()} == {
@@ -75,8 +75,8 @@ async def test_accept_chooses_the_form_of_a_document(asked) -> None:
     }
 
 
-async def test_a_suffix_chooses_whatever_accept_says(asked) -> None:
-    results = {f"{path}.{suffix}": await asked(f"{path}.{suffix}", "image/png") for path in DOCUMENTS for suffix in MEDIA}
+async def test_a_suffix_chooses_whatever_accept_says(fetch) -> None:
+    results = {f"{path}.{suffix}": await fetch(f"{path}.{suffix}", "image/png") for path in DOCUMENTS for suffix in MEDIA}
 
     assert {path: answer.headers["content-type"] for path, answer in results.items()} == {
         path: MEDIA[path.rpartition(".")[2]] for path in results
@@ -84,14 +84,14 @@ async def test_a_suffix_chooses_whatever_accept_says(asked) -> None:
     assert not any("Accept" in answer.headers.get("vary", "").split(", ") for answer in results.values())
 
 
-async def test_ontology_and_matrix_have_forms_by_suffix_though_their_names_have_no_slash(asked) -> None:
-    results = [await asked(path) for path in ("/ns.ttl", "/matrix.json", "/ns.png")]
+async def test_ontology_and_matrix_have_forms_by_suffix_though_their_names_have_no_slash(fetch) -> None:
+    results = [await fetch(path) for path in ("/ns.ttl", "/matrix.json", "/ns.png")]
 
     assert [item.status_code for item in results] == [200, 200, 404]
 
 
-async def test_a_suffix_of_a_things_address_leads_to_that_form(asked) -> None:
-    results = {suffix: await asked(f"{THING}.{suffix}", "image/png") for suffix in MEDIA}
+async def test_a_suffix_of_a_things_address_leads_to_that_form(fetch) -> None:
+    results = {suffix: await fetch(f"{THING}.{suffix}", "image/png") for suffix in MEDIA}
 
     assert {suffix: answer.headers["location"] for suffix, answer in results.items()} == {
         suffix: "/page/initiative/demo/1" if suffix == "html" else f"{DATA}.{suffix}" for suffix in MEDIA
@@ -99,10 +99,10 @@ async def test_a_suffix_of_a_things_address_leads_to_that_form(asked) -> None:
     assert not any("Accept" in answer.headers.get("vary", "").split(", ") for answer in results.values())
 
 
-async def test_an_unavailable_format_is_406_with_the_available_ones(asked) -> None:
+async def test_an_unavailable_format_is_406_with_the_available_ones(fetch) -> None:
     paths = [THING, DATA, "/page/initiative/demo/1", "/source/demo", "/memento/20260302080000/record/demo/1"]
 
-    results = [await asked(path, "image/png") for path in paths]
+    results = [await fetch(path, "image/png") for path in paths]
 
     assert {(item.status_code, item.headers["content-type"]) for item in results} == {(406, "application/problem+json")}
     assert all("Accept" in item.headers["vary"] for item in results)
@@ -110,18 +110,18 @@ async def test_an_unavailable_format_is_406_with_the_available_ones(asked) -> No
     assert all(".jsonld (application/ld+json)" in item.json()["detail"] for item in results)
 
 
-async def test_a_page_is_given_where_data_is_asked_for_at_its_address(asked) -> None:
-    page, data = await asked("/page/initiative/demo/1", "text/turtle"), await asked(DATA, "text/html")
+async def test_a_page_is_given_where_data_is_asked_for_at_its_address(fetch) -> None:
+    page, data = await fetch("/page/initiative/demo/1", "text/turtle"), await fetch(DATA, "text/html")
 
     assert (page.status_code, page.headers["location"]) == (303, f"{DATA}.ttl")
     assert (data.status_code, data.headers["location"]) == (303, "/page/initiative/demo/1")
 
 
-async def test_an_unchanged_format_is_304(asked) -> None:
-    first = [await asked(f"/record/demo/1.{suffix}") for suffix in MEDIA]
+async def test_an_unchanged_format_is_304(fetch) -> None:
+    first = [await fetch(f"/record/demo/1.{suffix}") for suffix in MEDIA]
 
-    again = [await asked(item.url.path, **{"If-None-Match": f'"other", W/{item.headers["etag"]}'}) for item in first]
-    other = [await asked(item.url.path, **{"If-None-Match": '"other"'}) for item in first]
+    again = [await fetch(item.url.path, **{"If-None-Match": f'"other", W/{item.headers["etag"]}'}) for item in first]
+    other = [await fetch(item.url.path, **{"If-None-Match": '"other"'}) for item in first]
 
     assert [(item.status_code, item.content, item.headers["etag"]) for item in again] == [
         (304, b"", item.headers["etag"]) for item in first
@@ -129,20 +129,20 @@ async def test_an_unchanged_format_is_304(asked) -> None:
     assert {item.status_code for item in other} == {200}
 
 
-async def test_each_form_has_an_etag_of_its_own(asked) -> None:
-    tags = {(await asked(f"/record/demo/1.{suffix}")).headers["etag"] for suffix in MEDIA}
+async def test_each_form_has_an_etag_of_its_own(fetch) -> None:
+    tags = {(await fetch(f"/record/demo/1.{suffix}")).headers["etag"] for suffix in MEDIA}
 
     assert len(tags) == len(MEDIA)
 
 
-async def test_data_was_modified_when_the_journal_last_touched_it(asked) -> None:
-    first = await asked(f"{DATA}.ttl")
+async def test_data_was_modified_when_the_journal_last_touched_it(fetch) -> None:
+    first = await fetch(f"{DATA}.ttl")
 
     conditions = {"If-Modified-Since": first.headers["last-modified"]}
-    again = await asked(f"{DATA}.ttl", **conditions)
-    older = await asked(f"{DATA}.ttl", **{"If-Modified-Since": "Sun, 01 Mar 2026 08:00:00 GMT"})
-    both = await asked(f"{DATA}.ttl", **conditions, **{"If-None-Match": '"other"'})
-    none = await asked(f"{DATA}.ttl", **{"If-Modified-Since": "yesterday"})
+    again = await fetch(f"{DATA}.ttl", **conditions)
+    older = await fetch(f"{DATA}.ttl", **{"If-Modified-Since": "Sun, 01 Mar 2026 08:00:00 GMT"})
+    both = await fetch(f"{DATA}.ttl", **conditions, **{"If-None-Match": '"other"'})
+    none = await fetch(f"{DATA}.ttl", **{"If-Modified-Since": "yesterday"})
 
     assert first.headers["last-modified"] == "Mon, 02 Mar 2026 08:00:00 GMT"
     assert (again.status_code, older.status_code, both.status_code, none.status_code) == (304, 200, 200, 200)
@@ -159,17 +159,17 @@ async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
     assert [[item.headers.get(name) for name in names] for item in output] == [[item.headers.get(name) for name in names] for item in whole]
 
 
-async def test_what_is_gone_is_410_in_every_form(asked) -> None:
-    results = {suffix: await asked(f"/data/initiative/demo/lost.{suffix}") for suffix in MEDIA if suffix != "html"}
+async def test_what_is_gone_is_410_in_every_form(fetch) -> None:
+    results = {suffix: await fetch(f"/data/initiative/demo/lost.{suffix}") for suffix in MEDIA if suffix != "html"}
 
     assert {item.status_code for item in results.values()} == {410}
     assert all("Lost project" in item.text for item in results.values())
     assert {suffix: item.headers["content-type"] for suffix, item in results.items()} == {suffix: MEDIA[suffix] for suffix in results}
 
 
-async def test_what_is_gone_is_410_also_to_who_holds_it(asked) -> None:
-    first = await asked("/data/initiative/demo/lost.ttl")
+async def test_what_is_gone_is_410_also_to_who_holds_it(fetch) -> None:
+    first = await fetch("/data/initiative/demo/lost.ttl")
 
-    again = await asked("/data/initiative/demo/lost.ttl", **{"If-None-Match": first.headers["etag"]})
+    again = await fetch("/data/initiative/demo/lost.ttl", **{"If-None-Match": first.headers["etag"]})
 
     assert again.status_code == 410

@@ -19,8 +19,8 @@ SPACE = "PREFIX text: <http://jena.apache.org/text#> "
 
 
 # One store for all: they only read it, and to open it takes longer than to ask.
-async def results_of(client: httpx.AsyncClient, **given: str) -> dict:
-    answer = await client.get("/search", params={"format": "json", **given})
+async def results_of(client: httpx.AsyncClient, **parameters: str) -> dict:
+    answer = await client.get("/search", params={"format": "json", **parameters})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -137,7 +137,7 @@ async def test_csv_has_a_row_for_each_result(client):
 
 
 @pytest.mark.parametrize(
-    "given",
+    "parameters",
     [
         {"kind": "ship"},
         {"sort": "best"},
@@ -150,8 +150,8 @@ async def test_csv_has_a_row_for_each_result(client):
     ],
     ids=str,
 )
-async def test_what_cannot_be_asked_is_refused(client, given):
-    answer = await client.get("/search", params=given)
+async def test_what_cannot_be_asked_is_refused(client, parameters):
+    answer = await client.get("/search", params=parameters)
 
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"

@@ -29,8 +29,8 @@ HEALTH = IRIS.concept("action-line", "C7-ehea")
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 
 
-async def results_of(client: httpx.AsyncClient, **given: str) -> dict:
-    answer = await client.get("/search", params={"format": "json", "per": "1000", **given})
+async def results_of(client: httpx.AsyncClient, **parameters: str) -> dict:
+    answer = await client.get("/search", params={"format": "json", "per": "1000", **parameters})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -231,9 +231,9 @@ async def test_suggestions_that_are_held_already_are_not_sent_again(client):
     assert {"Accept-Language", "Cookie"} <= {*first.headers["vary"].split(", ")}
 
 
-@pytest.mark.parametrize("given", [{"q": "x" * 101}, {"limit": "0"}, {"limit": "21"}, {"limit": "x"}])
-async def test_suggestions_that_cannot_be_asked_for_are_refused(client, given):
-    answer = await client.get("/search/suggest", params=given)
+@pytest.mark.parametrize("parameters", [{"q": "x" * 101}, {"limit": "0"}, {"limit": "21"}, {"limit": "x"}])
+async def test_suggestions_that_cannot_be_asked_for_are_refused(client, parameters):
+    answer = await client.get("/search/suggest", params=parameters)
 
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"

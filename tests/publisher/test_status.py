@@ -79,11 +79,11 @@ async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 async def test_json_page_and_sparql_state_the_same_states(client: httpx.AsyncClient) -> None:
     wanted = {"alpha": "late", "beta": "failing", "demo": "live", "gamma": "frozen", "omega": "retired"}
-    asked = "PREFIX ops: <operations#> SELECT ?source ?state { ?source ops:freshness ?state }"
+    sparql = "PREFIX ops: <operations#> SELECT ?source ?state { ?source ops:freshness ?state }"
 
     json = (await client.get("/status.json")).json()
     page = await client.get("/status", headers=HTML)
-    rows = (await client.get("/sparql", params={"query": asked, "format": "json"})).json()["results"]["bindings"]
+    rows = (await client.get("/sparql", params={"query": sparql, "format": "json"})).json()["results"]["bindings"]
     turtle = await client.get("/status", headers={"Accept": "text/turtle"})
 
     assert {item["source"]: item["state"] for item in json["sources"]} == wanted

@@ -79,8 +79,8 @@ async def test_the_counts_of_every_facet_are_those_of_their_queries(service, tab
     counted = tables.counts(item)
 
     for facet in FACETS:
-        asked = await count_by_query(service, asking.counts(item, facet, IRIS), facet)
-        assert (facet, {(code,): things for code, things in counted.get(facet, {}).items()}) == (facet, asked)
+        counts = await count_by_query(service, asking.counts(item, facet, IRIS), facet)
+        assert (facet, {(code,): things for code, things in counted.get(facet, {}).items()}) == (facet, counts)
 
 
 @pytest.mark.parametrize("pair", list(combinations(("line", "goal", "country", "region", "year", "stakeholder"), 2)), ids="-".join)
@@ -91,10 +91,10 @@ async def test_two_facets_at_once_are_counted_as_their_query_counts_them(service
 
 async def test_organizations_and_those_that_work_together_are_counted_as_their_queries_count_them(service, tables):
     for item in (Filter(), make_filter(country="404"), Filter(party=MINISTRY)):
-        asked = await count_by_query(service, asking.organizations(item, IRIS), "organization")
+        counts = await count_by_query(service, asking.organizations(item, IRIS), "organization")
         pairs = await count_by_query(service, asking.partners(item, IRIS), "one", "other")
 
-        assert {(who,): things for who, _, things in tables.organizations(item, 100)} == asked
+        assert {(who,): things for who, _, things in tables.organizations(item, 100)} == counts
         assert {(one, other): things for one, other, things in tables.partners(item, 100)} == pairs
         assert pairs
 

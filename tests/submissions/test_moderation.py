@@ -140,11 +140,11 @@ async def test_a_person_is_asked_for_changes_by_mail(world: SubmissionWorld, cli
     id = await submitted(client, headers=token)
 
     without_note = await decide(admin, id, "changes")
-    asked = await decide(admin, id, "changes", "Name the villages, please.")
+    with_note = await decide(admin, id, "changes", "Name the villages, please.")
 
     read = (await client.get(f"/submissions/{id}", headers=token)).json()
     address, text = world.mails()[-1]
-    assert (without_note.status_code, asked.status_code, read["state"]) == (422, 303, "changes-requested")
+    assert (without_note.status_code, with_note.status_code, read["state"]) == (422, 303, "changes-requested")
     assert (address, "Name the villages, please." in text, "Un modérateur vous demande" in text) == ("jane@example.org", True, True)
     assert read["history"][-1]["who"] == "moderator"
     assert "Grace" not in str(read)

@@ -142,10 +142,10 @@ async def test_an_organization_confirms_by_http(world: SubmissionWorld, client: 
 
 
 async def test_the_submitters_page_shows_state_findings_and_score(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
-    asked: list[str] = []
+    addresses: list[str] = []
 
     async def measured(record: str) -> int | None:
-        asked.append(record)
+        addresses.append(record)
         return 73
 
     world.context.quality = measured
@@ -156,6 +156,6 @@ async def test_the_submitters_page_shows_state_findings_and_score(world: Submiss
     confirmed = await browser.post(f"/submit/mine/{item.id}/confirm", data={"csrf": hidden(page, "csrf")})
 
     assert ("accepted" in page.text, "73" in page.text, "What the rules find" in page.text) == (True, True, True)
-    assert asked[-1] == f"{BASE}record/submissions/{item.id}"
+    assert addresses[-1] == f"{BASE}record/submissions/{item.id}"
     assert (forged.status_code, confirmed.status_code) == (403, 200)
     assert submissions.find(world.ledger, item.id).confirmed == world.clock.now()  # type: ignore[union-attr]  # it is there

@@ -75,8 +75,8 @@ JANE: dict[str, object] = {"email": "Jane@example.org", "email_verified": True}
 async def test_a_draft_is_sent_by_a_person_who_signed_in(world: SubmissionWorld, browser: httpx.AsyncClient, provider: str) -> None:
     summary = await fill(browser, ANSWERS)
     world.clock.advance(timedelta(minutes=1))
-    asked = await browser.get(re.search(r'href="(/submit/sign-in\?draft=[^"]+)"', summary.text)[1])  # type: ignore[index]
-    path = approved(link_of(asked), provider, JANE)
+    sign_in_page = await browser.get(re.search(r'href="(/submit/sign-in\?draft=[^"]+)"', summary.text)[1])  # type: ignore[index]
+    path = approved(link_of(sign_in_page), provider, JANE)
     page = await browser.get(path)
     again = await browser.get(path)
 
@@ -178,10 +178,10 @@ def liar(world: SubmissionWorld) -> LyingProvider:
 
 async def signed_in(world: SubmissionWorld, liar: LyingProvider, **more: str) -> httpx.Response:
     async for browser in browser_of(world):
-        asked = await browser.get("/submit/sign-in")
-        if asked.status_code != 200:
-            return asked
-        match = re.search(r'href="(https://login.example/[^"]+)"', asked.text)
+        sign_in_page = await browser.get("/submit/sign-in")
+        if sign_in_page.status_code != 200:
+            return sign_in_page
+        match = re.search(r'href="(https://login.example/[^"]+)"', sign_in_page.text)
         assert match
         query = parse_qs(urlsplit(match[1].replace("&amp;", "&")).query)
         liar.nonce = query["nonce"][0]

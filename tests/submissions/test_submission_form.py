@@ -49,13 +49,13 @@ async def browser(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
 async def fill(browser: httpx.AsyncClient, answers: dict[str, dict[str, object]] = ANSWERS) -> httpx.Response:
     """Answer the questions as they come; return the summary."""
     page = await browser.post("/submit", data={"website": ""})
-    asked = []
+    questions = []
     while (name := page.url.path.rpartition("/")[2]) != "summary":
-        asked.append(name)
+        questions.append(name)
         fields = {"was": hidden(page, "was"), "draft": page.url.path.split("/")[3], **answers.get(name, {})}
         page = await browser.post("/submit/picture" if name == "picture" else page.url.path, data=fields)
         assert page.status_code == 200, page.text
-    assert asked == list(answers)
+    assert questions == list(answers)
     return page
 
 

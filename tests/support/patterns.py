@@ -244,8 +244,8 @@ def _run(compiled: Any, method: str, subject: Any) -> None:
 def main() -> None:
     """Read patterns as lines of JSON, and write each place with the strings that are too slow for it."""
     for line in sys.stdin:
-        given = json.loads(line)
-        pattern = Pattern(**{**given, "methods": tuple(given["methods"])})
+        fields = json.loads(line)
+        pattern = Pattern(**{**fields, "methods": tuple(fields["methods"])})
         print(json.dumps([pattern.place, slow(pattern)]), flush=True)
 
 

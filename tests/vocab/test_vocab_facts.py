@@ -73,13 +73,13 @@ CONFIRMED_SINCE = {("C3", "French"), ("C2", "Chinese")}
 
 
 def test_action_lines_have_the_titles_of_the_facts_and_no_others(store: Store, facts: Path) -> None:
-    given = {(row["code"], row["title"], row["lang"]) for row in rows(facts / "action_line_titles.csv")}
+    official = {(row["code"], row["title"], row["lang"]) for row in rows(facts / "action_line_titles.csv")}
 
     results = {(concept.notations[0], *name) for concept in concepts("action-line").values() for name in names(store, concept.iri)}
 
-    assert results == given | FOUND_SINCE | SHORTENED | {
+    assert results == official | FOUND_SINCE | SHORTENED | {
         (code, f"C7. ICT applications: benefits in all aspects of life — {title}", "en")
-        for code, title, language in given
+        for code, title, language in official
         if code.startswith("C7-") and language == "en" and title.lower().startswith("e-")
     }
 
@@ -110,7 +110,7 @@ def test_each_label_of_an_action_line_is_one_resource_with_one_text_or_says_that
 
 def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(store: Store, facts: Path) -> None:
     languages = {"fr": "French", "es": "Spanish", "ru": "Russian", "zh": "Chinese", "ar": "Arabic"}
-    given = {(row["code"], languages[row["lang"]]) for row in rows(facts / "action_line_titles.csv") if "memory" in row["sureness"]}
+    official = {(row["code"], languages[row["lang"]]) for row in rows(facts / "action_line_titles.csv") if "memory" in row["sureness"]}
 
     marked = {
         (concept.notations[0], language)
@@ -120,7 +120,7 @@ def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(store
         if language in note and "unverified" in note and not note.startswith("No ")
     }
 
-    assert marked == given - CONFIRMED_SINCE
+    assert marked == official - CONFIRMED_SINCE
 
 
 def test_a_title_that_was_not_found_is_missing_and_its_absence_has_a_reason(store: Store) -> None:
@@ -165,24 +165,24 @@ def test_goals_and_targets_have_the_titles_and_iris_of_the_facts(store: Store, f
 def test_english_french_and_spanish_titles_are_the_united_nations_own_unless_they_are_revised(store: Store, facts: Path) -> None:
     own = Store()
     own.load(path=str(facts / "sdg-kos" / "sdg-kos-goals-targets-indicators.ttl"), format=RdfFormat.TURTLE)
-    given: dict[tuple[str, str | None], set[str]] = {}
+    official: dict[tuple[str, str | None], set[str]] = {}
     for quad in own.quads_for_pattern(None, NamedNode(f"{SKOS}prefLabel"), None, None):
         if isinstance(quad.object, Literal) and isinstance(quad.subject, NamedNode) and quad.subject.value in concepts("sdg"):
             text = clean(quad.object.value, quad.subject.value.rpartition("/")[2]).replace("2030,halve", "2030, halve")
-            given.setdefault((quad.subject.value, quad.object.language), set()).add(text)
+            official.setdefault((quad.subject.value, quad.object.language), set()).add(text)
     revised = {iri for iri in concepts("sdg") if "https://github.com/UNStats/LOD4Stats" not in values(store, iri, f"{DCT}source")}
 
     results = {(iri, language): text for iri in concepts("sdg") for text, language in names(store, iri, "prefLabel")}
 
-    assert {key for key in given if key[0] not in revised and results[key] not in given[key]} == set()
+    assert {key for key in official if key[0] not in revised and results[key] not in official[key]} == set()
 
 
 def test_short_titles_of_goals_are_those_of_the_facts(store: Store, facts: Path) -> None:
-    given = [row for row in rows(facts / "sdg-6lang" / "sdg_goals_targets_indicators_6lang.csv") if row["type"] == "Goal"]
+    official = [row for row in rows(facts / "sdg-6lang" / "sdg_goals_targets_indicators_6lang.csv") if row["type"] == "Goal"]
 
     missing = [
         (row["code"], language)
-        for row in given
+        for row in official
         for language, column in LANGUAGES.items()
         if (plain(row[f"short_{column}"]), language) not in names(store, row["iri_metadata_un_org"])
     ]
@@ -229,13 +229,13 @@ def test_the_years_of_least_developed_countries_agree_with_their_lists(store: St
 
 
 def test_countries_have_the_codes_groups_and_formal_names_of_the_facts(store: Store, facts: Path) -> None:
-    given = {f"{AREA}{row['M49'].zfill(3)}": row for row in rows(facts / "codelists" / "country-codes_country-codes.csv")}
+    official = {f"{AREA}{row['M49'].zfill(3)}": row for row in rows(facts / "codelists" / "country-codes_country-codes.csv")}
     countries = {iri for iri, element in concepts("area").items() if f"{AREA}co" in element.types}
 
-    assert set(given) - countries == {f"{AREA}158"}  # the United Nations' file has no area of this number
-    assert countries - set(given) == set()
+    assert set(official) - countries == {f"{AREA}158"}  # the United Nations' file has no area of this number
+    assert countries - set(official) == set()
     for iri in countries:
-        row = given[iri]
+        row = official[iri]
         assert concepts("area")[iri].codes == (row["ISO3166-1-Alpha-2"], row["ISO3166-1-Alpha-3"])
         assert values(store, iri, f"{NS}ituCode") == {row["ITU"].strip()} - {""}
         groups = {"ldc": "Least Developed Countries (LDC)", "sids": "Small Island Developing States (SIDS)"}
@@ -250,7 +250,7 @@ UNTERM = {"en": "English", "ar": "Arabic", "zh": "Chinese", "fr": "French", "ru"
 
 
 def test_member_states_have_the_names_of_unterm_as_preferred_labels(store: Store, facts: Path) -> None:
-    given = {
+    official = {
         (f"{AREA}{row['M49'].zfill(3)}", short_name(row[f"UNTERM {name} Short"]), language)
         for row in rows(facts / "codelists" / "country-codes_country-codes.csv")
         for language, name in UNTERM.items()
@@ -259,8 +259,8 @@ def test_member_states_have_the_names_of_unterm_as_preferred_labels(store: Store
 
     results = {(iri, *name) for iri in concepts("area") for name in names(store, iri, "prefLabel")}
 
-    assert len(given) == 6 * 195
-    assert given - results == set()
+    assert len(official) == 6 * 195
+    assert official - results == set()
 
 
 def short_name(text: str) -> str:
@@ -281,16 +281,16 @@ def test_an_area_has_at_most_one_item_of_wikidata_and_of_geonames_and_shares_non
 def test_every_number_of_m49_is_an_area_with_the_united_nations_name(store: Store, facts: Path) -> None:
     own = Store()
     own.load(path=str(facts / "sdg-kos" / "sdg-codes.ttl"), format=RdfFormat.TURTLE)
-    given = {
+    official = {
         quad.subject.value: quad.object.value
         for quad in own.quads_for_pattern(None, NamedNode(f"{SKOS}prefLabel"), None, None)
         if isinstance(quad.subject, NamedNode) and re.fullmatch(rf"{AREA}\d{{3}}", quad.subject.value)
         if isinstance(quad.object, Literal) and quad.object.language == "en"
     }
 
-    results = {iri: {text for text, language in names(store, iri) if language == "en"} for iri in given}
+    results = {iri: {text for text, language in names(store, iri) if language == "en"} for iri in official}
 
-    assert [iri for iri, name in given.items() if name not in results[iri]] == []
+    assert [iri for iri, name in official.items() if name not in results[iri]] == []
 
 
 def test_the_matrix_has_the_links_of_the_facts_but_for_two_errors(store: Store, facts: Path) -> None:
@@ -316,26 +316,26 @@ def test_every_link_of_the_matrix_names_the_versions_that_have_it(store: Store, 
 
     for row in rows(facts / "matrix_goals_compare.csv"):
         link = f"{IRIS.base}matrix/{row['action_line']}-{row['sdg']}"
-        given = {f"{IRIS.base}matrix/version/{column.replace('_', '-')}" for column in columns if row[column] == "1"}
+        official = {f"{IRIS.base}matrix/version/{column.replace('_', '-')}" for column in columns if row[column] == "1"}
 
-        assert link in dropped or values(store, link, "http://purl.org/dc/terms/source") == given
+        assert link in dropped or values(store, link, "http://purl.org/dc/terms/source") == official
 
 
 @pytest.mark.parametrize(
     ("scheme", "file"), [("iati-organisation-type", "iati_OrganisationType.xml"), ("iati-activity-scope", "iati_ActivityScope.xml")]
 )
 def test_each_iati_crosswalk_has_every_code_of_its_list_and_matches_it_once(scheme: str, file: str, facts: Path) -> None:
-    given = {item.findtext("code", "") for item in ElementTree.parse(facts / "codelists" / file).iter("codelist-item")}
+    official = {item.findtext("code", "") for item in ElementTree.parse(facts / "codelists" / file).iter("codelist-item")}
 
     results = {concept.notations[0]: len(concept.matches) for concept in concepts(scheme).values()}
 
-    assert results == dict.fromkeys(given, 1)
+    assert results == dict.fromkeys(official, 1)
 
 
 def test_goals_targets_and_indicators_have_the_subjects_that_the_united_nations_assign(store: Store, facts: Path) -> None:
     own = Store()
     own.load(path=str(facts / "sdg-kos" / "sdg-kos-subject-mappings.ttl"), format=RdfFormat.TURTLE)
-    given = {
+    official = {
         (quad.subject.value, quad.object.value)
         for quad in own.quads_for_pattern(None, NamedNode(f"{DCT}subject"), None, None)
         if isinstance(quad.subject, NamedNode) and isinstance(quad.object, NamedNode) and quad.subject.value in concepts("sdg")
@@ -343,5 +343,5 @@ def test_goals_targets_and_indicators_have_the_subjects_that_the_united_nations_
 
     results = {(iri, subject) for iri in concepts("sdg") for subject in values(store, iri, f"{SKOS}relatedMatch")}
 
-    assert len(given) > 400
-    assert results == given
+    assert len(official) > 400
+    assert results == official

@@ -30,13 +30,13 @@ class ProjectRegistry:
     projects: list[dict[str, Any]] = field(default_factory=list)
     total: int | None = None
     answer: Callable[[int], httpx.Response | None] = lambda _: None
-    asked: list[int] = field(default_factory=list)
+    request_log: list[int] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/robots.txt":
             return httpx.Response(404)
         page = int(request.url.params.get("page", "1"))
-        self.asked.append(page)
+        self.request_log.append(page)
         if response := self.answer(page):
             return response
         total = len(self.projects) if self.total is None else self.total

@@ -280,8 +280,8 @@ def test_a_directory_without_definitions_exits_with_2(environment: dict[str, str
 
 
 def test_a_harvest_is_listed_as_json_and_its_data_can_be_queried_and_dumped(environment: dict[str, str], tmp_path: Path) -> None:
-    asked = tmp_path / "count.rq"
-    asked.write_text("SELECT (COUNT(*) AS ?n) WHERE { ?i a <https://w3id.org/wsis-stocktaking/ns#Initiative> }")
+    query_file = tmp_path / "count.rq"
+    query_file.write_text("SELECT (COUNT(*) AS ?n) WHERE { ?i a <https://w3id.org/wsis-stocktaking/ns#Initiative> }")
     with Demo(size=60, only=("ckan",), faults=()) as demo:
         write_sources(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
 
@@ -289,7 +289,7 @@ def test_a_harvest_is_listed_as_json_and_its_data_can_be_queried_and_dumped(envi
         listed = RUN.invoke(app, ["sources", "list", "--json"], env=environment)
         runs = RUN.invoke(app, ["runs", "demo-ckan", "--json"], env=environment)
         dumped = RUN.invoke(app, ["dump"], env=environment)
-        answer = RUN.invoke(app, ["query", str(asked)], env=environment)
+        answer = RUN.invoke(app, ["query", str(query_file)], env=environment)
 
     assert [done.exit_code for done in (harvested, listed, runs, dumped, answer)] == [0] * 5
     assert json.loads(harvested.stdout)[0]["counts"]["new"] == 60

@@ -320,9 +320,9 @@ def test_an_override_is_used_by_one_run(
     del registry.projects[5:]
     states.append(harvest(source, context).run.state)
 
-    (given,) = context.ledger.operators.overrides("projects")
+    (grant,) = context.ledger.operators.overrides("projects")
     assert states == [State.COMMITTED, State.COMMITTED, State.HELD]
-    assert given.used == "projects.4"
+    assert grant.used == "projects.4"
 
 
 def test_an_expired_override_has_no_effect(source: Source, context: HarvestContext, registry: Any) -> None:

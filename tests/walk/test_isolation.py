@@ -48,14 +48,14 @@ class PagedRegistry:
 
     names: dict[int, str] = field(default_factory=dict)
     before: Callable[[int], None] = lambda _: None
-    asked: list[tuple[int, int]] = field(default_factory=list)
+    request_log: list[tuple[int, int]] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/robots.txt":
             return httpx.Response(404)
         size, page = int(request.url.params.get("limit", "10")), int(request.url.params.get("page", "1"))
         self.before(page)
-        self.asked.append((page, size))
+        self.request_log.append((page, size))
         rows = [self.project(number) for number in range(SIZE)]
         return httpx.Response(200, content=orjson.dumps({"total": SIZE, "results": rows[page * size - size : page * size]}))
 
@@ -119,7 +119,7 @@ def test_no_page_is_asked_for_again_after_a_crash(isolated: HarvestContext, regi
 
     plan = harvest(definition(), isolated)
 
-    assert registry.asked == [(page, 10) for page in range(1, 5)]
+    assert registry.request_log == [(page, 10) for page in range(1, 5)]
     assert plan.run.network == {"sent": 5, "answered": 5}  # robots.txt among them
 
 

@@ -34,8 +34,8 @@ ROWS: list[dict[str, Any]] = [
 
 @pytest.fixture(params=KINDS)
 def harvested(request: pytest.FixtureRequest, context: HarvestContext) -> tuple[str, HarvestContext, Any]:
-    def respond(asked: httpx.Request) -> httpx.Response:
-        return httpx.Response(404) if asked.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(ROWS))
+    def respond(page_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404) if page_request.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(ROWS))
 
     fields = {**COMMON, **KINDS[request.param][1], **({} if request.param == "initiative" else {"kind": request.param})}
     definition = {

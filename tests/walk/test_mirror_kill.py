@@ -28,12 +28,12 @@ def follow(origin: str, folder: str, last: int) -> None:
     """Follow the journal in *origin*; die at request *last*, 0 for never."""
     if multiprocessing.parent_process():
         end_with_parent()
-    journal, asked = Journal(Path(origin)), 0
+    journal, request_count = Journal(Path(origin)), 0
 
     def answer(request: httpx.Request) -> httpx.Response:
-        nonlocal asked
-        asked += 1
-        if asked == last:
+        nonlocal request_count
+        request_count += 1
+        if request_count == last:
             os.kill(os.getpid(), signal.SIGKILL)
         if request.url.path == "/journal/head" and (head := journal.head):
             return httpx.Response(200, json={"base": BASE, "number": head.number, "id": head.id})

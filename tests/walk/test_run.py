@@ -274,8 +274,8 @@ class Crash(BaseException):
 
 @pytest.mark.parametrize("page", [1, 2, 3, 4])
 def test_an_interrupted_run_resumes_after_its_last_page(source: Source, context: HarvestContext, registry: Any, page: int) -> None:
-    def crash(asked: int) -> None:
-        if asked == page and registry.asked.count(page) == 1:
+    def crash(requested_page: int) -> None:
+        if requested_page == page and registry.request_log.count(page) == 1:
             raise Crash
 
     registry.answer = crash
@@ -293,8 +293,8 @@ def torn(context: HarvestContext) -> HarvestContext:
     """Means whose journal dies after it has written an entry."""
 
     class CrashingJournal(type(context.journal)):  # type: ignore[misc]
-        def append(self, *given: object, **named: object) -> None:
-            super().append(*given, **named)
+        def append(self, *args: object, **named: object) -> None:
+            super().append(*args, **named)
             raise Crash
 
     return replace(context, journal=CrashingJournal(context.journal.folder))

@@ -35,7 +35,7 @@ def events(context: HarvestContext, run: str) -> list[str]:
 
 
 def test_the_lines_of_a_run_are_kept_in_order(source: Source, context: HarvestContext, registry: Any) -> None:
-    registry.answer = lambda _: httpx.Response(503) if len(registry.asked) == 1 else None
+    registry.answer = lambda _: httpx.Response(503) if len(registry.request_log) == 1 else None
 
     run = harvest_and_log(source, context).run
 

@@ -29,7 +29,7 @@ def log_to_stderr() -> Iterator[None]:
 
 def test_a_retried_request_names_its_source(log_to_stderr, source, context, registry, project, capsys) -> None:
     registry.projects = [project(1)]
-    registry.answer = lambda _: httpx.Response(503) if len(registry.asked) == 1 else None
+    registry.answer = lambda _: httpx.Response(503) if len(registry.request_log) == 1 else None
 
     harvest_and_log(source, context)
 
@@ -57,4 +57,4 @@ def test_a_resumed_run_logs_its_page(source, context, registry, project) -> None
 
     resumed = [(log["run"], log["page"], log["records"]) for log in logs if log["event"] == "run resumed"]
     assert resumed == [(plan.run.id, 3, 6)]
-    assert registry.asked == [1, 2, 3, 3]
+    assert registry.request_log == [1, 2, 3, 3]

@@ -16,7 +16,7 @@ from harvesters.runs.schedule.scheduler import create_scheduler
 from harvesters.source import Source
 
 
-def asked(context: HarvestContext, source: str = "projects") -> int:
+def request_run(context: HarvestContext, source: str = "projects") -> int:
     return context.ledger.operators.request_run(source, True, "ann", context.now())
 
 
@@ -30,7 +30,7 @@ def done(context: HarvestContext, *cards: Source) -> None:
 
 
 def test_a_request_is_claimed_once_and_stores_its_run(source: Source, context: HarvestContext) -> None:
-    number = asked(context)
+    number = request_run(context)
 
     done(context, source)
     done(context, source)
@@ -41,7 +41,7 @@ def test_a_request_is_claimed_once_and_stores_its_run(source: Source, context: H
 
 
 def test_a_request_waits_while_its_source_is_locked(source: Source, context: HarvestContext) -> None:
-    asked(context)
+    request_run(context)
 
     with source_lock("projects", context):
         done(context, source)
@@ -51,7 +51,7 @@ def test_a_request_waits_while_its_source_is_locked(source: Source, context: Har
 
 
 def test_a_request_for_an_unknown_source_is_completed_with_an_error(source: Source, context: HarvestContext) -> None:
-    number = asked(context, "nobody")
+    number = request_run(context, "nobody")
 
     done(context, source)
 
@@ -61,7 +61,7 @@ def test_a_request_for_an_unknown_source_is_completed_with_an_error(source: Sour
 
 
 def test_a_request_whose_run_fails_stores_the_run(source: Source, context: HarvestContext, registry: Any) -> None:
-    number = asked(context)
+    number = request_run(context)
     registry.answer = lambda _: httpx.Response(404)
 
     done(context, source)
@@ -72,7 +72,7 @@ def test_a_request_whose_run_fails_stores_the_run(source: Source, context: Harve
 
 
 def test_a_claimed_request_without_a_run_is_requeued(context: HarvestContext) -> None:
-    asked(context)
+    request_run(context)
     run_requests.claim_requests(context)
 
     context.ledger.operators.requeue_all()
@@ -81,7 +81,7 @@ def test_a_claimed_request_without_a_run_is_requeued(context: HarvestContext) ->
 
 
 def test_a_request_whose_run_ended_before_a_crash_is_complete(source: Source, context: HarvestContext) -> None:
-    number = asked(context)
+    number = request_run(context)
     run_requests.claim_requests(context)
     done = harvest(source, context, full=True)
 
@@ -94,7 +94,7 @@ def test_a_request_whose_run_ended_before_a_crash_is_complete(source: Source, co
 
 def test_a_request_interrupted_before_its_run_is_requeued(source: Source, context: HarvestContext) -> None:
     harvest(source, context, full=True)
-    number = asked(context)
+    number = request_run(context)
     run_requests.claim_requests(context)
 
     run_requests.recover_requests(context)

@@ -24,7 +24,7 @@ def test_a_preview_validates_the_given_number_of_records(source, registry):
         (f"p{n}", "published", f"Project {n}") for n in (1, 2, 3, 4)
     ]
     assert (result.reported_total, result.more, result.error) == (10, True, "")
-    assert registry.asked == [1, 2]
+    assert registry.request_log == [1, 2]
 
 
 def test_a_preview_lists_withheld_records_with_their_reason(source, registry, project):
@@ -67,7 +67,7 @@ def test_no_page_is_requested_after_the_time_limit(source, registry):
 
     result = tried(source, registry, clock=lambda: next(times))
 
-    assert registry.asked == [1]
+    assert registry.request_log == [1]
     assert (len(result.records), result.more) == (3, True)
 
 
@@ -80,4 +80,4 @@ def test_a_private_address_is_refused(source):
 def test_an_invalid_definition_is_reported_before_any_request(source, registry):
     with pytest.raises(SourceDefinitionError, match="unknown option 'pages'"):
         tried(replace(source, options={"pages": "p"}), registry)
-    assert registry.asked == []
+    assert registry.request_log == []

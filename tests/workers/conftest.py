@@ -58,12 +58,12 @@ class GatedRegistry:
 
     url: str = ""
     projects: int = 100
-    asked: list[tuple[float, str, int]] = field(default_factory=list)
+    request_log: list[tuple[float, str, int]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)  # of each request, robots.txt's too
     gate: threading.Event = field(default_factory=threading.Event)
 
     def page(self, source: str, number: int) -> bytes:
-        self.asked.append((time.time(), source, number))
+        self.request_log.append((time.time(), source, number))
         if number > 1:
             self.gate.wait(WITHIN)
         every = [{"id": f"{source}-{item}", "name": f"Project {item} of {source}", "sdgs": "SDG 4"} for item in range(self.projects)]

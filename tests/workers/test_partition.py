@@ -52,7 +52,7 @@ def test_a_disconnected_worker_commits_nothing_and_another_resumes_its_run(house
     registry.gate.clear()
     words, inside = ("--allow-hosts", f"{REGISTRY}.1", "worker", "--heartbeat", BEAT), ("ip", "netns", "exec", NAME)
     cut_off = house.start(*words, before=inside, ledger=cluster.url(database, f"{DATABASE}.1"))
-    house.wait_until(lambda: any(page > 1 for _, _, page in registry.asked), "the second page to be asked for")
+    house.wait_until(lambda: any(page > 1 for _, _, page in registry.request_log), "the second page to be asked for")
 
     ip("link", "set", apart, "down")
     registry.gate.set()

@@ -37,12 +37,12 @@ def published(data: Path) -> list[bytes]:
 
 def repeated(registry: Any) -> int:
     """Count the requests for a page beyond the first one."""
-    pages = Counter((source, page) for _, source, page in registry.asked)
+    pages = Counter((source, page) for _, source, page in registry.request_log)
     return sum(count - 1 for count in pages.values())
 
 
 def begun(registry: Any) -> bool:
-    return any(page > 1 for _, _, page in registry.asked)
+    return any(page > 1 for _, _, page in registry.request_log)
 
 
 @pytest.fixture
@@ -50,10 +50,10 @@ def undisturbed(house: Any, registry: Any) -> Callable[[str], list[bytes]]:
     """Return what is published after one harvest of a source with a ledger and a data folder of its own."""
 
     def harvest(source: str) -> list[bytes]:
-        asked, data = len(registry.asked), house.folder / "undisturbed"
+        request_count, data = len(registry.request_log), house.folder / "undisturbed"
         words = ("--data", str(data), "harvest", source)
         assert house.start(*words, ledger=f"sqlite:///{data}/ledger.sqlite").wait(WITHIN) == 0
-        del registry.asked[asked:]
+        del registry.request_log[request_count:]
         return published(data)
 
     return harvest
@@ -223,7 +223,7 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(house, l
     house.settle("a")
     first.kill()
     first.wait()
-    asked = len(registry.asked)
+    request_count = len(registry.request_log)
     arguments = '{"source": "a", "timestamp": 1}'
     house.rows(
         "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args, status, worker_id)"
@@ -233,7 +233,7 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(house, l
     house.start("worker", "--heartbeat", BEAT)
     house.wait_until(lambda: "run skipped: the source was harvested" in house.output_of(1), "the run to be skipped")
 
-    assert len(registry.asked) == asked
+    assert len(registry.request_log) == request_count
     house.wait_until(lambda: house.rows("SELECT id FROM procrastinate_jobs") == [], 'house.rows("SELECT id FROM procrastinate_jobs") == []')
 
 

@@ -61,12 +61,12 @@ def test_after_the_clock_was_set_back_due_runs_are_executed(house, ledger, regis
     source = load_all(house.folder / "cards").sources["a"]
     with open_context(house.data, ledger, BASE, "operator@example.org", frozenset({"127.0.0.1"})) as real:
         harvest(source, replace(real, now=lambda: AT + timedelta(days=400)))
-        before = len(registry.asked)
+        before = len(registry.request_log)
 
         handlers = JobHandlers(replace(real, now=lambda: AT), house.folder / "cards", ledger)
         handlers.harvest("a", True, int(AT.timestamp()) - 60)
 
-    assert len(registry.asked) == 2 * before
+    assert len(registry.request_log) == 2 * before
 
 
 def test_a_worker_executes_due_and_requested_runs(house, ledger):
@@ -91,7 +91,7 @@ def test_a_stopped_worker_finishes_its_run(house, ledger, registry):
     registry.gate.clear()
     put(ledger, "a")
     worker = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: any(page > 1 for _, _, page in registry.asked), "the second page to be asked for")
+    house.wait_until(lambda: any(page > 1 for _, _, page in registry.request_log), "the second page to be asked for")
 
     worker.send_signal(signal.SIGTERM)
     registry.gate.set()
@@ -105,7 +105,7 @@ def test_a_run_of_a_dead_worker_is_resumed_at_its_checkpoint(house, ledger, regi
     put(ledger, "a")
     registry.gate.clear()
     first = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: any(page > 1 for _, _, page in registry.asked), "the second page to be asked for")
+    house.wait_until(lambda: any(page > 1 for _, _, page in registry.request_log), "the second page to be asked for")
     first.kill()
     first.wait(WITHIN)
     house.start("worker", "--heartbeat", BEAT)
@@ -130,7 +130,7 @@ def test_many_workers_request_a_host_no_faster(house, ledger, registry):
     house.settle("a", "b", "c")
 
     due = [float(at) for (at,) in house.rows("SELECT EXTRACT(EPOCH FROM due) FROM noted ORDER BY due")]
-    assert len(due) == len(registry.times) > len(registry.asked)  # robots.txt takes its turn too
+    assert len(due) == len(registry.times) > len(registry.request_log)  # robots.txt takes its turn too
     assert [later - before for before, later in pairwise(due) if later - before < 0.3 - 1e-6] == []
     assert [at - turn for at, turn in zip(sorted(registry.times), due, strict=True) if at < turn - 0.001] == []
 
@@ -142,11 +142,11 @@ def test_four_workers_killed_repeatedly_commit_each_run_once(house, ledger, regi
         house.define_source(name, pause=0.05)
     put(ledger, *names)
     workers = [house.start("worker", "--heartbeat", BEAT) for _ in range(4)]
-    house.wait_until(lambda: len(registry.asked) > 5, "the first pages to be asked for")
+    house.wait_until(lambda: len(registry.request_log) > 5, "the first pages to be asked for")
 
     for _ in range(5):
-        enough = len(registry.asked) + 3
-        house.wait_until(lambda enough=enough: len(registry.asked) > enough or settled(house, names), f"page {enough} to be asked for")
+        enough = len(registry.request_log) + 3
+        house.wait_until(lambda enough=enough: len(registry.request_log) > enough or settled(house, names), f"page {enough} requested")
         victim = chance.randrange(4)
         workers[victim].kill()
         workers[victim].wait(WITHIN)

@@ -27,7 +27,7 @@ LOST = f"{IRIS.base}record/demo/i%2F100"
 Still = tuple[Path, httpx.Client]
 
 
-def asked(still: Still, **arguments: str) -> Any:
+def fetch_xml(still: Still, **arguments: str) -> Any:
     answer = still[1].get("/oai", params={name.rstrip("_"): value for name, value in arguments.items()})
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/xml; charset=utf-8"
@@ -40,9 +40,9 @@ def texts(answer: Any, name: str) -> list[str]:
 
 def listed(still: Still, **arguments: str) -> list[Any]:
     """Return all pages of a list."""
-    pages = [asked(still, **arguments)]
+    pages = [fetch_xml(still, **arguments)]
     while token := "".join(text or "" for text in texts(pages[-1], "resumptionToken")):
-        pages.append(asked(still, verb=arguments["verb"], resumptionToken=token))
+        pages.append(fetch_xml(still, verb=arguments["verb"], resumptionToken=token))
     return pages
 
 
@@ -80,14 +80,14 @@ def schema() -> etree.XMLSchema:
     ids=lambda item: "&".join(item.values()).replace("/", "_"),
 )
 def test_every_answer_is_valid_by_the_schema(still: Still, schema: etree.XMLSchema, arguments: dict[str, str]) -> None:
-    for page in listed(still, **arguments) if arguments.get("verb", "").startswith("ListRecords") else [asked(still, **arguments)]:
+    for page in listed(still, **arguments) if arguments.get("verb", "").startswith("ListRecords") else [fetch_xml(still, **arguments)]:
         schema.assertValid(page)
 
 
 @pytest.mark.suite("oai-pmh-xsd")
 @pytest.mark.parametrize("prefix", ["datacite", "oai_datacite", "rdf"])
 def test_the_envelope_of_other_formats_is_valid_too(still: Still, schema: etree.XMLSchema, prefix: str) -> None:
-    page = asked(still, verb="ListRecords", metadataPrefix=prefix)
+    page = fetch_xml(still, verb="ListRecords", metadataPrefix=prefix)
     for metadata in page.iter(f"{OAI}metadata"):  # whose own schema is not among the suites
         metadata.getparent().remove(metadata)
 
@@ -96,7 +96,7 @@ def test_the_envelope_of_other_formats_is_valid_too(still: Still, schema: etree.
 
 @pytest.mark.parametrize("prefix", ["oai_dc", "datacite", "rdf"])
 def test_a_record_that_was_harvested_from_a_repository_names_it(still: Still, prefix: str) -> None:
-    [record] = asked(still, verb="GetRecord", metadataPrefix=prefix, identifier=ONE).iter(f"{OAI}record")
+    [record] = fetch_xml(still, verb="GetRecord", metadataPrefix=prefix, identifier=ONE).iter(f"{OAI}record")
 
     [origin] = record.iter(f"{{{PROVENANCE}}}originDescription")
     assert {etree.QName(part).localname: part.text for part in origin} == {
@@ -111,7 +111,7 @@ def test_a_record_that_was_harvested_from_a_repository_names_it(still: Still, pr
 
 
 def test_a_record_of_another_protocol_names_no_repository(still: Still) -> None:
-    [record] = asked(still, verb="GetRecord", metadataPrefix="oai_dc", identifier=ONE.replace("/demo/", "/alpha/")).iter(f"{OAI}record")
+    [record] = fetch_xml(still, verb="GetRecord", metadataPrefix="oai_dc", identifier=ONE.replace("/demo/", "/alpha/")).iter(f"{OAI}record")
 
     assert record.find(f"{OAI}metadata") is not None
     assert record.find(f"{OAI}about") is None
@@ -140,7 +140,7 @@ def test_a_record_of_another_protocol_names_no_repository(still: Still) -> None:
     ],
 )
 def test_what_a_harvester_does_wrong_has_its_code(still: Still, arguments: dict[str, str], code: str) -> None:
-    answer = asked(still, **arguments)
+    answer = fetch_xml(still, **arguments)
 
     assert [item.get("code") for item in answer.iter(f"{OAI}error")] == [code]
     echoed = dict(answer.find(f"{OAI}request").attrib)
@@ -158,19 +158,19 @@ def test_a_request_by_post_is_answered_as_one_by_get(still: Still) -> None:
 
     posted = etree.fromstring(still[1].post("/oai", data=arguments).content)
 
-    assert etree.tostring(posted.find(f"{OAI}GetRecord")) == etree.tostring(asked(still, **arguments).find(f"{OAI}GetRecord"))
+    assert etree.tostring(posted.find(f"{OAI}GetRecord")) == etree.tostring(fetch_xml(still, **arguments).find(f"{OAI}GetRecord"))
 
 
 def test_identify_states_the_operators_and_that_deletions_persist(still: Still) -> None:
-    answer = asked(still, verb="Identify")
+    answer = fetch_xml(still, verb="Identify")
 
     assert texts(answer, "adminEmail") == ["help@example.org"]
     assert (texts(answer, "deletedRecord"), texts(answer, "granularity")) == (["persistent"], ["YYYY-MM-DDThh:mm:ssZ"])
-    assert texts(answer, "earliestDatestamp") == [min(texts(asked(still, verb="ListIdentifiers", metadataPrefix="rdf"), "datestamp"))]
+    assert texts(answer, "earliestDatestamp") == [min(texts(fetch_xml(still, verb="ListIdentifiers", metadataPrefix="rdf"), "datestamp"))]
 
 
 def test_there_are_sets_by_registry_line_goal_country_and_kind(still: Still) -> None:
-    answer = asked(still, verb="ListSets")
+    answer = fetch_xml(still, verb="ListSets")
 
     names = dict(zip(texts(answer, "setSpec"), texts(answer, "setName"), strict=True))
     assert {"source:demo", "source:alpha", "line:C7-ehea", "goal:4", "goal:4:crosswalked", "country:404", "kind:post"} <= set(names)
@@ -196,14 +196,14 @@ def test_a_set_lists_its_deleted_records(still: Still) -> None:
 
 
 def test_what_is_gone_is_a_header_without_metadata(still: Still) -> None:
-    answer = asked(still, verb="GetRecord", metadataPrefix="oai_dc", identifier=LOST)
+    answer = fetch_xml(still, verb="GetRecord", metadataPrefix="oai_dc", identifier=LOST)
 
     assert answer.find(f".//{OAI}header").get("status") == "deleted"
     assert answer.find(f".//{OAI}metadata") is None
 
 
 def test_dublin_core_has_titles_by_language_and_what_catalogues_want(still: Still) -> None:
-    answer = asked(still, verb="GetRecord", metadataPrefix="oai_dc", identifier=ONE)
+    answer = fetch_xml(still, verb="GetRecord", metadataPrefix="oai_dc", identifier=ONE)
 
     dc = [(item.tag.rpartition("}")[2], item.get(LANGUAGE), item.text) for item in answer.find(".//{*}dc")]
     assert ("title", "en", "Renamed 7") in dc
@@ -237,7 +237,7 @@ def test_every_record_is_valid_by_datacites_own_schema(still: Still, kernel: etr
 
 
 def test_datacite_has_all_that_its_schema_needs(still: Still) -> None:
-    answer = asked(still, verb="GetRecord", metadataPrefix="datacite", identifier=ONE)
+    answer = fetch_xml(still, verb="GetRecord", metadataPrefix="datacite", identifier=ONE)
 
     kernel = "{http://datacite.org/schema/kernel-4}"
     resource = answer.find(f".//{kernel}resource")
@@ -267,33 +267,33 @@ def test_from_and_until_are_inclusive(still: Still) -> None:
     stamps = [text for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf") for text in texts(page, "datestamp")]
     since = max(stamps)
 
-    result = asked(still, verb="ListIdentifiers", metadataPrefix="rdf", **{"from": since, "until": since})
+    result = fetch_xml(still, verb="ListIdentifiers", metadataPrefix="rdf", **{"from": since, "until": since})
 
     assert set(texts(result, "datestamp")) == {since}
     assert len(texts(result, "datestamp")) == sum(stamp == since for stamp in stamps)
 
 
 def test_a_datestamp_is_when_it_could_be_heard_here_and_not_when_the_run_began(still: Still) -> None:
-    stamps = texts(asked(still, verb="ListIdentifiers", metadataPrefix="rdf"), "datestamp")
+    stamps = texts(fetch_xml(still, verb="ListIdentifiers", metadataPrefix="rdf"), "datestamp")
 
     assert min(stamps) > f"{SECOND:%Y-%m-%dT%H:%M:%SZ}"
 
 
 @pytest.mark.parametrize("place", [0, 7, -1])
 def test_a_token_that_was_changed_is_refused(still: Still, place: int) -> None:
-    token = texts(asked(still, verb="ListRecords", metadataPrefix="rdf"), "resumptionToken")[0]
+    token = texts(fetch_xml(still, verb="ListRecords", metadataPrefix="rdf"), "resumptionToken")[0]
     changed = list(token)
     changed[place] = "A" if token[place] != "A" else "B"
 
-    answer = asked(still, verb="ListRecords", resumptionToken="".join(changed))
+    answer = fetch_xml(still, verb="ListRecords", resumptionToken="".join(changed))
 
     assert answer.find(f"{OAI}error").get("code") == "badResumptionToken"
 
 
 def test_a_token_of_one_verb_is_none_of_another(still: Still) -> None:
-    token = texts(asked(still, verb="ListRecords", metadataPrefix="rdf"), "resumptionToken")[0]
+    token = texts(fetch_xml(still, verb="ListRecords", metadataPrefix="rdf"), "resumptionToken")[0]
 
-    answer = asked(still, verb="ListIdentifiers", resumptionToken=token)
+    answer = fetch_xml(still, verb="ListIdentifiers", resumptionToken=token)
 
     assert answer.find(f"{OAI}error").get("code") == "badResumptionToken"
 
@@ -303,7 +303,7 @@ def test_a_token_of_another_journal_is_refused(still: Still) -> None:
     secret = tokens.signing_key(Journal(data / "journal"))
     token = tokens.ResumptionToken("ListRecords", "rdf", "all", 100, 407, 466, 4, "0" * 16, 100, 407)
 
-    answer = asked(still, verb="ListRecords", resumptionToken=tokens.write_token(token, secret))
+    answer = fetch_xml(still, verb="ListRecords", resumptionToken=tokens.write_token(token, secret))
 
     assert answer.find(f"{OAI}error").get("code") == "badResumptionToken"
 
@@ -319,7 +319,7 @@ def test_a_token_that_was_made_up_of_wrong_values_is_refused(still: Still) -> No
     data, _ = still
     resumption_token = tokens.ResumptionToken("ListRecords", "rdf", "all", -1, 407, 466, 4, "0" * 16, 100, 407)
 
-    answer = asked(
+    answer = fetch_xml(
         still, verb="ListRecords", resumptionToken=tokens.write_token(resumption_token, tokens.signing_key(Journal(data / "journal")))
     )
 

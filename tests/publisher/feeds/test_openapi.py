@@ -113,9 +113,9 @@ def test_schemathesis_finds_no_server_error_or_undocumented_response(still: Stil
 
     @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=HEALTH)
     @given(case=operation.as_strategy(mode))
-    def asked(case: schemathesis.Case) -> None:
+    def check_case(case: schemathesis.Case) -> None:
         seconds = (case.query or {}).get("timeout")
         assume(not isinstance(seconds, float | int) or seconds >= 1)  # such a query is rightly stopped with 504
         case.call_and_validate(base_url=host, checks=CHECKS)
 
-    asked()
+    check_case()

@@ -26,11 +26,11 @@ class Answering:
 
     def __init__(self, data: Path, *positions: int, loaded: int = 0) -> None:
         self.history, self.iris, self.journal = data / "history", IRIS, Journal(data / "journal")
-        self.asked, self._positions, self._loaded = 0, positions, loaded
+        self.request_log, self._positions, self._loaded = 0, positions, loaded
 
     async def query_internal(self, question: QueryRequest) -> tuple[bytes, Snapshot]:
-        position = self._positions[min(self.asked, len(self._positions) - 1)]
-        self.asked += 1
+        position = self._positions[min(self.request_log, len(self._positions) - 1)]
+        self.request_log += 1
         store = Store()
         for sign, quad in self._rows(position):
             (store.add if sign == "A" else store.remove)(next(iter(parse(quad.encode(), RdfFormat.N_QUADS))))
@@ -73,7 +73,7 @@ def test_a_store_that_is_an_entry_behind_is_asked_again(data: Path) -> None:
 
     result = shown_states(data, service, 380, 466)
 
-    assert service.asked == 3
+    assert service.request_log == 3
     assert result == {record: lines for record, lines in read_graphs(data).items() if record in result}
     assert f"{IRIS.base}record/demo/e91" in result
 
