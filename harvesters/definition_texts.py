@@ -9,7 +9,7 @@ DEFINITION_TEXTS: Mapping[str, str] = {
     "source_name": "the name %(name)s is part of every IRI: use a to z, 0 to 9 and hyphens",
     # keys and values
     "unknown_key": "unknown key %(name)s; %(suggestion)s",
-    "unknown_limit": "unknown limit %(name)s; %(suggestion)s",
+    "unknown_definition_limit": "unknown limit %(name)s; %(suggestion)s",
     "unknown_field": "unknown field %(name)s; %(suggestion)s",
     "unknown_crosswalk": "unknown crosswalk %(name)s; %(suggestion)s",
     "unknown_option": "unknown option %(name)s of %(protocol)s with %(mapping)s; %(suggestion)s",

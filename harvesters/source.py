@@ -252,7 +252,7 @@ def _valid_limits(table: object, faults: list[Reason]) -> dict[str, Any]:
     for key, value in table.items() if isinstance(table, dict) else ():
         named = Reason("limit_named", {"name": repr(key)})
         if key not in known:
-            faults.append(Reason("unknown_limit", {"name": repr(key), "suggestion": suggestion(key, known)}))
+            faults.append(Reason("unknown_definition_limit", {"name": repr(key), "suggestion": suggestion(key, known)}))
         elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             faults.append(expected(named, value, "kind_not_negative"))
         elif key in SHARES and value > 1:

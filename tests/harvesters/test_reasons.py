@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from harvesters.definition_texts import DEFINITION_TEXTS
 from harvesters.errors import FetchError, NotFoundError, ParseError, error_reason
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
@@ -138,3 +139,15 @@ def check_append(journal: Journal, code: str) -> None:
 
 def test_an_error_with_a_text_has_that_text_as_its_reason() -> None:
     assert ParseError("a.json: broken").reason == Reason("other", {"text": "a.json: broken"})
+
+
+def test_a_code_has_one_text() -> None:
+    (texts,) = (
+        node.value
+        for node in ast.parse((ROOT / "harvesters/reason_texts.py").read_text(encoding="utf-8")).body
+        if isinstance(node, ast.AnnAssign)
+    )
+
+    assert isinstance(texts, ast.Dict)
+    codes = [key.value for key in texts.keys if isinstance(key, ast.Constant)]
+    assert [code for code in codes if code in DEFINITION_TEXTS] == []

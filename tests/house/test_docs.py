@@ -112,6 +112,13 @@ def test_every_field_of_the_model_has_its_row() -> None:
     assert names - _rows("reference/mappings/fields.md") == set()
 
 
+def test_the_tree_of_errors_has_every_class() -> None:
+    text = (ROOT / "harvesters/errors.py").read_text(encoding="utf-8")
+    tree = text.partition('"""\n\n')[0]
+
+    assert [name for name in re.findall(r"^class (\w+)", text, re.MULTILINE) if not re.search(rf"\b{name}\b", tree)] == []
+
+
 def _outcomes(kind: type[HarvestError]) -> Iterator[str]:
     yield kind.outcome
     for subclass in kind.__subclasses__():
