@@ -1,1 +1,1 @@
-"""Benchmarks: what the house costs next to its peers, measured side by side in one run."""
+"""Compare the cost of this program with that of its peers, measured side by side in one run."""

@@ -11,7 +11,7 @@ import typer
 
 from benchmarks.result_table import Aim, Json, Line, show
 
-_ALL = (
+NAMES = (
     "map",
     "validation",
     "pool",
@@ -31,18 +31,18 @@ _OWN_TABLES = ("trust_limits", "columns")  # these print tables of their own, wi
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help=f"Which to run: {', '.join(_ALL)}; all where none is named.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help=f"Which to run: {', '.join(NAMES)}; all if none is named.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure what the house costs next to its peers, and sum up which aims are met; 1 where a benchmark could not be run.
+    """Compare the cost of this program with its peers and list which aims are met; exit with 1 if a benchmark could not be run.
 
-    What stands behind a single name is for that benchmark: ``python -m benchmarks portal --records 100000``.
+    Options after a single name are those of that benchmark: ``python -m benchmarks portal --records 100000``.
     """
     if names and len(names) > 1 and names[1].startswith("-"):
         line = [sys.executable, "-m", f"benchmarks.{names[0]}", *names[1:], *(["--json"] if json else [])]
         raise typer.Exit(subprocess.run(line, check=False).returncode)
     failed, rows = [], list[dict[str, Any]]()
-    for name in names or _ALL:
+    for name in names or NAMES:
         if name in _OWN_TABLES and not json:
             if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode:
                 failed.append(name)
@@ -58,7 +58,7 @@ def main(
     if json:
         print(orjson.dumps(rows).decode())
     elif rows:
-        show("In sum", [_line(row) for row in rows if row["aim"]], json=False)
+        show("Summary", [_line(row) for row in rows if row["aim"]], json=False)
     if failed:
         print(f"not run: {', '.join(failed)}", file=sys.stderr)
     raise typer.Exit(int(bool(failed)))

@@ -280,6 +280,6 @@ def _read(sphinx: Sphinx, page: str, source: list[str]) -> None:
 
 
 def setup(sphinx: Sphinx) -> dict[str, bool]:
-    """Connect what is done before a page is read."""
+    """Register the function that runs before a page is read."""
     sphinx.connect("source-read", _read)
     return {"parallel_read_safe": True}

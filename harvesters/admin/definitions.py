@@ -67,7 +67,7 @@ def read_definition(context: AdminContext, name: str) -> Definition:
 
 
 def definition_file(context: AdminContext, name: str) -> Path:
-    """Return the file of a definition; raise NotFound if *name* is no name of a source."""
+    """Return the file of a definition; raise NotFound if no source is named *name*."""
     if not _NAME.match(name):
         raise NotFound("Unknown source.")
     return context.source_dir / f"{name}.toml"

@@ -34,7 +34,7 @@ class PreviousRecords(Runs):
     """The part of the ledger for undoing an approval."""
 
     def keep_previous(self, run: Run) -> None:
-        """Store what the plan of *run* will change, as it is now. Idempotent before the commit."""
+        """Store the current state of the records that the plan of *run* will change. Idempotent before the commit."""
         s, r, d, u = t.staged, t.record, t.description, t.undo
         join = s.join(r, sa.and_(r.c.source == s.c.source, r.c.key == s.c.key))
         join = join.outerjoin(d, sa.and_(d.c.run == r.c.run, d.c.seq == r.c.seq))

@@ -118,7 +118,7 @@ def _postpone(queued: QueuedMessage, error: DeliveryError, ledger: Ledger, now: 
 
 
 def run_round(ledger: Ledger, channels: Channels, now: Callable[[], datetime], outage: Outage) -> None:
-    """Deliver what is due and delete what is old; log once while the ledger cannot be used."""
+    """Deliver due messages and delete old ones; log once while the ledger cannot be used."""
     try:
         deliver(ledger, channels, now)
         ledger.outbox.prune_messages(now() - RETENTION)

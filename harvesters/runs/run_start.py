@@ -30,7 +30,7 @@ _OVERLAP = timedelta(hours=1)  # clocks differ; records fetched twice are recogn
 
 
 def start_run(source: Source, context: HarvestContext, protocol: Protocol, *, full: bool) -> Run:
-    """Return the run that begins or goes on; its log has its id."""
+    """Return the run that begins or resumes; its log lines have its id."""
     run = _open_run(source, context, protocol, full=full)
     assign_run(run.id)
     return run

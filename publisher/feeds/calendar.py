@@ -31,7 +31,7 @@ def write_header(name: str, site_name: str) -> bytes:
 
 
 def write_event(change: Change, state: RecordState, host: str, iris: Iris) -> bytes:
-    """Write an event. DTSTART is left out if its begin is no date (section 3.6.1 allows that); a year or month spans its days."""
+    """Write an event. DTSTART is left out if its start is not a date (section 3.6.1 allows that); a year or month spans its days."""
     metadata, out = read_metadata(change, state, iris), Event()
     stamp = datetime.fromtimestamp(change.stamp, UTC)
     out.add("uid", metadata.record)

@@ -251,7 +251,7 @@ def _entry(rule: RuleReport, report: ReportOnSource, page: str, updated: str, *,
 
 
 async def as_turtle(report: ReportOnSource, service: QueryService) -> bytes:
-    """Write a ``sh:ValidationReport``: at most 1,000 results of published records, and the examples of those that are withheld.
+    """Write a ``sh:ValidationReport``: at most 1,000 results of published records, and the examples of withheld records.
 
     Source: https://www.w3.org/TR/shacl/#validation-report
     """

@@ -42,7 +42,7 @@ class Projection(Protocol):
         """Publish what is stored; takes about *seconds*, and continues at the next call if it is not done."""
 
     def reset(self) -> None:
-        """Delete what is stored, so that it is rebuilt."""
+        """Delete the stored projection, so that it is rebuilt."""
 
     def close(self) -> None:
         """Close the files; what was not stored is lost."""

@@ -75,7 +75,7 @@ class EmbeddedStore:
         self._status = digest(self.quads, self._graph)
 
     def update(self) -> StoreState:
-        """Apply what is new in the journal and the status file.
+        """Apply new journal entries and the new status file.
 
         After a bulk load the indexes are updated only when the store has been published and optimized.
         """

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from generated import PageError, generate
 
+from benchmarks.__main__ import NAMES as BENCHMARKS
 from command_line.settings import Settings
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
@@ -123,6 +124,10 @@ def _outcomes(kind: type[HarvestError]) -> Iterator[str]:
     yield kind.outcome
     for subclass in kind.__subclasses__():
         yield from _outcomes(subclass)
+
+
+def test_every_benchmark_has_its_row() -> None:
+    assert set(BENCHMARKS) - _rows("explanation/benchmarks.md") == set()
 
 
 def test_every_outcome_of_a_request_has_its_row() -> None:

@@ -199,7 +199,7 @@ def delete_nomination(ledger: Database, id: str) -> None:
 
 
 def set_stage(ledger: Database, id: str, stage: Stage, special: str | None) -> None:
-    """Store how far a nomination came, and the code of its special prize."""
+    """Store the stage that a nomination reached, and the code of its special prize."""
     c = t.prize_nomination.c
     with ledger.transaction() as connection:
         connection.execute(sa.update(t.prize_nomination).where(c.id == id).values(stage=stage.value, special=special))

@@ -136,7 +136,7 @@ def is_expert(ledger: Database, edition: Edition, mail: str | None) -> bool:
 
 
 def require_expert(ledger: Database, edition: Edition, mail: str | None) -> None:
-    """Raise NotFound unless an address is that of an expert of the edition."""
+    """Raise NotFound unless an expert of the edition has this address."""
     if not is_expert(ledger, edition, mail):
         raise NotFound("Only the experts of this edition can read this.")
 

@@ -104,7 +104,7 @@ def save(context: SubmissionContext, draft: Submission, content: Content) -> boo
 
 
 def missing(content: Content, question: Question) -> dict[str, str]:
-    """Return a message for what is missing on a page, by member: the form cannot go on without a title."""
+    """Return a message for what is missing on a page, by member: the form cannot continue without a title."""
     asks_title = any(field.member == "title" for field in question.fields)
     return {"title": gettext("Write a title.")} if asks_title and not content.get("title") else {}
 
@@ -168,7 +168,7 @@ def check_pace(context: SubmissionContext, draft: Submission) -> None:
 
 
 def _with_codes(content: Content, base: str) -> Content:
-    """Return a content whose codes are those that the form offers."""
+    """Return the content with its codes written as the form offers them."""
     lexicon = CrosswalkLookup(load_crosswalks(base))
     declared = lexicon.parse_declared(*(content.get(name, ()) for name in ("actionLine", "goal", "target")))
     codes = {

@@ -52,7 +52,7 @@ def _message(item: Submission, mail: str, address: str) -> Message:
 
 
 def create_reminder(channels: Channels, now: Callable[[], datetime]) -> Callable[[Ledger], None]:
-    """Return the function that sends what is due; it logs once while the ledger cannot be used."""
+    """Return the function that sends due reminders; it logs once while the ledger cannot be used."""
     outage = Outage("cannot remind submitters", "submitters are reminded again")
 
     def remind(ledger: Ledger) -> None:

@@ -116,7 +116,7 @@ def _is_current(folder: Path, release: Release) -> bool:
 
 
 def _part_folder(folder: Path) -> Path:
-    """Create a temporary folder, and remove those that a crash leftover."""
+    """Create a temporary folder, and remove those that a crash left."""
     for leftover in folder.parent.glob(f".part-{folder.name}-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     part = folder.with_name(f".part-{folder.name}-{os.getpid()}")

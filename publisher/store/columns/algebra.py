@@ -29,7 +29,7 @@ class Modifiers(NamedTuple):
 
 
 def modifiers_of(node: CompValue) -> Modifiers:
-    """Return the modifiers of a SELECT. Raises NotCompiled if *node* is no projection."""
+    """Return the modifiers of a SELECT. Raises NotCompiled if *node* is not a projection."""
     start, length, distinct, order = 0, None, False, ()
     if node.name == "Slice":
         start, length, node = int(node.start or 0), node.length, node.p

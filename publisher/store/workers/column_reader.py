@@ -58,7 +58,7 @@ class ColumnSnapshot(OpenSnapshot):
         return self._opening.result() if self._opening.done() and not self._opening.cancelled() else None
 
     def evaluate(self, request: QueryRequest) -> tuple[Result, str]:
-        """Return the result of *request* and the name of the engine that answers it; raise QueryFailure if it is no query."""
+        """Return the result of *request* and the name of the engine that answers it; raise QueryFailure if it is not a query."""
         if may_compile(request):
             self._open_now.set()
             if self._is_imported:

@@ -236,7 +236,7 @@ def session_of(request: Request, context: SubmissionContext) -> Submitter | None
 
 @routes.get("/mine")
 def show_own(request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    """Show what is a person's own; without a session, ask for the address."""
+    """Show a person's own submissions; without a session, ask for the e-mail address."""
     submitter = session_of(request, context)
     if submitter is None:
         return pages.render("identify.html", {"error": "", "mail": ""})
