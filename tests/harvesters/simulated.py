@@ -22,7 +22,7 @@ def open_client(registry: Callable[[httpx.Request], httpx.Response]) -> Fetch:
 
 
 @dataclass(frozen=True)
-class Held:
+class SimulatedRecord:
     """A record of the repository."""
 
     key: str
@@ -34,8 +34,8 @@ class Held:
 DC = '<oai_dc:dc xmlns:oai_dc="http://www.openarchives.org/OAI/2.0/oai_dc/" xmlns:dc="http://purl.org/dc/elements/1.1/">'
 
 
-def records(count: int, *, apart: timedelta = timedelta(hours=7), deleted: Collection[int] = ()) -> list[Held]:
-    return [Held(f"k{number:04}", START + number * apart, number in deleted) for number in range(count)]
+def records(count: int, *, apart: timedelta = timedelta(hours=7), deleted: Collection[int] = ()) -> list[SimulatedRecord]:
+    return [SimulatedRecord(f"k{number:04}", START + number * apart, number in deleted) for number in range(count)]
 
 
 def broken(body: bytes) -> httpx.Response:
@@ -57,7 +57,7 @@ class Oai:
     *expired* tells which tokens are refused, by how often any was asked for and the token's offset; *request_log* remembers all requests.
     """
 
-    stored: Sequence[Held]
+    stored: Sequence[SimulatedRecord]
     page: int = 10
     granularity: str = "second"
     poison: Collection[str] = ()
@@ -99,22 +99,22 @@ class Oai:
         text = f"<{verb}>{body}{last}</{verb}>"
         return self._spoilt(text, part) if verb == "ListRecords" else self._respond(text)
 
-    def _wanted(self, item: Held, terms: Mapping[str, str]) -> bool:
+    def _wanted(self, item: SimulatedRecord, terms: Mapping[str, str]) -> bool:
         """Hold the repository to the protocol: one granularity, its own."""
         stamp = self._stamp(item)
         for name in ("from", "until"):
             assert len(terms.get(name, stamp)) == len(stamp), "from and until are in the repository's granularity"
         return terms.get("from", stamp) <= stamp <= terms.get("until", stamp) and terms.get("set", "") in ("", *item.groups)
 
-    def _stamp(self, item: Held) -> str:
+    def _stamp(self, item: SimulatedRecord) -> str:
         return f"{item.stamp:{FORMS[self.granularity][1]}}"
 
-    def _header(self, item: Held) -> str:
+    def _header(self, item: SimulatedRecord) -> str:
         sets = "".join(f"<setSpec>{name}</setSpec>" for name in item.groups)
         status = ' status="deleted"' if item.deleted else ""
         return f"<header{status}><identifier>{item.key}</identifier><datestamp>{self._stamp(item)}</datestamp>{sets}</header>"
 
-    def _record(self, item: Held) -> str:
+    def _record(self, item: SimulatedRecord) -> str:
         body = "" if item.deleted else f"<metadata>{DC}<dc:title>Project {item.key}</dc:title></oai_dc:dc></metadata>"
         return f"<record>{self._header(item)}{body}</record>"
 
@@ -122,6 +122,6 @@ class Oai:
         now = START + timedelta(days=400)
         return httpx.Response(200, content=(HEAD.format(now=f"{now:%Y-%m-%dT%H:%M:%SZ}") + body + "</OAI-PMH>").encode())
 
-    def _spoilt(self, body: str, part: Sequence[Held]) -> httpx.Response:
+    def _spoilt(self, body: str, part: Sequence[SimulatedRecord]) -> httpx.Response:
         response = self._respond(body)
         return self.spoil(response.content) if any(item.key in self.poison for item in part) else response

@@ -115,7 +115,7 @@ class Sets(simulated.Oai):
 
 def repository() -> Sets:
     groups = [("project:a",), ("project:b",), ("news",), ("project:a", "project:b"), ("other",)]
-    return Sets([simulated.Held(f"k{number}", simulated.START, groups=names) for number, names in enumerate(groups)])
+    return Sets([simulated.SimulatedRecord(f"k{number}", simulated.START, groups=names) for number, names in enumerate(groups)])
 
 
 def test_sets_are_chosen_by_their_beginning(define_source):

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from simulated import Held, Oai, broken, crashed, open_client, records, truncated
+from simulated import Oai, SimulatedRecord, broken, crashed, open_client, records, truncated
 
 from harvesters.errors import LimitedError, ParseError, UnavailableError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
@@ -331,7 +331,7 @@ def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
 
 def test_sets_are_kept_while_windows_are_cut():
     groups = [("x",), ("x", "y"), ("y",)]
-    items = [Held(element.key, element.stamp, groups=groups[number % 3]) for number, element in enumerate(records(60))]
+    items = [SimulatedRecord(element.key, element.stamp, groups=groups[number % 3]) for number, element in enumerate(records(60))]
     respond = Oai(items, poison={"k0021", "k0030"})
 
     pages = harvest(respond, set=["x", "y"])

@@ -11,7 +11,7 @@ import feedparser
 import httpx
 from icalendar import Calendar
 from lxml import etree
-from mutating_source import Held, plain
+from mutating_source import RecordStatements, plain
 from oaipmh_scythe import Scythe
 from pyoxigraph import DefaultGraph, NamedNode, RdfFormat, parse
 from sickle import Sickle
@@ -42,8 +42,8 @@ class Got:
 class Scenario:
     """What held before and after the commit, what it touched, and what each client got before, across and after it."""
 
-    before: Held
-    after: Held
+    before: RecordStatements
+    after: RecordStatements
     touched: set[str]
     got: dict[tuple[str, str], Got]
 

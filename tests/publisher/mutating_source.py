@@ -23,7 +23,7 @@ KENYA, PERU = (f"http://metadata.un.org/sdg/codes/geoArea/{code}" for code in ("
 GONE = f"<{IRIS.operations}gone>"
 _ROW = re.compile(rf"([AD]) (.*) <({re.escape(IRIS.base)}record/[^>]*)> \.\Z", re.DOTALL)
 
-Held = dict[str, frozenset[str]]  # the statements of each record, by its IRI
+RecordStatements = dict[str, frozenset[str]]  # the statements of each record, by its IRI
 
 
 def initiative(number: int, title: str = "Community network") -> Initiative:
@@ -113,7 +113,7 @@ def move(data: Path) -> set[str]:
     return {match[3] for row in rows if (match := _ROW.match(row))}
 
 
-def read_graphs(data: Path, upto: int | None = None) -> Held:
+def read_graphs(data: Path, upto: int | None = None) -> RecordStatements:
     """Replay the journal: what each record's graph holds after the entry *upto*, whatever any index or store of ours says."""
     out: dict[str, set[str]] = {}
     for entry in Journal(data / "journal").entries():
@@ -129,7 +129,7 @@ def plain(lines: Iterable[str]) -> frozenset[str]:
     return frozenset(str(quad.triple) for quad in parse("".join(f"{line} .\n" for line in lines).encode(), RdfFormat.N_TRIPLES))
 
 
-def alive(all_: Held) -> Held:
+def alive(all_: RecordStatements) -> RecordStatements:
     return {record: lines for record, lines in all_.items() if not is_gone(lines)}
 
 

@@ -19,7 +19,7 @@ FORM = {"record": "/record/demo/a%2F1", "category": "title", "text": "It is <b>w
 
 
 @dataclass
-class Kept:
+class ProblemsInMemory:
     """Problems in memory, as the command line keeps them in the ledger."""
 
     filed: list[tuple[str, ...]] = field(default_factory=list)
@@ -37,14 +37,14 @@ class Kept:
         return PublicProblem(number, RECORD, self.filed[number - 1][2], "fixed", *times, "demo.7")
 
 
-def visitor(service, reports: Kept | None) -> httpx.AsyncClient:
+def visitor(service, reports: ProblemsInMemory | None) -> httpx.AsyncClient:
     app = create_app(service, site=SiteOptions(problem_store=reports))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
 
 
 @session_loop
 async def test_a_problem_is_filed_without_script_and_has_a_public_page(service):
-    stored = Kept()
+    stored = ProblemsInMemory()
     async with visitor(service, stored) as client:
         page = await client.get("/page/initiative/demo/a%2F1", headers={"Accept": "text/html"})
         sent = await client.post("/problem", data=FORM, headers={"Accept-Language": "fr"})
@@ -66,7 +66,7 @@ async def test_a_problem_is_filed_without_script_and_has_a_public_page(service):
 
 @session_loop
 async def test_a_problem_is_a_web_annotation(service):
-    async with visitor(service, Kept([("demo", "a/1", "title")])) as client:
+    async with visitor(service, ProblemsInMemory([("demo", "a/1", "title")])) as client:
         answer = await client.get("/problem/1", headers={"Accept": "text/turtle"})
 
     store = ox.Store()
@@ -93,7 +93,7 @@ async def test_a_problem_is_a_web_annotation(service):
 )
 @session_loop
 async def test_a_faulty_form_is_shown_again_with_what_was_written(service, change, message):
-    stored = Kept()
+    stored = ProblemsInMemory()
     async with visitor(service, stored) as client:
         answer = await client.post("/problem", data=FORM | change)
 
@@ -116,7 +116,7 @@ async def test_a_faulty_form_is_shown_again_with_what_was_written(service, chang
 )
 @session_loop
 async def test_a_problem_is_about_a_record_a_source_or_a_page(service, path, target):
-    stored = Kept()
+    stored = ProblemsInMemory()
     async with visitor(service, stored) as client:
         sent = await client.post("/problem", data=FORM | {"record": path})
 
@@ -127,7 +127,7 @@ async def test_a_problem_is_about_a_record_a_source_or_a_page(service, path, tar
 @pytest.mark.parametrize("path", ["/", "/matrix", "/source/demo", "/search?q=network", "/no-such-page"])
 @session_loop
 async def test_every_page_leads_to_the_form(service, path):
-    async with visitor(service, Kept()) as client:
+    async with visitor(service, ProblemsInMemory()) as client:
         page = await client.get(path, headers={"Accept": "text/html"})
         link = re.search(r'<footer.*?href="(/problem\?[^"]*)" rel="nofollow"', page.text, re.DOTALL)
         assert link
@@ -138,7 +138,7 @@ async def test_every_page_leads_to_the_form(service, path):
 
 @session_loop
 async def test_a_client_has_a_quota_and_other_sites_cannot_send(service):
-    stored = Kept()
+    stored = ProblemsInMemory()
     async with visitor(service, stored) as client:
         foreign = await client.post("/problem", data=FORM, headers={"Sec-Fetch-Site": "cross-site"})
         codes = [(await client.post("/problem", data=FORM)).status_code for _ in range(6)]
@@ -162,7 +162,7 @@ async def test_a_mirror_takes_no_problems(service):
 
 @session_loop
 async def test_every_category_has_a_name_on_the_form(service):
-    async with visitor(service, Kept()) as client:
+    async with visitor(service, ProblemsInMemory()) as client:
         form = await client.get("/problem", headers={"Accept": "text/html"})
 
     assert all(f'<option value="{name}">' in form.text for name in CATEGORIES)

@@ -37,7 +37,7 @@ from vocab.iris import BASE
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-class Full(Journal):
+class FullDiskJournal(Journal):
     """A journal on a disk that is full."""
 
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
@@ -57,7 +57,7 @@ def logged_errors(source: Source, context: HarvestContext) -> list[dict[str, Any
 
 def test_a_full_disk_fails_the_run_in_one_line_and_the_next_run_commits_it(source: Source, context: HarvestContext) -> None:
     harvest_all([], context, full=True, dry_run=False, quiet=True)  # the words
-    full = replace(context, journal=Full(context.journal.folder))
+    full = replace(context, journal=FullDiskJournal(context.journal.folder))
 
     (error,) = logged_errors(source, full)
     seen = [entry.run for entry in context.journal.entries()]
@@ -85,7 +85,7 @@ class FullOnceLedger(Ledger):
 def test_a_deferred_commit_is_reported_with_reason_and_action(
     source: Source, context: HarvestContext
 ) -> None:
-    refusing = replace(context, journal=Full(context.journal.folder))
+    refusing = replace(context, journal=FullDiskJournal(context.journal.folder))
     with pytest.raises(JournalWriteError, match="No space left on device"):
         harvest(source, refusing)
     for _ in range(2):  # logged_errors as long as it lasts, and once
@@ -116,7 +116,7 @@ def test_a_command_names_the_run_whose_commit_was_deferred(
     source: Source, context: HarvestContext
 ) -> None:
     harvest_all([], context, full=True, dry_run=False, quiet=True)  # the words
-    refusing = replace(context, journal=Full(context.journal.folder))
+    refusing = replace(context, journal=FullDiskJournal(context.journal.folder))
 
     with capture_logs():
         (failed,) = harvest_all([source], refusing, full=True, dry_run=False, quiet=True).values()
@@ -132,7 +132,7 @@ def test_an_incomplete_run_stays_incomplete_after_a_deferred_commit(
 ) -> None:
     registry.total = 12
     with pytest.raises(JournalWriteError):
-        harvest(source, replace(context, journal=Full(context.journal.folder)))
+        harvest(source, replace(context, journal=FullDiskJournal(context.journal.folder)))
 
     plan = harvest(source, context)
 
@@ -147,7 +147,7 @@ def test_an_approved_plan_with_a_deferred_commit_is_written_by_the_next_run(
     del registry.projects[3:]
     assert harvest(source, context).hold_reason
     with pytest.raises(JournalWriteError):
-        plan_decisions.approve(replace(context, journal=Full(context.journal.folder)), source, "projects.2", by="ann")
+        plan_decisions.approve(replace(context, journal=FullDiskJournal(context.journal.folder)), source, "projects.2", by="ann")
     result = status_file.source_statuses(context, NOON)[0]
 
     plan = harvest(source, context)
@@ -174,7 +174,7 @@ def test_a_ledger_failure_after_the_journal_entry_loses_nothing(
 
 def test_a_vocabulary_that_the_journal_refuses_is_written_the_next_time(context: HarvestContext) -> None:
     with pytest.raises(JournalWriteError):
-        publish_vocabularies.publish(replace(context, journal=Full(context.journal.folder)))
+        publish_vocabularies.publish(replace(context, journal=FullDiskJournal(context.journal.folder)))
     (waiting,) = context.ledger.runs()
 
     done = publish_vocabularies.publish(context)
@@ -283,7 +283,7 @@ def test_a_run_is_synced_to_disk_before_its_entry(tmp_path: Path, context: Harve
     assert (save(State.RUNNING), save(State.COMMITTING) > 0) == (0, True)
 
 
-class Wrong(WorkerPool):
+class FaultyPool(WorkerPool):
     """A pool with a fault that no one foresaw."""
 
     def submit(self, processor: RecordProcessor, inputs: Sequence[RecordInput]) -> PendingResults:
@@ -291,7 +291,7 @@ class Wrong(WorkerPool):
 
 
 def test_a_bug_ends_the_run_as_failed(source: Source, context: HarvestContext) -> None:
-    (error,) = logged_errors(source, replace(context, pool=Wrong(BASE)))
+    (error,) = logged_errors(source, replace(context, pool=FaultyPool(BASE)))
 
     (run,) = context.ledger.runs("projects")
     assert error["event"] == "run failed: this is a bug, please report it"

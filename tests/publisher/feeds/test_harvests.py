@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from feed_clients import Scenario
-from mutating_source import Held, alive, is_gone
+from mutating_source import RecordStatements, alive, is_gone
 
 OAI = ("sickle", "scythe")
 TITLE = "<http://purl.org/dc/terms/title> "
@@ -17,12 +17,12 @@ COUNT = """
 """
 
 
-def whole(state: Held) -> dict[str, frozenset[str] | None]:
+def whole(state: RecordStatements) -> dict[str, frozenset[str] | None]:
     """Return what a harvest by OAI-PMH has: the statements of each record, None where it is gone."""
     return {record: None if is_gone(lines) else lines for record, lines in state.items()}
 
 
-def names(state: Held) -> dict[str, set[str]]:
+def names(state: RecordStatements) -> dict[str, set[str]]:
     """Return the titles of each record that is there."""
     results = {record: {line.partition(TITLE)[2] for line in lines if TITLE in line} for record, lines in alive(state).items()}
     return {record: {title.rpartition('"')[0][1:].replace('\\"', '"') for title in titles} for record, titles in results.items()}
@@ -61,7 +61,7 @@ def test_a_harvest_by_oai_pmh_after_the_commit_has_all_there_is_and_each_deletio
     assert got.doubled == []
 
 
-def replica(versions: list[tuple[str, Any]]) -> Held:
+def replica(versions: list[tuple[str, Any]]) -> RecordStatements:
     """Return what a follower of the stream holds: of each record the version with the last place."""
     ordered = sorted(versions, key=lambda version: version[1][1])
     return {record: lines for record, (_, _, _, lines) in ordered}
