@@ -54,7 +54,7 @@ AIMS = {
 
 
 def differing(columns: Sequence[Column], small: Mapping[str, str]) -> dict[str, list[str]]:
-    """Compare the answers of all with the first one's; give by column the queries whose answers differ."""
+    """Compare the answers of all with the first one's; return by column the queries whose answers differ."""
     results: dict[str, list[str]] = {}
     for name, query in small.items():
         right = _rows(columns[0], query)
@@ -115,7 +115,7 @@ def _rows_of(columns: Sequence[Column], note: str) -> list[dict[str, object]]:
 
 
 def _ours(open_: ExitStack, data: Path, records: int) -> str:
-    """Harvest a simulated portal into *data*, serve it, and dump it; give the address."""
+    """Harvest a simulated portal into *data*, serve it, and dump it; return the address."""
     with Demo(size=records, only=("ckan",), faults=()) as registry:
         write_sources(registry.url, data / "sources", ("ckan",))
         ours = open_.enter_context(served(data, LIMITS))

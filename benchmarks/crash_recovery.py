@@ -34,7 +34,7 @@ class Work:
     now: datetime
 
     def do(self) -> Run:
-        """Harvest, unless that was done already; give the run."""
+        """Harvest, unless that was done already; return the run."""
         with office(self.home, self.now) as harvest_context:
             publish_vocabularies.publish(harvest_context)
             return _ended(harvest_context, self.now) or harvest(parse(NAME, dict(self.definition), "test"), harvest_context, full=True).run

@@ -57,7 +57,7 @@ def settings(data: Path, limits: str = "", more: Mapping[str, str] | None = None
 
 @contextmanager
 def served(data: Path, limits: str = "", more: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Serve *data* with `stocktake serve` and the settings *more*; give the address."""
+    """Serve *data* with `stocktake serve` and the settings *more*; return the address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]

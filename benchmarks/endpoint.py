@@ -80,7 +80,7 @@ def loaded(dumps: Path, folder: Path) -> Path:
 
 @contextmanager
 def peer(store: Path) -> Iterator[str]:
-    """Serve *store* with `oxigraph serve`; give the endpoint's address."""
+    """Serve *store* with `oxigraph serve`; return the endpoint's address."""
     port = free_port()
     with subprocess.Popen(oxigraph("serve", "--location", store, "--bind", f"127.0.0.1:{port}"), stderr=subprocess.DEVNULL) as server:
         try:

@@ -53,7 +53,7 @@ Pages = Mapping[str, Sequence[str]]
 
 
 def filled(data: Path, stored: int, records: int, report: Callable[[str], None]) -> tuple[Pages, Pages]:
-    """Fill *data*, unless it is; give addresses of pages by kind of thing, and codes by facet, the most frequent first."""
+    """Fill *data*, unless it is; return addresses of pages by kind of thing, and codes by facet, the most frequent first."""
     if not (data / "store" / "crowded").exists():
         report(f"writing {stored:,} things")
         _journal(Journal(data / "journal"), stored)

@@ -29,7 +29,7 @@ _RUN = Run("demo-ckan.1", "demo-ckan", 1, State.RUNNING, True, None, datetime(20
 
 
 def worked(pool: WorkerPool, processor: RecordProcessor, pages: Sequence[Sequence[RecordInput]]) -> Iterator[StagedRecord]:
-    """Have pages worked on, some ahead of others; give all staged records, in their order."""
+    """Have pages worked on, some ahead of others; return all staged records, in their order."""
     waiting = deque[PendingResults]()
     for page in pages:
         waiting.append(pool.submit(processor, page))

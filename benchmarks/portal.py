@@ -172,7 +172,7 @@ class Swarm:
 async def crowd(
     address: str, every: Addresses, visitors: int, pause: float, seconds: float, swarm: Swarm | None = None
 ) -> tuple[Found, float]:
-    """Let *visitors* come and read for *seconds*, each with a *pause* of about so many seconds between pages; give what they met.
+    """Let *visitors* come and read for *seconds*, each with a *pause* of about so many seconds between pages; return what they met.
 
     Each has an address of its own, as a trusted proxy reports it. A *swarm* crawls beside them.
     """

@@ -28,7 +28,7 @@ def share(dump: Path, folder: Path, most: int) -> tuple[Path, bool]:
 
 @contextmanager
 def rdflib_endpoint(file: Path) -> Iterator[str]:
-    """Serve *file*; give the endpoint's address. Raises TimeoutError where it takes too long to read it."""
+    """Serve *file*; return the endpoint's address. Raises TimeoutError where it takes too long to read it."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stocktake-benchmarks" / "rdflib-endpoint"
     command = home / "bin" / "rdflib-endpoint"
     if not command.exists():

@@ -127,7 +127,7 @@ def loaded(data: Path, folder: Path) -> Path:
 
 
 def theirs(store: Path, out: Path) -> tuple[float, float]:
-    """Dump, sort and pack by the system's tools; give the seconds and the greatest peak of memory in MB."""
+    """Dump, sort and pack by the system's tools; return the seconds and the greatest peak of memory in MB."""
     line = " ".join(oxigraph("dump", "--location", store, "--format", "nq")) + f" | sort | gzip > {out}"
     with Watch() as watch:
         duration = timed(

@@ -62,7 +62,7 @@ def rows(described: Iterable[list[Parts]]) -> Iterator[dict[Column | int, Parts]
 
 
 def write(described: list[list[Parts]], folder: Path) -> Path:
-    """Write table, RML mapping and configuration into *folder*; give the configuration."""
+    """Write table, RML mapping and configuration into *folder*; return the configuration."""
     table = list(rows(described))
     columns = sorted({column for row in table for column in row if isinstance(column, tuple)})
     names = {column: f"c{number}" for number, column in enumerate(columns)}
@@ -114,7 +114,7 @@ def _verb(column: Column, name: str) -> str:
 
 
 def run_mapper(python: Path, config: Path, out: Path) -> float:
-    """Have morph-kgc write its triples to *out*; give its seconds without its start."""
+    """Have morph-kgc write its triples to *out*; return its seconds without its start."""
     done = subprocess.run([python, "-c", _RUN, config, out], capture_output=True, text=True, check=False)
     if done.returncode:
         print(done.stderr[-2000:], file=sys.stderr)

@@ -138,7 +138,7 @@ class TimedResults(PendingResults):
 
 
 def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
-    """Harvest all sources once; give the runs' counts."""
+    """Harvest all sources once; return the runs' counts."""
     last = time.monotonic()
 
     def watch(progress: Progress) -> None:

@@ -73,7 +73,7 @@ class Story:
     days: int = 0
 
     def run(self, trouble: str, due: int, state: State, action: Callable[[Story], object] | None = None) -> Row:
-        """Harvest once more, or do another deed; give its row."""
+        """Harvest again, or run another action; return its row."""
         self.days += 1
         at = _NOON + timedelta(days=self.days)
         self.context = replace(self.context, now=lambda: at)

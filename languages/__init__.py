@@ -1,1 +1,1 @@
-"""In which of the six languages of the United Nations a reader is answered, and the words of the pages in each."""
+"""Choose the language of a response among the six of the United Nations, and translate texts of pages."""

@@ -1,1 +1,1 @@
-"""The right wing, OUT: the journal becomes a store, and the store answers readers."""
+"""The publisher: load the journal into stores and indexes, and serve pages, data, queries, feeds and releases."""

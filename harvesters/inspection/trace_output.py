@@ -30,7 +30,7 @@ def as_json(explanation: Explanation, base: str) -> bytes:
 
 
 def as_text(explanation: Explanation, base: str) -> bytes:
-    """Write it for a terminal."""
+    """Write the explanation for a terminal."""
     lines = [
         f"record:   {explanation.record}",
         f"run:      {explanation.run}, {explanation.started}",

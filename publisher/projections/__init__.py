@@ -1,1 +1,1 @@
-"""What all projections of the journal share: decoded entries, and time slices."""
+"""Projections of the journal, and what they share: decoded entries, and time slices."""

@@ -63,7 +63,7 @@ SLOW = [b" " * 100_000 + b"<a", b"<!-- -->" * 20_000 + b"<a", b"<?a?> " * 20_000
 
 
 def read_file(content: bytes, protocol: str, define_source: object, words: object) -> tuple[list[str], int]:
-    """Harvest one answer, given to every request; give what was read_file, and how many records could be mapped."""
+    """Harvest one answer, given to every request; return what was read_file, and how many records could be mapped."""
     mapping, options, fields = ALL[protocol]
     source = define_source(protocol, mapping, options=options, fields=fields)
     collect, read = check_compatible(source)[0].collect, check_compatible(source)[1].prepare(source, words)

@@ -37,7 +37,7 @@ PRONOUNS = {"it", "its"}  # a noun says more; the name of a test may be a senten
 WHOLE_NAMES = PRONOUNS | {"held", "shown", "said", "met", "came", "stands", "wish", "fare", "made", "kept", "found", "taken"}
 STORED = {"kept": "publisher/portal/routes/releases.py", "made": "publisher/projections/search/updater.py"}  # fields of JSON documents
 IN_TEXTS = re.compile(
-    r"\b(?:told|telling|shelf|shelves|outlets?|desk|wings|judges?|judged|judging|verdicts?|errands?|taken up|takes up|mend|mends|mended|"
+    r"\b(?:told|telling|shelf|shelves|outlets?|desk|wings?|judges?|judged|judging|verdicts?|errands?|taken up|takes up|mend|mends|mended|"
     r"laid out|put back|set right|front door|tidings|tides|scribe|comes to nothing|not heard of|cures?|what_to_do)\b",
     re.IGNORECASE,
 )

@@ -17,7 +17,7 @@ from vocab.iris import Iris
 
 @asynccontextmanager
 async def served(data: Path, contact: str = "", *, demo: bool = False) -> AsyncIterator[httpx.AsyncClient]:
-    """Open the store of *data* and give a client that follows no redirect."""
+    """Open the store of *data* and return a client that follows no redirect."""
     async with QueryService(data, Iris(), Limits(seconds=240, wait=240), readers=2) as service:
         await service.wait_until_current()
         app = create_app(service)

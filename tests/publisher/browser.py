@@ -61,7 +61,7 @@ class Browser:
         os.close(self._in)
 
     def send_command(self, method: str, **params: Any) -> dict[str, Any]:
-        """Return it something and give its answer."""
+        """Send a command and return its answer."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": params} | ({"sessionId": self._session} if self._session else {})
         os.write(self._out, json.dumps(message).encode() + b"\0")
@@ -81,7 +81,7 @@ class Browser:
         self._wait_until_loaded(url)
 
     def run(self, script: str) -> Any:
-        """Run a script in the page and give its value; a promise is waited for."""
+        """Run a script in the page and return its value; a promise is waited for."""
         result = self.send_command("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")

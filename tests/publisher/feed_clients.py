@@ -85,7 +85,7 @@ def by_feedparser(url: str) -> Iterator[tuple[str, Any]]:
 
 
 def by_activities(url: str) -> Iterator[tuple[str, Any]]:
-    """Go through the collection from its first page on: kind of deed and name."""
+    """Go through the collection from its first page on: kind of change and name."""
     address: str | None = httpx.get(f"{url}/activities").json()["first"]
     while address:
         page = httpx.get(address).json()

@@ -50,7 +50,7 @@ class Publishers:
 
 @contextmanager
 def running(settings: dict[str, str], *words: str) -> Iterator[tuple[str, int]]:
-    """Run a command that serves; give its address and its process id."""
+    """Run a command that serves; return its address and its process id."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     line = [sys.executable, "-m", "stocktake", *words, "--port", str(port)]
     results = {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}

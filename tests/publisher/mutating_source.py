@@ -102,7 +102,7 @@ def begin(data: Path) -> Journal:
 
 
 def move(data: Path) -> set[str]:
-    """Commit a run: 40 initiatives and 3 events change, 15 and 1 go, 25 and 2 are new; give the IRIs of the records that it touched."""
+    """Commit a run: 40 initiatives and 3 events change, 15 and 1 go, 25 and 2 are new; return the IRIs of the records that it touched."""
     rows = [row for n in range(40) for row in _put("demo", initiative(n, "Renamed"), "demo.3", initiative(n))]
     rows += [row for n in range(3) for row in _put("demo", event(n, "Congress"), "demo.3", event(n))]
     rows += [row for n in range(100, 115) for row in _bury("demo", initiative(n), "demo.3")]

@@ -31,7 +31,7 @@ def copy_data(data: Path, folder: Path, *more: str) -> Path:
 
 @contextmanager
 def published(store: str, data: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
-    """Serve a copy of *data* in *folder*, its store in *store*, which is started empty if elsewhere; give the address when all is level."""
+    """Serve a copy of *data* in *folder*, its store in *store*, which starts empty if external; yield its URL when it is current."""
     limits = "budget=0, each=0, seconds=240, wait=240"
     result = {"STOCKTAKE_QUERY_LIMITS": limits, "STOCKTAKE_PUBLIC_URL": f"http://{HOST}"} | (settings or {})
     stored = ["store"] if store == "own" and (data / "store").exists() else []

@@ -72,7 +72,7 @@ def select(store: Store, query: str) -> set[tuple[str, ...]]:
 
 
 def shape_results(text: bytes, *names: str) -> Counter[tuple[str, str, str]]:
-    """Hold Turtle against shapes; give how often what is missed: severity, class of the node, path."""
+    """Hold Turtle against shapes; return how often what is missed: severity, class of the node, path."""
     shapes, data = rdflib.Graph(), rdflib.Graph().parse(data=text, format="turtle")
     for name in names:
         shapes.parse(SHAPES / f"{name}.ttl")

@@ -135,12 +135,12 @@ SCRIPTS = Path(__file__).parents[2] / "docs" / "clients"
 
 
 def _ran(*line: str | Path, **more: str) -> str:
-    """Run a script of the docs and give what it prints."""
+    """Run a script of the docs and return what it prints."""
     return subprocess.run([*map(str, line)], env={**os.environ, **more}, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 def _counted(endpoint: str, query: str) -> list[list[str]]:
-    """Ask *query* and give the rows as texts."""
+    """Ask *query* and return the rows as texts."""
     text = httpx.post(endpoint, data={"query": query}, headers={"Accept": "text/csv"}).text
     return list(csv.reader(io.StringIO(text)))[1:]
 

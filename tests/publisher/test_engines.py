@@ -307,7 +307,7 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
 
 
 async def _marks(data: Path, engine: Engine) -> tuple[str | None, str | None]:
-    """Ask the endpoint; give what it says of an entry that is being taken in, and the answer's tag."""
+    """Ask the endpoint; return what it says of an entry that is being taken in, and the answer's tag."""
     service = QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1, follow=False, elsewhere=engine.address)
     async with service, _client(service) as client:
         answer = await client.get("/sparql", params={"query": "ASK { ?s ?p ?o }"})
@@ -316,7 +316,7 @@ async def _marks(data: Path, engine: Engine) -> tuple[str | None, str | None]:
 
 
 def _undone(rows: list[str], journal: Path) -> int:
-    """Append an entry that undoes *rows*; give its number."""
+    """Append an entry that undoes *rows*; return its number."""
     other = {"A": "D", "D": "A"}
     entry = Journal(journal).append([other[row[0]] + row[1:] for row in reversed(rows)], run="run-10", time=WHEN)
     assert entry is not None

@@ -33,7 +33,7 @@ class Stocktake:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def harvest_own(self) -> int:
-        """Harvest its own registry; give the number of the newest entry."""
+        """Harvest its own registry; return the number of the newest entry."""
         there = httpx.MockTransport(
             lambda request: (
                 httpx.Response(404) if request.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(self.rows))
@@ -44,7 +44,7 @@ class Stocktake:
         return self.newest
 
     def harvest(self, other: Stocktake, name: str) -> dict[str, int]:
-        """Harvest the other; give what the run would have counted."""
+        """Harvest the other; return what the run would have counted."""
         return {outcome.value: count for outcome, count in harvest(sibling(other.url, name), self.context).outcomes.items() if count}
 
     @property

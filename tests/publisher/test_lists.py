@@ -14,7 +14,7 @@ MINISTRY = f"{BASE}id/organization/demo/ministry-of-health"
 
 
 async def walked(client: httpx.AsyncClient, path: str, rel: str = "next") -> list[list[str]]:
-    """Follow a list to its end; give the things of each page."""
+    """Follow a list to its end; return the things of each page."""
     pages = []
     address: str | None = path
     while address:

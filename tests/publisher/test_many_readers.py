@@ -151,7 +151,7 @@ def test_a_stream_that_is_walked_through_the_balancer_has_each_member_once(publi
 
 
 def members(balancer: str, first: str) -> list[str]:
-    """Follow a view of the stream to its end; give the records of which there are versions."""
+    """Follow a view of the stream to its end; return the records of which there are versions."""
     results, seen, ahead = list[str](), {first}, [first]
     while ahead:
         answer = patient(ahead.pop(), Accept="application/n-quads")

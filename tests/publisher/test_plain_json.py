@@ -50,7 +50,7 @@ def local(address: str, options: dict[str, object]) -> dict[str, object]:
 
 
 def triples(content: object) -> set[str]:
-    """Expand JSON by its context, and give its triples as canonical N-Triples."""
+    """Expand JSON by its context, and return its triples as canonical N-Triples."""
     text = jsonld.to_rdf(content, {"format": "application/n-quads", "documentLoader": local, "useNativeTypes": False})
     return {str(quad.triple) for quad in parse(str(text).encode(), RdfFormat.N_QUADS)}
 

@@ -33,7 +33,7 @@ def browser() -> str:
 
 
 def _screenshot(browser: str, url: str, folder: Path) -> tuple[str, list[str]]:
-    """Load a page; give what stands in it when its scripts have run, and the hosts that it has asked: the browser asks its maker's own."""
+    """Load a page; return its document after its scripts have run, and the hosts that it requested, without those of the browser itself."""
     log = folder / "net.json"
     line = [browser, *FLAGS.split(), f"--user-data-dir={folder}", f"--log-net-log={log}", "--virtual-time-budget=4000", "--dump-dom", url]
     completed = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True)

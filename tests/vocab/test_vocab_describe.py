@@ -119,7 +119,7 @@ resources: st.SearchStrategy[Resource] = st.one_of(
 
 
 def dumped(lines: list[str]) -> list[str]:
-    """Load lines into a store and give back what it dumps, sorted."""
+    """Load lines into a store and return its dump, sorted."""
     store = pyoxigraph.Store()
     store.load("\n".join(lines).encode(), format=pyoxigraph.RdfFormat.N_QUADS)
     return sorted(store.dump(format=pyoxigraph.RdfFormat.N_QUADS).decode().removesuffix("\n").split("\n"))

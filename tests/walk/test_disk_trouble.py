@@ -49,7 +49,7 @@ class FullDiskJournal(Journal):
 
 
 def logged_errors(source: Source, context: HarvestContext) -> list[dict[str, Any]]:
-    """Harvest as the command does; give the errors that it logs."""
+    """Harvest as the command does; return the errors that it logs."""
     with capture_logs() as logs:
         harvest_all([source], context, full=True, dry_run=False, quiet=True)
     return [dict(log) for log in logs if log["log_level"] == "error"]

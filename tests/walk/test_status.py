@@ -48,7 +48,7 @@ def carded(context: HarvestContext, tmp_path: Path) -> HarvestContext:
 
 
 def status_of(context: HarvestContext, name: str = "projects", after: timedelta = timedelta()) -> Status:
-    """Write the status as it is so much later; give what it says of a source, by the terms' names."""
+    """Write the status as it is so much later; return what it says of a source, by the terms' names."""
     now: Callable[[], datetime] = context.now
     write_status(replace(context, now=lambda: now() + after))
     store = pyoxigraph.Store()

@@ -126,7 +126,7 @@ def test_requests_per_refresh_and_commit_do_not_grow_with_the_journal(tmp_path, 
 
 
 def _asked(caplog: pytest.LogCaptureFixture, action: Callable[[], object]) -> list[str]:
-    """Return the methods of the requests that the server heard during *deed*."""
+    """Return the methods of the requests that the server received during *action*."""
     caplog.clear()
     action()
     heard = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]

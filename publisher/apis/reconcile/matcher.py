@@ -40,7 +40,7 @@ class Candidate:
     description: str = ""
 
     def as_json(self, match: bool) -> dict[str, object]:
-        """Return it as a reconciliation candidate."""
+        """Return the JSON of a reconciliation candidate."""
         return {
             "id": self.iri,
             "name": self.name,

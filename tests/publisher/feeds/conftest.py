@@ -59,7 +59,7 @@ def ldes_client() -> list[str]:
 
 @contextmanager
 def following(line: list[str]) -> Iterator[Iterator[str]]:
-    """Let ldes-client follow a stream, and give its lines as they come, each version once.
+    """Let ldes-client follow a stream, and return its lines as they come, each version once.
 
     It is not let end by itself: on a busy machine ldes-client 0.3.0 then ends before it has asked for all pages, since a page that passes
     from those that wait to those that are asked for is for a moment among neither. While it follows it may give a version again that it
@@ -84,7 +84,7 @@ def once(lines: Iterable[bytes]) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def moving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """Serve the world that moves; give its folder and its address."""
+    """Serve the world that moves; return its folder and its address."""
     data = tmp_path_factory.mktemp("moving")
     begin(data)
     with served(data, {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_CONTACT": "help@example.org"}) as url:

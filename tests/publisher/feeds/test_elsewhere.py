@@ -16,7 +16,7 @@ from processes import free_port, started, wait_for_url
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Run a store of its own; give the settings that name it."""
+    """Run a store of its own; return the settings that name it."""
     program = shutil.which("oxigraph", path=str(Path(sys.executable).parent)) or shutil.which("oxigraph")
     if program is None:
         pytest.skip("no oxigraph")
