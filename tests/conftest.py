@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import gc
-import os
 import re
-import shutil
-import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable
-from hashlib import sha256
 from pathlib import Path
 
+import npm
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -183,19 +180,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session")
 def packages() -> Path:
     """Return the folder of the packages from npm that tests use, installed once for each lock into a folder that is kept."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("no npm")
-    lock = (CLIENTS / "package-lock.json").read_bytes()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stocktake-clients" / sha256(lock).hexdigest()[:16]
-    if not (home / "done").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(CLIENTS / name, home)
-        completed = subprocess.run(
-            [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=home, capture_output=True, text=True, timeout=240
-        )
-        if completed.returncode:
-            pytest.skip(f"npm cannot install the clients: {completed.stderr.strip()[-300:]}")
-        (home / "done").touch()
-    return home / "node_modules"
+    return npm.install(CLIENTS) / "node_modules"

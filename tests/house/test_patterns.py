@@ -18,6 +18,7 @@ DYNAMIC = {
     "harvesters.network.bot_protection": "a table of our own",
     "vocab.identifiers": "a table of our own, on at most 200 characters",
     "publisher.projections.search.snippet": "an escaped word, which repeats nothing",
+    "harvesters.reasons": "a text of our own, on a notice of our own",
     "harvesters.runs.status_file": "an escaped folder, which repeats nothing",
 }
 PARTS = 4

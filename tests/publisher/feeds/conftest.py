@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
 import httpx
+import npm
 import pytest
 from feed_clients import (
     Got,
@@ -40,19 +39,7 @@ CLIENT = ROOT / "tests" / "clients" / "ldes"
 @pytest.fixture(scope="session")
 def ldes_client() -> list[str]:
     """Return the command that replicates a stream, installed once for each lock into a folder that is kept."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("no npm")
-    lock = (CLIENT / "package-lock.json").read_bytes()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stocktake-clients" / sha256(lock).hexdigest()[:16]
-    if not (home / "node_modules" / "ldes-client").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(CLIENT / name, home)
-        line = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        completed = subprocess.run(line, cwd=home, capture_output=True, text=True, timeout=240)
-        if completed.returncode:
-            pytest.skip(f"npm cannot install ldes-client: {completed.stderr.strip()[-300:]}")
+    home = npm.install(CLIENT)
     shutil.copy(CLIENT / "replicate.mjs", home)
     return ["node", str(home / "replicate.mjs")]
 
