@@ -43,6 +43,7 @@ from publisher.sparql.exporter import Exporter
 from publisher.sparql.exports import ExportQueue
 from publisher.sparql.responses import ENGINE_HEADER
 from publisher.sparql.rewriting import TEXT_HEADER
+from publisher.sparql.routes.exports import run_exporter
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import data_version
 
@@ -114,6 +115,7 @@ def create_app(
             _notifying_hub(service, site),
             sending_changes(service, site.subscription_store),
             follow_releases(service.data, site.allow),
+            run_exporter(app),
         ):
             yield
 
