@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import httpx
 import pytest
+from lxml import html
 from markupsafe import escape
-from pyoxigraph import Literal, NamedNode
+from pyoxigraph import Literal, NamedNode, Triple
 
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE
 from vocab.product.mapping_sets import mapped_schemes, sssom_table
-from vocab.schemes import graph_triples, label, schemes
-from vocab.terms import DCT
+from vocab.schemes import graph_triples, label, ontology_triples, schemes
+from vocab.terms import DCT, SKOS
 
 VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
 
@@ -82,6 +85,44 @@ async def test_schemes_are_named_by_the_vocabulary_in_the_language_of_the_page(c
 
     assert name
     assert [str(escape(name)) in page for page in pages] == [True, True]
+
+
+def texts(triples: Iterable[Triple], subject: str, predicate: str, language: str) -> list[str]:
+    """Return the texts of *subject* in *language*."""
+    return [
+        triple.object.value
+        for triple in triples
+        if triple.subject == NamedNode(subject) and triple.predicate.value == predicate
+        if isinstance(triple.object, Literal) and triple.object.language == language
+    ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_scheme_is_described_in_the_language_of_the_page_alone(client: httpx.AsyncClient, language: str) -> None:
+    described = texts(graph_triples("status"), f"{BASE}scheme/status", f"{DCT}description", language)
+
+    page = html.fromstring((await client.get("/scheme/status", params={"lang": language}, headers={"Accept": "text/html"})).text)
+
+    assert len(described) == 1
+    assert [lead.text_content() for lead in page.find_class("lead")] == described
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_deprecation_policy_is_in_the_language_of_the_page_alone(client: httpx.AsyncClient, language: str) -> None:
+    notes = texts(ontology_triples("ns"), f"{BASE}ns", f"{SKOS}editorialNote", language)
+
+    page = html.fromstring((await client.get("/ns", params={"lang": language}, headers={"Accept": "text/html"})).text)
+    shown = [note.text_content() for note in page.xpath("//dl[1]/following-sibling::p[following-sibling::nav]")]
+
+    assert any("owl:deprecated" in note for note in notes)
+    assert sorted(shown) == sorted(notes)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_collection_is_named_in_the_language_of_the_page(client: httpx.AsyncClient, language: str) -> None:
+    page = html.fromstring((await client.get("/labels", params={"lang": language}, headers={"Accept": "text/html"})).text)
+
+    assert [page.xpath("string(//h1)")] == texts(ontology_triples("labels"), f"{BASE}labels", f"{DCT}title", language)
 
 
 @pytest.mark.parametrize("scheme", schemes())

@@ -9,7 +9,7 @@ import pytest
 
 from vocab.iris import BASE, Iris
 from vocab.schemes import Concept, concepts, label, schemes, statements
-from vocab.terms import SKOS
+from vocab.terms import DCT, SKOS
 
 SIX = {"en", "ar", "zh", "fr", "ru", "es"}
 SDGO = "http://metadata.un.org/sdg/ontology#"
@@ -30,6 +30,20 @@ def preferred() -> dict[str, Counter[str]]:
 
 def of_kind(kind: str) -> list[Concept]:
     return [concept for concept in concepts("sdg").values() if f"{SDGO}{kind}" in concept.types]
+
+
+def test_each_scheme_collection_and_ontology_is_described_in_six_languages_or_not_at_all() -> None:
+    texts: dict[str, dict[str, str]] = {}
+    for _, lines in statements():
+        for line in lines:
+            subject, predicate, rest = line.split(" ", 2)
+            if predicate == f"<{DCT}description>":
+                text, _, language = rest.rpartition("@")
+                assert texts.setdefault(subject.strip("<>"), {}).setdefault(language, text) == text
+
+    assert {f"{BASE}{name}" for name in ("ns", "operations", "labels", "matrix", "scheme/status", "scheme/sdg")} <= set(texts)
+    assert {subject: set(by_language) for subject, by_language in texts.items()} == dict.fromkeys(texts, SIX)
+    assert all(len(set(by_language.values())) == len(SIX) for by_language in texts.values())
 
 
 def test_there_are_eighteen_leaf_lines_eight_of_them_under_c7() -> None:

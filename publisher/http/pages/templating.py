@@ -64,7 +64,7 @@ class Pages:
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(plain_host=ascii_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
         self._templates.globals.update(rule_message=self.rule_message)
-        self._templates.filters.update(duration=format_seconds, percent=format_share)
+        self._templates.filters.update(duration=format_seconds, percent=format_share, in_page_language=in_page_language)
         documented = DOCUMENTATION.is_dir()
         self._templates.globals.update(branding=branding, refresh=0, sections=lambda: sections(published(), documented))
         self._templates.globals.update(documented=documented, can_submit=lambda: "submission" in published())
@@ -101,6 +101,12 @@ class Pages:
         if own == iri:
             return iri
         return "/page/" + own.removeprefix("id/") if own.startswith("id/") else "/" + own
+
+
+def in_page_language(texts: list[Term]) -> list[Term]:
+    """Return the *texts* in the language of the request, else those in English or without a language, else all."""
+    language = current_locale().language
+    return [text for text in texts if text.language == language] or [text for text in texts if text.language in ("en", None)] or texts
 
 
 _CREATIVE_COMMONS = re.compile(
