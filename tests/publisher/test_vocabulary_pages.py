@@ -104,7 +104,7 @@ async def test_a_scheme_is_described_in_the_language_of_the_page_alone(client: h
     page = html.fromstring((await client.get("/scheme/status", params={"lang": language}, headers={"Accept": "text/html"})).text)
 
     assert len(described) == 1
-    assert [lead.text_content() for lead in page.find_class("lead")] == described
+    assert [lead.text_content() for lead in page.xpath("//p[@class='lead']")] == described
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -116,6 +116,19 @@ async def test_the_deprecation_policy_is_in_the_language_of_the_page_alone(clien
 
     assert any("owl:deprecated" in note for note in notes)
     assert sorted(shown) == sorted(notes)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_notes_of_a_concept_are_in_the_language_of_the_page_alone(client: httpx.AsyncClient, language: str) -> None:
+    line = f"{BASE}scheme/action-line/C1"
+    by_language = {tag: texts(graph_triples("action-line"), line, f"{SKOS}editorialNote", tag) for tag in LANGUAGES}
+
+    page = html.fromstring((await client.get("/scheme/action-line/C1", params={"lang": language}, headers={"Accept": "text/html"})).text)
+    shown = {item.text_content() for item in page.xpath("//dd/span[@lang]")}
+
+    assert {len(notes) for notes in by_language.values()} == {3}
+    assert {tag for tag, notes in by_language.items() if shown & set(notes)} == {language}
+    assert set(by_language[language]) <= shown
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -73,4 +73,4 @@ def test_the_command_lists_what_is_unverified_and_the_same_as_json() -> None:
 
     assert len(text.splitlines()) == len(json.loads(rows)) == len(list(unverified_notes()))
     assert "status: scheme/status: Labels and definitions are ours" in text
-    assert "descriptions of schemes and collections, are ours" in text
+    assert "descriptions of schemes and collections, and notes are ours" in text
