@@ -8,7 +8,7 @@ import pyoxigraph
 import pytest
 
 from vocab.iris import BASE, Iris
-from vocab.schemes import Concept, concepts, label, schemes, statements
+from vocab.schemes import Concept, concepts, graph_triples, label, schemes, statements
 from vocab.terms import DCT, SKOS
 
 SIX = {"en", "ar", "zh", "fr", "ru", "es"}
@@ -44,6 +44,19 @@ def test_each_scheme_collection_and_ontology_is_described_in_six_languages_or_no
     assert {f"{BASE}{name}" for name in ("ns", "operations", "labels", "matrix", "scheme/status", "scheme/sdg")} <= set(texts)
     assert {subject: set(by_language) for subject, by_language in texts.items()} == dict.fromkeys(texts, SIX)
     assert all(len(set(by_language.values())) == len(SIX) for by_language in texts.values())
+
+
+@pytest.mark.parametrize("scheme", schemes())
+def test_the_notes_of_each_concept_are_in_six_languages_or_not_there(scheme: str) -> None:
+    members, notes = concepts(scheme), dict[str, Counter[str]]()
+    for triple in graph_triples(scheme):
+        subject, text = str(getattr(triple.subject, "value", "")), triple.object
+        if triple.predicate.value in (f"{SKOS}editorialNote", f"{SKOS}scopeNote") and isinstance(text, pyoxigraph.Literal):
+            notes.setdefault(subject, Counter())[text.language or ""] += 1
+
+    incomplete = {iri for iri, count in notes.items() if iri in members and (set(count) != SIX or len(set(count.values())) != 1)}
+
+    assert incomplete == set()
 
 
 def test_there_are_eighteen_leaf_lines_eight_of_them_under_c7() -> None:
