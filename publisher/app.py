@@ -120,9 +120,7 @@ def create_app(
             yield
 
     register_url_convertor("path", AnyPathConvertor())
-    app = FastAPI(
-        title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
-    )
+    app = FastAPI(title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     pages = Pages(service.iris, lambda: data_version(service), site.branding, lambda: _published(app, service))
     start = FirstStart(service, release=site.branding.demo)
     app.state.service, app.state.pages, app.state.start = service, pages, start

@@ -112,10 +112,10 @@ async def test_the_deprecation_policy_is_in_the_language_of_the_page_alone(clien
     notes = texts(ontology_triples("ns"), f"{BASE}ns", f"{SKOS}editorialNote", language)
 
     page = html.fromstring((await client.get("/ns", params={"lang": language}, headers={"Accept": "text/html"})).text)
-    shown = [note.text_content() for note in page.xpath("//dl[1]/following-sibling::p[following-sibling::nav]")]
+    in_page = [note.text_content() for note in page.xpath("//dl[1]/following-sibling::p[following-sibling::nav]")]
 
     assert any("owl:deprecated" in note for note in notes)
-    assert sorted(shown) == sorted(notes)
+    assert sorted(in_page) == sorted(notes)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -124,11 +124,11 @@ async def test_the_notes_of_a_concept_are_in_the_language_of_the_page_alone(clie
     by_language = {tag: texts(graph_triples("action-line"), line, f"{SKOS}editorialNote", tag) for tag in LANGUAGES}
 
     page = html.fromstring((await client.get("/scheme/action-line/C1", params={"lang": language}, headers={"Accept": "text/html"})).text)
-    shown = {item.text_content() for item in page.xpath("//dd/span[@lang]")}
+    in_page = {item.text_content() for item in page.xpath("//dd/span[@lang]")}
 
     assert {len(notes) for notes in by_language.values()} == {3}
-    assert {tag for tag, notes in by_language.items() if shown & set(notes)} == {language}
-    assert set(by_language[language]) <= shown
+    assert {tag for tag, notes in by_language.items() if in_page & set(notes)} == {language}
+    assert set(by_language[language]) <= in_page
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
