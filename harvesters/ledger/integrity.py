@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
@@ -95,26 +95,24 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
     query = sa.select(r.source, r.key, d.statements).select_from(join).where(r.source.not_in(committing))
     with ledger.transaction() as connection:
         for source, key, statements in connection.execution_options(yield_per=500).execute(query):
-            graph = iris.record(source, key)
-            try:
-                tally = _sum_statements(decompress(statements), graph)
-            except (zstandard.ZstdError, UnicodeDecodeError) as error:
-                yield Fault(name, f"record {source} {key}: its description cannot be decompressed: {error}", _LEDGER_REMEDY)
-                continue
-            if tally != published.get(graph, (0, 0)):
-                yield Fault(name, f"record {source} {key}: its description is not the one that the journal published", _LEDGER_REMEDY)
+            if problem := _compare_description(statements, iris.record(source, key), published):
+                yield Fault(name, f"record {source} {key}: {problem}", _LEDGER_REMEDY)
 
 
 def _graph_faults(ledger: Ledger, name: str, published: dict[str, Tally]) -> Iterator[Fault]:
     """Yield the graphs of no record whose descriptions are not those of the journal."""
     for graph, description in ledger.stream(sa.select(t.graph.c.iri, t.graph.c.description)):
-        try:
-            tally = _sum_statements(decompress(description), graph)
-        except (zstandard.ZstdError, UnicodeDecodeError) as error:
-            yield Fault(name, f"graph {graph}: its description cannot be decompressed: {error}", _LEDGER_REMEDY)
-            continue
-        if tally != published.get(graph, (0, 0)):
-            yield Fault(name, f"graph {graph}: its description is not the one that the journal published", _LEDGER_REMEDY)
+        if problem := _compare_description(description, graph, published):
+            yield Fault(name, f"graph {graph}: {problem}", _LEDGER_REMEDY)
+
+
+def _compare_description(packed: bytes, graph: str, published: Mapping[str, Tally]) -> str:
+    """Return what is wrong with the compressed description of *graph*; "" if it is the one that the journal published."""
+    try:
+        tally = _sum_statements(decompress(packed), graph)
+    except (zstandard.ZstdError, UnicodeDecodeError) as error:
+        return f"its description cannot be decompressed: {error}"
+    return "" if tally == published.get(graph, (0, 0)) else "its description is not the one that the journal published"
 
 
 def _packed_faults(ledger: Ledger, name: str) -> Iterator[Fault]:

@@ -70,9 +70,7 @@ def negotiate_format(request: Request, urls: ResourceURLs, suffix: str | None) -
         headers = {"Link": link_header(urls.alternates()), "Vary": "Accept"}
         raise HTTPProblem(
             HTTPStatus.NOT_ACCEPTABLE,
-            TranslatableText(
-                "No available format matches your request. Available: {formats}", formats=available
-            ),
+            TranslatableText("No available format matches your request. Available: {formats}", formats=available),
             headers,
         )
     return data_format
@@ -91,7 +89,7 @@ def negotiate_data_format(request: Request, formats: Mapping[str, FormatT], suff
         available = ", ".join(data_format.media for data_format in formats.values())
         raise HTTPProblem(
             HTTPStatus.NOT_ACCEPTABLE,
-            TranslatableText("No available format matches your Accept header. Available: {formats}", formats=available),
+            TranslatableText("No available format matches your request. Available: {formats}", formats=available),
             {"Vary": "Accept"},
         )
     return data_format

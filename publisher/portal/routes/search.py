@@ -26,11 +26,11 @@ from publisher.http.endpoints import (
     problems,
     whole_number,
 )
-from publisher.http.negotiation import best_match, wants_html
 from publisher.http.pages.dataset_response import require_facet_index
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
+from publisher.http.representation import negotiate_data_format
 from publisher.portal.facet_filters import active_filters, facet_parameters, filter_groups
 from publisher.portal.facet_filters import parse_filters as narrowed
 from publisher.portal.facet_labels import FacetLabels
@@ -116,29 +116,19 @@ async def search(
 ) -> Response:
     """Return a page of results, as a page or in the format of the request."""
     search_parameters = parse_parameters(request, q, sort, page, per)
-    accept = request.headers.get("accept")
-    is_page = not format and wants_html(accept, RESULT_FORMATS.values())
+    data_format = negotiate_data_format(request, RESULT_FORMATS, format or None)
     names, locale = FacetLabels(service.iris, await source_titles(service)), current_locale()
-    with use_language(
-        locale.language if is_page else "en", locale
-    ):  # data are the same in all languages
+    with use_language("en" if data_format else locale.language, locale):  # data are the same in all languages
         results = await asyncio.to_thread(find_page, request, service, search_parameters, names)
     snapshot, headers = service.current, {"Vary": "Accept"}
     if snapshot.text != snapshot.position:
         headers["Stocktake-Text"] = f"position={snapshot.text}"
-    if is_page:
+    if data_format is None:
         response = await _show(request, pages, search_parameters, results, names)
         response.headers.update(headers)
         return response
-    row = RESULT_FORMATS.get(format) if format else best_match(accept, RESULT_FORMATS.values())
-    if row is None:
-        available = ", ".join(row.media for row in RESULT_FORMATS.values())
-        raise HTTPProblem(
-            HTTPStatus.NOT_ACCEPTABLE,
-            TranslatableText("No available format matches your request. Available: {formats}", formats=available),
-        )
-    content = serialize_results(results, row, service.iris)
-    return Response(content, headers={"Content-Type": row.media, **headers})
+    content = serialize_results(results, data_format, service.iris)
+    return Response(content, headers={"Content-Type": data_format.media, **headers})
 
 
 async def _show(
