@@ -43,7 +43,6 @@ from publisher.sparql.exporter import Exporter
 from publisher.sparql.exports import ExportQueue
 from publisher.sparql.responses import ENGINE_HEADER
 from publisher.sparql.rewriting import TEXT_HEADER
-from publisher.sparql.routes.exports import run_exporter
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import data_version
 
@@ -115,7 +114,6 @@ def create_app(
             _notifying_hub(service, site),
             sending_changes(service, site.subscription_store),
             follow_releases(service.data, site.allow),
-            run_exporter(app),
         ):
             yield
 
@@ -138,7 +136,7 @@ def create_app(
     app.state.suggestion_limiter = build_rate_limiter(service.limits)
     app.state.exporter = Exporter(service, ExportQueue(service.data / "exports", service.limits))
     for router in ROUTERS.values():
-        app.router.routes.extend(router.routes)  # `include_router` would analyse each endpoint again, at the first request
+        app.include_router(router)
     app.mount("/static", HashedStaticFiles(STATIC_FOLDER))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from copy import copy
-from typing import Annotated, Any, NotRequired, TypeVar, cast
+from typing import Annotated, Any, NotRequired, TypeVar
 
 from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.requests import Request
 from starlette.routing import Match
@@ -122,9 +120,8 @@ def get(routes: APIRouter, path: str, **documentation: Any) -> Callable[[Endpoin
             routes.add_api_route(path, endpoint, methods=["GET", "HEAD"], **documentation)
             return endpoint
         routes.add_api_route(path, endpoint, methods=["GET"], **documentation)
-        head = cast(APIRoute, copy(routes.routes[-1]))  # a second `add_api_route` would analyse the endpoint again
-        head.methods, head.include_in_schema = {"HEAD"}, False
-        routes.routes.append(head)
+        dependencies = documentation.get("dependencies")
+        routes.add_api_route(path, endpoint, methods=["HEAD"], response_model=None, dependencies=dependencies, include_in_schema=False)
         return endpoint
 
     return register

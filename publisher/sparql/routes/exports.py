@@ -103,7 +103,7 @@ async def run_exporter(app: FastAPI) -> AsyncIterator[None]:
         await task
 
 
-router = APIRouter()
+router = APIRouter(lifespan=run_exporter)
 
 
 @get(
