@@ -69,9 +69,9 @@ _current: ContextVar[RunLog | None] = ContextVar("run_log", default=None)
 
 
 def assign_run(run: str) -> None:
-    """Name the run that the lines of this thread belong to, until the end of ``keep_log``."""
-    structlog.contextvars.bind_contextvars(run=run)
+    """Name the run that the lines of this thread belong to, until the end of ``keep_log``; without it, do nothing."""
     if run_log := _current.get():
+        structlog.contextvars.bind_contextvars(run=run)
         run_log.run = run
 
 

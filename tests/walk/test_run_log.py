@@ -1,4 +1,4 @@
-"""The log of a run is run_log in the ledger, and the sizes and times of its responses with it."""
+"""The log of a run is kept in the ledger, with the sizes and times of its responses."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from harvesters.errors import HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.retry import install_retry_logging
 from harvesters.runs.context import HarvestContext
+from harvesters.runs.harvest import harvest
 from harvesters.runs.run_log import MAX_LINES, RunLog, record_line
 from harvesters.runs.run_logging import harvest_and_log
 from harvesters.source import Source
@@ -108,6 +109,12 @@ def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestCo
     assert len(newest) == sum(writes) == MAX_LINES + 1
     assert newest[0].event == "log truncated: the run has more lines"
     assert len(writes) < MAX_LINES / 40
+
+
+def test_a_run_whose_log_is_not_kept_leaves_no_name_on_later_lines(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+
+    assert "run" not in structlog.contextvars.get_contextvars()
 
 
 def test_a_ledger_that_cannot_be_written_stops_no_run(context: HarvestContext, tmp_path: Any) -> None:
