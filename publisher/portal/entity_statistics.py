@@ -33,7 +33,7 @@ PAIRS = 200  # pairs of organizations, and organizations, that are read
 PARTY = "organization"
 MATRIX = {"line": "goal", "goal": "line", "target": "line"}  # the other side of the matrix
 _SCHEMES = {"line": "action-line", "goal": "sdg"}
-COMPARED = ("line", "goal", "region", "country", "source")  # facets whose codes can be compared with each other
+COMPARED = ("line", "goal", "region", "area", "country", "source")  # facets whose codes can be compared with each other
 
 
 class MatrixCell(NamedTuple):

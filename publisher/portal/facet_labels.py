@@ -28,6 +28,7 @@ def facet_title(name: str) -> str:
         "target": term_title("target"),
         "basis": _("How the link was made"),
         "country": _("Country"),
+        "area": _("Area"),
         "region": _("Region"),
         "stakeholder": _("Stakeholder type"),
         "coverage": term_title("coverage"),

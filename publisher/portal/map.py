@@ -9,7 +9,7 @@ from markupsafe import Markup
 from languages.translations import gettext as _
 from publisher.http.pages.charts import map
 from publisher.portal.facet_labels import FacetLabels
-from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.facets import FACETS, areas_within
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.facets.thing_count import ThingCount
@@ -20,15 +20,16 @@ from vocab.schemes import concepts
 def country_map(tables: FacetIndex, filters: Filter, names: FacetLabels) -> Markup | None:
     """Draw the filtered things by country, each linked to its page; None if the outlines were not built.
 
-    A filter by region crops the drawing to the countries of these regions.
+    A filter by region crops the drawing to its countries; one by area to those that have things, since islands lie far off.
     """
     counts = tables.counts_once(filters.with_codes("country")).get("country", {})
+    within = {one for code in filters.codes("area") for one in areas_within().get(code, ())}
     return map.world_map(
         {code.zfill(3): things for code, things in counts.items()},
         lambda code: names.name("country", code),
         lambda code: names.page("country", code),
         _("World map: initiatives by country"),
-        countries_of(filters.codes("region"), names.iris),
+        countries_of(filters.codes("region"), names.iris) | within.intersection(counts),
     )
 
 

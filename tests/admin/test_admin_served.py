@@ -187,20 +187,24 @@ def test_pages_of_administrators_have_no_fault_that_axe_finds(
 ) -> None:
     key = served.create_key("admin")
     pages = ["sources/demo-projects/definition", "new-source", "alerts", "logs", "system", f"runs/{served.plan}", "sources/demo-projects"]
-    results, wide = dict[str, list[str]](), dict[str, int]()
+    results, wide, high = dict[str, list[str]](), dict[str, int](), dict[str, int]()
 
     with browsing(tmp_path / "browser") as browser:
         browser.open(f"{served.base}/admin/?lang={language}", width, dark=dark)
         browser.leave(f"document.querySelector('#key').value = '{key}'; document.querySelector('form').submit()")
         for page in pages:
             browser.open(f"{served.base}/admin/page/{page}", width, dark=dark)
-            browser.run("document.querySelectorAll('main details').forEach((it) => { it.open = true })")
+            high[page] = browser.run("document.querySelector('header.site').offsetHeight")
+            browser.run("document.querySelectorAll('main details, details.menu.all').forEach((it) => { it.open = true })")
             results[page] = browser.faults(packages)
             wide[page] = browser.run("document.documentElement.scrollWidth")
+        links = browser.run("[...document.querySelectorAll('header a[href*=page], .pages-of-section a')].filter((it) => it.offsetParent).length")
         browser.leave("document.querySelector('form[action$=preview] button').click()")
         title = browser.run("document.title")
         results["preview"], wide["preview"] = browser.faults(packages), browser.run("document.documentElement.scrollWidth")
 
     assert {page: faults for page, faults in results.items() if faults} == {}
     assert {page: pixels for page, pixels in wide.items() if pixels > width} == {}
+    assert {page: pixels for page, pixels in high.items() if pixels >= 90} == {}
+    assert links > 6
     assert ("Dry run" in title) == (language == "en")

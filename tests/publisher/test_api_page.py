@@ -27,6 +27,13 @@ SHOWN = """new Promise((resolve, reject) => {
 })"""
 
 
+GROUNDS = """(() => {
+  const ground = (it) => getComputedStyle(it).backgroundColor, probe = document.body.appendChild(document.createElement("p"));
+  probe.className = "card";
+  return [ground(document.getElementById("swagger-ui")), ground(probe)];
+})()"""
+
+
 def test_page_lists_endpoints_without_scripts(world: Path, tmp_path: Path) -> None:
     with served(world) as url:
         page = httpx.get(f"{url}/docs/api").text
@@ -35,16 +42,21 @@ def test_page_lists_endpoints_without_scripts(world: Path, tmp_path: Path) -> No
     assert "<code>DELETE /exports/{name}</code>" in page
 
 
-def test_swagger_ui_shows_all_operations_under_the_policy_without_faults(world: Path, tmp_path: Path, packages: Path) -> None:
+@pytest.mark.parametrize("dark", [False, True])
+def test_swagger_ui_shows_all_operations_under_the_policy_without_faults(
+    world: Path, tmp_path: Path, packages: Path, dark: bool
+) -> None:
     if not (BUNDLE_FOLDER / "api.js").exists():
         pytest.skip("the scripts were not built, for which npm is needed")
     with served(world) as url, browsing(tmp_path) as browser:
-        browser.open(f"{url}/docs/api")
+        browser.open(f"{url}/docs/api", dark=dark)
         count, violations = browser.run(SHOWN)
         hosts = {match[1] for address in browser.request_log if (match := re.match(r"https?://([^/:]+)", address))}
         described = httpx.get(f"{url}/openapi.json").json()["paths"]
         faults = browser.faults(packages)
+        ground, card = browser.run(GROUNDS)
 
+    assert ground == card
     assert faults == []
     assert (count, violations, hosts) == (sum(map(len, described.values())), [], {"127.0.0.1"})
     assert count > 60

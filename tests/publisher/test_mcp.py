@@ -31,7 +31,7 @@ PREFIX = f"PREFIX wsis: <{IRIS.ns}> PREFIX dct: <http://purl.org/dc/terms/> "
 THING = f"{IRIS.base}id/initiative/demo/a%2F1"
 DECLARED, ALL = ["declared"], ["declared", "crosswalked", "suggested"]
 FACETS = (
-    *("kind", "line", "goal", "target", "basis", "country", "region", "stakeholder", "coverage", "status", "type", "year", "source"),
+    *("kind", "line", "goal", "target", "basis", "country", "area", "region", "stakeholder", "coverage", "status", "type", "year", "source"),
     *("language", "prize", "stage", "prizeyear", "remark"),
 )
 EXAMPLES = (

@@ -20,7 +20,9 @@ from harvesters.source import load
 from publisher.http.pages.charts.map import load_outlines
 from publisher.http.pages.navigation import sections
 from publisher.portal.source_wizard import SOURCE_FORMATS, from_query, source_toml
+from publisher.projections.facets.filter_query import make_filter, total
 from publisher.projections.facets.schema import TABLES, TOPIC_TABLE
+from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}
 PAGES = [
@@ -556,6 +558,19 @@ async def test_a_profile_has_its_row_of_the_matrix(client, path, cells, leads):
     searches = re.findall(r'href="(/search[^"]+)"', row)
     assert bool(searches) == bool(leads)
     assert [address for address in searches if leads not in address] == []
+
+
+@pytest.mark.parametrize("code", ["002", "014", "ldc", "dc"])
+async def test_an_area_counts_the_initiatives_of_the_areas_within_it(client, code):
+    """Kenya is in Africa, in Eastern Africa and among developing countries, not among the least developed ones."""
+    area = f"/concept?iri=http://metadata.un.org/sdg/codes/geoArea/{code}"
+    text = await page(client, area)
+    found = (await client.get(f"/search?kind=initiative&area={code}&format=json")).json()["total"]
+    rows = (await client.get("/sparql", params={"query": total(make_filter(kind="initiative", area=code), Iris()), "format": "csv"})).text
+
+    assert (found > 0) == (code != "ldc")
+    assert rows.split()[1] == str(found)
+    assert (f'href="/follow?area={code}"' in text, f"/search?area={code}" in text) == (True, True)
 
 
 async def test_the_page_of_a_registry_begins_with_findings_and_names_its_licence(client):

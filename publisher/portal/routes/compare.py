@@ -206,6 +206,7 @@ def _topics(tables: FacetIndex, names: FacetLabels) -> list[tuple[str, list[tupl
         "line": _("Action lines"),
         "goal": _("SDGs"),
         "region": _("Regions"),
+        "area": _("Areas"),
         "country": _("Countries"),
         "source": _("Registries"),
     }

@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from publisher.projections.facets.bitmap_build import BITS
+from publisher.projections.facets.facets import areas_within
 from publisher.projections.facets.thing_count import ThingCount
 
 Array = NDArray[Any]
 CountT = TypeVar("CountT", int, ThingCount)
 CountCodes = Callable[[str, BitMap | None, int], Mapping[str, CountT]]  # of a facet, in a set, by bases
 Terms = Iterable[tuple[int, str, str]]  # value, facet, code
+EVERY_BASIS = (1 << BITS) - 1  # of a mark without a basis
 SCANNED = 2_000  # things of a sort order that are tested one by one, before a mask of the whole set is built
 
 
@@ -40,6 +42,8 @@ class BitmapIndex:
         for mark, start, end in np.load(self._folder / "marks.npy").tolist():
             facet, code = named[mark >> BITS]
             self._marks.setdefault(facet, {}).setdefault(code, []).append((mark & (1 << BITS) - 1, BitMap.deserialize(data[start:end])))
+        if countries := self._marks.get("country"):
+            self._marks["area"] = _areas(countries)
         self._file = cache(self._file)  # type: ignore[method-assign]  # per instance
         self._grouped = BitMap(array("I", self._file("member").tobytes()))  # the things that are in a cluster
 
@@ -218,6 +222,12 @@ class BitmapIndex:
             for other in fresh[: max(0, limit)]:
                 yield other
                 limit -= 1
+
+
+def _areas(countries: Mapping[str, list[tuple[int, BitMap]]]) -> dict[str, list[tuple[int, BitMap]]]:
+    """Return the marks of the areas that contain others: the things that are in one of those."""
+    areas = {code: [mark for one in codes for mark in countries.get(one, ())] for code, codes in areas_within().items()}
+    return {code: [(EVERY_BASIS, BitMap.union(*(bits for _, bits in marks)))] for code, marks in areas.items() if marks}
 
 
 def _digest(iri: str) -> int:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from vocab.countries import AREA
 from vocab.initiative import Basis
-from vocab.iris import Iris
+from vocab.iris import BASE, Iris
+from vocab.schemes import concepts
 from vocab.terms import FOAF, ORG, SCHEMA, SH, SIOC
 
 SDG = "http://metadata.un.org/sdg/"
@@ -40,12 +41,16 @@ class Facet(NamedTuple):
         """
         if self.name == "kind":
             return next((kind for kind, iri in class_iris(iris).items() if iri == value), value)
+        if self.name == "area":
+            value = value.removeprefix(f"{iris.scheme(self.scheme)}/")
         return value.removeprefix(self._full_prefix(iris)) if self.iri_prefix else value
 
     def iri(self, code: str, iris: Iris) -> str:
         """Return the IRI of a code, "" if its values are plain texts."""
         if self.name == "kind":
             return class_iris(iris).get(code, code)
+        if self.name == "area" and f"{BASE}scheme/{self.scheme}/{code}" in concepts(self.scheme):
+            return f"{iris.scheme(self.scheme)}/{code}"
         return "" if not self.iri_prefix else code if ":" in code else self._full_prefix(iris) + code
 
     def _full_prefix(self, iris: Iris) -> str:
@@ -104,6 +109,7 @@ FACETS: dict[str, Facet] = {
         _link_facet("target", "target", SDG, "sdg"),
         Facet("basis", _BASIS),
         Facet("country", f"?thing dct:spatial ?value . {_IS_IRI}", AREA, "area"),
+        Facet("area", "?thing dct:spatial/skos:broader* ?value . FILTER EXISTS { ?within skos:broader ?value }", AREA, "area"),
         Facet(
             "region",
             "?thing dct:spatial ?area . ?area wsis:ituRegion ?value . ?value skos:inScheme itu-region:",
@@ -131,13 +137,36 @@ FACETS: dict[str, Facet] = {
 }
 
 
+@lru_cache(maxsize=1)
+def areas_within() -> dict[str, frozenset[str]]:
+    """Return the codes of the areas within each area that contains others, itself included: regions, continents, groups of countries.
+
+    >>> "404" in areas_within()["002"], "404" in areas_within()["lldc"], "404" in areas_within()
+    (True, False, False)
+    """
+    area, iris = FACETS["area"], Iris(BASE)
+    within: dict[str, set[str]] = {}
+    known = concepts("area")
+    for iri in known:
+        above = [iri]
+        for container in above:
+            above += [one for one in known[container].broader if one in known and one not in above]
+        for container in above:
+            within.setdefault(area.code(container, iris), set()).add(area.code(iri, iris))
+    return {code: frozenset(codes) for code, codes in within.items() if len(codes) > 1}
+
+
 @lru_cache(maxsize=10_000)  # more than there are concepts
 def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
-    """Return the facet and the code of a concept, None if things are not counted by it.
+    """Return the facet and the code of a concept, None if things are not counted by it. An area that contains others counts theirs.
 
     >>> facet_of_concept("http://metadata.un.org/sdg/4.4", Iris()), facet_of_concept("http://metadata.un.org/sdg/codes/geoArea/404", Iris())
     (('target', '4.4'), ('country', '404'))
+    >>> facet_of_concept("http://metadata.un.org/sdg/codes/geoArea/002", Iris())
+    ('area', '002')
     """
+    if (code := FACETS["area"].code(iri, iris)) != iri and code in areas_within():
+        return "area", code
     ranked = sorted((item for item in FACETS.values() if item.scheme), key=lambda item: -len(item.iri_prefix))
     facet = next((item for item in ranked if (code := item.code(iri, iris)) != iri and "/" not in code), None)
     if facet is None:

@@ -9,8 +9,14 @@ const home = document.getElementById("swagger-ui");
 function makeAccessible() {
   for (const link of home.querySelectorAll("button a[href]")) link.removeAttribute("href"); // the button opens the operation and names it in the URL
   for (const text of home.querySelectorAll("pre.microlight:not([tabindex])")) text.tabIndex = 0; // long examples scroll
+  for (const part of home.querySelectorAll("[role=region]:not([aria-label])")) if (part.id) part.setAttribute("aria-label", part.id); // each operation has one
   for (const choice of home.querySelectorAll("select:not([aria-label])")) choice.setAttribute("aria-label", choice.id || "select");
 }
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const followColours = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", followColours);
+followColours();
 
 new MutationObserver(makeAccessible).observe(home, { childList: true, subtree: true });
 
