@@ -31,8 +31,8 @@ PREFIX = f"PREFIX wsis: <{IRIS.ns}> PREFIX dct: <http://purl.org/dc/terms/> "
 THING = f"{IRIS.base}id/initiative/demo/a%2F1"
 DECLARED, ALL = ["declared"], ["declared", "crosswalked", "suggested"]
 FACETS = (
-    *("kind", "line", "goal", "target", "basis", "country", "area", "region", "stakeholder", "coverage", "status", "type", "year", "source"),
-    *("language", "prize", "stage", "prizeyear", "remark"),
+    *("kind", "line", "goal", "target", "basis", "country", "area", "region", "stakeholder", "coverage", "status", "type", "year"),
+    *("source", "language", "prize", "stage", "prizeyear", "remark"),
 )
 EXAMPLES = (
     *("initiatives-by-action-line", "initiatives-by-goal", "initiatives-by-country", "initiatives-by-year", "goals-of-an-action-line"),

@@ -146,7 +146,7 @@ def _newest(lines: Sequence[ListItem], names: FacetLabels) -> DataTable:
 def _total(figures: _Figures) -> DataTable:
     """Return the number of initiatives by record, and by cluster, in which what several registries describe counts once."""
     rows = (("record", figures.kinds["initiative"]), ("cluster", figures.different["initiative"]))
-    return DataTable("total", "Initiatives by record and by cluster", (Column("counted by"), Column("initiatives")), rows)
+    return DataTable("total", "Initiatives by record and by cluster", (Column("counted_by"), Column("initiatives")), rows)
 
 
 def _rows(

@@ -105,18 +105,29 @@ def _csv(sheets: Sequence[DataTable], iris: Iris) -> bytes:
     """Write rows with English names beside their codes, as ``country_name``; a year 0000, which means unknown, is empty."""
     out = io.StringIO()
     lines = csv.writer(out)
-    columns = list(dict.fromkeys((column.name, column.facet) for item in sheets for column in item.columns))
-    header = [label for name, facet in columns for label in (name, *label_columns(name, facet))]
+    columns = _csv_columns(sheets)
+    header = [label for name, facet in columns.items() for label in (name, *label_columns(name, facet))]
     lines.writerow(["figure", *header] if len(sheets) > 1 else header)
     for item in sheets:
-        positions = {(column.name, column.facet): position for position, column in enumerate(item.columns)}
+        positions = {column.name: position for position, column in enumerate(item.columns)}
         for cells in item.rows:
             values: list[Cell] = []
-            for name, facet in columns:
-                cell = cells[positions[name, facet]] if (name, facet) in positions else None
+            for name, facet in columns.items():
+                cell = cells[positions[name]] if name in positions else None
                 values += [None if facet == "year" and cell == "0000" else cell, *_labels(name, facet, cell, iris)]
             lines.writerow([item.name, *values] if len(sheets) > 1 else values)
     return out.getvalue().encode()
+
+
+def _csv_columns(sheets: Sequence[DataTable]) -> dict[str, str]:
+    """Return the columns of all tables, each with its facet, "" for none; a column ``name`` beside a code is left out: the code has one."""
+    columns = dict[str, str]()
+    for item in sheets:
+        is_coded = any(label_columns(column.name, column.facet) for column in item.columns)
+        for column in item.columns:
+            if column.name != "name" or not is_coded:
+                columns[column.name] = columns.get(column.name) or column.facet
+    return columns
 
 
 def label_columns(name: str, facet: str) -> tuple[str, ...]:
