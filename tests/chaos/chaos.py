@@ -15,6 +15,7 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -398,7 +399,7 @@ def main() -> int:
                 console.print(f"day {day}", *chaos.log[reported:], sep="\n  ", highlight=False, soft_wrap=True)
                 reported = len(chaos.log)
             results = differences(chaos.world, Path(name) / "undisturbed", day + 1)
-        except AssertionError as error:
+        except (AssertionError, subprocess.TimeoutExpired) as error:
             results = [f"on day {day}: {error}"]
         console.print(table(chaos))
     console.print(f"seed {words.seed}: {day + 1} days, {sum(item.times for item in chaos.outcomes.values())} disturbances")

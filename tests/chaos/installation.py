@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 DISK = 256  # MB of each installation's disk
 COMMAND = 1800.0  # seconds that a command may take at most, beside other work
-SETTLE = 900.0  # seconds until an installation that nobody disturbs any more shows the newest entry
+SETTLE = 1800.0  # seconds until an installation that nobody disturbs any more shows the newest entry
 
 
 @dataclass
