@@ -66,7 +66,7 @@ types-of-tests:
 
 # Known vulnerabilities of what is run. A package that the database does not answer for fails the check too.
 audit: $(INSTALLED)
-	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements-run.lock $(ARGS)
+	$(BIN)/python .ci/audit $(ARGS)
 
 # The wheel, what it is made of and needs, and their digests; signed with an SSH key if SIGNING_KEY names one.
 dist: $(SITE)

@@ -8,6 +8,7 @@ of an SQLite file that no row uses are named as such. Stop the server first.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -79,6 +80,20 @@ def _checkpoint(path: Path) -> None:
             file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def _copy(data: Path, folder: Path) -> Path:
+    """Copy a data directory; files that are hard links of one another are so in the copy."""
+    copies: dict[int, str] = {}
+
+    def copy_file(source: str, target: str) -> None:
+        first = copies.setdefault(Path(source).stat().st_ino, target)
+        if first == target:
+            shutil.copy2(source, target)
+        else:
+            os.link(first, target)
+
+    return Path(shutil.copytree(data, folder, copy_function=copy_file))
+
+
 def damage_each(data: Path, beginning: str = "") -> Iterator[tuple[str, str, str, str]]:
     """Damage one file of each kind in a copy of *data*; yield the kind, the part that is named, and whether it was noticed and repaired.
 
@@ -88,7 +103,7 @@ def damage_each(data: Path, beginning: str = "") -> Iterator[tuple[str, str, str
         if not kind.startswith(beginning):
             continue
         with TemporaryDirectory() as folder:
-            copy = Path(shutil.copytree(data, Path(folder) / "data"))
+            copy = _copy(data, Path(folder) / "data")
             damaged = copy / path.relative_to(data)
             _checkpoint(damaged)
             before = _rows(damaged)

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from pyoxigraph import RdfFormat, parse
 
 from journal.errors import JournalError
+from journal.file_lock import SharedLock
 from journal.integrity import Fault
 from journal.journal import Journal
 from publisher.errors import DamagedFiles, NotReady
@@ -23,10 +24,11 @@ from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import read_position
 from publisher.store.checksums import checksum_faults, copy_faults, first_fault
 from publisher.store.embedded import open_runner
-from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, remove_all
+from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, older_snapshots, remove_all
 from publisher.store.source_freshness import recompute
 from publisher.store.verification.expected_counts import compare
 from publisher.store.verification.local_store import LocalStore
+from publisher.store.working_files import working_faults
 from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
@@ -45,16 +47,20 @@ def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Ite
     The journal must be sound. Yields nothing where there is no store yet.
     """
     try:
-        snapshot = newest_snapshot(data / "store" / "snapshots")
+        locked = _lock_newest(data / "store" / "snapshots")
     except DamagedFiles as error:
         yield Fault("store", str(error), REBUILD)
         return
-    if snapshot is None:
+    if locked is None:
         return
-    if faults := list(checksum_faults(Path(snapshot.path), REBUILD)):
-        yield from faults
-        return
-    yield from _published_faults(data / "store", snapshot)
+    snapshot, lock = locked
+    with closing(lock):
+        if faults := list(checksum_faults(Path(snapshot.path), REBUILD)):
+            yield from faults
+            return
+        yield from _older_faults(data / "store" / "snapshots")
+        yield from _published_faults(data / "store", snapshot)
+        yield from working_faults(data / "store", snapshot, JournalReader(Journal(data / "journal"), iris.base), REBUILD)
     try:
         for difference in compare(Journal(data / "journal"), LocalStore(data, iris), progress):
             graph = difference.graph or "the default graph"
@@ -63,13 +69,30 @@ def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Ite
         yield Fault("store", f"cannot be read: {error}", REBUILD)
 
 
+def _lock_newest(folder: Path) -> tuple[Snapshot, SharedLock] | None:
+    """Return the newest snapshot in *folder*, and a lock because of which a server keeps it; None if there is none."""
+    while snapshot := newest_snapshot(folder):
+        with suppress(FileNotFoundError):  # it was replaced twice meanwhile
+            return snapshot, SharedLock(snapshot.path)
+    return None
+
+
+def _older_faults(folder: Path) -> Iterator[Fault]:
+    """Yield the changed files of the snapshots before the newest; a server may be reading them still, or delete them meanwhile."""
+    for path in older_snapshots(folder):
+        faults = list(checksum_faults(path, REBUILD))
+        if path.is_dir():
+            yield from faults
+
+
 def _published_faults(store: Path, snapshot: Snapshot) -> Iterator[Fault]:
     """Yield the damaged files of the published indexes that are in *snapshot*, which is sound; the next snapshot would link them."""
     for name, folder in ProjectionPaths.below(store)._asdict().items():
         position = read_position(folder)
         if not folder.is_dir() or position not in (-1, getattr(snapshot, name)):
             continue  # it was published after the snapshot
-        yield from copy_faults(Path(snapshot.path), name, folder, REBUILD)
+        expected = [folder / path.name for path in (Path(snapshot.path) / name).glob("*")]
+        yield from copy_faults(Path(snapshot.path), name, expected, REBUILD)
 
 
 def history_faults(data: Path, base: str) -> Iterator[Fault]:
@@ -147,6 +170,10 @@ def repair(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:
     for lock in (store / "lock", store / "history" / "lock"):
         require_unlocked(lock)
     names = {fault.name for fault in faults}
+    for path in older_snapshots(store / "snapshots"):  # nobody reads them now
+        if inside := {name for name in names if name.startswith(f"store/snapshots/{path.name}/")}:
+            shutil.rmtree(path)
+            names -= inside
     for number in {name.split("/")[2] for name in names if name.startswith("store/releases/")}:
         shutil.rmtree(store / "releases" / number)  # the server builds it again when it is asked for
     if any(name.startswith("store/history/") for name in names):

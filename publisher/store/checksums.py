@@ -7,12 +7,13 @@ detected six.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from isal import isal_zlib
 
 from journal.integrity import Fault
+from publisher.projections.database_projection import unreadable_reason
 
 NAME = "checksums.json"
 _CHANGING = (NAME, "LOG", "LOCK", ".")  # name prefixes of files that may change: the checksums themselves, logs and locks
@@ -57,21 +58,27 @@ def checksum_faults(folder: Path, remedy: str) -> Iterator[Fault]:
             continue
         if actual != expected:
             yield Fault(_relative_name(folder, name), "has changed since it was written", remedy)
+        elif path.suffix == ".duckdb" and (reason := unreadable_reason(path)):  # it was copied from a damaged file
+            yield Fault(_relative_name(folder, name), f"cannot be read: {reason}", remedy)
 
 
-def copy_faults(snapshot: Path, name: str, copy: Path, remedy: str) -> Iterator[Fault]:
-    """Yield the files in the folder *copy* that are not those of the folder *name* of *snapshot*, which is sound."""
-    for file, (_, size, _, expected) in sorted(_read(snapshot).items()):
-        if not file.startswith(f"{name}/"):
+def copy_faults(snapshot: Path, name: str, files: Iterable[Path], remedy: str) -> Iterator[Fault]:
+    """Yield those of *files* that are not as the file of the same name in the folder *name* of *snapshot*, which is sound.
+
+    A file that the snapshot does not have is left out.
+    """
+    checksums = _read(snapshot)
+    for path in sorted(files):
+        if (file := f"{name}/{path.name}") not in checksums:
             continue
-        path = copy / file.removeprefix(f"{name}/")
+        _, size, _, expected = checksums[file]
         try:
             status = path.stat()
             is_same = status.st_ino == (snapshot / file).stat().st_ino or (status.st_size == size and _crc(path) == expected)
         except OSError:
             is_same = False
         if not is_same:
-            yield Fault(f"store/{name}/{copy.name}/{path.name}", "is not as it was published", remedy)
+            yield Fault(path.relative_to(snapshot.parents[2]).as_posix(), "is not as it was published", remedy)
 
 
 def first_fault(folder: Path) -> str:

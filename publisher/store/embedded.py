@@ -44,6 +44,19 @@ class StoreCheckpoint:
     needs_optimization: bool = False
 
 
+def read_store_checkpoint(path: Path) -> StoreCheckpoint:
+    """Read the checkpoint in the file *path*; raises OSError, or ValueError if it is damaged."""
+    values = json.loads(path.read_text())
+    try:
+        checkpoint = StoreCheckpoint(**values)
+    except TypeError as error:
+        raise ValueError(f"it is not a checkpoint: {error}") from error
+    types = (checkpoint.position, int), (checkpoint.entry, str), (checkpoint.quads or 0, int), (checkpoint.needs_optimization, bool)
+    if any(type(value) is not expected for value, expected in types):
+        raise ValueError("it has a value of a wrong type")
+    return checkpoint
+
+
 class EmbeddedStore:
     """The store in *folder*. It follows the journal of *reader*, and stores the file *status* in the graph *status_graph*.
 
@@ -156,8 +169,8 @@ class EmbeddedStore:
 
     def _read_checkpoint(self) -> StoreCheckpoint:
         try:
-            return StoreCheckpoint(**json.loads(self._checkpoint_file.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
+            return read_store_checkpoint(self._checkpoint_file)
+        except (FileNotFoundError, ValueError):
             shutil.rmtree(self._folder / "store", ignore_errors=True)
             return StoreCheckpoint()
 

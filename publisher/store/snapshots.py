@@ -85,6 +85,11 @@ def newest_snapshot(folder: Path) -> Snapshot | None:
     return _read(folder, numbers[-1]) if numbers else None
 
 
+def older_snapshots(folder: Path) -> list[Path]:
+    """Return the folders of the snapshots in *folder* but the newest."""
+    return [folder / f"{number:09d}" for number in _numbers(folder)[:-1]]
+
+
 def create_snapshot(
     folder: Path, store: Store, position: int, entry: str, quads: int, status: str = "", indexes: ProjectionPaths | None = None
 ) -> Snapshot:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import zstandard
 from projects import NOON
@@ -28,9 +29,11 @@ from journal.errors import ChainError
 from journal.file_lock import FileLock
 from journal.journal import Journal
 from publisher import damaged_files as files
+from publisher.projections.database_projection import unreadable_reason
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.tables.release_tables import open_release_tables
+from publisher.store.checksums import first_fault, write_checksums
 from publisher.store.releases import release_stores
 from stocktake import app
 from vocab.iris import BASE, Iris
@@ -111,11 +114,16 @@ def _states(result: Result) -> dict[str, str]:
 
 
 def _damage(path: Path) -> None:
-    """Invert 64 bytes in the middle of a file, or all of a smaller one; of an SQLite file, the header of each page."""
+    """Invert 64 bytes in the middle of a file, or all of a smaller one; of a database, the beginning of each page or block."""
     if path.suffix == ".db":
         _damage_pages(path)
         return
     content = bytearray(path.read_bytes())
+    if path.suffix == ".duckdb":  # blocks of 256 KiB behind three headers
+        for start in range(3 * 4096, len(content), 1 << 18):
+            content[start + 8] ^= 0xFF
+        path.write_bytes(content)
+        return
     middle = max(0, len(content) // 2 - FLIPPED // 2)
     content[middle : middle + FLIPPED] = bytes(byte ^ 0xFF for byte in content[middle : middle + FLIPPED])
     path.write_bytes(content)
@@ -207,6 +215,61 @@ def test_damaged_published_indexes_are_found_and_rebuilt(filled: Path) -> None:
 
     assert {fault.name for fault in faults} == {str(path.relative_to(filled)) for path in damaged}
     assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
+
+
+def test_damaged_working_files_are_found_and_rebuilt(filled: Path) -> None:
+    patterns = ("columns/work.duckdb", "tables/work.duckdb", "position.json", "text/position.json", "store/*.sst", "text/index/*.store")
+    damaged = [_largest(filled, f"store/{pattern}") for pattern in patterns]
+    for path in damaged:
+        _damage(path)
+
+    faults = list(files.store_faults(filled, IRIS, lambda _: None))
+    files.repair(filled, IRIS, faults)
+
+    assert {fault.name for fault in faults} == {str(path.relative_to(filled)) for path in damaged}
+    assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("position", 2), ("position", "3"), ("quads", 7), ("entry", "x"), ("other", 1)])
+def test_a_position_that_is_not_that_of_the_snapshot_is_found(filled: Path, name: str, value: object) -> None:
+    path = filled / "store" / "position.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+
+    assert [fault.name for fault in files.store_faults(filled, IRIS, lambda _: None)] == ["store/position.json"]
+
+
+def test_a_damaged_older_snapshot_is_found_and_deleted_and_the_newest_stays(filled: Path) -> None:
+    newest = max((filled / "store" / "snapshots").glob("[0-9]*"))
+    older = newest.with_name(f"{int(newest.name) - 1:09d}")
+    shutil.rmtree(older, ignore_errors=True)
+    shutil.copytree(newest, older)
+    _damage(max(older.rglob("*.sst"), key=lambda path: path.stat().st_size))
+    before = (newest / "checksums.json").read_bytes()
+
+    faults = list(files.store_faults(filled, IRIS, lambda _: None))
+    files.repair(filled, IRIS, faults)
+
+    assert [fault.name.split("/")[2] for fault in faults] == [older.name]
+    assert (older.exists(), (newest / "checksums.json").read_bytes()) == (False, before)
+    assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
+
+
+def test_a_snapshot_that_was_made_of_a_damaged_file_is_found(tmp_path: Path) -> None:
+    part = tmp_path / "000000001"
+    part.mkdir()
+    path = part / "columns.duckdb"
+    with duckdb.connect(str(path)) as file:
+        file.execute("CREATE TABLE terms AS SELECT range AS id, 'text ' || range AS lexical FROM range(50000)")
+    assert unreadable_reason(path) == ""
+    _damage(path)
+
+    write_checksums(part, None)
+
+    assert first_fault(part).startswith("store/" + f"{tmp_path.name}/000000001/columns.duckdb cannot be read: ")
+
+
+def test_rows_that_the_tables_have_taken_up_leave_no_file(filled: Path) -> None:
+    assert not (filled / "store" / "tables" / "new-rows.ndjson").exists()
 
 
 @pytest.mark.parametrize(

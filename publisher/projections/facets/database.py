@@ -89,6 +89,7 @@ class Database:
             self._connection.execute("CREATE OR REPLACE TEMP TABLE removed_iris AS SELECT unnest($iris) AS iri", {"iris": removed})
             self._connection.execute(read_sql("delete"))
         self.load(self._lines)
+        self._lines.unlink()
 
     def load(self, lines: Path, max_row_bytes: int = _MAX_ROW_BYTES) -> None:
         """Insert new rows from a file of JSON lines, compressed or not; a row has at most *max_row_bytes* bytes."""

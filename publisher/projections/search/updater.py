@@ -51,6 +51,18 @@ class IndexCheckpoint:
     made: str = ""
 
 
+def read_index_checkpoint(path: Path) -> IndexCheckpoint:
+    """Read the checkpoint in the file *path*; raises OSError, or ValueError if it is damaged."""
+    values = json.loads(path.read_text())
+    try:
+        checkpoint = IndexCheckpoint(**values)
+    except TypeError as error:
+        raise ValueError(f"it is not a checkpoint: {error}") from error
+    if (type(checkpoint.position), type(checkpoint.entry), type(checkpoint.made)) != (int, str, str):
+        raise ValueError("it has a value of a wrong type")
+    return checkpoint
+
+
 class SearchUpdater:
     """The search index in *folder*; its subfolder ``shown`` has the last published state.
 
@@ -189,8 +201,8 @@ class SearchUpdater:
 
     def _read_checkpoint(self) -> IndexCheckpoint:
         try:
-            checkpoint = IndexCheckpoint(**json.loads(self._checkpoint_file.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
+            checkpoint = read_index_checkpoint(self._checkpoint_file)
+        except (FileNotFoundError, ValueError):
             return IndexCheckpoint()
         is_usable = (self._index / "meta.json").exists() and checkpoint.made == BUILD_VERSION
         return checkpoint if is_usable and self._reader.contains(checkpoint.position, checkpoint.entry) else IndexCheckpoint()
