@@ -47,11 +47,11 @@ def main(
             if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode:
                 failed.append(name)
             continue
-        done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--json"], stdout=subprocess.PIPE, check=False)
-        if done.returncode:
+        process = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--json"], stdout=subprocess.PIPE, check=False)
+        if process.returncode:
             failed.append(name)
             continue
-        result = orjson.loads(done.stdout)
+        result = orjson.loads(process.stdout)
         rows += result
         if not json:
             show(result[0]["benchmark"], [_line(row) for row in result], json=False)

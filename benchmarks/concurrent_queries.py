@@ -132,16 +132,16 @@ def _crowd(column: Column, small: Mapping[str, str], clients: int, make_request:
     end, texts = time.perf_counter() + SECONDS, list(small.values())
 
     def work(number: int) -> tuple[int, float, str]:
-        client, done, ended = Client(column), 0, ""
+        client, answered, ended = Client(column), 0, ""
         try:
             while time.perf_counter() < end:
-                client.ask(make_request(texts[(number + done) % len(texts)]))
-                done += 1
+                client.ask(make_request(texts[(number + answered) % len(texts)]))
+                answered += 1
         except (OSError, http.client.HTTPException) as error:
             ended = trouble(column, error)
         finally:
             client.close()
-        return done, time.perf_counter(), ended
+        return answered, time.perf_counter(), ended
 
     since = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
@@ -149,7 +149,7 @@ def _crowd(column: Column, small: Mapping[str, str], clients: int, make_request:
     ended = [why for _, _, why in results if why]
     if ended:
         return f"{len(ended)} of {clients} ended: {ended[0]}"
-    return sum(done for done, _, _ in results) / (max(at for _, at, _ in results) - since)
+    return sum(answered for answered, _, _ in results) / (max(at for _, at, _ in results) - since)
 
 
 def _large(column: Column, query: str) -> None:

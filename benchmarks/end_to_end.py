@@ -126,11 +126,11 @@ def walk(registry: str, records: int, folder: Path) -> dict[str, Harvest]:
         write_sources(portal.url, folder / "sources", (registry,))
         with served(folder) as address, httpx.Client(base_url=address, timeout=_PATIENCE) as client:
             until(lambda: ready(client), 60)
-            done = {"first": harvested(folder, client)}
+            harvests = {"first": harvested(folder, client)}
             settled(folder, client)  # or it would take the second harvest's time
-            done["again"] = harvested(folder, client)
-            done["again, all read"] = harvested(folder, client, "--full")
-            return done
+            harvests["again"] = harvested(folder, client)
+            harvests["again, all read"] = harvested(folder, client, "--full")
+            return harvests
 
 
 def ready(client: httpx.Client) -> bool:
@@ -145,8 +145,8 @@ def _ours(harvest: Harvest) -> float:
     return sum(seconds for role, seconds in harvest.processor.items() if role != "registry")
 
 
-def _lines(records: int, done: Mapping[str, Harvest]) -> list[Line]:
-    first, size = done["first"], f"{records:,} records: "
+def _lines(records: int, harvests: Mapping[str, Harvest]) -> list[Line]:
+    first, size = harvests["first"], f"{records:,} records: "
     lines = [
         Line(f"{size}page to answer at /sparql", "records/s", first.records / first.answered, aim=Aim("least", RATE, "ours"),
              note=f"{first.records:,} records answered, {first.quads / max(1, first.records):.0f} quads each, the vocabulary's in"),
@@ -160,10 +160,10 @@ def _lines(records: int, done: Mapping[str, Harvest]) -> list[Line]:
         Line(f"{size}memory of all processes at once", "MB", first.together, aim=Aim("most", MEMORY, "ours"), note="without the registry"),
     ]  # fmt: skip
     for name in ("again", "again, all read"):
-        ratio = first.answered / done[name].committed
-        spent, before = (_ours(item) for item in (done[name], first))
+        ratio = first.answered / harvests[name].committed
+        spent, before = (_ours(item) for item in (harvests[name], first))
         lines.append(Line(f"{size}{name}, processor", "s", spent, before, before / max(spent, 0.01), note="all our processes"))
-        lines.append(Line(f"{size}{name}", "s", done[name].committed, first.answered, ratio, Aim("least", AGAIN), "peer: the first"))
+        lines.append(Line(f"{size}{name}", "s", harvests[name].committed, first.answered, ratio, Aim("least", AGAIN), "peer: the first"))
     return lines
 
 
@@ -189,7 +189,7 @@ def main(
         err.print(f"walking with {size:,} records")
         with tempfile.TemporaryDirectory(prefix="walk-") as folder:
             walks[size] = walk(registry, size, Path(folder))
-    lines = [line for size, done in walks.items() for line in _lines(size, done)]
+    lines = [line for size, harvests in walks.items() for line in _lines(size, harvests)]
     show(f"The whole run ({registry})", lines + _growth(walks), json)
 
 

@@ -71,11 +71,11 @@ def _served() -> Iterator[str]:
 
 def _measured(root: str, name: str, size: int) -> dict[str, float]:
     """Read a file of *size* bytes in a process of its own."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory", "--only", name, "--url", f"{root}/{name}?bytes={size}"],
         stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
-    result: dict[str, float] = orjson.loads(done.stdout)
+    result: dict[str, float] = orjson.loads(process.stdout)
     return result
 
 

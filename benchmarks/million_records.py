@@ -117,8 +117,8 @@ def run(records: int, folder: Path, registry: str = "oai", *, changing: bool = F
 def _harvest(course: Course, name: str, *options: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.stages", str(course.folder), *options]
     with course.stage(name):
-        done = subprocess.run(command, env=settings(course.folder), check=True, stdout=subprocess.PIPE)
-    result: dict[str, Any] = orjson.loads(done.stdout.splitlines()[-1])
+        process = subprocess.run(command, env=settings(course.folder), check=True, stdout=subprocess.PIPE)
+    result: dict[str, Any] = orjson.loads(process.stdout.splitlines()[-1])
     if not options:
         whole = course.stages.pop(name)
         for span, (seconds, most) in result["spans"].items():
@@ -166,10 +166,10 @@ def _level(folder: Path, head: int, *, whole: bool = False) -> bool:
     return snapshot is not None and snapshot.position == head and (not whole or (snapshot.text, snapshot.tables) == (head, head))
 
 
-def _until(done: Callable[[], bool], server: subprocess.Popen[bytes], folder: Path) -> None:
+def _until(condition: Callable[[], bool], server: subprocess.Popen[bytes], folder: Path) -> None:
     """Wait, however long it takes, while the server lives; say now and then that it goes on."""
     reported = since = time.monotonic()
-    while not done():
+    while not condition():
         if server.poll() is not None:
             raise SystemExit(f"the server ended with {server.returncode}")
         if time.monotonic() - reported > _REPORT_EVERY:

@@ -144,10 +144,10 @@ def _kibibytes(text: str, name: str) -> int:
     return int(text.partition(name)[2].split()[0])
 
 
-def until(done: Callable[[], bool], seconds: float, pause: float = 0.05) -> None:
+def until(condition: Callable[[], bool], seconds: float, pause: float = 0.05) -> None:
     """Wait until *done*; raise TimeoutError after *seconds*."""
     end = time.monotonic() + seconds
-    while not done():
+    while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"not done after {seconds:.0f} seconds")
         time.sleep(pause)

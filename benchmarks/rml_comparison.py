@@ -37,9 +37,9 @@ def environment(folder: Path) -> Path:
     if not python.exists():
         venv.create(home, with_pip=True)
     if subprocess.run([python, "-c", "import morph_kgc"], capture_output=True, check=False).returncode:
-        done = subprocess.run([python, "-m", "pip", "install", "--quiet", "morph-kgc"], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise NotThere((done.stderr.strip().splitlines() or ["pip failed"])[-1])
+        process = subprocess.run([python, "-m", "pip", "install", "--quiet", "morph-kgc"], capture_output=True, text=True, check=False)
+        if process.returncode:
+            raise NotThere((process.stderr.strip().splitlines() or ["pip failed"])[-1])
     return python
 
 
@@ -115,8 +115,8 @@ def _verb(column: Column, name: str) -> str:
 
 def run_mapper(python: Path, config: Path, out: Path) -> float:
     """Have morph-kgc write its triples to *out*; return its seconds without its start."""
-    done = subprocess.run([python, "-c", _RUN, config, out], capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(done.stderr[-2000:], file=sys.stderr)
-        raise NotThere((done.stderr.strip().splitlines() or ["it failed"])[-1])
-    return float(done.stdout.split()[-1])
+    process = subprocess.run([python, "-c", _RUN, config, out], capture_output=True, text=True, check=False)
+    if process.returncode:
+        print(process.stderr[-2000:], file=sys.stderr)
+        raise NotThere((process.stderr.strip().splitlines() or ["it failed"])[-1])
+    return float(process.stdout.split()[-1])

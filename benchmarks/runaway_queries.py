@@ -79,7 +79,7 @@ def _measured(url: str) -> list[Line]:
         at_once = crowd(url, 2000)
         time.sleep(2)  # by now they have been set aside
         later = crowd(url, 3000)
-        ended = {name: done.result() for name, done in running.items()}
+        ended = {name: future.result() for name, future in running.items()}
     after = crowd(url, 4000)
     lines = _figures("31 small, at once with three runaways", alone, at_once) + _figures("31 small, 2 s later", alone, later)
     lines += _figures("31 small, afterwards", alone, after)

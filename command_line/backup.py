@@ -246,9 +246,9 @@ def _dump_database(url: str, path: Path) -> None:
     if shutil.which("pg_dump") is None:
         _fail("the ledger is in PostgreSQL, and pg_dump is not installed: install the PostgreSQL client, of the server's version")
     plain = url.replace("+psycopg", "", 1)
-    done = subprocess.run(["pg_dump", "--format=custom", f"--file={path}", f"--dbname={plain}"], capture_output=True, text=True)
-    if done.returncode:
-        _fail(f"pg_dump: {done.stderr.strip()}")
+    process = subprocess.run(["pg_dump", "--format=custom", f"--file={path}", f"--dbname={plain}"], capture_output=True, text=True)
+    if process.returncode:
+        _fail(f"pg_dump: {process.stderr.strip()}")
 
 
 def _originals(settings: Settings, folder: Path, position: int) -> Iterator[tuple[str, Path]]:

@@ -27,7 +27,7 @@ class LazyCommand(TyperCommand):
     def load(self) -> Any:
         """Import the module and return the real command.
 
-        Meanwhile nothing is garbage: the collector, which takes a tenth of the time, stands still, and never looks at these objects later.
+        Meanwhile nothing is garbage. The garbage collector, which takes a tenth of the time, is off, and ignores these objects later.
         """
         gc.disable()
         try:

@@ -41,7 +41,7 @@ class Part:
     name: str
     check: Callable[[], Iterator[Fault]]
     is_derived: bool = False
-    needs_journal: bool = False  # it is compared with the journal, which must be sound
+    needs_journal: bool = False  # it is compared with the journal, which must be undamaged
 
 
 @app.command()

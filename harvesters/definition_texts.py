@@ -78,9 +78,30 @@ DEFINITION_TEXTS: Mapping[str, str] = {
     "pattern_with_service": "option 'pattern' asks another endpoint (SERVICE); create a source for that one",
     "pattern_without_subject": "option 'pattern' does not bind ?subject",
     "not_sparql": "the options 'pattern', 'types' and 'modified' give an invalid SPARQL query: %(error)s",
+    "fields_unmatched": (
+        "these fields of the definition match nothing in the records: %(fields)s; the records "
+        "have the fields %(names)s"
+    ),
+    # tables of curators
+    "at_line": "%(file)s, line %(line)s",
+    "columns_missing": "no column %(missing)s; the columns are %(columns)s, separated by tabs",
+    "row_date": "%(value)s is no date; write it as 2026-01-31",
+    "word_missing": "there is no word",
+    "word_too_long": "the word has %(length)s characters; the most are %(most)s",
+    "word_repeated": "the word %(word)s has a concept in a line above",
+    "word_concept": (
+        "unknown concept %(concept)s; write it as sdg:4, sdg:4.4, area:404, or with one of "
+        "%(schemes)s as action-line:C7-ehea"
+    ),
+    "record_missing": "there is no record",
+    "topic_concept": (
+        "unknown concept %(concept)s; write it as sdg:4, sdg:4.4 or action-line:C7-ehea"
+    ),
+    "decision_unknown": "%(value)s is no decision; write one of %(names)s",
+    "decision_repeated": "a line above is about the same record and concept",
     # rules of alerts
     "rules_too_long": "more than %(most)s bytes",
-    "rules_unreadable": "cannot be read: %(error)s; save it as UTF-8 text",
+    "table_unreadable": "cannot be read: %(error)s; save it as UTF-8 text",
     "rules_without_table": "write each rule as a table [[rule]]",
     "rule_repeated": "there are two of this name",
     "rule_without_name": "give it a name of 1 to 60 visible characters",

@@ -117,7 +117,7 @@ def join_reasons(reasons: Iterable[Reason]) -> str:
 def parse_reason(text: str, codes: Iterable[str], known: Mapping[str, str] | None = None) -> Reason:
     """Return the reason among *codes* with this English text, or the one that has only the text.
 
-    Values are those of *known*, or else what stands in their place.
+    Values are those of *known*, or else the words in their place.
 
     >>> parse_reason("superseded by the plan of a.2", ["superseded"])
     Reason(code='superseded', values={'run': 'a.2'})

@@ -7,18 +7,21 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from apscheduler.triggers.cron import CronTrigger
 
 from harvesters.definition_faults import expected, located, not_one_of, suggestion
 from harvesters.errors import SourceDefinitionError
 from harvesters.quiet_hours import QuietHours, parse_quiet_hours
-from harvesters.reasons import Reason, as_reason, other
+from harvesters.reasons import Reason, as_reason
 from languages.request_locale import LANGUAGES
+from vocab.curated_tables import RowFault
 from vocab.curated_topics import TopicDecision, read_decisions
 from vocab.curated_words import CuratedWord, read_words
 from vocab.iris import is_web
+
+RowT = TypeVar("RowT")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI, never changed
 
@@ -131,7 +134,7 @@ def read(file: Path) -> tuple[Source, list[Reason]]:
     own = file.with_name(CLASSIFIER)
     classifier = str(own) if source.suggest == MODEL and own.exists() else ""
     pairs = tuple((item.word, item.concept) for item in words)
-    return replace(source, words=pairs, decisions=tuple(decisions), classifier=classifier), [*faults, *map(other, (*more, *others))]
+    return replace(source, words=pairs, decisions=tuple(decisions), classifier=classifier), [*faults, *more, *others]
 
 
 def word_table(folder: Path, name: str) -> Path:
@@ -139,14 +142,9 @@ def word_table(folder: Path, name: str) -> Path:
     return folder / "crosswalks" / f"{name}.sssom.tsv"
 
 
-def read_word_table(file: Path) -> tuple[list[CuratedWord], list[str]]:
-    """Return the words of a table, none if there is no file, and a message with file and line for each fault."""
-    try:
-        return read_words(file.read_text(encoding="utf-8-sig"), str(file))
-    except FileNotFoundError:
-        return [], []
-    except (OSError, UnicodeDecodeError) as error:
-        return [], [f"{file}: {error}"]
+def read_word_table(file: Path) -> tuple[list[CuratedWord], list[Reason]]:
+    """Return the words of a table, none if there is no file, and a reason for each fault."""
+    return _read_curated_table(file, read_words)
 
 
 def decision_table(folder: Path, name: str) -> Path:
@@ -154,14 +152,27 @@ def decision_table(folder: Path, name: str) -> Path:
     return folder / "crosswalks" / f"{name}.topics.tsv"
 
 
-def read_decision_table(file: Path) -> tuple[list[TopicDecision], list[str]]:
-    """Return the decisions of a table, none if there is no file, and a message with file and line for each fault."""
+def read_decision_table(file: Path) -> tuple[list[TopicDecision], list[Reason]]:
+    """Return the decisions of a table, none if there is no file, and a reason for each fault."""
+    return _read_curated_table(file, read_decisions)
+
+
+def _read_curated_table(
+    file: Path, read_table: Callable[[str], tuple[list[RowT], list[RowFault]]]
+) -> tuple[list[RowT], list[Reason]]:
     try:
-        return read_decisions(file.read_text(encoding="utf-8-sig"), str(file))
+        rows, faults = read_table(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return [], []
     except (OSError, UnicodeDecodeError) as error:
-        return [], [f"{file}: {error}"]
+        return [], [located(str(file), Reason("table_unreadable", {"error": str(error)}))]
+    return rows, [
+        located(
+            Reason("at_line", {"file": str(file), "line": str(fault.line)}),
+            Reason(fault.code, fault.values),
+        )
+        for fault in faults
+    ]
 
 
 def read_text(name: str, text: str) -> tuple[Source | None, list[Reason]]:

@@ -1,4 +1,4 @@
-"""What is stored of a response: its position in the archive, and what the next conditional request needs."""
+"""A stored response: its position in the archive, and the values for the next conditional request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SourcePosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Validator:
-    """What is known of a response for the next conditional request: its ETag and Last-Modified as the
+    """The values for the next conditional request: the ETag and Last-Modified as the
     registry sent them, and a *digest* of its body (``Reply.digest``).
     """
 

@@ -44,7 +44,7 @@ _DERIVED = ("store", "tables", "text", "columns", "vectors")  # folders of the e
 def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Iterator[Fault]:
     """Yield what is damaged in the newest snapshot of the embedded store: changed files, and graphs that are not those of the journal.
 
-    The journal must be sound. Yields nothing where there is no store yet.
+    The journal must be undamaged. Yields nothing where there is no store yet.
     """
     try:
         locked = _lock_newest(data / "store" / "snapshots")
@@ -86,7 +86,7 @@ def _older_faults(folder: Path) -> Iterator[Fault]:
 
 
 def _published_faults(store: Path, snapshot: Snapshot) -> Iterator[Fault]:
-    """Yield the damaged files of the published indexes that are in *snapshot*, which is sound; the next snapshot would link them."""
+    """Yield the damaged files of the published indexes that are in *snapshot*, which is undamaged; the next snapshot would link them."""
     for name, folder in ProjectionPaths.below(store)._asdict().items():
         position = read_position(folder)
         if not folder.is_dir() or position not in (-1, getattr(snapshot, name)):

@@ -10,14 +10,13 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 
+from vocab.curated_tables import RowFault, TableError, date_fault, read_rows
 from vocab.curated_words import resolve_concept
 
 CONFIRMED, REFUSED = DECISIONS = ("confirmed", "refused")
 COLUMNS = ("record_id", "object_id", "decision", "author_label", "mapping_date", "comment")
 _KINDS = ("goal", "target", "action-line")
-_MAX_FIELD = 1 << 16  # characters of a cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,38 +41,33 @@ def write_decisions(decisions: Iterable[TopicDecision]) -> str:
     return output.getvalue()
 
 
-def read_decisions(text: str, where: str) -> tuple[list[TopicDecision], list[str]]:
-    """Return the decisions of a table, and a message with *where* and the line for each row that cannot be used."""
-    csv.field_size_limit(_MAX_FIELD)
-    reader = csv.DictReader(io.StringIO(text, newline=""), dialect=csv.excel_tab)
+def read_decisions(text: str) -> tuple[list[TopicDecision], list[RowFault]]:
+    """Return the decisions of a table, and a fault with its line for each row that cannot be used."""
     decisions: dict[tuple[str, str], TopicDecision] = {}
-    faults: list[str] = []
+    faults: list[RowFault] = []
     try:
-        if missing := set(COLUMNS[:3]) - set(reader.fieldnames or ()):
-            return [], [f"{where}, line 1: no column {', '.join(sorted(missing))}; the columns are {', '.join(COLUMNS)}, separated by tabs"]
-        for row in reader:
-            item = TopicDecision(*((row.get(name) or "").strip() for name in COLUMNS))
-            is_repeated = (item.key, item.concept) in decisions
-            if fault := fault_of(item) or ("a line above is about the same record and concept" if is_repeated else ""):
-                faults.append(f"{where}, line {reader.line_num}: {fault}")
+        for line, row in read_rows(text, COLUMNS, COLUMNS[:3]):
+            item = TopicDecision(*row.values())
+            fault = fault_of(item)
+            if fault is None and (item.key, item.concept) in decisions:
+                fault = RowFault("decision_repeated")
+            if fault:
+                faults.append(fault.at(line))
             else:
                 decisions[item.key, item.concept] = item
-    except csv.Error as error:
-        faults.append(f"{where}, line {reader.line_num}: {error}")
+    except TableError as error:
+        faults.append(error.fault)
     return list(decisions.values()), faults
 
 
-def fault_of(item: TopicDecision) -> str:
-    """Return what is wrong with a row, "" if nothing is."""
+def fault_of(item: TopicDecision) -> RowFault | None:
+    """Return what is wrong with a row, None if nothing is."""
     if not item.key:
-        return "there is no record"
+        return RowFault("record_missing")
     resolved = resolve_concept(item.concept)
     if resolved is None or resolved[0] not in _KINDS:
-        return f"unknown concept {item.concept[:80]!r}; write it as sdg:4, sdg:4.4 or action-line:C7-ehea"
+        return RowFault("topic_concept", {"concept": repr(item.concept[:80])})
     if item.decision not in DECISIONS:
-        return f"{item.decision[:80]!r} is no decision; write {' or '.join(DECISIONS)}"
-    try:
-        date.fromisoformat(item.day or "2000-01-01")
-    except ValueError:
-        return f"{item.day[:80]!r} is no date; write it as 2026-01-31"
-    return ""
+        names = ", ".join(DECISIONS)
+        return RowFault("decision_unknown", {"value": repr(item.decision[:80]), "names": names})
+    return date_fault(item.day)

@@ -1,7 +1,8 @@
 """Read and write a table of words of one registry and the concepts that a curator chose for them.
 
 The table is tab-separated SSSOM (https://mapping-commons.github.io/sssom/spec-model/) whose subjects are literals. Concepts are
-``sdg:4``, ``sdg:4.4``, ``area:404``, ``action-line:C7-ehea`` and the like, so that the table does not depend on the base of our IRIs.
+``sdg:4``, ``sdg:4.4``, ``area:404``, ``action-line:C7-ehea`` and others of this form, so that the table
+does not depend on the base of our IRIs.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 
 from vocab.countries import AREA
+from vocab.curated_tables import RowFault, TableError, date_fault, read_rows
 from vocab.goals import SDG
 from vocab.iris import BASE
 from vocab.normalization import MAX_LENGTH, fold
@@ -25,7 +26,7 @@ COLUMNS = (
 # The kinds of our own concepts; those of the United Nations are goal, target and country.
 OWN_SCHEMES = ("action-line", "status", "coverage", "activity-type", "stakeholder-type")
 _LITERAL, _PREDICATE, _JUSTIFICATION = "rdfs literal", "skos:closeMatch", "semapv:ManualMappingCuration"
-_MAX_FIELD = 1 << 16  # characters of a cell
+_STORED = ("subject_label", "object_id", "author_label", "mapping_date", "comment")  # the members of CuratedWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,38 +91,32 @@ def write_words(words: Iterable[CuratedWord]) -> str:
     return output.getvalue()
 
 
-def read_words(text: str, where: str) -> tuple[list[CuratedWord], list[str]]:
-    """Return the words of a table, and a message with *where* and the line for each row that cannot be used."""
-    csv.field_size_limit(_MAX_FIELD)
-    reader = csv.DictReader(io.StringIO(text, newline=""), dialect=csv.excel_tab)
+def read_words(text: str) -> tuple[list[CuratedWord], list[RowFault]]:
+    """Return the words of a table, and a fault with its line for each row that cannot be used."""
     words: dict[str, CuratedWord] = {}
-    faults: list[str] = []
+    faults: list[RowFault] = []
     try:
-        if missing := {"subject_label", "object_id"} - set(reader.fieldnames or ()):
-            return [], [f"{where}, line 1: no column {', '.join(sorted(missing))}; the columns are {', '.join(COLUMNS)}, separated by tabs"]
-        for row in reader:
-            word, concept = (row.get("subject_label") or "").strip(), (row.get("object_id") or "").strip()
-            item = CuratedWord(word, concept, row.get("author_label") or "", row.get("mapping_date") or "", row.get("comment") or "")
-            if fault := fault_of(item) or (f"the word {word[:80]!r} has a concept in a line above" if fold(word) in words else ""):
-                faults.append(f"{where}, line {reader.line_num}: {fault}")
+        for line, row in read_rows(text, COLUMNS, {"subject_label", "object_id"}):
+            item = CuratedWord(*(row[name] for name in _STORED))
+            fault = fault_of(item)
+            if fault is None and fold(item.word) in words:
+                fault = RowFault("word_repeated", {"word": repr(item.word[:80])})
+            if fault:
+                faults.append(fault.at(line))
             else:
-                words[fold(word)] = item
-    except csv.Error as error:
-        faults.append(f"{where}, line {reader.line_num}: {error}")
+                words[fold(item.word)] = item
+    except TableError as error:
+        faults.append(error.fault)
     return list(words.values()), faults
 
 
-def fault_of(item: CuratedWord) -> str:
-    """Return what is wrong with a row, "" if nothing is."""
+def fault_of(item: CuratedWord) -> RowFault | None:
+    """Return what is wrong with a row, None if nothing is."""
     if not fold(item.word):
-        return "there is no word"
+        return RowFault("word_missing")
     if len(item.word) > MAX_LENGTH:
-        return f"the word has {len(item.word):,} characters; the most are {MAX_LENGTH}"
+        return RowFault("word_too_long", {"length": len(item.word), "most": MAX_LENGTH})
     if resolve_concept(item.concept) is None:
-        known = ", ".join(OWN_SCHEMES)
-        return f"unknown concept {item.concept[:80]!r}; write it as sdg:4, sdg:4.4, area:404, or with one of {known} as action-line:C7-ehea"
-    try:
-        date.fromisoformat(item.day or "2000-01-01")
-    except ValueError:
-        return f"{item.day[:80]!r} is no date; write it as 2026-01-31"
-    return ""
+        schemes = ", ".join(OWN_SCHEMES)
+        return RowFault("word_concept", {"concept": repr(item.concept[:80]), "schemes": schemes})
+    return date_fault(item.day)

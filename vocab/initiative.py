@@ -202,7 +202,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Initiative(Resource):
-    """A project, programme, training, conference, website, guideline, toolkit or the like: ``wsis:Initiative``."""
+    """A project, programme, training, conference, website, guideline, toolkit or similar activity: ``wsis:Initiative``."""
 
     start: str | None = None
     end: str | None = None

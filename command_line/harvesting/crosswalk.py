@@ -75,10 +75,10 @@ def gaps(ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_js
 @app.command()
 def add(
     ctx: typer.Context,
-    source: Annotated[str, typer.Argument(help="Name of the source whose word it is.")],
+    source: Annotated[str, typer.Argument(help="Name of the source that uses the word.")],
     word: Annotated[str, typer.Argument(help="The word as the registry writes it.")],
     concept: Annotated[str, typer.Argument(help="sdg:4, sdg:4.4, area:404, action-line:C7-ehea, status:completed, or an IRI.")],
-    comment: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
+    comment: Annotated[str, typer.Option(help="The reason, for later curators.")] = "",
 ) -> None:
     """Choose the concept of a registry's word; `remap` applies it to the published records, with its plan.
 

@@ -32,7 +32,7 @@ from journal.errors import JournalError
 
 
 class SourceAction(Protocol):
-    """What is done with each source in turn."""
+    """The action for each source in turn."""
 
     def __call__(  # noqa: D102
         self, source: Source, context: HarvestContext, *, watch: ProgressCallback | None

@@ -122,7 +122,7 @@ def queue(
 
 @app.command()
 def show(ctx: typer.Context, pair: _Pair, json: Json = False) -> None:
-    """Show both sides of a pair, what each feature gave, and who decided what about it."""
+    """Show both sides of a pair, the bits of each feature, and all decisions about it."""
     settings: Settings = ctx.obj
     with _open_existing(settings) as ledger:
         scored = find_pair(ledger, pair)
@@ -175,9 +175,18 @@ def decide_all(
     kind: Annotated[Literal["", "initiative", "organization"], typer.Option(help="Only pairs of this kind.")] = "",
     at_least: Annotated[float, typer.Option(metavar="BITS", help="Only pairs with this score or more.")] = float("-inf"),
     at_most: Annotated[float, typer.Option(metavar="BITS", help="Only pairs with this score or less.")] = float("inf"),
-    agree: Annotated[list[str] | None, typer.Option(metavar="FEATURE", help="Only where it speaks for one thing; repeatable.")] = None,
-    differ: Annotated[list[str] | None, typer.Option(metavar="FEATURE", help="Only where it speaks for two things.")] = None,
-    silent: Annotated[list[str] | None, typer.Option(metavar="FEATURE", help="Only where it was not compared.")] = None,
+    agree: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FEATURE", help="Only pairs with this feature above 0 bits; repeatable."),
+    ] = None,
+    differ: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FEATURE", help="Only pairs with this feature below 0 bits; repeatable."),
+    ] = None,
+    silent: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FEATURE", help="Only pairs in which it was not compared; repeatable."),
+    ] = None,
     source: Annotated[list[str] | None, typer.Option(help="Only where both sides are of these registries; repeatable.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Store the decisions; without it, they are only listed.")] = False,
     json: Json = False,
@@ -196,8 +205,8 @@ def decide_all(
         if apply:
             add_decisions(ledger, new)
     rows = [{"pair": pair.id, "bits": pair.score.bits, "first": pair.names[0], "second": pair.names[1]} for pair in pairs]
-    done = "decided" if apply else "would be decided"
-    counts = f"{len(pairs)} pairs {done}: {judgement.value}; sets {len(before.sets())} → {len(after.sets())}"
+    state = "decided" if apply else "would be decided"
+    counts = f"{len(pairs)} pairs {state}: {judgement.value}; sets {len(before.sets())} → {len(after.sets())}"
     print_rows(rows, counts, json, empty="the rule covers no pair that waits")
 
 

@@ -127,18 +127,24 @@ def preview(
     except SourceDefinitionError as error:
         result = PreviewResult(error_kind="definition", error=str(error))
     with use_language(language if language in LANGUAGES else "en"):
-        result = localize(result)
+        _print_preview(localize(result), settings.base, json)
+    raise typer.Exit(int(bool(result.error)))
+
+
+def _print_preview(result: PreviewResult, base: str, json: bool) -> None:
+    notes = result.note_texts()
     if json:
-        document = asdict(result)
+        document = {**asdict(result), "notes": notes}
         del document["error_reason"]
         for record in document["records"]:
             del record["reasons"], record["mapped"]  # for tables and pages
         print(orjson.dumps(document).decode())
-    else:
-        print_rows(terminal_output.preview_list(result, settings.base), "Records", json)
-        if result.error:
-            err.print(result.error, style="red", markup=False)
-    raise typer.Exit(int(bool(result.error)))
+        return
+    print_rows(terminal_output.preview_list(result, base), "Records", json)
+    for note in notes:
+        err.print(note, style="yellow", markup=False)
+    if result.error:
+        err.print(result.error, style="red", markup=False)
 
 
 def _read_source() -> Source:

@@ -24,7 +24,7 @@ from vocab.schemes import concepts, label
 from vocab.terms import DCAT, DCT, ORG
 
 LOWEST = 65.0  # score of a name that is shown, of 100
-NEAREST = 3  # concepts of a word by name, and as many by meaning
+NEAREST = 3  # concepts of a word by name; the same number by meaning
 LOWEST_COSINE = 0.2  # between the meanings of a word and a name, without what all names have in common
 LONGEST = 300  # characters of a word that is compared with names
 _WORDS = 25  # of a language, for their mean

@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+from harvesters.definition_faults import located
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.decision_tables import replace_line
+from harvesters.reasons import Reason
 from harvesters.source import read_word_table, word_table
 from vocab.curated_words import CuratedWord, fault_of, short_name, write_words
 from vocab.iris import BASE
@@ -22,7 +24,8 @@ def add_word(folder: Path, source: str, item: CuratedWord, base: str = BASE) -> 
     item = replace(item, word=" ".join(item.word.split()), concept=short_name(item.concept.strip(), base))
     item = replace(item, day=item.day or f"{date.today()}")
     if fault := fault_of(item):
-        raise SourceDefinitionError(f"{item.word[:80] or 'no word'}: {fault}")
+        reason = Reason(fault.code, fault.values)
+        raise SourceDefinitionError(located(item.word[:80], reason) if item.word else reason)
     file = word_table(folder, source)
     replace_line(file, item, lambda other: fold(other.word) == fold(item.word), read_word_table, write_words)
     return file

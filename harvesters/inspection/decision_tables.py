@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from harvesters.errors import SourceDefinitionError
+from harvesters.reasons import Reason
 from journal.atomic_file import replace_file
 from journal.file_lock import FileLock
 
@@ -17,7 +18,7 @@ def replace_line(
     file: Path,
     item: LineT,
     is_replaced: Callable[[LineT], bool],
-    read: Callable[[Path], tuple[list[LineT], list[str]]],
+    read: Callable[[Path], tuple[list[LineT], list[Reason]]],
     write: Callable[[Iterable[LineT]], str],
 ) -> None:
     """Write *item* to the table *file*, in place of the lines that *is_replaced* accepts; one writer at a time.
@@ -29,7 +30,7 @@ def replace_line(
         with FileLock(file.with_name(f".{file.name}.lock"), wait=True):
             items, faults = read(file)
             if faults:
-                raise SourceDefinitionError("\n".join(faults))
+                raise SourceDefinitionError(*faults)
             replace_file(file, write([*(other for other in items if not is_replaced(other)), item]))
     except OSError as error:
         raise SourceDefinitionError(f"{file}: {error.strerror}; nothing was stored") from error

@@ -137,7 +137,7 @@ class Locator:
         return line, start - self._starts[line - 1] + 1
 
     def _find(self, text: str, start: int) -> int:
-        """Return where *text* stands as a whole word from *start* on, -1 if nowhere."""
+        """Return the position of *text* as a whole word from *start* on, -1 if there is none."""
         while (start := self._text.find(text, start)) >= 0:
             if not (_is_part(self._text[start - 1 : start]) or _is_part(self._text[start + len(text) : start + len(text) + 1])):
                 return start

@@ -10,11 +10,13 @@ from urllib.parse import unquote
 
 from pyoxigraph import NamedNode, RdfFormat, parse
 
+from harvesters.definition_faults import located
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.decision_tables import replace_line
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.mappings.topics.suggest import CURATOR
+from harvesters.reasons import Reason
 from harvesters.source import decision_table, read_decision_table
 from vocab.curated_topics import TopicDecision, fault_of, write_decisions
 from vocab.curated_words import short_name
@@ -65,7 +67,8 @@ def add_decision(folder: Path, source: str, item: TopicDecision, base: str = BAS
     concept, comment = short_name(item.concept.strip(), base), " ".join(item.comment.split())
     item = replace(item, concept=concept, day=item.day or f"{date.today()}", comment=comment)
     if fault := fault_of(item):
-        raise SourceDefinitionError(f"{item.key[:80] or 'no record'}: {fault}")
+        reason = Reason(fault.code, fault.values)
+        raise SourceDefinitionError(located(item.key[:80], reason) if item.key else reason)
     file = decision_table(folder, source)
     replace_line(file, item, lambda other: (other.key, other.concept) == (item.key, item.concept), read_decision_table, write_decisions)
     return file

@@ -1,4 +1,4 @@
-"""Explain the statements of a record: which field of which archived response each comes from, or that it is ours."""
+"""Explain the statements of a record: the field and the archived response that each comes from, or that we add it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ExplainError(HarvestError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands in a response: *offset* and *length* in bytes of its body; the *value* as it is written there, and the bytes
+    """The position of a value in a response: *offset* and *length* in bytes of its body; the *value* as it is written there, and the bytes
     *before* and *after* it, as text.
     """
 
@@ -68,8 +68,9 @@ class StatementOrigin:
     """A statement (N-Triples without the dot) and its *origin*: ``source`` if the mapping of the archived record yields it again,
     ``validation`` if it is part of a validation result, ``ours`` if we made it, ``unknown`` if the bytes are not here.
 
-    *fields* are the publisher's fields that gave it, the likeliest first, or those of which each alone would give it. *is_constant*: no
-    field decides it, the mapping or the source definition makes it of every record. *classification* says how its concept was found.
+    *fields* are the publisher's fields that it comes from, the likeliest first, or
+    alternatives: each of them alone would be enough. *is_constant*: no field decides it, the mapping or
+    the source definition makes it of every record. *classification* says how its concept was found.
     """
 
     statement: str
@@ -329,7 +330,7 @@ def _literal(line: str) -> str:
 
 
 def find_value(body: bytes, value: str, key: str) -> Place | None:
-    """Return where *value* stands in *body*: first after the record's *key*, else anywhere; None if it is written in another way.
+    """Return the position of *value* in *body*: first after the record's *key*, else anywhere; None if it is written in another way.
 
     >>> find_value(b'[{"id": "a", "t": "One"}, {"id": "b", "t": "One"}]', "One", "b").offset
     44
@@ -354,7 +355,7 @@ def _excerpt(text: bytes) -> str:
 
 
 def _find_word(body: bytes, needle: bytes, start: int) -> int:
-    """Return where *needle* stands as a whole word from *start* on, -1 if nowhere."""
+    """Return the position of *needle* as a whole word from *start* on, -1 if there is none."""
     while (offset := body.find(needle, start)) >= 0:
         if not (body[offset - 1 : offset].isalnum() or body[offset + len(needle) : offset + len(needle) + 1].isalnum()):
             return offset

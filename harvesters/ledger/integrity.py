@@ -59,7 +59,7 @@ def ledger_faults(url: str, journal: Journal, base: str) -> Iterator[Fault]:
 
 
 def _check_sqlite(url: str, pragma: str) -> list[str]:
-    """Return the messages of a check of an SQLite ledger, none if it is sound, missing, or another database."""
+    """Return the messages of a check of an SQLite ledger, none if it is undamaged, missing, or another database."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database or not Path(parsed.database).exists():
         return []

@@ -23,7 +23,7 @@ _BATCH = 500  # links of one statement
 
 
 class LinkState(Enum):
-    """What is known of a link: it answers, it answers at another address, it does not answer any more, or not to us."""
+    """The state of a link: it answers, it answers at another address, it does not answer any more, or not to us."""
 
     ALIVE = "alive"
     MOVED = "moved"

@@ -89,6 +89,23 @@ def _payload_type(payload: object) -> Payload:
     )
 
 
+def fields_without_values(source: Source, payloads: Sequence[Any]) -> list[str]:
+    """Return the names of the source's [fields] that match nothing in any of *payloads*."""
+    if not payloads:
+        return []
+    kind = _payload_type(payloads[0])
+    finds = {
+        name: compile_field(source, name, text, kind)
+        for name, text in source.fields.items()
+        if FIELD_NAME.match(name) and name not in {"kind", "key"}
+    }
+    return [
+        name
+        for name, find in finds.items()
+        if all(find(payload) in (None, "", [], {}) for payload in payloads)
+    ]
+
+
 def _text(value: Any) -> Any:
     if isinstance(value, Literal | NamedNode):
         return value.value

@@ -15,7 +15,7 @@ from harvesters.matching.entities import Entity
 from harvesters.matching.entity_store import EntityStore
 
 MAX_BLOCK = 40  # entities of one key that are all compared
-WINDOW = 5  # neighbours with which each is compared in a larger block, so that a thousand namesakes make 5,000 pairs
+WINDOW = 5  # neighbours that each is compared with in a larger block, so that a thousand namesakes make 5,000 pairs
 _RARE = 3  # rarest words of a name that are keys, in pairs
 _REMEMBERED = 1 << 14  # words whose count is in memory
 # Blocks of entities by the digest of a key, and the pairs to compare, both by the numbers of the entities.
@@ -121,7 +121,7 @@ def _digest(key: str) -> int:
 
 
 def _pairs(block: list[tuple[int, int, int]], entities: EntityStore, database: Connection) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of the numbers of a block, whose rows are in the order of these, of which one is changed."""
+    """Yield the pairs of the numbers of a block with at least one that is changed. Its rows are in the order of the numbers."""
     changed = {number for _, number, is_changed in block if is_changed}
     if not changed:
         return

@@ -1,4 +1,4 @@
-"""What is compared of an initiative or an organization, read from the published descriptions of its records."""
+"""Initiatives and organizations as they are compared, read from the published descriptions of their records."""
 
 from __future__ import annotations
 

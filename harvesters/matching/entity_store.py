@@ -1,4 +1,4 @@
-"""The entities of a matching, on disk: as many in memory as have been used last."""
+"""The entities of a matching, on disk. Those used last are in memory too."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class EntityStore(Mapping[str, Entity]):
 
 @contextmanager
 def open_entities(entities: Iterable[Entity] = (), cached: int = _CACHED) -> Iterator[EntityStore]:
-    """Open a store with *entities*, of which at most *cached* are in memory, and which is gone when it is closed."""
+    """Open a store with *entities*; at most *cached* are in memory. Closing the store deletes it."""
     with open_scratch(_SCHEMA) as database:
         store = EntityStore(database, cached)
         for entity in entities:

@@ -41,7 +41,7 @@ def match_records(ledger: Ledger, iris: Iris, *, only_changed: bool = False) -> 
     """Compare the published initiatives and organizations, and store the pairs that may be one thing.
 
     With *only_changed*, entities are compared whose records are new, changed or gone since the last matching; the pairs of others keep
-    their scores. Rare words are counted over all, so a score may differ a little from that of a full matching. What is read is on disk
+    their scores. Rare words are counted over all, so a score may differ a little from that of a full matching. The descriptions are on disk
     until the context is left, so that any number of records needs the same memory.
     """
     with open_entities() as entities, open_scratch(_SCHEMA) as versions:

@@ -1,4 +1,4 @@
-"""Score a pair of entities, and say which feature gave how much.
+"""Score a pair of entities, with the bits of each feature.
 
 The score is a sum of weights in bits, the logarithm of how much more often the feature is seen in pairs of one thing than in pairs of
 two (Fellegi and Sunter, https://doi.org/10.1080/01621459.1969.10501049). The weights are set by hand; ``benchmarks/identity.py``
@@ -25,7 +25,7 @@ _NUMBERS = frozenset(_NUMERALS.split())
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """What a feature of a pair gave: *bits* above 0 speak for one thing, below 0 for two; *detail* says what was compared."""
+    """The result of a feature of a pair. *bits* above 0 mean one thing, below 0 two things; *detail* names what was compared."""
 
     name: str
     bits: float

@@ -31,7 +31,7 @@ class Robots:
         if self.rules.can_fetch(address, USER_AGENT_TOKEN):
             return None
         indexes = [index for index, line in enumerate(self.lines) if line.strip().lower().startswith("di")]
-        low, high = 0, len(indexes)  # the first so many Disallow lines must be blank for the address to be allowed
+        low, high = 0, len(indexes)  # the address is allowed if the Disallow lines before this number are blank
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if self._without(indexes[:middle]).can_fetch(address, USER_AGENT_TOKEN) else (middle, high)

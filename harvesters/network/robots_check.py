@@ -1,4 +1,4 @@
-"""Check addresses against the robots.txt of their hosts, each of which is requested once.
+"""Check addresses against the robots.txt of their hosts. Each robots.txt is requested once.
 
 Source: https://www.rfc-editor.org/rfc/rfc9309
 """

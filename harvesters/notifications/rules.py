@@ -81,7 +81,7 @@ def read_rules(data: Path) -> str:
     try:
         return file.read_bytes()[: MAX_BYTES + 1].decode() if file.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise RulesError([located(str(file), Reason("rules_unreadable", {"error": str(error)}))]) from error
+        raise RulesError([located(str(file), Reason("table_unreadable", {"error": str(error)}))]) from error
 
 
 def parse_rules(text: str) -> list[Rule]:

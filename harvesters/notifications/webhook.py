@@ -21,7 +21,7 @@ from harvesters.network.ssrf_guard import Deadline, safe_transport
 
 TIMEOUT_SECONDS = 15.0  # for a whole request
 TOLERANCE_SECONDS = 300  # age of a timestamp that a receiver should accept
-_GONE = 410  # the receiver wants no more
+_GONE = 410  # the receiver ends the subscription
 
 
 def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:

@@ -19,7 +19,7 @@ class BoundedCallError(HarvestError):
 
 
 def call_bounded(function: Callable[..., T], *arguments: Any, limits: ProcessLimits | None = None) -> T:
-    """Return the result of ``function(*arguments)``, all of which can be pickled.
+    """Return the result of ``function(*arguments)``. Function, arguments and result can be pickled.
 
     Raises BoundedCallError where the process ends at its limits, or the HarvestError that the function raises.
     """

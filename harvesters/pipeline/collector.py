@@ -364,7 +364,7 @@ def serve(control: int, base: str) -> None:
     """Fork collectors for the parent at the other end of *control*, a file descriptor, until it
     closes it.
 
-    A message with two file descriptors asks for a process, and is answered with its number; a
+    A message with two file descriptors asks for a process; the answer is its number; a
     number asks for the exit code of that process, once it has exited.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means

@@ -102,7 +102,7 @@ class Process:
             ) from error
 
     def end(self) -> None:
-        """Kill the process and remove what it leaves."""
+        """Kill the process and remove its files."""
         if self.id:
             os.kill(self.id, signal.SIGKILL)
             self._fork_server.wait(self.id)

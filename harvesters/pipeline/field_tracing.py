@@ -1,4 +1,4 @@
-"""Find out which field of a record gave which statement: each field is left out in turn, and the record is mapped again."""
+"""Find the field of a record that a statement comes from: each field is left out in turn, and the record is mapped again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harvesters.page_model import Record
 from harvesters.payloads.graph import PREFIXES, Graph
 
 MAX_FIELDS = 300  # fields of a record that are left out, one after the other
-_MAX_ALTERNATIVES = 5  # fields of which one is enough
+_MAX_ALTERNATIVES = 5  # alternative fields: one of them is enough
 _MAX_VALUES, _MAX_LENGTH = 5, 300  # values of a field that are kept, and characters of each
 Statements = Callable[[Record[Any]], frozenset[str]]  # what a record is mapped to; raises what the mapping raises
 
@@ -59,7 +59,7 @@ def trace_fields(record: Record[Any], statements: Statements, errors: tuple[type
 def alternative_fields(
     record: Record[Any], statement: str, traces: Sequence[FieldTrace], statements: Statements, errors: tuple[type[Exception], ...]
 ) -> list[FieldTrace]:
-    """Return the fields of which one is enough for a *statement* that the record still has without each of them, at most five.
+    """Return alternative fields, at most five: each alone is enough for *statement*, which the record keeps without any one of them.
 
     The result is empty if the statement does not depend on any field that can be left out: the mapping makes it of every record.
     """

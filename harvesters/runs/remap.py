@@ -111,7 +111,7 @@ def _create_run(source: Source, context: HarvestContext, archived_runs: list[Run
 
 
 def _clock_at(moment: datetime) -> Callable[[], datetime]:
-    """Return a clock that stands still, for requests that contain the date."""
+    """Return a clock that does not advance, for requests that contain the date."""
     return lambda: moment
 
 

@@ -16,9 +16,11 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
+from harvesters.mappings.fields import fields_without_values
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
+from harvesters.pipeline.field_tracing import fields_of
 from harvesters.pipeline.record_processor import (
     DIGEST_SIZE,
     ProcessingTask,
@@ -47,6 +49,7 @@ RETRY_POLICY = RetryPolicy(
     max_attempts=1,
     max_retry_after=0,
 )
+MOST_FIELD_NAMES = 50  # fields of the records that a note names
 _TITLE = "http://purl.org/dc/terms/title"
 _MESSAGE = "http://www.w3.org/ns/shacl#resultMessage"
 _PRIMARY = "http://xmlns.com/foaf/0.1/primaryTopic"
@@ -83,6 +86,11 @@ class PreviewResult:
     error_kind: str = ""
     error: str = ""
     error_reason: Reason | None = None  # the code and values of *error*; None for faults of a definition
+    notes: tuple[Reason, ...] = ()  # about the records together
+
+    def note_texts(self) -> list[str]:
+        """Return the notes in the language in use."""
+        return [_describe(note) for note in self.notes]
 
 
 def localize(result: PreviewResult) -> PreviewResult:
@@ -128,7 +136,8 @@ def preview_source(
     protocol, _ = check_compatible(source)
     processor = _create_processor(source, base, engine)
     previews: list[RecordPreview] = []
-    reported_total, deadline = None, clock() + TIME_LIMIT
+    seen: list[Record[Any]] = []
+    reported_total, has_more, deadline = None, False, clock() + TIME_LIMIT
     client = Fetch(
         contact,
         source.pause,
@@ -146,12 +155,33 @@ def preview_source(
                     reported_total = page.reported_total
                 items = page.items[: records - len(previews)]
                 previews += _preview_items(items, processor.process)
+                seen += (item for item in items if isinstance(item, Record))
                 if len(previews) >= records or clock() > deadline:
                     has_more = len(page.items) > len(items) or page.cursor is not None
-                    return PreviewResult(tuple(previews), reported_total, has_more)
+                    break
     except HarvestError as error:
         return PreviewResult(tuple(previews), reported_total, False, error.outcome, str(error), error.reason)
-    return PreviewResult(tuple(previews), reported_total)
+    notes = _notes(source, seen)
+    return PreviewResult(tuple(previews), reported_total, has_more, notes=notes)
+
+
+def _notes(source: Source, records: list[Record[Any]]) -> tuple[Reason, ...]:
+    """Return a note that names the fields of the definition that match nothing in *records*."""
+    if not source.fields:
+        return ()
+    try:
+        payloads = [record.parsed().payload for record in records]
+    except HarvestError:
+        return ()
+    unmatched = fields_without_values(source, payloads)
+    if not unmatched:
+        return ()
+    names = sorted({name for payload in payloads for name in fields_of(payload)})
+    values = {
+        "fields": ", ".join(f"{name} = {source.fields[name]!r}" for name in unmatched),
+        "names": ", ".join(names[:MOST_FIELD_NAMES]),
+    }
+    return (Reason("fields_unmatched", values),)
 
 
 def _create_processor(source: Source, base: str, engine: EngineName) -> RecordProcessor:

@@ -204,7 +204,7 @@ def statistics_table(row: Mapping[str, Any]) -> Table:
         if quads[name] is not None:
             table.add_row(f"{quads[name]:,}", f"quads {name}", text)
     for name, count in sorted(row["network"].items()):
-        table.add_row(f"{count:,}", f"requests: {name}", "")
+        table.add_row(f"{count:,}", f"requests: {name.replace('_', ' ')}", _REQUESTS.get(name, ""))
     return table
 
 
@@ -259,7 +259,7 @@ _NOT_RECORDS = {
 _ALWAYS_SHOWN = ("fetched", "published_before", "published_after")
 _STATISTICS = {
     "reported": "reported by the source",
-    "fetched": "total of the next lines",
+    "fetched": "records; the sum of the lines that begin with +",
     "unreadable": "+ could not be read",
     "duplicate": "+ the key was seen before in this run",
     "withheld": "+ violate a rule; the last good data stays",
@@ -276,6 +276,22 @@ _STATISTICS = {
     "replaced": "now under a new key: tombstones that name it",
     "published_before": "published before the run",
     "published_after": "before + new + reidentified - deleted - lost - replaced",
+}
+_REQUESTS = {  # by ``outcome`` of harvesters.errors
+    "sent": "including retries, redirects and robots.txt",
+    "answered": "with a response that could be used, or that there is no robots.txt",
+    "retried": "sent again after a failure",
+    "unavailable": "answered that the server failed or is overloaded",
+    "unreachable": "no connection",
+    "stalled": "no complete response in time",
+    "truncated": "the connection ended before the response did",
+    "missing": "answered that the address does not exist",
+    "denied": "answered that access is denied",
+    "limited": "answered that there were too many requests",
+    "web_page": "answered with a web page instead of data",
+    "bot_protection": "stopped by bot protection in front of the registry",
+    "robots": "not sent, since robots.txt forbids them",
+    "malformed": "answered with something that is not HTTP",
 }
 _QUAD_STATISTICS = {
     "added": "in the journal entry",

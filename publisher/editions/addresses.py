@@ -47,7 +47,7 @@ _LONGEST = 60  # characters of a part of a path
 
 
 class Target(NamedTuple):
-    """What an address stands for: the path and query to request, the language of a page ("" for other files), and its file."""
+    """The target of an address: the path and query to request, the language of a page ("" for other files), and its file."""
 
     request: str
     language: str

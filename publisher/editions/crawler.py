@@ -64,7 +64,7 @@ class Crawler:
     _crawl: Crawl = field(default_factory=Crawl)
 
     async def run(self, first: Iterable[Target]) -> Crawl:
-        """Write *first* and all that they lead to; files that an interrupted run finished are kept."""
+        """Write *first* and all pages that they link to; files that an interrupted run finished are kept."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._resume()
         self._add(first)

@@ -1,6 +1,6 @@
 """Write the search of an edition: plain scripts, since pages that are opened from a disk may not fetch files.
 
-An index has a script with all documents, and scripts with the words that begin alike, of which a search loads those that it needs.
+An index has a script with all documents, and one script for the words that begin alike; a search loads those that it needs.
 """
 
 from __future__ import annotations

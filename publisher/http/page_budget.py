@@ -27,7 +27,7 @@ from publisher.limits import Limits
 from publisher.projections.facets.facets import FACETS
 from publisher.store.workers.rate_limit import RateLimiter, client_key
 
-DEEP = 3  # facet values of a page from which on its renderings are limited
+DEEP = 3  # with at least this number of facet values, renderings of a page are limited
 MOST_POINTS = 32  # of a page
 ALL_DATA = TranslatableText("all data is in the files of /dumps/ and /releases")
 ALL_DATA_LINK = '</dumps/>; rel="related"; title="all data as files"'

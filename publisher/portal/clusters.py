@@ -143,7 +143,7 @@ _RULES: Mapping[str, Callable[[MemberValues], tuple[int, str]]] = {
 
 
 def sort_by_precedence(name: str, says: Iterable[MemberValues]) -> list[MemberValues]:
-    """Return what members say of the property *name*, such as ``dct:title``, by the rules of ``precedence.toml``."""
+    """Return the values of the property *name*, such as ``dct:title``, that members state, by the rules of ``precedence.toml``."""
     ordered = sorted(says, key=lambda item: item.member.iri)
     for rule in reversed(precedence(name)):
         if rule == "first":
@@ -154,7 +154,7 @@ def sort_by_precedence(name: str, says: Iterable[MemberValues]) -> list[MemberVa
 
 
 def precedence(name: str) -> list[str]:
-    """Return the rules for a property, the first of which counts most."""
+    """Return the rules for a property, the most important first."""
     rules = _read_rules()
     return rules.properties.get(name, rules.default)
 

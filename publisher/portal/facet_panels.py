@@ -17,7 +17,7 @@ from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.facets.thing_count import ThingCount
 
-SPARSE = 20  # a panel that covers less than one in so many things comes last
+SPARSE = 20  # a panel that covers less than one thing in this number comes last
 MAX_BARS = 12  # bars of a panel; its table has all
 _NUMBERED = ("line", "goal", "target", "year", "prizeyear")  # sorted by code, not by count
 
@@ -86,7 +86,7 @@ def facet_panel(facet: str, counts: Mapping[str, ThingCount], filters: Filter, n
 
 
 def largest_bar(bars: Sequence[FacetBar]) -> str:
-    """Return which of *bars* has the most initiatives; "" if another has as many, and for fewer than two bars."""
+    """Return which of *bars* has the most initiatives; "" if several have the same number, and for fewer than two bars."""
     ranked = sorted(bars, key=lambda bar: -bar.value)
     if len(ranked) < 2 or ranked[0].value == ranked[1].value:
         return ""

@@ -40,7 +40,7 @@ log = structlog.get_logger(component="following")
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What is followed: the parameters *search* of its address, parsed; *thing* is the IRI of one thing, "" for none."""
+    """A search that is followed: the parameters *search* of its address, parsed; *thing* is the IRI of one thing, "" for none."""
 
     search: str
     words: str

@@ -28,7 +28,7 @@ FEED_FORMATS: Mapping[str, Format] = {
 }
 LEFT_OUT = ("page", "per", "sort", "format", "view", "lang")  # parameters of a search that do not change what is found
 ENTRIES = 100  # results of a feed, the newest
-WINDOW = 1_000  # newest changes of all records, among which those that left the results are looked for
+WINDOW = 1_000  # newest changes of all records; records that left the results are looked for among these
 _KNOWN_FACETS = ("kind", "source", "goal", "country", "line")  # of which the change log has what a record had before
 _NEWEST = (1 << 63) - 1  # no number of a change is higher
 _EXTENSION = "_stocktake"

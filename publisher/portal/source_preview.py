@@ -20,8 +20,8 @@ from publisher.errors import QuotaExceeded, StoreBusy
 
 SECONDS = 60.0  # after which the process is killed
 MEMORY = 4 << 30  # bytes of address space: libraries map much more than they use
-MOST_PREVIEWS, WINDOW = 5, 600.0  # previews of one client, in so many seconds
-EXPLANATIONS = 30  # explanations of statements for one client, in as many
+MOST_PREVIEWS, WINDOW = 5, 600.0  # previews of one client, and the seconds in which they are counted
+EXPLANATIONS = 30  # explanations of statements for one client, in the same time
 _CLIENTS = 10_000  # clients whose requests are counted; the least recent is dropped
 _OUTPUTS = 100  # outputs of a command that are remembered
 _LARGEST = 1 << 20  # bytes of output that are read
@@ -48,6 +48,7 @@ class PreviewOutcome:
     more: bool = False
     error_kind: str = ""
     error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -149,6 +150,6 @@ def parse_outcome(answer: bytes) -> PreviewOutcome:
     try:
         output = orjson.loads(answer[:_LARGEST])
         records = tuple(RecordPreview(**{**item, "warnings": tuple(item["warnings"])}) for item in output.pop("records"))
-        return PreviewOutcome(records, **output)
+        return PreviewOutcome(records, **{**output, "notes": tuple(output.get("notes", ()))})
     except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
         return PreviewOutcome(error_kind="broken", error=_("The test ended without a result: it needed more memory than its limit."))

@@ -93,7 +93,7 @@ class ReportOnSource:
 
     @property
     def fixed(self) -> list[RuleReport]:
-        """Return the rules of which some records were fixed with the newest run."""
+        """Return the rules that some records no longer break since the newest run."""
         return [rule for rule in self.rules if rule.fixed]
 
 
@@ -213,7 +213,7 @@ def as_csv(report: ReportOnSource, host: str) -> bytes:
 
 
 def as_atom(report: ReportOnSource, host: str, page: str) -> bytes:
-    """Write an Atom feed with an entry for each rule that records break, and for each rule of which records were fixed.
+    """Write an Atom feed with an entry for each rule that records break, and for each rule that fixed records no longer break.
 
     The id of an entry contains the number of records: a feed reader shows a rule again only when that number changes. *page* is the
     path of the report at *host*. Source: https://www.rfc-editor.org/rfc/rfc4287

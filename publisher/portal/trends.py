@@ -39,7 +39,7 @@ class Trend:
     table: DataTable
     coverage: Coverage
     embed: str = ""  # the path of its embed, "" if there is none
-    finding: str = ""  # which series has the most initiatives in these years, "" if another has as many
+    finding: str = ""  # which series has the most initiatives in these years, "" if several have the same number
 
     def chart(self) -> Markup:
         """Draw it."""

@@ -63,7 +63,7 @@ def checksum_faults(folder: Path, remedy: str) -> Iterator[Fault]:
 
 
 def copy_faults(snapshot: Path, name: str, files: Iterable[Path], remedy: str) -> Iterator[Fault]:
-    """Yield those of *files* that are not as the file of the same name in the folder *name* of *snapshot*, which is sound.
+    """Yield those of *files* that are not as the file of the same name in the folder *name* of *snapshot*, which is undamaged.
 
     A file that the snapshot does not have is left out.
     """

@@ -112,8 +112,15 @@ class EmbeddedStore:
         """Create a snapshot of the store with the published indexes."""
         if self.checkpoint.quads is None:
             self._write_checkpoint(replace(self.checkpoint, quads=self._count_quads()))
-        done = self.checkpoint
-        return create_snapshot(self.snapshots, self.quads, done.position, done.entry, done.quads or 0, self._status, self.paths)
+        return create_snapshot(
+            self.snapshots,
+            self.quads,
+            self.checkpoint.position,
+            self.checkpoint.entry,
+            self.checkpoint.quads or 0,
+            self._status,
+            self.paths,
+        )
 
     def repair(self, graphs: Mapping[NamedNode, set[Quad]]) -> Snapshot:
         """Replace the quads of *graphs*, rebuild the default graph, and create a snapshot."""

@@ -182,7 +182,7 @@ class QueryService:
         return self._recent_snapshots.get(answer.snapshot)
 
     def latest_position(self, snapshot: Snapshot) -> int:
-        """Return the number of the last journal entry of which a result from *snapshot* may contain data.
+        """Return the number of the last journal entry that a result from *snapshot* may contain.
 
         Snapshots of the embedded store never change; an external store may have loaded all of the journal by now.
         """

@@ -69,14 +69,14 @@ async def test_an_open_alert_is_silenced_and_the_silence_ended(client: httpx.Asy
     await sign_in(client, world.tokens["operate"])
 
     before = (await client.get(PAGE)).text
-    done = await post(client, "silences", rule="waiting", source="projects", hours="5", reason="maintenance")
+    created = await post(client, "silences", rule="waiting", source="projects", hours="5", reason="maintenance")
     (silence,) = world.ledger.outbox.silences(NOON)
     ended = await post(client, f"silences/{silence.id}/end")
     again = await post(client, f"silences/{silence.id}/end")
 
     assert "no successful run since the last one was due" in before
     assert silence.until == NOON + timedelta(hours=5)
-    assert (done.status_code, ended.status_code, again.status_code) == (303, 303, 404)
+    assert (created.status_code, ended.status_code, again.status_code) == (303, 303, 404)
     assert world.ledger.outbox.silences(NOON) == []
 
 

@@ -218,11 +218,11 @@ async def test_a_requested_run_has_a_url_with_its_result(client: httpx.AsyncClie
     waiting = (await client.get(response.headers["Location"], headers=operator(world))).json()
     world.ledger.operators.claim(number, world.clock.now())
     world.ledger.operators.complete_request(number, "projects.1")
-    done = (await client.get(response.headers["Location"], headers=operator(world))).json()
+    request_state = (await client.get(response.headers["Location"], headers=operator(world))).json()
 
     assert response.status_code == 202
     assert (waiting["full"], waiting["claimed"], waiting["by"]) == (True, None, world.keys["operate"].display_name)
-    assert (done["claimed"], done["run"]) == ("2026-03-01T12:00:00Z", "projects.1")
+    assert (request_state["claimed"], request_state["run"]) == ("2026-03-01T12:00:00Z", "projects.1")
 
 
 async def test_a_source_is_held_and_released(client: httpx.AsyncClient, world: Any) -> None:

@@ -118,13 +118,13 @@ async def test_a_key_opens_what_its_scope_allows_and_no_more(client: httpx.Async
     refused = [route for route in ROUTES if route not in allowed]
 
     denied = {str(route): await ask(client, route, world.tokens[scope]) for route in refused}
-    done = world.ledger.operators.audit_entries()
+    entries = world.ledger.operators.audit_entries()
     answers = {str(route): (await ask(client, route, world.tokens[scope])).status_code for route in allowed}
 
     assert {name: answer.status_code for name, answer in denied.items()} == {str(route): 403 for route in refused}
     for route in refused:
         assert f'error="insufficient_scope", scope="{route.scope}"' in denied[str(route)].headers["WWW-Authenticate"]
-    assert done == []
+    assert entries == []
     assert answers == {str(route): route.status for route in allowed}
 
 

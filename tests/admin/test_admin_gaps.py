@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -51,11 +52,11 @@ async def test_a_choice_is_written_with_its_author_and_leaves_the_list(client: h
     await sign_in(client, harvested.tokens["operate"])
     form = {"csrf": await csrf(client), "source": "projects", "word": "e-healt", "concept": "action-line:C7-ehea", "comment": "a slip"}
 
-    done = await client.post(PAGE, data=form)
+    stored = await client.post(PAGE, data=form)
     page = (await client.get(f"{PAGE}?source=projects")).text
     words, faults = read_word_table(word_table(harvested.context.source_dir, "projects"))
 
-    assert (done.status_code, done.headers["location"]) == (303, f"{PAGE}?source=projects")
+    assert (stored.status_code, stored.headers["location"]) == (303, f"{PAGE}?source=projects")
     assert faults == []
     assert [(item.word, item.concept, item.author, item.comment) for item in words] == [
         ("e-healt", "action-line:C7-ehea", harvested.keys["operate"].display_name, "a slip")
@@ -84,6 +85,18 @@ async def test_what_is_wrong_is_refused(client: httpx.AsyncClient, harvested: An
 
     assert answer.status_code == status
     assert not word_table(harvested.context.source_dir, "projects").exists()
+
+
+async def test_faults_of_the_table_are_in_the_language_of_the_page(client: httpx.AsyncClient, harvested: Any) -> None:
+    file = word_table(harvested.context.source_dir, "projects")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("subject_label\tobject_id\tmapping_date\nx\tsdg:99\t\ny\tsdg:4\tyesterday\n")
+    await sign_in(client, harvested.tokens["operate"])
+
+    page = (await client.get(PAGE, headers={"Accept-Language": "fr"})).text
+
+    assert re.sub("<[^>]+>", "", page).count(f"{file}, ligne 2 : concept inconnu") == 1, page[-3000:]
+    assert "n’est pas une date" in page
 
 
 async def test_choosing_wants_an_operator(client: httpx.AsyncClient, harvested: Any) -> None:

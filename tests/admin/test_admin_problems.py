@@ -48,11 +48,11 @@ async def test_an_answer_closes_the_problem_and_is_mailed(client: httpx.AsyncCli
     await sign_in(client, world.tokens["operate"])
 
     empty = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": " "})
-    done = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "We asked the registry."})
+    answered = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "We asked the registry."})
     again = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "Twice"})
 
     problem, [queued] = world.ledger.problems.reported_problem(number), world.ledger.outbox.messages()
-    assert (empty.status_code, done.status_code, again.status_code) == (422, 303, 404)
+    assert (empty.status_code, answered.status_code, again.status_code) == (422, 303, 404)
     assert (problem.state, problem.address) == (ProblemState.ANSWERED, None)
     assert (queued.message.address, "We asked the registry." in queued.message.text) == ("reader@example.org", True)
     assert "Respuesta" in queued.message.text

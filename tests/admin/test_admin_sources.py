@@ -249,12 +249,12 @@ async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(c
     await client.post(f"{page}/approve", data={"csrf": await csrf(client)})
     offered = (await client.get(f"/admin/page/runs/{run.id}")).text
 
-    done = await client.post(f"{page}/undo", data={"csrf": await csrf(client), "note": "the wrong list"})
+    undone = await client.post(f"{page}/undo", data={"csrf": await csrf(client), "note": "the wrong list"})
     again = await client.post(f"{page}/undo", data={"csrf": await csrf(client)})
     after = (await client.get(f"/admin/page/runs/{run.id}")).text
 
     assert f'action="{page}/undo"' in offered
-    assert (done.status_code, again.status_code) == (303, 409)
+    assert (undone.status_code, again.status_code) == (303, 409)
     assert (world.ledger.run(run.id).state, world.ledger.count_published("projects")) == (State.UNDONE, 0)
     assert f'action="{page}/undo"' not in after
     assert "undid the approval of" in (await client.get("/admin/page/audit-log")).text

@@ -53,11 +53,11 @@ async def test_a_decision_is_written_with_its_author_and_leaves_the_queue(client
     await sign_in(client, suggested.tokens["operate"])
     form = {"csrf": await csrf(client), "source": "projects", "record": "p1", "concept": "sdg:5", "decision": decision, "comment": "read"}
 
-    done = await client.post(PAGE, data=form)
+    stored = await client.post(PAGE, data=form)
     page = (await client.get(f"{PAGE}?source=projects")).text
     (item,), faults = read_decision_table(decision_table(suggested.context.source_dir, "projects"))
 
-    assert (done.status_code, done.headers["location"], faults) == (303, f"{PAGE}?source=projects", [])
+    assert (stored.status_code, stored.headers["location"], faults) == (303, f"{PAGE}?source=projects", [])
     name = suggested.keys["operate"].display_name
     assert (item.key, item.concept, item.decision, item.author, item.comment) == ("p1", "sdg:5", decision, name, "read")
     assert 'name="concept" value="sdg:5"' not in page

@@ -315,12 +315,12 @@ def run_all(wanted: Sequence[tuple[str, int]], workers: int, patience: float) ->
 def _finished(share: list[tuple[str, int]], process: subprocess.Popen[str], patience: float) -> list[Outcome]:
     """Return the outcomes of a process that ends, and take its cases out of *share*."""
     out, err = process.communicate(timeout=patience)
-    done = [Outcome(**json.loads(line)) for line in out.splitlines()]
-    del share[: len(done)]
+    results = [Outcome(**json.loads(line)) for line in out.splitlines()]
+    del share[: len(results)]
     if share:  # the first of those that are left ended it
         why = f"ended by signal {-process.returncode}" if process.returncode < 0 else f"exit {process.returncode}: {err[-300:]}"
-        done.append(Outcome(*share.pop(0), float(SECONDS), 0, 0, why))
-    return done
+        results.append(Outcome(*share.pop(0), float(SECONDS), 0, 0, why))
+    return results
 
 
 def _start(share: Sequence[tuple[str, int]]) -> subprocess.Popen[str]:

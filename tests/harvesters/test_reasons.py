@@ -33,9 +33,11 @@ URL = "https://registry.example/records"
 
 def test_each_reason_of_the_code_has_a_text_for_its_values() -> None:
     faults, codes = [], set[str]()
-    for file in sorted((ROOT / "harvesters").rglob("*.py")):
+    for file in sorted(file for name in ("harvesters", "vocab") for file in (ROOT / name).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or ast.unparse(node.func) != "Reason" or not isinstance(node.args[0], ast.Constant):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) not in {"Reason", "RowFault"}:
+                continue
+            if not isinstance(node.args[0], ast.Constant):
                 continue
             code, values = node.args[0].value, node.args[1] if len(node.args) > 1 else ast.Dict([], [])
             codes.add(code)

@@ -23,7 +23,10 @@ ALLOWED: Mapping[str, set[str]] = {
 # page_model, the rest of payloads above it.
 LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "vocab": (
-        {"product", "statements", "addresses", "freshness", "identifiers", "initiative", "iris", "normalization", "well_known"},
+        {
+            *("product", "statements", "addresses", "curated_tables", "freshness", "identifiers"),
+            *("initiative", "iris", "normalization", "well_known"),
+        },
         {"terms"},
         {"product.change_log", "product.check", "statements.properties", "statements.run_statistics", "schemes", "statements.tombstone"},
         {

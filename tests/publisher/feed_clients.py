@@ -110,8 +110,8 @@ def by_ldes(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:
         yield about["isVersionOf"], (body["id"], int(about["position"]), about["type"].rpartition("#")[2], plain(statements))
 
 
-def wait(done: Callable[[], bool]) -> None:
-    wait_until(done, "what harvesters read to have changed")
+def wait(condition: Callable[[], bool]) -> None:
+    wait_until(condition, "what harvesters read to have changed")
 
 
 def shown_count(url: str) -> int:

@@ -272,7 +272,7 @@ def test_a_release_lists_the_members_of_clusters_and_counts_each_once(world: Pat
     assert repeated == 1
     assert office == [(6, 6), (4, 6)]
     assert placed.text == "123 (127) sur 124 (128) ont un pays"
-    assert findings.text[0].startswith("128 fiches d’initiatives décrivent 124 initiatives différentes")
+    assert findings.text[0].startswith("128 notices d’initiatives décrivent 124 initiatives différentes")
 
 
 def member_values(source: str, *texts: str, changed: str = "", first_seen: str = "") -> MemberValues:

@@ -393,9 +393,9 @@ def level(item: Runner[EmbeddedStore]) -> str:
 
 
 def _at_once(open_columns: Callable[[], SnapshotColumns | None], wanted: Event) -> Future[SnapshotColumns | None]:
-    done: Future[SnapshotColumns | None] = Future()
-    done.set_result(open_columns())
-    return done
+    future: Future[SnapshotColumns | None] = Future()
+    future.set_result(open_columns())
+    return future
 
 
 def _opened(path: str) -> ColumnSnapshot:

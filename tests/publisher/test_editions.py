@@ -66,9 +66,9 @@ def released(data: Path) -> Edition:
 
 
 def export(edition: Edition, folder: Path) -> list[int]:
-    done = list[int]()
-    asyncio.run(export_site(edition, folder, lambda _: None, lambda finished, _: done.append(finished)))
-    return done
+    counts = list[int]()
+    asyncio.run(export_site(edition, folder, lambda _: None, lambda finished, _: counts.append(finished)))
+    return counts
 
 
 @pytest.fixture(scope="module")

@@ -488,11 +488,11 @@ TASKS = {
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_new_user_does_each_task_in_three_clicks(host, browser, task):
-    clicks, done = TASKS[task]
+    clicks, condition = TASKS[task]
     browser.open(f"{host}/?lang=en")
 
     for click in clicks:
         browser.leave(click)
 
     assert len(clicks) <= 3
-    assert browser.run(done) is True
+    assert browser.run(condition) is True

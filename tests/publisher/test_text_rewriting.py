@@ -99,10 +99,10 @@ def answer(store: Store, query: str) -> list[str]:
 def test_a_search_gives_what_it_finds_wherever_it_stands(search, store, pattern, expected):
     query = f"{SPACE} SELECT DISTINCT ?s {{ {pattern}\n}}"
 
-    done = rewrite(query, search)
+    rewriting = rewrite(query, search)
 
-    assert answer(store, done.text) == expected
-    assert done.text.count("\n") == query.count("\n")
+    assert answer(store, rewriting.text) == expected
+    assert rewriting.text.count("\n") == query.count("\n")
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_a_search_gives_what_it_finds_wherever_it_stands(search, store, pattern,
     ],
 )
 def test_a_query_without_a_search_stays_as_it_is(search, query):
-    done = rewrite(SPACE + query, search)
+    rewriting = rewrite(SPACE + query, search)
 
-    assert done.text == SPACE + query
-    assert done.inserted == ()
+    assert rewriting.text == SPACE + query
+    assert rewriting.inserted == ()
 
 
 @pytest.mark.parametrize(
@@ -159,18 +159,18 @@ def test_what_cannot_be_put_in_is_reported_with_its_place(search, query, at, why
 
 def test_a_fault_beyond_a_search_is_reported_where_it_was_written(search):
     query = f'{SPACE} SELECT * {{ ?s text:query "clinic" . FILTER(1 + ) }}'
-    done = rewrite(query, search)
+    rewriting = rewrite(query, search)
 
     with pytest.raises(SyntaxError) as written:
         Store().query(query)
     with pytest.raises(SyntaxError) as rewritten:
-        Store().query(done.text)
+        Store().query(rewriting.text)
 
     (line, column), (_, moved) = (
         (int(part) for part in str(result.value).removeprefix("error at ").split(":")[:2]) for result in (written, rewritten)
     )
     assert moved > column
-    assert original_column(line, moved, done.inserted) == column
+    assert original_column(line, moved, rewriting.inserted) == column
 
 
 def test_what_is_cut_is_reported(tmp_path):

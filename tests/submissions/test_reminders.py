@@ -79,13 +79,13 @@ async def test_the_link_confirms_once_and_the_record_has_the_day(world: Submissi
 
     response = await browser.get(link)
     unchanged = published_day(world)
-    done = await browser.post(link)
+    confirmed = await browser.post(link)
     again = [(await browser.get(link)).status_code, (await browser.post(link)).status_code]
 
     date = "<http://www.w3.org/2001/XMLSchema#date>"
     assert "Village telecentres" in response.text
     assert before == unchanged == [f'"2026-03-01"^^{date}']
-    assert (done.status_code, again) == (200, [410, 410])
+    assert (confirmed.status_code, again) == (200, [410, 410])
     assert published_day(world) == [f'"2027-03-02"^^{date}']
     assert [request.source for request in world.ledger.operators.waiting_requests()] == ["submissions"]
     world.clock.advance(timedelta(days=300))

@@ -291,7 +291,7 @@ def test_a_harvest_is_listed_as_json_and_its_data_can_be_queried_and_dumped(envi
         dumped = RUN.invoke(app, ["dump"], env=environment)
         answer = RUN.invoke(app, ["query", str(query_file)], env=environment)
 
-    assert [done.exit_code for done in (harvested, listed, runs, dumped, answer)] == [0] * 5
+    assert [invoked.exit_code for invoked in (harvested, listed, runs, dumped, answer)] == [0] * 5
     assert json.loads(harvested.stdout)[0]["counts"]["new"] == 60
     assert [(row["name"], row["last"], row["published"]) for row in json.loads(listed.stdout)] == [("demo-ckan", "committed", 60)]
     assert json.loads(runs.stdout)[0]["run"] == "demo-ckan.1"

@@ -57,7 +57,7 @@ def test_a_chosen_word_is_applied_by_remap_with_its_plan(folder: Path, stocktake
     harvest(load(folder / "projects.toml"), served)
     before = rules_digest(load(folder / "projects.toml"), context)
 
-    done = [
+    results = [
         stocktake("add", "projects", "Village  Doctors", "sdg:3"),
         stocktake("add", "projects", "nearly done", "status:completed"),
         stocktake("add", "projects", "doctors", f"{Iris().base}scheme/action-line/C7-ehea", "--comment", "their name for it"),
@@ -65,7 +65,7 @@ def test_a_chosen_word_is_applied_by_remap_with_its_plan(folder: Path, stocktake
     source = load(folder / "projects.toml")
     run = remap(source, served)
 
-    assert [result.exit_code for result in done] == [0, 0, 0], done[0].output
+    assert [result.exit_code for result in results] == [0, 0, 0], results[0].output
     assert rules_digest(source, context) != before
     assert run.counts["changed"] == 1  # the other record has none of the words
     first, second = descriptions(context)
@@ -81,7 +81,7 @@ def test_the_table_has_author_date_and_comment_and_a_later_choice_replaces(folde
     stocktake("add", "projects", "Health", "sdg:3")
     stocktake("add", "projects", "health", "sdg:3.8", "--comment", "coverage\tof all")
 
-    words, faults = read_words(word_table(folder, "projects").read_text(), "table")
+    words, faults = read_words(word_table(folder, "projects").read_text())
 
     assert faults == []
     assert [(item.word, item.concept, item.comment) for item in words] == [("health", "sdg:3.8", "coverage\tof all")]
@@ -128,11 +128,11 @@ def test_a_wrong_row_refuses_the_source_with_file_and_line(folder: Path, stockta
 
 @pytest.mark.parametrize("text", ["", "word\tconcept\n", "\x00\x01", 'subject_label\tobject_id\n"' + "x" * 100_000])
 def test_a_table_that_is_none_is_refused(text: str) -> None:
-    words, faults = read_words(text, "table")
+    words, faults = read_words(text)
 
     assert words == []
     assert len(faults) == 1
-    assert faults[0].startswith("table, line")
+    assert faults[0].line >= 1
 
 
 def test_what_is_written_is_read_again() -> None:
@@ -141,4 +141,4 @@ def test_what_is_written_is_read_again() -> None:
     text = write_words(words)
 
     assert text.splitlines()[0] == "\t".join(COLUMNS)
-    assert read_words(text, "table") == (words, [])
+    assert read_words(text) == (words, [])

@@ -177,11 +177,11 @@ def test_a_vocabulary_that_the_journal_refuses_is_written_the_next_time(context:
         publish_vocabularies.publish(replace(context, journal=FullDiskJournal(context.journal.folder)))
     (waiting,) = context.ledger.runs()
 
-    done = publish_vocabularies.publish(context)
+    publication = publish_vocabularies.publish(context)
 
     assert "No space left on device" in str(waiting.reason)
-    assert done is not None
-    assert (done.id, done.state, done.reason) == (waiting.id, State.COMMITTED, None)
+    assert publication is not None
+    assert (publication.id, publication.state, publication.reason) == (waiting.id, State.COMMITTED, None)
 
 
 def test_an_unwritable_journal_directory_is_reported_with_the_action(tmp_path: Path) -> None:

@@ -117,10 +117,10 @@ def test_a_plan_with_half_of_the_records_missing_is_held_until_approved(source: 
     del registry.projects[20:]
     plan = harvest(source, context)
 
-    done = plan_decisions.approve(context, source, plan.run.id, by="ann")
+    decided = plan_decisions.approve(context, source, plan.run.id, by="ann")
 
     assert plan.hold_reason == "20 of 40 published records are missing (50%); the limit is 10%"
-    assert (done.state, entries(context), context.ledger.count_missing("projects")) == (State.COMMITTED, 2, 20)
+    assert (decided.state, entries(context), context.ledger.count_missing("projects")) == (State.COMMITTED, 2, 20)
     assert [(act.who, act.what, act.run) for act in context.ledger.operators.audit_entries()] == [("ann", "approved", "projects.2")]
 
 
@@ -255,11 +255,11 @@ def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(source: Source, 
     registry.projects.clear()
     plan = harvest(source, context)
 
-    done = plan_decisions.reject(context, source, plan.run.id, by="ann", reason="their outage")
+    decided = plan_decisions.reject(context, source, plan.run.id, by="ann", reason="their outage")
 
-    assert (done.state, entries(context)) == (State.REJECTED, 1)
-    assert (done.reason or "").startswith("rejected by ann: their outage; the plan awaited approval; the source returned no records; ")
-    assert "stocktake" not in (done.reason or "")
+    assert (decided.state, entries(context)) == (State.REJECTED, 1)
+    assert (decided.reason or "").startswith("rejected by ann: their outage; the plan awaited approval; the source returned no records; ")
+    assert "stocktake" not in (decided.reason or "")
     with pytest.raises(PlanError, match="state: rejected"):
         plan_decisions.approve(context, source, plan.run.id, by="ann")
 
@@ -270,11 +270,11 @@ def test_a_newer_held_plan_supersedes_the_first(source: Source, context: Harvest
     first = harvest(source, context)
     second = harvest(source, context)
 
-    done = plan_decisions.approve(context, source, second.run.id, by="ann")
+    decided = plan_decisions.approve(context, source, second.run.id, by="ann")
 
     superseded = context.ledger.run(first.run.id)
     assert superseded is not None
-    assert (superseded.state, done.state) == (State.SUPERSEDED, State.COMMITTED)
+    assert (superseded.state, decided.state) == (State.SUPERSEDED, State.COMMITTED)
     with pytest.raises(PlanError, match="superseded"):
         plan_decisions.approve(context, source, first.run.id, by="ann")
 
@@ -287,9 +287,9 @@ def test_a_held_plan_outlives_a_run_that_fails(source: Source, context: HarvestC
     with pytest.raises(HarvestError):
         harvest(source, context)
 
-    done = plan_decisions.approve(context, source, plan.run.id, by="ann")
+    decided = plan_decisions.approve(context, source, plan.run.id, by="ann")
 
-    assert done.state is State.COMMITTED
+    assert decided.state is State.COMMITTED
 
 
 def test_a_plan_is_not_approved_after_another_commit(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -602,6 +602,6 @@ def test_one_person_rejects_a_plan_that_needs_two_to_approve(
     harvest(careful, context)
     registry.projects.clear()
 
-    done = plan_decisions.reject(context, careful, harvest(careful, context).run.id, by="ann")
+    decided = plan_decisions.reject(context, careful, harvest(careful, context).run.id, by="ann")
 
-    assert done.state is State.REJECTED
+    assert decided.state is State.REJECTED

@@ -134,8 +134,8 @@ async def site(context: HarvestContext, registry) -> AsyncIterator[httpx.AsyncCl
         {"id": f"h{n}{TITLES[n % len(TITLES)][:9]}", "name": TITLES[n % len(TITLES)], "url": ADDRESSES[n % len(ADDRESSES)], "sdgs": "SDG 4"}
         for n in range(ROUNDS)
     ]
-    done = harvest(parse("hostile", DEFINITION, "test"), context)
-    assert done.run.state.value == "committed"
+    plan = harvest(parse("hostile", DEFINITION, "test"), context)
+    assert plan.run.state.value == "committed"
     async with QueryService(context.journal.folder.parent, Iris(), readers=1) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:

@@ -97,10 +97,10 @@ def test_a_rejected_plan_is_no_longer_listed(stocktake: Stocktake) -> None:
     ],
 )
 def test_impossible_decisions_are_reported(stocktake: Stocktake, words: list[str], message: str) -> None:
-    done = stocktake(*words)
+    result = stocktake(*words)
 
-    assert done.exit_code == 1
-    assert message in str(done.exception)
+    assert result.exit_code == 1
+    assert message in str(result.exception)
 
 
 @pytest.mark.parametrize("words", [["--override", "vanished"], ["--override", "vanished=0.5", "--until", "soon"]])

@@ -20,7 +20,7 @@ def request_run(context: HarvestContext, source: str = "projects") -> int:
     return context.ledger.operators.request_run(source, True, "ann", context.now())
 
 
-def done(context: HarvestContext, *cards: Source) -> None:
+def execute_requests(context: HarvestContext, *cards: Source) -> None:
     def run(source: Source, full: bool) -> Plan:
         return harvest(source, context, full=full)
 
@@ -32,8 +32,8 @@ def done(context: HarvestContext, *cards: Source) -> None:
 def test_a_request_is_claimed_once_and_stores_its_run(source: Source, context: HarvestContext) -> None:
     number = request_run(context)
 
-    done(context, source)
-    done(context, source)
+    execute_requests(context, source)
+    execute_requests(context, source)
 
     run_request = context.ledger.operators.run_request(number)
     assert run_request is not None
@@ -44,7 +44,7 @@ def test_a_request_waits_while_its_source_is_locked(source: Source, context: Har
     request_run(context)
 
     with source_lock("projects", context):
-        done(context, source)
+        execute_requests(context, source)
 
     (waiting,) = context.ledger.operators.waiting_requests()
     assert waiting.source == "projects"
@@ -53,7 +53,7 @@ def test_a_request_waits_while_its_source_is_locked(source: Source, context: Har
 def test_a_request_for_an_unknown_source_is_completed_with_an_error(source: Source, context: HarvestContext) -> None:
     number = request_run(context, "nobody")
 
-    done(context, source)
+    execute_requests(context, source)
 
     run_request = context.ledger.operators.run_request(number)
     assert run_request is not None
@@ -64,7 +64,7 @@ def test_a_request_whose_run_fails_stores_the_run(source: Source, context: Harve
     number = request_run(context)
     registry.answer = lambda _: httpx.Response(404)
 
-    done(context, source)
+    execute_requests(context, source)
 
     run_request = context.ledger.operators.run_request(number)
     assert run_request is not None
@@ -83,12 +83,12 @@ def test_a_claimed_request_without_a_run_is_requeued(context: HarvestContext) ->
 def test_a_request_whose_run_ended_before_a_crash_is_complete(source: Source, context: HarvestContext) -> None:
     number = request_run(context)
     run_requests.claim_requests(context)
-    done = harvest(source, context, full=True)
+    plan = harvest(source, context, full=True)
 
     run_requests.recover_requests(context)
 
     assert (run_request := context.ledger.operators.run_request(number)) is not None
-    assert run_request.run == done.run.id
+    assert run_request.run == plan.run.id
     assert run_requests.claim_requests(context) == []
 
 

@@ -37,6 +37,20 @@ def test_a_preview_lists_withheld_records_with_their_reason(source, registry, pr
     assert result.records[1].warnings
 
 
+def test_a_preview_names_fields_of_the_definition_that_match_nothing(source, registry):
+    renamed = replace(source, fields={**source.fields, "title@en": "projectName"})
+
+    result = tried(renamed, registry)
+    with use_language("fr"):
+        notes = result.note_texts()
+
+    assert [record.outcome for record in result.records] == ["withheld"] * len(result.records)
+    assert [(note.code, note.values["fields"]) for note in result.notes] == [("fields_unmatched", "title@en = 'projectName'")]
+    assert "name" in str(result.notes[0].values["names"]).split(", ")
+    assert notes[0].startswith("ces champs de la définition ne trouvent rien")
+    assert tried(source, registry).notes == ()
+
+
 def test_a_preview_error_comes_with_the_records_before_it(source, registry):
     registry.answer = lambda page: httpx.Response(404) if page == 2 else None
 

@@ -21,7 +21,7 @@ from harvesters.runs.harvest import harvest
 from harvesters.runs.remap import remap
 from harvesters.source import Source, decision_table, parse, read_decision_table
 from stocktake import app
-from vocab.curated_topics import CONFIRMED, REFUSED, TopicDecision, read_decisions
+from vocab.curated_topics import CONFIRMED, REFUSED, TopicDecision
 from vocab.goals import SDG
 
 ITEMS = [{"id": "1/a", "name": "Schools for SDG 4 and SDG 5"}, {"id": "2", "name": "Water"}]
@@ -101,20 +101,21 @@ def test_the_table_keeps_the_last_decision_about_the_same(tmp_path: Path) -> Non
     [
         ("1\tsdg:99\tconfirmed", "unknown concept 'sdg:99'"),
         ("1\tarea:404\tconfirmed", "unknown concept 'area:404'"),
-        ("1\tsdg:4\tmaybe", "'maybe' is no decision; write confirmed or refused"),
+        ("1\tsdg:4\tmaybe", "'maybe' is no decision; write one of confirmed, refused"),
         ("\tsdg:4\tconfirmed", "there is no record"),
         ("1\tsdg:4\tconfirmed\tAda\tyesterday", "'yesterday' is no date"),
     ],
 )
 def test_a_row_that_is_wrong_is_refused_with_file_and_line(tmp_path: Path, row: str, fault: str) -> None:
-    text = f"record_id\tobject_id\tdecision\tauthor_label\tmapping_date\tcomment\n2\tsdg:5\trefused\n{row}\n"
+    file = tmp_path / "x.tsv"
+    file.write_text(f"record_id\tobject_id\tdecision\tauthor_label\tmapping_date\tcomment\n2\tsdg:5\trefused\n{row}\n")
 
-    decisions, faults = read_decisions(text, "x.tsv")
+    decisions, faults = read_decision_table(file)
 
     assert [item.key for item in decisions] == ["2"]
     assert len(faults) == 1
-    assert faults[0].startswith("x.tsv, line 3: ")
-    assert fault in faults[0]
+    assert faults[0].text.startswith(f"{file}, line 3: ")
+    assert fault in faults[0].text
 
 
 def test_a_table_with_a_wrong_line_takes_no_decision(tmp_path: Path) -> None:

@@ -51,14 +51,14 @@ def test_undoing_restores_every_record_as_it_was(source: Source, context: Harves
     plan_decisions.approve(context, source, plan.run.id, by="ann")
     assert published(context) != before
 
-    done = undo(context, source, plan.run.id, by="bob", reason="their mistake")
+    restoring = undo(context, source, plan.run.id, by="bob", reason="their mistake")
 
     undone = context.ledger.run(plan.run.id)
     assert undone is not None
-    assert (done.state, undone.state, undone.reason) == (
+    assert (restoring.state, undone.state, undone.reason) == (
         State.COMMITTED,
         State.UNDONE,
-        f"undone by bob: their mistake; {done.id} restored what was published before",
+        f"undone by bob: their mistake; {restoring.id} restored what was published before",
     )
     assert published(context) == before
     assert context.ledger.operators.audit_entries(1)[0].what == "undone"
@@ -68,11 +68,11 @@ def test_undoing_restores_every_record_as_it_was(source: Source, context: Harves
 def test_a_record_that_the_approval_added_gets_a_tombstone(source: Source, context: HarvestContext, registry: Any) -> None:
     run = approve_changes(source, context, registry)
 
-    done = undo(context, source, run, by="bob")
+    restoring = undo(context, source, run, by="bob")
 
     tombstone = "\n".join(published(context)["added"])
     assert "was undone by an operator" in tombstone
-    assert (done.counts["deleted"], done.counts["published_after"]) == (1, done.counts["published_before"] - 1)
+    assert (restoring.counts["deleted"], restoring.counts["published_after"]) == (1, restoring.counts["published_before"] - 1)
 
 
 def test_the_next_run_brings_the_same_changes_again(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -93,9 +93,9 @@ def test_an_approval_of_removals_is_undone(source: Source, context: HarvestConte
     plan = harvest(strict, context)
     plan_decisions.approve(context, strict, plan.run.id, by="ann")
 
-    done = undo(context, strict, plan.run.id, by="bob")
+    restoring = undo(context, strict, plan.run.id, by="bob")
 
-    assert done.counts["published_after"] == plan.published_before
+    assert restoring.counts["published_after"] == plan.published_before
     assert published(context) == before
 
 

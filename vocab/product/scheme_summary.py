@@ -23,7 +23,7 @@ class SchemeSummary(NamedTuple):
 
     *languages* are those in which every concept has a preferred label, *defined* those in which every one has a definition.
     *sourced* counts the concepts with a dct:source of their own, *ours* those that say that they are ours (rdfs:isDefinedBy).
-    *unverified* counts the concepts of which a note says so; if the note is the scheme's, all of them.
+    *unverified* counts the concepts with a note that says so, or all concepts if the scheme has the note.
     """
 
     name: str

@@ -29,7 +29,7 @@ _HEADERS = {
 class SecurityMiddleware:
     """The outermost middleware of the admin app, and of others like it.
 
-    A body has at most *max_body* bytes, one that is sent to a path of *uploads* as many as that says;
+    A body has at most *max_body* bytes; *uploads* has the limits of single paths;
     *policy* is the Content-Security-Policy.
     """
 

@@ -33,7 +33,7 @@ def show_gaps(request: Request, user: CurrentUser, context: ContextDep, source: 
     """Show the most frequent untranslated words of one source, and the concepts that were chosen since its last run."""
     names = [item.name for item in context.sources()]
     chosen = source if source in names else next(iter(names), "")
-    words, faults = read_word_table(word_table(context.source_dir, chosen)) if chosen else ([], [])
+    words, _ = read_word_table(word_table(context.source_dir, chosen)) if chosen else ([], [])
     known = {fold(item.word) for item in words}
     gaps = find_gaps(context.ledger, [chosen], Iris(context.base), _ROWS + len(words), {chosen: words}) if chosen else []
     values = {
@@ -42,7 +42,7 @@ def show_gaps(request: Request, user: CurrentUser, context: ContextDep, source: 
         "source": chosen,
         "gaps": [gap for gap in gaps if fold(gap.word) not in known][:_ROWS],
         "words": [(item, concept_name(item.concept, current_locale().language, context.base)) for item in words],
-        "faults": faults,
+        "faults": context.invalid_sources(),
         "name": lambda iri: label(iri, current_locale().language, context.base) or iri,
         "short": lambda iri: short_name(iri, context.base),
         "most": MAX_NOTE_LENGTH,

@@ -92,7 +92,7 @@ def publish(form: FormFields, user: CurrentUser, context: ContextDep) -> Respons
 
 @routes.get(f"{PAGE}/pairs/{{id}}")
 def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
-    """Show both sides of a pair, what each feature gave, and all decisions about it."""
+    """Show both sides of a pair, the bits of each feature, and all decisions about it."""
     pair = _find(context.ledger, id)
     _, scored, _ = classify_stored(context.ledger)
     values = {

@@ -55,7 +55,7 @@ def show_rule(request: Request, user: CurrentUser, context: ContextDep) -> Respo
 
 @routes.post(_RULE)
 def decide_by_rule(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Store one decision about each pair that the rule covers, if they are as many as were shown."""
+    """Store one decision about each pair that the rule covers, if their number is still the one that the page showed."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
     if chosen not in set(Judgement):

@@ -31,7 +31,7 @@ def show_suggestions(request: Request, user: CurrentUser, context: ContextDep, s
     """Show the surest undecided suggestions of one source, and the newest decisions."""
     names = [item.name for item in context.sources()]
     chosen = source if source in names else next(iter(names), "")
-    decisions, faults = read_decision_table(decision_table(context.source_dir, chosen)) if chosen else ([], [])
+    decisions, _ = read_decision_table(decision_table(context.source_dir, chosen)) if chosen else ([], [])
     waiting = undecided(context.ledger, context.source_dir, chosen, Iris(context.base)) if chosen else []
     values = {
         "user": user,
@@ -40,7 +40,7 @@ def show_suggestions(request: Request, user: CurrentUser, context: ContextDep, s
         "total": len(waiting),
         "suggestions": waiting[:_ROWS],
         "decisions": sorted(decisions, key=lambda item: item.day, reverse=True)[:_ROWS],
-        "faults": faults,
+        "faults": context.invalid_sources(),
         "name": lambda concept: concept_name(concept, current_locale().language, context.base),
         "short": lambda iri: short_name(iri, context.base),
         "most": MAX_NOTE_LENGTH,

@@ -363,7 +363,7 @@ def count_links(ledger: Database, mail: str, since: datetime) -> int:
 def prune(ledger: Database, now: datetime, drafts_before: datetime, quarantined_before: datetime = datetime.min) -> None:
     """Delete expired links, drafts that were last changed before *drafts_before*, and persons without any submission or link.
 
-    What is spam or quarantined and was last changed before *quarantined_before* is deleted too, unless it was ever published.
+    Spam and quarantined submissions that were last changed before *quarantined_before* are deleted too, unless they were published.
     """
     s, link, who = t.submission.c, t.submission_link.c, t.submitter.c
     is_unwanted = s.state.in_((SubmissionState.SPAM.value, SubmissionState.QUARANTINED.value)) & s.first_accepted.is_(None)

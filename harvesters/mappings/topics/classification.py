@@ -37,7 +37,7 @@ def check(source: Source) -> None:
 def classify(text: str, language: str | None, model: TopicModel) -> tuple[list[Claim], str]:
     """Return a claim for each goal that *text* is about, the surest first, and why there is none, "" if there is one.
 
-    Its word is the sentence that speaks most for the goal. Raises HarvestError as ``check_model`` does.
+    Its word is the sentence that fits the goal best. Raises HarvestError as ``check_model`` does.
     """
     if reason := unsuitable(text, language):
         return [], reason

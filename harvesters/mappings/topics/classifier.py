@@ -19,7 +19,7 @@ from harvesters.mappings.topics.embedding import WIDTH, Vectors
 
 NAME = "e5-logistic"
 PRECISION = 0.9  # the share of suggestions above the threshold that are right at least, with a confidence of 95 %
-FEWEST_MEASURED = 200  # texts of registries from which on they alone are measured
+FEWEST_MEASURED = 200  # with at least this number of texts of registries, only these are measured
 _QUANTILE = 1.645  # of the normal distribution, for a bound on one side with a confidence of 95 %
 _FOLDS = 5
 _STRENGTH = 100.0  # of the regularization: vectors have 384 numbers, and a goal some hundred texts
@@ -74,7 +74,7 @@ class Curve:
         return Curve(self.probabilities[chosen], self.right[chosen])
 
     def threshold(self, precision: float = PRECISION) -> float:
-        """Return the lowest probability from which on the share that is right is surely at least *precision*; 2 if there is none.
+        """Return the lowest probability at which the share of right suggestions is surely at least *precision*; 2 if there is none.
 
         Of the share that was right counts the lower bound of its confidence interval by Wilson (https://doi.org/10.2307/2276774): the
         share itself crosses *precision* several times, so that a few other texts would move the threshold far.
@@ -95,7 +95,9 @@ class Curve:
 
 
 class Figures(NamedTuple):
-    """Of so many *texts*: *precision* and *recall* of suggestions, None if there are none, and the share of texts *without* any."""
+    """*precision* and *recall* of the suggestions for a number of *texts*, None if there are no
+    suggestions, and the share of texts *without* any.
+    """
 
     texts: int
     precision: float | None

@@ -41,7 +41,7 @@ class MemberFinding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What is known of a submission before it is published."""
+    """The result of checking a submission before it is published."""
 
     findings: tuple[MemberFinding, ...]
     duplicates: tuple[Duplicate, ...]

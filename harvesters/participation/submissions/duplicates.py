@@ -40,7 +40,7 @@ REASONS = {
 class Duplicate:
     """A record that may be the same: its *address*, its *title*, and why: the same ``page``, ``content`` or ``title``.
 
-    *features* names what speaks for it, in the terms of the matcher, and *bits* is the matcher's score; 0 where it has none.
+    *features* names the evidence, in the terms of the matcher, and *bits* is the matcher's score; 0 where it has none.
     """
 
     address: str
@@ -51,7 +51,7 @@ class Duplicate:
 
     @property
     def reasons(self) -> list[str]:
-        """Return what speaks for it as English texts of the catalogues."""
+        """Return the evidence as English texts of the catalogues."""
         return list(dict.fromkeys(REASONS[name] for name in (self.why, *self.features) if name in REASONS))
 
 

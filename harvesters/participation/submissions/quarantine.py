@@ -20,7 +20,7 @@ _TEXTS = ("title", "description", "content", "venue")
 
 
 def suspicions(content: Content, seconds: float | None) -> dict[str, int]:
-    """Return what speaks against a submission, each with its points; *seconds* passed since its draft was begun, None without a draft.
+    """Return the signs of an unwanted submission, each with its points; *seconds* passed since its draft was begun, None without a draft.
 
     >>> title, text = {"en": "Buy at www.pills.example"}, {"ru": "Cheap pills for all who want to sleep, today and now."}
     >>> suspicions({"title": title, "description": text}, 9)

@@ -19,7 +19,7 @@ from vocab.initiative import Basis, Resource
 from vocab.iris import Iris
 
 log = structlog.get_logger(component="submissions")
-Suggestions = Mapping[str, Mapping[str, str]]  # by member the codes that the form offers, each with the words that speak for it
+Suggestions = Mapping[str, Mapping[str, str]]  # by member the codes that the form offers, each with the words that suggest it
 
 
 def suggest_topics(content: Content, source: Source, base: str) -> Suggestions:

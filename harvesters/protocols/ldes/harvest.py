@@ -63,7 +63,7 @@ class LdesCursor:
 
 @dataclass(slots=True)
 class StreamWalk:
-    """What is known about a stream while its pages are read."""
+    """The state of a stream while its pages are read."""
 
     stream: Stream | None = None
     incomplete_reason: Reason | None = None

@@ -18,8 +18,8 @@ from harvesters.protocols.oai.window import Calendar, Window, is_minimal, split_
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 
-_MAX_SINGLE_REQUESTS = 8  # records requested one by one: splitting their window would cost as many requests
-_MIN_ASCENDING = 8  # increasing datestamps: an unsorted list has so many once in 40,320 times
+_MAX_SINGLE_REQUESTS = 8  # records requested one by one: splitting their window would cost the same number of requests
+_MIN_ASCENDING = 8  # increasing datestamps: one unsorted list in 40,320 has this number by chance
 
 
 @dataclass(slots=True)

@@ -121,14 +121,14 @@ def reject(context: HarvestContext, source: Source, run: str, *, by: str, reason
         )
         values = {"by": by, "note": reason}
         rejected = Reason("rejected_because" if reason else "rejected", values)
-        done = replace(
+        decided = replace(
             awaiting_review,
             state=State.REJECTED,
             ended=max(context.now(), awaiting_review.started),
             reasons=(rejected, Reason("was_held"), *without_review(awaiting_review.reasons)),
         )
-        context.ledger.discard_run(done)
-        return done
+        context.ledger.discard_run(decided)
+        return decided
 
 
 def hold(context: HarvestContext, source: str, *, by: str, reason: str) -> None:

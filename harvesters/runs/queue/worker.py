@@ -115,13 +115,13 @@ class JobHandlers:
         A run of the future, from before the clock was set back, is not such a run: the source would not be harvested until then.
         """
         last = self.context.ledger.last_run(source, run_requests.ENDED_STATES, fetched_only=True)
-        done = (
+        has_ended = (
             due
             and last
             and due <= last.started.timestamp() <= self.context.now().timestamp()
             and self.context.ledger.open_run(source) is None
         )
-        return last.id if done and last else None
+        return last.id if has_ended and last else None
 
     def _load_sources(self) -> Sequence[Source]:
         return [*load_all(self.source_dir).sources.values()]

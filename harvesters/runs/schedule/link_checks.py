@@ -58,7 +58,7 @@ log = structlog.get_logger(component="links")
 
 @dataclass(slots=True)
 class LinkProgress:
-    """What is known between the rounds of one process.
+    """The state between the rounds of one process.
 
     *runs* has the last run of each source whose links were read, *unpublished* the sources whose states may differ from the published
     ones, *published* when those of a source were published last, *rests* until when a host gets no request.

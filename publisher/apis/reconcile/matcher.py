@@ -20,7 +20,7 @@ from vocab.schemes import concepts
 
 MAX_NAME = 300  # characters of a name that are compared; longer ones are cut
 CERTAIN = 100.0  # score of a name that is the same; its entity is the match if no other has it
-_GOOD = 85.0  # score of a name with which things with similar words are not searched too
+_GOOD = 85.0  # at this score of a name, things with similar words are not searched too
 _SHORTEST_PART = 4  # letters of a name that is only a part of the entity's
 _SUGGESTED = 200  # things that can be reached by suggestions
 _RETRIEVED = {False: 10, True: 25}  # things whose names are compared: those with the same words, and those with similar ones

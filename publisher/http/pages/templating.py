@@ -76,7 +76,7 @@ class Pages:
         self._templates.globals.update(static_url=static_url, font_sheets=font_sheets)
 
     def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
-        """Render *template* with *values*; *code* is the answer's status."""
+        """Render *template* with *values*; *code* is the status of the response."""
         text = self._templates.get_template(template).render(values)
         return HTMLResponse(text, code, {"Vary": "Accept"})
 

@@ -16,9 +16,9 @@ from vocab.iris import Iris
 def build_in_process(data: Path, base: str, number: int, language: str = "en") -> None:
     """Build the report of release *number* in a process and wait for it; raises ReportError with its output."""
     line = command("publisher.portal.report.process", str(data), base, str(number), language, str(os.getpid()))
-    done = subprocess.run(line, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)
-    if done.returncode:
-        raise ReportError(done.stderr.strip().rpartition("\n")[2] or f"its process ended with {done.returncode}")
+    process = subprocess.run(line, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)
+    if process.returncode:
+        raise ReportError(process.stderr.strip().rpartition("\n")[2] or f"its process ended with {process.returncode}")
 
 
 def main() -> None:

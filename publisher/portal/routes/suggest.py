@@ -38,7 +38,7 @@ DEFAULT, MAX_SUGGESTIONS = 8, 20  # suggestions
 REQUESTS, WINDOW = (
     300,
     60,
-)  # requests of a client in so many seconds: five a second, more than anybody types
+)  # requests of a client, and seconds: five a second, more than anybody types
 _FORMATS = {"json": JSON, "html": HTML}
 Typed = Annotated[
     str,

@@ -207,7 +207,7 @@ class BitmapIndex:
 
     def similar(self, index: int, kind: BitMap, facets: Iterable[str], limit: int) -> Iterator[int]:
         """Yield the other things in *kind* that share the most codes of *facets* with the thing *index*, at least two."""
-        shared = [BitMap()]  # index: number of shared codes; value: the things that share at least so many
+        shared = [BitMap()]  # index: number of shared codes; value: the things that share at least this number
         every = (marks for facet in facets for marks in self._marks.get(facet, {}).values())
         for marks in (marks for marks in every if any(index in bits for _, bits in marks)):
             bits = kind & BitMap.union(BitMap(), *(bits for _, bits in marks))

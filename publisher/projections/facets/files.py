@@ -17,7 +17,7 @@ from publisher.rdf.gzip_files import gzip_writer
 
 MEMORY = "192MiB"  # of memory for DuckDB; the rest is spilled
 _DEFAULT_ROW_BYTES = 16 << 20  # DuckDB's default maximum
-_ROW_GROUP = 20_000  # rows, of which a reader skips those whose statistics exclude its condition
+_ROW_GROUP = 20_000  # rows of a group; a reader skips a group if its statistics exclude the condition
 _TYPES = {CellType.NUMBER: "BIGINT", CellType.DECIMAL: "DOUBLE", CellType.IRIS: "VARCHAR[]", CellType.WORDS: "VARCHAR[]"}
 _NAMES = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
 

@@ -1,4 +1,4 @@
-"""Numbers of things, of which the members of a cluster count once, with the number of records."""
+"""Numbers of things and of records. The members of a cluster count as one thing."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from publisher.projections.search.vector_database import CODES, MEANS, OFFSETS, 
 FOLDER = "vectors"
 NEAREST = 50  # things that a search adds at most
 LOWEST = 0.2  # cosine from which a thing is added: at the rated queries nine of ten such things are relevant
-_CANDIDATES = 2_000  # things whose signs are nearest, of which the nearest are chosen by their vectors
+_CANDIDATES = 2_000  # things with the nearest signs; the nearest of these are chosen by their vectors
 _RANK = 60  # of reciprocal rank fusion: https://doi.org/10.1145/1571941.1572114
 _CACHED = 1_000  # searches whose vectors are cached
 

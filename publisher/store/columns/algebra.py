@@ -78,7 +78,7 @@ def has_existence(expression: object) -> bool:
 
 
 def alternatives(node: CompValue) -> list[CompValue]:
-    """Return patterns, of which none has a solution if *node* has none: the sides of a union."""
+    """Return the sides of a union, else *node* alone. If *node* has no solution, none of them has."""
     if node.name == "Union":
         return [*alternatives(node.p1), *alternatives(node.p2)]
     if node.name == "Join" and not (node.p1.get("triples", True)):  # a group that begins with a union

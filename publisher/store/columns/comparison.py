@@ -53,7 +53,7 @@ def _equal_values(kind: TermKind, one: Operand, two: Operand, same_id: str | Non
 
 
 def ordered(one: Operand, two: Operand, operator: str) -> str:
-    """Return ``one < two`` and the like for two values of one kind; others end the query."""
+    """Return ``one < two``, or another comparison, for two values of one kind; others end the query."""
     if operator not in ("<", ">", "<=", ">="):
         raise NotCompiled(f"the operator {operator}")
     if TermKind.DECIMAL in (one.static, two.static):

@@ -48,15 +48,15 @@ def using(text: str, default: tuple[str, ...], named: tuple[str, ...]) -> str:
     outside = list(_outside(text))
     if any(token.text.lower() in ("using", "with") for token, _ in outside):
         raise QueryError("both the request and the update (USING or WITH) name graphs; name them in one place only")
-    parts, done = [], 0
+    parts, copied = [], 0
     for (before, _), (token, close) in pairwise([(Token("", "", 0), 0), *outside]):
         if token.text.lower() == "where":
             short = (
                 before.text.lower() == "delete" and "{" not in text[before.end : token.start]
             )  # DELETE WHERE: the pattern is the template
-            parts += [text[done : token.start], text[token.end : close].lstrip() + " " if short else "", clauses]
-            done = token.start
-    return "".join(parts) + text[done:]
+            parts += [text[copied : token.start], text[token.end : close].lstrip() + " " if short else "", clauses]
+            copied = token.start
+    return "".join(parts) + text[copied:]
 
 
 def _outside(text: str) -> Iterator[tuple[Token, int]]:

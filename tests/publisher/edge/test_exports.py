@@ -104,11 +104,11 @@ async def test_a_person_puts_and_watches_an_export_without_a_script(serve) -> No
     sent = await served.client.post("/exports", data={"query": ALL, "format": "tsv"}, headers=browser)
     waiting = await served.client.get(sent.headers["location"], headers=browser)
     await ended(served.client, sent.headers["location"])
-    done = await served.client.get(sent.headers["location"], headers=browser)
+    result_page = await served.client.get(sent.headers["location"], headers=browser)
     gone = await served.client.post(sent.headers["location"] + "/delete", headers=browser)
 
     assert ('action="/exports"' in form.text, sent.status_code) == (True, 303)
-    pages = [("Download the result" in page.text, 'http-equiv="refresh"' in page.text) for page in (waiting, done)]
+    pages = [("Download the result" in page.text, 'http-equiv="refresh"' in page.text) for page in (waiting, result_page)]
     assert pages[0] in ((False, True), (True, False))  # it may be done already, but is never both
     assert pages[1] == (True, False)
     assert (gone.status_code, (await served.client.get(sent.headers["location"])).status_code) == (303, 404)
