@@ -34,6 +34,7 @@ from publisher.projections.facets.schema import TABLES, TOPIC_TABLE
 from publisher.projections.facets.thing_count import ThingCount
 from publisher.sparql.examples.example import examples
 from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
+from publisher.store.workers.worker import parse_fault
 from vocab.field_changes import FIELD_NAMES
 from vocab.iris import BASE, Iris
 from vocab.schemes import ONTOLOGIES, graph_triples, label, ontology_triples, schemes
@@ -249,3 +250,13 @@ async def test_a_page_whose_key_has_a_slash_links_to_its_languages(inside):
 def test_a_time_is_written_as_the_language_writes_it_and_what_is_none_stays(language, written):
     with use_language(language):
         assert [format_datetime("2026-03-01T08:05:59Z"), format_datetime("2024"), format_datetime("soon")] == [written, "2024", "soon"]
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_errors_at_the_limits_of_a_query_are_in_the_language_in_use(language: str) -> None:
+    error = parse_fault(b'{"reason": "MemoryLimit", "message": ""}')
+
+    with use_language(language):
+        detail = error.args[0].translated()
+
+    assert (detail == str(error)) is (language == "en")

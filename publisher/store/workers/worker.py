@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from languages.translations import TranslatableText
 from publisher import errors
 from publisher.errors import LimitError, MemoryLimit, PublisherError, QuerySyntaxError, RowLimit, StoreFailure, TimeLimit
 from publisher.store.process import command, environment
@@ -28,7 +29,13 @@ COLUMN_READER = "publisher.store.workers.column_reader"
 COLUMN_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}  # otherwise idle threads reserve a third of the memory limit
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}  # exit codes of the engine when it runs out of memory
 
-_MEMORY = "the query was stopped at its memory limit; narrow it, sort or group fewer rows, run it as an export, or download a dump"
+_MEMORY = TranslatableText(
+    "the query was stopped at its memory limit; narrow it, sort or group fewer rows, run it as an export, "
+    "or download a dump"
+)
+_TIME = TranslatableText(
+    "the query was stopped at its time limit; narrow it, run it as an export, or download a dump"
+)
 
 
 class Worker:
@@ -146,7 +153,7 @@ class Worker:
     async def _exit_error(self) -> PublisherError:
         code = await self.process.wait()
         if self.late:
-            return TimeLimit("the query was stopped at its time limit; narrow it, run it as an export, or download a dump")
+            return TimeLimit(_TIME)
         if code in _OUT_OF_MEMORY and Path(self._folder).exists():
             return MemoryLimit(_MEMORY)  # else the engine aborted because its files were removed
         return StoreFailure(f"a query worker exited with code {code}")
