@@ -155,7 +155,10 @@ async def test_the_codebook_describes_every_column_of_the_tables(client):
 
     names = {column.name for table in (*TABLES.values(), TOPIC_TABLE) for column in table.columns}
     assert names == set(re.findall(r'<th scope="row"><code>([^<]+)</code>', text))
-    assert [tool for tool in ("pandas", "readr", "DuckDB") if tool not in text] == []
+    for table in TABLES.values():
+        part = html.unescape(text.partition(f'id="table-{table.name}"')[2].partition("</details>")[0])
+        assert [tool for tool in ("pd.read_csv", "readr::read_csv", "SELECT * FROM read_csv") if tool not in part] == []
+        assert ("'code': 'VARCHAR'" in part) == ('"code": str' in part) == (table.name in ("links", "places"))
 
 
 async def test_the_table_of_a_topic_has_the_columns_that_the_codebook_describes(client):
@@ -229,7 +232,10 @@ async def test_every_page_of_numbers_has_its_json_csv_and_rdf(client, stem):
 
     assert {suffix: answer.headers["content-type"].partition(";")[0] for suffix, answer in results.items()} == FORMS
     assert results["json"].json()["figures"]
-    assert next(csv.reader(io.StringIO(results["csv"].text)))
+    header = next(csv.reader(io.StringIO(results["csv"].text)))
+    assert len(header) == len(set(header))
+    assert [name for name in header if not re.fullmatch("[a-z][a-z0-9_]*", name)] == []
+    assert {"country_name", "name"} - set(header)
     triples = {str(quad) for quad in parse(results["ttl"].content, RdfFormat.TURTLE)}
     assert triples == {str(quad) for quad in parse(results["nt"].content, RdfFormat.N_TRIPLES)}
 

@@ -71,6 +71,11 @@ class Table(NamedTuple):
     references: tuple[Reference, ...] = ()
     order: tuple[str, ...] = ()
 
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Return the columns whose texts look like numbers, such as ``404``, but are none: readers must be told."""
+        return tuple(column.name for column in self.columns if column.schemes or column.name in ("identifier", "code", "countries"))
+
 
 _STATES = ("published", "vanished", "gone")
 _KINDS = ("initiative", "event", "document", "post")
