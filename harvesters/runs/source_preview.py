@@ -138,17 +138,8 @@ def preview_source(
     previews: list[RecordPreview] = []
     seen: list[Record[Any]] = []
     reported_total, has_more, deadline = None, False, clock() + TIME_LIMIT
-    client = Fetch(
-        contact,
-        source.pause,
-        allow,
-        retry_policy=RETRY_POLICY,
-        transport=transport,
-        robots_override=source.grant,
-        quiet_hours=source.quiet,
-    )
     try:
-        with client:
+        with _open_client(source, contact, allow, transport) as client:
             pages: Iterator[Page[Any]] = protocol.collect(source, client, None, None)
             for page in pages:
                 if page.reported_total is not None:
@@ -163,6 +154,20 @@ def preview_source(
         return PreviewResult(tuple(previews), reported_total, False, error.outcome, str(error), error.reason)
     notes = _notes(source, seen)
     return PreviewResult(tuple(previews), reported_total, has_more, notes=notes)
+
+
+def _open_client(
+    source: Source, contact: str, allow: frozenset[str], transport: httpx.BaseTransport | None
+) -> Fetch:
+    return Fetch(
+        contact,
+        source.pause,
+        allow,
+        retry_policy=RETRY_POLICY,
+        transport=transport,
+        robots_override=source.grant,
+        quiet_hours=source.quiet,
+    )
 
 
 def _notes(source: Source, records: list[Record[Any]]) -> tuple[Reason, ...]:
