@@ -96,10 +96,13 @@ def unreadable_reason(path: Path) -> str:
 
     Takes about five seconds of processor time for each gigabyte. Source: https://duckdb.org/docs/stable/internals/storage
     """
+    quoted = str(path).replace("'", "''")
     try:
-        with closing(duckdb.connect(str(path), read_only=True, config={"memory_limit": _MEMORY, "threads": 1})) as file:
-            for (table,) in file.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall():
-                file.execute(f'SELECT bit_xor(hash(rows)) FROM "{table}" AS rows').fetchall()
+        # Attached, since this process may have opened the file already, with other settings.
+        with closing(duckdb.connect(config={"memory_limit": _MEMORY, "threads": 1})) as connection:
+            connection.execute(f"ATTACH '{quoted}' AS file (READ_ONLY); USE file")
+            for (table,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'file'").fetchall():
+                connection.execute(f'SELECT bit_xor(hash(rows)) FROM "{table}" AS rows').fetchall()
     except (duckdb.Error, UnicodeDecodeError) as error:
         return str(error)
     return ""
