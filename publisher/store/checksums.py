@@ -25,17 +25,17 @@ Checksums = dict[str, tuple[int, int, int, int]]  # by path: inode, bytes, modif
 def write_checksums(folder: Path, before: Path | None) -> None:
     """Write the CRC-32 of each file of the snapshot in *folder*, which must not have been opened yet.
 
-    Checksums of files shared with the snapshot *before* (hard links) are copied from it.
+    Checksums of files shared with the snapshot *before* (hard links) are copied from it, so that what was written to one since is damage.
     """
     try:
-        known = {entry[:3]: entry[3] for entry in _read(before).values()} if before else {}
+        known = {(before / name).stat().st_ino: entry[3] for name, entry in _read(before).items()} if before else {}
     except (OSError, ValueError):
         known = {}
     checksums: Checksums = {}
     for path in _files(folder):
         status = path.stat()
-        identity = (status.st_ino, status.st_size, status.st_mtime_ns)
-        checksums[str(path.relative_to(folder))] = (*identity, known[identity] if identity in known else _crc(path))
+        crc = known[status.st_ino] if status.st_ino in known else _crc(path)
+        checksums[str(path.relative_to(folder))] = (status.st_ino, status.st_size, status.st_mtime_ns, crc)
     (folder / NAME).write_text(json.dumps(checksums))
 
 

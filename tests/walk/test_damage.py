@@ -269,6 +269,20 @@ def test_a_snapshot_that_was_made_of_a_damaged_file_is_found(tmp_path: Path) -> 
     assert first_fault(part).startswith("store/" + f"{tmp_path.name}/000000001/columns.duckdb cannot be read: ")
 
 
+def test_a_file_that_was_damaged_before_the_next_snapshot_links_it_is_found(tmp_path: Path) -> None:
+    before, after = tmp_path / "snapshots" / "000000001", tmp_path / "snapshots" / "000000002"
+    before.mkdir(parents=True)
+    after.mkdir()
+    (before / "000012.sst").write_bytes(b"a" * 200)
+    write_checksums(before, None)
+    (after / "000012.sst").hardlink_to(before / "000012.sst")
+    _damage(before / "000012.sst")
+
+    write_checksums(after, before)
+
+    assert first_fault(after) == "store/snapshots/000000002/000012.sst has changed since it was written"
+
+
 def test_rows_that_the_tables_have_taken_up_leave_no_file(filled: Path) -> None:
     assert not (filled / "store" / "tables" / "new-rows.ndjson").exists()
 
