@@ -10,6 +10,7 @@ import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
 
@@ -44,6 +45,7 @@ _DATA = re.compile(r"/(data/.+\.(ttl|json)|(scheme|source)/.+\.ttl|catalog\.ttl)
 _SUFFIX = re.compile(r"\.(ttl|json|jsonld|nt|nq|rdf|csv|tsv|xml|atom|ics|svg|png|gz|parquet|pdf|trig|txt)$")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 _LONGEST = 60  # characters of a part of a path
+_REPEATED = 10_000  # links that are kept: most pages of an edition link to the same files
 
 
 class Target(NamedTuple):
@@ -71,18 +73,10 @@ class Addresses:
 
         A text is an address outside, or within the page, which stays as it is; None is an address that needs a server.
         """
-        if href.startswith("#") or not href.strip():
+        href = href.strip()
+        if href.startswith("#") or not href:
             return href
-        try:
-            url = urlsplit(urljoin(self.origin + page, href.strip()))
-        except ValueError:
-            return href
-        if f"{url.scheme}://{url.netloc}" != self.origin:
-            return href
-        pairs = parse_qsl(url.query, keep_blank_values=True)
-        chosen = dict(pairs).get(PARAMETER, language)
-        pairs = sorted(pair for pair in pairs if pair[0] != PARAMETER)
-        return self.target(normalize_path(url.path), pairs, chosen)
+        return _resolve(self, href, "/" if href.startswith("/") else page, language)
 
     def target(self, path: str, pairs: list[tuple[str, str]], language: str) -> Target | None:
         """Return the file of a path and its parameters; None if the edition has none."""
@@ -107,13 +101,32 @@ class Addresses:
         return Target(path + query, language, f"{language}/{stem}.html")
 
 
+@lru_cache(maxsize=_REPEATED)
+def _resolve(addresses: Addresses, href: str, page: str, language: str) -> str | Target | None:
+    try:
+        url = urlsplit(urljoin(addresses.origin + page, href))
+    except ValueError:
+        return href
+    if f"{url.scheme}://{url.netloc}" != addresses.origin:
+        return href
+    pairs = parse_qsl(url.query, keep_blank_values=True)
+    chosen = dict(pairs).get(PARAMETER, language)
+    pairs = sorted(pair for pair in pairs if pair[0] != PARAMETER)
+    return addresses.target(normalize_path(url.path), pairs, chosen)
+
+
 def relative(file: str, page: str) -> str:
     """Return the address of *file* as seen from the file *page*.
 
     >>> relative("static/style.css", "en/page/initiative.html")
     '../../static/style.css'
     """
-    return quote(posixpath.relpath(file, posixpath.dirname(page) or "."), safe="/~.-_")
+    return _relative(file, posixpath.dirname(page) or ".")
+
+
+@lru_cache(maxsize=_REPEATED)
+def _relative(file: str, folder: str) -> str:
+    return quote(posixpath.relpath(file, folder), safe="/~.-_")
 
 
 def file_name(part: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import IRIS
+from publish_fixture import copy_data
 from pyoxigraph import Literal, NamedNode, Quad, Store
 from typer.testing import CliRunner, Result
 
@@ -24,14 +25,9 @@ RECORD = NamedNode(f"{BASE}record/demo/3")
 
 
 @pytest.fixture
-def data(world: Path, tmp_path: Path) -> Path:
+def data(level: Path, tmp_path: Path) -> Path:
     """Return a copy of the world with a store that is level."""
-    shutil.copytree(world / "journal", tmp_path / "journal")
-    shutil.copy(world / "status.nq", tmp_path)
-    follower = _follower(tmp_path)
-    follower.step()
-    follower.close()
-    return tmp_path
+    return copy_data(level, tmp_path / "data", "store")
 
 
 def _follower(data: Path) -> Runner[EmbeddedStore]:

@@ -109,7 +109,7 @@ def _site(name: str, world: Path, folder: Path) -> Iterator[StoreSite]:
             yield site
 
 
-@pytest.fixture(scope="module", params=["oxigraph", "virtuoso"])
+@pytest.fixture(scope="module", params=["oxigraph", pytest.param("virtuoso", marks=pytest.mark.nightly)])
 def site(request: pytest.FixtureRequest, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreSite]:
     """Yield a publisher over a store; each test leaves it level with the journal."""
     with _site(request.param, world, tmp_path_factory.mktemp(request.param)) as opened:
