@@ -181,7 +181,15 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served
     assert count > 0
 
 
-@pytest.mark.parametrize(("language", "width", "dark"), [("en", 1280, False), ("en", 390, True), ("ar", 1280, True), ("ar", 390, False)])
+@pytest.mark.parametrize(
+    ("language", "width", "dark"),
+    [
+        ("en", 390, True),
+        ("ar", 1280, True),
+        pytest.param("en", 1280, False, marks=pytest.mark.nightly),
+        pytest.param("ar", 390, False, marks=pytest.mark.nightly),
+    ],
+)
 def test_pages_of_administrators_have_no_fault_that_axe_finds(
     served: AdminServer, tmp_path: Path, packages: Path, language: str, width: int, dark: bool
 ) -> None:
