@@ -102,5 +102,21 @@ async def test_an_unexpected_error_over_a_damaged_file_answers_503_and_is_not_ra
     assert [line["reason"] for line in lines if line["log_level"] == "warning"] == ["ValueError: a wrong length"]
 
 
+async def test_a_panic_of_an_engine_over_a_damaged_file_answers_503(level: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    panic = type("PanicException", (BaseException,), {})
+
+    async def fail(*_: object) -> None:
+        raise panic("assertion failed")
+
+    async with QueryService(level, IRIS, readers=1, follow=False) as service:
+        monkeypatch.setattr("publisher.linked_data.routes.health._journal_state", fail)
+        monkeypatch.setattr(service, "find_damage", _changed_store)
+        transport = httpx.ASGITransport(app=create_app(service))
+        async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
+            answer = await client.get("/health")
+
+    assert (answer.status_code, "rebuilt" in answer.text) == (503, True)
+
+
 async def _changed_store() -> str:
     return "store/x has changed"

@@ -147,6 +147,9 @@ def _detail(error: Exception) -> str:
     return error.args[0] if error.args and isinstance(error.args[0], TranslatableText) else str(error)
 
 
+_PANIC = "PanicException"  # of engines in Rust, such as over a damaged search index; it is no Exception, and its class is not public
+
+
 class DamageMiddleware:
     """Answer what *app* raises by *respond*; raise it again where that returns None, or where the response has begun."""
 
@@ -164,9 +167,13 @@ class DamageMiddleware:
 
         try:
             await self._app(scope, receive, sending)
-        except Exception as error:
+        except BaseException as error:
+            is_panic = type(error).__name__ == _PANIC
+            if not isinstance(error, Exception) and not is_panic:
+                raise
             is_open = scope["type"] == "http" and not has_begun
-            response = await self._respond(Request(scope), error) if is_open else None
+            failure = error if isinstance(error, Exception) else RuntimeError(str(error))
+            response = await self._respond(Request(scope), failure) if is_open else None
             if response is None:
                 raise
             await response(scope, receive, send)
