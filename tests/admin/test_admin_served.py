@@ -206,8 +206,8 @@ def test_pages_of_administrators_have_no_fault_that_axe_finds(
             browser.run("document.querySelectorAll('main details, details.menu.all').forEach((it) => { it.open = true })")
             results[page] = browser.faults(packages)
             wide[page] = browser.run("document.documentElement.scrollWidth")
-        shown = "[...document.querySelectorAll('header a[href*=page], .pages-of-section a')].filter((it) => it.offsetParent)"
-        links = browser.run(f"{shown}.length")
+        visible = "[...document.querySelectorAll('header a[href*=page], .pages-of-section a')].filter((it) => it.offsetParent)"
+        links = browser.run(f"{visible}.length")
         browser.leave("document.querySelector('form[action$=preview] button').click()")
         title = browser.run("document.title")
         results["preview"], wide["preview"] = browser.faults(packages), browser.run("document.documentElement.scrollWidth")

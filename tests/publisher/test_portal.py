@@ -571,11 +571,11 @@ async def test_an_area_counts_the_initiatives_of_the_areas_within_it(client, cod
     """Kenya is in Africa, in Eastern Africa and among developing countries, not among the least developed ones."""
     area = f"/concept?iri=http://metadata.un.org/sdg/codes/geoArea/{code}"
     text = await page(client, area)
-    found = (await client.get(f"/search?kind=initiative&area={code}&format=json")).json()["total"]
+    total = (await client.get(f"/search?kind=initiative&area={code}&format=json")).json()["total"]
     rows = (await client.get("/sparql", params={"query": total(make_filter(kind="initiative", area=code), Iris()), "format": "csv"})).text
 
-    assert (found > 0) == (code != "ldc")
-    assert rows.split()[1] == str(found)
+    assert (total > 0) == (code != "ldc")
+    assert rows.split()[1] == str(total)
     assert (f'href="/follow?area={code}"' in text, f"/search?area={code}" in text) == (True, True)
 
 

@@ -73,7 +73,7 @@ class Table(NamedTuple):
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """Return the columns whose texts look like numbers, such as ``404``, but are none: readers must be told."""
+        """Return the columns whose texts look like numbers, such as ``404``, but are none, which readers need to know."""
         return tuple(column.name for column in self.columns if column.schemes or column.name in ("identifier", "code", "countries"))
 
 
