@@ -56,6 +56,7 @@ check: lint
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync types types-of-tests
 
 types:

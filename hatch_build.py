@@ -1,4 +1,6 @@
-"""The build: bundles the query page's scripts where npm is there; without it the page is a plain form."""
+"""The build: bundles the query page's scripts where npm is there; without it the page is a plain
+form.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class QueryPage(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Bundle, unless what lies there was made from the same sources. A wheel lists the packages in it: https://peps.python.org/pep-0770/."""
+        """Bundle, unless what lies there was made from the same sources. A wheel lists the packages
+        in it: https://peps.python.org/pep-0770/.
+        """
         root = Path(self.root)
         self._update(root)
         if self.target_name == "wheel" and (root / SBOM).is_file():
@@ -35,8 +39,11 @@ class QueryPage(BuildHookInterface[Any]):
             return
         npm = shutil.which("npm")
         if npm is None:
-            if not (root / OUT).exists():  # where another build stage has made the bundle, it is used as it is
-                self.app.display_warning("npm is missing: the query page will be a plain form. Install Node.js with npm, then build again.")
+            # where another build stage has made the bundle, it is used as it is
+            if not (root / OUT).exists():
+                self.app.display_warning(
+                    "npm is missing: the query page will be a plain form. Install Node.js with npm, then build again."
+                )
             return
         if failure := bundle_failure(root, npm):
             self.app.display_warning(failure)
@@ -58,10 +65,14 @@ def is_current(root: Path) -> bool:
 
 
 def bundle(root: Path, npm: str) -> None:
-    """Fetch the packages that package-lock.json pins, bundle them, and put the result in its place at once."""
+    """Fetch the packages that package-lock.json pins, bundle them, and put the result in its place
+    at once.
+    """
     work, out, beside = root / WORK, root / OUT, root / WORK / "out"
     work.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(root / WEB, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+    shutil.copytree(
+        root / WEB, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules")
+    )
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     _run(work, npm, "ci", "--no-progress", "--prefer-offline")
@@ -83,8 +94,17 @@ def bundle_failure(root: Path, npm: str) -> str:
 
 
 def _run(work: Path, *command: str) -> None:
-    subprocess.run(command, cwd=work, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE)
+    subprocess.run(
+        command,
+        cwd=work,
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+    )
 
 
-if __name__ == "__main__":  # .ci/install calls it when the bundle is missing, since pip shows no warning of a build
+# .ci/install calls it when the bundle is missing, since pip shows no warning of a build
+if __name__ == "__main__":
     sys.exit(bundle_failure(Path(__file__).resolve().parent, shutil.which("npm") or "npm") or None)

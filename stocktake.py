@@ -22,7 +22,8 @@ from vocab.iris import BASE
 
 _HARVESTERS, _SCHEDULE = "command_line.harvesting.harvest", "command_line.harvesting.schedule"
 _PUBLISHER, _SERVICES = "command_line.publishing.publish", "command_line.services"
-# By name: the module, its app, the command in the app ("": the app itself), and the help that `stocktake --help` prints.
+# By name: the module, its app, the command in the app ("": the app itself), and the help that
+# `stocktake --help` prints.
 COMMANDS = {
     "serve": (
         _SERVICES,
@@ -184,8 +185,18 @@ COMMANDS = {
         "upgrade",
         "Upgrade the ledger and the data directory of an older version.",
     ),
-    "topics": ("command_line.harvesting.topics", "app", "", "Goals, targets and action lines suggested from texts."),
-    "crosswalk": ("command_line.harvesting.crosswalk", "app", "", "Words that no crosswalk translates."),
+    "topics": (
+        "command_line.harvesting.topics",
+        "app",
+        "",
+        "Goals, targets and action lines suggested from texts.",
+    ),
+    "crosswalk": (
+        "command_line.harvesting.crosswalk",
+        "app",
+        "",
+        "Words that no crosswalk translates.",
+    ),
     "keys": ("command_line.harvesting.keys", "app", "", "Keys of the admin pages and API."),
     "shapes": ("command_line.shapes", "app", "", "SHACL shapes that validate records."),
     "vocabulary": (
@@ -220,7 +231,12 @@ def _print_version(is_set: bool) -> None:
         raise typer.Exit
 
 
-ShowVersion = Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)]
+ShowVersion = Annotated[
+    bool,
+    typer.Option(
+        "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+    ),
+]
 
 
 @app.callback()
@@ -251,7 +267,12 @@ def configure(
     oidc: Annotated[str, option("STOCKTAKE_OIDC_URL")] = "",
     webhook_secret: Annotated[str, option("STOCKTAKE_WEBHOOK_SECRET")] = "",
     store: Annotated[str, option("STOCKTAKE_OBJECT_STORE_URL")] = "",
-    parent: Annotated[int, typer.Option("--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0)] = 0,
+    parent: Annotated[
+        int,
+        typer.Option(
+            "--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0
+        ),
+    ] = 0,
     log_format: Annotated[str, option("STOCKTAKE_LOG_FORMAT")] = "",
     show_version: ShowVersion = False,
 ) -> None:
@@ -262,7 +283,8 @@ def configure(
     is_base_set = base_source is not None and base_source.name != "DEFAULT"
 
     def check() -> object:
-        validation = import_module("command_line.validation")  # late, since it imports most libraries
+        # late, since it imports most libraries
+        validation = import_module("command_line.validation")
         validation.prepare_process(parent, log_format)
         return validation.check_settings(is_base_set=is_base_set, **values)
 
@@ -270,7 +292,9 @@ def configure(
 
 
 def main() -> None:
-    """Run the command line. Exit with 1 after a known error, printed on one line, with 2 after a wrong setting or permission error."""
+    """Run the command line. Exit with 1 after a known error, printed on one line, with 2 after a
+    wrong setting or permission error.
+    """
     for name in [
         name for name, value in os.environ.items() if name.startswith("STOCKTAKE_") and not value
     ]:

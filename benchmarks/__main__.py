@@ -31,15 +31,26 @@ _OWN_TABLES = ("trust_limits", "columns")  # these print tables of their own, wi
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help=f"Which to run: {', '.join(NAMES)}; all if none is named.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Which to run: {', '.join(NAMES)}; all if none is named."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Compare the cost of this program with its peers and list which aims are met; exit with 1 if a benchmark could not be run.
+    """Compare the cost of this program with its peers and list which aims are met; exit with 1 if a
+    benchmark could not be run.
 
-    Options after a single name are those of that benchmark: ``python -m benchmarks portal --records 100000``.
+    Options after a single name are those of that benchmark: ``python -m benchmarks portal --records
+    100000``.
     """
     if names and len(names) > 1 and names[1].startswith("-"):
-        line = [sys.executable, "-m", f"benchmarks.{names[0]}", *names[1:], *(["--json"] if json else [])]
+        line = [
+            sys.executable,
+            "-m",
+            f"benchmarks.{names[0]}",
+            *names[1:],
+            *(["--json"] if json else []),
+        ]
         raise typer.Exit(subprocess.run(line, check=False).returncode)
     failed, rows = [], list[dict[str, Any]]()
     for name in names or NAMES:
@@ -47,7 +58,11 @@ def main(
             if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode:
                 failed.append(name)
             continue
-        process = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--json"], stdout=subprocess.PIPE, check=False)
+        process = subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{name}", "--json"],
+            stdout=subprocess.PIPE,
+            check=False,
+        )
         if process.returncode:
             failed.append(name)
             continue

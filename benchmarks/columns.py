@@ -1,7 +1,8 @@
 """The same questions to five endpoints over the same data, side by side in one run.
 
-They are ours on our own store, `oxigraph serve`, Virtuoso, ours on that Virtuoso by URL, and rdflib-endpoint. Then one in a hundred
-records changes: how soon do both of ours show it, and do readers wait meanwhile?
+They are ours on our own store, `oxigraph serve`, Virtuoso, ours on that Virtuoso by URL, and
+rdflib-endpoint. Then one in a hundred records changes: how soon do both of ours show it, and do
+readers wait meanwhile?
 
 By hand: ``python -m benchmarks.columns --records 20000``
 """
@@ -25,7 +26,18 @@ import orjson
 import typer
 from rich.table import Table
 
-from benchmarks.concurrent_queries import AT_ONCE, FIRST, LAST, REPEATED, Client, Column, Figure, crowded, format_figure, measure
+from benchmarks.concurrent_queries import (
+    AT_ONCE,
+    FIRST,
+    LAST,
+    REPEATED,
+    Client,
+    Column,
+    Figure,
+    crowded,
+    format_figure,
+    measure,
+)
 from benchmarks.end_to_end import harvested, ready, served, settings, settled
 from benchmarks.endpoint import loaded, peer, rows
 from benchmarks.engines import missing, started
@@ -54,7 +66,9 @@ AIMS = {
 
 
 def differing(columns: Sequence[Column], small: Mapping[str, str]) -> dict[str, list[str]]:
-    """Compare the answers of all with the first one's; return by column the queries whose answers differ."""
+    """Compare the answers of all with the first one's; return by column the queries whose answers
+    differ.
+    """
     results: dict[str, list[str]] = {}
     for name, query in small.items():
         right = _rows(columns[0], query)
@@ -95,7 +109,13 @@ def _print_table(columns: Sequence[Column], note: str) -> None:
         line = beside.get(name) or Line(name, "", None)
         ratio = f"{line.ratio:.2f}" if line.ratio else ""
         is_met = "" if line.aim is None else "yes" if line.aim.is_met(line) else "no"
-        cells = [name, *(format_figure(column.figures.get(name, "")) for column in columns), ratio, str(line.aim or ""), is_met]
+        cells = [
+            name,
+            *(format_figure(column.figures.get(name, "")) for column in columns),
+            ratio,
+            str(line.aim or ""),
+            is_met,
+        ]
         table.add_row(*cells)
         print("|", " | ".join(cells), "|")
     err.print(table)
@@ -124,7 +144,12 @@ def _ours(open_: ExitStack, data: Path, records: int) -> str:
         err.print(f"harvesting {records:,} records")
         harvested(data, client)
     err.print("dumping, and waiting until tables and texts have followed")
-    subprocess.run([sys.executable, "-m", "stocktake", "dump"], env=settings(data), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "stocktake", "dump"],
+        env=settings(data),
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     settled(data, client)
     return ours
 
@@ -142,7 +167,14 @@ def _virtuoso(open_: ExitStack, folder: Path, journal: Path) -> tuple[Column, Co
     results: dict[str, Figure] = {LOAD: time.perf_counter() - since}
     err.print(f"  {format_figure(results[LOAD])} s; waiting until tables and texts have followed")
     snapshots = other / "store" / engine.address.folder / "snapshots"
-    until(lambda: (item := newest_snapshot(snapshots)) is not None and item.text == item.tables == item.position, 7200, 1.0)
+    until(
+        lambda: (
+            (item := newest_snapshot(snapshots)) is not None
+            and item.text == item.tables == item.position
+        ),
+        7200,
+        1.0,
+    )
     return Column("Virtuoso", engine.address.query, [("default-graph-uri", MERGE)]), Column(
         "ours on Virtuoso", f"{theirs}/sparql", (), figures=results
     )
@@ -161,8 +193,15 @@ def _rdflib(open_: ExitStack, dump: Path, folder: Path, most: int) -> Column | N
 
 
 def main(
-    records: Annotated[int, typer.Option(help="Records to harvest and ask about.", min=4000)] = 20_000,
-    rdflib: Annotated[int, typer.Option(help="Statements for rdflib-endpoint, which holds them in memory; 0 leaves it out.")] = 500_000,
+    records: Annotated[
+        int, typer.Option(help="Records to harvest and ask about.", min=4000)
+    ] = 20_000,
+    rdflib: Annotated[
+        int,
+        typer.Option(
+            help="Statements for rdflib-endpoint, which holds them in memory; 0 leaves it out."
+        ),
+    ] = 500_000,
     virtuoso: Annotated[bool, typer.Option(help="With Virtuoso, alone and under ours.")] = True,
     json: Json = False,
 ) -> None:
@@ -177,7 +216,10 @@ def main(
         store = loaded(data / "dumps", folder)
         inside = natively(store, small)
         slow = {name: query for name, query in small.items() if inside[name] >= SMALL}
-        columns = [Column("ours", f"{ours}/sparql"), Column("oxigraph serve", open_.enter_context(peer(store)))]
+        columns = [
+            Column("ours", f"{ours}/sparql"),
+            Column("oxigraph serve", open_.enter_context(peer(store))),
+        ]
         if virtuoso and not missing("virtuoso"):
             columns += _virtuoso(open_, folder, data / "journal")
         if rdflib and (last := _rdflib(open_, next(folder.glob("*.nq")), folder, rdflib)):
@@ -186,7 +228,9 @@ def main(
         for column in columns:
             err.print(f"asking {column.name}")
             measure(column, small, slow, large)
-            column.figures["answers that are not as ours"] = ", ".join(unlike.get(column.name, ())) or "none"
+            column.figures["answers that are not as ours"] = (
+                ", ".join(unlike.get(column.name, ())) or "none"
+            )
         own = [column for column in columns if column.name.startswith("ours")]
         changed([data, folder / "other"][: len(own)], own, records)
     quick = ", ".join(sorted(small.keys() - slow.keys())) or "none"

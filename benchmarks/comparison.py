@@ -1,4 +1,6 @@
-"""Two moments of a log of records, by set and without, as ``/compare`` reads them when nothing is cached."""
+"""Two moments of a log of records, by set and without, as ``/compare`` reads them when nothing is
+cached.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,17 @@ _SETS = ("", "country:7", "source:r3", "line:C5:declared")
 def _sets(number: int, version: int) -> frozenset[str]:
     """Return the sets of a record; those of another version differ."""
     chosen = number * 2_654_435_761 + version * 40_503
-    leaves = {f"country:{chosen % _COUNTRIES}", f"line:C{chosen // 7 % _LINES + 1}:declared", f"goal:{chosen // 11 % _GOALS + 1}:declared"}
+    leaves = {
+        f"country:{chosen % _COUNTRIES}",
+        f"line:C{chosen // 7 % _LINES + 1}:declared",
+        f"goal:{chosen // 11 % _GOALS + 1}:declared",
+    }
     return frozenset(all_sets(f"r{number % _REGISTRIES}/{number}", "initiative", frozenset(leaves)))
 
 
 def _write(folder: Path, records: int) -> None:
-    """Write what a comparison reads of a log: all *records* come with the first entry, and each other one changes a share of them.
+    """Write what a comparison reads of a log: all *records* come with the first entry, and each
+    other one changes a share of them.
 
     An entry removes a tenth of those that it touches, and brings back those that are gone.
     """
@@ -49,7 +56,9 @@ def _write(folder: Path, records: int) -> None:
         published: Counter[str] = Counter()
         for entry in range(1, _ENTRIES + 2):
             before, after = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
-            for number in range(records) if entry == 1 else chance.sample(range(records), records // _SHARE):
+            for number in (
+                range(records) if entry == 1 else chance.sample(range(records), records // _SHARE)
+            ):
                 for name in _sets(number, versions[number]) if versions[number] else ():
                     before[name].append(number)
                 versions[number] = 0 if versions[number] and chance.random() < _GONE else entry
@@ -57,18 +66,34 @@ def _write(folder: Path, records: int) -> None:
                     after[name].append(number)
             names = sorted(before.keys() | after.keys())
             complete_ranges(file, entry - 1, entry)
-            touched = {ids.setdefault(name, len(ids) + 1): TouchedRecords(BitMap(before[name]), BitMap(after[name])) for name in names}
+            touched = {
+                ids.setdefault(name, len(ids) + 1): TouchedRecords(
+                    BitMap(before[name]), BitMap(after[name])
+                )
+                for name in names
+            }
             write_entry(file, entry, touched)
             published.update({name: len(after[name]) - len(before[name]) for name in names})
-            file.executemany("INSERT INTO set_size VALUES (?, ?, ?)", [(ids[name], entry, published[name]) for name in names])
-            file.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", (entry, f"run-{entry}", entry * _DAY, entry * _DAY, entry, 0))
-        file.executemany("INSERT INTO record_set VALUES (?, ?, 0)", [(number, name) for name, number in ids.items()])
+            file.executemany(
+                "INSERT INTO set_size VALUES (?, ?, ?)",
+                [(ids[name], entry, published[name]) for name in names],
+            )
+            file.execute(
+                "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)",
+                (entry, f"run-{entry}", entry * _DAY, entry * _DAY, entry, 0),
+            )
+        file.executemany(
+            "INSERT INTO record_set VALUES (?, ?, 0)",
+            [(number, name) for name, number in ids.items()],
+        )
         file.commit()
 
 
 def _line(folder: Path, first: int, within: str) -> Line:
     last = _ENTRIES + 1
-    before, after = (find_moment(folder, folder, f"entry/{number}", last) for number in (first, last))
+    before, after = (
+        find_moment(folder, folder, f"entry/{number}", last) for number in (first, last)
+    )
     times = []
     for _ in range(3):
         for cached in (comparison._published, comparison._changes, comparison._changes_within):
@@ -76,22 +101,36 @@ def _line(folder: Path, first: int, within: str) -> Line:
         began = time.process_time()
         compare(folder, before, after, (within,) if within else ())
         times.append(time.process_time() - began)
-    return Line(f"{last - first} of {last} entries{f', within {within}' if within else ''}", "ms", 1000 * min(times), aim=_AIM)
+    return Line(
+        f"{last - first} of {last} entries{f', within {within}' if within else ''}",
+        "ms",
+        1000 * min(times),
+        aim=_AIM,
+    )
 
 
 def main(
     records: Annotated[int, typer.Option(help="Records of the log.", min=1_000)] = 1_000_000,
-    folder: Annotated[Path | None, typer.Option(help="Where the log is kept; without it, it is written anew and deleted.")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where the log is kept; without it, it is written anew and deleted."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Measure the processor time of a comparison that is not cached, by the number of entries between the moments."""
+    """Measure the processor time of a comparison that is not cached, by the number of entries
+    between the moments.
+    """
     with TemporaryDirectory(prefix="stocktake-comparison-") as temporary:
         position = folder or Path(temporary)
         if not (position / NAME).exists():
             err.print(f"writing a log of {records:,} records")
             position.mkdir(parents=True, exist_ok=True)
             _write(position, records)
-        lines = [_line(position, first, within) for first in (_ENTRIES, _ENTRIES - 9, 1) for within in _SETS]
+        lines = [
+            _line(position, first, within)
+            for first in (_ENTRIES, _ENTRIES - 9, 1)
+            for within in _SETS
+        ]
     show("comparison", lines, json=json)
 
 

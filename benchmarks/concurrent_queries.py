@@ -36,9 +36,8 @@ def crowded(clients: int) -> str:
 class Column:
     """An endpoint and what was measured of it, by the line's name.
 
-    *more* are parameters of each question; one question may take *patience* seconds, and all of them *budget*; the rest
-    is reported
-    as not asked.
+    *more* are parameters of each question; one question may take *patience* seconds, and all of
+    them *budget*; the rest is reported as not asked.
     """
 
     name: str
@@ -59,10 +58,14 @@ class Client:
         self._connection = http.client.HTTPConnection(at.netloc, timeout=column.patience)
 
     def ask(self, query: str) -> tuple[bytes, float]:
-        """Return the answer and the seconds to its first byte; raises OSError where it does not come, or is an error."""
+        """Return the answer and the seconds to its first byte; raises OSError where it does not
+        come, or is an error.
+        """
         head = {"Content-Type": "application/x-www-form-urlencoded", "Accept": TABLE}
         since = time.perf_counter()
-        self._connection.request("POST", self._path, urlencode([("query", query), *self._column.more]), head)
+        self._connection.request(
+            "POST", self._path, urlencode([("query", query), *self._column.more]), head
+        )
         answer = self._connection.getresponse()
         first = answer.read(1)
         begun = time.perf_counter() - since
@@ -82,12 +85,28 @@ def distinct(query: str) -> str:
 
 
 def measure(column: Column, small: Mapping[str, str], slow: Mapping[str, str], large: str) -> None:
-    """Ask an endpoint everything, and keep what it took; the crowds ask what is *slow* enough natively to be more than the connection."""
-    _note(column, COLD, lambda: _combine([_once(column, distinct(query)) for query in small.values()], sum))
+    """Ask an endpoint everything, and keep what it took; the crowds ask what is *slow* enough
+    natively to be more than the connection.
+    """
+    _note(
+        column,
+        COLD,
+        lambda: _combine([_once(column, distinct(query)) for query in small.values()], sum),
+    )
     for name, query in small.items():
-        _note(column, f"{name}, ms", lambda query=query: _combine([_once(column, distinct(query)) for _ in range(_TURNS)], median))  # type: ignore[misc]
+        _note(
+            column,
+            f"{name}, ms",
+            lambda query=query: _combine(  # type: ignore[misc]
+                [_once(column, distinct(query)) for _ in range(_TURNS)], median
+            ),
+        )
     for clients in AT_ONCE:
-        _note(column, crowded(clients), lambda clients=clients: _crowd(column, slow, clients, distinct))  # type: ignore[misc]
+        _note(
+            column,
+            crowded(clients),
+            lambda clients=clients: _crowd(column, slow, clients, distinct),  # type: ignore[misc]
+        )
     _note(column, REPEATED, lambda: _crowd(column, slow, 8, lambda query: query))
     _large(column, large)
 
@@ -102,7 +121,13 @@ def _note(column: Column, line: str, work: Callable[[], Figure]) -> None:
 
 def format_figure(figure: Figure) -> str:
     """Write a figure for people."""
-    return figure if isinstance(figure, str) else f"{figure:,.1f}" if figure < 100 else f"{figure:,.0f}"
+    return (
+        figure
+        if isinstance(figure, str)
+        else f"{figure:,.1f}"
+        if figure < 100
+        else f"{figure:,.0f}"
+    )
 
 
 def _combine(figures: Sequence[Figure], joined: Callable[[list[float]], float]) -> Figure:
@@ -124,11 +149,19 @@ def _once(column: Column, text: str) -> Figure:
 
 def trouble(column: Column, error: Exception) -> str:
     """Return briefly why a question had no answer."""
-    return f"over {column.patience:.0f} s" if isinstance(error, TimeoutError) else f"error {str(error)[:3]}"
+    return (
+        f"over {column.patience:.0f} s"
+        if isinstance(error, TimeoutError)
+        else f"error {str(error)[:3]}"
+    )
 
 
-def _crowd(column: Column, small: Mapping[str, str], clients: int, make_request: Callable[[str], str]) -> Figure:
-    """Return the questions a second that an endpoint answers to some clients at once, each beginning with another question."""
+def _crowd(
+    column: Column, small: Mapping[str, str], clients: int, make_request: Callable[[str], str]
+) -> Figure:
+    """Return the questions a second that an endpoint answers to some clients at once, each
+    beginning with another question.
+    """
     end, texts = time.perf_counter() + SECONDS, list(small.values())
 
     def work(number: int) -> tuple[int, float, str]:
@@ -170,4 +203,12 @@ def _large(column: Column, query: str) -> None:
         return median(whole for _, whole in spans) * 1000
 
     _note(column, LAST, last)
-    _note(column, FIRST, lambda: median(first for first, _ in spans) * 1000 if isinstance(column.figures[LAST], float) else "-")
+    _note(
+        column,
+        FIRST,
+        lambda: (
+            median(first for first, _ in spans) * 1000
+            if isinstance(column.figures[LAST], float)
+            else "-"
+        ),
+    )

@@ -1,4 +1,5 @@
-"""What a record costs at each stage on this machine, measured by a run end to end, and kept for the simulation.
+"""What a record costs at each stage on this machine, measured by a run end to end, and kept for the
+simulation.
 
 By hand: ``python -m benchmarks.costs --records 20000``
 """
@@ -16,8 +17,13 @@ from benchmarks.result_table import Json, Line, show
 
 
 def derived(few: Course, many: Course) -> Costs:
-    """Return what each further record costs, from two runs: what a process takes to begin is in both."""
-    more, later = many.records - few.records, ("some changed, all read", "some changed: shown, with tables and text index")
+    """Return what each further record costs, from two runs: what a process takes to begin is in
+    both.
+    """
+    more, later = (
+        many.records - few.records,
+        ("some changed, all read", "some changed: shown, with tables and text index"),
+    )
 
     def each(what: Callable[[Course], float]) -> float:
         return max(0.0, (what(many) - what(few)) / more)
@@ -26,9 +32,14 @@ def derived(few: Course, many: Course) -> Costs:
         return each(lambda item: item.stages[name].seconds)
 
     def harvester(course: Course) -> float:
-        return course.stages["collect"].processor["harvester"] - course.stages["plan"].seconds - course.stages["commit"].seconds
+        return (
+            course.stages["collect"].processor["harvester"]
+            - course.stages["plan"].seconds
+            - course.stages["commit"].seconds
+        )
 
-    changed = sum(many.stages[name].processor.get("follower", 0.0) for name in later)  # it follows while the harvest still runs
+    # it follows while the harvest still runs
+    changed = sum(many.stages[name].processor.get("follower", 0.0) for name in later)
     return Costs(
         records=many.records,
         read=each(harvester),
@@ -55,10 +66,14 @@ def derived(few: Course, many: Course) -> Costs:
 
 
 def main(
-    records: Annotated[int, typer.Option(help="Records of the larger of the two runs.", min=10_000)] = 40_000,
+    records: Annotated[
+        int, typer.Option(help="Records of the larger of the two runs.", min=10_000)
+    ] = 40_000,
     json: Json = False,
 ) -> None:
-    """Run end to end with a quarter of so many records and with all, and keep what one costs in costs.json."""
+    """Run end to end with a quarter of so many records and with all, and keep what one costs in
+    costs.json.
+    """
     runs = []
     for number in (max(2500, records // 4), records):
         with folder_for(number, None) as data:
@@ -66,8 +81,22 @@ def main(
     costs = derived(*runs)
     keep(costs)
     results = [Line(f"a record: {name}", "bytes", value) for name, value in costs.sizes.items()]
-    times = ("read", "work", "plan", "commit", "same", "loaded", "smoothed", "beside", "shelved", "dumped", "released")
-    results = [Line(f"a record: {name}", "us", 1e6 * getattr(costs, name)) for name in times] + results
+    times = (
+        "read",
+        "work",
+        "plan",
+        "commit",
+        "same",
+        "loaded",
+        "smoothed",
+        "beside",
+        "shelved",
+        "dumped",
+        "released",
+    )
+    results = [
+        Line(f"a record: {name}", "us", 1e6 * getattr(costs, name)) for name in times
+    ] + results
     results.append(Line("a commit, whatever it brings", "s", costs.entry))
     show(f"Costs, from {records:,} records", lines(runs[-1], None) + results, json)
 

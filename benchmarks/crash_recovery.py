@@ -1,4 +1,6 @@
-"""Kills: a harvest that is killed at points chosen by a seed, each time from the same beginning, and brought to its end."""
+"""Kills: a harvest that is killed at points chosen by a seed, each time from the same beginning,
+and brought to its end.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ _OPEN = (State.RUNNING, State.COMMITTING)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a process does: harvest the source into the folder *home*, with a clock that stands still at *now*."""
+    """What a process does: harvest the source into the folder *home*, with a clock that stands
+    still at *now*.
+    """
 
     definition: Mapping[str, Any]
     home: Path
@@ -37,7 +41,12 @@ class Work:
         """Harvest, unless that was done already; return the run."""
         with office(self.home, self.now) as harvest_context:
             publish_vocabularies.publish(harvest_context)
-            return _ended(harvest_context, self.now) or harvest(parse(NAME, dict(self.definition), "test"), harvest_context, full=True).run
+            return (
+                _ended(harvest_context, self.now)
+                or harvest(
+                    parse(NAME, dict(self.definition), "test"), harvest_context, full=True
+                ).run
+            )
 
 
 def _ended(harvest_context: HarvestContext, now: datetime) -> Run | None:
@@ -47,7 +56,9 @@ def _ended(harvest_context: HarvestContext, now: datetime) -> Run | None:
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """What came of it: how many were *killed* by the signal, how many of them ended with the *same* bytes, and one of their runs."""
+    """What came of it: how many were *killed* by the signal, how many of them ended with the *same*
+    bytes, and one of their runs.
+    """
 
     killed: int
     same: int
@@ -55,8 +66,11 @@ class Killed:
 
 
 def kill(work: Work, points: int, seed: int) -> Killed:
-    """Kill *work* at so many points of time, chosen by *seed*, and do it again each time; the folder is as after an undisturbed run."""
-    context = multiprocessing.get_context("forkserver")  # its processes have the program read already
+    """Kill *work* at so many points of time, chosen by *seed*, and do it again each time; the
+    folder is as after an undisturbed run.
+    """
+    # its processes have the program read already
+    context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.crash_recovery"])
     dice, before, killed, same = random.Random(seed), work.home.with_name("before"), 0, 0
     shutil.copytree(work.home, before)
@@ -94,7 +108,9 @@ def _finish(context: Any, work: Work) -> None:
     process.start()
     process.join()
     if process.exitcode:
-        raise SystemExit(f"a run that was killed cannot be brought to its end (exit code {process.exitcode})")
+        raise SystemExit(
+            f"a run that was killed cannot be brought to its end (exit code {process.exitcode})"
+        )
 
 
 def _digest(home: Path) -> str:

@@ -1,7 +1,8 @@
-"""Count the modules that a request crosses: ``python -m benchmarks.crossings DATA``, for a published data folder.
+"""Count the modules that a request crosses: ``python -m benchmarks.crossings DATA``, for a
+published data folder.
 
-A module counts if one of its functions runs between the request and its response, in any thread, with
-an empty cache. Functions of the background tasks count too if they run in that time.
+A module counts if one of its functions runs between the request and its response, in any thread,
+with an empty cache. Functions of the background tasks count too if they run in that time.
 """
 
 from __future__ import annotations

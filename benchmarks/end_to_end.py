@@ -1,4 +1,5 @@
-"""The walk: a registry's pages on loopback to an answer at /sparql, and once more when nothing has changed.
+"""The walk: a registry's pages on loopback to an answer at /sparql, and once more when nothing has
+changed.
 
 Each process is a real one: the registry, `stocktake serve`, `stocktake harvest`.
 By hand: ``python -m benchmarks.end_to_end --records 10000``
@@ -29,7 +30,8 @@ from demo.source_definitions import write_sources
 from journal.journal import Journal
 from publisher.projections import position
 
-RATE, MEMORY, AGAIN, GROWTH = 2500, 500, 10, 1.2  # the aims: records a second, MB, times cheaper, times more memory
+# the aims: records a second, MB, times cheaper, times more memory
+RATE, MEMORY, AGAIN, GROWTH = 2500, 500, 10, 1.2
 _PATIENCE = 1200.0  # seconds
 _CORES = 2  # the aim's
 _COUNT = "SELECT (COUNT(*) AS ?records) { ?record a <http://www.w3.org/ns/dcat#CatalogRecord> }"
@@ -37,7 +39,9 @@ _COUNT = "SELECT (COUNT(*) AS ?records) { ?record a <http://www.w3.org/ns/dcat#C
 
 @dataclass(frozen=True, slots=True)
 class Harvest:
-    """One harvest: seconds until it had committed and until the store answered; processor seconds and peaks in MB by role."""
+    """One harvest: seconds until it had committed and until the store answered; processor seconds
+    and peaks in MB by role.
+    """
 
     committed: float
     answered: float
@@ -50,9 +54,18 @@ class Harvest:
 
 def settings(data: Path, limits: str = "", more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of our processes, with the settings *more*."""
-    settings = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_SOURCES": str(data / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
-    settings["STOCKTAKE_QUERY_LIMITS"] = f"budget=0, each=0, share=0, {limits}"  # the one address that asks here stands for many
-    return {**{name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}, **settings, **(more or {})}
+    settings = {
+        "STOCKTAKE_DATA": str(data),
+        "STOCKTAKE_SOURCES": str(data / "sources"),
+        "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1",
+    }
+    # the one address that asks here stands for many
+    settings["STOCKTAKE_QUERY_LIMITS"] = f"budget=0, each=0, share=0, {limits}"
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")},
+        **settings,
+        **(more or {}),
+    }
 
 
 @contextmanager
@@ -65,7 +78,8 @@ def served(data: Path, limits: str = "", more: Mapping[str, str] | None = None) 
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
-            if (code := server.poll()) is not None:  # else all that is seen is a connection that was refused
+            # else all that is seen is a connection that was refused
+            if (code := server.poll()) is not None:
                 err.print(f"the server ended by itself with code {code}")
             server.terminate()
 
@@ -87,7 +101,9 @@ def latest(journal: Journal) -> int:
 
 def count(client: httpx.Client) -> int:
     """Ask /sparql how many records there are."""
-    answer = client.get("/sparql", params={"query": _COUNT}, headers={"Accept": "application/sparql-results+json"})
+    answer = client.get(
+        "/sparql", params={"query": _COUNT}, headers={"Accept": "application/sparql-results+json"}
+    )
     return int(answer.raise_for_status().json()["results"]["bindings"][0]["records"]["value"])
 
 
@@ -108,7 +124,9 @@ def harvested(data: Path, client: httpx.Client, *options: str) -> Harvest:
 
 
 def settled(data: Path, client: httpx.Client) -> None:
-    """Wait until the store has put its files in order after a bulk load, its indexes have followed, and it shows them so."""
+    """Wait until the store has put its files in order after a bulk load, its indexes have followed,
+    and it shows them so.
+    """
     mark, journal = data / "store" / "position.json", Journal(data / "journal")
     until(lambda: not orjson.loads(mark.read_text()).get("rough"), 600)
     published = [data / "store" / beside / "shown" for beside in ("tables", "text", "columns")]
@@ -162,8 +180,27 @@ def _lines(records: int, harvests: Mapping[str, Harvest]) -> list[Line]:
     for name in ("again", "again, all read"):
         ratio = first.answered / harvests[name].committed
         spent, before = (_ours(item) for item in (harvests[name], first))
-        lines.append(Line(f"{size}{name}, processor", "s", spent, before, before / max(spent, 0.01), note="all our processes"))
-        lines.append(Line(f"{size}{name}", "s", harvests[name].committed, first.answered, ratio, Aim("least", AGAIN), "peer: the first"))
+        lines.append(
+            Line(
+                f"{size}{name}, processor",
+                "s",
+                spent,
+                before,
+                before / max(spent, 0.01),
+                note="all our processes",
+            )
+        )
+        lines.append(
+            Line(
+                f"{size}{name}",
+                "s",
+                harvests[name].committed,
+                first.answered,
+                ratio,
+                Aim("least", AGAIN),
+                "peer: the first",
+            )
+        )
     return lines
 
 
@@ -175,12 +212,30 @@ def _growth(walks: Mapping[int, Mapping[str, Harvest]]) -> list[Line]:
     aim = Aim("most", GROWTH)
     named = [role for role in sorted(more.peaks) if role != "registry"]
     what = f"memory, {many:,} next to {few:,} records: "
-    return [Line(what + role, "MB", more.peaks[role], less.peaks[role], more.peaks[role] / less.peaks[role], aim) for role in named]
+    return [
+        Line(
+            what + role,
+            "MB",
+            more.peaks[role],
+            less.peaks[role],
+            more.peaks[role] / less.peaks[role],
+            aim,
+        )
+        for role in named
+    ]
 
 
 def main(
-    records: Annotated[list[int] | None, typer.Option(help="Records of the registry; may be given more than once.", min=100)] = None,
-    registry: Annotated[str, typer.Option(help="Which simulated registry: oai (39 statements a record), ckan, csv (49) ...")] = "oai",
+    records: Annotated[
+        list[int] | None,
+        typer.Option(help="Records of the registry; may be given more than once.", min=100),
+    ] = None,
+    registry: Annotated[
+        str,
+        typer.Option(
+            help="Which simulated registry: oai (39 statements a record), ckan, csv (49) ..."
+        ),
+    ] = "oai",
     json: Json = False,
 ) -> None:
     """Walk with 10,000 records and with 100,000, or with as many as are given."""

@@ -35,7 +35,9 @@ class Endpoint:
         self._connection.request("POST", self._path, urlencode({"query": query}), headers)
         with self._connection.getresponse() as answer:
             if answer.status != 200:
-                raise RuntimeError(f"{self._path} answered {answer.status}: {answer.read()[:500]!r}")
+                raise RuntimeError(
+                    f"{self._path} answered {answer.status}: {answer.read()[:500]!r}"
+                )
             parts = iter(lambda: answer.read(_BLOCK), b"")
             return b"".join(parts)
 
@@ -47,7 +49,10 @@ class Endpoint:
 def rows(answer: bytes) -> list[bytes]:
     """Return an answer's rows in an order of their own, so that two answers can be compared."""
     result: dict[str, Any] = orjson.loads(answer)
-    return sorted(orjson.dumps([_plain(row[name]) for name in sorted(row)]) for row in result["results"]["bindings"])
+    return sorted(
+        orjson.dumps([_plain(row[name]) for name in sorted(row)])
+        for row in result["results"]["bindings"]
+    )
 
 
 def _plain(term: dict[str, str]) -> list[str]:
@@ -66,14 +71,20 @@ def oxigraph(*words: str | Path) -> list[str]:
 
 
 def loaded(dumps: Path, folder: Path) -> Path:
-    """Load our dumps into a store of the peer's: the named graphs, and their merge as the default graph, as our store holds them."""
+    """Load our dumps into a store of the peer's: the named graphs, and their merge as the default
+    graph, as our store holds them.
+    """
     files = []
     for packed in sorted([*dumps.glob("*.nq.gz"), *dumps.glob("*.ttl.gz")]):
         files.append(folder / packed.name.removesuffix(".gz"))
         with gzip.open(packed) as source, files[-1].open("wb") as out:
             shutil.copyfileobj(source, out, _BLOCK)
     store = folder / "oxigraph"
-    subprocess.run(oxigraph("load", "--lenient", "--location", store, "--file", *files), check=True, capture_output=True)
+    subprocess.run(
+        oxigraph("load", "--lenient", "--location", store, "--file", *files),
+        check=True,
+        capture_output=True,
+    )
     subprocess.run(oxigraph("optimize", "--location", store), check=True, capture_output=True)
     return store
 
@@ -82,7 +93,10 @@ def loaded(dumps: Path, folder: Path) -> Path:
 def peer(store: Path) -> Iterator[str]:
     """Serve *store* with `oxigraph serve`; return the endpoint's address."""
     port = free_port()
-    with subprocess.Popen(oxigraph("serve", "--location", store, "--bind", f"127.0.0.1:{port}"), stderr=subprocess.DEVNULL) as server:
+    with subprocess.Popen(
+        oxigraph("serve", "--location", store, "--bind", f"127.0.0.1:{port}"),
+        stderr=subprocess.DEVNULL,
+    ) as server:
         try:
             until(lambda: _listens(port), 60)
             yield f"http://127.0.0.1:{port}/query"

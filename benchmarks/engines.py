@@ -17,7 +17,8 @@ import httpx
 from publisher.store.external.endpoint import StoreURLs
 
 _READY = 240.0  # seconds
-# As Debian's, but for the files' places and for the room that a test or a benchmark needs. Answers are not cut, sorts are (10,000 rows).
+# As Debian's, but for the files' places and for the room that a test or a benchmark needs. Answers
+# are not cut, sorts are (10,000 rows).
 _INI = """[Database]
 DatabaseFile = {at}/virtuoso.db
 ErrorLogFile = {at}/virtuoso.log
@@ -76,7 +77,8 @@ def started(
     start: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
     port: int = 0,
 ) -> Iterator[Engine]:
-    """Start the engine *name* by calling *start*, with its store in *folder*, on *port* (0: a free one).
+    """Start the engine *name* by calling *start*, with its store in *folder*, on *port* (0: a free
+    one).
 
     *memory* bytes of buffers are set where that is possible.
     """
@@ -118,15 +120,24 @@ def _oxigraph_line(folder: Path, port: int, memory: int) -> list[str]:
 def _virtuoso_line(folder: Path, port: int, memory: int) -> list[str]:
     buffers = memory // 8500  # bytes that a buffer takes, by the comments in Debian's file
     ini = folder / "virtuoso.ini"
-    ini.write_text(_INI.format(at=folder, sql=free_port(), port=port, buffers=buffers, dirty=buffers * 3 // 4))
+    ini.write_text(
+        _INI.format(at=folder, sql=free_port(), port=port, buffers=buffers, dirty=buffers * 3 // 4)
+    )
     return ["virtuoso-t", "+foreground", "+configfile", str(ini)]
 
 
-_LINES: dict[str, Callable[[Path, int, int], list[str]]] = {"oxigraph": _oxigraph_line, "virtuoso": _virtuoso_line}
+_LINES: dict[str, Callable[[Path, int, int], list[str]]] = {
+    "oxigraph": _oxigraph_line,
+    "virtuoso": _virtuoso_line,
+}
 _ADDRESSES: dict[str, Callable[[str], StoreURLs]] = {
-    "oxigraph": lambda at: StoreURLs(f"http://{at}/query", f"http://{at}/update", f"http://{at}/store"),
+    "oxigraph": lambda at: StoreURLs(
+        f"http://{at}/query", f"http://{at}/update", f"http://{at}/store"
+    ),
     "virtuoso": lambda at: StoreURLs(
-        f"http://{at}/sparql", f"http://dba:dba@{at}/sparql-auth", f"http://dba:dba@{at}/sparql-graph-crud-auth"
+        f"http://{at}/sparql",
+        f"http://dba:dba@{at}/sparql-auth",
+        f"http://dba:dba@{at}/sparql-graph-crud-auth",
     ),
 }
 

@@ -1,4 +1,6 @@
-"""A registry on loopback with scripted responses, page by page, for faults that the demo does not simulate."""
+"""A registry on loopback with scripted responses, page by page, for faults that the demo does not
+simulate.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,11 @@ def keys(count: int, scheme: str = "https") -> list[str]:
 
 @dataclass(slots=True)
 class Feed:
-    """The registry: *listed* are its keys, *total* is what it claims (None: what it has); use it as a context.
+    """The registry: *listed* are its keys, *total* is what it claims (None: what it has); use it as
+    a context.
 
-    An answer in which the key *poison* would be breaks off in its middle; *page* replaces every answer by a web page.
+    An answer in which the key *poison* would be breaks off in its middle; *page* replaces every
+    answer by a web page.
     """
 
     listed: Sequence[str]
@@ -34,11 +38,18 @@ class Feed:
 
     def __enter__(self) -> Feed:
         """Begin to answer."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answer", (_Answer,), {"feed": self}))
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("Answer", (_Answer,), {"feed": self})
+        )
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Answer no more."""
         self._server.shutdown()
         self._server.server_close()
@@ -46,7 +57,14 @@ class Feed:
     @property
     def definition(self) -> dict[str, Any]:
         """Return its source definition."""
-        options = {"records": "results", "total": "total", "page": "page", "limit": "size", "size": SIZE, "key": "id"}
+        options = {
+            "records": "results",
+            "total": "total",
+            "page": "page",
+            "limit": "size",
+            "size": SIZE,
+            "key": "id",
+        }
         return {
             "title": "Projects",
             "protocol": "json",

@@ -1,4 +1,5 @@
-"""Pages a second of each feed that others harvest, followed by one client over one connection, as harvesters do.
+"""Pages a second of each feed that others harvest, followed by one client over one connection, as
+harvesters do.
 
 The server is a real one. By hand: ``python -m benchmarks.feeds --records 10000``
 """
@@ -55,9 +56,15 @@ def events(journal: Journal, count: int) -> None:
         for number in range(count):
             line = Claim(IRIS.concept("action-line", f"C{1 + number % 6}"))
             event = Event(
-                key=str(number), titles=(Text(f"Forum {number}", "en"),), start=f"2026-{1 + number % 12:02d}-01", action_lines=(line,)
+                key=str(number),
+                titles=(Text(f"Forum {number}", "en"),),
+                start=f"2026-{1 + number % 12:02d}-01",
+                action_lines=(line,),
             )
-            triples = [*describe(event, IRIS, "demo-events"), *describe_record(event.key, IRIS, about)]
+            triples = [
+                *describe(event, IRIS, "demo-events"),
+                *describe_record(event.key, IRIS, about),
+            ]
             yield from (f"A {row}" for row in quads(triples, IRIS.record("demo-events", event.key)))
 
     journal.append(rows(), run="demo-events.1", time=_TIME)
@@ -86,7 +93,10 @@ def by_ldes(headers: dict[str, str]) -> Follow:
             answer = client.get(f"/ldes/time/{_TIME:%Y-%m-%d}/{number}", headers=headers)
             if answer.status_code == 404:
                 return
-            yield Page(len(answer.content), answer.content.count(_MEMBER) or answer.content.count(b"dct:isVersionOf <"))
+            yield Page(
+                len(answer.content),
+                answer.content.count(_MEMBER) or answer.content.count(b"dct:isVersionOf <"),
+            )
 
     return follow
 
@@ -98,7 +108,11 @@ def by_archives(client: httpx.Client) -> Iterator[Page]:
         data = _got(client, address)
         document = etree.fromstring(data)
         yield Page(len(data), sum(1 for _ in document.iter("{*}entry")))
-        links = (item.get("href") for item in document.iterfind("{*}link") if item.get("rel") == "prev-archive")
+        links = (
+            item.get("href")
+            for item in document.iterfind("{*}link")
+            if item.get("rel") == "prev-archive"
+        )
         address = next((str(link) for link in links), None)
 
 

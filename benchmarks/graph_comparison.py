@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_STATEMENT = re.compile(r'<([^>]*)> <([^>]*)> (?:<([^>]*)>|"((?:[^"\\]|\\.)*)"(?:@(\S+)|\^\^<([^>]*)>)?)\Z', re.DOTALL)
+_STATEMENT = re.compile(
+    r'<([^>]*)> <([^>]*)> (?:<([^>]*)>|"((?:[^"\\]|\\.)*)"(?:@(\S+)|\^\^<([^>]*)>)?)\Z', re.DOTALL
+)
 _ESCAPED = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 _NAMED = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
@@ -36,7 +38,9 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def same(statements: Sequence[str], written: str) -> bool:
-    """Return whether *written*, N-Triples by any writer, says just what *statements* say; a time in UTC may end in +00:00."""
+    """Return whether *written*, N-Triples by any writer, says just what *statements* say; a time in
+    UTC may end in +00:00.
+    """
     lines = written.replace('+00:00"^^', 'Z"^^').splitlines()
     theirs = {parts(line.rstrip().removesuffix(".").rstrip()) for line in lines if line.strip()}
     return {parts(statement) for statement in statements} == theirs

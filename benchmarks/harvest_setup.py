@@ -1,4 +1,6 @@
-"""Office: what a harvest of the benchmarks works with, under a folder and with a clock that is handed in."""
+"""Office: what a harvest of the benchmarks works with, under a folder and with a clock that is
+handed in.
+"""
 
 from __future__ import annotations
 
@@ -19,5 +21,7 @@ _HERE = frozenset({"127.0.0.1"})
 @contextmanager
 def office(home: Path, now: datetime) -> Iterator[HarvestContext]:
     """Open a data folder; registries on loopback may be asked, and are asked twice where they fail."""
-    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "no contact given", _HERE) as context:
+    with open_context(
+        home, f"sqlite:///{home}/ledger.sqlite", BASE, "no contact given", _HERE
+    ) as context:
         yield replace(context, now=lambda: now, retry_policy=RetryPolicy(max_attempts=2))

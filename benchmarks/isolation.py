@@ -1,4 +1,5 @@
-"""A harvest whose answers are read in a process of its own, and one that reads them itself, of the same registry in turn.
+"""A harvest whose answers are read in a process of its own, and one that reads them itself, of the
+same registry in turn.
 
 By hand: ``python -m benchmarks.isolation --records 20000``
 """
@@ -33,8 +34,16 @@ def harvested(folder: Path, *, isolated: bool, workers: int) -> None:
     collectors = Collectors(BASE) if isolated else None
     with TemporaryDirectory(dir=folder) as home:
         ledger, hosts = f"sqlite:///{home}/ledger.sqlite", frozenset({"127.0.0.1"})
-        with open_context(Path(home), ledger, BASE, "", hosts, workers=workers, collectors=collectors) as context:
-            plans = harvest_all([*load_all(folder / "sources").sources.values()], context, full=False, dry_run=False, quiet=True)
+        with open_context(
+            Path(home), ledger, BASE, "", hosts, workers=workers, collectors=collectors
+        ) as context:
+            plans = harvest_all(
+                [*load_all(folder / "sources").sources.values()],
+                context,
+                full=False,
+                dry_run=False,
+                quiet=True,
+            )
     if any(not isinstance(plan, Plan) or plan.hold_reason for plan in plans.values()):
         raise SystemExit("a harvest failed or was held: the benchmark compares nothing")
 
@@ -46,29 +55,54 @@ def seconds(folder: Path, *, isolated: bool, workers: int) -> tuple[float, float
     return elapsed, sum(os.times()[:4]) - before
 
 
-def line(registry: str, what: str, isolated: Sequence[float], local: Sequence[float], aim: Aim | None) -> Line:
+def line(
+    registry: str, what: str, isolated: Sequence[float], local: Sequence[float], aim: Aim | None
+) -> Line:
     """Return a line of medians; its ratio is the median of the pairs'."""
     ratio = median(mine / other for mine, other in zip(isolated, local, strict=True))
-    return Line(f"{registry}, {what}", "s", median(isolated), median(local), ratio, aim, "peer: read in the harvest's own process")
+    return Line(
+        f"{registry}, {what}",
+        "s",
+        median(isolated),
+        median(local),
+        ratio,
+        aim,
+        "peer: read in the harvest's own process",
+    )
 
 
 def main(
     records: Annotated[int, typer.Option(help="Records of the registry.", min=100)] = 20_000,
     times: Annotated[int, typer.Option(help="Pairs of harvests.", min=1)] = 5,
-    workers: Annotated[int, typer.Option(help="Worker processes that map large sources.", min=0)] = 1,
+    workers: Annotated[
+        int, typer.Option(help="Worker processes that map large sources.", min=0)
+    ] = 1,
     json: Json = False,
 ) -> None:
-    """Harvest a simulated registry on loopback with and without isolation, in turn; the start of processes is counted."""
+    """Harvest a simulated registry on loopback with and without isolation, in turn; the start of
+    processes is counted.
+    """
     lines = []
     for registry in REGISTRIES:
         with TemporaryDirectory() as home, Demo(size=records, only=(registry,), faults=()) as there:
             write_sources(there.url, Path(home) / "sources", (registry,))
             err.print(f"harvesting {registry}, {records:,} records, {times} times each way")
-            results = [[seconds(Path(home), isolated=way, workers=workers) for way in (True, False)] for _ in range(times)]
+            results = [
+                [seconds(Path(home), isolated=way, workers=workers) for way in (True, False)]
+                for _ in range(times)
+            ]
         isolated, local = zip(*results, strict=True)
         for number, what in enumerate(("elapsed", "processor time")):
             aim = Aim("most", COST) if number == 0 else None
-            lines.append(line(registry, what, [item[number] for item in isolated], [item[number] for item in local], aim))
+            lines.append(
+                line(
+                    registry,
+                    what,
+                    [item[number] for item in isolated],
+                    [item[number] for item in local],
+                    aim,
+                )
+            )
     show("Isolation", lines, json)
 
 

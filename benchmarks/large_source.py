@@ -1,6 +1,8 @@
-"""Huge files: an IATI file and a CSV of any size, made as they are sent, by a server on loopback that holds none of them.
+"""Huge files: an IATI file and a CSV of any size, made as they are sent, by a server on loopback
+that holds none of them.
 
-By hand: ``python -m benchmarks.large_source 8099``, then ask for ``/iati.xml?bytes=1000000`` or ``/rows.csv?bytes=1000000``.
+By hand: ``python -m benchmarks.large_source 8099``, then ask for ``/iati.xml?bytes=1000000`` or
+``/rows.csv?bytes=1000000``.
 """
 
 from __future__ import annotations
@@ -30,15 +32,25 @@ PIECE = 1 << 20  # bytes sent at once
 
 def iati(size: int) -> Iterator[bytes]:
     """Return an IATI file of about *size* bytes, of activities with some 4 kB each."""
-    transactions = "".join(_TRANSACTION.format(month=month, number=month * 1000) for month in range(1, 10))
+    transactions = "".join(
+        _TRANSACTION.format(month=month, number=month * 1000) for month in range(1, 10)
+    )
     head = b'<?xml version="1.0" encoding="UTF-8"?>\n<iati-activities version="2.03">\n'
-    yield from _pieces(head, lambda number: _ACTIVITY.format(number=number, prose=_PROSE * 8, transactions=transactions), size)
+    yield from _pieces(
+        head,
+        lambda number: _ACTIVITY.format(number=number, prose=_PROSE * 8, transactions=transactions),
+        size,
+    )
     yield b"</iati-activities>\n"
 
 
 def rows(size: int) -> Iterator[bytes]:
     """Return a CSV of about *size* bytes, of rows with some 1 kB each."""
-    yield from _pieces(b"id,name,text,country,goal\r\n", lambda number: f'{number},Project {number},"{_PROSE * 8}",Kenya,SDG 4\r\n', size)
+    yield from _pieces(
+        b"id,name,text,country,goal\r\n",
+        lambda number: f'{number},Project {number},"{_PROSE * 8}",Kenya,SDG 4\r\n',
+        size,
+    )
 
 
 def _pieces(head: bytes, one: object, size: int) -> Iterator[bytes]:

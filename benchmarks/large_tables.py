@@ -1,7 +1,9 @@
-"""Crowded tables: a store of a generated world, whose tables hold many more things than its store, as copies of those in it.
+"""Crowded tables: a store of a generated world, whose tables hold many more things than its store,
+as copies of those in it.
 
-A copy has its original's marks, dates and parties; its organizations are shared by one copy in KINDRED, so that there are more of them the
-more things there are. Its title and its last change come behind all of the store's.
+A copy has its original's marks, dates and parties; its organizations are shared by one copy in
+KINDRED, so that there are more of them the more things there are. Its title and its last change
+come behind all of the store's.
 """
 
 from __future__ import annotations
@@ -52,8 +54,12 @@ INSERT INTO classes SELECT copied(organization, $number), code FROM classes WHER
 Pages = Mapping[str, Sequence[str]]
 
 
-def filled(data: Path, stored: int, records: int, report: Callable[[str], None]) -> tuple[Pages, Pages]:
-    """Fill *data*, unless it is; return addresses of pages by kind of thing, and codes by facet, the most frequent first."""
+def filled(
+    data: Path, stored: int, records: int, report: Callable[[str], None]
+) -> tuple[Pages, Pages]:
+    """Fill *data*, unless it is; return addresses of pages by kind of thing, and codes by facet,
+    the most frequent first.
+    """
     if not (data / "store" / "crowded").exists():
         report(f"writing {stored:,} things")
         _journal(Journal(data / "journal"), stored)
@@ -62,7 +68,8 @@ def filled(data: Path, stored: int, records: int, report: Callable[[str], None])
         report(f"filling the tables up to {records:,} things")
         _copied(data, records, report)
         for checksums in (data / "store" / "snapshots").glob("*/checksums.json"):
-            checksums.unlink()  # the tables are others now; a snapshot without checksums counts as sound
+            # the tables are others now; a snapshot without checksums counts as sound
+            checksums.unlink()
         (data / "store" / "crowded").touch()
     return _known(data)
 
@@ -83,21 +90,49 @@ def _journal(journal: Journal, stored: int) -> None:
 
 def _others(count: int) -> Iterator[Resource]:
     for number in range(count):
-        line, goal = Claim(IRIS.concept("action-line", f"C{1 + number % 6}")), Claim(f"http://metadata.un.org/sdg/{1 + number % 17}")
-        issued, prize = f"{2005 + number % 20}-0{1 + number % 9}-11", IRIS.concept("prize-category", str(1 + number % 18))
-        text = (Text(f"What was learnt in village {number}, with its health post and its school", "en"),)
-        yield Document(key=f"d{number}", titles=text, issued=issued, action_lines=(line,), goals=(goal,))
-        yield Post(key=f"p{number}", titles=text, issued=issued, action_lines=(line,), goals=(goal,))
+        line, goal = (
+            Claim(IRIS.concept("action-line", f"C{1 + number % 6}")),
+            Claim(f"http://metadata.un.org/sdg/{1 + number % 17}"),
+        )
+        issued, prize = (
+            f"{2005 + number % 20}-0{1 + number % 9}-11",
+            IRIS.concept("prize-category", str(1 + number % 18)),
+        )
+        text = (
+            Text(f"What was learnt in village {number}, with its health post and its school", "en"),
+        )
+        yield Document(
+            key=f"d{number}", titles=text, issued=issued, action_lines=(line,), goals=(goal,)
+        )
+        yield Post(
+            key=f"p{number}", titles=text, issued=issued, action_lines=(line,), goals=(goal,)
+        )
         won = (Prize(prize, IRIS.concept("prize-stage", "champion"), 2012 + number % 14),)
-        yield Initiative(key=f"w{number}", titles=text, start=issued, action_lines=(line,), goals=(goal,), prizes=won)
+        yield Initiative(
+            key=f"w{number}",
+            titles=text,
+            start=issued,
+            action_lines=(line,),
+            goals=(goal,),
+            prizes=won,
+        )
 
 
 def _loaded(data: Path) -> None:
     journal = Journal(data / "journal")
-    follower, head = open_runner(JournalReader(journal, IRIS.base), data / "store", data / "status.nq", IRIS.status), journal.head
+    follower, head = (
+        open_runner(
+            JournalReader(journal, IRIS.base), data / "store", data / "status.nq", IRIS.status
+        ),
+        journal.head,
+    )
     assert head
     try:
-        while (created := newest_snapshot(follower.snapshots)) is None or created.text != head.number or created.tables != head.number:
+        while (
+            (created := newest_snapshot(follower.snapshots)) is None
+            or created.text != head.number
+            or created.tables != head.number
+        ):
             follower.step()
     finally:
         follower.close()
@@ -105,8 +140,12 @@ def _loaded(data: Path) -> None:
 
 def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
     work = data / "store" / "tables" / "work.duckdb"
-    with duckdb.connect(str(work), config={"memory_limit": "2GiB", "temp_directory": str(work.with_name("spilled"))}) as connection:
-        row = connection.execute("SELECT max(thing), count(*) FILTER (kind < 5) FROM things").fetchone()
+    with duckdb.connect(
+        str(work), config={"memory_limit": "2GiB", "temp_directory": str(work.with_name("spilled"))}
+    ) as connection:
+        row = connection.execute(
+            "SELECT max(thing), count(*) FILTER (kind < 5) FROM things"
+        ).fetchone()
         assert row
         last, things = row
         position, entry = connection.execute("SELECT position, entry FROM checkpoint").fetchall()[0]
@@ -114,8 +153,12 @@ def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
         for number in range(1, -(-records // things)):
             for line in filter(str.strip, _COPIES.split(";")):
                 asked = {"first": number * last, "number": number, "last": last}
-                connection.execute(line, {name: value for name, value in asked.items() if f"${name}" in line})
-        connection.execute(f"SELECT count(nextval('ids')) FROM range({-(-records // things) * last})")
+                connection.execute(
+                    line, {name: value for name, value in asked.items() if f"${name}" in line}
+                )
+        connection.execute(
+            f"SELECT count(nextval('ids')) FROM range({-(-records // things) * last})"
+        )
     database = Database(work)
     database.begin()
     database.commit(position, entry)
@@ -138,12 +181,23 @@ def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
 
 
 def _known(data: Path) -> tuple[Pages, Pages]:
-    with duckdb.connect(str(data / "store" / "tables" / "shown" / "tables.duckdb"), read_only=True) as database:
+    with duckdb.connect(
+        str(data / "store" / "tables" / "shown" / "tables.duckdb"), read_only=True
+    ) as database:
         ranked = database.execute(
             "SELECT facet, code FROM marks JOIN terms USING (value) WHERE kind < 5 GROUP BY facet, code ORDER BY count(*) DESC, code"
         ).fetchall()
         named = "SELECT iri FROM things WHERE kind = ? AND iri NOT LIKE '%~%' ORDER BY hash(iri) LIMIT 500"
-        results = {kind: database.execute(named, [number]).fetchall() for kind, number in (("initiative", 1), ("organization", 5))}
+        results = {
+            kind: database.execute(named, [number]).fetchall()
+            for kind, number in (("initiative", 1), ("organization", 5))
+        }
     stem = f"{IRIS.base}id/"
-    things = {kind: [f"/page/{iri.removeprefix(stem)}" for (iri,) in rows] for kind, rows in results.items()}
-    return things, {facet: [code for name, code in ranked if name == facet and "/" not in code] for facet in FACETS}
+    things = {
+        kind: [f"/page/{iri.removeprefix(stem)}" for (iri,) in rows]
+        for kind, rows in results.items()
+    }
+    return things, {
+        facet: [code for name, code in ranked if name == facet and "/" not in code]
+        for facet in FACETS
+    }

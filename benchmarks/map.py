@@ -22,7 +22,9 @@ from harvesters.pipeline.gc_tuning import reduced_gc
 from vocab.initiative import Resource
 
 _TIMES = 5
-_SHARE, _RML_SHARE = 20, 5  # rdflib and morph-kgc do one record in so many and rates are compared: morph-kgc's first second is its mapping
+# rdflib and morph-kgc do one record in so many and rates are compared: morph-kgc's first second is
+# its mapping
+_SHARE, _RML_SHARE = 20, 5
 
 _ENGINE = "ready rows to N-Triples file, next to morph-kgc"
 CACHE = Path.home() / ".cache" / "stocktake-benchmarks"
@@ -31,46 +33,83 @@ Read = Callable[[Record[Any]], Resource]
 
 
 def _graphs(inputs: list[Record[Any]], read: Read) -> list[Line]:
-    """Compare with rdflib: alone what differs, from the model to text, and the whole path with the same reader."""
+    """Compare with rdflib: alone what differs, from the model to text, and the whole path with the
+    same reader.
+    """
     models = [read(record) for record in inputs]
     few = inputs[: max(1, len(inputs) // _SHARE)]
     if not all(same(statements(item), theirs(item)) for item in models[: len(few)]):
         raise SystemExit("rdflib's statements differ from ours: the benchmark compares nothing")
-    share, total = len(inputs) / len(few), sum(len(statements(item)) for item in models[: len(few)]) / len(few)
+    share, total = (
+        len(inputs) / len(few),
+        sum(len(statements(item)) for item in models[: len(few)]) / len(few),
+    )
     with reduced_gc():  # as a harvest has it, for both
         few_models = models[: len(few)]
-        alone = pairs(lambda: [statements(item) for item in models], lambda: [theirs(item) for item in few_models], _TIMES)
-        whole = pairs(lambda: [statements(read(record)) for record in inputs], lambda: [theirs(read(record)) for record in few], _TIMES)
+        alone = pairs(
+            lambda: [statements(item) for item in models],
+            lambda: [theirs(item) for item in few_models],
+            _TIMES,
+        )
+        whole = pairs(
+            lambda: [statements(read(record)) for record in inputs],
+            lambda: [theirs(read(record)) for record in few],
+            _TIMES,
+        )
     note = f"statements equal, {total:.0f} a record; rdflib makes terms, a graph a record, and N-Triples from the same model"
     rows = (
         ("model to N-Triples, next to rdflib's graph", alone, Aim("least", 15), note),
-        ("payload to N-Triples, the same reader for both", whole, None, "the reader's time is in both"),
+        (
+            "payload to N-Triples, the same reader for both",
+            whole,
+            None,
+            "the reader's time is in both",
+        ),
     )
     return [
-        Line(what, "records/s", len(inputs) / pair.ours, len(few) / pair.peer, pair.ratio * share, aim, note)
+        Line(
+            what,
+            "records/s",
+            len(inputs) / pair.ours,
+            len(few) / pair.peer,
+            pair.ratio * share,
+            aim,
+            note,
+        )
         for what, pair, aim, note in rows
     ]
 
 
 def _engine(raws: list[bytes], read: Read, cache: Path) -> list[Line]:
-    """Compare with morph-kgc, file to file: the same ready values for both, and for us the portal's own packages too."""
+    """Compare with morph-kgc, file to file: the same ready values for both, and for us the portal's
+    own packages too.
+    """
     few = raws[: max(1, len(raws) // _RML_SHARE)]
-    described = [[parts(statement) for statement in statements(read(record))] for record in records(iter(few))]
+    described = [
+        [parts(statement) for statement in statements(read(record))]
+        for record in records(iter(few))
+    ]
     with tempfile.TemporaryDirectory(prefix="map-") as name:
         folder = Path(name)
-        packages, models, out, theirs = (folder / item for item in ("packages.jsonl", "models.jsonl", "ours.nt", "theirs.nt"))
+        packages, models, out, theirs = (
+            folder / item for item in ("packages.jsonl", "models.jsonl", "ours.nt", "theirs.nt")
+        )
         packages.write_bytes(b"\n".join(raws))
         models.write_bytes(b"\n".join(ready(read(record)) for record in records(iter(raws))))
 
         def ours() -> tuple[float, float]:
-            return timed(lambda: _written(models, out, model)), timed(lambda: _written(packages, out, lambda raw: read(record(raw))))
+            return timed(lambda: _written(models, out, model)), timed(
+                lambda: _written(packages, out, lambda raw: read(record(raw)))
+            )
 
         try:
             python, config = environment(cache), write(described, folder)
             with reduced_gc():  # as a harvest has it; morph-kgc's process starts with nothing in it
                 durations = [(*ours(), run_mapper(python, config, theirs)) for _ in range(3)]
         except NotThere as error:
-            return [Line(_ENGINE, "records/s", len(raws) / ours()[0], note=f"no morph-kgc: {error}")]
+            return [
+                Line(_ENGINE, "records/s", len(raws) / ours()[0], note=f"no morph-kgc: {error}")
+            ]
         lines = [line for line in theirs.read_text(encoding="utf-8").split("\n") if line]
     distinct = {item for record in described for item in record}
     note = f"ready values for both, one process each; it makes {len(lines):,} triples of ours {len(distinct):,}"
@@ -87,7 +126,12 @@ def _engine(raws: list[bytes], read: Read, cache: Path) -> list[Line]:
         )
         for what, which, aim, note in (
             (_ENGINE, 0, Aim("least", 10), note),
-            ("the portal's packages to N-Triples file", 1, None, "with the reader and its crosswalks, which morph-kgc is spared"),
+            (
+                "the portal's packages to N-Triples file",
+                1,
+                None,
+                "with the reader and its crosswalks, which morph-kgc is spared",
+            ),
         )
     ]
 
@@ -103,7 +147,12 @@ def _written(source: Path, out: Path, read: Callable[[bytes], Resource]) -> None
 
 
 def main(
-    count: Annotated[int, typer.Option("--records", help="Records to map; the slow peers do a part of them.", min=100)] = 100_000,
+    count: Annotated[
+        int,
+        typer.Option(
+            "--records", help="Records to map; the slow peers do a part of them.", min=100
+        ),
+    ] = 100_000,
     cache: Annotated[Path, typer.Option(help="Folder of the peers' environments.")] = CACHE,
     json: Json = False,
 ) -> None:

@@ -1,7 +1,7 @@
 """Count what mappings read of real records: ``python -m benchmarks.mapping_fields``.
 
-A field is read if the description changes without it. Each registry recorded in ``../shared/feeds`` gives up to five records
-a mapping by default, by the source definitions of the tests.
+A field is read if the description changes without it. Each registry recorded in ``../shared/feeds``
+gives up to five records a mapping by default, by the source definitions of the tests.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ _WITHOUT_REGISTRY = {"another-stocktake"}  # no other installation was recorded
 
 @dataclass(slots=True)
 class FieldCounts:
-    """How often the fields of a mapping's records were read, had no effect, and on which basis concepts were linked."""
+    """How often the fields of a mapping's records were read, had no effect, and on which basis
+    concepts were linked.
+    """
 
     records: int = 0
     read: Counter[str] = field(default_factory=Counter)
@@ -62,7 +64,9 @@ class FieldCounts:
 
 
 def without_each_field(payload: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each field of a payload, and the payload without it. CKAN's extras and the objects of a row are taken apart."""
+    """Yield each field of a payload, and the payload without it. CKAN's extras and the objects of a
+    row are taken apart.
+    """
     if isinstance(payload, dict):
         for key, value in payload.items():
             yield key, {name: item for name, item in payload.items() if name != key}
@@ -71,7 +75,10 @@ def without_each_field(payload: Any) -> Iterator[tuple[str, Any]]:
         own = payload.properties.get(payload.subject, {})
         for name in own:
             rest = {key: terms for key, terms in own.items() if key != name}
-            yield _prefixed(name), replace(payload, properties={**payload.properties, payload.subject: rest})
+            yield (
+                _prefixed(name),
+                replace(payload, properties={**payload.properties, payload.subject: rest}),
+            )
     else:
         yield from _without_elements(payload)
 
@@ -84,12 +91,24 @@ def _without_nested(row: Mapping[str, Any], key: str, value: Any) -> Iterator[tu
             yield name, {**row, key: [item for item in objects if item.get("key") != name]}
         return
     for name in dict.fromkeys(name for item in objects for name in item):
-        rest = [{inner: part for inner, part in item.items() if inner != name} if isinstance(item, dict) else item for item in items]
+        rest = [
+            {inner: part for inner, part in item.items() if inner != name}
+            if isinstance(item, dict)
+            else item
+            for item in items
+        ]
         yield f"{key}.{name}", {**row, key: rest if isinstance(value, list) else rest[0]}
 
 
 def _prefixed(name: str) -> str:
-    return next((f"{prefix}:{name[len(iri) :]}" for prefix, iri in PREFIXES.items() if name.startswith(iri)), name)
+    return next(
+        (
+            f"{prefix}:{name[len(iri) :]}"
+            for prefix, iri in PREFIXES.items()
+            if name.startswith(iri)
+        ),
+        name,
+    )
 
 
 def _element_name(node: _Element) -> str:
@@ -101,17 +120,25 @@ def _element_name(node: _Element) -> str:
 
 
 def _without_elements(root: _Element) -> Iterator[tuple[str, _Element]]:
-    holder = next(iter(root), root) if len(root) == 1 and len(root[0]) else root  # some have one more wrapper
-    for name in dict.fromkeys(_element_name(child) for child in holder if isinstance(child.tag, str)):
+    # some have one more wrapper
+    holder = next(iter(root), root) if len(root) == 1 and len(root[0]) else root
+    for name in dict.fromkeys(
+        _element_name(child) for child in holder if isinstance(child.tag, str)
+    ):
         copied = deepcopy(root)
         inner = copied[0] if holder is not root else copied
-        for child in [child for child in inner if isinstance(child.tag, str) and _element_name(child) == name]:
+        for child in [
+            child for child in inner if isinstance(child.tag, str) and _element_name(child) == name
+        ]:
             inner.remove(child)
         yield name, copied
 
 
-def fields_of(record: Record[Any], source: Source, words: Crosswalks) -> tuple[list[str], list[str], Resource]:
-    """Return the fields of a record that its description depends on, those that it does not, and the mapped record.
+def fields_of(
+    record: Record[Any], source: Source, words: Crosswalks
+) -> tuple[list[str], list[str], Resource]:
+    """Return the fields of a record that its description depends on, those that it does not, and
+    the mapped record.
 
     Raises ParseError if the whole record cannot be mapped. A field without which it cannot is read.
     """
@@ -122,7 +149,9 @@ def fields_of(record: Record[Any], source: Source, words: Crosswalks) -> tuple[l
     dropped: list[str] = []
     for name, payload in without_each_field(record.payload):
         try:
-            same = describe(mapper(replace(record, content=payload)), words.iris, source.name) == whole
+            same = (
+                describe(mapper(replace(record, content=payload)), words.iris, source.name) == whole
+            )
         except ParseError:
             same = False
         (dropped if same else read).append(name)
@@ -131,7 +160,12 @@ def fields_of(record: Record[Any], source: Source, words: Crosswalks) -> tuple[l
 
 def claims(resource: Resource) -> Iterator[Claim]:
     """Yield the links and coded values of a resource that state their basis."""
-    values: list[Any] = [*resource.action_lines, *resource.goals, *resource.targets, *resource.countries]
+    values: list[Any] = [
+        *resource.action_lines,
+        *resource.goals,
+        *resource.targets,
+        *resource.countries,
+    ]
     values += [party.kind for party in resource.parties]
     if isinstance(resource, Initiative):
         values += [resource.coverage, resource.status, *resource.activity_types]
@@ -161,27 +195,54 @@ def count_fields(definitions: Iterable[Path], records: int) -> dict[str, FieldCo
             except ParseError:
                 continue  # withheld, with its reason, by the harvest
             name = source.mapping if source.mapping != "fields" else f"fields ({definition.stem})"
-            counts.setdefault(name, FieldCounts()).add(read, dropped, (claim.basis.value for claim in claims(resource)))
+            counts.setdefault(name, FieldCounts()).add(
+                read, dropped, (claim.basis.value for claim in claims(resource))
+            )
     return counts
 
 
-def main(records: Annotated[int, typer.Option(help="How many records of each registry.")] = 5, json: Json = False) -> None:
+def main(
+    records: Annotated[int, typer.Option(help="How many records of each registry.")] = 5,
+    json: Json = False,
+) -> None:
     """Print by mapping: records, fields read and dropped, and links by basis."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    definitions = sorted(file for file in (TESTS / "source_definitions").glob("*.toml") if file.stem not in _WITHOUT_REGISTRY)
+    definitions = sorted(
+        file
+        for file in (TESTS / "source_definitions").glob("*.toml")
+        if file.stem not in _WITHOUT_REGISTRY
+    )
     counts = count_fields(definitions, records)
     if json:
         rows = {
-            name: {"records": result.records, "read": result.read, "never_read": result.never_read, "bases": result.bases}
+            name: {
+                "records": result.records,
+                "read": result.read,
+                "never_read": result.never_read,
+                "bases": result.bases,
+            }
             for name, result in counts.items()
         }
         print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
         return
-    table = Table("mapping", "records", "fields read", "fields never read", "declared", "crosswalked", "names of fields never read")
+    table = Table(
+        "mapping",
+        "records",
+        "fields read",
+        "fields never read",
+        "declared",
+        "crosswalked",
+        "names of fields never read",
+    )
     for name, result in sorted(counts.items()):
         bases = (str(result.bases[basis]) for basis in ("declared", "crosswalked"))
         table.add_row(
-            name, str(result.records), str(len(result.read)), str(len(result.never_read)), *bases, ", ".join(result.never_read)
+            name,
+            str(result.records),
+            str(len(result.read)),
+            str(len(result.never_read)),
+            *bases,
+            ", ".join(result.never_read),
         )
     Console(width=200).print(table)
 

@@ -1,4 +1,5 @@
-"""Search by meaning: how much better sixty rated queries are answered than by words alone, and what a search and a text cost.
+"""Search by meaning: how much better sixty rated queries are answered than by words alone, and what
+a search and a text cost.
 
 By hand: ``python -m benchmarks.meaning``
 """
@@ -38,17 +39,24 @@ Rated = Mapping[str, Mapping[str, str]]  # by language the queries, each with it
 
 
 def load_queries() -> Rated:
-    """Return the rated queries by language, each with the code of the topic that its relevant records have."""
+    """Return the rated queries by language, each with the code of the topic that its relevant
+    records have.
+    """
     return tomllib.loads(RATED.read_text("utf-8"))
 
 
 def generated_entries(count: int) -> tuple[list[SearchEntry], dict[str, str]]:
-    """Return *count* records of the demo as the search index has them, linked to their action lines, and the topic of each."""
+    """Return *count* records of the demo as the search index has them, linked to their action
+    lines, and the topic of each.
+    """
     entries, topics = [], {}
     for number in range(count):
         record = generate_record(_SEED, number)
         thing = f"{BASE}id/initiative/demo/{record['id']}"
-        titles, texts = (tuple((text, tag) for tag, text in record[name].items()) for name in ("title", "summary"))
+        titles, texts = (
+            tuple((text, tag) for tag, text in record[name].items())
+            for name in ("title", "summary")
+        )
         links = tuple(f"{BASE}scheme/action-line/{line}" for line in record["lines"])
         entries.append(SearchEntry(thing, "initiative", "demo", 0, titles, texts, links))
         topics[thing] = record["lines"][0]
@@ -63,7 +71,9 @@ def write_index(folder: Path, entries: Sequence[SearchEntry]) -> Searcher:
     writer.commit()
     writer.close()
     lines = concepts("action-line").values()
-    labels = {line.iri: tuple((label.value, label.language) for label in line.labels) for line in lines}
+    labels = {
+        line.iri: tuple((label.value, label.language) for label in line.labels) for line in lines
+    }
     write_topics(folder, [Topic(line.iri, "action-line", labels[line.iri], ()) for line in lines])
     return Searcher(folder)
 
@@ -72,7 +82,9 @@ def write_vectors(folder: Path, entries: Sequence[SearchEntry], vectors: Vectors
     """Write *vectors*, a row for each of *entries*, as the publisher does, and open them."""
     database = VectorDatabase(folder / "work.duckdb")
     for first in range(0, len(entries), 1_000):
-        rows = [(entry.thing, b"", embedded_text(entry)[1]) for entry in entries[first : first + 1_000]]
+        rows = [
+            (entry.thing, b"", embedded_text(entry)[1]) for entry in entries[first : first + 1_000]
+        ]
         database.put(rows, vectors[first : first + 1_000], 1)
     (folder / "vectors").mkdir()
     database.write_files(folder / "vectors")
@@ -87,10 +99,15 @@ def gain(results: Sequence[str], relevant: set[str]) -> float:
     (0.6309297535714575, 1.0, 0.0)
     """
     ideal = sum(1 / log2(rank + 2) for rank in range(min(DEPTH, len(relevant))))
-    return sum(1 / log2(rank + 2) for rank, thing in enumerate(results[:DEPTH]) if thing in relevant) / ideal
+    return (
+        sum(1 / log2(rank + 2) for rank, thing in enumerate(results[:DEPTH]) if thing in relevant)
+        / ideal
+    )
 
 
-def quality(searcher: Searcher, folder: Path, topics: Mapping[str, str], queries: Mapping[str, str]) -> tuple[float, float]:
+def quality(
+    searcher: Searcher, folder: Path, topics: Mapping[str, str], queries: Mapping[str, str]
+) -> tuple[float, float]:
     """Return the mean nDCG of *queries* by words and vectors together, and by words alone."""
     fused, words_alone = [], []
     for query, topic in queries.items():
@@ -115,20 +132,26 @@ def quality_lines(records: int, rated: Rated) -> list[Line]:
         for language, queries in rated.items():
             ours, words_alone = quality(searcher, folder, topics, queries)
             ratio = ours / words_alone if words_alone else None
-            aim, note = Aim("least", words_alone, "ours"), f"{len(queries)} queries; peer: words alone"
+            aim, note = (
+                Aim("least", words_alone, "ours"),
+                f"{len(queries)} queries; peer: words alone",
+            )
             lines.append(Line(f"nDCG@10 {language}", "share", ours, words_alone, ratio, aim, note))
         lines.append(Line("embed a text", "s of one core", seconds, note=f"{records:,} texts"))
     return lines
 
 
 def time_lines(records: int, rated: Rated) -> list[Line]:
-    """Return how long a search of *records* takes, words and vectors, with queries that no cache knows, and the memory."""
+    """Return how long a search of *records* takes, words and vectors, with queries that no cache
+    knows, and the memory.
+    """
     entries, _ = generated_entries(records)
     random = np.random.default_rng(_SEED)
     with TemporaryDirectory() as name:
         folder = Path(name)
         seeds = embed([embedded_text(entry)[0] for entry in entries[:500]])
-        vectors = np.empty((records, WIDTH), dtype=np.float32)  # other texts cost the same to search
+        # other texts cost the same to search
+        vectors = np.empty((records, WIDTH), dtype=np.float32)
         for row in range(records):
             vectors[row] = seeds[row % len(seeds)] + random.normal(0, 0.02, WIDTH)
         index = write_vectors(folder, entries, vectors)
@@ -147,12 +170,35 @@ def time_lines(records: int, rated: Rated) -> list[Line]:
             words_alone.append(used_by_words)
     note = f"{records:,} records, {len(times)} queries"
     return [
-        Line("search, 95 % of queries", "s", float(np.percentile(times, 95)), None, None, Aim("most", 0.1, "ours"), note),
-        Line("of it processor time, 95 %", "s", float(np.percentile(processor, 95)), note="what a machine at rest takes at most"),
+        Line(
+            "search, 95 % of queries",
+            "s",
+            float(np.percentile(times, 95)),
+            None,
+            None,
+            Aim("most", 0.1, "ours"),
+            note,
+        ),
+        Line(
+            "of it processor time, 95 %",
+            "s",
+            float(np.percentile(processor, 95)),
+            note="what a machine at rest takes at most",
+        ),
         Line("processor time of the words, 95 %", "s", float(np.percentile(words_alone, 95))),
-        Line("of it by meaning, 95 %", "s", float(np.percentile(own, 95)), note="embed the query, find and fuse"),
+        Line(
+            "of it by meaning, 95 %",
+            "s",
+            float(np.percentile(own, 95)),
+            note="embed the query, find and fuse",
+        ),
         Line("of it by meaning, median", "s", float(np.median(own))),
-        Line("memory of the searches", "MB", (getrusage(RUSAGE_SELF).ru_maxrss - before) / 1024, note="growth of the largest resident set"),
+        Line(
+            "memory of the searches",
+            "MB",
+            (getrusage(RUSAGE_SELF).ru_maxrss - before) / 1024,
+            note="growth of the largest resident set",
+        ),
     ]
 
 
@@ -163,7 +209,11 @@ def main(
 ) -> None:
     """Measure searches by meaning."""
     rated = load_queries()
-    show("Search by meaning", [*quality_lines(records, rated), *(time_lines(many, rated) if many else [])], json=json)
+    show(
+        "Search by meaning",
+        [*quality_lines(records, rated), *(time_lines(many, rated) if many else [])],
+        json=json,
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""The million: a registry with so many records end to end, the time and the peak of memory of each stage, next to what the model says.
+"""The million: a registry with so many records end to end, the time and the peak of memory of each
+stage, next to what the model says.
 
-Stage after stage, so that each has the machine: collected, planned, committed, loaded, put in order, tables and text index, asked, dumped,
-released, read again. By hand: ``python -m benchmarks.million_records --records 20000``
+Stage after stage, so that each has the machine: collected, planned, committed, loaded, put in
+order, tables and text index, asked, dumped, released, read again. By hand: ``python -m
+benchmarks.million_records --records 20000``
 """
 
 from __future__ import annotations
@@ -35,12 +37,16 @@ from publisher.store.snapshots import newest_snapshot
 MEMORY = 500  # MB, the aim for the greatest process of a harvest
 _DAY = 86_400.0  # seconds: what a single answer may take where the store is large
 _REPORT_EVERY = 30.0  # seconds between two words on how far it is
-_NEED = 30_000  # bytes a record that the disk should have room for: twice what a run leaves, for what is sorted on the way
+# bytes a record that the disk should have room for: twice what a run leaves, for what is sorted on
+# the way
+_NEED = 30_000
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a stage took: seconds, processor seconds and peaks in MB by role, and at most *together* of all at once."""
+    """What a stage took: seconds, processor seconds and peaks in MB by role, and at most *together*
+    of all at once.
+    """
 
     seconds: float
     processor: Mapping[str, float] = field(default_factory=dict)
@@ -50,7 +56,9 @@ class Stage:
 
 @dataclass(slots=True)
 class Course:
-    """A run as it goes on: its stages by name, the parts of the harvest's time, and the sizes on the disk in bytes."""
+    """A run as it goes on: its stages by name, the parts of the harvest's time, and the sizes on
+    the disk in bytes.
+    """
 
     records: int
     folder: Path
@@ -70,10 +78,24 @@ class Course:
             before, since = dict(watch.seconds()), time.perf_counter()
             yield
             took = time.perf_counter() - since
-        spent = {role: seconds - before.get(role, 0.0) for role, seconds in watch.seconds().items() if role != "registry"}
-        self.stages[name] = Stage(took, spent, {role: most for role, most in watch.peaks().items() if role != "registry"}, watch.together)
-        peaks = ", ".join(f"{role} {most:,.0f} MB" for role, most in self.stages[name].peaks.items() if most >= 1)
-        err.print(f"  {took:,.1f} s; {peaks}; {_gigabytes(size(self.folder))} in {self.folder}", highlight=False)
+        spent = {
+            role: seconds - before.get(role, 0.0)
+            for role, seconds in watch.seconds().items()
+            if role != "registry"
+        }
+        self.stages[name] = Stage(
+            took,
+            spent,
+            {role: most for role, most in watch.peaks().items() if role != "registry"},
+            watch.together,
+        )
+        peaks = ", ".join(
+            f"{role} {most:,.0f} MB" for role, most in self.stages[name].peaks.items() if most >= 1
+        )
+        err.print(
+            f"  {took:,.1f} s; {peaks}; {_gigabytes(size(self.folder))} in {self.folder}",
+            highlight=False,
+        )
 
 
 def size(folder: Path) -> int:
@@ -93,12 +115,17 @@ def _gigabytes(bytes_: float) -> str:
 
 
 def run(records: int, folder: Path, registry: str = "oai", *, changing: bool = False) -> Course:
-    """Take a new registry end to end; *changing*: then some of its records change, and are brought too."""
+    """Take a new registry end to end; *changing*: then some of its records change, and are brought
+    too.
+    """
     course = Course(records, folder)
     with Demo(size=records, only=(registry,), faults=()) as portal:
         write_sources(portal.url, folder / "sources", (registry,))
         _harvest(course, "collect, plan and commit")
-        with served(folder) as (address, server), httpx.Client(base_url=address, timeout=_DAY) as client:
+        with (
+            served(folder) as (address, server),
+            httpx.Client(base_url=address, timeout=_DAY) as client,
+        ):
             _shelve(course, client, server)
             _harvest(course, "again, all read", "--full")
             if changing:
@@ -117,13 +144,19 @@ def run(records: int, folder: Path, registry: str = "oai", *, changing: bool = F
 def _harvest(course: Course, name: str, *options: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.stages", str(course.folder), *options]
     with course.stage(name):
-        process = subprocess.run(command, env=settings(course.folder), check=True, stdout=subprocess.PIPE)
+        process = subprocess.run(
+            command, env=settings(course.folder), check=True, stdout=subprocess.PIPE
+        )
     result: dict[str, Any] = orjson.loads(process.stdout.splitlines()[-1])
     if not options:
         whole = course.stages.pop(name)
         for span, (seconds, most) in result["spans"].items():
             peaks = {**whole.peaks, "harvester": most} if span == "collect" else {"harvester": most}
-            course.stages[span] = Stage(seconds, whole.processor, peaks, whole.together) if span == "collect" else Stage(seconds, {}, peaks)
+            course.stages[span] = (
+                Stage(seconds, whole.processor, peaks, whole.together)
+                if span == "collect"
+                else Stage(seconds, {}, peaks)
+            )
         course.parts.update(result["parts"])
     return result
 
@@ -152,7 +185,9 @@ def _shelve(course: Course, client: httpx.Client, server: subprocess.Popen[bytes
     with course.stage("all records counted at /sparql"):
         course.answered = count(client)
     if course.answered != course.records:
-        raise SystemExit(f"{course.records:,} records were harvested, and {course.answered:,} are answered")
+        raise SystemExit(
+            f"{course.records:,} records were harvested, and {course.answered:,} are answered"
+        )
 
 
 def _head(folder: Path) -> int:
@@ -161,9 +196,15 @@ def _head(folder: Path) -> int:
 
 
 def _level(folder: Path, head: int, *, whole: bool = False) -> bool:
-    """Return whether the newest snapshot shows the journal up to *head*; *whole*: with tables and text index."""
+    """Return whether the newest snapshot shows the journal up to *head*; *whole*: with tables and
+    text index.
+    """
     snapshot = newest_snapshot(folder / "store" / "snapshots")
-    return snapshot is not None and snapshot.position == head and (not whole or (snapshot.text, snapshot.tables) == (head, head))
+    return (
+        snapshot is not None
+        and snapshot.position == head
+        and (not whole or (snapshot.text, snapshot.tables) == (head, head))
+    )
 
 
 def _until(condition: Callable[[], bool], server: subprocess.Popen[bytes], folder: Path) -> None:
@@ -174,7 +215,10 @@ def _until(condition: Callable[[], bool], server: subprocess.Popen[bytes], folde
             raise SystemExit(f"the server ended with {server.returncode}")
         if time.monotonic() - reported > _REPORT_EVERY:
             reported = time.monotonic()
-            err.print(f"  {reported - since:,.0f} s; the store has {_gigabytes(size(folder / 'store'))}", highlight=False)
+            err.print(
+                f"  {reported - since:,.0f} s; the store has {_gigabytes(size(folder / 'store'))}",
+                highlight=False,
+            )
         time.sleep(0.1)
 
 
@@ -190,7 +234,9 @@ def _measure(course: Course) -> None:
         "dumps": "dumps", "releases": "releases",
     }  # fmt: skip
     course.sizes.update({name: size(course.folder / path) for name, path in folders.items()})
-    course.sizes["ledger"] = sum(path.stat().st_blocks * 512 for path in course.folder.glob("ledger.sqlite*"))
+    course.sizes["ledger"] = sum(
+        path.stat().st_blocks * 512 for path in course.folder.glob("ledger.sqlite*")
+    )
 
 
 def lines(course: Course, costs: Costs | None) -> list[Line]:
@@ -199,19 +245,58 @@ def lines(course: Course, costs: Costs | None) -> list[Line]:
     what, results = f"{course.records:,} records: ", list[Line]()
     for name, stage in course.stages.items():
         model_value = model.get(name)
-        spent = ", ".join(f"{role} {seconds:,.1f} s" for role, seconds in sorted(stage.processor.items()) if seconds >= 0.05)
-        memory = ", ".join(f"{role} {most:,.0f} MB" for role, most in sorted(stage.peaks.items()) if most >= 1)
+        spent = ", ".join(
+            f"{role} {seconds:,.1f} s"
+            for role, seconds in sorted(stage.processor.items())
+            if seconds >= 0.05
+        )
+        memory = ", ".join(
+            f"{role} {most:,.0f} MB" for role, most in sorted(stage.peaks.items()) if most >= 1
+        )
         note = f"peaks: {memory}" + (f"; processor: {spent}" if spent else "")
-        results.append(Line(what + name, "s", stage.seconds, model_value, model_value / stage.seconds if model_value else None, note=note))
-    results += [Line(f"{what}of the harvest, {part}", "s", seconds) for part, seconds in course.parts.items()]
+        results.append(
+            Line(
+                what + name,
+                "s",
+                stage.seconds,
+                model_value,
+                model_value / stage.seconds if model_value else None,
+                note=note,
+            )
+        )
+    results += [
+        Line(f"{what}of the harvest, {part}", "s", seconds)
+        for part, seconds in course.parts.items()
+    ]
     sizes = costs.sizes if costs else {}
     for name, whole in course.sizes.items():
         model_value = course.records * sizes[name] / 1e9 if name in sizes else None
-        results.append(Line(f"{what}{name}", "GB", whole / 1e9, model_value, model_value / (whole / 1e9) if model_value else None))
-    peaks = [stage.peaks.get(role, 0.0) for stage in course.stages.values() for role in ("harvester", "workers")]
+        results.append(
+            Line(
+                f"{what}{name}",
+                "GB",
+                whole / 1e9,
+                model_value,
+                model_value / (whole / 1e9) if model_value else None,
+            )
+        )
+    peaks = [
+        stage.peaks.get(role, 0.0)
+        for stage in course.stages.values()
+        for role in ("harvester", "workers")
+    ]
     together = max(stage.together for stage in course.stages.values())
-    results.append(Line(f"{what}greatest process of a harvest", "MB", max(peaks), aim=Aim("most", MEMORY, "ours")))
-    results.append(Line(f"{what}memory of all processes at once", "MB", together, note="without the registry"))
+    results.append(
+        Line(
+            f"{what}greatest process of a harvest",
+            "MB",
+            max(peaks),
+            aim=Aim("most", MEMORY, "ours"),
+        )
+    )
+    results.append(
+        Line(f"{what}memory of all processes at once", "MB", together, note="without the registry")
+    )
     return results
 
 
@@ -228,8 +313,13 @@ def folder_for(records: int, under: Path | None) -> Iterator[Path]:
 
 def main(
     records: Annotated[int, typer.Option(help="Records of the registry.", min=100)] = 1_000_000,
-    registry: Annotated[str, typer.Option(help="Which simulated registry: oai, ckan, csv ...")] = "oai",
-    folder: Annotated[Path | None, typer.Option(help="Where the data goes; a folder for temporary files when not named.")] = None,
+    registry: Annotated[
+        str, typer.Option(help="Which simulated registry: oai, ckan, csv ...")
+    ] = "oai",
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where the data goes; a folder for temporary files when not named."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Take a registry of a million records end to end, and print its stages next to the model's."""

@@ -1,4 +1,6 @@
-"""What a record costs at each stage, measured once on this machine and kept, and what so many would cost."""
+"""What a record costs at each stage, measured once on this machine and kept, and what so many would
+cost.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,16 @@ KEPT = Path(__file__).parent / "costs.json"
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Seconds and bytes a record, as `python -m benchmarks.costs` measures them with so many *records*.
+    """Seconds and bytes a record, as `python -m benchmarks.costs` measures them with so many
+    *records*.
 
-    *read* is the harvest's own processor time until a record is staged (asking, archive, parsing, ledger), *work* that of the
-    processes that map, serialize and validate it; *plan* and *commit* (the journal's entry, the ledger's settlement) follow; *same* is to
-    read one that is as it was, *entry* what a commit takes whatever it brings. *loaded* is to put a record in the store by a bulk load,
-    *smoothed* to put the store in order after it, *beside* to bring tables and text index level, *shelved* to do all of that for one
-    record that changed; *dumped* and *released* is to write the files. The sizes are bytes on the disk.
+    *read* is the harvest's own processor time until a record is staged (asking, archive, parsing,
+    ledger), *work* that of the processes that map, serialize and validate it; *plan* and *commit*
+    (the journal's entry, the ledger's settlement) follow; *same* is to read one that is as it was,
+    *entry* what a commit takes whatever it brings. *loaded* is to put a record in the store by a
+    bulk load, *smoothed* to put the store in order after it, *beside* to bring tables and text
+    index level, *shelved* to do all of that for one record that changed; *dumped* and *released* is
+    to write the files. The sizes are bytes on the disk.
     """
 
     records: int
@@ -63,7 +68,10 @@ class Costs:
 
 def keep(costs: Costs, file: Path = KEPT) -> None:
     """Write costs to be taken from now on."""
-    rounded = {name: value if name == "records" else float(f"{value:.3g}") for name, value in asdict(costs).items()}
+    rounded = {
+        name: value if name == "records" else float(f"{value:.3g}")
+        for name, value in asdict(costs).items()
+    }
     file.write_bytes(orjson.dumps(rounded, option=orjson.OPT_INDENT_2) + b"\n")
 
 
@@ -74,7 +82,9 @@ def load_costs(file: Path = KEPT) -> Costs:
 
 
 def predicted(costs: Costs, records: int) -> Mapping[str, float]:
-    """Return the seconds that each stage takes for so many records in a row, on two cores: one reads while the other maps and validates."""
+    """Return the seconds that each stage takes for so many records in a row, on two cores: one
+    reads while the other maps and validates.
+    """
     return {
         "collect": records * max(costs.read, costs.work),
         "plan": records * costs.plan,

@@ -59,13 +59,17 @@ def reader() -> Callable[[Record[Any]], Resource]:
 
 
 def statements(resource: Resource) -> list[str]:
-    """Describe one record: its own statements and its record's, as N-Triples without the closing dot."""
+    """Describe one record: its own statements and its record's, as N-Triples without the closing
+    dot.
+    """
     return describe(resource, IRIS, SOURCE.name) + describe_record(resource.key, IRIS, _ABOUT)
 
 
 def ready(resource: Resource) -> bytes:
     """Write the model as a line of JSON, so that it can be read without a mapping."""
-    return orjson.dumps({field.name: getattr(resource, field.name) for field in fields(resource)}, default=_plain)
+    return orjson.dumps(
+        {field.name: getattr(resource, field.name) for field in fields(resource)}, default=_plain
+    )
 
 
 def _plain(value: object) -> object:

@@ -1,4 +1,6 @@
-"""What a process and all that it starts take of processor and memory, looked up while they run (Linux)."""
+"""What a process and all that it starts take of processor and memory, looked up while they run
+(Linux).
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,11 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 
-_PAUSE = 0.1  # seconds between looks: a process that ends has lost no more than these of its account
-_MEMORY = 20  # looks at processor time for one at all memory, which the kernel counts page by page: 14 ms for ten processes
+# seconds between looks: a process that ends has lost no more than these of its account
+_PAUSE = 0.1
+# looks at processor time for one at all memory, which the kernel counts page by page: 14 ms for ten
+# processes
+_MEMORY = 20
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROLES = {
     "publisher.follower": "follower",
@@ -33,7 +38,9 @@ _ROLES = {
 
 @dataclass(slots=True)
 class Account:
-    """One process: its role, processor seconds, and its peak of memory in MB as the kernel keeps it."""
+    """One process: its role, processor seconds, and its peak of memory in MB as the kernel keeps
+    it.
+    """
 
     role: str
     seconds: float = 0.0
@@ -44,7 +51,8 @@ class Account:
 class Watch:
     """Look at the processes below this one while the context is open.
 
-    *together* is the greatest sum, in MB, of what all but the registry held at one time, pages that they share counted once.
+    *together* is the greatest sum, in MB, of what all but the registry held at one time, pages that
+    they share counted once.
     """
 
     accounts: dict[int, Account] = field(default_factory=dict)
@@ -89,7 +97,12 @@ class Watch:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._look()
         self._ended.set()
         if self._thread:
@@ -130,7 +143,9 @@ def peak_of_own() -> float:
 
 
 def fresh_peak(pid: int | None = None) -> None:
-    """Begin a process's peak of memory anew, this one's where none is named (https://docs.kernel.org/filesystems/proc.html, clear_refs)."""
+    """Begin a process's peak of memory anew, this one's where none is named
+    (https://docs.kernel.org/filesystems/proc.html, clear_refs).
+    """
     with suppress(OSError):
         Path(f"/proc/{pid or os.getpid()}/clear_refs").write_text("5")
 

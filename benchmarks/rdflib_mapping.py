@@ -1,6 +1,8 @@
-"""Peer: a record described with rdflib as most programs of the field do it: from the model to terms, a graph, N-Triples.
+"""Peer: a record described with rdflib as most programs of the field do it: from the model to
+terms, a graph, N-Triples.
 
-It makes the statements of ``vocab.statements.describe`` and ``vocab.chronicle.attest`` for an initiative as the simulated portal has them.
+It makes the statements of ``vocab.statements.describe`` and ``vocab.chronicle.attest`` for an
+initiative as the simulated portal has them.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ _TYPES = {10: XSD.date, 7: XSD.gYearMonth, 4: XSD.gYear}  # by the length of an 
 def built(initiative: Initiative, iris: Iris, about: Provenance) -> str:
     """Describe an initiative and its record as N-Triples."""
     graph = Graph()
-    record, thing = URIRef(iris.record(about.source, initiative.key)), URIRef(iris.thing("initiative", about.source, initiative.key))
+    record, thing = (
+        URIRef(iris.record(about.source, initiative.key)),
+        URIRef(iris.thing("initiative", about.source, initiative.key)),
+    )
     _own(graph, thing, initiative, Namespace(iris.ns))
     _lists(graph, thing, initiative, Namespace(iris.ns))
     for party in initiative.parties:
@@ -52,7 +57,11 @@ def _own(graph: Graph, thing: URIRef, initiative: Initiative, wsis: Namespace) -
 
 
 def _lists(graph: Graph, thing: URIRef, initiative: Initiative, wsis: Namespace) -> None:
-    claims = ((wsis.actionLine, initiative.action_lines), (wsis.goal, initiative.goals), (wsis.target, initiative.targets))
+    claims = (
+        (wsis.actionLine, initiative.action_lines),
+        (wsis.goal, initiative.goals),
+        (wsis.target, initiative.targets),
+    )
     many: tuple[tuple[URIRef, Iterable[URIRef | Literal]], ...] = (
         (DCTERMS.title, map(_text, initiative.titles)),
         (DCTERMS.description, map(_text, initiative.descriptions)),
@@ -92,10 +101,18 @@ def _place(graph: Graph, thing: URIRef, where: URIRef, place: Place) -> None:
     graph.add((where, WGS.long, Literal(f"{place.longitude:g}", datatype=XSD.decimal)))
     spot = URIRef(f"{where}-point")
     graph.add((where, GEO.hasGeometry, spot))
-    graph.add((spot, GEO.asWKT, Literal(f"POINT({place.longitude:g} {place.latitude:g})", datatype=GEO.wktLiteral)))
+    graph.add(
+        (
+            spot,
+            GEO.asWKT,
+            Literal(f"POINT({place.longitude:g} {place.latitude:g})", datatype=GEO.wktLiteral),
+        )
+    )
 
 
-def _record(graph: Graph, record: URIRef, thing: URIRef, key: str, iris: Iris, about: Provenance) -> None:
+def _record(
+    graph: Graph, record: URIRef, thing: URIRef, key: str, iris: Iris, about: Provenance
+) -> None:
     wsis = Namespace(iris.ns)
     graph.add((record, FOAF.primaryTopic, thing))
     graph.add((record, RDF.type, DCAT.CatalogRecord))

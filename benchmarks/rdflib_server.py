@@ -19,7 +19,9 @@ _READY = 900.0  # seconds, for a million statements take some minutes
 
 
 def share(dump: Path, folder: Path, most: int) -> tuple[Path, bool]:
-    """Write the first *most* statements of an N-Quads file as N-Triples; return whether these are all."""
+    """Write the first *most* statements of an N-Quads file as N-Triples; return whether these are
+    all.
+    """
     out = folder / "share.nt"
     with dump.open(encoding="utf-8") as source, out.open("w", encoding="utf-8") as file:
         file.writelines(f"{line.rpartition(' <')[0]} .\n" for line in islice(source, most))
@@ -28,12 +30,21 @@ def share(dump: Path, folder: Path, most: int) -> tuple[Path, bool]:
 
 @contextmanager
 def rdflib_endpoint(file: Path) -> Iterator[str]:
-    """Serve *file*; return the endpoint's address. Raises TimeoutError where it takes too long to read it."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stocktake-benchmarks" / "rdflib-endpoint"
+    """Serve *file*; return the endpoint's address. Raises TimeoutError where it takes too long to
+    read it.
+    """
+    home = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        / "stocktake-benchmarks"
+        / "rdflib-endpoint"
+    )
     command = home / "bin" / "rdflib-endpoint"
     if not command.exists():
         venv.create(home, with_pip=True)
-        subprocess.run([home / "bin" / "python", "-m", "pip", "install", "--quiet", "rdflib-endpoint[cli]"], check=True)
+        subprocess.run(
+            [home / "bin" / "python", "-m", "pip", "install", "--quiet", "rdflib-endpoint[cli]"],
+            check=True,
+        )
     port = free_port()
     line = [str(command), "serve", "--host", "127.0.0.1", "--port", str(port), str(file)]
     with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
@@ -49,6 +60,11 @@ def rdflib_endpoint(file: Path) -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, params={"query": "ASK { ?s ?p ?o }"}, timeout=30, trust_env=False).status_code == 200
+        return (
+            httpx.get(
+                url, params={"query": "ASK { ?s ?p ?o }"}, timeout=30, trust_env=False
+            ).status_code
+            == 200
+        )
     except httpx.TransportError:
         return False

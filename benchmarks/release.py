@@ -1,4 +1,5 @@
-"""A cut next to `oxigraph dump | sort | gzip` of the same data, a pinned query next to the newest data, a mirror of changes.
+"""A cut next to `oxigraph dump | sort | gzip` of the same data, a pinned query next to the newest
+data, a mirror of changes.
 
 Each process is a real one. By hand: ``python -m benchmarks.release --records 20000``
 """
@@ -50,21 +51,40 @@ _PATIENCE = 1800.0  # seconds
 
 def write(journal: Journal, records: int) -> None:
     """Write a journal of the vocabulary, a registry and *records* records."""
-    journal.append((f"A {row}" for graph, triples in vocabulary(IRIS.base) for row in quads(triples, graph)), run="vocabulary", time=_TIME)
+    journal.append(
+        (f"A {row}" for graph, triples in vocabulary(IRIS.base) for row in quads(triples, graph)),
+        run="vocabulary",
+        time=_TIME,
+    )
     journal.append(_rows(records), run=f"{SOURCE.name}.1", time=_TIME)
 
 
 def _rows(records: int) -> Iterator[str]:
-    registry = Registry(SOURCE.name, SOURCE.title, "", SOURCE.url, SOURCE.licence, SOURCE.protocol, SOURCE.mapping, SOURCE.every)
-    yield from (f"A {row}" for row in quads(describe_source(registry, IRIS), IRIS.source(SOURCE.name)))
+    registry = Registry(
+        SOURCE.name,
+        SOURCE.title,
+        "",
+        SOURCE.url,
+        SOURCE.licence,
+        SOURCE.protocol,
+        SOURCE.mapping,
+        SOURCE.every,
+    )
+    yield from (
+        f"A {row}" for row in quads(describe_source(registry, IRIS), IRIS.source(SOURCE.name))
+    )
     read = reader()
     for raw in payloads(records):
         thing = read(record(raw))
-        yield from (f"A {row}" for row in quads(statements(thing), IRIS.record(SOURCE.name, thing.key)))
+        yield from (
+            f"A {row}" for row in quads(statements(thing), IRIS.record(SOURCE.name, thing.key))
+        )
 
 
 def change(journal: Journal, first: int, count: int) -> None:
-    """Write an entry that changes the records numbered from *first*: one statement goes, one comes, as after an edit."""
+    """Write an entry that changes the records numbered from *first*: one statement goes, one comes,
+    as after an edit.
+    """
     number = (journal.head.number if journal.head else 0) + 1
 
     def rows() -> Iterator[str]:
@@ -79,7 +99,9 @@ def change(journal: Journal, first: int, count: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A release and its report, by the command: *seconds* in all and by stage; *peaks* of its processes, and of all *together*, in MB."""
+    """A release and its report, by the command: *seconds* in all and by stage; *peaks* of its
+    processes, and of all *together*, in MB.
+    """
 
     seconds: float
     stages: Mapping[str, float]
@@ -88,12 +110,16 @@ class Cut:
 
 
 def cut(data: Path) -> Cut:
-    """Cut a release and make its report, as the command does; the command writes the beginning of each stage to standard error."""
+    """Cut a release and make its report, as the command does; the command writes the beginning of
+    each stage to standard error.
+    """
     line = [sys.executable, "-m", "stocktake", "release"]
     begun, begins = time.perf_counter(), [("start", 0.0)]
     with Watch() as watch:
         quiet = subprocess.DEVNULL
-        with subprocess.Popen(line, env=settings(data), stdout=quiet, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            line, env=settings(data), stdout=quiet, stderr=subprocess.PIPE, text=True
+        ) as process:
             assert process.stderr
             for message in process.stderr:
                 if message.endswith(" ...\n"):
@@ -117,21 +143,38 @@ def quads_alone(data: Path, folder: Path) -> None:
 def loaded(data: Path, folder: Path) -> Path:
     """Load the newest release's quads into a store of the peer's."""
     text, store = folder / "quads.nq", folder / "oxigraph"
-    with igzip.open(max((data / "releases").glob("*/stocktake-*.nq.gz")), "rb") as source, text.open("wb") as out:
+    with (
+        igzip.open(max((data / "releases").glob("*/stocktake-*.nq.gz")), "rb") as source,
+        text.open("wb") as out,
+    ):
         while block := source.read(1 << 20):
             out.write(block)
-    subprocess.run(oxigraph("load", "--lenient", "--location", store, "--file", text), check=True, capture_output=True)
+    subprocess.run(
+        oxigraph("load", "--lenient", "--location", store, "--file", text),
+        check=True,
+        capture_output=True,
+    )
     subprocess.run(oxigraph("optimize", "--location", store), check=True, capture_output=True)
     text.unlink()
     return store
 
 
 def theirs(store: Path, out: Path) -> tuple[float, float]:
-    """Dump, sort and pack by the system's tools; return the seconds and the greatest peak of memory in MB."""
-    line = " ".join(oxigraph("dump", "--location", store, "--format", "nq")) + f" | sort | gzip > {out}"
+    """Dump, sort and pack by the system's tools; return the seconds and the greatest peak of memory
+    in MB.
+    """
+    line = (
+        " ".join(oxigraph("dump", "--location", store, "--format", "nq"))
+        + f" | sort | gzip > {out}"
+    )
     with Watch() as watch:
         duration = timed(
-            lambda: subprocess.run(["/bin/sh", "-c", line], env=os.environ | {"LC_ALL": "C"}, check=True, stderr=subprocess.DEVNULL)
+            lambda: subprocess.run(
+                ["/bin/sh", "-c", line],
+                env=os.environ | {"LC_ALL": "C"},
+                check=True,
+                stderr=subprocess.DEVNULL,
+            )
         )
     return duration, max(watch.peaks().values())
 
@@ -158,7 +201,14 @@ def releases(data: Path, folder: Path, records: int) -> list[Line]:
         raise SystemExit("the quads differ: the benchmark compares nothing")
     size, files = f"{records:,} records: ", len(list((data / "releases/1").iterdir()))
     return [
-        Line(f"{size}canonical N-Quads alone", "s", alone, other, other / alone, note="peer: oxigraph dump | sort | gzip; the same bytes"),
+        Line(
+            f"{size}canonical N-Quads alone",
+            "s",
+            alone,
+            other,
+            other / alone,
+            note="peer: oxigraph dump | sort | gzip; the same bytes",
+        ),
         Line(
             f"{size}the whole command",
             "s",
@@ -174,20 +224,35 @@ def releases(data: Path, folder: Path, records: int) -> list[Line]:
             memory,
             their_memory,
             aim=Aim("most", MEMORY, "ours"),
-            note="; ".join([f"{role} {peak:.0f}" for role, peak in created.peaks.items()]) + "; peer: its greatest process",
+            note="; ".join([f"{role} {peak:.0f}" for role, peak in created.peaks.items()])
+            + "; peer: its greatest process",
         ),
-        Line(f"{size}all its processes at once", "MB", created.together, note="pages that they share counted once"),
+        Line(
+            f"{size}all its processes at once",
+            "MB",
+            created.together,
+            note="pages that they share counted once",
+        ),
     ]
 
 
 def pinned(data: Path, url: str) -> list[Line]:
-    """Ask a release and the newest data the same, in turn; each text is new, so that no answer was held."""
+    """Ask a release and the newest data the same, in turn; each text is new, so that no answer was
+    held.
+    """
     asked = {name: query for name, query in queries().items() if name != "rows"}
     with httpx.Client(base_url=url, timeout=120) as client:
 
         def ask(query: str, **more: str) -> bytes:
             return (
-                client.get("/sparql", params={"query": f"{query}\n# {time.perf_counter_ns()}", "format": "tsv", **more})
+                client.get(
+                    "/sparql",
+                    params={
+                        "query": f"{query}\n# {time.perf_counter_ns()}",
+                        "format": "tsv",
+                        **more,
+                    },
+                )
                 .raise_for_status()
                 .content
             )
@@ -195,19 +260,32 @@ def pinned(data: Path, url: str) -> list[Line]:
         for query in asked.values():
             ask(query)
             ask(query, release="2")
-        results = [pairs(lambda query=query: ask(query, release="2"), lambda query=query: ask(query), 7) for query in asked.values()]  # type: ignore[misc]
+        results = [
+            pairs(lambda query=query: ask(query, release="2"), lambda query=query: ask(query), 7)  # type: ignore[misc]
+            for query in asked.values()
+        ]
     ratios = [1 / pair.ratio for pair in results]
-    ours, peer = (median(seconds) * 1000 for seconds in ([pair.ours for pair in results], [pair.peer for pair in results]))
+    ours, peer = (
+        median(seconds) * 1000
+        for seconds in ([pair.ours for pair in results], [pair.peer for pair in results])
+    )
     return [
         Line(
-            f"{len(results)} queries of a release, the middle", "ms", ours, peer, median(ratios), note="peer: the same on the newest data"
+            f"{len(results)} queries of a release, the middle",
+            "ms",
+            ours,
+            peer,
+            median(ratios),
+            note="peer: the same on the newest data",
         ),
         Line("the worst of them", "", None, None, max(ratios)),
     ]
 
 
 def mirrored(data: Path, url: str, folder: Path, changes: int) -> list[Line]:
-    """Follow a journal: all of it, one entry of many changes, and as many changes in a hundred entries."""
+    """Follow a journal: all of it, one entry of many changes, and as many changes in a hundred
+    entries.
+    """
     mirror, journal, results = folder / "mirror", Journal(data / "journal"), list[Line]()
     here = Settings(mirror, folder, BASE, "", frozenset({"127.0.0.1"}), "no contact given", "rust")
 
@@ -217,15 +295,35 @@ def mirrored(data: Path, url: str, folder: Path, changes: int) -> list[Line]:
 
     plain = sum(1 for entry in journal.entries() for _ in entry.lines())
     whole = bring()
-    results.append(Line("a mirror's first copy, each entry proved", "rows/s", plain / whole, note=f"{plain:,} rows in {whole:.1f} s"))
+    results.append(
+        Line(
+            "a mirror's first copy, each entry proved",
+            "rows/s",
+            plain / whole,
+            note=f"{plain:,} rows in {whole:.1f} s",
+        )
+    )
     change(journal, 0, changes)
     one = bring()
-    results.append(Line(f"{changes:,} changes in one entry", "s", one, note=f"{changes / one:,.0f} a second"))
+    results.append(
+        Line(f"{changes:,} changes in one entry", "s", one, note=f"{changes / one:,.0f} a second")
+    )
     for first in range(0, changes, changes // 100):
         change(journal, first, changes // 100)
     many = bring()
-    results.append(Line(f"{changes:,} changes in 100 entries", "s", many, one, many / one, note="peer: in one entry"))
-    if Journal(mirror / "journal").verify() != journal.verify() or digest_of(mirror) != digest_of(data):
+    results.append(
+        Line(
+            f"{changes:,} changes in 100 entries",
+            "s",
+            many,
+            one,
+            many / one,
+            note="peer: in one entry",
+        )
+    )
+    if Journal(mirror / "journal").verify() != journal.verify() or digest_of(mirror) != digest_of(
+        data
+    ):
         raise SystemExit("the mirror holds another journal than its origin")
     return results
 
@@ -237,9 +335,16 @@ def digest_of(data: Path) -> str | None:
 
 
 def main(
-    records: Annotated[int, typer.Option(help="Records of the generated store.", min=1000)] = 20_000,
-    changes: Annotated[int, typer.Option(help="Records that change, for the mirror.", min=100)] = 10_000,
-    serving: Annotated[bool, typer.Option("--serving/--cut-only", help="Measure pinned queries and the mirror too.")] = True,
+    records: Annotated[
+        int, typer.Option(help="Records of the generated store.", min=1000)
+    ] = 20_000,
+    changes: Annotated[
+        int, typer.Option(help="Records that change, for the mirror.", min=100)
+    ] = 10_000,
+    serving: Annotated[
+        bool,
+        typer.Option("--serving/--cut-only", help="Measure pinned queries and the mirror too."),
+    ] = True,
     json: Json = False,
 ) -> None:
     """Write a journal, cut a release of it, ask it again, and mirror it."""
@@ -248,13 +353,18 @@ def main(
         data = folder / "data"
         journal = Journal(data / "journal")
         err.print(f"writing {records:,} records")
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # not a line for each entry
-        writer = Process(target=write, args=(journal, records))  # or a process that is started below it would count its memory
+        # not a line for each entry
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+        # or a process that is started below it would count its memory
+        writer = Process(target=write, args=(journal, records))
         writer.start()
         writer.join()
         result = releases(data, folder, records)
         if serving:
-            with served(data, "seconds=600") as url, httpx.Client(base_url=url, timeout=_PATIENCE) as client:
+            with (
+                served(data, "seconds=600") as url,
+                httpx.Client(base_url=url, timeout=_PATIENCE) as client,
+            ):
                 err.print("the store is made")
                 until(lambda: ready(client) and is_served(client, journal), _PATIENCE)
                 change(journal, 0, 10)

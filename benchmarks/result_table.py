@@ -29,7 +29,9 @@ class Aim:
     def is_met(self, line: Line) -> bool:
         """Return whether the line keeps the bound."""
         value = line.ratio if self.on == "ratio" else line.ours
-        return value is not None and (value >= self.bound if self.kind == "least" else value <= self.bound)
+        return value is not None and (
+            value >= self.bound if self.kind == "least" else value <= self.bound
+        )
 
     def __str__(self) -> str:
         return f"{'≥' if self.kind == 'least' else '≤'} {self.bound:,g}{' times' if self.on == 'ratio' else ''}"
@@ -50,7 +52,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Seconds of two works done in turn: *ours* and *peer*, the medians, and *ratio*, the median of peer by ours."""
+    """Seconds of two works done in turn: *ours* and *peer*, the medians, and *ratio*, the median of
+    peer by ours.
+    """
 
     ours: float
     peer: float
@@ -67,13 +71,20 @@ def timed(work: Callable[[], object]) -> float:
 def pairs(ours: Callable[[], object], peer: Callable[[], object], times: int) -> Pair:
     """Do both works in turn, so that what disturbs the machine disturbs both."""
     durations = [(timed(ours), timed(peer)) for _ in range(times)]
-    return Pair(median(a for a, _ in durations), median(b for _, b in durations), median(b / a for a, b in durations))
+    return Pair(
+        median(a for a, _ in durations),
+        median(b for _, b in durations),
+        median(b / a for a, b in durations),
+    )
 
 
 def show(title: str, lines: Sequence[Line], json: bool) -> None:
     """Print a benchmark's lines and how many of its aims are met."""
     if json:
-        rows = [{"benchmark": title, **asdict(line), "met": line.aim.is_met(line) if line.aim else None} for line in lines]
+        rows = [
+            {"benchmark": title, **asdict(line), "met": line.aim.is_met(line) if line.aim else None}
+            for line in lines
+        ]
         print(orjson.dumps(rows).decode())
         return
     table = Table(title=title, title_justify="left")
@@ -83,8 +94,17 @@ def show(title: str, lines: Sequence[Line], json: bool) -> None:
     table.add_column("met")
     table.add_column("remark", overflow="fold")
     for line in lines:
-        is_met = "" if line.aim is None else "[green]yes[/]" if line.aim.is_met(line) else "[red]no[/]"
-        table.add_row(line.what, line.unit, *map(_figure, (line.ours, line.peer, line.ratio)), str(line.aim or ""), is_met, line.note)
+        is_met = (
+            "" if line.aim is None else "[green]yes[/]" if line.aim.is_met(line) else "[red]no[/]"
+        )
+        table.add_row(
+            line.what,
+            line.unit,
+            *map(_figure, (line.ours, line.peer, line.ratio)),
+            str(line.aim or ""),
+            is_met,
+            line.note,
+        )
     console = Console() if sys.stdout.isatty() else Console(width=150)
     console.print(table)
     aims = [line.aim.is_met(line) for line in lines if line.aim]

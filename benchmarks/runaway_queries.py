@@ -1,4 +1,5 @@
-"""Runaways: what 31 small queries feel while a runaway join, a runaway sort and a hog of memory run, through `stocktake serve`.
+"""Runaways: what 31 small queries feel while a runaway join, a runaway sort and a hog of memory
+run, through `stocktake serve`.
 
 By hand: ``python -m benchmarks.runaway_queries --records 20000``
 """
@@ -66,8 +67,21 @@ def _figures(name: str, alone: Sequence[_Asked], together: Sequence[_Asked]) -> 
     middles = median(asked.seconds for asked in alone), median(asked.seconds for asked in together)
     worst = max(asked.seconds for asked in alone), max(asked.seconds for asked in together)
     return [
-        Line(f"{name}: median, together and alone", "ms", middles[1] * 1000, middles[0] * 1000, middles[1] / middles[0], note=good),
-        Line(f"{name}: slowest, together and alone", "ms", worst[1] * 1000, worst[0] * 1000, worst[1] / worst[0]),
+        Line(
+            f"{name}: median, together and alone",
+            "ms",
+            middles[1] * 1000,
+            middles[0] * 1000,
+            middles[1] / middles[0],
+            note=good,
+        ),
+        Line(
+            f"{name}: slowest, together and alone",
+            "ms",
+            worst[1] * 1000,
+            worst[0] * 1000,
+            worst[1] / worst[0],
+        ),
     ]
 
 
@@ -81,14 +95,27 @@ def _measured(url: str) -> list[Line]:
         later = crowd(url, 3000)
         ended = {name: future.result() for name, future in running.items()}
     after = crowd(url, 4000)
-    lines = _figures("31 small, at once with three runaways", alone, at_once) + _figures("31 small, 2 s later", alone, later)
+    lines = _figures("31 small, at once with three runaways", alone, at_once) + _figures(
+        "31 small, 2 s later", alone, later
+    )
     lines += _figures("31 small, afterwards", alone, after)
-    return lines + [Line(f"runaway {name}", "s", asked.seconds, note=f"{asked.status}: {asked.outcome}") for name, asked in ended.items()]
+    return lines + [
+        Line(f"runaway {name}", "s", asked.seconds, note=f"{asked.status}: {asked.outcome}")
+        for name, asked in ended.items()
+    ]
 
 
-def main(records: Annotated[int, typer.Option(help="Records to harvest and ask about.", min=4000)] = 20_000, json: Json = False) -> None:
+def main(
+    records: Annotated[
+        int, typer.Option(help="Records to harvest and ask about.", min=4000)
+    ] = 20_000,
+    json: Json = False,
+) -> None:
     """Harvest a simulated portal, serve it, and let three queries run away."""
-    with tempfile.TemporaryDirectory(prefix="runaways-") as name, Demo(size=records, only=("ckan",), faults=()) as registry:
+    with (
+        tempfile.TemporaryDirectory(prefix="runaways-") as name,
+        Demo(size=records, only=("ckan",), faults=()) as registry,
+    ):
         data = Path(name) / "data"
         write_sources(registry.url, data / "sources", ("ckan",))
         with served(data, _LIMITS) as url, httpx.Client(base_url=url, timeout=600) as client:

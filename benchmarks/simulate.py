@@ -1,8 +1,10 @@
-"""Simulation: ten thousand registries with a hundred million records, day by day, from costs that were measured here.
+"""Simulation: ten thousand registries with a hundred million records, day by day, from costs that
+were measured here.
 
-Registries fall due, wait for a worker, for their host's turn and for a processor, commit one after the other, and the store follows.
-Source of the engine: https://simpy.readthedocs.io/. By hand: ``python -m benchmarks.simulate``;
-the costs are those that ``python -m benchmarks.costs`` has measured.
+Registries fall due, wait for a worker, for their host's turn and for a processor, commit one after
+the other, and the store follows. Source of the engine: https://simpy.readthedocs.io/. By hand:
+``python -m benchmarks.simulate``; the costs are those that ``python -m benchmarks.costs`` has
+measured.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ _SLOTS = 4  # runs at once a worker process: they mostly wait for their hosts
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What is simulated: *changing* is the share of records that change a day, *reporting* that of registries that report changes."""
+    """What is simulated: *changing* is the share of records that change a day, *reporting* that of
+    registries that report changes.
+    """
 
     registries: int = 10_000
     records: int = 100_000_000
@@ -43,7 +47,9 @@ class World:
     days: int = 3
     first: bool = False  # whether all begins with a first harvest of everything
     seed: int = 1
-    scale: int = 1  # registries, with their hosts and workers, that each one stands for at the two stations that all of them share
+    # registries, with their hosts and workers, that each one stands for at the two stations that
+    # all of them share
+    scale: int = 1
 
     @property
     def slots(self) -> int:
@@ -69,7 +75,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A registry: its records, its host, whether it reports changes, its minute of the day, the day of its full harvest."""
+    """A registry: its records, its host, whether it reports changes, its minute of the day, the day
+    of its full harvest.
+    """
 
     records: int
     host: int
@@ -79,13 +87,21 @@ class Registry:
 
 
 def registries(world: World) -> list[Registry]:
-    """Draw the registries: a few are huge, most are small (Pareto), as catalogues of repositories are."""
+    """Draw the registries: a few are huge, most are small (Pareto), as catalogues of repositories
+    are.
+    """
     chance = random.Random(world.seed)
     weights = [min(chance.paretovariate(1.1), 5_000) for _ in range(world.registries)]
     per, hosts = world.records / sum(weights), max(1, int(world.registries * world.hosts))
     sizes = [max(1, round(weight * per)) for weight in weights]
     return [
-        Registry(size, chance.randrange(hosts), chance.random() < world.reporting, chance.uniform(0, DAY), chance.randrange(7))
+        Registry(
+            size,
+            chance.randrange(hosts),
+            chance.random() < world.reporting,
+            chance.uniform(0, DAY),
+            chance.randrange(7),
+        )
         for size in sizes
     ]
 
@@ -123,7 +139,11 @@ class Simulation:
     def _harvest(self, registry: Registry, day: int, due: float) -> Steps:
         first = self._world.first and day == 0
         changed = registry.records * (1.0 if first else self._world.changing)
-        read = registry.records if first or not registry.reports or day % 7 == registry.full_day else changed
+        read = (
+            registry.records
+            if first or not registry.reports or day % 7 == registry.full_day
+            else changed
+        )
         with self._slots.request() as slot:
             yield slot
             self.result.waited.append(self._env.now - due)
@@ -134,7 +154,9 @@ class Simulation:
         self.result.took.append(self._env.now - due)
         if first:
             self.result.ended.append(self._env.now)
-        self._env.process(self._show(changed * (self._costs.first if first else self._costs.shelved)))
+        self._env.process(
+            self._show(changed * (self._costs.first if first else self._costs.shelved))
+        )
 
     def _read(self, registry: Registry, read: float, changed: float) -> Steps:
         host = self._hosts.setdefault(registry.host, simpy.Resource(self._env, 1))
@@ -171,34 +193,70 @@ def lines(world: World, costs: Costs, result: Result) -> list[Line]:
     """Return the lines of a simulated world."""
     what = f"{world.registries * world.scale:,} registries, {'first harvest' if world.first else 'every day'}: "
     span = world.days * DAY
-    room = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "store": 1}
-    shares = {station: result.busy.get(station, 0.0) / span / places for station, places in room.items()}
+    room = {
+        "workers": world.slots,
+        "processors": world.machines * world.cores,
+        "journal": 1,
+        "store": 1,
+    }
+    shares = {
+        station: result.busy.get(station, 0.0) / span / places for station, places in room.items()
+    }
     fullest = max(shares, key=lambda item: shares[item])
     results = [Line(f"{what}{station}", "% busy", 100 * share, note=f"of {room[station]}" + (", the fullest" if station == fullest else ""))
              for station, share in shares.items()]  # fmt: skip
-    delays = (("due to begun", result.waited), ("due to committed", result.took), ("committed to shown", result.publication_delays))
+    delays = (
+        ("due to begun", result.waited),
+        ("due to committed", result.took),
+        ("committed to shown", result.publication_delays),
+    )
     for name, times in delays:
         if len(times) > 1:
             cut = quantiles(times, n=100)
-            results.append(Line(f"{what}{name}, median", "s", cut[49], note=f"95 %: {cut[94]:,.0f} s, longest {max(times):,.0f} s"))
-    results.append(Line(f"{what}runs left out, the last one still going", "a day", result.missed / world.days))
+            results.append(
+                Line(
+                    f"{what}{name}, median",
+                    "s",
+                    cut[49],
+                    note=f"95 %: {cut[94]:,.0f} s, longest {max(times):,.0f} s",
+                )
+            )
+    results.append(
+        Line(f"{what}runs left out, the last one still going", "a day", result.missed / world.days)
+    )
     if world.first:
-        results.append(Line(f"{what}all committed after", "days", max(result.ended, default=0.0) / DAY))
+        results.append(
+            Line(f"{what}all committed after", "days", max(result.ended, default=0.0) / DAY)
+        )
         results += [Line(f"{what}{name} of a first harvest", "GB", world.records * world.scale * size / 1e9)
                   for name, size in costs.sizes.items()]  # fmt: skip
     return results
 
 
 def saturation(world: World, costs: Costs, result: Result) -> list[Line]:
-    """Return at how many times the first world each station is full, and the time that rate limits alone take."""
+    """Return at how many times the first world each station is full, and the time that rate limits
+    alone take.
+    """
     span = world.days * DAY
-    places = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "store": 1}
-    full = {station: world.scale * span * room / result.busy[station] for station, room in places.items() if result.busy.get(station)}
+    places = {
+        "workers": world.slots,
+        "processors": world.machines * world.cores,
+        "journal": 1,
+        "store": 1,
+    }
+    full = {
+        station: world.scale * span * room / result.busy[station]
+        for station, room in places.items()
+        if result.busy.get(station)
+    }
     largest = max(registry.records for registry in registries(world))
     hours = ceil(largest / _PAGE) * (world.pause + world.answer) / 3600
     what = f"{world.registries * world.scale:,} registries, {'first harvest' if world.first else 'every day'}: "
     ordered = sorted(full.items(), key=lambda item: item[1])
-    results = [Line(f"{what}{station} full at", "times the world", times, note=f"{places[station]} of it") for station, times in ordered]
+    results = [
+        Line(f"{what}{station} full at", "times the world", times, note=f"{places[station]} of it")
+        for station, times in ordered
+    ]
     return [
         *results,
         Line(
@@ -211,11 +269,18 @@ def saturation(world: World, costs: Costs, result: Result) -> list[Line]:
 
 
 def main(
-    times: Annotated[list[int] | None, typer.Option(help="How many times the world; may be given more than once.")] = None,
-    machines: Annotated[int, typer.Option(help="Machines with workers, for each of these times.", min=1)] = 4,
+    times: Annotated[
+        list[int] | None,
+        typer.Option(help="How many times the world; may be given more than once."),
+    ] = None,
+    machines: Annotated[
+        int, typer.Option(help="Machines with workers, for each of these times.", min=1)
+    ] = 4,
     json: Json = False,
 ) -> None:
-    """Simulate the world once, ten times and a hundred times as large, or as many times as are given."""
+    """Simulate the world once, ten times and a hundred times as large, or as many times as are
+    given.
+    """
     costs, results = load_costs(), list[Line]()
     for factor in times or [1, 10, 100]:
         world = World(machines=machines, scale=factor)

@@ -1,4 +1,5 @@
-"""`/sparql` of `stocktake serve` next to `oxigraph serve` on the same data, with answers compared equal first.
+"""`/sparql` of `stocktake serve` next to `oxigraph serve` on the same data, with answers compared
+equal first.
 
 By hand: ``python benchmarks/sparql.py --records 20000``
 """
@@ -27,7 +28,9 @@ from demo.source_definitions import write_sources
 from vocab.iris import BASE
 
 _ROWS = "rows"  # the query with 100,000 rows; the others are the small ones
-SMALL = 0.002  # seconds that a small query takes natively at least: below that it is the connection that is measured
+# seconds that a small query takes natively at least: below that it is the connection that is
+# measured
+SMALL = 0.002
 _AT_ONCE = 8
 _TIMES = 15
 
@@ -48,7 +51,10 @@ def natively(store: Path, asked: Mapping[str, str]) -> dict[str, float]:
         for _ in answer:
             pass
 
-    return {name: median(timed(lambda query=query: ask(query)) for _ in range(5)) for name, query in asked.items()}  # type: ignore[misc]
+    return {
+        name: median(timed(lambda query=query: ask(query)) for _ in range(5))  # type: ignore[misc]
+        for name, query in asked.items()
+    }
 
 
 def alone(ours: str, theirs: str, query: str) -> Pair:
@@ -63,9 +69,15 @@ def alone(ours: str, theirs: str, query: str) -> Pair:
 
 
 def together(ours: str, theirs: str, asked: Mapping[str, str]) -> Pair:
-    """Ask both in turn, eight clients at once, each with all the queries; the seconds are a question's."""
+    """Ask both in turn, eight clients at once, each with all the queries; the seconds are a
+    question's.
+    """
     durations = [(_crowd(ours, asked), _crowd(theirs, asked)) for _ in range(5)]
-    return Pair(median(a for a, _ in durations), median(b for _, b in durations), median(b / a for a, b in durations))
+    return Pair(
+        median(a for a, _ in durations),
+        median(b for _, b in durations),
+        median(b / a for a, b in durations),
+    )
 
 
 def _crowd(url: str, asked: Mapping[str, str]) -> float:
@@ -74,7 +86,10 @@ def _crowd(url: str, asked: Mapping[str, str]) -> float:
 
     def client(number: int) -> float:
         endpoint = Endpoint(url)
-        spent = sum(timed(lambda text=text: endpoint.ask(text)) for text in texts[number:] + texts[:number])  # type: ignore[misc]
+        spent = sum(
+            timed(lambda text=text: endpoint.ask(text))  # type: ignore[misc]
+            for text in texts[number:] + texts[:number]
+        )
         endpoint.close()
         return spent
 
@@ -93,23 +108,50 @@ def _compare(ours: str, theirs: str, store: Path, asked: dict[str, str]) -> list
     lines = [_line(name, pair, None, f"natively {inside[name] * 1000:.1f} ms{'' if name in small else ', too quick to count'}")
              for name, pair in each.items()]  # fmt: skip
     counted = [each[name] for name in small]
-    middle = Pair(*(median(values) for values in zip(*((pair.ours, pair.peer, pair.ratio) for pair in counted), strict=True)))
+    middle = Pair(
+        *(
+            median(values)
+            for values in zip(
+                *((pair.ours, pair.peer, pair.ratio) for pair in counted), strict=True
+            )
+        )
+    )
     lines.append(_line(f"the middle of {len(small)} small queries, one client", middle, 1.5))
     lines.append(_line("the worst of them", min(counted, key=lambda pair: pair.ratio), 1.5))
-    lines.append(_line(f"{len(small)} small queries, {_AT_ONCE} clients", together(ours, theirs, small), 1.5, "mean of a question"))
+    lines.append(
+        _line(
+            f"{len(small)} small queries, {_AT_ONCE} clients",
+            together(ours, theirs, small),
+            1.5,
+            "mean of a question",
+        )
+    )
     return [*lines, _line("100,000 rows", alone(ours, theirs, long[_ROWS]), 1.2)]
 
 
 def _line(what: str, pair: Pair, bound: float | None, note: str = "") -> Line:
-    return Line(what, "ms", pair.ours * 1000, pair.peer * 1000, 1 / pair.ratio, Aim("most", bound) if bound else None, note)
+    return Line(
+        what,
+        "ms",
+        pair.ours * 1000,
+        pair.peer * 1000,
+        1 / pair.ratio,
+        Aim("most", bound) if bound else None,
+        note,
+    )
 
 
 def main(
-    records: Annotated[int, typer.Option(help="Records to harvest and ask about.", min=4000)] = 20_000,
+    records: Annotated[
+        int, typer.Option(help="Records to harvest and ask about.", min=4000)
+    ] = 20_000,
     json: Json = False,
 ) -> None:
     """Harvest a simulated portal, serve it with both, and ask both the same."""
-    with tempfile.TemporaryDirectory(prefix="sparql-") as name, Demo(size=records, only=("ckan",), faults=()) as registry:
+    with (
+        tempfile.TemporaryDirectory(prefix="sparql-") as name,
+        Demo(size=records, only=("ckan",), faults=()) as registry,
+    ):
         folder = Path(name)
         data = folder / "data"
         write_sources(registry.url, data / "sources", ("ckan",))
@@ -117,7 +159,12 @@ def main(
             until(lambda: ready(client), 60)
             err.print(f"harvesting {records:,} records")
             harvested(data, client)
-            subprocess.run([sys.executable, "-m", "stocktake", "dump"], env=settings(data), check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [sys.executable, "-m", "stocktake", "dump"],
+                env=settings(data),
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             store = loaded(data / "dumps", folder)
             settled(data, client)
             with peer(store) as theirs:

@@ -1,4 +1,5 @@
-"""One harvest as `stocktake harvest` does it, with the time and the memory that each of its stages takes, as JSON.
+"""One harvest as `stocktake harvest` does it, with the time and the memory that each of its stages
+takes, as JSON.
 
 By hand: ``python -m benchmarks.stages DATA --full``; the source definitions lie in DATA/sources.
 """
@@ -37,7 +38,9 @@ _PROGRESS = 15.0  # seconds between two progress messages
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds by stage; *spans* follow one upon the other, with the greatest memory of each, *parts* lie in them."""
+    """Seconds by stage; *spans* follow one upon the other, with the greatest memory of each,
+    *parts* lie in them.
+    """
 
     parts: dict[str, float] = field(default_factory=dict)
     spans: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -59,7 +62,10 @@ class Clock:
             return
         if self._now:
             seconds, most = self.spans.get(self._now, (0.0, 0.0))
-            self.spans[self._now] = (seconds + time.perf_counter() - self._since, max(most, peak_of_own()))
+            self.spans[self._now] = (
+                seconds + time.perf_counter() - self._since,
+                max(most, peak_of_own()),
+            )
         fresh_peak()
         self._now, self._since = name, time.perf_counter()
 
@@ -145,13 +151,22 @@ def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
         nonlocal last
         if time.monotonic() - last > _PROGRESS:
             last = time.monotonic()
-            err.print(f"  {progress.records:,} of {progress.reported_total or 0:,} records", highlight=False)
+            err.print(
+                f"  {progress.records:,} of {progress.reported_total or 0:,} records",
+                highlight=False,
+            )
 
     counts: dict[str, int] = {}
     url = f"sqlite:///{data}/ledger.sqlite"
     pool = TimedPool(BASE)
     pool.clock = clock
-    with open_context(data, url, BASE, "no contact given", _HERE, source_dir=data / "sources") as plain, pool, reduced_gc():
+    with (
+        open_context(
+            data, url, BASE, "no contact given", _HERE, source_dir=data / "sources"
+        ) as plain,
+        pool,
+        reduced_gc(),
+    ):
         journal = TimedJournal(data / "journal")
         journal.clock = clock
         ledger = TimedLedger(url, clock)
@@ -176,7 +191,11 @@ def main(
     clock = Clock()
     counts = harvested(data, clock, full=full)
     result = asdict(clock)
-    print(orjson.dumps({"parts": result["parts"], "spans": result["spans"], "counts": counts}).decode())
+    print(
+        orjson.dumps(
+            {"parts": result["parts"], "spans": result["spans"], "counts": counts}
+        ).decode()
+    )
 
 
 if __name__ == "__main__":

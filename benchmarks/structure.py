@@ -1,4 +1,6 @@
-"""Count packages, layers, arrows, files and lines: ``python -m benchmarks.structure [FOLDER ...]``, one column for each checkout."""
+"""Count packages, layers, arrows, files and lines: ``python -m benchmarks.structure [FOLDER ...]``,
+one column for each checkout.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,16 @@ from typing import Annotated
 import typer
 
 PACKAGES = ("harvesters", "publisher")
-CODE = (*PACKAGES, "vocab", "shapes", "journal", "demo", "languages", "command_line", "stocktake.py")
+CODE = (
+    *PACKAGES,
+    "vocab",
+    "shapes",
+    "journal",
+    "demo",
+    "languages",
+    "command_line",
+    "stocktake.py",
+)
 COLUMNS = 100
 
 
@@ -26,7 +37,11 @@ class Module:
 
 def read_modules(root: Path) -> dict[str, Module]:
     """Parse every source file below *root*, except migrations, by dotted name."""
-    files = [file for part in CODE for file in (sorted((root / part).rglob("*.py")) if part in CODE[:-1] else [root / part])]
+    files = [
+        file
+        for part in CODE
+        for file in (sorted((root / part).rglob("*.py")) if part in CODE[:-1] else [root / part])
+    ]
     modules = {}
     for file in files:
         if not {"migrations", "static"} & {*file.parts}:
@@ -49,18 +64,26 @@ def imported_modules(module: Module, known: Iterable[str]) -> set[str]:
 
 
 def package_arrows(modules: dict[str, Module], package: str) -> dict[str, set[str]]:
-    """Return for each subpackage of *package* the subpackages that it imports; a module at the top counts as one."""
+    """Return for each subpackage of *package* the subpackages that it imports; a module at the top
+    counts as one.
+    """
     arrows: dict[str, set[str]] = {}
     for module in modules.values():
         if module.name.startswith(f"{package}."):
             subpackage = module.name.split(".")[1]
-            others = {name.split(".")[1] for name in imported_modules(module, modules) if name.startswith(f"{package}.")}
+            others = {
+                name.split(".")[1]
+                for name in imported_modules(module, modules)
+                if name.startswith(f"{package}.")
+            }
             arrows.setdefault(subpackage, set()).update(others - {subpackage})
     return arrows
 
 
 def components(arrows: dict[str, set[str]]) -> list[set[str]]:
-    """Return the strongly connected components, packages that import each other in a circle, in order of dependency (Tarjan 1972)."""
+    """Return the strongly connected components, packages that import each other in a circle, in
+    order of dependency (Tarjan 1972).
+    """
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -96,7 +119,11 @@ def layer_count(arrows: dict[str, set[str]]) -> int:
 
 def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Yield the functions of *module*, nested ones too."""
-    return (node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return (
+        node
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
 
 
 def line_count(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -110,25 +137,38 @@ def measure(root: Path) -> dict[str, str]:
     table: dict[str, str] = {}
     for package in PACKAGES:
         arrows = package_arrows(modules, package)
-        packages = {name for name in arrows if any(other.startswith(f"{package}.{name}.") for other in modules)}
+        packages = {
+            name
+            for name in arrows
+            if any(other.startswith(f"{package}.{name}.") for other in modules)
+        }
         inner = {name: others & packages for name, others in arrows.items() if name in packages}
         circles = [group for group in components(inner) if len(group) > 1]
         table[f"{package}: packages"] = str(len(packages))
         table[f"{package}: layers"] = str(layer_count(inner))
         table[f"{package}: arrows between packages"] = str(sum(map(len, inner.values())))
-        table[f"{package}: packages that import each other in a circle"] = str(sum(map(len, circles)))
+        table[f"{package}: packages that import each other in a circle"] = str(
+            sum(map(len, circles))
+        )
     lines = [line for module in modules.values() for line in module.lines]
     imports = [line for line in lines if line.lstrip().startswith(("import ", "from "))]
     lengths = [line_count(node) for module in modules.values() for node in functions(module)]
     table["source files"] = str(len(modules))
     table["source lines"] = str(len(lines))
     table["import lines"] = f"{len(imports) / len(lines):.1%}"
-    table[f"lines over {COLUMNS} columns"] = f"{sum(len(line) > COLUMNS for line in lines) / len(lines):.1%}"
+    table[f"lines over {COLUMNS} columns"] = (
+        f"{sum(len(line) > COLUMNS for line in lines) / len(lines):.1%}"
+    )
     table["longest function, lines"] = str(max(lengths))
     return table
 
 
-def main(folders: Annotated[list[Path] | None, typer.Argument(help="Checkouts to compare; this one where none is named.")] = None) -> None:
+def main(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Checkouts to compare; this one where none is named."),
+    ] = None,
+) -> None:
     """Print the measures of each checkout in *folders* beside each other."""
     roots = folders or [Path(__file__).parents[1]]
     tables = [measure(root) for root in roots]

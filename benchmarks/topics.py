@@ -1,6 +1,7 @@
 """How often the classifier of goals is right, by goal, and what a text costs.
 
-Source: https://github.com/SDGClassification/benchmark (the texts). By hand: ``python -m benchmarks.topics``
+Source: https://github.com/SDGClassification/benchmark (the texts). By hand: ``python -m
+benchmarks.topics``
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ PACKAGE = "sdgclassification-benchmark"  # installed by make install, from tests
 
 
 def benchmark_lines(limit: int) -> list[Line]:
-    """Return precision, recall and abstention of the shipped classifier, for all goals and for each, and the time of a text."""
-    table = next(file for file in files(PACKAGE) or [] if file.name == "benchmark.csv").read_text("utf-8")
+    """Return precision, recall and abstention of the shipped classifier, for all goals and for
+    each, and the time of a text.
+    """
+    table = next(file for file in files(PACKAGE) or [] if file.name == "benchmark.csv").read_text(
+        "utf-8"
+    )
     rows = list(csv.DictReader(io.StringIO(table, newline="")))[:limit]
     model = classifier.load(SHIPPED)
     since = time.process_time()
@@ -32,10 +37,19 @@ def benchmark_lines(limit: int) -> list[Line]:
     seconds = (time.process_time() - since) / len(rows)
     codes = np.array([row["sdg"] for row in rows])
     right = np.array([row["label"] == "True" for row in rows])
-    suggested = probabilities[np.arange(len(rows)), [model.codes.index(code) for code in codes]] >= model.threshold
+    suggested = (
+        probabilities[np.arange(len(rows)), [model.codes.index(code) for code in codes]]
+        >= model.threshold
+    )
     silent = _share((probabilities < model.threshold).all(axis=1))
-    lines = [Line("a text", "s of one core", seconds), Line("texts without any suggestion", "share", silent)]
-    for name, chosen in [("all goals", codes == codes), *((f"goal {code}", codes == code) for code in model.codes)]:
+    lines = [
+        Line("a text", "s of one core", seconds),
+        Line("texts without any suggestion", "share", silent),
+    ]
+    for name, chosen in [
+        ("all goals", codes == codes),
+        *((f"goal {code}", codes == code) for code in model.codes),
+    ]:
         above = chosen & suggested
         note = f"{int(above.sum())} suggested of {int(chosen.sum())} texts, {int((chosen & right).sum())} about it"
         lines.append(Line(f"{name}: precision", "share", _share(right[above]), note=note))

@@ -1,6 +1,8 @@
-"""Trust: the ledger of a run over each trouble that empties or halves other harvesters' data, with what was published before and after.
+"""Trust: the ledger of a run over each trouble that empties or halves other harvesters' data, with
+what was published before and after.
 
-By hand: ``python -m benchmarks.trust_limits --records 1000``. Nothing is measured here but whether the numbers are as they must be.
+By hand: ``python -m benchmarks.trust_limits --records 1000``. Nothing is measured here but whether
+the numbers are as they must be.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ from journal.journal import Journal
 
 _NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _WHY = 110  # letters of a reason that are shown
-_ADDRESS = re.compile(r"^http://127\.0\.0\.1:\S+: ")  # another one each time, and nothing to a reader
+# another one each time, and nothing to a reader
+_ADDRESS = re.compile(r"^http://127\.0\.0\.1:\S+: ")
 _NUMBERS = (
     "reported", "fetched", "unreadable", "unchanged", "returned", "new", "changed", "reidentified", "deleted", "vanished", "missing",
     "gone",
@@ -49,7 +52,9 @@ _NUMBERS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One run: its ledger, what was published before and after, and what must be published after it."""
+    """One run: its ledger, what was published before and after, and what must be published after
+    it.
+    """
 
     trouble: str
     run: Run
@@ -72,7 +77,9 @@ class Story:
     context: HarvestContext
     days: int = 0
 
-    def run(self, trouble: str, due: int, state: State, action: Callable[[Story], object] | None = None) -> Row:
+    def run(
+        self, trouble: str, due: int, state: State, action: Callable[[Story], object] | None = None
+    ) -> Row:
         """Harvest again, or run another action; return its row."""
         self.days += 1
         at = _NOON + timedelta(days=self.days)
@@ -81,7 +88,9 @@ class Story:
         before = ledger.count_published(name)
         with suppress(HarvestError):  # its run tells it
             action(self) if action else self.harvest()
-        return Row(trouble, ledger.runs(name, 1)[0], before, ledger.count_published(name), due, state)
+        return Row(
+            trouble, ledger.runs(name, 1)[0], before, ledger.count_published(name), due, state
+        )
 
     def harvest(self) -> None:
         """Harvest all that there is."""
@@ -98,14 +107,35 @@ def _rows_of_feed(feed: Feed, home: Path, count: int) -> Iterator[Row]:
     whole = keys(count)
     half, most = count // 2, count - count // 20
     yield from _after(feed, home, count, ("empty feed", {"listed": []}, count, State.HELD))
-    yield from _after(feed, home, count, ("half feed, which claims all", {"listed": whole[:half], "total": count}, count, State.INCOMPLETE))
+    yield from _after(
+        feed,
+        home,
+        count,
+        (
+            "half feed, which claims all",
+            {"listed": whole[:half], "total": count},
+            count,
+            State.INCOMPLETE,
+        ),
+    )
     yield from _after(feed, home, count, ("200 with HTML", {"page": True}, count, State.FAILED))
     flipped = {"listed": keys(count, "http")}
     yield from _after(
-        feed, home, count, ("http to https flip", flipped, count, State.HELD), ("the same, approved", None, count, State.COMMITTED)
+        feed,
+        home,
+        count,
+        ("http to https flip", flipped, count, State.HELD),
+        ("the same, approved", None, count, State.COMMITTED),
     )
-    yield from _after(feed, home, count, ("nine-fold growth", {"listed": keys(9 * count)}, 9 * count, State.COMMITTED))
-    yield from _after(feed, home, count, ("poison page", {"poison": whole[half]}, count, State.INCOMPLETE))
+    yield from _after(
+        feed,
+        home,
+        count,
+        ("nine-fold growth", {"listed": keys(9 * count)}, 9 * count, State.COMMITTED),
+    )
+    yield from _after(
+        feed, home, count, ("poison page", {"poison": whole[half]}, count, State.INCOMPLETE)
+    )
     yield from _after(
         feed,
         home,
@@ -116,10 +146,17 @@ def _rows_of_feed(feed: Feed, home: Path, count: int) -> Iterator[Row]:
         ("all back", {"listed": whole}, count, State.COMMITTED),
     )
     gone = {"listed": whole[:half]}
-    yield from _after(feed, home, count, ("50 % vanished", gone, count, State.HELD), ("the same, approved", None, count, State.COMMITTED))
+    yield from _after(
+        feed,
+        home,
+        count,
+        ("50 % vanished", gone, count, State.HELD),
+        ("the same, approved", None, count, State.COMMITTED),
+    )
 
 
-_Scene = tuple[str, dict[str, Any] | None, int, State]  # trouble, what the feed does (None: the plan is approved), what is due
+# trouble, what the feed does (None: the plan is approved), what is due
+_Scene = tuple[str, dict[str, Any] | None, int, State]
 
 
 def _after(feed: Feed, home: Path, count: int, *scenes: _Scene) -> Iterator[Row]:
@@ -131,7 +168,11 @@ def _after(feed: Feed, home: Path, count: int, *scenes: _Scene) -> Iterator[Row]
         story.harvest()
         for trouble, result, due, state in scenes:
             if result is not None:
-                _set(feed, result if trouble != "http to https flip" else {"listed": keys(count)}, keys(count))
+                _set(
+                    feed,
+                    result if trouble != "http to https flip" else {"listed": keys(count)},
+                    keys(count),
+                )
             yield story.run(trouble, due, state, None if result is not None else Story.approve)
 
 
@@ -142,13 +183,22 @@ def _set(feed: Feed, content: dict[str, Any], listed: list[str] | None = None) -
 
 
 def _token(home: Path, count: int) -> Row:
-    """Have an OAI-PMH repository refuse the token of its third page, after a version that changed some records."""
-    with Demo(size=count, faults=(), only=("oai",)) as demo, office(home / "token", _NOON) as context:
+    """Have an OAI-PMH repository refuse the token of its third page, after a version that changed
+    some records.
+    """
+    with (
+        Demo(size=count, faults=(), only=("oai",)) as demo,
+        office(home / "token", _NOON) as context,
+    ):
         (file,) = write_sources(demo.url, home / "sources", ("oai",))
         story = Story(replace(load(file), pause=0.0), context)
         story.harvest()
         demo.evolve(2, [Fault.EXPIRED])
-        return story.run("expired token", expected_counts(count, 1, 2, (), ("oai",))["oai"].records, State.COMMITTED)
+        return story.run(
+            "expired token",
+            expected_counts(count, 1, 2, (), ("oai",))["oai"].records,
+            State.COMMITTED,
+        )
 
 
 def _killed(feed: Feed, home: Path, count: int, points: int, seed: int) -> tuple[Row, Killed]:
@@ -161,11 +211,20 @@ def _killed(feed: Feed, home: Path, count: int, points: int, seed: int) -> tuple
     with office(folder, _NOON) as context:
         before, after = first.counts["published_after"], context.ledger.count_published(NAME)
     trouble = f"kill -9 at {item.killed} points, {item.same} ended with the same journal"
-    return Row(trouble, item.run, before, after, count + some if item.same == points else -1, State.COMMITTED), item
+    return Row(
+        trouble,
+        item.run,
+        before,
+        after,
+        count + some if item.same == points else -1,
+        State.COMMITTED,
+    ), item
 
 
 def main(
-    count: Annotated[int, typer.Option("--records", help="Records of the registries.", min=100)] = 1000,
+    count: Annotated[
+        int, typer.Option("--records", help="Records of the registries.", min=100)
+    ] = 1000,
     points: Annotated[int, typer.Option(help="How often a run is killed.", min=0)] = 50,
     seed: Annotated[int, typer.Option(help="What these points are chosen by.")] = 1,
     json: Json = False,
@@ -189,21 +248,54 @@ def main(
 def _show(rows: list[Row], *, json: bool) -> None:
     if json:
         results = [
-            {"trouble": row.trouble, "outcome": row.run.state.value, "counts": row.run.counts, "reason": row.run.reason} for row in rows
-        ]
-        more = [
-            {"before": row.before, "after": row.after, "added": row.run.added, "removed": row.run.removed, "met": row.is_met}
+            {
+                "trouble": row.trouble,
+                "outcome": row.run.state.value,
+                "counts": row.run.counts,
+                "reason": row.run.reason,
+            }
             for row in rows
         ]
-        print(orjson.dumps([{"benchmark": "Trust", "aim": None, **one, **two} for one, two in zip(results, more, strict=True)]).decode())
+        more = [
+            {
+                "before": row.before,
+                "after": row.after,
+                "added": row.run.added,
+                "removed": row.run.removed,
+                "met": row.is_met,
+            }
+            for row in rows
+        ]
+        print(
+            orjson.dumps(
+                [
+                    {"benchmark": "Trust", "aim": None, **one, **two}
+                    for one, two in zip(results, more, strict=True)
+                ]
+            ).decode()
+        )
         return
     table = Table(box=MARKDOWN)
-    for name in ("trouble", "the run", "published before", "the ledger of the run", "quads + / -", "published after", "as it must"):
+    for name in (
+        "trouble",
+        "the run",
+        "published before",
+        "the ledger of the run",
+        "quads + / -",
+        "published after",
+        "as it must",
+    ):
         table.add_column(name, overflow="fold")
     for row in rows:
         quads = f"{row.run.added or 0:,} / {row.run.removed or 0:,}"
         table.add_row(
-            row.trouble, _outcome(row.run), f"{row.before:,}", _ledger(row.run), quads, f"{row.after:,}", "yes" if row.is_met else "no"
+            row.trouble,
+            _outcome(row.run),
+            f"{row.before:,}",
+            _ledger(row.run),
+            quads,
+            f"{row.after:,}",
+            "yes" if row.is_met else "no",
         )
     console = Console(width=None if sys.stdout.isatty() else 2000)
     with console.capture() as output:

@@ -1,4 +1,6 @@
-"""Changing: one record in a hundred gets another title; how soon that is shown, and whether readers wait meanwhile."""
+"""Changing: one record in a hundred gets another title; how soon that is shown, and whether readers
+wait meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ from journal.journal import Journal
 from vocab.iris import BASE
 
 FEW = 100  # one in so many records changes
-SHOWN, WAIT, ALONE = "1 % changed: shown after, ms", "longest wait of a reader meanwhile, ms", "longest wait before it, ms"
+SHOWN, WAIT, ALONE = (
+    "1 % changed: shown after, ms",
+    "longest wait of a reader meanwhile, ms",
+    "longest wait before it, ms",
+)
 _PATIENCE = 120.0  # seconds
 _QUIET = 5.0  # seconds that the same is asked before
 _TITLE, _NEW = "http://purl.org/dc/terms/title", "Changed by the benchmark"
@@ -32,9 +38,15 @@ def changed(data: Sequence[Path], columns: Sequence[Column], records: int) -> No
         item.figures[ALONE], reads = max(reads) * 1000, []
         Journal(folder / "journal").append(patch, run="benchmark", time=datetime.now(UTC))
         since = time.perf_counter()
-        while (result := _asked(client, reads)) < number and time.perf_counter() - since < _PATIENCE:
+        while (
+            result := _asked(client, reads)
+        ) < number and time.perf_counter() - since < _PATIENCE:
             pass
-        item.figures[SHOWN] = (time.perf_counter() - since) * 1000 if result >= number else f"{result} of {number} after {_PATIENCE:.0f} s"
+        item.figures[SHOWN] = (
+            (time.perf_counter() - since) * 1000
+            if result >= number
+            else f"{result} of {number} after {_PATIENCE:.0f} s"
+        )
         while time.perf_counter() - since < _QUIET:  # what follows the change is felt too
             _asked(client, reads)
         item.figures[WAIT] = max(reads) * 1000

@@ -19,7 +19,14 @@ from rich.console import Console
 from rich.progress import track
 from sqlalchemy.engine import make_url
 
-from command_line.backup_target import ENCRYPTED, Target, decrypt, encrypt, open_target, write_manifest
+from command_line.backup_target import (
+    ENCRYPTED,
+    Target,
+    decrypt,
+    encrypt,
+    open_target,
+    write_manifest,
+)
 from command_line.settings import Settings
 from harvesters.errors import HarvestError
 from harvesters.ledger.ledger import Ledger
@@ -31,19 +38,36 @@ from journal.journal import Journal
 FORMAT = 2
 MANIFEST = "backup.json"
 LEDGER, DATABASE_DUMP = "ledger.sqlite", "ledger.pgdump"
-_PARTS = ("journal", "archive", "signing", "releases", "reports")  # all else of the data directory is made again
+# all else of the data directory is made again
+_PARTS = ("journal", "archive", "signing", "releases", "reports")
 _UNFINISHED = "restore.unfinished"  # in a data directory while it is being restored
 _SCRATCH = ".backup"  # in a data directory while it is backed up
 _STAGING = ".restore"  # in a data directory: what is restored, until every file has been checked
 
 app = typer.Typer()
 _err = Console(stderr=True)
-Address = Annotated[str, typer.Argument(metavar="DIR|URL", help="Folder of the backup, on another disk, or a URL such as s3://bucket/backup.")]
+Address = Annotated[
+    str,
+    typer.Argument(
+        metavar="DIR|URL",
+        help="Folder of the backup, on another disk, or a URL such as s3://bucket/backup.",
+    ),
+]
 Recipients = Annotated[
-    list[str] | None, typer.Option("--encrypt-for", metavar="KEY", help="Public key of age (age1...) to encrypt for; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--encrypt-for",
+        metavar="KEY",
+        help="Public key of age (age1...) to encrypt for; repeatable.",
+    ),
 ]
 Identity = Annotated[
-    Path | None, typer.Option("--identity", metavar="FILE", help="File with the private key of age, if the backup is encrypted.")
+    Path | None,
+    typer.Option(
+        "--identity",
+        metavar="FILE",
+        help="File with the private key of age, if the backup is encrypted.",
+    ),
 ]
 
 
@@ -62,7 +86,8 @@ class SavedFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds: all of the journal up to the entry *position*, and the ledger of that moment.
+    """What a backup holds: all of the journal up to the entry *position*, and the ledger of that
+    moment.
 
     *recipients* are the public keys that its files are encrypted for, none if they are not.
     """
@@ -77,27 +102,45 @@ class Manifest:
 
 @app.command()
 def backup(context: typer.Context, address: Address, encrypt_for: Recipients = None) -> None:
-    """Back up what cannot be made again. Harvests and servers may go on; a second backup copies only what is new."""
+    """Back up what cannot be made again. Harvests and servers may go on; a second backup copies
+    only what is new.
+    """
     settings: Settings = context.obj
     if "://" not in address and Path(address).resolve().is_relative_to(settings.data.resolve()):
-        _fail(f"{address} is inside the data directory {settings.data}; choose a folder on another disk")
+        _fail(
+            f"{address} is inside the data directory {settings.data}; choose a folder on another disk"
+        )
     try:
         _backup(settings, address, sorted(encrypt_for or []))
     except (HarvestError, OSError) as error:
-        _fail(str(error) if isinstance(error, HarvestError) else f"{address}: {error}; check that it answers and may be written")
+        _fail(
+            str(error)
+            if isinstance(error, HarvestError)
+            else f"{address}: {error}; check that it answers and may be written"
+        )
 
 
 @app.command()
 def restore(context: typer.Context, address: Address, identity: Identity = None) -> None:
-    """Restore a backup into an empty data directory, checking every file. Nothing is written if one is damaged."""
+    """Restore a backup into an empty data directory, checking every file. Nothing is written if one
+    is damaged.
+    """
     settings: Settings = context.obj
     try:
         manifest = _restore(settings, address, identity)
     except (HarvestError, OSError) as error:
-        _fail(str(error) if isinstance(error, HarvestError) else f"{address}: {error}; check that it answers")
-    print(f"restored {len(manifest.files)} files of journal entry {manifest.position} into {settings.data}")
+        _fail(
+            str(error)
+            if isinstance(error, HarvestError)
+            else f"{address}: {error}; check that it answers"
+        )
+    print(
+        f"restored {len(manifest.files)} files of journal entry {manifest.position} into {settings.data}"
+    )
     if DATABASE_DUMP in manifest.files:
-        print(f"the ledger is in PostgreSQL: pg_restore --clean --if-exists --dbname=NAME {settings.data / DATABASE_DUMP}")
+        print(
+            f"the ledger is in PostgreSQL: pg_restore --clean --if-exists --dbname=NAME {settings.data / DATABASE_DUMP}"
+        )
     print("next: stocktake verify, then stocktake serve, which builds the store from the journal")
 
 
@@ -105,12 +148,19 @@ def _backup(settings: Settings, address: str, recipients: list[str]) -> None:
     target = open_target(address)
     before = _read_manifest(target, address)
     if before and before.base != settings.base:
-        _fail(f"{address} is the backup of another installation, whose IRIs begin with {before.base}; choose another folder")
+        _fail(
+            f"{address} is the backup of another installation, whose IRIs begin with {before.base}; choose another folder"
+        )
     if before is None and target.sizes():
         _fail(f"{address} is not empty and holds no backup; choose a new folder")
     with _scratch_folder(settings.data) as folder:
         if before is None:  # so that a backup that is interrupted can be continued
-            write_manifest(target, MANIFEST, json.dumps(asdict(Manifest(0, "", settings.base, recipients))), folder)
+            write_manifest(
+                target,
+                MANIFEST,
+                json.dumps(asdict(Manifest(0, "", settings.base, recipients))),
+                folder,
+            )
         position, created = _save_ledger(settings, folder)
         known = before.files if before and before.recipients == recipients else {}
         files, copied = _copy_files(settings, target, folder, position, known, recipients)
@@ -119,12 +169,16 @@ def _backup(settings: Settings, address: str, recipients: list[str]) -> None:
     for name in target.sizes().keys() - {_stored(name, recipients) for name in files} - {MANIFEST}:
         target.delete(name)  # such as files of withdrawn releases
     size = sum(file.bytes for file in files.values())
-    print(f"backup of journal entry {position}: {len(files)} files, {size:,} bytes, {copied} copied now, in {address}")
+    print(
+        f"backup of journal entry {position}: {len(files)} files, {size:,} bytes, {copied} copied now, in {address}"
+    )
 
 
 @contextmanager
 def _scratch_folder(data: Path) -> Iterator[Path]:
-    """Create a folder for the copy of the ledger; one backup at a time has it, and removes what a killed one has left."""
+    """Create a folder for the copy of the ledger; one backup at a time has it, and removes what a
+    killed one has left.
+    """
     folder = data / _SCRATCH
     (data / "locks").mkdir(parents=True, exist_ok=True)
     with FileLock(data / "locks" / ".backup.lock"):
@@ -137,12 +191,19 @@ def _scratch_folder(data: Path) -> Iterator[Path]:
 
 
 def _copy_files(
-    settings: Settings, target: Target, folder: Path, position: int, known: dict[str, SavedFile], recipients: list[str]
+    settings: Settings,
+    target: Target,
+    folder: Path,
+    position: int,
+    known: dict[str, SavedFile],
+    recipients: list[str],
 ) -> tuple[dict[str, SavedFile], int]:
     """Copy what *target* does not hold as *known*; return all files, and how many were copied."""
     files: dict[str, SavedFile] = {}
     copied, sizes = 0, target.sizes()
-    for name, path in track(list(_originals(settings, folder, position)), "copying", console=_err, transient=True):
+    for name, path in track(
+        list(_originals(settings, folder, position)), "copying", console=_err, transient=True
+    ):
         stored, saved = _stored(name, recipients), known.get(name)
         with suppress(FileNotFoundError):  # a release that was withdrawn meanwhile
             status = path.stat()
@@ -155,7 +216,9 @@ def _copy_files(
                 encrypt(path, copy, recipients)
             else:
                 shutil.copy2(path, copy)
-            files[name] = SavedFile(copy.stat().st_size, _sha256(copy), status.st_mtime_ns, status.st_size)
+            files[name] = SavedFile(
+                copy.stat().st_size, _sha256(copy), status.st_mtime_ns, status.st_size
+            )
             target.put(stored, copy)
             copied += 1
     return files, copied
@@ -167,19 +230,31 @@ def _restore(settings: Settings, address: str, identity: Path | None) -> Manifes
     if manifest is None or not manifest.created:
         _fail(f"{address} holds no complete backup")
     if manifest.recipients and identity is None:
-        _fail(f"{address} is encrypted for {', '.join(manifest.recipients)}; pass the file with the private key: --identity FILE")
-    if (Journal(data / "journal").paths() or (data / LEDGER).exists()) and not (data / _UNFINISHED).exists():
+        _fail(
+            f"{address} is encrypted for {', '.join(manifest.recipients)}; pass the file with the private key: --identity FILE"
+        )
+    if (Journal(data / "journal").paths() or (data / LEDGER).exists()) and not (
+        data / _UNFINISHED
+    ).exists():
         _fail(f"{data} already holds data; restore into an empty data directory (--data)")
     staging = data / _STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
         problems = [
             problem
-            for name, file in track(manifest.files.items(), "checking", console=_err, transient=True)
-            if (problem := _fetch(target, name, file, staging, identity if manifest.recipients else None))
+            for name, file in track(
+                manifest.files.items(), "checking", console=_err, transient=True
+            )
+            if (
+                problem := _fetch(
+                    target, name, file, staging, identity if manifest.recipients else None
+                )
+            )
         ]
         if problems:
-            _fail(f"the backup is damaged, and nothing was restored: {'; '.join(problems[:5])}; use an older backup")
+            _fail(
+                f"the backup is damaged, and nothing was restored: {'; '.join(problems[:5])}; use an older backup"
+            )
         (data / _UNFINISHED).touch()
         for name in manifest.files:
             is_source = name.startswith("sources/")
@@ -194,7 +269,9 @@ def _restore(settings: Settings, address: str, identity: Path | None) -> Manifes
 
 
 def _fetch(target: Target, name: str, file: SavedFile, staging: Path, identity: Path | None) -> str:
-    """Copy a file of a backup below *staging*, decrypted; return what is wrong with it, "" if nothing is."""
+    """Copy a file of a backup below *staging*, decrypted; return what is wrong with it, "" if
+    nothing is.
+    """
     path = staging / name
     stored = name + ENCRYPTED if identity else name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -217,7 +294,9 @@ def _stored(name: str, recipients: list[str]) -> str:
 
 
 def _save_ledger(settings: Settings, folder: Path) -> tuple[int, str]:
-    """Copy the ledger to *folder* while no run can commit; return the number of the journal's last entry, and the time."""
+    """Copy the ledger to *folder* while no run can commit; return the number of the journal's last
+    entry, and the time.
+    """
     url = make_url(settings.ledger)
     with _commits_stopped(settings):
         head = Journal(settings.data / "journal").head
@@ -225,14 +304,19 @@ def _save_ledger(settings: Settings, folder: Path) -> tuple[int, str]:
         if url.get_backend_name() != "sqlite":
             _dump_database(url.render_as_string(hide_password=False), folder / DATABASE_DUMP)
         elif url.database and Path(url.database).exists():
-            with closing(sqlite3.connect(url.database)) as source, closing(sqlite3.connect(folder / LEDGER)) as copy:
+            with (
+                closing(sqlite3.connect(url.database)) as source,
+                closing(sqlite3.connect(folder / LEDGER)) as copy,
+            ):
                 source.backup(copy)
     return (head.number if head else 0), created
 
 
 @contextmanager
 def _commits_stopped(settings: Settings) -> Iterator[None]:
-    """Hold the lock that a commit takes (``harvesters.runs.locks``); a run that wants to commit waits."""
+    """Hold the lock that a commit takes (``harvesters.runs.locks``); a run that wants to commit
+    waits.
+    """
     if make_url(settings.ledger).get_backend_name() == "sqlite":
         (settings.data / "locks").mkdir(parents=True, exist_ok=True)
         with FileLock(settings.data / "locks" / ".journal.lock"):
@@ -244,22 +328,35 @@ def _commits_stopped(settings: Settings) -> Iterator[None]:
 
 def _dump_database(url: str, path: Path) -> None:
     if shutil.which("pg_dump") is None:
-        _fail("the ledger is in PostgreSQL, and pg_dump is not installed: install the PostgreSQL client, of the server's version")
+        _fail(
+            "the ledger is in PostgreSQL, and pg_dump is not installed: install the PostgreSQL client, of the server's version"
+        )
     plain = url.replace("+psycopg", "", 1)
-    process = subprocess.run(["pg_dump", "--format=custom", f"--file={path}", f"--dbname={plain}"], capture_output=True, text=True)
+    process = subprocess.run(
+        ["pg_dump", "--format=custom", f"--file={path}", f"--dbname={plain}"],
+        capture_output=True,
+        text=True,
+    )
     if process.returncode:
         _fail(f"pg_dump: {process.stderr.strip()}")
 
 
 def _originals(settings: Settings, folder: Path, position: int) -> Iterator[tuple[str, Path]]:
-    """Yield each file to back up, with its name in the backup. The ledger is copied to *folder* already."""
+    """Yield each file to back up, with its name in the backup. The ledger is copied to *folder*
+    already.
+    """
     data = settings.data
     for part in _PARTS:
         for path in sorted((data / part).rglob("*")):
             name = str(path.relative_to(data))
-            if path.is_file() and not path.name.endswith((".part", ".body", "lock")) and not _is_later(path, part, position):
+            if (
+                path.is_file()
+                and not path.name.endswith((".part", ".body", "lock"))
+                and not _is_later(path, part, position)
+            ):
                 yield name, path
-    for name in (ALERTS, data_format.FILE, "status.nq"):  # a mirror has no ledger to write its status from
+    # a mirror has no ledger to write its status from
+    for name in (ALERTS, data_format.FILE, "status.nq"):
         if (data / name).exists():
             yield name, data / name
     for path in sorted(settings.sources.glob("*.toml")):
@@ -287,8 +384,15 @@ def _read_manifest(target: Target, address: str) -> Manifest | None:
     try:
         values = json.loads(content)
         if values["format"] > FORMAT:
-            _fail(f"{address} has the format {values['format']}, which this version does not know; use the version that wrote it")
-        return Manifest(**{**values, "files": {name: SavedFile(**file) for name, file in values["files"].items()}})
+            _fail(
+                f"{address} has the format {values['format']}, which this version does not know; use the version that wrote it"
+            )
+        return Manifest(
+            **{
+                **values,
+                "files": {name: SavedFile(**file) for name, file in values["files"].items()},
+            }
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         _fail(f"{address}: {MANIFEST} cannot be read: {error}")
 

@@ -1,4 +1,6 @@
-"""Where a backup lies: a folder, or any URL that fsspec supports, such as ``s3://bucket/backup``; and its encryption with age."""
+"""Where a backup lies: a folder, or any URL that fsspec supports, such as ``s3://bucket/backup``;
+and its encryption with age.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class BackupError(HarvestError):
 
 
 class Target(Protocol):
-    """Files by name, such as ``journal/000000001.rdfp.gz``. A file appears under its name when it is complete."""
+    """Files by name, such as ``journal/000000001.rdfp.gz``. A file appears under its name when it
+    is complete.
+    """
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a small file, None if it is missing."""
@@ -83,9 +87,13 @@ class UrlTarget:
     def __init__(self, url: str) -> None:
         fsspec = import_module("fsspec")  # late: most backups are in a folder
         try:
-            self._system, root = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
+            self._system, root = fsspec.core.url_to_fs(
+                url, use_listings_cache=False, skip_instance_cache=True
+            )
         except (ImportError, ValueError) as error:
-            raise BackupError(f"{url} cannot be used: {error}; for s3:// pip install 'stocktake[s3]'") from error
+            raise BackupError(
+                f"{url} cannot be used: {error}; for s3:// pip install 'stocktake[s3]'"
+            ) from error
         self._root = str(root).rstrip("/")
 
     def read(self, name: str) -> bytes | None:
@@ -110,7 +118,10 @@ class UrlTarget:
         """Return the size in bytes of every file."""
         files: dict[str, dict[str, Any]] = self._system.find(self._root, detail=True)
         prefix = f"{self._root}/".lstrip("/")
-        return {name.lstrip("/").removeprefix(prefix): int(about["size"]) for name, about in files.items()}
+        return {
+            name.lstrip("/").removeprefix(prefix): int(about["size"])
+            for name, about in files.items()
+        }
 
     def delete(self, name: str) -> None:
         """Delete a file."""
@@ -118,17 +129,23 @@ class UrlTarget:
 
 
 def open_target(address: str) -> Target:
-    """Return the backup at *address*, a folder or a URL. Raises BackupError if no library is installed for the URL."""
+    """Return the backup at *address*, a folder or a URL. Raises BackupError if no library is
+    installed for the URL.
+    """
     return UrlTarget(address) if "://" in address else FolderTarget(Path(address))
 
 
 def encrypt(path: Path, target: Path, recipients: Sequence[str]) -> None:
-    """Encrypt a file for the owners of the keys *recipients* (``age1...``, https://age-encryption.org/v1)."""
+    """Encrypt a file for the owners of the keys *recipients* (``age1...``,
+    https://age-encryption.org/v1).
+    """
     age = import_optional("pyrage", "age")
     try:
         keys = [age.x25519.Recipient.from_str(key) for key in recipients]
     except age.RecipientError as error:
-        raise BackupError(f"--encrypt-for: no public key of age: {error}; it begins with age1, and age-keygen prints it") from error
+        raise BackupError(
+            f"--encrypt-for: no public key of age: {error}; it begins with age1, and age-keygen prints it"
+        ) from error
     try:
         age.encrypt_file(str(path), str(target), keys)
     except (age.EncryptError, OSError) as error:
@@ -140,13 +157,21 @@ def decrypt(path: Path, target: Path, identity: Path) -> None:
     age = import_optional("pyrage", "age")
     try:
         lines = [line.strip() for line in identity.read_text().splitlines()]
-        keys = [age.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+        keys = [
+            age.x25519.Identity.from_str(line)
+            for line in lines
+            if line and not line.startswith("#")
+        ]
     except (age.IdentityError, OSError, UnicodeDecodeError) as error:
-        raise BackupError(f"--identity {identity}: no private key of age: {error}; age-keygen -o {identity} makes one") from error
+        raise BackupError(
+            f"--identity {identity}: no private key of age: {error}; age-keygen -o {identity} makes one"
+        ) from error
     try:
         age.decrypt_file(str(path), str(target), keys)
     except (age.DecryptError, OSError) as error:
-        raise BackupError(f"{path.name} cannot be decrypted with {identity}: {error}; use the key that it was encrypted for") from error
+        raise BackupError(
+            f"{path.name} cannot be decrypted with {identity}: {error}; use the key that it was encrypted for"
+        ) from error
 
 
 def write_manifest(target: Target, name: str, text: str, folder: Path) -> None:

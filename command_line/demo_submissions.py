@@ -1,4 +1,6 @@
-"""Submissions of the demo: one is accepted, one waits for a moderator, and of one changes are requested."""
+"""Submissions of the demo: one is accepted, one waits for a moderator, and of one changes are
+requested.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,24 @@ from typing import Any
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import SUBMITTER, Submission, SubmissionEvent, SubmissionState, Submitter
+from harvesters.ledger.participation.submissions import (
+    SUBMITTER,
+    Submission,
+    SubmissionEvent,
+    SubmissionState,
+    Submitter,
+)
 from harvesters.participation.submissions.members import title_of
 
 ADDRESS = "visitor@example.org"  # of the person who reported them
 _SUBMITTER = "demo-visitor"
 _COMMON = {
     "type": "Initiative",
-    "publisher": {"name": "Open Knowledge Society", "classification": "civil-society", "country": "Kenya"},
+    "publisher": {
+        "name": "Open Knowledge Society",
+        "classification": "civil-society",
+        "country": "Kenya",
+    },
     "license": "https://creativecommons.org/licenses/by/4.0/",
     "language": ["en"],
 }
@@ -46,7 +58,10 @@ _CONTENTS: Mapping[str, tuple[SubmissionState, Mapping[str, Any]]] = {
         },
     ),
 }  # fmt: skip
-_NOTES = {SubmissionState.ACCEPTED: ("accepted", None), SubmissionState.CHANGES_REQUESTED: ("changes requested", "Since when does it run?")}
+_NOTES = {
+    SubmissionState.ACCEPTED: ("accepted", None),
+    SubmissionState.CHANGES_REQUESTED: ("changes requested", "Since when does it run?"),
+}
 
 
 def seed_submissions(url: str) -> None:
@@ -55,20 +70,31 @@ def seed_submissions(url: str) -> None:
     try:
         if submissions.submitter_of(ledger, mail=ADDRESS) is None:
             now = datetime.now(UTC)
-            who = submissions.ensure_submitter(ledger, Submitter(_SUBMITTER, ADDRESS, None, "en", now))
+            who = submissions.ensure_submitter(
+                ledger, Submitter(_SUBMITTER, ADDRESS, None, "en", now)
+            )
             for id, (state, members) in _CONTENTS.items():
                 _store(ledger, id, who.id, state, {**_COMMON, **members}, now)
     finally:
         ledger.close()
 
 
-def _store(ledger: Ledger, id: str, submitter: str, state: SubmissionState, content: Mapping[str, Any], now: datetime) -> None:
+def _store(
+    ledger: Ledger,
+    id: str,
+    submitter: str,
+    state: SubmissionState,
+    content: Mapping[str, Any],
+    now: datetime,
+) -> None:
     waits, accepted = state is SubmissionState.SUBMITTED, state is SubmissionState.ACCEPTED
     submission = Submission(
         id, submitter, state, 1, content, content if accepted else None, title_of(content), "en", now, now,
         waiting_since=now if waits else None, first_accepted=now if accepted else None,
     )  # fmt: skip
-    submissions.add(ledger, submission, SubmissionEvent("submitted", SUBMITTER, now, content=content))
+    submissions.add(
+        ledger, submission, SubmissionEvent("submitted", SUBMITTER, now, content=content)
+    )
     if state in _NOTES:
         what, note = _NOTES[state]
         submissions.annotate(ledger, id, SubmissionEvent(what, "Demo moderator", now, note), {})

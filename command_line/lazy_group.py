@@ -20,14 +20,17 @@ class LazyCommand(TyperCommand):
     *target* is "" for the app itself, else the name of one of its commands.
     """
 
-    def __init__(self, name: str, module: str, app: str, target: str, help: str, panel: str) -> None:
+    def __init__(
+        self, name: str, module: str, app: str, target: str, help: str, panel: str
+    ) -> None:
         super().__init__(name=name, callback=None, help=help, rich_help_panel=panel)
         self._module, self._app, self._target = module, app, target
 
     def load(self) -> Any:
         """Import the module and return the real command.
 
-        Meanwhile nothing is garbage. The garbage collector, which takes a tenth of the time, is off, and ignores these objects later.
+        Meanwhile nothing is garbage. The garbage collector, which takes a tenth of the time, is
+        off, and ignores these objects later.
         """
         gc.disable()
         try:
@@ -38,10 +41,13 @@ class LazyCommand(TyperCommand):
         group: Any = get_group(getattr(module, self._app))
         return group.commands[self._target] if self._target else group
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
         """Parse *args* with the real command, which is the command of the returned context.
 
-        If the settings are still to be checked, that is done once it is known that no help was printed.
+        If the settings are still to be checked, that is done once it is known that no help was
+        printed.
         """
         context = self.load().make_context(info_name, args, parent, **extra)
         if parent is not None and callable(parent.obj):
@@ -50,14 +56,17 @@ class LazyCommand(TyperCommand):
 
 
 def is_help_wanted(context: Context) -> bool:
-    """Return whether the last word of the command line is ``--help``: likely, but not surely, a help text is printed and all ends."""
+    """Return whether the last word of the command line is ``--help``: likely, but not surely, a
+    help text is printed and all ends.
+    """
     return bool(context.meta.get(_HELP_WANTED))
 
 
 def lazy_group(
     commands: Mapping[str, tuple[str, str, str, str]], panels: Mapping[str, Sequence[str]]
 ) -> type[TyperGroup]:
-    """Return a group class with *commands*: by name the module, its app, the command in it, and the help.
+    """Return a group class with *commands*: by name the module, its app, the command in it, and the
+    help.
 
     *panels* has each command once, in the order of ``--help``, by the heading above it.
     """

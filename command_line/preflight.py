@@ -55,20 +55,43 @@ class _UnrecognizedError(Exception):
 @app.command()
 def preflight(
     context: typer.Context,
-    feed: Annotated[str, typer.Argument(help="File or address of the feed; - reads standard input.")],
-    source: Annotated[str, typer.Option(help="Read it as this source, and compare with what is published of it.")] = "",
-    definition: Annotated[Path | None, typer.Option(help="Read it by this source definition.", exists=True, dir_okay=False)] = None,
-    kind: Annotated[str, typer.Option("--as", help=f"Its format, where it is not recognized: {', '.join(FORMATS)}.")] = "",
-    name: Annotated[str, typer.Option(help="Name of a feed from standard input; its ending gives the media type.")] = "feed",
-    output: Annotated[str, typer.Option("--format", help=f"Format of the result: {', '.join(WRITERS)}.")] = "text",
+    feed: Annotated[
+        str, typer.Argument(help="File or address of the feed; - reads standard input.")
+    ],
+    source: Annotated[
+        str, typer.Option(help="Read it as this source, and compare with what is published of it.")
+    ] = "",
+    definition: Annotated[
+        Path | None,
+        typer.Option(help="Read it by this source definition.", exists=True, dir_okay=False),
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option("--as", help=f"Its format, where it is not recognized: {', '.join(FORMATS)}."),
+    ] = "",
+    name: Annotated[
+        str,
+        typer.Option(help="Name of a feed from standard input; its ending gives the media type."),
+    ] = "feed",
+    output: Annotated[
+        str, typer.Option("--format", help=f"Format of the result: {', '.join(WRITERS)}.")
+    ] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Fail for warnings too.")] = False,
-    max_size: Annotated[int, typer.Option(help="Largest response or file in MiB.", min=1, max=2048)] = 64,
-    seconds: Annotated[int, typer.Option(help="Seconds after which no further page is read.", min=1)] = 600,
-    memory: Annotated[int, typer.Option(help="Memory in MiB of a process that reads the feed.", min=256)] = 4096,
+    max_size: Annotated[
+        int, typer.Option(help="Largest response or file in MiB.", min=1, max=2048)
+    ] = 64,
+    seconds: Annotated[
+        int, typer.Option(help="Seconds after which no further page is read.", min=1)
+    ] = 600,
+    memory: Annotated[
+        int, typer.Option(help="Memory in MiB of a process that reads the feed.", min=256)
+    ] = 4096,
 ) -> None:
-    """Check a feed before it is published: what is understood, what is wrong and where, and what would change. Nothing is written.
+    """Check a feed before it is published: what is understood, what is wrong and where, and what
+    would change. Nothing is written.
 
-    Exit code 1 if a record or the change would be held back, 2 if the feed or the definition cannot be opened.
+    Exit code 1 if a record or the change would be held back, 2 if the feed or the definition cannot
+    be opened.
     """
     settings: Settings = context.obj
     for text, known in ((output, WRITERS), (kind, FORMATS)):
@@ -76,7 +99,11 @@ def preflight(
             raise typer.BadParameter(f"unknown format {text!r}; known are {', '.join(known)}")
     if sum(map(bool, (source, definition, kind))) > 1:
         raise typer.BadParameter("--source, --definition and --as exclude each other")
-    limits = PreflightLimits(max_size * _MEBIBYTE, seconds, ProcessLimits(memory * _MEBIBYTE, min(seconds, 60), seconds, crashes=5))
+    limits = PreflightLimits(
+        max_size * _MEBIBYTE,
+        seconds,
+        ProcessLimits(memory * _MEBIBYTE, min(seconds, 60), seconds, crashes=5),
+    )
     try:
         report = _report(settings, feed, source, definition, kind, name, limits)
     except SourceDefinitionError as error:
@@ -88,7 +115,13 @@ def preflight(
 
 
 def _report(
-    settings: Settings, feed: str, source: str, definition: Path | None, kind: str, name: str, limits: PreflightLimits
+    settings: Settings,
+    feed: str,
+    source: str,
+    definition: Path | None,
+    kind: str,
+    name: str,
+    limits: PreflightLimits,
 ) -> PreflightReport:
     named = load_source(settings, source) if source else load(definition) if definition else None
     try:
@@ -112,29 +145,55 @@ def _report(
 
 
 def _read(settings: Settings, feed: str, name: str, limits: PreflightLimits) -> Upload:
-    """Return the feed as one file. Raises HarvestError where an address does not answer; exits with 2 where a file cannot be read."""
+    """Return the feed as one file. Raises HarvestError where an address does not answer; exits with
+    2 where a file cannot be read.
+    """
     if is_web(feed):
-        with Fetch(settings.contact, 1.0, settings.allow_hosts, retry_policy=limits.retry_policy) as client:
+        with Fetch(
+            settings.contact, 1.0, settings.allow_hosts, retry_policy=limits.retry_policy
+        ) as client:
             return Upload(feed, client.get(feed).content)
     try:
-        content = sys.stdin.buffer.read(limits.max_bytes + 1) if feed == _STDIN else Path(feed).read_bytes()
+        content = (
+            sys.stdin.buffer.read(limits.max_bytes + 1)
+            if feed == _STDIN
+            else Path(feed).read_bytes()
+        )
     except OSError as error:
-        _err.print(f"{feed}: {error.strerror}; name a file, an http or https address, or -", style="red", markup=False)
+        _err.print(
+            f"{feed}: {error.strerror}; name a file, an http or https address, or -",
+            style="red",
+            markup=False,
+        )
         raise typer.Exit(2) from error
     if len(content) > limits.max_bytes:
-        _err.print(f"{feed}: larger than {limits.max_bytes // _MEBIBYTE} MiB; raise --max-size", style="red", markup=False)
+        _err.print(
+            f"{feed}: larger than {limits.max_bytes // _MEBIBYTE} MiB; raise --max-size",
+            style="red",
+            markup=False,
+        )
         raise typer.Exit(2)
     return Upload(name if feed == _STDIN else feed, content)
 
 
 def _recognize(upload: Upload | None, feed: str, kind: str, base: str) -> Source:
-    """Return a definition for a feed that has none: as the page /join would write it. Raises _UnrecognizedError."""
+    """Return a definition for a feed that has none: as the page /join would write it. Raises
+    _UnrecognizedError.
+    """
     assert upload is not None
     format_ = FORMATS[kind] if kind else detect_format(upload.content, base)
     if format_ is None:
         raise _UnrecognizedError(_UNKNOWN)
     address = feed if is_web(feed) else "https://registry.example/feed"
-    state = WizardState(format_, {**from_query({}).values, "title": "preflight", "url": address, "licence": "https://unlicense.org/"})
+    state = WizardState(
+        format_,
+        {
+            **from_query({}).values,
+            "title": "preflight",
+            "url": address,
+            "licence": "https://unlicense.org/",
+        },
+    )
     if format_.fields:
         state = with_suggestion(state, suggest_fields(upload.content))
         if not (state.values["key"] and state.values["name"]):

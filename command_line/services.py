@@ -42,9 +42,11 @@ log = structlog.get_logger()
 
 
 def public_address(settings: Settings, host: str, port: int) -> str:
-    """Return where the public reaches a server that listens on *host* and *port*, without a slash at the end.
+    """Return where the public reaches a server that listens on *host* and *port*, without a slash
+    at the end.
 
-    That is what is set; else the base of the IRIs where that is a whole host's, and not that of a mirror's origin; else the address itself.
+    That is what is set; else the base of the IRIs where that is a whole host's, and not that of a
+    mirror's origin; else the address itself.
     """
     if settings.public_url:
         return settings.public_url
@@ -72,19 +74,27 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     settings: Settings = context.obj
     _check_port(host, port)
     exit_on_sigterm()  # also after the shutdown, since uvicorn raises the signal again
-    import_module("command_line.site").serve(settings, public_address(settings, host, port), host, port)
+    import_module("command_line.site").serve(
+        settings, public_address(settings, host, port), host, port
+    )
 
 
 @app.command()
 def mcp(context: typer.Context) -> None:
-    """Answer an AI assistant on standard input and output, by the Model Context Protocol, until the input ends."""
+    """Answer an AI assistant on standard input and output, by the Model Context Protocol, until the
+    input ends.
+    """
     settings: Settings = context.obj
-    import_module("command_line.publishing.publish").run_mcp(settings, public_address(settings, "127.0.0.1", 8000))
+    import_module("command_line.publishing.publish").run_mcp(
+        settings, public_address(settings, "127.0.0.1", 8000)
+    )
 
 
 @app.command()
 def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Run the scheduler, the server and (if set) releases until Ctrl-C, restarting each process that exits."""
+    """Run the scheduler, the server and (if set) releases until Ctrl-C, restarting each process
+    that exits.
+    """
     settings: Settings = context.obj
     _check_port(host, port)
     processes = {"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}
@@ -92,7 +102,11 @@ def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> N
         processes["worker"] = ["worker"]  # the schedule only queues what is due
     if settings.releases:
         processes["release"] = ["release", "--every", settings.releases]
-    log.info("starting processes", processes=list(processes), url=f"{public_address(settings, host, port)}/")
+    log.info(
+        "starting processes",
+        processes=list(processes),
+        url=f"{public_address(settings, host, port)}/",
+    )
     supervise(processes, settings)
 
 
@@ -121,7 +135,9 @@ def mirror(
     host: Host = "127.0.0.1",
     port: Port = 8000,
 ) -> None:
-    """Mirror another Stocktake: copy its journal into this data directory, checking the hash of each entry."""
+    """Mirror another Stocktake: copy its journal into this data directory, checking the hash of
+    each entry.
+    """
     settings: Settings = context.obj
     address = mirroring.address(url)
     base = settings.base if settings.is_base_set else None
@@ -161,7 +177,9 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Run a demo: start the portal, harvest simulated registries and make a release. The portal shows the progress."""
+    """Run a demo: start the portal, harvest simulated registries and make a release. The portal
+    shows the progress.
+    """
     settings: Settings = context.obj
     if port is not None:
         _check_port(host, port)
@@ -193,7 +211,10 @@ def _demo_settings(settings: Settings) -> Settings:
 def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[], Demo]) -> None:
     """Serve the portal, and run the other steps one after the other, until Ctrl-C."""
     data, url = settings.data, f"http://{host}:{port}/"
-    submissions, validation = import_module("command_line.demo_submissions"), import_module("command_line.validation")  # late: the ledger
+    submissions, validation = (
+        import_module("command_line.demo_submissions"),
+        import_module("command_line.validation"),
+    )  # late: the ledger
     with ExitStack() as stack:
         try:
             stack.enter_context(DemoFolder(validation.writable_directory(data), url))
@@ -212,7 +233,12 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
         start = f"Starting the demo. Open {url} to watch it; Ctrl-C ends it."
         _err.print(start, soft_wrap=True, highlight=False)
         key = f"{sys.argv[0]} --data {data} keys create NAME --scope admin"
-        jobs: list[Job] = [begin, ["harvest"], ["identity", "match", "--changed", "--publish", "--json"], {"schedule": ["schedule"]}]
+        jobs: list[Job] = [
+            begin,
+            ["harvest"],
+            ["identity", "match", "--changed", "--publish", "--json"],
+            {"schedule": ["schedule"]},
+        ]
         if not any((data / "releases").glob("[0-9]*")):
             jobs.append(["release"])
         jobs += [["dump"], lambda: _announce_ready(url, data, key, submissions.ADDRESS)]

@@ -104,11 +104,17 @@ class Settings:
             "STOCKTAKE_NAME": self.name,
             "STOCKTAKE_LOGO": str(self.logo or ""),
         }
-        return {**os.environ, **variables, **(self.elsewhere.environment() if self.elsewhere else {})}
+        return {
+            **os.environ,
+            **variables,
+            **(self.elsewhere.environment() if self.elsewhere else {}),
+        }
 
 
 def option(variable: str, min: int | None = None, max: int | None = None) -> OptionInfo:
     """Return the option of a setting; its flag is the name of the variable without its prefix."""
     flag = "--" + variable.removeprefix("STOCKTAKE_").lower().replace("_", "-")
-    info: OptionInfo = typer.Option(flag, envvar=variable, help=Settings.VARIABLES[variable], min=min, max=max)
+    info: OptionInfo = typer.Option(
+        flag, envvar=variable, help=Settings.VARIABLES[variable], min=min, max=max
+    )
     return info

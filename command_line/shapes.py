@@ -37,7 +37,10 @@ _FORMATS = {
 }
 _COLOUR = {Severity.VIOLATION: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 
-Files = Annotated[list[Path] | None, typer.Argument(help="Turtle, N-Triples, N-Quads or TriG files; none: the shapes themselves.")]
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Turtle, N-Triples, N-Quads or TriG files; none: the shapes themselves."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Base = Annotated[str, typer.Option("--base", envvar="STOCKTAKE_BASE", help="Base of the IRIs.")]
 
@@ -50,14 +53,22 @@ def check(
 ) -> None:
     """Validate FILES, or check the shapes and their examples.
 
-    Exit 0: nothing is withheld; 1: something is; 2: a file is missing, of an unknown type or malformed.
+    Exit 0: nothing is withheld; 1: something is; 2: a file is missing, of an unknown type or
+    malformed.
     """
     problems = [] if files else [*_check_shapes(base), *_check_examples(base)]
     reports = [(str(file), _report(file, base)) for file in files or ()]
     if as_json:
         listed = {name: [asdict(result) for result in report.results] for name, report in reports}
         typer.echo(
-            json.dumps({"conforms": not problems and all(r.conforms for _, r in reports), "faults": problems, "files": listed}, indent=2)
+            json.dumps(
+                {
+                    "conforms": not problems and all(r.conforms for _, r in reports),
+                    "faults": problems,
+                    "files": listed,
+                },
+                indent=2,
+            )
         )
     else:
         _print(reports, problems, len(rules(base)))
@@ -73,7 +84,12 @@ def list_(as_json: Json = False, base: Base = BASE) -> None:
         return
     table = Table("Shape", "Severity", "Rule", "How to fix")
     for rule in listed:
-        table.add_row(rule.name, f"[{_COLOUR[rule.severity]}]{rule.severity}[/]", escape(rule.message), escape(rule.remedy))
+        table.add_row(
+            rule.name,
+            f"[{_COLOUR[rule.severity]}]{rule.severity}[/]",
+            escape(rule.message),
+            escape(rule.remedy),
+        )
     Console().print(table)
 
 
@@ -91,7 +107,8 @@ def _report(file: Path, base: str) -> Report:
 def _check_shapes(base: str) -> Iterator[str]:
     """Validate our shapes by SHACL's shapes for shapes (https://www.w3.org/TR/shacl/#shacl-shacl)."""
     shapes = graph(turtle(base), ox.RdfFormat.TURTLE, base)
-    shapes.set((URIRef(f"{base}shapes#areas"), RDF.rest, RDF.nil))  # a list of 282 is as sound as one of one, and takes ten seconds
+    # a list of 282 is as sound as one of one, and takes ten seconds
+    shapes.set((URIRef(f"{base}shapes#areas"), RDF.rest, RDF.nil))
     try:
         pyshacl.validate(graph("", ox.RdfFormat.TURTLE), shacl_graph=shapes, meta_shacl=True)
     except ReportableRuntimeError as error:
@@ -102,7 +119,11 @@ def _check_examples(base: str) -> Iterator[str]:
     """Validate each shape's good and bad example."""
     all_examples = list(examples(base))
     for example, results in zip(
-        all_examples, validate_many([one.statements for one in all_examples], base=base, name="reference", size=100), strict=True
+        all_examples,
+        validate_many(
+            [one.statements for one in all_examples], base=base, name="reference", size=100
+        ),
+        strict=True,
     ):
         failed = any(result.shape == example.shape for result in results)
         if failed == example.good:
@@ -112,16 +133,31 @@ def _check_examples(base: str) -> Iterator[str]:
 def _print(reports: list[tuple[str, Report]], problems: list[str], count: int) -> None:
     console = Console()
     for name, report in reports:
-        table = Table("node", "severity", "message", "value", title=escape(name), title_justify="left", box=SIMPLE)
+        table = Table(
+            "node",
+            "severity",
+            "message",
+            "value",
+            title=escape(name),
+            title_justify="left",
+            box=SIMPLE,
+        )
         for result in report.results:
             table.add_row(*_row(result))
         console.print(table if report.results else f"{escape(name)}: nothing to remark")
     for problem in problems:
         console.print(f"[red]{escape(problem)}[/]")
     if not reports and not problems:
-        console.print(f"{count} shapes are sound; each passes its good example and fails its bad one")
+        console.print(
+            f"{count} shapes are sound; each passes its good example and fails its bad one"
+        )
 
 
 def _row(result: Result) -> tuple[str, str, str, str]:
     colour = _COLOUR[result.severity]
-    return escape(result.focus), f"[{colour}]{result.severity}[/]", escape(result.message), escape(result.value or "")
+    return (
+        escape(result.focus),
+        f"[{colour}]{result.severity}[/]",
+        escape(result.message),
+        escape(result.value or ""),
+    )

@@ -62,7 +62,8 @@ from vocab.iris import Iris
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
 _ORGANIZATIONS = 3  # that one name of a draft may mean
 ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
-_CANDIDATES, _LIKE = 20, 0.5  # things with a similar title that the matcher compares, and how like the titles must be
+# things with a similar title that the matcher compares, and how like the titles must be
+_CANDIDATES, _LIKE = 20, 0.5
 
 log = structlog.get_logger()
 
@@ -77,17 +78,36 @@ def serve(settings: Settings, url: str, host: str, port: int) -> None:
             action="set STOCKTAKE_PUBLIC_URL",
         )
     public = build_site(
-        settings, url, partial(is_operator, admin_context), preview_runner(settings), *_stores(admin_context)
+        settings,
+        url,
+        partial(is_operator, admin_context),
+        preview_runner(settings),
+        *_stores(admin_context),
     )
-    admin_context.positions, admin_context.suggest_fields = partial(portal_positions, public), suggest_fields
+    admin_context.positions, admin_context.suggest_fields = (
+        partial(portal_positions, public),
+        suggest_fields,
+    )
     log.info("server started", url=f"{url}/")
-    context_of_submissions = submission_context(settings, url, DuplicateFinder(partial(find_duplicates, public)))
+    context_of_submissions = submission_context(
+        settings, url, DuplicateFinder(partial(find_duplicates, public))
+    )
     context_of_submissions.quality = partial(record_quality, public)
     context_of_submissions.organizations = partial(find_organizations, public)
-    public.state.waiting_submissions, public.state.submissions_open = context_of_submissions.waiting, context_of_submissions.is_open
+    public.state.waiting_submissions, public.state.submissions_open = (
+        context_of_submissions.waiting,
+        context_of_submissions.is_open,
+    )
     public.state.comments = partial(shown_comments, context_of_submissions)
-    submissions = create_submissions(context_of_submissions, (prize_api, prize_pages, comment_pages, inbox))
-    combined = combine_apps(public, create_admin(admin_context, (*MODERATION, comment_moderation)), submissions, context_of_submissions)
+    submissions = create_submissions(
+        context_of_submissions, (prize_api, prize_pages, comment_pages, inbox)
+    )
+    combined = combine_apps(
+        public,
+        create_admin(admin_context, (*MODERATION, comment_moderation)),
+        submissions,
+        context_of_submissions,
+    )
     run(create_config(combined, host, port, settings.proxies))
 
 
@@ -99,20 +119,40 @@ def build_site(
     problem_store: ProblemStore | None = None,
     subscription_store: SubscriptionStore | None = None,
 ) -> FastAPI:
-    """Return the public app at *url*. *permit* returns whether a request is an operator's; *preview_runner* runs source previews.
+    """Return the public app at *url*. *permit* returns whether a request is an operator's;
+    *preview_runner* runs source previews.
 
-    *problem_store* takes the problems that readers report, *subscription_store* those who follow a search; None if none are taken.
+    *problem_store* takes the problems that readers report, *subscription_store* those who follow a
+    search; None if none are taken.
     """
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, settings.demo)
-    about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url, problem_store, subscription_store)
+    about = SiteOptions(
+        branding,
+        settings.hub,
+        settings.allow_hosts,
+        preview_runner,
+        url,
+        problem_store,
+        subscription_store,
+    )
     limits, with_vectors = read(settings.limits), can_search_by_meaning(settings)
-    service = QueryService(settings.data, Iris(settings.base), limits, elsewhere=settings.elsewhere, semantic_search=with_vectors)
+    service = QueryService(
+        settings.data,
+        Iris(settings.base),
+        limits,
+        elsewhere=settings.elsewhere,
+        semantic_search=with_vectors,
+    )
     return create_app(service, permit, about)
 
 
-def create_admin_context(settings: Settings, url: str, lock_timeout: int = LOCK_TIMEOUT) -> AdminContext:
-    """Return what an app of the admin pages or of submissions works with; links in its messages begin with *url*."""
+def create_admin_context(
+    settings: Settings, url: str, lock_timeout: int = LOCK_TIMEOUT
+) -> AdminContext:
+    """Return what an app of the admin pages or of submissions works with; links in its messages
+    begin with *url*.
+    """
     return AdminContext(
         settings.data,
         settings.sources,
@@ -127,19 +167,32 @@ def create_admin_context(settings: Settings, url: str, lock_timeout: int = LOCK_
 
 
 def find_duplicates(public: FastAPI, title: str) -> list[Duplicate]:
-    """Return the published things whose title is a little like *title*; none while the index of texts is not there."""
+    """Return the published things whose title is a little like *title*; none while the index of
+    texts is not there.
+    """
     service: QueryService = public.state.service
     search = open_searcher(service.current.path) if service.snapshot else None
-    return [Duplicate(thing, text, "title") for thing, text in similar_titles(search, title, _CANDIDATES, _LIKE)] if search else []
+    return (
+        [
+            Duplicate(thing, text, "title")
+            for thing, text in similar_titles(search, title, _CANDIDATES, _LIKE)
+        ]
+        if search
+        else []
+    )
 
 
 def find_organizations(public: FastAPI, name: str) -> list[KnownOrganization]:
-    """Return the published organizations that *name* may mean, the likeliest first; none while the index of texts is not there."""
+    """Return the published organizations that *name* may mean, the likeliest first; none while the
+    index of texts is not there.
+    """
     service: QueryService = public.state.service
     search = open_searcher(service.current.path) if service.snapshot else None
     if search is None:
         return []
-    candidates = Matcher(search, service.iris).candidates(NameQuery(name, ("organization",), _ORGANIZATIONS))
+    candidates = Matcher(search, service.iris).candidates(
+        NameQuery(name, ("organization",), _ORGANIZATIONS)
+    )
     return [KnownOrganization(str(item["id"]), str(item["name"])) for item in candidates]
 
 
@@ -150,7 +203,9 @@ async def record_quality(public: FastAPI, record: str) -> int | None:
     return quality.share if quality else None
 
 
-def submission_context(settings: Settings, url: str, duplicates: DuplicateFinder) -> SubmissionContext:
+def submission_context(
+    settings: Settings, url: str, duplicates: DuplicateFinder
+) -> SubmissionContext:
     """Return what the submissions app works with at the public address *url*.
 
     It waits for the ledger longer than the admin pages.
@@ -161,8 +216,14 @@ def submission_context(settings: Settings, url: str, duplicates: DuplicateFinder
 
 
 def _stores(admin: AdminContext) -> tuple[LedgerProblems, LedgerSubscriptions] | tuple[None, None]:
-    """Return where reported problems and those who follow a search are kept, None on a mirror, which has no ledger."""
-    return (None, None) if mirror_origin.read(admin.data / "journal") else (LedgerProblems(admin), LedgerSubscriptions(admin))
+    """Return where reported problems and those who follow a search are kept, None on a mirror,
+    which has no ledger.
+    """
+    return (
+        (None, None)
+        if mirror_origin.read(admin.data / "journal")
+        else (LedgerProblems(admin), LedgerSubscriptions(admin))
+    )
 
 
 def portal_positions(public: FastAPI) -> dict[str, int]:
@@ -176,16 +237,30 @@ def portal_positions(public: FastAPI) -> dict[str, int]:
 
 
 def preview_runner(settings: Settings) -> PreviewRunner:
-    """Return the runner for previews of new registries and checks of feeds. It refuses all private addresses."""
+    """Return the runner for previews of new registries and checks of feeds. It refuses all private
+    addresses.
+    """
     strict = replace(settings, allow_hosts=frozenset(), ledger="", store="", elsewhere=None)
     return PreviewRunner(
         (*subcommand(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),),
         strict.environment(),
-        check_command=(*subcommand(["preflight", f"--memory={MEMORY >> 21}", "--seconds=30", "--max-size=16"]),),
+        check_command=(
+            *subcommand(["preflight", f"--memory={MEMORY >> 21}", "--seconds=30", "--max-size=16"]),
+        ),
         check_environment=(environment := replace(strict, ledger=settings.ledger).environment()),
-        explainer=PreviewRunner((), {}, check_command=(*subcommand(["explain"]),), check_environment=environment, quota=EXPLANATIONS),
+        explainer=PreviewRunner(
+            (),
+            {},
+            check_command=(*subcommand(["explain"]),),
+            check_environment=environment,
+            quota=EXPLANATIONS,
+        ),
         reporter=PreviewRunner(
-            (), {}, check_command=(*subcommand(["sources", "report"]),), check_environment=environment, quota=EXPLANATIONS
+            (),
+            {},
+            check_command=(*subcommand(["sources", "report"]),),
+            check_environment=environment,
+            quota=EXPLANATIONS,
         ),
     )
 
@@ -199,7 +274,9 @@ class PathsRoute(BaseRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return whether the request's path is one of these."""
         path = str(scope.get("path", "")) + "/"
-        is_match = scope["type"] == "http" and any(path.startswith(f"{prefix}/") for prefix in self._paths)
+        is_match = scope["type"] == "http" and any(
+            path.startswith(f"{prefix}/") for prefix in self._paths
+        )
         return (Match.FULL if is_match else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -207,8 +284,11 @@ class PathsRoute(BaseRoute):
         await self._app(scope, receive, send)
 
 
-def combine_apps(public: FastAPI, admin: FastAPI, submissions: FastAPI, context: SubmissionContext | None = None) -> Starlette:
-    """Combine the public portal, the admin pages and the submissions in one application. Each handles its own requests and errors.
+def combine_apps(
+    public: FastAPI, admin: FastAPI, submissions: FastAPI, context: SubmissionContext | None = None
+) -> Starlette:
+    """Combine the public portal, the admin pages and the submissions in one application. Each
+    handles its own requests and errors.
 
     With the *context* of submissions, public pages link to the inbox.
     """

@@ -20,9 +20,13 @@ _err = Console(stderr=True)
 @app.command()
 def upgrade(
     context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the steps; change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the steps; change nothing.")
+    ] = False,
 ) -> None:
-    """Upgrade the ledger and the data directory of an older version. An interrupted upgrade continues at its next step."""
+    """Upgrade the ledger and the data directory of an older version. An interrupted upgrade
+    continues at its next step.
+    """
     settings: Settings = context.obj
     migrations = pending_migrations(settings.ledger)
     is_recorded = data_format.are_recorded(settings.data)
@@ -38,7 +42,9 @@ def upgrade(
         print("nothing to upgrade")
         return
     print(f"upgraded: ledger steps {len(migrations)}, data directory {settings.data}")
-    print("next: stocktake verify; what is built from the journal is rebuilt by `stocktake serve` if its format has changed")
+    print(
+        "next: stocktake verify; what is built from the journal is rebuilt by `stocktake serve` if its format has changed"
+    )
 
 
 def _print_steps(data: Path, migrations: list[Migration], *, is_recorded: bool) -> None:

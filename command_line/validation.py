@@ -1,4 +1,6 @@
-"""Check the settings before a command runs. Each error is a typer.BadParameter that names the setting and what to use instead."""
+"""Check the settings before a command runs. Each error is a typer.BadParameter that names the
+setting and what to use instead.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ _SCHEDULER_URL = re.compile(r"(?:tcp|tls)://[^\s/]+:\d{1,5}\Z")
 def prepare_process(parent: int, log_format: str) -> None:
     """Configure logging and traces, and end this process when its *parent* ends, if that is not 0."""
     if log_format not in ("", *LOG_FORMATS):
-        raise typer.BadParameter(f"STOCKTAKE_LOG_FORMAT is {log_format!r}; use {' or '.join(LOG_FORMATS)}")
+        raise typer.BadParameter(
+            f"STOCKTAKE_LOG_FORMAT is {log_format!r}; use {' or '.join(LOG_FORMATS)}"
+        )
     configure_logging(record_line, form=log_format)
     if reason := configure_tracing(os.environ):
         structlog.get_logger().warning("tracing disabled", reason=reason)
@@ -179,7 +183,9 @@ def _logo(path: str) -> Path | None:
 
 
 def _store(url: str, data: Path) -> str:
-    """Record the object store in the data directory, so that later commands use it without the setting."""
+    """Record the object store in the data directory, so that later commands use it without the
+    setting.
+    """
     if url:
         if "://" not in url:
             raise typer.BadParameter(

@@ -13,7 +13,12 @@ app = typer.Typer()
 @app.command()
 def verify(
     context: typer.Context,
-    repair: Annotated[bool, typer.Option("--repair", help="Rebuild what can be rebuilt from the journal. Stop the server first.")] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Rebuild what can be rebuilt from the journal. Stop the server first."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check every file of the data directory for damage. Exit code 1 if damage remains."""

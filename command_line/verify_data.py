@@ -34,7 +34,9 @@ _err = Console(stderr=True)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the data directory, the function that checks it, and whether it can be repaired from the journal."""
+    """A part of the data directory, the function that checks it, and whether it can be repaired
+    from the journal.
+    """
 
     name: str
     check: Callable[[], Iterator[Fault]]
@@ -43,17 +45,33 @@ class Part:
 
 
 def verify(settings: Settings, *, repair: bool, as_json: bool) -> None:
-    """Check every file, repair with *repair*, and print the faults of each part. Raises typer.Exit (1) if damage remains."""
+    """Check every file, repair with *repair*, and print the faults of each part. Raises typer.Exit
+    (1) if damage remains.
+    """
     faults: dict[str, list[Fault]] = {}
     for part in _parts(settings):
         _err.print(f"Checking {part.name} ...", style="dim", highlight=False)
         if part.needs_journal and faults["journal"]:
-            faults[part.name] = [Fault(part.name, "not checked, since the journal is damaged", "restore the journal first")]
+            faults[part.name] = [
+                Fault(
+                    part.name,
+                    "not checked, since the journal is damaged",
+                    "restore the journal first",
+                )
+            ]
         else:
             faults[part.name] = list(part.check())
     repaired = _repair(settings, faults) if repair and not faults["journal"] else {}
     if as_json:
-        print(json.dumps({name: _as_json(part_faults, repaired.get(name, [])) for name, part_faults in faults.items()}, indent=2))
+        print(
+            json.dumps(
+                {
+                    name: _as_json(part_faults, repaired.get(name, []))
+                    for name, part_faults in faults.items()
+                },
+                indent=2,
+            )
+        )
     else:
         _print(faults, repaired)
     if any(part_faults and name not in repaired for name, part_faults in faults.items()):
@@ -64,10 +82,19 @@ def _parts(settings: Settings) -> list[Part]:
     data, journal, iris = settings.data, Journal(settings.data / "journal"), Iris(settings.base)
     parts = [
         Part("journal", lambda: journal_faults(journal)),
-        Part("ledger", lambda: ledger_faults(settings.ledger, journal, settings.base), needs_journal=True),
+        Part(
+            "ledger",
+            lambda: ledger_faults(settings.ledger, journal, settings.base),
+            needs_journal=True,
+        ),
         Part("status", lambda: files.status_faults(data, iris), is_derived=True),
         Part("archive", lambda: archive_faults(data / "archive")),
-        Part("history", lambda: files.history_faults(data, settings.base), is_derived=True, needs_journal=True),
+        Part(
+            "history",
+            lambda: files.history_faults(data, settings.base),
+            is_derived=True,
+            needs_journal=True,
+        ),
         Part("release stores", lambda: files.release_store_faults(data), is_derived=True),
         Part("dumps", lambda: dump_faults(data / "dumps"), is_derived=True),
         Part("releases", lambda: release_faults(data / "releases")),
@@ -75,18 +102,32 @@ def _parts(settings: Settings) -> list[Part]:
         Part("reports", lambda: report_faults(data / "reports")),
     ]
     if settings.elsewhere is None:  # stocktake store verify compares an external store
-        parts.insert(4, Part("store", lambda: files.store_faults(data, iris, lambda _: None), is_derived=True, needs_journal=True))
+        parts.insert(
+            4,
+            Part(
+                "store",
+                lambda: files.store_faults(data, iris, lambda _: None),
+                is_derived=True,
+                needs_journal=True,
+            ),
+        )
     return parts
 
 
 def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, list[Fault]]:
-    """Rebuild the derived parts that are damaged; return what was repaired, after checking it again."""
-    damaged = {part.name: part for part in _parts(settings) if part.is_derived and faults[part.name]}
+    """Rebuild the derived parts that are damaged; return what was repaired, after checking it
+    again.
+    """
+    damaged = {
+        part.name: part for part in _parts(settings) if part.is_derived and faults[part.name]
+    }
     if not damaged:
         return {}
     _err.print(f"Repairing {', '.join(damaged)} ...", style="dim", highlight=False)
     stores = [fault for name in damaged.keys() - {"dumps", "status"} for fault in faults[name]]
-    repairs: list[Callable[[], None]] = [lambda: files.repair(settings.data, Iris(settings.base), stores)] if stores else []
+    repairs: list[Callable[[], None]] = (
+        [lambda: files.repair(settings.data, Iris(settings.base), stores)] if stores else []
+    )
     repairs += [lambda: _repair_dumps(settings.data, faults["dumps"])] if "dumps" in damaged else []
     repairs += [lambda: _repair_status(settings)] if "status" in damaged else []
     for repair in repairs:
@@ -98,7 +139,9 @@ def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, lis
 
 
 def _repair_status(settings: Settings) -> None:
-    """Write the status of sources again from the ledger; delete that of a mirror, which copies it again from its origin."""
+    """Write the status of sources again from the ledger; delete that of a mirror, which copies it
+    again from its origin.
+    """
     if mirror_origin.read(settings.data / "journal"):
         (settings.data / "status.nq").unlink()
         return
@@ -118,7 +161,13 @@ def _repair_dumps(data: Path, faults: list[Fault]) -> None:
 
 def _print(faults: dict[str, list[Fault]], repaired: dict[str, list[Fault]]) -> None:
     for name, part_faults in faults.items():
-        state = "sound" if not part_faults else "repaired from the journal" if name in repaired else "damaged"
+        state = (
+            "sound"
+            if not part_faults
+            else "repaired from the journal"
+            if name in repaired
+            else "damaged"
+        )
         print(f"{name + ':':<16}{state}")
         for fault in part_faults[:SHOWN]:
             remedy = "" if name in repaired else f"; {fault.remedy}"

@@ -1,4 +1,6 @@
-"""Serve all registries of the demo under one address, with their faults and a control endpoint for tests."""
+"""Serve all registries of the demo under one address, with their faults and a control endpoint for
+tests.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,17 @@ _PAGE = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h
 class DemoState:
     """The indexes of all registries in their current state, and request counters by registry.
 
-    *publications* are the keys of PUBLICATIONS that are served too, with content that depends on *seed*.
+    *publications* are the keys of PUBLICATIONS that are served too, with content that depends on
+    *seed*.
     """
 
     def __init__(
-        self, registries: list[Registry], state: ScenarioState, page: int, publications: Collection[str] = (), seed: int = 1
+        self,
+        registries: list[Registry],
+        state: ScenarioState,
+        page: int,
+        publications: Collection[str] = (),
+        seed: int = 1,
     ) -> None:
         self.registries = registries
         self.publications = publications
@@ -49,7 +57,8 @@ class DemoState:
         self.page = page
         self.requests: Counter[str] = Counter()
         self.responses: Counter[str] = Counter()
-        self.since_change: Counter[str] = Counter()  # requests since the last change; one-time faults depend on it
+        # requests since the last change; one-time faults depend on it
+        self.since_change: Counter[str] = Counter()
         self.state = state
         self.indexes = {registry.name: RecordIndex(registry, state) for registry in registries}
 
@@ -87,7 +96,10 @@ async def _read_arguments(request: Request) -> list[tuple[str, str]]:
     if not request.headers.get("content-type", "").startswith(_JSON):
         return pairs + parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
     posted = _read_json(body)
-    return pairs + [(name, value if isinstance(value, str) else orjson.dumps(value).decode()) for name, value in posted.items()]
+    return pairs + [
+        (name, value if isinstance(value, str) else orjson.dumps(value).decode())
+        for name, value in posted.items()
+    ]
 
 
 def _read_json(body: bytes) -> dict[str, Any]:
@@ -104,20 +116,28 @@ async def _fault_response(demo: DemoState, name: str, url: str) -> Response | No
     """Return the response of a fault that replaces the whole response, or None."""
     request_number, faults = demo.count(name), demo.state.faults
     if Fault.BUSY in faults and request_number == 2 and name in {"oai", "projects"}:
-        return _reply(demo, name, b"busy, come back in a second\n", "text/plain", 503, {"Retry-After": "1"})
+        return _reply(
+            demo, name, b"busy, come back in a second\n", "text/plain", 503, {"Retry-After": "1"}
+        )
     if Fault.SLOW in faults and request_number == 2 and name in {"ckan", "offset"}:
         await asyncio.sleep(_SLOW)
     if Fault.HTML in faults:
         return Response(_PAGE, media_type="text/html")
-    if fault := next((fault for fault in SCRIPTS if demo.state.fault_active(fault, request_number)), None):
+    if fault := next(
+        (fault for fault in SCRIPTS if demo.state.fault_active(fault, request_number)), None
+    ):
         return RawResponse(SCRIPTS[fault])
-    if fault := next((fault for fault in ERROR_FAULTS if demo.state.fault_active(fault, request_number)), None):
+    if fault := next(
+        (fault for fault in ERROR_FAULTS if demo.state.fault_active(fault, request_number)), None
+    ):
         status, headers, kind, body = error_response(fault, url, demo.state.now)
         return _reply(demo, name, body, kind, status, headers)
     return None
 
 
-def _reply(demo: DemoState, name: str, body: bytes, kind: str, status: int = 200, headers: Headers = _NONE) -> Response:
+def _reply(
+    demo: DemoState, name: str, body: bytes, kind: str, status: int = 200, headers: Headers = _NONE
+) -> Response:
     if Fault.CUT in demo.state.faults and demo.since_change[name] == 2:
         body = body[: len(body) // 2]
     now = demo.state.now
@@ -136,10 +156,23 @@ def _cached(request: Request, index: RecordIndex, body: bytes, kind: str) -> Res
     """Respond with ETag and Last-Modified, or 304 if the client's copy is current."""
     demo, name = _get_state(request), index.registry.name
     etag = f'"{crc32(body):08x}-{len(body):x}"'
-    headers = {"ETag": etag, "Last-Modified": format_datetime(datetime.fromtimestamp(index.newest, demo.state.now.tzinfo), usegmt=True)}
+    headers = {
+        "ETag": etag,
+        "Last-Modified": format_datetime(
+            datetime.fromtimestamp(index.newest, demo.state.now.tzinfo), usegmt=True
+        ),
+    }
     requested = request.headers.get("if-none-match")
-    is_cached = etag in requested if requested else request.headers.get("if-modified-since") == headers["Last-Modified"]
-    return _reply(demo, name, b"", kind, 304, headers) if is_cached else _reply(demo, name, body, kind, 200, headers)
+    is_cached = (
+        etag in requested
+        if requested
+        else request.headers.get("if-modified-since") == headers["Last-Modified"]
+    )
+    return (
+        _reply(demo, name, b"", kind, 304, headers)
+        if is_cached
+        else _reply(demo, name, body, kind, 200, headers)
+    )
 
 
 def _url(request: Request) -> str:
@@ -166,7 +199,9 @@ async def _ckan(request: Request) -> Response:
     url, _, action = _url(request).rpartition("/")
     actions = {"package_search": ckan.search, "package_show": ckan.show}
     if action not in actions:
-        return _reply(demo, "ckan", ckan.error_body(url, "Not Found Error", f"no action {action}"), _JSON, 404)
+        return _reply(
+            demo, "ckan", ckan.error_body(url, "Not Found Error", f"no action {action}"), _JSON, 404
+        )
     status, body = actions[action](demo.indexes["ckan"], dict(await _read_arguments(request)), url)
     return _reply(demo, "ckan", body, f"{_JSON};charset=utf-8", status)
 
@@ -177,7 +212,9 @@ async def _list(request: Request) -> Response:
         return PlainTextResponse("no such registry\n", 404)
     index = demo.indexes[name]
     body = list_endpoints.LISTS[name](index, request.query_params, _url(request), demo.page)
-    return await _fault_response(demo, name, str(request.url)) or _cached(request, index, body, _JSON)
+    return await _fault_response(demo, name, str(request.url)) or _cached(
+        request, index, body, _JSON
+    )
 
 
 async def _file(request: Request) -> Response:
@@ -186,8 +223,16 @@ async def _file(request: Request) -> Response:
     if fault_response:
         return fault_response
     index = demo.indexes["files"]
-    body = list_endpoints.list_files(index) if name in {"", "index.json"} else list_endpoints.get_file(index, name)
-    return PlainTextResponse("no such file\n", 404) if body is None else _cached(request, index, body, _JSON)
+    body = (
+        list_endpoints.list_files(index)
+        if name in {"", "index.json"}
+        else list_endpoints.get_file(index, name)
+    )
+    return (
+        PlainTextResponse("no such file\n", 404)
+        if body is None
+        else _cached(request, index, body, _JSON)
+    )
 
 
 async def _csv(request: Request) -> Response:
@@ -206,29 +251,46 @@ async def _publication(request: Request) -> Response:
     body = content(demo.seed)
     etag = f'"{crc32(body):08x}-{len(body):x}"'
     is_cached = etag in request.headers.get("if-none-match", "")
-    return _reply(demo, name, b"" if is_cached else body, kind, 304 if is_cached else 200, {"ETag": etag})
+    return _reply(
+        demo, name, b"" if is_cached else body, kind, 304 if is_cached else 200, {"ETag": etag}
+    )
 
 
 def _next_state(state: ScenarioState, requested: Mapping[str, Any]) -> ScenarioState:
     version = int(requested.get("version", state.version))
     release_times = (
-        {**state.release_times, version: datetime.fromisoformat(requested["at"])} if requested.get("at") else state.release_times
+        {**state.release_times, version: datetime.fromisoformat(requested["at"])}
+        if requested.get("at")
+        else state.release_times
     )
     return ScenarioState(
-        version, frozenset(map(Fault, requested.get("faults", state.faults))), release_times, bool(requested.get("stays", state.persistent))
+        version,
+        frozenset(map(Fault, requested.get("faults", state.faults))),
+        release_times,
+        bool(requested.get("stays", state.persistent)),
     )
 
 
 async def _control(request: Request) -> Response:
-    """Return the state and the counters; a POST of version, faults, stays and at (ISO 8601, the version's time) changes the state."""
+    """Return the state and the counters; a POST of version, faults, stays and at (ISO 8601, the
+    version's time) changes the state.
+    """
     demo = _get_state(request)
     if request.method == "POST":
         try:
             demo.set_state(_next_state(demo.state, _read_json(await request.body())))
         except (ValueError, TypeError) as error:
-            raise HTTPException(400, f"post version, faults ({', '.join(Fault)}) and at: {error}") from error
-    result = {"version": demo.state.version, "faults": sorted(demo.state.faults), "now": demo.state.now.isoformat()}
-    return JSONResponse({**result, "requests": dict(demo.requests), "answers": dict(demo.responses)})
+            raise HTTPException(
+                400, f"post version, faults ({', '.join(Fault)}) and at: {error}"
+            ) from error
+    result = {
+        "version": demo.state.version,
+        "faults": sorted(demo.state.faults),
+        "now": demo.state.now.isoformat(),
+    }
+    return JSONResponse(
+        {**result, "requests": dict(demo.requests), "answers": dict(demo.responses)}
+    )
 
 
 async def _robots(request: Request) -> Response:

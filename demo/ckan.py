@@ -21,13 +21,24 @@ _SORTS = re.compile(r"\s*(?:metadata_modified|metadata_created|id|name|score)\s+
 
 def error_body(url: str, kind: str, message: str) -> bytes:
     """Return CKAN's error envelope."""
-    return orjson.dumps({"help": f"{url}/help_show", "success": False, "error": {"__type": kind, "message": message}})
+    return orjson.dumps(
+        {
+            "help": f"{url}/help_show",
+            "success": False,
+            "error": {"__type": kind, "message": message},
+        }
+    )
 
 
 def search(index: RecordIndex, parameters: Mapping[str, str], url: str) -> tuple[int, bytes]:
-    """Respond to package_search; *parameters* is the query or the posted object, all values as text."""
+    """Respond to package_search; *parameters* is the query or the posted object, all values as
+    text.
+    """
     try:
-        start, rows = int(parameters.get("start") or 0), min(int(parameters.get("rows") or 10), _MAX_ROWS)
+        start, rows = (
+            int(parameters.get("start") or 0),
+            min(int(parameters.get("rows") or 10), _MAX_ROWS),
+        )
         selected = _sort(index, _select(index, parameters), parameters.get("sort", ""))
     except ValueError as error:
         return 409, error_body(url, "Validation Error", str(error))
@@ -37,10 +48,14 @@ def search(index: RecordIndex, parameters: Mapping[str, str], url: str) -> tuple
     if Fault.TWICE in index.state.faults and first:
         first, rows = first - 1, rows + 1
     records = index.read_many(selected[first : first + rows]) if start < len(selected) else b""
-    count = len(selected) - len(selected) // 10 * int(Fault.SHRINK in index.state.faults and start > 0)
+    count = len(selected) - len(selected) // 10 * int(
+        Fault.SHRINK in index.state.faults and start > 0
+    )
     sort = parameters.get("sort") or "score desc, metadata_modified desc"
     head = f'{{"help":"{url}/help_show?name=package_search","success":true,"result":{{"count":{count},"facets":{{}},"sort":'
-    return 200, head.encode() + orjson.dumps(sort) + b',"search_facets":{},"results":[' + records[:-2] + b"]}}"
+    return 200, head.encode() + orjson.dumps(sort) + b',"search_facets":{},"results":[' + records[
+        :-2
+    ] + b"]}}"
 
 
 def show(index: RecordIndex, parameters: Mapping[str, str], url: str) -> tuple[int, bytes]:
@@ -65,7 +80,9 @@ def _select(index: RecordIndex, parameters: Mapping[str, str]) -> Sequence[int]:
             continue
         match = _RANGE.match(text)
         if not match:
-            raise ValueError(f"the demo's search knows *:* and metadata_modified:[... TO ...], not {text!r}")
+            raise ValueError(
+                f"the demo's search knows *:* and metadata_modified:[... TO ...], not {text!r}"
+            )
         start = max(start, _second(match[2], 0) + (match[1] == "{"))
         until = min(until, _second(match[3], 1 << 40) - (match[4] == "}"))
     return index.select(start, until)

@@ -15,7 +15,8 @@ _BOT_PROTECTION_PAGE = (
     b'</noscript><script>window._cf_chl_opt={};</script><script src="/cdn-cgi/challenge-platform/h/g/orchestrate"></script></body></html>\n'
 )
 _ROBOTS = "User-agent: *\nDisallow: /control\n"
-_PRIVATE_URL = "http://10.0.0.1/latest/meta-data/"  # never requested: clients must refuse private addresses
+# never requested: clients must refuse private addresses
+_PRIVATE_URL = "http://10.0.0.1/latest/meta-data/"
 
 
 def error_response(fault: Fault, url: str, now: datetime) -> ErrorResponse:
@@ -26,14 +27,27 @@ def error_response(fault: Fault, url: str, now: datetime) -> ErrorResponse:
         Fault.DATED: (503, {"Retry-After": later}, "text/plain", b"back soon\n"),
         Fault.DOWN: (503, {}, "text/plain", b"out of service\n"),
         Fault.DENIED: (403, {}, "application/json", b'{"error": "no key"}\n'),
-        Fault.WALL: (403, {"cf-mitigated": "challenge", "Server": "cloudflare"}, "text/html; charset=UTF-8", _BOT_PROTECTION_PAGE),
+        Fault.WALL: (
+            403,
+            {"cf-mitigated": "challenge", "Server": "cloudflare"},
+            "text/html; charset=UTF-8",
+            _BOT_PROTECTION_PAGE,
+        ),
         Fault.INWARD: (302, {"Location": _PRIVATE_URL}, "text/plain", b""),
         Fault.ROUND: (302, {"Location": url}, "text/plain", b""),
     }
     return responses[fault]
 
 
-ERROR_FAULTS = (Fault.LIMITED, Fault.DATED, Fault.DOWN, Fault.DENIED, Fault.WALL, Fault.INWARD, Fault.ROUND)
+ERROR_FAULTS = (
+    Fault.LIMITED,
+    Fault.DATED,
+    Fault.DOWN,
+    Fault.DENIED,
+    Fault.WALL,
+    Fault.INWARD,
+    Fault.ROUND,
+)
 
 
 def robots(faults: frozenset[Fault]) -> tuple[int, str]:

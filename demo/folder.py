@@ -11,7 +11,8 @@ from types import TracebackType
 
 from journal.file_lock import AlreadyLockedError, FileLock
 
-MARK = "demo.json"  # stays in the data folder and in the folder of source definitions: their portal shows the banner
+# stays in the data folder and in the folder of source definitions: their portal shows the banner
+MARK = "demo.json"
 
 
 class FolderInUseError(Exception):
@@ -19,7 +20,9 @@ class FolderInUseError(Exception):
 
 
 def is_demo(*folders: Path) -> bool:
-    """Return whether one of *folders*, of data or of sources, is a demo's, even if another command uses it."""
+    """Return whether one of *folders*, of data or of sources, is a demo's, even if another command
+    uses it.
+    """
     return any(os.path.exists(folder / MARK) for folder in folders)
 
 
@@ -45,7 +48,12 @@ class DemoFolder:
             raise FolderInUseError(message) from error
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Unlock the folder; the mark stays."""
         if self._lock is not None:
             self._lock.close()

@@ -1,7 +1,8 @@
 """Generate plausible initiatives from a seed and a number.
 
-A record depends only on its seed, number and revision, so that any page of a registry can be generated alone.
-All choices are taken from one hash, which is ten times faster than seeding a random generator.
+A record depends only on its seed, number and revision, so that any page of a registry can be
+generated alone. All choices are taken from one hash, which is ten times faster than seeding a
+random generator.
 """
 
 from __future__ import annotations
@@ -221,7 +222,8 @@ def _organizations(
 
 
 def generate_record(seed: int, number: int, revision: int = 0) -> Project:
-    """Return a record; *number* is any natural number, a later *revision* has a longer text and a later end.
+    """Return a record; *number* is any natural number, a later *revision* has a longer text and a
+    later end.
 
     >>> generate_record(1, 7) == generate_record(1, 7), generate_record(1, 7) == generate_record(1, 8)
     (True, False)

@@ -1,4 +1,6 @@
-"""Serve JSON lists with the usual kinds of paging (page, offset, cursor, next link, one document, a folder), and CSV."""
+"""Serve JSON lists with the usual kinds of paging (page, offset, cursor, next link, one document, a
+folder), and CSV.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,11 @@ def _total(index: RecordIndex, first: int) -> int:
 def _cursor(index: RecordIndex, first: int, page: int) -> str | None:
     if Fault.TOKEN in index.state.faults:
         return f"c{page}"
-    return f"c{first + page}" if first + page < len(_positions(index)) or Fault.ENDLESS in index.state.faults else None
+    return (
+        f"c{first + page}"
+        if first + page < len(_positions(index)) or Fault.ENDLESS in index.state.faults
+        else None
+    )
 
 
 def _wrap(head: Mapping[str, object], name: str, records: bytes) -> bytes:
@@ -48,7 +54,10 @@ def _wrap(head: Mapping[str, object], name: str, records: bytes) -> bytes:
 
 def projects(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
     """Page by number: count, page_size, next_page, previous_page, results; pages start at 1."""
-    number, size = max(1, _number(parameters, "page", 1)), min(_number(parameters, "page_size", page) or page, _MAX_PAGE_SIZE)
+    number, size = (
+        max(1, _number(parameters, "page", 1)),
+        min(_number(parameters, "page_size", page) or page, _MAX_PAGE_SIZE),
+    )
     total = _total(index, number - 1)
     later = f"{url}?page={number + 1}&page_size={size}" if number * size < total else None
     earlier = f"{url}?page={number - 1}&page_size={size}" if number > 1 else None
@@ -58,22 +67,37 @@ def projects(index: RecordIndex, parameters: Mapping[str, str], url: str, page: 
 
 def offset(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
     """Page by offset and limit: total, offset, limit, items."""
-    first, size = _number(parameters, "offset", 0), min(_number(parameters, "limit", page) or page, _MAX_PAGE_SIZE)
-    return _wrap({"total": _total(index, first), "offset": first, "limit": size}, "items", _list(index, first, size))
+    first, size = (
+        _number(parameters, "offset", 0),
+        min(_number(parameters, "limit", page) or page, _MAX_PAGE_SIZE),
+    )
+    return _wrap(
+        {"total": _total(index, first), "offset": first, "limit": size},
+        "items",
+        _list(index, first, size),
+    )
 
 
 def cursor(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
     """Page by an opaque cursor: meta.next_cursor (null at the end) and data."""
     first = _number({"cursor": parameters.get("cursor", "").removeprefix("c")}, "cursor", 0)
     after = _cursor(index, first, page)
-    return _wrap({"meta": {"total": _total(index, first), "next_cursor": after}}, "data", _list(index, first, page))
+    return _wrap(
+        {"meta": {"total": _total(index, first), "next_cursor": after}},
+        "data",
+        _list(index, first, page),
+    )
 
 
 def next_links(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
     """Page by links: links.self, links.next (null at the end) and value."""
     first = _number(parameters, "after", 0)
     later = f"{url}?after={first + page}" if first + page < len(_positions(index)) else None
-    return _wrap({"links": {"self": f"{url}?after={first}", "next": later}}, "value", _list(index, first, page))
+    return _wrap(
+        {"links": {"self": f"{url}?after={first}", "next": later}},
+        "value",
+        _list(index, first, page),
+    )
 
 
 def all_records(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
@@ -83,7 +107,9 @@ def all_records(index: RecordIndex, parameters: Mapping[str, str], url: str, pag
 
 def list_files(index: RecordIndex) -> bytes:
     """List the files of the folder, one per record."""
-    return orjson.dumps({"files": [f"{index.keys[position]}.json" for position in _positions(index)]})
+    return orjson.dumps(
+        {"files": [f"{index.keys[position]}.json" for position in _positions(index)]}
+    )
 
 
 def get_file(index: RecordIndex, name: str) -> bytes | None:
@@ -97,4 +123,10 @@ def csv_table(index: RecordIndex) -> bytes:
     return csv_line(list(COLUMNS)) + index.read_many(_positions(index))
 
 
-LISTS = {"projects": projects, "offset": offset, "cursor": cursor, "next": next_links, "all": all_records}
+LISTS = {
+    "projects": projects,
+    "offset": offset,
+    "cursor": cursor,
+    "next": next_links,
+    "all": all_records,
+}

@@ -54,7 +54,9 @@ class _Window:
 
 
 def answer(index: RecordIndex, pairs: Sequence[tuple[str, str]], url: str, page: int) -> bytes:
-    """Return the response to a request, given as its arguments in order, with at most *page* records."""
+    """Return the response to a request, given as its arguments in order, with at most *page*
+    records.
+    """
     arguments = dict(pairs)
     attributes = "".join(f' {name}="{xml(text)}"' for name, text in arguments.items())
     try:
@@ -76,7 +78,9 @@ def _verb(index: RecordIndex, pairs: Sequence[tuple[str, str]], url: str, page: 
     if verb in {"ListRecords", "ListIdentifiers"}:
         return _list(index, verb, arguments, page)
     if verb == "GetRecord":
-        return b"<GetRecord>" + index.read(_position(index, arguments["identifier"])) + b"</GetRecord>"
+        return (
+            b"<GetRecord>" + index.read(_position(index, arguments["identifier"])) + b"</GetRecord>"
+        )
     if verb == "ListMetadataFormats":
         if "identifier" in arguments:
             _position(index, arguments["identifier"])
@@ -94,16 +98,26 @@ def _check(verb: str, arguments: dict[str, str], count: int) -> None:
         if len(arguments) > 1:
             raise OaiError("badArgument", "resumptionToken is an exclusive argument")
         return
-    needed = {"GetRecord": ("identifier", "metadataPrefix"), "ListRecords": ("metadataPrefix",), "ListIdentifiers": ("metadataPrefix",)}
+    needed = {
+        "GetRecord": ("identifier", "metadataPrefix"),
+        "ListRecords": ("metadataPrefix",),
+        "ListIdentifiers": ("metadataPrefix",),
+    }
     for name in needed.get(verb, ()):
         if not arguments.get(name):
             raise OaiError("badArgument", f"{verb} needs {name}")
     if arguments.get("metadataPrefix", "oai_dc") != "oai_dc":
-        raise OaiError("cannotDisseminateFormat", f"no {arguments['metadataPrefix']} here; ask for oai_dc")
+        raise OaiError(
+            "cannotDisseminateFormat", f"no {arguments['metadataPrefix']} here; ask for oai_dc"
+        )
 
 
 def _position(index: RecordIndex, identifier: str) -> int:
-    position = index.positions.get(identifier.removeprefix(OAI_ID)) if identifier.startswith(OAI_ID) else None
+    position = (
+        index.positions.get(identifier.removeprefix(OAI_ID))
+        if identifier.startswith(OAI_ID)
+        else None
+    )
     if position is None:
         raise OaiError("idDoesNotExist", f"{identifier} is not known here")
     return position
@@ -123,13 +137,17 @@ def _sets(index: RecordIndex, arguments: dict[str, str]) -> bytes:
         raise OaiError("badResumptionToken", "the sets come in one answer")
     specs = {spec for group in index.sets for spec in group}
     specs |= {spec.rpartition(":")[0] for spec in specs}
-    entries = "".join(f"<set><setSpec>{name}</setSpec><setName>{name}</setName></set>" for name in sorted(specs))
+    entries = "".join(
+        f"<set><setSpec>{name}</setSpec><setName>{name}</setName></set>" for name in sorted(specs)
+    )
     return f"<ListSets>{entries}</ListSets>".encode()
 
 
 def _window(index: RecordIndex, verb: str, arguments: dict[str, str]) -> _Window:
     if "resumptionToken" not in arguments:
-        return _Window(arguments.get("from", ""), arguments.get("until", ""), arguments.get("set", ""))
+        return _Window(
+            arguments.get("from", ""), arguments.get("until", ""), arguments.get("set", "")
+        )
     parts = arguments["resumptionToken"].split("~")
     if len(parts) != 6 or parts[:2] != [verb, str(index.state.version)] or not parts[5].isdecimal():
         raise OaiError("badResumptionToken", "the token is none of ours or has expired")
@@ -143,12 +161,20 @@ def _second(text: str, name: str) -> int:
             raise ValueError(text)
         time = datetime.fromisoformat(text.replace("Z", "")).replace(tzinfo=UTC)
     except ValueError as error:
-        raise OaiError("badArgument", f"{name} is no date: write YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ") from error
-    return int((time + timedelta(seconds=86399 if name == "until" and len(text) == 10 else 0)).timestamp())
+        raise OaiError(
+            "badArgument", f"{name} is no date: write YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ"
+        ) from error
+    return int(
+        (time + timedelta(seconds=86399 if name == "until" and len(text) == 10 else 0)).timestamp()
+    )
 
 
 def _select(index: RecordIndex, window: _Window) -> Sequence[int]:
-    terms = {name: _second(text, name) for name, text in (("start", window.start), ("until", window.until)) if text}
+    terms = {
+        name: _second(text, name)
+        for name, text in (("start", window.start), ("until", window.until))
+        if text
+    }
     if window.start and window.until:
         if len(window.start) != len(window.until):
             raise OaiError("badArgument", "from and until differ in granularity")
@@ -168,20 +194,35 @@ def _list(index: RecordIndex, verb: str, arguments: dict[str, str], page: int) -
     first = 0 if Fault.REPEAT in index.state.faults else window.cursor
     overlap = int(Fault.TWICE in index.state.faults and first > 0)
     positions = selected[first - overlap : first + page]
-    body = index.read_many(positions) if verb == "ListRecords" else b"".join(_header(index.read(position)) for position in positions)
-    return f"<{verb}>".encode() + body + _token(index, verb, window, len(selected), page, endless) + f"</{verb}>".encode()
+    body = (
+        index.read_many(positions)
+        if verb == "ListRecords"
+        else b"".join(_header(index.read(position)) for position in positions)
+    )
+    return (
+        f"<{verb}>".encode()
+        + body
+        + _token(index, verb, window, len(selected), page, endless)
+        + f"</{verb}>".encode()
+    )
 
 
 def _header(record: bytes) -> bytes:
     return record[record.index(b"<header") : record.index(b"</header>") + 9]
 
 
-def _token(index: RecordIndex, verb: str, window: _Window, total: int, page: int, endless: bool) -> bytes:
+def _token(
+    index: RecordIndex, verb: str, window: _Window, total: int, page: int, endless: bool
+) -> bytes:
     """Return the resumption token: none if one page holds all, an empty one at the end of a list."""
     after = page if Fault.TOKEN in index.state.faults else window.cursor + page
     if total <= page and not endless:
         return b""
-    text = xml(replace(window, cursor=after).token(verb, index.state.version)) if after < total or endless else ""
+    text = (
+        xml(replace(window, cursor=after).token(verb, index.state.version))
+        if after < total or endless
+        else ""
+    )
     if Fault.SHRINK in index.state.faults and window.cursor:
         total -= total // 10
     return f'<resumptionToken completeListSize="{total}" cursor="{window.cursor}">{text}</resumptionToken>'.encode()

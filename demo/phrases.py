@@ -13,7 +13,9 @@ LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru", "pt", "sw")
 
 @dataclass(frozen=True, slots=True)
 class Country:
-    """A country: codes, a city with WGS 84 coordinates, languages of its projects, and its name by language."""
+    """A country: codes, a city with WGS 84 coordinates, languages of its projects, and its name by
+    language.
+    """
 
     iso2: str
     iso3: str
@@ -26,7 +28,9 @@ class Country:
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """Phrases by language (topics and their articles also by action line), in the order of the file, so that choices are reproducible."""
+    """Phrases by language (topics and their articles also by action line), in the order of the
+    file, so that choices are reproducible.
+    """
 
     brands: tuple[str, ...]
     endings: tuple[str, ...]
@@ -52,11 +56,16 @@ def _read(name: str) -> str:
 def phrases() -> Phrases:
     """Return the phrases, read once per process."""
     table = tomllib.loads(_read("words.toml"))
-    return Phrases(**{**table, "brands": tuple(table["brands"]), "endings": tuple(table["endings"])})
+    return Phrases(
+        **{**table, "brands": tuple(table["brands"]), "endings": tuple(table["endings"])}
+    )
 
 
 @cache
 def countries() -> tuple[Country, ...]:
     """Return the countries, read once per process."""
     table = tomllib.loads(_read("countries.toml"))
-    return tuple(Country(iso2=code, **{**row, "languages": tuple(row["languages"])}) for code, row in table.items())
+    return tuple(
+        Country(iso2=code, **{**row, "languages": tuple(row["languages"])})
+        for code, row in table.items()
+    )

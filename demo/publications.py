@@ -1,6 +1,8 @@
-"""Serve four small registries of other items than initiatives: events (iCalendar), posts (Atom), documents and prizes (JSON).
+"""Serve four small registries of other items than initiatives: events (iCalendar), posts (Atom),
+documents and prizes (JSON).
 
-Each has a fixed number of items, which depend on the seed alone. They have no faults and no versions.
+Each has a fixed number of items, which depend on the seed alone. They have no faults and no
+versions.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from demo.serializers import xml
 _JSON = "application/json"
 _SALT = 7_000_003  # the items' projects are others than those of the nine registries
 _YEARS = (2023, 2024, 2025)  # of the prizes
-_STAGES = ("winner", "champion", "champion", "nominated", "nominated", "nominated")  # of a category's prizes, the first to the last
+# of a category's prizes, the first to the last
+_STAGES = ("winner", "champion", "champion", "nominated", "nominated", "nominated")
 _FIRST_DAY = date(2025, 1, 6)  # of the calendar
 _STEP = 9  # days between two events: three years, past and future
 _DOCUMENT_TYPES = ("Report", "Guideline", "Toolkit", "Policy brief")
@@ -37,7 +40,11 @@ def _title(project: Project) -> tuple[str, str]:
 
 def _categories(project: Project) -> list[str]:
     goals = [f"SDG {target.partition('.')[0]}" for target in project["targets"]]
-    return list(dict.fromkeys([*(f"Action line {line}" for line in project["lines"]), *goals, *project["tags"][:1]]))
+    return list(
+        dict.fromkeys(
+            [*(f"Action line {line}" for line in project["lines"]), *goals, *project["tags"][:1]]
+        )
+    )
 
 
 def _ical_text(text: str) -> str:
@@ -96,14 +103,17 @@ def _entry(number: int, project: Project) -> str:
     return (
         f'<entry xml:lang="{language}"><id>https://news.example.org/{number}</id><title>{xml(title)}</title>'
         f'<link href="https://news.example.org/{number}"/><published>{day:%Y-%m-%dT%H:%M:%SZ}</published>'
-        f"<updated>{day:%Y-%m-%dT%H:%M:%SZ}</updated>{words}<content type=\"text\">{xml(project['summary'][language])}</content></entry>\n"
+        f'<updated>{day:%Y-%m-%dT%H:%M:%SZ}</updated>{words}<content type="text">{xml(project["summary"][language])}</content></entry>\n'
     )
 
 
 def feed(seed: int) -> bytes:
     """Return the feed of posts, the newest first (https://www.rfc-editor.org/rfc/rfc4287)."""
-    entries = "".join(_entry(number, project) for number, project in enumerate(_projects(seed, 2, POSTS)))
-    complete = '<fh:complete xmlns:fh="http://purl.org/syndication/history/1.0"/>'  # https://www.rfc-editor.org/rfc/rfc5005#section-2
+    entries = "".join(
+        _entry(number, project) for number, project in enumerate(_projects(seed, 2, POSTS))
+    )
+    # https://www.rfc-editor.org/rfc/rfc5005#section-2
+    complete = '<fh:complete xmlns:fh="http://purl.org/syndication/history/1.0"/>'
     head = f"{complete}<id>https://news.example.org/</id><title>Demo news</title><updated>2025-06-30T08:00:00Z</updated>"
     author = "<author><name>Demo newsroom</name></author>"
     text = f'<feed xmlns="http://www.w3.org/2005/Atom">{head}<link href="https://news.example.org/"/>{author}\n{entries}</feed>\n'
@@ -126,7 +136,12 @@ def prizes(seed: int) -> bytes:
     for number, project in enumerate(_projects(seed, 4, PRIZES)):
         per_year = PRIZES // len(_YEARS)
         year, stage = _YEARS[number // per_year], _STAGES[number % len(_STAGES)]
-        prize = {"category": project["lines"][0], "stage": stage, "year": year, "date": f"{year}-05-26"}
+        prize = {
+            "category": project["lines"][0],
+            "stage": stage,
+            "year": year,
+            "date": f"{year}-05-26",
+        }
         rows.append({**_common("prize", number, project), "prize": prize})
     return orjson.dumps(rows)
 
@@ -137,7 +152,8 @@ def _common(kind: str, number: int, project: Project) -> dict[str, object]:
     return own | {name: value for name, value in project.items() if name in names}
 
 
-PUBLICATIONS: Mapping[str, tuple[str, str, Callable[[int], bytes]]] = {  # path, media type and content, by registry
+# path, media type and content, by registry
+PUBLICATIONS: Mapping[str, tuple[str, str, Callable[[int], bytes]]] = {
     "events": ("/events/calendar.ics", "text/calendar; charset=utf-8", calendar),
     "news": ("/news/feed.atom", "application/atom+xml", feed),
     "documents": ("/json/documents", _JSON, documents),

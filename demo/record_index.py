@@ -16,9 +16,11 @@ _ALWAYS = 1 << 40  # seconds; later than any datestamp
 
 
 class RecordIndex:
-    """A registry in a state. *keys*, *modified* (seconds since 1970) and *sets* (OAI-PMH) are by position, not by number.
+    """A registry in a state. *keys*, *modified* (seconds since 1970) and *sets* (OAI-PMH) are by
+    position, not by number.
 
-    The bytes are in an unnamed temporary file, so that a hundred thousand records use little memory.
+    The bytes are in an unnamed temporary file, so that a hundred thousand records use little
+    memory.
     """
 
     def __init__(self, registry: Registry, state: ScenarioState) -> None:
@@ -33,7 +35,9 @@ class RecordIndex:
             self._ends.append(self._ends[-1] + len(fragment))
             self._file.write(fragment)
         self._file.flush()
-        self._bytes = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if self.keys else b""
+        self._bytes = (
+            mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if self.keys else b""
+        )
         self._selections: dict[tuple[int, int, str], Sequence[int]] = {}
         self._ordered: dict[bool, Sequence[int]] = {}
         self.positions = {key: position for position, key in enumerate(self.keys)}
@@ -44,7 +48,11 @@ class RecordIndex:
         for history in record_histories(self.registry, self.state):
             if history.deleted and not is_oai:
                 continue
-            project = generate_record(self.registry.seed, history.number) if history.deleted else serialize_record(self.registry, history)
+            project = (
+                generate_record(self.registry.seed, history.number)
+                if history.deleted
+                else serialize_record(self.registry, history)
+            )
             self.keys.append(project["id"])
             self.modified.append(history.modified)
             if is_oai:
@@ -72,13 +80,21 @@ class RecordIndex:
         return b"".join([self.read(position) for position in positions])
 
     def select(self, start: int = 0, until: int = _ALWAYS, set_spec: str = "") -> Sequence[int]:
-        """Return the positions of records modified from *start* to *until* (seconds, inclusive), in the set *set_spec* or below it."""
+        """Return the positions of records modified from *start* to *until* (seconds, inclusive), in
+        the set *set_spec* or below it.
+        """
         if start <= 0 and until >= _ALWAYS and not set_spec:
             return range(len(self))
         selection = (start, until, set_spec)
         if selection not in self._selections:
-            candidates = (position for position, when in enumerate(self.modified) if start <= when <= until)
-            self._selections[selection] = [position for position in candidates if not set_spec or self._in_set(position, set_spec)]
+            candidates = (
+                position for position, when in enumerate(self.modified) if start <= when <= until
+            )
+            self._selections[selection] = [
+                position
+                for position in candidates
+                if not set_spec or self._in_set(position, set_spec)
+            ]
         return self._selections[selection]
 
     def sort_by_time(self, positions: Sequence[int], newest_first: bool) -> Sequence[int]:
@@ -86,11 +102,15 @@ class RecordIndex:
         if not isinstance(positions, range):
             return sorted(positions, key=self.modified.__getitem__, reverse=newest_first)
         if newest_first not in self._ordered:
-            self._ordered[newest_first] = sorted(positions, key=self.modified.__getitem__, reverse=newest_first)
+            self._ordered[newest_first] = sorted(
+                positions, key=self.modified.__getitem__, reverse=newest_first
+            )
         return self._ordered[newest_first]
 
     def _in_set(self, position: int, set_spec: str) -> bool:
-        return any(spec == set_spec or spec.startswith(f"{set_spec}:") for spec in self.sets[position])
+        return any(
+            spec == set_spec or spec.startswith(f"{set_spec}:") for spec in self.sets[position]
+        )
 
     def close(self) -> None:
         """Close the temporary file."""

@@ -39,9 +39,9 @@ SIZE = 4000  # records in all registries
 class Demo:
     """Simulated registries in a child process on loopback; a context manager.
 
-    *size* records are distributed over the registries, or over those named in *only* (keys of SHARES); *page* is the default
-    number of records per page. Without *only*, the small registries of PUBLICATIONS are served too. The child ends with its
-    parent, however that ends.
+    *size* records are distributed over the registries, or over those named in *only* (keys of
+    SHARES); *page* is the default number of records per page. Without *only*, the small registries
+    of PUBLICATIONS are served too. The child ends with its parent, however that ends.
     """
 
     size: int = SIZE
@@ -55,14 +55,29 @@ class Demo:
 
     def start(self) -> Demo:
         """Start the child and wait until it responds; raises RuntimeError if it does not start."""
-        command = [sys.executable, "-m", "demo.registries", "--attached", f"--port={self.port}", f"--size={self.size}"]
+        command = [
+            sys.executable,
+            "-m",
+            "demo.registries",
+            "--attached",
+            f"--port={self.port}",
+            f"--size={self.size}",
+        ]
         command += [f"--seed={self.seed}", f"--page={self.page}", f"--version={self.version}"]
         command += [f"--faults={','.join(sorted(self.faults))}", f"--only={','.join(self.only)}"]
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        self._child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
         line = self._child.stdout.readline() if self._child.stdout else ""
         if not line.strip().isdecimal():
             self.stop()
-            raise RuntimeError(f"the demo's registries did not start; try by hand: {' '.join(command[:3])}")
+            raise RuntimeError(
+                f"the demo's registries did not start; try by hand: {' '.join(command[:3])}"
+            )
         self.port = int(line)
         return self
 
@@ -88,9 +103,15 @@ class Demo:
         return f"http://{self.host}"
 
     def evolve(
-        self, version: int | None = None, faults: Collection[Fault] | None = None, at: datetime | None = None, *, stays: bool = False
+        self,
+        version: int | None = None,
+        faults: Collection[Fault] | None = None,
+        at: datetime | None = None,
+        *,
+        stays: bool = False,
     ) -> dict[str, Any]:
-        """Change to another version or other faults; *at* is the version's time (None: a fixed date). Return the new state.
+        """Change to another version or other faults; *at* is the version's time (None: a fixed
+        date). Return the new state.
 
         With *stays*, faults of the second request also affect all later ones.
         """
@@ -111,23 +132,47 @@ class Demo:
     def __enter__(self) -> Demo:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m demo.registries", description="Serve simulated registries.")
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.registries", description="Serve simulated registries."
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=0, help="0: a free one; the first line printed names it")
+    parser.add_argument(
+        "--port", type=int, default=0, help="0: a free one; the first line printed names it"
+    )
     parser.add_argument("--size", type=int, default=SIZE, help="records in all")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--page", type=int, default=100, help="records a page where the client does not say")
+    parser.add_argument(
+        "--page", type=int, default=100, help="records a page where the client does not say"
+    )
     parser.add_argument("--version", type=int, default=1)
-    parser.add_argument("--faults", default=",".join(sorted(DEFAULT)), help=f"some of {', '.join(Fault)}, by commas")
-    parser.add_argument("--only", default="", help=f"some of {', '.join(SHARES)}, by commas; none: all")
+    parser.add_argument(
+        "--faults", default=",".join(sorted(DEFAULT)), help=f"some of {', '.join(Fault)}, by commas"
+    )
+    parser.add_argument(
+        "--only", default="", help=f"some of {', '.join(SHARES)}, by commas; none: all"
+    )
     parser.add_argument("--attached", action="store_true", help="end when standard input ends")
-    parser.add_argument("--write-sources", type=Path, metavar="DIR", help="write the registries' source definitions into this directory")
-    parser.add_argument("--public-host", default="", help="host in these definitions; default: the address listened on")
+    parser.add_argument(
+        "--write-sources",
+        type=Path,
+        metavar="DIR",
+        help="write the registries' source definitions into this directory",
+    )
+    parser.add_argument(
+        "--public-host",
+        default="",
+        help="host in these definitions; default: the address listened on",
+    )
     return parser.parse_args(words)
 
 
@@ -136,7 +181,13 @@ def _create_state(options: argparse.Namespace) -> DemoState:
     only = [name for name in options.only.split(",") if name]
     state = ScenarioState(options.version, faults)
     publications = () if only else tuple(PUBLICATIONS)
-    return DemoState(registries(options.size, options.seed, only), state, options.page, publications, options.seed)
+    return DemoState(
+        registries(options.size, options.seed, only),
+        state,
+        options.page,
+        publications,
+        options.seed,
+    )
 
 
 def _end_with_input(server: uvicorn.Server) -> None:
@@ -152,13 +203,22 @@ def main(words: list[str] | None = None) -> None:
         state = _create_state(options)
     except ValueError as error:
         raise SystemExit(f"demo: {error}") from error
-    config = uvicorn.Config(create_app(state), http=RawProtocol, log_level="warning", access_log=False, date_header=False, lifespan="off")
+    config = uvicorn.Config(
+        create_app(state),
+        http=RawProtocol,
+        log_level="warning",
+        access_log=False,
+        date_header=False,
+        lifespan="off",
+    )
     server = uvicorn.Server(config)
     with socket.create_server((options.host, options.port), backlog=128) as listener:
         port = listener.getsockname()[1]
         if options.write_sources:
             write_sources(
-                f"http://{options.public_host or options.host}:{port}", options.write_sources, tuple(filter(None, options.only.split(",")))
+                f"http://{options.public_host or options.host}:{port}",
+                options.write_sources,
+                tuple(filter(None, options.only.split(","))),
             )
         print(port, flush=True)
         if options.attached:

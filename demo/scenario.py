@@ -1,4 +1,6 @@
-"""Determine how each record changes between versions and which faults it has, and count what a harvest must find."""
+"""Determine how each record changes between versions and which faults it has, and count what a
+harvest must find.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ class Fault(StrEnum):
     ALIEN = "alien"  # not HTTP
 
 
-DEFAULT = frozenset({Fault.DATES, Fault.TITLES, Fault.COUNTRIES, Fault.DELETIONS, Fault.SLOW, Fault.BUSY})
+DEFAULT = frozenset(
+    {Fault.DATES, Fault.TITLES, Fault.COUNTRIES, Fault.DELETIONS, Fault.SLOW, Fault.BUSY}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,22 @@ class Registry:
     size: int
 
 
-SHARES = {"oai": 30, "ckan": 25, "projects": 14, "csv": 14, "offset": 5, "cursor": 4, "next": 4, "all": 3, "files": 1}
+SHARES = {
+    "oai": 30,
+    "ckan": 25,
+    "projects": 14,
+    "csv": 14,
+    "offset": 5,
+    "cursor": 4,
+    "next": 4,
+    "all": 3,
+    "files": 1,
+}
 
 
 def registries(size: int, seed: int, only: Collection[str] = ()) -> list[Registry]:
-    """Distribute *size* records over the registries, or over those named in *only*; each has at least one record.
+    """Distribute *size* records over the registries, or over those named in *only*; each has at
+    least one record.
 
     >>> [(it.name, it.size) for it in registries(100, 1, ["oai", "ckan"])]
     [('oai', 55), ('ckan', 45)]
@@ -87,12 +102,16 @@ def registries(size: int, seed: int, only: Collection[str] = ()) -> list[Registr
     total = sum(SHARES[name] for name in selected)
     sizes = {name: max(1, size * SHARES[name] // total) for name in selected}
     sizes[selected[0]] += max(0, size - sum(sizes.values()))
-    return [Registry(name, seed * len(SHARES) + list(SHARES).index(name), sizes[name]) for name in selected]
+    return [
+        Registry(name, seed * len(SHARES) + list(SHARES).index(name), sizes[name])
+        for name in selected
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioState:
-    """The demo's *version*, its faults, and the times of versions; a version not in *release_times* has a fixed date.
+    """The demo's *version*, its faults, and the times of versions; a version not in *release_times*
+    has a fixed date.
 
     If *persistent*, faults of the second request also affect all later ones.
     """
@@ -108,19 +127,27 @@ class ScenarioState:
 
     def released_at(self, version: int) -> datetime:
         """Return the time of a version from 2 on."""
-        return self.release_times.get(version) or datetime(2025, 9, 1, tzinfo=UTC) + timedelta(days=30 * (version - 2))
+        return self.release_times.get(version) or datetime(2025, 9, 1, tzinfo=UTC) + timedelta(
+            days=30 * (version - 2)
+        )
 
     @property
     def now(self) -> datetime:
         """Return the demo's time: after every datestamp and before the next version's."""
         if self.version in self.release_times:
             return self.release_times[self.version]
-        return datetime(2025, 7, 1, tzinfo=UTC) if self.version < 2 else self.released_at(self.version) + timedelta(days=1)
+        return (
+            datetime(2025, 7, 1, tzinfo=UTC)
+            if self.version < 2
+            else self.released_at(self.version) + timedelta(days=1)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class RecordHistory:
-    """A record in a state: whether it is deleted, its revision, when it was modified (seconds since 1970), and its faults."""
+    """A record in a state: whether it is deleted, its revision, when it was modified (seconds since
+    1970), and its faults.
+    """
 
     number: int
     deleted: bool
@@ -136,11 +163,17 @@ def _modified(state: ScenarioState, version: int, roll: int) -> int:
 
 def _record_faults(state: ScenarioState, d: tuple[int, ...]) -> frozenset[Fault]:
     faults = (Fault.DATES, Fault.TITLES, Fault.COUNTRIES)
-    return frozenset(kind for n, kind in enumerate(faults) if d[40 + n] % _FAULT_RATE == 0 and kind in state.faults)
+    return frozenset(
+        kind
+        for n, kind in enumerate(faults)
+        if d[40 + n] % _FAULT_RATE == 0 and kind in state.faults
+    )
 
 
 def _seed_of(registry: Registry, number: int) -> int:
-    """Return the seed of a record's project: one in three of the registry ``all`` describes a project of ``oai`` once more."""
+    """Return the seed of a record's project: one in three of the registry ``all`` describes a
+    project of ``oai`` once more.
+    """
     if registry.name == "all" and number % _SHARED == 0:
         return registry.seed - list(SHARES).index(registry.name)
     return registry.seed
@@ -151,10 +184,18 @@ def _growth(size: int) -> int:
 
 
 def record_history(registry: Registry, number: int, state: ScenarioState) -> RecordHistory:
-    """Return a record's history up to *state*: a version changes about 5 % of the records and deletes about 1 %."""
+    """Return a record's history up to *state*: a version changes about 5 % of the records and
+    deletes about 1 %.
+    """
     d = random_values(registry.seed, number, "fate")
-    first_version = 1 if number < registry.size else 2 + (number - registry.size) // _growth(registry.size)
-    modified = _FIRST + (d[50] << 16 | d[51]) % _SPAN if first_version == 1 else _modified(state, first_version, d[50])
+    first_version = (
+        1 if number < registry.size else 2 + (number - registry.size) // _growth(registry.size)
+    )
+    modified = (
+        _FIRST + (d[50] << 16 | d[51]) % _SPAN
+        if first_version == 1
+        else _modified(state, first_version, d[50])
+    )
     deleted = first_version == 1 and Fault.DELETIONS in state.faults and d[43] % _FAULT_RATE == 0
     revision = 0
     for version in range(first_version + 1, state.version + 1):
@@ -164,7 +205,9 @@ def record_history(registry: Registry, number: int, state: ScenarioState) -> Rec
         deleted = roll < 3  # 3 of 256
         revision += not deleted  # 12 of 256
         modified = _modified(state, version, d[50])
-    return RecordHistory(number, deleted, revision, modified, frozenset() if deleted else _record_faults(state, d))
+    return RecordHistory(
+        number, deleted, revision, modified, frozenset() if deleted else _record_faults(state, d)
+    )
 
 
 def record_histories(registry: Registry, state: ScenarioState) -> Iterator[RecordHistory]:
@@ -207,14 +250,25 @@ class Counts:
 
 
 def expected_counts(
-    size: int, seed: int, version: int = 1, faults: Collection[Fault] = DEFAULT, only: Collection[str] = ()
+    size: int,
+    seed: int,
+    version: int = 1,
+    faults: Collection[Fault] = DEFAULT,
+    only: Collection[str] = (),
 ) -> dict[str, Counts]:
     """Return by registry what a full harvest of the demo must find."""
     state = ScenarioState(version, frozenset(faults))
-    return {registry.name: _count(list(record_histories(registry, state))) for registry in registries(size, seed, only)}
+    return {
+        registry.name: _count(list(record_histories(registry, state)))
+        for registry in registries(size, seed, only)
+    }
 
 
 def _count(histories: list[RecordHistory]) -> Counts:
     living = [history for history in histories if not history.deleted]
     faults = (Fault.TITLES, Fault.DATES, Fault.COUNTRIES)
-    return Counts(len(living), len(histories) - len(living), *(sum(kind in history.faults for history in living) for kind in faults))
+    return Counts(
+        len(living),
+        len(histories) - len(living),
+        *(sum(kind in history.faults for history in living) for kind in faults),
+    )

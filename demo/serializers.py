@@ -1,4 +1,6 @@
-"""Serialize records as each registry does: OAI-PMH with Dublin Core, CKAN packages, JSON objects, CSV rows."""
+"""Serialize records as each registry does: OAI-PMH with Dublin Core, CKAN packages, JSON objects,
+CSV rows.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,18 @@ _LICENCE_IDS = {"by": "cc-by", "zero": "cc-zero", "by-sa": "cc-by-sa"}
 
 def xml(text: str) -> str:
     """Escape *text* for XML content or an attribute in double quotes."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    return (
+        text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    )
 
 
 def sets(project: Project) -> list[str]:
-    """Return the OAI-PMH sets of a record: its action lines (the eight applications below C7), and its language."""
-    return [f"line:{code.replace('-', ':')}" for code in project["lines"]] + [f"language:{project['language'][0]}"]
+    """Return the OAI-PMH sets of a record: its action lines (the eight applications below C7), and
+    its language.
+    """
+    return [f"line:{code.replace('-', ':')}" for code in project["lines"]] + [
+        f"language:{project['language'][0]}"
+    ]
 
 
 def _header(key: str, history: RecordHistory, specs: list[str]) -> str:
@@ -41,7 +49,11 @@ def _header(key: str, history: RecordHistory, specs: list[str]) -> str:
 def _dates(project: Project, history: RecordHistory) -> tuple[list[str], list[str]]:
     """Return the dates and the periods in Dublin Core; an invalid start date allows no period."""
     start, end = project["period"]["from"], project["period"]["to"]
-    return ([start], []) if Fault.DATES in history.faults else ([project["created"]], [f"{start}/{end}"])
+    return (
+        ([start], [])
+        if Fault.DATES in history.faults
+        else ([project["created"]], [f"{start}/{end}"])
+    )
 
 
 def _goals_and_targets(project: Project) -> list[str]:
@@ -52,8 +64,14 @@ def _goals_and_targets(project: Project) -> list[str]:
 
 def _dublin_core(project: Project, history: RecordHistory) -> str:
     dates, periods = _dates(project, history)
-    parts = [f'<dc:title xml:lang="{tag}">{xml(text)}</dc:title>' for tag, text in project["title"].items()]
-    parts += [f'<dc:description xml:lang="{tag}">{xml(text)}</dc:description>' for tag, text in project["summary"].items()]
+    parts = [
+        f'<dc:title xml:lang="{tag}">{xml(text)}</dc:title>'
+        for tag, text in project["title"].items()
+    ]
+    parts += [
+        f'<dc:description xml:lang="{tag}">{xml(text)}</dc:description>'
+        for tag, text in project["summary"].items()
+    ]
     plain = (
         ("identifier", [project["id"], *project["links"]]),
         ("subject", [*project["action_lines"], *_goals_and_targets(project), *project["tags"]]),
@@ -72,19 +90,36 @@ def _dublin_core(project: Project, history: RecordHistory) -> str:
 def oai(project: Project, history: RecordHistory) -> bytes:
     """Return an OAI-PMH record; of a deleted one only the header."""
     header = _header(project["id"], history, sets(project))
-    body = "" if history.deleted else f"{_DC_HEAD}{_dublin_core(project, history)}</oai_dc:dc></metadata>"
+    body = (
+        ""
+        if history.deleted
+        else f"{_DC_HEAD}{_dublin_core(project, history)}</oai_dc:dc></metadata>"
+    )
     return f"<record>{header}{body}</record>\n".encode()
 
 
 def _extras(project: Project) -> list[dict[str, str]]:
     place = project["location"]
-    point = orjson.dumps({"type": "Point", "coordinates": [place["longitude"], place["latitude"]]}).decode()
+    point = orjson.dumps(
+        {"type": "Point", "coordinates": [place["longitude"], place["latitude"]]}
+    ).decode()
     pairs = [("country", text) for text in project["countries"][:1]]
     pairs += [("countries", "; ".join(project["countries"]))]
     pairs += [("start_date", project["period"]["from"]), ("end_date", project["period"]["to"])]
-    pairs += [("action_lines", "; ".join(project["action_lines"])), ("sdg_goals", "; ".join(project["goals"]))]
-    pairs += [("sdg_targets", "; ".join(project["targets"])), ("status", project["status"]), ("coverage", project["coverage"])]
-    pairs += [("activity_type", project["types"][0]), ("spatial", point), ("lead_type", project["lead"]["type"])]
+    pairs += [
+        ("action_lines", "; ".join(project["action_lines"])),
+        ("sdg_goals", "; ".join(project["goals"])),
+    ]
+    pairs += [
+        ("sdg_targets", "; ".join(project["targets"])),
+        ("status", project["status"]),
+        ("coverage", project["coverage"]),
+    ]
+    pairs += [
+        ("activity_type", project["types"][0]),
+        ("spatial", point),
+        ("lead_type", project["lead"]["type"]),
+    ]
     pairs += [("lead_country", project["lead"]["country"])]
     pairs += [("partners", "; ".join(party["name"] for party in project["partners"]))]
     pairs += [("funders", "; ".join(party["name"] for party in project["funders"]))]
@@ -113,11 +148,21 @@ def ckan(project: Project, history: RecordHistory) -> bytes:
         "maintainer_email": project["contact"]["email"],
         "metadata_created": f"{project['created']}T00:00:00.000000",
         "metadata_modified": f"{project['updated'][:-1]}.000000",
-        "organization": {"name": f"lead-{name}", "title": project["lead"]["name"], "type": "organization", "state": "active"},
+        "organization": {
+            "name": f"lead-{name}",
+            "title": project["lead"]["name"],
+            "type": "organization",
+            "state": "active",
+        },
         "tags": [{"name": tag, "display_name": tag, "state": "active"} for tag in project["tags"]],
-        "groups": [{"name": code.lower(), "title": text} for code, text in zip(project["lines"], project["action_lines"], strict=True)],
+        "groups": [
+            {"name": code.lower(), "title": text}
+            for code, text in zip(project["lines"], project["action_lines"], strict=True)
+        ],
         "extras": _extras(project),
-        "resources": [{"url": link, "name": "Web page", "format": "HTML"} for link in project["links"]],
+        "resources": [
+            {"url": link, "name": "Web page", "format": "HTML"} for link in project["links"]
+        ],
         "num_tags": len(project["tags"]),
         "num_resources": len(project["links"]),
     }
@@ -126,7 +171,9 @@ def ckan(project: Project, history: RecordHistory) -> bytes:
 
 def json(project: Project, history: RecordHistory) -> bytes:
     """Return a JSON object without the codes of action lines, which no registry publishes."""
-    return orjson.dumps({name: value for name, value in project.items() if name != "lines"}) + b",\n"
+    return (
+        orjson.dumps({name: value for name, value in project.items() if name != "lines"}) + b",\n"
+    )
 
 
 COLUMNS = (
@@ -146,12 +193,30 @@ def csv_line(cells: list[str]) -> bytes:
 def csv_row(project: Project, history: RecordHistory) -> bytes:
     """Return a CSV row in the order of COLUMNS; lists are joined by semicolons."""
     place, lead = project["location"], project["lead"]
-    cells = [project["id"], *(project["title"].get(tag, "") for tag in LANGUAGES), *(project["summary"].get(tag, "") for tag in LANGUAGES)]
-    cells += [project["period"]["from"], project["period"]["to"], project["created"], project["updated"]]
-    lists = (project["language"], project["countries"], project["action_lines"], project["goals"], project["targets"])
+    cells = [
+        project["id"],
+        *(project["title"].get(tag, "") for tag in LANGUAGES),
+        *(project["summary"].get(tag, "") for tag in LANGUAGES),
+    ]
+    cells += [
+        project["period"]["from"],
+        project["period"]["to"],
+        project["created"],
+        project["updated"],
+    ]
+    lists = (
+        project["language"],
+        project["countries"],
+        project["action_lines"],
+        project["goals"],
+        project["targets"],
+    )
     cells += [";".join(texts) for texts in (*lists, project["tags"], project["links"])]
     cells += [lead["name"], lead["type"], lead["country"]]
-    cells += [";".join(party["name"] for party in parties) for parties in (project["partners"], project["funders"])]
+    cells += [
+        ";".join(party["name"] for party in parties)
+        for parties in (project["partners"], project["funders"])
+    ]
     cells += [
         project["status"],
         project["coverage"],
@@ -163,4 +228,8 @@ def csv_row(project: Project, history: RecordHistory) -> bytes:
     return csv_line([*cells, project["licence"], project["contact"]["email"]])
 
 
-SERIALIZERS: dict[str, Callable[[Project, RecordHistory], bytes]] = {"oai": oai, "ckan": ckan, "csv": csv_row}
+SERIALIZERS: dict[str, Callable[[Project, RecordHistory], bytes]] = {
+    "oai": oai,
+    "ckan": ckan,
+    "csv": csv_row,
+}

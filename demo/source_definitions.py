@@ -11,9 +11,11 @@ _SUBMISSIONS = "submissions.toml"
 
 
 def write_sources(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
-    """Write the source definitions into *folder*, which is created if necessary, and return their paths.
+    """Write the source definitions into *folder*, which is created if necessary, and return their
+    paths.
 
-    *url* is the demo's (``Demo.url``), *only* the registries to write definitions for (keys of SHARES or PUBLICATIONS; empty: all).
+    *url* is the demo's (``Demo.url``), *only* the registries to write definitions for (keys of
+    SHARES or PUBLICATIONS; empty: all).
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()  # marks the data harvested from these sources as demonstration data
@@ -33,7 +35,11 @@ def write_sources(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Pa
 
 
 def open_submissions(folder: Path) -> None:
-    """Write the definition of the source of submissions into *folder*, unless it is there, so that visitors can submit."""
+    """Write the definition of the source of submissions into *folder*, unless it is there, so that
+    visitors can submit.
+    """
     path = folder / _SUBMISSIONS
     if not path.exists():
-        path.write_text(files("demo").joinpath(_SUBMISSIONS).read_text(encoding="utf-8"), encoding="utf-8")
+        path.write_text(
+            files("demo").joinpath(_SUBMISSIONS).read_text(encoding="utf-8"), encoding="utf-8"
+        )

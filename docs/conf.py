@@ -1,4 +1,6 @@
-"""Build the documentation site: ``make docs``. Every warning is an error, a link that leads nowhere too."""
+"""Build the documentation site: ``make docs``. Every warning is an error, a link that leads nowhere
+too.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,14 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # `generated`, and the program that it reads
 
-logging.getLogger("alembic").setLevel(logging.WARNING)  # the program's commands are imported, and Alembic logs that
+# the program's commands are imported, and Alembic logs that
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 project = "Stocktake"
 copyright = "the Stocktake contributors"
-version = release = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+version = release = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))[
+    "project"
+]["version"]
 
 extensions = ["myst_parser", "generated"]
 exclude_patterns = ["clients", "images", "site"]

@@ -1,8 +1,9 @@
 """A Sphinx extension that writes reference tables from the program, so that they cannot be wrong.
 
-A page says where: ``<!-- generated: NAME -->`` on a line of its own is replaced by a table, ``<!-- default -->`` in a table's row by the
-default of the key that the row begins with. Below a heading that names a command or a setting, its help text and options are inserted.
-A page that names something unknown, or leaves something out, ends the build.
+A page says where: ``<!-- generated: NAME -->`` on a line of its own is replaced by a table, ``<!--
+default -->`` in a table's row by the default of the key that the row begins with. Below a heading
+that names a command or a setting, its help text and options are inserted. A page that names
+something unknown, or leaves something out, ends the build.
 """
 
 from __future__ import annotations
@@ -55,8 +56,16 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     | 1 | x \\| y |
     """
     heads = [*head]
-    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines).replace("| --- ", "|---").replace("--- |", "---|")
+    lines = [
+        heads,
+        ["---"] * len(heads),
+        *([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows),
+    ]
+    return (
+        "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        .replace("| --- ", "|---")
+        .replace("--- |", "---|")
+    )
 
 
 def code(value: object) -> str:
@@ -65,7 +74,9 @@ def code(value: object) -> str:
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if isinstance(value, int) and (unit := next((size for size in _SIZES if value >= size and value % size == 0), None)):
+    if isinstance(value, int) and (
+        unit := next((size for size in _SIZES if value >= size and value % size == 0), None)
+    ):
         return f"{value // unit} {_SIZES[unit]}"
     if isinstance(value, int | float):
         return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
@@ -78,7 +89,9 @@ def decisions() -> str:
     for file in sorted((DOCS / "decisions").glob("[0-9]*.md")):
         match = _DECISION.match(file.read_text(encoding="utf-8"))
         if match is None:
-            raise PageError(f"{file}: begin with '# NUMBER. TITLE', an empty line, and 'YYYY-MM-DD, accepted'")
+            raise PageError(
+                f"{file}: begin with '# NUMBER. TITLE', an empty line, and 'YYYY-MM-DD, accepted'"
+            )
         number, title, date, status = match.groups()
         rows.append((number, f"[{title}]({file.name})", date, status))
     return table(("number", "title", "date", "status"), rows)
@@ -88,7 +101,10 @@ def options(rows: Mapping[str, Option]) -> str:
     """Return the table of a protocol's or a mapping's options."""
     if not rows:
         return "No options."
-    cells = ((f"`{name}`", row.help, "required" if row.required else code(row.default)) for name, row in rows.items())
+    cells = (
+        (f"`{name}`", row.help, "required" if row.required else code(row.default))
+        for name, row in rows.items()
+    )
     return table(("option", "meaning", "default"), cells)
 
 
@@ -108,7 +124,8 @@ def protocols() -> str:
         (
             f"[`{name}`](protocols/{name}.md)",
             _first_sentence("protocols", name),
-            _PAYLOADS[protocol.payload_type] + (", or as the source definition says" if protocol.payload_type_for else ""),
+            _PAYLOADS[protocol.payload_type]
+            + (", or as the source definition says" if protocol.payload_type_for else ""),
             "yes" if protocol.incremental else "no",
         )
         for name, protocol in PROTOCOLS.items()
@@ -133,7 +150,9 @@ def mappings() -> str:
 def rule_table(prefix: str) -> str:
     """Return the rules whose names begin with *prefix*."""
     rows = [
-        (f"`{rule.name}`", rule.message, str(rule.severity.value), rule.remedy) for rule in rules().values() if rule.name.startswith(prefix)
+        (f"`{rule.name}`", rule.message, str(rule.severity.value), rule.remedy)
+        for rule in rules().values()
+        if rule.name.startswith(prefix)
     ]
     if not rows:
         raise PageError(f"no rule begins with {prefix}")
@@ -145,7 +164,13 @@ def column_tables() -> str:
     parts = []
     for item in TABLES.values():
         rows = [
-            (f"`{column.name}`", column.kind.value, "" if column.required else "yes", column.full_description) for column in item.columns
+            (
+                f"`{column.name}`",
+                column.kind.value,
+                "" if column.required else "yes",
+                column.full_description,
+            )
+            for column in item.columns
         ]
         key = f" Key: {', '.join(f'`{name}`' for name in item.key)}." if item.key else ""
         parts.append(
@@ -159,17 +184,39 @@ def _commands(group: Any, path: str = "stocktake") -> Iterator[tuple[str, Any]]:
     if not hasattr(group, "commands"):
         yield path, group
     for name, command in getattr(group, "commands", {}).items():
-        yield from _commands(command.load() if isinstance(command, LazyCommand) else command, f"{path} {name}")
+        yield from _commands(
+            command.load() if isinstance(command, LazyCommand) else command, f"{path} {name}"
+        )
 
 
 def _command(path: str, command: Any) -> str:
     """Return the help of a command: its sentence, its usage and its options."""
     arguments = [parameter for parameter in command.params if not parameter.opts[0].startswith("-")]
-    flags = [parameter for parameter in command.params if parameter.opts[0].startswith("-") and parameter.opts[0] != "--help"]
-    usage = " ".join([path, *(_usage(parameter) for parameter in arguments), *(["[OPTIONS]"] if flags else [])])
-    rows = [(f"`{_usage(parameter)}`", parameter.help or "", "" if parameter.required else "none") for parameter in arguments]
-    rows += [(f"`{'`, `'.join([*flag.opts, *flag.secondary_opts])}`", flag.help or "", _flag_default(flag)) for flag in flags]
-    parts = [command.help.strip(), f"```text\n{usage}\n```", table(("argument or option", "meaning", "default"), rows) if rows else ""]
+    flags = [
+        parameter
+        for parameter in command.params
+        if parameter.opts[0].startswith("-") and parameter.opts[0] != "--help"
+    ]
+    usage = " ".join(
+        [path, *(_usage(parameter) for parameter in arguments), *(["[OPTIONS]"] if flags else [])]
+    )
+    rows = [
+        (f"`{_usage(parameter)}`", parameter.help or "", "" if parameter.required else "none")
+        for parameter in arguments
+    ]
+    rows += [
+        (
+            f"`{'`, `'.join([*flag.opts, *flag.secondary_opts])}`",
+            flag.help or "",
+            _flag_default(flag),
+        )
+        for flag in flags
+    ]
+    parts = [
+        command.help.strip(),
+        f"```text\n{usage}\n```",
+        table(("argument or option", "meaning", "default"), rows) if rows else "",
+    ]
     return "\n\n".join(filter(None, parts))
 
 
@@ -181,27 +228,44 @@ def _usage(argument: Any) -> str:
 def _flag_default(flag: Any) -> str:
     if flag.required:
         return "required"
-    return "" if flag.is_flag or "Default:" in flag.help or "(default:" in flag.help else code(flag.default)
+    return (
+        ""
+        if flag.is_flag or "Default:" in flag.help or "(default:" in flag.help
+        else code(flag.default)
+    )
 
 
 def _setting(variable: str) -> str:
     """Return a setting's option, default and help."""
-    option = next(parameter for parameter in typer.main.get_command(app).params if parameter.envvar == variable)
+    option = next(
+        parameter
+        for parameter in typer.main.get_command(app).params
+        if parameter.envvar == variable
+    )
     text = Settings.VARIABLES[variable]
     default = "" if "Default:" in text else f" Default: {code(option.default)}."
     return f"Option `{option.opts[0]}`. {text}{default}"
 
 
 def _insert(source: str, page: str, texts: Mapping[str, str]) -> str:
-    """Insert each of *texts* below the heading that names it in backticks; raises PageError if headings and texts differ."""
+    """Insert each of *texts* below the heading that names it in backticks; raises PageError if
+    headings and texts differ.
+    """
     named = re.findall(r"^## `([^`]+)`$", source, re.MULTILINE)
     if missing := sorted(set(named) ^ set(texts)):
         raise PageError(f"{page}: unknown or missing headings: {', '.join(missing)}")
-    return re.sub(r"^## `([^`]+)`$", lambda match: f"{match[0]}\n\n{texts[match[1]]}", source, flags=re.MULTILINE)
+    return re.sub(
+        r"^## `([^`]+)`$",
+        lambda match: f"{match[0]}\n\n{texts[match[1]]}",
+        source,
+        flags=re.MULTILINE,
+    )
 
 
 def _fill_defaults(source: str, page: str, defaults: Mapping[str, object]) -> str:
-    """Replace ``<!-- default -->`` in the row of each key; raises PageError if a key has no such row."""
+    """Replace ``<!-- default -->`` in the row of each key; raises PageError if a key has no such
+    row.
+    """
     filled = {match[2] for match in _DEFAULT.finditer(source)}
     if missing := sorted(filled ^ set(defaults)):
         raise PageError(f"{page}: unknown or missing rows with a default: {', '.join(missing)}")
@@ -219,7 +283,9 @@ def _defaults(*kinds: Any) -> dict[str, object]:
 
 
 def terms(ontology: str = "ns", prefix: str = "wsis") -> str:
-    """Return the table of an ontology's terms, in the order of the file; raises PageError for a term without a comment."""
+    """Return the table of an ontology's terms, in the order of the file; raises PageError for a
+    term without a comment.
+    """
     namespace = f"{Iris().base}{ontology}#"
     comments: dict[str, str] = {}
     for triple in ontology_triples(ontology):
@@ -227,11 +293,20 @@ def terms(ontology: str = "ns", prefix: str = "wsis") -> str:
         if subject.startswith(namespace):
             name = subject.removeprefix(namespace)
             comments.setdefault(name, "")
-            if triple.predicate.value == f"{RDFS}comment" and getattr(triple.object, "language", None) == "en":
+            if (
+                triple.predicate.value == f"{RDFS}comment"
+                and getattr(triple.object, "language", None) == "en"
+            ):
                 comments[name] = getattr(triple.object, "value", "")
     if missing := sorted(name for name, comment in comments.items() if not comment):
         raise PageError(f"{ontology}: no rdfs:comment for {', '.join(missing)}")
-    return table(("term", "meaning"), [(f"`{prefix}:{name}`", _PREFIXED.sub(r"`\1`", comment)) for name, comment in comments.items()])
+    return table(
+        ("term", "meaning"),
+        [
+            (f"`{prefix}:{name}`", _PREFIXED.sub(r"`\1`", comment))
+            for name, comment in comments.items()
+        ],
+    )
 
 
 TABLE_MAKERS: Mapping[str, Callable[[], str]] = {
@@ -250,7 +325,9 @@ def _generated(name: str, page: str) -> str:
         return rule_table(argument)
     if name == "options":
         folder, _, entry = page.removeprefix("reference/").partition("/")
-        return options(PROTOCOLS[entry].options if folder == "protocols" else MAPPINGS[entry].options)
+        return options(
+            PROTOCOLS[entry].options if folder == "protocols" else MAPPINGS[entry].options
+        )
     if name not in TABLE_MAKERS:
         raise PageError(f"{page}: nothing is generated by the name {name!r}")
     return TABLE_MAKERS[name]()
@@ -259,18 +336,32 @@ def _generated(name: str, page: str) -> str:
 def generate(page: str, source: str) -> str:
     """Return the text of a page with all that is generated in it; raises PageError."""
     if page == "reference/commands":
-        source = _insert(source, page, {path: _command(path, command) for path, command in _commands(typer.main.get_command(app))})
+        source = _insert(
+            source,
+            page,
+            {
+                path: _command(path, command)
+                for path, command in _commands(typer.main.get_command(app))
+            },
+        )
     elif page == "reference/settings":
-        source = _insert(source, page, {variable: _setting(variable) for variable in Settings.VARIABLES})
+        source = _insert(
+            source, page, {variable: _setting(variable) for variable in Settings.VARIABLES}
+        )
     elif page == "reference/limits":
         source = _fill_defaults(source, page, _defaults(QueryLimits))
     elif page == "reference/sources":
         defaults = _defaults(Source, HarvestLimits)
-        apart = ("limits", "notify", "words", "decisions", "classifier")  # tables, and what is in no definition
-        source = _fill_defaults(source, page, {name: value for name, value in defaults.items() if name not in apart})
+        # tables, and what is in no definition
+        apart = ("limits", "notify", "words", "decisions", "classifier")
+        source = _fill_defaults(
+            source, page, {name: value for name, value in defaults.items() if name not in apart}
+        )
     elif page == "reference/shapes":
         prefixes = [name.removeprefix("rules ") for name in _MARK.findall(source)]
-        if left := [rule.name for rule in rules().values() if not rule.name.startswith(tuple(prefixes))]:
+        if left := [
+            rule.name for rule in rules().values() if not rule.name.startswith(tuple(prefixes))
+        ]:
             raise PageError(f"{page}: no table has the rules {', '.join(left)}")
     return _MARK.sub(lambda match: _generated(match[1], page), source)
 

@@ -39,17 +39,22 @@ _TRAVEL = {"content-encoding", "transfer-encoding", "content-length"}
 
 
 class Archive:
-    """Write the WARC file of one run below *folder*; *keep_bytes* is the length at the last checkpoint, after which the file is truncated.
+    """Write the WARC file of one run below *folder*; *keep_bytes* is the length at the last
+    checkpoint, after which the file is truncated.
 
-    The constructor and ``write_response`` raise ArchiveError if the file cannot be written: the run ends, since a response
-    that is not archived must not be read. A response that could not be written whole is cut off again when the file is closed.
+    The constructor and ``write_response`` raise ArchiveError if the file cannot be written: the run
+    ends, since a response that is not archived must not be read. A response that could not be
+    written whole is cut off again when the file is closed.
     """
 
-    def __init__(self, folder: Path, source: str, run: str, keep_bytes: int = 0, store: Store | None = None) -> None:
+    def __init__(
+        self, folder: Path, source: str, run: str, keep_bytes: int = 0, store: Store | None = None
+    ) -> None:
         self.folder = folder
         self.name = f"{source}/{run}.warc.gz"
         self._store, self._shared, self._begun = store, keep_bytes, time.time_ns()
-        self._whole, self._is_whole = keep_bytes, True  # bytes of complete responses, and whether nothing follows them
+        # bytes of complete responses, and whether nothing follows them
+        self._whole, self._is_whole = keep_bytes, True
         path = folder / self.name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +75,9 @@ class Archive:
         """Return the number of bytes written so far, which a checkpoint records."""
         return self._file.tell()
 
-    def write_response(self, url: str, status: int, headers: Sequence[tuple[str, str]], content: bytes) -> SourcePosition:
+    def write_response(
+        self, url: str, status: int, headers: Sequence[tuple[str, str]], content: bytes
+    ) -> SourcePosition:
         """Write one response as a gzip member of its own and return its position."""
         writer = WARCWriter(buffer := io.BytesIO(), gzip=False)
         _write(writer, url, status, headers, io.BytesIO(content), len(content))
@@ -84,12 +91,19 @@ class Archive:
         self._whole, self._is_whole = offset + len(member), True
         return SourcePosition(self.name, offset, len(member))
 
-    def write_file(self, url: str, status: int, headers: Sequence[tuple[str, str]], path: Path) -> SourcePosition:
+    def write_file(
+        self, url: str, status: int, headers: Sequence[tuple[str, str]], path: Path
+    ) -> SourcePosition:
         """Write one response whose body is the file at *path*, in chunks, and return its position."""
         offset, self._is_whole = self._file.tell(), False
         try:
-            with path.open("rb") as body, igzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1) as member:
-                _write(WARCWriter(member, gzip=False), url, status, headers, body, path.stat().st_size)
+            with (
+                path.open("rb") as body,
+                igzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1) as member,
+            ):
+                _write(
+                    WARCWriter(member, gzip=False), url, status, headers, body, path.stat().st_size
+                )
             self._file.flush()
         except OSError as error:
             raise _unwritten(self.folder / self.name, error) from error
@@ -97,7 +111,9 @@ class Archive:
         return SourcePosition(self.name, offset, self._whole - offset)
 
     def publish_file(self) -> None:
-        """Upload what was written since the last call to the object store, if there is one, before a checkpoint refers to it."""
+        """Upload what was written since the last call to the object store, if there is one, before
+        a checkpoint refers to it.
+        """
         self._file.flush()
         if self._store is None or self.length == self._shared:
             return
@@ -126,33 +142,53 @@ class Archive:
                     os.truncate(self.folder / self.name, self._whole)
 
 
-def _write(writer: WARCWriter, url: str, status: int, headers: Sequence[tuple[str, str]], body: BinaryIO, length: int) -> None:
-    stored_headers = [(name, value) for name, value in headers if name.lower() not in _TRAVEL] + [("Content-Length", str(length))]
+def _write(
+    writer: WARCWriter,
+    url: str,
+    status: int,
+    headers: Sequence[tuple[str, str]],
+    body: BinaryIO,
+    length: int,
+) -> None:
+    stored_headers = [(name, value) for name, value in headers if name.lower() not in _TRAVEL] + [
+        ("Content-Length", str(length))
+    ]
     http = StatusAndHeaders(str(status), stored_headers, protocol="HTTP/1.1")
     times = {"WARC-Date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-    writer.write_record(writer.create_warc_record(url, "response", body, length, http_headers=http, warc_headers_dict=times))
+    writer.write_record(
+        writer.create_warc_record(
+            url, "response", body, length, http_headers=http, warc_headers_dict=times
+        )
+    )
 
 
 def _assemble(store: Store, name: str, path: Path) -> None:
     """Assemble a file from the parts that other machines uploaded to the object store.
 
-    A worker that crashed may have uploaded parts that no checkpoint refers to; at each offset the part of the later worker wins.
+    A worker that crashed may have uploaded parts that no checkpoint refers to; at each offset the
+    part of the later worker wins.
     """
     part_path = path.with_suffix(".got")
     newest = {int(piece.partition("-")[0]): piece for piece in store.names(f"{_ROOM}/{name}")}
     with path.open("wb") as whole:
-        while (piece := newest.get(whole.tell())) and store.get(f"{_ROOM}/{name}/{piece}", part_path):
+        while (piece := newest.get(whole.tell())) and store.get(
+            f"{_ROOM}/{name}/{piece}", part_path
+        ):
             with part_path.open("rb") as part:
                 shutil.copyfileobj(part, whole)
     part_path.unlink(missing_ok=True)
 
 
 def _unwritten(path: Path, error: OSError) -> ArchiveError:
-    return ArchiveError(Reason("archive_not_written", {"path": str(path), "error": error.strerror or ""}))
+    return ArchiveError(
+        Reason("archive_not_written", {"path": str(path), "error": error.strerror or ""})
+    )
 
 
 def read_body(folder: Path, position: SourcePosition, store: Store | None = None) -> bytes:
-    """Return the body of the response at *position*; a file written by another machine is downloaded from *store*."""
+    """Return the body of the response at *position*; a file written by another machine is
+    downloaded from *store*.
+    """
     _fetch(folder, position.file, store)
     with open_body(folder, position) as body:
         return bytes(body.read())
@@ -167,7 +203,8 @@ def open_body(folder: Path, position: SourcePosition) -> Iterator[BinaryIO]:
 
 
 def erase_response(folder: Path, position: SourcePosition) -> None:
-    """Overwrite the response at *position* by one of the same length with status 410 and no content, so that no other one moves.
+    """Overwrite the response at *position* by one of the same length with status 410 and no
+    content, so that no other one moves.
 
     Raises ArchiveError if the file is missing or cannot be written.
     """
@@ -182,13 +219,16 @@ def erase_response(folder: Path, position: SourcePosition) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise ArchiveError(f"archive {path}: {error.strerror}; the response at byte {position.offset} is not erased") from error
+        raise ArchiveError(
+            f"archive {path}: {error.strerror}; the response at byte {position.offset} is not erased"
+        ) from error
 
 
 def _blank_member(url: str, length: int) -> bytes:
     """Return a response without content as a gzip member of exactly *length* bytes.
 
-    Bytes are added in the gzip header's comment, which readers skip (https://www.rfc-editor.org/rfc/rfc1952#page-5).
+    Bytes are added in the gzip header's comment, which readers skip
+    (https://www.rfc-editor.org/rfc/rfc1952#page-5).
     """
     writer = WARCWriter(buffer := io.BytesIO(), gzip=False)
     _write(writer, url, _ERASED_STATUS, [], io.BytesIO(b""), 0)
@@ -198,7 +238,9 @@ def _blank_member(url: str, length: int) -> bytes:
         plain = igzip.compress(b"", compresslevel=3, mtime=0)
         padding = length - len(plain) - 1
     comment = 0x10
-    return bytes(plain[:3] + bytes([plain[3] | comment]) + plain[4:10] + b" " * padding + b"\0" + plain[10:])
+    return bytes(
+        plain[:3] + bytes([plain[3] | comment]) + plain[4:10] + b" " * padding + b"\0" + plain[10:]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +253,12 @@ class ArchivedResponse:
     position: SourcePosition
 
 
-def list_responses(folder: Path, name: str, store: Store | None = None) -> Iterator[ArchivedResponse]:
-    """Yield the responses in a run's file *name*, in the order received. Raises ArchiveError if the file is missing."""
+def list_responses(
+    folder: Path, name: str, store: Store | None = None
+) -> Iterator[ArchivedResponse]:
+    """Yield the responses in a run's file *name*, in the order received. Raises ArchiveError if the
+    file is missing.
+    """
     _fetch(folder, name, store)
     try:
         with (folder / name).open("rb") as file:
@@ -220,14 +266,22 @@ def list_responses(folder: Path, name: str, store: Store | None = None) -> Itera
             for record in records:
                 http, url = record.http_headers, record.rec_headers.get_header("WARC-Target-URI")
                 records.read_to_end(record)
-                position = SourcePosition(name, records.get_record_offset(), records.get_record_length())
-                yield ArchivedResponse(url, int(http.get_statuscode()), tuple(http.headers), position)
+                position = SourcePosition(
+                    name, records.get_record_offset(), records.get_record_length()
+                )
+                yield ArchivedResponse(
+                    url, int(http.get_statuscode()), tuple(http.headers), position
+                )
     except OSError as error:
-        raise ArchiveError(Reason("archive_not_read", {"path": str(folder / name), "error": error.strerror or ""})) from error
+        raise ArchiveError(
+            Reason("archive_not_read", {"path": str(folder / name), "error": error.strerror or ""})
+        ) from error
 
 
 def archive_faults(folder: Path) -> Iterator[Fault]:
-    """Yield the archive files with a response that cannot be decompressed to its checksum; reads about 300 MB a second."""
+    """Yield the archive files with a response that cannot be decompressed to its checksum; reads
+    about 300 MB a second.
+    """
     for path in sorted(folder.glob("*/*.warc.gz")):
         read = 0
         try:
@@ -235,7 +289,11 @@ def archive_faults(folder: Path) -> Iterator[Fault]:
                 while block := file.read(_BLOCK):
                     read += len(block)
         except (EOFError, OSError, isal_zlib.IsalError, zlib.error) as error:
-            yield Fault(f"{folder.name}/{path.relative_to(folder)}", f"damaged after {read:,} uncompressed bytes: {error}", _REMEDY)
+            yield Fault(
+                f"{folder.name}/{path.relative_to(folder)}",
+                f"damaged after {read:,} uncompressed bytes: {error}",
+                _REMEDY,
+            )
 
 
 def _fetch(folder: Path, name: str, store: Store | None) -> None:

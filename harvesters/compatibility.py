@@ -48,10 +48,20 @@ def compatibility_faults(source: Source) -> list[Reason]:
     unknown = []
     if source.protocol not in PROTOCOLS:
         near = suggestion(source.protocol, PROTOCOLS)
-        unknown.append(located(source.name, Reason("unknown_protocol", {"name": repr(source.protocol), "suggestion": near})))
+        unknown.append(
+            located(
+                source.name,
+                Reason("unknown_protocol", {"name": repr(source.protocol), "suggestion": near}),
+            )
+        )
     if source.mapping not in MAPPINGS:
         near = suggestion(source.mapping, MAPPINGS)
-        unknown.append(located(source.name, Reason("unknown_mapping", {"name": repr(source.mapping), "suggestion": near})))
+        unknown.append(
+            located(
+                source.name,
+                Reason("unknown_mapping", {"name": repr(source.mapping), "suggestion": near}),
+            )
+        )
     if unknown:
         return unknown
     mapping = MAPPINGS[source.mapping]
@@ -81,7 +91,12 @@ def _resolve_payload(source: Source, protocol: Protocol) -> Protocol:
 def _payload_fault(source: Source, protocol: Protocol) -> Reason:
     payload = protocol.payload_type
     fit = ", ".join(name for name, other in MAPPINGS.items() if payload in other.accepts)
-    values = {"mapping": repr(source.mapping), "protocol": repr(source.protocol), "payload": payload.value, "mappings": fit}
+    values = {
+        "mapping": repr(source.mapping),
+        "protocol": repr(source.protocol),
+        "payload": payload.value,
+        "mappings": fit,
+    }
     return located(source.name, Reason("mapping_does_not_fit", values))
 
 
@@ -89,12 +104,17 @@ def _option_faults(source: Source, known: Mapping[str, Option]) -> Iterator[Reas
     for name, value in source.options.items():
         if name not in known:
             values = {"name": repr(name), "protocol": source.protocol, "mapping": source.mapping}
-            yield located(source.name, Reason("unknown_option", {**values, "suggestion": suggestion(name, known)}))
+            yield located(
+                source.name,
+                Reason("unknown_option", {**values, "suggestion": suggestion(name, known)}),
+            )
         elif kind := _expected_kind(value, known[name]):
             yield located(source.name, expected(option_named(name), value, kind))
     for name, option in known.items():
         if option.required and name not in source.options:
-            yield located(source.name, Reason("option_missing", {"name": repr(name), "help": option.help}))
+            yield located(
+                source.name, Reason("option_missing", {"name": repr(name), "help": option.help})
+            )
     if (kind := source.options.get("kind", "initiative")) not in KINDS:
         yield located(source.name, not_one_of(option_named("kind"), kind, KINDS))
 
@@ -103,7 +123,9 @@ def _expected_kind(value: object, option: Option) -> Reason | None:
     """Return what to write instead of an option's value, None if it is valid."""
     if type(value) not in option_types(option):
         first, *others = (Reason(_KINDS[kind]) for kind in option_types(option))
-        return reduce(lambda one, other: Reason("kind_or", {"first": one, "second": other}), others, first)
+        return reduce(
+            lambda one, other: Reason("kind_or", {"first": one, "second": other}), others, first
+        )
     if isinstance(value, list) and not all(isinstance(item, str) for item in value):
         return Reason("kind_texts")
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:

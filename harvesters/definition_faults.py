@@ -1,4 +1,6 @@
-"""Faults that source definitions and rules of alerts share: where they are, and what to write instead."""
+"""Faults that source definitions and rules of alerts share: where they are, and what to write
+instead.
+"""
 
 from __future__ import annotations
 
@@ -44,4 +46,8 @@ def suggestion(name: str, known: Iterable[str]) -> Reason:
     names = sorted(known)
     begins = [other for other in names if name and other.startswith(f"{name}-")]
     close = begins or get_close_matches(name, names, n=1, cutoff=0.7)
-    return Reason("did_you_mean", {"name": repr(close[0])}) if close else Reason("known_names", {"names": ", ".join(names)})
+    return (
+        Reason("did_you_mean", {"name": repr(close[0])})
+        if close
+        else Reason("known_names", {"names": ", ".join(names)})
+    )

@@ -1,4 +1,6 @@
-"""The English texts of faults in source definitions and in rules of alerts, by code, as in ``reason_texts``."""
+"""The English texts of faults in source definitions and in rules of alerts, by code, as in
+``reason_texts``.
+"""
 
 from collections.abc import Mapping
 

@@ -2,14 +2,16 @@
 
 HarvestError
 ├── SourceDefinitionError  an invalid source definition: the message names file, key and remedy
-├── FetchError             a request failed; ``Fetch.outcome_counts`` counts it by its class's ``outcome``
+├── FetchError             a request failed; ``Fetch.outcome_counts`` counts it by its class's
+``outcome``
 │   ├── RefusedError           an address that is not requested: a private one
 │   │   └── InvalidURLError        not an http or https URL
 │   ├── TooManyRedirectsError  more redirects than are followed
 │   ├── TooLargeError          a response over the size limit, as received or decoded
 │   ├── ForbiddenError         401, 403
 │   │   └── NotFoundError          404, 410: the URL is wrong
-│   ├── BotProtectionError     bot protection answers instead of the registry; the message says how to allow us
+│   ├── BotProtectionError     bot protection answers instead of the registry; the message says how
+to allow us
 │   ├── RobotsError            robots.txt forbids the request; the message quotes the line
 │   ├── QuietHoursError        the registry's quiet hours; the run continues after them
 │   └── TemporaryFetchError    no response now; the classes below are retried, except the last
@@ -30,9 +32,11 @@ HarvestError
 │   ├── RepeatedPageError      a page with the records of an earlier one
 │   └── PaginationLoopError    a list without an end: a repeated token, or too many empty pages
 ├── MirrorError            another Stocktake cannot be mirrored here
-├── DeliveryError          a message was not delivered: ``is_permanent`` says that no second attempt helps
+├── DeliveryError          a message was not delivered: ``is_permanent`` says that no second attempt
+helps
 ├── IdentityError          a pair or a table of decisions about duplicates cannot be used
-├── PrizeError             an edition of the prizes is not valid: the message names file, key and remedy
+├── PrizeError             an edition of the prizes is not valid: the message names file, key and
+remedy
 ├── PlanError              a plan cannot be approved, rejected, held or released
 ├── ArchiveError           the archive cannot be written, or lacks a response to read again
 ├── DataDirectoryError     another file of the data directory cannot be written
@@ -55,7 +59,8 @@ from journal.errors import JournalError
 class HarvestError(Exception):
     """A run cannot continue; the last good data stays published.
 
-    *outcome* is the name under which it is counted, *exit_code* that of a command it ends: 2 if a setting must be changed.
+    *outcome* is the name under which it is counted, *exit_code* that of a command it ends: 2 if a
+    setting must be changed.
     """
 
     outcome: ClassVar[str] = "failed"
@@ -63,13 +68,17 @@ class HarvestError(Exception):
 
     @property
     def reason(self) -> Reason:
-        """Return what the error was raised with: a reason, which is shown in any language, or a text in English."""
+        """Return what the error was raised with: a reason, which is shown in any language, or a
+        text in English.
+        """
         message = self.args[0] if self.args else ""
         return message if isinstance(message, Reason) else other(self)
 
 
 class SourceDefinitionError(HarvestError):
-    """A source definition is invalid: *faults* are reasons, or texts in English; each is a line of the message."""
+    """A source definition is invalid: *faults* are reasons, or texts in English; each is a line of
+    the message.
+    """
 
     def __init__(self, *faults: str | Reason) -> None:
         super().__init__(*faults)
@@ -125,7 +134,9 @@ class NotFoundError(ForbiddenError):
 
 
 class BotProtectionError(FetchError):
-    """Bot protection in front of a registry blocks requests, perhaps without the registry's knowledge."""
+    """Bot protection in front of a registry blocks requests, perhaps without the registry's
+    knowledge.
+    """
 
     outcome = "bot_protection"
 
@@ -250,7 +261,9 @@ class DeliveryError(HarvestError):
     *is_permanent*: its receiver refused it for good. *is_unreachable*: its server took none at all.
     """
 
-    def __init__(self, text: str, *, is_permanent: bool = False, is_unreachable: bool = False) -> None:
+    def __init__(
+        self, text: str, *, is_permanent: bool = False, is_unreachable: bool = False
+    ) -> None:
         super().__init__(text)
         self.is_permanent, self.is_unreachable = is_permanent, is_unreachable
 
@@ -304,13 +317,17 @@ class EncodingError(LedgerError):
 
 
 class SchemaVersionError(LedgerError):
-    """A ledger's tables were created by another version of Stocktake, which this one cannot migrate."""
+    """A ledger's tables were created by another version of Stocktake, which this one cannot
+    migrate.
+    """
 
     exit_code = 2
 
 
 class LockLostError(LedgerError):
-    """A run lost its lock, e.g. because the database connection broke; it must not write anything more."""
+    """A run lost its lock, e.g. because the database connection broke; it must not write anything
+    more.
+    """
 
 
 def error_reason(error: HarvestError | JournalError) -> Reason:

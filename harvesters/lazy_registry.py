@@ -1,4 +1,6 @@
-"""A mapping from names to entries whose modules are imported at first use, so that a program loads only what its sources need."""
+"""A mapping from names to entries whose modules are imported at first use, so that a program loads
+only what its sources need.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ Entry = TypeVar("Entry")
 
 
 class LazyRegistry(Mapping[str, Entry]):
-    """Entries by name: *modules* has the module of each, *attribute* is the entry's name in its module.
+    """Entries by name: *modules* has the module of each, *attribute* is the entry's name in its
+    module.
 
     Names are listed in the order of *modules*, without an import; `values` and `items` import all.
     """
@@ -21,7 +24,9 @@ class LazyRegistry(Mapping[str, Entry]):
 
     def __getitem__(self, name: str) -> Entry:
         if name not in self._entries:
-            self._entries[name] = cast(Entry, getattr(import_module(self._modules[name]), self._attribute))
+            self._entries[name] = cast(
+                Entry, getattr(import_module(self._modules[name]), self._attribute)
+            )
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:

@@ -9,8 +9,12 @@ from harvesters.errors import HarvestError
 
 
 def import_optional(module: str, extra: str) -> ModuleType:
-    """Return the imported *module*, whose dependencies are those of *extra*. Raise HarvestError if they are not installed."""
+    """Return the imported *module*, whose dependencies are those of *extra*. Raise HarvestError if
+    they are not installed.
+    """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise HarvestError(f"{error.name} is not installed; pip install 'stocktake[{extra}]'") from error
+        raise HarvestError(
+            f"{error.name} is not installed; pip install 'stocktake[{extra}]'"
+        ) from error

@@ -29,7 +29,9 @@ class Payload(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Unparsed(Generic[P]):
-    """A payload that is parsed only if its record has changed. *parse* raises ParseError, and can be pickled."""
+    """A payload that is parsed only if its record has changed. *parse* raises ParseError, and can
+    be pickled.
+    """
 
     parse: Callable[[], P]
 
@@ -75,8 +77,8 @@ class DeletedRecord:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRecord:
-    """A record that could not be read: it is withheld with its *cause*, a reason or an English text,
-    and never counts as deleted.
+    """A record that could not be read: it is withheld with its *cause*, a reason or an English
+    text, and never counts as deleted.
     """
 
     key: str | None

@@ -1,7 +1,7 @@
 """Convert exceptions of parsing libraries to ours.
 
-Every call of a library that reads bytes from a registry is inside ``parser_errors``, as `tests/harvesters/test_parser_errors.py`
-checks.
+Every call of a library that reads bytes from a registry is inside ``parser_errors``, as
+`tests/harvesters/test_parser_errors.py` checks.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from urllib.parse import urljoin, urlsplit
 from harvesters.errors import HarvestError, ParseError
 from harvesters.reasons import Reason
 
-_PANIC = "pyo3_runtime"  # the module of PanicException, which libraries in Rust raise and which is no Exception
+# the module of PanicException, which libraries in Rust raise and which is no Exception
+_PANIC = "pyo3_runtime"
 _LENGTH = 200  # characters of a library's message that are repeated
 
 
 @contextmanager
 def parser_errors(subject: str | Reason) -> Iterator[None]:
-    """Raise ParseError, whose message begins with *subject*, for any exception of a parsing library inside the block.
+    """Raise ParseError, whose message begins with *subject*, for any exception of a parsing library
+    inside the block.
 
     A HarvestError passes unchanged, and so do KeyboardInterrupt, SystemExit and GeneratorExit.
 
@@ -36,22 +38,32 @@ def parser_errors(subject: str | Reason) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__module__ != _PANIC:
             raise
-        raise ParseError(Reason("parser_error", {"subject": subject, "error": message(error)})) from error
+        raise ParseError(
+            Reason("parser_error", {"subject": subject, "error": message(error)})
+        ) from error
 
 
 def message(error: BaseException) -> str:
-    """Return the message of *error* on one line, with the name of its class if the message alone is not clear.
+    """Return the message of *error* on one line, with the name of its class if the message alone is
+    not clear.
 
     >>> message(KeyError("a")), message(MemoryError())
     ("KeyError: 'a'", 'MemoryError')
     """
     text = " ".join(str(getattr(error, "msg", None) or error).split())[:_LENGTH]
     named = isinstance(error, SyntaxError | ValueError) or not isinstance(error, Exception)
-    return text if text and named else f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return (
+        text
+        if text and named
+        else f"{type(error).__name__}: {text}"
+        if text
+        else type(error).__name__
+    )
 
 
 def join_url(base: str, address: str) -> str:
-    """Return *address* resolved against *base*; unchanged if it cannot be resolved, such as ``http://[a``.
+    """Return *address* resolved against *base*; unchanged if it cannot be resolved, such as
+    ``http://[a``.
 
     >>> join_url("https://a.example/b", "c"), join_url("https://a.example/b", "http://[c")
     ('https://a.example/c', 'http://[c')

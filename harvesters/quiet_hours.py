@@ -40,7 +40,8 @@ class QuietHours:
 
 
 def parse_quiet_hours(text: str) -> QuietHours:
-    """Parse ``HH:MM-HH:MM``; raises ValueError with a Reason if it is invalid or covers the whole day.
+    """Parse ``HH:MM-HH:MM``; raises ValueError with a Reason if it is invalid or covers the whole
+    day.
 
     >>> str(parse_quiet_hours("22:00-06:00"))
     '22:00-06:00'

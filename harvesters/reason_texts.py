@@ -1,4 +1,6 @@
-"""The English texts of reasons, by code. The catalogues in ``languages/locale`` have the same texts as keys."""
+"""The English texts of reasons, by code. The catalogues in ``languages/locale`` have the same texts
+as keys.
+"""
 
 from collections.abc import Mapping
 
@@ -12,8 +14,7 @@ TEXTS: Mapping[str, str] = {
         "the source returned %(fetched)s records; its definition expects at least %(expected)s"
     ),
     "missing": (
-        "%(count)s of %(total)s published records are missing (%(share)s); the limit is "
-        "%(limit)s"
+        "%(count)s of %(total)s published records are missing (%(share)s); the limit is %(limit)s"
     ),
     "deleted": (
         "%(count)s of %(total)s published records were deleted by the source (%(share)s); the "
@@ -31,8 +32,7 @@ TEXTS: Mapping[str, str] = {
         "%(limit)s"
     ),
     "withheld": (
-        "%(count)s of %(total)s records could not be published (%(share)s); the limit is "
-        "%(limit)s"
+        "%(count)s of %(total)s records could not be published (%(share)s); the limit is %(limit)s"
     ),
     "on_hold": "%(by)s holds the source since %(since)s UTC",
     "on_hold_because": "%(by)s holds the source since %(since)s UTC: %(note)s",
@@ -65,9 +65,7 @@ TEXTS: Mapping[str, str] = {
         "records that came on two pages: %(count)s; others may have been missed between the pages"
     ),
     "repeated_page": "page %(page)s contains only records of earlier pages",
-    "total_decreased": (
-        "the source reported %(before)s records, but %(now)s on page %(page)s"
-    ),
+    "total_decreased": ("the source reported %(before)s records, but %(now)s on page %(page)s"),
     "total_shrank": (
         "the total shrank from %(before)s to %(now)s during the run, so records may be missing"
     ),
@@ -111,9 +109,7 @@ TEXTS: Mapping[str, str] = {
     "catalogue_unreadable": "the catalogue %(url)s cannot be read: %(error)s",
     "page_unreadable": "the page %(page)s cannot be read, so its records are unknown",
     "markup_unreadable": "the markup of %(page)s cannot be read",
-    "file_unreadable": (
-        "the file %(file)s cannot be read, so the keys of its records are unknown"
-    ),
+    "file_unreadable": ("the file %(file)s cannot be read, so the keys of its records are unknown"),
     "some_file_unreadable": "a file cannot be read: %(error)s",
     "record_unreadable": "a record cannot be read (%(error)s)",
     "record_unreadable_at": (
@@ -145,14 +141,12 @@ TEXTS: Mapping[str, str] = {
     "bug": "a fault of this program, please report it (%(error)s)",
     # why a request failed
     "private_address": (
-        "%(host)s has the private address %(address)s. To allow it: "
-        "STOCKTAKE_ALLOW_HOSTS=%(host)s"
+        "%(host)s has the private address %(address)s. To allow it: STOCKTAKE_ALLOW_HOSTS=%(host)s"
     ),
     "invalid_url": "%(url)s: invalid URL: %(error)s",
     "redirect_not_web": "%(address)s: redirects to %(url)s, which is not a web address",
     "too_many_redirects": (
-        "%(address)s: more than %(limit)s redirects, the last to %(url)s; correct the source's "
-        "url"
+        "%(address)s: more than %(limit)s redirects, the last to %(url)s; correct the source's url"
     ),
     "no_connection": (
         "could not connect to %(server)s (%(error)s); check that the registry is running, and "
@@ -164,8 +158,7 @@ TEXTS: Mapping[str, str] = {
         "%(server)s: the connection broke before a response began (%(error)s); try again later"
     ),
     "invalid_certificate": (
-        "%(server)s: the server's certificate is not valid (%(error)s); report this to the "
-        "registry"
+        "%(server)s: the server's certificate is not valid (%(error)s); report this to the registry"
     ),
     "no_answer_in_time": "%(url)s: no answer in time: %(error)s",
     "invalid_http": "%(url)s: the response is not HTTP: %(error)s",
@@ -230,8 +223,7 @@ TEXTS: Mapping[str, str] = {
     "parser_error": "%(subject)s: %(error)s",
     "empty": "%(url)s: empty response; expected %(expected)s",
     "web_page": (
-        "%(url)s: answered with an HTML page where %(expected)s was expected; open it in a "
-        "browser"
+        "%(url)s: answered with an HTML page where %(expected)s was expected; open it in a browser"
     ),
     "web_page_titled": (
         '%(url)s: answered with an HTML page titled "%(title)s" where %(expected)s was expected; '
@@ -249,12 +241,10 @@ TEXTS: Mapping[str, str] = {
     "unreadable_json": "%(url)s: not JSON that can be read",
     "not_json": "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s",
     "not_json_sent_as": (
-        "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s; it was sent as "
-        "%(type)s"
+        "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s; it was sent as %(type)s"
     ),
     "wrong_charset": (
-        "%(url)s: its text is %(faults)s; name its charset in the options of the source "
-        "definition"
+        "%(url)s: its text is %(faults)s; name its charset in the options of the source definition"
     ),
     "not_activities": "%(source)s: %(url)s is not an ActivityStreams collection or a page of one",
     "not_ckan_search": "%(source)s: %(url)s is not a package_search response: results are missing",
@@ -298,8 +288,7 @@ TEXTS: Mapping[str, str] = {
     "unreadable_page": "%(url)s: the web page cannot be parsed",
     "unreadable_feed": "%(url)s: the feed cannot be parsed",
     "not_iati": (
-        "%(url)s: not an IATI activity file: it begins with <%(element)s>, not with "
-        "<%(expected)s>"
+        "%(url)s: not an IATI activity file: it begins with <%(element)s>, not with <%(expected)s>"
     ),
     "not_search_count": (
         "%(source)s: %(url)s is not a package_search response: results or count are missing"
@@ -332,14 +321,12 @@ TEXTS: Mapping[str, str] = {
     ),
     "no_total": "%(source)s: %(url)s holds no number at '%(path)s' (the option 'total')",
     "no_records_at": (
-        "%(source)s: %(url)s holds no records at '%(path)s' (the option 'records'); it is "
-        "%(kind)s"
+        "%(source)s: %(url)s holds no records at '%(path)s' (the option 'records'); it is %(kind)s"
     ),
     "json_object": "an object with %(members)s",
     "stream_too_long": "%(source)s: its stream has more than %(limit)s pages; it does not end",
     "not_stream_page": (
-        "%(source)s: %(url)s is not a page of an event stream: it has neither members nor "
-        "relations"
+        "%(source)s: %(url)s is not a page of an event stream: it has neither members nor relations"
     ),
     "not_stream": (
         "%(source)s: %(url)s is not an event stream: it has no view, members or relations"
@@ -355,8 +342,7 @@ TEXTS: Mapping[str, str] = {
         "OAI-PMH's two"
     ),
     "not_oai": (
-        "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the source's "
-        "url"
+        "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the source's url"
     ),
     "no_verb": "%(source)s: %(url)s holds no %(verb)s",
     "same_base": (
@@ -371,8 +357,7 @@ TEXTS: Mapping[str, str] = {
     "no_journal_head": "%(source)s: %(url)s: base, number or id of the newest entry are missing",
     "entries_not_listed": "%(source)s: %(url)s does not list the entries before %(number)s",
     "wrong_entry_id": (
-        "%(source)s: entry %(number)s of %(url)sjournal/ is %(id)s, but the head said "
-        "%(expected)s"
+        "%(source)s: entry %(number)s of %(url)sjournal/ is %(id)s, but the head said %(expected)s"
     ),
     "journal_gap": (
         "%(source)s: %(url)s is missing, though later entries are there: its journal has a gap"
@@ -380,8 +365,7 @@ TEXTS: Mapping[str, str] = {
     "journal_broken": "%(source)s: %(url)s: %(error)s; nothing of this run is published",
     "not_data_json": "%(source)s: %(url)s is not a data.json with a list 'dataset' but %(kind)s",
     "no_known_class": (
-        "%(source)s: %(url)s has no record of a known class but %(classes)s; set the option "
-        "'types'"
+        "%(source)s: %(url)s has no record of a known class but %(classes)s; set the option 'types'"
     ),
     "too_many_catalogues": (
         "%(source)s: %(url)s links to more than %(limit)s catalogues; they do not end"
@@ -485,8 +469,7 @@ TEXTS: Mapping[str, str] = {
     # why an action is refused
     "unknown_run": "there is no run %(run)r; to list runs: `stocktake runs`",
     "unknown_plan": (
-        "there is no plan %(run)r; to list the plans that await approval: `stocktake plans "
-        "list`"
+        "there is no plan %(run)r; to list the plans that await approval: `stocktake plans list`"
     ),
     "would_supersede": (
         "%(source)s: the plan %(plan)s awaits approval, and a new run would supersede it: "
@@ -541,8 +524,7 @@ TEXTS: Mapping[str, str] = {
     "erased": "removed on request",
     "cleared": "its source was cleared by an operator",
     "mapping_failed": (
-        "mapping %(mapping)s failed on this record (%(error)s): this is a bug, please report "
-        "it"
+        "mapping %(mapping)s failed on this record (%(error)s): this is a bug, please report it"
     ),
     "key_repeated": "the key %(key)s occurred before in this run; the first record with it counts",
     "listed_under_other_key": "its source lists the same record under another key",
@@ -561,9 +543,7 @@ TEXTS: Mapping[str, str] = {
     ),
     "record_without_identifier": "a record without an identifier, titled %(title)s",
     "activity_without_identifier": "an activity without an iati-identifier, titled %(title)s",
-    "feed_entry_without_key": (
-        "an entry with neither an identifier nor a link, titled %(title)s"
-    ),
+    "feed_entry_without_key": ("an entry with neither an identifier nor a link, titled %(title)s"),
     "listed_record": "the record at %(position)s of the list: %(error)s",
     "this_file_unreadable": "the file cannot be read: %(error)s",
     "row_cells": "line %(line)s: %(count)s cells where the header has %(expected)s",
@@ -586,8 +566,7 @@ TEXTS: Mapping[str, str] = {
     "event_unreadable": "an event that cannot be read",
     "event_without_uid": "event %(number)s of the calendar has no UID, titled %(title)s",
     "metadata_not_rdf": (
-        "its metadata, <%(element)s>, is not RDF/XML whose first resource has an IRI "
-        "(rdf:about)"
+        "its metadata, <%(element)s>, is not RDF/XML whose first resource has an IRI (rdf:about)"
     ),
     "no_oai_header": "a record without a header",
     "no_oai_identifier": "a record without an identifier",
@@ -608,8 +587,7 @@ TEXTS: Mapping[str, str] = {
     "restores": "restores what was published before %(run)s",
     # errors of the journal, which writes the same texts in English
     "journal_entry_missing": (
-        "journal %(folder)s: entry %(number)s is missing before %(next)s; restore it from a "
-        "mirror"
+        "journal %(folder)s: entry %(number)s is missing before %(next)s; restore it from a mirror"
     ),
     "journal_number_taken": (
         "journal %(folder)s: another writer has taken number %(number)s; run %(run)s again"

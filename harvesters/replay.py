@@ -15,15 +15,18 @@ from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 from journal.store import Store
 
-_RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}  # statuses after which the request was retried
+# statuses after which the request was retried
+_RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 
 
 @dataclass(slots=True)
 class Replay(httpx.BaseTransport):
-    """Answer requests from the archive *name* below *folder*: each URL with its archived responses, in order.
+    """Answer requests from the archive *name* below *folder*: each URL with its archived responses,
+    in order.
 
-    It also acts as the archive of what it returns, so that each response keeps its position. *is_complete* means that the run had
-    no network failures: then a URL without a response raises ArchiveError, else it counts as one that did not answer.
+    It also acts as the archive of what it returns, so that each response keeps its position.
+    *is_complete* means that the run had no network failures: then a URL without a response raises
+    ArchiveError, else it counts as one that did not answer.
     """
 
     folder: Path
@@ -43,25 +46,39 @@ class Replay(httpx.BaseTransport):
         responses = self._responses.get(str(request.url))
         if not responses:
             if not self.is_complete:
-                raise RefusedError(Reason("no_answer_archived", {"url": str(request.url), "archive": self.name}))
-            raise ArchiveError(Reason("not_archived", {"url": str(request.url), "archive": self.name}))
+                raise RefusedError(
+                    Reason("no_answer_archived", {"url": str(request.url), "archive": self.name})
+                )
+            raise ArchiveError(
+                Reason("not_archived", {"url": str(request.url), "archive": self.name})
+            )
         response = _next(responses)
         self._last = response.position
-        return httpx.Response(response.status, headers=list(response.headers), stream=_Body(self.folder, response.position))
+        return httpx.Response(
+            response.status,
+            headers=list(response.headers),
+            stream=_Body(self.folder, response.position),
+        )
 
-    def write_response(self, url: str, status: int, headers: list[tuple[str, str]], content: bytes) -> SourcePosition:
+    def write_response(
+        self, url: str, status: int, headers: list[tuple[str, str]], content: bytes
+    ) -> SourcePosition:
         """Return the position of the last response."""
         assert self._last is not None
         return self._last
 
-    def write_file(self, url: str, status: int, headers: list[tuple[str, str]], path: Path) -> SourcePosition:
+    def write_file(
+        self, url: str, status: int, headers: list[tuple[str, str]], path: Path
+    ) -> SourcePosition:
         """Return the position of the last response."""
         assert self._last is not None
         return self._last
 
 
 def _next(responses: deque[ArchivedResponse]) -> ArchivedResponse:
-    """Return the next response; one after which the request was retried is skipped, and the last one is repeated."""
+    """Return the next response; one after which the request was retried is skipped, and the last
+    one is repeated.
+    """
     while len(responses) > 1 and responses[0].status in _RETRIED_STATUSES:
         responses.popleft()
     return responses.popleft() if len(responses) > 1 else responses[0]

@@ -26,7 +26,8 @@ RowT = TypeVar("RowT")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI, never changed
 
 
-_MAIL = re.compile(r"[^@\s<>,;\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,255}\Z")  # one recipient, and nothing that begins a header
+# one recipient, and nothing that begins a header
+_MAIL = re.compile(r"[^@\s<>,;\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,255}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Who gets problems and reports: addresses for *mail* and *webhook*; *tracker* is the page of the registry's issue tracker.
+    """Who gets problems and reports: addresses for *mail* and *webhook*; *tracker* is the page of
+    the registry's issue tracker.
 
-    *reports* is when the report of a run is sent: never, always, on errors, or on change. *language* is that of the texts.
+    *reports* is when the report of a run is sent: never, always, on errors, or on change.
+    *language* is that of the texts.
     """
 
     mail: tuple[str, ...] = ()
@@ -64,7 +67,8 @@ class Notify:
 
 REPORTS = ("never", "always", "errors", "change")
 MAX_PAUSE = 86_400  # seconds: a day
-NOTHING, MENTIONS, MODEL = SUGGEST = ("nothing", "mentions", "model")  # what topics are suggested from
+# what topics are suggested from
+NOTHING, MENTIONS, MODEL = SUGGEST = ("nothing", "mentions", "model")
 CLASSIFIER = "goals.npz"  # a trained classifier beside the definitions
 SHARES = ("vanished", "changed", "reidentified", "withheld")
 
@@ -75,11 +79,12 @@ class Source:
     between requests to its host.
 
     No requests are sent during *quiet* hours; *grant* names who permitted access, in writing,
-    against robots.txt. *suggest* is what topics are suggested from. With *check_links* the web pages that its records name are requested
-    from time to time.
-    *words* are the registry's words with the concepts that a curator chose (``vocab.curated_words``), *decisions* what curators decided
-    about suggested topics (``vocab.curated_topics``), both from tables beside the definitions. *classifier* is the file of a classifier
-    beside them, "" for the one that is shipped.
+    against robots.txt. *suggest* is what topics are suggested from. With *check_links* the web
+    pages that its records name are requested from time to time. *words* are the registry's words
+    with the concepts that a curator chose (``vocab.curated_words``), *decisions* what curators
+    decided about suggested topics (``vocab.curated_topics``), both from tables beside the
+    definitions. *classifier* is the file of a classifier beside them, "" for the one that is
+    shipped.
     """
 
     name: str
@@ -127,18 +132,26 @@ def read(file: Path) -> tuple[Source, list[Reason]]:
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SourceDefinitionError(located(str(file), Reason("not_toml", {"error": str(error)}))) from error
+        raise SourceDefinitionError(
+            located(str(file), Reason("not_toml", {"error": str(error)}))
+        ) from error
     source, faults = _read_table(file.stem, table, str(file))
     words, more = read_word_table(word_table(file.parent, file.stem))
     decisions, others = read_decision_table(decision_table(file.parent, file.stem))
     own = file.with_name(CLASSIFIER)
     classifier = str(own) if source.suggest == MODEL and own.exists() else ""
     pairs = tuple((item.word, item.concept) for item in words)
-    return replace(source, words=pairs, decisions=tuple(decisions), classifier=classifier), [*faults, *more, *others]
+    return replace(source, words=pairs, decisions=tuple(decisions), classifier=classifier), [
+        *faults,
+        *more,
+        *others,
+    ]
 
 
 def word_table(folder: Path, name: str) -> Path:
-    """Return the file of the words of a source that a curator translated, in the directory of source definitions."""
+    """Return the file of the words of a source that a curator translated, in the directory of
+    source definitions.
+    """
     return folder / "crosswalks" / f"{name}.sssom.tsv"
 
 
@@ -148,7 +161,9 @@ def read_word_table(file: Path) -> tuple[list[CuratedWord], list[Reason]]:
 
 
 def decision_table(folder: Path, name: str) -> Path:
-    """Return the file of what curators decided about the suggestions of a source, in the directory of source definitions."""
+    """Return the file of what curators decided about the suggestions of a source, in the directory
+    of source definitions.
+    """
     return folder / "crosswalks" / f"{name}.topics.tsv"
 
 
@@ -176,7 +191,8 @@ def _read_curated_table(
 
 
 def read_text(name: str, text: str) -> tuple[Source | None, list[Reason]]:
-    """Read the text of a source definition; return what is valid in it, and a reason for each fault.
+    """Read the text of a source definition; return what is valid in it, and a reason for each
+    fault.
 
     The source is None if the text is no TOML.
     """
@@ -238,7 +254,9 @@ def _read_table(name: str, table: Mapping[str, Any], where: str) -> tuple[Source
     for key, value in table.items():
         kind = _TYPES.get(key, str)
         if key not in _KEYS:
-            faults.append(Reason("unknown_key", {"name": repr(key), "suggestion": suggestion(key, _KEYS)}))
+            faults.append(
+                Reason("unknown_key", {"name": repr(key), "suggestion": suggestion(key, _KEYS)})
+            )
         elif not isinstance(value, kind) or (key == "pause" and isinstance(value, bool)):
             faults.append(expected(repr(key), value, _KINDS.get(kind, "kind_number")))
         elif fault := _VALUE_FAULTS[key](value) if key in _VALUE_FAULTS else None:
@@ -263,7 +281,12 @@ def _valid_limits(table: object, faults: list[Reason]) -> dict[str, Any]:
     for key, value in table.items() if isinstance(table, dict) else ():
         named = Reason("limit_named", {"name": repr(key)})
         if key not in known:
-            faults.append(Reason("unknown_definition_limit", {"name": repr(key), "suggestion": suggestion(key, known)}))
+            faults.append(
+                Reason(
+                    "unknown_definition_limit",
+                    {"name": repr(key), "suggestion": suggestion(key, known)},
+                )
+            )
         elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             faults.append(expected(named, value, "kind_not_negative"))
         elif key in SHARES and value > 1:
@@ -274,17 +297,26 @@ def _valid_limits(table: object, faults: list[Reason]) -> dict[str, Any]:
 
 
 def _valid_notify(table: object, faults: list[Reason]) -> Notify:
-    """Return the valid part of the table *notify*, and add a reason to *faults* for each other value."""
+    """Return the valid part of the table *notify*, and add a reason to *faults* for each other
+    value.
+    """
     known = {item.name for item in fields(Notify)}
     valid: dict[str, Any] = {}
     for key, value in table.items() if isinstance(table, dict) else ():
         if key not in known:
-            faults.append(Reason("unknown_key", {"name": f"notify.{key}", "suggestion": suggestion(key, known)}))
+            faults.append(
+                Reason(
+                    "unknown_key", {"name": f"notify.{key}", "suggestion": suggestion(key, known)}
+                )
+            )
         elif key in ("mail", "webhook"):
             items = value if isinstance(value, list) else [value]
             is_valid = _is_mail if key == "mail" else is_web
             bad = [item for item in items if not isinstance(item, str) or not is_valid(item)]
-            faults += (expected(f"notify.{key}", item, "kind_mail" if key == "mail" else "kind_web") for item in bad)
+            faults += (
+                expected(f"notify.{key}", item, "kind_mail" if key == "mail" else "kind_web")
+                for item in bad
+            )
             valid[key] = tuple(item for item in items if item not in bad)
         elif key == "tracker" and (not isinstance(value, str) or not is_web(value)):
             faults.append(expected("notify.tracker", value, "kind_web"))

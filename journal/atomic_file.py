@@ -13,7 +13,8 @@ def replace_file(
     """Write *content* to *path*; readers see the old or the new file, also after a crash.
 
     The content is written to ``NAME.new`` beside *path* and synced, then *before* is called with
-    that file, then it is renamed. If anything raises, *path* is unchanged. Text is written as UTF-8.
+    that file, then it is renamed. If anything raises, *path* is unchanged. Text is written as
+    UTF-8.
     """
     new = path.with_name(f"{path.name}.new")
     with new.open("wb") as file:

@@ -1,6 +1,8 @@
-"""The formats of the folders of a data directory that cannot be made again, kept in its file ``format.json``.
+"""The formats of the folders of a data directory that cannot be made again, kept in its file
+``format.json``.
 
-What is built from the journal has a version of its own and is rebuilt; the ledger has its migrations.
+What is built from the journal has a version of its own and is rebuilt; the ledger has its
+migrations.
 """
 
 from __future__ import annotations
@@ -44,13 +46,17 @@ def record_formats(data: Path) -> None:
 
 
 def record_if_new(data: Path) -> None:
-    """Record the formats of a data directory that has no journal yet; an older one is left to ``stocktake upgrade``."""
+    """Record the formats of a data directory that has no journal yet; an older one is left to
+    ``stocktake upgrade``.
+    """
     if not (data / "journal").exists() and not (data / FILE).exists():
         record_formats(data)
 
 
 def _read(data: Path) -> dict[str, dict[str, int]]:
-    """Return what is recorded; without a file nothing, as in directories of the first version, whose formats are all 1."""
+    """Return what is recorded; without a file nothing, as in directories of the first version,
+    whose formats are all 1.
+    """
     file = data / FILE
     try:
         content = json.loads(file.read_bytes())

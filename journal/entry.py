@@ -1,7 +1,9 @@
-"""Read and write entries: one committed run as a gzipped RDF Patch file, whose id is the hash of all that follows it.
+"""Read and write entries: one committed run as a gzipped RDF Patch file, whose id is the hash of
+all that follows it.
 
-The format is that of Apache Jena's RDF Delta (https://afs.github.io/rdf-delta/rdf-patch.html): header rows
-``H id``, ``H prev``, ``H run``, ``H time``; then ``TX .``, rows ``A`` and ``D`` with a quad each, ``TC .``.
+The format is that of Apache Jena's RDF Delta (https://afs.github.io/rdf-delta/rdf-patch.html):
+header rows ``H id``, ``H prev``, ``H run``, ``H time``; then ``TX .``, rows ``A`` and ``D`` with a
+quad each, ``TC .``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ SUFFIX = ".rdfp.gz"
 _LEVEL = 1  # of isal, whose gzip takes a third of zlib's time for the same size here
 _BLOCK = 1 << 20  # bytes compressed at once
 _HEADER = re.compile(r'H ([a-z]+) (?:<urn:sha256:([0-9a-f]{64})>|"([^"\\]*)") \.\n\Z', re.ASCII)
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")  # a path segment of the run's IRI that needs no encoding
+# a path segment of the run's IRI that needs no encoding
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
 
 
@@ -48,16 +51,22 @@ class Entry:
                 yield line[:-1].decode()
 
     def lines(self) -> Iterator[bytes]:
-        """Yield all lines of the patch as bytes with their line ends; an incomplete file raises ChainError."""
+        """Yield all lines of the patch as bytes with their line ends; an incomplete file raises
+        ChainError.
+        """
         try:
             with igzip.open(self.path, "rb") as file:
                 yield from file
         except (EOFError, OSError, isal_zlib.IsalError) as error:
             message = f"journal entry {self.number}: {self.path} cannot be read to its end: {error}"
-            raise ChainError(message, "journal_entry_unreadable", {**self._named(), "error": str(error)}) from error
+            raise ChainError(
+                message, "journal_entry_unreadable", {**self._named(), "error": str(error)}
+            ) from error
 
     def check(self) -> None:
-        """Read the whole entry; raise ChainError unless it is complete and its id is the hash of what follows."""
+        """Read the whole entry; raise ChainError unless it is complete and its id is the hash of
+        what follows.
+        """
         digest, last = hashlib.sha256(), b""
         for number, line in enumerate(self.lines()):
             if number:
@@ -78,7 +87,8 @@ class Entry:
 def read_header(path: Path, number: int | None = None) -> Entry:
     """Read an entry's header rows; *number* is the entry's, None to take it from the file's name.
 
-    Raises ChainError if the rows are not those of an entry: an id, a run and a time in UTC, each once.
+    Raises ChainError if the rows are not those of an entry: an id, a run and a time in UTC, each
+    once.
     """
     values: dict[str, str] = {}
     try:
@@ -94,7 +104,14 @@ def read_header(path: Path, number: int | None = None) -> Entry:
             raise ValueError(f"{values['run'][:80]!r} is not the name of a run")
         if number is None:
             number = int(path.name.split(".")[0])
-        return Entry(number, values["id"], values.get("prev"), values["run"], _parse_time(values["time"]), path)
+        return Entry(
+            number,
+            values["id"],
+            values.get("prev"),
+            values["run"],
+            _parse_time(values["time"]),
+            path,
+        )
     except (EOFError, OSError, isal_zlib.IsalError, KeyError, ValueError) as error:
         name = path.name if number is None else number
         raise ChainError(f"journal entry {name}: its header cannot be read: {error!r}") from error
@@ -107,14 +124,17 @@ def _parse_time(text: str) -> datetime:
 
 
 def write(path: Path, blocks: Iterable[str], previous: str | None, run: str, time: datetime) -> str:
-    """Write a patch to *path* and return its id; *blocks* are texts of one or more rows without the last line end.
+    """Write a patch to *path* and return its id; *blocks* are texts of one or more rows without the
+    last line end.
 
     Raises JournalError if *run* is not a valid run name.
 
     The id is in a gzip member of its own before the body's, since it is known only after the body.
     """
     if not _RUN.match(run):
-        raise JournalError(f"{run!r} is not the name of a run; use ASCII letters, digits, dots, hyphens and underscores")
+        raise JournalError(
+            f"{run!r} is not the name of a run; use ASCII letters, digits, dots, hyphens and underscores"
+        )
     digest = hashlib.sha256()
     body = path.with_suffix(".body")
     with body.open("wb") as raw:
@@ -126,8 +146,17 @@ def write(path: Path, blocks: Iterable[str], previous: str | None, run: str, tim
     return digest.hexdigest()
 
 
-def _write_body(raw: BinaryIO, digest: hashlib._Hash, blocks: Iterable[str], previous: str | None, run: str, time: datetime) -> None:
-    with igzip.IGzipFile(filename="", fileobj=raw, mode="wb", compresslevel=_LEVEL, mtime=0) as packed:
+def _write_body(
+    raw: BinaryIO,
+    digest: hashlib._Hash,
+    blocks: Iterable[str],
+    previous: str | None,
+    run: str,
+    time: datetime,
+) -> None:
+    with igzip.IGzipFile(
+        filename="", fileobj=raw, mode="wb", compresslevel=_LEVEL, mtime=0
+    ) as packed:
         for data in _gathered(_lines(blocks, previous, run, time)):
             digest.update(data)
             packed.write(data)

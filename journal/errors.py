@@ -1,11 +1,9 @@
 """Define the journal's exceptions.
 
-JournalError
-├── ChainError           an entry is broken, missing or not the one that its successor names
-│   └── ForkError            another journal has diverged from this one
-├── DataFormatError      the data directory was written by a newer version, or its format file is damaged
-├── JournalWriteError    the journal cannot be written
-└── ReadOnlyMirrorError  the journal is a mirror
+JournalError ├── ChainError           an entry is broken, missing or not the one that its successor
+names │   └── ForkError            another journal has diverged from this one ├── DataFormatError
+the data directory was written by a newer version, or its format file is damaged ├──
+JournalWriteError    the journal cannot be written └── ReadOnlyMirrorError  the journal is a mirror
 """
 
 from collections.abc import Mapping
@@ -20,13 +18,17 @@ class JournalError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, code: str = "", values: Mapping[str, str | int] | None = None) -> None:
+    def __init__(
+        self, message: str, code: str = "", values: Mapping[str, str | int] | None = None
+    ) -> None:
         super().__init__(message)
         self.code, self.values = code, dict(values or {})
 
 
 class ChainError(JournalError):
-    """An entry is broken, missing or not the one that its successor names; restore the file from a mirror or a backup."""
+    """An entry is broken, missing or not the one that its successor names; restore the file from a
+    mirror or a backup.
+    """
 
 
 class DamagedHeadError(ChainError):
@@ -34,7 +36,9 @@ class DamagedHeadError(ChainError):
 
 
 class ForkError(ChainError):
-    """Another journal has diverged from this one: it has another entry, or none, at the same number."""
+    """Another journal has diverged from this one: it has another entry, or none, at the same
+    number.
+    """
 
 
 class DataFormatError(JournalError):
@@ -48,4 +52,6 @@ class ReadOnlyMirrorError(JournalError):
 
 
 class JournalWriteError(JournalError):
-    """The journal cannot be written; free space or correct the permissions, then run again. No partial entry is visible."""
+    """The journal cannot be written; free space or correct the permissions, then run again. No
+    partial entry is visible.
+    """

@@ -1,4 +1,6 @@
-"""Keep the journal: a folder of entries, numbered without gaps, each with the hash of the previous one."""
+"""Keep the journal: a folder of entries, numbered without gaps, each with the hash of the previous
+one.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from time import monotonic
 
 from journal import mirror_origin
 from journal.entry import SUFFIX, Entry, read_header, write
-from journal.errors import ChainError, DamagedHeadError, JournalError, JournalWriteError, ReadOnlyMirrorError
+from journal.errors import (
+    ChainError,
+    DamagedHeadError,
+    JournalError,
+    JournalWriteError,
+    ReadOnlyMirrorError,
+)
 from journal.file_lock import FileLock
 from journal.store import PATIENCE, Store, peek
 from journal.store import read as read_store
@@ -33,10 +41,14 @@ def _no_fence() -> None:
 
 
 class Journal:
-    """The ordered log of changes in *folder*, which is created if missing; readers and one writer at a time may share it."""
+    """The ordered log of changes in *folder*, which is created if missing; readers and one writer
+    at a time may share it.
+    """
 
     def __init__(self, folder: Path, patience: float = PATIENCE) -> None:
-        """Open the journal in *folder*; a writer waits up to *patience* seconds for an unavailable object store."""
+        """Open the journal in *folder*; a writer waits up to *patience* seconds for an unavailable
+        object store.
+        """
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -75,12 +87,16 @@ class Journal:
 
     @property
     def change_token(self) -> int:
-        """Return a number that changes when an entry is added; new entries of the object store are downloaded first."""
+        """Return a number that changes when an entry is added; new entries of the object store are
+        downloaded first.
+        """
         self._pull()
         return self.folder.stat().st_mtime_ns
 
     def refresh(self) -> None:
-        """Download new entries from the object store, if there is one; waits for it, and raises JournalWriteError on a timeout."""
+        """Download new entries from the object store, if there is one; waits for it, and raises
+        JournalWriteError on a timeout.
+        """
         if self.store:
             self._fetch(self.store, wait=True)
 
@@ -92,12 +108,14 @@ class Journal:
         time: datetime,
         fence: Callable[[], None] = _no_fence,
     ) -> Entry:
-        """Commit one run: write its rows to a temporary file, then give it the next number; the commit is atomic.
+        """Commit one run: write its rows to a temporary file, then give it the next number; the
+        commit is atomic.
 
-        A block is one or more rows ``A <s> <p> <o> <g> .`` or ``D ...``, joined by line ends, without the last. *fence* is called
-        before the entry gets its number, and raises if the run must no longer be committed. Raises JournalWriteError if the folder
-        cannot be written, ReadOnlyMirrorError if the journal is a mirror, and ChainError if our head is damaged or is not the store's
-        newest entry.
+        A block is one or more rows ``A <s> <p> <o> <g> .`` or ``D ...``, joined by line ends,
+        without the last. *fence* is called before the entry gets its number, and raises if the run
+        must no longer be committed. Raises JournalWriteError if the folder cannot be written,
+        ReadOnlyMirrorError if the journal is a mirror, and ChainError if our head is damaged or is
+        not the store's newest entry.
         """
         self._check_not_mirror(run)
         with self._locked():
@@ -124,9 +142,13 @@ class Journal:
             return self._committed(path)
 
     def _number_taken(self, number: int, run: str) -> JournalWriteError:
-        message = f"journal {self.folder}: another writer has taken number {number}; run {run} again"
+        message = (
+            f"journal {self.folder}: another writer has taken number {number}; run {run} again"
+        )
         return JournalWriteError(
-            message, "journal_number_taken", {"folder": str(self.folder), "number": str(number), "run": run}
+            message,
+            "journal_number_taken",
+            {"folder": str(self.folder), "number": str(number), "run": run},
         )
 
     def _not_written(self, run: str, cause: str) -> JournalWriteError:
@@ -147,9 +169,11 @@ class Journal:
             )
 
     def append_verified(self, part: Path, max_bytes: int) -> Entry:
-        """Move the file *part*, on the same file system, into place as the next entry, after checking it.
+        """Move the file *part*, on the same file system, into place as the next entry, after
+        checking it.
 
-        *max_bytes* limits its uncompressed size. Raises ChainError, ForkError or JournalWriteError; the file then stays.
+        *max_bytes* limits its uncompressed size. Raises ChainError, ForkError or JournalWriteError;
+        the file then stays.
         """
         with self._locked():
             head = self._intact_head()
@@ -165,7 +189,8 @@ class Journal:
             return self._committed(path)
 
     def _intact_head(self) -> Entry | None:
-        """Return the newest entry; raise DamagedHeadError if it does not match its hash, since the next entry would be chained to it.
+        """Return the newest entry; raise DamagedHeadError if it does not match its hash, since the
+        next entry would be chained to it.
 
         An entry is read once for each process that writes.
         """
@@ -184,7 +209,8 @@ class Journal:
         return entry
 
     def recover(self) -> Path | None:
-        """Clean up after a crash: delete temporary files, and move an incomplete last entry aside; return its new path or None.
+        """Clean up after a crash: delete temporary files, and move an incomplete last entry aside;
+        return its new path or None.
 
         Call it when a writer starts, before the head is read.
         """
@@ -207,7 +233,9 @@ class Journal:
         return None
 
     def verify(self) -> int:
-        """Check every entry and the chain; return the number of entries, raise ChainError at the first fault."""
+        """Check every entry and the chain; return the number of entries, raise ChainError at the
+        first fault.
+        """
         previous, count = None, 0
         for entry in self.entries():
             entry.check()
@@ -219,7 +247,9 @@ class Journal:
         return count
 
     def _pull(self) -> None:
-        """Download new entries from the object store at intervals; if it does not answer, the local entries are used."""
+        """Download new entries from the object store at intervals; if it does not answer, the local
+        entries are used.
+        """
         if self.store and monotonic() - self._refreshed_at >= _REFRESH_SECONDS:
             try:
                 self._fetch(self.store)
@@ -228,9 +258,11 @@ class Journal:
                 self.store_error = str(error)
 
     def check_store(self) -> None:
-        """Download new entries from the object store, and raise ChainError unless its newest entry is then ours; does nothing without one.
+        """Download new entries from the object store, and raise ChainError unless its newest entry
+        is then ours; does nothing without one.
 
-        So nothing is written after another installation's journal, after an incomplete entry, or into a gap.
+        So nothing is written after another installation's journal, after an incomplete entry, or
+        into a gap.
         """
         self.refresh()
         if self.store:
@@ -249,7 +281,12 @@ class Journal:
             raise ChainError(
                 f"{where} has entry {newest}, but entry {number + 1} is missing or cannot follow entry {number}; {remedy}",
                 "journal_store_gap",
-                {"where": where, "newest": str(newest), "missing": str(number + 1), "number": str(number)},
+                {
+                    "where": where,
+                    "newest": str(newest),
+                    "missing": str(number + 1),
+                    "number": str(number),
+                },
             )
         if head is None:
             return
@@ -268,11 +305,19 @@ class Journal:
                 f"{where} has another entry {number} than {self.folder}: {_id_of(there[1])} there, {head.id} here; "
                 f"it is cut short, or another installation's; {remedy}",
                 "journal_store_differs",
-                {"where": where, "number": str(number), "folder": str(self.folder), "id": head.id, "other": _id_of(there[1])},
+                {
+                    "where": where,
+                    "number": str(number),
+                    "folder": str(self.folder),
+                    "id": head.id,
+                    "other": _id_of(there[1]),
+                },
             )
 
     def _fetch(self, store: Store, *, wait: bool = False) -> None:
-        """Request the number after our last one, so that the cost does not grow with the journal, and verify what is downloaded."""
+        """Request the number after our last one, so that the cost does not grow with the journal,
+        and verify what is downloaded.
+        """
         self._refreshed_at = monotonic()
         number = max(self._numbers(), default=0)
         last = read_header(self._path(number)).id if number else None
@@ -292,7 +337,9 @@ class Journal:
             last = read_header(self._path(number)).id
 
     def _mark_verified(self, path: Path) -> None:
-        """Record that an entry is complete, so that the next start need not read it again; losing the record costs only time."""
+        """Record that an entry is complete, so that the next start need not read it again; losing
+        the record costs only time.
+        """
         with suppress(OSError):
             (self.folder / "sound").write_text(_verified_mark_of(path))
 
@@ -347,7 +394,9 @@ def _verified_mark_of(path: Path) -> str:
 
 
 def _link_durably(part: Path, path: Path) -> None:
-    """Link a file to its final path and sync it; raises FileExistsError if the path exists, whatever locks are assumed."""
+    """Link a file to its final path and sync it; raises FileExistsError if the path exists,
+    whatever locks are assumed.
+    """
     with part.open("rb") as file:
         os.fsync(file.fileno())
     os.link(part, path)

@@ -55,7 +55,9 @@ def read(folder: Path) -> Origin | None:
     try:
         values = json.loads((folder / NAME).read_bytes())
         refused = values.pop("refused", None)
-        return _checked(Origin(**values, refused=_checked(RefusedEntry(**refused)) if refused else None))
+        return _checked(
+            Origin(**values, refused=_checked(RefusedEntry(**refused)) if refused else None)
+        )
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -65,7 +67,9 @@ def read(folder: Path) -> Origin | None:
 
 
 def _checked(item: _Item) -> _Item:
-    """Return *item*; raise ValueError if a value has not the type of its field, or is a text that UTF-8 cannot encode."""
+    """Return *item*; raise ValueError if a value has not the type of its field, or is a text that
+    UTF-8 cannot encode.
+    """
     for name, kind in get_type_hints(type(item)).items():
         value = getattr(item, name)
         if not isinstance(value, kind) or isinstance(value, bool):

@@ -24,7 +24,9 @@ def root_cause(error: BaseException) -> str:
 
 @dataclass(slots=True)
 class Outage:
-    """Log *event* at the first failure and at each new reason, and *recovery* when it is over; *clock* returns seconds."""
+    """Log *event* at the first failure and at each new reason, and *recovery* when it is over;
+    *clock* returns seconds.
+    """
 
     event: str
     recovery: str
@@ -43,8 +45,15 @@ class Outage:
             log.error(self.event, reason=reason, **fields)
 
     def over(self, **fields: object) -> None:
-        """Log the recovery with the number of failures and the seconds since the first; do nothing where none was counted."""
+        """Log the recovery with the number of failures and the seconds since the first; do nothing
+        where none was counted.
+        """
         if self.failures:
-            log.info(self.recovery, failures=self.failures, seconds=round(self.clock() - self._since), **fields)
+            log.info(
+                self.recovery,
+                failures=self.failures,
+                seconds=round(self.clock() - self._since),
+                **fields,
+            )
             self.failures = 0
             self._reasons.clear()

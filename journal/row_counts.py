@@ -1,4 +1,6 @@
-"""Count the rows that an entry adds and removes, and its uncompressed size; cached, since an entry never changes."""
+"""Count the rows that an entry adds and removes, and its uncompressed size; cached, since an entry
+never changes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class RowCounts(NamedTuple):
 
 
 def count_rows(entry: Entry) -> RowCounts:
-    """Count an entry's rows, some 500 MB of uncompressed patch a second; raises ChainError if the file is incomplete."""
+    """Count an entry's rows, some 500 MB of uncompressed patch a second; raises ChainError if the
+    file is incomplete.
+    """
     return _count(entry.path, entry.id)
 
 

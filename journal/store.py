@@ -1,7 +1,9 @@
-"""Share a journal between machines in an object store, at any URL that fsspec supports, such as ``s3://bucket/stocktake``.
+"""Share a journal between machines in an object store, at any URL that fsspec supports, such as
+``s3://bucket/stocktake``.
 
-Nothing in it but the status is ever changed: a name is written once, by a conditional put, so that the second of two writers fails, and
-partial uploads have no name. Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+Nothing in it but the status is ever changed: a name is written once, by a conditional put, so that
+the second of two writers fails, and partial uploads have no name. Source:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ class Store:
     patience: float = PATIENCE
 
     def add(self, name: str, path: Path) -> None:
-        """Upload a file under a new name. Raises FileExistsError if the name exists with other content."""
+        """Upload a file under a new name. Raises FileExistsError if the name exists with other
+        content.
+        """
         system, root = _system(self.url)
         tries = 0
 
@@ -54,7 +58,8 @@ class Store:
         try:
             self._retry(put)
         except FileExistsError:
-            if tries == 1 or self.peek(name) != peek(path):  # a put that succeeded, and whose answer was lost, is no conflict
+            # a put that succeeded, and whose answer was lost, is no conflict
+            if tries == 1 or self.peek(name) != peek(path):
                 raise
         except Exception as error:
             if not _is_store_error(error):
@@ -66,7 +71,9 @@ class Store:
         system, root = _system(self.url)
         try:
             size = int(self._retry(lambda: system.size(f"{root}/{name}")))
-            return size, bytes(self._retry(lambda: system.cat_file(f"{root}/{name}", start=0, end=min(size, PEEK)))) if size else b""
+            return size, bytes(
+                self._retry(lambda: system.cat_file(f"{root}/{name}", start=0, end=min(size, PEEK)))
+            ) if size else b""
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -75,7 +82,9 @@ class Store:
             raise self._error(name, error) from error
 
     def replace(self, name: str, path: Path) -> None:
-        """Replace an object: the status, the only one that is ever replaced; readers see the old or the new one."""
+        """Replace an object: the status, the only one that is ever replaced; readers see the old or
+        the new one.
+        """
         system, root = _system(self.url)
         try:
             if system.async_impl:
@@ -91,7 +100,9 @@ class Store:
             raise self._error(name, error) from error
 
     def get(self, name: str, path: Path, *, wait: bool = False) -> bool:
-        """Download an object to *path*; return False if it does not exist. With *wait* it waits as a writer does."""
+        """Download an object to *path*; return False if it does not exist. With *wait* it waits as
+        a writer does.
+        """
         system, root = _system(self.url)
         try:
             if wait:
@@ -114,7 +125,9 @@ class Store:
 
         def listed() -> list[str]:
             system.invalidate_cache()
-            return sorted(str(path).rpartition("/")[2] for path in system.ls(f"{root}/{folder}", detail=False))
+            return sorted(
+                str(path).rpartition("/")[2] for path in system.ls(f"{root}/{folder}", detail=False)
+            )
 
         try:
             return self._retry(listed) if wait else listed()
@@ -126,7 +139,9 @@ class Store:
             raise self._error(folder, error) from error
 
     def _retry(self, call: Callable[[], T]) -> T:
-        """Retry, with growing pauses, while the store is unavailable, up to *patience* seconds; then raise its error."""
+        """Retry, with growing pauses, while the store is unavailable, up to *patience* seconds;
+        then raise its error.
+        """
         outage = Outage("object store does not answer; retrying", "object store answers again")
         end, pause = monotonic() + self.patience, 0.5
         while True:
@@ -144,13 +159,18 @@ class Store:
 
     def _error(self, name: str, error: Exception) -> JournalWriteError:
         if isinstance(error, PermissionError):
-            code, remedy = "journal_store_forbidden", "give these keys the permission to list, read and write there"
+            code, remedy = (
+                "journal_store_forbidden",
+                "give these keys the permission to list, read and write there",
+            )
         elif isinstance(error, FileNotFoundError):
             code, remedy = "journal_store_no_bucket", "create the bucket first"
         else:
             code, remedy = "journal_store_failed", "check that it answers"
         message = f"object store {self.url}: cannot read or write {name}: {error}; {remedy}, then run again"
-        return JournalWriteError(message, code, {"url": self.url, "name": name, "error": str(error)})
+        return JournalWriteError(
+            message, code, {"url": self.url, "name": name, "error": str(error)}
+        )
 
 
 def peek(path: Path) -> tuple[int, bytes]:
@@ -160,17 +180,25 @@ def peek(path: Path) -> tuple[int, bytes]:
 
 
 def _is_outage(error: Exception) -> bool:
-    """Return whether a store's error may be temporary: not a missing or existing name, or a missing permission."""
-    return _is_store_error(error) and not isinstance(error, (FileExistsError, FileNotFoundError, PermissionError, NotADirectoryError))
+    """Return whether a store's error may be temporary: not a missing or existing name, or a missing
+    permission.
+    """
+    return _is_store_error(error) and not isinstance(
+        error, (FileExistsError, FileNotFoundError, PermissionError, NotADirectoryError)
+    )
 
 
 def _is_store_error(error: Exception) -> bool:
-    """Return whether an error is the store's, whose classes are known only if its package is installed, and not a bug of ours."""
+    """Return whether an error is the store's, whose classes are known only if its package is
+    installed, and not a bug of ours.
+    """
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _THEIRS
 
 
 def _put_without_condition(system: Any, path: Path, name: str) -> None:
-    """Upload a file to a system without conditional put: under a temporary name, then moved if the name is free."""
+    """Upload a file to a system without conditional put: under a temporary name, then moved if the
+    name is free.
+    """
     system.makedirs(name.rpartition("/")[0], exist_ok=True)
     part = f"{name}.{path.name}.part"
     system.put_file(str(path), part)
@@ -186,11 +214,15 @@ def _put_without_condition(system: Any, path: Path, name: str) -> None:
 @cache
 def _system(url: str) -> tuple[Any, str]:
     fsspec = import_module("fsspec")  # late: few journals are in a store
-    options = {"use_listings_cache": False, "skip_instance_cache": True} if url.startswith("s3:") else {}
+    options = (
+        {"use_listings_cache": False, "skip_instance_cache": True} if url.startswith("s3:") else {}
+    )
     try:
         system, root = fsspec.core.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:
-        raise JournalError(f"the store {url!r} cannot be used: {error}; for s3:// pip install 'stocktake[s3]'") from error
+        raise JournalError(
+            f"the store {url!r} cannot be used: {error}; for s3:// pip install 'stocktake[s3]'"
+        ) from error
     return system, root.rstrip("/")
 
 
@@ -201,14 +233,20 @@ def read(folder: Path, patience: float = PATIENCE) -> Store | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise JournalError(f"{folder / NAME} cannot be read ({error}); set STOCKTAKE_OBJECT_STORE_URL again, or remove it") from error
+        raise JournalError(
+            f"{folder / NAME} cannot be read ({error}); set STOCKTAKE_OBJECT_STORE_URL again, or remove it"
+        ) from error
 
 
 def bind_replica(folder: Path, url: str) -> None:
-    """Record that the journal in *folder* is a copy of the one in the store at *url*; raises JournalError if it belongs to another one."""
+    """Record that the journal in *folder* is a copy of the one in the store at *url*; raises
+    JournalError if it belongs to another one.
+    """
     known = read(folder)
     if known and known.url != url.rstrip("/"):
-        raise JournalError(f"{folder} is a copy of the journal in {known.url}, not in {url}; use another data folder")
+        raise JournalError(
+            f"{folder} is a copy of the journal in {known.url}, not in {url}; use another data folder"
+        )
     if known is None:
         if any(folder.glob("*.gz")):
             remedy = f"use an empty data folder, and put its entries into {url}/journal yourself"

@@ -1,4 +1,5 @@
-"""Traces by OpenTelemetry: spans of harvest runs, their pages, requests and queries. Off unless the standard variables name an exporter.
+"""Traces by OpenTelemetry: spans of harvest runs, their pages, requests and queries. Off unless the
+standard variables name an exporter.
 
 Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
@@ -18,17 +19,27 @@ _tracer: Any = None
 
 
 def configure_tracing(environment: Mapping[str, str]) -> str:
-    """Export spans over HTTP if *environment* names an endpoint. Return why that is impossible, "" otherwise.
+    """Export spans over HTTP if *environment* names an endpoint. Return why that is impossible, ""
+    otherwise.
 
-    OTEL_SDK_DISABLED=true and OTEL_TRACES_EXPORTER=none switch it off; the SDK reads all other variables itself.
+    OTEL_SDK_DISABLED=true and OTEL_TRACES_EXPORTER=none switch it off; the SDK reads all other
+    variables itself.
     """
-    if not any(environment.get(name) for name in _ENDPOINTS) or environment.get("OTEL_TRACES_EXPORTER", "otlp") == "none":
+    if (
+        not any(environment.get(name) for name in _ENDPOINTS)
+        or environment.get("OTEL_TRACES_EXPORTER", "otlp") == "none"
+    ):
         return ""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return ""
     try:
-        sdk, exports = import_module("opentelemetry.sdk.trace"), import_module("opentelemetry.sdk.trace.export")
-        exporter = import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter").OTLPSpanExporter()
+        sdk, exports = (
+            import_module("opentelemetry.sdk.trace"),
+            import_module("opentelemetry.sdk.trace.export"),
+        )
+        exporter = import_module(
+            "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+        ).OTLPSpanExporter()
         resource = import_module("opentelemetry.sdk.resources").Resource.create(
             {} if environment.get("OTEL_SERVICE_NAME") else {"service.name": "stocktake"}
         )
@@ -67,20 +78,27 @@ class Span:
         """Mark the span as failed."""
         if self._span is not None:
             status = import_module("opentelemetry.trace").Status
-            self._span.set_status(status(import_module("opentelemetry.trace").StatusCode.ERROR, reason))
+            self._span.set_status(
+                status(import_module("opentelemetry.trace").StatusCode.ERROR, reason)
+            )
 
 
 @contextmanager
-def open_span(name: str, attributes: Mapping[str, Value], headers: Mapping[str, str] | None = None) -> Iterator[Span]:
+def open_span(
+    name: str, attributes: Mapping[str, Value], headers: Mapping[str, str] | None = None
+) -> Iterator[Span]:
     """Open a span below the current one; it fails with an exception that leaves the block.
 
-    With the *headers* of a request it is a server's span, and continues the trace of ``traceparent`` (https://www.w3.org/TR/trace-context/).
+    With the *headers* of a request it is a server's span, and continues the trace of
+    ``traceparent`` (https://www.w3.org/TR/trace-context/).
     """
     if _tracer is None:
         yield Span()
         return
     kinds = import_module("opentelemetry.trace").SpanKind
-    context = import_module("opentelemetry.propagate").extract(headers) if headers is not None else None
+    context = (
+        import_module("opentelemetry.propagate").extract(headers) if headers is not None else None
+    )
     kind = kinds.INTERNAL if headers is None else kinds.SERVER
     with _tracer.start_as_current_span(name, context, kind, attributes) as span:
         yield Span(span)

@@ -1,7 +1,8 @@
 """Verify an entry of another journal before it is appended: all of it is read, in bounded memory.
 
-A valid entry can be read by everything that follows the journal: the header by ``read_header``, and each row by the RDF parser,
-which must serialize it to the same bytes. Stores return a quad in that form, so that other forms would never be matched again.
+A valid entry can be read by everything that follows the journal: the header by ``read_header``, and
+each row by the RDF parser, which must serialize it to the same bytes. Stores return a quad in that
+form, so that other forms would never be matched again.
 """
 
 from __future__ import annotations
@@ -22,17 +23,26 @@ _LONGEST = 16 << 20  # bytes of a row: the longest text that the shapes accept h
 _HEADERS = 32  # header rows; ours has four
 _HEADER = re.compile(rb'H (\w+) (?:<urn:sha256:([0-9a-f]{64})>|"([^"\\\n]*)") \.\n\Z')
 _IRI = rb'<[^\x00-\x20<>"{}|^`\\]++>'
-_TEXT = rb'"(?:[^"\\\n\r]|\\(?:[tbnrf"\'\\]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}))*+"(?:@[a-zA-Z]++(?:-[a-zA-Z0-9]++)*+|\^\^' + _IRI + rb")?+"
+_TEXT = (
+    rb'"(?:[^"\\\n\r]|\\(?:[tbnrf"\'\\]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}))*+"(?:@[a-zA-Z]++(?:-[a-zA-Z0-9]++)*+|\^\^'
+    + _IRI
+    + rb")?+"
+)
 _SIGN = re.compile(rb"^[AD] ", re.MULTILINE)
-# IRI, IRI, IRI or literal, IRI: a journal has no blank nodes, triple terms or comments, which N-Quads allows.
-_ROWS = re.compile(rb"(?:[AD] " + _IRI + b" " + _IRI + b" (?:" + _IRI + b"|" + _TEXT + b") " + _IRI + rb" \.\n)*+")
+# IRI, IRI, IRI or literal, IRI: a journal has no blank nodes, triple terms or comments, which
+# N-Quads allows.
+_ROWS = re.compile(
+    rb"(?:[AD] " + _IRI + b" " + _IRI + b" (?:" + _IRI + b"|" + _TEXT + b") " + _IRI + rb" \.\n)*+"
+)
 
 
 def verify_file(path: Path, number: int, previous: str | None, max_bytes: int) -> None:
-    """Check the file that is to become entry *number*, after the entry with the id *previous* (None: it is the first).
+    """Check the file that is to become entry *number*, after the entry with the id *previous*
+    (None: it is the first).
 
-    Raises ChainError unless it is complete, has a valid header, matches its id, has rows of canonical quads only and
-    at most *max_bytes* uncompressed bytes, and ForkError if it follows another entry.
+    Raises ChainError unless it is complete, has a valid header, matches its id, has rows of
+    canonical quads only and at most *max_bytes* uncompressed bytes, and ForkError if it follows
+    another entry.
     """
     try:
         with igzip.open(path, "rb") as file:
@@ -40,11 +50,15 @@ def verify_file(path: Path, number: int, previous: str | None, max_bytes: int) -
     except (EOFError, OSError, isal_zlib.IsalError) as error:
         raise ChainError(f"entry {number} cannot be decompressed completely: {error}") from error
     if header.get("id") != digest:
-        raise ChainError(f"entry {number} does not match its id: it declares {header.get('id')}, its content has the hash {digest}")
+        raise ChainError(
+            f"entry {number} does not match its id: it declares {header.get('id')}, its content has the hash {digest}"
+        )
     read_header(path, number)
     if header.get("prev") != previous:
         follows, expected = header.get("prev") or "nothing", previous or "nothing"
-        raise ForkError(f"entry {number} follows {follows}, but what we hold before it is {expected}: the two journals have diverged")
+        raise ForkError(
+            f"entry {number} follows {follows}, but what we hold before it is {expected}: the two journals have diverged"
+        )
 
 
 def _read(file: BufferedIOBase, number: int, max_bytes: int) -> tuple[dict[str, str], str]:
@@ -58,7 +72,12 @@ def _read(file: BufferedIOBase, number: int, max_bytes: int) -> tuple[dict[str, 
         size += len(block)
         if ended or size > max_bytes:
             raise ChainError(
-                f"entry {number} " + ("goes on after its commit (TC)" if ended else f"has more than {max_bytes} bytes unpacked")
+                f"entry {number} "
+                + (
+                    "goes on after its commit (TC)"
+                    if ended
+                    else f"has more than {max_bytes} bytes unpacked"
+                )
             )
         digest.update(block)
         ended = block == b"TC .\n" or block.endswith(b"\nTC .\n")
@@ -87,10 +106,14 @@ def _check_rows(rows: bytes, number: int) -> None:
     match = _ROWS.match(rows)
     end = match.end() if match else 0
     if end != len(rows):
-        raise ChainError(f"entry {number} has a row that is no quad in canonical form: {_excerpt(rows[end:])}")
+        raise ChainError(
+            f"entry {number} has a row that is no quad in canonical form: {_excerpt(rows[end:])}"
+        )
     quads = _SIGN.sub(b"", rows)
     if not _is_canonical(quads):
-        raise ChainError(f"entry {number} has a row that is no quad in canonical form: {_first_fault(quads)}")
+        raise ChainError(
+            f"entry {number} has a row that is no quad in canonical form: {_first_fault(quads)}"
+        )
 
 
 def _is_canonical(quads: bytes) -> bool:

@@ -1,1 +1,3 @@
-"""Choose the language of a response among the six of the United Nations, and translate texts of pages."""
+"""Choose the language of a response among the six of the United Nations, and translate texts of
+pages.
+"""

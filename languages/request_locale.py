@@ -1,4 +1,5 @@
-"""The language and the address of the request that is being answered, set by a middleware and read by the templates.
+"""The language and the address of the request that is being answered, set by a middleware and read
+by the templates.
 
 Sources: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.4 (Accept-Language),
 https://www.rfc-editor.org/rfc/rfc4647#section-3.4 (lookup).
@@ -17,15 +18,25 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LANGUAGES = {"en": "English", "ar": "العربية", "zh": "中文", "fr": "Français", "ru": "Русский", "es": "Español"}
+LANGUAGES = {
+    "en": "English",
+    "ar": "العربية",
+    "zh": "中文",
+    "fr": "Français",
+    "ru": "Русский",
+    "es": "Español",
+}
 COOKIE, PARAMETER = "language", "lang"
-_WITHOUT_COOKIE = "/embed/"  # pages in frames of other sites, which store nothing in the visitor's browser
+# pages in frames of other sites, which store nothing in the visitor's browser
+_WITHOUT_COOKIE = "/embed/"
 _YEAR = 31_536_000  # seconds that a choice is kept
 
 
 @dataclass(frozen=True, slots=True)
 class RequestLocale:
-    """A request as templates see it: language, path (percent-encoded), query, method, and the scheme and authority of the site."""
+    """A request as templates see it: language, path (percent-encoded), query, method, and the
+    scheme and authority of the site.
+    """
 
     language: str = "en"
     path: str = "/"
@@ -55,7 +66,9 @@ def current_locale() -> RequestLocale:
 
 @contextmanager
 def use_language(language: str, within: RequestLocale | None = None) -> Iterator[None]:
-    """Use a language within the context: outside of any request, or at the address of the request *within*."""
+    """Use a language within the context: outside of any request, or at the address of the request
+    *within*.
+    """
     token = _current.set(replace(within, language=language) if within else RequestLocale(language))
     try:
         yield
@@ -64,7 +77,8 @@ def use_language(language: str, within: RequestLocale | None = None) -> Iterator
 
 
 def negotiate_language(query: str, cookies: str, accept: str) -> str:
-    """Return the language: of the address, else of the cookie, else of the browser's Accept-Language, else English.
+    """Return the language: of the address, else of the cookie, else of the browser's
+    Accept-Language, else English.
 
     >>> negotiate_language("lang=ar", "language=fr", "es")
     'ar'
@@ -97,11 +111,15 @@ def _accepted_language(accept: str) -> str:
         except ValueError:
             continue
         ranked.append((-quality, position, name.strip().partition("-")[0].lower()))
-    return next((name for quality, _, name in sorted(ranked) if name in LANGUAGES and quality < 0), "en")
+    return next(
+        (name for quality, _, name in sorted(ranked) if name in LANGUAGES and quality < 0), "en"
+    )
 
 
 class LocaleMiddleware:
-    """Set the locale of each request; a language that the address names is stored in a cookie and kept by redirects."""
+    """Set the locale of each request; a language that the address names is stored in a cookie and
+    kept by redirects.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -111,11 +129,16 @@ class LocaleMiddleware:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers, query = Headers(scope=scope), scope["query_string"].decode("latin-1")
-        language = negotiate_language(query, headers.get("cookie", ""), headers.get("accept-language", ""))
+        language = negotiate_language(
+            query, headers.get("cookie", ""), headers.get("accept-language", "")
+        )
         origin = f"{scope['scheme']}://{headers.get('host', '')}"
-        path = scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1") or scope["path"]  # a key may contain %2F
+        # a key may contain %2F
+        path = scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1") or scope["path"]
         token = _current.set(RequestLocale(language, path, query, scope["method"], origin))
-        is_chosen = dict(parse_qsl(query)).get(PARAMETER) == language and not scope["path"].startswith(_WITHOUT_COOKIE)
+        is_chosen = dict(parse_qsl(query)).get(PARAMETER) == language and not scope[
+            "path"
+        ].startswith(_WITHOUT_COOKIE)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -123,8 +146,12 @@ class LocaleMiddleware:
                 _add_headers(headers, language)
                 if is_chosen and (location := headers.get("location")):
                     headers["Location"] = _with_language(location, language)
-                if is_chosen and (_is_page(headers) or message["status"] == HTTPStatus.NOT_MODIFIED):
-                    headers.append("Set-Cookie", f"{COOKIE}={language}; Path=/; Max-Age={_YEAR}; SameSite=Lax")
+                if is_chosen and (
+                    _is_page(headers) or message["status"] == HTTPStatus.NOT_MODIFIED
+                ):
+                    headers.append(
+                        "Set-Cookie", f"{COOKIE}={language}; Path=/; Max-Age={_YEAR}; SameSite=Lax"
+                    )
             await send(message)
 
         try:
@@ -134,7 +161,8 @@ class LocaleMiddleware:
 
 
 def _with_language(location: str, language: str) -> str:
-    """Return the path *location* with the language as a parameter; an address elsewhere is unchanged.
+    """Return the path *location* with the language as a parameter; an address elsewhere is
+    unchanged.
 
     >>> _with_language("/initiative/a/1?tab=history#top", "ar")
     '/initiative/a/1?tab=history&lang=ar#top'
@@ -142,7 +170,9 @@ def _with_language(location: str, language: str) -> str:
     url = urlsplit(location)
     if url.netloc or not url.path.startswith("/") or PARAMETER in dict(parse_qsl(url.query)):
         return location
-    return urlunsplit(url._replace(query="&".join(filter(None, (url.query, urlencode({PARAMETER: language}))))))
+    return urlunsplit(
+        url._replace(query="&".join(filter(None, (url.query, urlencode({PARAMETER: language})))))
+    )
 
 
 def _add_headers(headers: MutableHeaders, language: str) -> None:

@@ -1,4 +1,6 @@
-"""Words of pages that name terms of our ontologies: they come from the vocabulary, in the language of the request."""
+"""Words of pages that name terms of our ontologies: they come from the vocabulary, in the language
+of the request.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from vocab.schemes import term_labels
 
 
 def term_label(name: str) -> str:
-    """Return the label of a term, such as ``coverage`` or ``ops:lastRun``, in the language of the request; raises KeyError if it is none.
+    """Return the label of a term, such as ``coverage`` or ``ops:lastRun``, in the language of the
+    request; raises KeyError if it is none.
 
     >>> term_label("ops:lastRun"), term_label("confidence")
     ('last run', 'confidence')
@@ -25,7 +28,8 @@ def term_title(name: str) -> str:
 
 
 def kind_name(kind: str) -> str:
-    """Return the name of a kind of thing, such as ``event``: of an initiative by the ontology, which has no class for the others.
+    """Return the name of a kind of thing, such as ``event``: of an initiative by the ontology,
+    which has no class for the others.
 
     >>> kind_name("initiative"), kind_name("event")
     ('Initiative', 'Event')

@@ -1,4 +1,6 @@
-"""Translate the texts of the pages by the catalogues in ``locale`` (gettext, by Babel); write numbers and dates."""
+"""Translate the texts of the pages by the catalogues in ``locale`` (gettext, by Babel); write
+numbers and dates.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ TEMPLATES = Path(__file__).parent / "templates"  # what pages of all packages in
 
 @cache
 def load_translations(language: str) -> Translations:
-    """Return the catalogue of a language. English texts are the keys; the English file names values of the data."""
+    """Return the catalogue of a language. English texts are the keys; the English file names values
+    of the data.
+    """
     file = FOLDER / f"{language}.po"
     if not file.exists():
         return Translations()
@@ -46,9 +50,11 @@ def ngettext(one: str, many: str, number: int) -> str:
 
 
 def isolate(name: str) -> str:
-    """Return a name that may be in another script, so that it does not reorder the text around it; for plain text, as ``bdi`` for HTML.
+    """Return a name that may be in another script, so that it does not reorder the text around it;
+    for plain text, as ``bdi`` for HTML.
 
-    Source: https://www.unicode.org/reports/tr9/#Explicit_Directional_Isolates. Languages written from left to right need no isolates.
+    Source: https://www.unicode.org/reports/tr9/#Explicit_Directional_Isolates. Languages written
+    from left to right need no isolates.
 
     >>> isolate("e-Government")
     'e-Government'
@@ -57,7 +63,8 @@ def isolate(name: str) -> str:
 
 
 class TranslatableText(str):
-    """An English text with *values* in its places, such as the detail of an error: pages show it in the language of the request.
+    """An English text with *values* in its places, such as the detail of an error: pages show it in
+    the language of the request.
 
     >>> TranslatableText("There is no release {number}", number=3)
     'There is no release 3'
@@ -73,7 +80,9 @@ class TranslatableText(str):
         return text
 
     def translated(self) -> str:
-        """Return the text in the language of the request; values that are translatable themselves are translated too."""
+        """Return the text in the language of the request; values that are translatable themselves
+        are translated too.
+        """
         values = {
             name: value.translated() if isinstance(value, TranslatableText) else isolate(str(value))
             for name, value in self.values.items()
@@ -87,7 +96,9 @@ def _babel_locale(language: str) -> Locale:
 
 
 def format_number(value: int | Decimal) -> str:
-    """Write a number as the language of the request does; in English with thin spaces between thousands."""
+    """Write a number as the language of the request does; in English with thin spaces between
+    thousands.
+    """
     language = current_locale().language
     if language == "en":
         return f"{value:,}".replace(",", "\u202f")
@@ -107,7 +118,8 @@ def format_bytes(count: int) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Write a duration with at most two decimals, in minutes from two minutes on, as the language of the request does.
+    """Write a duration with at most two decimals, in minutes from two minutes on, as the language
+    of the request does.
 
     >>> format_seconds(0.018), format_seconds(23), format_seconds(7260)
     ('0.02 sec', '23 sec', '121 min')
@@ -124,7 +136,8 @@ def _format_unit(number: float, unit: str, length: Literal["short", "long"]) -> 
 
 
 def format_share(share: float) -> str:
-    """Write a share from 0 to 1 as a percentage with at most one decimal, as the language of the request does.
+    """Write a share from 0 to 1 as a percentage with at most one decimal, as the language of the
+    request does.
 
     >>> format_share(0.125), format_share(1)
     ('12.5%', '100%')
@@ -135,14 +148,18 @@ def format_share(share: float) -> str:
 
 
 def format_date(value: date) -> str:
-    """Write a date as the language of the request does, with the month as a word in English, Arabic and others that do so."""
+    """Write a date as the language of the request does, with the month as a word in English, Arabic
+    and others that do so.
+    """
     language = current_locale().language
-    width = {"ar": "long", "en": "d MMMM y"}.get(language, "medium")  # their medium ones have digits, or the month first
+    # their medium ones have digits, or the month first
+    width = {"ar": "long", "en": "d MMMM y"}.get(language, "medium")
     return str(dates.format_date(value, width, locale=_babel_locale(language)))
 
 
 def format_datetime(text: str) -> str:
-    """Write an ISO 8601 date or time as the language of the request does, to the minute; other texts stay as they are.
+    """Write an ISO 8601 date or time as the language of the request does, to the minute; other
+    texts stay as they are.
 
     >>> format_datetime("2026-03-01T08:00:59Z"), format_datetime("2026-03-12"), format_datetime("2024")
     ('1 March 2026 08:00', '12 March 2026', '2024')
@@ -160,5 +177,7 @@ def month_names() -> dict[int, str]:
     """Return the names of the months, by number, in the language of the request."""
     return {
         int(key): str(name)
-        for key, name in dates.get_month_names("wide", context="stand-alone", locale=_babel_locale(current_locale().language)).items()
+        for key, name in dates.get_month_names(
+            "wide", context="stand-alone", locale=_babel_locale(current_locale().language)
+        ).items()
     }

@@ -1,1 +1,3 @@
-"""The publisher: load the journal into stores and indexes, and serve pages, data, queries, feeds and releases."""
+"""The publisher: load the journal into stores and indexes, and serve pages, data, queries, feeds
+and releases.
+"""

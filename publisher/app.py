@@ -54,7 +54,9 @@ EXPOSED_HEADERS = [
 
 
 class AnyPathConvertor(PathConvertor):
-    """The rest of a path, any characters included: a registry's key may contain a percent-encoded line break."""
+    """The rest of a path, any characters included: a registry's key may contain a percent-encoded
+    line break.
+    """
 
     regex = "(?s:.*)"
 
@@ -63,11 +65,12 @@ class AnyPathConvertor(PathConvertor):
 class SiteOptions:
     """The operators' options for this site.
 
-    *branding*: name, logo and contact. *hub*: URL of a WebSub hub, "" for none. *allow*: hosts that may have private addresses.
-    *problem_store*: takes problems that readers report; None: none are taken, as on a mirror. *subscription_store*: takes those who
-    follow a search; None: there are only feeds.
-    *preview_runner*: runs previews of proposed sources; None: the wizard only writes the definition. *url*: public scheme and
-    authority, with which links in feeds, sitemaps, OAI-PMH and LDES begin; "": taken from each request.
+    *branding*: name, logo and contact. *hub*: URL of a WebSub hub, "" for none. *allow*: hosts that
+    may have private addresses. *problem_store*: takes problems that readers report; None: none are
+    taken, as on a mirror. *subscription_store*: takes those who follow a search; None: there are
+    only feeds. *preview_runner*: runs previews of proposed sources; None: the wizard only writes
+    the definition. *url*: public scheme and authority, with which links in feeds, sitemaps, OAI-PMH
+    and LDES begin; "": taken from each request.
     """
 
     branding: Branding = PLAIN
@@ -105,7 +108,9 @@ def create_app(
     permit: Callable[[Request], bool] = no_peer,
     site: SiteOptions = DEFAULT_OPTIONS,
 ) -> FastAPI:
-    """Return the app that serves *service*, which opens and closes with it. *permit* returns whether a request is an operator's."""
+    """Return the app that serves *service*, which opens and closes with it. *permit* returns
+    whether a request is an operator's.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -118,12 +123,17 @@ def create_app(
             yield
 
     register_url_convertor("path", AnyPathConvertor())
-    app = FastAPI(title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    pages = Pages(service.iris, lambda: data_version(service), site.branding, lambda: _published(app, service))
+    app = FastAPI(
+        title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    pages = Pages(
+        service.iris, lambda: data_version(service), site.branding, lambda: _published(app, service)
+    )
     start = FirstStart(service, release=site.branding.demo)
     app.state.service, app.state.pages, app.state.start = service, pages, start
     app.state.permit, app.state.preview_runner = permit, site.preview_runner
-    app.state.waiting_submissions = no_submissions  # the command that takes submissions replaces both
+    # the command that takes submissions replaces both
+    app.state.waiting_submissions = no_submissions
     app.state.submissions_open = bool
     app.state.comments = no_comments
     app.state.problem_store, app.state.problem_quota = site.problem_store, PreviewRunner((), {})
@@ -148,7 +158,9 @@ def create_app(
 def _add_error_handlers(
     app: FastAPI, pages: Pages, service: QueryService, start: FirstStart
 ) -> ErrorHandlers:
-    problems = ErrorHandlers(pages, lambda: service.awaited, start.steps, lambda: service.starting, service.find_damage)
+    problems = ErrorHandlers(
+        pages, lambda: service.awaited, start.steps, lambda: service.starting, service.find_damage
+    )
     app.add_exception_handler(PublisherError, problems.handle_publisher_error)
     app.add_exception_handler(JournalError, problems.handle_journal_error)
     app.add_exception_handler(HTTPProblem, problems.handle_http_problem)
@@ -184,7 +196,13 @@ def _add_middleware(
         allow_origins=["*"],
         allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
         allow_headers=["*"],
-        expose_headers=[*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER, ENGINE_HEADER],
+        expose_headers=[
+            *EXPOSED_HEADERS,
+            *HEADER_NAMES,
+            RELEASE_HEADER,
+            TEXT_HEADER,
+            ENGINE_HEADER,
+        ],
     )
     # It adds headers to the responses of all others.
     app.add_middleware(SecurityMiddleware, budget=service.rate_limiter, url=url)
@@ -194,8 +212,12 @@ def _add_middleware(
 
 def _first_parts() -> set[str]:
     """Return the first parts of the paths of all routes."""
-    paths = [str(getattr(route, "path", "")) for router in ROUTERS.values() for route in router.routes]
-    return {first for path in paths if "{" not in (first := path[1:].split("/", 1)[0].partition(".")[0])}
+    paths = [
+        str(getattr(route, "path", "")) for router in ROUTERS.values() for route in router.routes
+    ]
+    return {
+        first for path in paths if "{" not in (first := path[1:].split("/", 1)[0].partition(".")[0])
+    }
 
 
 @asynccontextmanager

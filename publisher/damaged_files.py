@@ -24,7 +24,13 @@ from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import read_position
 from publisher.store.checksums import checksum_faults, copy_faults, first_fault
 from publisher.store.embedded import open_runner
-from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, older_snapshots, remove_all
+from publisher.store.snapshots import (
+    ProjectionPaths,
+    Snapshot,
+    newest_snapshot,
+    older_snapshots,
+    remove_all,
+)
 from publisher.store.source_freshness import recompute
 from publisher.store.verification.expected_counts import compare
 from publisher.store.verification.local_store import LocalStore
@@ -33,16 +39,19 @@ from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
 REBUILD = "stop the server, then run stocktake verify --repair"
-_UNDERIVED = ("announcement", "checkpoint")  # tables of the history that the journal does not yield again; they are checked by themselves
+# tables of the history that the journal does not yield again; they are checked by themselves
+_UNDERIVED = ("announcement", "checkpoint")
 _DISORDERED = """
 SELECT entry FROM (SELECT entry, time, LAG(time, 1, 0) OVER (ORDER BY entry) AS previous FROM announcement)
 WHERE typeof(time) <> 'integer' OR time < previous OR entry NOT BETWEEN 1 AND (SELECT MAX(position) FROM checkpoint) LIMIT 1
 """
-_DERIVED = ("store", "tables", "text", "columns", "vectors")  # folders of the embedded store and its indexes, beside the snapshots
+# folders of the embedded store and its indexes, beside the snapshots
+_DERIVED = ("store", "tables", "text", "columns", "vectors")
 
 
 def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Iterator[Fault]:
-    """Yield what is damaged in the newest snapshot of the embedded store: changed files, and graphs that are not those of the journal.
+    """Yield what is damaged in the newest snapshot of the embedded store: changed files, and graphs
+    that are not those of the journal.
 
     The journal must be undamaged. Yields nothing where there is no store yet.
     """
@@ -60,17 +69,25 @@ def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Ite
             return
         yield from _older_faults(data / "store" / "snapshots")
         yield from _published_faults(data / "store", snapshot)
-        yield from working_faults(data / "store", snapshot, JournalReader(Journal(data / "journal"), iris.base), REBUILD)
+        yield from working_faults(
+            data / "store", snapshot, JournalReader(Journal(data / "journal"), iris.base), REBUILD
+        )
     try:
         for difference in compare(Journal(data / "journal"), LocalStore(data, iris), progress):
             graph = difference.graph or "the default graph"
-            yield Fault("store", f"{graph}: {difference.missing} statements missing, {difference.added} too many", REBUILD)
+            yield Fault(
+                "store",
+                f"{graph}: {difference.missing} statements missing, {difference.added} too many",
+                REBUILD,
+            )
     except (OSError, ValueError, NotReady) as error:
         yield Fault("store", f"cannot be read: {error}", REBUILD)
 
 
 def _lock_newest(folder: Path) -> tuple[Snapshot, SharedLock] | None:
-    """Return the newest snapshot in *folder*, and a lock because of which a server keeps it; None if there is none."""
+    """Return the newest snapshot in *folder*, and a lock because of which a server keeps it; None
+    if there is none.
+    """
     while snapshot := newest_snapshot(folder):
         with suppress(FileNotFoundError):  # it was replaced twice meanwhile
             return snapshot, SharedLock(snapshot.path)
@@ -78,7 +95,9 @@ def _lock_newest(folder: Path) -> tuple[Snapshot, SharedLock] | None:
 
 
 def _older_faults(folder: Path) -> Iterator[Fault]:
-    """Yield the changed files of the snapshots before the newest; a server may be reading them still, or delete them meanwhile."""
+    """Yield the changed files of the snapshots before the newest; a server may be reading them
+    still, or delete them meanwhile.
+    """
     for path in older_snapshots(folder):
         faults = list(checksum_faults(path, REBUILD))
         if path.is_dir():
@@ -86,7 +105,9 @@ def _older_faults(folder: Path) -> Iterator[Fault]:
 
 
 def _published_faults(store: Path, snapshot: Snapshot) -> Iterator[Fault]:
-    """Yield the damaged files of the published indexes that are in *snapshot*, which is undamaged; the next snapshot would link them."""
+    """Yield the damaged files of the published indexes that are in *snapshot*, which is undamaged;
+    the next snapshot would link them.
+    """
     for name, folder in ProjectionPaths.below(store)._asdict().items():
         position = read_position(folder)
         if not folder.is_dir() or position not in (-1, getattr(snapshot, name)):
@@ -96,7 +117,9 @@ def _published_faults(store: Path, snapshot: Snapshot) -> Iterator[Fault]:
 
 
 def history_faults(data: Path, base: str) -> Iterator[Fault]:
-    """Yield what is damaged in the change history: pages of its file, and rows that are not those that the journal yields."""
+    """Yield what is damaged in the change history: pages of its file, and rows that are not those
+    that the journal yields.
+    """
     folder = data / "store" / "history"
     if not (folder / NAME).exists():
         return
@@ -107,11 +130,20 @@ def history_faults(data: Path, base: str) -> Iterator[Fault]:
             if messages != ["ok"]:
                 yield Fault(name, "; ".join(messages), REBUILD)
                 return
-            position, entry = file.execute("SELECT position, entry FROM checkpoint").fetchone() or (0, "")
+            position, entry = file.execute("SELECT position, entry FROM checkpoint").fetchone() or (
+                0,
+                "",
+            )
             disordered = file.execute(_DISORDERED).fetchone()
             ours = _digests(file)
-        if position and not JournalReader(Journal(data / "journal"), base).contains(position, entry):
-            yield Fault(name, f"the table checkpoint has an entry {position} that the journal has not", REBUILD)
+        if position and not JournalReader(Journal(data / "journal"), base).contains(
+            position, entry
+        ):
+            yield Fault(
+                name,
+                f"the table checkpoint has an entry {position} that the journal has not",
+                REBUILD,
+            )
             return
         with tempfile.TemporaryDirectory(dir=data / "store") as temporary:
             expected = _rebuilt_digests(data, base, Path(temporary), position)
@@ -122,17 +154,27 @@ def history_faults(data: Path, base: str) -> Iterator[Fault]:
         yield Fault(name, "the table announcement has times that decrease", REBUILD)
     for table, digest in ours.items():
         if expected.get(table) != digest:
-            yield Fault(name, f"the table {table} has not the rows that the journal yields", REBUILD)
+            yield Fault(
+                name, f"the table {table} has not the rows that the journal yields", REBUILD
+            )
 
 
 def status_faults(data: Path, iris: Iris) -> Iterator[Fault]:
-    """Yield the file of the status of sources if it cannot be read; it is written from the ledger, or copied from a mirror's origin."""
+    """Yield the file of the status of sources if it cannot be read; it is written from the ledger,
+    or copied from a mirror's origin.
+    """
     path = data / "status.nq"
     try:
         if path.exists():
-            recompute(parse(path.read_bytes(), RdfFormat.N_QUADS), iris.operations, datetime.now(UTC))
+            recompute(
+                parse(path.read_bytes(), RdfFormat.N_QUADS), iris.operations, datetime.now(UTC)
+            )
     except (SyntaxError, ValueError, OSError) as error:
-        yield Fault(path.name, f"cannot be read: {error}", "run stocktake verify --repair, which writes it again")
+        yield Fault(
+            path.name,
+            f"cannot be read: {error}",
+            "run stocktake verify --repair, which writes it again",
+        )
 
 
 def release_store_faults(data: Path) -> Iterator[Fault]:
@@ -142,9 +184,11 @@ def release_store_faults(data: Path) -> Iterator[Fault]:
 
 
 def discard_damaged(store: Path) -> str:
-    """Delete the embedded store and its indexes, in the folder *store*, if a file of the newest snapshot is damaged.
+    """Delete the embedded store and its indexes, in the folder *store*, if a file of the newest
+    snapshot is damaged.
 
-    Returns the first fault, "" if there is none. The process that writes the store then rebuilds them from the journal.
+    Returns the first fault, "" if there is none. The process that writes the store then rebuilds
+    them from the journal.
     """
     try:
         snapshot = newest_snapshot(store / "snapshots")
@@ -157,7 +201,9 @@ def discard_damaged(store: Path) -> str:
 
 
 def discard(store: Path) -> None:
-    """Delete the store and its indexes in the folder *store*; the history, exports and the stores of releases stay."""
+    """Delete the store and its indexes in the folder *store*; the history, exports and the stores
+    of releases stay.
+    """
     (store / "position.json").unlink(missing_ok=True)
     for name in _DERIVED:
         shutil.rmtree(store / name, ignore_errors=True)
@@ -165,7 +211,9 @@ def discard(store: Path) -> None:
 
 
 def repair(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:
-    """Delete what *faults* name, and rebuild it from the journal. Raises StoreBusy, before it deletes anything, if a server runs."""
+    """Delete what *faults* name, and rebuild it from the journal. Raises StoreBusy, before it
+    deletes anything, if a server runs.
+    """
     store = data / "store"
     for lock in (store / "lock", store / "history" / "lock"):
         require_unlocked(lock)
@@ -175,11 +223,15 @@ def repair(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:
             shutil.rmtree(path)
             names -= inside
     for number in {name.split("/")[2] for name in names if name.startswith("store/releases/")}:
-        shutil.rmtree(store / "releases" / number)  # the server builds it again when it is asked for
+        # the server builds it again when it is asked for
+        shutil.rmtree(store / "releases" / number)
     if any(name.startswith("store/history/") for name in names):
         shutil.rmtree(store / "history")
         _build_history(data, iris)
-    if any(name.startswith("store") and not name.startswith(("store/history/", "store/releases/")) for name in names):
+    if any(
+        name.startswith("store") and not name.startswith(("store/history/", "store/releases/"))
+        for name in names
+    ):
         discard(store)
         _build_store(data, iris)
 
@@ -198,14 +250,21 @@ def _build_store(data: Path, iris: Iris) -> None:
 
 
 def _build_history(data: Path, iris: Iris) -> None:
-    with closing(HistoryUpdater(data / "store" / "history", JournalReader(Journal(data / "journal"), iris.base))) as history:
+    with closing(
+        HistoryUpdater(
+            data / "store" / "history", JournalReader(Journal(data / "journal"), iris.base)
+        )
+    ) as history:
         history.step()
 
 
 def _digests(file: sqlite3.Connection) -> dict[str, bytes]:
     """Return a digest of the rows of each table whose rows depend on the journal alone."""
     digests = {}
-    names = [str(row[0]) for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    names = [
+        str(row[0])
+        for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    ]
     for table in names:
         if table in _UNDERIVED:
             continue

@@ -1,11 +1,11 @@
 """Exceptions of the publisher.
 
-PublisherError
-├── QueryError           the query is wrong: QuerySyntaxError (line, column), FederationRefused (LoadRefused), NoFormat
-├── LimitError           a limit was reached: TimeLimit, MemoryLimit, RowLimit; by the client: QuotaExceeded, TooManyQueries
-├── ReleaseError         a release cannot be made or read: ReleaseNotFound, Withdrawn
-├── ReportError          a report cannot be made
-└── StoreError           the store cannot answer: NotReady, StoreBusy (ScratchFull), DamagedFiles, StoreFailure
+PublisherError ├── QueryError           the query is wrong: QuerySyntaxError (line, column),
+FederationRefused (LoadRefused), NoFormat ├── LimitError           a limit was reached: TimeLimit,
+MemoryLimit, RowLimit; by the client: QuotaExceeded, TooManyQueries ├── ReleaseError         a
+release cannot be made or read: ReleaseNotFound, Withdrawn ├── ReportError          a report cannot
+be made └── StoreError           the store cannot answer: NotReady, StoreBusy (ScratchFull),
+DamagedFiles, StoreFailure
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class MemoryLimit(LimitError):
 
 
 class RowLimit(LimitError):
-    """The result has more rows than the limit; add LIMIT, run the query as an export, or use a dump."""
+    """The result has more rows than the limit; add LIMIT, run the query as an export, or use a
+    dump.
+    """
 
 
 class QuotaExceeded(LimitError):
@@ -103,7 +105,9 @@ class ScratchFull(StoreBusy):
 
 
 class DamagedFiles(StoreError):
-    """Files of the store or its indexes are damaged; they are rebuilt from the journal. Retry in a minute."""
+    """Files of the store or its indexes are damaged; they are rebuilt from the journal. Retry in a
+    minute.
+    """
 
 
 class StoreFailure(StoreError):

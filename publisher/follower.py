@@ -1,8 +1,10 @@
-"""The process that follows the journal and updates every projection of it: RDF store, facets, search and history.
+"""The process that follows the journal and updates every projection of it: RDF store, facets,
+search and history.
 
-It reports to the server in lines of JSON on standard output: ``reason``, why the store does not follow the journal, "" if it
-does, and ``projections``, the position of each projection and its error. Each byte of its standard input asks it to check the
-files of the newest snapshot; it ends when its standard input is closed.
+It reports to the server in lines of JSON on standard output: ``reason``, why the store does not
+follow the journal, "" if it does, and ``projections``, the position of each projection and its
+error. Each byte of its standard input asks it to check the files of the newest snapshot; it ends
+when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -71,10 +73,19 @@ class Reports:
 
 
 class HistoryThread:
-    """Updates the change history in *folder* in a thread of its own, so that neither waits for the other; a failure is retried."""
+    """Updates the change history in *folder* in a thread of its own, so that neither waits for the
+    other; a failure is retried.
+    """
 
-    def __init__(self, folder: Path, reader: JournalReader, snapshots: Path, reports: Reports) -> None:
-        self._folder, self._reader, self._snapshots, self._reports = folder, reader, snapshots, reports
+    def __init__(
+        self, folder: Path, reader: JournalReader, snapshots: Path, reports: Reports
+    ) -> None:
+        self._folder, self._reader, self._snapshots, self._reports = (
+            folder,
+            reader,
+            snapshots,
+            reports,
+        )
         self._thread: Thread | None = None
         self._started = 0.0
 
@@ -103,7 +114,9 @@ class HistoryThread:
 
 
 def _discard_damaged(store: Path, reports: Reports) -> bool:
-    """Delete damaged files of the store and its indexes, and report them; return whether there were any."""
+    """Delete damaged files of the store and its indexes, and report them; return whether there were
+    any.
+    """
     if not (damage := discard_damaged(store)):
         return False
     log.error("files are damaged; rebuilding them from the journal", fault=damage)
@@ -112,15 +125,28 @@ def _discard_damaged(store: Path, reports: Reports) -> bool:
 
 
 def follow_embedded(
-    reader: JournalReader, options: argparse.Namespace, history: HistoryThread, reports: Reports, check: Event
+    reader: JournalReader,
+    options: argparse.Namespace,
+    history: HistoryThread,
+    reports: Reports,
+    check: Event,
 ) -> NoReturn:
-    """Keep the embedded store level with the journal; end the process with code 1 if the store cannot be written.
+    """Keep the embedded store level with the journal; end the process with code 1 if the store
+    cannot be written.
 
-    Damaged files are deleted and rebuilt: at the start, when *check* is set, and when the engine finds one.
+    Damaged files are deleted and rebuilt: at the start, when *check* is set, and when the engine
+    finds one.
     """
     try:
         _discard_damaged(options.store, reports)
-        runner = open_runner(reader, options.store, options.status, options.graph, report=reports.reason, with_vectors=options.vectors)
+        runner = open_runner(
+            reader,
+            options.store,
+            options.status,
+            options.graph,
+            report=reports.reason,
+            with_vectors=options.vectors,
+        )
         history.ensure_running()
         while True:
             reason = ""
@@ -145,14 +171,20 @@ def follow_embedded(
 
 
 def _end_if_cured_by_restart(error: OSError | RuntimeError, store: Path, reports: Reports) -> None:
-    """End the process with code 1 if it can continue when it is started again: without the damaged store, or on a disk with space."""
+    """End the process with code 1 if it can continue when it is started again: without the damaged
+    store, or on a disk with space.
+    """
     if _CORRUPTION in str(error):
         log.error("the store is damaged; rebuilding it from the journal", error=str(error))
         reports.reason(f"the store is damaged and rebuilt from the journal: {error}")
         discard(store)
         os._exit(1)
     if isinstance(error, OSError):  # a full disk, a folder of another user
-        log.error("store cannot be written", error=str(error), action="free disk space or fix the directory; updates then resume")
+        log.error(
+            "store cannot be written",
+            error=str(error),
+            action="free disk space or fix the directory; updates then resume",
+        )
         reports.reason(f"the store cannot be written: {error}")
         time.sleep(RETRY)
         os._exit(1)  # threads of the engine may hang on the same fault
@@ -160,9 +192,15 @@ def _end_if_cured_by_restart(error: OSError | RuntimeError, store: Path, reports
 
 
 def follow_external(
-    address: StoreURLs, reader: JournalReader, options: argparse.Namespace, history: HistoryThread, reports: Reports, check: Event
+    address: StoreURLs,
+    reader: JournalReader,
+    options: argparse.Namespace,
+    history: HistoryThread,
+    reports: Reports,
+    check: Event,
 ) -> NoReturn:
-    """Keep the external store level with the journal; after any failure, and when *check* is set, it is opened again.
+    """Keep the external store level with the journal; after any failure, and when *check* is set,
+    it is opened again.
 
     Damaged files of the indexes beside it are deleted then, and rebuilt.
     """
@@ -174,7 +212,13 @@ def follow_external(
             _discard_damaged(options.store, reports)
             with closing(
                 open_external_runner(
-                    address, reader, options.store, options.status, options.graph, report=reports.reason, with_vectors=options.vectors
+                    address,
+                    reader,
+                    options.store,
+                    options.status,
+                    options.graph,
+                    report=reports.reason,
+                    with_vectors=options.vectors,
                 )
             ) as runner:
                 if outage.failures:
@@ -202,7 +246,9 @@ def follow_external(
 
 
 def read_input(check: Event) -> NoReturn:
-    """Set *check* at each byte of the standard input; end this process when it is closed, as it is when its parent ends."""
+    """Set *check* at each byte of the standard input; end this process when it is closed, as it is
+    when its parent ends.
+    """
     while sys.stdin.buffer.read(1):
         check.set()
     os._exit(0)
@@ -210,14 +256,26 @@ def read_input(check: Event) -> NoReturn:
 
 def parse_options(arguments: list[str]) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="Follow the journal and update every projection of it.")
+    parser = argparse.ArgumentParser(
+        description="Follow the journal and update every projection of it."
+    )
     parser.add_argument("journal", type=Path, help="folder of the journal")
     parser.add_argument("store", type=Path, help="folder of the store, its snapshots and indexes")
     parser.add_argument("status", type=Path, help="status file")
     parser.add_argument("graph", help="IRI of the status graph")
-    parser.add_argument("--history", type=Path, help="folder of the change history; default: history/ in the folder of the store")
-    parser.add_argument("--vectors", action="store_true", help="keep vectors of the texts, for searches by meaning")
-    parser.add_argument("--external", action="store_true", help="update the external store that the environment names")
+    parser.add_argument(
+        "--history",
+        type=Path,
+        help="folder of the change history; default: history/ in the folder of the store",
+    )
+    parser.add_argument(
+        "--vectors", action="store_true", help="keep vectors of the texts, for searches by meaning"
+    )
+    parser.add_argument(
+        "--external",
+        action="store_true",
+        help="update the external store that the environment names",
+    )
     return parser.parse_args(arguments)
 
 
@@ -227,8 +285,13 @@ def main() -> None:
     configure_logging(form=os.environ.get("STOCKTAKE_LOG_FORMAT", ""))
     check = Event()
     Thread(target=read_input, args=(check,), daemon=True).start()
-    reader, reports = JournalReader(Journal(options.journal), options.graph.removesuffix("status")), Reports()
-    history = HistoryThread(options.history or options.store / "history", reader, options.store / "snapshots", reports)
+    reader, reports = (
+        JournalReader(Journal(options.journal), options.graph.removesuffix("status")),
+        Reports(),
+    )
+    history = HistoryThread(
+        options.history or options.store / "history", reader, options.store / "snapshots", reports
+    )
     if options.external:
         follow_external(from_environment(), reader, options, history, reports, check)
     follow_embedded(reader, options, history, reports, check)

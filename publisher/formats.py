@@ -32,18 +32,38 @@ class TableFormat(Format):
 
 
 _GRAPHS = (
-    GraphFormat("ttl", "Turtle", "text/turtle; charset=utf-8", ("application/x-turtle",), RdfFormat.TURTLE),
+    GraphFormat(
+        "ttl", "Turtle", "text/turtle; charset=utf-8", ("application/x-turtle",), RdfFormat.TURTLE
+    ),
     GraphFormat("nt", "N-Triples", "application/n-triples", ("text/plain",), RdfFormat.N_TRIPLES),
-    GraphFormat("jsonld", "JSON-LD", "application/ld+json", ("application/json",), RdfFormat.JSON_LD),
-    GraphFormat("rdf", "RDF/XML", "application/rdf+xml", ("application/xml", "text/xml"), RdfFormat.RDF_XML),
+    GraphFormat(
+        "jsonld", "JSON-LD", "application/ld+json", ("application/json",), RdfFormat.JSON_LD
+    ),
+    GraphFormat(
+        "rdf", "RDF/XML", "application/rdf+xml", ("application/xml", "text/xml"), RdfFormat.RDF_XML
+    ),
 )
 HTML = Format("html", "HTML", "text/html; charset=utf-8", ("application/xhtml+xml",))
 JSON = Format("json", "JSON", "application/json")
 _TABLES = (
-    TableFormat("json", "JSON", "application/sparql-results+json", ("application/json",), QueryResultsFormat.JSON),
-    TableFormat("xml", "XML", "application/sparql-results+xml", ("application/xml", "text/xml"), QueryResultsFormat.XML),
+    TableFormat(
+        "json",
+        "JSON",
+        "application/sparql-results+json",
+        ("application/json",),
+        QueryResultsFormat.JSON,
+    ),
+    TableFormat(
+        "xml",
+        "XML",
+        "application/sparql-results+xml",
+        ("application/xml", "text/xml"),
+        QueryResultsFormat.XML,
+    ),
     TableFormat("csv", "CSV", "text/csv; charset=utf-8", (), QueryResultsFormat.CSV),
-    TableFormat("tsv", "TSV", "text/tab-separated-values; charset=utf-8", (), QueryResultsFormat.TSV),
+    TableFormat(
+        "tsv", "TSV", "text/tab-separated-values; charset=utf-8", (), QueryResultsFormat.TSV
+    ),
 )
 
 GRAPHS: dict[str, GraphFormat] = {row.suffix: row for row in _GRAPHS}

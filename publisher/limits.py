@@ -8,20 +8,32 @@ from dataclasses import dataclass, fields, replace
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(K|M|G)?(?:iB|B)?\Z")
 _TIMES = {None: 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MORE_THAN_NOTHING = frozenset(
-    {"seconds", "memory", "rows", "window", "quick", "deep_wait", "export_seconds", "export_memory", "export_rows"}
+    {
+        "seconds",
+        "memory",
+        "rows",
+        "window",
+        "quick",
+        "deep_wait",
+        "export_seconds",
+        "export_memory",
+        "export_rows",
+    }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of queries and exports (docs/reference/limits.md); 0 removes *budget*, *each*, *share*, *exports*, *pages*
-    and *deep*.
+    """The limits of queries and exports (docs/reference/limits.md); 0 removes *budget*, *each*,
+    *share*, *exports*, *pages* and *deep*.
 
-    A query: *seconds* from its start, *memory* bytes, *rows* of its result. The queue: *wait* seconds before the start, *queue* waiting
-    queries. A client: *budget* seconds of evaluation in *window* seconds, *each* running and *share* waiting queries. A query that has
-    run for *quick* seconds moves to one of *slow* extra slots if others wait. A client may have *exports* open at once, each with limits
-    of its own for seconds, memory, rows and bytes of the result. Pages: *pages* points of one client in *window* seconds; *deep* pages
-    of many facets rendered at once, for which others wait *deep_wait* seconds.
+    A query: *seconds* from its start, *memory* bytes, *rows* of its result. The queue: *wait*
+    seconds before the start, *queue* waiting queries. A client: *budget* seconds of evaluation in
+    *window* seconds, *each* running and *share* waiting queries. A query that has run for *quick*
+    seconds moves to one of *slow* extra slots if others wait. A client may have *exports* open at
+    once, each with limits of its own for seconds, memory, rows and bytes of the result. Pages:
+    *pages* points of one client in *window* seconds; *deep* pages of many facets rendered at once,
+    for which others wait *deep_wait* seconds.
     """
 
     seconds: float = 30.0
@@ -61,7 +73,9 @@ def read(text: str, defaults: Limits | None = None) -> Limits:
         if name not in kinds:
             raise ValueError(f"no limit is named {name!r}; there are {', '.join(kinds)}")
         if match is None:
-            raise ValueError(f"{name} is a number of 0 or more, such as {getattr(limits, name):g}, not {value!r}")
+            raise ValueError(
+                f"{name} is a number of 0 or more, such as {getattr(limits, name):g}, not {value!r}"
+            )
         number = kinds[name](float(match[1]) * _TIMES[match[2]])
         if not number and name in _MORE_THAN_NOTHING:
             raise ValueError(f"{name} must be above 0")

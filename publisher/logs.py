@@ -1,6 +1,8 @@
-"""Write each log event as one line on standard error, as logfmt or JSON. In logfmt, tracebacks of our own errors take more lines.
+"""Write each log event as one line on standard error, as logfmt or JSON. In logfmt, tracebacks of
+our own errors take more lines.
 
-Warnings and errors of libraries are written the same way. A repeated error is logged once, then counted.
+Warnings and errors of libraries are written the same way. A repeated error is logged once, then
+counted.
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def configure_logging(*processors: Processor, form: str = "") -> None:
-    """Configure logging to standard error; standard output is for results. The stream is looked up at each line, since tests replace it.
+    """Configure logging to standard error; standard output is for results. The stream is looked up
+    at each line, since tests replace it.
 
-    *processors* see each event before repeated errors are dropped. *form* is one of LOG_FORMATS; "" is the first.
+    *processors* see each event before repeated errors are dropped. *form* is one of LOG_FORMATS; ""
+    is the first.
     """
     structlog.configure(
         processors=[
@@ -53,7 +57,9 @@ def configure_logging(*processors: Processor, form: str = "") -> None:
 
 @dataclass(slots=True)
 class RepeatFilter:
-    """Drop a warning or error that was logged within *window* seconds; the next one after that has the count as *repeated*."""
+    """Drop a warning or error that was logged within *window* seconds; the next one after that has
+    the count as *repeated*.
+    """
 
     window: float = REPEAT_WINDOW
     clock: Callable[[], float] = time.monotonic
@@ -78,12 +84,24 @@ class RepeatFilter:
 def render_exception(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     """Replace ``exc_info`` by the traceback's text, as ``exception``."""
     exc_info = event.pop("exc_info", None)
-    error = sys.exc_info()[1] if exc_info is True else exc_info[1] if isinstance(exc_info, tuple) else exc_info
-    return {**event, "exception": "".join(traceback.format_exception(error))} if isinstance(error, BaseException) else event
+    error = (
+        sys.exc_info()[1]
+        if exc_info is True
+        else exc_info[1]
+        if isinstance(exc_info, tuple)
+        else exc_info
+    )
+    return (
+        {**event, "exception": "".join(traceback.format_exception(error))}
+        if isinstance(error, BaseException)
+        else event
+    )
 
 
 class Renderer:
-    """Render an event as a line of ``name=value`` pairs; the lines of a traceback follow it, indented."""
+    """Render an event as a line of ``name=value`` pairs; the lines of a traceback follow it,
+    indented.
+    """
 
     def __init__(self) -> None:
         order = ["timestamp", "level", "source", "event"]
@@ -92,7 +110,9 @@ class Renderer:
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
         """Return the text."""
         lines = str(event.pop("exception", "")).splitlines()
-        return "\n    ".join([self._line(logger, name, escape_fields(logger, name, event)), *map(_escaped, lines)])
+        return "\n    ".join(
+            [self._line(logger, name, escape_fields(logger, name, event)), *map(_escaped, lines)]
+        )
 
 
 class JSONRenderer:
@@ -118,7 +138,10 @@ def escape_fields(logger: WrappedLogger, name: str, event: EventDict) -> EventDi
     >>> escape_fields(None, "", {"event": "a\\r\\x1b[31m", "reason": "refused\\n\\tis it running?", "rows": 3})
     {'event': 'a <U+001B>[31m', 'reason': 'refused is it running?', 'rows': 3}
     """
-    return {key: value if isinstance(value, int | float | None) else _escaped(_one_line(str(value))) for key, value in event.items()}
+    return {
+        key: value if isinstance(value, int | float | None) else _escaped(_one_line(str(value)))
+        for key, value in event.items()
+    }
 
 
 def _escaped(text: str) -> str:
@@ -126,7 +149,9 @@ def _escaped(text: str) -> str:
 
 
 class LibraryHandler(logging.Handler):
-    """Log library records as our own events: one line each, with the cause and without the library's traceback."""
+    """Log library records as our own events: one line each, with the cause and without the
+    library's traceback.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log a record, except for cancelled tasks."""
@@ -136,10 +161,23 @@ class LibraryHandler(logging.Handler):
         ours = error is not None and record.levelno >= logging.ERROR and _is_own_error(error)
         reason = {"reason": f"{type(error).__name__}: {error}"} if error else {}
         log = structlog.get_logger(library=record.name)
-        log.log(record.levelno, record.getMessage() or "library error", **reason, **({"exc_info": error} if ours else {}))
+        log.log(
+            record.levelno,
+            record.getMessage() or "library error",
+            **reason,
+            **({"exc_info": error} if ours else {}),
+        )
 
 
 def _is_own_error(error: BaseException) -> bool:
-    """Return whether an exception passed through code of this program, so that its traceback is worth reading."""
-    modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
-    return any(module.partition(".")[0] in {"harvesters", "publisher", "journal", "shapes", "vocab", "stocktake"} for module in modules)
+    """Return whether an exception passed through code of this program, so that its traceback is
+    worth reading.
+    """
+    modules = (
+        frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
+    return any(
+        module.partition(".")[0]
+        in {"harvesters", "publisher", "journal", "shapes", "vocab", "stocktake"}
+        for module in modules
+    )

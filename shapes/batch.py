@@ -8,8 +8,11 @@ from itertools import chain
 
 from vocab.terms import RDF
 
-BATCH_SIZE = 50  # descriptions: 6,800 a second singly, 11,000 in tens, 11,900 in fifties (19,000 on two threads); 200 is slower
-MAX_OPEN_BATCHES = 8  # several, so that differing descriptions of one organization do not make every batch short
+# descriptions: 6,800 a second singly, 11,000 in tens, 11,900 in fifties (19,000 on two threads);
+# 200 is slower
+BATCH_SIZE = 50
+# several, so that differing descriptions of one organization do not make every batch short
+MAX_OPEN_BATCHES = 8
 
 _TYPE = f"<{RDF}type>"
 
@@ -35,13 +38,21 @@ class Batch:
     about: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def fits(self, description: Description) -> bool:
-        """Return whether *description* states nothing different about a subject that others describe too.
+        """Return whether *description* states nothing different about a subject that others
+        describe too.
 
-        Subjects without a type are ignored, since no shape applies to them: such as the source, which lists each record.
+        Subjects without a type are ignored, since no shape applies to them: such as the source,
+        which lists each record.
         """
         own, other = self.about, description.about
-        shared = [subject for subject in own.keys() & other.keys() if own[subject] != other[subject]]
-        return not any(_TYPE in statement for subject in shared for statement in (*own[subject], *other[subject]))
+        shared = [
+            subject for subject in own.keys() & other.keys() if own[subject] != other[subject]
+        ]
+        return not any(
+            _TYPE in statement
+            for subject in shared
+            for statement in (*own[subject], *other[subject])
+        )
 
     def add(self, description: Description) -> None:
         """Add a description."""
@@ -55,18 +66,24 @@ def group_by_subject(number: int, statements: Iterable[str]) -> Description:
     prefix: str | None = None
     statements_of_subject: dict[str, None] = {}
     for statement in statements:
-        if prefix is None or not statement.startswith(prefix):  # sorted statements rarely change their subject
+        # sorted statements rarely change their subject
+        if prefix is None or not statement.startswith(prefix):
             subject = statement.partition(" ")[0]
             prefix, statements_of_subject = f"{subject} ", about.setdefault(subject, {})
         statements_of_subject[statement] = None
-    return Description(number, {subject: tuple(sorted(unique)) for subject, unique in about.items()})
+    return Description(
+        number, {subject: tuple(sorted(unique)) for subject, unique in about.items()}
+    )
 
 
-def batches(descriptions: Iterable[Sequence[str]], size: int = BATCH_SIZE) -> Iterator[list[Description]]:
-    """Yield batches of at most *size* descriptions, so that a result never depends on other records.
+def batches(
+    descriptions: Iterable[Sequence[str]], size: int = BATCH_SIZE
+) -> Iterator[list[Description]]:
+    """Yield batches of at most *size* descriptions, so that a result never depends on other
+    records.
 
-    Two records that describe a shared node differently (an organization under two names) would fail together although
-    each one is valid alone, so that they are never in one batch.
+    Two records that describe a shared node differently (an organization under two names) would fail
+    together although each one is valid alone, so that they are never in one batch.
     """
     waiting: list[Batch] = []
     for number, statements in enumerate(descriptions):

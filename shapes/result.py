@@ -20,8 +20,9 @@ class Severity(StrEnum):
 class Result:
     """One result of a validation. Source: https://www.w3.org/TR/shacl/#results-validation-result.
 
-    *focus* and *shape* are IRIs without brackets, *path* too, or None if the shape has none or several paths; *component* is
-    the local name of the constraint component; *value* is an N-Triples term or None.
+    *focus* and *shape* are IRIs without brackets, *path* too, or None if the shape has none or
+    several paths; *component* is the local name of the constraint component; *value* is an
+    N-Triples term or None.
     """
 
     focus: str
@@ -38,7 +39,14 @@ def sort_unique(results: Iterable[Result]) -> tuple[Result, ...]:
     return tuple(
         sorted(
             set(results),
-            key=lambda result: (result.focus, result.path or "", result.component, result.shape, result.value or "", result.message),
+            key=lambda result: (
+                result.focus,
+                result.path or "",
+                result.component,
+                result.shape,
+                result.value or "",
+                result.message,
+            ),
         )
     )
 

@@ -35,14 +35,17 @@ class Rule:
 def turtle(base: str = BASE) -> str:
     """Return all shapes as one Turtle text, to be parsed with *base* as its base IRI.
 
-    Namespaces inside SPARQL constraints are literals, which a base does not resolve, so they are replaced here.
+    Namespaces inside SPARQL constraints are literals, which a base does not resolve, so they are
+    replaced here.
     """
     return _read("data").replace(f'"{BASE}', f'"{base}')
 
 
 @lru_cache(maxsize=4)
 def published_turtle(base: str = BASE) -> str:
-    """Return all shapes with their messages and remedies in six languages; engines get the English ones alone (``turtle``)."""
+    """Return all shapes with their messages and remedies in six languages; engines get the English
+    ones alone (``turtle``).
+    """
     return turtle(base) + "\n" + _read("messages")
 
 
@@ -54,14 +57,18 @@ def _read(folder_name: str) -> str:
 
 @lru_cache(maxsize=4)
 def shapes_digest(base: str = BASE) -> str:
-    """Return the SHA-256 of the shapes in hexadecimal: if it changes, all records are validated again."""
+    """Return the SHA-256 of the shapes in hexadecimal: if it changes, all records are validated
+    again.
+    """
     return hashlib.sha256(turtle(base).encode()).hexdigest()
 
 
 @lru_cache(maxsize=4)
 def triples(base: str = BASE) -> tuple[Triple, ...]:
     """Parse the shapes."""
-    return tuple(quad.triple for quad in parse(turtle(base), format=RdfFormat.TURTLE, base_iri=base))
+    return tuple(
+        quad.triple for quad in parse(turtle(base), format=RdfFormat.TURTLE, base_iri=base)
+    )
 
 
 @lru_cache(maxsize=4)
@@ -91,12 +98,18 @@ def rules(base: str = BASE) -> dict[str, Rule]:
 
 @lru_cache(maxsize=4)
 def rule_groups(base: str = BASE) -> tuple[tuple[dict[str, str], tuple[Rule, ...]], ...]:
-    """Return each group of rules in its order: its labels by language, and its rules, those of node shapes too."""
+    """Return each group of rules in its order: its labels by language, and its rules, those of node
+    shapes too.
+    """
     labels: dict[str, dict[str, str]] = {}
     orders: dict[str, int] = {}
     start = f"{base}shapes#group-"
     for triple in triples(base):
-        if isinstance(triple.subject, NamedNode) and triple.subject.value.startswith(start) and isinstance(triple.object, Literal):
+        if (
+            isinstance(triple.subject, NamedNode)
+            and triple.subject.value.startswith(start)
+            and isinstance(triple.object, Literal)
+        ):
             prefix = triple.subject.value.removeprefix(start)
             if triple.predicate.value == f"{SH}order":
                 orders[prefix] = int(triple.object.value)
@@ -117,12 +130,15 @@ def _texts(base: str, predicate: str) -> dict[tuple[str, str], str]:
     return {
         (triple.subject.value, triple.object.language): triple.object.value
         for triple in triples
-        if isinstance(triple.subject, NamedNode) and isinstance(triple.object, Literal) and triple.object.language
+        if isinstance(triple.subject, NamedNode)
+        and isinstance(triple.object, Literal)
+        and triple.object.language
     }
 
 
 def message(iri: str, language: str, base: str = BASE) -> str | None:
-    """Return the message of the shape *iri* in *language*, else in English; None if there is no such shape.
+    """Return the message of the shape *iri* in *language*, else in English; None if there is no
+    such shape.
 
     >>> message(BASE + "shapes#ResourceTitle", "fr"), message(BASE + "shapes#ResourceTitle", "de"), message("a:b", "en")
     ("Il n'y a pas de titre.", 'It has no title.', None)
@@ -132,7 +148,8 @@ def message(iri: str, language: str, base: str = BASE) -> str | None:
 
 
 def translated_message(english: str, language: str) -> str:
-    """Return the message of the rule whose English one is *english* in *language*; *english* itself if no rule has it.
+    """Return the message of the rule whose English one is *english* in *language*; *english* itself
+    if no rule has it.
 
     >>> translated_message("It has no title.", "es"), translated_message("cut off", "es")
     ('No hay título.', 'cut off')
@@ -146,7 +163,8 @@ def _iri_by_message() -> dict[str, str]:
 
 
 def remedy(iri: str, language: str, base: str = BASE) -> str | None:
-    """Return the remedy of the shape *iri* in *language*, else in English; None if there is no such shape.
+    """Return the remedy of the shape *iri* in *language*, else in English; None if there is no such
+    shape.
 
     >>> remedy(BASE + "shapes#RunOrder", "fr"), remedy(BASE + "shapes#RunOrder", "de"), remedy("a:b", "en")
     ('Corrigez les heures.', 'Correct the times.', None)

@@ -19,7 +19,8 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # json
 CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the store lies in
 ELSEWHERE = ("oxigraph", "virtuoso")
-# Folders and files of tests that take long: whole runs, killed processes, databases, browsers, other programs as clients. All else is fast.
+# Folders and files of tests that take long: whole runs, killed processes, databases, browsers,
+# other programs as clients. All else is fast.
 SLOW = {
     "chaos",
     "setup",
@@ -85,17 +86,30 @@ SLOW = {
 }
 PUBLISHER = Path(__file__).parent / "publisher"
 SERVERS = {"Process", "QueryService", "served"}  # names of what opens a store or starts a server
-FAMILY = 12  # parameters of a test of the publisher that `make check` runs at most: each is a request to a server
+# parameters of a test of the publisher that `make check` runs at most: each is a request to a
+# server
+FAMILY = 12
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=12, help="points of a seed at which it is killed (tests/walk/test_kill_anywhere.py)")
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=12,
+        help="points of a seed at which it is killed (tests/walk/test_kill_anywhere.py)",
+    )
     parser.addoption("--kill-seed", type=int, default=1, help="what these points are chosen by")
-    parser.addoption("--by-store", action="store_true", help="report at the end how many tests of each route module passed over each store")
+    parser.addoption(
+        "--by-store",
+        action="store_true",
+        help="report at the end how many tests of each route module passed over each store",
+    )
 
 
 class _ByStore(LoadScopeScheduling):
-    """Keep the tests of a file in one process, and those over a store elsewhere, so that each store is started once."""
+    """Keep the tests of a file in one process, and those over a store elsewhere, so that each store
+    is started once.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, rest = nodeid.partition("::")
@@ -123,7 +137,9 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow tests and put them first, so that no process works alone at the end; note the store of each test in its report."""
+    """Mark the slow tests and put them first, so that no process works alone at the end; note the
+    store of each test in its report.
+    """
     for item in items:
         if _store(item) in ELSEWHERE or SLOW & {*item.path.parts} or _opens_server(item):
             item.add_marker("slow")
@@ -135,12 +151,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _opens_server(item: pytest.Item) -> bool:
-    """Return whether the module of *item*, a test of the publisher, opens a store or a server of its own: seconds before its first test."""
-    return PUBLISHER in item.path.parents and isinstance(item, pytest.Function) and bool(SERVERS & vars(item.module).keys())
+    """Return whether the module of *item*, a test of the publisher, opens a store or a server of
+    its own: seconds before its first test.
+    """
+    return (
+        PUBLISHER in item.path.parents
+        and isinstance(item, pytest.Function)
+        and bool(SERVERS & vars(item.module).keys())
+    )
 
 
 def _mark_families(items: Iterable[pytest.Item]) -> None:
-    """Mark as slow, of each test of the publisher with many parameters, all but FAMILY that are spread evenly over them."""
+    """Mark as slow, of each test of the publisher with many parameters, all but FAMILY that are
+    spread evenly over them.
+    """
     families = defaultdict[str, list[pytest.Item]](list)
     for item in items:
         if PUBLISHER in item.path.parents:
@@ -153,11 +177,17 @@ def _mark_families(items: Iterable[pytest.Item]) -> None:
 
 
 def _store(item: pytest.Item) -> str | None:
-    store = item.callspec.params.get(STORE) if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    store = (
+        item.callspec.params.get(STORE)
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        else None
+    )
     return str(store) if store else None
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """Report by file and store how many tests passed, and of how many."""
     if not config.getoption("--by-store"):
         return
@@ -179,5 +209,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def packages() -> Path:
-    """Return the folder of the packages from npm that tests use, installed once for each lock into a folder that is kept."""
+    """Return the folder of the packages from npm that tests use, installed once for each lock into
+    a folder that is kept.
+    """
     return npm.install(CLIENTS) / "node_modules"

@@ -20,11 +20,15 @@ APPLICATIONS = {
     "science": "C7-esci",
 }
 
-# Letters that look like a Latin C or e: registries and ITU pages write the C of C1..C11 in Cyrillic.
+# Letters that look like a Latin C or e: registries and ITU pages write the C of C1..C11 in
+# Cyrillic.
 _LOOKALIKE_C = re.compile("[\u0421\u0441\u03f9\u03f2](?=[ .-]?[0-9])")
 _LOOKALIKE_E = re.compile("[\u0415\u0435](?=[ -]?[A-Za-z])")
 _BEFORE = r"(?P<before>(?:wsis\s+)?(?:(?:action\s+lines?|al)[\s:#-]*)?)"
-_CODE = re.compile(rf"{_BEFORE}c[ .-]?0?(?P<number>1[01]|[1-9])(?!\d|\s?[.-]\s?\d)(?P<rest>(?![^\W\d_]).*)\Z", re.DOTALL)
+_CODE = re.compile(
+    rf"{_BEFORE}c[ .-]?0?(?P<number>1[01]|[1-9])(?!\d|\s?[.-]\s?\d)(?P<rest>(?![^\W\d_]).*)\Z",
+    re.DOTALL,
+)
 _SECOND_CODE = re.compile(r"\bc ?(?:1[01]|[1-9])\b")
 _APPLICATION = re.compile(rf"\be ?({'|'.join(APPLICATIONS)})\b")
 _SEPARATORS = frozenset(".:-–—()")
@@ -46,8 +50,12 @@ def _codes() -> dict[str, str | None]:
 
 
 def _application(rest: str, otherwise: str | None) -> str | None:
-    """Return the one application that *rest* names; None if it names several, *otherwise* if it names none."""
-    codes = {APPLICATIONS[name_of_application] for name_of_application in _APPLICATION.findall(rest)}
+    """Return the one application that *rest* names; None if it names several, *otherwise* if it
+    names none.
+    """
+    codes = {
+        APPLICATIONS[name_of_application] for name_of_application in _APPLICATION.findall(rest)
+    }
     if codes:
         return codes.pop() if len(codes) == 1 else None
     code_found = _codes().get(rest, otherwise)
@@ -55,7 +63,9 @@ def _application(rest: str, otherwise: str | None) -> str | None:
 
 
 def _read_code(match: re.Match[str]) -> str | None:
-    """Parse a code and the text after it, which must not name another action line; unknown words need a separator before them."""
+    """Parse a code and the text after it, which must not name another action line; unknown words
+    need a separator before them.
+    """
     code, following = f"C{match['number']}", match["rest"].lstrip()
     rest = fold(following)
     if not rest:
@@ -69,7 +79,8 @@ def _read_code(match: re.Match[str]) -> str | None:
 
 
 def action_line(text: str) -> str | None:
-    """Return the code of the action line that *text* names, or None; an application under C7 rather than C7 itself.
+    """Return the code of the action line that *text* names, or None; an application under C7 rather
+    than C7 itself.
 
     >>> action_line("C7. ICT APPLICATIONS: E-HEALTH"), action_line("AL C7 (E-health)"), action_line("\u0421\u0032")
     ('C7-ehea', 'C7-ehea', 'C2')

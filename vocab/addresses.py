@@ -1,16 +1,19 @@
 """Decide which IP addresses belong to the public internet; all clients use this rule.
 
 Sources: https://www.iana.org/assignments/iana-ipv4-special-registry/,
-https://www.iana.org/assignments/iana-ipv6-special-registry/ and https://www.iana.org/assignments/ipv6-unicast-address-assignments/.
+https://www.iana.org/assignments/iana-ipv6-special-registry/ and
+https://www.iana.org/assignments/ipv6-unicast-address-assignments/.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Network, ip_address
 
-_GLOBAL_UNICAST = IPv6Network("2000::/3")  # the only range from which addresses are assigned to hosts of the public internet
+# the only range from which addresses are assigned to hosts of the public internet
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
 _SPECIAL = (
-    IPv6Network("2001::/23"),  # IETF protocol assignments, among them Teredo, benchmarking and ORCHID
+    # IETF protocol assignments, among them Teredo, benchmarking and ORCHID
+    IPv6Network("2001::/23"),
     IPv6Network("2001:db8::/32"),  # documentation
     IPv6Network("2002::/16"),  # 6to4, which wraps an IPv4 address
     IPv6Network("2620:4f:8000::/48"),  # AS112, which answers for private addresses
@@ -22,11 +25,13 @@ _SPECIAL = (
 def is_public(address: str) -> bool:
     """Return whether an IP address, with or without a zone, belongs to the public internet.
 
-    IPv4: globally reachable by the IANA registry, and not multicast. IPv6: global unicast without its special ranges, so that no
-    wrapped IPv4 address (mapped, 6to4, NAT64) is public. Raises ValueError if *address* is not an IP address.
+    IPv4: globally reachable by the IANA registry, and not multicast. IPv6: global unicast without
+    its special ranges, so that no wrapped IPv4 address (mapped, 6to4, NAT64) is public. Raises
+    ValueError if *address* is not an IP address.
 
-    IPv4: what the IANA registry calls globally reachable, and no multicast. IPv6: global unicast without its special ranges, so
-    nothing that wraps an IPv4 address (mapped, 6to4, NAT64) either. Raises ValueError where *address* is none.
+    IPv4: what the IANA registry calls globally reachable, and no multicast. IPv6: global unicast
+    without its special ranges, so nothing that wraps an IPv4 address (mapped, 6to4, NAT64) either.
+    Raises ValueError where *address* is none.
 
     >>> is_public("10.0.0.1"), is_public("1.1.1.1"), is_public("::ffff:1.1.1.1"), is_public("2606:4700::1111")
     (False, True, False, True)

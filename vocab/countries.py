@@ -24,8 +24,16 @@ def _countries() -> dict[str, Concept]:
 
 @lru_cache(maxsize=1)
 def _areas() -> LabelIndex:
-    """Index the areas that are not countries; a country's name takes precedence, as for Micronesia, which is both."""
-    return LabelIndex(label_pairs(concept for iri, concept in concepts("area").items() if concept.notations and iri not in _countries()))
+    """Index the areas that are not countries; a country's name takes precedence, as for Micronesia,
+    which is both.
+    """
+    return LabelIndex(
+        label_pairs(
+            concept
+            for iri, concept in concepts("area").items()
+            if concept.notations and iri not in _countries()
+        )
+    )
 
 
 @lru_cache(maxsize=1)
@@ -44,7 +52,8 @@ def _find_number(stripped: str, iris: Iterable[str]) -> str | None:
 
 
 def country(text: str | int) -> str | None:
-    """Return the IRI of the country that *text* names (a name in six languages, an ISO 3166 code in capitals, or M49), or None.
+    """Return the IRI of the country that *text* names (a name in six languages, an ISO 3166 code in
+    capitals, or M49), or None.
 
     Source: https://unstats.un.org/unsd/methodology/m49/ and https://cldr.unicode.org/
 

@@ -23,14 +23,27 @@ EXCLUDED_SCHEMES = frozenset(("sdg", "area"))
 
 @lru_cache(maxsize=64)
 def _names(scheme: str, base: str) -> LabelIndex:
-    """Index a scheme: its own names and codes, and the names of foreign concepts that match one of its own."""
+    """Index a scheme: its own names and codes, and the names of foreign concepts that match one of
+    its own.
+    """
     own = concepts(scheme, base)
-    foreign = (concept for name in schemes(base) if name not in EXCLUDED_SCHEMES for concept in concepts(name, base).values())
+    foreign = (
+        concept
+        for name in schemes(base)
+        if name not in EXCLUDED_SCHEMES
+        for concept in concepts(name, base).values()
+    )
     return LabelIndex(
         [
             *label_pairs(own.values()),
             *((code, item.iri) for item in own.values() for code in item.notations),
-            *((name.value, match) for item in foreign for match in item.matches if match in own for name in item.labels),
+            *(
+                (name.value, match)
+                for item in foreign
+                for match in item.matches
+                if match in own
+                for name in item.labels
+            ),
         ]
     )
 
@@ -38,14 +51,23 @@ def _names(scheme: str, base: str) -> LabelIndex:
 @lru_cache(maxsize=64)
 def _matches(scheme: str, base: str) -> dict[str, str]:
     """Return the one matching concept of ours for each code of a foreign scheme."""
-    return {code: c.matches[0] for c in concepts(scheme, base).values() for code in c.notations if len(c.matches) == 1}
+    return {
+        code: c.matches[0]
+        for c in concepts(scheme, base).values()
+        for code in c.notations
+        if len(c.matches) == 1
+    }
 
 
 @lru_cache(maxsize=64)
 def _all_matches(scheme: str, base: str) -> dict[str, tuple[str, ...]]:
     """Return all matching concepts of ours for each code and folded label of a foreign scheme."""
     rows = concepts(scheme, base).values()
-    return {key: row.matches for row in rows for key in (*row.notations, *(fold(name.value) for name in row.labels))}
+    return {
+        key: row.matches
+        for row in rows
+        for key in (*row.notations, *(fold(name.value) for name in row.labels))
+    }
 
 
 @lru_cache(maxsize=16)
@@ -66,14 +88,19 @@ def matches_by_word(base: str) -> dict[str, frozenset[str]]:
 @lru_cache(maxsize=64)
 def _curated(words: tuple[tuple[str, str], ...], base: str) -> dict[str, tuple[str, str]]:
     """Return the kind and the IRI of the concept that a curator chose for each folded word."""
-    return {fold(word): resolved for word, concept in words if (resolved := resolve_concept(concept, base))}
+    return {
+        fold(word): resolved
+        for word, concept in words
+        if (resolved := resolve_concept(concept, base))
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Crosswalks:
     """The crosswalks under one base. Each look-up returns an IRI, or None if no crosswalk matches.
 
-    *words* are a registry's own words with the short names of the concepts that a curator chose; they come before the crosswalks.
+    *words* are a registry's own words with the short names of the concepts that a curator chose;
+    they come before the crosswalks.
 
     >>> walk = Crosswalks(Iris("https://example.org/"))
     >>> walk.action_line("C7. E-Health"), walk.status("finished"), walk.iati_activity_scope("1")[-13:]
@@ -85,7 +112,11 @@ class Crosswalks:
 
     def is_curated(self, text: str) -> bool:
         """Return whether a curator chose a concept for a word."""
-        return bool(self.words) and len(text) <= MAX_LENGTH and fold(text) in _curated(self.words, self.iris.base)
+        return (
+            bool(self.words)
+            and len(text) <= MAX_LENGTH
+            and fold(text) in _curated(self.words, self.iris.base)
+        )
 
     def _chosen(self, text: str | int, *kinds: str) -> str | None:
         """Return the concept of one of *kinds* that a curator chose for a word."""
@@ -118,7 +149,8 @@ class Crosswalks:
         return self.iris.concept("action-line", code) if code else None
 
     def prize_category(self, text: str) -> str | None:
-        """Return a category of the WSIS Prizes, named by its action line, or the special prizes or the photo contest; none for C7 alone.
+        """Return a category of the WSIS Prizes, named by its action line, or the special prizes or
+        the photo contest; none for C7 alone.
 
         >>> Crosswalks(Iris()).prize_category("WSIS Special Prizes")
         'https://w3id.org/wsis-stocktaking/scheme/prize-category/special'
@@ -165,9 +197,11 @@ class Crosswalks:
         return self.find_match("iati-region", code)
 
     def dac_purpose(self, code: str) -> tuple[str, ...]:
-        """Return the goals and action lines that a purpose code of three or five digits names itself; may be empty.
+        """Return the goals and action lines that a purpose code of three or five digits names
+        itself; may be empty.
 
-        A code of five digits does not inherit from its first three: 14050, waste management, is not in goal 6 because 140 is.
+        A code of five digits does not inherit from its first three: 14050, waste management, is not
+        in goal 6 because 140 is.
 
         >>> Crosswalks(Iris("https://example.org/")).dac_purpose("11220")
         ('http://metadata.un.org/sdg/4',)
@@ -179,7 +213,8 @@ class Crosswalks:
         return _all_matches("iati-policy-marker", self.iris.base).get(code.strip(), ())
 
     def dpga_sector(self, word: str) -> tuple[str, ...]:
-        """Return the goals, targets and action lines that a sector of the DPGA's registry matches; may be empty.
+        """Return the goals, targets and action lines that a sector of the DPGA's registry matches;
+        may be empty.
 
         >>> [iri.rpartition("/")[2] for iri in Crosswalks(Iris("https://example.org/")).dpga_sector("Health")]
         ['3', 'C7-ehea']
@@ -187,7 +222,8 @@ class Crosswalks:
         return self.find_all("dpga-sector", word)
 
     def find_all(self, scheme: str, word: str) -> tuple[str, ...]:
-        """Return all our concepts that match a code or a word of the foreign *scheme*; may be empty.
+        """Return all our concepts that match a code or a word of the foreign *scheme*; may be
+        empty.
 
         >>> [iri.rpartition("/")[2] for iri in Crosswalks(Iris()).find_all("world-bank-sector", "Social protection")]
         ['1.3']
@@ -195,16 +231,24 @@ class Crosswalks:
         if chosen := self._chosen(word, "goal", "target", "action-line"):
             return (chosen,)
         matches = _all_matches(scheme, self.iris.base)
-        return matches.get(word.strip()) or matches.get(fold(word), ()) if len(word) <= MAX_LENGTH else ()
+        return (
+            matches.get(word.strip()) or matches.get(fold(word), ())
+            if len(word) <= MAX_LENGTH
+            else ()
+        )
 
     def is_own_name(self, iri: str, text: str) -> bool:
-        """Return whether *text* is the code or a preferred label of a concept, and not only another name of it.
+        """Return whether *text* is the code or a preferred label of a concept, and not only another
+        name of it.
 
         >>> walk = Crosswalks(Iris("https://example.org/"))
         >>> [walk.is_own_name(walk.status("closed"), word) for word in ("Completed", "closed")]
         [True, False]
         """
-        own = (iri.rpartition("/")[2], *(label(iri, language, self.iris.base) for language in LANGUAGES))
+        own = (
+            iri.rpartition("/")[2],
+            *(label(iri, language, self.iris.base) for language in LANGUAGES),
+        )
         return fold(text) in {fold(name) for name in own if name}
 
     def find_by_name(self, scheme: str, text: str) -> str | None:
@@ -214,5 +258,7 @@ class Crosswalks:
         return self._chosen(text, scheme) or _names(scheme, self.iris.base).find(fold(text))
 
     def find_match(self, scheme: str, code: str) -> str | None:
-        """Return our concept that matches *code* of the foreign *scheme* (a file of ``data/crosswalks``), or None."""
+        """Return our concept that matches *code* of the foreign *scheme* (a file of
+        ``data/crosswalks``), or None.
+        """
         return _matches(scheme, self.iris.base).get(code.strip())

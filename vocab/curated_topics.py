@@ -1,7 +1,8 @@
-"""Read and write what curators decided about the suggested topics of a source's records: a tab-separated table.
+"""Read and write what curators decided about the suggested topics of a source's records: a
+tab-separated table.
 
-Its columns are record, concept, decision, author, day and comment. Concepts are short, as in ``curated_words``, so that the table
-does not depend on the base of our IRIs.
+Its columns are record, concept, decision, author, day and comment. Concepts are short, as in
+``curated_words``, so that the table does not depend on the base of our IRIs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _KINDS = ("goal", "target", "action-line")
 
 @dataclass(frozen=True, slots=True)
 class TopicDecision:
-    """What *author* decided on *day* (ISO 8601) about a *concept* that is suggested for the record *key*: one of ``DECISIONS``."""
+    """What *author* decided on *day* (ISO 8601) about a *concept* that is suggested for the record
+    *key*: one of ``DECISIONS``.
+    """
 
     key: str
     concept: str
@@ -37,7 +40,9 @@ def write_decisions(decisions: Iterable[TopicDecision]) -> str:
     writer = csv.writer(output, dialect=csv.excel_tab, lineterminator="\n")
     writer.writerow(COLUMNS)
     for item in sorted(decisions, key=lambda item: (item.key, item.concept)):
-        writer.writerow((item.key, item.concept, item.decision, item.author, item.day, item.comment))
+        writer.writerow(
+            (item.key, item.concept, item.decision, item.author, item.day, item.comment)
+        )
     return output.getvalue()
 
 

@@ -1,8 +1,8 @@
 """Read and write a table of words of one registry and the concepts that a curator chose for them.
 
-The table is tab-separated SSSOM (https://mapping-commons.github.io/sssom/spec-model/) whose subjects are literals. Concepts are
-``sdg:4``, ``sdg:4.4``, ``area:404``, ``action-line:C7-ehea`` and others of this form, so that the table
-does not depend on the base of our IRIs.
+The table is tab-separated SSSOM (https://mapping-commons.github.io/sssom/spec-model/) whose
+subjects are literals. Concepts are ``sdg:4``, ``sdg:4.4``, ``area:404``, ``action-line:C7-ehea``
+and others of this form, so that the table does not depend on the base of our IRIs.
 """
 
 from __future__ import annotations
@@ -20,18 +20,32 @@ from vocab.normalization import MAX_LENGTH, fold
 from vocab.schemes import concepts, label
 
 COLUMNS = (
-    *("subject_label", "subject_type", "predicate_id", "object_id", "object_label", "mapping_justification"),
+    *(
+        "subject_label",
+        "subject_type",
+        "predicate_id",
+        "object_id",
+        "object_label",
+        "mapping_justification",
+    ),
     *("author_label", "mapping_date", "comment"),
 )
 # The kinds of our own concepts; those of the United Nations are goal, target and country.
 OWN_SCHEMES = ("action-line", "status", "coverage", "activity-type", "stakeholder-type")
-_LITERAL, _PREDICATE, _JUSTIFICATION = "rdfs literal", "skos:closeMatch", "semapv:ManualMappingCuration"
-_STORED = ("subject_label", "object_id", "author_label", "mapping_date", "comment")  # the members of CuratedWord
+_LITERAL, _PREDICATE, _JUSTIFICATION = (
+    "rdfs literal",
+    "skos:closeMatch",
+    "semapv:ManualMappingCuration",
+)
+# the members of CuratedWord
+_STORED = ("subject_label", "object_id", "author_label", "mapping_date", "comment")
 
 
 @dataclass(frozen=True, slots=True)
 class CuratedWord:
-    """A word and the concept that *author* chose for it on *day* (ISO 8601), with an optional *comment*."""
+    """A word and the concept that *author* chose for it on *day* (ISO 8601), with an optional
+    *comment*.
+    """
 
     word: str
     concept: str
@@ -66,11 +80,16 @@ def short_name(iri: str, base: str = BASE) -> str:
         return f"area:{iri.removeprefix(AREA)}"
     if iri.startswith(SDG):
         return f"sdg:{iri.removeprefix(SDG)}"
-    return iri.removeprefix(f"{base}scheme/").replace("/", ":", 1) if iri.startswith(f"{base}scheme/") else iri
+    return (
+        iri.removeprefix(f"{base}scheme/").replace("/", ":", 1)
+        if iri.startswith(f"{base}scheme/")
+        else iri
+    )
 
 
 def concept_name(concept: str, language: str, base: str = BASE) -> str:
-    """Return the label of a concept, named by its IRI or short name; *concept* itself if there is none.
+    """Return the label of a concept, named by its IRI or short name; *concept* itself if there is
+    none.
 
     >>> concept_name("area:404", "fr"), concept_name("http://metadata.un.org/sdg/codes/geoArea/404", "en"), concept_name("area:0", "en")
     ('Kenya', 'Kenya', 'area:0')
@@ -87,7 +106,19 @@ def write_words(words: Iterable[CuratedWord]) -> str:
     for item in sorted(words, key=lambda item: (fold(item.word), item.word)):
         resolved = resolve_concept(item.concept)
         name = label(resolved[1], "en") or "" if resolved else ""
-        writer.writerow((item.word, _LITERAL, _PREDICATE, item.concept, name, _JUSTIFICATION, item.author, item.day, item.comment))
+        writer.writerow(
+            (
+                item.word,
+                _LITERAL,
+                _PREDICATE,
+                item.concept,
+                name,
+                _JUSTIFICATION,
+                item.author,
+                item.day,
+                item.comment,
+            )
+        )
     return output.getvalue()
 
 

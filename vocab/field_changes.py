@@ -39,7 +39,8 @@ FIELD_NAMES: Mapping[str, str] = {
     f"{RDF}type": "Type",
     f"{ADMS}status": "Status",
 }
-# Statements about the record itself that change with every run, and geometry that repeats latitude and longitude.
+# Statements about the record itself that change with every run, and geometry that repeats latitude
+# and longitude.
 _HIDDEN = {
     f"{PROV}wasGeneratedBy",
     f"{FOAF}primaryTopic",
@@ -54,7 +55,9 @@ _ORDER = {predicate: number for number, predicate in enumerate(FIELD_NAMES)}
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value of a field: an *iri* with the *text* that the description has for it, if any, or a literal's text."""
+    """A value of a field: an *iri* with the *text* that the description has for it, if any, or a
+    literal's text.
+    """
 
     text: str
     iri: str = ""
@@ -63,7 +66,9 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """A field's removed and added values; *part* names the thing that has the field, empty for the record's topic."""
+    """A field's removed and added values; *part* names the thing that has the field, empty for the
+    record's topic.
+    """
 
     part: str
     predicate: str
@@ -74,7 +79,9 @@ class FieldChange:
     def local_name(self) -> str:
         """Return the property's name without its vocabulary, as words."""
         name = self.predicate.rstrip("/#").replace("#", "/").rpartition("/")[2]
-        return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
+        return "".join(
+            f" {letter.lower()}" if letter.isupper() else letter for letter in name
+        ).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +94,27 @@ class FieldView:
 
 
 def field_views(
-    removed: Iterable[str], added: Iterable[str], base: str, language: str, translate: Callable[[str], str]
+    removed: Iterable[str],
+    added: Iterable[str],
+    base: str,
+    language: str,
+    translate: Callable[[str], str],
 ) -> list[FieldView]:
-    """Return the changes of a record field by field, labelled in *language*; *translate* translates the names of fields.
+    """Return the changes of a record field by field, labelled in *language*; *translate* translates
+    the names of fields.
 
     *removed* and *added* are as in ``compare_fields``.
     """
     return [_view(change, base, language, translate) for change in compare_fields(removed, added)]
 
 
-def _view(change: FieldChange, base: str, language: str, translate: Callable[[str], str]) -> FieldView:
+def _view(
+    change: FieldChange, base: str, language: str, translate: Callable[[str], str]
+) -> FieldView:
     known = FIELD_NAMES.get(change.predicate)
-    name = translate(known) if known else label(change.predicate, language, base) or change.local_name
+    name = (
+        translate(known) if known else label(change.predicate, language, base) or change.local_name
+    )
     return FieldView(
         f"{change.part}: {name}" if change.part else f"{name[:1].upper()}{name[1:]}",
         [value_text(value, base, language) for value in change.removed],
@@ -146,8 +162,16 @@ def compare_fields(
         for (part, predicate), (before, after) in fields.items()
     ]
     return sorted(
-        (change for change in changes if change.removed != change.added and not _is_repeated(change)),
-        key=lambda change: (change.part, _ORDER.get(change.predicate, len(_ORDER)), change.predicate),
+        (
+            change
+            for change in changes
+            if change.removed != change.added and not _is_repeated(change)
+        ),
+        key=lambda change: (
+            change.part,
+            _ORDER.get(change.predicate, len(_ORDER)),
+            change.predicate,
+        ),
     )
 
 

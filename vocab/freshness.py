@@ -1,6 +1,7 @@
 """Decide whether a source is live, late, failing, frozen or retired.
 
-The rule needs only facts that do not change with time, so that a source turns late without an update.
+The rule needs only facts that do not change with time, so that a source turns late without an
+update.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Freshness(Enum):
 class FreshnessInputs:
     """The facts that decide a source's freshness at any time.
 
-    *is_held*: an operator holds it. *late_from* is None if no run has succeeded yet or the source has no schedule,
-    *frozen_from* if its last change is unknown.
+    *is_held*: an operator holds it. *late_from* is None if no run has succeeded yet or the source
+    has no schedule, *frozen_from* if its last change is unknown.
     """
 
     success: datetime | None = None
@@ -58,5 +59,14 @@ def freshness(inputs: FreshnessInputs, now: datetime) -> Freshness:
 
 
 def next_change(inputs: FreshnessInputs, now: datetime) -> datetime | None:
-    """Return the first time after *now* at which a source's freshness may change by itself, or None."""
-    return min((turn for turn in (inputs.late_from, inputs.frozen_from) if turn is not None and turn > now), default=None)
+    """Return the first time after *now* at which a source's freshness may change by itself, or
+    None.
+    """
+    return min(
+        (
+            turn
+            for turn in (inputs.late_from, inputs.frozen_from)
+            if turn is not None and turn > now
+        ),
+        default=None,
+    )

@@ -23,13 +23,18 @@ _WEB = r"https?://metadata\.un\.org/sdg/"
 _BEFORE = rf"#?(?P<before>(?:{_WEB}|(?:(?:the|un)\s+)*(?:(?:{{words}}){_AFTER}){{{{1,2}}}})?)0?(?P<goal>\d{{{{1,2}}}})(?!\d)(?P<rest>.*)\Z"
 _GOAL_NUMBER = re.compile(_BEFORE.format(words=_SDG), re.DOTALL)
 _TARGET_NUMBER = re.compile(_BEFORE.format(words=f"{_SDG}|{_TARGET}"), re.DOTALL)
-_POINT = re.compile(r"\s?\.\s?(?:0?(?P<number>[1-9]\d?)|0?(?P<letter>[a-d]))(?!\w)(?P<rest>.*)\Z", re.DOTALL)
-_SECOND_NUMBER = re.compile(r"\b(?!(?:19|20)\d\d\b)\d|^[a-d]$")  # a year does not count as a second number
+_POINT = re.compile(
+    r"\s?\.\s?(?:0?(?P<number>[1-9]\d?)|0?(?P<letter>[a-d]))(?!\w)(?P<rest>.*)\Z", re.DOTALL
+)
+# a year does not count as a second number
+_SECOND_NUMBER = re.compile(r"\b(?!(?:19|20)\d\d\b)\d|^[a-d]$")
 _SEPARATORS = frozenset(":-–—.")
 
 
 def _concepts_of_type(name: str) -> list[Concept]:
-    return [concept for concept in concepts("sdg").values() if f"{SDG}ontology#{name}" in concept.types]
+    return [
+        concept for concept in concepts("sdg").values() if f"{SDG}ontology#{name}" in concept.types
+    ]
 
 
 @lru_cache(maxsize=1)
@@ -43,7 +48,9 @@ def _targets() -> LabelIndex:
 
 
 def _check_rest(rest: str, iri: str, names: LabelIndex, *, strict: bool) -> str | None:
-    """Return *iri* unless the text after its number names another concept, more numbers, or nothing known (if *strict*)."""
+    """Return *iri* unless the text after its number names another concept, more numbers, or nothing
+    known (if *strict*).
+    """
     words = fold(rest)
     if not words:
         return iri
@@ -57,12 +64,17 @@ def _to_ascii(text: str) -> str:
     """Convert full-width forms and the digits of every script to ASCII."""
     ascii_text = text.strip()
     return (
-        ascii_text if ascii_text.isascii() else re.sub(r"\d", lambda digit: str(int(digit[0])), unicodedata.normalize("NFKC", ascii_text))
+        ascii_text
+        if ascii_text.isascii()
+        else re.sub(
+            r"\d", lambda digit: str(int(digit[0])), unicodedata.normalize("NFKC", ascii_text)
+        )
     )
 
 
 def goal(text: str | int) -> str | None:
-    """Return the IRI of the Sustainable Development Goal named in *text*, or None; also for a target or several goals.
+    """Return the IRI of the Sustainable Development Goal named in *text*, or None; also for a
+    target or several goals.
 
     Source: http://metadata.un.org/sdg/ (the United Nations' own IRIs).
 

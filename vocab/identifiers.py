@@ -1,7 +1,9 @@
-"""Recognize identifiers that others assign to organizations, initiatives and documents, and check their digits.
+"""Recognize identifiers that others assign to organizations, initiatives and documents, and check
+their digits.
 
-An identifier is recognized by its web address or by the name of its scheme before it, such as ``LEI: 5493001KJTIIGC8Y1R12``; a bare
-number may belong to any scheme and stays a text. Nothing is looked up.
+An identifier is recognized by its web address or by the name of its scheme before it, such as
+``LEI: 5493001KJTIIGC8Y1R12``; a bare number may belong to any scheme and stays a text. Nothing is
+looked up.
 """
 
 from __future__ import annotations
@@ -13,13 +15,16 @@ from functools import lru_cache
 from typing import NamedTuple
 
 MAX_LENGTH = 200  # characters of an identifier
-_CROCKFORD = {char: value for value, char in enumerate("0123456789abcdefghjkmnpqrstvwxyz")}  # https://www.crockford.com/base32.html
+# https://www.crockford.com/base32.html
+_CROCKFORD = {char: value for value, char in enumerate("0123456789abcdefghjkmnpqrstvwxyz")}
 
 
 class Identifier(NamedTuple):
-    """An identifier: the name of its *scheme*, its canonical *value*, and whether its form and its check digits are correct.
+    """An identifier: the name of its *scheme*, its canonical *value*, and whether its form and its
+    check digits are correct.
 
-    *same_as* is the IRI that identifies the same thing, "" if the scheme has none: an address of a page about a thing is not the thing.
+    *same_as* is the IRI that identifies the same thing, "" if the scheme has none: an address of a
+    page about a thing is not the thing.
     """
 
     scheme: str
@@ -30,10 +35,12 @@ class Identifier(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """A scheme of identifiers: its *title*, its *page*, how a value is written, and what it identifies.
+    """A scheme of identifiers: its *title*, its *page*, how a value is written, and what it
+    identifies.
 
-    *in_text* matches the value in a text, *pattern* a correct one. *check* returns whether the check digits of a value are correct. *iri*
-    is the prefix of the IRIs that identify the things themselves, "" if there are none.
+    *in_text* matches the value in a text, *pattern* a correct one. *check* returns whether the
+    check digits of a value are correct. *iri* is the prefix of the IRIs that identify the things
+    themselves, "" if there are none.
     """
 
     title: str
@@ -47,7 +54,8 @@ class Scheme:
 
 
 def has_valid_ror_digits(value: str) -> bool:
-    """Return whether the two last digits of a ROR identifier are those of ISO/IEC 7064 MOD 97-10 over the others.
+    """Return whether the two last digits of a ROR identifier are those of ISO/IEC 7064 MOD 97-10
+    over the others.
 
     Source: https://ror.readme.io/docs/identifier
 
@@ -61,7 +69,8 @@ def has_valid_ror_digits(value: str) -> bool:
 
 
 def has_valid_lei_digits(value: str) -> bool:
-    """Return whether the check digits of a Legal Entity Identifier are correct (ISO 17442, ISO/IEC 7064 MOD 97-10).
+    """Return whether the check digits of a Legal Entity Identifier are correct (ISO 17442, ISO/IEC
+    7064 MOD 97-10).
 
     Source: https://www.gleif.org/en/about-lei/iso-17442-the-lei-code-structure
 
@@ -89,9 +98,18 @@ def _compact(value: str) -> str:
     return re.sub(r"[\s-]", "", value).upper()
 
 
-def _scheme(title: str, page: str, kinds: str, prefix: str, value: str, pattern: str, **others: object) -> Scheme:
+def _scheme(
+    title: str, page: str, kinds: str, prefix: str, value: str, pattern: str, **others: object
+) -> Scheme:
     result = re.compile(rf"(?:{prefix})\s*(?P<value>{value})/?\Z", re.IGNORECASE)
-    return Scheme(title, page, frozenset(kinds.split()), result, re.compile(rf"{pattern}\Z"), **others)  # type: ignore[arg-type]
+    return Scheme(
+        title,
+        page,
+        frozenset(kinds.split()),
+        result,
+        re.compile(rf"{pattern}\Z"),
+        **others,  # type: ignore[arg-type]
+    )
 
 
 _WEB = r"https?://(?:www\.)?"
@@ -140,18 +158,21 @@ SCHEMES: dict[str, Scheme] = {
         r"10\.[0-9]{4,9}/\S{1,170}", canonical=str.lower,
     ),
 }  # fmt: skip
-_DOCUMENTS = "https://doi.org/"  # a DOI of a document is the document's; one of an initiative is that of a publication about it
+# a DOI of a document is the document's; one of an initiative is that of a publication about it
+_DOCUMENTS = "https://doi.org/"
 
 
 # A text without any of these is of no scheme: one pattern is faster than ten.
 _HINT = re.compile(
-    r"ror|lei|isni|wikidata|d-?u-?n-?s|org-id|iati|d-portal|world ?bank|cordis|doi|(?-i:[A-Z]{2}-[A-Z0-9_]{2,12}-)", re.IGNORECASE
+    r"ror|lei|isni|wikidata|d-?u-?n-?s|org-id|iati|d-portal|world ?bank|cordis|doi|(?-i:[A-Z]{2}-[A-Z0-9_]{2,12}-)",
+    re.IGNORECASE,
 )
 
 
 @lru_cache(maxsize=8192)
 def parse_identifier(text: str, kind: str) -> Identifier | None:
-    """Return the identifier of a thing of *kind* that *text* is, None if it is of no known scheme, or of one for other kinds.
+    """Return the identifier of a thing of *kind* that *text* is, None if it is of no known scheme,
+    or of one for other kinds.
 
     >>> parse_identifier("https://ror.org/03yrm5c26", "organization")
     Identifier(scheme='ror', value='03yrm5c26', is_valid=True, same_as='https://ror.org/03yrm5c26')
@@ -166,5 +187,10 @@ def parse_identifier(text: str, kind: str) -> Identifier | None:
             value = scheme.canonical(match["value"])
             is_valid = bool(scheme.pattern.match(value)) and scheme.check(value)
             prefix = _DOCUMENTS if (name, kind) == ("doi", "document") else scheme.iri
-            return Identifier(name, value if is_valid else match["value"], is_valid, prefix + value if is_valid and prefix else "")
+            return Identifier(
+                name,
+                value if is_valid else match["value"],
+                is_valid,
+                prefix + value if is_valid and prefix else "",
+            )
     return None

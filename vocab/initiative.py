@@ -38,7 +38,8 @@ class Claim(NamedTuple):
     word: str | None = None
     confidence: float | None = None  # 0 to 1, for a suggestion
     crosswalk: str | None = None  # IRI of the scheme whose labels or matches translate *word*
-    percentage: float | None = None  # 0 to 100: the part of the resource that the source assigns to the concept
+    # 0 to 100: the part of the resource that the source assigns to the concept
+    percentage: float | None = None
     evidence: Text | None = None  # the source's reason for the link
     evidence_page: str | None = None  # web address of the evidence
     method: str | None = None  # that suggests the concept, such as "mention"
@@ -47,8 +48,8 @@ class Claim(NamedTuple):
     day: str | None = None  # ISO 8601: when
 
 
-# The value of a coded field: an IRI that the source states, a claim that a crosswalk made of the source's word, or the source's
-# text if no crosswalk matches.
+# The value of a coded field: an IRI that the source states, a claim that a crosswalk made of the
+# source's word, or the source's text if no crosswalk matches.
 Coded = str | Claim
 
 
@@ -62,7 +63,9 @@ def concept_of(value: Coded) -> str:
 
 
 class Party(NamedTuple):
-    """An organization in a role. *kind* and *country* are IRIs, or the source's text if no crosswalk matches."""
+    """An organization in a role. *kind* and *country* are IRIs, or the source's text if no
+    crosswalk matches.
+    """
 
     role: Role
     name: Text
@@ -70,7 +73,8 @@ class Party(NamedTuple):
     kind: Coded | None = None
     country: str | None = None
     page: str | None = None
-    identifiers: tuple[str, ...] = ()  # of the organization in other registries, with their schemes: "LEI: ...", "https://ror.org/..."
+    # of the organization in other registries, with their schemes: "LEI: ...", "https://ror.org/..."
+    identifiers: tuple[str, ...] = ()
 
 
 class Place(NamedTuple):
@@ -84,8 +88,8 @@ class Place(NamedTuple):
 class Amount(NamedTuple):
     """A sum of money as the source states it; it is never converted.
 
-    *currency* is an ISO 4217 code, *name* the source's word for the amount, such as its kind of budget; *start* and *end* are
-    the dates for which it is planned.
+    *currency* is an ISO 4217 code, *name* the source's word for the amount, such as its kind of
+    budget; *start* and *end* are the dates for which it is planned.
     """
 
     value: float
@@ -96,7 +100,9 @@ class Amount(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """A result of an initiative that the source describes; *kind* is the source's word, such as output or impact."""
+    """A result of an initiative that the source describes; *kind* is the source's word, such as
+    output or impact.
+    """
 
     titles: tuple[Text, ...]
     descriptions: tuple[Text, ...] = ()
@@ -104,14 +110,17 @@ class Outcome(NamedTuple):
 
 
 class Checksum(NamedTuple):
-    """A checksum in hexadecimal digits, and the IRI of its algorithm, such as ``spdx:checksumAlgorithm_sha256``."""
+    """A checksum in hexadecimal digits, and the IRI of its algorithm, such as
+    ``spdx:checksumAlgorithm_sha256``.
+    """
 
     value: str
     algorithm: str
 
 
 class File(NamedTuple):
-    """A file of a document: *access* and *download* are web addresses, *form* a media type or the source's name for it.
+    """A file of a document: *access* and *download* are web addresses, *form* a media type or the
+    source's name for it.
 
     *size* is in bytes.
     """
@@ -151,7 +160,8 @@ class Picture(NamedTuple):
 class Prize(NamedTuple):
     """A WSIS prize: category and stage are IRIs or the source's texts.
 
-    *date* is when the stage was announced, *edition* the IRI of the contest's event, *name* that of a special prize.
+    *date* is when the stage was announced, *edition* the IRI of the contest's event, *name* that of
+    a special prize.
     """
 
     category: str
@@ -166,8 +176,8 @@ class Prize(NamedTuple):
 class Resource:
     """The common fields of initiatives, events, documents and posts.
 
-    Dates are ISO 8601 if they could be parsed, else the source's text. ``countries`` and all coded values are IRIs, or the
-    source's text if no crosswalk matches, which validation then reports.
+    Dates are ISO 8601 if they could be parsed, else the source's text. ``countries`` and all coded
+    values are IRIs, or the source's text if no crosswalk matches, which validation then reports.
     """
 
     key: str
@@ -196,13 +206,16 @@ class Resource:
     related: tuple[str, ...] = ()  # IRIs of other resources of ours
     part_of: tuple[str, ...] = ()  # IRIs of the wholes, or their titles if the source gives no key
     detected: tuple[Detection, ...] = ()  # languages detected in texts
-    lineage: tuple[str, ...] = ()  # IRIs of the original records at other installations, the oldest first
+    # IRIs of the original records at other installations, the oldest first
+    lineage: tuple[str, ...] = ()
     credit: str | None = None  # attribution, if the source obtained it from another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Initiative(Resource):
-    """A project, programme, training, conference, website, guideline, toolkit or similar activity: ``wsis:Initiative``."""
+    """A project, programme, training, conference, website, guideline, toolkit or similar activity:
+    ``wsis:Initiative``.
+    """
 
     start: str | None = None
     end: str | None = None

@@ -15,8 +15,11 @@ KINDS = ("initiative", "event", "document", "post", "organization")
 _UCS = "\u00a0-\ud7ff\uf900-\ufdcf\ufdf0-\uffef\U00010000-\U0001fffd\U00020000-\U0002fffd\U00030000-\U0003fffd"
 _CHAR = rf"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@{_UCS}]|%[0-9A-Fa-f]{{2}})"
 _HOST = rf"(?:[A-Za-z0-9\-._~!$&'()*+,;={_UCS}]|%[0-9A-Fa-f]{{2}})+"
-_WEB = re.compile(rf"https?://(?:{_CHAR}*@)?{_HOST}(?::[0-9]{{0,5}})?(?:/{_CHAR}*)*(?:\?(?:{_CHAR}|[/?])*)?(?:#(?:{_CHAR}|[/?])*)?\Z")
-_SEGMENT = re.compile(r"[A-Za-z0-9:@!$'()*,;=~\-_][A-Za-z0-9:@!$'()*,;=~\-._]*\Z")  # needs no encoding; does not start with a dot
+_WEB = re.compile(
+    rf"https?://(?:{_CHAR}*@)?{_HOST}(?::[0-9]{{0,5}})?(?:/{_CHAR}*)*(?:\?(?:{_CHAR}|[/?])*)?(?:#(?:{_CHAR}|[/?])*)?\Z"
+)
+# needs no encoding; does not start with a dot
+_SEGMENT = re.compile(r"[A-Za-z0-9:@!$'()*,;=~\-_][A-Za-z0-9:@!$'()*,;=~\-._]*\Z")
 _UNSAFE = re.compile(r"[^A-Za-z0-9:@!$'()*,;=~\-._]+")
 _GAPS = re.compile(r"[\W_]+")
 _SIMPLE_WEB = re.compile(r"https?://[A-Za-z0-9.\-]+(?:/[A-Za-z0-9\-._~/=,:@+]*)?\Z")
@@ -79,7 +82,9 @@ class Iris:
         return f"{self.base}scheme/{scheme}/{code}"
 
     def thing(self, kind: str, source: str, key: str) -> str:
-        """Return the IRI of an initiative, event, document, post or organization (one of KINDS) of a source."""
+        """Return the IRI of an initiative, event, document, post or organization (one of KINDS) of
+        a source.
+        """
         return f"{self.base}id/{kind}/{source}/{encode(key)}"
 
     def record(self, source: str, key: str) -> str:
@@ -104,11 +109,15 @@ class Iris:
 
     @property
     def clusters(self) -> str:
-        """Return what the IRIs of clusters start with; kind, source and key of the member that names the cluster follow."""
+        """Return what the IRIs of clusters start with; kind, source and key of the member that
+        names the cluster follow.
+        """
         return f"{self.base}cluster/"
 
     def links(self, source: str) -> str:
-        """Return the IRI of the graph with the states of the links of a source's records; without a name, what these start with."""
+        """Return the IRI of the graph with the states of the links of a source's records; without a
+        name, what these start with.
+        """
         return f"{self.base}links/{source}"
 
     @property
@@ -126,4 +135,8 @@ def slug(name: str) -> str:
     True
     """
     words = _GAPS.sub("-", name.casefold()).strip("-")
-    return words[:80] if words else "x-" + hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return (
+        words[:80]
+        if words
+        else "x-" + hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).hexdigest()
+    )

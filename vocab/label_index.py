@@ -15,7 +15,11 @@ class LabelIndex:
 
     def __init__(self, names: Iterable[tuple[str, str]], *, inverted: bool = False) -> None:
         self._keys = _unique_table((fold(name), iri) for name, iri in names)
-        self._bags = _unique_table((sorted_words_key(key), iri) for key, iri in self._keys.items() if iri) if inverted else {}
+        self._bags = (
+            _unique_table((sorted_words_key(key), iri) for key, iri in self._keys.items() if iri)
+            if inverted
+            else {}
+        )
 
     def find(self, key: str) -> str | None:
         """Return the one concept with the folded *key*; None if there is none or more than one."""

@@ -1,4 +1,6 @@
-"""Normalize names, so that different spellings have the same key, and cells, so that no spreadsheet evaluates them."""
+"""Normalize names, so that different spellings have the same key, and cells, so that no spreadsheet
+evaluates them.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,11 @@ import unicodedata
 
 MAX_LENGTH = 1000  # characters of a name or cached text; the longest title of a target has 747
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of a cell that a spreadsheet would evaluate
+# first characters of a cell that a spreadsheet would evaluate
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SEPARATORS = re.compile(r"[\W_]+")
-# Words that differ between forms of one name: "Tanzania, United Republic of" and "the United Republic of Tanzania".
+# Words that differ between forms of one name: "Tanzania, United Republic of" and "the United
+# Republic of Tanzania".
 _STOP_WORDS = frozenset(("the", "of", "and"))
 
 
@@ -26,7 +30,8 @@ def fold(text: str) -> str:
 
 
 def sorted_words_key(key: str) -> str:
-    """Return the sorted words of a folded *key* without stop words, for names whose words may be inverted.
+    """Return the sorted words of a folded *key* without stop words, for names whose words may be
+    inverted.
 
     >>> sorted_words_key("tanzania united republic of") == sorted_words_key("the united republic of tanzania")
     True

@@ -1,6 +1,7 @@
 """Read the ontology, the concept schemes and the matrix from their Turtle files.
 
-A file's graph is the IRI of the ontology, scheme or collection that it declares, so that a new file needs no registration.
+A file's graph is the IRI of the ontology, scheme or collection that it declares, so that a new file
+needs no registration.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _GRAPH_TYPES = {
 _LABEL = NamedNode("http://www.w3.org/2000/01/rdf-schema#label")
 _NAMES = tuple(NamedNode(f"{SKOS}{name}") for name in ("prefLabel", "altLabel", "hiddenLabel"))
 _MATCHES = tuple(NamedNode(f"{SKOS}{name}") for name in ("exactMatch", "closeMatch", "broadMatch"))
-_CODES = tuple(NamedNode(f"http://metadata.un.org/sdg/codes/geoArea#{name}") for name in ("iso2code", "iso3code"))
+_CODES = tuple(
+    NamedNode(f"http://metadata.un.org/sdg/codes/geoArea#{name}")
+    for name in ("iso2code", "iso3code")
+)
 
 
 class Label(NamedTuple):
@@ -39,7 +43,8 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """A concept: its notations, its names (preferred ones first) and the concepts of other schemes that it matches or concerns.
+    """A concept: its notations, its names (preferred ones first) and the concepts of other schemes
+    that it matches or concerns.
 
     *regions* are the IRIs of the ITU regions of a country.
     """
@@ -77,7 +82,11 @@ def digest(base: str = BASE) -> str:
 
 def _graph(triples: list[Triple]) -> str:
     """Return the IRI of the ontology, scheme or collection that a file declares."""
-    (graph,) = {t.subject.value for t in triples if t.predicate == _TYPE and t.object in _GRAPH_TYPES and isinstance(t.subject, NamedNode)}
+    (graph,) = {
+        t.subject.value
+        for t in triples
+        if t.predicate == _TYPE and t.object in _GRAPH_TYPES and isinstance(t.subject, NamedNode)
+    }
     return graph.rstrip("#")
 
 
@@ -91,7 +100,8 @@ def _graphs(base: str) -> dict[str, tuple[Triple, ...]]:
 
 
 def statements(base: str = BASE) -> Iterator[tuple[str, list[str]]]:
-    """Yield each named graph of the vocabulary: its IRI, and its statements sorted, unique and without blank nodes.
+    """Yield each named graph of the vocabulary: its IRI, and its statements sorted, unique and
+    without blank nodes.
 
     >>> sorted(graph.removeprefix(BASE) for graph, _ in statements())[:3]
     ['country-lists', 'facilitators', 'labels']
@@ -104,8 +114,12 @@ ONTOLOGIES = ("ns", "operations")  # of what things are, and of how the data cam
 
 
 def graph_triples(scheme: str | None = None, base: str = BASE) -> tuple[Triple, ...]:
-    """Return the statements of the file of *scheme*, None: of the ontology; raises KeyError if there is no such scheme."""
-    return ontology_triples("ns", base) if scheme is None else _graphs(base)[f"{base}scheme/{scheme}"]
+    """Return the statements of the file of *scheme*, None: of the ontology; raises KeyError if
+    there is no such scheme.
+    """
+    return (
+        ontology_triples("ns", base) if scheme is None else _graphs(base)[f"{base}scheme/{scheme}"]
+    )
 
 
 def ontology_triples(name: str, base: str = BASE) -> tuple[Triple, ...]:
@@ -120,7 +134,9 @@ def crosswalks() -> list[str]:
     (True, False)
     """
     folder = files("vocab") / "data" / "crosswalks"
-    return sorted(file.name.removesuffix(".ttl") for file in folder.iterdir() if file.name.endswith(".ttl"))
+    return sorted(
+        file.name.removesuffix(".ttl") for file in folder.iterdir() if file.name.endswith(".ttl")
+    )
 
 
 def schemes(base: str = BASE) -> list[str]:
@@ -135,7 +151,8 @@ def schemes(base: str = BASE) -> list[str]:
 
 @lru_cache(maxsize=64)
 def concepts(scheme: str, base: str = BASE) -> dict[str, Concept]:
-    """Return the concepts of a scheme (``action-line``, ``sdg``, ``area`` ...) by IRI, in the order of their file.
+    """Return the concepts of a scheme (``action-line``, ``sdg``, ``area`` ...) by IRI, in the order
+    of their file.
 
     Raises KeyError if there is no such scheme.
 
@@ -147,12 +164,21 @@ def concepts(scheme: str, base: str = BASE) -> dict[str, Concept]:
         if isinstance(triple.subject, NamedNode):
             about.setdefault(triple.subject.value, []).append(triple)
     member = NamedNode(f"{SKOS}inScheme")
-    return {iri: _concept(iri, triples, base) for iri, triples in about.items() if any(t.predicate == member for t in triples)}
+    return {
+        iri: _concept(iri, triples, base)
+        for iri, triples in about.items()
+        if any(t.predicate == member for t in triples)
+    }
 
 
 def _concept(iri: str, triples: list[Triple], base: str) -> Concept:
     def values(*predicates: NamedNode) -> tuple[str, ...]:
-        return tuple(t.object.value for p in predicates for t in triples if t.predicate == p and isinstance(t.object, NamedNode | Literal))
+        return tuple(
+            t.object.value
+            for p in predicates
+            for t in triples
+            if t.predicate == p and isinstance(t.object, NamedNode | Literal)
+        )
 
     def names() -> Iterator[Label]:
         for predicate in _NAMES:
@@ -174,12 +200,21 @@ def _concept(iri: str, triples: list[Triple], base: str) -> Concept:
 
 @lru_cache(maxsize=4)
 def _labels(base: str) -> dict[tuple[str, str], str]:
-    properties = {NamedNode(f"{SKOS}prefLabel"), NamedNode("http://www.w3.org/2000/01/rdf-schema#label"), NamedNode(f"{DCT}title")}
+    properties = {
+        NamedNode(f"{SKOS}prefLabel"),
+        NamedNode("http://www.w3.org/2000/01/rdf-schema#label"),
+        NamedNode(f"{DCT}title"),
+    }
     labels: dict[tuple[str, str], str] = {}
     for triples in _graphs(base).values():
         for triple in triples:
             text = triple.object
-            if triple.predicate in properties and isinstance(triple.subject, NamedNode) and isinstance(text, Literal) and text.language:
+            if (
+                triple.predicate in properties
+                and isinstance(triple.subject, NamedNode)
+                and isinstance(text, Literal)
+                and text.language
+            ):
                 labels[triple.subject.value, text.language] = text.value
     return labels
 
@@ -196,11 +231,18 @@ def label(iri: str, language: str = "en", base: str = BASE) -> str | None:
 
 @lru_cache(maxsize=1)
 def term_labels() -> dict[tuple[str, str], str]:
-    """Return the labels of the terms of the ontologies by local name (``ns#coverage``, ``operations#lastRun``) and language."""
+    """Return the labels of the terms of the ontologies by local name (``ns#coverage``,
+    ``operations#lastRun``) and language.
+    """
     return {
         (subject.value.removeprefix(BASE), text.language): text.value
         for name, content in read_files()
         if name in ("ontology.ttl", "operations.ttl")
-        for subject, predicate, text in (quad.triple for quad in parse(content, format=RdfFormat.TURTLE, base_iri=BASE))
-        if predicate == _LABEL and isinstance(subject, NamedNode) and isinstance(text, Literal) and text.language
+        for subject, predicate, text in (
+            quad.triple for quad in parse(content, format=RdfFormat.TURTLE, base_iri=BASE)
+        )
+        if predicate == _LABEL
+        and isinstance(subject, NamedNode)
+        and isinstance(text, Literal)
+        and text.language
     }

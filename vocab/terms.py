@@ -1,6 +1,7 @@
 """Define namespaces, and write N-Triples terms.
 
-Lexical forms are canonical, so that a store returns what was written (https://www.w3.org/TR/n-quads/#canonical-quads).
+Lexical forms are canonical, so that a store returns what was written
+(https://www.w3.org/TR/n-quads/#canonical-quads).
 """
 
 from __future__ import annotations
@@ -35,17 +36,29 @@ SEMAPV = "https://w3id.org/semapv/vocab/"
 
 _CACHE_SIZE = 8192  # twenty years of days, about 1 MB
 _ESCAPE = re.compile('[\x00-\x1f"\\\\\x7f\ud800-\udfff\ufffe\uffff]')
-_SHORT_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
+_SHORT_ESCAPES = {
+    "\\": "\\\\",
+    '"': '\\"',
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\b": "\\b",
+    "\f": "\\f",
+}
 # RFC 5646 section 2.1 without grandfathered tags: stores refuse a file with one invalid tag.
 _LANGUAGE = r"(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4,8})(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?"
 _VARIANTS = r"(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(?:-[0-9a-wyz](?:-[a-z0-9]{2,8})+)*"
 _PRIVATE = r"x(?:-[a-z0-9]{1,8})+"
-_TAG = re.compile(rf"(?:{_LANGUAGE}{_VARIANTS}(?:-{_PRIVATE})?|{_PRIVATE})\Z", re.IGNORECASE | re.ASCII)
-_DATE_LENGTH = len("2024-02-29")  # longer values have a time and rarely repeat, so they are not cached
+_TAG = re.compile(
+    rf"(?:{_LANGUAGE}{_VARIANTS}(?:-{_PRIVATE})?|{_PRIVATE})\Z", re.IGNORECASE | re.ASCII
+)
+# longer values have a time and rarely repeat, so they are not cached
+_DATE_LENGTH = len("2024-02-29")
 _YEAR = re.compile(r"[0-9]{4}\Z")
 _MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])\Z")
 _SECONDS = len("2024-02-29T12:00:00")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z?\Z")  # in UTC or without a zone
+# in UTC or without a zone
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z?\Z")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 
@@ -69,7 +82,8 @@ def literal(value: str, language: str | None = None) -> str:
     >>> literal("chat", "en-"), literal("chat", "zh-Hans")
     ('"chat"', '"chat"@zh-hans')
     """
-    if not value.isprintable() or '"' in value or "\\" in value:  # fast check: all characters to escape are among these
+    # fast check: all characters to escape are among these
+    if not value.isprintable() or '"' in value or "\\" in value:
         value = _ESCAPE.sub(_escape, value)
     return f'"{value}"{_tag(language)}' if language else f'"{value}"'
 
@@ -84,7 +98,8 @@ def iri_or_literal(value: str) -> str:
 
 
 def date_literal(value: str) -> str:
-    """Return a date as xsd:gYear, xsd:gYearMonth, xsd:date or xsd:dateTime (UTC); an invalid one as a plain literal.
+    """Return a date as xsd:gYear, xsd:gYearMonth, xsd:date or xsd:dateTime (UTC); an invalid one as
+    a plain literal.
 
     Source: https://www.w3.org/TR/xmlschema11-2/ sections 3.3.7 to 3.3.11.
 
@@ -122,7 +137,13 @@ _cached_date = lru_cache(_CACHE_SIZE)(_date_literal)
 
 def instant(value: datetime) -> str:
     """Return a time as xsd:dateTime in UTC, whole seconds; a time without a zone is read as UTC."""
-    utc = value if value.tzinfo is UTC else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    utc = (
+        value
+        if value.tzinfo is UTC
+        else value.replace(tzinfo=UTC)
+        if value.tzinfo is None
+        else value.astimezone(UTC)
+    )
     return f'"{utc.isoformat()[:19]}Z"^^<{XSD}dateTime>'
 
 
@@ -136,7 +157,8 @@ def decimal(value: float) -> str:
 
 
 def geo_point(latitude: float, longitude: float) -> tuple[str, str, str]:
-    """Return latitude and longitude as xsd:decimal, and both as a GeoSPARQL point in WGS 84, the longitude first.
+    """Return latitude and longitude as xsd:decimal, and both as a GeoSPARQL point in WGS 84, the
+    longitude first.
 
     Source: https://docs.ogc.org/is/22-047r1/22-047r1.html section 8.5.1.
 
@@ -144,7 +166,11 @@ def geo_point(latitude: float, longitude: float) -> tuple[str, str, str]:
     '"POINT(36.8 -1.28)"^^<http://www.opengis.net/ont/geosparql#wktLiteral>'
     """
     north, east = _number(latitude), _number(longitude)
-    return f'"{north}"^^<{XSD}decimal>', f'"{east}"^^<{XSD}decimal>', f'"POINT({east} {north})"^^<{GEO}wktLiteral>'
+    return (
+        f'"{north}"^^<{XSD}decimal>',
+        f'"{east}"^^<{XSD}decimal>',
+        f'"POINT({east} {north})"^^<{GEO}wktLiteral>',
+    )
 
 
 def _number(value: float) -> str:

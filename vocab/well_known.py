@@ -1,4 +1,6 @@
-"""Organizations that registries of many countries name: ``organizations.toml``, with the source of each name."""
+"""Organizations that registries of many countries name: ``organizations.toml``, with the source of
+each name.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from typing import NamedTuple
 
 
 class WellKnownOrganization(NamedTuple):
-    """An organization: its org-id *identifier*, its *names*, its *acronyms* and its *page* on the web."""
+    """An organization: its org-id *identifier*, its *names*, its *acronyms* and its *page* on the
+    web.
+    """
 
     identifier: str
     names: tuple[str, ...]
@@ -26,4 +30,9 @@ def well_known_organizations() -> tuple[WellKnownOrganization, ...]:
     """
     with (files("vocab") / "organizations.toml").open("rb") as file:
         rows = tomllib.load(file)["organization"]
-    return tuple(WellKnownOrganization(row["identifier"], tuple(row["names"]), tuple(row["acronyms"]), row["page"]) for row in rows)
+    return tuple(
+        WellKnownOrganization(
+            row["identifier"], tuple(row["names"]), tuple(row["acronyms"]), row["page"]
+        )
+        for row in rows
+    )

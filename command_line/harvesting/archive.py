@@ -27,12 +27,21 @@ def archive() -> None:
 @app.command("prune")
 def prune_archive(
     ctx: typer.Context,
-    days: Annotated[int | None, typer.Option(help="Delete files last written more than this many days ago.", min=0)] = None,
-    size: Annotated[str | None, typer.Option(help="Then delete the oldest until this size is left, such as 20GB.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be deleted; change nothing.")] = False,
+    days: Annotated[
+        int | None,
+        typer.Option(help="Delete files last written more than this many days ago.", min=0),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Then delete the oldest until this size is left, such as 20GB."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be deleted; change nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Delete archived responses by age and size; keep what releases cite, current records come from, and a remap reads.
+    """Delete archived responses by age and size; keep what releases cite, current records come
+    from, and a remap reads.
 
     Exit code 1 if more than the size is left, since the rest is needed.
     """
@@ -45,9 +54,21 @@ def prune_archive(
         pruning = plan_pruning(context, before=before, max_bytes=limit)
         if not dry_run:
             prune(context, pruning)
-    rows = [{"file": file.name, "bytes": file.bytes, "written": f"{file.written:%Y-%m-%d %H:%M}"} for file in pruning.deleted]
+    rows = [
+        {"file": file.name, "bytes": file.bytes, "written": f"{file.written:%Y-%m-%d %H:%M}"}
+        for file in pruning.deleted
+    ]
     if json:
-        print(orjson.dumps({"deleted": rows, "kept": pruning.remaining, "bytes": pruning.bytes_after, "dry_run": dry_run}).decode())
+        print(
+            orjson.dumps(
+                {
+                    "deleted": rows,
+                    "kept": pruning.remaining,
+                    "bytes": pruning.bytes_after,
+                    "dry_run": dry_run,
+                }
+            ).decode()
+        )
     else:
         print_rows(rows, "Would be deleted" if dry_run else "Deleted", json=False)
         for reason, count in sorted(pruning.remaining.items()):
@@ -60,5 +81,7 @@ def _parse_size(text: str) -> int:
     """Return a size such as 20GB in bytes; exit with 2 if it is none."""
     match = _SIZE.match(text)
     if match is None:
-        raise typer.BadParameter(f"--size is {text!r}; use a number with kB, MB, GB or TB, such as 20GB")
+        raise typer.BadParameter(
+            f"--size is {text!r}; use a number with kB, MB, GB or TB, such as 20GB"
+        )
     return int(float(match[1]) * _UNITS[match[2]])

@@ -1,4 +1,6 @@
-"""Define ``stocktake crosswalk``: which words of registries no crosswalk translates, and what a curator chooses for them."""
+"""Define ``stocktake crosswalk``: which words of registries no crosswalk translates, and what a
+curator chooses for them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="Words that no crosswalk translates.")
 
-SourceName = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="Words of this source; none: of all sources.")]
+SourceName = Annotated[
+    str | None,
+    typer.Argument(metavar="[SOURCE]", help="Words of this source; none: of all sources."),
+]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Number of words.")]
 
 
@@ -34,8 +39,11 @@ def crosswalk() -> None:
 
 
 @app.command()
-def gaps(ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_json: Json = False) -> None:
-    """List the most frequent words of published records that no crosswalk translates, with the nearest concepts.
+def gaps(
+    ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_json: Json = False
+) -> None:
+    """List the most frequent words of published records that no crosswalk translates, with the
+    nearest concepts.
 
     Exit 0: listed; 1: there is no such source, or no ledger.
     """
@@ -46,7 +54,11 @@ def gaps(ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_js
     with closing(Ledger(settings.ledger)) as ledger:
         known = ledger.sources()
         if source is not None and source not in known:
-            err.print(f"{source}: no run of this source; sources with runs: {', '.join(known) or 'none'}", style="red", markup=False)
+            err.print(
+                f"{source}: no run of this source; sources with runs: {', '.join(known) or 'none'}",
+                style="red",
+                markup=False,
+            )
             raise typer.Exit(1)
         chosen = known if source is None else [source]
         curated = {name: read_word_table(word_table(settings.sources, name))[0] for name in chosen}
@@ -77,13 +89,20 @@ def add(
     ctx: typer.Context,
     source: Annotated[str, typer.Argument(help="Name of the source that uses the word.")],
     word: Annotated[str, typer.Argument(help="The word as the registry writes it.")],
-    concept: Annotated[str, typer.Argument(help="sdg:4, sdg:4.4, area:404, action-line:C7-ehea, status:completed, or an IRI.")],
+    concept: Annotated[
+        str,
+        typer.Argument(
+            help="sdg:4, sdg:4.4, area:404, action-line:C7-ehea, status:completed, or an IRI."
+        ),
+    ],
     comment: Annotated[str, typer.Option(help="The reason, for later curators.")] = "",
 ) -> None:
-    """Choose the concept of a registry's word; `remap` applies it to the published records, with its plan.
+    """Choose the concept of a registry's word; `remap` applies it to the published records, with
+    its plan.
 
-    The choice is a line with author and date in `crosswalks/SOURCE.sssom.tsv` beside the source definitions, which you keep.
-    An earlier choice for the word is replaced. Exit 0: stored; 1: unknown concept, or a line of the table is wrong; 2: no such source.
+    The choice is a line with author and date in `crosswalks/SOURCE.sssom.tsv` beside the source
+    definitions, which you keep. An earlier choice for the word is replaced. Exit 0: stored; 1:
+    unknown concept, or a line of the table is wrong; 2: no such source.
     """
     settings: Settings = ctx.obj
     load_sources(settings, [source], report=lambda _name, _message: None)
@@ -94,4 +113,6 @@ def add(
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     out.print(f"{file}: {word} is {concept}", markup=False, highlight=False, soft_wrap=True)
-    out.print(f"See what it changes: stocktake remap {source} --dry-run", markup=False, highlight=False)
+    out.print(
+        f"See what it changes: stocktake remap {source} --dry-run", markup=False, highlight=False
+    )

@@ -12,7 +12,13 @@ from command_line.harvesting.output import err
 from command_line.harvesting.terminal import load_source
 from command_line.settings import Settings
 from harvesters.inspection.scratch import has_ledger
-from harvesters.inspection.trace import ExplainError, check_property, explain, parse_iri, read_record
+from harvesters.inspection.trace import (
+    ExplainError,
+    check_property,
+    explain,
+    parse_iri,
+    read_record,
+)
 from harvesters.inspection.trace_output import WRITERS
 from harvesters.ledger.ledger import Ledger
 from harvesters.pipeline.bounded_call import call_bounded
@@ -24,11 +30,21 @@ app = typer.Typer()
 @app.command("explain")
 def explain_record(
     ctx: typer.Context,
-    iri: Annotated[str, typer.Argument(help="IRI of a record, of a thing, or the path of its page.")],
-    name: Annotated[str, typer.Argument(metavar="[PROPERTY]", help="End of a property's IRI, such as title; all by default.")] = "",
-    output: Annotated[str, typer.Option("--format", help=f"Format: {', '.join(WRITERS)}.")] = "text",
+    iri: Annotated[
+        str, typer.Argument(help="IRI of a record, of a thing, or the path of its page.")
+    ],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[PROPERTY]", help="End of a property's IRI, such as title; all by default."
+        ),
+    ] = "",
+    output: Annotated[
+        str, typer.Option("--format", help=f"Format: {', '.join(WRITERS)}.")
+    ] = "text",
 ) -> None:
-    """Explain the statements of a record: run, request, archived bytes, field and mapping of each, or that it is ours.
+    """Explain the statements of a record: run, request, archived bytes, field and mapping of each,
+    or that it is ours.
 
     Exit code 1 if there is no such record here, or it has no such property.
     """
@@ -38,7 +54,9 @@ def explain_record(
     try:
         source_name, key = parse_iri(iri, settings.base)
         if not has_ledger(settings.ledger):
-            raise ExplainError(f"{iri}: this machine has no ledger, as a mirror; ask the installation that harvests")
+            raise ExplainError(
+                f"{iri}: this machine has no ledger, as a mirror; ask the installation that harvests"
+            )
         with closing(Ledger(settings.ledger)) as ledger:
             described = read_record(ledger, source_name, key)
         check_property(described, name)
@@ -46,6 +64,15 @@ def explain_record(
         err.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
     source, store = load_source(settings, source_name), Journal(settings.data / "journal").store
-    explanation = call_bounded(explain, described, source, settings.base, settings.data / "archive", settings.shapes_engine, store, name)
+    explanation = call_bounded(
+        explain,
+        described,
+        source,
+        settings.base,
+        settings.data / "archive",
+        settings.shapes_engine,
+        store,
+        name,
+    )
     sys.stdout.buffer.write(WRITERS[output](explanation, settings.base))
     sys.stdout.flush()

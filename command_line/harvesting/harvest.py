@@ -86,7 +86,11 @@ def harvest(
         )
     with harvest_context(settings) as context:
         context.pool.check_cluster()
-        wanted = [source for source in wanted if names or not context.ledger.removals.is_retired(source.name)]
+        wanted = [
+            source
+            for source in wanted
+            if names or not context.ledger.removals.is_retired(source.name)
+        ]
         wanted, refused = (
             (wanted, [])
             if dry_run
@@ -165,7 +169,9 @@ def _report_results(
             if isinstance(result, Plan):
                 for line in terminal_output.failure_lines(name, result, context.ledger):
                     out.print(line)
-    if any(isinstance(result, FailedRun) and result.outcome == "invalid" for result in results.values()):
+    if any(
+        isinstance(result, FailedRun) and result.outcome == "invalid" for result in results.values()
+    ):
         return 2
     return int(bool(refused) or any(map(_needs_attention, results.values())))
 
@@ -187,7 +193,9 @@ def _confirm_superseding(
     A person at a terminal is asked; elsewhere the plan must be named in *supersede*.
     """
     waiting = {plan.source: plan for plan in context.ledger.awaiting_review()}
-    if unknown := [plan for plan in supersede if plan not in {item.id for item in waiting.values()}]:
+    if unknown := [
+        plan for plan in supersede if plan not in {item.id for item in waiting.values()}
+    ]:
         raise PlanError(
             f"--supersede {unknown[0]}: no such plan waits for approval; `stocktake plans list` lists those that do"
         )

@@ -39,9 +39,14 @@ from harvesters.runs.publish_clusters import change_kind, members, plan_clusters
 from harvesters.runs.publish_graphs import GraphChange
 from vocab.iris import Iris
 
-app = typer.Typer(no_args_is_help=True, help="One initiative or organization in several registries: match, decide, undo.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="One initiative or organization in several registries: match, decide, undo.",
+)
 _NO_LEDGER = "this machine has no ledger, as a mirror; match at the installation that harvests"
-_Pair = Annotated[str, typer.Argument(metavar="PAIR", help="Id of a pair, as `identity queue` lists it.")]
+_Pair = Annotated[
+    str, typer.Argument(metavar="PAIR", help="Id of a pair, as `identity queue` lists it.")
+]
 _Limit = Annotated[int, typer.Option(min=1, help="Largest number of pairs.")]
 
 
@@ -56,23 +61,45 @@ def _open_existing(settings: Settings) -> Iterator[Ledger]:
 @app.command()
 def match(
     ctx: typer.Context,
-    changed: Annotated[bool, typer.Option("--changed", help="Compare only what is new or changed since the last matching.")] = False,
-    publish: Annotated[bool, typer.Option("--publish", help="Publish the clusters that result, as `identity publish` does.")] = False,
+    changed: Annotated[
+        bool,
+        typer.Option(
+            "--changed", help="Compare only what is new or changed since the last matching."
+        ),
+    ] = False,
+    publish: Annotated[
+        bool,
+        typer.Option(
+            "--publish", help="Publish the clusters that result, as `identity publish` does."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Compare all published initiatives and organizations, and store the pairs that may be one thing. Decisions are kept."""
+    """Compare all published initiatives and organizations, and store the pairs that may be one
+    thing. Decisions are kept.
+    """
     settings: Settings = ctx.obj
-    with _open_existing(settings) as ledger, match_records(ledger, Iris(settings.base), only_changed=changed) as matching:
+    with (
+        _open_existing(settings) as ledger,
+        match_records(ledger, Iris(settings.base), only_changed=changed) as matching,
+    ):
         rows = _count_matches(ledger, matching.entities)
-        print_rows(rows, f"Pairs that may be one thing; {matching.compared} entities compared", json)
+        print_rows(
+            rows, f"Pairs that may be one thing; {matching.compared} entities compared", json
+        )
         if publish:
-            with harvest_context(settings) as context, publish_clusters(context, matching.entities) as (run, changes):
+            with (
+                harvest_context(settings) as context,
+                publish_clusters(context, matching.entities) as (run, changes),
+            ):
                 if not json:
                     _print_entry(run, f"{len(changes)} clusters changed")
 
 
 def _count_matches(ledger: Ledger, entities: EntityStore) -> list[dict[str, object]]:
-    """Return for each kind of entity what becomes of the pairs, and how many things there are before and after merging."""
+    """Return for each kind of entity what becomes of the pairs, and how many things there are
+    before and after merging.
+    """
     counts = count_pairs(ledger, entities)
     return [
         {
@@ -94,17 +121,22 @@ def _print_entry(run: Run | None, text: str) -> None:
 def queue(
     ctx: typer.Context,
     limit: _Limit = 20,
-    all_pairs: Annotated[bool, typer.Option("--all", help="List automatic and decided pairs too.")] = False,
+    all_pairs: Annotated[
+        bool, typer.Option("--all", help="List automatic and decided pairs too.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """List the pairs that await a decision, the best first; a contradiction would join what was decided to be different."""
+    """List the pairs that await a decision, the best first; a contradiction would join what was
+    decided to be different.
+    """
     with _open_existing(ctx.obj) as ledger:
         stored, scored, _ = classify_stored(ledger)
         decisions = current_decisions(ledger)
     undecided = [
         item
         for item in scored
-        if all_pairs or (item.status in (Status.QUEUED, Status.CONTRADICTION) and item.pair not in decisions)
+        if all_pairs
+        or (item.status in (Status.QUEUED, Status.CONTRADICTION) and item.pair not in decisions)
     ]
     rows = [
         {
@@ -113,7 +145,9 @@ def queue(
             "bits": item.score.bits,
             "first": stored[item.pair].names[0],
             "second": stored[item.pair].names[1],
-            "because": ", ".join(f"{feature.name} {feature.bits:+.1f}" for feature in item.score.features),
+            "because": ", ".join(
+                f"{feature.name} {feature.bits:+.1f}" for feature in item.score.features
+            ),
         }
         for item in undecided[:limit]
     ]
@@ -126,23 +160,53 @@ def show(ctx: typer.Context, pair: _Pair, json: Json = False) -> None:
     settings: Settings = ctx.obj
     with _open_existing(settings) as ledger:
         scored = find_pair(ledger, pair)
-        history = [decision for decision in decision_history(ledger) if decision.pair == scored.pair]
+        history = [
+            decision for decision in decision_history(ledger) if decision.pair == scored.pair
+        ]
         with read_entities(ledger, Iris(settings.base)) as entities:
             if gone := [iri for iri in scored.pair if iri not in entities]:
-                raise IdentityError(f"{gone[0]} is not published any more; `stocktake identity match` renews the pairs")
+                raise IdentityError(
+                    f"{gone[0]} is not published any more; `stocktake identity match` renews the pairs"
+                )
             first, second = (entities[iri] for iri in scored.pair)
     sides = [
         {"": name, "first": _listed(getattr(first, name)), "second": _listed(getattr(second, name))}
-        for name in ("iri", "source", "names", "identifiers", "pages", "countries", "parties", "start")
+        for name in (
+            "iri",
+            "source",
+            "names",
+            "identifiers",
+            "pages",
+            "countries",
+            "parties",
+            "start",
+        )
     ]
-    features = [{"feature": item.name, "bits": item.bits, "compared": item.detail} for item in scored.score.features]
+    features = [
+        {"feature": item.name, "bits": item.bits, "compared": item.detail}
+        for item in scored.score.features
+    ]
     decided = [_decision_row(decision) for decision in history]
     if json:
-        print(orjson.dumps({"bits": scored.score.bits, "sides": sides, "features": features, "decisions": decided}).decode())
+        print(
+            orjson.dumps(
+                {
+                    "bits": scored.score.bits,
+                    "sides": sides,
+                    "features": features,
+                    "decisions": decided,
+                }
+            ).decode()
+        )
         return
-    marked = [{"": row[""], "differs": "" if row["first"] == row["second"] else "≠", **row} for row in sides]
+    marked = [
+        {"": row[""], "differs": "" if row["first"] == row["second"] else "≠", **row}
+        for row in sides
+    ]
     print_rows(marked, f"Pair {pair}", json)
-    print_rows([*features, {"feature": "sum", "bits": scored.score.bits, "compared": ""}], "Score", json)
+    print_rows(
+        [*features, {"feature": "sum", "bits": scored.score.bits, "compared": ""}], "Score", json
+    )
     print_rows(decided, "Decisions", json, empty="no decision yet")
 
 
@@ -150,98 +214,168 @@ def _listed(value: object) -> str:
     if isinstance(value, str):
         return value
     assert isinstance(value, set | dict)
-    return "\n".join(sorted(" ".join(item) if isinstance(item, tuple) else str(item) for item in value))
+    return "\n".join(
+        sorted(" ".join(item) if isinstance(item, tuple) else str(item) for item in value)
+    )
 
 
 @app.command()
 def decide(
     ctx: typer.Context,
     pair: _Pair,
-    judgement: Annotated[Judgement, typer.Argument(help="positive: one thing; negative: two; unsure: it stays in the queue.")],
+    judgement: Annotated[
+        Judgement,
+        typer.Argument(help="positive: one thing; negative: two; unsure: it stays in the queue."),
+    ],
     reason: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
 ) -> None:
-    """Decide whether a pair is one thing. A later decision replaces an earlier one, which stays in the history."""
+    """Decide whether a pair is one thing. A later decision replaces an earlier one, which stays in
+    the history.
+    """
     with _open_existing(ctx.obj) as ledger:
         row = find_pair(ledger, pair)
-        add_decisions(ledger, [Decision(row.pair, judgement, current_user(), datetime.now(UTC), reason)])
-    out.print(f"{judgement.value}: {row.pair[0]} and {row.pair[1]}", highlight=False, soft_wrap=True)
+        add_decisions(
+            ledger, [Decision(row.pair, judgement, current_user(), datetime.now(UTC), reason)]
+        )
+    out.print(
+        f"{judgement.value}: {row.pair[0]} and {row.pair[1]}", highlight=False, soft_wrap=True
+    )
 
 
 @app.command("decide-all")
 def decide_all(
     ctx: typer.Context,
-    judgement: Annotated[Judgement, typer.Argument(help="positive: one thing; negative: two; unsure: they stay in the queue.")],
+    judgement: Annotated[
+        Judgement,
+        typer.Argument(help="positive: one thing; negative: two; unsure: they stay in the queue."),
+    ],
     reason: Annotated[str, typer.Option(help="Why; it is stored with each decision.")],
-    kind: Annotated[Literal["", "initiative", "organization"], typer.Option(help="Only pairs of this kind.")] = "",
-    at_least: Annotated[float, typer.Option(metavar="BITS", help="Only pairs with this score or more.")] = float("-inf"),
-    at_most: Annotated[float, typer.Option(metavar="BITS", help="Only pairs with this score or less.")] = float("inf"),
+    kind: Annotated[
+        Literal["", "initiative", "organization"], typer.Option(help="Only pairs of this kind.")
+    ] = "",
+    at_least: Annotated[
+        float, typer.Option(metavar="BITS", help="Only pairs with this score or more.")
+    ] = float("-inf"),
+    at_most: Annotated[
+        float, typer.Option(metavar="BITS", help="Only pairs with this score or less.")
+    ] = float("inf"),
     agree: Annotated[
         list[str] | None,
-        typer.Option(metavar="FEATURE", help="Only pairs with this feature above 0 bits; repeatable."),
+        typer.Option(
+            metavar="FEATURE", help="Only pairs with this feature above 0 bits; repeatable."
+        ),
     ] = None,
     differ: Annotated[
         list[str] | None,
-        typer.Option(metavar="FEATURE", help="Only pairs with this feature below 0 bits; repeatable."),
+        typer.Option(
+            metavar="FEATURE", help="Only pairs with this feature below 0 bits; repeatable."
+        ),
     ] = None,
     silent: Annotated[
         list[str] | None,
-        typer.Option(metavar="FEATURE", help="Only pairs in which it was not compared; repeatable."),
+        typer.Option(
+            metavar="FEATURE", help="Only pairs in which it was not compared; repeatable."
+        ),
     ] = None,
-    source: Annotated[list[str] | None, typer.Option(help="Only where both sides are of these registries; repeatable.")] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Store the decisions; without it, they are only listed.")] = False,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="Only where both sides are of these registries; repeatable."),
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Store the decisions; without it, they are only listed.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Decide about all waiting pairs that a rule covers; without `--apply`, list them and the clusters that would result."""
+    """Decide about all waiting pairs that a rule covers; without `--apply`, list them and the
+    clusters that would result.
+    """
     sets = (frozenset(names or ()) for names in (agree, differ, silent, source))
     rule = PairRule(kind, at_least, at_most, *sets)
     check_rule(rule)
     with _open_existing(ctx.obj) as ledger:
-        stored, scored, before = classify_stored(ledger)
-        decided = current_decisions(ledger)
-        pairs = covered_pairs(rule, stored, scored, decided)
-        now = datetime.now(UTC)
-        new = [Decision(pair.pair, judgement, current_user(), now, reason) for pair in pairs]
-        _, after = classify_pairs(stored, {**decided, **{item.pair: item for item in new}})
-        if apply:
-            add_decisions(ledger, new)
-    rows = [{"pair": pair.id, "bits": pair.score.bits, "first": pair.names[0], "second": pair.names[1]} for pair in pairs]
+        rows, sets_before, sets_after = _decide(ledger, rule, judgement, reason, is_stored=apply)
     state = "decided" if apply else "would be decided"
-    counts = f"{len(pairs)} pairs {state}: {judgement.value}; sets {len(before.sets())} → {len(after.sets())}"
+    counts = f"{len(rows)} pairs {state}: {judgement.value}; sets {sets_before} → {sets_after}"
     print_rows(rows, counts, json, empty="the rule covers no pair that waits")
 
 
+def _decide(
+    ledger: Ledger, rule: PairRule, judgement: Judgement, reason: str, *, is_stored: bool
+) -> tuple[list[dict[str, object]], int, int]:
+    """Decide about the pairs of a rule; return their rows, and the number of clusters before and
+    after.
+    """
+    stored, scored, before = classify_stored(ledger)
+    decided = current_decisions(ledger)
+    pairs = covered_pairs(rule, stored, scored, decided)
+    now = datetime.now(UTC)
+    new = [Decision(pair.pair, judgement, current_user(), now, reason) for pair in pairs]
+    _, after = classify_pairs(stored, {**decided, **{item.pair: item for item in new}})
+    if is_stored:
+        add_decisions(ledger, new)
+    rows: list[dict[str, object]] = [
+        {"pair": pair.id, "bits": pair.score.bits, "first": pair.names[0], "second": pair.names[1]}
+        for pair in pairs
+    ]
+    return rows, len(before.sets()), len(after.sets())
+
+
 @app.command()
-def undo(ctx: typer.Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
-    """Take the decision about a pair back: it is matched by its score again, as before the decision."""
+def undo(
+    ctx: typer.Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Why.")] = ""
+) -> None:
+    """Take the decision about a pair back: it is matched by its score again, as before the
+    decision.
+    """
     with _open_existing(ctx.obj) as ledger:
-        decision = next((item for item in current_decisions(ledger).values() if _id_of(item) == pair), None)
+        decision = next(
+            (item for item in current_decisions(ledger).values() if _id_of(item) == pair), None
+        )
         if decision is None:
-            raise IdentityError(f"the pair {pair!r} has no decision; `stocktake identity decisions` lists those that count")
-        add_decisions(ledger, [Decision(decision.pair, None, current_user(), datetime.now(UTC), reason)])
-    out.print(f"taken back: {decision.pair[0]} and {decision.pair[1]}", highlight=False, soft_wrap=True)
+            raise IdentityError(
+                f"the pair {pair!r} has no decision; `stocktake identity decisions` lists those that count"
+            )
+        add_decisions(
+            ledger, [Decision(decision.pair, None, current_user(), datetime.now(UTC), reason)]
+        )
+    out.print(
+        f"taken back: {decision.pair[0]} and {decision.pair[1]}", highlight=False, soft_wrap=True
+    )
 
 
 @app.command()
 def decisions(
     ctx: typer.Context,
-    history: Annotated[bool, typer.Option("--history", help="List all, also those replaced or taken back.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="List all, also those replaced or taken back.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """List the decisions that count, with who, when and why."""
     with _open_existing(ctx.obj) as ledger:
-        listed = list(decision_history(ledger)) if history else sorted(current_decisions(ledger).values(), key=lambda item: item.pair)
-    print_rows([_decision_row(decision) for decision in listed], "Decisions", json, empty="no decision yet")
+        listed = (
+            list(decision_history(ledger))
+            if history
+            else sorted(current_decisions(ledger).values(), key=lambda item: item.pair)
+        )
+    print_rows(
+        [_decision_row(decision) for decision in listed], "Decisions", json, empty="no decision yet"
+    )
 
 
 @app.command()
 def publish(
     ctx: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would change, and write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would change, and write nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Publish the sets of pairs and decisions as clusters, in one journal entry; list those that are new, changed, replaced or removed.
+    """Publish the sets of pairs and decisions as clusters, in one journal entry; list those that
+    are new, changed, replaced or removed.
 
-    Nothing else changes: members keep their graphs and pages. After a decision or `undo`, publish again.
+    Nothing else changes: members keep their graphs and pages. After a decision or `undo`, publish
+    again.
     """
     settings: Settings = ctx.obj
     if not has_ledger(settings.ledger):
@@ -286,8 +420,13 @@ def export_decisions(ctx: typer.Context) -> None:
 
 
 @app.command("import")
-def import_decisions(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A table as `identity export` writes it.")]) -> None:
-    """Store the decisions of a table, all or none: an unknown record refuses the file, with its lines."""
+def import_decisions(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A table as `identity export` writes it.")],
+) -> None:
+    """Store the decisions of a table, all or none: an unknown record refuses the file, with its
+    lines.
+    """
     settings: Settings = ctx.obj
     with _open_existing(settings) as ledger, read_entities(ledger, Iris(settings.base)) as entities:
         read = _read_decisions(file, entities)
@@ -300,7 +439,12 @@ def import_decisions(ctx: typer.Context, file: Annotated[Path, typer.Argument(he
 def _read_decisions(file: Path, known: Collection[str]) -> list[Decision]:
     """Return the decisions of a table. Raises IdentityError that names the file and its faults."""
     try:
-        return read_table(file.read_text(encoding="utf-8-sig"), known, current_user(), datetime.now(UTC).replace(microsecond=0))
+        return read_table(
+            file.read_text(encoding="utf-8-sig"),
+            known,
+            current_user(),
+            datetime.now(UTC).replace(microsecond=0),
+        )
     except (OSError, UnicodeDecodeError) as error:
         raise IdentityError(f"{file}: {error}; nothing was stored") from error
     except IdentityError as error:
@@ -313,11 +457,17 @@ def sample(
     size: Annotated[int, typer.Option(min=1, help="Number of pairs.")] = 50,
     seed: Annotated[int, typer.Option(help="Another number draws another sample.")] = 1,
 ) -> None:
-    """Write waiting pairs as a table for two curators to decide apart; `identity agreement` compares what they wrote."""
+    """Write waiting pairs as a table for two curators to decide apart; `identity agreement`
+    compares what they wrote.
+    """
     with _open_existing(ctx.obj) as ledger:
         stored, scored, _ = classify_stored(ledger)
         decided = current_decisions(ledger)
-    waiting = (stored[item.pair] for item in scored if item.status is Status.QUEUED and item.pair not in decided)
+    waiting = (
+        stored[item.pair]
+        for item in scored
+        if item.status is Status.QUEUED and item.pair not in decided
+    )
     sys.stdout.write(write_sample(draw_sample(waiting, size, seed)))
 
 
@@ -328,7 +478,9 @@ def agreement(
     second: Annotated[Path, typer.Argument(help="The table of the other.")],
     json: Json = False,
 ) -> None:
-    """Measure how far two curators agree about the pairs that both decided, and list those on which they differ. Nothing is stored."""
+    """Measure how far two curators agree about the pairs that both decided, and list those on which
+    they differ. Nothing is stored.
+    """
     settings: Settings = ctx.obj
     with _open_existing(settings) as ledger, read_entities(ledger, Iris(settings.base)) as known:
         measured = measure_agreement(*(_read_decisions(file, known) for file in (first, second)))
@@ -337,8 +489,14 @@ def agreement(
         return
     share = f"{measured.same / measured.both:.0%}" if measured.both else "none"
     kappa = "undefined" if measured.kappa is None else f"{measured.kappa:.2f}"
-    rows = [{"pair": pair_id(pair), first.name: one.value, second.name: other.value} for pair, one, other in measured.differences]
-    out.print(f"{measured.both} pairs decided by both; agreement {share}; Cohen's kappa {kappa}", highlight=False)
+    rows = [
+        {"pair": pair_id(pair), first.name: one.value, second.name: other.value}
+        for pair, one, other in measured.differences
+    ]
+    out.print(
+        f"{measured.both} pairs decided by both; agreement {share}; Cohen's kappa {kappa}",
+        highlight=False,
+    )
     print_rows(rows, "Differences", json, empty="no difference")
 
 

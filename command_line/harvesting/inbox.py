@@ -19,15 +19,23 @@ from harvesters.notifications import coar
 from harvesters.notifications.coar import NotificationKind
 from vocab.iris import Iris, is_web
 
-app = typer.Typer(no_args_is_help=True, help="Notifications between installations: list, offer, announce, undo.")
-_Submission = Annotated[str, typer.Argument(metavar="SUBMISSION", help="Id of an accepted submission.")]
-_Inbox = Annotated[str, typer.Argument(metavar="INBOX", help="Address of the inbox of another installation.")]
+app = typer.Typer(
+    no_args_is_help=True, help="Notifications between installations: list, offer, announce, undo."
+)
+_Submission = Annotated[
+    str, typer.Argument(metavar="SUBMISSION", help="Id of an accepted submission.")
+]
+_Inbox = Annotated[
+    str, typer.Argument(metavar="INBOX", help="Address of the inbox of another installation.")
+]
 
 
 @contextmanager
 def _open_sender(settings: Settings) -> Iterator[Ledger]:
     if not settings.public_url:
-        raise DeliveryError("set STOCKTAKE_PUBLIC_URL: other installations answer to the inbox there")
+        raise DeliveryError(
+            "set STOCKTAKE_PUBLIC_URL: other installations answer to the inbox there"
+        )
     with open_ledger(settings) as ledger:
         yield ledger
 
@@ -39,7 +47,12 @@ def described(ledger: Ledger, base: str, id: str) -> dict[str, Any]:
         raise DeliveryError(f"there is no accepted submission {id}")
     text = json_text.dumps(dict(offered.published), ensure_ascii=False)
     about = Iris(base).thing(str(offered.published["type"]).lower(), "submissions", id)
-    return {"id": about, "type": ["Page", "sorg:CreativeWork"], "mediaType": "application/json", "content": text}
+    return {
+        "id": about,
+        "type": ["Page", "sorg:CreativeWork"],
+        "mediaType": "application/json",
+        "content": text,
+    }
 
 
 def _send(ctx: typer.Context, submission: str, inbox: str, kind: NotificationKind) -> None:
@@ -48,13 +61,23 @@ def _send(ctx: typer.Context, submission: str, inbox: str, kind: NotificationKin
         raise DeliveryError(f"{inbox} is no web address")
     with _open_sender(settings) as ledger:
         about = described(ledger, settings.base, submission)
-        notification = coar.send(ledger, settings.public_url, inbox, kind, about, datetime.now(UTC), submission=submission)
+        notification = coar.send(
+            ledger,
+            settings.public_url,
+            inbox,
+            kind,
+            about,
+            datetime.now(UTC),
+            submission=submission,
+        )
     typer.echo(notification.id)
 
 
 @app.command()
 def offer(ctx: typer.Context, submission: _Submission, inbox: _Inbox) -> None:
-    """Offer an accepted submission to another installation, and print the id of the offer. The schedule's process sends it."""
+    """Offer an accepted submission to another installation, and print the id of the offer. The
+    schedule's process sends it.
+    """
     _send(ctx, submission, inbox, NotificationKind.OFFER)
 
 
@@ -65,14 +88,28 @@ def announce(ctx: typer.Context, submission: _Submission, inbox: _Inbox) -> None
 
 
 @app.command()
-def undo(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="OFFER", help="Id of an offer, as `inbox list` shows it.")]) -> None:
+def undo(
+    ctx: typer.Context,
+    id: Annotated[
+        str, typer.Argument(metavar="OFFER", help="Id of an offer, as `inbox list` shows it.")
+    ],
+) -> None:
     """Take an offer back: the other installation withdraws the submission."""
     settings: Settings = ctx.obj
     with _open_sender(settings) as ledger:
-        offer = notifications.find_notification(ledger, id=id, sent=True, kind=NotificationKind.OFFER.value)
+        offer = notifications.find_notification(
+            ledger, id=id, sent=True, kind=NotificationKind.OFFER.value
+        )
         if offer is None:
             raise DeliveryError(f"there is no offer {id}; `stocktake inbox list` shows them")
-        coar.send(ledger, settings.public_url, offer.inbox, NotificationKind.UNDO, {"id": offer.id, "type": "Offer"}, datetime.now(UTC))
+        coar.send(
+            ledger,
+            settings.public_url,
+            offer.inbox,
+            NotificationKind.UNDO,
+            {"id": offer.id, "type": "Offer"},
+            datetime.now(UTC),
+        )
         notifications.update_notification(ledger, offer.id, answer=NotificationKind.UNDO.value)
     typer.echo(f"{id}: undone")
 

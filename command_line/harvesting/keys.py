@@ -28,7 +28,8 @@ def create(
     allowed: Annotated[
         str,
         typer.Option(
-            "--scope", help="submit = submit records; read = also look; operate = also act; admin = also manage keys."
+            "--scope",
+            help="submit = submit records; read = also look; operate = also act; admin = also manage keys.",
         ),
     ],
     expires: Annotated[
@@ -72,7 +73,13 @@ def list_keys(context: typer.Context, json: Json = False) -> None:
     with open_ledger(context.obj) as ledger:
         views = [key_view(key, _now()) for key in key_store.list_keys(ledger)]
     rows = [_row(view) for view in views]
-    print_rows([asdict(view) for view in views], "Keys", json, table_rows=rows, empty="none; create one: stocktake keys create")
+    print_rows(
+        [asdict(view) for view in views],
+        "Keys",
+        json,
+        table_rows=rows,
+        empty="none; create one: stocktake keys create",
+    )
 
 
 @app.command()

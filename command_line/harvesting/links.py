@@ -20,8 +20,15 @@ _CHECKS = "harvesters.runs.schedule.link_checks"  # imported late, since it impo
 def list_links(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="The source.")],
-    check: Annotated[bool, typer.Option("--check", help="Check the links that are due first, and publish their states.")] = False,
-    state: Annotated[LinkState | None, typer.Option(help="List only the links in this state.")] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Check the links that are due first, and publish their states."
+        ),
+    ] = False,
+    state: Annotated[
+        LinkState | None, typer.Option(help="List only the links in this state.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the web pages that a source's records name, with their states and the history of these."""
@@ -41,11 +48,19 @@ def list_links(
                 "failures": link.failures,
                 "location": link.location,
                 "history": [
-                    {"state": event.state.value, "time": event.time.isoformat(), "answer": event.answer, "location": event.location}
+                    {
+                        "state": event.state.value,
+                        "time": event.time.isoformat(),
+                        "answer": event.answer,
+                        "location": event.location,
+                    }
                     for event in link_history(context.ledger, name, link.url)
                 ],
             }
             for link in links(context.ledger, name, state)
         ]
-    table = [{name: value for name, value in row.items() if name not in ("since", "history")} for row in rows]
+    table = [
+        {name: value for name, value in row.items() if name not in ("since", "history")}
+        for row in rows
+    ]
     print_rows(rows, "Links", json, table_rows=table, empty="no links")

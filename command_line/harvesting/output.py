@@ -1,4 +1,6 @@
-"""Open the ledger and print results, with few imports, so that commands that only read the ledger start soon."""
+"""Open the ledger and print results, with few imports, so that commands that only read the ledger
+start soon.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 @contextmanager
 def open_ledger(settings: Settings) -> Iterator[Ledger]:
-    """Open the ledger alone, after a check for damage; its folder is created, since a key or an edition may come before any run."""
+    """Open the ledger alone, after a check for damage; its folder is created, since a key or an
+    edition may come before any run.
+    """
     settings.data.mkdir(parents=True, exist_ok=True)
     require_intact(settings.ledger)
     ledger = Ledger(settings.ledger)
@@ -42,7 +46,9 @@ def current_user() -> str:
 
 
 def print_statistics(details: run_report.Row) -> None:
-    """Print the statistics of a run (``run_report.run_details``), and below them its times and reason."""
+    """Print the statistics of a run (``run_report.run_details``), and below them its times and
+    reason.
+    """
     out.print(terminal_output.statistics_table(details))
     for line in terminal_output.statistics_lines(details):
         out.print(line, highlight=False, markup=False)
@@ -56,12 +62,15 @@ def print_rows(
     table_rows: Sequence[Mapping[str, object]] | None = None,
     empty: str = "none",
 ) -> None:
-    """Print rows as JSON, or as a table: *table_rows* if the table has other columns, or the line *empty*.
+    """Print rows as JSON, or as a table: *table_rows* if the table has other columns, or the line
+    *empty*.
     """
     if json:
         print(orjson.dumps(rows).decode())
     else:
-        out.print(terminal_output.make_table(rows if table_rows is None else table_rows, title, empty))
+        out.print(
+            terminal_output.make_table(rows if table_rows is None else table_rows, title, empty)
+        )
 
 
 def print_runs(

@@ -19,19 +19,27 @@ from harvesters.notifications.mail import is_mail_address
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.edition_file import read_edition
 
-app = typer.Typer(no_args_is_help=True, help="Contests for prizes: editions, experts, nominations and results.")
-_Edition = Annotated[str, typer.Argument(metavar="EDITION", help="Id of an edition, the stem of its file.")]
+app = typer.Typer(
+    no_args_is_help=True, help="Contests for prizes: editions, experts, nominations and results."
+)
+_Edition = Annotated[
+    str, typer.Argument(metavar="EDITION", help="Id of an edition, the stem of its file.")
+]
 
 
 def _edition(ledger: Ledger, id: str) -> Edition:
     if (edition := prizes.find_edition(ledger, id)) is None:
         known = ", ".join(item.id for item in prizes.editions(ledger)) or "none"
-        raise PrizeError(f"there is no edition {id}; known are {known}; `stocktake prizes add FILE` adds one")
+        raise PrizeError(
+            f"there is no edition {id}; known are {known}; `stocktake prizes add FILE` adds one"
+        )
     return edition
 
 
 def _record(ledger: Ledger, action: str, note: str) -> None:
-    ledger.operators.record_audit_entry(AuditEntry(datetime.now(UTC), current_user(), action, prizes.SOURCE, note=note))
+    ledger.operators.record_audit_entry(
+        AuditEntry(datetime.now(UTC), current_user(), action, prizes.SOURCE, note=note)
+    )
 
 
 def _now() -> datetime:
@@ -39,13 +47,17 @@ def _now() -> datetime:
 
 
 @app.command()
-def add(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="TOML file of an edition.")]) -> None:
+def add(
+    ctx: typer.Context, file: Annotated[Path, typer.Argument(help="TOML file of an edition.")]
+) -> None:
     """Add an edition, or replace it: days, categories, criteria and special prizes."""
     edition = read_edition(file)
     with open_ledger(ctx.obj) as ledger:
         prizes.put_edition(ledger, edition)
         _record(ledger, "prize edition added", edition.id)
-    typer.echo(f"edition {edition.id}: {len(edition.categories)} categories, {edition.opens} to {edition.results}")
+    typer.echo(
+        f"edition {edition.id}: {len(edition.categories)} categories, {edition.opens} to {edition.results}"
+    )
 
 
 @app.command("list")
@@ -56,7 +68,9 @@ def list_editions(ctx: typer.Context, json: Json = False) -> None:
             {
                 "edition": item.id,
                 **{name: f"{day}" for name, day in item.days().items()},
-                "nominations": len(prizes.nominations(ledger, item.id)) if item.source is None else ledger.count_published(item.source),
+                "nominations": len(prizes.nominations(ledger, item.id))
+                if item.source is None
+                else ledger.count_published(item.source),
             }
             for item in prizes.editions(ledger)
         ]
@@ -90,9 +104,13 @@ def expert(
     ctx: typer.Context,
     edition: _Edition,
     mail: Annotated[str, typer.Argument(metavar="MAIL", help="Mail address of the expert.")],
-    remove: Annotated[bool, typer.Option("--remove", help="Remove the expert; reviews stay.")] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove the expert; reviews stay.")
+    ] = False,
 ) -> None:
-    """Let a person score the nominations of an edition, after confirming this address at /submit/mine."""
+    """Let a person score the nominations of an edition, after confirming this address at
+    /submit/mine.
+    """
     address = mail.strip().lower()
     if not is_mail_address(address):
         raise PrizeError(f"{mail} is no mail address")
@@ -107,13 +125,24 @@ def expert(
 def stage(
     ctx: typer.Context,
     edition: _Edition,
-    nomination: Annotated[str, typer.Argument(metavar="NOMINATION", help="Id of a nomination, as `prizes show` lists it.")],
-    to: Annotated[Stage, typer.Argument(metavar="STAGE", help="submitted, nominated, champion or winner.")],
-    special: Annotated[str | None, typer.Option(help="Code of a special prize of the edition.")] = None,
+    nomination: Annotated[
+        str,
+        typer.Argument(metavar="NOMINATION", help="Id of a nomination, as `prizes show` lists it."),
+    ],
+    to: Annotated[
+        Stage, typer.Argument(metavar="STAGE", help="submitted, nominated, champion or winner.")
+    ],
+    special: Annotated[
+        str | None, typer.Option(help="Code of a special prize of the edition.")
+    ] = None,
 ) -> None:
-    """Decide how far a nomination came. It is public from the day of the edition on, after the next run of the source `prizes`."""
+    """Decide how far a nomination came. It is public from the day of the edition on, after the next
+    run of the source `prizes`.
+    """
     settings: Settings = ctx.obj
     with open_ledger(settings) as ledger:
-        decided = contest.set_stage(ledger, _edition(ledger, edition), nomination, to, special, _now(), settings.base)
+        decided = contest.set_stage(
+            ledger, _edition(ledger, edition), nomination, to, special, _now(), settings.base
+        )
         _record(ledger, "prize stage decided", f"{edition} {nomination}: {to.value}")
     typer.echo(f"{decided.id} {decided.category}: {decided.stage.value}")

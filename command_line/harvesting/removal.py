@@ -27,7 +27,9 @@ _Note = Annotated[str, typer.Option("--reason", help="Reason, for the audit log.
 
 @app.command()
 def clear(ctx: typer.Context, name: _Name, reason: _Note = "", json: Json = False) -> None:
-    """Plan to remove all records of a source. The next harvest after the approval publishes again what the source lists."""
+    """Plan to remove all records of a source. The next harvest after the approval publishes again
+    what the source lists.
+    """
     settings: Settings = ctx.obj
     source = load_source(settings, name)
     with harvest_context(settings) as context:
@@ -42,7 +44,9 @@ def retire(ctx: typer.Context, name: _Name, reason: _Note = "", json: Json = Fal
     settings: Settings = ctx.obj
     source = load_source(settings, name)
     with harvest_context(settings) as context:
-        plan = import_module(_REMOVAL).plan_retirement(source, context, by=current_user(), note=reason)
+        plan = import_module(_REMOVAL).plan_retirement(
+            source, context, by=current_user(), note=reason
+        )
         update_status(context)
     _print_plan(plan, json)
 
@@ -54,18 +58,30 @@ def resume(ctx: typer.Context, name: _Name) -> None:
     with harvest_context(settings) as context:
         if not context.ledger.removals.resume_source(name, context.now()):
             raise PlanError(Reason("not_retired", {"source": name}))
-        context.ledger.operators.record_audit_entry(AuditEntry(context.now(), current_user(), ActionType.RESUMED.value, name))
+        context.ledger.operators.record_audit_entry(
+            AuditEntry(context.now(), current_user(), ActionType.RESUMED.value, name)
+        )
         update_status(context)
-    err.print(f"{name} is harvested again when it is due; now: stocktake harvest {name}", markup=False)
+    err.print(
+        f"{name} is harvested again when it is due; now: stocktake harvest {name}", markup=False
+    )
 
 
 @app.command()
 def forget(
     ctx: typer.Context,
-    iri: Annotated[str, typer.Argument(metavar="KEY", help="IRI of the record or its thing, the path of its page, or SOURCE/KEY.")],
+    iri: Annotated[
+        str,
+        typer.Argument(
+            metavar="KEY",
+            help="IRI of the record or its thing, the path of its page, or SOURCE/KEY.",
+        ),
+    ],
     json: Json = False,
 ) -> None:
-    """Plan to remove one record for good; after the approval, run it again: it erases the record, and lists where it remains."""
+    """Plan to remove one record for good; after the approval, run it again: it erases the record,
+    and lists where it remains.
+    """
     settings: Settings = ctx.obj
     source_name, key = _parse_key(iri, settings.base)
     source = load_source(settings, source_name)
@@ -75,11 +91,17 @@ def forget(
             update_status(context)
             _print_plan(plan, json)
             if not json:
-                out.print(f"after the approval: stocktake sources forget {iri}", highlight=False, markup=False)
+                out.print(
+                    f"after the approval: stocktake sources forget {iri}",
+                    highlight=False,
+                    markup=False,
+                )
             return
         remaining = import_module(_REMOVAL).erase(source.name, key, context)
         note = f"SHA-256 of its key: {key_digest(key)}"
-        entry = AuditEntry(context.now(), current_user(), ActionType.ERASED.value, source.name, note=note)
+        entry = AuditEntry(
+            context.now(), current_user(), ActionType.ERASED.value, source.name, note=note
+        )
         context.ledger.operators.record_audit_entry(entry)
     if json:
         print(orjson.dumps(asdict(remaining)).decode())
@@ -107,11 +129,21 @@ def _print_remaining(remaining: Any) -> None:
         ("erased in the archive", remaining.erased),
         ("remains in journal entries, which are append-only", remaining.entries),
         ("remains in releases", remaining.releases),
-        ("may remain in older archive files, until `stocktake archive prune` deletes them", remaining.files),
+        (
+            "may remain in older archive files, until `stocktake archive prune` deletes them",
+            remaining.files,
+        ),
     ]
     for title, values in lines:
-        out.print(f"{title}: {', '.join(map(str, values)) or 'none'}", highlight=False, markup=False, soft_wrap=True)
+        out.print(
+            f"{title}: {', '.join(map(str, values)) or 'none'}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     out.print(
         "remains in mirrors, backups and downloads made before; each mirror removes it from its pages with the next entry",
-        highlight=False, markup=False, soft_wrap=True,
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )

@@ -8,7 +8,14 @@ import orjson
 import typer
 from typer.core import TyperGroup
 
-from command_line.harvesting.output import Json, open_ledger, out, print_rows, print_runs, print_statistics
+from command_line.harvesting.output import (
+    Json,
+    open_ledger,
+    out,
+    print_rows,
+    print_runs,
+    print_statistics,
+)
 from command_line.settings import Settings
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.ledger import Ledger
@@ -74,7 +81,12 @@ def show_log(
         run = run_report.get_run(id, ledger)
         lines = ledger.run_logs.log_lines(run=run.id, limit=limit)[::-1]
     rows = [
-        {"time": f"{line.time:%Y-%m-%d %H:%M:%S}", "level": line.level, "event": line.event, **line.fields}
+        {
+            "time": f"{line.time:%Y-%m-%d %H:%M:%S}",
+            "level": line.level,
+            "event": line.event,
+            **line.fields,
+        }
         for line in lines
     ]
     table_rows = [{**dict(list(row.items())[:3]), "fields": _join_fields(row)} for row in rows]
@@ -83,7 +95,9 @@ def show_log(
 
 def _join_fields(row: dict[str, object]) -> str:
     """Return the fields after time, level and event as text."""
-    return ", ".join(f"{name}={value}" for name, value in list(row.items())[3:] if value not in (None, 0))
+    return ", ".join(
+        f"{name}={value}" for name, value in list(row.items())[3:] if value not in (None, 0)
+    )
 
 
 def print_run(ledger: Ledger, id: str, outcomes: list[Outcome], *, json: bool) -> None:

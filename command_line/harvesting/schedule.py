@@ -111,10 +111,15 @@ def _create_scheduler(
 def _create_notifier(
     settings: Settings, context: HarvestContext, sources: Sequence[Source]
 ) -> Callable[[], None]:
-    """Return the function that checks the rules of alerts, writes reports to registries, and delivers messages."""
+    """Return the function that checks the rules of alerts, writes reports to registries, and
+    delivers messages.
+    """
     channels = notification_channels(settings)
     alerts_outage = Outage("cannot check alerts", "alerts are checked again")
-    reports_outage, checked = Outage("cannot write reports", "reports are written again"), dict[str, str]()
+    reports_outage, checked = (
+        Outage("cannot write reports", "reports are written again"),
+        dict[str, str](),
+    )
     delivery_outage = Outage("cannot read messages", "messages are readable again")
     remind = create_reminder(channels, context.now)
 

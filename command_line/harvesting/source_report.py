@@ -18,13 +18,25 @@ from journal.journal import Journal
 
 
 def write_report(settings: Settings, name: str) -> None:
-    """Write the report on the source *name* to standard output; exit with 1 if there is no ledger or no run."""
-    report, reason = None, "this machine has no ledger, as a mirror; ask the installation that harvests"
+    """Write the report on the source *name* to standard output; exit with 1 if there is no ledger
+    or no run.
+    """
+    report, reason = (
+        None,
+        "this machine has no ledger, as a mirror; ask the installation that harvests",
+    )
     if has_ledger(settings.ledger):
         reason = "there is no run to report on; harvest it first"
         source, journal = load_source(settings, name), Journal(settings.data / "journal")
         with closing(Ledger(settings.ledger)) as ledger:
-            report = report_source(source, ledger, journal, settings.base, settings.data / "archive", settings.shapes_engine)
+            report = report_source(
+                source,
+                ledger,
+                journal,
+                settings.base,
+                settings.data / "archive",
+                settings.shapes_engine,
+            )
     if report is None:
         err.print(f"{name}: {reason}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1)

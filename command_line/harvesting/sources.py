@@ -1,4 +1,6 @@
-"""Define the commands `sources list`, `check`, `preview`, `report`, `hold` and `release`; `removal` and `links` define the others."""
+"""Define the commands `sources list`, `check`, `preview`, `report`, `hold` and `release`; `removal`
+and `links` define the others.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ from harvesters.runs.status_file import update_status
 from harvesters.source import Source, load, parse, read
 from languages.request_locale import LANGUAGES, use_language
 
-app = typer.Typer(no_args_is_help=True, help="Source definitions: list, check, preview, report, hold, clear, retire, forget.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Source definitions: list, check, preview, report, hold, clear, retire, forget.",
+)
 _Name = Annotated[str, typer.Argument(help="The source.")]
 
 
@@ -85,7 +90,9 @@ def check_sources(
     )
     rows = [_check_source(file) for file in files]
     if rows or json:
-        print_rows(rows, "Source definitions", json, table_rows=[_check_columns(row) for row in rows])
+        print_rows(
+            rows, "Source definitions", json, table_rows=[_check_columns(row) for row in rows]
+        )
     if not rows:
         err.print(
             f"no source definitions in {settings.sources}; set --sources or STOCKTAKE_SOURCES"
@@ -105,11 +112,12 @@ def preview(
         int, typer.Option(help="Number of records to fetch.", min=1, max=1000)
     ] = DEFAULT_RECORDS,
     memory: Annotated[int, typer.Option(help="Memory limit in bytes; 0 = no limit.", min=0)] = 0,
-    language: Annotated[str, typer.Option(help=f"Language of reasons: {', '.join(LANGUAGES)}.")] = "en",
+    language: Annotated[
+        str, typer.Option(help=f"Language of reasons: {', '.join(LANGUAGES)}.")
+    ] = "en",
     json: Json = False,
 ) -> None:
-    """Fetch and validate a few records of a source without saving anything. Exit code 1 on failure.
-    """
+    """Fetch and validate a few records of a source without saving anything. Exit code 1 on failure."""
     settings: Settings = ctx.obj
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -157,11 +165,14 @@ def _read_source() -> Source:
 
 @app.command()
 def report(ctx: typer.Context, name: _Name) -> None:
-    """Report, as JSON, what the newest run of a source withheld and fixed, by rule and the publisher's own field.
+    """Report, as JSON, what the newest run of a source withheld and fixed, by rule and the
+    publisher's own field.
 
-    The remarks of published records are at /source/NAME/report. Exit code 1 if there was no run, or if there is no ledger, as on a mirror.
+    The remarks of published records are at /source/NAME/report. Exit code 1 if there was no run, or
+    if there is no ledger, as on a mirror.
     """
-    import_module("command_line.harvesting.source_report").write_report(ctx.obj, name)  # late, since it imports most libraries
+    # late, since it imports most libraries
+    import_module("command_line.harvesting.source_report").write_report(ctx.obj, name)
 
 
 @app.command()

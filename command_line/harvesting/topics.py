@@ -31,7 +31,9 @@ from vocab.iris import Iris
 
 _SUGGESTED = "Suggested topics"
 
-app = typer.Typer(no_args_is_help=True, help="Goals, targets and action lines suggested from texts.")
+app = typer.Typer(
+    no_args_is_help=True, help="Goals, targets and action lines suggested from texts."
+)
 
 SourceName = Annotated[str, typer.Argument(help="Name of the source whose record it is.")]
 RecordKey = Annotated[str, typer.Argument(metavar="RECORD", help="Its identifier at the source.")]
@@ -56,21 +58,31 @@ def suggest(
     """
     settings: Settings = ctx.obj
     content = sys.stdin.read() if text == "-" else text
-    rows = [_row(mention.concept, mention.confidence, "mention", mention.words) for mention in find_mentions(content, language)]
+    rows = [
+        _row(mention.concept, mention.confidence, "mention", mention.words)
+        for mention in find_mentions(content, language)
+    ]
     try:
         own = settings.sources / CLASSIFIER
-        claims, reason = classify(content, language, classifier.load(own if own.exists() else SHIPPED))
+        claims, reason = classify(
+            content, language, classifier.load(own if own.exists() else SHIPPED)
+        )
     except HarvestError as error:
         print_rows(rows, _SUGGESTED, json=False)
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    rows += [_row(claim.concept, claim.confidence, f"{claim.method} {claim.method_version}", claim.word) for claim in claims]
+    rows += [
+        _row(claim.concept, claim.confidence, f"{claim.method} {claim.method_version}", claim.word)
+        for claim in claims
+    ]
     print_rows(rows, _SUGGESTED, json=False)
     if reason:
         out.print(f"{classifier.NAME}: {reason}", markup=False, highlight=False)
 
 
-def _row(concept: str, confidence: float | None, method: str, words: str | None) -> dict[str, object]:
+def _row(
+    concept: str, confidence: float | None, method: str, words: str | None
+) -> dict[str, object]:
     rounded = None if confidence is None else f"{confidence:.2f}"
     return {"concept": short_name(concept), "confidence": rounded, "method": method, "words": words}
 
@@ -82,7 +94,8 @@ def queue(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of suggestions.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List the suggestions of a source's published records that nobody has decided, the surest first.
+    """List the suggestions of a source's published records that nobody has decided, the surest
+    first.
 
     Exit 0: listed; 1: no ledger; 2: no such source.
     """
@@ -97,28 +110,53 @@ def queue(
         out.print_json(orjson.dumps([asdict(item) for item in waiting[:limit]]).decode())
         return
     rows = [
-        {"record": item.key[:80]} | _row(short_name(item.concept, settings.base), item.confidence, item.method, item.words[:200])
+        {"record": item.key[:80]}
+        | _row(
+            short_name(item.concept, settings.base), item.confidence, item.method, item.words[:200]
+        )
         for item in waiting[:limit]
     ]
     print_rows(rows, f"{len(waiting):,} undecided", json=False)
     if waiting:
-        out.print("To decide: stocktake topics confirm SOURCE RECORD CONCEPT, or refuse", markup=False)
+        out.print(
+            "To decide: stocktake topics confirm SOURCE RECORD CONCEPT, or refuse", markup=False
+        )
 
 
 @app.command()
-def confirm(ctx: typer.Context, source: SourceName, record: RecordKey, concept: Concept, comment: Comment = "") -> None:
-    """Confirm a topic of a record: it becomes a curator's statement with who and when; `remap` applies it with its plan.
+def confirm(
+    ctx: typer.Context,
+    source: SourceName,
+    record: RecordKey,
+    concept: Concept,
+    comment: Comment = "",
+) -> None:
+    """Confirm a topic of a record: it becomes a curator's statement with who and when; `remap`
+    applies it with its plan.
 
-    The decision is a line in `crosswalks/SOURCE.topics.tsv` beside the source definitions. An earlier one about the same is replaced.
-    Exit 0: stored; 1: unknown concept, or a line of the table is wrong; 2: no such source.
+    The decision is a line in `crosswalks/SOURCE.topics.tsv` beside the source definitions. An
+    earlier one about the same is replaced. Exit 0: stored; 1: unknown concept, or a line of the
+    table is wrong; 2: no such source.
     """
-    _decide(ctx.obj, source, TopicDecision(record, concept, CONFIRMED, current_user(), comment=comment))
+    _decide(
+        ctx.obj, source, TopicDecision(record, concept, CONFIRMED, current_user(), comment=comment)
+    )
 
 
 @app.command()
-def refuse(ctx: typer.Context, source: SourceName, record: RecordKey, concept: Concept, comment: Comment = "") -> None:
-    """Refuse a suggested topic of a record: it is not suggested again; `remap` applies it with its plan. Exits as confirm does."""
-    _decide(ctx.obj, source, TopicDecision(record, concept, REFUSED, current_user(), comment=comment))
+def refuse(
+    ctx: typer.Context,
+    source: SourceName,
+    record: RecordKey,
+    concept: Concept,
+    comment: Comment = "",
+) -> None:
+    """Refuse a suggested topic of a record: it is not suggested again; `remap` applies it with its
+    plan. Exits as confirm does.
+    """
+    _decide(
+        ctx.obj, source, TopicDecision(record, concept, REFUSED, current_user(), comment=comment)
+    )
 
 
 def _decide(settings: Settings, source: str, item: TopicDecision) -> None:
@@ -128,17 +166,31 @@ def _decide(settings: Settings, source: str, item: TopicDecision) -> None:
     except SourceDefinitionError as error:
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    out.print(f"{file}: {item.concept} is {item.decision} for {item.key}", markup=False, highlight=False, soft_wrap=True)
-    out.print(f"See what it changes: stocktake remap {source} --dry-run", markup=False, highlight=False)
+    out.print(
+        f"{file}: {item.concept} is {item.decision} for {item.key}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    out.print(
+        f"See what it changes: stocktake remap {source} --dry-run", markup=False, highlight=False
+    )
 
 
 @app.command()
 def train(
     ctx: typer.Context,
-    sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Sources whose goals count; none: all.")] = None,
-    output: Annotated[Path | None, typer.Option(help="File; none: goals.npz beside the source definitions, which use it.")] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE]...", help="Sources whose goals count; none: all."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="File; none: goals.npz beside the source definitions, which use it."),
+    ] = None,
 ) -> None:
-    """Train the classifier of goals on what registries declare and on the goals' own names; print its reliability.
+    """Train the classifier of goals on what registries declare and on the goals' own names; print
+    its reliability.
 
     Exit 0: written; 1: no ledger, no such source, or the model is not installed or damaged.
     """
@@ -150,7 +202,9 @@ def train(
         with closing(Ledger(settings.ledger)) as ledger:
             known = ledger.sources()
             if unknown := sorted(set(sources or ()) - set(known)):
-                raise HarvestError(f"{', '.join(unknown)}: no run of this source; sources with runs: {', '.join(known) or 'none'}")
+                raise HarvestError(
+                    f"{', '.join(unknown)}: no run of this source; sources with runs: {', '.join(known) or 'none'}"
+                )
             training = examples(ledger, sources or known, Iris(settings.base))
     except HarvestError as error:
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
@@ -166,11 +220,20 @@ def train(
     print_rows(bins, "Reliability on texts that were not trained on", json=False)
     rows = []
     for is_name, language in sorted({(example.is_name, example.language) for example in training}):
-        chosen = np.array([(example.is_name, example.language) == (is_name, language) for example in training])
+        chosen = np.array(
+            [(example.is_name, example.language) == (is_name, language) for example in training]
+        )
         texts, *shares = curve.figures(chosen, model.threshold)
         figures = ("" if share is None else f"{share:.3f}" for share in shares)
         named = dict(zip(("precision", "recall", "without"), figures, strict=True))
-        rows.append({"language": language, "from": "names" if is_name else "registries", "texts": f"{texts:,}", **named})
+        rows.append(
+            {
+                "language": language,
+                "from": "names" if is_name else "registries",
+                "texts": f"{texts:,}",
+                **named,
+            }
+        )
     print_rows(rows, "From the threshold on", json=False)
     wanted = f"threshold {model.threshold:.3f} for a precision of at least {classifier.PRECISION}"
     out.print(f"{file}: {wanted}", highlight=False, soft_wrap=True)

@@ -14,7 +14,15 @@ from rich.console import Console
 
 from command_line.settings import Settings
 from publisher.errors import PublisherError
-from publisher.history.comparison import CHANGES, FACETS, Comparison, Moment, compare, list_records, parse_within
+from publisher.history.comparison import (
+    CHANGES,
+    FACETS,
+    Comparison,
+    Moment,
+    compare,
+    list_records,
+    parse_within,
+)
 from publisher.history.versions import read_history
 from publisher.http.problems import HTTPProblem
 from publisher.limits import Limits
@@ -33,14 +41,27 @@ _err = Console(stderr=True)
 @app.command()
 def diff(
     context: typer.Context,
-    before: Annotated[str, typer.Argument(help="The earlier moment: a date (its end, UTC), release/3 or entry/5.")],
+    before: Annotated[
+        str, typer.Argument(help="The earlier moment: a date (its end, UTC), release/3 or entry/5.")
+    ],
     after: Annotated[str, typer.Argument(help="The later moment; default: now.")] = "now",
-    within: Annotated[list[str], typer.Option(help="Only records of a set: source:demo, kind:event, country:404, line:C2, goal:4.")] = [],  # noqa: B006
-    record: Annotated[str, typer.Option(help="IRI of a record or thing: compare its versions field by field.")] = "",
-    only: Annotated[str, typer.Option(help=f"List the records that a number counts: {', '.join(CHANGES)}.")] = "",
+    within: Annotated[
+        list[str],
+        typer.Option(
+            help="Only records of a set: source:demo, kind:event, country:404, line:C2, goal:4."
+        ),
+    ] = [],  # noqa: B006
+    record: Annotated[
+        str, typer.Option(help="IRI of a record or thing: compare its versions field by field.")
+    ] = "",
+    only: Annotated[
+        str, typer.Option(help=f"List the records that a number counts: {', '.join(CHANGES)}.")
+    ] = "",
     form: Annotated[str, typer.Option("--format", help=f"Format: {', '.join(FORMATS)}.")] = "text",
 ) -> None:
-    """Compare the records at two moments: counts, new, gone and changed, or one record field by field."""
+    """Compare the records at two moments: counts, new, gone and changed, or one record field by
+    field.
+    """
     settings: Settings = context.obj
     if form not in FORMATS:
         raise typer.BadParameter(f"unknown format {form!r}; available: {', '.join(FORMATS)}")
@@ -52,9 +73,18 @@ def diff(
         _fail(str(error))
 
 
-async def _diff(settings: Settings, moments: tuple[str, str], within: list[str], record: str, only: str, form: str) -> None:
+async def _diff(
+    settings: Settings,
+    moments: tuple[str, str],
+    within: list[str],
+    record: str,
+    only: str,
+    form: str,
+) -> None:
     sets, iris = parse_within(within), Iris(settings.base)
-    async with QueryService(settings.data, iris, Limits(seconds=600), readers=1, elsewhere=settings.elsewhere) as service:
+    async with QueryService(
+        settings.data, iris, Limits(seconds=600), readers=1, elsewhere=settings.elsewhere
+    ) as service:
         await service.wait_until_current()
         while await read_history(service, iris.base) is None:
             await asyncio.sleep(POLL_INTERVAL)
@@ -64,13 +94,25 @@ async def _diff(settings: Settings, moments: tuple[str, str], within: list[str],
         elif only:
             out = csv.writer(sys.stdout, lineterminator="\n")
             out.writerow(("kind", "thing"))
-            out.writerows((kind, f"{iris.base}id/{kind}/{name}") for kind, name in list_records(service.history, one, other, sets, only))
+            out.writerows(
+                (kind, f"{iris.base}id/{kind}/{name}")
+                for kind, name in list_records(service.history, one, other, sets, only)
+            )
         else:
-            _print_comparison(await asyncio.to_thread(compare, service.history, one, other, sets), form)
+            _print_comparison(
+                await asyncio.to_thread(compare, service.history, one, other, sets), form
+            )
 
 
 def _print_comparison(comparison: Comparison, form: str) -> None:
-    rows = [("all", "", comparison.total), *((facet, code, item) for facet in FACETS for code, item in comparison.by_facet[facet].items())]
+    rows = [
+        ("all", "", comparison.total),
+        *(
+            (facet, code, item)
+            for facet in FACETS
+            for code, item in comparison.by_facet[facet].items()
+        ),
+    ]
     total = comparison.total
     if form == "json":
         document = {
@@ -78,7 +120,13 @@ def _print_comparison(comparison: Comparison, form: str) -> None:
             "to": _moment(comparison.after),
             "within": comparison.within,
             "rows": [
-                {"facet": facet, "code": code, **asdict(item), "records": _addresses(comparison, facet, code)} for facet, code, item in rows
+                {
+                    "facet": facet,
+                    "code": code,
+                    **asdict(item),
+                    "records": _addresses(comparison, facet, code),
+                }
+                for facet, code, item in rows
             ],
         }
         print(json.dumps(document, indent=1, ensure_ascii=False))
@@ -86,12 +134,27 @@ def _print_comparison(comparison: Comparison, form: str) -> None:
     out = csv.writer(sys.stdout, delimiter="," if form == "csv" else "\t", lineterminator="\n")
     out.writerow(("facet", "code", *CHANGES, "share_before", "share_after"))
     for facet, code, item in rows:
-        shares = (item.before / total.before if total.before else 0.0, item.after / total.after if total.after else 0.0)
-        out.writerow((facet, code, *(getattr(item, name) for name in CHANGES), *(f"{share:.4f}" for share in shares)))
+        shares = (
+            item.before / total.before if total.before else 0.0,
+            item.after / total.after if total.after else 0.0,
+        )
+        out.writerow(
+            (
+                facet,
+                code,
+                *(getattr(item, name) for name in CHANGES),
+                *(f"{share:.4f}" for share in shares),
+            )
+        )
 
 
 def _moment(moment: Moment) -> dict[str, object]:
-    return {"text": moment.text, "entry": moment.entry, "time": f"{moment.time:%Y-%m-%dT%H:%M:%SZ}", "release": moment.release}
+    return {
+        "text": moment.text,
+        "entry": moment.entry,
+        "time": f"{moment.time:%Y-%m-%dT%H:%M:%SZ}",
+        "release": moment.release,
+    }
 
 
 def _addresses(comparison: Comparison, facet: str, code: str) -> dict[str, str]:
@@ -101,12 +164,24 @@ def _addresses(comparison: Comparison, facet: str, code: str) -> dict[str, str]:
 
 def _print_fields(fields: list[FieldView], form: str) -> None:
     if form == "json":
-        print(json.dumps([{"field": item.label, "removed": item.removed, "added": item.added} for item in fields], ensure_ascii=False))
+        print(
+            json.dumps(
+                [
+                    {"field": item.label, "removed": item.removed, "added": item.added}
+                    for item in fields
+                ],
+                ensure_ascii=False,
+            )
+        )
         return
     out = csv.writer(sys.stdout, delimiter="," if form == "csv" else "\t", lineterminator="\n")
     out.writerow(("field", "change", "value"))
     for item in fields:
-        out.writerows((item.label, change, value) for change in ("removed", "added") for value in getattr(item, change))
+        out.writerows(
+            (item.label, change, value)
+            for change in ("removed", "added")
+            for value in getattr(item, change)
+        )
 
 
 def _fail(message: str) -> NoReturn:

@@ -24,22 +24,41 @@ if TYPE_CHECKING:
     from publisher.editions.site import Edition, ExportResult
 
 _SITE = "publisher.editions.site"  # imported late, with all pages
-app = typer.Typer(no_args_is_help=True, help="Write a release for use without a server: a static site, or a file for Kiwix.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Write a release for use without a server: a static site, or a file for Kiwix.",
+)
 _err = Console(stderr=True)
 ALL_LANGUAGES = ",".join(LANGUAGES)
 
-ReleaseNumber = Annotated[int | None, typer.Argument(metavar="[RELEASE]", help="Release number (default: the newest).", min=1)]
-Languages = Annotated[str, typer.Option("--languages", help="Languages of the pages, separated by commas; the first one opens first.")]
+ReleaseNumber = Annotated[
+    int | None,
+    typer.Argument(metavar="[RELEASE]", help="Release number (default: the newest).", min=1),
+]
+Languages = Annotated[
+    str,
+    typer.Option(
+        "--languages",
+        help="Languages of the pages, separated by commas; the first one opens first.",
+    ),
+]
 
 
 @app.command()
 def site(
     context: typer.Context,
     release: ReleaseNumber = None,
-    output: Annotated[Path, typer.Option(help="Folder to write: empty, or with an interrupted export.", file_okay=False)] = Path("site"),
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Folder to write: empty, or with an interrupted export.", file_okay=False
+        ),
+    ] = Path("site"),
     languages: Languages = ALL_LANGUAGES,
 ) -> None:
-    """Write the pages of a release as files that work from any web server and from a disk. Run it again if it was interrupted."""
+    """Write the pages of a release as files that work from any web server and from a disk. Run it
+    again if it was interrupted.
+    """
     try:
         edition = build_edition(context.obj, release, languages)
         result = run_export(edition, output)
@@ -52,12 +71,15 @@ def site(
 def zim(
     context: typer.Context,
     release: ReleaseNumber = None,
-    output: Annotated[Path, typer.Option(help="File to write.", dir_okay=False)] = Path("stocktake.zim"),
+    output: Annotated[Path, typer.Option(help="File to write.", dir_okay=False)] = Path(
+        "stocktake.zim"
+    ),
     languages: Languages = ALL_LANGUAGES,
 ) -> None:
     """Write the pages of a release as one file for Kiwix. Run it again if it was interrupted."""
     try:
-        module = import_module("publisher.editions.zim")  # late, since libzim is installed with an extra only
+        # late, since libzim is installed with an extra only
+        module = import_module("publisher.editions.zim")
     except ModuleNotFoundError as error:
         _fail(f"{error.name} is not installed; pip install 'stocktake[zim]'")
     folder = output.with_name(f"{output.name}.pages")
@@ -81,13 +103,22 @@ def build_edition(settings: Settings, number: int | None, languages: str) -> Edi
     release = find_release(settings.data, number)
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, release.demo)
-    edition: Edition = import_module(_SITE).Edition(settings.data, Iris(settings.base), release, chosen, branding, settings.public_url)
+    edition: Edition = import_module(_SITE).Edition(
+        settings.data, Iris(settings.base), release, chosen, branding, settings.public_url
+    )
     return edition
 
 
 def run_export(edition: Edition, folder: Path) -> ExportResult:
-    """Export a site, with progress on standard error; warn of addresses that answered with an error."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    """Export a site, with progress on standard error; warn of addresses that answered with an
+    error.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=_err, transient=True) as bar:
         task = bar.add_task("Files", total=None)
 
@@ -97,7 +128,9 @@ def run_export(edition: Edition, folder: Path) -> ExportResult:
         def advance(done: int, known: int) -> None:
             bar.update(task, completed=done, total=known)
 
-        result: ExportResult = asyncio.run(import_module(_SITE).export_site(edition, folder, step, advance))
+        result: ExportResult = asyncio.run(
+            import_module(_SITE).export_site(edition, folder, step, advance)
+        )
     for address, status in result.missing.items():
         _err.print(f"{address} answered {status}", style="yellow", markup=False, highlight=False)
     return result

@@ -27,39 +27,64 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
     settings: Settings = context.obj
     all_examples = examples(Iris(settings.base))
     described = [_describe(item) | {"query": item.text} for item in all_examples]
-    rows = [{"name": item.name, "kind": item.kind, "title": item.title, "keywords": ", ".join(item.keywords)} for item in all_examples]
+    rows = [
+        {
+            "name": item.name,
+            "kind": item.kind,
+            "title": item.title,
+            "keywords": ", ".join(item.keywords),
+        }
+        for item in all_examples
+    ]
     print_rows(described, "Example queries", as_json, table_rows=rows)
 
 
 @app.command(name="run")
 def run(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these examples.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these examples.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run the example queries. Exit code 1 if one fails or returns no rows."""
     settings: Settings = context.obj
     known = {item.name: item for item in examples(Iris(settings.base))}
     if unknown := [name for name in names or () if name not in known]:
-        raise typer.BadParameter(f"unknown example {unknown[0]!r}; `stocktake examples list` shows all")
+        raise typer.BadParameter(
+            f"unknown example {unknown[0]!r}; `stocktake examples list` shows all"
+        )
     chosen = [known[name] for name in names] if names else list(known.values())
     outcomes = asyncio.run(_run(settings, chosen, quiet=as_json))
     if as_json:
         print(json.dumps([_outcome(item) for item in outcomes], indent=2, ensure_ascii=False))
     bad = [item.example.name for item in outcomes if not item.passed]
     if bad:
-        Console(stderr=True).print(f"{len(bad)} of {len(outcomes)} failed or returned no rows: {', '.join(bad)}", style="red", markup=False)
+        Console(stderr=True).print(
+            f"{len(bad)} of {len(outcomes)} failed or returned no rows: {', '.join(bad)}",
+            style="red",
+            markup=False,
+        )
         raise typer.Exit(1)
 
 
 async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> list[ExampleOutcome]:
     outcomes = []
-    async with QueryService(settings.data, Iris(settings.base), read(settings.limits), readers=1, elsewhere=settings.elsewhere) as service:
+    async with QueryService(
+        settings.data,
+        Iris(settings.base),
+        read(settings.limits),
+        readers=1,
+        elsewhere=settings.elsewhere,
+    ) as service:
         async for item in run_examples(service, chosen):
             outcomes.append(item)
             if not quiet:
                 mark = "ok  " if item.passed else "FAIL"
-                print(f"{mark} {item.rows:>7} rows {item.seconds:>8.3f} s  {item.example.name}  {item.error}".rstrip(), flush=True)
+                print(
+                    f"{mark} {item.rows:>7} rows {item.seconds:>8.3f} s  {item.example.name}  {item.error}".rstrip(),
+                    flush=True,
+                )
         write_durations(settings.data, outcomes, service.current.position)
     return outcomes
 
@@ -76,5 +101,10 @@ def _describe(item: Example) -> dict[str, object]:
 
 
 def _outcome(outcome: ExampleOutcome) -> dict[str, object]:
-    document = {"name": outcome.example.name, "kind": outcome.example.kind, "rows": outcome.rows, "seconds": round(outcome.seconds, 4)}
+    document = {
+        "name": outcome.example.name,
+        "kind": outcome.example.kind,
+        "rows": outcome.rows,
+        "seconds": round(outcome.seconds, 4),
+    }
     return {**document, "ok": outcome.passed, **({"error": outcome.error} if outcome.error else {})}

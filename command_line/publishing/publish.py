@@ -36,25 +36,42 @@ _err = Console(stderr=True)
 
 
 def can_search_by_meaning(settings: Settings) -> bool:
-    """Return whether searches by meaning are wanted and possible. A model that is missing or damaged is logged; all else works."""
+    """Return whether searches by meaning are wanted and possible. A model that is missing or
+    damaged is logged; all else works.
+    """
     if not settings.semantic_search:
         return False
     embedding = import_module("languages.embedding")  # late, since the check reads the model
     try:
         embedding.check_model()
     except embedding.ModelError as error:
-        log.error("search by meaning is off", setting="STOCKTAKE_SEMANTIC_SEARCH", reason=str(error))
+        log.error(
+            "search by meaning is off", setting="STOCKTAKE_SEMANTIC_SEARCH", reason=str(error)
+        )
         return False
     return True
 
 
 def run_mcp(settings: Settings, url: str) -> None:
-    """Answer an AI assistant on standard input and output until the input ends. Links begin with *url*."""
+    """Answer an AI assistant on standard input and output until the input ends. Links begin with
+    *url*.
+    """
     module = import_module("publisher.apis.mcp.server")  # late, since it takes most of a second
 
     async def answer() -> None:
-        limits, external, with_vectors = read(settings.limits), settings.elsewhere, can_search_by_meaning(settings)
-        service = QueryService(settings.data, Iris(settings.base), limits, readers=1, elsewhere=external, semantic_search=with_vectors)
+        limits, external, with_vectors = (
+            read(settings.limits),
+            settings.elsewhere,
+            can_search_by_meaning(settings),
+        )
+        service = QueryService(
+            settings.data,
+            Iris(settings.base),
+            limits,
+            readers=1,
+            elsewhere=external,
+            semantic_search=with_vectors,
+        )
         async with service as opened:
             await module.run_on_standard_streams(module.create_server(opened, url))
 
@@ -63,7 +80,9 @@ def run_mcp(settings: Settings, url: str) -> None:
 
 @app.command()
 def dump(context: typer.Context) -> None:
-    """Write complete dumps: N-Quads, Turtle, and a CSV of removed records (gzip), each with its SHA-256."""
+    """Write complete dumps: N-Quads, Turtle, and a CSV of removed records (gzip), each with its
+    SHA-256.
+    """
     settings: Settings = context.obj
     for path in write_dumps(Journal(settings.data / "journal"), settings.data / "dumps"):
         print(path)
@@ -72,15 +91,25 @@ def dump(context: typer.Context) -> None:
 @app.command()
 def release(
     context: typer.Context,
-    keep: Annotated[int, typer.Option(help="Number of releases whose files are kept.", min=1)] = retention.KEEP,
-    every: Annotated[str, typer.Option(help="Make releases on this cron schedule (UTC) until Ctrl-C.")] = "",
+    keep: Annotated[
+        int, typer.Option(help="Number of releases whose files are kept.", min=1)
+    ] = retention.KEEP,
+    every: Annotated[
+        str, typer.Option(help="Make releases on this cron schedule (UTC) until Ctrl-C.")
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
-    """Make the next release: signed, numbered files of all published data. Exit code 1 if nothing has changed."""
+    """Make the next release: signed, numbered files of all published data. Exit code 1 if nothing
+    has changed.
+    """
     settings: Settings = context.obj
     if every:
         _check_cron(every)
-        schedule.follow(every, newest_release(settings.data / "releases"), lambda: _make_release(settings, keep, json))
+        schedule.follow(
+            every,
+            newest_release(settings.data / "releases"),
+            lambda: _make_release(settings, keep, json),
+        )
         return
     try:
         _make_release(settings, keep, json)
@@ -92,22 +121,37 @@ def _check_cron(every: str) -> None:
     try:
         schedule.trigger(every)
     except ValueError as error:
-        raise typer.BadParameter(f"--every {every!r} is not a cron expression of five fields: {error}") from error
+        raise typer.BadParameter(
+            f"--every {every!r} is not a cron expression of five fields: {error}"
+        ) from error
 
 
 def _make_release(settings: Settings, keep: int, json: bool) -> Release:
-    """Make a release and its queryable store, delete the files of old releases, and print what was done."""
+    """Make a release and its queryable store, delete the files of old releases, and print what was
+    done.
+    """
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
     object_store.download(settings.data)
-    result = build_release(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"), demo=settings.demo)
+    result = build_release(
+        settings.data,
+        iris,
+        now,
+        lambda step: _err.print(f"{step} ...", style="dim"),
+        demo=settings.demo,
+    )
     object_store.upload(settings.data, result.number)
     release_stores.copy_current(settings.data, result, iris)
     gone = retention.apply_retention(folder, keep, now)
-    release_stores.remove_stores(settings.data, (old_release.number for old_release in list_releases(folder) if not old_release.withdrawn))
+    release_stores.remove_stores(
+        settings.data,
+        (old_release.number for old_release in list_releases(folder) if not old_release.withdrawn),
+    )
     if json:
         print(to_json(result))
     else:
-        print(f"release {result.number} of journal entry {result.position}: {folder / str(result.number)}")
+        print(
+            f"release {result.number} of journal entry {result.position}: {folder / str(result.number)}"
+        )
     _err.print("Writing the report ...", style="dim")
     _report(settings, result.number)
     if not json:
@@ -119,29 +163,59 @@ def _make_release(settings: Settings, keep: int, json: bool) -> Release:
 def _report(settings: Settings, number: int) -> None:
     """Make the report of a new release; a failure is printed and leaves the release as it is."""
     try:
-        import_module("publisher.portal.report.process").build_in_process(settings.data, settings.base, number)  # late, with the pages
+        import_module("publisher.portal.report.process").build_in_process(
+            settings.data, settings.base, number
+        )  # late, with the pages
     except PublisherError as error:
-        _err.print(f"report of release {number} failed: {error}", style="yellow", markup=False, highlight=False)
+        _err.print(
+            f"report of release {number} failed: {error}",
+            style="yellow",
+            markup=False,
+            highlight=False,
+        )
 
 
 @app.command()
 def report(
     context: typer.Context,
-    number: Annotated[int | None, typer.Option("--release", help="Release number (default: the newest).", min=1)] = None,
+    number: Annotated[
+        int | None, typer.Option("--release", help="Release number (default: the newest).", min=1)
+    ] = None,
     language: Annotated[str, typer.Option(help="Language: en, ar, zh, fr, ru or es.")] = "en",
     year: Annotated[str, typer.Option(help="Only initiatives of this year.")] = "",
-    region: Annotated[str, typer.Option(help="Only of this ITU region, by its code, such as africa.")] = "",
-    action_line: Annotated[str, typer.Option(help="Only of this action line, such as C7-ehea.")] = "",
-    goal: Annotated[str, typer.Option(help="Only of this Sustainable Development Goal, such as 4.")] = "",
-    country: Annotated[str, typer.Option(help="Only of this country, by its M49 code, ISO code or name, such as 404, KE or Kenya.")] = "",
+    region: Annotated[
+        str, typer.Option(help="Only of this ITU region, by its code, such as africa.")
+    ] = "",
+    action_line: Annotated[
+        str, typer.Option(help="Only of this action line, such as C7-ehea.")
+    ] = "",
+    goal: Annotated[
+        str, typer.Option(help="Only of this Sustainable Development Goal, such as 4.")
+    ] = "",
+    country: Annotated[
+        str,
+        typer.Option(
+            help="Only of this country, by its M49 code, ISO code or name, such as 404, KE or Kenya."
+        ),
+    ] = "",
 ) -> None:
     """Write the stocktaking report of a release as HTML and PDF."""
     settings: Settings = context.obj
     reporting = import_module("publisher.portal.report.builder")  # late, with the pages
-    filters = {"year": year, "region": region, "line": action_line, "goal": goal, "country": country}
+    filters = {
+        "year": year,
+        "region": region,
+        "line": action_line,
+        "goal": goal,
+        "country": country,
+    }
     try:
         result = reporting.build_report(
-            settings.data, Iris(settings.base), number, language, {facet: code for facet, code in filters.items() if code}
+            settings.data,
+            Iris(settings.base),
+            number,
+            language,
+            {facet: code for facet, code in filters.items() if code},
         )
     except PublisherError as error:
         _fail(str(error))
@@ -152,24 +226,38 @@ def report(
 @app.command()
 def query(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A file with a SPARQL query.", exists=True, dir_okay=False)],
-    form: Annotated[str, typer.Option("--format", help=f"Result format: {', '.join([*TABLES, *GRAPHS])}.")] = "",
-    seconds: Annotated[float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)] = 600.0,
+    file: Annotated[
+        Path, typer.Argument(help="A file with a SPARQL query.", exists=True, dir_okay=False)
+    ],
+    form: Annotated[
+        str, typer.Option("--format", help=f"Result format: {', '.join([*TABLES, *GRAPHS])}.")
+    ] = "",
+    seconds: Annotated[
+        float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)
+    ] = 600.0,
 ) -> None:
     """Run a SPARQL query on the published data, without a server."""
     settings: Settings = context.obj
     if form and form not in TABLES and form not in GRAPHS:
-        raise typer.BadParameter(f"unknown format {form!r}; available: {', '.join([*TABLES, *GRAPHS])}")
+        raise typer.BadParameter(
+            f"unknown format {form!r}; available: {', '.join([*TABLES, *GRAPHS])}"
+        )
     text = file.read_text(encoding="utf-8")
     if uses_service(text):
         _fail("SERVICE is not supported: query the other endpoint yourself and join the results")
-    table, graph = (form if form in TABLES else None, form if form in GRAPHS else None) if form else ("tsv", "ttl")
+    table, graph = (
+        (form if form in TABLES else None, form if form in GRAPHS else None)
+        if form
+        else ("tsv", "ttl")
+    )
     try:
         asyncio.run(_run_query(settings, QueryRequest(text, table, graph, settings.base), seconds))
     except NoFormat as error:
         kinds = "a table (SELECT, ASK)", TABLES, "a graph (CONSTRUCT, DESCRIBE)", GRAPHS
         kind, formats, *_ = kinds if table is None else kinds[2:]
-        raise typer.BadParameter(f"--format {form}: the query returns {kind}, which has the formats {', '.join(formats)}") from error
+        raise typer.BadParameter(
+            f"--format {form}: the query returns {kind}, which has the formats {', '.join(formats)}"
+        ) from error
     except QuerySyntaxError as fault:
         _fail(f"{file}:{fault.line}:{fault.column}: {fault}" if fault.line else f"{file}: {fault}")
     except PublisherError as error:
@@ -178,7 +266,11 @@ def query(
 
 async def _run_query(settings: Settings, query_request: QueryRequest, seconds: float) -> None:
     async with QueryService(
-        settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1, elsewhere=settings.elsewhere
+        settings.data,
+        Iris(settings.base),
+        Limits(seconds=seconds),
+        readers=1,
+        elsewhere=settings.elsewhere,
     ) as service:
         await await_indexes(service, query_request)
         query_request = await rewrite(service, query_request)

@@ -33,7 +33,10 @@ def verify(context: typer.Context, as_json: Json = False) -> None:
     """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
     settings: Settings = context.obj
     with _reported_errors(), _open_store(settings) as store:
-        position, faults = store.position, compare(Journal(settings.data / "journal"), store, _progress)
+        position, faults = (
+            store.position,
+            compare(Journal(settings.data / "journal"), store, _progress),
+        )
     _print(position, faults, as_json=as_json)
     if faults:
         raise typer.Exit(1)
@@ -42,20 +45,36 @@ def verify(context: typer.Context, as_json: Json = False) -> None:
 @app.command()
 def rebuild(
     context: typer.Context,
-    whole: Annotated[bool, typer.Option("--whole", help="Delete everything and rebuild; an external store is emptied first.")] = False,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole", help="Delete everything and rebuild; an external store is emptied first."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Repair graphs that differ from the journal, then compare again. Exit code 1 if differences remain."""
+    """Repair graphs that differ from the journal, then compare again. Exit code 1 if differences
+    remain.
+    """
     settings: Settings = context.obj
     journal = Journal(settings.data / "journal")
     with _reported_errors():
-        if whole or (settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()):
+        if whole or (
+            settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()
+        ):
             _rebuild_all(settings, journal)
         with _open_store(settings) as store:
-            repair(journal, store, faults) if (faults := compare(journal, store, _progress)) else None
+            repair(journal, store, faults) if (
+                faults := compare(journal, store, _progress)
+            ) else None
         with _open_store(settings) as store:
             position, remaining = store.position, compare(journal, store, _progress)
-    _print(position, remaining, as_json=as_json, repaired=[fault for fault in faults if fault not in remaining])
+    _print(
+        position,
+        remaining,
+        as_json=as_json,
+        repaired=[fault for fault in faults if fault not in remaining],
+    )
     if remaining:
         raise typer.Exit(1)
 
@@ -71,7 +90,11 @@ def _rebuild_all(settings: Settings, journal: Journal) -> None:
     store.empty()
     store.close()
     reader = JournalReader(journal, iris.base)
-    with closing(open_external_runner(settings.elsewhere, reader, folder, settings.data / "status.nq", iris.status)) as runner:
+    with closing(
+        open_external_runner(
+            settings.elsewhere, reader, folder, settings.data / "status.nq", iris.status
+        )
+    ) as runner:
         runner.step()
 
 
@@ -102,15 +125,32 @@ def _progress(step: str) -> None:
     Console(stderr=True).print(f"{step} ...", style="dim", highlight=False)
 
 
-def _print(position: int, faults: list[Difference], *, as_json: bool, repaired: list[Difference] | None = None) -> None:
+def _print(
+    position: int,
+    faults: list[Difference],
+    *,
+    as_json: bool,
+    repaired: list[Difference] | None = None,
+) -> None:
     if as_json:
         report = {"position": position, "faults": [asdict(fault) for fault in faults]}
-        print(json.dumps(report if repaired is None else {**report, "repaired": [asdict(item) for item in repaired]}, indent=2))
+        print(
+            json.dumps(
+                report
+                if repaired is None
+                else {**report, "repaired": [asdict(item) for item in repaired]},
+                indent=2,
+            )
+        )
         return
     for fault in repaired or ():
-        print(f"repaired: {fault.graph or 'the merge of all graphs'}: {fault.missing} were missing, {fault.added} were too many")
+        print(
+            f"repaired: {fault.graph or 'the merge of all graphs'}: {fault.missing} were missing, {fault.added} were too many"
+        )
     for fault in faults[:MAX_LISTED]:
-        print(f"{fault.graph or 'the merge of all graphs'}: {fault.missing} missing, {fault.added} too many")
+        print(
+            f"{fault.graph or 'the merge of all graphs'}: {fault.missing} missing, {fault.added} too many"
+        )
     if len(faults) > MAX_LISTED:
         print(f"and {len(faults) - MAX_LISTED} more; --json lists them all")
     result = f"{len(faults)} graphs differ from" if faults else "the store matches"

@@ -20,6 +20,12 @@ SELECT ?initiative ?country ?line {
 """
 
 table = pandas.read_csv(f"{sys.argv[1]}?{urlencode({'query': LINES, 'format': 'csv'})}")
-print(f"{len(table)} rows, {table['initiative'].nunique()} initiatives in {table['country'].nunique()} countries")
-counts = table.groupby(["country", "line"])["initiative"].nunique().sort_values(ascending=False, kind="stable")
+print(
+    f"{len(table)} rows, {table['initiative'].nunique()} initiatives in {table['country'].nunique()} countries"
+)
+counts = (
+    table.groupby(["country", "line"])["initiative"]
+    .nunique()
+    .sort_values(ascending=False, kind="stable")
+)
 print(counts.head(5).to_string())

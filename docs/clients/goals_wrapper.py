@@ -1,6 +1,7 @@
 """SPARQLWrapper: count initiatives by goal, and construct the record of one of them.
 
-By hand: ``pip install sparqlwrapper``, then ``python goals_wrapper.py http://127.0.0.1:8000/sparql``
+By hand: ``pip install sparqlwrapper``, then ``python goals_wrapper.py
+http://127.0.0.1:8000/sparql``
 """
 
 import sys

@@ -154,7 +154,9 @@ def revoke_key(context: AdminContext, key: Key, key_id: str) -> Key:
 
 
 def check_note(text: str, longest: int = MAX_NOTE_LENGTH) -> str:
-    """Return a comment without space around it; raise InvalidValue if it is longer than *longest* characters."""
+    """Return a comment without space around it; raise InvalidValue if it is longer than *longest*
+    characters.
+    """
     if len(text) > longest:
         raise InvalidValue(
             "A comment can have at most %(longest)s characters; this one has %(length)s.",

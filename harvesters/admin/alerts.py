@@ -23,7 +23,9 @@ MAX_REASON = 200  # characters
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules of alerts as text, with the digest of what is stored, their faults, and the valid ones."""
+    """The rules of alerts as text, with the digest of what is stored, their faults, and the valid
+    ones.
+    """
 
     text: str
     digest: str
@@ -56,22 +58,34 @@ def digest(text: str) -> str:
 def save_rules(context: AdminContext, key: Key, edited: Rules) -> None:
     """Save checked rules; raise DefinitionChanged if another person changed them meanwhile."""
     if digest(read_rules(context.data)) != edited.digest:
-        raise DefinitionChanged("Another person changed these rules meanwhile. Load the page again.")
+        raise DefinitionChanged(
+            "Another person changed these rules meanwhile. Load the page again."
+        )
     try:
         replace_file(context.data / FILE, edited.text.encode())
     except OSError as error:
-        raise InvalidValue("The rules cannot be written: %(reason)s.", reason=error.strerror) from error
+        raise InvalidValue(
+            "The rules cannot be written: %(reason)s.", reason=error.strerror
+        ) from error
     _record(context, key, ActionType.RULES_SAVED)
 
 
-def silence(context: AdminContext, key: Key, rule: str, source: str, hours: str, reason: str) -> None:
+def silence(
+    context: AdminContext, key: Key, rule: str, source: str, hours: str, reason: str
+) -> None:
     """Send no messages of a rule about a source for some hours; empty names stand for all."""
     if not (hours.isdecimal() and 1 <= int(hours[:6]) <= MAX_SILENCE_HOURS):
         raise InvalidValue("Choose 1 to %(longest)s hours.", longest=f"{MAX_SILENCE_HOURS:,}")
     reason = check_note(reason, MAX_REASON)
     until = context.now() + timedelta(hours=int(hours))
     context.ledger.outbox.silence(rule, source, until, key.display_name, reason)
-    _record(context, key, ActionType.SILENCED, source or None, " · ".join(filter(None, (rule, f"{hours} h", reason))))
+    _record(
+        context,
+        key,
+        ActionType.SILENCED,
+        source or None,
+        " · ".join(filter(None, (rule, f"{hours} h", reason))),
+    )
 
 
 def end_silence(context: AdminContext, key: Key, id: int) -> None:
@@ -100,7 +114,11 @@ def retry_message(context: AdminContext, key: Key, id: int) -> None:
 
 
 def _record(
-    context: AdminContext, key: Key, action: ActionType, source: str | None = None, note: str | None = None
+    context: AdminContext,
+    key: Key,
+    action: ActionType,
+    source: str | None = None,
+    note: str | None = None,
 ) -> None:
     context.ledger.operators.record_audit_entry(
         AuditEntry(context.now(), key.display_name, action.value, source, note=note)

@@ -24,7 +24,15 @@ from harvesters.admin.routes import sources as source_routes
 from harvesters.admin.routes import suggestions as suggestion_routes
 from languages.request_locale import LocaleMiddleware
 
-_PROBLEM_SCHEMA = {"type": "object", "properties": {"type": {}, "title": {}, "status": {"type": "integer"}, "detail": {"type": "string"}}}
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "type": {},
+        "title": {},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}
 _ERROR_RESPONSES = {
     401: "No key, or no valid one.",
     403: "The key's scope does not allow this.",
@@ -37,7 +45,9 @@ _ERROR_RESPONSES = {
 
 
 def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastAPI:
-    """Create the app for *context*, which the app closes on shutdown, with *more* routes. The ledger is opened at the first request."""
+    """Create the app for *context*, which the app closes on shutdown, with *more* routes. The
+    ledger is opened at the first request.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -49,7 +59,8 @@ def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastA
         description="Controls the harvesters. Every request needs a key as a bearer token; see docs/reference/admin.md.",
         version="1",
         responses={
-            code: {"description": text, "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA}}} for code, text in _ERROR_RESPONSES.items()
+            code: {"description": text, "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA}}}
+            for code, text in _ERROR_RESPONSES.items()
         },
         lifespan=lifespan,
         docs_url=None,
@@ -57,8 +68,26 @@ def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastA
     )
     more = tuple(more)
     app.state.context, app.state.pages = context, Pages(demo=context.demo, moderated=bool(more))
-    pages = (page_routes, form_routes, source_routes, alert_routes, problem_routes, identity_routes, identity_rule_routes)
-    for part in (sources, plans, runs, audit_log, keys, metrics, *pages, gap_routes, suggestion_routes):
+    pages = (
+        page_routes,
+        form_routes,
+        source_routes,
+        alert_routes,
+        problem_routes,
+        identity_routes,
+        identity_rule_routes,
+    )
+    for part in (
+        sources,
+        plans,
+        runs,
+        audit_log,
+        keys,
+        metrics,
+        *pages,
+        gap_routes,
+        suggestion_routes,
+    ):
         app.include_router(part.routes)
     for router in more:
         app.include_router(router)

@@ -1,4 +1,6 @@
-"""Hold what the admin app works with. The ledger is opened on first use, so that its failure affects the admin app alone."""
+"""Hold what the admin app works with. The ledger is opened on first use, so that its failure
+affects the admin app alone.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,9 @@ def _now() -> datetime:
 
 
 class SampleFields(Protocol):
-    """The fields of a registry's sample: its *kind*, such as json or csv ("" if it cannot be read), the path of its *records*, the
-    suggested path for each field of the form at `/join`, and all *paths* of its records.
+    """The fields of a registry's sample: its *kind*, such as json or csv ("" if it cannot be read),
+    the path of its *records*, the suggested path for each field of the form at `/join`, and all
+    *paths* of its records.
     """
 
     @property
@@ -55,10 +58,11 @@ class SampleFields(Protocol):
 class AdminContext:
     """The ledger, the sessions and the failed attempts; *source_dir* holds the source definitions.
 
-    *now* returns UTC in whole seconds, *clock* monotonic seconds. With *demo* each page says that its data are made up.
-    Dry runs send *contact* and may fetch from the private *allow_hosts*. *positions* returns the newest journal entry that
-    each store and index of the portal shows, by name; *suggest_fields* reads a sample; *channels* is how alerts are sent;
-    *transport* replaces the network in tests.
+    *now* returns UTC in whole seconds, *clock* monotonic seconds. With *demo* each page says that
+    its data are made up. Dry runs send *contact* and may fetch from the private *allow_hosts*.
+    *positions* returns the newest journal entry that each store and index of the portal shows, by
+    name; *suggest_fields* reads a sample; *channels* is how alerts are sent; *transport* replaces
+    the network in tests.
     """
 
     data: Path
@@ -90,7 +94,9 @@ class AdminContext:
         file = make_url(self.url).database if self.url.startswith("sqlite") else None
         if file and file != ":memory:" and not Path(file).exists():
             self.close()
-            raise LedgerError("there is no ledger yet: a harvest or `stocktake keys create` makes it")
+            raise LedgerError(
+                "there is no ledger yet: a harvest or `stocktake keys create` makes it"
+            )
         if not self._lock.acquire(timeout=self.lock_timeout):
             raise LedgerError("the ledger is being opened, and that takes long")
         try:
@@ -124,7 +130,9 @@ class AdminContext:
         for source in self.sources():
             if source.name == name:
                 return source
-        raise NotFound("There is no source with that name and a valid source definition. GET /admin/sources lists the sources.")
+        raise NotFound(
+            "There is no source with that name and a valid source definition. GET /admin/sources lists the sources."
+        )
 
     def _load_sources(self) -> Iterator[Source | Reason]:
         for definition in sorted(self.source_dir.glob("*.toml")):
@@ -150,5 +158,11 @@ class AdminContext:
         """Create a context that neither uses the network nor validates."""
         iris, journal = Iris(self.base), Journal(self.data / "journal")
         return HarvestContext(
-            self.data, ledger, journal, iris, WorkerPool(self.base, workers=0), now=self.now, source_dir=self.source_dir
+            self.data,
+            ledger,
+            journal,
+            iris,
+            WorkerPool(self.base, workers=0),
+            now=self.now,
+            source_dir=self.source_dir,
         )

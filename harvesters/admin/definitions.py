@@ -1,4 +1,6 @@
-"""Check, save and compare source definitions. Saving keeps every version, with who saved it and why."""
+"""Check, save and compare source definitions. Saving keeps every version, with who saved it and
+why.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ from harvesters.source import Source, read_text
 from journal.atomic_file import replace_file
 
 MAX_LENGTH = 20_000  # characters of a definition
-FORM_TEXTS = ("title", "url", "licence", "publisher", "every", "language")  # fields of the form, in its order
+# fields of the form, in its order
+FORM_TEXTS = ("title", "url", "licence", "publisher", "every", "language")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _SUGGESTED_PROTOCOLS = ("json", "csv")  # kinds of a sample that are protocols too
 SHARES = ("vanished", "changed", "withheld")  # limits that the form shows as percentages
@@ -33,7 +36,9 @@ SHARES = ("vanished", "changed", "withheld")  # limits that the form shows as pe
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """The text of a source definition; *digest* identifies it, so that no one overwrites what another person saved."""
+    """The text of a source definition; *digest* identifies it, so that no one overwrites what
+    another person saved.
+    """
 
     name: str
     text: str
@@ -86,13 +91,15 @@ def check_definition(name: str, text: str) -> tuple[Source | None, list[Reason]]
 def preview(context: AdminContext, source: Source) -> PreviewResult:
     """Fetch and validate a few records of *source*; nothing is stored."""
     return localize(
-        preview_source(source, context.base, context.contact, context.allow_hosts, transport=context.transport)
+        preview_source(
+            source, context.base, context.contact, context.allow_hosts, transport=context.transport
+        )
     )
 
 
 def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[str]]:
-    """Return the definition *text* with what the first response of its `url` suggests for keys that it lacks, and all paths in that
-    response.
+    """Return the definition *text* with what the first response of its `url` suggests for keys that
+    it lacks, and all paths in that response.
 
     Raises InvalidValue if nothing can be suggested.
     """
@@ -102,14 +109,22 @@ def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[str]]:
     except TOMLKitError as error:
         raise InvalidValue("The definition is not TOML: %(reason)s.", reason=str(error)) from error
     if not url or context.suggest_fields is None:
-        raise InvalidValue("Write the address of the data first, as url = \"https://...\".")
+        raise InvalidValue('Write the address of the data first, as url = "https://...".')
     try:
-        with Fetch(context.contact, 0, context.allow_hosts, retry_policy=RETRY_POLICY, transport=context.transport) as client:
+        with Fetch(
+            context.contact,
+            0,
+            context.allow_hosts,
+            retry_policy=RETRY_POLICY,
+            transport=context.transport,
+        ) as client:
             suggested = context.suggest_fields(client.get(url).content)
     except HarvestError as error:
         raise InvalidValue("The data cannot be fetched: %(reason)s.", reason=str(error)) from error
     if suggested.kind not in _SUGGESTED_PROTOCOLS:
-        raise InvalidValue("No fields can be suggested: the data is neither a JSON list nor a table.")
+        raise InvalidValue(
+            "No fields can be suggested: the data is neither a JSON list nor a table."
+        )
     document.setdefault("protocol", suggested.kind)
     document.setdefault("mapping", "fields")
     if suggested.records:
@@ -126,29 +141,37 @@ def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[str]]:
 def save_definition(
     context: AdminContext, who: str, name: str, text: str, before: str, note: str
 ) -> None:
-    """Save a checked definition with its version; *before* is the digest of the text that was edited, empty for a new one.
+    """Save a checked definition with its version; *before* is the digest of the text that was
+    edited, empty for a new one.
 
-    If the stored definition has ``second_approver``, the text is kept as a proposal that another person confirms.
-    Raises DefinitionChanged if the file is another one by now, and InvalidValue if it cannot be written.
+    If the stored definition has ``second_approver``, the text is kept as a proposal that another
+    person confirms. Raises DefinitionChanged if the file is another one by now, and InvalidValue if
+    it cannot be written.
     """
     current = _current_text(context, name, before)
     stored, _ = check_definition(name, current)
     if stored is not None and stored.second_approver:
-        context.ledger.operators.save_definition(name, text, who, context.now(), note or None, before)
+        context.ledger.operators.save_definition(
+            name, text, who, context.now(), note or None, before
+        )
         _record(context, who, ActionType.PROPOSED, name, note)
         return
     _write_definition(context, who, name, text, current, note)
 
 
 def confirm_proposal(context: AdminContext, who: str, name: str) -> None:
-    """Save the definition that another person proposed; raise NotFound, InvalidValue or DefinitionChanged."""
+    """Save the definition that another person proposed; raise NotFound, InvalidValue or
+    DefinitionChanged.
+    """
     proposal = context.ledger.operators.proposed_definition(name)
     if proposal is None:
         raise NotFound("There is no proposed definition of this source.")
     if proposal.who == who:
         raise InvalidValue("Another person must confirm what you proposed.")
     current = _current_text(context, name, proposal.before or "")
-    _write_definition(context, f"{proposal.who}, {who}", name, proposal.text, current, proposal.note or "")
+    _write_definition(
+        context, f"{proposal.who}, {who}", name, proposal.text, current, proposal.note or ""
+    )
 
 
 def discard_proposal(context: AdminContext, who: str, name: str) -> None:
@@ -159,15 +182,21 @@ def discard_proposal(context: AdminContext, who: str, name: str) -> None:
 
 
 def _current_text(context: AdminContext, name: str, before: str) -> str:
-    """Return the stored definition, empty if there is none; raise DefinitionChanged if its digest is not *before*."""
+    """Return the stored definition, empty if there is none; raise DefinitionChanged if its digest
+    is not *before*.
+    """
     file = definition_file(context, name)
     current = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
     if (digest(current) if current else "") != before:
-        raise DefinitionChanged("Another person changed this definition meanwhile. Compare both, then save again.")
+        raise DefinitionChanged(
+            "Another person changed this definition meanwhile. Compare both, then save again."
+        )
     return current
 
 
-def _write_definition(context: AdminContext, who: str, name: str, text: str, current: str, note: str) -> None:
+def _write_definition(
+    context: AdminContext, who: str, name: str, text: str, current: str, note: str
+) -> None:
     ledger, now = context.ledger, context.now()
     versions = ledger.operators.definition_versions(name, 1)
     if current and (not versions or versions[0].text != current):
@@ -175,13 +204,17 @@ def _write_definition(context: AdminContext, who: str, name: str, text: str, cur
     try:
         replace_file(definition_file(context, name), text)
     except OSError as error:
-        raise InvalidValue("The definition cannot be written: %(reason)s.", reason=error.strerror) from error
+        raise InvalidValue(
+            "The definition cannot be written: %(reason)s.", reason=error.strerror
+        ) from error
     ledger.operators.save_definition(name, text, who, now, note or None)
     _record(context, who, ActionType.DEFINED, name, note)
 
 
 def _record(context: AdminContext, who: str, action: ActionType, name: str, note: str) -> None:
-    context.ledger.operators.record_audit_entry(AuditEntry(context.now(), who, action.value, name, note=note or None))
+    context.ledger.operators.record_audit_entry(
+        AuditEntry(context.now(), who, action.value, name, note=note or None)
+    )
 
 
 def proposal_view(context: AdminContext, name: str) -> VersionView | None:
@@ -194,7 +227,9 @@ def proposal_view(context: AdminContext, name: str) -> VersionView | None:
 
 
 def version_views(context: AdminContext, name: str) -> list[VersionView]:
-    """Return the saved versions of a definition, newest first, each compared with the one before it."""
+    """Return the saved versions of a definition, newest first, each compared with the one before
+    it.
+    """
     versions = context.ledger.operators.definition_versions(name)
     older = [*(version.text for version in versions[1:]), ""]
     return [
@@ -210,7 +245,9 @@ def compare_texts(before: str, after: str) -> tuple[list[str], list[str]]:
     (['b'], ['c'])
     """
     lines = list(difflib.ndiff(before.splitlines(), after.splitlines()))
-    return [line[2:] for line in lines if line.startswith("- ")], [line[2:] for line in lines if line.startswith("+ ")]
+    return [line[2:] for line in lines if line.startswith("- ")], [
+        line[2:] for line in lines if line.startswith("+ ")
+    ]
 
 
 def form_values(source: Source) -> dict[str, str]:
@@ -222,7 +259,8 @@ def form_values(source: Source) -> dict[str, str]:
 
 
 def apply_form(text: str, source: Source, form: Mapping[str, str]) -> str:
-    """Return *text* with the values of the form that differ from *source*; comments and other keys stay.
+    """Return *text* with the values of the form that differ from *source*; comments and other keys
+    stay.
 
     A *text* that is not TOML is returned as it is. Raises InvalidValue if a number is none.
     """

@@ -14,7 +14,8 @@ from languages.request_locale import current_locale
 from languages.translations import gettext
 from vocab.field_changes import FieldView, Value, field_views, last_segment, value_text
 
-MAX_RECORDS = 2_000  # records of a plan that are read for its effect: a page must not wait for a large plan
+# records of a plan that are read for its effect: a page must not wait for a large plan
+MAX_RECORDS = 2_000
 MAX_ROWS = 10  # countries shown
 _OUTCOMES = (*UPSERTED, *TOMBSTONED, Outcome.VANISHED)
 _COUNTRY = re.compile(
@@ -27,7 +28,9 @@ _GOAL = re.compile(r" <[^<>]*ns#goal> <(http://metadata\.un\.org/sdg/\d+)>")
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
-    """A country or goal, and how many records a plan adds to it, removes from it, or marks as missing."""
+    """A country or goal, and how many records a plan adds to it, removes from it, or marks as
+    missing.
+    """
 
     iri: str
     label: str
@@ -67,7 +70,9 @@ def _count(changes: Iterable[StagedDiff], pattern: re.Pattern[str], base: str) -
         removed.update(before - after)
     total, language = added + removed + missing, current_locale().language
     rows = ((iri, added[iri], removed[iri], missing[iri]) for iri, _ in total.most_common())
-    return [EffectRow(iri, value_text(Value("", iri), base, language), *counts) for iri, *counts in rows]
+    return [
+        EffectRow(iri, value_text(Value("", iri), base, language), *counts) for iri, *counts in rows
+    ]
 
 
 def changed_fields(removed: Iterable[str], added: Iterable[str], base: str) -> list[FieldView]:

@@ -1,17 +1,14 @@
 """Define the admin app's errors, each with its HTTP status (RFC 9110).
 
-HTTPProblem              reported to the client as a problem (RFC 9457)
-├── Unauthenticated      401: no key, or no valid one
-│   └── SessionRequired  401: no session; the page asks for the key
-├── InsufficientScope    403: the key's scope does not allow this
-├── CSRFError            403: the form was not sent by a page of this session
-├── NotFound             404: no such source, plan, run or request
-│   └── KeyNotFound
-├── InvalidValue         422: a value is not allowed
-├── RateLimited          429: too many invalid keys from one client
-├── DatabaseUnavailable  503: in place of the harvester's LedgerError, which may name hosts and files
-├── DefinitionChanged    409: another person saved the source definition meanwhile
-└── (409)                the harvester's own PlanError and SourceLockedError, see ``problems``
+HTTPProblem              reported to the client as a problem (RFC 9457) ├── Unauthenticated
+401: no key, or no valid one │   └── SessionRequired  401: no session; the page asks for the key ├──
+InsufficientScope    403: the key's scope does not allow this ├── CSRFError            403: the form
+was not sent by a page of this session ├── NotFound             404: no such source, plan, run or
+request │   └── KeyNotFound ├── InvalidValue         422: a value is not allowed ├── RateLimited
+429: too many invalid keys from one client ├── DatabaseUnavailable  503: in place of the harvester's
+LedgerError, which may name hosts and files ├── DefinitionChanged    409: another person saved the
+source definition meanwhile └── (409)                the harvester's own PlanError and
+SourceLockedError, see ``problems``
 """
 
 from __future__ import annotations
@@ -29,8 +26,8 @@ _BEARER = 'Bearer realm="stocktake"'  # RFC 6750, section 3
 class HTTPProblem(HarvestError):
     """A request that the application refuses; *headers* are added to the response.
 
-    *text* is an English text of the catalogues, *values* replace its ``%(name)s``. The API and the log have it in English,
-    pages in the language of the request.
+    *text* is an English text of the catalogues, *values* replace its ``%(name)s``. The API and the
+    log have it in English, pages in the language of the request.
 
     >>> str(HTTPProblem("There is no queued run %(number)s.", number=7))
     'There is no queued run 7.'
@@ -69,7 +66,9 @@ class Unauthenticated(HTTPProblem):
     @property
     def headers(self) -> Mapping[str, str]:
         """Return the challenge; `invalid_token` only if a token was sent (RFC 6750, section 3.1)."""
-        return {"WWW-Authenticate": f'{_BEARER}, error="invalid_token"' if self.token_sent else _BEARER}
+        return {
+            "WWW-Authenticate": f'{_BEARER}, error="invalid_token"' if self.token_sent else _BEARER
+        }
 
 
 class SessionRequired(Unauthenticated):
@@ -82,18 +81,27 @@ class InsufficientScope(HTTPProblem):
     status = HTTPStatus.FORBIDDEN
 
     def __init__(self, required: str, actual: str) -> None:
-        super().__init__("A key with the permission “%(needed)s” is required; yours has “%(yours)s”.", needed=required, yours=actual)
+        super().__init__(
+            "A key with the permission “%(needed)s” is required; yours has “%(yours)s”.",
+            needed=required,
+            yours=actual,
+        )
         self._required, self._actual = required, actual
 
     @property
     def localized(self) -> str:
         """Return the message in the language of the request, with the names of the scopes."""
-        return gettext(self._text) % {"needed": gettext(self._required), "yours": gettext(self._actual)}
+        return gettext(self._text) % {
+            "needed": gettext(self._required),
+            "yours": gettext(self._actual),
+        }
 
     @property
     def headers(self) -> Mapping[str, str]:
         """Return the challenge that names the required scope."""
-        return {"WWW-Authenticate": f'{_BEARER}, error="insufficient_scope", scope="{self._required}"'}
+        return {
+            "WWW-Authenticate": f'{_BEARER}, error="insufficient_scope", scope="{self._required}"'
+        }
 
 
 class CSRFError(HTTPProblem):

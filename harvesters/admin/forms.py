@@ -14,7 +14,8 @@ from harvesters.admin.access.auth import check_same_site
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.pages import BASE_PATH
 
-_MAX_FORM_BYTES = 16_384  # a note of 2,000 characters, of up to nine bytes each when percent-encoded
+# a note of 2,000 characters, of up to nine bytes each when percent-encoded
+_MAX_FORM_BYTES = 16_384
 _MAX_DEFINITION_BYTES = 60_000  # a source definition and a note
 _MAX_FORM_FIELDS = 60  # a page of plans to approve together
 

@@ -29,7 +29,12 @@ def by_severity(plans: Iterable[RunView]) -> list[RunView]:
     >>> by_severity([])
     []
     """
-    return sorted(plans, key=lambda plan: min((_severity(reason) for reason in plan.reasons), default=(len(_RANKS), 0)))
+    return sorted(
+        plans,
+        key=lambda plan: min(
+            (_severity(reason) for reason in plan.reasons), default=(len(_RANKS), 0)
+        ),
+    )
 
 
 def _severity(reason: Reason) -> tuple[int, int]:
@@ -38,7 +43,8 @@ def _severity(reason: Reason) -> tuple[int, int]:
 
 
 def cause(reasons: Sequence[Reason], outcomes: Sequence[Outcome]) -> Outcome | None:
-    """Return the outcome to open first of those that occur: that of the worst reason, else the first that is a change.
+    """Return the outcome to open first of those that occur: that of the worst reason, else the
+    first that is a change.
 
     >>> cause([Reason("changed")], [Outcome.NEW, Outcome.CHANGED])
     <Outcome.CHANGED: 'changed'>
@@ -53,6 +59,11 @@ def cause(reasons: Sequence[Reason], outcomes: Sequence[Outcome]) -> Outcome | N
 def needing_attention(sources: Iterable[SourceView]) -> list[SourceView]:
     """Return the enabled sources that fail or are late and have no open plan, worst first."""
     chosen = [
-        source for source in sources if source.enabled and not source.open_plan and source.freshness in _ATTENTION
+        source
+        for source in sources
+        if source.enabled and not source.open_plan and source.freshness in _ATTENTION
     ]
-    return sorted(chosen, key=lambda source: (_ATTENTION.index(source.freshness), -source.failures, source.name))
+    return sorted(
+        chosen,
+        key=lambda source: (_ATTENTION.index(source.freshness), -source.failures, source.name),
+    )

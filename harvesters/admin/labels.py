@@ -122,6 +122,6 @@ def run_labels(base: str) -> Mapping[str, Mapping[Any, str]]:
 
 
 def _count_label(name: str, base: str) -> str:
-    return label(f"{base}operations#{METRICS[name]}", current_locale().language, base) or name.replace(
-        "_", " "
-    )
+    return label(
+        f"{base}operations#{METRICS[name]}", current_locale().language, base
+    ) or name.replace("_", " ")

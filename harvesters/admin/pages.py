@@ -45,18 +45,31 @@ POLICY = (
 
 
 class Pages:
-    """Render the templates of *folder*, or of the first of several that has it, else those of the admin pages.
+    """Render the templates of *folder*, or of the first of several that has it, else those of the
+    admin pages.
 
-    Texts are in the language of the request.
-    With *demo* each page says that its data are made up; *moderated* is whether there are pages of moderators,
-    and *provider* the host that persons may sign in with.
+    Texts are in the language of the request. With *demo* each page says that its data are made up;
+    *moderated* is whether there are pages of moderators, and *provider* the host that persons may
+    sign in with.
     """
 
     def __init__(
-        self, *, demo: bool = False, folder: Path | Sequence[Path] = (), root: str = BASE_PATH, moderated: bool = False, provider: str = ""
+        self,
+        *,
+        demo: bool = False,
+        folder: Path | Sequence[Path] = (),
+        root: str = BASE_PATH,
+        moderated: bool = False,
+        provider: str = "",
     ) -> None:
         self._templates = Environment(
-            loader=FileSystemLoader([*([folder] if isinstance(folder, Path) else folder), PACKAGE_DIR / "templates", TEMPLATES]),
+            loader=FileSystemLoader(
+                [
+                    *([folder] if isinstance(folder, Path) else folder),
+                    PACKAGE_DIR / "templates",
+                    TEMPLATES,
+                ]
+            ),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -66,8 +79,15 @@ class Pages:
         )
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(
-            is_web=is_web, root=root, moderated=moderated, provider=provider, Scope=Scope, user=None, demo=demo,
-            action_labels=ACTIONS, sentences=SENTENCES,
+            is_web=is_web,
+            root=root,
+            moderated=moderated,
+            provider=provider,
+            Scope=Scope,
+            user=None,
+            demo=demo,
+            action_labels=ACTIONS,
+            sentences=SENTENCES,
         )
         self._templates.globals.update(
             languages=LANGUAGES,
@@ -98,7 +118,9 @@ class Pages:
         return HTMLResponse(self._templates.get_template(template).render(values), status)
 
     def return_path(self, request: Request) -> str:
-        """Return the path to go to after signing in: the requested page if the method was GET, else the overview."""
+        """Return the path to go to after signing in: the requested page if the method was GET, else
+        the overview.
+        """
         return (
             local_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
             if request.method == "GET"
@@ -113,7 +135,8 @@ def get_pages(request: Request) -> Pages:
 
 
 def local_path(path: str) -> str:
-    r"""Return *path* if it is an admin path, else that of the overview: a form must not redirect to other sites.
+    r"""Return *path* if it is an admin path, else that of the overview: a form must not redirect to
+    other sites.
 
     >>> local_path("/admin/page/audit-log"), local_path("https://evil.example/"), local_path("/admin/../x"), local_path("/admin/\\\\evil")
     ('/admin/page/audit-log', '/admin/', '/admin/', '/admin/')
@@ -134,13 +157,11 @@ def local_path(path: str) -> str:
 
 
 def _language_link(root: str, language: str) -> str:
-    """Return the address of this page in *language*; that of the overview where this page answers a form."""
+    """Return the address of this page in *language*; that of the overview where this page answers a
+    form.
+    """
     locale = current_locale()
-    return (
-        locale.url_with(lang=language)
-        if locale.method == "GET"
-        else f"{root}/?lang={language}"
-    )
+    return locale.url_with(lang=language) if locale.method == "GET" else f"{root}/?lang={language}"
 
 
 def _site_path(address: str) -> str:
@@ -167,13 +188,17 @@ def _describe_notice(notice: NoticeView) -> Markup:
     if notice.key is not None and notice.source is not None and notice.other is not None:
         known = {"key": notice.key, "other": notice.other, "source": notice.source}
         return _describe_reasons([parse_reason(notice.text, ("same_page", "same_content"), known)])
-    return _describe_reasons([parse_reason(notice.text, ("override_used", "clock_set_back", "restores"))])
+    return _describe_reasons(
+        [parse_reason(notice.text, ("override_used", "clock_set_back", "restores"))]
+    )
 
 
 def _describe_each(reasons: Iterable[Reason]) -> list[Markup]:
     return [
         Markup(
-            reason.with_rule_message(_translate_message).describe(lambda text: Markup(gettext(text)), format_number, _isolate)
+            reason.with_rule_message(_translate_message).describe(
+                lambda text: Markup(gettext(text)), format_number, _isolate
+            )
         )
         for reason in without_review(reasons)
     ]

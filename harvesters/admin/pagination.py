@@ -18,7 +18,9 @@ MAX_ROWS = 500  # of a page
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Audit entries, newest first; *next* is the value of ``after`` for the next page, None at the end."""
+    """Audit entries, newest first; *next* is the value of ``after`` for the next page, None at the
+    end.
+    """
 
     items: list[AuditEntryView]
     next: str | None
@@ -32,14 +34,19 @@ class RunPage:
     next: str | None
 
 
-def list_audit_entries(ledger: Ledger, limit: int, after: int | None = None, source: str | None = None) -> AuditPage:
+def list_audit_entries(
+    ledger: Ledger, limit: int, after: int | None = None, source: str | None = None
+) -> AuditPage:
     """Return audit entries older than the one numbered *after*, of one source or of all."""
     c = t.act.c
     query = sa.select(t.act).order_by(c.id.desc()).limit(limit + 1)
     query = query.where(c.id < after) if after is not None else query
     with ledger.transaction() as connection:
         rows = connection.execute(query.where(c.source == source) if source else query).all()
-    items = [AuditEntryView(utc(row.when), row.who, row.what, row.source, row.run, row.note) for row in rows[:limit]]
+    items = [
+        AuditEntryView(utc(row.when), row.who, row.what, row.source, row.run, row.note)
+        for row in rows[:limit]
+    ]
     return AuditPage(items, str(rows[limit - 1].id) if len(rows) > limit else None)
 
 
@@ -51,7 +58,8 @@ def list_runs(
     state: State | None = None,
     text: str = "",
 ) -> RunPage:
-    """Return runs started before the run *after*, filtered by source, state and a *text* of their reasons and notices.
+    """Return runs started before the run *after*, filtered by source, state and a *text* of their
+    reasons and notices.
 
     Raises NotFound if *after* is unknown.
     """
@@ -62,11 +70,17 @@ def list_runs(
             started = connection.scalar(sa.select(c.started).where(c.id == after))
             if started is None:
                 raise NotFound("There is no such run to continue after.")
-            query = query.where(sa.or_(c.started < started, sa.and_(c.started == started, c.id < after)))
+            query = query.where(
+                sa.or_(c.started < started, sa.and_(c.started == started, c.id < after))
+            )
         query = query.where(c.source == source) if source else query
         if text:
-            notices = sa.select(t.notice.c.run).where(t.notice.c.text.icontains(text, autoescape=True))
-            withheld = sa.select(t.staged.c.run).where(t.staged.c.reason.icontains(text, autoescape=True))
+            notices = sa.select(t.notice.c.run).where(
+                t.notice.c.text.icontains(text, autoescape=True)
+            )
+            withheld = sa.select(t.staged.c.run).where(
+                t.staged.c.reason.icontains(text, autoescape=True)
+            )
             reasons = c.reasons.icontains(text, autoescape=True)
             query = query.where(sa.or_(reasons, c.id.in_(notices), c.id.in_(withheld)))
         ids = connection.scalars(query.where(c.state == state.value) if state else query).all()

@@ -14,7 +14,8 @@ from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
 from harvesters.runs.plans.undo import find_undoable
 from harvesters.source import SHARES
 
-MAX_OVERRIDE_AGE = timedelta(days=31)  # longest validity; a limit to raise for longer belongs in the source definition
+# longest validity; a limit to raise for longer belongs in the source definition
+MAX_OVERRIDE_AGE = timedelta(days=31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class NoticeView:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """A plan: its run, whether it is open, records by outcome, the source's limits, and granted overrides."""
+    """A plan: its run, whether it is open, records by outcome, the source's limits, and granted
+    overrides.
+    """
 
     run: RunView
     open: bool
@@ -61,7 +64,10 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
     ledger, source = context.ledger, context.source(run.source)
     hold = ledger.operators.holds().get(run.source)
     granted = ledger.operators.overrides(run.source)
-    overrides = [OverrideView(*_override_fields(item.override), item.by, item.granted, item.used) for item in granted]
+    overrides = [
+        OverrideView(*_override_fields(item.override), item.by, item.granted, item.used)
+        for item in granted
+    ]
     return PlanView(
         run=run_view(run),
         open=run.state is State.HELD,
@@ -69,19 +75,27 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
         outcomes={outcome.value: count for outcome, count in ledger.outcomes(run).items()},
         limits=asdict(source.limits),
         overrides=overrides,
-        notices=[NoticeView(item.kind, item.text, item.key, item.source, item.other) for item in ledger.notices(run)],
+        notices=[
+            NoticeView(item.kind, item.text, item.key, item.source, item.other)
+            for item in ledger.notices(run)
+        ],
         hold=HoldView(hold.since, hold.by, hold.reason) if hold else None,
         approved_by=ledger.operators.endorsements(run.id) if run.state is State.HELD else [],
-        undoable=(undoable := find_undoable(ledger, run.source)) is not None and undoable.id == run.id,
+        undoable=(undoable := find_undoable(ledger, run.source)) is not None
+        and undoable.id == run.id,
     )
 
 
 def parse_override(context: AdminContext, limit: str, value: float, until: datetime) -> Override:
     """Check a requested override; raise InvalidValue."""
     if limit not in OVERRIDABLE_LIMITS:
-        raise InvalidValue("Unknown limit. Use one of: %(known)s.", known=", ".join(OVERRIDABLE_LIMITS))
+        raise InvalidValue(
+            "Unknown limit. Use one of: %(known)s.", known=", ".join(OVERRIDABLE_LIMITS)
+        )
     if value < 0 or (limit in SHARES and value > 1):
-        raise InvalidValue("Use a share from 0 to 1, such as 0.6, or a number of records for expect.")
+        raise InvalidValue(
+            "Use a share from 0 to 1, such as 0.6, or a number of records for expect."
+        )
     if until.tzinfo is None:
         raise InvalidValue("The time needs a time zone, as in 2026-03-01T12:00:00Z.")
     if not context.now() < until <= context.now() + MAX_OVERRIDE_AGE:

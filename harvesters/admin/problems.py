@@ -1,4 +1,6 @@
-"""Turn errors into responses: a page for pages, else problem+json (RFC 9457, https://www.rfc-editor.org/rfc/rfc9457)."""
+"""Turn errors into responses: a page for pages, else problem+json (RFC 9457,
+https://www.rfc-editor.org/rfc/rfc9457).
+"""
 
 from __future__ import annotations
 
@@ -132,7 +134,9 @@ def _localized(error: Exception) -> str | None:
 
 
 def _log_refusal(request: Request, status: HTTPStatus, text: str) -> None:
-    """Log a refused request with its route template instead of its path, which may contain a key by mistake."""
+    """Log a refused request with its route template instead of its path, which may contain a key by
+    mistake.
+    """
     route = getattr(request.scope.get("route"), "path", "none")
     client = request.client.host if request.client else "unknown"
     who = getattr(request.state, "who", None)

@@ -123,7 +123,8 @@ class AuditEntryView:
 
 @dataclass(frozen=True, slots=True)
 class RecordView:
-    """A record of a run; *reason* is the English text of *reasons*, *other* is the key of the same record before or after.
+    """A record of a run; *reason* is the English text of *reasons*, *other* is the key of the same
+    record before or after.
 
     For an open plan also its title, and the statements that it removes and adds, one a string.
     """

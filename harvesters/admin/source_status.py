@@ -14,10 +14,19 @@ def source_views(context: AdminContext) -> list[SourceView]:
     """Return all sources with a valid definition, by name."""
     harvest, now = context.reader(), context.now()
     statuses = {status.source: status for status in source_statuses(harvest, now)}
-    holds = {name: HoldView(status.since, status.by, status.reason) for name, status in harvest.ledger.operators.holds().items()}
+    holds = {
+        name: HoldView(status.since, status.by, status.reason)
+        for name, status in harvest.ledger.operators.holds().items()
+    }
     known = [source for source in context.sources() if source.name in statuses]
     return [
-        _view(status, statuses[status.name], freshness(statuses[status.name].marks, now).value, holds.get(status.name)) for status in known
+        _view(
+            status,
+            statuses[status.name],
+            freshness(statuses[status.name].marks, now).value,
+            holds.get(status.name),
+        )
+        for status in known
     ]
 
 

@@ -44,7 +44,9 @@ class RunningSource:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker process: its number, its last heartbeat (UTC), and the sources whose runs it executes."""
+    """A worker process: its number, its last heartbeat (UTC), and the sources whose runs it
+    executes.
+    """
 
     id: int
     heartbeat: datetime
@@ -53,7 +55,8 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class SystemView:
-    """The state of the installation. *head* is the newest journal entry, *positions* those that the portal shows.
+    """The state of the installation. *head* is the newest journal entry, *positions* those that the
+    portal shows.
 
     *workers* is None if runs are executed by the scheduler; *jobs* counts queued jobs by state.
     """
@@ -83,7 +86,9 @@ def system_view(context: AdminContext) -> SystemView:
         running=[RunningSource(run.source, run.id, run.started) for run in runs],
         free=usage.free,
         total=usage.total,
-        folders=[_folder_size(context.data / name) for name in _FOLDERS if (context.data / name).is_dir()],
+        folders=[
+            _folder_size(context.data / name) for name in _FOLDERS if (context.data / name).is_dir()
+        ],
         head=_head(context),
         positions=context.positions(),
         ledger=make_url(context.url).get_backend_name(),
@@ -95,8 +100,13 @@ def system_view(context: AdminContext) -> SystemView:
 
 
 def _has_queue(ledger: Ledger, connection: sa.Connection) -> bool:
-    """Return whether the ledger has the tables of Procrastinate's queue, see ``harvesters.runs.queue``."""
-    return ledger.is_shared and connection.scalar(sa.text("SELECT to_regclass('procrastinate_workers')")) is not None
+    """Return whether the ledger has the tables of Procrastinate's queue, see
+    ``harvesters.runs.queue``.
+    """
+    return (
+        ledger.is_shared
+        and connection.scalar(sa.text("SELECT to_regclass('procrastinate_workers')")) is not None
+    )
 
 
 def _workers(ledger: Ledger) -> list[Worker] | None:
@@ -109,7 +119,9 @@ def _workers(ledger: Ledger) -> list[Worker] | None:
         if not _has_queue(ledger, connection):
             return [] if ledger.is_shared else None
         rows = connection.execute(sa.text(text)).all()
-    return [Worker(id, heartbeat.astimezone(UTC), sorted(sources)) for id, heartbeat, sources in rows]
+    return [
+        Worker(id, heartbeat.astimezone(UTC), sorted(sources)) for id, heartbeat, sources in rows
+    ]
 
 
 def _jobs(ledger: Ledger) -> dict[str, int]:

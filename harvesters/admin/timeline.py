@@ -1,4 +1,6 @@
-"""Describe the last runs of a source as a timeline: what each brought, how long it took, and how well."""
+"""Describe the last runs of a source as a timeline: what each brought, how long it took, and how
+well.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,9 @@ class Bar:
 class TimelineRow:
     """A run with its duration in seconds and its archived bytes; None if unknown.
 
-    *response_time* is the mean of its responses and *slowest* the longest, in seconds; *received* are
-    their decoded bytes. *quality* is the share of its records that were published or unchanged, from 0 to 1.
+    *response_time* is the mean of its responses and *slowest* the longest, in seconds; *received*
+    are their decoded bytes. *quality* is the share of its records that were published or unchanged,
+    from 0 to 1.
     """
 
     run: RunView
@@ -53,7 +56,9 @@ def source_timeline(ledger: Ledger, source: str) -> Timeline:
     """Return the timeline of a source's last runs."""
     runs = ledger.runs(source, MAX_RUNS)
     most = max((run.counts.get("fetched", run.fetched) for run in runs), default=0) or 1
-    bars = [_bar(run, column, most) for column, run in enumerate(reversed(runs), MAX_RUNS - len(runs))]
+    bars = [
+        _bar(run, column, most) for column, run in enumerate(reversed(runs), MAX_RUNS - len(runs))
+    ]
     return Timeline([_row(run) for run in runs], bars)
 
 

@@ -1,4 +1,6 @@
-"""Read how each concept of a record was found: stated, translated by a crosswalk from the source's word, or suggested."""
+"""Read how each concept of a record was found: stated, translated by a crosswalk from the source's
+word, or suggested.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,9 @@ from vocab.iris import Iris
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """How a concept was found: the *basis* (``declared``, ``crosswalked`` or ``suggested``), the source's own *word*, the IRI of the
-    *crosswalk* that translates it, and the *confidence* of a suggestion; "" if there is none.
+    """How a concept was found: the *basis* (``declared``, ``crosswalked`` or ``suggested``), the
+    source's own *word*, the IRI of the *crosswalk* that translates it, and the *confidence* of a
+    suggestion; "" if there is none.
     """
 
     basis: str
@@ -23,11 +26,17 @@ class Classification:
     confidence: str = ""
 
 
-def read_classifications(statements: Iterable[str], iris: Iris) -> dict[tuple[str, str], Classification]:
-    """Return the classifications among a record's *statements* (N-Triples without the dot), by subject and concept, as N-Triples terms."""
+def read_classifications(
+    statements: Iterable[str], iris: Iris
+) -> dict[tuple[str, str], Classification]:
+    """Return the classifications among a record's *statements* (N-Triples without the dot), by
+    subject and concept, as N-Triples terms.
+    """
     nodes: defaultdict[str, dict[str, str]] = defaultdict(dict)
     terms: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for quad in parse("".join(f"{line} .\n" for line in statements if line).encode(), format=RdfFormat.N_TRIPLES):
+    for quad in parse(
+        "".join(f"{line} .\n" for line in statements if line).encode(), format=RdfFormat.N_TRIPLES
+    ):
         if quad.predicate.value.startswith(iris.ns):
             name = quad.predicate.value.removeprefix(iris.ns)
             nodes[str(quad.subject)][name] = str(quad.object)
@@ -35,7 +44,10 @@ def read_classifications(statements: Iterable[str], iris: Iris) -> dict[tuple[st
                 terms[str(quad.subject)][name] = quad.object.value
     return {
         (node["classified"], node["concept"]): Classification(
-            values["basis"].removeprefix(iris.ns), values.get("sourceWord", ""), values.get("crosswalk", ""), values.get("confidence", "")
+            values["basis"].removeprefix(iris.ns),
+            values.get("sourceWord", ""),
+            values.get("crosswalk", ""),
+            values.get("confidence", ""),
         )
         for subject, node in nodes.items()
         if {"classified", "concept", "basis"} <= set(node) and (values := terms[subject])

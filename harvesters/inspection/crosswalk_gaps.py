@@ -1,4 +1,6 @@
-"""Find the words of registries that no crosswalk translates, and the concepts with the nearest names."""
+"""Find the words of registries that no crosswalk translates, and the concepts with the nearest
+names.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ from vocab.terms import DCAT, DCT, ORG
 
 LOWEST = 65.0  # score of a name that is shown, of 100
 NEAREST = 3  # concepts of a word by name; the same number by meaning
-LOWEST_COSINE = 0.2  # between the meanings of a word and a name, without what all names have in common
+# between the meanings of a word and a name, without what all names have in common
+LOWEST_COSINE = 0.2
 LONGEST = 300  # characters of a word that is compared with names
 _WORDS = 25  # of a language, for their mean
 _COUNTRIES = ("country", "developedIn")
@@ -33,7 +36,9 @@ _COUNTRIES = ("country", "developedIn")
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A concept whose name is like a word; *score* is 100 for the same name, or for the same meaning if *is_meaning*."""
+    """A concept whose name is like a word; *score* is 100 for the same name, or for the same
+    meaning if *is_meaning*.
+    """
 
     iri: str
     name: str
@@ -43,7 +48,9 @@ class Near:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A word that no crosswalk translates: its *field*, the number of published records of each source, and the nearest concepts."""
+    """A word that no crosswalk translates: its *field*, the number of published records of each
+    source, and the nearest concepts.
+    """
 
     word: str
     field: str
@@ -59,20 +66,27 @@ class Gap:
 Curated = Mapping[str, Iterable[CuratedWord]]  # what curators chose, by source
 
 
-def find_gaps(ledger: Ledger, sources: Iterable[str], iris: Iris, limit: int, curated: Curated | None = None) -> list[Gap]:
-    """Return the *limit* most frequent words of the published records of *sources* that no crosswalk translates.
+def find_gaps(
+    ledger: Ledger, sources: Iterable[str], iris: Iris, limit: int, curated: Curated | None = None
+) -> list[Gap]:
+    """Return the *limit* most frequent words of the published records of *sources* that no
+    crosswalk translates.
 
-    A word is counted once for each record. It is no gap in a record that has its concept, by a crosswalk or by a choice of *curated*,
-    through another word. Topics are compared with action lines, goals and targets, all other fields with the
-    concepts that they can have: by their names, and with the extra ``topics`` also by their meaning. The first of equally frequent
-    words is the first in the order of the alphabet.
+    A word is counted once for each record. It is no gap in a record that has its concept, by a
+    crosswalk or by a choice of *curated*, through another word. Topics are compared with action
+    lines, goals and targets, all other fields with the concepts that they can have: by their names,
+    and with the extra ``topics`` also by their meaning. The first of equally frequent words is the
+    first in the order of the alphabet.
     """
     counts: dict[tuple[str, str], Counter[str]] = {}
     for source in sources:
         for field, word in _words(ledger, source, iris, (curated or {}).get(source, ())):
             counts.setdefault((field, word), Counter())[source] += 1
     most = sorted(counts, key=lambda key: (-counts[key].total(), key[1], key[0]))[:limit]
-    return [Gap(word, field, dict(counts[field, word]), _nearest(word, field, iris)) for field, word in most]
+    return [
+        Gap(word, field, dict(counts[field, word]), _nearest(word, field, iris))
+        for field, word in most
+    ]
 
 
 def _fields(iris: Iris) -> dict[str, str]:
@@ -86,19 +100,43 @@ def _fields(iris: Iris) -> dict[str, str]:
     }
 
 
-def _words(ledger: Ledger, source: str, iris: Iris, curated: Iterable[CuratedWord]) -> Iterator[tuple[str, str]]:
-    """Yield the field and the word of each untranslated value, once for each record. A translated word can stay a topic."""
+def _words(
+    ledger: Ledger, source: str, iris: Iris, curated: Iterable[CuratedWord]
+) -> Iterator[tuple[str, str]]:
+    """Yield the field and the word of each untranslated value, once for each record. A translated
+    word can stay a topic.
+    """
     fields, source_word, link = _fields(iris), f"{iris.ns}sourceWord", f"{iris.ns}concept"
-    chosen = {fold(item.word): frozenset({resolved[1]}) for item in curated if (resolved := resolve_concept(item.concept, iris.base))}
+    chosen = {
+        fold(item.word): frozenset({resolved[1]})
+        for item in curated
+        if (resolved := resolve_concept(item.concept, iris.base))
+    }
     known = matches_by_word(iris.base)
     for statements in ledger.published_descriptions(source):
-        lines = [line for line in decompress(statements).splitlines() if _property(line) in (*fields, source_word, link)]
+        lines = [
+            line
+            for line in decompress(statements).splitlines()
+            if _property(line) in (*fields, source_word, link)
+        ]
         quads = list(parse("".join(f"{line} .\n" for line in lines), format=RdfFormat.N_TRIPLES))
         translated = {quad.object.value for quad in quads if quad.predicate.value == source_word}
         linked = {quad.object.value for quad in quads if quad.predicate.value == link}
-        literals = (quad for quad in quads if quad.predicate.value in fields and isinstance(quad.object, Literal))
-        words = {(fields[quad.predicate.value], quad.object.value) for quad in literals if quad.object.value not in translated}
-        yield from (pair for pair in words if linked.isdisjoint(chosen.get(fold(pair[1])) or known.get(fold(pair[1]), frozenset())))
+        literals = (
+            quad
+            for quad in quads
+            if quad.predicate.value in fields and isinstance(quad.object, Literal)
+        )
+        words = {
+            (fields[quad.predicate.value], quad.object.value)
+            for quad in literals
+            if quad.object.value not in translated
+        }
+        yield from (
+            pair
+            for pair in words
+            if linked.isdisjoint(chosen.get(fold(pair[1])) or known.get(fold(pair[1]), frozenset()))
+        )
 
 
 def _property(line: str) -> str:
@@ -115,13 +153,21 @@ def _near_in_name(word: str, field: str, iris: Iris) -> tuple[Near, ...]:
     if len(word) > LONGEST:
         return ()
     best: dict[str, float] = {}
-    for _, score, index in process.extract(fold(word), names, scorer=fuzz.token_sort_ratio, limit=4 * NEAREST, score_cutoff=LOWEST):
+    for _, score, index in process.extract(
+        fold(word), names, scorer=fuzz.token_sort_ratio, limit=4 * NEAREST, score_cutoff=LOWEST
+    ):
         best.setdefault(concept_iris[index], score)
-    return tuple(Near(iri, label(iri, "en", iris.base) or iri, round(score, 1)) for iri, score in list(best.items())[:NEAREST])
+    return tuple(
+        Near(iri, label(iri, "en", iris.base) or iri, round(score, 1))
+        for iri, score in list(best.items())[:NEAREST]
+    )
 
 
-def _near_in_meaning(word: str, field: str, iris: Iris, known: tuple[Near, ...]) -> tuple[Near, ...]:
-    """Return the concepts, except the *known* ones, whose English names are nearest in meaning to a word in any language.
+def _near_in_meaning(
+    word: str, field: str, iris: Iris, known: tuple[Near, ...]
+) -> tuple[Near, ...]:
+    """Return the concepts, except the *known* ones, whose English names are nearest in meaning to a
+    word in any language.
 
     None without the model, for long words, and for countries, whose names have no other meaning.
     """
@@ -137,7 +183,10 @@ def _near_in_meaning(word: str, field: str, iris: Iris, known: tuple[Near, ...])
     wanted, means = embed_query(word), _language_means(iris.base)
     wanted = wanted - means[np.argmax(means @ wanted / np.linalg.norm(means, axis=1))]
     cosines = vectors @ (wanted / max(float(np.linalg.norm(wanted)), 1e-9))
-    best = [(concept_iris[row], float(cosines[row])) for row in np.argsort(-cosines, kind="stable")[: 2 * NEAREST]]
+    best = [
+        (concept_iris[row], float(cosines[row]))
+        for row in np.argsort(-cosines, kind="stable")[: 2 * NEAREST]
+    ]
     listed = {near.iri for near in known}
     return tuple(
         Near(iri, label(iri, "en", iris.base) or iri, round(100 * cosine, 1), is_meaning=True)
@@ -148,20 +197,32 @@ def _near_in_meaning(word: str, field: str, iris: Iris, known: tuple[Near, ...])
 
 @lru_cache(maxsize=16)
 def _language_means(base: str) -> Vectors:
-    """Return the mean vector of short words of each language: what they have in common, whatever they mean."""
+    """Return the mean vector of short words of each language: what they have in common, whatever
+    they mean.
+    """
     words: dict[str, list[str]] = {}
     for scheme in ("activity-type", "stakeholder-type", "status", "coverage"):
         for concept in concepts(scheme, base).values():
             for name in concept.labels:
                 words.setdefault(name.language or "", []).append(name.value)
-    means = [np.mean([embed_query(word) for word in names[:_WORDS]], axis=0) for language, names in words.items() if language]
+    means = [
+        np.mean([embed_query(word) for word in names[:_WORDS]], axis=0)
+        for language, names in words.items()
+        if language
+    ]
     return np.asarray(means, dtype=np.float32)
 
 
 @lru_cache(maxsize=16)
 def _meanings(field: str, base: str) -> tuple[Vectors, list[str]]:
-    """Return the vectors of the English names of the concepts that *field* can have, less their mean, and the IRIs of the concepts."""
-    names = {iri: name for iri in dict.fromkeys(_names(field, base)[1]) if (name := label(iri, "en", base))}
+    """Return the vectors of the English names of the concepts that *field* can have, less their
+    mean, and the IRIs of the concepts.
+    """
+    names = {
+        iri: name
+        for iri in dict.fromkeys(_names(field, base)[1])
+        if (name := label(iri, "en", base))
+    }
     vectors = embed(list(names.values()))
     mean = np.asarray(vectors.mean(axis=0) if len(vectors) else 0, dtype=np.float32)
     centered = vectors - mean
@@ -171,7 +232,9 @@ def _meanings(field: str, base: str) -> tuple[Vectors, list[str]]:
 
 @lru_cache(maxsize=16)
 def _names(field: str, base: str) -> tuple[list[str], list[str]]:
-    """Return the folded names, in all languages, of the concepts that *field* can have, and the IRI of each."""
+    """Return the folded names, in all languages, of the concepts that *field* can have, and the IRI
+    of each.
+    """
     schemes = {
         "topic": ("action-line", "sdg"),
         "actionLine": ("action-line",),
@@ -194,9 +257,13 @@ def _names(field: str, base: str) -> tuple[list[str], list[str]]:
 
 
 def _is_wanted(iri: str, field: str) -> bool:
-    """Return whether a concept can be the value of *field*: the scheme of the goals also has targets and indicators."""
+    """Return whether a concept can be the value of *field*: the scheme of the goals also has
+    targets and indicators.
+    """
     code = iri.rpartition("/")[2]
     if (iri.startswith(SDG) or "/scheme/sdg/" in iri) and not iri.startswith(AREA):
         is_goal, is_target = code.isdecimal(), code.count(".") == 1
-        return is_goal if field == "goal" else is_target if field == "target" else is_goal or is_target
+        return (
+            is_goal if field == "goal" else is_target if field == "target" else is_goal or is_target
+        )
     return True

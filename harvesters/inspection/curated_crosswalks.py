@@ -17,15 +17,21 @@ from vocab.normalization import fold
 
 
 def add_word(folder: Path, source: str, item: CuratedWord, base: str = BASE) -> Path:
-    """Write a word with its concept, short or an IRI under *base*, to the table of *source*; an earlier choice for it is replaced.
+    """Write a word with its concept, short or an IRI under *base*, to the table of *source*; an
+    earlier choice for it is replaced.
 
-    Return the file. Raises SourceDefinitionError if the concept is unknown, or with each line of the table that cannot be read.
+    Return the file. Raises SourceDefinitionError if the concept is unknown, or with each line of
+    the table that cannot be read.
     """
-    item = replace(item, word=" ".join(item.word.split()), concept=short_name(item.concept.strip(), base))
+    item = replace(
+        item, word=" ".join(item.word.split()), concept=short_name(item.concept.strip(), base)
+    )
     item = replace(item, day=item.day or f"{date.today()}")
     if fault := fault_of(item):
         reason = Reason(fault.code, fault.values)
         raise SourceDefinitionError(located(item.word[:80], reason) if item.word else reason)
     file = word_table(folder, source)
-    replace_line(file, item, lambda other: fold(other.word) == fold(item.word), read_word_table, write_words)
+    replace_line(
+        file, item, lambda other: fold(other.word) == fold(item.word), read_word_table, write_words
+    )
     return file

@@ -21,9 +21,11 @@ def replace_line(
     read: Callable[[Path], tuple[list[LineT], list[Reason]]],
     write: Callable[[Iterable[LineT]], str],
 ) -> None:
-    """Write *item* to the table *file*, in place of the lines that *is_replaced* accepts; one writer at a time.
+    """Write *item* to the table *file*, in place of the lines that *is_replaced* accepts; one
+    writer at a time.
 
-    Raises SourceDefinitionError with each line of the table that cannot be read, or if the file cannot be written; it is then unchanged.
+    Raises SourceDefinitionError with each line of the table that cannot be read, or if the file
+    cannot be written; it is then unchanged.
     """
     try:
         file.parent.mkdir(exist_ok=True)

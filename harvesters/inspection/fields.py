@@ -29,8 +29,12 @@ _NAME = re.compile(r'([^\W\d]\w*)\Z|"([^"\\]+)"\Z')  # a field's name, as it is 
 _PREDICATE = re.compile(r"^\S+ <([^>]+)> ")
 
 
-def traced_fields(source: Source, run: Run, base: str, engine: EngineName, archive: Path) -> tuple[FieldUse, ...]:
-    """Return how the fields of the first records of *run* are used; its responses are read from *archive* again."""
+def traced_fields(
+    source: Source, run: Run, base: str, engine: EngineName, archive: Path
+) -> tuple[FieldUse, ...]:
+    """Return how the fields of the first records of *run* are used; its responses are read from
+    *archive* again.
+    """
     traces: list[tuple[str, list[FieldTrace]]] = []
     processor = create_processor(ProcessingTask(run, source, base, engine, rules_unchanged=False))
     errors = (*MAPPING_ERRORS, ParseError)
@@ -43,7 +47,8 @@ def traced_fields(source: Source, run: Run, base: str, engine: EngineName, archi
 
 
 def missing_fields(source: Source, uses: Sequence[FieldUse]) -> Iterator[Finding]:
-    """Yield a finding for each field of the source definition that no record of the sample has: often it was renamed.
+    """Yield a finding for each field of the source definition that no record of the sample has:
+    often it was renamed.
 
     Only fields that are named as such are looked for, not expressions.
     """
@@ -55,7 +60,9 @@ def missing_fields(source: Source, uses: Sequence[FieldUse]) -> Iterator[Finding
         match = _NAME.match(expression)
         if match is None or (name := match.group(1) or match.group(2)) in names:
             continue
-        similar = get_close_matches(name, dropped, n=1, cutoff=0.5) or (dropped if len(dropped) == 1 else [])
+        similar = get_close_matches(name, dropped, n=1, cutoff=0.5) or (
+            dropped if len(dropped) == 1 else []
+        )
         question = f" Was it renamed to {similar[0]}?" if similar else ""
         message = f"No record of the sample has the field {name}, which is read as {ours}."
         remedy = f"Keep the field's name, or correct the source definition.{question}"
@@ -68,7 +75,9 @@ def _records(source: Source, run: Run, base: str, archive: Path) -> Any:
     replay = Replay(archive, f"{source.name}/{run.id}.warc.gz", is_complete=False)
     policy = RetryPolicy(max_attempts=1, wait_initial=0.0, wait_max=0.0)
     try:
-        with Fetch("", 0.0, frozenset(), replay, {}, policy, replay, robots=False, base=base) as client:
+        with Fetch(
+            "", 0.0, frozenset(), replay, {}, policy, replay, robots=False, base=base
+        ) as client:
             for page in islice(protocol.collect(source, client, None, None), _MAX_PAGES):
                 yield from (item for item in page.items if isinstance(item, Record))
     except HarvestError:
@@ -76,7 +85,9 @@ def _records(source: Source, run: Run, base: str, archive: Path) -> Any:
 
 
 def _merge(traces: list[tuple[str, list[FieldTrace]]]) -> tuple[FieldUse, ...]:
-    """Return the use of each field, of the keys and traces of records. A field with the key is read by the protocol."""
+    """Return the use of each field, of the keys and traces of records. A field with the key is read
+    by the protocol.
+    """
     records: Counter[str] = Counter()
     read: set[str] = set()
     examples: dict[str, str] = {}
@@ -89,8 +100,20 @@ def _merge(traces: list[tuple[str, list[FieldTrace]]]) -> tuple[FieldUse, ...]:
             if trace.is_read or trace.values == (key,):
                 read.add(trace.name)
             if not trace.is_required:
-                counts.update({match.group(1) for line in trace.statements if (match := _PREDICATE.match(line))})
+                counts.update(
+                    {
+                        match.group(1)
+                        for line in trace.statements
+                        if (match := _PREDICATE.match(line))
+                    }
+                )
     return tuple(
-        FieldUse(name, records[name], name in read, tuple(iri for iri, _ in properties[name].most_common()), examples[name])
+        FieldUse(
+            name,
+            records[name],
+            name in read,
+            tuple(iri for iri, _ in properties[name].most_common()),
+            examples[name],
+        )
         for name in records
     )

@@ -26,36 +26,65 @@ from vocab.terms import SH
 MAX_FINDINGS = 1000  # findings that are listed; all are counted
 _NOTE = re.compile(r"^<([^>]+#result-\d+)> <([^>]+)> (.+)$")
 _TITLE = re.compile(r'^<[^>]+> <http://purl\.org/dc/terms/title> "([^"]*)"', re.MULTILINE)
-_LEVELS = {Severity.VIOLATION: Level.ERROR, Severity.WARNING: Level.WARNING, Severity.INFO: Level.NOTE}
+_LEVELS = {
+    Severity.VIOLATION: Level.ERROR,
+    Severity.WARNING: Level.WARNING,
+    Severity.INFO: Level.NOTE,
+}
 REMEDIES: tuple[tuple[type[HarvestError], str, str], ...] = (
-    (CharsetError, "feed-charset", "Export the file in UTF-8, or name its charset in the options of the source definition."),
+    (
+        CharsetError,
+        "feed-charset",
+        "Export the file in UTF-8, or name its charset in the options of the source definition.",
+    ),
     (WebPageError, "feed-web-page", "Name the address of the data itself, not that of a web page."),
     (TooLargeError, "feed-too-large", "Offer the records in pages or in smaller files."),
     (ForbiddenError, "feed-denied", "Correct the address, and permit it to our user agent."),
     (RefusedError, "feed-refused", "Name a public address, or check a file."),
-    (ParseError, "feed-unreadable", "Correct the file at this place, and check it by a parser of its format before it is published."),
-    (TemporaryFetchError, "feed-unreachable", "Check that the address answers, then run this again."),
+    (
+        ParseError,
+        "feed-unreadable",
+        "Correct the file at this place, and check it by a parser of its format before it is published.",
+    ),
+    (
+        TemporaryFetchError,
+        "feed-unreachable",
+        "Check that the address answers, then run this again.",
+    ),
     (HarvestError, "feed-failed", "Run this again."),
 )
 OUTCOMES = {
     Outcome.UNREADABLE: ("record-unreadable", "Correct this record; the others are not affected."),
-    Outcome.DUPLICATE: ("record-duplicate", "Each record needs a key of its own; only the first record with a key counts."),
+    Outcome.DUPLICATE: (
+        "record-duplicate",
+        "Each record needs a key of its own; only the first record with a key counts.",
+    ),
 }
 
 
 def failure(error: HarvestError, name: str = "") -> Finding:
-    """Return the finding of an error that ended the reading of a feed; *name* is that of the file that was read, if it was one."""
-    rule, remedy = next((rule, remedy) for kind, rule, remedy in REMEDIES if isinstance(error, kind))
+    """Return the finding of an error that ended the reading of a feed; *name* is that of the file
+    that was read, if it was one.
+    """
+    rule, remedy = next(
+        (rule, remedy) for kind, rule, remedy in REMEDIES if isinstance(error, kind)
+    )
     line, column = position_in(str(error))
     if line is None and rule in ("feed-unreadable", "feed-charset", "feed-web-page"):
         line = 1
-    message = re.sub(r"https?://registry\.example/\S*?(?=[:\s]|$)", name, str(error)) if name else str(error)
+    message = (
+        re.sub(r"https?://registry\.example/\S*?(?=[:\s]|$)", name, str(error))
+        if name
+        else str(error)
+    )
     return Finding(rule, Level.ERROR, message, remedy, line=line, column=column)
 
 
 @dataclass(slots=True)
 class Findings:
-    """The findings of one feed; *fields* are the publisher's field names by property, *locator* finds the lines of records."""
+    """The findings of one feed; *fields* are the publisher's field names by property, *locator*
+    finds the lines of records.
+    """
 
     base: str
     locator: Locator | None
@@ -70,11 +99,19 @@ class Findings:
         self._counts[kind] += 1
         self._samples.setdefault(kind, finding)
         if len(self.listed) < MAX_FINDINGS:
-            position = self.locator.locate(finding.record, title) if self.locator and finding.line is None else None
-            self.listed.append(replace(finding, line=position[0], column=position[1]) if position else finding)
+            position = (
+                self.locator.locate(finding.record, title)
+                if self.locator and finding.line is None
+                else None
+            )
+            self.listed.append(
+                replace(finding, line=position[0], column=position[1]) if position else finding
+            )
 
     def add_record(self, record: StagedRecord, description: str, number: int) -> None:
-        """Add the findings of a staged record, the one with this *number* in the feed; its *description* has its warnings."""
+        """Add the findings of a staged record, the one with this *number* in the feed; its
+        *description* has its warnings.
+        """
         key = record.key or f"#{number}"
         if record.outcome in OUTCOMES:
             rule, remedy = OUTCOMES[record.outcome]
@@ -82,35 +119,72 @@ class Findings:
             self.add(Finding(rule, Level.ERROR, record.reason or "", remedy, key, line, column))
             return
         is_withheld = record.outcome is Outcome.WITHHELD
-        notes = broken_rules(record.reason or "", self.base) if is_withheld else described_rules(description, self.base)
+        notes = (
+            broken_rules(record.reason or "", self.base)
+            if is_withheld
+            else described_rules(description, self.base)
+        )
         title = _title(description)
         for note, path in notes:
-            self.add(Finding(note.name, _LEVELS[note.severity], note.message, note.remedy, key, field=self._field(path)), title)
+            self.add(
+                Finding(
+                    note.name,
+                    _LEVELS[note.severity],
+                    note.message,
+                    note.remedy,
+                    key,
+                    field=self._field(path),
+                ),
+                title,
+            )
 
     def _field(self, path: str) -> str:
-        """Return the names of the fields that give the property with the IRI, or the local name, *path*."""
-        names = next((names for iri, names in self.fields.items() if path and (iri == path or re.split("[/#]", iri)[-1] == path)), ())
+        """Return the names of the fields that give the property with the IRI, or the local name,
+        *path*.
+        """
+        names = next(
+            (
+                names
+                for iri, names in self.fields.items()
+                if path and (iri == path or re.split("[/#]", iri)[-1] == path)
+            ),
+            (),
+        )
         return ", ".join(names)
 
     @property
     def counts(self) -> tuple[RuleCount, ...]:
-        """Return the number of findings of each rule and field: the most serious first, then the most frequent."""
+        """Return the number of findings of each rule and field: the most serious first, then the
+        most frequent.
+        """
         order = list(Level)
         listed = [
-            RuleCount(sample.rule, sample.level, sample.message, sample.remedy, self._counts[kind], sample.field)
+            RuleCount(
+                sample.rule,
+                sample.level,
+                sample.message,
+                sample.remedy,
+                self._counts[kind],
+                sample.field,
+            )
             for kind, sample in self._samples.items()
         ]
-        return tuple(sorted(listed, key=lambda count: (order.index(count.level), -count.records, count.rule)))
+        return tuple(
+            sorted(listed, key=lambda count: (order.index(count.level), -count.records, count.rule))
+        )
 
 
 def _title(description: str) -> str:
-    """Return the first title in a description, "" if it has none, or one that cannot be searched as it is."""
+    """Return the first title in a description, "" if it has none, or one that cannot be searched as
+    it is.
+    """
     match = _TITLE.search(description)
     return match.group(1) if match and "\\" not in match.group(1) else ""
 
 
 def broken_rules(reason: str, base: str) -> Iterator[tuple[Rule, str]]:
-    """Yield the rules that a withheld record breaks, by the messages in *reason*, with the local names of their properties.
+    """Yield the rules that a withheld record breaks, by the messages in *reason*, with the local
+    names of their properties.
 
     >>> from vocab.iris import BASE
     >>> [(rule.name, path) for rule, path in broken_rules("It has no title. (title)", BASE)]
@@ -122,7 +196,9 @@ def broken_rules(reason: str, base: str) -> Iterator[tuple[Rule, str]]:
 
 
 def described_rules(description: str, base: str) -> Iterator[tuple[Rule, str]]:
-    """Yield the rules that a published record breaks, by the results in its *description*, with the IRIs of their properties."""
+    """Yield the rules that a published record breaks, by the results in its *description*, with the
+    IRIs of their properties.
+    """
     results: dict[str, dict[str, str]] = {}
     for line in description.split("\n"):
         if match := _NOTE.match(line):
@@ -135,9 +211,20 @@ def described_rules(description: str, base: str) -> Iterator[tuple[Rule, str]]:
 
 
 def is_counted(outcome: Outcome) -> str | None:
-    """Return under which name records with *outcome* are counted; None for records that the feed does not have."""
+    """Return under which name records with *outcome* are counted; None for records that the feed
+    does not have.
+    """
     names: dict[Outcome, str] = {
-        **dict.fromkeys((Outcome.NEW, Outcome.CHANGED, Outcome.UNCHANGED, Outcome.RETURNED, Outcome.REIDENTIFIED), "publishable"),
+        **dict.fromkeys(
+            (
+                Outcome.NEW,
+                Outcome.CHANGED,
+                Outcome.UNCHANGED,
+                Outcome.RETURNED,
+                Outcome.REIDENTIFIED,
+            ),
+            "publishable",
+        ),
         Outcome.WITHHELD: "withheld",
         Outcome.UNREADABLE: "unreadable",
         Outcome.DUPLICATE: "duplicate",

@@ -1,4 +1,6 @@
-"""Check a feed: read it as a harvest would, in a state database of its own, and report what is wrong and what would change."""
+"""Check a feed: read it as a harvest would, in a state database of its own, and report what is
+wrong and what would change.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,14 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.inspection import findings as of_feed
 from harvesters.inspection.fields import missing_fields, traced_fields
-from harvesters.inspection.report import FieldUse, Finding, Level, Locator, PlannedChanges, PreflightReport
+from harvesters.inspection.report import (
+    FieldUse,
+    Finding,
+    Level,
+    Locator,
+    PlannedChanges,
+    PreflightReport,
+)
 from harvesters.inspection.scratch import copy_source, scratch_context
 from harvesters.inspection.upload import Upload, UploadTransport
 from harvesters.ledger.ledger import Ledger
@@ -46,8 +55,8 @@ _EMPTY = Finding(
 
 @dataclass(frozen=True, slots=True)
 class PreflightLimits:
-    """What a preflight may take: *max_bytes* of a response, *seconds* until no further page is read, and *process*: what the processes
-    that read responses may take.
+    """What a preflight may take: *max_bytes* of a response, *seconds* until no further page is
+    read, and *process*: what the processes that read responses may take.
     """
 
     max_bytes: int = 64 << 20
@@ -85,14 +94,16 @@ def check_feed(
 ) -> PreflightReport:
     """Return what is wrong in a feed, and what a harvest of it would change.
 
-    The feed is *upload*, or what *source* has at its address, requested by the rules of a harvest. With *ledger*, the plan compares
-    with what it has of the source. Nothing is kept. Raises SourceDefinitionError if the definition is invalid; errors while reading
-    are findings.
+    The feed is *upload*, or what *source* has at its address, requested by the rules of a harvest.
+    With *ledger*, the plan compares with what it has of the source. Nothing is kept. Raises
+    SourceDefinitionError if the definition is invalid; errors while reading are findings.
     """
     check_compatible(source)
     limits = limits or PreflightLimits()
     transport = UploadTransport(upload) if upload else None
-    with scratch_context(base, engine, contact, allow, limits.retry_policy, transport, limits.process) as context:
+    with scratch_context(
+        base, engine, contact, allow, limits.retry_policy, transport, limits.process
+    ) as context:
         if ledger is not None:
             copy_source(ledger, context.ledger, source.name)
         run, failed = _collect(source, context, transport, _deadline(clock, limits.seconds))
@@ -101,14 +112,33 @@ def check_feed(
         findings = _findings(source, context, plan, fields, upload, failed)
         changes = _changes(plan, result, context) if ledger is not None else None
     name, results = upload.name if upload else source.url, of_feed.count_results(plan.outcomes)
-    return PreflightReport(name, source.protocol, source.mapping, results, fields, findings.counts, tuple(findings.listed), changes)
+    return PreflightReport(
+        name,
+        source.protocol,
+        source.mapping,
+        results,
+        fields,
+        findings.counts,
+        tuple(findings.listed),
+        changes,
+    )
 
 
-def _fields(source: Source, run: Run, context: HarvestContext, limits: PreflightLimits) -> tuple[FieldUse, ...]:
-    """Return how the feed's fields are used; none where the process that finds out ends at its limits."""
+def _fields(
+    source: Source, run: Run, context: HarvestContext, limits: PreflightLimits
+) -> tuple[FieldUse, ...]:
+    """Return how the feed's fields are used; none where the process that finds out ends at its
+    limits.
+    """
     try:
         return call_bounded(
-            traced_fields, source, run, context.iris.base, context.pool.name, context.data / "archive", limits=limits.process
+            traced_fields,
+            source,
+            run,
+            context.iris.base,
+            context.pool.name,
+            context.data / "archive",
+            limits=limits.process,
         )
     except BoundedCallError:
         return ()
@@ -125,11 +155,16 @@ def _deadline(clock: Callable[[], float], seconds: float) -> Callable[[], None]:
 
 
 def _collect(
-    source: Source, context: HarvestContext, transport: UploadTransport | None, check_time: Callable[[], None]
+    source: Source,
+    context: HarvestContext,
+    transport: UploadTransport | None,
+    check_time: Callable[[], None],
 ) -> tuple[Run, Finding | None]:
     """Stage the records of a feed; return the run, and what ended it early."""
     started = max(filter(None, (context.now(), context.ledger.latest_time(source.name))))
-    run = context.ledger.create_run(source.name, started, rules_digest(source, context), is_full=True, since=None)
+    run = context.ledger.create_run(
+        source.name, started, rules_digest(source, context), is_full=True, since=None
+    )
     archive = Archive(context.data / "archive", source.name, run.id)
     policy, live = context.retry_policy, transport is None
     client = Fetch(
@@ -138,13 +173,21 @@ def _collect(
     )  # fmt: skip
     failed: Finding | None = None
     with closing(archive), client:
-        task = ProcessingTask(run, source, context.iris.base, context.pool.name, run.rules == last_rules_digest(source, context))
+        task = ProcessingTask(
+            run,
+            source,
+            context.iris.base,
+            context.pool.name,
+            run.rules == last_rules_digest(source, context),
+        )
 
         def page() -> tuple[int, Mapping[str, int]]:
             check_time()
             return archive.length, client.outcome_counts
 
-        reader = page_reader(context, task, check_compatible(source)[0], client, None, page, lambda _: None)
+        reader = page_reader(
+            context, task, check_compatible(source)[0], client, None, page, lambda _: None
+        )
         try:
             reader.collect()
         except HarvestError as error:
@@ -158,10 +201,20 @@ def _collect(
 
 def _early_end(error: HarvestError, transport: UploadTransport | None, run: Run) -> Finding:
     if isinstance(error, _TimeIsUpError):
-        return Finding("feed-partly-read", Level.NOTE, str(error), "Check a smaller feed, or raise the limit of time.")
+        return Finding(
+            "feed-partly-read",
+            Level.NOTE,
+            str(error),
+            "Check a smaller feed, or raise the limit of time.",
+        )
     if transport and transport.further and run.pages:
         message = f"The source goes on at {transport.further}; only the uploaded page was read"
-        return Finding("feed-partly-read", Level.NOTE, message, "Name the address instead of a file to have all pages read.")
+        return Finding(
+            "feed-partly-read",
+            Level.NOTE,
+            message,
+            "Name the address instead of a file to have all pages read.",
+        )
     return of_feed.failure(error, transport.upload.name if transport else "")
 
 
@@ -174,7 +227,9 @@ def _findings(
     failed: Finding | None,
 ) -> of_feed.Findings:
     names = of_feed.names_by_property((use.name, use.properties) for use in fields)
-    findings = of_feed.Findings(context.iris.base, Locator(upload.content) if upload else None, names)
+    findings = of_feed.Findings(
+        context.iris.base, Locator(upload.content) if upload else None, names
+    )
     if failed:
         findings.add(failed)
     elif not plan.fetched:
@@ -185,7 +240,9 @@ def _findings(
     for diff in context.ledger.changes(plan.run, seen):
         findings.add_record(diff.staged, diff.staged.description or diff.previous, diff.seq + 1)
     unchanged = [Outcome.UNCHANGED]
-    for record, description in context.ledger.described(source.name, context.ledger.staged_records(plan.run, unchanged)):
+    for record, description in context.ledger.described(
+        source.name, context.ledger.staged_records(plan.run, unchanged)
+    ):
         findings.add_record(record, description, 0)
     return findings
 
@@ -205,4 +262,3 @@ def _changes(plan: Plan, result: GuardResult, context: HarvestContext) -> Planne
         tuple(reason.text for reason in result.hold_reasons),
         plan.run.incomplete_reason.text if plan.run.incomplete_reason else "",
     )
-

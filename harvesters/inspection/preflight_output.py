@@ -14,14 +14,17 @@ from lxml import etree
 
 from harvesters.inspection.report import Finding, Level, PreflightReport, RuleCount
 
-_SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_SARIF_SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
 _INFORMATION = "https://w3id.org/wsis-stocktaking/"
 _FIELDS = 40  # names of fields in a text
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def is_failure(report: PreflightReport, *, strict: bool = False) -> bool:
-    """Return whether a registry should correct the feed before it is published: with an error, or if its plan would be held.
+    """Return whether a registry should correct the feed before it is published: with an error, or
+    if its plan would be held.
 
     With *strict* a warning counts too.
     """
@@ -31,13 +34,22 @@ def is_failure(report: PreflightReport, *, strict: bool = False) -> bool:
 
 def as_json(report: PreflightReport, strict: bool) -> bytes:
     """Write the report with all its parts."""
-    return orjson.dumps({**asdict(report), "passed": not is_failure(report, strict=strict)}, option=orjson.OPT_INDENT_2) + b"\n"
+    return (
+        orjson.dumps(
+            {**asdict(report), "passed": not is_failure(report, strict=strict)},
+            option=orjson.OPT_INDENT_2,
+        )
+        + b"\n"
+    )
 
 
 def as_text(report: PreflightReport, strict: bool) -> bytes:
     """Write the report for a terminal."""
     counts = ", ".join(f"{number:,} {name}" for name, number in report.counts.items()) or "none"
-    lines = [f"{report.feed}: read as {report.protocol} with the mapping {report.mapping}", f"records: {counts}"]
+    lines = [
+        f"{report.feed}: read as {report.protocol} with the mapping {report.mapping}",
+        f"records: {counts}",
+    ]
     dropped = [use.name for use in report.fields if not use.is_read]
     read = [use.name for use in report.fields if use.is_read]
     if read:
@@ -53,18 +65,32 @@ def as_text(report: PreflightReport, strict: bool) -> bytes:
 
 
 def _records(rule: RuleCount) -> str:
-    """Return the rule's name, how many records break it, and in which field; a rule of the whole feed has its name alone."""
-    number = "" if rule.rule.startswith("feed-") else f"{rule.records:,} {'record' if rule.records == 1 else 'records'}"
+    """Return the rule's name, how many records break it, and in which field; a rule of the whole
+    feed has its name alone.
+    """
+    number = (
+        ""
+        if rule.rule.startswith("feed-")
+        else f"{rule.records:,} {'record' if rule.records == 1 else 'records'}"
+    )
     return "; ".join(filter(None, (rule.rule, number, f"field {rule.field}" if rule.field else "")))
 
 
 def _examples(report: PreflightReport, rule: RuleCount) -> list[Finding]:
-    same = [finding for finding in report.findings if (finding.rule, finding.field) == (rule.rule, rule.field)]
+    same = [
+        finding
+        for finding in report.findings
+        if (finding.rule, finding.field) == (rule.rule, rule.field)
+    ]
     return [finding for finding in same if finding.record or finding.line][:3]
 
 
 def _position_text(report: PreflightReport, finding: Finding) -> str:
-    line = f"{report.feed}:{finding.line}" + (f":{finding.column}" if finding.column else "") if finding.line else ""
+    line = (
+        f"{report.feed}:{finding.line}" + (f":{finding.column}" if finding.column else "")
+        if finding.line
+        else ""
+    )
     record = f"record {finding.record}" if finding.record else ""
     return "  ".join(filter(None, (line, record)))
 
@@ -74,7 +100,9 @@ def _plan_lines(report: PreflightReport) -> list[str]:
     if plan is None:
         return [report.plan_note] if report.plan_note else []
     counts = ", ".join(f"{number:,} {name}" for name, number in plan.counts.items()) or "nothing"
-    lines = [f"plan for {plan.source}: {counts}; published today: {plan.published_before:,}, afterwards: {plan.published_after:,}"]
+    lines = [
+        f"plan for {plan.source}: {counts}; published today: {plan.published_before:,}, afterwards: {plan.published_after:,}"
+    ]
     lines += [f"    {old} would become {new}" for old, new in plan.identities]
     lines += [f"    missing: {', '.join(plan.missing)}"] if plan.missing else []
     lines += [f"    missing records are not known: {plan.note}"] if plan.note else []
@@ -83,8 +111,12 @@ def _plan_lines(report: PreflightReport) -> list[str]:
 
 
 def as_sarif(report: PreflightReport, strict: bool) -> bytes:
-    """Write the findings as SARIF 2.1.0 (https://docs.oasis-open.org/sarif/sarif/v2.1.0/), as code scanning reads it."""
-    rules = list(dict.fromkeys((rule.rule, rule.level, rule.message, rule.remedy) for rule in report.rules))
+    """Write the findings as SARIF 2.1.0 (https://docs.oasis-open.org/sarif/sarif/v2.1.0/), as code
+    scanning reads it.
+    """
+    rules = list(
+        dict.fromkeys((rule.rule, rule.level, rule.message, rule.remedy) for rule in report.rules)
+    )
     by_id: dict[str, dict[str, Any]] = {}
     for name, level, message, remedy in rules:
         by_id.setdefault(name, {
@@ -95,15 +127,34 @@ def as_sarif(report: PreflightReport, strict: bool) -> bytes:
         })  # fmt: skip
     results = [_sarif_result(report, finding, list(by_id)) for finding in report.findings]
     results += [
-        {"ruleId": "plan-held", "level": "error", "message": {"text": reason}, "locations": [_location(report, None)]}
+        {
+            "ruleId": "plan-held",
+            "level": "error",
+            "message": {"text": reason},
+            "locations": [_location(report, None)],
+        }
         for reason in (report.plan.hold_reasons if report.plan else ())
     ]
     if report.plan and report.plan.hold_reasons:
-        by_id["plan-held"] = {"id": "plan-held", "shortDescription": {"text": "The change would wait for a person."}}
-    driver = {"name": "stocktake preflight", "version": version("stocktake"), "informationUri": _INFORMATION, "rules": list(by_id.values())}
+        by_id["plan-held"] = {
+            "id": "plan-held",
+            "shortDescription": {"text": "The change would wait for a person."},
+        }
+    driver = {
+        "name": "stocktake preflight",
+        "version": version("stocktake"),
+        "informationUri": _INFORMATION,
+        "rules": list(by_id.values()),
+    }
     run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints",
            "invocations": [{"executionSuccessful": True, "exitCode": int(is_failure(report, strict=strict))}]}  # fmt: skip
-    return orjson.dumps({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, option=orjson.OPT_INDENT_2) + b"\n"
+    return (
+        orjson.dumps(
+            {"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]},
+            option=orjson.OPT_INDENT_2,
+        )
+        + b"\n"
+    )
 
 
 def _sarif_result(report: PreflightReport, finding: Finding, rules: list[str]) -> dict[str, Any]:
@@ -119,9 +170,14 @@ def _sarif_result(report: PreflightReport, finding: Finding, rules: list[str]) -
 
 
 def _location(report: PreflightReport, finding: Finding | None) -> dict[str, Any]:
-    physical: dict[str, Any] = {"artifactLocation": {"uri": quote(report.feed, safe="/:?=&%#+@,;~")}}
+    physical: dict[str, Any] = {
+        "artifactLocation": {"uri": quote(report.feed, safe="/:?=&%#+@,;~")}
+    }
     if finding and finding.line:
-        physical["region"] = {"startLine": finding.line, **({"startColumn": finding.column} if finding.column else {})}
+        physical["region"] = {
+            "startLine": finding.line,
+            **({"startColumn": finding.column} if finding.column else {}),
+        }
     location: dict[str, Any] = {"physicalLocation": physical}
     if finding and finding.record:
         location["logicalLocations"] = [{"name": finding.record, "kind": "member"}]
@@ -129,21 +185,40 @@ def _location(report: PreflightReport, finding: Finding | None) -> dict[str, Any
 
 
 def as_junit(report: PreflightReport, strict: bool) -> bytes:
-    """Write a test case for each rule with a finding, for reading, and for the plan, as JUnit XML, which CI systems show."""
+    """Write a test case for each rule with a finding, for reading, and for the plan, as JUnit XML,
+    which CI systems show.
+    """
     cases: list[tuple[str, str, bool]] = [(f"read {report.protocol}", "", False)]
     for rule in report.rules:
         fails = rule.level is Level.ERROR or (strict and rule.level is Level.WARNING)
-        locations = "\n".join(_position_text(report, finding) for finding in _examples(report, rule))
-        cases.append((f"{rule.rule} {rule.field}".strip(), f"{rule.message} ({_records(rule)})\n{rule.remedy}\n{locations}".strip(), fails))
+        locations = "\n".join(
+            _position_text(report, finding) for finding in _examples(report, rule)
+        )
+        cases.append(
+            (
+                f"{rule.rule} {rule.field}".strip(),
+                f"{rule.message} ({_records(rule)})\n{rule.remedy}\n{locations}".strip(),
+                fails,
+            )
+        )
     if report.plan:
         cases.append(("plan", "\n".join(report.plan.hold_reasons), bool(report.plan.hold_reasons)))
     failures = sum(fails for _, _, fails in cases)
     suites = etree.Element("testsuites")
-    suite = etree.SubElement(suites, "testsuite", name=_xml(report.feed), tests=str(len(cases)), failures=str(failures), errors="0")
+    suite = etree.SubElement(
+        suites,
+        "testsuite",
+        name=_xml(report.feed),
+        tests=str(len(cases)),
+        failures=str(failures),
+        errors="0",
+    )
     for name, text, fails in cases:
         case = etree.SubElement(suite, "testcase", classname="stocktake.preflight", name=_xml(name))
         if fails:
-            etree.SubElement(case, "failure", message=_xml(text.partition("\n")[0])).text = _xml(text)
+            etree.SubElement(case, "failure", message=_xml(text.partition("\n")[0])).text = _xml(
+                text
+            )
         elif text:
             etree.SubElement(case, "system-out").text = _xml(text)
     return bytes(etree.tostring(suites, xml_declaration=True, encoding="UTF-8", pretty_print=True))
@@ -154,4 +229,9 @@ def _xml(text: str) -> str:
     return _FORBIDDEN.sub("\ufffd", text)
 
 
-WRITERS: Mapping[str, Callable[[PreflightReport, bool], bytes]] = {"text": as_text, "json": as_json, "sarif": as_sarif, "junit": as_junit}
+WRITERS: Mapping[str, Callable[[PreflightReport, bool], bytes]] = {
+    "text": as_text,
+    "json": as_json,
+    "sarif": as_sarif,
+    "junit": as_junit,
+}

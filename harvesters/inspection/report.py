@@ -23,8 +23,9 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault: its rule, what is wrong and what to do; where: the key of its *record* (``#3``: the third one, which has no key),
-    *line* and *column* from 1, and the *field* by its publisher's own name. "" and None where not known.
+    """A fault: its rule, what is wrong and what to do; where: the key of its *record* (``#3``: the
+    third one, which has no key), *line* and *column* from 1, and the *field* by its publisher's own
+    name. "" and None where not known.
     """
 
     rule: str
@@ -51,7 +52,9 @@ class RuleCount:
 
 @dataclass(frozen=True, slots=True)
 class FieldUse:
-    """A field of the feed, in its publisher's own name: *properties* (IRIs) are what it becomes, none where it is dropped."""
+    """A field of the feed, in its publisher's own name: *properties* (IRIs) are what it becomes,
+    none where it is dropped.
+    """
 
     name: str
     records: int  # of the sample
@@ -64,9 +67,10 @@ class FieldUse:
 class PlannedChanges:
     """What a harvest of the feed would change in what is published of *source* today.
 
-    *counts* has the number of records by outcome, *identities* pairs of an old and a new key, and *missing* some keys that the feed
-    lacks. *hold_reasons*: why the change would wait for a person; empty if it would be published. *note* says why records that are
-    missing cannot be known, "" if they are.
+    *counts* has the number of records by outcome, *identities* pairs of an old and a new key, and
+    *missing* some keys that the feed lacks. *hold_reasons*: why the change would wait for a person;
+    empty if it would be published. *note* says why records that are missing cannot be known, "" if
+    they are.
     """
 
     source: str
@@ -81,10 +85,12 @@ class PlannedChanges:
 
 @dataclass(frozen=True, slots=True)
 class PreflightReport:
-    """The result of a preflight. *counts* has the records of the feed by result: publishable, withheld, unreadable, duplicate, deleted.
+    """The result of a preflight. *counts* has the records of the feed by result: publishable,
+    withheld, unreadable, duplicate, deleted.
 
-    *rules* counts all findings, the most serious first; *findings* are the first of them, each in its place. *plan* is None where no
-    source was named, or where it is not known here (*plan_note* says why).
+    *rules* counts all findings, the most serious first; *findings* are the first of them, each in
+    its place. *plan* is None where no source was named, or where it is not known here (*plan_note*
+    says why).
     """
 
     feed: str
@@ -110,17 +116,22 @@ class PreflightReport:
 
 
 class Locator:
-    """Find the line and column of a record in the text of a feed; nothing is found in a binary file."""
+    """Find the line and column of a record in the text of a feed; nothing is found in a binary
+    file.
+    """
 
     def __init__(self, content: bytes) -> None:
-        self._text = "" if b"\0" in content[:4096] and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else (
-            content.decode("utf-8", "replace")
+        self._text = (
+            ""
+            if b"\0" in content[:4096]
+            and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            else (content.decode("utf-8", "replace"))
         )
         self._starts = [0, *(match.end() for match in re.finditer("\n", self._text))]
 
     def locate(self, key: str, title: str = "") -> tuple[int, int] | None:
-        """Return line and column of the first mention of *key*, else of *title*; None if there is none, or if a short text is
-        mentioned twice.
+        """Return line and column of the first mention of *key*, else of *title*; None if there is
+        none, or if a short text is mentioned twice.
 
         >>> Locator(b'[{"id": "ab-1"},\\n {"id": "ab-12"}]').locate("ab-12")
         (2, 10)
@@ -139,7 +150,10 @@ class Locator:
     def _find(self, text: str, start: int) -> int:
         """Return the position of *text* as a whole word from *start* on, -1 if there is none."""
         while (start := self._text.find(text, start)) >= 0:
-            if not (_is_part(self._text[start - 1 : start]) or _is_part(self._text[start + len(text) : start + len(text) + 1])):
+            if not (
+                _is_part(self._text[start - 1 : start])
+                or _is_part(self._text[start + len(text) : start + len(text) + 1])
+            ):
                 return start
             start += 1
         return -1
@@ -158,4 +172,6 @@ def position_in(message: str) -> tuple[int | None, int | None]:
     match = _POSITION.search(message)
     if match is None:
         return None, None
-    return max(int(match.group(1)), 1), int(match.group(2)) if match.group(2) and int(match.group(2)) else None
+    return max(int(match.group(1)), 1), int(match.group(2)) if match.group(2) and int(
+        match.group(2)
+    ) else None

@@ -1,4 +1,6 @@
-"""Open a state database of its own for one preflight, with what is published of one source; it is deleted afterwards."""
+"""Open a state database of its own for one preflight, with what is published of one source; it is
+deleted afterwards.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def scratch_context(
     transport: httpx.BaseTransport | None,
     limits: ProcessLimits,
 ) -> Iterator[HarvestContext]:
-    """Open a context of runs in a temporary folder. Responses are read, and records mapped, in processes with *limits*."""
+    """Open a context of runs in a temporary folder. Responses are read, and records mapped, in
+    processes with *limits*.
+    """
     with TemporaryDirectory(prefix="stocktake-preflight-") as name:
         folder = Path(name)
         collectors = Collectors(base, limits)
@@ -55,16 +59,26 @@ def scratch_context(
 def has_ledger(url: str) -> bool:
     """Return whether there is a ledger at *url*: opening one would create it."""
     address = make_url(url)
-    return not address.drivername.startswith("sqlite") or bool(address.database and Path(address.database).is_file())
+    return not address.drivername.startswith("sqlite") or bool(
+        address.database and Path(address.database).is_file()
+    )
 
 
 def copy_source(ledger: Ledger, scratch: Ledger, source: str) -> None:
-    """Copy what *ledger* has of a source: its runs, its records with their descriptions, and what operators decided."""
-    described = t.description.join(t.record, sa.and_(t.record.c.run == t.description.c.run, t.record.c.seq == t.description.c.seq))
+    """Copy what *ledger* has of a source: its runs, its records with their descriptions, and what
+    operators decided.
+    """
+    described = t.description.join(
+        t.record,
+        sa.and_(t.record.c.run == t.description.c.run, t.record.c.seq == t.description.c.seq),
+    )
     queries: dict[sa.Table, sa.Select[Any]] = {
-        table: sa.select(table).where(table.c.source == source) for table in (t.run, t.record, t.hold, t.override)
+        table: sa.select(table).where(table.c.source == source)
+        for table in (t.run, t.record, t.hold, t.override)
     }
-    queries[t.description] = sa.select(t.description).select_from(described).where(t.record.c.source == source)
+    queries[t.description] = (
+        sa.select(t.description).select_from(described).where(t.record.c.source == source)
+    )
     for table, query in queries.items():
         with ledger.transaction() as reading, scratch.transaction() as writing:
             rows = reading.execution_options(yield_per=_ROWS).execute(query).mappings()

@@ -1,4 +1,6 @@
-"""Report what the last runs of a source did not publish, by rule, and what its publisher fixed since the run before."""
+"""Report what the last runs of a source did not publish, by rule, and what its publisher fixed
+since the run before.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,12 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from harvesters.inspection.fields import traced_fields
-from harvesters.inspection.findings import OUTCOMES, broken_rules, described_rules, names_by_property
+from harvesters.inspection.findings import (
+    OUTCOMES,
+    broken_rules,
+    described_rules,
+    names_by_property,
+)
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, SERVED, Outcome, Run, StagedRecord, State
@@ -42,9 +49,11 @@ class WithheldExample:
 
 @dataclass(frozen=True, slots=True)
 class WithheldRule:
-    """A rule that keeps records from being published; *path* is the local name of its property, "" if it has none.
+    """A rule that keeps records from being published; *path* is the local name of its property, ""
+    if it has none.
 
-    *records* do so now, *fixed* did in the run before and no longer do. *first_seen* and *last_seen* are the starts of the runs.
+    *records* do so now, *fixed* did in the run before and no longer do. *first_seen* and
+    *last_seen* are the starts of the runs.
     """
 
     rule: str
@@ -60,10 +69,12 @@ class WithheldRule:
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """What the ledger knows of the newest *run* of a source, which started at *started* and ended as *outcome*.
+    """What the ledger knows of the newest *run* of a source, which started at *started* and ended
+    as *outcome*.
 
-    *fields* are the publisher's names of the fields that give each property (IRI). *fixed* counts the published records that had a
-    remark before the run and no longer have it, by the name of the rule; None if the run changed nothing that is published.
+    *fields* are the publisher's names of the fields that give each property (IRI). *fixed* counts
+    the published records that had a remark before the run and no longer have it, by the name of the
+    rule; None if the run changed nothing that is published.
     """
 
     source: str
@@ -77,7 +88,9 @@ class SourceReport:
 
 @dataclass(slots=True)
 class _Timeline:
-    """The faults after each run: *now* and *before* are those after the newest run and the one before it."""
+    """The faults after each run: *now* and *before* are those after the newest run and the one
+    before it.
+    """
 
     now: Faults = field(default_factory=dict)
     before: Faults = field(default_factory=dict)
@@ -114,19 +127,31 @@ def _instant(run: Run) -> str:
 
 
 def report_source(
-    source: Source, ledger: Ledger, journal: Journal, base: str, archive: Path, engine: EngineName = "rust"
+    source: Source,
+    ledger: Ledger,
+    journal: Journal,
+    base: str,
+    archive: Path,
+    engine: EngineName = "rust",
 ) -> SourceReport | None:
     """Return the report on the newest run of *source* that reached a plan; None if there was none.
 
     The fields are found by mapping the first archived records again, in a process with limits.
     """
-    runs = [run for run in ledger.runs(source.name, _RUNS) if run.state in _REPORTED and _is_listed(run, ledger)]
+    runs = [
+        run
+        for run in ledger.runs(source.name, _RUNS)
+        if run.state in _REPORTED and _is_listed(run, ledger)
+    ]
     if not runs:
         return None
     timeline = _Timeline()
     for run in reversed(runs):
         timeline.add(run, ledger, base)
-    newest, fetched = runs[0], next((run for run in runs if run.fetched and run.last_fetched is None), None)
+    newest, fetched = (
+        runs[0],
+        next((run for run in runs if run.fetched and run.last_fetched is None), None),
+    )
     fields = _field_names(source, fetched, base, engine, archive) if fetched else {}
     fixed = fixed_remarks(newest, ledger, journal, base)
     times = (newest.id, _instant(newest), newest.state.value)
@@ -138,27 +163,43 @@ def _is_listed(run: Run, ledger: Ledger) -> bool:
     return not run.fetched or any(ledger.outcomes(run).values())
 
 
-def _field_names(source: Source, run: Run, base: str, engine: EngineName, archive: Path) -> dict[str, list[str]]:
+def _field_names(
+    source: Source, run: Run, base: str, engine: EngineName, archive: Path
+) -> dict[str, list[str]]:
     try:
-        uses = call_bounded(traced_fields, source, run, base, engine, archive, limits=ProcessLimits())
+        uses = call_bounded(
+            traced_fields, source, run, base, engine, archive, limits=ProcessLimits()
+        )
     except BoundedCallError:
         return {}
     return names_by_property((use.name, use.properties) for use in uses)
 
 
 def _withheld(timeline: _Timeline, base: str) -> tuple[WithheldRule, ...]:
-    """Return the rules of the newest run and those that were fixed with it: those of most records first."""
+    """Return the rules of the newest run and those that were fixed with it: those of most records
+    first.
+    """
     now, before = _by_kind(timeline.now), _by_kind(timeline.before)
     remedies = dict(OUTCOMES.values()) | {rule.name: rule.remedy for rule in rules(base).values()}
-    messages = {name: "" for name, _ in OUTCOMES.values()} | {rule.name: rule.message for rule in rules(base).values()}
+    messages = {name: "" for name, _ in OUTCOMES.values()} | {
+        rule.name: rule.message for rule in rules(base).values()
+    }
     listed = []
     for kind in {**now, **before}:
         records, name = now.get(kind, {}), kind[0]
-        examples = tuple(WithheldExample(key, reason) for key, reason in sorted(records.items())[:EXAMPLES])
+        examples = tuple(
+            WithheldExample(key, reason) for key, reason in sorted(records.items())[:EXAMPLES]
+        )
         fixed = sum(1 for key in before.get(kind, ()) if key not in records)
         times = (timeline.first[kind], timeline.last[kind])
-        listed.append(WithheldRule(*kind, messages[name], remedies[name], len(records), fixed, *times, examples))
-    return tuple(sorted(listed, key=lambda rule: (-rule.records, -rule.fixed, rule.rule, rule.path)))
+        listed.append(
+            WithheldRule(
+                *kind, messages[name], remedies[name], len(records), fixed, *times, examples
+            )
+        )
+    return tuple(
+        sorted(listed, key=lambda rule: (-rule.records, -rule.fixed, rule.rule, rule.path))
+    )
 
 
 def _by_kind(faults: Faults) -> dict[Kind, dict[str, str]]:
@@ -170,9 +211,11 @@ def _by_kind(faults: Faults) -> dict[Kind, dict[str, str]]:
 
 
 def fixed_remarks(run: Run, ledger: Ledger, journal: Journal, base: str) -> dict[str, int] | None:
-    """Count the published records that lost a remark with the entry of *run*, by rule; None if it has no entry.
+    """Count the published records that lost a remark with the entry of *run*, by rule; None if it
+    has no entry.
 
-    Results are numbered, so that a row with another number may stand for the same remark: the current description decides.
+    Results are numbered, so that a row with another number may stand for the same remark: the
+    current description decides.
     """
     entry = journal.entry(run.entry) if run.entry is not None else None
     if entry is None or entry.run != run.id:

@@ -1,4 +1,6 @@
-"""The queue of suggested topics: what published records have, what a curator decided, and storing a decision."""
+"""The queue of suggested topics: what published records have, what a curator decided, and storing a
+decision.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from vocab.iris import BASE, Iris
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A *concept* (IRI) that *method* suggests for the record *key* with a *confidence* from 0 to 1, and the *words* that led to it."""
+    """A *concept* (IRI) that *method* suggests for the record *key* with a *confidence* from 0 to
+    1, and the *words* that led to it.
+    """
 
     key: str
     concept: str
@@ -41,28 +45,48 @@ def find_suggestions(ledger: Ledger, source: str, iris: Iris) -> Iterator[Sugges
         if f"{iris.ns}suggested>" not in text:
             continue
         nodes: dict[str, dict[str, str]] = {}
-        for quad in parse("".join(f"{line} .\n" for line in text.splitlines()), format=RdfFormat.N_TRIPLES):
-            if isinstance(quad.subject, NamedNode) and "#suggested-" in quad.subject.value and quad.predicate.value.startswith(iris.ns):
-                nodes.setdefault(quad.subject.value, {})[quad.predicate.value.removeprefix(iris.ns)] = quad.object.value
+        for quad in parse(
+            "".join(f"{line} .\n" for line in text.splitlines()), format=RdfFormat.N_TRIPLES
+        ):
+            if (
+                isinstance(quad.subject, NamedNode)
+                and "#suggested-" in quad.subject.value
+                and quad.predicate.value.startswith(iris.ns)
+            ):
+                nodes.setdefault(quad.subject.value, {})[
+                    quad.predicate.value.removeprefix(iris.ns)
+                ] = quad.object.value
         for node, values in nodes.items():
             if values.get("method") != CURATOR and "concept" in values:
                 key = unquote(node.partition("#")[0].removeprefix(f"{iris.base}record/{source}/"))
                 confidence = float(values.get("confidence", "0"))
-                yield Suggestion(key, values["concept"], confidence, values.get("method", ""), values.get("sourceWord", ""))
+                yield Suggestion(
+                    key,
+                    values["concept"],
+                    confidence,
+                    values.get("method", ""),
+                    values.get("sourceWord", ""),
+                )
 
 
 def undecided(ledger: Ledger, folder: Path, source: str, iris: Iris) -> list[Suggestion]:
     """Return the suggestions that no line of the table decides, the surest first."""
     decisions, _ = read_decision_table(decision_table(folder, source))
     decided = {(item.key, item.concept) for item in decisions}
-    results = [item for item in find_suggestions(ledger, source, iris) if (item.key, short_name(item.concept, iris.base)) not in decided]
+    results = [
+        item
+        for item in find_suggestions(ledger, source, iris)
+        if (item.key, short_name(item.concept, iris.base)) not in decided
+    ]
     return sorted(results, key=lambda item: (-item.confidence, item.key, item.concept))
 
 
 def add_decision(folder: Path, source: str, item: TopicDecision, base: str = BASE) -> Path:
-    """Write a decision, its concept short or an IRI under *base*, to the table of *source*; an earlier one about the same is replaced.
+    """Write a decision, its concept short or an IRI under *base*, to the table of *source*; an
+    earlier one about the same is replaced.
 
-    Return the file. Raises SourceDefinitionError if it is not valid, or with each line of the table that cannot be read.
+    Return the file. Raises SourceDefinitionError if it is not valid, or with each line of the table
+    that cannot be read.
     """
     concept, comment = short_name(item.concept.strip(), base), " ".join(item.comment.split())
     item = replace(item, concept=concept, day=item.day or f"{date.today()}", comment=comment)
@@ -70,5 +94,11 @@ def add_decision(folder: Path, source: str, item: TopicDecision, base: str = BAS
         reason = Reason(fault.code, fault.values)
         raise SourceDefinitionError(located(item.key[:80], reason) if item.key else reason)
     file = decision_table(folder, source)
-    replace_line(file, item, lambda other: (other.key, other.concept) == (item.key, item.concept), read_decision_table, write_decisions)
+    replace_line(
+        file,
+        item,
+        lambda other: (other.key, other.concept) == (item.key, item.concept),
+        read_decision_table,
+        write_decisions,
+    )
     return file

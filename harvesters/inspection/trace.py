@@ -1,4 +1,6 @@
-"""Explain the statements of a record: the field and the archived response that each comes from, or that we add it."""
+"""Explain the statements of a record: the field and the archived response that each comes from, or
+that we add it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,12 @@ from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import Record
-from harvesters.pipeline.field_tracing import FieldTrace, alternative_fields, fields_behind, trace_fields
+from harvesters.pipeline.field_tracing import (
+    FieldTrace,
+    alternative_fields,
+    fields_behind,
+    trace_fields,
+)
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
 from harvesters.replay import Replay
 from harvesters.source import Source
@@ -52,8 +59,8 @@ class ExplainError(HarvestError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The position of a value in a response: *offset* and *length* in bytes of its body; the *value* as it is written there, and the bytes
-    *before* and *after* it, as text.
+    """The position of a value in a response: *offset* and *length* in bytes of its body; the
+    *value* as it is written there, and the bytes *before* and *after* it, as text.
     """
 
     offset: int
@@ -65,12 +72,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class StatementOrigin:
-    """A statement (N-Triples without the dot) and its *origin*: ``source`` if the mapping of the archived record yields it again,
-    ``validation`` if it is part of a validation result, ``ours`` if we made it, ``unknown`` if the bytes are not here.
+    """A statement (N-Triples without the dot) and its *origin*: ``source`` if the mapping of the
+    archived record yields it again, ``validation`` if it is part of a validation result, ``ours``
+    if we made it, ``unknown`` if the bytes are not here.
 
-    *fields* are the publisher's fields that it comes from, the likeliest first, or
-    alternatives: each of them alone would be enough. *is_constant*: no field decides it, the mapping or
-    the source definition makes it of every record. *classification* says how its concept was found.
+    *fields* are the publisher's fields that it comes from, the likeliest first, or alternatives:
+    each of them alone would be enough. *is_constant*: no field decides it, the mapping or the
+    source definition makes it of every record. *classification* says how its concept was found.
     """
 
     statement: str
@@ -84,7 +92,9 @@ class StatementOrigin:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An archived response: *file*, *offset* and *length* of its position in the archive, *digest* the SHA-256 of its body."""
+    """An archived response: *file*, *offset* and *length* of its position in the archive, *digest*
+    the SHA-256 of its body.
+    """
 
     url: str
     status: int
@@ -107,9 +117,11 @@ class RunOfRecord:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The explanation of a record's statements. *request* is None where the archive is not here; *note* says why.
+    """The explanation of a record's statements. *request* is None where the archive is not here;
+    *note* says why.
 
-    *rules* is the digest of mapping, crosswalks and shapes of the run; *history* has the newest run first.
+    *rules* is the digest of mapping, crosswalks and shapes of the run; *history* has the newest run
+    first.
     """
 
     record: str
@@ -127,7 +139,9 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A record as the ledger has it: its current *statements*, the *run* that wrote them, and where its response is archived."""
+    """A record as the ledger has it: its current *statements*, the *run* that wrote them, and where
+    its response is archived.
+    """
 
     source: str
     key: str
@@ -138,7 +152,8 @@ class Described:
 
 
 def parse_iri(iri: str, base: str) -> tuple[str, str]:
-    """Return source and key of a record's or a thing's IRI, or of its page. Raises ExplainError for any other.
+    """Return source and key of a record's or a thing's IRI, or of its page. Raises ExplainError for
+    any other.
 
     >>> parse_iri("https://x.example/record/kenya/p%2F1", "https://x.example/")
     ('kenya', 'p/1')
@@ -151,27 +166,43 @@ def parse_iri(iri: str, base: str) -> tuple[str, str]:
         rest = rest.partition("/")[2]
     source, _, key = rest.partition("/")
     if kind not in ("id", "page", "record") or not source or not key:
-        raise ExplainError(f"{iri}: not the IRI of a record or of a thing of a registry; they begin with {base}record/ or {base}id/")
+        raise ExplainError(
+            f"{iri}: not the IRI of a record or of a thing of a registry; they begin with {base}record/ or {base}id/"
+        )
     return source, unquote(key)
 
 
 def read_record(ledger: Ledger, source: str, key: str) -> Described:
     """Return what the ledger has of a record. Raises ExplainError if it has no such record."""
     r, d, s, u = t.record, t.description, t.staged, t.run
-    query = sa.select(r.c.run, r.c.seq, d.c.statements).join(d, sa.and_(d.c.run == r.c.run, d.c.seq == r.c.seq))
-    staged = sa.select(s.c.run, s.c.outcome, s.c.file, s.c.offset, s.c.length, u.c.started).join(u, u.c.id == s.c.run)
+    query = sa.select(r.c.run, r.c.seq, d.c.statements).join(
+        d, sa.and_(d.c.run == r.c.run, d.c.seq == r.c.seq)
+    )
+    staged = sa.select(s.c.run, s.c.outcome, s.c.file, s.c.offset, s.c.length, u.c.started).join(
+        u, u.c.id == s.c.run
+    )
     with ledger.transaction() as connection:
         row = connection.execute(query.where(r.c.source == source, r.c.key == key)).one_or_none()
         if row is None:
-            raise ExplainError(f"{source} has no published record with the key {key!r}; its records are at /source/{source}")
-        seen = connection.execute(staged.where(s.c.source == source, s.c.key == key).order_by(u.c.number.desc())).all()
+            raise ExplainError(
+                f"{source} has no published record with the key {key!r}; its records are at /source/{source}"
+            )
+        seen = connection.execute(
+            staged.where(s.c.source == source, s.c.key == key).order_by(u.c.number.desc())
+        ).all()
     run = ledger.run(row.run)
     if run is None:
-        raise ExplainError(f"{source}: the run {row.run} of the record {key!r} is not in the ledger")
+        raise ExplainError(
+            f"{source}: the run {row.run} of the record {key!r} is not in the ledger"
+        )
     archived = next((item for item in seen if item.run == row.run and item.file is not None), None)
-    history = tuple(RunOfRecord(item.run, f"{item.started:%Y-%m-%dT%H:%M:%SZ}", item.outcome) for item in seen)
+    history = tuple(
+        RunOfRecord(item.run, f"{item.started:%Y-%m-%dT%H:%M:%SZ}", item.outcome) for item in seen
+    )
     position = SourcePosition(archived.file, archived.offset, archived.length) if archived else None
-    return Described(source, key, run, tuple(decompress(row.statements).split("\n")), position, history)
+    return Described(
+        source, key, run, tuple(decompress(row.statements).split("\n")), position, history
+    )
 
 
 def check_property(described: Described, name: str) -> None:
@@ -179,18 +210,32 @@ def check_property(described: Described, name: str) -> None:
     properties = sorted({_property(line) for line in described.statements if line})
     if not any(iri.endswith(name) for iri in properties):
         names = ", ".join(dict.fromkeys(re.split("[/#]", iri)[-1] for iri in properties))
-        raise ExplainError(f"the record {described.key!r} of {described.source} has no property that ends with {name!r}; it has {names}")
+        raise ExplainError(
+            f"the record {described.key!r} of {described.source} has no property that ends with {name!r}; it has {names}"
+        )
 
 
 def explain(
-    described: Described, source: Source, base: str, archive: Path, engine: EngineName = "rust", store: Store | None = None, name: str = ""
+    described: Described,
+    source: Source,
+    base: str,
+    archive: Path,
+    engine: EngineName = "rust",
+    store: Store | None = None,
+    name: str = "",
 ) -> Explanation:
-    """Return where each statement of a record comes from; with *name* (the end of a property's IRI), only those of this property.
+    """Return where each statement of a record comes from; with *name* (the end of a property's
+    IRI), only those of this property.
 
-    The archived record is mapped again by today's mapping: a statement that it does not yield is ours, such as our dates. To be called in
-    a process with limits. *store* is the object store of the archive, if there is one.
+    The archived record is mapped again by today's mapping: a statement that it does not yield is
+    ours, such as our dates. To be called in a process with limits. *store* is the object store of
+    the archive, if there is one.
     """
-    chosen = [line for line in described.statements if line and (not name or _property(line).endswith(name))]
+    chosen = [
+        line
+        for line in described.statements
+        if line and (not name or _property(line).endswith(name))
+    ]
     run = described.run
     iri = Iris(base).record(described.source, described.key)
     times = (run.id, f"{run.started:%Y-%m-%dT%H:%M:%SZ}", source.mapping, run.rules)
@@ -209,22 +254,25 @@ def explain(
     traces = trace_fields(record, processor.statements, _ERRORS)
     request, body = _request(archive, position, store)
     classifications = read_classifications(described.statements, Iris(base))
-    # The date of a record is its datestamp at an OAI-PMH repository (describe_record), which no field of its metadata has.
+    # The date of a record is its datestamp at an OAI-PMH repository (describe_record), which no
+    # field of its metadata has.
     dated = f"<{iri}> {DATE}"
-    origins = []
-    for line in chosen:
+
+    def trace_origin(line: str) -> StatementOrigin:
         if line in mapped:
-            behind = fields_behind(line, traces)
-            alternatives = [] if behind else alternative_fields(record, line, traces, processor.statements, _ERRORS)
-            origin = _source_origin(line, behind or alternatives, body, described.key)
+            behind = fields_behind(line, traces) or alternative_fields(
+                record, line, traces, processor.statements, _ERRORS
+            )
+            origin = _source_origin(line, behind, body, described.key)
             subject, _, value = line.split(" ", 2)
-            origins.append(replace(origin, classification=classifications.get((subject, value))))
-        elif record.modified and line.startswith(dated):
+            return replace(origin, classification=classifications.get((subject, value)))
+        if record.modified and line.startswith(dated):
             place = find_value(body, record.modified, described.key)
-            origins.append(StatementOrigin(line, "source", ("datestamp",), record.modified, place))
-        else:
-            origins.append(StatementOrigin(line, "validation" if line.startswith(f"<{iri}#result-") else "ours"))
-    return Explanation(*common, tuple(origins), request, history=described.history)
+            return StatementOrigin(line, "source", ("datestamp",), record.modified, place)
+        return StatementOrigin(line, "validation" if line.startswith(f"<{iri}#result-") else "ours")
+
+    origins = tuple(map(trace_origin, chosen))
+    return Explanation(*common, origins, request, history=described.history)
 
 
 def _property(line: str) -> str:
@@ -234,10 +282,23 @@ def _property(line: str) -> str:
 def _find_record(
     described: Described, source: Source, base: str, archive: Path, store: Store | None
 ) -> tuple[Record[Any], SourcePosition]:
-    """Return the archived record and the position of its response. Raises ArchiveError if the archive is not here or lacks it."""
-    name = described.position.file if described.position else f"{source.name}/{described.run.id}.warc.gz"
+    """Return the archived record and the position of its response. Raises ArchiveError if the
+    archive is not here or lacks it.
+    """
+    name = (
+        described.position.file
+        if described.position
+        else f"{source.name}/{described.run.id}.warc.gz"
+    )
     if described.position is not None:
-        response = next((one for one in list_responses(archive, name, store) if one.position.offset == described.position.offset), None)
+        response = next(
+            (
+                one
+                for one in list_responses(archive, name, store)
+                if one.position.offset == described.position.offset
+            ),
+            None,
+        )
         if response is not None and response.status == HTTPStatus.GONE:
             raise ArchiveError(
                 f"the response that had the record was erased from the archive, since another record in it was removed for good; "
@@ -252,40 +313,58 @@ def _find_record(
     for record, position in _positioned(source, replay, base):
         if record.key == described.key:
             return record, position or SourcePosition(name, 0, 0)
-    raise ArchiveError(f"the archive {name} has no record with the key {described.key!r}; `stocktake harvest --full` archives it again")
+    raise ArchiveError(
+        f"the archive {name} has no record with the key {described.key!r}; `stocktake harvest --full` archives it again"
+    )
 
 
 class _OneResponse(httpx.BaseTransport):
-    """Answer every request with one archived response, so that a page is read without those before it."""
+    """Answer every request with one archived response, so that a page is read without those before
+    it.
+    """
 
     def __init__(self, archive: Path, response: ArchivedResponse) -> None:
         self._archive, self._response = archive, response
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         return httpx.Response(
-            self._response.status, headers=list(self._response.headers), content=read_body(self._archive, self._response.position)
+            self._response.status,
+            headers=list(self._response.headers),
+            content=read_body(self._archive, self._response.position),
         )
 
-    def write_response(self, url: str, status: int, headers: list[tuple[str, str]], content: bytes) -> SourcePosition:
+    def write_response(
+        self, url: str, status: int, headers: list[tuple[str, str]], content: bytes
+    ) -> SourcePosition:
         return self._response.position
 
-    def write_file(self, url: str, status: int, headers: list[tuple[str, str]], path: Path) -> SourcePosition:
+    def write_file(
+        self, url: str, status: int, headers: list[tuple[str, str]], path: Path
+    ) -> SourcePosition:
         return self._response.position
 
 
-def _records(source: Source, transport: httpx.BaseTransport, archive: Any, base: str) -> Iterator[Record[Any]]:
-    """Yield the records of the first page; nothing where the protocol cannot read the response alone."""
+def _records(
+    source: Source, transport: httpx.BaseTransport, archive: Any, base: str
+) -> Iterator[Record[Any]]:
+    """Yield the records of the first page; nothing where the protocol cannot read the response
+    alone.
+    """
     protocol, _ = check_compatible(source)
     policy = RetryPolicy(max_attempts=1, wait_initial=0.0, wait_max=0.0)
     try:
-        with Fetch("", 0.0, frozenset(), archive, {}, policy, transport, robots=False, base=base) as client:
+        with Fetch(
+            "", 0.0, frozenset(), archive, {}, policy, transport, robots=False, base=base
+        ) as client:
             for page in islice(protocol.collect(source, client, None, None), 1):
                 yield from (item for item in page.items if isinstance(item, Record))
     except HarvestError:
         return
 
 
-def _positioned(source: Source, replay: Replay, base: str) -> Iterator[tuple[Record[Any], SourcePosition | None]]:
+def _positioned(
+    source: Source, replay: Replay, base: str
+) -> Iterator[tuple[Record[Any], SourcePosition | None]]:
     protocol, _ = check_compatible(source)
     policy = RetryPolicy(max_attempts=1, wait_initial=0.0, wait_max=0.0)
     with Fetch("", 0.0, frozenset(), replay, {}, policy, replay, robots=False, base=base) as client:
@@ -293,10 +372,14 @@ def _positioned(source: Source, replay: Replay, base: str) -> Iterator[tuple[Rec
             yield from ((item, page.at) for item in page.items if isinstance(item, Record))
 
 
-def _request(archive: Path, position: SourcePosition, store: Store | None) -> tuple[Request | None, bytes]:
+def _request(
+    archive: Path, position: SourcePosition, store: Store | None
+) -> tuple[Request | None, bytes]:
     """Return the request that a response answered, and the beginning of its body."""
     responses = list_responses(archive, position.file, store)
-    response = next((response for response in responses if response.position.offset == position.offset), None)
+    response = next(
+        (response for response in responses if response.position.offset == position.offset), None
+    )
     if response is None:
         return None, b""
     digest, size, begin = hashlib.sha256(), 0, bytearray()
@@ -307,7 +390,16 @@ def _request(archive: Path, position: SourcePosition, store: Store | None) -> tu
             begin += piece[: _MAX_BODY - len(begin)]
     media = next((value for name, value in response.headers if name.lower() == "content-type"), "")
     at = response.position
-    return Request(response.url, response.status, media, at.file, at.offset, at.length, size, digest.hexdigest()), bytes(begin)
+    return Request(
+        response.url,
+        response.status,
+        media,
+        at.file,
+        at.offset,
+        at.length,
+        size,
+        digest.hexdigest(),
+    ), bytes(begin)
 
 
 def _source_origin(line: str, behind: list[FieldTrace], body: bytes, key: str) -> StatementOrigin:
@@ -317,7 +409,14 @@ def _source_origin(line: str, behind: list[FieldTrace], body: bytes, key: str) -
     value = literal if literal in values or not single else single
     is_constant = not behind and literal != key and quote(key, safe="") not in line.split(" ", 2)[2]
     place = None if is_constant else find_value(body, value, key)
-    return StatementOrigin(line, "source", tuple(trace.name for trace in behind[:5]), value, place, is_constant=is_constant)
+    return StatementOrigin(
+        line,
+        "source",
+        tuple(trace.name for trace in behind[:5]),
+        value,
+        place,
+        is_constant=is_constant,
+    )
 
 
 def _literal(line: str) -> str:
@@ -330,14 +429,17 @@ def _literal(line: str) -> str:
 
 
 def find_value(body: bytes, value: str, key: str) -> Place | None:
-    """Return the position of *value* in *body*: first after the record's *key*, else anywhere; None if it is written in another way.
+    """Return the position of *value* in *body*: first after the record's *key*, else anywhere; None
+    if it is written in another way.
 
     >>> find_value(b'[{"id": "a", "t": "One"}, {"id": "b", "t": "One"}]', "One", "b").offset
     44
     """
     if not value:
         return None
-    spellings = dict.fromkeys((value, escape(value), json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1]))
+    spellings = dict.fromkeys(
+        (value, escape(value), json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1])
+    )
     start = body.find(key.encode())
     after_key = start + len(key.encode()) if start >= 0 and value != key else 0
     for begin in (after_key, 0):
@@ -345,7 +447,13 @@ def find_value(body: bytes, value: str, key: str) -> Place | None:
             if (offset := _find_word(body, needle, begin)) >= 0:
                 end = offset + len(needle)
                 before, after = body[max(offset - _CONTEXT, 0) : offset], body[end : end + _CONTEXT]
-                return Place(offset, len(needle), _excerpt(before), body[offset:end].decode("utf-8", "replace"), _excerpt(after))
+                return Place(
+                    offset,
+                    len(needle),
+                    _excerpt(before),
+                    body[offset:end].decode("utf-8", "replace"),
+                    _excerpt(after),
+                )
     return None
 
 
@@ -357,7 +465,10 @@ def _excerpt(text: bytes) -> str:
 def _find_word(body: bytes, needle: bytes, start: int) -> int:
     """Return the position of *needle* as a whole word from *start* on, -1 if there is none."""
     while (offset := body.find(needle, start)) >= 0:
-        if not (body[offset - 1 : offset].isalnum() or body[offset + len(needle) : offset + len(needle) + 1].isalnum()):
+        if not (
+            body[offset - 1 : offset].isalnum()
+            or body[offset + len(needle) : offset + len(needle) + 1].isalnum()
+        ):
             return offset
         start = offset + 1
     return -1

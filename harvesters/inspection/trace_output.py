@@ -12,7 +12,10 @@ from harvesters.inspection.trace import Explanation, StatementOrigin
 from vocab.iris import Iris
 from vocab.terms import DCT, RDF
 
-_PROV, _RDF_TERMS = "http://www.w3.org/ns/prov#", {"s": f"{RDF}subject", "p": f"{RDF}predicate", "o": f"{RDF}object"}
+_PROV, _RDF_TERMS = (
+    "http://www.w3.org/ns/prov#",
+    {"s": f"{RDF}subject", "p": f"{RDF}predicate", "o": f"{RDF}object"},
+)
 _ORIGINS = {
     "source": "from the source",
     "validation": "ours: a result of validation",
@@ -44,27 +47,48 @@ def as_text(explanation: Explanation, base: str) -> bytes:
         ]
     lines += [f"note:     {explanation.note}"] if explanation.note else []
     for item in explanation.statements:
-        cause = f": field {', '.join(item.fields)}" if item.fields else _CONSTANT if item.is_constant else ""
+        cause = (
+            f": field {', '.join(item.fields)}"
+            if item.fields
+            else _CONSTANT
+            if item.is_constant
+            else ""
+        )
         lines += ["", item.statement, f"    {_ORIGINS[item.origin]}{cause}"]
         if classification := item.classification:
             by = f" by {classification.crosswalk}" if classification.crosswalk else ""
-            lines.append(f"    {classification.basis}{f' from {classification.word!r}' if classification.word else ''}{by}")
+            lines.append(
+                f"    {classification.basis}{f' from {classification.word!r}' if classification.word else ''}{by}"
+            )
         if place := item.place:
             excerpt = f"{place.before[-40:]}>>>{place.value}<<<{place.after[:40]}"
             lines.append(f"    byte {place.offset}: {' '.join(excerpt.split())}")
-    lines += ["", "history:", *(f"    {one.run}  {one.started}  {one.outcome}" for one in explanation.history)]
+    lines += [
+        "",
+        "history:",
+        *(f"    {one.run}  {one.started}  {one.outcome}" for one in explanation.history),
+    ]
     return ("\n".join(lines) + "\n").encode()
 
 
 def as_turtle(explanation: Explanation, base: str) -> bytes:
-    """Write each statement as an ``rdf:Statement`` that was derived from the response, or attributed to this installation (PROV-O).
+    """Write each statement as an ``rdf:Statement`` that was derived from the response, or
+    attributed to this installation (PROV-O).
 
     Source: https://www.w3.org/TR/prov-o/
     """
     run = NamedNode(Iris(base).run(explanation.run))
     triples = [
-        Triple(run, NamedNode(f"{_PROV}startedAtTime"), Literal(explanation.started, datatype=NamedNode(_DATE_TIME))),
-        Triple(run, NamedNode(f"{_PROV}hadPlan"), Literal(f"mapping {explanation.mapping}, rules {explanation.rules}")),
+        Triple(
+            run,
+            NamedNode(f"{_PROV}startedAtTime"),
+            Literal(explanation.started, datatype=NamedNode(_DATE_TIME)),
+        ),
+        Triple(
+            run,
+            NamedNode(f"{_PROV}hadPlan"),
+            Literal(f"mapping {explanation.mapping}, rules {explanation.rules}"),
+        ),
     ]
     response: BlankNode | None = None
     if request := explanation.request:
@@ -77,13 +101,20 @@ def as_turtle(explanation: Explanation, base: str) -> bytes:
         triples.append(Triple(run, NamedNode(f"{_PROV}used"), response))
     for number, item in enumerate(explanation.statements, 1):
         triples += _statement(item, BlankNode(f"s{number}"), run, response, base)
-    return bytes(serialize(triples, format=RdfFormat.TURTLE, prefixes={"prov": _PROV, "rdf": RDF, "dct": DCT}) or b"")
+    return bytes(
+        serialize(
+            triples, format=RdfFormat.TURTLE, prefixes={"prov": _PROV, "rdf": RDF, "dct": DCT}
+        )
+        or b""
+    )
 
 
 _DATE_TIME = "http://www.w3.org/2001/XMLSchema#dateTime"
 
 
-def _statement(item: StatementOrigin, node: BlankNode, run: NamedNode, response: BlankNode | None, base: str) -> list[Triple]:
+def _statement(
+    item: StatementOrigin, node: BlankNode, run: NamedNode, response: BlankNode | None, base: str
+) -> list[Triple]:
     quad = next(iter(parse(f"{item.statement} .".encode(), format=RdfFormat.N_TRIPLES)))
     triples = [
         Triple(node, NamedNode(f"{RDF}type"), NamedNode(f"{RDF}Statement")),
@@ -94,9 +125,18 @@ def _statement(item: StatementOrigin, node: BlankNode, run: NamedNode, response:
     ]
     if item.origin == "source" and response is not None:
         triples.append(Triple(node, NamedNode(f"{_PROV}wasDerivedFrom"), response))
-        triples += [Triple(node, NamedNode(f"{DCT}description"), Literal(f"field {name}")) for name in item.fields]
+        triples += [
+            Triple(node, NamedNode(f"{DCT}description"), Literal(f"field {name}"))
+            for name in item.fields
+        ]
         if item.is_constant:
-            triples.append(Triple(node, NamedNode(f"{DCT}description"), Literal("every record has it, whatever its fields say")))
+            triples.append(
+                Triple(
+                    node,
+                    NamedNode(f"{DCT}description"),
+                    Literal("every record has it, whatever its fields say"),
+                )
+            )
         if item.place:
             triples.append(Triple(node, NamedNode(f"{_PROV}value"), Literal(item.place.value)))
     elif item.origin in ("ours", "validation"):
@@ -104,4 +144,8 @@ def _statement(item: StatementOrigin, node: BlankNode, run: NamedNode, response:
     return triples
 
 
-WRITERS: Mapping[str, Callable[[Explanation, str], bytes]] = {"text": as_text, "json": as_json, "turtle": as_turtle}
+WRITERS: Mapping[str, Callable[[Explanation, str], bytes]] = {
+    "text": as_text,
+    "json": as_json,
+    "turtle": as_turtle,
+}

@@ -32,14 +32,18 @@ class Upload:
 
 @dataclass(slots=True)
 class UploadTransport(httpx.BaseTransport):
-    """Answer the first address that is requested with *upload*, and every other with 404: an upload is one page of a source."""
+    """Answer the first address that is requested with *upload*, and every other with 404: an upload
+    is one page of a source.
+    """
 
     upload: Upload
     further: str = field(default="", init=False)  # the first other address
     _address: str = field(default="", init=False)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the upload, or 404 for another address, so that a protocol which looks elsewhere after an error ends with that error."""
+        """Return the upload, or 404 for another address, so that a protocol which looks elsewhere
+        after an error ends with that error.
+        """
         address = str(request.url)
         self._address = self._address or address
         if address != self._address:

@@ -1,8 +1,8 @@
 """Compress descriptions.
 
-A description is a text, one statement a line, sorted. zstd at level 1 takes 14 µs and a sixth of the space for a record of
-48 statements; zlib takes 74 µs for the same.
-Each has a checksum, so that a damaged one cannot be decompressed, and no commit publishes it.
+A description is a text, one statement a line, sorted. zstd at level 1 takes 14 µs and a sixth of
+the space for a record of 48 statements; zlib takes 74 µs for the same. Each has a checksum, so that
+a damaged one cannot be decompressed, and no commit publishes it.
 """
 
 from __future__ import annotations

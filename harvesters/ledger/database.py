@@ -13,11 +13,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from harvesters.errors import EncodingError, LedgerError, SchemaVersionError
-from harvesters.ledger.locks import TIMEOUT_SECONDS, Fence, advisory_lock, keepalive_params, locked_names
+from harvesters.ledger.locks import (
+    TIMEOUT_SECONDS,
+    Fence,
+    advisory_lock,
+    keepalive_params,
+    locked_names,
+)
 from journal.outage import Outage, root_cause
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_MIGRATION_LOCK = threading.Lock()  # Alembic keeps state in its modules, so that only one thread may migrate
+# Alembic keeps state in its modules, so that only one thread may migrate
+_MIGRATION_LOCK = threading.Lock()
 _RETRY_SECONDS = 5.0  # between two attempts to reach a database that does not answer
 _FETCH_ROWS = 500  # under a megabyte of compressed descriptions
 
@@ -31,14 +38,17 @@ class Migration:
 
 
 def pending_migrations(url: str) -> list[Migration]:
-    """Return the migrations that the ledger at *url* lacks, the oldest first; none if there is no ledger yet.
+    """Return the migrations that the ledger at *url* lacks, the oldest first; none if there is no
+    ledger yet.
 
     Raises SchemaVersionError if a newer version has migrated it, LedgerError if it cannot be read.
     """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
         return []
-    engine = sa.create_engine(url, connect_args=_connect_args(url, TIMEOUT_SECONDS), poolclass=sa.NullPool)
+    engine = sa.create_engine(
+        url, connect_args=_connect_args(url, TIMEOUT_SECONDS), poolclass=sa.NullPool
+    )
     try:
         with engine.connect() as connection:
             current = _revision(connection)
@@ -51,13 +61,17 @@ def _revision(connection: sa.Connection) -> str | None:
     """Return the revision of the tables, None if there are none yet."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    revision: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    revision: str | None = connection.exec_driver_sql(
+        "SELECT version_num FROM alembic_version"
+    ).scalar()
     return revision
 
 
 def _pending(current: str) -> list[Migration]:
     # Each file is named after its revision.
-    known = sorted(file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("*_*.py"))
+    known = sorted(
+        file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("*_*.py")
+    )
     if current == known[-1]:
         return []
     if current not in known:
@@ -80,12 +94,19 @@ def _config() -> Any:
 class Database:
     """Open the ledger at *url* (an SQLAlchemy URL); create its tables if there are none.
 
-    *lock_timeout* is the number of seconds to wait for another process's lock. Every method raises LedgerError if the database is
-    locked, full or not reachable, and opening raises SchemaVersionError if another version wrote its tables. Those of an older
-    one are migrated if *on_migration* is given, which is called before each migration.
+    *lock_timeout* is the number of seconds to wait for another process's lock. Every method raises
+    LedgerError if the database is locked, full or not reachable, and opening raises
+    SchemaVersionError if another version wrote its tables. Those of an older one are migrated if
+    *on_migration* is given, which is called before each migration.
     """
 
-    def __init__(self, url: str, lock_timeout: int = 60, *, on_migration: Callable[[Migration], None] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        lock_timeout: int = 60,
+        *,
+        on_migration: Callable[[Migration], None] | None = None,
+    ) -> None:
         try:
             self._engine = sa.create_engine(url, connect_args=_connect_args(url, lock_timeout))
         except (sa.exc.ArgumentError, ImportError) as error:
@@ -103,14 +124,20 @@ class Database:
 
     def _check_encoding(self) -> None:
         with self._begin() as connection:
-            name, encoding = connection.execute(sa.text("SELECT current_database(), current_setting('server_encoding')")).one()
+            name, encoding = connection.execute(
+                sa.text("SELECT current_database(), current_setting('server_encoding')")
+            ).one()
         if encoding != "UTF8":
             self.close()
             remedy = f"create one with `CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0` and name it in STOCKTAKE_LEDGER"
-            raise EncodingError(f"ledger: the database {name!r} has the encoding {encoding}, which cannot hold every text; {remedy}")
+            raise EncodingError(
+                f"ledger: the database {name!r} has the encoding {encoding}, which cannot hold every text; {remedy}"
+            )
 
     def _migrate(self, on_migration: Callable[[Migration], None] | None) -> None:
-        """Create the tables, or migrate those of an older version: each migration in a transaction of its own."""
+        """Create the tables, or migrate those of an older version: each migration in a transaction
+        of its own.
+        """
         with self._begin() as connection:
             current = _revision(connection)
         if current is None:
@@ -137,7 +164,8 @@ class Database:
         command, config = import_module("alembic.command"), _config()
         with self._begin() as connection:
             if self._engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins no transaction for schema changes
+                # the driver begins no transaction for schema changes
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
 
@@ -152,12 +180,16 @@ class Database:
 
     @contextmanager
     def advisory_lock(self, name: str, *, wait: bool) -> Iterator[Fence | None]:
-        """Lock *name* for all processes that share the ledger, which must be ``is_shared``; see ``locks``. Raises LedgerError."""
+        """Lock *name* for all processes that share the ledger, which must be ``is_shared``; see
+        ``locks``. Raises LedgerError.
+        """
         try:
             with advisory_lock(self._engine, name, wait=wait) as fence:
                 yield fence
         except sa.exc.DBAPIError as error:
-            raise LedgerError(f"ledger: {root_cause(error)}; the lock {name!r} could not be had, run again when it is fixed") from error
+            raise LedgerError(
+                f"ledger: {root_cause(error)}; the lock {name!r} could not be had, run again when it is fixed"
+            ) from error
 
     def locked_names(self, names: Collection[str]) -> set[str]:
         """Return those of *names* that any process has locked; see ``advisory_lock``."""
@@ -172,14 +204,18 @@ class Database:
 
     @contextmanager
     def _begin(self, *, durable: bool = False) -> Iterator[sa.Connection]:
-        """Begin a transaction; a *durable* one has reached the disk when it ends, and so have all before it."""
+        """Begin a transaction; a *durable* one has reached the disk when it ends, and so have all
+        before it.
+        """
         try:
             with self._engine.begin() as connection:
                 if durable and self._engine.dialect.name == "sqlite":
                     connection.exec_driver_sql("PRAGMA synchronous=FULL")
                 yield connection
         except sa.exc.DBAPIError as error:
-            raise LedgerError(f"ledger: {root_cause(error)}; nothing of this step was kept, run again when it is fixed") from error
+            raise LedgerError(
+                f"ledger: {root_cause(error)}; nothing of this step was kept, run again when it is fixed"
+            ) from error
 
     def stream(self, query: sa.Select[Any]) -> Iterator[Any]:
         """Yield the rows of a query, which are not all in memory."""
@@ -204,14 +240,18 @@ class LedgerPart:
 
 
 def wait_for_database(url: str, stopping: threading.Event | None = None) -> None:
-    """Wait until the PostgreSQL database at *url* accepts connections, and log its outage once; other ledgers are not waited for.
+    """Wait until the PostgreSQL database at *url* accepts connections, and log its outage once;
+    other ledgers are not waited for.
 
     It returns early when *stopping* is set.
 
-    What waiting does not repair is left to ``Database``: a URL that cannot be used, or a missing driver.
+    What waiting does not repair is left to ``Database``: a URL that cannot be used, or a missing
+    driver.
     """
     try:
-        engine = sa.create_engine(url, connect_args=_connect_args(url, TIMEOUT_SECONDS), poolclass=sa.NullPool)
+        engine = sa.create_engine(
+            url, connect_args=_connect_args(url, TIMEOUT_SECONDS), poolclass=sa.NullPool
+        )
     except (sa.exc.ArgumentError, ImportError):
         return
     outage = Outage("waiting for the database", "the database answers")
@@ -220,7 +260,9 @@ def wait_for_database(url: str, stopping: threading.Event | None = None) -> None
         try:
             engine.connect().close()
         except sa.exc.OperationalError as error:
-            outage.failed(root_cause(error), database=engine.url.render_as_string(hide_password=True))
+            outage.failed(
+                root_cause(error), database=engine.url.render_as_string(hide_password=True)
+            )
         else:
             outage.over()
             return
@@ -252,4 +294,5 @@ def _enable_wal(connection: Any, _: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA cache_size=-32768")  # KiB
-    connection.execute("PRAGMA wal_autocheckpoint=20000")  # pages, 80 MB: each checkpoint waits for the disk
+    # pages, 80 MB: each checkpoint waits for the disk
+    connection.execute("PRAGMA wal_autocheckpoint=20000")

@@ -19,7 +19,9 @@ class Graphs(LedgerPart):
     def graph(self, iri: str) -> str:
         """Return the last description of a graph, empty if there is none."""
         with self._begin() as connection:
-            return decompress(connection.scalar(sa.select(t.graph.c.description).where(t.graph.c.iri == iri)))
+            return decompress(
+                connection.scalar(sa.select(t.graph.c.description).where(t.graph.c.iri == iri))
+            )
 
     def iris(self) -> list[str]:
         """Return the IRIs of the graphs that belong to no record."""
@@ -28,7 +30,9 @@ class Graphs(LedgerPart):
 
     def below(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Yield the IRI and the last description of each graph whose IRI begins with *prefix*."""
-        query = sa.select(t.graph.c.iri, t.graph.c.description).where(t.graph.c.iri.startswith(prefix, autoescape=True))
+        query = sa.select(t.graph.c.iri, t.graph.c.description).where(
+            t.graph.c.iri.startswith(prefix, autoescape=True)
+        )
         return ((row.iri, decompress(row.description)) for row in self._stream(query))
 
     def set_graph(self, iri: str, description: str) -> None:
@@ -38,8 +42,12 @@ class Graphs(LedgerPart):
     def set_graphs(self, graphs: Iterable[tuple[str, str]]) -> None:
         """Store the descriptions of graphs that belong to no record, by IRI, in one transaction."""
         insert = self._insert(t.graph)
-        insert = insert.on_conflict_do_update(index_elements=["iri"], set_={"description": insert.excluded.description})
-        if rows := [{"iri": iri, "description": compress(description)} for iri, description in graphs]:
+        insert = insert.on_conflict_do_update(
+            index_elements=["iri"], set_={"description": insert.excluded.description}
+        )
+        if rows := [
+            {"iri": iri, "description": compress(description)} for iri, description in graphs
+        ]:
             with self._begin() as connection:
                 connection.execute(insert, rows)
 
@@ -47,12 +55,18 @@ class Graphs(LedgerPart):
         """Return the validators of the source's last complete run, by address."""
         c = t.validator.c
         with self._begin() as connection:
-            rows = connection.execute(sa.select(c.url, c.etag, c.modified, c.digest).where(c.source == source)).all()
+            rows = connection.execute(
+                sa.select(c.url, c.etag, c.modified, c.digest).where(c.source == source)
+            ).all()
         return {url: Validator(*values) for url, *values in rows}
 
     def set_validators(self, source: str, seen: Mapping[str, Validator]) -> None:
         """Replace the source's validators."""
-        rows = [{"source": source, "url": url, **asdict(item)} for url, item in seen.items() if any(asdict(item).values())]
+        rows = [
+            {"source": source, "url": url, **asdict(item)}
+            for url, item in seen.items()
+            if any(asdict(item).values())
+        ]
         with self._begin() as connection:
             connection.execute(sa.delete(t.validator).where(t.validator.c.source == source))
             if rows:

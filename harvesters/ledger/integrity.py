@@ -26,20 +26,25 @@ _MAX_MESSAGES = 20  # messages of SQLite's check that are shown
 _LEDGER_REMEDY = "stop harvests, and restore the ledger from a backup that is as new as the journal (docs: How to back up)"
 _ROUND = 1 << 128
 
-Tally = tuple[int, int]  # rows of a graph, and the sum of their digests: the same for the same rows in any order
+# rows of a graph, and the sum of their digests: the same for the same rows in any order
+Tally = tuple[int, int]
 
 
 def require_intact(url: str) -> None:
-    """Raise LedgerError if the SQLite ledger at *url* fails `PRAGMA quick_check`; other databases check themselves.
+    """Raise LedgerError if the SQLite ledger at *url* fails `PRAGMA quick_check`; other databases
+    check themselves.
 
-    Takes about a second for each gigabyte. Source: https://www.sqlite.org/pragma.html#pragma_quick_check
+    Takes about a second for each gigabyte. Source:
+    https://www.sqlite.org/pragma.html#pragma_quick_check
     """
     if messages := _check_sqlite(url, "quick_check"):
         raise LedgerError(f"ledger: damaged: {messages[0]}; nothing was written; {_LEDGER_REMEDY}")
 
 
 def ledger_faults(url: str, journal: Journal, base: str) -> Iterator[Fault]:
-    """Yield what is damaged in the ledger at *url*: pages of its file, rows, and descriptions that are not those of the journal."""
+    """Yield what is damaged in the ledger at *url*: pages of its file, rows, and descriptions that
+    are not those of the journal.
+    """
     name = Path(make_url(url).database or url).name
     if messages := _check_sqlite(url, "integrity_check"):
         yield from (Fault(name, message, _LEDGER_REMEDY) for message in messages)
@@ -59,9 +64,15 @@ def ledger_faults(url: str, journal: Journal, base: str) -> Iterator[Fault]:
 
 
 def _check_sqlite(url: str, pragma: str) -> list[str]:
-    """Return the messages of a check of an SQLite ledger, none if it is undamaged, missing, or another database."""
+    """Return the messages of a check of an SQLite ledger, none if it is undamaged, missing, or
+    another database.
+    """
     parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or not Path(parsed.database).exists():
+    if (
+        parsed.get_backend_name() != "sqlite"
+        or not parsed.database
+        or not Path(parsed.database).exists()
+    ):
         return []
     try:
         with closing(sqlite3.connect(parsed.database)) as connection:
@@ -75,24 +86,34 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
     with ledger.transaction() as connection:
         for table in t.metadata.sorted_tables:
             for _ in connection.execution_options(yield_per=500).execute(sa.select(table)):
-                pass  # every row is read, so that a value of a wrong type or a damaged page is found
+                # every row is read, so that a value of a wrong type or a damaged page is found
+                pass
         known = connection.scalar(sa.select(sa.func.max(t.balance.c.entry))) or 0
     head = journal.head
     if known > (head.number if head else 0):
-        problem = f"the ledger knows entries up to {known}, the journal has {head.number if head else 0}"
-        yield Fault(name, problem, "restore the missing entries of the journal from a backup or a mirror")
+        problem = (
+            f"the ledger knows entries up to {known}, the journal has {head.number if head else 0}"
+        )
+        yield Fault(
+            name, problem, "restore the missing entries of the journal from a backup or a mirror"
+        )
         return
     graphs = set(ledger.graphs.iris())
     published = _published_tallies(journal, iris, graphs)
     r, d = t.record.c, t.description.c
     join = t.record.outerjoin(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
-    committing = sa.select(t.run.c.source).where(t.run.c.state == State.COMMITTING.value)  # their next run completes the commit
+    # their next run completes the commit
+    committing = sa.select(t.run.c.source).where(t.run.c.state == State.COMMITTING.value)
     with ledger.transaction() as connection:
         is_committing = connection.scalar(sa.select(sa.exists(committing)))
     if not is_committing:
         yield from _graph_faults(ledger, name, published)
     yield from _packed_faults(ledger, name)
-    query = sa.select(r.source, r.key, d.statements).select_from(join).where(r.source.not_in(committing))
+    query = (
+        sa.select(r.source, r.key, d.statements)
+        .select_from(join)
+        .where(r.source.not_in(committing))
+    )
     with ledger.transaction() as connection:
         for source, key, statements in connection.execution_options(yield_per=500).execute(query):
             if problem := _compare_description(statements, iris.record(source, key), published):
@@ -107,12 +128,18 @@ def _graph_faults(ledger: Ledger, name: str, published: dict[str, Tally]) -> Ite
 
 
 def _compare_description(packed: bytes, graph: str, published: Mapping[str, Tally]) -> str:
-    """Return what is wrong with the compressed description of *graph*; "" if it is the one that the journal published."""
+    """Return what is wrong with the compressed description of *graph*; "" if it is the one that the
+    journal published.
+    """
     try:
         tally = _sum_statements(decompress(packed), graph)
     except (zstandard.ZstdError, UnicodeDecodeError) as error:
         return f"its description cannot be decompressed: {error}"
-    return "" if tally == published.get(graph, (0, 0)) else "its description is not the one that the journal published"
+    return (
+        ""
+        if tally == published.get(graph, (0, 0))
+        else "its description is not the one that the journal published"
+    )
 
 
 def _packed_faults(ledger: Ledger, name: str) -> Iterator[Fault]:
@@ -122,11 +149,17 @@ def _packed_faults(ledger: Ledger, name: str) -> Iterator[Fault]:
             try:
                 decompress(packed)
             except (zstandard.ZstdError, UnicodeDecodeError) as error:
-                yield Fault(name, f"{column.table.name} of the run {run}: {column.name} cannot be decompressed: {error}", _LEDGER_REMEDY)
+                yield Fault(
+                    name,
+                    f"{column.table.name} of the run {run}: {column.name} cannot be decompressed: {error}",
+                    _LEDGER_REMEDY,
+                )
 
 
 def _published_tallies(journal: Journal, iris: Iris, graphs: Collection[str]) -> dict[str, Tally]:
-    """Return what the graph of each record, and each of *graphs*, holds by the journal; unreadable entries are reported elsewhere."""
+    """Return what the graph of each record, and each of *graphs*, holds by the journal; unreadable
+    entries are reported elsewhere.
+    """
     tallies: dict[str, Tally] = {}
     prefix, others = iris.record("", "").rstrip("/").encode(), {graph.encode() for graph in graphs}
     try:
@@ -136,7 +169,10 @@ def _published_tallies(journal: Journal, iris: Iris, graphs: Collection[str]) ->
                 if graph.startswith(prefix) or graph in others:
                     count, total = tallies.get(graph.decode(), (0, 0))
                     sign = 1 if line[:1] == b"A" else -1
-                    tallies[graph.decode()] = (count + sign, (total + sign * _digest(line[2:-1])) % _ROUND)
+                    tallies[graph.decode()] = (
+                        count + sign,
+                        (total + sign * _digest(line[2:-1])) % _ROUND,
+                    )
     except JournalError:
         return tallies
     return tallies

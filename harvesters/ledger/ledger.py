@@ -17,9 +17,17 @@ from harvesters.ledger.undo import PreviousRecords
 
 
 class Ledger(Finalization, PreviousRecords):
-    """Runs, staged records and records, and the parts with tables of their own. See ``Database`` for how it is opened."""
+    """Runs, staged records and records, and the parts with tables of their own. See ``Database``
+    for how it is opened.
+    """
 
-    def __init__(self, url: str, lock_timeout: int = 60, *, on_migration: Callable[[Migration], None] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        lock_timeout: int = 60,
+        *,
+        on_migration: Callable[[Migration], None] | None = None,
+    ) -> None:
         super().__init__(url, lock_timeout, on_migration=on_migration)
         self.operators = OperatorActions(self)
         self.removals = Removals(self)

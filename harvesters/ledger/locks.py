@@ -1,7 +1,9 @@
 """Lock what only one process may do at a time, over all machines that share a PostgreSQL ledger.
 
-A lock is held by a session of its own (https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS). It ends with
-the process; if the connection is cut, the server frees it after a timeout. The holder can check whether it still has the lock.
+A lock is held by a session of its own
+(https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS). It ends with the
+process; if the connection is cut, the server frees it after a timeout. The holder can check whether
+it still has the lock.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import sqlalchemy as sa
 
 from harvesters.errors import LockLostError
 
-TIMEOUT_SECONDS = 12  # after which either side regards the connection as lost; long enough for short network failures
+# after which either side regards the connection as lost; long enough for short network failures
+TIMEOUT_SECONDS = 12
 _SPACE = 0x57515  # separates our locks from those of others in the same database
 
 _TRY = sa.text("SELECT pg_try_advisory_lock(:space, hashtext(:name))")
@@ -28,17 +31,23 @@ _LOCKED = sa.text("""
 """)
 
 _LOST_MESSAGE = (
-    "{name}: its lock in the ledger's database is lost ({cause}), so nothing more is written; another worker goes on with the run"
+    "{name}: its lock in the ledger's database is lost ({cause}), so nothing more is written; "
+    "another worker goes on with the run"
 )
 
 Fence = Callable[[], None]
 
 
 def keepalive_params(seconds: int = TIMEOUT_SECONDS) -> dict[str, Any]:
-    """Return libpq's parameters by which client and server detect a lost connection within *seconds*."""
+    """Return libpq's parameters by which client and server detect a lost connection within
+    *seconds*.
+    """
     idle, interval, count = max(1, seconds // 4), max(1, seconds // 4), 3
     server = (("idle", idle), ("interval", interval), ("count", count))
-    options = [*(f"-c tcp_keepalives_{name}={value}" for name, value in server), f"-c tcp_user_timeout={seconds * 1000}"]
+    options = [
+        *(f"-c tcp_keepalives_{name}={value}" for name, value in server),
+        f"-c tcp_user_timeout={seconds * 1000}",
+    ]
     return {
         "keepalives": 1,
         "keepalives_idle": idle,
@@ -80,7 +89,9 @@ def locked_names(connection: sa.Connection, names: Collection[str]) -> set[str]:
 
 def _check_held(connection: sa.Connection, name: str) -> None:
     if connection.invalidated:  # SQLAlchemy would reconnect, and the new session holds no lock
-        raise LockLostError(_LOST_MESSAGE.format(name=name, cause="its connection was closed before"))
+        raise LockLostError(
+            _LOST_MESSAGE.format(name=name, cause="its connection was closed before")
+        )
     try:
         connection.execute(_PING)
     except (sa.exc.DBAPIError, sa.exc.InvalidRequestError) as error:

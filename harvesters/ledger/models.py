@@ -9,7 +9,8 @@ from enum import Enum
 from harvesters.reasons import Reason, join_reasons
 from harvesters.stored_response import SourcePosition
 
-# The source names of our own runs in the ledger: reserved, or with a dot, which no name of a source has.
+# The source names of our own runs in the ledger: reserved, or with a dot, which no name of a source
+# has.
 VOCABULARY = "vocabulary"
 CLUSTERS = "identity.clusters"
 LINKS = "links.states"  # and of the states of links
@@ -74,12 +75,12 @@ class Run:
     """One run; times are UTC.
 
     *cursor* is None before the first page and after the last, *reported_total* is the total that
-    the source reported, if any. *network* counts the outcomes of requests, *responses* the responses
-    with a body (``count``), their ``bytes`` and ``milliseconds`` and those of the ``slowest``,
-    *fetched* the records received, *incomplete_reason* is why the run does not count as a full harvest. *added* and
-    *removed* count the quads of its journal entry, *after* those of all entries up to it; None
-    while there is no entry. *last_fetched* is when the source was last fetched, for a run that maps
-    archived responses again without fetching; None for any other run.
+    the source reported, if any. *network* counts the outcomes of requests, *responses* the
+    responses with a body (``count``), their ``bytes`` and ``milliseconds`` and those of the
+    ``slowest``, *fetched* the records received, *incomplete_reason* is why the run does not count
+    as a full harvest. *added* and *removed* count the quads of its journal entry, *after* those of
+    all entries up to it; None while there is no entry. *last_fetched* is when the source was last
+    fetched, for a run that maps archived responses again without fetching; None for any other run.
     """
 
     id: str
@@ -110,7 +111,9 @@ class Run:
 
     @property
     def is_deferred(self) -> bool:
-        """Return whether the commit failed and waits. A commit in progress, or interrupted by a crash, has no end time."""
+        """Return whether the commit failed and waits. A commit in progress, or interrupted by a
+        crash, has no end time.
+        """
         return self.state is State.COMMITTING and self.ended is not None
 
     @property

@@ -150,14 +150,26 @@ class OperatorActions(LedgerPart):
     # ---- versions of source definitions
 
     def save_definition(
-        self, source: str, text: str, who: str, when: datetime, note: str | None, before: str | None = None
+        self,
+        source: str,
+        text: str,
+        who: str,
+        when: datetime,
+        note: str | None,
+        before: str | None = None,
     ) -> None:
-        """Store a version of a source definition, or with *before* a proposal in place of an earlier one.
+        """Store a version of a source definition, or with *before* a proposal in place of an
+        earlier one.
 
         A version takes the place of the proposal too.
         """
         values = {
-            "source": source, "text": text, "who": who, "when": naive(when), "note": note, "before": before,
+            "source": source,
+            "text": text,
+            "who": who,
+            "when": naive(when),
+            "note": note,
+            "before": before,
         }
         with self._begin() as connection:
             connection.execute(_delete_proposal(source))
@@ -184,7 +196,9 @@ class OperatorActions(LedgerPart):
         with self._begin() as connection:
             rows = connection.execute(query).all()
         return [
-            DefinitionVersion(row.id, row.source, utc(row.when), row.who, row.note, row.text, row.before)
+            DefinitionVersion(
+                row.id, row.source, utc(row.when), row.who, row.note, row.text, row.before
+            )
             for row in rows
         ]
 

@@ -22,8 +22,9 @@ REPORT_TOPIC = "report "  # begins the topic of a report to a registry; the sour
 class Message:
     """A message to send: *channel* is mail or webhook, *address* its recipient.
 
-    Mail has *subject* and *text*; a webhook gets *data* as JSON. *topic* says what it is about, such
-    as the rule of an alert. In the *data* of mail, ``unsubscribe`` is the address that ends the messages.
+    Mail has *subject* and *text*; a webhook gets *data* as JSON. *topic* says what it is about,
+    such as the rule of an alert. In the *data* of mail, ``unsubscribe`` is the address that ends
+    the messages.
     """
 
     channel: str
@@ -104,9 +105,16 @@ class Outbox(LedgerPart):
         return claimed
 
     def settle_message(
-        self, id: int, *, sent: datetime | None = None, due: datetime | None = None, error: str | None = None
+        self,
+        id: int,
+        *,
+        sent: datetime | None = None,
+        due: datetime | None = None,
+        error: str | None = None,
     ) -> None:
-        """Store what became of an attempt: *sent*, or an *error* and when the next attempt is *due*."""
+        """Store what became of an attempt: *sent*, or an *error* and when the next attempt is
+        *due*.
+        """
         values = {"sent": naive(sent), "due": naive(due), "error": error}
         with self._begin() as connection:
             connection.execute(sa.update(t.outbox).where(t.outbox.c.id == id).values(values))
@@ -126,7 +134,12 @@ class Outbox(LedgerPart):
 
     def newest_message(self, topic: str) -> QueuedMessage | None:
         """Return the newest message about a topic, None without any."""
-        query = sa.select(t.outbox).where(t.outbox.c.topic == topic).order_by(t.outbox.c.id.desc()).limit(1)
+        query = (
+            sa.select(t.outbox)
+            .where(t.outbox.c.topic == topic)
+            .order_by(t.outbox.c.id.desc())
+            .limit(1)
+        )
         with self._begin() as connection:
             row = connection.execute(query).mappings().first()
         return _queued(row) if row else None
@@ -138,12 +151,15 @@ class Outbox(LedgerPart):
             return connection.scalar(query) or 0
 
     def prune_messages(self, before: datetime) -> None:
-        """Delete the messages delivered before a time, and the alerts and silences that ended before.
+        """Delete the messages delivered before a time, and the alerts and silences that ended
+        before.
 
         The newest report of each source stays: the next one is compared with it.
         """
         time, c = naive(before), t.outbox.c
-        newest = sa.select(sa.func.max(c.id)).where(c.topic.startswith(REPORT_TOPIC)).group_by(c.topic)
+        newest = (
+            sa.select(sa.func.max(c.id)).where(c.topic.startswith(REPORT_TOPIC)).group_by(c.topic)
+        )
         with self._begin() as connection:
             connection.execute(sa.delete(t.outbox).where(c.sent < time, c.id.not_in(newest)))
             for column in (t.alert.c.ended, t.silence.c.until):
@@ -159,7 +175,13 @@ class Outbox(LedgerPart):
             rows = connection.execute(query.order_by(c.id.desc()).limit(limit)).all()
         return [
             Alert(
-                row.id, row.rule, row.source, utc(row.since), Reason.from_json(json.loads(row.reason)), row.notified, aware(row.ended)
+                row.id,
+                row.rule,
+                row.source,
+                utc(row.since),
+                Reason.from_json(json.loads(row.reason)),
+                row.notified,
+                aware(row.ended),
             )
             for row in rows
         ]
@@ -167,7 +189,11 @@ class Outbox(LedgerPart):
     def open_alert(self, rule: str, source: str, since: datetime, reason: Reason) -> int:
         """Store a new alert; return its number."""
         values = {
-            "rule": rule, "source": source, "since": naive(since), "reason": json.dumps(asdict(reason)), "notified": False,
+            "rule": rule,
+            "source": source,
+            "since": naive(since),
+            "reason": json.dumps(asdict(reason)),
+            "notified": False,
         }
         with self._begin() as connection:
             inserted = connection.execute(sa.insert(t.alert).values(values))
@@ -201,7 +227,10 @@ class Outbox(LedgerPart):
         query = sa.select(t.silence).where(c.until > naive(now)).order_by(c.id)
         with self._begin() as connection:
             rows = connection.execute(query).all()
-        return [Silence(row.id, row.rule, row.source, utc(row.until), row.by, row.reason) for row in rows]
+        return [
+            Silence(row.id, row.rule, row.source, utc(row.until), row.by, row.reason)
+            for row in rows
+        ]
 
     def end_silence(self, id: int) -> bool:
         """Delete a silence; return whether there was one."""
@@ -213,8 +242,11 @@ def insert_messages(connection: sa.Connection, messages: Iterable[Message], now:
     """Queue messages within a transaction; they are due at once."""
     rows = [
         {
-            **asdict(message), "data": json.dumps(dict(message.data), ensure_ascii=False),
-            "created": naive(now), "due": naive(now), "attempts": 0,
+            **asdict(message),
+            "data": json.dumps(dict(message.data), ensure_ascii=False),
+            "created": naive(now),
+            "due": naive(now),
+            "attempts": 0,
         }
         for message in messages
     ]
@@ -224,8 +256,19 @@ def insert_messages(connection: sa.Connection, messages: Iterable[Message], now:
 
 def _queued(row: Mapping[Any, Any]) -> QueuedMessage:
     message = Message(
-        row["channel"], row["address"], row["topic"], row["subject"], row["text"], json.loads(row["data"])
+        row["channel"],
+        row["address"],
+        row["topic"],
+        row["subject"],
+        row["text"],
+        json.loads(row["data"]),
     )
     return QueuedMessage(
-        row["id"], message, utc(row["created"]), row["attempts"], aware(row["due"]), aware(row["sent"]), row["error"]
+        row["id"],
+        message,
+        utc(row["created"]),
+        row["attempts"],
+        aware(row["due"]),
+        aware(row["sent"]),
+        row["error"],
     )

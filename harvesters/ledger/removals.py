@@ -17,11 +17,15 @@ from harvesters.ledger.models import TOMBSTONED, State
 from harvesters.ledger.row_mapping import naive
 from harvesters.stored_response import SourcePosition
 
-_EFFECTIVE = [state.value for state in (State.COMMITTING, State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)]
+_EFFECTIVE = [
+    state.value for state in (State.COMMITTING, State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)
+]
 
 
 class RemovalKind(Enum):
-    """What an operator removes: all records of a source, one record for good, or the source from the schedule."""
+    """What an operator removes: all records of a source, one record for good, or the source from
+    the schedule.
+    """
 
     CLEAR = "clear"
     FORGET = "forget"
@@ -30,7 +34,9 @@ class RemovalKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A planned or committed removal; *run* is its plan, *key_digest* that of a forgotten record's key, else None."""
+    """A planned or committed removal; *run* is its plan, *key_digest* that of a forgotten record's
+    key, else None.
+    """
 
     run: str
     source: str
@@ -49,7 +55,10 @@ class Removals(LedgerPart):
     def plan_removal(self, removal: Removal) -> None:
         """Store a removal; it holds when its run is committed."""
         values = {
-            "run": removal.run, "source": removal.source, "kind": removal.kind.value, "key_digest": removal.key_digest,
+            "run": removal.run,
+            "source": removal.source,
+            "kind": removal.kind.value,
+            "key_digest": removal.key_digest,
         }
         with self._begin() as connection:
             connection.execute(sa.insert(t.removal).values(values))
@@ -66,7 +75,9 @@ class Removals(LedgerPart):
         c, u = t.removal.c, t.run.c
         holds = sa.or_(u.state.in_(_EFFECTIVE), u.id == run)
         query = sa.select(c.run).join(t.run, u.id == c.run)
-        query = query.where(c.source == source, c.kind == RemovalKind.RETIRE.value, c.ended.is_(None), holds)
+        query = query.where(
+            c.source == source, c.kind == RemovalKind.RETIRE.value, c.ended.is_(None), holds
+        )
         with self._begin() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
@@ -75,7 +86,9 @@ class Removals(LedgerPart):
         c = t.removal.c
         if not self.is_retired(source):
             return False
-        open_ones = sa.and_(c.source == source, c.kind == RemovalKind.RETIRE.value, c.ended.is_(None))
+        open_ones = sa.and_(
+            c.source == source, c.kind == RemovalKind.RETIRE.value, c.ended.is_(None)
+        )
         with self._begin() as connection:
             connection.execute(sa.update(t.removal).where(open_ones).values(ended=naive(now)))
         return True
@@ -84,28 +97,48 @@ class Removals(LedgerPart):
         """Return the digests of the keys that must not be published again."""
         c, u = t.removal.c, t.run.c
         query = sa.select(c.key_digest).join(t.run, u.id == c.run)
-        query = query.where(c.source == source, c.kind == RemovalKind.FORGET.value, u.state.in_(_EFFECTIVE))
+        query = query.where(
+            c.source == source, c.kind == RemovalKind.FORGET.value, u.state.in_(_EFFECTIVE)
+        )
         with self._begin() as connection:
             return frozenset(connection.scalars(query))
 
     def archived_positions(self, source: str, key: str) -> list[SourcePosition]:
-        """Return where the responses are archived in which the listed runs of a source saw a record's key."""
+        """Return where the responses are archived in which the listed runs of a source saw a
+        record's key.
+        """
         s, u = t.staged.c, t.unchanged
-        query = sa.select(s.file, s.offset, s.length).where(s.source == source, s.key == key, s.file.is_not(None))
+        query = sa.select(s.file, s.offset, s.length).where(
+            s.source == source, s.key == key, s.file.is_not(None)
+        )
         runs = sa.select(t.run.c.id).where(t.run.c.source == source)
         unchanged = sa.select(u).where(u.c.run.in_(runs), u.c.file.is_not(None))
         with self._begin() as connection:
             positions = {SourcePosition(*row) for row in connection.execute(query)}
         pages = (row for row in self._stream(unchanged) if key in json.loads(decompress(row.keys)))
-        return sorted(positions | {SourcePosition(row.file, row.offset, row.length) for row in pages})
+        return sorted(
+            positions | {SourcePosition(row.file, row.offset, row.length) for row in pages}
+        )
 
     def erase_record(self, source: str, key: str) -> None:
-        """Delete what the ledger stores about a removed record beside its tombstone: reasons, positions, and texts kept for an undo."""
+        """Delete what the ledger stores about a removed record beside its tombstone: reasons,
+        positions, and texts kept for an undo.
+        """
         s, u = t.staged, t.undo
         runs = sa.select(t.run.c.id).where(t.run.c.source == source)
         with self._begin() as connection:
             connection.execute(sa.delete(u).where(u.c.key == key, u.c.run.in_(runs)))
             seen = sa.and_(s.c.source == source, s.c.key == key)
-            connection.execute(sa.update(s).where(seen, s.c.outcome.not_in([outcome.value for outcome in TOMBSTONED])).values(reason=None))
-            connection.execute(sa.delete(t.notice).where(t.notice.c.key == key, t.notice.c.run.in_(runs)))
-            connection.execute(sa.delete(t.run_log).where(t.run_log.c.source == source, t.run_log.c.fields.contains(key, autoescape=True)))
+            connection.execute(
+                sa.update(s)
+                .where(seen, s.c.outcome.not_in([outcome.value for outcome in TOMBSTONED]))
+                .values(reason=None)
+            )
+            connection.execute(
+                sa.delete(t.notice).where(t.notice.c.key == key, t.notice.c.run.in_(runs))
+            )
+            connection.execute(
+                sa.delete(t.run_log).where(
+                    t.run_log.c.source == source, t.run_log.c.fields.contains(key, autoescape=True)
+                )
+            )

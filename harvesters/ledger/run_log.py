@@ -35,8 +35,12 @@ class RunLogs(LedgerPart):
         """Store lines of a run's log."""
         rows = [
             {
-                "run": line.run, "source": line.source, "time": naive(line.time), "level": line.level,
-                "event": line.event, "fields": json.dumps(dict(line.fields), ensure_ascii=False, default=str),
+                "run": line.run,
+                "source": line.source,
+                "time": naive(line.time),
+                "level": line.level,
+                "event": line.event,
+                "fields": json.dumps(dict(line.fields), ensure_ascii=False, default=str),
             }
             for line in lines
         ]
@@ -63,12 +67,23 @@ class RunLogs(LedgerPart):
             query = query.where(column == value) if value else query
         if text:
             query = query.where(
-                sa.or_(c.event.icontains(text, autoescape=True), c.fields.icontains(text, autoescape=True))
+                sa.or_(
+                    c.event.icontains(text, autoescape=True),
+                    c.fields.icontains(text, autoescape=True),
+                )
             )
         query = query.where(c.id < before) if before is not None else query
         with self._begin() as connection:
             rows = connection.execute(query).all()
         return [
-            LogLine(row.run, row.source, utc(row.time), row.level, row.event, json.loads(row.fields), row.id)
+            LogLine(
+                row.run,
+                row.source,
+                utc(row.time),
+                row.level,
+                row.event,
+                json.loads(row.fields),
+                row.id,
+            )
             for row in rows
         ]

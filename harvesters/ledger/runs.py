@@ -86,13 +86,19 @@ class Runs(Database):
         )
         with self._begin() as connection:
             rows = connection.execute(query.order_by(c.source, c.state)).all()
-        return [(source, State(state), count, int(fetched)) for source, state, count, fetched in rows]
+        return [
+            (source, State(state), count, int(fetched)) for source, state, count, fetched in rows
+        ]
 
     def last_runs(self) -> list[Run]:
         """Return the newest run of each source."""
         c = t.run.c
-        newest = sa.select(c.source, sa.func.max(c.number).label("number")).group_by(c.source).subquery()
-        joined = t.run.join(newest, sa.and_(c.source == newest.c.source, c.number == newest.c.number))
+        newest = (
+            sa.select(c.source, sa.func.max(c.number).label("number")).group_by(c.source).subquery()
+        )
+        joined = t.run.join(
+            newest, sa.and_(c.source == newest.c.source, c.number == newest.c.number)
+        )
         return list(self._runs(sa.select(t.run).select_from(joined).order_by(c.source)))
 
     def awaiting_review(self) -> list[Run]:

@@ -104,7 +104,8 @@ staged = Table(
     Column("content", String),
     Column("first_seen", DateTime),
     Column("reason", Text),  # in English, to be counted, searched and published
-    Column("reasons", Text),  # JSON: the codes and values of the reason; null where it is a text alone
+    # JSON: the codes and values of the reason; null where it is a text alone
+    Column("reasons", Text),
     Column("file", String),
     Column("offset", BigInteger),
     Column("length", BigInteger),
@@ -402,7 +403,8 @@ identity_pair = Table(
     Column("data", Text, nullable=False),  # JSON: features, names and records
 )
 
-# The version of each record that was matched last; a record that differs from its row is compared again.
+# The version of each record that was matched last; a record that differs from its row is compared
+# again.
 identity_record = Table(
     "identity_record",
     metadata,
@@ -412,7 +414,8 @@ identity_record = Table(
     Column("seq", Integer, nullable=False),
 )
 
-# What people decided about a pair; the newest row of a pair counts, and one without a judgement takes the decision back.
+# What people decided about a pair; the newest row of a pair counts, and one without a judgement
+# takes the decision back.
 identity_decision = Table(
     "identity_decision",
     metadata,
@@ -440,7 +443,8 @@ key = Table(
     Column("last_used", DateTime),
 )
 
-# People and organizations that submit records: the only table with mail addresses of theirs, besides the outbox.
+# People and organizations that submit records: the only table with mail addresses of theirs,
+# besides the outbox.
 submitter = Table(
     "submitter",
     metadata,
@@ -455,7 +459,8 @@ submission = Table(
     "submission",
     metadata,
     Column("id", String, primary_key=True),  # the key of its record
-    Column("submitter", String),  # None for a draft whose address is not confirmed, and after deletion
+    # None for a draft whose address is not confirmed, and after deletion
+    Column("submitter", String),
     Column("state", String, nullable=False),
     Column("version", Integer, nullable=False),  # the ETag
     Column("content", Text, nullable=False),  # JSON
@@ -469,7 +474,8 @@ submission = Table(
     Column("withdrawn", DateTime),
     Column("assigned", String),  # the key of the moderator
     Column("endorsed_by", String),  # the key of the first of two moderators
-    Column("confirmed", DateTime),  # when its submitter last sent what is published, or said that it is still true
+    # when its submitter last sent what is published, or said that it is still true
+    Column("confirmed", DateTime),
     Column("reminded", DateTime),  # when the submitter was last asked
     Column("picture", String),  # the name of that of the content
     Column("published_picture", String),
@@ -540,7 +546,12 @@ submission_link = Table(
     Index("submission_link_by_mail", "mail"),
 )
 
-prize_edition = Table("prize_edition", metadata, Column("id", String, primary_key=True), Column("content", Text, nullable=False))
+prize_edition = Table(
+    "prize_edition",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("content", Text, nullable=False),
+)
 
 prize_nomination = Table(
     "prize_nomination",
@@ -559,7 +570,10 @@ prize_nomination = Table(
 )
 
 prize_expert = Table(
-    "prize_expert", metadata, Column("edition", String, primary_key=True), Column("mail", String, primary_key=True)
+    "prize_expert",
+    metadata,
+    Column("edition", String, primary_key=True),
+    Column("mail", String, primary_key=True),
 )
 
 prize_review = Table(
@@ -578,7 +592,8 @@ prize_vote = Table(
     metadata,
     Column("edition", String, primary_key=True),
     Column("category", String, primary_key=True),
-    Column("voter", String, primary_key=True),  # SHA-256 of the address, or "deleted" and a random word
+    # SHA-256 of the address, or "deleted" and a random word
+    Column("voter", String, primary_key=True),
     Column("nomination", String, nullable=False),
     Column("time", DateTime, nullable=False),
 )

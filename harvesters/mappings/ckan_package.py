@@ -6,6 +6,7 @@ Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.create.package_cr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -36,12 +37,25 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Document, Event, File, Initiative, Party, Period, Place, Resource, Role, Text
+from vocab.initiative import (
+    Document,
+    Event,
+    File,
+    Initiative,
+    Party,
+    Period,
+    Place,
+    Resource,
+    Role,
+    Text,
+)
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
     "kind": Option(
-        str, None, "The class of all packages: `initiative`, `event`, `document` or `post`; without it, each package's type says it."
+        str,
+        None,
+        "The class of all packages: `initiative`, `event`, `document` or `post`; without it, each package's type says it.",
     ),
 }
 
@@ -53,11 +67,18 @@ _START, _END = ("start", "start_date"), ("end", "end_date")
 _PERIOD_START = ("temporal_start", "temporal_coverage_from", "temporal_from")
 _PERIOD_END = ("temporal_end", "temporal_coverage_to", "temporal_to")
 _PERIODS = ("temporal_coverage", "temporal")
-# The place that a package is about, else its country. The portal's own country (eu_country) is neither.
-_PLACES, _COUNTRIES = ("countries", "spatial_text", "spatial", "spatial_coverage"), ("country", "country_code")
+# The place that a package is about, else its country. The portal's own country (eu_country) is
+# neither.
+_PLACES, _COUNTRIES = (
+    ("countries", "spatial_text", "spatial", "spatial_coverage"),
+    ("country", "country_code"),
+)
 _PLACE_IRIS = ("spatial_uri",)
 _THEMES, _STANDARDS = ("theme", "themes"), ("conforms_to",)
-_RIGHTS, _FREQUENCY = ("access_rights", "access_constraints"), ("frequency", "accrual_periodicity", "frequency_of_update")
+_RIGHTS, _FREQUENCY = (
+    ("access_rights", "access_constraints"),
+    ("frequency", "accrual_periodicity", "frequency_of_update"),
+)
 _POINTS = ("spatial_centroid", "spatial")
 _ISSUED, _MODIFIED = ("issued", "dcat_issued"), ("modified", "dcat_modified")
 _DATES = "dataset_reference_date"  # of ISO 19115, each with its type
@@ -86,49 +107,77 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
     name = get_option(source, OPTIONS, "kind")
     fixed = KINDS[name] if name else None
 
-    def map_record(record: Record[Row]) -> Resource:
-        package = record.payload
-        if not ("title" in package or "title_translated" in package or "name" in package):
-            raise ParseError(f"{record.key}: not a CKAN package: neither title nor name, only {', '.join(map(str, package))[:200]}")
-        fields = _fields(package)
-        tag = _single_language(fields) or source.language
-        tags, tagged = _tags(package)
-        declared = lexicon.parse_declared(_texts(fields, _LINES), _texts(fields, _GOALS), _texts(fields, _TARGETS))
-        themes = list(_texts(fields, _THEMES))
-        words = [*tags, *_groups(package), *(theme for theme in themes if not is_web(theme) or _is_goal(lexicon, theme))]
-        subjects = merge_subjects(declared, lexicon.parse_subjects(words))
-        kind = fixed or _kind(fields, lexicon)
-        return kind(
-            key=record.key,
-            titles=parse_titles(_translated(package, "title", tag, normalize_inline)),
-            descriptions=parse_titles(_translated(package, "notes", tag, normalize_block)),
-            identifiers=_identifiers(record.key, package, fields),
-            pages=unique_non_contact(_collect(fields, _PAGES)),
-            languages=parse_languages(_texts(fields, _LANGUAGES)),
-            licences=_licences(fields),
-            issued=parse_date(_first_text(fields, _ISSUED) or _reference_date(fields, "publication") or _first_text(fields, _CREATED)),
-            modified=parse_date(_first_text(fields, _MODIFIED) or _reference_date(fields, "revision") or _first_text(fields, _CHANGED)),
-            countries=_countries(fields, lexicon),
-            parties=_parties(package, fields, lexicon),
-            action_lines=subjects.lines,
-            goals=subjects.goals,
-            targets=subjects.targets,
-            subjects=tuple([parse_name(word, tagged.get(word)) for word in subjects.unmatched]),
-            themes=tuple(theme for theme in themes if is_web(theme) and not _is_goal(lexicon, theme)),
-            periods=tuple(_periods(fields)),
-            conforms_to=tuple(_texts(fields, _STANDARDS)),
-            access_rights=_first_text(fields, _RIGHTS) or None,
-            frequency=_first_text(fields, _FREQUENCY) or None,
-            files=tuple(_files(package, tag)),
-            **_class_fields(kind, fields, lexicon),
-        )
+    return partial(_map_package, lexicon=lexicon, language=source.language, fixed=fixed)
 
-    return map_record
+
+def _map_package(
+    record: Record[Row],
+    lexicon: CrosswalkLookup,
+    language: str | None,
+    fixed: type[Resource] | None,
+) -> Resource:
+    package = record.payload
+    if not ("title" in package or "title_translated" in package or "name" in package):
+        raise ParseError(
+            f"{record.key}: not a CKAN package: neither title nor name, only {', '.join(map(str, package))[:200]}"
+        )
+    fields = _fields(package)
+    tag = _single_language(fields) or language
+    tags, tagged = _tags(package)
+    declared = lexicon.parse_declared(
+        _texts(fields, _LINES), _texts(fields, _GOALS), _texts(fields, _TARGETS)
+    )
+    themes = list(_texts(fields, _THEMES))
+    words = [
+        *tags,
+        *_groups(package),
+        *(theme for theme in themes if not is_web(theme) or _is_goal(lexicon, theme)),
+    ]
+    subjects = merge_subjects(declared, lexicon.parse_subjects(words))
+    kind = fixed or _kind(fields, lexicon)
+    return kind(
+        key=record.key,
+        titles=parse_titles(_translated(package, "title", tag, normalize_inline)),
+        descriptions=parse_titles(_translated(package, "notes", tag, normalize_block)),
+        identifiers=_identifiers(record.key, package, fields),
+        pages=unique_non_contact(_collect(fields, _PAGES)),
+        languages=parse_languages(_texts(fields, _LANGUAGES)),
+        licences=_licences(fields),
+        issued=parse_date(
+            _first_text(fields, _ISSUED)
+            or _reference_date(fields, "publication")
+            or _first_text(fields, _CREATED)
+        ),
+        modified=parse_date(
+            _first_text(fields, _MODIFIED)
+            or _reference_date(fields, "revision")
+            or _first_text(fields, _CHANGED)
+        ),
+        countries=_countries(fields, lexicon),
+        parties=_parties(package, fields, lexicon),
+        action_lines=subjects.lines,
+        goals=subjects.goals,
+        targets=subjects.targets,
+        subjects=tuple([parse_name(word, tagged.get(word)) for word in subjects.unmatched]),
+        themes=tuple(theme for theme in themes if is_web(theme) and not _is_goal(lexicon, theme)),
+        periods=tuple(_periods(fields)),
+        conforms_to=tuple(_texts(fields, _STANDARDS)),
+        access_rights=_first_text(fields, _RIGHTS) or None,
+        frequency=_first_text(fields, _FREQUENCY) or None,
+        files=tuple(_files(package, tag)),
+        **_class_fields(kind, fields, lexicon),
+    )
 
 
 def _kind(fields: Fields, lexicon: CrosswalkLookup) -> type[Resource]:
-    """Return the class of a package: an initiative if it states a type of activity, else what its type says."""
-    return Initiative if any(True for _ in _texts(fields, _ACTIVITIES)) else lexicon.kind(_texts(fields, _SORTS))
+    """Return the class of a package: an initiative if it states a type of activity, else what its
+    type says.
+    """
+    return (
+        Initiative
+        if any(True for _ in _texts(fields, _ACTIVITIES))
+        else lexicon.kind(_texts(fields, _SORTS))
+    )
 
 
 def _is_goal(lexicon: CrosswalkLookup, theme: str) -> bool:
@@ -136,14 +185,20 @@ def _is_goal(lexicon: CrosswalkLookup, theme: str) -> bool:
 
 
 def _countries(fields: Fields, lexicon: CrosswalkLookup) -> tuple[str, ...]:
-    """Return the countries of the places, by IRI or name, else the package's country if no place has a name."""
+    """Return the countries of the places, by IRI or name, else the package's country if no place
+    has a name.
+    """
     codes = (text.rstrip("/#").rpartition("/")[2].upper() for text in _texts(fields, _PLACE_IRIS))
-    countries = [country for code in codes if code.isalpha() and (country := lexicon.find_country(code))]
+    countries = [
+        country for code in codes if code.isalpha() and (country := lexicon.find_country(code))
+    ]
     places = [text for name in _PLACES if name in fields for text in _place_names(fields[name])]
     if not countries:
         countries = [country for text in places for country in lexicon.countries(text)]
     if not countries:
-        countries = [country for text in _texts(fields, _COUNTRIES) for country in lexicon.countries(text)]
+        countries = [
+            country for text in _texts(fields, _COUNTRIES) for country in lexicon.countries(text)
+        ]
     return tuple(dict.fromkeys(countries))
 
 
@@ -153,7 +208,14 @@ def _reference_date(fields: Fields, kind: str) -> str:
     Source: https://docs.ckan.org/projects/ckanext-spatial/en/latest/harvesters.html
     """
     dates = _objects(_decode_json(fields.get(_DATES)))
-    return next((text for date in dates if date.get("type") == kind and (text := normalize_inline(date.get("value")))), "")
+    return next(
+        (
+            text
+            for date in dates
+            if date.get("type") == kind and (text := normalize_inline(date.get("value")))
+        ),
+        "",
+    )
 
 
 def _place_names(value: Any) -> Iterator[str]:
@@ -167,15 +229,23 @@ def _place_names(value: Any) -> Iterator[str]:
 
 def _periods(fields: Fields) -> Iterator[Period]:
     """Yield the time that a package is about, which is not the time of a project."""
-    start, end = parse_date(_first_text(fields, _PERIOD_START)), parse_date(_first_text(fields, _PERIOD_END))
+    start, end = (
+        parse_date(_first_text(fields, _PERIOD_START)),
+        parse_date(_first_text(fields, _PERIOD_END)),
+    )
     if start or end:
         yield Period(start, end)
     for name in _PERIODS:
         for item in as_list(_decode_json(fields.get(name))):
             if isinstance(item, dict):
-                start, end = (parse_date(normalize_inline(item.get(key))) for key in ("start", "end"))
+                start, end = (
+                    parse_date(normalize_inline(item.get(key))) for key in ("start", "end")
+                )
             else:
-                start, end = parse_interval(normalize_inline(item)) or (parse_date(normalize_inline(item)), None)
+                start, end = parse_interval(normalize_inline(item)) or (
+                    parse_date(normalize_inline(item)),
+                    None,
+                )
             if start or end:
                 yield Period(start, end)
 
@@ -183,7 +253,9 @@ def _periods(fields: Fields) -> Iterator[Period]:
 def _files(package: Row, tag: str | None) -> Iterator[File]:
     """Yield the resources of a package that have an address."""
     for resource in _objects(package.get("resources")):
-        addresses = [normalize_inline(resource.get(name)) for name in ("access_url", "url", "download_url")]
+        addresses = [
+            normalize_inline(resource.get(name)) for name in ("access_url", "url", "download_url")
+        ]
         access = next(iter(unique_urls(addresses[:2])), None)
         download = next(iter(unique_urls(addresses[2:])), None)
         if access or download:
@@ -208,7 +280,9 @@ def _creators(fields: Fields) -> tuple[Text, ...]:
 
 
 def _fields(package: Row) -> Fields:
-    """Return the known fields of the package and its extras, with normalized keys (hyphens, case); own fields win."""
+    """Return the known fields of the package and its extras, with normalized keys (hyphens, case);
+    own fields win.
+    """
     fields: dict[str, Any] = {}
     for key, item in package.items():
         if key in _KNOWN_KEYS or not key.islower() or "-" in key:  # skips most unknown keys quickly
@@ -220,7 +294,9 @@ def _fields(package: Row) -> Fields:
         if isinstance(word, str):
             name = _normalize_key(word)
             if name in _KNOWN_KEYS and name not in fields and (item or item not in _EMPTY):
-                fields[name] = _decode_json(item) if isinstance(item, str) and item[0] in "[{" else item
+                fields[name] = (
+                    _decode_json(item) if isinstance(item, str) and item[0] in "[{" else item
+                )
     return fields
 
 
@@ -244,11 +320,17 @@ def _objects(value: Any) -> list[Mapping[str, Any]]:
 
 
 def _first_text(fields: Fields, names: tuple[str, ...]) -> str:
-    """Return the text of the first of these fields that has one, the first of a list, else an empty text."""
+    """Return the text of the first of these fields that has one, the first of a list, else an empty
+    text.
+    """
     for name in names:
         if name in fields:
             value = _decode_json(fields[name])
-            texts = map(normalize_inline, value) if isinstance(value, list) else (normalize_inline(value),)
+            texts = (
+                map(normalize_inline, value)
+                if isinstance(value, list)
+                else (normalize_inline(value),)
+            )
             if text := next(filter(None, texts), ""):
                 return text
     return ""
@@ -256,7 +338,9 @@ def _first_text(fields: Fields, names: tuple[str, ...]) -> str:
 
 def _collect(fields: Fields, names: tuple[str, ...]) -> Iterable[str]:
     """Return the texts of all these fields without duplicates."""
-    return dict.fromkeys([word for name in names if name in fields for word in split_words(fields[name], None)])
+    return dict.fromkeys(
+        [word for name in names if name in fields for word in split_words(fields[name], None)]
+    )
 
 
 def _texts(fields: Fields, names: tuple[str, ...]) -> Iterable[str]:
@@ -268,7 +352,13 @@ def _texts(fields: Fields, names: tuple[str, ...]) -> Iterable[str]:
 
 
 def _identifiers(key: str, package: Row, fields: Fields) -> tuple[str, ...]:
-    return unique_non_contact([text for text in (normalize_inline(package.get("name")), *_collect(fields, _IDENTIFIERS)) if text != key])
+    return unique_non_contact(
+        [
+            text
+            for text in (normalize_inline(package.get("name")), *_collect(fields, _IDENTIFIERS))
+            if text != key
+        ]
+    )
 
 
 def _single_language(fields: Fields) -> str | None:
@@ -277,56 +367,93 @@ def _single_language(fields: Fields) -> str | None:
     return parse_language(tags[0]) if len(tags) == 1 else None
 
 
-def _translated(package: Row, name: str, tag: str | None, form: Callable[[Any], str]) -> list[tuple[str, str | None]]:
-    """Return a text in all its languages; the untranslated one only if no translation has the same text or language."""
+def _translated(
+    package: Row, name: str, tag: str | None, form: Callable[[Any], str]
+) -> list[tuple[str, str | None]]:
+    """Return a text in all its languages; the untranslated one only if no translation has the same
+    text or language.
+    """
     translated = package.get(f"{name}_translated")
-    texts = [(form(text), parse_language(key) or key) for key, text in translated.items()] if isinstance(translated, dict) else []
+    texts = (
+        [(form(text), parse_language(key) or key) for key, text in translated.items()]
+        if isinstance(translated, dict)
+        else []
+    )
     if any(tag == key for _, key in texts):
         return texts
-    text = form(package.get(name)) or (form(package.get("name")) if name == "title" and not texts else "")
+    text = form(package.get(name)) or (
+        form(package.get("name")) if name == "title" and not texts else ""
+    )
     if text and not any(text == other for other, _ in texts):
         texts.append((text, tag))
     return texts
 
 
 def _tags(package: Row) -> tuple[list[str], dict[str, str | None]]:
-    """Return the tags, and the language of translated ones. In most portals other tags are not in the package's language."""
+    """Return the tags, and the language of translated ones. In most portals other tags are not in
+    the package's language.
+    """
     translated = package.get("tags_translated")
     if isinstance(translated, dict) and translated:
-        tagged = {normalize_inline(item): parse_language(key) or key for key, texts in translated.items() for item in as_list(texts)}
+        tagged = {
+            normalize_inline(item): parse_language(key) or key
+            for key, texts in translated.items()
+            for item in as_list(texts)
+        }
         return list(tagged), dict(tagged)
     return [
-        normalize_inline(item.get("display_name") or item.get("name") if isinstance(item, dict) else item)
+        normalize_inline(
+            item.get("display_name") or item.get("name") if isinstance(item, dict) else item
+        )
         for item in as_list(package.get("tags"))
     ], {}
 
 
 def _groups(package: Row) -> list[str]:
     return [
-        normalize_inline(group.get("title") or group.get("display_name") or group.get("name")) for group in _objects(package.get("groups"))
+        normalize_inline(group.get("title") or group.get("display_name") or group.get("name"))
+        for group in _objects(package.get("groups"))
     ]
 
 
 def _licences(fields: Fields) -> tuple[str, ...]:
     """Return the addresses of the licences, else the portal's first name for one."""
-    names = [text for name in _LICENCES if name in fields and (text := normalize_inline(fields[name]))]
+    names = [
+        text for name in _LICENCES if name in fields and (text := normalize_inline(fields[name]))
+    ]
     return unique_urls(names) or tuple(names[:1])
 
 
 def _parties(package: Row, fields: Fields, lexicon: CrosswalkLookup) -> tuple[Party, ...]:
-    """Return the organization (else the publisher) as lead, partners and funders. Maintainers are left out."""
+    """Return the organization (else the publisher) as lead, partners and funders. Maintainers are
+    left out.
+    """
     kind = lexicon.stakeholder_type(text) if (text := _first_text(fields, _KINDS)) else None
-    country = lexicon.country(text) if (text := normalize_inline(fields.get("lead_country"))) else None
+    country = (
+        lexicon.country(text) if (text := normalize_inline(fields.get("lead_country"))) else None
+    )
     lead = package.get("organization")
     parties: list[Party] = []
     if isinstance(lead, dict) and (name := normalize_inline(lead.get("title") or lead.get("name"))):
-        parties.append(Party(Role.LEAD, parse_name(name), normalize_inline(lead.get("name") or lead.get("id")) or None, kind, country))
+        parties.append(
+            Party(
+                Role.LEAD,
+                parse_name(name),
+                normalize_inline(lead.get("name") or lead.get("id")) or None,
+                kind,
+                country,
+            )
+        )
     else:
         names = [
-            normalize_inline(publisher.get("name")) for publisher in _objects(fields.get("publisher")) if publisher.get("type") != "person"
+            normalize_inline(publisher.get("name"))
+            for publisher in _objects(fields.get("publisher"))
+            if publisher.get("type") != "person"
         ]
         names += [_first_text(fields, _LEADS), normalize_inline(lead)]
-        parties += [Party(Role.LEAD, parse_name(name), None, kind, country) for name in names if name][:1]
+        parties += [
+            Party(Role.LEAD, parse_name(name), None, kind, country) for name in names if name
+        ][:1]
     for role, keys in _ROLES:
         parties += [Party(role, parse_name(name)) for name in _texts(fields, keys)]
     return tuple(parties)
@@ -343,8 +470,12 @@ def _class_fields(kind: type[Resource], fields: Fields, lexicon: CrosswalkLookup
         "places": tuple(_points(fields)),
     }
     if kind is Initiative:
-        own["status"] = lexicon.status(text) if (text := normalize_inline(fields.get("status"))) else None
-        own["coverage"] = lexicon.coverage(text) if (text := normalize_inline(fields.get("coverage"))) else None
+        own["status"] = (
+            lexicon.status(text) if (text := normalize_inline(fields.get("status"))) else None
+        )
+        own["coverage"] = (
+            lexicon.coverage(text) if (text := normalize_inline(fields.get("coverage"))) else None
+        )
         own["activity_types"] = tuple(map(lexicon.activity_type, _texts(fields, _ACTIVITIES)))
     return own
 
@@ -355,7 +486,11 @@ def _points(fields: Fields) -> Iterator[Place]:
         if name not in fields:
             continue
         shape = _decode_json(fields.get(name))
-        if isinstance(shape, dict) and shape.get("type") == "Point" and isinstance(shape.get("coordinates"), list):
+        if (
+            isinstance(shape, dict)
+            and shape.get("type") == "Point"
+            and isinstance(shape.get("coordinates"), list)
+        ):
             coordinates = [parse_number(coordinate) for coordinate in shape["coordinates"][:2]]
             if len(coordinates) == 2 and coordinates[0] is not None and coordinates[1] is not None:
                 yield Place(None, latitude=coordinates[1], longitude=coordinates[0])

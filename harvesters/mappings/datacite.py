@@ -1,6 +1,8 @@
-"""DataCite metadata, versions 2 to 4, as OAI-PMH delivers it, and the OpenAIRE guidelines based on it.
+"""DataCite metadata, versions 2 to 4, as OAI-PMH delivers it, and the OpenAIRE guidelines based on
+it.
 
-Source: https://schema.datacite.org/meta/kernel-4.5/ and https://openaire-guidelines-for-literature-repository-managers.readthedocs.io/
+Source: https://schema.datacite.org/meta/kernel-4.5/ and
+https://openaire-guidelines-for-literature-repository-managers.readthedocs.io/
 """
 
 from __future__ import annotations
@@ -164,7 +166,9 @@ def _identifier_type(kind: str) -> str:
 def _licences(root: _Element) -> tuple[str, ...]:
     """Return the web addresses of the licences, else the first name of one."""
     nodes = [*_iterate(root, "rights"), *_iterate(root, "licenseCondition")]
-    links = unique_urls(link for node in nodes for link in (node.get("rightsURI"), node.get("uri")) if link)
+    links = unique_urls(
+        link for node in nodes for link in (node.get("rightsURI"), node.get("uri")) if link
+    )
     names = [text for node in nodes if (text := normalize_inline(node.text))]
     return links or tuple(names[:1])
 
@@ -179,7 +183,9 @@ def _date(root: _Element, kinds: tuple[str, ...]) -> str | None:
 
 
 def _parties(root: _Element, tag: str | None) -> Iterator[Party]:
-    """Yield the publisher as lead, organizations among creators and contributors as partners, and the funders. Persons are left out."""
+    """Yield the publisher as lead, organizations among creators and contributors as partners, and
+    the funders. Persons are left out.
+    """
     for node in _iterate(root, "publisher"):
         if name := normalize_inline(node.text):
             yield Party(Role.LEAD, parse_name(name, _tag(node, tag)))
@@ -191,18 +197,33 @@ def _parties(root: _Element, tag: str | None) -> Iterator[Party]:
             if (name := normalize_inline(node.text)) and (
                 role or node.get("nameType") == _ORGANIZATION
             ):
-                yield Party(role or Role.PARTNER, parse_name(name, _tag(node, tag)), identifiers=tuple(_assigned(parent)))
+                yield Party(
+                    role or Role.PARTNER,
+                    parse_name(name, _tag(node, tag)),
+                    identifiers=tuple(_assigned(parent)),
+                )
     for node in _iterate(root, "funderName"):
         if name := normalize_inline(node.text):
-            yield Party(Role.FUNDER, parse_name(name, _tag(node, tag)), identifiers=tuple(_assigned(node.getparent())))
+            yield Party(
+                Role.FUNDER,
+                parse_name(name, _tag(node, tag)),
+                identifiers=tuple(_assigned(node.getparent())),
+            )
 
 
 def _assigned(parent: _Element | None) -> Iterator[str]:
-    """Yield the identifiers of an organization, each with the scheme that the record names unless it is an address."""
-    for name, scheme in (("nameIdentifier", "nameIdentifierScheme"), ("funderIdentifier", "funderIdentifierType")):
+    """Yield the identifiers of an organization, each with the scheme that the record names unless
+    it is an address.
+    """
+    for name, scheme in (
+        ("nameIdentifier", "nameIdentifierScheme"),
+        ("funderIdentifier", "funderIdentifierType"),
+    ):
         for node in _iterate(parent, name) if parent is not None else ():
             if text := normalize_inline(node.text):
-                yield text if is_web(text) else f"{node.get(scheme) or ''}: {text}".removeprefix(": ")
+                yield (
+                    text if is_web(text) else f"{node.get(scheme) or ''}: {text}".removeprefix(": ")
+                )
 
 
 def _related(root: _Element) -> Iterator[str]:
@@ -229,7 +250,7 @@ def _class_fields(kind: type[Resource], root: _Element, tag: str | None) -> dict
                     )
                 ),
                 None,
-            )
+            ),
         }
     if kind not in {Initiative, Event}:
         return {}

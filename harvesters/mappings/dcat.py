@@ -13,7 +13,12 @@ from harvesters.errors import ParseError
 from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Payload, Record
-from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, Subjects, classify_words, merge_subjects
+from harvesters.payloads.crosswalk_lookup import (
+    CrosswalkLookup,
+    Subjects,
+    classify_words,
+    merge_subjects,
+)
 from harvesters.payloads.graph import Graph, Term, iri
 from harvesters.payloads.graph_reader import LABELS, GraphReader
 from harvesters.payloads.value_parsing import (
@@ -30,10 +35,23 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Checksum, Document, Event, File, Initiative, Party, Period, Resource, Role, Text
+from vocab.initiative import (
+    Checksum,
+    Document,
+    Event,
+    File,
+    Initiative,
+    Party,
+    Period,
+    Resource,
+    Role,
+    Text,
+)
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, "document", "The class of the resources: `initiative`, `event`, `document` or `post`."),
+    "kind": Option(
+        str, "document", "The class of the resources: `initiative`, `event`, `document` or `post`."
+    ),
 }
 
 
@@ -43,35 +61,64 @@ def _iris(*names: str) -> tuple[str, ...]:
 
 _TITLE = (iri("dct:title"), iri("doap:name"), *LABELS)
 _TEXT = _iris(
-    "dct:description", "dct:abstract", "doap:description", "doap:shortdesc", "schema:description", "dc:description", "rdfs:comment"
+    "dct:description",
+    "dct:abstract",
+    "doap:description",
+    "doap:shortdesc",
+    "schema:description",
+    "dc:description",
+    "rdfs:comment",
 )
 _DATA_THEME = "http://publications.europa.eu/resource/authority/data-theme/"
 _THEMES, _SORTS = _iris("dcat:theme", "dct:subject"), _iris("dct:type")
-_WORDS = _iris("dcat:keyword", "dcat:theme", "dct:subject", "dc:subject", "foaf:topic", "foaf:theme")
+_WORDS = _iris(
+    "dcat:keyword", "dcat:theme", "dct:subject", "dc:subject", "foaf:topic", "foaf:theme"
+)
 _PAGES = _iris("dcat:landingPage", "foaf:page", "foaf:homepage", "doap:homepage")
-_FILES, _FORMATS = _iris("dcat:accessURL", "dcat:downloadURL"), _iris("dcat:mediaType", "dct:format")
+_FILES, _FORMATS = (
+    _iris("dcat:accessURL", "dcat:downloadURL"),
+    _iris("dcat:mediaType", "dct:format"),
+)
 _SPATIAL, _TEMPORAL = _iris("dct:spatial"), _iris("dct:temporal")
 _START, _END = _iris("dcat:startDate", "schema:startDate"), _iris("dcat:endDate", "schema:endDate")
 _RELATED = _iris("dct:relation", "dct:isReferencedBy", "dct:references", "dct:isVersionOf")
 _WHOLES = _iris("dct:isPartOf", "dcat:inSeries")
 # Classes that say what a resource is, if dct:type does not.
-_CLASSES = frozenset(_iris("dcat:Dataset", "dcat:DataService", "dcat:DatasetSeries", "dcat:Catalog"))
-_PARTNERS, _FUNDERS = _iris("dct:creator", "dct:contributor"), _iris("schema:funder", "foaf:fundedBy")
+_CLASSES = frozenset(
+    _iris("dcat:Dataset", "dcat:DataService", "dcat:DatasetSeries", "dcat:Catalog")
+)
+_PARTNERS, _FUNDERS = (
+    _iris("dct:creator", "dct:contributor"),
+    _iris("schema:funder", "foaf:fundedBy"),
+)
 
 
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Graph]], Resource]:
-    """Return the function that maps a resource. It raises ParseError for one without title and description."""
+    """Return the function that maps a resource. It raises ParseError for one without title and
+    description.
+    """
     lexicon = CrosswalkLookup(crosswalks)
     kind = KINDS[get_option(source, OPTIONS, "kind")]
 
     def map_record(record: Record[Graph]) -> Resource:
         graph_reader = GraphReader(record.payload, source.language)
-        titles, texts = parse_titles(_first_title(graph_reader)), parse_titles(_first_description(graph_reader))
+        titles, texts = (
+            parse_titles(_first_title(graph_reader)),
+            parse_titles(_first_description(graph_reader)),
+        )
         if not titles and not texts:
             properties = ", ".join(record.payload.properties.get(record.payload.subject, {}))[:200]
-            raise ParseError(f"{record.key}: no DCAT title or description, only {properties or 'nothing'}")
-        themes = [theme for theme in unique_urls(graph_reader.links(*_THEMES)) if not lexicon.goal(theme) and not lexicon.target(theme)]
-        named = lexicon.parse_subjects(word for word in graph_reader.words(*_WORDS) if word not in themes)
+            raise ParseError(
+                f"{record.key}: no DCAT title or description, only {properties or 'nothing'}"
+            )
+        themes = [
+            theme
+            for theme in unique_urls(graph_reader.links(*_THEMES))
+            if not lexicon.goal(theme) and not lexicon.target(theme)
+        ]
+        named = lexicon.parse_subjects(
+            word for word in graph_reader.words(*_WORDS) if word not in themes
+        )
         subjects = merge_subjects(named, _themed(themes, crosswalks))
         tags = dict(graph_reader.texts(*_WORDS))
         return kind(
@@ -108,7 +155,11 @@ def _themed(themes: Iterable[str], crosswalks: Crosswalks) -> Subjects:
     """Return the goals of those *themes* that are data themes of the European Union."""
     find = partial(crosswalks.find_all, "eu-data-theme")
     european = (theme for theme in themes if theme.startswith(_DATA_THEME))
-    subjects = classify_words(european, crosswalks.iris.scheme("eu-data-theme"), lambda theme: find(theme.removeprefix(_DATA_THEME)))
+    subjects = classify_words(
+        european,
+        crosswalks.iris.scheme("eu-data-theme"),
+        lambda theme: find(theme.removeprefix(_DATA_THEME)),
+    )
     return subjects._replace(unmatched=())
 
 
@@ -118,13 +169,17 @@ def _first_title(graph_reader: GraphReader) -> list[tuple[str, str | None]]:
 
 
 def _first_description(graph_reader: GraphReader) -> list[tuple[str, str | None]]:
-    return next((texts for name in _TEXT if (texts := graph_reader.texts(name, form=normalize_block))), [])
+    return next(
+        (texts for name in _TEXT if (texts := graph_reader.texts(name, form=normalize_block))), []
+    )
 
 
 def _identifiers(graph_reader: GraphReader, key: str) -> tuple[str, ...]:
     identifiers = [*graph_reader.words(iri("dct:identifier"))]
     for term in graph_reader.graph.all(graph_reader.graph.subject, iri("adms:identifier")):
-        identifiers += graph_reader.words(iri("skos:notation"), node=term) or [graph_reader.word(term)]
+        identifiers += graph_reader.words(iri("skos:notation"), node=term) or [
+            graph_reader.word(term)
+        ]
     return unique_non_contact(text for text in identifiers if text != key)
 
 
@@ -132,13 +187,17 @@ def _pages(graph_reader: GraphReader) -> tuple[str, ...]:
     """Return the landing pages, else the addresses of the files."""
     pages = graph_reader.links(*_PAGES)
     files = graph_reader.graph.all(graph_reader.graph.subject, iri("dcat:distribution"))
-    return unique_non_contact(pages or [link for file in files for link in graph_reader.links(*_FILES, node=file)])
+    return unique_non_contact(
+        pages or [link for file in files for link in graph_reader.links(*_FILES, node=file)]
+    )
 
 
 def _licences(graph_reader: GraphReader) -> tuple[str, ...]:
     """Return the addresses of the resource's licences, else of its files', else a name."""
     files = graph_reader.graph.all(graph_reader.graph.subject, iri("dcat:distribution"))
-    of_files = (link for file in files for link in graph_reader.links(iri("dct:license"), node=file))
+    of_files = (
+        link for file in files for link in graph_reader.links(iri("dct:license"), node=file)
+    )
     named = graph_reader.first(iri("dct:license"))
     own = graph_reader.links(iri("dct:license")) or graph_reader.links(iri("dct:rights"))
     return unique_urls(own) or unique_urls(of_files) or ((named,) if named else ())
@@ -149,7 +208,8 @@ def _files(graph_reader: GraphReader) -> Iterator[File]:
     graph = graph_reader.graph
     for node in graph.all(graph.subject, iri("dcat:distribution")):
         access, download = (
-            next(iter(unique_urls(graph_reader.links(iri(f"dcat:{name}URL"), node=node))), None) for name in ("access", "download")
+            next(iter(unique_urls(graph_reader.links(iri(f"dcat:{name}URL"), node=node))), None)
+            for name in ("access", "download")
         )
         if access or download:
             yield File(
@@ -158,34 +218,55 @@ def _files(graph_reader: GraphReader) -> Iterator[File]:
                 parse_titles(graph_reader.texts(iri("dct:title"), node=node)),
                 _format(graph_reader, node),
                 next(iter(unique_urls(graph_reader.links(iri("dct:license"), node=node))), None),
-                parse_titles(graph_reader.texts(iri("dct:description"), node=node, form=normalize_block)),
-                next((parse_size(word) for word in graph_reader.words(iri("dcat:byteSize"), node=node)), None),
+                parse_titles(
+                    graph_reader.texts(iri("dct:description"), node=node, form=normalize_block)
+                ),
+                next(
+                    (
+                        parse_size(word)
+                        for word in graph_reader.words(iri("dcat:byteSize"), node=node)
+                    ),
+                    None,
+                ),
                 _checksum(graph_reader, node),
             )
 
 
 def _format(graph_reader: GraphReader, file: Term) -> str | None:
-    """Return the media type of a file, else its format; a format of older profiles is a node with a value."""
+    """Return the media type of a file, else its format; a format of older profiles is a node with a
+    value.
+    """
     nodes = graph_reader.graph.all(file, *_FORMATS)
-    words = (word for node in nodes for word in (graph_reader.word(node), *graph_reader.words(iri("rdf:value"), node=node)))
+    words = (
+        word
+        for node in nodes
+        for word in (graph_reader.word(node), *graph_reader.words(iri("rdf:value"), node=node))
+    )
     return next(filter(None, words), None)
 
 
 def _checksum(graph_reader: GraphReader, file: Term) -> Checksum | None:
     for node in graph_reader.graph.all(file, iri("spdx:checksum")):
-        digits, algorithm = (next(iter(graph_reader.words(iri(f"spdx:{name}"), node=node)), "") for name in ("checksumValue", "algorithm"))
+        digits, algorithm = (
+            next(iter(graph_reader.words(iri(f"spdx:{name}"), node=node)), "")
+            for name in ("checksumValue", "algorithm")
+        )
         if checksum := parse_checksum(digits, algorithm):
             return checksum
     return None
 
 
 def _parties(graph_reader: GraphReader) -> tuple[Party, ...]:
-    """Return the publisher as lead, creating organizations as partners, and funders. Persons are left out."""
+    """Return the publisher as lead, creating organizations as partners, and funders. Persons are
+    left out.
+    """
     leads = list(graph_reader.parties(Role.LEAD, iri("dct:publisher")))
     parties = [*leads[:1], *(party._replace(role=Role.PARTNER) for party in leads[1:])]
     known = {party.name.value for party in parties}
     partners = list(graph_reader.parties(Role.PARTNER, *_PARTNERS))
-    for attribution in graph_reader.graph.all(graph_reader.graph.subject, iri("prov:qualifiedAttribution")):
+    for attribution in graph_reader.graph.all(
+        graph_reader.graph.subject, iri("prov:qualifiedAttribution")
+    ):
         partners += graph_reader.parties(Role.PARTNER, iri("prov:agent"), node=attribution)
     parties += [party for party in partners if party.name.value not in known]
     return tuple(dict.fromkeys([*parties, *graph_reader.parties(Role.FUNDER, *_FUNDERS)]))

@@ -1,4 +1,5 @@
-"""Nominations of the Digital Public Goods Alliance, in each of their three formats: nominees, archive and screened goods.
+"""Nominations of the Digital Public Goods Alliance, in each of their three formats: nominees,
+archive and screened goods.
 
 Source: https://github.com/DPGAlliance/publicgoods-candidates (nominee-schema.json)
 """
@@ -14,7 +15,12 @@ from harvesters.errors import ParseError
 from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option
 from harvesters.page_model import Payload, Record, Row
-from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, Subjects, classify_words, merge_subjects
+from harvesters.payloads.crosswalk_lookup import (
+    CrosswalkLookup,
+    Subjects,
+    classify_words,
+    merge_subjects,
+)
 from harvesters.payloads.value_parsing import (
     as_list,
     normalize_block,
@@ -90,7 +96,9 @@ def _map_record(
 
 
 def _subjects(nomination: Row, lexicon: CrosswalkLookup, crosswalks: Crosswalks) -> Subjects:
-    """Return the declared goals, and what the sectors name by the Alliance's crosswalk or by their own words."""
+    """Return the declared goals, and what the sectors name by the Alliance's crosswalk or by their
+    own words.
+    """
     declared = lexicon.parse_declared((), _goals(nomination), ())
     words = [normalize_inline(text) for text in as_list(nomination.get("sectors"))]
     sectors = classify_words(words, crosswalks.iris.scheme("dpga-sector"), crosswalks.dpga_sector)
@@ -154,7 +162,9 @@ def _pages(nomination: Row) -> tuple[str, ...]:
 
 
 def _licences(nomination: Row) -> Iterator[str]:
-    """Yield the SPDX address of each licence, else the page or the name that the nomination has for it."""
+    """Yield the SPDX address of each licence, else the page or the name that the nomination has for
+    it.
+    """
     for licence in _objects(nomination.get("license")):
         name = normalize_inline(licence.get("spdx"))
         page = next(iter(unique_urls([normalize_inline(licence.get("licenseURL"))])), None)
@@ -165,11 +175,15 @@ def _licences(nomination: Row) -> Iterator[str]:
 def _countries(nomination: Row, name: str, lexicon: CrosswalkLookup) -> tuple[str, ...]:
     places = nomination.get("locations")
     words = as_list(places.get(name)) if isinstance(places, dict) else []
-    return tuple(dict.fromkeys(lexicon.country(text) for word in words if (text := normalize_inline(word))))
+    return tuple(
+        dict.fromkeys(lexicon.country(text) for word in words if (text := normalize_inline(word)))
+    )
 
 
 def _parties(nomination: Row) -> Iterator[Party]:
-    """Yield the first owner as lead and further owners as partners. Their contact persons are not published."""
+    """Yield the first owner as lead and further owners as partners. Their contact persons are not
+    published.
+    """
     has_lead = False
     for organization in _objects(nomination.get("organizations")):
         name = strip_contacts(normalize_inline(organization.get("name")))

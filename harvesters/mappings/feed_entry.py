@@ -76,7 +76,10 @@ def _map_record(
             )
         )[:1],
         licences=tuple(
-            filter(None, [normalize_inline(entry.get("licence")) or normalize_inline(feed.get("licence"))])
+            filter(
+                None,
+                [normalize_inline(entry.get("licence")) or normalize_inline(feed.get("licence"))],
+            )
         ),
         issued=entry.get("published") or entry.get("updated"),
         modified=entry.get("updated"),
@@ -112,7 +115,9 @@ def _pages(entry: Row) -> tuple[str, ...]:
 
 
 def _parties(entry: Row, feed: Mapping[str, Any], source: Source) -> tuple[Party, ...]:
-    """Return the publisher of the entry or the feed, else the source definition's. Authors are persons and are left out."""
+    """Return the publisher of the entry or the feed, else the source definition's. Authors are
+    persons and are left out.
+    """
     name = next(
         (
             text

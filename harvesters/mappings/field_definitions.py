@@ -1,4 +1,5 @@
-"""Define the [fields] table of a source definition: the fields of each class, and the expressions that read them.
+"""Define the [fields] table of a source definition: the fields of each class, and the expressions
+that read them.
 
 Values of the table are JMESPath (JSON, rows), XPath (XML) or property paths (RDF).
 """
@@ -95,7 +96,10 @@ FIELDS: Mapping[type[Resource], frozenset[str]] = {
         "prize_edition",
         "prize_name",
     },
-    Event: (_COMMON | {"start", "end", "latitude", "longitude", "place", "venue", "registration", "cancelled"})
+    Event: (
+        _COMMON
+        | {"start", "end", "latitude", "longitude", "place", "venue", "registration", "cancelled"}
+    )
     - {"activity_types"},
     Document: (_COMMON | {"type"}) - {"activity_types"},
     Post: (_COMMON | {"content", "container"}) - {"activity_types"},
@@ -115,7 +119,9 @@ def record_class(source: Source) -> type[Resource]:
     """Return the class of the source's records. Raise SourceDefinitionError if it is unknown."""
     name = source.fields.get("kind", "initiative")
     if name not in KINDS:
-        raise SourceDefinitionError(located(source.name, not_one_of(_field_named("kind"), name, KINDS)))
+        raise SourceDefinitionError(
+            located(source.name, not_one_of(_field_named("kind"), name, KINDS))
+        )
     return KINDS[name]
 
 
@@ -132,13 +138,24 @@ def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[Reas
     for crosswalk in option_names(source, OPTIONS, "crosswalk"):
         if crosswalk not in crosswalk_names():
             near = suggestion(crosswalk, crosswalk_names())
-            yield located(source.name, Reason("unknown_crosswalk", {"name": repr(crosswalk), "suggestion": near}))
+            yield located(
+                source.name,
+                Reason("unknown_crosswalk", {"name": repr(crosswalk), "suggestion": near}),
+            )
     for name, text in source.fields.items():
         match = FIELD_NAME.match(name)
         if not match or match[1] not in known:
-            yield located(source.name, Reason("unknown_field", {"name": repr(name), "suggestion": suggestion(name, known)}))
+            yield located(
+                source.name,
+                Reason(
+                    "unknown_field", {"name": repr(name), "suggestion": suggestion(name, known)}
+                ),
+            )
         elif match[2] and match[1] not in TEXTS:
-            yield located(source.name, Reason("field_without_language", {"name": repr(name), "names": ", ".join(TEXTS)}))
+            yield located(
+                source.name,
+                Reason("field_without_language", {"name": repr(name), "names": ", ".join(TEXTS)}),
+            )
         elif name == "key" and payload_type is not Payload.ROW:
             yield located(source.name, Reason("field_key"))
         elif name == "amounts" and payload_type is not Payload.ROW:
@@ -155,7 +172,9 @@ def _field_named(name: str) -> Reason:
 
 
 def compile_field(source: Source, name: str, text: str, payload_type: Payload) -> Find:
-    """Return the function that reads a field of a record. Raise SourceDefinitionError at an invalid expression."""
+    """Return the function that reads a field of a record. Raise SourceDefinitionError at an invalid
+    expression.
+    """
     where, prefixes = (
         located(source.name, _field_named(name)),
         get_option(source, OPTIONS, "namespaces") or {},
@@ -167,7 +186,9 @@ def compile_field(source: Source, name: str, text: str, payload_type: Payload) -
     try:
         path = etree.XPath(text, namespaces={**_PREFIXES, **prefixes}, smart_strings=False)
     except (etree.XPathSyntaxError, ValueError) as error:
-        raise SourceDefinitionError(located(where, Reason("not_xpath", {"text": repr(text), "error": str(error)}))) from error
+        raise SourceDefinitionError(
+            located(where, Reason("not_xpath", {"text": repr(text), "error": str(error)}))
+        ) from error
 
     def find(node: Any) -> Any:
         with parser_errors(f"{where}: {text!r} does not fit the record"):

@@ -13,7 +13,13 @@ from typing import Any, TypeVar
 from lxml.etree import _Element
 from pyoxigraph import Literal, NamedNode
 
-from harvesters.mappings.field_definitions import FIELD_NAME, OPTIONS, Find, compile_field, record_class
+from harvesters.mappings.field_definitions import (
+    FIELD_NAME,
+    OPTIONS,
+    Find,
+    compile_field,
+    record_class,
+)
 from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import get_option, option_names
 from harvesters.page_model import Payload, Record
@@ -221,7 +227,11 @@ class FieldTable:
         declared = lexicon.parse_declared(
             self.words(row, "action_lines"), self.words(row, "goals"), self.words(row, "targets")
         )
-        linked = merge_subjects(declared, self._translated(row)) if self.schemes or self.crosswalks.words else declared
+        linked = (
+            merge_subjects(declared, self._translated(row))
+            if self.schemes or self.crosswalks.words
+            else declared
+        )
         return kind(
             key=record.key,
             titles=parse_titles(self.texts(row, "title")),
@@ -253,8 +263,8 @@ class FieldTable:
         )
 
     def _translated(self, row: Any) -> Subjects:
-        """Return the concepts that a curator or the source's crosswalks have for its subjects; the words
-        stay subjects.
+        """Return the concepts that a curator or the source's crosswalks have for its subjects; the
+        words stay subjects.
         """
         texts = (text for text, _ in self.texts(row, "subjects"))
         words = [part for text in texts for part in split_values([text], self.separator)]
@@ -282,21 +292,32 @@ class FieldTable:
         return word if " " in word or is_web(word) else self.initiative(word)
 
     def _edition(self, row: Any) -> str | None:
-        """Return the IRI of the edition of the prizes: an event of the source ``prizes`` with this key."""
+        """Return the IRI of the edition of the prizes: an event of the source ``prizes`` with this
+        key.
+        """
         key = self.word(row, "prize_edition")
         return self.crosswalks.iris.thing("event", "prizes", key) if key else None
 
     def amounts(self, row: Any) -> Iterator[Amount]:
-        """Yield the amounts of money: objects with ``value``, ``currency``, ``name``, ``start`` and ``end``."""
+        """Yield the amounts of money: objects with ``value``, ``currency``, ``name``, ``start`` and
+        ``end``.
+        """
         items = (item for find, _ in self.finds.get("amounts", ()) for item in as_list(find(row)))
         for item in items:
             value = parse_amount(item.get("value")) if isinstance(item, dict) else None
             if value is not None:
                 name, currency = (normalize_inline(item.get(key)) for key in ("name", "currency"))
                 start, end = (
-                    parse_date(normalize_inline(item.get(key)), self.date_formats) for key in ("start", "end")
+                    parse_date(normalize_inline(item.get(key)), self.date_formats)
+                    for key in ("start", "end")
                 )
-                yield Amount(value, currency or None, parse_name(name, self.language) if name else None, start, end)
+                yield Amount(
+                    value,
+                    currency or None,
+                    parse_name(name, self.language) if name else None,
+                    start,
+                    end,
+                )
 
     def _parties(self, row: Any) -> list[Party]:
         parties: list[Party] = []

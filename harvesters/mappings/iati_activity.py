@@ -51,7 +51,12 @@ _PROJECT = "C01"  # the aid type of projects, unlike budget support, experts and
 _WEB_PAGE = "A12"  # the document category "activity web page"
 _PARENT, _CHILD = "1", "2"  # types of related activities
 # https://iatistandard.org/en/iati-standard/203/codelists/budgettype/ and .../resulttype/
-_BUDGETS = {"1": "original budget", "2": "revised budget", "original": "original budget", "revised": "revised budget"}
+_BUDGETS = {
+    "1": "original budget",
+    "2": "revised budget",
+    "original": "original budget",
+    "revised": "revised budget",
+}
 _RESULTS = {"1": "output", "2": "outcome", "3": "impact", "9": "other"}
 # Roles and dates by their codes in 2.0x and their words in 1.0x.
 _ROLES = {"1": "funding", "2": "accountable", "3": "extending", "4": "implementing"}
@@ -160,7 +165,9 @@ def _first_by_language(texts: Iterable[tuple[str, str | None]]) -> list[tuple[st
 
 
 def _descriptions(activity: _Element, tag: str | None) -> list[tuple[str, str | None]]:
-    """Return one description per language: general text, objectives and target groups are its paragraphs."""
+    """Return one description per language: general text, objectives and target groups are its
+    paragraphs.
+    """
     by_language: dict[str | None, dict[str, None]] = {}
     for text, language_tag in _texts(activity, "description", tag):
         by_language.setdefault(language_tag, {})[text] = None
@@ -179,7 +186,9 @@ def _dates(activity: _Element) -> dict[str, str]:
 def _translated(
     code: str, crosswalk: str, look: Callable[[str], str | None], crosswalks: Crosswalks
 ) -> Coded:
-    """Return the concept that a crosswalk has for a code, else the code itself, which the shapes then report."""
+    """Return the concept that a crosswalk has for a code, else the code itself, which the shapes
+    then report.
+    """
     concept = look(code)
     return (
         Claim(concept, Basis.CROSSWALKED, code, crosswalk=crosswalks.iris.scheme(crosswalk))
@@ -204,7 +213,9 @@ def _is_project(activity: _Element) -> bool:
 def _countries(
     activity: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks
 ) -> Iterator[Coded]:
-    """Yield recipient countries, and regions as M49 areas, with their percentages; what is unknown stays a text."""
+    """Yield recipient countries, and regions as M49 areas, with their percentages; what is unknown
+    stays a text.
+    """
     areas: dict[str, list[_Element]] = {}
     for node in activity.iterfind("recipient-country"):
         if code := normalize_inline(node.get("code")).upper():
@@ -229,8 +240,12 @@ def _region(node: _Element, crosswalks: Crosswalks) -> str:
 
 
 def _percentage(nodes: Iterable[_Element]) -> float | None:
-    """Return the sum of the percentages of elements, which IATI writes without a sign; None if one has none."""
-    shares = [parse_number(normalize_inline(node.get("percentage")).removesuffix("%")) for node in nodes]
+    """Return the sum of the percentages of elements, which IATI writes without a sign; None if one
+    has none.
+    """
+    shares = [
+        parse_number(normalize_inline(node.get("percentage")).removesuffix("%")) for node in nodes
+    ]
     known = [share for share in shares if share is not None]
     total = round(sum(known), 7)
     return total if known and len(known) == len(shares) and 0 <= total <= 100 else None
@@ -239,7 +254,8 @@ def _percentage(nodes: Iterable[_Element]) -> float | None:
 def _amounts(activity: _Element) -> Iterator[Amount]:
     """Yield the budgets of an activity, each in its own currency, else in the activity's.
 
-    Source: https://iatistandard.org/en/iati-standard/203/activity-standard/iati-activities/iati-activity/budget/
+    Source:
+    https://iatistandard.org/en/iati-standard/203/activity-standard/iati-activities/iati-activity/budget/
     """
     for node in activity.iterfind("budget"):
         value = node.find("value")
@@ -253,7 +269,11 @@ def _amounts(activity: _Element) -> Iterator[Amount]:
 
 
 def _iso_date(node: _Element | None) -> str | None:
-    return parse_date(normalize_inline(node.get("iso-date") or node.text)) if node is not None else None
+    return (
+        parse_date(normalize_inline(node.get("iso-date") or node.text))
+        if node is not None
+        else None
+    )
 
 
 def _outcomes(activity: _Element, tag: str | None) -> Iterator[Outcome]:
@@ -268,7 +288,9 @@ def _outcomes(activity: _Element, tag: str | None) -> Iterator[Outcome]:
 def _parties(
     activity: _Element, crosswalks: Crosswalks, lexicon: CrosswalkLookup, tag: str | None
 ) -> Iterator[Party]:
-    """Yield the first accountable organization as lead, else the reporting one; extending and implementing ones are partners."""
+    """Yield the first accountable organization as lead, else the reporting one; extending and
+    implementing ones are partners.
+    """
     seen: set[tuple[Role, str]] = set()
     orgs = [
         (
@@ -344,9 +366,11 @@ def _pages(activity: _Element) -> Iterator[str]:
 def _classify(
     activity: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks, tag: str | None
 ) -> tuple[list[Claim], list[Text]]:
-    """Return the goals, targets and action lines in sectors and tags, and the words that name none of them.
+    """Return the goals, targets and action lines in sectors and tags, and the words that name none
+    of them.
 
-    The percentages of sectors that lead to one concept on one basis are added, if they are of one vocabulary.
+    The percentages of sectors that lead to one concept on one basis are added, if they are of one
+    vocabulary.
     """
     claims: dict[str, Claim] = {}
     sectors: dict[tuple[str, Basis], list[_Element]] = {}
@@ -377,15 +401,19 @@ def _classify(
 
 
 def _sector_percentage(nodes: list[_Element]) -> float | None:
-    """Return the sum of the percentages of sectors; None for those of several vocabularies, which each add up to 100."""
+    """Return the sum of the percentages of sectors; None for those of several vocabularies, which
+    each add up to 100.
+    """
     vocabularies = {node.get("vocabulary") for node in nodes}
     return _percentage(nodes) if len(vocabularies) == 1 else None
 
 
 def _marker_claims(node: _Element, crosswalks: Crosswalks) -> Iterator[Claim]:
-    """Yield the goals and targets of a policy marker of the OECD that the activity has as an objective.
+    """Yield the goals and targets of a policy marker of the OECD that the activity has as an
+    objective.
 
-    Source: https://iatistandard.org/en/iati-standard/203/codelists/policysignificance/ (0: not targeted)
+    Source: https://iatistandard.org/en/iati-standard/203/codelists/policysignificance/ (0: not
+    targeted)
     """
     code, significance = (
         normalize_inline(node.get("code")),
@@ -398,7 +426,9 @@ def _marker_claims(node: _Element, crosswalks: Crosswalks) -> Iterator[Claim]:
 
 
 def _claims(node: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks) -> Iterator[Claim]:
-    """Yield the claims of a sector or tag: a goal's or target's own code declares it, a purpose code or indicator is translated."""
+    """Yield the claims of a sector or tag: a goal's or target's own code declares it, a purpose
+    code or indicator is translated.
+    """
     kind, code, vocabulary = (
         str(node.tag),
         normalize_inline(node.get("code")),

@@ -104,7 +104,9 @@ def _country(venue: str, lexicon: CrosswalkLookup) -> str | None:
 
 
 def _parties(event: Row, source: Source) -> tuple[Party, ...]:
-    """Return the group that organizes the event, else the publisher in the source definition. Other organizers are persons."""
+    """Return the group that organizes the event, else the publisher in the source definition. Other
+    organizers are persons.
+    """
     name = normalize_inline(event.get("organizer")) or source.publisher
     return (Party(Role.LEAD, parse_name(name)),) if name and "@" not in name else ()
 

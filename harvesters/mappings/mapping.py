@@ -15,7 +15,8 @@ from vocab.initiative import Resource
 
 @dataclass(frozen=True, slots=True)
 class RecordMapping:
-    """A metadata schema. *prepare* returns the function that maps a source's records; *accepts* are the payload types that it reads.
+    """A metadata schema. *prepare* returns the function that maps a source's records; *accepts* are
+    the payload types that it reads.
 
     *kind* is the class of its records, unless the option ``kind`` or the field of that name says
     otherwise.

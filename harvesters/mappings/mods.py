@@ -112,7 +112,9 @@ def _tag(node: _Element, default_language: str | None) -> str | None:
 
 
 def _titles(mods: _Element, tag: str | None) -> Iterator[tuple[str, str | None]]:
-    """Yield titles with their articles and subtitles; of other types (abbreviated, uniform) only translations."""
+    """Yield titles with their articles and subtitles; of other types (abbreviated, uniform) only
+    translations.
+    """
     for info in mods.iterfind(f"{_M}titleInfo"):
         if info.get("type") in {None, "translated"}:
             parts = [
@@ -198,8 +200,14 @@ def _parties(mods: _Element, tag: str | None) -> Iterator[Party]:
 def _authors(mods: _Element) -> Iterator[str]:
     """Yield the personal names whose role is author or creator, or who have no role."""
     for node in mods.iterfind(f"{_M}name[@type='personal']"):
-        roles = {normalize_inline(term.text).lower() for term in node.iterfind(f"{_M}role/{_M}roleTerm")}
-        parts = [part for part in node.iterfind(f"{_M}namePart") if part.get("type") not in {"date", "termsOfAddress"}]
+        roles = {
+            normalize_inline(term.text).lower() for term in node.iterfind(f"{_M}role/{_M}roleTerm")
+        }
+        parts = [
+            part
+            for part in node.iterfind(f"{_M}namePart")
+            if part.get("type") not in {"date", "termsOfAddress"}
+        ]
         name = ", ".join(text for part in parts if (text := normalize_inline(part.text)))
         if name and (not roles or roles & _AUTHORS):
             yield name
@@ -227,7 +235,7 @@ def _class_fields(kind: type[Resource], mods: _Element) -> dict[str, Any]:
                     if (text := node.get("valueURI") or normalize_inline(node.text))
                 ),
                 None,
-            )
+            ),
         }
     if kind not in {Initiative, Event}:
         return {}

@@ -1,6 +1,8 @@
-"""Dublin Core in its variants: the fifteen elements of every OAI-PMH repository, qualified DCMI terms, and DSpace's DIM.
+"""Dublin Core in its variants: the fifteen elements of every OAI-PMH repository, qualified DCMI
+terms, and DSpace's DIM.
 
-Source: https://www.dublincore.org/specifications/dublin-core/dcmi-terms/, https://www.openarchives.org/OAI/2.0/oai_dc.xsd and
+Source: https://www.dublincore.org/specifications/dublin-core/dcmi-terms/,
+https://www.openarchives.org/OAI/2.0/oai_dc.xsd and
 https://wiki.lyrasis.org/display/DSDOC7x/DSpace+Intermediate+Metadata
 """
 
@@ -64,7 +66,8 @@ _DC = "{http://purl.org/dc/elements/1.1/}"
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _ELEMENTS = ("title", "description", "subject", "creator", "publisher", "contributor", "date", "type", "identifier", "language",
              "coverage", "rights", "relation")  # fmt: skip
-# Refinements of an element, by the name of the DCMI or DIM term, and the element that they are mapped as.
+# Refinements of an element, by the name of the DCMI or DIM term, and the element that they are
+# mapped as.
 _REFINEMENTS = {
     "abstract": "description", "tableOfContents": "description",
     "issued": "issued", "dateIssued": "issued", "modified": "modified", "updated": "modified",
@@ -79,7 +82,8 @@ _ELEMENT_OF_TAG = {
     **{f"{space}{name}": name for space in (_DC, _TERMS) for name in _ELEMENTS},
     **{f"{_TERMS}{name}": field for name, field in _REFINEMENTS.items()},
 }
-# DIM's own qualifiers: the repository's bookkeeping (left out), and contributors that are organizations.
+# DIM's own qualifiers: the repository's bookkeeping (left out), and contributors that are
+# organizations.
 _DIM_QUALIFIERS = {
     "accessioned": "", "available": "", "author": "creator", "advisor": "", "editor": "", "provenance": "", "embargo": "", "lift": "",
     "sponsorship": "funder", "publisher": "publisher", "iso": "language",
@@ -187,7 +191,9 @@ def _subjects(fields: Fields, left: list[str]) -> tuple[Text, ...]:
 
 
 def _coverage(lexicon: CrosswalkLookup, texts: list[str]) -> dict[str, Any]:
-    """Sort dc:coverage into countries, one scope (local to international), periods, and other words."""
+    """Sort dc:coverage into countries, one scope (local to international), periods, and other
+    words.
+    """
     countries: dict[str, None] = {}
     periods: list[Period] = []
     coverage: dict[str, Any] = {"scope": None, "left": []}
@@ -265,7 +271,8 @@ def _class_fields(
 def _parties(fields: Fields, source: Source, kind: type[Resource]) -> tuple[Party, ...]:
     """Return the first publisher as lead and the others as partners.
 
-    The repository itself, by the publisher or title of its source definition, leads no initiative: it only describes it.
+    The repository itself, by the publisher or title of its source definition, leads no initiative:
+    it only describes it.
     """
     names = parse_titles(fields.get("publisher", ()))
     if kind is Initiative:

@@ -1,4 +1,6 @@
-"""The registry of mappings: the module of each metadata schema that registries use. It defines ``MAPPING``."""
+"""The registry of mappings: the module of each metadata schema that registries use. It defines
+``MAPPING``.
+"""
 
 from __future__ import annotations
 

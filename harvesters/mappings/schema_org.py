@@ -31,7 +31,18 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Document, Event, File, Initiative, Party, Period, Post, Resource, Role, Text
+from vocab.initiative import (
+    Document,
+    Event,
+    File,
+    Initiative,
+    Party,
+    Period,
+    Post,
+    Resource,
+    Role,
+    Text,
+)
 from vocab.statements.describe import KIND
 
 OPTIONS: Mapping[str, Option] = {
@@ -47,7 +58,8 @@ def _iris(*names: str) -> tuple[str, ...]:
     return tuple(iri(f"schema:{name}") for name in names)
 
 
-# Classes by the ends of their names, first match: ResearchProject, EducationEvent, BlogPosting, ScholarlyArticle.
+# Classes by the ends of their names, first match: ResearchProject, EducationEvent, BlogPosting,
+# ScholarlyArticle.
 _KINDS: tuple[tuple[str, type[Resource]], ...] = (
     ("Project", Initiative), ("FundingScheme", Initiative), ("SoftwareApplication", Initiative), ("SoftwareSourceCode", Initiative),
     ("WebApplication", Initiative), ("MobileApplication", Initiative), ("Course", Initiative),
@@ -86,7 +98,9 @@ _NAMESPACE = iri("schema:x")[:-1]
 
 
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Graph]], Resource]:
-    """Return the function that maps a thing. It raises ParseError for one without a name or of an unknown class."""
+    """Return the function that maps a thing. It raises ParseError for one without a name or of an
+    unknown class.
+    """
     lexicon = CrosswalkLookup(crosswalks)
     return partial(_map_record, source, crosswalks, lexicon)
 
@@ -191,7 +205,9 @@ def _identifiers(graph_reader: GraphReader) -> list[str]:
 
 
 def _parties(graph_reader: GraphReader) -> tuple[Party, ...]:
-    """Return the first organizer, publisher or provider as lead and the others as partners. Persons are left out."""
+    """Return the first organizer, publisher or provider as lead and the others as partners. Persons
+    are left out.
+    """
     leads = [party for name in _LEADS for party in graph_reader.parties(Role.LEAD, name)]
     parties = [
         *leads[:1],
@@ -275,9 +291,13 @@ def _files(graph_reader: GraphReader) -> Iterator[File]:
         )
         if access or download:
             titles = parse_titles(graph_reader.texts(*_iris("name"), node=node))
-            texts = parse_titles(graph_reader.texts(*_iris("description"), node=node, form=normalize_block))
+            texts = parse_titles(
+                graph_reader.texts(*_iris("description"), node=node, form=normalize_block)
+            )
             form = next(iter(graph_reader.words(*_iris("encodingFormat"), node=node)), None)
-            licence = next(iter(unique_urls(graph_reader.links(*_iris("license"), node=node))), None)
+            licence = next(
+                iter(unique_urls(graph_reader.links(*_iris("license"), node=node))), None
+            )
             yield File(access, download, titles, form, licence, texts)
 
 

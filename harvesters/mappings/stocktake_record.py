@@ -1,6 +1,8 @@
-"""Records of another Stocktake: map its description, in our own vocabulary, back to the model, with its origin.
+"""Records of another Stocktake: map its description, in our own vocabulary, back to the model, with
+its origin.
 
-Source: vocab/statements/describe.py, which writes it; the peer's concepts are matched by the ends of their IRIs, whatever its base.
+Source: vocab/statements/describe.py, which writes it; the peer's concepts are matched by the ends
+of their IRIs, whatever its base.
 """
 
 from __future__ import annotations
@@ -56,13 +58,24 @@ from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDFS, SCHEMA, SIOC, SK
 _KEYWORDS = (f"{DCAT}keyword", f"{DCT}subject")  # the second one in older records
 OPTIONS: Mapping[str, Option] = {}
 
-_CLASSES: Mapping[str, type[Resource]] = {"initiative": Initiative, "event": Event, "document": Document, "post": Post}
+_CLASSES: Mapping[str, type[Resource]] = {
+    "initiative": Initiative,
+    "event": Event,
+    "document": Document,
+    "post": Post,
+}
 _BASES = {"": Basis.DECLARED, "crosswalked": Basis.CROSSWALKED, "suggested": Basis.SUGGESTED}
-_DETECTED_FIELDS = {f"{DCT}title": "title", f"{DCT}description": "description", f"{SIOC}content": "content"}
+_DETECTED_FIELDS = {
+    f"{DCT}title": "title",
+    f"{DCT}description": "description",
+    f"{SIOC}content": "content",
+}
 
 
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Graph]], Resource]:
-    """Return the function that maps a record. It raises ParseError for one that no Stocktake describes."""
+    """Return the function that maps a record. It raises ParseError for one that no Stocktake
+    describes.
+    """
     return lambda record: RecordMapper(record, crosswalks.iris).map_record()
 
 
@@ -83,10 +96,18 @@ class RemoteRecord:
         return self.all(f"{self.base}ns#{name}", node)
 
     def value(self, term: Term) -> str:
-        """Return a value as in the model; a concept that the peer coined becomes ours of the same name."""
+        """Return a value as in the model; a concept that the peer coined becomes ours of the same
+        name.
+        """
         if isinstance(term, NamedNode) and term.value.startswith(f"{self.base}scheme/"):
             return f"{self.iris.base}{term.value[len(self.base) :]}"
-        return normalize_inline(term.value) if isinstance(term, Literal) else term.value if isinstance(term, NamedNode) else ""
+        return (
+            normalize_inline(term.value)
+            if isinstance(term, Literal)
+            else term.value
+            if isinstance(term, NamedNode)
+            else ""
+        )
 
     def values(self, name: str, node: Term | None = None) -> tuple[str, ...]:
         """Return the values of a property as in the model."""
@@ -96,14 +117,23 @@ class RemoteRecord:
         """Return the first value of a property, or None."""
         return next(iter(self.values(name, node)), None)
 
-    def texts(self, name: str, form: Callable[[str], str] = normalize_inline, node: Term | None = None) -> tuple[Text, ...]:
+    def texts(
+        self, name: str, form: Callable[[str], str] = normalize_inline, node: Term | None = None
+    ) -> tuple[Text, ...]:
         """Return the literals of a property."""
         terms = (term for term in self.all(name, node) if isinstance(term, Literal))
         return tuple(Text(strip_contacts(form(term.value)), term.language) for term in terms)
 
     def confidence(self, node: Term) -> float | None:
         """Return the peer's confidence in a claim or a detected language."""
-        return next((parse_number(term.value) for term in self.ontology_values("confidence", node) if isinstance(term, Literal)), None)
+        return next(
+            (
+                parse_number(term.value)
+                for term in self.ontology_values("confidence", node)
+                if isinstance(term, Literal)
+            ),
+            None,
+        )
 
     def text(self, name: str, node: Term | None = None) -> Text | None:
         """Return the first literal of a property, or None."""
@@ -116,7 +146,12 @@ class RecordMapper:
     def __init__(self, record: Record[Graph], iris: Iris) -> None:
         self.key, graph = record.key, record.payload
         self.record = next(
-            (node.value for node, properties in graph.properties.items() if graph.subject in properties.get(f"{FOAF}primaryTopic", ())), ""
+            (
+                node.value
+                for node, properties in graph.properties.items()
+                if graph.subject in properties.get(f"{FOAF}primaryTopic", ())
+            ),
+            "",
         )
         parts = self.record.rsplit("/", 3)
         if len(parts) != 4 or parts[1] != "record" or not isinstance(graph.subject, NamedNode):
@@ -127,7 +162,9 @@ class RecordMapper:
     def map_record(self) -> Resource:
         """Return the record as a resource of the model. Raise ParseError if its class is unknown."""
         remote, subject = self.remote, self.remote.graph.subject
-        kind = next((name for name in KINDS if subject.value.startswith(f"{remote.base}id/{name}/")), "")
+        kind = next(
+            (name for name in KINDS if subject.value.startswith(f"{remote.base}id/{name}/")), ""
+        )
         if kind not in _CLASSES:
             raise ParseError(f"{self.key}: {subject.value} is none of {', '.join(_CLASSES)}")
         common: dict[str, Any] = {
@@ -137,7 +174,8 @@ class RecordMapper:
             "identifiers": remote.values(f"{DCT}identifier"),
             "pages": remote.values(f"{FOAF}page"),
             "languages": remote.values(f"{DCT}language"),
-            "licences": remote.values(f"{DCT}license") or remote.values(f"{DCT}license", self.registry)[:1],
+            "licences": remote.values(f"{DCT}license")
+            or remote.values(f"{DCT}license", self.registry)[:1],
             "issued": remote.first(f"{DCT}issued"),
             "modified": remote.first(f"{DCT}modified"),
             "countries": tuple(map(self._coded, remote.all(f"{DCT}spatial"))),
@@ -145,7 +183,11 @@ class RecordMapper:
             "action_lines": tuple(self._claims("actionLine")),
             "goals": tuple(self._claims("goal")),
             "targets": tuple(self._claims("target")),
-            "subjects": tuple(parse_name(text.value, text.language) for name in _KEYWORDS for text in remote.texts(name)),
+            "subjects": tuple(
+                parse_name(text.value, text.language)
+                for name in _KEYWORDS
+                for text in remote.texts(name)
+            ),
             "themes": remote.values(f"{DCAT}theme"),
             "periods": tuple(self._periods()),
             "conforms_to": remote.values(f"{DCT}conformsTo"),
@@ -169,13 +211,23 @@ class RecordMapper:
         if kind == "post":
             content = next(iter(remote.texts(f"{SIOC}content", normalize_block)), None)
             return {"content": content, "container": remote.first(f"{SIOC}has_container")}
-        span = {"start": remote.first(f"{SCHEMA}startDate"), "end": remote.first(f"{SCHEMA}endDate"), "places": tuple(self._places())}
+        span = {
+            "start": remote.first(f"{SCHEMA}startDate"),
+            "end": remote.first(f"{SCHEMA}endDate"),
+            "places": tuple(self._places()),
+        }
         if kind == "event":
             cancelled = NamedNode(f"{SCHEMA}EventCancelled") in remote.all(f"{SCHEMA}eventStatus")
-            venue, page = remote.text(f"{remote.base}ns#venue"), remote.first(f"{remote.base}ns#registration")
+            venue, page = (
+                remote.text(f"{remote.base}ns#venue"),
+                remote.first(f"{remote.base}ns#registration"),
+            )
             return {**span, "venue": venue, "registration": page, "cancelled": cancelled}
         types = tuple(map(self._coded, remote.ontology_values("activityType")))
-        coverage, status = (next(map(self._coded, remote.ontology_values(name)), None) for name in ("coverage", "status"))
+        coverage, status = (
+            next(map(self._coded, remote.ontology_values(name)), None)
+            for name in ("coverage", "status")
+        )
         planned = (f"{remote.base}ns#planned{name}Date" for name in ("Start", "End"))
         planned_start, planned_end = map(remote.first, planned)
         return {
@@ -194,20 +246,50 @@ class RecordMapper:
 
     def _claims(self, name: str) -> Iterator[Claim]:
         for prefix, basis in _BASES.items():
-            for term in self.remote.ontology_values(f"{prefix}{name[0].upper()}{name[1:]}" if prefix else name):
+            for term in self.remote.ontology_values(
+                f"{prefix}{name[0].upper()}{name[1:]}" if prefix else name
+            ):
                 part = self._classified(basis.value, term)
-                yield self._claim(term, basis, part) if part else Claim(self.remote.value(term), basis)
+                yield (
+                    self._claim(term, basis, part)
+                    if part
+                    else Claim(self.remote.value(term), basis)
+                )
 
     def _claim(self, term: Term, basis: Basis, part: NamedNode) -> Claim:
         """Return a claim with all that its classification states."""
         remote = self.remote
         word, crosswalk = (
-            next(map(remote.value, remote.ontology_values(name, part)), None) for name in ("sourceWord", "crosswalk")
+            next(map(remote.value, remote.ontology_values(name, part)), None)
+            for name in ("sourceWord", "crosswalk")
         )
-        percentage = next((parse_number(remote.value(value)) for value in remote.ontology_values("percentage", part)), None)
-        evidence, page = remote.text(f"{remote.base}ns#evidence", part), remote.first(f"{DCT}source", part)
-        method, version = (next(map(remote.value, remote.ontology_values(name, part)), None) for name in ("method", "methodVersion"))
-        return Claim(remote.value(term), basis, word, remote.confidence(part), crosswalk, percentage, evidence, page, method, version)
+        percentage = next(
+            (
+                parse_number(remote.value(value))
+                for value in remote.ontology_values("percentage", part)
+            ),
+            None,
+        )
+        evidence, page = (
+            remote.text(f"{remote.base}ns#evidence", part),
+            remote.first(f"{DCT}source", part),
+        )
+        method, version = (
+            next(map(remote.value, remote.ontology_values(name, part)), None)
+            for name in ("method", "methodVersion")
+        )
+        return Claim(
+            remote.value(term),
+            basis,
+            word,
+            remote.confidence(part),
+            crosswalk,
+            percentage,
+            evidence,
+            page,
+            method,
+            version,
+        )
 
     def _coded(self, term: Term) -> Coded:
         """Return the value of a coded field, with its classification if the peer has one."""
@@ -222,12 +304,16 @@ class RecordMapper:
 
     def _periods(self) -> Iterator[Period]:
         for term in self._parts(f"{DCT}temporal"):
-            yield Period(*(self.remote.first(f"{DCAT}{name}Date", term) for name in ("start", "end")))
+            yield Period(
+                *(self.remote.first(f"{DCAT}{name}Date", term) for name in ("start", "end"))
+            )
 
     def _files(self) -> Iterator[File]:
         remote = self.remote
         for term in self._parts(f"{DCAT}distribution"):
-            access, download = (remote.first(f"{DCAT}{name}URL", term) for name in ("access", "download"))
+            access, download = (
+                remote.first(f"{DCAT}{name}URL", term) for name in ("access", "download")
+            )
             form, licence = (remote.first(f"{DCT}{name}", term) for name in ("format", "license"))
             yield File(
                 access,
@@ -242,7 +328,9 @@ class RecordMapper:
 
     def _checksum(self, file: Term) -> Checksum | None:
         for node in self.remote.all(f"{SPDX}checksum", file):
-            value, algorithm = (self.remote.first(f"{SPDX}{name}", node) for name in ("checksumValue", "algorithm"))
+            value, algorithm = (
+                self.remote.first(f"{SPDX}{name}", node) for name in ("checksumValue", "algorithm")
+            )
             if value and algorithm:
                 return Checksum(value, algorithm)
         return None
@@ -259,7 +347,9 @@ class RecordMapper:
         for term in self._parts(f"{remote.base}ns#amount"):
             value = parse_amount(remote.first(f"{SCHEMA}value", term))
             if value is not None:
-                start, end = (remote.first(f"{SCHEMA}valid{name}", term) for name in ("From", "Through"))
+                start, end = (
+                    remote.first(f"{SCHEMA}valid{name}", term) for name in ("From", "Through")
+                )
                 currency = remote.first(f"{SCHEMA}currency", term)
                 yield Amount(value, currency, remote.text(f"{SCHEMA}name", term), start, end)
 
@@ -267,41 +357,67 @@ class RecordMapper:
         remote = self.remote
         for term in self._parts(f"{remote.base}ns#projectOutcome"):
             texts = remote.texts(f"{DCT}description", normalize_block, term)
-            yield Outcome(remote.texts(f"{DCT}title", node=term), texts, remote.first(f"{DCT}type", term))
+            yield Outcome(
+                remote.texts(f"{DCT}title", node=term), texts, remote.first(f"{DCT}type", term)
+            )
 
     def _classified(self, basis: str, concept: Term) -> NamedNode | None:
         """Return the part of the record that describes how a claim was derived."""
         begins = f"{self.record}#{basis}-"
-        parts = (node for node in self.remote.graph.properties if isinstance(node, NamedNode) and node.value.startswith(begins))
-        return next((part for part in parts if concept in self.remote.ontology_values("concept", part)), None)
+        parts = (
+            node
+            for node in self.remote.graph.properties
+            if isinstance(node, NamedNode) and node.value.startswith(begins)
+        )
+        return next(
+            (part for part in parts if concept in self.remote.ontology_values("concept", part)),
+            None,
+        )
 
     def _parties(self) -> Iterator[Party]:
         remote = self.remote
-        for role, name in ((Role.LEAD, f"{DCT}publisher"), (Role.PARTNER, f"{remote.base}ns#partner"), (Role.FUNDER, f"{SCHEMA}funder")):
+        for role, name in (
+            (Role.LEAD, f"{DCT}publisher"),
+            (Role.PARTNER, f"{remote.base}ns#partner"),
+            (Role.FUNDER, f"{SCHEMA}funder"),
+        ):
             for term in remote.all(name):
                 called = remote.text(f"{SKOS}prefLabel", term)
                 if called is not None:
-                    country, page = (remote.first(iri, term) for iri in (f"{DCT}spatial", f"{FOAF}homepage"))
+                    country, page = (
+                        remote.first(iri, term) for iri in (f"{DCT}spatial", f"{FOAF}homepage")
+                    )
                     kind = next(map(self._coded, remote.all(f"{ORG}classification", term)), None)
                     key = self._organization(remote.value(term), called.value)
                     yield Party(role, called, key, kind, country, page, tuple(self._assigned(term)))
 
     def _assigned(self, term: Term) -> Iterator[str]:
-        """Yield the identifiers of an organization in other registries, valid or not, as ``vocab.identifiers`` reads them."""
+        """Yield the identifiers of an organization in other registries, valid or not, as
+        ``vocab.identifiers`` reads them.
+        """
         for node in self.remote.all(f"{ADMS}identifier", term):
-            scheme, value = (self.remote.first(name, node) for name in (f"{ADMS}schemaAgency", f"{SKOS}notation"))
+            scheme, value = (
+                self.remote.first(name, node) for name in (f"{ADMS}schemaAgency", f"{SKOS}notation")
+            )
             if scheme and value:
                 yield f"{scheme}: {value}"
-        yield from (self.remote.value(text) for text in self.remote.ontology_values("invalidIdentifier", term))
+        yield from (
+            self.remote.value(text)
+            for text in self.remote.ontology_values("invalidIdentifier", term)
+        )
 
     def _organization(self, iri: str, called: str) -> str | None:
-        """Return an organization's key, prefixed by the registry; None if the key is derived from its name."""
+        """Return an organization's key, prefixed by the registry; None if the key is derived from
+        its name.
+        """
         key = unquote(iri.rpartition("/")[2])
         return None if key == slug(called) else f"{self.registry.value.rpartition('/')[2]}/{key}"
 
     def _places(self) -> Iterator[Place]:
         for term in sorted(self.remote.all(f"{SCHEMA}location"), key=str):
-            latitude, longitude = (parse_number(self.remote.first(f"{WGS}{name}", term)) for name in ("lat", "long"))
+            latitude, longitude = (
+                parse_number(self.remote.first(f"{WGS}{name}", term)) for name in ("lat", "long")
+            )
             if latitude is not None and longitude is not None:
                 yield Place(self.remote.text(f"{RDFS}label", term), latitude, longitude)
 
@@ -309,7 +425,13 @@ class RecordMapper:
         remote = self.remote
         for term in sorted(remote.all(f"{VIVO}relatedBy"), key=str):
             category, stage, year = (
-                next((remote.value(number_term) for number_term in remote.ontology_values(name, term)), "")
+                next(
+                    (
+                        remote.value(number_term)
+                        for number_term in remote.ontology_values(name, term)
+                    ),
+                    "",
+                )
                 for name in ("prizeCategory", "prizeStage", "prizeYear")
             )
             yield Prize(
@@ -325,24 +447,44 @@ class RecordMapper:
         remote, prefix = self.remote, f"{self.record}#detected-"
         for node in remote.graph.properties:
             if isinstance(node, NamedNode) and node.value.startswith(prefix):
-                where = next((field.value for field in remote.ontology_values("detectedIn", node) if isinstance(field, NamedNode)), "")
+                where = next(
+                    (
+                        field.value
+                        for field in remote.ontology_values("detectedIn", node)
+                        if isinstance(field, NamedNode)
+                    ),
+                    "",
+                )
                 yield Detection(
-                    _DETECTED_FIELDS.get(where, "venue"), remote.first(f"{DCT}language", node) or "", remote.confidence(node) or 0.0
+                    _DETECTED_FIELDS.get(where, "venue"),
+                    remote.first(f"{DCT}language", node) or "",
+                    remote.confidence(node) or 0.0,
                 )
 
     def _lineage(self) -> tuple[str, ...]:
-        """Return the records from which it was derived: the first origin, later ones, then the peer's own."""
+        """Return the records from which it was derived: the first origin, later ones, then the
+        peer's own.
+        """
         remote, record = self.remote, NamedNode(self.record)
         first = remote.values(f"{PROV}hadPrimarySource", record)
-        before = [origin for origin in remote.values(f"{PROV}wasDerivedFrom", record) if origin not in first]
+        before = [
+            origin
+            for origin in remote.values(f"{PROV}wasDerivedFrom", record)
+            if origin not in first
+        ]
         return tuple(dict.fromkeys((*first, *before, self.record)))
 
     def _credit(self) -> str | None:
         """Return the credit line: the peer's, else the title and publisher of its registry."""
         remote = self.remote
-        title, publisher = remote.first(f"{DCT}title", self.registry), remote.first(f"{DCT}publisher", self.registry)
+        title, publisher = (
+            remote.first(f"{DCT}title", self.registry),
+            remote.first(f"{DCT}publisher", self.registry),
+        )
         credit = remote.first(f"{SCHEMA}creditText", NamedNode(self.record))
-        return credit or ", ".join(dict.fromkeys(name for name in (title, publisher) if name)) or None
+        return (
+            credit or ", ".join(dict.fromkeys(name for name in (title, publisher) if name)) or None
+        )
 
 
 MAPPING = RecordMapping(build_mapper, frozenset({Payload.GRAPH}), options=OPTIONS)

@@ -1,4 +1,6 @@
-"""Submissions of stakeholders, in the members of our own JSON, which harvesters/participation/submissions/members.py checks."""
+"""Submissions of stakeholders, in the members of our own JSON, which
+harvesters/participation/submissions/members.py checks.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,13 @@ _COMMON = {
     "partners": "partner[].name",
     "funders": "funder[].name",
 }
-_DATES = {"start": "start", "end": "end", "place": "place.label", "latitude": "place.lat", "longitude": "place.long"}
+_DATES = {
+    "start": "start",
+    "end": "end",
+    "place": "place.label",
+    "latitude": "place.lat",
+    "longitude": "place.long",
+}
 # The paths of each class, by the name of the class in our JSON.
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "Initiative": {
@@ -53,9 +61,14 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 
 
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row]], Resource]:
-    """Return the function that maps a submission. It raises ParseError for one whose type is unknown."""
+    """Return the function that maps a submission. It raises ParseError for one whose type is
+    unknown.
+    """
     mappers = {
-        name: MAPPINGS["fields"].prepare(replace(source, mapping="fields", fields={"kind": name.lower(), **paths}, options={}), crosswalks)
+        name: MAPPINGS["fields"].prepare(
+            replace(source, mapping="fields", fields={"kind": name.lower(), **paths}, options={}),
+            crosswalks,
+        )
         for name, paths in FIELDS.items()
     }
 
@@ -64,10 +77,16 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
     def map_record(record: Record[Row]) -> Resource:
         kind = record.payload.get("type")
         if not isinstance(kind, str) or kind not in mappers:
-            raise ParseError(f"{record.key}: its type is {kind!r}; it is one of {', '.join(mappers)}")
+            raise ParseError(
+                f"{record.key}: its type is {kind!r}; it is one of {', '.join(mappers)}"
+            )
         resource = _with_reasons(mappers[kind](record), record.payload.get("why"))
         resource = replace(resource, picture=_picture(record.payload.get("picture"), iris))
-        return replace(resource, last_reviewed=day) if isinstance(day := record.payload.get("lastReviewed"), str) else resource
+        return (
+            replace(resource, last_reviewed=day)
+            if isinstance(day := record.payload.get("lastReviewed"), str)
+            else resource
+        )
 
     return map_record
 
@@ -77,7 +96,14 @@ def _picture(about: Any, iris: Iris) -> Picture | None:
     if not isinstance(about, Mapping) or not isinstance(name := about.get("id"), str):
         return None
     texts = about.get("caption")
-    caption = next((Text(strip_contacts(text), parse_language(tag) or tag) for tag, text in texts.items()), None) if texts else None
+    caption = (
+        next(
+            (Text(strip_contacts(text), parse_language(tag) or tag) for tag, text in texts.items()),
+            None,
+        )
+        if texts
+        else None
+    )
     return Picture(iris.picture(encode(name)), caption)
 
 
@@ -94,7 +120,9 @@ def _with_reason(claim: Claim, reasons: Mapping[str, Any]) -> Claim:
     if not isinstance(texts, Mapping) or not texts:
         return claim
     tag, text = next(iter(texts.items()))
-    return claim._replace(evidence=Text(strip_contacts(normalize_block(text)), parse_language(tag) or tag))
+    return claim._replace(
+        evidence=Text(strip_contacts(normalize_block(text)), parse_language(tag) or tag)
+    )
 
 
 MAPPING = RecordMapping(build_mapper, frozenset({Payload.ROW}), options=OPTIONS)

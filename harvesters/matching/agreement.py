@@ -13,10 +13,11 @@ from harvesters.matching.stored import Decision, StoredPair
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How two curators decided about the same pairs: *both* is their number, *same* how many have one judgement.
+    """How two curators decided about the same pairs: *both* is their number, *same* how many have
+    one judgement.
 
-    *kappa* is Cohen's: 1 for complete agreement, 0 for what chance gives; None if both used one judgement only.
-    Source: https://doi.org/10.1177/001316446002000104
+    *kappa* is Cohen's: 1 for complete agreement, 0 for what chance gives; None if both used one
+    judgement only. Source: https://doi.org/10.1177/001316446002000104
     """
 
     both: int
@@ -35,9 +36,16 @@ def measure_agreement(first: Iterable[Decision], second: Iterable[Decision]) -> 
     """Compare the decisions of two curators about the pairs that both decided."""
     one, other = _judgements(first), _judgements(second)
     common = sorted(one.keys() & other.keys())
-    differences = tuple((pair, one[pair], other[pair]) for pair in common if one[pair] != other[pair])
+    differences = tuple(
+        (pair, one[pair], other[pair]) for pair in common if one[pair] != other[pair]
+    )
     same = len(common) - len(differences)
-    return Agreement(len(common), same, _kappa([one[pair] for pair in common], [other[pair] for pair in common], same), differences)
+    return Agreement(
+        len(common),
+        same,
+        _kappa([one[pair] for pair in common], [other[pair] for pair in common], same),
+        differences,
+    )
 
 
 def _judgements(decisions: Iterable[Decision]) -> Mapping[Pair, Judgement]:

@@ -1,4 +1,6 @@
-"""Choose the pairs that are compared: entities that share an identifier, a page, a name, rare words or an acronym."""
+"""Choose the pairs that are compared: entities that share an identifier, a page, a name, rare words
+or an acronym.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,13 @@ from harvesters.matching.entities import Entity
 from harvesters.matching.entity_store import EntityStore
 
 MAX_BLOCK = 40  # entities of one key that are all compared
-WINDOW = 5  # neighbours that each is compared with in a larger block, so that a thousand namesakes make 5,000 pairs
+# neighbours that each is compared with in a larger block, so that a thousand namesakes make 5,000
+# pairs
+WINDOW = 5
 _RARE = 3  # rarest words of a name that are keys, in pairs
 _REMEMBERED = 1 << 14  # words whose count is in memory
-# Blocks of entities by the digest of a key, and the pairs to compare, both by the numbers of the entities.
+# Blocks of entities by the digest of a key, and the pairs to compare, both by the numbers of the
+# entities.
 SCHEMA = """
 CREATE TABLE name (words TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE word (word TEXT PRIMARY KEY, names INTEGER NOT NULL) WITHOUT ROWID;
@@ -31,8 +36,8 @@ CREATE TABLE pair (first INTEGER NOT NULL, second INTEGER NOT NULL);
 class WordWeights:
     """How rare each word is among different names: the bits that a name's agreement is worth.
 
-    A name that several registries have counts once, so that an organization is not taken for a common word because it is named often.
-    *count* returns in how many of *total* names a word is.
+    A name that several registries have counts once, so that an organization is not taken for a
+    common word because it is named often. *count* returns in how many of *total* names a word is.
     """
 
     def __init__(self, count: Callable[[str], int], total: int) -> None:
@@ -47,11 +52,20 @@ class WordWeights:
 
     @classmethod
     def count_in(cls, database: Connection, entities: Iterable[Entity]) -> WordWeights:
-        """Return the weights of the words in the names of all *entities*, which are counted in *database*."""
+        """Return the weights of the words in the names of all *entities*, which are counted in
+        *database*.
+        """
         names = ((" ".join(words),) for entity in entities for words in entity.words)
         database.executemany("INSERT OR IGNORE INTO name VALUES (?)", names)
-        words = ((word,) for (name,) in database.execute("SELECT words FROM name") for word in set(name.split()))
-        database.executemany("INSERT INTO word VALUES (?, 1) ON CONFLICT (word) DO UPDATE SET names = names + 1", words)
+        words = (
+            (word,)
+            for (name,) in database.execute("SELECT words FROM name")
+            for word in set(name.split())
+        )
+        database.executemany(
+            "INSERT INTO word VALUES (?, 1) ON CONFLICT (word) DO UPDATE SET names = names + 1",
+            words,
+        )
 
         @lru_cache(_REMEMBERED)
         def count(word: str) -> int:
@@ -91,22 +105,42 @@ def keys(entity: Entity, weights: WordWeights) -> Iterator[str]:
 
 
 def candidate_pairs(
-    database: Connection, entities: EntityStore, kind: str, weights: WordWeights, *, only_changed: bool = False
+    database: Connection,
+    entities: EntityStore,
+    kind: str,
+    weights: WordWeights,
+    *,
+    only_changed: bool = False,
 ) -> Iterator[tuple[str, str]]:
-    """Yield each pair of entities of a kind that share a key once, the IRIs in the order of the alphabet.
+    """Yield each pair of entities of a kind that share a key once, the IRIs in the order of the
+    alphabet.
 
-    With *only_changed*, only pairs with one that is marked as changed. In a block of more than MAX_BLOCK, neighbours are compared in the
-    order of their countries and registries. *database* has the empty tables of SCHEMA.
+    With *only_changed*, only pairs with one that is marked as changed. In a block of more than
+    MAX_BLOCK, neighbours are compared in the order of their countries and registries. *database*
+    has the empty tables of SCHEMA.
     """
     _write_blocks(database, entities, kind, weights, only_changed=only_changed)
     blocks = database.execute("SELECT key, number, changed FROM block ORDER BY key, number")
-    pairs = (pair for _, rows in groupby(blocks, itemgetter(0)) for pair in _pairs(list(rows), entities, database))
+    pairs = (
+        pair
+        for _, rows in groupby(blocks, itemgetter(0))
+        for pair in _pairs(list(rows), entities, database)
+    )
     database.executemany("INSERT INTO pair VALUES (?, ?)", pairs)
     iris = "SELECT a.iri, b.iri FROM (SELECT DISTINCT first, second FROM pair ORDER BY first, second) AS pair"
-    yield from database.execute(f"{iris} CROSS JOIN number AS a ON a.number = first CROSS JOIN number AS b ON b.number = second")
+    yield from database.execute(
+        f"{iris} CROSS JOIN number AS a ON a.number = first CROSS JOIN number AS b ON b.number = second"
+    )
 
 
-def _write_blocks(database: Connection, entities: EntityStore, kind: str, weights: WordWeights, *, only_changed: bool) -> None:
+def _write_blocks(
+    database: Connection,
+    entities: EntityStore,
+    kind: str,
+    weights: WordWeights,
+    *,
+    only_changed: bool,
+) -> None:
     """Write the numbers of entities, in the order of their IRIs, and the digests of their keys."""
     for number, entity in enumerate(entities.of_kind(kind)):
         database.execute("INSERT INTO number VALUES (?, ?)", (number, entity.iri))
@@ -116,12 +150,18 @@ def _write_blocks(database: Connection, entities: EntityStore, kind: str, weight
 
 
 def _digest(key: str) -> int:
-    """Return a key as a number of 64 bits: two keys of one number would only lead to one more comparison."""
+    """Return a key as a number of 64 bits: two keys of one number would only lead to one more
+    comparison.
+    """
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), signed=True)
 
 
-def _pairs(block: list[tuple[int, int, int]], entities: EntityStore, database: Connection) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of the numbers of a block with at least one that is changed. Its rows are in the order of the numbers."""
+def _pairs(
+    block: list[tuple[int, int, int]], entities: EntityStore, database: Connection
+) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of the numbers of a block with at least one that is changed. Its rows are in
+    the order of the numbers.
+    """
     changed = {number for _, number, is_changed in block if is_changed}
     if not changed:
         return

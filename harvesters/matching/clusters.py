@@ -1,6 +1,7 @@
 """Compute the published descriptions of clusters from scored pairs and decisions.
 
-The descriptions depend on the entities, pairs and decisions alone, so a decision that is taken back gives the bytes of before.
+The descriptions depend on the entities, pairs and decisions alone, so a decision that is taken back
+gives the bytes of before.
 """
 
 from __future__ import annotations
@@ -14,14 +15,29 @@ from sqlite3 import Connection
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.matching.entity_store import EntityStore
-from harvesters.matching.pairs import Clusters, Judgement, Pair, ScoredPair, Status, classify, classify_each
+from harvesters.matching.pairs import (
+    Clusters,
+    Judgement,
+    Pair,
+    ScoredPair,
+    Status,
+    classify,
+    classify_each,
+)
 from harvesters.matching.scoring import AUTOMATIC
 from harvesters.matching.scratch import ScratchMapping, open_scratch
-from harvesters.matching.stored import Decision, StoredPair, current_decisions, pair_id, stored_pairs
+from harvesters.matching.stored import (
+    Decision,
+    StoredPair,
+    current_decisions,
+    pair_id,
+    stored_pairs,
+)
 from vocab.iris import Iris
 from vocab.statements.clusters import Match, cluster_iri, describe_cluster
 
-# Sets of entities (ScratchMapping), the pairs that may join them, and both by the root of their set.
+# Sets of entities (ScratchMapping), the pairs that may join them, and both by the root of their
+# set.
 _SCHEMA = f"""
 {ScratchMapping.SCHEMA}
 CREATE TABLE scored (first TEXT, second TEXT, features TEXT NOT NULL, PRIMARY KEY (first, second)) WITHOUT ROWID;
@@ -31,19 +47,25 @@ CREATE TABLE member (root TEXT, iri TEXT, PRIMARY KEY (root, iri)) WITHOUT ROWID
 
 
 def classify_stored(ledger: Ledger) -> tuple[dict[Pair, StoredPair], list[ScoredPair], Clusters]:
-    """Return the stored pairs, what becomes of each by its score and the decisions, and the sets that result."""
+    """Return the stored pairs, what becomes of each by its score and the decisions, and the sets
+    that result.
+    """
     stored = {item.pair: item for item in stored_pairs(ledger)}
     return stored, *classify_pairs(stored, current_decisions(ledger))
 
 
-def classify_pairs(stored: Mapping[Pair, StoredPair], decisions: Mapping[Pair, Decision]) -> tuple[list[ScoredPair], Clusters]:
+def classify_pairs(
+    stored: Mapping[Pair, StoredPair], decisions: Mapping[Pair, Decision]
+) -> tuple[list[ScoredPair], Clusters]:
     """Return what becomes of each pair by its score and *decisions*, and the sets that result."""
     return classify(((pair, item.score) for pair, item in stored.items()), _judgements(decisions))
 
 
 @dataclass(frozen=True, slots=True)
 class PairCounts:
-    """How many pairs of each kind have each status; by kind, the number of *sets*, and by how many things they are fewer: *merged*."""
+    """How many pairs of each kind have each status; by kind, the number of *sets*, and by how many
+    things they are fewer: *merged*.
+    """
 
     statuses: Mapping[tuple[str, Status], int]
     sets: Mapping[str, int]
@@ -51,15 +73,23 @@ class PairCounts:
 
 
 def count_pairs(ledger: Ledger, entities: EntityStore) -> PairCounts:
-    """Count what becomes of the stored pairs, one by one, and the sets of published *entities* that result."""
+    """Count what becomes of the stored pairs, one by one, and the sets of published *entities* that
+    result.
+    """
     judgements = _judgements(current_decisions(ledger))
     with open_scratch(_SCHEMA) as database:
         clusters = Clusters(judgements, ScratchMapping(database))
-        scored = classify_each(((item.pair, item.score) for item in stored_pairs(ledger)), judgements, clusters)
-        statuses = Counter((item.pair[0].partition("/id/")[2].partition("/")[0], item.status) for item in scored)
+        scored = classify_each(
+            ((item.pair, item.score) for item in stored_pairs(ledger)), judgements, clusters
+        )
+        statuses = Counter(
+            (item.pair[0].partition("/id/")[2].partition("/")[0], item.status) for item in scored
+        )
         _write_members(database, clusters, entities)
         sets, merged = Counter[str](), Counter[str]()
-        for root, members in database.execute("SELECT root, count(*) FROM member GROUP BY root HAVING count(*) > 1"):
+        for root, members in database.execute(
+            "SELECT root, count(*) FROM member GROUP BY root HAVING count(*) > 1"
+        ):
             kind = root.partition("/id/")[2].partition("/")[0]
             sets[kind] += 1
             merged[kind] += members - 1
@@ -67,36 +97,59 @@ def count_pairs(ledger: Ledger, entities: EntityStore) -> PairCounts:
 
 
 def cluster_descriptions(
-    entities: EntityStore, pairs: Iterable[StoredPair], decisions: Mapping[Pair, Decision], iris: Iris
+    entities: EntityStore,
+    pairs: Iterable[StoredPair],
+    decisions: Mapping[Pair, Decision],
+    iris: Iris,
 ) -> Iterator[tuple[str, list[str], str]]:
     """Yield the IRI of each cluster, its members, and its description.
 
-    A cluster is named after the member that was published first, so that its IRI stays when members join or leave.
-    *pairs* have the highest score first. Pairs and decisions about what is not published are ignored. Sets are on disk while they are
-    computed, so that any number of them needs the same memory.
+    A cluster is named after the member that was published first, so that its IRI stays when members
+    join or leave. *pairs* have the highest score first. Pairs and decisions about what is not
+    published are ignored. Sets are on disk while they are computed, so that any number of them
+    needs the same memory.
     """
-    current = {pair: decision for pair, decision in decisions.items() if all(iri in entities for iri in pair)}
+    current = {
+        pair: decision
+        for pair, decision in decisions.items()
+        if all(iri in entities for iri in pair)
+    }
     with open_scratch(_SCHEMA) as database:
         clusters = _write_joined(database, entities, pairs, _judgements(current))
         _write_members(database, clusters, entities)
-        for root, rows in groupby(database.execute("SELECT root, iri FROM member ORDER BY root, iri"), itemgetter(0)):
+        for root, rows in groupby(
+            database.execute("SELECT root, iri FROM member ORDER BY root, iri"), itemgetter(0)
+        ):
             members = [iri for _, iri in rows]
-            cluster = cluster_iri(min(members, key=lambda iri: (entities[iri].first_seen, iri)), iris)
-            joined = database.execute("SELECT first, second, features FROM joined WHERE root = ? ORDER BY first, second", (root,))
+            cluster = cluster_iri(
+                min(members, key=lambda iri: (entities[iri].first_seen, iri)), iris
+            )
+            joined = database.execute(
+                "SELECT first, second, features FROM joined WHERE root = ? ORDER BY first, second",
+                (root,),
+            )
             matches = [
-                _match((first, second), tuple(names.split()), current.get((first, second))) for first, second, names in joined
+                _match((first, second), tuple(names.split()), current.get((first, second)))
+                for first, second, names in joined
             ]
             yield cluster, members, "\n".join(describe_cluster(cluster, members, matches, iris))
 
 
 def _write_joined(
-    database: Connection, entities: EntityStore, pairs: Iterable[StoredPair], judgements: Mapping[Pair, Judgement]
+    database: Connection,
+    entities: EntityStore,
+    pairs: Iterable[StoredPair],
+    judgements: Mapping[Pair, Judgement],
 ) -> Clusters:
-    """Write the pairs that are one thing, each with the set that it is in and what agrees; return the sets."""
+    """Write the pairs that are one thing, each with the set that it is in and what agrees; return
+    the sets.
+    """
     clusters = Clusters(judgements, ScratchMapping(database))
     # Features are kept of what can join two entities: the pairs in the queue are many more.
     known = (item for item in pairs if item.score.bits >= AUTOMATIC or item.pair in judgements)
-    scored = ((item.pair, item.score) for item in known if all(iri in entities for iri in item.pair))
+    scored = (
+        (item.pair, item.score) for item in known if all(iri in entities for iri in item.pair)
+    )
     positive = {pair for pair, judgement in judgements.items() if judgement is Judgement.POSITIVE}
     insert = "INSERT OR REPLACE INTO scored VALUES (?, ?, ?)"
     database.executemany(insert, ((*pair, "") for pair in positive))
@@ -107,7 +160,9 @@ def _write_joined(
     for first, second, features in database.execute("SELECT first, second, features FROM scored"):
         # A decision that contradicts another one joins nothing.
         if (root := clusters.root(first)) == clusters.root(second):
-            database.execute("INSERT INTO joined VALUES (?, ?, ?, ?)", (root, first, second, features))
+            database.execute(
+                "INSERT INTO joined VALUES (?, ?, ?, ?)", (root, first, second, features)
+            )
     return clusters
 
 
@@ -122,5 +177,9 @@ def _judgements(decisions: Mapping[Pair, Decision]) -> dict[Pair, Judgement]:
 
 
 def _match(pair: Pair, features: tuple[str, ...], decision: Decision | None) -> Match:
-    decided, reason = (decision.when, decision.reason) if decision and decision.judgement is Judgement.POSITIVE else (None, "")
+    decided, reason = (
+        (decision.when, decision.reason)
+        if decision and decision.judgement is Judgement.POSITIVE
+        else (None, "")
+    )
     return Match(pair_id(pair), *pair, features, decided, reason)

@@ -1,7 +1,7 @@
 """Write decisions as a table of SSSOM, and read one: all of its lines or none.
 
-Source: https://mapping-commons.github.io/sssom/spec-model/. A negative decision has the predicate modifier ``Not``; an unsure one the
-confidence 0.5.
+Source: https://mapping-commons.github.io/sssom/spec-model/. A negative decision has the predicate
+modifier ``Not``; an unsure one the confidence 0.5.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def write_table(decisions: Iterable[Decision]) -> str:
     writer = csv.writer(output, dialect=csv.excel_tab, lineterminator="\n")
     writer.writerow(COLUMNS)
     for decision in sorted(decisions, key=lambda item: item.pair):
-        negative, unsure = decision.judgement is Judgement.NEGATIVE, decision.judgement is Judgement.UNSURE
+        negative, unsure = (
+            decision.judgement is Judgement.NEGATIVE,
+            decision.judgement is Judgement.UNSURE,
+        )
         writer.writerow((
             decision.pair[0],
             _PREDICATE,
@@ -48,7 +51,8 @@ def write_table(decisions: Iterable[Decision]) -> str:
 
 
 def write_sample(pairs: Iterable[StoredPair]) -> str:
-    """Return undecided *pairs* as such a table, with names; "?" stands where a curator writes Not or nothing.
+    """Return undecided *pairs* as such a table, with names; "?" stands where a curator writes Not
+    or nothing.
 
     ``read_table`` refuses the table while a "?" is left.
     """
@@ -57,14 +61,18 @@ def write_sample(pairs: Iterable[StoredPair]) -> str:
     writer.writerow((*COLUMNS, "subject_label", "object_label"))
     for pair in pairs:
         first, second = pair.pair
-        writer.writerow((first, _PREDICATE, _UNDECIDED, second, _JUSTIFICATION, "", "", "1", "", *pair.names))
+        writer.writerow(
+            (first, _PREDICATE, _UNDECIDED, second, _JUSTIFICATION, "", "", "1", "", *pair.names)
+        )
     return output.getvalue()
 
 
 def read_table(text: str, known: Collection[str], who: str, now: datetime) -> list[Decision]:
-    """Return the decisions of a table; *who* and *now* stand in where it has neither author nor date.
+    """Return the decisions of a table; *who* and *now* stand in where it has neither author nor
+    date.
 
-    *known* are the IRIs that exist. Raises IdentityError that lists the faults with their lines; then no line is to be used.
+    *known* are the IRIs that exist. Raises IdentityError that lists the faults with their lines;
+    then no line is to be used.
     """
     csv.field_size_limit(_MAX_FIELD)
     reader = csv.DictReader(io.StringIO(text, newline=""), dialect=csv.excel_tab)
@@ -73,7 +81,9 @@ def read_table(text: str, known: Collection[str], who: str, now: datetime) -> li
     try:
         missing = {"subject_id", "object_id"} - set(reader.fieldnames or ())
         if missing:
-            raise IdentityError(f"line 1: no column {', '.join(sorted(missing))}; the columns are {', '.join(COLUMNS)}, separated by tabs")
+            raise IdentityError(
+                f"line 1: no column {', '.join(sorted(missing))}; the columns are {', '.join(COLUMNS)}, separated by tabs"
+            )
         for row in reader:
             fault = _fault(row, known)
             if fault:
@@ -84,7 +94,11 @@ def read_table(text: str, known: Collection[str], who: str, now: datetime) -> li
         raise IdentityError(f"line {reader.line_num}: {error}; nothing was stored") from error
     if faults:
         more = f"\n... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise IdentityError("\n".join(faults[:_SHOWN]) + more + "\nnothing was stored; correct these lines and import the table again")
+        raise IdentityError(
+            "\n".join(faults[:_SHOWN])
+            + more
+            + "\nnothing was stored; correct these lines and import the table again"
+        )
     return decisions
 
 
@@ -101,7 +115,9 @@ def _fault(row: dict[str, str | None], known: Collection[str]) -> str:
     if (row.get("predicate_id") or _PREDICATE) != _PREDICATE:
         return f"the predicate is {row.get('predicate_id')!r}; it must be {_PREDICATE}"
     if (row.get("predicate_modifier") or "") not in ("", "Not"):
-        return f"the predicate modifier is {row.get('predicate_modifier')!r}; it must be Not or empty"
+        return (
+            f"the predicate modifier is {row.get('predicate_modifier')!r}; it must be Not or empty"
+        )
     if _parse_date(row) is None and row.get("mapping_date"):
         return f"{row.get('mapping_date')!r} is no date; write it as 2026-01-31 or 2026-01-31T12:00:00Z"
     return ""
@@ -117,6 +133,14 @@ def _parse_date(row: dict[str, str | None]) -> datetime | None:
 
 def _decision(row: dict[str, str | None], who: str, now: datetime) -> Decision:
     negative, unsure = row.get("predicate_modifier") == "Not", row.get("confidence") == _UNSURE
-    judgement = Judgement.UNSURE if unsure else Judgement.NEGATIVE if negative else Judgement.POSITIVE
+    judgement = (
+        Judgement.UNSURE if unsure else Judgement.NEGATIVE if negative else Judgement.POSITIVE
+    )
     pair = ordered(row["subject_id"] or "", row["object_id"] or "")
-    return Decision(pair, judgement, row.get("author_label") or who, _parse_date(row) or now, row.get("comment") or "")
+    return Decision(
+        pair,
+        judgement,
+        row.get("author_label") or who,
+        _parse_date(row) or now,
+        row.get("comment") or "",
+    )

@@ -1,4 +1,6 @@
-"""Initiatives and organizations as they are compared, read from the published descriptions of their records."""
+"""Initiatives and organizations as they are compared, read from the published descriptions of their
+records.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,12 @@ SHARED_HOSTS = frozenset(_SHARED.split())
 
 @dataclass(slots=True)
 class Entity:
-    """An initiative or an organization of one registry, by its *iri*, with what its records say of it.
+    """An initiative or an organization of one registry, by its *iri*, with what its records say of
+    it.
 
-    *first_seen* is when a record first named it. *identifiers* are pairs of scheme and value, *pages* addresses without scheme and
-    ``www.``, *parties* the words of the names of organizations that take part, *origins* the records that its own record copies,
-    itself among them.
+    *first_seen* is when a record first named it. *identifiers* are pairs of scheme and value,
+    *pages* addresses without scheme and ``www.``, *parties* the words of the names of organizations
+    that take part, *origins* the records that its own record copies, itself among them.
     """
 
     iri: str
@@ -70,7 +73,8 @@ class Entity:
 
 
 def normalize_page(address: str) -> str:
-    """Return a web address as it is compared: without scheme, ``www.``, query, fragment and the last slash; "" if it is none.
+    """Return a web address as it is compared: without scheme, ``www.``, query, fragment and the
+    last slash; "" if it is none.
 
     >>> normalize_page("https://www.Example.org/a/?b=1#c"), normalize_page("mailto:a@b.example")
     ('example.org/a', '')
@@ -84,10 +88,12 @@ def normalize_page(address: str) -> str:
 
 
 def origin_keys(address: str) -> Iterator[str]:
-    """Yield the names by which an origin is recognized: of a GetRecord request (OAI-PMH) its base URL with the identifier, else *address*.
+    """Yield the names by which an origin is recognized: of a GetRecord request (OAI-PMH) its base
+    URL with the identifier, else *address*.
 
-    The identifier alone is one too where it has the host of the repository, so that no other uses it: the record that was harvested
-    there has it as its key, and our own records have it as their IRI.
+    The identifier alone is one too where it has the host of the repository, so that no other uses
+    it: the record that was harvested there has it as its key, and our own records have it as their
+    IRI.
 
     >>> list(origin_keys("https://oai.a.example/?verb=GetRecord&identifier=oai%3Aa.example%3A7&metadataPrefix=oai_dc"))
     ['oai.a.example oai:a.example:7', 'oai:a.example:7']
@@ -101,7 +107,11 @@ def origin_keys(address: str) -> Iterator[str]:
     identifier, page = arguments["identifier"][0], normalize_page(address)
     yield f"{page} {identifier}"
     host = page.partition("/")[0]
-    owner = identifier.split(":")[1].lower() if identifier.startswith("oai:") else normalize_page(identifier).partition("/")[0]
+    owner = (
+        identifier.split(":")[1].lower()
+        if identifier.startswith("oai:")
+        else normalize_page(identifier).partition("/")[0]
+    )
     if "." in owner and (host == owner or host.endswith(f".{owner}") or owner.endswith(f".{host}")):
         yield identifier
 
@@ -110,31 +120,45 @@ class Entities(Protocol):
     """Keeps entities by IRI: a dictionary, or a store on disk."""
 
     def setdefault(self, iri: str, entity: Entity, /) -> Entity:
-        """Return the entity that is kept under an IRI, or *entity*, which is kept then; the caller adds to it."""
+        """Return the entity that is kept under an IRI, or *entity*, which is kept then; the caller
+        adds to it.
+        """
         ...
 
 
 class EntityReader:
-    """Collects the entities of descriptions in *entities*; an organization gathers what all records of its registry say of it."""
+    """Collects the entities of descriptions in *entities*; an organization gathers what all records
+    of its registry say of it.
+    """
 
     def __init__(self, iris: Iris, entities: Entities) -> None:
         self._iris = iris
         self._prefixes = {kind: f"{iris.base}id/{kind}/" for kind in KINDS}
         self._entities = entities
 
-    def read(self, record: str, statements: Iterable[str], first_seen: datetime = datetime.max) -> list[str]:
-        """Read the description of one record, N-Triples statements without their closing dots; return the IRIs of its entities.
+    def read(
+        self, record: str, statements: Iterable[str], first_seen: datetime = datetime.max
+    ) -> list[str]:
+        """Read the description of one record, N-Triples statements without their closing dots;
+        return the IRIs of its entities.
 
         *first_seen* is in UTC, without a zone.
         """
         text = "".join(f"{statement} .\n" for statement in statements)
         about: dict[str, list[tuple[str, NamedNode | Literal]]] = {}
         for triple in parse(text, format=RdfFormat.N_TRIPLES):
-            if isinstance(triple.subject, NamedNode) and isinstance(triple.object, NamedNode | Literal):
-                about.setdefault(triple.subject.value, []).append((triple.predicate.value, triple.object))
+            if isinstance(triple.subject, NamedNode) and isinstance(
+                triple.object, NamedNode | Literal
+            ):
+                about.setdefault(triple.subject.value, []).append(
+                    (triple.predicate.value, triple.object)
+                )
         read = []
         for subject, rows in about.items():
-            if kind := next((kind for kind, prefix in self._prefixes.items() if subject.startswith(prefix)), None):
+            if kind := next(
+                (kind for kind, prefix in self._prefixes.items() if subject.startswith(prefix)),
+                None,
+            ):
                 source = subject.removeprefix(self._prefixes[kind]).partition("/")[0]
                 read.append(subject)
                 entity = self._entities.setdefault(subject, Entity(subject, kind, source))
@@ -142,12 +166,22 @@ class EntityReader:
                 entity.first_seen = min(entity.first_seen, first_seen)
                 self._read_rows(entity, rows, about)
                 if kind == "initiative":
-                    origins = (value.value for name, value in about.get(record, ()) if name == f"{PROV}wasDerivedFrom")
-                    entity.origins |= {record, *(key for origin in origins for key in origin_keys(origin))}
+                    origins = (
+                        value.value
+                        for name, value in about.get(record, ())
+                        if name == f"{PROV}wasDerivedFrom"
+                    )
+                    entity.origins |= {
+                        record,
+                        *(key for origin in origins for key in origin_keys(origin)),
+                    }
         return read
 
     def _read_rows(
-        self, entity: Entity, rows: Iterable[tuple[str, NamedNode | Literal]], about: dict[str, list[tuple[str, NamedNode | Literal]]]
+        self,
+        entity: Entity,
+        rows: Iterable[tuple[str, NamedNode | Literal]],
+        about: dict[str, list[tuple[str, NamedNode | Literal]]],
     ) -> None:
         ns = self._iris.ns
         for name, value in rows:
@@ -163,7 +197,11 @@ class EntityReader:
             elif name == f"{ORG}classification":
                 entity.classes.add(text)
             elif name in (f"{DCT}publisher", f"{ns}partner", f"{SCHEMA}funder"):
-                entity.parties |= {name_words(label.value) for part, label in about.get(text, ()) if part == f"{SKOS}prefLabel"}
+                entity.parties |= {
+                    name_words(label.value)
+                    for part, label in about.get(text, ())
+                    if part == f"{SKOS}prefLabel"
+                }
             elif name == f"{ADMS}identifier":
                 values = dict(about.get(text, ()))
                 scheme, notation = values.get(f"{ADMS}schemaAgency"), values.get(f"{SKOS}notation")
@@ -172,7 +210,9 @@ class EntityReader:
 
 
 def add_known_names(organization: Entity) -> bool:
-    """Add the names and the org-id of the well-known organization that has one of its names or acronyms; return whether there is one."""
+    """Add the names and the org-id of the well-known organization that has one of its names or
+    acronyms; return whether there is one.
+    """
     known = next((_by_name()[words] for words in organization.words if words in _by_name()), None)
     if known is None:
         return False
@@ -183,4 +223,8 @@ def add_known_names(organization: Entity) -> bool:
 
 @cache
 def _by_name() -> dict[tuple[str, ...], WellKnownOrganization]:
-    return {name_words(name): item for item in well_known_organizations() for name in (*item.names, *item.acronyms)}
+    return {
+        name_words(name): item
+        for item in well_known_organizations()
+        for name in (*item.names, *item.acronyms)
+    }

@@ -22,9 +22,11 @@ CREATE TABLE changed (iri TEXT PRIMARY KEY) WITHOUT ROWID;
 
 
 class EntityStore(Mapping[str, Entity]):
-    """Entities by IRI. An entity that is changed is stored again with ``entities[iri] = entity``, or it may be lost.
+    """Entities by IRI. An entity that is changed is stored again with ``entities[iri] = entity``,
+    or it may be lost.
 
-    Those that `mark_changed` names are the ones that an incremental matching compares. At most *cached* are in memory.
+    Those that `mark_changed` names are the ones that an incremental matching compares. At most
+    *cached* are in memory.
     """
 
     def __init__(self, database: sqlite3.Connection, cached: int = _CACHED) -> None:
@@ -48,7 +50,10 @@ class EntityStore(Mapping[str, Entity]):
     def __contains__(self, iri: object) -> bool:
         if iri in self._cache:
             return True
-        return self._database.execute("SELECT 1 FROM entity WHERE iri = ?", (iri,)).fetchone() is not None
+        return (
+            self._database.execute("SELECT 1 FROM entity WHERE iri = ?", (iri,)).fetchone()
+            is not None
+        )
 
     def __iter__(self) -> Iterator[str]:
         self._save()
@@ -58,7 +63,9 @@ class EntityStore(Mapping[str, Entity]):
         return sum(self.kinds().values())
 
     def setdefault(self, iri: str, entity: Entity) -> Entity:
-        """Return the stored entity, or *entity*, which is stored then; the caller may change it until it uses another one."""
+        """Return the stored entity, or *entity*, which is stored then; the caller may change it
+        until it uses another one.
+        """
         with suppress(KeyError):
             entity = self[iri]
         self[iri] = entity
@@ -67,12 +74,19 @@ class EntityStore(Mapping[str, Entity]):
     def kinds(self) -> dict[str, int]:
         """Return the number of entities of each kind."""
         self._save()
-        return dict(self._database.execute("SELECT kind, count(*) FROM entity GROUP BY kind ORDER BY kind"))
+        return dict(
+            self._database.execute("SELECT kind, count(*) FROM entity GROUP BY kind ORDER BY kind")
+        )
 
     def of_kind(self, kind: str) -> Iterator[Entity]:
-        """Yield the entities of a kind in the order of their IRIs; each may be stored again meanwhile."""
+        """Yield the entities of a kind in the order of their IRIs; each may be stored again
+        meanwhile.
+        """
         self._save()
-        last, text = "", "SELECT iri, data FROM entity WHERE kind = ? AND iri > ? ORDER BY iri LIMIT ?"
+        last, text = (
+            "",
+            "SELECT iri, data FROM entity WHERE kind = ? AND iri > ? ORDER BY iri LIMIT ?",
+        )
         while rows := self._database.execute(text, (kind, last, _FETCHED)).fetchall():
             for iri, data in rows:
                 yield _decode(iri, data)
@@ -80,16 +94,25 @@ class EntityStore(Mapping[str, Entity]):
 
     def mark_changed(self, iris: Iterable[str]) -> None:
         """Mark entities as new or changed since the last matching."""
-        self._database.executemany("INSERT OR IGNORE INTO changed VALUES (?)", ((iri,) for iri in iris))
+        self._database.executemany(
+            "INSERT OR IGNORE INTO changed VALUES (?)", ((iri,) for iri in iris)
+        )
 
     def is_changed(self, iri: str) -> bool:
         """Return whether an entity was marked."""
-        return self._database.execute("SELECT 1 FROM changed WHERE iri = ?", (iri,)).fetchone() is not None
+        return (
+            self._database.execute("SELECT 1 FROM changed WHERE iri = ?", (iri,)).fetchone()
+            is not None
+        )
 
     def count_changed(self) -> int:
         """Return how many of the entities were marked."""
         self._save()
-        return int(self._database.execute("SELECT count(*) FROM changed JOIN entity USING (iri)").fetchone()[0])
+        return int(
+            self._database.execute(
+                "SELECT count(*) FROM changed JOIN entity USING (iri)"
+            ).fetchone()[0]
+        )
 
     def _cache_entity(self, iri: str, entity: Entity) -> Entity:
         if len(self._cache) >= self._cached and iri not in self._cache:
@@ -100,7 +123,9 @@ class EntityStore(Mapping[str, Entity]):
         return entity
 
     def _save(self) -> None:
-        rows = ((iri, self._cache[iri].kind, _encode(self._cache[iri])) for iri in sorted(self._unsaved))
+        rows = (
+            (iri, self._cache[iri].kind, _encode(self._cache[iri])) for iri in sorted(self._unsaved)
+        )
         self._database.executemany("INSERT OR REPLACE INTO entity VALUES (?, ?, ?)", rows)
         self._unsaved.clear()
 
@@ -116,13 +141,35 @@ def open_entities(entities: Iterable[Entity] = (), cached: int = _CACHED) -> Ite
 
 
 def _encode(entity: Entity) -> bytes:
-    lists = (entity.identifiers, entity.pages, entity.countries, entity.parties, entity.classes, entity.origins)
-    fields = (entity.kind, entity.source, entity.record, entity.start, entity.first_seen.isoformat())
+    lists = (
+        entity.identifiers,
+        entity.pages,
+        entity.countries,
+        entity.parties,
+        entity.classes,
+        entity.origins,
+    )
+    fields = (
+        entity.kind,
+        entity.source,
+        entity.record,
+        entity.start,
+        entity.first_seen.isoformat(),
+    )
     return orjson.dumps([fields, list(entity.names), *(sorted(values) for values in lists)])
 
 
 def _decode(iri: str, data: bytes) -> Entity:
-    (kind, source, record, start, seen), names, identifiers, pages, countries, parties, classes, origins = orjson.loads(data)
+    (
+        (kind, source, record, start, seen),
+        names,
+        identifiers,
+        pages,
+        countries,
+        parties,
+        classes,
+        origins,
+    ) = orjson.loads(data)
     return Entity(
         iri,
         kind,

@@ -16,11 +16,17 @@ from harvesters.matching.entities import EntityReader
 from harvesters.matching.entity_store import EntityStore, open_entities
 from harvesters.matching.pairs import score_pairs
 from harvesters.matching.scratch import open_scratch
-from harvesters.matching.stored import published_records, store_known_names, store_pairs, stored_pairs
+from harvesters.matching.stored import (
+    published_records,
+    store_known_names,
+    store_pairs,
+    stored_pairs,
+)
 from vocab.iris import Iris
 
 _STORED = 500  # rows at once
-# The versions that are compared, and the records whose version of the last matching is not published any more.
+# The versions that are compared, and the records whose version of the last matching is not
+# published any more.
 _SCHEMA = """
 CREATE TABLE new (source TEXT, key TEXT, run TEXT, seq INTEGER);
 CREATE TABLE outdated (source TEXT, key TEXT, record TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -29,7 +35,9 @@ CREATE TABLE outdated (source TEXT, key TEXT, record TEXT PRIMARY KEY) WITHOUT R
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """What was matched: the published *entities*, and how many of them and of the records were *compared* with the others."""
+    """What was matched: the published *entities*, and how many of them and of the records were
+    *compared* with the others.
+    """
 
     entities: EntityStore
     records: int
@@ -38,21 +46,32 @@ class Matching:
 
 @contextmanager
 def match_records(ledger: Ledger, iris: Iris, *, only_changed: bool = False) -> Iterator[Matching]:
-    """Compare the published initiatives and organizations, and store the pairs that may be one thing.
+    """Compare the published initiatives and organizations, and store the pairs that may be one
+    thing.
 
-    With *only_changed*, entities are compared whose records are new, changed or gone since the last matching; the pairs of others keep
-    their scores. Rare words are counted over all, so a score may differ a little from that of a full matching. The descriptions are on disk
-    until the context is left, so that any number of records needs the same memory.
+    With *only_changed*, entities are compared whose records are new, changed or gone since the last
+    matching; the pairs of others keep their scores. Rare words are counted over all, so a score may
+    differ a little from that of a full matching. The descriptions are on disk until the context is
+    left, so that any number of records needs the same memory.
     """
     with open_entities() as entities, open_scratch(_SCHEMA) as versions:
         _read(ledger, iris, entities, versions, only_changed=only_changed)
-        store_pairs(ledger, score_pairs(entities, only_changed=only_changed), entities, only_changed=only_changed)
+        store_pairs(
+            ledger,
+            score_pairs(entities, only_changed=only_changed),
+            entities,
+            only_changed=only_changed,
+        )
         _set_matched(ledger, versions, only_changed=only_changed)
         records = versions.execute("SELECT count(*) FROM new").fetchone()[0]
-        yield Matching(entities, records, entities.count_changed() if only_changed else len(entities))
+        yield Matching(
+            entities, records, entities.count_changed() if only_changed else len(entities)
+        )
 
 
-def _read(ledger: Ledger, iris: Iris, entities: EntityStore, versions: Connection, *, only_changed: bool) -> None:
+def _read(
+    ledger: Ledger, iris: Iris, entities: EntityStore, versions: Connection, *, only_changed: bool
+) -> None:
     """Read all published entities; mark those of records that are new, changed or gone."""
     reader = EntityReader(iris, entities)
     for record in published_records(ledger):
@@ -60,14 +79,22 @@ def _read(ledger: Ledger, iris: Iris, entities: EntityStore, versions: Connectio
         mentioned = reader.read(name, record.statements, record.first_seen)
         if only_changed and record.matched:
             continue
-        versions.execute("INSERT INTO new VALUES (?, ?, ?, ?)", (record.source, record.key, record.run, record.seq))
+        versions.execute(
+            "INSERT INTO new VALUES (?, ?, ?, ?)",
+            (record.source, record.key, record.run, record.seq),
+        )
         if only_changed:
             entities.mark_changed(mentioned)
             if record.matched is False:
-                versions.execute("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)", (record.source, record.key, name))
+                versions.execute(
+                    "INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)",
+                    (record.source, record.key, name),
+                )
     store_known_names(entities)
     if only_changed:
-        removed = ((source, key, iris.record(source, key)) for source, key in _removed_records(ledger))
+        removed = (
+            (source, key, iris.record(source, key)) for source, key in _removed_records(ledger)
+        )
         versions.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)", removed)
         _mark_sides(ledger, entities, versions)
 
@@ -77,9 +104,17 @@ def has_changes(ledger: Ledger) -> bool:
     r, m = t.record.c, t.identity_record.c
     same = sa.and_(m.source == r.source, m.key == r.key, m.run == r.run, m.seq == r.seq)
     published = r.state != RecordState.GONE.value
-    unmatched = sa.select(sa.literal(1)).select_from(t.record.outerjoin(t.identity_record, same)).where(published, m.run.is_(None))
+    unmatched = (
+        sa.select(sa.literal(1))
+        .select_from(t.record.outerjoin(t.identity_record, same))
+        .where(published, m.run.is_(None))
+    )
     current = sa.and_(same, published)
-    outdated = sa.select(sa.literal(1)).select_from(t.identity_record.outerjoin(t.record, current)).where(r.run.is_(None))
+    outdated = (
+        sa.select(sa.literal(1))
+        .select_from(t.identity_record.outerjoin(t.record, current))
+        .where(r.run.is_(None))
+    )
     with ledger.transaction() as connection:
         return any(connection.execute(query.limit(1)).first() for query in (unmatched, outdated))
 
@@ -88,13 +123,19 @@ def _removed_records(ledger: Ledger) -> list[tuple[str, str]]:
     """Return the source and key of each record that was matched and is not published any more."""
     r, m = t.record.c, t.identity_record.c
     published = sa.and_(m.source == r.source, m.key == r.key, r.state != RecordState.GONE.value)
-    query = sa.select(m.source, m.key).select_from(t.identity_record.outerjoin(t.record, published)).where(r.run.is_(None))
+    query = (
+        sa.select(m.source, m.key)
+        .select_from(t.identity_record.outerjoin(t.record, published))
+        .where(r.run.is_(None))
+    )
     with ledger.transaction() as connection:
         return [(row.source, row.key) for row in connection.execute(query)]
 
 
 def _mark_sides(ledger: Ledger, entities: EntityStore, versions: Connection) -> None:
-    """Mark the entities of stored pairs that were read from an outdated version: the new one may not name them."""
+    """Mark the entities of stored pairs that were read from an outdated version: the new one may
+    not name them.
+    """
     if versions.execute("SELECT 1 FROM outdated").fetchone() is None:
         return
     text = "SELECT 1 FROM outdated WHERE record = ?"
@@ -105,9 +146,13 @@ def _mark_sides(ledger: Ledger, entities: EntityStore, versions: Connection) -> 
 
 
 def _set_matched(ledger: Ledger, versions: Connection, *, only_changed: bool) -> None:
-    """Store which versions were compared, in place of those of before: of outdated records, or of all."""
+    """Store which versions were compared, in place of those of before: of outdated records, or of
+    all.
+    """
     m = t.identity_record.c
-    old = sa.delete(t.identity_record).where(m.source == sa.bindparam("s"), m.key == sa.bindparam("k"))
+    old = sa.delete(t.identity_record).where(
+        m.source == sa.bindparam("s"), m.key == sa.bindparam("k")
+    )
     with ledger.transaction() as connection:
         if not only_changed:
             connection.execute(sa.delete(t.identity_record))
@@ -116,5 +161,8 @@ def _set_matched(ledger: Ledger, versions: Connection, *, only_changed: bool) ->
             connection.execute(old, [{"s": source, "k": key} for source, key in rows])
         new = versions.execute("SELECT source, key, run, seq FROM new")
         while rows := new.fetchmany(_STORED):
-            named = [{"source": source, "key": key, "run": run, "seq": seq} for source, key, run, seq in rows]
+            named = [
+                {"source": source, "key": key, "run": run, "seq": seq}
+                for source, key, run, seq in rows
+            ]
             connection.execute(sa.insert(t.identity_record), named)

@@ -1,4 +1,6 @@
-"""Compare names over languages and scripts: normalized, transliterated, without legal forms, and by their acronyms."""
+"""Compare names over languages and scripts: normalized, transliterated, without legal forms, and by
+their acronyms.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ MAX_NAME = 300  # characters that are compared; longer names are cut
 _ACRONYM = re.compile(r"[A-Z][A-Z0-9&.-]{1,9}\Z")
 _PARENTHESIS = re.compile(r"\(([A-Z][A-Za-z0-9&.-]{1,9})\)")
 _WORDS = re.compile(r"[a-z0-9]+")
-# Words that say which kind of legal person it is, in the languages of the registries; dots are removed before.
+# Words that say which kind of legal person it is, in the languages of the registries; dots are
+# removed before.
 _LEGAL_WORDS = (
     "ab ag aisbl as asbl bv co company corp corporation eurl gie gmbh inc incorporated limited limitada llc llp lp ltd ltda nv oao ooo "
     "oy oyj pao plc pte pty pvt private sa sarl sas sasu scrl se sl spa sprl srl zao"
@@ -23,7 +26,8 @@ _LEGAL_FORMS, STOP_WORDS = frozenset(_LEGAL_WORDS.split()), frozenset(_COMMON_WO
 
 @lru_cache(maxsize=1 << 16)
 def name_words(name: str) -> tuple[str, ...]:
-    """Return the words of a name in Latin letters, without legal forms and the words that every name has.
+    """Return the words of a name in Latin letters, without legal forms and the words that every
+    name has.
 
     Source of the transliteration: https://github.com/anyascii/anyascii
 
@@ -32,11 +36,16 @@ def name_words(name: str) -> tuple[str, ...]:
     """
     words = _WORDS.findall(anyascii(name[:MAX_NAME]).lower().replace("'", " ").replace(".", ""))
     content = [word for word in words if word not in STOP_WORDS]
-    return tuple(word for word in content if word not in _LEGAL_FORMS) or tuple(content) or tuple(words)
+    return (
+        tuple(word for word in content if word not in _LEGAL_FORMS)
+        or tuple(content)
+        or tuple(words)
+    )
 
 
 def acronyms(name: str) -> frozenset[str]:
-    """Return the acronyms of a name: itself if it is one, one in parentheses, and the initials of three words or more.
+    """Return the acronyms of a name: itself if it is one, one in parentheses, and the initials of
+    three words or more.
 
     >>> sorted(acronyms("International Telecommunication Union (ITU)")), sorted(acronyms("UNICEF"))
     (['itu', 'itui'], ['unicef'])

@@ -1,4 +1,6 @@
-"""Match entities: one thing from a threshold on, a person's decision between two, and never against a decision."""
+"""Match entities: one thing from a threshold on, a person's decision between two, and never against
+a decision.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ Pair = tuple[str, str]
 
 
 class Judgement(StrEnum):
-    """What a person decided about a pair, in the terms of nomenklatura (https://github.com/opensanctions/nomenklatura)."""
+    """What a person decided about a pair, in the terms of nomenklatura
+    (https://github.com/opensanctions/nomenklatura).
+    """
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
@@ -51,15 +55,20 @@ class Clusters:
     *parents*, empty at first, says where sets are kept: in memory if it is None.
     """
 
-    def __init__(self, decisions: Mapping[Pair, Judgement], parents: MutableMapping[str, str] | None = None) -> None:
-        self._parents: MutableMapping[str, str] = {} if parents is None else parents  # an entity that leads a set is its own
+    def __init__(
+        self, decisions: Mapping[Pair, Judgement], parents: MutableMapping[str, str] | None = None
+    ) -> None:
+        # an entity that leads a set is its own
+        self._parents: MutableMapping[str, str] = {} if parents is None else parents
         self._apart: dict[str, set[str]] = {}
         for (first, second), judgement in sorted(decisions.items()):
             if judgement is Judgement.NEGATIVE:
                 self._apart.setdefault(first, set()).add(second)
                 self._apart.setdefault(second, set()).add(first)
         self.conflicts = [
-            pair for pair, judgement in sorted(decisions.items()) if judgement is Judgement.POSITIVE and not self.join(*pair)
+            pair
+            for pair, judgement in sorted(decisions.items())
+            if judgement is Judgement.POSITIVE and not self.join(*pair)
         ]
 
     def root(self, iri: str) -> str:
@@ -71,7 +80,9 @@ class Clusters:
         return iri
 
     def join(self, first: str, second: str) -> bool:
-        """Join the sets of two entities; return False, and change nothing, if a negative decision is between them."""
+        """Join the sets of two entities; return False, and change nothing, if a negative decision
+        is between them.
+        """
         one, other = self.root(first), self.root(second)
         if one == other:
             return True
@@ -94,30 +105,42 @@ class Clusters:
         return sorted(groups.values())
 
 
-def score_pairs(entities: EntityStore, *, only_changed: bool = False) -> Iterator[tuple[Pair, Score]]:
-    """Yield the pairs of *entities* that score QUEUED bits or more; with *only_changed*, only those with one that is marked as changed."""
+def score_pairs(
+    entities: EntityStore, *, only_changed: bool = False
+) -> Iterator[tuple[Pair, Score]]:
+    """Yield the pairs of *entities* that score QUEUED bits or more; with *only_changed*, only those
+    with one that is marked as changed.
+    """
     for kind in entities.kinds():
         with open_scratch(SCHEMA) as database:
             weights = WordWeights.count_in(database, entities.of_kind(kind))
-            for pair in candidate_pairs(database, entities, kind, weights, only_changed=only_changed):
+            for pair in candidate_pairs(
+                database, entities, kind, weights, only_changed=only_changed
+            ):
                 scored = score(entities[pair[0]], entities[pair[1]], weights)
                 if scored.bits >= QUEUED:
                     yield pair, scored
 
 
-def classify(pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judgement]) -> tuple[list[ScoredPair], Clusters]:
+def classify(
+    pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judgement]
+) -> tuple[list[ScoredPair], Clusters]:
     """Return what becomes of each scored pair, the highest score first, and the sets that result."""
     clusters = Clusters(decisions)
-    return list(classify_each(sorted(pairs, key=lambda item: (-item[1].bits, item[0])), decisions, clusters)), clusters
+    return list(
+        classify_each(sorted(pairs, key=lambda item: (-item[1].bits, item[0])), decisions, clusters)
+    ), clusters
 
 
 def classify_each(
     pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judgement], clusters: Clusters
 ) -> Iterator[ScoredPair]:
-    """Yield what becomes of each of *pairs*, which have the highest score first, and join those that are one thing in *clusters*.
+    """Yield what becomes of each of *pairs*, which have the highest score first, and join those
+    that are one thing in *clusters*.
 
-    Decisions come first: a pair that was decided is never merged by its score, nor is one whose merging would join two entities that were
-    decided to be different; such a pair is a contradiction, which a person resolves.
+    Decisions come first: a pair that was decided is never merged by its score, nor is one whose
+    merging would join two entities that were decided to be different; such a pair is a
+    contradiction, which a person resolves.
     """
     for pair, scored in pairs:
         if pair in decisions and decisions[pair] is not Judgement.UNSURE:

@@ -15,8 +15,9 @@ from harvesters.matching.stored import StoredPair
 class PairRule:
     """Which pairs are decided: all conditions hold. "" and empty sets are no condition.
 
-    *least* and *most* are bits of the score. *agree* are features that gave more than 0 bits, *differ* those that gave less, *silent*
-    those that were not compared. *sources* are registries: each side is of one of them.
+    *least* and *most* are bits of the score. *agree* are features that gave more than 0 bits,
+    *differ* those that gave less, *silent* those that were not compared. *sources* are registries:
+    each side is of one of them.
     """
 
     kind: str = ""
@@ -44,16 +45,27 @@ def check_rule(rule: PairRule) -> None:
     """Raise IdentityError for a rule without a condition, and for one with an unknown feature."""
     named = rule.agree | rule.differ | rule.silent
     if unknown := sorted(named - FEATURES):
-        raise IdentityError(f"no feature is called {unknown[0]!r}; the features are {', '.join(sorted(FEATURES))}")
+        raise IdentityError(
+            f"no feature is called {unknown[0]!r}; the features are {', '.join(sorted(FEATURES))}"
+        )
     if rule == PairRule(kind=rule.kind):
-        raise IdentityError("the rule has no condition and would decide all waiting pairs; name features, bits or registries")
+        raise IdentityError(
+            "the rule has no condition and would decide all waiting pairs; name features, bits or registries"
+        )
 
 
 def covered_pairs(
-    rule: PairRule, stored: Mapping[Pair, StoredPair], scored: Iterable[ScoredPair], decided: Collection[Pair]
+    rule: PairRule,
+    stored: Mapping[Pair, StoredPair],
+    scored: Iterable[ScoredPair],
+    decided: Collection[Pair],
 ) -> list[StoredPair]:
     """Return the pairs in the queue that a rule covers and nobody decided, the highest score first."""
-    waiting = (stored[item.pair] for item in scored if item.status is Status.QUEUED and item.pair not in decided)
+    waiting = (
+        stored[item.pair]
+        for item in scored
+        if item.status is Status.QUEUED and item.pair not in decided
+    )
     return [pair for pair in waiting if rule.covers(pair)]
 
 

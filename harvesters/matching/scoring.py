@@ -1,8 +1,9 @@
 """Score a pair of entities, with the bits of each feature.
 
-The score is a sum of weights in bits, the logarithm of how much more often the feature is seen in pairs of one thing than in pairs of
-two (Fellegi and Sunter, https://doi.org/10.1080/01621459.1969.10501049). The weights are set by hand; ``benchmarks/identity.py``
-measures them.
+The score is a sum of weights in bits, the logarithm of how much more often the feature is seen in
+pairs of one thing than in pairs of two (Fellegi and Sunter,
+https://doi.org/10.1080/01621459.1969.10501049). The weights are set by hand;
+``benchmarks/identity.py`` measures them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from harvesters.matching.entities import Entity
 
 AUTOMATIC = 14.0  # bits from which a pair is one thing
 QUEUED = 6.0  # bits from which a person decides
-_SAME_NAME, _DIFFERENT_NAME = 12.0, -8.0  # most and least that a name gives: a name alone is never enough
+# most and least that a name gives: a name alone is never enough
+_SAME_NAME, _DIFFERENT_NAME = 12.0, -8.0
 _SIMILAR, _DISSIMILAR = 90.0, 70.0  # similarity of names, of 100: from here on, and up to here
 _NUMERALS = "i ii iii iv v vi vii viii ix x one two three four five first second third"
 _NUMBERS = frozenset(_NUMERALS.split())
@@ -25,7 +27,9 @@ _NUMBERS = frozenset(_NUMERALS.split())
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """The result of a feature of a pair. *bits* above 0 mean one thing, below 0 two things; *detail* names what was compared."""
+    """The result of a feature of a pair. *bits* above 0 mean one thing, below 0 two things;
+    *detail* names what was compared.
+    """
 
     name: str
     bits: float
@@ -45,13 +49,31 @@ class Score:
 
 
 # All features, by name.
-FEATURES = frozenset(("acronym", "country", "identifier", "name", "origin", "page", "parties", "registry", "start", "type"))
+FEATURES = frozenset(
+    (
+        "acronym",
+        "country",
+        "identifier",
+        "name",
+        "origin",
+        "page",
+        "parties",
+        "registry",
+        "start",
+        "type",
+    )
+)
 
 
 def score(first: Entity, second: Entity, weights: WordWeights) -> Score:
     """Return the score of a pair of entities of one kind."""
     compared = (_COMMON, _OF_KIND[first.kind])
-    features = (feature for functions in compared for compare in functions for feature in compare(first, second, weights))
+    features = (
+        feature
+        for functions in compared
+        for compare in functions
+        for feature in compare(first, second, weights)
+    )
     return Score(tuple(sorted(features, key=lambda feature: (-abs(feature.bits), feature.name))))
 
 
@@ -61,13 +83,19 @@ Compare = Callable[[Entity, Entity, WordWeights], Iterator[Feature]]
 def _names(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
     """Compare the most similar pair of names: the rarer their common words, the more they say."""
     similarity, one, other = max(
-        ((fuzz.token_sort_ratio(" ".join(one), " ".join(other)), one, other) for one in first.words for other in second.words),
+        (
+            (fuzz.token_sort_ratio(" ".join(one), " ".join(other)), one, other)
+            for one in first.words
+            for other in second.words
+        ),
         default=(0.0, (), ()),
     )
     if not one:
         return
     if numbers_differ(one, other):
-        yield Feature("name", _DIFFERENT_NAME, f"{' '.join(one)} | {' '.join(other)}: different numbers")
+        yield Feature(
+            "name", _DIFFERENT_NAME, f"{' '.join(one)} | {' '.join(other)}: different numbers"
+        )
         return
     known = min(_SAME_NAME, sum(weights.bits(word) for word in set(one) & set(other)))
     if similarity >= _SIMILAR:
@@ -77,7 +105,9 @@ def _names(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feat
         bits = known * 0.3 * (similarity - _DISSIMILAR) / (_SIMILAR - _DISSIMILAR)
     else:
         bits = _DIFFERENT_NAME * (1 - similarity / 100)
-    yield Feature("name", round(bits, 2), f"{' '.join(one)} | {' '.join(other)}: {similarity:.0f} of 100")
+    yield Feature(
+        "name", round(bits, 2), f"{' '.join(one)} | {' '.join(other)}: {similarity:.0f} of 100"
+    )
 
 
 def numbers_differ(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
@@ -86,15 +116,21 @@ def numbers_differ(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     >>> numbers_differ(("clinics", "phase", "2"), ("clinics", "phase", "3")), numbers_differ(("clinics", "2020"), ("clinics", "2020"))
     (True, False)
     """
-    numbers = [{word for word in words if word in _NUMBERS or word.isdigit()} for words in (one, other)]
+    numbers = [
+        {word for word in words if word in _NUMBERS or word.isdigit()} for words in (one, other)
+    ]
     return numbers[0] != numbers[1]
 
 
 def _identifiers(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
     if shared := first.identifiers & second.identifiers:
-        yield Feature("identifier", 16.0, ", ".join(f"{scheme} {value}" for scheme, value in sorted(shared)))
+        yield Feature(
+            "identifier", 16.0, ", ".join(f"{scheme} {value}" for scheme, value in sorted(shared))
+        )
         return
-    schemes = {scheme for scheme, _ in first.identifiers} & {scheme for scheme, _ in second.identifiers}
+    schemes = {scheme for scheme, _ in first.identifiers} & {
+        scheme for scheme, _ in second.identifiers
+    }
     if schemes:
         yield Feature("identifier", -12.0, f"different in {', '.join(sorted(schemes))}")
 
@@ -102,7 +138,11 @@ def _identifiers(first: Entity, second: Entity, weights: WordWeights) -> Iterato
 def _countries(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
     if first.countries and second.countries:
         shared = first.countries & second.countries
-        yield Feature("country", 2.0 if shared else -9.0, f"{len(shared)} of {len(first.countries | second.countries)}")
+        yield Feature(
+            "country",
+            2.0 if shared else -9.0,
+            f"{len(shared)} of {len(first.countries | second.countries)}",
+        )
 
 
 def _registry(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
@@ -148,11 +188,19 @@ def _dates(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feat
 def _parties(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
     if first.parties and second.parties:
         shared = first.parties & second.parties
-        yield Feature("parties", min(6.0, 3.0 * len(shared)) if shared else -2.0, ", ".join(" ".join(words) for words in sorted(shared)))
+        yield Feature(
+            "parties",
+            min(6.0, 3.0 * len(shared)) if shared else -2.0,
+            ", ".join(" ".join(words) for words in sorted(shared)),
+        )
 
 
 def _origins(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
-    if shared := first.origins & second.origins | {first.key} & second.origins | {second.key} & first.origins:
+    if (
+        shared := first.origins & second.origins
+        | {first.key} & second.origins
+        | {second.key} & first.origins
+    ):
         yield Feature("origin", 30.0, f"copies of {min(shared)}")
 
 

@@ -11,7 +11,8 @@ _FETCHED = 1_000  # keys that are read at once
 
 
 class ScratchMapping(MutableMapping[str, str]):
-    """Texts by text in a temporary database; iterated in the order of the keys, and values may be replaced meanwhile.
+    """Texts by text in a temporary database; iterated in the order of the keys, and values may be
+    replaced meanwhile.
 
     *database* has the table of SCHEMA.
     """
@@ -46,9 +47,11 @@ class ScratchMapping(MutableMapping[str, str]):
 
 @contextmanager
 def open_scratch(schema: str) -> Iterator[sqlite3.Connection]:
-    """Open a database that only this process sees and that is gone when it is closed or the process ends; *schema* creates its tables.
+    """Open a database that only this process sees and that is gone when it is closed or the process
+    ends; *schema* creates its tables.
 
-    Its file is unlinked, in the folder for temporary files (SQLITE_TMPDIR or TMPDIR). Source: https://www.sqlite.org/inmemorydb.html
+    Its file is unlinked, in the folder for temporary files (SQLITE_TMPDIR or TMPDIR). Source:
+    https://www.sqlite.org/inmemorydb.html
     """
     with closing(sqlite3.connect("", isolation_level=None)) as database:
         for pragma in ("journal_mode = OFF", "temp_store = FILE", f"cache_size = -{_CACHE}"):

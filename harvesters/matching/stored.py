@@ -1,4 +1,6 @@
-"""Read entities from the ledger's published descriptions, and keep scored pairs and decisions there."""
+"""Read entities from the ledger's published descriptions, and keep scored pairs and decisions
+there.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ _FETCHED = 500  # descriptions at once
 
 @dataclass(frozen=True, slots=True)
 class StoredPair:
-    """A scored pair with a name of each side and the record that has it; *id* is a short name for the pair."""
+    """A scored pair with a name of each side and the record that has it; *id* is a short name for
+    the pair.
+    """
 
     pair: Pair
     kind: str
@@ -47,7 +51,9 @@ class StoredPair:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person decided about a pair; *when* is UTC. *judgement* is None if the decision was taken back."""
+    """What a person decided about a pair; *when* is UTC. *judgement* is None if the decision was
+    taken back.
+    """
 
     pair: Pair
     judgement: Judgement | None
@@ -62,7 +68,8 @@ def pair_id(pair: Pair) -> str:
 
 
 class PublishedRecord(NamedTuple):
-    """A published record: *run* and *seq* say which version of its description *statements* are, N-Triples without closing dots.
+    """A published record: *run* and *seq* say which version of its description *statements* are,
+    N-Triples without closing dots.
 
     *matched* is whether this version was matched, None if no version was.
     """
@@ -79,14 +86,27 @@ class PublishedRecord(NamedTuple):
 def published_records(ledger: Ledger) -> Iterator[PublishedRecord]:
     """Yield all published records."""
     r, d, m = t.record.c, t.description.c, t.identity_record.c
-    query = sa.select(r.source, r.key, r.run, r.seq, r.first_seen, d.statements, m.run.label("matched_run"), m.seq.label("matched_seq"))
+    query = sa.select(
+        r.source,
+        r.key,
+        r.run,
+        r.seq,
+        r.first_seen,
+        d.statements,
+        m.run.label("matched_run"),
+        m.seq.label("matched_seq"),
+    )
     joined = t.record.join(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     joined = joined.outerjoin(t.identity_record, sa.and_(m.source == r.source, m.key == r.key))
     query = query.select_from(joined).where(r.state != RecordState.GONE.value)
     with ledger.transaction() as connection:
-        for source, key, run, seq, first_seen, statements, *version in connection.execution_options(yield_per=_FETCHED).execute(query):
+        for source, key, run, seq, first_seen, statements, *version in connection.execution_options(
+            yield_per=_FETCHED
+        ).execute(query):
             matched = None if version[0] is None else version == [run, seq]
-            yield PublishedRecord(source, key, run, seq, first_seen, decompress(statements).split("\n"), matched)
+            yield PublishedRecord(
+                source, key, run, seq, first_seen, decompress(statements).split("\n"), matched
+            )
 
 
 @contextmanager
@@ -95,34 +115,53 @@ def read_entities(ledger: Ledger, iris: Iris) -> Iterator[EntityStore]:
     with open_entities() as entities:
         reader = EntityReader(iris, entities)
         for record in published_records(ledger):
-            reader.read(iris.record(record.source, record.key), record.statements, record.first_seen)
+            reader.read(
+                iris.record(record.source, record.key), record.statements, record.first_seen
+            )
         store_known_names(entities)
         yield entities
 
 
 def store_known_names(entities: EntityStore) -> None:
-    """Add the names and the org-id of well-known organizations to those of *entities* that have a name of theirs."""
+    """Add the names and the org-id of well-known organizations to those of *entities* that have a
+    name of theirs.
+    """
     for entity in entities.of_kind("organization"):
         if add_known_names(entity):
             entities[entity.iri] = entity
 
 
 def read_sides(ledger: Ledger, pair: StoredPair, iris: Iris) -> list[Entity]:
-    """Return the entities of a pair as the one record of each says; fewer than two if a record is not published any more."""
+    """Return the entities of a pair as the one record of each says; fewer than two if a record is
+    not published any more.
+    """
     r, d = t.record.c, t.description.c
-    query = sa.select(d.statements).join(t.record, sa.and_(d.run == r.run, d.seq == r.seq)).where(r.state != RecordState.GONE.value)
+    query = (
+        sa.select(d.statements)
+        .join(t.record, sa.and_(d.run == r.run, d.seq == r.seq))
+        .where(r.state != RecordState.GONE.value)
+    )
     entities: dict[str, Entity] = {}
     reader = EntityReader(iris, entities)
     with ledger.transaction() as connection:
         for record in pair.records:
             source, _, key = record.removeprefix(f"{iris.base}record/").partition("/")
-            if statements := connection.scalar(query.where(r.source == source, r.key == unquote(key))):
+            if statements := connection.scalar(
+                query.where(r.source == source, r.key == unquote(key))
+            ):
                 reader.read(record, decompress(statements).split("\n"))
     return [entities[iri] for iri in pair.pair if iri in entities]
 
 
-def store_pairs(ledger: Ledger, pairs: Iterable[tuple[Pair, Score]], entities: EntityStore, *, only_changed: bool = False) -> None:
-    """Replace the stored pairs; with *only_changed*, those with an entity that is marked as changed, and those of what is not published.
+def store_pairs(
+    ledger: Ledger,
+    pairs: Iterable[tuple[Pair, Score]],
+    entities: EntityStore,
+    *,
+    only_changed: bool = False,
+) -> None:
+    """Replace the stored pairs; with *only_changed*, those with an entity that is marked as
+    changed, and those of what is not published.
 
     All *pairs* are computed before the ledger is locked.
     """
@@ -136,23 +175,36 @@ def store_pairs(ledger: Ledger, pairs: Iterable[tuple[Pair, Score]], entities: E
             else:
                 connection.execute(sa.delete(t.identity_pair))
             while fetched := new.fetchmany(_FETCHED):
-                connection.execute(sa.insert(t.identity_pair), [orjson.loads(data) for (data,) in fetched])
+                connection.execute(
+                    sa.insert(t.identity_pair), [orjson.loads(data) for (data,) in fetched]
+                )
 
 
 def _delete_outdated(connection: sa.Connection, entities: EntityStore) -> None:
     p = t.identity_pair.c
-    delete = sa.delete(t.identity_pair).where(p.first == sa.bindparam("a"), p.second == sa.bindparam("b"))
+    delete = sa.delete(t.identity_pair).where(
+        p.first == sa.bindparam("a"), p.second == sa.bindparam("b")
+    )
     for page in _pages(connection):
-        if outdated := [{"a": a, "b": b} for a, b in page if any(entities.is_changed(iri) or iri not in entities for iri in (a, b))]:
+        if outdated := [
+            {"a": a, "b": b}
+            for a, b in page
+            if any(entities.is_changed(iri) or iri not in entities for iri in (a, b))
+        ]:
             connection.execute(delete, outdated)
 
 
 def _pages(connection: sa.Connection) -> Iterator[list[Pair]]:
-    """Yield the stored pairs in lists of at most _FETCHED, in their order; each may be deleted meanwhile."""
+    """Yield the stored pairs in lists of at most _FETCHED, in their order; each may be deleted
+    meanwhile.
+    """
     p = t.identity_pair.c
     query = sa.select(p.first, p.second).order_by(p.first, p.second).limit(_FETCHED)
     last = ("", "")
-    while page := [(a, b) for a, b in connection.execute(query.where(sa.tuple_(p.first, p.second) > sa.tuple_(*last)))]:
+    while page := [
+        (a, b)
+        for a, b in connection.execute(query.where(sa.tuple_(p.first, p.second) > sa.tuple_(*last)))
+    ]:
         yield page
         last = page[-1]
 
@@ -164,7 +216,13 @@ def _pair_row(pair: Pair, score: Score, entities: EntityStore) -> dict[str, obje
         "names": [next(iter(side.names), "") for side in sides],
         "records": [side.record for side in sides],
     }
-    return {"first": pair[0], "second": pair[1], "kind": sides[0].kind, "bits": score.bits, "data": orjson.dumps(data).decode()}
+    return {
+        "first": pair[0],
+        "second": pair[1],
+        "kind": sides[0].kind,
+        "bits": score.bits,
+        "data": orjson.dumps(data).decode(),
+    }
 
 
 def stored_pairs(ledger: Ledger) -> Iterator[StoredPair]:
@@ -180,14 +238,18 @@ def _stored_pair(row: sa.Row[tuple[str, ...]]) -> StoredPair:
     data = orjson.loads(row.data)
     features = tuple(Feature(**feature) for feature in data["features"])
     first, second = data["names"]
-    return StoredPair((row.first, row.second), row.kind, Score(features), (first, second), tuple(data["records"]))
+    return StoredPair(
+        (row.first, row.second), row.kind, Score(features), (first, second), tuple(data["records"])
+    )
 
 
 def find_pair(ledger: Ledger, name: str) -> StoredPair:
     """Return the stored pair with an id. Raises IdentityError if there is none."""
     matches = [pair for pair in stored_pairs(ledger) if pair.id == name]
     if not matches:
-        raise IdentityError(f"no pair has the id {name!r}; `stocktake identity queue` lists pairs with their ids")
+        raise IdentityError(
+            f"no pair has the id {name!r}; `stocktake identity queue` lists pairs with their ids"
+        )
     return matches[0]
 
 
@@ -212,10 +274,14 @@ def add_decisions(ledger: Ledger, decisions: Iterable[Decision]) -> None:
 def decision_history(ledger: Ledger) -> Iterator[Decision]:
     """Yield all decisions, the oldest first, those that were taken back among them."""
     with ledger.transaction() as connection:
-        rows = connection.execute(sa.select(t.identity_decision).order_by(t.identity_decision.c.id)).all()
+        rows = connection.execute(
+            sa.select(t.identity_decision).order_by(t.identity_decision.c.id)
+        ).all()
     for row in rows:
         judgement = Judgement(row.judgement) if row.judgement else None
-        yield Decision(ordered(row.first, row.second), judgement, row.who, utc(row.when), row.reason)
+        yield Decision(
+            ordered(row.first, row.second), judgement, row.who, utc(row.when), row.reason
+        )
 
 
 def current_decisions(ledger: Ledger) -> dict[Pair, Decision]:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import httpx
 
-from harvesters.errors import ArchiveError, ReadTimeoutError, TooLargeError, TruncatedError, UndecodableError
+from harvesters.errors import (
+    ArchiveError,
+    ReadTimeoutError,
+    TooLargeError,
+    TruncatedError,
+    UndecodableError,
+)
 from harvesters.network.encoding import decode_content
 from harvesters.network.ssrf_guard import Deadline
 from harvesters.reasons import Reason, Value
@@ -17,7 +23,8 @@ START = 256 * 1024  # bytes of a file in which it shows what it is
 
 
 def read_body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
-    """Read a body of at most *size* bytes, as received and decoded; an incomplete body is never returned.
+    """Read a body of at most *size* bytes, as received and decoded; an incomplete body is never
+    returned.
 
     Raises TooLargeError, ReadTimeoutError, TruncatedError or UndecodableError.
     """
@@ -27,8 +34,11 @@ def read_body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
     return bytes(content)
 
 
-def read_to_file(response: httpx.Response, path: Path, size: int, deadline: Deadline) -> tuple[bytes, str]:
-    """Read a body into the file at *path*, like ``read_body``; return its beginning, and a hexadecimal digest of the whole.
+def read_to_file(
+    response: httpx.Response, path: Path, size: int, deadline: Deadline
+) -> tuple[bytes, str]:
+    """Read a body into the file at *path*, like ``read_body``; return its beginning, and a
+    hexadecimal digest of the whole.
 
     Raises ArchiveError if the disk is full.
     """
@@ -41,26 +51,42 @@ def read_to_file(response: httpx.Response, path: Path, size: int, deadline: Dead
                 digest.update(part)
                 file.write(part)
     except OSError as error:
-        values = {"url": str(response.url), "folder": str(path.parent), "error": error.strerror or ""}
+        values = {
+            "url": str(response.url),
+            "folder": str(path.parent),
+            "error": error.strerror or "",
+        }
         raise ArchiveError(Reason("response_not_stored", values)) from error
     return bytes(start), digest.hexdigest()
 
 
 def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[bytes]:
-    """Yield the decoded body in parts; raises if it is truncated, too slow, or does not match its encoding."""
+    """Yield the decoded body in parts; raises if it is truncated, too slow, or does not match its
+    encoding.
+    """
     received = 0
     try:
-        for part in decode_content(_raw_parts(response, size, deadline), response.headers.get("content-encoding", "")):
+        for part in decode_content(
+            _raw_parts(response, size, deadline), response.headers.get("content-encoding", "")
+        ):
             received += len(part)
             _check(response.url, received, size, deadline)
             yield part
     except ValueError as error:
-        raise UndecodableError(Reason("wrong_encoding", {"url": str(response.url), "error": str(error)})) from error
+        raise UndecodableError(
+            Reason("wrong_encoding", {"url": str(response.url), "error": str(error)})
+        ) from error
     except httpx.TimeoutException as error:
-        values: dict[str, Value] = {"url": str(response.url), "size": received, "error": str(error) or type(error).__name__}
+        values: dict[str, Value] = {
+            "url": str(response.url),
+            "size": received,
+            "error": str(error) or type(error).__name__,
+        }
         raise ReadTimeoutError(Reason("stalled", values)) from error
     except httpx.TransportError as error:
-        raise TruncatedError(Reason("broke_off", {"url": str(response.url), "size": received, "error": str(error)})) from error
+        raise TruncatedError(
+            Reason("broke_off", {"url": str(response.url), "size": received, "error": str(error)})
+        ) from error
 
 
 def _raw_parts(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[bytes]:

@@ -1,8 +1,10 @@
-"""Detect bot protection that blocks programs in front of a registry, as opposed to outages and denials of the registry itself.
+"""Detect bot protection that blocks programs in front of a registry, as opposed to outages and
+denials of the registry itself.
 
-Documentation: https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/,
-https://docs.aws.amazon.com/waf/latest/developerguide/waf-captcha-and-challenge-actions.html, and the marks in
-https://github.com/EnableSecurity/wafw00f.
+Documentation:
+https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/,
+https://docs.aws.amazon.com/waf/latest/developerguide/waf-captcha-and-challenge-actions.html, and
+the marks in https://github.com/EnableSecurity/wafw00f.
 """
 
 from __future__ import annotations
@@ -18,15 +20,18 @@ from harvesters.reasons import Reason
 
 _SCANNED_BYTES = 64 * 1024  # bytes of a page in which its marks are looked for
 _DENIED_STATUSES = frozenset((401, 403, 405, 406))
-_CHALLENGE_STATUSES = frozenset((200, 202, 429, 503, *_DENIED_STATUSES))  # a challenge may come with any of these
+# a challenge may come with any of these
+_CHALLENGE_STATUSES = frozenset((200, 202, 429, 503, *_DENIED_STATUSES))
 
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """A vendor of bot protection: the headers (name to pattern of the value) and texts that identify it.
+    """A vendor of bot protection: the headers (name to pattern of the value) and texts that
+    identify it.
 
-    *challenge_marks* are marks of a challenge, which no registry's own response has; *block_marks* count only in a response
-    that denies access. *allow_rule* is the configuration with which its owner allows us; it may contain {host} and {path}.
+    *challenge_marks* are marks of a challenge, which no registry's own response has; *block_marks*
+    count only in a response that denies access. *allow_rule* is the configuration with which its
+    owner allows us; it may contain {host} and {path}.
     """
 
     name: str
@@ -69,16 +74,30 @@ def detect(status: int, headers: Mapping[str, str], content: bytes) -> Vendor | 
     if status not in _CHALLENGE_STATUSES:
         return None
     denied = status in _DENIED_STATUSES
-    page = content[:_SCANNED_BYTES].decode("utf-8", "replace").lower() if denied or is_html(content) else ""
-    return next((wall for wall in VENDORS if _has_header(wall, headers) or _has_mark(wall, page, denied)), None)
+    page = (
+        content[:_SCANNED_BYTES].decode("utf-8", "replace").lower()
+        if denied or is_html(content)
+        else ""
+    )
+    return next(
+        (wall for wall in VENDORS if _has_header(wall, headers) or _has_mark(wall, page, denied)),
+        None,
+    )
 
 
 def _has_header(wall: Vendor, headers: Mapping[str, str]) -> bool:
-    return any(re.search(pattern, headers[name], re.IGNORECASE) for name, pattern in wall.headers.items() if name in headers)
+    return any(
+        re.search(pattern, headers[name], re.IGNORECASE)
+        for name, pattern in wall.headers.items()
+        if name in headers
+    )
 
 
 def _has_mark(wall: Vendor, page: str, denied: bool) -> bool:
-    return any(mark in page for mark in (wall.challenge_marks + wall.block_marks if denied else wall.challenge_marks))
+    return any(
+        mark in page
+        for mark in (wall.challenge_marks + wall.block_marks if denied else wall.challenge_marks)
+    )
 
 
 def unblock_instructions(wall: Vendor, address: str, agent: str) -> Reason:
@@ -87,5 +106,7 @@ def unblock_instructions(wall: Vendor, address: str, agent: str) -> Reason:
     host, path = parts.hostname or "", parts.path or "/"
     values = {"page": host + path, "token": USER_AGENT_TOKEN, "agent": agent, "path": path}
     if wall.allow_rule:
-        return Reason("unblock_firewall", {**values, "rule": wall.allow_rule.format(host=host, path=path)})
+        return Reason(
+            "unblock_firewall", {**values, "rule": wall.allow_rule.format(host=host, path=path)}
+        )
     return Reason("unblock", values)

@@ -28,17 +28,23 @@ class _PartialDownload:
 
 
 def download_resumable(client: Fetch, url: str, path: Path, max_bytes: int) -> bool:
-    """Download the file at *url* to *path*, at most *max_bytes*; return whether an earlier download was resumed.
+    """Download the file at *url* to *path*, at most *max_bytes*; return whether an earlier download
+    was resumed.
 
-    Raises FetchError, ParseError if ranges do not fit together, and MirrorError if the disk is full.
+    Raises FetchError, ParseError if ranges do not fit together, and MirrorError if the disk is
+    full.
     """
     known = _load_partial(path)
     received = path.stat().st_size if known and path.exists() else 0
     resumed = received > 0
     while known is None or received < known.total:
-        reply = client.get_range(url, range(received, received + PIECE), known.etag if known else None)
+        reply = client.get_range(
+            url, range(received, received + PIECE), known.etag if known else None
+        )
         start, reported = _read_range(reply)
-        if reply.status == 206 and (start != received or not reply.content or (known is not None and reported != known)):
+        if reply.status == 206 and (
+            start != received or not reply.content or (known is not None and reported != known)
+        ):
             discard(path)
             raise ParseError(Reason("ranges_differ", {"url": url}))
         with _write_errors(path):
@@ -52,13 +58,17 @@ def download_resumable(client: Fetch, url: str, path: Path, max_bytes: int) -> b
 
 
 def stored_etag(path: Path) -> str | None:
-    """Return the ETag of the file that ``download_resumable`` wrote to *path*, None if the server sent none."""
+    """Return the ETag of the file that ``download_resumable`` wrote to *path*, None if the server
+    sent none.
+    """
     known = _load_partial(path)
     return known.etag if known else None
 
 
 def is_unchanged(client: Fetch, url: str, etag: str) -> bool:
-    """Return whether the file at *url* still has the strong *etag*, by a request for its first byte. Raises FetchError."""
+    """Return whether the file at *url* still has the strong *etag*, by a request for its first
+    byte. Raises FetchError.
+    """
     return bool(client.get_range(url, range(1), etag).headers.get("etag") == etag)
 
 
@@ -81,7 +91,9 @@ def _read_range(reply: Reply) -> tuple[int, _PartialDownload]:
 
 def _check(url: str, path: Path, total: int, max_bytes: int) -> None:
     if total > max_bytes:
-        raise TooLargeError(Reason("file_too_large", {"url": url, "size": total, "limit": max_bytes}))
+        raise TooLargeError(
+            Reason("file_too_large", {"url": url, "size": total, "limit": max_bytes})
+        )
     if total > (free := shutil.disk_usage(path.parent).free):
         raise MirrorError(f"{url}: has {total} bytes, but {path.parent} has room for {free} only")
 

@@ -12,7 +12,8 @@ import zstandard
 
 OFFERED = "gzip, deflate, zstd"
 _OUTPUT_CHUNK = 64 * 1024  # bytes that are unfolded at once
-_ZSTD_INPUT_CHUNK = 64  # bytes of zstd that are fed at once: 4 can unfold to 128 KiB, so these to 2 MiB
+# bytes of zstd that are fed at once: 4 can unfold to 128 KiB, so these to 2 MiB
+_ZSTD_INPUT_CHUNK = 64
 _WINDOW = 8 * 1024 * 1024  # bytes: what RFC 8878 asks every decoder to support, and no more
 _MAX_ENCODINGS = 2  # nested encodings; honest servers use one
 
@@ -20,8 +21,14 @@ Parts = Iterable[bytes]
 
 
 def decode_content(parts: Parts, encoding: str) -> Iterator[bytes]:
-    """Decode a body by its Content-Encoding, in chunks of at most 2 MiB; raises ValueError if it is invalid."""
-    names = [name for name in (part.strip().lower() for part in encoding.split(",")) if name and name != "identity"]
+    """Decode a body by its Content-Encoding, in chunks of at most 2 MiB; raises ValueError if it is
+    invalid.
+    """
+    names = [
+        name
+        for name in (part.strip().lower() for part in encoding.split(","))
+        if name and name != "identity"
+    ]
     if len(names) > _MAX_ENCODINGS:
         raise ValueError(f"{len(names)} nested encodings")
     for name in reversed(names):
@@ -62,7 +69,8 @@ def _deflate(parts: Parts) -> Iterator[bytes]:
 
 def _inflate(stream: zlib._Decompress, part: bytes) -> Iterator[bytes]:
     try:
-        while part and not stream.eof:  # at its end, the decoder would return the rest again and again
+        # at its end, the decoder would return the rest again and again
+        while part and not stream.eof:
             yield stream.decompress(part, _OUTPUT_CHUNK)
             part = stream.unconsumed_tail
         while not stream.eof and (more := stream.decompress(b"", _OUTPUT_CHUNK)):
@@ -72,7 +80,9 @@ def _inflate(stream: zlib._Decompress, part: bytes) -> Iterator[bytes]:
 
 
 def _zstd(parts: Parts) -> Iterator[bytes]:
-    stream = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj(read_across_frames=False)
+    stream = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj(
+        read_across_frames=False
+    )
     started = False
     try:
         for part in parts:
@@ -87,4 +97,9 @@ def _zstd(parts: Parts) -> Iterator[bytes]:
         raise ValueError("its zstd ends in the middle")
 
 
-_DECODERS: dict[str, Callable[[Parts], Iterator[bytes]]] = {"gzip": _gzip, "x-gzip": _gzip, "deflate": _deflate, "zstd": _zstd}
+_DECODERS: dict[str, Callable[[Parts], Iterator[bytes]]] = {
+    "gzip": _gzip,
+    "x-gzip": _gzip,
+    "deflate": _deflate,
+    "zstd": _zstd,
+}

@@ -27,7 +27,13 @@ from harvesters.network.body_reader import read_body, read_to_file
 from harvesters.network.connection_errors import transport_error
 from harvesters.network.encoding import OFFERED
 from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
-from harvesters.network.reply import Reply, ResponseArchive, ResponseCheck, is_redirect, merge_responses
+from harvesters.network.reply import (
+    Reply,
+    ResponseArchive,
+    ResponseCheck,
+    is_redirect,
+    merge_responses,
+)
 from harvesters.network.response_check import check_response, check_robots_response
 from harvesters.network.retry import RetryPolicy
 from harvesters.network.robots import USER_AGENT_TOKEN
@@ -40,7 +46,8 @@ from harvesters.stored_response import SourcePosition, Validator
 AGENT = f"{USER_AGENT_TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
 log = structlog.get_logger()
 
-_MAX_REDIRECTS = 5  # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
+# redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
+_MAX_REDIRECTS = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ from harvesters.reasons import Reason
 
 # Nothing is tried twice (++, ?>): a body of blanks or comments must not cost more than its length.
 _HTML = re.compile(
-    rb"\s*+(?:<\?xml[^>]*+>\s*+)?+(?>(?><!--.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body|title|meta|div|p)\b", re.IGNORECASE | re.DOTALL
+    rb"\s*+(?:<\?xml[^>]*+>\s*+)?+(?>(?><!--.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body|title|meta|div|p)\b",
+    re.IGNORECASE | re.DOTALL,
 )
-_EXPECTED = {  # what was expected, if not named by an abbreviation that is the same in all languages
+# what was expected, if not named by an abbreviation that is the same in all languages
+_EXPECTED = {
     text: Reason(code)
     for text, code in (
         ("data", "expected_data"),
@@ -47,11 +49,17 @@ def page_title(content: bytes) -> str:
     'We are back & soon'
     """
     match = _TITLE.search(content[:_TITLE_BYTES])
-    return " ".join(html.unescape(match.group(1).decode("utf-8", "replace")).split())[:120] if match else ""
+    return (
+        " ".join(html.unescape(match.group(1).decode("utf-8", "replace")).split())[:120]
+        if match
+        else ""
+    )
 
 
 def web_page_reason(url: str, content: bytes, expected: str) -> Reason:
-    """Return the reason why the page at *url* is not what was *expected*, such as "JSON" or "a table"."""
+    """Return the reason why the page at *url* is not what was *expected*, such as "JSON" or "a
+    table".
+    """
     named = _EXPECTED.get(expected, expected)
     if title := page_title(content):
         return Reason("web_page_titled", {"url": url, "title": title, "expected": named})

@@ -21,7 +21,9 @@ class RateLimiter(Protocol):
 
 @dataclass(slots=True)
 class LocalRateLimiter:
-    """A rate limiter for the threads of one process; *sleep* takes seconds, *clock* returns monotonic seconds."""
+    """A rate limiter for the threads of one process; *sleep* takes seconds, *clock* returns
+    monotonic seconds.
+    """
 
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
@@ -32,7 +34,9 @@ class LocalRateLimiter:
     _lock: Lock = field(default_factory=Lock)
 
     def acquire(self, host: str, pause: float) -> None:
-        """Wait until *host* may be requested: *pause* seconds after the last request, or longer if that one asked for more."""
+        """Wait until *host* may be requested: *pause* seconds after the last request, or longer if
+        that one asked for more.
+        """
         with self._lock:
             now = self.clock()
             last_request, last_pause = self._last_requests.get(host, (now, 0.0))
@@ -46,4 +50,6 @@ class LocalRateLimiter:
     def block_host(self, host: str, seconds: float) -> None:
         """Block requests to *host* for *seconds*, as its Retry-After says."""
         with self._lock:
-            self._blocked_until[host] = max(self._blocked_until.get(host, 0.0), self.clock() + seconds)
+            self._blocked_until[host] = max(
+                self._blocked_until.get(host, 0.0), self.clock() + seconds
+            )

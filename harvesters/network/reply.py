@@ -49,7 +49,9 @@ class Reply:
 
     @property
     def not_modified(self) -> bool:
-        """Return whether nothing has changed (304): as the registry reports, or by the digest of the body."""
+        """Return whether nothing has changed (304): as the registry reports, or by the digest of
+        the body.
+        """
         return self.status == 304
 
     @property
@@ -73,7 +75,9 @@ def merge_responses(one: Mapping[str, int], other: Mapping[str, int]) -> dict[st
     >>> merge_responses({}, {"count": 1, "bytes": 9, "milliseconds": 30, "slowest": 30})["slowest"]
     30
     """
-    sums = {name: one.get(name, 0) + other.get(name, 0) for name in ("count", "bytes", "milliseconds")}
+    sums = {
+        name: one.get(name, 0) + other.get(name, 0) for name in ("count", "bytes", "milliseconds")
+    }
     return {**sums, "slowest": max(one.get("slowest", 0), other.get("slowest", 0))}
 
 

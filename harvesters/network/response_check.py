@@ -38,7 +38,8 @@ _UNAVAILABLE_STATUSES = {
     527,
     530,
 }  # from 520 on: Cloudflare, which does not reach the registry
-_KINDS = {"json": "JSON", "xml": "XML", "csv": "a table"}  # what is asked for, by a part of its media type
+# what is asked for, by a part of its media type
+_KINDS = {"json": "JSON", "xml": "XML", "csv": "a table"}
 
 
 class Response(Protocol):
@@ -55,12 +56,19 @@ class Response(Protocol):
 
 
 def check_response(reply: Response, accept: str, agent: str) -> None:
-    """Accept 200 and 304; raise for anything else, for bot protection, and for a web page if *accept* asks for data."""
+    """Accept 200 and 304; raise for anything else, for bot protection, and for a web page if
+    *accept* asks for data.
+    """
     if reply.status == 304:
         return
     if vendor := bot_protection.detect(reply.status, reply.headers, reply.content):
         remedy = bot_protection.unblock_instructions(vendor, reply.url, agent)
-        values: dict[str, Value] = {"url": reply.url, "status": str(reply.status), "vendor": vendor.name, "remedy": remedy}
+        values: dict[str, Value] = {
+            "url": reply.url,
+            "status": str(reply.status),
+            "vendor": vendor.name,
+            "remedy": remedy,
+        }
         raise BotProtectionError(Reason("bot_protection", values))
     if reply.status != 200:
         raise _status_error(reply)
@@ -84,13 +92,20 @@ def _status_reason(code: str, reply: Response, **values: int) -> Reason:
 
 
 def _retry_later_error(reply: Response) -> RetryLaterError:
-    after = retry_after(reply.headers.get("retry-after"), reply.headers.get("date"), datetime.now(UTC))
-    reason = _status_reason("status_retry", reply, seconds=round(after)) if after else _status_reason("status", reply)
+    after = retry_after(
+        reply.headers.get("retry-after"), reply.headers.get("date"), datetime.now(UTC)
+    )
+    reason = (
+        _status_reason("status_retry", reply, seconds=round(after))
+        if after
+        else _status_reason("status", reply)
+    )
     return LimitedError(reason, after) if reply.status == 429 else UnavailableError(reason, after)
 
 
 def check_robots_response(reply: Response) -> None:
-    """Accept a robots.txt, and 4xx as its absence; raises for 429 and 5xx, when no requests are allowed.
+    """Accept a robots.txt, and 4xx as its absence; raises for 429 and 5xx, when no requests are
+    allowed.
 
 
     Source: https://www.rfc-editor.org/rfc/rfc9309#section-2.3.1

@@ -21,20 +21,29 @@ from harvesters.reasons import Reason, Value
 
 _PROLOGUE = re.compile(rb"(?>\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL | re.IGNORECASE)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
-_LARGE_NUMBER = re.compile(rb"[:\[,\s](?:-\d{19}|\d{20})")  # integers that may need more than 64 bits, in which orjson rounds them
+# integers that may need more than 64 bits, in which orjson rounds them
+_LARGE_NUMBER = re.compile(rb"[:\[,\s](?:-\d{19}|\d{20})")
 _DIGITS = 4000  # of an integer: Python reads and writes no more than 4300
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 
 
 def parse_xml(reply: Reply) -> _Element:
-    """Parse the body as XML, without comments and processing instructions; broken XML is not repaired.
+    """Parse the body as XML, without comments and processing instructions; broken XML is not
+    repaired.
 
-    A DOCTYPE is refused before anything is expanded: no registry's protocol needs one, and XML attacks use entities.
+    A DOCTYPE is refused before anything is expanded: no registry's protocol needs one, and XML
+    attacks use entities.
     """
     content = refuse_html(reply, "XML").removeprefix(codecs.BOM_UTF8)
     refuse_doctype(reply)
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
     with parser_errors(Reason("not_xml", {"url": reply.url})):
         root = etree.fromstring(content, parser)
     if root.getroottree().docinfo.internalDTD is not None:
@@ -49,7 +58,9 @@ def refuse_doctype(reply: Reply) -> None:
 
 
 class InvalidJson:
-    """NaN, Infinity or an overlong number, which are not JSON; only the record that contains it is invalid."""
+    """NaN, Infinity or an overlong number, which are not JSON; only the record that contains it is
+    invalid.
+    """
 
     def __init__(self, word: str) -> None:
         self.description = word
@@ -58,33 +69,43 @@ class InvalidJson:
 def load_json(reply: Reply, charset: str = "utf-8") -> Any:
     """Parse the body as JSON; a byte order mark is ignored.
 
-    What JSON forbids but many programs write (NaN, half of a surrogate pair) is accepted here, and rejected by ``dump_json``
-    in the one record that contains it. Integers of any size keep their digits.
+    What JSON forbids but many programs write (NaN, half of a surrogate pair) is accepted here, and
+    rejected by ``dump_json`` in the one record that contains it. Integers of any size keep their
+    digits.
     """
     content = refuse_html(reply, "JSON")
     with parser_errors(Reason("unreadable_json", {"url": reply.url})):
         if charset == "utf-8" and not _LARGE_NUMBER.search(content):
-            with suppress(orjson.JSONDecodeError):  # the slower reader accepts more, and its errors say more
+            # the slower reader accepts more, and its errors say more
+            with suppress(orjson.JSONDecodeError):
                 return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
         try:
-            return json.loads(decode_text(reply, charset), parse_constant=InvalidJson, parse_int=_integer)
+            return json.loads(
+                decode_text(reply, charset), parse_constant=InvalidJson, parse_int=_integer
+            )
         except json.JSONDecodeError as error:
             raise ParseError(_json_reason(reply, error)) from error
 
 
 def _integer(digits: str) -> int | InvalidJson:
-    return int(digits) if len(digits) <= _DIGITS else InvalidJson(f"a number of {len(digits)} digits")
+    return (
+        int(digits) if len(digits) <= _DIGITS else InvalidJson(f"a number of {len(digits)} digits")
+    )
 
 
 def dump_json(value: Any) -> bytes:
-    """Return *value* as canonical JSON with sorted keys; raises ValueError if it is not valid JSON, or nested more than 254 deep."""
+    """Return *value* as canonical JSON with sorted keys; raises ValueError if it is not valid JSON,
+    or nested more than 254 deep.
+    """
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError as error:
         if "recursion" in str(error).lower():
             raise ValueError("values nested more than 254 deep") from error
     try:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_refuse).encode()
+        return json.dumps(
+            value, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_refuse
+        ).encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"half of a surrogate pair at character {error.start}") from error
     except (TypeError, RecursionError) as error:
@@ -93,12 +114,15 @@ def dump_json(value: Any) -> bytes:
 
 def _refuse(value: object) -> None:
     raise ValueError(
-        f"{value.description}, which is no JSON" if isinstance(value, InvalidJson) else f"a {type(value).__name__}, which is no JSON"
+        f"{value.description}, which is no JSON"
+        if isinstance(value, InvalidJson)
+        else f"a {type(value).__name__}, which is no JSON"
     )
 
 
 def decode_text(reply: Reply, charset: str | None = None) -> str:
-    """Decode the body by its byte order mark, else by *charset*; None tries UTF-8, then the charset of the Content-Type header.
+    """Decode the body by its byte order mark, else by *charset*; None tries UTF-8, then the charset
+    of the Content-Type header.
 
     Raises CharsetError at bytes that are invalid in that charset; no charset is guessed.
     """
@@ -113,7 +137,9 @@ def decode_text(reply: Reply, charset: str | None = None) -> str:
         try:
             return content.decode(name).removeprefix("\ufeff")
         except UnicodeDecodeError as error:
-            faults.append(f"not {name} at byte {error.start} ({content[error.start : error.start + 1].hex()})")
+            faults.append(
+                f"not {name} at byte {error.start} ({content[error.start : error.start + 1].hex()})"
+            )
         except UnicodeError as error:
             faults.append(f"not {name} ({error})")
     raise CharsetError(Reason("wrong_charset", {"url": reply.url, "faults": " and ".join(faults)}))
@@ -131,7 +157,9 @@ def _other_charsets(reply: Reply) -> list[str]:
 
 
 def refuse_html(reply: Reply, expected: str) -> bytes:
-    """Return the body; raises ParseError if it is empty, or a web page where *expected* was expected."""
+    """Return the body; raises ParseError if it is empty, or a web page where *expected* was
+    expected.
+    """
     if not reply.content.strip():
         raise ParseError(empty_reason(reply.url, expected))
     if is_html(reply.content):
@@ -140,7 +168,12 @@ def refuse_html(reply: Reply, expected: str) -> bytes:
 
 
 def _json_reason(reply: Reply, error: json.JSONDecodeError) -> Reason:
-    values: dict[str, Value] = {"url": reply.url, "error": error.msg, "line": error.lineno, "column": error.colno}
+    values: dict[str, Value] = {
+        "url": reply.url,
+        "error": error.msg,
+        "line": error.lineno,
+        "column": error.colno,
+    }
     if reply.media_type in {"", "application/json"}:
         return Reason("not_json", values)
     return Reason("not_json_sent_as", {**values, "type": reply.media_type})

@@ -20,10 +20,11 @@ log = structlog.get_logger()
 class RetryPolicy:
     """Timeouts, size limits and retries of requests.
 
-    *read_timeout* and *connect_timeout* are seconds without a byte, *response_timeout* those of a whole response, headers included,
-    *max_bytes* limits a response (as received, and decoded); *file_timeout* and *max_file_bytes* apply to downloads into a file.
-    *max_attempts* counts a request's attempts. The wait between them starts with *wait_initial* seconds and doubles up to *wait_max*; a
-    Retry-After of more than *max_retry_after* seconds ends the run.
+    *read_timeout* and *connect_timeout* are seconds without a byte, *response_timeout* those of a
+    whole response, headers included, *max_bytes* limits a response (as received, and decoded);
+    *file_timeout* and *max_file_bytes* apply to downloads into a file. *max_attempts* counts a
+    request's attempts. The wait between them starts with *wait_initial* seconds and doubles up to
+    *wait_max*; a Retry-After of more than *max_retry_after* seconds ends the run.
     """
 
     read_timeout: float = 60.0
@@ -39,14 +40,24 @@ class RetryPolicy:
 
     def attempts(self) -> Iterator[stamina.Attempt]:
         """Yield the attempts of a request, with the wait between them."""
-        wait = {"wait_initial": self.wait_initial, "wait_max": self.wait_max, "wait_jitter": min(1.0, self.wait_initial)}
-        return iter(stamina.retry_context(on=self._retry_decision, attempts=self.max_attempts, timeout=None, **wait))
+        wait = {
+            "wait_initial": self.wait_initial,
+            "wait_max": self.wait_max,
+            "wait_jitter": min(1.0, self.wait_initial),
+        }
+        return iter(
+            stamina.retry_context(
+                on=self._retry_decision, attempts=self.max_attempts, timeout=None, **wait
+            )
+        )
 
     def _retry_decision(self, error: Exception) -> bool | float:
         """Return to stamina whether to retry, or after how many seconds."""
         if isinstance(error, RetryLaterError) and error.after is not None:
             return error.after if error.after <= self.max_retry_after else False
-        return isinstance(error, TemporaryFetchError) and not isinstance(error, UnexpectedStatusError)
+        return isinstance(error, TemporaryFetchError) and not isinstance(
+            error, UnexpectedStatusError
+        )
 
 
 def install_retry_logging() -> None:
@@ -55,13 +66,19 @@ def install_retry_logging() -> None:
 
 
 def _log_retry(details: RetryDetails) -> None:
-    log.info("retrying request", reason=str(details.caused_by), wait=round(details.wait_for, 1), retry=details.retry_num)
+    log.info(
+        "retrying request",
+        reason=str(details.caused_by),
+        wait=round(details.wait_for, 1),
+        retry=details.retry_num,
+    )
 
 
 def retry_after(value: str | None, date: str | None, now: datetime) -> float | None:
     """Parse a Retry-After header, seconds or an HTTP date, into seconds; None if there is none.
 
-    A date is relative to the response's Date header, since the registry's clock may be wrong, or else to *now*.
+    A date is relative to the response's Date header, since the registry's clock may be wrong, or
+    else to *now*.
 
 
     Source: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after

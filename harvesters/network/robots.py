@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from protego import Protego
 
 USER_AGENT_TOKEN = "Stocktake"  # our product token, which publishers write behind User-agent
-MAX_CRAWL_DELAY = 60.0  # seconds of crawl-delay that are kept: at more, a registry of a hundred pages would take hours
+# seconds of crawl-delay that are kept: at more, a registry of a hundred pages would take hours
+MAX_CRAWL_DELAY = 60.0
 _SIZE = 512 * 1024  # bytes that are read: the least that RFC 9309 asks for (500 KiB), and a bound
 
 
@@ -27,20 +28,33 @@ class Robots:
     delay: float = 0.0
 
     def forbids(self, address: str) -> tuple[int, str] | None:
-        """Return the number of the line that forbids *address*, from 1, and its text; None if it is allowed."""
+        """Return the number of the line that forbids *address*, from 1, and its text; None if it is
+        allowed.
+        """
         if self.rules.can_fetch(address, USER_AGENT_TOKEN):
             return None
-        indexes = [index for index, line in enumerate(self.lines) if line.strip().lower().startswith("di")]
-        low, high = 0, len(indexes)  # the address is allowed if the Disallow lines before this number are blank
+        indexes = [
+            index for index, line in enumerate(self.lines) if line.strip().lower().startswith("di")
+        ]
+        # the address is allowed if the Disallow lines before this number are blank
+        low, high = 0, len(indexes)
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self._without(indexes[:middle]).can_fetch(address, USER_AGENT_TOKEN) else (middle, high)
+            low, high = (
+                (low, middle)
+                if self._without(indexes[:middle]).can_fetch(address, USER_AGENT_TOKEN)
+                else (middle, high)
+            )
         index = indexes[high - 1]
         return index + 1, self.lines[index].strip()[:200]
 
     def _without(self, indexes: list[int]) -> Protego:
         blank = set(indexes)
-        return Protego.parse("\n".join("Disallow:" if index in blank else line for index, line in enumerate(self.lines)))
+        return Protego.parse(
+            "\n".join(
+                "Disallow:" if index in blank else line for index, line in enumerate(self.lines)
+            )
+        )
 
 
 def parse_robots(url: str, content: bytes) -> Robots:
@@ -49,7 +63,12 @@ def parse_robots(url: str, content: bytes) -> Robots:
     rules = Protego.parse(text)
     rate = rules.request_rate(USER_AGENT_TOKEN)
     paced = rate.seconds / rate.requests if rate and rate.requests else 0.0
-    return Robots(url, tuple(text.splitlines()), rules, max(rules.crawl_delay(USER_AGENT_TOKEN) or 0.0, paced, 0.0))
+    return Robots(
+        url,
+        tuple(text.splitlines()),
+        rules,
+        max(rules.crawl_delay(USER_AGENT_TOKEN) or 0.0, paced, 0.0),
+    )
 
 
 def allow_all(url: str) -> Robots:

@@ -28,7 +28,8 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class RobotsCheck:
-    """The rules of the hosts that were asked; *request* requests a robots.txt and follows redirects.
+    """The rules of the hosts that were asked; *request* requests a robots.txt and follows
+    redirects.
 
     An *override* (who permitted access, in writing) sets Disallow aside, not the crawl-delay.
     """

@@ -23,12 +23,16 @@ Resolve = Callable[[str, int], list[str]]  # IP addresses of a host; raises OSEr
 
 def resolve_host(host: str, port: int) -> list[str]:
     """Return the IP addresses of *host*; raises OSError if it has none."""
-    return [str(address[4][0]) for address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    return [
+        str(address[4][0]) for address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ]
 
 
 @dataclass(slots=True)
 class Deadline:
-    """The time by which a response must be complete, headers included; *end* is in seconds of the monotonic clock."""
+    """The time by which a response must be complete, headers included; *end* is in seconds of the
+    monotonic clock.
+    """
 
     end: float = math.inf
 
@@ -52,7 +56,9 @@ class Deadline:
 
 
 class _DeadlineStream(httpcore.NetworkStream):
-    """A connection whose every operation ends at the deadline, so that a slow server cannot block a reader forever."""
+    """A connection whose every operation ends at the deadline, so that a slow server cannot block a
+    reader forever.
+    """
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream
@@ -68,9 +74,14 @@ class _DeadlineStream(httpcore.NetworkStream):
         self._stream.close()
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        stream = self._stream.start_tls(ssl_context, server_hostname, self._deadline.remaining(timeout, httpcore.ConnectTimeout))
+        stream = self._stream.start_tls(
+            ssl_context, server_hostname, self._deadline.remaining(timeout, httpcore.ConnectTimeout)
+        )
         return _DeadlineStream(stream, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
@@ -78,22 +89,38 @@ class _DeadlineStream(httpcore.NetworkStream):
 
 
 class _Guard(httpcore.SyncBackend):
-    """Connect to the very address that was checked, so that a name cannot become private between check and use."""
+    """Connect to the very address that was checked, so that a name cannot become private between
+    check and use.
+    """
 
-    def __init__(self, allow: frozenset[str], deadline: Deadline, resolve: Resolve, dial: httpcore.NetworkBackend) -> None:
+    def __init__(
+        self,
+        allow: frozenset[str],
+        deadline: Deadline,
+        resolve: Resolve,
+        dial: httpcore.NetworkBackend,
+    ) -> None:
         self.allow = allow
         self.deadline = deadline
         self.resolve = resolve
         self.dial = dial
 
     def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None, socket_options: Options = None
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Options = None,
     ) -> httpcore.NetworkStream:
         addresses = self._resolve_public(host, port)
         for number, address in enumerate(addresses, 1):
             seconds = self.deadline.remaining(timeout, httpcore.ConnectTimeout)
             try:
-                return _DeadlineStream(self.dial.connect_tcp(address, port, seconds, local_address, socket_options), self.deadline)
+                return _DeadlineStream(
+                    self.dial.connect_tcp(address, port, seconds, local_address, socket_options),
+                    self.deadline,
+                )
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if number == len(addresses):
                     raise
@@ -111,11 +138,15 @@ class _Guard(httpcore.SyncBackend):
 
 
 class _Transport(httpx.HTTPTransport):
-    """httpx's transport with a pool of checked connections; httpx has no public parameter for a network backend."""
+    """httpx's transport with a pool of checked connections; httpx has no public parameter for a
+    network backend.
+    """
 
     def __init__(self, guard: _Guard) -> None:
         super().__init__(trust_env=False)
-        self._pool = httpcore.ConnectionPool(ssl_context=ssl.create_default_context(), network_backend=guard)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=ssl.create_default_context(), network_backend=guard
+        )
 
 
 def safe_transport(
@@ -124,8 +155,11 @@ def safe_transport(
     resolve: Resolve = resolve_host,
     dial: httpcore.NetworkBackend | None = None,
 ) -> httpx.BaseTransport:
-    """Return a transport that refuses addresses off the public internet, except those of the hosts in *allow*.
+    """Return a transport that refuses addresses off the public internet, except those of the hosts
+    in *allow*.
 
     *resolve* and *dial* replace the network in tests.
     """
-    return _Transport(_Guard(allow, deadline or Deadline(), resolve, dial or httpcore.SyncBackend()))
+    return _Transport(
+        _Guard(allow, deadline or Deadline(), resolve, dial or httpcore.SyncBackend())
+    )

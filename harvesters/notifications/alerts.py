@@ -64,7 +64,9 @@ def _find(context: HarvestContext, rules: Sequence[Rule], now: datetime) -> Foun
         if rule.when == "disk_low":
             free = shutil.disk_usage(context.data).free / _GIGABYTE
             if free < rule.limit:
-                reasons[rule.name, ""] = Reason("alert_disk_low", {"free": f"{free:.1f}", "limit": f"{rule.limit:g}"})
+                reasons[rule.name, ""] = Reason(
+                    "alert_disk_low", {"free": f"{free:.1f}", "limit": f"{rule.limit:g}"}
+                )
             continue
         for status in statuses:
             if rule.covers(status.source) and (reason := _reason(rule, status, context, now)):
@@ -72,7 +74,9 @@ def _find(context: HarvestContext, rules: Sequence[Rule], now: datetime) -> Foun
     return reasons
 
 
-def _reason(rule: Rule, status: SourceStatus, context: HarvestContext, now: datetime) -> Reason | None:
+def _reason(
+    rule: Rule, status: SourceStatus, context: HarvestContext, now: datetime
+) -> Reason | None:
     """Return why the rule's condition holds for a source, or None."""
     if status.marks.retired:
         return None
@@ -80,7 +84,11 @@ def _reason(rule: Rule, status: SourceStatus, context: HarvestContext, now: date
         plan = context.ledger.run(status.plan)
         since = (plan.planned or plan.started) if plan else now
         waits = (now - since).total_seconds() / 3600 >= rule.limit
-        return Reason("alert_plan_waits", {"run": status.plan, "source": status.source}) if waits else None
+        return (
+            Reason("alert_plan_waits", {"run": status.plan, "source": status.source})
+            if waits
+            else None
+        )
     if rule.when == "failing" and status.marks.failures and status.marks.failures >= rule.limit:
         failures: dict[str, str | int] = {"source": status.source, "count": status.marks.failures}
         return Reason("alert_failing", {**failures, "reason": status.reason or ""})
@@ -89,7 +97,11 @@ def _reason(rule: Rule, status: SourceStatus, context: HarvestContext, now: date
     run = context.ledger.run(status.run) if rule.when == "withheld" and status.run else None
     fetched, withheld = (run.fetched, run.counts.get("withheld", 0)) if run else (0, 0)
     if fetched and withheld * 100 / fetched > rule.limit:
-        shares: dict[str, str | int] = {"source": status.source, "count": withheld, "total": fetched}
+        shares: dict[str, str | int] = {
+            "source": status.source,
+            "count": withheld,
+            "total": fetched,
+        }
         return Reason("alert_withheld", shares)
     return None
 
@@ -134,7 +146,13 @@ def _page(alert: Alert, channels: Channels) -> str | None:
     if not channels.public_url:
         return None
     run = alert.reason.values.get("run")
-    path = f"runs/{quote(str(run), safe='')}" if run else f"sources/{quote(alert.source, safe='')}" if alert.source else "system"
+    path = (
+        f"runs/{quote(str(run), safe='')}"
+        if run
+        else f"sources/{quote(alert.source, safe='')}"
+        if alert.source
+        else "system"
+    )
     return f"{channels.public_url}/admin/page/{path}"
 
 

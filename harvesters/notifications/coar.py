@@ -44,7 +44,9 @@ def send(
     ledger: Ledger, url: str, inbox: str, kind: NotificationKind, about: Mapping[str, Any], now: datetime, *, submission: str | None = None,
     answers: str | None = None, note: str = "",
 ) -> Notification:  # fmt: skip
-    """Queue a notification from the installation at *url* to an *inbox*; *about* is its object, *answers* the id of what it answers."""
+    """Queue a notification from the installation at *url* to an *inbox*; *about* is its object,
+    *answers* the id of what it answers.
+    """
     body: dict[str, Any] = {
         "@context": CONTEXT,
         "id": f"urn:uuid:{uuid4()}",
@@ -55,17 +57,44 @@ def send(
     }
     body |= {"inReplyTo": answers} if answers else {}
     body |= {"summary": note} if note else {}
-    notification = Notification(body["id"], True, inbox, kind.value, str(about.get("id", "")), body, now, submission)
+    notification = Notification(
+        body["id"], True, inbox, kind.value, str(about.get("id", "")), body, now, submission
+    )
     notifications.add_notification(ledger, notification)
-    ledger.outbox.queue_messages([Message(CHANNEL, inbox, f"notification {kind.value}", "", json.dumps(body, ensure_ascii=False))], now)
+    ledger.outbox.queue_messages(
+        [
+            Message(
+                CHANNEL,
+                inbox,
+                f"notification {kind.value}",
+                "",
+                json.dumps(body, ensure_ascii=False),
+            )
+        ],
+        now,
+    )
     return notification
 
 
-def answer(ledger: Ledger, url: str, submission: str, kind: NotificationKind, now: datetime, note: str = "") -> None:
+def answer(
+    ledger: Ledger, url: str, submission: str, kind: NotificationKind, now: datetime, note: str = ""
+) -> None:
     """Answer the offer that a submission came from; without one, nothing is sent."""
-    offer = notifications.find_notification(ledger, submission=submission, sent=False, kind=NotificationKind.OFFER.value)
+    offer = notifications.find_notification(
+        ledger, submission=submission, sent=False, kind=NotificationKind.OFFER.value
+    )
     if offer is None or not url:
         return
     about = {"id": offer.id, "type": "Offer", "object": offer.object}
-    send(ledger, url, offer.inbox, kind, about, now, submission=submission, answers=offer.id, note=note)
+    send(
+        ledger,
+        url,
+        offer.inbox,
+        kind,
+        about,
+        now,
+        submission=submission,
+        answers=offer.id,
+        note=note,
+    )
     notifications.update_notification(ledger, offer.id, answer=kind.value)

@@ -26,7 +26,8 @@ from journal.outage import Outage
 MAIL, WEBHOOK = "mail", "webhook"
 MAX_AGE = timedelta(days=7)  # of a message that no attempt delivered: then it waits for a person
 RETENTION = timedelta(days=90)  # of delivered messages
-QUARANTINE_RETENTION = timedelta(days=90)  # of spam and of what is quarantined, after the last change
+# of spam and of what is quarantined, after the last change
+QUARANTINE_RETENTION = timedelta(days=90)
 PICTURE_RETENTION = timedelta(days=1)  # of pictures that no submission has, after they were sent
 DRAFT_RETENTION = timedelta(days=30)  # of submissions that were not sent, after their last change
 PRIZE_RETENTION = timedelta(days=365)  # of who voted and reviewed, after the results of an edition
@@ -57,7 +58,9 @@ class Channels:
     @property
     def agent(self) -> str:
         """Return the User-Agent of webhooks."""
-        return AGENT.format(contact=" ".join(self.contact.encode("ascii", "replace").decode().split()))
+        return AGENT.format(
+            contact=" ".join(self.contact.encode("ascii", "replace").decode().split())
+        )
 
 
 def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> int:
@@ -67,7 +70,9 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
     """
     delivered = 0
     with ExitStack() as stack:
-        mail = stack.enter_context(open_mail(channels.mail, channels.name)) if channels.mail else None
+        mail = (
+            stack.enter_context(open_mail(channels.mail, channels.name)) if channels.mail else None
+        )
         unreachable: DeliveryError | None = None
         for queued in ledger.outbox.claim_messages(now(), now() + _LEASE, _BATCH_SIZE):
             try:
@@ -77,8 +82,13 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
             except DeliveryError as error:
                 unreachable = error if error.is_unreachable else unreachable
                 _postpone(queued, error, ledger, now())
-                if error.is_permanent and ledger.subscriptions.end_subscription(queued.message.topic):
-                    log.info("subscription ended: its receiver refuses messages", topic=queued.message.topic)
+                if error.is_permanent and ledger.subscriptions.end_subscription(
+                    queued.message.topic
+                ):
+                    log.info(
+                        "subscription ended: its receiver refuses messages",
+                        topic=queued.message.topic,
+                    )
             else:
                 ledger.outbox.settle_message(queued.id, sent=now())
                 ledger.problems.mark_problem_sent(queued.message.topic, now())
@@ -87,19 +97,31 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
     return delivered
 
 
-def _send(queued: QueuedMessage, mail: MailSender | None, channels: Channels, now: datetime) -> None:
+def _send(
+    queued: QueuedMessage, mail: MailSender | None, channels: Channels, now: datetime
+) -> None:
     if queued.message.channel == MAIL:
         if mail is None:
             raise DeliveryError("no mail server is set: STOCKTAKE_SMTP_URL")
         mail.send(queued)
     elif queued.message.channel == coar.CHANNEL:
         headers = {"Content-Type": coar.MEDIA_TYPE, "User-Agent": channels.agent}
-        post(queued.message.address, queued.message.text.encode(), headers, channels.allow, channels.transport)
+        post(
+            queued.message.address,
+            queued.message.text.encode(),
+            headers,
+            channels.allow,
+            channels.transport,
+        )
     elif not channels.secret:
         raise DeliveryError("no secret to sign webhooks is set: STOCKTAKE_WEBHOOK_SECRET")
     else:
         topic = queued.message.topic
-        secret = derive_secret(channels.secret, topic) if topic.startswith(FOLLOW_TOPIC) else channels.secret
+        secret = (
+            derive_secret(channels.secret, topic)
+            if topic.startswith(FOLLOW_TOPIC)
+            else channels.secret
+        )
         send_webhook(queued, secret, now, channels.allow, channels.agent, channels.transport)
 
 
@@ -117,7 +139,9 @@ def _postpone(queued: QueuedMessage, error: DeliveryError, ledger: Ledger, now: 
     )
 
 
-def run_round(ledger: Ledger, channels: Channels, now: Callable[[], datetime], outage: Outage) -> None:
+def run_round(
+    ledger: Ledger, channels: Channels, now: Callable[[], datetime], outage: Outage
+) -> None:
     """Deliver due messages and delete old ones; log once while the ledger cannot be used."""
     try:
         deliver(ledger, channels, now)

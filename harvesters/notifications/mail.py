@@ -92,8 +92,11 @@ class MailSender:
             raise DeliveryError(_answer(code, text), is_permanent=code in _REFUSED) from error
         except smtplib.SMTPDataError as error:
             permanent = error.smtp_code in _REFUSED
-            raise DeliveryError(_answer(error.smtp_code, error.smtp_error), is_permanent=permanent) from error
-        except smtplib.SMTPResponseException as error:  # of the connection, the sign-in or the sender
+            raise DeliveryError(
+                _answer(error.smtp_code, error.smtp_error), is_permanent=permanent
+            ) from error
+        # of the connection, the sign-in or the sender
+        except smtplib.SMTPResponseException as error:
             raise self._unreachable(_answer(error.smtp_code, error.smtp_error)) from error
         except (smtplib.SMTPException, OSError) as error:
             raise self._unreachable(str(error) or type(error).__name__) from error
@@ -137,7 +140,8 @@ class MailSender:
         domain = sender.rpartition("@")[2]
         message["Message-ID"] = f"<{queued.id}.{queued.created:%Y%m%dT%H%M%S}@{domain}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
-        if unsubscribe := queued.message.data.get("unsubscribe"):  # one click, by https://www.rfc-editor.org/rfc/rfc8058
+        # one click, by https://www.rfc-editor.org/rfc/rfc8058
+        if unsubscribe := queued.message.data.get("unsubscribe"):
             message["List-Unsubscribe"] = f"<{unsubscribe}>"
             message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         message.set_content(queued.message.text)

@@ -81,7 +81,9 @@ def read_rules(data: Path) -> str:
     try:
         return file.read_bytes()[: MAX_BYTES + 1].decode() if file.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise RulesError([located(str(file), Reason("table_unreadable", {"error": str(error)}))]) from error
+        raise RulesError(
+            [located(str(file), Reason("table_unreadable", {"error": str(error)}))]
+        ) from error
 
 
 def parse_rules(text: str) -> list[Rule]:
@@ -98,7 +100,13 @@ def parse_rules(text: str) -> list[Rule]:
         raise RulesError([located(FILE, Reason("not_toml", {"error": str(error)}))]) from error
     tables = document.get("rule", [])
     unknown = sorted(set(document) - {"rule"})
-    faults = [located(FILE, Reason("unknown_key", {"name": repr(name), "suggestion": suggestion(name, ["rule"])})) for name in unknown]
+    faults = [
+        located(
+            FILE,
+            Reason("unknown_key", {"name": repr(name), "suggestion": suggestion(name, ["rule"])}),
+        )
+        for name in unknown
+    ]
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise RulesError([*faults, located(FILE, Reason("rules_without_table"))])
     rules: list[Rule] = []
@@ -154,7 +162,9 @@ def _address_faults(table: Mapping[str, Any]) -> Iterator[Reason]:
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             yield expected(key, values, "kind_texts")
         elif key == "mail":
-            yield from (expected(key, value, "kind_mail") for value in values if not is_mail_address(value))
+            yield from (
+                expected(key, value, "kind_mail") for value in values if not is_mail_address(value)
+            )
         elif key == "webhook":
             yield from (expected(key, value, "kind_web") for value in values if not is_web(value))
     if not table.get("mail") and not table.get("webhook"):

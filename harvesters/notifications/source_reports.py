@@ -1,4 +1,6 @@
-"""Send a registry the report of a run, as its definition asks: always, on errors, or when what it says has changed."""
+"""Send a registry the report of a run, as its definition asks: always, on errors, or when what it
+says has changed.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,14 @@ log = structlog.get_logger(component="notifications")
 
 
 def send_reports(
-    context: HarvestContext, channels: Channels, sources: Iterable[Source], checked: MutableMapping[str, str], outage: Outage
+    context: HarvestContext,
+    channels: Channels,
+    sources: Iterable[Source],
+    checked: MutableMapping[str, str],
+    outage: Outage,
 ) -> None:
-    """Queue the reports of runs that ended since the last call; log once while that is not possible.
+    """Queue the reports of runs that ended since the last call; log once while that is not
+    possible.
 
     *checked* maps each source to its run that was checked last, so that a report is computed once.
     """
@@ -45,7 +52,9 @@ def send_reports(
         outage.over()
 
 
-def _check_source(context: HarvestContext, channels: Channels, source: Source, checked: MutableMapping[str, str]) -> None:
+def _check_source(
+    context: HarvestContext, channels: Channels, source: Source, checked: MutableMapping[str, str]
+) -> None:
     notify, ledger = source.notify, context.ledger
     if notify.reports == "never" or not (notify.mail or notify.webhook):
         return
@@ -58,7 +67,9 @@ def _check_source(context: HarvestContext, channels: Channels, source: Source, c
         report = _report(source, run, context)
         digest = _digest(report)
         if notify.reports != "change" or digest != previous.get("digest"):
-            ledger.outbox.queue_messages(_messages(source, run, report, digest, channels, context.iris.base), context.now())
+            ledger.outbox.queue_messages(
+                _messages(source, run, report, digest, channels, context.iris.base), context.now()
+            )
             log.info("report queued", source=source.name, run=run.id)
     checked[source.name] = run.id
 
@@ -70,23 +81,45 @@ def _is_wanted(source: Source, run: Run) -> bool:
 
 
 def _report(source: Source, run: Run, context: HarvestContext) -> dict[str, Any]:
-    """Return what a report says: the outcome, and what was not published, by rule and the publisher's own field."""
-    report = report_source(source, context.ledger, context.journal, context.iris.base, context.data / "archive", context.pool.name)
+    """Return what a report says: the outcome, and what was not published, by rule and the
+    publisher's own field.
+    """
+    report = report_source(
+        source,
+        context.ledger,
+        context.journal,
+        context.iris.base,
+        context.data / "archive",
+        context.pool.name,
+    )
     values = asdict(report) if report else {"withheld": (), "fields": {}}
     reason = "" if run.state not in _WRONG else run.reason or ""
     withheld = [rule for rule in values["withheld"] if rule["records"]]
-    return {"outcome": run.state.value, "reason": reason, "withheld": withheld, "fields": values["fields"]}
+    return {
+        "outcome": run.state.value,
+        "reason": reason,
+        "withheld": withheld,
+        "fields": values["fields"],
+    }
 
 
 def _digest(report: dict[str, Any]) -> str:
-    """Return a digest of what a report means: without its times, and a run without changes is like one with changes."""
-    outcome = "ok" if report["outcome"] in (State.COMMITTED.value, State.UNCHANGED.value) else report["outcome"]
+    """Return a digest of what a report means: without its times, and a run without changes is like
+    one with changes.
+    """
+    outcome = (
+        "ok"
+        if report["outcome"] in (State.COMMITTED.value, State.UNCHANGED.value)
+        else report["outcome"]
+    )
     rules = sorted((rule["rule"], rule["path"], rule["records"]) for rule in report["withheld"])
     return sha256(json.dumps([outcome, rules]).encode()).hexdigest()
 
 
 def _lines(source: Source, run: Run, report: dict[str, Any], base: str) -> Iterator[str]:
-    """Yield the lines of a report, in the language of the moment: the outcome, then each rule with what to do and examples."""
+    """Yield the lines of a report, in the language of the moment: the outcome, then each rule with
+    what to do and examples.
+    """
     language, shapes = source.notify.language, {rule.name: iri for iri, rule in rules(base).items()}
     yield f"{source.title}: {gettext('Run')} {run.id}: {gettext(report['outcome'])}"
     if report["reason"]:
@@ -94,7 +127,14 @@ def _lines(source: Source, run: Run, report: dict[str, Any], base: str) -> Itera
     yield ""
     for rule in report["withheld"]:
         shape = shapes.get(rule["rule"], "")
-        fields = next((names for path, names in report["fields"].items() if rule["path"] and path.endswith(rule["path"])), ())
+        fields = next(
+            (
+                names
+                for path, names in report["fields"].items()
+                if rule["path"] and path.endswith(rule["path"])
+            ),
+            (),
+        )
         named = f" ({gettext('Your field')}: {', '.join(fields)})" if fields else ""
         examples = ", ".join(example["key"] for example in rule["examples"])
         yield f"- {message(shape, language, base) or rule['message'] or rule['rule']}{named}"
@@ -105,11 +145,17 @@ def _lines(source: Source, run: Run, report: dict[str, Any], base: str) -> Itera
         yield gettext("No record was withheld.")
 
 
-def _messages(source: Source, run: Run, report: dict[str, Any], digest: str, channels: Channels, base: str) -> Iterator[Message]:
+def _messages(
+    source: Source, run: Run, report: dict[str, Any], digest: str, channels: Channels, base: str
+) -> Iterator[Message]:
     page = f"{channels.public_url}/source/{source.name}/report" if channels.public_url else None
     with use_language(source.notify.language):
         lines = [*_lines(source, run, report, base)]
-        lines += ["", f"{gettext('All results, also remarks on published records')}: {page}"] if page else []
+        lines += (
+            ["", f"{gettext('All results, also remarks on published records')}: {page}"]
+            if page
+            else []
+        )
         outcome = gettext(report["outcome"])
     data = {
         "type": "source.report",
@@ -119,4 +165,11 @@ def _messages(source: Source, run: Run, report: dict[str, Any], digest: str, cha
     subject = f"{channels.name}: {source.name}: {outcome}"
     for channel, addresses in ((MAIL, source.notify.mail), (WEBHOOK, source.notify.webhook)):
         for address in addresses:
-            yield Message(channel, address, f"{REPORT_TOPIC}{source.name}", subject, "\n".join(lines) + "\n", data)
+            yield Message(
+                channel,
+                address,
+                f"{REPORT_TOPIC}{source.name}",
+                subject,
+                "\n".join(lines) + "\n",
+                data,
+            )

@@ -19,7 +19,9 @@ MAX_SENT = 500  # in a webhook
 
 @dataclass(frozen=True, slots=True)
 class FoundChange:
-    """A thing that is new, changed or gone: its IRI, its title in the language of the subscription, and its page."""
+    """A thing that is new, changed or gone: its IRI, its title in the language of the subscription,
+    and its page.
+    """
 
     iri: str
     title: str
@@ -31,27 +33,51 @@ def write_confirmation(item: Subscription, channels: Channels) -> Message:
     link = f"{channels.public_url}/follow/confirm/{item.secret}"
     with use_language(item.language):
         lines = [
-            gettext("Somebody, probably you, gave this address to %(name)s.") % {"name": channels.name},
-            gettext("Open this link if you want to follow %(title)s. It works for 24 hours:") % {"title": item.title},
+            gettext("Somebody, probably you, gave this address to %(name)s.")
+            % {"name": channels.name},
+            gettext("Open this link if you want to follow %(title)s. It works for 24 hours:")
+            % {"title": item.title},
             link,
             gettext("If it was not you, ignore this message: the address is deleted then."),
         ]
         subject = f"{channels.name}: {gettext('Confirm that you follow %(title)s') % {'title': item.title}}"
-    data = {"type": "search.confirm", "timestamp": item.created.isoformat(), "data": {**_about(item, channels), "confirm": link}}
-    return Message(item.channel, item.address, item.topic, subject, "\n\n".join(lines) + "\n", {} if item.channel == MAIL else data)
+    data = {
+        "type": "search.confirm",
+        "timestamp": item.created.isoformat(),
+        "data": {**_about(item, channels), "confirm": link},
+    }
+    return Message(
+        item.channel,
+        item.address,
+        item.topic,
+        subject,
+        "\n\n".join(lines) + "\n",
+        {} if item.channel == MAIL else data,
+    )
 
 
 def write_digest(
-    item: Subscription, changes: Mapping[str, Sequence[FoundChange]], position: int, channels: Channels, now: datetime
+    item: Subscription,
+    changes: Mapping[str, Sequence[FoundChange]],
+    position: int,
+    channels: Channels,
+    now: datetime,
 ) -> Message | None:
-    """Return the message that lists what is ``new``, ``changed`` and ``removed`` at a journal entry; None if nothing is."""
+    """Return the message that lists what is ``new``, ``changed`` and ``removed`` at a journal
+    entry; None if nothing is.
+    """
     total = sum(map(len, changes.values()))
     if not total:
         return None
     stop = _stop_link(item, channels)
     with use_language(item.language):
         subject = f"{channels.name}: {item.title}: {gettext('Changes')}: {format_number(total)}"
-        lines = [*_lines(changes), f"{gettext('All results')}: {_search(item, channels)}", "", f"{gettext('Stop following')}: {stop}"]
+        lines = [
+            *_lines(changes),
+            f"{gettext('All results')}: {_search(item, channels)}",
+            "",
+            f"{gettext('Stop following')}: {stop}",
+        ]
     data = {
         **_about(item, channels),
         "entry": position,
@@ -60,7 +86,12 @@ def write_digest(
     }
     body: dict[str, Any] = {"type": "search.changed", "timestamp": now.isoformat(), "data": data}
     return Message(
-        item.channel, item.address, item.topic, subject, "\n".join(lines) + "\n", {"unsubscribe": stop} if item.channel == MAIL else body
+        item.channel,
+        item.address,
+        item.topic,
+        subject,
+        "\n".join(lines) + "\n",
+        {"unsubscribe": stop} if item.channel == MAIL else body,
     )
 
 
@@ -69,7 +100,11 @@ def _row(change: FoundChange) -> dict[str, str]:
 
 
 def _lines(changes: Mapping[str, Sequence[FoundChange]]) -> Iterator[str]:
-    titles = {"new": gettext("New"), "changed": gettext("Changed"), "removed": gettext("No longer among the results")}
+    titles = {
+        "new": gettext("New"),
+        "changed": gettext("Changed"),
+        "removed": gettext("No longer among the results"),
+    }
     for kind, title in titles.items():
         rows = changes.get(kind, ())
         if rows:
@@ -77,12 +112,19 @@ def _lines(changes: Mapping[str, Sequence[FoundChange]]) -> Iterator[str]:
             for result in rows[:MAX_LISTED]:
                 yield from (f"- {result.title}", f"  {result.page}")
             if len(rows) > MAX_LISTED:
-                yield gettext("and %(count)s more") % {"count": format_number(len(rows) - MAX_LISTED)}
+                yield gettext("and %(count)s more") % {
+                    "count": format_number(len(rows) - MAX_LISTED)
+                }
             yield ""
 
 
 def _about(item: Subscription, channels: Channels) -> dict[str, str]:
-    return {"search": _search(item, channels), "title": item.title, "frequency": item.frequency, "unsubscribe": _stop_link(item, channels)}
+    return {
+        "search": _search(item, channels),
+        "title": item.title,
+        "frequency": item.frequency,
+        "unsubscribe": _stop_link(item, channels),
+    }
 
 
 def _search(item: Subscription, channels: Channels) -> str:

@@ -35,15 +35,22 @@ def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
 
 
 def derive_secret(secret: str, topic: str) -> str:
-    """Return the secret that signs the webhooks of one subscription, so that its receiver cannot sign those of others.
+    """Return the secret that signs the webhooks of one subscription, so that its receiver cannot
+    sign those of others.
 
     >>> derive_secret("a long secret", "follow 1")
     'at-VOWAvmzP-tClyiR-WuVlrFNgoVKIV9DOiwagsHqM'
     """
-    return base64.urlsafe_b64encode(hmac.digest(secret.encode(), topic.encode(), sha256)).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(hmac.digest(secret.encode(), topic.encode(), sha256))
+        .decode()
+        .rstrip("=")
+    )
 
 
-def verify(secret: str, id: str, timestamp: str, signatures: str, body: bytes, now: datetime) -> bool:
+def verify(
+    secret: str, id: str, timestamp: str, signatures: str, body: bytes, now: datetime
+) -> bool:
     """Return whether a webhook is from who knows the *secret*, and recent; for receivers and tests."""
     if not timestamp.isdecimal() or abs(now.timestamp() - int(timestamp)) > TOLERANCE_SECONDS:
         return False
@@ -59,7 +66,8 @@ def send_webhook(
     agent: str,
     transport: httpx.BaseTransport | None = None,
 ) -> None:
-    """Post a message; raise DeliveryError. Private addresses are refused unless their host is in *allow*.
+    """Post a message; raise DeliveryError. Private addresses are refused unless their host is in
+    *allow*.
 
     ``Webhook-Id`` is the same at each attempt, so that a receiver can drop a second delivery.
     """
@@ -75,20 +83,31 @@ def send_webhook(
     post(queued.message.address, body, headers, allow, transport)
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], allow: frozenset[str], transport: httpx.BaseTransport | None) -> None:
-    """Post a body; raise DeliveryError unless the answer is a success. Private addresses are refused unless their host is in *allow*."""
+def post(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    allow: frozenset[str],
+    transport: httpx.BaseTransport | None,
+) -> None:
+    """Post a body; raise DeliveryError unless the answer is a success. Private addresses are
+    refused unless their host is in *allow*.
+    """
     deadline = Deadline()
     deadline.start(TIMEOUT_SECONDS)
     guarded = transport or safe_transport(allow, deadline)
     try:
-        with httpx.Client(transport=guarded, timeout=TIMEOUT_SECONDS, trust_env=False) as client, client.stream(
-            "POST", url, content=body, headers=dict(headers)
-        ) as response:
+        with (
+            httpx.Client(transport=guarded, timeout=TIMEOUT_SECONDS, trust_env=False) as client,
+            client.stream("POST", url, content=body, headers=dict(headers)) as response,
+        ):
             status = response.status_code
     except RefusedError as error:
         raise DeliveryError(str(error), is_permanent=True) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         text = str(error) or type(error).__name__
-        raise DeliveryError(f"no answer: {text}", is_permanent=isinstance(error, httpx.InvalidURL)) from error
+        raise DeliveryError(
+            f"no answer: {text}", is_permanent=isinstance(error, httpx.InvalidURL)
+        ) from error
     if not 200 <= status < 300:
         raise DeliveryError(f"the receiver answered {status}", is_permanent=status == _GONE)

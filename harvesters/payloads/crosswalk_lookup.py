@@ -15,9 +15,11 @@ _SDG = "http://metadata.un.org/sdg/"
 _CACHE_SIZE = 16384  # words: a registry's vocabulary, some 3 MB
 _LINE, _GOAL, _TARGET = 0, 1, 2  # where Subjects has them
 
-_BARE_CODE = re.compile(r"[CcСс]? ?[\d.]{1,6}[a-d]?\Z")  # an action line, goal or target by its code alone, or any number
+# an action line, goal or target by its code alone, or any number
+_BARE_CODE = re.compile(r"[CcСс]? ?[\d.]{1,6}[a-d]?\Z")
 
-_INITIATIVES = frozenset(("project", "programme", "training"))  # others, such as a toolkit, can be documents
+# others, such as a toolkit, can be documents
+_INITIATIVES = frozenset(("project", "programme", "training"))
 
 _NONE: Sequence[tuple[Claim, ...]] = ((), (), ())
 
@@ -42,7 +44,9 @@ class CrosswalkLookup:
         self.target = lru_cache(_CACHE_SIZE)(crosswalks.target)
         self.country = _with_fallback(crosswalks.country)
         self.find_country = lru_cache(_CACHE_SIZE)(crosswalks.country)
-        self.stakeholder_type = _translation(crosswalks, "stakeholder-type", crosswalks.stakeholder_type)
+        self.stakeholder_type = _translation(
+            crosswalks, "stakeholder-type", crosswalks.stakeholder_type
+        )
         self.coverage = _translation(crosswalks, "coverage", crosswalks.coverage)
         self.find_coverage = lru_cache(_CACHE_SIZE)(crosswalks.coverage)
         self.status = _translation(crosswalks, "status", crosswalks.status)
@@ -60,7 +64,9 @@ class CrosswalkLookup:
         self._words = _keyword_matcher(*finds, curated=curated)
 
     def countries(self, word: str) -> tuple[str, ...]:
-        """Return the country that a word names, those of a list with commas if each is known, else the word itself."""
+        """Return the country that a word names, those of a list with commas if each is known, else
+        the word itself.
+        """
         if "," in word and len(word) <= MAX_NAME_LENGTH and not self.find_country(word):
             listed = [self.find_country(part.strip()) for part in word.split(",")]
             if all(listed):
@@ -68,7 +74,8 @@ class CrosswalkLookup:
         return (self.country(word),)
 
     def kind(self, types: Iterable[str]) -> type[Resource]:
-        """Return the class of a record that has these types: a project, a programme or a training is an initiative.
+        """Return the class of a record that has these types: a project, a programme or a training
+        is an initiative.
 
         >>> from vocab.iris import Iris
         >>> lexicon = CrosswalkLookup(Crosswalks(Iris()))
@@ -83,26 +90,38 @@ class CrosswalkLookup:
         return Document
 
     def parse_subjects(self, words: Iterable[str]) -> Subjects:
-        """Sort free words; the name of a target, goal or action line gives a crosswalked claim, others are unmatched.
+        """Sort free words; the name of a target, goal or action line gives a crosswalked claim,
+        others are unmatched.
 
-        A keyword declares nothing, since its field is not about action lines, goals or targets. A bare number or code
-        ("4.4", "C2") is unmatched.
+        A keyword declares nothing, since its field is not about action lines, goals or targets. A
+        bare number or code ("4.4", "C2") is unmatched.
         """
         unmatched: dict[str, None] = {}
         lines, goals, targets = _sort_words(words, self._words, unmatched)
         return Subjects(lines, goals, targets, tuple(unmatched))
 
-    def parse_declared(self, lines: Iterable[str], goals: Iterable[str], targets: Iterable[str]) -> Subjects:
-        """Sort words that the source declares as action lines, goals and targets; a bare 4 is a goal here, a 4.4 a target."""
+    def parse_declared(
+        self, lines: Iterable[str], goals: Iterable[str], targets: Iterable[str]
+    ) -> Subjects:
+        """Sort words that the source declares as action lines, goals and targets; a bare 4 is a
+        goal here, a 4.4 a target.
+        """
         unmatched: dict[str, None] = {}
         found_lines, _, _ = _sort_words(lines, self._lines, unmatched)
         _, first_goals, more_targets = _sort_words(goals, self._goals, unmatched)
         _, more_goals, first_targets = _sort_words(targets, self._targets, unmatched)
-        return Subjects(found_lines, _merged(first_goals, more_goals), _merged(first_targets, more_targets), tuple(unmatched))
+        return Subjects(
+            found_lines,
+            _merged(first_goals, more_goals),
+            _merged(first_targets, more_targets),
+            tuple(unmatched),
+        )
 
 
 def _with_fallback(find: Callable[[str], str | None]) -> Callable[[str], str]:
-    """Return the function *find* with a cache, and with unknown words returned unchanged, for the shapes to report."""
+    """Return the function *find* with a cache, and with unknown words returned unchanged, for the
+    shapes to report.
+    """
 
     @lru_cache(_CACHE_SIZE)
     def known(word: str) -> str:
@@ -111,11 +130,14 @@ def _with_fallback(find: Callable[[str], str | None]) -> Callable[[str], str]:
     return lambda word: known(word) if len(word) <= MAX_NAME_LENGTH else word
 
 
-def _translation(crosswalks: Crosswalks, scheme: str, find: Callable[[str], str | None]) -> Callable[[str], Coded]:
+def _translation(
+    crosswalks: Crosswalks, scheme: str, find: Callable[[str], str | None]
+) -> Callable[[str], Coded]:
     """Return the function *find* for a coded field.
 
-    The field declares a concept by its own code or preferred label. For another name the result is a crosswalked claim with the
-    source's word. Unknown words are returned unchanged, for the shapes to report.
+    The field declares a concept by its own code or preferred label. For another name the result is
+    a crosswalked claim with the source's word. Unknown words are returned unchanged, for the shapes
+    to report.
     """
 
     @lru_cache(_CACHE_SIZE)
@@ -133,14 +155,20 @@ def _translation(crosswalks: Crosswalks, scheme: str, find: Callable[[str], str 
 def _matcher(
     *finds: tuple[int, Callable[[str], str | None]], curated: Callable[[str], bool], scheme: str
 ) -> Callable[[str], Match | None]:
-    """Return a function that returns the declared match of the first of *finds* that has one; a *curated* word is crosswalked."""
+    """Return a function that returns the declared match of the first of *finds* that has one; a
+    *curated* word is crosswalked.
+    """
 
     @lru_cache(_CACHE_SIZE)
     def sort(word: str) -> Match | None:
-        kind, concept = next(((kind, concept) for kind, find in finds if (concept := find(word))), (0, ""))
+        kind, concept = next(
+            ((kind, concept) for kind, find in finds if (concept := find(word))), (0, "")
+        )
         if not concept:
             return None
-        return kind, Claim(concept, Basis.CROSSWALKED, word, crosswalk=scheme) if curated(word) else Claim(concept, word=word)
+        return kind, Claim(concept, Basis.CROSSWALKED, word, crosswalk=scheme) if curated(
+            word
+        ) else Claim(concept, word=word)
 
     return sort
 
@@ -148,15 +176,23 @@ def _matcher(
 def _keyword_matcher(
     *finds: tuple[int, Callable[[str], str | None], str], curated: Callable[[str], bool]
 ) -> Callable[[str], Match | None]:
-    """Return a function that returns the crosswalked match of the first of *finds* that has one; of bare codes only a *curated* one."""
+    """Return a function that returns the crosswalked match of the first of *finds* that has one; of
+    bare codes only a *curated* one.
+    """
 
     @lru_cache(_CACHE_SIZE)
     def sort(word: str) -> Match | None:
         if _BARE_CODE.match(word) and not curated(word):
             return None
-        declared = word.startswith((_SDG, _SDG.replace("http:", "https:")))  # the concept's own IRI, in whatever field
+        # the concept's own IRI, in whatever field
+        declared = word.startswith((_SDG, _SDG.replace("http:", "https:")))
         claims = (
-            (kind, Claim(concept, word=word) if declared else Claim(concept, Basis.CROSSWALKED, word, crosswalk=scheme))
+            (
+                kind,
+                Claim(concept, word=word)
+                if declared
+                else Claim(concept, Basis.CROSSWALKED, word, crosswalk=scheme),
+            )
             for kind, find, scheme in finds
             if (concept := find(word))
         )
@@ -165,7 +201,9 @@ def _keyword_matcher(
     return sort
 
 
-def _sort_words(words: Iterable[str], sort: Callable[[str], Match | None], unmatched: dict[str, None]) -> Sequence[tuple[Claim, ...]]:
+def _sort_words(
+    words: Iterable[str], sort: Callable[[str], Match | None], unmatched: dict[str, None]
+) -> Sequence[tuple[Claim, ...]]:
     if not words:
         return _NONE
     claims: tuple[dict[str, Claim], ...] = ({}, {}, {})
@@ -180,7 +218,9 @@ def _sort_words(words: Iterable[str], sort: Callable[[str], Match | None], unmat
 
 
 def _matches(word: str, sort: Callable[[str], Match | None]) -> Sequence[Match]:
-    """Return the match of a word; of a list with commas ("1, 4, 5") the matches of its parts if each has one."""
+    """Return the match of a word; of a list with commas ("1, 4, 5") the matches of its parts if
+    each has one.
+    """
     if match := sort(word):
         return (match,)
     parts = word.split(",") if "," in word else ()
@@ -188,19 +228,33 @@ def _matches(word: str, sort: Callable[[str], Match | None]) -> Sequence[Match]:
     return matches if len(matches) == len(parts) else ()
 
 
-def classify_words(words: Iterable[str], crosswalk: str, find: Callable[[str], tuple[str, ...]]) -> Subjects:
-    """Sort words by the concepts that a registry's own *crosswalk* (the IRI of its scheme) has for them."""
+def classify_words(
+    words: Iterable[str], crosswalk: str, find: Callable[[str], tuple[str, ...]]
+) -> Subjects:
+    """Sort words by the concepts that a registry's own *crosswalk* (the IRI of its scheme) has for
+    them.
+    """
     claims: tuple[dict[str, Claim], ...] = ({}, {}, {})
     unmatched: dict[str, None] = {}
     for word in words:
         concepts = find(word)
         for concept in concepts:
-            kind = _LINE if not concept.startswith(_SDG) else _TARGET if "." in concept.removeprefix(_SDG) else _GOAL
-            claims[kind].setdefault(concept, Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalk))
+            kind = (
+                _LINE
+                if not concept.startswith(_SDG)
+                else _TARGET
+                if "." in concept.removeprefix(_SDG)
+                else _GOAL
+            )
+            claims[kind].setdefault(
+                concept, Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalk)
+            )
         if not concepts and word:
             unmatched[word] = None
     lines, goals, targets = claims
-    return Subjects(tuple(lines.values()), tuple(goals.values()), tuple(targets.values()), tuple(unmatched))
+    return Subjects(
+        tuple(lines.values()), tuple(goals.values()), tuple(targets.values()), tuple(unmatched)
+    )
 
 
 def _merged(first: tuple[Claim, ...], more: tuple[Claim, ...]) -> tuple[Claim, ...]:
@@ -216,5 +270,7 @@ def merge_subjects(first: Subjects, second: Subjects) -> Subjects:
         _merged(first.lines, second.lines),
         _merged(first.goals, second.goals),
         _merged(first.targets, second.targets),
-        tuple(dict.fromkeys(first.unmatched + second.unmatched)) if first.unmatched else second.unmatched,
+        tuple(dict.fromkeys(first.unmatched + second.unmatched))
+        if first.unmatched
+        else second.unmatched,
     )

@@ -44,7 +44,8 @@ PREFIXES: Mapping[str, str] = {
 }
 
 TYPE = PREFIXES["rdf"] + "type"
-_MAX_TRIPLES = 10_000  # triples of a record: real ones have some hundred; a hub that all point to has millions
+# triples of a record: real ones have some hundred; a hub that all point to has millions
+_MAX_TRIPLES = 10_000
 _REFUSED = frozenset(' <>"{}|\\^`')  # what no IRI holds (RFC 3987)
 
 
@@ -67,9 +68,11 @@ MEMBERS = frozenset(map(iri, (
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The statements about *subject*: *properties* has its properties, and those of the nodes it leads to, by node.
+    """The statements about *subject*: *properties* has its properties, and those of the nodes it
+    leads to, by node.
 
-    *blank_node_labels* are labels of its blank nodes computed from their statements, so that their order is stable.
+    *blank_node_labels* are labels of its blank nodes computed from their statements, so that their
+    order is stable.
     """
 
     subject: Node
@@ -78,12 +81,16 @@ class Graph:
 
     def all(self, node: Term, *names: str) -> tuple[Term, ...]:
         """Return all values of the properties *names* (IRIs) of *node*, in the order of the names."""
-        properties = self.properties.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
+        properties = (
+            self.properties.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
+        )
         return tuple([term for name in names if name in properties for term in properties[name]])
 
     def first(self, node: Term, *names: str) -> tuple[Term, ...]:
         """Return the values of the first of these properties that *node* has."""
-        properties = self.properties.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
+        properties = (
+            self.properties.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
+        )
         return next((properties[name] for name in names if name in properties), ())
 
     def types(self, node: Term) -> frozenset[str]:
@@ -91,7 +98,9 @@ class Graph:
         return frozenset(term.value for term in self.all(node, TYPE) if isinstance(term, NamedNode))
 
     def canonical_text(self) -> bytes:
-        """Return the graph as text that does not depend on the names of blank nodes; a record's digest is computed from it."""
+        """Return the graph as text that does not depend on the names of blank nodes; a record's
+        digest is computed from it.
+        """
         lines = [
             f"{node} <{name}> {self.blank_node_labels.get(term, term)}"
             for node, properties in self.properties.items()
@@ -105,10 +114,12 @@ class Graph:
 
 
 def bounded_description(store: Store, subject: Node, steps: int) -> Graph:
-    """Return a subject's concise bounded description from *store*, and those of named nodes up to *steps* away.
+    """Return a subject's concise bounded description from *store*, and those of named nodes up to
+    *steps* away.
 
-    Properties that list members (a catalogue's datasets) and classes are not followed. Raises ValueError if the description is
-    too large for a record, or contains an invalid IRI. Source: https://www.w3.org/submissions/CBD/
+    Properties that list members (a catalogue's datasets) and classes are not followed. Raises
+    ValueError if the description is too large for a record, or contains an invalid IRI. Source:
+    https://www.w3.org/submissions/CBD/
     """
     about: dict[Node, Properties] = {}
     queue: deque[tuple[Node, int]] = deque([(subject, steps)])
@@ -133,7 +144,9 @@ def bounded_description(store: Store, subject: Node, steps: int) -> Graph:
 
 
 def _enqueue(queue: deque[tuple[Node, int]], terms: Iterable[Term], remaining: int) -> None:
-    """Enqueue the values of a property: blank nodes first, as they are part of the node that points to them."""
+    """Enqueue the values of a property: blank nodes first, as they are part of the node that points
+    to them.
+    """
     for term in terms:
         if isinstance(term, BlankNode):
             queue.appendleft((term, remaining))
@@ -142,7 +155,9 @@ def _enqueue(queue: deque[tuple[Node, int]], terms: Iterable[Term], remaining: i
 
 
 def _properties(store: Store, node: Node, *, whole: bool) -> dict[str, tuple[Term, ...]]:
-    """Return a node's properties; raises ValueError if they are too many, or contain an invalid IRI."""
+    """Return a node's properties; raises ValueError if they are too many, or contain an invalid
+    IRI.
+    """
     values: dict[str, list[Term]] = {}
     count = 0
     for quad in store.quads_for_pattern(node, None, None, DefaultGraph()):
@@ -151,28 +166,41 @@ def _properties(store: Store, node: Node, *, whole: bool) -> dict[str, tuple[Ter
             continue
         count += 1
         if count > _MAX_TRIPLES:
-            raise ValueError(f"more than {_MAX_TRIPLES} statements of one node, too many for a record")
+            raise ValueError(
+                f"more than {_MAX_TRIPLES} statements of one node, too many for a record"
+            )
         for term in (quad.predicate, quad.object):
-            if isinstance(term, NamedNode) and (not term.value.isprintable() or not _REFUSED.isdisjoint(term.value)):
+            if isinstance(term, NamedNode) and (
+                not term.value.isprintable() or not _REFUSED.isdisjoint(term.value)
+            ):
                 raise ValueError(f"<{term.value[:200]}>, which is no IRI")
         values.setdefault(name, []).append(quad.object)
     return {name: tuple(terms) for name, terms in sorted(values.items())}
 
 
 def _label_blank_nodes(about: Mapping[Node, Properties]) -> dict[Term, str]:
-    """Label each blank node with a digest of its statements; a reference back to an open node is marked as such."""
+    """Label each blank node with a digest of its statements; a reference back to an open node is
+    marked as such.
+    """
     labels: dict[Term, str] = {}
     for start in (node for node in about if isinstance(node, BlankNode)):
         stack, open_ = [start], {start}
         while stack:
             node = stack[-1]
-            below = [term for term in _objects(about, node) if term not in labels and term not in open_]
+            below = [
+                term for term in _objects(about, node) if term not in labels and term not in open_
+            ]
             if below:
                 stack.append(below[0])
                 open_.add(below[0])
                 continue
-            statements = sorted(f"{name} {labels.get(term, '^' if term in open_ else str(term))}" for name, term in _pairs(about, node))
-            labels[node] = f"_:{blake2b(chr(10).join(statements).encode(), digest_size=12).hexdigest()}"
+            statements = sorted(
+                f"{name} {labels.get(term, '^' if term in open_ else str(term))}"
+                for name, term in _pairs(about, node)
+            )
+            labels[node] = (
+                f"_:{blake2b(chr(10).join(statements).encode(), digest_size=12).hexdigest()}"
+            )
             open_.discard(stack.pop())
     return labels
 
@@ -200,7 +228,9 @@ def normalize_schema_org(quads: Iterable[Quad]) -> Iterator[Quad]:
 
 
 def _normalize_namespace(node: NamedNode) -> NamedNode:
-    """Return *node* with http in place of https if it is schema.org's. A term that is no IRI, which the lenient parser keeps, stays."""
+    """Return *node* with http in place of https if it is schema.org's. A term that is no IRI, which
+    the lenient parser keeps, stays.
+    """
     if not node.value.startswith("https://schema.org/"):
         return node
     try:
@@ -210,10 +240,16 @@ def _normalize_namespace(node: NamedNode) -> NamedNode:
 
 
 def iri_or_text(quads: Iterable[Quad]) -> Iterator[Quad]:
-    """Convert IRIs that are not valid web addresses to texts; authors of pages and of plain JSON often write texts there."""
+    """Convert IRIs that are not valid web addresses to texts; authors of pages and of plain JSON
+    often write texts there.
+    """
     for quad in quads:
         value = quad.object
-        if isinstance(value, NamedNode) and value.value.startswith("http") and not is_web(value.value):
+        if (
+            isinstance(value, NamedNode)
+            and value.value.startswith("http")
+            and not is_web(value.value)
+        ):
             yield Quad(quad.subject, quad.predicate, Literal(value.value))
         else:
             yield quad

@@ -1,4 +1,6 @@
-"""Read a graph as mappings need it: texts by language, words, links, dates, organizations and places."""
+"""Read a graph as mappings need it: texts by language, words, links, dates, organizations and
+places.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +15,48 @@ from harvesters.errors import ParseError
 from harvesters.parsing import parser_errors
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.graph import Graph, Term, iri
-from harvesters.payloads.value_parsing import normalize_inline, parse_date, parse_language, parse_name, parse_number, unique_non_contact
+from harvesters.payloads.value_parsing import (
+    normalize_inline,
+    parse_date,
+    parse_language,
+    parse_name,
+    parse_number,
+    unique_non_contact,
+)
 from vocab.identifiers import parse_identifier
 from vocab.initiative import Party, Place, Role
 from vocab.iris import is_web
 
-LABELS = tuple(map(iri, ("skos:prefLabel", "rdfs:label", "foaf:name", "schema:name", "dct:title", "vcard:fn", "org:name", "dc:title")))
+LABELS = tuple(
+    map(
+        iri,
+        (
+            "skos:prefLabel",
+            "rdfs:label",
+            "foaf:name",
+            "schema:name",
+            "dct:title",
+            "vcard:fn",
+            "org:name",
+            "dc:title",
+        ),
+    )
+)
 _PERSONS = frozenset(map(iri, ("foaf:Person", "schema:Person", "vcard:Individual", "prov:Person")))
-_POINT = re.compile(r"(?:<[^>]*+>\s*+)?POINT\s*+Z?\s*+\(\s*+(-?[\d.]++)[\s,]++(-?[\d.]++)", re.IGNORECASE)
+_POINT = re.compile(
+    r"(?:<[^>]*+>\s*+)?POINT\s*+Z?\s*+\(\s*+(-?[\d.]++)[\s,]++(-?[\d.]++)", re.IGNORECASE
+)
 _CODE = re.compile(r"[A-Za-z]{2,3}\Z")
 _IDENTIFIERS = tuple(map(iri, ("schema:identifier", "dct:identifier", "adms:identifier")))
 _NOTATIONS = tuple(map(iri, ("skos:notation", "schema:value")))
 _SAME = tuple(map(iri, ("owl:sameAs", "schema:sameAs")))
-_SHAPES = tuple(map(iri, ("dcat:centroid", "locn:geometry", "gsp:asWKT", "gsp:hasGeometry", "schema:geo")))
-_LATITUDE, _LONGITUDE = tuple(map(iri, ("geo:lat", "schema:latitude"))), tuple(map(iri, ("geo:long", "schema:longitude")))
+_SHAPES = tuple(
+    map(iri, ("dcat:centroid", "locn:geometry", "gsp:asWKT", "gsp:hasGeometry", "schema:geo"))
+)
+_LATITUDE, _LONGITUDE = (
+    tuple(map(iri, ("geo:lat", "schema:latitude"))),
+    tuple(map(iri, ("geo:long", "schema:longitude"))),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +66,49 @@ class GraphReader:
     graph: Graph
     tag: str | None
 
-    def texts(self, *names: str, node: Term | None = None, form: Callable[[str], str] = normalize_inline) -> list[tuple[str, str | None]]:
+    def texts(
+        self, *names: str, node: Term | None = None, form: Callable[[str], str] = normalize_inline
+    ) -> list[tuple[str, str | None]]:
         """Return the texts of these properties (IRIs) with their languages; for a node its label."""
         texts: list[tuple[str, str | None]] = []
         for term in self.graph.all(node or self.graph.subject, *names):
             if isinstance(term, Literal):
-                texts.append((form(term.value), (parse_language(term.language) or term.language) if term.language else self.tag))
+                texts.append(
+                    (
+                        form(term.value),
+                        (parse_language(term.language) or term.language)
+                        if term.language
+                        else self.tag,
+                    )
+                )
             elif not isinstance(term, NamedNode) or self.graph.first(term, *LABELS):
                 texts += self.texts(*self._label_property(term), node=term, form=form)
         return texts
 
     def words(self, *names: str, node: Term | None = None) -> list[str]:
-        """Return the words of these properties: texts, labels of nodes, and the IRIs of nodes without a label."""
-        return list(dict.fromkeys(word for term in self.graph.all(node or self.graph.subject, *names) if (word := self.word(term))))
+        """Return the words of these properties: texts, labels of nodes, and the IRIs of nodes
+        without a label.
+        """
+        return list(
+            dict.fromkeys(
+                word
+                for term in self.graph.all(node or self.graph.subject, *names)
+                if (word := self.word(term))
+            )
+        )
 
     def word(self, term: Term) -> str:
         """Return the text or label of a value; empty for a blank node without a label."""
         if isinstance(term, Literal):
             return normalize_inline(term.value)
-        label = next((normalize_inline(name.value) for name in self.graph.first(term, *LABELS) if isinstance(name, Literal)), "")
+        label = next(
+            (
+                normalize_inline(name.value)
+                for name in self.graph.first(term, *LABELS)
+                if isinstance(name, Literal)
+            ),
+            "",
+        )
         return label or (term.value if isinstance(term, NamedNode) else "")
 
     def first(self, *names: str) -> str | None:
@@ -64,7 +118,11 @@ class GraphReader:
     def links(self, *names: str, node: Term | None = None) -> list[str]:
         """Return the web addresses of these properties, whatever the kind of value."""
         terms = self.graph.all(node or self.graph.subject, *names)
-        return [term.value.strip() for term in terms if isinstance(term, NamedNode | Literal) and is_web(term.value.strip())]
+        return [
+            term.value.strip()
+            for term in terms
+            if isinstance(term, NamedNode | Literal) and is_web(term.value.strip())
+        ]
 
     def date(self, *names: str, node: Term | None = None) -> str | None:
         """Return the date of the first of these properties that has one."""
@@ -80,7 +138,9 @@ class GraphReader:
         )
 
     def parties(self, role: Role, *names: str, node: Term | None = None) -> Iterator[Party]:
-        """Yield the organizations of these properties; persons and parties without a name are left out."""
+        """Yield the organizations of these properties; persons and parties without a name are left
+        out.
+        """
         for term in self.graph.all(node or self.graph.subject, *names):
             if self.graph.types(term) & _PERSONS:
                 continue
@@ -90,52 +150,88 @@ class GraphReader:
                 else self._literal_text(term)
             )
             if name and name[0]:
-                pages = unique_non_contact(self.links(iri("foaf:homepage"), iri("schema:url"), node=term))
-                yield Party(role, parse_name(*name), page=pages[0] if pages else None, identifiers=self._assigned(term))
+                pages = unique_non_contact(
+                    self.links(iri("foaf:homepage"), iri("schema:url"), node=term)
+                )
+                yield Party(
+                    role,
+                    parse_name(*name),
+                    page=pages[0] if pages else None,
+                    identifiers=self._assigned(term),
+                )
 
     def _assigned(self, term: Term) -> tuple[str, ...]:
-        """Return the identifiers of an organization in other registries: its own IRI, and what it is the same as."""
+        """Return the identifiers of an organization in other registries: its own IRI, and what it
+        is the same as.
+        """
         if isinstance(term, Literal):
             return ()
         own = [term.value] if isinstance(term, NamedNode) else []
         nodes = self.graph.all(term, *_IDENTIFIERS)
-        values = (word for node in nodes for word in (self.words(*_NOTATIONS, node=node) or [self.word(node)]))
+        values = (
+            word
+            for node in nodes
+            for word in (self.words(*_NOTATIONS, node=node) or [self.word(node)])
+        )
         texts = (*own, *values, *self.links(*_SAME, node=term))
-        return tuple(dict.fromkeys(text for text in texts if parse_identifier(text, "organization")))
+        return tuple(
+            dict.fromkeys(text for text in texts if parse_identifier(text, "organization"))
+        )
 
     def places(self, *names: str) -> Iterator[Place]:
         """Yield the points of these properties: WKT, GeoJSON, or a latitude and a longitude."""
         for term in self.graph.all(self.graph.subject, *names):
-            label = next(iter(self.texts(*self._label_property(term), node=term)), None) if not isinstance(term, Literal) else None
+            label = (
+                next(iter(self.texts(*self._label_property(term), node=term)), None)
+                if not isinstance(term, Literal)
+                else None
+            )
             for point in self._points(term):
                 yield Place(parse_name(*label) if label else None, *point)
 
     def countries(self, lexicon: CrosswalkLookup, *names: str) -> tuple[str, ...]:
-        """Return the countries of these properties: by name, by the code at the end of their IRI, else the word itself."""
-        terms = [term for term in self.graph.all(self.graph.subject, *names) if not self._is_shape(term)]
-        return tuple(dict.fromkeys(country for term in terms if (country := self._country(term, lexicon))))
+        """Return the countries of these properties: by name, by the code at the end of their IRI,
+        else the word itself.
+        """
+        terms = [
+            term for term in self.graph.all(self.graph.subject, *names) if not self._is_shape(term)
+        ]
+        return tuple(
+            dict.fromkeys(country for term in terms if (country := self._country(term, lexicon)))
+        )
 
     def _country(self, term: Term, lexicon: CrosswalkLookup) -> str:
         word = self.word(term)
         code = term.value.rstrip("/#").rpartition("/")[2] if isinstance(term, NamedNode) else ""
         country = lexicon.find_country(word) if word else None
-        return country or (lexicon.find_country(code.upper()) if _CODE.match(code) else None) or word
+        return (
+            country or (lexicon.find_country(code.upper()) if _CODE.match(code) else None) or word
+        )
 
     def _is_shape(self, term: Term) -> bool:
         """Return whether a place is a geometry and nothing else."""
         if isinstance(term, Literal):
-            return bool(_POINT.match(term.value)) or term.value.lstrip()[:1] in {"{", "<"} or term.value.upper().startswith("POLYGON")
+            return (
+                bool(_POINT.match(term.value))
+                or term.value.lstrip()[:1] in {"{", "<"}
+                or term.value.upper().startswith("POLYGON")
+            )
         return isinstance(term, BlankNode) and not self.word(term)
 
     def _literal_text(self, term: Literal) -> tuple[str, str | None]:
-        return normalize_inline(term.value), (parse_language(term.language) or term.language) if term.language else self.tag
+        return normalize_inline(term.value), (
+            parse_language(term.language) or term.language
+        ) if term.language else self.tag
 
     def _label_property(self, term: Term) -> tuple[str, ...]:
         """Return the one property that has a node's label."""
         return next(((name,) for name in LABELS if self.graph.all(term, name)), ())
 
     def _points(self, term: Term) -> Iterator[tuple[float, float]]:
-        latitude, longitude = self.graph.first(term, *_LATITUDE), self.graph.first(term, *_LONGITUDE)
+        latitude, longitude = (
+            self.graph.first(term, *_LATITUDE),
+            self.graph.first(term, *_LONGITUDE),
+        )
         if latitude and longitude:
             yield from _point(getattr(latitude[0], "value", ""), getattr(longitude[0], "value", ""))
             return
@@ -158,7 +254,11 @@ def _parse_point(text: str) -> Iterator[tuple[float, float]]:
                 shape = orjson.loads(text)
         except ParseError:
             return
-        if shape.get("type") == "Point" and isinstance(shape.get("coordinates"), list) and len(shape["coordinates"]) >= 2:
+        if (
+            shape.get("type") == "Point"
+            and isinstance(shape.get("coordinates"), list)
+            and len(shape["coordinates"]) >= 2
+        ):
             yield from _point(str(shape["coordinates"][1]), str(shape["coordinates"][0]))
 
 

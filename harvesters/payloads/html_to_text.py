@@ -19,7 +19,8 @@ _LARGEST = 2_000_000  # characters: longer ones are no text for readers
 
 
 def html_to_text(text: str) -> str:
-    r"""Return the visible text of *text*, with its paragraphs; a text without markup is returned unchanged.
+    r"""Return the visible text of *text*, with its paragraphs; a text without markup is returned
+    unchanged.
 
 
     >>> html_to_text("<p>One &amp; <b>two</b></p><script>x()</script><p>Three</p>"), html_to_text("a < b")
@@ -41,4 +42,6 @@ def html_to_text(text: str) -> str:
             parts.append(node.text or "")
         elif node is not root:
             parts.append(node.tail or "")
-    return "\n\n".join(" ".join(line.split()) for line in "".join(parts).split("\n") if line.strip())
+    return "\n\n".join(
+        " ".join(line.split()) for line in "".join(parts).split("\n") if line.strip()
+    )

@@ -1,4 +1,5 @@
-"""Compile simple JMESPath expressions to Python functions, which is forty times faster than interpreting them.
+"""Compile simple JMESPath expressions to Python functions, which is forty times faster than
+interpreting them.
 
 Source: https://jmespath.org/specification.html
 """
@@ -39,9 +40,11 @@ _OPTIONS = jmespath.Options(custom_functions=Functions())
 
 
 def compile_jmespath(text: str, where: str | Reason = "") -> Find:
-    """Compile *text*; raises SourceDefinitionError, whose message begins with *where*, if it is not JMESPath.
+    """Compile *text*; raises SourceDefinitionError, whose message begins with *where*, if it is not
+    JMESPath.
 
-    The function returns what JMESPath returns, None if nothing matches. ``without(text, phrases)`` is a function of ours.
+    The function returns what JMESPath returns, None if nothing matches. ``without(text, phrases)``
+    is a function of ours.
 
 
     >>> compile_jmespath("a.b[].c")({"a": {"b": [{"c": 1}, {"d": 2}]}})
@@ -63,7 +66,8 @@ def _interpreted(text: str, where: str | Reason) -> Find:
     whole = jmespath.compile(text)
 
     def find(row: Any) -> Any:
-        with parser_errors(f"{where}: {text!r} does not fit the record"):  # as where a function is given what it does not take
+        # as where a function is given what it does not take
+        with parser_errors(f"{where}: {text!r} does not fit the record"):
             return whole.search(row, _OPTIONS)
 
     return find
@@ -87,7 +91,9 @@ def _literal(node: _Node) -> Find:
 
 def _index(node: _Node) -> Find:
     index = node["value"]
-    return lambda row: row[index] if isinstance(row, list) and -len(row) <= index < len(row) else None
+    return lambda row: (
+        row[index] if isinstance(row, list) and -len(row) <= index < len(row) else None
+    )
 
 
 def _chain(node: _Node) -> Find | None:
@@ -97,7 +103,11 @@ def _chain(node: _Node) -> Find | None:
         return None
     if [child["type"] for child in node["children"]] == ["field", "field"]:
         outer, inner = (child["value"] for child in node["children"])
-        return lambda row: table.get(inner) if isinstance(row, dict) and isinstance(table := row.get(outer), dict) else None
+        return lambda row: (
+            table.get(inner)
+            if isinstance(row, dict) and isinstance(table := row.get(outer), dict)
+            else None
+        )
     if len(whole) == 2:
         first, second = whole
         return lambda row: second(first(row))

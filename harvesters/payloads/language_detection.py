@@ -15,7 +15,9 @@ from typing import Any
 from vocab.initiative import Detection, Event, Post, Resource, Text
 
 MIN_CONFIDENCE = 0.9  # below it no language is stated; short texts rarely reach it
-_LONG_LETTERS = 80  # letters: a text that has more is looked at by itself, others together with the record's other texts
+# letters: a text that has more is looked at by itself, others together with the record's other
+# texts
+_LONG_LETTERS = 80
 _MIN_LETTERS = 12  # letters of all texts together, in which nothing can show
 _MAX_CHARACTERS = 4000  # characters that are looked at
 _CANDIDATES = 5  # of the languages that may be it: the others have no share
@@ -26,11 +28,16 @@ _TEXTS = {"titles": "title", "descriptions": "description", "venue": "venue", "c
 
 
 def detect_languages(resource: Resource) -> Resource:
-    """Return the resource with a detected language for each text without one, if it is clear; declared languages stay.
+    """Return the resource with a detected language for each text without one, if it is clear;
+    declared languages stay.
 
     Names of organizations and subjects are skipped: a word or two are too short to detect.
     """
-    untagged = {name: texts for name in _TEXTS if (texts := [text for text in _texts(resource, name) if text.language is None])}
+    untagged = {
+        name: texts
+        for name in _TEXTS
+        if (texts := [text for text in _texts(resource, name) if text.language is None])
+    }
     if not untagged:
         return resource
     all_text = " ".join(text.value for texts in untagged.values() for text in texts)
@@ -39,12 +46,20 @@ def detect_languages(resource: Resource) -> Resource:
     for name, texts in untagged.items():
         results = {text: result for text in texts if (result := _detect(text.value, all_text))}
         if results:
-            changed[name] = _with_languages(resource, name, {text: language for text, (language, _) in results.items()})
+            changed[name] = _with_languages(
+                resource, name, {text: language for text, (language, _) in results.items()}
+            )
             for language, confidence in results.values():
-                detections[_TEXTS[name], language] = min(confidence, detections.get((_TEXTS[name], language), 1.0))
+                detections[_TEXTS[name], language] = min(
+                    confidence, detections.get((_TEXTS[name], language), 1.0)
+                )
     if not changed:
         return resource
-    return replace(resource, **changed, detected=tuple(Detection(*field, confidence) for field, confidence in detections.items()))
+    return replace(
+        resource,
+        **changed,
+        detected=tuple(Detection(*field, confidence) for field, confidence in detections.items()),
+    )
 
 
 def _texts(resource: Resource, name: str) -> Iterable[Text]:
@@ -57,7 +72,10 @@ def _texts(resource: Resource, name: str) -> Iterable[Text]:
 
 
 def _with_languages(resource: Resource, name: str, languages: dict[Text, str]) -> Any:
-    texts = tuple(text._replace(language=languages.get(text, text.language)) for text in _texts(resource, name))
+    texts = tuple(
+        text._replace(language=languages.get(text, text.language))
+        for text in _texts(resource, name)
+    )
     return texts if name in {"titles", "descriptions"} else texts[0]
 
 
@@ -74,7 +92,11 @@ def _rank(text: str) -> tuple[str, float] | None:
     for language, confidence in _identifier().rank(text)[:_CANDIDATES]:
         sums[_MACROLANGUAGES.get(language, str(language))] += confidence
     (language, confidence), *_ = sums.most_common(1)
-    return (language, min(1.0, round(float(confidence), 3))) if confidence >= MIN_CONFIDENCE and language != _NO_LANGUAGE else None
+    return (
+        (language, min(1.0, round(float(confidence), 3)))
+        if confidence >= MIN_CONFIDENCE and language != _NO_LANGUAGE
+        else None
+    )
 
 
 @lru_cache(maxsize=1)

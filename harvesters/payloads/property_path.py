@@ -1,7 +1,8 @@
-"""Compile property paths, by which a source definition selects values in an RDF graph, from the record's subject on.
+"""Compile property paths, by which a source definition selects values in an RDF graph, from the
+record's subject on.
 
-Of SPARQL's paths (https://www.w3.org/TR/sparql11-query/#propertypaths) `/` and `|` are supported; `||` takes the first side with
-a result, `.` is the node itself, and 'text' in quotes is that text.
+Of SPARQL's paths (https://www.w3.org/TR/sparql11-query/#propertypaths) `/` and `|` are supported;
+`||` takes the first side with a result, `.` is the node itself, and 'text' in quotes is that text.
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ Find = Callable[[Graph], list[Term]]
 _Step = tuple[str, ...]  # IRIs of properties, any of them; empty for the node itself
 _Path = tuple[_Step, ...]
 
-_TOKEN = re.compile(r"\s*(?:'([^']*)'|<([^<>\s]+)>|([A-Za-z][\w.-]*):([\w.%-]+)|(a)\b|(\|\||[|/.()]))\s*")
+_TOKEN = re.compile(
+    r"\s*(?:'([^']*)'|<([^<>\s]+)>|([A-Za-z][\w.-]*):([\w.%-]+)|(a)\b|(\|\||[|/.()]))\s*"
+)
 
 
-def compile_path(text: str, where: str | Reason = "", prefixes: Mapping[str, str] | None = None) -> Find:
-    """Compile *text*; raises SourceDefinitionError, whose message begins with *where*, if it is not a supported path.
+def compile_path(
+    text: str, where: str | Reason = "", prefixes: Mapping[str, str] | None = None
+) -> Find:
+    """Compile *text*; raises SourceDefinitionError, whose message begins with *where*, if it is not
+    a supported path.
 
-    Blank nodes at its end are left out, since they have no meaning by themselves. *prefixes* are the source's, before the built-in ones.
+    Blank nodes at its end are left out, since they have no meaning by themselves. *prefixes* are
+    the source's, before the built-in ones.
 
 
     >>> title = NamedNode("http://purl.org/dc/terms/title")
@@ -53,7 +60,11 @@ def _tokenize(text: str, where: str | Reason) -> list[list[tuple[str, str]]]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise SourceDefinitionError(located(where, Reason("path_no_token", {"text": repr(text), "position": position + 1})))
+            raise SourceDefinitionError(
+                located(
+                    where, Reason("path_no_token", {"text": repr(text), "position": position + 1})
+                )
+            )
         position = match.end()
         quoted, full, prefix, local, kind, mark = match.groups()
         if mark == "||":
@@ -63,11 +74,15 @@ def _tokenize(text: str, where: str | Reason) -> list[list[tuple[str, str]]]:
         elif mark is not None:
             parts[-1].append((mark, mark))
         else:
-            parts[-1].append(("iri", full) if full else ("a", TYPE) if kind else ("name", f"{prefix}:{local}"))
+            parts[-1].append(
+                ("iri", full) if full else ("a", TYPE) if kind else ("name", f"{prefix}:{local}")
+            )
     return parts
 
 
-def _compile_choice(tokens: Sequence[tuple[str, str]], where: str | Reason, prefixes: Mapping[str, str]) -> Find:
+def _compile_choice(
+    tokens: Sequence[tuple[str, str]], where: str | Reason, prefixes: Mapping[str, str]
+) -> Find:
     if [kind for kind, _ in tokens] == ["text"]:
         literal = Literal(tokens[0][1])
         return lambda graph: [literal]
@@ -79,10 +94,14 @@ def _compile_choice(tokens: Sequence[tuple[str, str]], where: str | Reason, pref
         if not rest:
             break
         rest = rest[1:]
-    return lambda graph: list(dict.fromkeys(term for path in paths for term in _evaluate(graph, path)))
+    return lambda graph: list(
+        dict.fromkeys(term for path in paths for term in _evaluate(graph, path))
+    )
 
 
-def _parse_path(tokens: list[tuple[str, str]], where: str | Reason, prefixes: Mapping[str, str]) -> tuple[_Path, list[tuple[str, str]]]:
+def _parse_path(
+    tokens: list[tuple[str, str]], where: str | Reason, prefixes: Mapping[str, str]
+) -> tuple[_Path, list[tuple[str, str]]]:
     """Parse steps up to a `|` or the end."""
     steps: list[_Step] = []
     while True:
@@ -91,11 +110,15 @@ def _parse_path(tokens: list[tuple[str, str]], where: str | Reason, prefixes: Ma
         if not tokens or tokens[0][0] == "|":
             return tuple(steps), tokens
         if tokens[0][0] != "/":
-            raise SourceDefinitionError(located(where, Reason("path_no_mark", {"text": repr(tokens[0][1])})))
+            raise SourceDefinitionError(
+                located(where, Reason("path_no_mark", {"text": repr(tokens[0][1])}))
+            )
         tokens = tokens[1:]
 
 
-def _parse_step(tokens: list[tuple[str, str]], where: str | Reason, prefixes: Mapping[str, str]) -> tuple[_Step, list[tuple[str, str]]]:
+def _parse_step(
+    tokens: list[tuple[str, str]], where: str | Reason, prefixes: Mapping[str, str]
+) -> tuple[_Step, list[tuple[str, str]]]:
     """Parse one step: a property, the node itself, or several properties in brackets."""
     kind, text = tokens[0] if tokens else ("", "")
     if kind == "(":

@@ -1,6 +1,8 @@
-"""Parse RDF with limited depth and our own exceptions; a broken statement affects one node instead of the whole document.
+"""Parse RDF with limited depth and our own exceptions; a broken statement affects one node instead
+of the whole document.
 
-Source: https://www.w3.org/TR/rdf12-turtle/#sec-grammar-grammar (tokens), https://pyoxigraph.readthedocs.io/en/stable/io.html
+Source: https://www.w3.org/TR/rdf12-turtle/#sec-grammar-grammar (tokens),
+https://pyoxigraph.readthedocs.io/en/stable/io.html
 """
 
 from __future__ import annotations
@@ -14,13 +16,19 @@ from harvesters.errors import ParseError
 from harvesters.parsing import join_url, message, parser_errors
 from harvesters.reasons import Reason
 
-NodeErrors = dict[str, str]  # why a node cannot be read, by its IRI or blank node as in N-Triples; "" where the node is not known
+# why a node cannot be read, by its IRI or blank node as in N-Triples; "" where the node is not
+# known
+NodeErrors = dict[str, str]
 
-MAX_DEPTH = 100  # of triple terms within each other: pyoxigraph overflows the stack at some 20,000, and data have 2
+# of triple terms within each other: pyoxigraph overflows the stack at some 20,000, and data have 2
+MAX_DEPTH = 100
 _MAX_ERRORS = 100  # broken statements of a document; more are no document in this syntax
-_TEXT_FORMATS = frozenset((RdfFormat.TURTLE, RdfFormat.TRIG, RdfFormat.N_TRIPLES, RdfFormat.N_QUADS))
+_TEXT_FORMATS = frozenset(
+    (RdfFormat.TURTLE, RdfFormat.TRIG, RdfFormat.N_TRIPLES, RdfFormat.N_QUADS)
+)
 
-# A token at which depth or statement may change, or one that hides such a token. Nothing is tried twice (*+).
+# A token at which depth or statement may change, or one that hides such a token. Nothing is tried
+# twice (*+).
 _TOKEN = re.compile(
     rb"(?P<open><<)|(?P<close>>>)|(?P<end>\.(?=[\s#<]|\Z)|[{}])|\\.|\#[^\r\n]*+|<[^>]*+>?+"
     rb'|"""(?:"{0,2}+(?:[^"\\]|\\.))*+(?:""")?+|"(?!"")(?:[^"\\\r\n]|\\.)*+"?+'
@@ -41,10 +49,12 @@ def parse_quads(
     broken: NodeErrors | None = None,
     rename: bool = False,
 ) -> Iterator[Quad]:
-    """Parse *content* and yield its quads; *subject* begins the messages, *rename* gives blank nodes new names.
+    """Parse *content* and yield its quads; *subject* begins the messages, *rename* gives blank
+    nodes new names.
 
-    With *broken*, invalid statements of Turtle, TriG, N-Triples and N-Quads are skipped, and their subjects are added to *broken* with
-    the reason. Raises ParseError at any other invalid content, and at triple terms nested more than 100 deep.
+    With *broken*, invalid statements of Turtle, TriG, N-Triples and N-Quads are skipped, and their
+    subjects are added to *broken* with the reason. Raises ParseError at any other invalid content,
+    and at triple terms nested more than 100 deep.
     """
     nested = content.count(b"<<") > MAX_DEPTH
     if nested and syntax in _TEXT_FORMATS:
@@ -52,7 +62,11 @@ def parse_quads(
     with parser_errors(subject):
         quads = parse(content, syntax, base_iri=base, lenient=True, rename_blank_nodes=rename)
     # Behind a fault, the library's tokens may differ from those whose depth was checked.
-    errors = _Statements(content, broken) if broken is not None and syntax in _TEXT_FORMATS and not nested else None
+    errors = (
+        _Statements(content, broken)
+        if broken is not None and syntax in _TEXT_FORMATS and not nested
+        else None
+    )
     while True:
         with parser_errors(subject):
             try:
@@ -79,7 +93,9 @@ def _check_depth(content: bytes, subject: str | Reason) -> None:
 
 
 class _Statements:
-    """The statements of a document up to each error; *broken* receives the subject of each invalid one."""
+    """The statements of a document up to each error; *broken* receives the subject of each invalid
+    one.
+    """
 
     def __init__(self, content: bytes, broken: NodeErrors) -> None:
         self._content, self._broken = content, broken
@@ -97,14 +113,19 @@ class _Statements:
         offset = self._offset(error.lineno or 1, error.offset or 1)
         while self._next_begin <= offset:
             self._begin = self._next_begin
-            self._next_begin = next((token.end() for token in self._tokens if token.lastgroup == "end"), len(self._content) + 1)
+            self._next_begin = next(
+                (token.end() for token in self._tokens if token.lastgroup == "end"),
+                len(self._content) + 1,
+            )
         self._broken.setdefault(self._node(quads.prefixes, quads.base_iri), message(error))
 
     def _offset(self, line: int, column: int) -> int:
         """Return the byte offset of *column* of *line*, both counted from 1."""
         while self._line < line and (end := self._content.find(b"\n", self._line_begin)) >= 0:
             self._line, self._line_begin = self._line + 1, end + 1
-        text = self._content[self._line_begin : self._line_begin + 4 * column].decode("utf-8", "replace")
+        text = self._content[self._line_begin : self._line_begin + 4 * column].decode(
+            "utf-8", "replace"
+        )
         return self._line_begin + len(text[: column - 1].encode())
 
     def _node(self, prefixes: Mapping[str, str], base: str | None) -> str:
@@ -115,5 +136,8 @@ class _Statements:
             return match["blank"].decode("utf-8", "replace")
         if match["iri"] is not None:
             return str(NamedNode(join_url(base or "", match["iri"].decode("utf-8", "replace"))))
-        prefix, local = match["prefix"].decode("utf-8", "replace"), match["local"].decode("utf-8", "replace")
+        prefix, local = (
+            match["prefix"].decode("utf-8", "replace"),
+            match["local"].decode("utf-8", "replace"),
+        )
         return str(NamedNode(prefixes[prefix] + local)) if prefix in prefixes else ""

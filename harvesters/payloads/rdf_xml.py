@@ -1,4 +1,5 @@
-"""Check and repair RDF/XML before it is parsed: no DOCTYPE, limited depth, and stray text that affects one node only.
+"""Check and repair RDF/XML before it is parsed: no DOCTYPE, limited depth, and stray text that
+affects one node only.
 
 Source: https://www.w3.org/TR/rdf12-xml/#section-Grammar-productions
 """
@@ -18,20 +19,30 @@ from harvesters.parsing import join_url, parser_errors
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.reasons import Reason
 
-LARGE = 32 * 1024 * 1024  # bytes of a document that is checked piece by piece: its tree takes four times as much
+# bytes of a document that is checked piece by piece: its tree takes four times as much
+LARGE = 32 * 1024 * 1024
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_ROOT, _ABOUT, _ID, _NODE, _TYPE = f"{_RDF}RDF", f"{_RDF}about", f"{_RDF}ID", f"{_RDF}nodeID", f"{_RDF}parseType"
+_ROOT, _ABOUT, _ID, _NODE, _TYPE = (
+    f"{_RDF}RDF",
+    f"{_RDF}about",
+    f"{_RDF}ID",
+    f"{_RDF}nodeID",
+    f"{_RDF}parseType",
+)
 _BASE = "{http://www.w3.org/XML/1998/namespace}base"
 _DOCTYPE = re.compile(rb"<!doctype", re.IGNORECASE)
-_REFERENCE = re.compile(rb"""((?:about|resource)\s*+=\s*+)("[^"]*+"|'[^']*+')""")  # attributes whose value is an IRI
+# attributes whose value is an IRI
+_REFERENCE = re.compile(rb"""((?:about|resource)\s*+=\s*+)("[^"]*+"|'[^']*+')""")
 _AMPERSAND = re.compile(rb"&(?!(?:[A-Za-z]\w{0,30}|#\w{1,10});)")
 
 
 def check_document(content: bytes, url: str) -> bytes:
-    """Return *content* as the parser may read it: unchanged, or serialized again where that is safer.
+    """Return *content* as the parser may read it: unchanged, or serialized again where that is
+    safer.
 
-    Raises ParseError if it has a DOCTYPE, is nested more than 256 deep, or is not well-formed XML. Markup in the value of rdf:about or
-    rdf:resource is escaped, so that only the record that has it is invalid.
+    Raises ParseError if it has a DOCTYPE, is nested more than 256 deep, or is not well-formed XML.
+    Markup in the value of rdf:about or rdf:resource is escaped, so that only the record that has it
+    is invalid.
     """
     subject = Reason("not_rdf", {"url": url, "format": "RDF/XML"})
     if len(content) > LARGE:
@@ -40,7 +51,10 @@ def check_document(content: bytes, url: str) -> bytes:
         with parser_errors(subject):
             root = etree.fromstring(content, _parser())
     except ParseError:
-        escaped = _REFERENCE.sub(lambda match: match[1] + _AMPERSAND.sub(b"&amp;", match[2]).replace(b"<", b"&lt;"), content)
+        escaped = _REFERENCE.sub(
+            lambda match: match[1] + _AMPERSAND.sub(b"&amp;", match[2]).replace(b"<", b"&lt;"),
+            content,
+        )
         if escaped == content:
             raise
         with parser_errors(subject):
@@ -48,13 +62,21 @@ def check_document(content: bytes, url: str) -> bytes:
         content = escaped
     _refuse_doctype(root, url)
     info = root.getroottree().docinfo
-    if _DOCTYPE.search(content) or (info.encoding or "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
-        return etree.tostring(root)  # which has neither a DOCTYPE nor a comment or CDATA section that only looks as if it had one
+    if _DOCTYPE.search(content) or (info.encoding or "utf-8").lower() not in {
+        "utf-8",
+        "utf8",
+        "us-ascii",
+    }:
+        # which has neither a DOCTYPE nor a comment or CDATA section that only looks as if it had
+        # one
+        return etree.tostring(root)
     return content
 
 
 def repair(content: bytes, url: str, broken: NodeErrors) -> bytes:
-    """Return a document without text where RDF/XML allows none, and add the nodes that had it to *broken*."""
+    """Return a document without text where RDF/XML allows none, and add the nodes that had it to
+    *broken*.
+    """
     if len(content) > LARGE:
         raise ParseError(Reason("rdf_xml_text", {"url": url}))
     with parser_errors(Reason("not_rdf", {"url": url, "format": "RDF/XML"})):
@@ -100,7 +122,9 @@ def _strip(element: _Element, name: str, broken: NodeErrors) -> None:
 
 
 def _name(node: _Element, base: str, number: Iterator[int]) -> str:
-    """Return the IRI or blank node that a node element describes, as in N-Triples; one without a name gets one."""
+    """Return the IRI or blank node that a node element describes, as in N-Triples; one without a
+    name gets one.
+    """
     if (about := node.get(_ABOUT)) is not None:
         return f"<{join_url(base, about)}>"
     if (fragment := node.get(_ID)) is not None:
@@ -111,7 +135,13 @@ def _name(node: _Element, base: str, number: Iterator[int]) -> str:
 
 
 def _parser() -> etree.XMLParser:
-    return etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
+    return etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
 
 
 def _refuse_doctype(root: _Element, url: str) -> None:
@@ -123,7 +153,9 @@ def _check_large(content: bytes, url: str, subject: Reason) -> bytes:
     if _DOCTYPE.search(content):
         raise ParseError(Reason("doctype", {"url": url}))
     with parser_errors(subject):
-        for _, node in etree.iterparse(io.BytesIO(content), events=("end",), resolve_entities=False, no_network=True):
+        for _, node in etree.iterparse(
+            io.BytesIO(content), events=("end",), resolve_entities=False, no_network=True
+        ):
             node.clear(keep_tail=False)
             while node.getprevious() is not None and (parent := node.getparent()) is not None:
                 del parent[0]

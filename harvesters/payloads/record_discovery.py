@@ -13,8 +13,11 @@ from vocab.iris import is_web
 CATALOGUES = frozenset(map(iri, (
     "dcat:Catalog", "schema:DataCatalog", "hydra:Collection", "hydra:PagedCollection", "ldp:Container", "ldp:BasicContainer",
 )))  # fmt: skip
-_NO_RECORDS = CATALOGUES | frozenset(map(iri, ("dcat:CatalogRecord", "hydra:PartialCollectionView")))
-# Classes of records. Parts of others (distributions, agents, places) are no records; of schema.org, only the kinds of the model are.
+_NO_RECORDS = CATALOGUES | frozenset(
+    map(iri, ("dcat:CatalogRecord", "hydra:PartialCollectionView"))
+)
+# Classes of records. Parts of others (distributions, agents, places) are no records; of schema.org,
+# only the kinds of the model are.
 RECORD_CLASSES = frozenset(map(iri, (
     "dcat:Dataset", "dcat:DataService", "dcat:DatasetSeries", "dcat:Resource", "adms:Asset",
     "foaf:Project", "doap:Project", "vivo:Project", "frapo:Project", "eurio:Project",
@@ -24,8 +27,22 @@ RECORD_CLASSES = frozenset(map(iri, (
     "schema:Event", "schema:BusinessEvent", "schema:EducationEvent", "schema:Hackathon", "schema:ExhibitionEvent",
     "schema:CourseInstance", "schema:SocialEvent", "schema:Festival", "schema:MusicEvent", "schema:EventSeries",
 )))  # fmt: skip
-_LISTED = frozenset(map(iri, ("dcat:dataset", "dcat:service", "dcat:resource", "schema:dataset", "hydra:member", "ldp:contains")))
-_IDENTIFIERS = tuple(map(iri, ("dct:identifier", "schema:identifier", "dc:identifier", "adms:identifier")))
+_LISTED = frozenset(
+    map(
+        iri,
+        (
+            "dcat:dataset",
+            "dcat:service",
+            "dcat:resource",
+            "schema:dataset",
+            "hydra:member",
+            "ldp:contains",
+        ),
+    )
+)
+_IDENTIFIERS = tuple(
+    map(iri, ("dct:identifier", "schema:identifier", "dc:identifier", "adms:identifier"))
+)
 _PAGES = tuple(map(iri, ("schema:url", "dcat:landingPage", "foaf:page", "foaf:homepage")))
 _MODIFIED = tuple(map(iri, ("dct:modified", "schema:dateModified")))
 _NEXT = tuple(NamedNode(iri(name)) for name in ("hydra:next", "hydra:nextPage"))
@@ -34,7 +51,9 @@ _TOTAL = NamedNode(iri("hydra:totalItems"))
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredRecords:
-    """The records of a document: *records* by key, *keyless* ones, *elsewhere* members only named in it, *catalogues* it links to."""
+    """The records of a document: *records* by key, *keyless* ones, *elsewhere* members only named
+    in it, *catalogues* it links to.
+    """
 
     records: tuple[tuple[str, Node], ...]
     keyless: tuple[Node, ...]
@@ -42,29 +61,52 @@ class DiscoveredRecords:
     catalogues: tuple[str, ...]
 
 
-def find_records(store: Store, classes: frozenset[str], page: str | None = None) -> DiscoveredRecords:
-    """Return the records of a document: the instances of *classes*, else the members of its catalogues and instances of RECORD_CLASSES.
+def find_records(
+    store: Store, classes: frozenset[str], page: str | None = None
+) -> DiscoveredRecords:
+    """Return the records of a document: the instances of *classes*, else the members of its
+    catalogues and instances of RECORD_CLASSES.
 
-    Without *classes* a blank node that is the value of a property other than membership is a part of another, and not a record. A
-    blank node's key is its identifier, else its page, else *page* if the document describes nothing else.
+    Without *classes* a blank node that is the value of a property other than membership is a part
+    of another, and not a record. A blank node's key is its identifier, else its page, else *page*
+    if the document describes nothing else.
     """
     listed = _listed(store)
     if classes:
         chosen = {node for name in classes for node in _instances(store, name)}
     else:
         known = {node for name in RECORD_CLASSES for node in _instances(store, name)}
-        whole = {node for node in known if isinstance(node, NamedNode) or not _part(store, node)} | listed
-        chosen = {node for node in whole if is_described(store, node) and not _types(store, node) & _NO_RECORDS}
+        whole = {
+            node for node in known if isinstance(node, NamedNode) or not _part(store, node)
+        } | listed
+        chosen = {
+            node
+            for node in whole
+            if is_described(store, node) and not _types(store, node) & _NO_RECORDS
+        }
     named: dict[str, Node] = {}
     keyless: list[Node] = []
     for node in sorted(chosen, key=lambda node: (isinstance(node, BlankNode), node.value)):
-        key = node.value if isinstance(node, NamedNode) else find_key(store, node) or (page if len(chosen) == 1 else None)
+        key = (
+            node.value
+            if isinstance(node, NamedNode)
+            else find_key(store, node) or (page if len(chosen) == 1 else None)
+        )
         if key and key not in named:
             named[key] = node
         elif not key:
             keyless.append(node)
-    only_named = {node.value for node in listed if isinstance(node, NamedNode) and is_web(node.value) and not is_described(store, node)}
-    return DiscoveredRecords(tuple(sorted(named.items())), tuple(keyless), tuple(sorted(only_named)), tuple(sorted(_catalogues(store))))
+    only_named = {
+        node.value
+        for node in listed
+        if isinstance(node, NamedNode) and is_web(node.value) and not is_described(store, node)
+    }
+    return DiscoveredRecords(
+        tuple(sorted(named.items())),
+        tuple(keyless),
+        tuple(sorted(only_named)),
+        tuple(sorted(_catalogues(store))),
+    )
 
 
 def find_key(store: Store, node: Node) -> str | None:
@@ -77,22 +119,39 @@ def find_key(store: Store, node: Node) -> str | None:
 
 def find_modified(store: Store, node: Node) -> str | None:
     """Return a node's modification time."""
-    return next((term.value for name in _MODIFIED for term in _values(store, node, name) if isinstance(term, Literal)), None)
+    return next(
+        (
+            term.value
+            for name in _MODIFIED
+            for term in _values(store, node, name)
+            if isinstance(term, Literal)
+        ),
+        None,
+    )
 
 
 def find_next_page(store: Store) -> str | None:
-    """Return the address of the collection's next page, that of a PartialCollectionView or a PagedCollection.
+    """Return the address of the collection's next page, that of a PartialCollectionView or a
+    PagedCollection.
 
 
     Source: https://www.hydra-cg.com/spec/latest/core/#collections
     """
-    quads = (quad for name in _NEXT for quad in store.quads_for_pattern(None, name, None, DefaultGraph()))
-    return min((text for quad in quads if (text := _key(quad.object)) and is_web(text)), default=None)
+    quads = (
+        quad for name in _NEXT for quad in store.quads_for_pattern(None, name, None, DefaultGraph())
+    )
+    return min(
+        (text for quad in quads if (text := _key(quad.object)) and is_web(text)), default=None
+    )
 
 
 def find_total(store: Store) -> int | None:
     """Return the number of members that the document's only collection reports."""
-    totals = {quad.object.value for quad in store.quads_for_pattern(None, _TOTAL, None, DefaultGraph()) if isinstance(quad.object, Literal)}
+    totals = {
+        quad.object.value
+        for quad in store.quads_for_pattern(None, _TOTAL, None, DefaultGraph())
+        if isinstance(quad.object, Literal)
+    }
     number = next(iter(totals)) if len(totals) == 1 else ""
     return int(number) if number.isascii() and number.isdigit() else None
 
@@ -116,7 +175,11 @@ def _catalogues(store: Store) -> Iterator[str]:
     for name in (*_LISTED, iri("dct:hasPart"), iri("schema:hasPart")):
         parts |= {node for node in _objects(store, name) if _types(store, node) & CATALOGUES}
     for node in parts:
-        if isinstance(node, NamedNode) and is_web(node.value) and not any(_values(store, node, name) for name in MEMBERS):
+        if (
+            isinstance(node, NamedNode)
+            and is_web(node.value)
+            and not any(_values(store, node, name) for name in MEMBERS)
+        ):
             yield node.value
 
 
@@ -131,15 +194,22 @@ def _instances(store: Store, name: str) -> Iterator[Node]:
 
 
 def _types(store: Store, node: Node) -> frozenset[str]:
-    return frozenset(term.value for term in _values(store, node, TYPE) if isinstance(term, NamedNode))
+    return frozenset(
+        term.value for term in _values(store, node, TYPE) if isinstance(term, NamedNode)
+    )
 
 
 def _values(store: Store, node: Node, name: str) -> list[Term]:
-    return [quad.object for quad in store.quads_for_pattern(node, NamedNode(name), None, DefaultGraph())]
+    return [
+        quad.object for quad in store.quads_for_pattern(node, NamedNode(name), None, DefaultGraph())
+    ]
 
 
 def _part(store: Store, node: Node) -> bool:
-    return any(quad.predicate.value not in MEMBERS for quad in store.quads_for_pattern(None, None, node, DefaultGraph()))
+    return any(
+        quad.predicate.value not in MEMBERS
+        for quad in store.quads_for_pattern(None, None, node, DefaultGraph())
+    )
 
 
 def is_catalogue(store: Store) -> bool:

@@ -1,4 +1,6 @@
-"""Normalize values of any source: texts, dates, numbers and languages, and remove personal contact data."""
+"""Normalize values of any source: texts, dates, numbers and languages, and remove personal contact
+data.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +17,43 @@ from vocab.initiative import Checksum, Document, Event, Initiative, Post, Resour
 from vocab.iris import is_web
 from vocab.terms import SPDX
 
-KINDS: Mapping[str, type[Resource]] = {"initiative": Initiative, "event": Event, "document": Document, "post": Post}
+KINDS: Mapping[str, type[Resource]] = {
+    "initiative": Initiative,
+    "event": Event,
+    "document": Document,
+    "post": Post,
+}
 
-# At most 64 characters before the @ (RFC 5321), begun only where a word begins: a long word must not be tried at each of its letters.
-_MAIL = re.compile(r"(?<![\w.%+\-])(?:mailto:)?[\w.%+\-]{1,64}@[\w\-]+(?:\.[\w\-]+)+", re.IGNORECASE)
-_PHONE = re.compile(r"(?:(?:tel|phone|telephone|fax|mobile|tél|тел)[.:]*\s*|(?=\+))\+?\(?\d[\d ()/.\-]{6,}\d", re.IGNORECASE)
+# At most 64 characters before the @ (RFC 5321), begun only where a word begins: a long word must
+# not be tried at each of its letters.
+_MAIL = re.compile(
+    r"(?<![\w.%+\-])(?:mailto:)?[\w.%+\-]{1,64}@[\w\-]+(?:\.[\w\-]+)+", re.IGNORECASE
+)
+_PHONE = re.compile(
+    r"(?:(?:tel|phone|telephone|fax|mobile|tél|тел)[.:]*\s*|(?=\+))\+?\(?\d[\d ()/.\-]{6,}\d",
+    re.IGNORECASE,
+)
 _DIGITS = re.compile(r"\d[\d ()/.\-]{6,}\d")  # looked for first: it is quick to say no
 _REDACTED = "[…]"  # in the place of a contact, in no language
-_DAY_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?\Z")
+_DAY_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?\Z"
+)
 _SLASHED = re.compile(r"\d{4}/\d\d/\d\d\Z")
 _INTERVAL = re.compile(r"(\d{4}(?:-\d\d){0,2})/(\d{4}(?:-\d\d){0,2})\Z")
 _TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*\Z")
 _AMOUNT = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:[, ][0-9]{3})+)(?:\.[0-9]+)?\Z")
 _SIZE = re.compile(r"([0-9]{1,15})(?:\.0+)?\Z")  # bytes; a decimal in older versions of DCAT
 _HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2}){1,64}\Z")
-_ALGORITHMS = frozenset(("md2", "md4", "md5", "md6", "sha1", "sha224", "sha256", "sha384", "sha512"))  # named by SPDX
+_ALGORITHMS = frozenset(
+    ("md2", "md4", "md5", "md6", "sha1", "sha224", "sha256", "sha384", "sha512")
+)  # named by SPDX
 _MAX_AMOUNT_LENGTH = 24  # characters: a quadrillion with its separators and cents
 _MIDNIGHT = {"00:00", "00:00:00"}
 _LANGUAGE_CACHE_SIZE = 4096  # words: more than there are languages with their spellings
-_NAME_CACHE_SIZE = 16384  # names and values that come again: a registry's vocabulary and organizations, some 4 MB
-MAX_NAME_LENGTH = 300  # characters of a name; what is longer is a text, and is neither looked up nor remembered
+# names and values that come again: a registry's vocabulary and organizations, some 4 MB
+_NAME_CACHE_SIZE = 16384
+# characters of a name; what is longer is a text, and is neither looked up nor remembered
+MAX_NAME_LENGTH = 300
 
 
 def normalize_inline(value: Any) -> str:
@@ -69,13 +88,21 @@ def strip_contacts(text: str) -> str:
 
 
 def _may_have_phone(text: str) -> bool:
-    """Return whether a text may contain a telephone number: its prefixes are faster to search than its digits.
+    """Return whether a text may contain a telephone number: its prefixes are faster to search than
+    its digits.
 
     The words lack their i and т, which have more than two cases.
     """
     if "+" not in text:
         low = text.lower()
-        if not ("tel" in low or "phone" in low or "fax" in low or "mob" in low or "tél" in low or "ел" in low):
+        if not (
+            "tel" in low
+            or "phone" in low
+            or "fax" in low
+            or "mob" in low
+            or "tél" in low
+            or "ел" in low
+        ):
             return False
     return bool(_DIGITS.search(text))
 
@@ -87,12 +114,18 @@ def _cached_name(text: str, tag: str | None) -> Text:
 
 def parse_name(text: str, tag: str | None = None) -> Text:
     """Return a name or word, which may be frequent, with its language and without contacts."""
-    return _cached_name(text, tag) if len(text) <= MAX_NAME_LENGTH else Text(strip_contacts(text), tag)
+    return (
+        _cached_name(text, tag) if len(text) <= MAX_NAME_LENGTH else Text(strip_contacts(text), tag)
+    )
 
 
 def unique_non_contact(texts: Iterable[str]) -> tuple[str, ...]:
     """Return each text once, without empty ones and e-mail addresses."""
-    return tuple(dict.fromkeys([text for text in texts if text and not ("@" in text and _MAIL.fullmatch(text))]))
+    return tuple(
+        dict.fromkeys(
+            [text for text in texts if text and not ("@" in text and _MAIL.fullmatch(text))]
+        )
+    )
 
 
 def as_list(value: Any) -> list[Any]:
@@ -136,7 +169,8 @@ def split_words(value: Any, mark: str | None) -> tuple[str, ...]:
 def normalize_date(value: Any, forms: Sequence[str] = ()) -> str | None:
     """Return a date as ISO 8601 if it is unambiguous, else unchanged; None for nothing.
 
-    *forms* (strptime) are the source's formats. Midnight without a zone, as databases write a day, is that day.
+    *forms* (strptime) are the source's formats. Midnight without a zone, as databases write a day,
+    is that day.
 
 
     >>> normalize_date("2024-09-13 00:00:00.0"), normalize_date("2024/05/01"), normalize_date("3/4/2026"), normalize_date(2015)
@@ -175,7 +209,11 @@ def parse_interval(text: str) -> tuple[str, str] | None:
 def parse_number(value: Any) -> float | None:
     """Parse a decimal number; None if there is none."""
     try:
-        result = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+        result = (
+            float(value)
+            if isinstance(value, int | float | str) and not isinstance(value, bool)
+            else math.nan
+        )
     except (ValueError, OverflowError):
         return None
     return result if math.isfinite(result) and abs(result) < 1e9 else None
@@ -192,7 +230,8 @@ def parse_size(value: Any) -> int | None:
 
 
 def parse_checksum(digits: Any, algorithm: Any) -> Checksum | None:
-    """Return a checksum whose algorithm is stated, as an IRI or by its usual name; None for any other.
+    """Return a checksum whose algorithm is stated, as an IRI or by its usual name; None for any
+    other.
 
     Source: https://spdx.org/rdf/terms/ (the algorithms)
 
@@ -205,12 +244,19 @@ def parse_checksum(digits: Any, algorithm: Any) -> Checksum | None:
     if not _HEXADECIMAL.match(value) or not name:
         return None
     usual = "".join(filter(str.isalnum, name)).lower()
-    iri = name if is_web(name) else f"{SPDX}checksumAlgorithm_{usual}" if usual in _ALGORITHMS else None
+    iri = (
+        name
+        if is_web(name)
+        else f"{SPDX}checksumAlgorithm_{usual}"
+        if usual in _ALGORITHMS
+        else None
+    )
     return Checksum(value, iri) if iri else None
 
 
 def parse_amount(value: Any) -> float | None:
-    """Parse an amount of money, which may have separators of thousands; None if it is zero or no number.
+    """Parse an amount of money, which may have separators of thousands; None if it is zero or no
+    number.
 
     A comma is no decimal point here, since it must be followed by three digits.
 
@@ -225,7 +271,8 @@ def parse_amount(value: Any) -> float | None:
 
 @lru_cache(maxsize=_LANGUAGE_CACHE_SIZE)
 def parse_language(word: str) -> str | None:
-    """Return the BCP 47 tag of a language given as a tag, an ISO 639 code or in English; None for others.
+    """Return the BCP 47 tag of a language given as a tag, an ISO 639 code or in English; None for
+    others.
 
 
     Source: https://www.rfc-editor.org/info/bcp47 and ISO 639 by pycountry.
@@ -240,7 +287,12 @@ def parse_language(word: str) -> str | None:
     if _TAG.match(text):
         code = head.lower()
         match = next(
-            (language for kind in ("alpha_2", "alpha_3", "bibliographic") if (language := pycountry.languages.get(**{kind: code}))), None
+            (
+                language
+                for kind in ("alpha_2", "alpha_3", "bibliographic")
+                if (language := pycountry.languages.get(**{kind: code}))
+            ),
+            None,
         )
     else:
         match, rest = None, ""
@@ -250,7 +302,8 @@ def parse_language(word: str) -> str | None:
 
 
 def parse_languages(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the tags of languages, each once; a list with commas is split if each part is a language.
+    """Return the tags of languages, each once; a list with commas is split if each part is a
+    language.
 
     >>> parse_languages(["en,es, ca", "French", "Klingon, or none"])
     ('en', 'es', 'ca', 'fr', 'Klingon, or none')
@@ -258,7 +311,11 @@ def parse_languages(texts: Iterable[str]) -> tuple[str, ...]:
     tags: list[str] = []
     for text in texts:
         parts = [parse_language(part) for part in text.split(",")] if "," in text else []
-        tags += [part for part in parts if part] if all(parts) and parts else [parse_language(text) or text]
+        tags += (
+            [part for part in parts if part]
+            if all(parts) and parts
+            else [parse_language(text) or text]
+        )
     return tuple(dict.fromkeys(tags))
 
 

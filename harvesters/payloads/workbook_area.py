@@ -1,6 +1,8 @@
-"""The area of a workbook's sheets, read from the addresses of their cells before a parser allocates it.
+"""The area of a workbook's sheets, read from the addresses of their cells before a parser allocates
+it.
 
-Source: ECMA-376 part 1 (XLSX), [MS-XLSB] 2.1.4 and 2.4, [MS-XLS] 2.1.4, [MS-CFB] 2, OpenDocument 1.3 part 3, 19.675 and 19.676
+Source: ECMA-376 part 1 (XLSX), [MS-XLSB] 2.1.4 and 2.4, [MS-XLS] 2.1.4, [MS-CFB] 2, OpenDocument
+1.3 part 3, 19.675 and 19.676
 """
 
 from __future__ import annotations
@@ -19,16 +21,19 @@ from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
 
 MAX_CELLS = 20_000_000  # cells of a sheet, with those that are empty
-_FREE, _EMPTY = 1_000_000, 100  # cells that any sheet may have, and how many of them for each that has a value
+# cells that any sheet may have, and how many of them for each that has a value
+_FREE, _EMPTY = 1_000_000, 100
 MAX_UNPACKED = 512 * 1024 * 1024  # bytes of all members of a packed workbook
 _PIECE = 1 << 20
-_OVERLAP = 4096  # bytes of a piece that are read again with the next: longer than an address with its attribute
+# bytes of a piece that are read again with the next: longer than an address with its attribute
+_OVERLAP = 4096
 _ADDRESS = re.compile(rb"\br\s*+=\s*+[\"']([A-Za-z]*+)([0-9]++)")
 _DIGITS = 12  # of a number in an address; one that has more is as large as any
 _CELL = re.compile(rb"<(?:[\w.-]{1,20}:)?c[\s>]")
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-# Records of a cell in [MS-XLS]: FORMULA, MULRK, LABELSST, NUMBER, LABEL, BOOLERR, RK, RSTRING; and of a worksheet's beginning.
+# Records of a cell in [MS-XLS]: FORMULA, MULRK, LABELSST, NUMBER, LABEL, BOOLERR, RK, RSTRING; and
+# of a worksheet's beginning.
 _CELLS_XLS = frozenset((0x0006, 0x00BD, 0x00FD, 0x0203, 0x0204, 0x0205, 0x027E, 0x00D6))
 _BEGIN_XLS = 0x0809
 _END_OF_CHAIN = 0xFFFFFFFA  # and above: no sector
@@ -40,7 +45,9 @@ class TooManyRowsError(ParseError):
 
 @dataclass(slots=True)
 class Area:
-    """The rows and columns between the first and the last cell of a sheet, and how many cells have a value."""
+    """The rows and columns between the first and the last cell of a sheet, and how many cells have
+    a value.
+    """
 
     top: int = -1
     bottom: int = -1
@@ -51,9 +58,15 @@ class Area:
     def add(self, row: int | None, column: int | None) -> None:
         """Add a cell, or only its row or its column."""
         if row is not None:
-            self.top, self.bottom = row if self.top < 0 else min(self.top, row), max(self.bottom, row)
+            self.top, self.bottom = (
+                row if self.top < 0 else min(self.top, row),
+                max(self.bottom, row),
+            )
         if column is not None:
-            self.left, self.right = column if self.left < 0 else min(self.left, column), max(self.right, column)
+            self.left, self.right = (
+                column if self.left < 0 else min(self.left, column),
+                max(self.right, column),
+            )
 
     @property
     def size(self) -> int:
@@ -62,12 +75,17 @@ class Area:
 
     @property
     def is_too_large(self) -> bool:
-        """Return whether a parser should not allocate it: too many cells, or far more than have a value."""
+        """Return whether a parser should not allocate it: too many cells, or far more than have a
+        value.
+        """
         return self.size > min(MAX_CELLS, _FREE + _EMPTY * self.cells)
 
 
-def check_areas(content: bytes, subject: str, *, max_rows: int | None = None, max_unpacked: int = MAX_UNPACKED) -> None:
-    """Raise ParseError where a sheet spans more cells than may be allocated, or the workbook unpacks to more than *max_unpacked* bytes.
+def check_areas(
+    content: bytes, subject: str, *, max_rows: int | None = None, max_unpacked: int = MAX_UNPACKED
+) -> None:
+    """Raise ParseError where a sheet spans more cells than may be allocated, or the workbook
+    unpacks to more than *max_unpacked* bytes.
 
     With *max_rows*, also where a sheet ends below that row.
     """
@@ -75,7 +93,12 @@ def check_areas(content: bytes, subject: str, *, max_rows: int | None = None, ma
         if max_rows is not None and area.bottom - min(area.top, 1) + 1 > max_rows:
             raise TooManyRowsError(f"{subject}: {name} has more than {max_rows} rows")
         if area.is_too_large:
-            raise ParseError(Reason("sparse_sheet", {"subject": subject, "sheet": name, "size": area.size, "count": area.cells}))
+            raise ParseError(
+                Reason(
+                    "sparse_sheet",
+                    {"subject": subject, "sheet": name, "size": area.size, "count": area.cells},
+                )
+            )
 
 
 def _areas(content: bytes, subject: str, max_unpacked: int) -> Iterator[tuple[str, Area]]:
@@ -84,10 +107,17 @@ def _areas(content: bytes, subject: str, max_unpacked: int) -> Iterator[tuple[st
         return
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return
-    with parser_errors(Reason("not_spreadsheet", {"subject": subject})), zipfile.ZipFile(io.BytesIO(content)) as package:
+    with (
+        parser_errors(Reason("not_spreadsheet", {"subject": subject})),
+        zipfile.ZipFile(io.BytesIO(content)) as package,
+    ):
         size = sum(member.file_size for member in package.infolist())
         if size > max_unpacked:
-            raise ParseError(Reason("spreadsheet_bomb", {"subject": subject, "size": size, "limit": max_unpacked}))
+            raise ParseError(
+                Reason(
+                    "spreadsheet_bomb", {"subject": subject, "size": size, "limit": max_unpacked}
+                )
+            )
         for name in package.namelist():
             low = name.lower()
             if low.endswith("content.xml"):
@@ -144,7 +174,9 @@ def _ods(package: zipfile.ZipFile, name: str) -> Iterator[tuple[str, Area]]:
     """Read the repetitions of rows and cells; what is empty counts only where something follows it."""
     area, table, rows, width, empty = Area(), "", 0, 0, 0
     with parser_errors(name), package.open(name) as file:
-        for event, node in etree.iterparse(file, events=("start", "end"), resolve_entities=False, no_network=True):
+        for event, node in etree.iterparse(
+            file, events=("start", "end"), resolve_entities=False, no_network=True
+        ):
             if event == "start":
                 if node.tag == f"{_TABLE}table":
                     area, table, rows = Area(), node.get(f"{_TABLE}name", ""), 0
@@ -152,7 +184,9 @@ def _ods(package: zipfile.ZipFile, name: str) -> Iterator[tuple[str, Area]]:
                     width = empty = 0
             elif node.tag in {f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"}:
                 count = _repeated(node, "number-columns-repeated")
-                if len(node) or len(node.attrib) > (node.get(f"{_TABLE}number-columns-repeated") is not None):
+                if len(node) or len(node.attrib) > (
+                    node.get(f"{_TABLE}number-columns-repeated") is not None
+                ):
                     width, empty, area.cells = width + empty + count, 0, area.cells + 1
                 else:
                     empty += count
@@ -211,7 +245,8 @@ def _xls(content: bytes) -> Iterator[tuple[str, Area]]:
                 row, column = struct.unpack_from("<HH", data, offset + 4)
                 area.add(row, column)
                 area.cells += 1
-                if kind == 0x00BD and offset + 4 + length <= len(data) and length >= 6:  # MULRK ends with its last column
+                # MULRK ends with its last column
+                if kind == 0x00BD and offset + 4 + length <= len(data) and length >= 6:
                     (last,) = struct.unpack_from("<H", data, offset + 2 + length)
                     area.add(row, last)
                     area.cells += max(last - column, 0)
@@ -220,15 +255,25 @@ def _xls(content: bytes) -> Iterator[tuple[str, Area]]:
 
 
 def _streams(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Return the streams "Workbook" and "Book" of a compound file; nothing where it is broken, which its parser reports."""
+    """Return the streams "Workbook" and "Book" of a compound file; nothing where it is broken,
+    which its parser reports.
+    """
     if len(content) < 512:
         return
     (shift,) = struct.unpack_from("<H", content, 30)
     size = 1 << min(shift, 16)
     directory, _, _, small, _, difat, _ = struct.unpack_from("<IIIIIII", content, 48)
-    tables = [sector_number for sector_number in struct.unpack_from("<109I", content, 76) if sector_number < _END_OF_CHAIN]
+    tables = [
+        sector_number
+        for sector_number in struct.unpack_from("<109I", content, 76)
+        if sector_number < _END_OF_CHAIN
+    ]
     seen = set[int]()
-    while difat < _END_OF_CHAIN and difat not in seen and len(sector := _sector(content, difat, size)) == size:
+    while (
+        difat < _END_OF_CHAIN
+        and difat not in seen
+        and len(sector := _sector(content, difat, size)) == size
+    ):
         seen.add(difat)
         *more, difat = struct.unpack(f"<{size // 4}I", sector)
         tables += [sector_number for sector_number in more if sector_number < _END_OF_CHAIN]
@@ -241,10 +286,16 @@ def _streams(content: bytes) -> Iterator[tuple[str, bytes]]:
     inner_fat = _numbers(_chain(content, small, fat, size))
     for offset in range(0, len(entries) - 127, 128):
         entry = entries[offset : offset + 128]
-        name = entry[: max(struct.unpack_from("<H", entry, 64)[0] - 2, 0)].decode("utf-16-le", "replace")
+        name = entry[: max(struct.unpack_from("<H", entry, 64)[0] - 2, 0)].decode(
+            "utf-16-le", "replace"
+        )
         if name.lower() in {"workbook", "book"}:
             begin, length = struct.unpack_from("<II", entry, 116)
-            data = _chain(content, begin, fat, size) if length >= 4096 else _chain(inner, begin, inner_fat, 64, header=0)
+            data = (
+                _chain(content, begin, fat, size)
+                if length >= 4096
+                else _chain(inner, begin, inner_fat, 64, header=0)
+            )
             yield name, data[:length]
 
 
@@ -257,7 +308,9 @@ def _numbers(data: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])
 
 
-def _chain(content: bytes, begin: int, fat: tuple[int, ...], size: int, header: int | None = None) -> bytes:
+def _chain(
+    content: bytes, begin: int, fat: tuple[int, ...], size: int, header: int | None = None
+) -> bytes:
     parts, seen = [], set[int]()
     while begin < len(fat) and begin not in seen:
         seen.add(begin)

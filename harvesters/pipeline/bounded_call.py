@@ -18,10 +18,13 @@ class BoundedCallError(HarvestError):
     """The process ended at one of its limits; the message says at which, as the end of a sentence."""
 
 
-def call_bounded(function: Callable[..., T], *arguments: Any, limits: ProcessLimits | None = None) -> T:
+def call_bounded(
+    function: Callable[..., T], *arguments: Any, limits: ProcessLimits | None = None
+) -> T:
     """Return the result of ``function(*arguments)``. Function, arguments and result can be pickled.
 
-    Raises BoundedCallError where the process ends at its limits, or the HarvestError that the function raises.
+    Raises BoundedCallError where the process ends at its limits, or the HarvestError that the
+    function raises.
     """
     limits = limits or ProcessLimits()
     context = multiprocessing.get_context("spawn")
@@ -43,7 +46,12 @@ def call_bounded(function: Callable[..., T], *arguments: Any, limits: ProcessLim
     return result
 
 
-def _run(connection: Connection, limits: ProcessLimits, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _run(
+    connection: Connection,
+    limits: ProcessLimits,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
     meter = Meter(limits, alarm=True)
     meter.step()
     try:

@@ -1,9 +1,9 @@
 """Run in the process that reads a source's responses and maps its records. It has neither network
 nor ledger.
 
-Its parent (``harvesters.pipeline.collector_processes``) forks it with a socket and shared memory, and
-answers its calls: for the network, the ledger, and work in other processes. It writes nothing but
-temporary files, so that it may be killed at any moment.
+Its parent (``harvesters.pipeline.collector_processes``) forks it with a socket and shared memory,
+and answers its calls: for the network, the ledger, and work in other processes. It writes nothing
+but temporary files, so that it may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class CollectorJob:
 
 
 class ResultReference(NamedTuple):
-    """A staged record that the parent has: the one at *position* of the results of work unit *number*."""
+    """A staged record that the parent has: the one at *position* of the results of work unit
+    *number*.
+    """
 
     number: int
     position: int
@@ -144,9 +146,7 @@ class ClientProxy:
     def post(self, url: str, body: Mapping[str, str] | bytes, *, accept: str = "*/*") -> Reply:
         """Return a response as ``Fetch.post`` does."""
         return self._received(
-            self._calls.call(
-                "post", url, body if isinstance(body, bytes) else dict(body), accept
-            )
+            self._calls.call("post", url, body if isinstance(body, bytes) else dict(body), accept)
         )
 
     def get_range(self, url: str, byte_range: range, etag: str | None = None) -> Reply:
@@ -157,8 +157,8 @@ class ClientProxy:
     def download(
         self, url: str, *, accept: str = "*/*", conditional: bool = False
     ) -> Iterator[Reply]:
-        """Return a response as ``Fetch.download`` does; the parent removes the file at the end of the
-        context.
+        """Return a response as ``Fetch.download`` does; the parent removes the file at the end of
+        the context.
         """
         number, reply = self._calls.call("download", url, accept, conditional)
         try:
@@ -213,7 +213,8 @@ class _ParentExecutor:
     def result(self, unit: WorkUnit, future: Future[list[StagedRecord]]) -> list[StagedRecord]:
         number: int = future.number  # type: ignore[attr-defined]
         references = [
-            ResultReference(number, position) for position in range(self.calls.call("result", number))
+            ResultReference(number, position)
+            for position in range(self.calls.call("result", number))
         ]
         # Staging needs only their number.
         return cast(list[StagedRecord], references)
@@ -224,7 +225,9 @@ class _ParentExecutor:
 
 @dataclass(slots=True)
 class Collector:
-    """Does jobs, with *calls* to the parent, *marks* of what it is doing, and a *meter* of its limits."""
+    """Does jobs, with *calls* to the parent, *marks* of what it is doing, and a *meter* of its
+    limits.
+    """
 
     calls: Calls
     marks: Marks

@@ -13,7 +13,12 @@ from distributed.comm.core import CommClosedError
 
 from harvesters.errors import ClusterError, ClusterLostError, ValidationCrashError
 from harvesters.ledger.models import StagedRecord
-from harvesters.pipeline.worker_pool import WorkUnit, code_fingerprint, describe_code_mismatch, execute
+from harvesters.pipeline.worker_pool import (
+    WorkUnit,
+    code_fingerprint,
+    describe_code_mismatch,
+    execute,
+)
 from journal.outage import root_cause
 
 _TIMEOUT = 10.0  # seconds to connect to the scheduler, and to wait for a first worker
@@ -31,7 +36,9 @@ def connect(address: str) -> DaskExecutor:
     library.handlers.clear()  # its messages go through our log, one line each
     library.propagate = True
     try:
-        client: Any = cast(Any, Client)(address, timeout=_TIMEOUT, set_as_default=False, name="stocktake")
+        client: Any = cast(Any, Client)(
+            address, timeout=_TIMEOUT, set_as_default=False, name="stocktake"
+        )
     except (OSError, ValueError) as error:
         action = "start one with `dask scheduler`, or unset STOCKTAKE_DASK"
         raise ClusterError(f"no Dask scheduler answers at {address} ({error}); {action}") from error
@@ -49,18 +56,24 @@ def _check_workers(client: Any, address: str) -> None:
         client.wait_for_workers(1, timeout=_TIMEOUT)
         fingerprints = client.run(code_fingerprint, on_error="return")
     except (TimeoutError, *_CONNECTION_ERRORS) as error:
-        raise ClusterError(f"the Dask scheduler at {address} has no workers; start some with `dask worker {address}`") from error
+        raise ClusterError(
+            f"the Dask scheduler at {address} has no workers; start some with `dask worker {address}`"
+        ) from error
     ours = code_fingerprint()
     for worker, theirs in fingerprints.items():
         if isinstance(theirs, BaseException):
             problem = f"stocktake cannot be imported there ({type(theirs).__name__}: {theirs}); install the same version as here"
             raise ClusterError(f"the Dask worker at {worker}: {problem}")
         if theirs != ours:
-            raise ClusterError(f"the Dask worker at {worker}: {describe_code_mismatch(theirs, ours)}")
+            raise ClusterError(
+                f"the Dask worker at {worker}: {describe_code_mismatch(theirs, ours)}"
+            )
 
 
 class DaskExecutor:
-    """A connected cluster. Dask repeats the work of a lost worker; without the scheduler or any worker the cluster is lost."""
+    """A connected cluster. Dask repeats the work of a lost worker; without the scheduler or any
+    worker the cluster is lost.
+    """
 
     def __init__(self, client: Any, address: str) -> None:
         self.code = code_fingerprint()
@@ -70,7 +83,9 @@ class DaskExecutor:
 
     @property
     def concurrency(self) -> int:
-        """Return how many work units are processed at once: the threads of all workers, recounted now and then."""
+        """Return how many work units are processed at once: the threads of all workers, recounted
+        now and then.
+        """
         if time.monotonic() - self._counted_at > _CHECK_INTERVAL:
             self._concurrency, self._counted_at = max(1, self._count_threads()), time.monotonic()
         return self._concurrency
@@ -85,7 +100,9 @@ class DaskExecutor:
         return future
 
     def result(self, unit: WorkUnit, future: Future[list[StagedRecord]]) -> list[StagedRecord]:
-        """Return a unit's staged records; raises ClusterLostError, or ValidationCrashError if it crashes all workers."""
+        """Return a unit's staged records; raises ClusterLostError, or ValidationCrashError if it
+        crashes all workers.
+        """
         while True:
             try:
                 return future.result(_CHECK_INTERVAL)
@@ -94,11 +111,17 @@ class DaskExecutor:
                     raise ClusterLostError(f"no worker is left at {self._address}") from error
             except KilledWorker as error:
                 action = "give the workers more memory, then run again"
-                raise ValidationCrashError(f"several Dask workers that validated the same records died; {action} ({error})") from error
+                raise ValidationCrashError(
+                    f"several Dask workers that validated the same records died; {action} ({error})"
+                ) from error
             except ImportError as error:
-                raise ClusterError(f"a worker of {self._address} has other code ({error}); install the same version there") from error
+                raise ClusterError(
+                    f"a worker of {self._address} has other code ({error}); install the same version there"
+                ) from error
             except _CONNECTION_ERRORS as error:
-                raise ClusterLostError(f"the scheduler at {self._address} no longer answers ({root_cause(error)})") from error
+                raise ClusterLostError(
+                    f"the scheduler at {self._address} no longer answers ({root_cause(error)})"
+                ) from error
 
     def _count_threads(self) -> int:
         try:

@@ -1,4 +1,6 @@
-"""Find the field of a record that a statement comes from: each field is left out in turn, and the record is mapped again."""
+"""Find the field of a record that a statement comes from: each field is left out in turn, and the
+record is mapped again.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,14 @@ from harvesters.payloads.graph import PREFIXES, Graph
 MAX_FIELDS = 300  # fields of a record that are left out, one after the other
 _MAX_ALTERNATIVES = 5  # alternative fields: one of them is enough
 _MAX_VALUES, _MAX_LENGTH = 5, 300  # values of a field that are kept, and characters of each
-Statements = Callable[[Record[Any]], frozenset[str]]  # what a record is mapped to; raises what the mapping raises
+# what a record is mapped to; raises what the mapping raises
+Statements = Callable[[Record[Any]], frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class FieldTrace:
-    """A field of a record: its name, the beginning of its values, and the *statements* that are missing or different without it.
+    """A field of a record: its name, the beginning of its values, and the *statements* that are
+    missing or different without it.
 
     *is_required*: without the field, the record cannot be mapped.
     """
@@ -36,11 +40,14 @@ class FieldTrace:
         return self.is_required or bool(self.statements)
 
 
-def trace_fields(record: Record[Any], statements: Statements, errors: tuple[type[Exception], ...]) -> list[FieldTrace]:
+def trace_fields(
+    record: Record[Any], statements: Statements, errors: tuple[type[Exception], ...]
+) -> list[FieldTrace]:
     """Return a trace of each field of *record*, in the order of the record.
 
-    A field is named as its publisher names it: ``results[].name`` in JSON, a column's name in a table, ``description/narrative``
-    or ``@iso`` in XML, a prefixed property in RDF. *errors* are what a mapping raises. The record is unchanged afterwards.
+    A field is named as its publisher names it: ``results[].name`` in JSON, a column's name in a
+    table, ``description/narrative`` or ``@iso`` in XML, a prefixed property in RDF. *errors* are
+    what a mapping raises. The record is unchanged afterwards.
     """
     record = record.parsed()
     whole = statements(record)
@@ -57,11 +64,17 @@ def trace_fields(record: Record[Any], statements: Statements, errors: tuple[type
 
 
 def alternative_fields(
-    record: Record[Any], statement: str, traces: Sequence[FieldTrace], statements: Statements, errors: tuple[type[Exception], ...]
+    record: Record[Any],
+    statement: str,
+    traces: Sequence[FieldTrace],
+    statements: Statements,
+    errors: tuple[type[Exception], ...],
 ) -> list[FieldTrace]:
-    """Return alternative fields, at most five: each alone is enough for *statement*, which the record keeps without any one of them.
+    """Return alternative fields, at most five: each alone is enough for *statement*, which the
+    record keeps without any one of them.
 
-    The result is empty if the statement does not depend on any field that can be left out: the mapping makes it of every record.
+    The result is empty if the statement does not depend on any field that can be left out: the
+    mapping makes it of every record.
     """
     record = record.parsed()
     rest, results = [trace for trace in traces if not trace.is_required], list[FieldTrace]()
@@ -79,7 +92,8 @@ def alternative_fields(
     if is_made(rest):
         return []
     while len(results) < _MAX_ALTERNATIVES and is_made(results):
-        low, high = 0, len(rest)  # without the first *low* fields it is made, without the first *high* it is not
+        # without the first *low* fields it is made, without the first *high* it is not
+        low, high = 0, len(rest)
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if is_made([*results, *rest[:middle]]) else (low, middle)
@@ -93,8 +107,12 @@ def fields_of(payload: Any) -> dict[str, list[str]]:
     >>> fields_of({"id": 7, "places": [{"iso": "KE"}, {"iso": "UG"}], "tags": ["a", "b"], "note": None})
     {'id': ['7'], 'places[].iso': ['KE', 'UG'], 'tags[]': ['a', 'b']}
     """
-    pairs = _xml_fields(payload) if isinstance(payload, _Element) else _graph_fields(payload) if isinstance(payload, Graph) else (
-        _row_fields(payload, "")
+    pairs = (
+        _xml_fields(payload)
+        if isinstance(payload, _Element)
+        else _graph_fields(payload)
+        if isinstance(payload, Graph)
+        else (_row_fields(payload, ""))
     )
     fields: dict[str, list[str]] = {}
     for name, value in pairs:
@@ -104,7 +122,9 @@ def fields_of(payload: Any) -> dict[str, list[str]]:
 
 @contextmanager
 def _without(record: Record[Any], name: str) -> Iterator[Record[Any]]:
-    """Yield the record without a field. XML is changed in its tree, so that paths to its ancestors still lead there, and repaired."""
+    """Yield the record without a field. XML is changed in its tree, so that paths to its ancestors
+    still lead there, and repaired.
+    """
     payload = record.payload
     if isinstance(payload, _Element):
         with _blanked(payload, name):
@@ -131,14 +151,20 @@ def _row_without(node: Any, path: str, name: str) -> Any:
         return node
     if isinstance(node, Mapping):
         below = {key: f"{path}.{key}" if path else str(key) for key in node}
-        return {key: _row_without(value, below[key], name) for key, value in node.items() if below[key] != name}
+        return {
+            key: _row_without(value, below[key], name)
+            for key, value in node.items()
+            if below[key] != name
+        }
     if isinstance(node, list | tuple):
         return [_row_without(item, f"{path}[]", name) for item in node if f"{path}[]" != name]
     return node
 
 
 def _xml_nodes(root: _Element) -> Iterator[tuple[str, _Element, str | None]]:
-    """Yield the name of each text and attribute below *root*, its element, and the attribute, None for a text."""
+    """Yield the name of each text and attribute below *root*, its element, and the attribute, None
+    for a text.
+    """
     stack: list[tuple[str, _Element]] = [("", root)]
     while stack:
         path, element = stack.pop()
@@ -147,7 +173,9 @@ def _xml_nodes(root: _Element) -> Iterator[tuple[str, _Element, str | None]]:
         if (element.text or "").strip():
             yield path or _local(str(element.tag)), element, None
         children = [child for child in element if isinstance(child.tag, str)]
-        stack += [(f"{path}/{_local(str(child.tag))}".lstrip("/"), child) for child in reversed(children)]
+        stack += [
+            (f"{path}/{_local(str(child.tag))}".lstrip("/"), child) for child in reversed(children)
+        ]
 
 
 def _xml_fields(root: _Element) -> Iterator[tuple[str, str]]:
@@ -158,9 +186,15 @@ def _xml_fields(root: _Element) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _blanked(root: _Element, name: str) -> Iterator[None]:
-    nodes = [(element, attribute) for name_in_document, element, attribute in _xml_nodes(root) if name_in_document == name]
+    nodes = [
+        (element, attribute)
+        for name_in_document, element, attribute in _xml_nodes(root)
+        if name_in_document == name
+    ]
     texts = [(element, element.text) for element, attribute in nodes if attribute is None]
-    attributes = [(element, dict(element.attrib)) for element, attribute in nodes if attribute is not None]
+    attributes = [
+        (element, dict(element.attrib)) for element, attribute in nodes if attribute is not None
+    ]
     for element, attribute in nodes:
         if attribute is None:
             element.text = None
@@ -189,7 +223,8 @@ def _graph_fields(graph: Graph) -> Iterator[tuple[str, str]]:
 
 def _graph_without(graph: Graph, name: str) -> Graph:
     properties = {
-        node: {iri: terms for iri, terms in about.items() if _prefixed(iri) != name} for node, about in graph.properties.items()
+        node: {iri: terms for iri, terms in about.items() if _prefixed(iri) != name}
+        for node, about in graph.properties.items()
     }
     return replace(graph, properties=properties)
 
@@ -200,16 +235,28 @@ def _prefixed(iri: str) -> str:
     >>> _prefixed("http://purl.org/dc/terms/title"), _prefixed("urn:a")
     ('dct:title', 'urn:a')
     """
-    return next((f"{prefix}:{iri.removeprefix(start)}" for prefix, start in PREFIXES.items() if iri.startswith(start)), iri)
+    return next(
+        (
+            f"{prefix}:{iri.removeprefix(start)}"
+            for prefix, start in PREFIXES.items()
+            if iri.startswith(start)
+        ),
+        iri,
+    )
 
 
 def fields_behind(statement: str, traces: Sequence[FieldTrace]) -> list[FieldTrace]:
     """Return the fields without which *statement* is not made, the likeliest first.
 
-    First come the fields with a value that the statement contains, then those that fewer statements depend on.
+    First come the fields with a value that the statement contains, then those that fewer statements
+    depend on.
     """
 
     def rank(trace: FieldTrace) -> tuple[bool, bool, int]:
-        return trace.is_required, not any(value in statement for value in trace.values), len(trace.statements)
+        return (
+            trace.is_required,
+            not any(value in statement for value in trace.values),
+            len(trace.statements),
+        )
 
     return sorted((trace for trace in traces if statement in trace.statements), key=rank)

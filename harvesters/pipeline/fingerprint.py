@@ -1,4 +1,6 @@
-"""Likeness: a number for what a description says, whatever the record's key, so that a record is known again under another one."""
+"""Likeness: a number for what a description says, whatever the record's key, so that a record is
+known again under another one.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,17 @@ from vocab.iris import encode
 from vocab.statements import properties as p
 from vocab.terms import literal
 
-_MIN_KEY_LENGTH = 3  # characters: numbers of goals and areas end addresses too, so shorter keys are not looked for in addresses
+# characters: numbers of goals and areas end addresses too, so shorter keys are not looked for in
+# addresses
+_MIN_KEY_LENGTH = 3
 _PAGE = f"{p.PAGE}<"
 
 
-def content_fingerprint(statements: Sequence[str], thing: str, record: str, source: str, key: str) -> int:
-    """Return the fingerprint of a sorted description, a signed number of 64 bits, without the key of the *thing*.
+def content_fingerprint(
+    statements: Sequence[str], thing: str, record: str, source: str, key: str
+) -> int:
+    """Return the fingerprint of a sorted description, a signed number of 64 bits, without the key
+    of the *thing*.
 
     *thing* and *record* are their addresses. Sources are alike, and so are http and https.
 
@@ -25,7 +32,8 @@ def content_fingerprint(statements: Sequence[str], thing: str, record: str, sour
     True
     """
     prefix = f"<{thing}> "
-    own = statements[bisect_left(statements, prefix) : bisect_left(statements, prefix[:-1] + "!")]  # what sorts next behind a space
+    # what sorts next behind a space
+    own = statements[bisect_left(statements, prefix) : bisect_left(statements, prefix[:-1] + "!")]
     start = len(prefix)
     # Bytes, which are searched three times as fast as a text with letters of many scripts.
     text = ("\n" + "\n".join([statement[start:] for statement in own])).encode()
@@ -35,7 +43,9 @@ def content_fingerprint(statements: Sequence[str], thing: str, record: str, sour
 
 
 def _exclusions(record: str, source: str, key: str) -> Iterator[tuple[bytes, bytes]]:
-    """Return the parts of a description that do not count, each with its replacement, in the order of application."""
+    """Return the parts of a description that do not count, each with its replacement, in the order
+    of application.
+    """
     yield f"\n{p.IDENTIFIER}{literal(key)}".encode(), b""
     yield f" <{record}#".encode(), b" <#"
     if len(segment := encode(key)) > _MIN_KEY_LENGTH:
@@ -46,12 +56,20 @@ def _exclusions(record: str, source: str, key: str) -> Iterator[tuple[bytes, byt
 
 
 def page_fingerprint(text: str) -> int | None:
-    """Return the hash of a description's first web address, None if it has none; http and https are the same."""
+    """Return the hash of a description's first web address, None if it has none; http and https are
+    the same.
+    """
     position = text.find(_PAGE)
     if position < 0:
         return None
     start = position + len(_PAGE)
-    return _number(text[start : text.index(">", start)].removeprefix("https://").removeprefix("http://").rstrip("/").encode())
+    return _number(
+        text[start : text.index(">", start)]
+        .removeprefix("https://")
+        .removeprefix("http://")
+        .rstrip("/")
+        .encode()
+    )
 
 
 def _number(text: bytes) -> int:

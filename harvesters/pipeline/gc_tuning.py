@@ -6,12 +6,16 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_GC_THRESHOLD = 50_000  # made before it looks: a page's records hold no circles, and to look for some took up to a fifth of the time
+# made before it looks: a page's records hold no circles, and to look for some took up to a fifth of
+# the time
+_GC_THRESHOLD = 50_000
 
 
 @contextmanager
 def reduced_gc() -> Iterator[None]:
-    """Have the collector look at every fifty thousandth object, and not at those that are there already."""
+    """Have the collector look at every fifty thousandth object, and not at those that are there
+    already.
+    """
     before = gc.get_threshold()
     enable_reduced_gc()
     try:

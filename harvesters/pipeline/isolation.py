@@ -1,9 +1,9 @@
 """Read a registry's responses and map its records in a separate process, the collector.
 
 This process has the network, the ledger and the limits. A collector that exits or stalls is started
-again at the last staged page. Its marks say what it was doing: if it mapped a record, that record is
-withheld from then on; if it read a response, the response counts as unreadable, and its protocol reads
-it in parts if it can.
+again at the last staged page. Its marks say what it was doing: if it mapped a record, that record
+is withheld from then on; if it read a response, the response counts as unreadable, and its protocol
+reads it in parts if it can.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class _ReplyCache:
             self._drop()
 
     def forget_staged(self, pages: int) -> None:
-        """Drop the responses of the first *pages* pages, except the last, which may hold more pages."""
+        """Drop the responses of the first *pages* pages, except the last, which may hold more
+        pages.
+        """
         while len(self.cached) > 1 and self.cached[0][0] < pages:
             self._drop()
 
@@ -93,8 +95,8 @@ class IsolatedPageReader:
     """Collects one run's pages in a collector process.
 
     *page* is called for each page before it is staged, and returns the archive's length and the
-    counts of requests so far. ``run`` is the state at the last checkpoint; ``irregularities`` counts
-    repeated pages and decreased totals.
+    counts of requests so far. ``run`` is the state at the last checkpoint; ``irregularities``
+    counts repeated pages and decreased totals.
     """
 
     def __init__(
@@ -139,8 +141,8 @@ class IsolatedPageReader:
         }  # fmt: skip
 
     def collect(self) -> None:
-        """Stage every page. Raises HarvestError as a protocol's ``collect`` does, and CrashLoopError
-        if the process exits too often.
+        """Stage every page. Raises HarvestError as a protocol's ``collect`` does, and
+        CrashLoopError if the process exits too often.
         """
         while True:
             process = self._collectors.start()
@@ -192,7 +194,9 @@ class IsolatedPageReader:
                     process.send(self._call(name, arguments))
 
     def _call(self, name: str, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
-        """Make the call; return False and its result, or True and the error that the process raises."""
+        """Make the call; return False and its result, or True and the error that the process
+        raises.
+        """
         try:
             return False, self._calls[name](*arguments)
         except HarvestError as error:
@@ -290,7 +294,9 @@ class IsolatedPageReader:
         return self._readable(reply)
 
     def _readable(self, reply: Reply) -> Reply:
-        """Return the reply; raises CrashingReplyError if reading it has ended a process of this run."""
+        """Return the reply; raises CrashingReplyError if reading it has ended a process of this
+        run.
+        """
         self._last_reply = reply
         if self._crashing_replies and (
             reason := self._crashing_replies.get((reply.url, reply.digest))
@@ -337,7 +343,9 @@ class IsolatedPageReader:
         )
         self._reply_cache.forget_staged(self._staged_pages)
         self._pool.record_count += sum(1 for staged in staged_records if staged.description)
-        self._on_progress(Progress(run.source, run.pages, first + len(staged_records), run.reported_total))
+        self._on_progress(
+            Progress(run.source, run.pages, first + len(staged_records), run.reported_total)
+        )
 
     def _describe_executor(self) -> tuple[str, int] | None:
         executor = self._pool.executor()
@@ -351,7 +359,9 @@ class IsolatedPageReader:
         return number, executor.concurrency
 
     def _result(self, number: int) -> int:
-        """Wait for the results of a work unit, keep them until they are staged, and return their number."""
+        """Wait for the results of a work unit, keep them until they are staged, and return their
+        number.
+        """
         executor, unit, future = self._submitted.pop(number)
         try:
             self._results[number] = executor.result(unit, future)

@@ -31,9 +31,12 @@ Item = Record[Any] | DeletedRecord | InvalidRecord
 
 # among a run's counts until it is planned: how often it was resumed since its last page
 RESUMED = "resumed"
-LISTED_TWICE = "twice"  # likewise: how many records were on two pages of a list that changed while it was read
-_MIN_PENDING_PAGES = 4  # pages read ahead of validation at least: enough for one worker, and soon staged
-_PENDING_RECORDS = 400  # records read ahead for each worker beyond that: its current and its next chunk
+# likewise: how many records were on two pages of a list that changed while it was read
+LISTED_TWICE = "twice"
+# pages read ahead of validation at least: enough for one worker, and soon staged
+_MIN_PENDING_PAGES = 4
+# records read ahead for each worker beyond that: its current and its next chunk
+_PENDING_RECORDS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +125,7 @@ class PageProcessor:
             return StagedRecord(key, UNCHANGED_OUTCOMES[known.state], digest, position=position)
         if digest in self.rejected:
             reasons = (other(self.rejected[digest]),)
-            return StagedRecord(
-                key, Outcome.UNREADABLE, digest, reasons=reasons, position=position
-            )
+            return StagedRecord(key, Outcome.UNREADABLE, digest, reasons=reasons, position=position)
         return RecordInput(
             item, digest, known, position, (current_descriptions or {}).get(item.key)
         )

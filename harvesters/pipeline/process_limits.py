@@ -1,4 +1,6 @@
-"""Limits of a process that reads what came from a registry, and the marks by which its parent learns what it was doing."""
+"""Limits of a process that reads what came from a registry, and the marks by which its parent
+learns what it was doing.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-DEFAULT_WORKERS = max(1, (os.cpu_count() or 1) - 1)  # processes; one core is left for the one that reads and writes
+# processes; one core is left for the one that reads and writes
+DEFAULT_WORKERS = max(1, (os.cpu_count() or 1) - 1)
 
 MEMORY_EXIT = 77  # exit code of a process that met a MemoryError
 _OOM_SCORE = "1000"  # when the system itself runs out of memory, this process goes first
-_RENEWAL = 0.25  # seconds between two renewals of a time limit: a system call for each record would cost more than it is worth
+# seconds between two renewals of a time limit: a system call for each record would cost more than
+# it is worth
+_RENEWAL = 0.25
 _MEBIBYTE = 1 << 20
 _MARK = struct.Struct("<QB16s")  # steps, phase, digest of a record
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -26,10 +31,12 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class ProcessLimits:
-    """What one step (reading an answer, mapping a record, validating a batch) may take, and what a run may.
+    """What one step (reading an answer, mapping a record, validating a batch) may take, and what a
+    run may.
 
-    *memory* is the address space in bytes beyond what the idle process has. *seconds* is processor time, *silence* elapsed
-    time. An answer adds to all three by its size. *crashes* is how often the process of one run is started again.
+    *memory* is the address space in bytes beyond what the idle process has. *seconds* is processor
+    time, *silence* elapsed time. An answer adds to all three by its size. *crashes* is how often
+    the process of one run is started again.
     """
 
     memory: int = 4 << 30  # as for a trial; the largest real answers (70 MB of JSON) need 0.6 GB
@@ -38,7 +45,9 @@ class ProcessLimits:
     crashes: int = 30  # a page of 100 records with one bad record costs about eight
 
     def memory_for(self, size: int) -> int:
-        """Return the address space for an answer of *size* bytes: JSON and XML take up to eight times their size in memory."""
+        """Return the address space for an answer of *size* bytes: JSON and XML take up to eight
+        times their size in memory.
+        """
         return self.memory + 8 * size
 
     def seconds_for(self, size: int) -> float:
@@ -61,7 +70,9 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The last mark of a process: the number of steps so far, the phase, and the digest of the record in hexadecimal."""
+    """The last mark of a process: the number of steps so far, the phase, and the digest of the
+    record in hexadecimal.
+    """
 
     steps: int
     phase: Phase
@@ -69,11 +80,15 @@ class Mark:
 
 
 class Marks:
-    """A few bytes of memory that a process and its parent share; the parent reads them after the process has died, too."""
+    """A few bytes of memory that a process and its parent share; the parent reads them after the
+    process has died, too.
+    """
 
     def __init__(self, descriptor: int | None = None) -> None:
         """Open the memory behind *descriptor*; create it where None."""
-        self.descriptor = os.memfd_create("stocktake-marks", 0) if descriptor is None else descriptor
+        self.descriptor = (
+            os.memfd_create("stocktake-marks", 0) if descriptor is None else descriptor
+        )
         if descriptor is None:
             os.ftruncate(self.descriptor, _PAGE)
         self._memory = mmap.mmap(self.descriptor, _PAGE)
@@ -96,7 +111,8 @@ class Marks:
 
 
 class Meter:
-    """The limits of this process, renewed at each step; the kernel ends the process at a limit, whatever code runs.
+    """The limits of this process, renewed at each step; the kernel ends the process at a limit,
+    whatever code runs.
 
     With an *alarm* elapsed time is limited by SIGALRM too, for processes that no parent watches.
     """
@@ -146,7 +162,9 @@ def address_space() -> int:
 
 
 def describe_exit(code: int, limits: ProcessLimits, size: int = 0) -> str:
-    """Return why a process ended with *code*, as the end of a sentence that begins with what it was doing."""
+    """Return why a process ended with *code*, as the end of a sentence that begins with what it was
+    doing.
+    """
     gibibytes = limits.memory_for(size) / (1 << 30)
     if code == MEMORY_EXIT:
         return f"needs more than {gibibytes:.1f} GiB of memory"

@@ -27,7 +27,12 @@ from vocab.initiative import Resource
 from vocab.iris import Iris
 from vocab.statements import properties as p
 from vocab.statements.describe import KIND, describe
-from vocab.statements.provenance import Provenance, ValidationNote, describe_record, describe_results
+from vocab.statements.provenance import (
+    Provenance,
+    ValidationNote,
+    describe_record,
+    describe_results,
+)
 
 RecordMapper = Callable[[Record[Any]], Resource]
 StepCallback = Callable[
@@ -49,7 +54,8 @@ UNCHANGED_OUTCOMES = {
 }
 DIGEST_SIZE = 16  # bytes: 128 bits distinguish a hundred million records
 
-_OAI = "oai-pmh"  # the protocol whose datestamps are published, since a repository must pass them on
+# the protocol whose datestamps are published, since a repository must pass them on
+_OAI = "oai-pmh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,20 +149,30 @@ class RecordProcessor:
         if record.lineage and not resource.lineage:
             resource = replace(resource, lineage=record.lineage)
         source = self.task.source
-        return resource if source.suggest == NOTHING and not source.decisions else add_suggestions(resource, self.iris, source)
+        return (
+            resource
+            if source.suggest == NOTHING and not source.decisions
+            else add_suggestions(resource, self.iris, source)
+        )
 
     def _map(self, item: RecordInput) -> StagedRecord | _UnvalidatedRecord:
         record, stored, run = item.record, item.stored, self.task.run
         if self.task.forgotten and key_digest(record.key) in self.task.forgotten:
-            return StagedRecord(record.key, Outcome.WITHHELD, item.digest, reasons=ERASED, position=item.position)
+            return StagedRecord(
+                record.key, Outcome.WITHHELD, item.digest, reasons=ERASED, position=item.position
+            )
         try:
             resource = self._resource(record)
             statements = describe(resource, self.iris, run.source)
         except ParseError as error:
-            return StagedRecord(record.key, Outcome.UNREADABLE, reasons=(error.reason,), position=item.position)
+            return StagedRecord(
+                record.key, Outcome.UNREADABLE, reasons=(error.reason,), position=item.position
+            )
         except MAPPING_ERRORS as error:
             failure = f"{type(error).__name__}: {error}"
-            reason = Reason("mapping_failed", {"mapping": self.task.source.mapping, "error": failure})
+            reason = Reason(
+                "mapping_failed", {"mapping": self.task.source.mapping, "error": failure}
+            )
             return StagedRecord(
                 record.key, Outcome.UNREADABLE, reasons=(reason,), position=item.position
             )
@@ -171,7 +187,12 @@ class RecordProcessor:
         thing = self.iris.thing(KIND[type(resource)], run.source, record.key)
         record_iri = self.iris.record(run.source, record.key)
         provenance = Provenance(
-            run.source, run.id, self.task.source.mapping, item.digest, first_seen, run.started,
+            run.source,
+            run.id,
+            self.task.source.mapping,
+            item.digest,
+            first_seen,
+            run.started,
             datestamp=record.modified if self.task.source.protocol == _OAI else None,
         )
         return _UnvalidatedRecord(
@@ -249,7 +270,10 @@ def _local_name(path: str | None) -> str:
 def _violation_reasons(violations: Sequence[Result]) -> tuple[Reason, ...]:
     """Return the distinct messages of *violations*, each with the name of its property, sorted."""
     broken = {(result.message, _local_name(result.path)) for result in violations}
-    return tuple(Reason("broken_rule", {"message": message, "property": name}) for message, name in sorted(broken))
+    return tuple(
+        Reason("broken_rule", {"message": message, "property": name})
+        for message, name in sorted(broken)
+    )
 
 
 def _validation_notes(results: Sequence[Result]) -> list[ValidationNote]:

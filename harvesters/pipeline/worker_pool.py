@@ -1,4 +1,6 @@
-"""Map and validate records in this process, in worker processes on this machine, or on a Dask cluster."""
+"""Map and validate records in this process, in worker processes on this machine, or on a Dask
+cluster.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,20 @@ from harvesters.optional_dependency import import_optional
 from harvesters.page_model import Record
 from harvesters.pipeline.gc_tuning import enable_reduced_gc
 from harvesters.pipeline.process_limits import DEFAULT_WORKERS, MEMORY_EXIT, Meter, ProcessLimits
-from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor, StepCallback, create_processor
+from harvesters.pipeline.record_processor import (
+    ProcessingTask,
+    RecordInput,
+    RecordProcessor,
+    StepCallback,
+    create_processor,
+)
 from shapes.validate import EngineName
 
-_INLINE_LIMIT = 2000  # records processed in this process before worker processes are started, which takes about a second
-_CHUNK_RECORDS = 200  # records of a work unit: four validation batches; sending a unit takes 1 % of the time of processing it
+# records processed in this process before worker processes are started, which takes about a second
+_INLINE_LIMIT = 2000
+# records of a work unit: four validation batches; sending a unit takes 1 % of the time of
+# processing it
+_CHUNK_RECORDS = 200
 _CHUNK_BYTES = 4 << 20  # of a work unit, unless a single record is larger
 _CONNECT_TIMEOUT = 10.0  # seconds to connect to a Dask scheduler
 
@@ -57,30 +68,40 @@ class Executor(Protocol):
 
 @dataclass(slots=True)
 class WorkerPool:
-    """Processes records with the SHACL engine *name* and IRIs under *base*; use it as a context manager.
+    """Processes records with the SHACL engine *name* and IRIs under *base*; use it as a context
+    manager.
 
-    *workers* is the number of worker processes, 0 for none; *dask* the address of a Dask scheduler, whose workers are used instead.
-    Results and their order do not depend on where records are processed. *process_locally* processes records in this process. If
-    this process is itself isolated (*is_isolated*), it also processes those that crash worker processes; *connect* then returns its
-    parent's executor.
+    *workers* is the number of worker processes, 0 for none; *dask* the address of a Dask scheduler,
+    whose workers are used instead. Results and their order do not depend on where records are
+    processed. *process_locally* processes records in this process. If this process is itself
+    isolated (*is_isolated*), it also processes those that crash worker processes; *connect* then
+    returns its parent's executor.
     """
 
     base: str
     name: EngineName = "rust"
     workers: int = DEFAULT_WORKERS
     dask: str = ""
-    process_locally: Callable[[RecordProcessor, Sequence[RecordInput]], list[StagedRecord]] = RecordProcessor.process
+    process_locally: Callable[[RecordProcessor, Sequence[RecordInput]], list[StagedRecord]] = (
+        RecordProcessor.process
+    )
     is_isolated: bool = False
     connect: Callable[[], Executor | None] | None = None
     record_count: int = 0  # records submitted so far
     _executor: Executor | None = field(default=None, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)  # sources are harvested concurrently
+    # sources are harvested concurrently
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __enter__(self) -> WorkerPool:
         """Return the pool. Workers are started when they are needed."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Stop the worker processes, or disconnect from the cluster."""
         if self._executor:
             self._executor.close()
@@ -109,25 +130,47 @@ class WorkerPool:
         Raises ClusterError if the Dask cluster does not answer, or if its workers have other code.
         """
         self.record_count += len(inputs)
-        if self.record_count <= _INLINE_LIMIT or not is_distributable(processor.task) or not (executor := self.executor()):
-            return PendingResults(self, [_Chunk(processor, inputs, self.process_locally(processor, inputs))])
+        if (
+            self.record_count <= _INLINE_LIMIT
+            or not is_distributable(processor.task)
+            or not (executor := self.executor())
+        ):
+            return PendingResults(
+                self, [_Chunk(processor, inputs, self.process_locally(processor, inputs))]
+            )
         task = pickle.dumps(processor.task, pickle.HIGHEST_PROTOCOL)
-        return PendingResults(self, [self._submit_chunk(processor, chunk, task, executor) for chunk in _split_records(inputs)])
+        return PendingResults(
+            self,
+            [
+                self._submit_chunk(processor, chunk, task, executor)
+                for chunk in _split_records(inputs)
+            ],
+        )
 
-    def _submit_chunk(self, processor: RecordProcessor, inputs: Sequence[RecordInput], task: bytes, executor: Executor) -> _Chunk:
+    def _submit_chunk(
+        self,
+        processor: RecordProcessor,
+        inputs: Sequence[RecordInput],
+        task: bytes,
+        executor: Executor,
+    ) -> _Chunk:
         unit = serialize(task, inputs, executor.code)
         if unit is None:
             return _Chunk(processor, inputs, self.process_locally(processor, inputs))
         return _Chunk(processor, inputs, [], (executor, unit, executor.submit(unit)))
 
     def executor(self) -> Executor | None:
-        """Return the executor, started if necessary; None if all work is done in this process. Raise ClusterError as ``submit`` does."""
+        """Return the executor, started if necessary; None if all work is done in this process.
+        Raise ClusterError as ``submit`` does.
+        """
         with self._lock:
             if self._executor is None and self.connect:
                 self._executor = self.connect()
                 return self._executor
             if self._executor is None and self.dask:
-                self._executor = import_optional("harvesters.pipeline.dask_executor", "dask").connect(self.dask)
+                self._executor = import_optional(
+                    "harvesters.pipeline.dask_executor", "dask"
+                ).connect(self.dask)
             if self._executor is None and self.workers:
                 self._executor = ProcessExecutor(self.workers)
             return self._executor
@@ -137,7 +180,9 @@ class WorkerPool:
         with self._lock:
             if self._executor is executor:
                 if not self.is_isolated:  # else the parent process logs it
-                    log.warning("Dask cluster lost; continuing with local worker processes", reason=reason)
+                    log.warning(
+                        "Dask cluster lost; continuing with local worker processes", reason=reason
+                    )
                 executor.close()
                 self._executor, self.dask = None, ""
 
@@ -155,7 +200,9 @@ class PendingResults:
         return all(chunk.submitted is None or chunk.submitted[2].done() for chunk in self.chunks)
 
     def results(self) -> list[StagedRecord]:
-        """Return the results in order; raise ValidationCrashError if some records crash every process that validates them."""
+        """Return the results in order; raise ValidationCrashError if some records crash every
+        process that validates them.
+        """
         return [record for chunk in self.chunks for record in self._chunk_results(chunk)]
 
     def _chunk_results(self, chunk: _Chunk) -> list[StagedRecord]:
@@ -187,7 +234,9 @@ def _split_records(inputs: Sequence[RecordInput]) -> Iterator[Sequence[RecordInp
     """Split records into chunks by number and size."""
     start, size = 0, 0
     for number, item in enumerate(inputs):
-        if number > start and (number - start == _CHUNK_RECORDS or size + len(item.record.raw) > _CHUNK_BYTES):
+        if number > start and (
+            number - start == _CHUNK_RECORDS or size + len(item.record.raw) > _CHUNK_BYTES
+        ):
             yield inputs[start:number]
             start, size = number, 0
         size += len(item.record.raw)
@@ -196,16 +245,21 @@ def _split_records(inputs: Sequence[RecordInput]) -> Iterator[Sequence[RecordInp
 
 
 _PACKAGES = ("vocab", "shapes", "journal", "harvesters")
-_LIBRARIES = ("lxml", "orjson", "py3langid", "pycountry", "pyoxigraph", "pyshacl", "shacl")  # results may differ between their versions
+# results may differ between their versions
+_LIBRARIES = ("lxml", "orjson", "py3langid", "pycountry", "pyoxigraph", "pyshacl", "shacl")
 # An XPath that can leave the record: such records are processed where their page is.
-_OUTSIDE_RECORD = re.compile(r"ancestor|parent|preceding|following|\.\.|lang\s*\(|(?:^|[\s(|,=\[])/")
+_OUTSIDE_RECORD = re.compile(
+    r"ancestor|parent|preceding|following|\.\.|lang\s*\(|(?:^|[\s(|,=\[])/"
+)
 _SERIALIZATION_ERRORS = (pickle.PicklingError, TypeError, AttributeError, RecursionError)
 _MAX_CACHED_TASKS = 16  # tasks whose processor is cached: more than there are concurrent runs
 
 
 @dataclass(frozen=True, slots=True)
 class WorkUnit:
-    """Serialized work for another process: the fingerprint of the *code* that made it ("" for any), the task and its records."""
+    """Serialized work for another process: the fingerprint of the *code* that made it ("" for any),
+    the task and its records.
+    """
 
     code: str
     task: bytes
@@ -220,21 +274,28 @@ def is_distributable(task: ProcessingTask) -> bool:
 def serialize(task: bytes, inputs: Sequence[RecordInput], code: str = "") -> WorkUnit | None:
     """Return a work unit for another process, or None if a record cannot be serialized.
 
-    XML elements are sent as their record's raw bytes, their serialization; of other payloads the raw bytes are not sent.
+    XML elements are sent as their record's raw bytes, their serialization; of other payloads the
+    raw bytes are not sent.
     """
     if any(isinstance(item.record.content, HtmlElement) for item in inputs):
         return None  # HTML need not be well-formed XML
     try:
-        return WorkUnit(code, task, pickle.dumps([_to_tuple(item) for item in inputs], pickle.HIGHEST_PROTOCOL))
+        return WorkUnit(
+            code, task, pickle.dumps([_to_tuple(item) for item in inputs], pickle.HIGHEST_PROTOCOL)
+        )
     except _SERIALIZATION_ERRORS:
         return None
 
 
 def execute(unit: WorkUnit, on_step: StepCallback = lambda _: None) -> list[StagedRecord]:
-    """Process a work unit; raise ClusterError if it was made by other code. *on_step* is called before each step."""
+    """Process a work unit; raise ClusterError if it was made by other code. *on_step* is called
+    before each step.
+    """
     if unit.code and unit.code != code_fingerprint():
         raise ClusterError(describe_code_mismatch(code_fingerprint(), unit.code))
-    return _cached_processor(unit.task).process([_from_tuple(*values) for values in pickle.loads(unit.records)], on_step)
+    return _cached_processor(unit.task).process(
+        [_from_tuple(*values) for values in pickle.loads(unit.records)], on_step
+    )
 
 
 def describe_code_mismatch(theirs: str, ours: str) -> str:
@@ -247,15 +308,31 @@ def _to_tuple(item: RecordInput) -> tuple[Any, ...]:
     record, payload = item.record, item.record.content
     content = (None, record.raw) if isinstance(payload, _Element) else (payload, b"")
     # a tuple is pickled twice as fast as the object
-    return (record.key, *content, record.modified, record.lineage, item.digest, item.stored, item.position, item.current_description)
+    return (
+        record.key,
+        *content,
+        record.modified,
+        record.lineage,
+        item.digest,
+        item.stored,
+        item.position,
+        item.current_description,
+    )
 
 
-def _from_tuple(key: str, payload: Any, raw: bytes, modified: str | None, lineage: tuple[str, ...], *rest: Any) -> RecordInput:
-    return RecordInput(Record(key, _parse_element(raw) if payload is None else payload, raw, modified, lineage), *rest)
+def _from_tuple(
+    key: str, payload: Any, raw: bytes, modified: str | None, lineage: tuple[str, ...], *rest: Any
+) -> RecordInput:
+    return RecordInput(
+        Record(key, _parse_element(raw) if payload is None else payload, raw, modified, lineage),
+        *rest,
+    )
 
 
 def _parse_element(raw: bytes) -> _Element:
-    return etree.fromstring(raw, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True))
+    return etree.fromstring(
+        raw, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+    )
 
 
 @lru_cache(maxsize=_MAX_CACHED_TASKS)
@@ -265,11 +342,17 @@ def _cached_processor(task: bytes) -> RecordProcessor:
 
 @lru_cache(maxsize=1)
 def code_fingerprint() -> str:
-    """Return a digest of everything that results depend on: our code and data, Python, and the libraries."""
-    digest = hashlib.sha256(f"{sys.version_info[:2]} {[(name, version(name)) for name in _LIBRARIES]}".encode())
+    """Return a digest of everything that results depend on: our code and data, Python, and the
+    libraries.
+    """
+    digest = hashlib.sha256(
+        f"{sys.version_info[:2]} {[(name, version(name)) for name in _LIBRARIES]}".encode()
+    )
     for package in _PACKAGES:
         folder = Path(str(files(package)))
-        for file in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        for file in sorted(
+            path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        ):
             digest.update(f"{package}/{file.relative_to(folder)}\0".encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
@@ -290,7 +373,9 @@ def _init_worker(limits: ProcessLimits) -> None:
 
 
 def _execute_with_limits(unit: WorkUnit) -> list[StagedRecord]:
-    """Process a work unit in a worker process, which the kernel ends if a record exceeds the limits."""
+    """Process a work unit in a worker process, which the kernel ends if a record exceeds the
+    limits.
+    """
     assert _meter is not None
     _meter.step()
     try:
@@ -307,7 +392,8 @@ def _before_step(_item: RecordInput | None) -> None:
 
 
 class ProcessExecutor:
-    """Processes work units in worker processes, started with the first unit. If one dies, new ones repeat its work.
+    """Processes work units in worker processes, started with the first unit. If one dies, new ones
+    repeat its work.
 
     The kernel ends a process that exceeds *limits* for a record.
     """
@@ -331,7 +417,9 @@ class ProcessExecutor:
                 return self._pool.submit(_execute_with_limits, unit)
 
     def result(self, unit: WorkUnit, future: Future[list[StagedRecord]]) -> list[StagedRecord]:
-        """Wait for the results of a work unit; raise ValidationCrashError if it crashes every process."""
+        """Wait for the results of a work unit; raise ValidationCrashError if it crashes every
+        process.
+        """
         for _ in range(_MAX_ATTEMPTS - 1):
             try:
                 return future.result()
@@ -342,7 +430,9 @@ class ProcessExecutor:
             return future.result()
         except BrokenProcessPool as error:
             action = "run again, with more memory if the system killed them for lack of it"
-            raise ValidationCrashError(f"{_MAX_ATTEMPTS} processes that validate the same records died; {action}") from error
+            raise ValidationCrashError(
+                f"{_MAX_ATTEMPTS} processes that validate the same records died; {action}"
+            ) from error
 
     def close(self) -> None:
         """Stop the worker processes."""
@@ -351,7 +441,9 @@ class ProcessExecutor:
             self._pool = None
 
     def _start_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.concurrency, multiprocessing.get_context("spawn"), _init_worker, (self._limits,))
+        return ProcessPoolExecutor(
+            self.concurrency, multiprocessing.get_context("spawn"), _init_worker, (self._limits,)
+        )
 
 
 def _exit_with_parent() -> None:

@@ -318,4 +318,6 @@ def _object_id(node: Any) -> str:
     return identifier.strip() if isinstance(identifier, str) else ""
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type)
+PROTOCOL = Protocol(
+    collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type
+)

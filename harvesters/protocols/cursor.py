@@ -1,4 +1,6 @@
-"""Write and read the state from which a protocol continues after a page, as one line of JSON with a version."""
+"""Write and read the state from which a protocol continues after a page, as one line of JSON with a
+version.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class ListCursorMethods(ABC):
     @property
     @abstractmethod
     def incomplete_reason(self) -> Reason | None:
-        """Return why this run cannot be a full harvest, None if nothing is against it. Each cursor has a field for it."""
+        """Return why this run cannot be a full harvest, None if nothing is against it. Each cursor
+        has a field for it.
+        """
 
     def mark_incomplete(self, why: Reason | None) -> Self:
         """Return the cursor with *why* as the reason; an earlier reason is kept."""
@@ -77,7 +81,9 @@ def write_cursor(state: Any) -> str:
 
 
 def read_cursor(kind: type[S], text: str | None) -> S | None:
-    """Parse a cursor. Return None if there is none, or if its version or fields are unknown; the list then starts again."""
+    """Parse a cursor. Return None if there is none, or if its version or fields are unknown; the
+    list then starts again.
+    """
     try:
         values = orjson.loads(text or "null")
     except orjson.JSONDecodeError:

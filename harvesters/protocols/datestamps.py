@@ -31,7 +31,8 @@ def in_utc(moment: datetime) -> datetime:
 
 
 def max_if_sorted(newest: str, in_order: bool, stamps: Iterable[str]) -> tuple[str, bool]:
-    """Return the greatest timestamp and whether all came in order. A missing or differently written one breaks the order.
+    """Return the greatest timestamp and whether all came in order. A missing or differently written
+    one breaks the order.
 
     >>> max_if_sorted("2026-01-02", True, ["2026-01-02", "2026-01-05"])
     ('2026-01-05', True)

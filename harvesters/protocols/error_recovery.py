@@ -26,17 +26,20 @@ from harvesters.errors import (
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.reasons import Reason, Value
 
-# Errors that a single record can cause in its page. A probe request shows whether the whole registry fails.
+# Errors that a single record can cause in its page. A probe request shows whether the whole
+# registry fails.
 PAGE_ERRORS: tuple[type[HarvestError], ...] = (
     ParseError, TooLargeError, UnavailableError, UnreachableError, ReadTimeoutError, TruncatedError, UndecodableError, InvalidHTTPError,
 )  # fmt: skip
-CURSOR_ERRORS: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatusError)  # HTTP's ways to reject a token or cursor
-# Errors that can concern a single record; a probe shows whether more is wrong. A bot wall, a 429, quiet hours and a full disk are
-# not among them: they end the run with their own errors.
+# HTTP's ways to reject a token or cursor
+CURSOR_ERRORS: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatusError)
+# Errors that can concern a single record; a probe shows whether more is wrong. A bot wall, a 429,
+# quiet hours and a full disk are not among them: they end the run with their own errors.
 RECORD_ERRORS: tuple[type[HarvestError], ...] = (*PAGE_ERRORS, *CURSOR_ERRORS, ForbiddenError)
 
 MAX_UNREADABLE = 300  # unreadable responses in a row: a page of 100 broken records causes about 130
-Kind = Literal["token", "cursor", "page", "next_page", "older_page", "document"]  # what a list may repeat
+# what a list may repeat
+Kind = Literal["token", "cursor", "page", "next_page", "older_page", "document"]
 MAX_EMPTY_PAGES = 100  # empty pages in a row: repositories that filter after paging send some
 
 
@@ -54,18 +57,31 @@ class LoopDetector:
         self.pages.clear()
 
     def check_token(self, url: str, token: str | None, kind: Kind = "token") -> None:
-        """Raise PaginationLoopError if *token* was seen before: following it would never end. *kind* is a code of its text."""
+        """Raise PaginationLoopError if *token* was seen before: following it would never end.
+        *kind* is a code of its text.
+        """
         if token is not None and token in self.tokens:
-            values: dict[str, Value] = {"source": self.name, "url": url, "kind": Reason(f"kind_{kind}"), "token": token}
+            values: dict[str, Value] = {
+                "source": self.name,
+                "url": url,
+                "kind": Reason(f"kind_{kind}"),
+                "token": token,
+            }
             raise PaginationLoopError(Reason("token_repeated", values))
         self.tokens.add(token or "")
 
-    def check_page(self, url: str, items: Sequence[Record[Any] | DeletedRecord | InvalidRecord], content: bytes) -> None:
-        """Raise RepeatedPageError if an earlier page had the same keys or, without keys, the same *content*."""
+    def check_page(
+        self, url: str, items: Sequence[Record[Any] | DeletedRecord | InvalidRecord], content: bytes
+    ) -> None:
+        """Raise RepeatedPageError if an earlier page had the same keys or, without keys, the same
+        *content*.
+        """
         if not items:
             return
         keys = sorted(item.key for item in items if item.key is not None)
-        mark = blake2b("\x1f".join(keys).encode("utf-8", "replace") if keys else content, digest_size=16).digest()
+        mark = blake2b(
+            "\x1f".join(keys).encode("utf-8", "replace") if keys else content, digest_size=16
+        ).digest()
         if mark in self.pages:
             raise RepeatedPageError(Reason("records_repeated", {"source": self.name, "url": url}))
         self.pages.add(mark)
@@ -83,7 +99,9 @@ def count_empty_pages(name: str, url: str, before: int, items: Sequence[object])
 
 
 def count_unreadable(name: str, before: int, error: HarvestError) -> int:
-    """Return the number of unreadable responses in a row. Raise ParseError if there are too many for a few broken records."""
+    """Return the number of unreadable responses in a row. Raise ParseError if there are too many
+    for a few broken records.
+    """
     if before >= MAX_UNREADABLE:
         raise ParseError(
             Reason(

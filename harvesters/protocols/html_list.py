@@ -95,7 +95,8 @@ def collect(
     paths = _compile_paths(source)
     state = read_cursor(HtmlListCursor, cursor) or HtmlListCursor(source.url)
     loop_detector = LoopDetector(source.name)
-    is_alone = not {"details", "next"} & set(paths)  # else a list may be unchanged while other pages are not
+    # else a list may be unchanged while other pages are not
+    is_alone = not {"details", "next"} & set(paths)
     while True:
         reply = fetch.get(
             state.url,
@@ -175,7 +176,9 @@ def _compile_xpath(source: Source, name: str, xpath: str) -> Any:
         return etree.XPath(xpath, smart_strings=False)
     except etree.XPathSyntaxError as error:
         fault = Reason("not_xpath", {"text": repr(xpath), "error": str(error)})
-        raise SourceDefinitionError(located(located(source.name, option_named(name)), fault)) from error
+        raise SourceDefinitionError(
+            located(located(source.name, option_named(name)), fault)
+        ) from error
 
 
 def _parse_page(reply: Reply) -> _Element:
@@ -199,9 +202,7 @@ def _parse_page(reply: Reply) -> _Element:
 
 def _parse_record(source: Source, fetch: Fetch, paths: _Paths, reply: Reply, entry: Any) -> Item:
     if not isinstance(entry, _Element):
-        return InvalidRecord(
-            None, Reason("entry_not_element", {"entry": f"{entry!r:.80}"})
-        )
+        return InvalidRecord(None, Reason("entry_not_element", {"entry": f"{entry!r:.80}"}))
     node, link = entry, _link(entry, paths, "details", reply)
     if "details" in paths:
         if link is None:

@@ -1,6 +1,8 @@
-"""data.json: an inventory of datasets by Project Open Data 1.1 or DCAT-US 3; each dataset becomes a graph of DCAT.
+"""data.json: an inventory of datasets by Project Open Data 1.1 or DCAT-US 3; each dataset becomes a
+graph of DCAT.
 
-Source: https://resources.data.gov/resources/dcat-us/, https://resources.data.gov/resources/dcat-us-3-catalog/
+Source: https://resources.data.gov/resources/dcat-us/,
+https://resources.data.gov/resources/dcat-us-3-catalog/
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from harvesters.source import Source
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    "series": Option(bool, True, "Harvest the dataset series and services of DCAT-US 3 too, not only datasets."),
+    "series": Option(
+        bool, True, "Harvest the dataset series and services of DCAT-US 3 too, not only datasets."
+    ),
     "charset": Option(str, "utf-8", "The text's charset, if it is not UTF-8 as JSON requires."),
 }
 
@@ -39,8 +43,11 @@ _NESTED = ("catalog", "hasPart")
 _SUBJECT = BlankNode("record")
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
-    """Yield all datasets, also of nested catalogues. Changes alone cannot be requested, but an unchanged file is not read again.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Graph]:
+    """Yield all datasets, also of nested catalogues. Changes alone cannot be requested, but an
+    unchanged file is not read again.
 
     A dataset's key is its identifier, its raw bytes are its JSON with sorted keys. Raises
     ParseError if the response is not an inventory.
@@ -54,13 +61,23 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 
 def _parse_catalogue(source: Source, reply: Reply, document: Any) -> Iterator[Item]:
-    if isinstance(document, dict) and not any(name in document for name in (*_LISTS, *_NESTED)) and "title" in document:
+    if (
+        isinstance(document, dict)
+        and not any(name in document for name in (*_LISTS, *_NESTED))
+        and "title" in document
+    ):
         document = [document]  # a single dataset
     if isinstance(document, list):
         document = {"dataset": document}  # the format before version 1.1
-    if not isinstance(document, dict) or not any(isinstance(document.get(name), list) for name in (*_LISTS, *_NESTED)):
+    if not isinstance(document, dict) or not any(
+        isinstance(document.get(name), list) for name in (*_LISTS, *_NESTED)
+    ):
         members = ", ".join(map(str, document))[:200] if isinstance(document, dict) else ""
-        kind = Reason("json_object", {"members": members}) if isinstance(document, dict) else type(document).__name__
+        kind = (
+            Reason("json_object", {"members": members})
+            if isinstance(document, dict)
+            else type(document).__name__
+        )
         raise ParseError(
             Reason("not_data_json", {"source": source.name, "url": reply.url, "kind": kind})
         )
@@ -68,7 +85,9 @@ def _parse_catalogue(source: Source, reply: Reply, document: Any) -> Iterator[It
     yield from _walk_catalogue(document, reply, wanted)
 
 
-def _walk_catalogue(catalogue: Mapping[str, Any], reply: Reply, wanted: Mapping[str, str]) -> Iterator[Item]:
+def _walk_catalogue(
+    catalogue: Mapping[str, Any], reply: Reply, wanted: Mapping[str, str]
+) -> Iterator[Item]:
     """Yield the datasets of a catalogue, then those of nested catalogues."""
     for name, kind in wanted.items():
         for row in _as_list(catalogue.get(name)):
@@ -88,11 +107,15 @@ def _parse_dataset(row: Any, kind: str, reply: Reply) -> Item:
         return InvalidRecord(None, Reason("record_not_object", {"text": repr(str(row)[:40])}))
     key = _find_key(row)
     if key is None:
-        return InvalidRecord(None, Reason("record_without_identifier", {"title": repr(str(row.get("title"))[:80])}))
+        return InvalidRecord(
+            None, Reason("record_without_identifier", {"title": repr(str(row.get("title"))[:80])})
+        )
     try:
         raw = dump_json(row)
     except (ParseError, ValueError, RecursionError) as error:
-        return InvalidRecord(key.encode("utf-8", "replace").decode(), Reason("record_holds", {"error": str(error)}))
+        return InvalidRecord(
+            key.encode("utf-8", "replace").decode(), Reason("record_holds", {"error": str(error)})
+        )
     modified = row.get("modified")
     parse = partial(_parse_graph, row, kind, reply.url)
     return Record(key, Unparsed(parse), raw, modified if isinstance(modified, str) else None)
@@ -102,14 +125,21 @@ def _find_key(row: Mapping[str, Any]) -> str | None:
     """Return the identifier: a text, or the notation of an Identifier, else the dataset's IRI."""
     identifier = row.get("identifier")
     identifier = identifier[0] if isinstance(identifier, list) and identifier else identifier
-    for text in (identifier.get("notation") or identifier.get("@id") if isinstance(identifier, dict) else identifier, row.get("@id")):
+    for text in (
+        identifier.get("notation") or identifier.get("@id")
+        if isinstance(identifier, dict)
+        else identifier,
+        row.get("@id"),
+    ):
         if isinstance(text, str | int) and not isinstance(text, bool) and str(text).strip():
             return str(text).strip()
     return None
 
 
 def _parse_graph(row: Mapping[str, Any], kind: str, base: str) -> Graph:
-    """Parse a dataset as JSON-LD with our own context, whatever context the file names. Raises ParseError."""
+    """Parse a dataset as JSON-LD with our own context, whatever context the file names. Raises
+    ParseError.
+    """
     context = builtin_context(_CONTEXT)
     node = row.get("@id")
     store = Store()
@@ -117,7 +147,9 @@ def _parse_graph(row: Mapping[str, Any], kind: str, base: str) -> Graph:
         subject = NamedNode(node) if isinstance(node, str) and is_web(node) else _SUBJECT
         id = str(subject) if subject == _SUBJECT else node
         document = {"@type": kind, **_quote_non_iris(row, context), "@context": context, "@id": id}
-        quads = parse_quads(dump_json(document), RdfFormat.JSON_LD, "the JSON-LD cannot be parsed", base)
+        quads = parse_quads(
+            dump_json(document), RdfFormat.JSON_LD, "the JSON-LD cannot be parsed", base
+        )
         store.extend(list(iri_or_text(merge_graphs(quads))))
         return bounded_description(store, subject, 1)
     except (ParseError, ValueError, RecursionError) as error:
@@ -125,7 +157,9 @@ def _parse_graph(row: Mapping[str, Any], kind: str, base: str) -> Graph:
 
 
 def _quote_non_iris(value: Any, context: Mapping[str, Any]) -> Any:
-    """Replace values by literals where an IRI is expected and something else is given, such as `Public domain` for a licence."""
+    """Replace values by literals where an IRI is expected and something else is given, such as
+    `Public domain` for a licence.
+    """
     if isinstance(value, list):
         return [_quote_non_iris(item, context) for item in value]
     if not isinstance(value, dict):
@@ -141,7 +175,11 @@ def _quote_term(name: str, value: Any, context: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
         return [_quote_term(name, item, context) for item in value]
     addressed = isinstance(context.get(name), dict) and context[name].get("@type") == "@id"
-    return {"@value": value} if addressed and isinstance(value, str) and not _is_iri(value) else _quote_non_iris(value, context)
+    return (
+        {"@value": value}
+        if addressed and isinstance(value, str) and not _is_iri(value)
+        else _quote_non_iris(value, context)
+    )
 
 
 def _is_iri(value: Any) -> bool:

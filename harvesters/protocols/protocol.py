@@ -24,9 +24,9 @@ class Protocol:
     """An interface that can be harvested.
 
     *collect* yields pages of records, *payload_type* is what these hold. *incremental*: the
-    protocol can ask for changes alone; *is_incremental* returns whether this source can too. *check*
-    raises SourceDefinitionError if options contradict each other. *payload_type_for* returns the
-    payload type where the source definition decides.
+    protocol can ask for changes alone; *is_incremental* returns whether this source can too.
+    *check* raises SourceDefinitionError if options contradict each other. *payload_type_for*
+    returns the payload type where the source definition decides.
     """
 
     collect: Callable[..., Pages[Any]]

@@ -44,20 +44,28 @@ _SUFFIXES: Mapping[str, str] = {
     ".ttl": "turtle", ".n3": "turtle", ".nt": "n-triples", ".nq": "n-quads", ".nquads": "n-quads", ".trig": "trig",
     ".rdf": "rdf-xml", ".owl": "rdf-xml", ".jsonld": "json-ld", ".json": "json-ld",
 }  # fmt: skip
-_GRAPHS = re.compile(rb"(?m)^[ \t]*+(?:GRAPH[ \t]++)?(?:<[^<>\s]*+>|_:\w++|\w*+:\w*+)?[ \t]*+\{[ \t\r]*+$", re.IGNORECASE)
+_GRAPHS = re.compile(
+    rb"(?m)^[ \t]*+(?:GRAPH[ \t]++)?(?:<[^<>\s]*+>|_:\w++|\w*+:\w*+)?[ \t]*+\{[ \t\r]*+$",
+    re.IGNORECASE,
+)
 
 _XML = re.compile(rb"<[\w.-]++(?::[\w.-]*+)?[\s>][^.]*xmlns")
 
 
 def detect_format(reply: Reply, forced: str | None = None) -> str:
-    """Return a response's format: *forced*, else by its media type, its address's suffix, or its content.
+    """Return a response's format: *forced*, else by its media type, its address's suffix, or its
+    content.
 
-    A media type or suffix that contradicts the content is ignored: servers label Turtle as XML, and JSON-LD as Turtle.
+    A media type or suffix that contradicts the content is ignored: servers label Turtle as XML, and
+    JSON-LD as Turtle.
     """
     look = _look(reply.content)
     if forced:
         return forced
-    for name in (_TYPES.get(reply.media_type), _SUFFIXES.get(PurePosixPath(urlsplit(reply.url).path).suffix.lower())):
+    for name in (
+        _TYPES.get(reply.media_type),
+        _SUFFIXES.get(PurePosixPath(urlsplit(reply.url).path).suffix.lower()),
+    ):
         if name and (look == name or (look == "turtle" and name not in {"rdf-xml", "json-ld"})):
             return name
     return look
@@ -67,26 +75,37 @@ def _look(content: bytes) -> str:
     start = content[:4096].removeprefix(codecs.BOM_UTF8).lstrip()
     if start.startswith((b"{", b"[")) and not start.startswith(b"[]"):
         return "json-ld"
-    if start.lower().startswith((b"<?xml", b"<rdf:rdf", b"<!--", b"<!doctype", b"<!entity")) or _XML.match(start):
+    if start.lower().startswith(
+        (b"<?xml", b"<rdf:rdf", b"<!--", b"<!doctype", b"<!entity")
+    ) or _XML.match(start):
         return "rdf-xml"
-    return "trig" if _GRAPHS.search(content[: 64 * 1024]) else "turtle"  # N-Triples are a subset of Turtle
+    # N-Triples are a subset of Turtle
+    return "trig" if _GRAPHS.search(content[: 64 * 1024]) else "turtle"
 
 
 @contextmanager
 def parse_rdf(
-    reply: Reply, find: Find, forced: str | None = None, *, graphs: bool = False, broken: NodeErrors | None = None
+    reply: Reply,
+    find: Find,
+    forced: str | None = None,
+    *,
+    graphs: bool = False,
+    broken: NodeErrors | None = None,
 ) -> Iterator[Store]:
-    """Parse a response into a store that exists until the end of the context; a large one is stored on disk.
+    """Parse a response into a store that exists until the end of the context; a large one is stored
+    on disk.
 
-    All named graphs are merged, unless *graphs* is true. JSON-LD contexts are loaded by *find* only. With *broken*, invalid parts are
-    skipped and recorded there by node. Raises ParseError, with the position, at content that is not RDF, at a DOCTYPE, and at a
-    response without statements.
+    All named graphs are merged, unless *graphs* is true. JSON-LD contexts are loaded by *find*
+    only. With *broken*, invalid parts are skipped and recorded there by node. Raises ParseError,
+    with the position, at content that is not RDF, at a DOCTYPE, and at a response without
+    statements.
     """
     with tempfile.TemporaryDirectory(prefix="stocktake-") as folder:
         store = Store(folder) if len(reply.content) > LARGE else Store()
         name = detect_format(reply, forced)
         content = _prepared(reply, name, find)
-        syntax = RdfFormat.TRIG if name == "turtle" and not forced else SYNTAXES[name]  # all Turtle is TriG
+        # all Turtle is TriG
+        syntax = RdfFormat.TRIG if name == "turtle" and not forced else SYNTAXES[name]
         form = normalize_schema_org if graphs else merge_graphs
         subject = Reason("not_rdf", {"url": reply.url, "format": _NAMED[name]})
         try:
@@ -95,7 +114,9 @@ def parse_rdf(
             if syntax != RdfFormat.RDF_XML or broken is None:
                 raise
             store.clear()
-            store.bulk_extend(form(parse_quads(repair(content, reply.url, broken), syntax, subject, reply.url)))
+            store.bulk_extend(
+                form(parse_quads(repair(content, reply.url, broken), syntax, subject, reply.url))
+            )
         if not len(store):
             raise ParseError(_no_statement_reason(reply, name, broken))
         yield store
@@ -109,7 +130,14 @@ def _no_statement_reason(reply: Reply, name: str, broken: NodeErrors | None) -> 
     return Reason("no_statement", values)
 
 
-_NAMED = {"turtle": "Turtle", "n-triples": "N-Triples", "n-quads": "N-Quads", "trig": "TriG", "rdf-xml": "RDF/XML", "json-ld": "JSON-LD"}
+_NAMED = {
+    "turtle": "Turtle",
+    "n-triples": "N-Triples",
+    "n-quads": "N-Quads",
+    "trig": "TriG",
+    "rdf-xml": "RDF/XML",
+    "json-ld": "JSON-LD",
+}
 
 
 def _prepared(reply: Reply, name: str, find: Find) -> bytes:
@@ -126,4 +154,6 @@ def _prepared(reply: Reply, name: str, find: Find) -> bytes:
         try:
             return dump_json(inline_contexts(document, find))
         except LookupError as error:
-            raise ParseError(Reason("unknown_context", {"url": reply.url, "context": str(error.args[0])})) from error
+            raise ParseError(
+                Reason("unknown_context", {"url": reply.url, "context": str(error.args[0])})
+            ) from error

@@ -1,4 +1,6 @@
-"""The registry of protocols: the module of each interface that can be harvested. It defines ``PROTOCOL``."""
+"""The registry of protocols: the module of each interface that can be harvested. It defines
+``PROTOCOL``.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Records that stakeholders submitted and moderators accepted. They are read from the ledger, as if it answered requests.
+"""Records that stakeholders submitted and moderators accepted. They are read from the ledger, as if
+it answered requests.
 
-The answer is a JSON object: ``accepted`` has the content of each submission by its id, ``withdrawn`` the ids of what was withdrawn.
+The answer is a JSON object: ``accepted`` has the content of each submission by its id,
+``withdrawn`` the ids of what was withdrawn.
 """
 
 from __future__ import annotations
@@ -20,14 +22,21 @@ from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "inboxes": Option((str, list), None, "Addresses of the inboxes of other installations whose notifications are taken."),
+    "inboxes": Option(
+        (str, list),
+        None,
+        "Addresses of the inboxes of other installations whose notifications are taken.",
+    ),
 }
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
-    """Yield all accepted submissions, then those that were withdrawn. Raises ParseError if the response is not such a list.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Row]:
+    """Yield all accepted submissions, then those that were withdrawn. Raises ParseError if the
+    response is not such a list.
 
     As long as nothing was ever accepted, there is nothing to harvest, which is no error.
     """
@@ -36,7 +45,11 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
         yield Page((), None, at=reply.at, unchanged=True)
         return
     document = load_json(reply)
-    if not isinstance(document, dict) or not isinstance(document.get("accepted"), dict) or not isinstance(document.get("withdrawn"), list):
+    if (
+        not isinstance(document, dict)
+        or not isinstance(document.get("accepted"), dict)
+        or not isinstance(document.get("withdrawn"), list)
+    ):
         raise ParseError(Reason("not_submissions", {"source": source.name, "url": reply.url}))
     if not document["accepted"] and not document["withdrawn"]:
         yield Page((), None, at=reply.at, unchanged=True)

@@ -1,1 +1,3 @@
-"""Harvest sources: compute a plan, check it, commit it, and report what happened; schedule the runs."""
+"""Harvest sources: compute a plan, check it, commit it, and report what happened; schedule the
+runs.
+"""

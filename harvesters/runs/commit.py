@@ -56,16 +56,17 @@ def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
         cursor=None,
         reasons=incompleteness_reasons(plan.run),
     )
-    is_described = context.ledger.graphs.graph(context.iris.source(source.name)) == _source_description(
-        source, context, run
-    )
+    is_described = context.ledger.graphs.graph(
+        context.iris.source(source.name)
+    ) == _source_description(source, context, run)
     if (
         is_described
         and not plan.change_count
         and not any(True for _ in _returned_records(run, context))
     ):
         return _close_run(replace(run, state=State.UNCHANGED), context)
-    context.ledger.graphs.set_validators(source.name, {})  # they describe the data published until now
+    # they describe the data published until now
+    context.ledger.graphs.set_validators(source.name, {})
     with _defer_on_error(run, context), journal_lock(context) as context:
         head = context.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
@@ -126,7 +127,9 @@ def _write_entry(run: Run, source: Source, context: HarvestContext) -> Run:
         count = QuadCount.from_entry(entry)
     after = before + count.net
     context.ledger.set_balance(entry.number, count.added, count.removed, after)
-    context.ledger.graphs.set_graph(context.iris.source(source.name), _source_description(source, context, run))
+    context.ledger.graphs.set_graph(
+        context.iris.source(source.name), _source_description(source, context, run)
+    )
     committed = replace(
         run,
         state=State.COMMITTED,
@@ -210,7 +213,9 @@ def state_change(run: Run, change: StagedDiff, iris: Iris) -> StateChange | None
         first_seen = staged.first_seen or run.started
         known = before.split("\n")
         if staged.reasons == ERASED:
-            known = [line for line in known if line.startswith(f"<{iris.record(run.source, key)}> ")]
+            known = [
+                line for line in known if line.startswith(f"<{iris.record(run.source, key)}> ")
+            ]
         tombstone = write_tombstone(key, run.source, deletion, first_seen, known, iris)
         return StateChange(change.seq, key, RecordState.GONE, "\n".join(tombstone))
     if outcome is Outcome.VANISHED:

@@ -126,13 +126,19 @@ def finalize(
     if result.hold_reasons:
         return hold_plan(replace(plan, hold_reasons=result.hold_reasons), context)
     if result.used_overrides:
-        context.ledger.operators.consume([override.id for override in result.used_overrides], run.id)
+        context.ledger.operators.consume(
+            [override.id for override in result.used_overrides], run.id
+        )
         notices = [
             Notice(
                 _OVERRIDE_NOTICE,
                 Reason(
                     "override_used",
-                    {"by": granted.by, "limit": granted.override.limit, "value": f"{granted.override.value:g}"},
+                    {
+                        "by": granted.by,
+                        "limit": granted.override.limit,
+                        "value": f"{granted.override.value:g}",
+                    },
                 ).text,
             )
             for granted in result.used_overrides
@@ -147,7 +153,10 @@ def finalize(
 def plan_run(source: Source, context: HarvestContext, run: Run) -> tuple[Plan, GuardResult]:
     """Return the plan of a run whose pages are staged, and whether its limits permit it."""
     plan = compute_plan(run, context.ledger, source.limits)
-    overrides, hold = context.ledger.operators.overrides(source.name), context.ledger.operators.holds().get(source.name)
+    overrides, hold = (
+        context.ledger.operators.overrides(source.name),
+        context.ledger.operators.holds().get(source.name),
+    )
     rules_changed = run.last_fetched is not None or run.rules != last_rules_digest(source, context)
     return plan, check_limits(
         plan, source.limits, overrides, hold, run.started, rules_changed=rules_changed
@@ -158,13 +167,19 @@ def _supersede(run: Run, context: HarvestContext) -> None:
     """Mark the source's held plan as superseded by this run's plan."""
     if awaiting_review := context.ledger.last_run(run.source, [State.HELD]):
         log.warning(
-            "plan awaiting approval superseded", source=run.source, plan=awaiting_review.id, run=run.id
+            "plan awaiting approval superseded",
+            source=run.source,
+            plan=awaiting_review.id,
+            run=run.id,
         )
         context.ledger.discard_run(
             replace(
                 awaiting_review,
                 state=State.SUPERSEDED,
-                reasons=(*without_review(awaiting_review.reasons), Reason("superseded", {"run": run.id})),
+                reasons=(
+                    *without_review(awaiting_review.reasons),
+                    Reason("superseded", {"run": run.id}),
+                ),
             )
         )
 

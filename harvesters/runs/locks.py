@@ -1,8 +1,8 @@
 """Lock sources, the journal and the status file, so that each has one writer at a time.
 
-With a SQLite ledger these are file locks in the data directory, which the system releases when a process ends. With a PostgreSQL
-ledger, shared by several machines, they are advisory locks of the database; ``check_lock`` of the yielded context raises
-LockLostError once such a lock is lost.
+With a SQLite ledger these are file locks in the data directory, which the system releases when a
+process ends. With a PostgreSQL ledger, shared by several machines, they are advisory locks of the
+database; ``check_lock`` of the yielded context raises LockLostError once such a lock is lost.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def source_lock(source: str, context: HarvestContext) -> Iterator[HarvestContext
         try:
             lock = _open_lock(path, wait=False)
         except AlreadyLockedError as error:
-            raise SourceLockedError(_busy_message(source, f" by {describe_holder(path)}")) from error
+            raise SourceLockedError(
+                _busy_message(source, f" by {describe_holder(path)}")
+            ) from error
         with lock:
             yield context
         return
@@ -56,7 +58,8 @@ def journal_lock(context: HarvestContext) -> Iterator[HarvestContext]:
     between reading these and writing the entry.
     """
     if not context.ledger.is_shared:
-        with _open_lock(_lock_path(context.data, ".journal.lock")):  # no source name starts with "."
+        # no source name starts with "."
+        with _open_lock(_lock_path(context.data, ".journal.lock")):
             context.journal.refresh()
             yield context
         return

@@ -1,4 +1,6 @@
-"""Collect the pages of a run: the client, the archive, the validators of conditional requests, the counts of requests."""
+"""Collect the pages of a run: the client, the archive, the validators of conditional requests, the
+counts of requests.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,26 @@ from dataclasses import replace
 from datetime import datetime
 
 from harvesters.archive import Archive
-from harvesters.errors import CharsetError, CrashingReplyError, HarvestError, LockLostError, PaginationLoopError, RepeatedPageError
+from harvesters.errors import (
+    CharsetError,
+    CrashingReplyError,
+    HarvestError,
+    LockLostError,
+    PaginationLoopError,
+    RepeatedPageError,
+)
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import merge_responses
 from harvesters.pipeline.isolation import IsolatedPageReader
-from harvesters.pipeline.page_processor import LocalPageReader, PageCallback, PageProcessor, PageReader, ProgressCallback, StagingQueue
+from harvesters.pipeline.page_processor import (
+    LocalPageReader,
+    PageCallback,
+    PageProcessor,
+    PageReader,
+    ProgressCallback,
+    StagingQueue,
+)
 from harvesters.pipeline.record_processor import ProcessingTask, create_processor
 from harvesters.protocols.protocol import Protocol
 from harvesters.runs.context import HarvestContext
@@ -49,7 +65,9 @@ def collect_pages(
     client = _make_client(source, context, archive, known)
     with closing(archive), client:
         forgotten = context.ledger.removals.forgotten_keys(source.name)
-        task = ProcessingTask(run, source, context.iris.base, context.pool.name, rules_unchanged, forgotten=forgotten)
+        task = ProcessingTask(
+            run, source, context.iris.base, context.pool.name, rules_unchanged, forgotten=forgotten
+        )
 
         def page() -> tuple[int, Mapping[str, int]]:
             context.check_lock()
@@ -95,7 +113,9 @@ def _make_client(
         archive,
         known,
         context.retry_policy,
-        SubmissionTransport(context.ledger, source.name, context.now) if is_local else context.transport,
+        SubmissionTransport(context.ledger, source.name, context.now)
+        if is_local
+        else context.transport,
         context.rate_limiter,
         robots=not is_local,
         robots_override=source.grant,

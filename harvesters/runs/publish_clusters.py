@@ -19,7 +19,8 @@ from vocab.statements.clusters import describe_replaced, named_member
 from vocab.terms import DCT, PROV
 
 _MEMBER, _REPLACED = f" <{PROV}hadMember> <", f" <{DCT}isReplacedBy> "
-# The description of each cluster before and after, "" where there is none, and the cluster of each member.
+# The description of each cluster before and after, "" where there is none, and the cluster of each
+# member.
 _SCHEMA = """
 CREATE TABLE cluster (iri TEXT PRIMARY KEY, before TEXT NOT NULL DEFAULT '', after TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE member (iri TEXT PRIMARY KEY, cluster TEXT NOT NULL) WITHOUT ROWID;
@@ -45,15 +46,21 @@ class ClusterChanges(Collection[GraphChange]):
         return int(self._database.execute(f"SELECT count(*) {_CHANGED}").fetchone()[0])
 
     def __iter__(self) -> Iterator[GraphChange]:
-        return starmap(GraphChange, self._database.execute(f"SELECT iri, before, after {_CHANGED} ORDER BY iri"))
+        return starmap(
+            GraphChange,
+            self._database.execute(f"SELECT iri, before, after {_CHANGED} ORDER BY iri"),
+        )
 
     def __contains__(self, change: object) -> bool:
         return any(change == item for item in self)
 
 
 @contextmanager
-def plan_clusters(context: HarvestContext, entities: EntityStore | None = None) -> Iterator[ClusterChanges]:
-    """Open what publishing would change: the difference between the published clusters and those of pairs and decisions.
+def plan_clusters(
+    context: HarvestContext, entities: EntityStore | None = None
+) -> Iterator[ClusterChanges]:
+    """Open what publishing would change: the difference between the published clusters and those of
+    pairs and decisions.
 
     *entities* are the published ones; without them, they are read.
     """
@@ -65,8 +72,12 @@ def plan_clusters(context: HarvestContext, entities: EntityStore | None = None) 
     with open_scratch(_SCHEMA) as database:
         before = ((graph, text) for graph, text in ledger.graphs.below(iris.clusters))
         database.executemany("INSERT INTO cluster (iri, before) VALUES (?, ?)", before)
-        for cluster, its_members, text in cluster_descriptions(entities, stored_pairs(ledger), current_decisions(ledger), iris):
-            database.executemany("INSERT INTO member VALUES (?, ?)", ((member, cluster) for member in its_members))
+        for cluster, its_members, text in cluster_descriptions(
+            entities, stored_pairs(ledger), current_decisions(ledger), iris
+        ):
+            database.executemany(
+                "INSERT INTO member VALUES (?, ?)", ((member, cluster) for member in its_members)
+            )
             database.execute(_SET_AFTER, (cluster, text))
         for graph, text in database.execute("SELECT iri, before FROM cluster WHERE after = ''"):
             if named_member(graph, iris) not in entities:
@@ -80,14 +91,20 @@ def members(description: str) -> list[str]:
 
 
 def _replacement(graph: str, before: str, database: Connection, iris: Iris) -> str:
-    """Return what becomes of a cluster whose naming member was deleted: it refers to the cluster with most of its members."""
+    """Return what becomes of a cluster whose naming member was deleted: it refers to the cluster
+    with most of its members.
+    """
     if _REPLACED in before:
         return before
     text = "SELECT cluster FROM member WHERE iri = ?"
-    replacing = [cluster for member in members(before) for (cluster,) in database.execute(text, (member,))]
+    replacing = [
+        cluster for member in members(before) for (cluster,) in database.execute(text, (member,))
+    ]
     if not replacing:
         return ""
-    return "\n".join(describe_replaced(graph, max(sorted(set(replacing)), key=replacing.count), iris))
+    return "\n".join(
+        describe_replaced(graph, max(sorted(set(replacing)), key=replacing.count), iris)
+    )
 
 
 @contextmanager
@@ -96,8 +113,10 @@ def publish_clusters(
 ) -> Iterator[tuple[Run | None, Collection[GraphChange]]]:
     """Write the changes of the clusters since their last publication as one journal entry.
 
-    *entities* are the published ones; without them, they are read.
-    Yield the run, None if nothing changed, and the changes. Raises LedgerError if the ledger does not belong to the journal.
+    *entities* are the published ones; without them, they are read. Yield the run, None if nothing
+    changed, and the changes. Raises LedgerError if the ledger does not belong to the journal.
     """
     with ExitStack() as opened:
-        yield publish_graphs(CLUSTERS, lambda: opened.enter_context(plan_clusters(context, entities)), context)
+        yield publish_graphs(
+            CLUSTERS, lambda: opened.enter_context(plan_clusters(context, entities)), context
+        )

@@ -1,4 +1,6 @@
-"""Write graphs that belong to no record to the journal: only their differences, as one entry and one run."""
+"""Write graphs that belong to no record to the journal: only their differences, as one entry and
+one run.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,11 @@ class GraphChange:
 def publish_graphs(
     name: str, plan: Callable[[], Collection[GraphChange]], context: HarvestContext
 ) -> tuple[Run | None, Collection[GraphChange]]:
-    """Write what *plan* returns, under the lock of the journal, as one entry of a run of the source *name*.
+    """Write what *plan* returns, under the lock of the journal, as one entry of a run of the source
+    *name*.
 
-    Return the run, None if nothing changed, and the changes. Raises LedgerError if the ledger does not belong to the journal.
+    Return the run, None if nothing changed, and the changes. Raises LedgerError if the ledger does
+    not belong to the journal.
     """
     with journal_lock(context) as context:
         check_ledger_matches_journal(context)
@@ -47,7 +51,9 @@ def _commit(name: str, changes: Collection[GraphChange], context: HarvestContext
     run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
     context.ledger.save(run)
     try:
-        entry = context.journal.append(_blocks(changes), run=run.id, time=run.started, fence=context.check_lock)
+        entry = context.journal.append(
+            _blocks(changes), run=run.id, time=run.started, fence=context.check_lock
+        )
     except JournalError as error:
         defer(run, context, error_reason(error))
         raise
@@ -55,7 +61,9 @@ def _commit(name: str, changes: Collection[GraphChange], context: HarvestContext
 
 
 def _finish(run: Run, context: HarvestContext) -> Run | None:
-    """End a run that a crash interrupted: its entry is applied if it was written; otherwise nothing happened."""
+    """End a run that a crash interrupted: its entry is applied if it was written; otherwise nothing
+    happened.
+    """
     entry = find_entry(run, context)
     if entry is None:
         context.ledger.save(replace(run, state=State.FAILED, ended=context.now()))
@@ -64,7 +72,9 @@ def _finish(run: Run, context: HarvestContext) -> Run | None:
 
 
 def _apply(run: Run, entry: Entry, context: HarvestContext) -> Run:
-    """Store the graphs as the entry leaves them: decisions may have changed since it was written. Idempotent."""
+    """Store the graphs as the entry leaves them: decisions may have changed since it was written.
+    Idempotent.
+    """
     graphs = _final_graphs(entry, context)
     while some := list(islice(graphs, _TOGETHER)):
         context.ledger.graphs.set_graphs(some)
@@ -79,7 +89,9 @@ def _final_graphs(entry: Entry, context: HarvestContext) -> Iterator[tuple[str, 
         name = graph[1:-1]
         statements = {line for line in context.ledger.graphs.graph(name).split("\n") if line}
         for row in rows:
-            (statements.add if row.startswith("A ") else statements.discard)(row[2:-2].rpartition(" ")[0])
+            (statements.add if row.startswith("A ") else statements.discard)(
+                row[2:-2].rpartition(" ")[0]
+            )
         yield name, "\n".join(sorted(statements))
 
 

@@ -142,7 +142,15 @@ def _collect(
         )
         clock = _clock_at(archived_run.started)
         with Fetch(
-            context.contact, 0.0, context.allow_hosts, replay, {}, _NO_DELAY, replay, robots=False, now=clock
+            context.contact,
+            0.0,
+            context.allow_hosts,
+            replay,
+            {},
+            _NO_DELAY,
+            replay,
+            robots=False,
+            now=clock,
         ) as client:
             task = ProcessingTask(
                 run,

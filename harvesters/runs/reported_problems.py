@@ -1,4 +1,6 @@
-"""File a reader's problem with a record or a page, send it to the registry, and close it when a later harvest changes what it is about."""
+"""File a reader's problem with a record or a page, send it to the registry, and close it when a
+later harvest changes what it is about.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ _MAX_LINK = 1_500  # characters of a text in a link
 
 @dataclass(frozen=True, slots=True)
 class FiledProblem:
-    """What a reader sends: *category* is one of CATEGORIES, *address* a mail address or "", *language* that of the page."""
+    """What a reader sends: *category* is one of CATEGORIES, *address* a mail address or "",
+    *language* that of the page.
+    """
 
     category: str
     text: str
@@ -53,12 +57,19 @@ class ProblemsFullError(HarvestError):
 
 
 def file_problem(
-    context: HarvestContext, source: str, key: str, filed: FiledProblem, notify: Notify, installation: str
+    context: HarvestContext,
+    source: str,
+    key: str,
+    filed: FiledProblem,
+    notify: Notify,
+    installation: str,
 ) -> int | None:
-    """Store a problem with a record and queue it for its registry; return its number, None if there is no such record.
+    """Store a problem with a record and queue it for its registry; return its number, None if there
+    is no such record.
 
-    Without *key* it is with the source, without *source* with the page of the portal at the path *key*: these are answered by a person.
-    *installation* is our name in mails. Raises ProblemsFullError if too many wait.
+    Without *key* it is with the source, without *source* with the page of the portal at the path
+    *key*: these are answered by a person. *installation* is our name in mails. Raises
+    ProblemsFullError if too many wait.
     """
     ledger, iris, is_record = context.ledger, context.iris, bool(source and key)
     if is_record:
@@ -66,11 +77,18 @@ def file_problem(
         if stored is None or stored.state not in SERVED:
             return None
     waiting = ledger.problems.undecided_problems()
-    if len(waiting) >= MAX_UNDECIDED or sum((item.source, item.key) == (source, key) for item in waiting) >= MAX_OF_RECORD:
-        raise ProblemsFullError("too many reported problems wait for an answer; try again in some days")
+    if (
+        len(waiting) >= MAX_UNDECIDED
+        or sum((item.source, item.key) == (source, key) for item in waiting) >= MAX_OF_RECORD
+    ):
+        raise ProblemsFullError(
+            "too many reported problems wait for an answer; try again in some days"
+        )
     now = context.now()
     digest = statements_digest(ledger, iris, source, key, filed.category) if is_record else ""
-    number = ledger.problems.add_problem(source, key, filed.category, filed.text, filed.address or None, filed.language, digest, now)
+    number = ledger.problems.add_problem(
+        source, key, filed.category, filed.text, filed.address or None, filed.language, digest, now
+    )
     problem = ledger.problems.reported_problem(number)
     if problem is not None:
         ledger.outbox.queue_messages(_registry_messages(problem, iris, installation, notify), now)
@@ -78,7 +96,8 @@ def file_problem(
 
 
 def statements_digest(ledger: Ledger, iris: Iris, source: str, key: str, category: str) -> str:
-    """Return the SHA-256 of the statements that a category is about, "" if the record is not published.
+    """Return the SHA-256 of the statements that a category is about, "" if the record is not
+    published.
 
     A category without properties of its own is about all of the record, apart from our provenance.
     """
@@ -89,12 +108,21 @@ def statements_digest(ledger: Ledger, iris: Iris, source: str, key: str, categor
     if not properties:
         return stored.content
     lines = decompress(ledger.current_descriptions(source, [key]).get(key)).split("\n")
-    about = sorted(line for line in lines if line.split(" ", 2)[1:2] and line.split(" ", 2)[1] in properties)
+    about = sorted(
+        line for line in lines if line.split(" ", 2)[1:2] and line.split(" ", 2)[1] in properties
+    )
     return sha256("\n".join(about).encode()).hexdigest()
 
 
 def _properties(category: str, iris: Iris) -> frozenset[str]:
-    linked = ("actionLine", "goal", "target", "crosswalkedActionLine", "crosswalkedGoal", "crosswalkedTarget")
+    linked = (
+        "actionLine",
+        "goal",
+        "target",
+        "crosswalkedActionLine",
+        "crosswalkedGoal",
+        "crosswalkedTarget",
+    )
     names = {
         "title": (f"{DCT}title",),
         "description": (f"{DCT}description",),
@@ -108,13 +136,23 @@ def _properties(category: str, iris: Iris) -> frozenset[str]:
 
 
 def close_fixed_problems(run: Run, context: HarvestContext) -> None:
-    """Close the problems of the run's source whose statements are no longer those that were reported; their readers get a message."""
+    """Close the problems of the run's source whose statements are no longer those that were
+    reported; their readers get a message.
+    """
     ledger, now = context.ledger, context.now()
-    for problem in filter(lambda item: item.is_about_record, ledger.problems.undecided_problems(run.source)):
-        if statements_digest(ledger, context.iris, problem.source, problem.key, problem.category) == problem.digest:
+    for problem in filter(
+        lambda item: item.is_about_record, ledger.problems.undecided_problems(run.source)
+    ):
+        if (
+            statements_digest(ledger, context.iris, problem.source, problem.key, problem.category)
+            == problem.digest
+        ):
             continue
         message = reader_message(problem, ProblemState.FIXED, "", context.name, context.iris)
-        if ledger.problems.decide_problem(problem.id, ProblemState.FIXED, now, run=run.id) and message is not None:
+        if (
+            ledger.problems.decide_problem(problem.id, ProblemState.FIXED, now, run=run.id)
+            and message is not None
+        ):
             ledger.outbox.queue_messages([message], now)
 
 
@@ -125,22 +163,46 @@ def problem_target(problem: ReportedProblem, iris: Iris) -> str:
     return iris.record(problem.source, problem.key) if problem.key else iris.source(problem.source)
 
 
-def reader_message(problem: ReportedProblem, state: ProblemState, answer: str, installation: str, iris: Iris) -> Message | None:
-    """Return the mail that says what became of a problem, in the reader's language; None without an address."""
+def reader_message(
+    problem: ReportedProblem, state: ProblemState, answer: str, installation: str, iris: Iris
+) -> Message | None:
+    """Return the mail that says what became of a problem, in the reader's language; None without an
+    address.
+    """
     if not problem.address:
         return None
     with use_language(problem.language):
         subject = f"{installation}: {gettext('The problem that you reported')}"
-        outcome = gettext("The record was changed.") if state is ProblemState.FIXED else gettext("Answer")
+        outcome = (
+            gettext("The record was changed.") if state is ProblemState.FIXED else gettext("Answer")
+        )
         about = f"{gettext('What is it about?')} {gettext(_LABELS[problem.category])}"
-        lines = [outcome, *([answer] if answer else []), "", about, problem_target(problem, iris), ""]
-        lines += [*(f"> {line}" for line in problem.text.splitlines()), "", f"{gettext('State')}: {iris.base}problem/{problem.id}"]
-    return Message("mail", problem.address, f"answer {problem.id}", subject, "\n".join(lines) + "\n")
+        lines = [
+            outcome,
+            *([answer] if answer else []),
+            "",
+            about,
+            problem_target(problem, iris),
+            "",
+        ]
+        lines += [
+            *(f"> {line}" for line in problem.text.splitlines()),
+            "",
+            f"{gettext('State')}: {iris.base}problem/{problem.id}",
+        ]
+    return Message(
+        "mail", problem.address, f"answer {problem.id}", subject, "\n".join(lines) + "\n"
+    )
 
 
-def _registry_messages(problem: ReportedProblem, iris: Iris, installation: str, notify: Notify) -> Iterator[Message]:
+def _registry_messages(
+    problem: ReportedProblem, iris: Iris, installation: str, notify: Notify
+) -> Iterator[Message]:
     """Yield the messages to the registry, in its language. The reader's address is not in them."""
-    record, issue = problem_target(problem, iris), registry_issue(problem, iris, installation, notify)
+    record, issue = (
+        problem_target(problem, iris),
+        registry_issue(problem, iris, installation, notify),
+    )
     with use_language(notify.language):
         subject = f"{installation}: {issue['title']}"
         lines = [issue["body"]]
@@ -154,14 +216,27 @@ def _registry_messages(problem: ReportedProblem, iris: Iris, installation: str, 
         },
     }  # fmt: skip
     for channel, addresses in (("mail", notify.mail), ("webhook", notify.webhook)):
-        yield from (Message(channel, address, f"{TOPIC}{problem.id}", subject, "\n".join(lines) + "\n", data) for address in addresses)
+        yield from (
+            Message(
+                channel, address, f"{TOPIC}{problem.id}", subject, "\n".join(lines) + "\n", data
+            )
+            for address in addresses
+        )
 
 
-def registry_issue(problem: ReportedProblem, iris: Iris, installation: str, notify: Notify) -> dict[str, str]:
-    """Return title and body of an issue about a problem, in the registry's language, as the issues of GitHub have them."""
+def registry_issue(
+    problem: ReportedProblem, iris: Iris, installation: str, notify: Notify
+) -> dict[str, str]:
+    """Return title and body of an issue about a problem, in the registry's language, as the issues
+    of GitHub have them.
+    """
     with use_language(notify.language):
         about = gettext(_LABELS[problem.category])
-        values = {"number": problem.id, "key": problem.key or f"source/{problem.source}", "about": about}
+        values = {
+            "number": problem.id,
+            "key": problem.key or f"source/{problem.source}",
+            "about": about,
+        }
         if problem.is_about_record:
             title = gettext("Problem %(number)s with the record %(key)s: %(about)s") % values
             start = gettext("A reader of %(name)s reports a problem with this record:")
@@ -174,7 +249,8 @@ def registry_issue(problem: ReportedProblem, iris: Iris, installation: str, noti
 
 
 def issue_link(tracker: str, issue: Mapping[str, str]) -> str:
-    """Return the address of the form for a new issue, filled in, of a tracker of GitHub, Gitea or GitLab; of another, its own address.
+    """Return the address of the form for a new issue, filled in, of a tracker of GitHub, Gitea or
+    GitLab; of another, its own address.
 
     >>> issue_link("https://github.com/a/b/issues", {"title": "T", "body": "B C"})
     'https://github.com/a/b/issues/new?title=T&body=B%20C'
@@ -186,5 +262,7 @@ def issue_link(tracker: str, issue: Mapping[str, str]) -> str:
     stem = tracker.rstrip("/").removesuffix("/new")
     if not stem.endswith("/issues"):
         return tracker
-    names = ("issue[title]", "issue[description]") if stem.endswith("/-/issues") else ("title", "body")
+    names = (
+        ("issue[title]", "issue[description]") if stem.endswith("/-/issues") else ("title", "body")
+    )
     return f"{stem}/new?{urlencode(dict(zip(names, (issue['title'], issue['body'][:_MAX_LINK]), strict=True)), quote_via=quote)}"

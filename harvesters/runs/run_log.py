@@ -1,7 +1,8 @@
 """Keep the log lines of a run in the ledger, while they are written to standard error as well.
 
-``record_line`` is a processor of structlog: it passes every event on. Lines are stored by the thread
-of the run, at most once a second and at its end, so that pages show a run that is in progress.
+``record_line`` is a processor of structlog: it passes every event on. Lines are stored by the
+thread of the run, at most once a second and at its end, so that pages show a run that is in
+progress.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class RunLog:
-    """The log of one run; lines before the run has an id wait for it. That of a dry run is not kept."""
+    """The log of one run; lines before the run has an id wait for it. That of a dry run is not
+    kept.
+    """
 
     logs: RunLogs
     source: str
@@ -49,7 +52,11 @@ class RunLog:
         if self._count > MAX_LINES + 1:
             return
         if self._count == MAX_LINES + 1:
-            level, event, fields = "warning", "log truncated: the run has more lines", {"limit": MAX_LINES}
+            level, event, fields = (
+                "warning",
+                "log truncated: the run has more lines",
+                {"limit": MAX_LINES},
+            )
         self._lines.append(LogLine(self.run, self.source, self.now(), level, event, fields))
         if self.clock() - self._written >= _PAUSE:
             self.flush()
@@ -69,7 +76,9 @@ _current: ContextVar[RunLog | None] = ContextVar("run_log", default=None)
 
 
 def assign_run(run: str) -> None:
-    """Name the run that the lines of this thread belong to, until the end of ``keep_log``; without it, do nothing."""
+    """Name the run that the lines of this thread belong to, until the end of ``keep_log``; without
+    it, do nothing.
+    """
     if run_log := _current.get():
         structlog.contextvars.bind_contextvars(run=run)
         run_log.run = run
@@ -78,7 +87,11 @@ def assign_run(run: str) -> None:
 def record_line(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     """Add an event to the log of the run of this thread, and pass it on; a processor of structlog."""
     if run_log := _current.get():
-        fields = {key: value for key, value in event.items() if key not in (*_OMITTED, "event", "exc_info")}
+        fields = {
+            key: value
+            for key, value in event.items()
+            if key not in (*_OMITTED, "event", "exc_info")
+        }
         run_log.add(str(event.get("level", name)), str(event.get("event", "")), **fields)
     return event
 

@@ -32,7 +32,9 @@ def harvest_and_log(
     dry_run: bool = False,
     watch: ProgressCallback | None = None,
 ) -> Plan:
-    """Harvest one source. With a progress callback *watch*, log at debug level. Raises HarvestError."""
+    """Harvest one source. With a progress callback *watch*, log at debug level. Raises
+    HarvestError.
+    """
 
     def run(progress: ProgressCallback) -> Plan:
         return harvest(source, context, full=full, dry_run=dry_run, watch=progress)
@@ -67,7 +69,9 @@ def _run_with_source(
     """Run with the source's name in every log line, such as those of retried requests, and keep the
     lines.
     """
-    attributes = {f"stocktake.{name}": value for name, value in {"source": source.name, **fields}.items()}
+    attributes = {
+        f"stocktake.{name}": value for name, value in {"source": source.name, **fields}.items()
+    }
     with (
         structlog.contextvars.bound_contextvars(source=source.name),
         open_span(f"harvest {source.name}", attributes) as span,
@@ -94,7 +98,9 @@ def _run_and_log(
         add_span("harvest page", since, since := time.time_ns(), attributes)
         if _is_round(progress.pages):
             total = {} if progress.reported_total is None else {"total": progress.reported_total}
-            run_log.add("info", "page stored", page=progress.pages, records=progress.records, **total)
+            run_log.add(
+                "info", "page stored", page=progress.pages, records=progress.records, **total
+            )
         if watch:
             watch(progress)
 
@@ -103,7 +109,13 @@ def _run_and_log(
         ended = {"run": plan.run.id, "outcome": plan.run.state.value, "held": plan.hold_reason}
         _log_failures(run_log, watch, plan, context)
         _log_event(run_log, watch, "run ended", **ended, **plan.counts)
-        span.set({f"stocktake.{name}": value for name, value in {**ended, **plan.counts}.items() if value is not None})
+        span.set(
+            {
+                f"stocktake.{name}": value
+                for name, value in {**ended, **plan.counts}.items()
+                if value is not None
+            }
+        )
         return plan
     except LockLostError:
         lock_lost = True
@@ -136,7 +148,8 @@ def _log_event(
 
 
 def _is_round(page: int) -> bool:
-    """Return whether the number of a page has only zeros after its first digit: 1, 2, ... 10, 20, ...
+    """Return whether the number of a page has only zeros after its first digit: 1, 2, ... 10, 20,
+    ...
 
     >>> [page for page in range(1, 45) if _is_round(page)]
     [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30, 40]

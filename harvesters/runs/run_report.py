@@ -180,7 +180,9 @@ def describe_failure(
 
 
 def failed_row(source: str, failed: FailedRun) -> Row:
-    """Return the row of a run that failed or was postponed; without a run, *source* stands for its id."""
+    """Return the row of a run that failed or was postponed; without a run, *source* stands for its
+    id.
+    """
     row: Row = run_row(failed.run) if failed.run else {"run": source}
     return {**row, "outcome": failed.outcome, "reason": failed.reason}
 

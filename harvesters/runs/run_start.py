@@ -23,10 +23,13 @@ log = structlog.get_logger()
 
 VERSION = "3"  # of the mapping code: raise it if the same record gets another description
 SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
-FULL_HARVEST_INTERVAL = timedelta(days=7)  # maximum interval of full harvests of a source that is harvested incrementally
+# maximum interval of full harvests of a source that is harvested incrementally
+FULL_HARVEST_INTERVAL = timedelta(days=7)
 _CLOCK_NOTICE = "clock"
-_MAX_RESUMPTIONS = 10  # of a run without a new page in between, so that a crash is not repeated forever
-_OVERLAP = timedelta(hours=1)  # clocks differ; records fetched twice are recognized by their digests
+# of a run without a new page in between, so that a crash is not repeated forever
+_MAX_RESUMPTIONS = 10
+# clocks differ; records fetched twice are recognized by their digests
+_OVERLAP = timedelta(hours=1)
 
 
 def start_run(source: Source, context: HarvestContext, protocol: Protocol, *, full: bool) -> Run:
@@ -97,7 +100,9 @@ def _record_clock_change(run: Run, clock: datetime, context: HarvestContext) -> 
     """Store a notice that the clock went back. The run uses the latest known time, so that no
     change is missed.
     """
-    reason = Reason("clock_set_back", {"clock": clock.isoformat(), "started": run.started.isoformat()})
+    reason = Reason(
+        "clock_set_back", {"clock": clock.isoformat(), "started": run.started.isoformat()}
+    )
     log.warning(
         "clock moved backwards",
         source=run.source,

@@ -85,7 +85,8 @@ class PreviewResult:
     more: bool = False
     error_kind: str = ""
     error: str = ""
-    error_reason: Reason | None = None  # the code and values of *error*; None for faults of a definition
+    # the code and values of *error*; None for faults of a definition
+    error_reason: Reason | None = None
     notes: tuple[Reason, ...] = ()  # about the records together
 
     def note_texts(self) -> list[str]:
@@ -94,7 +95,9 @@ class PreviewResult:
 
 
 def localize(result: PreviewResult) -> PreviewResult:
-    """Return a preview with its texts in the language in use. Faults of a definition and texts of other software stay English."""
+    """Return a preview with its texts in the language in use. Faults of a definition and texts of
+    other software stay English.
+    """
     records = tuple(
         replace(
             record,
@@ -151,7 +154,9 @@ def preview_source(
                     has_more = len(page.items) > len(items) or page.cursor is not None
                     break
     except HarvestError as error:
-        return PreviewResult(tuple(previews), reported_total, False, error.outcome, str(error), error.reason)
+        return PreviewResult(
+            tuple(previews), reported_total, False, error.outcome, str(error), error.reason
+        )
     notes = _notes(source, seen)
     return PreviewResult(tuple(previews), reported_total, has_more, notes=notes)
 
@@ -253,7 +258,12 @@ def _record_preview(staged: StagedRecord) -> RecordPreview:
         if isinstance(triple.object, Literal)
     ]
     title = next(
-        (text.value for name, subject, text in texts if name == NamedNode(_TITLE) and subject == topic), ""
+        (
+            text.value
+            for name, subject, text in texts
+            if name == NamedNode(_TITLE) and subject == topic
+        ),
+        "",
     )
     warnings = tuple(sorted({text.value for name, _, text in texts if name == NamedNode(_MESSAGE)}))
     return RecordPreview(

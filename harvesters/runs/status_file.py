@@ -115,7 +115,9 @@ def _source_status(
         ledger.last_run(name, _SUCCESSFUL, full_only=True),
     )
     source = (sources or {}).get(name)
-    retired = ledger.removals.is_retired(name) or (sources is not None and _is_retired(name, sources))
+    retired = ledger.removals.is_retired(name) or (
+        sources is not None and _is_retired(name, sources)
+    )
     hold, change, success = (
         ledger.operators.holds().get(name),
         _last_change(context, name),

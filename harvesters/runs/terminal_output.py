@@ -163,15 +163,16 @@ def source_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
 
 
 def preview_list(result: PreviewResult, base: str) -> list[dict[str, object]]:
-    """Return a row for each record of a preview, with its mapped values, and the reason why it would
-    be withheld or the remarks of its validation.
+    """Return a row for each record of a preview, with its mapped values, and the reason why it
+    would be withheld or the remarks of its validation.
     """
     return [
         {
             "key": record.key,
             "outcome": _PREVIEW_OUTCOMES.get(record.outcome, record.outcome),
             "mapped values": "\n".join(_mapped_values(record.mapped, base)) or record.title or None,
-            "reasons and remarks": "\n".join(filter(None, (record.reason, *record.warnings))) or None,
+            "reasons and remarks": "\n".join(filter(None, (record.reason, *record.warnings)))
+            or None,
         }
         for record in result.records
     ]
@@ -225,8 +226,8 @@ def statistics_lines(row: Mapping[str, Any]) -> list[str]:
 
 
 def diff_lines(row: Mapping[str, Any]) -> list[str]:
-    """Return a record's row (``record_changes.diff_rows``) as lines: key and outcome, removed and added
-    statements.
+    """Return a record's row (``record_changes.diff_rows``) as lines: key and outcome, removed and
+    added statements.
     """
     reason = f" ({row['reason']})" if row["reason"] else ""
     other = (
@@ -248,7 +249,8 @@ def diff_lines(row: Mapping[str, Any]) -> list[str]:
 
 
 _DIFF_SIDES = (("removed", "-", "red"), ("added", "+", "green"))
-_LONGEST_VALUE, _MOST_VALUES = 100, 5  # characters of a mapped value, and values of a field that a preview shows
+# characters of a mapped value, and values of a field that a preview shows
+_LONGEST_VALUE, _MOST_VALUES = 100, 5
 _PREVIEW_OUTCOMES = {"published": "would be published", "withheld": "would be withheld"}
 _UNPUBLISHED = (State.HELD.value, State.REJECTED.value, State.SUPERSEDED.value)
 _NOT_RECORDS = {

@@ -1,6 +1,7 @@
 """Decide which addresses of the portal are files of an edition, and how these files are called.
 
-File names have lower case ASCII letters, digits and few signs, so that they can be copied to any file system, FAT included.
+File names have lower case ASCII letters, digits and few signs, so that they can be copied to any
+file system, FAT included.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
 
 from languages.request_locale import LANGUAGES, PARAMETER
 
-SEARCH, QUERY, NEEDS_SERVER = "search.html", "query.html", "needs-server.html"  # pages of an edition only
+# pages of an edition only
+SEARCH, QUERY, NEEDS_SERVER = "search.html", "query.html", "needs-server.html"
 # First parts of the paths of pages that need no server.
 _PAGES = frozenset(
     ("", "about", "catalog", "columns", "concept", "data", "documents", "dumps", "events", "examples", "gaps", "journal", "map", "matrix",
@@ -38,18 +40,35 @@ _PARAMETERS: Mapping[str, frozenset[str]] = {
     "map": frozenset(("region",)),
     "matrix": frozenset(("basis",)),
 }
-FACETS = ("kind", "source", "line", "goal", "target", "country", "year", "status", "coverage", "type")  # that the search page filters by
+FACETS = (
+    "kind",
+    "source",
+    "line",
+    "goal",
+    "target",
+    "country",
+    "year",
+    "status",
+    "coverage",
+    "type",
+)  # that the search page filters by
 _SHOWN = frozenset((*FACETS, "q", "view", "sort"))  # parameters of links to the search page
-_FILES = re.compile(r"/(static/(?!docs/|query/).+|logo|map\.svg|matrix/counts\.svg|releases/stocktake\.pub|reports/[^/]+/[^/]+)")
+_FILES = re.compile(
+    r"/(static/(?!docs/|query/).+|logo|map\.svg|matrix/counts\.svg|releases/stocktake\.pub|reports/[^/]+/[^/]+)"
+)
 _DATA = re.compile(r"/(data/.+\.(ttl|json)|(scheme|source)/.+\.ttl|catalog\.ttl)")
-_SUFFIX = re.compile(r"\.(ttl|json|jsonld|nt|nq|rdf|csv|tsv|xml|atom|ics|svg|png|gz|parquet|pdf|trig|txt)$")
+_SUFFIX = re.compile(
+    r"\.(ttl|json|jsonld|nt|nq|rdf|csv|tsv|xml|atom|ics|svg|png|gz|parquet|pdf|trig|txt)$"
+)
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 _LONGEST = 60  # characters of a part of a path
 _REPEATED = 10_000  # links that are kept: most pages of an edition link to the same files
 
 
 class Target(NamedTuple):
-    """The target of an address: the path and query to request, the language of a page ("" for other files), and its file."""
+    """The target of an address: the path and query to request, the language of a page ("" for other
+    files), and its file.
+    """
 
     request: str
     language: str
@@ -58,7 +77,8 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The addresses of an edition of release *number* in *languages*; links to *origin* (scheme and authority) are its own.
+    """The addresses of an edition of release *number* in *languages*; links to *origin* (scheme and
+    authority) are its own.
 
     *months* are those with events, since the calendar has no end.
     """
@@ -71,7 +91,8 @@ class Addresses:
     def resolve(self, href: str, page: str, language: str) -> str | Target | None:
         """Return what the link *href* on the page at the path *page* leads to.
 
-        A text is an address outside, or within the page, which stays as it is; None is an address that needs a server.
+        A text is an address outside, or within the page, which stays as it is; None is an address
+        that needs a server.
         """
         href = href.strip()
         if href.startswith("#") or not href:
@@ -94,7 +115,10 @@ class Addresses:
         is_data = first != "page" and _SUFFIX.search(path)
         if first not in _PAGES or is_data or not names <= _PARAMETERS.get(first, frozenset()):
             return None
-        if first == "events" and not {month for name, month in pairs if name == "month"} <= self.months:
+        if (
+            first == "events"
+            and not {month for name, month in pairs if name == "month"} <= self.months
+        ):
             return None
         query = f"?{urlencode(pairs, safe=':/')}" if pairs else ""
         stem = _file_path(path.rstrip("/") or "/index") + (f"~{_digest(query)}" if query else "")
@@ -130,7 +154,8 @@ def _relative(file: str, folder: str) -> str:
 
 
 def file_name(part: str) -> str:
-    """Return the file name of a part of a path; parts that are no safe names get a digest, so that no two share a name.
+    """Return the file name of a part of a path; parts that are no safe names get a digest, so that
+    no two share a name.
 
     >>> file_name("demo-oai"), file_name("AE-2018%2F32")
     ('demo-oai', 'ae-2018-32~1f7dad1dd7')

@@ -1,4 +1,6 @@
-"""Request the pages of the portal from the application in this process, and write them as files that link to each other."""
+"""Request the pages of the portal from the application in this process, and write them as files
+that link to each other.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ Progress = Callable[[int, int], None]  # files that are finished, and files that
 
 @dataclass(frozen=True, slots=True)
 class SearchDocument:
-    """A page that the search finds: its file, title, words, and kind: the second part of its path, or topic."""
+    """A page that the search finds: its file, title, words, and kind: the second part of its path,
+    or topic.
+    """
 
     file: str
     language: str
@@ -42,7 +46,9 @@ class SearchDocument:
 
 @dataclass(slots=True)
 class Crawl:
-    """What was written: *documents* for the search, and addresses that answered with an error, with their status."""
+    """What was written: *documents* for the search, and addresses that answered with an error, with
+    their status.
+    """
 
     documents: list[SearchDocument] = field(default_factory=list)
     missing: dict[str, int] = field(default_factory=dict)
@@ -51,7 +57,9 @@ class Crawl:
 
 @dataclass(slots=True)
 class Crawler:
-    """Writes the pages that *client* answers into *folder*. *header* identifies the edition: another one is not continued."""
+    """Writes the pages that *client* answers into *folder*. *header* identifies the edition:
+    another one is not continued.
+    """
 
     client: httpx.AsyncClient
     addresses: Addresses
@@ -64,7 +72,9 @@ class Crawler:
     _crawl: Crawl = field(default_factory=Crawl)
 
     async def run(self, first: Iterable[Target]) -> Crawl:
-        """Write *first* and all pages that they link to; files that an interrupted run finished are kept."""
+        """Write *first* and all pages that they link to; files that an interrupted run finished are
+        kept.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._resume()
         self._add(first)
@@ -89,11 +99,15 @@ class Crawler:
         lines = complete.splitlines()
         if not lines:
             if any(self.folder.iterdir()) and not log.exists():
-                raise ReleaseError(f"{self.folder} is not empty; choose an empty folder, or one with an interrupted export of this release")
+                raise ReleaseError(
+                    f"{self.folder} is not empty; choose an empty folder, or one with an interrupted export of this release"
+                )
             log.write_bytes(json.dumps(self.header).encode() + b"\n")
             return
         if json.loads(lines[0]) != self.header:
-            raise ReleaseError(f"{self.folder} has an interrupted export of something else ({lines[0].decode()}); choose another folder")
+            raise ReleaseError(
+                f"{self.folder} has an interrupted export of something else ({lines[0].decode()}); choose another folder"
+            )
         log.write_bytes(complete)
         for line in lines[1:]:
             self._take(json.loads(line))
@@ -104,7 +118,11 @@ class Crawler:
         self._known.add(target)
         if "document" in line:
             file, language, title, kind, words, path = line["document"]
-            self._crawl.documents.append(SearchDocument(str(file), str(language), str(title), str(kind), tuple(words), str(path)))
+            self._crawl.documents.append(
+                SearchDocument(
+                    str(file), str(language), str(title), str(kind), tuple(words), str(path)
+                )
+            )
         if "status" in line:
             self._crawl.missing[target.request] = int(str(line["status"]))
         self._add(Target(*link) for link in line["links"])
@@ -130,11 +148,15 @@ class Crawler:
         headers = {"Accept": f"{_HTML}, */*;q=0.1", "Accept-Language": target.language or "en"}
         response = await self.client.get(target.request, headers=headers)
         if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise ReleaseError(f"{target.request} cannot be rendered: {response.status_code} {response.text[:200]}")
+            raise ReleaseError(
+                f"{target.request} cannot be rendered: {response.status_code} {response.text[:200]}"
+            )
         line: dict[str, object] = {"target": target, "links": []}
         if response.is_redirect:
             content = self._redirect(target, response.headers["Location"], line)
-        elif response.headers.get("content-type", "").startswith(_HTML) and target.file.endswith(".html"):
+        elif response.headers.get("content-type", "").startswith(_HTML) and target.file.endswith(
+            ".html"
+        ):
             content = self._page(target, response, line)
         else:
             content = response.content
@@ -147,7 +169,9 @@ class Crawler:
 
     def _page(self, target: Target, response: httpx.Response, line: dict[str, object]) -> bytes:
         is_first = "after=" not in target.request and "before=" not in target.request
-        read = target.request.startswith(_READ) and is_first and response.status_code == HTTPStatus.OK
+        read = (
+            target.request.startswith(_READ) and is_first and response.status_code == HTTPStatus.OK
+        )
         with use_language(target.language or "en"):
             page = rewrite(response.content, self.addresses, target, read=read)
         line["links"] = sorted(page.targets)
@@ -155,19 +179,32 @@ class Crawler:
         if page.title:
             path = urlsplit(target.request).path
             kind = path.split("/")[2] if path.startswith("/page/") else "topic"
-            document = SearchDocument(target.file, target.language, page.title, kind, tuple(page.words), target.request)
+            document = SearchDocument(
+                target.file, target.language, page.title, kind, tuple(page.words), target.request
+            )
             self._crawl.documents.append(document)
-            line["document"] = [document.file, document.language, document.title, document.kind, document.words, document.path]
+            line["document"] = [
+                document.file,
+                document.language,
+                document.title,
+                document.kind,
+                document.words,
+                document.path,
+            ]
         return page.content
 
     def _redirect(self, target: Target, location: str, line: dict[str, object]) -> bytes:
         """Return a page that leads to another: files have no redirects."""
-        resolved = self.addresses.resolve(location, target.request.partition("?")[0], target.language)
+        resolved = self.addresses.resolve(
+            location, target.request.partition("?")[0], target.language
+        )
         if isinstance(resolved, Target):
             line["links"] = [resolved]
             self._add([resolved])
             return redirect_page(relative(resolved.file, target.file), target.language)
-        return redirect_page(resolved or relative(f"{target.language}/{NEEDS_SERVER}", target.file), target.language)
+        return redirect_page(
+            resolved or relative(f"{target.language}/{NEEDS_SERVER}", target.file), target.language
+        )
 
 
 def redirect_page(address: str, language: str) -> bytes:

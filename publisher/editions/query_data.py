@@ -1,4 +1,6 @@
-"""Write the data and the examples of the query page of an edition: the statements of a release, which the browser queries itself."""
+"""Write the data and the examples of the query page of an edition: the statements of a release,
+which the browser queries itself.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ _DESCRIPTION = f"<{DCT}description>".encode()  # the longest texts, which the pa
 
 
 def write_query_data(folder: Path, release_folder: Path, number: int, iris: Iris) -> int:
-    """Write the statements of a release without descriptions as a script; return their bytes, 0 if they are too many for a browser."""
+    """Write the statements of a release without descriptions as a script; return their bytes, 0 if
+    they are too many for a browser.
+    """
     size, parts = 0, list[bytes]()
     for line in _statements(release_folder / f"stocktake-{number}.nt.gz"):
         size += len(line)

@@ -1,4 +1,6 @@
-"""Make a data folder that ends with a release, so that the pages of a release show that release alone."""
+"""Make a data folder that ends with a release, so that the pages of a release show that release
+alone.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +15,40 @@ from publisher.store.releases.manifest import Release, get_release, newest_relea
 
 
 def find_release(data: Path, number: int | None) -> Release:
-    """Return a release, the newest if *number* is None. Raises ReleaseNotFound, also for one whose files were removed."""
+    """Return a release, the newest if *number* is None. Raises ReleaseNotFound, also for one whose
+    files were removed.
+    """
     releases = data / "releases"
     release = get_release(releases, number) if number else newest_release(releases)
     if release is None:
-        known = ", ".join(map(str, release_numbers(releases))) or "none; make one with `stocktake release`"
-        raise ReleaseNotFound(f"there is no release {number or ''}".rstrip() + f"; available: {known}")
+        known = (
+            ", ".join(map(str, release_numbers(releases)))
+            or "none; make one with `stocktake release`"
+        )
+        raise ReleaseNotFound(
+            f"there is no release {number or ''}".rstrip() + f"; available: {known}"
+        )
     if release.withdrawn:
-        raise ReleaseNotFound(f"the files of release {release.number} were removed on {release.withdrawn[:10]}; choose a newer one")
+        raise ReleaseNotFound(
+            f"the files of release {release.number} were removed on {release.withdrawn[:10]}; choose a newer one"
+        )
     return release
 
 
 def link_release_data(data: Path, release: Release) -> Path:
-    """Return ``editions/N`` in the data folder: the journal up to *release*, and the releases and reports until then.
+    """Return ``editions/N`` in the data folder: the journal up to *release*, and the releases and
+    reports until then.
 
-    The files are hard links where the file system has them. A folder that an interrupted export left is used again.
+    The files are hard links where the file system has them. A folder that an interrupted export
+    left is used again.
     """
     folder = data / "editions" / str(release.number)
     journal = Journal(data / "journal")
     entry = journal.entry(release.position)
     if entry is None or entry.id != release.entry:
-        raise ReleaseError(f"the journal no longer has entry {release.position} of release {release.number}; export a newer release")
+        raise ReleaseError(
+            f"the journal no longer has entry {release.position} of release {release.number}; export a newer release"
+        )
     (folder / "journal").mkdir(parents=True, exist_ok=True)
     for item in journal.entries():
         if item.number <= release.position:

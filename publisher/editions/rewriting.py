@@ -1,4 +1,6 @@
-"""Rewrite a page of the portal for an edition: relative links, no scripts, no forms that need a server."""
+"""Rewrite a page of the portal for an edition: relative links, no scripts, no forms that need a
+server.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from publisher.editions.addresses import NEEDS_SERVER, QUERY, SEARCH, Addresses,
 
 _LINKS = ("href", "src", "action")
 _DROPPED = "//script[not(@type='application/ld+json')] | //details[contains(@class, 'embed')] | //meta[@http-equiv='refresh'] | //iframe"
-_UNREAD = ["script", "style", "nav", "form", "details", "button"]  # elements whose text is not searched
+# elements whose text is not searched
+_UNREAD = ["script", "style", "nav", "form", "details", "button"]
 _WORD = re.compile(r"[぀-ヿ㐀-鿿가-힣]|[^\W_]+")  # a character of a script without spaces, or a word
 _WORDS = 400  # different words of a page that are searched
 _KEEP_QUERY = (SEARCH, QUERY)  # pages that read the parameters of their address in the browser
@@ -22,7 +25,9 @@ _KEEP_QUERY = (SEARCH, QUERY)  # pages that read the parameters of their address
 
 @dataclass(slots=True)
 class EditionPage:
-    """A page of an edition: its bytes, the files that it links to, and its title and words for the search."""
+    """A page of an edition: its bytes, the files that it links to, and its title and words for the
+    search.
+    """
 
     content: bytes
     targets: set[Target] = field(default_factory=set)
@@ -30,8 +35,12 @@ class EditionPage:
     words: list[str] = field(default_factory=list)
 
 
-def rewrite(content: bytes, addresses: Addresses, page: Target, *, read: bool = False) -> EditionPage:
-    """Return *content*, the answer to the request of *page*, for the edition. With *read*, its title and words are returned too."""
+def rewrite(
+    content: bytes, addresses: Addresses, page: Target, *, read: bool = False
+) -> EditionPage:
+    """Return *content*, the answer to the request of *page*, for the edition. With *read*, its
+    title and words are returned too.
+    """
     root = html.document_fromstring(content.decode(), parser=html.HTMLParser(encoding="utf-8"))
     for element in _select(root, _DROPPED):
         if isinstance(element, html.HtmlElement):
@@ -49,7 +58,9 @@ def rewrite(content: bytes, addresses: Addresses, page: Target, *, read: bool = 
     return result
 
 
-def _rewrite_link(element: html.HtmlElement, name: str, addresses: Addresses, page: Target, targets: set[Target]) -> None:
+def _rewrite_link(
+    element: html.HtmlElement, name: str, addresses: Addresses, page: Target, targets: set[Target]
+) -> None:
     value = element.get(name, "")
     target = addresses.resolve(value, page.request.partition("?")[0], page.language)
     if isinstance(target, str):
@@ -58,17 +69,24 @@ def _rewrite_link(element: html.HtmlElement, name: str, addresses: Addresses, pa
         if element.tag != "a":
             _remove(element)
             return
-        element.set(name, relative(f"{page.language or addresses.languages[0]}/{NEEDS_SERVER}", page.file))
+        element.set(
+            name, relative(f"{page.language or addresses.languages[0]}/{NEEDS_SERVER}", page.file)
+        )
         element.set("rel", "nofollow")
         return
     targets.add(target)
     url = urlsplit(value)
     query = f"?{url.query}" if url.query and target.file.endswith(_KEEP_QUERY) else ""
-    element.set(name, relative(target.file, page.file) + query + (f"#{url.fragment}" if url.fragment else ""))
+    element.set(
+        name,
+        relative(target.file, page.file) + query + (f"#{url.fragment}" if url.fragment else ""),
+    )
 
 
 def _rewrite_form(form: html.HtmlElement, addresses: Addresses, page: Target) -> None:
-    """Let a form that searches or queries lead to the page that does; replace any other by a link to the page that says why."""
+    """Let a form that searches or queries lead to the page that does; replace any other by a link
+    to the page that says why.
+    """
     target = addresses.resolve(form.get("action") or "", page.request, page.language)
     if isinstance(target, Target) and target.file.endswith(_KEEP_QUERY):
         form.set("action", relative(target.file, page.file))
@@ -76,7 +94,11 @@ def _rewrite_form(form: html.HtmlElement, addresses: Addresses, page: Target) ->
     if form.getparent() is None:
         return
     note = html.Element("p")
-    link = etree.SubElement(note, "a", href=relative(f"{page.language or addresses.languages[0]}/{NEEDS_SERVER}", page.file))
+    link = etree.SubElement(
+        note,
+        "a",
+        href=relative(f"{page.language or addresses.languages[0]}/{NEEDS_SERVER}", page.file),
+    )
     link.text, note.tail = _("This form needs a server."), form.tail
     form.getparent().replace(form, note)
 
@@ -109,5 +131,9 @@ def fold(text: str) -> list[str]:
     >>> fold("Télémédecine, 数据")
     ['telemedecine', '数', '据']
     """
-    plain = "".join(letter for letter in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(letter))
+    plain = "".join(
+        letter
+        for letter in unicodedata.normalize("NFKD", text.lower())
+        if not unicodedata.combining(letter)
+    )
     return _WORD.findall(plain)

@@ -1,6 +1,8 @@
-"""Write the search of an edition: plain scripts, since pages that are opened from a disk may not fetch files.
+"""Write the search of an edition: plain scripts, since pages that are opened from a disk may not
+fetch files.
 
-An index has a script with all documents, and one script for the words that begin alike; a search loads those that it needs.
+An index has a script with all documents, and one script for the words that begin alike; a search
+loads those that it needs.
 """
 
 from __future__ import annotations
@@ -27,12 +29,16 @@ _COLUMNS = {
 
 
 def read_facets(release_folder: Path, iris: Iris) -> dict[str, dict[str, str]]:
-    """Return the codes of each initiative and organization of a release by the path of its page and by facet, separated by spaces."""
+    """Return the codes of each initiative and organization of a release by the path of its page and
+    by facet, separated by spaces.
+    """
     codes: dict[str, dict[str, str]] = {}
     for table, key in (("initiatives", "initiative"), ("organizations", "organization")):
         for row in read_table(release_folder, table):
             path = normalize_path("/page/" + row[key].removeprefix(f"{iris.base}id/"))
-            codes[path] = {facet: row[column] for facet, column in _COLUMNS.items() if column in row}
+            codes[path] = {
+                facet: row[column] for facet, column in _COLUMNS.items() if column in row
+            }
     return codes
 
 
@@ -42,7 +48,9 @@ def read_table(release_folder: Path, name: str) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def write_index(folder: Path, documents: Sequence[SearchDocument], codes: Mapping[str, Mapping[str, str]]) -> None:
+def write_index(
+    folder: Path, documents: Sequence[SearchDocument], codes: Mapping[str, Mapping[str, str]]
+) -> None:
     """Write the index of *documents*, all of one language, into *folder*."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [_row(document, codes) for document in documents]
@@ -53,7 +61,11 @@ def write_index(folder: Path, documents: Sequence[SearchDocument], codes: Mappin
     most = len(documents) * _COMMON if len(documents) >= _FEW else len(documents)
     common = sorted(word for word, numbers in words.items() if len(numbers) > most)
     columns = ["file", "title", *FACETS]
-    _write(folder / "documents.js", "documents", {"columns": columns, "common": common, "shards": SHARDS, "rows": rows})
+    _write(
+        folder / "documents.js",
+        "documents",
+        {"columns": columns, "common": common, "shards": SHARDS, "rows": rows},
+    )
     shards: dict[int, dict[str, list[int]]] = {number: {} for number in range(SHARDS)}
     for word in sorted(words.keys() - set(common)):
         shards[shard_of(word)][word] = list(_differences(words[word]))
@@ -62,7 +74,8 @@ def write_index(folder: Path, documents: Sequence[SearchDocument], codes: Mappin
 
 
 def shard_of(word: str) -> int:
-    """Return the number of the script of a word: of its first character, so that words of a prefix share a script.
+    """Return the number of the script of a word: of its first character, so that words of a prefix
+    share a script.
 
     >>> shard_of("telemedicine") == shard_of("te")
     True

@@ -1,4 +1,6 @@
-"""Write the static edition of a release: the pages of the portal as files that work from any web server, and from a disk without one."""
+"""Write the static edition of a release: the pages of the portal as files that work from any web
+server, and from a disk without one.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ from languages.request_locale import LANGUAGES, RequestLocale, use_language
 from languages.term_titles import term_title
 from languages.translations import gettext as _
 from publisher.app import SiteOptions, create_app
-from publisher.editions.addresses import NEEDS_SERVER, QUERY, SEARCH, Addresses, Target, normalize_path
+from publisher.editions.addresses import (
+    NEEDS_SERVER,
+    QUERY,
+    SEARCH,
+    Addresses,
+    Target,
+    normalize_path,
+)
 from publisher.editions.crawler import LOG, Crawler, Progress, redirect_page
 from publisher.editions.query_data import query_examples, write_query_data
 from publisher.editions.release_data import link_release_data
@@ -35,14 +44,17 @@ from vocab.terms import SCHEMA
 FORMAT = 1  # of the log of an unfinished edition
 FINISHED = "edition.json"  # in the folder of an edition: what it is
 ENGINE = "edition.js"  # Oxigraph, which hatch_build.py bundles
-_NOWHERE = "http://edition.invalid"  # origin of requests where no public URL is known: https://www.rfc-editor.org/rfc/rfc2606
+# origin of requests where no public URL is known: https://www.rfc-editor.org/rfc/rfc2606
+_NOWHERE = "http://edition.invalid"
 _SECONDS = 600.0  # for a page and for a query
 _MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """What to export: *release* of the data folder *data* in *languages*. *url* is the public URL of its site, "" if it has none."""
+    """What to export: *release* of the data folder *data* in *languages*. *url* is the public URL
+    of its site, "" if it has none.
+    """
 
     data: Path
     iris: Iris
@@ -58,7 +70,11 @@ class Edition:
     @property
     def header(self) -> dict[str, object]:
         """Return what an interrupted export must have in common with this one to be continued."""
-        release = {"release": self.release.number, "entry": self.release.entry, "languages": list(self.languages)}
+        release = {
+            "release": self.release.number,
+            "entry": self.release.entry,
+            "languages": list(self.languages),
+        }
         return {"format": FORMAT, "version": version("stocktake"), **release}
 
 
@@ -70,11 +86,14 @@ class ExportResult:
     missing: dict[str, int]
 
 
-async def export_site(edition: Edition, folder: Path, step: Callable[[str], None], progress: Progress) -> ExportResult:
-    """Write the static edition into *folder*, or continue an interrupted export. Raises PublisherError.
+async def export_site(
+    edition: Edition, folder: Path, step: Callable[[str], None], progress: Progress
+) -> ExportResult:
+    """Write the static edition into *folder*, or continue an interrupted export. Raises
+    PublisherError.
 
-    A folder that has this edition already stays as it is. *step* is called with a sentence before each step, *progress* with the numbers of
-    finished and known files.
+    A folder that has this edition already stays as it is. *step* is called with a sentence before
+    each step, *progress* with the numbers of finished and known files.
     """
     finished = folder / FINISHED
     if finished.is_file() and json.loads(finished.read_text()) == edition.header:
@@ -87,7 +106,9 @@ async def export_site(edition: Edition, folder: Path, step: Callable[[str], None
         addresses = edition.addresses(await _months(service))
         app = create_app(service, site=SiteOptions(edition.branding, url=edition.url))
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url=addresses.origin, timeout=_SECONDS) as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url=addresses.origin, timeout=_SECONDS
+        ) as client:
             step("Writing the pages")
             crawler = Crawler(client, addresses, folder, edition.header, progress)
             crawl = await crawler.run(_first_pages(edition))
@@ -95,7 +116,11 @@ async def export_site(edition: Edition, folder: Path, step: Callable[[str], None
         await asyncio.to_thread(_write_own_pages, edition, folder, app)
     codes = read_facets(edition.data / "releases" / str(edition.release.number), edition.iris)
     for language in edition.languages:
-        write_index(folder / language / "search", [item for item in crawl.documents if item.language == language], codes)
+        write_index(
+            folder / language / "search",
+            [item for item in crawl.documents if item.language == language],
+            codes,
+        )
     replace_file(finished, json.dumps(edition.header))
     (folder / LOG).unlink()
     await asyncio.to_thread(shutil.rmtree, data)
@@ -129,7 +154,17 @@ async def _months(service: QueryService) -> frozenset[str]:
 def _first_pages(edition: Edition) -> Iterator[Target]:
     """Yield the pages from which all others are reached, and files that only our own pages use."""
     addresses, release = edition.addresses(), edition.release
-    listed = ("/", "/organizations", "/events", "/documents", "/posts", "/prizes", f"/release/{release.number}", "/examples", "/status")
+    listed = (
+        "/",
+        "/organizations",
+        "/events",
+        "/documents",
+        "/posts",
+        "/prizes",
+        f"/release/{release.number}",
+        "/examples",
+        "/status",
+    )
     for language in edition.languages:
         for path in listed:
             if target := addresses.target(path, [], language):
@@ -145,7 +180,9 @@ def _first_pages(edition: Edition) -> Iterator[Target]:
 
 
 def _things(folder: Path, iris: Iris) -> Iterator[str]:
-    """Yield the paths of the pages of all records, things and organizations of a release: not all are linked from another page."""
+    """Yield the paths of the pages of all records, things and organizations of a release: not all
+    are linked from another page.
+    """
     for row in read_table(folder, "records"):
         yield normalize_path(f"/{row['record'].removeprefix(iris.base)}")
         if row["thing"] and row["state"] != "gone":
@@ -155,11 +192,15 @@ def _things(folder: Path, iris: Iris) -> Iterator[str]:
 
 
 def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
-    """Write the pages that only an edition has: search, query, what needs a server, and the choice of a language."""
+    """Write the pages that only an edition has: search, query, what needs a server, and the choice
+    of a language.
+    """
     release, iris = edition.release, edition.iris
     size = 0
     if (BUNDLE_FOLDER / ENGINE).is_file():
-        size = write_query_data(folder / "query", edition.data / "releases" / str(release.number), release.number, iris)
+        size = write_query_data(
+            folder / "query", edition.data / "releases" / str(release.number), release.number, iris
+        )
     files = [folder / "query" / "statements.js", BUNDLE_FOLDER / ENGINE]
     scripts = {SEARCH: "search.js", QUERY: "query.js"} if size else {SEARCH: "search.js"}
     values = {
@@ -172,18 +213,33 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
         "examples": query_examples(iris),
     }
     for script in scripts.values():
-        _copy(PACKAGE_FOLDER / "static" / "edition" / script, folder / "static" / "edition" / script)
+        _copy(
+            PACKAGE_FOLDER / "static" / "edition" / script, folder / "static" / "edition" / script
+        )
     if size:
         for name in (ENGINE, "NOTICE.txt"):
             _copy(BUNDLE_FOLDER / name, folder / "query" / name)
     for language in edition.languages:
-        for file, template in ((SEARCH, "edition_search"), (QUERY, "edition_query"), (NEEDS_SERVER, "edition_needs_server")):
+        for file, template in (
+            (SEARCH, "edition_search"),
+            (QUERY, "edition_query"),
+            (NEEDS_SERVER, "edition_needs_server"),
+        ):
             path = {SEARCH: "/search", QUERY: "/sparql"}.get(file, "/")
             with use_language(language, RequestLocale(path=path)):
-                page = bytes(app.state.pages.page(f"{template}.html", **values, kinds=_kinds(), facets=_facets()).body)
-                content = rewrite(page, edition.addresses(), Target(path, language, f"{language}/{file}")).content
+                page = bytes(
+                    app.state.pages.page(
+                        f"{template}.html", **values, kinds=_kinds(), facets=_facets()
+                    ).body
+                )
+                content = rewrite(
+                    page, edition.addresses(), Target(path, language, f"{language}/{file}")
+                ).content
             if file in scripts:
-                content = content.replace(b"</body>", f'<script src="../static/edition/{scripts[file]}"></script></body>'.encode())
+                content = content.replace(
+                    b"</body>",
+                    f'<script src="../static/edition/{scripts[file]}"></script></body>'.encode(),
+                )
             (folder / language / file).write_bytes(content)
     _write_index_page(edition, folder)
 
@@ -191,8 +247,15 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
 def _write_index_page(edition: Edition, folder: Path) -> None:
     """Write the first page: it leads to the first language, and links to all."""
     first = edition.languages[0]
-    links = "".join(f'<li><a href="{name}/index.html" lang="{name}">{LANGUAGES[name]}</a></li>' for name in edition.languages)
-    page = redirect_page(f"{first}/index.html", first).decode().replace("</body>", f"<ul>{links}</ul></body>")
+    links = "".join(
+        f'<li><a href="{name}/index.html" lang="{name}">{LANGUAGES[name]}</a></li>'
+        for name in edition.languages
+    )
+    page = (
+        redirect_page(f"{first}/index.html", first)
+        .decode()
+        .replace("</body>", f"<ul>{links}</ul></body>")
+    )
     replace_file(folder / "index.html", page)
 
 

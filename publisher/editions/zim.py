@@ -89,17 +89,23 @@ def _metadata(edition: Edition) -> dict[str, str]:
     release, languages = edition.release, edition.languages
     with use_language(languages[0]):
         title = edition.branding.name[:_TITLE_LENGTH]
-        description = _("Initiatives for the information society, gathered from public registries and published as linked data.")
+        description = _(
+            "Initiatives for the information society, gathered from public registries and published as linked data."
+        )
     return {
         "Name": f"stocktake_{languages[0] if len(languages) == 1 else 'mul'}_release-{release.number}",
         "Title": title,
         "Description": textwrap.shorten(description, _DESCRIPTION_LENGTH, placeholder="…"),
         "LongDescription": description,
-        "Language": _ISO_639_3[languages[0]],  # that of the index: kiwix-serve does not search a file of several languages
+        # that of the index: kiwix-serve does not search a file of several languages
+        "Language": _ISO_639_3[languages[0]],
         "Date": release.day,
         "Creator": edition.branding.name,
         "Publisher": edition.branding.name,
-        "License": ", ".join(sorted({source.licence for source in release.sources if source.licence})) or "unknown",
+        "License": ", ".join(
+            sorted({source.licence for source in release.sources if source.licence})
+        )
+        or "unknown",
         "Source": release.iri,
         "Scraper": f"stocktake {version('stocktake')}",
         "Tags": "WSIS;SDG;_ftindex:yes",

@@ -1,5 +1,6 @@
-"""Atom feeds of changes (https://www.rfc-editor.org/rfc/rfc4287) with archives that never change (https://www.rfc-editor.org/rfc/rfc5005,
-section 4). Deletions are deleted entries (https://www.rfc-editor.org/rfc/rfc6721).
+"""Atom feeds of changes (https://www.rfc-editor.org/rfc/rfc4287) with archives that never change
+(https://www.rfc-editor.org/rfc/rfc5005, section 4). Deletions are deleted entries
+(https://www.rfc-editor.org/rfc/rfc6721).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _BASES = ("declared", "crosswalked")
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A feed or one of its archives: *url* is its own URL, *current* that of the feed, *links* are (rel, URL) pairs."""
+    """A feed or one of its archives: *url* is its own URL, *current* that of the feed, *links* are
+    (rel, URL) pairs.
+    """
 
     id: str
     title: str
@@ -41,9 +44,13 @@ class Feed:
     author: str = NAME
 
 
-def write_feed(feed: Feed, host: str, iris: Iris, changes: Sequence[Change], states: Sequence[RecordState]) -> bytes:
+def write_feed(
+    feed: Feed, host: str, iris: Iris, changes: Sequence[Change], states: Sequence[RecordState]
+) -> bytes:
     """Write a feed; *changes* are in the order of its entries."""
-    entries = (_entry(change, state, host, iris) for change, state in zip(changes, states, strict=True))
+    entries = (
+        _entry(change, state, host, iris) for change, state in zip(changes, states, strict=True)
+    )
     return "\n".join((_HEAD + "\n".join(_head(feed)), *entries, "</feed>\n")).encode()
 
 
@@ -68,7 +75,9 @@ def _entry(change: Change, state: RecordState, host: str, iris: Iris) -> str:
     return f"<entry>{''.join(_entry_elements(change, state, read_metadata(change, state, iris), host, iris))}</entry>"
 
 
-def _entry_elements(change: Change, state: RecordState, metadata: RecordMetadata, host: str, iris: Iris) -> Iterator[str]:
+def _entry_elements(
+    change: Change, state: RecordState, metadata: RecordMetadata, host: str, iris: Iris
+) -> Iterator[str]:
     first = state.one(f"{DCT}issued", state.graph)
     title = preferred_text(metadata.titles)
     yield element("id", state.graph)
@@ -78,10 +87,18 @@ def _entry_elements(change: Change, state: RecordState, metadata: RecordMetadata
         yield element("published", first.value)
     authors = [text.value for text in metadata.leads] or [metadata.source]
     yield from (f"<author>{element('name', name)}</author>" for name in authors)
-    yield empty("link", rel="alternate", type=HTML.media.partition(";")[0], href=f"{host}/page/{change.thing}")
+    yield empty(
+        "link",
+        rel="alternate",
+        type=HTML.media.partition(";")[0],
+        href=f"{host}/page/{change.thing}",
+    )
     for graph_format in GRAPHS.values():
         yield empty(
-            "link", rel="alternate", type=graph_format.media.partition(";")[0], href=f"{host}/data/{change.thing}.{graph_format.suffix}"
+            "link",
+            rel="alternate",
+            type=graph_format.media.partition(";")[0],
+            href=f"{host}/data/{change.thing}.{graph_format.suffix}",
         )
     yield from _categories(change, metadata, iris)
     summary = preferred_text(metadata.descriptions)

@@ -1,4 +1,6 @@
-"""Events as iCalendar (https://www.rfc-editor.org/rfc/rfc5545), written one at a time, since a calendar may be long."""
+"""Events as iCalendar (https://www.rfc-editor.org/rfc/rfc5545), written one at a time, since a
+calendar may be long.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def write_header(name: str, site_name: str) -> bytes:
 
 
 def write_event(change: Change, state: RecordState, host: str, iris: Iris) -> bytes:
-    """Write an event. DTSTART is left out if its start is not a date (section 3.6.1 allows that); a year or month spans its days."""
+    """Write an event. DTSTART is left out if its start is not a date (section 3.6.1 allows that); a
+    year or month spans its days.
+    """
     metadata, out = read_metadata(change, state, iris), Event()
     stamp = datetime.fromtimestamp(change.stamp, UTC)
     out.add("uid", metadata.record)
@@ -43,7 +47,8 @@ def write_event(change: Change, state: RecordState, host: str, iris: Iris) -> by
         out.add("description", _text(described))
     out.add("url", f"{host}/page/{change.thing}")
     if metadata.registration:
-        out.add("attach", metadata.registration)  # RFC 5545 has no property for registration; clients show an attachment as a link
+        # RFC 5545 has no property for registration; clients show an attachment as a link
+        out.add("attach", metadata.registration)
     if first := _start(metadata.start):
         out.add("dtstart", first)
         if after := _end(metadata.end or metadata.start, isinstance(first, datetime)):
@@ -57,7 +62,11 @@ def write_event(change: Change, state: RecordState, host: str, iris: Iris) -> by
 
 def _add_location(out: Event, metadata: RecordMetadata) -> None:
     venue = next((place.name for place in metadata.places if place.name), None)
-    if location := metadata.venue.value if metadata.venue else venue or ", ".join(country.name for country in metadata.countries):
+    if (
+        location := metadata.venue.value
+        if metadata.venue
+        else venue or ", ".join(country.name for country in metadata.countries)
+    ):
         out.add("location", location)
     if metadata.places:
         out.add("geo", (float(metadata.places[0].latitude), float(metadata.places[0].longitude)))
@@ -81,7 +90,9 @@ def _start(term: Term | None) -> date | datetime | None:
 
 
 def _end(term: Term | None, instant: bool) -> date | datetime | None:
-    """Return the day after the last, or the time of the end; None if the begin is of the other kind (RFC 5545 forbids both)."""
+    """Return the day after the last, or the time of the end; None if the begin is of the other kind
+    (RFC 5545 forbids both).
+    """
     if term is None:
         return None
     if year := _YEAR.match(term.value):
@@ -97,6 +108,10 @@ def _end(term: Term | None, instant: bool) -> date | datetime | None:
 
 def _parse_date(text: str) -> date | datetime | None:
     try:
-        return datetime.fromisoformat(text).astimezone(UTC) if "T" in text else date.fromisoformat(text)
+        return (
+            datetime.fromisoformat(text).astimezone(UTC)
+            if "T" in text
+            else date.fromisoformat(text)
+        )
     except (ValueError, OverflowError):
         return None

@@ -1,4 +1,6 @@
-"""The metadata of a record for catalogues: titles, people, places, dates and subjects, read from its graph."""
+"""The metadata of a record for catalogues: titles, people, places, dates and subjects, read from
+its graph.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,14 @@ from vocab.schemes import label
 from vocab.terms import DCAT, DCT, FOAF, RDFS, SCHEMA, SIOC, SKOS, WGS
 
 # Suggestions of classifiers (suggestedGoal) are left out.
-_CLAIMED = ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal", "target", "crosswalkedTarget")
+_CLAIMED = (
+    "actionLine",
+    "crosswalkedActionLine",
+    "goal",
+    "crosswalkedGoal",
+    "target",
+    "crosswalkedTarget",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +46,8 @@ class GeoPoint:
 class RecordMetadata:
     """The metadata of a record; dates have the precision that the registry published.
 
-    *concepts* are action lines, goals and targets: those stated by the registry, then those from crosswalks, without suggestions of
-    classifiers.
+    *concepts* are action lines, goals and targets: those stated by the registry, then those from
+    crosswalks, without suggestions of classifiers.
     """
 
     record: str
@@ -74,7 +83,9 @@ class RecordMetadata:
 
 
 def read_metadata(change: Change, state: RecordState, iris: Iris) -> RecordMetadata:
-    """Read the metadata of a record after *change*; that of a deleted record has only titles and pages."""
+    """Read the metadata of a record after *change*; that of a deleted record has only titles and
+    pages.
+    """
     gone = state.graph if not state.all(f"{DCT}title") else None
     ns = iris.ns
     return RecordMetadata(
@@ -99,8 +110,12 @@ def read_metadata(change: Change, state: RecordState, iris: Iris) -> RecordMetad
         start=state.one(f"{SCHEMA}startDate"),
         end=state.one(f"{SCHEMA}endDate"),
         venue=preferred_text(state.all(f"{ns}venue")),
-        registration=next((term.value for term in state.all(f"{ns}registration") if term.is_iri), None),
-        cancelled=any(term.value == f"{SCHEMA}EventCancelled" for term in state.all(f"{SCHEMA}eventStatus")),
+        registration=next(
+            (term.value for term in state.all(f"{ns}registration") if term.is_iri), None
+        ),
+        cancelled=any(
+            term.value == f"{SCHEMA}EventCancelled" for term in state.all(f"{SCHEMA}eventStatus")
+        ),
         places=tuple(_points(state)),
     )
 
@@ -112,16 +127,32 @@ def _text(term: Term | None) -> str | None:
 def _names(state: RecordState, *properties: str) -> tuple[Term, ...]:
     """Return the names of organizations, or the texts that replace them."""
     terms = (term for name in properties for term in state.all(name))
-    named = (preferred_text(state.all(f"{SKOS}prefLabel", term.value)) if term.is_iri else term for term in terms)
+    named = (
+        preferred_text(state.all(f"{SKOS}prefLabel", term.value)) if term.is_iri else term
+        for term in terms
+    )
     return tuple(term for term in named if term)
 
 
 def _concepts(terms: Iterable[Term], iris: Iris) -> tuple[NamedConcept, ...]:
-    return tuple(dict.fromkeys(NamedConcept(term.value, label(term.value, "en", iris.base) or term.value) for term in terms if term.is_iri))
+    return tuple(
+        dict.fromkeys(
+            NamedConcept(term.value, label(term.value, "en", iris.base) or term.value)
+            for term in terms
+            if term.is_iri
+        )
+    )
 
 
 def _points(state: RecordState) -> Iterable[GeoPoint]:
     for term in state.all(f"{SCHEMA}location"):
-        latitude, longitude = state.one(f"{WGS}lat", term.value), state.one(f"{WGS}long", term.value)
+        latitude, longitude = (
+            state.one(f"{WGS}lat", term.value),
+            state.one(f"{WGS}long", term.value),
+        )
         if latitude and longitude:
-            yield GeoPoint(latitude.value, longitude.value, _text(preferred_text(state.all(f"{RDFS}label", term.value))))
+            yield GeoPoint(
+                latitude.value,
+                longitude.value,
+                _text(preferred_text(state.all(f"{RDFS}label", term.value))),
+            )

@@ -15,7 +15,10 @@ _TOP = {
     "source": "By registry",
     "kind": "By kind",
 }
-BASIS_TITLES = {"declared": "stated by the registry", "crosswalked": "translated from the registry's own codes"}
+BASIS_TITLES = {
+    "declared": "stated by the registry",
+    "crosswalked": "translated from the registry's own codes",
+}
 
 
 def set_concept(name: str, iris: Iris) -> str | None:
@@ -26,7 +29,12 @@ def set_concept(name: str, iris: Iris) -> str | None:
     """
     family, _, rest = name.partition(":")
     code = rest.partition(":")[0]
-    concepts = {"line": iris.concept("action-line", code), "goal": _GOAL + code, "country": _AREA + code, "source": iris.source(code)}
+    concepts = {
+        "line": iris.concept("action-line", code),
+        "goal": _GOAL + code,
+        "country": _AREA + code,
+        "source": iris.source(code),
+    }
     return concepts.get(family) if code else None
 
 
@@ -41,26 +49,49 @@ def set_title(name: str, iris: Iris) -> str:
     if not code:
         return _TOP.get(family, family)
     named = label(set_concept(name, iris) or "", "en", iris.base) or code
-    prefix = {"goal": f"Goal {code}: ", "line": f"{code}: ", "source": "Registry ", "kind": "Kind "}.get(family, "")
-    return prefix + named.removeprefix(prefix).strip() + (f" ({BASIS_TITLES[basis]})" if basis in BASIS_TITLES else "")
+    prefix = {
+        "goal": f"Goal {code}: ",
+        "line": f"{code}: ",
+        "source": "Registry ",
+        "kind": "Kind ",
+    }.get(family, "")
+    return (
+        prefix
+        + named.removeprefix(prefix).strip()
+        + (f" ({BASIS_TITLES[basis]})" if basis in BASIS_TITLES else "")
+    )
 
 
 def about(iri: str, iris: Iris) -> str | None:
-    """Return the set of the records with a concept, country or goal, or of a registry; None if it has no feed.
+    """Return the set of the records with a concept, country or goal, or of a registry; None if it
+    has no feed.
 
     >>> about("http://metadata.un.org/sdg/codes/geoArea/404", Iris()), about("http://metadata.un.org/sdg/3.8", Iris())
     ('country:404', None)
     """
-    spaces = {"country": _AREA, "goal": _GOAL, "line": iris.concept("action-line", ""), "source": iris.source("")}
+    spaces = {
+        "country": _AREA,
+        "goal": _GOAL,
+        "line": iris.concept("action-line", ""),
+        "source": iris.source(""),
+    }
     family = next((name for name, space in spaces.items() if iri.startswith(space)), None)
     code = iri.removeprefix(spaces[family]) if family else ""
-    return f"{family}:{code}" if code and (code.isdecimal() if family in ("country", "goal") else "/" not in code) else None
+    return (
+        f"{family}:{code}"
+        if code and (code.isdecimal() if family in ("country", "goal") else "/" not in code)
+        else None
+    )
 
 
 def links(host: str, iri: str, iris: Iris) -> list[Link]:
     """Return the link from the page of *iri* to its feed, if it has one."""
     concepts = about(iri, iris)
-    return [typed_link("alternate", f"{host}{feed_path(concepts)}.atom", "application/atom+xml")] if concepts else []
+    return (
+        [typed_link("alternate", f"{host}{feed_path(concepts)}.atom", "application/atom+xml")]
+        if concepts
+        else []
+    )
 
 
 def feed_path(name: str) -> str:

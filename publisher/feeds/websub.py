@@ -1,7 +1,8 @@
 """Notify a WebSub hub of each commit.
 
-Source: https://www.w3.org/TR/websub/ (section 7). The hub manages subscriptions and deliveries; requests go only to the hub. The last
-entry that it was notified of is stored in a file, so that no change is missed while we or the hub are down.
+Source: https://www.w3.org/TR/websub/ (section 7). The hub manages subscriptions and deliveries;
+requests go only to the hub. The last entry that it was notified of is stored in a file, so that no
+change is missed while we or the hub are down.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ Sleep = Callable[[float], Awaitable[None]]
 class WebSubNotifier:
     """Notifies *hub* with *client* of changed feeds of *service*."""
 
-    def __init__(self, hub: str, service: QueryService, client: httpx.AsyncClient, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        hub: str,
+        service: QueryService,
+        client: httpx.AsyncClient,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._hub, self._service, self._client, self._sleep = hub, service, client, sleep
         self._file = service.data / FILE_NAME
 
@@ -47,18 +54,35 @@ class WebSubNotifier:
                 wait = POLL_SECONDS
             except (httpx.HTTPError, OSError) as error:
                 wait = min(2 * wait, MAX_RETRY_SECONDS)
-                logger.warning("WebSub hub not notified; retrying", hub=self._hub, error=str(error), seconds=wait)
+                logger.warning(
+                    "WebSub hub not notified; retrying",
+                    hub=self._hub,
+                    error=str(error),
+                    seconds=wait,
+                )
 
     async def step(self) -> int:
-        """Notify the hub of new changes; return the number of feeds. Raises httpx.HTTPError if the hub rejects it."""
-        horizon = await asyncio.to_thread(change_reader.read_watermark, self._service.history, time.time())
-        if horizon is None or self._service.snapshot is None or self._service.snapshot.position < horizon.entry:
+        """Notify the hub of new changes; return the number of feeds. Raises httpx.HTTPError if the
+        hub rejects it.
+        """
+        horizon = await asyncio.to_thread(
+            change_reader.read_watermark, self._service.history, time.time()
+        )
+        if (
+            horizon is None
+            or self._service.snapshot is None
+            or self._service.snapshot.position < horizon.entry
+        ):
             return 0
         entry = await asyncio.to_thread(self._last_entry)
         if entry is None:  # first start: existing changes are not announced
             await asyncio.to_thread(self._save, horizon.entry)
             return 0
-        feeds = await asyncio.to_thread(self._changed_feeds, entry, horizon.entry) if entry < horizon.entry else []
+        feeds = (
+            await asyncio.to_thread(self._changed_feeds, entry, horizon.entry)
+            if entry < horizon.entry
+            else []
+        )
         for start in range(0, len(feeds), BATCH_SIZE):
             await self._publish(feeds[start : start + BATCH_SIZE])
         if entry != horizon.entry:
@@ -66,9 +90,14 @@ class WebSubNotifier:
         return len(feeds)
 
     async def _publish(self, feeds: Sequence[str]) -> None:
-        form = [("hub.mode", "publish"), *(("hub.url", f"{self._service.iris.base}{feed}") for feed in feeds)]
+        form = [
+            ("hub.mode", "publish"),
+            *(("hub.url", f"{self._service.iris.base}{feed}") for feed in feeds),
+        ]
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        (await self._client.post(self._hub, content=urlencode(form), headers=headers)).raise_for_status()
+        (
+            await self._client.post(self._hub, content=urlencode(form), headers=headers)
+        ).raise_for_status()
 
     def _changed_feeds(self, after: int, upto: int) -> list[str]:
         """Return the paths of the changed feeds, without the leading slash."""
@@ -88,4 +117,8 @@ class WebSubNotifier:
 
 def _with_feeds(sets: set[str]) -> Iterator[str]:
     """Return those of *sets* that have feeds."""
-    return (name for name in sets if name == change_reader.ALL or (":" in name and name.partition(":")[0] in FEED_FAMILIES))
+    return (
+        name
+        for name in sets
+        if name == change_reader.ALL or (":" in name and name.partition(":")[0] in FEED_FAMILIES)
+    )

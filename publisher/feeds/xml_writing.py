@@ -6,11 +6,13 @@ import re
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape, quoteattr
 
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # https://www.w3.org/TR/xml/#charsets
+# https://www.w3.org/TR/xml/#charsets
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def element(name: str, value: str, **attributes: str | None) -> str:
-    """Write an element with a text; attributes that are None are left out, and ``xml_lang`` becomes ``xml:lang``.
+    """Write an element with a text; attributes that are None are left out, and ``xml_lang`` becomes
+    ``xml:lang``.
 
     >>> element("dc:title", "A & B", xml_lang="en")
     '<dc:title xml:lang="en">A &amp; B</dc:title>'
@@ -38,4 +40,8 @@ def instant(seconds: int) -> str:
 
 
 def _attributes(attributes: dict[str, str | None]) -> str:
-    return "".join(f" {name.replace('_', ':')}={quoteattr(clean(value))}" for name, value in attributes.items() if value is not None)
+    return "".join(
+        f" {name.replace('_', ':')}={quoteattr(clean(value))}"
+        for name, value in attributes.items()
+        if value is not None
+    )

@@ -1,7 +1,8 @@
 """Read the changes of records a page at a time, up to a fixed sequence number of the change log.
 
-A *sequence* number counts the changes in the order of the journal, a *number* those within a set. Both are the same in every change
-log that was built from the journal, so a cursor with one of them never expires.
+A *sequence* number counts the changes in the order of the journal, a *number* those within a set.
+Both are the same in every change log that was built from the journal, so a cursor with one of them
+never expires.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ _DAYS = "SELECT stamp / 86400, MAX(count) FROM entry WHERE number <= ? GROUP BY 
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """The last announced change: its *entry*, *sequence* number, datestamp *stamp* and *announced_at*, both in seconds since 1970."""
+    """The last announced change: its *entry*, *sequence* number, datestamp *stamp* and
+    *announced_at*, both in seconds since 1970.
+    """
 
     entry: int
     sequence: int
@@ -57,8 +60,9 @@ class Watermark:
 class Change:
     """One change of a record, whose name is ``{source}/{key}``.
 
-    *stamp* is the time of its entry, which never decreases and is the same in every copy of the journal. *announced_at* is when this
-    host first announced it to harvesters, None before that. Both are in seconds since 1970.
+    *stamp* is the time of its entry, which never decreases and is the same in every copy of the
+    journal. *announced_at* is when this host first announced it to harvesters, None before that.
+    Both are in seconds since 1970.
     """
 
     number: int
@@ -99,7 +103,8 @@ def open_log(folder: Path) -> Iterator[sqlite3.Connection | None]:
         try:
             file.execute("BEGIN")
             file.execute("SELECT 1 FROM set_range LIMIT 1")
-        except sqlite3.OperationalError:  # it is just being created, or of an older form and about to be rebuilt
+        # it is just being created, or of an older form and about to be rebuilt
+        except sqlite3.OperationalError:
             yield None
             return
         yield file
@@ -112,49 +117,85 @@ def read_watermark(folder: Path, now: float) -> Watermark | None:
     return Watermark(*row) if row else None
 
 
-def changes(file: sqlite3.Connection, set_name: str, after: int, last: int, limit: int, latest: int | None = None) -> list[Change]:
-    """Return at most *limit* changes in the set *set_name* with numbers above *after* up to *last*, in order.
+def changes(
+    file: sqlite3.Connection,
+    set_name: str,
+    after: int,
+    last: int,
+    limit: int,
+    latest: int | None = None,
+) -> list[Change]:
+    """Return at most *limit* changes in the set *set_name* with numbers above *after* up to *last*,
+    in order.
 
     With *latest*, a sequence number, only changes that were the latest of their record there.
     """
     text = f"SELECT {_COLUMNS} {_FROM}{'' if latest is None else _LATEST} ORDER BY set_change.number LIMIT :limit"
-    rows = file.execute(text, {"set_name": set_name, "after": after, "last": last, "limit": limit, "upto": latest})
+    rows = file.execute(
+        text, {"set_name": set_name, "after": after, "last": last, "limit": limit, "upto": latest}
+    )
     return [_change(row) for row in rows]
 
 
 def newest_changes(file: sqlite3.Connection, set_name: str, last: int, limit: int) -> list[Change]:
-    """Return the *limit* newest changes in the set *set_name* up to the number *last*, the newest first."""
+    """Return the *limit* newest changes in the set *set_name* up to the number *last*, the newest
+    first.
+    """
     text = f"SELECT {_COLUMNS} {_FROM} ORDER BY set_change.number DESC LIMIT :limit"
-    return [_change(row) for row in file.execute(text, {"set_name": set_name, "after": 0, "last": last, "limit": limit})]
+    return [
+        _change(row)
+        for row in file.execute(
+            text, {"set_name": set_name, "after": 0, "last": last, "limit": limit}
+        )
+    ]
 
 
 def count(file: sqlite3.Connection, set_name: str, after: int, last: int, latest: int) -> int:
     """Count the changes that ``changes`` would return."""
     text = f"SELECT COUNT(*) {_FROM}{_LATEST}"
-    return int(file.execute(text, {"set_name": set_name, "after": after, "last": last, "upto": latest}).fetchone()[0])
+    return int(
+        file.execute(
+            text, {"set_name": set_name, "after": after, "last": last, "upto": latest}
+        ).fetchone()[0]
+    )
 
 
 def latest_change(file: sqlite3.Connection, name: str, upto: int) -> Change | None:
-    """Return the latest change of a record up to *upto*, a sequence number, None if there is none. Its number is that in the set ALL."""
+    """Return the latest change of a record up to *upto*, a sequence number, None if there is none.
+    Its number is that in the set ALL.
+    """
     return _find_earlier(file, name, lambda sequence, entry: sequence <= upto)
 
 
 def change_before(file: sqlite3.Connection, change: Change) -> Change | None:
-    """Return the change of the same record before *change*, None if that was its first. Its number is that in the set ALL."""
+    """Return the change of the same record before *change*, None if that was its first. Its number
+    is that in the set ALL.
+    """
     return _find_earlier(file, change.name, lambda sequence, _: sequence < change.sequence)
 
 
 def change_at(file: sqlite3.Connection, name: str, entry: int, upto: int) -> Change | None:
-    """Return the change of a record by *entry*, up to the sequence number *upto*; None if there is none."""
-    change = _find_earlier(file, name, lambda sequence, number: sequence <= upto and number <= entry)
+    """Return the change of a record by *entry*, up to the sequence number *upto*; None if there is
+    none.
+    """
+    change = _find_earlier(
+        file, name, lambda sequence, number: sequence <= upto and number <= entry
+    )
     return change if change and change.entry == entry else None
 
 
-def _find_earlier(file: sqlite3.Connection, name: str, accept: Callable[[int, int], bool]) -> Change | None:
+def _find_earlier(
+    file: sqlite3.Connection, name: str, accept: Callable[[int, int], bool]
+) -> Change | None:
     """Return the newest change of a record whose sequence number and entry *accept* accepts."""
-    row = file.execute("SELECT sequence, entry, previous FROM record JOIN change ON sequence = last WHERE name = ?", (name,)).fetchone()
+    row = file.execute(
+        "SELECT sequence, entry, previous FROM record JOIN change ON sequence = last WHERE name = ?",
+        (name,),
+    ).fetchone()
     while row and not accept(row[0], row[1]):
-        row = file.execute("SELECT sequence, entry, previous FROM change WHERE sequence = ?", (row[2],)).fetchone()
+        row = file.execute(
+            "SELECT sequence, entry, previous FROM change WHERE sequence = ?", (row[2],)
+        ).fetchone()
     return _load(file, row[0]) if row else None
 
 
@@ -164,12 +205,16 @@ def _load(file: sqlite3.Connection, sequence: int) -> Change | None:
 
 
 def last_number(file: sqlite3.Connection, set_name: str, sequence: int) -> int:
-    """Return the number of the last change in the set *set_name* up to *sequence*, 0 if there is none."""
+    """Return the number of the last change in the set *set_name* up to *sequence*, 0 if there is
+    none.
+    """
     row = file.execute("SELECT id, size FROM record_set WHERE name = ?", (set_name,)).fetchone()
     low, high = 0, row[1] if row else 0
     while low < high:
         middle = (low + high + 1) // 2
-        change = file.execute("SELECT sequence FROM set_change WHERE set_id = ? AND number = ?", (row[0], middle)).fetchone()
+        change = file.execute(
+            "SELECT sequence FROM set_change WHERE set_id = ? AND number = ?", (row[0], middle)
+        ).fetchone()
         low, high = (middle, high) if change[0] <= sequence else (low, middle - 1)
     return low
 
@@ -182,7 +227,9 @@ def last_announced_before(file: sqlite3.Connection, time: int) -> int:
 
 def first_announcement(file: sqlite3.Connection) -> int | None:
     """Return when the first change was announced."""
-    row = file.execute("SELECT MIN(announcement.time) FROM announcement JOIN change USING (entry)").fetchone()
+    row = file.execute(
+        "SELECT MIN(announcement.time) FROM announcement JOIN change USING (entry)"
+    ).fetchone()
     return int(row[0]) if row[0] is not None else None
 
 
@@ -211,7 +258,9 @@ def slices(file: sqlite3.Connection, upto: int) -> list[tuple[int, int]]:
 
 
 def slice_records(file: sqlite3.Connection, number: int, upto: int) -> list[tuple[str, int]]:
-    """Return the things of a slice's records as ``{kind}/{source}/{key}``, with their times of change; without deleted records."""
+    """Return the things of a slice's records as ``{kind}/{source}/{key}``, with their times of
+    change; without deleted records.
+    """
     text = """
         SELECT kind || '/' || name, stamp FROM record JOIN change ON change.sequence = last JOIN entry ON entry.number = change.entry
         WHERE record.id > ? AND record.id <= ? AND change.type != ? AND kind != ''
@@ -222,7 +271,9 @@ def slice_records(file: sqlite3.Connection, number: int, upto: int) -> list[tupl
 
 
 def days(file: sqlite3.Connection, entry: int) -> list[tuple[int, int]]:
-    """Return each day (counted from 1970) with changes up to *entry*, and the number of its last change in the set ALL."""
+    """Return each day (counted from 1970) with changes up to *entry*, and the number of its last
+    change in the set ALL.
+    """
     out: list[tuple[int, int]] = []
     for day, last in file.execute(_DAYS, (entry,)):
         if last > (out[-1][1] if out else 0):
@@ -232,7 +283,17 @@ def days(file: sqlite3.Connection, entry: int) -> list[tuple[int, int]]:
 
 def _change(row: tuple[int, int, str, int, int, str, str, int, int | None]) -> Change:
     number, sequence, name, entry, change_type, kind, sets, stamp, announced = row
-    return Change(number, sequence, name, entry, ChangeType(change_type), kind, tuple(sets.split()), stamp, announced)
+    return Change(
+        number,
+        sequence,
+        name,
+        entry,
+        ChangeType(change_type),
+        kind,
+        tuple(sets.split()),
+        stamp,
+        announced,
+    )
 
 
 __all__ = [

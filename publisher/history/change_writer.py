@@ -1,7 +1,9 @@
-"""Write the log of records: which record each journal entry added, changed or removed, in an order that never changes.
+"""Write the log of records: which record each journal entry added, changed or removed, in an order
+that never changes.
 
-The sets of a record are its registry, its kind, and its action lines, goals and countries, declared or crosswalked. A deleted
-record stays in its sets, so that harvesters of a set learn of the deletion.
+The sets of a record are its registry, its kind, and its action lines, goals and countries, declared
+or crosswalked. A deleted record stays in its sets, so that harvesters of a set learn of the
+deletion.
 """
 
 from __future__ import annotations
@@ -43,11 +45,14 @@ SELECT id, name, size, coalesce((SELECT published FROM set_size WHERE set_id = i
 """
 _SPATIAL, _STATUS, _TOPIC = "spatial", "status", "topic"
 _AREA, _GOAL = "http://metadata.un.org/sdg/codes/geoArea/", "http://metadata.un.org/sdg/"
-_SAFE = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")  # characters of a set's name (OAI-PMH 2.0, section 2.6)
+# characters of a set's name (OAI-PMH 2.0, section 2.6)
+_SAFE = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")
 
 
 class ChangeType(IntEnum):
-    """How an entry changed a record. PARTIAL: the entry has rows of the record in two parts, and this is the first."""
+    """How an entry changed a record. PARTIAL: the entry has rows of the record in two parts, and
+    this is the first.
+    """
 
     PARTIAL = 0
     NEW = 1
@@ -77,37 +82,63 @@ class _Set:
 
 @dataclass(slots=True)
 class ChangeWriter:
-    """Writes the log into *file*, of records whose IRIs begin with *base*; the caller opens a transaction for each entry."""
+    """Writes the log into *file*, of records whose IRIs begin with *base*; the caller opens a
+    transaction for each entry.
+    """
 
     file: sqlite3.Connection
     base: str
     _last_sequence: int = 0
     _records: int = 0
     _sets: dict[str, _Set] = field(default_factory=dict)
-    _resized: dict[str, int] = field(default_factory=dict)  # sets whose number of published records changed, with the entry
-    _touched: dict[int, dict[str, TouchedRecords]] = field(default_factory=dict)  # records of each set, by entry
-    _properties: dict[bytes, str] = field(init=False)  # names of the properties that are read, by IRI
+    # sets whose number of published records changed, with the entry
+    _resized: dict[str, int] = field(default_factory=dict)
+    # records of each set, by entry
+    _touched: dict[int, dict[str, TouchedRecords]] = field(default_factory=dict)
+    # names of the properties that are read, by IRI
+    _properties: dict[bytes, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        ours = {f"{self.base}ns#{name}": name for name in ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal")}
-        iris = {**ours, f"{DCT}spatial": _SPATIAL, f"{ADMS}status": _STATUS, f"{FOAF}primaryTopic": _TOPIC}
+        ours = {
+            f"{self.base}ns#{name}": name
+            for name in ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal")
+        }
+        iris = {
+            **ours,
+            f"{DCT}spatial": _SPATIAL,
+            f"{ADMS}status": _STATUS,
+            f"{FOAF}primaryTopic": _TOPIC,
+        }
         self._properties = {f"<{iri}>".encode(): name for iri, name in iris.items()}
 
     def begin(self) -> None:
         """Read the current sizes; call it before the first record of an entry."""
-        self._last_sequence = self.file.execute("SELECT MAX(sequence) FROM change").fetchone()[0] or 0
+        self._last_sequence = (
+            self.file.execute("SELECT MAX(sequence) FROM change").fetchone()[0] or 0
+        )
         self._records = self.file.execute("SELECT MAX(id) FROM record").fetchone()[0] or 0
-        self._sets = {name: _Set(number, size, published) for number, name, size, published in self.file.execute(_SETS)}
+        self._sets = {
+            name: _Set(number, size, published)
+            for number, name, size, published in self.file.execute(_SETS)
+        }
         self._resized, self._touched = {}, {}
 
     def record_change(self, name: str, entry: int, rows: list[bytes]) -> None:
-        """Record the change of the record *name* by *entry*; *rows* are ``A <s> <p> <o>`` or ``D ...``."""
+        """Record the change of the record *name* by *entry*; *rows* are ``A <s> <p> <o>`` or ``D
+        ...``.
+        """
         known = self._read_state(name)
         added = sum(row.startswith(b"A") for row in rows)
         size = known.size + 2 * added - len(rows)
         kind, leaves, deleted = self._read(rows, known)
         was_deleted = known.change_type is ChangeType.DELETED
-        change_type = ChangeType.DELETED if deleted or size <= 0 else ChangeType.NEW if was_deleted else ChangeType.CHANGED
+        change_type = (
+            ChangeType.DELETED
+            if deleted or size <= 0
+            else ChangeType.NEW
+            if was_deleted
+            else ChangeType.CHANGED
+        )
         if known.entry == entry:
             change_type = self._merge_with_previous(known, change_type)
         self._last_sequence += 1
@@ -119,10 +150,15 @@ class ChangeWriter:
         """Store the sizes of the sets; return the last sequence number and the number of changes."""
         rows = [(item.id, name, item.size) for name, item in self._sets.items()]
         self.file.executemany("INSERT OR REPLACE INTO record_set VALUES (?, ?, ?)", rows)
-        sizes = [(self._sets[name].id, entry, self._sets[name].published) for name, entry in self._resized.items()]
+        sizes = [
+            (self._sets[name].id, entry, self._sets[name].published)
+            for name, entry in self._resized.items()
+        ]
         self.file.executemany("INSERT OR REPLACE INTO set_size VALUES (?, ?, ?)", sizes)
         for entry, touched in self._touched.items():
-            write_entry(self.file, entry, {self._sets[name].id: item for name, item in touched.items()})
+            write_entry(
+                self.file, entry, {self._sets[name].id: item for name, item in touched.items()}
+            )
         return self._last_sequence, self._sets[ALL].size if ALL in self._sets else 0
 
     def _read_state(self, name: str) -> _RecordState:
@@ -131,7 +167,9 @@ class ChangeWriter:
             self._records += 1
             return _RecordState(self._records)
         number, size, sequence, entry, change_type, kind, sets = row
-        return _RecordState(number, size, sequence, entry, ChangeType(change_type), kind, frozenset(sets.split()))
+        return _RecordState(
+            number, size, sequence, entry, ChangeType(change_type), kind, frozenset(sets.split())
+        )
 
     def _read(self, rows: list[bytes], known: _RecordState) -> tuple[str, frozenset[str], bool]:
         """Return the kind and sets of the record after *rows*, and whether it is deleted."""
@@ -163,7 +201,11 @@ class ChangeWriter:
 
     def _leaf(self, property_name: str, value: str) -> str | None:
         if property_name == _SPATIAL:
-            return f"country:{code}" if value.startswith(_AREA) and (code := value[len(_AREA) :]).isdecimal() else None
+            return (
+                f"country:{code}"
+                if value.startswith(_AREA) and (code := value[len(_AREA) :]).isdecimal()
+                else None
+            )
         line = property_name.endswith("ine")
         space = f"{self.base}scheme/action-line/" if line else _GOAL
         code = value.removeprefix(space)
@@ -172,12 +214,22 @@ class ChangeWriter:
         return f"{'line' if line else 'goal'}:{code}:{'crosswalked' if property_name.startswith('cross') else 'declared'}"
 
     def _merge_with_previous(self, known: _RecordState, change_type: ChangeType) -> ChangeType:
-        """Join a change with the previous one of the same entry, which becomes PARTIAL; return the type of both."""
+        """Join a change with the previous one of the same entry, which becomes PARTIAL; return the
+        type of both.
+        """
         query = "SELECT type FROM change WHERE sequence = (SELECT previous FROM change WHERE sequence = ?)"
         previous = self.file.execute(query, (known.sequence,)).fetchone()
-        self.file.execute("UPDATE change SET type = ? WHERE sequence = ?", (ChangeType.PARTIAL, known.sequence))
+        self.file.execute(
+            "UPDATE change SET type = ? WHERE sequence = ?", (ChangeType.PARTIAL, known.sequence)
+        )
         is_new = previous is None or previous[0] == ChangeType.DELETED
-        return change_type if change_type is ChangeType.DELETED else ChangeType.NEW if is_new else ChangeType.CHANGED
+        return (
+            change_type
+            if change_type is ChangeType.DELETED
+            else ChangeType.NEW
+            if is_new
+            else ChangeType.CHANGED
+        )
 
     def _write(self, state: _RecordState, name: str, previous: int) -> None:
         execute = self.file.execute
@@ -187,15 +239,23 @@ class ChangeWriter:
             "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
             (state.sequence, state.id, state.entry, state.change_type, state.kind, sets, previous),
         )
-        execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", (state.id, name, state.size, state.sequence))
+        execute(
+            "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)",
+            (state.id, name, state.size, state.sequence),
+        )
         sets_of_record = map(self._increment, sorted(all_sets(name, state.kind, state.leaves)))
         rows = [(record_set.id, record_set.size, state.sequence) for record_set in sets_of_record]
         self.file.executemany("INSERT INTO set_change VALUES (?, ?, ?)", rows)
 
     def _count_published(self, name: str, known: _RecordState, state: _RecordState) -> None:
-        """Count the record out of the sets that it left and into those that it entered, and note it as touched in all of them."""
+        """Count the record out of the sets that it left and into those that it entered, and note it
+        as touched in all of them.
+        """
         old, new = (
-            all_sets(name, item.kind, item.leaves) if item.change_type is not ChangeType.DELETED else set[str]() for item in (known, state)
+            all_sets(name, item.kind, item.leaves)
+            if item.change_type is not ChangeType.DELETED
+            else set[str]()
+            for item in (known, state)
         )
         for item in old ^ new:
             self._sets[item].published += 1 if item in new else -1
@@ -216,7 +276,8 @@ class ChangeWriter:
 
 
 def all_sets(name: str, kind: str, leaves: frozenset[str]) -> set[str]:
-    """Return all sets of a record: *leaves*, its registry, its kind, those above them, and the set of all.
+    """Return all sets of a record: *leaves*, its registry, its kind, those above them, and the set
+    of all.
 
     >>> sorted(all_sets("demo/1", "event", frozenset({"goal:3:declared"})))
     ['all', 'goal', 'goal:3', 'goal:3:declared', 'kind', 'kind:event', 'source', 'source:demo']

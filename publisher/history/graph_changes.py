@@ -1,7 +1,8 @@
 """Read the change history: an SQLite file with the changes of each graph by journal entry.
 
-The rows of a change are stored, except those that created a graph: its first state is its current state with all later changes
-undone. So a first load, which is most of a journal, needs some 100 bytes per graph. ``change_writer`` writes the log of records.
+The rows of a change are stored, except those that created a graph: its first state is its current
+state with all later changes undone. So a first load, which is most of a journal, needs some 100
+bytes per graph. ``change_writer`` writes the log of records.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ _WAIT = 5.0  # seconds to wait for the writer, which locks the file only briefly
 
 @dataclass(frozen=True, slots=True)
 class GraphChange:
-    """A change of a graph: its entry, run and time (seconds since 1970), and the number of added and removed triples.
+    """A change of a graph: its entry, run and time (seconds since 1970), and the number of added
+    and removed triples.
 
     *rows* are lines ``A <s> <p> <o>`` and ``D ...``; None for the change that created the graph.
     """
@@ -49,13 +51,18 @@ class GraphChange:
     rows: tuple[str, ...] | None
 
 
-def read_graph_changes(folder: Path, base: str, graph: str, position: int) -> tuple[GraphChange, ...] | None:
-    """Return the changes of *graph* up to the entry *position*, oldest first; None if the file has not reached *position*.
+def read_graph_changes(
+    folder: Path, base: str, graph: str, position: int
+) -> tuple[GraphChange, ...] | None:
+    """Return the changes of *graph* up to the entry *position*, oldest first; None if the file has
+    not reached *position*.
 
     Times never decrease: an entry with an earlier time gets the time of the entry before.
     """
     try:
-        with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=_WAIT)) as file:
+        with closing(
+            sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=_WAIT)
+        ) as file:
             file.execute("BEGIN")  # both queries read one state
             checkpoint = file.execute("SELECT position FROM checkpoint").fetchone()
             if not checkpoint or checkpoint[0] < position:
@@ -63,7 +70,10 @@ def read_graph_changes(folder: Path, base: str, graph: str, position: int) -> tu
             rows = file.execute(_CHANGES_OF_GRAPH, (short(graph, base), position)).fetchall()
     except sqlite3.OperationalError:  # it does not exist yet, or is being rebuilt
         return None
-    return _ordered(GraphChange(row[0], row[1], row[2], row[3], row[4], _decompressed_rows(row[5])) for row in rows)
+    return _ordered(
+        GraphChange(row[0], row[1], row[2], row[3], row[4], _decompressed_rows(row[5]))
+        for row in rows
+    )
 
 
 def _ordered(changes: Iterable[GraphChange]) -> tuple[GraphChange, ...]:

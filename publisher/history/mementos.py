@@ -40,7 +40,9 @@ class Memento(NamedTuple):
 
 def mementos(changes: Sequence[GraphChange]) -> list[Memento]:
     """Return the states after each change, oldest first; of several in one second, the last."""
-    return [Memento(time, entry) for time, entry in {item.time: item.entry for item in changes}.items()]
+    return [
+        Memento(time, entry) for time, entry in {item.time: item.entry for item in changes}.items()
+    ]
 
 
 def parse_stamp(stamp: str) -> int | None:
@@ -50,7 +52,11 @@ def parse_stamp(stamp: str) -> int | None:
     (1772352000, None, None)
     """
     try:
-        return int(datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC).timestamp()) if len(stamp) == 14 and stamp.isdecimal() else None
+        return (
+            int(datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC).timestamp())
+            if len(stamp) == 14 and stamp.isdecimal()
+            else None
+        )
     except ValueError:
         return None
 
@@ -60,19 +66,39 @@ def memento_at(known: Sequence[Memento], time: int) -> Memento | None:
     return next((item for item in reversed(known) if item.time <= time), None)
 
 
-def links(host: str, graph: str, known: Sequence[Memento], current: Memento | None = None) -> list[Link]:
-    """Return the links of the memento *current* to its neighbours, or the links of the time map to all of *known* if it is None."""
+def links(
+    host: str, graph: str, known: Sequence[Memento], current: Memento | None = None
+) -> list[Link]:
+    """Return the links of the memento *current* to its neighbours, or the links of the time map to
+    all of *known* if it is None.
+    """
     out = [Link("original", f"{host}/{graph}"), Link("timegate", f"{host}/timegate/{graph}")]
-    out.append(_range(Link("timemap" if current else "self", f"{host}/timemap/{graph}", (("type", MEDIA),)), known))
+    out.append(
+        _range(
+            Link("timemap" if current else "self", f"{host}/timemap/{graph}", (("type", MEDIA),)),
+            known,
+        )
+    )
     if current is None:
         return out + [_memento_link(host, graph, item, known) for item in known]
     position = known.index(current)
-    neighbours = {0: "", len(known) - 1: "", position - 1: "prev", position: "", position + 1: "next"}
+    neighbours = {
+        0: "",
+        len(known) - 1: "",
+        position - 1: "prev",
+        position: "",
+        position + 1: "next",
+    }
     shown_indexes = [index for index in sorted(neighbours) if 0 <= index < len(known)]
-    return out + [_memento_link(host, graph, known[index], known, neighbours[index]) for index in shown_indexes]
+    return out + [
+        _memento_link(host, graph, known[index], known, neighbours[index])
+        for index in shown_indexes
+    ]
 
 
-def _memento_link(host: str, graph: str, memento: Memento, known: Sequence[Memento], neighbours: str = "") -> Link:
+def _memento_link(
+    host: str, graph: str, memento: Memento, known: Sequence[Memento], neighbours: str = ""
+) -> Link:
     roles = [name for name, end in (("first", known[0]), ("last", known[-1])) if memento == end]
     rel = " ".join([*roles, *([neighbours] if neighbours else []), "memento"])
     return Link(rel, host + memento.address(graph), (("datetime", memento.date),))

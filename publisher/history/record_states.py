@@ -1,4 +1,5 @@
-"""Reconstruct the states of many records after a given entry each, snapshot one query to the store and one to the history.
+"""Reconstruct the states of many records after a given entry each, snapshot one query to the store
+and one to the history.
 
 Every later change is undone from the current state, as ``versions`` does for one graph.
 """
@@ -27,7 +28,8 @@ from publisher.store.workers.query_request import QueryRequest
 from vocab.terms import DCT, FOAF, literal
 
 BATCH = 250  # records per query: some 2 MB of results
-MAX_WAIT = 10.0  # seconds that a request waits for the store or the history to catch up before it gets 503
+# seconds that a request waits for the store or the history to catch up before it gets 503
+MAX_WAIT = 10.0
 _PAUSE = 0.05
 _TOPIC = f"{FOAF}primaryTopic"
 _LATER = "SELECT entry, rows FROM graph_change WHERE graph = ? AND entry > ? AND entry <= ? ORDER BY entry DESC"
@@ -52,7 +54,10 @@ class RecordState:
     @property
     def topic(self) -> str:
         """Return what the record describes, or the record itself if that is unknown."""
-        return next((item.value for item in self._values_by_property().get((self.graph, _TOPIC), ())), self.graph)
+        return next(
+            (item.value for item in self._values_by_property().get((self.graph, _TOPIC), ())),
+            self.graph,
+        )
 
     def _values_by_property(self) -> dict[tuple[str, str], list[Term]]:
         if not self._values:
@@ -61,13 +66,16 @@ class RecordState:
         return self._values
 
     def title(self, *languages: str) -> Term | None:
-        """Return the title in the first available of *languages*, else in any; of a deleted record, its last title."""
+        """Return the title in the first available of *languages*, else in any; of a deleted record,
+        its last title.
+        """
         titles = self.all(f"{DCT}title") or self.all(f"{DCT}title", self.graph)
         return preferred_text(titles, languages or ("en",))
 
     def lines(self) -> list[str]:
         """Write the statements in N-Triples, sorted, without the closing dot."""
-        return sorted(f"<{s}> <{p}> {written(o)}" for s, p, o in self.statements)  # all subjects and predicates are IRIs
+        # all subjects and predicates are IRIs
+        return sorted(f"<{s}> <{p}> {written(o)}" for s, p, o in self.statements)
 
 
 def preferred_text(terms: Sequence[Term], languages: Sequence[str] = ("en",)) -> Term | None:
@@ -81,23 +89,33 @@ def written(term: Term) -> str:
     """Write a term in canonical N-Triples."""
     if term.is_iri:
         return f"<{term.value}>"
-    return literal(term.value, term.language) + (f"^^<{term.datatype}>" if term.datatype and not term.language else "")
+    return literal(term.value, term.language) + (
+        f"^^<{term.datatype}>" if term.datatype and not term.language else ""
+    )
 
 
 async def wait_until_current(service: QueryService) -> Watermark:
-    """Return the last announced change once the store has it. Raises NotReady if that takes too long."""
+    """Return the last announced change once the store has it. Raises NotReady if that takes too
+    long.
+    """
     until = time.monotonic() + MAX_WAIT
     while True:
         watermark = await asyncio.to_thread(read_watermark, service.history, time.time())
         if watermark and service.current.position >= watermark.entry:
             return watermark
         if time.monotonic() > until or (not watermark and service.snapshot is None):
-            raise NotReady(TranslatableText("the change log is still being built from the journal; try again in a moment"))
+            raise NotReady(
+                TranslatableText(
+                    "the change log is still being built from the journal; try again in a moment"
+                )
+            )
         await asyncio.sleep(_PAUSE)
 
 
 async def read_states(service: QueryService, changes: Sequence[Change]) -> list[RecordState]:
-    """Return what each record statements after its change, in the order of *changes*; raises NotReady."""
+    """Return what each record statements after its change, in the order of *changes*; raises
+    NotReady.
+    """
     out: list[RecordState] = []
     for start in range(0, len(changes), BATCH):
         out += await _read_batch(service, changes[start : start + BATCH])
@@ -110,31 +128,50 @@ async def _read_batch(service: QueryService, changes: Sequence[Change]) -> list[
         graphs = sorted({service.iris.base + item.graph for item in changes})
         text = query("graphs").replace("GRAPHS", " ".join(map(iri, graphs)))
         results, snapshot = await service.query_internal(QueryRequest(text, base=service.iris.base))
-        is_announced = snapshot is not None and snapshot.position >= last_entry  # a change is announced only after its data are published
+        # a change is announced only after its data are published
+        is_announced = snapshot is not None and snapshot.position >= last_entry
         later = None
         if snapshot and is_announced:
-            later = await asyncio.to_thread(_later_rows, service.history, changes, service.latest_position(snapshot))
+            later = await asyncio.to_thread(
+                _later_rows, service.history, changes, service.latest_position(snapshot)
+            )
         if later is not None:
             current = await asyncio.to_thread(_read, results)
-            return [_state(service.iris.base + item.graph, current, later[number]) for number, item in enumerate(changes)]
+            return [
+                _state(service.iris.base + item.graph, current, later[number])
+                for number, item in enumerate(changes)
+            ]
         if time.monotonic() > until:
-            raise NotReady(TranslatableText("the store and the history are still loading the journal; try again in a moment"))
+            raise NotReady(
+                TranslatableText(
+                    "the store and the history are still loading the journal; try again in a moment"
+                )
+            )
         await asyncio.sleep(_PAUSE)
 
 
 def _later_rows(folder: Path, changes: Sequence[Change], position: int) -> list[list[str]] | None:
-    """Return the rows of all changes after those *changes* up to *position*, newest first; None if the history has not reached *position*.
+    """Return the rows of all changes after those *changes* up to *position*, newest first; None if
+    the history has not reached *position*.
 
     They may include a change that the store does not have yet: undoing it has no lasting effect.
     """
     try:
-        with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=5.0)) as file:
+        with closing(
+            sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=5.0)
+        ) as file:
             file.execute("BEGIN")
             known = file.execute("SELECT position FROM checkpoint").fetchone()
             if not known or known[0] < position:
                 return None
-            results = (file.execute(_LATER, (short(item.graph, ""), item.entry, position)).fetchall() for item in changes)
-            return [[decompress_rows(rows).decode() for _, rows in them if rows is not None] for them in results]
+            results = (
+                file.execute(_LATER, (short(item.graph, ""), item.entry, position)).fetchall()
+                for item in changes
+            )
+            return [
+                [decompress_rows(rows).decode() for _, rows in them if rows is not None]
+                for them in results
+            ]
     except sqlite3.OperationalError:
         return None
 
@@ -142,7 +179,9 @@ def _later_rows(folder: Path, changes: Sequence[Change], position: int) -> list[
 def _read(results: bytes) -> dict[str, list[tuple[str, str, Term]]]:
     out: dict[str, list[tuple[str, str, Term]]] = {}
     for row in orjson.loads(results)["results"]["bindings"]:
-        out.setdefault(row["graph"]["value"], []).append((row["subject"]["value"], row["predicate"]["value"], _term(row["object"])))
+        out.setdefault(row["graph"]["value"], []).append(
+            (row["subject"]["value"], row["predicate"]["value"], _term(row["object"]))
+        )
     return out
 
 
@@ -150,12 +189,16 @@ def _term(cell: Mapping[str, str]) -> Term:
     return Term(cell["value"], cell["type"], cell.get("xml:lang"), cell.get("datatype"))
 
 
-def _state(graph: str, current: Mapping[str, list[tuple[str, str, Term]]], later: Sequence[str]) -> RecordState:
+def _state(
+    graph: str, current: Mapping[str, list[tuple[str, str, Term]]], later: Sequence[str]
+) -> RecordState:
     statements = current.get(graph, [])
     return RecordState(graph, tuple(_undo(statements, later) if later else statements))
 
 
-def _undo(statements: Iterable[tuple[str, str, Term]], later: Sequence[str]) -> Iterator[tuple[str, str, Term]]:
+def _undo(
+    statements: Iterable[tuple[str, str, Term]], later: Sequence[str]
+) -> Iterator[tuple[str, str, Term]]:
     """Undo *later*, the rows of changes, the last change first."""
     store = Store()
     store.extend(Quad(NamedNode(s), NamedNode(p), to_node(o)) for s, p, o in statements)

@@ -1,7 +1,7 @@
 """The projection of the journal into the change history: which graphs each entry changed, and how.
 
-An entry is recorded in one transaction with the position, so that after a crash it continues there. A file that is deleted,
-damaged or of another journal is rebuilt. It reads only the journal.
+An entry is recorded in one transaction with the position, so that after a crash it continues there.
+A file that is deleted, damaged or of another journal is rebuilt. It reads only the journal.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ import structlog
 from journal.errors import JournalError
 from journal.file_lock import FileLock
 from publisher.history.change_writer import RECORD, ChangeWriter
-from publisher.history.graph_changes import FORMAT, NAME, SCHEMA, compress_rows, decompress_rows, short
+from publisher.history.graph_changes import (
+    FORMAT,
+    NAME,
+    SCHEMA,
+    compress_rows,
+    decompress_rows,
+    short,
+)
 from publisher.history.set_ranges import complete_ranges
 from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
 from publisher.store.snapshots import newest_snapshot
@@ -32,7 +39,8 @@ class HistoryUpdater:
     """The change history in *folder*, of the journal of *reader*."""
 
     name = "history"
-    errors = (sqlite3.Error, OSError, JournalError)  # raised if it cannot be updated; opened again, it continues
+    # raised if it cannot be updated; opened again, it continues
+    errors = (sqlite3.Error, OSError, JournalError)
 
     def __init__(self, folder: Path, reader: JournalReader) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,11 +71,15 @@ class HistoryUpdater:
         return recorded
 
     def announce(self, snapshots: Path) -> None:
-        """Record when the entries that are both recorded and in a snapshot are first announced to harvesters (``change_reader``).
+        """Record when the entries that are both recorded and in a snapshot are first announced to
+        harvesters (``change_reader``).
 
-        Entries that were in the journal before this file was created are announced with the time when they were written.
+        Entries that were in the journal before this file was created are announced with the time
+        when they were written.
         """
-        last_entry, last_time = self._file.execute("SELECT MAX(entry), MAX(time) FROM announcement").fetchone()
+        last_entry, last_time = self._file.execute(
+            "SELECT MAX(entry), MAX(time) FROM announcement"
+        ).fetchone()
         current = newest_snapshot(snapshots)
         upto = min(self.position, current.position if current else 0)
         if upto <= (last_entry or 0) or (last_entry is None and self.position < self._head()):
@@ -79,7 +91,9 @@ class HistoryUpdater:
                     break
                 written = int(entry.entry.path.stat().st_mtime)
                 last_time = max(last_time or 0, written if last_entry is None else now)
-                self._file.execute("INSERT INTO announcement VALUES (?, ?)", (entry.number, last_time))
+                self._file.execute(
+                    "INSERT INTO announcement VALUES (?, ?)", (entry.number, last_time)
+                )
 
     def close(self) -> None:
         """Close the file and release the lock."""
@@ -95,20 +109,35 @@ class HistoryUpdater:
             self._record_graph_change(name, entry.number, rows)
             if name.startswith(RECORD):
                 writer.record_change(name.removeprefix(RECORD), entry.number, rows)
-        time, before = int(entry.time.timestamp()), self._file.execute("SELECT MAX(stamp) FROM entry").fetchone()[0] or 0
+        time, before = (
+            int(entry.time.timestamp()),
+            self._file.execute("SELECT MAX(stamp) FROM entry").fetchone()[0] or 0,
+        )
         row = (entry.number, entry.run, time, max(time, before), *writer.end())
         self._file.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", row)
         self._file.execute("DELETE FROM checkpoint")
-        self._file.execute("INSERT INTO checkpoint VALUES (?, ?, ?)", (entry.number, entry.id, FORMAT))
+        self._file.execute(
+            "INSERT INTO checkpoint VALUES (?, ?, ?)", (entry.number, entry.id, FORMAT)
+        )
 
     def _record_graph_change(self, graph: str, entry: int, rows: Rows) -> None:
         added = sum(row.startswith(b"A") for row in rows)
-        last = self._file.execute("SELECT entry, rows FROM graph_change WHERE graph = ? ORDER BY entry DESC LIMIT 1", (graph,)).fetchone()
+        last = self._file.execute(
+            "SELECT entry, rows FROM graph_change WHERE graph = ? ORDER BY entry DESC LIMIT 1",
+            (graph,),
+        ).fetchone()
         if last is None or last[0] != entry:
             stored = None if last is None else compress_rows(b"\n".join(rows))
-            self._file.execute("INSERT INTO graph_change VALUES (?, ?, ?, ?, ?)", (graph, entry, added, len(rows) - added, stored))
+            self._file.execute(
+                "INSERT INTO graph_change VALUES (?, ?, ?, ?, ?)",
+                (graph, entry, added, len(rows) - added, stored),
+            )
         else:  # its rows are in two parts of the entry
-            stored = None if last[1] is None else compress_rows(b"\n".join((decompress_rows(last[1]), *rows)))
+            stored = (
+                None
+                if last[1] is None
+                else compress_rows(b"\n".join((decompress_rows(last[1]), *rows)))
+            )
             change = "UPDATE graph_change SET added = added + ?, removed = removed + ?, rows = ? WHERE graph = ? AND entry = ?"
             self._file.execute(change, (added, len(rows) - added, stored, graph, entry))
 
@@ -116,7 +145,8 @@ class HistoryUpdater:
         try:
             file = sqlite3.connect(self._path)
             file.executescript(SCHEMA)
-            if (state := file.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":  # takes a second per gigabyte
+            # takes a second per gigabyte
+            if (state := file.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 file.close()
                 raise sqlite3.DatabaseError(state)
         except sqlite3.DatabaseError as error:
@@ -141,7 +171,9 @@ class HistoryUpdater:
 
 
 def rows_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, Rows]]:
-    """Yield each graph with its rows ``A <s> <p> <o>``; a graph is repeated if its rows are in two parts of the entry."""
+    """Yield each graph with its rows ``A <s> <p> <o>``; a graph is repeated if its rows are in two
+    parts of the entry.
+    """
     tail, rows = b"\0", Rows()  # no line ends so
     for line in lines:
         if not line.endswith(tail):

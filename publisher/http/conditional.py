@@ -1,7 +1,7 @@
 """Set entity tags and evaluate conditional and range requests.
 
-This is the only place that reads If-None-Match, If-Modified-Since and Range.
-Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.8 (validators), 13 (conditions) and 14 (ranges).
+This is the only place that reads If-None-Match, If-Modified-Since and Range. Source:
+https://www.rfc-editor.org/rfc/rfc9110 sections 8.8 (validators), 13 (conditions) and 14 (ranges).
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ SAFE_METHODS = ("GET", "HEAD")
 
 
 def entity_tag(snapshot: Snapshot, request_key: bytes) -> str:
-    """Return the entity tag of a response from *snapshot*; *request_key* identifies query, format and dataset.
+    """Return the entity tag of a response from *snapshot*; *request_key* identifies query, format
+    and dataset.
 
     The tag is weak: another evaluation may label blank nodes differently.
     """
@@ -38,7 +39,9 @@ def entity_tag(snapshot: Snapshot, request_key: bytes) -> str:
 
 
 def last_modified(snapshot: Snapshot) -> str | None:
-    """Return when the data of *snapshot* last changed, as an HTTP date; None if unknown or if that second is not over."""
+    """Return when the data of *snapshot* last changed, as an HTTP date; None if unknown or if that
+    second is not over.
+    """
     return _http_date(snapshot.modified) if 0 < snapshot.modified < time.time() else None
 
 
@@ -53,22 +56,28 @@ def matches_etag(headers: Mapping[str, str], *etags: str) -> bool:
     Weak and strong tags count as the same (section 13.1.2).
     """
     sent = headers.get("if-none-match", "")
-    return sent.strip() == "*" or not {etag.removeprefix("W/") for etag in etags}.isdisjoint(_TAG.findall(sent))
+    return sent.strip() == "*" or not {etag.removeprefix("W/") for etag in etags}.isdisjoint(
+        _TAG.findall(sent)
+    )
 
 
 def is_not_modified(headers: Mapping[str, str], *etags: str, modified: float | None) -> bool:
-    """Return whether the client has the response with one of *etags*, last changed at *modified*, in seconds since 1970.
+    """Return whether the client has the response with one of *etags*, last changed at *modified*,
+    in seconds since 1970.
 
-    A date counts only without If-None-Match (section 13.2.2), and only if it equals *modified*: the time of a run is its
-    start, and its changes were published later. None: unknown.
+    A date counts only without If-None-Match (section 13.2.2), and only if it equals *modified*: the
+    time of a run is its start, and its changes were published later. None: unknown.
     """
     if "if-none-match" in headers:
         return matches_etag(headers, *etags)
     return modified is not None and parse_http_date(headers.get("if-modified-since")) == modified
 
 
-def evaluate_conditions(method: str, headers: Mapping[str, str], etag: str, snapshot: Snapshot) -> HTTPStatus | None:
-    """Return 304, or 412 to a POST, if *headers* show that the client has the current response; None to send it in full.
+def evaluate_conditions(
+    method: str, headers: Mapping[str, str], etag: str, snapshot: Snapshot
+) -> HTTPStatus | None:
+    """Return 304, or 412 to a POST, if *headers* show that the client has the current response;
+    None to send it in full.
 
     Section 13.2.2: If-Modified-Since counts only without If-None-Match, and only for GET and HEAD.
     """
@@ -77,12 +86,16 @@ def evaluate_conditions(method: str, headers: Mapping[str, str], etag: str, snap
             return None
         return HTTPStatus.NOT_MODIFIED if method in SAFE_METHODS else HTTPStatus.PRECONDITION_FAILED
     since = parse_http_date(headers.get("if-modified-since")) if method in SAFE_METHODS else None
-    is_current = since is not None and last_modified(snapshot) is not None and snapshot.modified <= since
+    is_current = (
+        since is not None and last_modified(snapshot) is not None and snapshot.modified <= since
+    )
     return HTTPStatus.NOT_MODIFIED if is_current else None
 
 
 def parse_http_date(date: str | None) -> float | None:
-    """Return an HTTP date in seconds since 1970; None if it is absent or invalid, and then ignored (section 13.1.3)."""
+    """Return an HTTP date in seconds since 1970; None if it is absent or invalid, and then ignored
+    (section 13.1.3).
+    """
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
     except (ValueError, TypeError):
@@ -93,7 +106,8 @@ _BODY_HEADERS = ("content-length", "content-type", "content-encoding")
 
 
 class ETagMiddleware:
-    """Set the hash of the body as ETag of complete responses to GET and HEAD, and answer 304 to a client that has it.
+    """Set the hash of the body as ETag of complete responses to GET and HEAD, and answer 304 to a
+    client that has it.
 
     Responses that have an ETag, must not be stored, or are streamed pass unchanged.
     """
@@ -123,7 +137,11 @@ class ETagMiddleware:
 
 def _needs_etag(start: Message) -> bool:
     headers = Headers(raw=start["headers"])
-    return start["status"] == HTTPStatus.OK and "etag" not in headers and "no-store" not in headers.get("cache-control", "")
+    return (
+        start["status"] == HTTPStatus.OK
+        and "etag" not in headers
+        and "no-store" not in headers.get("cache-control", "")
+    )
 
 
 def _set_etag(scope: Scope, start: Message, last: Message) -> Message:
@@ -139,41 +157,60 @@ def _set_etag(scope: Scope, start: Message, last: Message) -> Message:
     return {**last, "body": b""}
 
 
-def send_file(request: Request, path: Path, media: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a response with the file at *path*, or the requested ranges of it; 304 if the client has the file.
+def send_file(
+    request: Request, path: Path, media: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a response with the file at *path*, or the requested ranges of it; 304 if the client
+    has the file.
 
     Without an ETag in *headers*, size and modification time make one.
     """
-    response = FileResponse(path, media_type=media, headers=dict(headers or {}), stat_result=path.stat())
+    response = FileResponse(
+        path, media_type=media, headers=dict(headers or {}), stat_result=path.stat()
+    )
     response.headers.setdefault("Cache-Control", "no-cache")
     if not matches_etag(request.headers, response.headers["etag"]):
         return response
-    remaining = {name: text for name, text in response.headers.items() if name not in _BODY_HEADERS and name != "accept-ranges"}
+    remaining = {
+        name: text
+        for name, text in response.headers.items()
+        if name not in _BODY_HEADERS and name != "accept-ranges"
+    }
     return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=remaining)
 
 
-_SINGLE_RANGE = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+\Z", re.IGNORECASE | re.ASCII)
+_SINGLE_RANGE = re.compile(
+    r"\s*+bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+\Z", re.IGNORECASE | re.ASCII
+)
 
 
 class RangeNotSatisfiable(Exception):
     """The range contains no byte of the response (416)."""
 
 
-def parse_range(range_header: str | None, if_range: str | None, etag: str, size: int) -> range | None:
+def parse_range(
+    range_header: str | None, if_range: str | None, etag: str, size: int
+) -> range | None:
     """Return the requested bytes of *size*, None for all; raises RangeNotSatisfiable.
 
-    *range_header* is Range, *if_range* If-Range, which must equal the strong *etag*. Several ranges are answered in
-    full, as section 14.2 allows.
+    *range_header* is Range, *if_range* If-Range, which must equal the strong *etag*. Several ranges
+    are answered in full, as section 14.2 allows.
 
     >>> parse_range("bytes=2-5", None, '"x"', 10), parse_range("bytes=-3", None, '"x"', 10), parse_range("bytes=4-", '"y"', '"x"', 10)
     (range(2, 6), range(7, 10), None)
     """
     match = _SINGLE_RANGE.match(range_header or "")
-    if match is None or match[0].rstrip().endswith("=-") or (if_range is not None and if_range.strip() != etag):
+    if (
+        match is None
+        or match[0].rstrip().endswith("=-")
+        or (if_range is not None and if_range.strip() != etag)
+    ):
         return None
     if not match[1] and not match[2]:
         return None
-    first, last = (int(match[1]), int(match[2] or size)) if match[1] else (max(0, size - int(match[2])), size)
+    first, last = (
+        (int(match[1]), int(match[2] or size)) if match[1] else (max(0, size - int(match[2])), size)
+    )
     if match[1] and match[2] and last < first:
         return None  # section 14.1.1: an invalid range is ignored
     byte_range = range(first, min(last + 1, size))

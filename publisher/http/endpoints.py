@@ -1,6 +1,8 @@
-"""Declare endpoints: their parameters, responses and errors, from which FastAPI generates the OpenAPI description.
+"""Declare endpoints: their parameters, responses and errors, from which FastAPI generates the
+OpenAPI description.
 
-Sources: https://spec.openapis.org/oas/v3.1.0, https://www.rfc-editor.org/rfc/rfc9457 (problem details).
+Sources: https://spec.openapis.org/oas/v3.1.0, https://www.rfc-editor.org/rfc/rfc9457 (problem
+details).
 """
 
 from __future__ import annotations
@@ -24,14 +26,21 @@ from vocab.iris import KINDS
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 Documentation = dict[int | str, dict[str, Any]]
 
-# Types of the JSON that we send. The values are written by us, so only the description says more than the type.
+# Types of the JSON that we send. The values are written by us, so only the description says more
+# than the type.
 WebAddress = Annotated[str, WithJsonSchema({"type": "string", "format": "uri"})]
 Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Count = Annotated[int, Field(ge=0)]
 
-KindPath = Annotated[str, Path(description="The kind of the thing", json_schema_extra={"enum": list(KINDS)})]
-SourcePath = Annotated[str, Path(min_length=1, description="The registry's name", examples=["demo"])]
-KeyPath = Annotated[str, Path(min_length=1, description="The registry's own identifier, percent-encoded")]
+KindPath = Annotated[
+    str, Path(description="The kind of the thing", json_schema_extra={"enum": list(KINDS)})
+]
+SourcePath = Annotated[
+    str, Path(min_length=1, description="The registry's name", examples=["demo"])
+]
+KeyPath = Annotated[
+    str, Path(min_length=1, description="The registry's own identifier, percent-encoded")
+]
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _PROBLEMS = {
@@ -50,8 +59,6 @@ _PROBLEMS = {
     503: "Not ready yet, or too busy; retry after the seconds in Retry-After",
     504: "The query exceeded its time limit",
 }
-
-
 
 
 class Problem(TypedDict):
@@ -79,22 +86,33 @@ def redirects(status: int) -> Documentation:
 def contents(*media: str) -> Documentation:
     """Return the documentation of a successful response in one of the media types *media*."""
     names = [name.partition(";")[0] for name in media]
-    schemas: dict[str, dict[str, str]] = {name: {} if name.endswith("json") else {"type": "string"} for name in names}
+    schemas: dict[str, dict[str, str]] = {
+        name: {} if name.endswith("json") else {"type": "string"} for name in names
+    }
     return {200: {"content": {name: {"schema": schema} for name, schema in schemas.items()}}}
 
 
 def other_contents(formats: Iterable[Format]) -> Documentation:
     """Return the documentation of a successful response in *formats*, besides JSON of ours."""
-    return contents(*(data_format.media for data_format in formats if data_format.media != JSON.media))
+    return contents(
+        *(data_format.media for data_format in formats if data_format.media != JSON.media)
+    )
 
 
 def format_parameter(formats: Iterable[str]) -> Any:
-    """Return the declaration of the parameter ``format``. An unknown value is answered with 406, so it is not validated here."""
-    return Query(description="The format; without it, the Accept header decides", json_schema_extra={"enum": list(formats)})
+    """Return the declaration of the parameter ``format``. An unknown value is answered with 406, so
+    it is not validated here.
+    """
+    return Query(
+        description="The format; without it, the Accept header decides",
+        json_schema_extra={"enum": list(formats)},
+    )
 
 
 def blank_as(default: object) -> BeforeValidator:
-    """Return a validator that reads an empty value, which forms send for empty fields, as *default*."""
+    """Return a validator that reads an empty value, which forms send for empty fields, as
+    *default*.
+    """
     return BeforeValidator(lambda value: default if value == "" else value)
 
 
@@ -121,7 +139,14 @@ def get(routes: APIRouter, path: str, **documentation: Any) -> Callable[[Endpoin
             return endpoint
         routes.add_api_route(path, endpoint, methods=["GET"], **documentation)
         dependencies = documentation.get("dependencies")
-        routes.add_api_route(path, endpoint, methods=["HEAD"], response_model=None, dependencies=dependencies, include_in_schema=False)
+        routes.add_api_route(
+            path,
+            endpoint,
+            methods=["HEAD"],
+            response_model=None,
+            dependencies=dependencies,
+            include_in_schema=False,
+        )
         return endpoint
 
     return register
@@ -132,11 +157,15 @@ def allowed_methods(request: Request) -> list[str]:
     return [
         method
         for method in _METHODS
-        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
     ]
 
 
-# Texts of Pydantic and of our validators, in lower case, by type of error; their places are names of its context.
+# Texts of Pydantic and of our validators, in lower case, by type of error; their places are names
+# of its context.
 PARAMETER_ERRORS = {
     "missing": "field required",
     "value_error": "input should be a whole number",
@@ -154,7 +183,9 @@ PARAMETER_ERRORS = {
 
 
 def describe_validation_error(error: RequestValidationError) -> tuple[bool, TranslatableText]:
-    """Return whether the path is invalid, and a message that names each invalid parameter and says what it must be."""
+    """Return whether the path is invalid, and a message that names each invalid parameter and says
+    what it must be.
+    """
     items = error.errors()
     messages = [_describe_parameter_error(item) for item in items]
     whole = messages[0]
@@ -167,10 +198,19 @@ def _describe_parameter_error(item: Mapping[str, Any]) -> TranslatableText:
     text = item["msg"].removeprefix("Value error, ")
     problem = f"{text[:1].lower()}{text[1:]}"
     template, context = PARAMETER_ERRORS.get(item["type"]), item.get("ctx", {})
-    if template and {*re.findall(r"{(\w+)}", template)} <= context.keys() and template.format(**context) == problem:
+    if (
+        template
+        and {*re.findall(r"{(\w+)}", template)} <= context.keys()
+        and template.format(**context) == problem
+    ):
         problem = TranslatableText(template, **context)
     name = item["loc"][-1]
     if item["type"] == "missing":
         return TranslatableText("The parameter {name}: {problem}", name=name, problem=problem)
     sent = repr(str(item["input"])[:80])
-    return TranslatableText("The parameter {name}: {problem}; the request has {value}", name=name, problem=problem, value=sent)
+    return TranslatableText(
+        "The parameter {name}: {problem}; the request has {value}",
+        name=name,
+        problem=problem,
+        value=sent,
+    )

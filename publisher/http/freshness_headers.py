@@ -9,14 +9,32 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from publisher.errors import PublisherError
 from publisher.store.query_service import QueryService
-from publisher.store.source_status import SourceStatus, clock, count_by_state, data_version, next_status_change, source_statuses
+from publisher.store.source_status import (
+    SourceStatus,
+    clock,
+    count_by_state,
+    data_version,
+    next_status_change,
+    source_statuses,
+)
 
-APPLYING_HEADER = "Stocktake-Applying-Entry"  # the entry that is being applied: a response may show part of it
+# the entry that is being applied: a response may show part of it
+APPLYING_HEADER = "Stocktake-Applying-Entry"
 LAG_HEADER = "Stocktake-Lag"  # number of journal entries that are not applied yet, if any
-HEADER_NAMES = ("Stocktake-Position", "Stocktake-Time", "Stocktake-Freshness", "Stocktake-Confirmed", APPLYING_HEADER, LAG_HEADER)
-RELEASE_HEADER = "Stocktake-Release"  # on responses from a release, which say nothing about current data
-_SOURCE_SEGMENT = {"id": 2, "page": 2, "data": 2, "record": 1, "source": 1}  # index of the source's name in the path
-_EXCLUDED = ("static", "docs", "health")  # static files do not change; health must answer when the store does not
+HEADER_NAMES = (
+    "Stocktake-Position",
+    "Stocktake-Time",
+    "Stocktake-Freshness",
+    "Stocktake-Confirmed",
+    APPLYING_HEADER,
+    LAG_HEADER,
+)
+# on responses from a release, which say nothing about current data
+RELEASE_HEADER = "Stocktake-Release"
+# index of the source's name in the path
+_SOURCE_SEGMENT = {"id": 2, "page": 2, "data": 2, "record": 1, "source": 1}
+# static files do not change; health must answer when the store does not
+_EXCLUDED = ("static", "docs", "health")
 
 Headers = dict[str, str]
 
@@ -36,12 +54,17 @@ class FreshnessMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request to the app and add the headers."""
-        if scope["type"] != "http" or (parts := scope["path"].strip("/").split("/"))[0] in _EXCLUDED:
+        if (
+            scope["type"] != "http"
+            or (parts := scope["path"].strip("/").split("/"))[0] in _EXCLUDED
+        ):
             return await self._app(scope, receive, send)
         headers = await self._headers(parts)
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start" and RELEASE_HEADER not in (response := MutableHeaders(scope=message)):
+            if message["type"] == "http.response.start" and RELEASE_HEADER not in (
+                response := MutableHeaders(scope=message)
+            ):
                 response.update(headers)
             await send(message)
 
@@ -51,7 +74,9 @@ class FreshnessMiddleware:
         snapshot = data_version(self._service)
         if snapshot is None:
             return {}
-        headers = {"Stocktake-Position": str(snapshot.position)} | ({"Stocktake-Time": snapshot.time} if snapshot.time else {})
+        headers = {"Stocktake-Position": str(snapshot.position)} | (
+            {"Stocktake-Time": snapshot.time} if snapshot.time else {}
+        )
         if self._service.behind:
             headers[LAG_HEADER] = str(self._service.behind)
         if not self._service.is_consistent and self._service.snapshot:
@@ -64,12 +89,24 @@ class FreshnessMiddleware:
     async def _freshness(self, parts: list[str]) -> Headers:
         now = clock()
         number = self._service.current.number
-        if self._snapshot_number != number or (self._valid_until is not None and now >= self._valid_until):
+        if self._snapshot_number != number or (
+            self._valid_until is not None and now >= self._valid_until
+        ):
             self._statuses = await source_statuses(self._service)
-            self._counts = ", ".join(f"{state.value}={count}" for state, count in count_by_state(self._statuses, now).items())
-            self._snapshot_number, self._valid_until = number, next_status_change(self._statuses, now)
+            self._counts = ", ".join(
+                f"{state.value}={count}"
+                for state, count in count_by_state(self._statuses, now).items()
+            )
+            self._snapshot_number, self._valid_until = (
+                number,
+                next_status_change(self._statuses, now),
+            )
         segment = _SOURCE_SEGMENT.get(parts[0])
-        status = self._statuses.get(parts[segment]) if segment is not None and len(parts) > segment else None
+        status = (
+            self._statuses.get(parts[segment])
+            if segment is not None and len(parts) > segment
+            else None
+        )
         if status is None:
             return {"Stocktake-Freshness": self._counts} if self._counts else {}
         return {"Stocktake-Freshness": status.state(now).value} | (

@@ -1,6 +1,7 @@
 """Check the Host header of requests, and keep it out of responses.
 
-Sources: https://www.rfc-editor.org/rfc/rfc9112 section 3.2 (Host), https://www.rfc-editor.org/rfc/rfc3986 section 3.2.2 (its form).
+Sources: https://www.rfc-editor.org/rfc/rfc9112 section 3.2 (Host),
+https://www.rfc-editor.org/rfc/rfc3986 section 3.2.2 (its form).
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-
 
 
 class HostCheck:
-    """Answer 400 to a request with no Host, several, or an invalid one; HTTP/1.0 requests need none."""
+    """Answer 400 to a request with no Host, several, or an invalid one; HTTP/1.0 requests need
+    none.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -27,9 +30,13 @@ class HostCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request before routing."""
         if scope["type"] == "http" and not _is_valid(scope):
-            detail = "A request names the host that it is for in one header Host (RFC 9112, section 3.2)"
+            detail = (
+                "A request names the host that it is for in one header Host (RFC 9112, section 3.2)"
+            )
             status = HTTPStatus.BAD_REQUEST
-            return await problem_response(status, status.phrase, detail, {"Connection": "close"})(scope, receive, send)
+            return await problem_response(status, status.phrase, detail, {"Connection": "close"})(
+                scope, receive, send
+            )
         return await self._app(scope, receive, send)
 
 
@@ -41,17 +48,24 @@ def _is_valid(scope: Scope) -> bool:
 
 
 def with_public_host(scope: Mapping[str, Any], url: str) -> dict[str, Any]:
-    """Return the scope of a request as if it had been sent to *url*, scheme and authority, whatever Host it named.
+    """Return the scope of a request as if it had been sent to *url*, scheme and authority, whatever
+    Host it named.
 
-    Links that a route builds from its request begin with *url*, so a client cannot inject another host into cached pages.
+    Links that a route builds from its request begin with *url*, so a client cannot inject another
+    host into cached pages.
     """
     parts = urlsplit(url)
     headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
-    return {**scope, "scheme": parts.scheme, "headers": [(b"host", parts.netloc.encode("ascii")), *headers]}
+    return {
+        **scope,
+        "scheme": parts.scheme,
+        "headers": [(b"host", parts.netloc.encode("ascii")), *headers],
+    }
 
 
 def own_path(location: str, url: str) -> str | None:
-    """Return the path of a redirect to *url* itself, so that the client stays on the host that it used; None for other targets.
+    """Return the path of a redirect to *url* itself, so that the client stays on the host that it
+    used; None for other targets.
 
     >>> own_path("https://a.example/dumps/", "https://a.example"), own_path("https://a.example//b.example/", "https://a.example")
     ('/dumps/', None)

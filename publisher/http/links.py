@@ -1,6 +1,7 @@
 """Typed links between our addresses, written as a Link header or as a link set.
 
-Sources: https://www.rfc-editor.org/rfc/rfc8288 (the header), https://www.rfc-editor.org/rfc/rfc9264 (sets, as text and as JSON).
+Sources: https://www.rfc-editor.org/rfc/rfc8288 (the header), https://www.rfc-editor.org/rfc/rfc9264
+(sets, as text and as JSON).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ MAX_LINKS = 30  # links of one relation in a header; the link set has all
 
 
 class Link(NamedTuple):
-    """A link from *anchor* ("": the requested URL) to *target*; *attributes* are pairs such as ``("type", "text/html")``."""
+    """A link from *anchor* ("": the requested URL) to *target*; *attributes* are pairs such as
+    ``("type", "text/html")``.
+    """
 
     rel: str
     target: str
@@ -52,21 +55,27 @@ def linkset_text(links: Iterable[Link]) -> bytes:
 
 
 def linkset_json(links: Iterable[Link]) -> bytes:
-    """Serialize a link set as JSON (RFC 9264, section 4.2), grouped by anchor and relation in order."""
+    """Serialize a link set as JSON (RFC 9264, section 4.2), grouped by anchor and relation in
+    order.
+    """
     contexts = []
     for anchor, group in groupby(links, key=lambda link: link.anchor):
         context: dict[str, object] = {"anchor": anchor} if anchor else {}
         relations: dict[str, list[dict[str, object]]] = {}
         for link in group:
             relations.setdefault(link.rel, []).append(
-                {"href": _to_uri(link.target), **{name: _member(name, text) for name, text in link.attributes}}
+                {
+                    "href": _to_uri(link.target),
+                    **{name: _member(name, text) for name, text in link.attributes},
+                }
             )
         contexts.append(context | relations)
     return orjson.dumps({"linkset": contexts}, option=orjson.OPT_INDENT_2)
 
 
 def _member(name: str, text: str) -> object:
-    return text if name in ("type", "title", "media") else [text]  # section 4.2.4: a repeatable attribute is a list
+    # section 4.2.4: a repeatable attribute is a list
+    return text if name in ("type", "title", "media") else [text]
 
 
 def origin(request: Request) -> str:
@@ -85,5 +94,7 @@ def _escape_quotes(text: str) -> str:
 
 
 def _to_uri(iri: str) -> str:
-    """Convert an IRI to a URI, since headers are ASCII (https://www.rfc-editor.org/rfc/rfc3987, section 3.1)."""
+    """Convert an IRI to a URI, since headers are ASCII (https://www.rfc-editor.org/rfc/rfc3987,
+    section 3.1).
+    """
     return quote(iri, safe="!#$%&'()*+,/:;=?@[]~")

@@ -1,6 +1,7 @@
 """The HTTP client for requests to other hosts; it rejects private networks.
 
-The host is resolved once, all its addresses must be public, and the connection goes to the address that was checked.
+The host is resolved once, all its addresses must be public, and the connection goes to the address
+that was checked.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import httpx
 
 from vocab.addresses import is_public
 
-Resolve = Callable[[str, int], Awaitable[list[str]]]  # returns the IP addresses of a host; raises OSError
+# returns the IP addresses of a host; raises OSError
+Resolve = Callable[[str, int], Awaitable[list[str]]]
 TIMEOUT_SECONDS = 10.0  # for a response
 
 
@@ -46,24 +48,41 @@ class _PublicAddressBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectError(f"{host} has no address: {error}") from error
         private = [address for address in addresses if not is_public(address)]
         if not addresses or (private and host not in self._allow):
-            reason = f"has the private address {', '.join(private)}" if private else "has no address"
-            raise PrivateAddressError(f"{host} {reason}; add it to STOCKTAKE_ALLOW_HOSTS if you trust it")
-        return await self._backend.connect_tcp(addresses[0], port, timeout, local_address, socket_options)
+            reason = (
+                f"has the private address {', '.join(private)}" if private else "has no address"
+            )
+            raise PrivateAddressError(
+                f"{host} {reason}; add it to STOCKTAKE_ALLOW_HOSTS if you trust it"
+            )
+        return await self._backend.connect_tcp(
+            addresses[0], port, timeout, local_address, socket_options
+        )
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
 class _Transport(httpx.AsyncHTTPTransport):
-    """httpx's transport with a connection pool that checks addresses. httpx has no public option for a network backend."""
+    """httpx's transport with a connection pool that checks addresses. httpx has no public option
+    for a network backend.
+    """
 
     def __init__(self, guard: _PublicAddressBackend) -> None:
         super().__init__(trust_env=False)
-        self._pool = httpcore.AsyncConnectionPool(ssl_context=ssl.create_default_context(), network_backend=guard)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=ssl.create_default_context(), network_backend=guard
+        )
 
 
-def create_client(allow: frozenset[str] = frozenset(), resolve: Resolve = resolve_host) -> httpx.AsyncClient:
-    """Return a client for public hosts and those in *allow*. It follows no redirects. Tests pass *resolve*."""
+def create_client(
+    allow: frozenset[str] = frozenset(), resolve: Resolve = resolve_host
+) -> httpx.AsyncClient:
+    """Return a client for public hosts and those in *allow*. It follows no redirects. Tests pass
+    *resolve*.
+    """
     return httpx.AsyncClient(
-        transport=_Transport(_PublicAddressBackend(allow, resolve)), timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
+        transport=_Transport(_PublicAddressBackend(allow, resolve)),
+        timeout=TIMEOUT_SECONDS,
+        follow_redirects=False,
+        trust_env=False,
     )

@@ -1,10 +1,13 @@
-"""Limit the pages that a client address opens, and the pages of several facets that are rendered at once.
+"""Limit the pages that a client address opens, and the pages of several facets that are rendered at
+once.
 
-A crawler that follows every facet finds pages without end, and each costs a query. A page costs one point; each facet value beyond the
-first doubles it. Pages of many facets are rendered a few at a time, whoever asks for them, so that many addresses together do not delay
-the pages that people open. ``/robots.txt`` keeps to the same limits.
+A crawler that follows every facet finds pages without end, and each costs a query. A page costs one
+point; each facet value beyond the first doubles it. Pages of many facets are rendered a few at a
+time, whoever asks for them, so that many addresses together do not delay the pages that people
+open. ``/robots.txt`` keeps to the same limits.
 
-Source: https://www.rfc-editor.org/rfc/rfc6585 section 4 (429), https://www.rfc-editor.org/rfc/rfc9110 section 10.2.3 (Retry-After).
+Source: https://www.rfc-editor.org/rfc/rfc6585 section 4 (429),
+https://www.rfc-editor.org/rfc/rfc9110 section 10.2.3 (Retry-After).
 """
 
 from __future__ import annotations
@@ -45,7 +48,8 @@ def facet_depth(query: QueryParams) -> int:
 
 
 def page_points(query: QueryParams) -> int:
-    """Return what a page costs: 1 with at most one facet value, twice as much with each more, at most MOST_POINTS.
+    """Return what a page costs: 1 with at most one facet value, twice as much with each more, at
+    most MOST_POINTS.
 
     >>> [page_points(QueryParams("&".join(["goal=4"] * depth))) for depth in (0, 1, 2, 3, 9)]
     [1, 1, 2, 4, 32]
@@ -54,17 +58,29 @@ def page_points(query: QueryParams) -> int:
 
 
 def is_page(scope: Scope) -> bool:
-    """Return whether a request is for a page that has a budget: those that list, search or describe things."""
-    return scope["type"] == "http" and scope["path"].split("/", 2)[1].partition(".")[0] in CACHED_ROUTES
+    """Return whether a request is for a page that has a budget: those that list, search or describe
+    things.
+    """
+    return (
+        scope["type"] == "http"
+        and scope["path"].split("/", 2)[1].partition(".")[0] in CACHED_ROUTES
+    )
 
 
 class PageBudgetMiddleware:
-    """Allow each client address *limits.pages* points in *limits.window* seconds; *respond* returns the response to an error.
+    """Allow each client address *limits.pages* points in *limits.window* seconds; *respond* returns
+    the response to an error.
 
     Loopback addresses are not limited: behind a proxy that is not trusted, all clients have one.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, respond: Respond, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        respond: Respond,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._app, self._respond, self._pages = app, respond, limits.pages
         self._limiter = RateLimiter(replace(limits, budget=limits.pages), now)
 
@@ -96,7 +112,9 @@ class PageBudgetMiddleware:
 
 
 class DeepPagesMiddleware:
-    """Render *limits.deep* pages with DEEP or more facet values at once; others wait *limits.deep_wait* seconds, then get 503."""
+    """Render *limits.deep* pages with DEEP or more facet values at once; others wait
+    *limits.deep_wait* seconds, then get 503.
+    """
 
     def __init__(self, app: ASGIApp, limits: Limits, respond: Respond) -> None:
         self._app, self._respond, self._wait = app, respond, limits.deep_wait
@@ -104,13 +122,19 @@ class DeepPagesMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on when it is its turn."""
-        if self._turns is None or not is_page(scope) or facet_depth(QueryParams(scope["query_string"])) < DEEP:
+        if (
+            self._turns is None
+            or not is_page(scope)
+            or facet_depth(QueryParams(scope["query_string"])) < DEEP
+        ):
             return await self._app(scope, receive, send)
         try:
             async with asyncio.timeout(self._wait):
                 await self._turns.acquire()
         except TimeoutError:
-            error = StoreBusy(f"too many pages of {DEEP} or more facets are asked for; choose fewer, or try again later; {ALL_DATA}")
+            error = StoreBusy(
+                f"too many pages of {DEEP} or more facets are asked for; choose fewer, or try again later; {ALL_DATA}"
+            )
             response = await self._respond(Request(scope), error)
             response.headers["Link"] = ALL_DATA_LINK
             return await response(scope, receive, send)

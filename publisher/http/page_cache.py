@@ -1,9 +1,11 @@
 """Cache complete pages of the current snapshot, compressed if the client accepts it.
 
-A page depends on the snapshot, its URL, the client's language and the clock, which no page shows closer than a minute, so a cached page is
-exact. Concurrent requests for the same page share one rendering.
+A page depends on the snapshot, its URL, the client's language and the clock, which no page shows
+closer than a minute, so a cached page is exact. Concurrent requests for the same page share one
+rendering.
 
-Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.4 (Content-Encoding), 12.5.3 (Accept-Encoding) and 13 (conditions).
+Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.4 (Content-Encoding), 12.5.3
+(Accept-Encoding) and 13 (conditions).
 """
 
 from __future__ import annotations
@@ -47,25 +49,48 @@ class _CachedPage:
 
 
 class PageCacheMiddleware:
-    """Cache the pages of *app*. *version* returns the snapshot's version, "" while there is none; *now* returns seconds.
+    """Cache the pages of *app*. *version* returns the snapshot's version, "" while there is none;
+    *now* returns seconds.
 
     *requests* counts hits and misses by the label "result".
     """
 
-    def __init__(self, app: ASGIApp, version: Callable[[], str], requests: Counter, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        version: Callable[[], str],
+        requests: Counter,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._app, self._version, self._requests, self._now = app, version, requests, now
         self._pages: LRUCache[Hashable, _CachedPage] = LRUCache(MAX_CACHE_BYTES, _size)
         self._pending: dict[Hashable, asyncio.Task[_CachedPage]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the cached page, or pass the request to the app."""
-        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"].split("/", 2)[1].partition(".")[0] not in CACHED_ROUTES:
+        if (
+            scope["type"] != "http"
+            or scope["method"] != "GET"
+            or scope["path"].split("/", 2)[1].partition(".")[0] not in CACHED_ROUTES
+        ):
             return await self._app(scope, receive, send)
         headers, version = Headers(scope=scope), self._version()
         if not version or "text/html" not in headers.get("accept", ""):
             return await self._app(scope, receive, send)
-        target = (scope.get("root_path", ""), scope["scheme"], headers.get("host", ""), scope["path"], scope["query_string"])
-        key = (version, int(self._now() // MINUTE), current_locale().language, headers["accept"], *target)
+        target = (
+            scope.get("root_path", ""),
+            scope["scheme"],
+            headers.get("host", ""),
+            scope["path"],
+            scope["query_string"],
+        )
+        key = (
+            version,
+            int(self._now() // MINUTE),
+            current_locale().language,
+            headers["accept"],
+            *target,
+        )
         await _send_page(await self._get_page(key, scope), headers, send)
 
     async def _get_page(self, key: Hashable, scope: Scope) -> _CachedPage:
@@ -83,7 +108,8 @@ class PageCacheMiddleware:
         body_messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
         async def receive() -> Message:
-            return body_messages.pop() if body_messages else await asyncio.Future()  # the page is rendered even if the client disconnects
+            # the page is rendered even if the client disconnects
+            return body_messages.pop() if body_messages else await asyncio.Future()
 
         async def send(message: Message) -> None:
             messages.append(message)
@@ -92,9 +118,14 @@ class PageCacheMiddleware:
         await self._app({**scope, "headers": headers}, receive, send)
         start, body = messages[0], b"".join(message.get("body", b"") for message in messages[1:])
         response_headers = Headers(raw=start["headers"])
-        is_cacheable = start["status"] == HTTPStatus.OK and response_headers.get("content-type", "").startswith("text/html")
+        is_cacheable = start["status"] == HTTPStatus.OK and response_headers.get(
+            "content-type", ""
+        ).startswith("text/html")
         page = _CachedPage(
-            start["status"], start["headers"], body, igzip.compress(body, COMPRESSION_LEVEL, mtime=0) if is_cacheable else None
+            start["status"],
+            start["headers"],
+            body,
+            igzip.compress(body, COMPRESSION_LEVEL, mtime=0) if is_cacheable else None,
         )
         if page.compressed is not None:
             with suppress(ValueError):  # larger than the cache
@@ -129,4 +160,6 @@ def _not_modified(request_headers: Headers, response_headers: MutableHeaders) ->
     """Return whether the client has the page, compressed or not."""
     tag = response_headers.get("etag", "")[:-1].removesuffix(_GZIP_SUFFIX)
     etags = (f'{tag}"', f'{tag}{_GZIP_SUFFIX}"') if tag else ()
-    return is_not_modified(request_headers, *etags, modified=parse_http_date(response_headers.get("last-modified")))
+    return is_not_modified(
+        request_headers, *etags, modified=parse_http_date(response_headers.get("last-modified"))
+    )

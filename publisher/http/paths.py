@@ -23,11 +23,15 @@ def path_segments(request: Request) -> list[str]:
         path = raw.partition(b"?")[0].decode().removeprefix(request.scope.get("root_path", ""))
         return [encode(unquote(part, errors="strict")) for part in path.strip("/").split("/")[1:]]
     except UnicodeDecodeError as error:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("The path is not valid UTF-8")) from error
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, TranslatableText("The path is not valid UTF-8")
+        ) from error
 
 
 def parse_thing_path(parts: list[str]) -> tuple[str, str, str]:
-    """Return kind, source and key of a path ``{kind}/{source}/{key}``; raises HTTPProblem (404) for any other path."""
+    """Return kind, source and key of a path ``{kind}/{source}/{key}``; raises HTTPProblem (404) for
+    any other path.
+    """
     if len(parts) != 3 or parts[0] not in KINDS or not all(parts):
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,

@@ -56,16 +56,24 @@ EXPORTS = '</exports>; rel="related"; title="run the query as an export"'
 class HTTPProblem(Exception):
     """An error that is sent as problem details, with *headers*."""
 
-    def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.headers = headers or {}
 
 
 def problem_response(
-    status: HTTPStatus, title: str, detail: str, headers: dict[str, str] | None = None, **extensions: int | None
+    status: HTTPStatus,
+    title: str,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    **extensions: int | None,
 ) -> Response:
-    """Return a response with problem details; *extensions* are extra members, such as line and column, omitted if None."""
+    """Return a response with problem details; *extensions* are extra members, such as line and
+    column, omitted if None.
+    """
     members = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
     members |= {name: value for name, value in extensions.items() if value is not None}
     return Response(json.dumps(members), status, headers, MEDIA)
@@ -73,7 +81,9 @@ def problem_response(
 
 def describe_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, str]]:
     """Return status, title and headers of the problem details for *error*."""
-    status, title = next((status, title) for kind, status, title in _STATUS if isinstance(error, kind))
+    status, title = next(
+        (status, title) for kind, status, title in _STATUS if isinstance(error, kind)
+    )
     headers = {COST: f"{error.seconds:.3f}"}
     if isinstance(error, QuotaExceeded):
         headers["Retry-After"] = str(error.wait)

@@ -13,7 +13,9 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 
 
 class RequestIdMiddleware:
-    """Add the id of the request as ``request`` to each log line of *app*: the ``X-Request-ID`` of a reverse proxy, or a new one."""
+    """Add the id of the request as ``request`` to each log line of *app*: the ``X-Request-ID`` of a
+    reverse proxy, or a new one.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -23,5 +25,7 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         sent = Headers(scope=scope).get("x-request-id", "")
-        with structlog.contextvars.bound_contextvars(request=sent if _REQUEST_ID.match(sent) else uuid4().hex):
+        with structlog.contextvars.bound_contextvars(
+            request=sent if _REQUEST_ID.match(sent) else uuid4().hex
+        ):
             await self._app(scope, receive, send)

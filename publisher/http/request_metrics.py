@@ -19,12 +19,17 @@ _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
 
 
 class RequestMetrics:
-    """The counters of requests in a registry of their own, so that several apps in one process do not share them."""
+    """The counters of requests in a registry of their own, so that several apps in one process do
+    not share them.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "stocktake_http_requests", "Requests by the first part of the path and by status", ["path", "status"], registry=self.registry
+            "stocktake_http_requests",
+            "Requests by the first part of the path and by status",
+            ["path", "status"],
+            registry=self.registry,
         )
         self.seconds = Histogram(
             "stocktake_http_request_seconds",
@@ -34,12 +39,17 @@ class RequestMetrics:
             buckets=_BUCKETS,
         )
         self.cached_pages = Counter(
-            "stocktake_page_cache", "Pages that came from the page cache (hit) or not (miss)", ["result"], registry=self.registry
+            "stocktake_page_cache",
+            "Pages that came from the page cache (hit) or not (miss)",
+            ["result"],
+            registry=self.registry,
         )
 
 
 class RequestMetricsMiddleware:
-    """Measure the requests of *app*. *paths* are the first parts of its paths; all others are counted together as "other"."""
+    """Measure the requests of *app*. *paths* are the first parts of its paths; all others are
+    counted together as "other".
+    """
 
     def __init__(self, app: ASGIApp, metrics: RequestMetrics, paths: Collection[str]) -> None:
         self._app, self._metrics, self._paths = app, metrics, frozenset(paths)
@@ -58,7 +68,11 @@ class RequestMetricsMiddleware:
 
         first = scope["path"].split("/", 2)[1].partition(".")[0]
         path = f"/{first if first in self._paths else 'other'}"
-        attributes = {"http.request.method": scope["method"], "url.path": scope["path"], "http.route": path}
+        attributes = {
+            "http.request.method": scope["method"],
+            "url.path": scope["path"],
+            "http.route": path,
+        }
         try:
             with open_span(f"{scope['method']} {path}", attributes, Headers(scope=scope)) as span:
                 await self._app(scope, receive, sending)

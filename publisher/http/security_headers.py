@@ -31,10 +31,12 @@ _HEADERS = {
 FRAMED = "/embed/"  # only pages under this path may be shown in frames of other sites
 _FRAMED_POLICY = CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
 _HSTS = "max-age=31536000"  # a year; includeSubDomains is the operator's decision
-MAX_QUERY_STRING = 48 << 10  # bytes of a query string, well below the parser's limit; longer queries need POST
+# bytes of a query string, well below the parser's limit; longer queries need POST
+MAX_QUERY_STRING = 48 << 10
 MAX_BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is percent-encoded
 BODY_TIMEOUT = 30.0  # for the complete body
-DRAIN_BYTES, DRAIN_SECONDS = 16 << 20, 5.0  # bytes and seconds in which the rest of a too large body is read and discarded
+# bytes and seconds in which the rest of a too large body is read and discarded
+DRAIN_BYTES, DRAIN_SECONDS = 16 << 20, 5.0
 _QUERY_PATHS = ("/sparql", "/exports", "/reconcile")
 
 
@@ -47,7 +49,8 @@ class _RequestRejected(Exception):
 class SecurityMiddleware:
     """The outermost middleware. *budget* tracks the evaluation seconds of clients.
 
-    *url* is the public URL with which absolute links begin; "": taken from the request, for callers in this process.
+    *url* is the public URL with which absolute links begin; "": taken from the request, for callers
+    in this process.
     """
 
     def __init__(self, app: ASGIApp, budget: RateLimiter, url: str = "") -> None:
@@ -67,7 +70,10 @@ class SecurityMiddleware:
                 started = True
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
                 self._set_headers(scope, headers)
-                if scope["path"].startswith(FRAMED) and message["status"] in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED):
+                if scope["path"].startswith(FRAMED) and message["status"] in (
+                    HTTPStatus.OK,
+                    HTTPStatus.NOT_MODIFIED,
+                ):
                     headers["Content-Security-Policy"] = _FRAMED_POLICY
                     del headers["X-Frame-Options"]
             await send(message)
@@ -79,7 +85,12 @@ class SecurityMiddleware:
             if rejection.status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 await body.drain()
             if not started:
-                response = problem_response(rejection.status, rejection.status.phrase, str(rejection), {"Connection": "close"})
+                response = problem_response(
+                    rejection.status,
+                    rejection.status.phrase,
+                    str(rejection),
+                    {"Connection": "close"},
+                )
                 await response(scope, receive, sending)
         except ClientDisconnect:
             pass  # the client disconnected before its request was complete
@@ -105,15 +116,20 @@ class SecurityMiddleware:
 def _check_size(scope: Scope) -> None:
     if len(scope["query_string"]) > MAX_QUERY_STRING:
         raise _RequestRejected(
-            HTTPStatus.REQUEST_URI_TOO_LONG, f"The query string is longer than {MAX_QUERY_STRING} bytes; send it by POST as a form"
+            HTTPStatus.REQUEST_URI_TOO_LONG,
+            f"The query string is longer than {MAX_QUERY_STRING} bytes; send it by POST as a form",
         )
     length = Headers(scope=scope).get("content-length", "")
     if length.isdecimal() and int(length) > MAX_BODY:
-        raise _RequestRejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request body is larger than {MAX_BODY} bytes")
+        raise _RequestRejected(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request body is larger than {MAX_BODY} bytes"
+        )
 
 
 class _LimitedBody:
-    """Receive a request body within limits of size and time. Later messages (disconnect) pass unchanged."""
+    """Receive a request body within limits of size and time. Later messages (disconnect) pass
+    unchanged.
+    """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -129,16 +145,22 @@ class _LimitedBody:
                 message = await self._receive()
         except TimeoutError as error:
             raise _RequestRejected(
-                HTTPStatus.REQUEST_TIMEOUT, f"The request body was not received within {BODY_TIMEOUT:g} seconds"
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"The request body was not received within {BODY_TIMEOUT:g} seconds",
             ) from error
         self._size += len(message.get("body", b""))
         self._ended = not message.get("more_body", False)
         if self._size > MAX_BODY:
-            raise _RequestRejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request body is larger than {MAX_BODY} bytes")
+            raise _RequestRejected(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"The request body is larger than {MAX_BODY} bytes",
+            )
         return message
 
     async def drain(self) -> None:
-        """Discard the rest of the body, within limits: a client loses the response if the connection closes while it sends."""
+        """Discard the rest of the body, within limits: a client loses the response if the
+        connection closes while it sends.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 while not self._ended and self._size < DRAIN_BYTES:

@@ -11,14 +11,21 @@ from starlette.types import ASGIApp
 from publisher.http.host import HostCheck
 from publisher.http.uvicorn_protocol import LimitedConnection
 
-MAX_CONNECTIONS = 1000  # concurrent; each takes one of the 1,024 file handles that a process has by default
+# concurrent; each takes one of the 1,024 file handles that a process has by default
+MAX_CONNECTIONS = 1000
 SHUTDOWN_SECONDS = 3  # for running responses to finish at shutdown
 
 
 def create_config(
-    app: ASGIApp, host: str, port: int, proxies: str = "", connection: type[LimitedConnection] = LimitedConnection
+    app: ASGIApp,
+    host: str,
+    port: int,
+    proxies: str = "",
+    connection: type[LimitedConnection] = LimitedConnection,
 ) -> uvicorn.Config:
-    """Return the server's configuration. *proxies*: addresses or networks whose X-Forwarded-For is trusted; "" trusts none."""
+    """Return the server's configuration. *proxies*: addresses or networks whose X-Forwarded-For is
+    trusted; "" trusts none.
+    """
     return uvicorn.Config(
         HostCheck(app),
         host=host,

@@ -1,7 +1,8 @@
-"""The connection protocol of the server: limits on request heads and on read and write times, and trailer fields.
+"""The connection protocol of the server: limits on request heads and on read and write times, and
+trailer fields.
 
-uvicorn limits neither a request's head nor the time that a client takes to send or read, and sends no trailer fields
-(RFC 9110, section 6.5). This module adds both to its httptools protocol.
+uvicorn limits neither a request's head nor the time that a client takes to send or read, and sends
+no trailer fields (RFC 9110, section 6.5). This module adds both to its httptools protocol.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ _HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-l
 
 
 class LimitedConnection(HttpToolsProtocol):
-    """A connection with limits. The timeouts are class attributes, so that tests can shorten them in a subclass."""
+    """A connection with limits. The timeouts are class attributes, so that tests can shorten them
+    in a subclass.
+    """
 
     head_timeout, body_timeout, read_timeout = HEAD_TIMEOUT, BODY_TIMEOUT, READ_TIMEOUT
     _timer: asyncio.TimerHandle | None = None
@@ -92,10 +95,15 @@ class LimitedConnection(HttpToolsProtocol):
     def _set_timer(self, seconds: float | None, callback: Callable[[], None] | None = None) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = self.loop.call_later(seconds, callback) if seconds is not None and callback else None
+        self._timer = (
+            self.loop.call_later(seconds, callback) if seconds is not None and callback else None
+        )
 
     def _on_timeout(self) -> None:
-        log.warning("closing connection: request read timed out", client=self.client[0] if self.client else "")
+        log.warning(
+            "closing connection: request read timed out",
+            client=self.client[0] if self.client else "",
+        )
         self._close_with(_REQUEST_TIMEOUT)
 
     def _close_with(self, response: bytes) -> None:
@@ -109,11 +117,15 @@ class LimitedConnection(HttpToolsProtocol):
 class _TrailerApp:
     """The app of one request. It sends trailer fields and waits a limited time for a slow client."""
 
-    def __init__(self, cycle: RequestResponseCycle, app: ASGI3Application, read_timeout: float) -> None:
+    def __init__(
+        self, cycle: RequestResponseCycle, app: ASGI3Application, read_timeout: float
+    ) -> None:
         self._cycle, self._app, self._read_timeout = cycle, app, read_timeout
         self._trailers = False
 
-    async def __call__(self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def __call__(
+        self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
         scope.setdefault("extensions", {})["http.response.trailers"] = {}
 
         async def sending(message: ASGISendEvent) -> None:
@@ -127,7 +139,10 @@ class _TrailerApp:
                 async with asyncio.timeout(self._read_timeout):
                     await self._cycle.flow.drain()
             except TimeoutError:
-                log.warning("closing connection: client read too slowly", client=(self._cycle.scope["client"] or [""])[0])
+                log.warning(
+                    "closing connection: client read too slowly",
+                    client=(self._cycle.scope["client"] or [""])[0],
+                )
                 self._cycle.disconnected = True
                 self._cycle.message_event.set()  # wakes tasks that wait for a disconnect
                 self._cycle.transport.abort()
@@ -135,7 +150,11 @@ class _TrailerApp:
             self._trailers = message.get("trailers", False)
         if message["type"] == "http.response.trailers":
             return self._end(message["headers"])
-        if message["type"] == "http.response.body" and self._trailers and not message.get("more_body", False):
+        if (
+            message["type"] == "http.response.body"
+            and self._trailers
+            and not message.get("more_body", False)
+        ):
             message = {**message, "more_body": True}  # the trailers end the body
         await send(message)
 

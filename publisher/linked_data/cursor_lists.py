@@ -1,6 +1,7 @@
 """Sorted lists of things, paged by cursors, so that no page is counted from the start of the list.
 
-A cursor holds the sort key and the IRI of the last thing shown, so additions and deletions do not move other things to other pages.
+A cursor holds the sort key and the IRI of the last thing shown, so additions and deletions do not
+move other things to other pages.
 """
 
 from __future__ import annotations
@@ -49,8 +50,16 @@ class ListParameters(NamedTuple):
 
 
 async def read_list_parameters(
-    sort: Annotated[str | None, Query(description="The order", json_schema_extra={"enum": [order.value for order in SortOrder]})] = None,
-    after: Annotated[str | None, Query(description="The cursor of the next page, from the previous response")] = None,
+    sort: Annotated[
+        str | None,
+        Query(
+            description="The order",
+            json_schema_extra={"enum": [order.value for order in SortOrder]},
+        ),
+    ] = None,
+    after: Annotated[
+        str | None, Query(description="The cursor of the next page, from the previous response")
+    ] = None,
     before: Annotated[str | None, Query(description="The cursor of the previous page")] = None,
 ) -> ListParameters:
     """Return the parameters of a list. Which orders a list has is checked where it is read."""
@@ -61,7 +70,9 @@ ListCursor = Annotated[ListParameters, Depends(read_list_parameters)]
 
 
 class ListDefinition(NamedTuple):
-    """A list: the patterns of its members ?thing, their titles ?name and their details; the first order is the default."""
+    """A list: the patterns of its members ?thing, their titles ?name and their details; the first
+    order is the default.
+    """
 
     members: str
     titles: str
@@ -75,11 +86,19 @@ _TITLED = "OPTIONAL { ?thing dct:title ?name }"
 _TITLES = "OPTIONAL { ?thing dct:title ?title }"
 _DETAILS = f"{_TITLES} {_MODIFIED}"
 _OURS = "FILTER(STRSTARTS(str(?thing), str(<id/>)))"
-_FIRST_ADDRESS = (SortOrder.ADDRESS, SortOrder.TITLE, SortOrder.NEWEST)  # a registry may have a million
+# a registry may have a million
+_FIRST_ADDRESS = (SortOrder.ADDRESS, SortOrder.TITLE, SortOrder.NEWEST)
 
 LISTS = {
-    "concept": ListDefinition(f"?thing ?any ?about . {_OURS}", _TITLED, _DETAILS, shows_property=True),
-    "organization": ListDefinition("?thing dct:publisher|wsis:partner|schema:funder ?about .", _TITLED, _DETAILS, shows_property=True),
+    "concept": ListDefinition(
+        f"?thing ?any ?about . {_OURS}", _TITLED, _DETAILS, shows_property=True
+    ),
+    "organization": ListDefinition(
+        "?thing dct:publisher|wsis:partner|schema:funder ?about .",
+        _TITLED,
+        _DETAILS,
+        shows_property=True,
+    ),
     "source": ListDefinition(
         "?about dcat:record ?record . ?record adms:status ?any ; foaf:primaryTopic ?thing . FILTER(?any != <operations#gone>)",
         _TITLED,
@@ -98,7 +117,12 @@ LISTS = {
         "?thing skos:prefLabel ?title .",
         orders=(SortOrder.TITLE, SortOrder.ADDRESS),
     ),
-    "sources": ListDefinition("?thing a dcat:Catalog .", _TITLED, "?thing dct:title ?title .", orders=(SortOrder.TITLE, SortOrder.ADDRESS)),
+    "sources": ListDefinition(
+        "?thing a dcat:Catalog .",
+        _TITLED,
+        "?thing dct:title ?title .",
+        orders=(SortOrder.TITLE, SortOrder.ADDRESS),
+    ),
 }
 _KEYS = {
     SortOrder.TITLE: 'MIN(COALESCE(CONCAT(IF(lang(?name) = "en", "0", "1"), LCASE(str(?name))), "2"))',
@@ -109,7 +133,9 @@ _KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """A page of a list; *after* and *before* are the cursors of the next and previous page, None at the ends."""
+    """A page of a list; *after* and *before* are the cursors of the next and previous page, None at
+    the ends.
+    """
 
     rows: list[Row]
     order: SortOrder
@@ -119,7 +145,10 @@ class ListPage:
 
     def address(self, path: str, **cursor: str) -> str:
         """Return the URL of another page of the list at *path*."""
-        bindings = {**({} if self.order is self.orders[0] else {"sort": self.order.value}), **cursor}
+        bindings = {
+            **({} if self.order is self.orders[0] else {"sort": self.order.value}),
+            **cursor,
+        }
         return f"{path}{'&' if '?' in path else '?'}{urlencode(bindings)}"
 
     def links(self, path: str) -> list[Link]:
@@ -130,7 +159,9 @@ class ListPage:
         ]
 
 
-async def load_page(parameters: ListParameters, service: QueryService, name: str, about: str = "") -> ListPage:
+async def load_page(
+    parameters: ListParameters, service: QueryService, name: str, about: str = ""
+) -> ListPage:
     """Return the page of the list *name* about *about*.
 
     Raises HTTPProblem (400) for an unknown order or an invalid cursor.
@@ -153,10 +184,14 @@ async def load_page(parameters: ListParameters, service: QueryService, name: str
     filters = _as_filter(name, about, service)
     tables = open_facet_index(service.current.path) if filters else None
     if filters and tables:
-        pairs = await asyncio.to_thread(tables.list_after, filters, order.value, upward, key, address, PAGE_SIZE + 1)
+        pairs = await asyncio.to_thread(
+            tables.list_after, filters, order.value, upward, key, address, PAGE_SIZE + 1
+        )
         rows = await _detail_rows(pairs, definition, about, service)
     else:
-        rows = await service.rows(_query_text(definition, order, upward), _bindings(about, key, address))
+        rows = await service.rows(
+            _query_text(definition, order, upward), _bindings(about, key, address)
+        )
     return _build_page(_one_row_each(rows, upward), order, definition.orders, back, bool(cursor))
 
 
@@ -166,27 +201,41 @@ def _as_filter(name: str, about: str, service: QueryService) -> Filter | None:
         return Filter(party=about)
     if name == "source":
         of_records = tuple(kind for kind in KINDS if kind != "organization")
-        return Filter((("kind", of_records), ("source", (about.removeprefix(f"{service.iris.base}source/"),))))
+        return Filter(
+            (("kind", of_records), ("source", (about.removeprefix(f"{service.iris.base}source/"),)))
+        )
     facet_code = facet_of_concept(about, service.iris) if name == "concept" else None
     return Filter(((facet_code[0], (facet_code[1],)),), tuple(Basis)) if facet_code else None
 
 
-async def _detail_rows(pairs: list[tuple[str, str]], definition: ListDefinition, about: str, service: QueryService) -> list[Row]:
+async def _detail_rows(
+    pairs: list[tuple[str, str]], definition: ListDefinition, about: str, service: QueryService
+) -> list[Row]:
     """Return the detail rows of things with known sort keys."""
-    text = query("listing-of").replace("THINGS", " ".join(iri(thing) for thing, _ in pairs)).replace("DETAILS", definition.details)
+    text = (
+        query("listing-of")
+        .replace("THINGS", " ".join(iri(thing) for thing, _ in pairs))
+        .replace("DETAILS", definition.details)
+    )
     rows = await service.rows(text, {"about": iri(about)}) if pairs else []
     keys = dict(pairs)
     return [row | {"key": Term(keys[row["thing"].value], "literal")} for row in rows]
 
 
-def _build_page(rows: list[Row], order: SortOrder, orders: tuple[SortOrder, ...], back: bool, moved: bool) -> ListPage:
+def _build_page(
+    rows: list[Row], order: SortOrder, orders: tuple[SortOrder, ...], back: bool, moved: bool
+) -> ListPage:
     more, page_rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
     page_rows = page_rows[::-1] if back else page_rows
     if not page_rows:
         return ListPage([], order, orders, None, None)
     onward, backward = (True, more) if back else (more, moved)
     return ListPage(
-        page_rows, order, orders, format_cursor(page_rows[-1]) if onward else None, format_cursor(page_rows[0]) if backward else None
+        page_rows,
+        order,
+        orders,
+        format_cursor(page_rows[-1]) if onward else None,
+        format_cursor(page_rows[0]) if backward else None,
     )
 
 
@@ -194,7 +243,11 @@ def _one_row_each(rows: list[Row], upward: bool) -> list[Row]:
     """Return one row for each thing, in order, with the English title if there is one."""
     ranked = sorted(rows, key=lambda row: "title" in row and row["title"].language == "en")
     by_thing = {row["thing"].value: row for row in ranked}
-    return sorted(by_thing.values(), key=lambda row: (row["key"].value, row["thing"].value), reverse=not upward)
+    return sorted(
+        by_thing.values(),
+        key=lambda row: (row["key"].value, row["thing"].value),
+        reverse=not upward,
+    )
 
 
 def _bindings(about: str, key: str, address: str) -> dict[str, str]:
@@ -204,13 +257,16 @@ def _bindings(about: str, key: str, address: str) -> dict[str, str]:
 
 def _query_text(definition: ListDefinition, order: SortOrder, upward: bool) -> str:
     newest = "?dated foaf:primaryTopic ?thing ; dct:modified ?changed ."
-    keyed = {SortOrder.TITLE: definition.titles, SortOrder.NEWEST: newest, SortOrder.ADDRESS: ""}[order]
+    keyed = {SortOrder.TITLE: definition.titles, SortOrder.NEWEST: newest, SortOrder.ADDRESS: ""}[
+        order
+    ]
     parts = {
         "PATTERN": f"{definition.members} {keyed}",
         "KEY": _KEYS[order],
         "COMPARES": ">" if upward else "<",
         "ORDER(": "ASC(" if upward else "DESC(",
-        "DETAILS": ("?thing ?property ?about . " if definition.shows_property else "") + definition.details,
+        "DETAILS": ("?thing ?property ?about . " if definition.shows_property else "")
+        + definition.details,
     }
     text = query("listing")
     for name, part in parts.items():
@@ -220,7 +276,9 @@ def _query_text(definition: ListDefinition, order: SortOrder, upward: bool) -> s
 
 def format_cursor(row: Row) -> str:
     """Return the cursor of a row."""
-    return urlsafe_b64encode(orjson.dumps([row["key"].value, row["thing"].value])).decode().rstrip("=")
+    return (
+        urlsafe_b64encode(orjson.dumps([row["key"].value, row["thing"].value])).decode().rstrip("=")
+    )
 
 
 def _parse_cursor(cursor: str) -> tuple[str, str]:
@@ -228,4 +286,6 @@ def _parse_cursor(cursor: str) -> tuple[str, str]:
         key, address = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return str(key), str(address)
     except (binascii.Error, ValueError) as error:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, TranslatableText("Invalid cursor; start again without it")) from error
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST, TranslatableText("Invalid cursor; start again without it")
+        ) from error

@@ -32,9 +32,17 @@ class Document(NamedTuple):
 Describe = Callable[[QueryService, str], Awaitable[Description]]
 
 
-async def find_document(request: Request, service: QueryService, describe: Describe, depth: int) -> Document:
-    """Return the document at a path of *depth* segments, else that without the suffix; raises HTTPProblem (404) if there is none."""
-    first = request.url.path.removeprefix(request.scope.get("root_path", "")).strip("/").partition("/")[0]
+async def find_document(
+    request: Request, service: QueryService, describe: Describe, depth: int
+) -> Document:
+    """Return the document at a path of *depth* segments, else that without the suffix; raises
+    HTTPProblem (404) if there is none.
+    """
+    first = (
+        request.url.path.removeprefix(request.scope.get("root_path", ""))
+        .strip("/")
+        .partition("/")[0]
+    )
     parts = [first, *path_segments(request)]
     name = "/".join(parts)
     if len(parts) != depth or not all(parts):
@@ -44,4 +52,7 @@ async def find_document(request: Request, service: QueryService, describe: Descr
         description = await describe(service, service.iris.base + candidate)
         if description.statements:
             return Document(description, ResourceURLs(f"/{candidate}"), end)
-    raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("This record doesn't exist: {iri}", iri=service.iris.base + name))
+    raise HTTPProblem(
+        HTTPStatus.NOT_FOUND,
+        TranslatableText("This record doesn't exist: {iri}", iri=service.iris.base + name),
+    )

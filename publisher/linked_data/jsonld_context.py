@@ -42,11 +42,15 @@ class ValueKind(Enum):
     @property
     def definition(self) -> dict[str, str]:
         """Return its part of a term definition."""
-        return {key: text for key, text in zip(("@type", "@container"), self.value, strict=True) if text}
+        return {
+            key: text for key, text in zip(("@type", "@container"), self.value, strict=True) if text
+        }
 
 
 class TermDefinition(NamedTuple):
-    """A term of our JSON. *property* is prefixed; *nested*: the object is embedded; *inverse*: the property points the other way."""
+    """A term of our JSON. *property* is prefixed; *nested*: the object is embedded; *inverse*: the
+    property points the other way.
+    """
 
     name: str
     property: str
@@ -246,7 +250,8 @@ CLASSES = {
 }
 
 Frame = dict[str, object]
-_OMITTED: Frame = {"@omitDefault": True}  # processors look for it at each property, not only at the top
+# processors look for it at each property, not only at the top
+_OMITTED: Frame = {"@omitDefault": True}
 _NEVER: Frame = {"@embed": "@never", **_OMITTED}
 _TEXTS = {item.name: item.property for item in TERMS if item.kind is ValueKind.TEXT}
 
@@ -258,13 +263,42 @@ def _only(*names: str, **nested: Frame) -> Frame:
 
 # The embedded nodes of each class that has a frame.
 _REGISTRY = _only()
-_TOMBSTONE = ("title", "page", "documentType", "vanishedSince", "goneSince", "goneBy", "reason", "replacedBy")
+_TOMBSTONE = (
+    "title",
+    "page",
+    "documentType",
+    "vanishedSince",
+    "goneSince",
+    "goneBy",
+    "reason",
+    "replacedBy",
+)
 _RECORD = ("identifier", "issuedAt", "modifiedAt", "state", "run", "mapping", "digest", "remarks")
 _CLAIMS = _only(
-    "concept", "basis", "sourceWord", "crosswalk", "confidence", "percentage", "evidence", "source", "method", "methodVersion"
+    "concept",
+    "basis",
+    "sourceWord",
+    "crosswalk",
+    "confidence",
+    "percentage",
+    "evidence",
+    "source",
+    "method",
+    "methodVersion",
 )
 _CONCEPTS = _only(
-    *("name", "otherNames", "notation", "definition", "scopeNote", "editorialNote", "comment", "source", "exactMatch", "closeMatch"),
+    *(
+        "name",
+        "otherNames",
+        "notation",
+        "definition",
+        "scopeNote",
+        "editorialNote",
+        "comment",
+        "source",
+        "exactMatch",
+        "closeMatch",
+    ),
     "broadMatch",
     "relatedMatch",
     "concerns",
@@ -286,12 +320,22 @@ FRAMES: dict[str, Frame] = {
 
 
 def jsonld_context(iris: Iris) -> dict[str, object]:
-    """Return the value of ``@context``. It has no prefixes, so that properties without a term keep their full IRI."""
+    """Return the value of ``@context``. It has no prefixes, so that properties without a term keep
+    their full IRI.
+    """
     prefixes = namespaces(iris)
-    definitions: dict[str, object] = {"@version": 1.1, "id": "@id", "type": "@type", "included": "@included"}
+    definitions: dict[str, object] = {
+        "@version": 1.1,
+        "id": "@id",
+        "type": "@type",
+        "included": "@included",
+    }
     definitions |= {name: _expand(property_, prefixes) for name, property_ in CLASSES.items()}
     for term in TERMS:
-        definitions[term.name] = {"@reverse" if term.inverse else "@id": _expand(term.property, prefixes), **term.kind.definition}
+        definitions[term.name] = {
+            "@reverse" if term.inverse else "@id": _expand(term.property, prefixes),
+            **term.kind.definition,
+        }
     return definitions
 
 
@@ -302,12 +346,19 @@ def _expand(name: str, prefixes: Mapping[str, str]) -> str:
 
 def jsonld_frame(name: str, iris: Iris) -> Frame:
     """Return the frame of the class *name*, a key of FRAMES."""
-    return {"@context": iris.base + CONTEXT_PATH, "@type": name, **_OMITTED, **_addressed(FRAMES[name], namespaces(iris))}
+    return {
+        "@context": iris.base + CONTEXT_PATH,
+        "@type": name,
+        **_OMITTED,
+        **_addressed(FRAMES[name], namespaces(iris)),
+    }
 
 
 def _addressed(definitions: Frame, prefixes: Mapping[str, str]) -> Frame:
     """Replace terms of texts by their properties: a frame cannot contain a language map."""
     return {
-        _expand(_TEXTS[name], prefixes) if name in _TEXTS else name: _addressed(value, prefixes) if isinstance(value, dict) else value
+        _expand(_TEXTS[name], prefixes) if name in _TEXTS else name: _addressed(value, prefixes)
+        if isinstance(value, dict)
+        else value
         for name, value in definitions.items()
     }

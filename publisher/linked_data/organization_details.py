@@ -1,4 +1,6 @@
-"""What the list of organizations shows beside a name: registry, type, countries and number of initiatives."""
+"""What the list of organizations shows beside a name: registry, type, countries and number of
+initiatives.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from publisher.store.query_service import QueryService
 
 @dataclass(frozen=True, slots=True)
 class OrganizationDetails:
-    """The registry's name, the IRIs of type (None if not stated) and countries, and the number of initiatives."""
+    """The registry's name, the IRIs of type (None if not stated) and countries, and the number of
+    initiatives.
+    """
 
     source: str
     classification: str | None
@@ -20,15 +24,29 @@ class OrganizationDetails:
     initiatives: int
 
 
-async def load_organization_details(organizations: Iterable[str], service: QueryService) -> dict[str, OrganizationDetails]:
+async def load_organization_details(
+    organizations: Iterable[str], service: QueryService
+) -> dict[str, OrganizationDetails]:
     """Return the details of organizations by IRI."""
     things = " ".join(map(iri, organizations))
-    rows = await service.rows(query("organization-details").replace("THINGS", things)) if things else []
+    rows = (
+        await service.rows(query("organization-details").replace("THINGS", things))
+        if things
+        else []
+    )
     result: dict[str, OrganizationDetails] = {}
-    for row in sorted(rows, key=lambda row: tuple(row[name].value if name in row else "" for name in ("classification", "country"))):
+    for row in sorted(
+        rows,
+        key=lambda row: tuple(
+            row[name].value if name in row else "" for name in ("classification", "country")
+        ),
+    ):
         address = row["thing"].value
         known = result.get(address)
-        countries = (*(known.countries if known else ()), *([row["country"].value] if "country" in row else []))
+        countries = (
+            *(known.countries if known else ()),
+            *([row["country"].value] if "country" in row else []),
+        )
         classification = row["classification"].value if "classification" in row else None
         result[address] = OrganizationDetails(
             address.partition("/id/organization/")[2].partition("/")[0],

@@ -1,4 +1,6 @@
-"""Serialize a description as nested JSON with the terms of our context. Expanded as JSON-LD it has the same triples."""
+"""Serialize a description as nested JSON with the terms of our context. Expanded as JSON-LD it has
+the same triples.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,13 @@ from functools import lru_cache
 
 import orjson
 
-from publisher.linked_data.jsonld_context import CLASSES, CONTEXT_PATH, TERMS, TermDefinition, ValueKind
+from publisher.linked_data.jsonld_context import (
+    CLASSES,
+    CONTEXT_PATH,
+    TERMS,
+    TermDefinition,
+    ValueKind,
+)
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces
 from vocab.iris import Iris
@@ -22,8 +30,13 @@ _LISTS = (ValueKind.STRINGS, ValueKind.LINKS)
 
 
 def plain_json(description: Description, iris: Iris) -> bytes:
-    """Serialize *description* as JSON: the thing outermost, its parts nested, everything else under ``included``."""
-    return orjson.dumps({"@context": iris.base + CONTEXT_PATH, **_Tree(description, iris).to_json()}, option=orjson.OPT_INDENT_2)
+    """Serialize *description* as JSON: the thing outermost, its parts nested, everything else under
+    ``included``.
+    """
+    return orjson.dumps(
+        {"@context": iris.base + CONTEXT_PATH, **_Tree(description, iris).to_json()},
+        option=orjson.OPT_INDENT_2,
+    )
 
 
 @lru_cache(maxsize=8)
@@ -40,7 +53,12 @@ def _names(iris: Iris) -> dict[str, list[TermDefinition]]:
 @lru_cache(maxsize=8)
 def _classes(iris: Iris) -> dict[str, str]:
     known = namespaces(iris)
-    return {known[prefix] + local: name for name, (prefix, _, local) in ((name, text.partition(":")) for name, text in CLASSES.items())}
+    return {
+        known[prefix] + local: name
+        for name, (prefix, _, local) in (
+            (name, text.partition(":")) for name, text in CLASSES.items()
+        )
+    }
 
 
 class _Tree:
@@ -53,7 +71,9 @@ class _Tree:
         for statement in description.statements:
             self._by_subject.setdefault(statement.subject, []).append(statement)
             if statement.object.is_iri:
-                self._by_object.setdefault((statement.predicate, statement.object.value), []).append(statement)
+                self._by_object.setdefault(
+                    (statement.predicate, statement.object.value), []
+                ).append(statement)
         self._written: set[Statement] = set()
         self._visited: set[str] = set()
 
@@ -80,37 +100,63 @@ class _Tree:
             key: _single_or_list([self._expanded_value(statement) for statement in groups[key]])
             for key in sorted(groups.keys() - {name.name for name in TERMS})
         }
-        return {"id": subject, **({"type": _single_or_list(types)} if types else {}), **members, **others}
+        return {
+            "id": subject,
+            **({"type": _single_or_list(types)} if types else {}),
+            **members,
+            **others,
+        }
 
     def _grouped(self, subject: str) -> dict[str, list[Term]]:
         """Return the objects by term, or by property IRI if no term fits."""
         groups: dict[str, list[Term]] = {}
         for statement in self._by_subject.get(subject, ()):
-            if statement not in self._written and not (statement.predicate == _TYPE and statement.object.is_iri):
+            if statement not in self._written and not (
+                statement.predicate == _TYPE and statement.object.is_iri
+            ):
                 self._written.add(statement)
                 groups.setdefault(self._term_name(statement), []).append(statement.object)
         return groups
 
     def _term_name(self, statement: Statement) -> str:
-        names = (name for name in self._names.get(statement.predicate, ()) if not name.inverse and _fits(name.kind, statement.object))
+        names = (
+            name
+            for name in self._names.get(statement.predicate, ())
+            if not name.inverse and _fits(name.kind, statement.object)
+        )
         return next((name.name for name in names), None) or statement.predicate
 
     def _add_inverse(self, members: dict[str, Json], name: TermDefinition, subject: str) -> None:
         predicate = next(iri for iri, known in self._names.items() if name in known)
-        statements = [statement for statement in self._by_object.get((predicate, subject), ()) if statement.subject not in self._visited]
+        statements = [
+            statement
+            for statement in self._by_object.get((predicate, subject), ())
+            if statement.subject not in self._visited
+        ]
         self._written.update(statements)
-        nodes = [_link(self._node(statement.subject)) for statement in statements if statement.subject not in self._visited]
+        nodes = [
+            _link(self._node(statement.subject))
+            for statement in statements
+            if statement.subject not in self._visited
+        ]
         if nodes:
             members[name.name] = nodes if name.kind is ValueKind.LINKS else _single_or_list(nodes)
 
     def _values(self, name: TermDefinition, terms: list[Term]) -> Json:
         if name.kind is ValueKind.TEXT:
             return _by_language(terms)
-        values = [self._linked(term.value, name.nested) if term.is_iri else _native(name.kind, term.value) for term in terms]
+        values = [
+            self._linked(term.value, name.nested) if term.is_iri else _native(name.kind, term.value)
+            for term in terms
+        ]
         return values if name.kind in _LISTS else _single_or_list(values)
 
     def _linked(self, iri: str, nested: bool) -> Json:
-        return _link(self._node(iri)) if nested and iri in self._by_subject and iri not in self._visited else iri
+        return (
+            _link(self._node(iri))
+            if nested and iri in self._by_subject and iri not in self._visited
+            else iri
+        )
 
     def _expanded_value(self, term: Term) -> Json:
         """Return the expanded form of a value whose property has no term for it."""
@@ -133,15 +179,23 @@ def _fits(kind: ValueKind, term: Term) -> bool:
         return term.datatype is None and term.language is None
     if kind is ValueKind.INTEGER and not _canonical(term.value):
         return False
-    return term.datatype is not None and term.datatype == kind.datatype and (kind is not ValueKind.BOOLEAN or term.value in _BOOLEANS)
+    return (
+        term.datatype is not None
+        and term.datatype == kind.datatype
+        and (kind is not ValueKind.BOOLEAN or term.value in _BOOLEANS)
+    )
 
 
 _BOOLEANS = {"true": True, "false": False}
 
 
 def _canonical(text: str) -> bool:
-    """Return whether a JSON number represents the integer exactly for every parser (RFC 8259, section 6)."""
-    return text.removeprefix("-").isdecimal() and str(int(text)) == text and abs(int(text)) < 1 << 53
+    """Return whether a JSON number represents the integer exactly for every parser (RFC 8259,
+    section 6).
+    """
+    return (
+        text.removeprefix("-").isdecimal() and str(int(text)) == text and abs(int(text)) < 1 << 53
+    )
 
 
 def _native(kind: ValueKind, text: str) -> Json:

@@ -56,7 +56,8 @@ def read_statistics(description: Description) -> RunStatistics:
     network = {
         name.value: int(value.value)
         for part in parts
-        if (name := description.one("ops:networkOutcome", part)) and (value := description.one("dqv:value", part))
+        if (name := description.one("ops:networkOutcome", part))
+        and (value := description.one("dqv:value", part))
     }
     return RunStatistics(tuple(counts), network)
 
@@ -70,12 +71,17 @@ def statistics_json(description: Description) -> RunJson:
         "iri": description.iri,
         "source": used.value.rpartition("/source/")[2] if used else None,
         "outcome": _text(description, "ops:outcome"),
-        "is_full": _text(description, "ops:fullHarvest") == "true" if description.one("ops:fullHarvest") else None,
+        "is_full": _text(description, "ops:fullHarvest") == "true"
+        if description.one("ops:fullHarvest")
+        else None,
         "started": _text(description, "prov:startedAtTime"),
         "ended": _text(description, "prov:endedAtTime"),
         "reason": _text(description, "ops:reason"),
         "entry": int(entry.value) if (entry := description.one("ops:journalEntry")) else None,
-        "counts": {**dict.fromkeys(METRICS), **{count.name: count.value for count in statistics.counts}},
+        "counts": {
+            **dict.fromkeys(METRICS),
+            **{count.name: count.value for count in statistics.counts},
+        },
         "network": statistics.network,
     }
 

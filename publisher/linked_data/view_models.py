@@ -12,7 +12,12 @@ from publisher.store.descriptions import Description
 
 _CLAIMS = (("Action lines", "actionLine"), ("SDGs", "goal"), ("Targets", "target"))
 _BASES = (("", "declared"), ("crosswalked", "crosswalked"), ("suggested", "suggested"))
-_ROLES = (("Lead", "dct:publisher"), ("Partner", "wsis:partner"), ("Funder", "schema:funder"), ("Creator", "dct:creator"))
+_ROLES = (
+    ("Lead", "dct:publisher"),
+    ("Partner", "wsis:partner"),
+    ("Funder", "schema:funder"),
+    ("Creator", "dct:creator"),
+)
 _SEVERITY = {"Violation": "violation", "Warning": "warning", "Info": "info"}
 
 
@@ -66,7 +71,9 @@ class MapPoint(NamedTuple):
 
 
 class ValidationNote(NamedTuple):
-    """A validation result; *path* is the property, *shape* the IRI of the rule; both are None if the record lacks them."""
+    """A validation result; *path* is the property, *shape* the IRI of the rule; both are None if
+    the record lacks them.
+    """
 
     message: str
     severity: str
@@ -92,8 +99,16 @@ class ThingView:
 def build_view(description: Description, record: str) -> ThingView:
     """Build the view of a thing from its record's statements."""
     return ThingView(
-        claims=tuple((title, claims) for title, name in _CLAIMS if (claims := tuple(_claims(description, name)))),
-        parties=tuple(_party(description, role, term) for role, name in _ROLES for term in description.all(name)),
+        claims=tuple(
+            (title, claims)
+            for title, name in _CLAIMS
+            if (claims := tuple(_claims(description, name)))
+        ),
+        parties=tuple(
+            _party(description, role, term)
+            for role, name in _ROLES
+            for term in description.all(name)
+        ),
         prizes=tuple(
             PrizeView(
                 description.one("wsis:prizeCategory", part.value),
@@ -102,11 +117,20 @@ def build_view(description: Description, record: str) -> ThingView:
             )
             for part in description.all("vivo:relatedBy")
         ),
-        places=tuple(_point(description, part.value) for part in description.all("schema:location")),
-        remarks=tuple(_note(description, part.value) for part in description.all("ops:result", record)),
-        amounts=tuple(filter(None, (_amount(description, part) for part in _parts(description, "wsis:amount")))),
+        places=tuple(
+            _point(description, part.value) for part in description.all("schema:location")
+        ),
+        remarks=tuple(
+            _note(description, part.value) for part in description.all("ops:result", record)
+        ),
+        amounts=tuple(
+            filter(
+                None, (_amount(description, part) for part in _parts(description, "wsis:amount"))
+            )
+        ),
         periods=tuple(
-            (description.one("dcat:startDate", part), description.one("dcat:endDate", part)) for part in _parts(description, "dct:temporal")
+            (description.one("dcat:startDate", part), description.one("dcat:endDate", part))
+            for part in _parts(description, "dct:temporal")
         ),
         outcomes=_parts(description, "wsis:projectOutcome"),
         files=_parts(description, "dcat:distribution"),
@@ -135,20 +159,34 @@ def _claim(description: Description, concept: Term, basis: str) -> Claim:
     for part in description.subjects("wsis:concept", concept.value) if concept.is_iri else ():
         stated = description.one("wsis:basis", part)
         if stated and stated.value.endswith(basis):
-            word, evidence = description.one("wsis:sourceWord", part), description.one("wsis:evidence", part)
+            word, evidence = (
+                description.one("wsis:sourceWord", part),
+                description.one("wsis:evidence", part),
+            )
             confidence, percentage = (
                 float(number.value) if (number := description.one(f"wsis:{name}", part)) else None
                 for name in ("confidence", "percentage")
             )
             page = description.one("dct:source", part)
-            return Claim(concept, basis, word.value if word else None, confidence, percentage, evidence, page)
+            return Claim(
+                concept, basis, word.value if word else None, confidence, percentage, evidence, page
+            )
     return Claim(concept, basis, None, None)
 
 
 def _amount(description: Description, part: str) -> AmountView | None:
-    value, currency = description.one("schema:value", part), description.one("schema:currency", part)
-    name, start, end = (description.one(f"schema:{name}", part) for name in ("name", "validFrom", "validThrough"))
-    return AmountView(Decimal(value.value), currency.value if currency else None, name, start, end) if value else None
+    value, currency = (
+        description.one("schema:value", part),
+        description.one("schema:currency", part),
+    )
+    name, start, end = (
+        description.one(f"schema:{name}", part) for name in ("name", "validFrom", "validThrough")
+    )
+    return (
+        AmountView(Decimal(value.value), currency.value if currency else None, name, start, end)
+        if value
+        else None
+    )
 
 
 def _parts(description: Description, name: str) -> tuple[str, ...]:
@@ -173,7 +211,11 @@ def _party(description: Description, role: str, term: Term) -> Party:
 
 def _point(description: Description, part: str) -> MapPoint:
     latitude, longitude = description.one("wgs:lat", part), description.one("wgs:long", part)
-    return MapPoint(description.one("rdfs:label", part), latitude.value if latitude else "", longitude.value if longitude else "")
+    return MapPoint(
+        description.one("rdfs:label", part),
+        latitude.value if latitude else "",
+        longitude.value if longitude else "",
+    )
 
 
 def _note(description: Description, part: str) -> ValidationNote:

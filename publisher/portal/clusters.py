@@ -1,4 +1,6 @@
-"""What the members of a cluster say, property by property, who comes first, and where they disagree."""
+"""What the members of a cluster say, property by property, who comes first, and where they
+disagree.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _HIDDEN = frozenset({f"{RDF}type"})
 
 
 class ClusterMember(NamedTuple):
-    """A member of a cluster: its *description* with that of its record, whose IRI is *record*, "" for an organization."""
+    """A member of a cluster: its *description* with that of its record, whose IRI is *record*, ""
+    for an organization.
+    """
 
     iri: str
     source: str
@@ -55,7 +59,9 @@ class ComparedProperty(NamedTuple):
 
 
 class Match(NamedTuple):
-    """Why two members are one thing: *features* that agree, or a person's *reason* and when it was *decided*."""
+    """Why two members are one thing: *features* that agree, or a person's *reason* and when it was
+    *decided*.
+    """
 
     first: str
     second: str
@@ -76,13 +82,20 @@ async def cluster_of(service: QueryService, thing: str) -> ClusterOf | None:
     rows = await service.rows(query("cluster-of"), {"subject": iri(thing)})
     if not rows:
         return None
-    names, members = prefer_english(rows, "member"), sorted({row["member"].value for row in rows} - {thing})
-    return ClusterOf(rows[0]["cluster"].value, {member: names.get(member, member) for member in members})
+    names, members = (
+        prefer_english(rows, "member"),
+        sorted({row["member"].value for row in rows} - {thing}),
+    )
+    return ClusterOf(
+        rows[0]["cluster"].value, {member: names.get(member, member) for member in members}
+    )
 
 
 async def read_members(service: QueryService, members: Iterable[str]) -> list[ClusterMember]:
     """Return the first SHOWN members with their descriptions."""
-    return list(await asyncio.gather(*(_read_member(service, member) for member in sorted(members)[:SHOWN])))
+    return list(
+        await asyncio.gather(*(_read_member(service, member) for member in sorted(members)[:SHOWN]))
+    )
 
 
 async def _read_member(service: QueryService, member: str) -> ClusterMember:
@@ -99,39 +112,61 @@ def compare_members(members: Sequence[ClusterMember]) -> list[ComparedProperty]:
         statement.predicate
         for member in members
         for statement in member.description.statements
-        if statement.subject == member.iri and statement.predicate not in _HIDDEN and not _is_part(statement.object, member)
+        if statement.subject == member.iri
+        and statement.predicate not in _HIDDEN
+        and not _is_part(statement.object, member)
     }
     known = list(FIELD_NAMES)
-    ordered = sorted(predicates, key=lambda name: (known.index(name) if name in known else len(known), name))
+    ordered = sorted(
+        predicates, key=lambda name: (known.index(name) if name in known else len(known), name)
+    )
     return [_compare(predicate, members) for predicate in ordered]
 
 
 def _is_part(term: Term, member: ClusterMember) -> bool:
-    """Return whether a value is a part of the record, such as a place, which has no name of its own."""
-    return term.is_iri and "#" in term.value and term.value.partition("#")[0] in (member.iri, member.record)
+    """Return whether a value is a part of the record, such as a place, which has no name of its
+    own.
+    """
+    return (
+        term.is_iri
+        and "#" in term.value
+        and term.value.partition("#")[0] in (member.iri, member.record)
+    )
 
 
 def _compare(predicate: str, members: Sequence[ClusterMember]) -> ComparedProperty:
     says = []
     for member in members:
-        statements = (item for item in member.description.statements if item.subject == member.iri and item.predicate == predicate)
+        statements = (
+            item
+            for item in member.description.statements
+            if item.subject == member.iri and item.predicate == predicate
+        )
         if values := tuple(item.object for item in statements):
             says.append(MemberValues(member, values))
     short = members[0].description.short(predicate)
-    return ComparedProperty(predicate, tuple(sort_by_precedence(short, says)), _disagree([item.values for item in says]))
+    return ComparedProperty(
+        predicate, tuple(sort_by_precedence(short, says)), _disagree([item.values for item in says])
+    )
 
 
 def _disagree(values: Sequence[tuple[Term, ...]]) -> bool:
     """Return whether two members have no common value, in a language that both have."""
     spoken = [_by_language(terms) for terms in values]
     pairs = ((one, other) for number, one in enumerate(spoken) for other in spoken[number + 1 :])
-    return any(one[language].isdisjoint(other[language]) for one, other in pairs for language in one.keys() & other.keys())
+    return any(
+        one[language].isdisjoint(other[language])
+        for one, other in pairs
+        for language in one.keys() & other.keys()
+    )
 
 
 def _by_language(terms: Iterable[Term]) -> dict[str | None, set[str]]:
     texts: dict[str | None, set[str]] = {}
     for term in terms:
-        texts.setdefault(term.language, set()).add(term.value if term.is_iri else " ".join(term.value.casefold().split()))
+        texts.setdefault(term.language, set()).add(
+            term.value if term.is_iri else " ".join(term.value.casefold().split())
+        )
     return texts
 
 
@@ -143,7 +178,9 @@ _RULES: Mapping[str, Callable[[MemberValues], tuple[int, str]]] = {
 
 
 def sort_by_precedence(name: str, says: Iterable[MemberValues]) -> list[MemberValues]:
-    """Return the values of the property *name*, such as ``dct:title``, that members state, by the rules of ``precedence.toml``."""
+    """Return the values of the property *name*, such as ``dct:title``, that members state, by the
+    rules of ``precedence.toml``.
+    """
     ordered = sorted(says, key=lambda item: item.member.iri)
     for rule in reversed(precedence(name)):
         if rule == "first":

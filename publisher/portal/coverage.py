@@ -11,11 +11,14 @@ from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.facets.thing_count import NONE, ThingCount
 
-_ALWAYS = ("kind", "source", "basis", "remark")  # facets whose coverage says nothing: every thing has them, or may lack them
+# facets whose coverage says nothing: every thing has them, or may lack them
+_ALWAYS = ("kind", "source", "basis", "remark")
 
 
 class Coverage(NamedTuple):
-    """*part* of *all* things have a value, the members of each cluster counted once; *text* is the sentence."""
+    """*part* of *all* things have a value, the members of each cluster counted once; *text* is the
+    sentence.
+    """
 
     part: ThingCount
     all: ThingCount
@@ -29,7 +32,9 @@ def format_count(count: ThingCount) -> str:
 
 
 def coverage(tables: FacetIndex, filters: Filter, *facets: str) -> Coverage:
-    """Count the filtered things with a value of each of *facets*. Filters by the last facet itself are ignored."""
+    """Count the filtered things with a value of each of *facets*. Filters by the last facet itself
+    are ignored.
+    """
     *others, last = facets
     unfiltered = filters.with_codes(last)
     total = tables.count_different(unfiltered)
@@ -70,8 +75,14 @@ def empty_chart_hint(facet: str) -> str:
             "No initiative has an action line. To fill this chart, add a field with action lines to a source definition, "
             "or a crosswalk from the registry's codes."
         ),
-        "country": _("No initiative has a country. To fill this chart, add a field with countries to a source definition."),
-        "year": _("No initiative has a start year. To fill this chart, add a field with the start date to a source definition."),
+        "country": _(
+            "No initiative has a country. To fill this chart, add a field with countries to a source definition."
+        ),
+        "year": _(
+            "No initiative has a start year. To fill this chart, add a field with the start date to a source definition."
+        ),
     }
-    text = texts.get(facet) or _("No initiative has a value for: {facet}. To fill this chart, add such a field to a source definition.")
+    text = texts.get(facet) or _(
+        "No initiative has a value for: {facet}. To fill this chart, add such a field to a source definition."
+    )
     return text.format(facet=facet_title(facet))

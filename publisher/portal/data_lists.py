@@ -29,7 +29,19 @@ _PRIZE = (
 
 def list_table(name: str, title: str, lines: Iterable[ListItem], query: str) -> DataTable:
     """Return the table of things."""
-    rows = tuple((item.iri, item.title, item.kind, item.source, item.begins, item.ends, item.issued, item.changed) for item in lines)
+    rows = tuple(
+        (
+            item.iri,
+            item.title,
+            item.kind,
+            item.source,
+            item.begins,
+            item.ends,
+            item.issued,
+            item.changed,
+        )
+        for item in lines
+    )
     return DataTable(name, title, _LINE, rows, query, is_observation=False)
 
 

@@ -15,12 +15,15 @@ KINDS = ("count", "bars", "table", "trend", "map", "matrix")  # of embeds
 BY_FACET = ("bars", "table", "trend")  # whose addresses end with a facet
 THEMES = ("auto", "light", "dark")
 WIDTH = 640  # pixels of a frame where none is asked for
-HEIGHTS = {"count": 160, "bars": 520, "table": 480, "trend": 480, "map": 460, "matrix": 620}  # pixels
+# pixels
+HEIGHTS = {"count": 160, "bars": 520, "table": 480, "trend": 480, "map": 460, "matrix": 620}
 _SMALLEST = 120  # pixels
 
 
 class Frame(NamedTuple):
-    """An iframe: its address, title and size in pixels. It is as wide as its container, up to *width*."""
+    """An iframe: its address, title and size in pixels. It is as wide as its container, up to
+    *width*.
+    """
 
     url: str
     title: str
@@ -41,8 +44,17 @@ def embed_path(kind: str, facet: str, filters: Filter) -> str:
     """Return the address of an embed; "" if no parameters express *filters*."""
     if filters.party or filters.words or filters.among is not None:
         return ""
-    pairs = [(name, code) for name, codes in filters.chosen if name != "kind" and name != "basis" for code in codes]
-    pairs += [] if filters.bases == (Basis.DECLARED,) else [("basis", basis.value) for basis in filters.bases]
+    pairs = [
+        (name, code)
+        for name, codes in filters.chosen
+        if name != "kind" and name != "basis"
+        for code in codes
+    ]
+    pairs += (
+        []
+        if filters.bases == (Basis.DECLARED,)
+        else [("basis", basis.value) for basis in filters.bases]
+    )
     path = f"{PATH}/{kind}/{quote(facet)}" if kind in BY_FACET else f"{PATH}/{kind}"
     return f"{path}?{urlencode(pairs)}" if pairs else path
 
@@ -52,6 +64,13 @@ def is_embed(kind: str, facet: str) -> bool:
     return kind in KINDS and (facet in FACETS if kind in BY_FACET else not facet)
 
 
-def frame(url: str, title: str, kind: str, width: int | None = None, height: int | None = None) -> Frame:
+def frame(
+    url: str, title: str, kind: str, width: int | None = None, height: int | None = None
+) -> Frame:
     """Return the frame of an embed, not larger than *width* and *height*."""
-    return Frame(url, title, max(_SMALLEST, min(width or WIDTH, WIDTH)), max(_SMALLEST, min(height or HEIGHTS[kind], HEIGHTS[kind])))
+    return Frame(
+        url,
+        title,
+        max(_SMALLEST, min(width or WIDTH, WIDTH)),
+        max(_SMALLEST, min(height or HEIGHTS[kind], HEIGHTS[kind])),
+    )

@@ -1,4 +1,6 @@
-"""The figures of one concept, organization or registry: panels, a map, partners and the bases of links."""
+"""The figures of one concept, organization or registry: panels, a map, partners and the bases of
+links.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup
 
 from languages.translations import gettext as _
-from publisher.http.pages.charts.data_table import TABLE_FORMATS, VALUE, Column, DataTable, count_table
+from publisher.http.pages.charts.data_table import (
+    TABLE_FORMATS,
+    VALUE,
+    Column,
+    DataTable,
+    count_table,
+)
 from publisher.http.pages.charts.map import point_map
 from publisher.http.pages.charts.network import MAX_ORGANIZATIONS, network_diagram
 from publisher.http.pages.charts.svg import shade
@@ -28,16 +36,31 @@ from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.terms import ORG
 
-FIGURES = ("line", "goal", "target", "country", "region", "year", "stakeholder", "status", "type", "coverage", "source")
+FIGURES = (
+    "line",
+    "goal",
+    "target",
+    "country",
+    "region",
+    "year",
+    "stakeholder",
+    "status",
+    "type",
+    "coverage",
+    "source",
+)
 PAIRS = 200  # pairs of organizations, and organizations, that are read
 PARTY = "organization"
 MATRIX = {"line": "goal", "goal": "line", "target": "line"}  # the other side of the matrix
 _SCHEMES = {"line": "action-line", "goal": "sdg"}
-COMPARED = ("line", "goal", "region", "area", "country", "source")  # facets whose codes can be compared with each other
+# facets whose codes can be compared with each other
+COMPARED = ("line", "goal", "region", "area", "country", "source")
 
 
 class MatrixCell(NamedTuple):
-    """A cell in the matrix row of an action line or goal: code, name and page of the other side, count, shade and search URL."""
+    """A cell in the matrix row of an action line or goal: code, name and page of the other side,
+    count, shade and search URL.
+    """
 
     code: str
     name: str
@@ -49,9 +72,11 @@ class MatrixCell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EntityStatistics:
-    """The figures of a page. *bases* maps each basis to its number of initiatives; *search* is the address of the list.
+    """The figures of a page. *bases* maps each basis to its number of initiatives; *search* is the
+    address of the list.
 
-    *forms* are the data formats: label and URL. *compare* is the URL of a comparison with another topic, "" for none.
+    *forms* are the data formats: label and URL. *compare* is the URL of a comparison with another
+    topic, "" for none.
     """
 
     profile: Profile
@@ -72,36 +97,68 @@ class EntityStatistics:
     follow: str  # the address of the page to follow them
 
 
+def _count_by_basis(tables: FacetIndex, filters: Filter) -> tuple[tuple[str, ThingCount], ...]:
+    """Return how many initiatives there are by how their links were made."""
+    return tuple(
+        (basis_title(basis.value), tables.count_different(replace(filters, bases=(basis,))))
+        for basis in Basis
+    )
+
+
 def entity_statistics(
-    tables: FacetIndex, filters: Filter, names: FacetLabels, search: str, without: Iterable[str] = ()
+    tables: FacetIndex,
+    filters: Filter,
+    names: FacetLabels,
+    search: str,
+    without: Iterable[str] = (),
 ) -> EntityStatistics:
     """Return the figures of the filtered initiatives; *without* are facets that are constant here."""
-    filters, facets = filters.with_codes("kind", "initiative"), [name for name in FIGURES if name not in without]
+    filters, facets = (
+        filters.with_codes("kind", "initiative"),
+        [name for name in FIGURES if name not in without],
+    )
     chosen = [(facet, codes) for facet, codes in filters.chosen if FACETS[facet].link_property]
-    bases = tuple((basis_title(basis.value), tables.count_different(replace(filters, bases=(basis,)))) for basis in Basis) if chosen else ()
-    pairs, organizations = tables.partners(filters, PAIRS, once=True), tables.organizations(filters, 10, once=True)
+    bases = _count_by_basis(tables, filters) if chosen else ()
+    pairs, organizations = (
+        tables.partners(filters, PAIRS, once=True),
+        tables.organizations(filters, 10, once=True),
+    )
     parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(parties) if parties else {}
     party = filters.party.removeprefix(f"{names.iris.base}id/")
-    followed = [("thing", party)] if party else [(facet, code) for facet, codes in filters.chosen if facet != "kind" for code in codes]
+    followed = (
+        [("thing", party)]
+        if party
+        else [(facet, code) for facet, codes in filters.chosen if facet != "kind" for code in codes]
+    )
     country = next((codes[0] for facet, codes in filters.chosen if facet == "country"), None)
-    topic = next((f"{facet}/{codes[0]}" for facet, codes in filters.chosen if facet in COMPARED), "")
+    topic = next(
+        (f"{facet}/{codes[0]}" for facet, codes in filters.chosen if facet in COMPARED), ""
+    )
     return EntityStatistics(
         profile=profile(tables, filters, names, tuple(without)),
         compare=f"/compare?{urlencode({'one': topic})}" if topic else "",
         total=tables.total(filters),
         bases=bases,
         panels=tuple(facet_panels(tables, filters, facets, names)),
-        map=point_map([], frozenset({country}), names.name("country", country)) if country else country_map(tables, filters, names),
+        map=point_map([], frozenset({country}), names.name("country", country))
+        if country
+        else country_map(tables, filters, names),
         network=partner_network(pairs, known, names, filters.party),
-        organizations=tuple((one, name or one.rpartition("/")[2], things) for one, name, things in organizations if one != filters.party),
+        organizations=tuple(
+            (one, name or one.rpartition("/")[2], things)
+            for one, name, things in organizations
+            if one != filters.party
+        ),
         search=search,
         query=query_page_url(filter_query.listing(filters, names.iris)),
         table=f"/sparql?{urlencode({'format': 'csv', 'query': filter_query.flat_table(filters, names.iris)}, quote_via=quote)}",
         partners=query_page_url(filter_query.partners(filters, names.iris)),
         forms=data_links(filters, names.iris),
         row=matrix_row(tables, filters, names),
-        matrix="" if filters.party else f"/matrix?{urlencode([(facet, codes[0]) for facet, codes in filters.chosen if facet != 'kind'])}",
+        matrix=""
+        if filters.party
+        else f"/matrix?{urlencode([(facet, codes[0]) for facet, codes in filters.chosen if facet != 'kind'])}",
         follow=f"/follow?{urlencode(followed)}",
     )
 
@@ -109,46 +166,84 @@ def entity_statistics(
 def matrix_row(tables: FacetIndex, filters: Filter, names: FacetLabels) -> tuple[MatrixCell, ...]:
     """Return the row of the WSIS-SDG matrix of an action line, or the column of a goal.
 
-    A target has its initiatives by action line, anything else has them by goal; an organization's cells lead to no search.
+    A target has its initiatives by action line, anything else has them by goal; an organization's
+    cells lead to no search.
     """
-    facet, code = next(((facet, codes[0]) for facet, codes in filters.chosen if facet != "kind"), ("", ""))
+    facet, code = next(
+        ((facet, codes[0]) for facet, codes in filters.chosen if facet != "kind"), ("", "")
+    )
     other = MATRIX.get(facet, "goal")
     counts = tables.counts_once(filters).get(other, {})
-    codes = sorted(leaf_codes(other, _SCHEMES[other], names.iris), key=lambda code: sort_key(other, code, 0))
+    codes = sorted(
+        leaf_codes(other, _SCHEMES[other], names.iris), key=lambda code: sort_key(other, code, 0)
+    )
     most = max((counts.get(one, NONE) for one in codes), default=NONE)
     stem = f"/search?kind=initiative&{urlencode({facet: code})}"
     cells = []
     for one in codes:
         things, search = counts.get(one, NONE), f"{stem}&{other}={one}" if facet else ""
-        cells.append(MatrixCell(one, names.name(other, one), names.page(other, one), things, shade(things, most), search))
+        cells.append(
+            MatrixCell(
+                one,
+                names.name(other, one),
+                names.page(other, one),
+                things,
+                shade(things, most),
+                search,
+            )
+        )
     return tuple(cells)
 
 
 def entity_filter(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Filter | None:
-    """Return the filter for the initiatives of the organization SOURCE/KEY, a registry or a concept; None for anything else."""
+    """Return the filter for the initiatives of the organization SOURCE/KEY, a registry or a
+    concept; None for anything else.
+    """
     if facet == PARTY:
-        return Filter(party=f"{iris.base}id/{PARTY}/{code}", bases=bases).with_codes("kind", "initiative")
+        return Filter(party=f"{iris.base}id/{PARTY}/{code}", bases=bases).with_codes(
+            "kind", "initiative"
+        )
     if facet == "source" or (facet in FACETS and FACETS[facet].scheme):
         return Filter(((facet, (code,)),), bases)
     return None
 
 
 def data_links(filters: Filter, iris: Iris) -> tuple[tuple[str, str], ...]:
-    """Return the data formats of the figures of one concept, organization or registry: label and URL."""
-    chosen = [f"{facet}/{quote(codes[0], safe='')}" for facet, codes in filters.chosen if facet != "kind"]
+    """Return the data formats of the figures of one concept, organization or registry: label and
+    URL.
+    """
+    chosen = [
+        f"{facet}/{quote(codes[0], safe='')}" for facet, codes in filters.chosen if facet != "kind"
+    ]
     stem = filters.party.removeprefix(f"{iris.base}id/") if filters.party else chosen[0]
-    tail = "?" + urlencode([("basis", basis.value) for basis in filters.bases]) if filters.bases != (Basis.DECLARED,) else ""
-    return tuple((row.label, f"/figures/{stem}.{row.suffix}{tail}") for row in TABLE_FORMATS.values())
+    tail = (
+        "?" + urlencode([("basis", basis.value) for basis in filters.bases])
+        if filters.bases != (Basis.DECLARED,)
+        else ""
+    )
+    return tuple(
+        (row.label, f"/figures/{stem}.{row.suffix}{tail}") for row in TABLE_FORMATS.values()
+    )
 
 
 def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -> list[DataTable]:
-    """Return the tables of ``entity_statistics`` with their queries; titles name the bases unless only declared links count."""
+    """Return the tables of ``entity_statistics`` with their queries; titles name the bases unless
+    only declared links count.
+    """
     filters, iris = filters.with_codes("kind", "initiative"), names.iris
     without = {facet for facet, _ in filters.chosen} | ({"source"} if filters.party else set())
-    whole = count_table("initiatives", _("Initiatives"), (), [(tables.total(filters),)], filter_query.total(filters, iris))
+    whole = count_table(
+        "initiatives",
+        _("Initiatives"),
+        (),
+        [(tables.total(filters),)],
+        filter_query.total(filters, iris),
+    )
     facets = [name for name in FIGURES if name not in without]
     statistics = [whole, *(panel.table for panel in facet_panels(tables, filters, facets, names))]
-    organizations = tuple((one, things) for one, _name, things in tables.organizations(filters, PAIRS))
+    organizations = tuple(
+        (one, things) for one, _name, things in tables.organizations(filters, PAIRS)
+    )
     pairs = tuple(tables.partners(filters, PAIRS))
     statistics += [
         DataTable(
@@ -179,8 +274,21 @@ def _organization_column(name: str) -> Column:
     return Column(name, property=f"{ORG}organization", linked=True)
 
 
-def partner_network(pairs: Sequence[tuple[str, str, int]], known: dict[str, str], names: FacetLabels, own: str = "") -> Markup | None:
+def partner_network(
+    pairs: Sequence[tuple[str, str, int]], known: dict[str, str], names: FacetLabels, own: str = ""
+) -> Markup | None:
     """Draw the partnerships as a network."""
     stem = f"{names.iris.base}id/"
-    href = {party: "/page/" + party.removeprefix(stem) for pair in pairs for party in pair[:2] if party.startswith(stem)}
-    return network_diagram(pairs, known, href, _("Organizations that work together; at most") + f" {MAX_ORGANIZATIONS}", own)
+    href = {
+        party: "/page/" + party.removeprefix(stem)
+        for pair in pairs
+        for party in pair[:2]
+        if party.startswith(stem)
+    }
+    return network_diagram(
+        pairs,
+        known,
+        href,
+        _("Organizations that work together; at most") + f" {MAX_ORGANIZATIONS}",
+        own,
+    )

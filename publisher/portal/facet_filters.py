@@ -51,7 +51,9 @@ class FilterOption(NamedTuple):
 
 
 class FilterGroup(NamedTuple):
-    """A facet with its values; *rest* are the collapsed ones, *query* is the URL of the query behind the counts."""
+    """A facet with its values; *rest* are the collapsed ones, *query* is the URL of the query
+    behind the counts.
+    """
 
     facet: str
     title: str
@@ -76,11 +78,17 @@ class ActiveFilter(NamedTuple):
 def active_filters(names: FacetLabels) -> list[ActiveFilter]:
     """Return the filters in the URL of the request, in order."""
     now = current_locale()
-    params = [(name, value) for name, value in QueryParams(now.query).multi_items() if value and name not in ("page", "format", "lang")]
+    params = [
+        (name, value)
+        for name, value in QueryParams(now.query).multi_items()
+        if value and name not in ("page", "format", "lang")
+    ]
     chosen = dict.fromkeys((name, value) for name, value in params if name in FACETS)
     return [
         ActiveFilter(
-            facet_title(facet), names.short(facet, code.strip()), now.path + _query([pair for pair in params if pair != (facet, code)])
+            facet_title(facet),
+            names.short(facet, code.strip()),
+            now.path + _query([pair for pair in params if pair != (facet, code)]),
         )
         for facet, code in chosen
     ]
@@ -110,45 +118,77 @@ def facet_parameters() -> list[dict[str, object]]:
 
 
 def parse_filters(params: QueryParams) -> Filter:
-    """Parse the filters of a URL. Links count if their basis is in the URL; the default is declared links.
+    """Parse the filters of a URL. Links count if their basis is in the URL; the default is declared
+    links.
 
     Raises QueryError if there are too many values.
     """
-    chosen = {name: tuple(dict.fromkeys(filter(None, (code.strip() for code in params.getlist(name))))) for name in FACETS}
+    chosen = {
+        name: tuple(dict.fromkeys(filter(None, (code.strip() for code in params.getlist(name)))))
+        for name in FACETS
+    }
     chosen["language"] = tuple(code.partition("-")[0].lower() for code in chosen["language"])
     if any(len(codes) > MOST_SELECTED for codes in chosen.values()):
         raise QueryError(f"A search names at most {MOST_SELECTED} values of a facet")
     bases = tuple(basis for basis in Basis if basis.value in chosen["basis"])
-    return Filter(tuple(sorted((name, codes) for name, codes in chosen.items() if codes)), bases or (Basis.DECLARED,))
+    return Filter(
+        tuple(sorted((name, codes) for name, codes in chosen.items() if codes)),
+        bases or (Basis.DECLARED,),
+    )
 
 
-def filter_groups(filters: Filter, counts: Mapping[str, Mapping[str, ThingCount]], names: FacetLabels) -> list[FilterGroup]:
+def filter_groups(
+    filters: Filter, counts: Mapping[str, Mapping[str, ThingCount]], names: FacetLabels
+) -> list[FilterGroup]:
     """Return the facets with at least one value."""
     groups = (_group(name, filters, counts.get(name, {}), names) for name in FILTER_FACETS)
     return [group for group in groups if group.first]
 
 
-def _group(facet: str, filters: Filter, counts: Mapping[str, ThingCount], names: FacetLabels) -> FilterGroup:
+def _group(
+    facet: str, filters: Filter, counts: Mapping[str, ThingCount], names: FacetLabels
+) -> FilterGroup:
     picked = filters.codes(facet)
-    ranked = sorted(counts.items(), key=lambda pair: (pair[0] not in picked, *sort_key("year" if facet == "year" else "", *pair)))
+    ranked = sorted(
+        counts.items(),
+        key=lambda pair: (
+            pair[0] not in picked,
+            *sort_key("year" if facet == "year" else "", *pair),
+        ),
+    )
     if facet == "year":
-        ranked = [*(pair for pair in ranked if pair[0] in picked), *(pair for pair in reversed(ranked) if pair[0] not in picked)]
+        ranked = [
+            *(pair for pair in ranked if pair[0] in picked),
+            *(pair for pair in reversed(ranked) if pair[0] not in picked),
+        ]
     if facet in ("line", "goal"):
         ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
     ranked += [(code, NONE) for code in picked if code not in counts]
     options = [
-        FilterOption(code, names.short(facet, code), things, code in picked, _toggle_url(facet, code, picked))
+        FilterOption(
+            code, names.short(facet, code), things, code in picked, _toggle_url(facet, code, picked)
+        )
         for code, things in ranked[:MAX_VALUES]
     ]
-    visible = len(options) if facet in ("line", "goal") and len(options) <= 20 else max(VISIBLE_VALUES, len(picked))
+    visible = (
+        len(options)
+        if facet in ("line", "goal") and len(options) <= 20
+        else max(VISIBLE_VALUES, len(picked))
+    )
     query = query_page_url(filter_query.counts(replace(filters, among=None), facet, names.iris))
-    return FilterGroup(facet, facet_title(facet), tuple(options[:visible]), tuple(options[visible:]), query)
+    return FilterGroup(
+        facet, facet_title(facet), tuple(options[:visible]), tuple(options[visible:]), query
+    )
 
 
 def _toggle_url(facet: str, code: str, picked: tuple[str, ...]) -> str:
     """Return the URL of the search with *code* added or removed, at its first page."""
     now = current_locale()
-    params = [(name, value) for name, value in QueryParams(now.query).multi_items() if value and name not in ("page", "format", "lang")]
+    params = [
+        (name, value)
+        for name, value in QueryParams(now.query).multi_items()
+        if value and name not in ("page", "format", "lang")
+    ]
     others = [(name, value) for name, value in params if (name, value) != (facet, code)]
     parameters = others if code in picked else [*others, (facet, code)]
     return "/search" + _query(parameters)

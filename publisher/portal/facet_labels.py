@@ -16,7 +16,8 @@ from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import Label, concepts, label
 
-_SHORT = ("goal",)  # whose preferred label is a sentence, and whose first alternative label is short
+# whose preferred label is a sentence, and whose first alternative label is short
+_SHORT = ("goal",)
 
 
 def facet_title(name: str) -> str:
@@ -113,7 +114,9 @@ class FacetLabels:
         if facet == "language":
             return _language(code, current_locale().language)
         address = FACETS[facet].iri(code, self.iris)
-        label = _concept(facet, address, current_locale().language, self.iris.base) if address else None
+        label = (
+            _concept(facet, address, current_locale().language, self.iris.base) if address else None
+        )
         return label or code
 
     def short(self, facet: str, code: str) -> str:
@@ -144,7 +147,9 @@ class FacetLabels:
 @cache
 def _concept(facet: str, address: str, language: str, base: str) -> str | None:
     if facet in _SHORT:
-        labels = [name.value for name in _alternative_labels(address, base) if name.language == language]
+        labels = [
+            name.value for name in _alternative_labels(address, base) if name.language == language
+        ]
         if labels:
             return min(labels, key=len)
     return label(address, language, base)

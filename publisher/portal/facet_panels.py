@@ -32,7 +32,8 @@ class FacetBar(NamedTuple):
 
 
 class FacetPanel(NamedTuple):
-    """The counts of a facet: *bars* are the first of *all* codes, *query* is the URL of the query behind them.
+    """The counts of a facet: *bars* are the first of *all* codes, *query* is the URL of the query
+    behind them.
 
     *coverage* is None if it says nothing or was not requested.
     """
@@ -53,11 +54,15 @@ class FacetPanel(NamedTuple):
         return max((bar.value for bar in self.bars), default=1)
 
 
-def facet_panels(tables: FacetIndex, filters: Filter, facets: Iterable[str], names: FacetLabels) -> list[FacetPanel]:
+def facet_panels(
+    tables: FacetIndex, filters: Filter, facets: Iterable[str], names: FacetLabels
+) -> list[FacetPanel]:
     """Count the filtered things by each of *facets*; empty facets are left out."""
     counts = tables.counts_once(filters)
     return [
-        facet_panel(name, counts[name], filters, names)._replace(coverage=facet_coverage(tables, filters, name))
+        facet_panel(name, counts[name], filters, names)._replace(
+            coverage=facet_coverage(tables, filters, name)
+        )
         for name in facets
         if counts.get(name)
     ]
@@ -66,32 +71,51 @@ def facet_panels(tables: FacetIndex, filters: Filter, facets: Iterable[str], nam
 def most_complete(panels: Iterable[FacetPanel], most: int) -> list[FacetPanel]:
     """Return the first *most* panels; panels with a single bar or low coverage come last."""
     ranked = list(panels)
-    full = [item for item in ranked if len(item.bars) > 1 and (item.coverage is None or item.coverage.part * SPARSE >= item.coverage.all)]
+    full = [
+        item
+        for item in ranked
+        if len(item.bars) > 1
+        and (item.coverage is None or item.coverage.part * SPARSE >= item.coverage.all)
+    ]
     return [*full, *(item for item in ranked if item not in full)][:most]
 
 
-def facet_panel(facet: str, counts: Mapping[str, ThingCount], filters: Filter, names: FacetLabels) -> FacetPanel:
+def facet_panel(
+    facet: str, counts: Mapping[str, ThingCount], filters: Filter, names: FacetLabels
+) -> FacetPanel:
     """Return the panel of one facet. Its table counts records, as its query does."""
     ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
     visible = ranked if facet in _NUMBERED else ranked[:MAX_BARS]
-    bars = tuple(FacetBar(code, names.short(facet, code), things, names.page(facet, code)) for code, things in visible)
+    bars = tuple(
+        FacetBar(code, names.short(facet, code), things, names.page(facet, code))
+        for code, things in visible
+    )
     text = filter_query.counts(filters, facet, names.iris)
     initiatives = filters.codes("kind") == ("initiative",)
     title = figure_title(facet) if initiatives else facet_title(facet)
-    records = sorted(((code, things.records) for code, things in counts.items()), key=lambda pair: sort_key(facet, *pair))
+    records = sorted(
+        ((code, things.records) for code, things in counts.items()),
+        key=lambda pair: sort_key(facet, *pair),
+    )
     table = count_table(facet, title, (facet,), records, text)
     embed = embed_path("bars", facet, filters) if initiatives else ""
     finding = largest_bar(bars) if initiatives else ""
-    return FacetPanel(facet, title, bars, len(ranked), query_page_url(text), table, embed=embed, finding=finding)
+    return FacetPanel(
+        facet, title, bars, len(ranked), query_page_url(text), table, embed=embed, finding=finding
+    )
 
 
 def largest_bar(bars: Sequence[FacetBar]) -> str:
-    """Return which of *bars* has the most initiatives; "" if several have the same number, and for fewer than two bars."""
+    """Return which of *bars* has the most initiatives; "" if several have the same number, and for
+    fewer than two bars.
+    """
     ranked = sorted(bars, key=lambda bar: -bar.value)
     if len(ranked) < 2 or ranked[0].value == ranked[1].value:
         return ""
     first = ranked[0]
-    return _("{name} has the most initiatives ({count})").format(name=isolate(first.name), count=format_number(first.value))
+    return _("{name} has the most initiatives ({count})").format(
+        name=isolate(first.name), count=format_number(first.value)
+    )
 
 
 def sort_key(facet: str, code: str, things: int) -> tuple[object, ...]:
@@ -104,7 +128,13 @@ def sort_key(facet: str, code: str, things: int) -> tuple[object, ...]:
         return (-things, code)
     head, _, tail = code.removeprefix("C").partition("-")
     whole, _, part = head.partition(".")
-    return (int(whole) if whole.isdigit() else 1 << 30, int(part) if part.isdigit() else -1 if not part else 1 << 30, part, tail, code)
+    return (
+        int(whole) if whole.isdigit() else 1 << 30,
+        int(part) if part.isdigit() else -1 if not part else 1 << 30,
+        part,
+        tail,
+        code,
+    )
 
 
 def query_page_url(text: str) -> str:

@@ -1,4 +1,6 @@
-"""Suggest the fields of a source definition from a sample: JSON, CSV or XML. Nothing is fetched or stored here."""
+"""Suggest the fields of a source definition from a sample: JSON, CSV or XML. Nothing is fetched or
+stored here.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,77 @@ from typing import Any
 from xml.parsers import expat
 
 MAX_SAMPLE = 2 << 20  # bytes of a sample
-_RECORDS, _DEPTH, _NODES = 25, 4, 20_000  # records that are read; levels of objects in them; values visited in a sample
+# records that are read; levels of objects in them; values visited in a sample
+_RECORDS, _DEPTH, _NODES = 25, 4, 20_000
 _XML_DEPTH = 60  # levels of a sample in XML
 
 # Patterns of field names, in the languages of the portal, best first; and of their values.
 _NAMES: Mapping[str, tuple[str, ...]] = {
-    "key": ("id", "identifier", "uuid", "guid", "code", "reference", "identifiant", "identificador", "key"),
-    "name": ("title", "name", "titre", "nom", "titulo", "nombre", "label", "标题", "名称", "название", "العنوان", "الاسم"),
+    "key": (
+        "id",
+        "identifier",
+        "uuid",
+        "guid",
+        "code",
+        "reference",
+        "identifiant",
+        "identificador",
+        "key",
+    ),
+    "name": (
+        "title",
+        "name",
+        "titre",
+        "nom",
+        "titulo",
+        "nombre",
+        "label",
+        "标题",
+        "名称",
+        "название",
+        "العنوان",
+        "الاسم",
+    ),
     "description": (
-        *("description", "summary", "abstract", "descripcion", "resume", "resumen", "overview", "objective"),
+        *(
+            "description",
+            "summary",
+            "abstract",
+            "descripcion",
+            "resume",
+            "resumen",
+            "overview",
+            "objective",
+        ),
         *("描述", "описание", "الوصف"),
     ),
-    "start": ("start", "begin", "from", "startdate", "start_date", "debut", "inicio", "launch", "date", "开始", "начало", "البداية"),
-    "countries": ("country", "countries", "iso", "iso2", "iso3", "pays", "pais", "location", "国家", "страна", "البلد"),
+    "start": (
+        "start",
+        "begin",
+        "from",
+        "startdate",
+        "start_date",
+        "debut",
+        "inicio",
+        "launch",
+        "date",
+        "开始",
+        "начало",
+        "البداية",
+    ),
+    "countries": (
+        "country",
+        "countries",
+        "iso",
+        "iso2",
+        "iso3",
+        "pays",
+        "pais",
+        "location",
+        "国家",
+        "страна",
+        "البلد",
+    ),
     "goals": ("sdg", "sdgs", "goal", "goals", "odd", "ods", "цур", "目标"),
 }
 _DATE = re.compile(r"\d{4}-\d\d(-\d\d)?([T ].*)?\Z|\d{4}\Z|\d{1,2}[./]\d{1,2}[./]\d{4}\Z")
@@ -36,8 +96,9 @@ _WORD = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True, slots=True)
 class FieldSuggestions:
-    """The suggestions from a sample: its *kind* (json, csv or xml; empty if it cannot be read), where the records are, the field for
-    each name of the form, and all *paths* that its records have.
+    """The suggestions from a sample: its *kind* (json, csv or xml; empty if it cannot be read),
+    where the records are, the field for each name of the form, and all *paths* that its records
+    have.
     """
 
     kind: str = ""
@@ -86,14 +147,21 @@ def _record_list(document: Any) -> tuple[str, list[Any]]:
         elif isinstance(node, dict) and depth < _DEPTH:
             if _is_keyed_list(node) and len(node) > len(best[1]):
                 return path, list(node.values())
-            queue.extend((f"{path}.{_step(key)}" if path else _step(key), value, depth + 1) for key, value in node.items())
+            queue.extend(
+                (f"{path}.{_step(key)}" if path else _step(key), value, depth + 1)
+                for key, value in node.items()
+            )
     return best if best[1] or not isinstance(document, dict) or not document else ("", [document])
 
 
 def _is_keyed_list(node: Mapping[str, Any]) -> bool:
-    """Return whether an object maps keys to records: two or more objects that share most of their fields."""
+    """Return whether an object maps keys to records: two or more objects that share most of their
+    fields.
+    """
     values = [set(value) for value in node.values() if isinstance(value, dict) and value]
-    return 1 < len(values) == len(node) and len(set.intersection(*values)) * 2 > max(map(len, values))
+    return 1 < len(values) == len(node) and len(set.intersection(*values)) * 2 > max(
+        map(len, values)
+    )
 
 
 def _step(key: str) -> str:
@@ -128,7 +196,11 @@ def _from_csv(text: str) -> FieldSuggestions:
     except csv.Error:
         return FieldSuggestions()
     rows = [
-        {_step(name): value for name, value in row.items() if isinstance(name, str) and name and isinstance(value, str) and value}
+        {
+            _step(name): value
+            for name, value in row.items()
+            if isinstance(name, str) and name and isinstance(value, str) and value
+        }
         for row in table[:_RECORDS]
     ]
     return _suggestion("csv", "", rows, len(table))
@@ -156,7 +228,11 @@ def _from_xml(text: str) -> FieldSuggestions:
         stack.pop()
         chunks.clear()
 
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, chunks.append
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = (
+        start,
+        end,
+        chunks.append,
+    )
     try:
         parser.Parse(text.encode(), True)
     except (expat.ExpatError, ValueError):
@@ -164,7 +240,11 @@ def _from_xml(text: str) -> FieldSuggestions:
     repeated = max((len(values) for values in leaves.values()), default=0)
     common = [path for path, values in leaves.items() if len(values) == repeated]
     record = _common_parent(common)
-    columns = {f".//{path.rpartition('/')[2]}": values for path, values in leaves.items() if path.startswith(record)}
+    columns = {
+        f".//{path.rpartition('/')[2]}": values
+        for path, values in leaves.items()
+        if path.startswith(record)
+    }
     rows = [
         {path: values[number] for path, values in columns.items() if number < len(values)}
         for number in range(min(repeated, _RECORDS))
@@ -182,12 +262,17 @@ def _common_parent(paths: Iterable[str]) -> str:
     return "/".join(common)
 
 
-def _suggestion(kind: str, records: str, rows: list[dict[str, str]], count: int) -> FieldSuggestions:
+def _suggestion(
+    kind: str, records: str, rows: list[dict[str, str]], count: int
+) -> FieldSuggestions:
     paths = tuple(dict.fromkeys(path for row in rows for path in row))
     columns = {path: [row[path] for row in rows if path in row] for path in paths}
     fields: dict[str, str] = {}
     for name in _NAMES:
-        scored = [(_score(name, path, values, len(rows)), -position, path) for position, (path, values) in enumerate(columns.items())]
+        scored = [
+            (_score(name, path, values, len(rows)), -position, path)
+            for position, (path, values) in enumerate(columns.items())
+        ]
         best = max(scored, default=(0.0, 0, ""))
         if best[0] >= 1 and best[2] not in fields.values():
             fields[name] = best[2]
@@ -203,7 +288,13 @@ def _score(name: str, path: str, values: list[str], rows: int) -> float:
     places = [known.index(word) for word in words if word in known]
     if not places:
         return 0.0
-    score = 2.0 - min(places) / len(known) + (0.5 if len(words) == 1 else 0.0) - 0.1 * path.count(".") - 0.1 * path.count("[")
+    score = (
+        2.0
+        - min(places) / len(known)
+        + (0.5 if len(words) == 1 else 0.0)
+        - 0.1 * path.count(".")
+        - 0.1 * path.count("[")
+    )
     return score + _value_score(name, values, rows)
 
 

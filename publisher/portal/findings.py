@@ -13,14 +13,20 @@ from publisher.projections.facets.thing_count import ThingCount
 
 
 def overview(counts: DifferentCounts, names: FacetLabels, initiatives: int) -> str:
-    """Return a sentence on *initiatives* by country, goal, action line and region; facets without *counts* are left out."""
+    """Return a sentence on *initiatives* by country, goal, action line and region; facets without
+    *counts* are left out.
+    """
     if not initiatives:
         return ""
-    return sentence(_("; ").join(text for _facet, text in facet_findings(counts, names, initiatives)))
+    return sentence(
+        _("; ").join(text for _facet, text in facet_findings(counts, names, initiatives))
+    )
 
 
 def count_note(different: ThingCount) -> str:
-    """Return a sentence on the number of initiatives by record beside that by cluster; "" where both are the same."""
+    """Return a sentence on the number of initiatives by record beside that by cluster; "" where
+    both are the same.
+    """
     if not different.has_copies:
         return ""
     text = _(
@@ -35,12 +41,20 @@ def sentence(text: str) -> str:
     return _("{text}.").format(text=text)
 
 
-def facet_findings(counts: DifferentCounts, names: FacetLabels, initiatives: int) -> list[tuple[str, str]]:
-    """Return the parts of the sentence, each with the facet that it counts; the first counts countries."""
+def facet_findings(
+    counts: DifferentCounts, names: FacetLabels, initiatives: int
+) -> list[tuple[str, str]]:
+    """Return the parts of the sentence, each with the facet that it counts; the first counts
+    countries.
+    """
     countries = len(counts.get("country", {}))
-    first = ngettext("{number} initiative", "{number} initiatives", initiatives).format(number=format_number(initiatives))
+    first = ngettext("{number} initiative", "{number} initiatives", initiatives).format(
+        number=format_number(initiatives)
+    )
     if countries:
-        where = ngettext("{number} country or area", "{number} countries and areas", countries).format(number=format_number(countries))
+        where = ngettext(
+            "{number} country or area", "{number} countries and areas", countries
+        ).format(number=format_number(countries))
         first = _("{initiatives} in {countries}").format(initiatives=first, countries=where)
     findings = [("country", first)]
     for facet, text in (
@@ -55,7 +69,9 @@ def facet_findings(counts: DifferentCounts, names: FacetLabels, initiatives: int
 
 
 def map_title(counts: Mapping[str, ThingCount], names: FacetLabels, initiatives: int) -> str:
-    """Return the finding of a map as a title: *initiatives* that have a country, and how many countries; "" without any."""
+    """Return the finding of a map as a title: *initiatives* that have a country, and how many
+    countries; "" without any.
+    """
     return facet_findings({"country": counts}, names, initiatives)[0][1] if counts else ""
 
 
@@ -69,7 +85,9 @@ def matrix_title(matrix: Matrix) -> str:
 
 def matrix_finding(matrix: Matrix) -> str:
     """Return a sentence on the official links that have initiatives, and on the pairs beyond them."""
-    supported = _("{borne} of the {links} links in the official WSIS–SDG Matrix have at least one initiative.")
+    supported = _(
+        "{borne} of the {links} links in the official WSIS–SDG Matrix have at least one initiative."
+    )
     more = ngettext(
         "A further {beyond} pair has initiatives but no official link.",
         "A further {beyond} pairs have initiatives but no official link.",

@@ -1,4 +1,6 @@
-"""The first start of an installation: five steps that the front page and ``/health`` show until all are done."""
+"""The first start of an installation: five steps that the front page and ``/health`` show until all
+are done.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class StepState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the first start: *done* of *total* parts; *total* is 0 if it has no parts, or they are unknown."""
+    """A step of the first start: *done* of *total* parts; *total* is 0 if it has no parts, or they
+    are unknown.
+    """
 
     name: str
     state: StepState
@@ -36,9 +40,11 @@ class Step:
 
 
 class FirstStart:
-    """Follows the first start of the installation of *service*; with *release*, a release and its report belong to it.
+    """Follows the first start of the installation of *service*; with *release*, a release and its
+    report belong to it.
 
-    The first start is over once all steps were done, also after the server is started again: a new source does not begin another.
+    The first start is over once all steps were done, also after the server is started again: a new
+    source does not begin another.
     """
 
     def __init__(self, service: QueryService, *, release: bool = False) -> None:
@@ -61,9 +67,12 @@ class FirstStart:
         service, snapshot = self._service, self._service.snapshot
         statuses: Sequence[SourceStatus] = []
         if snapshot is not None:
-            with suppress(PublisherError):  # the store is busy: the page is loaded again in a moment
+            # the store is busy: the page is loaded again in a moment
+            with suppress(PublisherError):
                 statuses = list((await source_statuses(service)).values())
-        active = [item for item in statuses if not item.properties.get("freshness", "").endswith(_RETIRED)]
+        active = [
+            item for item in statuses if not item.properties.get("freshness", "").endswith(_RETIRED)
+        ]
         attempted = sum("lastAttempt" in item.properties for item in active)
         position = snapshot.position if snapshot else 0
         is_current = bool(snapshot and position and not service.behind)
@@ -82,10 +91,14 @@ class FirstStart:
 
 
 def _ordered(parts: Sequence[tuple[str, bool, int, int]]) -> list[Step]:
-    """Return the steps with their states: the first step that is not done is in progress, as are those that have begun."""
+    """Return the steps with their states: the first step that is not done is in progress, as are
+    those that have begun.
+    """
     steps, before = [], True
     for name, whole, done, total in parts:
-        state = StepState.DONE if whole else StepState.ACTIVE if before or done else StepState.WAITING
+        state = (
+            StepState.DONE if whole else StepState.ACTIVE if before or done else StepState.WAITING
+        )
         steps.append(Step(name, state, done, total))
         before = before and whole
     return steps

@@ -1,6 +1,7 @@
 """Follow a search, or one thing: what has changed in its results since they were last compared.
 
-The publisher stores nothing of those who follow: ``SubscriptionStore`` is what the command line joins it with, as it does problems.
+The publisher stores nothing of those who follow: ``SubscriptionStore`` is what the command line
+joins it with, as it does problems.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ log = structlog.get_logger(component="following")
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A search that is followed: the parameters *search* of its address, parsed; *thing* is the IRI of one thing, "" for none."""
+    """A search that is followed: the parameters *search* of its address, parsed; *thing* is the IRI
+    of one thing, "" for none.
+    """
 
     search: str
     words: str
@@ -59,7 +62,9 @@ class ChangedThing:
 
 @dataclass(frozen=True, slots=True)
 class ComparedResults:
-    """The results at a journal entry: the time of the last change by IRI, and what is different from those of before."""
+    """The results at a journal entry: the time of the last change by IRI, and what is different
+    from those of before.
+    """
 
     position: int
     results: Mapping[str, str]
@@ -68,7 +73,9 @@ class ComparedResults:
 
 @dataclass(frozen=True, slots=True)
 class DueSubscription:
-    """A subscription to compare. *results* are those of the last comparison, None before the first; *key* is for its store."""
+    """A subscription to compare. *results* are those of the last comparison, None before the first;
+    *key* is for its store.
+    """
 
     key: object
     search: str
@@ -78,7 +85,9 @@ class DueSubscription:
 
 @dataclass(frozen=True, slots=True)
 class PublicSubscription:
-    """What a person with its link sees of a subscription. *signing_secret* verifies its webhooks, "" for mail."""
+    """What a person with its link sees of a subscription. *signing_secret* verifies its webhooks,
+    "" for mail.
+    """
 
     title: str
     search: str
@@ -89,7 +98,9 @@ class PublicSubscription:
 
 
 class SubscriptionStore(Protocol):
-    """Where subscriptions are kept. Its methods block, and raise StoreBusy if they are not available."""
+    """Where subscriptions are kept. Its methods block, and raise StoreBusy if they are not
+    available.
+    """
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -98,8 +109,12 @@ class SubscriptionStore(Protocol):
     def is_address(self, channel: str, address: str) -> bool:
         """Return whether messages can be sent to an address."""
 
-    def request(self, channel: str, address: str, search: str, title: str, language: str, frequency: str) -> str:
-        """Store a subscription, and send the link that confirms it; return the link in a demo, else ""."""
+    def request(
+        self, channel: str, address: str, search: str, title: str, language: str, frequency: str
+    ) -> str:
+        """Store a subscription, and send the link that confirms it; return the link in a demo, else
+        "".
+        """
 
     def find(self, secret: str) -> PublicSubscription | None:
         """Return the subscription whose links have a secret, None if there is none."""
@@ -108,7 +123,9 @@ class SubscriptionStore(Protocol):
         """Confirm a subscription and return it, None if there is none."""
 
     def end(self, secret: str) -> bool:
-        """Delete a subscription and all that is stored about its receiver; return whether there was one."""
+        """Delete a subscription and all that is stored about its receiver; return whether there was
+        one.
+        """
 
     def due(self, position: int) -> Sequence[DueSubscription]:
         """Claim subscriptions to compare, which were not compared at a journal entry."""
@@ -121,12 +138,21 @@ class SubscriptionStore(Protocol):
 
 
 def parse_followed(params: QueryParams, iris: Iris) -> Followed:
-    """Parse the parameters of a search, and ``thing``, the path of one thing such as ``initiative/demo/7``.
+    """Parse the parameters of a search, and ``thing``, the path of one thing such as
+    ``initiative/demo/7``.
 
     An organization stands for what it takes part in. Raises QueryError.
     """
-    known = [(name, value.strip()) for name, value in params.multi_items() if name in ("q", "thing", *FACETS) and value.strip()]
-    search, words, path = urlencode(sorted(set(known))), params.get("q", "").strip(), params.get("thing", "").strip().lstrip("/")
+    known = [
+        (name, value.strip())
+        for name, value in params.multi_items()
+        if name in ("q", "thing", *FACETS) and value.strip()
+    ]
+    search, words, path = (
+        urlencode(sorted(set(known))),
+        params.get("q", "").strip(),
+        params.get("thing", "").strip().lstrip("/"),
+    )
     filters, kind = parse_filters(params), path.partition("/")[0]
     if len(search) > _MAX_ADDRESS or len(words) > MAX_LENGTH:
         raise QueryError(f"A search that is followed has at most {_MAX_ADDRESS} characters")
@@ -135,26 +161,44 @@ def parse_followed(params: QueryParams, iris: Iris) -> Followed:
     if not path:
         return Followed(search, words, filters)
     if words or kind not in KINDS or path.count("/") != 2:
-        raise QueryError("The parameter thing is the path of one thing, such as initiative/demo/7, without words")
+        raise QueryError(
+            "The parameter thing is the path of one thing, such as initiative/demo/7, without words"
+        )
     thing = f"{iris.base}id/{path}"
-    narrowed = replace(filters, party=thing) if kind == "organization" else replace(filters, among=(thing,))
+    narrowed = (
+        replace(filters, party=thing)
+        if kind == "organization"
+        else replace(filters, among=(thing,))
+    )
     return Followed(search, "", narrowed, thing)
 
 
 def title_of(followed: Followed, tables: FacetIndex, labels: FacetLabels) -> str:
-    """Return the title of what is followed in the language of the request: the name of the thing, or the words and labels."""
+    """Return the title of what is followed in the language of the request: the name of the thing,
+    or the words and labels.
+    """
     if followed.filters.party:
-        return tables.organization_names((followed.thing,)).get(followed.thing) or followed.thing.rpartition("/")[2]
+        return (
+            tables.organization_names((followed.thing,)).get(followed.thing)
+            or followed.thing.rpartition("/")[2]
+        )
     if followed.thing:
         items = tables.list_things(followed.filters, "newest", 1)
         return (items[0].title if items else None) or followed.thing.rpartition("/")[2]
     parts = [f"“{followed.words}”"] if followed.words else []
-    parts += [labels.short(facet, code) for facet, codes in followed.filters.chosen for code in codes if facet != "basis"]
+    parts += [
+        labels.short(facet, code)
+        for facet, codes in followed.filters.chosen
+        for code in codes
+        if facet != "basis"
+    ]
     return " · ".join(parts) or _("All records")
 
 
 def list_results(service: QueryService, followed: Followed) -> list[ListItem]:
-    """Return the results, newest first, at most COMPARED. It blocks; raises NotReady while an index is being made."""
+    """Return the results, newest first, at most COMPARED. It blocks; raises NotReady while an index
+    is being made.
+    """
     tables, index = open_facet_index(service.current.path), open_searcher(service.current.path)
     if tables is None or index is None:
         raise NotReady(TranslatableText("the tables are being made; try again in a moment"))
@@ -165,20 +209,27 @@ def list_results(service: QueryService, followed: Followed) -> list[ListItem]:
     return tables.list_things(filters, "newest", COMPARED)
 
 
-def compare(before: Mapping[str, str], items: Sequence[ListItem], position: int, iris: Iris) -> ComparedResults:
+def compare(
+    before: Mapping[str, str], items: Sequence[ListItem], position: int, iris: Iris
+) -> ComparedResults:
     """Compare results, item by item, with the times of those of *before* by IRI.
 
-    If either are as many as are compared, older results may have taken the place of newer ones: then only what changed later than
-    the oldest of *before* counts, and nothing is counted as removed.
+    If either are as many as are compared, older results may have taken the place of newer ones:
+    then only what changed later than the oldest of *before* counts, and nothing is counted as
+    removed.
     """
     now = {item.iri: item.changed or "" for item in items}
     is_part = len(now) >= COMPARED or len(before) >= COMPARED
     since = min(before.values(), default="") if is_part else ""
-    results = [item for item in items if before.get(item.iri) != now[item.iri] and now[item.iri] >= since]
+    results = [
+        item for item in items if before.get(item.iri) != now[item.iri] and now[item.iri] >= since
+    ]
     changes = {
         "new": [_changed(item.iri, item.title, iris) for item in results if item.iri not in before],
         "changed": [_changed(item.iri, item.title, iris) for item in results if item.iri in before],
-        "removed": [] if is_part else [_changed(iri, None, iris) for iri in before if iri not in now],
+        "removed": []
+        if is_part
+        else [_changed(iri, None, iris) for iri in before if iri not in now],
     }
     return ComparedResults(position, now, changes)
 
@@ -189,10 +240,17 @@ def _changed(iri: str, title: str | None, iris: Iris) -> ChangedThing:
 
 
 def settle_due(service: QueryService, store: SubscriptionStore) -> int:
-    """Compare the subscriptions that are due with the newest journal entry that all indexes show; return how many. It blocks."""
+    """Compare the subscriptions that are due with the newest journal entry that all indexes show;
+    return how many. It blocks.
+    """
     snapshot = service.snapshot
     tables = open_facet_index(snapshot.path) if snapshot else None
-    if snapshot is None or tables is None or not service.is_consistent or snapshot.text != snapshot.position:
+    if (
+        snapshot is None
+        or tables is None
+        or not service.is_consistent
+        or snapshot.text != snapshot.position
+    ):
         return 0
     due = store.due(snapshot.position)
     for item in due:
@@ -205,14 +263,18 @@ def settle_due(service: QueryService, store: SubscriptionStore) -> int:
             store.skip(item.key, snapshot.position)
             continue
         if item.results is None:
-            store.settle(item.key, replace(compare({}, rows, snapshot.position, service.iris), changes={}))
+            store.settle(
+                item.key, replace(compare({}, rows, snapshot.position, service.iris), changes={})
+            )
         else:
             store.settle(item.key, compare(item.results, rows, snapshot.position, service.iris))
     return len(due)
 
 
 @asynccontextmanager
-async def sending_changes(service: QueryService, store: SubscriptionStore | None) -> AsyncIterator[None]:
+async def sending_changes(
+    service: QueryService, store: SubscriptionStore | None
+) -> AsyncIterator[None]:
     """Compare what is due every POLL_SECONDS within the context, if there is a store."""
     if store is None:
         yield

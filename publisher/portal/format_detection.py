@@ -1,4 +1,6 @@
-"""Recognize the format of a sample: by its first characters, the name of its first element, or the namespaces that it mentions."""
+"""Recognize the format of a sample: by its first characters, the name of its first element, or the
+namespaces that it mentions.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,31 @@ from vocab.iris import BASE
 _HEAD = 256 << 10  # bytes that are read
 _ARCHIVE, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # how XLSX and ODS begin, and XLS
 _ROOT = re.compile(r"<(?!\?|!)(?:[\w.-]+:)?([\w.-]+)")
-_TURTLE = re.compile(r"(?im)^[ \t]*(?:@prefix|@base|prefix|base)[ \t]|^<[^>\s]{1,500}>[ \t]<[^>\s]{1,500}>[ \t][<\"_]")
-_ROOTS = {"OAI-PMH": "oai-pmh", "iati-activities": "iati", "rss": "feed", "feed": "feed", "html": "web", "urlset": "web", "channel": "feed"}
+_TURTLE = re.compile(
+    r"(?im)^[ \t]*(?:@prefix|@base|prefix|base)[ \t]|^<[^>\s]{1,500}>[ \t]<[^>\s]{1,500}>[ \t][<\"_]"
+)
+_ROOTS = {
+    "OAI-PMH": "oai-pmh",
+    "iati-activities": "iati",
+    "rss": "feed",
+    "feed": "feed",
+    "html": "web",
+    "urlset": "web",
+    "channel": "feed",
+}
 _RDF_FORMATS = {
     item.name: item
     for item in (
-        SourceFormat("schema", "schema.org (RDF)", "https://registry.example/data.ttl", "rdf", "schema_org"),
-        SourceFormat("stocktake", "Stocktake (RDF)", "https://registry.example/records.ttl", "rdf", "stocktake_record"),
+        SourceFormat(
+            "schema", "schema.org (RDF)", "https://registry.example/data.ttl", "rdf", "schema_org"
+        ),
+        SourceFormat(
+            "stocktake",
+            "Stocktake (RDF)",
+            "https://registry.example/records.ttl",
+            "rdf",
+            "stocktake_record",
+        ),
     )
 }
 FORMATS = {**SOURCE_FORMATS, **_RDF_FORMATS}
@@ -69,7 +89,8 @@ def _xml_format(text: str, base: str) -> str | None:
     if root == "RDF":
         return "feed" if "http://purl.org/rss/1.0/" in text[:2000] else _rdf_format(text, base)
     known = _ROOTS.get(root) or _ROOTS.get(root.lower())
-    return known or ("oai-pmh" if "<!DOCTYPE" in text[:4096].upper() else None)  # its reader explains why it refuses a DOCTYPE
+    # its reader explains why it refuses a DOCTYPE
+    return known or ("oai-pmh" if "<!DOCTYPE" in text[:4096].upper() else None)
 
 
 def _rdf_format(text: str, base: str) -> str:

@@ -1,4 +1,6 @@
-"""List countries, action lines, goals, targets and official links of the matrix without initiatives."""
+"""List countries, action lines, goals, targets and official links of the matrix without
+initiatives.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class MissingCode(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """The codes without initiatives among *all*, and a sentence on them; *query* is the URL of the query that counts the others."""
+    """The codes without initiatives among *all*, and a sentence on them; *query* is the URL of the
+    query that counts the others.
+    """
 
     name: str
     title: str
@@ -42,20 +46,31 @@ class Gap(NamedTuple):
 
 def find_gaps(tables: FacetIndex, filters: Filter, names: FacetLabels) -> list[Gap]:
     """Return the gaps: the codes without initiatives."""
-    titles = {"country": _("Countries"), "line": _("Action lines"), "goal": _("SDGs"), "target": _("Targets")}
+    titles = {
+        "country": _("Countries"),
+        "line": _("Action lines"),
+        "goal": _("SDGs"),
+        "target": _("Targets"),
+    }
     return [_gap(tables, filters, facet, title, names) for facet, title in titles.items()]
 
 
 def _gap(tables: FacetIndex, filters: Filter, facet: str, title: str, names: FacetLabels) -> Gap:
     counts = tables.counts(filters.with_codes(facet)).get(facet, {})
     every = list(_all_codes(facet, names))
-    missing = sorted((code for code in every if not counts.get(code)), key=lambda code: sort_key(facet, code, 0))
-    codes = tuple(MissingCode(code, names.short(facet, code), names.page(facet, code)) for code in missing)
+    missing = sorted(
+        (code for code in every if not counts.get(code)), key=lambda code: sort_key(facet, code, 0)
+    )
+    codes = tuple(
+        MissingCode(code, names.short(facet, code), names.page(facet, code)) for code in missing
+    )
     if facet == "country":
         codes = tuple(sorted(codes, key=lambda one: one.name))
     text = filter_query.counts(filters, facet, names.iris)
     rows = tuple((one.code, one.name, 0) for one in codes)
-    sheet = DataTable(facet, title, (Column(facet, facet), Column("name"), Column("things")), rows, text)
+    sheet = DataTable(
+        facet, title, (Column(facet, facet), Column("name"), Column("things")), rows, text
+    )
     return Gap(
         facet,
         title,
@@ -83,7 +98,11 @@ def _all_codes(facet: str, names: FacetLabels) -> Iterable[str]:
         areas = concepts("area", names.iris.base)
         return [iri.removeprefix(AREA) for iri, item in areas.items() if f"{AREA}co" in item.types]
     if facet == "target":
-        return [code for code in leaf_codes("target", "sdg", names.iris) if code.count(".") == 1 and not code.startswith("C")]
+        return [
+            code
+            for code in leaf_codes("target", "sdg", names.iris)
+            if code.count(".") == 1 and not code.startswith("C")
+        ]
     return leaf_codes(facet, {"line": "action-line", "goal": "sdg"}[facet], names.iris)
 
 

@@ -18,9 +18,11 @@ from vocab.schemes import concepts
 
 
 def country_map(tables: FacetIndex, filters: Filter, names: FacetLabels) -> Markup | None:
-    """Draw the filtered things by country, each linked to its page; None if the outlines were not built.
+    """Draw the filtered things by country, each linked to its page; None if the outlines were not
+    built.
 
-    A filter by region crops the drawing to its countries; one by area to those that have things, since islands lie far off.
+    A filter by region crops the drawing to its countries; one by area to those that have things,
+    since islands lie far off.
     """
     counts = tables.counts_once(filters.with_codes("country")).get("country", {})
     within = {one for code in filters.codes("area") for one in areas_within().get(code, ())}
@@ -42,7 +44,9 @@ def countries_of(regions: Collection[str], iris: Iris) -> frozenset[str]:
     region_iris = {FACETS["region"].iri(code, iris) for code in regions}
     country = FACETS["country"]
     return frozenset(
-        country.code(area, iris).zfill(3) for area, item in concepts("area", iris.base).items() if region_iris.intersection(item.regions)
+        country.code(area, iris).zfill(3)
+        for area, item in concepts("area", iris.base).items()
+        if region_iris.intersection(item.regions)
     )
 
 

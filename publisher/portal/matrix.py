@@ -1,4 +1,6 @@
-"""Count the initiatives of each pair of action line and goal, and compare them with the official links."""
+"""Count the initiatives of each pair of action line and goal, and compare them with the official
+links.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,11 @@ Links = Mapping[tuple[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """The counts by line and goal, the official links with their status, and the headers of rows and columns.
+    """The counts by line and goal, the official links with their status, and the headers of rows
+    and columns.
 
-    *filters* are the other filters of the counts, as the rest of a query string. *examples* are titles of an initiative of each cell.
+    *filters* are the other filters of the counts, as the rest of a query string. *examples* are
+    titles of an initiative of each cell.
     """
 
     lines: tuple[HeatmapLabel, ...]
@@ -74,44 +78,86 @@ class Matrix:
         return heatmap(self.lines, self.goals, self.counts, self.links, label, mirrored=mirrored)
 
     def table(self) -> DataTable:
-        """Return the matrix as a table: each pair with its count of records and the status of the official link."""
+        """Return the matrix as a table: each pair with its count of records and the status of the
+        official link.
+        """
         rows = [
-            (line.code, goal.code, self.links.get((line.code, goal.code), "none"), self.counts.get((line.code, goal.code), NONE).records)
+            (
+                line.code,
+                goal.code,
+                self.links.get((line.code, goal.code), "none"),
+                self.counts.get((line.code, goal.code), NONE).records,
+            )
             for line in self.lines
             for goal in self.goals
         ]
-        columns = (Column("line", "line"), Column("goal", "goal"), Column("official"), Column("things"))
-        return DataTable("matrix", "Things by action line and goal", columns, tuple(rows), self.query)
+        columns = (
+            Column("line", "line"),
+            Column("goal", "goal"),
+            Column("official"),
+            Column("things"),
+        )
+        return DataTable(
+            "matrix", "Things by action line and goal", columns, tuple(rows), self.query
+        )
 
 
 async def official_links(service: QueryService) -> dict[tuple[str, str], str]:
     """Return the official links by line and goal: ``agreed`` or ``disputed``."""
     line, goal = FACETS["line"], FACETS["goal"]
     return {
-        (line.code(row["line"].value, service.iris), goal.code(row["goal"].value, service.iris)): row["status"].value.rpartition("#")[2]
+        (
+            line.code(row["line"].value, service.iris),
+            goal.code(row["goal"].value, service.iris),
+        ): row["status"].value.rpartition("#")[2]
         for row in await service.rows(query("matrix-links"))
     }
 
 
-def count_matrix(tables: FacetIndex, filters: Filter, names: FacetLabels, official: Links) -> Matrix:
+def count_matrix(
+    tables: FacetIndex, filters: Filter, names: FacetLabels, official: Links
+) -> Matrix:
     """Count the filtered initiatives by line and goal."""
     counts = tables.cross_once(filters, "line", "goal")
     text = filter_query.cross_tabulate(filters, "line", "goal", names.iris)
-    others = [(facet, code) for facet, codes in filters.chosen if facet not in ("kind", "line", "goal") for code in codes]
-    others += [("basis", basis.value) for basis in filters.bases if filters.bases != (Basis.DECLARED,)]
+    others = [
+        (facet, code)
+        for facet, codes in filters.chosen
+        if facet not in ("kind", "line", "goal")
+        for code in codes
+    ]
+    others += [
+        ("basis", basis.value) for basis in filters.bases if filters.bases != (Basis.DECLARED,)
+    ]
     tail = "".join(f"&{urlencode([pair])}" for pair in dict.fromkeys(others))
     examples = tables.examples(filters, "line", "goal")
-    return Matrix(_labels("line", "action-line", names), _labels("goal", "sdg", names), counts, official, text, tail, examples)
+    return Matrix(
+        _labels("line", "action-line", names),
+        _labels("goal", "sdg", names),
+        counts,
+        official,
+        text,
+        tail,
+        examples,
+    )
 
 
 def _labels(facet: str, scheme: str, names: FacetLabels) -> tuple[HeatmapLabel, ...]:
     codes = sorted(leaf_codes(facet, scheme, names.iris), key=lambda code: sort_key(facet, code, 0))
-    return tuple(HeatmapLabel(code, names.name(facet, code), names.page(facet, code)) for code in codes)
+    return tuple(
+        HeatmapLabel(code, names.name(facet, code), names.page(facet, code)) for code in codes
+    )
 
 
 def leaf_codes(facet: str, scheme: str, iris: Iris) -> list[str]:
-    """Return the codes of action lines without narrower ones, of goals, or of all concepts of another scheme."""
+    """Return the codes of action lines without narrower ones, of goals, or of all concepts of
+    another scheme.
+    """
     members = concepts(scheme, iris.base)
     broader_codes = {broader for item in members.values() for broader in item.broader}
-    codes = [FACETS[facet].code(iri, iris) for iri in members if facet != "line" or iri not in broader_codes]
+    codes = [
+        FACETS[facet].code(iri, iris)
+        for iri in members
+        if facet != "line" or iri not in broader_codes
+    ]
     return [code for code in codes if facet != "goal" or code.isdigit()]

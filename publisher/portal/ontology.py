@@ -1,4 +1,5 @@
-"""The terms of an ontology as its page shows them, in the manner of pyLODE: in groups, with their use in the data, a query and a diagram.
+"""The terms of an ontology as its page shows them, in the manner of pyLODE: in groups, with their
+use in the data, a query and a diagram.
 
 Source: https://github.com/RDFLib/pyLODE.
 """
@@ -19,18 +20,24 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 
 OWL = "http://www.w3.org/2002/07/owl#"
-_GROUPS = (("classes", "Class"), ("object-properties", "ObjectProperty"), ("datatype-properties", "DatatypeProperty"))
+_GROUPS = (
+    ("classes", "Class"),
+    ("object-properties", "ObjectProperty"),
+    ("datatype-properties", "DatatypeProperty"),
+)
 _OTHER = "other-terms"
 # What is stated of a term, besides its label and definition, in the order of the page.
 FACTS = (
     "rdf:type", "rdfs:subClassOf", "rdfs:subPropertyOf", "rdfs:domain", "rdfs:range", "owl:inverseOf", "owl:disjointWith",
     "dqv:inDimension", "owl:deprecated", "dct:isReplacedBy", "dct:source", "rdfs:seeAlso",
 )  # fmt: skip
-_ROW, _WIDTH, _PROPERTY, _RANGE = 22, 760, 250, 530  # pixels of the diagram: height of a row, width, and where columns begin
+# pixels of the diagram: height of a row, width, and where columns begin
+_ROW, _WIDTH, _PROPERTY, _RANGE = 22, 760, 250, 530
 
 
 class TermView(NamedTuple):
-    """A term: its label and definition in the language of the page if there is one, else in English; *uses* in the data, None if unknown.
+    """A term: its label and definition in the language of the page if there is one, else in
+    English; *uses* in the data, None if unknown.
 
     *facts* are the values of FACTS that it has, *query* is SPARQL.
     """
@@ -51,24 +58,50 @@ class TermGroup(NamedTuple):
     terms: tuple[TermView, ...]
 
 
-def term_groups(description: Description, ontology: str, uses: Mapping[str, int] | None) -> list[TermGroup]:
-    """Return the terms of *ontology*, classes first; *uses* counts them by IRI, None if they are not counted."""
+def term_groups(
+    description: Description, ontology: str, uses: Mapping[str, int] | None
+) -> list[TermGroup]:
+    """Return the terms of *ontology*, classes first; *uses* counts them by IRI, None if they are
+    not counted.
+    """
     namespace, language = f"{ontology}#", current_locale().language
     kinds: dict[str, list[str]] = {code: [] for code in (*dict(_GROUPS), _OTHER)}
-    for iri in dict.fromkeys(row.subject for row in description.statements if row.subject.startswith(namespace)):
+    for iri in dict.fromkeys(
+        row.subject for row in description.statements if row.subject.startswith(namespace)
+    ):
         types = {term.value for term in description.all("rdf:type", iri)}
         kinds[next((code for code, name in _GROUPS if OWL + name in types), _OTHER)].append(iri)
-    views = {code: [_view(description, iri, namespace, language, uses) for iri in iris] for code, iris in kinds.items()}
+    views = {
+        code: [_view(description, iri, namespace, language, uses) for iri in iris]
+        for code, iris in kinds.items()
+    }
     return [
-        TermGroup(code, tuple(sorted(terms, key=lambda view: (view.label.value.casefold() if view.label else "", view.name))))
+        TermGroup(
+            code,
+            tuple(
+                sorted(
+                    terms,
+                    key=lambda view: (view.label.value.casefold() if view.label else "", view.name),
+                )
+            ),
+        )
         for code, terms in views.items()
         if terms
     ]
 
 
-def _view(description: Description, iri: str, namespace: str, language: str, uses: Mapping[str, int] | None) -> TermView:
+def _view(
+    description: Description,
+    iri: str,
+    namespace: str,
+    language: str,
+    uses: Mapping[str, int] | None,
+) -> TermView:
     name = iri.removeprefix(namespace)
-    facts = ((fact, tuple(term for term in description.all(fact, iri) if not term.value.startswith(OWL))) for fact in FACTS)
+    facts = (
+        (fact, tuple(term for term in description.all(fact, iri) if not term.value.startswith(OWL)))
+        for fact in FACTS
+    )
     return TermView(
         iri,
         name,
@@ -101,7 +134,9 @@ def example_query(description: Description, iri: str) -> str:
 
 
 async def count_uses(service: QueryService) -> Mapping[str, int] | None:
-    """Return how many statements use each property and how many things are of each class; None if counting takes too long."""
+    """Return how many statements use each property and how many things are of each class; None if
+    counting takes too long.
+    """
     try:
         classes = await service.rows(query("void-classes"))
         properties = await service.rows(query("void-properties"))
@@ -112,7 +147,9 @@ async def count_uses(service: QueryService) -> Mapping[str, int] | None:
 
 
 def diagram(groups: Iterable[TermGroup], description: Description, label: str) -> Markup | None:
-    """Draw the classes and the properties that lead from them: one row a property, from its domain to its range; None if there are none."""
+    """Draw the classes and the properties that lead from them: one row a property, from its domain
+    to its range; None if there are none.
+    """
     rows: dict[str, list[tuple[TermView, str]]] = {}
     for view in (view for group in groups for view in group.terms):
         facts = dict(view.facts)
@@ -131,12 +168,26 @@ def diagram(groups: Iterable[TermGroup], description: Description, label: str) -
 def _rows(top: int, domain: str, properties: Sequence[tuple[TermView, str]]) -> Iterator[Markup]:
     height = _ROW * len(properties)
     name = domain.rpartition(":")[2]
-    yield element("rect", x=4, y=top, width=190, height=height, class_="box", fill="none", stroke="currentColor")
+    yield element(
+        "rect",
+        x=4,
+        y=top,
+        width=190,
+        height=height,
+        class_="box",
+        fill="none",
+        stroke="currentColor",
+    )
     yield linked(f"#{name}", element("text", domain, x=14, y=top + height / 2 + 5))
     for number, (view, target) in enumerate(properties):
         middle = top + _ROW * number + _ROW / 2
         yield element("line", x1=194, y1=middle, x2=_PROPERTY - 8, y2=middle, stroke="currentColor")
         yield linked(f"#{view.name}", element("text", view.name, x=_PROPERTY, y=middle + 5))
         if target:
-            yield element("path", d=f"M{_RANGE - 70} {middle:g} H{_RANGE - 10} l-6 -4 m6 4 l-6 4", fill="none", stroke="currentColor")
+            yield element(
+                "path",
+                d=f"M{_RANGE - 70} {middle:g} H{_RANGE - 10} l-6 -4 m6 4 l-6 4",
+                fill="none",
+                stroke="currentColor",
+            )
             yield element("text", target, x=_RANGE, y=middle + 5)

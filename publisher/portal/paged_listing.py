@@ -19,7 +19,9 @@ EXCERPT_LENGTH = 260  # characters of a text's beginning
 
 @dataclass(frozen=True, slots=True)
 class ListingItem:
-    """A thing with its title and the beginning of its text in the language that fits best; each with its tag."""
+    """A thing with its title and the beginning of its text in the language that fits best; each
+    with its tag.
+    """
 
     line: ListItem
     title: tuple[str, str | None]
@@ -36,11 +38,15 @@ class ListingPage:
     last: int
 
 
-def listing_page(tables: FacetIndex, snapshot: str, filters: Filter, order: str, number: int) -> ListingPage:
+def listing_page(
+    tables: FacetIndex, snapshot: str, filters: Filter, order: str, number: int
+) -> ListingPage:
     """Return a page of the filtered things."""
     total = tables.count_different(filters)
     return ListingPage(
-        listing_items(tables.list_things(filters, order, PAGE_SIZE, (number - 1) * PAGE_SIZE), snapshot),
+        listing_items(
+            tables.list_things(filters, order, PAGE_SIZE, (number - 1) * PAGE_SIZE), snapshot
+        ),
         total,
         number,
         max(1, -(-total.records // PAGE_SIZE)),
@@ -48,7 +54,9 @@ def listing_page(tables: FacetIndex, snapshot: str, filters: Filter, order: str,
 
 
 def published_kinds(service: QueryService) -> frozenset[str]:
-    """Return the kinds of items that are published, and ``prize`` where there are prizes; none before the first facet index."""
+    """Return the kinds of items that are published, and ``prize`` where there are prizes; none
+    before the first facet index.
+    """
     tables = open_facet_index(service.snapshot.path) if service.snapshot else None
     counts = tables.counts(Filter()) if tables else {}
     return frozenset(counts.get("kind", ())) | ({"prize"} if counts.get("prize") else frozenset())
@@ -62,7 +70,13 @@ def listing_items(lines: Sequence[ListItem], snapshot: str) -> tuple[ListingItem
     for line, entry in zip(lines, entries, strict=True):
         title = best_text(entry.titles, mark, language) if entry else None
         text = best_text(entry.texts, mark, language) if entry else None
-        items.append(ListingItem(line, title or (line.title or line.iri.rpartition("/")[2], line.language), _excerpt(text)))
+        items.append(
+            ListingItem(
+                line,
+                title or (line.title or line.iri.rpartition("/")[2], line.language),
+                _excerpt(text),
+            )
+        )
     return tuple(items)
 
 

@@ -33,7 +33,10 @@ def prizes_by_year(prizes: Iterable[Prize], names: FacetLabels) -> list[PrizeYea
     for item in prizes:
         by_year.setdefault(item.year or "", {}).setdefault(item.category or "", []).append(item)
     return [
-        PrizeYear(year, tuple(_category(code, them, names) for code, them in _sorted_categories(by_year[year])))
+        PrizeYear(
+            year,
+            tuple(_category(code, them, names) for code, them in _sorted_categories(by_year[year])),
+        )
         for year in sorted(by_year, reverse=True)
     ]
 
@@ -44,7 +47,12 @@ def _sorted_categories(by_category: dict[str, list[Prize]]) -> list[tuple[str, l
 
 def _category(code: str, prizes: list[Prize], names: FacetLabels) -> PrizeCategory:
     ranked = sorted(
-        prizes, key=lambda item: (_STAGES.index(item.stage) if item.stage in _STAGES else len(_STAGES), item.title or "", item.iri)
+        prizes,
+        key=lambda item: (
+            _STAGES.index(item.stage) if item.stage in _STAGES else len(_STAGES),
+            item.title or "",
+            item.iri,
+        ),
     )
     return PrizeCategory(
         code,

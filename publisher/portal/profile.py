@@ -1,4 +1,6 @@
-"""The head of a profile of a topic, organization or registry: a sentence, four figures with trends, and what is missing."""
+"""The head of a profile of a topic, organization or registry: a sentence, four figures with trends,
+and what is missing.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,11 @@ from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 
 FIGURES = 4
-_COUNTED = ("country", "goal", "line", "region", "source")  # the facets whose codes are counted; the first non-empty ones are used
+# the facets whose codes are counted; the first non-empty ones are used
+_COUNTED = ("country", "goal", "line", "region", "source")
 _COVERED = ("line", "goal", "country", "year")
-_EXPECTED = {"goal": "sdg", "line": "action-line"}  # facets whose codes should all have an initiative, and their schemes
+# facets whose codes should all have an initiative, and their schemes
+_EXPECTED = {"goal": "sdg", "line": "action-line"}
 
 
 class KeyFigure(NamedTuple):
@@ -33,7 +37,9 @@ class KeyFigure(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """A sentence of findings, the key figures, sentences on what is missing, and one on the number of records if it differs."""
+    """A sentence of findings, the key figures, sentences on what is missing, and one on the number
+    of records if it differs.
+    """
 
     headline: str
     figures: tuple[KeyFigure, ...]
@@ -41,20 +47,40 @@ class Profile(NamedTuple):
     note: str = ""
 
 
-def profile(tables: FacetIndex, filters: Filter, names: FacetLabels, without: Collection[str] = ()) -> Profile:
+def profile(
+    tables: FacetIndex, filters: Filter, names: FacetLabels, without: Collection[str] = ()
+) -> Profile:
     """Return the profile of the filtered initiatives; *without* are facets that are constant here."""
     filters = filters.with_codes("kind", "initiative")
     counts = tables.counts_once(filters)
     own = {facet for facet, _codes in filters.chosen} | set(without)
     own |= {"region"} if "country" in own else set()
     counted = [facet for facet in _COUNTED if facet not in own and counts.get(facet)][: FIGURES - 1]
-    years = {int(year): things for year, things in counts.get("year", {}).items() if EARLIEST <= int(year) <= LATEST}
+    years = {
+        int(year): things
+        for year, things in counts.get("year", {}).items()
+        if EARLIEST <= int(year) <= LATEST
+    }
     different = tables.count_different(filters)
     figures = [KeyFigure(_("Initiatives"), different, sparkline(years, _("Initiatives")))]
     for facet in counted:
-        figures.append(KeyFigure(_plural(facet), len(counts[facet]), sparkline(_by_year(tables, filters, facet), _plural(facet))))
+        figures.append(
+            KeyFigure(
+                _plural(facet),
+                len(counts[facet]),
+                sparkline(_by_year(tables, filters, facet), _plural(facet)),
+            )
+        )
     return Profile(
-        overview({facet: codes for facet, codes in counts.items() if facet not in own or facet == "kind"}, names, different),
+        overview(
+            {
+                facet: codes
+                for facet, codes in counts.items()
+                if facet not in own or facet == "kind"
+            },
+            names,
+            different,
+        ),
         tuple(figures),
         tuple(_missing(tables, filters, names, own)) if different else (),
         count_note(different),
@@ -69,14 +95,23 @@ def _by_year(tables: FacetIndex, filters: Filter, facet: str) -> dict[int, int]:
     return by_year
 
 
-def _missing(tables: FacetIndex, filters: Filter, names: FacetLabels, own: Collection[str]) -> list[str]:
+def _missing(
+    tables: FacetIndex, filters: Filter, names: FacetLabels, own: Collection[str]
+) -> list[str]:
     counts, sentences = tables.counts(filters), list[str]()
     for facet, scheme in _EXPECTED.items():
-        absent = [code for code in leaf_codes(facet, scheme, names.iris) if code not in counts.get(facet, {})]
+        absent = [
+            code
+            for code in leaf_codes(facet, scheme, names.iris)
+            if code not in counts.get(facet, {})
+        ]
         if facet not in own and counts.get(facet) and absent:
             absent.sort(key=lambda code: sort_key("line", code, 0))
-            displayed = [names.short(facet, code) if facet == "goal" else code for code in absent]  # names of action lines are long
-            sentences.append(_("No initiative yet for: {names}.").format(names=", ".join(displayed)))
+            # names of action lines are long
+            displayed = [names.short(facet, code) if facet == "goal" else code for code in absent]
+            sentences.append(
+                _("No initiative yet for: {names}.").format(names=", ".join(displayed))
+            )
     for facet in _COVERED:
         if facet not in own and (known := coverage(tables, filters, facet)).part < known.all:
             sentences.append(known.text)

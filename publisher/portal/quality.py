@@ -1,7 +1,9 @@
-"""The quality of a registry's records in five dimensions, after the Metadata Quality Assessment of data.europa.eu.
+"""The quality of a registry's records in five dimensions, after the Metadata Quality Assessment of
+data.europa.eu.
 
-Each indicator is a query, so anyone gets the same numbers at ``/sparql``. What is measured, and its weight, is in ``quality.toml``.
-Source: https://data.europa.eu/mqa/methodology. Measurements are written in DQV (https://www.w3.org/TR/vocab-dqv/).
+Each indicator is a query, so anyone gets the same numbers at ``/sparql``. What is measured, and its
+weight, is in ``quality.toml``. Source: https://data.europa.eu/mqa/methodology. Measurements are
+written in DQV (https://www.w3.org/TR/vocab-dqv/).
 """
 
 from __future__ import annotations
@@ -25,16 +27,26 @@ from publisher.store.releases.release_stores import find_store
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, RDF, RDFS, SCHEMA, SH
 
-_PREFIXES = {"adms": ADMS, "dcat": DCAT, "dct": DCT, "dqv": DQV, "foaf": FOAF, "schema": SCHEMA, "sh": SH}
+_PREFIXES = {
+    "adms": ADMS,
+    "dcat": DCAT,
+    "dct": DCT,
+    "dqv": DQV,
+    "foaf": FOAF,
+    "schema": SCHEMA,
+    "sh": SH,
+}
 _RELEASES = 6  # of the history, the newest
 _NO_RECORDS = "#767676"
-_COLOURS = ((75, "#1b6e35"), (50, "#7a5c00"), (0, "#9c2c2c"))  # by the least share in percent; white text on each has a contrast over 4.5
+# by the least share in percent; white text on each has a contrast over 4.5
+_COLOURS = ((75, "#1b6e35"), (50, "#7a5c00"), (0, "#9c2c2c"))
 VALID = "valid"  # the indicator of records without remarks
 
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """What a record is asked for: *pattern* matches if it has it, *weight* are the points for all records, *property* what it looks at.
+    """What a record is asked for: *pattern* matches if it has it, *weight* are the points for all
+    records, *property* what it looks at.
 
     *note* is how it differs from the method's.
     """
@@ -47,7 +59,9 @@ class Indicator:
     note: str = ""
 
     def query(self, iris: Iris, *, source: str = "", record: str = "") -> str:
-        """Return the query that counts the records with it: of one source, of one record, or by source."""
+        """Return the query that counts the records with it: of one source, of one record, or by
+        source.
+        """
         return _count(f"  {self.pattern}\n", iris, source, record)
 
     def path(self, iris: Iris) -> str:
@@ -112,7 +126,10 @@ def indicators() -> tuple[Indicator, ...]:
 
 
 def _count(pattern: str, iris: Iris, source: str = "", record: str = "") -> str:
-    prefixes = "".join(f"PREFIX {name}: <{value}>\n" for name, value in {**_PREFIXES, "wsis": iris.ns, "ops": iris.operations}.items())
+    prefixes = "".join(
+        f"PREFIX {name}: <{value}>\n"
+        for name, value in {**_PREFIXES, "wsis": iris.ns, "ops": iris.operations}.items()
+    )
     fixed = f"  VALUES ?source {{ {iri(source)} }}\n" if source else ""
     fixed += f"  VALUES ?record {{ {iri(record)} }}\n" if record else ""
     head, tail = ("", "") if fixed else ("?source ", " GROUP BY ?source")
@@ -124,14 +141,18 @@ def _count(pattern: str, iris: Iris, source: str = "", record: str = "") -> str:
 
 
 async def measure_sources(service: QueryService, snapshot: str = "") -> dict[str, Quality]:
-    """Return the quality of each source with records, by its IRI; *snapshot* is the folder of another state, such as a release's."""
+    """Return the quality of each source with records, by its IRI; *snapshot* is the folder of
+    another state, such as a release's.
+    """
     texts = [_count("", service.iris), *(item.query(service.iris) for item in indicators())]
     totals, *counted = await asyncio.gather(*(_counts(service, text, snapshot) for text in texts))
     counts_by_indicator = dict(zip(indicators(), counted, strict=True))
     return {
         source: Quality(
             tuple(
-                Measurement(item, counts.get(source, 0), total, item.query(service.iris, source=source))
+                Measurement(
+                    item, counts.get(source, 0), total, item.query(service.iris, source=source)
+                )
                 for item, counts in counts_by_indicator.items()
             )
         )
@@ -167,20 +188,27 @@ class PastQuality:
 
 
 async def quality_history(service: QueryService) -> list[PastQuality]:
-    """Return the quality in the newest releases, oldest first: those whose stores are here, so that no page builds one."""
+    """Return the quality in the newest releases, oldest first: those whose stores are here, so that
+    no page builds one.
+    """
     history = []
     for release in list_releases(service.data / "releases")[:_RELEASES]:
         store = None if release.withdrawn else find_store(service.data, release)
         if store is not None:
-            history.append(PastQuality(release.number, release.day, await measure_sources(service, store.path)))
+            history.append(
+                PastQuality(release.number, release.day, await measure_sources(service, store.path))
+            )
     return sorted(history, key=lambda past: past.number)
 
 
-async def rule_gains(service: QueryService, source: str, quality: Quality, paths: Collection[str]) -> dict[str, float]:
-    """Return by shape how many points the source would gain if no record broke that rule any more; *paths* are properties of its remarks.
+async def rule_gains(
+    service: QueryService, source: str, quality: Quality, paths: Collection[str]
+) -> dict[str, float]:
+    """Return by shape how many points the source would gain if no record broke that rule any more;
+    *paths* are properties of its remarks.
 
-    Counted are the records that no other rule remarks on, which would be valid, and those that lack what an indicator asks for of the
-    same property.
+    Counted are the records that no other rule remarks on, which would be valid, and those that lack
+    what an indicator asks for of the same property.
     """
     weights = {item.indicator.name: item for item in quality.measurements}
     total = weights[VALID].all
@@ -192,13 +220,17 @@ async def rule_gains(service: QueryService, source: str, quality: Quality, paths
     for item in indicators():
         if item.path(service.iris) not in paths:
             continue
-        for shape, count in (await _by_shape(service, rule_query(service.iris, source, item))).items():
+        for shape, count in (
+            await _by_shape(service, rule_query(service.iris, source, item))
+        ).items():
             gains[shape] = gains.get(shape, 0.0) + item.weight * count / total
     return gains
 
 
 def rule_query(iris: Iris, source: str, lacking: Indicator | None = None) -> str:
-    """Return the query that counts by shape the records with remarks of one rule only, or with a remark on the property they lack."""
+    """Return the query that counts by shape the records with remarks of one rule only, or with a
+    remark on the property they lack.
+    """
     pattern = "  ?record ops:result ?result . ?result sh:sourceShape ?shape .\n"
     if lacking:
         pattern += f"  ?result sh:resultPath {iri(lacking.path(iris))} .\n  FILTER NOT EXISTS {{ {lacking.pattern} }}\n"
@@ -208,7 +240,11 @@ def rule_query(iris: Iris, source: str, lacking: Indicator | None = None) -> str
 
 
 async def _by_shape(service: QueryService, text: str) -> dict[str, int]:
-    return {row["shape"].value: int(row["records"].value) for row in await service.rows(text) if "shape" in row}
+    return {
+        row["shape"].value: int(row["records"].value)
+        for row in await service.rows(text)
+        if "shape" in row
+    }
 
 
 _MEASURED = (
@@ -235,12 +271,20 @@ _METRICS = (
 
 
 def measurement_table(qualities: Mapping[str, Quality], iris: Iris, page: str) -> DataTable:
-    """Return the measurements of sources (by IRI) as DQV; the value of each is the number of records that its query counts."""
+    """Return the measurements of sources (by IRI) as DQV; the value of each is the number of
+    records that its query counts.
+    """
     rows = [
         (
             f"{page}#{source.rpartition('/')[2]}-{item.indicator.name}",
-            f"{DQV}QualityMeasurement", source, metric_iri(item.indicator, iris), item.records, item.all, item.indicator.weight,
-            f"{item.points:.1f}", item.query,
+            f"{DQV}QualityMeasurement",
+            source,
+            metric_iri(item.indicator, iris),
+            item.records,
+            item.all,
+            item.indicator.weight,
+            f"{item.points:.1f}",
+            item.query,
         )
         for source, quality in qualities.items()
         for item in quality.measurements
@@ -253,8 +297,14 @@ def metric_table(iris: Iris) -> DataTable:
     method = "https://data.europa.eu/mqa/methodology"
     rows = [
         (
-            metric_iri(item, iris), f"{DQV}Metric", item.name, f"{iris.base}quality#{item.dimension}", method, item.weight,
-            item.note or None, item.pattern,
+            metric_iri(item, iris),
+            f"{DQV}Metric",
+            item.name,
+            f"{iris.base}quality#{item.dimension}",
+            method,
+            item.weight,
+            item.note or None,
+            item.pattern,
         )
         for item in indicators()
     ]
@@ -270,19 +320,28 @@ def best_practices(qualities: Mapping[str, Quality]) -> list[tuple[Indicator, st
     """Return for each indicator the source whose records have it most often, and its measurement."""
     best = []
     for number, indicator in enumerate(indicators()):
-        ranked = sorted(qualities, key=lambda source: (-qualities[source].measurements[number].points, source))
+        ranked = sorted(
+            qualities, key=lambda source: (-qualities[source].measurements[number].points, source)
+        )
         if ranked:
             best.append((indicator, ranked[0], qualities[ranked[0]].measurements[number]))
     return best
 
 
-async def example_records(service: QueryService, best: Sequence[tuple[Indicator, str, Measurement]]) -> dict[str, str]:
+async def example_records(
+    service: QueryService, best: Sequence[tuple[Indicator, str, Measurement]]
+) -> dict[str, str]:
     """Return by indicator a record of its best source that has it."""
     examples = {}
     for indicator, source, measurement in best:
         if measurement.records:
-            counting, finding = "(COUNT(DISTINCT ?record) AS ?records)", "(MIN(?record) AS ?example)"
-            [row] = await service.rows(indicator.query(service.iris, source=source).replace(counting, finding))
+            counting, finding = (
+                "(COUNT(DISTINCT ?record) AS ?records)",
+                "(MIN(?record) AS ?example)",
+            )
+            [row] = await service.rows(
+                indicator.query(service.iris, source=source).replace(counting, finding)
+            )
             examples[indicator.name] = row["example"].value
     return examples
 
@@ -296,11 +355,33 @@ def with_points(quality: Quality, count: int) -> Quality:
 def badge(quality: Quality | None, title: str) -> Markup:
     """Draw a badge that a registry can show: the points in percent; *title* is what is read out."""
     value = "–" if quality is None else f"{quality.share} %"
-    colour = _NO_RECORDS if quality is None else next(colour for least, colour in _COLOURS if quality.share >= least)
+    colour = (
+        _NO_RECORDS
+        if quality is None
+        else next(colour for least, colour in _COLOURS if quality.share >= least)
+    )
     parts = [
         element("rect", width=104, height=20, rx=3, fill="#444"),
         element("rect", x=54, width=50, height=20, rx=3, fill=colour),
-        element("text", "quality", x=27, y=14, fill="#fff", font_size=11, text_anchor="middle", font_family="sans-serif"),
-        element("text", value, x=79, y=14, fill="#fff", font_size=11, text_anchor="middle", font_family="sans-serif"),
+        element(
+            "text",
+            "quality",
+            x=27,
+            y=14,
+            fill="#fff",
+            font_size=11,
+            text_anchor="middle",
+            font_family="sans-serif",
+        ),
+        element(
+            "text",
+            value,
+            x=79,
+            y=14,
+            fill="#fff",
+            font_size=11,
+            text_anchor="middle",
+            font_family="sans-serif",
+        ),
     ]
     return svg(104, 20, title, *parts, class_="badge")

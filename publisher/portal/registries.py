@@ -16,11 +16,14 @@ from vocab.iris import Iris
 from vocab.terms import DCT
 
 ENTITIES = "http://rdfs.org/ns/void#entities"
-COVERED_FACETS = ("line", "goal", "country", "year", "remark")  # facets whose completeness is counted
+# facets whose completeness is counted
+COVERED_FACETS = ("line", "goal", "country", "year", "remark")
 
 
 class Registry(NamedTuple):
-    """A registry: *things* is its number of published things, *filled* how many have each facet of FILLED, *state* is its freshness."""
+    """A registry: *things* is its number of published things, *filled* how many have each facet of
+    FILLED, *state* is its freshness.
+    """
 
     name: str
     title: str
@@ -31,17 +34,27 @@ class Registry(NamedTuple):
     filled: Mapping[str, int]
 
     def share(self, facet: str) -> int | None:
-        """Return the share of its things that have a value of a facet, in percent; None if it has no things."""
+        """Return the share of its things that have a value of a facet, in percent; None if it has
+        no things.
+        """
         return round(100 * self.filled.get(facet, 0) / self.things.records) if self.things else None
 
 
 def list_registries(
-    rows: list[Row], source_statuses: Mapping[str, SourceStatus], tables: FacetIndex | None, iris: Iris, at: datetime
+    rows: list[Row],
+    source_statuses: Mapping[str, SourceStatus],
+    tables: FacetIndex | None,
+    iris: Iris,
+    at: datetime,
 ) -> list[Registry]:
     """Return all registries, sorted by title; without *tables* there are no counts."""
     every = make_filter(kind="initiative")
     counts = tables.counts_once(every).get("source", {}) if tables else {}
-    full = {facet: tables.coverage_by_source(every, facet) for facet in COVERED_FACETS} if tables else {}
+    full = (
+        {facet: tables.coverage_by_source(every, facet) for facet in COVERED_FACETS}
+        if tables
+        else {}
+    )
     start, registries = iris.source(""), dict[str, Registry]()
     for row in rows:
         name = row["source"].value.removeprefix(start)
@@ -49,7 +62,15 @@ def list_registries(
         state = source_status.state(at).value if source_status else ""
         coverage = {facet: numbers.get(name, 0) for facet, numbers in full.items()}
         if name not in registries or row["title"].language == "en":
-            registries[name] = Registry(name, row["title"].value, row, source_status, state, counts.get(name, NONE), coverage)
+            registries[name] = Registry(
+                name,
+                row["title"].value,
+                row,
+                source_status,
+                state,
+                counts.get(name, NONE),
+                coverage,
+            )
     return sorted(registries.values(), key=lambda registry: registry.title.lower())
 
 
@@ -73,5 +94,10 @@ def registry_table(registries: list[Registry], iris: Iris) -> DataTable:
         *(Column(f"with_{facet}") for facet in COVERED_FACETS),
     )
     return DataTable(
-        "registries", "Registries", columns, rows, coverage_by_source(make_filter(kind="initiative"), "remark", iris), is_observation=False
+        "registries",
+        "Registries",
+        columns,
+        rows,
+        coverage_by_source(make_filter(kind="initiative"), "remark", iris),
+        is_observation=False,
     )

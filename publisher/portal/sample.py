@@ -1,4 +1,6 @@
-"""Read the sample of a registry that a visitor pastes, uploads, or names by its address. Nothing is stored."""
+"""Read the sample of a registry that a visitor pastes, uploads, or names by its address. Nothing is
+stored.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from publisher.sparql.protocol import FORM, parse_form, read_body
 from vocab.iris import is_web
 
 MULTIPART = "multipart/form-data"
-_OURS = ("same-origin", "none")  # who may send a form; browsers state it (https://www.w3.org/TR/fetch-metadata/)
+# who may send a form; browsers state it (https://www.w3.org/TR/fetch-metadata/)
+_OURS = ("same-origin", "none")
 _MAX_ROBOTS = 64 * 1024  # bytes of robots.txt that are read
 _SECONDS = 20  # for robots.txt and the sample
 _NOT_FOUND = 404
@@ -27,7 +30,9 @@ _ERRORS = 400  # statuses from here on are errors
 
 
 class SampleError(Exception):
-    """The sample cannot be fetched; *kind* is a kind of the errors of previews, the text describes it in English."""
+    """The sample cannot be fetched; *kind* is a kind of the errors of previews, the text describes
+    it in English.
+    """
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -35,7 +40,8 @@ class SampleError(Exception):
 
 
 def parse_multipart(content_type: str, body: bytes) -> dict[str, bytes]:
-    """Return the fields of a form in multipart/form-data (RFC 7578), files too; {} if it is invalid.
+    """Return the fields of a form in multipart/form-data (RFC 7578), files too; {} if it is
+    invalid.
 
     >>> body = b'--x\\r\\nContent-Disposition: form-data; name="a"\\r\\n\\r\\n1\\r\\n--x--\\r\\n'
     >>> parse_multipart("multipart/form-data; boundary=x", body)
@@ -53,7 +59,8 @@ def parse_multipart(content_type: str, body: bytes) -> dict[str, bytes]:
 
 
 async def read_form(request: Request, most: int, most_fields: int) -> dict[str, bytes]:
-    """Return the fields of a form, files too; raises HTTPProblem if another site sends it, or if it is no form or too large.
+    """Return the fields of a form, files too; raises HTTPProblem if another site sends it, or if it
+    is no form or too large.
 
     *most* is the number of bytes of a form with a file, *most_fields* of one without.
     """
@@ -63,7 +70,9 @@ async def read_form(request: Request, most: int, most_fields: int) -> dict[str, 
     if kind == MULTIPART:
         return parse_multipart(content_type, await read_body(request, most))
     if kind != FORM:
-        raise HTTPProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST the form as {FORM}", {"Accept-Post": FORM})
+        raise HTTPProblem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST the form as {FORM}", {"Accept-Post": FORM}
+        )
     fields = parse_form(await read_body(request, most_fields))
     return {name: values[0].encode("utf-8", "replace") for name, values in fields.items()}
 

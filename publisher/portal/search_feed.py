@@ -1,7 +1,8 @@
 """A search as a feed: its newest results, and the records that are no longer among them.
 
-Whoever applies each feed to a list of results has the results of the search. Sources: https://www.rfc-editor.org/rfc/rfc4287 (Atom),
-https://www.rfc-editor.org/rfc/rfc6721 (deleted entries) and https://www.jsonfeed.org/version/1.1/.
+Whoever applies each feed to a list of results has the results of the search. Sources:
+https://www.rfc-editor.org/rfc/rfc4287 (Atom), https://www.rfc-editor.org/rfc/rfc6721 (deleted
+entries) and https://www.jsonfeed.org/version/1.1/.
 """
 
 from __future__ import annotations
@@ -26,17 +27,22 @@ FEED_FORMATS: Mapping[str, Format] = {
     "atom": Format("atom", "Atom", MEDIA),
     "json": Format("json", "JSON Feed", "application/feed+json"),
 }
-LEFT_OUT = ("page", "per", "sort", "format", "view", "lang")  # parameters of a search that do not change what is found
+# parameters of a search that do not change what is found
+LEFT_OUT = ("page", "per", "sort", "format", "view", "lang")
 ENTRIES = 100  # results of a feed, the newest
-WINDOW = 1_000  # newest changes of all records; records that left the results are looked for among these
-_KNOWN_FACETS = ("kind", "source", "goal", "country", "line")  # of which the change log has what a record had before
+# newest changes of all records; records that left the results are looked for among these
+WINDOW = 1_000
+# of which the change log has what a record had before
+_KNOWN_FACETS = ("kind", "source", "goal", "country", "line")
 _NEWEST = (1 << 63) - 1  # no number of a change is higher
 _EXTENSION = "_stocktake"
 
 
 @dataclass(frozen=True, slots=True)
 class RemovedResult:
-    """A thing (IRI) that is not among the results, and may have been before its change at *stamp*, in seconds since 1970."""
+    """A thing (IRI) that is not among the results, and may have been before its change at *stamp*,
+    in seconds since 1970.
+    """
 
     thing: str
     stamp: int
@@ -44,7 +50,9 @@ class RemovedResult:
 
 @dataclass(frozen=True, slots=True)
 class SearchFeed:
-    """The feed of a search: *url* is its address, *page* that of the results. *updated* is in seconds since 1970."""
+    """The feed of a search: *url* is its address, *page* that of the results. *updated* is in
+    seconds since 1970.
+    """
 
     title: str
     url: str
@@ -56,12 +64,15 @@ class SearchFeed:
 
 
 def possibly_left(file: sqlite3.Connection, filters: Filter, iris: Iris) -> dict[str, int]:
-    """Return the things that changed lately and may have matched before: the stamp of the newest change by IRI.
+    """Return the things that changed lately and may have matched before: the stamp of the newest
+    change by IRI.
 
-    Of the facets that the change log knows, a record had what is asked for; of words and other facets that is not known.
+    Of the facets that the change log knows, a record had what is asked for; of words and other
+    facets that is not known.
     """
     stamps: dict[str, int] = {}
-    for change in change_reader.newest_changes(file, change_reader.ALL, _NEWEST, WINDOW):  # also those that are not announced yet
+    # also those that are not announced yet
+    for change in change_reader.newest_changes(file, change_reader.ALL, _NEWEST, WINDOW):
         before = change_reader.change_before(file, change)
         thing = f"{iris.base}id/{(before or change).thing}"
         if before is not None and _may_match(before, filters):
@@ -74,7 +85,8 @@ def _may_match(change: Change, filters: Filter) -> bool:
         return False
     sets = change.sets
     return all(
-        not (codes := filters.codes(facet)) or any(_has(sets, facet, code) for code in codes) for facet in _KNOWN_FACETS
+        not (codes := filters.codes(facet)) or any(_has(sets, facet, code) for code in codes)
+        for facet in _KNOWN_FACETS
     )
 
 
@@ -99,8 +111,13 @@ def _atom(feed: SearchFeed, host: str, iris: Iris) -> bytes:
         empty("link", rel="self", type=MEDIA, href=feed.url),
         empty("link", rel="alternate", type="text/html", href=feed.page),
     ]
-    removed = (f'<at:deleted-entry ref="{iris_text(item.thing)}" when="{instant(item.stamp)}"/>' for item in feed.removed)
-    entries = (f"<entry>{''.join(_entry(result, feed, host, iris))}</entry>" for result in feed.results)
+    removed = (
+        f'<at:deleted-entry ref="{iris_text(item.thing)}" when="{instant(item.stamp)}"/>'
+        for item in feed.removed
+    )
+    entries = (
+        f"<entry>{''.join(_entry(result, feed, host, iris))}</entry>" for result in feed.results
+    )
     return "\n".join((*head, *removed, *entries, "</feed>\n")).encode()
 
 
@@ -143,6 +160,11 @@ def _json(feed: SearchFeed, host: str, iris: Iris) -> bytes:
 def _item(result: SearchResult, host: str, iris: Iris) -> dict[str, Any]:
     text, language = result.title or (result.entry.thing, None)
     passage = "".join(piece.text for piece in result.passage)
-    item = {"id": result.entry.thing, "url": _page(result, host, iris), "title": text, "content_text": passage or text}
+    item = {
+        "id": result.entry.thing,
+        "url": _page(result, host, iris),
+        "title": text,
+        "content_text": passage or text,
+    }
     item |= {"date_modified": result.modified} if result.modified else {}
     return item | ({"language": language} if language else {})

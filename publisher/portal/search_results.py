@@ -26,14 +26,21 @@ RESULT_FORMATS: dict[str, Format] = {
     "csv": Format("csv", "CSV", "text/csv; charset=utf-8"),
     **{suffix: row for suffix, row in GRAPHS.items() if suffix in ("ttl", "nt", "jsonld", "rdf")},
 }
-_CLASS = {"event": f"{SCHEMA}Event", "document": f"{FOAF}Document", "post": f"{SIOC}Post", "organization": f"{ORG}Organization"}
+_CLASS = {
+    "event": f"{SCHEMA}Event",
+    "document": f"{FOAF}Document",
+    "post": f"{SIOC}Post",
+    "organization": f"{ORG}Organization",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A result: *title* is in the preferred language, *passage* is the matching part of its description; *modified* is a time in UTC.
+    """A result: *title* is in the preferred language, *passage* is the matching part of its
+    description; *modified* is a time in UTC.
 
-    *links* are the IRIs of its concepts that the words name, *parties* the names of its organizations that have some of the words.
+    *links* are the IRIs of its concepts that the words name, *parties* the names of its
+    organizations that have some of the words.
     """
 
     entry: SearchEntry
@@ -49,9 +56,11 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class TopicCard:
-    """A topic with its *name* and *label* in the language of the visit; *initiatives* is how many have it, *page* is its page's path.
+    """A topic with its *name* and *label* in the language of the visit; *initiatives* is how many
+    have it, *page* is its page's path.
 
-    *facet* and *code* are those of the search; of an organization *facet* is ``organization`` and *code* its IRI.
+    *facet* and *code* are those of the search; of an organization *facet* is ``organization`` and
+    *code* its IRI.
     """
 
     facet: str
@@ -86,7 +95,9 @@ class ResultJson(TypedDict):
 
 
 class SearchResultsJson(TypedDict):
-    """A page of search results. *similar*: there are no exact matches; *facets* are counts by facet and code."""
+    """A page of search results. *similar*: there are no exact matches; *facets* are counts by facet
+    and code.
+    """
 
     query: str
     total: Count
@@ -107,10 +118,12 @@ class SearchResultsJson(TypedDict):
 class SearchPage:
     """A page of results; *similar* is whether there are no exact matches.
 
-    *links* are the URLs of the previous and next page, "" for none. *total* and *facets*, counts by facet and code, have the numbers of
-    things and of records; *facets* is over the *counted* records that fit best where those that have the words are too many; *query* is
-    the SPARQL that lists the same. *topics* are what the words name, on the first page; *suggestion* is the search that was probably
-    meant, "" where the words are found; *note* is a sentence on the number of initiatives if records of several registries describe one.
+    *links* are the URLs of the previous and next page, "" for none. *total* and *facets*, counts by
+    facet and code, have the numbers of things and of records; *facets* is over the *counted*
+    records that fit best where those that have the words are too many; *query* is the SPARQL that
+    lists the same. *topics* are what the words name, on the first page; *suggestion* is the search
+    that was probably meant, "" where the words are found; *note* is a sentence on the number of
+    initiatives if records of several registries describe one.
     """
 
     words: str
@@ -149,7 +162,10 @@ def _json(page: SearchPage) -> bytes:
         "previous": page.links["previous"] or None,
         "next": page.links["next"] or None,
         "sparql": page.query or None,
-        "facets": {facet: {code: things.records for code, things in counts.items()} for facet, counts in page.facets.items()},
+        "facets": {
+            facet: {code: things.records for code, things in counts.items()}
+            for facet, counts in page.facets.items()
+        },
         "results": [_row(item) for item in page.results],
     }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
@@ -166,7 +182,9 @@ def _row(result: SearchResult) -> ResultJson:
         "passage": "".join(piece.text for piece in result.passage),
         "languages": result.entry.languages,
         "links": result.links,
-        "organizations": ["".join(piece.text for piece in pieces) for pieces, _tag in result.parties],
+        "organizations": [
+            "".join(piece.text for piece in pieces) for pieces, _tag in result.parties
+        ],
     }
 
 
@@ -178,7 +196,16 @@ def _csv(page: SearchPage) -> bytes:
         title, tag = item.title or ("", None)
         passage = "".join(piece.text for piece in item.passage)
         lines.writerow(
-            (item.entry.thing, item.entry.kind, item.entry.source, item.modified or "", f"{item.score:.4f}", title, tag or "", passage)
+            (
+                item.entry.thing,
+                item.entry.kind,
+                item.entry.source,
+                item.modified or "",
+                f"{item.score:.4f}",
+                title,
+                tag or "",
+                passage,
+            )
         )
     return out.getvalue().encode()
 
@@ -190,7 +217,9 @@ def _describe(page: SearchPage, iris: Iris) -> Description:
 
 def _statements(result: SearchResult, iris: Iris) -> Iterator[Statement]:
     thing = result.entry.thing
-    yield Statement(thing, f"{RDF}type", Term(_CLASS.get(result.entry.kind, f"{iris.ns}Initiative")))
+    yield Statement(
+        thing, f"{RDF}type", Term(_CLASS.get(result.entry.kind, f"{iris.ns}Initiative"))
+    )
     title = f"{SKOS}prefLabel" if result.entry.kind == "organization" else f"{DCT}title"
     text = f"{SIOC}content" if result.entry.kind == "post" else f"{DCT}description"
     for name, texts in ((title, result.entry.titles), (text, result.entry.texts)):

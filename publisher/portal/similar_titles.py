@@ -14,7 +14,9 @@ _MAX_WORDS = 12  # of a title that are searched
 _MAX_LENGTH = 300  # characters of a title that are compared: the time grows with their product
 
 
-def similar_titles(search: Searcher, title: str, limit: int, min_ratio: float = MIN_RATIO) -> list[tuple[str, str]]:
+def similar_titles(
+    search: Searcher, title: str, limit: int, min_ratio: float = MIN_RATIO
+) -> list[tuple[str, str]]:
     """Return the IRIs and titles of the things whose title is most like *title*, the likest first.
 
     *min_ratio* is the least likeness, from 0 to 1.
@@ -26,7 +28,9 @@ def similar_titles(search: Searcher, title: str, limit: int, min_ratio: float = 
     similar: list[tuple[float, str, str]] = []
     for entry in search.find(SearchRequest(" OR ".join(words), field="title"), _COMPARED).entries:
         for text, _ in entry.titles:
-            ratio = SequenceMatcher(None, folded, text[:_MAX_LENGTH].casefold(), autojunk=False).ratio()
+            ratio = SequenceMatcher(
+                None, folded, text[:_MAX_LENGTH].casefold(), autojunk=False
+            ).ratio()
             if ratio >= min_ratio:
                 similar.append((-ratio, entry.thing, text))
     best: dict[str, str] = {}

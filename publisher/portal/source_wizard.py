@@ -18,7 +18,9 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
 class SourceFormat(NamedTuple):
-    """A format of registries; *records*: the definition has the path of the list, *fields*: the paths of the fields."""
+    """A format of registries; *records*: the definition has the path of the list, *fields*: the
+    paths of the fields.
+    """
 
     name: str
     title: str
@@ -34,24 +36,64 @@ SOURCE_FORMATS: dict[str, SourceFormat] = {
     for item in (
         SourceFormat("oai-pmh", "OAI-PMH 2.0", "https://registry.example/oai", "oai-pmh", "oai_dc"),
         SourceFormat("ckan", "CKAN", "https://registry.example", "ckan", "ckan_package"),
-        SourceFormat("json", "JSON", "https://registry.example/api/projects", "json", "fields", records=True, fields=True),
-        SourceFormat("csv", "CSV", "https://registry.example/projects.csv", "csv", "fields", fields=True),
-        SourceFormat("spreadsheet", "XLSX, XLS, ODS", "https://registry.example/projects.xlsx", "spreadsheet", "fields", fields=True),
-        SourceFormat("iati", "IATI 2.03", "https://registry.example/activities.xml", "iati", "iati_activity"),
+        SourceFormat(
+            "json",
+            "JSON",
+            "https://registry.example/api/projects",
+            "json",
+            "fields",
+            records=True,
+            fields=True,
+        ),
+        SourceFormat(
+            "csv", "CSV", "https://registry.example/projects.csv", "csv", "fields", fields=True
+        ),
+        SourceFormat(
+            "spreadsheet",
+            "XLSX, XLS, ODS",
+            "https://registry.example/projects.xlsx",
+            "spreadsheet",
+            "fields",
+            fields=True,
+        ),
+        SourceFormat(
+            "iati", "IATI 2.03", "https://registry.example/activities.xml", "iati", "iati_activity"
+        ),
         SourceFormat("dcat", "DCAT (RDF)", "https://registry.example/catalog.ttl", "rdf", "dcat"),
         SourceFormat("sparql", "SPARQL 1.1", "https://registry.example/sparql", "sparql", "dcat"),
-        SourceFormat("xml", "XML (OAI-PMH)", "https://registry.example/oai", "oai-pmh", "fields", fields=True),
-        SourceFormat("pod", "data.json (POD, DCAT-US)", "https://registry.example/data.json", "pod", "dcat"),
-        SourceFormat("feed", "Atom, RSS", "https://registry.example/feed.atom", "feed", "feed_entry"),
-        SourceFormat("ical", "iCalendar", "https://registry.example/events.ics", "ical", "ical_event"),
-        SourceFormat("web", "schema.org (JSON-LD, microdata, RDFa)", "https://registry.example/sitemap.xml", "web", "schema_org"),
+        SourceFormat(
+            "xml", "XML (OAI-PMH)", "https://registry.example/oai", "oai-pmh", "fields", fields=True
+        ),
+        SourceFormat(
+            "pod", "data.json (POD, DCAT-US)", "https://registry.example/data.json", "pod", "dcat"
+        ),
+        SourceFormat(
+            "feed", "Atom, RSS", "https://registry.example/feed.atom", "feed", "feed_entry"
+        ),
+        SourceFormat(
+            "ical", "iCalendar", "https://registry.example/events.ics", "ical", "ical_event"
+        ),
+        SourceFormat(
+            "web",
+            "schema.org (JSON-LD, microdata, RDFa)",
+            "https://registry.example/sitemap.xml",
+            "web",
+            "schema_org",
+        ),
     )
 }
 _FORM_FIELDS = (
     *("title", "publisher", "url", "licence", "language", "options"),
     *("records", "key", "name", "description", "start", "countries", "goals"),
 )
-_FIELDS = {"key": "key", "name": "title", "description": "description", "start": "start", "countries": "countries", "goals": "goals"}
+_FIELDS = {
+    "key": "key",
+    "name": "title",
+    "description": "description",
+    "start": "start",
+    "countries": "countries",
+    "goals": "goals",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +110,12 @@ class WizardState:
         >>> WizardState(None, {"title": "Ministère des TIC: projets"}).name
         'ministere-des-tic-projets'
         """
-        plain = unicodedata.normalize("NFKD", self.values.get("title", "")).encode("ascii", "ignore").decode().lower()
+        plain = (
+            unicodedata.normalize("NFKD", self.values.get("title", ""))
+            .encode("ascii", "ignore")
+            .decode()
+            .lower()
+        )
         return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "registry"
 
     @property
@@ -76,7 +123,11 @@ class WizardState:
         """Return the options of the form, with the path of the records; {} if they are invalid."""
         written = {} if self.fault else tomllib.loads(self.values.get("options", ""))
         return {
-            **({"records": self.values["records"]} if self.kind and self.kind.records and self.values.get("records") else {}),
+            **(
+                {"records": self.values["records"]}
+                if self.kind and self.kind.records and self.values.get("records")
+                else {}
+            ),
             **written,
         }
 
@@ -91,17 +142,26 @@ class WizardState:
 
     @property
     def step(self) -> int:
-        """Return the next step: 1 format, 2 registry and URL, 3 fields, 4 the definition is complete."""
+        """Return the next step: 1 format, 2 registry and URL, 3 fields, 4 the definition is
+        complete.
+        """
         if self.kind is None:
             return 1
         if self.fault or not all(self.values.get(name) for name in ("title", "url", "licence")):
             return 2
-        return 3 if self.kind.fields and not (self.values.get("key") and self.values.get("name")) else 4
+        return (
+            3
+            if self.kind.fields and not (self.values.get("key") and self.values.get("name"))
+            else 4
+        )
 
 
 def from_query(params: Mapping[str, str]) -> WizardState:
     """Return the state in the parameters of a URL."""
-    values = {name: params.get(name, "").strip()[: 4 * LONGEST if name == "options" else LONGEST] for name in _FORM_FIELDS}
+    values = {
+        name: params.get(name, "").strip()[: 4 * LONGEST if name == "options" else LONGEST]
+        for name in _FORM_FIELDS
+    }
     return WizardState(SOURCE_FORMATS.get(params.get("kind", "")), values)
 
 
@@ -119,7 +179,11 @@ def source_toml(state: WizardState) -> str:
     values = state.values
     lines = [f"# sources/{state.name}.toml", _line("title", values["title"])]
     lines += [_line("publisher", values["publisher"])] if values["publisher"] else []
-    lines += [_line("protocol", state.kind.protocol), _line("mapping", state.kind.mapping), _line("url", values["url"])]
+    lines += [
+        _line("protocol", state.kind.protocol),
+        _line("mapping", state.kind.mapping),
+        _line("url", values["url"]),
+    ]
     lines += [_line("every", "15 3 * * *") + "  # cron, UTC", _line("licence", values["licence"])]
     lines += [_line("language", values["language"])] if values["language"] else []
     if state.options:
@@ -128,7 +192,9 @@ def source_toml(state: WizardState) -> str:
         language = f"@{values['language']}" if values["language"] else ""
         lines += ["", "[fields]"]
         for name, field in _FIELDS.items():
-            key = f'"{field}{language}"' if field in ("title", "description") and language else field
+            key = (
+                f'"{field}{language}"' if field in ("title", "description") and language else field
+            )
             lines += [_line(key, values[name])] if values[name] else []
     return "\n".join(lines) + "\n"
 
@@ -139,15 +205,22 @@ def _line(key: str, text: str) -> str:
 
 def _table(table: Mapping[str, Any]) -> list[str]:
     """Write a table's pairs; raises TypeError for a value that no option has."""
-    return [f"{key if _BARE.match(key) else _value(key)} = {_value(value)}" for key, value in table.items()]
+    return [
+        f"{key if _BARE.match(key) else _value(key)} = {_value(value)}"
+        for key, value in table.items()
+    ]
 
 
 def _value(value: object) -> str:
-    """Write a value; JSON's strings are TOML's basic strings too (https://toml.io/en/v1.0.0#string), but for DEL."""
+    """Write a value; JSON's strings are TOML's basic strings too
+    (https://toml.io/en/v1.0.0#string), but for DEL.
+    """
     if isinstance(value, dict):
         return "{ " + ", ".join(_table(value)) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_value(one) for one in value) + "]"
     if not isinstance(value, str | bool | int | float):
-        raise TypeError(f"{value!r} is no value of an option; write text, a number, true, false, a list or a table")
+        raise TypeError(
+            f"{value!r} is no value of an option; write text, a number, true, false, a list or a table"
+        )
     return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")

@@ -1,4 +1,6 @@
-"""The concepts, registries and organizations that the words of a search match, with their numbers of initiatives."""
+"""The concepts, registries and organizations that the words of a search match, with their numbers
+of initiatives.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,23 @@ MAX_CARDS = 6  # cards of a search
 _TARGETS, _PARTIES = 2, 3  # largest number of targets, and of organizations, among them
 _CONSIDERED = 6  # organizations considered; those with the most initiatives are shown
 _ORGANIZATION = "organization"
-# Weights by facet: people look for action lines and goals more than for targets, whose labels have many words.
+# Weights by facet: people look for action lines and goals more than for targets, whose labels have
+# many words.
 _WEIGHT = {"line": 1.3, "goal": 1.2, "target": 0.4}
 
 
 def topic_cards(
-    search: Searcher, tables: FacetIndex, names: FacetLabels, words: str, *, loose: bool = False, most: int = MAX_CARDS
+    search: Searcher,
+    tables: FacetIndex,
+    names: FacetLabels,
+    words: str,
+    *,
+    loose: bool = False,
+    most: int = MAX_CARDS,
 ) -> list[TopicCard]:
-    """Return the cards of topics that match *words* and have initiatives, best first; *loose* accepts similar words."""
+    """Return the cards of topics that match *words* and have initiatives, best first; *loose*
+    accepts similar words.
+    """
     if not parse_clauses(words):
         return []
     counts = tables.counts_once(Filter().with_codes("kind", "initiative"))
@@ -41,7 +52,9 @@ def topic_cards(
     return cards[:most]
 
 
-def common_topics(search: Searcher, tables: FacetIndex, names: FacetLabels, most: int) -> list[TopicCard]:
+def common_topics(
+    search: Searcher, tables: FacetIndex, names: FacetLabels, most: int
+) -> list[TopicCard]:
     """Return the action lines, goals and regions with the most initiatives."""
     counts = tables.counts_once(Filter().with_codes("kind", "initiative"))
     iris = [
@@ -49,13 +62,23 @@ def common_topics(search: Searcher, tables: FacetIndex, names: FacetLabels, most
         for iri in (search.topics.topics if search.topics else ())
         if (item := facet_of_concept(iri, names.iris)) and item[0] != "target"
     ]
-    cards = [card for iri in iris if (card := _concept(iri, counts, names)) and card.facet in ("line", "goal", "region")]
+    cards = [
+        card
+        for iri in iris
+        if (card := _concept(iri, counts, names)) and card.facet in ("line", "goal", "region")
+    ]
     return sorted(cards, key=lambda card: (-card.initiatives, card.iri))[:most]
 
 
-def _concepts(search: Searcher, counts: DifferentCounts, names: FacetLabels, words: str, loose: bool) -> list[TopicCard]:
+def _concepts(
+    search: Searcher, counts: DifferentCounts, names: FacetLabels, words: str, loose: bool
+) -> list[TopicCard]:
     hits = search.topics.search(words, fuzzy=loose) if search.topics else []
-    ranked = [(card, hit.score * _WEIGHT.get(card.facet, 1.0)) for hit in hits if (card := _concept(hit.topic.iri, counts, names))]
+    ranked = [
+        (card, hit.score * _WEIGHT.get(card.facet, 1.0))
+        for hit in hits
+        if (card := _concept(hit.topic.iri, counts, names))
+    ]
     cards = [card for card, _score in sorted(ranked, key=lambda pair: -pair[1])]
     targets = [card for card in cards if card.facet == "target"][:_TARGETS]
     return [card for card in cards if card.facet != "target" or card in targets]
@@ -65,7 +88,19 @@ def _concept(iri: str, counts: DifferentCounts, names: FacetLabels) -> TopicCard
     """Return the card of a concept; None without initiatives."""
     facet, code = facet_of_concept(iri, names.iris) or ("", "")
     things = counts.get(facet, {}).get(code, NONE)
-    return TopicCard(facet, code, iri, names.short(facet, code), facet_title(facet), things, names.page(facet, code)) if things else None
+    return (
+        TopicCard(
+            facet,
+            code,
+            iri,
+            names.short(facet, code),
+            facet_title(facet),
+            things,
+            names.page(facet, code),
+        )
+        if things
+        else None
+    )
 
 
 def _registries(counts: DifferentCounts, names: FacetLabels, words: str) -> Iterator[TopicCard]:
@@ -78,20 +113,49 @@ def _registries(counts: DifferentCounts, names: FacetLabels, words: str) -> Iter
     ]
     for code, title in sorted(names.sources.items()):
         known = {fold(word) for word, _run in tokens(f"{title} {code}")}
-        if all(word in known or (begin and any(item.startswith(word) for item in known)) for word, begin in patterns):
+        if all(
+            word in known or (begin and any(item.startswith(word) for item in known))
+            for word, begin in patterns
+        ):
             things = counts.get("source", {}).get(code, NONE)
             if patterns and things:
-                yield TopicCard("source", code, names.iris.source(code), title, facet_title("source"), things, names.page("source", code))
+                yield TopicCard(
+                    "source",
+                    code,
+                    names.iris.source(code),
+                    title,
+                    facet_title("source"),
+                    things,
+                    names.page("source", code),
+                )
 
 
-def _organizations(search: Searcher, tables: FacetIndex, names: FacetLabels, words: str) -> list[TopicCard]:
+def _organizations(
+    search: Searcher, tables: FacetIndex, names: FacetLabels, words: str
+) -> list[TopicCard]:
     """Return the organizations with the most initiatives; of several with the same name, the first."""
     mark, stem = build_marker(words), f"{names.iris.base}id/{PARTY}/"
     cards: dict[str, TopicCard] = {}
-    for entry in search.find(SearchRequest(words, "title", kind=_ORGANIZATION), _CONSIDERED, similar=False).entries:
+    for entry in search.find(
+        SearchRequest(words, "title", kind=_ORGANIZATION), _CONSIDERED, similar=False
+    ).entries:
         title = best_text(entry.titles, mark, current_locale().language)
-        initiatives = tables.count_different(Filter(party=entry.thing).with_codes("kind", "initiative"))
-        if title and initiatives and (title[0] not in cards or initiatives > cards[title[0]].initiatives):
+        initiatives = tables.count_different(
+            Filter(party=entry.thing).with_codes("kind", "initiative")
+        )
+        if (
+            title
+            and initiatives
+            and (title[0] not in cards or initiatives > cards[title[0]].initiatives)
+        ):
             page = f"/page/{PARTY}/" + entry.thing.removeprefix(stem)
-            cards[title[0]] = TopicCard(_ORGANIZATION, entry.thing, entry.thing, title[0], _("Organization"), initiatives, page)
+            cards[title[0]] = TopicCard(
+                _ORGANIZATION,
+                entry.thing,
+                entry.thing,
+                title[0],
+                _("Organization"),
+                initiatives,
+                page,
+            )
     return sorted(cards.values(), key=lambda card: -card.initiatives)[:_PARTIES]

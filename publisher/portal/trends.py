@@ -19,7 +19,8 @@ from publisher.projections.facets import filter_query
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 
-EARLIEST, LATEST = 1990, 2040  # years in the chart; other years are errors of registries, which stay in the data
+# years in the chart; other years are errors of registries, which stay in the data
+EARLIEST, LATEST = 1990, 2040
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class Trend:
     table: DataTable
     coverage: Coverage
     embed: str = ""  # the path of its embed, "" if there is none
-    finding: str = ""  # which series has the most initiatives in these years, "" if several have the same number
+    # which series has the most initiatives in these years, "" if several have the same number
+    finding: str = ""
 
     def chart(self) -> Markup:
         """Draw it."""
@@ -56,15 +58,24 @@ def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLab
         whole[code] = whole.get(code, 0) + things
     ranked = sorted(whole, key=lambda code: sort_key("", code, whole[code]))
     own = ranked[: SERIES - 1] if len(ranked) > SERIES else ranked
-    series = {names.short(facet, code): {year: counts.get((year, code), 0) for year in drawn} for code in own}
+    series = {
+        names.short(facet, code): {year: counts.get((year, code), 0) for year in drawn}
+        for code in own
+    }
     if rest := ranked[len(own) :]:
-        series[_("All others")] = {year: sum(counts.get((year, code), 0) for code in rest) for year in drawn}
+        series[_("All others")] = {
+            year: sum(counts.get((year, code), 0) for code in rest) for year in drawn
+        }
     hrefs = {names.short(facet, code): names.page(facet, code) for code in own}
     text = filter_query.cross_tabulate(filters, "year", facet, names.iris)
     title = trend_title(facet)
     rows = [(*pair, things.records) for pair, things in sorted(counts.items())]
     between = _all_years(drawn)
-    outside = sum(things for year, things in tables.counts_once(filters).get("year", {}).items() if year not in drawn)
+    outside = sum(
+        things
+        for year, things in tables.counts_once(filters).get("year", {}).items()
+        if year not in drawn
+    )
     return Trend(
         facet,
         title,
@@ -86,7 +97,9 @@ def _largest_series(series: Mapping[str, Mapping[str, int]], years: Sequence[str
         return ""
     count, name = ranked[0]
     text = _("{name} has the most initiatives begun from {first} to {last} ({count})")
-    return text.format(name=isolate(name), first=years[0], last=years[-1], count=format_number(count))
+    return text.format(
+        name=isolate(name), first=years[0], last=years[-1], count=format_number(count)
+    )
 
 
 def _all_years(years: list[str]) -> tuple[str, ...]:

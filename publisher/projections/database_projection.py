@@ -1,4 +1,6 @@
-"""A projection of the journal in a DuckDB file, and the folder in which its last published state is."""
+"""A projection of the journal in a DuckDB file, and the folder in which its last published state
+is.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +37,29 @@ DatabaseT = TypeVar("DatabaseT", bound=CheckpointedDatabase)
 
 
 class DatabaseProjection(Generic[DatabaseT]):
-    """The file ``work.duckdb`` in *folder*, opened by *open_file*; the folder ``shown`` beside it holds the last published state.
+    """The file ``work.duckdb`` in *folder*, opened by *open_file*; the folder ``shown`` beside it
+    holds the last published state.
 
-    A file that another *version* wrote, that belongs to another journal, or that cannot be opened is built again.
+    A file that another *version* wrote, that belongs to another journal, or that cannot be opened
+    is built again.
     """
 
     errors: tuple[type[Exception], ...] = (duckdb.Error, OSError)
 
-    def __init__(self, folder: Path, reader: JournalReader, open_file: Callable[[Path], DatabaseT], version: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        reader: JournalReader,
+        open_file: Callable[[Path], DatabaseT],
+        version: str,
+    ) -> None:
         self.published = folder / "shown"
-        self._folder, self._reader, self._open_file, self._version = folder, reader, open_file, version
+        self._folder, self._reader, self._open_file, self._version = (
+            folder,
+            reader,
+            open_file,
+            version,
+        )
         self._database = self._open()
         self.checkpoint = self._read_checkpoint()
 
@@ -80,7 +95,9 @@ class DatabaseProjection(Generic[DatabaseT]):
 
     def _read_checkpoint(self) -> int:
         position, entry, version = self._database.checkpoint()
-        return position if version == self._version and self._reader.contains(position, entry) else 0
+        return (
+            position if version == self._version and self._reader.contains(position, entry) else 0
+        )
 
     def _open(self) -> DatabaseT:
         try:
@@ -92,16 +109,20 @@ class DatabaseProjection(Generic[DatabaseT]):
 
 
 def unreadable_reason(path: Path) -> str:
-    """Return why a row of the DuckDB file *path* cannot be read, "" if all can; DuckDB checks each block that it reads.
+    """Return why a row of the DuckDB file *path* cannot be read, "" if all can; DuckDB checks each
+    block that it reads.
 
-    Takes about five seconds of processor time for each gigabyte. Source: https://duckdb.org/docs/stable/internals/storage
+    Takes about five seconds of processor time for each gigabyte. Source:
+    https://duckdb.org/docs/stable/internals/storage
     """
     quoted = str(path).replace("'", "''")
     try:
         # Attached, since this process may have opened the file already, with other settings.
         with closing(duckdb.connect(config={"memory_limit": _MEMORY, "threads": 1})) as connection:
             connection.execute(f"ATTACH '{quoted}' AS file (READ_ONLY); USE file")
-            for (table,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'file'").fetchall():
+            for (table,) in connection.execute(
+                "SELECT table_name FROM duckdb_tables() WHERE database_name = 'file'"
+            ).fetchall():
                 connection.execute(f'SELECT bit_xor(hash(rows)) FROM "{table}" AS rows').fetchall()
     except (duckdb.Error, UnicodeDecodeError) as error:
         return str(error)
@@ -109,7 +130,9 @@ def unreadable_reason(path: Path) -> str:
 
 
 def link_published(published: Path, folder: Path) -> int:
-    """Link what is published in *published* into *folder*; return its position in the journal, -1 if nothing is."""
+    """Link what is published in *published* into *folder*; return its position in the journal, -1
+    if nothing is.
+    """
     position = position_file.read_position(published)
     if position < 0:
         return position

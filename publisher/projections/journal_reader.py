@@ -11,22 +11,27 @@ from threading import Lock
 from journal.entry import Entry
 from journal.journal import Journal
 
-SMALL = 2 << 20  # compressed bytes of an entry up to which its rows stay in memory: about 40 MB of rows
-SETTLED = 2_000_000_000  # nanoseconds after which a folder's modification time distinguishes two changes on any file system
+# compressed bytes of an entry up to which its rows stay in memory: about 40 MB of rows
+SMALL = 2 << 20
+# nanoseconds after which a folder's modification time distinguishes two changes on any file system
+SETTLED = 2_000_000_000
 
 
 class DecodedEntry:
     """One journal entry with its rows.
 
-    A small entry is decompressed once, by the first thread that reads its rows. A larger one is decompressed for each
-    reader, since its rows do not fit in memory and a shared stream would let the slowest reader delay the others.
+    A small entry is decompressed once, by the first thread that reads its rows. A larger one is
+    decompressed for each reader, since its rows do not fit in memory and a shared stream would let
+    the slowest reader delay the others.
     """
 
     def __init__(self, entry: Entry, base: str, small: int = SMALL) -> None:
         self.entry, self.number, self.id = entry, entry.number, entry.id
         self.size = entry.path.stat().st_size
         self.is_small = self.size <= small
-        self._subjects = tuple(f"{sign} <{base}{path}/".encode() for sign in "AD" for path in ("id", "record"))
+        self._subjects = tuple(
+            f"{sign} <{base}{path}/".encode() for sign in "AD" for path in ("id", "record")
+        )
         self._vocabulary = f"{base}scheme/".encode()
         self._lock = Lock()
         self._rows: tuple[bytes, ...] | None = None
@@ -45,7 +50,8 @@ class DecodedEntry:
         return iter(self._rows)
 
     def changed(self, size: int) -> Iterator[set[str]]:
-        """Yield the IRIs of the things, records and vocabulary graphs that the rows change, in sets of at most *size*.
+        """Yield the IRIs of the things, records and vocabulary graphs that the rows change, in sets
+        of at most *size*.
 
         Of a large entry, sets may repeat an IRI.
         """
@@ -73,11 +79,14 @@ class DecodedEntry:
 
 
 class JournalReader:
-    """Read *journal*, whose IRIs begin with *base*, for several projections and threads; the newest small entries stay decoded."""
+    """Read *journal*, whose IRIs begin with *base*, for several projections and threads; the newest
+    small entries stay decoded.
+    """
 
     def __init__(self, journal: Journal, base: str) -> None:
         self.journal, self.base = journal, base
-        self._decoded: OrderedDict[int, DecodedEntry] = OrderedDict()  # in the order of their numbers, without gaps
+        # in the order of their numbers, without gaps
+        self._decoded: OrderedDict[int, DecodedEntry] = OrderedDict()
         self._lock = Lock()
 
     def entries(self, after: int = 0) -> Iterator[DecodedEntry]:
@@ -89,7 +98,9 @@ class JournalReader:
             yield self._put(entry)
 
     def contains(self, position: int, entry: str) -> bool:
-        """Return whether entry number *position* has the id *entry*; True at position 0, before the first entry."""
+        """Return whether entry number *position* has the id *entry*; True at position 0, before the
+        first entry.
+        """
         previous = next(self.entries(position - 1), None) if position else None
         return position == 0 or (previous is not None and previous.id == entry)
 
@@ -108,14 +119,18 @@ class JournalReader:
 
 
 class JournalCursor:
-    """The place of one projection in the journal; a folder that has not changed is not listed again."""
+    """The place of one projection in the journal; a folder that has not changed is not listed
+    again.
+    """
 
     def __init__(self, reader: JournalReader) -> None:
         self._reader = reader
         self._seen: int | None = None
 
     def entries(self, after: int) -> Iterator[DecodedEntry]:
-        """Yield the entries with numbers above *after*; nothing if all were yielded and the folder is unchanged since."""
+        """Yield the entries with numbers above *after*; nothing if all were yielded and the folder
+        is unchanged since.
+        """
         token = self._reader.journal.change_token
         if token == self._seen:
             return

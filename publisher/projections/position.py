@@ -1,4 +1,6 @@
-"""Read and write the number of the last journal entry that an index holds, a small file in its folder."""
+"""Read and write the number of the last journal entry that an index holds, a small file in its
+folder.
+"""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ log = structlog.get_logger(component="projections")
 class Projection(Protocol):
     """An index of what the store holds, updated from the entries that changed it.
 
-    Applying an entry again changes nothing, so that after a crash it continues from its checkpoint. Readers see only
-    what ``show`` published: the whole state at one entry.
+    Applying an entry again changes nothing, so that after a crash it continues from its checkpoint.
+    Readers see only what ``show`` published: the whole state at one entry.
     """
 
     name: str
@@ -36,10 +36,14 @@ class Projection(Protocol):
         """Return the number of the entry that readers see, -1 if nothing is shown."""
 
     def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
-        """Store the changes up to *position*, the entry with the id *entry*, where *source* is; yield between batches."""
+        """Store the changes up to *position*, the entry with the id *entry*, where *source* is;
+        yield between batches.
+        """
 
     def show(self, seconds: float) -> None:
-        """Publish what is stored; takes about *seconds*, and continues at the next call if it is not done."""
+        """Publish what is stored; takes about *seconds*, and continues at the next call if it is
+        not done.
+        """
 
     def reset(self) -> None:
         """Delete the stored projection, so that it is rebuilt."""
@@ -51,8 +55,9 @@ class Projection(Protocol):
 class SlicedProjection:
     """Updates *projection* in slices of time, so that others do not notice if it fails.
 
-    A failure deletes what is stored, so that it is rebuilt: at once after the first failure in a row, then after a pause that doubles
-    to MAX_RETRY_DELAY seconds of *clock*. Once readers see the newest entry, failures are forgotten.
+    A failure deletes what is stored, so that it is rebuilt: at once after the first failure in a
+    row, then after a pause that doubles to MAX_RETRY_DELAY seconds of *clock*. Once readers see the
+    newest entry, failures are forgotten.
     """
 
     def __init__(self, projection: Projection, clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,7 +67,9 @@ class SlicedProjection:
         self._work: Iterator[None] | None = None
 
     def step(self, source: QuadSource, position: int, entry: str, seconds: float) -> bool:
-        """Work for about *seconds* toward *position*, where *source* is; return whether readers see that position."""
+        """Work for about *seconds* toward *position*, where *source* is; return whether readers see
+        that position.
+        """
         if self._failures and self._clock() < self._retry_at:
             return False
         try:
@@ -78,9 +85,19 @@ class SlicedProjection:
 
     def _fail(self, error: Exception) -> None:
         delay = min(MAX_RETRY_DELAY, 2.0**self._failures) if self._failures else 0.0
-        self._work, self._failures, self._retry_at, self._must_reset = None, self._failures + 1, self._clock() + delay, True
+        self._work, self._failures, self._retry_at, self._must_reset = (
+            None,
+            self._failures + 1,
+            self._clock() + delay,
+            True,
+        )
         self.error = f"{type(error).__name__}: {error}"
-        log.error("projection cannot be written; rebuilding", projection=self.projection.name, error=self.error, seconds=delay)
+        log.error(
+            "projection cannot be written; rebuilding",
+            projection=self.projection.name,
+            error=self.error,
+            seconds=delay,
+        )
         with suppress(*self.projection.errors):  # the next attempt begins with it
             self._reset()
 
@@ -105,7 +122,10 @@ class SlicedProjection:
 
     def progress(self) -> dict[str, object]:
         """Return its position, and the error if it could not be written."""
-        return {"position": self.projection.position, **({"error": self.error} if self.error else {})}
+        return {
+            "position": self.projection.position,
+            **({"error": self.error} if self.error else {}),
+        }
 
     def close(self) -> None:
         """Stop the work and close the projection."""

@@ -1,4 +1,5 @@
-"""Split terms of canonical N-Triples without a parser, fast enough for releases of millions of them.
+"""Split terms of canonical N-Triples without a parser, fast enough for releases of millions of
+them.
 
 Source: https://www.w3.org/TR/n-triples/#canonical-ntriples
 """
@@ -16,7 +17,9 @@ _ESCAPE = re.compile(rb"\\(?:U([0-9A-Fa-f]{8})|(.))|([\x00-\x1f])")
 
 
 class Value(NamedTuple):
-    """An object: *text* is an IRI where *iri* says so, else a literal's text; *datatype* is None of plain and tagged texts."""
+    """An object: *text* is an IRI where *iri* says so, else a literal's text; *datatype* is None of
+    plain and tagged texts.
+    """
 
     text: str
     iri: bool = False
@@ -33,7 +36,8 @@ def split_triple(triple: bytes) -> tuple[bytes, bytes, bytes]:
 def split_literal(term: bytes) -> tuple[bytes, bytes]:
     """Split a literal into its text as a JSON string and what follows the text.
 
-    The escapes of canonical N-Triples are all JSON's too (https://www.rfc-editor.org/rfc/rfc8259#section-7).
+    The escapes of canonical N-Triples are all JSON's too
+    (https://www.rfc-editor.org/rfc/rfc8259#section-7).
 
     >>> split_literal(b'"a \\\\n b"@en')
     (b'"a \\\\n b"', b'@en')

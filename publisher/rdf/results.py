@@ -39,7 +39,10 @@ def parse_rows(data: bytes) -> list[Row]:
 
     Source: https://www.w3.org/TR/sparql11-results-json/
     """
-    return [{name: _term(cell) for name, cell in row.items()} for row in json.loads(data)["results"]["bindings"]]
+    return [
+        {name: _term(cell) for name, cell in row.items()}
+        for row in json.loads(data)["results"]["bindings"]
+    ]
 
 
 def _term(cell: dict[str, str]) -> Term:
@@ -82,13 +85,19 @@ def to_node(term: Term) -> NamedNode | Literal:
     """Return *term*, an IRI or a literal, as the engine's node."""
     if term.is_iri:
         return NamedNode(term.value)
-    return Literal(term.value, language=term.language, datatype=NamedNode(term.datatype) if term.datatype and not term.language else None)
+    return Literal(
+        term.value,
+        language=term.language,
+        datatype=NamedNode(term.datatype) if term.datatype and not term.language else None,
+    )
 
 
 def from_node(node: object) -> Term:
     """Return the engine's *node* as a term; published data have no blank nodes."""
     if isinstance(node, Literal):
-        datatype = node.datatype.value if not node.language and node.datatype.value != _STRING else None
+        datatype = (
+            node.datatype.value if not node.language and node.datatype.value != _STRING else None
+        )
         return Term(node.value, "literal", node.language, datatype)
     assert isinstance(node, NamedNode)
     return Term(node.value)
@@ -105,6 +114,7 @@ def replace_invalid_characters(text: bytes) -> bytes:
     >>> replace_invalid_characters(b"bell\\x07").decode()
     'bell\ufffd'
     """
-    if b"\xef\xbf" not in text and len(text.translate(None, _CONTROL_BYTES)) == len(text):  # thirty times faster than the expression
+    # thirty times faster than the expression
+    if b"\xef\xbf" not in text and len(text.translate(None, _CONTROL_BYTES)) == len(text):
         return text
     return _NOT_IN_XML.sub(_REPLACEMENT, text)

@@ -1,4 +1,5 @@
-"""Split a SPARQL query into the tokens of its grammar; strings, comments and IRIs are single tokens.
+"""Split a SPARQL query into the tokens of its grammar; strings, comments and IRIs are single
+tokens.
 
 Source: https://www.w3.org/TR/sparql11-query/#sparqlGrammar
 """
@@ -47,7 +48,9 @@ class Token(NamedTuple):
 
 
 def tokenize(query: str, with_gaps: bool = False) -> list[Token]:
-    """Return the tokens of *query*; with *with_gaps* also white space and comments, as tokens of the kind ``gap``."""
+    """Return the tokens of *query*; with *with_gaps* also white space and comments, as tokens of
+    the kind ``gap``.
+    """
     tokens, offset = [], 0
     while match := _TOKEN.match(query, offset):
         kind, text = match.lastgroup or "other", match.group()
@@ -60,7 +63,9 @@ def tokenize(query: str, with_gaps: bool = False) -> list[Token]:
 
 
 def _without_final_dots(name: str) -> str:
-    """Return a name without the dots at its end, which are tokens of their own unless they are escaped."""
+    """Return a name without the dots at its end, which are tokens of their own unless they are
+    escaped.
+    """
     bare = name.rstrip(".")
     return name[: len(bare) + 1] if bare.endswith("\\") and len(bare) < len(name) else bare
 

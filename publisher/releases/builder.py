@@ -1,4 +1,5 @@
-"""Build the next release from the journal. The folder gets its number when it is complete; a crash leaves no release.
+"""Build the next release from the journal. The folder gets its number when it is complete; a crash
+leaves no release.
 
 The status graph is not in it, because the journal does not contain it.
 """
@@ -58,11 +59,18 @@ Progress = Callable[[str], None]  # called before each step with a sentence abou
 
 
 def build_release(
-    data: Path, iris: Iris, now: datetime, report_step: Progress = lambda _: None, *, demo: bool = False
+    data: Path,
+    iris: Iris,
+    now: datetime,
+    report_step: Progress = lambda _: None,
+    *,
+    demo: bool = False,
 ) -> Release:
-    """Build the next release of the journal under *data*, issued at *now*. With *demo* its title says that the data are simulated.
+    """Build the next release of the journal under *data*, issued at *now*. With *demo* its title
+    says that the data are simulated.
 
-    Raises ReleaseError if the journal is empty or has no entry since the last release, or while another release is being built.
+    Raises ReleaseError if the journal is empty or has no entry since the last release, or while
+    another release is being built.
     """
     releases = data / "releases"
     releases.mkdir(parents=True, exist_ok=True)
@@ -171,15 +179,25 @@ def _void(path: Path, counting: VoidCounter, iris: Iris) -> File:
 
 
 def _add_metadata(
-    release: Release, before: Release | None, releases: Path, part: Path, base: str, report_step: Progress
+    release: Release,
+    before: Release | None,
+    releases: Path,
+    part: Path,
+    base: str,
+    report_step: Progress,
 ) -> Release:
-    """Write the metadata: the changes since the last release, the columns of the tables, and the citation."""
+    """Write the metadata: the changes since the last release, the columns of the tables, and the
+    citation.
+    """
     report_step("Counting the changes since the previous release")
     old = read_records(releases / str(before.number) / "records.csv.gz") if before else iter(())
     release = replace(release, changes=count_changes(old, read_records(part / "records.csv.gz")))
     title = citation.title(release)
     files = list(release.files)
-    for name, media, description, content in [*_codebooks(release, title, part, base), *_metadata_files(release, title)]:
+    for name, media, description, content in [
+        *_codebooks(release, title, part, base),
+        *_metadata_files(release, title),
+    ]:
         (part / name).write_bytes(content)
         files.append(_file(part / name, media, description))
     for name, media, description, content in _package_files(release, title, files):
@@ -188,22 +206,44 @@ def _add_metadata(
     return replace(release, files=tuple(files))
 
 
-def _codebooks(release: Release, title: str, part: Path, base: str) -> list[tuple[str, str, str, bytes]]:
+def _codebooks(
+    release: Release, title: str, part: Path, base: str
+) -> list[tuple[str, str, str, bytes]]:
     """Return name, media type, description and content of the codebook in both forms."""
-    examples, description = codebook.table_examples(part), "each column with its unit, code list and examples"
+    examples, description = (
+        codebook.table_examples(part),
+        "each column with its unit, code list and examples",
+    )
     text = codebook.codebook(release, title, examples, base).encode()
     printed = codebook.codebook_pdf(release, title, examples, base)
-    return [(codebook.NAME, "text/markdown", description, text), (codebook.PRINT, "application/pdf", f"{description}, for print", printed)]
+    return [
+        (codebook.NAME, "text/markdown", description, text),
+        (codebook.PRINT, "application/pdf", f"{description}, for print", printed),
+    ]
 
 
-def _package_files(release: Release, title: str, files: list[File]) -> list[tuple[str, str, str, bytes]]:
-    """Return name, media type, description and content of the descriptions of all *files* and of the columns of the tables."""
+def _package_files(
+    release: Release, title: str, files: list[File]
+) -> list[tuple[str, str, str, bytes]]:
+    """Return name, media type, description and content of the descriptions of all *files* and of
+    the columns of the tables.
+    """
     abstract, linked = citation.abstract(release), "application/ld+json"
     package, crate = data_package(release, title, files), ro_crate(release, title, abstract, files)
     record_sets = croissant(release, title, abstract, files)
     return [
-        ("datapackage.json", "application/json", "all files and the columns of the tables, as a Data Package", _json(package)),
-        ("croissant.json", linked, "the tables as record sets, by Croissant 1.0", _json(record_sets)),
+        (
+            "datapackage.json",
+            "application/json",
+            "all files and the columns of the tables, as a Data Package",
+            _json(package),
+        ),
+        (
+            "croissant.json",
+            linked,
+            "the tables as record sets, by Croissant 1.0",
+            _json(record_sets),
+        ),
         ("ro-crate-metadata.json", linked, "all files, as an RO-Crate 1.1", _json(crate)),
     ]
 
@@ -270,7 +310,9 @@ def _json(document: object) -> bytes:
 
 @contextmanager
 def build_lock(releases: Path) -> Iterator[None]:
-    """Hold the lock for building and removing releases. Raises ReleaseError if another process holds it."""
+    """Hold the lock for building and removing releases. Raises ReleaseError if another process
+    holds it.
+    """
     try:
         lock = FileLock(releases / ".lock", wait=False)
     except AlreadyLockedError as error:

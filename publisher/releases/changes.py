@@ -31,13 +31,21 @@ def read_records(path: Path) -> Iterator[ReleasedRecord]:
     """Read the table of records of a release, in its order."""
     text = (line.decode() for line in gzip_lines(path))
     for row in csv.DictReader(text):
-        bases = (("declared", row["action_lines"]), ("crosswalked", row["action_lines_crosswalked"]))
+        bases = (
+            ("declared", row["action_lines"]),
+            ("crosswalked", row["action_lines_crosswalked"]),
+        )
         lines = tuple((basis, code) for basis, codes in bases for code in codes.split())
-        yield ReleasedRecord(row["record"], row["kind"], row["source"], row["state"], row["sha256"], lines)
+        yield ReleasedRecord(
+            row["record"], row["kind"], row["source"], row["state"], row["sha256"], lines
+        )
 
 
-def count_changes(before: Iterator[ReleasedRecord], now: Iterator[ReleasedRecord]) -> dict[str, object]:
-    """Count new, changed, vanished and deleted records from the states of two releases, both sorted by IRI.
+def count_changes(
+    before: Iterator[ReleasedRecord], now: Iterator[ReleasedRecord]
+) -> dict[str, object]:
+    """Count new, changed, vanished and deleted records from the states of two releases, both sorted
+    by IRI.
 
     Action lines that sources declare and those that were crosswalked are counts separately.
     """
@@ -57,17 +65,25 @@ def count_changes(before: Iterator[ReleasedRecord], now: Iterator[ReleasedRecord
         **{change_type: counts["all", "", change_type] for change_type in CHANGE_TYPES},
         "kinds": _by_name(counts, "kind"),
         "sources": _by_name(counts, "source"),
-        "action_lines": {basis: _by_name(counts, f"line {basis}") for basis in ("declared", "crosswalked")},
+        "action_lines": {
+            basis: _by_name(counts, f"line {basis}") for basis in ("declared", "crosswalked")
+        },
     }
 
 
 def _by_name(counts: Counter[tuple[str, str, str]], group: str) -> dict[str, dict[str, int]]:
     names = sorted({name for kind, name, _ in counts if kind == group})
-    return {name: {change_type: counts[group, name, change_type] for change_type in CHANGE_TYPES} for name in names}
+    return {
+        name: {change_type: counts[group, name, change_type] for change_type in CHANGE_TYPES}
+        for name in names
+    }
 
 
 def _change_type(old: ReleasedRecord | None, new: ReleasedRecord | None) -> str | None:
-    was_published, is_published = old is not None and old.state != "gone", new is not None and new.state != "gone"
+    was_published, is_published = (
+        old is not None and old.state != "gone",
+        new is not None and new.state != "gone",
+    )
     if was_published and not is_published:
         return "gone"
     if is_published and not was_published:
@@ -83,7 +99,10 @@ def _merge_join(
     old, new = next(before, None), next(now, None)
     while old or new:
         first = min(_sort_key(record) for record in (old, new) if record)
-        yield (old if old and _sort_key(old) == first else None), (new if new and _sort_key(new) == first else None)
+        yield (
+            (old if old and _sort_key(old) == first else None),
+            (new if new and _sort_key(new) == first else None),
+        )
         if old and _sort_key(old) == first:
             old = next(before, None)
         if new and _sort_key(new) == first:

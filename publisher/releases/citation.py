@@ -38,11 +38,15 @@ def licences(release: Release) -> list[str]:
 
 
 def _known(licence: str) -> tuple[str, str] | None:
-    return _LICENCES.get(licence.removeprefix("https://").removeprefix("http://").removesuffix("deed.en").rstrip("/"))
+    return _LICENCES.get(
+        licence.removeprefix("https://").removeprefix("http://").removesuffix("deed.en").rstrip("/")
+    )
 
 
 def cff(release: Release) -> str:
-    """Write CITATION.cff (https://github.com/citation-file-format/citation-file-format, 1.2.0); JSON is YAML."""
+    """Write CITATION.cff (https://github.com/citation-file-format/citation-file-format, 1.2.0);
+    JSON is YAML.
+    """
     spdx = [known[0] if (known := _known(licence)) else None for licence in licences(release)]
     fields: dict[str, object] = {
         "cff-version": "1.2.0",
@@ -56,21 +60,31 @@ def cff(release: Release) -> str:
         "url": release.iri,
         "keywords": list(_KEYWORDS),
         "identifiers": [{"type": "url", "value": release.iri, "description": "the release"}],
-        "references": [_reference(source.title, source.publisher, source.licence) for source in release.sources],
+        "references": [
+            _reference(source.title, source.publisher, source.licence) for source in release.sources
+        ],
     }
     if len(spdx) == 1 and spdx[0]:
         fields["license"] = spdx[0]
-    lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items() if value)
+    lines = (
+        f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items() if value
+    )
     return "\n".join(lines) + "\n"
 
 
 def _reference(name: str, publisher: str, licence: str) -> dict[str, object]:
-    fields: dict[str, object] = {"type": "database", "title": name, "authors": [{"name": publisher or name}]}
+    fields: dict[str, object] = {
+        "type": "database",
+        "title": name,
+        "authors": [{"name": publisher or name}],
+    }
     return fields | ({"license-url": licence} if licence.startswith("http") else {})
 
 
 def datacite(release: Release) -> dict[str, object]:
-    """Write the metadata of DataCite 4.5 (https://schema.datacite.org/meta/kernel-4.5/), to which a DOI can be given."""
+    """Write the metadata of DataCite 4.5 (https://schema.datacite.org/meta/kernel-4.5/), to which a
+    DOI can be given.
+    """
     return {
         "schemaVersion": "http://datacite.org/schema/kernel-4",
         "url": release.iri,
@@ -80,19 +94,32 @@ def datacite(release: Release) -> dict[str, object]:
         "publicationYear": release.day[:4],
         "types": {"resourceTypeGeneral": "Dataset", "resourceType": "Linked data"},
         "contributors": [
-            {"name": source.publisher or source.title, "nameType": "Organizational", "contributorType": "DataCollector"}
+            {
+                "name": source.publisher or source.title,
+                "nameType": "Organizational",
+                "contributorType": "DataCollector",
+            }
             for source in release.sources
         ],
         "subjects": [{"subject": word} for word in _KEYWORDS],
         "dates": [{"date": release.issued, "dateType": "Issued"}],
         "language": "en",
-        "alternateIdentifiers": [{"alternateIdentifier": release.iri, "alternateIdentifierType": "URL"}],
+        "alternateIdentifiers": [
+            {"alternateIdentifier": release.iri, "alternateIdentifierType": "URL"}
+        ],
         "relatedIdentifiers": _before(release),
-        "sizes": [f"{release.counts.get('records', 0)} records", f"{release.counts.get('statements', 0)} statements"],
+        "sizes": [
+            f"{release.counts.get('records', 0)} records",
+            f"{release.counts.get('statements', 0)} statements",
+        ],
         "formats": sorted({file.media for file in release.files}),
         "version": str(release.number),
-        "rightsList": [{"rightsUri": licence} for licence in licences(release) if licence.startswith("http")],
-        "descriptions": [{"description": abstract(release), "descriptionType": "Abstract", "lang": "en"}],
+        "rightsList": [
+            {"rightsUri": licence} for licence in licences(release) if licence.startswith("http")
+        ],
+        "descriptions": [
+            {"description": abstract(release), "descriptionType": "Abstract", "lang": "en"}
+        ],
     }
 
 
@@ -100,12 +127,20 @@ def _before(release: Release) -> list[dict[str, str]]:
     if release.previous is None:
         return []
     before = f"{release.iri.rpartition('/')[0]}/{release.previous}"
-    return [{"relatedIdentifier": before, "relatedIdentifierType": "URL", "relationType": "IsNewVersionOf"}]
+    return [
+        {
+            "relatedIdentifier": before,
+            "relatedIdentifierType": "URL",
+            "relationType": "IsNewVersionOf",
+        }
+    ]
 
 
 def zenodo(release: Release) -> dict[str, object]:
     """Write the metadata of a deposit at Zenodo (https://developers.zenodo.org/#representation)."""
-    names = {known[1] if (known := _known(licence)) else "other-open" for licence in licences(release)}
+    names = {
+        known[1] if (known := _known(licence)) else "other-open" for licence in licences(release)
+    }
     return {
         "upload_type": "dataset",
         "title": title(release),
@@ -117,5 +152,7 @@ def zenodo(release: Release) -> dict[str, object]:
         "version": str(release.number),
         "language": "eng",
         "keywords": list(_KEYWORDS),
-        "related_identifiers": [{"identifier": release.iri, "relation": "isIdenticalTo", "resource_type": "dataset"}],
+        "related_identifiers": [
+            {"identifier": release.iri, "relation": "isIdenticalTo", "resource_type": "dataset"}
+        ],
     }

@@ -1,6 +1,7 @@
 """List the deleted records of a dump, so that owners of a copy know what to delete.
 
-The format is CSV (https://www.rfc-editor.org/rfc/rfc4180), one line for each tombstone in the order of their IRIs.
+The format is CSV (https://www.rfc-editor.org/rfc/rfc4180), one line for each tombstone in the order
+of their IRIs.
 """
 
 from __future__ import annotations
@@ -46,13 +47,21 @@ def _deletion_row(text: bytes) -> bytes:
     for quad in parse(text, RdfFormat.N_QUADS, lenient=True):
         subject, value = getattr(quad.subject, "value", ""), getattr(quad.object, "value", "")
         language = getattr(quad.object, "language", None)
-        values_by_property.setdefault(quad.predicate.value, []).append(({"en": 0, None: 1}.get(language, 2), value))
-    return _row([subject if name is None else _first(values_by_property, name) for name in COLUMNS.values()])
+        values_by_property.setdefault(quad.predicate.value, []).append(
+            ({"en": 0, None: 1}.get(language, 2), value)
+        )
+    return _row(
+        [subject if name is None else _first(values_by_property, name) for name in COLUMNS.values()]
+    )
 
 
 def _first(values_by_property: dict[str, list[tuple[int, str]]], name: str) -> str:
-    """Return the English value, else one without a language, else any; *name* may be the end of a property's IRI."""
-    values = next((values for property_, values in values_by_property.items() if property_.endswith(name)), [])
+    """Return the English value, else one without a language, else any; *name* may be the end of a
+    property's IRI.
+    """
+    values = next(
+        (values for property_, values in values_by_property.items() if property_.endswith(name)), []
+    )
     return min(values, default=(0, ""))[1]
 
 

@@ -1,7 +1,9 @@
-"""Write dumps from the journal: all statements as canonical N-Quads and Turtle, and deleted records as CSV.
+"""Write dumps from the journal: all statements as canonical N-Quads and Turtle, and deleted records
+as CSV.
 
-Canonical N-Quads without blank nodes is a sort (https://www.w3.org/TR/rdf-canon/#canonical-quads), so a dump is an
-external merge sort of the journal's rows, in which the last operation on each quad counts. Memory use is constant.
+Canonical N-Quads without blank nodes is a sort (https://www.w3.org/TR/rdf-canon/#canonical-quads),
+so a dump is an external merge sort of the journal's rows, in which the last operation on each quad
+counts. Memory use is constant.
 """
 
 from __future__ import annotations
@@ -26,19 +28,24 @@ from publisher.store.workers.reader import PREFIXES
 
 RUN_LENGTH = 100_000  # rows sorted in memory at once: about 50 MB
 COMPRESSION_LEVEL = 6  # of gzip: level 9 takes twice the time for files that are 1 % smaller
-SUFFIX_LENGTH = 9  # bytes after a line in a sorted file: a tab, six digits, the operation, the line end
+# bytes after a line in a sorted file: a tab, six digits, the operation, the line end
+SUFFIX_LENGTH = 9
 
 
 def write_dumps(journal: Journal, folder: Path, position: int | None = None) -> list[Path]:
-    """Write the dumps of the journal and the list of deleted records into *folder*, each with its SHA-256; return the files.
+    """Write the dumps of the journal and the list of deleted records into *folder*, each with its
+    SHA-256; return the files.
 
-    They are of the state at the entry *position*, None for the newest one. A dump that exists is not written again.
+    They are of the state at the entry *position*, None for the newest one. A dump that exists is
+    not written again.
     """
     if position is None:
         head = journal.head
         position = head.number if head else 0
     folder.mkdir(parents=True, exist_ok=True)
-    quads, turtle, gone = (folder / f"stocktake-{position}.{suffix}.gz" for suffix in ("nq", "ttl", "gone.csv"))
+    quads, turtle, gone = (
+        folder / f"stocktake-{position}.{suffix}.gz" for suffix in ("nq", "ttl", "gone.csv")
+    )
     if not quads.exists():
         with _write_atomically(quads) as out:
             out.writelines(canonical_quads(journal, position))
@@ -51,13 +58,25 @@ def write_dumps(journal: Journal, folder: Path, position: int | None = None) -> 
     return [file for path in (quads, turtle, gone) for file in (path, _checksum_path(path))]
 
 
-def canonical_quads(journal: Journal, position: int, work_folder: Path | None = None) -> Iterator[bytes]:
-    """Yield the quads of the state at entry *position*, sorted by their bytes, each once, with line ends.
+def canonical_quads(
+    journal: Journal, position: int, work_folder: Path | None = None
+) -> Iterator[bytes]:
+    """Yield the quads of the state at entry *position*, sorted by their bytes, each once, with line
+    ends.
 
     Sorted runs are stored in the folder *work_folder*; None: in the temporary folder of the system.
     """
-    rows = (row for entry in journal.entries() if entry.number <= position for row in entry.lines() if row[:2] in (b"A ", b"D "))
-    with tempfile.TemporaryDirectory(prefix="stocktake-dump-", dir=work_folder) as folder, ExitStack() as opened:
+    rows = (
+        row
+        for entry in journal.entries()
+        if entry.number <= position
+        for row in entry.lines()
+        if row[:2] in (b"A ", b"D ")
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="stocktake-dump-", dir=work_folder) as folder,
+        ExitStack() as opened,
+    ):
         files = merge_files(list(_sorted_files(rows, Path(folder))), Path(folder), MAX_MERGED)
         merged = heapq.merge(*(opened.enter_context(file.open("rb")) for file in files))
         for line, group in groupby(merged, key=lambda item: item[:-SUFFIX_LENGTH]):
@@ -67,7 +86,9 @@ def canonical_quads(journal: Journal, position: int, work_folder: Path | None = 
 
 
 def _sorted_files(rows: Iterator[bytes], folder: Path) -> Iterator[Path]:
-    """Write sorted files. Each has only the last operation on a quad; later operations are in files with higher numbers."""
+    """Write sorted files. Each has only the last operation on a quad; later operations are in files
+    with higher numbers.
+    """
     for number in range(1_000_000):
         last = {row[2:-1]: row[:1] for row in islice(rows, RUN_LENGTH)}
         if not last:
@@ -86,9 +107,16 @@ def _triples(text: BinaryIO | gzip.GzipFile) -> Iterator[Triple]:
 
 @contextmanager
 def _write_atomically(path: Path) -> Iterator[gzip.GzipFile]:
-    """Write a gzip file that appears at *path* when it is complete. Its bytes depend only on its content."""
+    """Write a gzip file that appears at *path* when it is complete. Its bytes depend only on its
+    content.
+    """
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=COMPRESSION_LEVEL, mtime=0) as file:
+    with (
+        part.open("wb") as raw,
+        gzip.GzipFile(
+            filename="", fileobj=raw, mode="wb", compresslevel=COMPRESSION_LEVEL, mtime=0
+        ) as file,
+    ):
         yield file
     with part.open("rb") as whole:
         digest = hashlib.file_digest(whole, "sha256").hexdigest()
@@ -102,4 +130,8 @@ def _checksum_path(path: Path) -> Path:
 
 def read_checksums(paths: Iterable[Path]) -> dict[str, str]:
     """Return the SHA-256 of each dump by its name, from its checksum file."""
-    return {path.name: _checksum_path(path).read_text().split()[0] for path in paths if _checksum_path(path).exists()}
+    return {
+        path.name: _checksum_path(path).read_text().split()[0]
+        for path in paths
+        if _checksum_path(path).exists()
+    }

@@ -26,7 +26,10 @@ def list_dumps(folder: Path) -> list[DumpFile]:
     paths = [path for path in folder.glob("stocktake-*.gz") if NAME.match(path.name)]
     digests = read_checksums(paths)
     paths.sort(key=lambda path: (-int(path.name.split("-")[1].split(".")[0]), path.name))
-    return [DumpFile(path.name, path.stat().st_size, _created(path), digests.get(path.name, "")) for path in paths]
+    return [
+        DumpFile(path.name, path.stat().st_size, _created(path), digests.get(path.name, ""))
+        for path in paths
+    ]
 
 
 def _created(path: Path) -> str:

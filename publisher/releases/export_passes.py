@@ -1,4 +1,6 @@
-"""Export the quads of the journal in two passes: by subject for the RDF files, by graph for the tables. Memory use is constant."""
+"""Export the quads of the journal in two passes: by subject for the RDF files, by graph for the
+tables. Memory use is constant.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from publisher.projections.facets.files import TableWriter
-from publisher.projections.facets.record_rows import Row, organization_row, parse_graph, parse_record, record_rows
+from publisher.projections.facets.record_rows import (
+    Row,
+    organization_row,
+    parse_graph,
+    parse_record,
+    record_rows,
+)
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.rdf.ntriples_terms import Value, parse_term, split_triple
 from publisher.releases.deletions import deletion_rows
@@ -41,25 +49,47 @@ class ExportCounts:
     def counts(self) -> dict[str, int]:
         """Return the counts for the manifest."""
         existing = self.records["published"] + self.records["vanished"]
-        totals = {"statements": self.statements, "triples": self.triples, "graphs": self.graphs, "records": existing}
-        return totals | {"vanished": self.records["vanished"], "gone": self.records["gone"]} | dict(sorted(self.things.items()))
+        totals = {
+            "statements": self.statements,
+            "triples": self.triples,
+            "graphs": self.graphs,
+            "records": existing,
+        }
+        return (
+            totals
+            | {"vanished": self.records["vanished"], "gone": self.records["gone"]}
+            | dict(sorted(self.things.items()))
+        )
 
 
 class ExportWriters(NamedTuple):
-    """The outputs of the passes: rows of the public tables, rows of the facet tables, and the quads for the second pass."""
+    """The outputs of the passes: rows of the public tables, rows of the facet tables, and the quads
+    for the second pass.
+    """
 
     tables: TableWriter
     things: FacetRowWriter
     sorter: Sorter
 
 
-def export_by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, writers: ExportWriters, counts: ExportCounts) -> None:
-    """Write N-Quads, the triples in every format, and the organizations into *folder* as *name*; pass all quads to the sorter."""
+def export_by_subject(
+    lines: Iterable[bytes],
+    folder: Path,
+    name: str,
+    iris: Iris,
+    writers: ExportWriters,
+    counts: ExportCounts,
+) -> None:
+    """Write N-Quads, the triples in every format, and the organizations into *folder* as *name*;
+    pass all quads to the sorter.
+    """
     organizations = f"<{iris.base}id/organization/".encode()
     with ExitStack() as opened:
         quads = opened.enter_context(gzip_writer(folder / f"{name}.nq.gz"))
         texts = [
-            _FormatWriter(form, opened.enter_context(gzip_writer(folder / f"{name}.{end}.gz")), iris.base)
+            _FormatWriter(
+                form, opened.enter_context(gzip_writer(folder / f"{name}.{end}.gz")), iris.base
+            )
             for end, form in TEXT_FORMATS.items()
         ]
 
@@ -86,10 +116,14 @@ def export_by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iri
             text.end()
 
 
-def stream_in_chunks(lines: Iterable[bytes], take: Callable[[list[bytes]], None], chunk_size: int = _CHUNK) -> Iterator[list[bytes]]:
-    """Pass the quads of one subject to *take* in chunks; yield its triples, each once, in chunks of about *chunk_size*.
+def stream_in_chunks(
+    lines: Iterable[bytes], take: Callable[[list[bytes]], None], chunk_size: int = _CHUNK
+) -> Iterator[list[bytes]]:
+    """Pass the quads of one subject to *take* in chunks; yield its triples, each once, in chunks of
+    about *chunk_size*.
 
-    Most subjects fit in one chunk, even if thousands of graphs repeat their triples; a registry does not: it lists all its records.
+    Most subjects fit in one chunk, even if thousands of graphs repeat their triples; a registry
+    does not: it lists all its records.
     """
     rest, before, triples = iter(lines), b"", list[bytes]()
     while chunk := list(islice(rest, chunk_size)):
@@ -105,7 +139,9 @@ def stream_in_chunks(lines: Iterable[bytes], take: Callable[[list[bytes]], None]
 
 
 def with_graph_first(line: bytes) -> bytes:
-    """Return the line with the graph in front of the triple, separated by a tab, which no term contains."""
+    """Return the line with the graph in front of the triple, separated by a tab, which no term
+    contains.
+    """
     index = line.rindex(b" <")
     return line[index + 1 : -3] + b"\t" + line[:index] + b"\n"
 
@@ -129,7 +165,9 @@ class _FormatWriter:
 
 
 def export_by_graph(gone: Path, iris: Iris, writers: ExportWriters, counts: ExportCounts) -> None:
-    """Write the rows of the tables and the list of deleted records from the quads that export_by_subject sorted."""
+    """Write the rows of the tables and the list of deleted records from the quads that
+    export_by_subject sorted.
+    """
     with gzip_writer(gone) as deleted:
         deleted.writelines(islice(deletion_rows([]), 1))
         for graph, triples in group_by_graph(writers.sorter.sorted()):
@@ -149,7 +187,14 @@ def group_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
         yield graph[1:-1].decode(), [line[len(graph) + 1 : -1] for line in group]
 
 
-def _record(graph: str, triples: list[bytes], iris: Iris, writers: ExportWriters, counts: ExportCounts, deleted: BinaryIO) -> None:
+def _record(
+    graph: str,
+    triples: list[bytes],
+    iris: Iris,
+    writers: ExportWriters,
+    counts: ExportCounts,
+    deleted: BinaryIO,
+) -> None:
     record = parse_record(graph, triples, iris)
     counts.records[record.state] += 1
     if record.state == "gone":
@@ -178,6 +223,8 @@ def _source(graph: str, triples: list[bytes], iris: Iris) -> Iterator[ReleaseSou
         if subject[1:-1].decode() == graph:
             values.setdefault(predicate[1:-1].decode(), parse_term(term))
     if f"{RDF}type" in values and values[f"{RDF}type"].text == f"{DCAT}Catalog":
-        title, publisher, licence = (values.get(f"{DCT}{name}", Value("")).text for name in ("title", "publisher", "license"))
+        title, publisher, licence = (
+            values.get(f"{DCT}{name}", Value("")).text for name in ("title", "publisher", "license")
+        )
         name = graph.removeprefix(f"{iris.base}source/")
         yield ReleaseSource(name, title or name, publisher, licence)

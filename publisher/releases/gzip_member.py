@@ -1,9 +1,11 @@
-"""Send the gzip file of a journal entry, which has two members, as one: many clients decode only the first member.
+"""Send the gzip file of a journal entry, which has two members, as one: many clients decode only
+the first member.
 
-The first member has only the line with the entry's id. Nothing is compressed again: that line becomes a stored block
-in front of the second member's blocks.
+The first member has only the line with the entry's id. Nothing is compressed again: that line
+becomes a stored block in front of the second member's blocks.
 
-Sources: https://www.rfc-editor.org/rfc/rfc1952 and https://www.rfc-editor.org/rfc/rfc1951 section 3.2.4.
+Sources: https://www.rfc-editor.org/rfc/rfc1952 and https://www.rfc-editor.org/rfc/rfc1951 section
+3.2.4.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-_HEAD = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])  # deflate, without name and time, unknown system
+# deflate, without name and time, unknown system
+_HEAD = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])
 _TAIL = 8  # bytes: CRC-32 and length
 _FIRST = 4096  # bytes at the start of the file that contain the first member
 _BLOCK = 1 << 18  # bytes read at once
@@ -36,7 +39,10 @@ class Member:
     def read(self, byte_range: range) -> Iterator[bytes]:
         """Yield the bytes of the member in *byte_range*."""
         yield self.front[byte_range.start : byte_range.stop]
-        start, stop = (max(0, min(offset - len(self.front), len(self.body))) for offset in (byte_range.start, byte_range.stop))
+        start, stop = (
+            max(0, min(offset - len(self.front), len(self.body)))
+            for offset in (byte_range.start, byte_range.stop)
+        )
         with self.path.open("rb") as file:
             file.seek(self.body.start + start)
             remaining = stop - start
@@ -44,7 +50,9 @@ class Member:
                 remaining -= len(block)
                 yield block
         back_start = len(self.front) + len(self.body)
-        yield self.back[max(0, byte_range.start - back_start) : max(0, byte_range.stop - back_start)]
+        yield self.back[
+            max(0, byte_range.start - back_start) : max(0, byte_range.stop - back_start)
+        ]
 
 
 def as_single_member(path: Path, size: int) -> Member:
@@ -56,7 +64,11 @@ def as_single_member(path: Path, size: int) -> Member:
     first = zlib.decompressobj(31)
     line = first.decompress(beginning)
     start = len(beginning) - len(first.unused_data)
-    crc = isal_zlib.crc32_combine(zlib.crc32(line), int.from_bytes(trailer[:4], "little"), size - len(line))
-    stored = b"\0" + len(line).to_bytes(2, "little") + (len(line) ^ 0xFFFF).to_bytes(2, "little") + line
+    crc = isal_zlib.crc32_combine(
+        zlib.crc32(line), int.from_bytes(trailer[:4], "little"), size - len(line)
+    )
+    stored = (
+        b"\0" + len(line).to_bytes(2, "little") + (len(line) ^ 0xFFFF).to_bytes(2, "little") + line
+    )
     back = crc.to_bytes(4, "little") + (size % (1 << 32)).to_bytes(4, "little")
     return Member(path, _HEAD + stored, range(start + len(_HEAD), end), back)

@@ -1,4 +1,5 @@
-"""Copy the releases of a mirror's origin with their signatures. Each file is verified by its manifest.
+"""Copy the releases of a mirror's origin with their signatures. Each file is verified by its
+manifest.
 
 The folder gets its number when all files are there, so a release is always complete.
 """
@@ -21,10 +22,12 @@ from publisher.store.releases.manifest import MANIFEST, Release, newest_release,
 
 
 async def fetch(data: Path, url: str, client: httpx.AsyncClient) -> list[int]:
-    """Fetch the releases that the Stocktake release_url *url*, which ends with a slash, has built since our newest; return their numbers.
+    """Fetch the releases that the Stocktake release_url *url*, which ends with a slash, has built
+    since our newest; return their numbers.
 
-    A release whose entry is not copied yet is copied later. Raises ChainError if a file or the journal does not match the manifest,
-    httpx.HTTPError if the origin does not response, and ReleaseError while a release is being built here.
+    A release whose entry is not copied yet is copied later. Raises ChainError if a file or the
+    journal does not match the manifest, httpx.HTTPError if the origin does not response, and
+    ReleaseError while a release is being built here.
     """
     releases, fetched = data / "releases", list[int]()
     releases.mkdir(parents=True, exist_ok=True)
@@ -59,10 +62,14 @@ async def _fetch_release(data: Path, url: str, number: int, client: httpx.AsyncC
 
 
 def _is_compatible(journal: Journal, release: Release) -> bool:
-    """Return whether the journal has the entry of a release; raises ChainError if it has another entry of that number."""
+    """Return whether the journal has the entry of a release; raises ChainError if it has another
+    entry of that number.
+    """
     entry = journal.entry(release.position)
     if entry and entry.id != release.entry:
-        raise ChainError(f"release {release.number} was built from entry {release.position} of another journal; it is not copied")
+        raise ChainError(
+            f"release {release.number} was built from entry {release.position} of another journal; it is not copied"
+        )
     return entry is not None
 
 
@@ -70,7 +77,9 @@ def _verify(part: Path, release: Release) -> None:
     for file in () if release.withdrawn else release.files:
         with (part / file.name).open("rb") as content:
             if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
-                raise ChainError(f"release {release.number}: {file.name} differs from its manifest; the release is not copied")
+                raise ChainError(
+                    f"release {release.number}: {file.name} differs from its manifest; the release is not copied"
+                )
 
 
 async def _download(client: httpx.AsyncClient, url: str, path: Path) -> bool:

@@ -1,4 +1,5 @@
-"""Share releases through the object store: the machine that builds one uploads it, the others download it.
+"""Share releases through the object store: the machine that builds one uploads it, the others
+download it.
 
 The manifest is uploaded last, so a release in the store is always complete.
 """
@@ -34,7 +35,8 @@ log = structlog.get_logger(component="releases")
 
 
 def upload(data: Path, number: int) -> None:
-    """Upload release *number* to the object store, if there is one; complete an upload that a crash interrupted.
+    """Upload release *number* to the object store, if there is one; complete an upload that a crash
+    interrupted.
 
     Raises ReleaseError if another machine has built the same number.
     """
@@ -56,7 +58,10 @@ def upload(data: Path, number: int) -> None:
 
 def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
     """Claim a release number by the hash of its manifest, before any file is uploaded."""
-    digest, name = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest(), f"{_PREFIX}/{number}/{_CLAIM}"
+    digest, name = (
+        hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest(),
+        f"{_PREFIX}/{number}/{_CLAIM}",
+    )
     claim.write_text(digest)
     try:
         store.add(name, claim)
@@ -64,18 +69,25 @@ def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
         store.get(name, claim)
         if claim.read_text() != digest:
             remedy = f"remove {folder} and run again: the other release is downloaded, and the next is built if anything changed"
-            raise ReleaseError(f"release {number} was built on another machine at the same time; {remedy}") from error
+            raise ReleaseError(
+                f"release {number} was built on another machine at the same time; {remedy}"
+            ) from error
     finally:
         claim.unlink(missing_ok=True)
 
 
 @asynccontextmanager
 async def follow_releases(data: Path, allow: frozenset[str] = frozenset()) -> AsyncIterator[None]:
-    """Fetch the releases of other processes within the context, if releases are in an object store or the journal is a mirror's.
+    """Fetch the releases of other processes within the context, if releases are in an object store
+    or the journal is a mirror's.
 
     *allow* are hosts that may be on a private network.
     """
-    task = asyncio.create_task(_poll(data, allow)) if read(data / "journal") or mirror_origin.read(data / "journal") else None
+    task = (
+        asyncio.create_task(_poll(data, allow))
+        if read(data / "journal") or mirror_origin.read(data / "journal")
+        else None
+    )
     try:
         yield
     finally:
@@ -89,7 +101,11 @@ async def _poll(data: Path, allow: frozenset[str]) -> None:
         while True:
             try:
                 origin = mirror_origin.read(data / "journal")
-                for number in await (mirror_sync.fetch(data, origin.url, client) if origin else asyncio.to_thread(download, data)):
+                for number in await (
+                    mirror_sync.fetch(data, origin.url, client)
+                    if origin
+                    else asyncio.to_thread(download, data)
+                ):
                     log.info("release fetched", release=number)
             except (ReleaseError, JournalError, httpx.HTTPError) as error:
                 log.warning("releases not fetched", reason=str(error))
@@ -130,6 +146,8 @@ def _download_release(store: Store, number: int, releases: Path) -> bool:
             store.get(f"{_PREFIX}/{number}/{name}", part / name)
     missing = [file.name for file in manifest(part).files if not (part / file.name).exists()]
     if missing:
-        raise ChainError(f"release {number} in {store.url} lacks {', '.join(missing)}; build it again")
+        raise ChainError(
+            f"release {number} in {store.url} lacks {', '.join(missing)}; build it again"
+        )
     part.rename(releases / str(number))
     return True

@@ -24,7 +24,8 @@ _BLOCK = 1 << 18  # bytes sent at once
 
 
 def etags(entry: Entry) -> tuple[str, str, str]:
-    """Return the strong entity tags of the plain patch (the entry's id), of the patch in gzip, and of the gzip file.
+    """Return the strong entity tags of the plain patch (the entry's id), of the patch in gzip, and
+    of the gzip file.
 
     Source: https://www.rfc-editor.org/rfc/rfc9110 section 8.8.3.3: each encoding has its own.
     """
@@ -32,7 +33,9 @@ def etags(entry: Entry) -> tuple[str, str, str]:
 
 
 def send(request: Request, entry: Entry, *, as_file: bool) -> Response:
-    """Return a response with an entry: its gzip file, or the patch, compressed in transfer if the client accepts gzip."""
+    """Return a response with an entry: its gzip file, or the patch, compressed in transfer if the
+    client accepts gzip.
+    """
     plain, gzip, file = etags(entry)
     compressed = accepts_gzip(request.headers.get("accept-encoding"))
     headers = {
@@ -56,16 +59,25 @@ def send(request: Request, entry: Entry, *, as_file: bool) -> Response:
     return _respond(request, headers, len(member), member.read)
 
 
-def _respond(request: Request, headers: dict[str, str], size: int, read: Callable[[range], Iterator[bytes]]) -> Response:
+def _respond(
+    request: Request, headers: dict[str, str], size: int, read: Callable[[range], Iterator[bytes]]
+) -> Response:
     """Return a response with all *size* bytes, or with the requested range."""
     status = HTTPStatus.OK
     try:
-        byte_range = parse_range(request.headers.get("range"), request.headers.get("if-range"), headers["ETag"], size)
+        byte_range = parse_range(
+            request.headers.get("range"), request.headers.get("if-range"), headers["ETag"], size
+        )
     except RangeNotSatisfiable as error:
         detail = f"The patch has {size} bytes; request a range within them"
-        raise HTTPProblem(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, detail, {"Content-Range": f"bytes */{size}"}) from error
+        raise HTTPProblem(
+            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, detail, {"Content-Range": f"bytes */{size}"}
+        ) from error
     if byte_range:
-        status, headers["Content-Range"] = HTTPStatus.PARTIAL_CONTENT, f"bytes {byte_range.start}-{byte_range.stop - 1}/{size}"
+        status, headers["Content-Range"] = (
+            HTTPStatus.PARTIAL_CONTENT,
+            f"bytes {byte_range.start}-{byte_range.stop - 1}/{size}",
+        )
     byte_range = byte_range or range(size)
     headers["Content-Length"] = str(len(byte_range))
     if request.method == "HEAD":

@@ -13,7 +13,9 @@ KEEP = 12  # releases: a year of monthly releases
 
 
 def apply_retention(releases: Path, keep: int, now: datetime) -> list[Release]:
-    """Delete the files of all but the newest *keep* releases; return the withdrawn ones. After a crash, call it again."""
+    """Delete the files of all but the newest *keep* releases; return the withdrawn ones. After a
+    crash, call it again.
+    """
     removed = []
     with build_lock(releases):
         for release in list_releases(releases)[max(1, keep) :]:

@@ -1,4 +1,6 @@
-"""Build releases at the times of a cron expression; if some were due while no process ran, build one at the start."""
+"""Build releases at the times of a cron expression; if some were due while no process ran, build
+one at the start.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def overdue(every: str, last: Release | None, now: datetime) -> bool:
     """Return whether a release was due after the *last* one up to *now*; False before the first."""
     if last is None:
         return False
-    due = trigger(every).get_next_fire_time(None, datetime.fromisoformat(last.issued) + timedelta(seconds=1))
+    due = trigger(every).get_next_fire_time(
+        None, datetime.fromisoformat(last.issued) + timedelta(seconds=1)
+    )
     return due is not None and due <= now
 
 
@@ -42,11 +46,25 @@ def attempt(build: Build) -> Release | None:
     return release
 
 
-def follow(every: str, last: Release | None, build: Build, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+def follow(
+    every: str,
+    last: Release | None,
+    build: Build,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
     """Build releases at the times of *every*, one at a time, until SIGINT or SIGTERM."""
-    background = import_module("apscheduler.schedulers.background")  # late: every command imports this module for `trigger`
+    # late: every command imports this module for `trigger`
+    background = import_module("apscheduler.schedulers.background")
     scheduler = background.BackgroundScheduler(timezone="UTC")
-    scheduler.add_job(attempt, trigger(every), (build,), id="release", coalesce=True, max_instances=1, misfire_grace_time=None)
+    scheduler.add_job(
+        attempt,
+        trigger(every),
+        (build,),
+        id="release",
+        coalesce=True,
+        max_instances=1,
+        misfire_grace_time=None,
+    )
     if overdue(every, last, now()):
         scheduler.add_job(attempt, args=(build,), id="overdue", misfire_grace_time=None)
     stop = StopSignal()

@@ -1,4 +1,6 @@
-"""Sign files with Ed25519 in the format of minisign (https://jedisct1.github.io/minisign/); the key is created at first use."""
+"""Sign files with Ed25519 in the format of minisign (https://jedisct1.github.io/minisign/); the key
+is created at first use.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ SECRET = "stocktake.key"
 
 
 def load_key(folder: Path) -> SecretKey:
-    """Read the secret key in *folder*, or create one. It has no password: whoever can read the folder can sign.
+    """Read the secret key in *folder*, or create one. It has no password: whoever can read the
+    folder can sign.
 
     The public key is written into the same folder. Raises minisign.Error if the file is not a key.
     """
@@ -39,7 +42,9 @@ def public_key_text(public: PublicKey) -> str:
 
 
 def sign(path: Path, secret: SecretKey, comment: str) -> Path:
-    """Sign a file; *comment* is a trusted comment, which the signature covers. Return the path of the signature."""
+    """Sign a file; *comment* is a trusted comment, which the signature covers. Return the path of
+    the signature.
+    """
     with path.open("rb") as file:
         signature = secret.sign(file, trusted_comment=f"{comment}\tfile:{path.name}\thashed")
     signature_path = path.with_name(path.name + SUFFIX)

@@ -15,7 +15,9 @@ MAX_MERGED = 100  # sorted files merged at once, below the usual limit of open f
 class Sorter:
     """Sorts lines, each with its line end; sorted runs are stored in *folder*."""
 
-    def __init__(self, folder: Path, run_length: int = RUN_LENGTH, max_merged: int = MAX_MERGED) -> None:
+    def __init__(
+        self, folder: Path, run_length: int = RUN_LENGTH, max_merged: int = MAX_MERGED
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._run_length, self._max_merged = folder, run_length, max_merged
         self._lines: list[bytes] = []
@@ -44,13 +46,19 @@ class Sorter:
 
 
 def merge_files(files: list[Path], folder: Path, max_merged: int) -> list[Path]:
-    """Merge sorted files, *max_merged* at once, until at most *max_merged* are left; merged files are deleted."""
+    """Merge sorted files, *max_merged* at once, until at most *max_merged* are left; merged files
+    are deleted.
+    """
     step = 0
     while len(files) > max_merged:
         step += 1
         path = folder / f"merged-{step}"
         with ExitStack() as opened, path.open("wb") as out:
-            out.writelines(heapq.merge(*(opened.enter_context(file.open("rb")) for file in islice(files, max_merged))))
+            out.writelines(
+                heapq.merge(
+                    *(opened.enter_context(file.open("rb")) for file in islice(files, max_merged))
+                )
+            )
         for file in files[:max_merged]:
             file.unlink()
         files = [*files[max_merged:], path]

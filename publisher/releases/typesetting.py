@@ -1,4 +1,6 @@
-"""Typeset a document as tagged PDF with Typst (https://typst.app/docs/); the same document yields the same bytes."""
+"""Typeset a document as tagged PDF with Typst (https://typst.app/docs/); the same document yields
+the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +18,38 @@ DOCUMENT = "document.json"  # which a template reads
 
 
 def typeset(
-    template: Path, document: Mapping[str, object], issued: str, pictures: Mapping[str, bytes] | None = None, *, system_fonts: bool = False
+    template: Path,
+    document: Mapping[str, object],
+    issued: str,
+    pictures: Mapping[str, bytes] | None = None,
+    *,
+    system_fonts: bool = False,
 ) -> bytes:
-    """Return the PDF of *document*, dated *issued* (UTC); *pictures* are files beside the template, by name.
+    """Return the PDF of *document*, dated *issued* (UTC); *pictures* are files beside the template,
+    by name.
 
-    Without *system_fonts* only Typst's own fonts are used, so that the bytes are the same on every machine; these have Latin, Greek and
-    Cyrillic letters. Raises ReleaseError.
+    Without *system_fonts* only Typst's own fonts are used, so that the bytes are the same on every
+    machine; these have Latin, Greek and Cyrillic letters. Raises ReleaseError.
     """
     typst = import_module("typst")  # late: it maps 84 MB, and most commands typeset nothing
     with TemporaryDirectory(prefix="stocktake-typst-") as folder:
         work = Path(folder)
         for name, content in (pictures or {}).items():
             (work / name).write_bytes(content)
-        (work / DOCUMENT).write_text(json.dumps(_make_visible(document), ensure_ascii=False), encoding="utf-8")
+        (work / DOCUMENT).write_text(
+            json.dumps(_make_visible(document), ensure_ascii=False), encoding="utf-8"
+        )
         source = work / template.name
         source.write_bytes(template.read_bytes())
         timestamp = int(datetime.fromisoformat(issued).timestamp())
         try:
-            pdf = typst.compile(source, root=work, format="pdf", ignore_system_fonts=not system_fonts, timestamp=timestamp)
+            pdf = typst.compile(
+                source,
+                root=work,
+                format="pdf",
+                ignore_system_fonts=not system_fonts,
+                timestamp=timestamp,
+            )
         except typst.TypstError as error:
             raise ReleaseError(f"{template.stem}.pdf could not be typeset: {error}") from error
     assert isinstance(pdf, bytes)

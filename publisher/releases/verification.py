@@ -12,7 +12,9 @@ from journal.integrity import Fault
 from publisher.releases.signature import PUBLIC, SECRET, SUFFIX
 from publisher.store.releases.manifest import MANIFEST, read_manifest, release_numbers
 
-_RELEASE_REMEDY = "restore this file from a backup or a mirror; a release is never rebuilt under its number"
+_RELEASE_REMEDY = (
+    "restore this file from a backup or a mirror; a release is never rebuilt under its number"
+)
 _KEY_REMEDY = "restore signing/ from a backup; nobody trusts a new key"
 _REPORT_REMEDY = "delete this report's folder, then rebuild it with stocktake report"
 DUMP_REMEDY = "run stocktake verify --repair, or delete it and run stocktake dump"
@@ -26,7 +28,9 @@ def dump_faults(folder: Path) -> Iterator[Fault]:
 
 
 def release_faults(folder: Path) -> Iterator[Fault]:
-    """Yield the files of the releases in *folder* that are missing or do not match the manifest; withdrawn releases have none."""
+    """Yield the files of the releases in *folder* that are missing or do not match the manifest;
+    withdrawn releases have none.
+    """
     for number in release_numbers(folder):
         name = f"{folder.name}/{number}"
         try:
@@ -56,9 +60,15 @@ def key_faults(folder: Path) -> Iterator[Fault]:
     try:
         public = minisign.SecretKey.from_file(folder / SECRET).get_public_key()
         if (folder / PUBLIC).read_bytes() != bytes(public):
-            yield Fault(f"{folder.name}/{PUBLIC}", f"is not the public key of {SECRET}", _KEY_REMEDY)
+            yield Fault(
+                f"{folder.name}/{PUBLIC}", f"is not the public key of {SECRET}", _KEY_REMEDY
+            )
     except (OSError, ValueError) as error:
-        yield Fault(f"{folder.name}/{SECRET}", f"the key that signs releases cannot be read: {error}", _KEY_REMEDY)
+        yield Fault(
+            f"{folder.name}/{SECRET}",
+            f"the key that signs releases cannot be read: {error}",
+            _KEY_REMEDY,
+        )
 
 
 def _signature_faults(folder: Path, key: str) -> Iterator[Fault]:
@@ -66,16 +76,26 @@ def _signature_faults(folder: Path, key: str) -> Iterator[Fault]:
         try:
             minisign.PublicKey.from_base64(key).verify_file(signature.with_suffix(""))
         except (OSError, ValueError) as error:
-            yield Fault(f"{folder.parent.name}/{folder.name}/{signature.name}", f"is not a signature of its file: {error}", _RELEASE_REMEDY)
+            yield Fault(
+                f"{folder.parent.name}/{folder.name}/{signature.name}",
+                f"is not a signature of its file: {error}",
+                _RELEASE_REMEDY,
+            )
 
 
 def _sum_faults(sums: Path, remedy: str, checked: Collection[str] = ()) -> Iterator[Fault]:
-    """Yield the files that differ from the lines ``digest  name`` of *sums*, without those that were *checked*."""
+    """Yield the files that differ from the lines ``digest  name`` of *sums*, without those that
+    were *checked*.
+    """
     parent = sums.parent.parent if sums.name == _SUMS else sums.parent
     prefix = parent.name if sums.name != _SUMS else f"{parent.name}/{sums.parent.name}"
     try:
         lines = sums.read_text().splitlines()
-        expected_digests = [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1].lstrip("*")) for line in lines if line]
+        expected_digests = [
+            (line.split(maxsplit=1)[0], line.split(maxsplit=1)[1].lstrip("*"))
+            for line in lines
+            if line
+        ]
     except (OSError, ValueError, IndexError) as error:
         yield Fault(f"{prefix}/{sums.name}", f"cannot be read: {error}", remedy)
         return

@@ -1,4 +1,6 @@
-"""Count the statistics of the data set for VoID: classes, properties and links to other data sets (https://www.w3.org/TR/void/)."""
+"""Count the statistics of the data set for VoID: classes, properties and links to other data sets
+(https://www.w3.org/TR/void/).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from vocab.terms import DCT, RDF, XSD
 
 VOID = "http://rdfs.org/ns/void#"
 
-# The data sets that ours link to: the prefix of their IRIs, and their titles; the first match counts.
+# The data sets that ours link to: the prefix of their IRIs, and their titles; the first match
+# counts.
 TARGETS = {
     "http://metadata.un.org/sdg/codes/geoArea/": "Countries and areas of the United Nations (M49)",
     "http://metadata.un.org/sdg/": "Sustainable Development Goals of the United Nations",
@@ -32,7 +35,9 @@ _A = f"<{RDF}type>".encode()
 
 @dataclass(slots=True)
 class VoidCounts:
-    """The counts: *properties* and *classes* by IRI, *links* by property and the IRI prefix of the target data set."""
+    """The counts: *properties* and *classes* by IRI, *links* by property and the IRI prefix of the
+    target data set.
+    """
 
     triples: int = 0
     entities: int = 0
@@ -52,7 +57,9 @@ class VoidCounter:
         self._links = Counter[tuple[bytes, bytes]]()
 
     def put(self, subject: bytes, parts: Sequence[Sequence[bytes]], *, again: bool = False) -> None:
-        """Count a subject with its triples, each in its three terms; *again* if the subject was totals before with other triples."""
+        """Count a subject with its triples, each in its three terms; *again* if the subject was
+        totals before with other triples.
+        """
         self._properties.update([predicate for _, predicate, _ in parts])
         self._numbers.triples += len(parts)
         self._numbers.subjects += not again
@@ -62,14 +69,22 @@ class VoidCounter:
         if subject.startswith(self._own_prefix):
             for _, predicate, term in parts:
                 if term.startswith(_TARGET_PREFIXES):
-                    self._links[predicate, next(start for start in _TARGET_PREFIXES if term.startswith(start))] += 1
+                    self._links[
+                        predicate,
+                        next(start for start in _TARGET_PREFIXES if term.startswith(start)),
+                    ] += 1
 
     def numbers(self) -> VoidCounts:
         """Return the counts."""
         counts = self._numbers
         counts.properties = Counter({_iri(term): count for term, count in self._properties.items()})
         counts.classes = Counter({_iri(term): count for term, count in self._classes.items()})
-        counts.links = Counter({(_iri(name), _TARGETS_BY_PREFIX[start]): count for (name, start), count in self._links.items()})
+        counts.links = Counter(
+            {
+                (_iri(name), _TARGETS_BY_PREFIX[start]): count
+                for (name, start), count in self._links.items()
+            }
+        )
         return counts
 
 
@@ -77,14 +92,25 @@ def _iri(term: bytes) -> str:
     return term[1:-1].decode()
 
 
-def void_statements(counts: VoidCounts, iris: Iris, prefixes: dict[str, str]) -> Iterator[Statement]:
+def void_statements(
+    counts: VoidCounts, iris: Iris, prefixes: dict[str, str]
+) -> Iterator[Statement]:
     """Yield the statistics of our data set; *prefixes* are used in the names of its parts."""
     dataset = f"{iris.base}.well-known/void#dataset"
-    totals = {"triples": counts.triples, "entities": counts.entities, "distinctSubjects": counts.subjects}
+    totals = {
+        "triples": counts.triples,
+        "entities": counts.entities,
+        "distinctSubjects": counts.subjects,
+    }
     totals |= {"classes": len(counts.classes), "properties": len(counts.properties)}
     yield Statement(dataset, f"{RDF}type", Term(f"{VOID}Dataset"))
-    yield from (Statement(dataset, VOID + name, _number(count)) for name, count in totals.items() if count)
-    for kind, unit, parts in (("property", "triples", counts.properties), ("class", "entities", counts.classes)):
+    yield from (
+        Statement(dataset, VOID + name, _number(count)) for name, count in totals.items() if count
+    )
+    for kind, unit, parts in (
+        ("property", "triples", counts.properties),
+        ("class", "entities", counts.classes),
+    ):
         for iri, count in sorted(parts.items()):
             part = _part(iris, kind, iri, prefixes)
             yield Statement(dataset, f"{VOID}{kind}Partition", Term(part))
@@ -94,7 +120,9 @@ def void_statements(counts: VoidCounts, iris: Iris, prefixes: dict[str, str]) ->
         yield from _linkset(iris, dataset, name, space, count, prefixes)
 
 
-def _linkset(iris: Iris, dataset: str, name: str, space: str, count: int, prefixes: dict[str, str]) -> Iterator[Statement]:
+def _linkset(
+    iris: Iris, dataset: str, name: str, space: str, count: int, prefixes: dict[str, str]
+) -> Iterator[Statement]:
     other = f"{iris.base}.well-known/void#target-{list(TARGETS).index(space) + 1}"
     part = f"{_part(iris, 'links', name, prefixes)}-{list(TARGETS).index(space) + 1}"
     yield Statement(dataset, f"{VOID}subset", Term(part))
@@ -109,7 +137,9 @@ def _linkset(iris: Iris, dataset: str, name: str, space: str, count: int, prefix
 
 
 def _part(iris: Iris, kind: str, iri: str, prefixes: dict[str, str]) -> str:
-    prefix, space = next(((prefix, space) for prefix, space in prefixes.items() if iri.startswith(space)), ("", ""))
+    prefix, space = next(
+        ((prefix, space) for prefix, space in prefixes.items() if iri.startswith(space)), ("", "")
+    )
     name = f"{prefix}:{iri[len(space) :]}" if space else iri
     return f"{iris.base}.well-known/void#{kind}-{encode(name).replace('/', '%2F')}"
 
@@ -118,9 +148,17 @@ def parse_statements(text: bytes) -> Iterator[Statement]:
     """Parse the statements of void_statements from Turtle."""
     for quad in parse(text, RdfFormat.TURTLE):
         term = quad.object
-        kind, language = ("uri", None) if not hasattr(term, "datatype") else ("literal", term.language)
-        typed = term.datatype.value if kind == "literal" and not language and term.datatype.value != f"{XSD}string" else None
-        yield Statement(quad.subject.value, quad.predicate.value, Term(term.value, kind, language, typed))
+        kind, language = (
+            ("uri", None) if not hasattr(term, "datatype") else ("literal", term.language)
+        )
+        typed = (
+            term.datatype.value
+            if kind == "literal" and not language and term.datatype.value != f"{XSD}string"
+            else None
+        )
+        yield Statement(
+            quad.subject.value, quad.predicate.value, Term(term.value, kind, language, typed)
+        )
 
 
 def _number(value: int) -> Term:

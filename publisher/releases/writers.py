@@ -1,4 +1,5 @@
-"""Write the triples of a release as N-Triples, Turtle and JSON-LD, subject by subject, from sorted N-Quads.
+"""Write the triples of a release as N-Triples, Turtle and JSON-LD, subject by subject, from sorted
+N-Quads.
 
 A triple of several graphs is written once: in sorted N-Quads its lines are adjacent.
 """
@@ -44,7 +45,9 @@ def _n_triples(triples: Triples, _: Parts) -> bytes:
 def _turtle(_: Triples, parts: Parts) -> bytes:
     parts_written = []
     for predicate, group in groupby(parts, key=_PREDICATE):
-        parts_written.append(_short(predicate) + b" " + b" , ".join([_object(predicate, part[2]) for part in group]))
+        parts_written.append(
+            _short(predicate) + b" " + b" , ".join([_object(predicate, part[2]) for part in group])
+        )
     return parts[0][0] + b" " + b" ;\n\t".join(parts_written) + b" .\n"
 
 
@@ -65,16 +68,26 @@ def _short(iri: bytes) -> bytes:
 
 
 def _prefixes(_: str) -> bytes:
-    return "".join(f"@prefix {prefix}: <{space}> .\n" for prefix, space in PREFIXES.items()).encode()
+    return "".join(
+        f"@prefix {prefix}: <{space}> .\n" for prefix, space in PREFIXES.items()
+    ).encode()
 
 
 def _json_ld(_: Triples, parts: Parts) -> bytes:
     members = [b'{"@id":"' + parts[0][0][1:-1] + b'"']
     for predicate, group in groupby(parts, key=_PREDICATE):
         if predicate == _A:
-            members.append(b'"@type":[' + b",".join([b'"' + part[2][1:-1] + b'"' for part in group]) + b"]")
+            members.append(
+                b'"@type":[' + b",".join([b'"' + part[2][1:-1] + b'"' for part in group]) + b"]"
+            )
         else:
-            members.append(b'"' + predicate[1:-1] + b'":[' + b",".join([_json_value(part[2]) for part in group]) + b"]")
+            members.append(
+                b'"'
+                + predicate[1:-1]
+                + b'":['
+                + b",".join([_json_value(part[2]) for part in group])
+                + b"]"
+            )
     return b",".join(members) + b"}"
 
 

@@ -1,4 +1,6 @@
-"""The service description of the endpoint (https://www.w3.org/TR/sparql11-service-description/). Every number in it is counted."""
+"""The service description of the endpoint (https://www.w3.org/TR/sparql11-service-description/).
+Every number in it is counted.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,22 @@ _NAMES = {
 }
 _GEOF = "http://www.opengis.net/def/function/geosparql/"
 # Functions tested against their specification; the engine may support more.
-FUNCTIONS = tuple(f"{_GEOF}{name}" for name in ("asGeoJSON", "distance", "sfContains", "sfIntersects", "sfWithin"))
+FUNCTIONS = tuple(
+    f"{_GEOF}{name}" for name in ("asGeoJSON", "distance", "sfContains", "sfIntersects", "sfWithin")
+)
 PROPERTIES = ("http://jena.apache.org/text#query",)
 LATERAL = "https://github.com/w3c/sparql-dev/blob/main/SEP/SEP-0006/sep-0006.md"
 
-PREFIXES = {"sd": "http://www.w3.org/ns/sparql-service-description#", "void": "http://rdfs.org/ns/void#"}
+PREFIXES = {
+    "sd": "http://www.w3.org/ns/sparql-service-description#",
+    "void": "http://rdfs.org/ns/void#",
+}
 
 
 async def service_description(service: QueryService, graph_format: GraphFormat) -> bytes:
-    """Return the service description in *graph_format*. Counts that exceed the query limits are left out."""
+    """Return the service description in *graph_format*. Counts that exceed the query limits are
+    left out.
+    """
     numbers = await _numbers(service)
     formats = " , ".join(f"<{_FORMATS}{_NAMES[suffix]}>" for suffix in [*TABLES, *GRAPHS])
     text = f"""
@@ -68,7 +77,9 @@ def _list(iris: tuple[str, ...]) -> str:
 
 
 def _limits(limits: Limits) -> str:
-    """Return the public query limits as Turtle, with the terms of our ontology; unset limits are omitted."""
+    """Return the public query limits as Turtle, with the terms of our ontology; unset limits are
+    omitted.
+    """
     budget = limits.budget if limits.budget else None
     values = {
         "queryTimeLimit": limits.seconds,

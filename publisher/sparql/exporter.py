@@ -56,7 +56,9 @@ class Exporter:
             self._current[1].cancel()
 
     async def _wait_for_change(self, seen: int) -> None:
-        """Wait for a new export, for a limited time: file timestamps may be too coarse, and results expire."""
+        """Wait for a new export, for a limited time: file timestamps may be too coarse, and results
+        expire.
+        """
         for _ in range(POLLS_BEFORE_REREAD):
             await asyncio.sleep(POLL_SECONDS)
             if self.exports.changed() != seen:
@@ -70,8 +72,12 @@ class Exporter:
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait({task})
-            if (unfinished := self.exports.get(export.id)) and unfinished.state is ExportState.RUNNING:
-                self.exports.save(replace(unfinished, state=ExportState.QUEUED, tries=unfinished.tries - 1))  # does not count as an attempt
+            if (
+                unfinished := self.exports.get(export.id)
+            ) and unfinished.state is ExportState.RUNNING:
+                self.exports.save(
+                    replace(unfinished, state=ExportState.QUEUED, tries=unfinished.tries - 1)
+                )  # does not count as an attempt
             raise
         finally:
             self._current = None
@@ -81,7 +87,11 @@ class Exporter:
     async def _execute(self, export: Export) -> None:
         current = self._service.current
         running = replace(
-            export, state=ExportState.RUNNING, tries=export.tries + 1, started=self.exports.timestamp(), position=current.position
+            export,
+            state=ExportState.RUNNING,
+            tries=export.tries + 1,
+            started=self.exports.timestamp(),
+            position=current.position,
         )
         self.exports.save(running)
         worker = await Worker.start(self._service.limits.export_memory)
@@ -91,7 +101,12 @@ class Exporter:
             await self._answer(running, worker)
         except StoreError as error:
             log.error("export failed", error=str(error))
-            self._unless_deleted(running, lambda: self.exports.fail(running, "the store was unavailable; submit the export again"))
+            self._unless_deleted(
+                running,
+                lambda: self.exports.fail(
+                    running, "the store was unavailable; submit the export again"
+                ),
+            )
         except PublisherError as error:
             reason = str(error)
             self._unless_deleted(running, lambda: self.exports.fail(running, reason))
@@ -101,8 +116,12 @@ class Exporter:
 
     async def _answer(self, export: Export, worker: Worker) -> None:
         limits, loop = self._service.limits, asyncio.get_running_loop()
-        await worker.ask(await rewrite(self._service, replace(export.query, rows=limits.export_rows)))
-        deadline = QueryDeadline("", limits.export_seconds, loop.time, lambda _deadline, _completed: None)
+        await worker.ask(
+            await rewrite(self._service, replace(export.query, rows=limits.export_rows))
+        )
+        deadline = QueryDeadline(
+            "", limits.export_seconds, loop.time, lambda _deadline, _completed: None
+        )
         deadline.timers["end"] = loop.call_later(limits.export_seconds, worker.expire)
         try:
             kind, payload = await worker.frame()
@@ -126,12 +145,20 @@ class Exporter:
                     )
                 if answer.seconds - last_saved > PROGRESS_SECONDS:
                     last_saved = answer.seconds
-                    self._unless_deleted(export, lambda size=size: self.exports.save(replace(export, size=size)))  # type: ignore[misc]
+                    self._unless_deleted(
+                        export,
+                        lambda size=size: self.exports.save(replace(export, size=size)),  # type: ignore[misc]
+                    )
             file.flush()
             os.fsync(file.fileno())
         self._unless_deleted(export, lambda: part.replace(self.exports.result(export)))
         finished = replace(
-            export, state=ExportState.DONE, ended=self.exports.timestamp(), rows=answer.rows, size=size, sha256=digest.hexdigest()
+            export,
+            state=ExportState.DONE,
+            ended=self.exports.timestamp(),
+            rows=answer.rows,
+            size=size,
+            sha256=digest.hexdigest(),
         )
         self._unless_deleted(export, lambda: self.exports.save(finished))
 

@@ -1,6 +1,8 @@
-"""A queue of queries too large to wait for. The queue is a folder; each export is a subfolder whose state file is replaced atomically.
+"""A queue of queries too large to wait for. The queue is a folder; each export is a subfolder whose
+state file is replaced atomically.
 
-If the server is killed, running exports are requeued at the next start. A result gets its name only when complete.
+If the server is killed, running exports are requeued at the next start. A result gets its name only
+when complete.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ MAX_QUEUED = 50  # of all clients
 MAX_PER_CLIENT = 50  # within a day
 MAX_STORED_RESULTS = 10  # multiples of the largest result: limit of all results together
 MAX_ATTEMPTS = 3  # an export that crashes the server is not retried for ever
-_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")  # 16 random bytes: whoever knows the id may read and delete
+# 16 random bytes: whoever knows the id may read and delete
+_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 
 
 class ExportState(Enum):
@@ -44,7 +47,8 @@ class Export:
 
     *rows*, *size* and *sha256* are of the result so far.
 
-    *position* is the journal entry of the data, *suffix* the result's format, *reason* the cause of a failure.
+    *position* is the journal entry of the data, *suffix* the result's format, *reason* the cause of
+    a failure.
     """
 
     id: str
@@ -81,21 +85,39 @@ class Export:
 class ExportQueue:
     """The queue in *folder*; *now* returns the time."""
 
-    def __init__(self, folder: Path, limits: Limits, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, folder: Path, limits: Limits, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self.folder, self._limits, self.now = folder, limits, now
 
     def add(self, query_request: QueryRequest, client: str) -> Export:
-        """Queue a query; raises TooManyQueries if *client* has too many exports, StoreBusy if the queue is full."""
+        """Queue a query; raises TooManyQueries if *client* has too many exports, StoreBusy if the
+        queue is full.
+        """
         stored = self.all()
         waiting = [export for export in stored if export.open]
         own = [export.open for export in stored if export.client == client]
         if self._limits.exports and sum(own) >= self._limits.exports:
-            raise TooManyQueries(f"{sum(own)} exports of your address are queued or running; wait for one, or delete it")
+            raise TooManyQueries(
+                f"{sum(own)} exports of your address are queued or running; wait for one, or delete it"
+            )
         if self._limits.exports and len(own) >= MAX_PER_CLIENT:
-            raise TooManyQueries(f"{len(own)} exports of your address are stored; delete those that you have downloaded")
-        if len(waiting) >= MAX_QUEUED or sum(export.size for export in stored) >= MAX_STORED_RESULTS * self._limits.export_size:
-            raise StoreBusy(f"{len(waiting)} exports are waiting and {len(stored) - len(waiting)} are stored: the queue is full")
-        export = self.save(Export(secrets.token_urlsafe(16), query_request.pack().decode(), client, self.timestamp()))
+            raise TooManyQueries(
+                f"{len(own)} exports of your address are stored; delete those that you have downloaded"
+            )
+        if (
+            len(waiting) >= MAX_QUEUED
+            or sum(export.size for export in stored)
+            >= MAX_STORED_RESULTS * self._limits.export_size
+        ):
+            raise StoreBusy(
+                f"{len(waiting)} exports are waiting and {len(stored) - len(waiting)} are stored: the queue is full"
+            )
+        export = self.save(
+            Export(
+                secrets.token_urlsafe(16), query_request.pack().decode(), client, self.timestamp()
+            )
+        )
         os.utime(self.folder)  # the exporter watches this timestamp
         return export
 
@@ -109,14 +131,23 @@ class ExportQueue:
 
     def all(self) -> list[Export]:
         """Return all exports, the oldest first."""
-        names = [path.name for path in self.folder.iterdir() if path.is_dir()] if self.folder.is_dir() else []
-        return sorted((export for name in names if (export := self.get(name))), key=lambda export: (export.requested, export.id))
+        names = (
+            [path.name for path in self.folder.iterdir() if path.is_dir()]
+            if self.folder.is_dir()
+            else []
+        )
+        return sorted(
+            (export for name in names if (export := self.get(name))),
+            key=lambda export: (export.requested, export.id),
+        )
 
     def save(self, export: Export) -> Export:
         """Write an export's state atomically."""
         folder = self.folder / export.id
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / "state.json", json.dumps({**asdict(export), "state": export.state.value}))
+        replace_file(
+            folder / "state.json", json.dumps({**asdict(export), "state": export.state.value})
+        )
         return export
 
     def result(self, export: Export) -> Path:
@@ -130,7 +161,10 @@ class ExportQueue:
 
     def ahead(self, export: Export) -> int:
         """Return the number of exports that run before this one."""
-        return sum(other.open and (other.requested, other.id) < (export.requested, export.id) for other in self.all())
+        return sum(
+            other.open and (other.requested, other.id) < (export.requested, export.id)
+            for other in self.all()
+        )
 
     def changed(self) -> int:
         """Return a number that changes when an export is added or deleted."""
@@ -146,13 +180,27 @@ class ExportQueue:
             if export.state is ExportState.RUNNING:
                 (self.folder / export.id / "part").unlink(missing_ok=True)
                 if export.tries >= MAX_ATTEMPTS:
-                    self.fail(export, f"the server stopped {MAX_ATTEMPTS} times while this export was running")
+                    self.fail(
+                        export,
+                        f"the server stopped {MAX_ATTEMPTS} times while this export was running",
+                    )
                 else:
-                    self.save(replace(export, state=ExportState.QUEUED, started=None, rows=None, size=0))
+                    self.save(
+                        replace(export, state=ExportState.QUEUED, started=None, rows=None, size=0)
+                    )
 
     def fail(self, export: Export, reason: str) -> Export:
         """Save the export as failed."""
-        return self.save(replace(export, state=ExportState.FAILED, ended=self.timestamp(), reason=reason, rows=None, size=0))
+        return self.save(
+            replace(
+                export,
+                state=ExportState.FAILED,
+                ended=self.timestamp(),
+                reason=reason,
+                rows=None,
+                size=0,
+            )
+        )
 
     def delete_expired(self) -> None:
         """Delete exports past their retention."""

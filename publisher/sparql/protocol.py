@@ -19,7 +19,11 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.service_detection import uses_service
 
 MAX_QUERY_BYTES = 256 * 1024  # the longest hand-written query we know has under 20,000
-FORM, QUERY, UPDATE = "application/x-www-form-urlencoded", "application/sparql-query", "application/sparql-update"
+FORM, QUERY, UPDATE = (
+    "application/x-www-form-urlencoded",
+    "application/sparql-query",
+    "application/sparql-update",
+)
 _ANSWERS: tuple[TableFormat | GraphFormat, ...] = (*TABLES.values(), *GRAPHS.values())
 
 # Other names that clients use for a format.
@@ -41,18 +45,25 @@ class SparqlRequest(NamedTuple):
 
 
 async def read_body(request: Request, limit: int = 3 * MAX_QUERY_BYTES) -> bytes:
-    """Read the body of a POST, at most *limit* bytes (percent-encoding triples a byte); empty for other methods."""
+    """Read the body of a POST, at most *limit* bytes (percent-encoding triples a byte); empty for
+    other methods.
+    """
     data = bytearray()
     if request.method == "POST":
         async for chunk in request.stream():
-            data += chunk[: limit + 1 - len(data)]  # read the rest too: a client that still sends when we close loses the response
+            # read the rest too: a client that still sends when we close loses the response
+            data += chunk[: limit + 1 - len(data)]
         if len(data) > limit:
-            raise HTTPProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The query is longer than {MAX_QUERY_BYTES} bytes")
+            raise HTTPProblem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"The query is longer than {MAX_QUERY_BYTES} bytes",
+            )
     return bytes(data)
 
 
 def read_parameters(request: Request, data: bytes, kinds: tuple[str, ...] = (QUERY,)) -> Parameters:
-    """Read the parameters of the URL and the body *data*; *kinds* are the media types of bodies other than forms.
+    """Read the parameters of the URL and the body *data*; *kinds* are the media types of bodies
+    other than forms.
 
     Such a body is the value of the parameter that the type is named after.
     """
@@ -65,7 +76,9 @@ def read_parameters(request: Request, data: bytes, kinds: tuple[str, ...] = (QUE
         return {name: parameters.get(name, []) + more.get(name, []) for name in (parameters | more)}
     name = kind.rpartition("-")[2]
     if name in parameters:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The {name} is in both the body and the URL; send it once")
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST, f"The {name} is in both the body and the URL; send it once"
+        )
     return {**parameters, name: [_text(data, name)]}
 
 
@@ -74,7 +87,11 @@ def _kind(content_type: str, kinds: tuple[str, ...]) -> str:
     kind, charset = kind.strip().lower(), rest.lower().partition("charset=")[2].strip(' "')
     if kind not in (FORM, *kinds) or charset not in ("", "utf-8", "utf8", "us-ascii"):
         accepted = ", ".join((FORM, *kinds))
-        raise HTTPProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST one of {accepted}, in UTF-8", {"Accept-Post": accepted})
+        raise HTTPProblem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"POST one of {accepted}, in UTF-8",
+            {"Accept-Post": accepted},
+        )
     return kind
 
 
@@ -90,52 +107,75 @@ def parse_form(data: bytes) -> Parameters:
     try:
         return parse_qs(data.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError as error:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameters cannot be read: {error}") from error
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST, f"The parameters cannot be read: {error}"
+        ) from error
 
 
-def parse_request(parameters: Parameters, accept: str | None, base: str, rows: int | None) -> SparqlRequest:
+def parse_request(
+    parameters: Parameters, accept: str | None, base: str, rows: int | None
+) -> SparqlRequest:
     """Read the query in the parameters; *base* resolves its IRIs, *rows* limits the result."""
     text = single_value(parameters, "query")
     if text is None:
         raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST, "The parameter query is missing. Updates are not supported: published data changes by harvests only"
+            HTTPStatus.BAD_REQUEST,
+            "The parameter query is missing. Updates are not supported: published data changes by harvests only",
         )
     if len(text) > MAX_QUERY_BYTES:
-        raise HTTPProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The query is longer than {MAX_QUERY_BYTES} characters")
+        raise HTTPProblem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"The query is longer than {MAX_QUERY_BYTES} characters",
+        )
     if uses_service(text):
-        raise FederationRefused("SERVICE is not supported: query the other endpoint yourself and join the results")
+        raise FederationRefused(
+            "SERVICE is not supported: query the other endpoint yourself and join the results"
+        )
     table, graph = _formats(parameters.get("format", []), accept)
-    default, named = graph_parameters(parameters, "default-graph-uri"), graph_parameters(parameters, "named-graph-uri")
-    if default is not None or named is not None:  # a dataset in the protocol replaces FROM (section 2.1.4)
+    default, named = (
+        graph_parameters(parameters, "default-graph-uri"),
+        graph_parameters(parameters, "named-graph-uri"),
+    )
+    # a dataset in the protocol replaces FROM (section 2.1.4)
+    if default is not None or named is not None:
         default, named = default or (), named or ()
     query_request = QueryRequest(text, table, graph, base, default, named, rows=rows)
     return SparqlRequest(query_request, parse_timeout(single_value(parameters, "timeout")))
 
 
 def single_value(parameters: Parameters, name: str) -> str | None:
-    """Return the value of a parameter that may occur once; raises HTTPProblem (400) if it is repeated."""
+    """Return the value of a parameter that may occur once; raises HTTPProblem (400) if it is
+    repeated.
+    """
     values = parameters.get(name, [])
     if len(values) > 1:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter {name} is given {len(values)} times; send it once")
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            f"The parameter {name} is given {len(values)} times; send it once",
+        )
     return values[0] if values else None
 
 
 def _formats(named: list[str], accept: str | None) -> tuple[str | None, str | None]:
     """Return the table and graph formats, by the parameter ``format`` or else by Accept.
 
-    No specification defines the parameter. Clients send a suffix, a name of their own or a media type, some several at once; the first
-    known one counts.
+    No specification defines the parameter. Clients send a suffix, a name of their own or a media
+    type, some several at once; the first known one counts.
     """
     if named := [name.strip().lower() for name in named if name.strip()]:
         table, graph = _first_known(named, TABLES), _first_known(named, GRAPHS)
         if table is None and graph is None:
-            raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"Unknown format {named[0]!r}; available: {', '.join([*TABLES, *GRAPHS])}")
+            raise HTTPProblem(
+                HTTPStatus.BAD_REQUEST,
+                f"Unknown format {named[0]!r}; available: {', '.join([*TABLES, *GRAPHS])}",
+            )
         return table or "json", graph or "ttl"
     candidate, other = best_match(accept, TABLES.values()), best_match(accept, GRAPHS.values())
     if candidate is None and other is None:
         raise HTTPProblem(
             HTTPStatus.NOT_ACCEPTABLE,
-            "No available format matches your Accept header. Available: " + ", ".join(candidate.media for candidate in _ANSWERS),
+            "No available format matches your Accept header. Available: "
+            + ", ".join(candidate.media for candidate in _ANSWERS),
         )
     return (candidate.suffix if candidate else None), (other.suffix if other else None)
 
@@ -146,7 +186,8 @@ def _first_known(named: list[str], rows: Mapping[str, Format]) -> str | None:
             candidate.suffix
             for name in named
             for candidate in rows.values()
-            if name in (candidate.suffix, *_FORMAT_NAMES.get(candidate.label, ()), *media_types(candidate))
+            if name
+            in (candidate.suffix, *_FORMAT_NAMES.get(candidate.label, ()), *media_types(candidate))
         ),
         None,
     )
@@ -157,7 +198,9 @@ def graph_parameters(parameters: Parameters, name: str) -> tuple[str, ...] | Non
     values = parameters.get(name)
     for value in values or ():
         if not is_iri(value):
-            raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter {name} must be an absolute IRI, not {value}")
+            raise HTTPProblem(
+                HTTPStatus.BAD_REQUEST, f"The parameter {name} must be an absolute IRI, not {value}"
+            )
     return None if values is None else tuple(values)
 
 
@@ -166,7 +209,10 @@ def parse_release(text: str | None) -> int | None:
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter release must be the number of a release, not {text!r}")
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            f"The parameter release must be the number of a release, not {text!r}",
+        )
     return int(text)
 
 
@@ -179,5 +225,8 @@ def parse_timeout(text: str | None) -> float | None:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter timeout must be a number of seconds above 0, not {text!r}")
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            f"The parameter timeout must be a number of seconds above 0, not {text!r}",
+        )
     return value

@@ -102,7 +102,8 @@ EDITOR_TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class EditorState:
-    """The example in the form, whether it was requested, all examples, and the releases' numbers, newest first.
+    """The example in the form, whether it was requested, all examples, and the releases' numbers,
+    newest first.
 
     *run_on_open*: the page runs the query when it opens, which it does for our own examples only.
     """
@@ -164,7 +165,9 @@ def initial_view(example: Example) -> str:
 
 
 def editor_for_example(service: QueryService, name: str | None) -> EditorState:
-    """Return the state of the page for the example *name*, None for the default. Raises KeyError if there is no such example."""
+    """Return the state of the page for the example *name*, None for the default. Raises KeyError if
+    there is no such example.
+    """
     chosen = example(service.iris, name or DEFAULT_EXAMPLE)
     if chosen is None:
         raise KeyError(name)
@@ -178,7 +181,9 @@ def editor_for_example(service: QueryService, name: str | None) -> EditorState:
 
 
 def editor_for_query(service: QueryService, text: str) -> EditorState:
-    """Return the state of the page for the query *text* of another page's link. The reader runs it, not the page."""
+    """Return the state of the page for the query *text* of another page's link. The reader runs it,
+    not the page.
+    """
     title = gettext("Query behind the numbers")
     comment = gettext("The query of the page that you came from. Run it, or change it first.")
     titles, comments = (tuple((tag, text) for tag in LANGUAGES) for text in (title, comment))

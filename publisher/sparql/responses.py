@@ -1,4 +1,6 @@
-"""Respond to a query: from the client's cache, from ours, from an identical query that is running, or by running it."""
+"""Respond to a query: from the client's cache, from ours, from an identical query that is running,
+or by running it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ from starlette.responses import Response
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.conditional import entity_tag, evaluate_conditions, last_modified
 from publisher.http.problems import HTTPProblem
-from publisher.sparql.streaming import StreamedAnswer, cancel_on_disconnect, cost_headers, run_query, send_answer
+from publisher.sparql.streaming import (
+    StreamedAnswer,
+    cancel_on_disconnect,
+    cost_headers,
+    run_query,
+    send_answer,
+)
 from publisher.store.cache import Cache, Entry, SharedResponse, digest
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
@@ -23,7 +31,10 @@ from publisher.store.workers.worker import Answer
 ENGINE_HEADER = "Stocktake-Engine"  # columns or store
 
 # Values of Cache-Status (https://www.rfc-editor.org/rfc/rfc9211)
-_HIT, _SHARED, _MISS, _BYPASS = (f"stocktake; {cache_status}" for cache_status in ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=bypass"))
+_HIT, _SHARED, _MISS, _BYPASS = (
+    f"stocktake; {cache_status}"
+    for cache_status in ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=bypass")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +59,31 @@ class _PendingQuery:
     @property
     def cache_and_version(self) -> tuple[Cache, str]:
         """Return the cache and the version in it. For releases the key alone distinguishes them."""
-        return (self.service.releases.cache, "releases") if self.release else (self.service.cache, self.snapshot.version)
+        return (
+            (self.service.releases.cache, "releases")
+            if self.release
+            else (self.service.cache, self.snapshot.version)
+        )
 
     async def evaluate(self) -> Answer:
-        return await self.service.query(self.query_request, self.seconds, client_key(self.request.scope))
+        return await self.service.query(
+            self.query_request, self.seconds, client_key(self.request.scope)
+        )
 
     def store(self, answer: Answer, body: bytes) -> Entry:
         snapshot = self.release or self.service.snapshot_of(answer)
         if snapshot is None or answer.truncation:
             return Entry(answer.suffix, "", body, answer.seconds, answer.truncation, answer.engine)
-        entry = Entry(answer.suffix, entity_tag(snapshot, self.serialized), body, answer.seconds, engine=answer.engine)
-        cache, version = self.cache_and_version if self.release else (self.service.cache, snapshot.version)
+        entry = Entry(
+            answer.suffix,
+            entity_tag(snapshot, self.serialized),
+            body,
+            answer.seconds,
+            engine=answer.engine,
+        )
+        cache, version = (
+            self.cache_and_version if self.release else (self.service.cache, snapshot.version)
+        )
         cache.put(version, self.key, entry)
         return entry
 
@@ -71,17 +96,24 @@ async def answer_query(
     request_key: bytes | None = None,
     release: Snapshot | None = None,
 ) -> Response:
-    """Return the response to *query_request*; *seconds* may shorten the time limit. Raises PublisherError and HTTPProblem.
+    """Return the response to *query_request*; *seconds* may shorten the time limit. Raises
+    PublisherError and HTTPProblem.
 
-    *request_key* is a digest of the request, by which ``cached_response`` finds the response. *release* is the release to query, None for
-    current data.
+    *request_key* is a digest of the request, by which ``cached_response`` finds the response.
+    *release* is the release to query, None for current data.
     """
     if query_request.volatile or not (release or service.is_consistent):
         answer = await run_query(request, service, query_request, seconds)
-        headers = {"Content-Type": media_type(answer.suffix), "Vary": "Accept", "Cache-Control": "no-store", "Cache-Status": _BYPASS}
+        headers = {
+            "Content-Type": media_type(answer.suffix),
+            "Vary": "Accept",
+            "Cache-Control": "no-store",
+            "Cache-Status": _BYPASS,
+        }
         headers |= _engine_header(answer.engine)
         return await send_answer(answer, headers, service.disk_quota)
-    # Surrounding white space does not change the result; it only moves the position of a syntax error.
+    # Surrounding white space does not change the result; it only moves the position of a syntax
+    # error.
     serialized = replace(query_request, text=query_request.text.strip(" \t\r\n")).pack()
     pending = _PendingQuery(request, service, query_request, seconds, serialized, release)
     current, (cache, version) = pending.snapshot, pending.cache_and_version
@@ -95,10 +127,17 @@ async def answer_query(
     return response
 
 
-async def explain_query(request: Request, service: QueryService, query_request: QueryRequest, seconds: float | None) -> Response:
-    """Return how *query_request* is evaluated, as JSON. It takes as long as the query, with the same limits. Raises HTTPProblem."""
+async def explain_query(
+    request: Request, service: QueryService, query_request: QueryRequest, seconds: float | None
+) -> Response:
+    """Return how *query_request* is evaluated, as JSON. It takes as long as the query, with the
+    same limits. Raises HTTPProblem.
+    """
     if service.probe:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Queries of an external store cannot be explained here; use that store's own tools")
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            "Queries of an external store cannot be explained here; use that store's own tools",
+        )
     answer = await run_query(request, service, replace(query_request, explain=True), seconds)
     try:
         body = b"".join([chunk async for chunk in answer.chunks()])
@@ -108,16 +147,26 @@ async def explain_query(request: Request, service: QueryService, query_request: 
 
 
 def cached_response(request: Request, service: QueryService, request_key: bytes) -> Response | None:
-    """Return the cached response to an identical earlier request, without parsing it; None if there is none."""
+    """Return the cached response to an identical earlier request, without parsing it; None if there
+    is none.
+    """
     current = service.snapshot
     if current is None:
         return None
     entry = service.cache.get_by_request(current.version, request_key)
-    return (_unchanged(request, entry.etag, current) or _complete(request, entry, current, _HIT)) if entry else None
+    return (
+        (_unchanged(request, entry.etag, current) or _complete(request, entry, current, _HIT))
+        if entry
+        else None
+    )
 
 
-def with_validators(request: Request, response: Response, current: Snapshot, seed: bytes) -> Response:
-    """Add validators to *response*, made from the snapshot *current* and identified by *seed*; 304 if the client has it."""
+def with_validators(
+    request: Request, response: Response, current: Snapshot, seed: bytes
+) -> Response:
+    """Add validators to *response*, made from the snapshot *current* and identified by *seed*; 304
+    if the client has it.
+    """
     etag = entity_tag(current, seed)
     response.headers.update(_validators(etag, current))
     return _unchanged(request, etag, current) or response
@@ -134,9 +183,16 @@ async def _coalesced(pending: _PendingQuery) -> Response:
     response, started = shared.join(key, lambda: SharedResponse(pending.evaluate(), pending.store))
     streaming = False
     try:
-        await cancel_on_disconnect(pending.request, response.wait_for(FRAME_SIZE // 2 if started else None))
+        await cancel_on_disconnect(
+            pending.request, response.wait_for(FRAME_SIZE // 2 if started else None)
+        )
         if response.entry:
-            return _complete(pending.request, response.entry, _snapshot(pending, response), _MISS if started else _SHARED)
+            return _complete(
+                pending.request,
+                response.entry,
+                _snapshot(pending, response),
+                _MISS if started else _SHARED,
+            )
         streaming = started
         if started:
             return _streamed(pending, response)
@@ -147,23 +203,33 @@ async def _coalesced(pending: _PendingQuery) -> Response:
         pending.request, pending.service, pending.query_request, pending.seconds
     )  # the shared response was too large to wait for
     return await send_answer(
-        answer, _headers(answer, pending, pending.release or pending.service.snapshot_of(answer)), pending.service.disk_quota
+        answer,
+        _headers(answer, pending, pending.release or pending.service.snapshot_of(answer)),
+        pending.service.disk_quota,
     )
 
 
 def _streamed(pending: _PendingQuery, response: SharedResponse) -> Response:
     assert response.answer
     headers = _headers(response.answer, pending, _snapshot(pending, response))
-    return StreamedAnswer(response.chunks(), response, response.answer, headers, pending.service.disk_quota)
+    return StreamedAnswer(
+        response.chunks(), response, response.answer, headers, pending.service.disk_quota
+    )
 
 
 def _snapshot(pending: _PendingQuery, response: SharedResponse) -> Snapshot | None:
-    return pending.release or (pending.service.snapshot_of(response.answer) if response.answer else None)
+    return pending.release or (
+        pending.service.snapshot_of(response.answer) if response.answer else None
+    )
 
 
 def _headers(answer: Answer, pending: _PendingQuery, snapshot: Snapshot | None) -> dict[str, str]:
     etag = entity_tag(snapshot, pending.serialized) if snapshot else ""
-    headers = {"Content-Type": media_type(answer.suffix), "Cache-Status": _MISS, **_validators(etag, snapshot)}
+    headers = {
+        "Content-Type": media_type(answer.suffix),
+        "Cache-Status": _MISS,
+        **_validators(etag, snapshot),
+    }
     return headers | _engine_header(answer.engine)
 
 
@@ -188,9 +254,16 @@ def _unchanged(request: Request, etag: str, current: Snapshot) -> Response | Non
     return Response(status_code=status, headers=_validators(etag, current)) if status else None
 
 
-def _complete(request: Request, entry: Entry, snapshot: Snapshot | None, cache_status: str) -> Response:
-    headers = {"Content-Type": media_type(entry.suffix), "Cache-Status": cache_status, **_validators(entry.etag, snapshot)}
+def _complete(
+    request: Request, entry: Entry, snapshot: Snapshot | None, cache_status: str
+) -> Response:
+    headers = {
+        "Content-Type": media_type(entry.suffix),
+        "Cache-Status": cache_status,
+        **_validators(entry.etag, snapshot),
+    }
     headers["Content-Length"] = str(len(entry.body))
     headers |= _engine_header(entry.engine)
-    headers |= cost_headers(entry.seconds if cache_status is _MISS else 0.0, entry.truncation)  # a cached response costs nothing
+    # a cached response costs nothing
+    headers |= cost_headers(entry.seconds if cache_status is _MISS else 0.0, entry.truncation)
     return Response(b"" if request.method == "HEAD" else entry.body, headers=headers)

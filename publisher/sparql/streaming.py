@@ -1,4 +1,6 @@
-"""Stream a response. One that ends early says so, or the connection is closed: a partial response never looks complete."""
+"""Stream a response. One that ends early says so, or the connection is closed: a partial response
+never looks complete.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,18 @@ class Closable(Protocol):
 class StreamedAnswer(Response):
     """A streamed response. Trailer fields report its cost and whether it ended early.
 
-    After an error, or a truncation that neither the format nor trailers can report, the end is not sent, so that
-    the server closes the connection.
+    After an error, or a truncation that neither the format nor trailers can report, the end is not
+    sent, so that the server closes the connection.
     """
 
-    def __init__(self, rest: AsyncIterator[bytes], resource: Closable, answer: Answer, headers: dict[str, str], quota: DiskQuota) -> None:
+    def __init__(
+        self,
+        rest: AsyncIterator[bytes],
+        resource: Closable,
+        answer: Answer,
+        headers: dict[str, str],
+        quota: DiskQuota,
+    ) -> None:
         super().__init__(None, headers=headers)
         del self.headers["content-length"]
         self._rest, self._resource, self._answer = rest, resource, answer
@@ -51,7 +60,13 @@ class StreamedAnswer(Response):
         """Send the response until it ends or the client disconnects; to HEAD only the headers."""
         if scope["method"] == "HEAD":
             self._resource.close()
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
             return await send({"type": "http.response.body", "body": b"", "more_body": False})
         reading = asyncio.ensure_future(self._read())
         sending = asyncio.ensure_future(self._send(reading, send, *_trailer_support(scope)))
@@ -73,10 +88,19 @@ class StreamedAnswer(Response):
         finally:
             self._buffer.end()
 
-    async def _send(self, reading: asyncio.Future[None], send: Send, supported: bool, client_accepts: bool) -> None:
-        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+    async def _send(
+        self, reading: asyncio.Future[None], send: Send, supported: bool, client_accepts: bool
+    ) -> None:
+        start = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
         if supported:
-            start |= {"headers": [*self.raw_headers, (b"trailer", f"{FIELD}, {COST}".encode())], "trailers": True}
+            start |= {
+                "headers": [*self.raw_headers, (b"trailer", f"{FIELD}, {COST}".encode())],
+                "trailers": True,
+            }
         await send(start)
         while (chunk := await self._buffer.get()) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -86,20 +110,37 @@ class StreamedAnswer(Response):
             log.warning("response aborted", reason=str(error))
             return
         if (truncation := self._answer.truncation) and not (self._answer.marked or client_accepts):
-            log.warning("response aborted: it was truncated, and its format cannot say so", truncation=truncation.field)
+            log.warning(
+                "response aborted: it was truncated, and its format cannot say so",
+                truncation=truncation.field,
+            )
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         if supported:
-            values = {**({FIELD: truncation.field} if truncation else {}), COST: format_cost(self._answer.seconds)}
+            values = {
+                **({FIELD: truncation.field} if truncation else {}),
+                COST: format_cost(self._answer.seconds),
+            }
             fields = [(name.lower().encode(), value.encode()) for name, value in values.items()]
-            await send({"type": "http.response.trailers", "headers": fields, "more_trailers": False})
+            await send(
+                {"type": "http.response.trailers", "headers": fields, "more_trailers": False}
+            )
 
 
 def _trailer_support(scope: Scope) -> tuple[bool, bool]:
-    """Return whether the server can send trailer fields, and whether the client accepts them (TE: trailers)."""
-    supported = "http.response.trailers" in (scope.get("extensions") or {}) and scope.get("http_version") == "1.1"
-    tokens = b",".join(value for name, value in scope["headers"] if name == b"te").lower().split(b",")
-    return supported, supported and any(token.partition(b";")[0].strip() == b"trailers" for token in tokens)
+    """Return whether the server can send trailer fields, and whether the client accepts them (TE:
+    trailers).
+    """
+    supported = (
+        "http.response.trailers" in (scope.get("extensions") or {})
+        and scope.get("http_version") == "1.1"
+    )
+    tokens = (
+        b",".join(value for name, value in scope["headers"] if name == b"te").lower().split(b",")
+    )
+    return supported, supported and any(
+        token.partition(b";")[0].strip() == b"trailers" for token in tokens
+    )
 
 
 def format_cost(seconds: float) -> str:
@@ -113,7 +154,10 @@ def format_cost(seconds: float) -> str:
 
 def cost_headers(seconds: float, truncation: Truncation | None = None) -> dict[str, str]:
     """Return the headers for cost and truncation of a response that is complete before it is sent."""
-    return {COST: format_cost(seconds), **({FIELD: truncation.field, "Link": EXPORTS} if truncation else {})}
+    return {
+        COST: format_cost(seconds),
+        **({FIELD: truncation.field, "Link": EXPORTS} if truncation else {}),
+    }
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:
@@ -121,9 +165,16 @@ async def _wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
-async def run_query(request: Request, service: QueryService, query_request: QueryRequest, seconds: float | None = None) -> Answer:
+async def run_query(
+    request: Request,
+    service: QueryService,
+    query_request: QueryRequest,
+    seconds: float | None = None,
+) -> Answer:
     """Run the query; it is cancelled if the client disconnects before the response starts."""
-    return await cancel_on_disconnect(request, service.query(query_request, seconds, client_key(request.scope)))
+    return await cancel_on_disconnect(
+        request, service.query(query_request, seconds, client_key(request.scope))
+    )
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[object, object, Result]) -> Result:
@@ -149,7 +200,9 @@ async def send_answer(answer: Answer, headers: dict[str, str], quota: DiskQuota)
         first = await anext(chunks, b"")
         if len(first) < FRAME_SIZE:
             body = first + b"".join([chunk async for chunk in chunks])
-            return Response(body, headers={**headers, **cost_headers(answer.seconds, answer.truncation)})
+            return Response(
+                body, headers={**headers, **cost_headers(answer.seconds, answer.truncation)}
+            )
     except BaseException:
         answer.close()
         raise

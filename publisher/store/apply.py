@@ -1,8 +1,8 @@
 """Apply journal entries to a store. Applying an entry again changes nothing.
 
-The engine's union of all graphs returns a triple once for each graph that contains it, so counts would be wrong: many records
-contain the name of the same organization. Each triple is therefore also stored once in the default graph, which is the RDF merge
-of all named graphs.
+The engine's union of all graphs returns a triple once for each graph that contains it, so counts
+would be wrong: many records contain the name of the same organization. Each triple is therefore
+also stored once in the default graph, which is the RDF merge of all named graphs.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from pyoxigraph import DefaultGraph, NamedNode, Quad, QuerySolutions, RdfFormat,
 
 from publisher.store.thread_priority import lower_merge_priority
 
-BATCH = 1_000  # quads per transaction; one transaction of 400,000 quads took twice as long and 1.8 GB
+# quads per transaction; one transaction of 400,000 quads took twice as long and 1.8 GB
+BATCH = 1_000
 LARGE = 50_000  # consecutive additions from which a bulk load is faster
-BULK = 80_000  # quads per bulk load: 270 MB on two executor; a million at once took 900 MB and a third longer
+# quads per bulk load: 270 MB on two executor; a million at once took 900 MB and a third longer
+BULK = 80_000
 THREADS = 2  # concurrent bulk loads: a third faster than one
 
 _DEFAULT = DefaultGraph()
@@ -29,8 +31,8 @@ _DEFAULT = DefaultGraph()
 class Growth(NamedTuple):
     """The number of quads that a store has gained, and whether some were bulk-loaded.
 
-    A bulk load counts all of its quads, since the journal adds only new ones. If an entry is applied again after a crash, the
-    number is too large.
+    A bulk load counts all of its quads, since the journal adds only new ones. If an entry is
+    applied again after a crash, the number is too large.
     """
 
     quads: int
@@ -55,7 +57,13 @@ def _add(store: Store, lines: Iterator[bytes]) -> Growth:
     first = list(islice(lines, LARGE))
     if len(first) == LARGE:
         return Growth(_load(store, chain(first, lines)), True)
-    return Growth(sum(_extend(store, _quads(first[start : start + BATCH])) for start in range(0, len(first), BATCH)), False)
+    return Growth(
+        sum(
+            _extend(store, _quads(first[start : start + BATCH]))
+            for start in range(0, len(first), BATCH)
+        ),
+        False,
+    )
 
 
 def _extend(store: Store, quads: Iterable[Quad]) -> int:
@@ -72,7 +80,10 @@ def _load(store: Store, lines: Iterator[bytes]) -> int:
     with ThreadPoolExecutor(THREADS) as executor:
         while batch := list(islice(lines, BULK)):
             loaded += len(batch)
-            for text in (b"".join(batch), b"".join(line[: line.rindex(b" <")] + b" .\n" for line in batch)):
+            for text in (
+                b"".join(batch),
+                b"".join(line[: line.rindex(b" <")] + b" .\n" for line in batch),
+            ):
                 if len(running) == THREADS:
                     running.popleft().result()
                 running.append(executor.submit(load, text))
@@ -89,23 +100,33 @@ def _remove(store: Store, lines: Iterator[bytes]) -> int:
         quads = _quads(batch)
         difference -= sum(_discard(store, quad) for quad in quads)
         for graph in {quad.graph_name for quad in quads}:
-            if isinstance(graph, NamedNode) and next(store.quads_for_pattern(None, None, None, graph), None) is None:
+            if (
+                isinstance(graph, NamedNode)
+                and next(store.quads_for_pattern(None, None, None, graph), None) is None
+            ):
                 store.remove_graph(graph)  # or ``GRAPH ?g {}`` would still find it
     return difference
 
 
 def _discard(store: Store, quad: Quad) -> bool:
     was_stored = quad in store
-    graphs = {other.graph_name for other in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)}
+    graphs = {
+        other.graph_name
+        for other in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)
+    }
     if graphs <= {_DEFAULT, quad.graph_name}:
-        store.remove(Quad(*quad.triple))  # first: after a crash between the two, the repeated removal must still find the quad
+        # first: after a crash between the two, the repeated removal must still find the quad
+        store.remove(Quad(*quad.triple))
     store.remove(quad)
     return was_stored
 
 
 def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad]) -> bool:
     """Replace the quads of *graph* by *quads*; return whether that changed anything."""
-    old, new = set(store.quads_for_pattern(None, None, None, graph)), {quad for quad in quads if quad.graph_name == graph}
+    old, new = (
+        set(store.quads_for_pattern(None, None, None, graph)),
+        {quad for quad in quads if quad.graph_name == graph},
+    )
     for quad in old - new:
         _discard(store, quad)
     _extend(store, new - old)
@@ -113,7 +134,9 @@ def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad]) -> bool
 
 
 def unmerged_quads(store: Store) -> Iterator[Quad]:
-    """Yield the triples of named graphs that the default graph lacks; a triple of two graphs is yielded twice."""
+    """Yield the triples of named graphs that the default graph lacks; a triple of two graphs is
+    yielded twice.
+    """
     for quad in store.quads_for_pattern(None, None, None, None):
         if quad.graph_name != _DEFAULT and (merged := Quad(*quad.triple)) not in store:
             yield merged
@@ -122,7 +145,10 @@ def unmerged_quads(store: Store) -> Iterator[Quad]:
 def stale_quads(store: Store) -> Iterator[Quad]:
     """Yield the triples of the default graph that no named graph contains."""
     for quad in store.quads_for_pattern(None, None, None, _DEFAULT):
-        if all(other.graph_name == _DEFAULT for other in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)):
+        if all(
+            other.graph_name == _DEFAULT
+            for other in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)
+        ):
             yield quad
 
 
@@ -148,4 +174,6 @@ def count(store: Store, excluded: NamedNode) -> int:
     """Count the quads in named graphs, except those in the graph *excluded*."""
     solutions = store.query("SELECT (COUNT(*) AS ?quads) { GRAPH ?graph { ?s ?p ?o } }")
     assert isinstance(solutions, QuerySolutions)
-    return int(next(solutions)["quads"].value) - sum(1 for _ in store.quads_for_pattern(None, None, None, excluded))
+    return int(next(solutions)["quads"].value) - sum(
+        1 for _ in store.quads_for_pattern(None, None, None, excluded)
+    )

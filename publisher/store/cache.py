@@ -1,4 +1,5 @@
-"""Cache complete query responses of the current snapshot, and evaluate identical concurrent queries once.
+"""Cache complete query responses of the current snapshot, and evaluate identical concurrent queries
+once.
 
 Cached responses are always current, because the data change only with the snapshot.
 """
@@ -24,7 +25,8 @@ _OVERHEAD = 1_000  # bytes of an entry besides its body
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A response body: *suffix* names its format, *seconds* is its evaluation time, *truncation* is set if it ends early.
+    """A response body: *suffix* names its format, *seconds* is its evaluation time, *truncation* is
+    set if it ends early.
 
     *engine* names the engine that evaluated the query.
     """
@@ -38,30 +40,44 @@ class Entry:
 
 
 class Cache:
-    """An LRU cache of responses by a digest of their query, and of query keys by a digest of the HTTP request."""
+    """An LRU cache of responses by a digest of their query, and of query keys by a digest of the
+    HTTP request.
+    """
 
     def __init__(self, max_bytes: int = MAX_TOTAL_BYTES) -> None:
         self._version = ""
-        self._entries: LRUCache[bytes, Entry] = LRUCache(max_bytes, lambda entry: len(entry.body) + _OVERHEAD)
+        self._entries: LRUCache[bytes, Entry] = LRUCache(
+            max_bytes, lambda entry: len(entry.body) + _OVERHEAD
+        )
         self._request_keys: LRUCache[bytes, bytes] = LRUCache(MAX_REQUESTS)
 
     def get(self, version: str, key: bytes) -> Entry | None:
-        """Return the response of the query *key* in the snapshot *version*, None if it is not cached."""
+        """Return the response of the query *key* in the snapshot *version*, None if it is not
+        cached.
+        """
         self._clear_if_changed(version)
         return self._entries.get(key)
 
     def put(self, version: str, key: bytes, entry: Entry) -> None:
-        """Cache a response of the snapshot *version*, unless it is too large or of another snapshot."""
-        if version == self._version and len(entry.body) <= min(MAX_ENTRY_BYTES, self._entries.maxsize - _OVERHEAD):
+        """Cache a response of the snapshot *version*, unless it is too large or of another
+        snapshot.
+        """
+        if version == self._version and len(entry.body) <= min(
+            MAX_ENTRY_BYTES, self._entries.maxsize - _OVERHEAD
+        ):
             self._entries[key] = entry
 
     def get_by_request(self, version: str, request_key: bytes) -> Entry | None:
-        """Return the cached response of a request that ``link_request`` registered, None if there is none."""
+        """Return the cached response of a request that ``link_request`` registered, None if there
+        is none.
+        """
         key = self._request_keys.get(request_key) if version == self._version else None
         return self.get(version, key) if key else None
 
     def link_request(self, version: str, request_key: bytes, key: bytes) -> None:
-        """Register that the request *request_key* is answered by the cached response of the query *key*."""
+        """Register that the request *request_key* is answered by the cached response of the query
+        *key*.
+        """
         if version == self._version and key in self._entries:
             self._request_keys[request_key] = key
 
@@ -84,12 +100,17 @@ def digest(*parts: bytes) -> bytes:
 class SharedResponse:
     """The response of one running query, shared by all requests for the same query.
 
-    It is read as fast as the worker sends it, until it is complete or larger than MAX_ENTRY_BYTES. The request that started
-    the query may stream it. Other requests wait until it is ``finished``. Then ``entry`` is set if it is complete, ``error``
-    if it failed, and neither if it is too large: then only the first request continues. Each request must call ``close``.
+    It is read as fast as the worker sends it, until it is complete or larger than MAX_ENTRY_BYTES.
+    The request that started the query may stream it. Other requests wait until it is ``finished``.
+    Then ``entry`` is set if it is complete, ``error`` if it failed, and neither if it is too large:
+    then only the first request continues. Each request must call ``close``.
     """
 
-    def __init__(self, query: Coroutine[object, object, Answer], create_entry: Callable[[Answer, bytes], Entry]) -> None:
+    def __init__(
+        self,
+        query: Coroutine[object, object, Answer],
+        create_entry: Callable[[Answer, bytes], Entry],
+    ) -> None:
         self.answer: Answer | None = None
         self.entry: Entry | None = None
         self.error: PublisherError | None = None
@@ -123,7 +144,9 @@ class SharedResponse:
             self.task.result()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the response from its first byte as it arrives; only for the request that started the query."""
+        """Yield the response from its first byte as it arrives; only for the request that started
+        the query.
+        """
         position = 0
         while not self.finished or position < len(self._chunks):
             if position == len(self._chunks):
@@ -137,7 +160,11 @@ class SharedResponse:
             async for chunk in self._remaining_chunks:
                 yield chunk
 
-    async def _read(self, query: Coroutine[object, object, Answer], create_entry: Callable[[Answer, bytes], Entry]) -> None:
+    async def _read(
+        self,
+        query: Coroutine[object, object, Answer],
+        create_entry: Callable[[Answer, bytes], Entry],
+    ) -> None:
         try:
             self.answer = await query
             self._remaining_chunks = self.answer.marked_chunks()
@@ -167,7 +194,9 @@ class SharedResponses:
     def __init__(self) -> None:
         self._running: dict[Hashable, SharedResponse] = {}
 
-    def join(self, key: Hashable, start: Callable[[], SharedResponse]) -> tuple[SharedResponse, bool]:
+    def join(
+        self, key: Hashable, start: Callable[[], SharedResponse]
+    ) -> tuple[SharedResponse, bool]:
         """Return the shared response of *key*, and whether this request started it."""
         running = self._running.get(key)
         if running and not running.finished:

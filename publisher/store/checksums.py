@@ -1,7 +1,7 @@
 """Write and verify checksums of the files of a snapshot, to detect damaged files.
 
-The engine verifies only the blocks that a query reads, in one of its eight indexes: of 24 damaged blocks, reading all quads
-detected six.
+The engine verifies only the blocks that a query reads, in one of its eight indexes: of 24 damaged
+blocks, reading all quads detected six.
 """
 
 from __future__ import annotations
@@ -16,31 +16,45 @@ from journal.integrity import Fault
 from publisher.projections.database_projection import unreadable_reason
 
 NAME = "checksums.json"
-_CHANGING = (NAME, "LOG", "LOCK", ".")  # name prefixes of files that may change: the checksums themselves, logs and locks
+# name prefixes of files that may change: the checksums themselves, logs and locks
+_CHANGING = (NAME, "LOG", "LOCK", ".")
 _BLOCK = 1 << 20  # bytes per read
 
-Checksums = dict[str, tuple[int, int, int, int]]  # by path: inode, bytes, modification time in nanoseconds, CRC-32
+# by path: inode, bytes, modification time in nanoseconds, CRC-32
+Checksums = dict[str, tuple[int, int, int, int]]
 
 
 def write_checksums(folder: Path, before: Path | None) -> None:
-    """Write the CRC-32 of each file of the snapshot in *folder*, which must not have been opened yet.
+    """Write the CRC-32 of each file of the snapshot in *folder*, which must not have been opened
+    yet.
 
-    Checksums of files shared with the snapshot *before* (hard links) are copied from it, so that what was written to one since is damage.
+    Checksums of files shared with the snapshot *before* (hard links) are copied from it, so that
+    what was written to one since is damage.
     """
     try:
-        known = {(before / name).stat().st_ino: entry[3] for name, entry in _read(before).items()} if before else {}
+        known = (
+            {(before / name).stat().st_ino: entry[3] for name, entry in _read(before).items()}
+            if before
+            else {}
+        )
     except (OSError, ValueError):
         known = {}
     checksums: Checksums = {}
     for path in _files(folder):
         status = path.stat()
         crc = known[status.st_ino] if status.st_ino in known else _crc(path)
-        checksums[str(path.relative_to(folder))] = (status.st_ino, status.st_size, status.st_mtime_ns, crc)
+        checksums[str(path.relative_to(folder))] = (
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            crc,
+        )
     (folder / NAME).write_text(json.dumps(checksums))
 
 
 def checksum_faults(folder: Path, remedy: str) -> Iterator[Fault]:
-    """Yield the files of the snapshot in *folder* that are missing or have changed since it was created. It reads about 1 GB a second.
+    """Yield the files of the snapshot in *folder* that are missing or have changed since it was
+    created. It reads about 1 GB a second.
 
     Yields nothing for a snapshot without checksums.
     """
@@ -58,12 +72,14 @@ def checksum_faults(folder: Path, remedy: str) -> Iterator[Fault]:
             continue
         if actual != expected:
             yield Fault(_relative_name(folder, name), "has changed since it was written", remedy)
-        elif path.suffix == ".duckdb" and (reason := unreadable_reason(path)):  # it was copied from a damaged file
+        # it was copied from a damaged file
+        elif path.suffix == ".duckdb" and (reason := unreadable_reason(path)):
             yield Fault(_relative_name(folder, name), f"cannot be read: {reason}", remedy)
 
 
 def copy_faults(snapshot: Path, name: str, files: Iterable[Path], remedy: str) -> Iterator[Fault]:
-    """Yield those of *files* that are not as the file of the same name in the folder *name* of *snapshot*, which is undamaged.
+    """Yield those of *files* that are not as the file of the same name in the folder *name* of
+    *snapshot*, which is undamaged.
 
     A file that the snapshot does not have is left out.
     """
@@ -74,15 +90,23 @@ def copy_faults(snapshot: Path, name: str, files: Iterable[Path], remedy: str) -
         _, size, _, expected = checksums[file]
         try:
             status = path.stat()
-            is_same = status.st_ino == (snapshot / file).stat().st_ino or (status.st_size == size and _crc(path) == expected)
+            is_same = status.st_ino == (snapshot / file).stat().st_ino or (
+                status.st_size == size and _crc(path) == expected
+            )
         except OSError:
             is_same = False
         if not is_same:
-            yield Fault(path.relative_to(snapshot.parents[2]).as_posix(), "is not as it was published", remedy)
+            yield Fault(
+                path.relative_to(snapshot.parents[2]).as_posix(),
+                "is not as it was published",
+                remedy,
+            )
 
 
 def first_fault(folder: Path) -> str:
-    """Return the first damaged file of the snapshot in *folder* with its problem, "" if there is none."""
+    """Return the first damaged file of the snapshot in *folder* with its problem, "" if there is
+    none.
+    """
     if not folder.is_dir():
         return f"{_relative_name(folder, '')} is missing"
     fault = next(checksum_faults(folder, ""), None)
@@ -94,17 +118,24 @@ def _relative_name(folder: Path, name: str) -> str:
 
 
 def _read(folder: Path) -> Checksums:
-    """Return the checksums of a snapshot, none if it has no file of them; raises OSError or ValueError if the file is damaged."""
+    """Return the checksums of a snapshot, none if it has no file of them; raises OSError or
+    ValueError if the file is damaged.
+    """
     if not (folder / NAME).exists():
         return {}
     try:
-        return {name: (entry[0], entry[1], entry[2], entry[3]) for name, entry in json.loads((folder / NAME).read_text()).items()}
+        return {
+            name: (entry[0], entry[1], entry[2], entry[3])
+            for name, entry in json.loads((folder / NAME).read_text()).items()
+        }
     except (TypeError, LookupError, AttributeError) as error:
         raise ValueError(f"it is not a table of files: {error!r}") from error
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(_CHANGING))
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(_CHANGING)
+    )
 
 
 def _crc(path: Path) -> int:

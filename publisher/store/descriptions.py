@@ -15,7 +15,26 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.workers.reader import PREFIXES
 from vocab.iris import Iris
-from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, SPDX, SSSOM, VIVO, WGS
+from vocab.terms import (
+    ADMS,
+    DCAT,
+    DCT,
+    DQV,
+    FOAF,
+    GEO,
+    ORG,
+    PROV,
+    RDF,
+    RDFS,
+    SCHEMA,
+    SH,
+    SIOC,
+    SKOS,
+    SPDX,
+    SSSOM,
+    VIVO,
+    WGS,
+)
 
 
 class Statement(NamedTuple):
@@ -52,7 +71,9 @@ NAMESPACES = {
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """The statements about *iri*. *names* maps the IRIs that they mention to names, *spaces* prefixes to namespaces."""
+    """The statements about *iri*. *names* maps the IRIs that they mention to names, *spaces*
+    prefixes to namespaces.
+    """
 
     iri: str
     statements: tuple[Statement, ...]
@@ -60,9 +81,15 @@ class Description:
     spaces: Mapping[str, str]
 
     def all(self, name: str, subject: str | None = None) -> list[Term]:
-        """Return the values of the property *name*, such as ``dct:title``, of *subject* (default: the thing itself)."""
+        """Return the values of the property *name*, such as ``dct:title``, of *subject* (default:
+        the thing itself).
+        """
         about, predicate = subject or self.iri, self.expand(name)
-        return [statement.object for statement in self.statements if statement.subject == about and statement.predicate == predicate]
+        return [
+            statement.object
+            for statement in self.statements
+            if statement.subject == about and statement.predicate == predicate
+        ]
 
     def one(self, name: str, subject: str | None = None) -> Term | None:
         """Return the first value of the property *name*, None if there is none."""
@@ -74,7 +101,9 @@ class Description:
         return [
             statement.subject
             for statement in self.statements
-            if statement.predicate == predicate and statement.object.is_iri and statement.object.value == value
+            if statement.predicate == predicate
+            and statement.object.is_iri
+            and statement.object.value == value
         ]
 
     def name(self, value: str | Term) -> str:
@@ -100,17 +129,25 @@ def namespaces(iris: Iris) -> dict[str, str]:
     return {"wsis": iris.ns, "ops": iris.operations, **NAMESPACES}
 
 
-async def describe_graph(service: QueryService, graph: str, about: str | None = None) -> Description:
+async def describe_graph(
+    service: QueryService, graph: str, about: str | None = None
+) -> Description:
     """Return all statements of a graph as the description of *about* (default: the graph itself)."""
     bound = {"graph": iri(graph)}
-    rows, named = await asyncio.gather(service.rows(query("graph"), bound), service.rows(query("names-in-graph"), bound))
-    return Description(about or graph, _statements(rows), prefer_english(named), namespaces(service.iris))
+    rows, named = await asyncio.gather(
+        service.rows(query("graph"), bound), service.rows(query("names-in-graph"), bound)
+    )
+    return Description(
+        about or graph, _statements(rows), prefer_english(named), namespaces(service.iris)
+    )
 
 
 async def describe_thing(service: QueryService, thing: str) -> Description:
     """Return all statements about *thing*, in any graph."""
     bound = {"subject": iri(thing)}
-    rows, named = await asyncio.gather(service.rows(query("about"), bound), service.rows(query("names-about"), bound))
+    rows, named = await asyncio.gather(
+        service.rows(query("about"), bound), service.rows(query("names-about"), bound)
+    )
     return Description(thing, _statements(rows), prefer_english(named), namespaces(service.iris))
 
 
@@ -119,22 +156,35 @@ async def replacements(service: QueryService, record: str) -> dict[str, Row]:
     rows = await service.rows(query("replacement"), {"record": iri(record)})
     by_thing: dict[str, Row] = {}
     for row in rows:
-        if row["replacement"].value not in by_thing or ("title" in row and row["title"].language == "en"):
+        if row["replacement"].value not in by_thing or (
+            "title" in row and row["title"].language == "en"
+        ):
             by_thing[row["replacement"].value] = row
     return by_thing
 
 
 def _statements(rows: Iterable[Row]) -> tuple[Statement, ...]:
     ordered = sorted(
-        rows, key=lambda row: (row["subject"].value, row["predicate"].value, row["object"].language or "", row["object"].value)
+        rows,
+        key=lambda row: (
+            row["subject"].value,
+            row["predicate"].value,
+            row["object"].language or "",
+            row["object"].value,
+        ),
     )
-    return tuple(Statement(row["subject"].value, row["predicate"].value, row["object"]) for row in ordered)
+    return tuple(
+        Statement(row["subject"].value, row["predicate"].value, row["object"]) for row in ordered
+    )
 
 
 def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name") -> dict[str, str]:
     """Return one name for each thing: in English, else without a language, else any."""
     rank = {"en": 0, None: 1}
-    ordered = sorted((row for row in rows if name in row), key=lambda row: (rank.get(row[name].language, 2), row[name].value))
+    ordered = sorted(
+        (row for row in rows if name in row),
+        key=lambda row: (rank.get(row[name].language, 2), row[name].value),
+    )
     names: dict[str, str] = {}
     for row in ordered:
         names.setdefault(row[thing].value, row[name].value)
@@ -143,13 +193,21 @@ def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name"
 
 def to_triples(description: Description) -> Iterator[Triple]:
     """Return the statements as pyoxigraph triples."""
-    return (Triple(NamedNode(s.subject), NamedNode(s.predicate), to_node(s.object)) for s in description.statements)
+    return (
+        Triple(NamedNode(s.subject), NamedNode(s.predicate), to_node(s.object))
+        for s in description.statements
+    )
 
 
 def with_triples(triples: Iterable[Triple], about: Description) -> Description:
     """Return *about* with its statements replaced by *triples*."""
     rows = (
-        {"subject": from_node(item.subject), "predicate": from_node(item.predicate), "object": from_node(item.object)} for item in triples
+        {
+            "subject": from_node(item.subject),
+            "predicate": from_node(item.predicate),
+            "object": from_node(item.object),
+        }
+        for item in triples
     )
     return replace(about, statements=_statements(rows))
 
@@ -157,4 +215,7 @@ def with_triples(triples: Iterable[Triple], about: Description) -> Description:
 def serialize_description(description: Description, format: GraphFormat) -> bytes:
     """Serialize the statements in the format *format*."""
     own = {name: description.spaces[name] for name in ("wsis", "ops")}
-    return serialize(to_triples(description), format=format.writer, prefixes={**PREFIXES, **own}) or b""
+    return (
+        serialize(to_triples(description), format=format.writer, prefixes={**PREFIXES, **own})
+        or b""
+    )

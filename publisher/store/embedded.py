@@ -26,14 +26,16 @@ from publisher.store.status_watcher import StatusFile
 from publisher.store.writer_lock import ignore_report, writer_lock
 from vocab.iris import Iris
 
-CHECKPOINT_INTERVAL = 5.0  # seconds between checkpoints while entries are applied: a crash repeats no more work than that
+# seconds between checkpoints while entries are applied: a crash repeats no more work than that
+CHECKPOINT_INTERVAL = 5.0
 
 log = structlog.get_logger(component="follower")
 
 
 @dataclass(frozen=True, slots=True)
 class StoreCheckpoint:
-    """The last journal entry in the store, and its number of *quads*, None while an entry is being applied.
+    """The last journal entry in the store, and its number of *quads*, None while an entry is being
+    applied.
 
     *needs_optimization*: the store was bulk-loaded since it was last optimized.
     """
@@ -51,17 +53,23 @@ def read_store_checkpoint(path: Path) -> StoreCheckpoint:
         checkpoint = StoreCheckpoint(**values)
     except TypeError as error:
         raise ValueError(f"it is not a checkpoint: {error}") from error
-    types = (checkpoint.position, int), (checkpoint.entry, str), (checkpoint.quads or 0, int), (checkpoint.needs_optimization, bool)
+    types = (
+        (checkpoint.position, int),
+        (checkpoint.entry, str),
+        (checkpoint.quads or 0, int),
+        (checkpoint.needs_optimization, bool),
+    )
     if any(type(value) is not expected for value, expected in types):
         raise ValueError("it has a value of a wrong type")
     return checkpoint
 
 
 class EmbeddedStore:
-    """The store in *folder*. It follows the journal of *reader*, and stores the file *status* in the graph *status_graph*.
+    """The store in *folder*. It follows the journal of *reader*, and stores the file *status* in
+    the graph *status_graph*.
 
-    The freshness of sources changes with time, so it is recomputed when due, by the clock *now*. *report* receives the reason
-    while another process holds the lock, and "" afterwards.
+    The freshness of sources changes with time, so it is recomputed when due, by the clock *now*.
+    *report* receives the reason while another process holds the lock, and "" afterwards.
     """
 
     def __init__(
@@ -73,16 +81,25 @@ class EmbeddedStore:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         report: Callable[[str], None] = ignore_report,
     ) -> None:
-        self._reader, self._folder, self._graph, self._now = reader, folder, NamedNode(status_graph), now
+        self._reader, self._folder, self._graph, self._now = (
+            reader,
+            folder,
+            NamedNode(status_graph),
+            now,
+        )
         self._cursor = JournalCursor(reader)
-        self._status_file = StatusFile(status, Iris(status_graph.removesuffix("status")).operations, reader.journal.store)
+        self._status_file = StatusFile(
+            status, Iris(status_graph.removesuffix("status")).operations, reader.journal.store
+        )
         self.snapshots, self.paths = folder / "snapshots", ProjectionPaths.below(folder)
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._lock = writer_lock(folder / "lock", report)
         self._checkpoint_file = folder / "position.json"
         self.checkpoint = self._read_checkpoint()
         if not reader.contains(self.checkpoint.position, self.checkpoint.entry):
-            log.warning("journal was replaced; rebuilding the store", position=self.checkpoint.position)
+            log.warning(
+                "journal was replaced; rebuilding the store", position=self.checkpoint.position
+            )
             self._delete_store()
         self.quads = self._open()
         self._status = digest(self.quads, self._graph)
@@ -90,15 +107,23 @@ class EmbeddedStore:
     def update(self) -> StoreState:
         """Apply new journal entries and the new status file.
 
-        After a bulk load the indexes are updated only when the store has been published and optimized.
+        After a bulk load the indexes are updated only when the store has been published and
+        optimized.
         """
         changed = self._apply_entries()
         if self._apply_status():
             changed, self._status = True, digest(self.quads, self._graph)
-        return StoreState(self.checkpoint.position, self.checkpoint.entry, self._status, changed, not self.checkpoint.needs_optimization)
+        return StoreState(
+            self.checkpoint.position,
+            self.checkpoint.entry,
+            self._status,
+            changed,
+            not self.checkpoint.needs_optimization,
+        )
 
     def optimize(self) -> bool:
-        """Merge the files that bulk loads wrote, if there are any; return whether there were. Queries then are 5 to 20 times faster.
+        """Merge the files that bulk loads wrote, if there are any; return whether there were.
+        Queries then are 5 to 20 times faster.
 
         This takes minutes for tens of millions of quads, so the loaded data are published first.
         """
@@ -143,13 +168,17 @@ class EmbeddedStore:
                 self._write_checkpoint(replace(self.checkpoint, quads=None))
             growth = apply(self.quads, entry.rows())
             quads = quads + growth.quads if quads is not None else None
-            self.checkpoint = StoreCheckpoint(entry.number, entry.id, None, self.checkpoint.needs_optimization or growth.bulk)
+            self.checkpoint = StoreCheckpoint(
+                entry.number, entry.id, None, self.checkpoint.needs_optimization or growth.bulk
+            )
             if time.monotonic() - since > CHECKPOINT_INTERVAL:
                 self._store_checkpoint(self.checkpoint)
                 since = time.monotonic()
         if self.checkpoint.position == before:
             return False
-        self._store_checkpoint(replace(self.checkpoint, quads=self._count_quads() if quads is None else quads))
+        self._store_checkpoint(
+            replace(self.checkpoint, quads=self._count_quads() if quads is None else quads)
+        )
         return True
 
     def _apply_status(self) -> bool:
@@ -200,7 +229,9 @@ def open_runner(
     *,
     with_vectors: bool = False,
 ) -> Runner[EmbeddedStore]:
-    """Open the store in *folder* (as ``EmbeddedStore``) with its facets, search index and columns, and vectors if *with_vectors*."""
+    """Open the store in *folder* (as ``EmbeddedStore``) with its facets, search index and columns,
+    and vectors if *with_vectors*.
+    """
     store = EmbeddedStore(reader, folder, status, status_graph, now, report)
     facets, search = FacetUpdater(folder / "tables", reader), SearchUpdater(folder / "text", reader)
     vectors = (VectorUpdater(folder / "vectors", reader),) if with_vectors else ()

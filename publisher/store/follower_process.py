@@ -18,21 +18,30 @@ from vocab.iris import Iris
 log = structlog.get_logger(component="store")
 
 MODULE = "publisher.follower"
-RESTART_DELAY, MAX_RESTART_DELAY = 1.0, 60.0  # seconds before a restart; doubled after each short run
+# seconds before a restart; doubled after each short run
+RESTART_DELAY, MAX_RESTART_DELAY = 1.0, 60.0
 SHORT_RUN = 30.0  # seconds; a process that runs longer resets the delay
 
 
 class FollowerProcess:
-    """The follower of the journal in *data*, which writes the store in *store_folder*, *with_vectors* for searches by meaning or not.
+    """The follower of the journal in *data*, which writes the store in *store_folder*,
+    *with_vectors* for searches by meaning or not.
 
-    *secrets*: environment variables with the URLs of an external store, None for the embedded store.
+    *secrets*: environment variables with the URLs of an external store, None for the embedded
+    store.
 
-    *projections*: the position and error of each projection by name. *reason*: why the store does not follow the journal, ""
-    while it does.
+    *projections*: the position and error of each projection by name. *reason*: why the store does
+    not follow the journal, "" while it does.
     """
 
     def __init__(
-        self, data: Path, store_folder: Path, iris: Iris, secrets: Mapping[str, str] | None, *, with_vectors: bool = False
+        self,
+        data: Path,
+        store_folder: Path,
+        iris: Iris,
+        secrets: Mapping[str, str] | None,
+        *,
+        with_vectors: bool = False,
     ) -> None:
         self.projections: dict[str, dict[str, object]] = {}
         self.reason = ""
@@ -40,7 +49,13 @@ class FollowerProcess:
         self._process: asyncio.subprocess.Process | None = None
         folders = (str(data / "journal"), str(store_folder), str(data / "status.nq"), iris.status)
         history = ("--history", str(data / "store" / "history"))
-        self._command = command(MODULE, *folders, *history, *(["--external"] if secrets else []), *(["--vectors"] if with_vectors else []))
+        self._command = command(
+            MODULE,
+            *folders,
+            *history,
+            *(["--external"] if secrets else []),
+            *(["--vectors"] if with_vectors else []),
+        )
 
     async def run(self) -> None:
         """Run the process and read its reports until cancelled; then kill it."""
@@ -48,7 +63,11 @@ class FollowerProcess:
         while True:
             started = time.monotonic()
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=pipe, stdout=pipe, env=environment(self._secrets), start_new_session=True
+                *self._command,
+                stdin=pipe,
+                stdout=pipe,
+                env=environment(self._secrets),
+                start_new_session=True,
             )
             self._process = process
             try:
@@ -66,11 +85,17 @@ class FollowerProcess:
                 log.error("update process exited; restarting", module=MODULE, code=code)
             if not self.reason:
                 self.reason = f"the follower process exited with code {code} and is being restarted; see the log"
-            delay = min(MAX_RESTART_DELAY, delay * 2) if time.monotonic() - started < SHORT_RUN else RESTART_DELAY
+            delay = (
+                min(MAX_RESTART_DELAY, delay * 2)
+                if time.monotonic() - started < SHORT_RUN
+                else RESTART_DELAY
+            )
             await asyncio.sleep(delay)
 
     def request_check(self) -> None:
-        """Ask the process to verify the files of the newest snapshot and rebuild damaged ones. Does nothing while no process runs."""
+        """Ask the process to verify the files of the newest snapshot and rebuild damaged ones. Does
+        nothing while no process runs.
+        """
         if self._process is not None and self._process.stdin is not None:
             with suppress(ConnectionError, RuntimeError):
                 self._process.stdin.write(b"c")
@@ -80,10 +105,14 @@ class FollowerProcess:
             report = json.loads(line)
             self.reason = self._shorten_paths(report.get("reason", self.reason))
             for name, progress in report.get("projections", {}).items():
-                error = {"error": self._shorten_paths(progress["error"])} if "error" in progress else {}
+                error = (
+                    {"error": self._shorten_paths(progress["error"])} if "error" in progress else {}
+                )
                 self.projections[name] = {**progress, **error}
 
     def _shorten_paths(self, reason: str) -> str:
-        """Shorten file names to paths in the data folder, since the reason is public; return text that UTF-8 can encode."""
+        """Shorten file names to paths in the data folder, since the reason is public; return text
+        that UTF-8 can encode.
+        """
         shortened = reason.replace(f"{self._data.resolve()}/", "").replace(f"{self._data}/", "")
         return shortened.encode(errors="replace").decode()

@@ -52,11 +52,13 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 
 
 class QueryService:
-    """Follow the journal under *data* and answer queries from its newest snapshot. Use it as an async context manager.
+    """Follow the journal under *data* and answer queries from its newest snapshot. Use it as an
+    async context manager.
 
-    Clients' queries and the internal queries of pages have separate worker pools, so that heavy queries do not block the pages.
-    The store is embedded, or external if *elsewhere* has its URLs. *readers* is the number of workers, None for one per core. With
-    *follow* False no process updates the store.
+    Clients' queries and the internal queries of pages have separate worker pools, so that heavy
+    queries do not block the pages. The store is embedded, or external if *elsewhere* has its URLs.
+    *readers* is the number of workers, None for one per core. With *follow* False no process
+    updates the store.
     """
 
     def __init__(
@@ -78,7 +80,8 @@ class QueryService:
         self.semantic_search = semantic_search
         self.snapshot: Snapshot | None = None
         self.behind = 0  # number of unpublished journal entries, at most a second old
-        self.awaited = 0  # how many of these will be published: none if a mirror refused the next one
+        # how many of these will be published: none if a mirror refused the next one
+        self.awaited = 0
         self.cache, self.shared_responses = Cache(), SharedResponses()
         self.releases = OpenReleases(data, iris.base)
         self.sandboxes = Sandboxes(data / "scratch", self.limits)
@@ -88,18 +91,23 @@ class QueryService:
         self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
         self._elsewhere = elsewhere
         self._external = elsewhere.environment() if elsewhere else None
-        module, environment = (REMOTE, self._external) if elsewhere else (COLUMN_READER, COLUMN_ENVIRONMENT)
+        module, environment = (
+            (REMOTE, self._external) if elsewhere else (COLUMN_READER, COLUMN_ENVIRONMENT)
+        )
         self._public = Pool(cores, self.limits, 2, self.rate_limiter, module, environment)
         internal_limits = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
         self._internal = Pool(cores, internal_limits, 0, None, module, environment, internal=True)
-        self.follower = FollowerProcess(data, self._folder, iris, self._external, with_vectors=semantic_search)
+        self.follower = FollowerProcess(
+            data, self._folder, iris, self._external, with_vectors=semantic_search
+        )
         self.probe = StoreProbe(endpoint_of(elsewhere.query)) if elsewhere else None
         self._follow = follow
         # By folder; during a switch of snapshots, responses come from both.
         self._recent_snapshots: dict[str, Snapshot] = {}
         self._first_snapshot, self._refresh_lock = asyncio.Event(), asyncio.Lock()
         self._damage, self._check_lock = "", asyncio.Lock()
-        self._checked_at, self._switched_at = -CHECK_INTERVAL, -CHECK_INTERVAL  # times of time.monotonic()
+        # times of time.monotonic()
+        self._checked_at, self._switched_at = -CHECK_INTERVAL, -CHECK_INTERVAL
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
 
@@ -148,32 +156,50 @@ class QueryService:
 
     @property
     def query_outcomes(self) -> Mapping[str, int]:
-        """Return how many of the clients' queries were "answered", and how many ended with which error, since the start."""
+        """Return how many of the clients' queries were "answered", and how many ended with which
+        error, since the start.
+        """
         return self._public.outcomes
 
     @property
     def replaced_workers(self) -> int:
-        """Return how many query workers were stopped since the start, because they were too slow, too large or gone."""
+        """Return how many query workers were stopped since the start, because they were too slow,
+        too large or gone.
+        """
         return self._public.replaced_workers + self._internal.replaced_workers
 
     async def find_damage(self) -> str:
-        """Verify the files of the current snapshot after a failure; return the first damaged file, "" if there is none.
+        """Verify the files of the current snapshot after a failure; return the first damaged file,
+        "" if there is none.
 
-        A query that failed may have read the previous snapshot. If that was replaced within the last ``CHECK_INTERVAL`` seconds, it is
-        verified too: the follower process discards and rebuilds damaged files, at its start or when it is asked to.
-        The files are read at most once in ``CHECK_INTERVAL`` seconds and snapshot.
+        A query that failed may have read the previous snapshot. If that was replaced within the
+        last ``CHECK_INTERVAL`` seconds, it is verified too: the follower process discards and
+        rebuilds damaged files, at its start or when it is asked to. The files are read at most once
+        in ``CHECK_INTERVAL`` seconds and snapshot.
         """
         if self.snapshot is None:
             return ""
         async with self._check_lock:
             is_recent = time.monotonic() - self._switched_at < CHECK_INTERVAL
-            if time.monotonic() - self._checked_at > CHECK_INTERVAL or (not self._damage and self._checked_at < self._switched_at):
-                paths = [path for path in self._recent_snapshots if is_recent or path == self.snapshot.path]
-                faults = [fault for path in paths if (fault := await asyncio.to_thread(first_fault, Path(path)))]
+            if time.monotonic() - self._checked_at > CHECK_INTERVAL or (
+                not self._damage and self._checked_at < self._switched_at
+            ):
+                paths = [
+                    path
+                    for path in self._recent_snapshots
+                    if is_recent or path == self.snapshot.path
+                ]
+                faults = [
+                    fault
+                    for path in paths
+                    if (fault := await asyncio.to_thread(first_fault, Path(path)))
+                ]
                 self._damage = faults[0] if faults else ""
                 self._checked_at = time.monotonic()
                 if self._damage:
-                    log.error("files are damaged; rebuilding them from the journal", fault=self._damage)
+                    log.error(
+                        "files are damaged; rebuilding them from the journal", fault=self._damage
+                    )
                     self.follower.request_check()
             return self._damage
 
@@ -184,14 +210,17 @@ class QueryService:
     def latest_position(self, snapshot: Snapshot) -> int:
         """Return the number of the last journal entry that a result from *snapshot* may contain.
 
-        Snapshots of the embedded store never change; an external store may have loaded all of the journal by now.
+        Snapshots of the embedded store never change; an external store may have loaded all of the
+        journal by now.
         """
         head = self.journal.head if self._external else None
         return max(snapshot.position, head.number if head else 0)
 
     @property
     def is_consistent(self) -> bool:
-        """Return whether queries read one state; an external store may contain part of an entry that is being applied."""
+        """Return whether queries read one state; an external store may contain part of an entry
+        that is being applied.
+        """
         return self.snapshot is not None and not self.snapshot.applying
 
     @property
@@ -205,25 +234,33 @@ class QueryService:
 
     @property
     def store_failure(self) -> str:
-        """Return why the external store did not answer its last probe, "" if it did or if the store is embedded."""
+        """Return why the external store did not answer its last probe, "" if it did or if the store
+        is embedded.
+        """
         return self.probe.failure if self.probe else ""
 
     @property
     def lag(self) -> int:
-        """Count the unpublished journal entries. Call it in a thread: it may access a shared journal over the network."""
+        """Count the unpublished journal entries. Call it in a thread: it may access a shared
+        journal over the network.
+        """
         head = self.journal.head
         return (head.number if head else 0) - (self.snapshot.position if self.snapshot else 0)
 
     @property
     def delay(self) -> int:
-        """Return ``lag`` plus, in a mirror, the entries of the origin that have not been copied yet. Call it in a thread."""
+        """Return ``lag`` plus, in a mirror, the entries of the origin that have not been copied
+        yet. Call it in a thread.
+        """
         origin, lag = mirror_origin.read(self.journal.folder), self.lag
         return max(lag, origin.head - self.snapshot.position if origin and self.snapshot else 0)
 
     async def query(
         self, request: QueryRequest, seconds: float | None = None, client: str = ""
     ) -> Answer:
-        """Run a query for *client*, whose quota it uses; *seconds* may shorten the time limit. Raises PublisherError."""
+        """Run a query for *client*, whose quota it uses; *seconds* may shorten the time limit.
+        Raises PublisherError.
+        """
         return await self._public.ask(request, seconds, client)
 
     async def check(self, request: QueryRequest) -> None:
@@ -231,21 +268,28 @@ class QueryService:
         await self._complete_result(replace(request, check=True))
 
     async def release(self, release: int, texts: bool = False) -> Snapshot:
-        """Return the snapshot of a release, with its search index if *texts*. Raises ReleaseError and NotReady."""
+        """Return the snapshot of a release, with its search index if *texts*. Raises ReleaseError
+        and NotReady.
+        """
         return await self.releases.open(release, texts)
 
-    async def rows(self, query: str, bindings: Mapping[str, str] | None = None, folder: str = "") -> list[Row]:
+    async def rows(
+        self, query: str, bindings: Mapping[str, str] | None = None, folder: str = ""
+    ) -> list[Row]:
         """Run an internal query and return its rows, cached until the snapshot changes.
 
-        *bindings* are N-Triples terms by variable, which must be in the projection. *folder* is that of a release's store, "" the
-        current snapshot's.
+        *bindings* are N-Triples terms by variable, which must be in the projection. *folder* is
+        that of a release's store, "" the current snapshot's.
         """
         key = (query, tuple(sorted((bindings or {}).items())), folder)
         if (cached := self._answers.get(key)) is not None:
             return cached
         snapshot = self.snapshot
-        path = folder or (snapshot.path if snapshot else "")  # all queries of a page go to one snapshot
-        request = QueryRequest(query, base=self.iris.base, bindings=dict(bindings or {}), snapshot=path)
+        # all queries of a page go to one snapshot
+        path = folder or (snapshot.path if snapshot else "")
+        request = QueryRequest(
+            query, base=self.iris.base, bindings=dict(bindings or {}), snapshot=path
+        )
         rows = parse_rows(await self._complete_result(request))
         if snapshot is self.snapshot:
             self._answers[key] = rows
@@ -256,7 +300,9 @@ class QueryService:
         return await self._complete_result(QueryRequest(query, graph=suffix, base=self.iris.base))
 
     async def query_internal(self, request: QueryRequest) -> tuple[bytes, Snapshot | None]:
-        """Run a large internal query; return the complete result and its snapshot (as ``snapshot_of``). It is not cached."""
+        """Run a large internal query; return the complete result and its snapshot (as
+        ``snapshot_of``). It is not cached.
+        """
         answer = await self._internal.ask(request)
         try:
             return b"".join([chunk async for chunk in answer.chunks()]), self.snapshot_of(answer)
@@ -267,13 +313,19 @@ class QueryService:
         return (await self.query_internal(request))[0]
 
     async def refresh(self) -> None:
-        """Switch to the newest snapshot now; the service also does so by itself every POLL_INTERVAL seconds."""
-        async with self._refresh_lock:  # a call that began earlier could otherwise switch back to an older one
+        """Switch to the newest snapshot now; the service also does so by itself every POLL_INTERVAL
+        seconds.
+        """
+        # a call that began earlier could otherwise switch back to an older one
+        async with self._refresh_lock:
             snapshot = newest_snapshot(self._snapshots)
             if snapshot is None or snapshot == self.snapshot:
                 return
             self._recent_snapshots = {item.path: item for item in (self.snapshot, snapshot) if item}
-            await asyncio.gather(self._public.switch_snapshot(snapshot.path), self._internal.switch_snapshot(snapshot.path))
+            await asyncio.gather(
+                self._public.switch_snapshot(snapshot.path),
+                self._internal.switch_snapshot(snapshot.path),
+            )
             self._answers.clear()
             if self.snapshot:
                 self._switched_at = time.monotonic()
@@ -291,7 +343,9 @@ class QueryService:
             await self._try_refresh()
 
     async def _try_refresh(self) -> None:
-        """Switch to the newest snapshot; log it if that fails: the follower process rebuilds what is damaged."""
+        """Switch to the newest snapshot; log it if that fails: the follower process rebuilds what
+        is damaged.
+        """
         try:
             await self.refresh()
         except (StoreError, OSError, ValueError) as error:

@@ -1,6 +1,8 @@
-"""Follow the journal: update the store, then the indexes that read it, and publish snapshots of all of them.
+"""Follow the journal: update the store, then the indexes that read it, and publish snapshots of all
+of them.
 
-The process may be killed at any time: each projection continues from its own checkpoint, and applying an entry again changes nothing.
+The process may be killed at any time: each projection continues from its own checkpoint, and
+applying an entry again changes nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ SLICE = 2.0  # seconds of index updates between two checks of the journal
 
 
 class StoreState(NamedTuple):
-    """The last journal entry in the store, the digest of its status graph, and whether the last update changed anything.
+    """The last journal entry in the store, the digest of its status graph, and whether the last
+    update changed anything.
 
     *is_ready* is False if the store should be published before its indexes are updated.
     """
@@ -45,7 +48,9 @@ class StoreProjection(Protocol):
         """Apply what is new in the journal and the status file."""
 
     def optimize(self) -> bool:
-        """Do the work that was postponed until the store was published; return whether there was any."""
+        """Do the work that was postponed until the store was published; return whether there was
+        any.
+        """
 
     def create_snapshot(self) -> Snapshot:
         """Create a snapshot of the store with the published indexes."""
@@ -60,8 +65,8 @@ StoreT = TypeVar("StoreT", bound=StoreProjection)
 class Runner(Generic[StoreT]):
     """Updates *store* and the *indexes* that read it.
 
-    The store must not change while an index reads it, so each index runs in time slices. A slow or failing index delays the
-    store and the other indexes by at most its slice.
+    The store must not change while an index reads it, so each index runs in time slices. A slow or
+    failing index delays the store and the other indexes by at most its slice.
     """
 
     def __init__(self, store: StoreT, indexes: Iterable[Projection]) -> None:
@@ -80,10 +85,21 @@ class Runner(Generic[StoreT]):
         state = self.store.update()
         self.position = state.position
         if state.is_ready:
-            self._executor.submit(self._update_indexes, state).result()  # in a thread of low priority, so that queries are not delayed
+            # in a thread of low priority, so that queries are not delayed
+            self._executor.submit(self._update_indexes, state).result()
         current = newest_snapshot(self.snapshots)
-        is_same = current and not current.applying and (current.position, current.entry, current.status) == state[:3]
-        if current and is_same and not state.changed and not self.store.optimize() and has_indexes(current, self.store.paths):
+        is_same = (
+            current
+            and not current.applying
+            and (current.position, current.entry, current.status) == state[:3]
+        )
+        if (
+            current
+            and is_same
+            and not state.changed
+            and not self.store.optimize()
+            and has_indexes(current, self.store.paths)
+        ):
             return None
         snapshot = self.store.create_snapshot()
         prune(self.snapshots)
@@ -95,8 +111,13 @@ class Runner(Generic[StoreT]):
             index.step(self.store.quads, state.position, state.entry, seconds)
 
     def progress(self) -> dict[str, dict[str, object]]:
-        """Return the position of the store and of each index by its name, and its error if it could not be updated."""
-        return {"store": {"position": self.position}, **{index.projection.name: index.progress() for index in self._indexes}}
+        """Return the position of the store and of each index by its name, and its error if it could
+        not be updated.
+        """
+        return {
+            "store": {"position": self.position},
+            **{index.projection.name: index.progress() for index in self._indexes},
+        }
 
     def close(self) -> None:
         """Close the indexes and the store."""

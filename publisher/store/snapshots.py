@@ -1,4 +1,6 @@
-"""Create, read and remove immutable snapshots of the store. A snapshot is a folder that never changes after its rename."""
+"""Create, read and remove immutable snapshots of the store. A snapshot is a folder that never
+changes after its rename.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from publisher.projections.search.index import is_current
 from publisher.store.checksums import write_checksums
 
 KEEP = 2  # the newest, and the previous one, which a reader may be opening
-_LAST_REMOVED = "last-removed"  # a file with the number of the last snapshot that was removed with all others
+# a file with the number of the last snapshot that was removed with all others
+_LAST_REMOVED = "last-removed"
 
 
 class ProjectionPaths(NamedTuple):
@@ -35,18 +38,25 @@ class ProjectionPaths(NamedTuple):
     @classmethod
     def below(cls, folder: Path) -> ProjectionPaths:
         """Return the paths in the folder of a store."""
-        return cls(folder / "text" / "shown", folder / "tables" / "shown", folder / "columns" / "shown", folder / "vectors" / "shown")
+        return cls(
+            folder / "text" / "shown",
+            folder / "tables" / "shown",
+            folder / "columns" / "shown",
+            folder / "vectors" / "shown",
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One state: *position* is the number of its last journal entry, *entry* the id of that; *quads* excludes the status graph.
+    """One state: *position* is the number of its last journal entry, *entry* the id of that;
+    *quads* excludes the status graph.
 
-    *status* is a digest of the status graph, which changes without a journal entry. *modified* is the time of the last change in
-    whole seconds since 1970; it increases with every change, even if two happen within one second. *text*, *tables*, *columns* and
-    *vectors* are the numbers of the last entries in the search index, the facet tables, the columns and the vectors, -1 if there is
-    none. *applying* is the number of the entry that is being loaded into an external store, 0 if there is none: answers may contain a
-    part of it.
+    *status* is a digest of the status graph, which changes without a journal entry. *modified* is
+    the time of the last change in whole seconds since 1970; it increases with every change, even if
+    two happen within one second. *text*, *tables*, *columns* and *vectors* are the numbers of the
+    last entries in the search index, the facet tables, the columns and the vectors, -1 if there is
+    none. *applying* is the number of the entry that is being loaded into an external store, 0 if
+    there is none: answers may contain a part of it.
     """
 
     number: int
@@ -64,23 +74,32 @@ class Snapshot:
 
     @property
     def version(self) -> str:
-        """Return an identifier of the published data: two states with the same version contain the same quads."""
+        """Return an identifier of the published data: two states with the same version contain the
+        same quads.
+        """
         version = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
         version += f"-{self.vectors}" if self.vectors >= 0 else ""
         return f"{version}-{self.number}" if self.applying else version
 
 
 def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
-    """Return whether *snapshot* has the indexes as they are published now, and the search index in the current format."""
+    """Return whether *snapshot* has the indexes as they are published now, and the search index in
+    the current format.
+    """
     position, folder = read_position(paths.text), Path(snapshot.path) / "text"
     is_searchable = read_position(folder) == position and (position < 0 or is_current(folder))
     has_tables = snapshot.tables == read_position(paths.tables)
-    has_others = (snapshot.columns, snapshot.vectors) == (read_position(paths.columns), read_position(paths.vectors))
+    has_others = (snapshot.columns, snapshot.vectors) == (
+        read_position(paths.columns),
+        read_position(paths.vectors),
+    )
     return is_searchable and has_tables and has_others
 
 
 def newest_snapshot(folder: Path) -> Snapshot | None:
-    """Return the newest snapshot in *folder*, None while there is none; raises DamagedFiles if its description cannot be read."""
+    """Return the newest snapshot in *folder*, None while there is none; raises DamagedFiles if its
+    description cannot be read.
+    """
     numbers = _numbers(folder)
     return _read(folder, numbers[-1]) if numbers else None
 
@@ -91,18 +110,32 @@ def older_snapshots(folder: Path) -> list[Path]:
 
 
 def create_snapshot(
-    folder: Path, store: Store, position: int, entry: str, quads: int, status: str = "", indexes: ProjectionPaths | None = None
+    folder: Path,
+    store: Store,
+    position: int,
+    entry: str,
+    quads: int,
+    status: str = "",
+    indexes: ProjectionPaths | None = None,
 ) -> Snapshot:
-    """Create a snapshot of *store* as it is now, with the indexes in *indexes*. The folder appears by a rename."""
+    """Create a snapshot of *store* as it is now, with the indexes in *indexes*. The folder appears
+    by a rename.
+    """
     return _create(folder, store, Snapshot(0, position, entry, quads, "", status), indexes)
 
 
-def register_external(folder: Path, state: Snapshot, indexes: ProjectionPaths | None = None) -> Snapshot:
-    """Create a snapshot of an external store in the given *state*; its number, path and indexes are set here."""
+def register_external(
+    folder: Path, state: Snapshot, indexes: ProjectionPaths | None = None
+) -> Snapshot:
+    """Create a snapshot of an external store in the given *state*; its number, path and indexes are
+    set here.
+    """
     return _create(folder, None, state, indexes)
 
 
-def _create(folder: Path, store: Store | None, state: Snapshot, indexes: ProjectionPaths | None) -> Snapshot:
+def _create(
+    folder: Path, store: Store | None, state: Snapshot, indexes: ProjectionPaths | None
+) -> Snapshot:
     before = newest_snapshot(folder)
     number = (before.number if before else _last_removed(folder)) + 1
     path, part = folder / f"{number:09d}", folder / ".part"
@@ -112,7 +145,15 @@ def _create(folder: Path, store: Store | None, state: Snapshot, indexes: Project
     tables = link_published(indexes.tables, part / "tables") if indexes else -1
     columns = link_published(indexes.columns, part / "columns") if indexes else -1
     vectors = link_published(indexes.vectors, part / "vectors") if indexes else -1
-    snapshot = replace(state, number=number, path=str(path), text=text, tables=tables, columns=columns, vectors=vectors)
+    snapshot = replace(
+        state,
+        number=number,
+        path=str(path),
+        text=text,
+        tables=tables,
+        columns=columns,
+        vectors=vectors,
+    )
     snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:
         store.backup(part / "store")
@@ -130,7 +171,9 @@ def _modified(snapshot: Snapshot, before: Snapshot | None) -> int:
 
 
 def prune(folder: Path) -> None:
-    """Remove snapshots that are neither among the newest KEEP nor open in a reader, and the leftovers of a crash."""
+    """Remove snapshots that are neither among the newest KEEP nor open in a reader, and the
+    leftovers of a crash.
+    """
     for leftover in folder.glob(".old-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     for number in _numbers(folder)[:-KEEP]:
@@ -145,7 +188,9 @@ def _remove(folder: Path, number: int) -> None:
 
 
 def remove_all(folder: Path) -> None:
-    """Remove all snapshots in *folder*. Later ones get other numbers, so that no reader takes a new one for one that it has open."""
+    """Remove all snapshots in *folder*. Later ones get other numbers, so that no reader takes a new
+    one for one that it has open.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / _LAST_REMOVED, f"{max([_last_removed(folder), *_numbers(folder)])}")
     for number in _numbers(folder):
@@ -170,6 +215,10 @@ def _read(folder: Path, number: int) -> Snapshot:
         for item in fields(Snapshot):
             if item.name in stored and type(stored[item.name]).__name__ != item.type:
                 raise ValueError(f"{item.name} is not of the type {item.type}")
-        return Snapshot(**{item.name: stored[item.name] for item in fields(Snapshot) if item.name in stored})
+        return Snapshot(
+            **{item.name: stored[item.name] for item in fields(Snapshot) if item.name in stored}
+        )
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise DamagedFiles(f"store/{folder.name}/{path.name}/about.json cannot be read: {error}") from error
+        raise DamagedFiles(
+            f"store/{folder.name}/{path.name}/about.json cannot be read: {error}"
+        ) from error

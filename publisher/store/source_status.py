@@ -21,7 +21,8 @@ from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """The status of a source. *properties* are its values in the status graph by local names of our terms.
+    """The status of a source. *properties* are its values in the status graph by local names of our
+    terms.
 
     *withheld* is the number of records that its last run withheld, None if unknown.
     """
@@ -47,16 +48,29 @@ class SourceStatus:
         return self.properties.get("lastFullHarvest")
 
 
-def last_confirmed(source_status: SourceStatus | None, description: Description, record: str) -> str | None:
-    """Return when a record was last seen at its source: in a full harvest, or when a run last wrote it.
+def last_confirmed(
+    source_status: SourceStatus | None, description: Description, record: str
+) -> str | None:
+    """Return when a record was last seen at its source: in a full harvest, or when a run last wrote
+    it.
 
     None if the record is missing or deleted, or if its status is unknown.
     """
-    status, modified = description.one("adms:status", record), description.one("dct:modified", record)
+    status, modified = (
+        description.one("adms:status", record),
+        description.one("dct:modified", record),
+    )
     if status is None or status.value != description.expand("ops:published"):
         return None
     return max(
-        [time for time in (source_status.last_full_harvest if source_status else None, modified.value if modified else None) if time],
+        [
+            time
+            for time in (
+                source_status.last_full_harvest if source_status else None,
+                modified.value if modified else None,
+            )
+            if time
+        ],
         default=None,
     )
 
@@ -73,7 +87,10 @@ async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
     triples = ((row["subject"].value, row["predicate"].value, row["object"].value) for row in rows)
     properties = terms_by_subject(triples, service.iris.operations)
     titles = prefer_english(await service.rows(query("sources")), "source", "title")
-    withheld = {row["source"].value: int(row["withheld"].value) for row in await service.rows(query("last-withheld"))}
+    withheld = {
+        row["source"].value: int(row["withheld"].value)
+        for row in await service.rows(query("last-withheld"))
+    }
     start = service.iris.source("")
     return {
         (name := source.removeprefix(start)): SourceStatus(
@@ -92,12 +109,17 @@ def count_by_state(statuses: Mapping[str, SourceStatus], at: datetime) -> dict[F
 
 def next_status_change(statuses: Mapping[str, SourceStatus], at: datetime) -> datetime | None:
     """Return when the freshness of some source changes next without a run; None if never."""
-    return min((change for item in statuses.values() if (change := next_change(item.inputs, at))), default=None)
+    return min(
+        (change for item in statuses.values() if (change := next_change(item.inputs, at))),
+        default=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class DataVersion:
-    """The last published journal entry: its number (*position*), the start time of its run, and the id of its run."""
+    """The last published journal entry: its number (*position*), the start time of its run, and the
+    id of its run.
+    """
 
     position: int
     time: str | None
@@ -118,4 +140,8 @@ def data_version(service: QueryService) -> DataVersion | None:
 @lru_cache(maxsize=8)
 def _version_at(folder: Path, position: int) -> DataVersion:
     entry = next(iter(Journal(folder).entries(after=position - 1)), None)
-    return DataVersion(position, f"{entry.time:%Y-%m-%dT%H:%M:%SZ}" if entry else None, entry.run if entry else None)
+    return DataVersion(
+        position,
+        f"{entry.time:%Y-%m-%dT%H:%M:%SZ}" if entry else None,
+        entry.run if entry else None,
+    )

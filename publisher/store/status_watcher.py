@@ -19,11 +19,14 @@ FETCH_INTERVAL = 2.0  # seconds between two fetches from a shared store
 
 log = structlog.get_logger(component="follower")
 
-_FileIdentity = tuple[int, int, int]  # modification time, size and inode of a file; they differ after a replacement
+# modification time, size and inode of a file; they differ after a replacement
+_FileIdentity = tuple[int, int, int]
 
 
 class StatusFile:
-    """The status file *path*, whose terms are in the namespace *ns*; *store* is the shared store it is fetched from, if any."""
+    """The status file *path*, whose terms are in the namespace *ns*; *store* is the shared store it
+    is fetched from, if any.
+    """
 
     def __init__(self, path: Path, ns: str, store: Store | None = None) -> None:
         self._path, self._ns, self._store = path, ns, store
@@ -35,13 +38,19 @@ class StatusFile:
         """Return whether the status at *at* may differ from the one last read."""
         self._fetch()
         seen = self._identity()
-        return seen is not None and (seen != self._seen or (self._next_change is not None and at >= self._next_change))
+        return seen is not None and (
+            seen != self._seen or (self._next_change is not None and at >= self._next_change)
+        )
 
     def read(self, at: datetime) -> set[Quad] | None:
-        """Return the status quads at *at*; None if the file cannot be read; then keep the previous ones."""
+        """Return the status quads at *at*; None if the file cannot be read; then keep the previous
+        ones.
+        """
         self._seen = self._identity()
         try:
-            quads, self._next_change = recompute(parse(self._path.read_bytes(), RdfFormat.N_QUADS), self._ns, at)
+            quads, self._next_change = recompute(
+                parse(self._path.read_bytes(), RdfFormat.N_QUADS), self._ns, at
+            )
         except (SyntaxError, ValueError, FileNotFoundError) as error:
             log.warning("status file cannot be read; keeping the previous status", error=str(error))
             return None

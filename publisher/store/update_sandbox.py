@@ -1,4 +1,6 @@
-"""Temporary stores to try SPARQL updates on: small, protected by a key, deleted after an hour, never published."""
+"""Temporary stores to try SPARQL updates on: small, protected by a key, deleted after an hour,
+never published.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class Sandbox:
             _, payload = await worker.frame()
             self.quads, completed = int(payload), True
         except BaseException as error:
-            completed = isinstance(error, QueryError | LimitError) and worker.process.returncode is None
+            completed = (
+                isinstance(error, QueryError | LimitError) and worker.process.returncode is None
+            )
             raise
         finally:
             deadline.close(completed)
@@ -72,7 +76,9 @@ class Sandbox:
             self._lock.release()
             raise
         loop = asyncio.get_running_loop()
-        deadline = QueryDeadline("", min(seconds or self._limits.seconds, self._limits.seconds), loop.time, self._release)
+        deadline = QueryDeadline(
+            "", min(seconds or self._limits.seconds, self._limits.seconds), loop.time, self._release
+        )
         deadline.timers["end"] = loop.call_later(deadline.limit, worker.expire)
         return worker, deadline
 
@@ -81,7 +87,9 @@ class Sandbox:
         if worker is None or worker.process.returncode is not None or worker.late:
             if worker:
                 await worker.stop()
-            worker = self._worker = await Worker.start(self._limits.memory, "publisher.store.workers.sandbox_worker")
+            worker = self._worker = await Worker.start(
+                self._limits.memory, "publisher.store.workers.sandbox_worker"
+            )
             await worker.open(str(self._folder))
         return worker
 
@@ -106,10 +114,14 @@ class Sandboxes:
             self._is_cleared = True
         await self.expire()
         if len(self._sandboxes) >= MAX_SANDBOXES:
-            raise ScratchFull(f"there are {MAX_SANDBOXES} scratch stores already; delete one, or wait until one is an hour old")
+            raise ScratchFull(
+                f"there are {MAX_SANDBOXES} scratch stores already; delete one, or wait until one is an hour old"
+            )
         folder = self._folder / secrets.token_urlsafe(12)
         folder.mkdir(parents=True)
-        sandbox = self._sandboxes[folder.name] = Sandbox(folder, self._limits, self._now() + LIFETIME)
+        sandbox = self._sandboxes[folder.name] = Sandbox(
+            folder, self._limits, self._now() + LIFETIME
+        )
         return sandbox
 
     async def find(self, name: str) -> Sandbox | None:
@@ -124,7 +136,9 @@ class Sandboxes:
 
     async def expire(self) -> None:
         """Delete stores that are older than LIFETIME."""
-        for name in [name for name, store in self._sandboxes.items() if store.expires_at <= self._now()]:
+        for name in [
+            name for name, store in self._sandboxes.items() if store.expires_at <= self._now()
+        ]:
             await self.remove(name)
 
     async def close(self) -> None:

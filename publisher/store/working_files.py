@@ -1,4 +1,6 @@
-"""Check the files from which the next snapshot is made: the store, its indexes, and the positions that they have reached in the journal."""
+"""Check the files from which the next snapshot is made: the store, its indexes, and the positions
+that they have reached in the journal.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,21 @@ from publisher.store.checksums import copy_faults
 from publisher.store.embedded import read_store_checkpoint
 from publisher.store.snapshots import ProjectionPaths, Snapshot
 
-_IMMUTABLE = {"store": "store/*.sst", "text": "text/index/*.*"}  # files that the engines write once, by the folder of a snapshot with them
-_CHANGED = ("topics.json", "meta.json", ".managed.json")  # of the search index: they are replaced with each commit
+# files that the engines write once, by the folder of a snapshot with them
+_IMMUTABLE = {"store": "store/*.sst", "text": "text/index/*.*"}
+# of the search index: they are replaced with each commit
+_CHANGED = ("topics.json", "meta.json", ".managed.json")
 
 
-def working_faults(store: Path, snapshot: Snapshot, reader: JournalReader, remedy: str) -> Iterator[Fault]:
-    """Yield what is damaged in the working files in the folder *store*; *snapshot* is the newest one, which is sound.
+def working_faults(
+    store: Path, snapshot: Snapshot, reader: JournalReader, remedy: str
+) -> Iterator[Fault]:
+    """Yield what is damaged in the working files in the folder *store*; *snapshot* is the newest
+    one, which is sound.
 
-    The engines of the store and of the search index check what they read; files that they share with the snapshot are compared with it.
-    DuckDB files are read to the end, unless a server has them open. Bytes that no row uses may differ.
+    The engines of the store and of the search index check what they read; files that they share
+    with the snapshot are compared with it. DuckDB files are read to the end, unless a server has
+    them open. Bytes that no row uses may differ.
     """
     yield from _position_faults(store, snapshot, reader, remedy)
     for name, pattern in _IMMUTABLE.items():
@@ -36,14 +44,29 @@ def working_faults(store: Path, snapshot: Snapshot, reader: JournalReader, remed
             yield Fault(f"store/{path.relative_to(store)}", f"cannot be read: {reason}", remedy)
 
 
-def _position_faults(store: Path, snapshot: Snapshot, reader: JournalReader, remedy: str) -> Iterator[Fault]:
-    """Yield the files of positions that cannot be read, or that are not those of the journal and of *snapshot*."""
+def _position_faults(
+    store: Path, snapshot: Snapshot, reader: JournalReader, remedy: str
+) -> Iterator[Fault]:
+    """Yield the files of positions that cannot be read, or that are not those of the journal and of
+    *snapshot*.
+    """
     try:
         checkpoint = read_store_checkpoint(store / "position.json")
         if not reader.contains(checkpoint.position, checkpoint.entry):
-            yield Fault("store/position.json", f"the journal has no such entry {checkpoint.position}", remedy)
-        elif checkpoint.position == snapshot.position and checkpoint.quads not in (None, snapshot.quads):
-            yield Fault("store/position.json", f"it counts {checkpoint.quads} quads, the snapshot {snapshot.quads}", remedy)
+            yield Fault(
+                "store/position.json",
+                f"the journal has no such entry {checkpoint.position}",
+                remedy,
+            )
+        elif checkpoint.position == snapshot.position and checkpoint.quads not in (
+            None,
+            snapshot.quads,
+        ):
+            yield Fault(
+                "store/position.json",
+                f"it counts {checkpoint.quads} quads, the snapshot {snapshot.quads}",
+                remedy,
+            )
     except (OSError, ValueError) as error:
         yield Fault("store/position.json", f"cannot be read: {error}", remedy)
     path = store / "text" / "position.json"
@@ -52,6 +75,10 @@ def _position_faults(store: Path, snapshot: Snapshot, reader: JournalReader, rem
     try:
         committed = read_index_checkpoint(path)
         if not reader.contains(committed.position, committed.entry):
-            yield Fault("store/text/position.json", f"the journal has no such entry {committed.position}", remedy)
+            yield Fault(
+                "store/text/position.json",
+                f"the journal has no such entry {committed.position}",
+                remedy,
+            )
     except (OSError, ValueError) as error:
         yield Fault("store/text/position.json", f"cannot be read: {error}", remedy)

@@ -16,7 +16,8 @@ def ignore_report(_reason: str) -> None:
 def writer_lock(path: Path, report: Callable[[str], None] = ignore_report) -> FileLock:
     """Wait for the lock at *path* and return it.
 
-    While another process holds it, *report* receives the reason with the id of that process; afterwards "".
+    While another process holds it, *report* receives the reason with the id of that process;
+    afterwards "".
     """
     waited = False
 
@@ -24,7 +25,9 @@ def writer_lock(path: Path, report: Callable[[str], None] = ignore_report) -> Fi
         # Without the command line, which contains paths: /health publishes this reason.
         nonlocal waited
         waited = True
-        report(f"process {process or 'unknown'} writes this store ({path.parent.name}/): another server uses the same data folder")
+        report(
+            f"process {process or 'unknown'} writes this store ({path.parent.name}/): another server uses the same data folder"
+        )
 
     lock = FileLock(path, on_wait=report_holder)
     if waited:
@@ -33,6 +36,10 @@ def writer_lock(path: Path, report: Callable[[str], None] = ignore_report) -> Fi
 
 
 def require_unlocked(path: Path) -> None:
-    """Raise StoreBusy, which names the process, if another process holds the lock at *path*; a missing file means unlocked."""
+    """Raise StoreBusy, which names the process, if another process holds the lock at *path*; a
+    missing file means unlocked.
+    """
     if is_locked(path):
-        raise StoreBusy(f"a server uses this data folder ({describe_holder(path)}); stop it, then run this command again")
+        raise StoreBusy(
+            f"a server uses this data folder ({describe_holder(path)}); stop it, then run this command again"
+        )

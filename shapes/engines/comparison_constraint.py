@@ -1,9 +1,11 @@
 """Check ``sh:lessThanOrEquals`` as the specification defines it, for the reference engine.
 
-pyshacl compares by rdflib's order: comparing an ill-typed and a well-typed date it raises TypeError and loses the whole run,
-and for a year and a day it may miss a result that SHACL requires. This module uses the specification's SPARQL definition
-(https://www.w3.org/TR/shacl/#LessThanOrEqualsConstraintComponent): values that cannot be compared are a result. SPARQL 1.1
-compares times with times and days with days; the store would compare years too, so the query names the two types.
+pyshacl compares by rdflib's order: comparing an ill-typed and a well-typed date it raises TypeError
+and loses the whole run, and for a year and a day it may miss a result that SHACL requires. This
+module uses the specification's SPARQL definition
+(https://www.w3.org/TR/shacl/#LessThanOrEqualsConstraintComponent): values that cannot be compared
+are a result. SPARQL 1.1 compares times with times and days with days; the store would compare years
+too, so the query names the two types.
 """
 
 from __future__ import annotations
@@ -45,14 +47,18 @@ class ComparisonConstraint:
 
 
 def extract_constraints(shapes: Graph) -> list[ComparisonConstraint]:
-    """Remove all ``sh:lessThanOrEquals`` of class-targeted shapes from a shapes graph, and return them."""
+    """Remove all ``sh:lessThanOrEquals`` of class-targeted shapes from a shapes graph, and return
+    them.
+    """
     constraints = [
         ComparisonConstraint(
             shape=str(shape),
             target=str(target),
             path=str(shapes.value(shape, SH.path)),
             other=str(other),
-            severity=Severity(str(shapes.value(shape, SH.severity) or SH.Violation).removeprefix(str(SH))),
+            severity=Severity(
+                str(shapes.value(shape, SH.severity) or SH.Violation).removeprefix(str(SH))
+            ),
             message=str(shapes.value(shape, SH.message) or ""),
         )
         for shape, other in shapes.subject_objects(SH.lessThanOrEquals)
@@ -88,6 +94,8 @@ def check_order(text: str, constraints: list[ComparisonConstraint]) -> Iterator[
             )
 
 
-def _substitutions(constraint: ComparisonConstraint) -> dict[ox.Variable, ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple]:
+def _substitutions(
+    constraint: ComparisonConstraint,
+) -> dict[ox.Variable, ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple]:
     names = {"class": constraint.target, "path": constraint.path, "other": constraint.other}
     return {ox.Variable(name): ox.NamedNode(iri) for name, iri in names.items()}

@@ -28,7 +28,9 @@ def _node(term: ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple) -> Node:
     if term.language:
         return Literal(term.value, lang=term.language)
     plain = term.datatype.value == "http://www.w3.org/2001/XMLSchema#string"
-    return Literal(term.value, datatype=None if plain else URIRef(term.datatype.value), normalize=False)
+    return Literal(
+        term.value, datatype=None if plain else URIRef(term.datatype.value), normalize=False
+    )
 
 
 def graph(text: str, format: ox.RdfFormat, base: str | None = None) -> Graph:
@@ -46,12 +48,19 @@ def _text(term: Node | None) -> str:
     """Return a term as canonical N-Triples."""
     if not isinstance(term, Literal):
         return f"<{term}>" if isinstance(term, URIRef) else f"_:{term}"
-    return literal(str(term), term.language) if term.language or not term.datatype else f"{literal(str(term))}^^<{term.datatype}>"
+    return (
+        literal(str(term), term.language)
+        if term.language or not term.datatype
+        else f"{literal(str(term))}^^<{term.datatype}>"
+    )
 
 
 def _results(report: Graph) -> Iterator[Result]:
-    for result in report.objects(None, SH.result):  # results under sh:detail are not results of their own
-        focus, path, value = (report.value(result, name) for name in (SH.focusNode, SH.resultPath, SH.value))
+    # results under sh:detail are not results of their own
+    for result in report.objects(None, SH.result):
+        focus, path, value = (
+            report.value(result, name) for name in (SH.focusNode, SH.resultPath, SH.value)
+        )
         yield Result(
             focus=str(focus) if isinstance(focus, URIRef) else _text(focus),
             path=str(path) if isinstance(path, URIRef) else None,
@@ -72,7 +81,9 @@ def _strict(shapes: Graph) -> None:
 
 
 def engine(turtle: str, base: str) -> Engine:
-    """Parse shapes once, and correct two deviations of pyshacl: the comparison of dates, and the end of a pattern."""
+    """Parse shapes once, and correct two deviations of pyshacl: the comparison of dates, and the
+    end of a pattern.
+    """
     shapes = graph(turtle, ox.RdfFormat.TURTLE, base)
     constraints = extract_constraints(shapes)
     _strict(shapes)

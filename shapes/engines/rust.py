@@ -8,7 +8,8 @@ from shapes.engines.engine import Engine, EngineError
 from shapes.result import Result, Severity
 from vocab.terms import SH
 
-_PREFIX = "parse error: http://example.org/data: "  # prefix of each message; N-Triples needs no base
+# prefix of each message; N-Triples needs no base
+_PREFIX = "parse error: http://example.org/data: "
 
 
 def _iri(term: str | None) -> str | None:
@@ -31,15 +32,20 @@ def _result(result: shacl.Result) -> Result:
 
 
 def engine(turtle: str, base: str) -> Engine:
-    """Compile shapes once; the engine may be called from several threads, since it releases the GIL."""
+    """Compile shapes once; the engine may be called from several threads, since it releases the
+    GIL.
+    """
     shapes = shacl.Shapes.from_turtle(turtle, base=base)
 
     def validate(text: str) -> list[Result]:
         try:
-            return [_result(result) for result in shapes.validate_text(text, format="ntriples").results]
+            return [
+                _result(result) for result in shapes.validate_text(text, format="ntriples").results
+            ]
         except ValueError as error:
             raise EngineError(str(error).removeprefix(_PREFIX)) from error
-        except BaseException as error:  # a Rust panic is not an Exception, and its class cannot be imported
+        # a Rust panic is not an Exception, and its class cannot be imported
+        except BaseException as error:
             if type(error).__module__ != "pyo3_runtime":
                 raise
             raise EngineError(str(error)) from error

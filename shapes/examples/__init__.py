@@ -1,4 +1,6 @@
-"""Read for each shape one graph that conforms and one that does not (TriG: ``<good#ResourceTitle> { ... }``)."""
+"""Read for each shape one graph that conforms and one that does not (TriG: ``<good#ResourceTitle> {
+... }``).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def examples(base: str = BASE) -> Iterator[Example]:
         graphs: dict[str, list[str]] = {}
         for quad in parse(file.read_bytes(), format=RdfFormat.TRIG, base_iri=base):
             if isinstance(quad.graph_name, NamedNode):
-                graphs.setdefault(quad.graph_name.value.removeprefix(base), []).append(str(quad.triple))
+                graphs.setdefault(quad.graph_name.value.removeprefix(base), []).append(
+                    str(quad.triple)
+                )
         for name, statements in graphs.items():
             kind, _, shape = name.partition("#")
             yield Example(f"{base}shapes#{shape}", kind == "good", tuple(statements))

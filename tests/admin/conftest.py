@@ -53,26 +53,45 @@ class World:
     keys: dict[str, Key] = field(default_factory=dict)
 
     def add_held_plan(
-        self, staged_records: tuple[StagedRecord, ...] = (), source: str = "projects", reason: Reason | str = "too few came"
+        self,
+        staged_records: tuple[StagedRecord, ...] = (),
+        source: str = "projects",
+        reason: Reason | str = "too few came",
     ) -> Run:
         """Return a run whose plan waits, with these staged records."""
         why = reason if isinstance(reason, Reason) else other(reason)
         run = self.ledger.create_run(source, self.clock.now(), "rules", is_full=True, since=None)
         self.ledger.stage(run, staged_records, 0)
         outcomes = [item.outcome for item in staged_records]
-        counts = {"fetched": len(staged_records), **{outcome.value: outcomes.count(outcome) for outcome in Outcome}}
+        counts = {
+            "fetched": len(staged_records),
+            **{outcome.value: outcomes.count(outcome) for outcome in Outcome},
+        }
         at = self.clock.now()
-        run = replace(run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=len(staged_records))
+        run = replace(
+            run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=len(staged_records)
+        )
         run = replace(run, reasons=(why, Reason(REVIEW, {"run": run.id})))
         self.ledger.save(run)
         return run
 
 
-def staged(key: str, outcome: Outcome = Outcome.NEW, title: str = "A project", reason: str | Reason | None = None) -> StagedRecord:
+def staged(
+    key: str,
+    outcome: Outcome = Outcome.NEW,
+    title: str = "A project",
+    reason: str | Reason | None = None,
+) -> StagedRecord:
     """Return what a run makes of one record."""
     subject = f"<{BASE}id/initiative/projects/{key}>"
-    statements = f'{subject} <http://purl.org/dc/terms/title> "{title}"' if outcome in (Outcome.NEW, Outcome.CHANGED) else ""
-    return StagedRecord(key, outcome, "aa", "bb", NOON, statements, (as_reason(reason),) if reason else ())
+    statements = (
+        f'{subject} <http://purl.org/dc/terms/title> "{title}"'
+        if outcome in (Outcome.NEW, Outcome.CHANGED)
+        else ""
+    )
+    return StagedRecord(
+        key, outcome, "aa", "bb", NOON, statements, (as_reason(reason),) if reason else ()
+    )
 
 
 @pytest.fixture(scope="session")
@@ -90,12 +109,20 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
     copy(empty, tmp_path / "ledger.sqlite")
     clock = ManualClock()
     context = AdminContext(
-        tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, clock.now, clock.seconds, lock_timeout=1
+        tmp_path,
+        tmp_path / "sources",
+        f"sqlite:///{tmp_path}/ledger.sqlite",
+        BASE,
+        clock.now,
+        clock.seconds,
+        lock_timeout=1,
     )
     ledger = context.ledger
     world = World(context, clock, ledger)
     for scope in (Scope.READ, Scope.OPERATE, Scope.ADMIN):
-        world.keys[scope.label], world.tokens[scope.label] = key_store.create(ledger, f"a person who may {scope.label}", scope, NOON)
+        world.keys[scope.label], world.tokens[scope.label] = key_store.create(
+            ledger, f"a person who may {scope.label}", scope, NOON
+        )
     yield world
     context.close()
 
@@ -103,7 +130,9 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
     app = Starlette(routes=[Mount("/admin", create_admin(world.context))])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example") as session:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://admin.example"
+    ) as session:
         yield session
 
 

@@ -22,7 +22,9 @@ async def post(client: httpx.AsyncClient, path: str, **form: str) -> httpx.Respo
     return await client.post(f"{PAGE}/{path}", data={"csrf": await csrf(client), **form})
 
 
-async def test_rules_are_saved_by_an_administrator_and_checked_first(client: httpx.AsyncClient, world: Any) -> None:
+async def test_rules_are_saved_by_an_administrator_and_checked_first(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     await sign_in(client, world.tokens["admin"])
 
     wrong = await post(client, "rules", text='[[rule]]\nname = "x"\nwhen = "often"\n')
@@ -36,18 +38,25 @@ async def test_rules_are_saved_by_an_administrator_and_checked_first(client: htt
     assert "saved the rules of alerts" in (await client.get("/admin/page/audit-log")).text
 
 
-async def test_faults_of_rules_are_in_the_language_of_the_page(client: httpx.AsyncClient, world: Any) -> None:
+async def test_faults_of_rules_are_in_the_language_of_the_page(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     await sign_in(client, world.tokens["admin"])
     client.headers["Accept-Language"] = "es"
 
     wrong = await post(client, "rules", text='[[rule]]\nname = "x"\nwhen = "late"\nlimit = -1\n')
 
     assert wrong.status_code == 422
-    assert "alerts.toml: la regla &#39;x&#39;: limit vale -1; escriba un número a partir de 0" in wrong.text
+    assert (
+        "alerts.toml: la regla &#39;x&#39;: limit vale -1; escriba un número a partir de 0"
+        in wrong.text
+    )
     assert "diga a quién se avisa" in wrong.text
 
 
-async def test_rules_that_another_person_changed_are_not_overwritten(client: httpx.AsyncClient, world: Any) -> None:
+async def test_rules_that_another_person_changed_are_not_overwritten(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     await sign_in(client, world.tokens["admin"])
     (world.context.data / FILE).write_text(EXAMPLE, encoding="utf-8")
 
@@ -57,19 +66,29 @@ async def test_rules_that_another_person_changed_are_not_overwritten(client: htt
     assert (world.context.data / FILE).read_text(encoding="utf-8") == EXAMPLE
 
 
-@pytest.mark.parametrize(("scope", "path"), [("operate", "rules"), ("read", "silences"), ("read", "test")])
-async def test_a_form_of_alerts_wants_its_scope(client: httpx.AsyncClient, world: Any, scope: str, path: str) -> None:
+@pytest.mark.parametrize(
+    ("scope", "path"), [("operate", "rules"), ("read", "silences"), ("read", "test")]
+)
+async def test_a_form_of_alerts_wants_its_scope(
+    client: httpx.AsyncClient, world: Any, scope: str, path: str
+) -> None:
     await sign_in(client, world.tokens[scope])
 
     assert (await post(client, path)).status_code == 403
 
 
-async def test_an_open_alert_is_silenced_and_the_silence_ended(client: httpx.AsyncClient, world: Any) -> None:
-    world.ledger.outbox.open_alert("waiting", "projects", NOON, Reason("alert_late", {"source": "projects"}))
+async def test_an_open_alert_is_silenced_and_the_silence_ended(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    world.ledger.outbox.open_alert(
+        "waiting", "projects", NOON, Reason("alert_late", {"source": "projects"})
+    )
     await sign_in(client, world.tokens["operate"])
 
     before = (await client.get(PAGE)).text
-    created = await post(client, "silences", rule="waiting", source="projects", hours="5", reason="maintenance")
+    created = await post(
+        client, "silences", rule="waiting", source="projects", hours="5", reason="maintenance"
+    )
     (silence,) = world.ledger.outbox.silences(NOON)
     ended = await post(client, f"silences/{silence.id}/end")
     again = await post(client, f"silences/{silence.id}/end")
@@ -81,13 +100,17 @@ async def test_an_open_alert_is_silenced_and_the_silence_ended(client: httpx.Asy
 
 
 @pytest.mark.parametrize("hours", ["0", "", "745", "-1", "1e3", "9" * 40])
-async def test_a_silence_of_no_hours_or_too_many_is_refused(client: httpx.AsyncClient, world: Any, hours: str) -> None:
+async def test_a_silence_of_no_hours_or_too_many_is_refused(
+    client: httpx.AsyncClient, world: Any, hours: str
+) -> None:
     await sign_in(client, world.tokens["operate"])
 
     assert (await post(client, "silences", hours=hours)).status_code == 422
 
 
-async def test_a_test_message_goes_to_every_address_of_its_rule(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_test_message_goes_to_every_address_of_its_rule(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     (world.context.data / FILE).write_text(EXAMPLE, encoding="utf-8")
     await sign_in(client, world.tokens["operate"])
 
@@ -100,8 +123,12 @@ async def test_a_test_message_goes_to_every_address_of_its_rule(client: httpx.As
     assert "a test message, sent by a person who may operate" in queued.message.text
 
 
-async def test_an_undelivered_message_is_sent_again_and_its_error_shown(client: httpx.AsyncClient, world: Any) -> None:
-    world.ledger.outbox.queue_messages([Message("mail", "ops@example.org", "alert", HOSTILE, HOSTILE)], NOON)
+async def test_an_undelivered_message_is_sent_again_and_its_error_shown(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    world.ledger.outbox.queue_messages(
+        [Message("mail", "ops@example.org", "alert", HOSTILE, HOSTILE)], NOON
+    )
     world.ledger.outbox.claim_messages(NOON, NOON, 1)
     world.ledger.outbox.settle_message(1, error=HOSTILE)
     await sign_in(client, world.tokens["operate"])
@@ -116,7 +143,9 @@ async def test_an_undelivered_message_is_sent_again_and_its_error_shown(client: 
     assert "\u202e" not in page
 
 
-async def test_rules_with_faults_are_shown_as_they_are(client: httpx.AsyncClient, world: Any) -> None:
+async def test_rules_with_faults_are_shown_as_they_are(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     (world.context.data / FILE).write_text(f"# {HOSTILE}\n[[rule]", encoding="utf-8")
     await sign_in(client, world.tokens["admin"])
 

@@ -64,7 +64,8 @@ ROUTES = [
     Call("GET", "/keys/00000000", "admin", 404),
     Call("DELETE", "/keys/00000000", "admin", 404),
 ]
-OPEN = {("GET", "/openapi.json"), ("GET", "/style.css"), ("POST", "/sign-in")}  # what anyone may ask: nothing of it tells of our data
+# what anyone may ask: nothing of it tells of our data
+OPEN = {("GET", "/openapi.json"), ("GET", "/style.css"), ("POST", "/sign-in")}
 
 
 def routes(path: Path) -> Iterator[tuple[str, APIRoute | Any]]:
@@ -79,15 +80,25 @@ def routes(path: Path) -> Iterator[tuple[str, APIRoute | Any]]:
 
 async def ask(client: httpx.AsyncClient, route: Call, token: str | None) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return await client.request(route.method, "/admin" + route.path, json=route.body, headers=headers)
+    return await client.request(
+        route.method, "/admin" + route.path, json=route.body, headers=headers
+    )
 
 
 def test_every_address_of_the_api_is_in_the_table(tmp_path: Path) -> None:
     results = {(route.method, route.path.partition("?")[0]) for route in ROUTES}
-    documented = [(method, route.path) for method, route in routes(tmp_path) if getattr(route, "include_in_schema", False)]
+    documented = [
+        (method, route.path)
+        for method, route in routes(tmp_path)
+        if getattr(route, "include_in_schema", False)
+    ]
     patterns = [(method, re.sub(r"\{\w+\}", "[^/]+", path)) for method, path in documented]
 
-    untold = [(method, path) for method, path in patterns if not any(method == m and re.fullmatch(path, p) for m, p in results)]
+    untold = [
+        (method, path)
+        for method, path in patterns
+        if not any(method == m and re.fullmatch(path, p) for m, p in results)
+    ]
 
     assert [pair for pair in untold if pair not in OPEN] == []
     assert len(patterns) >= len(ROUTES)
@@ -96,44 +107,75 @@ def test_every_address_of_the_api_is_in_the_table(tmp_path: Path) -> None:
 async def test_without_a_key_the_api_answers_401(client: httpx.AsyncClient) -> None:
     answers = {str(route): await ask(client, route, None) for route in ROUTES}
 
-    assert {name: answer.status_code for name, answer in answers.items()} == {str(route): 401 for route in ROUTES}
-    assert {answer.headers["WWW-Authenticate"] for answer in answers.values()} == {'Bearer realm="stocktake"'}
-    assert {answer.headers["Content-Type"] for answer in answers.values()} == {"application/problem+json"}
+    assert {name: answer.status_code for name, answer in answers.items()} == {
+        str(route): 401 for route in ROUTES
+    }
+    assert {answer.headers["WWW-Authenticate"] for answer in answers.values()} == {
+        'Bearer realm="stocktake"'
+    }
+    assert {answer.headers["Content-Type"] for answer in answers.values()} == {
+        "application/problem+json"
+    }
 
 
-async def test_with_a_wrong_key_the_api_answers_401_and_says_so(client: httpx.AsyncClient, world: Any) -> None:
+async def test_with_a_wrong_key_the_api_answers_401_and_says_so(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     answers = {}
     for route in ROUTES:
         world.clock.advance(timedelta(seconds=WINDOW_SECONDS))
         answers[str(route)] = await ask(client, route, WRONG_KEY)
 
-    assert {name: answer.status_code for name, answer in answers.items()} == {str(route): 401 for route in ROUTES}
-    assert {answer.headers["WWW-Authenticate"] for answer in answers.values()} == {'Bearer realm="stocktake", error="invalid_token"'}
+    assert {name: answer.status_code for name, answer in answers.items()} == {
+        str(route): 401 for route in ROUTES
+    }
+    assert {answer.headers["WWW-Authenticate"] for answer in answers.values()} == {
+        'Bearer realm="stocktake", error="invalid_token"'
+    }
     assert [name for name, answer in answers.items() if WRONG_KEY in answer.text] == []
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-async def test_a_key_opens_what_its_scope_allows_and_no_more(client: httpx.AsyncClient, world: Any, scope: str) -> None:
+async def test_a_key_opens_what_its_scope_allows_and_no_more(
+    client: httpx.AsyncClient, world: Any, scope: str
+) -> None:
     allowed = [route for route in ROUTES if SCOPES.index(scope) >= SCOPES.index(route.scope)]
     refused = [route for route in ROUTES if route not in allowed]
 
     denied = {str(route): await ask(client, route, world.tokens[scope]) for route in refused}
     entries = world.ledger.operators.audit_entries()
-    answers = {str(route): (await ask(client, route, world.tokens[scope])).status_code for route in allowed}
+    answers = {
+        str(route): (await ask(client, route, world.tokens[scope])).status_code for route in allowed
+    }
 
-    assert {name: answer.status_code for name, answer in denied.items()} == {str(route): 403 for route in refused}
+    assert {name: answer.status_code for name, answer in denied.items()} == {
+        str(route): 403 for route in refused
+    }
     for route in refused:
-        assert f'error="insufficient_scope", scope="{route.scope}"' in denied[str(route)].headers["WWW-Authenticate"]
+        assert (
+            f'error="insufficient_scope", scope="{route.scope}"'
+            in denied[str(route)].headers["WWW-Authenticate"]
+        )
     assert entries == []
     assert answers == {str(route): route.status for route in allowed}
 
 
 def test_every_page_wants_a_session(tmp_path: Path) -> None:
-    pages = {(method, route.path) for method, route in routes(tmp_path) if not getattr(route, "include_in_schema", True)}
+    pages = {
+        (method, route.path)
+        for method, route in routes(tmp_path)
+        if not getattr(route, "include_in_schema", True)
+    }
 
-    wanting = {(method, route.path) for method, route in routes(tmp_path) if "user" in _parameters(route)}
+    wanting = {
+        (method, route.path) for method, route in routes(tmp_path) if "user" in _parameters(route)
+    }
 
-    assert pages - wanting == {("GET", "/openapi.json"), ("GET", "/style.css"), ("POST", "/sign-in")}
+    assert pages - wanting == {
+        ("GET", "/openapi.json"),
+        ("GET", "/style.css"),
+        ("POST", "/sign-in"),
+    }
 
 
 def _parameters(route: Any) -> set[str]:
@@ -151,7 +193,9 @@ async def test_a_revoked_key_is_refused_at_once(client: httpx.AsyncClient, world
     assert (await ask(client, route, world.tokens["read"])).status_code == 401
 
 
-async def test_an_expired_key_is_refused_from_its_last_instant_on(client: httpx.AsyncClient, world: Any) -> None:
+async def test_an_expired_key_is_refused_from_its_last_instant_on(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     _, token = key_store.create(world.ledger, "for a day", Scope.READ, world.clock.now(), 1)
 
     world.clock.advance(timedelta(days=1, seconds=-1))
@@ -162,7 +206,9 @@ async def test_an_expired_key_is_refused_from_its_last_instant_on(client: httpx.
     assert (good.status_code, late.status_code) == (200, 401)
 
 
-async def test_the_last_use_of_a_key_is_noted_to_the_minute(client: httpx.AsyncClient, world: Any) -> None:
+async def test_the_last_use_of_a_key_is_noted_to_the_minute(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     began = world.clock.now()
     number = world.keys["read"].id
 
@@ -178,14 +224,26 @@ async def test_the_last_use_of_a_key_is_noted_to_the_minute(client: httpx.AsyncC
 
 
 async def test_what_has_not_the_form_of_a_key_is_a_wrong_key(client: httpx.AsyncClient) -> None:
-    tokens = ["stk_", "x" * 10_000, "stk_00000000_" + "é" * 43, "' OR 1=1 --", "stk_%s_short", "stk_00000000_" + "A" * 44]
+    tokens = [
+        "stk_",
+        "x" * 10_000,
+        "stk_00000000_" + "é" * 43,
+        "' OR 1=1 --",
+        "stk_%s_short",
+        "stk_00000000_" + "A" * 44,
+    ]
 
-    answers = [await client.get("/admin/sources", headers={b"Authorization": b"Bearer " + text.encode()}) for text in tokens]
+    answers = [
+        await client.get("/admin/sources", headers={b"Authorization": b"Bearer " + text.encode()})
+        for text in tokens
+    ]
 
     assert [answer.status_code for answer in answers] == [401] * len(tokens)
 
 
-async def test_a_right_id_with_a_wrong_secret_is_a_wrong_key(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_right_id_with_a_wrong_secret_is_a_wrong_key(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     token = world.tokens["admin"]
     turned = token[:-1] + ("A" if token[-1] != "A" else "B")
 
@@ -199,7 +257,9 @@ async def test_a_key_in_the_address_opens_nothing(client: httpx.AsyncClient, wor
     assert world.tokens["admin"] not in answer.text
 
 
-async def test_a_client_with_too_many_wrong_keys_has_to_wait(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_client_with_too_many_wrong_keys_has_to_wait(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     wrong = [(await ask(client, ROUTES[0], WRONG_KEY)).status_code for _ in range(MAX_FAILURES)]
 
     refused = await ask(client, ROUTES[0], WRONG_KEY)
@@ -212,7 +272,9 @@ async def test_a_client_with_too_many_wrong_keys_has_to_wait(client: httpx.Async
     assert after.status_code == 401
 
 
-async def test_wrong_keys_do_not_lock_out_a_valid_key_of_the_same_address(client: httpx.AsyncClient, world: Any) -> None:
+async def test_wrong_keys_do_not_lock_out_a_valid_key_of_the_same_address(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     for _ in range(2 * MAX_FAILURES):
         await ask(client, ROUTES[0], WRONG_KEY)
 
@@ -221,20 +283,39 @@ async def test_wrong_keys_do_not_lock_out_a_valid_key_of_the_same_address(client
     assert [answer.status_code for answer in answers] == [200] * 3
 
 
-async def test_pages_and_api_answer_head_as_get_without_a_body(client: httpx.AsyncClient, world: Any) -> None:
+async def test_pages_and_api_answer_head_as_get_without_a_body(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     headers = {"Authorization": f"Bearer {world.tokens['admin']}"}
     await client.post("/admin/sign-in", data={"key": world.tokens["admin"], "path": "/admin/"})
-    paths = [f"/admin/{path}" for path in ("", "page/runs", "page/audit-log", "page/keys", "sources", "runs", "keys", "style.css")]
+    paths = [
+        f"/admin/{path}"
+        for path in (
+            "",
+            "page/runs",
+            "page/audit-log",
+            "page/keys",
+            "sources",
+            "runs",
+            "keys",
+            "style.css",
+        )
+    ]
 
     gets = [await client.get(path, headers=headers) for path in paths]
     heads = [await client.head(path, headers=headers) for path in paths]
 
-    assert [(head.status_code, head.headers["content-length"]) for head in heads] == [(200, get.headers["content-length"]) for get in gets]
+    assert [(head.status_code, head.headers["content-length"]) for head in heads] == [
+        (200, get.headers["content-length"]) for get in gets
+    ]
     assert [head.content for head in heads] == [b""] * len(paths)
 
 
 async def test_every_answer_has_a_permissions_policy(client: httpx.AsyncClient) -> None:
-    answers = [await client.get(path) for path in ("/admin/", "/admin/sources", "/admin/style.css", "/admin/none")]
+    answers = [
+        await client.get(path)
+        for path in ("/admin/", "/admin/sources", "/admin/style.css", "/admin/none")
+    ]
 
     assert {answer.headers["Permissions-Policy"] for answer in answers} == {
         "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
@@ -255,12 +336,16 @@ async def test_what_is_kept_of_a_key_opens_nothing(world: Any, tmp_path: Path) -
 
     stored = b"".join(file.read_bytes() for file in tmp_path.glob("ledger.sqlite*"))
 
-    assert [scope for scope, token in world.tokens.items() if token.split("_", 2)[2].encode() in stored] == []
+    assert [
+        scope for scope, token in world.tokens.items() if token.split("_", 2)[2].encode() in stored
+    ] == []
     assert world.keys["admin"].hash.encode() in stored
     assert world.keys["admin"].hash not in repr(world.keys["admin"])
 
 
-async def test_admin_pages_answer_503_without_the_ledger(world: Any, client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_admin_pages_answer_503_without_the_ledger(
+    world: Any, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
     world.ledger.close()
     for file in tmp_path.glob("ledger.sqlite*"):
         file.rename(file.with_name(f"away-{file.name}"))
@@ -273,7 +358,11 @@ async def test_admin_pages_answer_503_without_the_ledger(world: Any, client: htt
 
 
 async def test_every_answer_keeps_to_itself(client: httpx.AsyncClient, world: Any) -> None:
-    answers = [await ask(client, ROUTES[0], world.tokens["read"]), await ask(client, ROUTES[0], None), await client.get("/admin/nowhere")]
+    answers = [
+        await ask(client, ROUTES[0], world.tokens["read"]),
+        await ask(client, ROUTES[0], None),
+        await client.get("/admin/nowhere"),
+    ]
 
     assert [answer.status_code for answer in answers] == [200, 401, 404]
     for answer in answers:
@@ -284,23 +373,35 @@ async def test_every_answer_keeps_to_itself(client: httpx.AsyncClient, world: An
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-async def test_a_body_that_is_too_large_is_refused_before_anything_is_read_of_it(client: httpx.AsyncClient) -> None:
+async def test_a_body_that_is_too_large_is_refused_before_anything_is_read_of_it(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.post("/admin/keys", content=b"x" * (MAX_BODY_BYTES + 1))
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-async def test_requests_over_the_limit_wait_for_their_turn(client: httpx.AsyncClient, world: Any) -> None:
-    answers = await asyncio.gather(*(ask(client, ROUTES[0], world.tokens["read"]) for _ in range(3 * MAX_CONCURRENT_REQUESTS)))
+async def test_requests_over_the_limit_wait_for_their_turn(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    answers = await asyncio.gather(
+        *(ask(client, ROUTES[0], world.tokens["read"]) for _ in range(3 * MAX_CONCURRENT_REQUESTS))
+    )
 
     assert [answer.status_code for answer in answers] == [200] * 3 * MAX_CONCURRENT_REQUESTS
 
 
-async def test_a_key_for_submissions_opens_no_admin_page(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_key_for_submissions_opens_no_admin_page(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     _, token = key_store.create(world.ledger, "Ministry", Scope.SUBMIT, world.clock.now())
 
     signed_in = await client.post("/admin/sign-in", data={"key": token})
     read = await client.get("/admin/sources", headers={"Authorization": f"Bearer {token}"})
 
-    assert (signed_in.status_code, "set-cookie" in signed_in.headers, read.status_code) == (401, False, 403)
+    assert (signed_in.status_code, "set-cookie" in signed_in.headers, read.status_code) == (
+        401,
+        False,
+        403,
+    )

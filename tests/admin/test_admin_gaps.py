@@ -1,4 +1,6 @@
-"""The admin page of words without a concept: nearest concepts, a form to choose one, and the table that it writes; without scripts."""
+"""The admin page of words without a concept: nearest concepts, a form to choose one, and the table
+that it writes; without scripts.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,31 @@ def harvested(world: Any) -> Any:
     """Return the world with three records whose subjects nothing translates."""
     with world.ledger.transaction() as connection:
         for number, words in enumerate((("e-healt",), ("e-healt", HOSTILE), ("x" * 500,))):
-            resource = Initiative(key=f"p{number}", titles=(Text("A project", "en"),), subjects=tuple(Text(word) for word in words))
-            row = {"source": "projects", "key": f"p{number}", "state": "published", "first_seen": datetime(2026, 1, 1), "run": "r"}
-            connection.execute(sa.insert(t.record).values(**row, seq=number, digest="", content="", misses=0))
+            resource = Initiative(
+                key=f"p{number}",
+                titles=(Text("A project", "en"),),
+                subjects=tuple(Text(word) for word in words),
+            )
+            row = {
+                "source": "projects",
+                "key": f"p{number}",
+                "state": "published",
+                "first_seen": datetime(2026, 1, 1),
+                "run": "r",
+            }
+            connection.execute(
+                sa.insert(t.record).values(**row, seq=number, digest="", content="", misses=0)
+            )
             text = compress("\n".join(describe(resource, IRIS, "projects")))
-            connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
+            connection.execute(
+                sa.insert(t.description).values(run="r", seq=number, statements=text)
+            )
     return world
 
 
-async def test_words_are_listed_with_the_nearest_concepts_and_escaped(client: httpx.AsyncClient, harvested: Any) -> None:
+async def test_words_are_listed_with_the_nearest_concepts_and_escaped(
+    client: httpx.AsyncClient, harvested: Any
+) -> None:
     await sign_in(client, harvested.tokens["operate"])
 
     page = (await client.get(PAGE)).text
@@ -48,9 +66,17 @@ async def test_words_are_listed_with_the_nearest_concepts_and_escaped(client: ht
     assert page.index("e-healt") < page.index("&lt;script&gt;")  # the more frequent first
 
 
-async def test_a_choice_is_written_with_its_author_and_leaves_the_list(client: httpx.AsyncClient, harvested: Any) -> None:
+async def test_a_choice_is_written_with_its_author_and_leaves_the_list(
+    client: httpx.AsyncClient, harvested: Any
+) -> None:
     await sign_in(client, harvested.tokens["operate"])
-    form = {"csrf": await csrf(client), "source": "projects", "word": "e-healt", "concept": "action-line:C7-ehea", "comment": "a slip"}
+    form = {
+        "csrf": await csrf(client),
+        "source": "projects",
+        "word": "e-healt",
+        "concept": "action-line:C7-ehea",
+        "comment": "a slip",
+    }
 
     stored = await client.post(PAGE, data=form)
     page = (await client.get(f"{PAGE}?source=projects")).text
@@ -63,7 +89,9 @@ async def test_a_choice_is_written_with_its_author_and_leaves_the_list(client: h
     ]
     assert 'name="word" value="e-healt"' not in page
     assert "stocktake remap projects --dry-run" in page
-    assert load(harvested.context.source_dir / "projects.toml").words == (("e-healt", "action-line:C7-ehea"),)
+    assert load(harvested.context.source_dir / "projects.toml").words == (
+        ("e-healt", "action-line:C7-ehea"),
+    )
     assert "chose the concept of a word of" in (await client.get("/admin/page/audit-log")).text
 
 
@@ -78,16 +106,22 @@ async def test_a_choice_is_written_with_its_author_and_leaves_the_list(client: h
     ],
     ids=["unknown concept", "no concept", "no word", "a long comment", "unknown source"],
 )
-async def test_what_is_wrong_is_refused(client: httpx.AsyncClient, harvested: Any, form: dict[str, str], status: int) -> None:
+async def test_what_is_wrong_is_refused(
+    client: httpx.AsyncClient, harvested: Any, form: dict[str, str], status: int
+) -> None:
     await sign_in(client, harvested.tokens["operate"])
 
-    answer = await client.post(PAGE, data={"csrf": await csrf(client), "source": "projects", **form})
+    answer = await client.post(
+        PAGE, data={"csrf": await csrf(client), "source": "projects", **form}
+    )
 
     assert answer.status_code == status
     assert not word_table(harvested.context.source_dir, "projects").exists()
 
 
-async def test_faults_of_the_table_are_in_the_language_of_the_page(client: httpx.AsyncClient, harvested: Any) -> None:
+async def test_faults_of_the_table_are_in_the_language_of_the_page(
+    client: httpx.AsyncClient, harvested: Any
+) -> None:
     file = word_table(harvested.context.source_dir, "projects")
     file.parent.mkdir(exist_ok=True)
     file.write_text("subject_label\tobject_id\tmapping_date\nx\tsdg:99\t\ny\tsdg:4\tyesterday\n")
@@ -95,23 +129,38 @@ async def test_faults_of_the_table_are_in_the_language_of_the_page(client: httpx
 
     page = (await client.get(PAGE, headers={"Accept-Language": "fr"})).text
 
-    assert re.sub("<[^>]+>", "", page).count(f"{file}, ligne 2 : concept inconnu") == 1, page[-3000:]
+    assert re.sub("<[^>]+>", "", page).count(f"{file}, ligne 2 : concept inconnu") == 1, page[
+        -3000:
+    ]
     assert "n’est pas une date" in page
 
 
 async def test_choosing_wants_an_operator(client: httpx.AsyncClient, harvested: Any) -> None:
     await sign_in(client, harvested.tokens["read"])
 
-    answer = await client.post(PAGE, data={"csrf": await csrf(client), "source": "projects", "word": "x", "concept": "sdg:4"})
+    answer = await client.post(
+        PAGE,
+        data={"csrf": await csrf(client), "source": "projects", "word": "x", "concept": "sdg:4"},
+    )
 
     assert answer.status_code == 403
     assert "<form" not in (await client.get(PAGE)).text.partition("<main")[2]
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
-async def test_the_page_is_in_six_languages(client: httpx.AsyncClient, harvested: Any, language: str) -> None:
+async def test_the_page_is_in_six_languages(
+    client: httpx.AsyncClient, harvested: Any, language: str
+) -> None:
     await sign_in(client, harvested.tokens["operate"])
 
     page = (await client.get(PAGE, headers={"Accept-Language": language})).text
 
-    assert not any(english in page for english in ("Words without a concept", "Another concept", "most frequent words", ">Choose<"))
+    assert not any(
+        english in page
+        for english in (
+            "Words without a concept",
+            "Another concept",
+            "most frequent words",
+            ">Choose<",
+        )
+    )

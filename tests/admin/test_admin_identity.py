@@ -1,4 +1,6 @@
-"""The admin pages of pairs that may be one thing: side by side, explained, decided, taken back, published; all without scripts."""
+"""The admin pages of pairs that may be one thing: side by side, explained, decided, taken back,
+published; all without scripts.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from harvesters.ledger.compression import compress
 from harvesters.matching.clusters import classify_stored
 from harvesters.matching.pairs import Judgement
 from harvesters.matching.scoring import Feature, Score
-from harvesters.matching.stored import current_decisions, decision_history, pair_id, read_entities, store_pairs
+from harvesters.matching.stored import (
+    current_decisions,
+    decision_history,
+    pair_id,
+    read_entities,
+    store_pairs,
+)
 from journal.journal import Journal
 from languages.request_locale import LANGUAGES
 from vocab.initiative import Initiative, Party, Role, Text
@@ -41,18 +49,33 @@ def matched(world: Any) -> Any:
     """Return the world with two records that may be one initiative, which were matched."""
     with world.ledger.transaction() as connection:
         for number, (source, key, title, start) in enumerate(RECORDS):
-            resource = Initiative(key=key, titles=(Text(title, "en"),), countries=(KENYA,), parties=LEAD, start=start)
-            row = {"source": source, "key": key, "state": "published", "first_seen": datetime(2026, 1, 1), "run": "r", "seq": number}
+            resource = Initiative(
+                key=key, titles=(Text(title, "en"),), countries=(KENYA,), parties=LEAD, start=start
+            )
+            row = {
+                "source": source,
+                "key": key,
+                "state": "published",
+                "first_seen": datetime(2026, 1, 1),
+                "run": "r",
+                "seq": number,
+            }
             connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
             text = compress("\n".join(describe(resource, IRIS, source)))
-            connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
-    score = Score((Feature("name", 7.4, "telemedicine | telemedicine <i>"), Feature("country", 2.0, "1 of 1")))
+            connection.execute(
+                sa.insert(t.description).values(run="r", seq=number, statements=text)
+            )
+    score = Score(
+        (Feature("name", 7.4, "telemedicine | telemedicine <i>"), Feature("country", 2.0, "1 of 1"))
+    )
     with read_entities(world.ledger, IRIS) as entities:
         store_pairs(world.ledger, [(PAIR, score)], entities)
     return world
 
 
-async def test_the_queue_lists_pairs_and_the_pair_has_both_sides(client: httpx.AsyncClient, matched: Any) -> None:
+async def test_the_queue_lists_pairs_and_the_pair_has_both_sides(
+    client: httpx.AsyncClient, matched: Any
+) -> None:
     await sign_in(client, matched.tokens["read"])
 
     queue, page = (await client.get(PAGE)).text, (await client.get(f"{PAGE}/pairs/{ID}")).text
@@ -65,32 +88,53 @@ async def test_the_queue_lists_pairs_and_the_pair_has_both_sides(client: httpx.A
     assert "Decide, and show the next pair" not in page  # of an operator
 
 
-async def test_a_decision_is_stored_with_its_author_and_taken_back(client: httpx.AsyncClient, matched: Any) -> None:
+async def test_a_decision_is_stored_with_its_author_and_taken_back(
+    client: httpx.AsyncClient, matched: Any
+) -> None:
     await sign_in(client, matched.tokens["operate"])
     token = {"csrf": await csrf(client)}
 
-    decided = await client.post(f"{PAGE}/pairs/{ID}", data={**token, "judgement": "positive", "reason": f"one {HOSTILE}"})
+    decided = await client.post(
+        f"{PAGE}/pairs/{ID}", data={**token, "judgement": "positive", "reason": f"one {HOSTILE}"}
+    )
     page = (await client.get(f"{PAGE}/pairs/{ID}")).text
     current = current_decisions(matched.ledger)[PAIR]
-    undone = await client.post(f"{PAGE}/pairs/{ID}", data={**token, "judgement": "undo", "reason": "a slip"})
+    undone = await client.post(
+        f"{PAGE}/pairs/{ID}", data={**token, "judgement": "undo", "reason": "a slip"}
+    )
     again = await client.post(f"{PAGE}/pairs/{ID}", data={**token, "judgement": "undo"})
 
     assert (decided.status_code, decided.headers["location"]) == (303, PAGE)  # no other pair waits
-    assert (current.judgement, current.who) == (Judgement.POSITIVE, matched.keys["operate"].display_name)
+    assert (current.judgement, current.who) == (
+        Judgement.POSITIVE,
+        matched.keys["operate"].display_name,
+    )
     assert "Take the decision back" in page
     assert "<script>alert" not in page
     assert (undone.status_code, again.status_code) == (303, 404)
     assert current_decisions(matched.ledger) == {}
-    assert [decision.reason for decision in decision_history(matched.ledger)] == [f"one {HOSTILE}", "a slip"]
-    assert "decided whether two records are one thing" in (await client.get("/admin/page/audit-log")).text
+    assert [decision.reason for decision in decision_history(matched.ledger)] == [
+        f"one {HOSTILE}",
+        "a slip",
+    ]
+    assert (
+        "decided whether two records are one thing"
+        in (await client.get("/admin/page/audit-log")).text
+    )
 
 
 @pytest.mark.parametrize(
     ("form", "status"),
-    [({"judgement": "maybe"}, 422), ({}, 422), ({"judgement": "positive", "reason": "x" * 2001}, 422)],
+    [
+        ({"judgement": "maybe"}, 422),
+        ({}, 422),
+        ({"judgement": "positive", "reason": "x" * 2001}, 422),
+    ],
     ids=["another word", "nothing", "a long reason"],
 )
-async def test_what_is_no_decision_is_refused(client: httpx.AsyncClient, matched: Any, form: dict[str, str], status: int) -> None:
+async def test_what_is_no_decision_is_refused(
+    client: httpx.AsyncClient, matched: Any, form: dict[str, str], status: int
+) -> None:
     await sign_in(client, matched.tokens["operate"])
 
     answer = await client.post(f"{PAGE}/pairs/{ID}", data={"csrf": await csrf(client), **form})
@@ -100,7 +144,9 @@ async def test_what_is_no_decision_is_refused(client: httpx.AsyncClient, matched
 
 
 @pytest.mark.parametrize("path", [f"{PAGE}/pairs/{ID}", f"{PAGE}/publish"])
-async def test_deciding_wants_an_operator(client: httpx.AsyncClient, matched: Any, path: str) -> None:
+async def test_deciding_wants_an_operator(
+    client: httpx.AsyncClient, matched: Any, path: str
+) -> None:
     await sign_in(client, matched.tokens["read"])
 
     answer = await client.post(path, data={"csrf": await csrf(client), "judgement": "positive"})
@@ -109,13 +155,17 @@ async def test_deciding_wants_an_operator(client: httpx.AsyncClient, matched: An
     assert current_decisions(matched.ledger) == {}
 
 
-async def test_a_pair_that_does_not_exist_is_not_found(client: httpx.AsyncClient, matched: Any) -> None:
+async def test_a_pair_that_does_not_exist_is_not_found(
+    client: httpx.AsyncClient, matched: Any
+) -> None:
     await sign_in(client, matched.tokens["operate"])
 
     assert (await client.get(f"{PAGE}/pairs/0000000000")).status_code == 404
 
 
-async def test_clusters_are_previewed_and_published(client: httpx.AsyncClient, matched: Any) -> None:
+async def test_clusters_are_previewed_and_published(
+    client: httpx.AsyncClient, matched: Any
+) -> None:
     await sign_in(client, matched.tokens["operate"])
     token = {"csrf": await csrf(client)}
     await client.post(f"{PAGE}/pairs/{ID}", data={**token, "judgement": "positive"})
@@ -137,9 +187,14 @@ async def test_clusters_are_previewed_and_published(client: httpx.AsyncClient, m
 
 async def test_statuses_can_be_listed(client: httpx.AsyncClient, matched: Any) -> None:
     await sign_in(client, matched.tokens["operate"])
-    await client.post(f"{PAGE}/pairs/{ID}", data={"csrf": await csrf(client), "judgement": "negative"})
+    await client.post(
+        f"{PAGE}/pairs/{ID}", data={"csrf": await csrf(client), "judgement": "negative"}
+    )
 
-    decided, waiting = (await client.get(f"{PAGE}?status=decided")).text, (await client.get(f"{PAGE}?status=unknown&after=-3")).text
+    decided, waiting = (
+        (await client.get(f"{PAGE}?status=decided")).text,
+        (await client.get(f"{PAGE}?status=unknown&after=-3")).text,
+    )
 
     assert f"{PAGE}/pairs/{ID}" in decided
     assert f"{PAGE}/pairs/{ID}" not in waiting
@@ -147,23 +202,40 @@ async def test_statuses_can_be_listed(client: httpx.AsyncClient, matched: Any) -
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
-async def test_the_pages_are_in_six_languages(client: httpx.AsyncClient, matched: Any, language: str) -> None:
+async def test_the_pages_are_in_six_languages(
+    client: httpx.AsyncClient, matched: Any, language: str
+) -> None:
     await sign_in(client, matched.tokens["operate"])
 
     pages = [
-        (await client.get(path, headers={"Accept-Language": language})).text for path in (PAGE, f"{PAGE}/pairs/{ID}", f"{PAGE}/publish")
+        (await client.get(path, headers={"Accept-Language": language})).text
+        for path in (PAGE, f"{PAGE}/pairs/{ID}", f"{PAGE}/publish")
     ]
 
-    for english in ("Duplicates", "Are these one thing?", "What publishing would change", "Both records", "Take the decision back"):
+    for english in (
+        "Duplicates",
+        "Are these one thing?",
+        "What publishing would change",
+        "Both records",
+        "Take the decision back",
+    ):
         assert not any(english in page for page in pages)
 
 
-async def test_a_rule_is_previewed_and_decides_the_pairs_shown(client: httpx.AsyncClient, matched: Any) -> None:
+async def test_a_rule_is_previewed_and_decides_the_pairs_shown(
+    client: httpx.AsyncClient, matched: Any
+) -> None:
     await sign_in(client, matched.tokens["operate"])
     query = "kind=initiative&agree=country&most=13"
 
     page = (await client.get(f"{PAGE}/rule?{query}")).text
-    form = {"csrf": await csrf(client), "rule": query, "count": "1", "judgement": "negative", "reason": "two clinics"}
+    form = {
+        "csrf": await csrf(client),
+        "rule": query,
+        "count": "1",
+        "judgement": "negative",
+        "reason": "two clinics",
+    }
     stale = await client.post(f"{PAGE}/rule", data={**form, "count": "2"})
     undecided = current_decisions(matched.ledger)
     decided = await client.post(f"{PAGE}/rule", data=form)
@@ -172,15 +244,24 @@ async def test_a_rule_is_previewed_and_decides_the_pairs_shown(client: httpx.Asy
     assert 'name="rule" value="kind=initiative&amp;agree=country&amp;most=13"' in page
     assert (stale.status_code, undecided) == (422, {})
     assert decided.status_code == 303
-    assert [(item.pair, item.judgement, item.reason) for item in current_decisions(matched.ledger).values()] == [
-        (PAIR, Judgement.NEGATIVE, "two clinics")
-    ]
+    assert [
+        (item.pair, item.judgement, item.reason)
+        for item in current_decisions(matched.ledger).values()
+    ] == [(PAIR, Judgement.NEGATIVE, "two clinics")]
 
 
 @pytest.mark.parametrize("query", ["kind=initiative", "agree=colour", "least=many"])
-async def test_a_rule_without_a_condition_is_refused(client: httpx.AsyncClient, matched: Any, query: str) -> None:
+async def test_a_rule_without_a_condition_is_refused(
+    client: httpx.AsyncClient, matched: Any, query: str
+) -> None:
     await sign_in(client, matched.tokens["operate"])
-    form = {"csrf": await csrf(client), "rule": query, "count": "1", "judgement": "positive", "reason": "all"}
+    form = {
+        "csrf": await csrf(client),
+        "rule": query,
+        "count": "1",
+        "judgement": "positive",
+        "reason": "all",
+    }
 
     assert (await client.get(f"{PAGE}/rule?{query}")).status_code == 422
     assert (await client.post(f"{PAGE}/rule", data=form)).status_code == 422
@@ -188,7 +269,9 @@ async def test_a_rule_without_a_condition_is_refused(client: httpx.AsyncClient, 
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_the_page_of_a_rule_is_in_six_languages(client: httpx.AsyncClient, matched: Any, language: str) -> None:
+async def test_the_page_of_a_rule_is_in_six_languages(
+    client: httpx.AsyncClient, matched: Any, language: str
+) -> None:
     await sign_in(client, matched.tokens["read"])
 
     page = (await client.get(f"{PAGE}/rule?agree=name&lang={language}")).text

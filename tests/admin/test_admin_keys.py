@@ -23,8 +23,12 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(tmp_path)}
 
 
-def test_a_key_is_made_shown_once_listed_and_ended(environment: dict[str, str], tmp_path: Path) -> None:
-    created = RUN.invoke(app, ["keys", "create", "Ada", "--scope", "operate", "--expires", "30"], env=environment)
+def test_a_key_is_made_shown_once_listed_and_ended(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    created = RUN.invoke(
+        app, ["keys", "create", "Ada", "--scope", "operate", "--expires", "30"], env=environment
+    )
     listed = RUN.invoke(app, ["keys", "list", "--json"], env=environment)
     (row,) = json.loads(listed.stdout)
     ended = RUN.invoke(app, ["keys", "revoke", row["id"], "--json"], env=environment)
@@ -34,9 +38,17 @@ def test_a_key_is_made_shown_once_listed_and_ended(environment: dict[str, str], 
     ledger.close()
     assert re.fullmatch(r"stk_[0-9a-f]{8}_[\w-]{43}\n", created.stdout)
     assert created.stdout.strip()[-43:] not in listed.stdout + ended.stdout
-    assert (row["name"], row["scope"], row["state"], row["last_used"]) == ("Ada", "operate", "good", None)
+    assert (row["name"], row["scope"], row["state"], row["last_used"]) == (
+        "Ada",
+        "operate",
+        "good",
+        None,
+    )
     assert json.loads(ended.stdout)["state"] == "revoked"
-    assert acts == [("key revoked", f"Ada ({row['id']})"), ("key created", f"Ada ({row['id']}), operate")]
+    assert acts == [
+        ("key revoked", f"Ada ({row['id']})"),
+        ("key created", f"Ada ({row['id']}), operate"),
+    ]
 
 
 @pytest.mark.parametrize(

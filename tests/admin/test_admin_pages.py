@@ -22,7 +22,7 @@ CORPUS = [
     '"><img src=x onerror=alert(1)>',
     "javascript:alert(1)",
     "\u202e\u2066\u200f",
-    "a\nb\tc\\d\"e",
+    'a\nb\tc\\d"e',
     "{{ 7 * 7 }}%(x)s{x}",
     "x" * 20_000,
     "\ufdfd" * 500,
@@ -94,40 +94,73 @@ def outline(text: str) -> Outline:
     return created
 
 
-async def test_a_page_without_a_session_is_401_and_asks_for_the_key(client: httpx.AsyncClient) -> None:
+async def test_a_page_without_a_session_is_401_and_asks_for_the_key(
+    client: httpx.AsyncClient,
+) -> None:
     answers = [await client.get(path) for path in PAGES]
 
     assert [answer.status_code for answer in answers] == [401] * len(PAGES)
-    assert [path for path, answer in zip(PAGES, answers, strict=True) if f'name="path" value="{path}"' not in answer.text] == []
-    assert {answer.headers["WWW-Authenticate"] for answer in answers} == {'Bearer realm="stocktake"'}
+    assert [
+        path
+        for path, answer in zip(PAGES, answers, strict=True)
+        if f'name="path" value="{path}"' not in answer.text
+    ] == []
+    assert {answer.headers["WWW-Authenticate"] for answer in answers} == {
+        'Bearer realm="stocktake"'
+    }
 
 
-async def test_a_key_begins_a_session_whose_cookie_holds_no_key(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_key_begins_a_session_whose_cookie_holds_no_key(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     answer = await sign_in(client, world.tokens["read"], "/admin/page/audit-log")
 
     cookie = answer.headers["Set-Cookie"]
     assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/page/audit-log")
-    assert {part.strip().lower() for part in cookie.split(";")[1:]} >= {"httponly", "samesite=strict", "path=/admin"}
+    assert {part.strip().lower() for part in cookie.split(";")[1:]} >= {
+        "httponly",
+        "samesite=strict",
+        "path=/admin",
+    }
     assert "secure" not in cookie.lower()
     assert world.tokens["read"][-43:] not in cookie
     assert (await client.get("/admin/")).status_code == 200
 
 
-async def test_over_https_the_cookie_is_for_https_alone(client: httpx.AsyncClient, world: Any) -> None:
-    answer = await client.post("https://admin.example/admin/sign-in", data={"key": world.tokens["read"]})
+async def test_over_https_the_cookie_is_for_https_alone(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    answer = await client.post(
+        "https://admin.example/admin/sign-in", data={"key": world.tokens["read"]}
+    )
 
     assert "; secure" in answer.headers["Set-Cookie"].lower()
 
 
-async def test_signing_in_redirects_only_to_admin_pages(client: httpx.AsyncClient, world: Any) -> None:
-    elsewhere = ["https://evil.example/", "//evil.example/", "/admin/..//evil", "/admin/\\evil", "/sparql", "javascript:1", "/admin/\n/x"]
+async def test_signing_in_redirects_only_to_admin_pages(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    elsewhere = [
+        "https://evil.example/",
+        "//evil.example/",
+        "/admin/..//evil",
+        "/admin/\\evil",
+        "/sparql",
+        "javascript:1",
+        "/admin/\n/x",
+    ]
 
-    led = [(await sign_in(client, world.tokens["read"], path)).headers["Location"] for path in elsewhere]
+    led = [
+        (await sign_in(client, world.tokens["read"], path)).headers["Location"]
+        for path in elsewhere
+    ]
 
     assert led == ["/admin/"] * len(elsewhere)
 
 
-async def test_a_wrong_key_begins_no_session_and_is_counted(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_wrong_key_begins_no_session_and_is_counted(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     answers = [await sign_in(client, "stk_00000000_" + "A" * 43) for _ in range(MAX_FAILURES + 1)]
 
     assert [answer.status_code for answer in answers] == [401] * MAX_FAILURES + [429]
@@ -135,7 +168,9 @@ async def test_a_wrong_key_begins_no_session_and_is_counted(client: httpx.AsyncC
 
 
 @pytest.mark.parametrize("passing", [IDLE_TIMEOUT, MAX_AGE])
-async def test_a_session_ends_by_itself(client: httpx.AsyncClient, world: Any, passing: timedelta) -> None:
+async def test_a_session_ends_by_itself(
+    client: httpx.AsyncClient, world: Any, passing: timedelta
+) -> None:
     await sign_in(client, world.tokens["read"])
     step = IDLE_TIMEOUT / 2 if passing == MAX_AGE else passing
     for _ in range(int(passing / step) - 1):
@@ -156,7 +191,9 @@ async def test_a_session_ends_with_its_key(client: httpx.AsyncClient, world: Any
     assert (before, (await client.get("/admin/")).status_code) == (200, 401)
 
 
-async def test_signing_out_ends_the_session_at_the_server(client: httpx.AsyncClient, world: Any) -> None:
+async def test_signing_out_ends_the_session_at_the_server(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     await sign_in(client, world.tokens["read"])
     cookies = dict(client.cookies)
 
@@ -166,7 +203,9 @@ async def test_signing_out_ends_the_session_at_the_server(client: httpx.AsyncCli
     assert (await client.get("/admin/")).status_code == 401
 
 
-async def test_signing_in_again_gives_another_session(client: httpx.AsyncClient, world: Any) -> None:
+async def test_signing_in_again_gives_another_session(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     await sign_in(client, world.tokens["read"])
     first = client.cookies["admin"]
 
@@ -176,7 +215,9 @@ async def test_signing_in_again_gives_another_session(client: httpx.AsyncClient,
     assert world.context.sessions.find(first) is None
 
 
-async def test_a_form_without_its_sessions_token_does_nothing(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_form_without_its_sessions_token_does_nothing(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["admin"])
 
@@ -188,13 +229,21 @@ async def test_a_form_without_its_sessions_token_does_nothing(client: httpx.Asyn
     assert world.ledger.run("projects.1").state is State.HELD
 
 
-async def test_a_form_that_another_site_sends_does_nothing(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_form_that_another_site_sends_does_nothing(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["admin"])
     form = {"csrf": await csrf(client)}
 
-    results = [(await client.post(path, data=form, headers={"Sec-Fetch-Site": "cross-site"})).status_code for path in FORMS]
-    older = [(await client.post(path, data=form, headers={"Origin": "https://evil.example"})).status_code for path in FORMS]
+    results = [
+        (await client.post(path, data=form, headers={"Sec-Fetch-Site": "cross-site"})).status_code
+        for path in FORMS
+    ]
+    older = [
+        (await client.post(path, data=form, headers={"Origin": "https://evil.example"})).status_code
+        for path in FORMS
+    ]
 
     assert results == older == [403] * len(FORMS)
     assert world.ledger.operators.audit_entries() == []
@@ -206,7 +255,9 @@ async def test_a_form_wants_the_scope_of_its_action(client: httpx.AsyncClient, w
     for scope in ("read", "operate"):
         await sign_in(client, world.tokens[scope])
         form = {"csrf": await csrf(client)}
-        answers[scope] = [await client.post(path, data=form) for path, wanted in FORMS.items() if wanted != scope]
+        answers[scope] = [
+            await client.post(path, data=form) for path, wanted in FORMS.items() if wanted != scope
+        ]
 
     assert {answer.status_code for result in answers.values() for answer in result} == {403}
     assert [len(result) for result in answers.values()] == [11, 3]
@@ -214,7 +265,11 @@ async def test_a_form_wants_the_scope_of_its_action(client: httpx.AsyncClient, w
 
 
 async def test_another_site_cannot_sign_a_person_in(client: httpx.AsyncClient, world: Any) -> None:
-    answer = await client.post("/admin/sign-in", data={"key": world.tokens["read"]}, headers={"Origin": "https://evil.example"})
+    answer = await client.post(
+        "/admin/sign-in",
+        data={"key": world.tokens["read"]},
+        headers={"Origin": "https://evil.example"},
+    )
 
     assert answer.status_code == 403
     assert not client.cookies
@@ -222,37 +277,55 @@ async def test_another_site_cannot_sign_a_person_in(client: httpx.AsyncClient, w
 
 async def test_what_is_no_form_is_refused(client: httpx.AsyncClient, world: Any) -> None:
     await sign_in(client, world.tokens["admin"])
-    bodies = [b"csrf=" + b"x" * 20_000, b"\xff\xfe", b"&".join(b"a%d=1" % number for number in range(199)), b"no form"]
+    bodies = [
+        b"csrf=" + b"x" * 20_000,
+        b"\xff\xfe",
+        b"&".join(b"a%d=1" % number for number in range(199)),
+        b"no form",
+    ]
 
     answers = [(await client.post("/admin/page/keys", content=body)).status_code for body in bodies]
 
     assert answers == [422] * len(bodies)
 
 
-async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     await sign_in(client, world.tokens["operate"])
     token = await csrf(client)
 
-    await client.post("/admin/page/sources/projects/hold", data={"csrf": token, "reason": "its owner asked"})
+    await client.post(
+        "/admin/page/sources/projects/hold", data={"csrf": token, "reason": "its owner asked"}
+    )
     detail_page = (await client.get("/admin/page/sources/projects")).text
     await client.post("/admin/page/sources/projects/release", data={"csrf": token})
     await client.post("/admin/page/sources/projects/runs", data={"csrf": token, "full": "yes"})
 
     assert "its owner asked" in detail_page
-    assert [(request.source, request.full, request.by) for request in world.ledger.operators.waiting_requests()] == [
-        ("projects", True, world.keys["operate"].display_name)
+    assert [
+        (request.source, request.full, request.by)
+        for request in world.ledger.operators.waiting_requests()
+    ] == [("projects", True, world.keys["operate"].display_name)]
+    assert [act.what for act in world.ledger.operators.audit_entries()] == [
+        "requested a run",
+        "released",
+        "held",
     ]
-    assert [act.what for act in world.ledger.operators.audit_entries()] == ["requested a run", "released", "held"]
 
 
-async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(client: httpx.AsyncClient, world: Any) -> None:
+async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["operate"])
     token = await csrf(client)
 
     page = (await client.get("/admin/page/sources/projects")).text
     unconfirmed = await client.post("/admin/page/sources/projects/runs", data={"csrf": token})
-    confirmed = await client.post("/admin/page/sources/projects/runs", data={"csrf": token, "supersede": run.id})
+    confirmed = await client.post(
+        "/admin/page/sources/projects/runs", data={"csrf": token, "supersede": run.id}
+    )
 
     assert f'name="supersede" value="{run.id}" required' in page
     assert (unconfirmed.status_code, confirmed.status_code) == (409, 303)
@@ -260,11 +333,16 @@ async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(
     assert len(world.ledger.operators.waiting_requests()) == 1
 
 
-async def test_a_form_rejects_a_plan_and_leads_to_its_run(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_form_rejects_a_plan_and_leads_to_its_run(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["operate"])
 
-    answer = await client.post(f"/admin/page/plans/{run.id}/reject", data={"csrf": await csrf(client), "note": "half is missing"})
+    answer = await client.post(
+        f"/admin/page/plans/{run.id}/reject",
+        data={"csrf": await csrf(client), "note": "half is missing"},
+    )
 
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/admin/page/runs/{run.id}")
     assert world.ledger.run(run.id).state is State.REJECTED
@@ -274,7 +352,10 @@ async def test_a_form_rejects_a_plan_and_leads_to_its_run(client: httpx.AsyncCli
 async def test_a_key_that_was_made_is_shown_once(client: httpx.AsyncClient, world: Any) -> None:
     await sign_in(client, world.tokens["admin"])
 
-    created = await client.post("/admin/page/keys", data={"csrf": await csrf(client), "name": "Ada", "scope": "operate", "days": "30"})
+    created = await client.post(
+        "/admin/page/keys",
+        data={"csrf": await csrf(client), "name": "Ada", "scope": "operate", "days": "30"},
+    )
     token = re.search(r"stk_[0-9a-f]{8}_[\w-]{43}", created.text)
     again = await client.get("/admin/page/keys")
 
@@ -287,9 +368,19 @@ async def test_a_key_that_was_made_is_shown_once(client: httpx.AsyncClient, worl
 async def test_a_key_that_cannot_be_is_refused(client: httpx.AsyncClient, world: Any) -> None:
     await sign_in(client, world.tokens["admin"])
     good = {"csrf": await csrf(client), "name": "Ada", "scope": "read"}
-    wrong = [{"scope": "all"}, {"days": "0"}, {"days": "-1"}, {"days": "9" * 30}, {"name": ""}, {"name": "\u202e"}, {"name": "x" * 101}]
+    wrong = [
+        {"scope": "all"},
+        {"days": "0"},
+        {"days": "-1"},
+        {"days": "9" * 30},
+        {"name": ""},
+        {"name": "\u202e"},
+        {"name": "x" * 101},
+    ]
 
-    answers = [(await client.post("/admin/page/keys", data={**good, **form})).status_code for form in wrong]
+    answers = [
+        (await client.post("/admin/page/keys", data={**good, **form})).status_code for form in wrong
+    ]
 
     assert answers == [422] * len(wrong)
     assert len(key_store.list_keys(world.ledger)) == 3
@@ -303,7 +394,14 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
     )
     run = world.add_held_plan(staged_records, reason=HOSTILE)
     await sign_in(client, world.tokens["operate"])
-    paths = ["/admin/", "/admin/page/runs", *(f"/admin/page/runs/{run.id}?outcome={item}" for item in ("new", "withheld", "reidentified"))]
+    paths = [
+        "/admin/",
+        "/admin/page/runs",
+        *(
+            f"/admin/page/runs/{run.id}?outcome={item}"
+            for item in ("new", "withheld", "reidentified")
+        ),
+    ]
 
     texts = [(await client.get(path)).text for path in paths]
 
@@ -312,16 +410,25 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
         assert "\u202e" not in text
         assert "⟨U+202E⟩" in text
         assert {"script", "style", "iframe", "b"} & set(outline(text).elements) <= {"b"}
-        assert [name for name in outline(text).attributes if name.startswith("on") or name == "style"] == []
+        assert [
+            name for name in outline(text).attributes if name.startswith("on") or name == "style"
+        ] == []
 
 
 @pytest.mark.parametrize("value", CORPUS, ids=range(len(CORPUS)))
-async def test_a_hostile_value_is_text_in_the_difference_of_a_record(client: httpx.AsyncClient, world: Any, value: str) -> None:
-    literal = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+async def test_a_hostile_value_is_text_in_the_difference_of_a_record(
+    client: httpx.AsyncClient, world: Any, value: str
+) -> None:
+    literal = (
+        value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    )
     first = world.add_held_plan((staged("a", title=literal), staged("b", title="plain")))
     await client.post(f"/admin/plans/{first.id}/approve", headers=bearer(world.tokens["operate"]))
     world.clock.advance(timedelta(days=1))
-    records = (staged("a", Outcome.CHANGED, title="plain"), staged("b", Outcome.CHANGED, title=literal))
+    records = (
+        staged("a", Outcome.CHANGED, title="plain"),
+        staged("b", Outcome.CHANGED, title=literal),
+    )
     run = world.add_held_plan(records, reason=value)
     await sign_in(client, world.tokens["operate"])
 
@@ -331,13 +438,20 @@ async def test_a_hostile_value_is_text_in_the_difference_of_a_record(client: htt
     assert reply.text.count("plain") >= 2
     assert {"script", "style", "iframe"} & set(outline(reply.text).elements) == set()
     assert "<img src=x" not in reply.text
-    assert [name for name in outline(reply.text).attributes if name.startswith("on") or name == "style"] == []
+    assert [
+        name for name in outline(reply.text).attributes if name.startswith("on") or name == "style"
+    ] == []
     assert not {"\u202e", "\u2066", "\u200f"} & {*reply.text}
     assert len(reply.text) < 200_000
 
 
-async def test_a_plans_page_states_why_it_waits_and_what_would_change(client: httpx.AsyncClient, world: Any) -> None:
-    records = (staged("a", title="Clinics"), staged("b", Outcome.WITHHELD, reason="it has no title"))
+async def test_a_plans_page_states_why_it_waits_and_what_would_change(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    records = (
+        staged("a", title="Clinics"),
+        staged("b", Outcome.WITHHELD, reason="it has no title"),
+    )
     run = world.add_held_plan(records, reason="9 of 10 vanished")
     await sign_in(client, world.tokens["operate"])
 
@@ -351,7 +465,9 @@ async def test_a_plans_page_states_why_it_waits_and_what_would_change(client: ht
 
 
 @pytest.mark.parametrize(("language", "sheets"), [("ar", ["fonts"]), ("zh", ["fonts", "fonts-zh"])])
-async def test_pages_name_the_fonts_of_this_host_and_may_load_them(client: httpx.AsyncClient, language: str, sheets: list[str]) -> None:
+async def test_pages_name_the_fonts_of_this_host_and_may_load_them(
+    client: httpx.AsyncClient, language: str, sheets: list[str]
+) -> None:
     page = await client.get("/admin/", params={"lang": language})
 
     assert re.findall(r'href="/static/query/([a-z-]+)\.css"', page.text) == sheets
@@ -359,17 +475,28 @@ async def test_pages_name_the_fonts_of_this_host_and_may_load_them(client: httpx
     assert "script-src" not in page.headers["content-security-policy"]
 
 
-async def test_who_may_only_look_sees_no_buttons_of_actions(client: httpx.AsyncClient, world: Any) -> None:
+async def test_who_may_only_look_sees_no_buttons_of_actions(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["read"])
 
-    paths = ("/admin/", "/admin/page/sources", "/admin/page/sources/projects", f"/admin/page/runs/{run.id}")
+    paths = (
+        "/admin/",
+        "/admin/page/sources",
+        "/admin/page/sources/projects",
+        f"/admin/page/runs/{run.id}",
+    )
     texts = [(await client.get(path)).text for path in paths]
 
-    assert [re.findall(r'action="([^"]+)"', text) for text in texts] == [["/admin/sign-out"]] * len(paths)
+    assert [re.findall(r'action="([^"]+)"', text) for text in texts] == [["/admin/sign-out"]] * len(
+        paths
+    )
 
 
-async def test_an_invalid_source_definition_hides_no_other(client: httpx.AsyncClient, world: Any) -> None:
+async def test_an_invalid_source_definition_hides_no_other(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     (world.context.source_dir / "wrong.toml").write_text("title = 1", encoding="utf-8")
     await sign_in(client, world.tokens["read"])
 

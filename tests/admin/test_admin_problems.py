@@ -15,11 +15,15 @@ PAGE = "/admin/page/problems"
 
 
 def add(world: Any, address: str | None = "reader@example.org") -> int:
-    number: int = world.ledger.problems.add_problem("projects", "p1", "title", HOSTILE, address, "es", "digest", NOON)
+    number: int = world.ledger.problems.add_problem(
+        "projects", "p1", "title", HOSTILE, address, "es", "digest", NOON
+    )
     return number
 
 
-async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     add(world)
     await sign_in(client, world.tokens["read"])
 
@@ -43,18 +47,30 @@ async def test_a_problem_with_a_page_leads_to_it(client: httpx.AsyncClient, worl
     assert page.count("not sent to the registry yet") == 1
 
 
-async def test_an_answer_closes_the_problem_and_is_mailed(client: httpx.AsyncClient, world: Any) -> None:
+async def test_an_answer_closes_the_problem_and_is_mailed(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     number = add(world)
     await sign_in(client, world.tokens["operate"])
 
     empty = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": " "})
-    answered = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "We asked the registry."})
-    again = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "Twice"})
+    answered = await client.post(
+        f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "We asked the registry."}
+    )
+    again = await client.post(
+        f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "Twice"}
+    )
 
-    problem, [queued] = world.ledger.problems.reported_problem(number), world.ledger.outbox.messages()
+    problem, [queued] = (
+        world.ledger.problems.reported_problem(number),
+        world.ledger.outbox.messages(),
+    )
     assert (empty.status_code, answered.status_code, again.status_code) == (422, 303, 404)
     assert (problem.state, problem.address) == (ProblemState.ANSWERED, None)
-    assert (queued.message.address, "We asked the registry." in queued.message.text) == ("reader@example.org", True)
+    assert (queued.message.address, "We asked the registry." in queued.message.text) == (
+        "reader@example.org",
+        True,
+    )
     assert "Respuesta" in queued.message.text
     assert "answered a reported problem" in (await client.get("/admin/page/audit-log")).text
 
@@ -63,7 +79,9 @@ async def test_an_answer_wants_an_operator(client: httpx.AsyncClient, world: Any
     number = add(world)
     await sign_in(client, world.tokens["read"])
 
-    answer = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "no"})
+    answer = await client.post(
+        f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "no"}
+    )
 
     assert answer.status_code == 403
     assert world.ledger.problems.reported_problem(number).state is ProblemState.OPEN

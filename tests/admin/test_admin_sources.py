@@ -28,7 +28,13 @@ from .test_admin_pages import csrf, sign_in
 async def saving(client: httpx.AsyncClient, world: Any, **form: str) -> httpx.Response:
     """Send the form of a definition as an administrator."""
     await sign_in(client, world.tokens["admin"])
-    good = {"csrf": await csrf(client), "name": "projects", "text": DEFINITION, "do": "save", "note": "the owner moved"}
+    good = {
+        "csrf": await csrf(client),
+        "name": "projects",
+        "text": DEFINITION,
+        "do": "save",
+        "note": "the owner moved",
+    }
     return await client.post("/admin/page/definition", data={**good, **form})
 
 
@@ -38,7 +44,9 @@ async def digest_of(client: httpx.AsyncClient, world: Any) -> str:
     return page.partition('name="before" value="')[2].partition('"')[0]
 
 
-async def test_a_source_page_shows_its_runs_limits_and_counts(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_source_page_shows_its_runs_limits_and_counts(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     run = world.add_held_plan((staged("a"), staged("b", Outcome.WITHHELD, reason="no title")))
     await sign_in(client, world.tokens["read"])
 
@@ -50,27 +58,46 @@ async def test_a_source_page_shows_its_runs_limits_and_counts(client: httpx.Asyn
     assert "Records expected (at least)" in page
 
 
-async def test_a_saved_definition_is_a_version_with_who_and_why(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_saved_definition_is_a_version_with_who_and_why(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     before = await digest_of(client, world)
 
-    answer = await saving(client, world, before=before, text=DEFINITION.replace("registry.example/api", "registry.example/v2"))
+    answer = await saving(
+        client,
+        world,
+        before=before,
+        text=DEFINITION.replace("registry.example/api", "registry.example/v2"),
+    )
 
     page = (await client.get("/admin/page/sources/projects")).text
     acts = (await client.get("/admin/page/audit-log")).text
     assert answer.headers["Location"] == "/admin/page/sources/projects"
-    assert 'url = "https://registry.example/v2"' in (world.context.source_dir / "projects.toml").read_text()
+    assert (
+        'url = "https://registry.example/v2"'
+        in (world.context.source_dir / "projects.toml").read_text()
+    )
     assert "the owner moved" in page
     assert "saved the definition of" in acts
     assert len(world.ledger.operators.definition_versions("projects")) == 2
 
 
-async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     before = await digest_of(client, world)
 
-    answer = await saving(client, world, before=before, text='title = 1\nprotocol = "jsn"\nevery = "often"\nspeed = 3')
+    answer = await saving(
+        client, world, before=before, text='title = 1\nprotocol = "jsn"\nevery = "often"\nspeed = 3'
+    )
 
     assert answer.status_code == 422
-    named = ("&#39;title&#39; is 1", "every &#39;often&#39;", "unknown key &#39;speed&#39;", "&#39;url&#39; is missing")
+    named = (
+        "&#39;title&#39; is 1",
+        "every &#39;often&#39;",
+        "unknown key &#39;speed&#39;",
+        "&#39;url&#39; is missing",
+    )
     assert [word for word in named if word not in answer.text] == []
     assert (world.context.source_dir / "projects.toml").read_text() == DEFINITION
 
@@ -78,8 +105,21 @@ async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(cl
 @pytest.mark.parametrize(
     ("language", "faults"),
     [
-        ("fr", ("la limite &#39;vanished&#39; vaut 2 ; écrivez une part de 0 à 1", "dire &#39;title&#39; ?", "&#39;url&#39; manque")),
-        ("es", ("la opción &#39;size&#39; vale &#39;10&#39;; escriba un número entero", "falta &#39;url&#39;")),
+        (
+            "fr",
+            (
+                "la limite &#39;vanished&#39; vaut 2 ; écrivez une part de 0 à 1",
+                "dire &#39;title&#39; ?",
+                "&#39;url&#39; manque",
+            ),
+        ),
+        (
+            "es",
+            (
+                "la opción &#39;size&#39; vale &#39;10&#39;; escriba un número entero",
+                "falta &#39;url&#39;",
+            ),
+        ),
     ],
 )
 async def test_faults_of_a_definition_are_in_the_language_of_the_page(
@@ -94,28 +134,48 @@ async def test_faults_of_a_definition_are_in_the_language_of_the_page(
     assert [fault for fault in faults if fault not in answer.text] == []
 
 
-async def test_a_definition_that_two_people_edit_is_not_overwritten(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_definition_that_two_people_edit_is_not_overwritten(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     before = await digest_of(client, world)
     first = await saving(client, world, before=before, text=DEFINITION.replace("Projects", "Works"))
 
-    second = await saving(client, world, before=before, text=DEFINITION.replace("Projects", "Plans"))
-    third = await saving(client, world, before=await digest_of(client, world), text=DEFINITION.replace("Projects", "Plans"))
+    second = await saving(
+        client, world, before=before, text=DEFINITION.replace("Projects", "Plans")
+    )
+    third = await saving(
+        client,
+        world,
+        before=await digest_of(client, world),
+        text=DEFINITION.replace("Projects", "Plans"),
+    )
 
     assert (first.status_code, second.status_code, third.status_code) == (303, 409, 303)
     assert "Another person changed this definition" in second.text
     assert "Works" in second.text
 
 
-async def test_the_form_changes_only_the_lines_of_its_fields(client: httpx.AsyncClient, world: Any) -> None:
+async def test_the_form_changes_only_the_lines_of_its_fields(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     before = await digest_of(client, world)
-    fields = {"form": "fields", "title": "Works", "every": "5 4 * * *", "vanished": "20", "enabled": ""}
+    fields = {
+        "form": "fields",
+        "title": "Works",
+        "every": "5 4 * * *",
+        "vanished": "20",
+        "enabled": "",
+    }
 
     await saving(client, world, before=before, **fields)
 
     text = (world.context.source_dir / "projects.toml").read_text()
-    assert text.replace('title = "Works"', 'title = "Projects <b>of</b> the ministry"').replace(
-        'every = "5 4 * * *"\nenabled = false\n', ""
-    ).replace("\n[limits]\nvanished = 0.2\n", "") == DEFINITION
+    assert (
+        text.replace('title = "Works"', 'title = "Projects <b>of</b> the ministry"')
+        .replace('every = "5 4 * * *"\nenabled = false\n', "")
+        .replace("\n[limits]\nvanished = 0.2\n", "")
+        == DEFINITION
+    )
     assert "vanished = 0.2" in text
 
 
@@ -145,14 +205,18 @@ async def test_a_new_source_is_imported_and_exported(client: httpx.AsyncClient, 
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "UPPER", "", "x" * 80, HOSTILE])
-async def test_a_name_that_is_no_name_writes_no_file(client: httpx.AsyncClient, world: Any, name: str) -> None:
+async def test_a_name_that_is_no_name_writes_no_file(
+    client: httpx.AsyncClient, world: Any, name: str
+) -> None:
     answer = await saving(client, world, name=name, before="")
 
     assert answer.status_code == 422
     assert [file.name for file in world.context.source_dir.rglob("*")] == ["projects.toml"]
 
 
-async def test_a_dry_run_shows_records_and_stores_nothing(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_dry_run_shows_records_and_stores_nothing(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/robots.txt":
             return httpx.Response(404)
@@ -161,15 +225,24 @@ async def test_a_dry_run_shows_records_and_stores_nothing(client: httpx.AsyncCli
     world.context.transport = httpx.MockTransport(answer)
     await sign_in(client, world.tokens["operate"])
 
-    page = await client.post("/admin/page/sources/projects/preview", data={"csrf": await csrf(client)})
+    page = await client.post(
+        "/admin/page/sources/projects/preview", data={"csrf": await csrf(client)}
+    )
 
     assert page.status_code == 200
-    assert '<dt dir="auto">Title</dt><dd><span dir="auto">Clinics &lt;b&gt;</span></dd>' in page.text
+    assert (
+        '<dt dir="auto">Title</dt><dd><span dir="auto">Clinics &lt;b&gt;</span></dd>' in page.text
+    )
     assert world.ledger.runs() == []
 
 
-async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(client: httpx.AsyncClient, world: Any) -> None:
-    mild = world.add_held_plan((staged("a"),), reason=Reason("changed", {"count": 6, "total": 10, "share": "60%", "limit": "50%"}))
+async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    mild = world.add_held_plan(
+        (staged("a"),),
+        reason=Reason("changed", {"count": 6, "total": 10, "share": "60%", "limit": "50%"}),
+    )
     bad = world.add_held_plan((staged("b"),), reason=Reason("no_records"))
     more = Reason("missing", {"count": 9, "total": 10, "share": "90%", "limit": "10%"})
     world.ledger.save(replace(bad, reasons=(*bad.reasons, more)))
@@ -178,10 +251,15 @@ async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(client:
     page = (await client.get("/admin/")).text
 
     assert page.index(bad.id) < page.index(mild.id)
-    assert "<li dir=\"auto\">the source returned no records; the last good data stays</li><li dir=\"auto\">9 of 10" in page
+    assert (
+        '<li dir="auto">the source returned no records; the last good data stays</li><li dir="auto">9 of 10'
+        in page
+    )
 
 
-async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     subject = "<https://w3id.org/wsis-stocktaking/id/initiative/projects/a>"
     lines = [
         f'{subject} <http://purl.org/dc/terms/title> "Clinics"@en',
@@ -193,19 +271,27 @@ async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(client: 
 
     page = (await client.get(f"/admin/page/runs/{run.id}")).text
 
-    assert "<dt dir=\"auto\">Country or region</dt><dd><ins dir=\"auto\">Kenya</ins>" in page
+    assert '<dt dir="auto">Country or region</dt><dd><ins dir="auto">Kenya</ins>' in page
     assert '<th scope="row">Kenya</th><td class="count"><bdi class="plus">+1</bdi>' in page
     assert '<th scope="row">3 Ensure healthy lives' in page
 
 
-async def test_chosen_changes_are_rejected_together_with_one_reason(client: httpx.AsyncClient, world: Any) -> None:
+async def test_chosen_changes_are_rejected_together_with_one_reason(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["operate"])
     inbox = (await client.get("/admin/")).text
     token = await csrf(client)
 
     rejected = await client.post(
-        "/admin/page/plans/reject", data={"csrf": token, "note": "Half of it is missing.", f"plan:{run.id}": "yes", "plan:no.1": "yes"}
+        "/admin/page/plans/reject",
+        data={
+            "csrf": token,
+            "note": "Half of it is missing.",
+            f"plan:{run.id}": "yes",
+            "plan:no.1": "yes",
+        },
     )
 
     assert 'formaction="/admin/page/plans/reject"' in inbox
@@ -217,70 +303,97 @@ async def test_chosen_changes_are_rejected_together_with_one_reason(client: http
 
 
 @pytest.mark.parametrize("decision", ["approve", "reject"])
-async def test_chosen_changes_that_cannot_be_decided_are_named(client: httpx.AsyncClient, world: Any, decision: str) -> None:
+async def test_chosen_changes_that_cannot_be_decided_are_named(
+    client: httpx.AsyncClient, world: Any, decision: str
+) -> None:
     run = world.add_held_plan((staged("a"),))
     world.ledger.save(replace(run, state=State.REJECTED))
     await sign_in(client, world.tokens["operate"])
     token = await csrf(client)
 
     none = await client.post(f"/admin/page/plans/{decision}", data={"csrf": token})
-    refused = await client.post(f"/admin/page/plans/{decision}", data={"csrf": token, f"plan:{run.id}": "yes", "plan:no.1": "yes"})
+    refused = await client.post(
+        f"/admin/page/plans/{decision}",
+        data={"csrf": token, f"plan:{run.id}": "yes", "plan:no.1": "yes"},
+    )
 
     assert (none.status_code, refused.status_code) == (422, 409)
     assert run.id in refused.text
     assert "no.1" in refused.text
 
 
-async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(client: httpx.AsyncClient, world: Any) -> None:
+async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     first = world.add_held_plan((staged("b", Outcome.WITHHELD, reason="the licence is unknown"),))
     second = world.add_held_plan((staged("a"),), reason="disk full")
     await sign_in(client, world.tokens["read"])
 
-    results = [(await client.get(f"/admin/page/runs?{query}")).text for query in ("q=licence", "q=DISK", "state=failed", "q=100%25")]
+    results = [
+        (await client.get(f"/admin/page/runs?{query}")).text
+        for query in ("q=licence", "q=DISK", "state=failed", "q=100%25")
+    ]
 
     ids = [[run.id for run in (first, second) if f">{run.id}<" in page] for page in results]
     assert ids == [[first.id], [second.id], [], []]
 
 
-async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(client: httpx.AsyncClient, world: Any) -> None:
+async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["operate"])
     page = f"/admin/page/plans/{run.id}"
     await client.post(f"{page}/approve", data={"csrf": await csrf(client)})
     offered = (await client.get(f"/admin/page/runs/{run.id}")).text
 
-    undone = await client.post(f"{page}/undo", data={"csrf": await csrf(client), "note": "the wrong list"})
+    undone = await client.post(
+        f"{page}/undo", data={"csrf": await csrf(client), "note": "the wrong list"}
+    )
     again = await client.post(f"{page}/undo", data={"csrf": await csrf(client)})
     after = (await client.get(f"/admin/page/runs/{run.id}")).text
 
     assert f'action="{page}/undo"' in offered
     assert (undone.status_code, again.status_code) == (303, 409)
-    assert (world.ledger.run(run.id).state, world.ledger.count_published("projects")) == (State.UNDONE, 0)
+    assert (world.ledger.run(run.id).state, world.ledger.count_published("projects")) == (
+        State.UNDONE,
+        0,
+    )
     assert f'action="{page}/undo"' not in after
     assert "undid the approval of" in (await client.get("/admin/page/audit-log")).text
 
 
-async def test_a_plan_that_no_person_approved_offers_no_undo(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_plan_that_no_person_approved_offers_no_undo(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["operate"])
 
     waiting = (await client.get(f"/admin/page/runs/{run.id}")).text
-    refused = await client.post(f"/admin/plans/{run.id}/undo", headers=bearer(world.tokens["operate"]))
+    refused = await client.post(
+        f"/admin/plans/{run.id}/undo", headers=bearer(world.tokens["operate"])
+    )
 
     assert f"/page/plans/{run.id}/undo" not in waiting
     assert refused.status_code == 409
 
 
-async def test_a_running_run_shows_its_progress_and_its_log(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_running_run_shows_its_progress_and_its_log(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
     world.ledger.save(replace(run, pages=3, fetched=42))
-    world.ledger.run_logs.append_log([LogLine(run.id, "projects", NOON, "warning", "retrying request", {"reason": HOSTILE})])
+    world.ledger.run_logs.append_log(
+        [LogLine(run.id, "projects", NOON, "warning", "retrying request", {"reason": HOSTILE})]
+    )
     await sign_in(client, world.tokens["read"])
 
     page = (await client.get(f"/admin/page/runs/{run.id}")).text
     result = (await client.get("/admin/page/logs?q=RETRYING&level=warning&source=projects")).text
     none = (await client.get("/admin/page/logs?q=RETRYING&level=error")).text
-    api = (await client.get(f"/admin/runs/{run.id}/log", headers=bearer(world.tokens["read"]))).json()
+    api = (
+        await client.get(f"/admin/runs/{run.id}/log", headers=bearer(world.tokens["read"]))
+    ).json()
 
     assert "This run is in progress." in page
     assert "42" in page
@@ -289,8 +402,12 @@ async def test_a_running_run_shows_its_progress_and_its_log(client: httpx.AsyncC
     assert [line["event"] for line in api] == ["retrying request"]
 
 
-async def test_log_lines_are_shown_page_by_page_with_the_same_filters(client: httpx.AsyncClient, world: Any) -> None:
-    world.ledger.run_logs.append_log([LogLine("a&b.1", "a&b", NOON, "info", f"line {number}", {}) for number in range(150)])
+async def test_log_lines_are_shown_page_by_page_with_the_same_filters(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    world.ledger.run_logs.append_log(
+        [LogLine("a&b.1", "a&b", NOON, "info", f"line {number}", {}) for number in range(150)]
+    )
     await sign_in(client, world.tokens["read"])
 
     first = (await client.get("/admin/page/logs?source=a%26b")).text
@@ -300,10 +417,12 @@ async def test_log_lines_are_shown_page_by_page_with_the_same_filters(client: ht
 
     assert first.count("<li class=") == 100
     assert second.count("<li class=") == 50
-    assert "rel=\"next\"" not in second
+    assert 'rel="next"' not in second
 
 
-async def test_a_source_page_shows_sizes_and_response_times(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_source_page_shows_sizes_and_response_times(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
     responses = {"count": 4, "bytes": 1_234_567, "milliseconds": 2000, "slowest": 1500}
     world.ledger.save(replace(run, state=State.FAILED, responses=responses))
@@ -315,10 +434,27 @@ async def test_a_source_page_shows_sizes_and_response_times(client: httpx.AsyncC
     assert "1.2 MB" in page
 
 
-async def test_every_count_of_a_run_opens_its_records(client: httpx.AsyncClient, world: Any) -> None:
-    staged_records = [staged(f"n{number}") for number in range(60)] + [staged("gone", Outcome.DELETED), staged("same", Outcome.UNCHANGED)]
+async def test_every_count_of_a_run_opens_its_records(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    staged_records = [staged(f"n{number}") for number in range(60)] + [
+        staged("gone", Outcome.DELETED),
+        staged("same", Outcome.UNCHANGED),
+    ]
     run = world.add_held_plan(tuple(staged_records))
-    world.ledger.save(replace(run, counts={"fetched": 62, "new": 60, "deleted": 1, "gone": 1, "published_after": 60, "reported": 70}))
+    world.ledger.save(
+        replace(
+            run,
+            counts={
+                "fetched": 62,
+                "new": 60,
+                "deleted": 1,
+                "gone": 1,
+                "published_after": 60,
+                "reported": 70,
+            },
+        )
+    )
     await sign_in(client, world.tokens["read"])
     address = f"/admin/page/runs/{run.id}"
 
@@ -332,13 +468,17 @@ async def test_every_count_of_a_run_opens_its_records(client: httpx.AsyncClient,
     for name in ("fetched", "new", "deleted", "gone"):
         assert f'href="{address}?outcome={name}#records"' in page
     assert 'href="/search?source=projects"' in page
-    keys = [key for text in pages for key in re.findall(r'<code><bdi>([^<]+)</bdi></code></p>', text)]
+    keys = [
+        key for text in pages for key in re.findall(r"<code><bdi>([^<]+)</bdi></code></p>", text)
+    ]
     assert sorted(keys) == sorted(item.key or "" for item in staged_records)
     assert re.findall(r"<code><bdi>([^<]+)</bdi></code></p>", gone) == ["gone"]
     assert (await client.get(f"{address}?outcome=none")).status_code == 422
 
 
-async def test_a_change_that_needs_two_people_says_who_approved_it(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_change_that_needs_two_people_says_who_approved_it(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     definition = world.context.source_dir / "projects.toml"
     definition.write_text("second_approver = true\n" + DEFINITION, encoding="utf-8")
     run = world.add_held_plan((staged("a"),))
@@ -358,7 +498,9 @@ async def test_a_change_that_needs_two_people_says_who_approved_it(client: httpx
     assert world.ledger.run(run.id).state is State.COMMITTED
 
 
-async def test_the_system_page_counts_messages_and_says_who_executes_runs(client: httpx.AsyncClient, world: Any) -> None:
+async def test_the_system_page_counts_messages_and_says_who_executes_runs(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     world.ledger.outbox.queue_messages([Message("mail", "ops@example.org", "", "", "")], NOON)
     await sign_in(client, world.tokens["read"])
 
@@ -377,56 +519,110 @@ async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_co
     await sign_in(client, world.tokens["admin"])
     page = "/admin/page/sources/projects"
     before = digest(definition.read_text(encoding="utf-8"))
-    form = {"name": "projects", "text": DEFINITION + "\n[limits]\nexpect = 5\n", "before": before, "do": "save", "note": "they grew"}
+    form = {
+        "name": "projects",
+        "text": DEFINITION + "\n[limits]\nexpect = 5\n",
+        "before": before,
+        "do": "save",
+        "note": "they grew",
+    }
 
-    proposed = await client.post("/admin/page/definition", data={"csrf": await csrf(client), **form})
+    proposed = await client.post(
+        "/admin/page/definition", data={"csrf": await csrf(client), **form}
+    )
     unchanged = definition.read_text(encoding="utf-8")
-    by_the_same = await client.post(f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"})
+    by_the_same = await client.post(
+        f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"}
+    )
     await sign_in(client, other)
     proposal = (await client.get(page)).text
-    confirmed = await client.post(f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"})
-    again = await client.post(f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"})
+    confirmed = await client.post(
+        f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"}
+    )
+    again = await client.post(
+        f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"}
+    )
 
-    assert (proposed.status_code, by_the_same.status_code, confirmed.status_code, again.status_code) == (303, 422, 303, 404)
+    assert (
+        proposed.status_code,
+        by_the_same.status_code,
+        confirmed.status_code,
+        again.status_code,
+    ) == (303, 422, 303, 404)
     assert unchanged.startswith("second_approver = true")
-    assert all(text in proposal for text in ("Proposed definition", "they grew", "expect = 5", "Confirm and save"))
+    assert all(
+        text in proposal
+        for text in ("Proposed definition", "they grew", "expect = 5", "Confirm and save")
+    )
     assert definition.read_text(encoding="utf-8") == form["text"]
     newest = world.ledger.operators.definition_versions("projects")[0]
     assert all(name in newest.who for name in ("a person who may admin", "Another administrator"))
 
 
-async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     definition = world.context.source_dir / "projects.toml"
     definition.write_text("second_approver = true\n" + DEFINITION, encoding="utf-8")
-    world.ledger.operators.save_definition("projects", DEFINITION, "ann", NOON, None, digest(definition.read_text(encoding="utf-8")))
+    world.ledger.operators.save_definition(
+        "projects", DEFINITION, "ann", NOON, None, digest(definition.read_text(encoding="utf-8"))
+    )
     await sign_in(client, world.tokens["admin"])
     definition.write_text("second_approver = true\n# edited\n" + DEFINITION, encoding="utf-8")
 
-    outdated = await client.post("/admin/page/sources/projects/proposal", data={"csrf": await csrf(client), "do": "confirm"})
-    discarded = await client.post("/admin/page/sources/projects/proposal", data={"csrf": await csrf(client), "do": "discard"})
+    outdated = await client.post(
+        "/admin/page/sources/projects/proposal", data={"csrf": await csrf(client), "do": "confirm"}
+    )
+    discarded = await client.post(
+        "/admin/page/sources/projects/proposal", data={"csrf": await csrf(client), "do": "discard"}
+    )
 
     assert (outdated.status_code, discarded.status_code) == (409, 303)
     assert world.ledger.operators.proposed_definition("projects") is None
     assert "discarded a proposed definition of" in (await client.get("/admin/page/audit-log")).text
 
 
-async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_lacks(client: httpx.AsyncClient, world: Any) -> None:
-    rows = [{"id": "1", "title": "Clinics", "country": "KE"}, {"id": "2", "title": "Schools", "country": "RW"}]
+async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_lacks(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    rows = [
+        {"id": "1", "title": "Clinics", "country": "KE"},
+        {"id": "2", "title": "Schools", "country": "RW"},
+    ]
+
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(404) if "robots" in request.url.path else httpx.Response(200, json={"rows": rows})
+        return (
+            httpx.Response(404)
+            if "robots" in request.url.path
+            else httpx.Response(200, json={"rows": rows})
+        )
 
     world.context.transport = httpx.MockTransport(answer)
     world.context.suggest_fields = suggest_fields
     await sign_in(client, world.tokens["admin"])
-    text = '# ours\ntitle = "A registry"\nurl = "https://registry.example/api"\n[fields]\nkey = "id"\n'
-    form = {"csrf": await csrf(client), "name": "registry", "before": "", "text": text, "do": "suggest"}
+    text = (
+        '# ours\ntitle = "A registry"\nurl = "https://registry.example/api"\n[fields]\nkey = "id"\n'
+    )
+    form = {
+        "csrf": await csrf(client),
+        "name": "registry",
+        "before": "",
+        "text": text,
+        "do": "suggest",
+    }
 
     page = await client.post("/admin/page/definition", data=form)
 
     assert page.status_code == 200
-    written = tomllib.loads(unescape(page.text.partition("<textarea")[2].partition(">")[2].partition("</textarea>")[0]))
+    written = tomllib.loads(
+        unescape(page.text.partition("<textarea")[2].partition(">")[2].partition("</textarea>")[0])
+    )
     assert written["fields"] == {"key": "id", "title": "title", "countries": "country"}
-    assert (written["protocol"], written["mapping"], written["options"]) == ("json", "fields", {"records": "rows"})
+    assert (written["protocol"], written["mapping"], written["options"]) == (
+        "json",
+        "fields",
+        {"records": "rows"},
+    )
     assert "# ours" in page.text
     assert "<code><bdi>country</bdi></code>" in page.text
 
@@ -436,15 +632,31 @@ async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_l
     [
         ('title = "A registry"', 200, "Write the address of the data first"),
         ("title = ", 200, "The definition is not TOML"),
-        ('url = "https://registry.example/api"', 500, "The data cannot be fetched: https://registry.example/api: answered 500"),
+        (
+            'url = "https://registry.example/api"',
+            500,
+            "The data cannot be fetched: https://registry.example/api: answered 500",
+        ),
         ('url = "https://registry.example/api"', 200, "No fields can be suggested"),
     ],
 )
-async def test_why_no_fields_are_suggested(client: httpx.AsyncClient, world: Any, text: str, status: int, message: str) -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(404 if "robots" in request.url.path else status, text="hello"))
+async def test_why_no_fields_are_suggested(
+    client: httpx.AsyncClient, world: Any, text: str, status: int, message: str
+) -> None:
+    transport = httpx.MockTransport(
+        lambda request: httpx.Response(
+            404 if "robots" in request.url.path else status, text="hello"
+        )
+    )
     world.context.transport, world.context.suggest_fields = transport, suggest_fields
     await sign_in(client, world.tokens["admin"])
-    form = {"csrf": await csrf(client), "name": "registry", "before": "", "text": text, "do": "suggest"}
+    form = {
+        "csrf": await csrf(client),
+        "name": "registry",
+        "before": "",
+        "text": text,
+        "do": "suggest",
+    }
 
     page = await client.post("/admin/page/definition", data=form)
 
@@ -453,24 +665,36 @@ async def test_why_no_fields_are_suggested(client: httpx.AsyncClient, world: Any
     assert text in unescape(page.text)
 
 
-async def test_the_page_of_a_run_in_progress_is_loaded_again_on_request_only(client: httpx.AsyncClient, world: Any) -> None:
+async def test_the_page_of_a_run_in_progress_is_loaded_again_on_request_only(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
     await sign_in(client, world.tokens["read"])
 
-    pages = [(await client.get(f"/admin/page/runs/{run.id}{query}")).text for query in ("", "?live=true")]
+    pages = [
+        (await client.get(f"/admin/page/runs/{run.id}{query}")).text for query in ("", "?live=true")
+    ]
     world.ledger.save(replace(run, state=State.FAILED, ended=NOON))
     ended = (await client.get(f"/admin/page/runs/{run.id}?live=true")).text
 
     assert ['http-equiv="refresh"' in page for page in (*pages, ended)] == [False, True, False]
-    assert f'<a href="/admin/page/runs/{run.id}?live=true#log">Update every 5 seconds</a>' in pages[0]
+    assert (
+        f'<a href="/admin/page/runs/{run.id}?live=true#log">Update every 5 seconds</a>' in pages[0]
+    )
     assert "Stop updating" in pages[1]
 
 
-async def test_notices_of_a_run_are_in_the_language_of_the_page(client: httpx.AsyncClient, world: Any) -> None:
+async def test_notices_of_a_run_are_in_the_language_of_the_page(
+    client: httpx.AsyncClient, world: Any
+) -> None:
     run = world.add_held_plan((staged("a"),))
     limit = Reason("override_used", {"by": "Ada", "limit": "vanished", "value": "0.5"})
     same = Reason("same_content", {"key": "a", "other": "x7", "source": "kenya"})
-    notices = [Notice("override", limit.text), Notice("duplicate", same.text, "a", "kenya", "x7"), Notice("note", "Anything else")]
+    notices = [
+        Notice("override", limit.text),
+        Notice("duplicate", same.text, "a", "kenya", "x7"),
+        Notice("note", "Anything else"),
+    ]
     world.ledger.replace_notices(run, "override", notices)
     await sign_in(client, world.tokens["read"])
 

@@ -1,4 +1,6 @@
-"""The admin page of suggested topics: undecided ones, the surest first, a form to confirm or refuse one; without scripts."""
+"""The admin page of suggested topics: undecided ones, the surest first, a form to confirm or refuse
+one; without scripts.
+"""
 
 from __future__ import annotations
 
@@ -30,16 +32,37 @@ def suggested(world: Any) -> Any:
     """Return the world with two records for which goals are suggested."""
     with world.ledger.transaction() as connection:
         for number, (goal, confidence, words) in enumerate(((4, 0.8, HOSTILE), (5, 0.99, "SDG 5"))):
-            claim = Claim(f"{SDG}{goal}", Basis.SUGGESTED, words, confidence, method="mention", method_version="1")
-            resource = Initiative(key=f"p{number}", titles=(Text("A project", "en"),), goals=(claim,))
-            row = {"source": "projects", "key": f"p{number}", "state": "published", "first_seen": datetime(2026, 1, 1), "run": "r"}
-            connection.execute(sa.insert(t.record).values(**row, seq=number, digest="", content="", misses=0))
+            claim = Claim(
+                f"{SDG}{goal}",
+                Basis.SUGGESTED,
+                words,
+                confidence,
+                method="mention",
+                method_version="1",
+            )
+            resource = Initiative(
+                key=f"p{number}", titles=(Text("A project", "en"),), goals=(claim,)
+            )
+            row = {
+                "source": "projects",
+                "key": f"p{number}",
+                "state": "published",
+                "first_seen": datetime(2026, 1, 1),
+                "run": "r",
+            }
+            connection.execute(
+                sa.insert(t.record).values(**row, seq=number, digest="", content="", misses=0)
+            )
             text = compress("\n".join(describe(resource, IRIS, "projects")))
-            connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
+            connection.execute(
+                sa.insert(t.description).values(run="r", seq=number, statements=text)
+            )
     return world
 
 
-async def test_suggestions_are_listed_the_surest_first_and_escaped(client: httpx.AsyncClient, suggested: Any) -> None:
+async def test_suggestions_are_listed_the_surest_first_and_escaped(
+    client: httpx.AsyncClient, suggested: Any
+) -> None:
     await sign_in(client, suggested.tokens["operate"])
 
     page = (await client.get(PAGE)).text
@@ -49,17 +72,36 @@ async def test_suggestions_are_listed_the_surest_first_and_escaped(client: httpx
 
 
 @pytest.mark.parametrize("decision", ["confirmed", "refused"])
-async def test_a_decision_is_written_with_its_author_and_leaves_the_queue(client: httpx.AsyncClient, suggested: Any, decision: str) -> None:
+async def test_a_decision_is_written_with_its_author_and_leaves_the_queue(
+    client: httpx.AsyncClient, suggested: Any, decision: str
+) -> None:
     await sign_in(client, suggested.tokens["operate"])
-    form = {"csrf": await csrf(client), "source": "projects", "record": "p1", "concept": "sdg:5", "decision": decision, "comment": "read"}
+    form = {
+        "csrf": await csrf(client),
+        "source": "projects",
+        "record": "p1",
+        "concept": "sdg:5",
+        "decision": decision,
+        "comment": "read",
+    }
 
     stored = await client.post(PAGE, data=form)
     page = (await client.get(f"{PAGE}?source=projects")).text
     (item,), faults = read_decision_table(decision_table(suggested.context.source_dir, "projects"))
 
-    assert (stored.status_code, stored.headers["location"], faults) == (303, f"{PAGE}?source=projects", [])
+    assert (stored.status_code, stored.headers["location"], faults) == (
+        303,
+        f"{PAGE}?source=projects",
+        [],
+    )
     name = suggested.keys["operate"].display_name
-    assert (item.key, item.concept, item.decision, item.author, item.comment) == ("p1", "sdg:5", decision, name, "read")
+    assert (item.key, item.concept, item.decision, item.author, item.comment) == (
+        "p1",
+        "sdg:5",
+        decision,
+        name,
+        "read",
+    )
     assert 'name="concept" value="sdg:5"' not in page
     assert load(suggested.context.source_dir / "projects.toml").decisions == (item,)
     assert "decided about a suggested topic of" in (await client.get("/admin/page/audit-log")).text
@@ -76,10 +118,14 @@ async def test_a_decision_is_written_with_its_author_and_leaves_the_queue(client
     ],
     ids=["unknown concept", "unknown decision", "no record", "long comment", "unknown source"],
 )
-async def test_what_is_wrong_is_refused(client: httpx.AsyncClient, suggested: Any, form: dict[str, str], status: int) -> None:
+async def test_what_is_wrong_is_refused(
+    client: httpx.AsyncClient, suggested: Any, form: dict[str, str], status: int
+) -> None:
     await sign_in(client, suggested.tokens["operate"])
 
-    answer = await client.post(PAGE, data={"csrf": await csrf(client), "source": "projects", **form})
+    answer = await client.post(
+        PAGE, data={"csrf": await csrf(client), "source": "projects", **form}
+    )
 
     assert answer.status_code == status
     assert not decision_table(suggested.context.source_dir, "projects").exists()
@@ -87,7 +133,13 @@ async def test_what_is_wrong_is_refused(client: httpx.AsyncClient, suggested: An
 
 async def test_deciding_wants_an_operator(client: httpx.AsyncClient, suggested: Any) -> None:
     await sign_in(client, suggested.tokens["read"])
-    form = {"csrf": await csrf(client), "source": "projects", "record": "p1", "concept": "sdg:5", "decision": "refused"}
+    form = {
+        "csrf": await csrf(client),
+        "source": "projects",
+        "record": "p1",
+        "concept": "sdg:5",
+        "decision": "refused",
+    }
 
     answer = await client.post(PAGE, data=form)
 
@@ -96,7 +148,9 @@ async def test_deciding_wants_an_operator(client: httpx.AsyncClient, suggested: 
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_the_page_is_served_in_each_language(client: httpx.AsyncClient, suggested: Any, language: str) -> None:
+async def test_the_page_is_served_in_each_language(
+    client: httpx.AsyncClient, suggested: Any, language: str
+) -> None:
     await sign_in(client, suggested.tokens["operate"])
 
     answer = await client.get(PAGE, headers={"Accept-Language": language})

@@ -1,9 +1,12 @@
-"""Disturb harvesters, workers on PostgreSQL, publishers and a mirror at random, and compare what they end with to an undisturbed run.
+"""Disturb harvesters, workers on PostgreSQL, publishers and a mirror at random, and compare what
+they end with to an undisturbed run.
 
-``make chaos MINUTES=10 SEED=3``. Each round is a day on which the registries change. One or two disturbances, chosen by the seed, are
-applied while the day is harvested, published and mirrored, and removed; then every installation must show that day's records. What
-a person does is what the documentation says: run again, start again, restore the file that ``stocktake verify`` names, ``verify --repair``.
-At the end ``verify`` finds every installation sound, and all dumps are equal but for the times and numbers of runs.
+``make chaos MINUTES=10 SEED=3``. Each round is a day on which the registries change. One or two
+disturbances, chosen by the seed, are applied while the day is harvested, published and mirrored,
+and removed; then every installation must show that day's records. What a person does is what the
+documentation says: run again, start again, restore the file that ``stocktake verify`` names,
+``verify --repair``. At the end ``verify`` finds every installation sound, and all dumps are equal
+but for the times and numbers of runs.
 """
 
 from __future__ import annotations
@@ -67,7 +70,9 @@ class Disturbance:
 
 @dataclass
 class DisturbanceOutcome:
-    """Of one kind of disturbance: how often, how often a person had to act, and the seconds until all was shown again."""
+    """Of one kind of disturbance: how often, how often a person had to act, and the seconds until
+    all was shown again.
+    """
 
     times: int = 0
     noticed: int = 0
@@ -77,7 +82,9 @@ class DisturbanceOutcome:
 
 @dataclass
 class ChaosWorld:
-    """All installations with what they depend on; *cluster* is None where PostgreSQL is not installed."""
+    """All installations with what they depend on; *cluster* is None where PostgreSQL is not
+    installed.
+    """
 
     registries: Registries
     links: dict[str, Link]
@@ -91,7 +98,9 @@ class ChaosWorld:
 
 
 class Chaos:
-    """A run of rounds; its dice decide everything but the moments at which the system does its part."""
+    """A run of rounds; its dice decide everything but the moments at which the system does its
+    part.
+    """
 
     def __init__(self, world: ChaosWorld, seed: int) -> None:
         self.world, self.dice = world, random.Random(seed)
@@ -128,11 +137,21 @@ class Chaos:
     def choose(self) -> tuple[str, str]:
         """Draw a kind first, so that each kind is as frequent as the others."""
         names = [item.name for item in self.world.installations()]
-        servers = [f"server of {name}" for name in names] + [f"process of {name}'s server" for name in names]
+        servers = [f"server of {name}" for name in names] + [
+            f"process of {name}'s server" for name in names
+        ]
         kinds = {
-            "kill": ["harvester", *servers, *(["worker", "PostgreSQL"] if self.world.shared else [])],
+            "kill": [
+                "harvester",
+                *servers,
+                *(["worker", "PostgreSQL"] if self.world.shared else []),
+            ],
             "network": [*self.world.links],
-            "flip": [f"{part} of {name}" for name in names for part in ("journal", "store", "history", "dumps")]
+            "flip": [
+                f"{part} of {name}"
+                for name in names
+                for part in ("journal", "store", "history", "dumps")
+            ]
             + ["ledger of single", *(f"archive of {name}" for name in names if name != "mirror")],
         }
         if all(item.has_disk for item in self.world.installations()):
@@ -148,15 +167,32 @@ class Chaos:
         if kind == "kill":
             return Disturbance(kind, target, lambda: self.kill(target, named))
         if kind == "network":
-            return Disturbance(kind, target, lambda: self.world.links[target].cut() or "cut", self.world.links[target].restore)
+            return Disturbance(
+                kind,
+                target,
+                lambda: self.world.links[target].cut() or "cut",
+                self.world.links[target].restore,
+            )
         if kind == "clock":
             hours = self.dice.choice([-24 * 400, -3, 3, 24 * 400])
-            return Disturbance(kind, target, lambda: named[target].clock(hours) or f"{hours:+} hours", lambda: named[target].clock(0))
+            return Disturbance(
+                kind,
+                target,
+                lambda: named[target].clock(hours) or f"{hours:+} hours",
+                lambda: named[target].clock(0),
+            )
         if kind == "full disk":
             spare = self.dice.choice([0, 4096, 100_000, 1_000_000])
-            return Disturbance(kind, target, lambda: named[target].fill_disk(spare) or f"{spare} bytes left", named[target].empty_disk)
+            return Disturbance(
+                kind,
+                target,
+                lambda: named[target].fill_disk(spare) or f"{spare} bytes left",
+                named[target].empty_disk,
+            )
         part, _, name = target.partition(" of ")
-        return Disturbance(kind, target, lambda: "before" if part in KEPT else self.flip(part, named[name]))
+        return Disturbance(
+            kind, target, lambda: "before" if part in KEPT else self.flip(part, named[name])
+        )
 
     def kill(self, target: str, named: dict[str, Installation]) -> str:
         """Kill -9 a process, or PostgreSQL, which is started again at once."""
@@ -173,15 +209,25 @@ class Chaos:
         if process is None or process.poll() is not None:
             return "had ended"
         below = sorted(children(process.pid))
-        pid = self.dice.choice([process.pid, *below]) if "process of" in target or target == "harvester" else process.pid
+        pid = (
+            self.dice.choice([process.pid, *below])
+            if "process of" in target or target == "harvester"
+            else process.pid
+        )
         if "process of" in target:
             pid = self.dice.choice(below or [process.pid])
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        return f"process {pid}, the main one" if pid == process.pid else f"process {pid} below the main one"
+        return (
+            f"process {pid}, the main one"
+            if pid == process.pid
+            else f"process {pid} below the main one"
+        )
 
     def prepare_flip(self, target: str) -> None:
-        """Back up, or write the dumps; what can only be restored is flipped before the day is harvested."""
+        """Back up, or write the dumps; what can only be restored is flipped before the day is
+        harvested.
+        """
         part, _, name = target.partition(" of ")
         item = next(item for item in self.world.installations() if item.name == name)
         if part == "dumps":
@@ -191,7 +237,8 @@ class Chaos:
                 completed = item.run("backup", str(item.backup))
                 assert completed.returncode == 0, completed.stderr
             self.log.append(f"flip {target}: {self.flip(part, item)}")
-            if part == "ledger":  # a run that is committed into it could not be restored from the backup
+            # a run that is committed into it could not be restored from the backup
+            if part == "ledger":
                 self.repair(target)
 
     def flip(self, part: str, item: Installation) -> str:
@@ -201,7 +248,8 @@ class Chaos:
             return "no file yet"
         path = self.dice.choice(paths)
         at = self.dice.randrange(path.stat().st_size)
-        with suppress(FileNotFoundError), path.open("r+b") as file:  # a snapshot that is replaced meanwhile
+        # a snapshot that is replaced meanwhile
+        with suppress(FileNotFoundError), path.open("r+b") as file:
             file.seek(at)
             content = file.read(FLIPPED)
             file.seek(at)
@@ -209,8 +257,12 @@ class Chaos:
         return f"{path.relative_to(item.data)} at {at}"
 
     def repair(self, target: str) -> None:
-        """Do what ``stocktake verify`` says: restore the files that it names from the backup or the origin, rebuild all else."""
-        item = next(item for item in self.world.installations() if item.name == target.partition(" of ")[2])
+        """Do what ``stocktake verify`` says: restore the files that it names from the backup or the
+        origin, rebuild all else.
+        """
+        item = next(
+            item for item in self.world.installations() if item.name == target.partition(" of ")[2]
+        )
         self.wait_for_harvester()
         code, report = item.verify()
         outcome = self.outcomes["flip", target]
@@ -223,7 +275,8 @@ class Chaos:
             if report[part]["state"] == "damaged":
                 for fault in report[part]["faults"]:
                     self.restore(item, fault["name"], part)
-                _, report = item.verify()  # the ledger is compared with the journal only once that is sound
+                # the ledger is compared with the journal only once that is sound
+                _, report = item.verify()
         code, report = item.verify("--repair")
         assert code == 0, f"{target}: not repaired: {report}"
 
@@ -253,13 +306,17 @@ class Chaos:
             self.harvester.wait(SETTLE)
 
     def settle(self) -> None:
-        """Bring every installation to the day, as an operator would: run again what failed, start again what ended."""
+        """Bring every installation to the day, as an operator would: run again what failed, start
+        again what ended.
+        """
         self.wait_for_harvester()
         for attempt in range(ATTEMPTS):
             completed = self.world.single.run("harvest", *SOURCES)
             if completed.returncode == 0:
                 break
-            assert attempt < ATTEMPTS - 1, f"the harvest fails still: {completed.stdout}{completed.stderr}"
+            assert attempt < ATTEMPTS - 1, (
+                f"the harvest fails still: {completed.stdout}{completed.stderr}"
+            )
             time.sleep(1)
         if self.harvester:
             self.harvester.discard()
@@ -270,7 +327,9 @@ class Chaos:
         self.world.mirror.wait_for(self.world.single.head())
 
     def settle_workers(self, item: Installation) -> None:
-        """Wait until the workers have ended a run of each source that they had not ended when the disturbance was over."""
+        """Wait until the workers have ended a run of each source that they had not ended when the
+        disturbance was over.
+        """
         before, queued = ended_runs(item), 0.0
 
         def is_done() -> bool:
@@ -281,7 +340,13 @@ class Chaos:
                 item.enqueue(SOURCES)
             return {run.rpartition(".")[0] for run in ended_runs(item) - before} == set(SOURCES)
 
-        wait_until(is_done, "the workers", SETTLE, lambda: "\n".join(worker.output() for worker in item.workers), pause=0.3)
+        wait_until(
+            is_done,
+            "the workers",
+            SETTLE,
+            lambda: "\n".join(worker.output() for worker in item.workers),
+            pause=0.3,
+        )
 
 
 def ended_runs(item: Installation) -> set[str]:
@@ -295,14 +360,28 @@ def files(part: str, item: Installation) -> list[Path]:
     """Return the files of a part of an installation."""
     if part == "store":
         newest = newest_snapshot(item.data / "store" / "snapshots")
-        return [path for path in sorted(Path(newest.path).rglob("*")) if path.is_file()] if newest else []
-    patterns = {"journal": "journal/*.rdfp.gz", "archive": "archive/**/*.gz", "ledger": "ledger.sqlite"}
-    return sorted(item.data.glob({**patterns, "history": "store/history/changes.db", "dumps": "dumps/*.gz"}[part]))
+        return (
+            [path for path in sorted(Path(newest.path).rglob("*")) if path.is_file()]
+            if newest
+            else []
+        )
+    patterns = {
+        "journal": "journal/*.rdfp.gz",
+        "archive": "archive/**/*.gz",
+        "ledger": "ledger.sqlite",
+    }
+    return sorted(
+        item.data.glob(
+            {**patterns, "history": "store/history/changes.db", "dumps": "dumps/*.gz"}[part]
+        )
+    )
 
 
 def undisturbed(world: ChaosWorld, folder: Path, days: int) -> bytes:
     """Harvest the same days without a disturbance; return the dump."""
-    with open_context(folder, f"sqlite:///{folder}/ledger.sqlite", BASE, "", frozenset({"127.0.0.1"})) as context:
+    with open_context(
+        folder, f"sqlite:///{folder}/ledger.sqlite", BASE, "", frozenset({"127.0.0.1"})
+    ) as context:
         publish_vocabularies.publish(context)
         for day in range(days):
             world.registries.day = day
@@ -312,19 +391,35 @@ def undisturbed(world: ChaosWorld, folder: Path, days: int) -> bytes:
 
 
 def statements(dump: bytes) -> Counter[str]:
-    """Return the statements of a dump without those about runs, and without the times and numbers of runs in the others."""
-    text = re.sub(rf"(/run/(?:{'|'.join(SOURCES)}|vocabulary))\.\d+", r"\1", gzip.decompress(dump).decode())
-    lines = re.sub(r'"[^"]*"\^\^<http://www.w3.org/2001/XMLSchema#dateTime>', '"time"', text).splitlines()
+    """Return the statements of a dump without those about runs, and without the times and numbers
+    of runs in the others.
+    """
+    text = re.sub(
+        rf"(/run/(?:{'|'.join(SOURCES)}|vocabulary))\.\d+", r"\1", gzip.decompress(dump).decode()
+    )
+    lines = re.sub(
+        r'"[^"]*"\^\^<http://www.w3.org/2001/XMLSchema#dateTime>', '"time"', text
+    ).splitlines()
     return Counter(line for line in lines if not _RUN_GRAPH.search(line))
 
 
 def differences(world: ChaosWorld, folder: Path, days: int) -> list[str]:
-    """Verify every installation, and compare the dumps with one another and with an undisturbed run."""
+    """Verify every installation, and compare the dumps with one another and with an undisturbed
+    run.
+    """
     results: list[str] = []
     for item in world.installations():
         item.stop_server()
         code, report = item.verify()
-        results += [f"{item.name}: {part}: {result}" for part, result in report.items() if result["state"] != "sound"] if code else []
+        results += (
+            [
+                f"{item.name}: {part}: {result}"
+                for part, result in report.items()
+                if result["state"] != "sound"
+            ]
+            if code
+            else []
+        )
     dumps = {item.name: item.dump() for item in world.installations()}
     if dumps["mirror"] != dumps["single"]:
         results.append("the mirror's dump has not the bytes of its origin's")
@@ -332,8 +427,12 @@ def differences(world: ChaosWorld, folder: Path, days: int) -> list[str]:
     for name, dump in dumps.items():
         ours = statements(dump)
         absent, added = list(expected - ours), list(ours - expected)
-        results += [f"{name}: missing {line}" for line in absent[:5]] + [f"{name}: too many {line}" for line in added[:5]]
-    console.print(f"{sum(expected.values()):,} statements compared in {len(dumps) + 1} dumps", highlight=False)
+        results += [f"{name}: missing {line}" for line in absent[:5]] + [
+            f"{name}: too many {line}" for line in added[:5]
+        ]
+    console.print(
+        f"{sum(expected.values()):,} statements compared in {len(dumps) + 1} dumps", highlight=False
+    )
     return results
 
 
@@ -345,7 +444,11 @@ def world(folder: Path, seed: int, stack: ExitStack) -> ChaosWorld:
     single = Installation("single", folder / "single")
     links["origin of the mirror"] = Link(single.port)
     origin = f"http://127.0.0.1:{links['origin of the mirror'].port}/"
-    mirror = Installation("mirror", folder / "mirror", server_command=("mirror", origin, "--serve", "--every", "1", "--pause", "0"))
+    mirror = Installation(
+        "mirror",
+        folder / "mirror",
+        server_command=("mirror", origin, "--serve", "--every", "1", "--pause", "0"),
+    )
     chaos_world = ChaosWorld(registries, links, single, mirror)
     if reason := missing():
         console.print(f"Without workers: {reason}", style="yellow")
@@ -354,7 +457,11 @@ def world(folder: Path, seed: int, stack: ExitStack) -> ChaosWorld:
         with chaos_world.cluster.admin() as admin:
             admin.execute("CREATE DATABASE chaos")
         links["database"] = Link(chaos_world.cluster.port)
-        chaos_world.shared = Installation("shared", folder / "shared", chaos_world.cluster.url("chaos", port=links["database"].port))
+        chaos_world.shared = Installation(
+            "shared",
+            folder / "shared",
+            chaos_world.cluster.url("chaos", port=links["database"].port),
+        )
     for item in chaos_world.installations():
         stack.callback(item.close)
         item.define(SOURCES, links["registries"].port)
@@ -365,10 +472,14 @@ def world(folder: Path, seed: int, stack: ExitStack) -> ChaosWorld:
 
 def table(chaos: Chaos) -> Table:
     """Return what was done, and what came of it."""
-    result = Table("disturbance", "of", "times", "noticed by verify", "longest until all was shown (s)")
+    result = Table(
+        "disturbance", "of", "times", "noticed by verify", "longest until all was shown (s)"
+    )
     for (kind, target), outcome in sorted(chaos.outcomes.items()):
         noticed = f"{outcome.noticed} of {outcome.times}" if kind == "flip" else ""
-        result.add_row(kind, target, str(outcome.times), noticed, f"{max(outcome.seconds, default=0):.0f}")
+        result.add_row(
+            kind, target, str(outcome.times), noticed, f"{max(outcome.seconds, default=0):.0f}"
+        )
     return result
 
 
@@ -387,7 +498,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="so many days instead")
     parser.add_argument("--seed", type=int, default=1)
     words = parser.parse_args()
-    if os.geteuid() == 0 and shutil.which("unshare") and "CHAOS_MOUNTS" not in os.environ:  # its disks vanish with it
+    # its disks vanish with it
+    if os.geteuid() == 0 and shutil.which("unshare") and "CHAOS_MOUNTS" not in os.environ:
         os.environ["CHAOS_MOUNTS"] = "private"
         os.execvp("unshare", ["unshare", "--mount", sys.executable, *sys.argv])
     results, day, reported = list[str](), 0, 0
@@ -396,14 +508,22 @@ def main() -> int:
         try:
             for day in days_until(time.monotonic() + words.minutes * 60, words.rounds):
                 chaos.round(day)
-                console.print(f"day {day}", *chaos.log[reported:], sep="\n  ", highlight=False, soft_wrap=True)
+                console.print(
+                    f"day {day}", *chaos.log[reported:], sep="\n  ", highlight=False, soft_wrap=True
+                )
                 reported = len(chaos.log)
             results = differences(chaos.world, Path(name) / "undisturbed", day + 1)
         except (AssertionError, subprocess.TimeoutExpired) as error:
             results = [f"on day {day}: {error}"]
         console.print(table(chaos))
-    console.print(f"seed {words.seed}: {day + 1} days, {sum(item.times for item in chaos.outcomes.values())} disturbances")
-    for line in [*chaos.log[-8:], *results] if results else ["All dumps are equal, and everything is sound."]:
+    console.print(
+        f"seed {words.seed}: {day + 1} days, {sum(item.times for item in chaos.outcomes.values())} disturbances"
+    )
+    for line in (
+        [*chaos.log[-8:], *results]
+        if results
+        else ["All dumps are equal, and everything is sound."]
+    ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return int(bool(results))
 

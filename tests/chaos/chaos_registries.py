@@ -1,4 +1,6 @@
-"""What chaos runs against: registries that change from day to day, and a network link that can be cut."""
+"""What chaos runs against: registries that change from day to day, and a network link that can be
+cut.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,18 @@ DELAY = 0.03  # seconds before an answer, so that a run lasts long enough to be 
 
 
 def records(seed: int, source: str, day: int) -> list[dict[str, Any]]:
-    """Return what the registry *source* holds on *day*: each day some records have another title, and some are new."""
+    """Return what the registry *source* holds on *day*: each day some records have another title,
+    and some are new.
+    """
     titles = {f"{source}-{number}": f"Project {number}" for number in range(RECORDS + day * ADDED)}
     for earlier in range(1, day + 1):
         dice = random.Random(f"{seed} {source} {earlier}")
         for number in dice.sample(range(RECORDS), CHANGED):
             titles[f"{source}-{number}"] = f"Project {number}, plan of day {earlier}"
-    return [{"id": key, "name": title, "sdgs": f"SDG {hash_of(key) % 17 + 1}"} for key, title in titles.items()]
+    return [
+        {"id": key, "name": title, "sdgs": f"SDG {hash_of(key) % 17 + 1}"}
+        for key, title in titles.items()
+    ]
 
 
 def hash_of(key: str) -> int:
@@ -78,7 +85,9 @@ class Registries:
 
 
 class Link:
-    """A network link to a port of loopback. While it is cut, connections are reset and new ones too."""
+    """A network link to a port of loopback. While it is cut, connections are reset and new ones
+    too.
+    """
 
     def __init__(self, target: int) -> None:
         self._target, self._cut, self._open = target, False, set[socket.socket]()

@@ -1,4 +1,6 @@
-"""An installation that chaos disturbs: its data directory on a small disk of its own, its clock, its processes and its backup."""
+"""An installation that chaos disturbs: its data directory on a small disk of its own, its clock,
+its processes and its backup.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,15 @@ ROOT = Path(__file__).parents[2]
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 DISK = 256  # MB of each installation's disk
 COMMAND = 1800.0  # seconds that a command may take at most, beside other work
-SETTLE = 1800.0  # seconds until an installation that nobody disturbs any more shows the newest entry
+# seconds until an installation that nobody disturbs any more shows the newest entry
+SETTLE = 1800.0
 
 
 @dataclass
 class Installation:
-    """A data directory below *folder*, on a disk of its own; *ledger* is its database's address, "" for SQLite."""
+    """A data directory below *folder*, on a disk of its own; *ledger* is its database's address, ""
+    for SQLite.
+    """
 
     name: str
     folder: Path
@@ -47,7 +52,9 @@ class Installation:
     def __post_init__(self) -> None:
         self.data.mkdir(parents=True)
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "chaos", str(self.data)]
-        self.has_disk = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
+        self.has_disk = (
+            os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
+        )
         self.clock(0)
 
     @property
@@ -61,30 +68,60 @@ class Installation:
     def define(self, names: Sequence[str], port: int) -> None:
         (self.folder / "sources").mkdir()
         for name in names:
-            (self.folder / "sources" / f"{name}.toml").write_text(paged_json(f"http://127.0.0.1:{port}/{name}"))
+            (self.folder / "sources" / f"{name}.toml").write_text(
+                paged_json(f"http://127.0.0.1:{port}/{name}")
+            )
 
     def clock(self, hours: float) -> None:
-        """Set the clock of all processes of this installation so many hours forward, or back; they notice within a second."""
+        """Set the clock of all processes of this installation so many hours forward, or back; they
+        notice within a second.
+        """
         part = self.folder / "clock.part"
         part.write_text(f"{hours * 3600:+.0f}\n")
         part.replace(self.folder / "clock")
 
     def environment(self) -> dict[str, str]:
-        remaining = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKTAKE_", "OTEL_"))}
+        remaining = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("STOCKTAKE_", "OTEL_"))
+        }
         ledger = self.ledger or f"sqlite:///{self.data}/ledger.sqlite"
-        ours = {"DATA": self.data, "SOURCES": self.folder / "sources", "LEDGER": ledger, "ALLOW_HOSTS": "127.0.0.1"}
-        results = {**remaining, **{f"STOCKTAKE_{name}": str(value) for name, value in ours.items()}, "PYTHONPATH": str(ROOT)}
+        ours = {
+            "DATA": self.data,
+            "SOURCES": self.folder / "sources",
+            "LEDGER": ledger,
+            "ALLOW_HOSTS": "127.0.0.1",
+        }
+        results = {
+            **remaining,
+            **{f"STOCKTAKE_{name}": str(value) for name, value in ours.items()},
+            "PYTHONPATH": str(ROOT),
+        }
         if FAKETIME.exists():
-            results |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"), "FAKETIME_CACHE_DURATION": "1"}
+            results |= {
+                "LD_PRELOAD": str(FAKETIME),
+                "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
+                "FAKETIME_CACHE_DURATION": "1",
+            }
             results |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
         return results
 
     def start(self, *words: str) -> Process:
-        return Process([sys.executable, "-m", "stocktake", *words], env=self.environment(), cwd=self.folder)
+        return Process(
+            [sys.executable, "-m", "stocktake", *words], env=self.environment(), cwd=self.folder
+        )
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "stocktake", *words]
-        return subprocess.run(command, env=self.environment(), cwd=self.folder, capture_output=True, text=True, timeout=COMMAND)
+        return subprocess.run(
+            command,
+            env=self.environment(),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND,
+        )
 
     def serve(self) -> None:
         """Start the server unless it runs."""
@@ -128,13 +165,17 @@ class Installation:
 
     def health(self) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}/health", trust_env=False, timeout=20).json()
+            answer: dict[str, Any] = httpx.get(
+                f"http://127.0.0.1:{self.port}/health", trust_env=False, timeout=20
+            ).json()
         except (httpx.HTTPError, ValueError):
             return {}
         return answer
 
     def wait_for(self, number: int) -> None:
-        """Wait until the server shows the journal entry *number* and reports no fault; a server that has ended is started again."""
+        """Wait until the server shows the journal entry *number* and reports no fault; a server
+        that has ended is started again.
+        """
 
         def is_sound() -> bool:
             self.serve()
@@ -165,7 +206,10 @@ class Installation:
         """Write the dump and return it, gzipped."""
         completed = self.run("dump")
         assert completed.returncode == 0, completed.stderr
-        return max((self.data / "dumps").glob("*.nq.gz"), key=lambda path: int(re.findall(r"\d+", path.name)[0])).read_bytes()
+        return max(
+            (self.data / "dumps").glob("*.nq.gz"),
+            key=lambda path: int(re.findall(r"\d+", path.name)[0]),
+        ).read_bytes()
 
     def close(self) -> None:
         for process in [*self.workers, *([self.server] if self.server else [])]:

@@ -1,4 +1,5 @@
-"""Whatever is killed, filled, cut, flipped or set back, everything ends as in an undisturbed run (``chaos.py``).
+"""Whatever is killed, filled, cut, flipped or set back, everything ends as in an undisturbed run
+(``chaos.py``).
 
 ``make chaos MINUTES=60 SEED=1`` runs longer and prints what it does.
 """

@@ -28,7 +28,9 @@ class DemoRegistry:
         """Send a request to the app, as httpx would."""
 
         async def sent() -> httpx.Response:
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(self._app), base_url="http://demo.test") as client:
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(self._app), base_url="http://demo.test"
+            ) as client:
                 return await client.request(method, path, **how)
 
         return asyncio.run(sent())

@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from demo.scenario import Fault, ScenarioState, expected_counts, record_histories, registries, serialize_record
+from demo.scenario import (
+    Fault,
+    ScenarioState,
+    expected_counts,
+    record_histories,
+    registries,
+    serialize_record,
+)
 
 REGISTRY = registries(1000, 1, ["oai"])[0]
 
@@ -24,8 +31,16 @@ def test_a_new_version_changes_some_adds_some_and_deletes_some() -> None:
     first = list(record_histories(REGISTRY, ScenarioState(1)))
     second = list(record_histories(REGISTRY, ScenarioState(2)))
 
-    changed = [item for item, before in zip(second, first, strict=False) if item.revision and not before.revision]
-    gone = [item for item, before in zip(second, first, strict=False) if item.deleted and not before.deleted]
+    changed = [
+        item
+        for item, before in zip(second, first, strict=False)
+        if item.revision and not before.revision
+    ]
+    gone = [
+        item
+        for item, before in zip(second, first, strict=False)
+        if item.deleted and not before.deleted
+    ]
     assert len(second) - len(first) == 20
     assert 20 < len(changed) < 80
     assert 2 < len(gone) < 30
@@ -37,7 +52,9 @@ def test_what_a_version_leaves_alone_keeps_its_datestamp_and_text() -> None:
 
     same = [(a, b) for a, b in zip(first, second, strict=False) if a.modified == b.modified]
     assert len(same) > 900
-    assert all(a == b and serialize_record(REGISTRY, a) == serialize_record(REGISTRY, b) for a, b in same)
+    assert all(
+        a == b and serialize_record(REGISTRY, a) == serialize_record(REGISTRY, b) for a, b in same
+    )
 
 
 def test_a_change_is_stamped_between_the_old_time_and_the_new() -> None:
@@ -51,14 +68,26 @@ def test_a_change_is_stamped_between_the_old_time_and_the_new() -> None:
 def test_a_version_comes_when_the_test_says() -> None:
     day = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-    stamps = {history.modified for history in record_histories(REGISTRY, ScenarioState(2, release_times={2: day})) if history.revision}
+    stamps = {
+        history.modified
+        for history in record_histories(REGISTRY, ScenarioState(2, release_times={2: day}))
+        if history.revision
+    }
 
     assert stamps == {int(day.timestamp())}
 
 
 def test_a_deleted_record_stays_deleted() -> None:
-    second = {history.number for history in record_histories(REGISTRY, ScenarioState(2)) if history.deleted}
-    fifth = {history.number for history in record_histories(REGISTRY, ScenarioState(5)) if history.deleted}
+    second = {
+        history.number
+        for history in record_histories(REGISTRY, ScenarioState(2))
+        if history.deleted
+    }
+    fifth = {
+        history.number
+        for history in record_histories(REGISTRY, ScenarioState(5))
+        if history.deleted
+    }
 
     assert second < fifth
 
@@ -66,7 +95,13 @@ def test_a_deleted_record_stays_deleted() -> None:
 def test_without_faults_nothing_is_wrong_and_nothing_deleted() -> None:
     counts = expected_counts(1000, 1, faults=(), only=["ckan"])["ckan"]
 
-    assert (counts.records, counts.deleted, counts.untitled, counts.misdated, counts.misplaced) == (1000, 0, 0, 0, 0)
+    assert (counts.records, counts.deleted, counts.untitled, counts.misdated, counts.misplaced) == (
+        1000,
+        0,
+        0,
+        0,
+        0,
+    )
 
 
 @pytest.mark.parametrize("fault", [Fault.TITLES, Fault.DATES, Fault.COUNTRIES, Fault.DELETIONS])

@@ -54,18 +54,38 @@ def test_every_phrase_is_there_in_every_language() -> None:
     item = phrases()
 
     assert all(set(topic) == set(LANGUAGES) for topic in item.topics.values())
-    for table in (item.audiences, item.titles, item.openers, item.middles, item.closers, item.revised, item.organizations):
+    for table in (
+        item.audiences,
+        item.titles,
+        item.openers,
+        item.middles,
+        item.closers,
+        item.revised,
+        item.organizations,
+    ):
         assert set(table) == set(LANGUAGES)
     assert all(set(country.name) == set(LANGUAGES) for country in countries())
 
 
 def test_every_sentence_is_whole_and_has_the_article_of_its_topic() -> None:
     item = phrases()
-    for language, articles in (("en", {"a", "an"}), ("fr", {"un", "une"}), ("es", {"un", "una"}), ("pt", {"um", "uma"})):
+    for language, articles in (
+        ("en", {"a", "an"}),
+        ("fr", {"un", "une"}),
+        ("es", {"un", "una"}),
+        ("pt", {"um", "uma"}),
+    ):
         assert {articles_of[language] for articles_of in item.articles.values()} == articles
         assert all("{article} {topic}" in opener for opener in item.openers[language])
-    summaries = [text for number in range(2000) for text in generate_record(1, number)["summary"].values()]
+    summaries = [
+        text for number in range(2000) for text in generate_record(1, number)["summary"].values()
+    ]
 
     assert [text for text in summaries if not text.endswith((".", "。"))] == []
-    assert [text for text in summaries for wrong in ("  ", "{", " a open", " a archive", " a online") if wrong in text] == []
+    assert [
+        text
+        for text in summaries
+        for wrong in ("  ", "{", " a open", " a archive", " a online")
+        if wrong in text
+    ] == []
     assert set(item.articles) == set(item.topics)

@@ -1,4 +1,6 @@
-"""Our own protocols, with the demo's source definitions, find at each registry what is really there."""
+"""Our own protocols, with the demo's source definitions, find at each registry what is really
+there.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from harvesters.source import load
 
 
 @pytest.mark.parametrize("name", SHARES)
-def test_a_definition_leads_to_all_records_of_its_registry(demo: Demo, tmp_path: Path, name: str) -> None:
+def test_a_definition_leads_to_all_records_of_its_registry(
+    demo: Demo, tmp_path: Path, name: str
+) -> None:
     source = load(write_sources(demo.url, tmp_path, (name,))[0])
     protocol = PROTOCOLS[source.protocol]
     protocol.check(source)

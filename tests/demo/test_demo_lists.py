@@ -1,4 +1,6 @@
-"""CKAN, JSON and CSV: each way of paging brings each record once; validators spare what is known already."""
+"""CKAN, JSON and CSV: each way of paging brings each record once; validators spare what is known
+already.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def by_page(registry: Any) -> list[dict[str, Any]]:
 
 def by_offset(registry: Any) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
-    while items := registry.ask("/json/offset", params={"offset": len(results), "limit": 7}).json()["items"]:
+    while items := registry.ask("/json/offset", params={"offset": len(results), "limit": 7}).json()[
+        "items"
+    ]:
         results += items
     return results
 
@@ -52,17 +56,24 @@ def at_once(registry: Any) -> list[dict[str, Any]]:
 
 
 def by_file(registry: Any) -> list[dict[str, Any]]:
-    return [registry.ask(f"/json/files/{name}").json() for name in registry.ask("/json/files/").json()["files"]]
+    return [
+        registry.ask(f"/json/files/{name}").json()
+        for name in registry.ask("/json/files/").json()["files"]
+    ]
 
 
 def by_row(registry: Any) -> list[dict[str, Any]]:
-    return list(csv.DictReader(io.StringIO(registry.ask("/csv/projects.csv").content.decode(), newline="")))
+    return list(
+        csv.DictReader(io.StringIO(registry.ask("/csv/projects.csv").content.decode(), newline=""))
+    )
 
 
 def by_search(registry: Any) -> list[dict[str, Any]]:
     result: list[dict[str, Any]] = []
     search = "/ckan/api/3/action/package_search"
-    while results := registry.ask(search, params={"start": len(result), "rows": 40}).json()["result"]["results"]:
+    while results := registry.ask(search, params={"start": len(result), "rows": 40}).json()[
+        "result"
+    ]["results"]:
         result += results
     return result
 
@@ -90,7 +101,9 @@ def test_records_without_a_title_are_as_many_as_the_truth_says(opened: Any, name
 
 
 def test_a_search_returns_its_count_and_at_most_1000_rows(opened: Any) -> None:
-    result = opened().ask("/ckan/api/3/action/package_search", params={"rows": "5000"}).json()["result"]
+    result = (
+        opened().ask("/ckan/api/3/action/package_search", params={"rows": "5000"}).json()["result"]
+    )
 
     assert result["count"] == len(result["results"]) == COUNTS["ckan"].records
 
@@ -98,12 +111,23 @@ def test_a_search_returns_its_count_and_at_most_1000_rows(opened: Any) -> None:
 def test_a_search_by_time_finds_what_was_modified_then(opened: Any) -> None:
     registry, day = opened(), "2024-06-01T00:00:00Z"
 
-    query = {"fq": f"metadata_modified:[{day} TO *]", "rows": "1000", "sort": "metadata_modified asc"}
+    query = {
+        "fq": f"metadata_modified:[{day} TO *]",
+        "rows": "1000",
+        "sort": "metadata_modified asc",
+    }
     results = [
-        item["metadata_modified"] for item in registry.ask("/ckan/api/3/action/package_search", params=query).json()["result"]["results"]
+        item["metadata_modified"]
+        for item in registry.ask("/ckan/api/3/action/package_search", params=query).json()[
+            "result"
+        ]["results"]
     ]
 
-    assert results == sorted(item["metadata_modified"] for item in by_search(registry) if item["metadata_modified"] >= day[:-1])
+    assert results == sorted(
+        item["metadata_modified"]
+        for item in by_search(registry)
+        if item["metadata_modified"] >= day[:-1]
+    )
     assert results
 
 
@@ -119,7 +143,11 @@ def test_a_posted_search_is_answered_like_one_in_the_address(opened: Any) -> Non
 def test_a_wrong_search_is_a_validation_error(opened: Any, query: str) -> None:
     reply = opened().ask(f"/ckan/api/3/action/package_search?{query}")
 
-    assert (reply.status_code, reply.json()["success"], reply.json()["error"]["__type"]) == (409, False, "Validation Error")
+    assert (reply.status_code, reply.json()["success"], reply.json()["error"]["__type"]) == (
+        409,
+        False,
+        "Validation Error",
+    )
 
 
 def test_a_posted_search_that_is_no_object_is_a_bad_request(opened: Any) -> None:
@@ -141,13 +169,20 @@ def test_a_package_is_shown_by_name_and_by_id(opened: Any) -> None:
     registry = opened()
     package = by_search(registry)[5]
 
-    packages = [registry.ask("/ckan/api/3/action/package_show", params={"id": package[name]}).json()["result"] for name in ("name", "id")]
+    packages = [
+        registry.ask("/ckan/api/3/action/package_show", params={"id": package[name]}).json()[
+            "result"
+        ]
+        for name in ("name", "id")
+    ]
 
     assert packages == [package, package]
     assert registry.ask("/ckan/api/3/action/package_show?id=none").status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/json/projects?page=2", "/json/all", "/json/files/index.json", "/csv/projects.csv"])
+@pytest.mark.parametrize(
+    "path", ["/json/projects?page=2", "/json/all", "/json/files/index.json", "/csv/projects.csv"]
+)
 def test_what_the_client_has_is_not_sent_again(opened: Any, path: str) -> None:
     registry = opened()
     first = registry.ask(path)
@@ -188,7 +223,9 @@ def test_a_web_page_comes_instead_of_data(opened: Any) -> None:
 def test_each_page_is_the_first_one_again(opened: Any) -> None:
     registry = opened(frozenset({Fault.REPEAT}))
 
-    first, second = (registry.ask(f"/json/projects?page={number}").json()["results"] for number in (1, 2))
+    first, second = (
+        registry.ask(f"/json/projects?page={number}").json()["results"] for number in (1, 2)
+    )
 
     assert first == second != []
 

@@ -1,4 +1,6 @@
-"""The OAI-PMH registry keeps the protocol's rules (https://www.openarchives.org/OAI/openarchivesprotocol.html)."""
+"""The OAI-PMH registry keeps the protocol's rules
+(https://www.openarchives.org/OAI/openarchivesprotocol.html).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ COUNTS = expected_counts(600, 3)["oai"]
 
 
 def fetch_xml(registry: Any, **parameters: str) -> Any:
-    return etree.fromstring(registry.ask("/oai", params={name.rstrip("_"): text for name, text in parameters.items()}).content)
+    return etree.fromstring(
+        registry.ask(
+            "/oai", params={name.rstrip("_"): text for name, text in parameters.items()}
+        ).content
+    )
 
 
 def texts(root: Any, path: str) -> list[str]:
@@ -48,16 +54,25 @@ def test_tokens_state_size_and_cursor_and_the_last_is_empty(opened: Any) -> None
     pages = list(walked(opened()))
 
     total = str(COUNTS.records + COUNTS.deleted)
-    assert [texts(page, "//o:resumptionToken/@completeListSize") for page in pages] == [[total]] * len(pages)
-    assert [texts(page, "//o:resumptionToken/@cursor") for page in pages] == [[str(50 * n)] for n in range(len(pages))]
+    assert [texts(page, "//o:resumptionToken/@completeListSize") for page in pages] == [
+        [total]
+    ] * len(pages)
+    assert [texts(page, "//o:resumptionToken/@cursor") for page in pages] == [
+        [str(50 * n)] for n in range(len(pages))
+    ]
     assert texts(pages[-1], "//o:resumptionToken/text()") == []
 
 
 def test_a_token_is_good_twice(opened: Any) -> None:
     registry = opened()
-    token = texts(fetch_xml(registry, verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
+    token = texts(
+        fetch_xml(registry, verb="ListRecords", metadataPrefix="oai_dc"),
+        "//o:resumptionToken/text()",
+    )[0]
 
-    first, second = (fetch_xml(registry, verb="ListRecords", resumptionToken=token) for _ in range(2))
+    first, second = (
+        fetch_xml(registry, verb="ListRecords", resumptionToken=token) for _ in range(2)
+    )
 
     assert etree.tostring(first) == etree.tostring(second)
 
@@ -65,7 +80,12 @@ def test_a_token_is_good_twice(opened: Any) -> None:
 def test_a_deleted_record_is_a_header_alone(opened: Any) -> None:
     pages = list(walked(opened()))
 
-    deleted = [item for page in pages for item in page.iterfind(".//o:record[o:header]", NS) if item.find("o:header", NS).get("status")]
+    deleted = [
+        item
+        for page in pages
+        for item in page.iterfind(".//o:record[o:header]", NS)
+        if item.find("o:header", NS).get("status")
+    ]
     assert len(deleted) == COUNTS.deleted
     assert all(len(record) == 1 for record in deleted)
 
@@ -74,19 +94,34 @@ def test_identifiers_are_listed_like_records(opened: Any) -> None:
     registry = opened()
 
     headers, records = (
-        [key for page in walked(registry, verb) for key in texts(page, "//o:header/o:identifier/text()")]
+        [
+            key
+            for page in walked(registry, verb)
+            for key in texts(page, "//o:header/o:identifier/text()")
+        ]
         for verb in ("ListIdentifiers", "ListRecords")
     )
 
     assert headers == records
 
 
-@pytest.mark.parametrize(("start", "until"), [("2024-03-01", "2024-03-31"), ("2024-03-01T00:00:00Z", "2024-03-31T23:59:59Z")])
-def test_a_window_of_time_includes_both_its_ends_in_both_granularities(opened: Any, start: str, until: str) -> None:
+@pytest.mark.parametrize(
+    ("start", "until"),
+    [("2024-03-01", "2024-03-31"), ("2024-03-01T00:00:00Z", "2024-03-31T23:59:59Z")],
+)
+def test_a_window_of_time_includes_both_its_ends_in_both_granularities(
+    opened: Any, start: str, until: str
+) -> None:
     registry = opened()
-    stamps = [text for page in walked(registry) for text in texts(page, "//o:header/o:datestamp/text()")]
+    stamps = [
+        text for page in walked(registry) for text in texts(page, "//o:header/o:datestamp/text()")
+    ]
 
-    results = [text for page in walked(registry, from_=start, until=until) for text in texts(page, "//o:header/o:datestamp/text()")]
+    results = [
+        text
+        for page in walked(registry, from_=start, until=until)
+        for text in texts(page, "//o:header/o:datestamp/text()")
+    ]
 
     assert results == [text for text in stamps if "2024-03-01" <= text[:10] <= "2024-03-31"]
     assert results
@@ -99,18 +134,29 @@ def test_a_set_holds_the_sets_below_it(opened: Any) -> None:
 
     headers = [header for page in pages for header in page.iterfind(".//o:header", NS)]
     assert headers
-    assert all(any(spec.text.startswith("line:C7:") for spec in header.iterfind("o:setSpec", NS)) for header in headers)
-    assert {"line", "line:C7", "line:C7:ehea", "language:fr"} <= set(texts(fetch_xml(registry, verb="ListSets"), "//o:setSpec/text()"))
+    assert all(
+        any(spec.text.startswith("line:C7:") for spec in header.iterfind("o:setSpec", NS))
+        for header in headers
+    )
+    assert {"line", "line:C7", "line:C7:ehea", "language:fr"} <= set(
+        texts(fetch_xml(registry, verb="ListSets"), "//o:setSpec/text()")
+    )
 
 
 def test_get_record_gives_the_record_of_the_list(opened: Any) -> None:
     registry = opened()
-    listed = fetch_xml(registry, verb="ListRecords", metadataPrefix="oai_dc").find(".//o:record", NS)
+    listed = fetch_xml(registry, verb="ListRecords", metadataPrefix="oai_dc").find(
+        ".//o:record", NS
+    )
 
     key = str(listed.findtext("o:header/o:identifier", namespaces=NS))
-    result = fetch_xml(registry, verb="GetRecord", metadataPrefix="oai_dc", identifier=key).find(".//o:record", NS)
+    result = fetch_xml(registry, verb="GetRecord", metadataPrefix="oai_dc", identifier=key).find(
+        ".//o:record", NS
+    )
 
-    assert etree.tostring(result, method="c14n", with_tail=False) == etree.tostring(listed, method="c14n", with_tail=False)
+    assert etree.tostring(result, method="c14n", with_tail=False) == etree.tostring(
+        listed, method="c14n", with_tail=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,10 +172,16 @@ def test_get_record_gives_the_record_of_the_list(opened: Any) -> None:
         ("verb=ListRecords&metadataPrefix=oai_dc&resumptionToken=x", "badArgument"),
         ("verb=ListRecords&metadataPrefix=oai_dc&from=yesterday", "badArgument"),
         ("verb=ListRecords&metadataPrefix=oai_dc&from=2024-02-30", "badArgument"),
-        ("verb=ListRecords&metadataPrefix=oai_dc&from=2024-01-01&until=2024-01-01T00:00:00Z", "badArgument"),
+        (
+            "verb=ListRecords&metadataPrefix=oai_dc&from=2024-01-01&until=2024-01-01T00:00:00Z",
+            "badArgument",
+        ),
         ("verb=ListRecords&metadataPrefix=oai_dc&from=2024-02-01&until=2024-01-01", "badArgument"),
         ("verb=ListRecords&metadataPrefix=marc21", "cannotDisseminateFormat"),
-        ("verb=GetRecord&metadataPrefix=oai_dc&identifier=oai:demo.example.org:none", "idDoesNotExist"),
+        (
+            "verb=GetRecord&metadataPrefix=oai_dc&identifier=oai:demo.example.org:none",
+            "idDoesNotExist",
+        ),
         ("verb=ListMetadataFormats&identifier=none", "idDoesNotExist"),
         ("verb=ListRecords&metadataPrefix=oai_dc&until=2001-01-01", "noRecordsMatch"),
         ("verb=ListRecords&metadataPrefix=oai_dc&set=none", "noRecordsMatch"),
@@ -139,7 +191,9 @@ def test_get_record_gives_the_record_of_the_list(opened: Any) -> None:
         ("verb=ListRecords&resumptionToken=ListRecords~1~~~~9999", "badResumptionToken"),
     ],
 )
-def test_a_wrong_request_is_answered_by_its_error_code(opened: Any, query: str, expected: str) -> None:
+def test_a_wrong_request_is_answered_by_its_error_code(
+    opened: Any, query: str, expected: str
+) -> None:
     root = etree.fromstring(opened().ask(f"/oai?{query}").content)
 
     assert code(root) == [expected]
@@ -155,13 +209,23 @@ def test_the_request_is_repeated_but_for_a_bad_one(opened: Any) -> None:
 
 
 def test_arguments_may_be_posted(opened: Any) -> None:
-    reply = opened().ask("/oai", "POST", content=b"verb=Identify", headers={"content-type": "application/x-www-form-urlencoded"})
+    reply = opened().ask(
+        "/oai",
+        "POST",
+        content=b"verb=Identify",
+        headers={"content-type": "application/x-www-form-urlencoded"},
+    )
 
-    assert texts(etree.fromstring(reply.content), "//o:repositoryName/text()") == ["Demo registry of initiatives"]
+    assert texts(etree.fromstring(reply.content), "//o:repositoryName/text()") == [
+        "Demo registry of initiatives"
+    ]
 
 
 def test_a_token_expires_with_the_registrys_version(opened: Any) -> None:
-    token = texts(fetch_xml(opened(), verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
+    token = texts(
+        fetch_xml(opened(), verb="ListRecords", metadataPrefix="oai_dc"),
+        "//o:resumptionToken/text()",
+    )[0]
 
     root = fetch_xml(opened(version=2), verb="ListRecords", resumptionToken=token)
 
@@ -170,7 +234,10 @@ def test_a_token_expires_with_the_registrys_version(opened: Any) -> None:
 
 def test_the_third_request_meets_an_expired_token_once(opened: Any) -> None:
     registry = opened(frozenset({Fault.EXPIRED}))
-    token = texts(fetch_xml(registry, verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
+    token = texts(
+        fetch_xml(registry, verb="ListRecords", metadataPrefix="oai_dc"),
+        "//o:resumptionToken/text()",
+    )[0]
 
     codes = [code(fetch_xml(registry, verb="ListRecords", resumptionToken=token)) for _ in range(3)]
 
@@ -186,14 +253,21 @@ def test_what_changed_since_the_first_harvest_comes_by_its_response_date(opened:
     headers = [header for page in pages for header in page.iterfind(".//o:header", NS)]
     deleted = sum(header.get("status") == "deleted" for header in headers)
     assert deleted == later.deleted - COUNTS.deleted
-    assert later.records + later.deleted - COUNTS.records - COUNTS.deleted <= len(headers) - deleted < 40
+    assert (
+        later.records + later.deleted - COUNTS.records - COUNTS.deleted
+        <= len(headers) - deleted
+        < 40
+    )
 
 
 def test_sickle_harvests_all(demo: Demo) -> None:
     records = list(Sickle(f"{demo.url}/oai").ListRecords(metadataPrefix="oai_dc"))
 
     assert len(records) == COUNTS.records + COUNTS.deleted
-    assert sum(not record.deleted and "title" not in record.metadata for record in records) == COUNTS.untitled
+    assert (
+        sum(not record.deleted and "title" not in record.metadata for record in records)
+        == COUNTS.untitled
+    )
 
 
 def test_scythe_harvests_all(demo: Demo) -> None:

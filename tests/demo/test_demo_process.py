@@ -1,4 +1,6 @@
-"""The demo as a process: it starts, moves, counts, and ends with its handle; its source definitions fit it."""
+"""The demo as a process: it starts, moves, counts, and ends with its handle; its source definitions
+fit it.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def test_a_demo_that_cannot_start_says_how_to_look() -> None:
         Demo(10, 1, (), only=["opac"]).start()
 
 
-def test_each_registry_has_a_definition_that_loads_and_whose_address_answers(demo: Demo, tmp_path: Path) -> None:
+def test_each_registry_has_a_definition_that_loads_and_whose_address_answers(
+    demo: Demo, tmp_path: Path
+) -> None:
     written = write_sources(demo.url, tmp_path / "sources")
 
     sources = [load(definition) for definition in written]

@@ -1,4 +1,6 @@
-"""The demo's small registries: events, posts, documents and prizes are read and mapped whole by our own protocols."""
+"""The demo's small registries: events, posts, documents and prizes are read and mapped whole by our
+own protocols.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,12 @@ from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Post
 from vocab.iris import Iris
 
-CLASSES = {"events": (Event, EVENTS), "news": (Post, POSTS), "documents": (Document, DOCUMENTS), "prizes": (Initiative, PRIZES)}
+CLASSES = {
+    "events": (Event, EVENTS),
+    "news": (Post, POSTS),
+    "documents": (Document, DOCUMENTS),
+    "prizes": (Initiative, PRIZES),
+}
 
 
 @pytest.mark.parametrize("name", PUBLICATIONS)
@@ -36,12 +43,21 @@ def test_each_item_is_read_and_mapped_to_its_class(demo: Demo, tmp_path: Path, n
     kind, count = CLASSES[name]
     things = [build(item) for item in items if isinstance(item, Record)]
     assert len(things) == len(items) == count
-    assert [page.incomplete_reason for page in pages if page.incomplete_reason] == []  # so that what is gone is known
+    # so that what is gone is known
+    assert [page.incomplete_reason for page in pages if page.incomplete_reason] == []
     assert {type(thing) for thing in things} == {kind}
-    assert all(thing.titles and thing.action_lines and (thing.goals or thing.targets) for thing in things)
+    assert all(
+        thing.titles and thing.action_lines and (thing.goals or thing.targets) for thing in things
+    )
     if name == "prizes":
-        received = [prize for thing in things if isinstance(thing, Initiative) for prize in thing.prizes]
-        assert {prize.stage.rpartition("/")[2] for prize in received} == {"winner", "champion", "nominated"}
+        received = [
+            prize for thing in things if isinstance(thing, Initiative) for prize in thing.prizes
+        ]
+        assert {prize.stage.rpartition("/")[2] for prize in received} == {
+            "winner",
+            "champion",
+            "nominated",
+        }
         assert {prize.year for prize in received} == {2023, 2024, 2025}
     if name == "events":
         events = [thing for thing in things if isinstance(thing, Event)]
@@ -50,7 +66,9 @@ def test_each_item_is_read_and_mapped_to_its_class(demo: Demo, tmp_path: Path, n
 
 
 @pytest.mark.parametrize("name", PUBLICATIONS)
-def test_the_same_seed_has_the_same_bytes_and_a_current_copy_is_not_sent_again(demo: Demo, name: str) -> None:
+def test_the_same_seed_has_the_same_bytes_and_a_current_copy_is_not_sent_again(
+    demo: Demo, name: str
+) -> None:
     path, _, content = PUBLICATIONS[name]
     first = httpx.get(f"{demo.url}{path}")
 
@@ -62,4 +80,6 @@ def test_the_same_seed_has_the_same_bytes_and_a_current_copy_is_not_sent_again(d
 
 def test_a_demo_of_chosen_registries_has_no_others() -> None:
     with Demo(10, 1, (), only=["all"]) as demo:
-        assert {httpx.get(f"{demo.url}{path}").status_code for path, _, _ in PUBLICATIONS.values()} == {404}
+        assert {
+            httpx.get(f"{demo.url}{path}").status_code for path, _, _ in PUBLICATIONS.values()
+        } == {404}

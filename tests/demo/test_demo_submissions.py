@@ -20,7 +20,10 @@ def test_the_demo_opens_submissions_and_keeps_what_an_operator_changed(tmp_path:
     open_submissions(tmp_path)
     definition = tmp_path / "submissions.toml"
     source = load(definition)
-    definition.write_text(definition.read_text(encoding="utf-8").replace("Stocktake demo", "Another"), encoding="utf-8")
+    definition.write_text(
+        definition.read_text(encoding="utf-8").replace("Stocktake demo", "Another"),
+        encoding="utf-8",
+    )
     changed = definition.read_text(encoding="utf-8")
     open_submissions(tmp_path)
 
@@ -39,11 +42,17 @@ def test_what_a_visitor_reported_is_valid_and_stored_once(tmp_path: Path) -> Non
     assert visitor
     items = submissions.of_submitter(ledger, visitor.id)
     source = load(tmp_path / "submissions.toml")
-    checks = [check(ledger, item.content, item.id, source, BASE, DuplicateFinder()) for item in items]
+    checks = [
+        check(ledger, item.content, item.id, source, BASE, DuplicateFinder()) for item in items
+    ]
     published = list(submissions.published(ledger))
     ledger.close()
 
-    assert {item.state for item in items} == {SubmissionState.ACCEPTED, SubmissionState.SUBMITTED, SubmissionState.CHANGES_REQUESTED}
+    assert {item.state for item in items} == {
+        SubmissionState.ACCEPTED,
+        SubmissionState.SUBMITTED,
+        SubmissionState.CHANGES_REQUESTED,
+    }
     assert all(normalize(item.content, BASE, "en") == item.content for item in items)
     assert [checked.findings for checked in checks if not checked.is_valid] == []
     assert [key for key, _ in published] == ["demo-mesh"]

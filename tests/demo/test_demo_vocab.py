@@ -16,7 +16,9 @@ def test_the_crosswalks_know_every_word_of_the_demo() -> None:
     words |= {("target", text) for project in created for text in project["targets"]}
     words |= {("country", text) for project in created for text in project["countries"]}
     words |= {("stakeholder_type", project["lead"]["type"]) for project in created}
-    words |= {("status", project["status"]) for project in created} | {("coverage", project["coverage"]) for project in created}
+    words |= {("status", project["status"]) for project in created} | {
+        ("coverage", project["coverage"]) for project in created
+    }
     words |= {("activity_type", text) for project in created for text in project["types"]}
 
     assert sorted(pair for pair in words if getattr(walk, pair[0])(pair[1]) is None) == []

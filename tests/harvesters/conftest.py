@@ -39,14 +39,27 @@ def define_source() -> Callable[..., Source]:
     """Return a function that makes the source definition that a test needs."""
 
     def make(protocol: str = "json", mapping: str = "fields", **rest: Any) -> Source:
-        definition: dict[str, Any] = {"fields": {"title": "name"} if mapping == "fields" else {}, "url": URL, **rest}
-        return Source(name="a", title="A", protocol=protocol, mapping=mapping, licence="https://example.org/l", **definition)
+        definition: dict[str, Any] = {
+            "fields": {"title": "name"} if mapping == "fields" else {},
+            "url": URL,
+            **rest,
+        }
+        return Source(
+            name="a",
+            title="A",
+            protocol=protocol,
+            mapping=mapping,
+            licence="https://example.org/l",
+            **definition,
+        )
 
     return make
 
 
 class ScriptedRegistry:
-    """A registry that answers from a table of queries, or by a function, and remembers what it was asked."""
+    """A registry that answers from a table of queries, or by a function, and remembers what it was
+    asked.
+    """
 
     def __init__(self, answers: Mapping[str, Any] | Handler) -> None:
         self.answers = answers
@@ -62,7 +75,11 @@ class ScriptedRegistry:
         answer = self.answers.get(query, self.answers.get(request.url.path, 404))
         if isinstance(answer, httpx.Response):
             return answer
-        return httpx.Response(answer) if isinstance(answer, int) else httpx.Response(200, content=answer)
+        return (
+            httpx.Response(answer)
+            if isinstance(answer, int)
+            else httpx.Response(200, content=answer)
+        )
 
     def open_client(self, **settings: Any) -> Fetch:
         return Fetch(pause=0, transport=httpx.MockTransport(self), **{"robots": False, **settings})

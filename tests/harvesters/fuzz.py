@@ -1,7 +1,9 @@
-"""Fuzzing of all protocols through their mappings: real payloads are mutated, and nothing but our own errors may come out.
+"""Fuzzing of all protocols through their mappings: real payloads are mutated, and nothing but our
+own errors may come out.
 
-As a program it reads cases as lines of JSON, one `[target, seed]` each, runs them, and writes what happened to each of them. A case that
-takes more than SECONDS of processor time ends the program, so that whoever runs it knows which one it was.
+As a program it reads cases as lines of JSON, one `[target, seed]` each, runs them, and writes what
+happened to each of them. A case that takes more than SECONDS of processor time ends the program, so
+that whoever runs it knows which one it was.
 """
 
 from __future__ import annotations
@@ -90,17 +92,30 @@ class Outcome:
 
 @cache
 def targets() -> tuple[Target, ...]:
-    """Return all sources: the recorded replies of the tests, and the real payloads where they are present."""
+    """Return all sources: the recorded replies of the tests, and the real payloads where they are
+    present.
+    """
     results = []
     for folder in sorted(REPLIES.iterdir()):
         handler = replay.played(folder).handler
         results.append(Target(f"replies/{folder.name}", load(folder / "source.toml"), handler))  # type: ignore[arg-type]
     for kind in real.KINDS if replay.FEEDS.is_dir() else ():
-        definition = {"protocol": kind.protocol, "mapping": kind.mapping, "options": dict(kind.options), "fields": dict(kind.fields)}
+        definition = {
+            "protocol": kind.protocol,
+            "mapping": kind.mapping,
+            "options": dict(kind.options),
+            "fields": dict(kind.fields),
+        }
         source = parse("a", {**real.DEFINITION, **definition}, "a")
         for file in sorted(replay.FEEDS.glob(kind.files))[:40]:
             if file.stat().st_size <= LARGEST:
-                results.append(Target(f"{file.relative_to(replay.FEEDS)} by {kind.protocol}", source, real.answers(source, file)))
+                results.append(
+                    Target(
+                        f"{file.relative_to(replay.FEEDS)} by {kind.protocol}",
+                        source,
+                        real.answers(source, file),
+                    )
+                )
     return tuple(results)
 
 
@@ -121,7 +136,11 @@ def cases(count: int, seed: int) -> list[tuple[str, int]]:
     groups: dict[str, list[str]] = {}
     for target in targets():
         groups.setdefault(target.source.protocol, []).append(target.name)
-    return [(names[number % len(names)], seed + number) for names in groups.values() for number in range(count)]
+    return [
+        (names[number % len(names)], seed + number)
+        for names in groups.values()
+        for number in range(count)
+    ]
 
 
 def run_case(name: str, seed: int) -> Outcome:
@@ -142,13 +161,20 @@ def run_case(name: str, seed: int) -> Outcome:
         headers = {"content-type": reply.headers.get("content-type", "")}
         if rng.random() < 0.1:
             headers["content-type"] += f"; charset={rng.choice(CHARSETS)}"
-        return httpx.Response(reply.status_code, content=mutate(reply.content, rng), headers=headers)
+        return httpx.Response(
+            reply.status_code, content=mutate(reply.content, rng), headers=headers
+        )
 
     _reset_peak()
     before, begun, records, fault = _peak(), time.process_time(), 0, ""
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
-        with Fetch(pause=0, robots=False, transport=httpx.MockTransport(answer), retry_policy=RetryPolicy(max_attempts=1)) as fetch:
+        with Fetch(
+            pause=0,
+            robots=False,
+            transport=httpx.MockTransport(answer),
+            retry_policy=RetryPolicy(max_attempts=1),
+        ) as fetch:
             fetch.now = lambda: NOW
             for page in check_compatible(target.source)[0].collect(target.source, fetch, None):
                 for item in page.items:
@@ -170,7 +196,9 @@ def run_case(name: str, seed: int) -> Outcome:
         fault = f"{type(error).__name__}: {str(error)[:200]!r} at {' '.join(ours[-3:])}"
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    return Outcome(name, seed, time.process_time() - begun, max(_peak() - before, 0), records, fault)
+    return Outcome(
+        name, seed, time.process_time() - begun, max(_peak() - before, 0), records, fault
+    )
 
 
 def _reset_peak() -> None:
@@ -179,11 +207,17 @@ def _reset_peak() -> None:
 
 def _peak() -> int:
     """Return the most memory since the last reset, in KiB."""
-    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return next(
+        int(line.split()[1])
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
 
 
 def mutate(content: bytes, rng: random.Random) -> bytes:
-    """Return *content* with some faults: of its structure where it has one that can be read, or of its bytes."""
+    """Return *content* with some faults: of its structure where it has one that can be read, or of
+    its bytes.
+    """
     if content.startswith(b"PK") and rng.random() < 0.8:
         return _mutate_package(content, rng)
     if rng.random() < 0.5:
@@ -207,7 +241,9 @@ def _mutate_bytes(content: bytes, rng: random.Random) -> bytes:
             case 2:
                 data[position : position + length] = rng.choice(TOKENS)
             case 3:
-                data[position:position] = data[position : position + length] * rng.choice((1, 3, 50))
+                data[position:position] = data[position : position + length] * rng.choice(
+                    (1, 3, 50)
+                )
             case 4 if position < len(data):
                 data[position] = rng.randrange(256)
             case 5 if rng.random() < 0.2:
@@ -240,7 +276,13 @@ def _spots(document: Any) -> Iterator[tuple[Any, Any]]:
     ahead = [document]
     while ahead:
         element = ahead.pop()
-        for key in list(element) if isinstance(element, dict) else range(len(element)) if isinstance(element, list) else ():
+        for key in (
+            list(element)
+            if isinstance(element, dict)
+            else range(len(element))
+            if isinstance(element, list)
+            else ()
+        ):
             yield element, key
             ahead.append(element[key])
 
@@ -281,22 +323,31 @@ def _mutate_lines(content: bytes, rng: random.Random) -> bytes:
             case 2:
                 lines.insert(position, lines[other])
             case 3:
-                lines[position] = lines[position][: rng.randrange(len(lines[position]) + 1)] + rng.choice(TOKENS)
+                lines[position] = lines[position][
+                    : rng.randrange(len(lines[position]) + 1)
+                ] + rng.choice(TOKENS)
             case _:
                 lines[position] = rng.choice(TOKENS)
     return b"\n".join(lines)
 
 
 def _mutate_package(content: bytes, rng: random.Random) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as after:
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as before,
+        zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as after,
+    ):
         chosen = rng.choice(before.namelist())
         for name in before.namelist():
-            after.writestr(name, mutate(before.read(name), rng) if name == chosen else before.read(name))
+            after.writestr(
+                name, mutate(before.read(name), rng) if name == chosen else before.read(name)
+            )
     return buffer.getvalue()
 
 
 def run_all(wanted: Sequence[tuple[str, int]], workers: int, patience: float) -> list[Outcome]:
-    """Run cases in *workers* processes, each begun anew behind a case that ends it; raise where one is silent for *patience* seconds."""
+    """Run cases in *workers* processes, each begun anew behind a case that ends it; raise where one
+    is silent for *patience* seconds.
+    """
     shares = [list(wanted[number::workers]) for number in range(workers)]
     processes = [_start(share) for share in shares]
     results: list[Outcome] = []
@@ -312,20 +363,31 @@ def run_all(wanted: Sequence[tuple[str, int]], workers: int, patience: float) ->
     return results
 
 
-def _finished(share: list[tuple[str, int]], process: subprocess.Popen[str], patience: float) -> list[Outcome]:
+def _finished(
+    share: list[tuple[str, int]], process: subprocess.Popen[str], patience: float
+) -> list[Outcome]:
     """Return the outcomes of a process that ends, and take its cases out of *share*."""
     out, err = process.communicate(timeout=patience)
     results = [Outcome(**json.loads(line)) for line in out.splitlines()]
     del share[: len(results)]
     if share:  # the first of those that are left ended it
-        why = f"ended by signal {-process.returncode}" if process.returncode < 0 else f"exit {process.returncode}: {err[-300:]}"
+        why = (
+            f"ended by signal {-process.returncode}"
+            if process.returncode < 0
+            else f"exit {process.returncode}: {err[-300:]}"
+        )
         results.append(Outcome(*share.pop(0), float(SECONDS), 0, 0, why))
     return results
 
 
 def _start(share: Sequence[tuple[str, int]]) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        [sys.executable, __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
     )
     assert process.stdin is not None
     # The cases are fewer bytes than a pipe holds, or are read while they are written.
@@ -336,9 +398,13 @@ def _start(share: Sequence[tuple[str, int]]) -> subprocess.Popen[str]:
 
 
 def main() -> None:
-    """Run the cases of standard input, or as many for each protocol as the first argument says, and print figures."""
+    """Run the cases of standard input, or as many for each protocol as the first argument says, and
+    print figures.
+    """
     if len(sys.argv) > 1:
-        print_figures(run_all(cases(int(sys.argv[1]), int(sys.argv[2])), int(sys.argv[3]), 24 * 3600.0))
+        print_figures(
+            run_all(cases(int(sys.argv[1]), int(sys.argv[2])), int(sys.argv[3]), 24 * 3600.0)
+        )
         return
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
@@ -352,7 +418,10 @@ def print_figures(outcomes: Sequence[Outcome]) -> None:
     protocols = {target.name: target.source.protocol for target in targets()}
     for protocol in dict.fromkeys(protocols.values()):
         these = [item for item in outcomes if protocols[item.target] == protocol]
-        slowest, largest = max(these, key=lambda element: element.seconds), max(these, key=lambda element: element.memory)
+        slowest, largest = (
+            max(these, key=lambda element: element.seconds),
+            max(these, key=lambda element: element.memory),
+        )
         print(
             f"{protocol}: {len(these)} cases, {sum(element.records for element in these)} records mapped,"
             f" {sum(bool(element.fault) for element in these)} faults, slowest {slowest.seconds:.2f} s ({slowest.target} {slowest.seed}),"

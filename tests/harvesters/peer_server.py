@@ -1,4 +1,6 @@
-"""A simulated peer: another Stocktake with a journal, served at the URLs that a peer source requests."""
+"""A simulated peer: another Stocktake with a journal, served at the URLs that a peer source
+requests.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,14 @@ BASE = "https://other.example/id/"
 OURS = "https://ours.example/"
 WHEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KENYA = Registry(
-    "kenya", "Kenya ICT projects", "ICT Authority", "https://k.example/", "https://k.example/licence", "json", "fields", "1 * * * *"
+    "kenya",
+    "Kenya ICT projects",
+    "ICT Authority",
+    "https://k.example/",
+    "https://k.example/licence",
+    "json",
+    "fields",
+    "1 * * * *",
 )
 
 
@@ -35,7 +44,9 @@ def initiative(key: str, title: str = "Wells", **more: Any) -> Initiative:
 
 @dataclass
 class Peer:
-    """*overrides* answer a path instead; *requested* records each path; if not *is_feed_current*, the feed lacks the newest entry."""
+    """*overrides* answer a path instead; *requested* records each path; if not *is_feed_current*,
+    the feed lacks the newest entry.
+    """
 
     journal: Journal
     base: str = BASE
@@ -48,24 +59,43 @@ class Peer:
     def iris(self) -> Iris:
         return Iris(self.base)
 
-    def commit(self, registry: str, *things: Resource, gone: Iterable[Resource] = (), run: str = "r.1") -> None:
+    def commit(
+        self, registry: str, *things: Resource, gone: Iterable[Resource] = (), run: str = "r.1"
+    ) -> None:
         """Commit the new state of a registry's resources, and tombstones for those that are *gone*."""
-        rows = [row for thing in things for row in self._put(registry, thing.key, self._described(registry, thing, run))]
+        rows = [
+            row
+            for thing in things
+            for row in self._put(registry, thing.key, self._described(registry, thing, run))
+        ]
         for item in gone:
             before = self._described(registry, item, run)
             rows += self._put(
-                registry, item.key, write_tombstone(item.key, registry, Deletion(run, WHEN, "deleted"), WHEN, before, self.iris)
+                registry,
+                item.key,
+                write_tombstone(
+                    item.key, registry, Deletion(run, WHEN, "deleted"), WHEN, before, self.iris
+                ),
             )
         self.journal.append(rows, run=run, time=WHEN)
 
     def describe(self, registry: Registry = KENYA) -> None:
         """Commit the description of a registry."""
         graph = self.iris.source(registry.name)
-        self.journal.append([f"A {quad}" for quad in quads(describe_source(registry, self.iris), graph)], run="r.0", time=WHEN)
+        self.journal.append(
+            [f"A {quad}" for quad in quads(describe_source(registry, self.iris), graph)],
+            run="r.0",
+            time=WHEN,
+        )
 
     def _described(self, registry: str, resource: Resource, run: str) -> list[str]:
         about = Provenance(registry, run, "fields", "ab" * 32, WHEN, WHEN)
-        return sorted({*describe(resource, self.iris, registry), *describe_record(resource.key, self.iris, about)})
+        return sorted(
+            {
+                *describe(resource, self.iris, registry),
+                *describe_record(resource.key, self.iris, about),
+            }
+        )
 
     def _put(self, registry: str, key: str, lines: Iterable[str]) -> Iterator[str]:
         graph, new = self.iris.record(registry, key), set(lines)
@@ -87,14 +117,19 @@ class Peer:
             entry, registry, key = path.removeprefix("/ldes/version/").split("/")
             known = self.is_feed_current or int(entry) < self._newest
             return (
-                self._graph(self.iris.record(registry, key), f"{self.base}ldes/version/{entry}/{registry}/{key}")
+                self._graph(
+                    self.iris.record(registry, key),
+                    f"{self.base}ldes/version/{entry}/{registry}/{key}",
+                )
                 if known
                 else httpx.Response(404)
             )
         if path.startswith("/source/"):
             return self._graph(self.iris.source(path.removeprefix("/source/")), "")
         stored = self.journal.entry(int(path.removeprefix("/journal/").removesuffix(".gz")))
-        return httpx.Response(200, content=stored.path.read_bytes()) if stored else httpx.Response(404)
+        return (
+            httpx.Response(200, content=stored.path.read_bytes()) if stored else httpx.Response(404)
+        )
 
     @property
     def _newest(self) -> int:
@@ -109,13 +144,31 @@ class Peer:
         return httpx.Response(200, json=head, headers={"ETag": etag})
 
     def _list(self, before: int, per: int) -> httpx.Response:
-        entries = [entry for entry in self.journal.entries() if before - per <= entry.number < before]
-        return httpx.Response(200, json={"entries": [{"number": entry.number, "id": entry.id} for entry in reversed(entries)]})
+        entries = [
+            entry for entry in self.journal.entries() if before - per <= entry.number < before
+        ]
+        return httpx.Response(
+            200,
+            json={
+                "entries": [{"number": entry.number, "id": entry.id} for entry in reversed(entries)]
+            },
+        )
 
     def _graph(self, name: str, version: str) -> httpx.Response:
-        rows = [row[2:] for entry in self.journal.entries() for row in entry.rows() if row[0] == "A" and row.endswith(f"<{name}> .")]
-        triples = [row.rpartition(" <")[0] for row in rows if not self.stored.get(name) or row.rpartition(" <")[0] in self.stored[name]]
-        text = "".join(f"{line}{f' <{version}>' if version else ''} .\n" for line in dict.fromkeys(triples))
+        rows = [
+            row[2:]
+            for entry in self.journal.entries()
+            for row in entry.rows()
+            if row[0] == "A" and row.endswith(f"<{name}> .")
+        ]
+        triples = [
+            row.rpartition(" <")[0]
+            for row in rows
+            if not self.stored.get(name) or row.rpartition(" <")[0] in self.stored[name]
+        ]
+        text = "".join(
+            f"{line}{f' <{version}>' if version else ''} .\n" for line in dict.fromkeys(triples)
+        )
         return httpx.Response(200, text=text, headers={"content-type": "application/n-quads"})
 
     def client(self, seen: dict[str, Validator] | None = None, base: str = OURS) -> Fetch:

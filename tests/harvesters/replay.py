@@ -36,20 +36,28 @@ def transport() -> httpx.MockTransport:
 
 
 def played(folder: Path) -> httpx.MockTransport:
-    """Return a host that answers from *folder*: `store.ttl` as a SPARQL endpoint, `answers/` by the path's last part, else `reply.*`."""
+    """Return a host that answers from *folder*: `store.ttl` as a SPARQL endpoint, `answers/` by the
+    path's last part, else `reply.*`.
+    """
     if (folder / "store.ttl").exists():
         store = Store()
         store.bulk_load(path=str(folder / "store.ttl"), format=RdfFormat.TURTLE)
         return httpx.MockTransport(lambda request: endpoint(store, request))
     if (folder / "answers").is_dir():
         files = {file.name: file for file in (folder / "answers").iterdir()}
-        return httpx.MockTransport(lambda request: _named(files, unquote(request.url.path.rstrip("/").rpartition("/")[2])))
+        return httpx.MockTransport(
+            lambda request: _named(files, unquote(request.url.path.rstrip("/").rpartition("/")[2]))
+        )
     (reply,) = folder.glob("reply.*")
     return httpx.MockTransport(lambda _: httpx.Response(200, content=reply.read_bytes()))
 
 
 def _named(files: Mapping[str, Path], name: str) -> httpx.Response:
-    return httpx.Response(200, content=files[name].read_bytes()) if name in files else httpx.Response(404)
+    return (
+        httpx.Response(200, content=files[name].read_bytes())
+        if name in files
+        else httpx.Response(404)
+    )
 
 
 def endpoint(store: Store, request: httpx.Request) -> httpx.Response:
@@ -58,7 +66,10 @@ def endpoint(store: Store, request: httpx.Request) -> httpx.Response:
     if isinstance(results, QueryTriples):
         content, type_ = results.serialize(format=RdfFormat.N_TRIPLES), "application/n-triples"
     else:
-        content, type_ = results.serialize(format=QueryResultsFormat.JSON), "application/sparql-results+json"
+        content, type_ = (
+            results.serialize(format=QueryResultsFormat.JSON),
+            "application/sparql-results+json",
+        )
     return httpx.Response(200, content=content, headers={"Content-Type": type_})
 
 
@@ -68,7 +79,12 @@ def _catalogues() -> Store:
     store = Store()
     for file in sorted((FEEDS / "dcat").iterdir()):
         with suppress(SyntaxError):
-            quads = parse(file.read_bytes(), SUFFIXES[file.suffix], base_iri="https://registry.example/", rename_blank_nodes=True)
+            quads = parse(
+                file.read_bytes(),
+                SUFFIXES[file.suffix],
+                base_iri="https://registry.example/",
+                rename_blank_nodes=True,
+            )
             store.extend(list(quads))
     return store
 
@@ -81,7 +97,9 @@ def _answer(request: httpx.Request) -> httpx.Response:
         return endpoint(_catalogues(), request)
     folder, _, name = path.removeprefix("/").rpartition("/")
     if folder in _FOLDERS:
-        content = _index(_FOLDERS[folder]) if name == "index.json" else _file(_FOLDERS[folder], name)
+        content = (
+            _index(_FOLDERS[folder]) if name == "index.json" else _file(_FOLDERS[folder], name)
+        )
     else:
         answer = _ANSWERS.get(path)
         content = answer(parameters) if answer else None
@@ -110,8 +128,15 @@ def _recorded() -> dict[tuple[tuple[str, str], ...], bytes]:
 
 def _terms(parameters: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Sort arguments; a day stands for its first second, as MIT's server takes it."""
-    days = {name for name in ("from", "until") if len(parameters.get(name, "")) == len("2024-01-01")}
-    return tuple(sorted((name, f"{text}T00:00:00Z" if name in days else text) for name, text in parameters.items()))
+    days = {
+        name for name in ("from", "until") if len(parameters.get(name, "")) == len("2024-01-01")
+    }
+    return tuple(
+        sorted(
+            (name, f"{text}T00:00:00Z" if name in days else text)
+            for name, text in parameters.items()
+        )
+    )
 
 
 def _mit(parameters: Mapping[str, str]) -> bytes | None:
@@ -122,7 +147,11 @@ def _repeated(parameters: Mapping[str, str]) -> bytes | None:
     """Answer what a second harvest asks: nothing has changed since the recordings were made."""
     if parameters.get("verb") == "Identify":
         return (FEEDS / "oai" / "sickle_Identify.xml").read_bytes()
-    return (FEEDS / "oai" / "sickle_noRecordsMatch.xml").read_bytes() if "from" in parameters and "until" not in parameters else None
+    return (
+        (FEEDS / "oai" / "sickle_noRecordsMatch.xml").read_bytes()
+        if "from" in parameters and "until" not in parameters
+        else None
+    )
 
 
 def _singles(parameters: Mapping[str, str]) -> bytes:
@@ -138,7 +167,12 @@ def _singles(parameters: Mapping[str, str]) -> bytes:
     later = str(first + _PAGE) if first + _PAGE < len(records) else ""
     token = f'<resumptionToken completeListSize="{len(records)}" cursor="{first}">{later}</resumptionToken>'
     body = b"".join(records[first : first + _PAGE])
-    return b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><ListRecords>' + body + token.encode() + b"</ListRecords></OAI-PMH>"
+    return (
+        b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><ListRecords>'
+        + body
+        + token.encode()
+        + b"</ListRecords></OAI-PMH>"
+    )
 
 
 def _sickle(parameters: Mapping[str, str]) -> bytes | None:
@@ -152,27 +186,48 @@ def _ckan(parameters: Mapping[str, str]) -> bytes:
         document = json.loads(file.read_bytes())
         packages += document if isinstance(document, list) else [document]
     start, rows = int(parameters.get("start", "0")), int(parameters.get("rows", "10"))
-    return json.dumps({"success": True, "result": {"count": len(packages), "results": packages[start : start + rows]}}).encode()
+    return json.dumps(
+        {
+            "success": True,
+            "result": {"count": len(packages), "results": packages[start : start + rows]},
+        }
+    ).encode()
 
 
 def _bank(parameters: Mapping[str, str]) -> bytes:
-    """Return the two pages of the World Bank's answer that were recorded, of eight; then nothing more."""
+    """Return the two pages of the World Bank's answer that were recorded, of eight; then nothing
+    more.
+    """
     file = FEEDS / "worldbank" / f"az_donor_pipeline_page_os{parameters.get('os', '0')}.raw.json"
-    return file.read_bytes() if file.exists() else b'{"rows":10,"os":"20","page":"3","total":"79","projects":{}}'
+    return (
+        file.read_bytes()
+        if file.exists()
+        else b'{"rows":10,"os":"20","page":"3","total":"79","projects":{}}'
+    )
 
 
 def _git_tree(parameters: Mapping[str, str]) -> bytes:
     """Return the nominees as a code host tells a tree of git."""
-    rows = [{"path": f"nominees/{file.name}", "type": "blob"} for file in sorted((FEEDS / "dpg" / "nominees").glob("*.json"))]
-    return json.dumps({"tree": [{"path": "nominees", "type": "tree"}, {"path": "LICENSE", "type": "blob"}, *rows]}).encode()
+    rows = [
+        {"path": f"nominees/{file.name}", "type": "blob"}
+        for file in sorted((FEEDS / "dpg" / "nominees").glob("*.json"))
+    ]
+    return json.dumps(
+        {"tree": [{"path": "nominees", "type": "tree"}, {"path": "LICENSE", "type": "blob"}, *rows]}
+    ).encode()
 
 
 def _csw(parameters: Mapping[str, str]) -> bytes:
-    """Return the records of MIT that were recorded one by one as a catalogue service does, its identifier before the others."""
+    """Return the records of MIT that were recorded one by one as a catalogue service does, its
+    identifier before the others.
+    """
     results = []
     for file in sorted((FEEDS / "oai").glob("mit_*.xml")):
         for record in etree.fromstring(file.read_bytes()).iterfind(f"{_OAI}GetRecord/{_OAI}record"):
-            parts = [etree.tostring(part, encoding="unicode", with_tail=False) for part in record.iterfind(f"{_OAI}metadata/*/*")]
+            parts = [
+                etree.tostring(part, encoding="unicode", with_tail=False)
+                for part in record.iterfind(f"{_OAI}metadata/*/*")
+            ]
             key = f'<dc:identifier xmlns:dc="{_DC}">{record.findtext(f"{_OAI}header/{_OAI}identifier")}</dc:identifier>'
             results += [f"<csw:Record>{key}{''.join(parts)}</csw:Record>"] if parts else []
     start, size = int(parameters["startPosition"]), int(parameters["maxRecords"])
@@ -186,13 +241,20 @@ _SOME = 40  # nominees that are played as changes and as resources
 
 
 def _nominees() -> list[str]:
-    return [f"https://{HOST}/raw/main/nominees/{file.name}" for file in sorted((FEEDS / "dpg" / "nominees").glob("*.json"))[:_SOME]]
+    return [
+        f"https://{HOST}/raw/main/nominees/{file.name}"
+        for file in sorted((FEEDS / "dpg" / "nominees").glob("*.json"))[:_SOME]
+    ]
 
 
 def _activities(parameters: Mapping[str, str]) -> bytes:
     """Return some nominees as a collection of changes, each listed twice."""
     rows = [
-        {"type": kind, "endTime": f"2026-0{month}-01T00:00:00Z", "object": {"id": address, "type": "Document"}}
+        {
+            "type": kind,
+            "endTime": f"2026-0{month}-01T00:00:00Z",
+            "object": {"id": address, "type": "Document"},
+        }
         for month, kind in enumerate(("Create", "Update"), 1)
         for address in _nominees()
     ]
@@ -208,18 +270,32 @@ def _resources(parameters: Mapping[str, str]) -> bytes:
 
 def _stream(parameters: Mapping[str, str]) -> bytes:
     """Return the real versions of mobility hindrances as one page of a stream."""
-    files = [FEEDS / "ldes" / name for name in ("example-ldes-member.nq", "members_member_nquads.nq", "members_member_turtle.ttl")]
+    files = [
+        FEEDS / "ldes" / name
+        for name in (
+            "example-ldes-member.nq",
+            "members_member_nquads.nq",
+            "members_member_turtle.ttl",
+        )
+    ]
     texts = [b"\n".join(file.read_bytes() for file in files)]
     texts += [
         f"<https://{HOST}/stream> <https://w3id.org/tree#member> <{quad.subject.value}> .".encode()
-        for quad in {quad.subject: quad for file in files[1:] for quad in parse(file.read_bytes(), RdfFormat.TRIG, lenient=True)}.values()
+        for quad in {
+            quad.subject: quad
+            for file in files[1:]
+            for quad in parse(file.read_bytes(), RdfFormat.TRIG, lenient=True)
+        }.values()
     ]
     return b"\n".join(texts)
 
 
 def _sitemap(parameters: Mapping[str, str]) -> bytes:
     """Return a sitemap of the real pages."""
-    pages = "".join(f"<url><loc>https://{HOST}/feeds/html/{file.name}</loc></url>" for file in sorted((FEEDS / "html").iterdir()))
+    pages = "".join(
+        f"<url><loc>https://{HOST}/feeds/html/{file.name}</loc></url>"
+        for file in sorted((FEEDS / "html").iterdir())
+    )
     return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{pages}</urlset>'.encode()
 
 
@@ -231,7 +307,10 @@ _FOLDERS = {
     "dpg/nominees": FEEDS / "dpg" / "nominees",
     "raw/main/nominees": FEEDS / "dpg" / "nominees",
     "dpg/archive": FEEDS / "dpg" / "archive",
-    **{f"feeds/{name}": FEEDS / name for name in ("datajson", "dcat", "html", "ical", "ldes", "nde", "oai", "rss", "waf")},
+    **{
+        f"feeds/{name}": FEEDS / name
+        for name in ("datajson", "dcat", "html", "ical", "ldes", "nde", "oai", "rss", "waf")
+    },
 }
 _ANSWERS: Mapping[str, Answer] = {
     "/mit/oai": _mit,
@@ -239,11 +318,15 @@ _ANSWERS: Mapping[str, Answer] = {
     "/sickle/oai": _sickle,
     "/ckan/api/3/action/package_search": _ckan,
     "/worldbank/projects": _bank,
-    "/wsis/2015.csv": _whole(SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv"),
+    "/wsis/2015.csv": _whole(
+        SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv"
+    ),
     "/iati/activities.xml": _whole(FEEDS / "iati" / "activity-standard-example-annotated.xml"),
     "/library/oai": _whole(Path(__file__).parent / "replies" / "mods" / "reply.xml"),
     "/repository/oai": _whole(Path(__file__).parent / "replies" / "datacite" / "reply.xml"),
-    "/wsis/2015.html": _whole(SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-nominated-projects.html"),
+    "/wsis/2015.html": _whole(
+        SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-nominated-projects.html"
+    ),
     "/legacy/book.xls": _whole(FEEDS / "tabular" / "book.xls"),
     "/redcross/projects.csv": _whole(FEEDS / "tabular" / "projects.csv"),
     "/sitemap.xml": _sitemap,

@@ -12,13 +12,21 @@ import httpx
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 
-FORMS = {"day": ("YYYY-MM-DD", "%Y-%m-%d"), "second": ("YYYY-MM-DDThh:mm:ssZ", "%Y-%m-%dT%H:%M:%SZ")}
+FORMS = {
+    "day": ("YYYY-MM-DD", "%Y-%m-%d"),
+    "second": ("YYYY-MM-DDThh:mm:ssZ", "%Y-%m-%dT%H:%M:%SZ"),
+}
 START = datetime(2025, 1, 1, tzinfo=UTC)
 HEAD = '<?xml version="1.0" encoding="UTF-8"?><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>{now}</responseDate>'
 
 
 def open_client(registry: Callable[[httpx.Request], httpx.Response]) -> Fetch:
-    return Fetch(pause=0, robots=False, transport=httpx.MockTransport(registry), retry_policy=RetryPolicy(max_attempts=1))
+    return Fetch(
+        pause=0,
+        robots=False,
+        transport=httpx.MockTransport(registry),
+        retry_policy=RetryPolicy(max_attempts=1),
+    )
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,13 @@ class SimulatedRecord:
 DC = '<oai_dc:dc xmlns:oai_dc="http://www.openarchives.org/OAI/2.0/oai_dc/" xmlns:dc="http://purl.org/dc/elements/1.1/">'
 
 
-def records(count: int, *, apart: timedelta = timedelta(hours=7), deleted: Collection[int] = ()) -> list[SimulatedRecord]:
-    return [SimulatedRecord(f"k{number:04}", START + number * apart, number in deleted) for number in range(count)]
+def records(
+    count: int, *, apart: timedelta = timedelta(hours=7), deleted: Collection[int] = ()
+) -> list[SimulatedRecord]:
+    return [
+        SimulatedRecord(f"k{number:04}", START + number * apart, number in deleted)
+        for number in range(count)
+    ]
 
 
 def broken(body: bytes) -> httpx.Response:
@@ -52,9 +65,11 @@ def crashed(body: bytes) -> httpx.Response:
 
 @dataclass
 class Oai:
-    """A repository: *stored* in the order of its lists, *page* records a part, the *poison* keys that spoil each answer that they are in.
+    """A repository: *stored* in the order of its lists, *page* records a part, the *poison* keys
+    that spoil each answer that they are in.
 
-    *expired* tells which tokens are refused, by how often any was asked for and the token's offset; *request_log* remembers all requests.
+    *expired* tells which tokens are refused, by how often any was asked for and the token's offset;
+    *request_log* remembers all requests.
     """
 
     stored: Sequence[SimulatedRecord]
@@ -75,7 +90,9 @@ class Oai:
             return httpx.Response(500)
         if verb == "Identify":
             name = FORMS[self.granularity][0]
-            return self._respond(f"<Identify><earliestDatestamp>2025-01-01</earliestDatestamp><granularity>{name}</granularity></Identify>")
+            return self._respond(
+                f"<Identify><earliestDatestamp>2025-01-01</earliestDatestamp><granularity>{name}</granularity></Identify>"
+            )
         if verb == "GetRecord":
             one = next(item for item in self.stored if item.key == parameters["identifier"])
             return self._spoilt(f"<GetRecord>{self._record(one)}</GetRecord>", [one])
@@ -92,8 +109,14 @@ class Oai:
         if not chosen:
             return self._respond('<error code="noRecordsMatch"/>')
         part = chosen[offset : offset + self.page]
-        body = "".join(self._record(item) if verb == "ListRecords" else self._header(item) for item in part)
-        after = json.dumps({**terms, "offset": offset + self.page}) if offset + self.page < len(chosen) else ""
+        body = "".join(
+            self._record(item) if verb == "ListRecords" else self._header(item) for item in part
+        )
+        after = (
+            json.dumps({**terms, "offset": offset + self.page})
+            if offset + self.page < len(chosen)
+            else ""
+        )
         size = f' completeListSize="{len(chosen)}" cursor="{offset}"' if self.sized else ""
         last = f"<resumptionToken{size}>{after}</resumptionToken>" if after or offset else ""
         text = f"<{verb}>{body}{last}</{verb}>"
@@ -103,8 +126,12 @@ class Oai:
         """Hold the repository to the protocol: one granularity, its own."""
         stamp = self._stamp(item)
         for name in ("from", "until"):
-            assert len(terms.get(name, stamp)) == len(stamp), "from and until are in the repository's granularity"
-        return terms.get("from", stamp) <= stamp <= terms.get("until", stamp) and terms.get("set", "") in ("", *item.groups)
+            assert len(terms.get(name, stamp)) == len(stamp), (
+                "from and until are in the repository's granularity"
+            )
+        return terms.get("from", stamp) <= stamp <= terms.get("until", stamp) and terms.get(
+            "set", ""
+        ) in ("", *item.groups)
 
     def _stamp(self, item: SimulatedRecord) -> str:
         return f"{item.stamp:{FORMS[self.granularity][1]}}"
@@ -115,13 +142,24 @@ class Oai:
         return f"<header{status}><identifier>{item.key}</identifier><datestamp>{self._stamp(item)}</datestamp>{sets}</header>"
 
     def _record(self, item: SimulatedRecord) -> str:
-        body = "" if item.deleted else f"<metadata>{DC}<dc:title>Project {item.key}</dc:title></oai_dc:dc></metadata>"
+        body = (
+            ""
+            if item.deleted
+            else f"<metadata>{DC}<dc:title>Project {item.key}</dc:title></oai_dc:dc></metadata>"
+        )
         return f"<record>{self._header(item)}{body}</record>"
 
     def _respond(self, body: str) -> httpx.Response:
         now = START + timedelta(days=400)
-        return httpx.Response(200, content=(HEAD.format(now=f"{now:%Y-%m-%dT%H:%M:%SZ}") + body + "</OAI-PMH>").encode())
+        return httpx.Response(
+            200,
+            content=(HEAD.format(now=f"{now:%Y-%m-%dT%H:%M:%SZ}") + body + "</OAI-PMH>").encode(),
+        )
 
     def _spoilt(self, body: str, part: Sequence[SimulatedRecord]) -> httpx.Response:
         response = self._respond(body)
-        return self.spoil(response.content) if any(item.key in self.poison for item in part) else response
+        return (
+            self.spoil(response.content)
+            if any(item.key in self.poison for item in part)
+            else response
+        )

@@ -21,7 +21,12 @@ HOST = "https://registry.example"
 def act(kind: str, name: str, day: int, **more: object) -> dict[str, object]:
     element = {"type": kind, "endTime": f"2026-01-{day:02}T00:00:00Z", **more}
     return (
-        element if kind == "Refresh" else {"object": {"id": f"{HOST}/{name}", "type": "Article", "name": f"{name} of day {day}"}, **element}
+        element
+        if kind == "Refresh"
+        else {
+            "object": {"id": f"{HOST}/{name}", "type": "Article", "name": f"{name} of day {day}"},
+            **element,
+        }
     )
 
 
@@ -34,7 +39,12 @@ def page(*activities: object, **more: object) -> dict[str, object]:
 
 
 TURTLE = b"<https://registry.example/a> a <http://schema.org/Project> ."
-COLLECTION = {"@context": "https://www.w3.org/ns/activitystreams", "type": "OrderedCollection", "last": f"{HOST}/p2", "first": f"{HOST}/p1"}
+COLLECTION = {
+    "@context": "https://www.w3.org/ns/activitystreams",
+    "type": "OrderedCollection",
+    "last": f"{HOST}/p2",
+    "first": f"{HOST}/p1",
+}
 
 
 class ActivitySite:
@@ -47,15 +57,26 @@ class ActivitySite:
         self.request_log.append(name)
         element = self.pages.get(name, 404)
         content = element if isinstance(element, bytes) else json.dumps(element).encode()
-        return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
+        return (
+            httpx.Response(element)
+            if isinstance(element, int)
+            else httpx.Response(200, content=content)
+        )
 
     def open_client(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
+        return Fetch(
+            pause=0,
+            robots=False,
+            transport=httpx.MockTransport(self),
+            retry_policy=RetryPolicy(max_attempts=1),
+        )
 
 
 @pytest.fixture
 def source(define_source):
-    return lambda **options: define_source("activitystreams", url=f"{HOST}/c", fields={"title": "name"}, options=options)
+    return lambda **options: define_source(
+        "activitystreams", url=f"{HOST}/c", fields={"title": "name"}, options=options
+    )
 
 
 def harvest(registry, source, since=None, cursor=None):
@@ -67,7 +88,10 @@ def summary(pages):
     """Return what came: the object and its name, or that it is gone."""
     items = [item for page in pages for item in page.items]
     return [
-        (element.key.removeprefix(f"{HOST}/"), element.payload["name"] if isinstance(element, Record) else type(element).__name__)
+        (
+            element.key.removeprefix(f"{HOST}/"),
+            element.payload["name"] if isinstance(element, Record) else type(element).__name__,
+        )
         for element in items
     ]
 
@@ -84,14 +108,22 @@ def collection(**more: object) -> ActivitySite:
 def test_of_each_object_the_newest_activity_counts(source):
     pages = harvest(collection(), source())
 
-    assert summary(pages) == [("d", "d of day 13"), ("b", "DeletedRecord"), ("a", "a of day 11"), ("c", "c of day 3")]
+    assert summary(pages) == [
+        ("d", "d of day 13"),
+        ("b", "DeletedRecord"),
+        ("a", "a of day 11"),
+        ("c", "c of day 3"),
+    ]
     assert (pages[-1].cursor, pages[-1].incomplete_reason, pages[0].again) == (None, None, True)
 
 
 def test_only_pages_with_news_are_asked_for(source):
     registry = collection()
 
-    assert summary(harvest(registry, source(), datetime(2026, 1, 12, tzinfo=UTC))) == [("d", "d of day 13"), ("b", "DeletedRecord")]
+    assert summary(harvest(registry, source(), datetime(2026, 1, 12, tzinfo=UTC))) == [
+        ("d", "d of day 13"),
+        ("b", "DeletedRecord"),
+    ]
     assert registry.request_log == ["c", "p2"]
 
 
@@ -106,34 +138,56 @@ def test_a_collection_without_pages_is_read(name, source):
     rows = [act("Create", "a", 1), act("Update", "a", 3), act("Create", "b", 2)]
     rows = rows if name == "items" else sorted(rows, key=lambda row: row["endTime"])
 
-    assert summary(harvest(ActivitySite({"c": {"type": "Collection", name: rows}}), source())) == [("a", "a of day 3"), ("b", "b of day 2")]
+    assert summary(harvest(ActivitySite({"c": {"type": "Collection", name: rows}}), source())) == [
+        ("a", "a of day 3"),
+        ("b", "b of day 2"),
+    ]
 
 
 def test_what_moved_is_gone_there_and_comes_here(source):
     move = act("Move", "a", 12, target={"id": f"{HOST}/z", "name": "moved"})
 
-    assert summary(harvest(ActivitySite({"c": COLLECTION, "p2": page(act("Create", "a", 1), move)}), source())) == [
+    assert summary(
+        harvest(ActivitySite({"c": COLLECTION, "p2": page(act("Create", "a", 1), move)}), source())
+    ) == [
         ("a", "DeletedRecord"),
         ("z", "moved"),
     ]
 
 
 def test_before_a_refresh_only_deletions_count(source):
-    pages = {"c": COLLECTION, "p2": page(act("Create", "old", 1), act("Delete", "gone", 2), act("Refresh", "", 3), act("Create", "new", 4))}
+    pages = {
+        "c": COLLECTION,
+        "p2": page(
+            act("Create", "old", 1),
+            act("Delete", "gone", 2),
+            act("Refresh", "", 3),
+            act("Create", "new", 4),
+        ),
+    }
 
     assert summary(harvest(ActivitySite(pages), source())) == [("new", "new of day 4")]
     later = datetime(2026, 1, 1, tzinfo=UTC)
-    assert summary(harvest(ActivitySite(pages), source(), later)) == [("new", "new of day 4"), ("gone", "DeletedRecord")]
+    assert summary(harvest(ActivitySite(pages), source(), later)) == [
+        ("new", "new of day 4"),
+        ("gone", "DeletedRecord"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("kind", "content", "payload"),
     [("json", b'{"name": "A"}', Payload.ROW), ("xml", b"<a/>", Payload.XML), ("rdf", TURTLE, Payload.GRAPH)],
 )  # fmt: skip
-def test_an_object_is_brought_from_its_address_where_the_definition_says_so(kind, content, payload, define_source):
-    source = define_source("activitystreams", url=f"{HOST}/c", fields={"title": "'x'"}, options={"format": kind})
+def test_an_object_is_brought_from_its_address_where_the_definition_says_so(
+    kind, content, payload, define_source
+):
+    source = define_source(
+        "activitystreams", url=f"{HOST}/c", fields={"title": "'x'"}, options={"format": kind}
+    )
 
-    (item,) = harvest(ActivitySite({"c": COLLECTION, "p2": page(act("Create", "a", 1)), "a": content}), source)[0].items
+    (item,) = harvest(
+        ActivitySite({"c": COLLECTION, "p2": page(act("Create", "a", 1)), "a": content}), source
+    )[0].items
 
     assert (item.key, type(item)) == (f"{HOST}/a", Record)
     assert check_compatible(source)[0].payload_type is payload
@@ -159,17 +213,34 @@ def test_an_object_is_brought_from_where_it_says_also(source):
     element["object"]["seeAlso"] = [{"id": f"{HOST}/meta", "format": "application/json"}]
 
     pages = harvest(
-        ActivitySite({"c": COLLECTION, "p2": page(element, act("Create", "b", 1)), "meta": {"name": "A"}}), source(format="json", also=True)
+        ActivitySite(
+            {"c": COLLECTION, "p2": page(element, act("Create", "b", 1)), "meta": {"name": "A"}}
+        ),
+        source(format="json", also=True),
     )
 
     assert summary(pages) == [("b", "InvalidRecord"), ("a", "A")]
 
 
 @pytest.mark.parametrize(
-    ("broken", "kind"), [(404, DeletedRecord), (410, DeletedRecord), (403, InvalidRecord), (500, InvalidRecord), (b"{", InvalidRecord)]
+    ("broken", "kind"),
+    [
+        (404, DeletedRecord),
+        (410, DeletedRecord),
+        (403, InvalidRecord),
+        (500, InvalidRecord),
+        (b"{", InvalidRecord),
+    ],
 )
 def test_an_object_that_cannot_be_brought_stops_nothing(broken, kind, source):
-    registry = ActivitySite({"c": COLLECTION, "p2": page(act("Create", "a", 1), act("Create", "b", 1)), "a": broken, "b": {"name": "B"}})
+    registry = ActivitySite(
+        {
+            "c": COLLECTION,
+            "p2": page(act("Create", "a", 1), act("Create", "b", 1)),
+            "a": broken,
+            "b": {"name": "B"},
+        }
+    )
 
     assert summary(harvest(registry, source(format="json"))) == [("b", "B"), ("a", kind.__name__)]
 
@@ -180,28 +251,48 @@ def test_a_registry_that_goes_down_ends_the_harvest(source):
             return super().__call__(request) if len(self.request_log) < 2 else httpx.Response(503)
 
     with pytest.raises(UnavailableError):
-        harvest(FailingCollection({"c": COLLECTION, "p2": page(act("Create", "a", 1))}), source(format="json"))
+        harvest(
+            FailingCollection({"c": COLLECTION, "p2": page(act("Create", "a", 1))}),
+            source(format="json"),
+        )
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(source):
     registry = collection()
     whole = harvest(registry, source())
 
-    assert summary(harvest(registry, source(), cursor=whole[0].cursor)) == [("c", "c of day 3"), ("b", "b of day 2"), ("a", "a of day 1")]
+    assert summary(harvest(registry, source(), cursor=whole[0].cursor)) == [
+        ("c", "c of day 3"),
+        ("b", "b of day 2"),
+        ("a", "a of day 1"),
+    ]
 
 
 def test_pages_that_lead_in_circles_end_the_harvest(source):
     with pytest.raises(ParseError, match="repeats the page"):
         harvest(collection(p1=page(act("Create", "a", 1), prev="p2")), source())
     with pytest.raises(ParseError, match="repeats the page"):
-        harvest(ActivitySite({"c": {"type": "Collection", "first": f"{HOST}/p1"}, "p1": page(next="p1")}), source())
+        harvest(
+            ActivitySite(
+                {"c": {"type": "Collection", "first": f"{HOST}/p1"}, "p1": page(next="p1")}
+            ),
+            source(),
+        )
 
 
 @pytest.mark.parametrize(
-    "row", ["text", {"type": "Create"}, {"type": "Create", "object": {"name": "no id"}}, {"type": "Create", "object": [None]}]
+    "row",
+    [
+        "text",
+        {"type": "Create"},
+        {"type": "Create", "object": {"name": "no id"}},
+        {"type": "Create", "object": [None]},
+    ],
 )
 def test_an_activity_that_cannot_be_read_is_reported(row, source):
-    items = harvest(ActivitySite({"c": COLLECTION, "p2": page(row, act("Create", "a", 1))}), source())[0].items
+    items = harvest(
+        ActivitySite({"c": COLLECTION, "p2": page(row, act("Create", "a", 1))}), source()
+    )[0].items
 
     assert [type(item) for item in items] == [Record, InvalidRecord]
 

@@ -30,7 +30,12 @@ def test_the_file_is_a_warc_that_others_read(tmp_path: Path) -> None:
 
     with (tmp_path / "s" / "s.1.warc.gz").open("rb") as file:
         (record,) = [
-            (item.rec_type, item.rec_headers["WARC-Target-URI"], item.http_headers.get_statuscode(), item.http_headers.get_header("ETag"))
+            (
+                item.rec_type,
+                item.rec_headers["WARC-Target-URI"],
+                item.http_headers.get_statuscode(),
+                item.http_headers.get_header("ETag"),
+            )
             for item in ArchiveIterator(file)
         ]
 

@@ -34,43 +34,89 @@ KINDS = {
     "activitystreams": ("fields", {}, {"title": "name"}),
     "resourcesync": ("fields", {}, {"title": "name"}),
 }
-OWN = {"rdf": {"dcat"}, "web": {"html", "jsonapi", "waf"}}  # folders of whose files these protocols can read some
-# These take other kinds of files than those of the folders below, whose own tests say what becomes of them.
+# folders of whose files these protocols can read some
+OWN = {"rdf": {"dcat"}, "web": {"html", "jsonapi", "waf"}}
+# These take other kinds of files than those of the folders below, whose own tests say what becomes
+# of them.
 ALL = {
     **KINDS,
     "feed": ("feed_entry", {}, {}),
     "ical": ("ical_event", {}, {}),
     "html": ("fields", {"records": "//li", "key": "@id"}, {"title": "."}),
 }
-FITTING = {".xml": "oai-pmh", ".rdf": "rdf", ".ttl": "rdf", ".html": "oai-pmh", ".json": "json", ".jsonld": "rdf"}
+FITTING = {
+    ".xml": "oai-pmh",
+    ".rdf": "rdf",
+    ".ttl": "rdf",
+    ".html": "oai-pmh",
+    ".json": "json",
+    ".jsonld": "rdf",
+}
 
 
 def _files(*folders: str) -> list[Path]:
     return [file for folder in folders for file in sorted((replay.FEEDS / folder).glob("*"))]
 
 
-# Files of these folders that are no answer of any registry's protocol here, each to a source of its kind and to all others.
+# Files of these folders that are no answer of any registry's protocol here, each to a source of its
+# kind and to all others.
 FOREIGN = [
     *_files("broken", "html"),
     *(file for file in _files("dcat") if file.suffix in {".rdf", ".ttl"}),
-    *(file for file in _files("oai") if "ListRecords" not in file.name and "list-records" not in file.name and "harvest-" not in file.name),
+    *(
+        file
+        for file in _files("oai")
+        if "ListRecords" not in file.name
+        and "list-records" not in file.name
+        and "harvest-" not in file.name
+    ),
     *_files("waf", "ical", "rss", "jsonapi"),
 ]
-BOMBS = [file for file in FOREIGN if file.name.startswith("defused") and file.name != "defused_simple.xml"]
+BOMBS = [
+    file
+    for file in FOREIGN
+    if file.name.startswith("defused") and file.name != "defused_simple.xml"
+]
 OTHERS = [file for file in _files("dcat", "ckan", "datajson", "nde") if file.suffix in FITTING]
-NONSENSE = [b"", b"  \n", b"\xef\xbb\xbf", b"\x00", b"\xff\xfe", b"[", b"[" * 100_000, b'{"a":' * 100_000, b"<a>" * 100_000]
-SLOW = [b" " * 100_000 + b"<a", b"<!-- -->" * 20_000 + b"<a", b"<?a?> " * 20_000 + b"<a", b"\n<!--" * 20_000]
+NONSENSE = [
+    b"",
+    b"  \n",
+    b"\xef\xbb\xbf",
+    b"\x00",
+    b"\xff\xfe",
+    b"[",
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b"<a>" * 100_000,
+]
+SLOW = [
+    b" " * 100_000 + b"<a",
+    b"<!-- -->" * 20_000 + b"<a",
+    b"<?a?> " * 20_000 + b"<a",
+    b"\n<!--" * 20_000,
+]
 
 
-def read_file(content: bytes, protocol: str, define_source: object, words: object) -> tuple[list[str], int]:
-    """Harvest one answer, given to every request; return what was read_file, and how many records could be mapped."""
+def read_file(
+    content: bytes, protocol: str, define_source: object, words: object
+) -> tuple[list[str], int]:
+    """Harvest one answer, given to every request; return what was read_file, and how many records
+    could be mapped.
+    """
     mapping, options, fields = ALL[protocol]
     source = define_source(protocol, mapping, options=options, fields=fields)
-    collect, read = check_compatible(source)[0].collect, check_compatible(source)[1].prepare(source, words)
+    collect, read = (
+        check_compatible(source)[0].collect,
+        check_compatible(source)[1].prepare(source, words),
+    )
     reasons, mapped = [], 0
     try:
-        with Fetch(pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content))) as fetch:
-            for item in (item for page in islice(collect(source, fetch, None), MOST) for item in page.items):
+        with Fetch(
+            pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+        ) as fetch:
+            for item in (
+                item for page in islice(collect(source, fetch, None), MOST) for item in page.items
+            ):
                 if isinstance(item, InvalidRecord):
                     reasons.append(item.reason)
                 elif isinstance(item, Record):
@@ -86,21 +132,30 @@ def read_file(content: bytes, protocol: str, define_source: object, words: objec
 def test_an_answer_of_another_kind_is_reported_and_never_mapped(protocol, define_source, words):
     foreign = [file for file in FOREIGN if file.parent.name not in OWN.get(protocol, ())]
 
-    outcomes = {file.name: read_file(file.read_bytes(), protocol, define_source, words) for file in foreign}
+    outcomes = {
+        file.name: read_file(file.read_bytes(), protocol, define_source, words) for file in foreign
+    }
 
     assert {name for name, (reasons, _) in outcomes.items() if not reasons} - EMPTY_LISTS == set()
     assert {name for name, (_, mapped) in outcomes.items() if mapped} == set()
 
 
 # These are whole answers, which hold no record.
-EMPTY_LISTS = {"mit_get-identifiers-no-matches_00.xml", "sickle_noRecordsMatch.xml", "nde_catalog-schema-org-no-dataset.jsonld"}
+EMPTY_LISTS = {
+    "mit_get-identifiers-no-matches_00.xml",
+    "sickle_noRecordsMatch.xml",
+    "nde_catalog-schema-org-no-dataset.jsonld",
+}
 
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
 def test_html_is_reported_as_html(define_source, words):
     pages = _files("html", "waf")
 
-    reasons = {file.name: read_file(file.read_bytes(), "json", define_source, words)[0][0] for file in pages}
+    reasons = {
+        file.name: read_file(file.read_bytes(), "json", define_source, words)[0][0]
+        for file in pages
+    }
 
     assert [name for name, reason in reasons.items() if "HTML" not in reason] == []
 

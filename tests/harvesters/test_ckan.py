@@ -16,7 +16,9 @@ SEARCH = "https://registry.example/portal"
 
 
 def search_result(count, *packages):
-    return json.dumps({"success": True, "result": {"count": count, "results": list(packages)}}).encode()
+    return json.dumps(
+        {"success": True, "result": {"count": count, "results": list(packages)}}
+    ).encode()
 
 
 def package(key, **more):
@@ -55,7 +57,11 @@ def test_a_search_is_followed_to_its_count(portal, registry):
 
 
 def test_a_portal_that_gives_fewer_than_asked_is_read_to_the_end(portal, registry):
-    server = registry(lambda request: httpx.Response(200, content=search_result(3, package(request.url.params["start"]))))
+    server = registry(
+        lambda request: httpx.Response(
+            200, content=search_result(3, package(request.url.params["start"]))
+        )
+    )
 
     assert keys(harvest(server, portal())) == ["0", "1", "2"]
 
@@ -65,11 +71,16 @@ def test_since_is_a_filter_with_a_second_of_overlap(portal, registry):
 
     harvest(server, portal(options={"fq": "groups:ict"}), datetime(2026, 3, 1, tzinfo=UTC))
 
-    assert server.requests[0].url.params["fq"] == "(groups:ict) AND metadata_modified:[2026-02-28T23:59:59Z TO *]"
+    assert (
+        server.requests[0].url.params["fq"]
+        == "(groups:ict) AND metadata_modified:[2026-02-28T23:59:59Z TO *]"
+    )
 
 
 def test_a_package_in_the_state_deleted_is_gone(portal, registry):
-    server = registry(lambda request: httpx.Response(200, content=search_result(1, package("a", state="deleted"))))
+    server = registry(
+        lambda request: httpx.Response(200, content=search_result(1, package("a", state="deleted")))
+    )
 
     (page,) = harvest(server, portal())
 
@@ -100,7 +111,14 @@ def test_a_document_of_packages_is_read_in_each_of_its_shapes(document, portal, 
     assert keys(harvest(server, portal(url="https://registry.example/data.json"))) == ["a", "b"]
 
 
-@pytest.mark.parametrize("document", [package("a"), {"success": True, "result": package("a")}, {"success": True, "result": [package("a")]}])
+@pytest.mark.parametrize(
+    "document",
+    [
+        package("a"),
+        {"success": True, "result": package("a")},
+        {"success": True, "result": [package("a")]},
+    ],
+)
 def test_a_document_of_one_package_is_read(document, portal, registry):
     server = registry(lambda request: httpx.Response(200, content=json.dumps(document)))
 
@@ -110,7 +128,11 @@ def test_a_document_of_one_package_is_read(document, portal, registry):
 
 
 def test_a_package_without_an_id_or_that_is_no_object_is_unreadable(portal, registry):
-    server = registry(lambda request: httpx.Response(200, content=search_result(3, {"title": "x"}, "y", package("a"))))
+    server = registry(
+        lambda request: httpx.Response(
+            200, content=search_result(3, {"title": "x"}, "y", package("a"))
+        )
+    )
 
     (page,) = harvest(server, portal())
 
@@ -120,7 +142,10 @@ def test_a_package_without_an_id_or_that_is_no_object_is_unreadable(portal, regi
 @pytest.mark.parametrize(
     ("message", "text"),
     [
-        (b'{"success": false, "error": {"__type": "Authorization Error", "message": "Access denied"}}', "says: Access denied"),
+        (
+            b'{"success": false, "error": {"__type": "Authorization Error", "message": "Access denied"}}',
+            "says: Access denied",
+        ),
         (b'{"success": false}', "says: None"),
         (b'{"success": true, "result": []}', "results are missing"),
         (b"<html>", "HTML page where JSON was expected"),

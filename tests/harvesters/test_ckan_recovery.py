@@ -1,4 +1,6 @@
-"""CKAN faults: unreadable pages, refused offsets, changing counts; one bad package costs one package."""
+"""CKAN faults: unreadable pages, refused offsets, changing counts; one bad package costs one
+package.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,19 @@ def broken(body):
 
 
 class CkanPortal:
-    """A portal's search over *count* packages, the *poison* ones of which spoil each answer that they are in."""
+    """A portal's search over *count* packages, the *poison* ones of which spoil each answer that
+    they are in.
+    """
 
     def __init__(self, count, poison=(), spoil=broken, deepest=10**9, most=1000, names=True):
         self.keys = [f"k{number:04}" for number in range(count)]
-        self.poison, self.spoil, self.deepest, self.most, self.names = {f"k{number:04}" for number in poison}, spoil, deepest, most, names
+        self.poison, self.spoil, self.deepest, self.most, self.names = (
+            {f"k{number:04}" for number in poison},
+            spoil,
+            deepest,
+            most,
+            names,
+        )
         self.request_log = []
 
     def __call__(self, request):
@@ -36,13 +46,29 @@ class CkanPortal:
         if start > self.deepest:
             return httpx.Response(400)
         result = keys[start : start + rows]
-        packages = [{"id": key, "title": key, "state": "deleted" if key.endswith("3") else "active"} for key in result]
-        body = json.dumps({"success": True, "result": {"count": len(keys), "results": packages}}).encode()
+        packages = [
+            {"id": key, "title": key, "state": "deleted" if key.endswith("3") else "active"}
+            for key in result
+        ]
+        body = json.dumps(
+            {"success": True, "result": {"count": len(keys), "results": packages}}
+        ).encode()
         harmless = parameters.get("fl") == "id" and self.names
-        return httpx.Response(200, content=body) if harmless or self.poison.isdisjoint(result) else self.spoil(body)
+        return (
+            httpx.Response(200, content=body)
+            if harmless or self.poison.isdisjoint(result)
+            else self.spoil(body)
+        )
 
     def truth(self):
-        return {key: InvalidRecord if key in self.poison else DeletedRecord if key.endswith("3") else Record for key in self.keys}
+        return {
+            key: InvalidRecord
+            if key in self.poison
+            else DeletedRecord
+            if key.endswith("3")
+            else Record
+            for key in self.keys
+        }
 
 
 def definition(rows):
@@ -63,7 +89,16 @@ def kinds(pages):
 
 @pytest.mark.parametrize(
     ("count", "rows", "poison"),
-    [(1, 10, [0]), (2, 2, [1]), (7, 7, [3]), (100, 100, [0]), (100, 100, [63]), (100, 100, [99]), (23, 10, [21]), (23, 10, [0, 9, 10, 22])],
+    [
+        (1, 10, [0]),
+        (2, 2, [1]),
+        (7, 7, [3]),
+        (100, 100, [0]),
+        (100, 100, [63]),
+        (100, 100, [99]),
+        (23, 10, [21]),
+        (23, 10, [0, 9, 10, 22]),
+    ],
 )
 @pytest.mark.parametrize("spoil", [broken, crashed])
 def test_one_poison_package_costs_one_package(count, rows, poison, spoil):
@@ -73,7 +108,11 @@ def test_one_poison_package_costs_one_package(count, rows, poison, spoil):
 
     assert kinds(pages) == registry.truth()
     assert [item.key for page in pages for item in page.items] == registry.keys
-    assert (pages[-1].cursor, pages[-1].reported_total, pages[-1].incomplete_reason) == (None, count, None)
+    assert (pages[-1].cursor, pages[-1].reported_total, pages[-1].incomplete_reason) == (
+        None,
+        count,
+        None,
+    )
 
 
 def test_it_costs_requests_by_the_logarithm_of_the_page():
@@ -96,8 +135,14 @@ def test_a_package_whose_id_is_unknown_leaves_the_harvest_incomplete():
 
     pages = harvest(registry)
 
-    assert kinds(pages) == {**{key: kind for key, kind in registry.truth().items() if key != "k0017"}, None: InvalidRecord}
-    assert str(pages[-1].incomplete_reason) == "the package at 17 of the search cannot be read, and its id is unknown"
+    assert kinds(pages) == {
+        **{key: kind for key, kind in registry.truth().items() if key != "k0017"},
+        None: InvalidRecord,
+    }
+    assert (
+        str(pages[-1].incomplete_reason)
+        == "the package at 17 of the search cannot be read, and its id is unknown"
+    )
 
 
 def test_a_portal_that_answers_no_search_is_not_read_in_pieces():
@@ -142,7 +187,9 @@ def test_a_run_that_is_killed_at_any_page_brings_the_same_packages(poison, deepe
     assert [page.items for page in killed] == [page.items for page in undisturbed]
 
 
-@pytest.mark.parametrize(("later", "message"), [(19, "shrank from 20 to 19"), (21, "grew from 20 to 21")])
+@pytest.mark.parametrize(
+    ("later", "message"), [(19, "shrank from 20 to 19"), (21, "grew from 20 to 21")]
+)
 def test_a_count_that_changes_is_doubted(later, message):
     registry = CkanPortal(20)
 

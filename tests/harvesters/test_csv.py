@@ -52,7 +52,9 @@ def test_the_stated_charset_is_used(content, type_, options, name, define_source
 
 
 def test_a_missing_charset_is_detected(define_source, registry):
-    text = "id,n\n" + "\n".join(f"{number},Оцифровка сельских школ и больниц, обучение учителей" for number in range(9)).replace(", ", " ")
+    text = "id,n\n" + "\n".join(
+        f"{number},Оцифровка сельских школ и больниц, обучение учителей" for number in range(9)
+    ).replace(", ", " ")
     server = registry({"": text.encode("cp1251")})
 
     records = harvest(server, table(define_source))
@@ -73,7 +75,9 @@ def test_bytes_in_which_no_language_shows_are_refused(define_source, registry):
         b"id^name^town\n1^a, b; c^x\n",
         b"'id','name','town'\n'1','a, b; c','x'\n",
         b"id\tname\ttown\r1\ta, b; c\tx\r",
-        b"A list of all, as of May; see notes\n\nid;name;town\n1;a, b; c;x\n".replace(b"a, b; c", b'"a, b; c"'),
+        b"A list of all, as of May; see notes\n\nid;name;town\n1;a, b; c;x\n".replace(
+            b"a, b; c", b'"a, b; c"'
+        ),
         b'"id";"name";"town"\r\n"1";"a, b; c";"x"\r\n',
     ],
 )
@@ -134,7 +138,9 @@ def test_broken_quotes_cost_one_row(define_source, registry):
 
 
 @pytest.mark.parametrize(("row", "doubted"), [(b'"a"b,1', True), (b",1,2", True), (b",1", False)])
-def test_a_harvest_with_an_unreadable_key_is_incomplete_but_not_one_with_a_missing_key(row, doubted, define_source, registry):
+def test_a_harvest_with_an_unreadable_key_is_incomplete_but_not_one_with_a_missing_key(
+    row, doubted, define_source, registry
+):
     server = registry({"": b"id,n\n" + row + b"\n2,x\n"})
 
     with server.open_client() as fetch:
@@ -160,7 +166,9 @@ def test_a_file_that_ends_in_a_quoted_cell_is_cut_off(define_source, registry):
         ({"digest": ["No", "Name"]}, {}, "eb6d7c6320a50e92"),
     ],
 )
-def test_a_key_is_a_column_some_columns_or_their_digest(options, fields, key, define_source, registry):
+def test_a_key_is_a_column_some_columns_or_their_digest(
+    options, fields, key, define_source, registry
+):
     source = define_source("csv", options=options, fields={"title": "Name", **fields})
 
     (record,) = harvest(registry({"": b"No, Name \n7 , a  b \n"}), source)
@@ -193,9 +201,13 @@ def test_a_long_cell_is_read_whole(define_source, registry):
 
 
 def test_a_table_that_has_not_changed_says_so(define_source, registry):
-    server = registry(lambda request: httpx.Response(304 if "if-modified-since" in request.headers else 200))
+    server = registry(
+        lambda request: httpx.Response(304 if "if-modified-since" in request.headers else 200)
+    )
 
-    with server.open_client(validators={URL: Validator(None, "Mon, 01 Jan 2026 00:00:00 GMT")}) as fetch:
+    with server.open_client(
+        validators={URL: Validator(None, "Mon, 01 Jan 2026 00:00:00 GMT")}
+    ) as fetch:
         (page,) = collect(table(define_source), fetch, None)
 
     assert page.unchanged
@@ -217,7 +229,11 @@ def test_what_is_no_table_is_reported(message, text, define_source, registry):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"delimiter": ";;"}, "write one character"), ({"quote": ""}, "write one character"), ({"key": "a", "digest": ["b"]}, "keep one")],
+    [
+        ({"delimiter": ";;"}, "write one character"),
+        ({"quote": ""}, "write one character"),
+        ({"key": "a", "digest": ["b"]}, "keep one"),
+    ],
 )
 def test_options_that_do_not_fit_are_refused(options, message, define_source):
     with pytest.raises(SourceDefinitionError, match=message):

@@ -31,7 +31,9 @@ EXCEPTION = (
 
 @dataclass
 class Service:
-    """A service with *count* records; it gives at most *most* at once, and dies of those that are *poison* or in *mute*'s place."""
+    """A service with *count* records; it gives at most *most* at once, and dies of those that are
+    *poison* or in *mute*'s place.
+    """
 
     count: int
     most: int = 1000
@@ -46,12 +48,16 @@ class Service:
         if self.posts and request.method == "GET":
             return httpx.Response(405)
         self.request_log.append(parameters)
-        start, size = int(parameters["startPosition"]), min(self.most, int(parameters["maxRecords"]))
+        start, size = (
+            int(parameters["startPosition"]),
+            min(self.most, int(parameters["maxRecords"])),
+        )
         numbers = range(start, min(self.count, start + size - 1) + 1)
         if self.down:
             return httpx.Response(503)
         body = "".join(
-            f"<csw:Record><dc:identifier>r{n:03}</dc:identifier><dct:modified>2026-01-01</dct:modified></csw:Record>" for n in numbers
+            f"<csw:Record><dc:identifier>r{n:03}</dc:identifier><dct:modified>2026-01-01</dct:modified></csw:Record>"
+            for n in numbers
         )
         following = numbers.stop if numbers and numbers.stop <= self.count else 0
         result = f' nextRecord="{following}"' if self.next else ""
@@ -61,7 +67,12 @@ class Service:
         return httpx.Response(200, content=text.encode())
 
     def open_client(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
+        return Fetch(
+            pause=0,
+            robots=False,
+            transport=httpx.MockTransport(self),
+            retry_policy=RetryPolicy(max_attempts=1),
+        )
 
 
 def _parameters(request: httpx.Request) -> dict[str, str]:
@@ -97,14 +108,24 @@ def test_all_records_come_page_by_page(message, most, source):
     pages = harvest(Service(120, most=most, next=message), source())
 
     assert keys(pages) == [f"r{n:03}" for n in range(1, 121)]
-    assert (pages[0].reported_total, pages[-1].cursor, pages[-1].incomplete_reason) == (120, None, None)
+    assert (pages[0].reported_total, pages[-1].cursor, pages[-1].incomplete_reason) == (
+        120,
+        None,
+        None,
+    )
 
 
 def test_the_request_is_that_of_the_specification(source):
     server = Service(1)
 
     harvest(
-        server, source(types="gmd:MD_Metadata", schema="http://www.isotc211.org/2005/gmd", sort="dc:identifier:A", constraint="a = 'b'")
+        server,
+        source(
+            types="gmd:MD_Metadata",
+            schema="http://www.isotc211.org/2005/gmd",
+            sort="dc:identifier:A",
+            constraint="a = 'b'",
+        ),
     )
 
     assert server.request_log[0] == {
@@ -118,7 +139,11 @@ def test_the_request_is_that_of_the_specification(source):
 def test_what_changed_is_asked_for_where_the_definition_says_how(source):
     server = Service(1)
 
-    harvest(server, source(modified="dct:modified", constraint="a = 'b'"), datetime(2026, 1, 31, tzinfo=UTC))
+    harvest(
+        server,
+        source(modified="dct:modified", constraint="a = 'b'"),
+        datetime(2026, 1, 31, tzinfo=UTC),
+    )
 
     assert server.request_log[0]["constraint"] == "(a = 'b') AND (dct:modified >= '2026-01-30')"
     assert check_compatible(source())[0].incremental is False
@@ -131,7 +156,9 @@ def test_a_record_that_spoils_its_page_costs_only_itself(bad, source):
     pages = harvest(server, source())
 
     assert keys(pages) == [None if n in bad else f"r{n:03}" for n in range(1, 121)]
-    assert str(pages[-1].incomplete_reason).startswith(f"the record at {bad[0]} of the list cannot be read")
+    assert str(pages[-1].incomplete_reason).startswith(
+        f"the record at {bad[0]} of the list cannot be read"
+    )
     assert len(server.request_log) < 45
 
 
@@ -152,7 +179,9 @@ def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete(source):
     class ShortService(Service):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             answer = super().__call__(request)
-            return httpx.Response(200, content=answer.content.replace(b'nextRecord="51"', b'nextRecord="0"'))
+            return httpx.Response(
+                200, content=answer.content.replace(b'nextRecord="51"', b'nextRecord="0"')
+            )
 
     pages = harvest(ShortService(120), source())
 
@@ -192,7 +221,10 @@ def test_iso_records_have_their_file_identifier_and_others_are_unreadable(source
 
     (page,) = harvest(registry(lambda _: httpx.Response(200, content=text.encode())), source())
 
-    assert [(type(item), item.key) for item in page.items] == [(Record, "f-1"), (InvalidRecord, None)]
+    assert [(type(item), item.key) for item in page.items] == [
+        (Record, "f-1"),
+        (InvalidRecord, None),
+    ]
     assert page.items[0].modified == "2026-02-01"
 
 
@@ -204,13 +236,27 @@ def test_a_size_of_nothing_is_refused(source):
 def test_a_service_that_takes_xml_only_is_asked_by_post(source):
     server = Service(7, most=5, posts=True)
 
-    pages = harvest(server, source(method="post", constraint="dc:type = 'dataset'", sort="dc:identifier:D"))
+    pages = harvest(
+        server, source(method="post", constraint="dc:type = 'dataset'", sort="dc:identifier:D")
+    )
 
     assert keys(pages) == [f"r{number:03}" for number in range(1, 8)]
-    results = {"service": "CSW", "version": "2.0.2", "resultType": "results", "typeNames": "csw:Record", "maxRecords": "50"}
+    results = {
+        "service": "CSW",
+        "version": "2.0.2",
+        "resultType": "results",
+        "typeNames": "csw:Record",
+        "maxRecords": "50",
+    }
     assert (
         server.request_log[1].items()
-        >= {**results, "startPosition": "6", "constraint": "dc:type = 'dataset'", "sort": "dc:identifier", "order": "DESC"}.items()
+        >= {
+            **results,
+            "startPosition": "6",
+            "constraint": "dc:type = 'dataset'",
+            "sort": "dc:identifier",
+            "order": "DESC",
+        }.items()
     )
 
 

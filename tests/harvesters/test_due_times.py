@@ -24,13 +24,16 @@ def at(text: str) -> datetime:
         ("0 4 * * sun", "2026-03-01 05:00", "2026-03-15 05:00"),  # weekly
         ("0 0 1 * *", "2026-01-01 00:10", "2026-03-01 00:10"),  # monthly, over a short month
         ("0 0 31 * *", "2026-01-31 01:00", "2026-05-31 01:00"),  # only months of 31 days
-        ("0 3 * * mon-fri", "2026-03-06 03:05", "2026-03-10 03:05"),  # a Friday: the weekend is no lateness
+        # a Friday: the weekend is no lateness
+        ("0 3 * * mon-fri", "2026-03-06 03:05", "2026-03-10 03:05"),
         ("0 3 * * mon-fri", "2026-03-05 03:05", "2026-03-09 03:05"),  # a Thursday
         ("0 0 29 2 *", "2024-02-29 00:30", "2032-02-29 00:30"),
         ("0 8,9,10 * * *", "2026-03-01 10:05", "2026-03-02 09:05"),  # three times each morning
     ],
 )
-def test_a_source_is_late_when_two_due_times_brought_nothing(every: str, success: str, late: str) -> None:
+def test_a_source_is_late_when_two_due_times_brought_nothing(
+    every: str, success: str, late: str
+) -> None:
     assert late_after(every, at(success)) == at(late)
 
 
@@ -49,7 +52,12 @@ def test_an_even_schedule_is_late_after_exactly_twice_its_period(every: str, del
 def test_a_line_that_never_comes_is_never_due_and_never_late() -> None:
     never, now = "0 0 30 2 *", at("2026-03-01 00:00")
 
-    assert (next_due(never, now), last_due(never, now), late_after(never, now), frozen_after(never, now)) == (None, None, None, None)
+    assert (
+        next_due(never, now),
+        last_due(never, now),
+        late_after(never, now),
+        frozen_after(never, now),
+    ) == (None, None, None, None)
 
 
 def test_the_next_due_time_is_never_now() -> None:
@@ -70,7 +78,12 @@ def test_the_last_due_time_is_found(every: str, now: str, last: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("every", "frozen"), [("0 * * * *", "2026-04-01 00:00"), ("0 0 * * *", "2026-04-01 00:00"), ("0 0 1 * *", "2026-07-01 00:00")]
+    ("every", "frozen"),
+    [
+        ("0 * * * *", "2026-04-01 00:00"),
+        ("0 0 * * *", "2026-04-01 00:00"),
+        ("0 0 1 * *", "2026-07-01 00:00"),
+    ],
 )
 def test_no_change_for_ninety_days_and_six_due_times_is_frozen(every: str, frozen: str) -> None:
     assert frozen_after(every, at("2026-01-01 00:00")) == at(frozen)

@@ -1,6 +1,8 @@
-"""Every recorded payload through the protocol and mapping of its kind, with counts of records read, mapped and valid.
+"""Every recorded payload through the protocol and mapping of its kind, with counts of records read,
+mapped and valid.
 
-Run as a program it prints the same with the reasons, and whose fault each is: ``python tests/harvesters/test_every_payload.py``.
+Run as a program it prints the same with the reasons, and whose fault each is: ``python
+tests/harvesters/test_every_payload.py``.
 """
 
 from __future__ import annotations
@@ -37,15 +39,23 @@ from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 from vocab.statements.describe import describe
 
-DEFINITION = {"title": "T", "url": "https://registry.example/a.json", "licence": "https://a.example/l", "pause": 0, "language": "en"}
+DEFINITION = {
+    "title": "T",
+    "url": "https://registry.example/a.json",
+    "licence": "https://a.example/l",
+    "pause": 0,
+    "language": "en",
+}
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 OAI = "{http://www.openarchives.org/OAI/2.0/}"
 PAYLOAD, OTHER = "fault of the payload", "of another kind"
-# All that keeps a payload from being read, mapped or published, and whose fault it is. One that is ours has no row here.
+# All that keeps a payload from being read, mapped or published, and whose fault it is. One that is
+# ours has no row here.
 WHOSE: Mapping[str, str] = {
     "has not been declared": PAYLOAD,  # a prefix of Turtle
     "no DCAT title or description": PAYLOAD,
-    "without a record of a known class": OTHER,  # music, shops, meters; or markup that is broken on purpose
+    # music, shops, meters; or markup that is broken on purpose
+    "without a record of a known class": OTHER,
     "begins with <iati-organisations>": OTHER,
     "has no BEGIN:VCALENDAR": PAYLOAD,
     "the calendar cannot be parsed": PAYLOAD,
@@ -72,7 +82,9 @@ COPY = {"title": "PROJECT_NAME", "key": "ID", "subjects": "SctrCluster"}
 
 @dataclass(frozen=True)
 class Kind:
-    """Files, who reads them, and what is true: files that were read, records that came, were mapped, and passed the checks."""
+    """Files, who reads them, and what is true: files that were read, records that came, were
+    mapped, and passed the checks.
+    """
 
     files: str
     protocol: str
@@ -96,15 +108,43 @@ KINDS = (
     Kind("rss/*", "feed", "feed_entry", (21, 20, 12, 7)),
     Kind("tabular/projects.csv", "csv", "fields", (1, 140, 140, 140), {"group": True}, COPY),
     Kind("tabular/cordis*.csv", "csv", "fields", (1, 3, 3, 3), {}, {"title": "title", "key": "id"}),
-    Kind("tabular/book.xls", "spreadsheet", "fields", (1, 1, 1, 1), {}, {"title": "text", "key": "numeric"}),
-    Kind("worldbank/*.json", "json", "fields", (2, 20, 20, 20), {"records": "projects"}, {"title": "project_name", "key": "id"}),
+    Kind(
+        "tabular/book.xls",
+        "spreadsheet",
+        "fields",
+        (1, 1, 1, 1),
+        {},
+        {"title": "text", "key": "numeric"},
+    ),
+    Kind(
+        "worldbank/*.json",
+        "json",
+        "fields",
+        (2, 20, 20, 20),
+        {"records": "projects"},
+        {"title": "project_name", "key": "id"},
+    ),
     Kind("oai/mit_*.xml", "oai-pmh", "oai_dc", (49, 87, 84, 84)),
     Kind("oai/sickle_*Record*.xml", "oai-pmh", "oai_dc", (7, 10, 6, 6)),
-    Kind("ldes/*", "ldes", "fields", (8, 12, 12, 0), {}, {"title": "rdfs:label|dct:title|schema:name"}),
+    Kind(
+        "ldes/*",
+        "ldes",
+        "fields",
+        (8, 12, 12, 0),
+        {},
+        {"title": "rdfs:label|dct:title|schema:name"},
+    ),
     Kind("nde/*hydra*", "rdf", "schema_org", (2, 4, 4, 4)),
     Kind("nde/*.html", "web", "schema_org", (1, 1, 1, 1)),
     Kind("wsis/*.json", "json", "fields", (2, 35, 35, 35), {}, {"title": "name", "key": "id"}),
-    Kind("jsonapi/*.yaml", "json", "fields", (5, 50, 50, 50), {"records": "items"}, {"title": "title", "key": "article_id"}),
+    Kind(
+        "jsonapi/*.yaml",
+        "json",
+        "fields",
+        (5, 50, 50, 50),
+        {"records": "items"},
+        {"title": "title", "key": "article_id"},
+    ),
     Kind("broken/*.xml", "feed", "feed_entry", (26, 10, 1, 0)),
     Kind("broken/*.ics", "ical", "ical_event", (2, 2, 0, 0)),
 )
@@ -117,7 +157,12 @@ def whose(reason: str) -> str:
 
 def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], Counter[str]]:
     """Count what becomes of all files of a kind, and why the rest does not."""
-    definition = {"protocol": kind.protocol, "mapping": kind.mapping, "options": dict(kind.options), "fields": dict(kind.fields)}
+    definition = {
+        "protocol": kind.protocol,
+        "mapping": kind.mapping,
+        "options": dict(kind.options),
+        "fields": dict(kind.fields),
+    }
     source = parse("a", {**DEFINITION, **definition}, "a")
     read = check_compatible(source)[1].prepare(source, words)
     reasons: Counter[str] = Counter()
@@ -139,7 +184,10 @@ def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], C
                 reasons[f"{file.name}: {getattr(item, 'reason', 'gone')}"] += 1
     mapped = [lines for lines in result if lines]
     outcomes = validate_many(mapped)
-    faults = [[element for element in results if element.severity is Severity.VIOLATION] for results in outcomes]
+    faults = [
+        [element for element in results if element.severity is Severity.VIOLATION]
+        for results in outcomes
+    ]
     reasons.update(f"withheld: {element.message}" for actual in faults for element in actual[:1])
     return (files, received, len(mapped), sum(not actual for actual in faults)), reasons
 
@@ -152,21 +200,32 @@ def answers(source: Any, file: Path) -> Callable[[httpx.Request], httpx.Response
         if source.protocol == "oai-pmh":
             whole = request.url.params["verb"] == "Identify"
             return httpx.Response(
-                200, content=(replay.FEEDS / "oai" / "sickle_Identify.xml").read_bytes() if whole else _repository(content)
+                200,
+                content=(replay.FEEDS / "oai" / "sickle_Identify.xml").read_bytes()
+                if whole
+                else _repository(content),
             )
         if source.protocol == "ldes":
             return httpx.Response(200, content=_stream(file, content))
         if request.url.path == "/a.json":
             return httpx.Response(200, content=content)
-        beside = file.with_name(f"nde_{request.url.path.rpartition('/')[2]}")  # a next page that was recorded too
-        return httpx.Response(200, content=beside.read_bytes()) if beside.exists() else httpx.Response(404)
+        # a next page that was recorded too
+        beside = file.with_name(f"nde_{request.url.path.rpartition('/')[2]}")
+        return (
+            httpx.Response(200, content=beside.read_bytes())
+            if beside.exists()
+            else httpx.Response(404)
+        )
 
     return respond
 
 
 def _items(source: Any, file: Path) -> Iterator[Any]:
     with Fetch(
-        pause=0, robots=False, transport=httpx.MockTransport(answers(source, file)), retry_policy=RetryPolicy(max_attempts=1)
+        pause=0,
+        robots=False,
+        transport=httpx.MockTransport(answers(source, file)),
+        retry_policy=RetryPolicy(max_attempts=1),
     ) as fetch:
         fetch.now = lambda: NOW  # which decides how far ahead series are expanded
         for page in check_compatible(source)[0].collect(source, fetch, None):
@@ -175,18 +234,32 @@ def _items(source: Any, file: Path) -> Iterator[Any]:
 
 def _body(file: Path) -> bytes:
     """Return what was recorded: of a recorded answer with its headers, its body."""
-    head, _, body = file.read_text(encoding="utf-8").partition("\nbody: |-\n") if file.suffix == ".yaml" else ("", "", "")
+    head, _, body = (
+        file.read_text(encoding="utf-8").partition("\nbody: |-\n")
+        if file.suffix == ".yaml"
+        else ("", "", "")
+    )
     return body.encode() if head else file.read_bytes()
 
 
 def _repository(content: bytes) -> bytes:
     """Make the records of a recorded answer a list of their own."""
     try:
-        records = b"".join(etree.tostring(element) for element in etree.fromstring(content).iter(f"{OAI}record"))
+        records = b"".join(
+            etree.tostring(element) for element in etree.fromstring(content).iter(f"{OAI}record")
+        )
     except etree.XMLSyntaxError:
         return content
     head = b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">'
-    return head + (b"<ListRecords>" + records + b"</ListRecords>" if records else b'<error code="noRecordsMatch"/>') + b"</OAI-PMH>"
+    return (
+        head
+        + (
+            b"<ListRecords>" + records + b"</ListRecords>"
+            if records
+            else b'<error code="noRecordsMatch"/>'
+        )
+        + b"</OAI-PMH>"
+    )
 
 
 def _stream(file: Path, content: bytes) -> bytes:
@@ -196,7 +269,10 @@ def _stream(file: Path, content: bytes) -> bytes:
     except SyntaxError:
         return content
     named = {quad.subject.value for quad in quads if isinstance(quad.subject, NamedNode)}
-    members = "".join(f"<{DEFINITION['url']}> <https://w3id.org/tree#member> <{name}> .\n" for name in sorted(named))
+    members = "".join(
+        f"<{DEFINITION['url']}> <https://w3id.org/tree#member> <{name}> .\n"
+        for name in sorted(named)
+    )
     return (
         content
         + f"\n{members}<{DEFINITION['url']}> <https://w3id.org/ldes#versionOfPath> <http://purl.org/dc/terms/isVersionOf> .\n".encode()
@@ -205,7 +281,9 @@ def _stream(file: Path, content: bytes) -> bytes:
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.files} by {kind.protocol}")
-def test_every_real_payload_of_a_kind_is_read_mapped_and_validated(kind: Kind, words: Crosswalks) -> None:
+def test_every_real_payload_of_a_kind_is_read_mapped_and_validated(
+    kind: Kind, words: Crosswalks
+) -> None:
     result, reasons = counted(kind, words)
 
     assert result == kind.truth, "\n".join(reasons)
@@ -222,13 +300,20 @@ def main() -> None:
         for reason in why:
             print(f"    {whose(reason)}: {reason}")
         for row in (("protocol", element.protocol), ("mapping", element.mapping)):
-            sums[row] = [before + more for before, more in zip(sums.get(row, [0] * 5), count, strict=True)]
-    for row in (*(("protocol", name) for name in PROTOCOLS), *(("mapping", name) for name in MAPPINGS)):
+            sums[row] = [
+                before + more for before, more in zip(sums.get(row, [0] * 5), count, strict=True)
+            ]
+    for row in (
+        *(("protocol", name) for name in PROTOCOLS),
+        *(("mapping", name) for name in MAPPINGS),
+    ):
         print(*row, line(sums[row]) if row in sums else "nothing of its kind was recorded")
 
 
 def line(count: list[int]) -> str:
-    return "{1} of {0} files read, {2} records came, {3} were mapped, {4} passed the checks".format(*count)
+    return "{1} of {0} files read, {2} records came, {3} were mapped, {4} passed the checks".format(
+        *count
+    )
 
 
 if __name__ == "__main__":

@@ -21,14 +21,24 @@ URL = "https://registry.example/feed"
 HISTORY = 'xmlns:fh="http://purl.org/syndication/history/1.0"'
 
 
-def atom(*keys: str, head: str = "", older: str = "", relation: str = "prev-archive", day: int = 1) -> bytes:
-    entries = "".join(f"<entry><id>urn:{key}</id><title>{key}</title><updated>2026-01-{day:02}T00:00:00Z</updated></entry>" for key in keys)
+def atom(
+    *keys: str, head: str = "", older: str = "", relation: str = "prev-archive", day: int = 1
+) -> bytes:
+    entries = "".join(
+        f"<entry><id>urn:{key}</id><title>{key}</title><updated>2026-01-{day:02}T00:00:00Z</updated></entry>"
+        for key in keys
+    )
     link = f'<link rel="{relation}" href="{older}"/>' if older else ""
     return f'<feed xmlns="http://www.w3.org/2005/Atom" {HISTORY}><title>T</title>{link}{head}{entries}</feed>'.encode()
 
 
 def pages(
-    answers: Mapping[str, bytes], define_source: Any, *, cursor: str | None = None, since: datetime | None = None, **options: Any
+    answers: Mapping[str, bytes],
+    define_source: Any,
+    *,
+    cursor: str | None = None,
+    since: datetime | None = None,
+    **options: Any,
 ) -> list[Page[Any]]:
     def respond(request: httpx.Request) -> httpx.Response:
         content = answers.get(request.url.path)
@@ -40,20 +50,32 @@ def pages(
 
 
 def keys(feed_pages: list[Page[Any]]) -> list[str | None]:
-    return [item.key and item.key.removeprefix("urn:") for page in feed_pages for item in page.items]
+    return [
+        item.key and item.key.removeprefix("urn:") for page in feed_pages for item in page.items
+    ]
 
 
-ARCHIVES = {"/feed": atom("d", older="/2", day=9), "/2": atom("c", older="/1", day=8), "/1": atom("b", "a", day=7)}
+ARCHIVES = {
+    "/feed": atom("d", older="/2", day=9),
+    "/2": atom("c", older="/1", day=8),
+    "/1": atom("b", "a", day=7),
+}
 
 
 def test_archives_are_followed_to_the_oldest(define_source):
     result = pages(ARCHIVES, define_source)
 
-    assert (keys(result), [page.incomplete_reason for page in result], result[-1].cursor) == (["d", "c", "b", "a"], [None] * 3, None)
+    assert (keys(result), [page.incomplete_reason for page in result], result[-1].cursor) == (
+        ["d", "c", "b", "a"],
+        [None] * 3,
+        None,
+    )
 
 
 def test_pages_are_followed_as_archives_are(define_source):
-    assert keys(pages({"/feed": atom("b", older="/2", relation="next"), "/2": atom("a")}, define_source)) == ["b", "a"]
+    assert keys(
+        pages({"/feed": atom("b", older="/2", relation="next"), "/2": atom("a")}, define_source)
+    ) == ["b", "a"]
 
 
 def test_a_run_goes_on_behind_each_page_that_was_kept(define_source):
@@ -63,7 +85,10 @@ def test_a_run_goes_on_behind_each_page_that_was_kept(define_source):
 
 
 def test_archives_older_than_the_last_run_are_not_asked_for(define_source):
-    assert keys(pages(ARCHIVES, define_source, since=datetime(2026, 1, 8, 12, tzinfo=UTC))) == ["d", "c"]
+    assert keys(pages(ARCHIVES, define_source, since=datetime(2026, 1, 8, 12, tzinfo=UTC))) == [
+        "d",
+        "c",
+    ]
 
 
 def test_a_definition_may_leave_archives_alone(define_source):
@@ -73,7 +98,9 @@ def test_a_definition_may_leave_archives_alone(define_source):
 
 
 @pytest.mark.parametrize(("head", "doubted"), [("", True), ("<fh:complete/>", False)])
-def test_a_feed_of_its_newest_entries_deletes_nothing_and_a_complete_one_may(head, doubted, define_source):
+def test_a_feed_of_its_newest_entries_deletes_nothing_and_a_complete_one_may(
+    head, doubted, define_source
+):
     (page,) = pages({"/feed": atom("a", head=head)}, define_source)
 
     assert (page.incomplete_reason is not None) == doubted
@@ -102,7 +129,14 @@ def test_a_feed_that_has_not_changed_is_not_read_again(define_source):
 
 
 def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete(define_source):
-    (page,) = pages({"/feed": atom("a", "b", head="<fh:complete/>").replace(b"<title>b", b"<title>&nope; b")[:-20]}, define_source)
+    (page,) = pages(
+        {
+            "/feed": atom("a", "b", head="<fh:complete/>").replace(b"<title>b", b"<title>&nope; b")[
+                :-20
+            ]
+        },
+        define_source,
+    )
 
     assert keys([page]) == ["a", "b"]
     assert str(page.incomplete_reason).startswith("the feed is not well-formed: ")
@@ -110,7 +144,11 @@ def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete(define_so
 
 @pytest.mark.parametrize(
     "item",
-    ["<guid>http://a.example/1</guid>", '<guid isPermaLink="false">1</guid>', "<link>http://a.example/1</link>"],
+    [
+        "<guid>http://a.example/1</guid>",
+        '<guid isPermaLink="false">1</guid>',
+        "<link>http://a.example/1</link>",
+    ],
 )
 def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(item, define_source):
     rss = f'<rss version="2.0"><channel><title>T</title><item><title>A</title>{item}</item></channel></rss>'
@@ -151,7 +189,8 @@ def test_an_entry_is_a_post_or_what_the_definition_says(kind, expected, define_s
     assert isinstance(check_compatible(source)[1].prepare(source, words)(page.items[0]), expected)
 
 
-# Of the real feeds: entries that came, and those that could be mapped; the others have neither an identifier nor a link.
+# Of the real feeds: entries that came, and those that could be mapped; the others have neither an
+# identifier nor a link.
 TRUTH = {"rss": (20, 12), "broken": (10, 1)}
 
 

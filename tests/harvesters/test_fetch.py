@@ -1,4 +1,6 @@
-"""The HTTP client: polite, limited in time and memory, with retries, and never to private addresses."""
+"""The HTTP client: polite, limited in time and memory, with retries, and never to private
+addresses.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,7 +11,13 @@ import stamina
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
-from harvesters.errors import FetchError, ForbiddenError, RefusedError, TemporaryFetchError, TooLargeError
+from harvesters.errors import (
+    FetchError,
+    ForbiddenError,
+    RefusedError,
+    TemporaryFetchError,
+    TooLargeError,
+)
 from harvesters.network.fetch import Fetch
 from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.network.retry import RetryPolicy, install_retry_logging, retry_after
@@ -28,7 +36,12 @@ def _no_waiting() -> object:
 def open_client(handler: Handler, **settings: object) -> Fetch:
     return Fetch(
         transport=httpx.MockTransport(handler),
-        **{"pause": 0, "robots": False, "rate_limiter": LocalRateLimiter(sleep=lambda _: None), **settings},
+        **{
+            "pause": 0,
+            "robots": False,
+            "rate_limiter": LocalRateLimiter(sleep=lambda _: None),
+            **settings,
+        },
     )  # type: ignore[arg-type]
 
 
@@ -43,7 +56,11 @@ def answers(*replies: httpx.Response) -> tuple[Handler, list[httpx.Request]]:
 
 
 def test_a_reply_has_its_content_and_media_type() -> None:
-    handler, _ = answers(httpx.Response(200, content=b"{}", headers={"Content-Type": "Application/JSON; charset=utf-8"}))
+    handler, _ = answers(
+        httpx.Response(
+            200, content=b"{}", headers={"Content-Type": "Application/JSON; charset=utf-8"}
+        )
+    )
 
     with open_client(handler) as fetch:
         reply = fetch.get(URL)
@@ -71,7 +88,9 @@ def test_parameters_join_those_of_the_address() -> None:
 
 
 def test_a_503_is_asked_again() -> None:
-    handler, requests = answers(httpx.Response(503, headers={"Retry-After": "1"}), httpx.Response(200, content=b"there"))
+    handler, requests = answers(
+        httpx.Response(503, headers={"Retry-After": "1"}), httpx.Response(200, content=b"there")
+    )
 
     with open_client(handler) as fetch:
         reply = fetch.get(URL)
@@ -83,7 +102,10 @@ def test_a_503_is_asked_again() -> None:
 def test_an_outage_that_stays_is_an_error_that_names_the_address() -> None:
     handler, requests = answers(httpx.Response(503))
 
-    with open_client(handler) as fetch, pytest.raises(TemporaryFetchError, match=f"{URL}: answered 503"):
+    with (
+        open_client(handler) as fetch,
+        pytest.raises(TemporaryFetchError, match=f"{URL}: answered 503"),
+    ):
         fetch.get(URL)
 
     assert len(requests) == 3
@@ -93,7 +115,10 @@ def test_an_outage_that_stays_is_an_error_that_names_the_address() -> None:
 def test_a_denial_is_not_asked_again(status: int) -> None:
     handler, requests = answers(httpx.Response(status))
 
-    with open_client(handler) as fetch, pytest.raises(ForbiddenError, match=f"answered {status}; correct the source"):
+    with (
+        open_client(handler) as fetch,
+        pytest.raises(ForbiddenError, match=f"answered {status}; correct the source"),
+    ):
         fetch.get(URL)
 
     assert len(requests) == 1
@@ -103,19 +128,27 @@ def test_a_broken_connection_is_an_outage() -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadError("connection reset", request=request)
 
-    with open_client(handler) as fetch, pytest.raises(TemporaryFetchError, match="connection reset"):
+    with (
+        open_client(handler) as fetch,
+        pytest.raises(TemporaryFetchError, match="connection reset"),
+    ):
         fetch.get(URL)
 
 
 def test_an_answer_over_the_limit_is_refused() -> None:
     handler, _ = answers(httpx.Response(200, content=b"x" * 101))
 
-    with open_client(handler, retry_policy=RetryPolicy(max_bytes=100)) as fetch, pytest.raises(TooLargeError, match="over 100 bytes"):
+    with (
+        open_client(handler, retry_policy=RetryPolicy(max_bytes=100)) as fetch,
+        pytest.raises(TooLargeError, match="over 100 bytes"),
+    ):
         fetch.get(URL)
 
 
 def test_a_redirect_is_followed() -> None:
-    handler, requests = answers(httpx.Response(301, headers={"Location": "/new"}), httpx.Response(200, content=b"moved"))
+    handler, requests = answers(
+        httpx.Response(301, headers={"Location": "/new"}), httpx.Response(200, content=b"moved")
+    )
 
     with open_client(handler) as fetch:
         reply = fetch.get(URL)
@@ -139,7 +172,14 @@ def test_a_redirect_off_the_web_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:1/", "http://localhost:1/", "http://[::1]:1/", "http://10.0.0.1/", "http://169.254.169.254/"]
+    "address",
+    [
+        "http://127.0.0.1:1/",
+        "http://localhost:1/",
+        "http://[::1]:1/",
+        "http://10.0.0.1/",
+        "http://169.254.169.254/",
+    ],
 )
 def test_a_private_address_is_refused(address: str) -> None:
     with Fetch(pause=0) as fetch, pytest.raises(RefusedError, match="has the private address"):
@@ -147,7 +187,10 @@ def test_a_private_address_is_refused(address: str) -> None:
 
 
 def test_a_private_address_is_asked_when_the_operator_allows_its_host() -> None:
-    with Fetch(pause=0, allow=frozenset({"127.0.0.1"})) as fetch, pytest.raises(TemporaryFetchError, match=r"127\.0\.0\.1:1 "):
+    with (
+        Fetch(pause=0, allow=frozenset({"127.0.0.1"})) as fetch,
+        pytest.raises(TemporaryFetchError, match=r"127\.0\.0\.1:1 "),
+    ):
         fetch.get("http://127.0.0.1:1/")
 
 
@@ -165,7 +208,9 @@ def test_a_private_address_is_asked_when_the_operator_allows_its_host() -> None:
             "check that the registry is running, and that the source's url is right",
         ),
         (
-            httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1000)"),
+            httpx.ConnectError(
+                "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1000)"
+            ),
             "registry.example:443: the server's certificate is not valid "
             "(certificate verify failed: certificate has expired (_ssl.c:1000)); report this to the registry",
         ),
@@ -175,7 +220,9 @@ def test_a_private_address_is_asked_when_the_operator_allows_its_host() -> None:
         ),
     ],
 )
-def test_a_failed_connection_names_the_server_the_cause_and_the_remedy(error: httpx.TransportError, message: str) -> None:
+def test_a_failed_connection_names_the_server_the_cause_and_the_remedy(
+    error: httpx.TransportError, message: str
+) -> None:
     def handler(_request: httpx.Request) -> httpx.Response:
         raise error
 
@@ -220,7 +267,8 @@ def test_validators_are_gathered_for_the_next_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("soon", None), ("", None), (None, None), ("7", 7.0), ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0)]
+    ("value", "seconds"),
+    [("soon", None), ("", None), (None, None), ("7", 7.0), ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0)],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
     assert retry_after(value, None, datetime(2026, 1, 1, tzinfo=UTC)) == seconds
@@ -235,4 +283,6 @@ def test_a_new_try_is_reported_with_its_reason() -> None:
 
     set_on_retry_hooks(None)
     why = f"{URL}: answered 503 and asks to retry in 2 seconds"
-    assert [(log["event"], log["reason"], log["retry"]) for log in logs] == [("retrying request", why, 1)]
+    assert [(log["event"], log["reason"], log["retry"]) for log in logs] == [
+        ("retrying request", why, 1)
+    ]

@@ -1,4 +1,6 @@
-"""Response bodies and connections: limited in memory and time, complete or refused, to checked addresses only."""
+"""Response bodies and connections: limited in memory and time, complete or refused, to checked
+addresses only.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,14 @@ import pytest
 import zstandard
 
 from harvesters.archive import Archive
-from harvesters.errors import ArchiveError, ReadTimeoutError, RefusedError, TemporaryFetchError, TooLargeError, UndecodableError
+from harvesters.errors import (
+    ArchiveError,
+    ReadTimeoutError,
+    RefusedError,
+    TemporaryFetchError,
+    TooLargeError,
+    UndecodableError,
+)
 from harvesters.network.encoding import decode_content
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
@@ -49,12 +58,16 @@ def sent(content: bytes, encoding: str) -> httpx.MockTransport:
         def __iter__(self) -> Iterator[bytes]:
             return pieces(content)
 
-    return httpx.MockTransport(lambda _: httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Stream()))
+    return httpx.MockTransport(
+        lambda _: httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Stream())
+    )
 
 
 def ask(content: bytes, encoding: str, **patience: int) -> bytes:
     settings = RetryPolicy(max_attempts=1, **patience)
-    with Fetch(pause=0, robots=False, retry_policy=settings, transport=sent(content, encoding)) as client:
+    with Fetch(
+        pause=0, robots=False, retry_policy=settings, transport=sent(content, encoding)
+    ) as client:
         return client.get(URL).content
 
 
@@ -74,14 +87,18 @@ def test_what_real_servers_send_is_unpacked_too() -> None:
 
 @pytest.mark.parametrize("encoding", BODIES)
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_packed_body_that_ends_early_is_never_taken_for_the_whole(encoding: str, share: float) -> None:
+def test_a_packed_body_that_ends_early_is_never_taken_for_the_whole(
+    encoding: str, share: float
+) -> None:
     content = BODIES[encoding]
 
     with pytest.raises(UndecodableError, match="not in the encoding that it declares"):
         ask(content[: int(len(content) * share)], encoding)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "br", "compress", "gzip, gzip, gzip"])
+@pytest.mark.parametrize(
+    "encoding", ["gzip", "deflate", "zstd", "br", "compress", "gzip, gzip, gzip"]
+)
 def test_what_is_not_as_it_is_declared_or_was_not_asked_for_is_refused(encoding: str) -> None:
     with pytest.raises(UndecodableError, match="encod"):
         ask(TEXT, encoding)
@@ -125,13 +142,19 @@ class PartialNetwork(httpcore.NetworkBackend):
         self.dialled.append(host)
         if host in self.dead:
             raise httpcore.ConnectError(f"{host} is dead")
-        return httpcore.MockStream([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]"])
+        return httpcore.MockStream(
+            [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]"]
+        )
 
 
-def through(line: PartialNetwork, *answers: list[str], allow: frozenset[str] = frozenset()) -> Fetch:
+def through(
+    line: PartialNetwork, *answers: list[str], allow: frozenset[str] = frozenset()
+) -> Fetch:
     left = iter(answers)
     transport = safe_transport(allow, resolve=lambda host, port: next(left), dial=line)
-    return Fetch(pause=0, robots=False, retry_policy=RetryPolicy(max_attempts=1), transport=transport)
+    return Fetch(
+        pause=0, robots=False, retry_policy=RetryPolicy(max_attempts=1), transport=transport
+    )
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
@@ -139,7 +162,9 @@ def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
 
     with through(line, ["93.184.216.34"], ["10.0.0.1"]) as client:
         assert client.get("http://registry.example/").content == b"[]"
-        with pytest.raises(RefusedError, match=r"registry.example has the private address 10.0.0.1"):
+        with pytest.raises(
+            RefusedError, match=r"registry.example has the private address 10.0.0.1"
+        ):
             client.get("http://registry.example/")
 
     assert line.dialled == ["93.184.216.34"]
@@ -165,7 +190,10 @@ def test_a_dead_address_is_passed_over_for_the_next() -> None:
 
 @pytest.mark.parametrize("addresses", [["93.184.216.34"], []])
 def test_a_name_that_leads_nowhere_is_an_outage(addresses: list[str]) -> None:
-    with through(PartialNetwork("93.184.216.34"), addresses) as client, pytest.raises(TemporaryFetchError, match=r"is dead|has no address"):
+    with (
+        through(PartialNetwork("93.184.216.34"), addresses) as client,
+        pytest.raises(TemporaryFetchError, match=r"is dead|has no address"),
+    ):
         client.get("http://registry.example/")
 
 
@@ -220,7 +248,12 @@ def test_a_file_is_brought_to_disk_in_bounded_memory(tmp_path: Path) -> None:
     archive = Archive(tmp_path, "s", "s.1")
     tracemalloc.start()
 
-    with Fetch(pause=0, robots=False, archive=archive, transport=sent(BOMBS["gzip"], "gzip")) as client, client.download(URL) as reply:
+    with (
+        Fetch(
+            pause=0, robots=False, archive=archive, transport=sent(BOMBS["gzip"], "gzip")
+        ) as client,
+        client.download(URL) as reply,
+    ):
         peak, path = tracemalloc.get_traced_memory()[1], reply.path
         assert path is not None
         size, start = path.stat().st_size, reply.content

@@ -45,7 +45,11 @@ class Host:
             return self.answer(request)
         if callable(self.robots):
             return self.robots(request)
-        return httpx.Response(self.robots) if isinstance(self.robots, int) else httpx.Response(200, text=self.robots)
+        return (
+            httpx.Response(self.robots)
+            if isinstance(self.robots, int)
+            else httpx.Response(200, text=self.robots)
+        )
 
 
 def open_client(host: Handler, **settings: object) -> Fetch:
@@ -65,11 +69,23 @@ def open_client(host: Handler, **settings: object) -> Fetch:
     ("text", "line"),
     [
         ("User-agent: *\nDisallow: /", 'line 2, "Disallow: /"'),
-        ("User-agent: *\nDisallow: /other\nDisallow: /api # not for programs", 'line 3, "Disallow: /api # not for programs"'),
-        ("user-agent: stocktake\ndisallow: /api/*/x\ndisallow: /*records", 'line 3, "disallow: /*records"'),
-        ("User-agent: other\nUser-agent: Stocktake\nDisallow: /api$\nDisallow: /api/", 'line 4, "Disallow: /api/"'),
+        (
+            "User-agent: *\nDisallow: /other\nDisallow: /api # not for programs",
+            'line 3, "Disallow: /api # not for programs"',
+        ),
+        (
+            "user-agent: stocktake\ndisallow: /api/*/x\ndisallow: /*records",
+            'line 3, "disallow: /*records"',
+        ),
+        (
+            "User-agent: other\nUser-agent: Stocktake\nDisallow: /api$\nDisallow: /api/",
+            'line 4, "Disallow: /api/"',
+        ),
         ("\ufeffUser-agent: *\nDisallow: /api", 'line 2, "Disallow: /api"'),
-        ("User-agent: *\nDisallow: /*a*a*a*a*a*a*a*a*a*a*a*a*\nDisallow: /api/r", 'line 3, "Disallow: /api/r"'),
+        (
+            "User-agent: *\nDisallow: /*a*a*a*a*a*a*a*a*a*a*a*a*\nDisallow: /api/r",
+            'line 3, "Disallow: /api/r"',
+        ),
     ],
 )
 def test_what_robots_txt_forbids_is_not_asked_and_its_line_is_named(text: str, line: str) -> None:
@@ -115,7 +131,10 @@ def test_a_robots_txt_that_is_not_there_forbids_nothing(status: int) -> None:
 def test_while_robots_txt_is_unknown_nothing_is_asked(status: int) -> None:
     host = Host(status)
 
-    with open_client(host) as fetch, pytest.raises(RobotsError, match=r"without a readable robots\.txt no requests are allowed"):
+    with (
+        open_client(host) as fetch,
+        pytest.raises(RobotsError, match=r"without a readable robots\.txt no requests are allowed"),
+    ):
         fetch.get(URL)
 
     assert set(host.request_log) == {"registry.example/robots.txt"}
@@ -134,14 +153,20 @@ def test_a_robots_txt_out_of_reach_is_an_outage_and_is_not_tried_beyond_measure(
 
 
 def test_a_robots_txt_that_leads_in_circles_forbids_nothing() -> None:
-    with open_client(Host(lambda item: httpx.Response(302, headers={"Location": str(item.url)}))) as fetch:
+    with open_client(
+        Host(lambda item: httpx.Response(302, headers={"Location": str(item.url)}))
+    ) as fetch:
         assert fetch.get(URL).status == 200
 
 
 def test_each_host_on_the_way_is_asked_for_its_rules_once() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         registry = request.url.host == "data.example"
-        return httpx.Response(200) if registry else httpx.Response(307, headers={"Location": "https://data.example/records"})
+        return (
+            httpx.Response(200)
+            if registry
+            else httpx.Response(307, headers={"Location": "https://data.example/records"})
+        )
 
     host = Host("User-agent: *\nAllow: /", answer)
 
@@ -149,16 +174,27 @@ def test_each_host_on_the_way_is_asked_for_its_rules_once() -> None:
         fetch.get(URL)
         fetch.get(URL)
 
-    assert host.request_log.count("registry.example/robots.txt") == host.request_log.count("data.example/robots.txt") == 1
+    assert (
+        host.request_log.count("registry.example/robots.txt")
+        == host.request_log.count("data.example/robots.txt")
+        == 1
+    )
 
 
 def test_a_redirect_does_not_lead_past_another_hosts_rules() -> None:
     def rules(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, text="User-agent: *\nDisallow: /" if request.url.host == "data.example" else "")
+        return httpx.Response(
+            200, text="User-agent: *\nDisallow: /" if request.url.host == "data.example" else ""
+        )
 
-    host = Host(rules, lambda _: httpx.Response(302, headers={"Location": "https://data.example/records"}))
+    host = Host(
+        rules, lambda _: httpx.Response(302, headers={"Location": "https://data.example/records"})
+    )
 
-    with open_client(host) as fetch, pytest.raises(RobotsError, match=r"https://data.example/robots.txt forbids it"):
+    with (
+        open_client(host) as fetch,
+        pytest.raises(RobotsError, match=r"https://data.example/robots.txt forbids it"),
+    ):
         fetch.get(URL)
 
 
@@ -166,7 +202,11 @@ def test_a_grant_sets_disallow_aside_but_keeps_the_crawl_delay() -> None:
     slept: list[float] = []
     host = Host("User-agent: *\nDisallow: /\nCrawl-delay: 7")
 
-    with open_client(host, robots_override="letter of 1 March", rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0)) as fetch:
+    with open_client(
+        host,
+        robots_override="letter of 1 March",
+        rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0),
+    ) as fetch:
         fetch.get(URL)
 
     assert slept == [7.0]
@@ -174,12 +214,23 @@ def test_a_grant_sets_disallow_aside_but_keeps_the_crawl_delay() -> None:
 
 @pytest.mark.parametrize(
     ("text", "delay"),
-    [("Crawl-delay: 3", 3), ("Crawl-delay: 0.5", 2), ("Request-rate: 1/10", 10), ("Crawl-delay: soon", 2), ("Crawl-delay: -5", 2), ("", 2)],
+    [
+        ("Crawl-delay: 3", 3),
+        ("Crawl-delay: 0.5", 2),
+        ("Request-rate: 1/10", 10),
+        ("Crawl-delay: soon", 2),
+        ("Crawl-delay: -5", 2),
+        ("", 2),
+    ],
 )
 def test_the_longer_of_the_definitions_pause_and_the_hosts_is_kept(text: str, delay: float) -> None:
     slept: list[float] = []
 
-    with open_client(Host(f"User-agent: *\n{text}"), pause=2, rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0)) as fetch:
+    with open_client(
+        Host(f"User-agent: *\n{text}"),
+        pause=2,
+        rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0),
+    ) as fetch:
         fetch.get(URL)
 
     assert slept == [delay]
@@ -190,7 +241,10 @@ def test_a_crawl_delay_beyond_measure_is_cut_short_and_reported() -> None:
 
     with (
         capture_logs() as logs,
-        open_client(Host("User-agent: *\nCrawl-delay: 86400"), rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0)) as fetch,
+        open_client(
+            Host("User-agent: *\nCrawl-delay: 86400"),
+            rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0),
+        ) as fetch,
     ):
         fetch.get(URL)
 
@@ -248,7 +302,9 @@ def test_a_host_that_asks_one_source_to_wait_is_left_alone_by_the_others() -> No
     limited = Host(answer=lambda _: httpx.Response(429, headers={"Retry-After": "90"}))
 
     with (
-        open_client(limited, robots=False, rate_limiter=pace, retry_policy=RetryPolicy(max_attempts=1)) as one,
+        open_client(
+            limited, robots=False, rate_limiter=pace, retry_policy=RetryPolicy(max_attempts=1)
+        ) as one,
         pytest.raises(TemporaryFetchError, match="in 90 seconds"),
     ):
         one.get(URL)
@@ -261,7 +317,10 @@ def test_a_host_that_asks_one_source_to_wait_is_left_alone_by_the_others() -> No
 def test_who_asks_for_more_than_a_run_waits_is_left_at_once() -> None:
     host = Host(answer=lambda _: httpx.Response(503, headers={"Retry-After": "86400"}))
 
-    with open_client(host, robots=False) as fetch, pytest.raises(TemporaryFetchError, match="in 86,400 seconds"):
+    with (
+        open_client(host, robots=False) as fetch,
+        pytest.raises(TemporaryFetchError, match="in 86,400 seconds"),
+    ):
         fetch.get(URL)
 
     assert len(host.request_log) == 1
@@ -292,7 +351,19 @@ def test_in_quiet_hours_nothing_is_asked() -> None:
     assert fetch.outcome_counts == {"quiet_hours": 1}
 
 
-@pytest.mark.parametrize("text", ["22-06", "22:00", "24:00-06:00", "22:00-22:00", "22:60-23:00", "", "ten to six", "２２:00-06:00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "22-06",
+        "22:00",
+        "24:00-06:00",
+        "22:00-22:00",
+        "22:60-23:00",
+        "",
+        "ten to six",
+        "２２:00-06:00",
+    ],
+)
 def test_what_is_no_window_of_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"write HH:MM-HH:MM|start and end are equal|must be in"):
         parse_quiet_hours(text)
@@ -313,7 +384,10 @@ def test_an_address_that_is_none_is_reported_and_counted() -> None:
 def test_a_location_that_is_no_address_fails_the_request() -> None:
     host = Host(answer=lambda _: httpx.Response(302, headers={"Location": "https://[::1"}))
 
-    with open_client(host, robots=False) as fetch, pytest.raises((InvalidURLError, TemporaryFetchError)):
+    with (
+        open_client(host, robots=False) as fetch,
+        pytest.raises((InvalidURLError, TemporaryFetchError)),
+    ):
         fetch.get(URL)
 
 
@@ -321,7 +395,10 @@ def test_a_location_that_is_no_address_fails_the_request() -> None:
 def test_a_status_that_means_nothing_here_is_not_asked_again(status: int) -> None:
     host = Host(answer=lambda _: httpx.Response(status))
 
-    with open_client(host, robots=False) as fetch, pytest.raises(UnexpectedStatusError, match=f"answered {status}"):
+    with (
+        open_client(host, robots=False) as fetch,
+        pytest.raises(UnexpectedStatusError, match=f"answered {status}"),
+    ):
         fetch.get(URL)
 
     assert fetch.outcome_counts == {"sent": 1, "unexpected": 1}
@@ -337,19 +414,31 @@ def test_a_contact_cannot_break_the_header_that_holds_it() -> None:
     with open_client(Host(answer=answer), contact="büro@example.org\r\nX-Evil: 1") as fetch:
         fetch.get(URL)
 
-    assert seen == ["Stocktake/0.1 (+https://w3id.org/wsis-stocktaking/; b?ro@example.org X-Evil: 1)"]
+    assert seen == [
+        "Stocktake/0.1 (+https://w3id.org/wsis-stocktaking/; b?ro@example.org X-Evil: 1)"
+    ]
 
 
 # ---- the source definition
 
 
 def test_a_definition_says_quiet_hours_and_who_let_us_in() -> None:
-    table = {"title": "A", "protocol": "json", "mapping": "fields", "url": URL, "licence": "https://example.org/l"}
+    table = {
+        "title": "A",
+        "protocol": "json",
+        "mapping": "fields",
+        "url": URL,
+        "licence": "https://example.org/l",
+    }
 
-    source = parse("a", {**table, "quiet": "22:00-06:00", "grant": "letter of 1 March 2026"}, "test")
+    source = parse(
+        "a", {**table, "quiet": "22:00-06:00", "grant": "letter of 1 March 2026"}, "test"
+    )
 
     assert (str(source.quiet), source.grant) == ("22:00-06:00", "letter of 1 March 2026")
-    with pytest.raises(SourceDefinitionError, match=r"test: quiet is '22-06'; write HH:MM-HH:MM in UTC"):
+    with pytest.raises(
+        SourceDefinitionError, match=r"test: quiet is '22-06'; write HH:MM-HH:MM in UTC"
+    ):
         parse("a", {**table, "quiet": "22-06"}, "test")
     with pytest.raises(SourceDefinitionError, match="'grant' is True; write text"):
         parse("a", {**table, "grant": True}, "test")

@@ -13,7 +13,11 @@ from harvesters.pipeline.field_tracing import fields_behind, fields_of, trace_fi
 
 def mapped(record: Record) -> frozenset[str]:
     row = record.payload
-    countries = {f'<a> <spatial> "{position["iso"]}"' for position in row.get("places", []) if "iso" in position}
+    countries = {
+        f'<a> <spatial> "{position["iso"]}"'
+        for position in row.get("places", [])
+        if "iso" in position
+    }
     return frozenset({f'<a> <title> "{row["name"]}"', *countries})
 
 
@@ -25,7 +29,10 @@ def test_each_statement_is_traced_to_the_field_that_gave_it() -> None:
     assert {trace.name: trace.is_read for trace in traces} == {
         "name": True, "places[].iso": True, "places[].note": False, "budget": False,
     }  # fmt: skip
-    assert [trace.name for trace in fields_behind('<a> <spatial> "KE"', traces)] == ["places[].iso", "name"]
+    assert [trace.name for trace in fields_behind('<a> <spatial> "KE"', traces)] == [
+        "places[].iso",
+        "name",
+    ]
     assert row == {"name": "Clinics", "places": [{"iso": "KE", "note": "x"}], "budget": 7}
 
 
@@ -40,7 +47,9 @@ def test_xml_is_as_before_after_it_was_traced() -> None:
     root = etree.fromstring(text)
 
     def statements(record: Record) -> frozenset[str]:
-        return frozenset(f"{element.text}@{element.get('lang')}" for element in record.payload if element.text)
+        return frozenset(
+            f"{element.text}@{element.get('lang')}" for element in record.payload if element.text
+        )
 
     traces = trace_fields(Record("a", root, b""), statements, (ValueError,))
 

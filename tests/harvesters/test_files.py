@@ -57,16 +57,33 @@ class Folder:
         path = request.url.raw_path.decode()
         self.request_log.append(path)
         element = self.files.get(path, 404)
-        content = element.encode() if isinstance(element, str) else element if isinstance(element, bytes) else json.dumps(element).encode()
-        return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
+        content = (
+            element.encode()
+            if isinstance(element, str)
+            else element
+            if isinstance(element, bytes)
+            else json.dumps(element).encode()
+        )
+        return (
+            httpx.Response(element)
+            if isinstance(element, int)
+            else httpx.Response(200, content=content)
+        )
 
     def open_client(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
+        return Fetch(
+            pause=0,
+            robots=False,
+            transport=httpx.MockTransport(self),
+            retry_policy=RetryPolicy(max_attempts=1),
+        )
 
 
 @pytest.fixture
 def source(define_source):
-    return lambda url="/f/", **options: define_source("files", url=HOST + url, fields={"title": "name"}, options=options)
+    return lambda url="/f/", **options: define_source(
+        "files", url=HOST + url, fields={"title": "name"}, options=options
+    )
 
 
 def harvest(registry, source, since=None, cursor=None):
@@ -83,7 +100,16 @@ def keys(pages):
 
 
 def folder(listing: str = NGINX, **files: object) -> Folder:
-    return Folder({"/f/": listing, "/f/sub/": SUB, "/f/a.json": {"n": 1}, "/f/sub/b%20c.json": {"n": 2}, "/f/z.json": {"n": 3}, **files})
+    return Folder(
+        {
+            "/f/": listing,
+            "/f/sub/": SUB,
+            "/f/a.json": {"n": 1},
+            "/f/sub/b%20c.json": {"n": 2},
+            "/f/z.json": {"n": 3},
+            **files,
+        }
+    )
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -91,7 +117,11 @@ def test_every_servers_listing_is_read(dialect, source):
     pages = harvest(folder(DIALECTS[dialect]), source())
 
     assert keys(pages) == ["a", "sub/b c", "z"]
-    assert [item.modified[:10] for item in items(pages)] == ["2026-01-01", "2026-02-01", "2026-02-01"]
+    assert [item.modified[:10] for item in items(pages)] == [
+        "2026-01-01",
+        "2026-02-01",
+        "2026-02-01",
+    ]
     assert pages[-1].incomplete_reason is None
 
 
@@ -143,7 +173,11 @@ def test_a_folder_that_was_read_is_not_listed_again(source):
 def test_a_file_that_cannot_be_read_stops_nothing(broken, kind, source):
     pages = harvest(folder(**{"/f/a.json": broken}), source())
 
-    assert [(type(item), item.key) for item in items(pages)] == [(kind, "a"), (Record, "sub/b c"), (Record, "z")]
+    assert [(type(item), item.key) for item in items(pages)] == [
+        (kind, "a"),
+        (Record, "sub/b c"),
+        (Record, "z"),
+    ]
     assert pages[-1].incomplete_reason is None
 
 
@@ -162,7 +196,9 @@ def test_a_folder_that_goes_away_ends_the_harvest(source):
 def test_folders_without_end_are_reported(source):
     class Endless(Folder):
         def __call__(self, request: httpx.Request) -> httpx.Response:
-            return httpx.Response(200, content=b'<html><title>Index</title><a href="in/">in/</a></html>')
+            return httpx.Response(
+                200, content=b'<html><title>Index</title><a href="in/">in/</a></html>'
+            )
 
     with pytest.raises(ParseError, match="subfolders do not end"):
         harvest(Endless({}), source())
@@ -180,21 +216,33 @@ def test_xml_and_rdf_files_are_read_as_the_definition_says(source):
 
 
 def test_a_broken_file_of_rdf_leaves_the_harvest_incomplete(source):
-    pages = harvest(Folder({"/f/": '<html><a href="b.ttl">b</a></html>', "/f/b.ttl": "<a"}), source(format="rdf"))
+    pages = harvest(
+        Folder({"/f/": '<html><a href="b.ttl">b</a></html>', "/f/b.ttl": "<a"}),
+        source(format="rdf"),
+    )
 
     assert str(pages[-1].incomplete_reason).startswith("the file b.ttl cannot be read")
 
 
-@pytest.mark.parametrize(("kind", "payload"), [("json", Payload.ROW), ("xml", Payload.XML), ("rdf", Payload.GRAPH)])
+@pytest.mark.parametrize(
+    ("kind", "payload"), [("json", Payload.ROW), ("xml", Payload.XML), ("rdf", Payload.GRAPH)]
+)
 def test_the_mapping_must_read_what_the_files_hold(kind, payload, define_source):
-    assert check_compatible(define_source("files", "fields", fields={"title": "'x'"}, options={"format": kind}))[0].payload_type is payload
+    assert (
+        check_compatible(
+            define_source("files", "fields", fields={"title": "'x'"}, options={"format": kind})
+        )[0].payload_type
+        is payload
+    )
     if payload is not Payload.XML:
         with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'files' brings"):
             check_compatible(define_source("files", "oai_dc", fields={}, options={"format": kind}))
 
 
 PATHS = {"b": "n/b.json", "a": "n/a.json", "l": "LICENSE"}
-BLOBS = [{"path": path, "type": "blob", "url": f"{HOST}/blob/{name}"} for name, path in PATHS.items()]
+BLOBS = [
+    {"path": path, "type": "blob", "url": f"{HOST}/blob/{name}"} for name, path in PATHS.items()
+]
 TREE = {"tree": [*BLOBS, {"path": "n", "type": "tree", "url": f"{HOST}/tree/n"}]}
 
 
@@ -206,24 +254,37 @@ def test_a_tree_of_git_is_read_by_its_plain_files(source):
 
 def test_a_tree_of_git_is_read_by_its_blobs(source):
     blobs = {
-        f"/blob/{name}": {"encoding": "base64", "content": base64.encodebytes(b'{"n": "%s"}' % name.encode()).decode()} for name in "ab"
+        f"/blob/{name}": {
+            "encoding": "base64",
+            "content": base64.encodebytes(b'{"n": "%s"}' % name.encode()).decode(),
+        }
+        for name in "ab"
     }
 
     result = items(harvest(Folder({"/tree": TREE, **blobs}), source("/tree")))
 
-    assert [(item.key, item.payload) for item in result] == [("n/a", {"n": "a"}), ("n/b", {"n": "b"})]
+    assert [(item.key, item.payload) for item in result] == [
+        ("n/a", {"n": "a"}),
+        ("n/b", {"n": "b"}),
+    ]
 
 
 def test_a_code_hosts_contents_are_read_by_their_download(source):
-    rows = [{"name": "a.json", "path": "n/a.json", "type": "file", "download_url": f"{HOST}/x/a.json"}]
+    rows = [
+        {"name": "a.json", "path": "n/a.json", "type": "file", "download_url": f"{HOST}/x/a.json"}
+    ]
 
     assert keys(harvest(Folder({"/c": rows, "/x/a.json": {"n": 1}}), source("/c"))) == ["n/a"]
 
 
 def test_a_tree_that_is_cut_short_leaves_the_harvest_incomplete(source):
-    registry = Folder({"/tree": {**TREE, "truncated": True}, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}})
+    registry = Folder(
+        {"/tree": {**TREE, "truncated": True}, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}}
+    )
 
-    assert "truncated" in str(harvest(registry, source("/tree", raw=f"{HOST}/raw/"))[-1].incomplete_reason)
+    assert "truncated" in str(
+        harvest(registry, source("/tree", raw=f"{HOST}/raw/"))[-1].incomplete_reason
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,7 +301,10 @@ def test_what_is_no_listing_is_reported(content, why, source):
         harvest(Folder({"/f/": content}), source())
 
 
-@pytest.mark.parametrize(("options", "why"), [({"format": "csv"}, "use one of json, xml, rdf"), ({"only": "("}, "no regular expression")])
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [({"format": "csv"}, "use one of json, xml, rdf"), ({"only": "("}, "no regular expression")],
+)
 def test_a_definition_with_a_wrong_option_is_refused(options, why, source):
     with pytest.raises(SourceDefinitionError, match=why):
         check_compatible(source(**options))
@@ -261,7 +325,12 @@ def test_the_real_listings_are_read(name, url, count, source):
     class Real(Folder):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             listing = request.url.path == url
-            return httpx.Response(200, content=(replay.FEEDS / "waf" / name).read_bytes() if listing else b"<MD_Metadata/>")
+            return httpx.Response(
+                200,
+                content=(replay.FEEDS / "waf" / name).read_bytes()
+                if listing
+                else b"<MD_Metadata/>",
+            )
 
     pages = harvest(Real({}), source(url, format="xml"))
 

@@ -11,9 +11,16 @@ IRIS = Iris()
 
 
 def fingerprint_of(key: str, title: str = "A", source: str = "s", **more: object) -> int:
-    initiative = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text("Ministry", "en")),), **more)
+    initiative = Initiative(
+        key=key,
+        titles=(Text(title, "en"),),
+        parties=(Party(Role.LEAD, Text("Ministry", "en")),),
+        **more,
+    )
     result = describe(initiative, IRIS, source)
-    return content_fingerprint(result, IRIS.thing("initiative", source, key), IRIS.record(source, key), source, key)
+    return content_fingerprint(
+        result, IRIS.thing("initiative", source, key), IRIS.record(source, key), source, key
+    )
 
 
 @pytest.mark.parametrize("key", ["q", "another-key", "http://x.example/1", "a b"])
@@ -26,11 +33,15 @@ def test_nor_does_the_source() -> None:
 
 
 def test_nor_does_the_scheme_of_an_address() -> None:
-    assert fingerprint_of("p1", pages=("https://x.example/1",)) == fingerprint_of("p1", pages=("http://x.example/1",))
+    assert fingerprint_of("p1", pages=("https://x.example/1",)) == fingerprint_of(
+        "p1", pages=("http://x.example/1",)
+    )
 
 
 def test_a_page_that_ends_with_the_key_is_the_same_page() -> None:
-    assert fingerprint_of("old-1", pages=("https://x.example/old-1",)) == fingerprint_of("new-1", pages=("https://x.example/new-1",))
+    assert fingerprint_of("old-1", pages=("https://x.example/old-1",)) == fingerprint_of(
+        "new-1", pages=("https://x.example/new-1",)
+    )
 
 
 def test_what_is_said_counts() -> None:
@@ -39,7 +50,8 @@ def test_what_is_said_counts() -> None:
 
 def test_the_first_page_is_one_number_with_and_without_tls() -> None:
     pages = [
-        page_fingerprint(f"<a> <http://xmlns.com/foaf/0.1/page> <{address}>") for address in ("https://x.example/a/", "http://x.example/a")
+        page_fingerprint(f"<a> <http://xmlns.com/foaf/0.1/page> <{address}>")
+        for address in ("https://x.example/a/", "http://x.example/a")
     ]
 
     assert pages[0] == pages[1]

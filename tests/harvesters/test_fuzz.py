@@ -1,4 +1,6 @@
-"""Mutated payloads through every protocol and mapping raise only our own errors, soon and in little memory."""
+"""Mutated payloads through every protocol and mapping raise only our own errors, soon and in little
+memory.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ NIGHTLY = 20_000  # cases of all protocols
 
 def bad(outcomes: list[fuzz.Outcome]) -> list[str]:
     faults = [f"{item.target} {item.seed}: {item.fault}" for item in outcomes if item.fault]
-    return faults + [f"{item.target} {item.seed}: {item.memory // 1024} MiB" for item in outcomes if item.memory > fuzz.MEMORY]
+    return faults + [
+        f"{item.target} {item.seed}: {item.memory // 1024} MiB"
+        for item in outcomes
+        if item.memory > fuzz.MEMORY
+    ]
 
 
 def test_every_protocol_is_fuzzed():
@@ -39,7 +45,10 @@ def test_mutated_payloads_raise_our_errors_only():
     assert bad(result) == []
 
 
-@pytest.mark.parametrize(("target", "seed"), [("datajson/arm.data.json by pod", 1_000_816), ("replies/submission", 1_000_246)])
+@pytest.mark.parametrize(
+    ("target", "seed"),
+    [("datajson/arm.data.json by pod", 1_000_816), ("replies/submission", 1_000_246)],
+)
 def test_mutations_that_once_failed_raise_our_errors_only(target: str, seed: int) -> None:
     if target not in {known.name for known in fuzz.targets()}:
         pytest.skip(f"{target} is not here")

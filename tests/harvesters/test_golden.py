@@ -24,7 +24,9 @@ SHORT = Iris("https://w3id.org/wsis-stocktaking/")
 
 
 def map_words(name: str, words: object) -> list[str]:
-    """Return the statements that a folder's reply becomes; what is gone or unreadable is a line that says so."""
+    """Return the statements that a folder's reply becomes; what is gone or unreadable is a line
+    that says so.
+    """
     folder = REPLIES / name
     source = load(folder / "source.toml")
     protocol, reader = check_compatible(source)
@@ -38,7 +40,11 @@ def map_words(name: str, words: object) -> list[str]:
                 except ParseError as error:
                     lines.append(f"# unreadable: {error}")
             else:
-                lines.append(f"# gone: {item.key}" if isinstance(item, DeletedRecord) else f"# unreadable: {item.reason}")
+                lines.append(
+                    f"# gone: {item.key}"
+                    if isinstance(item, DeletedRecord)
+                    else f"# unreadable: {item.reason}"
+                )
     return lines
 
 
@@ -47,7 +53,9 @@ def test_a_reply_becomes_the_statements_that_lie_beside_it(name, words):
     file = REPLIES / name / "expected.nt"
     if not file.exists():
         file.write_text("".join(f"{line}\n" for line in map_words(name, words)), encoding="utf-8")
-        pytest.fail(f"{file} was missing and has been written; check each statement and run the test again")
+        pytest.fail(
+            f"{file} was missing and has been written; check each statement and run the test again"
+        )
 
     assert map_words(name, words) == file.read_text(encoding="utf-8").splitlines()
 
@@ -63,5 +71,7 @@ def test_no_person_is_published_but_the_creator_of_a_document(words):
     lines = [line for name in FOLDERS for line in map_words(name, words)]
 
     persons = [line for line in lines if "jane" in line.lower() or "doe" in line.lower()]
-    assert [line for line in persons if not ("/id/document/" in line and f"> <{DCT}creator> " in line)] == []
+    assert [
+        line for line in persons if not ("/id/document/" in line and f"> <{DCT}creator> " in line)
+    ] == []
     assert [line for line in lines if "@example" in line] == []

@@ -22,15 +22,25 @@ def read(define_source, words):
     def make(mapping, text, **options):
         store = Store()
         store.bulk_extend(merge_graphs(parse(f"{HEAD} {text}".encode(), RdfFormat.TURTLE)))
-        source = define_source("rdf", mapping.__name__.rpartition(".")[2], options=options, language="en")
-        return mapping.build_mapper(source, words)(Record(IT, bounded_description(store, NamedNode(IT), 2), b""))
+        source = define_source(
+            "rdf", mapping.__name__.rpartition(".")[2], options=options, language="en"
+        )
+        return mapping.build_mapper(source, words)(
+            Record(IT, bounded_description(store, NamedNode(IT), 2), b"")
+        )
 
     return make
 
 
 @pytest.mark.parametrize(
     "place",
-    ['"Kenya"', '"KEN"', "<http://publications.europa.eu/resource/authority/country/KEN>", f"<{KENYA}>", '[ s:name "Kenya" ]'],
+    [
+        '"Kenya"',
+        '"KEN"',
+        "<http://publications.europa.eu/resource/authority/country/KEN>",
+        f"<{KENYA}>",
+        '[ s:name "Kenya" ]',
+    ],
 )
 def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(place, read):
     assert read(dcat, f'<it> dct:title "A" ; dct:spatial {place} .').countries == (KENYA,)
@@ -53,7 +63,9 @@ def test_a_point_is_read_and_a_shape_is_no_country(place, read):
     assert item.countries == ()
 
 
-@pytest.mark.parametrize(("theme", "goal"), [("HEAL", "3"), ("ENER", "7"), ("EDUC", None), ("TECH", None)])
+@pytest.mark.parametrize(
+    ("theme", "goal"), [("HEAL", "3"), ("ENER", "7"), ("EDUC", None), ("TECH", None)]
+)
 def test_a_data_theme_of_the_union_gives_the_goal_whose_subject_it_names(theme, goal, read):
     address = f"http://publications.europa.eu/resource/authority/data-theme/{theme}"
 
@@ -65,13 +77,22 @@ def test_a_data_theme_of_the_union_gives_the_goal_whose_subject_it_names(theme, 
 
 
 def test_a_polygon_is_not_made_a_point(read):
-    item = read(dcat, '<it> dct:title "A" ; dct:spatial [ dcat:bbox "POLYGON((1 1,2 2,1 2,1 1))" ] .', kind="initiative")
+    item = read(
+        dcat,
+        '<it> dct:title "A" ; dct:spatial [ dcat:bbox "POLYGON((1 1,2 2,1 2,1 1))" ] .',
+        kind="initiative",
+    )
 
     assert (item.places, item.countries) == ((), ())
 
 
 @pytest.mark.parametrize(
-    "period", ['[ dcat:startDate "2020" ; dcat:endDate "2021" ]', '[ s:startDate "2020" ; s:endDate "2021" ]', '"2020/2021"']
+    "period",
+    [
+        '[ dcat:startDate "2020" ; dcat:endDate "2021" ]',
+        '[ s:startDate "2020" ; s:endDate "2021" ]',
+        '"2020/2021"',
+    ],
 )
 def test_a_period_is_what_a_resource_is_about_and_not_the_time_of_a_project(period, read):
     item = read(dcat, f'<it> dct:title "A" ; dct:temporal {period} .', kind="initiative")
@@ -87,12 +108,20 @@ def test_persons_are_left_out_and_organizations_have_their_roles(read):
         [ a foaf:Organization ; foaf:name "Q" ], [ foaf:name "P" ] .""",
     )
 
-    assert [(party.role, party.name.value) for party in item.parties] == [(Role.LEAD, "P"), (Role.PARTNER, "Q")]
+    assert [(party.role, party.name.value) for party in item.parties] == [
+        (Role.LEAD, "P"),
+        (Role.PARTNER, "Q"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("ResearchProject", Initiative), ("BusinessEvent", Event), ("SocialMediaPosting", Post), ("ScholarlyArticle", Document)],
+    [
+        ("ResearchProject", Initiative),
+        ("BusinessEvent", Event),
+        ("SocialMediaPosting", Post),
+        ("ScholarlyArticle", Document),
+    ],
 )
 def test_a_class_of_schema_org_states_the_kind(name, kind, read):
     assert isinstance(read(schema_org, f'<it> a s:{name} ; s:name "A" .'), kind)
@@ -102,11 +131,16 @@ def test_an_organization_is_none_of_the_four_kinds_unless_the_definition_says_so
     with pytest.raises(ParseError, match="it is Organization, which is not a known class"):
         read(schema_org, '<it> a s:Organization ; s:name "A" .')
 
-    assert isinstance(read(schema_org, '<it> a s:Organization ; s:name "A" .', kind="initiative"), Initiative)
+    assert isinstance(
+        read(schema_org, '<it> a s:Organization ; s:name "A" .', kind="initiative"), Initiative
+    )
 
 
 def test_what_a_thing_is_related_to_has_our_address_where_it_is_a_record_too(read):
-    item = read(schema_org, '<it> a s:Event ; s:name "A" ; s:superEvent <e>, <other> . <e> a s:Event ; s:name "B" .')
+    item = read(
+        schema_org,
+        '<it> a s:Event ; s:name "A" ; s:superEvent <e>, <other> . <e> a s:Event ; s:name "B" .',
+    )
 
     assert item.related == (
         "https://w3id.org/wsis-stocktaking/id/event/a/https:%2F%2Fregistry.example%2Fe",
@@ -115,11 +149,21 @@ def test_what_a_thing_is_related_to_has_our_address_where_it_is_a_record_too(rea
 
 
 def test_a_venue_is_a_place_and_its_town_or_an_address_on_the_web(read):
-    position = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location [ s:name "Hall" ; s:address [ s:addressLocality "Kisumu" ] ] .')
+    position = read(
+        schema_org,
+        '<it> a s:Event ; s:name "A" ; s:location [ s:name "Hall" ; s:address [ s:addressLocality "Kisumu" ] ] .',
+    )
     text = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location "Online" .')
-    web = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location [ a s:VirtualLocation ; s:url <https://meet.example/> ] .')
+    web = read(
+        schema_org,
+        '<it> a s:Event ; s:name "A" ; s:location [ a s:VirtualLocation ; s:url <https://meet.example/> ] .',
+    )
 
-    assert [item.venue.value for item in (position, text, web)] == ["Hall, Kisumu", "Online", "https://meet.example/"]
+    assert [item.venue.value for item in (position, text, web)] == [
+        "Hall, Kisumu",
+        "Online",
+        "https://meet.example/",
+    ]
 
 
 @pytest.mark.parametrize("mapping", [dcat, schema_org])
@@ -135,4 +179,8 @@ def test_a_term_that_is_no_iri_is_kept_as_it_is():
 
     merged = list(merge_graphs(quads))
 
-    assert [quad.predicate.value for quad in merged] == [quad.predicate.value for quad in quads] == ["https://schema.org/na me"]
+    assert (
+        [quad.predicate.value for quad in merged]
+        == [quad.predicate.value for quad in quads]
+        == ["https://schema.org/na me"]
+    )

@@ -1,4 +1,6 @@
-"""Small payloads that would exhaust memory, time or the stack are refused before a library reads them."""
+"""Small payloads that would exhaust memory, time or the stack are refused before a library reads
+them.
+"""
 
 from __future__ import annotations
 
@@ -41,22 +43,45 @@ ODS = (
 
 
 def answer(content: bytes, **headers: str) -> Reply:
-    return Reply(URL, 200, httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}), content)
+    return Reply(
+        URL,
+        200,
+        httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}),
+        content,
+    )
 
 
-def harvest(content: bytes, define_source: Any, protocol: str, mapping: str, content_type: str = "", **options: Any) -> list[Any]:
+def harvest(
+    content: bytes,
+    define_source: Any,
+    protocol: str,
+    mapping: str,
+    content_type: str = "",
+    **options: Any,
+) -> list[Any]:
     source = define_source(protocol, mapping, url=URL, options=options)
-    with open_client(lambda request: httpx.Response(200, content=content, headers={"content-type": content_type})) as fetch:
-        fetch.now = lambda: datetime(2026, 6, 1, tzinfo=UTC)  # which decides how far ahead series are expanded
-        return [item for page in check_compatible(source)[0].collect(source, fetch, None) for item in page.items]
+    with open_client(
+        lambda request: httpx.Response(200, content=content, headers={"content-type": content_type})
+    ) as fetch:
+        # which decides how far ahead series are expanded
+        fetch.now = lambda: datetime(2026, 6, 1, tzinfo=UTC)
+        return [
+            item
+            for page in check_compatible(source)[0].collect(source, fetch, None)
+            for item in page.items
+        ]
 
 
 def nested(count: int) -> str:
     return "<<( <a:s> <a:p> " * count + "<a:o>" + " )>>" * count
 
 
-@pytest.mark.parametrize("kind", ["text/turtle", "application/n-triples", "application/trig", "application/n-quads"])
-@pytest.mark.parametrize("hidden", ["", '"quoted \\" <<" ', "'''long ' <<''' ", "<https://a.example/?a='> ", "ex:a\\#b "])
+@pytest.mark.parametrize(
+    "kind", ["text/turtle", "application/n-triples", "application/trig", "application/n-quads"]
+)
+@pytest.mark.parametrize(
+    "hidden", ["", '"quoted \\" <<" ', "'''long ' <<''' ", "<https://a.example/?a='> ", "ex:a\\#b "]
+)
 def test_deeply_nested_triple_terms_are_refused(kind, hidden, define_source):
     content = f"<a:s> <a:p> <a:o> . # {hidden}\n<a:s> <a:p> {nested(60_000)} .".encode()
 
@@ -65,7 +90,9 @@ def test_deeply_nested_triple_terms_are_refused(kind, hidden, define_source):
 
 
 def test_triple_terms_side_by_side_are_no_depth():
-    from_text = "".join(f'<a:s{number}> <a:p> <<( <a:s> <a:p> "<<( <<(" )>> .\n' for number in range(3 * MAX_DEPTH)).encode()
+    from_text = "".join(
+        f'<a:s{number}> <a:p> <<( <a:s> <a:p> "<<( <<(" )>> .\n' for number in range(3 * MAX_DEPTH)
+    ).encode()
 
     quads = list(parse_quads(from_text, RdfFormat.TRIG, "a.ttl"))
 
@@ -86,7 +113,14 @@ def test_rdf_xml_with_a_doctype_anywhere_is_refused(before, inside, charset, def
     content = f"{before}{HEAD}{inside}{DATASET.format(1, '')}</rdf:RDF>"
 
     with pytest.raises(ParseError, match=r"DOCTYPE|not RDF/XML that can be read"):
-        harvest(content.encode(charset), define_source, "rdf", "dcat", "application/rdf+xml", syntax="rdf-xml")
+        harvest(
+            content.encode(charset),
+            define_source,
+            "rdf",
+            "dcat",
+            "application/rdf+xml",
+            syntax="rdf-xml",
+        )
 
 
 def test_rdf_xml_may_mention_a_doctype_in_a_comment_or_a_text(define_source):
@@ -98,7 +132,12 @@ def test_rdf_xml_may_mention_a_doctype_in_a_comment_or_a_text(define_source):
 
 
 def test_deeply_nested_rdf_xml_is_refused(define_source):
-    content = HEAD + "<dcat:Dataset><dct:relation>" * 20_000 + "</dct:relation></dcat:Dataset>" * 20_000 + "</rdf:RDF>"
+    content = (
+        HEAD
+        + "<dcat:Dataset><dct:relation>" * 20_000
+        + "</dct:relation></dcat:Dataset>" * 20_000
+        + "</rdf:RDF>"
+    )
 
     with pytest.raises(ParseError, match="depth"):
         harvest(content.encode(), define_source, "rdf", "dcat", "application/rdf+xml")
@@ -110,11 +149,21 @@ def test_deeply_nested_rdf_xml_is_refused(define_source):
      '<dcat:landingPage rdf:resource="<p>https://b.example</p>"/>', '<dcat:landingPage rdf:resource="&lt;p&gt;https://b.example"/>'],
 )  # fmt: skip
 def test_stray_text_or_html_in_an_iri_costs_one_record_of_rdf_xml(broken, define_source):
-    content = HEAD + DATASET.format(1, "") + DATASET.format(2, broken) + DATASET.format(3, "") + "</rdf:RDF>"
+    content = (
+        HEAD
+        + DATASET.format(1, "")
+        + DATASET.format(2, broken)
+        + DATASET.format(3, "")
+        + "</rdf:RDF>"
+    )
 
     items = harvest(content.encode(), define_source, "rdf", "dcat", "application/rdf+xml")
 
-    assert [(type(item), item.key[-1]) for item in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
+    assert [(type(item), item.key[-1]) for item in items] == [
+        (Record, "1"),
+        (InvalidRecord, "2"),
+        (Record, "3"),
+    ]
 
 
 def test_stray_text_between_records_is_reported_beside_them(define_source):
@@ -126,7 +175,10 @@ def test_stray_text_between_records_is_reported_beside_them(define_source):
     assert "'stray'" in items[-1].reason
 
 
-@pytest.mark.parametrize("iri", ["<p>https://b.example</p>", "https://b.example/<b>c</b>", '<a href="https://b.example">b</a>'])
+@pytest.mark.parametrize(
+    "iri",
+    ["<p>https://b.example</p>", "https://b.example/<b>c</b>", '<a href="https://b.example">b</a>'],
+)
 @pytest.mark.parametrize("kind", ["text/turtle", "application/n-triples"])
 def test_html_in_an_iri_costs_one_record_of_turtle(iri, kind, define_source):
     lines = [
@@ -138,7 +190,11 @@ def test_html_in_an_iri_costs_one_record_of_turtle(iri, kind, define_source):
 
     items = harvest("".join(lines).encode(), define_source, "rdf", "dcat", kind)
 
-    assert [(type(item), item.key[-1]) for item in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
+    assert [(type(item), item.key[-1]) for item in items] == [
+        (Record, "1"),
+        (InvalidRecord, "2"),
+        (Record, "3"),
+    ]
 
 
 def test_a_broken_statement_is_laid_to_the_subject_that_a_prefix_shortens(define_source):
@@ -150,11 +206,17 @@ def test_a_broken_statement_is_laid_to_the_subject_that_a_prefix_shortens(define
 
     items = harvest(content.encode(), define_source, "rdf", "dcat", "text/turtle")
 
-    assert [(type(item), item.key[-1]) for item in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
+    assert [(type(item), item.key[-1]) for item in items] == [
+        (Record, "1"),
+        (InvalidRecord, "2"),
+        (Record, "3"),
+    ]
 
 
 def xlsx(rows: str) -> bytes:
-    return packed({"xl/workbook.xml": "<workbook/>", "xl/worksheets/sheet1.xml": SHEET.format(rows)})
+    return packed(
+        {"xl/workbook.xml": "<workbook/>", "xl/worksheets/sheet1.xml": SHEET.format(rows)}
+    )
 
 
 def packed(files: dict[str, str | bytes]) -> bytes:
@@ -165,7 +227,13 @@ def packed(files: dict[str, str | bytes]) -> bytes:
 
 
 def xlsb(*records: tuple[int, int]) -> bytes:
-    return packed({"xl/worksheets/sheet1.bin": b"".join(bytes((kind, 8)) + struct.pack("<II", number, 0) for kind, number in records)})
+    return packed(
+        {
+            "xl/worksheets/sheet1.bin": b"".join(
+                bytes((kind, 8)) + struct.pack("<II", number, 0) for kind, number in records
+            )
+        }
+    )
 
 
 def ods(rows: str) -> bytes:
@@ -226,8 +294,15 @@ def test_a_panic_of_the_workbook_parser_is_a_parse_error(capfd):
         '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Override PartName="/xl/workbook.xml"'
         ' ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/></Types>'
     )
-    root, sheet = relations.format("officeDocument", "xl/workbook.xml"), relations.format("worksheet", "worksheets/sheet1.xml")
-    parts = {"_rels/.rels": root, "xl/_rels/workbook.xml.rels": sheet, "xl/worksheets/sheet1.xml": SHEET.format(rows)}
+    root, sheet = (
+        relations.format("officeDocument", "xl/workbook.xml"),
+        relations.format("worksheet", "worksheets/sheet1.xml"),
+    )
+    parts = {
+        "_rels/.rels": root,
+        "xl/_rels/workbook.xml.rels": sheet,
+        "xl/worksheets/sheet1.xml": SHEET.format(rows),
+    }
     content = packed({"[Content_Types].xml": types, "xl/workbook.xml": workbook, **parts})
 
     with pytest.raises(ParseError, match="a: capacity overflow"), parser_errors("a"):
@@ -245,7 +320,10 @@ MANY = ",".join(f"2024{month:02}{day:02}T{hour:02}{minute:02}00Z" for month in r
         ("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;INTERVAL=0", "INTERVAL below 1"),
         ("DTSTART:00010101T100000Z\nRRULE:FREQ=DAILY", "takes too long"),
         ("DTSTART;VALUE=DATE:00010101\nRRULE:FREQ=DAILY", "takes too long"),
-        ("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "day that does not exist in its months"),
+        (
+            "DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
+            "day that does not exist in its months",
+        ),
         ("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYDAY=MO;BYSETPOS=300", "takes too long"),
         (f"DTSTART:20240101T100000Z\nRDATE:{MANY}", "RDATE lists 104832 dates"),
         (f"DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY\nEXDATE:{MANY}", "EXDATE lists 104832 dates"),
@@ -253,7 +331,9 @@ MANY = ",".join(f"2024{month:02}{day:02}T{hour:02}{minute:02}00Z" for month in r
     ],
 )
 def test_a_series_without_bound_is_one_unreadable_event(lines, reason, define_source):
-    (item,) = harvest(EVENT.format(lines).replace("\n", "\r\n").encode(), define_source, "ical", "ical_event")
+    (item,) = harvest(
+        EVENT.format(lines).replace("\n", "\r\n").encode(), define_source, "ical", "ical_event"
+    )
 
     assert isinstance(item, InvalidRecord)
     assert reason in item.reason
@@ -264,12 +344,16 @@ def test_the_time_zones_of_the_system_are_listed_once():
 
 
 @pytest.mark.parametrize("charset", ["zlib", "bz2", "punycode", "idna", "unicode_escape", "rot13"])
-@pytest.mark.parametrize(("protocol", "options"), [("csv", {"key": "id"}), ("json", {"records": "@"})])
+@pytest.mark.parametrize(
+    ("protocol", "options"), [("csv", {"key": "id"}), ("json", {"records": "@"})]
+)
 def test_a_compression_or_notation_is_no_charset(charset, protocol, options, define_source):
     content = zlib.compress(b"id,name\n" + b"1,a\n" * 1_000_000) + b"\xff"
 
     with pytest.raises(CharsetError, match=r"which is no charset|not utf-8"):
-        harvest(content, define_source, protocol, "fields", f"text/csv; charset={charset}", **options)
+        harvest(
+            content, define_source, protocol, "fields", f"text/csv; charset={charset}", **options
+        )
 
 
 @pytest.mark.parametrize("address", ["http://[", "http://[a]b/", "\\ud800", "http://a:b/"])
@@ -281,16 +365,30 @@ def test_a_compression_or_notation_is_no_charset(charset, protocol, options, def
         ("files", '[{"path": "a.json", "type": "file", "download_url": "%s"}]'),
     ],
 )
-def test_an_address_that_is_none_raises_nothing_but_our_errors(address, protocol, document, define_source):
+def test_an_address_that_is_none_raises_nothing_but_our_errors(
+    address, protocol, document, define_source
+):
     options = {"records": "items", "next": "next"} if protocol == "json" else {}
 
     with suppress(HarvestError):
-        harvest((document % address).encode(), define_source, protocol, "fields", "application/json", **options)
+        harvest(
+            (document % address).encode(),
+            define_source,
+            protocol,
+            "fields",
+            "application/json",
+            **options,
+        )
 
 
 def test_a_feed_that_is_no_text_is_refused(define_source):
     with pytest.raises(ParseError, match=r"neither Atom nor RSS|no feed that can be read"):
-        harvest(b'<?xml version="1.0" encoding="utf-16"?>\xed\xa0\x80<rss>\x00</rss>', define_source, "feed", "feed_entry")
+        harvest(
+            b'<?xml version="1.0" encoding="utf-16"?>\xed\xa0\x80<rss>\x00</rss>',
+            define_source,
+            "feed",
+            "feed_entry",
+        )
 
 
 def test_a_stream_whose_paths_are_no_iris_is_read_without_them(define_source):
@@ -305,13 +403,22 @@ def test_a_stream_whose_paths_are_no_iris_is_read_without_them(define_source):
 
 
 def test_integers_above_64_bits_keep_their_digits_as_keys(define_source):
-    numbers = [12345678901234567890123, 12345678901234567890124, -9999999999999999999, 18446744073709551616, 7]
+    numbers = [
+        12345678901234567890123,
+        12345678901234567890124,
+        -9999999999999999999,
+        18446744073709551616,
+        7,
+    ]
     content = b"[" + b",".join(b'{"id": %d, "name": "a"}' % number for number in numbers) + b"]"
 
     items = harvest(content, define_source, "json", "fields")
 
     assert [item.key for item in items] == list(map(str, numbers))
-    assert [element.raw.count(str(number).encode()) for element, number in zip(items, numbers, strict=True)] == [1] * len(numbers)
+    assert [
+        element.raw.count(str(number).encode())
+        for element, number in zip(items, numbers, strict=True)
+    ] == [1] * len(numbers)
 
 
 def test_a_number_without_end_costs_one_record(define_source):
@@ -340,4 +447,6 @@ def test_json_that_is_nested_deeper_than_any_reader_goes_is_refused():
 def test_json_of_good_data_is_written_as_before():
     value = load_json(answer(b'{"b": 18446744073709551615, "a": [1.5, "12345678901234567890"]}'))
 
-    assert dump_json(value) == orjson.dumps({"a": [1.5, "12345678901234567890"], "b": 18446744073709551615})
+    assert dump_json(value) == orjson.dumps(
+        {"a": [1.5, "12345678901234567890"], "b": 18446744073709551615}
+    )

@@ -24,7 +24,11 @@ def listed(*entries: str, after: str = "") -> str:
 
 
 def pages(
-    answers: Mapping[str, str], define_source: Any, *, cursor: str | None = None, options: Mapping[str, Any] = OPTIONS
+    answers: Mapping[str, str],
+    define_source: Any,
+    *,
+    cursor: str | None = None,
+    options: Mapping[str, Any] = OPTIONS,
 ) -> list[Page[Any]]:
     def respond(request: httpx.Request) -> httpx.Response:
         content = answers.get(request.url.path)
@@ -42,7 +46,11 @@ def keys(html_pages: list[Page[Any]]) -> list[str | None]:
 def test_the_entries_of_a_list_and_of_its_next_pages_are_records(define_source):
     options = {**OPTIONS, "next": "//a[@rel = 'next']/@href"}
 
-    result = pages({"/list": listed("a", "b", after="/more"), "/more": listed("c")}, define_source, options=options)
+    result = pages(
+        {"/list": listed("a", "b", after="/more"), "/more": listed("c")},
+        define_source,
+        options=options,
+    )
 
     assert (keys(result), result[-1].cursor) == (["a", "b", "c"], None)
 
@@ -56,35 +64,57 @@ def test_a_run_goes_on_with_the_next_page(define_source):
 
 
 def test_the_page_of_each_entry_is_read_in_its_place(define_source):
-    answers = {"/list": listed("a", "b"), "/p/a": "<html><body><h1>A</h1><input value='7'></body></html>"}
+    answers = {
+        "/list": listed("a", "b"),
+        "/p/a": "<html><body><h1>A</h1><input value='7'></body></html>",
+    }
 
     (page,) = pages(answers, define_source, options={"records": "//li", "details": "a/@href"})
 
     record, lost = page.items
-    assert (record.key, record.payload.findtext("body/h1"), b"input" in record.raw) == ("https://registry.example/p/a", "A", False)
+    assert (record.key, record.payload.findtext("body/h1"), b"input" in record.raw) == (
+        "https://registry.example/p/a",
+        "A",
+        False,
+    )
     assert (type(lost), lost.key) == (InvalidRecord, "https://registry.example/p/b")
     assert page.incomplete_reason
 
 
 def test_many_pages_of_entries_are_kept_in_parts(define_source):
     names = [f"e{number}" for number in range(70)]
-    answers = {"/list": listed(*names), **{f"/p/{name}": f"<html><body>{name}</body></html>" for name in names}}
+    answers = {
+        "/list": listed(*names),
+        **{f"/p/{name}": f"<html><body>{name}</body></html>" for name in names},
+    }
     options = {"records": "//li", "details": "a/@href"}
 
     result = pages(answers, define_source, options=options)
 
     assert [len(page.items) for page in result] == [50, 20]
-    assert keys(pages(answers, define_source, cursor=result[0].cursor, options=options)) == keys(result)[50:]
+    assert (
+        keys(pages(answers, define_source, cursor=result[0].cursor, options=options))
+        == keys(result)[50:]
+    )
 
 
 def test_what_a_page_shows_to_no_one_is_no_change(define_source):
-    one, two = (pages({"/list": listed("a").replace("var x = 1", f"var x = {number}")}, define_source)[0].items[0] for number in (1, 2))
+    one, two = (
+        pages({"/list": listed("a").replace("var x = 1", f"var x = {number}")}, define_source)[
+            0
+        ].items[0]
+        for number in (1, 2)
+    )
 
     assert one.raw == two.raw
 
 
 def test_a_digest_of_texts_is_a_key(define_source):
-    (page,) = pages({"/list": listed("a", "b")}, define_source, options={"records": "//li", "digest": ["a", "a/@href"]})
+    (page,) = pages(
+        {"/list": listed("a", "b")},
+        define_source,
+        options={"records": "//li", "digest": ["a", "a/@href"]},
+    )
 
     assert len({item.key for item in page.items}) == 2
 
@@ -110,7 +140,11 @@ def test_a_list_that_cannot_be_read_ends_the_run(answers, message, define_source
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"records": "//li["}, "not an XPath"), ({"records": "//li"}, "records have no key"), ({"key": "a"}, "'records' is missing")],
+    [
+        ({"records": "//li["}, "not an XPath"),
+        ({"records": "//li"}, "records have no key"),
+        ({"key": "a"}, "'records' is missing"),
+    ],
 )
 def test_a_definition_that_cannot_work_is_refused(options, message, define_source):
     with pytest.raises(SourceDefinitionError, match=message):

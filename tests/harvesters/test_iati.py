@@ -52,7 +52,13 @@ class IatiPortal:
 
 
 def pages(
-    portal: Any, define_source: Any, *, cursor: str | None = None, since: datetime | None = None, url: str = ROOT, **options: Any
+    portal: Any,
+    define_source: Any,
+    *,
+    cursor: str | None = None,
+    since: datetime | None = None,
+    url: str = ROOT,
+    **options: Any,
 ) -> list[Page[Any]]:
     source = define_source("iati", "iati_activity", url=url, options=options)
     with open_client(portal) as fetch:
@@ -64,25 +70,38 @@ def keys(iati_pages: list[Page[Any]]) -> list[str | None]:
 
 
 def test_the_files_of_all_publishers_come_one_after_the_other(define_source):
-    result = pages(IatiPortal({"a": file(activity("A-1"), activity("A-2")), "b": file(activity("B-1"))}), define_source)
+    result = pages(
+        IatiPortal({"a": file(activity("A-1"), activity("A-2")), "b": file(activity("B-1"))}),
+        define_source,
+    )
 
     assert keys(result) == ["A-1", "A-2", "B-1"]
-    assert (result[-1].cursor, [page.incomplete_reason for page in result]) == (None, [None] * len(result))
+    assert (result[-1].cursor, [page.incomplete_reason for page in result]) == (
+        None,
+        [None] * len(result),
+    )
 
 
 def test_a_run_goes_on_behind_each_page_that_was_kept(define_source):
     portal = IatiPortal({"a": file(activity("A-1")), "b": file(activity("B-1"))})
     whole = pages(portal, define_source)
 
-    rests = [keys(whole[: number + 1]) + keys(pages(portal, define_source, cursor=page.cursor)) for number, page in enumerate(whole[:-1])]
+    rests = [
+        keys(whole[: number + 1]) + keys(pages(portal, define_source, cursor=page.cursor))
+        for number, page in enumerate(whole[:-1])
+    ]
 
     assert rests == [["A-1", "B-1"]] * (len(whole) - 1)
 
 
 def test_a_file_that_changed_meanwhile_is_read_anew(define_source):
-    cursor = pages(IatiPortal({"a": file(activity("A-1"), activity("A-2"))}), define_source)[0].cursor
+    cursor = pages(IatiPortal({"a": file(activity("A-1"), activity("A-2"))}), define_source)[
+        0
+    ].cursor
 
-    result = pages(IatiPortal({"a": file(activity("A-0"), activity("A-1"))}), define_source, cursor=cursor)
+    result = pages(
+        IatiPortal({"a": file(activity("A-0"), activity("A-1"))}), define_source, cursor=cursor
+    )
 
     assert (keys(result), result[0].again) == (["A-0", "A-1"], True)
 
@@ -90,7 +109,9 @@ def test_a_file_that_changed_meanwhile_is_read_anew(define_source):
 def test_a_missing_file_costs_its_own_activities_and_leaves_the_harvest_incomplete(define_source):
     result = pages(IatiPortal({"a": b"", "b": file(activity("B-1"))}), define_source)
 
-    (output,) = [item.reason for page in result for item in page.items if isinstance(item, InvalidRecord)]
+    (output,) = [
+        item.reason for page in result for item in page.items if isinstance(item, InvalidRecord)
+    ]
     assert "https://a.example/a.xml: answered 404" in output
     assert keys(result) == [None, "B-1"]
     assert result[-1].incomplete_reason
@@ -107,7 +128,9 @@ def test_what_stands_before_a_fault_in_a_file_is_kept(define_source):
 
 def test_a_registry_that_cannot_be_read_ends_the_run(define_source):
     with pytest.raises(ParseError, match="not a package_search response"):
-        pages(lambda request: httpx.Response(200, text='{"success":true,"result":[]}'), define_source)
+        pages(
+            lambda request: httpx.Response(200, text='{"success":true,"result":[]}'), define_source
+        )
 
 
 def test_only_what_changed_is_asked_for(define_source):
@@ -120,7 +143,9 @@ def test_only_what_changed_is_asked_for(define_source):
     )
 
 
-@pytest.mark.parametrize(("options", "expected"), [({}, ["A-1"]), ({"secondary": True}, ["A-1", "A-2"])])
+@pytest.mark.parametrize(
+    ("options", "expected"), [({}, ["A-1"]), ({"secondary": True}, ["A-1", "A-2"])]
+)
 def test_secondary_reports_are_left_out_unless_configured(options, expected, define_source):
     portal = IatiPortal({"a": file(activity("A-1"), activity("A-2", secondary="1"))})
 
@@ -136,7 +161,15 @@ def test_files_of_secondary_publishers_are_not_asked_for(define_source):
 
 @pytest.mark.parametrize(("level", "expected"), [(0, ["P", "C", "N"]), (1, ["P", "N"]), (2, ["C"])])
 def test_a_definition_may_take_one_level_of_the_hierarchy(level, expected, define_source):
-    portal = IatiPortal({"a": file(activity("P", attributes='hierarchy="1"'), activity("C", attributes='hierarchy="2"'), activity("N"))})
+    portal = IatiPortal(
+        {
+            "a": file(
+                activity("P", attributes='hierarchy="1"'),
+                activity("C", attributes='hierarchy="2"'),
+                activity("N"),
+            )
+        }
+    )
 
     assert keys(pages(portal, define_source, hierarchy=level)) == expected
 
@@ -151,7 +184,10 @@ def test_one_file_that_has_not_changed_is_not_read_again(define_source):
     ("message", "text"),
     [
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>", "DOCTYPE, which is refused"),
-        ("<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>".encode("utf-16"), "DOCTYPE, which is refused"),
+        (
+            "<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>".encode("utf-16"),
+            "DOCTYPE, which is refused",
+        ),
         (b"<iati-organisations/>", "it begins with <iati-organisations>"),
         (b"<html></html>", "an HTML page"),
         (b"", "empty response"),
@@ -160,11 +196,20 @@ def test_one_file_that_has_not_changed_is_not_read_again(define_source):
 )
 def test_what_is_no_file_of_activities_is_reported(message, text, define_source):
     with pytest.raises(ParseError, match=text):
-        pages(lambda request: httpx.Response(200, content=message), define_source, url=f"{ROOT}/a.xml")
+        pages(
+            lambda request: httpx.Response(200, content=message), define_source, url=f"{ROOT}/a.xml"
+        )
 
 
 def test_each_activity_is_a_document_of_its_own(define_source):
-    (page,) = pages(lambda request: httpx.Response(200, content=file(activity("A-1"), activity("A-2"))), define_source, url=f"{ROOT}/a.xml")
+    (page,) = pages(
+        lambda request: httpx.Response(200, content=file(activity("A-1"), activity("A-2"))),
+        define_source,
+        url=f"{ROOT}/a.xml",
+    )
 
     payloads = [item.payload for item in page.items if isinstance(item, Record)]
-    assert [(payload.getparent(), payload.findtext("iati-identifier")) for payload in payloads] == [(None, "A-1"), (None, "A-2")]
+    assert [(payload.getparent(), payload.findtext("iati-identifier")) for payload in payloads] == [
+        (None, "A-1"),
+        (None, "A-2"),
+    ]

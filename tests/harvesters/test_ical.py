@@ -21,10 +21,19 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 def calendar(*events: str, head: str = "") -> bytes:
     body = "\n".join(f"BEGIN:VEVENT\n{event}\nSUMMARY:A\nEND:VEVENT" for event in events)
-    return f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//a//EN\n{head}{body}\nEND:VCALENDAR\n".replace("\n", "\r\n").encode()
+    return f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//a//EN\n{head}{body}\nEND:VCALENDAR\n".replace(
+        "\n", "\r\n"
+    ).encode()
 
 
-def pages(content: bytes, define_source: Any, *, status: int = 200, cursor: str | None = None, **options: Any) -> list[Page[Any]]:
+def pages(
+    content: bytes,
+    define_source: Any,
+    *,
+    status: int = 200,
+    cursor: str | None = None,
+    **options: Any,
+) -> list[Page[Any]]:
     source = define_source("ical", "ical_event", url=URL, options=options)
     with open_client(lambda request: httpx.Response(status, content=content)) as fetch:
         fetch.now = lambda: NOW
@@ -32,15 +41,23 @@ def pages(content: bytes, define_source: Any, *, status: int = 200, cursor: str 
 
 
 def rows(content: bytes, define_source: Any, **options: Any) -> list[Any]:
-    return [item.payload for page in pages(content, define_source, **options) for item in page.items]
+    return [
+        item.payload for page in pages(content, define_source, **options) for item in page.items
+    ]
 
 
 @pytest.mark.parametrize(
     ("times", "message"),
     [
-        ("DTSTART:20260501T090000Z\nDTEND:20260501T100000Z", ("2026-05-01T09:00:00+00:00", "2026-05-01T10:00:00+00:00")),
+        (
+            "DTSTART:20260501T090000Z\nDTEND:20260501T100000Z",
+            ("2026-05-01T09:00:00+00:00", "2026-05-01T10:00:00+00:00"),
+        ),
         ("DTSTART;TZID=Africa/Nairobi:20260501T090000", ("2026-05-01T09:00:00+03:00", None)),
-        ("DTSTART;TZID=Africa/Nairobi:20260501T090000\nDURATION:PT90M", ("2026-05-01T09:00:00+03:00", "2026-05-01T10:30:00+03:00")),
+        (
+            "DTSTART;TZID=Africa/Nairobi:20260501T090000\nDURATION:PT90M",
+            ("2026-05-01T09:00:00+03:00", "2026-05-01T10:30:00+03:00"),
+        ),
         ("DTSTART;VALUE=DATE:20260501\nDTEND;VALUE=DATE:20260504", ("2026-05-01", "2026-05-03")),
         ("DTSTART;VALUE=DATE:20260501", ("2026-05-01", None)),
         ("DTSTART:20260501T090000", ("2026-05-01", None)),
@@ -52,8 +69,12 @@ def test_a_time_has_a_zone_or_is_a_day(times, message, define_source):
     assert (row["start"], row["end"]) == message
 
 
-@pytest.mark.parametrize(("head", "options"), [("X-WR-TIMEZONE:Asia/Dhaka\n", {}), ("", {"zone": "Asia/Dhaka"})])
-def test_times_without_a_zone_have_that_of_the_calendar_or_the_definition(head, options, define_source):
+@pytest.mark.parametrize(
+    ("head", "options"), [("X-WR-TIMEZONE:Asia/Dhaka\n", {}), ("", {"zone": "Asia/Dhaka"})]
+)
+def test_times_without_a_zone_have_that_of_the_calendar_or_the_definition(
+    head, options, define_source
+):
     (row,) = rows(calendar("UID:1\nDTSTART:20260501T090000", head=head), define_source, **options)
 
     assert row["start"] == "2026-05-01T09:00:00+06:00"
@@ -69,11 +90,17 @@ def test_a_zone_that_the_calendar_defines_itself_is_kept(define_source):
 
 
 def test_the_dates_of_a_series_are_records_up_to_a_horizon(define_source):
-    content = calendar("UID:1\nDTSTART:20260501T090000Z\nRRULE:FREQ=MONTHLY\nEXDATE:20260601T090000Z")
+    content = calendar(
+        "UID:1\nDTSTART:20260501T090000Z\nRRULE:FREQ=MONTHLY\nEXDATE:20260601T090000Z"
+    )
 
     (page,) = pages(content, define_source, ahead=90)
 
-    assert [item.key for item in page.items] == ["1#20260501T090000", "1#20260701T090000", "1#20260801T090000"]
+    assert [item.key for item in page.items] == [
+        "1#20260501T090000",
+        "1#20260701T090000",
+        "1#20260801T090000",
+    ]
 
 
 def test_a_date_that_is_moved_or_cancelled_keeps_its_key(define_source):
@@ -83,7 +110,9 @@ def test_a_date_that_is_moved_or_cancelled_keeps_its_key(define_source):
 
     (page,) = pages(calendar(series, moved, cancelled), define_source)
 
-    results = {item.key: (item.payload["start"][:10], item.payload["cancelled"]) for item in page.items}
+    results = {
+        item.key: (item.payload["start"][:10], item.payload["cancelled"]) for item in page.items
+    }
     assert results == {
         "1#20260501T090000": ("2026-05-01", False),
         "1#20260502T090000": ("2026-05-09", False),
@@ -99,35 +128,61 @@ def test_further_dates_are_read_too(define_source):
     assert [item.key for item in page.items] == ["1#20260501T090000", "1#20260505T090000"]
 
 
-@pytest.mark.parametrize("rule", ["FREQ=SECONDLY", "FREQ=HOURLY", "FREQ=DAILY;BYMINUTE=1,2,3,4,5,6;BYSECOND=1,2,3,4,5,6"])
+@pytest.mark.parametrize(
+    "rule", ["FREQ=SECONDLY", "FREQ=HOURLY", "FREQ=DAILY;BYMINUTE=1,2,3,4,5,6;BYSECOND=1,2,3,4,5,6"]
+)
 def test_a_series_that_recurs_all_the_time_is_unreadable(rule, define_source):
-    (page,) = pages(calendar(f"UID:1\nDTSTART:20260501T090000Z\nRRULE:{rule}", "UID:2\nDTSTART:20260501T090000Z"), define_source)
+    (page,) = pages(
+        calendar(
+            f"UID:1\nDTSTART:20260501T090000Z\nRRULE:{rule}", "UID:2\nDTSTART:20260501T090000Z"
+        ),
+        define_source,
+    )
 
     assert [(type(item), item.key) for item in page.items] == [(InvalidRecord, "1"), (Record, "2")]
 
 
 def test_an_old_series_is_read_for_twenty_years(define_source):
-    result = pages(calendar("UID:1\nDTSTART:00010101T090000Z\nRRULE:FREQ=MONTHLY"), define_source, ahead=0)
+    result = pages(
+        calendar("UID:1\nDTSTART:00010101T090000Z\nRRULE:FREQ=MONTHLY"), define_source, ahead=0
+    )
 
-    assert [sum(len(page.items) for page in result), result[0].items[0].key[:8]] == [239, "1#200607"]
+    assert [sum(len(page.items) for page in result), result[0].items[0].key[:8]] == [
+        239,
+        "1#200607",
+    ]
 
 
 def test_a_calendar_that_cancels_cancels_all_its_events(define_source):
-    (row,) = rows(calendar("UID:1\nDTSTART:20260501T090000Z", head="METHOD:CANCEL\n"), define_source)
+    (row,) = rows(
+        calendar("UID:1\nDTSTART:20260501T090000Z", head="METHOD:CANCEL\n"), define_source
+    )
 
     assert row["cancelled"] is True
 
 
 def test_when_a_calendar_was_exported_is_no_change(define_source):
     one, two = (
-        pages(calendar(f"UID:1\nDTSTART:20260501T090000Z\nDTSTAMP:2026010{day}T000000Z"), define_source)[0].items[0] for day in (1, 2)
+        pages(
+            calendar(f"UID:1\nDTSTART:20260501T090000Z\nDTSTAMP:2026010{day}T000000Z"),
+            define_source,
+        )[0].items[0]
+        for day in (1, 2)
     )
 
     assert one.raw == two.raw
 
 
 def test_an_event_without_a_uid_or_a_start_is_unreadable(define_source):
-    (page,) = pages(calendar("DTSTART:20260501T090000Z", "UID:2", "UID:3\nDTSTART:soon", "UID:4\nDTSTART:20260501T090000Z"), define_source)
+    (page,) = pages(
+        calendar(
+            "DTSTART:20260501T090000Z",
+            "UID:2",
+            "UID:3\nDTSTART:soon",
+            "UID:4\nDTSTART:20260501T090000Z",
+        ),
+        define_source,
+    )
 
     assert [(type(item), item.key) for item in page.items] == [
         (InvalidRecord, None), (InvalidRecord, "2"), (InvalidRecord, "3"), (Record, "4"),
@@ -138,7 +193,17 @@ def test_a_calendar_that_has_not_changed_is_not_read_again(define_source):
     assert [page.unchanged for page in pages(b"", define_source, status=304)] == [True]
 
 
-@pytest.mark.parametrize("content", [b"", b"<html></html>", b"BEGIN", b'{"a": 1}', b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n", b"\xff\xfe\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html></html>",
+        b"BEGIN",
+        b'{"a": 1}',
+        b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n",
+        b"\xff\xfe\x00",
+    ],
+)
 def test_what_is_no_calendar_is_reported(content, define_source):
     with pytest.raises(ParseError, match="https://registry"):
         pages(content, define_source)
@@ -149,7 +214,8 @@ def test_a_time_zone_that_is_none_is_refused(define_source):
         check_compatible(define_source("ical", "ical_event", options={"zone": "Nairobi"}))
 
 
-# Of the real calendars: what came, and what was mapped; the others have no UID or no start, or hold no event at all.
+# Of the real calendars: what came, and what was mapped; the others have no UID or no start, or hold
+# no event at all.
 TRUTH = {"ical": (299, 275), "broken": (2, 0)}
 
 

@@ -42,7 +42,9 @@ def test_a_bare_list_is_read_whole(define_source, registry):
 
 
 def test_an_object_keyed_by_ids_is_read_as_its_values(define_source, registry):
-    server = registry({"": as_json({"total": "2", "projects": {"P1": {"id": "P1"}, "P2": {"name": "b"}}})})
+    server = registry(
+        {"": as_json({"total": "2", "projects": {"P1": {"id": "P1"}, "P2": {"name": "b"}}})}
+    )
 
     pages = harvest(server, define_source(options={"records": "projects", "total": "total"}))
 
@@ -51,15 +53,27 @@ def test_an_object_keyed_by_ids_is_read_as_its_values(define_source, registry):
 
 
 def test_pages_are_asked_for_until_the_total_is_reached(define_source, registry):
-    server = registry({"limit=2&page=1": as_json({"n": 3, "rows": rows("a", "b")}), "limit=2&page=2": as_json({"n": 3, "rows": rows("c")})})
+    server = registry(
+        {
+            "limit=2&page=1": as_json({"n": 3, "rows": rows("a", "b")}),
+            "limit=2&page=2": as_json({"n": 3, "rows": rows("c")}),
+        }
+    )
 
-    pages = harvest(server, define_source(options={"page": "page", "limit": "limit", "size": 2, "records": "rows", "total": "n"}))
+    pages = harvest(
+        server,
+        define_source(
+            options={"page": "page", "limit": "limit", "size": 2, "records": "rows", "total": "n"}
+        ),
+    )
 
     assert keys(pages) == ["a", "b", "c"]
 
 
 def test_without_a_total_pages_are_asked_for_until_one_is_empty(define_source, registry):
-    server = registry({"p=0": as_json(rows("a", "b")), "p=1": as_json(rows("c")), "p=2": as_json([])})
+    server = registry(
+        {"p=0": as_json(rows("a", "b")), "p=1": as_json(rows("c")), "p=2": as_json([])}
+    )
 
     pages = harvest(server, define_source(options={"page": "p", "first": 0}))
 
@@ -68,7 +82,9 @@ def test_without_a_total_pages_are_asked_for_until_one_is_empty(define_source, r
 
 
 def test_an_offset_goes_on_by_what_came_not_by_what_was_asked(define_source, registry):
-    server = registry({"os=0": as_json(rows("a", "b")), "os=2": as_json(rows("c")), "os=3": as_json([])})
+    server = registry(
+        {"os=0": as_json(rows("a", "b")), "os=2": as_json(rows("c")), "os=3": as_json([])}
+    )
 
     pages = harvest(server, define_source(options={"offset": "os", "size": 50}))
 
@@ -76,16 +92,28 @@ def test_an_offset_goes_on_by_what_came_not_by_what_was_asked(define_source, reg
 
 
 def test_a_cursor_is_handed_back_until_there_is_none(define_source, registry):
-    server = registry({"": as_json({"d": rows("a"), "next": "x y"}), "after=x+y": as_json({"d": rows("b"), "next": None})})
+    server = registry(
+        {
+            "": as_json({"d": rows("a"), "next": "x y"}),
+            "after=x+y": as_json({"d": rows("b"), "next": None}),
+        }
+    )
 
-    pages = harvest(server, define_source(options={"cursor": "after", "next": "next", "records": "d"}))
+    pages = harvest(
+        server, define_source(options={"cursor": "after", "next": "next", "records": "d"})
+    )
 
     assert keys(pages) == ["a", "b"]
 
 
 @pytest.mark.parametrize("link", ["?page=2", "/api?page=2", f"{URL}?page=2"])
 def test_a_next_link_is_followed_absolute_or_not(link, define_source, registry):
-    server = registry({"": as_json({"d": rows("a"), "next": link}), "page=2": as_json({"d": rows("b"), "next": ""})})
+    server = registry(
+        {
+            "": as_json({"d": rows("a"), "next": link}),
+            "page=2": as_json({"d": rows("b"), "next": ""}),
+        }
+    )
 
     pages = harvest(server, define_source(options={"next": "next", "records": "d"}))
 
@@ -93,7 +121,9 @@ def test_a_next_link_is_followed_absolute_or_not(link, define_source, registry):
 
 
 def test_a_run_goes_on_after_any_page(define_source, registry):
-    server = registry({"page=1": as_json(rows("a")), "page=2": as_json(rows("b")), "page=3": as_json([])})
+    server = registry(
+        {"page=1": as_json(rows("a")), "page=2": as_json(rows("b")), "page=3": as_json([])}
+    )
     source = define_source(options={"page": "page"})
 
     first = harvest(server, source)[0]
@@ -104,21 +134,43 @@ def test_a_run_goes_on_after_any_page(define_source, registry):
 
 def test_a_folder_is_read_file_by_file_with_its_stems_as_keys(define_source, registry):
     index = as_json({"files": ["b.json", "a%20c.json"]})
-    server = registry({"/api/index.json": index, "/api/b.json": as_json({"n": 1}), "/api/a c.json": as_json({"n": 2})})
+    server = registry(
+        {
+            "/api/index.json": index,
+            "/api/b.json": as_json({"n": 1}),
+            "/api/a c.json": as_json({"n": 2}),
+        }
+    )
 
     pages = harvest(server, define_source(url=f"{URL}/index.json", options={"files": "files"}))
 
     assert keys(pages) == ["a c", "b"]
     assert {page.reported_total for page in pages} == {2}
-    assert keys(harvest(server, define_source(url=f"{URL}/index.json", options={"files": "files"}), cursor=pages[0].cursor)) == ["b"]
+    assert keys(
+        harvest(
+            server,
+            define_source(url=f"{URL}/index.json", options={"files": "files"}),
+            cursor=pages[0].cursor,
+        )
+    ) == ["b"]
 
 
 def test_a_broken_or_missing_file_is_unreadable_and_stops_nothing(define_source, registry):
-    server = registry({"/api/": as_json(["a.json", "b.json", "c.json"]), "/api/a.json": b"{", "/api/c.json": as_json({"n": 1})})
+    server = registry(
+        {
+            "/api/": as_json(["a.json", "b.json", "c.json"]),
+            "/api/a.json": b"{",
+            "/api/c.json": as_json({"n": 1}),
+        }
+    )
 
     pages = harvest(server, define_source(url=f"{URL}/", options={"files": "@"}))
 
-    assert [type(item).__name__ for page in pages for item in page.items] == ["InvalidRecord", "InvalidRecord", "Record"]
+    assert [type(item).__name__ for page in pages for item in page.items] == [
+        "InvalidRecord",
+        "InvalidRecord",
+        "Record",
+    ]
     assert "404" in pages[1].items[0].reason
 
 
@@ -132,7 +184,11 @@ def test_since_is_asked_in_the_definitions_form_with_a_second_of_overlap(define_
 
 
 def test_a_document_that_has_not_changed_says_so(define_source, registry):
-    server = registry(lambda request: httpx.Response(304 if request.headers.get("if-none-match") == '"1"' else 200))
+    server = registry(
+        lambda request: httpx.Response(
+            304 if request.headers.get("if-none-match") == '"1"' else 200
+        )
+    )
 
     with server.open_client(validators={URL: Validator('"1"', None)}) as fetch:
         (page,) = collect(define_source(), fetch, None)
@@ -141,7 +197,9 @@ def test_a_document_that_has_not_changed_says_so(define_source, registry):
     assert page.items == ()
 
 
-def test_a_large_document_is_cut_and_taken_up_in_the_middle_unless_it_changed(define_source, registry):
+def test_a_large_document_is_cut_and_taken_up_in_the_middle_unless_it_changed(
+    define_source, registry
+):
     many = rows(*(str(number) for number in range(paged_document.MAX_RECORDS + 5)))
     pages = harvest(registry({"": as_json(many)}), define_source())
 
@@ -176,7 +234,10 @@ def test_another_charset_is_reported_and_can_be_named(define_source, registry):
     assert keys(harvest(server, define_source(options={"charset": "latin-1"}))) == ["é"]
 
 
-@pytest.mark.parametrize(("text", "reason"), [(b"NaN", "NaN, which is no JSON"), (b"-Infinity", "-Infinity"), (b'"\\ud800"', "surrogate")])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(b"NaN", "NaN, which is no JSON"), (b"-Infinity", "-Infinity"), (b'"\\ud800"', "surrogate")],
+)
 def test_what_json_forbids_makes_one_record_unreadable(text, reason, define_source, registry):
     server = registry({"": b'[{"id": "a", "x": ' + text + b'}, {"id": "b"}]'})
 
@@ -188,7 +249,9 @@ def test_what_json_forbids_makes_one_record_unreadable(text, reason, define_sour
 
 
 def test_a_record_without_a_key_or_that_is_no_object_is_unreadable(define_source, registry):
-    server = registry({"": as_json([{"name": "x"}, {"id": None}, {"id": True}, "text", None, {"id": " a "}])})
+    server = registry(
+        {"": as_json([{"name": "x"}, {"id": None}, {"id": True}, "text", None, {"id": " a "}])}
+    )
 
     (page,) = harvest(server, define_source())
 
@@ -204,7 +267,11 @@ def test_pages_that_repeat_are_reported(define_source, registry):
 
 def test_a_cursor_that_repeats_is_reported(define_source, registry):
     numbers = iter(range(100))
-    server = registry(lambda request: httpx.Response(200, content=as_json({"d": rows(next(numbers)), "next": "same"})))
+    server = registry(
+        lambda request: httpx.Response(
+            200, content=as_json({"d": rows(next(numbers)), "next": "same"})
+        )
+    )
 
     with pytest.raises(ParseError, match="repeats the cursor 'same'"):
         harvest(server, define_source(options={"cursor": "c", "next": "next", "records": "d"}))

@@ -1,4 +1,6 @@
-"""Paged JSON faults: unreadable pages, refused cursors, changing totals; one bad record costs one record."""
+"""Paged JSON faults: unreadable pages, refused cursors, changing totals; one bad record costs one
+record.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ from harvesters.protocols.json_api.harvest import collect
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.source import Source
 
-WAYS = {"page": {"page": "page"}, "counted from 0": {"page": "page", "first": 0}, "offset": {"offset": "offset"}}
+WAYS = {
+    "page": {"page": "page"},
+    "counted from 0": {"page": "page", "first": 0},
+    "offset": {"offset": "offset"},
+}
 
 
 def broken(body):
@@ -22,11 +28,30 @@ def broken(body):
 
 
 class Lister:
-    """A registry of *count* records by page number, offset or cursor; the *poison* ones spoil each answer that they are in."""
+    """A registry of *count* records by page number, offset or cursor; the *poison* ones spoil each
+    answer that they are in.
+    """
 
-    def __init__(self, count, poison=(), spoil=broken, first=1, total=True, size=10, refused=lambda requested_row: False):
-        self.rows = [{"id": f"k{number:04}", "changed": f"2026-01-01T{number // 60:02}:{number % 60:02}:00Z"} for number in range(count)]
-        self.poison, self.spoil, self.first, self.total = {f"k{number:04}" for number in poison}, spoil, first, total
+    def __init__(
+        self,
+        count,
+        poison=(),
+        spoil=broken,
+        first=1,
+        total=True,
+        size=10,
+        refused=lambda requested_row: False,
+    ):
+        self.rows = [
+            {"id": f"k{number:04}", "changed": f"2026-01-01T{number // 60:02}:{number % 60:02}:00Z"}
+            for number in range(count)
+        ]
+        self.poison, self.spoil, self.first, self.total = (
+            {f"k{number:04}" for number in poison},
+            spoil,
+            first,
+            total,
+        )
         self.size, self.refused, self.request_log = size, refused, []
 
     def __call__(self, request):
@@ -34,18 +59,32 @@ class Lister:
         self.request_log.append(parameters)
         size = int(parameters.get("limit", self.size))
         rows = [row for row in self.rows if row["changed"] >= parameters.get("since", "")]
-        start = int(parameters["offset"]) if "offset" in parameters else int(parameters.get("after", 0))
+        start = (
+            int(parameters["offset"]) if "offset" in parameters else int(parameters.get("after", 0))
+        )
         start = (int(parameters["page"]) - self.first) * size if "page" in parameters else start
         if "after" in parameters and self.refused(start):
             return httpx.Response(410)
         result = rows[start : start + size]
         after = str(start + size) if start + size < len(rows) else None
-        body = json.dumps({"rows": result, "next": after, **({"total": len(rows)} if self.total else {})}).encode()
-        return self.spoil(body) if any(row["id"] in self.poison for row in result) else httpx.Response(200, content=body)
+        body = json.dumps(
+            {"rows": result, "next": after, **({"total": len(rows)} if self.total else {})}
+        ).encode()
+        return (
+            self.spoil(body)
+            if any(row["id"] in self.poison for row in result)
+            else httpx.Response(200, content=body)
+        )
 
 
 def definition(size=10, total=True, **options):
-    results = {"records": "rows", "limit": "limit", "size": size, **({"total": "total"} if total else {}), **options}
+    results = {
+        "records": "rows",
+        "limit": "limit",
+        "size": size,
+        **({"total": "total"} if total else {}),
+        **options,
+    }
     return Source(
         name="a", title="A", protocol="json", mapping="fields", licence="https://example.org/l", url="https://registry.example/api",
         options={name: option for name, option in results.items() if option is not None}, fields={"title": "id"},
@@ -69,7 +108,16 @@ def truth(registry):
 @pytest.mark.parametrize("total", [True, False])
 @pytest.mark.parametrize(
     ("count", "size", "poison"),
-    [(1, 10, [0]), (2, 2, [1]), (7, 7, [3]), (100, 100, [0]), (100, 100, [63]), (100, 100, [99]), (23, 10, [21]), (50, 10, [0, 9, 10, 45])],
+    [
+        (1, 10, [0]),
+        (2, 2, [1]),
+        (7, 7, [3]),
+        (100, 100, [0]),
+        (100, 100, [63]),
+        (100, 100, [99]),
+        (23, 10, [21]),
+        (50, 10, [0, 9, 10, 45]),
+    ],
 )
 def test_one_poison_record_costs_one_record(way, total, count, size, poison):
     registry = Lister(count, poison, first=WAYS[way].get("first", 1), total=total)  # type: ignore[attr-defined]
@@ -87,7 +135,9 @@ def test_a_server_that_crashes_at_one_record_is_read_around_it():
     pages = harvest(registry, definition(page="page"))
 
     assert keys(pages) == truth(registry)
-    assert "answered 500" in next(item.reason for page in pages for item in page.items if isinstance(item, InvalidRecord))
+    assert "answered 500" in next(
+        item.reason for page in pages for item in page.items if isinstance(item, InvalidRecord)
+    )
 
 
 def test_it_costs_requests_by_the_divisors_of_the_page():
@@ -127,7 +177,11 @@ def test_an_api_that_does_not_keep_to_smaller_pages_ends_the_run():
 
     def stubborn(request):
         limit = int(request.url.params["limit"])
-        return registry(httpx.Request("GET", request.url.copy_set_param("limit", "4" if limit == 5 else str(limit))))
+        return registry(
+            httpx.Request(
+                "GET", request.url.copy_set_param("limit", "4" if limit == 5 else str(limit))
+            )
+        )
 
     with pytest.raises(ParseError, match="gave 4 records instead of 5"):
         harvest(stubborn, definition(page="page"))
@@ -135,19 +189,32 @@ def test_an_api_that_does_not_keep_to_smaller_pages_ends_the_run():
 
 @pytest.mark.parametrize("place", range(10, 60, 10))
 def test_a_cursor_that_is_refused_is_followed_by_what_changed_since_the_last_record(place):
-    registry = Lister(60, refused=lambda start: start == place and len(registry.request_log) == place // 10 + 1)
+    registry = Lister(
+        60, refused=lambda start: start == place and len(registry.request_log) == place // 10 + 1
+    )
 
-    pages = harvest(registry, definition(cursor="after", next="next", since="since", modified="changed"))
+    pages = harvest(
+        registry, definition(cursor="after", next="next", since="since", modified="changed")
+    )
 
-    assert {item.key for page in pages for item in page.items} == {row["id"] for row in registry.rows}
+    assert {item.key for page in pages for item in page.items} == {
+        row["id"] for row in registry.rows
+    }
     assert registry.request_log[place // 10 + 1]["since"] == f"2026-01-01T00:{place - 2:02}:59Z"
-    assert (pages[-1].reported_total, pages[-1].incomplete_reason, pages[-1].again) == (60, None, True)
+    assert (pages[-1].reported_total, pages[-1].incomplete_reason, pages[-1].again) == (
+        60,
+        None,
+        True,
+    )
 
 
 def test_without_a_total_that_is_incomplete():
     registry = Lister(60, total=False, refused=lambda start: len(registry.request_log) == 3)
 
-    pages = harvest(registry, definition(total=False, cursor="after", next="next", since="since", modified="changed"))
+    pages = harvest(
+        registry,
+        definition(total=False, cursor="after", next="next", since="since", modified="changed"),
+    )
 
     assert "this alone does not prove that it is complete" in str(pages[-1].incomplete_reason)
 
@@ -159,7 +226,9 @@ def test_a_list_without_order_is_begun_anew(options):
 
     pages = harvest(registry, definition(cursor="after", next="next", **options))
 
-    assert keys(pages) == [row["id"] for row in registry.rows[:20]] + [row["id"] for row in registry.rows]
+    assert keys(pages) == [row["id"] for row in registry.rows[:20]] + [
+        row["id"] for row in registry.rows
+    ]
     assert pages[-1].incomplete_reason is None
 
 
@@ -170,7 +239,9 @@ def test_a_cursor_that_is_refused_at_the_same_place_again_ends_the_run():
         harvest(registry, definition(cursor="after", next="next"))
 
 
-@pytest.mark.parametrize("way", [{"page": "page"}, {"offset": "offset"}, {"cursor": "after", "next": "next"}])
+@pytest.mark.parametrize(
+    "way", [{"page": "page"}, {"offset": "offset"}, {"cursor": "after", "next": "next"}]
+)
 @pytest.mark.parametrize("poison", [[], [3, 17, 18]])
 def test_a_run_that_is_killed_at_any_page_brings_the_same_records(way, poison):
     registry = Lister(33, [] if "cursor" in way else poison)
@@ -184,7 +255,10 @@ def test_a_run_that_is_killed_at_any_page_brings_the_same_records(way, poison):
         cursor = killed[-1].cursor
 
     assert [page.items for page in killed] == [page.items for page in undisturbed]
-    assert all(page.incomplete_reason == other.incomplete_reason for page, other in zip(killed, undisturbed, strict=True))
+    assert all(
+        page.incomplete_reason == other.incomplete_reason
+        for page, other in zip(killed, undisturbed, strict=True)
+    )
 
 
 def test_empty_pages_with_ever_new_cursors_end():
@@ -192,7 +266,9 @@ def test_empty_pages_with_ever_new_cursors_end():
 
     with pytest.raises(ParseError, match="page 101 in a row without a record"):
         harvest(
-            lambda request: httpx.Response(200, content=json.dumps({"rows": [], "next": next(numbers) + 1})),
+            lambda request: httpx.Response(
+                200, content=json.dumps({"rows": [], "next": next(numbers) + 1})
+            ),
             definition(total=False, cursor="after", next="next"),
         )
 
@@ -205,7 +281,9 @@ def test_pages_without_keys_are_distinguished_by_what_they_hold():
     assert keys(pages) == [None] * 20
 
 
-@pytest.mark.parametrize(("later", "message"), [(19, "shrank from 30 to 19"), (31, "grew from 30 to 31")])
+@pytest.mark.parametrize(
+    ("later", "message"), [(19, "shrank from 30 to 19"), (31, "grew from 30 to 31")]
+)
 def test_a_total_that_changes_is_doubted(later, message):
     registry = Lister(30)
 
@@ -229,7 +307,9 @@ def test_a_document_that_changed_since_its_cursor_may_bring_what_came_before():
     rows = Lister(MAX_RECORDS + 5).rows
     first = harvest(lambda request: httpx.Response(200, content=json.dumps(rows)), _whole())[0]
 
-    anew = harvest(lambda request: httpx.Response(200, content=json.dumps(rows[1:])), _whole(), first.cursor)
+    anew = harvest(
+        lambda request: httpx.Response(200, content=json.dumps(rows[1:])), _whole(), first.cursor
+    )
 
     assert (first.again, [page.again for page in anew]) == (False, [True, True])
 
@@ -244,11 +324,17 @@ def _whole():
 def folder(request):
     if request.url.path == "/api/":
         return httpx.Response(200, content=b'["a.json", "b.json", "c.json"]')
-    return httpx.Response(500) if request.url.path == "/api/b.json" else httpx.Response(200, content=b'{"id": "x"}')
+    return (
+        httpx.Response(500)
+        if request.url.path == "/api/b.json"
+        else httpx.Response(200, content=b'{"id": "x"}')
+    )
 
 
 @pytest.mark.parametrize(("key", "doubted"), [(None, False), ("id", True)])
-def test_a_file_that_crashes_its_server_is_unreadable_and_doubted_where_its_name_is_not_its_key(key, doubted):
+def test_a_file_that_crashes_its_server_is_unreadable_and_doubted_where_its_name_is_not_its_key(
+    key, doubted
+):
     source = Source(
         name="a", title="A", protocol="json", mapping="fields", licence="https://example.org/l", url="https://registry.example/api/",
         options={"files": "@", **({"key": key} if key else {})}, fields={"title": "id"},

@@ -26,17 +26,23 @@ def test_a_missing_language_is_detected(language: str) -> None:
     item = detect_languages(Initiative(key="1", descriptions=(Text(TEXTS[language]),)))
 
     assert item.descriptions == (Text(TEXTS[language], language),)
-    assert [(one.field, one.language, one.confidence >= 0.9) for one in item.detected] == [("description", language, True)]
+    assert [(one.field, one.language, one.confidence >= 0.9) for one in item.detected] == [
+        ("description", language, True)
+    ]
 
 
 def test_a_stated_language_is_kept() -> None:
-    initiative = Initiative(key="1", titles=(Text(TEXTS["fr"], "en"),), descriptions=(Text(TEXTS["es"], "xx"),))
+    initiative = Initiative(
+        key="1", titles=(Text(TEXTS["fr"], "en"),), descriptions=(Text(TEXTS["es"], "xx"),)
+    )
 
     assert detect_languages(initiative) is initiative
 
 
 def test_a_short_title_has_the_language_of_the_description_with_it() -> None:
-    item = detect_languages(Initiative(key="1", titles=(Text("Écoles en ligne"),), descriptions=(Text(TEXTS["fr"]),)))
+    item = detect_languages(
+        Initiative(key="1", titles=(Text("Écoles en ligne"),), descriptions=(Text(TEXTS["fr"]),))
+    )
 
     assert [text.language for text in (*item.titles, *item.descriptions)] == ["fr", "fr"]
 
@@ -57,14 +63,17 @@ def test_no_language_is_given_where_none_is_detected(text: str) -> None:
     ],
 )
 def test_what_was_detected_is_marked_in_the_data(resource: Resource, property_: str) -> None:
-    field = {"venue": "venue", "content": "content", "title": "title"}[property_.replace("#", "/").rpartition("/")[2]]
+    field = {"venue": "venue", "content": "content", "title": "title"}[
+        property_.replace("#", "/").rpartition("/")[2]
+    ]
 
     lines = describe(detect_languages(resource), Iris(), "a")
 
     detection = f"<https://w3id.org/wsis-stocktaking/record/a/1#detected-{field}-es>"
     assert any(line.endswith('"@es') and f"<{property_}>" in line for line in lines)
     assert (
-        f"{detection} <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <https://w3id.org/wsis-stocktaking/ns#LanguageDetection>" in lines
+        f"{detection} <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <https://w3id.org/wsis-stocktaking/ns#LanguageDetection>"
+        in lines
     )
     assert f"{detection} <https://w3id.org/wsis-stocktaking/ns#detectedIn> <{property_}>" in lines
     assert f'{detection} <http://purl.org/dc/terms/language> "es"' in lines

@@ -50,18 +50,27 @@ class StreamSite:
         self.request_log.append(name)
         element = self.pages.get(name, 404)
         return (
-            httpx.Response(element) if isinstance(element, int) else httpx.Response(
+            httpx.Response(element)
+            if isinstance(element, int)
+            else httpx.Response(
                 200, content=(element if element.startswith("<") else HEAD + element).encode()
             )
         )
 
     def open_client(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
+        return Fetch(
+            pause=0,
+            robots=False,
+            transport=httpx.MockTransport(self),
+            retry_policy=RetryPolicy(max_attempts=1),
+        )
 
 
 @pytest.fixture
 def source(define_source):
-    return lambda url="/s", **options: define_source("ldes", url=HOST + url, fields={"title": "dct:title"}, options=options)
+    return lambda url="/s", **options: define_source(
+        "ldes", url=HOST + url, fields={"title": "dct:title"}, options=options
+    )
 
 
 def harvest(registry, source, since=None, cursor=None):
@@ -96,7 +105,9 @@ def test_the_latest_version_of_each_entity_comes_and_what_was_deleted_is_gone(so
     pages = harvest(by_time(), source())
 
     assert summary(pages) == {"x": "new", "y": "Y"}
-    assert [item for item in items(pages) if isinstance(item, DeletedRecord)] == [DeletedRecord(f"{HOST}/z", "2026-01-21T00:00:00Z")]
+    assert [item for item in items(pages) if isinstance(item, DeletedRecord)] == [
+        DeletedRecord(f"{HOST}/z", "2026-01-21T00:00:00Z")
+    ]
     assert (pages[0].reported_total, pages[-1].incomplete_reason) == (3, None)
 
 
@@ -109,9 +120,13 @@ def test_only_pages_that_may_hold_what_came_since_are_asked_for(source):
     assert [item.key for item in items(pages)] == [f"{HOST}/z"]
 
 
-@pytest.mark.parametrize("kind", ["LessThanOrEqualToRelation", "EqualToRelation", "LessThanRelation"])
+@pytest.mark.parametrize(
+    "kind", ["LessThanOrEqualToRelation", "EqualToRelation", "LessThanRelation"]
+)
 def test_each_relation_that_bounds_time_spares_its_page(kind, source):
-    registry = StreamSite(s=STREAM + link("s", "a", 10, kind) + link("s", "b"), a=version("x", 10), b=version("y", 12))
+    registry = StreamSite(
+        s=STREAM + link("s", "a", 10, kind) + link("s", "b"), a=version("x", 10), b=version("y", 12)
+    )
 
     harvest(registry, source(), datetime(2026, 1, 11, tzinfo=UTC))
 
@@ -119,7 +134,9 @@ def test_each_relation_that_bounds_time_spares_its_page(kind, source):
 
 
 def test_the_digest_rests_on_the_entity_and_not_on_its_version(source):
-    first, second = (items(harvest(StreamSite(s=STREAM + version("x", day, "same")), source())) for day in (1, 9))
+    first, second = (
+        items(harvest(StreamSite(s=STREAM + version("x", day, "same")), source())) for day in (1, 9)
+    )
 
     assert first[0].raw == second[0].raw
     assert first[0].modified != second[0].modified
@@ -146,7 +163,14 @@ def test_a_stream_states_its_deletion_property(path, deleted, source):
     name = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#type>" if path == "a" else path
     stream = STREAM + f":s ldes:versionDeletePath {name} ; ldes:versionDeleteObject {deleted} .\n"
 
-    (item,) = items(harvest(StreamSite(s=stream + version("x", 1, "X") + version("x", 2, "X", f"; {path} {deleted}")), source()))
+    (item,) = items(
+        harvest(
+            StreamSite(
+                s=stream + version("x", 1, "X") + version("x", 2, "X", f"; {path} {deleted}")
+            ),
+            source(),
+        )
+    )
 
     assert type(item) is DeletedRecord
 
@@ -162,7 +186,9 @@ def test_a_place_in_the_stream_decides_between_versions_of_one_time(source):
 
 def test_pages_that_lead_in_circles_are_read_once(source):
     registry = StreamSite(
-        s=STREAM + link("s", "a"), a=version("x", 1) + link("a", "b"), b=link("b", "a") + link("b", "s") + version("y", 1)
+        s=STREAM + link("s", "a"),
+        a=version("x", 1) + link("a", "b"),
+        b=link("b", "a") + link("b", "s") + version("y", 1),
     )
 
     assert summary(harvest(registry, source())) == {"x": "x", "y": "y"}
@@ -171,12 +197,17 @@ def test_pages_that_lead_in_circles_are_read_once(source):
 
 def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest(source):
     with pytest.raises(NotFoundError):
-        harvest(StreamSite(s=STREAM + link("s", "a") + link("s", "b"), a=version("x", 1), b=404), source())
+        harvest(
+            StreamSite(s=STREAM + link("s", "a") + link("s", "b"), a=version("x", 1), b=404),
+            source(),
+        )
 
 
 def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_other(source):
     views = ":s tree:view :all , :latest . :latest ldes:retentionPolicy [ a ldes:LatestVersionSubset ; ldes:amount 1 ] ."
-    registry = StreamSite(s=STREAM + views, all=STREAM + version("x", 1), latest=STREAM + version("x", 2, "latest"))
+    registry = StreamSite(
+        s=STREAM + views, all=STREAM + version("x", 1), latest=STREAM + version("x", 2, "latest")
+    )
 
     assert summary(harvest(registry, source())) == {"x": "latest"}
     assert summary(harvest(registry, source(), datetime(2026, 1, 1, tzinfo=UTC))) == {"x": "x"}
@@ -194,13 +225,17 @@ def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_ot
     ],
 )
 def test_a_stream_that_lets_members_go_leaves_the_harvest_incomplete(policy, doubted, source):
-    pages = harvest(StreamSite(s=f"{STREAM}:s ldes:retentionPolicy [ {policy} ] . {version('x', 1)}"), source())
+    pages = harvest(
+        StreamSite(s=f"{STREAM}:s ldes:retentionPolicy [ {policy} ] . {version('x', 1)}"), source()
+    )
 
     assert (pages[-1].incomplete_reason is not None) is doubted
 
 
 def test_a_harvest_goes_on_from_its_cursor(source):
-    members = "".join(f":s tree:member :m{n:04} . :m{n:04} dct:title '{n}' .\n" for n in range(1001))
+    members = "".join(
+        f":s tree:member :m{n:04} . :m{n:04} dct:title '{n}' .\n" for n in range(1001)
+    )
     registry = StreamSite(s=":s a ldes:EventStream ." + members)
 
     pages = harvest(registry, source())
@@ -211,9 +246,19 @@ def test_a_harvest_goes_on_from_its_cursor(source):
 
 
 def test_a_member_that_cannot_be_read_is_unreadable_alone(source):
-    (bad, good) = items(harvest(StreamSite(s=STREAM + version("a", 1, "", "; dct:relation <http://a b>") + version("b", 1)), source()))
+    (bad, good) = items(
+        harvest(
+            StreamSite(
+                s=STREAM + version("a", 1, "", "; dct:relation <http://a b>") + version("b", 1)
+            ),
+            source(),
+        )
+    )
 
-    assert [(type(element), element.key[-1]) for element in (bad, good)] == [(InvalidRecord, "a"), (Record, "b")]
+    assert [(type(element), element.key[-1]) for element in (bad, good)] == [
+        (InvalidRecord, "a"),
+        (Record, "b"),
+    ]
 
 
 @pytest.mark.parametrize("content", [":a :b :c .", "<html>", "<a", ""])
@@ -228,14 +273,25 @@ def test_the_real_members_are_read_as_a_streams(source):
     for file in sorted((replay.FEEDS / "ldes").iterdir()):
         content = file.read_bytes()
         if file.suffix == ".json":
-            content = serialize(parse(content, RdfFormat.JSON_LD, base_iri=HOST), format=RdfFormat.N_QUADS)
+            content = serialize(
+                parse(content, RdfFormat.JSON_LD, base_iri=HOST), format=RdfFormat.N_QUADS
+            )
         (name, *_) = _roots(content)
         page = content + f"\n<{HOST}/s> <https://w3id.org/tree#member> <{name}> .\n".encode()
-        client = Fetch(pause=0, robots=False, transport=httpx.MockTransport(lambda _, page=page: httpx.Response(200, content=page)))
+        client = Fetch(
+            pause=0,
+            robots=False,
+            transport=httpx.MockTransport(lambda _, page=page: httpx.Response(200, content=page)),
+        )
         with client as fetch:
-            results[file.name] = ", ".join(type(item).__name__ for page in collect(source(), fetch, None) for item in page.items)
+            results[file.name] = ", ".join(
+                type(item).__name__
+                for page in collect(source(), fetch, None)
+                for item in page.items
+            )
 
-    assert results.pop("example-ldes-member.nq") == "Record, Record"  # its own member, and what we call one here
+    # its own member, and what we call one here
+    assert results.pop("example-ldes-member.nq") == "Record, Record"
     assert set(results.values()) == {"Record"}
     assert len(results) == 9
 
@@ -244,4 +300,8 @@ def _roots(content: bytes) -> list[str]:
     """Return the subjects of a member's file to which nothing points, as they stand in its text."""
     quads = list(parse(content, RdfFormat.TRIG, base_iri=HOST, lenient=True))
     results = {quad.object for quad in quads}
-    return [quad.subject.value for quad in quads if quad.subject not in results and isinstance(quad.subject, NamedNode)]
+    return [
+        quad.subject.value
+        for quad in quads
+        if quad.subject not in results and isinstance(quad.subject, NamedNode)
+    ]

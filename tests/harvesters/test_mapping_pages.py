@@ -1,4 +1,6 @@
-"""The page of each mapping names every field that its records have and that changes their description."""
+"""The page of each mapping names every field that its records have and that changes their
+description.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,12 @@ def records(folder: Path) -> list[tuple[Record[Any], Source]]:
     source = load(folder / "source.toml")
     protocol, _ = check_compatible(source)
     with Fetch(pause=0, robots=False, transport=replay.played(folder)) as fetch:
-        return [(item, source) for page in protocol.collect(source, fetch, None) for item in page.items if isinstance(item, Record)]
+        return [
+            (item, source)
+            for page in protocol.collect(source, fetch, None)
+            for item in page.items
+            if isinstance(item, Record)
+        ]
 
 
 @lru_cache(maxsize=32)
@@ -57,24 +64,34 @@ def tables(mapping: str) -> tuple[str, str]:
 @pytest.mark.parametrize("mapping", NAMED)
 def test_every_field_that_changes_a_description_is_in_the_table(mapping: str) -> None:
     mapped, _ = tables(mapping)
-    named = {word for text in re.findall(r"`([^`]+)`", mapped) for word in re.split(r"[^\w:.]+", text)}
+    named = {
+        word for text in re.findall(r"`([^`]+)`", mapped) for word in re.split(r"[^\w:.]+", text)
+    }
 
     fields = {field.lower().replace("-", "_") for field in read_fields(mapping)}
-    unknown = {field for field in fields if not {field, field.partition(".")[0], field.rpartition(":")[2]} & named}
+    unknown = {
+        field
+        for field in fields
+        if not {field, field.partition(".")[0], field.rpartition(":")[2]} & named
+    }
 
     assert fields
     assert unknown == set()
 
 
 @pytest.mark.parametrize("mapping", sorted(MAPPINGS))
-def test_every_page_has_a_table_of_fields_with_their_basis_and_of_what_is_dropped(mapping: str) -> None:
+def test_every_page_has_a_table_of_fields_with_their_basis_and_of_what_is_dropped(
+    mapping: str,
+) -> None:
     text = (PAGES / f"{mapping}.md").read_text(encoding="utf-8")
 
     assert re.search(r"^\| [\w ]+ \| becomes \| basis \|$", text, re.MULTILINE)
     assert re.search(r"^\| [\w ]+ \| why( it is dropped)? \|$", text, re.MULTILINE)
 
 
-def test_a_field_without_which_the_record_cannot_be_mapped_is_read(define_source: Any, words: Any) -> None:
+def test_a_field_without_which_the_record_cannot_be_mapped_is_read(
+    define_source: Any, words: Any
+) -> None:
     record = Record("a", {"name": "A", "unknown": 1}, b"")
 
     read, dropped, resource = fields_of(record, define_source("json", "dpg_nominee"), words)
@@ -83,7 +100,10 @@ def test_a_field_without_which_the_record_cannot_be_mapped_is_read(define_source
 
 
 def test_extras_and_objects_of_a_row_are_taken_apart() -> None:
-    row = {"extras": [{"key": "a", "value": 1}, {"key": "b", "value": 2}], "list": [{"c": 1}, "text"]}
+    row = {
+        "extras": [{"key": "a", "value": 1}, {"key": "b", "value": 2}],
+        "list": [{"c": 1}, "text"],
+    }
 
     assert dict(without_each_field(row)) == {
         "extras": {"list": [{"c": 1}, "text"]},

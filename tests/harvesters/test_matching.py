@@ -1,4 +1,6 @@
-"""Records of one thing in several registries are found, with the reason; people decide the rest, and can take it back."""
+"""Records of one thing in several registries are found, with the reason; people decide the rest,
+and can take it back.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,15 @@ from harvesters.matching.decision_table import COLUMNS, read_table, write_table
 from harvesters.matching.entities import Entity, EntityReader, add_known_names, normalize_page
 from harvesters.matching.entity_store import open_entities
 from harvesters.matching.names import acronyms, name_words
-from harvesters.matching.pairs import Clusters, Judgement, Pair, Status, classify, ordered, score_pairs
+from harvesters.matching.pairs import (
+    Clusters,
+    Judgement,
+    Pair,
+    Status,
+    classify,
+    ordered,
+    score_pairs,
+)
 from harvesters.matching.scoring import AUTOMATIC, Feature, Score, score
 from harvesters.matching.scratch import ScratchMapping, open_scratch
 from harvesters.matching.stored import Decision, StoredPair
@@ -31,7 +41,9 @@ A, B, C = (IRIS.thing("organization", source, "x") for source in ("a", "b", "c")
 
 
 def organization(source: str, name: str, key: str = "x", **fields: object) -> Entity:
-    entity = Entity(IRIS.thing("organization", source, key), "organization", source, names={name: None})
+    entity = Entity(
+        IRIS.thing("organization", source, key), "organization", source, names={name: None}
+    )
     for field, value in fields.items():
         setattr(entity, field, value)
     return entity
@@ -39,7 +51,10 @@ def organization(source: str, name: str, key: str = "x", **fields: object) -> En
 
 def background(count: int = 200) -> list[Entity]:
     """Return other organizations, so that words have a frequency."""
-    return [organization("others", f"Ministry of Subject{number} and Topic{number}", f"o{number}") for number in range(count)]
+    return [
+        organization("others", f"Ministry of Subject{number} and Topic{number}", f"o{number}")
+        for number in range(count)
+    ]
 
 
 def scored(*entities: Entity) -> Score:
@@ -55,7 +70,11 @@ def candidates(entities: Iterable[Entity], changed: Iterable[str] | None = None)
     with open_entities(entities) as store, open_scratch(SCHEMA) as database:
         store.mark_changed(changed or ())
         weights = WordWeights.count_in(database, store.of_kind("organization"))
-        return list(candidate_pairs(database, store, "organization", weights, only_changed=changed is not None))
+        return list(
+            candidate_pairs(
+                database, store, "organization", weights, only_changed=changed is not None
+            )
+        )
 
 
 def table(*lines: tuple[str, ...]) -> str:
@@ -75,7 +94,21 @@ def test_spellings_of_one_name_have_the_same_words(one: str, other: str) -> None
     assert name_words(one) == name_words(other)
 
 
-@pytest.mark.parametrize("name", ["", " ", "\x00\x1b\u202e", "x", "Ж", "a" * 1_000_000, "水" * 100_000, "of the and", "Ltd.", "Ω क ม 한 ع"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        "\x00\x1b\u202e",
+        "x",
+        "Ж",
+        "a" * 1_000_000,
+        "水" * 100_000,
+        "of the and",
+        "Ltd.",
+        "Ω क ม 한 ع",
+    ],
+)
 def test_a_hostile_name_is_compared_without_an_error(name: str) -> None:
     result = scored(organization("a", name), organization("b", "Kenya ICT Action Network"))
 
@@ -84,8 +117,12 @@ def test_a_hostile_name_is_compared_without_an_error(name: str) -> None:
 
 
 def test_features_say_which_gave_how_much_and_add_up() -> None:
-    first = organization("a", "Kenya ICT Action Network", countries={KENYA}, pages={"kictanet.example"})
-    second = organization("b", "KENYA ICT Action Network Ltd.", countries={KENYA}, pages={"kictanet.example"})
+    first = organization(
+        "a", "Kenya ICT Action Network", countries={KENYA}, pages={"kictanet.example"}
+    )
+    second = organization(
+        "b", "KENYA ICT Action Network Ltd.", countries={KENYA}, pages={"kictanet.example"}
+    )
 
     result = scored(first, second)
 
@@ -106,7 +143,10 @@ def test_features_say_which_gave_how_much_and_add_up() -> None:
 def test_namesakes_are_not_merged(fields: dict[str, object], others: dict[str, object]) -> None:
     name = "Kenya ICT Action Network"
 
-    assert scored(organization("a", name, **fields), organization("b", name, **others)).bits < AUTOMATIC
+    assert (
+        scored(organization("a", name, **fields), organization("b", name, **others)).bits
+        < AUTOMATIC
+    )
 
 
 def test_one_identifier_joins_two_names() -> None:
@@ -118,7 +158,12 @@ def test_one_identifier_joins_two_names() -> None:
 
 
 def test_an_acronym_is_a_candidate_for_the_whole_name() -> None:
-    entities = [organization("a", "UNESCO"), organization("b", "Organisation des Nations Unies pour l’éducation, la science et la culture")]
+    entities = [
+        organization("a", "UNESCO"),
+        organization(
+            "b", "Organisation des Nations Unies pour l’éducation, la science et la culture"
+        ),
+    ]
 
     assert all(add_known_names(entity) for entity in entities)
     assert ("org-id", "XM-DAC-41304") in entities[0].identifiers & entities[1].identifiers
@@ -126,12 +171,17 @@ def test_an_acronym_is_a_candidate_for_the_whole_name() -> None:
 
 
 def test_a_later_phase_is_another_initiative() -> None:
-    titles = ("Telemedicine for clinics of Marsabit phase 1", "Telemedicine for clinics of Marsabit phase 2")
+    titles = (
+        "Telemedicine for clinics of Marsabit phase 1",
+        "Telemedicine for clinics of Marsabit phase 2",
+    )
     entities: dict[str, Entity] = {}
     reader = EntityReader(IRIS, entities)
     for source, title in zip("ab", titles, strict=True):
         parties = (Party(Role.LEAD, Text("Ministry of Health")),)
-        initiative = Initiative(key="1", titles=(Text(title, "en"),), countries=(KENYA,), parties=parties)
+        initiative = Initiative(
+            key="1", titles=(Text(title, "en"),), countries=(KENYA,), parties=parties
+        )
         reader.read(IRIS.record(source, "1"), describe(initiative, IRIS, source))
     initiatives = [entity for entity in entities.values() if entity.kind == "initiative"]
 
@@ -142,7 +192,9 @@ def test_a_copy_of_an_aggregator_is_known_by_its_origin() -> None:
     entities: dict[str, Entity] = {}
     reader = EntityReader(IRIS, entities)
     original = IRIS.record("a", "1")
-    reader.read(original, describe(Initiative(key="1", titles=(Text("Ein Netz", "de"),)), IRIS, "a"))
+    reader.read(
+        original, describe(Initiative(key="1", titles=(Text("Ein Netz", "de"),)), IRIS, "a")
+    )
     copy = Initiative(key="9", titles=(Text("A network", "en"),), lineage=(original,))
     reader.read(IRIS.record("b", "9"), describe(copy, IRIS, "b"))
 
@@ -154,11 +206,17 @@ def test_a_copy_of_an_aggregator_is_known_by_its_origin() -> None:
 
 
 def copies(*records: tuple[str, str, tuple[str, ...]]) -> list[tuple[Pair, Score]]:
-    """Return the scored pairs of initiatives, by source, key and lineage, that have no word in common."""
+    """Return the scored pairs of initiatives, by source, key and lineage, that have no word in
+    common.
+    """
     entities: dict[str, Entity] = {}
     reader = EntityReader(IRIS, entities)
     for number, (source, key, lineage) in enumerate(records):
-        statements = describe(Initiative(key=key, titles=(Text(f"Name{number}", "en"),), lineage=lineage), IRIS, source)
+        statements = describe(
+            Initiative(key=key, titles=(Text(f"Name{number}", "en"),), lineage=lineage),
+            IRIS,
+            source,
+        )
         reader.read(IRIS.record(source, key), statements)
     return score_all(entities.values())
 
@@ -178,7 +236,10 @@ def test_a_copy_by_oai_pmh_is_known_by_the_identifier_of_its_origin(key: str, ba
 
 
 def test_copies_of_two_aggregators_are_known_by_the_origin_that_their_chains_share() -> None:
-    first = ("http://www.a.example/oai" + GET.format("17"), "https://c.example/oai" + GET.format("c-17"))
+    first = (
+        "http://www.a.example/oai" + GET.format("17"),
+        "https://c.example/oai" + GET.format("c-17"),
+    )
     second = ("https://a.example/oai/" + GET.format("17"),)
 
     [(_, result)] = copies(("b", "x1", first), ("d", "y1", second))
@@ -189,7 +250,9 @@ def test_copies_of_two_aggregators_are_known_by_the_origin_that_their_chains_sha
 def test_a_copy_of_our_own_record_that_comes_back_is_known() -> None:
     ours = IRIS.record("a", "7")
 
-    [(_, result)] = copies(("a", "7", ()), ("b", "x1", ("https://w3id.org/oai" + GET.format(ours),)))
+    [(_, result)] = copies(
+        ("a", "7", ()), ("b", "x1", ("https://w3id.org/oai" + GET.format(ours),))
+    )
 
     assert "origin" in {feature.name for feature in result.features if feature.bits >= AUTOMATIC}
 
@@ -223,22 +286,32 @@ def test_entities_on_disk_are_those_that_were_stored() -> None:
         for entity in store.of_kind("organization"):
             entity.countries = {KENYA}
             store[entity.iri] = entity
-        first, last = (store[IRIS.thing("organization", "a", f"{number:05}")] for number in (0, count - 1))
+        first, last = (
+            store[IRIS.thing("organization", "a", f"{number:05}")] for number in (0, count - 1)
+        )
 
         assert (len(store), store.kinds()) == (count, {"organization": count})
-        assert first == organization("a", "Network 0", "00000", identifiers={("ROR", "0")}, countries={KENYA})
+        assert first == organization(
+            "a", "Network 0", "00000", identifiers={("ROR", "0")}, countries={KENYA}
+        )
         assert last.identifiers == {("ROR", str(count - 1))}
         assert A not in store
 
 
 def test_what_was_decided_to_differ_is_not_joined_by_a_third() -> None:
-    sure = Score(scored(organization("a", "Q"), organization("b", "Q", identifiers={("x", "1")})).features)
+    sure = Score(
+        scored(organization("a", "Q"), organization("b", "Q", identifiers={("x", "1")})).features
+    )
     high = [((A, C), _with_bits(20.0)), ((B, C), _with_bits(18.0))]
 
     pairs, clusters = classify([*high, ((A, B), sure)], {(A, B): Judgement.NEGATIVE})
     free, joined = classify(high, {})
 
-    assert {item.pair: item.status for item in pairs} == {(A, C): Status.AUTOMATIC, (B, C): Status.CONTRADICTION, (A, B): Status.DECIDED}
+    assert {item.pair: item.status for item in pairs} == {
+        (A, C): Status.AUTOMATIC,
+        (B, C): Status.CONTRADICTION,
+        (A, B): Status.DECIDED,
+    }
     assert clusters.sets() == [[A, C]]
     assert joined.sets() == [[A, B, C]]
     assert [item.status for item in free] == [Status.AUTOMATIC, Status.AUTOMATIC]
@@ -250,7 +323,11 @@ def _with_bits(bits: float) -> Score:
 
 
 def test_decisions_that_contradict_each_other_are_named() -> None:
-    judgements = {(A, B): Judgement.NEGATIVE, (A, C): Judgement.POSITIVE, (B, C): Judgement.POSITIVE}
+    judgements = {
+        (A, B): Judgement.NEGATIVE,
+        (A, C): Judgement.POSITIVE,
+        (B, C): Judgement.POSITIVE,
+    }
 
     _, clusters = classify([], judgements)
 
@@ -312,7 +389,12 @@ def test_a_table_that_cannot_be_read_is_refused(text: str, part: str) -> None:
 
 @pytest.mark.parametrize(
     ("address", "normal"),
-    [("http://WWW.example.org:80/a/?q#f", "example.org/a"), ("https://[broken", ""), ("ftp://example.org/", ""), ("text", "")],
+    [
+        ("http://WWW.example.org:80/a/?q#f", "example.org/a"),
+        ("https://[broken", ""),
+        ("ftp://example.org/", ""),
+        ("text", ""),
+    ],
 )
 def test_addresses_are_compared_without_what_varies(address: str, normal: str) -> None:
     assert normalize_page(address) == normal
@@ -349,18 +431,34 @@ def twins(number: int) -> Iterator[Entity]:
     for key in range(number):
         for source in ("a", "b"):
             iri = IRIS.thing("initiative", source, f"{key:05}")
-            yield Entity(iri, "initiative", source, IRIS.record(source, f"{key:05}"), {f"Name {key}": None})
+            yield Entity(
+                iri, "initiative", source, IRIS.record(source, f"{key:05}"), {f"Name {key}": None}
+            )
 
 
 def peak_of_clusters(number: int) -> int:
-    """Return how many bytes of Python objects describing the clusters of *number* pairs takes at most."""
-    sides = ([IRIS.thing("initiative", source, f"{key:05}") for source in ("a", "b")] for key in range(number))
+    """Return how many bytes of Python objects describing the clusters of *number* pairs takes at
+    most.
+    """
+    sides = (
+        [IRIS.thing("initiative", source, f"{key:05}") for source in ("a", "b")]
+        for key in range(number)
+    )
     score = Score((Feature("identifier", AUTOMATIC, ""),))
-    pairs = (StoredPair((first, second), "initiative", score, ("", ""), ("", "")) for first, second in sides)
+    pairs = (
+        StoredPair((first, second), "initiative", score, ("", ""), ("", ""))
+        for first, second in sides
+    )
     with open_entities(twins(number), cached=100) as entities:
         tracemalloc.start()
         try:
-            assert sum(len(members) for _, members, _ in cluster_descriptions(entities, pairs, {}, IRIS)) == 2 * number
+            assert (
+                sum(
+                    len(members)
+                    for _, members, _ in cluster_descriptions(entities, pairs, {}, IRIS)
+                )
+                == 2 * number
+            )
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -377,4 +475,8 @@ def test_sets_on_disk_are_those_in_memory() -> None:
         stored, plain = Clusters(decisions, ScratchMapping(database)), Clusters(decisions)
 
         assert [stored.join(*pair) for pair in joins] == [plain.join(*pair) for pair in joins]
-        assert stored.sets() == plain.sets() == [["a", "b", "c", "d", "e"], ["m", "n", "o"], ["x", "y"]]
+        assert (
+            stored.sets()
+            == plain.sets()
+            == [["a", "b", "c", "d", "e"], ["m", "n", "o"], ["x", "y"]]
+        )

@@ -34,7 +34,9 @@ def quad(number: int, name: str = "s") -> str:
 
 @dataclass
 class Origin:
-    """Another Stocktake: its journal's files, and answers that a test puts in their place; *request_log* remembers each request."""
+    """Another Stocktake: its journal's files, and answers that a test puts in their place;
+    *request_log* remembers each request.
+    """
 
     journal: Journal
     base: str = BASE
@@ -52,16 +54,24 @@ class Origin:
         if path == "/journal/head":
             return self.head(request)
         if path == "/status":
-            return httpx.Response(200, text=f'<{BASE}source/a> <{BASE}operations#publishedRecords> "3" .\n')
+            return httpx.Response(
+                200, text=f'<{BASE}source/a> <{BASE}operations#publishedRecords> "3" .\n'
+            )
         entry = self.journal.entry(int(path.removeprefix("/journal/").removesuffix(".gz")))
-        return self.file(request, entry.path.read_bytes(), entry.id) if entry else httpx.Response(404)
+        return (
+            self.file(request, entry.path.read_bytes(), entry.id) if entry else httpx.Response(404)
+        )
 
     def head(self, request: httpx.Request) -> httpx.Response:
         newest = self.journal.head
         etag = f'"{newest.id if newest else ""}"'
         if request.headers.get("if-none-match") == etag:
             return httpx.Response(304)
-        results = {"base": self.base, "number": newest.number if newest else 0, "id": newest.id if newest else None}
+        results = {
+            "base": self.base,
+            "number": newest.number if newest else 0,
+            "id": newest.id if newest else None,
+        }
         return httpx.Response(200, json=results, headers={"ETag": etag})
 
     def file(self, request: httpx.Request, content: bytes, name: str) -> httpx.Response:
@@ -69,7 +79,10 @@ class Origin:
             return httpx.Response(200, content=content, headers={"ETag": f'"{name}"'})
         first, last = map(int, request.headers["range"].removeprefix("bytes=").split("-"))
         part = content[first : last + 1]
-        results = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}", "ETag": f'"{name}"'}
+        results = {
+            "Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}",
+            "ETag": f'"{name}"',
+        }
         return httpx.Response(206, content=part, headers=results)
 
 
@@ -83,15 +96,22 @@ def grown(folder: Path, *entries: Iterable[str]) -> Journal:
 
 @pytest.fixture
 def origin(tmp_path: Path) -> Origin:
-    return Origin(grown(tmp_path / "origin", [quad(1)], [quad(2)], [quad(n) for n in range(3, 200)]))
+    return Origin(
+        grown(tmp_path / "origin", [quad(1)], [quad(2)], [quad(n) for n in range(3, 200)])
+    )
 
 
 def mirror(tmp_path: Path, origin: Origin, **how: object) -> Mirror:
     validators: dict[str, object] = {}
     opened_client = Fetch(
-        pause=0, transport=httpx.MockTransport(origin), retry_policy=RetryPolicy(max_attempts=1, max_bytes=1 << 20), validators=validators
+        pause=0,
+        transport=httpx.MockTransport(origin),
+        retry_policy=RetryPolicy(max_attempts=1, max_bytes=1 << 20),
+        validators=validators,
     )  # type: ignore[arg-type]
-    return Mirror(tmp_path / "mirror", URL, opened_client, now=lambda: WHEN, validators=validators, **how)  # type: ignore[arg-type]
+    return Mirror(
+        tmp_path / "mirror", URL, opened_client, now=lambda: WHEN, validators=validators, **how
+    )  # type: ignore[arg-type]
 
 
 def files(journal: Journal) -> dict[str, bytes]:
@@ -101,8 +121,20 @@ def files(journal: Journal) -> dict[str, bytes]:
 def patch(*rows: str, previous: str | None = None) -> bytes:
     """Write an entry that tells its own hash truly, whatever stands in it."""
     head = [f"H prev <urn:sha256:{previous}> ."] if previous else []
-    rest = "".join(f"{line}\n" for line in [*head, 'H run "a.1" .', 'H time "2026-03-01T12:00:00Z" .', "TX .", *rows, "TC ."]).encode()
-    return gzip.compress(f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> .\n".encode() + rest)
+    rest = "".join(
+        f"{line}\n"
+        for line in [
+            *head,
+            'H run "a.1" .',
+            'H time "2026-03-01T12:00:00Z" .',
+            "TX .",
+            *rows,
+            "TC .",
+        ]
+    ).encode()
+    return gzip.compress(
+        f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> .\n".encode() + rest
+    )
 
 
 def test_a_mirror_holds_the_same_bytes(tmp_path: Path, origin: Origin) -> None:
@@ -113,7 +145,9 @@ def test_a_mirror_holds_the_same_bytes(tmp_path: Path, origin: Origin) -> None:
     assert brought == 3
     assert files(item.journal) == files(origin.journal)
     assert item.journal.verify() == 3
-    assert mirror_origin.read(item.journal.folder) == mirror_origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
+    assert mirror_origin.read(item.journal.folder) == mirror_origin.Origin(
+        URL, BASE, 3, "2026-03-01T12:00:00Z"
+    )
 
 
 def test_a_mirror_has_the_origins_status_graph(tmp_path: Path, origin: Origin) -> None:
@@ -121,7 +155,9 @@ def test_a_mirror_has_the_origins_status_graph(tmp_path: Path, origin: Origin) -
 
     sync(item)
 
-    assert (item.data / "status.nq").read_text() == f'<{BASE}source/a> <{BASE}operations#publishedRecords> "3" <{BASE}status> .\n'
+    assert (
+        item.data / "status.nq"
+    ).read_text() == f'<{BASE}source/a> <{BASE}operations#publishedRecords> "3" <{BASE}status> .\n'
 
 
 def test_only_what_is_new_is_asked_for(tmp_path: Path, origin: Origin) -> None:
@@ -196,7 +232,9 @@ def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, origin: Origin)
         sync(mirror(tmp_path, other))
 
     assert files(item.journal) == before
-    assert "have diverged" in (known.error if (known := mirror_origin.read(item.journal.folder)) else "")
+    assert "have diverged" in (
+        known.error if (known := mirror_origin.read(item.journal.folder)) else ""
+    )
     assert sorted(path.name for path in (item.data / "mirror").iterdir()) == ["lock", "refused"]
 
 
@@ -251,11 +289,15 @@ def test_an_entry_that_was_changed_is_refused_and_quarantined(
     assert not list((item.data / "mirror").glob("*.rdfp.gz*"))
 
 
-def forged(*rows: str, run: str = "a.1", time: str = "2026-03-01T12:00:00Z", headers: Iterable[str] = ()) -> bytes:
+def forged(
+    *rows: str, run: str = "a.1", time: str = "2026-03-01T12:00:00Z", headers: Iterable[str] = ()
+) -> bytes:
     """Write a first entry with a header of its own and the hash of that."""
     lines = [*headers, f'H run "{run}" .', f'H time "{time}" .', "TX .", *rows, "TC ."]
     rest = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
-    return gzip.compress(f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> .\n".encode() + rest)
+    return gzip.compress(
+        f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> .\n".encode() + rest
+    )
 
 
 def text(literal: str) -> str:
@@ -268,7 +310,9 @@ UNREADABLE = {
     "time has another zone": forged(quad(1), time="2026-03-01T12:00:00+02:00"),
     "time is no day of the calendar": forged(quad(1), time="2026-02-30T12:00:00Z"),
     "time has digits of another script": forged(quad(1), time="٢٠٢٦-03-01T12:00:00Z"),
-    "time is missing": gzip.compress(gzip.decompress(forged(quad(1))).replace(b'H time "2026-03-01T12:00:00Z" .\n', b"")),
+    "time is missing": gzip.compress(
+        gzip.decompress(forged(quad(1))).replace(b'H time "2026-03-01T12:00:00Z" .\n', b"")
+    ),
     "time stands twice": forged(quad(1), headers=['H time "2026-03-01T12:00:00Z" .']),
     "run is empty": forged(quad(1), run=""),
     "run has spaces": forged(quad(1), run="a 1"),
@@ -281,19 +325,29 @@ UNREADABLE = {
     "escape that is not needed": forged(text(r'"\u0041"')),
     "control character as itself": forged(text('"\x07"')),
     "relative IRI": forged("A <s> <https://x.org/p> <https://x.org/o> <https://x.org/g> ."),
-    "IRI with a wrong percent-encoding": forged("A <https://x.org/%zz> <https://x.org/p> <https://x.org/o> <https://x.org/g> ."),
-    "IRI with a wrong host": forged("A <https://x.org/s> <https://x.org/p> <http://[x> <https://x.org/g> ."),
+    "IRI with a wrong percent-encoding": forged(
+        "A <https://x.org/%zz> <https://x.org/p> <https://x.org/o> <https://x.org/g> ."
+    ),
+    "IRI with a wrong host": forged(
+        "A <https://x.org/s> <https://x.org/p> <http://[x> <https://x.org/g> ."
+    ),
     "datatype that is no IRI": forged(text('"1"^^<integer>')),
     "datatype that is left out": forged(text('"x"^^<http://www.w3.org/2001/XMLSchema#string>')),
-    "datatype that wants a language": forged(text('"x"^^<http://www.w3.org/1999/02/22-rdf-syntax-ns#langString>')),
+    "datatype that wants a language": forged(
+        text('"x"^^<http://www.w3.org/1999/02/22-rdf-syntax-ns#langString>')
+    ),
     "language tag in capitals": forged(text('"x"@EN')),
     "language tag that is too long": forged(text('"x"@abcdefghijk')),
 }
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_entry_that_followers_cannot_read_is_refused(tmp_path: Path, origin: Origin, name: str) -> None:
-    origin.instead["/journal/1.gz"] = lambda request: origin.file(request, UNREADABLE[name], "forged")
+def test_entry_that_followers_cannot_read_is_refused(
+    tmp_path: Path, origin: Origin, name: str
+) -> None:
+    origin.instead["/journal/1.gz"] = lambda request: origin.file(
+        request, UNREADABLE[name], "forged"
+    )
     item = mirror(tmp_path, origin)
 
     with pytest.raises(ChainError, match=r"https://origin\.example/: .*entry 1"):
@@ -304,14 +358,20 @@ def test_entry_that_followers_cannot_read_is_refused(tmp_path: Path, origin: Ori
 
 
 def test_entry_in_canonical_form_is_accepted(tmp_path: Path, origin: Origin) -> None:
-    rows = [text(r'"\u0007\t\n\r\b\f\"\\\u007F\uFFFE"'), text('"é\u2028\U0001f600"@zh-hans'), text('"1"^^<https://x.org/type>')]
+    rows = [
+        text(r'"\u0007\t\n\r\b\f\"\\\u007F\uFFFE"'),
+        text('"é\u2028\U0001f600"@zh-hans'),
+        text('"1"^^<https://x.org/type>'),
+    ]
     origin.journal = grown(tmp_path / "canonical", rows)
 
     assert sync(mirror(tmp_path, origin)) == 1
 
 
 def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, origin: Origin) -> None:
-    origin.instead["/journal/2.gz"] = lambda request: origin.file(request, UNREADABLE["time is a word"], "forged")
+    origin.instead["/journal/2.gz"] = lambda request: origin.file(
+        request, UNREADABLE["time is a word"], "forged"
+    )
     item = mirror(tmp_path, origin)
     for _ in range(2):
         with pytest.raises(ChainError):
@@ -320,13 +380,21 @@ def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, orig
     known = mirror_origin.read(item.journal.folder)
     assert known
     assert known.refused
-    assert (known.refused.number, known.refused.etag, known.refused.time) == (2, '"forged"', "2026-03-01T12:00:00Z")
+    assert (known.refused.number, known.refused.etag, known.refused.time) == (
+        2,
+        '"forged"',
+        "2026-03-01T12:00:00Z",
+    )
     assert known.error == known.refused.reason
-    assert [part for path, part in origin.request_log if path == "/journal/2.gz"][1:] == ["bytes=0-0"]
+    assert [part for path, part in origin.request_log if path == "/journal/2.gz"][1:] == [
+        "bytes=0-0"
+    ]
 
 
 def test_refused_entry_is_reported_while_the_origin_is_away(tmp_path: Path, origin: Origin) -> None:
-    origin.instead["/journal/2.gz"] = lambda request: origin.file(request, UNREADABLE["time is a word"], "forged")
+    origin.instead["/journal/2.gz"] = lambda request: origin.file(
+        request, UNREADABLE["time is a word"], "forged"
+    )
     item = mirror(tmp_path, origin)
     with pytest.raises(ChainError):
         sync(item)
@@ -366,7 +434,9 @@ def test_damage_of_our_own_newest_entry_is_not_charged_to_the_origin(tmp_path: P
 
 
 def test_repaired_entry_replaces_the_refused_one(tmp_path: Path, origin: Origin) -> None:
-    origin.instead["/journal/2.gz"] = lambda request: origin.file(request, UNREADABLE["time is a word"], "forged")
+    origin.instead["/journal/2.gz"] = lambda request: origin.file(
+        request, UNREADABLE["time is a word"], "forged"
+    )
     item = mirror(tmp_path, origin)
     with pytest.raises(ChainError):
         sync(item)
@@ -376,7 +446,9 @@ def test_repaired_entry_replaces_the_refused_one(tmp_path: Path, origin: Origin)
 
     assert brought == 2
     assert files(item.journal) == files(origin.journal)
-    assert mirror_origin.read(item.journal.folder) == mirror_origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
+    assert mirror_origin.read(item.journal.folder) == mirror_origin.Origin(
+        URL, BASE, 3, "2026-03-01T12:00:00Z"
+    )
     assert list((item.data / "mirror" / "refused").iterdir()) == []
 
 
@@ -392,7 +464,9 @@ def test_repaired_entry_replaces_the_refused_one(tmp_path: Path, origin: Origin)
         "",
     ],
 )
-def test_a_row_that_no_store_of_ours_takes_is_refused(tmp_path: Path, origin: Origin, row: str) -> None:
+def test_a_row_that_no_store_of_ours_takes_is_refused(
+    tmp_path: Path, origin: Origin, row: str
+) -> None:
     content = patch(quad(1), row)
     origin.instead["/journal/1.gz"] = lambda request: origin.file(request, content, "odd")
 
@@ -400,7 +474,9 @@ def test_a_row_that_no_store_of_ours_takes_is_refused(tmp_path: Path, origin: Or
         sync(mirror(tmp_path, origin))
 
 
-def test_an_entry_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path, origin: Origin) -> None:
+def test_an_entry_that_unpacks_to_more_than_the_limit_is_refused(
+    tmp_path: Path, origin: Origin
+) -> None:
     content = patch(*(quad(1) for _ in range(40_000)))
     origin.instead["/journal/1.gz"] = lambda request: origin.file(request, content, "bomb")
 
@@ -419,12 +495,16 @@ def test_a_file_larger_than_the_limit_is_not_brought(tmp_path: Path, origin: Ori
     assert list((item.data / "mirror").iterdir()) == [item.data / "mirror" / "lock"]
 
 
-def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_goes_on_where_it_broke_off(
+    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "PIECE", 100)
     entry = origin.journal.entry(1)
     assert entry is not None
     pieces = iter([origin.file, lambda *_: httpx.Response(403)])
-    origin.instead["/journal/1.gz"] = lambda request: next(pieces)(request, entry.path.read_bytes(), entry.id)
+    origin.instead["/journal/1.gz"] = lambda request: next(pieces)(
+        request, entry.path.read_bytes(), entry.id
+    )
     item = mirror(tmp_path, origin)
     with pytest.raises(FetchError):
         sync(item)
@@ -433,7 +513,10 @@ def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, origin: Origin, m
 
     sync(item)
 
-    assert next(request_log for path, request_log in origin.request_log if path == "/journal/1.gz") == "bytes=100-199"
+    assert (
+        next(request_log for path, request_log in origin.request_log if path == "/journal/1.gz")
+        == "bytes=100-199"
+    )
     assert files(item.journal) == files(origin.journal)
 
 
@@ -444,7 +527,9 @@ def test_a_part_that_was_spoiled_is_brought_again_at_once(tmp_path: Path, origin
     part = item.data / "mirror" / "000000001.rdfp.gz"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"\0" * 50)
-    part.with_name(part.name + ".tag").write_text(json.dumps({"etag": f'"{entry.id}"', "total": entry.path.stat().st_size}))
+    part.with_name(part.name + ".tag").write_text(
+        json.dumps({"etag": f'"{entry.id}"', "total": entry.path.stat().st_size})
+    )
 
     sync(item)
 
@@ -504,7 +589,9 @@ def test_an_origin_may_move(tmp_path: Path, origin: Origin) -> None:
 
     sync(moved)
 
-    assert (known.url if (known := mirror_origin.read(moved.journal.folder)) else None) == "https://moved.example/"
+    assert (
+        known.url if (known := mirror_origin.read(moved.journal.folder)) else None
+    ) == "https://moved.example/"
 
 
 def test_a_journal_of_its_own_is_never_made_a_mirror(tmp_path: Path, origin: Origin) -> None:
@@ -544,7 +631,9 @@ def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, origin: Origin) -> 
         {"base": BASE, "number": 1, "id": "../../etc"},
     ],
 )
-def test_a_head_that_states_nonsense_is_refused(tmp_path: Path, origin: Origin, message: object) -> None:
+def test_a_head_that_states_nonsense_is_refused(
+    tmp_path: Path, origin: Origin, message: object
+) -> None:
     origin.instead["/journal/head"] = lambda _: httpx.Response(200, json=message)
 
     with pytest.raises(ParseError, match="has no base, number and id"):
@@ -564,11 +653,16 @@ def test_what_is_no_stocktake_is_reported_as_such(tmp_path: Path, origin: Origin
         httpx.Response(500),
         httpx.Response(200, text="<s> nonsense"),
         httpx.Response(200, text="_:b <x:p> <x:o> ."),
-        httpx.Response(200, text="<x:s> <x:p> " + "<<( <x:s> <x:p> " * 60_000 + "<x:o>" + " )>>" * 60_000 + " ."),
+        httpx.Response(
+            200,
+            text="<x:s> <x:p> " + "<<( <x:s> <x:p> " * 60_000 + "<x:o>" + " )>>" * 60_000 + " .",
+        ),
     ],
     ids=["500", "nonsense", "blank node", "deep nesting"],
 )
-def test_a_status_that_cannot_be_had_leaves_the_last_one(tmp_path: Path, origin: Origin, answer: httpx.Response) -> None:
+def test_a_status_that_cannot_be_had_leaves_the_last_one(
+    tmp_path: Path, origin: Origin, answer: httpx.Response
+) -> None:
     item = mirror(tmp_path, origin)
     sync(item)
     before = (item.data / "status.nq").read_bytes()
@@ -597,7 +691,9 @@ def test_following_continues_after_an_error_and_reports_it(tmp_path: Path, origi
     assert files(item.journal) == files(origin.journal)
 
 
-@pytest.mark.parametrize("url", ["https://x.example", "https://x.example/", "https://x.example/journal/"])
+@pytest.mark.parametrize(
+    "url", ["https://x.example", "https://x.example/", "https://x.example/journal/"]
+)
 def test_the_address_is_that_of_the_front_page(url: str) -> None:
     assert address(url) == "https://x.example/"
 

@@ -55,11 +55,17 @@ def items(pages):
 @pytest.mark.parametrize("prefix", METADATA)
 def test_any_prefix_brings_its_element_to_a_mapping_that_reads_it(prefix, define_source, words):
     path, prefixes = PATHS[prefix]
-    source = define_source("oai-pmh", fields={"title": path}, options={"prefix": prefix, "namespaces": prefixes})
+    source = define_source(
+        "oai-pmh", fields={"title": path}, options={"prefix": prefix, "namespaces": prefixes}
+    )
 
-    (record,) = items(harvest(lambda request: answer(one(METADATA[request.url.params["metadataPrefix"]])), source))
+    (record,) = items(
+        harvest(lambda request: answer(one(METADATA[request.url.params["metadataPrefix"]])), source)
+    )
 
-    assert [text.value for text in check_compatible(source)[1].prepare(source, words)(record).titles] == ["Wells"]
+    assert [
+        text.value for text in check_compatible(source)[1].prepare(source, words)(record).titles
+    ] == ["Wells"]
 
 
 def test_rdf_brings_a_graph(define_source):
@@ -69,33 +75,59 @@ def test_rdf_brings_a_graph(define_source):
 
     assert check_compatible(source)[0].payload_type is Payload.GRAPH
     assert (record.key, record.payload.subject.value) == ("k", "https://registry.example/w")
-    assert [term.value for term in compile_path("dct:title | dct:publisher/foaf:name")(record.payload)] == ["Wells", "Water"]
+    assert [
+        term.value for term in compile_path("dct:title | dct:publisher/foaf:name")(record.payload)
+    ] == ["Wells", "Water"]
 
 
 @pytest.mark.parametrize(
-    "body", ["<a/>", "<r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#'/>", RDF.replace("rdf:about", "rdf:nodeID")]
+    "body",
+    [
+        "<a/>",
+        "<r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#'/>",
+        RDF.replace("rdf:about", "rdf:nodeID"),
+    ],
 )
 def test_metadata_that_is_no_rdf_is_unreadable_alone(body, define_source):
     (item,) = items(
-        harvest(lambda _: answer(one(body)), define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"}))
+        harvest(
+            lambda _: answer(one(body)),
+            define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"}),
+        )
     )
 
     assert (type(item), item.key) == (InvalidRecord, "k")
 
 
 def test_a_mapping_of_xml_is_refused_where_graphs_come(define_source):
-    with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'oai-pmh' brings, an RDF graph"):
-        check_compatible(define_source("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True}))
+    with pytest.raises(
+        SourceDefinitionError, match="cannot read what protocol 'oai-pmh' brings, an RDF graph"
+    ):
+        check_compatible(
+            define_source("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True})
+        )
 
 
-def test_a_prefix_that_the_repository_does_not_have_is_reported_with_those_that_it_has(define_source):
-    formats = "".join(f"<metadataFormat><metadataPrefix>{name}</metadataPrefix></metadataFormat>" for name in ("oai_dc", "mods"))
+def test_a_prefix_that_the_repository_does_not_have_is_reported_with_those_that_it_has(
+    define_source,
+):
+    formats = "".join(
+        f"<metadataFormat><metadataPrefix>{name}</metadataPrefix></metadataFormat>"
+        for name in ("oai_dc", "mods")
+    )
 
     def respond(request: httpx.Request) -> httpx.Response:
         result = request.url.params["verb"] == "ListMetadataFormats"
-        return answer(f"<ListMetadataFormats>{formats}</ListMetadataFormats>" if result else '<error code="cannotDisseminateFormat"/>')
+        return answer(
+            f"<ListMetadataFormats>{formats}</ListMetadataFormats>"
+            if result
+            else '<error code="cannotDisseminateFormat"/>'
+        )
 
-    with pytest.raises(ParseError, match="cannotDisseminateFormat; it has oai_dc, mods; correct the option 'prefix'"):
+    with pytest.raises(
+        ParseError,
+        match="cannotDisseminateFormat; it has oai_dc, mods; correct the option 'prefix'",
+    ):
         harvest(respond, define_source("oai-pmh", "oai_dc", options={"prefix": "datacite"}))
 
 
@@ -110,12 +142,19 @@ class Sets(simulated.Oai):
         names = sorted({name for element in self.stored for name in element.groups})
         start = int(parameters.get("resumptionToken", 0))
         text = "".join(f"<set><setSpec>{name}</setSpec></set>" for name in names[start : start + 2])
-        return answer(f"<ListSets>{text}<resumptionToken>{start + 2 if start + 2 < len(names) else ''}</resumptionToken></ListSets>")
+        return answer(
+            f"<ListSets>{text}<resumptionToken>{start + 2 if start + 2 < len(names) else ''}</resumptionToken></ListSets>"
+        )
 
 
 def repository() -> Sets:
     groups = [("project:a",), ("project:b",), ("news",), ("project:a", "project:b"), ("other",)]
-    return Sets([simulated.SimulatedRecord(f"k{number}", simulated.START, groups=names) for number, names in enumerate(groups)])
+    return Sets(
+        [
+            simulated.SimulatedRecord(f"k{number}", simulated.START, groups=names)
+            for number, names in enumerate(groups)
+        ]
+    )
 
 
 def test_sets_are_chosen_by_their_beginning(define_source):
@@ -124,11 +163,16 @@ def test_sets_are_chosen_by_their_beginning(define_source):
     pages = harvest(respond, define_source("oai-pmh", "oai_dc", options={"set": "project:*"}))
 
     assert sorted(item.key for item in items(pages)) == ["k0", "k1", "k3"]
-    assert [element["set"] for element in respond.request_log if element["verb"] == "ListRecords"] == ["project:a", "project:b"]
+    assert [
+        element["set"] for element in respond.request_log if element["verb"] == "ListRecords"
+    ] == ["project:a", "project:b"]
 
 
 def test_an_unknown_set_is_reported_with_the_known_ones(define_source):
-    with pytest.raises(ParseError, match=r"no set is called proj-\*; the repository has news, other, project:a, project:b; correct"):
+    with pytest.raises(
+        ParseError,
+        match=r"no set is called proj-\*; the repository has news, other, project:a, project:b; correct",
+    ):
         harvest(repository(), define_source("oai-pmh", "oai_dc", options={"set": "proj-*"}))
 
 
@@ -138,7 +182,11 @@ def test_records_are_requested_one_by_one_where_configured_or_needed(message, de
     respond = simulated.Oai(records)
 
     def deaf(request: httpx.Request) -> httpx.Response:
-        return answer('<error code="badVerb"/>') if request.url.params["verb"] == "ListRecords" else respond(request)
+        return (
+            answer('<error code="badVerb"/>')
+            if request.url.params["verb"] == "ListRecords"
+            else respond(request)
+        )
 
     pages = harvest(deaf, define_source("oai-pmh", "oai_dc", options={"singly": message}))
 
@@ -150,11 +198,16 @@ def test_records_are_requested_one_by_one_where_configured_or_needed(message, de
 
 
 def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(define_source):
-    respond, source = simulated.Oai(simulated.records(7)), define_source("oai-pmh", "oai_dc", options={"singly": True})
+    respond, source = (
+        simulated.Oai(simulated.records(7)),
+        define_source("oai-pmh", "oai_dc", options={"singly": True}),
+    )
     whole = harvest(respond, source)
 
     for number, page in enumerate(whole[:-1], 1):
-        assert [item.key for item in items(harvest(respond, source, page.cursor))] == [item.key for item in items(whole[number:])]
+        assert [item.key for item in items(harvest(respond, source, page.cursor))] == [
+            item.key for item in items(whole[number:])
+        ]
 
 
 def test_a_repository_without_records_is_complete_one_by_one_too(define_source):
@@ -165,7 +218,10 @@ def test_a_repository_without_records_is_complete_one_by_one_too(define_source):
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 def test_real_lists_of_sets_and_prefixes_are_read(define_source):
-    files = {"ListSets": "sickle_ListSets.xml", "ListMetadataFormats": "sickle_ListMetadataFormats.xml"}
+    files = {
+        "ListSets": "sickle_ListSets.xml",
+        "ListMetadataFormats": "sickle_ListMetadataFormats.xml",
+    }
 
     def respond(request: httpx.Request) -> httpx.Response:
         name = files.get(request.url.params["verb"], "sickle_cannotDisseminateFormat.xml")
@@ -173,7 +229,9 @@ def test_real_lists_of_sets_and_prefixes_are_read(define_source):
 
     with pytest.raises(ParseError, match=r"no set is called nothing\*; the repository has "):
         harvest(respond, define_source("oai-pmh", "oai_dc", options={"set": "nothing*"}))
-    with pytest.raises(ParseError, match=r"cannotDisseminateFormat.*; it has epicur, xMetaDissPlus, oai_dc, mods, "):
+    with pytest.raises(
+        ParseError, match=r"cannotDisseminateFormat.*; it has epicur, xMetaDissPlus, oai_dc, mods, "
+    ):
         harvest(respond, define_source("oai-pmh", "oai_dc"))
 
 
@@ -193,13 +251,29 @@ def passed_on(key: str, container: str, prefix: str = "datacite") -> str:
     return f"<record>{head}{metadata}{about}</record>"
 
 
-def lineages(define_source, *records: str, prefix: str = "datacite", **options: bool) -> list[tuple[str, ...]]:
+def lineages(
+    define_source, *records: str, prefix: str = "datacite", **options: bool
+) -> list[tuple[str, ...]]:
     source = define_source("oai-pmh", fields={"title": "."}, options={"prefix": prefix, **options})
-    return [item.lineage for item in items(harvest(lambda request: answer(f"<ListRecords>{''.join(records)}</ListRecords>"), source))]
+    return [
+        item.lineage
+        for item in items(
+            harvest(
+                lambda request: answer(f"<ListRecords>{''.join(records)}</ListRecords>"), source
+            )
+        )
+    ]
 
 
 def test_the_chain_of_an_aggregator_is_read_the_oldest_first(define_source):
-    record = passed_on("c-7", origin("https://c.example/oai", "c/7 &amp; 8", origin("http://a.example/oai?db=x#top", "oai:a.example:7")))
+    record = passed_on(
+        "c-7",
+        origin(
+            "https://c.example/oai",
+            "c/7 &amp; 8",
+            origin("http://a.example/oai?db=x#top", "oai:a.example:7"),
+        ),
+    )
 
     assert lineages(define_source, record) == [
         (
@@ -210,7 +284,9 @@ def test_the_chain_of_an_aggregator_is_read_the_oldest_first(define_source):
 
 
 def test_a_graph_has_the_chain_of_its_record_too(define_source):
-    (chain,) = lineages(define_source, passed_on("k", origin("https://a.example/oai", "7"), "rdf"), prefix="rdf")
+    (chain,) = lineages(
+        define_source, passed_on("k", origin("https://a.example/oai", "7"), "rdf"), prefix="rdf"
+    )
 
     assert chain == ("https://a.example/oai?verb=GetRecord&identifier=7&metadataPrefix=oai_dc",)
 
@@ -246,7 +322,9 @@ def test_a_container_nested_without_end_has_twenty_levels(define_source):
 def test_one_container_in_several_records_is_the_origin_of_none(define_source):
     same, other = origin("https://a.example/oai", "7"), origin("https://a.example/oai", "8")
 
-    chains = lineages(define_source, passed_on("k1", same), passed_on("k2", same), passed_on("k3", other))
+    chains = lineages(
+        define_source, passed_on("k1", same), passed_on("k2", same), passed_on("k3", other)
+    )
 
     assert [len(chain) for chain in chains] == [0, 0, 1]
 
@@ -254,9 +332,14 @@ def test_one_container_in_several_records_is_the_origin_of_none(define_source):
 def test_a_record_whose_chain_alone_changes_is_read_again(define_source):
     source = define_source("oai-pmh", fields={"title": "."}, options={"prefix": "datacite"})
     containers = (origin("https://a.example/oai", "7"), origin("https://a.example/oai", "8"), "")
-    bodies = [answer(f"<ListRecords>{passed_on('k', container)}</ListRecords>") for container in containers]
+    bodies = [
+        answer(f"<ListRecords>{passed_on('k', container)}</ListRecords>")
+        for container in containers
+    ]
 
-    before, after, plain = (items(harvest(lambda request, body=body: body, source))[0] for body in bodies)
+    before, after, plain = (
+        items(harvest(lambda request, body=body: body, source))[0] for body in bodies
+    )
 
     assert before.raw == after.raw == plain.raw == plain.digested
     assert len({before.digested, after.digested, plain.digested}) == 3

@@ -37,7 +37,10 @@ def answer(body):
 
 
 def named(*names):
-    headers = "".join(f"<header><identifier>{key}</identifier><datestamp>2026-01-01</datestamp></header>" for key in names)
+    headers = "".join(
+        f"<header><identifier>{key}</identifier><datestamp>2026-01-01</datestamp></header>"
+        for key in names
+    )
     return answer(f"<ListIdentifiers>{headers}</ListIdentifiers>")
 
 
@@ -60,7 +63,10 @@ def keys(pages):
 
 def test_a_list_is_followed_by_its_tokens_to_the_end(source, registry):
     server = registry(
-        {FIRST: listed(record("a"), token="t1", size=2), "verb=ListRecords&resumptionToken=t1": listed(record("b"), token="")}
+        {
+            FIRST: listed(record("a"), token="t1", size=2),
+            "verb=ListRecords&resumptionToken=t1": listed(record("b"), token=""),
+        }
     )
 
     with server.open_client() as fetch:
@@ -72,7 +78,12 @@ def test_a_list_is_followed_by_its_tokens_to_the_end(source, registry):
 
 
 def test_a_token_is_the_only_argument_beside_the_verb(source, registry):
-    server = registry({FIRST: listed(record("a"), token="t/1 &amp;"), "verb=ListRecords&resumptionToken=t%2F1+%26": listed(record("b"))})
+    server = registry(
+        {
+            FIRST: listed(record("a"), token="t/1 &amp;"),
+            "verb=ListRecords&resumptionToken=t%2F1+%26": listed(record("b")),
+        }
+    )
 
     with server.open_client() as fetch:
         list(collect(source, fetch, None))
@@ -81,7 +92,12 @@ def test_a_token_is_the_only_argument_beside_the_verb(source, registry):
 
 
 def test_a_cursor_goes_on_after_its_page(source, registry):
-    server = registry({FIRST: listed(record("a"), token="t1"), "verb=ListRecords&resumptionToken=t1": listed(record("b"))})
+    server = registry(
+        {
+            FIRST: listed(record("a"), token="t1"),
+            "verb=ListRecords&resumptionToken=t1": listed(record("b")),
+        }
+    )
 
     with server.open_client() as fetch:
         first = next(collect(source, fetch, None))
@@ -123,9 +139,16 @@ def test_the_raw_bytes_of_a_record_do_not_hold_its_datestamp(source, registry):
     assert (old.modified, new.modified) == ("2026-01-01", "2026-02-02")
 
 
-@pytest.mark.parametrize(("granularity", "start"), [("YYYY-MM-DD", "2026-02-28"), ("YYYY-MM-DDThh:mm:ssZ", "2026-03-01T11%3A59%3A59Z")])
-def test_a_harvest_since_is_asked_in_the_repositorys_granularity_with_a_step_of_overlap(granularity, start, source, registry):
-    server = registry({"verb=Identify": identify(granularity), f"{FIRST}&from={start}": listed(record("a"))})
+@pytest.mark.parametrize(
+    ("granularity", "start"),
+    [("YYYY-MM-DD", "2026-02-28"), ("YYYY-MM-DDThh:mm:ssZ", "2026-03-01T11%3A59%3A59Z")],
+)
+def test_a_harvest_since_is_asked_in_the_repositorys_granularity_with_a_step_of_overlap(
+    granularity, start, source, registry
+):
+    server = registry(
+        {"verb=Identify": identify(granularity), f"{FIRST}&from={start}": listed(record("a"))}
+    )
 
     with server.open_client() as fetch:
         pages = list(collect(source, fetch, SINCE))
@@ -152,7 +175,10 @@ def test_no_records_match_is_an_empty_list(source, registry):
 def test_an_error_is_reported_with_code_and_text(source, registry):
     server = registry({FIRST: error("badArgument", "no\n  such prefix")})
 
-    with server.open_client() as fetch, pytest.raises(ParseError, match="says badArgument: no such prefix"):
+    with (
+        server.open_client() as fetch,
+        pytest.raises(ParseError, match="says badArgument: no such prefix"),
+    ):
         list(collect(source, fetch, None))
 
 
@@ -188,7 +214,9 @@ def _next(answers, request):
 
 
 def test_a_token_that_expires_again_without_progress_is_reported(source, registry):
-    page = listed(record("a", "2026-01-01"), token="t1").replace(b"<resumptionToken", b'<resumptionToken expirationDate="2026-02-01"')
+    page = listed(record("a", "2026-01-01"), token="t1").replace(
+        b"<resumptionToken", b'<resumptionToken expirationDate="2026-02-01"'
+    )
     server = registry({
         FIRST: page,
         f"{FIRST}&from=2026-01-01": page,
@@ -197,20 +225,36 @@ def test_a_token_that_expires_again_without_progress_is_reported(source, registr
 
     with (
         server.open_client() as fetch,
-        pytest.raises(ParseError, match=r"expired \(.* valid until 2026-02-01\); its list cannot be read to the end"),
+        pytest.raises(
+            ParseError,
+            match=r"expired \(.* valid until 2026-02-01\); its list cannot be read to the end",
+        ),
     ):
         list(collect(source, fetch, None))
 
 
 def test_a_token_that_repeats_is_reported(source, registry):
-    server = registry({FIRST: listed(record("a"), token="t1"), "verb=ListRecords&resumptionToken=t1": listed(record("b"), token="t1")})
+    server = registry(
+        {
+            FIRST: listed(record("a"), token="t1"),
+            "verb=ListRecords&resumptionToken=t1": listed(record("b"), token="t1"),
+        }
+    )
 
-    with server.open_client() as fetch, pytest.raises(ParseError, match="repeats the resumption token 't1'"):
+    with (
+        server.open_client() as fetch,
+        pytest.raises(ParseError, match="repeats the resumption token 't1'"),
+    ):
         list(collect(source, fetch, None))
 
 
 def test_a_page_that_repeats_is_reported(source, registry):
-    server = registry({FIRST: listed(record("a"), token="t1"), "verb=ListRecords&resumptionToken=t1": listed(record("a"), token="t2")})
+    server = registry(
+        {
+            FIRST: listed(record("a"), token="t1"),
+            "verb=ListRecords&resumptionToken=t1": listed(record("a"), token="t2"),
+        }
+    )
 
     with server.open_client() as fetch, pytest.raises(ParseError, match="repeats the records"):
         list(collect(source, fetch, None))
@@ -231,7 +275,10 @@ def test_a_record_of_several_sets_comes_once(define_source, registry):
 
 
 def test_a_busy_repository_is_asked_again(source, registry, quick):
-    answers = [httpx.Response(503, headers={"Retry-After": "0"}), httpx.Response(200, content=listed(record("a")))]
+    answers = [
+        httpx.Response(503, headers={"Retry-After": "0"}),
+        httpx.Response(200, content=listed(record("a"))),
+    ]
     server = registry(lambda request: answers.pop(0))
 
     with server.open_client() as fetch:

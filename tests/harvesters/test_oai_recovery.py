@@ -30,11 +30,15 @@ def harvest(respond, cursor=None, since=None, **options):
 
 
 def read_keys(pages):
-    """Return each key's first item, as a run takes it: one that comes again is passed over where the page says that it may."""
+    """Return each key's first item, as a run takes it: one that comes again is passed over where
+    the page says that it may.
+    """
     results = {}
     for page in pages:
         for item in page.items:
-            assert page.again or item.key not in results or item.key is None, f"{item.key} came twice without a notice"
+            assert page.again or item.key not in results or item.key is None, (
+                f"{item.key} came twice without a notice"
+            )
             if not isinstance(results.get(item.key), Record | DeletedRecord):
                 results[item.key] = item
     return results
@@ -46,7 +50,11 @@ def kinds(pages):
 
 def expected(respond):
     return {
-        element.key: DeletedRecord if element.deleted else InvalidRecord if element.key in respond.poison else Record
+        element.key: DeletedRecord
+        if element.deleted
+        else InvalidRecord
+        if element.key in respond.poison
+        else Record
         for element in respond.stored
     }
 
@@ -58,7 +66,13 @@ def shuffled(items, seed=1):
 @pytest.mark.parametrize("order", [list, shuffled])
 @pytest.mark.parametrize(
     ("count", "page", "places"),
-    [(1, 10, [0]), (2, 10, [0, 1]), (7, 7, range(7)), (100, 100, range(0, 100, 9)), (230, 100, [0, 99, 100, 199, 200, 229])],
+    [
+        (1, 10, [0]),
+        (2, 10, [0, 1]),
+        (7, 7, range(7)),
+        (100, 100, range(0, 100, 9)),
+        (230, 100, [0, 99, 100, 199, 200, 229]),
+    ],
 )
 def test_one_poison_record_costs_one_record(count, page, places, order):
     for position in places:
@@ -82,9 +96,13 @@ def test_whatever_spoils_the_answer_the_reason_is_reported_at_its_key(spoil):
 
 
 @pytest.mark.parametrize("granularity", ["day", "second"])
-@pytest.mark.parametrize("apart", [timedelta(0), timedelta(seconds=1), timedelta(hours=5), timedelta(days=3)])
+@pytest.mark.parametrize(
+    "apart", [timedelta(0), timedelta(seconds=1), timedelta(hours=5), timedelta(days=3)]
+)
 def test_windows_are_cut_in_the_repositorys_granularity(granularity, apart):
-    respond = Oai(records(45, apart=apart, deleted={5}), granularity=granularity, poison={"k0013", "k0031"})
+    respond = Oai(
+        records(45, apart=apart, deleted={5}), granularity=granularity, poison={"k0013", "k0031"}
+    )
 
     pages = harvest(respond)
 
@@ -92,7 +110,9 @@ def test_windows_are_cut_in_the_repositorys_granularity(granularity, apart):
 
 
 def test_the_order_in_which_records_come_is_the_same_each_time():
-    first, second = (harvest(Oai(shuffled(records(60)), poison={"k0030", "k0031"})) for _ in range(2))
+    first, second = (
+        harvest(Oai(shuffled(records(60)), poison={"k0030", "k0031"})) for _ in range(2)
+    )
 
     assert [([item.key for item in page.items], page.cursor) for page in first] == [
         ([item.key for item in page.items], page.cursor) for page in second
@@ -131,7 +151,9 @@ def test_a_failure_of_the_health_check_keeps_its_own_error(status, error):
     respond = Oai(records(30), poison={"k0004"}, spoil=crashed)
 
     def limiting(request):
-        return httpx.Response(status) if request.url.params["verb"] == "Identify" else respond(request)
+        return (
+            httpx.Response(status) if request.url.params["verb"] == "Identify" else respond(request)
+        )
 
     with pytest.raises(error):
         harvest(limiting)
@@ -171,7 +193,9 @@ def test_a_cut_list_is_complete_since_its_windows_leave_no_moment_out():
 @pytest.mark.parametrize("offset", range(10, 60, 10))
 @pytest.mark.parametrize("order", [list, shuffled])
 def test_a_token_that_has_expired_loses_no_record(offset, order):
-    respond = Oai(order(records(60)), expired=lambda times, place: place == offset and times <= offset // 10)
+    respond = Oai(
+        order(records(60)), expired=lambda times, place: place == offset and times <= offset // 10
+    )
 
     pages = harvest(respond)
 
@@ -185,12 +209,16 @@ def test_a_list_in_order_goes_on_from_its_newest_datestamp():
 
     harvest(respond)
 
-    assert [element["from"] for element in respond.request_log if "from" in element] == ["2025-01-09"]
+    assert [element["from"] for element in respond.request_log if "from" in element] == [
+        "2025-01-09"
+    ]
 
 
 def test_a_list_that_was_in_order_by_chance_is_begun_anew():
     items = records(30)
-    respond = Oai([*items[15:25], *items[:15], *items[25:]], expired=lambda times, place: times == 1)
+    respond = Oai(
+        [*items[15:25], *items[:15], *items[25:]], expired=lambda times, place: times == 1
+    )
 
     pages = harvest(respond)
 
@@ -204,7 +232,12 @@ def test_without_a_count_a_few_datestamps_in_order_are_no_order(page, anew):
 
     harvest(respond)
 
-    assert any("from" in element for element in respond.request_log if element["verb"] == "ListRecords") != anew
+    assert (
+        any(
+            "from" in element for element in respond.request_log if element["verb"] == "ListRecords"
+        )
+        != anew
+    )
 
 
 def test_without_a_total_a_list_that_was_resumed_by_its_order_is_incomplete():
@@ -258,13 +291,20 @@ def test_an_error_of_the_protocol_is_no_broken_page():
 
 
 def part(token, *keys, size=None, offset=None):
-    content = "".join(f' {name}="{text}"' for name, text in (("completeListSize", size), ("cursor", offset)) if text is not None)
+    content = "".join(
+        f' {name}="{text}"'
+        for name, text in (("completeListSize", size), ("cursor", offset))
+        if text is not None
+    )
     body = "".join(
         f"<record><header><identifier>{key}</identifier><datestamp>2025-01-01</datestamp></header><metadata><dc/></metadata></record>"
         for key in keys
     )
     text = f"<ListRecords>{body}<resumptionToken{content}>{token}</resumptionToken></ListRecords>"
-    return httpx.Response(200, content=f'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">{text}</OAI-PMH>'.encode())
+    return httpx.Response(
+        200,
+        content=f'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">{text}</OAI-PMH>'.encode(),
+    )
 
 
 def in_turn(*answers):
@@ -291,7 +331,9 @@ def test_a_page_that_repeats_in_another_order_is_reported():
         harvest(in_turn(part("1", "a", "b"), part("2", "b", "a")))
 
 
-@pytest.mark.parametrize(("sizes", "message"), [((4, 3), "shrank from 4 to 3"), ((4, 5), "grew from 4 to 5")])
+@pytest.mark.parametrize(
+    ("sizes", "message"), [((4, 3), "shrank from 4 to 3"), ((4, 5), "grew from 4 to 5")]
+)
 def test_a_total_that_changes_is_doubted(sizes, message):
     pages = harvest(in_turn(part("1", "a", "b", size=sizes[0]), part("", "c", "d", size=sizes[1])))
 
@@ -299,7 +341,9 @@ def test_a_total_that_changes_is_doubted(sizes, message):
 
 
 def test_a_list_of_a_set_that_ends_before_its_size_is_doubted():
-    pages = harvest(in_turn(part("1", "a", size=3), part("", "b", size=3), part("", "c")), set=["x", "y"])
+    pages = harvest(
+        in_turn(part("1", "a", size=3), part("", "b", size=3), part("", "c")), set=["x", "y"]
+    )
 
     assert str(pages[-1].incomplete_reason) == "the list ended after 2 of 3 records"
 
@@ -314,12 +358,20 @@ def test_a_list_that_jumps_is_doubted():
 def test_other_ways_to_count_the_cursor_are_no_jump(places):
     first, second, third = places
 
-    pages = harvest(in_turn(part("1", "a", "b", offset=first), part("2", "c", "d", offset=second), part("", "e", "f", offset=third)))
+    pages = harvest(
+        in_turn(
+            part("1", "a", "b", offset=first),
+            part("2", "c", "d", offset=second),
+            part("", "e", "f", offset=third),
+        )
+    )
 
     assert pages[-1].incomplete_reason is None
 
 
-@pytest.mark.parametrize("cursor", ['[0,null,"t1","2025-01-01",true]', "nonsense", '{"v":99}', '{"v":2,"unheard":2}'])
+@pytest.mark.parametrize(
+    "cursor", ['[0,null,"t1","2025-01-01",true]', "nonsense", '{"v":99}', '{"v":2,"unheard":2}']
+)
 def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
     respond = Oai(records(15))
 
@@ -331,7 +383,10 @@ def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
 
 def test_sets_are_kept_while_windows_are_cut():
     groups = [("x",), ("x", "y"), ("y",)]
-    items = [SimulatedRecord(element.key, element.stamp, groups=groups[number % 3]) for number, element in enumerate(records(60))]
+    items = [
+        SimulatedRecord(element.key, element.stamp, groups=groups[number % 3])
+        for number, element in enumerate(records(60))
+    ]
     respond = Oai(items, poison={"k0021", "k0030"})
 
     pages = harvest(respond, set=["x", "y"])
@@ -346,13 +401,22 @@ def test_sets_are_kept_while_windows_are_cut():
     ordered=st.booleans(), expires=st.sampled_from([0, 0, 3, 5]),
     sized=st.booleans(),
 )  # fmt: skip
-def test_a_run_that_is_killed_at_any_page_brings_the_same_records(seed, count, size, poison, apart, granularity, ordered, expires, sized):
+def test_a_run_that_is_killed_at_any_page_brings_the_same_records(
+    seed, count, size, poison, apart, granularity, ordered, expires, sized
+):
     items = records(count, apart=apart, deleted={2, 11})
     items = items if ordered else shuffled(items, seed)
     keys = {f"k{number:04}" for number in poison}
 
     def respond():
-        return Oai(items, size, granularity, keys, expired=lambda times, place: bool(expires) and times == expires, sized=sized)
+        return Oai(
+            items,
+            size,
+            granularity,
+            keys,
+            expired=lambda times, place: bool(expires) and times == expires,
+            sized=sized,
+        )
 
     undisturbed = harvest(respond())
     killed, cursor = [], None

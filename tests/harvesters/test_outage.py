@@ -10,14 +10,21 @@ def test_failures_are_logged_once_for_each_reason_and_counted_at_the_recovery():
     outage = Outage("database lost", "database back", clock=lambda: now[0])
 
     with capture_logs() as logs:
-        for seconds, reason in ((0, "refused"), (5, "refused"), (10, "starting up"), (15, "refused")):
+        for seconds, reason in (
+            (0, "refused"),
+            (5, "refused"),
+            (10, "starting up"),
+            (15, "refused"),
+        ):
             now[0] = seconds
             outage.failed(reason)
         now[0] = 31
         outage.over()
         outage.over()
 
-    assert [(log["event"], log.get("reason"), log.get("failures"), log.get("seconds")) for log in logs] == [
+    assert [
+        (log["event"], log.get("reason"), log.get("failures"), log.get("seconds")) for log in logs
+    ] == [
         ("database lost", "refused", None, None),
         ("database lost", "starting up", None, None),
         ("database back", None, 4, 31),

@@ -19,8 +19,14 @@ CALLS = {
     "json.loads", "feedparser.parse", "Calendar.from_ical", "recurring_ical_events.of", "CalamineWorkbook.from_filelike", "zipfile.ZipFile",
     "base64.b64decode", "charset_normalizer.from_bytes", "whole.search", "pyoxigraph.parse", "parse",
 }  # fmt: skip
-# Bytes that are our own: a file of the program, a cursor, a row that was written as JSON just before, published statements.
-OWN = {"payloads/contexts/__init__.py", "protocols/cursor.py", "protocols/tables/row_grouping.py", "mappings/topics/training.py"}
+# Bytes that are our own: a file of the program, a cursor, a row that was written as JSON just
+# before, published statements.
+OWN = {
+    "payloads/contexts/__init__.py",
+    "protocols/cursor.py",
+    "protocols/tables/row_grouping.py",
+    "mappings/topics/training.py",
+}
 
 
 class PanicException(BaseException):
@@ -35,16 +41,24 @@ def unwrapped(tree: ast.AST, inside: bool = False) -> Iterator[ast.Call]:
     for node in ast.iter_child_nodes(tree):
         within = inside
         if isinstance(node, ast.With):
-            within = inside or any(ast.unparse(item.context_expr).startswith("parser_errors(") for item in node.items)
+            within = inside or any(
+                ast.unparse(item.context_expr).startswith("parser_errors(") for item in node.items
+            )
         elif isinstance(node, ast.FunctionDef):
             within = False
-        if isinstance(node, ast.Call) and not within and ".".join(ast.unparse(node.func).split(".")[-2:]) in CALLS:
+        if (
+            isinstance(node, ast.Call)
+            and not within
+            and ".".join(ast.unparse(node.func).split(".")[-2:]) in CALLS
+        ):
             yield node
         yield from unwrapped(node, within)
 
 
 def test_every_call_of_a_parsing_library_turns_its_exceptions_into_ours():
-    files = [file for reader in READERS for file in (ROOT / reader).rglob("*.py")] + [ROOT / "network" / "response_parsing.py"]
+    files = [file for reader in READERS for file in (ROOT / reader).rglob("*.py")] + [
+        ROOT / "network" / "response_parsing.py"
+    ]
     results = [
         f"{file.relative_to(ROOT)}:{call.lineno}: {ast.unparse(call.func)}"
         for file in files
@@ -56,16 +70,29 @@ def test_every_call_of_a_parsing_library_turns_its_exceptions_into_ours():
 
 
 @pytest.mark.parametrize(
-    "error", [RecursionError("deep"), TypeError("None"), KeyError("a"), MemoryError(), UnicodeError("x"), PanicException("overflow")]
+    "error",
+    [
+        RecursionError("deep"),
+        TypeError("None"),
+        KeyError("a"),
+        MemoryError(),
+        UnicodeError("x"),
+        PanicException("overflow"),
+    ],
 )
 def test_whatever_a_library_raises_becomes_a_parse_error(error):
-    with pytest.raises(ParseError, match=r"\Aa\.json: not JSON: \S") as caught, parser_errors("a.json: not JSON"):
+    with (
+        pytest.raises(ParseError, match=r"\Aa\.json: not JSON: \S") as caught,
+        parser_errors("a.json: not JSON"),
+    ):
         raise error
 
     assert caught.value.__cause__ is error
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(2), GeneratorExit(), CharsetError("ours")])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), SystemExit(2), GeneratorExit(), CharsetError("ours")]
+)
 def test_what_is_no_fault_of_a_library_passes(error):
     with pytest.raises(type(error)) as caught, parser_errors("a.json"):
         raise error

@@ -27,7 +27,9 @@ def test_fields_name_those_of_the_lead(define_source, words):
     fields = {"title": "name", "lead": "lead", "lead_identifiers": "[ror, lei]"}
     source = define_source(fields=fields)
 
-    resource = mapped(source, words, {"name": "A", "lead": "CDL", "ror": ROR, "lei": "LEI: 5493001KJTIIGC8Y1R12"})
+    resource = mapped(
+        source, words, {"name": "A", "lead": "CDL", "ror": ROR, "lei": "LEI: 5493001KJTIIGC8Y1R12"}
+    )
 
     assert identifiers(resource) == {"CDL": (ROR, "LEI: 5493001KJTIIGC8Y1R12")}
 
@@ -40,7 +42,9 @@ def test_iati_names_organizations_by_org_id(define_source, words):
 
     resource = mapped(define_source("iati", "iati_activity"), words, activity)
 
-    assert resource.parties == (Party(Role.FUNDER, resource.parties[0].name, "XM-DAC-41114", identifiers=("XM-DAC-41114",)),)
+    assert resource.parties == (
+        Party(Role.FUNDER, resource.parties[0].name, "XM-DAC-41114", identifiers=("XM-DAC-41114",)),
+    )
 
 
 def test_datacite_names_the_scheme_beside_the_value(define_source, words):
@@ -67,7 +71,10 @@ def test_schema_org_states_what_an_organization_is_the_same_as(define_source, wo
     store = Store()
     store.load(text.encode(), format=RdfFormat.TURTLE)
 
-    resource = mapped(define_source("web", "schema_org"), words, bounded_description(store, NamedNode("https://x.example/1"), 2))
+    resource = mapped(
+        define_source("web", "schema_org"),
+        words,
+        bounded_description(store, NamedNode("https://x.example/1"), 2),
+    )
 
     assert identifiers(resource) == {"CDL": (ROR,)}
-

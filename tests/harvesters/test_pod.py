@@ -46,7 +46,9 @@ def test_a_dataset_is_a_graph_of_dcat(source, registry):
     assert (record.key, record.modified) == ("w-1", "2026-01-31")
     assert at_path(record, "a") == ["http://www.w3.org/ns/dcat#Dataset"]
     assert at_path(record, "dct:publisher/foaf:name") == ["Water"]
-    assert at_path(record, "dcat:distribution/dcat:downloadURL") == ["https://registry.example/w.csv"]
+    assert at_path(record, "dcat:distribution/dcat:downloadURL") == [
+        "https://registry.example/w.csv"
+    ]
     assert at_path(record, "dcat:landingPage") == ["https://registry.example/w"]
 
 
@@ -65,23 +67,41 @@ def test_dcat_us_3_brings_series_services_and_catalogues_within(source, registry
     alone = harvest(server, source(series=False))
 
     assert [record.key for record in records] == ["d", "s", "https://registry.example/v", "n"]
-    assert [at_path(record, "a")[0].rpartition("#")[2] for record in records] == ["Dataset", "DatasetSeries", "DataService", "Dataset"]
+    assert [at_path(record, "a")[0].rpartition("#")[2] for record in records] == [
+        "Dataset",
+        "DatasetSeries",
+        "DataService",
+        "Dataset",
+    ]
     assert at_path(records[0], "dcat:theme/skos:prefLabel") == ["Water"]
     assert at_path(records[0], "dct:temporal/dcat:startDate") == ["2024-01-01"]
     assert [record.key for record in alone] == ["d", "n"]
 
 
-@pytest.mark.parametrize("document", [[{"identifier": "a", "title": "A"}], {"identifier": "a", "title": "A"}])
+@pytest.mark.parametrize(
+    "document", [[{"identifier": "a", "title": "A"}], {"identifier": "a", "title": "A"}]
+)
 def test_a_bare_list_and_a_single_dataset_are_read_too(document, source, registry):
-    assert [record.key for record in harvest(registry({"": json.dumps(document).encode()}), source())] == ["a"]
+    assert [
+        record.key for record in harvest(registry({"": json.dumps(document).encode()}), source())
+    ] == ["a"]
 
 
 def test_what_stands_for_an_address_and_is_none_stays_a_text(source, registry):
-    row = {"identifier": "a", "title": "A", "license": "Public domain", "@id": "not an iri", "landingPage": "http://a b"}
+    row = {
+        "identifier": "a",
+        "title": "A",
+        "license": "Public domain",
+        "@id": "not an iri",
+        "landingPage": "http://a b",
+    }
 
     (record,) = harvest(registry({"": inventory(row)}), source())
 
-    assert (at_path(record, "dct:license"), at_path(record, "dcat:landingPage")) == (["Public domain"], ["http://a b"])
+    assert (at_path(record, "dct:license"), at_path(record, "dcat:landingPage")) == (
+        ["Public domain"],
+        ["http://a b"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,14 +113,21 @@ def test_what_stands_for_an_address_and_is_none_stays_a_text(source, registry):
     ],
 )
 def test_a_broken_dataset_spoils_no_other(row, key, why, source, registry):
-    broken, good = harvest(registry({"": inventory(row, {"identifier": "b", "title": "B"})}), source())
+    broken, good = harvest(
+        registry({"": inventory(row, {"identifier": "b", "title": "B"})}), source()
+    )
 
     assert (type(broken), broken.key, type(good)) == (InvalidRecord, key, Record)
     assert why in broken.reason
 
 
 def test_a_dataset_that_is_no_json_ld_is_named_when_its_graph_is_needed(source, registry):
-    broken, good = harvest(registry({"": inventory({"identifier": "a", "@type": 7}, {"identifier": "b", "title": "B"})}), source())
+    broken, good = harvest(
+        registry(
+            {"": inventory({"identifier": "a", "@type": 7}, {"identifier": "b", "title": "B"})}
+        ),
+        source(),
+    )
 
     with pytest.raises(ParseError, match="a dataset that holds"):
         _ = broken.payload
@@ -116,14 +143,25 @@ def test_a_dataset_is_parsed_only_when_its_payload_is_needed(source, registry, m
 
 
 def test_the_context_that_a_file_names_is_never_asked_for(source, registry):
-    server = registry({"": inventory({"identifier": "a", "title": "A"}, **{"@context": "https://elsewhere.example/evil.jsonld"})})
+    server = registry(
+        {
+            "": inventory(
+                {"identifier": "a", "title": "A"},
+                **{"@context": "https://elsewhere.example/evil.jsonld"},
+            )
+        }
+    )
 
     assert len(harvest(server, source())) == 1
     assert len(server.request_log) == 1
 
 
 def test_a_file_that_its_server_calls_unchanged_is_not_read_again(source, registry):
-    server = registry(lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200, content=b""))
+    server = registry(
+        lambda request: httpx.Response(
+            304 if "if-none-match" in request.headers else 200, content=b""
+        )
+    )
 
     with server.open_client(validators={URL: Validator('"1"', None)}) as fetch:
         (page,) = collect(source(), fetch, None)
@@ -132,7 +170,9 @@ def test_a_file_that_its_server_calls_unchanged_is_not_read_again(source, regist
 
 
 def test_a_long_inventory_is_cut_into_pages_that_go_on(source, registry):
-    server = registry({"": inventory(*({"identifier": f"{n:04}", "title": "T"} for n in range(1001)))})
+    server = registry(
+        {"": inventory(*({"identifier": f"{n:04}", "title": "T"} for n in range(1001)))}
+    )
 
     with server.open_client() as fetch:
         pages = list(collect(source(), fetch, None))
@@ -152,7 +192,10 @@ def test_what_is_no_inventory_is_reported(content, source, registry):
 def test_the_real_inventories_are_read(source, registry):
     files = sorted((replay.FEEDS / "datajson").iterdir())
 
-    counts = {file.name: [type(item) for item in harvest(registry({"": file.read_bytes()}), source())] for file in files}
+    counts = {
+        file.name: [type(item) for item in harvest(registry({"": file.read_bytes()}), source())]
+        for file in files
+    }
 
     assert {name: len(items) for name, items in counts.items()} == {
         "arm.data.json": 3, "collection-2-parent-4-children.data.json": 6, "dol-example.json": 1, "large-spatial.data.json": 1,

@@ -9,7 +9,11 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.payloads.graph import Graph, iri
 from harvesters.payloads.property_path import compile_path
 
-A, ORG, PLACE = NamedNode("https://registry.example/a"), NamedNode("https://registry.example/org"), BlankNode("p")
+A, ORG, PLACE = (
+    NamedNode("https://registry.example/a"),
+    NamedNode("https://registry.example/org"),
+    BlankNode("p"),
+)
 GRAPH = Graph(
     A,
     {
@@ -43,7 +47,9 @@ GRAPH = Graph(
     ],
 )
 def test_a_path_finds_what_sparqls_would(path, values):
-    assert [term.value for term in compile_path(path, "", {"t": "https://terms.example/"})(GRAPH)] == values
+    assert [
+        term.value for term in compile_path(path, "", {"t": "https://terms.example/"})(GRAPH)
+    ] == values
 
 
 @pytest.mark.parametrize(
@@ -62,5 +68,8 @@ def test_a_path_finds_what_sparqls_would(path, values):
     ],
 )
 def test_what_is_no_path_is_reported_with_its_field(path, why):
-    with pytest.raises(SourceDefinitionError, match=rf"a: field 'title'.*{why.replace('|', '[|]').replace('(', '[(]')}"):
+    with pytest.raises(
+        SourceDefinitionError,
+        match=rf"a: field 'title'.*{why.replace('|', '[|]').replace('(', '[(]')}",
+    ):
         compile_path(path, "a: field 'title'")

@@ -54,7 +54,11 @@ def catalogue(name: str, *members: str, more: str = "") -> bytes:
 def site(pages: Mapping[str, bytes | int]):
     def answer(request: httpx.Request) -> httpx.Response:
         content = pages.get(request.url.raw_path.decode(), 404)
-        return httpx.Response(content) if isinstance(content, int) else httpx.Response(200, content=content)
+        return (
+            httpx.Response(content)
+            if isinstance(content, int)
+            else httpx.Response(200, content=content)
+        )
 
     return answer
 
@@ -77,18 +81,36 @@ def written(name: str) -> bytes:
 @pytest.mark.parametrize("message", ["by its media type", "by its name", "by its look", "wrongly"])
 @pytest.mark.parametrize("name", SYNTAXES)
 def test_a_document_says_the_same_in_any_syntax(name, message, define_source, registry):
-    type_ = {"by its media type": SYNTAXES[name][1], "wrongly": "text/html; charset=utf-8"}.get(message, "application/octet-stream")
-    suffix = {"turtle": "ttl", "n-triples": "nt", "n-quads": "nq", "trig": "trig", "rdf-xml": "rdf", "json-ld": "jsonld"}[name]
-    server = registry(lambda _: httpx.Response(200, content=written(name), headers={"Content-Type": type_}))
+    type_ = {"by its media type": SYNTAXES[name][1], "wrongly": "text/html; charset=utf-8"}.get(
+        message, "application/octet-stream"
+    )
+    suffix = {
+        "turtle": "ttl",
+        "n-triples": "nt",
+        "n-quads": "nq",
+        "trig": "trig",
+        "rdf-xml": "rdf",
+        "json-ld": "jsonld",
+    }[name]
+    server = registry(
+        lambda _: httpx.Response(200, content=written(name), headers={"Content-Type": type_})
+    )
     url = f"https://registry.example/all.{suffix}" if message == "by its name" else URL
 
     wells, roads = items(harvest(server, define_source("rdf", url=url)))
     ours, _ = items(harvest(registry({"": ONE.encode()}), define_source("rdf")))
 
-    assert (wells.key, wells.modified, roads.key) == ("https://registry.example/d1", "2026-01-31", "https://registry.example/d2")
+    assert (wells.key, wells.modified, roads.key) == (
+        "https://registry.example/d1",
+        "2026-01-31",
+        "https://registry.example/d2",
+    )
     assert wells.raw == ours.raw
     paths = ("dct:publisher/foaf:name", "dcat:distribution/dct:format")
-    assert [compile_path(path)(wells.payload) for path in paths] == [[Literal("Water")], [Literal("CSV")]]
+    assert [compile_path(path)(wells.payload) for path in paths] == [
+        [Literal("Water")],
+        [Literal("CSV")],
+    ]
 
 
 def test_a_syntax_that_the_definition_names_is_taken(define_source, registry):
@@ -112,7 +134,12 @@ def test_pages_of_a_hydra_collection_are_followed(way, define_source, registry):
         "paged": "; hydra:nextPage <?page=2> . :c a hydra:PagedCollection",
         "text": "; hydra:nextPage 'https://registry.example/api?page=2' . :c a hydra:PagedCollection",
     }[way]
-    server = registry({"": catalogue("c", "d1", "d2", more=f"; hydra:totalItems 3 {following}"), "page=2": catalogue("c", "d3")})
+    server = registry(
+        {
+            "": catalogue("c", "d1", "d2", more=f"; hydra:totalItems 3 {following}"),
+            "page=2": catalogue("c", "d3"),
+        }
+    )
 
     pages = harvest(server, define_source("rdf"))
 
@@ -122,7 +149,12 @@ def test_pages_of_a_hydra_collection_are_followed(way, define_source, registry):
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(define_source, registry):
     pages = {
-        "/api": catalogue("c", "d1", "d2", more="; dcat:dataset :m1, :m2 ; dcat:catalog :sub ; hydra:nextPage <?page=2>"),
+        "/api": catalogue(
+            "c",
+            "d1",
+            "d2",
+            more="; dcat:dataset :m1, :m2 ; dcat:catalog :sub ; hydra:nextPage <?page=2>",
+        ),
         "/api?page=2": catalogue("c", "d3"),
         "/m1": b"<https://registry.example/m1> <urn:p> 1 .",
         "/m2": b"<https://registry.example/m2> <urn:p> 2 .",
@@ -140,7 +172,10 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(define_source, registry):
 
 
 def test_a_large_document_is_cut_into_pages_of_a_thousand(define_source, registry):
-    lines = "".join(f"<https://registry.example/{n:05}> a <http://www.w3.org/ns/dcat#Dataset> .\n" for n in range(2001))
+    lines = "".join(
+        f"<https://registry.example/{n:05}> a <http://www.w3.org/ns/dcat#Dataset> .\n"
+        for n in range(2001)
+    )
     server = registry({"": lines.encode()})
 
     pages = harvest(server, define_source("rdf"))
@@ -165,12 +200,26 @@ def test_catalogues_that_hold_each_other_are_read_once(define_source, registry):
 
 
 def test_a_catalogue_that_cannot_be_read_leaves_the_harvest_incomplete(define_source, registry):
-    server = registry(site({"/api": catalogue("api", "d1", more="; dcat:catalog :a, :b"), "/a": b"<html>", "/b": catalogue("b", "d3")}))
+    server = registry(
+        site(
+            {
+                "/api": catalogue("api", "d1", more="; dcat:catalog :a, :b"),
+                "/a": b"<html>",
+                "/b": catalogue("b", "d3"),
+            }
+        )
+    )
 
     pages = harvest(server, define_source("rdf"))
 
-    assert [item.key for item in items(pages)] == ["https://registry.example/d1", None, "https://registry.example/d3"]
-    assert str(pages[-1].incomplete_reason).startswith("the catalogue https://registry.example/a cannot be read")
+    assert [item.key for item in items(pages)] == [
+        "https://registry.example/d1",
+        None,
+        "https://registry.example/d3",
+    ]
+    assert str(pages[-1].incomplete_reason).startswith(
+        "the catalogue https://registry.example/a cannot be read"
+    )
 
 
 def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(define_source, registry):
@@ -179,21 +228,38 @@ def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(define_sou
 
     pages = harvest(server, define_source("rdf"))
 
-    assert [(type(item), item.key[-2:]) for item in items(pages)] == [(InvalidRecord, "m1"), (InvalidRecord, "m2"), (Record, "m3")]
+    assert [(type(item), item.key[-2:]) for item in items(pages)] == [
+        (InvalidRecord, "m1"),
+        (InvalidRecord, "m2"),
+        (Record, "m3"),
+    ]
     assert pages[-1].incomplete_reason is None
 
 
 def test_other_hosts_are_left_alone_unless_the_definition_lets_us_go_there(define_source, registry):
-    server = registry(site({"/api": catalogue("c", "d1", more="; dcat:catalog <https://elsewhere.example/a>"), "/a": catalogue("a", "d2")}))
+    server = registry(
+        site(
+            {
+                "/api": catalogue("c", "d1", more="; dcat:catalog <https://elsewhere.example/a>"),
+                "/a": catalogue("a", "d2"),
+            }
+        )
+    )
 
-    near, far = (items(harvest(server, define_source("rdf", options={"elsewhere": far}))) for far in (False, True))
+    near, far = (
+        items(harvest(server, define_source("rdf", options={"elsewhere": far})))
+        for far in (False, True)
+    )
 
     assert [[item.key[-2:] for item in some] for some in (near, far)] == [["d1"], ["d1", "d2"]]
 
 
 def test_pages_that_lead_back_end_the_harvest(define_source, registry):
     server = registry(
-        {"": catalogue("c", "d1", more="; hydra:nextPage <?page=2>"), "page=2": catalogue("c", "d2", more="; hydra:nextPage :api")}
+        {
+            "": catalogue("c", "d1", more="; hydra:nextPage <?page=2>"),
+            "page=2": catalogue("c", "d2", more="; hydra:nextPage :api"),
+        }
     )
 
     with pytest.raises(ParseError, match="repeats the next page"):
@@ -216,7 +282,12 @@ def test_a_page_that_is_missing_ends_the_harvest(define_source, registry):
     ],
 )
 def test_a_node_without_an_iri_is_known_by_what_it_says(statements, key, define_source, registry):
-    (item,) = items(harvest(registry({"": f"{HEAD} [] a dcat:Dataset ; {statements} .".encode()}), define_source("rdf")))
+    (item,) = items(
+        harvest(
+            registry({"": f"{HEAD} [] a dcat:Dataset ; {statements} .".encode()}),
+            define_source("rdf"),
+        )
+    )
 
     assert (type(item), item.key) == (Record, key)
 
@@ -224,7 +295,12 @@ def test_a_node_without_an_iri_is_known_by_what_it_says(statements, key, define_
 def test_nodes_that_cannot_be_distinguished_are_unreadable(define_source, registry):
     result = items(
         harvest(
-            registry({"": f"{HEAD} [] a dcat:Dataset ; dct:title 'a' . [] a dcat:Dataset ; dct:title 'b' .".encode()}), define_source("rdf")
+            registry(
+                {
+                    "": f"{HEAD} [] a dcat:Dataset ; dct:title 'a' . [] a dcat:Dataset ; dct:title 'b' .".encode()
+                }
+            ),
+            define_source("rdf"),
         )
     )
 
@@ -238,7 +314,9 @@ def test_the_digest_does_not_depend_on_how_blank_nodes_are_called(define_source,
     )
 
     texts = [HEAD + statements.format(*names) for names in ("ab", "ba", "zq")]
-    raws = {items(harvest(registry({"": text.encode()}), define_source("rdf")))[0].raw for text in texts}
+    raws = {
+        items(harvest(registry({"": text.encode()}), define_source("rdf")))[0].raw for text in texts
+    }
 
     assert len(raws) == 1
 
@@ -254,12 +332,29 @@ def test_an_iri_that_is_none_spoils_only_its_record(define_source, registry):
 
 
 def test_contexts_come_from_us_or_from_where_the_definition_says(define_source, registry):
-    document = {"@context": "https://terms.example/c", "@id": "https://registry.example/d", "@type": "Dataset", "name": "Wells"}
-    terms = {"@context": {"Dataset": "http://www.w3.org/ns/dcat#Dataset", "name": "http://purl.org/dc/terms/title"}}
-    server = registry(site({"/api": json.dumps(document).encode(), "/c": json.dumps(terms).encode()}))
+    document = {
+        "@context": "https://terms.example/c",
+        "@id": "https://registry.example/d",
+        "@type": "Dataset",
+        "name": "Wells",
+    }
+    terms = {
+        "@context": {
+            "Dataset": "http://www.w3.org/ns/dcat#Dataset",
+            "name": "http://purl.org/dc/terms/title",
+        }
+    }
+    server = registry(
+        site({"/api": json.dumps(document).encode(), "/c": json.dumps(terms).encode()})
+    )
 
-    (record,) = items(harvest(server, define_source("rdf", options={"contexts": "https://terms.example/c"})))
-    with pytest.raises(ParseError, match=r"needs the context https://terms.example/c, which is not built in; .* option `contexts`"):
+    (record,) = items(
+        harvest(server, define_source("rdf", options={"contexts": "https://terms.example/c"}))
+    )
+    with pytest.raises(
+        ParseError,
+        match=r"needs the context https://terms.example/c, which is not built in; .* option `contexts`",
+    ):
         harvest(server, define_source("rdf"))
 
     assert b"Wells" in record.raw
@@ -267,7 +362,11 @@ def test_contexts_come_from_us_or_from_where_the_definition_says(define_source, 
 
 
 def test_a_document_that_its_server_calls_unchanged_is_not_read_again(define_source, registry):
-    server = registry(lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200, content=b""))
+    server = registry(
+        lambda request: httpx.Response(
+            304 if "if-none-match" in request.headers else 200, content=b""
+        )
+    )
 
     with server.open_client(validators={URL: Validator('"1"', None)}) as fetch:
         (page,) = collect(define_source("rdf"), fetch, None)
@@ -275,8 +374,13 @@ def test_a_document_that_its_server_calls_unchanged_is_not_read_again(define_sou
     assert page.unchanged
 
 
-@pytest.mark.parametrize(("more", "expected"), [("", True), ("; dcat:dataset :m", False), ("; hydra:nextPage <?page=2>", False)])
-def test_only_a_document_that_holds_all_is_asked_for_changes(more, expected, define_source, registry):
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [("", True), ("; dcat:dataset :m", False), ("; hydra:nextPage <?page=2>", False)],
+)
+def test_only_a_document_that_holds_all_is_asked_for_changes(
+    more, expected, define_source, registry
+):
     pages = {
         "/api": catalogue("c", "d1", more=more),
         "/api?page=2": catalogue("c", "d2"),
@@ -294,9 +398,14 @@ def test_only_a_document_that_holds_all_is_asked_for_changes(more, expected, def
 def test_a_document_without_known_records_names_its_classes(define_source, registry):
     server = registry({"": HEAD.encode() + b":a a <https://terms.example/Well> ."})
 
-    with pytest.raises(ParseError, match=r"no record of a known class but https://terms.example/Well; set the option 'types'"):
+    with pytest.raises(
+        ParseError,
+        match=r"no record of a known class but https://terms.example/Well; set the option 'types'",
+    ):
         harvest(server, define_source("rdf"))
-    (record,) = items(harvest(server, define_source("rdf", options={"types": "https://terms.example/Well"})))
+    (record,) = items(
+        harvest(server, define_source("rdf", options={"types": "https://terms.example/Well"}))
+    )
 
     assert record.key == "https://registry.example/a"
 
@@ -332,7 +441,9 @@ FAULTS = {
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 def test_the_real_documents_are_read(define_source):
-    files = [file for folder in ("dcat", "nde") for file in sorted((replay.FEEDS / folder).iterdir())]
+    files = [
+        file for folder in ("dcat", "nde") for file in sorted((replay.FEEDS / folder).iterdir())
+    ]
     lost = {}
     for file in files:
         near = {f"/{other.name.removeprefix('nde_')}": other for other in file.parent.iterdir()}

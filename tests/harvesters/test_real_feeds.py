@@ -1,4 +1,6 @@
-"""Recorded responses through their own source definition: each record is mapped, or withheld with its reason."""
+"""Recorded responses through their own source definition: each record is mapped, or withheld with
+its reason.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,17 @@ from vocab.statements.describe import describe
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 
-UNRECORDED = {"another-stocktake"}  # there is no other yet; two of our own stand for item in tests/publisher/test_federated_instances.py
-CARDS = sorted(path for path in (Path(__file__).parent / "source_definitions").glob("*.toml") if path.stem not in UNRECORDED)
+# there is no other yet; two of our own stand for item in
+# tests/publisher/test_federated_instances.py
+UNRECORDED = {"another-stocktake"}
+CARDS = sorted(
+    path
+    for path in (Path(__file__).parent / "source_definitions").glob("*.toml")
+    if path.stem not in UNRECORDED
+)
 
-# The contents of each registry: records, announced deletions, unreadable ones; keys that are distinguished; what item claims.
+# The contents of each registry: records, announced deletions, unreadable ones; keys that are
+# distinguished; what item claims.
 TRUTH = {
     "dpg-nominees": ({"Record": 228}, 228, 228),
     "dpg-archive": ({"Record": 486}, 486, 486),
@@ -59,7 +68,9 @@ TRUTH = {
 }
 
 
-def harvested(definition: Path, words: Any) -> tuple[list[Any], list[Resource], list[str], int | None]:
+def harvested(
+    definition: Path, words: Any
+) -> tuple[list[Any], list[Resource], list[str], int | None]:
     """Return what came, what was mapped, and why the rest was not."""
     source = load(definition)
     protocol, reader = check_compatible(source)
@@ -108,7 +119,8 @@ def test_every_goal_of_the_nominees_is_found(words):
     assert not any(text.value.isdigit() for element in mapped for text in element.subjects)
 
 
-# Records with an action line, goal or target that the source declares, and with one that a crosswalk gives; other registries have none.
+# Records with an action line, goal or target that the source declares, and with one that a
+# crosswalk gives; other registries have none.
 LINKED = {
     "datacite-repository": (0, 2),
     "dcat-endpoint": (0, 1),
@@ -127,10 +139,15 @@ LINKED = {
 
 
 @pytest.mark.parametrize("definition", CARDS, ids=lambda definition: definition.stem)
-def test_links_of_real_records_are_declared_by_their_fields_and_crosswalked_by_their_words(definition, words):
+def test_links_of_real_records_are_declared_by_their_fields_and_crosswalked_by_their_words(
+    definition, words
+):
     _, mapped, _, _ = harvested(definition, words)
 
-    bases = [{claim.basis for claim in (*element.action_lines, *element.goals, *element.targets)} for element in mapped]
+    bases = [
+        {claim.basis for claim in (*element.action_lines, *element.goals, *element.targets)}
+        for element in mapped
+    ]
     unexplained = [
         claim
         for element in mapped
@@ -138,7 +155,9 @@ def test_links_of_real_records_are_declared_by_their_fields_and_crosswalked_by_t
         if claim.basis is Basis.CROSSWALKED and not (claim.word and claim.crosswalk)
     ]
 
-    linked = tuple(sum(basis in result for result in bases) for basis in (Basis.DECLARED, Basis.CROSSWALKED))
+    linked = tuple(
+        sum(basis in result for result in bases) for basis in (Basis.DECLARED, Basis.CROSSWALKED)
+    )
     assert linked == LINKED.get(definition.stem, (0, 0))
     assert unexplained == []
 
@@ -153,24 +172,37 @@ def test_ninety_of_the_nominees_have_an_action_line_by_their_sector(words):
 
 def test_every_sector_that_occurs_twice_has_a_match_or_a_reason(words):
     mapped = [
-        element for definition in CARDS if definition.stem in {"dpg-nominees", "dpg-archive"} for element in harvested(definition, words)[1]
+        element
+        for definition in CARDS
+        if definition.stem in {"dpg-nominees", "dpg-archive"}
+        for element in harvested(definition, words)[1]
     ]
     counter = Counter(fold(text.value) for element in mapped for text in element.subjects)
     schemes = ("dpga-sector", "dpga-type", "dpga-stage")
-    known = {fold(name.value) for scheme in schemes for sector in concepts(scheme).values() for name in sector.labels}
+    known = {
+        fold(name.value)
+        for scheme in schemes
+        for sector in concepts(scheme).values()
+        for name in sector.labels
+    }
 
     assert {word for word, count in counter.items() if count > 1} - known == set()
 
 
 def mapped_initiatives(name: str, words: Any) -> dict[str, Initiative]:
-    result = harvested(next(definition for definition in CARDS if definition.stem == name), words)[1]
+    result = harvested(next(definition for definition in CARDS if definition.stem == name), words)[
+        1
+    ]
     return {item.key: item for item in result if isinstance(item, Initiative)}
 
 
 def test_amounts_of_the_world_bank_keep_their_currency_and_name(words):
     roads = mapped_initiatives("world-bank", words)["P174379"]
 
-    results = {(amount.name.value if amount.name else None, amount.value, amount.currency) for amount in roads.amounts}
+    results = {
+        (amount.name.value if amount.name else None, amount.value, amount.currency)
+        for amount in roads.amounts
+    }
 
     assert results == {
         ("total commitment", 65_000_000, "USD"),
@@ -194,7 +226,11 @@ def test_the_cost_of_a_project_is_not_counted_again_with_its_additional_financin
     result = mapped_initiatives("world-bank", words)
 
     def cost(key: str) -> list[float]:
-        return [amount.value for amount in result[key].amounts if amount.name and amount.name.value == "project cost"]
+        return [
+            amount.value
+            for amount in result[key].amounts
+            if amount.name and amount.name.value == "project cost"
+        ]
 
     # Both records of the answer have 78,530,000: P155110 is the additional financing of P122943.
     assert (cost("P122943"), cost("P155110")) == ([78_530_000], [])
@@ -205,15 +241,27 @@ def test_nominees_have_their_evidence_licences_and_stage(words):
 
     assert sum(any(goal.evidence for goal in item.goals) for item in result) == 189
     assert sum(len(item.licences) > 1 for item in result) == 16
-    assert Counter((item.stage or "").rpartition("/")[2] for item in result) == {"nominee": 63, "DPG": 165}
-    assert sum("software" in {concept_of(word).rpartition("/")[2] for word in item.activity_types} for item in result) == 196
+    assert Counter((item.stage or "").rpartition("/")[2] for item in result) == {
+        "nominee": 63,
+        "DPG": 165,
+    }
+    assert (
+        sum(
+            "software" in {concept_of(word).rpartition("/")[2] for word in item.activity_types}
+            for item in result
+        )
+        == 196
+    )
 
 
 def test_articles_of_a_real_repository_are_documents_with_their_creators(words):
-    _, mapped, _, _ = harvested(next(definition for definition in CARDS if definition.stem == "mit-singles"), words)
+    _, mapped, _, _ = harvested(
+        next(definition for definition in CARDS if definition.stem == "mit-singles"), words
+    )
 
     assert {type(item) for item in mapped} == {Document}
-    assert sum(bool(item.creators) for item in mapped if isinstance(item, Document)) == 25  # one names none
+    # one names none
+    assert sum(bool(item.creators) for item in mapped if isinstance(item, Document)) == 25
 
 
 def test_every_nominated_project_of_2015_has_its_line_and_its_prize(words):
@@ -223,24 +271,43 @@ def test_every_nominated_project_of_2015_has_its_line_and_its_prize(words):
 
     prizes = [prize for element in mapped for prize in element.prizes]  # type: ignore[attr-defined]
     assert [len(element.action_lines) for element in mapped] == [1] * 302
-    assert {(prize.stage.rpartition("/")[2], prize.year) for prize in prizes} == {("nominated", 2015)}
+    assert {(prize.stage.rpartition("/")[2], prize.year) for prize in prizes} == {
+        ("nominated", 2015)
+    }
     assert len({prize.category for prize in prizes}) == 18
-    unknown = Counter(word for element in mapped for word in element.countries if not word.startswith("http"))
+    unknown = Counter(
+        word for element in mapped for word in element.countries if not word.startswith("http")
+    )
     assert unknown == {"INTERNATIONAL": 9, "Ltd., THAILAND": 1}
 
 
 def test_recorded_pages_that_repeat_are_reported_and_end_the_harvest(define_source):
-    source = define_source("oai-pmh", "oai_dc", url="https://registry.example/sickle/oai")  # its four pages hold the same two records
+    # its four pages hold the same two records
+    source = define_source("oai-pmh", "oai_dc", url="https://registry.example/sickle/oai")
 
-    with Fetch(pause=0, transport=replay.transport()) as fetch, pytest.raises(ParseError, match="repeats the records"):
+    with (
+        Fetch(pause=0, transport=replay.transport()) as fetch,
+        pytest.raises(ParseError, match="repeats the records"),
+    ):
         list(check_compatible(source)[0].collect(source, fetch, None))
 
 
-@pytest.mark.parametrize("file", ["badArgument", "cannotDisseminateFormat", "idDoesNotExist", "noSetHierarchy", "undefinedError"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "badArgument",
+        "cannotDisseminateFormat",
+        "idDoesNotExist",
+        "noSetHierarchy",
+        "undefinedError",
+    ],
+)
 def test_each_error_of_a_repository_is_reported_with_its_code(file, define_source):
     content = (replay.FEEDS / "oai" / f"sickle_{file}.xml").read_bytes()
     source = define_source("oai-pmh", "oai_dc")
-    client = Fetch(pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content)))
+    client = Fetch(
+        pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+    )
 
     with client as fetch, pytest.raises(ParseError, match=f"says {file}"):
         list(check_compatible(source)[0].collect(source, fetch, None))
@@ -269,22 +336,43 @@ def texts(value: Any, path: tuple[str, ...]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", SECTORS)
-def test_every_sector_or_theme_that_occurs_twice_has_a_row_with_a_concept_or_a_reason(name: str) -> None:
+def test_every_sector_or_theme_that_occurs_twice_has_a_row_with_a_concept_or_a_reason(
+    name: str,
+) -> None:
     fields, schemes = SECTORS[name]
     source = load(Path(__file__).parent / "source_definitions" / f"{name}.toml")
     protocol, _ = check_compatible(source)
     with Fetch(pause=0, transport=replay.transport()) as fetch:
-        records = [item for page in protocol.collect(source, fetch, None) for item in page.items if isinstance(item, Record)]
+        records = [
+            item
+            for page in protocol.collect(source, fetch, None)
+            for item in page.items
+            if isinstance(item, Record)
+        ]
     counts = Counter[str]()
     for record in records:
-        counts.update({text for field in fields for text in texts(record.payload, tuple(field.split(".")))})
-    table = {fold(name.value): concept for scheme in schemes for concept in concepts(scheme).values() for name in concept.labels}
+        counts.update(
+            {text for field in fields for text in texts(record.payload, tuple(field.split(".")))}
+        )
+    table = {
+        fold(name.value): concept
+        for scheme in schemes
+        for concept in concepts(scheme).values()
+        for name in concept.labels
+    }
     notes = {
-        triple.subject.value for scheme in schemes for triple in graph_triples(scheme) if triple.predicate.value.endswith("#editorialNote")
+        triple.subject.value
+        for scheme in schemes
+        for triple in graph_triples(scheme)
+        if triple.predicate.value.endswith("#editorialNote")
     }
 
     repeated = {word for word, count in counts.items() if count > 1}
 
     assert len(repeated) > 6
     assert {word for word in repeated if fold(word) not in table} == set()
-    assert {word for word in repeated if not table[fold(word)].matches and table[fold(word)].iri not in notes} == set()
+    assert {
+        word
+        for word in repeated
+        if not table[fold(word)].matches and table[fold(word)].iri not in notes
+    } == set()

@@ -1,4 +1,6 @@
-"""Every code has a text whose values the code supplies, and errors of requests have reasons in every language."""
+"""Every code has a text whose values the code supplies, and errors of requests have reasons in
+every language.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +35,21 @@ URL = "https://registry.example/records"
 
 def test_each_reason_of_the_code_has_a_text_for_its_values() -> None:
     faults, codes = [], set[str]()
-    for file in sorted(file for name in ("harvesters", "vocab") for file in (ROOT / name).rglob("*.py")):
+    for file in sorted(
+        file for name in ("harvesters", "vocab") for file in (ROOT / name).rglob("*.py")
+    ):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or ast.unparse(node.func) not in {"Reason", "RowFault"}:
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) not in {
+                "Reason",
+                "RowFault",
+            }:
                 continue
             if not isinstance(node.args[0], ast.Constant):
                 continue
-            code, values = node.args[0].value, node.args[1] if len(node.args) > 1 else ast.Dict([], [])
+            code, values = (
+                node.args[0].value,
+                node.args[1] if len(node.args) > 1 else ast.Dict([], []),
+            )
             codes.add(code)
             needed = set(re.findall(r"%\((\w+)\)", TEXTS.get(code, "%(a text in TEXTS)")))
             if isinstance(values, ast.Dict) and None not in values.keys:
@@ -55,14 +65,26 @@ def test_each_reason_of_the_code_has_a_text_for_its_values() -> None:
 @pytest.mark.parametrize(
     ("status", "headers", "text"),
     [
-        (404, {}, f"{URL} : a répondu 404 ; corrigez l’url de la source, ou demandez au registre la nouvelle adresse"),
-        (503, {"Retry-After": "600"}, f"{URL} : a répondu 503 et demande de réessayer dans 600 secondes"),
+        (
+            404,
+            {},
+            f"{URL} : a répondu 404 ; corrigez l’url de la source, ou demandez au registre la nouvelle adresse",
+        ),
+        (
+            503,
+            {"Retry-After": "600"},
+            f"{URL} : a répondu 503 et demande de réessayer dans 600 secondes",
+        ),
         (500, {}, f"{URL} : a répondu 500"),
     ],
 )
-def test_a_failed_request_has_its_reason_in_the_language(status: int, headers: dict[str, str], text: str) -> None:
+def test_a_failed_request_has_its_reason_in_the_language(
+    status: int, headers: dict[str, str], text: str
+) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(status, headers=headers))
-    client = Fetch(pause=0, robots=False, retry_policy=RetryPolicy(max_attempts=1), transport=transport)
+    client = Fetch(
+        pause=0, robots=False, retry_policy=RetryPolicy(max_attempts=1), transport=transport
+    )
 
     with client, pytest.raises(FetchError) as caught:
         client.get(URL)
@@ -80,7 +102,10 @@ def test_a_response_that_cannot_be_parsed_has_its_reason_in_the_language() -> No
 
     with use_language("es"):
         text = caught.value.reason.describe(gettext, format_number)
-    assert text == f"{URL}: respondió con una página HTML titulada «Maintenance» en lugar de JSON; ábrala en un navegador"
+    assert (
+        text
+        == f"{URL}: respondió con una página HTML titulada «Maintenance» en lugar de JSON; ábrala en un navegador"
+    )
 
 
 def test_a_parser_error_names_its_subject_in_the_language() -> None:
@@ -88,7 +113,9 @@ def test_a_parser_error_names_its_subject_in_the_language() -> None:
         parse_xml(Reply(URL, 200, httpx.Headers(), b"<a><b></a>"))
 
     with use_language("zh"):
-        assert caught.value.reason.describe(gettext, format_number).startswith(f"{URL}：不是格式良好的 XML：Opening and ending tag")
+        assert caught.value.reason.describe(gettext, format_number).startswith(
+            f"{URL}：不是格式良好的 XML：Opening and ending tag"
+        )
     assert str(caught.value).startswith(f"{URL}: not well-formed XML: Opening and ending tag")
 
 
@@ -112,12 +139,16 @@ def test_an_error_of_the_journal_has_its_reason_in_the_language(tmp_path: Path) 
     assert reason.code in ("journal_entry_cut", "journal_entry_unreadable")
     assert reason.text == str(caught.value)
     with use_language("ru"):
-        assert reason.describe(gettext, format_number).startswith(f"запись 1 журнала: {entry.path} ")
+        assert reason.describe(gettext, format_number).startswith(
+            f"запись 1 журнала: {entry.path} "
+        )
 
 
 def test_an_entry_for_a_mirror_is_refused_with_a_reason_of_the_same_text(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
-    origin = mirror_origin.Origin("https://origin.example/", "https://x.example/", 1, "2026-01-01T00:00:00Z")
+    origin = mirror_origin.Origin(
+        "https://origin.example/", "https://x.example/", 1, "2026-01-01T00:00:00Z"
+    )
     mirror_origin.write(tmp_path / "journal", origin)
 
     check_append(journal, "journal_is_mirror")
@@ -146,7 +177,9 @@ def test_an_error_with_a_text_has_that_text_as_its_reason() -> None:
 def test_a_code_has_one_text() -> None:
     (texts,) = (
         node.value
-        for node in ast.parse((ROOT / "harvesters/reason_texts.py").read_text(encoding="utf-8")).body
+        for node in ast.parse(
+            (ROOT / "harvesters/reason_texts.py").read_text(encoding="utf-8")
+        ).body
         if isinstance(node, ast.AnnAssign)
     )
 

@@ -1,4 +1,6 @@
-"""What portals and catalogues wrote stays what it was: lists, dates, rights and files of recorded responses."""
+"""What portals and catalogues wrote stays what it was: lists, dates, rights and files of recorded
+responses.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,19 @@ SHA1 = "http://spdx.org/rdf/terms#checksumAlgorithm_sha1"
 
 
 def documents(name: str, words: Any) -> list[Document]:
-    return [item for item in harvested(next(card for card in CARDS if card.stem == name), words)[1] if isinstance(item, Document)]
+    return [
+        item
+        for item in harvested(next(card for card in CARDS if card.stem == name), words)[1]
+        if isinstance(item, Document)
+    ]
 
 
 def of_title(name: str, title: str, words: Any) -> Document:
-    return next(item for item in documents(name, words) if any(text.value.startswith(title) for text in item.titles))
+    return next(
+        item
+        for item in documents(name, words)
+        if any(text.value.startswith(title) for text in item.titles)
+    )
 
 
 def test_lists_that_a_portal_writes_as_text_are_split(words: Any) -> None:
@@ -33,7 +43,10 @@ def test_lists_that_a_portal_writes_as_text_are_split(words: Any) -> None:
 
     assert survey.languages == ("en", "es", "ca")  # "en,es,ca"
     assert survey.periods == (Period("1982", "1986"),)  # ["1982"] and ["1986"]
-    assert survey.access_rights == "Subject to a licence fee. Subject to usual BGS terms and conditions."
+    assert (
+        survey.access_rights
+        == "Subject to a licence fee. Subject to usual BGS terms and conditions."
+    )
     assert survey.frequency == "notPlanned"
 
 
@@ -41,9 +54,16 @@ def test_a_file_keeps_its_names_descriptions_size_and_checksum(words: Any) -> No
     multilingual = of_title("ckan-samples", "Conjunt de dades", words).files[0]
     stations = of_title("ckan-samples", "Reisezentren", words).files[0]
 
-    assert set(multilingual.titles) == {Text("Resource 1", "en"), Text("Recurs 1", "ca"), Text("Recurso 1", "es")}
+    assert set(multilingual.titles) == {
+        Text("Resource 1", "en"),
+        Text("Recurs 1", "ca"),
+        Text("Recurso 1", "es"),
+    }
     assert Text("Una descripció qualsevol", "ca") in multilingual.descriptions
-    assert (stations.size, stations.descriptions[0].value) == (10325, "Reisezentrenliste der DB Vertrieb GmbH")
+    assert (stations.size, stations.descriptions[0].value) == (
+        10325,
+        "Reisezentrenliste der DB Vertrieb GmbH",
+    )
     assert Checksum("4304cf2e751e6053c90b1804c89c0ebb758f395a", SHA1) in {
         file.checksum for item in documents("ckan-samples", words) for file in item.files
     }
@@ -54,12 +74,18 @@ def test_a_checksum_without_its_algorithm_is_not_published(words: Any, define_so
     read = build_mapper(define_source("ckan", "ckan_package"), words)
 
     assert read(Record("a", {"title": "A", "resources": [resource]}, b"")).files[0].checksum is None
-    named = read(Record("a", {"title": "A", "resources": [{**resource, "hash_algorithm": "MD5"}]}, b"")).files[0].checksum
+    named = (
+        read(Record("a", {"title": "A", "resources": [{**resource, "hash_algorithm": "MD5"}]}, b""))
+        .files[0]
+        .checksum
+    )
     assert named
     assert named.algorithm == "http://spdx.org/rdf/terms#checksumAlgorithm_md5"
 
 
-def test_the_date_of_issue_of_a_package_is_its_own_before_that_of_the_record(words: Any, define_source: Any) -> None:
+def test_the_date_of_issue_of_a_package_is_its_own_before_that_of_the_record(
+    words: Any, define_source: Any
+) -> None:
     read = build_mapper(define_source("ckan", "ckan_package"), words)
     dates = '[{"type": "publication", "value": "1982"}, {"type": "revision", "value": "1983"}]'
     package = {
@@ -69,7 +95,10 @@ def test_the_date_of_issue_of_a_package_is_its_own_before_that_of_the_record(wor
         "extras": [{"key": "dataset-reference-date", "value": dates}],
     }
 
-    dated, undated = read(Record("a", package, b"")), read(Record("a", {**package, "extras": []}, b""))
+    dated, undated = (
+        read(Record("a", package, b"")),
+        read(Record("a", {**package, "extras": []}, b"")),
+    )
     own = read(Record("a", {**package, "issued": "1981"}, b""))
 
     assert (dated.issued, dated.modified) == ("1982", "1983")
@@ -81,7 +110,8 @@ def test_a_catalogue_keeps_languages_and_formats_of_older_profiles(words: Any) -
     item = of_title("dcat-endpoint", "A test dataset on your catalogue", words)
 
     assert set(item.languages) == {"ca", "en", "es"}  # dc:language
-    assert {file.form for file in item.files} == {"text/csv", "text/html"}  # dct:format [rdf:value "text/csv"]
+    # dct:format [rdf:value "text/csv"]
+    assert {file.form for file in item.files} == {"text/csv", "text/html"}
 
 
 def test_a_catalogue_keeps_checksums_of_files(words: Any) -> None:
@@ -89,7 +119,9 @@ def test_a_catalogue_keeps_checksums_of_files(words: Any) -> None:
 
     digests = [file.checksum for file in files if file.checksum]
     assert digests
-    assert {digest.algorithm for digest in digests} == {"http://dcat-ap.de/def/hashAlgorithms/sha/256"}
+    assert {digest.algorithm for digest in digests} == {
+        "http://dcat-ap.de/def/hashAlgorithms/sha/256"
+    }
     assert {len(digest.value) for digest in digests} == {64}
 
 
@@ -107,4 +139,6 @@ def test_the_agent_of_a_qualified_attribution_is_a_partner(define_source: Any, w
 
     item = build_dcat_mapper(define_source("rdf", "dcat"), words)(Record("d", graph, b""))
 
-    assert [(party.role, party.name.value) for party in item.parties] == [(Role.PARTNER, "Water Board")]
+    assert [(party.role, party.name.value) for party in item.parties] == [
+        (Role.PARTNER, "Water Board")
+    ]

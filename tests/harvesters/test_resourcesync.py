@@ -24,9 +24,8 @@ SINCE = datetime(2026, 2, 1, tzinfo=UTC)
 def document(capability: str, *entries: str, index: bool = False, begin: str = "") -> bytes:
     root, output = ("sitemapindex" if index else "urlset"), (f' from="{begin}"' if begin else "")
     names = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:rs="http://www.openarchives.org/rs/terms/"'
-    return (
-        f'<{root} {names}><rs:ln rel="up" href="{HOST}/cap"/><rs:md capability="{capability}"{output}/>{"".join(entries)}</{root}>'.encode()
-    )
+    header = f'<rs:ln rel="up" href="{HOST}/cap"/><rs:md capability="{capability}"{output}/>'
+    return f"<{root} {names}>{header}{''.join(entries)}</{root}>".encode()
 
 
 def entry(path: str, stamp: str = "", /, part: str = "url", **md: str) -> str:
@@ -44,15 +43,26 @@ class ResourceSite:
         self.request_log.append(name)
         element = self.pages.get(name, 404)
         content = element if isinstance(element, bytes) else json.dumps(element).encode()
-        return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
+        return (
+            httpx.Response(element)
+            if isinstance(element, int)
+            else httpx.Response(200, content=content)
+        )
 
     def open_client(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
+        return Fetch(
+            pause=0,
+            robots=False,
+            transport=httpx.MockTransport(self),
+            retry_policy=RetryPolicy(max_attempts=1),
+        )
 
 
 @pytest.fixture
 def source(define_source):
-    return lambda url="desc", **options: define_source("resourcesync", url=f"{HOST}/{url}", fields={"title": "name"}, options=options)
+    return lambda url="desc", **options: define_source(
+        "resourcesync", url=f"{HOST}/{url}", fields={"title": "name"}, options=options
+    )
 
 
 def harvest(registry, source, since=None, cursor=None):
@@ -61,7 +71,11 @@ def harvest(registry, source, since=None, cursor=None):
 
 
 def summary(pages):
-    return [(item.key.removeprefix(f"{HOST}/"), type(item).__name__) for page in pages for item in page.items]
+    return [
+        (item.key.removeprefix(f"{HOST}/"), type(item).__name__)
+        for page in pages
+        for item in page.items
+    ]
 
 
 def site(**more: object) -> ResourceSite:
@@ -88,7 +102,11 @@ def test_all_resources_come_by_their_lists(source):
     pages = harvest(site(), source())
 
     assert summary(pages) == [("a", "Record"), ("b", "Record"), ("c", "Record")]
-    assert [item.modified for page in pages for item in page.items] == ["2026-02-03", "2026-01-02", "2026-01-01"]
+    assert [item.modified for page in pages for item in page.items] == [
+        "2026-02-03",
+        "2026-01-02",
+        "2026-01-01",
+    ]
     assert (pages[-1].cursor, pages[-1].incomplete_reason) == (None, None)
 
 
@@ -107,7 +125,11 @@ def test_changes_are_taken_from_the_change_list_the_newest_of_each(source):
 
 
 def test_a_change_list_that_begins_later_is_no_help_so_the_resource_lists_are_read(source):
-    late = document("changelist", entry("d", change="deleted", datetime="2026-02-05T00:00:00Z"), begin="2026-02-04T00:00:00Z")
+    late = document(
+        "changelist",
+        entry("d", change="deleted", datetime="2026-02-05T00:00:00Z"),
+        begin="2026-02-04T00:00:00Z",
+    )
 
     assert summary(harvest(site(changes=late), source(), SINCE)) == [("a", "Record")]
 
@@ -120,14 +142,25 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
 
 
 def test_a_harvest_whose_list_is_gone_begins_anew(source):
-    pages = harvest(site(), source(), cursor='{"v":2,"list":"https://registry.example/old","last":"https://registry.example/x"}')
+    pages = harvest(
+        site(),
+        source(),
+        cursor='{"v":2,"list":"https://registry.example/old","last":"https://registry.example/x"}',
+    )
 
     assert (len(summary(pages)), pages[0].again) == (3, True)
 
 
 @pytest.mark.parametrize(
     ("broken", "kind"),
-    [(404, DeletedRecord), (410, DeletedRecord), (403, InvalidRecord), (500, InvalidRecord), (b"{", InvalidRecord), ([1], InvalidRecord)],
+    [
+        (404, DeletedRecord),
+        (410, DeletedRecord),
+        (403, InvalidRecord),
+        (500, InvalidRecord),
+        (b"{", InvalidRecord),
+        ([1], InvalidRecord),
+    ],
 )
 def test_a_resource_that_cannot_be_read_stops_nothing(broken, kind, source):
     pages = harvest(site(a=broken), source())
@@ -151,10 +184,15 @@ def test_only_resources_that_the_definition_names_are_read(source):
 
 @pytest.mark.parametrize(
     ("kind", "content", "payload"),
-    [("xml", b"<a/>", Payload.XML), ("rdf", b"<https://registry.example/x> a <http://schema.org/Project> .", Payload.GRAPH)],
+    [
+        ("xml", b"<a/>", Payload.XML),
+        ("rdf", b"<https://registry.example/x> a <http://schema.org/Project> .", Payload.GRAPH),
+    ],
 )
 def test_resources_are_what_the_definition_says(kind, content, payload, define_source):
-    source = define_source("resourcesync", url=f"{HOST}/two", fields={"title": "'x'"}, options={"format": kind})
+    source = define_source(
+        "resourcesync", url=f"{HOST}/two", fields={"title": "'x'"}, options={"format": kind}
+    )
 
     (page, _) = harvest(site(c=content), source)
 
@@ -169,7 +207,10 @@ def test_resources_are_what_the_definition_says(kind, content, payload, define_s
         ({"desc": b"<a"}, "not well-formed"),
         ({"desc": b"<html>"}, "HTML page"),
         ({"cap": document("capabilitylist")}, "leads to neither a resource list"),
-        ({"all": document("resourcelist", entry("all", part="sitemap"), index=True)}, "repeats the document"),
+        (
+            {"all": document("resourcelist", entry("all", part="sitemap"), index=True)},
+            "repeats the document",
+        ),
     ],
 )
 def test_what_leads_to_no_list_is_reported(pages, why, source):
@@ -177,7 +218,10 @@ def test_what_leads_to_no_list_is_reported(pages, why, source):
         harvest(site(**pages), source())
 
 
-@pytest.mark.parametrize(("options", "why"), [({"format": "csv"}, "use one of json, xml, rdf"), ({"only": "("}, "no regular expression")])
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [({"format": "csv"}, "use one of json, xml, rdf"), ({"only": "("}, "no regular expression")],
+)
 def test_a_definition_with_a_wrong_option_is_refused(options, why, source):
     with pytest.raises(SourceDefinitionError, match=why):
         check_compatible(source(**options))
@@ -215,28 +259,39 @@ def test_where_there_is_no_list_the_resources_of_a_dump_are_read_from_its_packag
     pages = harvest(registry, source())
 
     assert summary(pages) == [("a", "Record"), ("b", "Record"), ("lost", "InvalidRecord")]
-    assert [item.payload["name"] for page in pages for item in page.items if isinstance(item, Record)] == ["A", "B"]
+    assert [
+        item.payload["name"] for page in pages for item in page.items if isinstance(item, Record)
+    ] == ["A", "B"]
     assert not {"a", "b", "lost"} & set(registry.request_log)
 
 
 def test_later_runs_take_from_a_dump_what_it_dates_since(source):
     registry = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
 
-    assert summary(harvest(registry, source(), SINCE)) == [("a", "Record"), ("lost", "InvalidRecord")]
+    assert summary(harvest(registry, source(), SINCE)) == [
+        ("a", "Record"),
+        ("lost", "InvalidRecord"),
+    ]
 
 
 def test_a_harvest_of_a_dump_goes_on_behind_the_last_resource(source):
     registry = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
     first = harvest(registry, source())
 
-    assert summary(harvest(registry, source(), cursor=first[0].cursor)) == [("b", "Record"), ("lost", "InvalidRecord")]
+    assert summary(harvest(registry, source(), cursor=first[0].cursor)) == [
+        ("b", "Record"),
+        ("lost", "InvalidRecord"),
+    ]
 
 
 def test_a_resource_that_swells_is_not_unpacked_and_the_others_come(source):
     registry = dump(package(HELD, a=b'{"name": "A"}', b=b" " * 5_000_000))
 
     with Fetch(
-        pause=0, robots=False, transport=httpx.MockTransport(registry), retry_policy=RetryPolicy(max_attempts=1, max_bytes=1_000_000)
+        pause=0,
+        robots=False,
+        transport=httpx.MockTransport(registry),
+        retry_policy=RetryPolicy(max_attempts=1, max_bytes=1_000_000),
     ) as fetch:
         pages = list(collect(source(), fetch, None))
 

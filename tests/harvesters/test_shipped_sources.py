@@ -46,7 +46,10 @@ def _sample(*parts: str) -> Any:
 
 def _bank(request: httpx.Request) -> bytes:
     """Return the sample of version 3, then that of version 2, as pages of one list."""
-    three, two = _sample("worldbank", "projects_v3_sample.json"), _sample("worldbank", "projects_v2_sample.json")
+    three, two = (
+        _sample("worldbank", "projects_v3_sample.json"),
+        _sample("worldbank", "projects_v2_sample.json"),
+    )
     rows = {**three["projects"], two["id"]: two}
     left = dict(list(rows.items())[int(request.url.params["os"]) :])
     return json.dumps({"total": str(len(rows)), "projects": left}).encode()
@@ -58,19 +61,31 @@ def _dial(request: httpx.Request) -> bytes:
     project = {"name": f"Project {number}", "slug": f"p{number}", "description": "D", "countries": ["Kenya"], "SDGs": [{"SDGNumber": 4}],
                "startDate": "2020-01-01", "organizations": [{"name": "Org"}], "tags": ["health"]}  # fmt: skip
     following = "https://exchange.dial.global/api/v1/projects?page=2" if number == 1 else None
-    return json.dumps({"count": 2, "page_size": 1, "next_page": following, "previous_page": None, "results": [project]}).encode()
+    return json.dumps(
+        {
+            "count": 2,
+            "page_size": 1,
+            "next_page": following,
+            "previous_page": None,
+            "results": [project],
+        }
+    ).encode()
 
 
 def _atlas(_: httpx.Request) -> bytes:
     sample = _sample("dial", "who-digital-health-atlas-sample.json")
-    csv.writer(text := io.StringIO()).writerows([sample["columns"], [sample["sample"][name] for name in sample["columns"]]])
+    csv.writer(text := io.StringIO()).writerows(
+        [sample["columns"], [sample["sample"][name] for name in sample["columns"]]]
+    )
     return text.getvalue().encode()
 
 
 def _iati(request: httpx.Request) -> bytes:
     if not request.url.path.endswith("package_search"):
         return (replay.FEEDS / "iati" / "activity-standard-example-annotated.xml").read_bytes()
-    package = json.loads((replay.FEEDS / "iati" / "meta_fixture-org_fixture-org-activities2.json").read_bytes())
+    package = json.loads(
+        (replay.FEEDS / "iati" / "meta_fixture-org_fixture-org-activities2.json").read_bytes()
+    )
     return json.dumps({"success": True, "result": {"count": 1, "results": [package]}}).encode()
 
 
@@ -96,7 +111,8 @@ PRIZES = {
     "withdrawn": [],
 }  # fmt: skip
 
-# What stands for each registry, and what its definition makes of it: how many records, and the first one's title.
+# What stands for each registry, and what its definition makes of it: how many records, and the
+# first one's title.
 PLAYED: dict[str, tuple[Answer, int, str]] = {
     "cordis": (_endpoint(CORDIS), 1, "Full spectrum SOLar Direct Air Capture"),
     "digital-impact-exchange": (_dial, 2, "Project 1"),
@@ -131,7 +147,9 @@ def harvested(definition: Path, words: Any) -> list[Resource]:
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 @pytest.mark.parametrize("definition", CARDS, ids=lambda definition: definition.stem)
-def test_each_shipped_definition_reads_what_its_registry_answers(definition: Path, words: Any) -> None:
+def test_each_shipped_definition_reads_what_its_registry_answers(
+    definition: Path, words: Any
+) -> None:
     _, count, title = PLAYED[definition.stem]
 
     result = harvested(definition, words)
@@ -144,7 +162,12 @@ def test_each_shipped_definition_reads_what_its_registry_answers(definition: Pat
 def test_each_shipped_definition_finds_more_than_titles(definition: Path, words: Any) -> None:
     result = harvested(definition, words)
 
-    filled = {name for item in result for name in ("countries", "parties", "goals", "subjects", "action_lines") if getattr(item, name)}
+    filled = {
+        name
+        for item in result
+        for name in ("countries", "parties", "goals", "subjects", "action_lines")
+        if getattr(item, name)
+    }
     assert len(filled) >= 2, filled
 
 
@@ -152,7 +175,11 @@ def test_each_shipped_definition_finds_more_than_titles(definition: Path, words:
 def test_no_shipped_definition_runs_by_itself_and_each_names_its_owner(definition: Path) -> None:
     source = load(definition)
 
-    assert (source.enabled, bool(source.publisher), "# Attribution: " in definition.read_text(encoding="utf-8")) == (False, True, True)
+    assert (
+        source.enabled,
+        bool(source.publisher),
+        "# Attribution: " in definition.read_text(encoding="utf-8"),
+    ) == (False, True, True)
 
 
 def test_a_world_bank_project_starts_with_its_loan_not_with_its_approval(words: Any) -> None:
@@ -178,7 +205,11 @@ def test_a_world_bank_project_starts_with_its_loan_not_with_its_approval(words: 
 def test_sectors_of_the_world_bank_are_crosswalked_and_stay_subjects(words: Any) -> None:
     source = load(ROOT / "sources" / "world-bank.toml")
     map_record = check_compatible(source)[1].prepare(source, words)
-    row = {"id": "P1", "project_name": "Roads", "sector": [{"Name": "Social Protection"}, {"Name": "Oil and Gas"}]}
+    row = {
+        "id": "P1",
+        "project_name": "Roads",
+        "sector": [{"Name": "Social Protection"}, {"Name": "Oil and Gas"}],
+    }
 
     project = map_record(Record("P1", row, b""))
 
@@ -191,23 +222,43 @@ def test_sectors_of_the_world_bank_are_crosswalked_and_stay_subjects(words: Any)
 def test_themes_of_the_world_bank_are_crosswalked_in_all_levels(words: Any) -> None:
     source = load(ROOT / "sources" / "world-bank.toml")
     map_record = check_compatible(source)[1].prepare(source, words)
-    themes = [{"name": "Finance", "theme2": [{"name": "Climate change", "theme3": [{"name": "Adaptation"}]}]}]
-    row = {"id": "P1", "project_name": "Roads", "theme_list": themes, "theme_namecode": [{"name": "Access to law and justice"}]}
-    older = {"id": "P2", "project_name": "Roads", "theme_namecode": [{"name": "Access to law and justice"}]}
+    themes = [
+        {
+            "name": "Finance",
+            "theme2": [{"name": "Climate change", "theme3": [{"name": "Adaptation"}]}],
+        }
+    ]
+    row = {
+        "id": "P1",
+        "project_name": "Roads",
+        "theme_list": themes,
+        "theme_namecode": [{"name": "Access to law and justice"}],
+    }
+    older = {
+        "id": "P2",
+        "project_name": "Roads",
+        "theme_namecode": [{"name": "Access to law and justice"}],
+    }
 
     present, before = (map_record(Record(record["id"], record, b"")) for record in (row, older))
 
     theme = f"{words.iris.base}scheme/world-bank-theme"
-    assert [(claim.concept, claim.word, claim.crosswalk) for claim in (*present.goals, *present.targets)] == [
+    assert [
+        (claim.concept, claim.word, claim.crosswalk) for claim in (*present.goals, *present.targets)
+    ] == [
         ("http://metadata.un.org/sdg/13", "Climate change", theme),
         ("http://metadata.un.org/sdg/13.1", "Adaptation", theme),
     ]
-    assert [(claim.concept, claim.word) for claim in before.targets] == [("http://metadata.un.org/sdg/16.3", "Access to law and justice")]
+    assert [(claim.concept, claim.word) for claim in before.targets] == [
+        ("http://metadata.un.org/sdg/16.3", "Access to law and justice")
+    ]
 
 
 def test_an_unknown_crosswalk_is_refused_with_the_known_ones() -> None:
     source = load(ROOT / "sources" / "world-bank.toml")
-    wrong = replace(source, options={**source.options, "crosswalk": ["world-bank-sector", "sectors"]})
+    wrong = replace(
+        source, options={**source.options, "crosswalk": ["world-bank-sector", "sectors"]}
+    )
 
     (fault,) = field_definitions.faults(wrong)
 
@@ -228,4 +279,6 @@ def test_the_nominations_of_2015_name_their_edition_and_day(words: Any) -> None:
     prizes = [prize for item in result if isinstance(item, Initiative) for prize in item.prizes]
     edition = words.iris.thing("event", "prizes", "2015")
     assert len(prizes) == 302
-    assert {(prize.year, prize.date, prize.edition) for prize in prizes} == {(2015, "2015-03-13", edition)}
+    assert {(prize.year, prize.date, prize.edition) for prize in prizes} == {
+        (2015, "2015-03-13", edition)
+    }

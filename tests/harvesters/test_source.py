@@ -30,7 +30,13 @@ def definition(folder: Path, text: str, name: str = "kenya-ict.toml") -> Path:
 def test_a_definition_is_a_source_named_after_its_file(tmp_path: Path) -> None:
     source = load(definition(tmp_path, GOOD))
 
-    assert (source.name, source.title, source.every, source.pause, source.enabled) == ("kenya-ict", "Projects", "15 3 * * *", 1.0, True)
+    assert (source.name, source.title, source.every, source.pause, source.enabled) == (
+        "kenya-ict",
+        "Projects",
+        "15 3 * * *",
+        1.0,
+        True,
+    )
     assert source.limits == Limits(expect=100, vanished=0.10)
     assert source.fields == {"key": "id"}
 
@@ -42,7 +48,11 @@ def test_a_definition_is_a_source_named_after_its_file(tmp_path: Path) -> None:
         ('title = "Projects"', "", "'title' is missing"),
         ('title = "Projects"', "title = 3", "'title' is 3; write text"),
         ("https://registry.example/api", "registry.example", "write an http or https address"),
-        ("https://creativecommons.org/licenses/by/4.0/", "CC BY", "licence is 'CC BY'; write a URL"),
+        (
+            "https://creativecommons.org/licenses/by/4.0/",
+            "CC BY",
+            "licence is 'CC BY'; write a URL",
+        ),
         ("15 3 * * *", "daily", "no cron line of five fields"),
         ("expect = 100", "expects = 100", "unknown limit 'expects'; did you mean 'expect'?"),
         ("expect = 100", "expect = -1", "write a number from 0 up"),
@@ -53,7 +63,9 @@ def test_a_definition_is_a_source_named_after_its_file(tmp_path: Path) -> None:
         ('title = "Projects"', "title = ", "invalid TOML"),
     ],
 )
-def test_a_wrong_definition_is_refused_with_its_fault(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_a_wrong_definition_is_refused_with_its_fault(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
     wrong = definition(tmp_path, GOOD.replace(old, new, 1))
 
     with pytest.raises(SourceDefinitionError) as caught:
@@ -68,7 +80,9 @@ def test_all_faults_of_a_definition_are_reported_at_once(tmp_path: Path) -> None
 
     source, faults = read(wrong)
 
-    assert [fault.text.partition(": ")[2].partition(";")[0].partition(" of ")[0] for fault in faults] == [
+    assert [
+        fault.text.partition(": ")[2].partition(";")[0].partition(" of ")[0] for fault in faults
+    ] == [
         "unknown key 'titel'",
         "every 'daily' is no cron line",
         "'title' is missing",

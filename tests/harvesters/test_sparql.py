@@ -13,7 +13,12 @@ import replay
 from pyoxigraph import RdfFormat, Store
 
 from harvesters.compatibility import check_compatible
-from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError, UnexpectedStatusError
+from harvesters.errors import (
+    ParseError,
+    SourceDefinitionError,
+    UnavailableError,
+    UnexpectedStatusError,
+)
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import InvalidRecord, Record
@@ -27,17 +32,20 @@ PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
 
 
 def projects(count: int, more: str = "") -> str:
-    dated = ":p{0:03} a foaf:Project ; dct:title 'P{0}' ; dct:modified '2026-01-{1:02}'^^xsd:date ; "
+    dated = (
+        ":p{0:03} a foaf:Project ; dct:title 'P{0}' ; dct:modified '2026-01-{1:02}'^^xsd:date ; "
+    )
     statements = dated + "dct:publisher [ foaf:name 'N{0}' ] {2} .\n"
     return "".join(statements.format(n, n % 28 + 1, more) for n in range(count))
 
 
 @dataclass
 class SourceEndpoint:
-    """An endpoint over *data*: it cuts tables after *rows* and graphs after *triples*, in silence, and dies of the *poison* subjects.
+    """An endpoint over *data*: it cuts tables after *rows* and graphs after *triples*, in silence,
+    and dies of the *poison* subjects.
 
-    What stands in a query of *mute* is answered 503; *part* is answered as Virtuoso answers when its time is over; with *forms*
-    it takes queries by POST only.
+    What stands in a query of *mute* is answered 503; *part* is answered as Virtuoso answers when
+    its time is over; with *forms* it takes queries by POST only.
     """
 
     data: str
@@ -62,12 +70,21 @@ class SourceEndpoint:
         query = request.url.params["query"]
         self.request_log.append(query)
         construct = "CONSTRUCT {" in query
-        if any(word in query for word in self.mute) or (construct and any(f"/{name}>" in query for name in self.poison)):
+        if any(word in query for word in self.mute) or (
+            construct and any(f"/{name}>" in query for name in self.poison)
+        ):
             return httpx.Response(503)
         whole = replay.endpoint(self.store, request)
-        headers = {"Content-Type": whole.headers["content-type"], **({"X-SQL-State": "S1TAT"} if self.part else {})}
+        headers = {
+            "Content-Type": whole.headers["content-type"],
+            **({"X-SQL-State": "S1TAT"} if self.part else {}),
+        }
         if construct:
-            return httpx.Response(200, content=b"".join(whole.content.splitlines(keepends=True)[: self.triples]), headers=headers)
+            return httpx.Response(
+                200,
+                content=b"".join(whole.content.splitlines(keepends=True)[: self.triples]),
+                headers=headers,
+            )
         body = whole.json()
         body["results"]["bindings"] = body["results"]["bindings"][: self.rows]
         return httpx.Response(200, json=body, headers=headers)
@@ -81,7 +98,12 @@ class SourceEndpoint:
             self.forms = True
 
     def open_client(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
+        return Fetch(
+            pause=0,
+            robots=False,
+            transport=httpx.MockTransport(self),
+            retry_policy=RetryPolicy(max_attempts=1),
+        )
 
 
 def harvest(server, source, since=None, cursor=None):
@@ -99,7 +121,9 @@ def keys(pages):
 
 @pytest.fixture
 def source(define_source):
-    return lambda **options: define_source("sparql", fields={"title": "dct:title"}, options={"types": "foaf:Project", **options})
+    return lambda **options: define_source(
+        "sparql", fields={"title": "dct:title"}, options={"types": "foaf:Project", **options}
+    )
 
 
 def test_every_subject_comes_with_what_it_points_to(source):
@@ -107,7 +131,9 @@ def test_every_subject_comes_with_what_it_points_to(source):
 
     pages = harvest(server, source())
 
-    names = [compile_path("dct:publisher/foaf:name")(item.payload)[0].value for item in items(pages)]
+    names = [
+        compile_path("dct:publisher/foaf:name")(item.payload)[0].value for item in items(pages)
+    ]
     assert names == [f"N{n}" for n in range(45)]
     assert (
         pages[0].reported_total,
@@ -125,7 +151,9 @@ def test_a_graph_pattern_selects_the_records_too(source, define_source):
         define_source(
             "sparql",
             fields={"title": "dct:title"},
-            options={"pattern": "?subject dct:modified ?when FILTER(?when > '2026-01-01'^^xsd:date)"},
+            options={
+                "pattern": "?subject dct:modified ?when FILTER(?when > '2026-01-01'^^xsd:date)"
+            },
         ),
     )
 
@@ -160,7 +188,10 @@ def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count(sour
 
 
 def test_a_record_that_is_larger_than_the_endpoint_gives_is_unreadable_alone(source):
-    server = SourceEndpoint(projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(50)) + " .", triples=20)
+    server = SourceEndpoint(
+        projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(50)) + " .",
+        triples=20,
+    )
 
     result = items(harvest(server, source()))
 
@@ -183,7 +214,9 @@ def test_an_endpoint_that_is_down_ends_the_harvest_under_its_own_error(source):
 def test_an_endpoint_that_describes_nothing_loses_its_records_and_says_so(source):
     result = items(harvest(SourceEndpoint(projects(3), mute=["CONSTRUCT"]), source()))
 
-    assert [(type(item), "answered 503" in item.reason) for item in result] == [(InvalidRecord, True)] * 3
+    assert [(type(item), "answered 503" in item.reason) for item in result] == [
+        (InvalidRecord, True)
+    ] * 3
 
 
 def test_a_listing_that_is_too_much_is_asked_for_in_smaller_pages(source):
@@ -248,18 +281,30 @@ def test_an_iri_that_is_none_is_unreadable_and_goes_into_no_query(source):
     class Loose(SourceEndpoint):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             answer = super().__call__(request)
-            return httpx.Response(200, content=answer.content.replace(b"/p001", b"/p001> } DROP"), headers=answer.headers)
+            return httpx.Response(
+                200,
+                content=answer.content.replace(b"/p001", b"/p001> } DROP"),
+                headers=answer.headers,
+            )
 
     server = Loose(projects(3))
 
     result = items(harvest(server, source(size=1)))
 
-    assert [(type(item), item.key[-4:]) for item in result] == [(Record, "p000"), (InvalidRecord, "DROP"), (Record, "p002")]
-    assert [query for query in server.request_log if "<https://registry.example/p001> }" in query] == []
+    assert [(type(item), item.key[-4:]) for item in result] == [
+        (Record, "p000"),
+        (InvalidRecord, "DROP"),
+        (Record, "p002"),
+    ]
+    assert [
+        query for query in server.request_log if "<https://registry.example/p001> }" in query
+    ] == []
 
 
 def test_addresses_stay_short(source):
-    server = SourceEndpoint("".join(f"<https://registry.example/{'x' * 900}{n}> a foaf:Project .\n" for n in range(12)))
+    server = SourceEndpoint(
+        "".join(f"<https://registry.example/{'x' * 900}{n}> a foaf:Project .\n" for n in range(12))
+    )
 
     assert len(items(harvest(server, source()))) == 12
     assert max(len(query) for query in server.request_log) < 9000
@@ -270,12 +315,23 @@ def test_a_graph_is_asked_for_by_the_protocol(source, registry):
 
     harvest(server, source(graph="https://registry.example/g"))
 
-    assert all("default-graph-uri=https%3A%2F%2Fregistry.example%2Fg" in query for query in server.request_log)
+    assert all(
+        "default-graph-uri=https%3A%2F%2Fregistry.example%2Fg" in query
+        for query in server.request_log
+    )
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{}", b"[1]", b'{"head":{},"boolean":true}', b"<html>", b"<a/>", b'{"head":{"vars":["count"]},"results":{"bindings":['],
+    [
+        b"",
+        b"{}",
+        b"[1]",
+        b'{"head":{},"boolean":true}',
+        b"<html>",
+        b"<a/>",
+        b'{"head":{"vars":["count"]},"results":{"bindings":[',
+    ],
 )
 def test_what_is_no_table_is_reported(content, source, registry):
     with pytest.raises(ParseError):

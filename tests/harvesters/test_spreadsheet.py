@@ -17,7 +17,13 @@ from harvesters.reasons import Reason
 from harvesters.stored_response import Validator
 
 URL = "https://registry.example/api"
-ROWS = [["Projects of 2026", "", ""], ["id", "name", "town"], ["1", "A", "x"], ["2", "B", "y"], ["2", "B", "z"]]
+ROWS = [
+    ["Projects of 2026", "", ""],
+    ["id", "name", "town"],
+    ["1", "A", "x"],
+    ["2", "B", "y"],
+    ["2", "B", "z"],
+]
 _TYPES = (
     '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="xml" ContentType="application/xml"/>'
     '<Override PartName="/xl/workbook.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>'
@@ -63,7 +69,9 @@ def xlsx(rows: list[list[str]], merged: str = "") -> bytes:
         head = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
         return f"{head}{''.join(cells)}</sheetData>{merges}</worksheet>"
 
-    root = _RELATIONS.replace("worksheets/1.xml", "xl/workbook.xml").replace("/worksheet", "/officeDocument", 1)
+    root = _RELATIONS.replace("worksheets/1.xml", "xl/workbook.xml").replace(
+        "/worksheet", "/officeDocument", 1
+    )
     return packed({
         "[Content_Types].xml": _TYPES, "_rels/.rels": root, "xl/workbook.xml": _BOOK, "xl/_rels/workbook.xml.rels": _RELATIONS,
         "xl/worksheets/1.xml": sheet([]), "xl/worksheets/2.xml": sheet(rows),
@@ -73,11 +81,17 @@ def xlsx(rows: list[list[str]], merged: str = "") -> bytes:
 def ods(rows: list[list[str]]) -> bytes:
     lines = "".join(
         "<table:table-row>"
-        + "".join(f'<table:table-cell office:value-type="string"><text:p>{cell}</text:p></table:table-cell>' for cell in row)
+        + "".join(
+            f'<table:table-cell office:value-type="string"><text:p>{cell}</text:p></table:table-cell>'
+            for cell in row
+        )
         + "</table:table-row>"
         for row in rows
     )
-    spaces = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text"))
+    spaces = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
+        for name in ("office", "table", "text")
+    )
     tables = f'<table:table table:name="Notes"></table:table><table:table table:name="List">{lines}</table:table>'
     body = f"<office:body><office:spreadsheet>{tables}</office:spreadsheet></office:body>"
     content = f"<office:document-content {spaces}>{body}</office:document-content>"
@@ -97,7 +111,10 @@ def harvest(content: bytes, define_source: Any, registry: Any, **options: Any) -
 def test_the_rows_below_the_header_are_records(write, sheet, define_source, registry):
     items = harvest(write(ROWS), define_source, registry, sheet=sheet)
 
-    assert [item.payload for item in items[:2]] == [{"id": "1", "name": "A", "town": "x"}, {"id": "2", "name": "B", "town": "y"}]
+    assert [item.payload for item in items[:2]] == [
+        {"id": "1", "name": "A", "town": "x"},
+        {"id": "2", "name": "B", "town": "y"},
+    ]
 
 
 def test_rows_of_one_key_are_one_record(define_source, registry):
@@ -107,7 +124,9 @@ def test_rows_of_one_key_are_one_record(define_source, registry):
 
 
 def test_merged_cells_all_say_the_same(define_source, registry):
-    items = harvest(xlsx([["id", "name"], ["1", "A"], ["2", ""]], merged="B2:B3"), define_source, registry)
+    items = harvest(
+        xlsx([["id", "name"], ["1", "A"], ["2", ""]], merged="B2:B3"), define_source, registry
+    )
 
     assert [item.payload["name"] for item in items] == ["A", "A"]
 
@@ -118,7 +137,10 @@ def test_a_legacy_workbook_is_read_with_its_numbers_and_dates(define_source, reg
 
     (record,) = harvest(content, define_source, registry, sheet="basic", key="numeric")
 
-    assert (record.key, record.payload) == ("1", {"numeric": "1", "date": "2023-07-26", "text": "Hello, World!"})
+    assert (record.key, record.payload) == (
+        "1",
+        {"numeric": "1", "date": "2023-07-26", "text": "Hello, World!"},
+    )
 
 
 def test_a_row_without_a_key_is_unreadable_and_known_by_its_number(define_source, registry):
@@ -129,7 +151,9 @@ def test_a_row_without_a_key_is_unreadable_and_known_by_its_number(define_source
 
 
 def test_a_workbook_that_has_not_changed_says_so(define_source, registry):
-    server = registry(lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200))
+    server = registry(
+        lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200)
+    )
 
     with server.open_client(validators={URL: Validator('"1"', None)}) as fetch:
         (page,) = collect(define_source("spreadsheet"), fetch, None)

@@ -26,7 +26,9 @@ Seen = dict[str, Validator]
 
 @pytest.fixture
 def source(define_source: Callable[..., Source]) -> Callable[..., Source]:
-    return lambda **options: define_source("stocktake", "stocktake_record", url=URL, options=options)
+    return lambda **options: define_source(
+        "stocktake", "stocktake_record", url=URL, options=options
+    )
 
 
 @pytest.fixture
@@ -39,7 +41,13 @@ def server(tmp_path: Path) -> Peer:
     return element
 
 
-def harvest(element: Peer, source: Source, since: datetime | None = None, seen: Seen | None = None, cursor: str | None = None) -> Any:
+def harvest(
+    element: Peer,
+    source: Source,
+    since: datetime | None = None,
+    seen: Seen | None = None,
+    cursor: str | None = None,
+) -> Any:
     with element.client(seen) as opened_client:
         return list(collect(source, opened_client, since, cursor)), opened_client.seen
 
@@ -50,7 +58,9 @@ def items(pages: list[Page[Any]]) -> list[Any]:
 
 def titles(pages: list[Page[Any]]) -> dict[str, str]:
     results = (element for element in items(pages) if isinstance(element, Record))
-    return {item.key: item.payload.all(item.payload.subject, f"{DCT}title")[0].value for item in results}
+    return {
+        item.key: item.payload.all(item.payload.subject, f"{DCT}title")[0].value for item in results
+    }
 
 
 def test_the_first_run_brings_all_records_by_registry_and_key(server, source):
@@ -72,15 +82,29 @@ def test_a_journal_without_news_is_not_read_again(server, source):
 
 def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(server, source):
     _, seen = harvest(server, source())
-    server.commit("kenya", initiative("1", "Deep wells"), initiative("3", "New"), gone=[initiative("p/2", "Schools")])
+    server.commit(
+        "kenya",
+        initiative("1", "Deep wells"),
+        initiative("3", "New"),
+        gone=[initiative("p/2", "Schools")],
+    )
     server.requested.clear()
 
     pages, _ = harvest(server, source(), WHEN, seen)
 
     assert titles(pages) == {"kenya/1": "Deep wells", "kenya/3": "New"}
-    assert [item for item in items(pages) if isinstance(item, DeletedRecord)] == [DeletedRecord("kenya/p/2", "2026-03-01T12:00:00Z")]
+    assert [item for item in items(pages) if isinstance(item, DeletedRecord)] == [
+        DeletedRecord("kenya/p/2", "2026-03-01T12:00:00Z")
+    ]
     versions = [f"/ldes/version/4/kenya/{number}" for number in (1, 3)]
-    assert server.requested == ["/journal/head", "/journal/", "/journal/4.gz", versions[0], "/source/kenya", versions[1]]
+    assert server.requested == [
+        "/journal/head",
+        "/journal/",
+        "/journal/4.gz",
+        versions[0],
+        "/source/kenya",
+        versions[1],
+    ]
 
 
 def test_a_change_is_the_same_record_as_a_full_harvest_brings(server, source):
@@ -104,12 +128,16 @@ def test_how_the_other_keeps_a_record_is_no_part_of_it(server, source):
 
 
 @pytest.mark.parametrize("trouble", ["late", "other words", "many"])
-def test_where_the_feed_does_not_fit_the_journal_the_whole_journal_is_read(trouble, server, source, monkeypatch):
+def test_where_the_feed_does_not_fit_the_journal_the_whole_journal_is_read(
+    trouble, server, source, monkeypatch
+):
     _, seen = harvest(server, source())
     server.commit("kenya", initiative("1", "Deep wells"))
     server.is_feed_current = trouble != "late"
     if trouble == "other words":
-        server.overrides["/ldes/version/4/kenya/1"] = lambda _: httpx.Response(200, text=f'<{BASE}x> <{DCT}title> "No" .\n')
+        server.overrides["/ldes/version/4/kenya/1"] = lambda _: httpx.Response(
+            200, text=f'<{BASE}x> <{DCT}title> "No" .\n'
+        )
     if trouble == "many":
         monkeypatch.setattr(peer_harvest, "MAX_SINGLE_REQUESTS", 0)
     server.requested.clear()
@@ -130,19 +158,28 @@ def test_a_journal_that_was_set_back_is_read_whole(server, source, tmp_path):
     assert titles(pages) == {"kenya/1": "Other wells"}
 
 
-def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhile(server, source, monkeypatch):
+def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhile(
+    server, source, monkeypatch
+):
     monkeypatch.setattr(peer_harvest, "MAX_RECORDS", 2)
     pages, seen = harvest(server, source())
     server.commit("kenya", initiative("4", "Late"))
 
     rest, resumed = harvest(server, source(), cursor=pages[0].cursor)
 
-    assert titles([pages[0], *rest]) == {"kenya/1": "Wells", "kenya/p/2": "Schools", "peru/1": "Radio"}
-    assert f"{URL}journal/head" in seen.keys() - resumed.keys()  # or the next run would begin behind what this one did not read
+    assert titles([pages[0], *rest]) == {
+        "kenya/1": "Wells",
+        "kenya/p/2": "Schools",
+        "peru/1": "Radio",
+    }
+    # or the next run would begin behind what this one did not read
+    assert f"{URL}journal/head" in seen.keys() - resumed.keys()
 
 
 def test_an_entry_that_is_not_what_its_id_says_ends_the_run(server, source):
-    server.overrides["/journal/2.gz"] = lambda _: httpx.Response(200, content=server.journal.entry(3).path.read_bytes())
+    server.overrides["/journal/2.gz"] = lambda _: httpx.Response(
+        200, content=server.journal.entry(3).path.read_bytes()
+    )
 
     with pytest.raises(ParseError, match="two journals have diverged"):
         harvest(server, source())
@@ -186,7 +223,9 @@ def test_only_the_registries_that_the_definition_names_are_taken(server, source)
     ],
     ids=["a third's", "a third's, not wanted", "our own", "a third's that came through us"],
 )
-def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(relayed, lineage, expected, server, source):
+def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(
+    relayed, lineage, expected, server, source
+):
     server.commit("fed", initiative("9", "Relayed", lineage=lineage))
 
     pages, _ = harvest(server, source(relayed=relayed))
@@ -199,18 +238,24 @@ def test_what_the_registry_is_called_comes_with_its_records(server, source):
 
     (record,) = (item for item in items(pages) if item.key == "kenya/1")
     registry = NamedNode(f"{BASE}source/kenya")
-    assert [term.value for term in record.payload.all(registry, f"{DCT}title", f"{DCT}license")] == [
+    assert [
+        term.value for term in record.payload.all(registry, f"{DCT}title", f"{DCT}license")
+    ] == [
         "Kenya ICT projects",
         "https://k.example/licence",
     ]
 
 
 def test_a_mapping_that_reads_no_graphs_is_refused(define_source):
-    with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'stocktake' brings, an RDF graph"):
+    with pytest.raises(
+        SourceDefinitionError, match="cannot read what protocol 'stocktake' brings, an RDF graph"
+    ):
         check_compatible(define_source("stocktake", "oai_dc", url=URL))
 
 
 def test_the_definition_of_another_stocktake_pairs_with_its_mapping():
-    protocol, reader = check_compatible(load(Path(__file__).parent / "source_definitions" / "another-stocktake.toml"))
+    protocol, reader = check_compatible(
+        load(Path(__file__).parent / "source_definitions" / "another-stocktake.toml")
+    )
 
     assert (protocol.incremental, protocol.payload_type in reader.accepts) == (True, True)

@@ -44,7 +44,11 @@ FILE = File(
     (Text("All", "en"),), 12, Checksum("0a", "https://k.example/md5"),
 )  # fmt: skip
 KENYA_AREA = "http://metadata.un.org/sdg/codes/geoArea/404"
-IDENTIFIERS = ("https://ror.org/03yrm5c26", "LEI: 5493001KJTIIGC8Y1R12", "https://ror.org/03yrm5c27")  # the last has a wrong digit
+IDENTIFIERS = (
+    "https://ror.org/03yrm5c26",
+    "LEI: 5493001KJTIIGC8Y1R12",
+    "https://ror.org/03yrm5c27",
+)  # the last has a wrong digit
 CREDIT = "Kenya ICT projects, ICT Authority"
 
 
@@ -55,7 +59,11 @@ def claims(iris: Iris) -> dict[str, tuple[Claim, ...]]:
             Claim(iris.concept("action-line", "C2"), Basis.CROSSWALKED, "Infrastructure"),
         ),
         "goals": (
-            Claim("http://metadata.un.org/sdg/4", evidence=Text("It teaches.", "en"), evidence_page="https://k.example/why"),
+            Claim(
+                "http://metadata.un.org/sdg/4",
+                evidence=Text("It teaches.", "en"),
+                evidence_page="https://k.example/why",
+            ),
             Claim("http://metadata.un.org/sdg/3", Basis.SUGGESTED, None, 0.75),
         ),
         "targets": (Claim("http://metadata.un.org/sdg/4.4"),),
@@ -92,11 +100,23 @@ def common(iris: Iris) -> dict[str, Any]:
 def things(iris: Iris) -> dict[str, Resource]:
     kind = iris.concept("stakeholder-type", "government")
     parties = (
-        Party(Role.LEAD, Text("Ministry of ICT", "en"), None, kind, KENYA_AREA, "https://m.example/", IDENTIFIERS),
+        Party(
+            Role.LEAD,
+            Text("Ministry of ICT", "en"),
+            None,
+            kind,
+            KENYA_AREA,
+            "https://m.example/",
+            IDENTIFIERS,
+        ),
         Party(Role.FUNDER, Text("Fund")),
     )
     places = (Place(Text("Kisumu", "en"), -0.1, 34.75), Place(None, 1.5, 36.0))
-    prizes = (Prize(iris.concept("prize-category", "C7-ehea"), iris.concept("prize-stage", "winner"), 2024),)
+    prizes = (
+        Prize(
+            iris.concept("prize-category", "C7-ehea"), iris.concept("prize-stage", "winner"), 2024
+        ),
+    )
     own = {
         "coverage": iris.concept("coverage", "national"),
         "status": iris.concept("status", "ongoing"),
@@ -106,10 +126,22 @@ def things(iris: Iris) -> dict[str, Resource]:
         "stage": iris.concept("dpga-stage", "DPG"),
         "developed_in": (KENYA_AREA,),
         "amounts": (Amount(1250000.5, "KES", Text("budget", "en"), "2023", "2024"), Amount(7.0)),
-        "outcomes": (Outcome((Text("Wells", "en"), Text("Puits", "fr")), (Text("Ten wells.", "en"),), "output"),),
+        "outcomes": (
+            Outcome(
+                (Text("Wells", "en"), Text("Puits", "fr")), (Text("Ten wells.", "en"),), "output"
+            ),
+        ),
     }
     return {
-        "initiative": Initiative(**common(iris), parties=parties, start="2023", end="2024-12-31", places=places, prizes=prizes, **own),
+        "initiative": Initiative(
+            **common(iris),
+            parties=parties,
+            start="2023",
+            end="2024-12-31",
+            places=places,
+            prizes=prizes,
+            **own,
+        ),
         "event": Event(
             **common(iris),
             parties=parties,
@@ -120,18 +152,36 @@ def things(iris: Iris) -> dict[str, Resource]:
             registration="https://k.example/register",
             cancelled=True,
         ),
-        "document": Document(**common(iris), creators=(Text("Institute", "en"),), kind="https://d.example/report"),
-        "post": Post(**common(iris), content=Text("We met.\n\nTwice.", "en"), container="https://k.example/blog"),
+        "document": Document(
+            **common(iris), creators=(Text("Institute", "en"),), kind="https://d.example/report"
+        ),
+        "post": Post(
+            **common(iris),
+            content=Text("We met.\n\nTwice.", "en"),
+            container="https://k.example/blog",
+        ),
     }
 
 
 def brought(resource: Resource, registry: str = "kenya", known: bool = True) -> Record[Graph]:
-    about = Provenance(registry, "kenya.7", "fields", "ab" * 32, WHEN, WHEN, (ValidationNote("MinCount", "Warning", "No lead", None),))
+    about = Provenance(
+        registry,
+        "kenya.7",
+        "fields",
+        "ab" * 32,
+        WHEN,
+        WHEN,
+        (ValidationNote("MinCount", "Warning", "No lead", None),),
+    )
     graph = THEIRS.record(registry, resource.key)
     parts = parse_name(graph, BASE)
     assert parts
-    statements = parse_statements([*describe(resource, THEIRS, registry), *describe_record(resource.key, THEIRS, about)])
-    record = parse_record(parts, graph, statements, parse_statements(describe_source(KENYA, THEIRS)) if known else [])
+    statements = parse_statements(
+        [*describe(resource, THEIRS, registry), *describe_record(resource.key, THEIRS, about)]
+    )
+    record = parse_record(
+        parts, graph, statements, parse_statements(describe_source(KENYA, THEIRS)) if known else []
+    )
     assert isinstance(record, Record)
     return record
 
@@ -148,7 +198,9 @@ def test_what_the_other_says_of_a_thing_of_each_kind_is_said_here(kind, read):
     result = read(brought(item))
 
     lineage = (THEIRS.record("kenya", item.key),)
-    expected = replace(ours, key="kenya/p/1 ü", identifiers=(item.key, "K-1"), lineage=lineage, credit=CREDIT)
+    expected = replace(
+        ours, key="kenya/p/1 ü", identifiers=(item.key, "K-1"), lineage=lineage, credit=CREDIT
+    )
     assert describe(result, OURS, "from-other") == describe(expected, OURS, "from-other")
 
 
@@ -157,7 +209,15 @@ def test_nothing_of_how_the_other_keeps_a_record_is_said_here(read):
 
     assert not [
         word
-        for word in ("CatalogRecord", "kenya.7", "abab", "ValidationResult", "No lead", f"{BASE}ns#", f"{BASE}scheme/")
+        for word in (
+            "CatalogRecord",
+            "kenya.7",
+            "abab",
+            "ValidationResult",
+            "No lead",
+            f"{BASE}ns#",
+            f"{BASE}scheme/",
+        )
         if word in quads
     ]
 
@@ -179,9 +239,13 @@ def test_what_the_other_had_from_a_third_keeps_whom_to_name_and_where_it_came_fr
 
 
 def test_organizations_that_two_registries_know_by_the_same_key_stay_two(read):
-    item = replace(things(THEIRS)["initiative"], parties=(Party(Role.LEAD, Text("Fund", "en"), "17"),))
+    item = replace(
+        things(THEIRS)["initiative"], parties=(Party(Role.LEAD, Text("Fund", "en"), "17"),)
+    )
 
-    keys = [read(brought(item, registry, known=False)).parties[0].key for registry in ("kenya", "peru")]
+    keys = [
+        read(brought(item, registry, known=False)).parties[0].key for registry in ("kenya", "peru")
+    ]
 
     assert keys == ["kenya/17", "peru/17"]
 

@@ -14,7 +14,12 @@ import replay
 from harvesters.errors import ParseError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import Change, Submission, SubmissionEvent, SubmissionState
+from harvesters.ledger.participation.submissions import (
+    Change,
+    Submission,
+    SubmissionEvent,
+    SubmissionState,
+)
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
@@ -35,7 +40,9 @@ def source() -> Source:
 
 
 def pages(source: Source, body: object) -> list[Any]:
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=json.dumps(body).encode()))
+    transport = httpx.MockTransport(
+        lambda _: httpx.Response(200, content=json.dumps(body).encode())
+    )
     with Fetch(pause=0, robots=False, transport=transport) as fetch:
         return list(collect(source, fetch, None))
 
@@ -43,7 +50,11 @@ def pages(source: Source, body: object) -> list[Any]:
 def test_accepted_submissions_are_records_and_withdrawn_ones_are_deleted(source: Source) -> None:
     (page,) = pages(source, {"accepted": {"a": {"type": "Event"}, "b": []}, "withdrawn": ["c"]})
 
-    assert [(type(item), item.key) for item in page.items] == [(Record, "a"), (InvalidRecord, "b"), (DeletedRecord, "c")]
+    assert [(type(item), item.key) for item in page.items] == [
+        (Record, "a"),
+        (InvalidRecord, "b"),
+        (DeletedRecord, "c"),
+    ]
 
 
 def test_an_empty_list_is_no_change(source: Source) -> None:
@@ -52,27 +63,40 @@ def test_an_empty_list_is_no_change(source: Source) -> None:
     assert (page.unchanged, page.items) == (True, ())
 
 
-@pytest.mark.parametrize("body", [[], {}, {"accepted": []}, {"accepted": {}}, {"accepted": {}, "withdrawn": {}}])
+@pytest.mark.parametrize(
+    "body", [[], {}, {"accepted": []}, {"accepted": {}}, {"accepted": {}, "withdrawn": {}}]
+)
 def test_another_answer_ends_the_run(source: Source, body: object) -> None:
     with pytest.raises(ParseError, match="no list of submissions"):
         pages(source, body)
 
 
-def test_the_ledger_answers_with_what_was_accepted_and_without_authors(tmp_path: Path, source: Source) -> None:
+def test_the_ledger_answers_with_what_was_accepted_and_without_authors(
+    tmp_path: Path, source: Source
+) -> None:
     ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     content = {"type": "Event", "title": {"en": "Open day"}}
     for id in ("accepted", "waiting", "withdrawn"):
-        new = Submission(id, "jane", SubmissionState.SUBMITTED, 1, content, None, "Open day", "en", NOON, NOON)
+        new = Submission(
+            id, "jane", SubmissionState.SUBMITTED, 1, content, None, "Open day", "en", NOON, NOON
+        )
         submissions.add(ledger, new, SubmissionEvent("submitted", "submitter", NOON))
         event = SubmissionEvent("accepted", "a moderator", NOON)
-        values = {"published": content, "first_accepted": NOON, "withdrawn": NOON if id == "withdrawn" else None}
+        values = {
+            "published": content,
+            "first_accepted": NOON,
+            "withdrawn": NOON if id == "withdrawn" else None,
+        }
         assert id == "waiting" or submissions.change(ledger, new, Change(event, values))
 
     with Fetch(pause=0, robots=False, transport=SubmissionTransport(ledger)) as fetch:
         (page,) = collect(source, fetch, None)
     ledger.close()
 
-    assert [(type(item), item.key) for item in page.items] == [(Record, "accepted"), (DeletedRecord, "withdrawn")]
+    assert [(type(item), item.key) for item in page.items] == [
+        (Record, "accepted"),
+        (DeletedRecord, "withdrawn"),
+    ]
     assert page.items[0].payload == content
 
 
@@ -84,6 +108,13 @@ def test_a_submission_of_an_unknown_type_is_unreadable(source: Source) -> None:
 
 
 def test_a_reply_of_every_type_is_recorded() -> None:
-    recorded = json.loads((Path(replay.__file__).parent / "replies" / "submission" / "reply.json").read_bytes())
+    recorded = json.loads(
+        (Path(replay.__file__).parent / "replies" / "submission" / "reply.json").read_bytes()
+    )
 
-    assert {content["type"] for content in recorded["accepted"].values()} == {"Initiative", "Event", "Document", "Post"}
+    assert {content["type"] for content in recorded["accepted"].values()} == {
+        "Initiative",
+        "Event",
+        "Document",
+        "Post",
+    }

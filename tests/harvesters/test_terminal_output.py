@@ -85,7 +85,9 @@ def test_statistics_say_what_a_plan_would_publish(state: State, label: str) -> N
     row = run_report.run_row(replace(RUN, state=state, pages=1, ended=NOW))
     details = {**row, "quads": {"added": None, "removed": None, "after": None}, "notices": []}
 
-    lines = " ".join(" ".join(printed(statistics_table(details), *statistics_lines(details))).split())
+    lines = " ".join(
+        " ".join(printed(statistics_table(details), *statistics_lines(details))).split()
+    )
 
     assert f"1,040 {label}" in lines
     assert "started 2026-03-01 12:30 UTC, ended 2026-03-01 12:30 UTC, 1 page" in lines
@@ -112,9 +114,13 @@ def test_a_preview_says_what_would_happen_to_each_record() -> None:
 
 def test_a_preview_shows_the_mapped_values_of_each_field() -> None:
     thing = f"<{BASE}id/initiative/a/1>"
-    goals = [f"{thing} <{BASE}ns#goal> <http://metadata.un.org/sdg/{number}>" for number in range(1, 8)]
+    goals = [
+        f"{thing} <{BASE}ns#goal> <http://metadata.un.org/sdg/{number}>" for number in range(1, 8)
+    ]
     title = f'{thing} <http://purl.org/dc/terms/title> "{"Clinics " * 30}"@en'
-    kenya = f"{thing} <http://purl.org/dc/terms/spatial> <http://metadata.un.org/sdg/codes/geoArea/404>"
+    kenya = (
+        f"{thing} <http://purl.org/dc/terms/spatial> <http://metadata.un.org/sdg/codes/geoArea/404>"
+    )
     result = PreviewResult((RecordPreview("1", "published", mapped=(title, kenya, *goals)),))
 
     (row,) = preview_list(result, BASE)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
-from harvesters.payloads.value_parsing import normalize_date, parse_language, parse_number, strip_contacts, unique_non_contact
+from harvesters.payloads.value_parsing import (
+    normalize_date,
+    parse_language,
+    parse_number,
+    strip_contacts,
+    unique_non_contact,
+)
 from vocab.initiative import Basis, Claim
 
 
@@ -23,11 +29,24 @@ def test_a_date_is_read_where_there_is_one_way_to_read_it(value, read):
 
 
 def test_a_definition_can_say_how_dates_are_written():
-    assert [normalize_date("01/02/2024", [form]) for form in ("%d/%m/%Y", "%m/%d/%Y", "%Y")] == ["2024-02-01", "2024-01-02", "01/02/2024"]
+    assert [normalize_date("01/02/2024", [form]) for form in ("%d/%m/%Y", "%m/%d/%Y", "%Y")] == [
+        "2024-02-01",
+        "2024-01-02",
+        "01/02/2024",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("value", "read"), [("1.5", 1.5), (2, 2.0), ("1,5", None), ("nan", None), ("1e999", None), (None, None), (True, None)]
+    ("value", "read"),
+    [
+        ("1.5", 1.5),
+        (2, 2.0),
+        ("1,5", None),
+        ("nan", None),
+        ("1e999", None),
+        (None, None),
+        (True, None),
+    ],
 )
 def test_a_number_is_finite_and_has_a_point(value, read):
     assert parse_number(value) == read
@@ -40,8 +59,14 @@ def test_a_number_is_finite_and_has_a_point(value, read):
         ("mailto:info@example.org", "[…]"),
         ("call +41 (0)22 730 51 11 or Tel: 022 730 5111", "call […] or […]"),
         ("Fax. 0041-22-730-5111", "[…]"),
-        ("from 2019-05-01 to 2021-12-31, 1 000 000 people", "from 2019-05-01 to 2021-12-31, 1 000 000 people"),
-        ("ISBN 978-3-16-148410-0, +20 % a year, a @ b", "ISBN 978-3-16-148410-0, +20 % a year, a @ b"),
+        (
+            "from 2019-05-01 to 2021-12-31, 1 000 000 people",
+            "from 2019-05-01 to 2021-12-31, 1 000 000 people",
+        ),
+        (
+            "ISBN 978-3-16-148410-0, +20 % a year, a @ b",
+            "ISBN 978-3-16-148410-0, +20 % a year, a @ b",
+        ),
     ],
 )
 def test_contacts_are_left_out_and_other_numbers_are_not(value, left):
@@ -59,16 +84,29 @@ def test_a_text_that_is_only_a_mail_address_is_not_kept():
 
 
 @pytest.mark.parametrize(
-    ("word", "tag"), [("pt-BR", "pt-BR"), ("zh_Hans", "zh-Hans"), ("ger", "de"), ("swa", "sw"), ("Arabic", "ar"), ("xx", None)]
+    ("word", "tag"),
+    [
+        ("pt-BR", "pt-BR"),
+        ("zh_Hans", "zh-Hans"),
+        ("ger", "de"),
+        ("swa", "sw"),
+        ("Arabic", "ar"),
+        ("xx", None),
+    ],
 )
 def test_a_language_is_named_by_its_shortest_tag(word, tag):
     assert parse_language(word) == tag
 
 
 def test_free_words_declare_only_what_they_name(words):
-    subjects = CrosswalkLookup(words).parse_subjects(["SDG 4", "4", "SDG 4.4", "C7. E-Health", "education", "SDG 4", ""])
+    subjects = CrosswalkLookup(words).parse_subjects(
+        ["SDG 4", "4", "SDG 4.4", "C7. E-Health", "education", "SDG 4", ""]
+    )
 
-    assert [claim.concept.rpartition("/")[2] for claim in (*subjects.lines, *subjects.goals, *subjects.targets)] == ["C7-ehea", "4", "4.4"]
+    assert [
+        claim.concept.rpartition("/")[2]
+        for claim in (*subjects.lines, *subjects.goals, *subjects.targets)
+    ] == ["C7-ehea", "4", "4.4"]
     assert subjects.unmatched == ("4", "education")
 
 
@@ -82,7 +120,9 @@ def test_free_words_declare_only_what_they_name(words):
         ("SDG target 4.4", "targets", "/4.4"),
     ],
 )
-def test_a_keyword_that_equals_a_label_is_crosswalked_with_its_word_and_scheme(words, word, place, end):
+def test_a_keyword_that_equals_a_label_is_crosswalked_with_its_word_and_scheme(
+    words, word, place, end
+):
     (claim,) = getattr(CrosswalkLookup(words).parse_subjects([word]), place)
 
     scheme = words.iris.scheme("action-line" if place == "lines" else "sdg")
@@ -106,13 +146,18 @@ def test_a_coded_field_is_declared_by_our_label_and_crosswalked_by_any_other_nam
 
     assert lookup.status("Completed") == words.iris.concept("status", "completed")
     assert lookup.status("closed") == Claim(
-        words.iris.concept("status", "completed"), Basis.CROSSWALKED, "closed", crosswalk=words.iris.scheme("status")
+        words.iris.concept("status", "completed"),
+        Basis.CROSSWALKED,
+        "closed",
+        crosswalk=words.iris.scheme("status"),
     )
     assert lookup.status("unheard of") == "unheard of"
 
 
 def test_a_bare_number_is_a_goal_where_goals_are_declared(words):
-    declared = CrosswalkLookup(words).parse_declared(["C4", "moon"], ["4", "4.4", "x"], ["5.b", "6"])
+    declared = CrosswalkLookup(words).parse_declared(
+        ["C4", "moon"], ["4", "4.4", "x"], ["5.b", "6"]
+    )
 
     assert [claim.concept.rpartition("/")[2] for claim in declared.goals] == ["4", "6"]
     assert [claim.concept.rpartition("/")[2] for claim in declared.targets] == ["5.b", "4.4"]

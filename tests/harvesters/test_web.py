@@ -19,9 +19,7 @@ from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.web.harvest import collect
 
 HOST = "https://registry.example"
-JSON_LD = (
-    '<html><head><script type="application/ld+json">{"@context":"https://schema.org","@type":"Project","name":"Wells","url":"/w"}</script>'
-)
+JSON_LD = '<html><head><script type="application/ld+json">{"@context":"https://schema.org","@type":"Project","name":"Wells","url":"/w"}</script>'
 MICRODATA = """<html><body><div itemscope itemtype="https://schema.org/Event"><h1 itemprop="name">Forum</h1>
 <a itemprop="url" href="/forum">more</a><div itemprop="location" itemscope itemtype="https://schema.org/Place">
 <span itemprop="name">Hall</span></div></div></body></html>"""
@@ -50,15 +48,26 @@ class Website:
         if isinstance(element, httpx.Response):
             return element
         content = element.encode() if isinstance(element, str) else element
-        return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
+        return (
+            httpx.Response(element)
+            if isinstance(element, int)
+            else httpx.Response(200, content=content)
+        )
 
     def open_client(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
+        return Fetch(
+            pause=0,
+            robots=False,
+            transport=httpx.MockTransport(self),
+            retry_policy=RetryPolicy(max_attempts=1),
+        )
 
 
 @pytest.fixture
 def source(define_source):
-    return lambda url="/sitemap.xml", **options: define_source("web", url=HOST + url, fields={"title": "schema:name"}, options=options)
+    return lambda url="/sitemap.xml", **options: define_source(
+        "web", url=HOST + url, fields={"title": "schema:name"}, options=options
+    )
 
 
 def harvest(registry, source, since=None, cursor=None):
@@ -80,7 +89,12 @@ def event(name: str) -> str:
 
 @pytest.mark.parametrize(
     ("page", "key", "title"),
-    [(JSON_LD, "/w", "Wells"), (MICRODATA, "/forum", "Forum"), (RDFA, "/p#this", "Puits"), (event("E"), "/p", "E")],
+    [
+        (JSON_LD, "/w", "Wells"),
+        (MICRODATA, "/forum", "Forum"),
+        (RDFA, "/p#this", "Puits"),
+        (event("E"), "/p", "E"),
+    ],
 )
 def test_a_page_is_read_whatever_its_markup(page, key, title, source):
     (record,) = items(harvest(Website({"/sitemap.xml": sitemap("/p"), "/p": page}), source()))
@@ -92,7 +106,9 @@ def test_a_page_is_read_whatever_its_markup(page, key, title, source):
 def test_parts_of_an_event_are_its_parts(source):
     (record,) = items(harvest(Website({"/sitemap.xml": sitemap("/p"), "/p": MICRODATA}), source()))
 
-    assert [term.value for term in compile_path("schema:location/schema:name")(record.payload)] == ["Hall"]
+    assert [term.value for term in compile_path("schema:location/schema:name")(record.payload)] == [
+        "Hall"
+    ]
 
 
 def test_a_single_page_is_read_without_a_sitemap(source):
@@ -109,14 +125,25 @@ def test_an_index_leads_to_its_sitemaps_packed_or_not(source):
 
 
 def test_robots_txt_names_the_sitemaps(source):
-    registry = Website({"/robots.txt": f"User-agent: *\nDisallow:\nSitemap: {HOST}/s.xml\n", "/s.xml": sitemap("/1"), "/1": event("E")})
+    registry = Website(
+        {
+            "/robots.txt": f"User-agent: *\nDisallow:\nSitemap: {HOST}/s.xml\n",
+            "/s.xml": sitemap("/1"),
+            "/1": event("E"),
+        }
+    )
 
     assert paths(harvest(registry, source("/robots.txt"))) == ["/1"]
 
 
 def test_only_what_changed_is_asked_for(source):
     stamps = {"/1": "2026-01-01", "/2": "2026-01-30T10:00:00+02:00"}
-    registry = Website({"/sitemap.xml": sitemap("/1", "/2", "/3", stamps=stamps), **{f"/{n}": event(f"E{n}") for n in (1, 2, 3)}})
+    registry = Website(
+        {
+            "/sitemap.xml": sitemap("/1", "/2", "/3", stamps=stamps),
+            **{f"/{n}": event(f"E{n}") for n in (1, 2, 3)},
+        }
+    )
 
     pages = harvest(registry, source(), datetime(2026, 1, 31, tzinfo=UTC))
 
@@ -127,7 +154,11 @@ def test_only_what_changed_is_asked_for(source):
 def test_an_index_spares_the_sitemaps_that_have_not_changed(source):
     stamps = {"/a.xml": "2025-01-01", "/b.xml": "2026-02-01"}
     registry = Website(
-        {"/sitemap.xml": sitemap("/a.xml", "/b.xml", kind="sitemap", stamps=stamps), "/b.xml": sitemap("/2"), "/2": event("E")}
+        {
+            "/sitemap.xml": sitemap("/a.xml", "/b.xml", kind="sitemap", stamps=stamps),
+            "/b.xml": sitemap("/2"),
+            "/2": event("E"),
+        }
     )
 
     harvest(registry, source(), datetime(2026, 1, 31, tzinfo=UTC))
@@ -136,19 +167,33 @@ def test_an_index_spares_the_sitemaps_that_have_not_changed(source):
 
 
 def test_a_page_that_is_not_there_is_gone(source):
-    pages = harvest(Website({"/sitemap.xml": sitemap("/1", "/2"), "/1": 410, "/2": event("E")}), source())
+    pages = harvest(
+        Website({"/sitemap.xml": sitemap("/1", "/2"), "/1": 410, "/2": event("E")}), source()
+    )
 
     assert items(pages)[0] == DeletedRecord(f"{HOST}/1")
     assert pages[-1].incomplete_reason is None
 
 
 @pytest.mark.parametrize(
-    "fault", [500, 403, httpx.Response(200, content=b'<html><script type="application/ld+json">{"@type":</script></html>')]
+    "fault",
+    [
+        500,
+        403,
+        httpx.Response(
+            200, content=b'<html><script type="application/ld+json">{"@type":</script></html>'
+        ),
+    ],
 )
 def test_a_page_that_cannot_be_read_stops_nothing_but_leaves_the_harvest_incomplete(fault, source):
-    pages = harvest(Website({"/sitemap.xml": sitemap("/1", "/2"), "/1": fault, "/2": event("E")}), source())
+    pages = harvest(
+        Website({"/sitemap.xml": sitemap("/1", "/2"), "/1": fault, "/2": event("E")}), source()
+    )
 
-    assert [(type(item), item.key.removeprefix(HOST)) for item in items(pages)] == [(InvalidRecord, "/1"), (Record, "/2")]
+    assert [(type(item), item.key.removeprefix(HOST)) for item in items(pages)] == [
+        (InvalidRecord, "/1"),
+        (Record, "/2"),
+    ]
     assert f"{HOST}/1" in str(pages[-1].incomplete_reason)
 
 
@@ -158,17 +203,30 @@ def test_a_site_that_goes_down_ends_the_harvest(source):
             return super().__call__(request) if len(self.request_log) < 3 else httpx.Response(503)
 
     with pytest.raises(UnavailableError):
-        harvest(FailingWebsite({"/sitemap.xml": sitemap("/1", "/2", "/3", "/4"), **{f"/{n}": event("E") for n in range(5)}}), source())
+        harvest(
+            FailingWebsite(
+                {
+                    "/sitemap.xml": sitemap("/1", "/2", "/3", "/4"),
+                    **{f"/{n}": event("E") for n in range(5)},
+                }
+            ),
+            source(),
+        )
 
 
 def test_a_broken_script_spoils_no_other(source):
     page = '<html><script type="application/ld+json">{"a":</script>' + event("E")
 
-    assert [type(item) for item in items(harvest(Website({"/sitemap.xml": sitemap("/1"), "/1": page}), source()))] == [Record]
+    assert [
+        type(item)
+        for item in items(harvest(Website({"/sitemap.xml": sitemap("/1"), "/1": page}), source()))
+    ] == [Record]
 
 
 def test_pages_of_other_hosts_and_other_paths_are_left_alone(source):
-    foreign = sitemap("/projects/1", "/about").replace(b"</urlset>", b"<url><loc>https://elsewhere.example/projects/2</loc></url></urlset>")
+    foreign = sitemap("/projects/1", "/about").replace(
+        b"</urlset>", b"<url><loc>https://elsewhere.example/projects/2</loc></url></urlset>"
+    )
     registry = Website({"/sitemap.xml": foreign, "/projects/1": event("E"), "/about": event("A")})
 
     assert paths(harvest(registry, source(only="/projects/"))) == ["/projects/1"]
@@ -189,16 +247,31 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
 
 
 def test_a_harvest_whose_sitemap_is_gone_begins_anew(source):
-    registry = Website({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/1"), "/1": event("E")})
+    registry = Website(
+        {
+            "/sitemap.xml": sitemap("/a.xml", kind="sitemap"),
+            "/a.xml": sitemap("/1"),
+            "/1": event("E"),
+        }
+    )
 
-    pages = harvest(registry, source(), cursor='{"v":2,"map":"https://registry.example/old.xml","last":"https://registry.example/x"}')
+    pages = harvest(
+        registry,
+        source(),
+        cursor='{"v":2,"map":"https://registry.example/old.xml","last":"https://registry.example/x"}',
+    )
 
     assert paths(pages) == ["/1"]
     assert pages[0].again
 
 
 def test_sitemaps_that_hold_each_other_end(source):
-    registry = Website({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/sitemap.xml", kind="sitemap")})
+    registry = Website(
+        {
+            "/sitemap.xml": sitemap("/a.xml", kind="sitemap"),
+            "/a.xml": sitemap("/sitemap.xml", kind="sitemap"),
+        }
+    )
 
     with pytest.raises(ParseError, match="its sitemaps do not end"):
         harvest(registry, source())
@@ -225,12 +298,17 @@ def test_a_denied_sitemap_ends_the_harvest(source):
         harvest(Website({"/sitemap.xml": 403}), source())
 
 
-@pytest.mark.parametrize(("head", "charset"), [("", "utf-8"), ('<meta charset="koi8-r">', "koi8-r"), ("", "cp1252"), ("", "utf-16")])
+@pytest.mark.parametrize(
+    ("head", "charset"),
+    [("", "utf-8"), ('<meta charset="koi8-r">', "koi8-r"), ("", "cp1252"), ("", "utf-16")],
+)
 def test_a_page_is_decoded_as_browsers_do(head, charset, source):
     name = {"koi8-r": "Колодцы", "cp1252": "Été"}.get(charset, "Été Колодцы")
     page = head + event(name)
 
-    (record,) = items(harvest(Website({"/sitemap.xml": sitemap("/p"), "/p": page.encode(charset)}), source()))
+    (record,) = items(
+        harvest(Website({"/sitemap.xml": sitemap("/p"), "/p": page.encode(charset)}), source())
+    )
 
     assert compile_path("schema:name")(record.payload)[0].value == name
 
@@ -244,7 +322,11 @@ def test_an_address_that_is_none_stays_a_text(source):
 
 
 @pytest.mark.parametrize(
-    ("options", "why"), [({"only": "("}, "'only' is no regular expression"), ({"types": "Event"}, "'types' holds 'Event'")]
+    ("options", "why"),
+    [
+        ({"only": "("}, "'only' is no regular expression"),
+        ({"types": "Event"}, "'types' holds 'Event'"),
+    ],
 )
 def test_a_definition_with_a_wrong_option_is_refused(options, why, source):
     with pytest.raises(SourceDefinitionError, match=why):
@@ -266,13 +348,20 @@ HELD = {
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 def test_the_real_pages_are_read(source):
-    files = [*sorted((replay.FEEDS / "html").iterdir()), replay.FEEDS / "nde" / "nde_dataset-schema-org-valid-jsonld.html"]
+    files = [
+        *sorted((replay.FEEDS / "html").iterdir()),
+        replay.FEEDS / "nde" / "nde_dataset-schema-org-valid-jsonld.html",
+    ]
 
     results = {}
     for file in files:
         with suppress(ParseError):
             results[file.name] = len(
-                [element for element in items(harvest(Website({"/p": file.read_bytes()}), source("/p"))) if isinstance(element, Record)]
+                [
+                    element
+                    for element in items(harvest(Website({"/p": file.read_bytes()}), source("/p")))
+                    if isinstance(element, Record)
+                ]
             )
 
     assert len(files) == 29

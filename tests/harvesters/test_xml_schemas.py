@@ -21,7 +21,9 @@ def read(mapping: str, xml: str, define_source: Any, words: Any, **options: Any)
 
 
 @pytest.mark.parametrize("mapping", ["oai_dc", "mods", "datacite", "iati_activity"])
-@pytest.mark.parametrize("xml", ["<marc xmlns='http://www.loc.gov/MARC21/slim'/>", "<a><b>c</b></a>"])
+@pytest.mark.parametrize(
+    "xml", ["<marc xmlns='http://www.loc.gov/MARC21/slim'/>", "<a><b>c</b></a>"]
+)
 def test_an_element_of_another_schema_is_reported(mapping, xml, define_source, words):
     with pytest.raises(ParseError, match=r"k: .* but <"):
         read(mapping, xml, define_source, words)
@@ -33,9 +35,18 @@ def test_a_corporate_name_leads_where_no_publisher_is_named(define_source, words
         for name, role in (("A", "fnd"), ("B", "isb"), ("C", "ctb"))
     )
 
-    item = read("mods", f"<mods xmlns='{MODS}'><titleInfo><title>T</title></titleInfo>{names}</mods>", define_source, words)
+    item = read(
+        "mods",
+        f"<mods xmlns='{MODS}'><titleInfo><title>T</title></titleInfo>{names}</mods>",
+        define_source,
+        words,
+    )
 
-    assert [(party.name.value, party.role) for party in item.parties] == [("A", Role.FUNDER), ("B", Role.LEAD), ("C", Role.PARTNER)]
+    assert [(party.name.value, party.role) for party in item.parties] == [
+        ("A", Role.FUNDER),
+        ("B", Role.LEAD),
+        ("C", Role.PARTNER),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -48,16 +59,24 @@ def test_a_corporate_name_leads_where_no_publisher_is_named(define_source, words
     ],
 )
 def test_a_field_of_dim_is_read_as_its_element(field, name, define_source, words):
-    item = read("oai_dc", f'<d:dim xmlns:d="{DIM}"><d:field mdschema="dc" {field}>Wells</d:field></d:dim>', define_source, words)
+    item = read(
+        "oai_dc",
+        f'<d:dim xmlns:d="{DIM}"><d:field mdschema="dc" {field}>Wells</d:field></d:dim>',
+        define_source,
+        words,
+    )
 
     assert [text.value for text in getattr(item, name)] == ["Wells"]
 
 
 def test_dates_of_a_kind_go_before_others(define_source, words):
     dates = "".join(
-        f"<dcterms:{name}>{text}</dcterms:{name}>" for name, text in (("created", "2019"), ("issued", "2021"), ("modified", "2022"))
+        f"<dcterms:{name}>{text}</dcterms:{name}>"
+        for name, text in (("created", "2019"), ("issued", "2021"), ("modified", "2022"))
     )
 
-    item = read("oai_dc", f'<q xmlns:dcterms="http://purl.org/dc/terms/">{dates}</q>', define_source, words)
+    item = read(
+        "oai_dc", f'<q xmlns:dcterms="http://purl.org/dc/terms/">{dates}</q>', define_source, words
+    )
 
     assert (item.issued, item.modified) == ("2021", "2022")

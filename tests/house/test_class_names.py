@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("vocab", "shapes", "journal", "languages", "harvesters", "publisher", "command_line", "demo", "benchmarks", "tests")
+PACKAGES = (
+    "vocab",
+    "shapes",
+    "journal",
+    "languages",
+    "harvesters",
+    "publisher",
+    "command_line",
+    "demo",
+    "benchmarks",
+    "tests",
+)
 
 
 def repeated_classes(package: str) -> set[str]:

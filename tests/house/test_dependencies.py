@@ -1,4 +1,6 @@
-"""Every imported package is a declared dependency, and the program imports each dependency that is declared for it."""
+"""Every imported package is a declared dependency, and the program imports each dependency that is
+declared for it.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,26 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-OURS = {"vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line", "stocktake", "benchmarks"}
+OURS = {
+    "vocab",
+    "shapes",
+    "journal",
+    "languages",
+    "harvesters",
+    "publisher",
+    "demo",
+    "command_line",
+    "stocktake",
+    "benchmarks",
+}
 # Packages that another one installs and documents as a part of itself.
-BUNDLED = {"pydantic": "fastapi", "click": "typer", "markupsafe": "jinja2", "boto3": "moto", "opentelemetry": "opentelemetry-sdk"}
+BUNDLED = {
+    "pydantic": "fastapi",
+    "click": "typer",
+    "markupsafe": "jinja2",
+    "boto3": "moto",
+    "opentelemetry": "opentelemetry-sdk",
+}
 # Never imported by name: uvicorn and starlette import them.
 IMPLICIT = {"uvloop", "httptools", "python-multipart"}
 
@@ -27,7 +46,12 @@ def _declared(texts: Iterable[str]) -> set[str]:
     return {canonicalize_name(Requirement(text).name) for text in texts}
 
 
-EXTRAS = [text for name, texts in PROJECT["optional-dependencies"].items() if name != "dev" for text in texts]
+EXTRAS = [
+    text
+    for name, texts in PROJECT["optional-dependencies"].items()
+    if name != "dev"
+    for text in texts
+]
 
 _LATE_IMPORT = re.compile(r"\bimport_module\('([\w.]+)'\)")
 
@@ -36,14 +60,21 @@ def _imported(trees: Iterable[ast.Module]) -> set[str]:
     trees = list(trees)
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    names |= {
+        node.module
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+    }
     names |= {match[1] for tree in trees for match in _LATE_IMPORT.finditer(ast.unparse(tree))}
     return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names)
 
 
 def _distributions(modules: set[str]) -> set[str]:
     known = packages_distributions()
-    return {BUNDLED.get(module) or canonicalize_name(known.get(module, [module])[0]) for module in modules}
+    return {
+        BUNDLED.get(module) or canonicalize_name(known.get(module, [module])[0])
+        for module in modules
+    }
 
 
 def test_what_the_program_imports_is_declared(codebase: Codebase) -> None:
@@ -61,6 +92,12 @@ def test_what_is_declared_for_the_program_is_imported(codebase: Codebase) -> Non
 def test_what_the_tests_import_is_declared() -> None:
     files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     beside = {file.stem for file in (*files, *(ROOT / "docs").glob("*.py"))}
-    imported = _distributions(_imported(ast.parse(file.read_bytes()) for file in files) - OURS - beside)
+    imported = _distributions(
+        _imported(ast.parse(file.read_bytes()) for file in files) - OURS - beside
+    )
 
-    assert imported - _declared([*PROJECT["dependencies"], *EXTRAS, *PROJECT["optional-dependencies"]["dev"]]) == set()
+    assert (
+        imported
+        - _declared([*PROJECT["dependencies"], *EXTRAS, *PROJECT["optional-dependencies"]["dev"]])
+        == set()
+    )

@@ -1,4 +1,6 @@
-"""The documentation names all that a person can type, configure, request or read in a report; what is generated cannot be forgotten."""
+"""The documentation names all that a person can type, configure, request or read in a report; what
+is generated cannot be forgotten.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +54,16 @@ def _paths(routes: Iterable[Any]) -> Iterator[str]:
 
 
 def test_every_table_of_a_page_is_generated() -> None:
-    pages = {str(file.relative_to(DOCS).with_suffix("")): file.read_text(encoding="utf-8") for file in DOCS.rglob("*.md")}
+    pages = {
+        str(file.relative_to(DOCS).with_suffix("")): file.read_text(encoding="utf-8")
+        for file in DOCS.rglob("*.md")
+    }
 
-    left = [page for page, text in pages.items() if re.search(r"^<!-- generated|<!-- default", generate(page, text), re.MULTILINE)]
+    left = [
+        page
+        for page, text in pages.items()
+        if re.search(r"^<!-- generated|<!-- default", generate(page, text), re.MULTILINE)
+    ]
 
     assert len(pages) > 200
     assert left == []
@@ -71,22 +80,33 @@ def test_every_table_of_a_page_is_generated() -> None:
         ("reference/releases", "## Tables", "<!-- generated: nothing -->"),
     ],
 )
-def test_a_page_with_an_unknown_or_missing_name_ends_the_build(page: str, old: str, new: str) -> None:
-    text = _text(f"{page}.md").replace("STOCKTAKE_WEBSUB_HUB`\n", "STOCKTAKE_HUB`\n").replace(old, new)
+def test_a_page_with_an_unknown_or_missing_name_ends_the_build(
+    page: str, old: str, new: str
+) -> None:
+    text = (
+        _text(f"{page}.md").replace("STOCKTAKE_WEBSUB_HUB`\n", "STOCKTAKE_HUB`\n").replace(old, new)
+    )
 
     with pytest.raises(PageError, match=page):
         generate(page, text)
 
 
 def test_no_page_names_an_unknown_setting() -> None:
-    names = {name for file in DOCS.rglob("*.md") for name in re.findall(r"STOCKTAKE_[A-Z_]+", file.read_text(encoding="utf-8"))}
+    names = {
+        name
+        for file in DOCS.rglob("*.md")
+        for name in re.findall(r"STOCKTAKE_[A-Z_]+", file.read_text(encoding="utf-8"))
+    }
 
     assert names - set(Settings.VARIABLES) == set()
 
 
 @pytest.mark.parametrize("folder", REGISTRIES)
 def test_every_protocol_and_mapping_has_its_page(folder: str) -> None:
-    pages = {file.stem: file.read_text(encoding="utf-8") for file in (DOCS / "reference" / folder).glob("*.md")}
+    pages = {
+        file.stem: file.read_text(encoding="utf-8")
+        for file in (DOCS / "reference" / folder).glob("*.md")
+    }
 
     assert set(pages) == set(REGISTRIES[folder])
     assert [name for name, text in pages.items() if not text.startswith(f"# `{name}`\n")] == []
@@ -117,7 +137,11 @@ def test_the_tree_of_errors_has_every_class() -> None:
     text = (ROOT / "harvesters/errors.py").read_text(encoding="utf-8")
     tree = text.partition('"""\n\n')[0]
 
-    assert [name for name in re.findall(r"^class (\w+)", text, re.MULTILINE) if not re.search(rf"\b{name}\b", tree)] == []
+    assert [
+        name
+        for name in re.findall(r"^class (\w+)", text, re.MULTILINE)
+        if not re.search(rf"\b{name}\b", tree)
+    ] == []
 
 
 def _outcomes(kind: type[HarvestError]) -> Iterator[str]:
@@ -131,7 +155,15 @@ def test_every_benchmark_has_its_row() -> None:
 
 
 def test_every_outcome_of_a_request_has_its_row() -> None:
-    known = {"sent", "answered", "unchanged", "redirected", "retried", *_outcomes(FetchError), *_outcomes(WebPageError)}
+    known = {
+        "sent",
+        "answered",
+        "unchanged",
+        "redirected",
+        "retried",
+        *_outcomes(FetchError),
+        *_outcomes(WebPageError),
+    }
 
     assert known - {FetchError.outcome} - _rows("explanation/harvesting.md") == set()
 
@@ -153,7 +185,11 @@ def test_every_endpoint_has_its_row_or_heading(tmp_path: Path) -> None:
 def test_every_operation_of_the_admin_api_has_its_row(tmp_path: Path) -> None:
     admin = create_admin(AdminContext(tmp_path, tmp_path, "sqlite://", "https://example.org/"))
 
-    names = {f"{method.upper()} /admin{path}" for path, operations in admin.openapi()["paths"].items() for method in operations}
+    names = {
+        f"{method.upper()} /admin{path}"
+        for path, operations in admin.openapi()["paths"].items()
+        for method in operations
+    }
 
     assert "GET /admin/plans" in names
     assert names - _rows("reference/admin.md") == set()
@@ -166,10 +202,16 @@ def test_every_format_has_its_row(row: Any) -> None:
 
 def test_every_link_to_a_file_leads_to_one() -> None:
     link = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)")
-    links = [(file, target) for file in PAGES for target in link.findall(file.read_text(encoding="utf-8"))]
+    links = [
+        (file, target)
+        for file in PAGES
+        for target in link.findall(file.read_text(encoding="utf-8"))
+    ]
 
     assert len(links) > 500
-    assert [f"{file}: {target}" for file, target in links if not (file.parent / target).exists()] == []
+    assert [
+        f"{file}: {target}" for file, target in links if not (file.parent / target).exists()
+    ] == []
 
 
 def test_no_two_decisions_have_the_same_number() -> None:
@@ -182,6 +224,12 @@ def test_no_two_decisions_have_the_same_number() -> None:
 def test_every_decision_begins_with_its_number_date_and_status() -> None:
     rest = r"\. \S[^\n]*\n\n\d{4}-\d\d-\d\d, (proposed|accepted|superseded by \d+)\b"
 
-    others = [file.name for file in DECISIONS if not re.match(f"# {int(file.name[:4])}{rest}", file.read_text(encoding="utf-8"))]
+    others = [
+        file.name
+        for file in DECISIONS
+        if not re.match(f"# {int(file.name[:4])}{rest}", file.read_text(encoding="utf-8"))
+    ]
 
-    assert others == [], "begin with '# NUMBER. TITLE', an empty line, then 'YYYY-MM-DD, accepted' (or proposed, superseded by N)"
+    assert others == [], (
+        "begin with '# NUMBER. TITLE', an empty line, then 'YYYY-MM-DD, accepted' (or proposed, superseded by N)"
+    )

@@ -35,7 +35,10 @@ def test_every_source_definition_is_valid(file: Path) -> None:
 
 @pytest.mark.parametrize("file", TEST_DEFINITIONS, ids=lambda file: file.stem)
 def test_every_source_definition_has_its_test(file: Path) -> None:
-    texts = "\n".join(module.read_text(encoding="utf-8") for module in sorted((TESTS / "harvesters").rglob("*.py")))
+    texts = "\n".join(
+        module.read_text(encoding="utf-8")
+        for module in sorted((TESTS / "harvesters").rglob("*.py"))
+    )
 
     assert re.search(rf"\b{re.escape(file.stem)}\b", texts)
 
@@ -47,7 +50,9 @@ def test_every_source_definition_of_the_demo_is_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_every_protocol_is_used_by_the_demo_or_by_recorded_responses(name: str, tmp_path: Path) -> None:
+def test_every_protocol_is_used_by_the_demo_or_by_recorded_responses(
+    name: str, tmp_path: Path
+) -> None:
     assert name in {load(file).protocol for file in [*_demo_definitions(tmp_path), *DEFINITIONS]}
 
 

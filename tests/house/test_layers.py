@@ -16,11 +16,21 @@ ALLOWED: Mapping[str, set[str]] = {
     "harvesters": {"vocab", "shapes", "journal", "languages"},
     "publisher": {"vocab", "shapes", "journal", "languages"},
     "command_line": {"vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo"},
-    "stocktake": {"vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line"},
-    "demo": {"vocab", "journal"},  # it writes OAI-PMH by the specification, not with the code that it tests
+    "stocktake": {
+        "vocab",
+        "shapes",
+        "journal",
+        "languages",
+        "harvesters",
+        "publisher",
+        "demo",
+        "command_line",
+    },
+    # it writes OAI-PMH by the specification, not with the code that it tests
+    "demo": {"vocab", "journal"},
 }
-# From the lowest layer to the highest. A module belongs to the longest listed name: payloads.graph is below
-# page_model, the rest of payloads above it.
+# From the lowest layer to the highest. A module belongs to the longest listed name: payloads.graph
+# is below page_model, the rest of payloads above it.
 LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "vocab": (
         {
@@ -28,7 +38,14 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
             *("initiative", "iris", "normalization", "well_known"),
         },
         {"terms"},
-        {"product.change_log", "product.check", "statements.properties", "statements.run_statistics", "schemes", "statements.tombstone"},
+        {
+            "product.change_log",
+            "product.check",
+            "statements.properties",
+            "statements.run_statistics",
+            "schemes",
+            "statements.tombstone",
+        },
         {
             "action_lines",
             "statements.clusters",
@@ -91,7 +108,8 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"editions"},
     ),
 }
-REGISTRIES = {"harvesters.protocols": "collect", "harvesters.mappings": "build_mapper"}  # and the function that each entry has
+# and the function that each entry has
+REGISTRIES = {"harvesters.protocols": "collect", "harvesters.mappings": "build_mapper"}
 VAGUE = {"utils", "util", "common", "core", "helpers", "helper", "base", "manager", "misc", "lib"}
 
 
@@ -103,16 +121,29 @@ def _unit(module: str) -> str | None:
     """Return the longest listed name that *module* belongs to, or None if no layer lists it."""
     names = set().union(*LAYERS.get(_package(module), ()))
     parts = module.split(".")[1:]
-    return next((name for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in names), None)
+    return next(
+        (name for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in names), None
+    )
 
 
 def _layer(module: str) -> int:
-    return next(number for number, names in enumerate(LAYERS[_package(module)]) if _unit(module) in names)
+    return next(
+        number for number, names in enumerate(LAYERS[_package(module)]) if _unit(module) in names
+    )
 
 
 def _imports_in_functions(tree: ast.Module) -> Iterator[ast.stmt]:
-    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
-    return (node for function in functions for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom))
+    functions = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    )
+    return (
+        node
+        for function in functions
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    )
 
 
 def _functions(tree: ast.Module) -> set[str]:
@@ -131,7 +162,9 @@ def test_packages_import_only_those_that_they_may(codebase: Codebase) -> None:
 
 
 def test_every_module_is_in_a_layer(codebase: Codebase) -> None:
-    modules = {module for module in codebase.imports if "." in module and _package(module) in LAYERS}
+    modules = {
+        module for module in codebase.imports if "." in module and _package(module) in LAYERS
+    }
 
     unlisted = sorted(module for module in modules if _unit(module) is None)
 
@@ -139,7 +172,12 @@ def test_every_module_is_in_a_layer(codebase: Codebase) -> None:
 
 
 def test_every_listed_name_exists(codebase: Codebase) -> None:
-    listed = {f"{package}.{name}" for package, layers in LAYERS.items() for layer in layers for name in layer}
+    listed = {
+        f"{package}.{name}"
+        for package, layers in LAYERS.items()
+        for layer in layers
+        for name in layer
+    }
 
     assert listed - set(codebase.imports) == set()
 
@@ -167,7 +205,11 @@ def test_no_import_cycle(codebase: Codebase) -> None:
 
 
 def test_no_import_inside_a_function(codebase: Codebase) -> None:
-    inner = [f"{module}:{node.lineno}" for module, tree in codebase.trees.items() for node in _imports_in_functions(tree)]
+    inner = [
+        f"{module}:{node.lineno}"
+        for module, tree in codebase.trees.items()
+        for node in _imports_in_functions(tree)
+    ]
 
     assert inner == []
 
@@ -181,28 +223,49 @@ def test_no_module_has_a_vague_name(codebase: Codebase) -> None:
 @pytest.mark.parametrize("registry", REGISTRIES)
 def test_entries_of_a_registry_do_not_import_each_other(codebase: Codebase, registry: str) -> None:
     function = REGISTRIES[registry]
-    entries = {module for module, tree in codebase.trees.items() if module.startswith(f"{registry}.") and function in _functions(tree)}
+    entries = {
+        module
+        for module, tree in codebase.trees.items()
+        if module.startswith(f"{registry}.") and function in _functions(tree)
+    }
 
-    entangled = {entry: others for entry in entries if (others := codebase.reachable(entry) & (entries - {entry}))}
+    entangled = {
+        entry: others
+        for entry in entries
+        if (others := codebase.reachable(entry) & (entries - {entry}))
+    }
 
     assert entries, f"{registry} has no module with {function}"
     assert entangled == {}
 
 
 def test_every_module_has_a_docstring(codebase: Codebase) -> None:
-    missing = [module for module, tree in codebase.trees.items() if not ast.get_docstring(tree) and "migrations" not in module]
+    missing = [
+        module
+        for module, tree in codebase.trees.items()
+        if not ast.get_docstring(tree) and "migrations" not in module
+    ]
 
     assert missing == []
 
 
 def _catches_everything(node: ast.ExceptHandler) -> bool:
     """Return whether *node* handles all exceptions and has no bare ``raise``."""
-    broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
-    return broad and not any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
+    broad = node.type is None or (
+        isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}
+    )
+    return broad and not any(
+        isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node)
+    )
 
 
 def test_the_program_has_at_most_one_broad_except(codebase: Codebase) -> None:
-    handlers = [(module, node) for module, tree in codebase.trees.items() for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)]
+    handlers = [
+        (module, node)
+        for module, tree in codebase.trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+    ]
 
     broad = [f"{module}:{node.lineno}" for module, node in handlers if _catches_everything(node)]
 

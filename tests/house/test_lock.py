@@ -12,17 +12,27 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"][
+    "requires"
+]
 EXTRAS = PROJECT["optional-dependencies"]
 RUN = ("postgresql", "dask", "s3", "age", "tracing")  # extras of the image
 IMAGE_TOOLS = ("cyclonedx-bom", "furo", "myst-parser", "sphinx")  # that the build of the image runs
 REQUIRED = {
     "requirements.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["dev"], *BUILD],
-    "requirements-run.lock": [*PROJECT["dependencies"], *(text for name in RUN for text in EXTRAS[name])],
-    "requirements-build.lock": [*BUILD, *(name for name in EXTRAS["dev"] if name.startswith(IMAGE_TOOLS))],
+    "requirements-run.lock": [
+        *PROJECT["dependencies"],
+        *(text for name in RUN for text in EXTRAS[name]),
+    ],
+    "requirements-build.lock": [
+        *BUILD,
+        *(name for name in EXTRAS["dev"] if name.startswith(IMAGE_TOOLS)),
+    ],
 }
 _HASHES = r"(?: --hash=sha256:[0-9a-f]{64})+"
-_PIN = re.compile(rf"(?P<name>[a-z0-9._-]+)(?:\[[a-z,]+\])?==(?P<version>[^\s;]+)(?: ; .+?)?{_HASHES}")
+_PIN = re.compile(
+    rf"(?P<name>[a-z0-9._-]+)(?:\[[a-z,]+\])?==(?P<version>[^\s;]+)(?: ; .+?)?{_HASHES}"
+)
 
 
 def _rows(lock: str) -> list[str]:
@@ -48,7 +58,9 @@ def test_every_row_is_one_version_with_its_hashes(lock: str) -> None:
 def test_the_lock_names_no_address_and_no_path(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
 
-    addresses = re.findall(r"\w+://\S+|--(?:extra-)?index-url|--find-links|--trusted-host|\bfile:|(?<![\w.])/\w+", text)
+    addresses = re.findall(
+        r"\w+://\S+|--(?:extra-)?index-url|--find-links|--trusted-host|\bfile:|(?<![\w.])/\w+", text
+    )
 
     assert addresses == []
 
@@ -59,7 +71,11 @@ def test_every_dependency_is_locked_within_its_range(lock: str) -> None:
 
     required = [Requirement(text) for text in REQUIRED[lock]]
 
-    outside = [item.name for item in required if not item.specifier.contains(pins.get(canonicalize_name(item.name), "0"))]
+    outside = [
+        item.name
+        for item in required
+        if not item.specifier.contains(pins.get(canonicalize_name(item.name), "0"))
+    ]
 
     assert outside == []
 

@@ -11,13 +11,32 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line", "stocktake.py")
+PACKAGES = (
+    "vocab",
+    "shapes",
+    "journal",
+    "languages",
+    "harvesters",
+    "publisher",
+    "demo",
+    "command_line",
+    "stocktake.py",
+)
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(folder),
+    ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
     (file,) = folder.glob("*.whl")
     with zipfile.ZipFile(file) as archive:
@@ -25,7 +44,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
 
 
 def _tracked() -> set[str]:
-    completed = subprocess.run(["git", "ls-files", "-z", "--", *PACKAGES], cwd=ROOT, check=True, capture_output=True, text=True)
+    completed = subprocess.run(
+        ["git", "ls-files", "-z", "--", *PACKAGES],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return {name for name in completed.stdout.split("\0") if name and (ROOT / name).exists()}
 
 
@@ -43,13 +68,17 @@ def test_nothing_else_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_wheel_contains_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
-    (entries,) = (wheel.read(name).decode() for name in wheel.namelist() if name.endswith("entry_points.txt"))
+    (entries,) = (
+        wheel.read(name).decode() for name in wheel.namelist() if name.endswith("entry_points.txt")
+    )
 
     assert "stocktake = stocktake:main" in entries
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
 
 
 def test_no_symbolic_link_is_committed() -> None:
-    listed = subprocess.run(["git", "ls-files", "--stage", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "--stage", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
 
     assert [line.split("\t")[1] for line in listed.split("\0") if line.startswith("120000")] == []

@@ -1,4 +1,6 @@
-"""No regular expression of the program takes more than linear time, whatever a registry or a visitor sends."""
+"""No regular expression of the program takes more than linear time, whatever a registry or a
+visitor sends.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,13 @@ def test_every_pattern_of_the_program_is_linear_on_pumped_strings(
     matches, _ = all_patterns
     lines = "".join(json.dumps(asdict(pattern)) + "\n" for pattern in matches[part::PARTS])
 
-    completed = subprocess.run([sys.executable, patterns.__file__], input=lines, capture_output=True, text=True, timeout=600)
+    completed = subprocess.run(
+        [sys.executable, patterns.__file__],
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     answers = dict(json.loads(line) for line in completed.stdout.splitlines())
 
     assert completed.returncode == 0, completed.stderr
@@ -44,7 +52,9 @@ def test_every_pattern_of_the_program_is_linear_on_pumped_strings(
     assert {position: slow for position, slow in answers.items() if slow} == {}
 
 
-def test_every_pattern_of_the_program_is_found(all_patterns: tuple[list[patterns.Pattern], list[str]]) -> None:
+def test_every_pattern_of_the_program_is_found(
+    all_patterns: tuple[list[patterns.Pattern], list[str]],
+) -> None:
     matches, unknown = all_patterns
 
     assert len(matches) > 100
@@ -52,11 +62,19 @@ def test_every_pattern_of_the_program_is_found(all_patterns: tuple[list[patterns
 
 
 @pytest.mark.parametrize(
-    "text", [r"(?m)^\s*(?:GRAPH\s+)?(?:<[^<>\s]*>|_:\w+|\w*:\w*)?\s*\{\s*$", r"[ \t\xa0]*\n\s*", r"<([^>]*)>\s*;[^<]*\brel", r"(a+)+b"]
+    "text",
+    [
+        r"(?m)^\s*(?:GRAPH\s+)?(?:<[^<>\s]*>|_:\w+|\w*:\w*)?\s*\{\s*$",
+        r"[ \t\xa0]*\n\s*",
+        r"<([^>]*)>\s*;[^<]*\brel",
+        r"(a+)+b",
+    ],
 )
 def test_a_backtracking_trap_is_caught(text: str) -> None:
     line = json.dumps(asdict(patterns.Pattern("a", text, False, 0, ("search",))))
 
-    completed = subprocess.run([sys.executable, patterns.__file__], input=line, capture_output=True, text=True, timeout=120)
+    completed = subprocess.run(
+        [sys.executable, patterns.__file__], input=line, capture_output=True, text=True, timeout=120
+    )
 
     assert json.loads(completed.stdout)[1] != []

@@ -1,4 +1,6 @@
-"""Names and texts use standard terms: retired words occur neither in identifiers nor in what users read."""
+"""Names and texts use standard terms: retired words occur neither in identifiers nor in what users
+read.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("vocab", "shapes", "journal", "languages", "harvesters", "publisher", "command_line", "demo", "benchmarks", "tests")
-# Words with another meaning here than everywhere else, and pronouns. In identifiers they are parts between underscores or capitals.
+PACKAGES = (
+    "vocab",
+    "shapes",
+    "journal",
+    "languages",
+    "harvesters",
+    "publisher",
+    "command_line",
+    "demo",
+    "benchmarks",
+    "tests",
+)
+# Words with another meaning here than everywhere else, and pronouns. In identifiers they are parts
+# between underscores or capitals.
 IN_NAMES = {
     *(
         "told",
@@ -28,14 +42,43 @@ IN_NAMES = {
         "judged",
         "judging",
     ),
-    *("verdict", "verdicts", "bench", "craft", "errand", "errands", "mend", "mended", "tidings", "tides", "scribe", "tongue"),
+    *(
+        "verdict",
+        "verdicts",
+        "bench",
+        "craft",
+        "errand",
+        "errands",
+        "mend",
+        "mended",
+        "tidings",
+        "tides",
+        "scribe",
+        "tongue",
+    ),
     *("cure", "cures"),  # what to do about an error is its remedy
     *("door", "doors", "deed", "deeds"),
 }
 PRONOUNS = {"it", "its"}  # a noun says more; the name of a test may be a sentence with these words
 # Participles in place of a noun.
-WHOLE_NAMES = PRONOUNS | {"held", "shown", "said", "met", "came", "stands", "wish", "fare", "made", "kept", "found", "taken"}
-STORED = {"kept": "publisher/portal/routes/releases.py", "made": "publisher/projections/search/updater.py"}  # fields of JSON documents
+WHOLE_NAMES = PRONOUNS | {
+    "held",
+    "shown",
+    "said",
+    "met",
+    "came",
+    "stands",
+    "wish",
+    "fare",
+    "made",
+    "kept",
+    "found",
+    "taken",
+}
+STORED = {
+    "kept": "publisher/portal/routes/releases.py",
+    "made": "publisher/projections/search/updater.py",
+}  # fields of JSON documents
 IN_TEXTS = re.compile(
     r"\b(?:told|telling|shelf|shelves|outlets?|desk|wings?|judges?|judged|judging|verdicts?|errands?|taken up|takes up|mend|mends|mended|"
     r"laid out|put back|set right|front door|tidings|tides|scribe|comes to nothing|not heard of|cures?|what_to_do)\b",
@@ -61,21 +104,34 @@ def _identifiers(tree: ast.Module) -> Iterator[str]:
 
 
 def _texts(tree: ast.Module) -> Iterator[str]:
-    return (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return (
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
 
 
 def retired(file: Path) -> set[str]:
-    """Return the retired words of a file: in names and texts of Python, in messages of a translation, in any line of another file."""
+    """Return the retired words of a file: in names and texts of Python, in messages of a
+    translation, in any line of another file.
+    """
     content = file.read_text(encoding="utf-8")
     if file.suffix == ".py":
         tree = ast.parse(content)
         names = {*_identifiers(tree)}
         parts = {part.lower() for name in names for part in _PART.findall(name)}
         texts = [*_texts(tree)]
-        starts = {start.strip().lower() for text in texts for start in AT_START if text.startswith(start)}
+        starts = {
+            start.strip().lower() for text in texts for start in AT_START if text.startswith(start)
+        }
         whole = {name.strip("_") for name in names} & WHOLE_NAMES
         whole -= {name for name, path in STORED.items() if file == ROOT / path}
-        return (parts & IN_NAMES) | whole | starts | {match.lower() for text in texts for match in IN_TEXTS.findall(text)}
+        return (
+            (parts & IN_NAMES)
+            | whole
+            | starts
+            | {match.lower() for text in texts for match in IN_TEXTS.findall(text)}
+        )
     if file.suffix == ".po":
         content = "\n".join(re.findall(r"^msgid (.*(?:\n\".*)*)", content, re.MULTILINE))
     return {match.lower() for match in IN_TEXTS.findall(content)}
@@ -83,16 +139,47 @@ def retired(file: Path) -> set[str]:
 
 def _files() -> Iterator[Path]:
     for package in PACKAGES:
-        for pattern in ("*.py", "*.html", "*.xml", "*.po", "*.typ", "*.rq", "*.sql", "*.js", "*.css"):
-            yield from (file for file in (ROOT / package).rglob(pattern) if "static" not in file.parts and "node_modules" not in file.parts)
+        for pattern in (
+            "*.py",
+            "*.html",
+            "*.xml",
+            "*.po",
+            "*.typ",
+            "*.rq",
+            "*.sql",
+            "*.js",
+            "*.css",
+        ):
+            yield from (
+                file
+                for file in (ROOT / package).rglob(pattern)
+                if "static" not in file.parts and "node_modules" not in file.parts
+            )
     yield from (ROOT / "docs").rglob("*.md")
-    yield from [ROOT / "stocktake.py", ROOT / "hatch_build.py", *(ROOT / "docs").rglob("*.py"), *ROOT.glob("*.md"), ROOT / "Makefile"]
+    yield from [
+        ROOT / "stocktake.py",
+        ROOT / "hatch_build.py",
+        *(ROOT / "docs").rglob("*.py"),
+        *ROOT.glob("*.md"),
+        ROOT / "Makefile",
+    ]
 
 
-PROGRAM = ("vocab", "shapes", "journal", "languages", "harvesters", "publisher", "command_line", "demo")
+PROGRAM = (
+    "vocab",
+    "shapes",
+    "journal",
+    "languages",
+    "harvesters",
+    "publisher",
+    "command_line",
+    "demo",
+)
 RETIRED_NAMES = {
     kind: {name for line in lines if line.startswith(f"{kind} ") for name in line.split()[1:]}
-    for lines in [(Path(__file__).parent / "retired_names.txt").read_text(encoding="utf-8").splitlines()]
+    for lines in [
+        (Path(__file__).parent / "retired_names.txt").read_text(encoding="utf-8").splitlines()
+    ]
     for kind in ("class", "function", "module")
 }
 FILES = {str(file.relative_to(ROOT)): file for file in sorted(_files()) if file != Path(__file__)}
@@ -115,27 +202,48 @@ def _definitions(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 def test_no_class_function_or_module_has_a_retired_name() -> None:
-    files = [file for package in PROGRAM for file in sorted((ROOT / package).rglob("*.py")) if "node_modules" not in file.parts]
+    files = [
+        file
+        for package in PROGRAM
+        for file in sorted((ROOT / package).rglob("*.py"))
+        if "node_modules" not in file.parts
+    ]
     named = [(file, "module", file.stem) for file in files]
-    named += [(file, *item) for file in files for item in _definitions(ast.parse(file.read_text(encoding="utf-8")))]
+    named += [
+        (file, *item)
+        for file in files
+        for item in _definitions(ast.parse(file.read_text(encoding="utf-8")))
+    ]
 
     assert len(named) > 5000
-    assert [f"{file.relative_to(ROOT)}: {kind} {name}" for file, kind, name in named if name in RETIRED_NAMES[kind]] == []
+    assert [
+        f"{file.relative_to(ROOT)}: {kind} {name}"
+        for file, kind, name in named
+        if name in RETIRED_NAMES[kind]
+    ] == []
 
 
 def test_a_retired_name_is_noticed() -> None:
     tree = ast.parse("def it(): ...\nclass Door: ...\ndef items(): ...")
 
-    assert [(kind, name) for kind, name in _definitions(tree) if name in RETIRED_NAMES[kind]] == [("function", "it"), ("class", "Door")]
+    assert [(kind, name) for kind, name in _definitions(tree) if name in RETIRED_NAMES[kind]] == [
+        ("function", "it"),
+        ("class", "Door"),
+    ]
 
 
 def test_no_docstring_begins_with_the_name_of_its_file() -> None:
     starts = {
-        name: (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition(":")[0].lower().removeprefix("the ")
+        name: (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "")
+        .partition(":")[0]
+        .lower()
+        .removeprefix("the ")
         for name, file in FILES.items()
         if file.suffix == ".py"
     }
 
     assert len(starts) > 1000
-    stems = {name: Path(name).stem.removeprefix("test_").replace("_", " ").rstrip("s") for name in starts}
+    stems = {
+        name: Path(name).stem.removeprefix("test_").replace("_", " ").rstrip("s") for name in starts
+    }
     assert [name for name, start in starts.items() if start.rstrip("s") == stems[name]] == []

@@ -1,4 +1,6 @@
-"""Each fenced block of README and documentation names its language, and each block that no test runs has its reason."""
+"""Each fenced block of README and documentation names its language, and each block that no test
+runs has its reason.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,30 @@ def test_every_block_names_its_language() -> None:
 
 
 def test_every_block_that_is_not_run_has_its_reason() -> None:
-    unmarked = [str(snippet) for snippet in SNIPPETS if snippet.language in {"js", "nginx", "r"} and "not run" not in snippet.marks]
-    without_reason = [
-        str(s) for s in SNIPPETS for mark, reason in s.marks.items() if mark not in {"background", "file"} and len(reason) < 15
+    unmarked = [
+        str(snippet)
+        for snippet in SNIPPETS
+        if snippet.language in {"js", "nginx", "r"} and "not run" not in snippet.marks
     ]
-    needless = [str(snippet) for snippet in SNIPPETS if "not run" in snippet.marks and snippet.language == "text"]
+    without_reason = [
+        str(s)
+        for s in SNIPPETS
+        for mark, reason in s.marks.items()
+        if mark not in {"background", "file"} and len(reason) < 15
+    ]
+    needless = [
+        str(snippet)
+        for snippet in SNIPPETS
+        if "not run" in snippet.marks and snippet.language == "text"
+    ]
 
     assert (unmarked, without_reason, needless) == ([], [], [])
 
 
 def test_every_comment_before_a_block_is_known() -> None:
-    unknown = [f"{snippet}: {mark}" for snippet in SNIPPETS for mark in snippet.marks if mark not in MARKS]
+    unknown = [
+        f"{snippet}: {mark}" for snippet in SNIPPETS for mark in snippet.marks if mark not in MARKS
+    ]
 
     assert unknown == [], f"one of {', '.join(sorted(MARKS))}"
 

@@ -1,4 +1,6 @@
-"""A command loads only the libraries that it needs: the rest would cost every start most of a second."""
+"""A command loads only the libraries that it needs: the rest would cost every start most of a
+second.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,12 @@ _LATE = {
     *("py3langid", "pyshacl", "rdflib", "tantivy", "uvicorn"),
 }
 # Reading the ledger needs none of these.
-_RUNS = {"httpx", "harvesters.mappings.mapping", "harvesters.network.fetch", "harvesters.pipeline.worker_pool"}
+_RUNS = {
+    "httpx",
+    "harvesters.mappings.mapping",
+    "harvesters.network.fetch",
+    "harvesters.pipeline.worker_pool",
+}
 _SCRIPT = """
 import sys
 sys.argv = ["stocktake", *sys.argv[1:]]
@@ -26,13 +33,19 @@ print(*sys.modules)
 """
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("runs",), ("plans", "list"), ("sources", "list")], ids=" ".join)
-def test_a_listing_imports_no_library_that_it_does_not_use(arguments: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("runs",), ("plans", "list"), ("sources", "list")], ids=" ".join
+)
+def test_a_listing_imports_no_library_that_it_does_not_use(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
     (tmp_path / "sources").mkdir()
     (tmp_path / "data").mkdir()
     run = [sys.executable, "-c", _SCRIPT, "--data", "data", "--sources", "sources", *arguments]
     for _ in range(2):  # the first makes the ledger, which needs Alembic
-        result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
+        result = subprocess.run(
+            run, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
+        )
 
     late = _LATE | _RUNS if arguments == ("runs",) else _LATE
     assert late & set(result.stdout.splitlines()[-1].split()) == set()

@@ -1,4 +1,6 @@
-"""Attributes that templates read exist: each is defined in Python, or is a method of a built-in type."""
+"""Attributes that templates read exist: each is defined in Python, or is a method of a built-in
+type.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +14,46 @@ from jinja2 import Environment, nodes
 from starlette.datastructures import QueryParams
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("languages/templates", "publisher/templates", "harvesters/admin/templates", "publisher/portal/report")
+FOLDERS = (
+    "languages/templates",
+    "publisher/templates",
+    "harvesters/admin/templates",
+    "publisher/portal/report",
+)
 TEMPLATES = sorted(file for folder in FOLDERS for file in (ROOT / folder).glob("*.html"))
 LOOP = {"last", "first", "index", "index0", "length"}
-BUILT_IN = {name for kind in (str, dict, list, tuple, int, datetime, QueryParams) for name in dir(kind)} | LOOP
+BUILT_IN = {
+    name for kind in (str, dict, list, tuple, int, datetime, QueryParams) for name in dir(kind)
+} | LOOP
 
 
 def _defined(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that code defines: functions, fields, keyword arguments, attributes that are set, and keys of dictionaries."""
+    """Yield the names that code defines: functions, fields, keyword arguments, attributes that are
+    set, and keys of dictionaries.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
         if isinstance(node, ast.ClassDef):
             fields = (item.target for item in node.body if isinstance(item, ast.AnnAssign))
-            constants = (target for item in node.body if isinstance(item, ast.Assign) for target in item.targets)
-            yield from (target.id for target in (*fields, *constants) if isinstance(target, ast.Name))
+            constants = (
+                target
+                for item in node.body
+                if isinstance(item, ast.Assign)
+                for target in item.targets
+            )
+            yield from (
+                target.id for target in (*fields, *constants) if isinstance(target, ast.Name)
+            )
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield node.attr
         elif isinstance(node, ast.keyword) and node.arg:
             yield node.arg
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node.value.isidentifier()
+        ):
             yield node.value
 
 
@@ -39,7 +61,9 @@ def _defined(tree: ast.Module) -> Iterator[str]:
 def defined() -> set[str]:
     packages = ("publisher", "harvesters", "languages", "vocab", "shapes", "journal")
     files = (file for package in packages for file in (ROOT / package).rglob("*.py"))
-    return {name for file in files for name in _defined(ast.parse(file.read_text(encoding="utf-8")))} | BUILT_IN
+    return {
+        name for file in files for name in _defined(ast.parse(file.read_text(encoding="utf-8")))
+    } | BUILT_IN
 
 
 @pytest.mark.parametrize("file", TEMPLATES, ids=lambda file: str(file.relative_to(ROOT)))

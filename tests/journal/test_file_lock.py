@@ -18,7 +18,12 @@ _HOLD = "import sys; from pathlib import Path; from journal.file_lock import Fil
 def test_a_second_lock_names_the_process_that_holds_the_first(tmp_path: Path) -> None:
     path = tmp_path / "lock"
 
-    with FileLock(path), pytest.raises(AlreadyLockedError, match=rf"lock is locked by process {os.getpid()}: .*python"):
+    with (
+        FileLock(path),
+        pytest.raises(
+            AlreadyLockedError, match=rf"lock is locked by process {os.getpid()}: .*python"
+        ),
+    ):
         FileLock(path, wait=False)
 
     FileLock(path, wait=False).close()
@@ -26,8 +31,12 @@ def test_a_second_lock_names_the_process_that_holds_the_first(tmp_path: Path) ->
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE) as holder:
-        wait_until(lambda: describe_holder(path).startswith(f"process {holder.pid}: "), "its process id")
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE
+    ) as holder:
+        wait_until(
+            lambda: describe_holder(path).startswith(f"process {holder.pid}: "), "its process id"
+        )
 
         assert is_locked(path)
         holder.kill()
@@ -70,7 +79,9 @@ def test_a_lock_that_cannot_write_its_process_id_still_locks(tmp_path: Path) -> 
     path = tmp_path / "lock"
     limited = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
-    with subprocess.Popen([sys.executable, "-c", limited + _HOLD, str(path)], stdin=subprocess.PIPE) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", limited + _HOLD, str(path)], stdin=subprocess.PIPE
+    ) as holder:
         wait_until(lambda: path.exists() and is_locked(path), "the lock")
 
         assert describe_holder(path) == "an unknown process"

@@ -54,12 +54,16 @@ def test_a_run_that_lost_its_lock_appends_nothing(journal: Journal) -> None:
         journal.append([ONE], run="s.3", time=NOW, fence=fence)
 
     assert journal.verify() == 2
-    assert [path.name for path in journal.folder.iterdir() if path.suffix in (".part", ".body")] == []
+    assert [
+        path.name for path in journal.folder.iterdir() if path.suffix in (".part", ".body")
+    ] == []
 
 
 def test_a_number_is_used_once_by_concurrent_writers(journal: Journal) -> None:
     def another() -> None:
-        (journal.folder / "000000003.rdfp.gz").write_bytes((journal.folder / "000000002.rdfp.gz").read_bytes())
+        (journal.folder / "000000003.rdfp.gz").write_bytes(
+            (journal.folder / "000000002.rdfp.gz").read_bytes()
+        )
 
     with pytest.raises(JournalWriteError, match="another writer has taken number 3"):
         journal.append([ONE], run="s.3", time=NOW, fence=another)
@@ -70,13 +74,18 @@ def test_an_entry_is_an_rdf_patch_with_its_header_first(journal: Journal) -> Non
 
     lines = gzip.decompress(entry.path.read_bytes()).decode().split("\n")
 
-    assert lines[:2] == [f"H id <urn:sha256:{entry.id}> .", f"H prev <urn:sha256:{entry.previous}> ."]
+    assert lines[:2] == [
+        f"H id <urn:sha256:{entry.id}> .",
+        f"H prev <urn:sha256:{entry.previous}> .",
+    ]
     assert lines[2:5] == ['H run "s.2" .', 'H time "2026-01-02T03:04:05Z" .', "TX ."]
     assert lines[-2:] == ["TC .", ""]
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
-    entries = [Journal(tmp_path / name).append([ONE, TWO], run="s.1", time=NOW) for name in ("a", "b")]
+    entries = [
+        Journal(tmp_path / name).append([ONE, TWO], run="s.1", time=NOW) for name in ("a", "b")
+    ]
 
     assert entries[0].path.read_bytes() == entries[1].path.read_bytes()
 
@@ -87,7 +96,9 @@ def test_a_valid_chain_is_verified(journal: Journal) -> None:
 
 def test_a_changed_entry_breaks_the_chain(journal: Journal) -> None:
     entry = next(journal.entries())
-    entry.path.write_bytes(gzip.compress(gzip.decompress(entry.path.read_bytes()).replace(b"one", b"eno")))
+    entry.path.write_bytes(
+        gzip.compress(gzip.decompress(entry.path.read_bytes()).replace(b"one", b"eno"))
+    )
 
     with pytest.raises(ChainError, match="does not match its id"):
         journal.verify()
@@ -100,7 +111,9 @@ def test_a_missing_entry_is_a_gap(journal: Journal) -> None:
         list(journal.entries())
 
 
-def test_an_entry_with_another_previous_id_breaks_the_chain(journal: Journal, tmp_path: Path) -> None:
+def test_an_entry_with_another_previous_id_breaks_the_chain(
+    journal: Journal, tmp_path: Path
+) -> None:
     other = Journal(tmp_path / "other")
     other.append(['A <urn:s> <urn:p> "other" <urn:g> .'], run="s.1", time=NOW)
     next(journal.entries()).path.write_bytes(next(other.entries()).path.read_bytes())
@@ -157,4 +170,9 @@ def test_an_unwritable_journal_raises_and_shows_no_new_entry(journal: Journal) -
         journal.append(broken(), run="s.3", time=NOW)
 
     assert journal.verify() == 2
-    assert sorted(path.name for path in journal.folder.iterdir()) == ["000000001.rdfp.gz", "000000002.rdfp.gz", "lock", "sound"]
+    assert sorted(path.name for path in journal.folder.iterdir()) == [
+        "000000001.rdfp.gz",
+        "000000002.rdfp.gz",
+        "lock",
+        "sound",
+    ]

@@ -1,4 +1,6 @@
-"""Waiting for a signal to stop: whenever the signal comes, and to whichever thread, the process goes on."""
+"""Waiting for a signal to stop: whenever the signal comes, and to whichever thread, the process
+goes on.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,12 @@ import pytest
 from processes import Process
 from waiting import wait_until
 
-READY = "from journal.stop_signal import StopSignal\nstop = StopSignal()\nprint('ready', flush=True)\n"
-TO_A_THREAD = READY + """
+READY = (
+    "from journal.stop_signal import StopSignal\nstop = StopSignal()\nprint('ready', flush=True)\n"
+)
+TO_A_THREAD = (
+    READY
+    + """
 import signal, threading, time
 
 def send():
@@ -21,7 +27,10 @@ def send():
 threading.Thread(target=send).start()
 print(stop.wait())
 """
-FLOOD = READY + """
+)
+FLOOD = (
+    READY
+    + """
 import os, subprocess, sys
 sender = f"import os, time\\nfor _ in range(2000): os.kill({os.getpid()}, 15); time.sleep(0.0003)"
 process = subprocess.Popen([sys.executable, "-c", sender])
@@ -31,6 +40,7 @@ while process.poll() is None:
     stop.has_arrived = False
 print("signals:", arrived)
 """
+)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])

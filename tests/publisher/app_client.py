@@ -1,4 +1,6 @@
-"""Served: a client of the app over a data folder, for modules whose tests only read, so that one store does for all of them."""
+"""Served: a client of the app over a data folder, for modules whose tests only read, so that one
+store does for all of them.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,17 @@ from vocab.iris import Iris
 
 
 @asynccontextmanager
-async def served(data: Path, contact: str = "", *, demo: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+async def served(
+    data: Path, contact: str = "", *, demo: bool = False
+) -> AsyncIterator[httpx.AsyncClient]:
     """Open the store of *data* and return a client that follows no redirect."""
     async with QueryService(data, Iris(), Limits(seconds=240, wait=240), readers=2) as service:
         await service.wait_until_current()
         app = create_app(service)
         app.state.contact, app.state.demo = contact, demo
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+        ) as client:
 
             async def has_history() -> bool:  # it is read beside
                 return (await client.get("/timemap/scheme/sdg")).status_code != 503

@@ -1,4 +1,5 @@
-"""A browser that tests drive: headless Chromium by its DevTools protocol over a pipe, which needs no port and no other package.
+"""A browser that tests drive: headless Chromium by its DevTools protocol over a pipe, which needs
+no port and no other package.
 
 Source: https://chromedevtools.github.io/devtools-protocol/
 """
@@ -50,7 +51,9 @@ class Browser:
         os.close(theirs_out)
         self._number, self._rest, self._session, self.request_log = 0, b"", "", list[str]()
         target = self.send_command("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.send_command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.send_command("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Network"):
             self.send_command(f"{domain}.enable")
 
@@ -63,7 +66,9 @@ class Browser:
     def send_command(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a command and return its answer."""
         self._number += 1
-        message = {"id": self._number, "method": method, "params": params} | ({"sessionId": self._session} if self._session else {})
+        message = {"id": self._number, "method": method, "params": params} | (
+            {"sessionId": self._session} if self._session else {}
+        )
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
             result = self._next()
@@ -75,14 +80,19 @@ class Browser:
         """Open a page at a size, light or dark, and wait until it is loaded."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.send_command("Emulation.setDeviceMetricsOverride", **size)
-        self.send_command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.send_command(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        )
         self._loaded = False
         self.send_command("Page.navigate", url=url)
         self._wait_until_loaded(url)
 
     def run(self, script: str) -> Any:
         """Run a script in the page and return its value; a promise is waited for."""
-        result = self.send_command("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        result = self.send_command(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
@@ -99,31 +109,46 @@ class Browser:
         self._wait_until_loaded("the next page")
 
     def faults(self, packages: Path) -> list[str]:
-        """Return what axe-core, one of *packages*, finds against WCAG 2.2 AA in the page (https://github.com/dequelabs/axe-core)."""
+        """Return what axe-core, one of *packages*, finds against WCAG 2.2 AA in the page
+        (https://github.com/dequelabs/axe-core).
+        """
         self.run((packages / "axe-core" / "axe.min.js").read_text(encoding="utf-8") + ";0")
-        output = self.run(f"axe.run(document, {{runOnly: {STANDARDS}, resultTypes: ['violations']}}).then((it) => it.violations)")
-        return [f"{fault['id']}: {node['target']} {node.get('failureSummary', '')}" for fault in output for node in fault["nodes"][:3]]
+        output = self.run(
+            f"axe.run(document, {{runOnly: {STANDARDS}, resultTypes: ['violations']}}).then((it) => it.violations)"
+        )
+        return [
+            f"{fault['id']}: {node['target']} {node.get('failureSummary', '')}"
+            for fault in output
+            for node in fault["nodes"][:3]
+        ]
 
     def picture(self, file: Path) -> None:
         """Take a picture of the whole page."""
         result = self.send_command("Page.getLayoutMetrics")
         size = result["cssContentSize"]
-        taller = size["height"] > result["cssLayoutViewport"]["clientHeight"]  # else it is shifted where text runs from right to left
+        # else it is shifted where text runs from right to left
+        taller = size["height"] > result["cssLayoutViewport"]["clientHeight"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        result = self.send_command("Page.captureScreenshot", format="png", captureBeyondViewport=taller, clip=clip)
+        result = self.send_command(
+            "Page.captureScreenshot", format="png", captureBeyondViewport=taller, clip=clip
+        )
         file.write_bytes(base64.b64decode(result["data"]))
 
     def _wait_until_loaded(self, what: str) -> None:
         end = time.monotonic() + PATIENCE
         while not self._loaded:
-            assert time.monotonic() < end, f"not loaded within {PATIENCE:g} seconds: {what}\n{self._process.output()}"
+            assert time.monotonic() < end, (
+                f"not loaded within {PATIENCE:g} seconds: {what}\n{self._process.output()}"
+            )
             self._next()
 
     def _next(self) -> dict[str, Any]:
         until = time.monotonic() + PATIENCE
         while b"\0" not in self._rest:
             ready, _, _ = select.select([self._in], [], [], max(0.0, until - time.monotonic()))
-            assert ready, f"the browser did not answer within {PATIENCE:g} seconds\n{self._process.output()}"
+            assert ready, (
+                f"the browser did not answer within {PATIENCE:g} seconds\n{self._process.output()}"
+            )
             self._rest += os.read(self._in, 1 << 20)
         text, _, self._rest = self._rest.partition(b"\0")
         result: dict[str, Any] = json.loads(text)

@@ -22,11 +22,16 @@ _DEFAULT = NamedNode("urn:x-test:default")
 
 def rows(quads: Iterable[Quad], sign: str = "A") -> list[bytes]:
     """Return the rows of a journal entry that adds *quads*."""
-    return [f"{sign} {quad.subject} {quad.predicate} {quad.object} {quad.graph_name} .\n".encode() for quad in quads]
+    return [
+        f"{sign} {quad.subject} {quad.predicate} {quad.object} {quad.graph_name} .\n".encode()
+        for quad in quads
+    ]
 
 
 def merged_store(quads: Iterable[Quad]) -> Store:
-    """Return a store of *quads* whose default graph is the merge of all graphs, as the publisher's is."""
+    """Return a store of *quads* whose default graph is the merge of all graphs, as the publisher's
+    is.
+    """
     store, stored = Store(), list(quads)
     store.extend([*stored, *(Quad(*quad.triple) for quad in stored)])
     return store
@@ -46,7 +51,10 @@ def columns_of(quads: Iterable[Quad], folder: Path) -> ColumnEngine:
 def write_columns_of_unmerged(store: Store, folder: Path) -> None:
     """Write a store whose default graph is not the merge of the others as columns in *folder*."""
     quads = store.quads_for_pattern(None, None, None, None)
-    graphs = ((quad, _DEFAULT if isinstance(quad.graph_name, DefaultGraph) else quad.graph_name) for quad in quads)
+    graphs = (
+        (quad, _DEFAULT if isinstance(quad.graph_name, DefaultGraph) else quad.graph_name)
+        for quad in quads
+    )
     named = (Quad(quad.subject, quad.predicate, quad.object, graph) for quad, graph in graphs)
     with closing(ColumnDatabase(folder / "work.duckdb")) as database:
         database.begin()
@@ -62,14 +70,19 @@ def write_columns_of_unmerged(store: Store, folder: Path) -> None:
 
 
 def solutions(answer_rows: object) -> list[tuple[str | None, ...]]:
-    """Return rows of N-Triples terms, None where a variable is unbound; one row of a boolean, and a row of each triple."""
+    """Return rows of N-Triples terms, None where a variable is unbound; one row of a boolean, and a
+    row of each triple.
+    """
     if isinstance(answer_rows, QueryBoolean):
         return [(str(bool(answer_rows)),)]
     if not isinstance(answer_rows, QuerySolutions):
         assert isinstance(answer_rows, Iterable)
         return [tuple(map(str, triple)) for triple in answer_rows]
     names = [variable.value for variable in answer_rows.variables]
-    return [tuple(None if row[name] is None else str(row[name]) for name in names) for row in answer_rows]
+    return [
+        tuple(None if row[name] is None else str(row[name]) for name in names)
+        for row in answer_rows
+    ]
 
 
 def comparable(query: str, answer_rows: list[tuple[str | None, ...]]) -> object:
@@ -80,5 +93,10 @@ def comparable(query: str, answer_rows: list[tuple[str | None, ...]]) -> object:
     if query.startswith("CONSTRUCT"):
         return set(answer_rows)
     if "GROUP_CONCAT" in query:
-        answer_rows = [tuple(cell and SEPARATOR.join(sorted(_SEPARATORS.split(cell.strip('"')))) for cell in row) for row in answer_rows]
+        answer_rows = [
+            tuple(
+                cell and SEPARATOR.join(sorted(_SEPARATORS.split(cell.strip('"')))) for cell in row
+            )
+            for row in answer_rows
+        ]
     return answer_rows if "ORDER BY" in query else Counter(answer_rows)

@@ -1,4 +1,6 @@
-"""A small published world: the vocabulary, two registries, a few things, one tombstone, hostile texts."""
+"""A small published world: the vocabulary, two registries, a few things, one tombstone, hostile
+texts.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,10 @@ RICH = Initiative(
             "the patient the same day; prescriptions travel as structured data.",
             "en",
         ),
-        Text("Quarante cliniques du nord reçoivent une liaison par satellite et une infirmière formée.", "fr"),
+        Text(
+            "Quarante cliniques du nord reçoivent une liaison par satellite et une infirmière formée.",
+            "fr",
+        ),
     ),
     identifiers=("urn:example:1",),
     pages=("https://example.org/telemedicine",),
@@ -86,7 +91,12 @@ RICH = Initiative(
     modified="2025-06-30T10:00:00Z",
     countries=(KENYA,),
     parties=(
-        Party(Role.LEAD, Text("Ministry of Health", "en"), kind=IRIS.concept("stakeholder-type", "government"), country=KENYA),
+        Party(
+            Role.LEAD,
+            Text("Ministry of Health", "en"),
+            kind=IRIS.concept("stakeholder-type", "government"),
+            country=KENYA,
+        ),
         Party(Role.PARTNER, Text("Clinics United", "en"), page="https://example.org/clinics"),
         Party(Role.FUNDER, Text("Fund for Health", "en")),
     ),
@@ -96,7 +106,12 @@ RICH = Initiative(
         Claim(IRIS.concept("action-line", "C4"), Basis.SUGGESTED, None, 0.81),
     ),
     goals=(
-        Claim("http://metadata.un.org/sdg/3", percentage=60, evidence=Text("It heals.", "en"), evidence_page="https://example.org/why"),
+        Claim(
+            "http://metadata.un.org/sdg/3",
+            percentage=60,
+            evidence=Text("It heals.", "en"),
+            evidence_page="https://example.org/why",
+        ),
         Claim("http://metadata.un.org/sdg/9", Basis.CROSSWALKED, "SDG9"),
     ),
     targets=(Claim("http://metadata.un.org/sdg/3.8"),),
@@ -104,13 +119,19 @@ RICH = Initiative(
     start="2024-02-01",
     end="2027-01-31",
     planned_end="2026-12-31",
-    amounts=(Amount(1_250_000.5, "KES", Text("original budget", "en"), "2024-01-01", "2024-12-31"),),
-    outcomes=(Outcome((Text("Clinics connected", "en"),), (Text("Ten clinics.", "en"),), "output"),),
+    amounts=(
+        Amount(1_250_000.5, "KES", Text("original budget", "en"), "2024-01-01", "2024-12-31"),
+    ),
+    outcomes=(
+        Outcome((Text("Clinics connected", "en"),), (Text("Ten clinics.", "en"),), "output"),
+    ),
     coverage=IRIS.concept("coverage", "national"),
     status=IRIS.concept("status", "ongoing"),
     activity_types=(IRIS.concept("activity-type", "project"),),
     places=(Place(Text("Marsabit", "en"), 2.3284, 37.9899),),
-    prizes=(Prize(IRIS.concept("prize-category", "12"), IRIS.concept("prize-stage", "champion"), 2025),),
+    prizes=(
+        Prize(IRIS.concept("prize-category", "12"), IRIS.concept("prize-stage", "champion"), 2025),
+    ),
 )
 
 
@@ -131,14 +152,29 @@ def plain(number: int) -> Initiative:
 THINGS: tuple[Resource, ...] = (
     RICH,
     Initiative(
-        key="evil", titles=(Text(HOSTILE, "en"),), pages=("https://example.org/?a=1&b='x'",), subjects=(Text("javascript:alert(1)"),)
+        key="evil",
+        titles=(Text(HOSTILE, "en"),),
+        pages=("https://example.org/?a=1&b='x'",),
+        subjects=(Text("javascript:alert(1)"),),
     ),
-    Event(key="e1", titles=(Text("Forum on digital health", "en"),), start="2025-05-01", venue=Text("Geneva", "en")),
+    Event(
+        key="e1",
+        titles=(Text("Forum on digital health", "en"),),
+        start="2025-05-01",
+        venue=Text("Geneva", "en"),
+    ),
     Document(
         key="file.ttl",
         titles=(Text("Good practice report", "en"),),
         periods=(Period("1990", "1999"),),
-        files=(File("https://example.org/report", "https://example.org/report.pdf", (Text("As PDF", "en"),), "application/pdf"),),
+        files=(
+            File(
+                "https://example.org/report",
+                "https://example.org/report.pdf",
+                (Text("As PDF", "en"),),
+                "application/pdf",
+            ),
+        ),
         access_rights="Open to all",
         frequency="R/P1Y",
     ),
@@ -147,7 +183,12 @@ THINGS: tuple[Resource, ...] = (
 
 REMARKS = (
     ValidationNote(
-        "MinCountConstraintComponent", "Warning", "No target is named.", IRIS.ns + "target", None, IRIS.base + "shapes#NoTarget"
+        "MinCountConstraintComponent",
+        "Warning",
+        "No target is named.",
+        IRIS.ns + "target",
+        None,
+        IRIS.base + "shapes#NoTarget",
     ),
 )
 
@@ -160,7 +201,10 @@ def provenance(source: str, remarks: tuple[ValidationNote, ...] = ()) -> Provena
 def record_rows(source: str, resource: Resource) -> list[str]:
     """Return the additions that publish *it*."""
     remarks = REMARKS if resource is RICH else ()
-    results = [*describe(resource, IRIS, source), *describe_record(resource.key, IRIS, provenance(source, remarks))]
+    results = [
+        *describe(resource, IRIS, source),
+        *describe_record(resource.key, IRIS, provenance(source, remarks)),
+    ]
     return [f"A {quad}" for quad in quads(results, IRIS.record(source, resource.key))]
 
 
@@ -171,12 +215,31 @@ def _vocabulary() -> Iterator[str]:
 
 def _registry(name: str) -> Registry:
     licence = "https://creativecommons.org/licenses/by/4.0/"
-    return Registry(name, f"Registry of {name}", "ICT Authority", f"https://{name}.example/oai", licence, "oai_pmh", "oai_dc", "15 3 * * *")
+    return Registry(
+        name,
+        f"Registry of {name}",
+        "ICT Authority",
+        f"https://{name}.example/oai",
+        licence,
+        "oai_pmh",
+        "oai_dc",
+        "15 3 * * *",
+    )
 
 
 def _gone_rows(source: str, resource: Resource) -> Iterator[str]:
-    before = [*describe(resource, IRIS, source), *describe_record(resource.key, IRIS, provenance(source))]
-    after = write_tombstone(resource.key, source, Deletion("run-3", CHANGED, "its source says that it was deleted"), SEEN, before, IRIS)
+    before = [
+        *describe(resource, IRIS, source),
+        *describe_record(resource.key, IRIS, provenance(source)),
+    ]
+    after = write_tombstone(
+        resource.key,
+        source,
+        Deletion("run-3", CHANGED, "its source says that it was deleted"),
+        SEEN,
+        before,
+        IRIS,
+    )
     graph = IRIS.record(source, resource.key)
     yield from (f"D {quad}" for quad in quads(sorted({*before} - {*after}), graph))
     yield from (f"A {quad}" for quad in quads(sorted({*after} - {*before}), graph))
@@ -187,15 +250,31 @@ def build(data: Path) -> None:
     journal = Journal(data / "journal")
     journal.append(_vocabulary(), run="run-1", time=SEEN)
     run = RunStatistics(
-        run="run-2", source="demo", started=SEEN, ended=CHANGED, state="committed", is_full=True, reported=124, fetched=124, new=124
+        run="run-2",
+        source="demo",
+        started=SEEN,
+        ended=CHANGED,
+        state="committed",
+        is_full=True,
+        reported=124,
+        fetched=124,
+        new=124,
     )
     rows = [row for item in THINGS for row in record_rows("demo", item)]
-    rows += [f"A {quad}" for quad in quads(describe_source(_registry("demo"), IRIS), IRIS.source("demo"))]
+    rows += [
+        f"A {quad}" for quad in quads(describe_source(_registry("demo"), IRIS), IRIS.source("demo"))
+    ]
     rows += [f"A {quad}" for quad in quads(describe_run(run, IRIS), IRIS.run("run-2"))]
     rows += record_rows("demo", Initiative(key="lost", titles=(Text("Lost project", "en"),)))
     journal.append(rows, run="run-2", time=CHANGED)
-    journal.append(_gone_rows("demo", Initiative(key="lost", titles=(Text("Lost project", "en"),))), run="run-3", time=CHANGED)
-    result = describe_source_statuses([SourceStatus("demo", CHANGED, CHANGED, "published", 124, None)], IRIS)
+    journal.append(
+        _gone_rows("demo", Initiative(key="lost", titles=(Text("Lost project", "en"),))),
+        run="run-3",
+        time=CHANGED,
+    )
+    result = describe_source_statuses(
+        [SourceStatus("demo", CHANGED, CHANGED, "published", 124, None)], IRIS
+    )
     write_status(data, result)
 
 
@@ -214,7 +293,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def level(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the data folder of the world with a store, indexes and a history that are level with its journal; copy it to open it."""
+    """Return the data folder of the world with a store, indexes and a history that are level with
+    its journal; copy it to open it.
+    """
     data = copy_data(world, tmp_path_factory.mktemp("level"))
     damaged_files.build(data, IRIS)
     return data
@@ -222,7 +303,9 @@ def level(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def endpoint(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of the endpoint of a real server over a copy of the world: `service` follows the world itself."""
+    """Yield the address of the endpoint of a real server over a copy of the world: `service`
+    follows the world itself.
+    """
     copied = copy_data(level, tmp_path_factory.mktemp("endpoint"), "store")
     with served(copied, {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
         yield f"{url}/sparql"
@@ -230,19 +313,35 @@ def endpoint(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def service(world: Path) -> AsyncIterator[QueryService]:
-    """Yield the open store of the world, which no longer changes; tests that ask it have the mark `session_loop`."""
+    """Yield the open store of the world, which no longer changes; tests that ask it have the mark
+    `session_loop`.
+    """
     async with QueryService(world, IRIS, readers=1) as building:
         positions = building.follower.projections
-        await wait_until_async(lambda: _is_complete(building), "all projections of the world", output=lambda: f"{positions}")
-    async with QueryService(world, IRIS, Limits(seconds=240, wait=240), readers=2, follow=False) as opened:
+        await wait_until_async(
+            lambda: _is_complete(building),
+            "all projections of the world",
+            output=lambda: f"{positions}",
+        )
+    async with QueryService(
+        world, IRIS, Limits(seconds=240, wait=240), readers=2, follow=False
+    ) as opened:
         yield opened
 
 
 def _is_complete(service: QueryService) -> bool:
-    """Return whether the snapshot that *service* shows has all indexes at the last entry, and whether the history has it too."""
+    """Return whether the snapshot that *service* shows has all indexes at the last entry, and
+    whether the history has it too.
+    """
     snapshot, head = service.snapshot, service.journal.head
     known = service.follower.projections.get("history", {}).get("position")
-    return bool(snapshot and head) and {snapshot.position, snapshot.text, snapshot.tables, snapshot.columns, known} == {head.number}
+    return bool(snapshot and head) and {
+        snapshot.position,
+        snapshot.text,
+        snapshot.tables,
+        snapshot.columns,
+        known,
+    } == {head.number}
 
 
 @pytest.fixture
@@ -252,9 +351,11 @@ def app(service: QueryService) -> FastAPI:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of modules with the mark ``every_store`` over each of STORES, and all others over the first.
+    """Run the tests of modules with the mark ``every_store`` over each of STORES, and all others
+    over the first.
 
-    `test_engines.py` compares the answers of all endpoints over the others with those over the first.
+    `test_engines.py` compares the answers of all endpoints over the others with those over the
+    first.
     """
     if "store" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_store"):
         metafunc.parametrize("store", STORES, indirect=True, scope="session")
@@ -267,10 +368,16 @@ def store(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def publishers(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+def publishers(
+    level: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
     """Yield what starts a publisher of the world over a store, once."""
     with ExitStack() as open_ones:
-        yield cache(lambda name: open_ones.enter_context(published(name, level, tmp_path_factory.mktemp(name))))
+        yield cache(
+            lambda name: open_ones.enter_context(
+                published(name, level, tmp_path_factory.mktemp(name))
+            )
+        )
 
 
 @pytest.fixture
@@ -283,5 +390,7 @@ async def client(store: str, publishers: Callable[[str], str]) -> AsyncIterator[
 @pytest.fixture
 async def inside(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of the app in this process, over a store of our own."""
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as opened:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    ) as opened:
         yield opened

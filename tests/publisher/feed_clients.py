@@ -23,7 +23,9 @@ RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}RDF"
 
 @dataclass
 class Got:
-    """What a client got, in its order: an address and what was shown_count of it, None where that it is gone."""
+    """What a client got, in its order: an address and what was shown_count of it, None where that
+    it is gone.
+    """
 
     items: list[tuple[str, Any]] = field(default_factory=list)
 
@@ -40,7 +42,9 @@ class Got:
 
 @dataclass
 class Scenario:
-    """What held before and after the commit, what it touched, and what each client got before, across and after it."""
+    """What held before and after the commit, what it touched, and what each client got before,
+    across and after it.
+    """
 
     before: RecordStatements
     after: RecordStatements
@@ -54,7 +58,10 @@ def triples(element: Any) -> frozenset[str]:
 
 def oai_items(records: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     for record in records:
-        yield record.header.identifier, None if record.deleted else triples(record.xml.find(f".//{RDF}"))
+        yield (
+            record.header.identifier,
+            None if record.deleted else triples(record.xml.find(f".//{RDF}")),
+        )
 
 
 def by_sickle(url: str, **more: str) -> Iterator[tuple[str, Any]]:
@@ -67,7 +74,9 @@ def by_scythe(url: str, **more: str) -> Iterator[tuple[str, Any]]:
 
 
 def by_feedparser(url: str) -> Iterator[tuple[str, Any]]:
-    """Follow the archives back, and give changes from the newest on: title and time, None of what is gone."""
+    """Follow the archives back, and give changes from the newest on: title and time, None of what
+    is gone.
+    """
     address: str | None = f"{url}/feeds/all.atom"
     newest_first = True
     while address:
@@ -76,7 +85,9 @@ def by_feedparser(url: str) -> Iterator[tuple[str, Any]]:
         assert not feed.bozo, feed.get("bozo_exception")
         results = {entry.id: (entry.title, entry.updated) for entry in feed.entries}
         order = [
-            item.get("ref") or item.findtext("{*}id") for item in etree.fromstring(data) if item.tag.endswith(("entry", "deleted-entry"))
+            item.get("ref") or item.findtext("{*}id")
+            for item in etree.fromstring(data)
+            if item.tag.endswith(("entry", "deleted-entry"))
         ]
         for name in order if newest_first else reversed(order):
             yield name, results.get(name)
@@ -90,7 +101,10 @@ def by_activities(url: str) -> Iterator[tuple[str, Any]]:
     while address:
         page = httpx.get(address).json()
         for item in page["orderedItems"]:
-            yield item["object"]["id"], None if item["type"] == "Delete" else item["object"]["nameMap"]
+            yield (
+                item["object"]["id"],
+                None if item["type"] == "Delete" else item["object"]["nameMap"],
+            )
         address = page.get("next")
 
 
@@ -100,14 +114,29 @@ def by_icalendar(data: bytes) -> Iterator[tuple[str, Any]]:
 
 
 def by_ldes(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the versions: of which record, in which order of the stream, and what its graph statements."""
+    """Yield the versions: of which record, in which order of the stream, and what its graph
+    statements.
+    """
     for line in lines:
         body = json.loads(line)
         quads = list(parse(body["quads"].encode(), RdfFormat.N_QUADS))
         outside = [quad for quad in quads if quad.graph_name == DefaultGraph()]
-        about = {quad.predicate.value.rpartition("/")[2].rpartition("#")[2]: quad.object.value for quad in outside}
-        statements = [str(quad.triple) for quad in quads if quad.graph_name == NamedNode(body["id"])]
-        yield about["isVersionOf"], (body["id"], int(about["position"]), about["type"].rpartition("#")[2], plain(statements))
+        about = {
+            quad.predicate.value.rpartition("/")[2].rpartition("#")[2]: quad.object.value
+            for quad in outside
+        }
+        statements = [
+            str(quad.triple) for quad in quads if quad.graph_name == NamedNode(body["id"])
+        ]
+        yield (
+            about["isVersionOf"],
+            (
+                body["id"],
+                int(about["position"]),
+                about["type"].rpartition("#")[2],
+                plain(statements),
+            ),
+        )
 
 
 def wait(condition: Callable[[], bool]) -> None:
@@ -121,12 +150,19 @@ def shown_count(url: str) -> int:
 
 
 def now(url: str) -> str:
-    return etree.fromstring(httpx.get(f"{url}/oai?verb=Identify", verify=False).content).findtext(f"{OAI}responseDate")
+    return etree.fromstring(httpx.get(f"{url}/oai?verb=Identify", verify=False).content).findtext(
+        f"{OAI}responseDate"
+    )
 
 
 def all_at_once(url: str) -> dict[str, Got]:
     calendar = by_icalendar(httpx.get(f"{url}/feeds/events.ics").content)
-    clients = {"sickle": by_sickle(url), "scythe": by_scythe(url), "feedparser": by_feedparser(url), "activities": by_activities(url)}
+    clients = {
+        "sickle": by_sickle(url),
+        "scythe": by_scythe(url),
+        "feedparser": by_feedparser(url),
+        "activities": by_activities(url),
+    }
     return {name: Got(list(items)) for name, items in {**clients, "icalendar": calendar}.items()}
 
 

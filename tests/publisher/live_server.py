@@ -20,6 +20,8 @@ def served(data: Path, settings: Mapping[str, str] = {}) -> Iterator[str]:
     """Run ``stocktake serve`` and return its address, without a slash at the end."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     line = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
-    with started(line, env={**os.environ, "STOCKTAKE_DATA": str(data), **settings}, cwd=ROOT) as server:
+    with started(
+        line, env={**os.environ, "STOCKTAKE_DATA": str(data), **settings}, cwd=ROOT
+    ) as server:
         wait_for_url(f"{url}/health", server)
         yield url

@@ -1,4 +1,6 @@
-"""Balanced: several publishers of one journal, each in its own way, behind a balancer that gives each connection to the next of them."""
+"""Balanced: several publishers of one journal, each in its own way, behind a balancer that gives
+each connection to the next of them.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ def child(parent_id: int, module: str) -> int:
 
 @contextmanager
 def balanced(port: int, *urls: str) -> Iterator[str]:
-    """Yield the address of a balancer on *port* before *urls*; it passes bytes on and knows nothing of what they say."""
+    """Yield the address of a balancer on *port* before *urls*; it passes bytes on and knows nothing
+    of what they say.
+    """
     turns = cycle((part.hostname, part.port) for part in map(urlsplit, urls))
 
     class BalancerHandler(socketserver.BaseRequestHandler):
@@ -107,7 +111,9 @@ def get(url: str, params: dict[str, str] | None = None, **headers: str) -> httpx
 
 
 def patient(url: str, params: dict[str, str] | None = None, **headers: str) -> httpx.Response:
-    """Ask as a harvester does: one that is sent away with 503 and Retry-After comes again, and meets the next publisher."""
+    """Ask as a harvester does: one that is sent away with 503 and Retry-After comes again, and
+    meets the next publisher.
+    """
     for _ in range(12):
         if (answer := get(url, params, **headers)).status_code != 503:
             return answer

@@ -1,4 +1,6 @@
-"""A world that moves: 380 records of two registries, and a commit that changes some, takes some away and brings others."""
+"""A world that moves: 380 records of two registries, and a commit that changes some, takes some
+away and brings others.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,20 @@ from pathlib import Path
 from pyoxigraph import RdfFormat, parse
 
 from journal.journal import Journal
-from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Picture, Place, Post, Resource, Role, Text
+from vocab.initiative import (
+    Basis,
+    Claim,
+    Document,
+    Event,
+    Initiative,
+    Party,
+    Picture,
+    Place,
+    Post,
+    Resource,
+    Role,
+    Text,
+)
 from vocab.iris import Iris
 from vocab.schemes import statements
 from vocab.statements.describe import describe, quads
@@ -32,9 +47,18 @@ def initiative(number: int, title: str = "Community network") -> Initiative:
         titles=(Text(f"{title} {number}", "en"), Text(f"Réseau «{number}» & <frères>", "fr")),
         descriptions=(Text(f"A village\nbuilds its own network: \"{number}\" \\ 'ok'.", "en"),),
         countries=(KENYA if number % 2 else PERU,),
-        parties=(Party(Role.LEAD, Text("Ministry of ICT", "en")), Party(Role.FUNDER, Text("Fund", "en"))),
+        parties=(
+            Party(Role.LEAD, Text("Ministry of ICT", "en")),
+            Party(Role.FUNDER, Text("Fund", "en")),
+        ),
         action_lines=(Claim(IRIS.concept("action-line", f"C{1 + number % 6}")),),
-        goals=(Claim(f"http://metadata.un.org/sdg/{1 + number % 17}", Basis.CROSSWALKED if number % 3 else Basis.DECLARED, "a"),),
+        goals=(
+            Claim(
+                f"http://metadata.un.org/sdg/{1 + number % 17}",
+                Basis.CROSSWALKED if number % 3 else Basis.DECLARED,
+                "a",
+            ),
+        ),
         start="2023-01-01",
         issued="2022-05-01",
         pages=("https://example.org/?a=1&b=2",),
@@ -55,31 +79,55 @@ def event(number: int, title: str = "Forum") -> Event:
         action_lines=(Claim(IRIS.concept("action-line", "C7-ehea")),),
         cancelled=number == 5,
         registration="https://register.example/4?a=1&b=2" if number == 4 else None,
-        picture=Picture("https://other.example/picture/a.webp", Text("A full hall", "en")) if number == 4 else None,
+        picture=Picture("https://other.example/picture/a.webp", Text("A full hall", "en"))
+        if number == 4
+        else None,
     )
 
 
 def things() -> list[Resource]:
-    rest = [Document(key=f"d.{number}", titles=(Text(f"Report {number}", "en"),)) for number in range(20)]
-    posts = [Post(key=f"p{number}", titles=(Text(f"Post {number}", None),), content=Text("Hello", "en")) for number in range(10)]
+    rest = [
+        Document(key=f"d.{number}", titles=(Text(f"Report {number}", "en"),))
+        for number in range(20)
+    ]
+    posts = [
+        Post(key=f"p{number}", titles=(Text(f"Post {number}", None),), content=Text("Hello", "en"))
+        for number in range(10)
+    ]
     return [*map(initiative, range(200)), *map(event, range(30)), *rest, *posts]
 
 
 def _described(source: str, resource: Resource, run: str) -> set[str]:
     return {
         *describe(resource, IRIS, source),
-        *describe_record(resource.key, IRIS, Provenance(source, run, "oai_dc", "ab" * 32, FIRST, SECOND, datestamp="2026-02-27")),
+        *describe_record(
+            resource.key,
+            IRIS,
+            Provenance(source, run, "oai_dc", "ab" * 32, FIRST, SECOND, datestamp="2026-02-27"),
+        ),
     }
 
 
-def _put(source: str, resource: Resource, run: str, before: Resource | None = None, old: str = "demo.1") -> Iterator[str]:
-    was, now = _described(source, before, old) if before else set(), _described(source, resource, run)
+def _put(
+    source: str, resource: Resource, run: str, before: Resource | None = None, old: str = "demo.1"
+) -> Iterator[str]:
+    was, now = (
+        _described(source, before, old) if before else set(),
+        _described(source, resource, run),
+    )
     yield from _rows(source, resource.key, was, now)
 
 
 def _bury(source: str, resource: Resource, run: str) -> Iterator[str]:
     was = _described(source, resource, "demo.1")
-    now = write_tombstone(resource.key, source, Deletion(run, THIRD, "its source says that it was deleted"), FIRST, sorted(was), IRIS)
+    now = write_tombstone(
+        resource.key,
+        source,
+        Deletion(run, THIRD, "its source says that it was deleted"),
+        FIRST,
+        sorted(was),
+        IRIS,
+    )
     yield from _rows(source, resource.key, was, {*now})
 
 
@@ -90,21 +138,52 @@ def _rows(source: str, key: str, was: set[str], now: set[str]) -> Iterator[str]:
 
 
 def begin(data: Path) -> Journal:
-    """Write the journal's first three entries: 260 records of demo, a registry's description and the vocabulary, 120 records of alpha."""
+    """Write the journal's first three entries: 260 records of demo, a registry's description and
+    the vocabulary, 120 records of alpha.
+    """
     journal = Journal(data / "journal")
-    journal.append([row for thing in things() for row in _put("demo", thing, "demo.1")], run="demo.1", time=FIRST)
+    journal.append(
+        [row for thing in things() for row in _put("demo", thing, "demo.1")],
+        run="demo.1",
+        time=FIRST,
+    )
     licence = "https://creativecommons.org/licenses/by/4.0/"
-    registry = Registry("demo", "Registry of <demo>", "ICT", "https://demo.example/", licence, "oai-pmh", "oai_dc", "1 * * * *")
+    registry = Registry(
+        "demo",
+        "Registry of <demo>",
+        "ICT",
+        "https://demo.example/",
+        licence,
+        "oai-pmh",
+        "oai_dc",
+        "1 * * * *",
+    )
     graphs = [(IRIS.source("demo"), describe_source(registry, IRIS)), *statements(IRIS.base)]
-    journal.append([f"A {quad}" for graph, lines in graphs for quad in quads(lines, graph)], run="demo.2", time=SECOND)
-    journal.append([row for n in range(120) for row in _put("alpha", initiative(n, "Alpha"), "alpha.1")], run="alpha.1", time=SECOND)
+    journal.append(
+        [f"A {quad}" for graph, lines in graphs for quad in quads(lines, graph)],
+        run="demo.2",
+        time=SECOND,
+    )
+    journal.append(
+        [row for n in range(120) for row in _put("alpha", initiative(n, "Alpha"), "alpha.1")],
+        run="alpha.1",
+        time=SECOND,
+    )
     return journal
 
 
 def move(data: Path) -> set[str]:
-    """Commit a run: 40 initiatives and 3 events change, 15 and 1 go, 25 and 2 are new; return the IRIs of the records that it touched."""
-    rows = [row for n in range(40) for row in _put("demo", initiative(n, "Renamed"), "demo.3", initiative(n))]
-    rows += [row for n in range(3) for row in _put("demo", event(n, "Congress"), "demo.3", event(n))]
+    """Commit a run: 40 initiatives and 3 events change, 15 and 1 go, 25 and 2 are new; return the
+    IRIs of the records that it touched.
+    """
+    rows = [
+        row
+        for n in range(40)
+        for row in _put("demo", initiative(n, "Renamed"), "demo.3", initiative(n))
+    ]
+    rows += [
+        row for n in range(3) for row in _put("demo", event(n, "Congress"), "demo.3", event(n))
+    ]
     rows += [row for n in range(100, 115) for row in _bury("demo", initiative(n), "demo.3")]
     rows += _bury("demo", event(9), "demo.3")
     rows += [row for n in range(900, 925) for row in _put("demo", initiative(n, "New"), "demo.3")]
@@ -114,7 +193,9 @@ def move(data: Path) -> set[str]:
 
 
 def read_graphs(data: Path, upto: int | None = None) -> RecordStatements:
-    """Replay the journal: what each record's graph holds after the entry *upto*, whatever any index or store of ours says."""
+    """Replay the journal: what each record's graph holds after the entry *upto*, whatever any index
+    or store of ours says.
+    """
     out: dict[str, set[str]] = {}
     for entry in Journal(data / "journal").entries():
         for row in entry.rows() if upto is None or entry.number <= upto else ():
@@ -125,8 +206,13 @@ def read_graphs(data: Path, upto: int | None = None) -> RecordStatements:
 
 
 def plain(lines: Iterable[str]) -> frozenset[str]:
-    """Write statements as the engine writes them, so that two are equal as texts when they are equal."""
-    return frozenset(str(quad.triple) for quad in parse("".join(f"{line} .\n" for line in lines).encode(), RdfFormat.N_TRIPLES))
+    """Write statements as the engine writes them, so that two are equal as texts when they are
+    equal.
+    """
+    return frozenset(
+        str(quad.triple)
+        for quad in parse("".join(f"{line} .\n" for line in lines).encode(), RdfFormat.N_TRIPLES)
+    )
 
 
 def alive(all_: RecordStatements) -> RecordStatements:

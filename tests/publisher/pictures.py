@@ -1,6 +1,8 @@
-"""Pictures of every kind of page, in three sizes, light and dark, English and Arabic, to be looked at by a person.
+"""Pictures of every kind of page, in three sizes, light and dark, English and Arabic, to be looked
+at by a person.
 
-``python tests/publisher/pictures.py http://127.0.0.1:8000 FOLDER [NAME...]`` takes them of a portal that is being served.
+``python tests/publisher/pictures.py http://127.0.0.1:8000 FOLDER [NAME...]`` takes them of a portal
+that is being served.
 """
 
 from __future__ import annotations
@@ -47,10 +49,17 @@ def take(host: str, folder: Path, names: list[str]) -> None:
     """Take the pictures of the named pages, of all where none is named."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as profile, browsing(Path(profile)) as browser:
-        for name, (size, width), dark, language in itertools.product(names or PAGES, SIZES.items(), (False, True), ("en", "ar")):
+        for name, (size, width), dark, language in itertools.product(
+            names or PAGES, SIZES.items(), (False, True), ("en", "ar")
+        ):
             path = PAGES.get(name, name)
-            browser.open(f"{host}{path}{'&' if '?' in path else '?'}lang={language}", width, dark=dark)
-            browser.picture(folder / f"{name.strip('/').replace('/', '-')}-{size}-{'dark' if dark else 'light'}-{language}.png")
+            browser.open(
+                f"{host}{path}{'&' if '?' in path else '?'}lang={language}", width, dark=dark
+            )
+            browser.picture(
+                folder
+                / f"{name.strip('/').replace('/', '-')}-{size}-{'dark' if dark else 'light'}-{language}.png"
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The W3C suite's tests of protocols: the requests that their manifests describe, and the answers that they want.
+"""The W3C suite's tests of protocols: the requests that their manifests describe, and the answers
+that they want.
 
 Vocabulary: https://www.w3.org/TR/HTTP-in-RDF10/ and the comment atop protocol/manifest.ttl.
 """
@@ -19,7 +20,9 @@ CNT = "http://www.w3.org/2011/content#"
 
 @dataclass(frozen=True)
 class Step:
-    """One request and what is wanted: the first digits of its status, ASK's answer, a header, a graph."""
+    """One request and what is wanted: the first digits of its status, ASK's answer, a header, a
+    graph.
+    """
 
     method: str
     path: str
@@ -46,23 +49,37 @@ def exchanges(manifest: Path) -> Iterator[Exchange]:
     facts, here = Facts(manifest), NamedNode(manifest.as_uri())
     for entry in facts.items(facts.one(here, MF + "entries")):
         action = facts.one(entry, MF + "action")
-        graphs = {_text(facts.one(item, RDFS + "label")): item for item in facts.all(entry, UT + "graphData")}
+        graphs = {
+            _text(facts.one(item, RDFS + "label")): item
+            for item in facts.all(entry, UT + "graphData")
+        }
         yield Exchange(
             local(entry),
-            {name: path(file) for name, item in graphs.items() if (file := facts.one(item, UT + "graph"))},
-            tuple(_step(facts, request) for request in facts.items(facts.one(action, HT + "requests"))),
+            {
+                name: path(file)
+                for name, item in graphs.items()
+                if (file := facts.one(item, UT + "graph"))
+            },
+            tuple(
+                _step(facts, request) for request in facts.items(facts.one(action, HT + "requests"))
+            ),
         )
 
 
 def _step(facts: Facts, request: Node) -> Step:
     answer = facts.one(request, HT + "resp")
-    boolean, kind = facts.one(answer, MF + "expectedBoolean"), facts.one(answer, MF + "expectedFormat")
+    boolean, kind = (
+        facts.one(answer, MF + "expectedBoolean"),
+        facts.one(answer, MF + "expectedFormat"),
+    )
     return Step(
         _text(facts.one(request, HT + "methodName")),
         _text(facts.one(request, HT + "absolutePath")),
         _headers(facts, request),
         _body(facts, request) or b"",
-        tuple(sorted(_status(node) for node in facts.all(answer, MF + "expectedStatus"))) if answer else (),
+        tuple(sorted(_status(node) for node in facts.all(answer, MF + "expectedStatus")))
+        if answer
+        else (),
         None if boolean is None else _text(boolean) == "true",
         None if kind is None else _text(kind),
         _headers(facts, answer) if answer else {},
@@ -81,14 +98,19 @@ def _status(node: Node) -> str:
 
 def _headers(facts: Facts, message: Node) -> dict[str, str]:
     result = facts.items(facts.one(message, HT + "headers"))
-    return {_text(facts.one(item, HT + "fieldName")): _text(facts.one(item, HT + "fieldValue")) for item in result}
+    return {
+        _text(facts.one(item, HT + "fieldName")): _text(facts.one(item, HT + "fieldValue"))
+        for item in result
+    }
 
 
 def _body(facts: Facts, message: Node) -> bytes | None:
     body = facts.one(message, HT + "body")
     if body is None:
         return None
-    return _text(facts.one(body, CNT + "chars")).encode(_text(facts.one(body, CNT + "characterEncoding")) or "UTF-8")
+    return _text(facts.one(body, CNT + "chars")).encode(
+        _text(facts.one(body, CNT + "characterEncoding")) or "UTF-8"
+    )
 
 
 def _text(node: Node | None) -> str:

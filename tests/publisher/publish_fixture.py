@@ -1,4 +1,6 @@
-"""Published: a publisher as a process of its own, over each store that a store may lie in, for tests that only read."""
+"""Published: a publisher as a process of its own, over each store that a store may lie in, for
+tests that only read.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,14 @@ from benchmarks.engines import missing, started
 
 STORES = ("own", "oxigraph", "virtuoso")
 HOST = "stocktake.test"
-session_loop = pytest.mark.asyncio(loop_scope="session")  # of tests that ask the fixture `service`, which is opened in this loop
+# of tests that ask the fixture `service`, which is opened in this loop
+session_loop = pytest.mark.asyncio(loop_scope="session")
 
 
 def copy_data(data: Path, folder: Path, *more: str) -> Path:
-    """Copy the journal and the status of the data folder *data*, and of its other folders those in *more*; return *folder*."""
+    """Copy the journal and the status of the data folder *data*, and of its other folders those in
+    *more*; return *folder*.
+    """
     for name in ("journal", *more):
         shutil.copytree(data / name, folder / name)
     if (data / "status.nq").exists():
@@ -30,10 +35,16 @@ def copy_data(data: Path, folder: Path, *more: str) -> Path:
 
 
 @contextmanager
-def published(store: str, data: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
-    """Serve a copy of *data* in *folder*, its store in *store*, which starts empty if external; yield its URL when it is current."""
+def published(
+    store: str, data: Path, folder: Path, settings: dict[str, str] | None = None
+) -> Iterator[str]:
+    """Serve a copy of *data* in *folder*, its store in *store*, which starts empty if external;
+    yield its URL when it is current.
+    """
     limits = "budget=0, each=0, seconds=240, wait=240"
-    result = {"STOCKTAKE_QUERY_LIMITS": limits, "STOCKTAKE_PUBLIC_URL": f"http://{HOST}"} | (settings or {})
+    result = {"STOCKTAKE_QUERY_LIMITS": limits, "STOCKTAKE_PUBLIC_URL": f"http://{HOST}"} | (
+        settings or {}
+    )
     stored = ["store"] if store == "own" and (data / "store").exists() else []
     copied = copy_data(data, folder / "data", *stored)
     if store == "own":
@@ -43,7 +54,10 @@ def published(store: str, data: Path, folder: Path, settings: dict[str, str] | N
         return
     if why := missing(store):
         pytest.skip(why)
-    with started(store, folder / "store", start=Process) as engine, served(copied, result | engine.address.environment()) as url:
+    with (
+        started(store, folder / "store", start=Process) as engine,
+        served(copied, result | engine.address.environment()) as url,
+    ):
         settle(url)
         yield url
 
@@ -52,8 +66,18 @@ def settle(url: str) -> None:
     """Wait until all that the journal holds is shown, its texts and tables too, and its history."""
     with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE) as client:
         wait_until(lambda: client.get("/health").json()["lag"] == 0, "the store to be level")
-        for path in ("/search?q=network", "/search?q=network&format=json", "/timemap/scheme/sdg", "/oai?verb=ListSets"):
-            wait_until(lambda path=path: client.get(path, headers={"Accept": "text/html"}).status_code != 503, f"{path} to be ready")
+        for path in (
+            "/search?q=network",
+            "/search?q=network&format=json",
+            "/timemap/scheme/sdg",
+            "/oai?verb=ListSets",
+        ):
+            wait_until(
+                lambda path=path: (
+                    client.get(path, headers={"Accept": "text/html"}).status_code != 503
+                ),
+                f"{path} to be ready",
+            )
 
 
 class Toward(httpx.AsyncBaseTransport):
@@ -75,5 +99,7 @@ class Toward(httpx.AsyncBaseTransport):
 @asynccontextmanager
 async def visiting(url: str) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of the publisher at *url* that follows no redirect."""
-    async with httpx.AsyncClient(transport=Toward(url), base_url=f"http://{HOST}", timeout=PATIENCE) as client:
+    async with httpx.AsyncClient(
+        transport=Toward(url), base_url=f"http://{HOST}", timeout=PATIENCE
+    ) as client:
         yield client

@@ -20,10 +20,28 @@ def typed(value: str, datatype: str) -> Literal:
 
 
 TEXTS = [
-    *(Literal(text) for text in ("", "a", "b", "Kenya", "KENYA e-health", 'say "hi"\n\tback\\slash', "Ünï", "10")),
-    *(Literal(text, language=tag) for text in ("a", "Kenya", "Élan") for tag in ("en", "fr", "en-GB")),
+    *(
+        Literal(text)
+        for text in (
+            "",
+            "a",
+            "b",
+            "Kenya",
+            "KENYA e-health",
+            'say "hi"\n\tback\\slash',
+            "Ünï",
+            "10",
+        )
+    ),
+    *(
+        Literal(text, language=tag)
+        for text in ("a", "Kenya", "Élan")
+        for tag in ("en", "fr", "en-GB")
+    ),
 ]
-INTEGERS = [typed(text, "integer") for text in ("0", "1", "2", "-3", "10", "007", "123456789012345678")]
+INTEGERS = [
+    typed(text, "integer") for text in ("0", "1", "2", "-3", "10", "007", "123456789012345678")
+]
 DATES = [typed(text, "date") for text in ("2020-01-01", "2021-12-31", "1999-05-05")]
 INSTANTS = [typed(text, "dateTime") for text in ("2020-01-01T00:00:00Z", "2021-12-31T23:59:59Z")]
 ODD = [
@@ -45,9 +63,28 @@ ODD = [
 ]
 FUNCTIONS = [
     *("LANG(?{})", "STR(?{})", "?{}", "DATATYPE(?{})", "YEAR(?{})", "STRLEN(?{})", "BOUND(?{})"),
-    *("SUBSTR(STR(?{}), 2)", "SUBSTR(?{}, 1, 3)", 'IF(?{} = ?{}, "same", "other")', "COALESCE(STR(?{}), STR(?{}))"),
-    *("?{} + 1", "?{} - ?{}", "-?{}", "?{} * 3 / 7", "ROUND(?{} / 4)", "FLOOR(?{} / -3) + 1", "CEIL(STRLEN(?{}) / 2)", "ABS(?{})"),
-    *("COALESCE(STRLEN(?{}), 0)", 'CONCAT(STR(?{}), "-", LANG(?{}))', "IF(BOUND(?{}), 1, STRLEN(?{}))", f"<{XSD}integer>(?{{}})"),
+    *(
+        "SUBSTR(STR(?{}), 2)",
+        "SUBSTR(?{}, 1, 3)",
+        'IF(?{} = ?{}, "same", "other")',
+        "COALESCE(STR(?{}), STR(?{}))",
+    ),
+    *(
+        "?{} + 1",
+        "?{} - ?{}",
+        "-?{}",
+        "?{} * 3 / 7",
+        "ROUND(?{} / 4)",
+        "FLOOR(?{} / -3) + 1",
+        "CEIL(STRLEN(?{}) / 2)",
+        "ABS(?{})",
+    ),
+    *(
+        "COALESCE(STRLEN(?{}), 0)",
+        'CONCAT(STR(?{}), "-", LANG(?{}))',
+        "IF(BOUND(?{}), 1, STRLEN(?{}))",
+        f"<{XSD}integer>(?{{}})",
+    ),
 ]
 # Most predicates have values of one kind, as real data have.
 VALUES = {
@@ -70,7 +107,10 @@ def random_quads(random: Random, number: int = 250) -> list[Quad]:
         predicate = random.choice(PREDICATES)
         subject = random.choice([*NODES, *NODES, *BLANK])
         value = random.choice(VALUES[predicate])
-        quads += [Quad(subject, predicate, value, graph) for graph in random.sample(GRAPHS, random.choice([1, 1, 2]))]
+        quads += [
+            Quad(subject, predicate, value, graph)
+            for graph in random.sample(GRAPHS, random.choice([1, 1, 2]))
+        ]
     return quads
 
 
@@ -85,12 +125,31 @@ class QueryGenerator:
         """Return a query with modifiers."""
         random = self._random
         pattern = self._dataset() + self._group(2)
-        shape = random.choice(["plain", "distinct", "count", "group", "group", "order", "nested", "concatenated", "ask", "construct"])
+        shape = random.choice(
+            [
+                "plain",
+                "distinct",
+                "count",
+                "group",
+                "group",
+                "order",
+                "nested",
+                "concatenated",
+                "ask",
+                "construct",
+            ]
+        )
         one, two = random.sample(self._names, 2)
         if shape == "ask":
             return f"ASK {pattern}"
         if shape == "construct":
-            template = random.choice([f"?{one} <x:p> ?{two}", f"?{one} <x:p> ?{two} . ?{two} ?{one} 5", f'<x:s> <x:p> ?{one} , "a"@en'])
+            template = random.choice(
+                [
+                    f"?{one} <x:p> ?{two}",
+                    f"?{one} <x:p> ?{two} . ?{two} ?{one} 5",
+                    f'<x:s> <x:p> ?{one} , "a"@en',
+                ]
+            )
             return f"CONSTRUCT {{ {template} }} {pattern}"
         if shape == "concatenated":
             values = random.choice([f"STR(?{two})", f"DISTINCT STR(?{two})", f"?{two}"])
@@ -118,19 +177,38 @@ class QueryGenerator:
         keys = " ".join(random.choice([f"?{name}", f"DESC(?{name})"]) for name in names)
         if random.random() < 0.3:
             keys = f"{random.choice(['STRLEN(STR(?{}))', f'DESC(<{XSD}integer>(?{{}}))']).format(names[0])} {keys}"
-        limit = random.choice(["", f" LIMIT {random.randrange(6)}", f" LIMIT 4 OFFSET {random.randrange(5)}"])
+        limit = random.choice(
+            ["", f" LIMIT {random.randrange(6)}", f" LIMIT 4 OFFSET {random.randrange(5)}"]
+        )
         return f" ORDER BY {keys}{limit}"
 
     def _aggregate(self, name: str) -> str:
-        of_name = [f"{function}(?{name})" for function in ("COUNT", "MIN", "MAX", "SUM", "SAMPLE", "AVG")]
-        computed = [f"{function}(STRLEN(?{name}) / 3)" for function in ("COUNT", "MIN", "MAX", "SUM", "AVG")]
+        of_name = [
+            f"{function}(?{name})" for function in ("COUNT", "MIN", "MAX", "SUM", "SAMPLE", "AVG")
+        ]
+        computed = [
+            f"{function}(STRLEN(?{name}) / 3)" for function in ("COUNT", "MIN", "MAX", "SUM", "AVG")
+        ]
         distinct = [f"{function}(DISTINCT ?{name})" for function in ("COUNT", "SUM", "AVG")]
-        return self._random.choice(["COUNT(*)", *distinct, *of_name, self._random.choice(computed), f"SUM(?{name}) / COUNT(*)"])
+        return self._random.choice(
+            [
+                "COUNT(*)",
+                *distinct,
+                *of_name,
+                self._random.choice(computed),
+                f"SUM(?{name}) / COUNT(*)",
+            ]
+        )
 
     def _dataset(self) -> str:
         """Return clauses of FROM and FROM NAMED, mostly none."""
         one, two, three = GRAPHS
-        some = [f"FROM {one}", f"FROM {one} FROM {two}", f"FROM {one} FROM NAMED {three}", f"FROM NAMED {two} FROM NAMED {three}"]
+        some = [
+            f"FROM {one}",
+            f"FROM {one} FROM {two}",
+            f"FROM {one} FROM NAMED {three}",
+            f"FROM NAMED {two} FROM NAMED {three}",
+        ]
         return f"{self._random.choice(some)} " if self._random.random() < 0.12 else ""
 
     def _group(self, depth: int) -> str:
@@ -165,7 +243,10 @@ class QueryGenerator:
             case "bind":
                 return f"BIND({random.choice(FUNCTIONS).format(self._name(), self._name())} AS ?x{random.randrange(9)})"
             case "values":
-                rows = " ".join(f"({random.choice(['UNDEF', self._term(), self._term()])} {self._term()})" for _ in range(2))
+                rows = " ".join(
+                    f"({random.choice(['UNDEF', self._term(), self._term()])} {self._term()})"
+                    for _ in range(2)
+                )
                 return f"VALUES (?{random.choice(['a', 'b'])} ?{random.choice(['c', 'd'])}) {{ {rows} }}"
         return f"FILTER({self._condition(2)})"
 
@@ -209,10 +290,21 @@ class QueryGenerator:
         if random.random() < 0.12:
             return f"{subject} ?{random.choice(['b', 'd'])} ?{random.choice(['c', 'd'])} ."
         one, two = random.sample(PREDICATES, 2)
-        paths = [f"{one}/{two}", f"^{one}", f"({one}/^{two})"] * 2 + [f"({one}|^{two})", f"({one}|{two})"]
+        paths = [f"{one}/{two}", f"^{one}", f"({one}/^{two})"] * 2 + [
+            f"({one}|^{two})",
+            f"({one}|{two})",
+        ]
         recursive = [f"{one}{mark}" for mark in "*+?"]
-        recursive += [f"({one}|{two})*", f"{two}/{one}*", f"({one}/{two})+", f"(^{one})+", f"{one}+/{two}?"]
-        predicate = random.choice([str(one)] * 20 + paths + [random.choice(recursive), random.choice(recursive)])
+        recursive += [
+            f"({one}|{two})*",
+            f"{two}/{one}*",
+            f"({one}/{two})+",
+            f"(^{one})+",
+            f"{one}+/{two}?",
+        ]
+        predicate = random.choice(
+            [str(one)] * 20 + paths + [random.choice(recursive), random.choice(recursive)]
+        )
         constants = NODES if predicate in recursive else VALUES[one]  # see random_quads
         value = random.choice(["?b", "?c", "?d", "?d", str(random.choice(constants))])
         return f"{subject} {predicate} {'?d' if value.startswith('_:') else value} ."

@@ -1,8 +1,10 @@
-"""JSON Schemas of what a reconciliation service returns, written from the text of the specification.
+"""JSON Schemas of what a reconciliation service returns, written from the text of the
+specification.
 
-Source: https://www.w3.org/community/reports/reconciliation/CG-FINAL-specs-0.2-20230410/ sections 3.1 (manifest), 4.2 (candidates),
-6.3 and 6.5 (suggestions and flyout), 7.2 (property proposals) and 7.4 (data extension). Its own schemas admit any other member of an
-object; these do not, where we know all that we send.
+Source: https://www.w3.org/community/reports/reconciliation/CG-FINAL-specs-0.2-20230410/ sections
+3.1 (manifest), 4.2 (candidates), 6.3 and 6.5 (suggestions and flyout), 7.2 (property proposals) and
+7.4 (data extension). Its own schemas admit any other member of an object; these do not, where we
+know all that we send.
 """
 
 from __future__ import annotations
@@ -17,7 +19,12 @@ TEMPLATE: Schema = {"type": "string", "pattern": r"^https?://.*\{\{id\}\}"}
 
 def closed(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
     """Return the schema of an object with these members and no others."""
-    return {"type": "object", "properties": required | (optional or {}), "required": list(required), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": required | (optional or {}),
+        "required": list(required),
+        "additionalProperties": False,
+    }
 
 
 def many(item: Schema) -> Schema:
@@ -44,10 +51,19 @@ MANIFEST = closed(
         "serviceVersion": TEXT,
         "logo": WEB,
         "view": closed({"url": TEMPLATE}),
-        "preview": closed({"url": TEMPLATE, "width": {"type": "integer", "minimum": 1}, "height": {"type": "integer", "minimum": 1}}),
+        "preview": closed(
+            {
+                "url": TEMPLATE,
+                "width": {"type": "integer", "minimum": 1},
+                "height": {"type": "integer", "minimum": 1},
+            }
+        ),
         "suggest": closed({"entity": _SUGGEST, "type": _SUGGEST, "property": _SUGGEST}),
         "extend": closed(
-            {"propose_properties": closed({"service_url": WEB, "service_path": TEXT}), "property_settings": {"type": "array"}}
+            {
+                "propose_properties": closed({"service_url": WEB, "service_path": TEXT}),
+                "property_settings": {"type": "array"},
+            }
         ),
         "batchSize": {"type": "integer", "minimum": 1},
     },
@@ -65,14 +81,38 @@ _CANDIDATE = closed(
     }
 )
 RESULTS: Schema = {"type": "object", "additionalProperties": closed({"result": many(_CANDIDATE)})}
-ENTITIES = closed({"result": many(closed({"id": TEXT, "name": TEXT, "description": {"type": "string"}, "notable": many(NAMED)}))})
+ENTITIES = closed(
+    {
+        "result": many(
+            closed(
+                {
+                    "id": TEXT,
+                    "name": TEXT,
+                    "description": {"type": "string"},
+                    "notable": many(NAMED),
+                }
+            )
+        )
+    }
+)
 SUGGESTIONS = closed({"result": many(NAMED)})
 FLYOUT = closed({"id": TEXT, "html": TEXT})
-PROPOSALS = closed({"properties": many(NAMED), "type": {"type": "string"}, "limit": {"type": "integer"}})
-_VALUE: Schema = {"oneOf": [closed({"id": TEXT, "name": TEXT}), closed({"str": {"type": "string"}}), closed({"int": {"type": "integer"}})]}
+PROPOSALS = closed(
+    {"properties": many(NAMED), "type": {"type": "string"}, "limit": {"type": "integer"}}
+)
+_VALUE: Schema = {
+    "oneOf": [
+        closed({"id": TEXT, "name": TEXT}),
+        closed({"str": {"type": "string"}}),
+        closed({"int": {"type": "integer"}}),
+    ]
+}
 EXTENSION = closed(
     {
         "meta": many(closed({"id": TEXT, "name": TEXT}, {"type": NAMED})),
-        "rows": {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": many(_VALUE)}},
+        "rows": {
+            "type": "object",
+            "additionalProperties": {"type": "object", "additionalProperties": many(_VALUE)},
+        },
     }
 )

@@ -1,4 +1,5 @@
-"""Take the README's screenshots from the running demo: the portal's front page and the query page with a result.
+"""Take the README's screenshots from the running demo: the portal's front page and the query page
+with a result.
 
 ``python tests/publisher/screenshots.py http://127.0.0.1:8000 docs/images``
 """
@@ -34,7 +35,9 @@ def take(host: str, folder: Path) -> None:
             result = browser.send_command("Page.captureScreenshot", format="webp", quality=QUALITY)
             content = base64.b64decode(result["data"])
             if len(content) > LARGEST:
-                raise SystemExit(f"{name}: {len(content)} bytes are more than {LARGEST}; lower QUALITY")
+                raise SystemExit(
+                    f"{name}: {len(content)} bytes are more than {LARGEST}; lower QUALITY"
+                )
             (folder / f"{name}.webp").write_bytes(content)
 
 

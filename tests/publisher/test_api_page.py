@@ -51,7 +51,11 @@ def test_swagger_ui_shows_all_operations_under_the_policy_without_faults(
     with served(world) as url, browsing(tmp_path) as browser:
         browser.open(f"{url}/docs/api", dark=dark)
         count, violations = browser.run(SHOWN)
-        hosts = {match[1] for address in browser.request_log if (match := re.match(r"https?://([^/:]+)", address))}
+        hosts = {
+            match[1]
+            for address in browser.request_log
+            if (match := re.match(r"https?://([^/:]+)", address))
+        }
         described = httpx.get(f"{url}/openapi.json").json()["paths"]
         faults = browser.faults(packages)
         ground, card = browser.run(GROUNDS)

@@ -8,7 +8,8 @@ from publisher.store.apply import apply, replace_graph
 
 GRAPH, OTHER = NamedNode("https://x.example/status"), NamedNode("https://x.example/other")
 OLD, NEW, SHARED = (
-    Quad(NamedNode("https://x.example/s"), NamedNode("https://x.example/p"), Literal(text), GRAPH) for text in ("old", "new", "shared")
+    Quad(NamedNode("https://x.example/s"), NamedNode("https://x.example/p"), Literal(text), GRAPH)
+    for text in ("old", "new", "shared")
 )
 
 

@@ -31,7 +31,12 @@ def data(level: Path, tmp_path: Path) -> Path:
 
 
 def _follower(data: Path) -> Runner[EmbeddedStore]:
-    return open_runner(JournalReader(Journal(data / "journal"), IRIS.base), data / "store", data / "status.nq", IRIS.status)
+    return open_runner(
+        JournalReader(Journal(data / "journal"), IRIS.base),
+        data / "store",
+        data / "status.nq",
+        IRIS.status,
+    )
 
 
 def _spoil(data: Path) -> None:
@@ -54,7 +59,11 @@ def test_a_store_that_is_level_is_what_the_journal_says(data: Path) -> None:
     completed = _run(data, "verify", "--json")
 
     assert (completed.exit_code, json.loads(completed.stdout)) == (0, {"position": 3, "faults": []})
-    assert completed.stderr.splitlines() == ["reading the journal up to entry 3 ...", "reading the store ...", "comparing ..."]
+    assert completed.stderr.splitlines() == [
+        "reading the journal up to entry 3 ...",
+        "reading the store ...",
+        "comparing ...",
+    ]
 
 
 def test_what_differs_is_reported_by_graph(data: Path) -> None:
@@ -79,7 +88,15 @@ def test_what_differs_is_repaired_and_shown(data: Path) -> None:
     assert (completed.exit_code, again.exit_code) == (0, 0)
     assert f"repaired: {RECORD.value}: 1 were missing, 0 were too many" in completed.stdout
     assert snapshot is not None
-    assert next(Store.read_only(f"{snapshot.path}/store").quads_for_pattern(NamedNode("urn:x"), None, None, None), None) is None
+    assert (
+        next(
+            Store.read_only(f"{snapshot.path}/store").quads_for_pattern(
+                NamedNode("urn:x"), None, None, None
+            ),
+            None,
+        )
+        is None
+    )
 
 
 def test_a_store_is_made_anew(data: Path) -> None:
@@ -87,7 +104,10 @@ def test_a_store_is_made_anew(data: Path) -> None:
 
     completed = _run(data, "rebuild", "--whole", "--json")
 
-    assert (completed.exit_code, json.loads(completed.stdout)) == (0, {"position": 3, "faults": [], "repaired": []})
+    assert (completed.exit_code, json.loads(completed.stdout)) == (
+        0,
+        {"position": 3, "faults": [], "repaired": []},
+    )
 
 
 def test_a_store_that_a_server_follows_is_not_repaired_beside_it(data: Path) -> None:

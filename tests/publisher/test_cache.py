@@ -42,7 +42,10 @@ def test_conditions_have_their_order(headers: dict[str, str], status: int | None
 def test_two_states_made_in_one_second_have_two_dates(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
 
-    created = [create_snapshot(tmp_path / "made", store, position, str(position), 0) for position in (1, 2, 3)]
+    created = [
+        create_snapshot(tmp_path / "made", store, position, str(position), 0)
+        for position in (1, 2, 3)
+    ]
 
     assert created[0].modified < created[1].modified < created[2].modified
 
@@ -64,7 +67,12 @@ def test_the_cache_has_a_maximum_size_and_drops_the_least_recently_used() -> Non
     cache.get("v", b"a")
     cache.put("v", b"d", entry)
 
-    assert [cache.get("v", key) is not None for key in (b"a", b"b", b"c", b"d")] == [True, False, True, True]
+    assert [cache.get("v", key) is not None for key in (b"a", b"b", b"c", b"d")] == [
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_the_cache_holds_one_version_only() -> None:
@@ -76,7 +84,11 @@ def test_the_cache_holds_one_version_only() -> None:
     cached = cache.get("new", b"a")
     cache.put("old", b"a", entry)
 
-    assert (cached, cache.get("new", b"a"), cache.get_by_request("new", b"request")) == (None, None, None)
+    assert (cached, cache.get("new", b"a"), cache.get_by_request("new", b"request")) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_parts_that_are_joined_alike_have_two_digests() -> None:

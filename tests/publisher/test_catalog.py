@@ -1,4 +1,6 @@
-"""The catalogue: it keeps DCAT-AP 3, lists what is there and nothing else, and says the same to portals of every kind."""
+"""The catalogue: it keeps DCAT-AP 3, lists what is there and nothing else, and says the same to
+portals of every kind.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ def released(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with two releases."""
     data = copy_data(level, tmp_path_factory.mktemp("catalogued"), "store")
     build_release(data, IRIS, NOW)
-    Journal(data / "journal").append(['A <https://x.org/s> <https://x.org/p> "1" <https://x.org/g> .'], run="more", time=NOW)
+    Journal(data / "journal").append(
+        ['A <https://x.org/s> <https://x.org/p> "1" <https://x.org/g> .'], run="more", time=NOW
+    )
     build_release(data, IRIS, NOW)
     return data
 
@@ -72,28 +76,44 @@ def select(store: Store, query: str) -> set[tuple[str, ...]]:
 
 
 def shape_results(text: bytes, *names: str) -> Counter[tuple[str, str, str]]:
-    """Hold Turtle against shapes; return how often what is missed: severity, class of the node, path."""
+    """Hold Turtle against shapes; return how often what is missed: severity, class of the node,
+    path.
+    """
     shapes, data = rdflib.Graph(), rdflib.Graph().parse(data=text, format="turtle")
     for name in names:
         shapes.parse(SHAPES / f"{name}.ttl")
     _, report, _ = pyshacl.validate(data, shacl_graph=shapes, inference="none")
     missed: Counter[tuple[str, str, str]] = Counter()
     for result in report.objects(None, SH.result):  # not the details of others
-        severity, focus, path = (report.value(result, element) for element in (SH.resultSeverity, SH.focusNode, SH.resultPath))
-        kinds = ",".join(sorted(kind.rpartition("#")[2].rpartition("/")[2] for kind in data.objects(focus, RDF.type)))  # type: ignore[attr-defined]
-        missed[str(severity).rpartition("#")[2], kinds, str(path).rpartition("#")[2].rpartition("/")[2]] += 1
+        severity, focus, path = (
+            report.value(result, element)
+            for element in (SH.resultSeverity, SH.focusNode, SH.resultPath)
+        )
+        kinds = ",".join(
+            sorted(
+                kind.rpartition("#")[2].rpartition("/")[2]  # type: ignore[attr-defined]
+                for kind in data.objects(focus, RDF.type)
+            )
+        )
+        missed[
+            str(severity).rpartition("#")[2], kinds, str(path).rpartition("#")[2].rpartition("/")[2]
+        ] += 1
     return missed
 
 
 @pytest.mark.suite("dcat-ap-3")
-@pytest.mark.skipif(not SHAPES.is_dir(), reason="the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here")
+@pytest.mark.skipif(
+    not SHAPES.is_dir(),
+    reason="the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here",
+)
 async def test_it_conforms_to_the_shapes_of_dcat_ap_3(client: httpx.AsyncClient) -> None:
     text = (await client.get("/catalog.ttl")).content
 
     missed = shape_results(text, "shapes", "range", "shapes_recommended", "deprecateduris")
 
     assert [element for element in missed if element[0] == "Violation"] == []
-    # What DCAT-AP recommends and we cannot know: kinds of publishers, how a registry's own interface is to be used.
+    # What DCAT-AP recommends and we cannot know: kinds of publishers, how a registry's own
+    # interface is to be used.
     assert {(kinds, path) for _, kinds, path in missed} <= {
         ("Agent", "type"),
         ("LicenseDocument", "type"),
@@ -101,9 +121,20 @@ async def test_it_conforms_to_the_shapes_of_dcat_ap_3(client: httpx.AsyncClient)
         ("Location", "centroid"),
         *(
             ("DataService", path)
-            for path in ("conformsTo", "contactPoint", "endpointDescription", "keyword", "publisher", "servesDataset", "theme")
+            for path in (
+                "conformsTo",
+                "contactPoint",
+                "endpointDescription",
+                "keyword",
+                "publisher",
+                "servesDataset",
+                "theme",
+            )
         ),
-        *(("Catalog,Document", path) for path in ("homepage", "language", "spatial", "themeTaxonomy", "service")),
+        *(
+            ("Catalog,Document", path)
+            for path in ("homepage", "language", "spatial", "themeTaxonomy", "service")
+        ),
         *(("Distribution", path) for path in ("availability", "format", "license")),
         ("PeriodOfTime", "endDate"),
         ("PeriodOfTime", "startDate"),
@@ -111,7 +142,10 @@ async def test_it_conforms_to_the_shapes_of_dcat_ap_3(client: httpx.AsyncClient)
 
 
 @pytest.mark.suite("dcat-ap-3")
-@pytest.mark.skipif(not SHAPES.is_dir(), reason="the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here")
+@pytest.mark.skipif(
+    not SHAPES.is_dir(),
+    reason="the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here",
+)
 async def test_its_codes_are_of_the_controlled_vocabularies(client: httpx.AsyncClient) -> None:
     text = (await client.get("/catalog.ttl")).content
 
@@ -123,15 +157,23 @@ async def test_its_codes_are_of_the_controlled_vocabularies(client: httpx.AsyncC
 
 
 @pytest.mark.suite("dcat-ap-3")
-@pytest.mark.skipif(not SHAPES.is_dir(), reason="the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here")
+@pytest.mark.skipif(
+    not SHAPES.is_dir(),
+    reason="the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here",
+)
 async def test_a_release_at_its_own_address_conforms_too(client: httpx.AsyncClient) -> None:
     text = (await client.get("/release/2.ttl")).content
 
-    assert [result for result in shape_results(text, "shapes", "range") if result[0] == "Violation"] == []
+    assert [
+        result for result in shape_results(text, "shapes", "range") if result[0] == "Violation"
+    ] == []
 
 
 @pytest.mark.suite("dcat-ap-3")
-@pytest.mark.skipif(not SHAPES.is_dir(), reason="the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here")
+@pytest.mark.skipif(
+    not SHAPES.is_dir(),
+    reason="the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here",
+)
 async def test_the_shapes_find_what_is_missing(client: httpx.AsyncClient) -> None:
     text = (await client.get("/catalog.ttl")).content.replace(b"dct:title ", b"dct:alternative ")
 
@@ -142,15 +184,22 @@ async def test_releases_are_a_series(client: httpx.AsyncClient) -> None:
     store = await read_catalog(client)
 
     series = f"<{BASE}releases/>"
-    assert select(store, f"SELECT ?it {{ ?it dcat:inSeries {series} }}") == {(IRIS.release(1),), (IRIS.release(2),)}
-    assert select(store, f"SELECT ?first ?last {{ {series} a dcat:DatasetSeries ; dcat:first ?first ; dcat:last ?last }}") == {
-        (IRIS.release(1), IRIS.release(2))
+    assert select(store, f"SELECT ?it {{ ?it dcat:inSeries {series} }}") == {
+        (IRIS.release(1),),
+        (IRIS.release(2),),
     }
+    assert select(
+        store,
+        f"SELECT ?first ?last {{ {series} a dcat:DatasetSeries ; dcat:first ?first ; dcat:last ?last }}",
+    ) == {(IRIS.release(1), IRIS.release(2))}
     assert select(store, "SELECT ?a ?b { ?a dcat:prev ?b }") == {(IRIS.release(2), IRIS.release(1))}
 
 
 async def test_every_file_of_a_release_has_its_size_and_sum(client: httpx.AsyncClient) -> None:
-    store, manifest = await read_catalog(client), (await client.get("/releases/2/release.json")).json()
+    store, manifest = (
+        await read_catalog(client),
+        (await client.get("/releases/2/release.json")).json(),
+    )
 
     rows = select(
         store,
@@ -158,13 +207,19 @@ async def test_every_file_of_a_release_has_its_size_and_sum(client: httpx.AsyncC
         ?way dcat:downloadURL ?url ; dcat:byteSize ?size ; spdx:checksum [ spdx:checksumValue ?sum ] }}""",
     )
 
-    assert rows == {(f"{BASE}releases/2/{element['name']}", str(element["bytes"]), element["sha256"]) for element in manifest["files"]}
+    assert rows == {
+        (f"{BASE}releases/2/{element['name']}", str(element["bytes"]), element["sha256"])
+        for element in manifest["files"]
+    }
 
 
 async def test_sources_are_catalogues_with_their_share(client: httpx.AsyncClient) -> None:
     store = await read_catalog(client)
 
-    rows = select(store, f"SELECT ?it ?title ?share {{ <{BASE}catalog> dcat:catalog ?it . ?it dct:title ?title ; dcat:dataset ?share }}")
+    rows = select(
+        store,
+        f"SELECT ?it ?title ?share {{ <{BASE}catalog> dcat:catalog ?it . ?it dct:title ?title ; dcat:dataset ?share }}",
+    )
 
     assert rows == {(f"{BASE}source/demo", "Registry of demo", f"{BASE}source/demo#records")}
 
@@ -172,19 +227,37 @@ async def test_sources_are_catalogues_with_their_share(client: httpx.AsyncClient
 async def test_every_service_that_is_listed_answers(client: httpx.AsyncClient) -> None:
     store = await read_catalog(client)
 
-    services = {element for (element,) in select(store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointURL ?url }}")}
-    described = {element for (element,) in select(store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointDescription ?url }}")}
-    answers = {url: (await client.get("/" + url.removeprefix(BASE))).status_code for url in services | described}
+    services = {
+        element
+        for (element,) in select(
+            store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointURL ?url }}"
+        )
+    }
+    described = {
+        element
+        for (element,) in select(
+            store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointDescription ?url }}"
+        )
+    }
+    answers = {
+        url: (await client.get("/" + url.removeprefix(BASE))).status_code
+        for url in services | described
+    }
 
     assert {f"{BASE}sparql", f"{BASE}oai", f"{BASE}ldes"} <= services
-    assert {url: status for url, status in answers.items() if status not in (200, 400)} == {}  # 400: something must be asked
+    # 400: something must be asked
+    assert {url: status for url, status in answers.items() if status not in (200, 400)} == {}
 
 
 async def test_every_download_that_is_listed_is_there(client: httpx.AsyncClient) -> None:
     store = await read_catalog(client)
 
-    downloads = {element for (element,) in select(store, "SELECT ?url { ?way dcat:downloadURL ?url }")}
-    answers = {url: (await client.get("/" + url.removeprefix(BASE))).status_code for url in downloads}
+    downloads = {
+        element for (element,) in select(store, "SELECT ?url { ?way dcat:downloadURL ?url }")
+    }
+    answers = {
+        url: (await client.get("/" + url.removeprefix(BASE))).status_code for url in downloads
+    }
 
     assert len(downloads) > 40
     assert {url for url, status in answers.items() if status != 200} == set()
@@ -193,7 +266,13 @@ async def test_every_download_that_is_listed_is_there(client: httpx.AsyncClient)
 async def test_the_page_lists_the_same_for_people(client: httpx.AsyncClient) -> None:
     page = await client.get("/catalog", headers={"Accept": "text/html"})
 
-    texts = ("WSIS Stocktaking, release 2", "Registry of demo", "SPARQL endpoint", "stocktake-2.nq.gz", "DCAT-AP")
+    texts = (
+        "WSIS Stocktaking, release 2",
+        "Registry of demo",
+        "SPARQL endpoint",
+        "stocktake-2.nq.gz",
+        "DCAT-AP",
+    )
     assert [text for text in texts if text not in page.text] == []
 
 
@@ -202,10 +281,14 @@ async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_pa
     write_dumps(Journal(tmp_path / "journal"), tmp_path / "dumps")
     async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
+        ) as client:
             store = await read_catalog(client)
 
-    rows = select(store, f"SELECT ?url {{ <{BASE}catalog#dump-3> dcat:distribution/dcat:downloadURL ?url }}")
+    rows = select(
+        store, f"SELECT ?url {{ <{BASE}catalog#dump-3> dcat:distribution/dcat:downloadURL ?url }}"
+    )
 
     assert rows == {(f"{BASE}dumps/stocktake-3.{end}.gz",) for end in ("nq", "ttl", "gone.csv")}
 
@@ -215,18 +298,34 @@ async def test_a_mirror_names_its_origin(world: Path, tmp_path: Path) -> None:
     mirror_origin.write(tmp_path / "journal", Origin("https://other.example/", BASE))
     async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
+        ) as client:
             store = await read_catalog(client)
 
-    rows = select(store, f"SELECT ?of {{ <{BASE}.well-known/void#dataset> <http://www.w3.org/ns/prov#wasDerivedFrom> ?of }}")
+    rows = select(
+        store,
+        f"SELECT ?of {{ <{BASE}.well-known/void#dataset> <http://www.w3.org/ns/prov#wasDerivedFrom> ?of }}",
+    )
 
     assert ("https://other.example/",) in rows
 
 
-async def test_data_json_has_what_its_schema_requires_of_every_data_set(client: httpx.AsyncClient) -> None:
+async def test_data_json_has_what_its_schema_requires_of_every_data_set(
+    client: httpx.AsyncClient,
+) -> None:
     element = (await client.get("/data.json")).json()
 
-    required = {"title", "description", "keyword", "modified", "publisher", "contactPoint", "identifier", "accessLevel"}
+    required = {
+        "title",
+        "description",
+        "keyword",
+        "modified",
+        "publisher",
+        "contactPoint",
+        "identifier",
+        "accessLevel",
+    }
     assert element["conformsTo"] == "https://project-open-data.cio.gov/v1.1/schema"
     assert [one["identifier"] for one in element["dataset"]] == [
         f"{BASE}.well-known/void#dataset",
@@ -235,17 +334,37 @@ async def test_data_json_has_what_its_schema_requires_of_every_data_set(client: 
         f"{BASE}source/demo#records",
     ]
     assert [required - one.keys() for one in element["dataset"]] == [set()] * 4
-    assert {one["contactPoint"]["hasEmail"] for one in element["dataset"]} == {"mailto:operator@example.org"}
-    assert all(("downloadURL" in way) == ("mediaType" in way) for one in element["dataset"] for way in one["distribution"])
-    assert all("downloadURL" in way or "accessURL" in way for one in element["dataset"] for way in one["distribution"])
+    assert {one["contactPoint"]["hasEmail"] for one in element["dataset"]} == {
+        "mailto:operator@example.org"
+    }
+    assert all(
+        ("downloadURL" in way) == ("mediaType" in way)
+        for one in element["dataset"]
+        for way in one["distribution"]
+    )
+    assert all(
+        "downloadURL" in way or "accessURL" in way
+        for one in element["dataset"]
+        for way in one["distribution"]
+    )
 
 
 def harvested(answered: Callable[[httpx.Request], httpx.Response]) -> list[str]:
     """Harvest a portal as our own harvester does."""
     url = "https://portal.example/"
-    source = Source(name="a", title="A", protocol="ckan", mapping="ckan_package", licence="https://example.org/l", url=url, fields={})
+    source = Source(
+        name="a",
+        title="A",
+        protocol="ckan",
+        mapping="ckan_package",
+        licence="https://example.org/l",
+        url=url,
+        fields={},
+    )
     with Fetch(pause=0, robots=False, transport=httpx.MockTransport(answered)) as opened_client:
-        return [item.key for page in collect(source, opened_client, None, None) for item in page.items]
+        return [
+            item.key for page in collect(source, opened_client, None, None) for item in page.items
+        ]
 
 
 async def test_a_harvester_of_ckan_takes_every_package(client: httpx.AsyncClient) -> None:
@@ -253,24 +372,45 @@ async def test_a_harvester_of_ckan_takes_every_package(client: httpx.AsyncClient
 
     def answered(request: httpx.Request) -> httpx.Response:
         """Hand a harvester's request, which waits in a thread, to our app."""
-        response = asyncio.run_coroutine_threadsafe(client.get(request.url.raw_path.decode()), loop).result(30)
-        return httpx.Response(response.status_code, content=response.content, headers={"Content-Type": response.headers["content-type"]})
+        response = asyncio.run_coroutine_threadsafe(
+            client.get(request.url.raw_path.decode()), loop
+        ).result(30)
+        return httpx.Response(
+            response.status_code,
+            content=response.content,
+            headers={"Content-Type": response.headers["content-type"]},
+        )
 
     harvest_result = await asyncio.to_thread(harvested, answered)
 
     names = (await client.get("/api/3/action/package_list")).json()["result"]
-    ids = {(await client.get(f"/api/3/action/package_show?id={name}")).json()["result"]["id"] for name in names}
+    ids = {
+        (await client.get(f"/api/3/action/package_show?id={name}")).json()["result"]["id"]
+        for name in names
+    }
     assert len(names) == 4
     assert set(harvest_result) in (set(names), ids)
 
 
-async def test_a_package_is_shown_by_name_and_by_id_to_get_and_post(client: httpx.AsyncClient) -> None:
+async def test_a_package_is_shown_by_name_and_by_id_to_get_and_post(
+    client: httpx.AsyncClient,
+) -> None:
     first = (await client.get("/api/3/action/package_show?id=wsis-stocktaking-release-2")).json()
-    again = (await client.post("/api/action/package_show", json={"id": first["result"]["id"]})).json()
+    again = (
+        await client.post("/api/action/package_show", json={"id": first["result"]["id"]})
+    ).json()
 
-    (quads,) = [element for element in first["result"]["resources"] if element["name"] == "stocktake-2.nq.gz"]
+    (quads,) = [
+        element
+        for element in first["result"]["resources"]
+        if element["name"] == "stocktake-2.nq.gz"
+    ]
     assert (first["success"], again["result"]) == (True, first["result"])
-    assert (quads["format"], quads["mimetype"], quads["mimetype_inner"]) == ("N-Quads", "application/gzip", "application/n-quads")
+    assert (quads["format"], quads["mimetype"], quads["mimetype_inner"]) == (
+        "N-Quads",
+        "application/gzip",
+        "application/n-quads",
+    )
     assert quads["hash"].startswith("sha256:")
 
 
@@ -284,7 +424,9 @@ async def test_a_package_is_shown_by_name_and_by_id_to_get_and_post(client: http
         ("/api/3/action/package_search?sort=colour", 409),
     ],
 )
-async def test_an_error_is_reported_as_ckan_states_it(client: httpx.AsyncClient, path: str, status: int) -> None:
+async def test_an_error_is_reported_as_ckan_states_it(
+    client: httpx.AsyncClient, path: str, status: int
+) -> None:
     answer = await client.get(path)
 
     assert (answer.status_code, answer.json()["success"]) == (status, False)
@@ -296,9 +438,19 @@ async def test_a_body_that_is_no_json_is_reported(client: httpx.AsyncClient) -> 
     assert (answer.status_code, answer.json()["error"]["__type"]) == (409, "Validation Error")
 
 
-async def test_each_dataset_of_a_demo_installation_says_in_its_title_that_it_is_made_up(released: Path) -> None:
+async def test_each_dataset_of_a_demo_installation_says_in_its_title_that_it_is_made_up(
+    released: Path,
+) -> None:
     async with served(released, demo=True) as client:
         datasets = (await client.get("/data.json")).json()["dataset"]
 
-    assert [dataset["title"] for dataset in datasets if dataset["title"].count("Demonstration data: ") != 1] == []
-    assert [dataset["title"] for dataset in datasets if not dataset["description"].startswith("Demonstration data: registries")] == []
+    assert [
+        dataset["title"]
+        for dataset in datasets
+        if dataset["title"].count("Demonstration data: ") != 1
+    ] == []
+    assert [
+        dataset["title"]
+        for dataset in datasets
+        if not dataset["description"].startswith("Demonstration data: registries")
+    ] == []

@@ -20,11 +20,37 @@ from publisher.linked_data.catalog.ckan import PackageSearch, search_packages
         (PackageSearch(q="metadata_modified:[* TO 2026-01-31T00:00:00Z]"), ["a"]),
     ],
 )
-def test_packages_are_searched_as_ckan_does(package_search: PackageSearch, names: list[str]) -> None:
+def test_packages_are_searched_as_ckan_does(
+    package_search: PackageSearch, names: list[str]
+) -> None:
     results = [
-        {"id": "1", "name": "a", "title": "A", "notes": "health", "author": "", "tags": [], "metadata_modified": "2026-01-01T00:00:00"},
-        {"id": "2", "name": "b", "title": "B", "notes": "", "author": "", "tags": [], "metadata_modified": "2026-03-01T00:00:00"},
-        {"id": "3", "name": "c", "title": "A", "notes": "", "author": "", "tags": [], "metadata_modified": "2026-02-01T00:00:00"},
+        {
+            "id": "1",
+            "name": "a",
+            "title": "A",
+            "notes": "health",
+            "author": "",
+            "tags": [],
+            "metadata_modified": "2026-01-01T00:00:00",
+        },
+        {
+            "id": "2",
+            "name": "b",
+            "title": "B",
+            "notes": "",
+            "author": "",
+            "tags": [],
+            "metadata_modified": "2026-03-01T00:00:00",
+        },
+        {
+            "id": "3",
+            "name": "c",
+            "title": "A",
+            "notes": "",
+            "author": "",
+            "tags": [],
+            "metadata_modified": "2026-02-01T00:00:00",
+        },
     ]
 
     answer = search_packages(results, package_search)

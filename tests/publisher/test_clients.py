@@ -1,4 +1,6 @@
-"""Real clients over a real server: SPARQLWrapper, rdflib, pandas and Comunica get every form of answer that they know."""
+"""Real clients over a real server: SPARQLWrapper, rdflib, pandas and Comunica get every form of
+answer that they know.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,21 @@ import pytest
 from pyoxigraph import RdfFormat, parse
 from rdflib import Graph, URIRef
 from rdflib.plugins.stores.sparqlstore import SPARQLStore
-from SPARQLWrapper import CSV, GET, JSON, JSONLD, N3, POST, POSTDIRECTLY, RDFXML, TSV, TURTLE, URLENCODED, XML, SPARQLWrapper
+from SPARQLWrapper import (
+    CSV,
+    GET,
+    JSON,
+    JSONLD,
+    N3,
+    POST,
+    POSTDIRECTLY,
+    RDFXML,
+    TSV,
+    TURTLE,
+    URLENCODED,
+    XML,
+    SPARQLWrapper,
+)
 
 from vocab.iris import BASE
 
@@ -34,7 +50,9 @@ def comunica(packages: Path) -> Path:
     return packages / ".bin" / "comunica-sparql"
 
 
-def wrapper(endpoint: str, query: str, form: str, method: str = GET, way: str = URLENCODED) -> SPARQLWrapper:
+def wrapper(
+    endpoint: str, query: str, form: str, method: str = GET, way: str = URLENCODED
+) -> SPARQLWrapper:
     asking = SPARQLWrapper(endpoint, returnFormat=form)
     asking.setMethod(method)
     asking.setRequestMethod(way)
@@ -42,7 +60,9 @@ def wrapper(endpoint: str, query: str, form: str, method: str = GET, way: str = 
     return asking
 
 
-@pytest.mark.parametrize(("method", "way"), [(GET, URLENCODED), (POST, URLENCODED), (POST, POSTDIRECTLY)])
+@pytest.mark.parametrize(
+    ("method", "way"), [(GET, URLENCODED), (POST, URLENCODED), (POST, POSTDIRECTLY)]
+)
 def test_sparqlwrapper_gets_json_by_every_method(endpoint: str, method: str, way: str) -> None:
     result = wrapper(endpoint, TITLES, JSON, method, way).queryAndConvert()
 
@@ -69,7 +89,8 @@ def test_sparqlwrapper_gets_turtle_for_what_it_calls_n3_too(endpoint: str, form:
     assert len(list(parse(result, RdfFormat.TURTLE))) > 5
 
 
-@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")  # SPARQLWrapper 2 still makes one
+# SPARQLWrapper 2 still makes one
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")
 @pytest.mark.parametrize("form", [XML, RDFXML, JSONLD])
 def test_sparqlwrapper_gets_graphs_that_it_reads_itself(endpoint: str, form: str) -> None:
     result = wrapper(endpoint, GRAPH, form).queryAndConvert()
@@ -85,7 +106,11 @@ def test_sparqlwrapper_gets_ask(endpoint: str) -> None:
 def test_rdflib_works_on_the_endpoint_as_on_a_store(endpoint: str) -> None:
     graph = Graph(SPARQLStore(endpoint))
 
-    titles = list(graph.objects(URIRef(f"{BASE}id/initiative/demo/1"), URIRef("http://purl.org/dc/terms/title")))
+    titles = list(
+        graph.objects(
+            URIRef(f"{BASE}id/initiative/demo/1"), URIRef("http://purl.org/dc/terms/title")
+        )
+    )
 
     assert [str(title) for title in titles] == ["Community network 1"]
 
@@ -107,17 +132,27 @@ def test_pandas_counts_what_the_endpoint_counts(endpoint: str) -> None:
 
 
 def _asked(comunica: Path, source: str, query: str, form: str) -> str:
-    completed = subprocess.run([str(comunica), source, query, "-t", form], capture_output=True, text=True, timeout=120, check=True)
+    completed = subprocess.run(
+        [str(comunica), source, query, "-t", form],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     return completed.stdout
 
 
 def test_comunica_asks_the_endpoint(endpoint: str, comunica: Path) -> None:
-    result = json.loads(_asked(comunica, f"sparql@{endpoint}", TITLES, "application/sparql-results+json"))
+    result = json.loads(
+        _asked(comunica, f"sparql@{endpoint}", TITLES, "application/sparql-results+json")
+    )
 
     assert len(result["results"]["bindings"]) == WANTED
 
 
-def test_comunica_finds_the_endpoint_by_its_description_and_constructs(endpoint: str, comunica: Path) -> None:
+def test_comunica_finds_the_endpoint_by_its_description_and_constructs(
+    endpoint: str, comunica: Path
+) -> None:
     result = _asked(comunica, endpoint, GRAPH, "application/n-triples")
 
     assert len(result.splitlines()) > 5
@@ -128,7 +163,9 @@ def test_comunica_reads_a_graph_of_the_graph_store(endpoint: str, comunica: Path
 
     result = json.loads(_asked(comunica, position, TITLES, "application/sparql-results+json"))
 
-    assert [row["title"]["value"] for row in result["results"]["bindings"]] == ["Community network 1"]
+    assert [row["title"]["value"] for row in result["results"]["bindings"]] == [
+        "Community network 1"
+    ]
 
 
 SCRIPTS = Path(__file__).parents[2] / "docs" / "clients"
@@ -136,7 +173,14 @@ SCRIPTS = Path(__file__).parents[2] / "docs" / "clients"
 
 def _ran(*line: str | Path, **more: str) -> str:
     """Run a script of the docs and return what it prints."""
-    return subprocess.run([*map(str, line)], env={**os.environ, **more}, capture_output=True, text=True, timeout=120, check=True).stdout
+    return subprocess.run(
+        [*map(str, line)],
+        env={**os.environ, **more},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
 
 
 def _counted(endpoint: str, query: str) -> list[list[str]]:
@@ -159,18 +203,38 @@ def test_the_docs_script_with_sparqlwrapper_prints_what_the_endpoint_counts(endp
 def test_the_docs_script_with_pandas_counts_what_the_endpoint_counts(endpoint: str) -> None:
     result = _ran(sys.executable, SCRIPTS / "countries_pandas.py", endpoint)
 
-    query = (SCRIPTS / "countries_pandas.py").read_text(encoding="utf-8").partition('LINES = """')[2].partition('"""')[0]
+    query = (
+        (SCRIPTS / "countries_pandas.py")
+        .read_text(encoding="utf-8")
+        .partition('LINES = """')[2]
+        .partition('"""')[0]
+    )
     rows = _counted(endpoint, query)
     initiatives, countries = {row[0] for row in rows}, {row[1] for row in rows}
     assert rows
-    assert result.splitlines()[0] == f"{len(rows)} rows, {len(initiatives)} initiatives in {len(countries)} countries"
+    assert (
+        result.splitlines()[0]
+        == f"{len(rows)} rows, {len(initiatives)} initiatives in {len(countries)} countries"
+    )
 
 
-def test_the_docs_script_with_comunica_joins_the_endpoint_with_a_document(endpoint: str, comunica: Path) -> None:
-    result = _ran("sh", SCRIPTS / "lines_comunica.sh", endpoint.removesuffix("/sparql"), COMUNICA=str(comunica))
+def test_the_docs_script_with_comunica_joins_the_endpoint_with_a_document(
+    endpoint: str, comunica: Path
+) -> None:
+    result = _ran(
+        "sh",
+        SCRIPTS / "lines_comunica.sh",
+        endpoint.removesuffix("/sparql"),
+        COMUNICA=str(comunica),
+    )
 
     script = (SCRIPTS / "lines_comunica.sh").read_text(encoding="utf-8")
-    rows = _counted(endpoint, "PREFIX wsis:" + script.partition("PREFIX wsis:")[2].removesuffix("'\n"))
-    results = [[row["line"]["value"], row["initiatives"]["value"]] for row in json.loads(result)["results"]["bindings"]]
+    rows = _counted(
+        endpoint, "PREFIX wsis:" + script.partition("PREFIX wsis:")[2].removesuffix("'\n")
+    )
+    results = [
+        [row["line"]["value"], row["initiatives"]["value"]]
+        for row in json.loads(result)["results"]["bindings"]
+    ]
     assert rows
     assert sorted(results) == sorted(rows)

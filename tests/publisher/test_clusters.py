@@ -1,4 +1,6 @@
-"""Who says what of one thing, why it is one, where merged addresses lead, and how the front page counts."""
+"""Who says what of one thing, why it is one, where merged addresses lead, and how the front page
+counts.
+"""
 
 from __future__ import annotations
 
@@ -38,22 +40,33 @@ from vocab.terms import DCT
 
 HTML = {"Accept": "text/html"}
 ONE, TWO = IRIS.thing("initiative", "demo", "1"), IRIS.thing("initiative", "atlas", "x/9")
-BODIES = tuple(IRIS.thing("organization", "demo", name) for name in ("ministry-of-health", "clinics-united"))
+BODIES = tuple(
+    IRIS.thing("organization", "demo", name) for name in ("ministry-of-health", "clinics-united")
+)
 DISSOLVED = IRIS.thing("initiative", "demo", "3")
 CLUSTER = "/cluster/initiative/demo/1"
 LEAD = Party(Role.LEAD, Text("Office of the atlas", "en"), country=KENYA)
 OTHER = Initiative(
     key="x/9",
     titles=(Text("A network of communities", "en"),),
-    descriptions=(Text("A village of Marsabit builds its own network, with a mast on the school.", "en"),),
+    descriptions=(
+        Text("A village of Marsabit builds its own network, with a mast on the school.", "en"),
+    ),
     countries=(KENYA,),
     start="2022-05-01",
     parties=(LEAD,),
 )
 
-# A part of OTHER, by its title; one of an initiative, by its IRI; two of a title that nothing has; one of an initiative elsewhere.
+# A part of OTHER, by its title; one of an initiative, by its IRI; two of a title that nothing has;
+# one of an initiative elsewhere.
 PARTS = tuple(
-    Initiative(key=key, titles=(Text(f"Part {key}", "en"),), countries=(KENYA,), parties=(LEAD,), part_of=(whole,))
+    Initiative(
+        key=key,
+        titles=(Text(f"Part {key}", "en"),),
+        countries=(KENYA,),
+        parties=(LEAD,),
+        part_of=(whole,),
+    )
     for key, whole in (
         ("p1", "A network of communities"),
         ("p2", IRIS.thing("initiative", "demo", "2")),
@@ -64,22 +77,36 @@ PARTS = tuple(
 )
 
 
-def cluster_rows(members: tuple[str, ...], matches: tuple[Match, ...], sign: str = "A") -> list[str]:
+def cluster_rows(
+    members: tuple[str, ...], matches: tuple[Match, ...], sign: str = "A"
+) -> list[str]:
     cluster = cluster_iri(members[0], IRIS)
-    return [f"{sign} {quad}" for quad in quads(describe_cluster(cluster, members, matches, IRIS), cluster)]
+    return [
+        f"{sign} {quad}"
+        for quad in quads(describe_cluster(cluster, members, matches, IRIS), cluster)
+    ]
 
 
 def build(data: Path) -> None:
     """Add a second registry and clusters to the journal of the world."""
     journal = Journal(data / "journal")
-    decided = Match("ab12", TWO, ONE, ("country", "name"), datetime(2026, 4, 1), "both name the <b>grant</b> 17")
+    decided = Match(
+        "ab12", TWO, ONE, ("country", "name"), datetime(2026, 4, 1), "both name the <b>grant</b> 17"
+    )
     gone = (DISSOLVED, IRIS.thing("initiative", "demo", "4"))
     rows = [row for each in (OTHER, *PARTS) for row in record_rows("atlas", each)]
-    rows += [f"A {quad}" for quad in quads(describe_source(_registry("atlas"), IRIS), IRIS.source("atlas"))]
-    rows += cluster_rows((ONE, TWO), (decided,)) + cluster_rows(BODIES, (Match("cd34", BODIES[0], BODIES[1], ("acronym",)),))
+    rows += [
+        f"A {quad}"
+        for quad in quads(describe_source(_registry("atlas"), IRIS), IRIS.source("atlas"))
+    ]
+    rows += cluster_rows((ONE, TWO), (decided,)) + cluster_rows(
+        BODIES, (Match("cd34", BODIES[0], BODIES[1], ("acronym",)),)
+    )
     rows += cluster_rows(gone, (Match("ef56", gone[0], gone[1], ("name",)),))
     lost = cluster_iri(IRIS.thing("initiative", "demo", "lost"), IRIS)
-    rows += [f"A {quad}" for quad in quads(describe_replaced(lost, cluster_iri(ONE, IRIS), IRIS), lost)]
+    rows += [
+        f"A {quad}" for quad in quads(describe_replaced(lost, cluster_iri(ONE, IRIS), IRIS), lost)
+    ]
     journal.append(rows, run="run-4", time=CHANGED + timedelta(days=1))
     dissolved = cluster_rows(gone, (Match("ef56", gone[0], gone[1], ("name",)),), "D")
     journal.append(dissolved, run="identity.clusters.2", time=CHANGED + timedelta(days=2))
@@ -87,9 +114,15 @@ def build(data: Path) -> None:
 
 @pytest.fixture(scope="module")
 def address(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    data = shutil.copytree(world, tmp_path_factory.mktemp("clusters") / "data", ignore=shutil.ignore_patterns("store", "scratch"))
+    data = shutil.copytree(
+        world,
+        tmp_path_factory.mktemp("clusters") / "data",
+        ignore=shutil.ignore_patterns("store", "scratch"),
+    )
     build(data)
-    with published("own", data, tmp_path_factory.mktemp("served"), {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
+    with published(
+        "own", data, tmp_path_factory.mktemp("served"), {"STOCKTAKE_QUERY_LIMITS": "budget=0"}
+    ) as url:
         yield url
 
 
@@ -99,7 +132,9 @@ async def client(address: str) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-async def test_the_page_shows_who_says_what_and_where_they_disagree(client: httpx.AsyncClient) -> None:
+async def test_the_page_shows_who_says_what_and_where_they_disagree(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.get(CLUSTER, headers=HTML)
 
     assert answer.status_code == 200
@@ -111,7 +146,10 @@ async def test_the_page_shows_who_says_what_and_where_they_disagree(client: http
     assert "2022-05-01" in cards["Start"]
     assert "2023-01-01" in cards["Start"]
     assert "the registries disagree" not in cards["Country or region"]
-    first, second = cards["Description"].index("with a mast"), cards["Description"].index("A village builds")
+    first, second = (
+        cards["Description"].index("with a mast"),
+        cards["Description"].index("A village builds"),
+    )
     assert first < second  # the longest first
 
 
@@ -127,14 +165,23 @@ async def test_the_page_says_why_and_escapes_the_reason(client: httpx.AsyncClien
 async def test_the_page_speaks_six_languages(client: httpx.AsyncClient, language: str) -> None:
     page = (await client.get(CLUSTER, headers=HTML, params={"lang": language})).text
 
-    for english in ("Who says what", "Why they are one thing", "the registries disagree", "a person decided so", "the longest text"):
+    for english in (
+        "Who says what",
+        "Why they are one thing",
+        "the registries disagree",
+        "a person decided so",
+        "the longest text",
+    ):
         assert english not in page
 
 
 async def test_the_data_are_those_of_the_graph(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"{CLUSTER}.nt")
 
-    statements = {f"{quad.subject} {quad.predicate} {quad.object}" for quad in parse(answer.content, RdfFormat.N_TRIPLES)}
+    statements = {
+        f"{quad.subject} {quad.predicate} {quad.object}"
+        for quad in parse(answer.content, RdfFormat.N_TRIPLES)
+    }
     assert f"<{cluster_iri(ONE, IRIS)}> <http://www.w3.org/ns/prov#hadMember> <{TWO}>" in statements
     assert (await client.get(f"{CLUSTER}.json")).json()["id"] == cluster_iri(ONE, IRIS)
 
@@ -147,7 +194,9 @@ async def test_the_data_are_those_of_the_graph(client: httpx.AsyncClient) -> Non
         ("/cluster/initiative/demo/lost", CLUSTER),
     ],
 )
-async def test_a_merged_cluster_redirects_for_ever(client: httpx.AsyncClient, path: str, location: str) -> None:
+async def test_a_merged_cluster_redirects_for_ever(
+    client: httpx.AsyncClient, path: str, location: str
+) -> None:
     answer = await client.get(path)
 
     assert (answer.status_code, answer.headers["location"]) == (301, location)
@@ -161,12 +210,22 @@ async def test_a_dissolved_cluster_is_gone_and_names_its_member(client: httpx.As
     assert DISSOLVED in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("path", ["/cluster/initiative/demo/5", "/cluster/initiative/demo", "/cluster/planet/demo/1", "/cluster/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/cluster/initiative/demo/5",
+        "/cluster/initiative/demo",
+        "/cluster/planet/demo/1",
+        "/cluster/",
+    ],
+)
 async def test_what_was_never_a_cluster_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 404
 
 
-async def test_the_page_of_a_member_links_to_the_others_and_the_cluster(client: httpx.AsyncClient) -> None:
+async def test_the_page_of_a_member_links_to_the_others_and_the_cluster(
+    client: httpx.AsyncClient,
+) -> None:
     initiative = (await client.get("/page/initiative/demo/1", headers=HTML)).text
     organization = (await client.get("/page/organization/demo/clinics-united", headers=HTML)).text
     alone = (await client.get("/page/initiative/demo/5", headers=HTML)).text
@@ -195,7 +254,9 @@ async def test_the_front_page_counts_by_record_and_by_cluster(client: httpx.Asyn
         ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", 127, 123),
     ],
 )
-async def test_pages_count_clusters_with_the_records_beside(client: httpx.AsyncClient, path: str, records: int, different: int) -> None:
+async def test_pages_count_clusters_with_the_records_beside(
+    client: httpx.AsyncClient, path: str, records: int, different: int
+) -> None:
     page = (await client.get(path, headers=HTML)).text
 
     assert f"{records} records of initiatives describe {different} different ones" in page
@@ -204,7 +265,9 @@ async def test_pages_count_clusters_with_the_records_beside(client: httpx.AsyncC
 NUMBER = '<bdi>{0}</bdi> <span class="quiet" title="Records: {1}">(<span class="hidden">Records: </span><bdi>{1}</bdi>)</span>'
 
 
-async def test_filters_and_lists_count_clusters_with_the_records_beside(client: httpx.AsyncClient) -> None:
+async def test_filters_and_lists_count_clusters_with_the_records_beside(
+    client: httpx.AsyncClient,
+) -> None:
     everything = (await client.get("/search?kind=initiative", headers=HTML)).text
     filtered = (await client.get("/search?kind=initiative&country=404", headers=HTML)).text
     value = everything.partition("?kind=initiative&amp;country=404")[2].partition("</li>")[0]
@@ -215,9 +278,13 @@ async def test_filters_and_lists_count_clusters_with_the_records_beside(client: 
 
 
 async def test_bars_count_clusters_and_their_tables_records(client: httpx.AsyncClient) -> None:
-    page = (await client.get("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", headers=HTML)).text
+    page = (
+        await client.get("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", headers=HTML)
+    ).text
     by_source = page.partition('id="by-source"')[2].partition("</section>")[0]
-    bars = {bar.partition('title="')[2].partition('"')[0]: bar for bar in by_source.split("<tr>")[1:]}
+    bars = {
+        bar.partition('title="')[2].partition('"')[0]: bar for bar in by_source.split("<tr>")[1:]
+    }
     tables = (await client.get("/figures/country/404.json")).json()["figures"]
     [raw] = [table for table in tables if table["name"] == "source"]
 
@@ -226,7 +293,11 @@ async def test_bars_count_clusters_and_their_tables_records(client: httpx.AsyncC
 
 
 async def test_raw_data_count_by_record(client: httpx.AsyncClient) -> None:
-    result = (await client.get("/search?kind=initiative&format=json", headers={"Accept": "application/json"})).json()
+    result = (
+        await client.get(
+            "/search?kind=initiative&format=json", headers={"Accept": "application/json"}
+        )
+    ).json()
     apart = (await client.get("/search?kind=event", headers=HTML)).text
 
     assert result["total"] == 128
@@ -235,7 +306,9 @@ async def test_raw_data_count_by_record(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
-def test_the_page_fits_a_telephone_and_is_accessible(address: str, packages: Path, tmp_path: Path, language: str) -> None:
+def test_the_page_fits_a_telephone_and_is_accessible(
+    address: str, packages: Path, tmp_path: Path, language: str
+) -> None:
     with browsing(tmp_path) as browser:
         browser.open(f"{address}{CLUSTER}?lang={language}", 320)
 
@@ -244,18 +317,36 @@ def test_the_page_fits_a_telephone_and_is_accessible(address: str, packages: Pat
 
 
 def organization_counts(tables: FacetIndex) -> list[tuple[int, int]]:
-    """Return the number of things of LEAD and of its records: as records count, and with clusters and wholes once."""
-    counted = (tables.organizations(make_filter(kind="initiative"), 100, once=once) for once in (False, True))
-    return [(things, things.records) for rows in counted for _, name, things in rows if name == LEAD.name.value]
+    """Return the number of things of LEAD and of its records: as records count, and with clusters
+    and wholes once.
+    """
+    counted = (
+        tables.organizations(make_filter(kind="initiative"), 100, once=once)
+        for once in (False, True)
+    )
+    return [
+        (things, things.records)
+        for rows in counted
+        for _, name, things in rows
+        if name == LEAD.name.value
+    ]
 
 
-def test_a_release_lists_the_members_of_clusters_and_counts_each_once(world: Path, tmp_path: Path) -> None:
-    data = shutil.copytree(world, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch"))
+def test_a_release_lists_the_members_of_clusters_and_counts_each_once(
+    world: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(
+        world, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch")
+    )
     build(data)
 
     release = build_release(data, IRIS, CHANGED + timedelta(days=3))
 
-    rows = list(csv.DictReader(io.StringIO(gzip.decompress((data / "releases/1/merged.csv.gz").read_bytes()).decode())))
+    rows = list(
+        csv.DictReader(
+            io.StringIO(gzip.decompress((data / "releases/1/merged.csv.gz").read_bytes()).decode())
+        )
+    )
     assert {(row["thing"], row["kind"], row["source"], row["cluster"]) for row in rows} == {
         (ONE, "initiative", "demo", cluster_iri(ONE, IRIS)),
         (TWO, "initiative", "atlas", cluster_iri(ONE, IRIS)),
@@ -264,23 +355,40 @@ def test_a_release_lists_the_members_of_clusters_and_counts_each_once(world: Pat
     assert {file.rows for file in release.files if file.name.startswith("merged.")} == {4}
     with open_report_data(data, release, IRIS) as report_data, use_language("fr"):
         organizations = make_filter(kind="organization")
-        repeated = report_data.tables.total(organizations) - report_data.tables.count_different(organizations)
+        repeated = report_data.tables.total(organizations) - report_data.tables.count_different(
+            organizations
+        )
         office = organization_counts(report_data.tables)
         placed = coverage(report_data.tables, make_filter(kind="initiative"), "country")
         scope = Scope(release.number, "fr")
-        [findings] = [item for item in sections(report_data, scope, FacetLabels(IRIS, {})) if item.key == "findings"]
+        [findings] = [
+            item
+            for item in sections(report_data, scope, FacetLabels(IRIS, {}))
+            if item.key == "findings"
+        ]
     assert repeated == 1
     assert office == [(6, 6), (4, 6)]
     assert placed.text == "123 (127) sur 124 (128) ont un pays"
-    assert findings.text[0].startswith("128 notices d’initiatives décrivent 124 initiatives différentes")
+    assert findings.text[0].startswith(
+        "128 notices d’initiatives décrivent 124 initiatives différentes"
+    )
 
 
-def member_values(source: str, *texts: str, changed: str = "", first_seen: str = "") -> MemberValues:
+def member_values(
+    source: str, *texts: str, changed: str = "", first_seen: str = ""
+) -> MemberValues:
     thing, record = IRIS.thing("initiative", source, "1"), IRIS.record(source, "1")
     dates = {"modified": changed, "issued": first_seen}
-    statements = tuple(Statement(record, DCT + name, Term(value, "literal")) for name, value in dates.items() if value)
+    statements = tuple(
+        Statement(record, DCT + name, Term(value, "literal"))
+        for name, value in dates.items()
+        if value
+    )
     description = Description(thing, statements, {}, namespaces(IRIS))
-    return MemberValues(ClusterMember(thing, source, record, description), tuple(Term(text, "literal") for text in texts))
+    return MemberValues(
+        ClusterMember(thing, source, record, description),
+        tuple(Term(text, "literal") for text in texts),
+    )
 
 
 @pytest.mark.parametrize(
@@ -302,8 +410,14 @@ def test_the_rules_of_precedence_sort_the_members(name: str, expected: list[str]
 
 
 async def test_a_part_and_its_whole_link_to_each_other(client: httpx.AsyncClient) -> None:
-    by_title, by_iri = [(await client.get(f"/page/initiative/atlas/{key}", headers=HTML)).text for key in ("p1", "p2")]
-    whole, named = [(await client.get(page, headers=HTML)).text for page in ("/page/initiative/atlas/x%2F9", "/page/initiative/demo/2")]
+    by_title, by_iri = [
+        (await client.get(f"/page/initiative/atlas/{key}", headers=HTML)).text
+        for key in ("p1", "p2")
+    ]
+    whole, named = [
+        (await client.get(page, headers=HTML)).text
+        for page in ("/page/initiative/atlas/x%2F9", "/page/initiative/demo/2")
+    ]
     lost = (await client.get("/page/initiative/atlas/p3", headers=HTML)).text
 
     def links(page: str, label: str) -> list[str]:

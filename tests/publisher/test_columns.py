@@ -17,7 +17,16 @@ from columns_ready import columns_answer
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 from publish_fixture import session_loop
 from pyoxigraph import Literal, NamedNode, Quad, Store, Variable
-from random_queries import GRAPHS, INTEGERS, NODES, PREDICATES, TEXTS, QueryGenerator, random_quads, typed
+from random_queries import (
+    GRAPHS,
+    INTEGERS,
+    NODES,
+    PREDICATES,
+    TEXTS,
+    QueryGenerator,
+    random_quads,
+    typed,
+)
 
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
@@ -57,7 +66,9 @@ def test_many_random_queries_have_equal_answers(first: int, tmp_path: Path) -> N
 
 
 def _equal_answers(seeds: range, folder: Path) -> int:
-    """Compare the answers to random queries, with and without a binding, to those of the store; return how many were compiled."""
+    """Compare the answers to random queries, with and without a binding, to those of the store;
+    return how many were compiled.
+    """
     stored = random_quads(Random(seeds[0]))
     store, compiled = merged_store(stored), 0
     with closing(columns_of(stored, folder)) as columns:
@@ -71,7 +82,9 @@ def _equal_answers(seeds: range, folder: Path) -> int:
                     continue
                 compiled += not bindings
 
-                assert comparable(query, answer) == comparable(query, _of_store(store, query, bindings)), (seed, query, bindings)
+                assert comparable(query, answer) == comparable(
+                    query, _of_store(store, query, bindings)
+                ), (seed, query, bindings)
     return compiled
 
 
@@ -79,20 +92,43 @@ def _random_binding(query: str, random: Random) -> dict[str, str]:
     """Return a term for a variable that *query* selects."""
     name = query.partition("?")[2][:1]
     is_selected = query.startswith((f"SELECT ?{name} ", f"SELECT DISTINCT ?{name} "))
-    return {name: str(random.choice([*NODES[:4], *TEXTS[:2], *INTEGERS[:3]]))} if is_selected else {}
+    return (
+        {name: str(random.choice([*NODES[:4], *TEXTS[:2], *INTEGERS[:3]]))} if is_selected else {}
+    )
 
 
-def _of_store(store: Store, query: str, bindings: Mapping[str, str]) -> list[tuple[str | None, ...]]:
-    return solutions(store.query(query, substitutions={Variable(name): parse_term(text) for name, text in bindings.items()} or None))
+def _of_store(
+    store: Store, query: str, bindings: Mapping[str, str]
+) -> list[tuple[str | None, ...]]:
+    return solutions(
+        store.query(
+            query,
+            substitutions={Variable(name): parse_term(text) for name, text in bindings.items()}
+            or None,
+        )
+    )
 
 
 @pytest.mark.parametrize(
-    ("path", "is_compiled"), [("<x:p>|<x:q>", True), ("<x:p>|^<x:q>", True), ("<x:p>|<x:double>", False), ("<x:p>|<x:p>", False)]
+    ("path", "is_compiled"),
+    [
+        ("<x:p>|<x:q>", True),
+        ("<x:p>|^<x:q>", True),
+        ("<x:p>|<x:double>", False),
+        ("<x:p>|<x:p>", False),
+    ],
 )
-def test_pair_of_two_alternatives_ends_a_query_that_counts_it(path: str, is_compiled: bool, tmp_path: Path) -> None:
+def test_pair_of_two_alternatives_ends_a_query_that_counts_it(
+    path: str, is_compiled: bool, tmp_path: Path
+) -> None:
     edges = [("s", "p", "o"), ("t", "q", "o"), ("s", "double", "o"), ("s", "p", "t")]
-    stored = [Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0]) for s, p, o in edges]
-    count, distinct = (f"SELECT (COUNT({what}) AS ?n) {{ ?s {path} ?o }}" for what in ("*", "DISTINCT ?s"))
+    stored = [
+        Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0])
+        for s, p, o in edges
+    ]
+    count, distinct = (
+        f"SELECT (COUNT({what}) AS ?n) {{ ?s {path} ?o }}" for what in ("*", "DISTINCT ?s")
+    )
     with closing(columns_of(stored, tmp_path)) as columns:
         assert _answer(columns, distinct) == solutions(merged_store(stored).query(distinct))
         if is_compiled:
@@ -120,15 +156,22 @@ def test_pair_of_two_alternatives_ends_a_query_that_counts_it(path: str, is_comp
         ("SELECT ?x ?s { GRAPH ?x { ?s <x:p> ?o } }", False),
     ],
 )
-def test_binding_replaces_a_variable_that_every_solution_has(query: str, is_compiled: bool, tmp_path: Path) -> None:
+def test_binding_replaces_a_variable_that_every_solution_has(
+    query: str, is_compiled: bool, tmp_path: Path
+) -> None:
     edges = [("a", "p", "b"), ("c", "p", "d"), ("a", "q", "e"), ("c", "q", "f"), ("a", "q", "f")]
-    stored = [Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0]) for s, p, o in edges]
+    stored = [
+        Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0])
+        for s, p, o in edges
+    ]
     bindings = {"x": "<x:f>"}
     with closing(columns_of(stored, tmp_path)) as columns:
         if is_compiled:
             answer = solutions(columns.answer(columns.compile(query, None, bindings)))
 
-            assert comparable(query, answer) == comparable(query, _of_store(merged_store(stored), query, bindings))
+            assert comparable(query, answer) == comparable(
+                query, _of_store(merged_store(stored), query, bindings)
+            )
         else:
             with pytest.raises(NotCompiled):
                 columns.compile(query, None, bindings)
@@ -140,7 +183,10 @@ def stored() -> list[Quad]:
 
 
 def test_applying_an_entry_again_changes_nothing(stored: list[Quad], tmp_path: Path) -> None:
-    with closing(columns_of(stored, tmp_path / "once")) as once, closing(columns_of([*stored, *stored], tmp_path / "twice")) as twice:
+    with (
+        closing(columns_of(stored, tmp_path / "once")) as once,
+        closing(columns_of([*stored, *stored], tmp_path / "twice")) as twice,
+    ):
         assert _answer(once, COUNT) == _answer(twice, COUNT)
 
 
@@ -163,13 +209,20 @@ def test_row_that_adds_after_a_deletion_counts(tmp_path: Path) -> None:
 
 
 def test_numbers_of_one_value_are_one_term_as_in_the_store(tmp_path: Path) -> None:
-    same = [Quad(NODES[0], PREDICATES[3], typed(text, "integer"), GRAPHS[0]) for text in ("1", "01", "+1")]
+    same = [
+        Quad(NODES[0], PREDICATES[3], typed(text, "integer"), GRAPHS[0])
+        for text in ("1", "01", "+1")
+    ]
 
     with closing(columns_of(same, tmp_path)) as columns:
-        assert _answer(columns, COUNT) == _in_order(COUNT, solutions(merged_store(same).query(COUNT)))
+        assert _answer(columns, COUNT) == _in_order(
+            COUNT, solutions(merged_store(same).query(COUNT))
+        )
 
 
-def test_uncommitted_changes_are_lost_with_their_position(stored: list[Quad], tmp_path: Path) -> None:
+def test_uncommitted_changes_are_lost_with_their_position(
+    stored: list[Quad], tmp_path: Path
+) -> None:
     path = tmp_path / "work.duckdb"
     with closing(ColumnDatabase(path)) as database:
         database.begin()
@@ -189,7 +242,7 @@ def test_two_terms_with_one_number_are_refused() -> None:
     with duckdb.connect() as connection:
         connection.execute(TABLES)
         number = term_id(str(NODES[0]))
-        connection.execute(f"INSERT INTO terms (id, \"check\") SELECT {number}::UBIGINT, 1")
+        connection.execute(f'INSERT INTO terms (id, "check") SELECT {number}::UBIGINT, 1')
         stage = Stage(connection)
         stage.add(rows([Quad(NODES[0], PREDICATES[0], NODES[1], GRAPHS[0])]))
 
@@ -216,14 +269,28 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
     texts = [
         *(f'"{day}T{time}Z"^^<{XSD}dateTime>' for day in days for time in ("00:00:00", "23:59:59")),
         *(f'"{day}"^^<{XSD}date>' for day in days),
-        *(f'"{number}"^^<{XSD}decimal>' for number in ("0.5", "-0.5", "-12.003", "123456789.12345678", "10.01")),
-        *('"POINT(1 2)"^^<http://www.opengis.net/ont/geosparql#wktLiteral>', '"1"^^<https://example.org/n>', '"ü "@de', '"x"'),
+        *(
+            f'"{number}"^^<{XSD}decimal>'
+            for number in ("0.5", "-0.5", "-12.003", "123456789.12345678", "10.01")
+        ),
+        *(
+            '"POINT(1 2)"^^<http://www.opengis.net/ont/geosparql#wktLiteral>',
+            '"1"^^<https://example.org/n>',
+            '"ü "@de',
+            '"x"',
+        ),
         *("<http://example.org/\u00fc>", "<urn:a>"),
     ]
     odd = [
         *(f'"{text}"^^<{XSD}decimal>' for text in ("1.50", "01.5", "1.0", "-0.0", "1.")),
-        *(f'"{text}"^^<{XSD}date>' for text in ("2026-02-30", "2026-2-01", "0000-01-01", "2026-01-01Z")),
-        *(f'"2026-01-01T{text}"^^<{XSD}dateTime>' for text in ("24:00:00Z", "10:00:00", "10:00:00.0Z", "10:00:60Z")),
+        *(
+            f'"{text}"^^<{XSD}date>'
+            for text in ("2026-02-30", "2026-2-01", "0000-01-01", "2026-01-01Z")
+        ),
+        *(
+            f'"2026-01-01T{text}"^^<{XSD}dateTime>'
+            for text in ("24:00:00Z", "10:00:00", "10:00:00.0Z", "10:00:60Z")
+        ),
         *('"a\\nb"', '"x"@EN', f'"01"^^<{XSD}integer>', "<http://example.org/\\u00fc>"),
     ]
 
@@ -251,14 +318,19 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
         ("SELECT ?s { ?s ?p ?o FILTER EXISTS { ?s ?p ?o OPTIONAL { ?o ?p ?s } } }", "EXISTS"),
     ],
 )
-def test_query_that_is_not_certain_is_not_compiled(query: str, reason: str, stored: list[Quad], tmp_path: Path) -> None:
+def test_query_that_is_not_certain_is_not_compiled(
+    query: str, reason: str, stored: list[Quad], tmp_path: Path
+) -> None:
     with closing(columns_of(stored, tmp_path)) as columns, pytest.raises(NotCompiled, match=reason):
         columns.compile(query)
 
 
 def _path_data() -> list[Quad]:
     edges = [("a", "p", "b"), ("b", "p", "c"), ("c", "p", "a"), ("d", "q", "a"), ("d", "p", "e")]
-    return [Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0]) for s, p, o in edges]
+    return [
+        Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0])
+        for s, p, o in edges
+    ]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +354,9 @@ def _path_data() -> list[Quad]:
 )
 def test_recursive_path_connects_each_pair_once(query: str, tmp_path: Path) -> None:
     with closing(columns_of(_path_data(), tmp_path)) as columns:
-        assert _answer(columns, query) == sorted(solutions(merged_store(_path_data()).query(query)), key=repr)
+        assert _answer(columns, query) == sorted(
+            solutions(merged_store(_path_data()).query(query)), key=repr
+        )
 
 
 def test_path_of_no_length_connects_a_constant_without_triples_with_itself(tmp_path: Path) -> None:
@@ -306,7 +380,9 @@ def test_path_of_no_length_connects_a_constant_without_triples_with_itself(tmp_p
         ("2 / 3 / 2", "0.333333333333333333"),
     ],
 )
-def test_quotient_has_eighteen_digits_as_in_the_store(expression: str, text: str, tmp_path: Path) -> None:
+def test_quotient_has_eighteen_digits_as_in_the_store(
+    expression: str, text: str, tmp_path: Path
+) -> None:
     query = f"SELECT ({expression} AS ?n) {{ }}"
     with closing(columns_of([], tmp_path)) as columns:
         answer = _answer(columns, query)
@@ -324,12 +400,18 @@ def test_division_by_zero_is_an_error_and_an_overflow_is_left_to_the_store(tmp_p
 
 
 def test_average_of_what_is_no_number_is_left_to_the_store(tmp_path: Path) -> None:
-    with closing(columns_of([], tmp_path)) as columns, pytest.raises(NotCompiled, match="not compiled"):
+    with (
+        closing(columns_of([], tmp_path)) as columns,
+        pytest.raises(NotCompiled, match="not compiled"),
+    ):
         _answer(columns, 'SELECT (AVG(?x) AS ?n) { VALUES ?x { 1 "a" } }')
 
 
 def test_strings_are_concatenated_in_order(tmp_path: Path) -> None:
-    stored = [Quad(node, PREDICATES[2], Literal(text), GRAPHS[0]) for node, text in zip(NODES, "bab", strict=False)]
+    stored = [
+        Quad(node, PREDICATES[2], Literal(text), GRAPHS[0])
+        for node, text in zip(NODES, "bab", strict=False)
+    ]
     with closing(columns_of(stored, tmp_path)) as columns:
         query = 'SELECT (GROUP_CONCAT(DISTINCT ?x; SEPARATOR=", ") AS ?all) { ?s ?p ?x }'
 
@@ -340,7 +422,9 @@ def test_template_has_new_blank_nodes_and_skips_what_is_no_triple(tmp_path: Path
     stored = [Quad(NODES[0], NamedNode("x:p"), value, GRAPHS[0]) for value in (NODES[1], TEXTS[1])]
     with closing(columns_of(stored, tmp_path)) as columns:
         linked = _answer(columns, "CONSTRUCT { ?o <x:of> [ <x:is> ?o ] } { ?s <x:p> ?o }")
-        same = _answer(columns, "CONSTRUCT { ?s <x:of> <x:y> . ?s <x:of> ?unbound } { ?s <x:p> ?o }")
+        same = _answer(
+            columns, "CONSTRUCT { ?s <x:of> <x:y> . ?s <x:of> ?unbound } { ?s <x:p> ?o }"
+        )
 
     assert len(linked) == 3
     assert len({row[0] for row in linked if row[0] and row[0].startswith("_:")}) == 2
@@ -348,8 +432,13 @@ def test_template_has_new_blank_nodes_and_skips_what_is_no_triple(tmp_path: Path
 
 
 def test_value_that_is_not_certain_ends_the_query(tmp_path: Path) -> None:
-    odd = [Quad(NODES[0], PREDICATES[0], typed(text, "decimal"), GRAPHS[0]) for text in ("1.5", "2.5")]
-    with closing(columns_of(odd, tmp_path)) as columns, pytest.raises(NotCompiled, match="not compiled"):
+    odd = [
+        Quad(NODES[0], PREDICATES[0], typed(text, "decimal"), GRAPHS[0]) for text in ("1.5", "2.5")
+    ]
+    with (
+        closing(columns_of(odd, tmp_path)) as columns,
+        pytest.raises(NotCompiled, match="not compiled"),
+    ):
         columns.answer(columns.compile("SELECT ?o { ?s ?p ?o FILTER(?o > 1) }"))
 
 
@@ -363,7 +452,9 @@ def test_lower_case_is_the_stores_for_every_letter_that_is_compiled(tmp_path: Pa
     lowered = solutions(merged_store(stored).query("SELECT ?o (LCASE(?o) AS ?low) { ?s ?p ?o }"))
     with closing(columns_of(stored, tmp_path)) as columns:
         passed = _answer(columns, 'SELECT ?o { ?s ?p ?o FILTER(CONTAINS(LCASE(?o), "x")) }')
-        result = columns.connection.execute("SELECT text, '\"' || lower(lexical) || '\"' FROM terms WHERE kind = 2").fetchall()
+        result = columns.connection.execute(
+            "SELECT text, '\"' || lower(lexical) || '\"' FROM terms WHERE kind = 2"
+        ).fetchall()
 
     assert len(passed) == len(letters)
     assert dict(result) == dict(lowered)
@@ -372,15 +463,28 @@ def test_lower_case_is_the_stores_for_every_letter_that_is_compiled(tmp_path: Pa
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     journal = Journal(tmp_path / "journal")
-    vocabulary = [f"A {quad}" for graph, lines in statements(IRIS.base) for quad in quads(lines, graph)]
-    records = [row for item in (RICH, *(plain(number) for number in range(20))) for row in record_rows("demo", item)]
+    vocabulary = [
+        f"A {quad}" for graph, lines in statements(IRIS.base) for quad in quads(lines, graph)
+    ]
+    records = [
+        row
+        for item in (RICH, *(plain(number) for number in range(20)))
+        for row in record_rows("demo", item)
+    ]
     journal.append([*vocabulary, *records], run="run-1", time=SEEN)
-    (tmp_path / "status.nq").write_text(f'<{IRIS.base}x> <{IRIS.ns}checked> "now" <{IRIS.status}> .\n')
+    (tmp_path / "status.nq").write_text(
+        f'<{IRIS.base}x> <{IRIS.ns}checked> "now" <{IRIS.status}> .\n'
+    )
     return tmp_path
 
 
 def follower(data: Path) -> Runner[EmbeddedStore]:
-    return open_runner(JournalReader(Journal(data / "journal"), IRIS.base), data / "store", data / "status.nq", IRIS.status)
+    return open_runner(
+        JournalReader(Journal(data / "journal"), IRIS.base),
+        data / "store",
+        data / "status.nq",
+        IRIS.status,
+    )
 
 
 def level(item: Runner[EmbeddedStore]) -> str:
@@ -392,7 +496,9 @@ def level(item: Runner[EmbeddedStore]) -> str:
     return path
 
 
-def _at_once(open_columns: Callable[[], SnapshotColumns | None], wanted: Event) -> Future[SnapshotColumns | None]:
+def _at_once(
+    open_columns: Callable[[], SnapshotColumns | None], wanted: Event
+) -> Future[SnapshotColumns | None]:
     future: Future[SnapshotColumns | None] = Future()
     future.set_result(open_columns())
     return future
@@ -415,12 +521,17 @@ def test_snapshot_has_the_columns_and_the_status_graph(snapshot: ColumnSnapshot)
     merged = "SELECT ?p (COUNT(DISTINCT ?o) AS ?n) { ?s ?p ?o } GROUP BY ?p"
 
     for text in (COUNT, merged, query):
-        result = solutions(SnapshotColumns(snapshot.columns.engine, 0).answer(QueryRequest(text, base=IRIS.base)))
+        result = solutions(
+            SnapshotColumns(snapshot.columns.engine, 0).answer(QueryRequest(text, base=IRIS.base))
+        )
         assert comparable(text, result) == comparable(text, solutions(snapshot.store.query(text)))
 
 
 def test_engine_is_named_with_the_result(snapshot: ColumnSnapshot) -> None:
-    engines = [snapshot.evaluate(QueryRequest(text, base=IRIS.base))[1] for text in (COUNT, "ASK { ?s ?p ?o }")]
+    engines = [
+        snapshot.evaluate(QueryRequest(text, base=IRIS.base))[1]
+        for text in (COUNT, "ASK { ?s ?p ?o }")
+    ]
 
     assert engines == ["columns", "store"]
 
@@ -428,7 +539,9 @@ def test_engine_is_named_with_the_result(snapshot: ColumnSnapshot) -> None:
 def test_columns_follow_a_change(data: Path) -> None:
     level(follower(data))
     gone = [f"D {row[2:]}" for row in record_rows("demo", plain(3))]
-    Journal(data / "journal").append([*gone, *record_rows("demo", plain(77))], run="run-2", time=CHANGED)
+    Journal(data / "journal").append(
+        [*gone, *record_rows("demo", plain(77))], run="run-2", time=CHANGED
+    )
 
     with closing(_opened(level(follower(data)))) as opened:
         assert opened.columns
@@ -471,8 +584,13 @@ def test_damaged_columns_are_rebuilt(data: Path) -> None:
 
 
 def test_unbound_is_ordered_first(tmp_path: Path) -> None:
-    stored = [Quad(NODES[0], PREDICATES[0], NODES[1], GRAPHS[0]), Quad(NODES[2], PREDICATES[0], NODES[0], GRAPHS[0])]
-    query = f"SELECT ?c {{ ?a {PREDICATES[0]} ?b OPTIONAL {{ ?b {PREDICATES[0]} ?c }} }} ORDER BY ?c"
+    stored = [
+        Quad(NODES[0], PREDICATES[0], NODES[1], GRAPHS[0]),
+        Quad(NODES[2], PREDICATES[0], NODES[0], GRAPHS[0]),
+    ]
+    query = (
+        f"SELECT ?c {{ ?a {PREDICATES[0]} ?b OPTIONAL {{ ?b {PREDICATES[0]} ?c }} }} ORDER BY ?c"
+    )
 
     with closing(columns_of(stored, tmp_path)) as columns:
         assert _answer(columns, query) == [(None,), (str(NODES[1]),)]
@@ -483,7 +601,10 @@ async def test_header_names_the_engine(service: QueryService, inside: httpx.Asyn
     await columns_answer(service)
     queries = (COUNT, "SELECT ?s { ?s ?p ?o } LIMIT 1")
 
-    engines = [(await inside.get("/sparql", params={"query": text})).headers["Stocktake-Engine"] for text in queries * 2]
+    engines = [
+        (await inside.get("/sparql", params={"query": text})).headers["Stocktake-Engine"]
+        for text in queries * 2
+    ]
 
     assert engines == ["columns", "store"] * 2  # the second time from the cache
 
@@ -513,13 +634,18 @@ def test_until_the_columns_are_open_the_store_answers(data: Path) -> None:
 
 def test_query_waits_for_the_columns_where_they_open_at_once(data: Path) -> None:
     path = level(follower(data))
-    with ThreadPoolExecutor(1) as executor, closing(ColumnSnapshot(path, lambda work, now: executor.submit(work), True)) as opened:
+    with (
+        ThreadPoolExecutor(1) as executor,
+        closing(ColumnSnapshot(path, lambda work, now: executor.submit(work), True)) as opened,
+    ):
         opened.is_answering = True
 
         assert opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1] == "columns"
 
 
-def test_store_answers_what_fails_in_the_columns(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_store_answers_what_fails_in_the_columns(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with closing(_opened(level(follower(data)))) as opened:
         columns = opened.columns
         assert columns
@@ -527,7 +653,9 @@ def test_store_answers_what_fails_in_the_columns(data: Path, caplog: pytest.LogC
         engine = opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1]
 
     assert engine == "store"
-    assert [record.message for record in caplog.records] == ["columns failed; the RDF store answers"]
+    assert [record.message for record in caplog.records] == [
+        "columns failed; the RDF store answers"
+    ]
 
 
 class _CountingEngine(ColumnEngine):
@@ -535,17 +663,24 @@ class _CountingEngine(ColumnEngine):
 
     compiled = 0
 
-    def compile(self, text: str, base: str | None = None, bindings: Mapping[str, str] | None = None) -> CompiledQuery:
+    def compile(
+        self, text: str, base: str | None = None, bindings: Mapping[str, str] | None = None
+    ) -> CompiledQuery:
         """Compile a query."""
         self.compiled += 1
         return super().compile(text, base, bindings)
 
 
-def test_queries_that_differ_by_constants_from_cheap_ones_are_seldom_parsed(stored: list[Quad], tmp_path: Path) -> None:
+def test_queries_that_differ_by_constants_from_cheap_ones_are_seldom_parsed(
+    stored: list[Quad], tmp_path: Path
+) -> None:
     columns_of(stored, tmp_path).close()
     engine = _CountingEngine(tmp_path / "columns.duckdb")
     with closing(SnapshotColumns(engine, engine.triples)) as columns:
-        answers = [columns.answer(QueryRequest(f"SELECT (COUNT(*) AS ?n) {{ ?s ?p <x:{number}> }}")) for number in range(RETRY_EVERY + 1)]
+        answers = [
+            columns.answer(QueryRequest(f"SELECT (COUNT(*) AS ?n) {{ ?s ?p <x:{number}> }}"))
+            for number in range(RETRY_EVERY + 1)
+        ]
         first = engine.compiled
         large = columns.answer(QueryRequest("SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"))
 
@@ -570,11 +705,21 @@ def test_query_that_visits_little_is_not_parsed_for_the_columns(text: str) -> No
     ("datatype", "texts"),
     [
         ("date", ["2026-01-28", "2026-01-31", "2026-02-01", "2026-03-30", "2026-04-02"]),
-        ("dateTime", ["2026-01-28T00:00:00Z", "2026-01-31T00:00:00Z", "2026-02-01T00:00:00Z", "2026-03-30T00:00:00Z"]),
+        (
+            "dateTime",
+            [
+                "2026-01-28T00:00:00Z",
+                "2026-01-31T00:00:00Z",
+                "2026-02-01T00:00:00Z",
+                "2026-03-30T00:00:00Z",
+            ],
+        ),
         ("integer", ["-3", "0", "007", "10"]),
     ],
 )
-def test_values_of_one_kind_are_in_order_however_they_were_read(datatype: str, texts: list[str], tmp_path: Path) -> None:
+def test_values_of_one_kind_are_in_order_however_they_were_read(
+    datatype: str, texts: list[str], tmp_path: Path
+) -> None:
     stored = [Quad(NODES[0], PREDICATES[0], typed(text, datatype), GRAPHS[0]) for text in texts]
     query = "SELECT ?o { ?s ?p ?o } ORDER BY DESC(?o)"
 
@@ -597,6 +742,8 @@ def _answer(columns: ColumnEngine, query: str) -> list[tuple[str | None, ...]]:
     return _in_order(query, solutions(columns.answer(columns.compile(query))))
 
 
-def _in_order(query: str, answer_rows: list[tuple[str | None, ...]]) -> list[tuple[str | None, ...]]:
+def _in_order(
+    query: str, answer_rows: list[tuple[str | None, ...]]
+) -> list[tuple[str | None, ...]]:
     """Return rows in the order of *query*, or sorted where it has none."""
     return answer_rows if "ORDER BY" in query else sorted(answer_rows, key=repr)

@@ -1,4 +1,6 @@
-"""Comments are below posts alone, as text, and there is no form for them unless the site takes comments."""
+"""Comments are below posts alone, as text, and there is no form for them unless the site takes
+comments.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ async def service(tmp_path: Path) -> AsyncIterator[QueryService]:
         Post(key="a b", titles=(Text("We opened", "en"),), content=Text("Come in.", "en")),
         Document(key="a b", titles=(Text("Report", "en"),)),
     )
-    Journal(tmp_path / "journal").append([row for item in things for row in rows(item)], run="demo.1", time=NOW)
+    Journal(tmp_path / "journal").append(
+        [row for item in things for row in rows(item)], run="demo.1", time=NOW
+    )
     async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as opened:
         await opened.wait_until_current()
         yield opened
@@ -47,7 +51,9 @@ def client_of(service: QueryService, comments: object) -> httpx.AsyncClient:
     app = create_app(service)
     if comments is not None:
         app.state.comments = comments
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    )
 
 
 async def test_accepted_comments_are_shown_as_text_with_a_form(service: QueryService) -> None:
@@ -65,7 +71,10 @@ async def test_accepted_comments_are_shown_as_text_with_a_form(service: QuerySer
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
     assert "<script>alert" not in page.text
     assert page.text.index("alert(1)") < page.text.index("Second")
-    assert 'action="/submit/comments"><input type="hidden" name="about" value="post/demo/a%20b">' in page.text
+    assert (
+        'action="/submit/comments"><input type="hidden" name="about" value="post/demo/a%20b">'
+        in page.text
+    )
     assert 'action="/submit/comments"' not in other.text
 
 

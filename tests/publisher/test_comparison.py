@@ -25,7 +25,16 @@ from live_server import ROOT
 from journal.journal import Journal
 from publisher.history import set_ranges
 from publisher.history.change_writer import ChangeWriter
-from publisher.history.comparison import CHANGES, FACETS, Comparison, Numbers, compare, find_moment, list_records, parse_within
+from publisher.history.comparison import (
+    CHANGES,
+    FACETS,
+    Comparison,
+    Numbers,
+    compare,
+    find_moment,
+    list_records,
+    parse_within,
+)
 from publisher.history.graph_changes import NAME, SCHEMA
 from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import JournalReader
@@ -51,13 +60,23 @@ def random_thing(key: str, chance: random.Random) -> Resource:
         key=key,
         titles=title,
         countries=tuple(chance.sample(COUNTRIES, chance.randrange(3))),
-        goals=tuple(Claim(f"http://metadata.un.org/sdg/{goal}", basis, "x") for goal in chance.sample(range(1, 6), chance.randrange(3))),
-        action_lines=(Claim(IRIS.concept("action-line", f"C{chance.randrange(1, 4)}")),) if chance.random() < 0.7 else (),
+        goals=tuple(
+            Claim(f"http://metadata.un.org/sdg/{goal}", basis, "x")
+            for goal in chance.sample(range(1, 6), chance.randrange(3))
+        ),
+        action_lines=(Claim(IRIS.concept("action-line", f"C{chance.randrange(1, 4)}")),)
+        if chance.random() < 0.7
+        else (),
     )
 
 
 def rows_of(thing: Resource, source: str, time: datetime) -> set[str]:
-    lines = [*describe(thing, IRIS, source), *describe_record(thing.key, IRIS, Provenance(source, "run", "fields", "ab" * 32, START, time))]
+    lines = [
+        *describe(thing, IRIS, source),
+        *describe_record(
+            thing.key, IRIS, Provenance(source, "run", "fields", "ab" * 32, START, time)
+        ),
+    ]
     return set(quads(lines, IRIS.record(source, thing.key)))
 
 
@@ -70,8 +89,14 @@ def write_journal(journal: Journal) -> list[State]:
         rows: list[str] = []
         for key in sorted({str(chance.randrange(40)) for _ in range(chance.randrange(1, 12))}):
             old = published.pop((source, key), set())
-            new = set() if old and chance.random() < 0.35 else rows_of(random_thing(key, chance), source, time)
-            rows += [f"D {row}" for row in sorted(old - new)] + [f"A {row}" for row in sorted(new - old)]
+            new = (
+                set()
+                if old and chance.random() < 0.35
+                else rows_of(random_thing(key, chance), source, time)
+            )
+            rows += [f"D {row}" for row in sorted(old - new)] + [
+                f"A {row}" for row in sorted(new - old)
+            ]
             if new:
                 published[source, key] = new
         journal.append(rows, run=f"run-{number}", time=time)
@@ -99,45 +124,88 @@ def history(data: Path, states: list[State]) -> Path:
 
 
 def own_sets(lines: frozenset[str], graph: str) -> set[tuple[str, str]]:
-    """Return the facets and codes of a record by its triples, read with patterns of this test's own."""
+    """Return the facets and codes of a record by its triples, read with patterns of this test's
+    own.
+    """
     text, ns = "\n".join(lines), re.escape(IRIS.ns)
     results = {("source", graph.removeprefix(f"{IRIS.base}record/").partition("/")[0])}
-    results |= {("kind", kind) for kind in re.findall(rf"primaryTopic> <{re.escape(IRIS.base)}id/(\w+)/", text)}
-    results |= {("country", code) for code in re.findall(r"/dc/terms/spatial> <http://metadata\.un\.org/sdg/codes/geoArea/(\d+)>", text)}
-    results |= {("goal", code) for code in re.findall(rf"<{ns}goal> <http://metadata\.un\.org/sdg/(\d+)>", text)}
-    return results | {("line", code) for code in re.findall(rf"<{ns}actionLine> <{re.escape(IRIS.base)}scheme/action-line/([^>]+)>", text)}
+    results |= {
+        ("kind", kind)
+        for kind in re.findall(rf"primaryTopic> <{re.escape(IRIS.base)}id/(\w+)/", text)
+    }
+    results |= {
+        ("country", code)
+        for code in re.findall(
+            r"/dc/terms/spatial> <http://metadata\.un\.org/sdg/codes/geoArea/(\d+)>", text
+        )
+    }
+    results |= {
+        ("goal", code)
+        for code in re.findall(rf"<{ns}goal> <http://metadata\.un\.org/sdg/(\d+)>", text)
+    }
+    return results | {
+        ("line", code)
+        for code in re.findall(
+            rf"<{ns}actionLine> <{re.escape(IRIS.base)}scheme/action-line/([^>]+)>", text
+        )
+    }
 
 
-def arithmetic(states: list[State], one: int, other: int, member: tuple[str, str] | None) -> Numbers:
+def arithmetic(
+    states: list[State], one: int, other: int, member: tuple[str, str] | None
+) -> Numbers:
     def members(number: int) -> set[str]:
-        return {graph for graph, lines in states[number - 1].items() if member is None or member in own_sets(lines, graph)}
+        return {
+            graph
+            for graph, lines in states[number - 1].items()
+            if member is None or member in own_sets(lines, graph)
+        }
 
     before, after = members(one), members(other)
-    touched = {graph for graph in before & after if any(states[n].get(graph) != states[n - 1].get(graph) for n in range(one, other))}
+    touched = {
+        graph
+        for graph in before & after
+        if any(states[n].get(graph) != states[n - 1].get(graph) for n in range(one, other))
+    }
     return Numbers(len(before), len(after), len(after - before), len(before - after), len(touched))
 
 
 def between(data: Path, history: Path, one: int, other: int, *within: str) -> Comparison:
-    before, after = (find_moment(data, history, f"entry/{number}", ENTRIES) for number in (one, other))
+    before, after = (
+        find_moment(data, history, f"entry/{number}", ENTRIES) for number in (one, other)
+    )
     return compare(history, before, after, parse_within([*within]))
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_a_random_pair_equals_the_arithmetic_of_the_journal(data: Path, history: Path, states: list[State], seed: int) -> None:
+def test_a_random_pair_equals_the_arithmetic_of_the_journal(
+    data: Path, history: Path, states: list[State], seed: int
+) -> None:
     chance = random.Random(seed)
     one, other = sorted((chance.randint(1, ENTRIES), chance.randint(1, ENTRIES)))
 
     result = between(data, history, one, other)
 
     assert result.total == arithmetic(states, one, other, None)
-    members = {item for state in states[one - 1 : other] for graph, lines in state.items() for item in own_sets(lines, graph)}
+    members = {
+        item
+        for state in states[one - 1 : other]
+        for graph, lines in state.items()
+        for item in own_sets(lines, graph)
+    }
     expected = {item: arithmetic(states, one, other, item) for item in sorted(members)}
-    results = {(facet, code): numbers for facet in FACETS for code, numbers in result.by_facet[facet].items()}
+    results = {
+        (facet, code): numbers
+        for facet in FACETS
+        for code, numbers in result.by_facet[facet].items()
+    }
     assert results == {item: numbers for item, numbers in expected.items() if numbers != Numbers()}
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_set_has_the_numbers_of_its_row(data: Path, history: Path, states: list[State], seed: int) -> None:
+def test_a_set_has_the_numbers_of_its_row(
+    data: Path, history: Path, states: list[State], seed: int
+) -> None:
     chance = random.Random(seed)
     one, other = sorted((chance.randint(1, ENTRIES), chance.randint(1, ENTRIES)))
     whole = between(data, history, one, other)
@@ -148,26 +216,39 @@ def test_a_set_has_the_numbers_of_its_row(data: Path, history: Path, states: lis
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_two_sets_have_the_records_that_are_in_both(data: Path, history: Path, states: list[State], seed: int) -> None:
+def test_two_sets_have_the_records_that_are_in_both(
+    data: Path, history: Path, states: list[State], seed: int
+) -> None:
     chance = random.Random(seed)
     one, other = sorted((chance.randint(1, ENTRIES), chance.randint(1, ENTRIES)))
 
     result = between(data, history, one, other, "country:404", "source:beta")
 
     members = [
-        {graph for graph, lines in states[number - 1].items() if {("country", "404"), ("source", "beta")} <= own_sets(lines, graph)}
+        {
+            graph
+            for graph, lines in states[number - 1].items()
+            if {("country", "404"), ("source", "beta")} <= own_sets(lines, graph)
+        }
         for number in (one, other)
     ]
     assert (result.total.before, result.total.after) == (len(members[0]), len(members[1]))
-    assert (result.total.new, result.total.gone) == (len(members[1] - members[0]), len(members[0] - members[1]))
+    assert (result.total.new, result.total.gone) == (
+        len(members[1] - members[0]),
+        len(members[0] - members[1]),
+    )
     assert between(data, history, one, other, "country:404", "country:999").total == Numbers()
 
 
-@pytest.mark.parametrize(("first", "last"), [(0, 0), (1, 1), (0, 255), (3, 17), (5, 100), (64, 127), (1, 4095)])
+@pytest.mark.parametrize(
+    ("first", "last"), [(0, 0), (1, 1), (0, 255), (3, 17), (5, 100), (64, 127), (1, 4095)]
+)
 def test_ranges_cover_each_entry_once_and_in_order(first: int, last: int) -> None:
     parts = [*set_ranges._parts(first, last, 5000)]
 
-    assert [number for level, part in parts for number in range(part * 4**level, (part + 1) * 4**level)] == [*range(first, last + 1)]
+    assert [
+        number for level, part in parts for number in range(part * 4**level, (part + 1) * 4**level)
+    ] == [*range(first, last + 1)]
     assert len(parts) <= 6 * 6  # levels, and ranges of each
 
 
@@ -177,12 +258,18 @@ def test_an_entry_in_two_parts_changes_a_record_once(tmp_path: Path) -> None:
         writer = ChangeWriter(file, IRIS.base)
         thing = f"<{IRIS.thing('initiative', 'a', 'x')}>"
         title = f'A {thing} <http://purl.org/dc/terms/title> "X"'.encode()
-        added, removed = (f"{sign} {thing} <http://purl.org/dc/terms/spatial> <{COUNTRIES[0]}>".encode() for sign in "AD")
+        added, removed = (
+            f"{sign} {thing} <http://purl.org/dc/terms/spatial> <{COUNTRIES[0]}>".encode()
+            for sign in "AD"
+        )
         for entry, parts in ((1, [[title, added]]), (2, [[removed], [added]]), (3, [[removed]])):
             writer.begin()
             for part in parts:
                 writer.record_change("a/x", entry, part)
-            file.execute("INSERT INTO entry VALUES (?, 'run', ?, ?, ?, ?)", (entry, entry, entry, *writer.end()))
+            file.execute(
+                "INSERT INTO entry VALUES (?, 'run', ?, ?, ?, ?)",
+                (entry, entry, entry, *writer.end()),
+            )
         file.commit()
     moments = [find_moment(tmp_path, tmp_path, f"entry/{number}", 3) for number in (1, 2, 3)]
 
@@ -191,7 +278,9 @@ def test_an_entry_in_two_parts_changes_a_record_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("only", CHANGES)
-def test_a_number_counts_the_records_of_its_list(data: Path, history: Path, states: list[State], only: str) -> None:
+def test_a_number_counts_the_records_of_its_list(
+    data: Path, history: Path, states: list[State], only: str
+) -> None:
     one, other = (find_moment(data, history, f"entry/{number}", ENTRIES) for number in (5, 17))
 
     for within in ((), ("source:alpha",), ("country:404", "source:beta"), ("line:C1:declared",)):
@@ -203,8 +292,14 @@ def test_a_number_counts_the_records_of_its_list(data: Path, history: Path, stat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("2025-12-31", r"2025-12-31 is before the first entry of the journal, which is of 2026-01-02T12:00:00Z"),
-        ("entry/99", "'entry/99' is no published entry of the journal, which has the entries 1 to 24"),
+        (
+            "2025-12-31",
+            r"2025-12-31 is before the first entry of the journal, which is of 2026-01-02T12:00:00Z",
+        ),
+        (
+            "entry/99",
+            "'entry/99' is no published entry of the journal, which has the entries 1 to 24",
+        ),
         ("entry/0", "is no published entry"),
         ("release/9", "there is no release 9"),
         ("yesterday", "'yesterday' is no date such as 2026-01-31"),
@@ -213,7 +308,9 @@ def test_a_number_counts_the_records_of_its_list(data: Path, history: Path, stat
         ("", "is no date"),
     ],
 )
-def test_a_moment_that_is_none_is_refused_with_what_there_is(data: Path, history: Path, text: str, message: str) -> None:
+def test_a_moment_that_is_none_is_refused_with_what_there_is(
+    data: Path, history: Path, text: str, message: str
+) -> None:
     with pytest.raises(Exception, match=message):
         find_moment(data, history, text, ENTRIES)
 
@@ -246,7 +343,9 @@ async def test_the_page_its_data_and_its_lists_agree(data: Path, states: list[St
         figures = (await client.get(f"/compare.json?{query}")).json()["figures"]
         [row] = figures[0]["rows"]
         expected = arithmetic(states, 5, ENTRIES, None)
-        assert {name: row[name] for name in CHANGES} == {name: getattr(expected, name) for name in CHANGES}
+        assert {name: row[name] for name in CHANGES} == {
+            name: getattr(expected, name) for name in CHANGES
+        }
         assert page.status_code == 200
         for name in CHANGES:
             listed = await client.get(row[f"{name}_records"])
@@ -265,17 +364,31 @@ async def test_the_page_its_data_and_its_lists_agree(data: Path, states: list[St
             assert (await client.get(path)).status_code == status, path
 
 
-async def test_versions_of_a_record_are_compared_field_by_field(data: Path, states: list[State]) -> None:
+async def test_versions_of_a_record_are_compared_field_by_field(
+    data: Path, states: list[State]
+) -> None:
     def title(state: State, graph: str) -> str:
-        return next(iter(re.findall(r'dc/terms/title> "([^"]*)"', "\n".join(state.get(graph, ())))), "")
+        return next(
+            iter(re.findall(r'dc/terms/title> "([^"]*)"', "\n".join(state.get(graph, ())))), ""
+        )
 
-    changed = [graph for graph in states[-1] if (old := title(states[7], graph)) and old != title(states[-1], graph)]
+    changed = [
+        graph
+        for graph in states[-1]
+        if (old := title(states[7], graph)) and old != title(states[-1], graph)
+    ]
     assert changed
     async with site(data) as client:
-        text = (await client.get("/compare", params={"from": "entry/8", "record": changed[0]}, headers={"Accept": "text/html"})).text
+        text = (
+            await client.get(
+                "/compare",
+                params={"from": "entry/8", "record": changed[0]},
+                headers={"Accept": "text/html"},
+            )
+        ).text
 
-    assert f"<del dir=\"auto\">{title(states[7], changed[0])}</del>" in text
-    assert f"<ins dir=\"auto\">{title(states[-1], changed[0])}</ins>" in text
+    assert f'<del dir="auto">{title(states[7], changed[0])}</del>' in text
+    assert f'<ins dir="auto">{title(states[-1], changed[0])}</ins>' in text
 
 
 def diff(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -284,12 +397,18 @@ def diff(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_prints_the_same_numbers(data: Path, states: list[State]) -> None:
-    document: dict[str, Any] = json.loads(diff(data, "entry/5", "entry/17", "--format", "json").stdout)
-    listed = diff(data, "entry/5", "entry/17", "--only", "gone", "--within", "source:alpha").stdout.splitlines()
+    document: dict[str, Any] = json.loads(
+        diff(data, "entry/5", "entry/17", "--format", "json").stdout
+    )
+    listed = diff(
+        data, "entry/5", "entry/17", "--only", "gone", "--within", "source:alpha"
+    ).stdout.splitlines()
     early = diff(data, "2020-01-01")
 
     expected = arithmetic(states, 5, 17, None)
-    assert {name: document["rows"][0][name] for name in CHANGES} == {name: getattr(expected, name) for name in CHANGES}
+    assert {name: document["rows"][0][name] for name in CHANGES} == {
+        name: getattr(expected, name) for name in CHANGES
+    }
     assert (document["from"]["entry"], document["to"]["entry"]) == (5, 17)
     assert len(listed) - 1 == arithmetic(states, 5, 17, ("source", "alpha")).gone
     assert (early.returncode, early.stdout) == (1, "")

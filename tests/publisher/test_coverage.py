@@ -1,4 +1,6 @@
-"""Each figure says of how many things it speaks, and one that has nothing gives way to what there is or would fill it."""
+"""Each figure says of how many things it speaks, and one that has nothing gives way to what there
+is or would fill it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ LINE = IRIS.concept("action-line", "C9")
 
 
 def goods() -> list[Initiative]:
-    """Return forty initiatives that name goals, one of them an action line, and neither countries nor dates."""
+    """Return forty initiatives that name goals, one of them an action line, and neither countries
+    nor dates.
+    """
     return [
         Initiative(
             key=str(number),
@@ -50,13 +54,22 @@ async def sparse(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     rows = [f"A {quad}" for graph, lines in statements(IRIS.base) for quad in quads(lines, graph)]
     journal.append(rows, run="run-1", time=DAY)
     registry = Registry(
-        "goods", "Goods", "An alliance", "https://goods.example/", "https://goods.example/licence", "json", "fields", "0 3 * * *"
+        "goods",
+        "Goods",
+        "An alliance",
+        "https://goods.example/",
+        "https://goods.example/licence",
+        "json",
+        "fields",
+        "0 3 * * *",
     )
     rows = [f"A {quad}" for quad in quads(describe_source(registry, IRIS), IRIS.source("goods"))]
     for good in goods():
         results = [
             *describe(good, IRIS, "goods"),
-            *describe_record(good.key, IRIS, Provenance("goods", "run-2", "fields", "ab" * 32, DAY, DAY, ())),
+            *describe_record(
+                good.key, IRIS, Provenance("goods", "run-2", "fields", "ab" * 32, DAY, DAY, ())
+            ),
         ]
         rows += [f"A {quad}" for quad in quads(results, IRIS.record("goods", good.key))]
     journal.append(rows, run="run-2", time=DAY)
@@ -65,7 +78,9 @@ async def sparse(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         async with asyncio.timeout(60):
             while service.current.tables < service.current.position:
                 await asyncio.sleep(0.05)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
+        ) as client:
             yield client
 
 
@@ -87,16 +102,23 @@ async def text(client: httpx.AsyncClient, path: str) -> str:
         ("/scheme/action-line/C4", "have a country"),
     ],
 )
-async def test_figure_says_its_coverage(inside: httpx.AsyncClient, path: str, sentence: str) -> None:
+async def test_figure_says_its_coverage(
+    inside: httpx.AsyncClient, path: str, sentence: str
+) -> None:
     assert sentence in await text(inside, path)
 
 
-async def test_home_without_countries_shows_goals_first_and_what_fills_a_map(sparse: httpx.AsyncClient) -> None:
+async def test_home_without_countries_shows_goals_first_and_what_fills_a_map(
+    sparse: httpx.AsyncClient,
+) -> None:
     page = await text(sparse, "/")
 
     assert 'class="drawing world"' not in page
     assert re.findall(r'id="by-(\w+)"', page) == ["goal", "line"]
-    assert re.findall(r'quiet coverage">([^<]+)<', page) == ["40 of 40 have an SDG", "1 of 40 have an action line"]
+    assert re.findall(r'quiet coverage">([^<]+)<', page) == [
+        "40 of 40 have an SDG",
+        "1 of 40 have an action line",
+    ]
     assert "No initiative has a country." in page
 
 
@@ -112,7 +134,10 @@ async def test_map_without_countries_gives_way_to_other_figures(sparse: httpx.As
 async def test_sparse_matrix_stands_beside_its_two_sides(sparse: httpx.AsyncClient) -> None:
     page = await text(sparse, "/matrix")
 
-    assert "1 of 40 have an action line · 40 of 40 have an SDG · 1 of 40 have both an action line and an SDG" in page
+    assert (
+        "1 of 40 have an action line · 40 of 40 have an SDG · 1 of 40 have both an action line and an SDG"
+        in page
+    )
     assert re.findall(r'id="by-(\w+)"', page) == ["line", "goal"]
 
 
@@ -151,7 +176,9 @@ async def test_coordinates_keep_their_direction_in_arabic(inside: httpx.AsyncCli
 
 
 @session_loop
-@pytest.mark.parametrize("path", ["/", "/search?q=network", "/matrix", "/map", "/registries", "/status"])
+@pytest.mark.parametrize(
+    "path", ["/", "/search?q=network", "/matrix", "/map", "/registries", "/status"]
+)
 async def test_numbers_are_isolated_in_arabic(inside, path):
     page = await text(inside, f"{path}{'&' if '?' in path else '?'}lang=ar")
 

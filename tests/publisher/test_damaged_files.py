@@ -1,4 +1,6 @@
-"""A server finds damaged files of its store and indexes, answers 503, and rebuilds them from the journal."""
+"""A server finds damaged files of its store and indexes, answers 503, and rebuilds them from the
+journal.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,22 @@ from publisher import damaged_files as files
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
 
-PAGES = ("/", "/search?q=health", "/topics", "/sparql?query=SELECT(COUNT(*)AS%3Fn)%7BGRAPH%3Fg%7B%3Fs%3Fp%3Fo%7D%7D")
-# A copy has no hard links, so that a file of the store that is damaged is whole in the snapshot, and the other way round.
+PAGES = (
+    "/",
+    "/search?q=health",
+    "/topics",
+    "/sparql?query=SELECT(COUNT(*)AS%3Fn)%7BGRAPH%3Fg%7B%3Fs%3Fp%3Fo%7D%7D",
+)
+# A copy has no hard links, so that a file of the store that is damaged is whole in the snapshot,
+# and the other way round.
 DAMAGED = (
     "snapshots/*/tables/*",
     "snapshots/*/store/*.sst",
     "history/changes.db",
-    *(pytest.param(pattern, marks=pytest.mark.nightly) for pattern in ("snapshots/*/text/*", "store/*.sst", "position.json")),
+    *(
+        pytest.param(pattern, marks=pytest.mark.nightly)
+        for pattern in ("snapshots/*/text/*", "store/*.sst", "position.json")
+    ),
 )
 
 
@@ -36,7 +47,9 @@ def _damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("pattern", DAMAGED)
-def test_damaged_files_are_rebuilt_and_pages_never_answer_500(level: Path, tmp_path: Path, pattern: str) -> None:
+def test_damaged_files_are_rebuilt_and_pages_never_answer_500(
+    level: Path, tmp_path: Path, pattern: str
+) -> None:
     data = Path(copytree(level, tmp_path / "data"))
     paths = [path for path in (data / "store").glob(pattern) if path.is_file()]
     assert paths
@@ -49,14 +62,20 @@ def test_damaged_files_are_rebuilt_and_pages_never_answer_500(level: Path, tmp_p
         def is_sound() -> bool:
             answers = [client.get(page).status_code for page in PAGES]
             statuses.update(answers)
-            return set(answers) == {200} and client.get("/health").json()["status"] == "ok" and not list(_faults(data))
+            return (
+                set(answers) == {200}
+                and client.get("/health").json()["status"] == "ok"
+                and not list(_faults(data))
+            )
 
         wait_until(is_sound, "all files to be rebuilt", pause=0.5)
 
     assert statuses <= {200, 503}
 
 
-async def test_a_failure_is_a_damaged_file_when_the_snapshot_was_rebuilt_meanwhile(level: Path, tmp_path: Path) -> None:
+async def test_a_failure_is_a_damaged_file_when_the_snapshot_was_rebuilt_meanwhile(
+    level: Path, tmp_path: Path
+) -> None:
     data = Path(copytree(level, tmp_path / "data"))
     async with QueryService(data, IRIS, readers=1, follow=False) as service:
         await service.refresh()
@@ -88,21 +107,30 @@ async def test_an_unexpected_error_over_a_damaged_file_answers_503_and_is_not_ra
     async with QueryService(level, IRIS, readers=1, follow=False) as service:
         monkeypatch.setattr("publisher.linked_data.routes.health._journal_state", fail)
         transport = httpx.ASGITransport(app=create_app(service))
-        async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
-            with pytest.raises(ValueError, match="a wrong length"):  # a fault of ours: the server logs it
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://stocktake.test"
+        ) as client:
+            # a fault of ours: the server logs it
+            with pytest.raises(ValueError, match="a wrong length"):
                 await client.get("/health")
             monkeypatch.setattr(service, "find_damage", _changed_store)
             app = create_app(service)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+        ) as client:
             with capture_logs() as lines:
                 answer = await client.get("/health")
 
     assert answer.status_code == 503
     assert "rebuilt" in answer.text
-    assert [line["reason"] for line in lines if line["log_level"] == "warning"] == ["ValueError: a wrong length"]
+    assert [line["reason"] for line in lines if line["log_level"] == "warning"] == [
+        "ValueError: a wrong length"
+    ]
 
 
-async def test_a_panic_of_an_engine_over_a_damaged_file_answers_503(level: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_panic_of_an_engine_over_a_damaged_file_answers_503(
+    level: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     panic = type("PanicException", (BaseException,), {})
 
     async def fail(*_: object) -> None:
@@ -112,7 +140,9 @@ async def test_a_panic_of_an_engine_over_a_damaged_file_answers_503(level: Path,
         monkeypatch.setattr("publisher.linked_data.routes.health._journal_state", fail)
         monkeypatch.setattr(service, "find_damage", _changed_store)
         transport = httpx.ASGITransport(app=create_app(service))
-        async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://stocktake.test"
+        ) as client:
             answer = await client.get("/health")
 
     assert (answer.status_code, "rebuilt" in answer.text) == (503, True)

@@ -1,4 +1,6 @@
-"""The dataset of a query: FROM and FROM NAMED (SPARQL 1.1 Query, section 13), and the protocol's before them (Protocol, 2.1.4)."""
+"""The dataset of a query: FROM and FROM NAMED (SPARQL 1.1 Query, section 13), and the protocol's
+before them (Protocol, 2.1.4).
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,15 @@ def filled() -> Store:
     return store
 
 
-def ask(store: Store, text: str, default: tuple[str, ...] | None = None, named: tuple[str, ...] | None = None) -> list[str]:
-    result = evaluate(store, QueryRequest(text, base="http://x/", default_graphs=default, named_graphs=named))
+def ask(
+    store: Store,
+    text: str,
+    default: tuple[str, ...] | None = None,
+    named: tuple[str, ...] | None = None,
+) -> list[str]:
+    result = evaluate(
+        store, QueryRequest(text, base="http://x/", default_graphs=default, named_graphs=named)
+    )
     assert isinstance(result, QuerySolutions)
     return [row[0].value.removeprefix("http://x/") for row in result]
 
@@ -44,17 +53,28 @@ def ask(store: Store, text: str, default: tuple[str, ...] | None = None, named: 
         ("FROM NAMED <a> FROM NAMED <b>", ""),
     ],
 )
-def test_default_graphs_are_merged_and_nothing_counts_twice(filled: Store, clauses: str, values: str) -> None:
+def test_default_graphs_are_merged_and_nothing_counts_twice(
+    filled: Store, clauses: str, values: str
+) -> None:
     assert ask(filled, VALUES.format(clauses)) == values.split()
 
 
 def test_prefixes_and_the_base_of_the_query_name_its_graphs(filled: Store) -> None:
-    assert ask(filled, "BASE <http://y/> PREFIX x: <http://x/> " + VALUES.format("FROM x:a FROM </b> FROM x:b")) == ["1", "2", "3"]
+    assert ask(
+        filled,
+        "BASE <http://y/> PREFIX x: <http://x/> " + VALUES.format("FROM x:a FROM </b> FROM x:b"),
+    ) == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(
     ("clauses", "names"),
-    [("", "a b c"), ("FROM <a>", ""), ("FROM NAMED <a>", "a"), ("FROM <a> FROM <c> FROM NAMED <b>", "b"), ("FROM <a> FROM <c>", "")],
+    [
+        ("", "a b c"),
+        ("FROM <a>", ""),
+        ("FROM NAMED <a>", "a"),
+        ("FROM <a> FROM <c> FROM NAMED <b>", "b"),
+        ("FROM <a> FROM <c>", ""),
+    ],
 )
 def test_named_graphs_are_those_that_are_named(filled: Store, clauses: str, names: str) -> None:
     assert ask(filled, NAMES.format(clauses)) == names.split()
@@ -82,7 +102,9 @@ NAMED_AND_DEFAULT = "SELECT ?g ?o {} {{ ?s ?p 1 . GRAPH ?g {{ ?s ?p ?o }} }} ORD
         ("FROM <a> FROM NAMED <b> FROM NAMED <c>", "b b c"),
     ],
 )
-def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its_own(filled: Store, clauses: str, names: str) -> None:
+def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its_own(
+    filled: Store, clauses: str, names: str
+) -> None:
     assert ask(filled, NAMED_AND_DEFAULT.format(clauses)) == names.split()
 
 

@@ -35,7 +35,14 @@ PLACES = ("/page/initiative/demo/old", "/record/demo/old")
 
 def record(key: str, *titles: Text) -> list[str]:
     result = describe(Initiative(key=key, titles=titles), IRIS, "demo")
-    return sorted([*result, *describe_record(key, IRIS, Provenance("demo", "demo.1", "fields", "ab" * 16, SEEN, SEEN))])
+    return sorted(
+        [
+            *result,
+            *describe_record(
+                key, IRIS, Provenance("demo", "demo.1", "fields", "ab" * 16, SEEN, SEEN)
+            ),
+        ]
+    )
 
 
 def rows(content: list[str], key: str) -> list[str]:
@@ -44,15 +51,45 @@ def rows(content: list[str], key: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a world of one record that was replaced, its heir, one that went without a trace, and one that has vanished."""
+    """Return a world of one record that was replaced, its heir, one that went without a trace, and
+    one that has vanished.
+    """
     data = tmp_path_factory.mktemp("departures")
-    old, lost = record("old", Text("Ancien", "fr"), Text("Old project", "en")), record("lost", Text(HOSTILE))
+    old, lost = (
+        record("old", Text("Ancien", "fr"), Text("Old project", "en")),
+        record("lost", Text(HOSTILE)),
+    )
     old = mark_vanished("\n".join(old), "old", "demo", MISSED, IRIS).split("\n")
     results = [
-        *rows(write_tombstone("old", "demo", Deletion("demo.2", GONE, "its content came under a new key", "new"), SEEN, old, IRIS), "old"),
-        *rows(write_tombstone("lost", "demo", Deletion("demo.3", GONE, "two full harvests missed it"), SEEN, lost, IRIS), "lost"),
+        *rows(
+            write_tombstone(
+                "old",
+                "demo",
+                Deletion("demo.2", GONE, "its content came under a new key", "new"),
+                SEEN,
+                old,
+                IRIS,
+            ),
+            "old",
+        ),
+        *rows(
+            write_tombstone(
+                "lost",
+                "demo",
+                Deletion("demo.3", GONE, "two full harvests missed it"),
+                SEEN,
+                lost,
+                IRIS,
+            ),
+            "lost",
+        ),
         *rows(record("new", Text("New project", "en")), "new"),
-        *rows(mark_vanished("\n".join(record("away", Text("Away", "en"))), "away", "demo", GONE, IRIS).split("\n"), "away"),
+        *rows(
+            mark_vanished(
+                "\n".join(record("away", Text("Away", "en"))), "away", "demo", GONE, IRIS
+            ).split("\n"),
+            "away",
+        ),
     ]
     Journal(data / "journal").append(results, run="demo.3", time=GONE)
     full = f'<{IRIS.source("demo")}> <{IRIS.operations}lastFullHarvest> "2026-03-08T08:00:00Z"^^<{XSD}dateTime> <{IRIS.status}> .'
@@ -65,33 +102,49 @@ async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
         transport = httpx.ASGITransport(app=create_app(service))
-        async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as opened:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://stocktake.test"
+        ) as opened:
             yield opened
 
 
-async def test_a_tombstone_has_time_reason_run_type_and_replacement(client: httpx.AsyncClient) -> None:
+async def test_a_tombstone_has_time_reason_run_type_and_replacement(
+    client: httpx.AsyncClient,
+) -> None:
     for path in PLACES:
         answer = await client.get(path, headers=HTML)
 
         assert answer.status_code == 410
-        assert [f'datetime="2026-03-0{day}T08:00:00Z"' in answer.text for day in (1, 5, 9)] == [True] * 3
+        assert [f'datetime="2026-03-0{day}T08:00:00Z"' in answer.text for day in (1, 5, 9)] == [
+            True
+        ] * 3
         assert "its content came under a new key" in answer.text
         assert 'href="/run/demo.2"' in answer.text
         assert "Old project" in answer.text
         assert "Ancien" in answer.text
-        assert '<a href="/page/initiative/demo/new"><span lang="en" dir="auto">New project</span></a>' in answer.text
+        assert (
+            '<a href="/page/initiative/demo/new"><span lang="en" dir="auto">New project</span></a>'
+            in answer.text
+        )
 
 
 async def test_what_is_gone_answers_410_in_every_format(client: httpx.AsyncClient) -> None:
-    answers = [await client.get("/record/demo/old", headers={"Accept": row.media}) for row in GRAPHS.values()]
+    answers = [
+        await client.get("/record/demo/old", headers={"Accept": row.media})
+        for row in GRAPHS.values()
+    ]
     answers += [await client.get(f"/record/demo/old?format={suffix}") for suffix in GRAPHS]
     answers += [await client.get(f"/data/initiative/demo/old.{suffix}") for suffix in GRAPHS]
 
     assert [answer.status_code for answer in answers] == [410] * len(answers)
-    assert all("isReplacedBy" in answer.text and "wasInvalidatedBy" in answer.text for answer in answers)
+    assert all(
+        "isReplacedBy" in answer.text and "wasInvalidatedBy" in answer.text for answer in answers
+    )
 
 
-async def test_a_tombstone_without_a_reason_or_an_heir_has_a_page_too(client: httpx.AsyncClient) -> None:
+async def test_a_tombstone_without_a_reason_or_an_heir_has_a_page_too(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.get("/page/initiative/demo/lost", headers=HTML)
 
     assert answer.status_code == 410
@@ -109,7 +162,9 @@ async def test_what_has_vanished_is_served_and_marked(client: httpx.AsyncClient,
     assert "confirmed" not in answer.text
 
 
-async def test_the_page_of_a_missing_record_names_the_last_full_harvest(client: httpx.AsyncClient) -> None:
+async def test_the_page_of_a_missing_record_names_the_last_full_harvest(
+    client: httpx.AsyncClient,
+) -> None:
     page = (await client.get("/page/initiative/demo/away", headers=HTML)).text
 
     assert "Last full harvest started:" in page
@@ -141,14 +196,18 @@ def test_the_deletions_file_lists_what_is_gone_and_nothing_else(data: Path, tmp_
     assert (lost["title"], lost["replaced_by"]) == (HOSTILE, "")
 
 
-async def test_the_deletions_file_is_listed_and_served_with_its_sum(data: Path, client: httpx.AsyncClient) -> None:
+async def test_the_deletions_file_is_listed_and_served_with_its_sum(
+    data: Path, client: httpx.AsyncClient
+) -> None:
     write_dumps(Journal(data / "journal"), data / "dumps")
 
     listing, whole = await client.get("/dumps/"), await client.get("/dumps/stocktake-1.gone.csv.gz")
     response = await client.get("/dumps/stocktake-1.gone.csv.gz.sha256")
 
     assert "stocktake-1.gone.csv.gz" in listing.text
-    assert response.text == f"{hashlib.sha256(whole.content).hexdigest()}  stocktake-1.gone.csv.gz\n"
+    assert (
+        response.text == f"{hashlib.sha256(whole.content).hexdigest()}  stocktake-1.gone.csv.gz\n"
+    )
 
 
 def test_where_nothing_is_gone_the_list_has_its_head_alone(tmp_path: Path) -> None:

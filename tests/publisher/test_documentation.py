@@ -1,4 +1,6 @@
-"""The documentation site, where it was built: served under the policy of all pages, and linked from each of them."""
+"""The documentation site, where it was built: served under the policy of all pages, and linked from
+each of them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ from publisher.http.pages.templating import DOCUMENTATION
 
 TEMPLATES = Path(publisher.__file__).parent / "templates"
 
-built = pytest.mark.skipif(not (DOCUMENTATION / "index.html").exists(), reason="the documentation was not built; run make docs")
+built = pytest.mark.skipif(
+    not (DOCUMENTATION / "index.html").exists(),
+    reason="the documentation was not built; run make docs",
+)
 
 
 @built
@@ -21,7 +26,10 @@ async def test_documentation_is_served_with_its_styles_under_our_policy(client):
 
     assert (front.status_code, style.status_code) == (200, 200)
     assert "Stocktake" in front.text
-    assert "script-src" in front.headers["content-security-policy"] or "default-src" in front.headers["content-security-policy"]
+    assert (
+        "script-src" in front.headers["content-security-policy"]
+        or "default-src" in front.headers["content-security-policy"]
+    )
     assert "<script>" not in front.text
 
 
@@ -32,9 +40,14 @@ async def test_every_page_links_to_the_documentation_where_it_was_built(client):
 
 
 async def test_the_data_page_links_to_the_recipes_where_the_documentation_was_built(client):
-    page = (await client.get("/data", headers={"Accept": "text/html", "Accept-Language": "fr"})).text
+    page = (
+        await client.get("/data", headers={"Accept": "text/html", "Accept-Language": "fr"})
+    ).text
 
-    assert ('<a class="tile" href="/docs/how-to/use-the-tables.html"><b>Ouvrir dans vos outils</b>' in page) == DOCUMENTATION.is_dir()
+    assert (
+        '<a class="tile" href="/docs/how-to/use-the-tables.html"><b>Ouvrir dans vos outils</b>'
+        in page
+    ) == DOCUMENTATION.is_dir()
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: path.name)

@@ -31,7 +31,9 @@ async def test_a_document_describes_itself_in_rdf(client: httpx.AsyncClient, pat
     assert BASE + path[1:] in subjects
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/scheme/sdg", "/scheme/area", "/concept?iri=http://metadata.un.org/sdg/3"])
+@pytest.mark.parametrize(
+    "path", [*PATHS, "/scheme/sdg", "/scheme/area", "/concept?iri=http://metadata.un.org/sdg/3"]
+)
 async def test_a_document_is_a_page_to_a_browser(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path, headers={"Accept": "text/html"})
 
@@ -39,7 +41,16 @@ async def test_a_document_is_a_page_to_a_browser(client: httpx.AsyncClient, path
 
 
 @pytest.mark.parametrize(
-    "path", ["/record/demo/none", "/record/demo", "/source/none", "/run/none", "/scheme/none", "/scheme/a/b/c", "/concept"]
+    "path",
+    [
+        "/record/demo/none",
+        "/record/demo",
+        "/source/none",
+        "/run/none",
+        "/scheme/none",
+        "/scheme/a/b/c",
+        "/concept",
+    ],
 )
 async def test_what_is_not_known_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
@@ -56,10 +67,16 @@ async def test_a_format_may_be_named_by_its_suffix(client: httpx.AsyncClient) ->
 async def test_the_registrys_page_shows_its_state(client: httpx.AsyncClient) -> None:
     page = (await client.get("/source/demo", headers={"Accept": "text/html"})).text
 
-    assert [text for text in ("ICT Authority", "Daily at 03:15 UTC", "published", "2026-03-02T08:00:00Z") if text not in page] == []
+    assert [
+        text
+        for text in ("ICT Authority", "Daily at 03:15 UTC", "published", "2026-03-02T08:00:00Z")
+        if text not in page
+    ] == []
 
 
-async def test_addresses_and_times_of_harvests_run_from_left_to_right_on_an_arabic_page(client: httpx.AsyncClient) -> None:
+async def test_addresses_and_times_of_harvests_run_from_left_to_right_on_an_arabic_page(
+    client: httpx.AsyncClient,
+) -> None:
     page = (await client.get("/source/demo?lang=ar", headers={"Accept": "text/html"})).text
 
     assert "03:15 UTC" in page
@@ -72,10 +89,16 @@ async def test_all_that_a_registry_has_is_reached_by_going_on(client: httpx.Asyn
     while path:
         page = (await client.get(path, headers={"Accept": "text/html"})).text
         named = [part.partition('"')[0] for part in page.split('<a href="/page/')[1:]]
-        seen += [item for item in named if not item.startswith("organization/")]  # those of its records are named beside the list
-        path = page.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&") if 'rel="next"' in page else None
+        # those of its records are named beside the list
+        seen += [item for item in named if not item.startswith("organization/")]
+        path = (
+            page.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
+            if 'rel="next"' in page
+            else None
+        )
 
-    assert (len(seen), len(set(seen))) == (124, 124)  # and one that is gone, which is listed by itself
+    # and one that is gone, which is listed by itself
+    assert (len(seen), len(set(seen))) == (124, 124)
 
 
 async def test_a_concept_lists_what_bears_it(client: httpx.AsyncClient) -> None:

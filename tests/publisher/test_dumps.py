@@ -53,18 +53,30 @@ def test_the_dump_is_the_sorted_dump_of_the_store(world: Path) -> None:
 
 def test_the_last_word_on_a_quad_counts(tmp_path: Path) -> None:
     journal = journal_of(
-        tmp_path, [f"A {quad(1)}", f"A {quad(2)}"], [f"D {quad(1)}", f"A {quad(3)}"], [f"D {quad(3)}", f"A {quad(1)}", f"D {quad(2)}"]
+        tmp_path,
+        [f"A {quad(1)}", f"A {quad(2)}"],
+        [f"D {quad(1)}", f"A {quad(3)}"],
+        [f"D {quad(3)}", f"A {quad(1)}", f"D {quad(2)}"],
     )
 
-    results = {position: [line.split(b'"')[1] for line in canonical_quads(journal, position)] for position in (1, 2, 3)}
+    results = {
+        position: [line.split(b'"')[1] for line in canonical_quads(journal, position)]
+        for position in (1, 2, 3)
+    }
 
     assert results == {1: [b"1", b"2"], 2: [b"2", b"3"], 3: [b"1"]}
 
 
-def test_many_sorted_files_are_merged_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_sorted_files_are_merged_in_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "RUN_LENGTH", 3)
     monkeypatch.setattr(module, "MAX_MERGED", 2)
-    journal = journal_of(tmp_path, [f"A {quad(n)}" for n in range(50, 0, -1)], [f"D {quad(n)}" for n in range(1, 51, 2)])
+    journal = journal_of(
+        tmp_path,
+        [f"A {quad(n)}" for n in range(50, 0, -1)],
+        [f"D {quad(n)}" for n in range(1, 51, 2)],
+    )
 
     assert list(canonical_quads(journal, 2)) == stored(journal)
 
@@ -83,13 +95,21 @@ def test_a_sum_stands_beside_each_dump(tmp_path: Path) -> None:
 
     quads, quads_sum, turtle, turtle_sum, *_ = write_dumps(journal, tmp_path / "dumps")
 
-    assert quads_sum.read_text() == f"{hashlib.sha256(quads.read_bytes()).hexdigest()}  stocktake-1.nq.gz\n"
-    assert turtle_sum.read_text() == f"{hashlib.sha256(turtle.read_bytes()).hexdigest()}  stocktake-1.ttl.gz\n"
+    assert (
+        quads_sum.read_text()
+        == f"{hashlib.sha256(quads.read_bytes()).hexdigest()}  stocktake-1.nq.gz\n"
+    )
+    assert (
+        turtle_sum.read_text()
+        == f"{hashlib.sha256(turtle.read_bytes()).hexdigest()}  stocktake-1.ttl.gz\n"
+    )
     assert not list((tmp_path / "dumps").glob("*.part"))
 
 
 def test_the_turtle_holds_each_triple_once(tmp_path: Path) -> None:
-    journal = journal_of(tmp_path / "journal", [f"A {quad(1)}", f"A {quad(1).replace('/g>', '/h>')}"])
+    journal = journal_of(
+        tmp_path / "journal", [f"A {quad(1)}", f"A {quad(1).replace('/g>', '/h>')}"]
+    )
 
     turtle = write_dumps(journal, tmp_path / "dumps")[2]
 
@@ -100,7 +120,9 @@ async def _client(world: Path, tmp_path: Path) -> httpx.AsyncClient:
     shutil.copytree(world / "journal", tmp_path / "journal")
     write_dumps(Journal(tmp_path / "journal"), tmp_path / "dumps")
     app = create_app(QueryService(tmp_path, Iris(), follow=False))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    )
 
 
 async def test_dumps_are_listed_and_served(world: Path, tmp_path: Path) -> None:
@@ -122,7 +144,9 @@ async def test_a_part_of_a_dump_is_served(world: Path, tmp_path: Path) -> None:
     assert part.content == (tmp_path / "dumps" / "stocktake-3.nq.gz").read_bytes()[2:6]
 
 
-@pytest.mark.parametrize("name", ["none.gz", "..%2Fstatus.nq", "stocktake-9.nq.gz", "stocktake-3.nq.gz.part"])
+@pytest.mark.parametrize(
+    "name", ["none.gz", "..%2Fstatus.nq", "stocktake-9.nq.gz", "stocktake-3.nq.gz.part"]
+)
 async def test_nothing_else_is_served(world: Path, tmp_path: Path, name: str) -> None:
     async with await _client(world, tmp_path) as client:
         answer = await client.get(f"/dumps/{name}")

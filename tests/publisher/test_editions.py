@@ -1,4 +1,6 @@
-"""Editions of a release without a server: all links lead to files, the search and the queries answer as the portal does."""
+"""Editions of a release without a server: all links lead to files, the search and the queries
+answer as the portal does.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def released(data: Path) -> Edition:
 
 def export(edition: Edition, folder: Path) -> list[int]:
     counts = list[int]()
-    asyncio.run(export_site(edition, folder, lambda _: None, lambda finished, _: counts.append(finished)))
+    asyncio.run(
+        export_site(edition, folder, lambda _: None, lambda finished, _: counts.append(finished))
+    )
     return counts
 
 
@@ -81,10 +85,24 @@ def exported(edition: Edition, tmp_path_factory: pytest.TempPathFactory) -> Expo
     """Export with the command, kill it, and continue."""
     folder = tmp_path_factory.mktemp("site") / "out"
     log = folder / LOG
-    line = [sys.executable, "-m", "stocktake", "export", "site", "--output", str(folder), "--languages", ",".join(LANGUAGES)]
+    line = [
+        sys.executable,
+        "-m",
+        "stocktake",
+        "export",
+        "site",
+        "--output",
+        str(folder),
+        "--languages",
+        ",".join(LANGUAGES),
+    ]
     process = Process(line, env={**os.environ, "STOCKTAKE_DATA": str(edition.data)}, cwd=ROOT)
     try:
-        wait_until(lambda: log.exists() and log.read_bytes().count(b"\n") > 200, "the first pages", output=process.output)
+        wait_until(
+            lambda: log.exists() and log.read_bytes().count(b"\n") > 200,
+            "the first pages",
+            output=process.output,
+        )
     finally:
         process.discard()
     return Exported(folder, log.read_bytes().count(b"\n") - 1, export(edition, folder)[0])
@@ -133,9 +151,15 @@ def test_every_link_leads_to_a_file(exported):
 
 
 def test_no_page_loads_anything_from_elsewhere(exported):
-    outside = [(file, link) for file, element, link in links(exported.folder) if element != "a" and link.startswith(OUTSIDE)]
+    outside = [
+        (file, link)
+        for file, element, link in links(exported.folder)
+        if element != "a" and link.startswith(OUTSIDE)
+    ]
 
-    assert [entry for entry in outside if 'rel="' not in entry[1] and entry[0].parts[-2] != "reports"] == []
+    assert [
+        entry for entry in outside if 'rel="' not in entry[1] and entry[0].parts[-2] != "reports"
+    ] == []
 
 
 def test_every_thing_and_every_concept_has_a_page_in_each_language(exported):
@@ -144,10 +168,13 @@ def test_every_thing_and_every_concept_has_a_page_in_each_language(exported):
 
         names = {file.name for file in (pages / "page/initiative/demo").glob("*.html")}
 
-        assert {f"{file_name(key)}.html" for key in ("a%2F1", "evil", *map(str, range(120)))} <= names
+        assert {
+            f"{file_name(key)}.html" for key in ("a%2F1", "evil", *map(str, range(120)))
+        } <= names
         assert len([*(pages / "record/demo").glob("*.html")]) >= 124
         assert {"c1.html", "c7-ehea.html"} <= {
-            re.sub("~[0-9a-f]+", "", file.name) for file in (pages / "scheme/action-line").glob("*.html")
+            re.sub("~[0-9a-f]+", "", file.name)
+            for file in (pages / "scheme/action-line").glob("*.html")
         }
         assert f'lang="{language}"' in (pages / "trends.html").read_text(encoding="utf-8")[:200]
 
@@ -156,7 +183,9 @@ def test_files_of_the_release_are_copied(exported, edition):
     files = {path.name: path.read_bytes() for path in (exported.folder / "releases/1").iterdir()}
 
     assert {file.name for file in edition.release.files} <= files.keys()
-    assert files["initiatives.csv.gz"] == (edition.data / "releases/1/initiatives.csv.gz").read_bytes()
+    assert (
+        files["initiatives.csv.gz"] == (edition.data / "releases/1/initiatives.csv.gz").read_bytes()
+    )
 
 
 def test_an_interrupted_export_is_continued(exported, edition):
@@ -167,33 +196,62 @@ def test_an_interrupted_export_is_continued(exported, edition):
 
 def test_charts_are_part_of_the_pages(exported):
     for page in ("trends", "map", "page/organization/demo/ministry-of-health"):
-        assert re.search("<svg[^>]*viewbox", (exported.folder / f"en/{page}.html").read_text(encoding="utf-8"), re.IGNORECASE)
+        assert re.search(
+            "<svg[^>]*viewbox",
+            (exported.folder / f"en/{page}.html").read_text(encoding="utf-8"),
+            re.IGNORECASE,
+        )
 
 
 def results(browser: Browser, url: str) -> tuple[int, list[str]]:
     browser.open(url)
     wait_until(lambda: browser.run("document.body.dataset.searched") == "true", "the results")
-    total = browser.run("parseInt(document.querySelector('#found').textContent.replace(/\\D/g, '') || '0')")
-    return int(total), browser.run("[...document.querySelectorAll('#results a')].map((link) => link.href)")
+    total = browser.run(
+        "parseInt(document.querySelector('#found').textContent.replace(/\\D/g, '') || '0')"
+    )
+    return int(total), browser.run(
+        "[...document.querySelectorAll('#results a')].map((link) => link.href)"
+    )
 
 
-@pytest.mark.parametrize("query", ["q=network&kind=initiative", "q=clinics&line=C7-ehea", "q=telemedicine", "q=Télémédecine"])
+@pytest.mark.parametrize(
+    "query",
+    ["q=network&kind=initiative", "q=clinics&line=C7-ehea", "q=telemedicine", "q=Télémédecine"],
+)
 def test_the_search_finds_all_that_the_portal_finds(browser, site, exported, endpoint, query):
-    result = httpx.get(f"{endpoint.removesuffix('/sparql')}/search?format=json&per=1000&{query}", timeout=60).json()["results"]
+    result = httpx.get(
+        f"{endpoint.removesuffix('/sparql')}/search?format=json&per=1000&{query}", timeout=60
+    ).json()["results"]
     titles = {title for item in result for title in (item["thing"].rpartition("/")[2],)}
 
     browser.open(f"{site}/en/search.html?{query}")
     wait_until(lambda: browser.run("document.body.dataset.searched") == "true", "the results")
-    browser.run("while (!document.querySelector('#more').hidden) document.querySelector('#more').click()")
+    browser.run(
+        "while (!document.querySelector('#more').hidden) document.querySelector('#more').click()"
+    )
     links = browser.run("[...document.querySelectorAll('#results a')].map((link) => link.href)")
 
     assert result
-    assert {f"{file_name(title)}.html" for title in titles} <= {unquote(link.rpartition("/")[2]) for link in links}
+    assert {f"{file_name(title)}.html" for title in titles} <= {
+        unquote(link.rpartition("/")[2]) for link in links
+    }
 
 
-@pytest.mark.parametrize("query", ["goal=3&kind=initiative", "line=C2", "country=404", "source=demo&kind=event", "q=zzz", "year=2023"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "goal=3&kind=initiative",
+        "line=C2",
+        "country=404",
+        "source=demo&kind=event",
+        "q=zzz",
+        "year=2023",
+    ],
+)
 def test_facets_count_what_the_portal_counts(browser, site, endpoint, query):
-    portal = httpx.get(f"{endpoint.removesuffix('/sparql')}/search?format=json&{query}", timeout=60).json()
+    portal = httpx.get(
+        f"{endpoint.removesuffix('/sparql')}/search?format=json&{query}", timeout=60
+    ).json()
 
     total, _ = results(browser, f"{site}/en/search.html?{query}")
 
@@ -207,13 +265,18 @@ def test_the_search_works_from_a_disk_and_leads_to_pages(browser, exported):
     browser.open(result[0])
 
     assert total >= 1
-    assert browser.run("document.querySelector('h1').textContent").strip() == "Telemedicine for remote clinics"
+    assert (
+        browser.run("document.querySelector('h1').textContent").strip()
+        == "Telemedicine for remote clinics"
+    )
     assert [url for url in browser.request_log if not url.startswith(("file:", "data:"))] == []
 
 
 def test_the_form_of_a_page_leads_to_the_search(browser, site):
     browser.open(f"{site}/ar/index.html")
-    browser.leave("document.querySelector('#q').value = 'network'; document.querySelector('form').submit()")
+    browser.leave(
+        "document.querySelector('#q').value = 'network'; document.querySelector('form').submit()"
+    )
     wait_until(lambda: browser.run("document.body.dataset.searched") == "true", "the results")
 
     assert "/ar/search.html?q=network" in browser.run("location.href")
@@ -231,7 +294,10 @@ def test_ten_example_queries_answer_from_a_disk_as_the_endpoint_does(browser, ex
     assert "MB" in browser.run("document.querySelector('#query-form p').textContent")
     assert not [url for url in browser.request_log if url.endswith("statements.js")]
     browser.run("document.querySelector('#load').click()")
-    wait_until(lambda: browser.run("!document.querySelector('#query-form').elements.run.disabled"), "the data to be loaded")
+    wait_until(
+        lambda: browser.run("!document.querySelector('#query-form').elements.run.disabled"),
+        "the data to be loaded",
+    )
 
     for name in EXAMPLES:
         text = example(IRIS, name).text
@@ -242,7 +308,10 @@ def test_ten_example_queries_answer_from_a_disk_as_the_endpoint_does(browser, ex
         assert rows(mine) or name in ("organizations",), name
     browser.run("document.querySelector('#query-form').requestSubmit()")
     assert browser.run("document.querySelectorAll('#result tbody tr').length") > 10
-    assert browser.run("document.querySelector('#query').value") == example(IRIS, "initiatives-by-goal").text
+    assert (
+        browser.run("document.querySelector('#query').value")
+        == example(IRIS, "initiatives-by-goal").text
+    )
 
 
 def test_a_wrong_query_shows_its_error(browser, exported):
@@ -250,7 +319,10 @@ def test_a_wrong_query_shows_its_error(browser, exported):
         pytest.skip("the scripts of the query page were not built, for which npm is needed")
     browser.open(f"{exported.folder.as_uri()}/en/query.html?show=SELECT%20nothing")
     browser.run("document.querySelector('#load').click()")
-    wait_until(lambda: browser.run("!document.querySelector('#query-form').elements.run.disabled"), "the data to be loaded")
+    wait_until(
+        lambda: browser.run("!document.querySelector('#query-form').elements.run.disabled"),
+        "the data to be loaded",
+    )
     browser.run("document.querySelector('#query-form').requestSubmit()")
 
     assert "expected" in browser.run("document.querySelector('#state').textContent")
@@ -292,12 +364,22 @@ def test_no_two_addresses_share_a_file():
     files = [ADDRESSES.target(path, [], "en").file.lower() for path in paths]
 
     assert len({*files}) == len(paths)
-    assert all(re.fullmatch(r"[a-z0-9/~._-]+", file) and ".." not in file.split("/") for file in files)
+    assert all(
+        re.fullmatch(r"[a-z0-9/~._-]+", file) and ".." not in file.split("/") for file in files
+    )
 
 
 @pytest.mark.parametrize(
     "href",
-    ["/sparql?query=ASK{}", "/search?region=africa", "/events?month=1999-01", "/feeds/all.atom", "/join", "/releases/2/a.csv", "/admin"],
+    [
+        "/sparql?query=ASK{}",
+        "/search?region=africa",
+        "/events?month=1999-01",
+        "/feeds/all.atom",
+        "/join",
+        "/releases/2/a.csv",
+        "/admin",
+    ],
 )
 def test_an_address_that_needs_a_server_has_no_file(href):
     assert ADDRESSES.resolve(href, "/", "en") is None
@@ -350,7 +432,9 @@ def test_the_data_of_a_release_end_with_it(tmp_path):
 
 def test_a_release_that_is_missing_or_withdrawn_is_refused(tmp_path):
     edition = released(tmp_path)
-    write_manifest(tmp_path / "releases/1", replace(edition.release, withdrawn="2026-04-01T00:00:00Z"))
+    write_manifest(
+        tmp_path / "releases/1", replace(edition.release, withdrawn="2026-04-01T00:00:00Z")
+    )
 
     with pytest.raises(ReleaseNotFound, match="removed on 2026-04-01"):
         find_release(tmp_path, 1)
@@ -367,11 +451,37 @@ def test_a_release_of_another_journal_is_refused(tmp_path):
 
 def test_the_command_packs_a_finished_export_for_kiwix(exported, edition, tmp_path):
     pages = tmp_path / "out.zim.pages"
-    shutil.copytree(exported.folder, pages, ignore=shutil.ignore_patterns("concept*", "scheme", "data", "record", "words-*", "journal*"))
-    files = {file.relative_to(pages).as_posix(): file.read_bytes() for file in pages.rglob("*") if file.is_file()}
-    line = [sys.executable, "-m", "stocktake", "export", "zim", "--output", str(tmp_path / "out.zim"), "--languages", ",".join(LANGUAGES)]
+    shutil.copytree(
+        exported.folder,
+        pages,
+        ignore=shutil.ignore_patterns(
+            "concept*", "scheme", "data", "record", "words-*", "journal*"
+        ),
+    )
+    files = {
+        file.relative_to(pages).as_posix(): file.read_bytes()
+        for file in pages.rglob("*")
+        if file.is_file()
+    }
+    line = [
+        sys.executable,
+        "-m",
+        "stocktake",
+        "export",
+        "zim",
+        "--output",
+        str(tmp_path / "out.zim"),
+        "--languages",
+        ",".join(LANGUAGES),
+    ]
     completed = subprocess.run(
-        line, env={**os.environ, "STOCKTAKE_DATA": str(edition.data)}, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        line,
+        env={**os.environ, "STOCKTAKE_DATA": str(edition.data)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert completed.returncode == 0, completed.stderr
 
@@ -389,22 +499,41 @@ def test_the_command_packs_a_finished_export_for_kiwix(exported, edition, tmp_pa
     assert archive.has_illustration(48)
     assert [file.name for file in tmp_path.iterdir()] == ["out.zim"]
     match = Searcher(archive).search(Query().set_query("telemedicine remote clinics"))
-    assert any("page/initiative" in path for path in match.getResults(0, match.getEstimatedMatches()))
+    assert any(
+        "page/initiative" in path for path in match.getResults(0, match.getEstimatedMatches())
+    )
     _assert_kiwix_reads(tmp_path / "out.zim")
 
 
 def _assert_kiwix_reads(path):
-    """Check a file by zimcheck, all but the links to the pages that this test left out, and read a page through kiwix-serve."""
+    """Check a file by zimcheck, all but the links to the pages that this test left out, and read a
+    page through kiwix-serve.
+    """
     if zimcheck := shutil.which("zimcheck"):
-        checks = ["--empty", "--checksum", "--integrity", "--metadata", "--favicon", "--main", "--redundant", "--url_external", "-L"]
-        checked = subprocess.run([zimcheck, *checks, str(path)], capture_output=True, text=True, timeout=300, check=False)
+        checks = [
+            "--empty",
+            "--checksum",
+            "--integrity",
+            "--metadata",
+            "--favicon",
+            "--main",
+            "--redundant",
+            "--url_external",
+            "-L",
+        ]
+        checked = subprocess.run(
+            [zimcheck, *checks, str(path)], capture_output=True, text=True, timeout=300, check=False
+        )
         assert (checked.returncode, "[ERROR]" in checked.stdout) == (0, False), checked.stdout
     if server := shutil.which("kiwix-serve"):
         address = f"http://127.0.0.1:{(port := free_port())}"
         with started([server, "--port", str(port), str(path)]) as kiwix:
             wait_for_url(f"{address}/", kiwix)
             page = httpx.get(f"{address}/content/out/ar/trends.html")
-            result = httpx.get(f"{address}/search", params={"content": "out", "pattern": "telemedicine remote clinics"})
+            result = httpx.get(
+                f"{address}/search",
+                params={"content": "out", "pattern": "telemedicine remote clinics"},
+            )
         assert (page.status_code, result.status_code) == (200, 200)
         assert "page/initiative" in result.text
 

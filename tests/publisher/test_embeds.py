@@ -1,4 +1,6 @@
-"""Figures for frames of other sites: small, without cookies and scripts, in every language, and nothing else may be framed."""
+"""Figures for frames of other sites: small, without cookies and scripts, in every language, and
+nothing else may be framed.
+"""
 
 from __future__ import annotations
 
@@ -20,24 +22,46 @@ from publisher.routes import ROUTERS
 
 STATIC = Path(__file__).parents[2] / "publisher" / "static"
 HTML = {"Accept": "text/html"}
-ADDRESSES = ["/embed/count", "/embed/bars/goal", "/embed/table/country", "/embed/trend/line", "/embed/map", "/embed/matrix"]
+ADDRESSES = [
+    "/embed/count",
+    "/embed/bars/goal",
+    "/embed/table/country",
+    "/embed/trend/line",
+    "/embed/map",
+    "/embed/matrix",
+]
 MOST = 30_000  # bytes of a page with its styles, as sent
-HOSTILE = ['"><script>alert(1)</script>', "'; DROP TABLE x; --", "../../etc/passwd", "%00", "\u202egnp", "javascript:alert(1)", "x" * 3_000]
+HOSTILE = [
+    '"><script>alert(1)</script>',
+    "'; DROP TABLE x; --",
+    "../../etc/passwd",
+    "%00",
+    "\u202egnp",
+    "javascript:alert(1)",
+    "x" * 3_000,
+]
 
 pytestmark = session_loop
 
 
 async def test_there_is_an_address_of_each_kind() -> None:
     assert {address.split("/")[2] for address in ADDRESSES} == {*KINDS}
-    assert {address.split("/")[2] for address in ADDRESSES if address.count("/") == 3} == {*BY_FACET}
+    assert {address.split("/")[2] for address in ADDRESSES if address.count("/") == 3} == {
+        *BY_FACET
+    }
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("address", ADDRESSES)
-async def test_an_embed_is_small_and_stores_nothing(inside: httpx.AsyncClient, address: str, language: str) -> None:
+async def test_an_embed_is_small_and_stores_nothing(
+    inside: httpx.AsyncClient, address: str, language: str
+) -> None:
     reply = await inside.get(address, params={"lang": language, "theme": "dark"}, headers=HTML)
     styles = [
-        f"{name}.css" for name in re.findall(r'<link rel="stylesheet" href="/static/([^".]+)\.[0-9a-f]{12}\.css">', reply.text)
+        f"{name}.css"
+        for name in re.findall(
+            r'<link rel="stylesheet" href="/static/([^".]+)\.[0-9a-f]{12}\.css">', reply.text
+        )
     ]
 
     assert reply.status_code == 200
@@ -45,18 +69,29 @@ async def test_an_embed_is_small_and_stores_nothing(inside: httpx.AsyncClient, a
     assert "figures-dark.css" in styles
     assert "set-cookie" not in reply.headers
     assert "<script" not in reply.text
-    assert not re.findall(r'(?:src|href)="https?://(?!stocktake\.test|localhost)', reply.text.replace('href="http://metadata', ""))
-    sizes = [len(gzip.compress(data)) for data in (reply.content, *((STATIC / name).read_bytes() for name in styles))]
+    assert not re.findall(
+        r'(?:src|href)="https?://(?!stocktake\.test|localhost)',
+        reply.text.replace('href="http://metadata', ""),
+    )
+    sizes = [
+        len(gzip.compress(data))
+        for data in (reply.content, *((STATIC / name).read_bytes() for name in styles))
+    ]
     assert sum(sizes) < MOST
 
 
 @pytest.mark.parametrize(
-    ("theme", "media"), [("light", []), ("dark", [""]), ("auto", [' media="(prefers-color-scheme: dark)"'])]
+    ("theme", "media"),
+    [("light", []), ("dark", [""]), ("auto", [' media="(prefers-color-scheme: dark)"'])],
 )
-async def test_dark_colours_are_those_of_the_theme(inside: httpx.AsyncClient, theme: str, media: list[str]) -> None:
+async def test_dark_colours_are_those_of_the_theme(
+    inside: httpx.AsyncClient, theme: str, media: list[str]
+) -> None:
     reply = await inside.get(ADDRESSES[0], params={"theme": theme}, headers=HTML)
 
-    assert re.findall(r'href="/static/figures-dark\.[0-9a-f]{12}\.css"([^>]*)>', reply.text) == media
+    assert (
+        re.findall(r'href="/static/figures-dark\.[0-9a-f]{12}\.css"([^>]*)>', reply.text) == media
+    )
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -69,7 +104,19 @@ async def test_an_embed_may_be_framed_anywhere(inside: httpx.AsyncClient, addres
 
 
 @pytest.mark.parametrize(
-    "address", ["/", "/map", "/trends", "/search", "/sparql", "/compare", "/oembed", "/embed/none", "/embeds", "/static/embed.css"]
+    "address",
+    [
+        "/",
+        "/map",
+        "/trends",
+        "/search",
+        "/sparql",
+        "/compare",
+        "/oembed",
+        "/embed/none",
+        "/embeds",
+        "/static/embed.css",
+    ],
 )
 async def test_nothing_else_may_be_framed(inside: httpx.AsyncClient, address: str) -> None:
     reply = await inside.get(address, headers=HTML)
@@ -79,14 +126,20 @@ async def test_nothing_else_may_be_framed(inside: httpx.AsyncClient, address: st
 
 
 async def test_embeds_are_in_their_folder_only() -> None:
-    paths = [str(getattr(route, "path", "")) for router in ROUTERS.values() for route in router.routes]
+    paths = [
+        str(getattr(route, "path", "")) for router in ROUTERS.values() for route in router.routes
+    ]
 
     assert {path for path in paths if path.startswith("/embed")} == {"/embed/{rest:path}"}
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-@pytest.mark.parametrize("name", ["country", "goal", "source", "year", "theme", "lang", "format", "unknown"])
-async def test_hostile_parameters_are_escaped_or_refused(inside: httpx.AsyncClient, name: str, hostile: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["country", "goal", "source", "year", "theme", "lang", "format", "unknown"]
+)
+async def test_hostile_parameters_are_escaped_or_refused(
+    inside: httpx.AsyncClient, name: str, hostile: str
+) -> None:
     reply = await inside.get("/embed/bars/line", params={name: hostile}, headers=HTML)
 
     assert reply.status_code == (400 if name == "theme" else 200)
@@ -95,19 +148,43 @@ async def test_hostile_parameters_are_escaped_or_refused(inside: httpx.AsyncClie
     assert "set-cookie" not in reply.headers
 
 
-@pytest.mark.parametrize("path", ["", "bars", "bars/", "bars/none", "count/goal", "map/goal", "bars/goal/x", "bars/%3Cscript%3E"])
-async def test_an_embed_that_is_none_is_404_and_names_those_that_are(inside: httpx.AsyncClient, path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "bars",
+        "bars/",
+        "bars/none",
+        "count/goal",
+        "map/goal",
+        "bars/goal/x",
+        "bars/%3Cscript%3E",
+    ],
+)
+async def test_an_embed_that_is_none_is_404_and_names_those_that_are(
+    inside: httpx.AsyncClient, path: str
+) -> None:
     reply = await inside.get(f"/embed/{path}", headers=HTML)
 
     assert reply.status_code == 404
-    assert "&#39;bars/&lt;script&gt;&#39;" in reply.text if "script" in path else "bars/FACET" in reply.text
+    assert (
+        "&#39;bars/&lt;script&gt;&#39;" in reply.text
+        if "script" in path
+        else "bars/FACET" in reply.text
+    )
     assert "bars/<script>" not in reply.text
 
 
 async def test_the_numbers_of_an_embed_are_those_of_its_data(inside: httpx.AsyncClient) -> None:
     page = (await inside.get("/embed/bars/goal?country=404", headers=HTML)).text
-    rows = [*csv.DictReader(io.StringIO((await inside.get("/embed/bars/goal?country=404&format=csv")).text))]
-    total = (await inside.get("/embed/count?country=404&format=json")).json()["figures"][0]["rows"][0]["things"]
+    rows = [
+        *csv.DictReader(
+            io.StringIO((await inside.get("/embed/bars/goal?country=404&format=csv")).text)
+        )
+    ]
+    total = (await inside.get("/embed/count?country=404&format=json")).json()["figures"][0]["rows"][
+        0
+    ]["things"]
 
     numbers = [int(text) for text in re.findall(r'<td class="count"><bdi>(\d+)</bdi>', page)]
     assert numbers == [int(row["things"]) for row in rows]
@@ -119,7 +196,9 @@ async def test_the_numbers_of_an_embed_are_those_of_its_data(inside: httpx.Async
 @pytest.mark.parametrize("address", [*ADDRESSES, "/embed/bars/goal?country=404&lang=ar"])
 async def test_an_embed_is_discovered_by_oembed(inside: httpx.AsyncClient, address: str) -> None:
     page = await inside.get(address, headers=HTML)
-    [link] = re.findall(r'<link rel="alternate" type="application/json\+oembed" href="([^"]+)"', page.text)
+    [link] = re.findall(
+        r'<link rel="alternate" type="application/json\+oembed" href="([^"]+)"', page.text
+    )
     reply = await inside.get(html.unescape(link))
     described = reply.json()
     [source] = re.findall(r'src="([^"]+)"', described["html"])
@@ -145,13 +224,19 @@ async def test_an_embed_is_discovered_by_oembed(inside: httpx.AsyncClient, addre
         ("url=http://stocktake.test/embed/map&maxwidth=0", 400),
     ],
 )
-async def test_oembed_refuses_what_is_no_embed(inside: httpx.AsyncClient, query: str, status: int) -> None:
+async def test_oembed_refuses_what_is_no_embed(
+    inside: httpx.AsyncClient, query: str, status: int
+) -> None:
     assert (await inside.get(f"/oembed?{query}")).status_code == status
 
 
-async def test_oembed_respects_the_largest_size_and_escapes_its_frame(inside: httpx.AsyncClient) -> None:
+async def test_oembed_respects_the_largest_size_and_escapes_its_frame(
+    inside: httpx.AsyncClient,
+) -> None:
     url = 'http://stocktake.test/embed/map?country="><script>alert(1)</script>'
-    described = (await inside.get("/oembed", params={"url": url, "maxwidth": "300", "maxheight": "200"})).json()
+    described = (
+        await inside.get("/oembed", params={"url": url, "maxwidth": "300", "maxheight": "200"})
+    ).json()
 
     assert (described["width"], described["height"]) == (300, 200)
     assert "<script>" not in described["html"]
@@ -160,7 +245,10 @@ async def test_oembed_respects_the_largest_size_and_escapes_its_frame(inside: ht
 async def test_each_figure_has_its_code_and_its_forms(inside: httpx.AsyncClient) -> None:
     for address in ("/", "/trends", "/scheme/action-line/C2"):
         text = (await inside.get(address, headers=HTML)).text
-        codes = [html.unescape(code) for code in re.findall(r"<textarea readonly[^>]*>(.*?)</textarea>", text)]
+        codes = [
+            html.unescape(code)
+            for code in re.findall(r"<textarea readonly[^>]*>(.*?)</textarea>", text)
+        ]
 
         assert codes, address
         assert static_url("embed.js") in text
@@ -169,10 +257,16 @@ async def test_each_figure_has_its_code_and_its_forms(inside: httpx.AsyncClient)
             assert (await inside.get(html.unescape(source), headers=HTML)).status_code == 200
 
 
-@pytest.mark.parametrize("page", ["/map", "/trends", "/matrix", "/matrix?basis=crosswalked", "/map?region=africa"])
-async def test_a_page_with_a_figure_names_its_description_for_editors(inside: httpx.AsyncClient, page: str) -> None:
+@pytest.mark.parametrize(
+    "page", ["/map", "/trends", "/matrix", "/matrix?basis=crosswalked", "/map?region=africa"]
+)
+async def test_a_page_with_a_figure_names_its_description_for_editors(
+    inside: httpx.AsyncClient, page: str
+) -> None:
     text = (await inside.get(page, headers=HTML)).text
-    links = re.findall(r'<link rel="alternate" type="application/json\+oembed" href="([^"]+)"', text)
+    links = re.findall(
+        r'<link rel="alternate" type="application/json\+oembed" href="([^"]+)"', text
+    )
 
     assert links
     for link in links:
@@ -191,7 +285,9 @@ async def test_the_embedded_matrix_counts_what_the_page_counts(inside: httpx.Asy
 
 
 @pytest.mark.parametrize("address", ["/embed/map", "/embed/matrix"])
-async def test_a_figure_is_titled_by_its_finding_with_its_subject_below(inside: httpx.AsyncClient, address: str) -> None:
+async def test_a_figure_is_titled_by_its_finding_with_its_subject_below(
+    inside: httpx.AsyncClient, address: str
+) -> None:
     text = (await inside.get(address, headers=HTML)).text
 
     [(finding, subject)] = re.findall(r'<h1>(.*?)</h1>\s*<p class="subject quiet">(.*?)</p>', text)

@@ -1,4 +1,6 @@
-"""Every endpoint answers over an external store as over the embedded one; where an engine cannot, the answer says so."""
+"""Every endpoint answers over an external store as over the embedded one; where an engine cannot,
+the answer says so.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,17 @@ ENGINES = ("oxigraph", "virtuoso")
 WHEN = datetime(2026, 4, 1, tzinfo=UTC)
 # Examples whose answers an engine cannot give, and how it says so.
 CANNOT = {("virtuoso", "near-nairobi"): "this store does not know a function of the query"}
-# A LIMIT without a whole order: which of the rows that are alike come is the engine's choice; that there are as many is compared.
+# A LIMIT without a whole order: which of the rows that are alike come is the engine's choice; that
+# there are as many is compared.
 ANY_OF_THEM = frozenset(
-    {"provenance-of-a-record", "one-initiative-as-a-graph", "organization-networks", "full-text", "languages", "matrix"}
+    {
+        "provenance-of-a-record",
+        "one-initiative-as-a-graph",
+        "organization-networks",
+        "full-text",
+        "languages",
+        "matrix",
+    }
 )
 # What an expression says is true is an integer in Virtuoso.
 WITH_BOOLEANS = frozenset({("virtuoso", "matrix-and-practice")})
@@ -108,12 +118,16 @@ PATHS = (
     "/health",
 )
 # The time of the answer, or a number of the publisher's own.
-_OWN = re.compile(r"<responseDate>[^<]*<|Stocktake-Cost[^\n]*|\"at\":\"[^\"]*\"|\"(snapshot|quads)\":\d+|\"columns\":\{[^}]*\}")
+_OWN = re.compile(
+    r"<responseDate>[^<]*<|Stocktake-Cost[^\n]*|\"at\":\"[^\"]*\"|\"(snapshot|quads)\":\d+|\"columns\":\{[^}]*\}"
+)
 OVER_EACH = pytest.mark.parametrize("store", ENGINES, indirect=True)
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
     if why := missing(request.param):
         pytest.skip(why)
     with started(request.param, tmp_path_factory.mktemp(request.param), start=Process) as item:
@@ -153,20 +167,31 @@ def followed(engine: Engine, data: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 async def elsewhere(followed: Engine, data: Path) -> AsyncIterator[QueryService]:
-    async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=2, follow=False, elsewhere=followed.address) as opened:
+    async with QueryService(
+        data,
+        IRIS,
+        Limits(seconds=240, wait=240),
+        readers=2,
+        follow=False,
+        elsewhere=followed.address,
+    ) as opened:
         await opened.wait_until_current()
         yield opened
 
 
 @pytest.fixture
-async def both(store: str, publishers: Callable[[str], str]) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
+async def both(
+    store: str, publishers: Callable[[str], str]
+) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
     """Yield a client of the publisher over the external store, and one over the embedded store."""
     async with visiting(publishers(store)) as theirs, visiting(publishers("own")) as ours:
         yield theirs, ours
 
 
 def _client(service: QueryService) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
+    )
 
 
 def _heard(answer: httpx.Response) -> object:
@@ -176,12 +201,18 @@ def _heard(answer: httpx.Response) -> object:
         return Counter(str(quad) for quad in parse(answer.content, RdfFormat.N_TRIPLES))
     if media == "application/sparql-results+json":
         body = answer.json()
-        return body["boolean"] if "boolean" in body else Counter(json.dumps(row, sort_keys=True) for row in body["results"]["bindings"])
+        return (
+            body["boolean"]
+            if "boolean" in body
+            else Counter(json.dumps(row, sort_keys=True) for row in body["results"]["bindings"])
+        )
     return Counter(re.findall(r"\w+", _OWN.sub("", answer.text)))
 
 
 @OVER_EACH
-async def test_every_endpoint_answers_as_over_our_own_store(both: tuple[httpx.AsyncClient, httpx.AsyncClient]) -> None:
+async def test_every_endpoint_answers_as_over_our_own_store(
+    both: tuple[httpx.AsyncClient, httpx.AsyncClient],
+) -> None:
     different = []
     for path in PATHS:
         theirs, ours = [await client.get(path, headers={"Accept": "text/html"}) for client in both]
@@ -192,11 +223,16 @@ async def test_every_endpoint_answers_as_over_our_own_store(both: tuple[httpx.As
 
 
 @OVER_EACH
-async def test_every_example_answers_as_over_our_own_store(both: tuple[httpx.AsyncClient, httpx.AsyncClient], store: str) -> None:
+async def test_every_example_answers_as_over_our_own_store(
+    both: tuple[httpx.AsyncClient, httpx.AsyncClient], store: str
+) -> None:
     different = []
     for example in examples(IRIS):
         form = "nt" if example.kind == "construct" else "json"
-        theirs, ours = [await client.get("/sparql", params={"query": example.text, "format": form}) for client in both]
+        theirs, ours = [
+            await client.get("/sparql", params={"query": example.text, "format": form})
+            for client in both
+        ]
         if cannot := CANNOT.get((store, example.name)):
             assert (theirs.status_code, cannot in theirs.text) == (400, True)
         elif example.name in ANY_OF_THEM or (store, example.name) in WITH_BOOLEANS:
@@ -207,7 +243,9 @@ async def test_every_example_answers_as_over_our_own_store(both: tuple[httpx.Asy
     assert different == []
 
 
-async def test_an_answer_that_the_engine_cannot_sort_is_an_error_and_not_short(elsewhere: QueryService, followed: Engine) -> None:
+async def test_an_answer_that_the_engine_cannot_sort_is_an_error_and_not_short(
+    elsewhere: QueryService, followed: Engine
+) -> None:
     async with _client(elsewhere) as client:
         query = "SELECT ?s ?o { ?s ?p ?o } ORDER BY ?o LIMIT 10005"
         answer = await client.get("/sparql", params={"query": query, "format": "csv"})
@@ -219,7 +257,9 @@ async def test_an_answer_that_the_engine_cannot_sort_is_an_error_and_not_short(e
         assert len(answer.text.splitlines()) == 10_006
 
 
-async def test_a_value_that_is_no_date_stops_the_year_of_others_only_with_a_word(elsewhere: QueryService, followed: Engine) -> None:
+async def test_a_value_that_is_no_date_stops_the_year_of_others_only_with_a_word(
+    elsewhere: QueryService, followed: Engine
+) -> None:
     async with _client(elsewhere) as client:
         query = """PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
             SELECT (YEAR(xsd:date(?d)) AS ?year) { VALUES ?d { "2024-01-15" "soon" } }"""
@@ -234,7 +274,11 @@ async def test_a_value_that_is_no_date_stops_the_year_of_others_only_with_a_word
 
 async def test_the_engines_own_language_is_not_let_in(elsewhere: QueryService) -> None:
     async with _client(elsewhere) as client:
-        texts = ["SELECT (<bif:user>() AS ?u) {}", "define sql:log-enable 3 SELECT * {}", "SELECT (<sql:exec>('x') AS ?u) {}"]
+        texts = [
+            "SELECT (<bif:user>() AS ?u) {}",
+            "define sql:log-enable 3 SELECT * {}",
+            "SELECT (<sql:exec>('x') AS ?u) {}",
+        ]
         answers = [await client.get("/sparql", params={"query": text}) for text in texts]
 
     assert {answer.status_code for answer in answers} == {400}
@@ -251,8 +295,12 @@ def test_a_store_that_differs_from_the_journal_is_repaired(followed: Engine, dat
     before = compare(journal, store)
     writer.update(f"DELETE WHERE {{ GRAPH <{record}> {{ <{BASE}id/initiative/demo/3> ?p ?o }} }}")
     writer.update(f"DELETE WHERE {{ GRAPH <{BASE}record/demo/5> {{ ?s ?p ?o }} }}")
-    writer.update(f'INSERT DATA {{ GRAPH <{BASE}record/nobody/1> {{ <{BASE}x> <{label}> "strayed" }} }}')
-    writer.update(f'INSERT DATA {{ GRAPH <{BASE}record/demo/4> {{ <{BASE}x> <{label}> "astray" }} }}')
+    writer.update(
+        f'INSERT DATA {{ GRAPH <{BASE}record/nobody/1> {{ <{BASE}x> <{label}> "strayed" }} }}'
+    )
+    writer.update(
+        f'INSERT DATA {{ GRAPH <{BASE}record/demo/4> {{ <{BASE}x> <{label}> "astray" }} }}'
+    )
     spoilt = compare(journal, store)
     repair(journal, store, spoilt)
     after = compare(journal, store)
@@ -260,11 +308,18 @@ def test_a_store_that_differs_from_the_journal_is_repaired(followed: Engine, dat
         item.close()
 
     assert before == []
-    results = {item.graph.removeprefix(f"{BASE}record/"): (item.missing, item.added) for item in spoilt}
+    results = {
+        item.graph.removeprefix(f"{BASE}record/"): (item.missing, item.added) for item in spoilt
+    }
     whole = len(record_rows("demo", plain(5)))
-    assert set(results) == {"demo/3", "demo/4", "demo/5", "nobody/1", ""}  # the last is the merge of all
+    # the last is the merge of all
+    assert set(results) == {"demo/3", "demo/4", "demo/5", "nobody/1", ""}
     assert (results["demo/3"][0] > 5, results["demo/3"][1]) == (True, 0)
-    assert (results["demo/4"], results["demo/5"], results["nobody/1"]) == ((0, 1), (whole, 0), (0, 1))
+    assert (results["demo/4"], results["demo/5"], results["nobody/1"]) == (
+        (0, 1),
+        (whole, 0),
+        (0, 1),
+    )
     assert after == []
 
 
@@ -273,7 +328,8 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
 ) -> None:
     shutil.copytree(data / "journal", tmp_path / "journal")
     journal, service = Journal(tmp_path / "journal"), tmp_path / "store" / engine.address.folder
-    later = datetime.now(UTC) + timedelta(seconds=12 * LEASE)  # who wrote until now is no longer waited for
+    # who wrote until now is no longer waited for
+    later = datetime.now(UTC) + timedelta(seconds=12 * LEASE)
     meanwhile: list[tuple[str | None, str | None]] = []
 
     def now() -> datetime:
@@ -282,7 +338,13 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
         return later
 
     follower = open_external_runner(
-        engine.address, JournalReader(journal, IRIS.base), service, data / "status.nq", IRIS.status, now=now, wait=lambda _: None
+        engine.address,
+        JournalReader(journal, IRIS.base),
+        service,
+        data / "status.nq",
+        IRIS.status,
+        now=now,
+        wait=lambda _: None,
     )
     follower.step()
     before = follower.store.lease.read(later)
@@ -292,14 +354,19 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
 
     snapshot = follower.step()
     after = asyncio.run(_marks(tmp_path, engine))
-    again = [step.position for step in iter(follower.step, None)]  # its texts and tables, until there is nothing to do
+    # its texts and tables, until there is nothing to do
+    again = [step.position for step in iter(follower.step, None)]
     back = _undone(rows, tmp_path / "journal")
     last = follower.step()
     follower.close()
 
     assert snapshot is not None
-    assert (snapshot.position, snapshot.quads) == (4, before.quads + len(changed) - len(record_rows("demo", plain(7))))
-    assert meanwhile[:2] == [("4", None), ("4", None)]  # a part of entry 4 may be in the answer, so it bears no tag and is not kept
+    assert (snapshot.position, snapshot.quads) == (
+        4,
+        before.quads + len(changed) - len(record_rows("demo", plain(7))),
+    )
+    # a part of entry 4 may be in the answer, so it bears no tag and is not kept
+    assert meanwhile[:2] == [("4", None), ("4", None)]
     assert (after[0], bool(after[1])) == (None, True)
     assert set(again) <= {4}
     assert last is not None
@@ -307,8 +374,12 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
 
 
 async def _marks(data: Path, engine: Engine) -> tuple[str | None, str | None]:
-    """Ask the endpoint; return what it says of an entry that is being taken in, and the answer's tag."""
-    service = QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1, follow=False, elsewhere=engine.address)
+    """Ask the endpoint; return what it says of an entry that is being taken in, and the answer's
+    tag.
+    """
+    service = QueryService(
+        data, IRIS, Limits(seconds=240, wait=240), readers=1, follow=False, elsewhere=engine.address
+    )
     async with service, _client(service) as client:
         answer = await client.get("/sparql", params={"query": "ASK { ?s ?p ?o }"})
     assert answer.status_code == 200
@@ -318,15 +389,25 @@ async def _marks(data: Path, engine: Engine) -> tuple[str | None, str | None]:
 def _undone(rows: list[str], journal: Path) -> int:
     """Append an entry that undoes *rows*; return its number."""
     other = {"A": "D", "D": "A"}
-    entry = Journal(journal).append([other[row[0]] + row[1:] for row in reversed(rows)], run="run-10", time=WHEN)
+    entry = Journal(journal).append(
+        [other[row[0]] + row[1:] for row in reversed(rows)], run="run-10", time=WHEN
+    )
     assert entry is not None
     return entry.number
 
 
-def test_a_store_that_follows_another_journal_is_left_alone(engine: Engine, followed: Engine, tmp_path: Path) -> None:
-    Journal(tmp_path / "journal").append([f"A <{BASE}a> <{BASE}b> <{BASE}c> <{BASE}d> ."], run="other", time=WHEN)
+def test_a_store_that_follows_another_journal_is_left_alone(
+    engine: Engine, followed: Engine, tmp_path: Path
+) -> None:
+    Journal(tmp_path / "journal").append(
+        [f"A <{BASE}a> <{BASE}b> <{BASE}c> <{BASE}d> ."], run="other", time=WHEN
+    )
     follower = open_external_runner(
-        engine.address, JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "none", IRIS.status
+        engine.address,
+        JournalReader(Journal(tmp_path / "journal"), IRIS.base),
+        tmp_path / "store",
+        tmp_path / "none",
+        IRIS.status,
     )
 
     with pytest.raises(StoreFailure, match="another journal"):
@@ -335,13 +416,17 @@ def test_a_store_that_follows_another_journal_is_left_alone(engine: Engine, foll
     follower.close()
 
 
-async def test_a_reader_without_a_store_reports_it(data: Path, tmp_path: Path, followed: Engine) -> None:
+async def test_a_reader_without_a_store_reports_it(
+    data: Path, tmp_path: Path, followed: Engine
+) -> None:
     gone = followed.address.__class__("http://127.0.0.1:9/query", "http://127.0.0.1:9/update")
     shutil.copytree(data / "store" / followed.address.folder, tmp_path / "store" / gone.folder)
     shutil.copytree(data / "journal", tmp_path / "journal")
 
     async with (
-        QueryService(tmp_path, IRIS, Limits(seconds=5), readers=1, follow=False, elsewhere=gone) as opened,
+        QueryService(
+            tmp_path, IRIS, Limits(seconds=5), readers=1, follow=False, elsewhere=gone
+        ) as opened,
         _client(opened) as client,
     ):
         answer = await client.get("/sparql", params={"query": "ASK {}"})

@@ -1,4 +1,6 @@
-"""What holds for every address of the publisher: validators, links, and answers to odd paths, over a real server."""
+"""What holds for every address of the publisher: validators, links, and answers to odd paths, over
+a real server.
+"""
 
 from __future__ import annotations
 
@@ -217,7 +219,11 @@ def data(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(data: Path) -> Iterator[str]:
-    settings = {"STOCKTAKE_QUERY_LIMITS": "budget=0", "STOCKTAKE_PUBLIC_URL": PUBLIC, "STOCKTAKE_CONTACT": "help@public.example"}
+    settings = {
+        "STOCKTAKE_QUERY_LIMITS": "budget=0",
+        "STOCKTAKE_PUBLIC_URL": PUBLIC,
+        "STOCKTAKE_CONTACT": "help@public.example",
+    }
     with served(data, settings) as url:
         yield url
 
@@ -225,7 +231,8 @@ def server(data: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def client(server: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server, trust_env=False, verify=False, timeout=60) as item:
-        for path in ("/timemap/record/demo/a%2F1", "/oai?verb=Identify"):  # the history is read beside the store
+        # the history is read beside the store
+        for path in ("/timemap/record/demo/a%2F1", "/oai?verb=Identify"):
             wait_until(lambda path=path: item.get(path).status_code != 503, f"{path} to be ready")
         yield item
 
@@ -238,7 +245,9 @@ def test_every_route_has_an_address_here() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("address", EVERY)
-def test_what_a_client_holds_is_not_sent_again(client: httpx.Client, address: str, form: str) -> None:
+def test_what_a_client_holds_is_not_sent_again(
+    client: httpx.Client, address: str, form: str
+) -> None:
     headers = {"Accept": FORMS[form]}
     first = client.get(address, headers=headers)
 
@@ -257,9 +266,16 @@ def test_what_a_client_holds_is_not_sent_again(client: httpx.Client, address: st
 
 @pytest.mark.parametrize("address", EVERY)
 def test_links_do_not_name_the_host_of_the_request(client: httpx.Client, address: str) -> None:
-    hostile = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Server": "evil.example", "Forwarded": "host=evil.example"}
+    hostile = {
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Server": "evil.example",
+        "Forwarded": "host=evil.example",
+    }
 
-    answers = [client.get(address, headers={"Host": "evil.example", "Accept": accept, **hostile}) for accept in FORMS.values()]
+    answers = [
+        client.get(address, headers={"Host": "evil.example", "Accept": accept, **hostile})
+        for accept in FORMS.values()
+    ]
 
     for answer in answers:
         assert answer.status_code < 500
@@ -268,7 +284,16 @@ def test_links_do_not_name_the_host_of_the_request(client: httpx.Client, address
 
 
 @pytest.mark.parametrize(
-    "address", ["/oai?verb=Identify", "/feeds/all.atom", "/sitemap.xml", "/robots.txt", "/ldes", "/activities", "/.well-known/security.txt"]
+    "address",
+    [
+        "/oai?verb=Identify",
+        "/feeds/all.atom",
+        "/sitemap.xml",
+        "/robots.txt",
+        "/ldes",
+        "/activities",
+        "/.well-known/security.txt",
+    ],
 )
 def test_links_begin_with_the_configured_address(client: httpx.Client, address: str) -> None:
     text = client.get(address, headers={"Accept": "*/*"}).text
@@ -276,7 +301,19 @@ def test_links_begin_with_the_configured_address(client: httpx.Client, address: 
     assert f"{PUBLIC}/" in text
 
 
-@pytest.mark.parametrize("address", ["/dumps", "/journal", "/reports", "/releases", "/releases/1", "/health/", "/admin", "/admin/sources/"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/dumps",
+        "/journal",
+        "/reports",
+        "/releases",
+        "/releases/1",
+        "/health/",
+        "/admin",
+        "/admin/sources/",
+    ],
+)
 def test_redirects_stay_at_the_host_of_the_request(client: httpx.Client, address: str) -> None:
     answer = client.get(address, headers={"Host": "evil.example"})
 
@@ -285,7 +322,9 @@ def test_redirects_stay_at_the_host_of_the_request(client: httpx.Client, address
 
 
 def ask(server: str, head: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", urlsplit(server).port or 0), timeout=30) as connection:
+    with socket.create_connection(
+        ("127.0.0.1", urlsplit(server).port or 0), timeout=30
+    ) as connection:
         connection.sendall(head)
         answer = b""
         while block := connection.recv(65_536):
@@ -303,32 +342,71 @@ def ask(server: str, head: bytes) -> bytes:
         (b"GET /robots.txt HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n", b"400"),
         (b'GET /robots.txt HTTP/1.1\r\nHost: "><script>\r\nConnection: close\r\n\r\n', b"400"),
         (b"GET /robots.txt HTTP/1.1\r\nHost: a.example/x\r\nConnection: close\r\n\r\n", b"400"),
-        (b"GET /robots.txt HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\nConnection: close\r\n\r\n", b"400"),
+        (
+            b"GET /robots.txt HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\nConnection: close\r\n\r\n",
+            b"400",
+        ),
         (b"GET /robots.txt HTTP/1.1\r\nHost: a.example:80\r\nConnection: close\r\n\r\n", b"200"),
         (b"GET /robots.txt HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n", b"200"),
         (b"GET /robots.txt HTTP/1.0\r\n\r\n", b"200"),
     ],
 )
-def test_request_without_a_valid_host_is_400(server: str, client: httpx.Client, head: bytes, status: bytes) -> None:
+def test_request_without_a_valid_host_is_400(
+    server: str, client: httpx.Client, head: bytes, status: bytes
+) -> None:
     answer = ask(server, head)
 
     assert answer.split(b" ", 2)[1] == status
 
 
-STEMS = sorted({path.partition("{")[0] for path in ADDRESSES if path not in ("/", "/scratch/{name}", "/scratch/{name}/sparql")})
+STEMS = sorted(
+    {
+        path.partition("{")[0]
+        for path in ADDRESSES
+        if path not in ("/", "/scratch/{name}", "/scratch/{name}/sparql")
+    }
+)
 
 
-TAILS = ["/", "//", "///", "/%2F", "/.", "/..%2f", "/%00", "/%FF", "/a//b", "//a", "/a/", ".", "..", ".json", "?format=none"]
+TAILS = [
+    "/",
+    "//",
+    "///",
+    "/%2F",
+    "/.",
+    "/..%2f",
+    "/%00",
+    "/%FF",
+    "/a//b",
+    "//a",
+    "/a/",
+    ".",
+    "..",
+    ".json",
+    "?format=none",
+]
 
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_odd_path_is_no_server_error(client: httpx.Client, stem: str) -> None:
-    answers = {tail: client.get(f"{stem.rstrip('/')}{tail}", headers={"Accept": "*/*"}) for tail in TAILS}
+    answers = {
+        tail: client.get(f"{stem.rstrip('/')}{tail}", headers={"Accept": "*/*"}) for tail in TAILS
+    }
 
-    assert {tail: answer.status_code for tail, answer in answers.items() if answer.status_code >= 500} == {}
+    assert {
+        tail: answer.status_code for tail, answer in answers.items() if answer.status_code >= 500
+    } == {}
 
 
-MISSING = ["/reports/nope/", "/reports/nope/report.html", "/linkset/", "/linkset//", "/memento//", "/ldes/version//", "/dumps/nope"]
+MISSING = [
+    "/reports/nope/",
+    "/reports/nope/report.html",
+    "/linkset/",
+    "/linkset//",
+    "/memento//",
+    "/ldes/version//",
+    "/dumps/nope",
+]
 
 
 @pytest.mark.parametrize("address", MISSING)
@@ -339,14 +417,35 @@ def test_what_is_not_there_is_404(client: httpx.Client, address: str) -> None:
 def test_report_is_found_by_its_name(client: httpx.Client) -> None:
     answer = client.get("/reports/release-1.en/")
 
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/reports/release-1.en/report.html")
+    assert (answer.status_code, answer.headers["Location"]) == (
+        303,
+        "/reports/release-1.en/report.html",
+    )
 
 
-def test_admin_addresses_do_not_name_the_host_of_the_request(client: httpx.Client, tmp_path: Path) -> None:
-    described = create_admin(AdminContext(tmp_path, tmp_path, "sqlite://", IRIS.base)).openapi()["paths"]
-    paths = {re.sub(r"{\w+}", "x", path) for path in described} | {"/", "/page/runs", "/page/audit-log", "/page/keys", "/style.css"}
+def test_admin_addresses_do_not_name_the_host_of_the_request(
+    client: httpx.Client, tmp_path: Path
+) -> None:
+    described = create_admin(AdminContext(tmp_path, tmp_path, "sqlite://", IRIS.base)).openapi()[
+        "paths"
+    ]
+    paths = {re.sub(r"{\w+}", "x", path) for path in described} | {
+        "/",
+        "/page/runs",
+        "/page/audit-log",
+        "/page/keys",
+        "/style.css",
+    }
 
-    answers = [client.get(f"/admin{path}{end}", headers={"Host": "evil.example"}) for path in sorted(paths) for end in ("", "/")]
+    answers = [
+        client.get(f"/admin{path}{end}", headers={"Host": "evil.example"})
+        for path in sorted(paths)
+        for end in ("", "/")
+    ]
 
     assert len(paths) > 15
-    assert [str(answer.url) for answer in answers if b"evil.example" in answer.content or "evil.example" in str(answer.headers)] == []
+    assert [
+        str(answer.url)
+        for answer in answers
+        if b"evil.example" in answer.content or "evil.example" in str(answer.headers)
+    ] == []

@@ -45,7 +45,10 @@ async def test_an_example_answers_something(item, service):
 def test_an_example_says_what_it_does_and_declares_what_it_uses(item):
     body = re.sub(r'"[^"]*"|<[^>]*>', "", item.text)
 
-    declared, used = set(re.findall(r"PREFIX (\w+):", item.text)), set(re.findall(r"(?<!PREFIX )\b(\w+):\w", body))
+    declared, used = (
+        set(re.findall(r"PREFIX (\w+):", item.text)),
+        set(re.findall(r"(?<!PREFIX )\b(\w+):\w", body)),
+    )
 
     assert item.comment_in("en").endswith(".")
     assert item.keywords
@@ -80,7 +83,10 @@ def test_an_example_asks_of_the_base_that_is_set():
 
 @session_loop
 async def test_one_that_fails_or_answers_nothing_is_not_good(service: QueryService):
-    wrong, empty = (THEM[0].__class__(**{**_fields(THEM[0]), "text": text}) for text in ("SELECT", "SELECT * { ?x <urn:none> ?y }"))
+    wrong, empty = (
+        THEM[0].__class__(**{**_fields(THEM[0]), "text": text})
+        for text in ("SELECT", "SELECT * { ?x <urn:none> ?y }")
+    )
 
     outcomes = [outcome async for outcome in run_examples(service, [wrong, empty])]
 
@@ -101,11 +107,18 @@ async def test_the_page_lists_them_all_and_leads_to_the_editor(client: httpx.Asy
     assert "/sparql?example=prizes" in page.text
 
 
-@pytest.mark.parametrize(("suffix", "form"), [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("rdf", RdfFormat.RDF_XML)])
+@pytest.mark.parametrize(
+    ("suffix", "form"),
+    [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("rdf", RdfFormat.RDF_XML)],
+)
 async def test_they_are_given_as_rdf(client: httpx.AsyncClient, suffix, form):
     answer = await client.get("/examples", params={"format": suffix})
 
-    results = {quad.subject.value for quad in parse(answer.content, form) if quad.object == NamedNode(f"{SH}SPARQLExecutable")}
+    results = {
+        quad.subject.value
+        for quad in parse(answer.content, form)
+        if quad.object == NamedNode(f"{SH}SPARQLExecutable")
+    }
 
     assert results == {item.iri for item in THEM}
 
@@ -114,12 +127,17 @@ async def test_one_is_given_at_its_own_address(client: httpx.AsyncClient):
     response = await client.get("/examples/prizes", headers={"Accept": "application/n-triples"})
     page = await client.get("/examples/prizes", headers=HTML)
 
-    assert {quad.subject.value for quad in parse(response.content, RdfFormat.N_TRIPLES)} == {f"{Iris().base}examples/prizes"}
+    assert {quad.subject.value for quad in parse(response.content, RdfFormat.N_TRIPLES)} == {
+        f"{Iris().base}examples/prizes"
+    }
     assert "Prizes by category" in page.text
 
 
 async def test_what_is_no_example_is_not_found(client: httpx.AsyncClient):
-    answers = [await client.get("/examples/none"), await client.get("/sparql?example=none", headers=HTML)]
+    answers = [
+        await client.get("/examples/none"),
+        await client.get("/sparql?example=none", headers=HTML),
+    ]
 
     assert [answer.status_code for answer in answers] == [404, 404]
 
@@ -131,7 +149,9 @@ async def test_the_service_description_leads_to_them(client: httpx.AsyncClient):
 
 
 def test_the_command_runs_them_and_states_time_and_rows(world):
-    result = CliRunner().invoke(commands, ["--data", str(world), "examples", "run", "--json", "prizes", "full-text"])
+    result = CliRunner().invoke(
+        commands, ["--data", str(world), "examples", "run", "--json", "prizes", "full-text"]
+    )
 
     body = json.loads(result.stdout)
 
@@ -147,7 +167,9 @@ async def test_the_page_shows_the_time_that_the_command_took(world, inside: http
     words = ["--data", str(world), "examples", "run", "--json", "initiatives-by-goal"]
     await asyncio.to_thread(CliRunner().invoke, commands, words)
 
-    page = re.sub(r"<[^>]+>", "", (await inside.get("/examples/initiatives-by-goal", headers=HTML)).text)
+    page = re.sub(
+        r"<[^>]+>", "", (await inside.get("/examples/initiatives-by-goal", headers=HTML)).text
+    )
 
     assert re.search(r"Rows: 17 · [\d.]+ sec · journal entry 3$", page, re.MULTILINE)
 
@@ -181,7 +203,9 @@ def test_the_command_refuses_a_name_that_it_does_not_know(tmp_path):
 
 @pytest.mark.parametrize("path", ["/examples", "/sparql"])
 async def test_titles_are_in_the_language_of_the_page(client, path):
-    assert {tuple(sorted(language for language, _ in item.titles)) for item in THEM} == {("ar", "en", "es", "fr", "ru", "zh")}
+    assert {tuple(sorted(language for language, _ in item.titles)) for item in THEM} == {
+        ("ar", "en", "es", "fr", "ru", "zh")
+    }
 
     page = (await client.get(path, headers=HTML, params={"lang": "zh"})).text
 

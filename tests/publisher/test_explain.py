@@ -19,7 +19,9 @@ async def explained(client: httpx.AsyncClient, query: str) -> dict[str, object]:
 
 
 @session_loop
-async def test_compiled_query_is_explained_with_algebra_sql_and_rows(service: QueryService, inside: httpx.AsyncClient) -> None:
+async def test_compiled_query_is_explained_with_algebra_sql_and_rows(
+    service: QueryService, inside: httpx.AsyncClient
+) -> None:
     await columns_answer(service)
     query = "SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"
     result = await explained(inside, query)
@@ -39,7 +41,10 @@ async def test_compiled_query_is_explained_with_algebra_sql_and_rows(service: Qu
     ("query", "reason"),
     [
         ("SELECT ?s { ?s ?p ?o } LIMIT 3", "not parsed"),
-        ("SELECT DISTINCT ?x { { SELECT ?x { ?x ?p ?o } LIMIT 3 } }", "LIMIT or OFFSET without ORDER BY"),
+        (
+            "SELECT DISTINCT ?x { { SELECT ?x { ?x ?p ?o } LIMIT 3 } }",
+            "LIMIT or OFFSET without ORDER BY",
+        ),
         ("SELECT DISTINCT ?x { ?x <http://example.org/none> ?o }", "the RDF store is as fast"),
     ],
 )
@@ -55,9 +60,14 @@ async def test_query_of_the_store_is_explained_by_the_reason(
 
 
 @session_loop
-async def test_wrong_query_is_refused_as_without_explanation(service: QueryService, inside: httpx.AsyncClient) -> None:
+async def test_wrong_query_is_refused_as_without_explanation(
+    service: QueryService, inside: httpx.AsyncClient
+) -> None:
     await columns_answer(service)
-    answers = [await inside.get("/sparql", params={"query": "SELECT (COUNT(* AS ?n) {", **more}) for more in ({}, {"explain": "1"})]
+    answers = [
+        await inside.get("/sparql", params={"query": "SELECT (COUNT(* AS ?n) {", **more})
+        for more in ({}, {"explain": "1"})
+    ]
 
     assert [answer.status_code for answer in answers] == [400, 400]
     assert answers[0].json()["detail"] == answers[1].json()["detail"]

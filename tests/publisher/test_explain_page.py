@@ -34,20 +34,42 @@ ARGUMENTS = "import sys; sys.stdout.write(repr(sys.argv[1:]))"
 
 
 def visitor(service, code: str, *arguments: str) -> httpx.AsyncClient:
-    explainer = PreviewRunner((), {}, check_command=(sys.executable, "-c", code, *arguments), check_environment=dict(os.environ), quota=3)
-    app = create_app(service, site=SiteOptions(preview_runner=PreviewRunner((), {}, explainer=explainer)))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
+    explainer = PreviewRunner(
+        (),
+        {},
+        check_command=(sys.executable, "-c", code, *arguments),
+        check_environment=dict(os.environ),
+        quota=3,
+    )
+    app = create_app(
+        service, site=SiteOptions(preview_runner=PreviewRunner((), {}, explainer=explainer))
+    )
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    )
 
 
 @session_loop
 async def test_value_is_highlighted_in_its_bytes(service):
     async with visitor(service, ECHO, orjson.dumps(FOUND).decode()) as client:
-        page = await client.get("/explain?iri=/record/demo/a", headers={"Accept": "text/html", "Accept-Language": "es"})
+        page = await client.get(
+            "/explain?iri=/record/demo/a", headers={"Accept": "text/html", "Accept-Language": "es"}
+        )
 
     assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
     main = page.text.split("<main")[1]
-    classification = ("resultado de la validación", "<q>He&lt;lth</q>", 'href="https://x.example/crosswalk/1"')
-    statement = ("&lt;i&gt;<mark>A&amp;B</mark>&lt;/i&gt;", "na&lt;me", "de la fuente", "ninguna fuente", "cada ficha lo tiene")
+    classification = (
+        "resultado de la validación",
+        "<q>He&lt;lth</q>",
+        'href="https://x.example/crosswalk/1"',
+    )
+    statement = (
+        "&lt;i&gt;<mark>A&amp;B</mark>&lt;/i&gt;",
+        "na&lt;me",
+        "de la fuente",
+        "ninguna fuente",
+        "cada ficha lo tiene",
+    )
     for text in (*statement, *classification, "ff00", "/record/demo/a%2F1"):
         assert text in main
     assert "<script>" not in main
@@ -56,17 +78,24 @@ async def test_value_is_highlighted_in_its_bytes(service):
 @session_loop
 async def test_nothing_found_for_a_property_says_that_the_record_may_lack_it(service):
     async with visitor(service, "") as client:
-        pages = [await client.get(f"/explain?iri=/record/demo/a{rest}", headers={"Accept": "text/html"}) for rest in ("", "&property=no")]
+        pages = [
+            await client.get(f"/explain?iri=/record/demo/a{rest}", headers={"Accept": "text/html"})
+            for rest in ("", "&property=no")
+        ]
 
     assert [page.status_code for page in pages] == [404, 404]
     assert ["has no such property" in page.text for page in pages] == [False, True]
 
 
 @session_loop
-@pytest.mark.parametrize(("accept", "name"), [("application/json", "json"), ("text/turtle", "turtle")])
+@pytest.mark.parametrize(
+    ("accept", "name"), [("application/json", "json"), ("text/turtle", "turtle")]
+)
 async def test_data_are_negotiated_and_an_iri_is_never_an_option(service, accept, name):
     async with visitor(service, ARGUMENTS) as client:
-        answer = await client.get("/explain", params={"iri": "--help", "property": "title"}, headers={"Accept": accept})
+        answer = await client.get(
+            "/explain", params={"iri": "--help", "property": "title"}, headers={"Accept": accept}
+        )
 
     assert answer.headers["content-type"].startswith(accept)
     assert answer.text == repr([f"--format={name}", "--", "--help", "title"])
@@ -76,7 +105,14 @@ async def test_data_are_negotiated_and_an_iri_is_never_an_option(service, accept
 async def test_unknown_record_is_404_and_too_many_requests_429(service):
     async with visitor(service, "pass") as client:
         page = await client.get("/explain?iri=/record/demo/b", headers={"Accept": "text/html"})
-        data = [(await client.get("/explain?iri=/record/demo/b", headers={"Accept": "application/json"})).status_code for _ in range(3)]
+        data = [
+            (
+                await client.get(
+                    "/explain?iri=/record/demo/b", headers={"Accept": "application/json"}
+                )
+            ).status_code
+            for _ in range(3)
+        ]
 
     assert page.status_code == 404
     assert "nothing to explain" in page.text
@@ -85,7 +121,9 @@ async def test_unknown_record_is_404_and_too_many_requests_429(service):
 
 @session_loop
 async def test_server_without_the_command_shows_the_form(service):
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
+    ) as client:
         page = await client.get("/explain", headers={"Accept": "text/html"})
 
     assert page.status_code == 200

@@ -1,4 +1,6 @@
-"""A publisher over an external store that is killed, stopped, restarted empty or killed in the middle of an entry."""
+"""A publisher over an external store that is killed, stopped, restarted empty or killed in the
+middle of an entry.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ WHEN = datetime(2026, 4, 1, tzinfo=UTC)
 
 @dataclass
 class StoreSite:
-    """A publisher at *url* whose data are in *data*, over a store on *port* whose files are in *folder*."""
+    """A publisher at *url* whose data are in *data*, over a store on *port* whose files are in
+    *folder*.
+    """
 
     name: str
     data: Path
@@ -66,14 +70,23 @@ class StoreSite:
         journal = Journal(self.data / "journal")
         assert journal.head is not None
         first = 1_000 * journal.head.number
-        rows = [row for number in range(first, first + count) for row in record_rows("demo", plain(number))]
+        rows = [
+            row
+            for number in range(first, first + count)
+            for row in record_rows("demo", plain(number))
+        ]
         entry = journal.append(rows, run="run-9", time=WHEN)
         assert entry is not None
         return entry.number
 
     def is_level(self, position: int) -> bool:
         status, answer = self.health()
-        return (status, answer["status"], answer["position"], answer["lag"]) == (200, "ok", position, 0)
+        return (status, answer["status"], answer["position"], answer["lag"]) == (
+            200,
+            "ok",
+            position,
+            0,
+        )
 
     def stored_position(self) -> int:
         """Return the number of the entry that the store itself says it holds, 0 where it is empty."""
@@ -99,7 +112,9 @@ class StoreSite:
 def _site(name: str, world: Path, folder: Path) -> Iterator[StoreSite]:
     if why := missing(name):
         pytest.skip(why)
-    data = shutil.copytree(world, folder / "data", ignore=shutil.ignore_patterns("store", "scratch"))
+    data = shutil.copytree(
+        world, folder / "data", ignore=shutil.ignore_patterns("store", "scratch")
+    )
     with ExitStack() as engines:
         port = free_port()
         engine = engines.enter_context(started(name, folder / "store", port=port))
@@ -109,8 +124,12 @@ def _site(name: str, world: Path, folder: Path) -> Iterator[StoreSite]:
             yield site
 
 
-@pytest.fixture(scope="module", params=["oxigraph", pytest.param("virtuoso", marks=pytest.mark.nightly)])
-def site(request: pytest.FixtureRequest, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreSite]:
+@pytest.fixture(
+    scope="module", params=["oxigraph", pytest.param("virtuoso", marks=pytest.mark.nightly)]
+)
+def site(
+    request: pytest.FixtureRequest, world: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StoreSite]:
     """Yield a publisher over a store; each test leaves it level with the journal."""
     with _site(request.param, world, tmp_path_factory.mktemp(request.param)) as opened:
         yield opened
@@ -119,20 +138,30 @@ def site(request: pytest.FixtureRequest, world: Path, tmp_path_factory: pytest.T
 def test_a_rebuild_beside_a_server_fails_at_once_and_names_it(world: Path, tmp_path: Path) -> None:
     with _site("oxigraph", world, tmp_path) as site:
         quads = site.health()[1]["quads"]
-        environment = {**os.environ, "STOCKTAKE_DATA": str(site.data), **site.engine.address.environment()}
+        environment = {
+            **os.environ,
+            "STOCKTAKE_DATA": str(site.data),
+            **site.engine.address.environment(),
+        }
         command = [sys.executable, "-m", "stocktake", "store", "rebuild", "--whole"]
 
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WITHIN)
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=WITHIN
+        )
 
         assert result.returncode == 1
-        assert re.search(r"process \d+: \S*python\S* -m publisher\.follower", " ".join(result.stderr.split()))
+        assert re.search(
+            r"process \d+: \S*python\S* -m publisher\.follower", " ".join(result.stderr.split())
+        )
         assert site.health()[1]["quads"] == quads
 
 
 def test_damaged_indexes_beside_a_store_are_rebuilt(world: Path, tmp_path: Path) -> None:
     if why := missing("oxigraph"):
         pytest.skip(why)
-    data = shutil.copytree(world, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch"))
+    data = shutil.copytree(
+        world, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch")
+    )
     with started("oxigraph", tmp_path / "store") as engine:
         with served(data, engine.address.environment()) as url:
             settle(url)
@@ -147,9 +176,18 @@ def test_damaged_indexes_beside_a_store_are_rebuilt(world: Path, tmp_path: Path)
         with served(data, engine.address.environment()) as url:
 
             def is_rebuilt() -> bool:
-                statuses.add(status := httpx.get(f"{url}/topics", trust_env=False, verify=False, timeout=60).status_code)
+                statuses.add(
+                    status := httpx.get(
+                        f"{url}/topics", trust_env=False, verify=False, timeout=60
+                    ).status_code
+                )
                 newest = newest_snapshot(snapshots)
-                return status == 200 and newest is not None and newest.tables >= 0 and not first_fault(Path(newest.path))
+                return (
+                    status == 200
+                    and newest is not None
+                    and newest.tables >= 0
+                    and not first_fault(Path(newest.path))
+                )
 
             wait_until(is_rebuilt, "the indexes to be rebuilt", pause=0.5)
 
@@ -168,13 +206,17 @@ def test_a_fresh_database_of_virtuoso_counts_as_empty(world: Path, tmp_path: Pat
 
         assert tenure.read(WHEN).position == 0
         assert "http://localhost:8890/DAV/" in client.dialect().hidden
-        writer.update("INSERT DATA { GRAPH <http://other.example/DAV/> { <http://other.example/a> <http://other.example/b> 1 } }")
+        writer.update(
+            "INSERT DATA { GRAPH <http://other.example/DAV/> { <http://other.example/a> <http://other.example/b> 1 } }"
+        )
         assert "http://other.example/DAV/" not in client.dialect().hidden
         writer.close()
         client.close()
 
 
-def test_a_store_that_answers_again_is_reported_before_it_is_loaded(world: Path, tmp_path: Path) -> None:
+def test_a_store_that_answers_again_is_reported_before_it_is_loaded(
+    world: Path, tmp_path: Path
+) -> None:
     if why := missing("oxigraph"):
         pytest.skip(why)
     port = free_port()
@@ -234,10 +276,16 @@ def test_a_store_that_is_restarted_empty_is_filled_again(site: StoreSite) -> Non
     assert site.differences() == []
 
 
-def test_a_store_killed_in_the_middle_of_an_entry_holds_it_whole_in_the_end(site: StoreSite) -> None:
+def test_a_store_killed_in_the_middle_of_an_entry_holds_it_whole_in_the_end(
+    site: StoreSite,
+) -> None:
     snapshots = site.data / "store" / site.engine.address.folder / "snapshots"
     position = site.append(400)
-    wait_until(lambda: (snapshot := newest_snapshot(snapshots)) and snapshot.applying == position, "the entry to be applied", pause=0.005)
+    wait_until(
+        lambda: (snapshot := newest_snapshot(snapshots)) and snapshot.applying == position,
+        "the entry to be applied",
+        pause=0.005,
+    )
     site.kill_store()
     wait_until(lambda: site.health()[0] == 503, "/health to report the store")
     site.start_store()

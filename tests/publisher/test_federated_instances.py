@@ -1,4 +1,6 @@
-"""Two Stocktakes that harvest each other, one of them from a third: what is new, changed and gone comes over, and nothing echoes."""
+"""Two Stocktakes that harvest each other, one of them from a third: what is new, changed and gone
+comes over, and nothing echoes.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,13 @@ from harvesters.source import Source, parse
 from vocab.terms import DCT, PROV, SCHEMA
 
 LICENCE = "https://k.example/licence"
-DEFINITION = {"title": "Projects", "publisher": "Ministry of ICT", "protocol": "json", "mapping": "fields", "url": "https://k.example/all"}
+DEFINITION = {
+    "title": "Projects",
+    "publisher": "Ministry of ICT",
+    "protocol": "json",
+    "mapping": "fields",
+    "url": "https://k.example/all",
+}
 FIELDS = {"key": "id", "title@en": "name", "goals": "sdgs", "lead": "owner"}
 LOOSE = {"vanished": 1, "changed": 1, "withheld": 1}
 
@@ -36,16 +44,26 @@ class Stocktake:
         """Harvest its own registry; return the number of the newest entry."""
         there = httpx.MockTransport(
             lambda request: (
-                httpx.Response(404) if request.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(self.rows))
+                httpx.Response(404)
+                if request.url.path == "/robots.txt"
+                else httpx.Response(200, content=orjson.dumps(self.rows))
             )
         )
-        source = parse("ministry", {**DEFINITION, "licence": LICENCE, "fields": FIELDS, "limits": LOOSE, "pause": 0}, "test")
+        source = parse(
+            "ministry",
+            {**DEFINITION, "licence": LICENCE, "fields": FIELDS, "limits": LOOSE, "pause": 0},
+            "test",
+        )
         harvest(source, replace(self.context, transport=there), full=True)
         return self.newest
 
     def harvest(self, other: Stocktake, name: str) -> dict[str, int]:
         """Harvest the other; return what the run would have counted."""
-        return {outcome.value: count for outcome, count in harvest(sibling(other.url, name), self.context).outcomes.items() if count}
+        return {
+            outcome.value: count
+            for outcome, count in harvest(sibling(other.url, name), self.context).outcomes.items()
+            if count
+        }
 
     @property
     def newest(self) -> int:
@@ -57,7 +75,11 @@ class Stocktake:
         for entry in self.context.journal.entries():
             for row in entry.rows():
                 line, _, graph = row[2:-3].rpartition(" <")
-                (out.setdefault(graph, set()).add if row[0] == "A" else out.setdefault(graph, set()).discard)(line)
+                (
+                    out.setdefault(graph, set()).add
+                    if row[0] == "A"
+                    else out.setdefault(graph, set()).discard
+                )(line)
         records = {graph: lines for graph, lines in out.items() if "/record/" in graph}
         return {
             graph: sorted(lines)
@@ -68,17 +90,34 @@ class Stocktake:
     def titles(self) -> dict[str, str]:
         """Return the title of each record that is there, by its name."""
         before = f"{self.context.iris.base}record/"
-        results = ((graph, line.partition(f"> <{DCT}title> ")[2]) for graph, lines in self.graphs().items() for line in lines)
-        return {graph.removeprefix(before): title.split('"')[1] for graph, title in results if title}
+        results = (
+            (graph, line.partition(f"> <{DCT}title> ")[2])
+            for graph, lines in self.graphs().items()
+            for line in lines
+        )
+        return {
+            graph.removeprefix(before): title.split('"')[1] for graph, title in results if title
+        }
 
 
 def sibling(url: str, name: str) -> Source:
-    definition = {"title": f"Records of {name}", "protocol": "stocktake", "mapping": "stocktake_record", "url": url, "licence": LICENCE}
+    definition = {
+        "title": f"Records of {name}",
+        "protocol": "stocktake",
+        "mapping": "stocktake_record",
+        "url": url,
+        "licence": LICENCE,
+    }
     return parse(f"from-{name}", {**definition, "pause": 0, "limits": LOOSE}, "test")
 
 
 def project(number: int, name: str = "") -> dict[str, Any]:
-    return {"id": f"p/{number}", "name": name or f"Project {number}", "sdgs": "SDG 4", "owner": "Ministry"}
+    return {
+        "id": f"p/{number}",
+        "name": name or f"Project {number}",
+        "sdgs": "SDG 4",
+        "owner": "Ministry",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -88,27 +127,43 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stocktake, S
         for name in ("a", "b"):
             data, base = tmp_path_factory.mktemp(name), f"https://{name}.example/"
             context = stack.enter_context(
-                open_context(data, f"sqlite:///{data}/ledger.sqlite", base, "operator@example.org", frozenset({"127.0.0.1"}))
+                open_context(
+                    data,
+                    f"sqlite:///{data}/ledger.sqlite",
+                    base,
+                    "operator@example.org",
+                    frozenset({"127.0.0.1"}),
+                )
             )
-            stocktake = Stocktake(context, rows=[project(number, f"{name.upper()} {number}") for number in range(1, 4)])
+            stocktake = Stocktake(
+                context,
+                rows=[project(number, f"{name.upper()} {number}") for number in range(1, 4)],
+            )
             stocktake.harvest_own()
             stocktake.url = stack.enter_context(served(data, {"STOCKTAKE_BASE": base}))
             both.append(stocktake)
         yield both[0], both[1]
 
 
-def test_what_is_new_changed_and_gone_comes_over_and_nothing_goes_round(two: tuple[Stocktake, Stocktake]) -> None:
+def test_what_is_new_changed_and_gone_comes_over_and_nothing_goes_round(
+    two: tuple[Stocktake, Stocktake],
+) -> None:
     a, b = two
 
     first = b.harvest(a, "a"), a.harvest(b, "b")
     a.rows = [project(1, "A 1"), project(2, "A two"), project(4, "A 4")]
     for _ in range(3):  # gone is what three full harvests in a row have missed
         a.harvest_own()
-    wait(lambda: httpx.get(f"{a.url}/ldes/version/{a.newest}/ministry/p%2F3").status_code == 200)  # its feed is level with its journal
+    # its feed is level with its journal
+    wait(lambda: httpx.get(f"{a.url}/ldes/version/{a.newest}/ministry/p%2F3").status_code == 200)
     second = b.harvest(a, "a")
     rest = [a.harvest(b, "b"), b.harvest(a, "a")]
     entries = a.newest, b.newest
-    rest += [item.harvest(other, name) for _ in range(2) for item, other, name in ((a, b, "b"), (b, a, "a"))]
+    rest += [
+        item.harvest(other, name)
+        for _ in range(2)
+        for item, other, name in ((a, b, "b"), (b, a, "a"))
+    ]
 
     assert [counts["new"] for counts in first] == [3, 3]
     assert second == {"new": 1, "changed": 1, "deleted": 1}
@@ -123,12 +178,17 @@ def named(before: str, titles: dict[str, str]) -> dict[str, str]:
     return {before + name: title for name, title in titles.items()}
 
 
-def test_what_came_over_keeps_where_it_came_from_whom_to_name_and_its_licence(two: tuple[Stocktake, Stocktake]) -> None:
+def test_what_came_over_keeps_where_it_came_from_whom_to_name_and_its_licence(
+    two: tuple[Stocktake, Stocktake],
+) -> None:
     a, b = two
 
     b.harvest(a, "a")
 
-    record, theirs = "https://b.example/record/from-a/ministry%2Fp%2F1", "https://a.example/record/ministry/p%2F1"
+    record, theirs = (
+        "https://b.example/record/from-a/ministry%2Fp%2F1",
+        "https://a.example/record/ministry/p%2F1",
+    )
     statements = b.graphs()[record]
     assert {
         f"<{record}> <{PROV}wasDerivedFrom> <{theirs}>",

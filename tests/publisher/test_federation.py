@@ -56,7 +56,18 @@ def test_what_only_looks_like_one_is_let_pass(query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["service", "service ", "service#", "service<", "service#\n", "service'", "service\\", "service:{", "silent "]
+    "part",
+    [
+        "service",
+        "service ",
+        "service#",
+        "service<",
+        "service#\n",
+        "service'",
+        "service\\",
+        "service:{",
+        "silent ",
+    ],
 )
 def test_the_search_takes_time_in_proportion_to_the_query(part: str) -> None:
     query = part * (256 * 1024 // len(part))

@@ -11,7 +11,9 @@ from languages.request_locale import LANGUAGES, use_language
 from publisher.portal.facet_panels import FacetBar, largest_bar
 from publisher.projections.facets.thing_count import ThingCount
 
-TITLE = re.compile(r'<h2 id="(?:by-|matrix|map|where)[^"]*">(.*?)</h2>\s*<p class="subject">(.*?)</p>')
+TITLE = re.compile(
+    r'<h2 id="(?:by-|matrix|map|where)[^"]*">(.*?)</h2>\s*<p class="subject">(.*?)</p>'
+)
 
 
 def bar(name: str, count: int) -> FacetBar:
@@ -19,10 +21,14 @@ def bar(name: str, count: int) -> FacetBar:
 
 
 def test_the_largest_bar_is_named_with_its_count():
-    assert largest_bar([bar("Kenya", 2), bar("Rwanda", 13)]) == "Rwanda has the most initiatives (13)"
+    assert (
+        largest_bar([bar("Kenya", 2), bar("Rwanda", 13)]) == "Rwanda has the most initiatives (13)"
+    )
 
 
-@pytest.mark.parametrize("bars", [[], [bar("Kenya", 2)], [bar("Kenya", 2), bar("Rwanda", 2), bar("Chad", 1)]])
+@pytest.mark.parametrize(
+    "bars", [[], [bar("Kenya", 2)], [bar("Kenya", 2), bar("Rwanda", 2), bar("Chad", 1)]]
+)
 def test_ties_and_single_bars_are_no_finding(bars):
     assert largest_bar(bars) == ""
 
@@ -45,4 +51,8 @@ async def test_pages_title_their_figures_by_findings(client: httpx.AsyncClient, 
     titles = TITLE.findall(text)
 
     assert titles
-    assert [(finding, subject) for finding, subject in titles if not re.search(r"\d", finding) or finding == subject] == []
+    assert [
+        (finding, subject)
+        for finding, subject in titles
+        if not re.search(r"\d", finding) or finding == subject
+    ] == []

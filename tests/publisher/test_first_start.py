@@ -1,4 +1,6 @@
-"""Five steps that are read from what is there, on the front page, in /health, and while nothing can be shown."""
+"""Five steps that are read from what is there, on the front page, in /health, and while nothing can
+be shown.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ LANGUAGES = ("en", "ar", "zh", "fr", "ru", "es")
 
 def client(service: QueryService, branding: Branding) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(create_app(service, site=SiteOptions(branding))), base_url="http://portal.example"
+        transport=httpx.ASGITransport(create_app(service, site=SiteOptions(branding))),
+        base_url="http://portal.example",
     )
 
 
@@ -37,7 +40,9 @@ def service(tmp_path: Path) -> QueryService:
 
 
 @pytest.mark.parametrize("path", ["/", "/search?q=health", "/map", "/status"])
-async def test_a_page_that_cannot_be_shown_yet_shows_the_five_steps_and_reloads(service: QueryService, path: str) -> None:
+async def test_a_page_that_cannot_be_shown_yet_shows_the_five_steps_and_reloads(
+    service: QueryService, path: str
+) -> None:
     async with client(service, Branding()) as site:
         answer = await site.get(path, headers=HTML)
 
@@ -56,7 +61,11 @@ async def test_health_says_why_the_portal_is_starting(service: QueryService) -> 
         page = await site.get("/", headers=HTML)
 
     assert plain["reason"] == "the journal is being loaded into the store"
-    assert (full.status_code, full.json()["status"], full.json()["reason"]) == (503, "starting", service.follower.reason)
+    assert (full.status_code, full.json()["status"], full.json()["reason"]) == (
+        503,
+        "starting",
+        service.follower.reason,
+    )
     assert "No space left on device" in page.text
 
 
@@ -69,14 +78,28 @@ async def test_a_first_start_that_is_over_stays_over(service: QueryService) -> N
     again = FirstStart(service)
 
     assert tuple(step.name for step in begun) == STEPS
-    assert [step.state.value for step in begun] == ["done", "active", "waiting", "waiting", "waiting"]
+    assert [step.state.value for step in begun] == [
+        "done",
+        "active",
+        "waiting",
+        "waiting",
+        "waiting",
+    ]
     assert await again.steps() == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_every_page_of_a_demo_says_so_in_its_language(service: QueryService, language: str) -> None:
-    async with client(service, Branding(name="Stocktake demo", demo=True)) as demo, client(service, Branding()) as other:
-        pages = [await demo.get(path, params={"lang": language}, headers=HTML) for path in ("/", "/nowhere", "/join")]
+async def test_every_page_of_a_demo_says_so_in_its_language(
+    service: QueryService, language: str
+) -> None:
+    async with (
+        client(service, Branding(name="Stocktake demo", demo=True)) as demo,
+        client(service, Branding()) as other,
+    ):
+        pages = [
+            await demo.get(path, params={"lang": language}, headers=HTML)
+            for path in ("/", "/nowhere", "/join")
+        ]
         plain = await other.get("/", params={"lang": language}, headers=HTML)
 
     assert all('<aside class="demo"' in page.text for page in pages)
@@ -85,9 +108,13 @@ async def test_every_page_of_a_demo_says_so_in_its_language(service: QueryServic
     assert 'class="demo"' not in plain.text
 
 
-async def test_name_logo_and_contact_of_an_installation_are_on_its_pages(service: QueryService, tmp_path: Path) -> None:
+async def test_name_logo_and_contact_of_an_installation_are_on_its_pages(
+    service: QueryService, tmp_path: Path
+) -> None:
     (tmp_path / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    async with client(service, Branding("Stocktaking <of> Kenya", "help@example.org", tmp_path / "logo.svg")) as site:
+    async with client(
+        service, Branding("Stocktaking <of> Kenya", "help@example.org", tmp_path / "logo.svg")
+    ) as site:
         page = (await site.get("/nowhere", headers=HTML)).text
         logo = await site.get("/logo")
     async with client(service, Branding()) as plain:
@@ -102,11 +129,15 @@ async def test_name_logo_and_contact_of_an_installation_are_on_its_pages(service
 
 def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path; import sys; from publisher.store.writer_lock import writer_lock; held = writer_lock(Path(sys.argv[1]))"
+        "from pathlib import Path; import sys; from publisher.store.writer_lock import writer_lock; "
+        "held = writer_lock(Path(sys.argv[1])); print(1, flush=True); input()"
     )
-    code += "; print(1, flush=True); input()"
     other = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True
+        [sys.executable, "-c", code, str(tmp_path / "lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+        text=True,
     )
     reasons: list[str] = []
 
@@ -132,11 +163,19 @@ async def test_a_follower_that_cannot_write_reports_the_reason(tmp_path: Path) -
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "snapshots").write_text("a file where a folder should be")
     line = command(
-        "publisher.follower", str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"), "https://x/status"
+        "publisher.follower",
+        str(tmp_path / "journal"),
+        str(tmp_path / "store"),
+        str(tmp_path / "status.nq"),
+        "https://x/status",
     )
 
     process = await asyncio.create_subprocess_exec(
-        *line, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=environment()
+        *line,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=environment(),
     )
     try:
         assert process.stdout is not None

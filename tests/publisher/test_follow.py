@@ -17,7 +17,12 @@ from publisher.projections.facets.queries import ListItem
 from vocab.iris import Iris
 
 IRIS = Iris()
-FORM = {"search": "goal=3&q=clinics", "channel": "mail", "frequency": "week", "address": "reader@example.org"}
+FORM = {
+    "search": "goal=3&q=clinics",
+    "channel": "mail",
+    "frequency": "week",
+    "address": "reader@example.org",
+}
 
 
 @dataclass
@@ -39,7 +44,14 @@ class KeptSubscriptions:
         if secret != "key" or not self.requested:
             return None
         channel, _, search, title, _, frequency = self.requested[-1]
-        return PublicSubscription(title, search, channel, frequency, self.confirmed, "signs" if channel == "webhook" else "")
+        return PublicSubscription(
+            title,
+            search,
+            channel,
+            frequency,
+            self.confirmed,
+            "signs" if channel == "webhook" else "",
+        )
 
     def confirm(self, secret: str) -> PublicSubscription | None:
         self.confirmed = self.find(secret) is not None
@@ -60,7 +72,9 @@ class KeptSubscriptions:
 def visitor(service: Any, store: KeptSubscriptions | None) -> httpx.AsyncClient:
     app = create_app(service, site=SiteOptions(subscription_store=store))
     headers = {"Accept": "text/html"}
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test", headers=headers)
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test", headers=headers
+    )
 
 
 @session_loop
@@ -69,7 +83,10 @@ def visitor(service: Any, store: KeptSubscriptions | None) -> httpx.AsyncClient:
     [
         ("/search?q=clinics&goal=3", "/follow?q=clinics&amp;goal=3"),
         ("/page/initiative/demo/a%2F1", "/follow?thing=initiative%2Fdemo%2Fa%252F1"),
-        ("/page/organization/demo/ministry-of-health", "/follow?thing=organization%2Fdemo%2Fministry-of-health"),
+        (
+            "/page/organization/demo/ministry-of-health",
+            "/follow?thing=organization%2Fdemo%2Fministry-of-health",
+        ),
         ("/source/demo", "/follow?source=demo"),
         ("/concept?iri=http://metadata.un.org/sdg/3", "/follow?goal=3"),
         ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", "/follow?country=404"),
@@ -83,12 +100,17 @@ async def test_pages_lead_to_what_can_be_followed(service, page, link):
 
     assert f'href="{link}"' in response.text
     assert form.status_code == 200
-    assert f"/feeds/search.atom?{'goal=3&amp;q=clinics' if 'clinics' in link else link.partition('?')[2]}" in form.text
+    assert (
+        f"/feeds/search.atom?{'goal=3&amp;q=clinics' if 'clinics' in link else link.partition('?')[2]}"
+        in form.text
+    )
     assert 'name="address"' in form.text
 
 
 @session_loop
-async def test_a_search_is_followed_after_the_link_is_confirmed_and_no_more_after_the_other_link(service):
+async def test_a_search_is_followed_after_the_link_is_confirmed_and_no_more_after_the_other_link(
+    service,
+):
     kept_subscriptions = KeptSubscriptions()
     async with visitor(service, kept_subscriptions) as client:
         sent = await client.post("/follow", data=FORM, headers={"Accept-Language": "fr"})
@@ -96,7 +118,9 @@ async def test_a_search_is_followed_after_the_link_is_confirmed_and_no_more_afte
         before = kept_subscriptions.confirmed
         confirmed = await client.post("/follow/confirm/key")
         stop = await client.get("/follow/stop/key")
-        by_mail_program = await client.post("/follow/stop/key", content="List-Unsubscribe=One-Click")
+        by_mail_program = await client.post(
+            "/follow/stop/key", content="List-Unsubscribe=One-Click"
+        )
         again = await client.get("/follow/stop/key")
 
     assert (sent.status_code, before, kept_subscriptions.confirmed) == (200, False, True)
@@ -104,17 +128,31 @@ async def test_a_search_is_followed_after_the_link_is_confirmed_and_no_more_afte
     assert 'action="/follow/confirm/key"' in confirmation.text
     assert "You follow this." in confirmed.text
     assert 'action="/follow/stop/key"' in stop.text
-    assert (by_mail_program.status_code, again.status_code, kept_subscriptions.requested) == (200, 404, [])
+    assert (by_mail_program.status_code, again.status_code, kept_subscriptions.requested) == (
+        200,
+        404,
+        [],
+    )
 
 
 @session_loop
 async def test_the_title_is_in_the_language_of_the_page_and_the_search_in_one_form(service):
     kept_subscriptions = KeptSubscriptions()
     async with visitor(service, kept_subscriptions) as client:
-        await client.post("/follow", data=FORM | {"search": "q=clinics&page=3&goal=3"}, headers={"Accept-Language": "es"})
+        await client.post(
+            "/follow",
+            data=FORM | {"search": "q=clinics&page=3&goal=3"},
+            headers={"Accept-Language": "es"},
+        )
 
     [(channel, address, search, title, language, frequency)] = kept_subscriptions.requested
-    assert (channel, address, search, language, frequency) == ("mail", "reader@example.org", "goal=3&q=clinics", "es", "week")
+    assert (channel, address, search, language, frequency) == (
+        "mail",
+        "reader@example.org",
+        "goal=3&q=clinics",
+        "es",
+        "week",
+    )
     assert title.startswith("“clinics” · 3. ")
 
 
@@ -122,11 +160,16 @@ async def test_the_title_is_in_the_language_of_the_page_and_the_search_in_one_fo
 async def test_a_webhook_shows_its_secret_once_it_is_confirmed(service):
     kept_subscriptions = KeptSubscriptions()
     async with visitor(service, kept_subscriptions) as client:
-        await client.post("/follow", data=FORM | {"channel": "webhook", "address": "https://hook.example/"})
-        before, after = await client.get("/follow/confirm/key"), await client.post("/follow/confirm/key")
+        await client.post(
+            "/follow", data=FORM | {"channel": "webhook", "address": "https://hook.example/"}
+        )
+        before, after = (
+            await client.get("/follow/confirm/key"),
+            await client.post("/follow/confirm/key"),
+        )
 
     assert "signs" not in before.text.partition("<main")[2]
-    assert "<code dir=\"ltr\">signs</code>" in after.text
+    assert '<code dir="ltr">signs</code>' in after.text
 
 
 @session_loop
@@ -180,7 +223,19 @@ async def test_hostile_words_are_escaped(service):
 
 
 def item(key: str, changed: str) -> ListItem:
-    return ListItem(f"{IRIS.base}id/initiative/demo/{key}", "initiative", "demo", key, "en", None, None, None, changed, None, False)
+    return ListItem(
+        f"{IRIS.base}id/initiative/demo/{key}",
+        "initiative",
+        "demo",
+        key,
+        "en",
+        None,
+        None,
+        None,
+        changed,
+        None,
+        False,
+    )
 
 
 def test_of_a_large_search_only_what_changed_later_counts(monkeypatch):
@@ -192,4 +247,8 @@ def test_of_a_large_search_only_what_changed_later_counts(monkeypatch):
 
     assert [row.title for row in later.changes["new"]] == ["c"]
     assert later.changes["removed"] == []
-    assert {kind: len(rows) for kind, rows in older.changes.items()} == {"new": 0, "changed": 0, "removed": 0}
+    assert {kind: len(rows) for kind, rows in older.changes.items()} == {
+        "new": 0,
+        "changed": 0,
+        "removed": 0,
+    }

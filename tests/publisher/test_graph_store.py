@@ -1,6 +1,7 @@
 """The SPARQL 1.1 Graph Store Protocol, for reading: rule by rule, and the W3C suite's exchanges.
 
-What the suite writes the test puts in the store itself, since writing is refused; what it then reads is asked of our endpoint.
+What the suite writes the test puts in the store itself, since writing is refused; what it then
+reads is asked of our endpoint.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from protocol_requests import Exchange, Step, exchanges
-from pyoxigraph import CanonicalizationAlgorithm, Dataset, DefaultGraph, NamedNode, RdfFormat, Store, parse
+from pyoxigraph import (
+    CanonicalizationAlgorithm,
+    Dataset,
+    DefaultGraph,
+    NamedNode,
+    RdfFormat,
+    Store,
+    parse,
+)
 from w3c_suite import SUITE, graph
 
 from publisher.app import create_app
@@ -25,15 +34,25 @@ pytestmark = pytest.mark.every_store
 
 PLACE = "/rdf-graph-store"
 GRAPH = f"{BASE}record/demo/1"
-EXCHANGES = list(exchanges(SUITE / "graph-store-protocol" / "manifest-indirect.ttl")) if SUITE.exists() else []
+EXCHANGES = (
+    list(exchanges(SUITE / "graph-store-protocol" / "manifest-indirect.ttl"))
+    if SUITE.exists()
+    else []
+)
 
 
-async def get(client: httpx.AsyncClient, method: str = "GET", accept: str = "*/*", **parameters: str) -> httpx.Response:
+async def get(
+    client: httpx.AsyncClient, method: str = "GET", accept: str = "*/*", **parameters: str
+) -> httpx.Response:
     return await client.request(method, PLACE, params=parameters, headers={"Accept": accept})
 
 
-@pytest.mark.parametrize("form", [RdfFormat.TURTLE, RdfFormat.N_TRIPLES, RdfFormat.RDF_XML, RdfFormat.JSON_LD])
-async def test_a_named_graph_comes_whole_in_every_format(client: httpx.AsyncClient, form: RdfFormat) -> None:
+@pytest.mark.parametrize(
+    "form", [RdfFormat.TURTLE, RdfFormat.N_TRIPLES, RdfFormat.RDF_XML, RdfFormat.JSON_LD]
+)
+async def test_a_named_graph_comes_whole_in_every_format(
+    client: httpx.AsyncClient, form: RdfFormat
+) -> None:
     direct = await client.get("/record/demo/1", headers={"Accept": "application/n-triples"})
 
     answer = await get(client, graph=GRAPH, accept=form.media_type)
@@ -43,7 +62,9 @@ async def test_a_named_graph_comes_whole_in_every_format(client: httpx.AsyncClie
 
 
 async def test_the_default_graph_is_the_merge_of_all(client: httpx.AsyncClient) -> None:
-    counted = await client.get("/sparql", params={"query": "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", "format": "csv"})
+    counted = await client.get(
+        "/sparql", params={"query": "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", "format": "csv"}
+    )
 
     answer = await client.get(f"{PLACE}?default", headers={"Accept": "application/n-triples"})
 
@@ -56,26 +77,42 @@ async def test_head_matches_get(client: httpx.AsyncClient) -> None:
     head = await get(client, "HEAD", graph=GRAPH)
 
     same = ("content-type", "content-length", "etag")
-    assert (head.content, [head.headers[name] for name in same]) == (b"", [whole.headers[name] for name in same])
+    assert (head.content, [head.headers[name] for name in same]) == (
+        b"",
+        [whole.headers[name] for name in same],
+    )
 
 
 async def test_a_graph_that_the_client_holds_is_not_sent_again(client: httpx.AsyncClient) -> None:
     first = await get(client, graph=GRAPH)
 
-    again = await client.get(PLACE, params={"graph": GRAPH}, headers={"If-None-Match": first.headers["etag"]})
+    again = await client.get(
+        PLACE, params={"graph": GRAPH}, headers={"If-None-Match": first.headers["etag"]}
+    )
 
     assert again.status_code == 304
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_a_graph_that_is_not_there_is_not_found(client: httpx.AsyncClient, method: str) -> None:
+async def test_a_graph_that_is_not_there_is_not_found(
+    client: httpx.AsyncClient, method: str
+) -> None:
     assert (await get(client, method, graph="urn:no:graph")).status_code == 404
 
 
 @pytest.mark.parametrize(
-    "parameters", [{}, {"graph": GRAPH, "default": ""}, {"graph": "record/demo/1"}, {"graph": ""}, {"graph": GRAPH, "format": "xls"}]
+    "parameters",
+    [
+        {},
+        {"graph": GRAPH, "default": ""},
+        {"graph": "record/demo/1"},
+        {"graph": ""},
+        {"graph": GRAPH, "format": "xls"},
+    ],
 )
-async def test_what_names_no_one_graph_is_a_bad_request(client: httpx.AsyncClient, parameters: dict[str, str]) -> None:
+async def test_what_names_no_one_graph_is_a_bad_request(
+    client: httpx.AsyncClient, parameters: dict[str, str]
+) -> None:
     assert (await get(client, **parameters)).status_code == 400
 
 
@@ -88,24 +125,44 @@ async def test_a_format_that_is_not_offered_is_not_acceptable(client: httpx.Asyn
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH"])
-@pytest.mark.parametrize("place", [f"{PLACE}?default", f"{PLACE}?graph={GRAPH}", PLACE, "/record/demo/1", "/source/demo"])
+@pytest.mark.parametrize(
+    "place", [f"{PLACE}?default", f"{PLACE}?graph={GRAPH}", PLACE, "/record/demo/1", "/source/demo"]
+)
 async def test_writing_is_not_allowed(client: httpx.AsyncClient, method: str, place: str) -> None:
-    answer = await client.request(method, place, content=b"<urn:s> <urn:p> 1 .", headers={"Content-Type": "text/turtle"})
+    answer = await client.request(
+        method, place, content=b"<urn:s> <urn:p> 1 .", headers={"Content-Type": "text/turtle"}
+    )
 
-    assert (answer.status_code, {part.strip() for part in answer.headers["allow"].split(",")}) == (405, {"GET", "HEAD"})
+    assert (answer.status_code, {part.strip() for part in answer.headers["allow"].split(",")}) == (
+        405,
+        {"GET", "HEAD"},
+    )
 
 
 @pytest.mark.parametrize(
-    "place", ["/record/demo/1", "/record/demo/a%2F1", "/source/demo", "/run/run-2", "/ns", "/scheme/action-line", "/matrix"]
+    "place",
+    [
+        "/record/demo/1",
+        "/record/demo/a%2F1",
+        "/source/demo",
+        "/run/run-2",
+        "/ns",
+        "/scheme/action-line",
+        "/matrix",
+    ],
 )
-async def test_a_document_is_the_graph_of_its_address(client: httpx.AsyncClient, place: str) -> None:
+async def test_a_document_is_the_graph_of_its_address(
+    client: httpx.AsyncClient, place: str
+) -> None:
     direct = await client.get(place, headers={"Accept": "application/n-triples"})
     head = await client.head(place, headers={"Accept": "application/n-triples"})
 
     indirect = await get(client, graph=BASE + place[1:], accept="application/n-triples")
 
     assert (direct.status_code, head.status_code, indirect.status_code) == (200, 200, 200)
-    assert graph(direct.content, RdfFormat.N_TRIPLES, BASE) == graph(indirect.content, RdfFormat.N_TRIPLES, BASE)
+    assert graph(direct.content, RdfFormat.N_TRIPLES, BASE) == graph(
+        indirect.content, RdfFormat.N_TRIPLES, BASE
+    )
 
 
 @dataclass
@@ -118,10 +175,20 @@ class Written:
     number: int = 0
 
     async def write(self, step: Step, place: str) -> None:
-        query = parse_qs(urlsplit(step.path.replace("$LOCATION$", place)).query, keep_blank_values=True)
-        name = NamedNode(query["graph"][0]) if "graph" in query else DefaultGraph() if "default" in query else NamedNode(place)
+        query = parse_qs(
+            urlsplit(step.path.replace("$LOCATION$", place)).query, keep_blank_values=True
+        )
+        name = (
+            NamedNode(query["graph"][0])
+            if "graph" in query
+            else DefaultGraph()
+            if "default" in query
+            else NamedNode(place)
+        )
         if step.method in ("PUT", "DELETE"):
-            self.store.remove_graph(name) if isinstance(name, NamedNode) else self.store.clear_graph(name)
+            self.store.remove_graph(name) if isinstance(
+                name, NamedNode
+            ) else self.store.clear_graph(name)
         for text in _parts(step):
             self.store.load(text.encode(), RdfFormat.TURTLE, base_iri=place, to_graph=name)
         await self.show()
@@ -138,7 +205,9 @@ def _parts(step: Step) -> list[str]:
     """Return the Turtle of a body, of which there are several in a form."""
     if "multipart" not in "".join(step.headers.values()):
         return [step.body.decode()] if step.body else []
-    boundary = next(value for value in step.headers.values() if "boundary" in value).partition("boundary=")[2]
+    boundary = next(value for value in step.headers.values() if "boundary" in value).partition(
+        "boundary="
+    )[2]
     parts = step.body.decode().replace("\r\n", "\n").split(f"--{boundary}")
     return [body for part in parts if (body := part.lstrip("\n").partition("\n\n")[2].strip())]
 
@@ -147,7 +216,12 @@ def _parts(step: Step) -> list[str]:
 async def written(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Written]:
     data = tmp_path_factory.mktemp("gsp")
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
-    async with service, httpx.AsyncClient(transport=httpx.ASGITransport(create_app(service)), base_url="http://www.example") as client:
+    async with (
+        service,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(create_app(service)), base_url="http://www.example"
+        ) as client,
+    ):
         created = Written(service, Store(str(data / "store")), client)
         await created.show()
         yield created
@@ -162,7 +236,9 @@ async def test_each_of_the_suites_exchanges_is_run() -> None:
 
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda item: item.name)
-async def test_what_the_suite_reads_is_answered_as_it_wants(exchange: Exchange, written: Written) -> None:
+async def test_what_the_suite_reads_is_answered_as_it_wants(
+    exchange: Exchange, written: Written
+) -> None:
     written.store.clear()
     reads = 0
 
@@ -171,10 +247,16 @@ async def test_what_the_suite_reads_is_answered_as_it_wants(exchange: Exchange, 
             await written.write(step, "http://www.example/gsp/made")
             continue
         reads += 1
-        position = step.path.replace("/gsp", PLACE, 1).replace("$LOCATION$", "http://www.example/gsp/made")
-        answer = await written.client.request(step.method, position, headers={"Accept": "*/*", **step.headers})
+        position = step.path.replace("/gsp", PLACE, 1).replace(
+            "$LOCATION$", "http://www.example/gsp/made"
+        )
+        answer = await written.client.request(
+            step.method, position, headers={"Accept": "*/*", **step.headers}
+        )
         assert str(answer.status_code) in step.status
-        assert {name: answer.headers[name] for name in step.expected_headers if name != "content-length"} == {
+        assert {
+            name: answer.headers[name] for name in step.expected_headers if name != "content-length"
+        } == {
             name: value for name, value in step.expected_headers.items() if name != "content-length"
         }
         if step.graph is not None:

@@ -14,18 +14,27 @@ from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 
-async def test_health_states_position_quads_and_lag(client: httpx.AsyncClient, service: QueryService) -> None:
+async def test_health_states_position_quads_and_lag(
+    client: httpx.AsyncClient, service: QueryService
+) -> None:
     answer = await client.get("/health")
 
     body = answer.json()
 
     assert answer.status_code == 200
-    assert (body["status"], body["position"], body["quads"], body["lag"]) == ("ok", 3, service.current.quads, 0)
+    assert (body["status"], body["position"], body["quads"], body["lag"]) == (
+        "ok",
+        3,
+        service.current.quads,
+        0,
+    )
 
 
 async def test_health_has_the_position_of_each_projection(tmp_path: Path) -> None:
     build(tmp_path)
-    expected = {name: {"position": 3} for name in ("store", "facets", "search", "columns", "history")}
+    expected = {
+        name: {"position": 3} for name in ("store", "facets", "search", "columns", "history")
+    }
 
     async with QueryService(tmp_path, IRIS) as service, visitor(create_app(service)) as client:
 
@@ -33,11 +42,17 @@ async def test_health_has_the_position_of_each_projection(tmp_path: Path) -> Non
             answer = await client.get("/health")
             return answer.json().get("projections") == expected
 
-        await wait_until_async(is_level, "all projections to be level", output=lambda: f"{service.follower.projections}")
+        await wait_until_async(
+            is_level,
+            "all projections to be level",
+            output=lambda: f"{service.follower.projections}",
+        )
 
 
 def visitor(app: FastAPI) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    )
 
 
 async def test_before_the_first_snapshot_health_is_unavailable(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Whatever fails, /health and /metrics answer: the part is named with its cause and what to do, and nothing is a 500."""
+"""Whatever fails, /health and /metrics answer: the part is named with its cause and what to do, and
+nothing is a 500.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def mirrored(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def opened(data: Path) -> AsyncIterator[tuple[QueryService, httpx.AsyncClient]]:
     async with QueryService(data, IRIS, readers=1, follow=False) as service:
         transport = httpx.ASGITransport(app=create_app(service), raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://stocktake.test"
+        ) as client:
             yield service, client
 
 
@@ -84,7 +88,9 @@ async def test_invalid_description_of_the_origin_is_a_fault(mirrored: Path, tmp_
         (Origin("https://o.example/", IRIS.base, 4, "", "it has no title", REFUSED), "report it"),
     ],
 )
-async def test_mirror_that_cannot_follow_is_degraded(mirrored: Path, tmp_path: Path, origin: Origin, remedy: str) -> None:
+async def test_mirror_that_cannot_follow_is_degraded(
+    mirrored: Path, tmp_path: Path, origin: Origin, remedy: str
+) -> None:
     data = Path(copytree(mirrored, tmp_path / "data"))
     mirror_origin.write(data / "journal", origin)
 
@@ -109,14 +115,19 @@ def _empty(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_remove, _folder, _empty])
-async def test_damaged_newest_entry_is_a_fault_of_the_journal(mirrored: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+async def test_damaged_newest_entry_is_a_fault_of_the_journal(
+    mirrored: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
     data = Path(copytree(mirrored, tmp_path / "data"))
     newest = max((data / "journal").glob("*.rdfp.gz"))
 
     async with opened(data) as (_, client):
         damage(newest)
         faults = await faults_of(client)
-        pages = {path: (await client.get(path)).status_code for path in ("/", "/search", "/status", "/journal/", "/sparql?query=ASK%7B%7D")}
+        pages = {
+            path: (await client.get(path)).status_code
+            for path in ("/", "/search", "/status", "/journal/", "/sparql?query=ASK%7B%7D")
+        }
 
     assert set(faults) == (set() if damage is _remove else {"journal"})
     assert set(pages.values()) <= {200, 503}, pages
@@ -125,7 +136,12 @@ async def test_damaged_newest_entry_is_a_fault_of_the_journal(mirrored: Path, tm
 
 async def test_flipped_bytes_of_any_file_never_are_a_500(mirrored: Path, tmp_path: Path) -> None:
     dice, data = random.Random(21), Path(copytree(mirrored, tmp_path / "data"))
-    paths = [path for name in ("journal", "store") for path in sorted((data / name).rglob("*")) if path.is_file()]
+    paths = [
+        path
+        for name in ("journal", "store")
+        for path in sorted((data / name).rglob("*"))
+        if path.is_file()
+    ]
 
     async with opened(data) as (service, client):
         for path in [*paths, data / "status.nq"]:
@@ -133,8 +149,15 @@ async def test_flipped_bytes_of_any_file_never_are_a_500(mirrored: Path, tmp_pat
             if not whole:
                 continue
             start = dice.randrange(len(whole))
-            path.write_bytes(whole[:start] + bytes(byte ^ 0xFF for byte in whole[start : start + 64]) + whole[start + 64 :])
-            statuses = [(await client.get(address)).status_code for address in ("/health", "/metrics", "/livez", "/readyz")]
+            path.write_bytes(
+                whole[:start]
+                + bytes(byte ^ 0xFF for byte in whole[start : start + 64])
+                + whole[start + 64 :]
+            )
+            statuses = [
+                (await client.get(address)).status_code
+                for address in ("/health", "/metrics", "/livez", "/readyz")
+            ]
             path.write_bytes(whole)
             assert statuses == [200, 200, 200, 200], f"{path} at {start}"
             service.follower.projections.clear()
@@ -154,15 +177,25 @@ async def test_an_unexpected_error_of_a_part_is_a_fault_with_its_type(mirrored: 
     assert "disk full" in faults["search"]["cause"]
 
 
-async def test_server_starts_with_a_damaged_description_of_its_snapshot(mirrored: Path, tmp_path: Path) -> None:
+async def test_server_starts_with_a_damaged_description_of_its_snapshot(
+    mirrored: Path, tmp_path: Path
+) -> None:
     data = Path(copytree(mirrored, tmp_path / "data"))
     snapshot = max((data / "store" / "snapshots").glob("[0-9]*"))
     about = json.loads((snapshot / "about.json").read_text())
-    invalid = (b"", b"[]", b"\xff", b'{"number": 1}', json.dumps({**about, "position": "3"}).encode())
+    invalid = (
+        b"",
+        b"[]",
+        b"\xff",
+        b'{"number": 1}',
+        json.dumps({**about, "position": "3"}).encode(),
+    )
 
     for content in invalid:
         (snapshot / "about.json").write_bytes(content)
-        with pytest.raises(DamagedFiles, match=f"snapshots/{snapshot.name}/about.json cannot be read"):
+        with pytest.raises(
+            DamagedFiles, match=f"snapshots/{snapshot.name}/about.json cannot be read"
+        ):
             newest_snapshot(data / "store" / "snapshots")
     async with opened(data) as (_, client):
         answer = await client.get("/health")

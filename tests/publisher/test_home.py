@@ -12,35 +12,55 @@ from publisher.http.pages.static_files import static_url
 async def test_the_front_page_counts_and_links(client: httpx.AsyncClient) -> None:
     page = (await client.get("/", headers={"Accept": "text/html"})).text
 
-    assert '<dt>Initiatives</dt><dd><a href="/search?kind=initiative"><bdi>122</bdi></a></dd>' in page
-    assert [link for link in ("/source/demo", "/sparql", "/dumps/", "/topics", "/data", "/matrix") if f'href="{link}"' not in page] == []
+    assert (
+        '<dt>Initiatives</dt><dd><a href="/search?kind=initiative"><bdi>122</bdi></a></dd>' in page
+    )
+    assert [
+        link
+        for link in ("/source/demo", "/sparql", "/dumps/", "/topics", "/data", "/matrix")
+        if f'href="{link}"' not in page
+    ] == []
 
 
-async def test_the_front_page_states_a_finding_and_draws_the_matrix(client: httpx.AsyncClient) -> None:
+async def test_the_front_page_states_a_finding_and_draws_the_matrix(
+    client: httpx.AsyncClient,
+) -> None:
     page = (await client.get("/", headers={"Accept": "text/html"})).text
 
     assert re.search(
-        r'<p class="finding">122 initiatives in 1 country or area; most common SDG: [^<]+; most common action line: ', page
+        r'<p class="finding">122 initiatives in 1 country or area; most common SDG: [^<]+; most common action line: ',
+        page,
     )
-    assert re.search(r'<a href="/search\?kind=initiative&amp;line=C[^"]+" data-tip="[^"]+ × [^"]+: \d+[^"]*">', page)
+    assert re.search(
+        r'<a href="/search\?kind=initiative&amp;line=C[^"]+" data-tip="[^"]+ × [^"]+: \d+[^"]*">',
+        page,
+    )
 
 
 async def test_every_link_of_the_front_page_leads_somewhere(client: httpx.AsyncClient) -> None:
     page = (await client.get("/", headers={"Accept": "text/html"})).text
 
     links = {link.replace("&amp;", "&") for link in re.findall(r'(?:href|src)="(/[^"]*)"', page)}
-    wrong = [link for link in sorted(links) if (await client.get(link, headers={"Accept": "text/html"})).status_code != 200]
+    wrong = [
+        link
+        for link in sorted(links)
+        if (await client.get(link, headers={"Accept": "text/html"})).status_code != 200
+    ]
 
     assert len(links) > 20
     assert wrong == []
 
 
-async def test_a_page_asks_nothing_of_another_host_and_runs_only_the_suggestions_script(client: httpx.AsyncClient) -> None:
+async def test_a_page_asks_nothing_of_another_host_and_runs_only_the_suggestions_script(
+    client: httpx.AsyncClient,
+) -> None:
     page = (await client.get("/", headers={"Accept": "text/html"})).text
     style = (await client.get("/static/style.css")).text
 
     assert re.findall(r'(?:src|href)="(?:https?:)?//[^"]*\.(?:css|js|png|woff2?)', page) == []
-    assert re.findall("<script[^>]*>", page) == [f'<script src="{static_url(name)}" defer>' for name in ("embed.js", "suggest.js")]
+    assert re.findall("<script[^>]*>", page) == [
+        f'<script src="{static_url(name)}" defer>' for name in ("embed.js", "suggest.js")
+    ]
     assert "url(" not in style
 
 

@@ -1,4 +1,6 @@
-"""Joining: the source definition that the form writes is tried within limits, and errors are shown in the visitor's language."""
+"""Joining: the source definition that the form writes is tried within limits, and errors are shown
+in the visitor's language.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ from publisher.app import SiteOptions, create_app
 from publisher.errors import QuotaExceeded, StoreBusy
 from publisher.http.pages.templating import DOCUMENTATION
 from publisher.portal.sample import SampleError, fetch_sample
-from publisher.portal.source_preview import MOST_PREVIEWS, WINDOW, PreviewOutcome, PreviewRunner, RecordPreview, parse_outcome
+from publisher.portal.source_preview import (
+    MOST_PREVIEWS,
+    WINDOW,
+    PreviewOutcome,
+    PreviewRunner,
+    RecordPreview,
+    parse_outcome,
+)
 from publisher.portal.source_wizard import from_query, source_toml
 from vocab.iris import BASE
 
@@ -33,8 +42,22 @@ SAMPLE = {
 }
 ANSWER = {
     "records": [
-        {"key": "<p1>", "outcome": "published", "title": "One & all", "reason": "", "warnings": ["No goal."], "statements": 30},
-        {"key": "p2", "outcome": "withheld", "title": "", "reason": "No title (title)", "warnings": [], "statements": 0},
+        {
+            "key": "<p1>",
+            "outcome": "published",
+            "title": "One & all",
+            "reason": "",
+            "warnings": ["No goal."],
+            "statements": 30,
+        },
+        {
+            "key": "p2",
+            "outcome": "withheld",
+            "title": "",
+            "reason": "No title (title)",
+            "warnings": [],
+            "statements": 0,
+        },
     ],
     "reported_total": 1200,
     "more": True,
@@ -50,7 +73,10 @@ def runner(answer: object = ANSWER, **more) -> PreviewRunner:
 
 def visitor(service, trial: PreviewRunner | None) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=create_app(service, site=SiteOptions(preview_runner=trial))), base_url="http://stocktake.test"
+        transport=httpx.ASGITransport(
+            app=create_app(service, site=SiteOptions(preview_runner=trial))
+        ),
+        base_url="http://stocktake.test",
     )
 
 
@@ -61,14 +87,27 @@ async def test_a_dry_run_shows_the_outcome_on_each_record(service):
 
     assert page.status_code == 200
     assert page.headers["cache-control"] == "no-store"
-    for text in ("&lt;p1&gt;", "One &amp; all", "No goal.", "No title (title)", "serait publiée", "retenue", "1\u202f200"):
+    for text in (
+        "&lt;p1&gt;",
+        "One &amp; all",
+        "No goal.",
+        "No title (title)",
+        "serait publiée",
+        "retenue",
+        "1\u202f200",
+    ):
         assert text in page.text
 
 
 @session_loop
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("refused", "not on the public internet"), ("late", "too long"), ("definition", "has errors"), ("x", "test failed")],
+    [
+        ("refused", "not on the public internet"),
+        ("late", "too long"),
+        ("definition", "has errors"),
+        ("x", "test failed"),
+    ],
 )
 async def test_errors_are_reported_by_kind_without_private_addresses(service, kind, text):
     trouble = {**ANSWER, "records": [], "error_kind": kind, "error": "host is at 10.1.2.3"}
@@ -92,12 +131,20 @@ async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(servi
 @session_loop
 @pytest.mark.parametrize(
     ("headers", "status"),
-    [({"Sec-Fetch-Site": "cross-site"}, 403), ({"Content-Type": "text/plain"}, 415), ({"Content-Length": "70000"}, 413)],
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Length": "70000"}, 413),
+    ],
 )
 async def test_what_is_no_form_of_ours_is_refused(service, headers, status):
     async with visitor(service, runner()) as client:
         body = b"x=" + b"y" * 69_998 if status == 413 else b"kind=json"
-        answer = await client.post("/join", content=body, headers={"Content-Type": "application/x-www-form-urlencoded", **headers})
+        answer = await client.post(
+            "/join",
+            content=body,
+            headers={"Content-Type": "application/x-www-form-urlencoded", **headers},
+        )
 
     assert answer.status_code == status
 
@@ -146,27 +193,61 @@ async def test_a_trial_that_does_not_end_is_killed():
 
 
 def test_an_invalid_answer_is_reported_as_broken():
-    assert parse_outcome(b"").error_kind == parse_outcome(b"[1]").error_kind == parse_outcome(b'{"records": [{}]}').error_kind == "broken"
+    assert (
+        parse_outcome(b"").error_kind
+        == parse_outcome(b"[1]").error_kind
+        == parse_outcome(b'{"records": [{}]}').error_kind
+        == "broken"
+    )
     assert parse_outcome(orjson.dumps({**ANSWER, "records": []})) == PreviewOutcome((), 1200, True)
-    assert parse_outcome(orjson.dumps(ANSWER)).records[0] == RecordPreview("<p1>", "published", "One & all", "", ("No goal.",), 30)
+    assert parse_outcome(orjson.dumps(ANSWER)).records[0] == RecordPreview(
+        "<p1>", "published", "One & all", "", ("No goal.",), 30
+    )
 
 
 def test_options_are_written_as_the_definition_has_them_and_bring_no_other_table():
-    result = from_query({**SAMPLE, "records": "results", "options": 'page = "p"\nsize = 5\nnames = ["a", "b"]\nmore = { "x y" = true }'})
+    result = from_query(
+        {
+            **SAMPLE,
+            "records": "results",
+            "options": 'page = "p"\nsize = 5\nnames = ["a", "b"]\nmore = { "x y" = true }',
+        }
+    )
 
-    options = {"records": "results", "page": "p", "size": 5, "names": ["a", "b"], "more": {"x y": True}}
+    options = {
+        "records": "results",
+        "page": "p",
+        "size": 5,
+        "names": ["a", "b"],
+        "more": {"x y": True},
+    }
     assert tomllib.loads(source_toml(result))["options"] == options
     sly = from_query({**SAMPLE, "options": '[limits]\nexpect = 5\n[fields]\nkey = "x"'})
-    assert {"limits", "fields"} <= tomllib.loads(source_toml(sly))["options"].keys()  # they stay within the options, where none is known
+    # they stay within the options, where none is known
+    assert {"limits", "fields"} <= tomllib.loads(source_toml(sly))["options"].keys()
     assert tomllib.loads(source_toml(sly))["fields"]["key"] == "id"
     assert from_query({**SAMPLE, "options": "day = 2026-01-01"}).fault
 
 
-async def test_the_real_command_goes_to_no_private_address_even_where_our_own_definitions_may(tmp_path: Path):
+async def test_the_real_command_goes_to_no_private_address_even_where_our_own_definitions_may(
+    tmp_path: Path,
+):
     data, allowed = tmp_path / "data", frozenset({"127.0.0.1"})
-    item = preview_runner(Settings(data, tmp_path, BASE, f"sqlite:///{data}/ledger.sqlite", allowed, "us@example.org", "rust"))
+    item = preview_runner(
+        Settings(
+            data,
+            tmp_path,
+            BASE,
+            f"sqlite:///{data}/ledger.sqlite",
+            allowed,
+            "us@example.org",
+            "rust",
+        )
+    )
 
-    output = await item.run(source_toml(from_query({**SAMPLE, "url": "http://127.0.0.1:1/api"})), "a")
+    output = await item.run(
+        source_toml(from_query({**SAMPLE, "url": "http://127.0.0.1:1/api"})), "a"
+    )
 
     assert (output.error_kind, output.records) == ("refused", ())
     assert not list(data.rglob("*"))
@@ -178,7 +259,9 @@ async def test_a_sample_suggests_the_fields_that_the_visitor_left_empty(service)
     sample = f'{{"data": [{clinics}, {{"uuid": "b", "title": "Roads", "country": "RW"}}]}}'
     form = {name: text for name, text in SAMPLE.items() if name not in ("key", "name")}
     async with visitor(service, None) as client:
-        page = await client.post("/join", data={**form, "suggest": "1"}, files={"sample": (None, sample)})
+        page = await client.post(
+            "/join", data={**form, "suggest": "1"}, files={"sample": (None, sample)}
+        )
 
     assert page.status_code == 200
     for name, value in (("key", "uuid"), ("records", "data"), ("countries", "country")):
@@ -186,7 +269,15 @@ async def test_a_sample_suggests_the_fields_that_the_visitor_left_empty(service)
     assert "key = &#34;uuid&#34;" in page.text
 
 
-UNREADABLE = (b"", b"[" * 50_000, b"<a>" * 500, b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", b"\xff\x00,\n\"", b"{}", b"a,b\n")
+UNREADABLE = (
+    b"",
+    b"[" * 50_000,
+    b"<a>" * 500,
+    b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>",
+    b'\xff\x00,\n"',
+    b"{}",
+    b"a,b\n",
+)
 
 
 @session_loop
@@ -194,17 +285,23 @@ UNREADABLE = (b"", b"[" * 50_000, b"<a>" * 500, b"<!DOCTYPE a [<!ENTITY b 'c'>]>
 async def test_a_sample_that_cannot_be_read_is_named_and_breaks_nothing(service, sample):
     form = {name: text for name, text in SAMPLE.items() if name not in ("key", "name")}
     async with visitor(service, None) as client:
-        page = await client.post("/join", data={**form, "suggest": "1"}, files={"file": ("sample", sample)})
+        page = await client.post(
+            "/join", data={**form, "suggest": "1"}, files={"file": ("sample", sample)}
+        )
 
     assert page.status_code == 200
     assert "No records were recognized in this sample" in page.text
 
 
 @session_loop
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://[::1]/x", "ftp://a/", "http://a.example:x/"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/x", "http://[::1]/x", "ftp://a/", "http://a.example:x/"]
+)
 async def test_a_sample_is_fetched_from_public_addresses_only(service, url):
     async with visitor(service, runner()) as client:
-        page = await client.post("/join", data={**SAMPLE, "url": url, "suggest": "1"}, files={"sample": (None, "")})
+        page = await client.post(
+            "/join", data={**SAMPLE, "url": url, "suggest": "1"}, files={"sample": (None, "")}
+        )
 
     assert page.status_code == 200
     assert "not on the public internet" in page.text
@@ -212,11 +309,20 @@ async def test_a_sample_is_fetched_from_public_addresses_only(service, url):
 
 async def test_a_sample_is_not_fetched_against_robots_txt():
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, text="User-agent: *\nDisallow: /private" if request.url.path == "/robots.txt" else "a,b\n1,2\n")
+        return httpx.Response(
+            200,
+            text="User-agent: *\nDisallow: /private"
+            if request.url.path == "/robots.txt"
+            else "a,b\n1,2\n",
+        )
 
-    allowed = await fetch_sample("https://a.example/open", httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+    allowed = await fetch_sample(
+        "https://a.example/open", httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    )
     with pytest.raises(SampleError) as refused:
-        await fetch_sample("https://a.example/private/x", httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+        await fetch_sample(
+            "https://a.example/private/x", httpx.AsyncClient(transport=httpx.MockTransport(answer))
+        )
 
     assert allowed == b"a,b\n1,2\n"
     assert refused.value.kind == "robots"
@@ -231,7 +337,9 @@ async def test_a_whole_definition_is_downloaded(service):
     assert tomllib.loads(file.text)["fields"]["key"] == "id"
 
 
-async def test_the_form_says_what_else_can_be_read_and_that_no_contact_is_published(client: httpx.AsyncClient) -> None:
+async def test_the_form_says_what_else_can_be_read_and_that_no_contact_is_published(
+    client: httpx.AsyncClient,
+) -> None:
     page = (await client.get("/join", params={"lang": "fr"})).text
 
     link = '<a href="/docs/reference/protocols.html">Tous les protocoles que nous savons lire</a>'

@@ -1,4 +1,6 @@
-"""The journal in the open: what each address answers, and that a dump and patches give a later dump, by tools that are not ours."""
+"""The journal in the open: what each address answers, and that a dump and patches give a later
+dump, by tools that are not ours.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from vocab.iris import Iris
 IRIS = Iris()
 BASE = IRIS.base
 FOREVER = "public, max-age=31536000, immutable"
-# Nothing of ours: the rows of patches, the last word on each quad, and the C locale's order of bytes.
+# Nothing of ours: the rows of patches, the last word on each quad, and the C locale's order of
+# bytes.
 REPLAY = r"""
 ( gzip -dc "$1" | sed 's/^/A /' ; shift ; cat "$@" ) |
 LC_ALL=C awk '/^[AD] </ { last[substr($0, 3)] = substr($0, 1, 1) } END { for (quad in last) if (last[quad] == "A") print quad }' |
@@ -61,7 +64,9 @@ async def test_a_dump_and_the_patches_after_it_give_the_later_dump_by_awk_and_so
     assert replayed == b"".join(canonical_quads(journal, 3))
 
 
-async def test_the_id_of_an_entry_is_the_hash_of_what_follows_its_first_line(client: httpx.AsyncClient) -> None:
+async def test_the_id_of_an_entry_is_the_hash_of_what_follows_its_first_line(
+    client: httpx.AsyncClient,
+) -> None:
     patch = (await client.get("/journal/3", headers={"Accept-Encoding": "identity"})).content
 
     first, _, rest = patch.partition(b"\n")
@@ -69,7 +74,9 @@ async def test_the_id_of_an_entry_is_the_hash_of_what_follows_its_first_line(cli
     assert first.decode() == f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> ."
 
 
-async def test_an_entry_is_an_rdf_patch_that_may_be_kept_for_ever(client: httpx.AsyncClient, journal: Journal) -> None:
+async def test_an_entry_is_an_rdf_patch_that_may_be_kept_for_ever(
+    client: httpx.AsyncClient, journal: Journal
+) -> None:
     answer = await client.get("/journal/2", headers={"Accept-Encoding": "identity"})
 
     assert answer.headers["content-type"] == "application/rdf-patch"
@@ -79,23 +86,36 @@ async def test_an_entry_is_an_rdf_patch_that_may_be_kept_for_ever(client: httpx.
     assert int(answer.headers["content-length"]) == len(answer.content)
 
 
-async def test_gzip_is_a_coding_of_the_patch_or_a_file_of_its_own(client: httpx.AsyncClient, journal: Journal) -> None:
+async def test_gzip_is_a_coding_of_the_patch_or_a_file_of_its_own(
+    client: httpx.AsyncClient, journal: Journal
+) -> None:
     coded = await client.get("/journal/2", headers={"Accept-Encoding": "gzip"})
     packed = await client.get("/journal/2.gz")
     plain = await client.get("/journal/2", headers={"Accept-Encoding": "identity"})
 
-    assert (coded.headers["content-encoding"], coded.headers["content-type"]) == ("gzip", "application/rdf-patch")
+    assert (coded.headers["content-encoding"], coded.headers["content-type"]) == (
+        "gzip",
+        "application/rdf-patch",
+    )
     assert packed.headers["content-type"] == "application/gzip"
     assert packed.content == journal.entry(2).path.read_bytes()  # type: ignore[union-attr]
     assert coded.content == gzip.decompress(packed.content) == plain.content
     assert len({item.headers["etag"] for item in (coded, packed, plain)}) == 3
 
 
-async def test_the_coding_is_a_single_member_since_many_clients_read_no_second(app: FastAPI, journal: Journal) -> None:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
-        async with client.stream("GET", "/journal/2", headers={"Accept-Encoding": "gzip"}) as answer:
+async def test_the_coding_is_a_single_member_since_many_clients_read_no_second(
+    app: FastAPI, journal: Journal
+) -> None:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    ) as client:
+        async with client.stream(
+            "GET", "/journal/2", headers={"Accept-Encoding": "gzip"}
+        ) as answer:
             raw = b"".join([block async for block in answer.aiter_raw()])
-        async with client.stream("GET", "/journal/2", headers={"Accept-Encoding": "gzip", "Range": "bytes=90-299"}) as answer:
+        async with client.stream(
+            "GET", "/journal/2", headers={"Accept-Encoding": "gzip", "Range": "bytes=90-299"}
+        ) as answer:
             part = b"".join([block async for block in answer.aiter_raw()])
 
     reader = zlib.decompressobj(31)
@@ -107,10 +127,14 @@ async def test_the_coding_is_a_single_member_since_many_clients_read_no_second(a
 
 
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
-async def test_who_holds_an_entry_is_not_sent_it_again(client: httpx.AsyncClient, coding: str) -> None:
+async def test_who_holds_an_entry_is_not_sent_it_again(
+    client: httpx.AsyncClient, coding: str
+) -> None:
     etag = (await client.head("/journal/2", headers={"Accept-Encoding": coding})).headers["etag"]
 
-    answer = await client.get("/journal/2", headers={"Accept-Encoding": coding, "If-None-Match": etag})
+    answer = await client.get(
+        "/journal/2", headers={"Accept-Encoding": coding, "If-None-Match": etag}
+    )
 
     assert (answer.status_code, answer.content) == (304, b"")
 
@@ -126,10 +150,16 @@ async def test_a_head_matches_get(client: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize("byte_range", ["bytes=10-29", "bytes=30-", "bytes=-7", "bytes=5-99999999"])
 @pytest.mark.parametrize("path", ["/journal/3", "/journal/3.gz"])
-async def test_a_part_of_an_entry_is_sent(client: httpx.AsyncClient, path: str, byte_range: str) -> None:
+async def test_a_part_of_an_entry_is_sent(
+    client: httpx.AsyncClient, path: str, byte_range: str
+) -> None:
     whole = (await client.get(path, headers={"Accept-Encoding": "identity"})).content
     first, _, last = byte_range.removeprefix("bytes=").partition("-")
-    start, end = (int(first), int(last) + 1 if last else len(whole)) if first else (len(whole) - int(last), len(whole))
+    start, end = (
+        (int(first), int(last) + 1 if last else len(whole))
+        if first
+        else (len(whole) - int(last), len(whole))
+    )
 
     part = await client.get(path, headers={"Accept-Encoding": "identity", "Range": byte_range})
 
@@ -147,18 +177,25 @@ async def test_a_part_of_an_entry_is_sent(client: httpx.AsyncClient, path: str, 
         ({"Range": "lines=1-2"}, 200),
     ],
 )
-async def test_a_range_that_does_not_fit_is_refused_or_passed_over(client: httpx.AsyncClient, headers: dict[str, str], status: int) -> None:
+async def test_a_range_that_does_not_fit_is_refused_or_passed_over(
+    client: httpx.AsyncClient, headers: dict[str, str], status: int
+) -> None:
     answer = await client.get("/journal/3", headers={"Accept-Encoding": "identity", **headers})
 
     assert answer.status_code == status
 
 
-@pytest.mark.parametrize("name", ["0", "4", "4.gz", "01", "-1", "999999999999", "head.gz", "..%2Fstatus.nq", "1.rdfp", "٣"])
+@pytest.mark.parametrize(
+    "name",
+    ["0", "4", "4.gz", "01", "-1", "999999999999", "head.gz", "..%2Fstatus.nq", "1.rdfp", "٣"],
+)
 async def test_what_is_no_entry_is_not_found(client: httpx.AsyncClient, name: str) -> None:
     assert (await client.get(f"/journal/{name}")).status_code == 404
 
 
-async def test_the_head_has_all_that_a_mirror_asks_first(client: httpx.AsyncClient, journal: Journal) -> None:
+async def test_the_head_has_all_that_a_mirror_asks_first(
+    client: httpx.AsyncClient, journal: Journal
+) -> None:
     answer = await client.get("/journal/head")
     again = await client.get("/journal/head", headers={"If-None-Match": answer.headers["etag"]})
 
@@ -169,17 +206,23 @@ async def test_the_head_has_all_that_a_mirror_asks_first(client: httpx.AsyncClie
     assert again.status_code == 304
 
 
-async def test_the_list_begins_with_the_newest_and_goes_on_page_by_page(client: httpx.AsyncClient) -> None:
+async def test_the_list_begins_with_the_newest_and_goes_on_page_by_page(
+    client: httpx.AsyncClient,
+) -> None:
     first = (await client.get("/journal/", params={"per": 2})).json()
     second = (await client.get(first["next"])).json()
 
     assert [item["number"] for item in first["entries"]] == [3, 2]
     assert [item["number"] for item in second["entries"]] == [1]
     assert (first["previous"], second["next"]) == (None, None)
-    assert [item["number"] for item in (await client.get(second["previous"])).json()["entries"]] == [3, 2]
+    assert [
+        item["number"] for item in (await client.get(second["previous"])).json()["entries"]
+    ] == [3, 2]
 
 
-async def test_the_list_counts_what_each_entry_does(client: httpx.AsyncClient, journal: Journal) -> None:
+async def test_the_list_counts_what_each_entry_does(
+    client: httpx.AsyncClient, journal: Journal
+) -> None:
     newest = (await client.get("/journal/")).json()["entries"][0]
     entry = journal.entry(3)
 
@@ -191,8 +234,13 @@ async def test_the_list_counts_what_each_entry_does(client: httpx.AsyncClient, j
     assert newest["previous"] == journal.entry(2).id  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("suffix", "form"), [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("jsonld", RdfFormat.JSON_LD)])
-async def test_the_list_is_a_graph_too(client: httpx.AsyncClient, suffix: str, form: RdfFormat) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "form"),
+    [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("jsonld", RdfFormat.JSON_LD)],
+)
+async def test_the_list_is_a_graph_too(
+    client: httpx.AsyncClient, suffix: str, form: RdfFormat
+) -> None:
     answer = await client.get("/journal/", params={"format": suffix})
 
     subjects = {quad.subject.value for quad in parse(answer.content, form)}
@@ -207,12 +255,18 @@ async def test_a_browser_gets_a_page(client: httpx.AsyncClient) -> None:
     assert 'href="/journal/3"' in answer.text
 
 
-@pytest.mark.parametrize("params", [{"before": "x"}, {"per": "0"}, {"before": "-3"}, {"before": "99999999999999"}])
-async def test_a_page_that_is_none_is_a_bad_request(client: httpx.AsyncClient, params: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "params", [{"before": "x"}, {"per": "0"}, {"before": "-3"}, {"before": "99999999999999"}]
+)
+async def test_a_page_that_is_none_is_a_bad_request(
+    client: httpx.AsyncClient, params: dict[str, str]
+) -> None:
     assert (await client.get("/journal/", params=params)).status_code == 400
 
 
-async def test_an_empty_journal_has_a_head_too(service: QueryService, client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_an_empty_journal_has_a_head_too(
+    service: QueryService, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
     service.journal = Journal(tmp_path / "empty")
 
     head, listed = await client.get("/journal/head"), await client.get("/journal/")

@@ -1,4 +1,6 @@
-"""The languages of the pages: all six have all words, and names come in them where the vocabulary has them."""
+"""The languages of the pages: all six have all words, and names come in them where the vocabulary
+has them.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +44,36 @@ from vocab.terms import RDFS, SKOS
 
 ROOT = Path(__file__).parents[2]
 PARTICIPATION = ROOT / "harvesters" / "participation"
-FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin", *(PARTICIPATION / name for name in ("comments", "submissions", "prizes")))
+FOLDERS = (
+    ROOT / "publisher",
+    ROOT / "harvesters" / "admin",
+    *(PARTICIPATION / name for name in ("comments", "submissions", "prizes")),
+)
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
-ERRORS = ("InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged")
-SUBMISSION_ERRORS = ("Closed", "LinkInvalid", "VersionRequired", "VersionConflict", "NotAllowed", "TooLarge", "UnsupportedMedia")
+ERRORS = (
+    "InvalidValue",
+    "NotFound",
+    "KeyNotFound",
+    "RateLimited",
+    "Unauthenticated",
+    "SessionRequired",
+    "CSRFError",
+    "DefinitionChanged",
+)
+SUBMISSION_ERRORS = (
+    "Closed",
+    "LinkInvalid",
+    "VersionRequired",
+    "VersionConflict",
+    "NotAllowed",
+    "TooLarge",
+    "UnsupportedMedia",
+)
 # Their first argument is translated.
-ERRORS_KEYWORDS = dict.fromkeys((*ERRORS, "DatabaseUnavailable", "TranslatableText", *SUBMISSION_ERRORS))
+ERRORS_KEYWORDS = dict.fromkeys(
+    (*ERRORS, "DatabaseUnavailable", "TranslatableText", *SUBMISSION_ERRORS)
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,32 +84,67 @@ def words() -> set[str]:
     messages = {
         message
         for folder in FOLDERS
-        for _file, _line, message, _comments, _context in extract_from_dir(str(folder), METHODS, options, keywords)
+        for _file, _line, message, _comments, _context in extract_from_dir(
+            str(folder), METHODS, options, keywords
+        )
         for message in ([message] if isinstance(message, str) else message)
         if message is not None
     }
-    tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.PARTS, labels.SENTENCES, FIELD_NAMES, EDITOR_TEXTS)
+    tables = (
+        labels.MEANINGS,
+        labels.LIMITS,
+        labels.ACTIONS,
+        labels.PARTS,
+        labels.SENTENCES,
+        FIELD_NAMES,
+        EDITOR_TEXTS,
+    )
     scopes = {scope.label for scope in Scope} | _words_of_submissions()
-    messages |= {keyword for query_example in examples(Iris()) for keyword in query_example.keywords}
+    messages |= {
+        keyword for query_example in examples(Iris()) for keyword in query_example.keywords
+    }
     columns = [column for table in (*TABLES.values(), TOPIC_TABLE) for column in table.columns]
     messages |= {text for column in columns for text in (column.description, column.unit) if text}
-    messages |= {remedy for *_, remedy in REMEDIES} | {remedy for _rule, remedy in OUTCOMES.values()}
+    messages |= {remedy for *_, remedy in REMEDIES} | {
+        remedy for _rule, remedy in OUTCOMES.values()
+    }
     messages |= {*PARAMETER_ERRORS.values()}
-    return messages | {*SCRIPT_TEXTS} | {text for table in tables for text in table.values()} | {state.value for state in State} | scopes
+    return (
+        messages
+        | {*SCRIPT_TEXTS}
+        | {text for table in tables for text in table.values()}
+        | {state.value for state in State}
+        | scopes
+    )
 
 
 def _words_of_submissions() -> set[str]:
     """Return the texts of the form and of the moderators' answers that are in tables."""
     fields = [field for question in QUESTIONS for field in question.fields]
-    texts = {question.text for question in QUESTIONS} | {text for field in fields for text in (field.label, field.hint) if text}
+    texts = {question.text for question in QUESTIONS} | {
+        text for field in fields for text in (field.label, field.hint) if text
+    }
     answers = {moderation.ACCEPTED, moderation.CHANGES_REQUESTED, moderation.REJECTED}
     faults = {*openid.FAULTS.values(), "links", "link in the title", "script", "speed"}
-    labels = {member.label for member in MEMBERS.values() if member.label} | {*TYPE_LABELS.values()} | {*HISTORY.values()}
+    labels = (
+        {member.label for member in MEMBERS.values() if member.label}
+        | {*TYPE_LABELS.values()}
+        | {*HISTORY.values()}
+    )
     labels |= {*TYPES} - {"Initiative"}  # which the ontology names
-    return texts | answers | faults | labels | {*DAYS.values()} | {state.value for state in SubmissionState} | {*REASONS.values()}
+    return (
+        texts
+        | answers
+        | faults
+        | labels
+        | {*DAYS.values()}
+        | {state.value for state in SubmissionState}
+        | {*REASONS.values()}
+    )
 
 
-# Words of pages that are spelled like a label of the vocabulary and name something else: why they are no second translation.
+# Words of pages that are spelled like a label of the vocabulary and name something else: why they
+# are no second translation.
 OTHER_MEANINGS = {
     "Country": "heads the areas of a record (dct:spatial); the label is that of the kind of area",
     "Website": "heads the web pages of a record (foaf:page); the label is that of a type of activity",
@@ -115,7 +175,9 @@ def test_no_catalogue_translates_a_label_of_the_vocabulary(language):
         if triple.predicate.value in kinds and getattr(triple.object, "language", None) == "en"
     }
     with (FOLDER / f"{language}.po").open("rb") as file:
-        texts = {message.id for message in read_po(file, locale=language) if isinstance(message.id, str)}
+        texts = {
+            message.id for message in read_po(file, locale=language) if isinstance(message.id, str)
+        }
 
     assert {text for text in texts if text.casefold() in labels} <= OTHER_MEANINGS.keys()
 
@@ -129,11 +191,27 @@ def test_other_meanings_are_words_of_the_catalogues():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_facets_and_their_codes_are_named_by_the_vocabulary(language):
-    names, facets = FacetLabels(Iris()), ("line", "target", "coverage", "status", "type", "prize", "stage", "prizeyear")
+    names, facets = (
+        FacetLabels(Iris()),
+        ("line", "target", "coverage", "status", "type", "prize", "stage", "prizeyear"),
+    )
     with use_language(language):
         titles = [facet_title(facet).casefold() for facet in facets]
-        codes = [names.name("stakeholder", "academia"), names.name("status", "ongoing"), names.name("region", "cis")]
-    terms = ("actionLine", "target", "coverage", "status", "activityType", "prizeCategory", "prizeStage", "prizeYear")
+        codes = [
+            names.name("stakeholder", "academia"),
+            names.name("status", "ongoing"),
+            names.name("region", "cis"),
+        ]
+    terms = (
+        "actionLine",
+        "target",
+        "coverage",
+        "status",
+        "activityType",
+        "prizeCategory",
+        "prizeStage",
+        "prizeYear",
+    )
     concepts = ("stakeholder-type/academia", "status/ongoing", "itu-region/cis")
 
     assert titles == [str(label(f"{BASE}ns#{term}", language)).casefold() for term in terms]
@@ -143,7 +221,11 @@ def test_facets_and_their_codes_are_named_by_the_vocabulary(language):
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
 def test_every_word_of_the_pages_is_there_in_every_language(language, words):
     with (FOLDER / f"{language}.po").open("rb") as file:
-        messages = [message for message in read_po(file, locale=language) if message.id and not message.fuzzy]
+        messages = [
+            message
+            for message in read_po(file, locale=language)
+            if message.id and not message.fuzzy
+        ]
     known = {text: string for message in messages for text, string in _pairs(message)}
 
     assert sorted(words - known.keys()) == []
@@ -152,7 +234,9 @@ def test_every_word_of_the_pages_is_there_in_every_language(language, words):
 
 
 def _pairs(message: Message) -> Iterator[tuple[str, str]]:
-    """Yield each English text with its translation: the plural of a text with each plural form of the language."""
+    """Yield each English text with its translation: the plural of a text with each plural form of
+    the language.
+    """
     if isinstance(message.id, str):
         yield message.id, str(message.string)
         return
@@ -164,10 +248,17 @@ def _pairs(message: Message) -> Iterator[tuple[str, str]]:
 
 
 def _gaps(text: str) -> list[str]:
-    return sorted(set(re.findall(r"%\((\w+)\)s|\{\w+\}|\b_[A-Z]+_", text) + re.findall(r"\{\w+\}|\b_[A-Z]+_", text)))
+    return sorted(
+        set(
+            re.findall(r"%\((\w+)\)s|\{\w+\}|\b_[A-Z]+_", text)
+            + re.findall(r"\{\w+\}|\b_[A-Z]+_", text)
+        )
+    )
 
 
-@pytest.mark.parametrize(("value", "label"), [("committed", "updated"), ("held", "waiting for approval")])
+@pytest.mark.parametrize(
+    ("value", "label"), [("committed", "updated"), ("held", "waiting for approval")]
+)
 def test_values_of_the_data_have_plain_english_labels(value, label):
     assert load_translations("en").gettext(value) == label
 
@@ -187,12 +278,18 @@ def test_a_finding_has_the_plural_and_the_full_stop_of_its_language(language, on
     names = FacetLabels(Iris(BASE), {})
 
     with use_language(language):
-        results = [overview({"country": {f"{code}": 1 for code in range(size)}}, names, total) for size, total in ((1, 1), (54, 582))]
+        results = [
+            overview({"country": {f"{code}": 1 for code in range(size)}}, names, total)
+            for size, total in ((1, 1), (54, 582))
+        ]
 
     assert results == [one, many]
 
 
-@pytest.mark.parametrize(("language", "expected"), [("ar", "\u2068C7 e-Government\u2069 (20)"), ("fr", "C7 e-Government (20)")])
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [("ar", "\u2068C7 e-Government\u2069 (20)"), ("fr", "C7 e-Government (20)")],
+)
 def test_a_name_in_another_script_does_not_reorder_a_finding(language, expected):
     line = "http://names.example/line"
 
@@ -224,7 +321,9 @@ def test_a_word_that_nobody_has_translated_stays_english():
         ("", "\x00=;;", "zh-Hant-TW", "zh"),
     ],
 )
-def test_a_language_is_chosen_by_address_then_by_choice_then_by_browser(query, cookies, accept, language):
+def test_a_language_is_chosen_by_address_then_by_choice_then_by_browser(
+    query, cookies, accept, language
+):
     assert negotiate_language(query, cookies, accept) == language
 
 
@@ -249,7 +348,11 @@ async def test_a_page_whose_key_has_a_slash_links_to_its_languages(inside):
 )
 def test_a_time_is_written_as_the_language_writes_it_and_what_is_none_stays(language, written):
     with use_language(language):
-        assert [format_datetime("2026-03-01T08:05:59Z"), format_datetime("2024"), format_datetime("soon")] == [written, "2024", "soon"]
+        assert [
+            format_datetime("2026-03-01T08:05:59Z"),
+            format_datetime("2024"),
+            format_datetime("soon"),
+        ] == [written, "2024", "soon"]
 
 
 @pytest.mark.parametrize("language", sorted(LANGUAGES))

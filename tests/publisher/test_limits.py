@@ -37,12 +37,18 @@ class SignalFreeServer(uvicorn.Server):
 @asynccontextmanager
 async def serving(data: Path, limits: Limits) -> AsyncIterator[httpx.AsyncClient]:
     """Serve three thousand statements with two readers."""
-    rows = (f'A <https://x.org/s{n}> <https://x.org/p> "{n}" <https://x.org/g> .' for n in range(3_000))
+    rows = (
+        f'A <https://x.org/s{n}> <https://x.org/p> "{n}" <https://x.org/g> .' for n in range(3_000)
+    )
     Journal(data / "journal").append(rows, run="r", time=WHEN)
     service = QueryService(data, Iris(), limits, readers=2)
-    running = SignalFreeServer(uvicorn.Config(create_app(service), port=0, log_level="critical", lifespan="on"))
+    running = SignalFreeServer(
+        uvicorn.Config(create_app(service), port=0, log_level="critical", lifespan="on")
+    )
     task = asyncio.create_task(running.serve())
-    await wait_until_async(lambda: running.started or task.done(), "the server to start", pause=0.01)
+    await wait_until_async(
+        lambda: running.started or task.done(), "the server to start", pause=0.01
+    )
     await service.wait_until_current()
     port = running.servers[0].sockets[0].getsockname()[1]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=240) as client:
@@ -61,7 +67,9 @@ async def ask(client: httpx.AsyncClient, query: str, **more: str) -> httpx.Respo
     return await client.get("/sparql", params={"query": query, **more})
 
 
-async def test_a_runaway_is_stopped_at_its_limit_while_the_others_answer(server: httpx.AsyncClient) -> None:
+async def test_a_runaway_is_stopped_at_its_limit_while_the_others_answer(
+    server: httpx.AsyncClient,
+) -> None:
     runaway = asyncio.create_task(ask(server, RUNAWAY))
     await asyncio.sleep(0)
     during = []
@@ -80,7 +88,9 @@ async def test_a_client_may_shorten_the_limit(server: httpx.AsyncClient) -> None
     without = await ask(server, RUNAWAY)
 
     assert (with_own.status_code, without.status_code) == (504, 504)
-    assert 0.3 <= float(with_own.headers["stocktake-cost"]) < float(without.headers["stocktake-cost"])
+    assert (
+        0.3 <= float(with_own.headers["stocktake-cost"]) < float(without.headers["stocktake-cost"])
+    )
 
 
 async def test_after_runaways_the_server_still_answers(server: httpx.AsyncClient) -> None:
@@ -102,7 +112,8 @@ async def test_a_greedy_query_is_stopped_at_the_memory_limit(server: httpx.Async
 
 
 async def test_a_client_that_leaves_frees_its_reader(tmp_path: Path) -> None:
-    unending = Limits(seconds=3600, wait=200, slow=0, budget=0)  # nothing but the client's leaving ends a question
+    # nothing but the client's leaving ends a question
+    unending = Limits(seconds=3600, wait=200, slow=0, budget=0)
     async with serving(tmp_path, unending) as server:
         for _ in range(4):
             with pytest.raises(httpx.ReadTimeout):
@@ -113,10 +124,14 @@ async def test_a_client_that_leaves_frees_its_reader(tmp_path: Path) -> None:
     assert after.status_code == 200
 
 
-async def test_a_new_entry_is_shown_while_the_server_runs(server: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_a_new_entry_is_shown_while_the_server_runs(
+    server: httpx.AsyncClient, tmp_path: Path
+) -> None:
     before = await ask(server, "ASK { ?s <https://x.org/new> ?o }")
 
-    Journal(tmp_path / "journal").append(['A <https://x.org/s> <https://x.org/new> "1" <https://x.org/g> .'], run="r2", time=WHEN)
+    Journal(tmp_path / "journal").append(
+        ['A <https://x.org/s> <https://x.org/new> "1" <https://x.org/g> .'], run="r2", time=WHEN
+    )
 
     async def is_shown() -> bool:
         return (await server.get("/health")).json()["position"] == 2

@@ -1,4 +1,6 @@
-"""Signposts, by FAIR Signposting level 2: typed links in the headers of page and data, and all of them in a set of links."""
+"""Signposts, by FAIR Signposting level 2: typed links in the headers of page and data, and all of
+them in a set of links.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,21 @@ _ATTRIBUTE = re.compile(r'; ([\w-]+)="([^"]*)"')
 
 def read(text: str) -> list[dict[str, str]]:
     """Read links as RFC 8288 writes them."""
-    return [{"href": target, **dict(_ATTRIBUTE.findall(rest))} for target, rest in _LINK.findall(text)]
+    return [
+        {"href": target, **dict(_ATTRIBUTE.findall(rest))} for target, rest in _LINK.findall(text)
+    ]
 
 
 def targets(links: list[dict[str, str]], rel: str) -> list[str]:
     return [link["href"] for link in links if rel in link["rel"].split()]
 
 
-async def test_a_page_names_what_to_cite_its_kind_data_licence_authors_and_items(client: httpx.AsyncClient) -> None:
-    links = read((await client.get(f"/page/{THING}", headers={"Accept": "text/html"})).headers["link"])
+async def test_a_page_names_what_to_cite_its_kind_data_licence_authors_and_items(
+    client: httpx.AsyncClient,
+) -> None:
+    links = read(
+        (await client.get(f"/page/{THING}", headers={"Accept": "text/html"})).headers["link"]
+    )
 
     assert targets(links, "cite-as") == [f"{BASE}id/{THING}"]
     assert targets(links, "type") == ["https://schema.org/AboutPage", "https://schema.org/Project"]
@@ -47,7 +55,9 @@ async def test_a_page_names_what_to_cite_its_kind_data_licence_authors_and_items
 
 
 @pytest.mark.parametrize("path", [f"/page/{THING}", f"/data/{THING}.jsonld"])
-async def test_page_and_data_name_the_set_of_links_in_both_forms(client: httpx.AsyncClient, path: str) -> None:
+async def test_page_and_data_name_the_set_of_links_in_both_forms(
+    client: httpx.AsyncClient, path: str
+) -> None:
     links = read((await client.get(path, headers={"Accept": "text/html"})).headers["link"])
 
     assert {link["href"]: link["type"] for link in links if link["rel"] == "linkset"} == {
@@ -59,29 +69,47 @@ async def test_page_and_data_name_the_set_of_links_in_both_forms(client: httpx.A
 async def test_data_leads_back_to_its_page(client: httpx.AsyncClient) -> None:
     links = read((await client.get(f"/data/{THING}.ttl")).headers["link"])
 
-    assert [(link["href"], link["type"]) for link in links if link["rel"] == "describes"] == [(PAGE, "text/html")]
+    assert [(link["href"], link["type"]) for link in links if link["rel"] == "describes"] == [
+        (PAGE, "text/html")
+    ]
 
 
-async def test_the_set_has_every_link_of_the_page_and_the_links_back(client: httpx.AsyncClient) -> None:
-    page = read((await client.get(f"/page/{THING}", headers={"Accept": "text/html"})).headers["link"])
+async def test_the_set_has_every_link_of_the_page_and_the_links_back(
+    client: httpx.AsyncClient,
+) -> None:
+    page = read(
+        (await client.get(f"/page/{THING}", headers={"Accept": "text/html"})).headers["link"]
+    )
     result = (await client.get(f"/linkset/{THING}.json")).json()["linkset"]
 
     first, *others = result
-    known = {(rel, link["href"]) for rel, links in first.items() if rel != "anchor" for link in links}
+    known = {
+        (rel, link["href"]) for rel, links in first.items() if rel != "anchor" for link in links
+    }
     assert first["anchor"] == PAGE
-    assert {(item["rel"], item["href"]) for item in page if item["rel"] not in ("linkset", "alternate")} == known
+    assert {
+        (item["rel"], item["href"]) for item in page if item["rel"] not in ("linkset", "alternate")
+    } == known
     assert {other["anchor"] for other in others if "describes" in other} == DATA.keys()
-    assert [other["anchor"] for other in others if "collection" in other] == ["https://example.org/telemedicine"]
+    assert [other["anchor"] for other in others if "collection" in other] == [
+        "https://example.org/telemedicine"
+    ]
 
 
 async def test_both_forms_of_the_set_say_the_same(client: httpx.AsyncClient) -> None:
-    text, output = await client.get(f"/linkset/{THING}.txt"), (await client.get(f"/linkset/{THING}.json")).json()
+    text, output = (
+        await client.get(f"/linkset/{THING}.txt"),
+        (await client.get(f"/linkset/{THING}.json")).json(),
+    )
 
     links = {(item["anchor"], item["rel"], item["href"]) for item in read(text.text)}
 
     assert text.headers["content-type"].startswith("application/linkset")
     assert links == {
-        (context["anchor"], rel, link["href"]) for context in output["linkset"] for rel in context if rel != "anchor"
+        (context["anchor"], rel, link["href"])
+        for context in output["linkset"]
+        for rel in context
+        if rel != "anchor"
         for link in context[rel]
     }
 
@@ -96,7 +124,9 @@ async def test_both_forms_of_the_set_say_the_same(client: httpx.AsyncClient) -> 
         ("text/turtle", "application/problem+json"),
     ],
 )
-async def test_accept_chooses_the_form_of_the_set(client: httpx.AsyncClient, accept: str, media: str) -> None:
+async def test_accept_chooses_the_form_of_the_set(
+    client: httpx.AsyncClient, accept: str, media: str
+) -> None:
     answer = await client.get(f"/linkset/{THING}", headers={"Accept": accept})
 
     assert answer.headers["content-type"].partition(";")[0] == media
@@ -105,10 +135,15 @@ async def test_accept_chooses_the_form_of_the_set(client: httpx.AsyncClient, acc
 
 
 async def test_an_organization_and_what_is_gone_have_their_sets(client: httpx.AsyncClient) -> None:
-    there, gone = await client.get("/linkset/organization/demo/clinics-united.json"), await client.get("/linkset/initiative/demo/lost.json")
+    there, gone = (
+        await client.get("/linkset/organization/demo/clinics-united.json"),
+        await client.get("/linkset/initiative/demo/lost.json"),
+    )
     none = await client.get("/linkset/initiative/demo/none.json")
 
-    assert [item["href"] for item in there.json()["linkset"][0]["type"]][1] == "https://schema.org/Organization"
+    assert [item["href"] for item in there.json()["linkset"][0]["type"]][
+        1
+    ] == "https://schema.org/Organization"
     assert (there.status_code, gone.status_code, none.status_code) == (200, 410, 404)
 
 
@@ -125,10 +160,14 @@ async def test_an_organization_and_what_is_gone_have_their_sets(client: httpx.As
         ("/concept?iri=http://metadata.un.org/sdg/3", "DefinedTerm"),
     ],
 )
-async def test_a_page_has_structured_data_for_search_engines(client: httpx.AsyncClient, path: str, kind: str) -> None:
+async def test_a_page_has_structured_data_for_search_engines(
+    client: httpx.AsyncClient, path: str, kind: str
+) -> None:
     page = (await client.get(path, headers={"Accept": "text/html"})).text
 
-    block = httpx.Response(200, text=page.partition('<script type="application/ld+json">')[2].partition("</script>")[0]).json()
+    block = httpx.Response(
+        200, text=page.partition('<script type="application/ld+json">')[2].partition("</script>")[0]
+    ).json()
 
     assert (block["@context"], block["@type"]) == ("https://schema.org/", kind)
     assert block["name"]

@@ -58,7 +58,11 @@ async def test_titles_are_sorted_and_english_ones_come_first(client: httpx.Async
 
 async def test_an_item_states_title_page_record_and_state(client: httpx.AsyncClient) -> None:
     (lost,) = (await client.get("/things.json?gone=demo&sort=title")).json()["items"]
-    (item,) = [item for item in (await client.get("/things.json?source=demo&sort=title")).json()["items"] if item["id"].endswith("/105")]
+    (item,) = [
+        item
+        for item in (await client.get("/things.json?source=demo&sort=title")).json()["items"]
+        if item["id"].endswith("/105")
+    ]
 
     assert item["status"] == f"{BASE}operations#published"
     assert lost == {
@@ -75,7 +79,9 @@ async def test_an_item_states_title_page_record_and_state(client: httpx.AsyncCli
 async def test_what_bears_a_concept_is_listed_with_how(client: httpx.AsyncClient) -> None:
     body = (await client.get("/things.json", params={"concept": LINE})).json()
 
-    ways = {item["id"].rpartition("/")[2]: item["property"].rpartition("#")[2] for item in body["items"]}
+    ways = {
+        item["id"].rpartition("/")[2]: item["property"].rpartition("#")[2] for item in body["items"]
+    }
 
     assert len(ways) == 21
     assert (ways["a%2F1"], ways["105"]) == ("suggestedActionLine", "actionLine")
@@ -87,51 +93,78 @@ async def test_what_an_organization_has_a_part_in_is_listed(client: httpx.AsyncC
     assert sum(len(page) for page in pages) == 121
 
 
-async def test_places_goals_and_countries_have_pages_and_data_of_their_things(client: httpx.AsyncClient) -> None:
+async def test_places_goals_and_countries_have_pages_and_data_of_their_things(
+    client: httpx.AsyncClient,
+) -> None:
     address = "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404"
     page, data = await client.get(address, headers=HTML), await client.get(f"{address}&format=json")
 
     assert data.json()["name"]["en"] == "Kenya"
     assert 'rel="next"' in page.headers["link"]
     assert page.text.count('<a href="/page/initiative/') == 50
-    again = await client.get(page.text.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&"), headers=HTML)
+    again = await client.get(
+        page.text.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&"),
+        headers=HTML,
+    )
     assert again.status_code == 200
     assert 'rel="prev"' in again.text
 
 
 async def test_all_organizations_and_registries_are_listed(client: httpx.AsyncClient) -> None:
-    organizations, sources = (await client.get("/organizations.json")).json(), (await client.get("/sources.json")).json()
+    organizations, sources = (
+        (await client.get("/organizations.json")).json(),
+        (await client.get("/sources.json")).json(),
+    )
 
-    assert [organization["title"] for organization in organizations["items"]] == ["Clinics United", "Fund for Health", "Ministry of Health"]
+    assert [organization["title"] for organization in organizations["items"]] == [
+        "Clinics United",
+        "Fund for Health",
+        "Ministry of Health",
+    ]
     assert [source["id"] for source in sources["items"]] == [f"{BASE}source/demo"]
 
 
-async def test_an_organization_has_type_country_number_of_initiatives_and_registry(client: httpx.AsyncClient) -> None:
+async def test_an_organization_has_type_country_number_of_initiatives_and_registry(
+    client: httpx.AsyncClient,
+) -> None:
     items = {item["id"]: item for item in (await client.get("/organizations.json")).json()["items"]}
     page = (await client.get("/organizations?lang=fr", headers=HTML)).text
 
     ministry = items[MINISTRY]
-    of_ministry = [thing for listed in await walked(client, f"/things.json?organization={MINISTRY}") for thing in listed]
+    of_ministry = [
+        thing
+        for listed in await walked(client, f"/things.json?organization={MINISTRY}")
+        for thing in listed
+    ]
     assert ministry["source"] == "demo"
     assert ministry["initiatives"] == sum("/id/initiative/" in thing for thing in of_ministry) > 0
     assert ministry["classification"] == f"{BASE}scheme/stakeholder-type/government"
     assert ministry["countries"] == ["http://metadata.un.org/sdg/codes/geoArea/404"]
     card = page.partition('ministry-of-health">')[2].partition("</li>")[0]
-    assert f"Gouvernement · Kenya · Initiatives: {ministry['initiatives']} · demo" in " ".join(re.sub("<[^>]+>", "", card).split())
+    assert f"Gouvernement · Kenya · Initiatives: {ministry['initiatives']} · demo" in " ".join(
+        re.sub("<[^>]+>", "", card).split()
+    )
     assert 'href="/source/demo"' in card
 
 
 @pytest.mark.parametrize("path", ["/organizations", "/sources", "/things?source=demo"])
-async def test_a_list_is_a_page_to_a_browser_and_json_to_others(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_list_is_a_page_to_a_browser_and_json_to_others(
+    client: httpx.AsyncClient, path: str
+) -> None:
     page, data = await client.get(path, headers=HTML), await client.get(path)
     neither = await client.get(path, headers={"Accept": "image/png"})
 
-    assert (page.headers["content-type"], data.headers["content-type"]) == ("text/html; charset=utf-8", "application/json")
+    assert (page.headers["content-type"], data.headers["content-type"]) == (
+        "text/html; charset=utf-8",
+        "application/json",
+    )
     assert "Accept" in page.headers["vary"]
     assert neither.status_code == 406
 
 
-@pytest.mark.parametrize("path", ["/organizations.html", "/sources.html", "/things.html?source=demo"])
+@pytest.mark.parametrize(
+    "path", ["/organizations.html", "/sources.html", "/things.html?source=demo"]
+)
 async def test_the_suffix_of_a_list_chooses_its_page(client: httpx.AsyncClient, path: str) -> None:
     page = await client.get(path, headers={"Accept": "application/json"})
 
@@ -163,6 +196,8 @@ async def test_what_cannot_be_asked_is_reported(client: httpx.AsyncClient, path:
 async def test_an_unchanged_page_of_a_list_is_304(client: httpx.AsyncClient) -> None:
     first = await client.get("/organizations.json")
 
-    again = await client.get("/organizations.json", headers={"If-None-Match": first.headers["etag"]})
+    again = await client.get(
+        "/organizations.json", headers={"If-None-Match": first.headers["etag"]}
+    )
 
     assert again.status_code == 304

@@ -1,4 +1,6 @@
-"""Logs as an operator reads them: a line for each event, no line twice, and a traceback only for a fault of ours."""
+"""Logs as an operator reads them: a line for each event, no line twice, and a traceback only for a
+fault of ours.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,13 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from publisher.http.request_id import RequestIdMiddleware
-from publisher.logs import LibraryHandler, Renderer, RepeatFilter, configure_logging, render_exception
+from publisher.logs import (
+    LibraryHandler,
+    Renderer,
+    RepeatFilter,
+    configure_logging,
+    render_exception,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,13 +36,19 @@ def stderr() -> Iterator[None]:
     yield
     structlog.reset_defaults()
     root = logging.getLogger()
-    root.handlers = [handler for handler in root.handlers if not isinstance(handler, LibraryHandler)]
+    root.handlers = [
+        handler for handler in root.handlers if not isinstance(handler, LibraryHandler)
+    ]
 
 
 def test_line_breaks_of_a_message_become_spaces(stderr, capsys):
-    structlog.get_logger().warning("database lost", reason="connection failed: refused\n\tIs the server running?\r\n")
+    structlog.get_logger().warning(
+        "database lost", reason="connection failed: refused\n\tIs the server running?\r\n"
+    )
 
-    assert capsys.readouterr().err.endswith('event="database lost" reason="connection failed: refused Is the server running?"\n')
+    assert capsys.readouterr().err.endswith(
+        'event="database lost" reason="connection failed: refused Is the server running?"\n'
+    )
 
 
 def test_a_field_that_is_missing_is_not_named(stderr, capsys):
@@ -67,17 +81,31 @@ def test_as_json_an_event_is_an_object_on_one_line(stderr, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     event = json.loads(line)
     assert line.isascii()
-    expected = {"run": "01J", "event": "run failed", "level": "error", "reason": "a\u2028b\nc", "rows": 3}
+    expected = {
+        "run": "01J",
+        "event": "run failed",
+        "level": "error",
+        "reason": "a\u2028b\nc",
+        "rows": 3,
+    }
     assert expected.items() <= event.items()
     assert event["exception"].startswith("Traceback (most recent call last):")
 
 
-@pytest.mark.parametrize(("sent", "named"), [("abc-1.2:3_4", True), ("", False), ("a b", False), ("x" * 65, False), ('"}', False)])
+@pytest.mark.parametrize(
+    ("sent", "named"),
+    [("abc-1.2:3_4", True), ("", False), ("a b", False), ("x" * 65, False), ('"}', False)],
+)
 def test_a_request_is_named_in_the_log_as_its_proxy_names_it(stderr, capsys, sent, named):
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         structlog.get_logger().warning("seen", number=sent)
 
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"x-request-id", sent.encode())]}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "headers": [(b"x-request-id", sent.encode())],
+    }
     asyncio.run(RequestIdMiddleware(handle)(scope, None, None))
 
     (request,) = re.findall(r"request=(\S+)", capsys.readouterr().err)
@@ -92,7 +120,9 @@ def test_an_error_that_repeats_is_logged_once_and_then_counted():
     for seconds in (0, 10, 20, 599, 601, 610):
         now[0] = seconds
         try:
-            passed.append(repeats(None, "", {"event": "no connection", "level": "error", "source": "a"}))
+            passed.append(
+                repeats(None, "", {"event": "no connection", "level": "error", "source": "a"})
+            )
         except structlog.DropEvent:
             continue
 
@@ -132,7 +162,9 @@ def test_a_fault_of_ours_that_a_library_logs_keeps_its_traceback(stderr, capsys)
 def test_an_exception_is_rendered_where_it_is_passed():
     error = ValueError("wrong")
 
-    text = Renderer()(None, "", render_exception(None, "", {"event": "x", "level": "error", "exc_info": error}))
+    text = Renderer()(
+        None, "", render_exception(None, "", {"event": "x", "level": "error", "exc_info": error})
+    )
 
     assert text == "level=error event=x\n    ValueError: wrong"
 
@@ -140,6 +172,13 @@ def test_an_exception_is_rendered_where_it_is_passed():
 def test_logs_of_libraries_come_once_although_the_program_configures_twice():
     code = "import logging; from publisher.logs import configure_logging as f; f(); f(); logging.getLogger('x').warning('once')"
 
-    completed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True, timeout=60)
+    completed = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
 
     assert completed.stderr.count("once") == 1

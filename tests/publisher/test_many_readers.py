@@ -1,4 +1,6 @@
-"""Publishers that follow one journal by its folder, a store and HTTP, behind one balancer, answer as one."""
+"""Publishers that follow one journal by its folder, a store and HTTP, behind one balancer, answer
+as one.
+"""
 
 from __future__ import annotations
 
@@ -57,12 +59,16 @@ def s3() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publishers]:
+def publishers(
+    s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Publishers]:
     """Serve a journal and a release of it three times."""
     one, two, three = (tmp_path_factory.mktemp(name) for name in ("folder", "store", "mirror"))
     store.bind_replica(one / "journal", "s3://many/stocktake")
     journal = begin(one)
-    result = describe_source_statuses([SourceStatus("demo", SEEN, SEEN, "published", 260, None)], IRIS)
+    result = describe_source_statuses(
+        [SourceStatus("demo", SEEN, SEEN, "published", 260, None)], IRIS
+    )
     (one / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(result, IRIS.status)))
     assert journal.store
     journal.store.replace("status.nq", one / "status.nq")
@@ -70,20 +76,46 @@ def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     public = {"STOCKTAKE_PUBLIC_URL": f"http://127.0.0.1:{(port := free_port())}"}
     with (
         running({"STOCKTAKE_DATA": str(one), **public}, "serve") as (first, _),
-        running({"STOCKTAKE_DATA": str(two), "STOCKTAKE_OBJECT_STORE_URL": "s3://many/stocktake", **public}, "serve") as (second, process),
+        running(
+            {
+                "STOCKTAKE_DATA": str(two),
+                "STOCKTAKE_OBJECT_STORE_URL": "s3://many/stocktake",
+                **public,
+            },
+            "serve",
+        ) as (second, process),
     ):
         settle(first)
-        with running({"STOCKTAKE_DATA": str(three), **public}, "mirror", first, "--serve", "--every", "1", "--pause", "0") as (third, _):
+        with running(
+            {"STOCKTAKE_DATA": str(three), **public},
+            "mirror",
+            first,
+            "--serve",
+            "--every",
+            "1",
+            "--pause",
+            "0",
+        ) as (third, _):
             for url in (second, third):
                 settle(url)
             with balanced(port, first, second, third) as balancer:
-                yield Publishers(first, second, third, balancer, one, child(process, "publisher.follower"))
+                yield Publishers(
+                    first, second, third, balancer, one, child(process, "publisher.follower")
+                )
 
 
 def settle(url: str) -> None:
     wait_until(lambda: health(url)["lag"] == 0, f"{url} to be level")
-    for path in ("/search?q=network", "/oai?verb=ListSets", "/ldes/latest", "/releases/1/release.json", "/catalog.ttl"):
-        wait_until(lambda path=path: get(url + path, Accept="*/*").status_code == 200, f"{url}{path}")
+    for path in (
+        "/search?q=network",
+        "/oai?verb=ListSets",
+        "/ldes/latest",
+        "/releases/1/release.json",
+        "/catalog.ttl",
+    ):
+        wait_until(
+            lambda path=path: get(url + path, Accept="*/*").status_code == 200, f"{url}{path}"
+        )
 
 
 def health(url: str) -> dict:
@@ -92,17 +124,29 @@ def health(url: str) -> dict:
 
 def same(publishers: Publishers, path: str) -> list[httpx.Response]:
     """Ask each of them as if by one address."""
-    return [get(url + path, Host="data.example", Accept_Encoding="identity") for url in publishers.each]
+    return [
+        get(url + path, Host="data.example", Accept_Encoding="identity") for url in publishers.each
+    ]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_an_answer_has_the_same_bytes_and_tag_wherever_it_comes_from(publishers: Publishers, path: str) -> None:
+def test_an_answer_has_the_same_bytes_and_tag_wherever_it_comes_from(
+    publishers: Publishers, path: str
+) -> None:
     wait_until(
-        lambda: len({item.headers.get("etag") for item in same(publishers, path)}) == 1, f"texts and tables of all to be level: {path}"
+        lambda: len({item.headers.get("etag") for item in same(publishers, path)}) == 1,
+        f"texts and tables of all to be level: {path}",
     )
     answers = same(publishers, path)
 
-    again = [get(publishers.balancer + path, Host="data.example", If_None_Match=answers[0].headers["etag"]) for _ in range(3)]
+    again = [
+        get(
+            publishers.balancer + path,
+            Host="data.example",
+            If_None_Match=answers[0].headers["etag"],
+        )
+        for _ in range(3)
+    ]
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
@@ -118,16 +162,27 @@ def test_source_states_are_equal_everywhere(publishers: Publishers) -> None:
 
 def test_a_release_is_the_same_bytes_wherever_it_comes_from(publishers: Publishers) -> None:
     listed = get(f"{publishers.balancer}/releases/1/release.json").json()
-    names = [*(file["name"] for file in listed["files"]), "SHA256SUMS", "SHA256SUMS.minisig", "release.json"]
+    names = [
+        *(file["name"] for file in listed["files"]),
+        "SHA256SUMS",
+        "SHA256SUMS.minisig",
+        "release.json",
+    ]
 
-    different = [name for name in names if len({item.content for item in same(publishers, f"/releases/1/{name}")}) != 1]
+    different = [
+        name
+        for name in names
+        if len({item.content for item in same(publishers, f"/releases/1/{name}")}) != 1
+    ]
     keys = {item.content for item in same(publishers, "/releases/stocktake.pub")}
 
     assert len(names) > 20
     assert (different, len(keys)) == ([], 1)
 
 
-def test_a_list_of_oai_that_is_walked_through_the_balancer_has_each_record_once(publishers: Publishers) -> None:
+def test_a_list_of_oai_that_is_walked_through_the_balancer_has_each_record_once(
+    publishers: Publishers,
+) -> None:
     results, parameters = list[str](), {"metadataPrefix": "oai_dc"}
 
     while parameters:
@@ -140,11 +195,15 @@ def test_a_list_of_oai_that_is_walked_through_the_balancer_has_each_record_once(
 def page(url: str, parameters: dict[str, str]) -> tuple[list[str], str | None]:
     answer = etree.fromstring(patient(f"{url}/oai", {"verb": "ListRecords", **parameters}).content)
     assert answer.find(f"{OAI}error") is None, etree.tostring(answer)
-    return [item.text for item in answer.iter(f"{OAI}identifier")], answer.findtext(f".//{OAI}resumptionToken") or None
+    return [item.text for item in answer.iter(f"{OAI}identifier")], answer.findtext(
+        f".//{OAI}resumptionToken"
+    ) or None
 
 
 @pytest.mark.parametrize("view", ["/ldes/time", "/ldes/latest"])
-def test_a_stream_that_is_walked_through_the_balancer_has_each_member_once(publishers: Publishers, view: str) -> None:
+def test_a_stream_that_is_walked_through_the_balancer_has_each_member_once(
+    publishers: Publishers, view: str
+) -> None:
     result = members(publishers.balancer, f"{publishers.balancer}{view}")
 
     assert sorted(result) == sorted(read_graphs(publishers.data))
@@ -159,14 +218,19 @@ def members(balancer: str, first: str) -> list[str]:
         for quad in parse(answer.content, RdfFormat.N_QUADS):
             if quad.predicate.value == "http://purl.org/dc/terms/isVersionOf":
                 results.append(quad.object.value)
-            if quad.predicate.value == "https://w3id.org/tree#node" and quad.object.value not in seen:
+            if (
+                quad.predicate.value == "https://w3id.org/tree#node"
+                and quad.object.value not in seen
+            ):
                 assert quad.object.value.startswith(balancer)
                 seen.add(quad.object.value)
                 ahead.append(quad.object.value)
     return results
 
 
-def test_pages_of_a_search_through_the_balancer_have_each_thing_once(publishers: Publishers) -> None:
+def test_pages_of_a_search_through_the_balancer_have_each_thing_once(
+    publishers: Publishers,
+) -> None:
     results, path = list[str](), "/search?q=network&format=json"
 
     while path:
@@ -177,18 +241,34 @@ def test_pages_of_a_search_through_the_balancer_have_each_thing_once(publishers:
     assert len(results) == len(set(results)) == body["total"] >= 100
 
 
-def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(publishers: Publishers) -> None:
+def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(
+    publishers: Publishers,
+) -> None:
     with publishers.held_back():
         move(publishers.data)
         for url in (publishers.folder, publishers.mirror):
-            wait_until(lambda url=url: (health(url)["position"], health(url)["lag"]) == (4, 0), f"{url} to show entry 4")
+            wait_until(
+                lambda url=url: (health(url)["position"], health(url)["lag"]) == (4, 0),
+                f"{url} to show entry 4",
+            )
             new = {**ONE, "identifier": IRIS.record("demo", "i/900")}
-            wait_until(lambda url=url, new=new: "<metadata>" in get(f"{url}/oai", new).text, f"{url} to list a new record")
-        wait_until(lambda: get(publishers.store + "/").headers.get("stocktake-lag") == "1", "the one that is held back to be behind")
+            wait_until(
+                lambda url=url, new=new: "<metadata>" in get(f"{url}/oai", new).text,
+                f"{url} to list a new record",
+            )
+        wait_until(
+            lambda: get(publishers.store + "/").headers.get("stocktake-lag") == "1",
+            "the one that is held back to be behind",
+        )
 
-        late, early = get(publishers.store + NEW), get(publishers.folder + NEW, Accept="text/turtle")
+        late, early = (
+            get(publishers.store + NEW),
+            get(publishers.folder + NEW, Accept="text/turtle"),
+        )
         _, token = page(publishers.folder, {"metadataPrefix": "oai_dc"})
-        sent_away = get(f"{publishers.store}/oai", {"verb": "ListRecords", "resumptionToken": token})
+        sent_away = get(
+            f"{publishers.store}/oai", {"verb": "ListRecords", "resumptionToken": token}
+        )
         results, token = page(publishers.folder, {"metadataPrefix": "oai_dc"})
         while token:
             names, token = page(publishers.balancer, {"resumptionToken": token})
@@ -196,10 +276,19 @@ def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(publishers:
         result = health(publishers.store)
 
     assert (result["position"], result["lag"], result["store"]) == (3, 1, {"error": ""})
-    assert (late.status_code, late.headers["retry-after"], "1 journal entries are not loaded here yet" in late.text) == (503, "2", True)
+    assert (
+        late.status_code,
+        late.headers["retry-after"],
+        "1 journal entries are not loaded here yet" in late.text,
+    ) == (503, "2", True)
     assert early.status_code == 200
     assert (sent_away.status_code, "only at 3" in sent_away.text) == (503, True)
     assert sorted(results) == sorted(read_graphs(publishers.data))
-    wait_until(lambda: health(publishers.store)["lag"] == 0, "the one that was held back to be level")
-    wait_until(lambda: len({item.headers.get("etag") for item in same(publishers, PATHS[0])}) == 1, "all to answer alike")
+    wait_until(
+        lambda: health(publishers.store)["lag"] == 0, "the one that was held back to be level"
+    )
+    wait_until(
+        lambda: len({item.headers.get("etag") for item in same(publishers, PATHS[0])}) == 1,
+        "all to answer alike",
+    )
     assert get(publishers.store + NEW, Accept="text/turtle").status_code == 200

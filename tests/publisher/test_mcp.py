@@ -1,4 +1,6 @@
-"""Assistants: the official client asks over loopback, and each number is requested again by its link."""
+"""Assistants: the official client asks over loopback, and each number is requested again by its
+link.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,40 @@ PREFIX = f"PREFIX wsis: <{IRIS.ns}> PREFIX dct: <http://purl.org/dc/terms/> "
 THING = f"{IRIS.base}id/initiative/demo/a%2F1"
 DECLARED, ALL = ["declared"], ["declared", "crosswalked", "suggested"]
 FACETS = (
-    *("kind", "line", "goal", "target", "basis", "country", "area", "region", "stakeholder", "coverage", "status", "type", "year"),
+    *(
+        "kind",
+        "line",
+        "goal",
+        "target",
+        "basis",
+        "country",
+        "area",
+        "region",
+        "stakeholder",
+        "coverage",
+        "status",
+        "type",
+        "year",
+    ),
     *("source", "language", "prize", "stage", "prizeyear", "remark"),
 )
 EXAMPLES = (
-    *("initiatives-by-action-line", "initiatives-by-goal", "initiatives-by-country", "initiatives-by-year", "goals-of-an-action-line"),
-    *("targets-with-goals", "matrix", "claims-by-basis", "provenance-of-a-record", "one-initiative-as-a-graph", "itu-regions", "sources"),
+    *(
+        "initiatives-by-action-line",
+        "initiatives-by-goal",
+        "initiatives-by-country",
+        "initiatives-by-year",
+        "goals-of-an-action-line",
+    ),
+    *(
+        "targets-with-goals",
+        "matrix",
+        "claims-by-basis",
+        "provenance-of-a-record",
+        "one-initiative-as-a-graph",
+        "itu-regions",
+        "sources",
+    ),
     *("organizations", "is-any-goal-declared", "prizes", "languages", "remarks", "tombstones"),
 )
 TEXTS = {item.name: item.text for item in examples(IRIS)}
@@ -88,7 +118,9 @@ async def asked_over_http(url: str) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def asked_over_stdio(data: Path, url: str) -> AsyncIterator[Client]:
     line = StdioServerParameters(
-        command=sys.executable, args=["-m", "stocktake", "--data", str(data), "--public-url", url, "mcp"], cwd=str(ROOT)
+        command=sys.executable,
+        args=["-m", "stocktake", "--data", str(data), "--public-url", url, "mcp"],
+        cwd=str(ROOT),
     )
     async with Client(line, read_timeout_seconds=300) as opened:
         yield opened
@@ -116,26 +148,50 @@ def test_there_are_fifty_questions() -> None:
     assert len(QUESTIONS) >= 50
 
 
-@pytest.mark.parametrize(("tool", "arguments"), QUESTIONS, ids=[f"{number}-{tool}" for number, (tool, _) in enumerate(QUESTIONS)])
-async def test_each_link_returns_the_bytes_of_the_answer(url: str, tool: str, arguments: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    QUESTIONS,
+    ids=[f"{number}-{tool}" for number, (tool, _) in enumerate(QUESTIONS)],
+)
+async def test_each_link_returns_the_bytes_of_the_answer(
+    url: str, tool: str, arguments: dict[str, Any]
+) -> None:
     async with asked_over_http(url) as client:
         reply = await answer(client, tool, **arguments)
 
-        assert (reply["release"], reply["position"], reply["published"], reply["issued"]) == (1, 3, 3, "2026-04-01T06:00:00Z")
+        assert (reply["release"], reply["position"], reply["published"], reply["issued"]) == (
+            1,
+            3,
+            3,
+            "2026-04-01T06:00:00Z",
+        )
         assert reply["licences"] == {"demo": "https://creativecommons.org/licenses/by/4.0/"}
-        assert reply["freshness"]["demo"]["state"] in ("live", "late", "overdue", "failing", "frozen", "held", "retired")
+        assert reply["freshness"]["demo"]["state"] in (
+            "live",
+            "late",
+            "overdue",
+            "failing",
+            "frozen",
+            "held",
+            "retired",
+        )
         assert reply["parts"]
         async with httpx.AsyncClient(timeout=300) as browser:
             for part in reply["parts"]:
                 again = await browser.get(part["link"])
                 assert again.status_code == 200, part["link"]
                 assert again.content == part["data"].encode()
-                assert again.headers["content-type"].partition(";")[0] == part["media"].partition(";")[0]
+                assert (
+                    again.headers["content-type"].partition(";")[0]
+                    == part["media"].partition(";")[0]
+                )
 
 
 async def test_the_answers_are_those_of_the_world(url: str) -> None:
     async with asked_over_http(url) as client:
-        kenya = await answer(client, "count", filters={"country": ["Kenya"], "kind": ["initiative"]})
+        kenya = await answer(
+            client, "count", filters={"country": ["Kenya"], "kind": ["initiative"]}
+        )
         lines = await answer(client, "count", by="line", basis=["suggested"])
         result = await answer(client, "search", words="telemedicine")
 
@@ -149,11 +205,18 @@ async def test_the_answers_are_those_of_the_world(url: str) -> None:
     ("arguments", "basis"),
     [
         ({"sparql": f"{PREFIX}SELECT ?x {{ ?x wsis:goal ?g }}"}, ["declared"]),
-        ({"sparql": f"{PREFIX}SELECT ?x {{ ?x wsis:crosswalkedGoal|wsis:suggestedActionLine ?g }}"}, ["crosswalked", "suggested"]),
+        (
+            {
+                "sparql": f"{PREFIX}SELECT ?x {{ ?x wsis:crosswalkedGoal|wsis:suggestedActionLine ?g }}"
+            },
+            ["crosswalked", "suggested"],
+        ),
         ({"sparql": f"{PREFIX}SELECT ?x {{ ?x a wsis:Initiative }}"}, []),
     ],
 )
-async def test_the_answer_names_how_links_were_made(url: str, arguments: dict[str, Any], basis: list[str]) -> None:
+async def test_the_answer_names_how_links_were_made(
+    url: str, arguments: dict[str, Any], basis: list[str]
+) -> None:
     async with asked_over_http(url) as client:
         assert (await answer(client, "query", **arguments))["basis"] == basis
 
@@ -161,15 +224,39 @@ async def test_the_answer_names_how_links_were_made(url: str, arguments: dict[st
 @pytest.mark.parametrize(
     ("tool", "arguments", "text"),
     [
-        ("query", {"sparql": f"{PREFIX}SELECT * {{ ?x wsis:gaol ?g }}"}, r"unknown property wsis:gaol .*column \d+.*nearest: wsis:goal "),
-        ("query", {"sparql": f"{PREFIX}SELECT * {{ ?x a wsis:Initative }}"}, "unknown class wsis:Initative .*wsis:Initiative"),
-        ("query", {"sparql": "SELECT * { ?x <http://example.org/colour> ?c }"}, "unknown property <http://example.org/colour>"),
+        (
+            "query",
+            {"sparql": f"{PREFIX}SELECT * {{ ?x wsis:gaol ?g }}"},
+            r"unknown property wsis:gaol .*column \d+.*nearest: wsis:goal ",
+        ),
+        (
+            "query",
+            {"sparql": f"{PREFIX}SELECT * {{ ?x a wsis:Initative }}"},
+            "unknown class wsis:Initative .*wsis:Initiative",
+        ),
+        (
+            "query",
+            {"sparql": "SELECT * { ?x <http://example.org/colour> ?c }"},
+            "unknown property <http://example.org/colour>",
+        ),
         ("query", {"sparql": "SELECT * { ?x ?p"}, "line 1, column"),
         ("query", {"sparql": "rubbish"}, "expected"),
-        ("query", {"sparql": f"{PREFIX}SELECT * {{ <http://example.org/none> dct:title ?t }}"}, "nothing found in release 1"),
-        ("query", {"sparql": f"{PREFIX}CONSTRUCT WHERE {{ <http://example.org/none> dct:title ?t }}"}, "nothing found in release 1"),
+        (
+            "query",
+            {"sparql": f"{PREFIX}SELECT * {{ <http://example.org/none> dct:title ?t }}"},
+            "nothing found in release 1",
+        ),
+        (
+            "query",
+            {"sparql": f"{PREFIX}CONSTRUCT WHERE {{ <http://example.org/none> dct:title ?t }}"},
+            "nothing found in release 1",
+        ),
         ("query", {"sparql": "SELECT (NOW() AS ?now) {}"}, "repeatable"),
-        ("query", {"sparql": "SELECT * { SERVICE <http://x.example/> { ?s ?p ?o } }"}, "SERVICE is not supported"),
+        (
+            "query",
+            {"sparql": "SELECT * { SERVICE <http://x.example/> { ?s ?p ?o } }"},
+            "SERVICE is not supported",
+        ),
         ("query", {"sparql": "ASK {}", "format": "odt"}, "Unknown format 'odt'"),
         ("query", {"sparql": "ASK {}", "release": 7}, "there is no release 7"),
         ("query", {"sparql": "SELECT * { ?s ?p ?o }"}, "larger than 256 KiB.*add LIMIT.*http://"),
@@ -177,9 +264,17 @@ async def test_the_answer_names_how_links_were_made(url: str, arguments: dict[st
         ("search", {"words": "zzqqxx"}, "nothing found in release 1"),
         ("search", {"words": " "}, "words must have"),
         ("count", {"by": "gaol"}, "unknown facet 'gaol'; nearest: goal"),
-        ("count", {"filters": {"country": ["Kenyaa"]}}, "nothing has the country 'Kenyaa'; nearest: 404"),
+        (
+            "count",
+            {"filters": {"country": ["Kenyaa"]}},
+            "nothing has the country 'Kenyaa'; nearest: 404",
+        ),
         ("count", {"filters": {"colour": ["red"]}}, "unknown facet 'colour'"),
-        ("count", {"basis": ["guessed"]}, "unknown basis 'guessed'; choose of declared, crosswalked, suggested"),
+        (
+            "count",
+            {"basis": ["guessed"]},
+            "unknown basis 'guessed'; choose of declared, crosswalked, suggested",
+        ),
         ("count", {"filters": {"country": ["404"] * 51}}, "more than 50 values"),
         ("count", {"filters": "country"}, "valid dictionary"),
         ("describe", {"thing": f"{IRIS.base}id/initiative/demo/none"}, "says nothing about"),
@@ -187,7 +282,9 @@ async def test_the_answer_names_how_links_were_made(url: str, arguments: dict[st
         ("cite", {"thing": f"{IRIS.base}id/initiative/demo/none"}, "says nothing about"),
     ],
 )
-async def test_what_has_no_answer_is_an_error_with_its_remedy(url: str, tool: str, arguments: dict[str, Any], text: str) -> None:
+async def test_what_has_no_answer_is_an_error_with_its_remedy(
+    url: str, tool: str, arguments: dict[str, Any], text: str
+) -> None:
     async with asked_over_http(url) as client:
         assert re.search(text, await error(client, tool, **arguments), re.DOTALL)
 
@@ -207,23 +304,42 @@ async def test_terms_of_the_examples_are_known_before_a_registry_uses_them() -> 
     for item in examples(IRIS):
         assert (await check_terms(service, item.text)).properties, item.name
     with pytest.raises(UnknownTerm, match="unknown property foaf:pastProject"):
-        await check_terms(service, "PREFIX foaf: <http://xmlns.com/foaf/0.1/> SELECT * { ?x foaf:pastProject ?y }")
+        await check_terms(
+            service, "PREFIX foaf: <http://xmlns.com/foaf/0.1/> SELECT * { ?x foaf:pastProject ?y }"
+        )
 
 
 async def test_every_tool_is_read_only_and_describes_itself(url: str) -> None:
     async with asked_over_http(url) as client:
         tools = (await client.list_tools()).tools
 
-        assert {tool.name for tool in tools} == {"what_is_here", "search", "describe", "count", "query", "cite"}
-        assert all(tool.annotations and tool.annotations.read_only_hint and tool.description and tool.output_schema for tool in tools)
+        assert {tool.name for tool in tools} == {
+            "what_is_here",
+            "search",
+            "describe",
+            "count",
+            "query",
+            "cite",
+        }
+        assert all(
+            tool.annotations
+            and tool.annotations.read_only_hint
+            and tool.description
+            and tool.output_schema
+            for tool in tools
+        )
 
 
 async def test_resources_hold_the_vocabulary_and_the_examples(url: str) -> None:
     async with asked_over_http(url) as client:
+
         async def read(uri: str) -> Any:
             return getattr((await client.read_resource(uri)).contents[0], "text", "")
 
-        words, queries = json.loads(await read("stocktake://vocabulary")), json.loads(await read("stocktake://examples"))
+        words, queries = (
+            json.loads(await read("stocktake://vocabulary")),
+            json.loads(await read("stocktake://examples")),
+        )
 
         assert f"{IRIS.ns}goal" in {item["iri"] for item in words["properties"]}
         assert {item["name"]: item["query"] for item in queries} == TEXTS
@@ -235,7 +351,9 @@ async def test_prompts_hold_the_examples(url: str) -> None:
     async with asked_over_http(url) as client:
         names = {prompt.name for prompt in (await client.list_prompts()).prompts}
         message = (await client.get_prompt("run_example", {"name": "matrix"})).messages[0].content
-        written = (await client.get_prompt("write_query", {"question": "How many?"})).messages[0].content
+        written = (
+            (await client.get_prompt("write_query", {"question": "How many?"})).messages[0].content
+        )
 
         assert names == {"answer_from_data", "write_query", "run_example"}
         assert TEXTS["matrix"] in str(getattr(message, "text", ""))
@@ -251,7 +369,9 @@ async def test_standard_streams_answer_like_http(url: str, released: Path) -> No
         assert own["parts"] == (await answer(client, "count", **arguments))["parts"]
 
 
-async def test_before_the_first_release_a_tool_names_the_remedy(world: Path, tmp_path: Path) -> None:
+async def test_before_the_first_release_a_tool_names_the_remedy(
+    world: Path, tmp_path: Path
+) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
     async with asked_over_stdio(tmp_path, "http://localhost:8000") as local:
         assert "there is no release yet" in await error(local, "what_is_here")
@@ -270,7 +390,17 @@ async def test_before_the_first_release_a_tool_names_the_remedy(world: Path, tmp
         (b'{"jsonrpc":"2.0","id":1,"method":5}', 400),
         (b"x" * (MAX_BODY + 1), 413),
     ],
-    ids=["empty", "brace", "bytes", "list", "deep list", "deep object", "no method", "method of a wrong type", "huge"],
+    ids=[
+        "empty",
+        "brace",
+        "bytes",
+        "list",
+        "deep list",
+        "deep object",
+        "no method",
+        "method of a wrong type",
+        "huge",
+    ],
 )
 def test_rubbish_is_refused(url: str, body: bytes, status: int) -> None:
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
@@ -288,12 +418,16 @@ def test_an_endless_request_is_refused(url: str) -> None:
 
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
-    assert httpx.post(f"{url}/mcp", content=endless(), headers=headers, timeout=300).status_code == 413
+    assert (
+        httpx.post(f"{url}/mcp", content=endless(), headers=headers, timeout=300).status_code == 413
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
 def test_no_stream_is_kept_open(url: str, method: str) -> None:
-    reply = httpx.request(method, f"{url}/mcp", headers={"Accept": "text/event-stream"}, timeout=300)
+    reply = httpx.request(
+        method, f"{url}/mcp", headers={"Accept": "text/event-stream"}, timeout=300
+    )
 
     assert reply.status_code == 405
     assert reply.headers["allow"] == "POST"
@@ -301,7 +435,9 @@ def test_no_stream_is_kept_open(url: str, method: str) -> None:
 
 async def test_a_client_has_the_budget_of_the_endpoint(released: Path) -> None:
     endless = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
-    with served(released, {"STOCKTAKE_QUERY_LIMITS": "budget=2,window=86400,seconds=3,wait=240"}) as address:
+    with served(
+        released, {"STOCKTAKE_QUERY_LIMITS": "budget=2,window=86400,seconds=3,wait=240"}
+    ) as address:
         async with asked_over_http(address) as client:
             stopped = await error(client, "query", sparql=endless)
             refused = await error(client, "count", by="goal")
@@ -326,11 +462,26 @@ def test_llms_txt_describes_the_site_and_its_links_answer(url: str) -> None:
 @pytest.mark.parametrize(
     ("text", "properties"),
     [
-        ("SELECT * { ?s <a> 'x'@en, 5 ; <b> ( 1 2 ) . ( 1 2 ) <c> [] ; <d> [ <e> 'f'^^<g> ] . [ <h> 1 ] . [ <i> 1 ] <j> 2 }", "abcdehij"),
-        ("SELECT * { ?s <a> 1 OPTIONAL { ?s <b> 1 } ?s <c> 1 MINUS { <x> <d> <y> } { ?s <e> 1 } UNION { ?s <f> 1 } }", "abcdef"),
-        ("SELECT * { { SELECT ?y (COUNT(?z) AS ?n) WHERE { ?y <a> ?z } GROUP BY ?y HAVING (COUNT(?z) > 1) } }", "a"),
-        ("SELECT * { FILTER(?x = <q> && NOT EXISTS { ?x <a> 1 }) FILTER NOT EXISTS { ?x <b>|!(<c>|^<d>) 2 } ?x <e> 1 }", "abcde"),
-        ("SELECT * { BIND(<v> AS ?w) FILTER <http://f>(?x) VALUES ?k { <w> } ?x <a> 1 VALUES (?k) { (<w>) } ?x <b> 1 }", "ab"),
+        (
+            "SELECT * { ?s <a> 'x'@en, 5 ; <b> ( 1 2 ) . ( 1 2 ) <c> [] ; <d> [ <e> 'f'^^<g> ] . [ <h> 1 ] . [ <i> 1 ] <j> 2 }",
+            "abcdehij",
+        ),
+        (
+            "SELECT * { ?s <a> 1 OPTIONAL { ?s <b> 1 } ?s <c> 1 MINUS { <x> <d> <y> } { ?s <e> 1 } UNION { ?s <f> 1 } }",
+            "abcdef",
+        ),
+        (
+            "SELECT * { { SELECT ?y (COUNT(?z) AS ?n) WHERE { ?y <a> ?z } GROUP BY ?y HAVING (COUNT(?z) > 1) } }",
+            "a",
+        ),
+        (
+            "SELECT * { FILTER(?x = <q> && NOT EXISTS { ?x <a> 1 }) FILTER NOT EXISTS { ?x <b>|!(<c>|^<d>) 2 } ?x <e> 1 }",
+            "abcde",
+        ),
+        (
+            "SELECT * { BIND(<v> AS ?w) FILTER <http://f>(?x) VALUES ?k { <w> } ?x <a> 1 VALUES (?k) { (<w>) } ?x <b> 1 }",
+            "ab",
+        ),
         ("SELECT * { GRAPH ?g { ?x <a>+ ?y . ?a <b>? -1 } ?x (<c>/<d>)* ?z }", "abcd"),
         ("CONSTRUCT { ?s <x> ?o } WHERE { ?s <a> ?o }", "a"),
         ("CONSTRUCT WHERE { ?s <a> ?o }", "a"),

@@ -19,9 +19,15 @@ def test_of_states_in_one_second_the_last_counts() -> None:
 def test_no_state_held_before_the_first() -> None:
     known = mementos([touch(1, 10), touch(2, 20)])
 
-    assert (memento_at(known, 9), memento_at(known, 19), memento_at(known, 30)) == (None, Memento(10, 1), Memento(20, 2))
+    assert (memento_at(known, 9), memento_at(known, 19), memento_at(known, 30)) == (
+        None,
+        Memento(10, 1),
+        Memento(20, 2),
+    )
 
 
-@pytest.mark.parametrize("stamp", ["", "2026", "20260230000000", "٢٠٢٦٠٣٠١٠٨٠٠٠٠", "2026030108000x"])
+@pytest.mark.parametrize(
+    "stamp", ["", "2026", "20260230000000", "٢٠٢٦٠٣٠١٠٨٠٠٠٠", "2026030108000x"]
+)
 def test_a_stamp_that_is_no_time_is_none(stamp: str) -> None:
     assert parse_stamp(stamp) is None

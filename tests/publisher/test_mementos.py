@@ -43,8 +43,16 @@ def moved(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder in which one record was changed twice, in April and in May."""
     data = copy_data(level, tmp_path_factory.mktemp("moved"), "store")
     journal = Journal(data / "journal")
-    journal.append([f"A {quad('one')}", f"A {quad('two')}"], run="run-4", time=datetime(2026, 4, 1, 6, tzinfo=UTC))
-    journal.append([f"D {quad('two')}", f"A {quad('three')}"], run="run-5", time=datetime(2026, 5, 1, 6, tzinfo=UTC))
+    journal.append(
+        [f"A {quad('one')}", f"A {quad('two')}"],
+        run="run-4",
+        time=datetime(2026, 4, 1, 6, tzinfo=UTC),
+    )
+    journal.append(
+        [f"D {quad('two')}", f"A {quad('three')}"],
+        run="run-5",
+        time=datetime(2026, 5, 1, 6, tzinfo=UTC),
+    )
     return data
 
 
@@ -54,7 +62,11 @@ def links(text: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def abstracts(answer: httpx.Response) -> set[str]:
-    return {item.object.value for item in parse(answer.content, RdfFormat.N_TRIPLES) if item.predicate.value.endswith("/abstract")}
+    return {
+        item.object.value
+        for item in parse(answer.content, RdfFormat.N_TRIPLES)
+        if item.predicate.value.endswith("/abstract")
+    }
 
 
 async def test_a_time_map_lists_every_state(client: httpx.AsyncClient) -> None:
@@ -70,7 +82,9 @@ async def test_a_time_map_lists_every_state(client: httpx.AsyncClient) -> None:
         f"{HOST}/memento/{SECOND}/{RECORD}": "memento",
         f"{HOST}/memento/{THIRD}/{RECORD}": "last memento",
     }
-    assert 'from="Mon, 02 Mar 2026 08:00:00 GMT"; until="Fri, 01 May 2026 06:00:00 GMT"' in answer.text
+    assert (
+        'from="Mon, 02 Mar 2026 08:00:00 GMT"; until="Fri, 01 May 2026 06:00:00 GMT"' in answer.text
+    )
 
 
 async def test_a_time_gate_leads_to_the_state_that_held_then(client: httpx.AsyncClient) -> None:
@@ -83,14 +97,23 @@ async def test_a_time_gate_leads_to_the_state_that_held_then(client: httpx.Async
         "Tue, 01 Jan 2030 00:00:00 GMT": THIRD,
     }
 
-    results = {date: await client.get(f"/timegate/{RECORD}", headers={"Accept-Datetime": date} if date else {}) for date in stamps}
+    results = {
+        date: await client.get(
+            f"/timegate/{RECORD}", headers={"Accept-Datetime": date} if date else {}
+        )
+        for date in stamps
+    }
 
     assert {date: item.headers["location"] for date, item in results.items()} == {
         date: f"/memento/{stamp}/{RECORD}" for date, stamp in stamps.items()
     }
     assert {item.status_code for item in results.values()} == {302}
     assert all("accept-datetime" in item.headers["vary"] for item in results.values())
-    assert {target for target, item in links(results[None].headers["link"]) if item["rel"] in ("original", "timemap")} == {
+    assert {
+        target
+        for target, item in links(results[None].headers["link"])
+        if item["rel"] in ("original", "timemap")
+    } == {
         f"{HOST}/{RECORD}",
         f"{HOST}/timemap/{RECORD}",
     }
@@ -103,11 +126,18 @@ async def test_a_time_that_is_none_is_refused(client: httpx.AsyncClient) -> None
 
 
 async def test_a_memento_is_what_the_record_was(client: httpx.AsyncClient) -> None:
-    results = {stamp: await client.get(f"/memento/{stamp}/{RECORD}.nt") for stamp in (FIRST, SECOND, THIRD)}
+    results = {
+        stamp: await client.get(f"/memento/{stamp}/{RECORD}.nt") for stamp in (FIRST, SECOND, THIRD)
+    }
 
-    assert {stamp: abstracts(item) for stamp, item in results.items()} == {FIRST: set(), SECOND: {"one", "two"}, THIRD: {"one", "three"}}
+    assert {stamp: abstracts(item) for stamp, item in results.items()} == {
+        FIRST: set(),
+        SECOND: {"one", "two"},
+        THIRD: {"one", "three"},
+    }
     assert results[SECOND].headers["memento-datetime"] == "Wed, 01 Apr 2026 06:00:00 GMT"
-    assert "last-modified" not in results[SECOND].headers  # RFC 7089, section 4.1.3: it never changes
+    # RFC 7089, section 4.1.3: it never changes
+    assert "last-modified" not in results[SECOND].headers
 
 
 async def test_a_memento_links_to_its_neighbours(client: httpx.AsyncClient) -> None:
@@ -122,9 +152,15 @@ async def test_a_memento_links_to_its_neighbours(client: httpx.AsyncClient) -> N
 
 
 async def test_a_time_between_two_states_leads_to_the_earlier(client: httpx.AsyncClient) -> None:
-    between, before = await client.get(f"/memento/20260415000000/{RECORD}.ttl"), await client.get(f"/memento/20200101000000/{RECORD}")
+    between, before = (
+        await client.get(f"/memento/20260415000000/{RECORD}.ttl"),
+        await client.get(f"/memento/20200101000000/{RECORD}"),
+    )
 
-    assert (between.status_code, between.headers["location"]) == (302, f"/memento/{SECOND}/{RECORD}.ttl")
+    assert (between.status_code, between.headers["location"]) == (
+        302,
+        f"/memento/{SECOND}/{RECORD}.ttl",
+    )
     assert (before.status_code, FIRST in before.json()["detail"]) == (404, True)
 
 
@@ -136,8 +172,12 @@ async def test_a_memento_is_a_page_to_a_browser(client: httpx.AsyncClient) -> No
     assert f'rel="prev" href="/memento/{FIRST}/{RECORD}"' in page.text
 
 
-async def test_the_pages_of_the_first_and_the_last_state_lead_inward_alone(client: httpx.AsyncClient) -> None:
-    first, last = [(await client.get(f"/memento/{stamp}/{RECORD}.html")).text for stamp in (FIRST, THIRD)]
+async def test_the_pages_of_the_first_and_the_last_state_lead_inward_alone(
+    client: httpx.AsyncClient,
+) -> None:
+    first, last = [
+        (await client.get(f"/memento/{stamp}/{RECORD}.html")).text for stamp in (FIRST, THIRD)
+    ]
 
     assert ('rel="prev"' in first, 'rel="next"' in first) == (False, True)
     assert ('rel="prev"' in last, 'rel="next"' in last) == (True, False)
@@ -166,6 +206,9 @@ async def test_a_records_page_shows_what_changed(client: httpx.AsyncClient) -> N
 
 
 async def test_what_was_never_known_has_no_past(client: httpx.AsyncClient) -> None:
-    results = [await client.get(f"/{opened_client}/record/demo/none") for opened_client in ("timegate", "timemap", f"memento/{FIRST}")]
+    results = [
+        await client.get(f"/{opened_client}/record/demo/none")
+        for opened_client in ("timegate", "timemap", f"memento/{FIRST}")
+    ]
 
     assert [item.status_code for item in results] == [404, 404, 404]

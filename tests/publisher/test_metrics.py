@@ -23,7 +23,11 @@ async def samples(client: httpx.AsyncClient) -> dict[tuple[str, tuple[str, ...]]
     answer = await client.get("/metrics")
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     families = text_string_to_metric_families(answer.text)
-    return {(sample.name, tuple(sample.labels.values())): sample.value for family in families for sample in family.samples}
+    return {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in families
+        for sample in family.samples
+    }
 
 
 async def test_metrics_agree_with_health_and_status(client: httpx.AsyncClient) -> None:
@@ -37,7 +41,10 @@ async def test_metrics_agree_with_health_and_status(client: httpx.AsyncClient) -
     for source in status["sources"]:
         name = source["source"]
         assert result["stocktake_source_records", (name,)] == source["published"]
-        assert result["stocktake_source_consecutive_failures", (name,)] == source["consecutive_failures"]
+        assert (
+            result["stocktake_source_consecutive_failures", (name,)]
+            == source["consecutive_failures"]
+        )
         assert result["stocktake_source_state", (name, source["state"])] == 1
 
 
@@ -58,13 +65,21 @@ async def test_requests_are_counted_by_path_and_status(client: httpx.AsyncClient
 async def test_queries_and_cached_pages_are_counted_by_outcome(client: httpx.AsyncClient) -> None:
     before = await samples(client)
     for query in ("ASK {?s ?p ?o}", "ASK {?s ?p", "SELECT * WHERE {?s ?p ?o} LIMIT 1"):
-        await client.get("/sparql", params={"query": query}, headers={"Accept": "application/sparql-results+json"})
+        await client.get(
+            "/sparql",
+            params={"query": query},
+            headers={"Accept": "application/sparql-results+json"},
+        )
     for _ in range(2):
         await client.get("/registries", headers={"Accept": "text/html"})
 
     after = await samples(client)
 
-    grown = {key: after[key] - before.get(key, 0) for key in after if key[0] in {"stocktake_queries_total", "stocktake_page_cache_total"}}
+    grown = {
+        key: after[key] - before.get(key, 0)
+        for key in after
+        if key[0] in {"stocktake_queries_total", "stocktake_page_cache_total"}
+    }
     assert grown["stocktake_queries_total", ("answered",)] == 2
     assert grown["stocktake_page_cache_total", ("hit",)] >= 1
     assert after["stocktake_query_workers_replaced_total", ()] >= 0
@@ -73,7 +88,9 @@ async def test_queries_and_cached_pages_are_counted_by_outcome(client: httpx.Asy
 async def test_before_the_first_snapshot_a_server_is_live_and_not_ready(tmp_path: Path) -> None:
     app = create_app(QueryService(tmp_path, IRIS))
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    ) as client:
         result = await samples(client)
         answers = [(await client.get(path)).status_code for path in ("/livez", "/readyz")]
 
@@ -93,7 +110,9 @@ def harvest_names() -> set[str]:
     return {f"{name}_total" if kind == "Counter" else name for kind, name in families}
 
 
-async def test_rules_name_metrics_that_exist_and_a_section_of_the_guide(client: httpx.AsyncClient) -> None:
+async def test_rules_name_metrics_that_exist_and_a_section_of_the_guide(
+    client: httpx.AsyncClient,
+) -> None:
     names = {name for name, _ in await samples(client)} | harvest_names()
     guide = (ROOT / "docs" / "how-to" / "watch.md").read_text()
 
@@ -110,6 +129,11 @@ async def test_the_dashboard_names_metrics_that_exist(client: httpx.AsyncClient)
     names = {name for name, _ in await samples(client)} | harvest_names()
     dashboard = json.loads((ROOT / "deploy" / "grafana" / "stocktake.json").read_text())
 
-    named = {name for panel in dashboard["panels"] for target in panel["targets"] for name in re.findall(r"stocktake_\w+", target["expr"])}
+    named = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"stocktake_\w+", target["expr"])
+    }
 
     assert named - names == set()

@@ -1,4 +1,6 @@
-"""A mirror in one command, with real processes: it answers as its origin does, and says that it is a mirror."""
+"""A mirror in one command, with real processes: it answers as its origin does, and says that it is
+a mirror.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +34,23 @@ ALL = "SELECT * { GRAPH ?g { ?s ?p ?o } } ORDER BY ?g ?s ?p ?o"
 
 @contextmanager
 def running(data: Path, *words: str) -> Iterator[Process]:
-    settings = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1", "STOCKTAKE_QUERY_LIMITS": "seconds=100"}
+    settings = {
+        "STOCKTAKE_DATA": str(data),
+        "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1",
+        "STOCKTAKE_QUERY_LIMITS": "seconds=100",
+    }
     line = [sys.executable, "-m", "stocktake", *words]
-    with started(line, cwd=data, env={**os.environ, **settings, "PYTHONPATH": str(ROOT)}) as process:
+    with started(
+        line, cwd=data, env={**os.environ, **settings, "PYTHONPATH": str(ROOT)}
+    ) as process:
         yield process
 
 
 def health(address: str) -> dict[str, object]:
     try:
-        return dict(httpx.get(f"{address}/health", trust_env=False, verify=False, timeout=30).json())
+        return dict(
+            httpx.get(f"{address}/health", trust_env=False, verify=False, timeout=30).json()
+        )
     except (httpx.TransportError, ValueError):
         return {}
 
@@ -57,11 +67,31 @@ def both(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
     shutil.copytree(world / "journal", origin / "journal")
     shutil.copy(world / "status.nq", origin / "status.nq")
     here, there = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    with running(origin, "--base", "https://data.example/", "serve", "--port", here.rpartition(":")[2]) as server:
-        wait_until(lambda: health(here).get("position") == 3, "the origin to show entry 3", output=server.output)
-        words = ["mirror", here, "--serve", "--every", "1", "--pause", "0", "--port", there.rpartition(":")[2]]
+    with running(
+        origin, "--base", "https://data.example/", "serve", "--port", here.rpartition(":")[2]
+    ) as server:
+        wait_until(
+            lambda: health(here).get("position") == 3,
+            "the origin to show entry 3",
+            output=server.output,
+        )
+        words = [
+            "mirror",
+            here,
+            "--serve",
+            "--every",
+            "1",
+            "--pause",
+            "0",
+            "--port",
+            there.rpartition(":")[2],
+        ]
         with running(mirror, *words) as server:
-            wait_until(lambda: health(there).get("position") == 3, "the mirror to show entry 3", output=server.output)
+            wait_until(
+                lambda: health(there).get("position") == 3,
+                "the mirror to show entry 3",
+                output=server.output,
+            )
             yield here, there
 
 
@@ -86,10 +116,20 @@ def test_a_mirror_says_that_it_is_one(both: tuple[str, str]) -> None:
     result = health(mirror)["mirror"]
 
     assert isinstance(result, dict)
-    assert (result["url"], result["base"], result["head"], result["error"]) == (f"{origin}/", "https://data.example/", 3, "")
+    assert (result["url"], result["base"], result["head"], result["error"]) == (
+        f"{origin}/",
+        "https://data.example/",
+        3,
+        "",
+    )
     assert "mirror" not in health(origin)
     assert f"{origin}/".encode() in ask(mirror, "/status.json")
-    assert b"This is a mirror" in httpx.get(f"{mirror}/status", headers={"Accept": "text/html"}, trust_env=False, verify=False).content
+    assert (
+        b"This is a mirror"
+        in httpx.get(
+            f"{mirror}/status", headers={"Accept": "text/html"}, trust_env=False, verify=False
+        ).content
+    )
 
 
 def test_an_origin_lets_mirrors_set_their_own_pause(both: tuple[str, str]) -> None:
@@ -100,7 +140,9 @@ def test_an_origin_lets_mirrors_set_their_own_pause(both: tuple[str, str]) -> No
 
 @dataclass
 class Forger:
-    """An origin that serves the journal in *folder*, then entries of its own making, each with a true hash of what it holds."""
+    """An origin that serves the journal in *folder*, then entries of its own making, each with a
+    true hash of what it holds.
+    """
 
     folder: Path
     base: str = "https://data.example/"
@@ -110,14 +152,24 @@ class Forger:
     def chain(self) -> list[tuple[str, bytes]]:
         """Return the id and the file of each entry."""
         files = [entry.path.read_bytes() for entry in Journal(self.folder).entries()] + self.forged
-        return [(re.match(rb"H id <urn:sha256:([0-9a-f]{64})>", gzip.decompress(file))[1].decode(), file) for file in files]  # type: ignore[index]
+        return [
+            (
+                re.match(rb"H id <urn:sha256:([0-9a-f]{64})>", gzip.decompress(file))[1].decode(),
+                file,
+            )
+            for file in files
+        ]  # type: ignore[index]
 
     def forge(self, row: str, time: str = "2026-03-09T12:00:00Z") -> None:
         """Make *row* the next entry, in the place of one that was forged before."""
         self.forged.clear()
         header = f'H prev <urn:sha256:{self.chain[-1][0]}> .\nH run "forged.1" .\nH time "{time}" .\nTX .\n'
         rest = f"{header}{row}\nTC .\n".encode()
-        self.forged.append(gzip.compress(f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> .\n".encode() + rest))
+        self.forged.append(
+            gzip.compress(
+                f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> .\n".encode() + rest
+            )
+        )
 
 
 class ForgerHandler(BaseHTTPRequestHandler):
@@ -131,13 +183,19 @@ class ForgerHandler(BaseHTTPRequestHandler):
             head = {"base": self.forger.base, "number": len(chain), "id": chain[-1][0]}
             self.answer(json.dumps(head).encode(), chain[-1][0], "application/json")
         elif match := re.fullmatch(r"/journal/([1-9]\d*)\.gz", self.path):
-            self.answer(chain[int(match[1]) - 1][1], chain[int(match[1]) - 1][0], "application/gzip")
+            self.answer(
+                chain[int(match[1]) - 1][1], chain[int(match[1]) - 1][0], "application/gzip"
+            )
         else:
             self.send_error(404)
 
     def answer(self, content: bytes, tag: str, media: str) -> None:
         self.send_response(200)
-        for name, value in (("ETag", f'"{tag}"'), ("Content-Type", media), ("Content-Length", str(len(content)))):
+        for name, value in (
+            ("ETag", f'"{tag}"'),
+            ("Content-Type", media),
+            ("Content-Length", str(len(content))),
+        ):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
@@ -173,35 +231,81 @@ def refused(address: str) -> dict[str, object]:
 
 def admin_page(data: Path, address: str) -> str:
     """Sign in with a new key; return the overview."""
-    line = [sys.executable, "-m", "stocktake", "--data", str(data), "keys", "create", "Ada", "--scope", "read"]
-    key = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    line = [
+        sys.executable,
+        "-m",
+        "stocktake",
+        "--data",
+        str(data),
+        "keys",
+        "create",
+        "Ada",
+        "--scope",
+        "read",
+    ]
+    key = subprocess.run(
+        line, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
     token = re.search(r"stk_[\w-]+", key)
     assert token
-    with httpx.Client(base_url=address, trust_env=False, verify=False, follow_redirects=True, timeout=30) as browser:
+    with httpx.Client(
+        base_url=address, trust_env=False, verify=False, follow_redirects=True, timeout=30
+    ) as browser:
         return browser.post("/admin/sign-in", data={"key": token[0], "path": "/admin/"}).text
 
 
-@pytest.mark.parametrize("fault", ["time", *(pytest.param(fault, marks=pytest.mark.nightly) for fault in ("surrogate", "language"))])
-def test_mirror_serves_on_beside_a_forged_entry_and_reports_it(forger: tuple[Forger, str], tmp_path: Path, fault: str) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "time",
+        *(pytest.param(fault, marks=pytest.mark.nightly) for fault in ("surrogate", "language")),
+    ],
+)
+def test_mirror_serves_on_beside_a_forged_entry_and_reports_it(
+    forger: tuple[Forger, str], tmp_path: Path, fault: str
+) -> None:
     there, here = forger
     there.forge(*FORGED[fault])
     address = f"http://127.0.0.1:{free_port()}"
 
-    with running(tmp_path, "mirror", here, "--serve", "--every", "1", "--pause", "0", "--port", address.rpartition(":")[2]):
+    with running(
+        tmp_path,
+        "mirror",
+        here,
+        "--serve",
+        "--every",
+        "1",
+        "--pause",
+        "0",
+        "--port",
+        address.rpartition(":")[2],
+    ):
         wait_until(
             lambda: health(address).get("position") == 3 and bool(refused(address)),
             "the mirror to refuse an entry and to go on",
         )
         output, page = health(address), admin_page(tmp_path, address)
         pages = ("/", "/status", "/journal/", "/status.json")
-        answers = [httpx.get(address + path, trust_env=False, verify=False, timeout=30).status_code for path in pages]
+        answers = [
+            httpx.get(address + path, trust_env=False, verify=False, timeout=30).status_code
+            for path in pages
+        ]
         wait_until(
-            lambda: httpx.get(f"{address}/record/none/1", trust_env=False, verify=False, timeout=30).status_code == 404,
+            lambda: (
+                httpx.get(
+                    f"{address}/record/none/1", trust_env=False, verify=False, timeout=30
+                ).status_code
+                == 404
+            ),
             "the record of the refused entry to be absent",
         )
         there.forge(text('"A title"'))
-        wait_until(lambda: health(address).get("position") == 4, 'health(address).get("position") == 4')
-        wait_until(lambda: health(address).get("status") == "ok", 'health(address).get("status") == "ok"')
+        wait_until(
+            lambda: health(address).get("position") == 4, 'health(address).get("position") == 4'
+        )
+        wait_until(
+            lambda: health(address).get("status") == "ok", 'health(address).get("status") == "ok"'
+        )
 
     assert (output["status"], output["lag"]) == ("degraded", 1)
     assert answers == [200] * 4
@@ -209,14 +313,23 @@ def test_mirror_serves_on_beside_a_forged_entry_and_reports_it(forger: tuple[For
     assert not list((tmp_path / "mirror" / "refused").iterdir())
 
 
-def test_server_answers_on_when_the_newest_entry_cannot_be_read(world: Path, tmp_path: Path) -> None:
+def test_server_answers_on_when_the_newest_entry_cannot_be_read(
+    world: Path, tmp_path: Path
+) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
     address = f"http://127.0.0.1:{free_port()}"
 
-    with running(tmp_path, "--base", "https://data.example/", "serve", "--port", address.rpartition(":")[2]):
-        wait_until(lambda: health(address).get("position") == 3, 'health(address).get("position") == 3')
+    with running(
+        tmp_path, "--base", "https://data.example/", "serve", "--port", address.rpartition(":")[2]
+    ):
+        wait_until(
+            lambda: health(address).get("position") == 3, 'health(address).get("position") == 3'
+        )
         (tmp_path / "journal" / "000000004.rdfp.gz").write_bytes(b"no gzip")
-        wait_until(lambda: health(address).get("status") == "degraded", 'health(address).get("status") == "degraded"')
+        wait_until(
+            lambda: health(address).get("status") == "degraded",
+            'health(address).get("status") == "degraded"',
+        )
         result = health(address)
         home = httpx.get(f"{address}/", trust_env=False, verify=False, timeout=30).status_code
         status = httpx.get(f"{address}/status.json", trust_env=False, verify=False, timeout=30)

@@ -61,11 +61,22 @@ def test_the_graph_that_is_wanted_most_is_chosen(accept: str | None, suffix: str
 def test_the_most_precise_range_states_the_quality() -> None:
     accept = "text/*;q=0.3, text/html;q=0.7, */*;q=0.5"
 
-    assert (quality(accept, "text/html"), quality(accept, "text/plain"), quality(accept, "image/png")) == (0.7, 0.3, 0.5)
+    assert (
+        quality(accept, "text/html"),
+        quality(accept, "text/plain"),
+        quality(accept, "image/png"),
+    ) == (0.7, 0.3, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("accept", "page"), [(BROWSER, True), ("text/html", True), ("*/*", False), (None, False), ("text/turtle, text/html;q=0.5", False)]
+    ("accept", "page"),
+    [
+        (BROWSER, True),
+        ("text/html", True),
+        ("*/*", False),
+        (None, False),
+        ("text/turtle, text/html;q=0.5", False),
+    ],
 )
 def test_a_page_is_for_browsers(accept: str | None, page: bool) -> None:
     assert wants_html(accept, GRAPHS.values()) is page

@@ -1,4 +1,6 @@
-"""Pages have a budget for each address, pages of many facets a few turns, and robots.txt keeps to both."""
+"""Pages have a budget for each address, pages of many facets a few turns, and robots.txt keeps to
+both.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,13 @@ class BudgetedSite:
 
     def __init__(self, limits: Limits) -> None:
         self.time = 0.0
-        app = ProxyHeadersMiddleware(PageBudgetMiddleware(page, limits, respond, lambda: self.time), trusted_hosts="127.0.0.1")
-        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://pages.example")
+        app = ProxyHeadersMiddleware(
+            PageBudgetMiddleware(page, limits, respond, lambda: self.time),
+            trusted_hosts="127.0.0.1",
+        )
+        self._client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://pages.example"
+        )
 
     async def get(self, path: str, address: str = "") -> httpx.Response:
         return await self._client.get(path, headers={"X-Forwarded-For": address} if address else {})
@@ -50,7 +57,9 @@ def site() -> BudgetedSite:
     return BudgetedSite(Limits(pages=20, window=60))
 
 
-async def test_an_address_that_has_spent_its_points_is_refused_until_they_come_back(site: BudgetedSite) -> None:
+async def test_an_address_that_has_spent_its_points_is_refused_until_they_come_back(
+    site: BudgetedSite,
+) -> None:
     codes = [(await site.get("/search?goal=4", CRAWLER)).status_code for _ in range(20)]
     refused = await site.get("/search?goal=5", CRAWLER)
     site.time += int(refused.headers["Retry-After"])
@@ -63,7 +72,11 @@ async def test_an_address_that_has_spent_its_points_is_refused_until_they_come_b
 
 
 async def test_each_facet_value_more_doubles_what_a_page_costs(site: BudgetedSite) -> None:
-    pages = {"/search": 20, "/search?goal=4&country=404": 10, "/search?goal=4&country=404&line=C7&year=2020": 3}
+    pages = {
+        "/search": 20,
+        "/search?goal=4&country=404": 10,
+        "/search?goal=4&country=404&line=C7&year=2020": 3,
+    }
 
     opened = {}
     for number, path in enumerate(pages):
@@ -77,7 +90,10 @@ async def test_only_pages_have_a_budget_and_this_machine_has_none(site: Budgeted
     for _ in range(30):
         await site.get("/", CRAWLER)
 
-    answers = [await site.get(path, CRAWLER) for path in ("/static/site.css", "/dumps/", "/robots.txt", "/health")]
+    answers = [
+        await site.get(path, CRAWLER)
+        for path in ("/static/site.css", "/dumps/", "/robots.txt", "/health")
+    ]
     own = [(await site.get("/search")).status_code for _ in range(30)]
 
     assert [answer.status_code for answer in answers] == [200] * 4
@@ -91,14 +107,18 @@ async def test_a_budget_of_0_removes_it() -> None:
 
 
 async def test_people_and_polite_bots_are_served_while_many_addresses_crawl() -> None:
-    """Forty crawlers, each of which opens five pages of three facets a second, beside a person and a bot that open one page a second."""
+    """Forty crawlers, each of which opens five pages of three facets a second, beside a person and
+    a bot that open one page a second.
+    """
     site, seen = BudgetedSite(Limits(pages=60)), Counter[tuple[str, int]]()
     crawlers = [f"10.0.{number}.1" for number in range(40)]
     for second in range(20):
         site.time += 1
         for crawler in crawlers:
             for number in range(5):
-                answer = await site.get(f"/search?goal=4&country=404&page={second}&line={number}", crawler)
+                answer = await site.get(
+                    f"/search?goal=4&country=404&page={second}&line={number}", crawler
+                )
                 seen["crawler", answer.status_code] += 1
         for address, name in ((PERSON, "person"), (BOT, "bot")):
             seen[name, (await site.get(f"/page/{second}", address)).status_code] += 1
@@ -116,8 +136,16 @@ async def test_a_bot_that_obeys_robots_txt_is_never_refused(inside: httpx.AsyncC
         site.time += delay
         codes[(await site.get(f"/page/initiative/{number}", BOT)).status_code] += 1
 
-    allowed = [path for path in ("/page/x", "/sitemap.xml", "/dumps/", "/map") if robots.can_fetch(f"http://test{path}", "GoodBot")]
-    forbidden = [path for path in ("/search?goal=4", "/map?goal=4&country=404") if robots.can_fetch(f"http://test{path}", "GoodBot")]
+    allowed = [
+        path
+        for path in ("/page/x", "/sitemap.xml", "/dumps/", "/map")
+        if robots.can_fetch(f"http://test{path}", "GoodBot")
+    ]
+    forbidden = [
+        path
+        for path in ("/search?goal=4", "/map?goal=4&country=404")
+        if robots.can_fetch(f"http://test{path}", "GoodBot")
+    ]
     assert codes == {200: BOT_MINUTES * 60 / delay}
     assert (len(allowed), forbidden) == (4, [])
 
@@ -132,7 +160,9 @@ async def test_pages_of_many_facets_wait_for_their_turn_and_others_do_not() -> N
         await page(scope, receive, send)
 
     app = DeepPagesMiddleware(slow, Limits(deep=1, deep_wait=0.05), respond)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://pages.example") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://pages.example"
+    ) as client:
         deep = "/search?goal=4&country=404&year=2020"
         first = asyncio.create_task(client.get(deep))
         await started.get()
@@ -140,7 +170,12 @@ async def test_pages_of_many_facets_wait_for_their_turn_and_others_do_not() -> N
         end.set()
         again = await client.get(deep)
 
-    assert ((await first).status_code, busy.status_code, shallow.status_code, again.status_code) == (200, 503, 200, 200)
+    assert (
+        (await first).status_code,
+        busy.status_code,
+        shallow.status_code,
+        again.status_code,
+    ) == (200, 503, 200, 200)
     assert busy.headers["Link"].startswith("</dumps/>")
     assert busy.headers["Retry-After"]
 
@@ -150,13 +185,23 @@ async def test_a_browser_gets_a_page_and_other_clients_problem_details(app: Fast
     path = "/search?" + "&".join(f"goal={number}" for number in range(1, 8))
     transport = httpx.ASGITransport(app, client=(CRAWLER, 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://pages.example") as client:
-        codes = [(await client.get(path, headers={"Accept": "text/html"})).status_code for _ in range(30)]
-        browser = await client.get("/search", headers={"Accept": "text/html", "Accept-Language": "fr"})
+        codes = [
+            (await client.get(path, headers={"Accept": "text/html"})).status_code for _ in range(30)
+        ]
+        browser = await client.get(
+            "/search", headers={"Accept": "text/html", "Accept-Language": "fr"}
+        )
         program = await client.get("/search", headers={"Accept": "application/json"})
         robots = await client.get("/robots.txt")
 
     assert codes == [200] * codes.count(200) + [429] * codes.count(429)
-    assert (browser.status_code, browser.headers["content-type"]) == (429, "text/html; charset=utf-8")
-    assert (program.status_code, program.headers["content-type"]) == (429, "application/problem+json")
+    assert (browser.status_code, browser.headers["content-type"]) == (
+        429,
+        "text/html; charset=utf-8",
+    )
+    assert (program.status_code, program.headers["content-type"]) == (
+        429,
+        "application/problem+json",
+    )
     assert (browser.headers["Link"], program.headers["Link"]) == (ALL_DATA_LINK, ALL_DATA_LINK)
     assert robots.status_code == 200

@@ -24,7 +24,13 @@ class CountingApp:
     """An app that counts what it makes; *version* is what it shows, *time* the clock."""
 
     def __init__(self) -> None:
-        self.count, self.version, self.time, self.status, self.media = 0, "1", 0.0, 200, "text/html; charset=utf-8"
+        self.count, self.version, self.time, self.status, self.media = (
+            0,
+            "1",
+            0.0,
+            200,
+            "text/html; charset=utf-8",
+        )
         self.go = asyncio.Event()
         self.go.set()
 
@@ -32,7 +38,11 @@ class CountingApp:
         await Request(scope, receive).body()
         await self.go.wait()
         self.count += 1
-        headers = {"ETag": f'"{self.count}"', "Last-Modified": "Sun, 01 Mar 2026 08:00:00 GMT", "Vary": "Accept"}
+        headers = {
+            "ETag": f'"{self.count}"',
+            "Last-Modified": "Sun, 01 Mar 2026 08:00:00 GMT",
+            "Vary": "Accept",
+        }
         text = f"page {self.count} of {scope['path']}?{scope['query_string'].decode()}"
         await Response(text, self.status, headers, self.media)(scope, receive, send)
 
@@ -44,8 +54,14 @@ def site() -> CountingApp:
 
 @pytest_asyncio.fixture
 async def browser(site: CountingApp) -> AsyncIterator[httpx.AsyncClient]:
-    app = LocaleMiddleware(PageCacheMiddleware(site, lambda: site.version, RequestMetrics().cached_pages, lambda: site.time))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://kept.example", headers=BROWSER) as client:
+    app = LocaleMiddleware(
+        PageCacheMiddleware(
+            site, lambda: site.version, RequestMetrics().cached_pages, lambda: site.time
+        )
+    )
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://kept.example", headers=BROWSER
+    ) as client:
         yield client
 
 
@@ -66,7 +82,9 @@ async def test_those_who_ask_while_it_is_made_wait_for_it_together(site, browser
     assert (site.count, results) == (1, {"page 1 of /map?"})
 
 
-async def test_another_state_another_minute_and_another_language_have_pages_of_their_own(site, browser):
+async def test_another_state_another_minute_and_another_language_have_pages_of_their_own(
+    site, browser
+):
     await browser.get("/map")
     site.version = "2"
     await browser.get("/map")
@@ -87,12 +105,21 @@ async def test_another_state_another_minute_and_another_language_have_pages_of_t
         (200, "application/json", "/map", "application/json"),
     ],
 )
-async def test_what_is_no_page_of_the_portal_is_made_each_time(site, browser, status, media, path, accept):
+async def test_what_is_no_page_of_the_portal_is_made_each_time(
+    site, browser, status, media, path, accept
+):
     site.status, site.media = status, media
 
-    answers = [await browser.get(path, headers={"Accept": accept, "Accept-Encoding": "gzip"}) for _ in range(2)]
+    answers = [
+        await browser.get(path, headers={"Accept": accept, "Accept-Encoding": "gzip"})
+        for _ in range(2)
+    ]
 
-    assert (site.count, {answer.status_code for answer in answers}, {answer.headers.get("content-encoding") for answer in answers}) == (
+    assert (
+        site.count,
+        {answer.status_code for answer in answers},
+        {answer.headers.get("content-encoding") for answer in answers},
+    ) == (
         2,
         {status},
         {None},
@@ -109,7 +136,9 @@ async def test_nothing_is_kept_while_nothing_is_shown(site, browser):
 
 
 async def test_a_page_goes_packed_to_those_who_take_it_so_under_a_tag_of_its_own(site, browser):
-    async with browser.stream("GET", "/map", headers={"Accept-Encoding": "br, gzip;q=0.5"}) as packed:
+    async with browser.stream(
+        "GET", "/map", headers={"Accept-Encoding": "br, gzip;q=0.5"}
+    ) as packed:
         body = b"".join([part async for part in packed.aiter_raw()])
     plain = await browser.get("/map", headers={"Accept-Encoding": "gzip;q=0, identity"})
 

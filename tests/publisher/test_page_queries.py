@@ -1,4 +1,5 @@
-"""The queries behind pages and the examples have equal answers from the columns and from the RDF store.
+"""The queries behind pages and the examples have equal answers from the columns and from the RDF
+store.
 
 The queries of pages are compared without bindings, and with each variable bound.
 """
@@ -34,12 +35,20 @@ from publisher.store.workers.reader import in_written_order, parse_term
 
 FOLDER = Path(store_package.__file__).parent / "queries"
 PLACEHOLDER = re.compile(r"\b(?:THINGS|PROPERTIES|GRAPHS|SPACES|PATTERN)\b")
-STORED = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.rq")) if not PLACEHOLDER.search(path.read_text())}
+STORED = {
+    path.stem: path.read_text()
+    for path in sorted(FOLDER.glob("*.rq"))
+    if not PLACEHOLDER.search(path.read_text())
+}
 SOURCE = IRIS.source("demo")
 QUALITY = {
     **{f"{item.name} of all": item.query(IRIS) for item in indicators()},
     **{f"{item.name} of one": item.query(IRIS, source=SOURCE) for item in indicators()},
-    **{f"without {item.name}": rule_query(IRIS, SOURCE, item) for item in indicators() if item.property},
+    **{
+        f"without {item.name}": rule_query(IRIS, SOURCE, item)
+        for item in indicators()
+        if item.property
+    },
     "of one rule only": rule_query(IRIS, SOURCE),
 }
 # An empty GRAPH; LIMIT without ORDER BY; OPTIONAL in EXISTS.
@@ -49,13 +58,21 @@ EXAMPLES_OF_THE_STORE = {
     *("indicators-of-initiatives", "provenance-of-a-record", "full-text-and-goals", "places"),
     *("matrix-and-practice", "missing-goals", "near-nairobi", "run-accounts"),
 }
-LEFT_TO_THE_STORE = {"named-graphs", "run-records", "without licence", "without known-licence", "without page-not-gone"}
+LEFT_TO_THE_STORE = {
+    "named-graphs",
+    "run-records",
+    "without licence",
+    "without known-licence",
+    "without page-not-gone",
+}
 
 Rows = list[tuple[str | None, ...]]
 
 
 @pytest.fixture(scope="module")
-def engines(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, ColumnEngine]]:
+def engines(
+    world: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Store, ColumnEngine]]:
     """Open the RDF store and the columns of the world."""
     folder, path = tmp_path_factory.mktemp("pages"), ""
     reader = JournalReader(Journal(world / "journal"), IRIS.base)
@@ -70,7 +87,9 @@ def engines(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
 
 
 @pytest.mark.parametrize("name", [*STORED, *QUALITY])
-def test_columns_answer_a_page_query_as_the_store_does(name: str, engines: tuple[Store, ColumnEngine]) -> None:
+def test_columns_answer_a_page_query_as_the_store_does(
+    name: str, engines: tuple[Store, ColumnEngine]
+) -> None:
     store, columns = engines
     query = in_written_order({**STORED, **QUALITY}[name], IRIS.base)
 
@@ -82,7 +101,9 @@ def test_columns_answer_a_page_query_as_the_store_does(name: str, engines: tuple
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_columns_answer_an_example_as_the_store_does(name: str, engines: tuple[Store, ColumnEngine]) -> None:
+def test_columns_answer_an_example_as_the_store_does(
+    name: str, engines: tuple[Store, ColumnEngine]
+) -> None:
     store, columns = engines
 
     is_compiled = _is_equal(columns, store, in_written_order(EXAMPLES[name], IRIS.base), {})
@@ -123,7 +144,9 @@ async def test_pages_are_answered_from_the_columns(service: QueryService) -> Non
 
     async def is_open() -> bool:
         text = f"SELECT ?p (COUNT(*) AS ?n) {{ ?s ?p ?o }} GROUP BY ?p # {next(numbers)}"
-        explanation, _ = await service.query_internal(QueryRequest(text, base=service.iris.base, explain=True))
+        explanation, _ = await service.query_internal(
+            QueryRequest(text, base=service.iris.base, explain=True)
+        )
         return json.loads(explanation)["engine"] == "columns"
 
     await wait_until_async(is_open, "columns that a worker of the pages has opened")

@@ -13,14 +13,25 @@ from vocab.iris import Iris
 from vocab.statements.describe import describe
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "search.md"
-QUERIES = re.findall(r"```sparql\n(.*?)```", DOCS.read_text(encoding="utf-8").partition("## Places")[2].partition("\n## ")[0], re.DOTALL)
+QUERIES = re.findall(
+    r"```sparql\n(.*?)```",
+    DOCS.read_text(encoding="utf-8").partition("## Places")[2].partition("\n## ")[0],
+    re.DOTALL,
+)
 
 
 @pytest.fixture
 def store() -> Store:
     """Return a place in Nairobi and one in Geneva."""
-    spots = {"nairobi": Place(Text("Nairobi", "en"), -1.2921, 36.8219), "geneva": Place(None, 46.2044, 6.1432)}
-    results = [line for key, spot in spots.items() for line in describe(Initiative(key=key, places=(spot,)), Iris(), "demo")]
+    spots = {
+        "nairobi": Place(Text("Nairobi", "en"), -1.2921, 36.8219),
+        "geneva": Place(None, 46.2044, 6.1432),
+    }
+    results = [
+        line
+        for key, spot in spots.items()
+        for line in describe(Initiative(key=key, places=(spot,)), Iris(), "demo")
+    ]
     created = Store()
     created.load("".join(f"{line} .\n" for line in results).encode(), RdfFormat.N_TRIPLES)
     return created
@@ -37,9 +48,18 @@ def test_the_queries_of_the_docs_find_what_is_near_and_nothing_else(store, query
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
-        ('geof:sfWithin(?spot, "POLYGON((30 -5,40 -5,40 5,30 5,30 -5))"^^geo:wktLiteral)', {"nairobi": "true", "geneva": "false"}),
-        ('geof:sfIntersects(?spot, "POLYGON((30 -5,40 -5,40 5,30 5,30 -5))"^^geo:wktLiteral)', {"nairobi": "true", "geneva": "false"}),
-        ('geof:sfContains("POLYGON((5 45,7 45,7 47,5 47,5 45))"^^geo:wktLiteral, ?spot)', {"nairobi": "false", "geneva": "true"}),
+        (
+            'geof:sfWithin(?spot, "POLYGON((30 -5,40 -5,40 5,30 5,30 -5))"^^geo:wktLiteral)',
+            {"nairobi": "true", "geneva": "false"},
+        ),
+        (
+            'geof:sfIntersects(?spot, "POLYGON((30 -5,40 -5,40 5,30 5,30 -5))"^^geo:wktLiteral)',
+            {"nairobi": "true", "geneva": "false"},
+        ),
+        (
+            'geof:sfContains("POLYGON((5 45,7 45,7 47,5 47,5 45))"^^geo:wktLiteral, ?spot)',
+            {"nairobi": "false", "geneva": "true"},
+        ),
         (
             'REPLACE(STR(geof:asGeoJSON(?spot)), ".*coordinates", "")',
             {"nairobi": '":[36.8219,-1.2921]}', "geneva": '":[6.1432,46.2044]}'},

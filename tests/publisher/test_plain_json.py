@@ -1,4 +1,6 @@
-"""Tidy JSON: to a reader of JSON-LD it says the same triples, and our frames give it to who has the triples from elsewhere."""
+"""Tidy JSON: to a reader of JSON-LD it says the same triples, and our frames give it to who has the
+triples from elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ from pyld import jsonld
 from pyoxigraph import RdfFormat, parse
 
 from publisher.formats import GRAPHS
-from publisher.linked_data.jsonld_context import CLASSES, FRAMES, TERMS, jsonld_context, jsonld_frame
+from publisher.linked_data.jsonld_context import (
+    CLASSES,
+    FRAMES,
+    TERMS,
+    jsonld_context,
+    jsonld_frame,
+)
 from publisher.linked_data.plain_json import plain_json
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
@@ -51,12 +59,19 @@ def local(address: str, options: dict[str, object]) -> dict[str, object]:
 
 def triples(content: object) -> set[str]:
     """Expand JSON by its context, and return its triples as canonical N-Triples."""
-    text = jsonld.to_rdf(content, {"format": "application/n-quads", "documentLoader": local, "useNativeTypes": False})
+    text = jsonld.to_rdf(
+        content, {"format": "application/n-quads", "documentLoader": local, "useNativeTypes": False}
+    )
     return {str(quad.triple) for quad in parse(str(text).encode(), RdfFormat.N_QUADS)}
 
 
 def described(*statements: tuple[str, Term]) -> Description:
-    return Description(THING, tuple(Statement(THING, name, value) for name, value in statements), {}, namespaces(IRIS))
+    return Description(
+        THING,
+        tuple(Statement(THING, name, value) for name, value in statements),
+        {},
+        namespaces(IRIS),
+    )
 
 
 def typed(value: str, kind: str) -> Term:
@@ -67,15 +82,25 @@ def loose(content: Any) -> Any:
     """Return JSON without the order of its lists, which frames do not keep."""
     if isinstance(content, dict):
         return {key: loose(value) for key, value in content.items()}
-    return sorted((loose(item) for item in content), key=repr) if isinstance(content, list) else content
+    return (
+        sorted((loose(item) for item in content), key=repr)
+        if isinstance(content, list)
+        else content
+    )
 
 
 async def test_expanded_it_says_the_same_triples(client: httpx.AsyncClient) -> None:
-    results = {path: ((await client.get(f"{path}.json")).json(), (await client.get(f"{path}.nt")).content) for path in PATHS}
+    results = {
+        path: ((await client.get(f"{path}.json")).json(), (await client.get(f"{path}.nt")).content)
+        for path in PATHS
+    }
 
     graphs = {path: triples(tidied) for path, (tidied, _) in results.items()}
 
-    assert graphs == {path: {str(quad.triple) for quad in parse(plain, RdfFormat.N_TRIPLES)} for path, (_, plain) in results.items()}
+    assert graphs == {
+        path: {str(quad.triple) for quad in parse(plain, RdfFormat.N_TRIPLES)}
+        for path, (_, plain) in results.items()
+    }
     assert all(graphs.values())
 
 
@@ -86,9 +111,14 @@ async def test_our_frames_make_it_of_the_n_triples(client: httpx.AsyncClient) ->
 
     framed = {}
     for path, name in paths.items():
-        flat = jsonld.from_rdf((await client.get(f"{path}.nt")).text, {"format": "application/n-quads"})
-        frame = {**forms[name], "@id": results[path]["id"]}  # one of a class may point to others of it
-        framed[path] = jsonld.frame(flat, frame, {"documentLoader": local, "omitGraph": True, "embed": "@once"})
+        flat = jsonld.from_rdf(
+            (await client.get(f"{path}.nt")).text, {"format": "application/n-quads"}
+        )
+        # one of a class may point to others of it
+        frame = {**forms[name], "@id": results[path]["id"]}
+        framed[path] = jsonld.frame(
+            flat, frame, {"documentLoader": local, "omitGraph": True, "embed": "@once"}
+        )
 
     assert loose(framed) == loose(results)
 
@@ -143,12 +173,20 @@ def test_a_value_of_any_kind_keeps_what_it_says(name: str, value: Term) -> None:
 
     body = jsonld.json.loads(plain_json(item, IRIS))
 
-    assert triples(body) == {str(quad.triple) for quad in parse(serialize_description(item, GRAPHS["nt"]), RdfFormat.N_TRIPLES)}
+    assert triples(body) == {
+        str(quad.triple)
+        for quad in parse(serialize_description(item, GRAPHS["nt"]), RdfFormat.N_TRIPLES)
+    }
 
 
 def test_what_hangs_on_nothing_is_included() -> None:
     apart = Statement("https://example.org/apart", f"{DCT}title", Term("Apart", "literal", "en"))
-    description = Description(THING, (Statement(THING, f"{DCT}title", Term("Thing", "literal", "en")), apart), {}, namespaces(IRIS))
+    description = Description(
+        THING,
+        (Statement(THING, f"{DCT}title", Term("Thing", "literal", "en")), apart),
+        {},
+        namespaces(IRIS),
+    )
 
     body = jsonld.json.loads(plain_json(description, IRIS))
 
@@ -159,7 +197,9 @@ def test_what_hangs_on_nothing_is_included() -> None:
 def test_two_resources_that_link_to_each_other_are_shown_once_each() -> None:
     other = IRIS.thing("organization", "demo", "o")
     back = Statement(other, f"{DCT}publisher", Term(THING))
-    description = Description(THING, (Statement(THING, f"{DCT}publisher", Term(other)), back), {}, namespaces(IRIS))
+    description = Description(
+        THING, (Statement(THING, f"{DCT}publisher", Term(other)), back), {}, namespaces(IRIS)
+    )
 
     body = jsonld.json.loads(plain_json(description, IRIS))
 

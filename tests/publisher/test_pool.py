@@ -27,9 +27,16 @@ COUNT = QueryRequest("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")
 
 
 def snapshot(data: Path, number: int) -> str:
-    Journal(data / "journal").append([f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'], run="r", time=WHEN)
+    Journal(data / "journal").append(
+        [f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'],
+        run="r",
+        time=WHEN,
+    )
     following = open_runner(
-        JournalReader(Journal(data / "journal"), "https://x.org/"), data / "store", data / "status.nq", "https://x.org/status"
+        JournalReader(Journal(data / "journal"), "https://x.org/"),
+        data / "store",
+        data / "status.nq",
+        "https://x.org/status",
     )
     newest = following.step()
     following.close()
@@ -105,7 +112,9 @@ async def test_a_new_snapshot_is_answered_from_at_once(pool: Pool, tmp_path: Pat
     assert (before.split(), after.split()) == (["n", "1"], ["n", "2"])
 
 
-async def test_readers_do_not_multiply_when_snapshots_change_under_load(pool: Pool, tmp_path: Path) -> None:
+async def test_readers_do_not_multiply_when_snapshots_change_under_load(
+    pool: Pool, tmp_path: Path
+) -> None:
     await pool.switch_snapshot(snapshot(tmp_path, 1))
 
     for number in range(2, 6):
@@ -147,7 +156,9 @@ async def test_a_reader_that_was_killed_is_replaced(pool: Pool, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("removed", "error"), [(False, MemoryLimit), (True, StoreFailure)])
-async def test_an_abort_is_a_memory_limit_unless_the_files_were_removed(tmp_path: Path, removed: bool, error: type[PublisherError]) -> None:
+async def test_an_abort_is_a_memory_limit_unless_the_files_were_removed(
+    tmp_path: Path, removed: bool, error: type[PublisherError]
+) -> None:
     path, worker = snapshot(tmp_path, 1), await Worker.start(Limits().memory)
     await worker.open(path)
     if removed:
@@ -159,7 +170,9 @@ async def test_an_abort_is_a_memory_limit_unless_the_files_were_removed(tmp_path
     await worker.stop()
 
 
-async def test_an_answer_that_is_not_read_to_its_end_ends_its_reader(pool: Pool, tmp_path: Path) -> None:
+async def test_an_answer_that_is_not_read_to_its_end_ends_its_reader(
+    pool: Pool, tmp_path: Path
+) -> None:
     await pool.switch_snapshot(snapshot(tmp_path, 1))
     before = readers(pool)
 
@@ -204,10 +217,19 @@ async def test_who_asks_when_all_is_closed_starts_no_reader(pool: Pool, tmp_path
 
 
 async def test_the_first_reader_alone_prepares_ahead_and_is_asked_first(tmp_path: Path) -> None:
-    pool = Pool(2, Limits(seconds=240, wait=240), spares=1, module=COLUMN_READER, environment=COLUMN_ENVIRONMENT)
+    pool = Pool(
+        2,
+        Limits(seconds=240, wait=240),
+        spares=1,
+        module=COLUMN_READER,
+        environment=COLUMN_ENVIRONMENT,
+    )
     try:
         await pool.switch_snapshot(snapshot(tmp_path, 1))
-        arguments = {process: Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[:-1] for process in readers(pool)}
+        arguments = {
+            process: Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[:-1]
+            for process in readers(pool)
+        }
         answer = await pool.ask(COUNT)
         pid = answer._worker.process.pid
         b"".join([chunk async for chunk in answer.chunks()])
@@ -219,7 +241,9 @@ async def test_the_first_reader_alone_prepares_ahead_and_is_asked_first(tmp_path
     assert len(arguments) == 3
 
 
-async def test_a_reader_that_was_asked_while_the_snapshot_changed_is_asked_first_again(pool: Pool, tmp_path: Path) -> None:
+async def test_a_reader_that_was_asked_while_the_snapshot_changed_is_asked_first_again(
+    pool: Pool, tmp_path: Path
+) -> None:
     await pool.switch_snapshot(snapshot(tmp_path, 1))
     answer = await pool.ask(COUNT)
     pid = answer._worker.process.pid

@@ -79,14 +79,23 @@ async def test_a_page_is_whole_without_scripts_and_names_its_language(client, pa
     text = await page(client, path)
 
     assert '<html lang="en" dir="ltr">' in text
-    assert re.findall(r"<script(?! type=\"application/ld\+json\"| src=\"/static/(?:suggest|embed)\.[0-9a-f]{12}\.js\" defer>)", text) == []
+    assert (
+        re.findall(
+            r"<script(?! type=\"application/ld\+json\"| src=\"/static/(?:suggest|embed)\.[0-9a-f]{12}\.js\" defer>)",
+            text,
+        )
+        == []
+    )
     assert 'style="' not in text
     assert text.count("<h1") == 1
 
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_page_is_in_the_language_of_its_reader(client, path):
-    arabic, french = await page(client, path, **{"Accept-Language": "ar"}), await page(client, f"{path}?lang=fr")
+    arabic, french = (
+        await page(client, path, **{"Accept-Language": "ar"}),
+        await page(client, f"{path}?lang=fr"),
+    )
 
     assert '<html lang="ar" dir="rtl">' in arabic
     assert ">استكشاف</a>" in arabic
@@ -110,22 +119,35 @@ async def test_the_navigation_marks_the_section_and_the_page(client, path, secti
     main = text.partition('<nav class="sections"')[2].partition("</nav>")[0]
     own = text.partition('<nav class="pages-of-section"')[2].partition("</nav>")[0]
     assert re.findall(r">([^<]+)</a>", main) == ["Explore", "Topics", "Reports", "Data", "Sources"]
-    assert re.findall(r'aria-current="[a-z]+">([^<]+)<', main) == [name for name in (section,) if name]
+    assert re.findall(r'aria-current="[a-z]+">([^<]+)<', main) == [
+        name for name in (section,) if name
+    ]
     assert re.findall(r'aria-current="page">([^<]+)<', own) == [name for name in (entry,) if name]
 
 
 async def test_views_of_one_search_share_its_filters(client):
     text = await page(client, "/map?goal=3&page=2")
 
-    assert [view for view in ("/search", "/map", "/matrix", "/trends") if f'href="{view}?goal=3"' not in text] == []
+    assert [
+        view
+        for view in ("/search", "/map", "/matrix", "/trends")
+        if f'href="{view}?goal=3"' not in text
+    ] == []
 
 
 async def test_a_profile_begins_with_a_finding_and_figures_and_says_what_is_missing(client):
     text = await page(client, "/scheme/action-line/C4")
 
     assert re.search(r'<p class="finding">\d+ initiatives', text)
-    assert text.count("<dd>", text.index("key-figures"), text.index("</dl>", text.index("key-figures"))) >= 2
-    assert "No initiative yet for: " in await page(client, "/concept?iri=http://metadata.un.org/sdg/3")
+    assert (
+        text.count(
+            "<dd>", text.index("key-figures"), text.index("</dl>", text.index("key-figures"))
+        )
+        >= 2
+    )
+    assert "No initiative yet for: " in await page(
+        client, "/concept?iri=http://metadata.un.org/sdg/3"
+    )
     assert 'href="/compare?one=line%2FC4"' in text
 
 
@@ -145,7 +167,11 @@ async def test_two_topics_are_compared_side_by_side(client):
 async def test_a_table_as_csv_has_names_beside_its_codes(client):
     text = (await client.get("/map.csv")).text
 
-    rows = {row["country"]: row for row in csv.DictReader(io.StringIO(text)) if row["figure"] == "country"}
+    rows = {
+        row["country"]: row
+        for row in csv.DictReader(io.StringIO(text))
+        if row["figure"] == "country"
+    }
     kenya = rows["404"]
     assert (kenya["country_name"], kenya["iso3"], kenya["itu_region"]) == ("Kenya", "KEN", "africa")
 
@@ -156,9 +182,19 @@ async def test_the_codebook_describes_every_column_of_the_tables(client):
     names = {column.name for table in (*TABLES.values(), TOPIC_TABLE) for column in table.columns}
     assert names == set(re.findall(r'<th scope="row"><code>([^<]+)</code>', text))
     for table in TABLES.values():
-        part = html.unescape(text.partition(f'id="table-{table.name}"')[2].partition("</details>")[0])
-        assert [tool for tool in ("pd.read_csv", "readr::read_csv", "SELECT * FROM read_csv") if tool not in part] == []
-        assert ("'code': 'VARCHAR'" in part) == ('"code": str' in part) == (table.name in ("links", "places"))
+        part = html.unescape(
+            text.partition(f'id="table-{table.name}"')[2].partition("</details>")[0]
+        )
+        assert [
+            tool
+            for tool in ("pd.read_csv", "readr::read_csv", "SELECT * FROM read_csv")
+            if tool not in part
+        ] == []
+        assert (
+            ("'code': 'VARCHAR'" in part)
+            == ('"code": str' in part)
+            == (table.name in ("links", "places"))
+        )
 
 
 async def test_the_table_of_a_topic_has_the_columns_that_the_codebook_describes(client):
@@ -168,7 +204,9 @@ async def test_the_table_of_a_topic_has_the_columns_that_the_codebook_describes(
     rows = list(csv.DictReader(io.StringIO((await client.get(address)).text)))
 
     assert list(rows[0]) == [column.name for column in TOPIC_TABLE.columns]
-    assert {(row["country_name"], row["iso3"], row["itu_region"]) for row in rows} >= {("Kenya", "KEN", "africa")}
+    assert {(row["country_name"], row["iso3"], row["itu_region"]) for row in rows} >= {
+        ("Kenya", "KEN", "africa")
+    }
     assert any(row["action_lines"] == "C4" for row in rows)
     assert any(row["goals"] for row in rows)
     assert len({row["initiative"] for row in rows}) == len(rows)
@@ -179,7 +217,10 @@ async def test_a_map_of_a_region_is_cut_to_it(client):
         pytest.skip("the outlines were not built, for which npm is needed")
     world, region = await page(client, "/map"), await page(client, "/map?region=africa")
 
-    boxes = [re.findall(r'class="drawing world" viewBox="([^"]+)"', text)[0].split() for text in (world, region)]
+    boxes = [
+        re.findall(r'class="drawing world" viewBox="([^"]+)"', text)[0].split()
+        for text in (world, region)
+    ]
     assert boxes[0] == ["0", "0", "2000", "974"]
     assert float(boxes[1][2]) < 1500
 
@@ -193,7 +234,9 @@ def test_sections_without_items_are_hidden():
 
 async def test_a_language_that_was_chosen_is_kept_and_reported(client):
     chosen = await client.get("/map?lang=es", headers=HTML)
-    again = await client.get("/map?lang=es", headers=HTML | {"If-None-Match": chosen.headers["etag"]})
+    again = await client.get(
+        "/map?lang=es", headers=HTML | {"If-None-Match": chosen.headers["etag"]}
+    )
     reply = await page(client, "/map", Cookie="language=es")
 
     assert chosen.headers["set-cookie"].startswith("language=es; Path=/;")
@@ -203,7 +246,9 @@ async def test_a_language_that_was_chosen_is_kept_and_reported(client):
     assert '<html lang="es"' in reply
 
 
-@pytest.mark.parametrize("path", ["/data/initiative/demo/a%2F1.ttl", "/map.csv", "/sparql?query=ASK{}"])
+@pytest.mark.parametrize(
+    "path", ["/data/initiative/demo/a%2F1.ttl", "/map.csv", "/sparql?query=ASK{}"]
+)
 async def test_data_are_the_same_in_every_language(client, path):
     one, other = [await client.get(path, headers={"Accept-Language": tag}) for tag in ("en", "ar")]
 
@@ -230,7 +275,10 @@ async def test_data_are_the_same_in_every_language(client, path):
 async def test_every_page_of_numbers_has_its_json_csv_and_rdf(client, stem):
     results = {suffix: await client.get(stem + suffix) for suffix in FORMS}
 
-    assert {suffix: answer.headers["content-type"].partition(";")[0] for suffix, answer in results.items()} == FORMS
+    assert {
+        suffix: answer.headers["content-type"].partition(";")[0]
+        for suffix, answer in results.items()
+    } == FORMS
     assert results["json"].json()["figures"]
     header = next(csv.reader(io.StringIO(results["csv"].text)))
     assert len(header) == len(set(header))
@@ -258,14 +306,20 @@ async def test_each_figure_of_an_entity_is_the_answer_to_its_query(client, stem)
     assert {"initiatives", "organizations", "partners"} < {figure["name"] for figure in figures}
     for figure in figures:
         answer = await client.post("/sparql", data={"query": figure["query"], "format": "json"})
-        results = [[cell["value"] for cell in row.values()] for row in answer.json()["results"]["bindings"]]
+        results = [
+            [cell["value"] for cell in row.values()] for row in answer.json()["results"]["bindings"]
+        ]
         numbers = sorted(int(row[-1]) for row in results)
         assert sorted(row["things"] for row in figure["rows"]) == numbers, figure["name"]
         if figure["name"] in ("organizations", "partners"):
-            assert sorted(map(list, {tuple(map(str, row.values())) for row in figure["rows"]})) == sorted(results)
+            assert sorted(
+                map(list, {tuple(map(str, row.values())) for row in figure["rows"]})
+            ) == sorted(results)
         elif figure["name"] != "initiatives":
             coded = {(row[0].rpartition("/")[2].rpartition("#")[2], int(row[1])) for row in results}
-            assert {(row[figure["name"]].rpartition(":")[2], row["things"]) for row in figure["rows"]} == coded
+            assert {
+                (row[figure["name"]].rpartition(":")[2], row["things"]) for row in figure["rows"]
+            } == coded
 
 
 @pytest.mark.parametrize(("path", "stem"), FIGURES.items())
@@ -275,7 +329,10 @@ async def test_the_figures_of_an_entity_are_linked_as_json_csv_and_rdf(client, p
     people = await client.get(stem, headers=HTML)
 
     assert {f"{stem}.{suffix}" for suffix in FORMS} <= set(re.findall(r'href="([^"]+)"', text))
-    assert {suffix: answer.headers["content-type"].partition(";")[0] for suffix, answer in results.items()} == FORMS
+    assert {
+        suffix: answer.headers["content-type"].partition(";")[0]
+        for suffix, answer in results.items()
+    } == FORMS
     assert (people.status_code, people.headers["location"]) == (303, path)
     rows = list(csv.DictReader(io.StringIO(results["csv"].text)))
     figures = results["json"].json()["figures"]
@@ -285,7 +342,9 @@ async def test_the_figures_of_an_entity_are_linked_as_json_csv_and_rdf(client, p
     observed = [quad for quad in triples if quad.predicate.value.endswith("measure#obsValue")]
     assert {int(quad.object.value) for quad in observed} == result
     assert len(observed) == len(rows)
-    assert {quad.subject.value.partition("#")[0] for quad in triples} == {f"http://stocktake.test{stem}"}
+    assert {quad.subject.value.partition("#")[0] for quad in triples} == {
+        f"http://stocktake.test{stem}"
+    }
 
 
 async def test_the_figures_of_other_bases_are_other_figures(client):
@@ -298,7 +357,14 @@ async def test_the_figures_of_other_bases_are_other_figures(client):
 
 
 @pytest.mark.parametrize(
-    "path", ["/figures/goal/44.csv", "/figures/year/2024", "/figures/organization/demo/nobody", "/figures/", "/figures/goal"]
+    "path",
+    [
+        "/figures/goal/44.csv",
+        "/figures/year/2024",
+        "/figures/organization/demo/nobody",
+        "/figures/",
+        "/figures/goal",
+    ],
 )
 async def test_where_nothing_is_counted_it_is_said_what_is(client, path):
     answer = await client.get(f"/figures/{path}")
@@ -310,7 +376,9 @@ async def test_where_nothing_is_counted_it_is_said_what_is(client, path):
 async def test_an_observation_states_its_goal_and_its_number(client):
     answer = await client.get("/home.nt")
 
-    lines = [line for line in answer.text.splitlines() if "<http://stocktake.test/home#goal-3>" in line]
+    lines = [
+        line for line in answer.text.splitlines() if "<http://stocktake.test/home#goal-3>" in line
+    ]
     assert any("ns#goal> <http://metadata.un.org/sdg/3>" in line for line in lines)
     assert any("measure#obsValue" in line and '"8"' in line for line in lines)
 
@@ -338,8 +406,13 @@ async def test_a_form_that_there_is_not_is_refused_with_what_there_is(client):
 async def test_every_query_that_a_page_links_is_answered(client, path):
     text = await page(client, path)
 
-    queries = {unquote(unescape(result)) for result in re.findall(r'href="/sparql\?show=([^"]+)"', text)}
-    statuses = [(await client.post("/sparql", data={"query": query, "format": "json"})).status_code for query in sorted(queries)]
+    queries = {
+        unquote(unescape(result)) for result in re.findall(r'href="/sparql\?show=([^"]+)"', text)
+    }
+    statuses = [
+        (await client.post("/sparql", data={"query": query, "format": "json"})).status_code
+        for query in sorted(queries)
+    ]
     assert queries
     assert set(statuses) == {200}
 
@@ -351,18 +424,27 @@ async def test_the_query_page_shows_the_query_that_a_page_leads_to_and_does_not_
 
 
 async def test_the_matrix_holds_the_numbers_against_the_official_links(client):
-    text, rows = await page(client, "/matrix"), (await client.get("/matrix/counts.json")).json()["figures"][0]["rows"]
+    text, rows = (
+        await page(client, "/matrix"),
+        (await client.get("/matrix/counts.json")).json()["figures"][0]["rows"],
+    )
 
     cells = {(row["line"], row["goal"]): (row["official"], row["things"]) for row in rows}
     assert len(cells) == 18 * 17
     assert cells["C7-ehea", "3"] == ("agreed", 1)
     assert sum(things for _, things in cells.values()) == 121
-    assert re.search(r'<td class="h\d agreed"><a href="/search\?kind=initiative&amp;line=C7-ehea&amp;goal=3"', text)
+    assert re.search(
+        r'<td class="h\d agreed"><a href="/search\?kind=initiative&amp;line=C7-ehea&amp;goal=3"',
+        text,
+    )
 
 
 async def test_the_matrix_mixes_no_bases_unless_it_is_asked_to(client):
     declared, translated = [
-        {(row["line"], row["goal"]): row["things"] for row in (await client.get(path)).json()["figures"][0]["rows"]}
+        {
+            (row["line"], row["goal"]): row["things"]
+            for row in (await client.get(path)).json()["figures"][0]["rows"]
+        }
         for path in ("/matrix/counts.json", "/matrix/counts.json?basis=crosswalked")
     ]
 
@@ -371,9 +453,14 @@ async def test_the_matrix_mixes_no_bases_unless_it_is_asked_to(client):
 
 
 async def test_a_gap_is_what_nothing_is_reported_of(client):
-    results = {figure["name"]: figure["rows"] for figure in (await client.get("/gaps.json")).json()["figures"]}
+    results = {
+        figure["name"]: figure["rows"]
+        for figure in (await client.get("/gaps.json")).json()["figures"]
+    }
 
-    codes = {name: {row[name] for row in results[name]} for name in ("country", "line", "goal", "target")}
+    codes = {
+        name: {row[name] for row in results[name]} for name in ("country", "line", "goal", "target")
+    }
     assert "404" not in codes["country"]
     assert "250" in codes["country"]
     assert codes["goal"] == set()
@@ -392,13 +479,22 @@ async def test_a_month_shows_its_events_and_leads_to_the_next(client):
 
 
 @pytest.mark.parametrize(
-    "path", ["/events?month=2025-13", "/events?month=x", "/documents?page=0", "/trends?by=colour", "/events?month=0000-01"]
+    "path",
+    [
+        "/events?month=2025-13",
+        "/events?month=x",
+        "/documents?page=0",
+        "/trends?by=colour",
+        "/events?month=0000-01",
+    ],
 )
 async def test_what_cannot_be_shown_is_refused(client, path):
     assert (await client.get(path)).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/search", "/trends", "/matrix/counts", "/figures/goal/4", "/events", "/documents"])
+@pytest.mark.parametrize(
+    "path", ["/search", "/trends", "/matrix/counts", "/figures/goal/4", "/events", "/documents"]
+)
 async def test_more_values_of_a_facet_than_are_taken_are_refused_with_how_many_are(client, path):
     answer = await client.get(path, params={"country": [f"C{number}" for number in range(51)]})
 
@@ -406,11 +502,16 @@ async def test_more_values_of_a_facet_than_are_taken_are_refused_with_how_many_a
 
 
 async def test_prizes_stand_by_year_and_category(client):
-    text, rows = await page(client, "/prizes"), list(csv.DictReader(io.StringIO((await client.get("/prizes.csv")).text)))
+    text, rows = (
+        await page(client, "/prizes"),
+        list(csv.DictReader(io.StringIO((await client.get("/prizes.csv")).text))),
+    )
 
     assert "Champion" in text
     assert "Telemedicine for remote clinics" in text
-    assert [(row["prize"], row["stage"], row["year"]) for row in rows if row["figure"] == "prizes"] == [("12", "champion", "2025")]
+    assert [
+        (row["prize"], row["stage"], row["year"]) for row in rows if row["figure"] == "prizes"
+    ] == [("12", "champion", "2025")]
 
 
 async def test_documents_are_listed_and_narrowed(client):
@@ -425,8 +526,19 @@ async def test_a_facet_narrows_the_search_and_states_the_counts(client):
     text = await page(client, "/search?goal=3&kind=initiative")
 
     assert narrowed["total"] == 8
-    assert narrowed["facets"]["line"] == {"C1": 1, "C2": 1, "C3": 2, "C4": 1, "C5": 1, "C6": 1, "C7-ehea": 1}
-    assert re.search(r'aria-current="true"><span class="label"><span><span><bdi>3</bdi>\.</span> <bdi class="name">Good health', text)
+    assert narrowed["facets"]["line"] == {
+        "C1": 1,
+        "C2": 1,
+        "C3": 2,
+        "C4": 1,
+        "C5": 1,
+        "C6": 1,
+        "C7-ehea": 1,
+    }
+    assert re.search(
+        r'aria-current="true"><span class="label"><span><span><bdi>3</bdi>\.</span> <bdi class="name">Good health',
+        text,
+    )
     assert 'href="/feeds/goal/3.atom"' in text
 
 
@@ -451,14 +563,22 @@ async def test_words_and_facets_work_together(client):
 async def test_the_sparql_of_a_search_lists_the_same_things(client):
     result = (await client.get("/search?q=network&goal=4&year=2023&format=json")).json()
 
-    rows = (await client.post("/sparql", data={"query": result["sparql"], "format": "json"})).json()["results"]["bindings"]
-    assert [row["thing"]["value"] for row in rows] == sorted(item["thing"] for item in result["results"])
+    rows = (
+        await client.post("/sparql", data={"query": result["sparql"], "format": "json"})
+    ).json()["results"]["bindings"]
+    assert [row["thing"]["value"] for row in rows] == sorted(
+        item["thing"] for item in result["results"]
+    )
 
 
 async def test_an_initiative_shows_its_places_relations_history_and_how_to_cite_it(client):
     text = await page(client, "/page/initiative/demo/a%2F1")
 
-    assert [part for part in ("Cite this", 'id="history"', "Related", "No target is named", "confidence 81") if part not in text] == []
+    assert [
+        part
+        for part in ("Cite this", 'id="history"', "Related", "No target is named", "confidence 81")
+        if part not in text
+    ] == []
     if load_outlines() is not None:
         assert "<title>Marsabit</title>" in text
 
@@ -467,16 +587,34 @@ async def test_an_initiative_shows_its_money_planned_dates_results_and_evidence(
     text = await page(client, "/page/initiative/demo/a%2F1")
 
     assert "1\u202f250\u202f000.5 KES" in text
-    for words in ("original budget", "Planned end", "Clinics connected", "Ten clinics.", "output", "Evidence", "It heals.", "60 %"):
+    for words in (
+        "original budget",
+        "Planned end",
+        "Clinics connected",
+        "Ten clinics.",
+        "output",
+        "Evidence",
+        "It heals.",
+        "60 %",
+    ):
         assert words in text
     assert 'href="https://example.org/why"' in text
-    assert "Fin prévue" in await page(client, "/page/initiative/demo/a%2F1", **{"Accept-Language": "fr"})
+    assert "Fin prévue" in await page(
+        client, "/page/initiative/demo/a%2F1", **{"Accept-Language": "fr"}
+    )
 
 
 async def test_a_document_shows_its_files_and_the_time_that_it_covers(client):
     text = await page(client, "/page/document/demo/file.ttl.html")
 
-    for words in ("As PDF", "https://example.org/report.pdf", "application/pdf", "1990", "1999", "Open to all"):
+    for words in (
+        "As PDF",
+        "https://example.org/report.pdf",
+        "application/pdf",
+        "1990",
+        "1999",
+        "Open to all",
+    ):
         assert words in text
 
 
@@ -484,12 +622,17 @@ async def test_an_organization_is_drawn_with_its_partners(client):
     text = await page(client, "/page/organization/demo/ministry-of-health")
 
     assert 'class="drawing network"' in text
-    edges = {(*sorted((one, other)), number) for one, other, number in re.findall(r"<title>([^<–]+) – ([^<–]+): (\d+)</title>", text)}
+    edges = {
+        (*sorted((one, other)), number)
+        for one, other, number in re.findall(r"<title>([^<–]+) – ([^<–]+): (\d+)</title>", text)
+    }
     assert ("Fund for Health", "Ministry of Health", "1") in edges
 
 
 @pytest.mark.parametrize("kind", SOURCE_FORMATS)
-async def test_a_definition_that_the_page_writes_is_one_that_the_harvester_takes(client, kind, tmp_path):
+async def test_a_definition_that_the_page_writes_is_one_that_the_harvester_takes(
+    client, kind, tmp_path
+):
     results = {
         "kind": kind,
         "title": 'Registry "of" tests \\ é',
@@ -525,7 +668,9 @@ async def test_a_profile_of_a_line_has_its_row_of_the_matrix_with_the_official_l
     row = await page(client, "/scheme/action-line/C7-ehea")
     column = await page(client, "/concept?iri=http://metadata.un.org/sdg/3")
 
-    cells = re.findall(r'<li class="h\d ([a-z]*)" title="[^"]*"><a class="code"[^>]*><bdi>(\d+)</bdi>', row)
+    cells = re.findall(
+        r'<li class="h\d ([a-z]*)" title="[^"]*"><a class="code"[^>]*><bdi>(\d+)</bdi>', row
+    )
     assert [code for _, code in cells] == [str(number) for number in range(1, 18)]
     assert ("agreed", "3") in cells
     assert 'href="/search?kind=initiative&amp;line=C7-ehea&amp;goal=3"><bdi>1</bdi>' in row
@@ -534,13 +679,18 @@ async def test_a_profile_of_a_line_has_its_row_of_the_matrix_with_the_official_l
 
 
 async def test_a_profile_of_a_country_leads_to_its_matrix(client):
-    assert 'href="/matrix?country=404"' in await page(client, "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404")
+    assert 'href="/matrix?country=404"' in await page(
+        client, "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404"
+    )
 
 
 async def test_a_cell_of_the_matrix_names_one_of_its_initiatives(client):
     text = await page(client, "/matrix")
 
-    tip = re.search(r'href="(/search\?kind=initiative&amp;line=[^"]+)" data-tip="[^"]*For example: ([^"]+)"', text)
+    tip = re.search(
+        r'href="(/search\?kind=initiative&amp;line=[^"]+)" data-tip="[^"]*For example: ([^"]+)"',
+        text,
+    )
     assert tip is not None
     assert tip[2] in await page(client, unescape(tip[1]))
 
@@ -568,14 +718,24 @@ async def test_a_profile_has_its_row_of_the_matrix(client, path, cells, leads):
 
 @pytest.mark.parametrize("code", ["002", "014", "ldc", "dc"])
 async def test_an_area_counts_the_initiatives_of_the_areas_within_it(client, code):
-    """Kenya is in Africa, in Eastern Africa and among developing countries, not among the least developed ones."""
+    """Kenya is in Africa, in Eastern Africa and among developing countries, not among the least
+    developed ones.
+    """
     area = f"/concept?iri=http://metadata.un.org/sdg/codes/geoArea/{code}"
     text = await page(client, area)
-    total = (await client.get(f"/search?kind=initiative&area={code}&format=json")).json()["total"]
-    rows = (await client.get("/sparql", params={"query": total(make_filter(kind="initiative", area=code), Iris()), "format": "csv"})).text
+    number = (await client.get(f"/search?kind=initiative&area={code}&format=json")).json()["total"]
+    rows = (
+        await client.get(
+            "/sparql",
+            params={
+                "query": total(make_filter(kind="initiative", area=code), Iris()),
+                "format": "csv",
+            },
+        )
+    ).text
 
-    assert (total > 0) == (code != "ldc")
-    assert rows.split()[1] == str(total)
+    assert (number > 0) == (code != "ldc")
+    assert rows.split()[1] == str(number)
     assert (f'href="/follow?area={code}"' in text, f"/search?area={code}" in text) == (True, True)
 
 

@@ -1,4 +1,6 @@
-"""The portal in a real browser: usable by everyone (WCAG 2.2 AA), by keyboard, on a telephone, and from one page to the next."""
+"""The portal in a real browser: usable by everyone (WCAG 2.2 AA), by keyboard, on a telephone, and
+from one page to the next.
+"""
 
 from __future__ import annotations
 
@@ -93,13 +95,19 @@ def address(host: str, name: str, language: str) -> str:
     return f"{host}{PAGES[name]}{'&' if '?' in PAGES[name] else '?'}lang={language}"
 
 
-FORMS = [(dark, language, width) for dark in (False, True) for language in ("en", "ar") for width in (390, 1280)]
+FORMS = [
+    (dark, language, width)
+    for dark in (False, True)
+    for language in ("en", "ar")
+    for width in (390, 1280)
+]
 ALWAYS = {(False, "en", 1280), (True, "ar", 390)}  # the others are tried every night
 
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize(
-    ("dark", "language", "width"), [pytest.param(*form, marks=() if form in ALWAYS else pytest.mark.nightly) for form in FORMS]
+    ("dark", "language", "width"),
+    [pytest.param(*form, marks=() if form in ALWAYS else pytest.mark.nightly) for form in FORMS],
 )
 def test_a_page_has_no_fault_that_axe_finds(host, browser, packages, dark, language, width, name):
     browser.open(address(host, name, language), width, dark=dark)
@@ -110,13 +118,20 @@ def test_a_page_has_no_fault_that_axe_finds(host, browser, packages, dark, langu
 
 
 @pytest.mark.parametrize(
-    ("language", "family", "text"), [("ru", "Stocktake Sans", "Я"), ("ar", "Stocktake Sans Arabic", "ش"), ("zh", "Stocktake Sans SC", "国")]
+    ("language", "family", "text"),
+    [
+        ("ru", "Stocktake Sans", "Я"),
+        ("ar", "Stocktake Sans Arabic", "ش"),
+        ("zh", "Stocktake Sans SC", "国"),
+    ],
 )
 def test_the_fonts_of_each_script_load_from_this_host(host, browser, language, family, text):
     if not font_sheets(language):
         pytest.skip("the fonts were not fetched, for which npm is needed")
     browser.open(f"{host}/?lang={language}")
-    loaded = browser.run(f"document.fonts.load('16px \"{family}\"', '{text}').then((faces) => faces.map((face) => face.status))")
+    loaded = browser.run(
+        f"document.fonts.load('16px \"{family}\"', '{text}').then((faces) => faces.map((face) => face.status))"
+    )
 
     assert loaded == ["loaded"]
 
@@ -138,7 +153,9 @@ def test_the_header_of_a_telephone_is_low_and_its_menu_needs_no_script(host, bro
         height = browser.run("document.querySelector('header.site').getBoundingClientRect().height")
         browser.run("document.querySelector('.menu.all summary').focus()")
         press(browser, "Enter", 13, "\r")
-        links = browser.run("[...document.querySelectorAll('.menu.all .first')].filter((link) => link.checkVisibility()).length")
+        links = browser.run(
+            "[...document.querySelectorAll('.menu.all .first')].filter((link) => link.checkVisibility()).length"
+        )
     finally:
         browser.send_command("Emulation.setScriptExecutionDisabled", value=False)
 
@@ -148,10 +165,14 @@ def test_the_header_of_a_telephone_is_low_and_its_menu_needs_no_script(host, bro
 
 def test_a_reader_searches_narrows_opens_and_comes_to_the_query(host, browser):
     browser.open(f"{host}/?lang=en")
-    browser.leave("document.querySelector('#q').value = 'network'; document.querySelector('form').submit()")
+    browser.leave(
+        "document.querySelector('#q').value = 'network'; document.querySelector('form').submit()"
+    )
     assert "120" in browser.run("document.querySelector('#found').textContent")
 
-    browser.leave("[...document.querySelectorAll('.facets a')].find((it) => it.textContent.includes('Quality education')).click()")
+    browser.leave(
+        "[...document.querySelectorAll('.facets a')].find((it) => it.textContent.includes('Quality education')).click()"
+    )
     assert browser.run("document.querySelector('#found').textContent").startswith("7")
     assert "goal=4" in browser.run("location.search")
 
@@ -168,7 +189,9 @@ def test_a_reader_goes_from_the_map_to_a_country(host, browser):
         pytest.skip("the outlines were not built, for which npm is needed")
     browser.open(f"{host}/map?lang=en")
 
-    browser.leave("document.querySelector('.drawing a').dispatchEvent(new MouseEvent('click', {bubbles: true}))")
+    browser.leave(
+        "document.querySelector('.drawing a').dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
 
     assert browser.run("document.querySelector('h1').textContent.trim()").endswith("Kenya")
 
@@ -186,7 +209,9 @@ def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(host, brow
     browser.open(f"{host}/map?lang=en")
 
     for kind in ("keyDown", "keyUp"):
-        browser.send_command("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        browser.send_command(
+            "Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9
+        )
 
     assert browser.run("document.activeElement.className") == "skip"
     assert browser.run("document.activeElement.getBoundingClientRect().left >= 0")
@@ -196,11 +221,20 @@ def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(host, brow
 def press(browser: Browser, key: str, code: int, text: str = "") -> None:
     for kind in ("keyDown", "keyUp"):
         more = {"text": text} if text and kind == "keyDown" else {}
-        browser.send_command("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more)
+        browser.send_command(
+            "Input.dispatchKeyEvent",
+            type=kind,
+            key=key,
+            code=key,
+            windowsVirtualKeyCode=code,
+            **more,
+        )
 
 
 @pytest.mark.parametrize("name", ["home", "search", "matrix", "join", "status"])
-def test_the_keyboard_walks_a_page_from_its_first_link_to_its_last_and_is_seen_everywhere(host, browser, name):
+def test_the_keyboard_walks_a_page_from_its_first_link_to_its_last_and_is_seen_everywhere(
+    host, browser, name
+):
     browser.open(address(host, name, "en"))
     seen, hidden = [], []
 
@@ -238,7 +272,11 @@ def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_definition(hos
         press(browser, " ", 32, " ")
         browser.run("document.querySelector('.join button').focus()")
         _enter(browser)
-        for name, text in {"title": "Ours", "url": "https://127.0.0.1/api", "licence": "https://r.example/licence"}.items():
+        for name, text in {
+            "title": "Ours",
+            "url": "https://127.0.0.1/api",
+            "licence": "https://r.example/licence",
+        }.items():
             browser.run(f"document.querySelector('#{name}').focus()")
             browser.send_command("Input.insertText", text=text)
         _enter(browser)
@@ -246,11 +284,15 @@ def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_definition(hos
             browser.run(f"document.querySelector('#{name}').focus()")
             browser.send_command("Input.insertText", text=text)
         _enter(browser)
-        assert 'protocol = "json"' in browser.run("document.querySelector('#card + pre').textContent")
+        assert 'protocol = "json"' in browser.run(
+            "document.querySelector('#card + pre').textContent"
+        )
 
         browser.run("document.querySelector('#dry + form button').focus()")
         _enter(browser)
-        assert "not on the public internet" in browser.run("document.querySelector('#results').textContent")
+        assert "not on the public internet" in browser.run(
+            "document.querySelector('#results').textContent"
+        )
     finally:
         browser.send_command("Emulation.setScriptExecutionDisabled", value=False)
 
@@ -270,13 +312,20 @@ def suggestions(browser: Browser, text: str) -> list[str]:
         " if (count) done(count); else if (Date.now() > until) fail(new Error('no suggestions came')); else setTimeout(look, 20) };"
         " look() })"
     )
-    return list(browser.run("[...document.querySelectorAll('.suggestions .name')].map((it) => it.textContent)"))
+    return list(
+        browser.run(
+            "[...document.querySelectorAll('.suggestions .name')].map((it) => it.textContent)"
+        )
+    )
 
 
 @pytest.mark.parametrize(
-    ("language", "width", "dark", "text"), [("en", 1280, False, "healt"), ("ar", 390, True, "صح"), ("zh", 390, False, "健")]
+    ("language", "width", "dark", "text"),
+    [("en", 1280, False, "healt"), ("ar", 390, True, "صح"), ("zh", 390, False, "健")],
 )
-def test_suggestions_while_typing_have_no_fault_that_axe_finds(host, browser, packages, language, width, dark, text):
+def test_suggestions_while_typing_have_no_fault_that_axe_finds(
+    host, browser, packages, language, width, dark, text
+):
     browser.open(f"{host}/search?lang={language}", width, dark=dark)
 
     result = suggestions(browser, text)
@@ -385,7 +434,9 @@ def test_no_page_asks_another_host(host, browser):
     for path in PAGES.values():
         browser.open(host + path)
 
-    assert {url.split("/")[2] for url in browser.request_log[before:] if url.startswith("http")} == {host.split("/")[2]}
+    assert {
+        url.split("/")[2] for url in browser.request_log[before:] if url.startswith("http")
+    } == {host.split("/")[2]}
 
 
 LABELS = """[...document.querySelectorAll('table.chart tr')].map((row) => {
@@ -442,9 +493,15 @@ def test_progress_of_the_first_start_leaves_what_is_typed(host, browser):
     )
 
     browser.run("import('/static/progress.js').then(() => 0)")
-    wait_until(lambda: browser.run("document.querySelector('.start, [data-stale]') === null"), "the page to be updated")
+    wait_until(
+        lambda: browser.run("document.querySelector('.start, [data-stale]') === null"),
+        "the page to be updated",
+    )
 
-    assert browser.run("[document.activeElement.id, document.getElementById('q').value]") == ["q", "telemed"]
+    assert browser.run("[document.activeElement.id, document.getElementById('q').value]") == [
+        "q",
+        "telemed",
+    ]
     assert browser.run("document.querySelectorAll('main > .columns').length") == 1
 
 
@@ -454,7 +511,9 @@ def link(text: str) -> str:
 
 
 def search(words: str) -> str:
-    return f"document.querySelector('#q').value = {words!r}; document.querySelector('form').submit()"
+    return (
+        f"document.querySelector('#q').value = {words!r}; document.querySelector('form').submit()"
+    )
 
 
 COMPARE = "const [one, other] = document.querySelectorAll('select'); "
@@ -469,7 +528,7 @@ TASKS = {
     ),
     "see which goals e-agriculture serves": (
         [link("Topics"), link("Action lines"), link("E-agriculture")],
-        "document.querySelectorAll('a[href*=\"metadata.un.org/sdg/2\"], a[href*=\"goal=2\"]').length > 0",
+        'document.querySelectorAll(\'a[href*="metadata.un.org/sdg/2"], a[href*="goal=2"]\').length > 0',
     ),
     "compare Kenya with Africa": (
         [link("Topics"), link("Compare"), COMPARE],

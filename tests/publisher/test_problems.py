@@ -15,7 +15,12 @@ from publisher.portal.problems import CATEGORIES, OA, PublicProblem
 from vocab.iris import BASE
 
 RECORD = f"{BASE}record/demo/a%2F1"
-FORM = {"record": "/record/demo/a%2F1", "category": "title", "text": "It is <b>wrong</b>", "address": "reader@example.org"}
+FORM = {
+    "record": "/record/demo/a%2F1",
+    "category": "title",
+    "text": "It is <b>wrong</b>",
+    "address": "reader@example.org",
+}
 
 
 @dataclass
@@ -39,7 +44,9 @@ class ProblemsInMemory:
 
 def visitor(service, reports: ProblemsInMemory | None) -> httpx.AsyncClient:
     app = create_app(service, site=SiteOptions(problem_store=reports))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    )
 
 
 @session_loop
@@ -51,9 +58,13 @@ async def test_a_problem_is_filed_without_script_and_has_a_public_page(service):
         public_page = await client.get(sent.headers["location"], headers={"Accept": "text/html"})
         data = (await client.get("/problem/1", headers={"Accept": "application/json"})).json()
 
-    assert '/problem?record=%2Frecord%2Fdemo%2Fa%252F1' in page.text
+    assert "/problem?record=%2Frecord%2Fdemo%2Fa%252F1" in page.text
     assert stored.filed == [("demo", "a/1", "title", FORM["text"], FORM["address"], "fr")]
-    assert (sent.status_code, sent.headers["location"], public_page.status_code) == (303, "/problem/1", 200)
+    assert (sent.status_code, sent.headers["location"], public_page.status_code) == (
+        303,
+        "/problem/1",
+        200,
+    )
     assert "Fixed: a later harvest changed the record." in public_page.text
     assert data == {
         "iri": f"{BASE}problem/1", "record": RECORD, "category": "title", "state": "fixed", "created": "2026-03-01T12:00:00Z",
@@ -71,7 +82,9 @@ async def test_a_problem_is_a_web_annotation(service):
 
     store = ox.Store()
     store.load(answer.content, format=ox.RdfFormat.TURTLE)
-    [target] = store.quads_for_pattern(ox.NamedNode(f"{BASE}problem/1"), ox.NamedNode(f"{OA}hasTarget"), None)
+    [target] = store.quads_for_pattern(
+        ox.NamedNode(f"{BASE}problem/1"), ox.NamedNode(f"{OA}hasTarget"), None
+    )
     assert target.object == ox.NamedNode(RECORD)
     assert '"fixed"' in answer.text
 
@@ -124,7 +137,9 @@ async def test_a_problem_is_about_a_record_a_source_or_a_page(service, path, tar
     assert [filed[:2] for filed in stored.filed] == [target]
 
 
-@pytest.mark.parametrize("path", ["/", "/matrix", "/source/demo", "/search?q=network", "/no-such-page"])
+@pytest.mark.parametrize(
+    "path", ["/", "/matrix", "/source/demo", "/search?q=network", "/no-such-page"]
+)
 @session_loop
 async def test_every_page_leads_to_the_form(service, path):
     async with visitor(service, ProblemsInMemory()) as client:

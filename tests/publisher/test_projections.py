@@ -26,7 +26,10 @@ TYPE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
 
 
 def commit(data: Path, *keys: str) -> None:
-    rows = [f"A <{BASE}id/initiative/demo/{key}> <{TYPE}> <{BASE}ns#Initiative> <{BASE}record/demo/{key}> ." for key in keys]
+    rows = [
+        f"A <{BASE}id/initiative/demo/{key}> <{TYPE}> <{BASE}ns#Initiative> <{BASE}record/demo/{key}> ."
+        for key in keys
+    ]
     Journal(data / "journal").append(rows, run="run-1", time=WHEN)
 
 
@@ -66,7 +69,9 @@ class SlowIndex(BrokenIndex):
             yield
 
 
-def test_small_entry_is_decompressed_once_for_all_readers(tmp_path: Path, reader: JournalReader) -> None:
+def test_small_entry_is_decompressed_once_for_all_readers(
+    tmp_path: Path, reader: JournalReader
+) -> None:
     commit(tmp_path, "1", "2")
     (entry,) = reader.entries()
     rows = list(entry.rows())
@@ -89,7 +94,9 @@ def test_large_entry_is_not_kept_in_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("small", [0, 1 << 20])
-def test_changed_iris_are_those_of_things_records_and_vocabulary_graphs(tmp_path: Path, small: int) -> None:
+def test_changed_iris_are_those_of_things_records_and_vocabulary_graphs(
+    tmp_path: Path, small: int
+) -> None:
     rows = [
         f"A <{BASE}id/event/demo/1> <{TYPE}> <{BASE}ns#Event> <{BASE}record/demo/1> .",
         f'D <{BASE}record/demo/1#part> <{TYPE}> "x" <{BASE}record/demo/1> .',
@@ -101,7 +108,11 @@ def test_changed_iris_are_those_of_things_records_and_vocabulary_graphs(tmp_path
 
     changed = list(DecodedEntry(entry, BASE, small).changed(2))
 
-    assert set().union(*changed) == {f"{BASE}id/event/demo/1", f"{BASE}record/demo/1#part", f"{BASE}scheme/action-line"}
+    assert set().union(*changed) == {
+        f"{BASE}id/event/demo/1",
+        f"{BASE}record/demo/1#part",
+        f"{BASE}scheme/action-line",
+    }
     assert max(map(len, changed)) == 2
 
 
@@ -117,29 +128,51 @@ def test_cursor_yields_each_new_entry_once(tmp_path: Path, reader: JournalReader
     assert (first, second) == ([1, 2], [3])
 
 
-def test_position_belongs_to_a_journal_by_the_id_of_its_entry(tmp_path: Path, reader: JournalReader) -> None:
+def test_position_belongs_to_a_journal_by_the_id_of_its_entry(
+    tmp_path: Path, reader: JournalReader
+) -> None:
     commit(tmp_path, "1")
     (entry,) = reader.entries()
 
-    results = [reader.contains(0, ""), reader.contains(1, entry.id), reader.contains(1, "other"), reader.contains(2, entry.id)]
+    results = [
+        reader.contains(0, ""),
+        reader.contains(1, entry.id),
+        reader.contains(1, "other"),
+        reader.contains(2, entry.id),
+    ]
 
     assert results == [True, True, False, False]
 
 
 @pytest.mark.parametrize("kind", [BrokenIndex, SlowIndex])
-def test_index_that_fails_or_never_ends_delays_no_other(tmp_path: Path, reader: JournalReader, kind: type[BrokenIndex]) -> None:
+def test_index_that_fails_or_never_ends_delays_no_other(
+    tmp_path: Path, reader: JournalReader, kind: type[BrokenIndex]
+) -> None:
     commit(tmp_path, "1")
     store = EmbeddedStore(reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")
     faulty = kind()
 
-    with closing(Runner(store, (faulty, SearchUpdater(tmp_path / "store" / "text", reader)))) as runner:
-        wait_until(lambda: (runner.step(), runner.progress()["search"] == {"position": 1})[1], "the search index to be level", pause=0)
+    with closing(
+        Runner(store, (faulty, SearchUpdater(tmp_path / "store" / "text", reader)))
+    ) as runner:
+        wait_until(
+            lambda: (runner.step(), runner.progress()["search"] == {"position": 1})[1],
+            "the search index to be level",
+            pause=0,
+        )
         commit(tmp_path, "2")
-        wait_until(lambda: (runner.step(), runner.progress()["search"] == {"position": 2})[1], "the search index to follow", pause=0)
+        wait_until(
+            lambda: (runner.step(), runner.progress()["search"] == {"position": 2})[1],
+            "the search index to follow",
+            pause=0,
+        )
         progress = runner.progress()
 
     assert progress["store"] == {"position": 2}
-    assert progress[faulty.name] == {"position": -1, **({"error": "OSError: disk full"} if kind is BrokenIndex else {})}
+    assert progress[faulty.name] == {
+        "position": -1,
+        **({"error": "OSError: disk full"} if kind is BrokenIndex else {}),
+    }
     assert (faulty.resets > 0) == (kind is BrokenIndex)
 
 
@@ -169,11 +202,15 @@ class FlakyIndex(BrokenIndex):
             raise OSError("disk full")
 
 
-def test_failing_index_is_rebuilt_at_once_and_then_at_growing_intervals(tmp_path: Path, reader: JournalReader) -> None:
+def test_failing_index_is_rebuilt_at_once_and_then_at_growing_intervals(
+    tmp_path: Path, reader: JournalReader
+) -> None:
     now, index = 0.0, FlakyIndex()
     sliced = SlicedProjection(index, lambda: now)
     attempts = []
-    with closing(EmbeddedStore(reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")) as store:
+    with closing(
+        EmbeddedStore(reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")
+    ) as store:
         for second in range(400):
             now = float(second)
             before = index.resets
@@ -189,10 +226,14 @@ def test_failing_index_is_rebuilt_at_once_and_then_at_growing_intervals(tmp_path
     assert sliced.progress() == {"position": 1}
 
 
-def test_store_and_history_share_what_the_first_of_them_decoded(tmp_path: Path, reader: JournalReader) -> None:
+def test_store_and_history_share_what_the_first_of_them_decoded(
+    tmp_path: Path, reader: JournalReader
+) -> None:
     commit(tmp_path, "1")
     with (
-        closing(EmbeddedStore(reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")) as store,
+        closing(
+            EmbeddedStore(reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")
+        ) as store,
         closing(HistoryUpdater(tmp_path / "history", reader)) as history,
     ):
         store.update()

@@ -1,4 +1,6 @@
-"""The pages `/quality` and `/source/{source}/quality`: measurements that anyone can repeat at `/sparql`."""
+"""The pages `/quality` and `/source/{source}/quality`: measurements that anyone can repeat at
+`/sparql`.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,12 @@ DEMO = f"{BASE}source/demo"
 
 
 def quality(*shares: tuple[str, int, int, int]) -> Quality:
-    return Quality(tuple(Measurement(Indicator(name, "findability", weight, ""), part, whole) for name, weight, part, whole in shares))
+    return Quality(
+        tuple(
+            Measurement(Indicator(name, "findability", weight, ""), part, whole)
+            for name, weight, part, whole in shares
+        )
+    )
 
 
 def test_the_indicators_are_in_the_five_dimensions_of_the_method():
@@ -47,7 +54,9 @@ def test_points_are_the_weight_times_the_share_of_records():
     result = quality(("a", 30, 1, 4), ("b", 10, 4, 4))
 
     assert (result.points, result.most, result.share) == (17.5, 40, 44)
-    assert [(item.indicator.name, item.gain) for item in with_points(result, 5).measurements] == [("a", 22.5)]
+    assert [(item.indicator.name, item.gain) for item in with_points(result, 5).measurements] == [
+        ("a", 22.5)
+    ]
 
 
 @session_loop
@@ -56,7 +65,13 @@ async def test_each_measurement_is_the_number_that_its_query_gives_at_the_endpoi
         figures = (await client.get("/quality.json")).json()["figures"]
         rows = figures[0]["rows"]
         results = [
-            (await client.post("/sparql", data={"query": row["query"]}, headers={"Accept": "application/sparql-results+json"})).json()
+            (
+                await client.post(
+                    "/sparql",
+                    data={"query": row["query"]},
+                    headers={"Accept": "application/sparql-results+json"},
+                )
+            ).json()
             for row in rows
         ]
 
@@ -71,12 +86,15 @@ async def test_each_measurement_is_the_number_that_its_query_gives_at_the_endpoi
 async def test_gone_records_are_not_measured(service):
     async with visitor(service) as client:
         gone = await client.get("/quality", params={"record": "/record/demo/lost"})
-        there = (await client.get("/quality.json", params={"record": "/record/demo/a%2F1"})).json()["figures"][0]["rows"]
+        there = (await client.get("/quality.json", params={"record": "/record/demo/a%2F1"})).json()[
+            "figures"
+        ][0]["rows"]
 
     assert gone.status_code == 404
     assert {(row["source"], row["all"]) for row in there} == {(f"{BASE}record/demo/a%2F1", 1)}
     assert {row["records"] for row in there} <= {0, 1}
-    assert next(row["records"] for row in there if row["metric"].endswith("#valid")) == 0  # it has a remark
+    # it has a remark
+    assert next(row["records"] for row in there if row["metric"].endswith("#valid")) == 0
 
 
 @session_loop
@@ -88,10 +106,19 @@ async def test_measurements_are_dqv_and_name_their_metric(service):
     store = ox.Store()
     store.load(text.encode(), format=ox.RdfFormat.TURTLE)
     type_of = ox.NamedNode(f"{RDF}type")
-    metrics = {quad.subject for quad in store.quads_for_pattern(None, type_of, ox.NamedNode(f"{DQV}Metric"))}
-    measured = {quad.object for quad in store.quads_for_pattern(None, ox.NamedNode(f"{DQV}isMeasurementOf"), None)}
+    metrics = {
+        quad.subject
+        for quad in store.quads_for_pattern(None, type_of, ox.NamedNode(f"{DQV}Metric"))
+    }
+    measured = {
+        quad.object
+        for quad in store.quads_for_pattern(None, ox.NamedNode(f"{DQV}isMeasurementOf"), None)
+    }
     assert measured == metrics != set()
-    assert all(len(list(store.quads_for_pattern(metric, ox.NamedNode(f"{DQV}inDimension"), None))) == 1 for metric in metrics)
+    assert all(
+        len(list(store.quads_for_pattern(metric, ox.NamedNode(f"{DQV}inDimension"), None))) == 1
+        for metric in metrics
+    )
     assert one.count("QualityMeasurement") == len(indicators())
 
 
@@ -134,7 +161,9 @@ def test_a_badge_escapes_a_hostile_title():
 async def test_the_pages_show_every_indicator_and_the_gains(service):
     async with visitor(service) as client:
         one = await client.get("/source/demo/quality", headers={"Accept": "text/html"})
-        everything = await client.get("/quality", headers={"Accept": "text/html", "Accept-Language": "fr"})
+        everything = await client.get(
+            "/quality", headers={"Accept": "text/html", "Accept-Language": "fr"}
+        )
         report = await client.get("/source/demo/report", headers={"Accept": "text/html"})
 
     assert one.text.count("/sparql?show=") == len(indicators())
@@ -144,18 +173,29 @@ async def test_the_pages_show_every_indicator_and_the_gains(service):
     assert "Would gain" in report.text
 
 
-@pytest.mark.parametrize(("page", "expected"), [("<https://example.org/a>", (1, 1, 1)), ('"https://example.org/a b"', (0, 0, 0))])
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [("<https://example.org/a>", (1, 1, 1)), ('"https://example.org/a b"', (0, 0, 0))],
+)
 def test_a_page_that_is_only_a_text_is_no_web_page(page, expected):
     store, names = ox.Store(), ("web-page", "secure-page", "page-not-gone")
     prefixes = "".join(
-        f"PREFIX {name}: <{iri}>\n" for name, iri in {"dcat": DCAT, "foaf": FOAF, "adms": ADMS, "ops": Iris().operations}.items()
+        f"PREFIX {name}: <{iri}>\n"
+        for name, iri in {
+            "dcat": DCAT,
+            "foaf": FOAF,
+            "adms": ADMS,
+            "ops": Iris().operations,
+        }.items()
     )
     record = f"<{DEMO}> dcat:record <x:r> . <x:r> foaf:primaryTopic <x:t> ; adms:status ops:published . <x:t> foaf:page {page} ."
     store.update(f"{prefixes} INSERT DATA {{ {record} }}")
 
     queries = {item.name: item.query(Iris(), source=DEMO) for item in indicators()}
 
-    assert tuple(int(next(store.query(queries[name]))["records"].value) for name in names) == expected
+    assert (
+        tuple(int(next(store.query(queries[name]))["records"].value) for name in names) == expected
+    )
 
 
 def test_every_pattern_is_a_query_of_its_own():
@@ -177,4 +217,6 @@ async def test_the_history_has_the_releases_whose_stores_are_here(world, service
     now = await measure_sources(service)
     assert before == []
     assert (past.number, past.day) == (1, "2026-04-01")
-    assert {source: result.points for source, result in past.sources.items()} == {source: result.points for source, result in now.items()}
+    assert {source: result.points for source, result in past.sources.items()} == {
+        source: result.points for source, result in now.items()
+    }

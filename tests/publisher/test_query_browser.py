@@ -33,13 +33,33 @@ def browser() -> str:
 
 
 def _screenshot(browser: str, url: str, folder: Path) -> tuple[str, list[str]]:
-    """Load a page; return its document after its scripts have run, and the hosts that it requested, without those of the browser itself."""
+    """Load a page; return its document after its scripts have run, and the hosts that it requested,
+    without those of the browser itself.
+    """
     log = folder / "net.json"
-    line = [browser, *FLAGS.split(), f"--user-data-dir={folder}", f"--log-net-log={log}", "--virtual-time-budget=4000", "--dump-dom", url]
+    line = [
+        browser,
+        *FLAGS.split(),
+        f"--user-data-dir={folder}",
+        f"--log-net-log={log}",
+        "--virtual-time-budget=4000",
+        "--dump-dom",
+        url,
+    ]
     completed = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True)
     events = [result.get("params", {}) for result in json.loads(log.read_text())["events"]]
-    urls = {result["url"] for result in events if "url" in result and result.get("initiator", "").startswith("http")}
-    return completed.stdout, sorted({match[1] for address in urls if (match := re.match(r"(?:https?|wss?)://([^/:]+)", address))})
+    urls = {
+        result["url"]
+        for result in events
+        if "url" in result and result.get("initiator", "").startswith("http")
+    }
+    return completed.stdout, sorted(
+        {
+            match[1]
+            for address in urls
+            if (match := re.match(r"(?:https?|wss?)://([^/:]+)", address))
+        }
+    )
 
 
 def test_the_editor_stands_in_the_forms_place_and_asks_no_other_host(endpoint, browser, tmp_path):
@@ -48,7 +68,9 @@ def test_the_editor_stands_in_the_forms_place_and_asks_no_other_host(endpoint, b
     assert re.search(r'<form class="card" id="plain"[^>]* hidden', page)
     assert 'class="CodeMirror' in page
     assert 'class="yasqe_queryButton query_valid' in page
-    assert "Prizes by category" in re.sub(r"<[^>]+>", "", page.partition('id="yasgui"')[2].partition("<form")[0])
+    assert "Prizes by category" in re.sub(
+        r"<[^>]+>", "", page.partition('id="yasgui"')[2].partition("<form")[0]
+    )
     assert hosts == ["127.0.0.1"]
 
 
@@ -63,9 +85,15 @@ ASKED = """new Promise((resolve, reject) => {
 })"""
 
 
-def test_an_answer_that_is_cut_says_so_above_its_rows_and_a_whole_one_does_not(world: Path, browser: str, tmp_path: Path) -> None:
-    with served(world, {"STOCKTAKE_QUERY_LIMITS": "budget=0, rows=3000"}) as url, browsing(tmp_path) as opened:
-        opened.open(f"{url}/sparql?show={quote('SELECT * { ?s ?p ?o } LIMIT 4000')}")  # long, so that its cut stands in no header
+def test_an_answer_that_is_cut_says_so_above_its_rows_and_a_whole_one_does_not(
+    world: Path, browser: str, tmp_path: Path
+) -> None:
+    with (
+        served(world, {"STOCKTAKE_QUERY_LIMITS": "budget=0, rows=3000"}) as url,
+        browsing(tmp_path) as opened,
+    ):
+        # long, so that its cut stands in no header
+        opened.open(f"{url}/sparql?show={quote('SELECT * { ?s ?p ?o } LIMIT 4000')}")
         cut = opened.run(ASKED)
         opened.open(f"{url}/sparql?show={quote('SELECT * { ?s ?p ?o } LIMIT 2')}")
         whole = opened.run(ASKED)
@@ -100,39 +128,62 @@ def host(world: Path) -> Iterator[str]:
 def until(page: Browser, script: str) -> Any:
     """Return the value of *script* once it is true; the page must answer all the time."""
     end = time.monotonic() + DEADLINE
-    while not (value := page.run(f"(() => {{ const it = {script}; return it instanceof Node ? true : it; }})()")):
-        assert time.monotonic() < end, f"waited for {script}; the page shows: {page.run(PANEL + '.innerText')}"
+    while not (
+        value := page.run(
+            f"(() => {{ const it = {script}; return it instanceof Node ? true : it; }})()"
+        )
+    ):
+        assert time.monotonic() < end, (
+            f"waited for {script}; the page shows: {page.run(PANEL + '.innerText')}"
+        )
         time.sleep(0.05)
     return value
 
 
 def put(page: Browser, query: str) -> None:
     """Run *query* by the button of the editor."""
-    page.run(f"stocktakeQuery.getTab().setQuery({json.dumps(query)}); {PANEL}.querySelector('.yasqe_queryButton').click()")
+    page.run(
+        f"stocktakeQuery.getTab().setQuery({json.dumps(query)}); {PANEL}.querySelector('.yasqe_queryButton').click()"
+    )
 
 
 def rows(page: Browser) -> int:
     return int(page.run(f"{PANEL}.querySelectorAll('.yasr_results tbody tr').length"))
 
 
-def test_the_page_works_while_a_large_answer_comes_and_shows_its_first_rows(host: str, page: Browser) -> None:
+def test_the_page_works_while_a_large_answer_comes_and_shows_its_first_rows(
+    host: str, page: Browser
+) -> None:
     page.open(f"{host}/sparql?show={quote(LARGE)}")
 
     put(page, LARGE)
-    until(page, f"/Rows received: [0-9,]+/.test({PANEL}.querySelector('.answer-bar .time').textContent)")
-    page.run("stocktakeQuery.getTab().getYasqe().replaceRange('# typed meanwhile\\n', {line: 0, ch: 0})")
+    until(
+        page,
+        f"/Rows received: [0-9,]+/.test({PANEL}.querySelector('.answer-bar .time').textContent)",
+    )
+    page.run(
+        "stocktakeQuery.getTab().getYasqe().replaceRange('# typed meanwhile\\n', {line: 0, ch: 0})"
+    )
     assert page.run(STATE) == "running"
-    until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.yasr_results tbody tr') !== null")
+    until(
+        page, f"{STATE} === 'answered' && {PANEL}.querySelector('.yasr_results tbody tr') !== null"
+    )
 
     output = page.run(f"{PANEL}.querySelector('.answer-bar').innerText")
     assert "The first 1,000 of 195,249 rows are shown." in output
-    page.run(f"{{ const it = {PANEL}.querySelector('.tableSizer'); it.value = '-1'; it.dispatchEvent(new Event('change')); }} 0")
+    page.run(
+        f"{{ const it = {PANEL}.querySelector('.tableSizer'); it.value = '-1'; it.dispatchEvent(new Event('change')); }} 0"
+    )
     assert rows(page) == 1000
-    columns = page.run(f"[...{PANEL}.querySelectorAll('.yasr_results thead th')].map((it) => it.textContent)")
+    columns = page.run(
+        f"[...{PANEL}.querySelectorAll('.yasr_results thead th')].map((it) => it.textContent)"
+    )
     assert columns == ["s", "p", "o", "b", "a"]
 
 
-def test_a_large_answer_is_offered_whole_as_a_file_and_as_an_export(host: str, page: Browser) -> None:
+def test_a_large_answer_is_offered_whole_as_a_file_and_as_an_export(
+    host: str, page: Browser
+) -> None:
     page.open(f"{host}/sparql?show={quote(LARGE)}")
     put(page, LARGE)
     until(page, f"{PANEL}.querySelector('.answer-bar .files a')")
@@ -149,13 +200,22 @@ def test_a_query_is_cancelled_by_a_button_and_leaves_no_error(host: str, page: B
     page.open(f"{host}/sparql?show={quote(ENDLESS)}")
 
     put(page, ENDLESS)
-    until(page, f"{STATE} === 'running' && /[1-9]/.test({PANEL}.querySelector('.answer-bar .time').textContent)")
+    until(
+        page,
+        f"{STATE} === 'running' && /[1-9]/.test({PANEL}.querySelector('.answer-bar .time').textContent)",
+    )
     page.run(f"{PANEL}.querySelector('.answer-bar .cancel').click()")
 
-    status = until(page, f"{STATE} === 'cancelled' && {PANEL}.querySelector('.answer-bar [role=status]').textContent")
+    status = until(
+        page,
+        f"{STATE} === 'cancelled' && {PANEL}.querySelector('.answer-bar [role=status]').textContent",
+    )
     assert status.startswith("Cancelled after")
     assert page.run(f"{PANEL}.querySelectorAll('[role=alert]').length") == 0
-    assert page.run(f"getComputedStyle({PANEL}.querySelector('.answer-bar .cancel')).display") == "none"
+    assert (
+        page.run(f"getComputedStyle({PANEL}.querySelector('.answer-bar .cancel')).display")
+        == "none"
+    )
     put(page, "SELECT ?s { ?s ?p ?o } LIMIT 3")
     until(page, f"{PANEL}.querySelectorAll('.yasr_results tbody tr').length === 3")
 
@@ -167,7 +227,9 @@ def test_an_error_goes_when_another_query_runs(host: str, page: Browser) -> None
 
     put(page, ENDLESS)
     until(page, f"{STATE} === 'running'")
-    left = page.run(f"[{PANEL}.querySelectorAll('[role=alert]').length, {PANEL}.querySelector('.yasr_results').textContent]")
+    left = page.run(
+        f"[{PANEL}.querySelectorAll('[role=alert]').length, {PANEL}.querySelector('.yasr_results').textContent]"
+    )
     page.run(f"{PANEL}.querySelector('.answer-bar .cancel').click()")
 
     assert left == [0, ""]
@@ -178,8 +240,13 @@ def test_an_example_runs_when_it_is_clicked(host: str, page: Browser) -> None:
 
     page.run("document.querySelector('a[href=\"/sparql?example=initiatives-by-goal\"]').click()")
 
-    until(page, f"{STATE} === 'answered' && {PANEL}.querySelectorAll('.yasr_results tbody tr').length >= 17")
-    assert page.run("stocktakeQuery.getTab().getName()").startswith("Initiatives by Sustainable Development")
+    until(
+        page,
+        f"{STATE} === 'answered' && {PANEL}.querySelectorAll('.yasr_results tbody tr').length >= 17",
+    )
+    assert page.run("stocktakeQuery.getTab().getName()").startswith(
+        "Initiatives by Sustainable Development"
+    )
 
 
 @pytest.mark.parametrize("name", ["places", "initiatives-by-country", "near-nairobi"])
@@ -211,7 +278,9 @@ def test_a_long_graph_is_cut_at_a_statement(host: str, page: Browser) -> None:
 
     until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.answer-bar .files a')")
 
-    assert "Only the beginning of the response is shown." in page.run(f"{PANEL}.querySelector('.answer-bar').innerText")
+    assert "Only the beginning of the response is shown." in page.run(
+        f"{PANEL}.querySelector('.answer-bar').innerText"
+    )
     assert page.run("stocktakeQuery.getTab().getYasr().results.getBindings().length") > 1000
 
 
@@ -224,7 +293,9 @@ def test_the_page_speaks_the_language_of_its_reader(host: str, page: Browser) ->
     until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.tableFilter')")
 
     text = page.run(f"{PANEL}.innerText + ' ' + {PANEL}.querySelector('.yasqe_queryButton').title")
-    names = page.run(f"[...{PANEL}.querySelectorAll('.yasr_btnGroup li')].map((it) => it.innerText.trim())")
+    names = page.run(
+        f"[...{PANEL}.querySelectorAll('.yasr_btnGroup li')].map((it) => it.innerText.trim())"
+    )
     page.open(f"{host}/sparql?lang=en")  # the browser remembers the language
 
     assert names == ["表格", "图表", "地图", "响应"]

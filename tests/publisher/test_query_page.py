@@ -57,7 +57,9 @@ def test_without_a_bundle_the_page_is_a_plain_form(tmp_path):
 def test_with_a_bundle_the_scripts_are_our_own(tmp_path):
     page = _page(True)
 
-    assert re.findall(r"<script[^>]*>", page) == [f'<script src="{static_url("query/query.js")}" defer>']
+    assert re.findall(r"<script[^>]*>", page) == [
+        f'<script src="{static_url("query/query.js")}" defer>'
+    ]
     assert "style=" not in page
 
 
@@ -77,7 +79,10 @@ async def test_the_page_has_the_policy_of_all_others(client: httpx.AsyncClient):
 
 async def test_words_to_complete_are_our_own_vocabulary(client: httpx.AsyncClient):
     body = (await client.get("/sparql/words")).json()
-    labels = {kind: {item["iri"]: item["label"] for item in body[kind]} for kind in ("classes", "properties", "concepts")}
+    labels = {
+        kind: {item["iri"]: item["label"] for item in body[kind]}
+        for kind in ("classes", "properties", "concepts")
+    }
 
     assert labels["classes"][Iris().ns + "Initiative"] == "Initiative"
     assert labels["properties"][Iris().ns + "suggestedTarget"] == "suggested target"
@@ -95,6 +100,8 @@ async def test_words_are_not_sent_again_while_they_are_the_same(client: httpx.As
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_an_example_and_a_query_together_are_a_query(client: httpx.AsyncClient, method):
-    answer = await client.request(method, "/sparql", params={"query": "ASK {}", "example": "prizes", "format": "json"})
+    answer = await client.request(
+        method, "/sparql", params={"query": "ASK {}", "example": "prizes", "format": "json"}
+    )
 
     assert answer.status_code == 200

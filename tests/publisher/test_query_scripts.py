@@ -1,4 +1,6 @@
-"""The scripts of the query page: an answer is read whole and kept in part, and every text has its translations."""
+"""The scripts of the query page: an answer is read whole and kept in part, and every text has its
+translations.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,18 @@ console.log(JSON.stringify({ rows: reading.rows, cut: reading.cut, text: await r
 """
 
 HOSTILE = 'a "quoted" \\ back\\\\slash }]}{[ , "bindings": [{'
-ROWS = [{"a": {"type": "literal", "value": f"{HOSTILE} {number} é"}, "b": {"type": "uri", "value": "x:y"}} for number in range(7)]
-DOCUMENT: dict[str, Any] = {"head": {"vars": ["a", "b"], "link": ["x"]}, "results": {"bindings": ROWS}, "cut": {"rows": 7}}
+ROWS = [
+    {
+        "a": {"type": "literal", "value": f"{HOSTILE} {number} é"},
+        "b": {"type": "uri", "value": "x:y"},
+    }
+    for number in range(7)
+]
+DOCUMENT: dict[str, Any] = {
+    "head": {"vars": ["a", "b"], "link": ["x"]},
+    "results": {"bindings": ROWS},
+    "cut": {"rows": 7},
+}
 
 
 def read(kind: str, text: str, most: int, size: int, bound: int | None = None) -> dict[str, Any]:
@@ -34,8 +46,17 @@ def read(kind: str, text: str, most: int, size: int, bound: int | None = None) -
     if node is None:
         pytest.skip("no node")
     script = READ % {"module": json.dumps((WEB / "src" / "rows.js").as_uri())}
-    argument = json.dumps({"kind": kind, "text": text, "most": most, "size": size} | ({"bound": bound} if bound else {}))
-    process = subprocess.run([node, "--input-type=module", "-e", script, argument], capture_output=True, text=True, timeout=60, check=True)
+    argument = json.dumps(
+        {"kind": kind, "text": text, "most": most, "size": size}
+        | ({"bound": bound} if bound else {})
+    )
+    process = subprocess.run(
+        [node, "--input-type=module", "-e", script, argument],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     result: dict[str, Any] = json.loads(process.stdout)
     return result
 
@@ -43,7 +64,9 @@ def read(kind: str, text: str, most: int, size: int, bound: int | None = None) -
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("size", [1, 7, 100_000])
 @pytest.mark.parametrize("most", [1, 3, 6])
-def test_first_rows_of_a_table_are_kept_and_all_are_counted(indent: int | None, size: int, most: int) -> None:
+def test_first_rows_of_a_table_are_kept_and_all_are_counted(
+    indent: int | None, size: int, most: int
+) -> None:
     result = read("Table", json.dumps(DOCUMENT, indent=indent, ensure_ascii=False), most, size)
 
     table = json.loads(result["text"])
@@ -58,7 +81,9 @@ def test_table_that_fits_is_kept_whole(most: int) -> None:
     assert json.loads(result["text"]) == DOCUMENT
 
 
-@pytest.mark.parametrize("text", ['{"head":{},"boolean":true}', '{"head":{"vars":["a"]},"results":{"bindings":[]}}'])
+@pytest.mark.parametrize(
+    "text", ['{"head":{},"boolean":true}', '{"head":{"vars":["a"]},"results":{"bindings":[]}}']
+)
 def test_answer_without_rows_is_kept(text: str) -> None:
     result = read("Table", text, 5, 3)
 

@@ -1,4 +1,6 @@
-"""The reconciliation service: valid by its specification, names in six languages, and an answer to whatever is sent."""
+"""The reconciliation service: valid by its specification, names in six languages, and an answer to
+whatever is sent.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ from conftest import IRIS, KENYA
 GOAL = "http://metadata.un.org/sdg/4"
 CLINICS = f"{IRIS.base}id/initiative/demo/a%2F1"
 MINISTRY = f"{IRIS.base}id/organization/demo/ministry-of-health"
-COUNTRIES = {"en": "Kenya", "fr": "Kenya", "es": "Kenia", "ru": "Кения", "zh": "肯尼亚", "ar": "كينيا"}
+COUNTRIES = {
+    "en": "Kenya",
+    "fr": "Kenya",
+    "es": "Kenia",
+    "ru": "Кения",
+    "zh": "肯尼亚",
+    "ar": "كينيا",
+}
 GOALS = {
     "en": "Quality education",
     "fr": "Éducation de qualité",
@@ -33,16 +42,22 @@ async def match(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]
     return answer.json()["q0"]["result"]
 
 
-async def fetch(client: httpx.AsyncClient, path: str, schema: schemas.Schema, **parameters: str) -> Any:
+async def fetch(
+    client: httpx.AsyncClient, path: str, schema: schemas.Schema, **parameters: str
+) -> Any:
     answer = await client.get(path, params=parameters)
     assert answer.status_code == 200, answer.text
     jsonschema.validate(answer.json(), schema)
     return answer.json()
 
 
-async def extension(client: httpx.AsyncClient, ids: list[str], *properties: str, language: str = "en") -> dict[str, Any]:
+async def extension(
+    client: httpx.AsyncClient, ids: list[str], *properties: str, language: str = "en"
+) -> dict[str, Any]:
     query = {"ids": ids, "properties": [{"id": name} for name in properties]}
-    answer = await client.post("/reconcile", data={"extend": json.dumps(query)}, headers={"Accept-Language": language})
+    answer = await client.post(
+        "/reconcile", data={"extend": json.dumps(query)}, headers={"Accept-Language": language}
+    )
     assert answer.status_code == 200, answer.text
     jsonschema.validate(answer.json(), schemas.EXTENSION)
     return answer.json()
@@ -52,7 +67,14 @@ async def test_the_manifest_is_valid_and_its_addresses_are_of_this_host(client):
     manifest = await fetch(client, "/reconcile", schemas.MANIFEST)
 
     assert manifest["versions"] == ["0.2"]
-    assert [item["id"] for item in manifest["defaultTypes"]] == ["organization", "initiative", "country", "goal", "target", "action-line"]
+    assert [item["id"] for item in manifest["defaultTypes"]] == [
+        "organization",
+        "initiative",
+        "country",
+        "goal",
+        "target",
+        "action-line",
+    ]
     assert manifest["preview"]["url"].startswith(str(client.base_url).rstrip("/"))
 
 
@@ -122,8 +144,16 @@ async def test_without_a_type_all_types_are_searched(client):
 
 async def test_namesakes_are_no_match_until_a_property_decides(client):
     by_name = await match(client, query="Community network 1", type="initiative", limit=3)
-    here = await match(client, query="Telemedicine for remote clinics", properties=[{"pid": "country", "v": "Kenia"}])
-    elsewhere = await match(client, query="Telemedicine for remote clinics", properties=[{"pid": "country", "v": {"id": "404x"}}])
+    here = await match(
+        client,
+        query="Telemedicine for remote clinics",
+        properties=[{"pid": "country", "v": "Kenia"}],
+    )
+    elsewhere = await match(
+        client,
+        query="Telemedicine for remote clinics",
+        properties=[{"pid": "country", "v": {"id": "404x"}}],
+    )
 
     assert len(by_name) == 3
     assert here[0]["match"] is True
@@ -133,7 +163,12 @@ async def test_namesakes_are_no_match_until_a_property_decides(client):
 
 
 async def test_properties_without_a_name_select_things(client):
-    candidates = await match(client, properties=[{"pid": "goal", "v": ["Quality education"]}], type="initiative", limit=50)
+    candidates = await match(
+        client,
+        properties=[{"pid": "goal", "v": ["Quality education"]}],
+        type="initiative",
+        limit=50,
+    )
 
     assert candidates
     assert all({"id": "goal", "value": True} in item["features"] for item in candidates)
@@ -154,13 +189,18 @@ async def test_a_hostile_name_has_candidates_or_none(client, name):
 
 
 async def test_a_body_of_a_megabyte_is_refused(client):
-    answer = await client.post("/reconcile", data={"queries": json.dumps({"q": {"query": "y" * (1 << 20)}})})
+    answer = await client.post(
+        "/reconcile", data={"queries": json.dumps({"q": {"query": "y" * (1 << 20)}})}
+    )
 
     assert answer.status_code == 413
 
 
 async def test_a_thousand_queries_are_a_batch_and_ten_thousand_are_not(client):
-    batch, large = ({f"q{n}": {"query": "Kenya", "type": "country"} for n in range(count)} for count in (1_000, 10_000))
+    batch, large = (
+        {f"q{n}": {"query": "Kenya", "type": "country"} for n in range(count)}
+        for count in (1_000, 10_000)
+    )
 
     answer = await client.post("/reconcile", data={"queries": json.dumps(batch)})
     refused = await client.post("/reconcile", data={"queries": json.dumps(large)})
@@ -177,15 +217,27 @@ async def test_a_thousand_queries_are_a_batch_and_ten_thousand_are_not(client):
         ('{"q0": {"query": "Kenya"', "queries is not valid JSON"),
         ("[1]", "queries must be a JSON object"),
         ('{"q0": "Kenya"}', "query 'q0' must be an object"),
-        ('{"q0": {}}', "query 'q0' needs a \"query\" or \"properties\""),
+        ('{"q0": {}}', 'query \'q0\' needs a "query" or "properties"'),
         ('{"q0": {"query": 7}}', '"query" must be a string'),
-        ('{"q0": {"query": "x", "type": "person"}}', "unknown type 'person'; the types are organization"),
+        (
+            '{"q0": {"query": "x", "type": "person"}}',
+            "unknown type 'person'; the types are organization",
+        ),
         ('{"q0": {"query": "x", "limit": 0}}', '"limit" must be a positive integer'),
         ('{"q0": {"query": "x", "limits": 3}}', "unknown field 'limits'"),
-        ('{"q0": {"query": "x", "type_strict": "maybe"}}', '"type_strict" must be one of any, should, all'),
-        ('{"q0": {"query": "x", "properties": [{"pid": "colour", "v": 1}]}}', "unknown property 'colour'; the properties are name"),
+        (
+            '{"q0": {"query": "x", "type_strict": "maybe"}}',
+            '"type_strict" must be one of any, should, all',
+        ),
+        (
+            '{"q0": {"query": "x", "properties": [{"pid": "colour", "v": 1}]}}',
+            "unknown property 'colour'; the properties are name",
+        ),
         ('{"q0": {"query": "x", "properties": [{"pid": "goal"}]}}', 'needs "pid" and "v"'),
-        ('{"q0": {"query": "x", "properties": [{"pid": "goal", "v": null}]}}', "a value of a property must be"),
+        (
+            '{"q0": {"query": "x", "properties": [{"pid": "goal", "v": null}]}}',
+            "a value of a property must be",
+        ),
     ],
 )
 async def test_a_batch_that_is_not_valid_is_answered_with_what_is_wrong(client, sent, part):
@@ -201,13 +253,18 @@ async def test_a_batch_that_is_not_valid_is_answered_with_what_is_wrong(client, 
         ({"extend": "{"}, "extend is not valid JSON"),
         ({"extend": '{"ids": "x", "properties": []}'}, 'extend needs "ids"'),
         ({"extend": '{"ids": ["x"], "properties": ["name"]}'}, 'extend needs "properties"'),
-        ({"extend": '{"ids": ["x"], "properties": [{"id": "colour"}]}'}, "unknown property 'colour'"),
+        (
+            {"extend": '{"ids": ["x"], "properties": [{"id": "colour"}]}'},
+            "unknown property 'colour'",
+        ),
         ({"extend": "{}", "queries": "{}"}, "not both"),
         ({}, "needs the field queries or extend"),
     ],
 )
 async def test_a_form_that_is_not_valid_is_answered_with_what_is_wrong(client, sent, part):
-    answer = await client.post("/reconcile", data=sent, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    answer = await client.post(
+        "/reconcile", data=sent, headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
 
     assert answer.status_code == 400
     assert part in answer.json()["detail"]
@@ -222,7 +279,9 @@ async def test_another_media_type_is_refused(client):
 async def test_a_batch_may_be_sent_by_get_and_from_another_site(client):
     queries = json.dumps({"q0": {"query": "Kenya", "type": "country"}})
 
-    answer = await client.get("/reconcile", params={"queries": queries}, headers={"Origin": "https://elsewhere.example"})
+    answer = await client.get(
+        "/reconcile", params={"queries": queries}, headers={"Origin": "https://elsewhere.example"}
+    )
 
     assert answer.json()["q0"]["result"][0]["id"] == KENYA
     assert answer.headers["access-control-allow-origin"] == "*"
@@ -238,9 +297,17 @@ async def test_values_of_entities_extend_a_table(client):
     assert rows[CLINICS]["country"] == [{"id": KENYA, "name": "Kenya"}]
     assert rows[CLINICS]["start"] == [{"str": "2024-02-01"}]
     assert rows[MINISTRY]["initiatives"] == [{"int": 121}]
-    assert (rows[KENYA]["code"], rows[KENYA]["iso3"], rows[KENYA]["initiatives"]) == ([{"str": "404"}], [{"str": "KEN"}], [{"int": 121}])
+    assert (rows[KENYA]["code"], rows[KENYA]["iso3"], rows[KENYA]["initiatives"]) == (
+        [{"str": "404"}],
+        [{"str": "KEN"}],
+        [{"int": 121}],
+    )
     assert all(values == [] for values in rows["nothing"].values())
-    assert answer["meta"][2] == {"id": "lead", "name": "Lead", "type": {"id": "organization", "name": "Organization"}}
+    assert answer["meta"][2] == {
+        "id": "lead",
+        "name": "Lead",
+        "type": {"id": "organization", "name": "Organization"},
+    }
 
 
 async def test_names_are_in_the_language_of_the_request(client):
@@ -253,8 +320,12 @@ async def test_names_are_in_the_language_of_the_request(client):
 
 async def test_names_are_completed(client):
     countries = await fetch(client, "/reconcile/suggest/entity", schemas.ENTITIES, prefix="ken")
-    things = await fetch(client, "/reconcile/suggest/entity", schemas.ENTITIES, prefix="Community netw")
-    more = await fetch(client, "/reconcile/suggest/entity", schemas.ENTITIES, prefix="Community netw", cursor="10")
+    things = await fetch(
+        client, "/reconcile/suggest/entity", schemas.ENTITIES, prefix="Community netw"
+    )
+    more = await fetch(
+        client, "/reconcile/suggest/entity", schemas.ENTITIES, prefix="Community netw", cursor="10"
+    )
     known = await fetch(client, "/reconcile/suggest/entity", schemas.ENTITIES, prefix=CLINICS)
 
     assert countries["result"][0]["id"] == KENYA
@@ -265,8 +336,12 @@ async def test_names_are_completed(client):
 
 async def test_types_and_properties_are_completed(client):
     types = await fetch(client, "/reconcile/suggest/type", schemas.SUGGESTIONS, prefix="act")
-    properties = await fetch(client, "/reconcile/suggest/property", schemas.SUGGESTIONS, prefix="iso")
-    proposed = await fetch(client, "/reconcile/properties", schemas.PROPOSALS, type="country", limit="2")
+    properties = await fetch(
+        client, "/reconcile/suggest/property", schemas.SUGGESTIONS, prefix="iso"
+    )
+    proposed = await fetch(
+        client, "/reconcile/properties", schemas.PROPOSALS, type="country", limit="2"
+    )
 
     assert types["result"] == [{"id": "action-line", "name": "Action line"}]
     assert [item["id"] for item in properties["result"]] == ["iso2", "iso3"]
@@ -274,7 +349,12 @@ async def test_types_and_properties_are_completed(client):
     assert (await client.get("/reconcile/properties", params={"type": "person"})).status_code == 400
 
 
-FLYOUTS = [("entity", CLINICS), ("entity", f"{IRIS.base}id/initiative/demo/evil"), ("type", "goal"), ("property", "lead")]
+FLYOUTS = [
+    ("entity", CLINICS),
+    ("entity", f"{IRIS.base}id/initiative/demo/evil"),
+    ("type", "goal"),
+    ("property", "lead"),
+]
 
 
 @pytest.mark.parametrize(("what", "name"), FLYOUTS)
@@ -303,7 +383,10 @@ async def test_the_view_of_an_entity_is_its_page(client):
     assert concept.headers["location"] == f"/concept?iri={KENYA}"
 
 
-@pytest.mark.parametrize("path", ["/reconcile/view", "/reconcile/preview", "/reconcile/flyout/entity", "/reconcile/flyout/type"])
+@pytest.mark.parametrize(
+    "path",
+    ["/reconcile/view", "/reconcile/preview", "/reconcile/flyout/entity", "/reconcile/flyout/type"],
+)
 async def test_an_unknown_entity_is_not_found(client, path):
     answer = await client.get(path, params={"id": "https://example.org/nothing"})
 

@@ -25,7 +25,11 @@ def test_datacite_takes_the_metadata() -> None:
     assert schema45.validate(result)
     assert result["publicationYear"] == "2026"
     assert result["relatedIdentifiers"] == [
-        {"relatedIdentifier": "https://x.org/release/3", "relatedIdentifierType": "URL", "relationType": "IsNewVersionOf"}
+        {
+            "relatedIdentifier": "https://x.org/release/3",
+            "relatedIdentifierType": "URL",
+            "relationType": "IsNewVersionOf",
+        }
     ]
 
 
@@ -38,7 +42,11 @@ def test_the_citation_file_has_what_its_format_asks_for() -> None:
 
     assert {"cff-version", "message", "title", "authors"} <= result.keys()
     assert (result["cff-version"], result["type"], result["version"]) == ("1.2.0", "dataset", "4")
-    assert (result["date-released"], result["license"], result["url"]) == ("2026-04-01", "CC-BY-4.0", "https://x.org/release/4")
+    assert (result["date-released"], result["license"], result["url"]) == (
+        "2026-04-01",
+        "CC-BY-4.0",
+        "https://x.org/release/4",
+    )
     assert result["references"][0]["title"] == 'The "A": registry'
     assert result["references"][1]["authors"] == [{"name": "B"}]
 
@@ -52,8 +60,15 @@ def test_the_citation_file_has_what_its_format_asks_for() -> None:
         ((), "other-open", None),
     ],
 )
-def test_a_release_of_several_licences_claims_none_of_them(licences: tuple[str, ...], zenodo: str, spdx: str | None) -> None:
-    release = replace(RELEASE, sources=tuple(ReleaseSource(str(number), "t", "p", item) for number, item in enumerate(licences)))
+def test_a_release_of_several_licences_claims_none_of_them(
+    licences: tuple[str, ...], zenodo: str, spdx: str | None
+) -> None:
+    release = replace(
+        RELEASE,
+        sources=tuple(
+            ReleaseSource(str(number), "t", "p", item) for number, item in enumerate(licences)
+        ),
+    )
 
     result = yaml.safe_load(citation.cff(release))
 
@@ -64,7 +79,15 @@ def test_a_release_of_several_licences_claims_none_of_them(licences: tuple[str, 
 def test_zenodo_gets_all_that_a_deposit_must_have() -> None:
     result = citation.zenodo(RELEASE)
 
-    must = {"upload_type", "publication_date", "title", "creators", "description", "access_right", "license"}
+    must = {
+        "upload_type",
+        "publication_date",
+        "title",
+        "creators",
+        "description",
+        "access_right",
+        "license",
+    }
     assert must <= result.keys()
     assert all(result[name] for name in must)
 
@@ -74,7 +97,11 @@ def test_each_citation_of_a_demo_release_says_that_its_data_are_made_up() -> Non
     title = "Demonstration data: WSIS Stocktaking, release 4"
     note = "Demonstration data: registries, projects and organizations are made up."
 
-    cff, datacite, zenodo = yaml.safe_load(citation.cff(release)), citation.datacite(release), citation.zenodo(release)
+    cff, datacite, zenodo = (
+        yaml.safe_load(citation.cff(release)),
+        citation.datacite(release),
+        citation.zenodo(release),
+    )
 
     assert [cff["title"], datacite["titles"][0]["title"], zenodo["title"]] == [title] * 3
     assert cff["abstract"].startswith(note)

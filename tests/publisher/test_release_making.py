@@ -1,4 +1,6 @@
-"""Releases: cut from the journal, whole or not at all, numbered without gaps, refused where nothing has changed."""
+"""Releases: cut from the journal, whole or not at all, numbered without gaps, refused where nothing
+has changed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,12 @@ from publisher.releases import retention
 from publisher.releases.builder import build_lock, build_release
 from publisher.releases.dump import canonical_quads
 from publisher.releases.signature import load_key
-from publisher.store.releases.manifest import list_releases, newest_release, read_manifest, release_numbers
+from publisher.store.releases.manifest import (
+    list_releases,
+    newest_release,
+    read_manifest,
+    release_numbers,
+)
 from stocktake import app
 from vocab.iris import Iris
 
@@ -62,7 +69,9 @@ def copied(world: Path, data: Path) -> Path:
 
 def move_on(data: Path, number: int = 1) -> None:
     Journal(data / "journal").append(
-        [f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'], run=f"more-{number}", time=NOW
+        [f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'],
+        run=f"more-{number}",
+        time=NOW,
     )
 
 
@@ -98,11 +107,19 @@ def test_the_quads_are_those_of_the_journal_sorted(released: Path) -> None:
     assert quads == list(canonical_quads(journal, 3))
 
 
-@pytest.mark.parametrize(("suffix", "form"), [("nt", RdfFormat.N_TRIPLES), ("ttl", RdfFormat.TURTLE), ("jsonld", RdfFormat.JSON_LD)])
-def test_every_form_says_the_same_triples_each_once(released: Path, suffix: str, form: RdfFormat) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "form"),
+    [("nt", RdfFormat.N_TRIPLES), ("ttl", RdfFormat.TURTLE), ("jsonld", RdfFormat.JSON_LD)],
+)
+def test_every_form_says_the_same_triples_each_once(
+    released: Path, suffix: str, form: RdfFormat
+) -> None:
     quads = parse(unpacked(released / "releases/1/stocktake-1.nq.gz"), RdfFormat.N_QUADS)
 
-    results = [quad.triple for quad in parse(unpacked(released / f"releases/1/stocktake-1.{suffix}.gz"), form)]
+    results = [
+        quad.triple
+        for quad in parse(unpacked(released / f"releases/1/stocktake-1.{suffix}.gz"), form)
+    ]
 
     assert len(results) == len(set(results))
     assert set(results) == {quad.triple for quad in quads}
@@ -118,24 +135,35 @@ def test_the_manifest_states_bytes_and_sums_of_all_files(released: Path) -> None
     folder = released / "releases/1"
     release = read_manifest(folder)
 
-    sums = {path.name: (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()) for path in folder.iterdir()}
+    sums = {
+        path.name: (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in folder.iterdir()
+    }
 
     results = {file.name for file in release.files}
     assert {file.name: (file.bytes, file.sha256) for file in release.files}.items() <= sums.items()
-    assert {name for name in sums if not name.endswith(".minisig")} - results == {"release.json", "SHA256SUMS"}
+    assert {name for name in sums if not name.endswith(".minisig")} - results == {
+        "release.json",
+        "SHA256SUMS",
+    }
     assert {f"{name}.minisig" for name in (*results, "release.json", "SHA256SUMS")} <= sums.keys()
 
 
 def test_the_sums_are_checked_by_a_tool_of_the_system(released: Path) -> None:
     process = subprocess.run(
-        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=released / "releases/1", capture_output=True, text=True
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"],
+        cwd=released / "releases/1",
+        capture_output=True,
+        text=True,
     )
 
     assert process.returncode == 0, process.stderr
     assert process.stdout.count(": OK") == len(read_manifest(released / "releases/1").files)
 
 
-def test_a_release_made_twice_has_the_same_bytes(world: Path, released: Path, tmp_path: Path) -> None:
+def test_a_release_made_twice_has_the_same_bytes(
+    world: Path, released: Path, tmp_path: Path
+) -> None:
     data = copied(world, tmp_path)
     shutil.copytree(released / "signing", data / "signing")
 
@@ -148,7 +176,10 @@ def test_an_unchanged_journal_is_not_released_again(small: Path) -> None:
     data = small
     build_release(data, IRIS, NOW)
 
-    with pytest.raises(ReleaseError, match=r"release 1 of 2026-04-01 is up to date .journal entry 1.: nothing has changed since"):
+    with pytest.raises(
+        ReleaseError,
+        match=r"release 1 of 2026-04-01 is up to date .journal entry 1.: nothing has changed since",
+    ):
         build_release(data, IRIS, NOW)
 
     assert release_numbers(data / "releases") == [1]
@@ -163,7 +194,10 @@ def test_two_are_not_cut_at_once(small: Path) -> None:
     data = small
     (data / "releases").mkdir()
 
-    with build_lock(data / "releases"), pytest.raises(ReleaseError, match="another release is being built"):
+    with (
+        build_lock(data / "releases"),
+        pytest.raises(ReleaseError, match="another release is being built"),
+    ):
         build_release(data, IRIS, NOW)
 
 
@@ -173,13 +207,18 @@ def test_numbers_have_no_gaps_and_each_release_names_the_one_before(small: Path)
         move_on(data, number)
         build_release(data, IRIS, NOW)
 
-    results = [(release.number, release.previous, release.position) for release in list_releases(data / "releases")]
+    results = [
+        (release.number, release.previous, release.position)
+        for release in list_releases(data / "releases")
+    ]
 
     assert results == [(3, 2, 4), (2, 1, 3), (1, None, 2)]
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_killed_at_any_stage_it_is_not_there_and_the_next_has_its_number(small: Path, stage: str) -> None:
+def test_killed_at_any_stage_it_is_not_there_and_the_next_has_its_number(
+    small: Path, stage: str
+) -> None:
     line = [sys.executable, "-c", _KILLED, str(small), stage]
 
     killed = subprocess.run(line, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)})
@@ -190,7 +229,11 @@ def test_killed_at_any_stage_it_is_not_there_and_the_next_has_its_number(small: 
     assert there is None
     assert release.number == 1
     assert sorted(path.name for path in (small / "releases").iterdir()) == [".lock", "1"]
-    assert files_of(small / "releases/1").keys() >= {"release.json", "release.json.minisig", "SHA256SUMS"}
+    assert files_of(small / "releases/1").keys() >= {
+        "release.json",
+        "release.json.minisig",
+        "SHA256SUMS",
+    }
 
 
 def test_of_older_releases_the_manifest_stays(small: Path) -> None:

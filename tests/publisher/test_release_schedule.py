@@ -1,4 +1,6 @@
-"""Releases on schedule: at the times of a cron line, made up for once, never in the way of a broken one."""
+"""Releases on schedule: at the times of a cron line, made up for once, never in the way of a broken
+one.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ def released(issued: str) -> Release:
 
 def move_on(data: Path, number: int) -> None:
     now = datetime(2026, 4, 1, tzinfo=UTC)
-    Journal(data / "journal").append([f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'], run=f"r-{number}", time=now)
+    Journal(data / "journal").append(
+        [f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'],
+        run=f"r-{number}",
+        time=now,
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,7 +48,9 @@ def move_on(data: Path, number: int) -> None:
         ("2026-04-01T03:59:59Z", datetime(2026, 4, 1, 4, 0, tzinfo=UTC), True),
     ],
 )
-def test_a_release_is_overdue_when_its_time_has_passed_since_the_last(issued: str, now: datetime, due: bool) -> None:
+def test_a_release_is_overdue_when_its_time_has_passed_since_the_last(
+    issued: str, now: datetime, due: bool
+) -> None:
     assert overdue(MONTHLY, released(issued), now) is due
 
 
@@ -61,10 +69,21 @@ def test_what_was_due_is_made_up_for_once_and_the_process_ends_when_asked(tmp_pa
     move_on(tmp_path, 1)
     build_release(tmp_path, Iris(), datetime(2026, 4, 1, tzinfo=UTC))
     move_on(tmp_path, 2)
-    line = [sys.executable, "-m", "stocktake", "--data", str(tmp_path), "release", "--every", MONTHLY]
+    line = [
+        sys.executable,
+        "-m",
+        "stocktake",
+        "--data",
+        str(tmp_path),
+        "release",
+        "--every",
+        MONTHLY,
+    ]
     before = datetime.now(UTC).replace(microsecond=0)
     process = Process(line, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    wait_until(lambda: "release 2" in process.output(), "the release that was due", output=process.output)
+    wait_until(
+        lambda: "release 2" in process.output(), "the release that was due", output=process.output
+    )
     result = process.output()
     code = process.stop()
 
@@ -75,7 +94,9 @@ def test_what_was_due_is_made_up_for_once_and_the_process_ends_when_asked(tmp_pa
     assert before <= datetime.fromisoformat(last.issued) <= datetime.now(UTC)
 
 
-@pytest.mark.parametrize("line", [["release", "--every", "monthly"], ["--releases", "61 * * * *", "up"]])
+@pytest.mark.parametrize(
+    "line", [["release", "--every", "monthly"], ["--releases", "61 * * * *", "up"]]
+)
 def test_a_line_that_is_no_cron_line_is_refused(tmp_path: Path, line: list[str]) -> None:
     outcome = CliRunner().invoke(app, ["--data", str(tmp_path), *line])
 

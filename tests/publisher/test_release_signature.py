@@ -1,4 +1,6 @@
-"""Signatures: what is signed here is verified by others: by the bare algorithm, and by minisign where it is there."""
+"""Signatures: what is signed here is verified by others: by the bare algorithm, and by minisign
+where it is there.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,12 @@ from publisher.releases.signature import load_key, public_key_text, sign
 
 
 def verified(path: Path, public: bytes) -> None:
-    """Verify by the description of the format alone (https://jedisct1.github.io/minisign/#signature-format)."""
-    _, signature, comment, whole = path.with_name(path.name + ".minisig").read_bytes().rstrip(b"\n").split(b"\n")
+    """Verify by the description of the format alone
+    (https://jedisct1.github.io/minisign/#signature-format).
+    """
+    _, signature, comment, whole = (
+        path.with_name(path.name + ".minisig").read_bytes().rstrip(b"\n").split(b"\n")
+    )
     known, output = base64.b64decode(public), base64.b64decode(signature)
     assert (known[:2], output[:2], output[2:10]) == (b"Ed", b"ED", known[2:10])
     holder = Ed25519PublicKey.from_public_bytes(known[10:])
@@ -59,11 +65,18 @@ def test_the_comment_is_signed_too(signed: Path) -> None:
         verified(signed, public)
 
 
-@pytest.mark.skipif(shutil.which("minisign") is None, reason="the program minisign is not installed")
+@pytest.mark.skipif(
+    shutil.which("minisign") is None, reason="the program minisign is not installed"
+)
 def test_a_signature_is_verified_by_minisign_itself(signed: Path) -> None:
     public = signed.parent / "signing/stocktake.pub"
 
-    completed = subprocess.run(["minisign", "-Vm", str(signed), "-p", str(public)], capture_output=True, text=True, check=False)
+    completed = subprocess.run(
+        ["minisign", "-Vm", str(signed), "-p", str(public)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
     assert completed.returncode == 0, completed.stderr
 

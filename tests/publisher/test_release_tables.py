@@ -1,4 +1,6 @@
-"""Tables: the rows say what the graphs say, in CSV and Parquet alike, and read by others' programs by their own description."""
+"""Tables: the rows say what the graphs say, in CSV and Parquet alike, and read by others' programs
+by their own description.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,13 @@ def folder(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def table(folder: Path, name: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(gzip.decompress((folder / f"{name}.csv.gz").read_bytes()).decode(), newline="")))
+    return list(
+        csv.DictReader(
+            io.StringIO(
+                gzip.decompress((folder / f"{name}.csv.gz").read_bytes()).decode(), newline=""
+            )
+        )
+    )
 
 
 def rows_of(query: str) -> list[tuple[object, ...]]:
@@ -57,7 +65,12 @@ def test_an_initiative_is_one_row_with_all_that_facets_need(folder: Path) -> Non
     assert row["title"] == "Telemedicine for remote clinics"
     assert "\n" in row["description"]
     assert row["text_languages"] == "ar en fr"
-    assert (row["start_year"], row["end_year"], row["countries"], row["coverage"]) == ("2024", "2027", "404", "national")
+    assert (row["start_year"], row["end_year"], row["countries"], row["coverage"]) == (
+        "2024",
+        "2027",
+        "404",
+        "national",
+    )
     assert (row["action_lines"], row["goals"], row["targets"]) == ("C7-ehea", "3", "3.8")
     assert row["prizes"] == "12-champion-2025"
     assert row["first_seen"] == "2026-03-01T08:00:00Z"
@@ -66,7 +79,10 @@ def test_an_initiative_is_one_row_with_all_that_facets_need(folder: Path) -> Non
 def test_a_link_states_its_basis_its_word_and_its_confidence(folder: Path) -> None:
     results = [row for row in table(folder, "links") if row["thing"] == RICH]
 
-    result = {(row["scheme"], row["code"], row["basis"], row["word"], row["confidence"]) for row in results}
+    result = {
+        (row["scheme"], row["code"], row["basis"], row["word"], row["confidence"])
+        for row in results
+    }
 
     assert result == {
         ("action-line", "C7-ehea", "declared", "", ""),
@@ -79,31 +95,62 @@ def test_a_link_states_its_basis_its_word_and_its_confidence(folder: Path) -> No
 
 
 def test_organizations_parties_and_places_are_reported(folder: Path) -> None:
-    parties = {(row["organization"].rpartition("/")[2], row["role"]) for row in table(folder, "parties") if row["thing"] == RICH}
-    places = [(row["code"], row["name"], row["latitude"]) for row in table(folder, "places") if row["thing"] == RICH]
-    (ministry,) = [row for row in table(folder, "organizations") if row["name"] == "Ministry of Health"]
+    parties = {
+        (row["organization"].rpartition("/")[2], row["role"])
+        for row in table(folder, "parties")
+        if row["thing"] == RICH
+    }
+    places = [
+        (row["code"], row["name"], row["latitude"])
+        for row in table(folder, "places")
+        if row["thing"] == RICH
+    ]
+    (ministry,) = [
+        row for row in table(folder, "organizations") if row["name"] == "Ministry of Health"
+    ]
 
-    assert parties == {("ministry-of-health", "lead"), ("clinics-united", "partner"), ("fund-for-health", "funder")}
+    assert parties == {
+        ("ministry-of-health", "lead"),
+        ("clinics-united", "partner"),
+        ("fund-for-health", "funder"),
+    }
     assert places == [("404", "", ""), ("", "Marsabit", "2.3284")]
-    assert (ministry["classification"], ministry["countries"], ministry["source"]) == ("government", "404", "demo")
+    assert (ministry["classification"], ministry["countries"], ministry["source"]) == (
+        "government",
+        "404",
+        "demo",
+    )
 
 
 def test_what_is_gone_is_in_the_table_of_records_alone(folder: Path) -> None:
     gone = [row for row in table(folder, "records") if row["state"] == "gone"]
 
-    assert [(row["identifier"], row["title"], row["gone"]) for row in gone] == [("lost", "Lost project", "2026-03-02T08:00:00Z")]
+    assert [(row["identifier"], row["title"], row["gone"]) for row in gone] == [
+        ("lost", "Lost project", "2026-03-02T08:00:00Z")
+    ]
     assert not any("lost" in row["initiative"] for row in table(folder, "initiatives"))
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_parquet_holds_the_rows_of_the_csv(folder: Path, name: str) -> None:
     lists = {column.name for column in TABLES[name].columns if column.kind.is_list}
-    names = [column.name for column in TABLES[name].columns if column.kind not in (CellType.TIME, CellType.DECIMAL)]
+    names = [
+        column.name
+        for column in TABLES[name].columns
+        if column.kind not in (CellType.TIME, CellType.DECIMAL)
+    ]
 
-    picked = ", ".join(f"array_to_string({item}, ' ')" if item in lists else f"coalesce(CAST({item} AS VARCHAR), '')" for item in names)
+    picked = ", ".join(
+        f"array_to_string({item}, ' ')"
+        if item in lists
+        else f"coalesce(CAST({item} AS VARCHAR), '')"
+        for item in names
+    )
     result = rows_of(f"SELECT {picked} FROM '{folder}/{name}.parquet'")
 
-    assert sorted(map(str, result)) == sorted(str(tuple(row[item] for item in names)) for row in table(folder, name))
+    assert sorted(map(str, result)) == sorted(
+        str(tuple(row[item] for item in names)) for row in table(folder, name)
+    )
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -124,7 +171,12 @@ def large_links(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with write_tables(folder, folder / "work") as tables:
         for number in range(LARGE):
             scheme = ("goal", "target", "action-line")[number % 3]
-            row = {"thing": f"https://example.org/{number}", "scheme": scheme, "code": str(number % 17), "basis": "declared"}
+            row = {
+                "thing": f"https://example.org/{number}",
+                "scheme": scheme,
+                "code": str(number % 17),
+                "basis": "declared",
+            }
             tables.put("links", {name: row.get(name, "") for name in names} | {"confidence": None})
     return folder / "links.parquet"
 
@@ -159,11 +211,14 @@ class CountingFile(io.FileIO):
 
 def test_a_reader_of_ranges_reads_less_than_half_of_a_table(large_links: Path) -> None:
     with CountingFile(large_links) as file:
-        rows = pyarrow.parquet.read_table(file, columns=["thing"], filters=[("scheme", "==", "goal"), ("code", "==", "4")])
+        rows = pyarrow.parquet.read_table(
+            file, columns=["thing"], filters=[("scheme", "==", "goal"), ("code", "==", "4")]
+        )
         transferred = file.transferred
 
     assert rows.num_rows == sum(number % 3 == 0 and number % 17 == 4 for number in range(LARGE))
-    assert 0 < transferred < large_links.stat().st_size / 2  # of which more than half is the description of the row groups
+    # of which more than half is the description of the row groups
+    assert 0 < transferred < large_links.stat().st_size / 2
 
 
 def test_counts_from_the_tables_are_those_of_sparql(folder: Path) -> None:
@@ -187,21 +242,36 @@ def test_counts_from_the_tables_are_those_of_sparql(folder: Path) -> None:
 
 def test_csvw_reads_the_tables_by_their_description(folder: Path, tmp_path: Path) -> None:
     for path in folder.glob("*.csv.gz"):
-        (tmp_path / path.name).write_bytes(gzip.decompress(path.read_bytes()))  # the library unpacks nothing
+        # the library unpacks nothing
+        (tmp_path / path.name).write_bytes(gzip.decompress(path.read_bytes()))
     shutil.copy(folder / "csv-metadata.json", tmp_path)
     group = csvw.TableGroup.from_file(tmp_path / "csv-metadata.json")
 
-    read = {item.local_name.removesuffix(".csv.gz"): list(item.iterdicts(strict=True)) for item in group.tables}
+    read = {
+        item.local_name.removesuffix(".csv.gz"): list(item.iterdicts(strict=True))
+        for item in group.tables
+    }
 
-    assert {name: len(result) for name, result in read.items()} == {name: len(table(folder, name)) for name in TABLES}
+    assert {name: len(result) for name, result in read.items()} == {
+        name: len(table(folder, name)) for name in TABLES
+    }
     (rich,) = [row for row in read["initiatives"] if row["initiative"] == RICH]
     assert (rich["start_year"], rich["text_languages"]) == (2024, ["ar", "en", "fr"])
     assert group.check_referential_integrity()
 
 
 def validate_package(folder: Path) -> list[dict[str, Any]]:
-    """Validate the Data Package in *folder* with frictionless, in a process of its own, since it leaves files open; return its tasks."""
-    line = [sys.executable, "-m", "frictionless", "validate", str(folder / "datapackage.json"), "--json"]
+    """Validate the Data Package in *folder* with frictionless, in a process of its own, since it
+    leaves files open; return its tasks.
+    """
+    line = [
+        sys.executable,
+        "-m",
+        "frictionless",
+        "validate",
+        str(folder / "datapackage.json"),
+        "--json",
+    ]
     completed = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
     tasks: list[dict[str, Any]] = json.loads(completed.stdout)["tasks"]
     return tasks
@@ -210,14 +280,24 @@ def validate_package(folder: Path) -> list[dict[str, Any]]:
 def test_frictionless_finds_no_fault_in_the_package(folder: Path) -> None:
     tasks = validate_package(folder)
 
-    results = {task["place"]: (task["valid"], task["stats"].get("rows") or 0) for task in tasks if not task["place"].endswith(".parquet")}
-    assert {results[f"{name}.csv.gz"] for name in TABLES} == {(True, len(table(folder, name))) for name in TABLES}
+    results = {
+        task["place"]: (task["valid"], task["stats"].get("rows") or 0)
+        for task in tasks
+        if not task["place"].endswith(".parquet")
+    }
+    assert {results[f"{name}.csv.gz"] for name in TABLES} == {
+        (True, len(table(folder, name))) for name in TABLES
+    }
     assert all(valid for valid, _ in results.values())
 
 
-def test_frictionless_refuses_a_table_without_a_described_column(folder: Path, tmp_path: Path) -> None:
+def test_frictionless_refuses_a_table_without_a_described_column(
+    folder: Path, tmp_path: Path
+) -> None:
     package = json.loads((folder / "datapackage.json").read_text())
-    package["resources"] = [item for item in package["resources"] if item["path"] == "records.csv.gz"]
+    package["resources"] = [
+        item for item in package["resources"] if item["path"] == "records.csv.gz"
+    ]
     (tmp_path / "datapackage.json").write_text(json.dumps(package))
     rows = table(folder, "records")
     names = [name for name in rows[0] if name != "title"]
@@ -234,18 +314,36 @@ def test_frictionless_refuses_a_table_without_a_described_column(folder: Path, t
 
 
 def test_the_package_names_every_file_that_was_there_when_it_was_written(folder: Path) -> None:
-    results = {item["path"] for item in json.loads((folder / "datapackage.json").read_text())["resources"]}
+    results = {
+        item["path"] for item in json.loads((folder / "datapackage.json").read_text())["resources"]
+    }
 
     there = {path.name for path in folder.iterdir() if path.suffix != ".minisig"}
 
-    assert there - results == {"croissant.json", "datapackage.json", "release.json", "ro-crate-metadata.json", "SHA256SUMS"}
+    assert there - results == {
+        "croissant.json",
+        "datapackage.json",
+        "release.json",
+        "ro-crate-metadata.json",
+        "SHA256SUMS",
+    }
 
 
 def test_one_description_of_a_column_is_in_every_package(folder: Path) -> None:
     csvw_tables = json.loads((folder / "csv-metadata.json").read_text())["tables"]
-    resources = {item["path"]: item for item in json.loads((folder / "datapackage.json").read_text())["resources"]}
-    fields = {item["@id"]: item for part in json.loads((folder / "croissant.json").read_text())["recordSet"] for item in part["field"]}
-    crate = {item.get("name"): item for item in json.loads((folder / "ro-crate-metadata.json").read_text())["@graph"]}
+    resources = {
+        item["path"]: item
+        for item in json.loads((folder / "datapackage.json").read_text())["resources"]
+    }
+    fields = {
+        item["@id"]: item
+        for part in json.loads((folder / "croissant.json").read_text())["recordSet"]
+        for item in part["field"]
+    }
+    crate = {
+        item.get("name"): item
+        for item in json.loads((folder / "ro-crate-metadata.json").read_text())["@graph"]
+    }
     codebook = (folder / "codebook.md").read_text()
 
     for name, item in TABLES.items():
@@ -254,7 +352,10 @@ def test_one_description_of_a_column_is_in_every_package(folder: Path) -> None:
             text = column.full_description
             assert csvw_table["tableSchema"]["columns"][number]["dc:description"] == text
             field = resources[f"{name}.csv.gz"]["schema"]["fields"][number]
-            assert (field["description"], field.get("constraints", {}).get("enum", [])) == (text, [*column.values])
+            assert (field["description"], field.get("constraints", {}).get("enum", [])) == (
+                text,
+                [*column.values],
+            )
             assert fields[f"{name}/{column.name}"]["description"] == text
             assert crate[f"{name}.{column.name}"]["description"] == text
             assert f"| `{column.name}` |" in codebook
@@ -275,14 +376,28 @@ def test_the_codebook_has_units_code_lists_and_examples(folder: Path) -> None:
 
 
 def test_code_lists_of_columns_exist() -> None:
-    known = {"action-line", "sdg", "area", "coverage", "status", "activity-type", "stakeholder-type", "prize-category", "prize-stage"}
+    known = {
+        "action-line",
+        "sdg",
+        "area",
+        "coverage",
+        "status",
+        "activity-type",
+        "stakeholder-type",
+        "prize-category",
+        "prize-stage",
+    }
 
-    assert {scheme for item in TABLES.values() for column in item.columns for scheme in column.schemes} == known
+    assert {
+        scheme for item in TABLES.values() for column in item.columns for scheme in column.schemes
+    } == known
     assert all(concepts(scheme, IRIS.base) for scheme in known)
 
 
 def load_record_set(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
-    """Load a record set with mlcroissant, in a process of its own; print its first 200 records as JSON."""
+    """Load a record set with mlcroissant, in a process of its own; print its first 200 records as
+    JSON.
+    """
     script = (
         "import itertools, json, sys, mlcroissant\n"
         "dataset = mlcroissant.Dataset(jsonld=sys.argv[1])\n"
@@ -306,14 +421,24 @@ def test_croissant_loads_each_record_set(folder: Path) -> None:
         expected = {row[columns[0].name]: row for row in table(folder, name)}
         for record in records:
             row = expected[record[f"{name}/{columns[0].name}"]]
-            for column in (item for item in columns if item.kind in (CellType.WORDS, CellType.IRI, CellType.TEXT)):
+            for column in (
+                item
+                for item in columns
+                if item.kind in (CellType.WORDS, CellType.IRI, CellType.TEXT)
+            ):
                 value = record[f"{name}/{column.name}"]
-                assert " ".join(value or ()) == row[column.name] if column.kind.is_list else (value or "") == row[column.name]
+                assert (
+                    " ".join(value or ()) == row[column.name]
+                    if column.kind.is_list
+                    else (value or "") == row[column.name]
+                )
 
 
 def test_croissant_refuses_a_table_without_a_described_column(folder: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "croissant.json", tmp_path)
-    duckdb.sql(f"COPY (SELECT * EXCLUDE title FROM '{folder}/records.parquet') TO '{tmp_path}/records.parquet'")
+    duckdb.sql(
+        f"COPY (SELECT * EXCLUDE title FROM '{folder}/records.parquet') TO '{tmp_path}/records.parquet'"
+    )
 
     loaded = load_record_set(tmp_path, "records")
 
@@ -326,14 +451,25 @@ def test_the_crate_describes_every_file_and_column(folder: Path) -> None:
     described = {name for name, item in entities.items() if item["@type"] == "File"}
     root = entities["./"]
 
-    assert crate["@context"] == ["https://w3id.org/ro/crate/1.1/context", {"sha256": "http://schema.org/sha256"}]
-    assert entities["ro-crate-metadata.json"]["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.1"}
+    assert crate["@context"] == [
+        "https://w3id.org/ro/crate/1.1/context",
+        {"sha256": "http://schema.org/sha256"},
+    ]
+    assert entities["ro-crate-metadata.json"]["conformsTo"] == {
+        "@id": "https://w3id.org/ro/crate/1.1"
+    }
     assert entities["ro-crate-metadata.json"]["about"] == {"@id": "./"}
     assert {"name", "description", "datePublished", "license"} <= set(root)
     assert len(entities) == len(crate["@graph"])
     assert described == {item["@id"] for item in root["hasPart"]}
     assert {path.name for path in folder.iterdir() if path.suffix != ".minisig"} - described == {
-        *("croissant.json", "datapackage.json", "release.json", "ro-crate-metadata.json", "SHA256SUMS")
+        *(
+            "croissant.json",
+            "datapackage.json",
+            "release.json",
+            "ro-crate-metadata.json",
+            "SHA256SUMS",
+        )
     }
     for name in described:
         assert entities[name]["sha256"] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
@@ -357,15 +493,23 @@ def test_words_that_no_crosswalk_knows_do_not_break_a_row() -> None:
     results = dict(record_rows(parse_record(graph, [triple.encode() for triple in triples], IRIS)))
 
     assert results["initiatives"]["languages"] == []
-    assert (results["initiatives"]["start_date"], results["initiatives"]["start_year"]) == ("soon", None)
+    assert (results["initiatives"]["start_date"], results["initiatives"]["start_year"]) == (
+        "soon",
+        None,
+    )
     assert (results["links"]["concept"], results["links"]["code"]) == ("C12", None)
     assert results["places"]["name"] == "Atlantis"
 
 
-@pytest.mark.parametrize(("date", "years"), [("2015-05-17", {"2015"}), ("0000-00-00", set()), ("soon", set())])
+@pytest.mark.parametrize(
+    ("date", "years"), [("2015-05-17", {"2015"}), ("0000-00-00", set()), ("soon", set())]
+)
 def test_a_date_without_a_year_counts_in_no_year(date: str, years: set[str]) -> None:
     graph, thing = IRIS.record("s", "k"), IRIS.thing("initiative", "s", "k")
-    triples = [f'<{thing}> <https://schema.org/startDate> "{date}"', f"<{graph}> <http://xmlns.com/foaf/0.1/primaryTopic> <{thing}>"]
+    triples = [
+        f'<{thing}> <https://schema.org/startDate> "{date}"',
+        f"<{graph}> <http://xmlns.com/foaf/0.1/primaryTopic> <{thing}>",
+    ]
 
     marks = thing_row(parse_record(graph, [triple.encode() for triple in triples], IRIS))["marks"]
 

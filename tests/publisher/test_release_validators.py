@@ -58,25 +58,56 @@ def folder(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def validators(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install validators.lock into an environment of its own, and return its folder of commands; skip where there is no package index."""
+    """Install validators.lock into an environment of its own, and return its folder of commands;
+    skip where there is no package index.
+    """
     environment = tmp_path_factory.mktemp("validators") / "venv"
     uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", "--no-config", "--python", sys.executable, str(environment)], check=True, timeout=120)
+    subprocess.run(
+        [*uv, "venv", "--quiet", "--no-config", "--python", sys.executable, str(environment)],
+        check=True,
+        timeout=120,
+    )
     commands = environment / "bin"
-    install = [*uv, "pip", "install", "--quiet", "--no-config", "--python", str(commands / "python"), "--require-hashes"]
-    completed = subprocess.run([*install, "--requirement", str(LOCK)], capture_output=True, text=True, timeout=300, check=False)
+    install = [
+        *uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--no-config",
+        "--python",
+        str(commands / "python"),
+        "--require-hashes",
+    ]
+    completed = subprocess.run(
+        [*install, "--requirement", str(LOCK)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     if completed.returncode:
-        pytest.skip(f"the packages of {LOCK.name} could not be installed: {completed.stderr.strip()[-300:]}")
+        pytest.skip(
+            f"the packages of {LOCK.name} could not be installed: {completed.stderr.strip()[-300:]}"
+        )
     return commands
 
 
 @pytest.fixture(scope="module")
-def validate(validators: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], dict[str, Any]]:
-    """Return the function that validates a crate with all requirements and recommendations of RO-Crate 1.1, and returns the report."""
+def validate(
+    validators: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Path], dict[str, Any]]:
+    """Return the function that validates a crate with all requirements and recommendations of
+    RO-Crate 1.1, and returns the report.
+    """
     try:
-        context = next(file for file in files("rocrate") or [] if file.name == "ro-crate.jsonld").locate()
+        context = next(
+            file for file in files("rocrate") or [] if file.name == "ro-crate.jsonld"
+        ).locate()
     except PackageNotFoundError:
-        pytest.skip("rocrate, which has the context of RO-Crate, is not installed: run `make install`")
+        pytest.skip(
+            "rocrate, which has the context of RO-Crate, is not installed: run `make install`"
+        )
     work = tmp_path_factory.mktemp("crates")
     cache = work / "cache"
     line = [str(validators / "python"), "-c", CACHE_CONTEXT, str(cache), CONTEXT, str(context)]
@@ -84,10 +115,20 @@ def validate(validators: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
 
     def validate(crate: Path) -> dict[str, Any]:
         report = work / f"{crate.name}.json"
-        options = ["--offline", "--cache-path", str(cache), "--profile-identifier", "ro-crate-1.1", "--requirement-severity", "recommended"]
+        options = [
+            "--offline",
+            "--cache-path",
+            str(cache),
+            "--profile-identifier",
+            "ro-crate-1.1",
+            "--requirement-severity",
+            "recommended",
+        ]
         options += ["--no-paging", "--output-format", "json", "--output-file", str(report)]
         command = [str(validators / "rocrate-validator"), "-y", "validate", *options, str(crate)]
-        completed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        completed = subprocess.run(
+            command, capture_output=True, text=True, timeout=300, check=False
+        )
         assert report.exists(), completed.stdout + completed.stderr
         document: dict[str, Any] = json.loads(report.read_text())
         return document
@@ -98,12 +139,18 @@ def validate(validators: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
 @pytest.fixture(scope="module")
 def printed(validators: Path, folder: Path) -> dict[str, Any]:
     line = [str(validators / "python"), "-c", READ_PDF, str(folder / "codebook.pdf")]
-    document: dict[str, Any] = json.loads(subprocess.run(line, capture_output=True, check=True, timeout=120).stdout)
+    document: dict[str, Any] = json.loads(
+        subprocess.run(line, capture_output=True, check=True, timeout=120).stdout
+    )
     return document
 
 
-def changed_crate(folder: Path, copy: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Path:
-    """Copy a crate, change its metadata, of which *change* receives the whole and the root entity, and return the copy."""
+def changed_crate(
+    folder: Path, copy: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]
+) -> Path:
+    """Copy a crate, change its metadata, of which *change* receives the whole and the root entity,
+    and return the copy.
+    """
     shutil.copytree(folder, copy)
     file = copy / "ro-crate-metadata.json"
     crate = json.loads(file.read_text())
@@ -112,7 +159,9 @@ def changed_crate(folder: Path, copy: Path, change: Callable[[dict[str, Any], di
     return copy
 
 
-def test_the_crate_fulfils_requirements_and_recommendations(validate: Callable[[Path], dict[str, Any]], folder: Path) -> None:
+def test_the_crate_fulfils_requirements_and_recommendations(
+    validate: Callable[[Path], dict[str, Any]], folder: Path
+) -> None:
     report = validate(folder)
 
     assert report["issues"] == []
@@ -122,7 +171,8 @@ def test_the_crate_fulfils_requirements_and_recommendations(validate: Callable[[
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("undefined-key", lambda crate, root: crate.update({"@context": CONTEXT})),  # the context of 1.1 lacks sha256
+        # the context of 1.1 lacks sha256
+        ("undefined-key", lambda crate, root: crate.update({"@context": CONTEXT})),
         ("without-date", lambda crate, root: root.pop("datePublished")),
     ],
 )
@@ -153,7 +203,11 @@ def test_a_crate_without_a_file_that_it_describes_is_refused(
 
 
 def test_the_printed_codebook_is_tagged_and_has_a_title(printed: dict[str, Any]) -> None:
-    assert (printed["title"], printed["language"], printed["tagged"]) == ("WSIS Stocktaking, release 1: codebook", "en", True)
+    assert (printed["title"], printed["language"], printed["tagged"]) == (
+        "WSIS Stocktaking, release 1: codebook",
+        "en",
+        True,
+    )
 
 
 def test_the_printed_codebook_has_every_column_of_every_table(printed: dict[str, Any]) -> None:
@@ -167,9 +221,16 @@ def test_the_printed_codebook_has_every_column_of_every_table(printed: dict[str,
             assert [value for value in (*column.values, *column.schemes) if value not in text] == []
 
 
-def test_the_printed_codebook_has_examples_that_its_fonts_can_print(printed: dict[str, Any], folder: Path) -> None:
+def test_the_printed_codebook_has_examples_that_its_fonts_can_print(
+    printed: dict[str, Any], folder: Path
+) -> None:
     text = re.sub(r"[\s\u200b]+", "", "".join(printed["pages"]))
-    examples = [text for columns in table_examples(folder).values() for texts in columns.values() for text in texts]
+    examples = [
+        text
+        for columns in table_examples(folder).values()
+        for texts in columns.values()
+        for text in texts
+    ]
     latin = [example for example in examples if example.isascii()]
 
     assert len(latin) > 50

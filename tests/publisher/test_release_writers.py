@@ -27,12 +27,20 @@ ODD = [rb'"\U0001F600"', rb'"it\'s"', rb'"\\U0001F600"', rb'"\\\'"']
 
 @pytest.mark.parametrize("form", ["nt", "ttl", "jsonld"])
 def test_every_term_survives_every_form(form: str) -> None:
-    triples = [Triple(S, P, item) for item in OBJECTS] + [Triple(S, NamedNode("http://purl.org/dc/terms/title"), Literal("t"))]
+    triples = [Triple(S, P, item) for item in OBJECTS] + [
+        Triple(S, NamedNode("http://purl.org/dc/terms/title"), Literal("t"))
+    ]
     row = TEXT_FORMATS[form]
 
     lines = sorted(str(triple).encode() for triple in triples)
     text = row.head("") + row.subject(lines, [split_triple(item) for item in lines]) + row.tail
-    read = {quad.triple for quad in parse(text, {"nt": RdfFormat.N_TRIPLES, "ttl": RdfFormat.TURTLE, "jsonld": RdfFormat.JSON_LD}[form])}
+    read = {
+        quad.triple
+        for quad in parse(
+            text,
+            {"nt": RdfFormat.N_TRIPLES, "ttl": RdfFormat.TURTLE, "jsonld": RdfFormat.JSON_LD}[form],
+        )
+    }
 
     assert read == set(triples)
 
@@ -50,18 +58,24 @@ def test_a_term_is_read_as_the_engine_reads_it(term: bytes) -> None:
 
 
 def line(value: int, graph: int) -> bytes:
-    return f'<https://x.org/s> <https://x.org/p> "{value:04}" <https://x.org/g{graph:04}> .\n'.encode()
+    return (
+        f'<https://x.org/s> <https://x.org/p> "{value:04}" <https://x.org/g{graph:04}> .\n'.encode()
+    )
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7, 1000])
-def test_a_subject_with_more_triples_than_are_held_is_reported_in_parts_each_triple_once(most: int) -> None:
+def test_a_subject_with_more_triples_than_are_held_is_reported_in_parts_each_triple_once(
+    most: int,
+) -> None:
     lines = [line(value, graph) for value in range(20) for graph in range(value % 4 + 1)]
     chunks: list[bytes] = []
 
     results = list(stream_in_chunks(lines, chunks.extend, most))
 
     assert chunks == lines
-    assert [item for part in results for item in part] == [b'<https://x.org/s> <https://x.org/p> "%04d"' % value for value in range(20)]
+    assert [item for part in results for item in part] == [
+        b'<https://x.org/s> <https://x.org/p> "%04d"' % value for value in range(20)
+    ]
     assert max(map(len, results)) < 2 * most
 
 

@@ -1,4 +1,6 @@
-"""Releases as they are served: pages, data, files in parts, signatures, and a query that is repeated on a release."""
+"""Releases as they are served: pages, data, files in parts, signatures, and a query that is
+repeated on a release.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ FILE = "/releases/3/stocktake-3.nq.gz"
 
 def move_on(data: Path, number: int) -> None:
     Journal(data / "journal").append(
-        [f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'], run=f"more-{number}", time=NOW
+        [f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'],
+        run=f"more-{number}",
+        time=NOW,
     )
 
 
@@ -70,11 +74,15 @@ async def service(released: Path) -> AsyncIterator[QueryService]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def client(service: QueryService) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as opened:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
+    ) as opened:
         yield opened
 
 
-async def pinned(client: httpx.AsyncClient, number: int, query: str = ALL, **headers: str) -> httpx.Response:
+async def pinned(
+    client: httpx.AsyncClient, number: int, query: str = ALL, **headers: str
+) -> httpx.Response:
     """Ask a release; while it is loaded for queries, ask again."""
     params = {"query": query, "format": "tsv", "release": str(number)}
 
@@ -88,11 +96,16 @@ async def pinned(client: httpx.AsyncClient, number: int, query: str = ALL, **hea
 
 
 async def test_releases_are_listed_for_people_and_machines(client: httpx.AsyncClient) -> None:
-    page, output = await client.get("/releases/", headers=HTML), await client.get("/releases/", headers={"Accept": "application/json"})
+    page, output = (
+        await client.get("/releases/", headers=HTML),
+        await client.get("/releases/", headers={"Accept": "application/json"}),
+    )
 
     assert "Release 3" in page.text
     assert "withdrawn" in page.text
-    assert [(item["number"], item["position"], item["kept"]) for item in output.json()["releases"]] == [
+    assert [
+        (item["number"], item["position"], item["kept"]) for item in output.json()["releases"]
+    ] == [
         (3, 5, True),
         (2, 4, True),
         (1, 3, False),
@@ -102,32 +115,58 @@ async def test_releases_are_listed_for_people_and_machines(client: httpx.AsyncCl
 async def test_addresses_without_a_slash_lead_to_those_with_one(client: httpx.AsyncClient) -> None:
     results = [await client.get(path) for path in ("/releases", "/releases/3")]
 
-    assert [(item.status_code, item.headers["location"]) for item in results] == [(308, "/releases/"), (308, "/releases/3/")]
+    assert [(item.status_code, item.headers["location"]) for item in results] == [
+        (308, "/releases/"),
+        (308, "/releases/3/"),
+    ]
 
 
 async def test_a_release_is_a_page_and_a_dataset(client: httpx.AsyncClient) -> None:
-    page, same = await client.get("/release/3", headers=HTML), await client.get("/releases/3/", headers=HTML)
-    forms = [await client.get(f"/release/3.{suffix}") for suffix in ("ttl", "nt", "jsonld", "rdf", "json", "html")]
+    page, same = (
+        await client.get("/release/3", headers=HTML),
+        await client.get("/releases/3/", headers=HTML),
+    )
+    forms = [
+        await client.get(f"/release/3.{suffix}")
+        for suffix in ("ttl", "nt", "jsonld", "rdf", "json", "html")
+    ]
     store = Store()
     store.load(forms[0].content, RdfFormat.TURTLE)
 
     iri = NamedNode(IRIS.release(3))
-    previous = {item.object.value for item in store.quads_for_pattern(iri, NamedNode("http://www.w3.org/ns/dcat#previousVersion"), None)}
-    files = {item.object.value for item in store.quads_for_pattern(iri, NamedNode("http://www.w3.org/ns/dcat#distribution"), None)}
+    previous = {
+        item.object.value
+        for item in store.quads_for_pattern(
+            iri, NamedNode("http://www.w3.org/ns/dcat#previousVersion"), None
+        )
+    }
+    files = {
+        item.object.value
+        for item in store.quads_for_pattern(
+            iri, NamedNode("http://www.w3.org/ns/dcat#distribution"), None
+        )
+    }
     assert previous == {IRIS.release(2)}
     assert f"{IRIS.base}releases/3/stocktake-3.nq.gz" in files
     assert [form.status_code for form in forms] == [200] * 6
-    links = same.text.replace('"/releases/3/?lang=', '"/release/3?lang=').replace('/releases/" aria-current="page"', '/releases/"')
-    links = links.replace("record=%2Freleases%2F3%2F", "record=%2Frelease%2F3")  # the form for a problem with this page
+    links = same.text.replace('"/releases/3/?lang=', '"/release/3?lang=').replace(
+        '/releases/" aria-current="page"', '/releases/"'
+    )
+    # the form for a problem with this page
+    links = links.replace("record=%2Freleases%2F3%2F", "record=%2Frelease%2F3")
     assert page.text == links
     assert "minisign -Vm FILE -P" in page.text
 
 
-async def test_a_release_has_signposts_and_is_a_dataset_to_search_engines(client: httpx.AsyncClient) -> None:
+async def test_a_release_has_signposts_and_is_a_dataset_to_search_engines(
+    client: httpx.AsyncClient,
+) -> None:
     page = await client.get("/release/3", headers=HTML)
     again = await client.get("/release/3", headers={**HTML, "If-None-Match": page.headers["etag"]})
 
-    block = json.loads(page.text.partition('<script type="application/ld+json">')[2].partition("</script>")[0])
+    block = json.loads(
+        page.text.partition('<script type="application/ld+json">')[2].partition("</script>")[0]
+    )
     links = page.headers["link"]
     assert f'<{IRIS.release(3)}>; rel="cite-as"' in links
     assert '<https://creativecommons.org/licenses/by/4.0/>; rel="license"' in links
@@ -146,19 +185,26 @@ async def test_the_stated_checksum_is_that_of_the_file(client: httpx.AsyncClient
     (output,) = [item for item in manifest["files"] if item["name"] == "stocktake-3.nq.gz"]
     assert (output["sha256"], output["bytes"]) == (digest.hexdigest(), len(answer.content))
     assert answer.headers["etag"] == f'"{digest.hexdigest()}"'
-    assert answer.headers["repr-digest"] == f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
+    assert (
+        answer.headers["repr-digest"] == f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
+    )
     assert "immutable" in answer.headers["cache-control"]
 
 
-async def test_every_file_is_signed_by_the_key_that_is_served(client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_every_file_is_signed_by_the_key_that_is_served(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
     (tmp_path / "key").write_bytes((await client.get("/releases/stocktake.pub")).content)
     key = PublicKey.from_file(tmp_path / "key")
-    names = [item["name"] for item in (await client.get("/releases/3/release.json")).json()["files"]] + ["release.json", "SHA256SUMS"]
+    names = [
+        item["name"] for item in (await client.get("/releases/3/release.json")).json()["files"]
+    ] + ["release.json", "SHA256SUMS"]
 
     for name in names:
         (tmp_path / name).write_bytes((await client.get(f"/releases/3/{name}")).content)
         (tmp_path / "sig").write_bytes((await client.get(f"/releases/3/{name}.minisig")).content)
-        key.verify_file(tmp_path / name, Signature.from_file(tmp_path / "sig"))  # raises where it does not hold
+        # raises where it does not hold
+        key.verify_file(tmp_path / name, Signature.from_file(tmp_path / "sig"))
 
 
 async def test_a_download_that_broke_off_goes_on(client: httpx.AsyncClient) -> None:
@@ -166,13 +212,18 @@ async def test_a_download_that_broke_off_goes_on(client: httpx.AsyncClient) -> N
     half = len(whole.content) // 2
 
     first = await client.get(FILE, headers={"Range": f"bytes=0-{half - 1}"})
-    rest = await client.get(FILE, headers={"Range": f"bytes={half}-", "If-Range": whole.headers["etag"]})
+    rest = await client.get(
+        FILE, headers={"Range": f"bytes={half}-", "If-Range": whole.headers["etag"]}
+    )
     changed = await client.get(FILE, headers={"Range": f"bytes={half}-", "If-Range": '"other"'})
     beyond = await client.get(FILE, headers={"Range": f"bytes={len(whole.content)}-"})
 
     assert [item.status_code for item in (first, rest, changed, beyond)] == [206, 206, 200, 416]
     assert first.content + rest.content == whole.content
-    assert rest.headers["content-range"] == f"bytes {half}-{len(whole.content) - 1}/{len(whole.content)}"
+    assert (
+        rest.headers["content-range"]
+        == f"bytes {half}-{len(whole.content) - 1}/{len(whole.content)}"
+    )
 
 
 async def test_a_file_that_is_held_is_not_sent_again(client: httpx.AsyncClient) -> None:
@@ -184,31 +235,57 @@ async def test_a_file_that_is_held_is_not_sent_again(client: httpx.AsyncClient) 
 
 
 async def test_a_release_that_is_not_kept_states_what_it_was(client: httpx.AsyncClient) -> None:
-    page, manifest, file = [await client.get(f"/releases/1/{name}", headers=HTML) for name in ("", "release.json", "stocktake-1.nq.gz")]
+    page, manifest, file = [
+        await client.get(f"/releases/1/{name}", headers=HTML)
+        for name in ("", "release.json", "stocktake-1.nq.gz")
+    ]
     query_response = await pinned(client, 1)
 
-    assert (page.status_code, manifest.status_code, file.status_code, query_response.status_code) == (200, 200, 410, 410)
+    assert (
+        page.status_code,
+        manifest.status_code,
+        file.status_code,
+        query_response.status_code,
+    ) == (200, 200, 410, 410)
     assert "The files of this release have been withdrawn." in page.text
 
 
-@pytest.mark.parametrize("path", ["/release/9", "/releases/9/", "/releases/03/", "/releases/x/", "/releases/3/none", "/releases/3/.lock"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/release/9",
+        "/releases/9/",
+        "/releases/03/",
+        "/releases/x/",
+        "/releases/3/none",
+        "/releases/3/.lock",
+    ],
+)
 async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 404
 
 
-async def test_a_query_of_a_release_gives_what_was_published_then(client: httpx.AsyncClient, released: Path) -> None:
+async def test_a_query_of_a_release_gives_what_was_published_then(
+    client: httpx.AsyncClient, released: Path
+) -> None:
     quads = Store()
-    quads.bulk_load(b"".join(gzip_lines(released / "releases/2/stocktake-2.nq.gz")), RdfFormat.N_QUADS)
+    quads.bulk_load(
+        b"".join(gzip_lines(released / "releases/2/stocktake-2.nq.gz")), RdfFormat.N_QUADS
+    )
     triples = {quad.triple for quad in quads}
 
-    counts = {number: int((await pinned(client, number, COUNT)).text.split()[1]) for number in (2, 3)}
+    counts = {
+        number: int((await pinned(client, number, COUNT)).text.split()[1]) for number in (2, 3)
+    }
     now = await client.get("/sparql", params={"query": COUNT, "format": "tsv"})
 
     assert counts == {2: len(triples), 3: len(triples) + 1}
     assert int(now.text.split()[1]) > counts[3]
 
 
-async def test_a_citation_is_answered_in_the_same_bytes_after_the_data_has_moved_on(released: Path, tmp_path: Path) -> None:
+async def test_a_citation_is_answered_in_the_same_bytes_after_the_data_has_moved_on(
+    released: Path, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
     shutil.copytree(released, data, ignore=shutil.ignore_patterns("store"))
 
@@ -216,7 +293,9 @@ async def test_a_citation_is_answered_in_the_same_bytes_after_the_data_has_moved
         async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=2) as service:
             await service.wait_until_current()
             transport = httpx.ASGITransport(app=create_app(service))
-            async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://stocktake.test"
+            ) as client:
                 return await pinned(client, 3)
 
     first = await answered()
@@ -251,12 +330,21 @@ async def test_the_store_is_kept_from_the_snapshot_that_showed_the_release(
     assert _columns_answer_alike(release_stores.store_folder(released, created.number))
     assert int(there.text.split()[1]) > 1000
     assert status.text.count("\n") == 1  # the head alone
-    assert json.loads((release_stores.store_folder(released, created.number) / "about.json").read_text())["position"] == created.position
+    assert (
+        json.loads(
+            (release_stores.store_folder(released, created.number) / "about.json").read_text()
+        )["position"]
+        == created.position
+    )
     shutil.rmtree(released / "releases" / str(created.number))
-    release_stores.remove_stores(released, (release.number for release in list_releases(released / "releases")))
+    release_stores.remove_stores(
+        released, (release.number for release in list_releases(released / "releases"))
+    )
 
 
-async def test_store_that_is_built_has_columns_that_only_pages_ask(client: httpx.AsyncClient, released: Path) -> None:
+async def test_store_that_is_built_has_columns_that_only_pages_ask(
+    client: httpx.AsyncClient, released: Path
+) -> None:
     await pinned(client, 3)
     folder = release_stores.store_folder(released, 3)
 
@@ -280,7 +368,9 @@ def _columns_answer_alike(folder: Path) -> bool:
 
 
 @pytest.mark.parametrize(("number", "status"), [("99", 404), ("x", 400), ("0", 404), ("-1", 400)])
-async def test_a_release_that_is_none_is_reported(client: httpx.AsyncClient, number: str, status: int) -> None:
+async def test_a_release_that_is_none_is_reported(
+    client: httpx.AsyncClient, number: str, status: int
+) -> None:
     answer = await client.get("/sparql", params={"query": COUNT, "release": number})
 
     assert answer.status_code == status

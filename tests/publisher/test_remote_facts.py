@@ -21,13 +21,20 @@ class Answer(io.BytesIO):
 
 
 class CountingEndpoint:
-    """A store with two statements in each of GRAPHS, that counts its questions and refuses more than *most* graphs in one."""
+    """A store with two statements in each of GRAPHS, that counts its questions and refuses more
+    than *most* graphs in one.
+    """
 
     def __init__(self, most: int = 1000) -> None:
         self.request_log, self.most = 0, most
         self.store = Store()
         self.store.extend(
-            Quad(NamedNode(f"{graph}#{part}"), NamedNode("http://p.example/"), Literal(graph), NamedNode(graph))
+            Quad(
+                NamedNode(f"{graph}#{part}"),
+                NamedNode("http://p.example/"),
+                Literal(graph),
+                NamedNode(graph),
+            )
             for graph in GRAPHS
             for part in "ab"
         )
@@ -48,12 +55,17 @@ def read(endpoint: CountingEndpoint) -> list[set[Quad]]:
 
 
 @pytest.mark.parametrize(("most", "questions"), [(1000, 3), (30, 11)])
-def test_graphs_that_are_expected_are_asked_for_together_and_fewer_where_the_store_ends_early(most, questions):
+def test_graphs_that_are_expected_are_asked_for_together_and_fewer_where_the_store_ends_early(
+    most, questions
+):
     endpoint = CountingEndpoint(most)
 
     result = read(endpoint)
 
-    assert result == [set(endpoint.store.quads_for_pattern(None, None, None, NamedNode(graph))) for graph in GRAPHS]
+    assert result == [
+        set(endpoint.store.quads_for_pattern(None, None, None, NamedNode(graph)))
+        for graph in GRAPHS
+    ]
     assert endpoint.request_log == questions
 
 

@@ -1,4 +1,6 @@
-"""Drawn from a release by queries that anyone can put again, and the same whenever they are made of it."""
+"""Drawn from a release by queries that anyone can put again, and the same whenever they are made of
+it.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,13 @@ def files(data: Path, name: str) -> dict[str, bytes]:
 def test_a_report_has_pages_a_print_and_numbers_with_their_sums(data, report):
     result = files(data, report.name)
 
-    assert sorted(result) == ["SHA256SUMS", "report.css", "report.html", "report.json", "report.pdf"]
+    assert sorted(result) == [
+        "SHA256SUMS",
+        "report.css",
+        "report.html",
+        "report.json",
+        "report.pdf",
+    ]
     assert result["report.pdf"].startswith(b"%PDF-")
     assert report.name == "release-1.en"
 
@@ -83,7 +91,9 @@ def test_each_action_line_with_initiatives_has_a_chapter_with_three_of_them(data
     figures = report_figures(data, report.name)
 
     chapters = [figure for key, figure in figures.items() if key.startswith("line-")]
-    assert len(chapters) == len(re.findall(r'<section id="line-', files(data, report.name)["report.html"].decode()))
+    assert len(chapters) == len(
+        re.findall(r'<section id="line-', files(data, report.name)["report.html"].decode())
+    )
     assert chapters
     assert {len(str(figure["rows"]).split("], [")) for figure in chapters} <= {1, 2, 3}
 
@@ -94,7 +104,10 @@ def test_the_matrix_has_names_and_numbers_and_is_mirrored_in_arabic(data, report
     rows = report_figures(data, report.name)["matrix"]["rows"]
     assert isinstance(rows, list)
     pages = [files(data, name)["report.html"].decode() for name in (report.name, arabic.name)]
-    firsts = [re.search(r'<text x="([\d.]+)"[^>]*>1</text>', page.partition('<section id="matrix">')[2]) for page in pages]
+    firsts = [
+        re.search(r'<text x="([\d.]+)"[^>]*>1</text>', page.partition('<section id="matrix">')[2])
+        for page in pages
+    ]
     assert len(rows) == 18
     assert {len(row) for row in rows} == {18}
     assert rows[3][0].startswith("C4 ")
@@ -103,7 +116,8 @@ def test_the_matrix_has_names_and_numbers_and_is_mirrored_in_arabic(data, report
 
 def test_made_again_of_the_same_release_it_is_the_same_bytes(data, report):
     before = files(data, report.name)
-    shutil.rmtree(data / "store", ignore_errors=True)  # so that its tables are made anew, of its N-Quads
+    # so that its tables are made anew, of its N-Quads
+    shutil.rmtree(data / "store", ignore_errors=True)
 
     build_report(data, IRIS, 1, "en", {})
 
@@ -163,10 +177,18 @@ def test_a_report_is_narrowed_and_reported_in_another_language(data):
 
 @pytest.mark.parametrize("country", ["404", "KE", "Kenya"])
 def test_a_country_is_named_by_code_or_by_name(data, country):
-    assert build_report(data, IRIS, 1, "en", {"country": country}).name == "release-1.country-404.en"
+    assert (
+        build_report(data, IRIS, 1, "en", {"country": country}).name == "release-1.country-404.en"
+    )
 
 
-NARROWINGS = [{"goal": "3"}, {"country": "404"}, {"line": "C4"}, {"region": "africa"}, {"year": "2025"}]
+NARROWINGS = [
+    {"goal": "3"},
+    {"country": "404"},
+    {"line": "C4"},
+    {"region": "africa"},
+    {"year": "2025"},
+]
 
 
 @pytest.mark.parametrize("chosen", NARROWINGS, ids=lambda chosen: "-".join(*chosen.items()))
@@ -179,7 +201,9 @@ def test_a_narrowed_report_has_only_matching_data(data, store, chosen):
     assert {"kinds", "matrix", "basis", "gaps", "source"} <= set(figures)
     for figure in figures.values():
         assert isinstance(figure["query"], str)
-        assert isinstance(store.query(figure["query"], base_iri=IRIS.base), QuerySolutions), figure["key"]
+        assert isinstance(store.query(figure["query"], base_iri=IRIS.base), QuerySolutions), figure[
+            "key"
+        ]
     kinds = store.query(str(figures["kinds"]["query"]), base_iri=IRIS.base)
     assert isinstance(kinds, QuerySolutions)
     rows = figures["kinds"]["rows"]
@@ -190,9 +214,21 @@ def test_a_narrowed_report_has_only_matching_data(data, store, chosen):
 @pytest.mark.parametrize(
     ("number", "language", "chosen", "kind", "message"),
     [
-        (1, "en", {"goal": "44"}, ReportError, "goal '44' is not known; give a number from 1 to 17"),
+        (
+            1,
+            "en",
+            {"goal": "44"},
+            ReportError,
+            "goal '44' is not known; give a number from 1 to 17",
+        ),
         (1, "en", {"line": "C99"}, ReportError, "action line 'C99' is not known"),
-        (1, "fr", {"country": "Atlantis"}, ReportError, "its ISO code or its name, such as 404, KE or Kenya"),
+        (
+            1,
+            "fr",
+            {"country": "Atlantis"},
+            ReportError,
+            "its ISO code or its name, such as 404, KE or Kenya",
+        ),
         (1, "en", {"year": "12"}, ReportError, "give a year of four digits"),
         (1, "tlh", {}, ReportError, "choose one of en, ar, zh, fr, ru, es"),
         (9, "en", {}, ReleaseNotFound, "there is no release 9"),
@@ -211,15 +247,35 @@ def test_without_a_release_the_command_says_how_to_cut_one(tmp_path):
 
 
 def test_the_command_names_the_files_that_it_wrote(data):
-    result = CliRunner().invoke(app, ["--data", str(data), "report", "--release", "1", "--action-line", "C7-ehea", "--language", "fr"])
+    result = CliRunner().invoke(
+        app,
+        [
+            "--data",
+            str(data),
+            "report",
+            "--release",
+            "1",
+            "--action-line",
+            "C7-ehea",
+            "--language",
+            "fr",
+        ],
+    )
 
     assert result.exit_code == 0, result.stderr
-    assert [Path(line).name for line in result.stdout.split()] == ["report.html", "report.pdf", "report.css", "report.json"]
+    assert [Path(line).name for line in result.stdout.split()] == [
+        "report.html",
+        "report.pdf",
+        "report.css",
+        "report.json",
+    ]
 
 
 async def test_reports_are_listed_and_served(data, report):
     site = create_app(QueryService(data, IRIS))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://x", follow_redirects=True) as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(site), base_url="http://x", follow_redirects=True
+    ) as client:
         page = await client.get("/reports/", headers={"Accept": "text/html"})
         rows = await client.get("/reports/", headers={"Accept": "application/json"})
         whole = await client.get(f"/reports/{report.name}/")
@@ -228,13 +284,17 @@ async def test_reports_are_listed_and_served(data, report):
         other = await client.get("/reports/release-9.en/report.html")
 
     assert f"/reports/{report.name}/report.pdf" in page.text
-    assert {item["name"] for item in rows.json()["reports"]} == {item.name for item in list_reports(data / "reports")}
+    assert {item["name"] for item in rows.json()["reports"]} == {
+        item.name for item in list_reports(data / "reports")
+    }
     assert "WSIS Stocktaking report" in whole.text
     assert printed.headers["content-type"] == "application/pdf"
     assert (none.status_code, other.status_code) == (404, 404)
 
 
-def test_a_report_of_a_demo_release_says_in_its_title_that_the_data_are_made_up(data: Path, tmp_path: Path) -> None:
+def test_a_report_of_a_demo_release_says_in_its_title_that_the_data_are_made_up(
+    data: Path, tmp_path: Path
+) -> None:
     shutil.copytree(data, tmp_path / "data")
     folder = tmp_path / "data" / "releases" / "1"
     release = get_release(folder.parent, 1)
@@ -244,4 +304,7 @@ def test_a_report_of_a_demo_release_says_in_its_title_that_the_data_are_made_up(
     report = build_report(tmp_path / "data", IRIS, 1, "fr", {})
 
     assert report.title.startswith("Données de démonstration: ")
-    assert "<title>Données de démonstration: " in files(tmp_path / "data", report.name)["report.html"].decode()
+    assert (
+        "<title>Données de démonstration: "
+        in files(tmp_path / "data", report.name)["report.html"].decode()
+    )

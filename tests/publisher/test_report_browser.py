@@ -1,4 +1,6 @@
-"""Reports in a real browser: found from the portal, read, and usable by everyone (WCAG 2.2 AA), in English and Arabic."""
+"""Reports in a real browser: found from the portal, read, and usable by everyone (WCAG 2.2 AA), in
+English and Arabic.
+"""
 
 from __future__ import annotations
 
@@ -41,32 +43,47 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def test_a_reader_finds_a_report_and_reads_it(host: str, browser: Browser) -> None:
     browser.open(f"{host}/releases/?lang=en")
     browser.leave("document.querySelector('a[href=\"/reports/\"]').click()")
-    listed = browser.run("[...document.querySelectorAll('table th a')].map((it) => it.getAttribute('href'))")
+    listed = browser.run(
+        "[...document.querySelectorAll('table th a')].map((it) => it.getAttribute('href'))"
+    )
     browser.leave("document.querySelector('a[href=\"/reports/release-1.en/report.html\"]').click()")
 
     assert sorted(listed) == [f"/reports/{name}/report.html" for name in NAMES]
     assert browser.run("document.querySelector('h1').textContent") == "WSIS Stocktaking report"
-    drawn = browser.run("[...document.querySelectorAll('section')].filter((it) => it.querySelector('figure svg')).map((it) => it.id)")
+    drawn = browser.run(
+        "[...document.querySelectorAll('section')].filter((it) => it.querySelector('figure svg')).map((it) => it.id)"
+    )
     assert {"line", "goal", "matrix", "region", "year"} <= set(drawn)
     assert ("country" in drawn) == (load_outlines() is not None)
-    assert browser.run("getComputedStyle(document.querySelector('h1')).color") == "rgb(23, 69, 107)"  # its style is there
-    assert {url.partition("/reports")[0] for url in browser.request_log if "/reports/release" in url} == {host}
+    # its style is there
+    assert browser.run("getComputedStyle(document.querySelector('h1')).color") == "rgb(23, 69, 107)"
+    assert {
+        url.partition("/reports")[0] for url in browser.request_log if "/reports/release" in url
+    } == {host}
 
 
-def test_a_reader_goes_from_a_number_to_its_query_and_has_it_again(host: str, browser: Browser) -> None:
+def test_a_reader_goes_from_a_number_to_its_query_and_has_it_again(
+    host: str, browser: Browser
+) -> None:
     browser.open(f"{host}/reports/release-1.en/report.html")
     browser.run("document.querySelector('#goal a[href=\"#query-goal\"]').click()")
     output = browser.run("document.querySelector(location.hash + ' + pre').textContent")
 
-    answer = httpx.get(f"{host}/sparql", params={"query": output, "release": "1", "format": "json"}, timeout=60)
+    answer = httpx.get(
+        f"{host}/sparql", params={"query": output, "release": "1", "format": "json"}, timeout=60
+    )
 
     counted = sorted(int(row["things"]["value"]) for row in answer.json()["results"]["bindings"])
-    drawn = browser.run("[...document.querySelectorAll('#goal svg text')].map((it) => it.textContent).filter((it) => /^[0-9]+$/.test(it))")
+    drawn = browser.run(
+        "[...document.querySelectorAll('#goal svg text')].map((it) => it.textContent).filter((it) => /^[0-9]+$/.test(it))"
+    )
     assert sorted(map(int, drawn)) == counted
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_report_has_no_fault_that_axe_finds_and_fits_a_telephone(host: str, browser: Browser, packages: Path, name: str) -> None:
+def test_a_report_has_no_fault_that_axe_finds_and_fits_a_telephone(
+    host: str, browser: Browser, packages: Path, name: str
+) -> None:
     browser.open(f"{host}/reports/{name}/report.html", 320)
 
     assert browser.faults(packages) == []

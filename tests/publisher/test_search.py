@@ -14,7 +14,8 @@ from pyoxigraph import Store
 from publisher.http.pages.static_files import static_url
 
 HTML = {"Accept": "text/html"}
-SCRIPT = f'<script src="{static_url("suggest.js")}" defer></script>'  # the only one that the page has
+# the only one that the page has
+SCRIPT = f'<script src="{static_url("suggest.js")}" defer></script>'
 SPACE = "PREFIX text: <http://jena.apache.org/text#> "
 
 
@@ -26,9 +27,15 @@ async def results_of(client: httpx.AsyncClient, **parameters: str) -> dict:
 
 
 async def test_a_search_finds_titles_and_descriptions_in_each_language(client):
-    english, french, arabic = [await results_of(client, q=words) for words in ("clinic satellite", "cliniques isolées", "عيادات")]
+    english, french, arabic = [
+        await results_of(client, q=words)
+        for words in ("clinic satellite", "cliniques isolées", "عيادات")
+    ]
 
-    things = [[item["thing"].rpartition("/id/")[2] for item in page["results"]] for page in (english, french, arabic)]
+    things = [
+        [item["thing"].rpartition("/id/")[2] for item in page["results"]]
+        for page in (english, french, arabic)
+    ]
     assert things == [["initiative/demo/a%2F1"]] * 3
     assert english["results"][0]["passage"].startswith("Forty clinics")
 
@@ -36,7 +43,9 @@ async def test_a_search_finds_titles_and_descriptions_in_each_language(client):
 async def test_an_organization_is_found_by_its_name(client):
     page = await results_of(client, q='"clinics united"', kind="organization")
 
-    assert [(item["kind"], item["titles"][0]["text"]) for item in page["results"]] == [("organization", "Clinics United")]
+    assert [(item["kind"], item["titles"][0]["text"]) for item in page["results"]] == [
+        ("organization", "Clinics United")
+    ]
 
 
 async def test_what_is_gone_is_not_found(client):
@@ -44,9 +53,18 @@ async def test_what_is_gone_is_not_found(client):
 
 
 async def test_filters_narrow_a_search(client):
-    kinds = [(await results_of(client, q="health", kind=kind))["total"] for kind in ("", "event", "organization", "post")]
-    languages = [(await results_of(client, q="clinics", language=language))["total"] for language in ("ar", "fr", "zh")]
-    sources = [(await results_of(client, q="network", source=source))["total"] for source in ("demo", "other")]
+    kinds = [
+        (await results_of(client, q="health", kind=kind))["total"]
+        for kind in ("", "event", "organization", "post")
+    ]
+    languages = [
+        (await results_of(client, q="clinics", language=language))["total"]
+        for language in ("ar", "fr", "zh")
+    ]
+    sources = [
+        (await results_of(client, q="network", source=source))["total"]
+        for source in ("demo", "other")
+    ]
 
     assert kinds[1:] == [1, 2, 0]
     assert kinds[0] >= 3
@@ -73,7 +91,10 @@ async def test_the_page_works_as_a_form_whose_address_can_be_kept(client):
     assert 'value="network"' in answer.text
     assert '<option value="initiative" selected>' in answer.text
     assert '<option value="newest" selected>' in answer.text
-    assert '<a class="button" rel="next" href="/search?q=network&amp;kind=initiative&amp;sort=newest&amp;page=3">' in answer.text
+    assert (
+        '<a class="button" rel="next" href="/search?q=network&amp;kind=initiative&amp;sort=newest&amp;page=3">'
+        in answer.text
+    )
     assert "<mark>network</mark>" in answer.text
     assert "<script" not in answer.text.replace(SCRIPT, "", 1)
 
@@ -101,7 +122,9 @@ async def test_harvested_text_is_escaped(client):
 
 
 async def test_what_was_typed_is_escaped(client):
-    answer = await client.get("/search", params={"q": '"><script>alert(1)</script>', "source": '"><b>'}, headers=HTML)
+    answer = await client.get(
+        "/search", params={"q": '"><script>alert(1)</script>', "source": '"><b>'}, headers=HTML
+    )
 
     assert answer.status_code == 200
     assert "<script" not in answer.text.replace(SCRIPT, "", 1)
@@ -179,7 +202,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("words", HOSTILE, ids=lambda words: ascii(words)[:12])
 async def test_no_search_is_an_error_of_ours(client, words):
-    answers = [await client.get("/search", params={"q": words}, headers=headers) for headers in (HTML, {"Accept": "application/json"})]
+    answers = [
+        await client.get("/search", params={"q": words}, headers=headers)
+        for headers in (HTML, {"Accept": "application/json"})
+    ]
 
     assert {answer.status_code for answer in answers} == {200}
 
@@ -213,20 +239,28 @@ async def sparql(client: httpx.AsyncClient, query: str) -> httpx.Response:
 async def test_sparql_and_the_page_find_the_same(client, words):
     page = await results_of(client, q=words, per="1000")
 
-    answer = await sparql(client, f"SELECT ?thing ?score {{ (?thing ?score) text:query {json.dumps(words)} }} ORDER BY DESC(?score)")
+    answer = await sparql(
+        client,
+        f"SELECT ?thing ?score {{ (?thing ?score) text:query {json.dumps(words)} }} ORDER BY DESC(?score)",
+    )
 
     rows = answer.json()["results"]["bindings"]
     assert {row["thing"]["value"] for row in rows} == {item["thing"] for item in page["results"]}
-    assert [float(row["score"]["value"]) for row in rows] == pytest.approx([item["score"] for item in page["results"]], rel=1e-3)
+    assert [float(row["score"]["value"]) for row in rows] == pytest.approx(
+        [item["score"] for item in page["results"]], rel=1e-3
+    )
     assert ("similar" in answer.headers.get("stocktake-text", "")) == page["similar"]
 
 
 async def test_a_search_joins_with_what_is_said_of_things(client):
     answer = await sparql(
-        client, 'SELECT ?title { ?thing text:query "satellite" ; <http://purl.org/dc/terms/title> ?title FILTER(lang(?title) = "fr") }'
+        client,
+        'SELECT ?title { ?thing text:query "satellite" ; <http://purl.org/dc/terms/title> ?title FILTER(lang(?title) = "fr") }',
     )
 
-    assert [row["title"]["value"] for row in answer.json()["results"]["bindings"]] == ["Télémédecine pour les cliniques isolées"]
+    assert [row["title"]["value"] for row in answer.json()["results"]["bindings"]] == [
+        "Télémédecine pour les cliniques isolées"
+    ]
 
 
 async def test_a_search_that_is_written_wrongly_is_reported_with_its_place(client):
@@ -244,11 +278,16 @@ async def test_a_fault_behind_a_search_keeps_its_place(client):
     answer = await sparql(client, query)
 
     assert answer.status_code == 400
-    assert str(written.value).startswith(f"error at {answer.json()['line']}:{answer.json()['column']}:")
+    assert str(written.value).startswith(
+        f"error at {answer.json()['line']}:{answer.json()['column']}:"
+    )
 
 
 async def test_a_search_that_is_asked_again_is_answered_alike(client):
-    first, second = [await sparql(client, 'SELECT (COUNT(*) AS ?n) { ?thing text:query "network" }') for _ in range(2)]
+    first, second = [
+        await sparql(client, 'SELECT (COUNT(*) AS ?n) { ?thing text:query "network" }')
+        for _ in range(2)
+    ]
 
     assert first.json() == second.json()
     assert first.headers.get("etag") == second.headers.get("etag")

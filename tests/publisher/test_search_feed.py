@@ -37,7 +37,11 @@ class Registry:
     """Two sources whose records change at random: titles, goals, deletions, returns."""
 
     def __init__(self, data: Path, seed: int) -> None:
-        self._journal, self._random, self._records = Journal(data / "journal"), random.Random(seed), dict[tuple[str, str], list[str]]()
+        self._journal, self._random, self._records = (
+            Journal(data / "journal"),
+            random.Random(seed),
+            dict[tuple[str, str], list[str]](),
+        )
         self._number = 0
 
     def commit(self) -> int:
@@ -48,7 +52,11 @@ class Registry:
             source, key = ("demo", "other")[number % 2], f"r{number}"
             before = self._records.get((source, key), [])
             is_deleted = before and self._random.random() < 0.3
-            after = self._tombstone(source, key, before, at) if is_deleted else self._describe(source, key, at)
+            after = (
+                self._tombstone(source, key, before, at)
+                if is_deleted
+                else self._describe(source, key, at)
+            )
             graph = IRIS.record(source, key)
             rows += [f"D {quad}" for quad in quads(sorted({*before} - {*after}), graph)]
             rows += [f"A {quad}" for quad in quads(sorted({*after} - {*before}), graph)]
@@ -56,32 +64,49 @@ class Registry:
         return self._journal.append(rows, run=f"run-{self._number}", time=at).number
 
     def forget(self, number: int) -> int:
-        """Append an entry that replaces a record by a tombstone that says nothing of it; return its number."""
+        """Append an entry that replaces a record by a tombstone that says nothing of it; return its
+        number.
+        """
         self._number += 1
-        at, source, key = START + timedelta(hours=self._number), ("demo", "other")[number % 2], f"r{number}"
+        at, source, key = (
+            START + timedelta(hours=self._number),
+            ("demo", "other")[number % 2],
+            f"r{number}",
+        )
         after = self._tombstone(source, key, [], at)
         rows = [f"A {quad}" for quad in quads(after, IRIS.record(source, key))]
         return self._journal.append(rows, run=f"run-{self._number}", time=at).number
 
     def _describe(self, source: str, key: str, at: datetime) -> list[str]:
-        title = self._random.choice(("Village network", "School for teachers", "Health network & <clinics>"))
-        goals = tuple(Claim(f"http://metadata.un.org/sdg/{code}") for code in self._random.sample(("3", "4", "9"), 1))
+        title = self._random.choice(
+            ("Village network", "School for teachers", "Health network & <clinics>")
+        )
+        goals = tuple(
+            Claim(f"http://metadata.un.org/sdg/{code}")
+            for code in self._random.sample(("3", "4", "9"), 1)
+        )
         thing = Initiative(key=key, titles=(Text(f"{title} {self._number}", "en"),), goals=goals)
         about = Provenance(source, f"run-{self._number}", "fields", "ab" * 32, START, at)
         return sorted([*describe(thing, IRIS, source), *describe_record(key, IRIS, about)])
 
     def _tombstone(self, source: str, key: str, before: list[str], at: datetime) -> list[str]:
-        return write_tombstone(key, source, Deletion(f"run-{self._number}", at, "deleted"), START, before, IRIS)
+        return write_tombstone(
+            key, source, Deletion(f"run-{self._number}", at, "deleted"), START, before, IRIS
+        )
 
 
 @pytest.fixture
-async def following(tmp_path: Path) -> AsyncIterator[tuple[Registry, QueryService, httpx.AsyncClient]]:
+async def following(
+    tmp_path: Path,
+) -> AsyncIterator[tuple[Registry, QueryService, httpx.AsyncClient]]:
     data = tmp_path / "data"
     registry = Registry(data, seed=7)
     registry.commit()
     async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         app = create_app(service)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+        ) as client:
             yield registry, service, client
 
 
@@ -102,7 +127,10 @@ def apply_atom(results: Results, text: bytes) -> Results:
     root = etree.fromstring(text)
     gone = {item.get("ref") for item in root.iterfind("at:deleted-entry", ATOM)}
     result = root.iterfind("a:entry", ATOM)
-    entries = {item.findtext("a:id", namespaces=ATOM): item.findtext("a:updated", namespaces=ATOM) for item in result}
+    entries = {
+        item.findtext("a:id", namespaces=ATOM): item.findtext("a:updated", namespaces=ATOM)
+        for item in result
+    }
     return {thing: time for thing, time in results.items() if thing not in gone} | entries
 
 
@@ -121,12 +149,16 @@ class Followers:
         self.named: list[int] = []  # how many things each message names
 
     def due(self, position: int) -> list[DueSubscription]:
-        return [DueSubscription(search, search, "en", self._results.get(search)) for search in SEARCHES]
+        return [
+            DueSubscription(search, search, "en", self._results.get(search)) for search in SEARCHES
+        ]
 
     def settle(self, key: Any, comparison: ComparedResults) -> None:
         changes = {kind: [row.iri for row in rows] for kind, rows in comparison.changes.items()}
         seen = self.seen.setdefault(key, dict(comparison.results))
-        new, changed, removed = (set(changes.get(kind, ())) for kind in ("new", "changed", "removed"))
+        new, changed, removed = (
+            set(changes.get(kind, ())) for kind in ("new", "changed", "removed")
+        )
         assert not new & seen.keys() or not changes
         assert changed | removed <= seen.keys()
         self.seen[key] = {iri: time for iri, time in seen.items() if iri not in removed}
@@ -137,20 +169,31 @@ class Followers:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("entry_count", [15, pytest.param(50, marks=pytest.mark.nightly)])
-async def test_after_each_entry_each_feed_is_the_difference_of_the_results(following: Any, entry_count: int) -> None:
+async def test_after_each_entry_each_feed_is_the_difference_of_the_results(
+    following: Any, entry_count: int
+) -> None:
     registry, service, client = following
     atom: dict[str, Results] = {search: {} for search in SEARCHES}
     json: dict[str, Results] = {search: {} for search in SEARCHES}
     seen, followers = set[str](), Followers()
     for _ in range(entry_count):
         entry = registry.commit()
-        await wait_until_async(lambda entry=entry: is_shown(service, entry), f"entry {entry} to be shown", output=str)
+        await wait_until_async(
+            lambda entry=entry: is_shown(service, entry), f"entry {entry} to be shown", output=str
+        )
         assert await asyncio.to_thread(settle_due, service, followers) == len(SEARCHES)  # type: ignore[arg-type]
         for search in SEARCHES:
-            atom[search] = apply_atom(atom[search], (await client.get(f"/feeds/search.atom?{search}")).content)
-            json[search] = apply_json(json[search], (await client.get(f"/feeds/search.json?{search}")).json())
+            atom[search] = apply_atom(
+                atom[search], (await client.get(f"/feeds/search.atom?{search}")).content
+            )
+            json[search] = apply_json(
+                json[search], (await client.get(f"/feeds/search.json?{search}")).json()
+            )
             expected = await results(client, search)
-            assert atom[search] == json[search] == followers.seen[search] == expected, (entry, search)
+            assert atom[search] == json[search] == followers.seen[search] == expected, (
+                entry,
+                search,
+            )
             seen |= expected.keys()
 
     assert min(RECORDS, entry_count) <= len(seen) <= RECORDS
@@ -163,7 +206,9 @@ async def test_a_feed_names_itself_and_its_search_and_is_escaped(following: Any)
     _registry, service, client = following
     await wait_until_async(lambda: is_shown(service, 1), "the first entry to be shown", output=str)
 
-    atom = await client.get("/feeds/search.atom", params={"q": "network <b>&", "page": "3", "sort": "title"})
+    atom = await client.get(
+        "/feeds/search.atom", params={"q": "network <b>&", "page": "3", "sort": "title"}
+    )
     feed = (await client.get("/feeds/search.json", params={"goal": "4"})).json()
     page = await client.get("/search?q=network&goal=4&page=1", headers={"Accept": "text/html"})
     wrong = await client.get("/feeds/search.rss?q=x")
@@ -172,7 +217,10 @@ async def test_a_feed_names_itself_and_its_search_and_is_escaped(following: Any)
     root = etree.fromstring(atom.content)
     assert atom.headers["content-type"].startswith("application/atom+xml")
     assert root.findtext("a:title", namespaces=ATOM).endswith(": network <b>&")
-    assert root.find("a:link[@rel='self']", ATOM).get("href") == "http://stocktake.test/feeds/search.atom?q=network+%3Cb%3E%26"
+    assert (
+        root.find("a:link[@rel='self']", ATOM).get("href")
+        == "http://stocktake.test/feeds/search.atom?q=network+%3Cb%3E%26"
+    )
     assert feed["version"] == "https://jsonfeed.org/version/1.1"
     assert feed["home_page_url"] == "http://stocktake.test/search?goal=4"
     assert page.text.count("/feeds/search.json?q=network&amp;goal=4") == 2
@@ -185,27 +233,45 @@ async def test_a_feed_of_one_thing_has_that_thing_until_it_is_removed(following:
     while not removed:
         entry = registry.commit()
         assert entry < 50
-        await wait_until_async(lambda entry=entry: is_shown(service, entry), f"entry {entry} to be shown", output=str)
+        await wait_until_async(
+            lambda entry=entry: is_shown(service, entry), f"entry {entry} to be shown", output=str
+        )
         whole = (await client.get("/feeds/search.json")).json()
         removed = whole["_stocktake"]["removed"]
     gone, there = removed[0]["id"], whole["items"][0]["id"]
     feeds = [
-        (await client.get("/feeds/search.json", params={"thing": iri.removeprefix(f"{IRIS.base}id/")})).json() for iri in (gone, there)
+        (
+            await client.get(
+                "/feeds/search.json", params={"thing": iri.removeprefix(f"{IRIS.base}id/")}
+            )
+        ).json()
+        for iri in (gone, there)
     ]
     wrong = await client.get("/feeds/search.json?thing=initiative/demo")
 
     assert [[item["id"] for item in feed["items"]] for feed in feeds] == [[], [there]]
-    assert [[item["id"] for item in feed["_stocktake"]["removed"]] for feed in feeds] == [[gone], []]
-    assert feeds[1]["home_page_url"] == f"http://stocktake.test/page/{there.removeprefix(f'{IRIS.base}id/')}"
+    assert [[item["id"] for item in feed["_stocktake"]["removed"]] for feed in feeds] == [
+        [gone],
+        [],
+    ]
+    assert (
+        feeds[1]["home_page_url"]
+        == f"http://stocktake.test/page/{there.removeprefix(f'{IRIS.base}id/')}"
+    )
     assert wrong.status_code == 400
 
 
 async def test_the_page_of_a_forgotten_record_says_that_it_was_removed(following: Any) -> None:
     registry, service, client = following
     entry = registry.forget(RECORDS)
-    await wait_until_async(lambda: is_shown(service, entry), f"entry {entry} to be shown", output=str)
+    await wait_until_async(
+        lambda: is_shown(service, entry), f"entry {entry} to be shown", output=str
+    )
 
-    pages = [await client.get(f"/{path}/demo/r{RECORDS}", headers={"Accept": "text/html"}) for path in ("page/initiative", "record")]
+    pages = [
+        await client.get(f"/{path}/demo/r{RECORDS}", headers={"Accept": "text/html"})
+        for path in ("page/initiative", "record")
+    ]
 
     assert [page.status_code for page in pages] == [410, 410]
     assert "This record has been removed" in pages[0].text

@@ -1,4 +1,6 @@
-"""Search by labels: things are found by what they are linked to, in six languages, below what has the words in its texts."""
+"""Search by labels: things are found by what they are linked to, in six languages, below what has
+the words in its texts.
+"""
 
 from __future__ import annotations
 
@@ -68,11 +70,14 @@ async def test_a_thing_is_found_by_the_labels_of_what_it_is_linked_to(client, wo
 async def test_a_thing_is_found_by_the_names_of_its_organizations(client):
     page = await results_of(client, q="clinics united", kind="initiative")
 
-    assert [(item["thing"].rpartition("/id/")[2], item["organizations"]) for item in page["results"]] == [(RICH, ["Clinics United"])]
+    assert [
+        (item["thing"].rpartition("/id/")[2], item["organizations"]) for item in page["results"]
+    ] == [(RICH, ["Clinics United"])]
 
 
 async def test_links_that_are_not_declared_find_nothing(client):
-    page = await results_of(client, q="broadband")  # of C2, to which the record is linked by a crosswalk alone
+    # of C2, to which the record is linked by a crosswalk alone
+    page = await results_of(client, q="broadband")
 
     assert page["total"] > 0
     assert RICH not in [item["thing"].rpartition("/id/")[2] for item in page["results"]]
@@ -82,10 +87,22 @@ async def test_topics_come_with_their_numbers_and_lead_to_their_pages(client):
     page = await results_of(client, q="health")
     html = await client.get("/search?q=health", headers=HTML)
 
-    topics = [(item["name"], item["label"], item["initiatives"], item["page"]) for item in page["topics"]]
+    topics = [
+        (item["name"], item["label"], item["initiatives"], item["page"]) for item in page["topics"]
+    ]
     assert topics[0] == ("C7-ehea E-health", "Action line", 1, "/scheme/action-line/C7-ehea")
-    assert ("3. Good health and well-being", "SDG", 8, "/concept?iri=http://metadata.un.org/sdg/3") in topics
-    assert ("Ministry of Health", "Organization", 121, "/page/organization/demo/ministry-of-health") in topics
+    assert (
+        "3. Good health and well-being",
+        "SDG",
+        8,
+        "/concept?iri=http://metadata.un.org/sdg/3",
+    ) in topics
+    assert (
+        "Ministry of Health",
+        "Organization",
+        121,
+        "/page/organization/demo/ministry-of-health",
+    ) in topics
     for *_, path in topics:
         assert f'<a class="card" href="{path}">' in html.text
         assert (await client.get(path, headers=HTML)).status_code == 200
@@ -93,7 +110,10 @@ async def test_topics_come_with_their_numbers_and_lead_to_their_pages(client):
 
 async def test_topics_are_named_in_the_language_of_the_reader_and_alike_in_data(client):
     html = await client.get("/search?q=santé", headers={**HTML, "Accept-Language": "fr"})
-    data = [await client.get("/search?q=santé&format=json", headers={"Accept-Language": language}) for language in ("fr", "ar")]
+    data = [
+        await client.get("/search?q=santé&format=json", headers={"Accept-Language": language})
+        for language in ("fr", "ar")
+    ]
 
     assert "Télésanté" in html.text
     assert data[0].content == data[1].content
@@ -111,10 +131,15 @@ async def test_a_slip_leads_to_the_word_that_was_meant(client):
     html = await client.get("/search", params={"q": "netwrok -fire", "goal": "4"}, headers=HTML)
 
     assert (page["similar"], page["suggestion"]) == (True, "network -fire")
-    assert '<a rel="nofollow" href="/search?q=network+-fire&amp;goal=4"><bdi>network -fire</bdi></a>' in html.text
+    assert (
+        '<a rel="nofollow" href="/search?q=network+-fire&amp;goal=4"><bdi>network -fire</bdi></a>'
+        in html.text
+    )
 
 
-@pytest.mark.parametrize("words", ["network", "zzzzzz", "清华", '"<script>alert(1)</script>"', "-helth", ""])
+@pytest.mark.parametrize(
+    "words", ["network", "zzzzzz", "清华", '"<script>alert(1)</script>"', "-helth", ""]
+)
 async def test_nothing_is_meant_where_words_are_found_or_like_none(client, words):
     assert (await results_of(client, q=words))["suggestion"] is None
 
@@ -123,7 +148,8 @@ async def test_a_field_of_sparql_leaves_labels_out(client):
     query = "PREFIX text: <http://jena.apache.org/text#> PREFIX dct: <http://purl.org/dc/terms/> SELECT ?thing { ?thing text:query %s }"
 
     answers = [
-        await client.get("/sparql", params={"query": query % words, "format": "json"}) for words in ('(dct:title "santé")', '"santé"')
+        await client.get("/sparql", params={"query": query % words, "format": "json"})
+        for words in ('(dct:title "santé")', '"santé"')
     ]
 
     rows = [len(answer.json()["results"]["bindings"]) for answer in answers]
@@ -133,22 +159,36 @@ async def test_a_field_of_sparql_leaves_labels_out(client):
 
 @pytest.fixture
 def search(tmp_path: Path) -> Searcher:
-    """Return an index of one thing that has the word in its title, one in its text, one by its link, and one by its organization."""
+    """Return an index of one thing that has the word in its title, one in its text, one by its
+    link, and one by its organization.
+    """
     store = Store()
     for graph, lines in statements(IRIS.base):
         store.bulk_load("\n".join(quads(lines, graph)).encode(), RdfFormat.N_QUADS)
     texts = {
         "link": SearchEntry("", "event", "a", 1, (("One", "en"),), (), (HEALTH,)),
-        "party": SearchEntry("", "event", "a", 1, (("Two", "en"),), (), (), (("Health for all", "en"),)),
+        "party": SearchEntry(
+            "", "event", "a", 1, (("Two", "en"),), (), (), (("Health for all", "en"),)
+        ),
         "text": SearchEntry(
-            "", "event", "a", 1, (("Three", "en"),), (("Many words, and among them health, in a text that is long.", "en"),)
+            "",
+            "event",
+            "a",
+            1,
+            (("Three", "en"),),
+            (("Many words, and among them health, in a text that is long.", "en"),),
         ),
         "title": SearchEntry("", "event", "a", 1, (("Four for health", "en"),), ()),
         "both": SearchEntry("", "event", "a", 1, (("Health", "en"),), (), (HEALTH,)),
     }
     writer = IndexWriter(tmp_path / "index")
     for name, item in texts.items():
-        writer.add(SearchEntry(f"https://x.org/id/event/a/{name}", *(getattr(item, field) for field in SearchEntry.__slots__[1:])))
+        writer.add(
+            SearchEntry(
+                f"https://x.org/id/event/a/{name}",
+                *(getattr(item, field) for field in SearchEntry.__slots__[1:]),
+            )
+        )
     writer.commit()
     write_topics(tmp_path / "index", read_topics(store, IRIS.base))
     writer.snapshot(tmp_path / "shown")
@@ -179,11 +219,23 @@ def test_synonyms_name_topics_that_exist_in_the_six_languages():
         rows = tomllib.load(file)["topic"]
     known = {iri for scheme in ("action-line", "sdg", "itu-region") for iri in concepts(scheme)}
 
-    topics = [row["topic"] if row["topic"].startswith("http") else IRIS.base + row["topic"] for row in rows]
+    topics = [
+        row["topic"] if row["topic"].startswith("http") else IRIS.base + row["topic"]
+        for row in rows
+    ]
     assert {*topics} - known == set()
     assert len({*topics}) == len(topics)
-    assert [row["topic"] for row in rows if row.keys() - {"topic", "note", *LANGUAGES} or not row.keys() >= {*LANGUAGES}] == []
-    assert [(row["topic"], language) for row in rows for language in LANGUAGES if len({*row[language]}) != len(row[language])] == []
+    assert [
+        row["topic"]
+        for row in rows
+        if row.keys() - {"topic", "note", *LANGUAGES} or not row.keys() >= {*LANGUAGES}
+    ] == []
+    assert [
+        (row["topic"], language)
+        for row in rows
+        for language in LANGUAGES
+        if len({*row[language]}) != len(row[language])
+    ] == []
 
 
 async def suggested(client: httpx.AsyncClient, typed: str, **more: str) -> list[dict]:
@@ -200,12 +252,21 @@ async def test_suggestions_are_topics_first_then_titles(client):
         ("C7-ehea E-health", "line", 1),
         ("Telemedicine for remote clinics", "initiative", None),
     ]
-    assert [row["page"] for row in rows] == ["/scheme/action-line/C7-ehea", "/page/initiative/demo/a%2F1"]
+    assert [row["page"] for row in rows] == [
+        "/scheme/action-line/C7-ehea",
+        "/page/initiative/demo/a%2F1",
+    ]
 
 
 @pytest.mark.parametrize(
     ("typed", "language", "text"),
-    [("kén", "fr", "Kenya"), ("肯", "zh", "肯尼亚"), ("كين", "ar", "كينيا"), ("Ken", "ru", "Кения"), ("health ken", "en", "Kenya")],
+    [
+        ("kén", "fr", "Kenya"),
+        ("肯", "zh", "肯尼亚"),
+        ("كين", "ar", "كينيا"),
+        ("Ken", "ru", "Кения"),
+        ("health ken", "en", "Kenya"),
+    ],
 )
 async def test_suggestions_are_in_the_language_that_is_asked_for(client, typed, language, text):
     assert text in [row["text"] for row in await suggested(client, typed, lang=language)]
@@ -223,7 +284,9 @@ async def test_suggestions_are_a_page_for_who_has_no_script(client):
 
 async def test_suggestions_that_are_held_already_are_not_sent_again(client):
     first = await client.get("/search/suggest?q=telemed&format=json")
-    again = await client.get("/search/suggest?q=telemed&format=json", headers={"If-None-Match": first.headers["etag"]})
+    again = await client.get(
+        "/search/suggest?q=telemed&format=json", headers={"If-None-Match": first.headers["etag"]}
+    )
     head = await client.head("/search/suggest?q=telemed&format=json")
 
     assert (again.status_code, again.content) == (304, b"")
@@ -231,7 +294,9 @@ async def test_suggestions_that_are_held_already_are_not_sent_again(client):
     assert {"Accept-Language", "Cookie"} <= {*first.headers["vary"].split(", ")}
 
 
-@pytest.mark.parametrize("parameters", [{"q": "x" * 101}, {"limit": "0"}, {"limit": "21"}, {"limit": "x"}])
+@pytest.mark.parametrize(
+    "parameters", [{"q": "x" * 101}, {"limit": "0"}, {"limit": "21"}, {"limit": "x"}]
+)
 async def test_suggestions_that_cannot_be_asked_for_are_refused(client, parameters):
     answer = await client.get("/search/suggest", params=parameters)
 
@@ -241,7 +306,9 @@ async def test_suggestions_that_cannot_be_asked_for_are_refused(client, paramete
 
 async def test_an_unknown_form_of_suggestions_is_not_acceptable(client):
     assert (await client.get("/search/suggest?q=a&format=csv")).status_code == 406
-    assert (await client.get("/search/suggest?q=a", headers={"Accept": "image/png"})).status_code == 406
+    assert (
+        await client.get("/search/suggest?q=a", headers={"Accept": "image/png"})
+    ).status_code == 406
 
 
 HOSTILE = [

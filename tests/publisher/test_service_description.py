@@ -33,7 +33,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with QueryService(world, Iris(), LIMITS, readers=1) as service:
         await service.wait_until_current()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://test") as opened:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://test"
+        ) as opened:
             yield opened
 
 
@@ -45,7 +47,10 @@ async def description(client: httpx.AsyncClient) -> Store:
 
 
 def values(description: Store, subject: str, predicate: str) -> set[str]:
-    results = (quad.object for quad in description.quads_for_pattern(NamedNode(subject), NamedNode(predicate), None))
+    results = (
+        quad.object
+        for quad in description.quads_for_pattern(NamedNode(subject), NamedNode(predicate), None)
+    )
     return {term.value for term in results if isinstance(term, NamedNode | Literal)}
 
 
@@ -60,13 +65,18 @@ async def test_the_rules_of_the_suite_are_those_that_are_tested_here() -> None:
     manifest = SUITE / "service-description" / "manifest.ttl"
     facts = Facts(manifest)
 
-    rules = {local(entry) for entry in facts.items(facts.one(NamedNode(manifest.as_uri()), MF + "entries"))}
+    rules = {
+        local(entry)
+        for entry in facts.items(facts.one(NamedNode(manifest.as_uri()), MF + "entries"))
+    }
 
     assert rules == {"returns-rdf", "has-endpoint-triple", "conforms-to-schema"}
 
 
 @pytest.mark.suite("w3c-sparql11")
-@pytest.mark.parametrize("form", [RdfFormat.TURTLE, RdfFormat.N_TRIPLES, RdfFormat.RDF_XML, RdfFormat.JSON_LD])
+@pytest.mark.parametrize(
+    "form", [RdfFormat.TURTLE, RdfFormat.N_TRIPLES, RdfFormat.RDF_XML, RdfFormat.JSON_LD]
+)
 async def test_returns_rdf(client: httpx.AsyncClient, form: RdfFormat) -> None:
     answer = await client.get("/sparql", headers={"Accept": form.media_type})
 
@@ -85,7 +95,9 @@ async def test_has_endpoint_triple(description: Store) -> None:
 
 @pytest.mark.suite("w3c-sparql11")
 async def test_conforms_to_schema(description: Store) -> None:
-    """Each property of the namespace stands where its domain is, and its value is of its range (section 3)."""
+    """Each property of the namespace stands where its domain is, and its value is of its range
+    (section 3).
+    """
     types = {
         "endpoint": None, "supportedLanguage": "Language", "languageExtension": None, "feature": "Feature", "defaultEntailmentRegime": None,
         "resultFormat": None, "extensionFunction": None, "propertyFeature": None, "defaultDataset": "Dataset", "defaultGraph": "Graph",
@@ -114,10 +126,15 @@ async def test_no_blank_node_stands_in_it(client: httpx.AsyncClient) -> None:
         (f"{VOID}triples", "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"),
         (f"{VOID}properties", "SELECT (COUNT(DISTINCT ?p) AS ?n) { ?s ?p ?o }"),
         (f"{VOID}classes", "SELECT (COUNT(DISTINCT ?c) AS ?n) { ?s a ?c }"),
-        (f"{BASE}operations#namedGraphs", "SELECT (COUNT(DISTINCT ?g) AS ?n) { GRAPH ?g { ?s ?p ?o } }"),
+        (
+            f"{BASE}operations#namedGraphs",
+            "SELECT (COUNT(DISTINCT ?g) AS ?n) { GRAPH ?g { ?s ?p ?o } }",
+        ),
     ],
 )
-async def test_every_number_is_what_the_endpoint_counts(client: httpx.AsyncClient, description: Store, name: str, query: str) -> None:
+async def test_every_number_is_what_the_endpoint_counts(
+    client: httpx.AsyncClient, description: Store, name: str, query: str
+) -> None:
     assert values(description, DATASET, name) == {await ask(client, query)}
 
 
@@ -130,7 +147,14 @@ async def test_the_dataset_is_that_of_void(client: httpx.AsyncClient, descriptio
 
 
 async def test_the_limits_are_those_that_hold(description: Store) -> None:
-    names = ("queryTimeLimit", "queryMemoryLimit", "queryRowLimit", "queryLengthLimit", "queryBudget", "queryBudgetWindow")
+    names = (
+        "queryTimeLimit",
+        "queryMemoryLimit",
+        "queryRowLimit",
+        "queryLengthLimit",
+        "queryBudget",
+        "queryBudgetWindow",
+    )
 
     limits = [float(*values(description, SERVICE, f"{BASE}operations#{name}")) for name in names]
 
@@ -140,23 +164,35 @@ async def test_the_limits_are_those_that_hold(description: Store) -> None:
 async def test_a_budget_that_is_not_set_is_not_reported(world: Path) -> None:
     async with QueryService(world, Iris(), Limits(budget=0), readers=1) as service:
         await service.wait_until_current()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://test"
+        ) as client:
             answer = await client.get("/sparql", headers={"Accept": "application/n-triples"})
 
     assert "queryBudget" not in answer.text
 
 
-async def test_every_result_format_is_one_that_is_given(client: httpx.AsyncClient, description: Store) -> None:
+async def test_every_result_format_is_one_that_is_given(
+    client: httpx.AsyncClient, description: Store
+) -> None:
     formats = values(description, SERVICE, f"{SD}resultFormat")
 
-    tables = [await client.get("/sparql", params={"query": "ASK {}", "format": suffix}) for suffix in TABLES]
-    graphs = [await client.get("/sparql", params={"query": "CONSTRUCT {} {}", "format": suffix}) for suffix in GRAPHS]
+    tables = [
+        await client.get("/sparql", params={"query": "ASK {}", "format": suffix})
+        for suffix in TABLES
+    ]
+    graphs = [
+        await client.get("/sparql", params={"query": "CONSTRUCT {} {}", "format": suffix})
+        for suffix in GRAPHS
+    ]
 
     assert [answer.status_code for answer in (*tables, *graphs)] == [200] * len(formats)
     assert all(iri.startswith("http://www.w3.org/ns/formats/") for iri in formats)
 
 
-async def test_the_default_graph_is_the_union_of_the_named_ones(client: httpx.AsyncClient, description: Store) -> None:
+async def test_the_default_graph_is_the_union_of_the_named_ones(
+    client: httpx.AsyncClient, description: Store
+) -> None:
     outside = "SELECT (COUNT(*) AS ?n) { ?s ?p ?o FILTER NOT EXISTS { GRAPH ?g { ?s ?p ?o } } }"
     beyond = "SELECT (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } FILTER NOT EXISTS { ?s ?p ?o } }"
 
@@ -167,7 +203,9 @@ async def test_the_default_graph_is_the_union_of_the_named_ones(client: httpx.As
 async def test_there_is_no_entailment(client: httpx.AsyncClient, description: Store) -> None:
     entailed = f"ASK {{ <{BASE}ns#Initiative> a <http://www.w3.org/2000/01/rdf-schema#Resource> }}"
 
-    assert values(description, SERVICE, f"{SD}defaultEntailmentRegime") == {"http://www.w3.org/ns/entailment/Simple"}
+    assert values(description, SERVICE, f"{SD}defaultEntailmentRegime") == {
+        "http://www.w3.org/ns/entailment/Simple"
+    }
     assert await ask(client, entailed) == "false"
 
 
@@ -178,11 +216,15 @@ async def test_lateral_is_answered(client: httpx.AsyncClient, description: Store
     assert await ask(client, query) == "2"
 
 
-async def test_functions_and_properties_are_reported_and_known(client: httpx.AsyncClient, description: Store) -> None:
+async def test_functions_and_properties_are_reported_and_known(
+    client: httpx.AsyncClient, description: Store
+) -> None:
     assert values(description, SERVICE, f"{SD}extensionFunction") == set(FUNCTIONS)
     assert values(description, SERVICE, f"{SD}propertyFeature") == set(PROPERTIES)
     for function in FUNCTIONS:
-        called = await client.get("/sparql", params={"query": f"SELECT (<{function}>(1, 2, 3) AS ?x) {{}}"})
+        called = await client.get(
+            "/sparql", params={"query": f"SELECT (<{function}>(1, 2, 3) AS ?x) {{}}"}
+        )
         assert called.status_code == 200
     result = f'SELECT (COUNT(*) AS ?n) {{ ?thing <{PROPERTIES[0]}> "telemedicine" }}'
     assert await ask(client, result) != "0"
@@ -198,15 +240,27 @@ async def test_head_and_conditions_hold_for_it(client: httpx.AsyncClient) -> Non
     whole = await client.get("/sparql", headers={"Accept": "text/turtle"})
 
     head = await client.head("/sparql", headers={"Accept": "text/turtle"})
-    again = await client.get("/sparql", headers={"Accept": "text/turtle", "If-None-Match": whole.headers["etag"]})
+    again = await client.get(
+        "/sparql", headers={"Accept": "text/turtle", "If-None-Match": whole.headers["etag"]}
+    )
 
-    assert (head.status_code, head.headers["etag"], again.status_code) == (200, whole.headers["etag"], 304)
+    assert (head.status_code, head.headers["etag"], again.status_code) == (
+        200,
+        whole.headers["etag"],
+        304,
+    )
 
 
 async def test_a_graph_whose_last_triple_went_is_no_graph(tmp_path: Path) -> None:
     store = Store()
-    rows = [b'A <urn:s> <urn:p> "1" <urn:g> .\n', b'A <urn:s> <urn:p> "1" <urn:h> .\n', b'D <urn:s> <urn:p> "1" <urn:g> .\n']
+    rows = [
+        b'A <urn:s> <urn:p> "1" <urn:g> .\n',
+        b'A <urn:s> <urn:p> "1" <urn:h> .\n',
+        b'D <urn:s> <urn:p> "1" <urn:g> .\n',
+    ]
 
     apply(store, rows)
 
-    assert [graph.value for graph in store.named_graphs() if isinstance(graph, NamedNode)] == ["urn:h"]
+    assert [graph.value for graph in store.named_graphs() if isinstance(graph, NamedNode)] == [
+        "urn:h"
+    ]

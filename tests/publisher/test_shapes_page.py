@@ -15,9 +15,16 @@ SH = "http://www.w3.org/ns/shacl#"
 
 @pytest.mark.parametrize(
     ("suffix", "form"),
-    [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("jsonld", RdfFormat.JSON_LD), ("rdf", RdfFormat.RDF_XML)],
+    [
+        ("ttl", RdfFormat.TURTLE),
+        ("nt", RdfFormat.N_TRIPLES),
+        ("jsonld", RdfFormat.JSON_LD),
+        ("rdf", RdfFormat.RDF_XML),
+    ],
 )
-async def test_shapes_have_messages_in_six_languages_in_every_format(client: httpx.AsyncClient, suffix: str, form: RdfFormat) -> None:
+async def test_shapes_have_messages_in_six_languages_in_every_format(
+    client: httpx.AsyncClient, suffix: str, form: RdfFormat
+) -> None:
     answer = await client.get(f"/shapes.{suffix}")
 
     triples = [quad.triple for quad in parse(answer.content, form)]
@@ -25,7 +32,9 @@ async def test_shapes_have_messages_in_six_languages_in_every_format(client: htt
     languages = {
         triple.object.language
         for triple in triples
-        if triple.subject == title and triple.predicate.value == f"{SH}message" and isinstance(triple.object, Literal)
+        if triple.subject == title
+        and triple.predicate.value == f"{SH}message"
+        and isinstance(triple.object, Literal)
     }
     assert languages == {"en", "fr", "es", "ar", "zh", "ru"}
 
@@ -36,7 +45,9 @@ async def test_the_page_of_the_rules_has_an_anchor_for_each(client: httpx.AsyncC
     assert [rule.name for rule in rules().values() if f'id="{rule.name}"' not in page] == []
 
 
-async def test_the_page_of_the_rules_is_in_the_language_of_the_request(client: httpx.AsyncClient) -> None:
+async def test_the_page_of_the_rules_is_in_the_language_of_the_request(
+    client: httpx.AsyncClient,
+) -> None:
     page = (await client.get("/shapes?lang=ru", headers={"Accept": "text/html"})).text
 
     assert "Нет названия." in page

@@ -10,7 +10,12 @@ from publisher.portal.similar_titles import similar_titles
 from publisher.projections.search.index import IndexWriter, SearchEntry
 from publisher.projections.search.searcher import Searcher
 
-TITLES = ["Village telecentres in Kenya", "Village telecentres of Kenya 2024", "Telecentres for rural schools", "Школа цифровых навыков"]
+TITLES = [
+    "Village telecentres in Kenya",
+    "Village telecentres of Kenya 2024",
+    "Telecentres for rural schools",
+    "Школа цифровых навыков",
+]
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +23,16 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     folder: Path = tmp_path_factory.mktemp("titles")
     writer = IndexWriter(folder / "index")
     for number, title in enumerate(TITLES):
-        writer.add(SearchEntry(f"https://x.org/id/initiative/a/{number}", "initiative", "a", number, ((title, "en"),), ()))
+        writer.add(
+            SearchEntry(
+                f"https://x.org/id/initiative/a/{number}",
+                "initiative",
+                "a",
+                number,
+                ((title, "en"),),
+                (),
+            )
+        )
     writer.commit()
     writer.snapshot(folder / "shown")
     writer.close()

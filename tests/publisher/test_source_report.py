@@ -1,4 +1,6 @@
-"""The page `/source/{source}/report`: remarks of the published data, and what the ledger knows where there is one."""
+"""The page `/source/{source}/report`: remarks of the published data, and what the ledger knows
+where there is one.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,17 @@ COUNTED = "import sys; open(sys.argv[1], 'a').write('x'); print(end=sys.argv[2])
 
 def visitor(service, code: str = "", *arguments: str) -> httpx.AsyncClient:
     command = (sys.executable, "-c", code, *arguments)
-    reporter = PreviewRunner((), {}, check_command=command, check_environment=dict(os.environ)) if code else None
-    app = create_app(service, site=SiteOptions(preview_runner=PreviewRunner((), {}, reporter=reporter)))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
+    reporter = (
+        PreviewRunner((), {}, check_command=command, check_environment=dict(os.environ))
+        if code
+        else None
+    )
+    app = create_app(
+        service, site=SiteOptions(preview_runner=PreviewRunner((), {}, reporter=reporter))
+    )
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    )
 
 
 @session_loop
@@ -52,7 +62,13 @@ async def test_remarks_are_reported_without_a_ledger(service):
 
     [rule] = data["rules"]
     assert data["has_ledger"] is False
-    assert (rule["rule"], rule["records"], rule["fixed"], rule["withheld"], rule["field"]) == ("NoTarget", 1, None, False, "")
+    assert (rule["rule"], rule["records"], rule["fixed"], rule["withheld"], rule["field"]) == (
+        "NoTarget",
+        1,
+        None,
+        False,
+        "",
+    )
     assert rule["first_seen"] == "2026-03-02T08:00:00Z"
     assert rule["message"] == {"en": "No target is named."}  # a rule of another version
     assert rule["remedy"] == {}
@@ -72,11 +88,22 @@ async def test_withheld_records_come_first_in_the_publishers_words(service):
         page = await client.get("/source/demo/report.html", headers={"Accept-Language": "fr"})
 
     rows = [(rule["rule"], rule["records"], rule["fixed"], rule["field"]) for rule in data["rules"]]
-    assert rows == [("ResourceTitle", 5, 2, "=na<me"), ("record-unreadable", 1, 0, ""), ("NoTarget", 1, 4, "")]
+    assert rows == [
+        ("ResourceTitle", 5, 2, "=na<me"),
+        ("record-unreadable", 1, 0, ""),
+        ("NoTarget", 1, 4, ""),
+    ]
     assert data["rules"][0]["message"]["fr"] == "Il n'y a pas de titre."
     assert set(data["rules"][0]["message"]) == {"en", "fr", "es", "ru", "ar", "zh"}
     main = page.text.split("<main")[1]
-    for text in ("=na&lt;me", "&lt;b&gt;7", "Il n&#39;y a pas de titre.", "no JSON", "À corriger", "demo.7"):
+    for text in (
+        "=na&lt;me",
+        "&lt;b&gt;7",
+        "Il n&#39;y a pas de titre.",
+        "no JSON",
+        "À corriger",
+        "demo.7",
+    ):
         assert text in main
     assert "<b>7" not in main
 
@@ -104,9 +131,18 @@ async def test_turtle_is_a_validation_report_of_shacl(service):
     assert not store.query(f"ASK {{ ?r a <{SH}ValidationReport> ; <{SH}conforms> true }}")
     required = ("focusNode", "sourceShape", "resultSeverity", "sourceConstraintComponent")
     pattern = " ; ".join(f"<{SH}{name}> ?{name}" for name in required)
-    results = list(store.query(f"SELECT ?sourceShape {{ ?r <{SH}result> ?x . ?x a <{SH}ValidationResult> ; {pattern} }}"))
-    assert {str(row[0].value).rpartition("#")[2] for row in results} == {"NoTarget", "ResourceTitle"}
-    languages = {row[0].language for row in store.query(f"SELECT ?m {{ ?x <{SH}resultMessage> ?m }}")}
+    results = list(
+        store.query(
+            f"SELECT ?sourceShape {{ ?r <{SH}result> ?x . ?x a <{SH}ValidationResult> ; {pattern} }}"
+        )
+    )
+    assert {str(row[0].value).rpartition("#")[2] for row in results} == {
+        "NoTarget",
+        "ResourceTitle",
+    }
+    languages = {
+        row[0].language for row in store.query(f"SELECT ?m {{ ?x <{SH}resultMessage> ?m }}")
+    }
     assert languages == {"en", "fr", "es", "ru", "ar", "zh"}
 
 
@@ -114,12 +150,20 @@ async def test_turtle_is_a_validation_report_of_shacl(service):
 async def test_feed_has_an_entry_for_each_broken_rule_and_each_repair(service):
     async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
         answer = await client.get("/source/demo/report", headers={"Accept": "application/atom+xml"})
-        fewer = LEDGER | {"withheld": [LEDGER["withheld"][0] | {"records": 4, "last_seen": "2026-03-04T12:00:00Z"}]}
+        fewer = LEDGER | {
+            "withheld": [
+                LEDGER["withheld"][0] | {"records": 4, "last_seen": "2026-03-04T12:00:00Z"}
+            ]
+        }
     async with visitor(service, ECHO, orjson.dumps(fewer).decode()) as client:
         later = await client.get("/source/demo/report.atom")
 
     feed, second = feedparser.parse(answer.content), feedparser.parse(later.content)
-    assert (answer.headers["content-type"], feed.bozo, feed.feed.updated) == ("application/atom+xml", False, "2026-03-03T12:00:00Z")
+    assert (answer.headers["content-type"], feed.bozo, feed.feed.updated) == (
+        "application/atom+xml",
+        False,
+        "2026-03-03T12:00:00Z",
+    )
     assert [entry.title for entry in feed.entries] == [
         "ResourceTitle: 5 records (withheld)", "record-unreadable: 1 record (withheld)", "NoTarget: 1 record (remark)",
         "ResourceTitle: 2 records (fixed)", "NoTarget: 4 records (fixed)",
@@ -128,12 +172,18 @@ async def test_feed_has_an_entry_for_each_broken_rule_and_each_repair(service):
     assert feed.entries[0].updated == "2026-02-01T12:00:00Z"
     ids, later_ids = ([entry.id for entry in answers.entries] for answers in (feed, second))
     assert len(set(ids)) == 5
-    assert set(later_ids) - set(ids) == {later_ids[0]}  # only the rule with another number of records is new
+    # only the rule with another number of records is new
+    assert set(later_ids) - set(ids) == {later_ids[0]}
 
 
 @session_loop
 @pytest.mark.parametrize(
-    ("path", "status"), [("/source/nothing/report", 404), ("/source/demo/report.pdf", 406), ("/source/demo/report.csv", 200)]
+    ("path", "status"),
+    [
+        ("/source/nothing/report", 404),
+        ("/source/demo/report.pdf", 406),
+        ("/source/demo/report.csv", 200),
+    ],
 )
 async def test_unknown_registry_is_404_and_unknown_format_406(service, path, status):
     async with visitor(service) as client:
@@ -145,7 +195,10 @@ async def test_unknown_registry_is_404_and_unknown_format_406(service, path, sta
 async def test_ledger_is_asked_once_for_each_run(service, tmp_path, output):
     log = tmp_path / "log"
     async with visitor(service, COUNTED, str(log), output) as client:
-        statuses = [(await client.get(f"/source/demo/report.{suffix}")).status_code for suffix in ("json", "csv", "html")]
+        statuses = [
+            (await client.get(f"/source/demo/report.{suffix}")).status_code
+            for suffix in ("json", "csv", "html")
+        ]
 
     assert statuses == [200] * 3
     assert log.read_text() == "x"

@@ -31,7 +31,9 @@ async def test_a_query_is_put_by_a_form(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_query_is_put_by_its_own_media_type(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/sparql", content=TITLE, headers={"Content-Type": "application/sparql-query"})
+    answer = await client.post(
+        "/sparql", content=TITLE, headers={"Content-Type": "application/sparql-query"}
+    )
 
     assert "Community network 1" in answer.text
 
@@ -51,7 +53,9 @@ async def test_head_is_answered(client: httpx.AsyncClient) -> None:
         ("text/tab-separated-values", "text/tab-separated-values; charset=utf-8"),
     ],
 )
-async def test_a_table_comes_in_the_format_that_is_wanted(client: httpx.AsyncClient, accept: str, media: str) -> None:
+async def test_a_table_comes_in_the_format_that_is_wanted(
+    client: httpx.AsyncClient, accept: str, media: str
+) -> None:
     answer = await client.get("/sparql", params={"query": TITLE}, headers={"Accept": accept})
 
     assert (answer.headers["content-type"], "Accept" in answer.headers["vary"]) == (media, True)
@@ -68,7 +72,9 @@ async def test_a_table_comes_in_the_format_that_is_wanted(client: httpx.AsyncCli
         ("SELECT ?z (COUNT(*) AS ?a) { ?z ?y ?x } GROUP BY ?z LIMIT 1", "z,a"),
     ],
 )
-async def test_columns_stand_in_the_order_of_the_query(client: httpx.AsyncClient, query: str, columns: str) -> None:
+async def test_columns_stand_in_the_order_of_the_query(
+    client: httpx.AsyncClient, query: str, columns: str
+) -> None:
     answer = await client.get("/sparql", params={"query": query}, headers={"Accept": "text/csv"})
 
     assert answer.status_code == 200, answer.text
@@ -77,7 +83,9 @@ async def test_columns_stand_in_the_order_of_the_query(client: httpx.AsyncClient
 
 async def test_csv_and_xml_are_well_formed(client: httpx.AsyncClient) -> None:
     rows = await client.get("/sparql", params={"query": TITLE}, headers={"Accept": "text/csv"})
-    tree = await client.get("/sparql", params={"query": TITLE}, headers={"Accept": "application/sparql-results+xml"})
+    tree = await client.get(
+        "/sparql", params={"query": TITLE}, headers={"Accept": "application/sparql-results+xml"}
+    )
 
     assert list(csv.reader(io.StringIO(rows.text))) == [["title"], ["Community network 1"]]
     assert ElementTree.fromstring(tree.text).tag == "{http://www.w3.org/2005/sparql-results#}sparql"
@@ -92,7 +100,9 @@ async def test_csv_and_xml_are_well_formed(client: httpx.AsyncClient) -> None:
         ("application/ld+json", RdfFormat.JSON_LD),
     ],
 )
-async def test_a_graph_comes_in_the_format_that_is_wanted(client: httpx.AsyncClient, accept: str, form: RdfFormat) -> None:
+async def test_a_graph_comes_in_the_format_that_is_wanted(
+    client: httpx.AsyncClient, accept: str, form: RdfFormat
+) -> None:
     answer = await client.get("/sparql", params={"query": TURTLE}, headers={"Accept": accept})
 
     triples = {str(quad.triple.subject) for quad in parse(answer.content, form)}
@@ -108,7 +118,9 @@ async def test_ask_is_answered(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_format_may_be_named_by_its_suffix(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/sparql", params={"query": TITLE, "format": "csv"}, headers={"Accept": "text/html"})
+    answer = await client.get(
+        "/sparql", params={"query": TITLE, "format": "csv"}, headers={"Accept": "text/html"}
+    )
 
     assert answer.headers["content-type"].startswith("text/csv")
 
@@ -120,13 +132,22 @@ async def test_a_format_may_be_named_by_its_suffix(client: httpx.AsyncClient) ->
         (["xml"], "application/sparql-results+xml", "application/rdf+xml"),
         (["turtle"], "application/sparql-results+json", "text/turtle; charset=utf-8"),
         (["N3"], "application/sparql-results+json", "text/turtle; charset=utf-8"),
-        (["tsv", "text/tab-separated-values"], "text/tab-separated-values; charset=utf-8", "text/turtle; charset=utf-8"),
+        (
+            ["tsv", "text/tab-separated-values"],
+            "text/tab-separated-values; charset=utf-8",
+            "text/turtle; charset=utf-8",
+        ),
         (["application/rdf+xml"], "application/sparql-results+json", "application/rdf+xml"),
         (["", "csv"], "text/csv; charset=utf-8", "text/turtle; charset=utf-8"),
     ],
 )
-async def test_a_format_may_be_named_in_the_words_of_clients(client: httpx.AsyncClient, names: list[str], table: str, graph: str) -> None:
-    answers = [await client.get("/sparql", params={"query": query, "format": names}) for query in (TITLE, TURTLE)]
+async def test_a_format_may_be_named_in_the_words_of_clients(
+    client: httpx.AsyncClient, names: list[str], table: str, graph: str
+) -> None:
+    answers = [
+        await client.get("/sparql", params={"query": query, "format": names})
+        for query in (TITLE, TURTLE)
+    ]
 
     assert [answer.headers["content-type"] for answer in answers] == [table, graph]
 
@@ -138,7 +159,9 @@ async def test_a_format_that_nobody_knows_is_a_bad_request(client: httpx.AsyncCl
 
 
 @pytest.mark.parametrize("query", [TITLE, TURTLE])
-async def test_a_format_that_is_not_offered_is_not_acceptable(client: httpx.AsyncClient, query: str) -> None:
+async def test_a_format_that_is_not_offered_is_not_acceptable(
+    client: httpx.AsyncClient, query: str
+) -> None:
     answer = await client.get("/sparql", params={"query": query}, headers={"Accept": "image/png"})
 
     assert (answer.status_code, answer.headers["content-type"]) == (406, "application/problem+json")
@@ -165,7 +188,9 @@ async def test_an_unknown_prefix_is_reported(client: httpx.AsyncClient) -> None:
     assert "Prefix not found" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("query", ["LOAD <http://127.0.0.1:9/>", "INSERT DATA { <a:s> <a:p> <a:o> }", "CLEAR ALL", ""])
+@pytest.mark.parametrize(
+    "query", ["LOAD <http://127.0.0.1:9/>", "INSERT DATA { <a:s> <a:p> <a:o> }", "CLEAR ALL", ""]
+)
 async def test_an_update_is_no_query(client: httpx.AsyncClient, query: str) -> None:
     answer = await client.get("/sparql", params={"query": query})
 
@@ -174,7 +199,10 @@ async def test_an_update_is_no_query(client: httpx.AsyncClient, query: str) -> N
 
 @pytest.mark.parametrize("silent", ["", "SILENT "])
 async def test_service_is_refused(client: httpx.AsyncClient, silent: str) -> None:
-    answer = await client.get("/sparql", params={"query": f"SELECT * {{ SERVICE {silent}<http://127.0.0.1:9/> {{ ?s ?p ?o }} }}"})
+    answer = await client.get(
+        "/sparql",
+        params={"query": f"SELECT * {{ SERVICE {silent}<http://127.0.0.1:9/> {{ ?s ?p ?o }} }}"},
+    )
 
     assert (answer.status_code, answer.json()["title"]) == (400, "SERVICE is not supported")
 
@@ -192,7 +220,9 @@ async def test_two_queries_are_a_bad_request(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_body_of_another_kind_is_unsupported(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/sparql", content="{}", headers={"Content-Type": "application/json"})
+    answer = await client.post(
+        "/sparql", content="{}", headers={"Content-Type": "application/json"}
+    )
 
     assert answer.status_code == 415
 
@@ -206,13 +236,19 @@ async def test_other_methods_are_not_allowed(client: httpx.AsyncClient, method: 
 
 
 async def test_a_query_that_is_no_utf_8_is_a_bad_request(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/sparql", content=b"ASK { ?s ?p '\xff' }", headers={"Content-Type": "application/sparql-query"})
+    answer = await client.post(
+        "/sparql",
+        content=b"ASK { ?s ?p '\xff' }",
+        headers={"Content-Type": "application/sparql-query"},
+    )
 
     assert answer.status_code == 400
 
 
 async def test_a_query_too_long_is_too_large(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/sparql", content=b"#" * 2_000_000, headers={"Content-Type": "application/sparql-query"})
+    answer = await client.post(
+        "/sparql", content=b"#" * 2_000_000, headers={"Content-Type": "application/sparql-query"}
+    )
 
     assert answer.status_code == 413
 
@@ -220,24 +256,39 @@ async def test_a_query_too_long_is_too_large(client: httpx.AsyncClient) -> None:
 async def test_default_graph_uri_is_the_default_graph(client: httpx.AsyncClient) -> None:
     count = "SELECT (COUNT(DISTINCT ?s) AS ?n) { ?s <http://purl.org/dc/terms/title> ?o }"
 
-    answer = await client.get("/sparql", params={"query": count, "default-graph-uri": f"{BASE}record/demo/1", "format": "csv"})
+    answer = await client.get(
+        "/sparql",
+        params={"query": count, "default-graph-uri": f"{BASE}record/demo/1", "format": "csv"},
+    )
 
     assert answer.text.split() == ["n", "1"]
 
 
 async def test_several_default_graphs_are_merged(client: httpx.AsyncClient) -> None:
-    graphs = [("default-graph-uri", f"{BASE}record/demo/1"), ("default-graph-uri", f"{BASE}record/demo/2")]
+    graphs = [
+        ("default-graph-uri", f"{BASE}record/demo/1"),
+        ("default-graph-uri", f"{BASE}record/demo/2"),
+    ]
     count = "SELECT (COUNT(DISTINCT ?s) AS ?n) { ?s <http://purl.org/dc/terms/title> ?o }"
 
-    answer = await client.post("/sparql?" + urlencode(graphs), content=count, headers={"Content-Type": "application/sparql-query"})
+    answer = await client.post(
+        "/sparql?" + urlencode(graphs),
+        content=count,
+        headers={"Content-Type": "application/sparql-query"},
+    )
 
     assert answer.json()["results"]["bindings"][0]["n"]["value"] == "2"
 
 
-async def test_named_graph_uri_is_the_named_graph_and_the_default_graph_is_empty(client: httpx.AsyncClient) -> None:
+async def test_named_graph_uri_is_the_named_graph_and_the_default_graph_is_empty(
+    client: httpx.AsyncClient,
+) -> None:
     query = "SELECT (COUNT(DISTINCT ?g) AS ?graphs) { { GRAPH ?g { ?s ?p ?o } } UNION { ?a ?b ?c BIND(1 AS ?g) } }"
 
-    answer = await client.get("/sparql", params={"query": query, "named-graph-uri": f"{BASE}record/demo/1", "format": "csv"})
+    answer = await client.get(
+        "/sparql",
+        params={"query": query, "named-graph-uri": f"{BASE}record/demo/1", "format": "csv"},
+    )
 
     assert answer.text.split() == ["graphs", "1"]
 
@@ -246,7 +297,10 @@ async def test_the_protocols_dataset_overrides_the_querys(client: httpx.AsyncCli
     query = "SELECT ?t FROM <record/demo/2> { <id/initiative/demo/1> <http://purl.org/dc/terms/title> ?t }"
 
     own = await client.get("/sparql", params={"query": query, "format": "csv"})
-    overridden = await client.get("/sparql", params={"query": query, "format": "csv", "default-graph-uri": f"{BASE}record/demo/1"})
+    overridden = await client.get(
+        "/sparql",
+        params={"query": query, "format": "csv", "default-graph-uri": f"{BASE}record/demo/1"},
+    )
 
     assert (len(own.text.split("\r\n")), len(overridden.text.split("\r\n"))) == (2, 3)
 
@@ -257,7 +311,9 @@ async def test_a_graph_that_is_no_web_address_is_a_bad_request(client: httpx.Asy
     assert answer.status_code == 400
 
 
-async def test_without_a_dataset_all_graphs_are_merged_and_nothing_counts_twice(client: httpx.AsyncClient) -> None:
+async def test_without_a_dataset_all_graphs_are_merged_and_nothing_counts_twice(
+    client: httpx.AsyncClient,
+) -> None:
     query = """PREFIX skos: <http://www.w3.org/2004/02/skos/core#>
         SELECT (COUNT(*) AS ?n) { <id/organization/demo/ministry-of-health> skos:prefLabel ?name }"""
 
@@ -274,7 +330,9 @@ async def test_a_time_limit_is_a_number_above_zero(client: httpx.AsyncClient, te
 
 
 async def test_other_sites_may_ask(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/sparql", params={"query": TITLE}, headers={"Origin": "https://example.org"})
+    answer = await client.get(
+        "/sparql", params={"query": TITLE}, headers={"Origin": "https://example.org"}
+    )
     asked_before = await client.options(
         "/sparql",
         headers={

@@ -11,13 +11,34 @@ import pytest
 
 from publisher.http.pages.static_files import IMMUTABLE, STATIC_FOLDER, font_sheets, static_url
 
-NAMES = ("style.css", "figures.css", "figures-dark.css", "embed.css", "embed.js", "suggest.js", "progress.js", "icon.svg")
-PAGES = ("/", "/search", "/map", "/matrix", "/trends", "/prizes", "/page/initiative/demo/a%2F1", "/scheme/action-line/C4", "/source/demo")
+NAMES = (
+    "style.css",
+    "figures.css",
+    "figures-dark.css",
+    "embed.css",
+    "embed.js",
+    "suggest.js",
+    "progress.js",
+    "icon.svg",
+)
+PAGES = (
+    "/",
+    "/search",
+    "/map",
+    "/matrix",
+    "/trends",
+    "/prizes",
+    "/page/initiative/demo/a%2F1",
+    "/scheme/action-line/C4",
+    "/source/demo",
+)
 MOST = 60_000  # bytes of all scripts together, compressed; the query editor and the API page aside
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_name_with_the_digest_is_the_file_and_is_cached_for_ever(client: httpx.AsyncClient, name: str) -> None:
+async def test_a_name_with_the_digest_is_the_file_and_is_cached_for_ever(
+    client: httpx.AsyncClient, name: str
+) -> None:
     answer = await client.get(static_url(name), headers={"Accept-Encoding": "gzip"})
     plain = await client.get(f"/static/{name}", headers={"Accept-Encoding": "identity"})
 
@@ -41,31 +62,54 @@ async def test_another_digest_is_answered_but_not_cached(client: httpx.AsyncClie
 async def test_a_current_copy_is_not_sent_again(client: httpx.AsyncClient, encoding: str) -> None:
     first = await client.get("/static/style.css", headers={"Accept-Encoding": encoding})
 
-    again = await client.get("/static/style.css", headers={"Accept-Encoding": encoding, "If-None-Match": first.headers["etag"]})
+    again = await client.get(
+        "/static/style.css",
+        headers={"Accept-Encoding": encoding, "If-None-Match": first.headers["etag"]},
+    )
 
     assert (again.status_code, again.content) == (304, b"")
 
 
 @pytest.mark.parametrize(
-    "path", ["none.css", "none.0123456789ab.css", "..%2Fapp.py", "../app.py", "x.0123456789ab.css/../../app.py", "%00.css", "a" * 5000]
+    "path",
+    [
+        "none.css",
+        "none.0123456789ab.css",
+        "..%2Fapp.py",
+        "../app.py",
+        "x.0123456789ab.css/../../app.py",
+        "%00.css",
+        "a" * 5000,
+    ],
 )
-async def test_what_is_no_file_of_the_folder_is_not_found(client: httpx.AsyncClient, path: str) -> None:
+async def test_what_is_no_file_of_the_folder_is_not_found(
+    client: httpx.AsyncClient, path: str
+) -> None:
     assert (await client.get(f"/static/{path}")).status_code in {400, 404}
 
 
 async def test_a_part_of_a_file_is_sent_as_it_is(client: httpx.AsyncClient) -> None:
-    answer = await client.get(static_url("style.css"), headers={"Accept-Encoding": "gzip", "Range": "bytes=0-9"})
+    answer = await client.get(
+        static_url("style.css"), headers={"Accept-Encoding": "gzip", "Range": "bytes=0-9"}
+    )
 
-    assert (answer.status_code, answer.content) == (206, (STATIC_FOLDER / "style.css").read_bytes()[:10])
+    assert (answer.status_code, answer.content) == (
+        206,
+        (STATIC_FOLDER / "style.css").read_bytes()[:10],
+    )
 
 
-async def test_pages_name_files_by_their_digest_and_the_scripts_are_small(client: httpx.AsyncClient) -> None:
+async def test_pages_name_files_by_their_digest_and_the_scripts_are_small(
+    client: httpx.AsyncClient,
+) -> None:
     scripts = set()
     for path in PAGES:
         text = (await client.get(path, headers={"Accept": "text/html"})).text
         named = re.findall(r'(?:href|src)="(/static/[^"]+\.(?:css|js))"', text)
         assert len(named) >= 3
-        assert [address for address in named if not re.search(r"\.[0-9a-f]{12}\.(?:css|js)$", address)] == []
+        assert [
+            address for address in named if not re.search(r"\.[0-9a-f]{12}\.(?:css|js)$", address)
+        ] == []
         scripts |= {address for address in named if address.endswith(".js")}
 
     sizes = [len(gzip.compress((await client.get(address)).content)) for address in scripts]
@@ -75,7 +119,9 @@ async def test_pages_name_files_by_their_digest_and_the_scripts_are_small(client
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-async def test_fonts_are_served_by_us_under_names_with_their_digest(client: httpx.AsyncClient, language: str) -> None:
+async def test_fonts_are_served_by_us_under_names_with_their_digest(
+    client: httpx.AsyncClient, language: str
+) -> None:
     if not (sheets := font_sheets(language)):
         pytest.skip("the fonts were not fetched, for which npm is needed")
     page = (await client.get("/", params={"lang": language}, headers={"Accept": "text/html"})).text
@@ -86,14 +132,22 @@ async def test_fonts_are_served_by_us_under_names_with_their_digest(client: http
 
     assert named == sheets
     assert len(sheets) == (2 if language == "zh" else 1)
-    assert len(fonts) == len(set(fonts)) == text.count("unicode-range:") == text.count("font-display:swap")
-    assert {(font.status_code, font.headers["content-type"], font.headers["cache-control"]) for font in (first, last)} == {
-        (200, "font/woff2", IMMUTABLE)
-    }
+    assert (
+        len(fonts)
+        == len(set(fonts))
+        == text.count("unicode-range:")
+        == text.count("font-display:swap")
+    )
+    assert {
+        (font.status_code, font.headers["content-type"], font.headers["cache-control"])
+        for font in (first, last)
+    } == {(200, "font/woff2", IMMUTABLE)}
     assert first.content[:4] == b"wOF2"
 
 
-def test_a_page_names_no_font_sheet_that_was_not_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_page_names_no_font_sheet_that_was_not_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("publisher.http.pages.static_files.STATIC_FOLDER", tmp_path)
 
     assert font_sheets("zh") == []

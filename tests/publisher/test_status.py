@@ -1,4 +1,6 @@
-"""What the pages, the headers, JSON and SPARQL tell of freshness is one and the same, and time alone changes it."""
+"""What the pages, the headers, JSON and SPARQL tell of freshness is one and the same, and time
+alone changes it.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,19 @@ IRIS = Iris()
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 HTML = {"Accept": "text/html"}
-WORDS = {"live": "up to date", "frozen": "on hold"}  # of states whose name on pages differs from the data's
+# of states whose name on pages differs from the data's
+WORDS = {"live": "up to date", "frozen": "on hold"}
 
 
 def account(run: str, state: str, **more: int) -> RunStatistics:
     return RunStatistics(
-        run=run, source=run.partition(".")[0], started=NOW - DAY, ended=NOW, state=state, network={"200": 3, "429": 1}, **more
+        run=run,
+        source=run.partition(".")[0],
+        started=NOW - DAY,
+        ended=NOW,
+        state=state,
+        network={"200": 3, "429": 1},
+        **more,
     )
 
 
@@ -45,10 +54,50 @@ def source_statuses() -> list[SourceStatus]:
     late = FreshnessInputs(success=NOW - 9 * DAY, late_from=NOW - 7 * DAY)
     failed = account("beta.7", "failed", withheld=4)
     return [
-        SourceStatus("demo", NOW - DAY, NOW - DAY, "committed", 124, None, live, full_harvest=NOW - DAY, due=NOW + DAY, missing=2),
-        SourceStatus("alpha", NOW - DAY, NOW - 9 * DAY, "held", 9, "5 of 9 vanished <b>", late, run="alpha.3", plan="alpha.3"),
-        SourceStatus("beta", NOW, NOW - DAY, "failed", 9, "503", FreshnessInputs(NOW - DAY, 3, NOW + DAY), run="beta.7", account=failed),
-        SourceStatus("gamma", NOW, NOW, "unchanged", 9, None, FreshnessInputs(NOW, 0, NOW + DAY, is_held=True), hold="they migrate"),
+        SourceStatus(
+            "demo",
+            NOW - DAY,
+            NOW - DAY,
+            "committed",
+            124,
+            None,
+            live,
+            full_harvest=NOW - DAY,
+            due=NOW + DAY,
+            missing=2,
+        ),
+        SourceStatus(
+            "alpha",
+            NOW - DAY,
+            NOW - 9 * DAY,
+            "held",
+            9,
+            "5 of 9 vanished <b>",
+            late,
+            run="alpha.3",
+            plan="alpha.3",
+        ),
+        SourceStatus(
+            "beta",
+            NOW,
+            NOW - DAY,
+            "failed",
+            9,
+            "503",
+            FreshnessInputs(NOW - DAY, 3, NOW + DAY),
+            run="beta.7",
+            account=failed,
+        ),
+        SourceStatus(
+            "gamma",
+            NOW,
+            NOW,
+            "unchanged",
+            9,
+            None,
+            FreshnessInputs(NOW, 0, NOW + DAY, is_held=True),
+            hold="they migrate",
+        ),
         SourceStatus("omega", None, None, None, 0, None, FreshnessInputs(retired=True)),
     ]
 
@@ -62,7 +111,9 @@ def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = sum(1 if row[0] == "A" else -1 for entry in journal.entries() for row in entry.rows())
     size = len(describe_run(account("demo.4", "committed", quads_after=0), IRIS))
     right = describe_run(account("demo.4", "committed", quads_after=before + size), IRIS)
-    journal.append([f"A {quad}" for quad in quads(right, IRIS.run("demo.4"))], run="demo.4", time=NOW)
+    journal.append(
+        [f"A {quad}" for quad in quads(right, IRIS.run("demo.4"))], run="demo.4", time=NOW
+    )
     described = describe_source_statuses(source_statuses(), IRIS, NOW)
     (data / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(described, IRIS.status)))
     return data
@@ -73,22 +124,38 @@ async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
         transport = httpx.ASGITransport(app=create_app(service))
-        async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as opened:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://stocktake.test"
+        ) as opened:
             yield opened
 
 
 async def test_json_page_and_sparql_state_the_same_states(client: httpx.AsyncClient) -> None:
-    wanted = {"alpha": "late", "beta": "failing", "demo": "live", "gamma": "frozen", "omega": "retired"}
+    wanted = {
+        "alpha": "late",
+        "beta": "failing",
+        "demo": "live",
+        "gamma": "frozen",
+        "omega": "retired",
+    }
     sparql = "PREFIX ops: <operations#> SELECT ?source ?state { ?source ops:freshness ?state }"
 
     json = (await client.get("/status.json")).json()
     page = await client.get("/status", headers=HTML)
-    rows = (await client.get("/sparql", params={"query": sparql, "format": "json"})).json()["results"]["bindings"]
+    rows = (await client.get("/sparql", params={"query": sparql, "format": "json"})).json()[
+        "results"
+    ]["bindings"]
     turtle = await client.get("/status", headers={"Accept": "text/turtle"})
 
     assert {item["source"]: item["state"] for item in json["sources"]} == wanted
-    assert {row["source"]["value"].rpartition("/")[2]: row["state"]["value"].rpartition("#")[2] for row in rows} == wanted
-    assert [page.text.count(f'<span class="state {state}">{WORDS.get(state, state)}</span>') for state in wanted.values()] == [1] * 5
+    assert {
+        row["source"]["value"].rpartition("/")[2]: row["state"]["value"].rpartition("#")[2]
+        for row in rows
+    } == wanted
+    assert [
+        page.text.count(f'<span class="state {state}">{WORDS.get(state, state)}</span>')
+        for state in wanted.values()
+    ] == [1] * 5
     assert "they migrate" in page.text
     assert "vanished &lt;b&gt;" in page.text
     assert "ops:lateFrom" in turtle.text
@@ -98,13 +165,23 @@ async def test_json_has_every_field_of_the_page(client: httpx.AsyncClient) -> No
     body = (await client.get("/status", headers={"Accept": "application/json"})).json()
 
     alpha, beta = body["sources"][0], body["sources"][1]
-    assert (alpha["held_plan"], alpha["last_outcome"], alpha["last_reason"]) == ("alpha.3", "held", "5 of 9 vanished <b>")
+    assert (alpha["held_plan"], alpha["last_outcome"], alpha["last_reason"]) == (
+        "alpha.3",
+        "held",
+        "5 of 9 vanished <b>",
+    )
     assert (beta["consecutive_failures"], beta["withheld"], beta["published"]) == (3, 4, 9)
     assert body["states"] == {"live": 1, "late": 1, "failing": 1, "frozen": 1, "retired": 1}
-    assert (body["store"]["position"], body["store"]["run"], body["store"]["lag"]) == (4, "demo.4", 0)
+    assert (body["store"]["position"], body["store"]["run"], body["store"]["lag"]) == (
+        4,
+        "demo.4",
+        0,
+    )
 
 
-async def test_the_store_agrees_with_the_account_of_the_newest_run(client: httpx.AsyncClient) -> None:
+async def test_the_store_agrees_with_the_account_of_the_newest_run(
+    client: httpx.AsyncClient,
+) -> None:
     store = (await client.get("/status.json")).json()["store"]
 
     assert store["quads"] == store["quads_by_account"]
@@ -112,15 +189,21 @@ async def test_the_store_agrees_with_the_account_of_the_newest_run(client: httpx
     assert "matches" in (await client.get("/status", headers=HTML)).text
 
 
-async def test_a_store_that_differs_from_its_metadata_is_reported(data: Path, tmp_path: Path) -> None:
+async def test_a_store_that_differs_from_its_metadata_is_reported(
+    data: Path, tmp_path: Path
+) -> None:
     shutil.copytree(data / "journal", tmp_path / "journal")
     wrong = describe_run(account("demo.5", "committed", quads_after=7), IRIS)
-    Journal(tmp_path / "journal").append([f"A {quad}" for quad in quads(wrong, IRIS.run("demo.5"))], run="demo.5", time=NOW)
+    Journal(tmp_path / "journal").append(
+        [f"A {quad}" for quad in quads(wrong, IRIS.run("demo.5"))], run="demo.5", time=NOW
+    )
 
     async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
         transport = httpx.ASGITransport(app=create_app(service))
-        async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://stocktake.test"
+        ) as client:
             store = (await client.get("/status.json")).json()["store"]
             page = await client.get("/status", headers=HTML)
 
@@ -139,17 +222,29 @@ async def test_a_store_that_differs_from_its_metadata_is_reported(data: Path, tm
         ("/", "live=1, late=1, failing=1, frozen=1, retired=1"),
     ],
 )
-async def test_answers_say_what_they_were_made_from(client: httpx.AsyncClient, path: str, state: str) -> None:
+async def test_answers_say_what_they_were_made_from(
+    client: httpx.AsyncClient, path: str, state: str
+) -> None:
     headers = (await client.get(path, headers={"Origin": "https://elsewhere.example"})).headers
 
-    assert (headers["stocktake-position"], headers["stocktake-time"]) == ("4", f"{NOW:%Y-%m-%dT%H:%M:%SZ}")
+    assert (headers["stocktake-position"], headers["stocktake-time"]) == (
+        "4",
+        f"{NOW:%Y-%m-%dT%H:%M:%SZ}",
+    )
     assert headers["stocktake-freshness"] == state
-    assert headers.get("stocktake-confirmed") == (f"{NOW - DAY:%Y-%m-%dT%H:%M:%SZ}" if state == "live" else None)
+    assert headers.get("stocktake-confirmed") == (
+        f"{NOW - DAY:%Y-%m-%dT%H:%M:%SZ}" if state == "live" else None
+    )
     assert "Stocktake-Freshness" in headers["access-control-expose-headers"]
 
 
-async def test_every_page_states_the_entry_and_a_record_when_it_was_confirmed(client: httpx.AsyncClient) -> None:
-    home, thing = (await client.get("/", headers=HTML)).text, (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text
+async def test_every_page_states_the_entry_and_a_record_when_it_was_confirmed(
+    client: httpx.AsyncClient,
+) -> None:
+    home, thing = (
+        (await client.get("/", headers=HTML)).text,
+        (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text,
+    )
 
     assert "Journal entry 4" in home
     assert 'href="/status"' in home
@@ -157,8 +252,12 @@ async def test_every_page_states_the_entry_and_a_record_when_it_was_confirmed(cl
     assert f'last confirmed at the source <time datetime="{NOW - DAY:%Y-%m-%dT%H:%M:%SZ}">' in thing
 
 
-@pytest.mark.parametrize("path", ["/page/initiative/demo/a%2F1", "/record/demo/a%2F1", "/source/demo"])
-async def test_the_page_of_a_record_states_how_its_registry_fares(client: httpx.AsyncClient, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/page/initiative/demo/a%2F1", "/record/demo/a%2F1", "/source/demo"]
+)
+async def test_the_page_of_a_record_states_how_its_registry_fares(
+    client: httpx.AsyncClient, path: str
+) -> None:
     page = (await client.get(path, headers=HTML)).text
 
     text = " ".join(re.sub(r"<[^>]*>", " ", page).split()).replace(" UTC", "")
@@ -168,12 +267,21 @@ async def test_the_page_of_a_record_states_how_its_registry_fares(client: httpx.
 
 
 @pytest.mark.parametrize("run", ["demo.4", "beta.7"])
-async def test_a_run_shows_its_counts_with_or_without_a_journal_entry(client: httpx.AsyncClient, run: str) -> None:
-    page, json = await client.get(f"/run/{run}", headers=HTML), (await client.get(f"/run/{run}?format=json")).json()
+async def test_a_run_shows_its_counts_with_or_without_a_journal_entry(
+    client: httpx.AsyncClient, run: str
+) -> None:
+    page, json = (
+        await client.get(f"/run/{run}", headers=HTML),
+        (await client.get(f"/run/{run}?format=json")).json(),
+    )
     turtle = await client.get(f"/run/{run}", headers={"Accept": "text/turtle"})
 
     assert "429" in page.text
-    assert (json["run"], json["network"], json["counts"]["fetched"]) == (run, {"200": 3, "429": 1}, 0)
+    assert (json["run"], json["network"], json["counts"]["fetched"]) == (
+        run,
+        {"200": 3, "429": 1},
+        0,
+    )
     assert json["outcome"] == ("committed" if run == "demo.4" else "failed")
     assert "QualityMeasurement" in turtle.text
     assert "lastAttempt" not in turtle.text
@@ -187,7 +295,9 @@ async def test_a_source_page_states_its_state_and_the_reason(client: httpx.Async
 
 
 @pytest.mark.parametrize("query", ["format=csv", "format=nonsense"])
-async def test_a_format_that_the_status_has_not_is_refused(client: httpx.AsyncClient, query: str) -> None:
+async def test_a_format_that_the_status_has_not_is_refused(
+    client: httpx.AsyncClient, query: str
+) -> None:
     assert (await client.get(f"/status?{query}")).status_code == 406
 
 
@@ -210,21 +320,42 @@ def clock() -> FixedClock:
 def follower(tmp_path: Path, clock: FixedClock) -> Iterator[Runner[EmbeddedStore]]:
     """Open a follower of a journal of one entry and a status file, by *clock*."""
     journal = Journal(tmp_path / "journal")
-    journal.append(["A <https://x.org/s> <https://x.org/p> <https://x.org/o> <https://x.org/g> ."], run="r", time=NOW)
+    journal.append(
+        ["A <https://x.org/s> <https://x.org/p> <https://x.org/o> <https://x.org/g> ."],
+        run="r",
+        time=NOW,
+    )
     marks = FreshnessInputs(success=NOW, late_from=NOW + 2 * DAY)
-    lines = quads(describe_source_statuses([SourceStatus("demo", NOW, NOW, "committed", 1, None, marks)], IRIS, NOW), IRIS.status)
+    lines = quads(
+        describe_source_statuses(
+            [SourceStatus("demo", NOW, NOW, "committed", 1, None, marks)], IRIS, NOW
+        ),
+        IRIS.status,
+    )
     (tmp_path / "status.nq").write_text("".join(f"{line}\n" for line in lines))
-    with closing(open_runner(JournalReader(journal, IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status, clock)) as opened:
+    with closing(
+        open_runner(
+            JournalReader(journal, IRIS.base),
+            tmp_path / "store",
+            tmp_path / "status.nq",
+            IRIS.status,
+            clock,
+        )
+    ) as opened:
         yield opened
 
 
 def status_statements(follower: Runner[EmbeddedStore]) -> set[str]:
     """Return the states that the store tells, by the graph and by the merge of all graphs."""
-    result = follower.store.quads.quads_for_pattern(None, NamedNode(f"{IRIS.operations}freshness"), None, None)
+    result = follower.store.quads.quads_for_pattern(
+        None, NamedNode(f"{IRIS.operations}freshness"), None, None
+    )
     return {quad.object.value.rpartition("#")[2] for quad in result}
 
 
-def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(follower: Runner[EmbeddedStore], clock: FixedClock) -> None:
+def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(
+    follower: Runner[EmbeddedStore], clock: FixedClock
+) -> None:
     follower.step()
     before = status_statements(follower)
     clock.at = NOW + 2 * DAY - timedelta(seconds=1)
@@ -239,7 +370,9 @@ def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(fol
     assert turned is not None
 
 
-def test_a_status_file_that_is_written_anew_with_the_same_makes_no_snapshot(follower: Runner[EmbeddedStore], tmp_path: Path) -> None:
+def test_a_status_file_that_is_written_anew_with_the_same_makes_no_snapshot(
+    follower: Runner[EmbeddedStore], tmp_path: Path
+) -> None:
     follower.step()
     text = (tmp_path / "status.nq").read_bytes()
     (tmp_path / "status.part").write_bytes(text)
@@ -248,8 +381,13 @@ def test_a_status_file_that_is_written_anew_with_the_same_makes_no_snapshot(foll
     assert follower.step() is None
 
 
-@pytest.mark.parametrize("bad", ["no quads", f'<{IRIS.source("demo")}> <{IRIS.operations}lateFrom> "soon" <{IRIS.status}> .\n'])
-def test_a_status_file_that_cannot_be_read_changes_nothing(follower: Runner[EmbeddedStore], tmp_path: Path, bad: str) -> None:
+@pytest.mark.parametrize(
+    "bad",
+    ["no quads", f'<{IRIS.source("demo")}> <{IRIS.operations}lateFrom> "soon" <{IRIS.status}> .\n'],
+)
+def test_a_status_file_that_cannot_be_read_changes_nothing(
+    follower: Runner[EmbeddedStore], tmp_path: Path, bad: str
+) -> None:
     follower.step()
     good = (tmp_path / "status.nq").read_text()
     (tmp_path / "status.nq").write_text(good.replace("\n", "\n" + bad, 1) if "soon" in bad else bad)
@@ -261,7 +399,9 @@ def test_a_status_file_that_cannot_be_read_changes_nothing(follower: Runner[Embe
 
 async def test_times_of_a_source_are_in_utc(client):
     page = (await client.get("/source/demo", headers={"Accept": "text/html"})).text
-    facts = re.findall(r"<dt>(?:Last attempt|Last success|Next due|Late from)</dt><dd>(.*?)</dd>", page)
+    facts = re.findall(
+        r"<dt>(?:Last attempt|Last success|Next due|Late from)</dt><dd>(.*?)</dd>", page
+    )
 
     assert len(facts) >= 3
     assert [fact for fact in facts if not fact.endswith(" UTC")] == []
@@ -271,10 +411,18 @@ async def test_the_oldest_submission_that_waits_is_stated(data: Path) -> None:
     async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
         app = create_app(service)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+        ) as client:
             closed = (await client.get("/status.json")).json()
-            app.state.waiting_submissions, app.state.submissions_open = lambda: (3, NOW), lambda: True
-            opened, page = (await client.get("/status.json")).json(), await client.get("/status", headers=HTML)
+            app.state.waiting_submissions, app.state.submissions_open = (
+                lambda: (3, NOW),
+                lambda: True,
+            )
+            opened, page = (
+                (await client.get("/status.json")).json(),
+                await client.get("/status", headers=HTML),
+            )
             join = await client.get("/join", headers=HTML)
 
     assert closed["submissions"] is None

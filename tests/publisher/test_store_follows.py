@@ -44,7 +44,10 @@ def follower() -> Iterator[Callable[[Path], Runner[EmbeddedStore]]]:
 
         def start(data: Path) -> Runner[EmbeddedStore]:
             following = open_runner(
-                JournalReader(Journal(data / "journal"), "https://example.org/"), data / "store", data / "status.nq", STATUS
+                JournalReader(Journal(data / "journal"), "https://example.org/"),
+                data / "store",
+                data / "status.nq",
+                STATUS,
             )
             opened.callback(following.close)
             return following
@@ -54,11 +57,18 @@ def follower() -> Iterator[Callable[[Path], Runner[EmbeddedStore]]]:
 
 def named(store: Store) -> set[str]:
     lines = store.dump(format=RdfFormat.N_QUADS) or b""
-    return {line for line in lines.decode().splitlines() if line.count("<https://x.org/g") or STATUS in line}
+    return {
+        line
+        for line in lines.decode().splitlines()
+        if line.count("<https://x.org/g") or STATUS in line
+    }
 
 
 def merged(store: Store) -> list[str]:
-    return sorted(f"{quad.subject} {quad.object}" for quad in store.quads_for_pattern(None, None, None, DefaultGraph()))
+    return sorted(
+        f"{quad.subject} {quad.object}"
+        for quad in store.quads_for_pattern(None, None, None, DefaultGraph())
+    )
 
 
 def test_additions_and_deletions_end_in_the_state_that_the_journal_says(
@@ -75,7 +85,9 @@ def test_additions_and_deletions_end_in_the_state_that_the_journal_says(
     assert named(following.store.quads) == {quad(n) for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)}
 
 
-def test_nothing_new_makes_no_snapshot(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
+def test_nothing_new_makes_no_snapshot(
+    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
     following = follower(tmp_path)
     following.step()
@@ -85,7 +97,9 @@ def test_nothing_new_makes_no_snapshot(tmp_path: Path, follower: Callable[[Path]
     assert again is None
 
 
-def test_an_empty_journal_is_shown_as_an_empty_snapshot(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
+def test_an_empty_journal_is_shown_as_an_empty_snapshot(
+    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+) -> None:
     snapshot = follower(tmp_path).step()
 
     assert snapshot is not None
@@ -102,7 +116,9 @@ def test_the_merge_of_all_graphs_holds_a_triple_of_two_graphs_once(
     assert len(merged(following.store.quads)) == 1
 
 
-def test_the_merge_keeps_a_triple_until_the_last_graph_drops_it(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
+def test_the_merge_keeps_a_triple_until_the_last_graph_drops_it(
+    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+) -> None:
     commit(tmp_path, [f"A {quad(1, 1)}", f"A {quad(1, 2)}"])
     following = follower(tmp_path)
     following.step()
@@ -129,7 +145,9 @@ def test_a_bulk_load_and_small_transactions_give_the_same_store(tmp_path: Path) 
     assert set(bulk) == set(small)
 
 
-def test_a_bulk_load_goes_over_several_batches(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
+def test_a_bulk_load_goes_over_several_batches(
+    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+) -> None:
     commit(tmp_path, (f"A {quad(n, 1)}" for n in range(BULK + 5)))
     following = follower(tmp_path)
 
@@ -139,7 +157,9 @@ def test_a_bulk_load_goes_over_several_batches(tmp_path: Path, follower: Callabl
     assert snapshot.quads == BULK + 5
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads of a process apart")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells the threads of a process apart"
+)
 def test_the_engines_own_merging_steps_back_for_a_bulk_load(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
 
@@ -157,7 +177,9 @@ def test_the_nice_value_of_a_thread_is_raised_and_never_lowered(started: int, th
     imports = "import os; from publisher.store.thread_priority import lower_thread_priority"
     code = f"{imports}; {ordinary}; os.nice({started}); lower_thread_priority(); print(os.nice(0))"
 
-    completed = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60)
+    completed = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
+    )
 
     assert (completed.stderr, completed.stdout.strip()) == ("", str(then))
 
@@ -176,7 +198,13 @@ def test_rows_applied_in_part_and_then_all_again_give_the_same_store(applied: in
 
 
 def _running(data: Path) -> Process:
-    line = command("publisher.follower", str(data / "journal"), str(data / "store"), str(data / "status.nq"), STATUS)
+    line = command(
+        "publisher.follower",
+        str(data / "journal"),
+        str(data / "store"),
+        str(data / "status.nq"),
+        STATUS,
+    )
     return Process(line, stdin=subprocess.PIPE, env=environment())
 
 
@@ -184,11 +212,18 @@ def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(
     tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
 ) -> None:
     commit(tmp_path, (f"A {quad(n, n % 100)}" for n in range(60_000)))
-    commit(tmp_path, (f"{op} {quad(n, n % 100)}" for n in range(0, 6_000, 3) for op in ("D", "A", "D")))
+    commit(
+        tmp_path, (f"{op} {quad(n, n % 100)}" for n in range(0, 6_000, 3) for op in ("D", "A", "D"))
+    )
     folder = tmp_path / "store"
     for reached in ("position.json", "store/CURRENT", "snapshots"):
         process = _running(tmp_path)
-        wait_until(lambda path=folder / reached: path.exists(), f"the follower to write {reached}", output=process.output, pause=0.002)
+        wait_until(
+            lambda path=folder / reached: path.exists(),
+            f"the follower to write {reached}",
+            output=process.output,
+            pause=0.002,
+        )
         process.discard()
 
     following = follower(tmp_path)
@@ -203,10 +238,15 @@ def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(
     assert snapshot.quads == 58_000
 
 
-def test_another_journal_makes_the_store_anew(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
+def test_another_journal_makes_the_store_anew(
+    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
     first = open_runner(
-        JournalReader(Journal(tmp_path / "journal"), "https://example.org/"), tmp_path / "store", tmp_path / "status.nq", STATUS
+        JournalReader(Journal(tmp_path / "journal"), "https://example.org/"),
+        tmp_path / "store",
+        tmp_path / "status.nq",
+        STATUS,
     )
     first.step()
     first.close()
@@ -239,7 +279,9 @@ def test_the_status_file_is_shown_as_its_graph_and_is_not_counted(
     assert named(following.store.quads) == {quad(1), line.replace("published", "held, again")}
 
 
-def test_old_snapshots_go_but_one_that_is_open_stays(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
+def test_old_snapshots_go_but_one_that_is_open_stays(
+    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
     following = follower(tmp_path)
     following.step()

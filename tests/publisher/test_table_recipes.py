@@ -36,34 +36,72 @@ PLACES = (
     ("c", "initiative", None, 48.862, 0.0),
     ("e", "event", "250", 1.5, 2.5),
 )
-INITIATIVES = (("a", "Café", 2020, ["C1"]), ("b", "Café", 2020, ["C1"]), ("c", "诊所", 2020, ["C1", "C2"]), ("d", "Undated", None, ["C1"]))
+INITIATIVES = (
+    ("a", "Café", 2020, ["C1"]),
+    ("b", "Café", 2020, ["C1"]),
+    ("c", "诊所", 2020, ["C1", "C2"]),
+    ("d", "Undated", None, ["C1"]),
+)
 
 
 def _row(table: str, **cells: object) -> dict[str, Any]:
     """Return a row whose other cells are empty."""
-    return {column.name: [] if column.kind in (CellType.IRIS, CellType.WORDS) else None for column in TABLES[table].columns} | cells
+    return {
+        column.name: [] if column.kind in (CellType.IRIS, CellType.WORDS) else None
+        for column in TABLES[table].columns
+    } | cells
 
 
 @pytest.fixture
 def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write the tables and the names of countries, as the page's first commands leave them, into the current folder."""
+    """Write the tables and the names of countries, as the page's first commands leave them, into
+    the current folder.
+    """
     with write_tables(tmp_path, tmp_path / "work") as writer:
         for thing, kind, scheme, code, basis in LINKS:
-            writer.put("links", _row("links", thing=thing, kind=kind, scheme=scheme, code=code, basis=basis))
+            writer.put(
+                "links",
+                _row("links", thing=thing, kind=kind, scheme=scheme, code=code, basis=basis),
+            )
         for thing, kind, code, latitude, longitude in PLACES:
-            writer.put("places", _row("places", thing=thing, kind=kind, code=code, latitude=latitude, longitude=longitude))
+            writer.put(
+                "places",
+                _row(
+                    "places",
+                    thing=thing,
+                    kind=kind,
+                    code=code,
+                    latitude=latitude,
+                    longitude=longitude,
+                ),
+            )
         for initiative, title, year, lines in INITIATIVES:
-            writer.put("initiatives", _row("initiatives", initiative=initiative, title=title, start_year=year, action_lines=lines))
+            writer.put(
+                "initiatives",
+                _row(
+                    "initiatives",
+                    initiative=initiative,
+                    title=title,
+                    start_year=year,
+                    action_lines=lines,
+                ),
+            )
         for thing in "ab":
             writer.put("merged", _row("merged", thing=thing, kind="initiative", cluster="cluster"))
-    (tmp_path / "countries.csv").write_text("code,country\n004,Afghanistan\n250,France\n", encoding="utf-8")
+    (tmp_path / "countries.csv").write_text(
+        "code,country\n004,Afghanistan\n250,France\n", encoding="utf-8"
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def _recipe(language: str, first_line: str, last_line: str = "") -> str:
     """Return the only block of *language* that has both texts."""
-    (text,) = [s.text for s in read_snippets(RECIPES) if s.language == language and first_line in s.text and last_line in s.text]
+    (text,) = [
+        s.text
+        for s in read_snippets(RECIPES)
+        if s.language == language and first_line in s.text and last_line in s.text
+    ]
     return text
 
 
@@ -81,7 +119,9 @@ def test_duckdb_counts_a_cluster_once_and_declared_lines_only() -> None:
 def test_pandas_counts_countries_whose_codes_keep_their_zeros(release: Path) -> None:
     _variables(_recipe("python", "pandas", "by-country.csv"))
 
-    assert (release / "by-country.csv").read_text(encoding="utf-8") == "code,initiatives,country\n004,2,Afghanistan\n250,1,France\n"
+    assert (release / "by-country.csv").read_text(
+        encoding="utf-8"
+    ) == "code,initiatives,country\n004,2,Afghanistan\n250,1,France\n"
 
 
 @pytest.mark.usefixtures("release")
@@ -94,28 +134,41 @@ def test_polars_counts_each_item_of_a_list() -> None:
 def test_points_of_initiatives_have_their_titles(release: Path) -> None:
     _variables(_recipe("python", "pandas", "points.csv"))
 
-    assert (release / "points.csv").read_text(encoding="utf-8") == "name,latitude,longitude,initiative,title,source\n,48.862,0.0,c,诊所,\n"
+    assert (release / "points.csv").read_text(
+        encoding="utf-8"
+    ) == "name,latitude,longitude,initiative,title,source\n,48.862,0.0,c,诊所,\n"
 
 
 def test_r_counts_a_cluster_once_and_declared_lines_only(release: Path) -> None:
     if (program := shutil.which("Rscript")) is None:
         pytest.skip("Rscript is not installed")
 
-    completed = subprocess.run([program, "-"], input=_recipe("r", "links.csv.gz"), capture_output=True, text=True, timeout=120, check=True)
+    completed = subprocess.run(
+        [program, "-"],
+        input=_recipe("r", "links.csv.gz"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
 
     assert re.findall(r"\w+", completed.stdout) == ["C1", "C2", "2", "1"]
 
 
 def _python_of_qgis() -> str | None:
     """Return a Python of the system that has QGIS, None if there is none."""
-    for program in {shutil.which("python3", path=folder) for folder in ("/usr/bin", "/usr/local/bin")} - {None}:
+    for program in {
+        shutil.which("python3", path=folder) for folder in ("/usr/bin", "/usr/local/bin")
+    } - {None}:
         line = [str(program), "-c", "import qgis.core"]
         if subprocess.run(line, capture_output=True, timeout=120, check=False).returncode == 0:
             return program
     return None
 
 
-def test_qgis_opens_points_with_titles_and_countries_whose_codes_keep_their_zeros(release: Path) -> None:
+def test_qgis_opens_points_with_titles_and_countries_whose_codes_keep_their_zeros(
+    release: Path,
+) -> None:
     if (program := _python_of_qgis()) is None:
         pytest.skip("QGIS is not installed")
     for last_line in ("by-country.csv", "points.csv"):
@@ -142,4 +195,7 @@ def test_qgis_opens_points_with_titles_and_countries_whose_codes_keep_their_zero
     number, system, (points, countries) = json.loads(completed.stdout)
     assert (number, system) == (2, "EPSG:4326")
     assert [(row["title"], position) for row, position in points] == [("诊所", [0.0, 48.862])]
-    assert [(row["code"], row["initiatives"]) for row, _ in countries] == [("004", "2"), ("250", "1")]
+    assert [(row["code"], row["initiatives"]) for row, _ in countries] == [
+        ("004", "2"),
+        ("250", "1"),
+    ]

@@ -29,7 +29,9 @@ WISHES = {
     "all": Filter(),
     "initiatives": make_filter(kind="initiative"),
     "a goal": make_filter(goal="3"),
-    "two lines, one goal": make_filter(goal="3", kind="initiative").with_codes("line", "C2", "C7-ehea"),
+    "two lines, one goal": make_filter(goal="3", kind="initiative").with_codes(
+        "line", "C2", "C7-ehea"
+    ),
     "a translated goal": make_filter(Basis.CROSSWALKED, goal="9"),
     "every basis": make_filter(*Basis, line="C2"),
     "a country and a year": make_filter(country="404", year="2023"),
@@ -38,7 +40,9 @@ WISHES = {
     "a prize": make_filter(prize="12", stage="champion", prizeyear="2025"),
     "nothing": make_filter(goal="17", status="ongoing"),
     "a party": Filter(party=MINISTRY),
-    "a party's initiatives for a goal": Filter((("goal", ("4",)), ("kind", ("initiative",))), party=MINISTRY),
+    "a party's initiatives for a goal": Filter(
+        (("goal", ("4",)), ("kind", ("initiative",))), party=MINISTRY
+    ),
 }
 
 
@@ -58,7 +62,10 @@ def tables(service: QueryService) -> FacetIndex:
 
 async def count_by_query(service: QueryService, query: str, *names: str) -> dict:
     rows = await service.rows(query)
-    return {tuple(code(name, row[name].value) for name in names): int(row["things"].value) for row in rows}
+    return {
+        tuple(code(name, row[name].value) for name in names): int(row["things"].value)
+        for row in rows
+    }
 
 
 def code(name: str, value: str) -> str:
@@ -80,16 +87,29 @@ async def test_the_counts_of_every_facet_are_those_of_their_queries(service, tab
 
     for facet in FACETS:
         counts = await count_by_query(service, asking.counts(item, facet, IRIS), facet)
-        assert (facet, {(code,): things for code, things in counted.get(facet, {}).items()}) == (facet, counts)
+        assert (facet, {(code,): things for code, things in counted.get(facet, {}).items()}) == (
+            facet,
+            counts,
+        )
 
 
-@pytest.mark.parametrize("pair", list(combinations(("line", "goal", "country", "region", "year", "stakeholder"), 2)), ids="-".join)
+@pytest.mark.parametrize(
+    "pair",
+    list(combinations(("line", "goal", "country", "region", "year", "stakeholder"), 2)),
+    ids="-".join,
+)
 async def test_two_facets_at_once_are_counted_as_their_query_counts_them(service, tables, pair):
     for item in (make_filter(kind="initiative"), make_filter(*Basis, region="africa")):
-        assert tables.cross_tabulate(item, *pair) == await count_by_query(service, asking.cross_tabulate(item, *pair, IRIS), *pair)  # type: ignore[call-arg]
+        assert tables.cross_tabulate(item, *pair) == await count_by_query(
+            service,
+            asking.cross_tabulate(item, *pair, IRIS),  # type: ignore[call-arg]
+            *pair,
+        )
 
 
-async def test_organizations_and_those_that_work_together_are_counted_as_their_queries_count_them(service, tables):
+async def test_organizations_and_those_that_work_together_are_counted_as_their_queries_count_them(
+    service, tables
+):
     for item in (Filter(), make_filter(country="404"), Filter(party=MINISTRY)):
         counts = await count_by_query(service, asking.organizations(item, IRIS), "organization")
         pairs = await count_by_query(service, asking.partners(item, IRIS), "one", "other")
@@ -101,22 +121,29 @@ async def test_organizations_and_those_that_work_together_are_counted_as_their_q
 
 @pytest.mark.parametrize("facet", FACETS)
 async def test_what_is_filled_in_is_counted_as_its_query_counts_it(service, tables, facet):
-    for item in (make_filter(kind="initiative"), make_filter(*Basis, kind="initiative", country="404")):
-        assert {(source,): things for source, things in tables.coverage_by_source(item, facet).items()} == await count_by_query(
-            service, asking.coverage_by_source(item, facet, IRIS), "source"
-        )
+    for item in (
+        make_filter(kind="initiative"),
+        make_filter(*Basis, kind="initiative", country="404"),
+    ):
+        assert {
+            (source,): things for source, things in tables.coverage_by_source(item, facet).items()
+        } == await count_by_query(service, asking.coverage_by_source(item, facet, IRIS), "source")
 
 
 async def test_a_list_has_the_things_of_its_query(service, tables):
     for item in WISHES.values():
         rows = await service.rows(asking.listing(item, IRIS))
 
-        assert sorted(line.iri for line in tables.list_things(item, "newest", 1000)) == [row["thing"].value for row in rows]
+        assert sorted(line.iri for line in tables.list_things(item, "newest", 1000)) == [
+            row["thing"].value for row in rows
+        ]
 
 
 @pytest.mark.parametrize("filters", ["initiatives", "a goal", "every basis", "a party", "nothing"])
 @pytest.mark.parametrize("key", KEYS)
-async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_order_and_back_again(tables, filters, key):
+async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_order_and_back_again(
+    tables, filters, key
+):
     item, (since, after), down = WISHES[filters], ("", ""), list[tuple[str, str]]()
     up = list[tuple[str, str]]()
     while page := tables.list_after(item, key, True, since, after, 7):
@@ -127,7 +154,9 @@ async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_orde
         down += page
         after, since = page[-1]
 
-    assert sorted(iri for iri, _ in up) == sorted(line.iri for line in tables.list_things(item, "newest", 1000))
+    assert sorted(iri for iri, _ in up) == sorted(
+        line.iri for line in tables.list_things(item, "newest", 1000)
+    )
     assert up == sorted(up, key=lambda pair: (pair[1], pair[0])) == down[::-1]
 
 
@@ -136,7 +165,11 @@ async def test_a_page_of_a_list_is_a_part_of_the_whole_list_and_that_is_sorted(t
     by = {"newest": "changed", "title": "title", "begins": "begins", "ends": "begins"}[order]
 
     whole = tables.list_things(make_filter(kind="initiative"), order, 1000)
-    parts = [line for offset in range(0, len(whole), 30) for line in tables.list_things(make_filter(kind="initiative"), order, 30, offset)]
+    parts = [
+        line
+        for offset in range(0, len(whole), 30)
+        for line in tables.list_things(make_filter(kind="initiative"), order, 30, offset)
+    ]
 
     results = [(getattr(line, by) or "").lower() for line in whole if getattr(line, by)]
     assert parts == whole
@@ -148,8 +181,17 @@ async def test_things_that_share_most_are_related_and_a_thing_is_not_to_itself(t
 
     result = tables.related(one, 6)
 
-    shared = [{(facet, code) for facet in ("line", "goal", "country") for code in marks(tables, line.iri, facet)} for line in result]
-    own = {(facet, code) for facet in ("line", "goal", "country") for code in marks(tables, one, facet)}
+    shared = [
+        {
+            (facet, code)
+            for facet in ("line", "goal", "country")
+            for code in marks(tables, line.iri, facet)
+        }
+        for line in result
+    ]
+    own = {
+        (facet, code) for facet in ("line", "goal", "country") for code in marks(tables, one, facet)
+    }
     counted = [len(own & them) for them in shared]
     assert one not in [line.iri for line in result]
     assert counted == sorted(counted, reverse=True)
@@ -157,7 +199,9 @@ async def test_things_that_share_most_are_related_and_a_thing_is_not_to_itself(t
 
 
 def marks(tables: FacetIndex, thing: str, facet: str) -> list[str]:
-    return list(tables.counts(Filter(words="it", among=(thing,), bases=tuple(Basis))).get(facet, {}))
+    return list(
+        tables.counts(Filter(words="it", among=(thing,), bases=tuple(Basis))).get(facet, {})
+    )
 
 
 async def test_what_begins_or_goes_on_in_a_time_is_listed_by_its_beginning(tables):
@@ -166,9 +210,13 @@ async def test_what_begins_or_goes_on_in_a_time_is_listed_by_its_beginning(table
     result = tables.events_between(make_filter(kind="initiative"), "2024-06-01", "2024-06-30")
 
     assert result == [
-        item for item in every if item.begins and item.begins[:10] <= "2024-06-30" and (item.ends or item.begins)[:10] >= "2024-06-01"
+        item
+        for item in every
+        if item.begins
+        and item.begins[:10] <= "2024-06-30"
+        and (item.ends or item.begins)[:10] >= "2024-06-01"
     ]
     assert result
-    assert tables.events_between(make_filter(kind="initiative", goal="17"), "2023-01-01", "2023-01-01", 3) == tables.list_things(
-        make_filter(kind="initiative", goal="17"), "begins", 3
-    )
+    assert tables.events_between(
+        make_filter(kind="initiative", goal="17"), "2023-01-01", "2023-01-01", 3
+    ) == tables.list_things(make_filter(kind="initiative", goal="17"), "begins", 3)

@@ -1,4 +1,6 @@
-"""The tables go after the store: what they say after changes is what they say when made anew, wherever the follower is stopped."""
+"""The tables go after the store: what they say after changes is what they say when made anew,
+wherever the follower is stopped.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,21 @@ from vocab.initiative import Event, Initiative, Party, Role, Text
 from vocab.schemes import statements
 from vocab.statements.describe import quads
 
-FUNDER = Party(Role.FUNDER, Text("Fund for Health", "en"), kind=IRIS.concept("stakeholder-type", "civil-society"))
-FIRST = (RICH, *(plain(number) for number in range(10)), Initiative(key="turns", titles=(Text("It turns", "en"),)))
+FUNDER = Party(
+    Role.FUNDER,
+    Text("Fund for Health", "en"),
+    kind=IRIS.concept("stakeholder-type", "civil-society"),
+)
+FIRST = (
+    RICH,
+    *(plain(number) for number in range(10)),
+    Initiative(key="turns", titles=(Text("It turns", "en"),)),
+)
 SECOND = (
     replace(RICH, titles=(Text("Telemedicine, renamed", "en"),), goals=(), prizes=()),
-    replace(plain(3), countries=("http://metadata.un.org/sdg/codes/geoArea/250",), parties=(FUNDER,)),
+    replace(
+        plain(3), countries=("http://metadata.un.org/sdg/codes/geoArea/250",), parties=(FUNDER,)
+    ),
     Event(key="turns", titles=(Text("It turned into an event", "en"),), start="2026-05-01"),
     plain(99),
 )
@@ -41,8 +53,17 @@ TABLES = {
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     journal = Journal(tmp_path / "journal")
-    rows = [f"A {quad}" for graph, lines in statements(IRIS.base) if graph.endswith(("area", "itu-region")) for quad in quads(lines, graph)]
-    journal.append([*rows, *(row for item in FIRST for row in record_rows("demo", item))], run="run-1", time=SEEN)
+    rows = [
+        f"A {quad}"
+        for graph, lines in statements(IRIS.base)
+        if graph.endswith(("area", "itu-region"))
+        for quad in quads(lines, graph)
+    ]
+    journal.append(
+        [*rows, *(row for item in FIRST for row in record_rows("demo", item))],
+        run="run-1",
+        time=SEEN,
+    )
     return tmp_path
 
 
@@ -56,7 +77,12 @@ def change(data: Path) -> None:
 
 
 def follower(data: Path, folder: str = "store") -> Runner[EmbeddedStore]:
-    return open_runner(JournalReader(Journal(data / "journal"), IRIS.base), data / folder, data / "status.nq", IRIS.status)
+    return open_runner(
+        JournalReader(Journal(data / "journal"), IRIS.base),
+        data / folder,
+        data / "status.nq",
+        IRIS.status,
+    )
 
 
 def level(item: Runner[EmbeddedStore]) -> str:
@@ -70,7 +96,9 @@ def level(item: Runner[EmbeddedStore]) -> str:
 
 def read_tables(path: str) -> dict[str, list]:
     with duckdb.connect(f"{path}/tables/tables.duckdb", read_only=True) as opened:
-        return {name: sorted(opened.execute(text).fetchall(), key=str) for name, text in TABLES.items()}
+        return {
+            name: sorted(opened.execute(text).fetchall(), key=str) for name, text in TABLES.items()
+        }
 
 
 def test_after_a_change_they_are_as_if_made_anew(data):
@@ -90,11 +118,16 @@ def test_a_type_that_another_record_states_of_an_organization_counts_for_all_tha
     tables = open_facet_index(level(follower(data)))
 
     rich = IRIS.thing("initiative", "demo", "a/1")
-    assert rich in [line.iri for line in tables.list_things(make_filter(stakeholder="civil-society"), "newest", 10)]
+    assert rich in [
+        line.iri
+        for line in tables.list_things(make_filter(stakeholder="civil-society"), "newest", 10)
+    ]
 
 
 @pytest.mark.parametrize("batches", [1, 10], ids=["written", "held in memory"])
-def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(data, monkeypatch, batches):
+def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(
+    data, monkeypatch, batches
+):
     whole = read_tables(level(follower(data)))
     monkeypatch.setattr(updater, "FLUSH_INTERVAL", batches)
     reader = JournalReader(Journal(data / "journal"), IRIS.base)
@@ -103,7 +136,8 @@ def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(data
         closing(updater.FacetUpdater(data / "stopped" / "tables", reader)) as facets,
     ):
         state = store.update()
-        next(facets.advance(store.quads, state.position, state.entry))  # written, and never committed
+        # written, and never committed
+        next(facets.advance(store.quads, state.position, state.entry))
 
     again = read_tables(level(follower(data, "stopped")))
 

@@ -1,4 +1,6 @@
-"""The index follows the journal: it finds what is published, at the entry that the store shows, whatever happens on the way."""
+"""The index follows the journal: it finds what is published, at the entry that the store shows,
+whatever happens on the way.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,12 @@ GONE = Deletion("run-2", LATER, "its source says that it was deleted")
 Start = Callable[[Path], Runner[EmbeddedStore]]
 
 
-def statements(key: str, title: str, lead: str = "Ministry of Health", at: datetime = FIRST) -> list[str]:
-    initiative = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text(lead, "en")),))
+def statements(
+    key: str, title: str, lead: str = "Ministry of Health", at: datetime = FIRST
+) -> list[str]:
+    initiative = Initiative(
+        key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text(lead, "en")),)
+    )
     about = Provenance("demo", "run-1", "fields", "ab" * 32, FIRST, at)
     return sorted([*describe(initiative, IRIS, "demo"), *describe_record(key, IRIS, about)])
 
@@ -56,7 +62,12 @@ def follower() -> Iterator[Start]:
     with ExitStack() as opened:
 
         def start(data: Path) -> Runner[EmbeddedStore]:
-            following = open_runner(JournalReader(Journal(data / "journal"), IRIS.base), data / "store", data / "status.nq", IRIS.status)
+            following = open_runner(
+                JournalReader(Journal(data / "journal"), IRIS.base),
+                data / "store",
+                data / "status.nq",
+                IRIS.status,
+            )
             opened.callback(following.close)
             return following
 
@@ -68,7 +79,11 @@ def latest(following: Runner[EmbeddedStore]) -> Snapshot:
 
     def is_level() -> bool:  # on a busy machine the index is shown some steps later
         latest = following.step() or newest_snapshot(following.snapshots)
-        return latest is not None and latest.text == latest.position == following.position and following.step() is None
+        return (
+            latest is not None
+            and latest.text == latest.position == following.position
+            and following.step() is None
+        )
 
     wait_until(is_level, "the index to be level with the store", pause=0)
     snapshot = newest_snapshot(following.snapshots)
@@ -80,11 +95,20 @@ def latest(following: Runner[EmbeddedStore]) -> Snapshot:
 def things(snapshot: Snapshot, words: str) -> list[str]:
     search = open_searcher(snapshot.path)
     assert search
-    return sorted(thing.removeprefix("https://x.org/id/") for thing, _ in search.find(SearchRequest(words), 100_000).scores)
+    return sorted(
+        thing.removeprefix("https://x.org/id/")
+        for thing, _ in search.find(SearchRequest(words), 100_000).scores
+    )
 
 
-def test_what_is_new_changed_gone_and_back_is_found_as_it_is_published(tmp_path: Path, follower: Start) -> None:
-    new, changed, back = statements("1", "Remote clinics"), statements("1", "Rural schools"), statements("1", "Remote clinics", at=LATER)
+def test_what_is_new_changed_gone_and_back_is_found_as_it_is_published(
+    tmp_path: Path, follower: Start
+) -> None:
+    new, changed, back = (
+        statements("1", "Remote clinics"),
+        statements("1", "Rural schools"),
+        statements("1", "Remote clinics", at=LATER),
+    )
     gone = write_tombstone("1", "demo", GONE, FIRST, changed, IRIS)
     commit(tmp_path, "2", [], statements("2", "Other things"))
     following = follower(tmp_path)
@@ -103,7 +127,9 @@ def test_what_is_new_changed_gone_and_back_is_found_as_it_is_published(tmp_path:
     ]
 
 
-def test_an_organization_is_found_until_the_last_record_that_names_it_is_gone(tmp_path: Path, follower: Start) -> None:
+def test_an_organization_is_found_until_the_last_record_that_names_it_is_gone(
+    tmp_path: Path, follower: Start
+) -> None:
     one, two = statements("1", "Remote clinics"), statements("2", "Rural schools")
     commit(tmp_path, "1", [], one)
     commit(tmp_path, "2", [], two)
@@ -158,7 +184,9 @@ def test_an_older_state_still_finds_what_it_held(tmp_path: Path, follower: Start
     assert (things(old, "one"), things(new, "one")) == (["initiative/demo/1"], [])
 
 
-def test_equal_results_have_one_order_however_the_index_was_built(tmp_path: Path, follower: Start) -> None:
+def test_equal_results_have_one_order_however_the_index_was_built(
+    tmp_path: Path, follower: Start
+) -> None:
     steps, whole = tmp_path / "steps", tmp_path / "whole"
     for data in (steps, whole):
         following = follower(data)
@@ -169,7 +197,9 @@ def test_equal_results_have_one_order_however_the_index_was_built(tmp_path: Path
         commit(data, "21", statements("21", "Network 21"), statements("21", "Network 21", at=LATER))
         latest(following)
 
-    orders = [list(searched(data).matches(SearchRequest("network"), 10).scores) for data in (steps, whole)]
+    orders = [
+        list(searched(data).matches(SearchRequest("network"), 10).scores) for data in (steps, whole)
+    ]
 
     assert orders[0] == orders[1] == sorted(orders[0])
     assert len(orders[0]) == 4
@@ -200,27 +230,39 @@ def scheme(name: str, label: str, more: str = "") -> list[str]:
 
 def publish(data: Path, before: list[str], after: list[str]) -> None:
     """Write an entry that changes the action lines or the types of organization."""
-    graph = "https://x.org/scheme/" + (before or after)[0].partition("/scheme/")[2].partition("/")[0]
+    graph = (
+        "https://x.org/scheme/" + (before or after)[0].partition("/scheme/")[2].partition("/")[0]
+    )
     rows = [f"D {quad}" for quad in quads(sorted({*before} - {*after}), graph)]
     rows += [f"A {quad}" for quad in quads(sorted({*after} - {*before}), graph)]
     Journal(data / "journal").append(rows, run="vocabulary", time=FIRST)
 
 
-def test_things_are_found_by_a_name_that_an_organization_gets_later(tmp_path: Path, follower: Start) -> None:
+def test_things_are_found_by_a_name_that_an_organization_gets_later(
+    tmp_path: Path, follower: Start
+) -> None:
     commit(tmp_path, "1", [], statements("1", "Remote clinics"))
     following = follower(tmp_path)
     before = things(latest(following), "santé")
 
     commit(tmp_path, "2", [], [*statements("2", "Rural schools"), ALSO])
     named = things(latest(following), "santé")
-    commit(tmp_path, "2", [*statements("2", "Rural schools"), ALSO], statements("2", "Rural schools"))
+    commit(
+        tmp_path, "2", [*statements("2", "Rural schools"), ALSO], statements("2", "Rural schools")
+    )
 
     assert before == []
-    assert named == ["initiative/demo/1", "initiative/demo/2", "organization/demo/ministry-of-health"]
+    assert named == [
+        "initiative/demo/1",
+        "initiative/demo/2",
+        "organization/demo/ministry-of-health",
+    ]
     assert things(latest(following), "santé") == []
 
 
-def test_things_are_found_by_the_type_that_an_organization_gets_later(tmp_path: Path, follower: Start) -> None:
+def test_things_are_found_by_the_type_that_an_organization_gets_later(
+    tmp_path: Path, follower: Start
+) -> None:
     publish(tmp_path, [], scheme("stakeholder-type/government", '"Government"@en'))
     commit(tmp_path, "1", [], statements("1", "Remote clinics"))
     following = follower(tmp_path)
@@ -232,9 +274,14 @@ def test_things_are_found_by_the_type_that_an_organization_gets_later(tmp_path: 
     assert "initiative/demo/1" in things(latest(following), "government")
 
 
-def test_things_are_found_by_links_and_labels_as_they_are_now(tmp_path: Path, follower: Start) -> None:
+def test_things_are_found_by_links_and_labels_as_they_are_now(
+    tmp_path: Path, follower: Start
+) -> None:
     line = "<https://x.org/scheme/action-line/C3>"
-    linked = [*statements("1", "One"), f"<https://x.org/id/initiative/demo/1> <https://x.org/ns#actionLine> {line}"]
+    linked = [
+        *statements("1", "One"),
+        f"<https://x.org/id/initiative/demo/1> <https://x.org/ns#actionLine> {line}",
+    ]
     zebra, okapi = (scheme("action-line/C3", f'"{word}"@en') for word in ("Zebra", "Okapi"))
     publish(tmp_path, [], zebra)
     commit(tmp_path, "1", [], statements("1", "One"))
@@ -254,11 +301,22 @@ def test_things_are_found_by_links_and_labels_as_they_are_now(tmp_path: Path, fo
 
 
 @pytest.mark.parametrize("reached", ["store", "index", "text"])
-def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_path: Path, reached: str) -> None:
+def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(
+    tmp_path: Path, reached: str
+) -> None:
     publish(tmp_path, [], scheme("action-line/C3", '"Zebra"@en'))
-    rows = [f"A {quad}" for key in range(1_500) for quad in quads(statements(str(key), f"Thing {key}"), IRIS.record("demo", str(key)))]
+    rows = [
+        f"A {quad}"
+        for key in range(1_500)
+        for quad in quads(statements(str(key), f"Thing {key}"), IRIS.record("demo", str(key)))
+    ]
     Journal(tmp_path / "journal").append(rows, run="r", time=FIRST)
-    first = open_runner(JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
+    first = open_runner(
+        JournalReader(Journal(tmp_path / "journal"), IRIS.base),
+        tmp_path / "store",
+        tmp_path / "status.nq",
+        IRIS.status,
+    )
     before = things(latest(first), "santé")
     first.close()
     commit(tmp_path, "new", [], [*statements("new", "Thing new"), ALSO])
@@ -271,11 +329,20 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_p
             return bool({*(tmp_path / "store" / "text" / "index").iterdir()} - files)
         return at is not None and (at.position if reached == "store" else at.text) == 3
 
-    process = Process(command("publisher.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
+    process = Process(
+        command("publisher.follower", *folders, IRIS.status),
+        stdin=subprocess.PIPE,
+        env=environment(),
+    )
     wait_until(is_reached, f"the {reached} to reach entry 3", output=process.output, pause=0.002)
     process.discard()
 
-    second = open_runner(JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
+    second = open_runner(
+        JournalReader(Journal(tmp_path / "journal"), IRIS.base),
+        tmp_path / "store",
+        tmp_path / "status.nq",
+        IRIS.status,
+    )
     try:
         at = latest(second)
     finally:
@@ -286,14 +353,23 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_p
     assert len(things(at, "zebra")) == 0
 
 
-def test_an_index_of_an_older_format_is_not_searched_but_made_anew(tmp_path: Path, follower: Start) -> None:
+def test_an_index_of_an_older_format_is_not_searched_but_made_anew(
+    tmp_path: Path, follower: Start
+) -> None:
     commit(tmp_path, "1", [], statements("1", "One"))
-    first = open_runner(JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
+    first = open_runner(
+        JournalReader(Journal(tmp_path / "journal"), IRIS.base),
+        tmp_path / "store",
+        tmp_path / "status.nq",
+        IRIS.status,
+    )
     old = latest(first)
     first.close()
     (Path(old.path) / "text" / "made").unlink()  # as before the format was written down
     mark = json.loads((tmp_path / "store" / "text" / "position.json").read_text())
-    (tmp_path / "store" / "text" / "position.json").write_text(json.dumps(mark | {"made": "1 tantivy-0.25.0 stemmer-3.0.0"}))
+    (tmp_path / "store" / "text" / "position.json").write_text(
+        json.dumps(mark | {"made": "1 tantivy-0.25.0 stemmer-3.0.0"})
+    )
 
     meanwhile = open_searcher(old.path)
     at = latest(follower(tmp_path))
@@ -303,11 +379,18 @@ def test_an_index_of_an_older_format_is_not_searched_but_made_anew(tmp_path: Pat
     assert things(at, "one") == ["initiative/demo/1"]
 
 
-@pytest.mark.parametrize("lost", ["text/index", "text/position.json", "text/shown", "text", "store", "position.json"])
+@pytest.mark.parametrize(
+    "lost", ["text/index", "text/position.json", "text/shown", "text", "store", "position.json"]
+)
 def test_what_is_lost_is_made_anew(tmp_path: Path, follower: Start, lost: str) -> None:
     commit(tmp_path, "1", [], statements("1", "One"))
     commit(tmp_path, "2", [], statements("2", "Two"))
-    first = open_runner(JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
+    first = open_runner(
+        JournalReader(Journal(tmp_path / "journal"), IRIS.base),
+        tmp_path / "store",
+        tmp_path / "status.nq",
+        IRIS.status,
+    )
     before = things(latest(first), "")
     first.close()
     path = tmp_path / "store" / lost
@@ -324,7 +407,10 @@ def test_what_is_spoiled_is_made_anew(tmp_path: Path, spoiled: str) -> None:
     states = []
     for _ in range(2):
         following = open_runner(
-            JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status
+            JournalReader(Journal(tmp_path / "journal"), IRIS.base),
+            tmp_path / "store",
+            tmp_path / "status.nq",
+            IRIS.status,
         )
         states.append(things(latest(following), ""))
         following.close()
@@ -348,15 +434,32 @@ def test_an_index_that_cannot_be_written_stops_nothing(tmp_path: Path, follower:
 
 
 @pytest.mark.parametrize("reached", ["index/meta.json", "index/*.term", "position.json"])
-def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower: Start, reached: str) -> None:
-    records = {str(key): statements(str(key), f"Thing {key}", f"Body {key % 50}") for key in range(800)}
-    rows = [f"A {quad}" for key, lines in records.items() for quad in quads(lines, IRIS.record("demo", key))]
+def test_killed_at_any_point_it_ends_in_the_same_index(
+    tmp_path: Path, follower: Start, reached: str
+) -> None:
+    records = {
+        str(key): statements(str(key), f"Thing {key}", f"Body {key % 50}") for key in range(800)
+    }
+    rows = [
+        f"A {quad}"
+        for key, lines in records.items()
+        for quad in quads(lines, IRIS.record("demo", key))
+    ]
     for start in range(0, len(rows), 7_000):
         Journal(tmp_path / "journal").append(rows[start : start + 7_000], run="r", time=FIRST)
     folders = (str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"))
-    process = Process(command("publisher.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
+    process = Process(
+        command("publisher.follower", *folders, IRIS.status),
+        stdin=subprocess.PIPE,
+        env=environment(),
+    )
     text = tmp_path / "store" / "text"
-    wait_until(lambda: any(text.glob(reached)), f"the follower to write {reached}", output=process.output, pause=0.002)
+    wait_until(
+        lambda: any(text.glob(reached)),
+        f"the follower to write {reached}",
+        output=process.output,
+        pause=0.002,
+    )
     process.discard()
 
     at = latest(follower(tmp_path))
@@ -370,7 +473,8 @@ def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower:
 async def test_what_was_rewritten_by_a_state_is_answered_by_that_state(tmp_path: Path) -> None:
     one, changed = statements("1", "One"), statements("1", "Two")
     search = QueryRequest(
-        'SELECT ?title { ?thing <http://jena.apache.org/text#query> "one" ; <http://purl.org/dc/terms/title> ?title }', "csv"
+        'SELECT ?title { ?thing <http://jena.apache.org/text#query> "one" ; <http://purl.org/dc/terms/title> ?title }',
+        "csv",
     )
     commit(tmp_path, "1", [], one)
     async with QueryService(tmp_path, IRIS, readers=1) as service:

@@ -1,4 +1,6 @@
-"""Texts of any language are found by the words of any who write it: with other endings, without accents, by parts of them."""
+"""Texts of any language are found by the words of any who write it: with other endings, without
+accents, by parts of them.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,16 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     writer = IndexWriter(folder / "index")
     for number, (language, title) in enumerate(TITLES.items()):
         source = "a" if number % 2 else "b"
-        writer.add(SearchEntry(f"https://x.org/id/event/{source}/{language}", "event", source, number, ((title, language),), ()))
+        writer.add(
+            SearchEntry(
+                f"https://x.org/id/event/{source}/{language}",
+                "event",
+                source,
+                number,
+                ((title, language),),
+                (),
+            )
+        )
     writer.commit()
     writer.snapshot(folder / "shown")
     writer.close()
@@ -126,7 +137,9 @@ def test_similar_words_are_used_and_reported_where_none_match(search, words, lan
 def test_a_search_is_narrowed_by_language_kind_and_source(search):
     assert results_of(search, "educacion", language="es") == {"es"}
     assert results_of(search, "educacion", language="de") == set()
-    assert results_of(search, "", source="a") == {language for number, language in enumerate(TITLES) if number % 2}
+    assert results_of(search, "", source="a") == {
+        language for number, language in enumerate(TITLES) if number % 2
+    }
     assert results_of(search, "", kind="post") == set()
     assert results_of(search, "clinic", field="text") == set()
 
@@ -171,7 +184,9 @@ def test_what_was_found_is_marked_and_nothing_is_lost(words, text, tag, marked):
 
 
 def test_a_passage_shows_where_something_was_found():
-    text = "Many words stand before. " * 30 + "Here is the clinic. " + "Many words come after. " * 30
+    text = (
+        "Many words stand before. " * 30 + "Here is the clinic. " + "Many words come after. " * 30
+    )
 
     passage = build_marker("clinics").passage(text, "en")
 
@@ -189,7 +204,9 @@ def test_a_snapshot_stays_as_it_is_while_the_index_changes(tmp_path: Path):
     before = Searcher(tmp_path / "first")
 
     for number in range(2, 16):
-        writer.put(SearchEntry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ()))
+        writer.put(
+            SearchEntry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ())
+        )
         writer.commit()
     writer.snapshot(tmp_path / "second")
 
@@ -200,12 +217,16 @@ def test_a_snapshot_stays_as_it_is_while_the_index_changes(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("words", "languages"), [("telemedcine clinics", {"en"}), ("zzzzqqqq telemedcine", set()), ("zzzzqqqq -clinic", set())]
+    ("words", "languages"),
+    [("telemedcine clinics", {"en"}), ("zzzzqqqq telemedcine", set()), ("zzzzqqqq -clinic", set())],
 )
 def test_similar_words_are_found_only_if_each_word_has_one(search, words, languages):
     hits = search.find(SearchRequest(words), 50)
 
-    assert ({thing.rpartition("/")[2] for thing, _ in hits.scores}, hits.is_fuzzy) == (languages, bool(languages))
+    assert ({thing.rpartition("/")[2] for thing, _ in hits.scores}, hits.is_fuzzy) == (
+        languages,
+        bool(languages),
+    )
 
 
 def test_words_after_one_that_nothing_resembles_cost_no_patterns(search):

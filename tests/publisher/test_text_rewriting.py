@@ -1,4 +1,6 @@
-"""A search in a query becomes what it finds, wherever it may stand, and nothing else is taken for a search."""
+"""A search in a query becomes what it finds, wherever it may stand, and nothing else is taken for a
+search.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,11 @@ from publisher.projections.search.searcher import Searcher
 from publisher.rdf.sparql_tokens import original_column
 
 SPACE = "PREFIX text: <http://jena.apache.org/text#> PREFIX dct: <http://purl.org/dc/terms/> PREFIX x: <https://x.org/id/event/a/> "
-THINGS = {"clinic": "Remote clinics", "school": "Schools with a clinic", "farm": "Farmers' market {prices}"}
+THINGS = {
+    "clinic": "Remote clinics",
+    "school": "Schools with a clinic",
+    "farm": "Farmers' market {prices}",
+}
 DATA = "".join(
     f'<https://x.org/id/event/a/{key}> a <https://x.org/Event> ; <http://purl.org/dc/terms/title> "{title}"@en .\n'
     for key, title in THINGS.items()
@@ -32,7 +38,11 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     for key, title in THINGS.items():
         text = "Une école de village" if key == "school" else "A village"
         tag = "fr" if key == "school" else "en"
-        writer.add(SearchEntry(f"https://x.org/id/event/a/{key}", "event", "a", 1, ((title, "en"),), ((text, tag),)))
+        writer.add(
+            SearchEntry(
+                f"https://x.org/id/event/a/{key}", "event", "a", 1, ((title, "en"),), ((text, tag),)
+            )
+        )
     writer.commit()
     writer.snapshot(folder / "shown")
     writer.close()
@@ -167,7 +177,8 @@ def test_a_fault_beyond_a_search_is_reported_where_it_was_written(search):
         Store().query(rewriting.text)
 
     (line, column), (_, moved) = (
-        (int(part) for part in str(result.value).removeprefix("error at ").split(":")[:2]) for result in (written, rewritten)
+        (int(part) for part in str(result.value).removeprefix("error at ").split(":")[:2])
+        for result in (written, rewritten)
     )
     assert moved > column
     assert original_column(line, moved, rewriting.inserted) == column
@@ -176,15 +187,23 @@ def test_a_fault_beyond_a_search_is_reported_where_it_was_written(search):
 def test_what_is_cut_is_reported(tmp_path):
     writer = IndexWriter(tmp_path / "index")
     for number in range(MAX_RESULTS + 2):
-        writer.add(SearchEntry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ()))
+        writer.add(
+            SearchEntry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ())
+        )
     writer.commit()
     writer.snapshot(tmp_path / "shown")
     writer.close()
     many = Searcher(tmp_path / "shown")
 
-    all_, few = (rewrite(f"{SPACE} SELECT * {{ ?s text:query {words} }}", many) for words in ('"one"', '("one" 5)'))
+    all_, few = (
+        rewrite(f"{SPACE} SELECT * {{ ?s text:query {words} }}", many)
+        for words in ('"one"', '("one" 5)')
+    )
 
-    assert (all_.truncated, all_.text.count("<https://x.org/id/event/a/")) == (("one",), MAX_RESULTS + 1)
+    assert (all_.truncated, all_.text.count("<https://x.org/id/event/a/")) == (
+        ("one",),
+        MAX_RESULTS + 1,
+    )
     assert (few.truncated, few.text.count("<https://x.org/id/event/a/")) == ((), 6)
 
 

@@ -26,8 +26,12 @@ async def test_a_browser_is_sent_to_the_page(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/id/initiative/demo/1", "/figures/goal/3"])
-async def test_a_redirect_keeps_the_language_of_the_address(client: httpx.AsyncClient, path: str) -> None:
-    answer = await client.get(path, headers={"Accept": "text/html"}, params={"lang": "ar"}, follow_redirects=False)
+async def test_a_redirect_keeps_the_language_of_the_address(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    answer = await client.get(
+        path, headers={"Accept": "text/html"}, params={"lang": "ar"}, follow_redirects=False
+    )
     page = await client.get(answer.headers["location"], headers={"Accept": "text/html"})
 
     assert answer.status_code == 303
@@ -36,12 +40,23 @@ async def test_a_redirect_keeps_the_language_of_the_address(client: httpx.AsyncC
 
 
 @pytest.mark.parametrize(
-    ("accept", "suffix"), [("text/turtle", "ttl"), ("application/ld+json", "jsonld"), ("*/*", "ttl"), ("application/rdf+xml", "rdf")]
+    ("accept", "suffix"),
+    [
+        ("text/turtle", "ttl"),
+        ("application/ld+json", "jsonld"),
+        ("*/*", "ttl"),
+        ("application/rdf+xml", "rdf"),
+    ],
 )
-async def test_a_machine_is_sent_to_the_data(client: httpx.AsyncClient, accept: str, suffix: str) -> None:
+async def test_a_machine_is_sent_to_the_data(
+    client: httpx.AsyncClient, accept: str, suffix: str
+) -> None:
     answer = await client.get("/id/initiative/demo/1", headers={"Accept": accept})
 
-    assert (answer.status_code, answer.headers["location"]) == (303, f"/data/initiative/demo/1.{suffix}")
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        f"/data/initiative/demo/1.{suffix}",
+    )
 
 
 async def test_a_slash_in_a_key_survives(client: httpx.AsyncClient) -> None:
@@ -49,11 +64,15 @@ async def test_a_slash_in_a_key_survives(client: httpx.AsyncClient) -> None:
     data = await client.get(sent.headers["location"])
 
     assert sent.headers["location"] == "/data/initiative/demo/a%2F1.ttl"
-    assert f"<{BASE}id/initiative/demo/a%2F1>" in {str(quad.subject) for quad in parse(data.content, RdfFormat.TURTLE)}
+    assert f"<{BASE}id/initiative/demo/a%2F1>" in {
+        str(quad.subject) for quad in parse(data.content, RdfFormat.TURTLE)
+    }
 
 
 async def test_a_key_that_ends_like_a_suffix_is_found(client: httpx.AsyncClient) -> None:
-    sent = await client.get("/id/document/demo/file.ttl", headers={"Accept": "application/n-triples"})
+    sent = await client.get(
+        "/id/document/demo/file.ttl", headers={"Accept": "application/n-triples"}
+    )
     data = await client.get(sent.headers["location"])
 
     assert data.status_code == 200
@@ -61,20 +80,41 @@ async def test_a_key_that_ends_like_a_suffix_is_found(client: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize(
-    ("suffix", "form"), [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("jsonld", RdfFormat.JSON_LD), ("rdf", RdfFormat.RDF_XML)]
+    ("suffix", "form"),
+    [
+        ("ttl", RdfFormat.TURTLE),
+        ("nt", RdfFormat.N_TRIPLES),
+        ("jsonld", RdfFormat.JSON_LD),
+        ("rdf", RdfFormat.RDF_XML),
+    ],
 )
-async def test_the_data_is_the_records_whole_graph_in_every_format(client: httpx.AsyncClient, suffix: str, form: RdfFormat) -> None:
+async def test_the_data_is_the_records_whole_graph_in_every_format(
+    client: httpx.AsyncClient, suffix: str, form: RdfFormat
+) -> None:
     graph = await client.get(
-        "/sparql", params={"query": "CONSTRUCT { ?s ?p ?o } { GRAPH <record/demo/a%2F1> { ?s ?p ?o } }", "format": "nt"}
+        "/sparql",
+        params={
+            "query": "CONSTRUCT { ?s ?p ?o } { GRAPH <record/demo/a%2F1> { ?s ?p ?o } }",
+            "format": "nt",
+        },
     )
 
     data = await client.get(f"/data/initiative/demo/a%2F1.{suffix}", headers=HTML)
 
-    assert {quad.triple for quad in parse(data.content, form)} == {quad.triple for quad in parse(graph.content, RdfFormat.N_TRIPLES)}
+    assert {quad.triple for quad in parse(data.content, form)} == {
+        quad.triple for quad in parse(graph.content, RdfFormat.N_TRIPLES)
+    }
 
 
 @pytest.mark.parametrize(
-    "path", ["/id/initiative/demo/none", "/page/initiative/none/1", "/data/event/demo/1.ttl", "/id/organization/demo/none", "/id/x"]
+    "path",
+    [
+        "/id/initiative/demo/none",
+        "/page/initiative/none/1",
+        "/data/event/demo/1.ttl",
+        "/id/organization/demo/none",
+        "/id/x",
+    ],
 )
 async def test_what_is_not_known_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
@@ -82,21 +122,29 @@ async def test_what_is_not_known_is_not_found(client: httpx.AsyncClient, path: s
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
-@pytest.mark.parametrize("path", ["/page/initiative/demo/lost", "/data/initiative/demo/lost.ttl", "/record/demo/lost"])
-async def test_what_is_gone_answers_410_with_its_tombstone(client: httpx.AsyncClient, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/page/initiative/demo/lost", "/data/initiative/demo/lost.ttl", "/record/demo/lost"]
+)
+async def test_what_is_gone_answers_410_with_its_tombstone(
+    client: httpx.AsyncClient, path: str
+) -> None:
     answer = await client.get(path, headers={"Accept": "text/turtle, text/html;q=0.9"})
 
     assert answer.status_code == 410
     assert "Lost project" in answer.text
 
 
-async def test_the_address_of_what_is_gone_still_leads_to_its_tombstone(client: httpx.AsyncClient) -> None:
+async def test_the_address_of_what_is_gone_still_leads_to_its_tombstone(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.get("/id/initiative/demo/lost", headers=HTML)
 
     assert answer.status_code == 303
 
 
-async def test_the_page_shows_titles_claims_parties_and_provenance(client: httpx.AsyncClient) -> None:
+async def test_the_page_shows_titles_claims_parties_and_provenance(
+    client: httpx.AsyncClient,
+) -> None:
     page = (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text
 
     texts = [
@@ -118,19 +166,31 @@ async def test_the_page_shows_titles_claims_parties_and_provenance(client: httpx
     assert [text for text in texts if text not in page] == []
 
 
-async def test_the_page_of_an_initiative_can_be_previewed_and_opens_its_evidence(client: httpx.AsyncClient) -> None:
+async def test_the_page_of_an_initiative_can_be_previewed_and_opens_its_evidence(
+    client: httpx.AsyncClient,
+) -> None:
     page = (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text
 
     assert '<meta property="og:title" content="' in page
     assert '<meta name="description" content="' in page
     assert '<bdi class="notation goal-square goal-3">3</bdi>' in page
     assert page.count('<details class="evidence">') == page.count('<span class="basis ')
-    assert 'href="/run/run-2"' in page.partition('<details class="evidence">')[2].partition("</details>")[0]
-    assert re.search(r'<a class="button" rel="nofollow noopener external" href="https://example.org/telemedicine">', page)
+    assert (
+        'href="/run/run-2"'
+        in page.partition('<details class="evidence">')[2].partition("</details>")[0]
+    )
+    assert re.search(
+        r'<a class="button" rel="nofollow noopener external" href="https://example.org/telemedicine">',
+        page,
+    )
 
 
 async def test_a_thing_without_a_title_has_a_page(tmp_path: Path) -> None:
-    rows = [row for row in record_rows("demo", Initiative(key="bare", titles=(Text("Bare", "en"),))) if "dc/terms/title" not in row]
+    rows = [
+        row
+        for row in record_rows("demo", Initiative(key="bare", titles=(Text("Bare", "en"),)))
+        if "dc/terms/title" not in row
+    ]
     Journal(tmp_path / "journal").append(rows, run="run-1", time=SEEN)
 
     async with served(tmp_path) as client:

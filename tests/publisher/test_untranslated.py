@@ -1,4 +1,6 @@
-"""No sentence of ours stays English: the templates hold no bare text, and who walks the pages in a language meets none."""
+"""No sentence of ours stays English: the templates hold no bare text, and who walks the pages in a
+language meets none.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +21,70 @@ from languages.request_locale import LANGUAGES
 from languages.translations import FOLDER
 
 ROOT = Path(__file__).parents[2]
-TEMPLATES = sorted(file for folder in ("publisher", "harvesters/admin") for file in (ROOT / folder / "templates").glob("*.html"))
+TEMPLATES = sorted(
+    file
+    for folder in ("publisher", "harvesters/admin")
+    for file in (ROOT / folder / "templates").glob("*.html")
+)
 # Names, which are the same in every language, and what is typed as it stands.
 NAMES = {
-    *("WSIS", "Stocktaking", "RDF", "XML", "JSON", "CSV", "SPARQL", "Turtle", "VoID", "Atom", "PDF", "SVG", "SHA", "gzip", "DataCite"),
-    *("Zenodo", "CITATION", "cff", "release", "json", "CKAN", "IATI", "UTC", "SUMS", "stocktake", "sources", "check", "preview", "harvest"),
+    *(
+        "WSIS",
+        "Stocktaking",
+        "RDF",
+        "XML",
+        "JSON",
+        "CSV",
+        "SPARQL",
+        "Turtle",
+        "VoID",
+        "Atom",
+        "PDF",
+        "SVG",
+        "SHA",
+        "gzip",
+        "DataCite",
+    ),
+    *(
+        "Zenodo",
+        "CITATION",
+        "cff",
+        "release",
+        "json",
+        "CKAN",
+        "IATI",
+        "UTC",
+        "SUMS",
+        "stocktake",
+        "sources",
+        "check",
+        "preview",
+        "harvest",
+    ),
     *("dry", "run", "minisign", "stk", "API", "OpenAPI", "SSSOM", "sdg"),
     *("DuckDB", "pandas", "polars", "Excel", "QGIS"),
 }
-SHOWN = ("title", "alt", "aria-label", "placeholder", "data-label", "label")  # attributes that people read or hear
+# attributes that people read or hear
+SHOWN = ("title", "alt", "aria-label", "placeholder", "data-label", "label")
 SILENT = {"script", "style", "code", "pre", "textarea", "bdi", "time", "title"}
-VOCABULARY = ("scheme", "concept", "ns", "memento", "record", "run")  # pages that show statements as they are
-DATA = ("ICT Authority", "Registry of demo", "file.ttl", "Clinics United", "Ministry of Health", "Fund for Health")  # of the test world
+# pages that show statements as they are
+VOCABULARY = ("scheme", "concept", "ns", "memento", "record", "run")
+DATA = (
+    "ICT Authority",
+    "Registry of demo",
+    "file.ttl",
+    "Clinics United",
+    "Ministry of Health",
+    "Fund for Health",
+)  # of the test world
 ADDRESS = re.compile(r"https?://|/feeds/|data\.json|source/")
 LATIN = re.compile(r"[A-Za-z]{3,}")
 
 
 class Texts(HTMLParser):
-    """The texts of a page that stand in its own language: what bears another, or has its direction by itself, is data."""
+    """The texts of a page that stand in its own language: what bears another, or has its direction
+    by itself, is data.
+    """
 
     def __init__(self, language: str = "") -> None:
         super().__init__()
@@ -46,8 +94,25 @@ class Texts(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         results = {name: value or "" for name, value in attrs}
         foreign = tag not in ("html", "a") and results.get("lang", self.language) != self.language
-        data = tag in SILENT or foreign or ("dir" in results and tag not in ("html", "input")) or (tag == "a" and "lang" in results)
-        if tag not in ("meta", "link", "input", "img", "br", "col", "rect", "path", "circle", "hr", "line"):
+        data = (
+            tag in SILENT
+            or foreign
+            or ("dir" in results and tag not in ("html", "input"))
+            or (tag == "a" and "lang" in results)
+        )
+        if tag not in (
+            "meta",
+            "link",
+            "input",
+            "img",
+            "br",
+            "col",
+            "rect",
+            "path",
+            "circle",
+            "hr",
+            "line",
+        ):
             self._stack.append(data)
             self._depth += data
         if not self._depth and not data:
@@ -56,7 +121,23 @@ class Texts(HTMLParser):
             self.links.append(results["href"].partition("#")[0])
 
     def handle_endtag(self, tag: str) -> None:
-        if tag not in ("meta", "link", "input", "img", "br", "col", "rect", "path", "circle", "hr", "line") and self._stack:
+        if (
+            tag
+            not in (
+                "meta",
+                "link",
+                "input",
+                "img",
+                "br",
+                "col",
+                "rect",
+                "path",
+                "circle",
+                "hr",
+                "line",
+            )
+            and self._stack
+        ):
             self._depth -= self._stack.pop()
 
     def handle_data(self, data: str) -> None:
@@ -67,7 +148,9 @@ class Texts(HTMLParser):
 def bare(template: str) -> set[str]:
     """Return the words of a template that stand outside of every sentence that is translated."""
     tree = Environment(extensions=["jinja2.ext.i18n"], autoescape=True).parse(template)
-    content = "".join(node.data if isinstance(node, nodes.TemplateData) else "" for node in _leaves(tree))
+    content = "".join(
+        node.data if isinstance(node, nodes.TemplateData) else "" for node in _leaves(tree)
+    )
     reader = Texts()
     reader.feed(re.sub(r'&[a-z]+;|\b(lang|dir)="[^"]*"', "", content))
     return {word for text in reader.texts for word in LATIN.findall(text)} - NAMES
@@ -86,13 +169,21 @@ def _leaves(node: nodes.Node) -> list[nodes.Node]:
     return results
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda file: f"{file.parents[1].name}-{file.stem}")
+@pytest.mark.parametrize(
+    "template", TEMPLATES, ids=lambda file: f"{file.parents[1].name}-{file.stem}"
+)
 def test_a_template_holds_no_sentence_that_cannot_be_translated(template):
     assert bare(template.read_text(encoding="utf-8")) == set()
 
 
 def test_a_bare_sentence_in_a_template_is_found():
-    assert bare('<p title="Hello you">{{ _("Home") }} and more {% if x %}again{% endif %}</p>') == {"Hello", "you", "and", "more", "again"}
+    assert bare('<p title="Hello you">{{ _("Home") }} and more {% if x %}again{% endif %}</p>') == {
+        "Hello",
+        "you",
+        "and",
+        "more",
+        "again",
+    }
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -101,7 +192,17 @@ async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-BEGIN = ("/", "/search?q=zz", "/record/demo/lost", "/nowhere", "/exports", "/organizations", "/sparql?example=matrix", "/reports/", "/join")
+BEGIN = (
+    "/",
+    "/search?q=zz",
+    "/record/demo/lost",
+    "/nowhere",
+    "/exports",
+    "/organizations",
+    "/sparql?example=matrix",
+    "/reports/",
+    "/join",
+)
 WALKED: dict[str, dict[str, Texts]] = {}
 EACH = 1  # pages of a kind that are walked; the others are made by the same template
 
@@ -119,7 +220,13 @@ async def walk(client: httpx.AsyncClient, language: str) -> dict[str, Texts]:
         return visited
     while waiting:
         href = waiting.pop(0)
-        if href in visited or href.startswith("/docs/") or "lang=" in href or "format=" in href or counts.get(kind(href), 0) >= EACH:
+        if (
+            href in visited
+            or href.startswith("/docs/")
+            or "lang=" in href
+            or "format=" in href
+            or counts.get(kind(href), 0) >= EACH
+        ):
             continue
         headers = {"Accept": "text/html", "Accept-Language": language}
         answer = await client.get(href, headers=headers, follow_redirects=True)
@@ -138,15 +245,42 @@ async def walk(client: httpx.AsyncClient, language: str) -> dict[str, Texts]:
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
 async def test_who_walks_the_pages_meets_no_sentence_of_ours_in_english(client, language):
     with (FOLDER / f"{language}.po").open("rb") as file:
-        ours = {str(message.id): str(message.string) for message in read_po(file, locale=language) if message.id}
-    english = {text.casefold() for text, translated in ours.items() if LATIN.search(text) and translated.casefold() != text.casefold()}
+        ours = {
+            str(message.id): str(message.string)
+            for message in read_po(file, locale=language)
+            if message.id
+        }
+    english = {
+        text.casefold()
+        for text, translated in ours.items()
+        if LATIN.search(text) and translated.casefold() != text.casefold()
+    }
     english -= {translated.casefold() for translated in ours.values()}
 
     pages = await walk(client, language)
 
     kinds = {kind(href) for href in pages}
-    assert {"", "search", "map", "matrix", "trends", "gaps", "sparql", "releases", "status", "journal", "dumps", "catalog", "join"} <= kinds
-    left = {(text, href) for href, page in pages.items() for text in page.texts if text.casefold().strip(" :·.,") in english}
+    assert {
+        "",
+        "search",
+        "map",
+        "matrix",
+        "trends",
+        "gaps",
+        "sparql",
+        "releases",
+        "status",
+        "journal",
+        "dumps",
+        "catalog",
+        "join",
+    } <= kinds
+    left = {
+        (text, href)
+        for href, page in pages.items()
+        for text in page.texts
+        if text.casefold().strip(" :·.,") in english
+    }
     assert left == set()
 
 
@@ -161,16 +295,31 @@ async def test_what_stands_alike_in_three_languages_is_a_name_or_data(client):
         if len(LATIN.findall(text)) >= 2 and kind(href).partition("/")[0] not in VOCABULARY
     }
 
-    results = {(text, href) for text, href in alike if not set(LATIN.findall(text)) <= NAMES and not ADDRESS.match(text)}
+    results = {
+        (text, href)
+        for text, href in alike
+        if not set(LATIN.findall(text)) <= NAMES and not ADDRESS.match(text)
+    }
     assert {(text, href) for text, href in results if not text.startswith(DATA)} == set()
 
 
 @pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
 @pytest.mark.parametrize(
-    "path", ["/documents?page=x", "/search?per=x&page=0", "/id/none", "/record/demo/none", "/release/77", "/embed/none", "/trends?by=none"]
+    "path",
+    [
+        "/documents?page=x",
+        "/search?per=x&page=0",
+        "/id/none",
+        "/record/demo/none",
+        "/release/77",
+        "/embed/none",
+        "/trends?by=none",
+    ],
 )
 @pytest.mark.asyncio(loop_scope="module")
-async def test_an_error_page_says_what_is_wrong_in_the_language_of_the_page(client: httpx.AsyncClient, path: str, language: str) -> None:
+async def test_an_error_page_says_what_is_wrong_in_the_language_of_the_page(
+    client: httpx.AsyncClient, path: str, language: str
+) -> None:
     joined = "&" if "?" in path else "?"
     english = (await client.get(path, headers={"Accept": "application/json"})).json()["detail"]
     page = await client.get(f"{path}{joined}lang={language}", headers={"Accept": "text/html"})

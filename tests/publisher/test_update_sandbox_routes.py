@@ -36,7 +36,10 @@ def operator(request: Request) -> bool:
 async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
     service = QueryService(world, Iris(), Limits(seconds=240, wait=240), readers=1, follow=False)
     transport = httpx.ASGITransport(app=create_app(service, operator))
-    async with service, httpx.AsyncClient(transport=transport, base_url="http://scratch.test") as opened:
+    async with (
+        service,
+        httpx.AsyncClient(transport=transport, base_url="http://scratch.test") as opened,
+    ):
         yield opened
 
 
@@ -56,7 +59,9 @@ async def count(client: httpx.AsyncClient, place: str) -> str:
     return answer.text.split()[-1]
 
 
-@pytest.mark.parametrize(("headers", "status"), [({}, 401), ({"Authorization": "Bearer wrong"}, 403)])
+@pytest.mark.parametrize(
+    ("headers", "status"), [({}, 401), ({"Authorization": "Bearer wrong"}, 403)]
+)
 async def test_without_a_key_nothing_is_made_asked_or_removed(
     client: httpx.AsyncClient, place: str, headers: dict[str, str], status: int
 ) -> None:
@@ -75,13 +80,17 @@ async def test_without_a_key_nothing_is_made_asked_or_removed(
 
 async def test_by_default_nobody_is_permitted(world: Path) -> None:
     app = create_app(QueryService(world, Iris(), follow=False))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://scratch.test") as opened:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://scratch.test"
+    ) as opened:
         answer = await opened.post("/scratch", headers=KEY)
 
     assert answer.status_code == 403
 
 
-async def test_an_update_changes_the_store_and_never_what_is_published(client: httpx.AsyncClient, place: str) -> None:
+async def test_an_update_changes_the_store_and_never_what_is_published(
+    client: httpx.AsyncClient, place: str
+) -> None:
     before = await count(client, "/sparql")
 
     answer = await update(client, place, "INSERT DATA { <urn:s> <urn:p> 1, 2 }")
@@ -129,7 +138,9 @@ LOADS = [
 
 
 @pytest.mark.parametrize("text", LOADS)
-async def test_load_is_refused_by_its_syntax(client: httpx.AsyncClient, place: str, text: str) -> None:
+async def test_load_is_refused_by_its_syntax(
+    client: httpx.AsyncClient, place: str, text: str
+) -> None:
     answer = await update(client, place, text)
 
     assert (answer.status_code, answer.json()["title"]) == (400, "LOAD is not supported")
@@ -145,13 +156,17 @@ async def test_load_is_refused_by_its_syntax(client: httpx.AsyncClient, place: s
         "PREFIX load: <urn:x:> WITH load:g INSERT { load:a load:b load:c } WHERE {}",
     ],
 )
-async def test_update_that_only_names_load_is_done(client: httpx.AsyncClient, place: str, text: str) -> None:
+async def test_update_that_only_names_load_is_done(
+    client: httpx.AsyncClient, place: str, text: str
+) -> None:
     answer = await update(client, place, text)
 
     assert answer.status_code == 204
 
 
-async def test_long_update_is_read_for_load_in_linear_steps(client: httpx.AsyncClient, place: str) -> None:
+async def test_long_update_is_read_for_load_in_linear_steps(
+    client: httpx.AsyncClient, place: str
+) -> None:
     many = "\nload:a load:b load:c ." * 20_000
 
     answer = await update(client, place, f"PREFIX load: <urn:x:> INSERT DATA {{{many}}}")
@@ -160,29 +175,44 @@ async def test_long_update_is_read_for_load_in_linear_steps(client: httpx.AsyncC
 
 
 @pytest.mark.parametrize(
-    "text", ["LOAD <http://127.0.0.1:9/>", "LOAD <file:///etc/passwd>", "INSERT { ?s ?p ?o } WHERE { SERVICE <http://x/> { ?s ?p ?o } }"]
+    "text",
+    [
+        "LOAD <http://127.0.0.1:9/>",
+        "LOAD <file:///etc/passwd>",
+        "INSERT { ?s ?p ?o } WHERE { SERVICE <http://x/> { ?s ?p ?o } }",
+    ],
 )
-async def test_nothing_is_fetched_from_elsewhere(client: httpx.AsyncClient, place: str, text: str) -> None:
+async def test_nothing_is_fetched_from_elsewhere(
+    client: httpx.AsyncClient, place: str, text: str
+) -> None:
     answer = await update(client, place, text)
 
     assert answer.status_code == 400
     assert await count(client, place) == "0"
 
 
-async def test_a_wrong_update_is_refused_with_its_place(client: httpx.AsyncClient, place: str) -> None:
+async def test_a_wrong_update_is_refused_with_its_place(
+    client: httpx.AsyncClient, place: str
+) -> None:
     answer = await update(client, place, "INSERT DATA {\n <urn:s> }")
 
     assert (answer.status_code, answer.json()["line"]) == (400, 2)
 
 
-async def test_an_update_of_several_parts_is_done_wholly_or_not_at_all(client: httpx.AsyncClient, place: str) -> None:
-    answer = await update(client, place, "INSERT DATA { <urn:s> <urn:p> 1 } ; DROP GRAPH <urn:none>")
+async def test_an_update_of_several_parts_is_done_wholly_or_not_at_all(
+    client: httpx.AsyncClient, place: str
+) -> None:
+    answer = await update(
+        client, place, "INSERT DATA { <urn:s> <urn:p> 1 } ; DROP GRAPH <urn:none>"
+    )
 
     assert answer.status_code == 400
     assert await count(client, place) == "0"
 
 
-async def test_a_runaway_update_is_stopped_and_the_store_is_as_before(client: httpx.AsyncClient, place: str) -> None:
+async def test_a_runaway_update_is_stopped_and_the_store_is_as_before(
+    client: httpx.AsyncClient, place: str
+) -> None:
     await update(client, place, NUMBERS)
 
     stopped = await update(client, place, RUNAWAY, timeout="0.5")
@@ -191,18 +221,26 @@ async def test_a_runaway_update_is_stopped_and_the_store_is_as_before(client: ht
     assert await count(client, place) == "500"
 
 
-async def test_an_update_and_a_query_at_once_are_refused(client: httpx.AsyncClient, place: str) -> None:
+async def test_an_update_and_a_query_at_once_are_refused(
+    client: httpx.AsyncClient, place: str
+) -> None:
     answer = await update(client, place, "CLEAR ALL", query=COUNT)
 
     assert answer.status_code == 400
 
 
-async def test_questions_and_updates_of_one_store_wait_for_each_other(client: httpx.AsyncClient, place: str) -> None:
+async def test_questions_and_updates_of_one_store_wait_for_each_other(
+    client: httpx.AsyncClient, place: str
+) -> None:
     texts = [f"INSERT DATA {{ <urn:s> <urn:p> {n} }}" for n in range(8)]
 
-    answers = await asyncio.gather(*(update(client, place, text) for text in texts), *(count(client, place) for _ in range(4)))
+    answers = await asyncio.gather(
+        *(update(client, place, text) for text in texts), *(count(client, place) for _ in range(4))
+    )
 
-    assert [answer.status_code for answer in answers if isinstance(answer, httpx.Response)] == [204] * 8
+    assert [answer.status_code for answer in answers if isinstance(answer, httpx.Response)] == [
+        204
+    ] * 8
     assert await count(client, place) == "8"
 
 
@@ -251,9 +289,15 @@ async def test_what_an_earlier_process_left_is_removed(tmp_path: Path) -> None:
     ("text", "put_in"),
     [
         ("INSERT DATA { <a:a> <a:b> 'WHERE' }", "INSERT DATA { <a:a> <a:b> 'WHERE' }"),
-        ("INSERT { ?s ?p 1 } WHERE { ?s ?p 2 }", "INSERT { ?s ?p 1 } USING <a:g> WHERE { ?s ?p 2 }"),
+        (
+            "INSERT { ?s ?p 1 } WHERE { ?s ?p 2 }",
+            "INSERT { ?s ?p 1 } USING <a:g> WHERE { ?s ?p 2 }",
+        ),
         ("DELETE#\nWHERE { ?s ?p 2 }", "DELETE#\n{ ?s ?p 2 } USING <a:g> WHERE { ?s ?p 2 }"),
-        ("DELETE {} WHERE {} ; DELETE {} WHERE {}", "DELETE {} USING <a:g> WHERE {} ; DELETE {} USING <a:g> WHERE {}"),
+        (
+            "DELETE {} WHERE {} ; DELETE {} WHERE {}",
+            "DELETE {} USING <a:g> WHERE {} ; DELETE {} USING <a:g> WHERE {}",
+        ),
     ],
 )
 async def test_the_graphs_that_the_request_names_are_put_in(text: str, put_in: str) -> None:

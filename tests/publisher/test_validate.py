@@ -36,22 +36,39 @@ ARGUMENTS = "import sys; sys.stdout.write(repr((sys.argv[1:], sys.stdin.buffer.r
 
 
 def checker(code: str = ECHO, *arguments: str) -> PreviewRunner:
-    return PreviewRunner((), {}, check_command=(sys.executable, "-c", code, *arguments), check_environment=dict(os.environ))
+    return PreviewRunner(
+        (),
+        {},
+        check_command=(sys.executable, "-c", code, *arguments),
+        check_environment=dict(os.environ),
+    )
 
 
 def visitor(service, runner: PreviewRunner | None) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=create_app(service, site=SiteOptions(preview_runner=runner))), base_url="http://stocktake.test"
+        transport=httpx.ASGITransport(
+            app=create_app(service, site=SiteOptions(preview_runner=runner))
+        ),
+        base_url="http://stocktake.test",
     )
 
 
 @session_loop
 async def test_result_is_a_page_in_the_language_of_the_visitor(service):
     async with visitor(service, checker(ECHO, orjson.dumps(REPORT).decode())) as client:
-        page = await client.post("/validate", files={"file": ("a.csv", b"id\n1")}, headers={"Accept": "text/html", "Accept-Language": "fr"})
+        page = await client.post(
+            "/validate",
+            files={"file": ("a.csv", b"id\n1")},
+            headers={"Accept": "text/html", "Accept-Language": "fr"},
+        )
 
     assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
-    escaped = ("Il n&#39;y a pas de titre.", "Donnez-lui un titre dans au moins une langue", "&lt;k1&gt;", "&lt;b&gt;")
+    escaped = (
+        "Il n&#39;y a pas de titre.",
+        "Donnez-lui un titre dans au moins une langue",
+        "&lt;k1&gt;",
+        "&lt;b&gt;",
+    )
     for text in (*escaped, "1\u202f200", "old-1", "gone-1", "too many are missing"):
         assert text in page.text
     assert "<script>" not in page.text.split("<main")[1]
@@ -65,17 +82,31 @@ async def test_result_is_a_page_in_the_language_of_the_visitor(service):
 )  # fmt: skip
 async def test_format_of_the_result_is_negotiated(service, accept, name, media):
     async with visitor(service, checker(ARGUMENTS)) as client:
-        answer = await client.post("/validate?as=csv", content=b"id,title\n1,A", headers={"Accept": accept, "Content-Type": "text/csv"})
+        answer = await client.post(
+            "/validate?as=csv",
+            content=b"id,title\n1,A",
+            headers={"Accept": accept, "Content-Type": "text/csv"},
+        )
 
     assert answer.headers["content-type"].startswith(media)
-    assert answer.text == repr(([f"--format={name}", "--as=csv", "--name=feed.csv", "--", "-"], b"id,title\n1,A"))
+    assert answer.text == repr(
+        ([f"--format={name}", "--as=csv", "--name=feed.csv", "--", "-"], b"id,title\n1,A")
+    )
 
 
 @session_loop
 async def test_address_is_passed_on_and_never_read_as_an_option(service):
     async with visitor(service, checker(ARGUMENTS)) as client:
-        fine = await client.post("/validate", data={"url": "https://registry.example/feed"}, headers={"Accept": "application/json"})
-        odd = await client.post("/validate", data={"url": "--definition=/etc/passwd"}, headers={"Accept": "application/json"})
+        fine = await client.post(
+            "/validate",
+            data={"url": "https://registry.example/feed"},
+            headers={"Accept": "application/json"},
+        )
+        odd = await client.post(
+            "/validate",
+            data={"url": "--definition=/etc/passwd"},
+            headers={"Accept": "application/json"},
+        )
 
     assert "'--', 'https://registry.example/feed'" in fine.text
     assert odd.status_code == 400
@@ -84,11 +115,18 @@ async def test_address_is_passed_on_and_never_read_as_an_option(service):
 @session_loop
 @pytest.mark.parametrize(
     ("query", "headers", "status"),
-    [("?as=docx", {}, 400), ("?source=nobody", {}, 400), ("", {"Sec-Fetch-Site": "cross-site"}, 403), ("", {"Accept": "image/png"}, 406)],
+    [
+        ("?as=docx", {}, 400),
+        ("?source=nobody", {}, 400),
+        ("", {"Sec-Fetch-Site": "cross-site"}, 403),
+        ("", {"Accept": "image/png"}, 406),
+    ],
 )
 async def test_what_cannot_be_checked_is_refused(service, query, headers, status):
     async with visitor(service, checker(ARGUMENTS)) as client:
-        answer = await client.post(f"/validate{query}", content=b"x", headers={"Content-Type": "text/csv", **headers})
+        answer = await client.post(
+            f"/validate{query}", content=b"x", headers={"Content-Type": "text/csv", **headers}
+        )
 
     assert answer.status_code == status
 
@@ -96,8 +134,14 @@ async def test_what_cannot_be_checked_is_refused(service, query, headers, status
 @session_loop
 async def test_check_without_a_result_says_so(service):
     async with visitor(service, checker("pass")) as client:
-        page = await client.post("/validate", content=b"x", headers={"Content-Type": "text/csv", "Accept": "text/html"})
-        data = await client.post("/validate", content=b"x", headers={"Content-Type": "text/csv", "Accept": "application/json"})
+        page = await client.post(
+            "/validate", content=b"x", headers={"Content-Type": "text/csv", "Accept": "text/html"}
+        )
+        data = await client.post(
+            "/validate",
+            content=b"x",
+            headers={"Content-Type": "text/csv", "Accept": "application/json"},
+        )
 
     assert "more time or memory" in page.text
     assert data.status_code == 422
@@ -106,7 +150,10 @@ async def test_check_without_a_result_says_so(service):
 @session_loop
 async def test_client_has_so_many_checks_in_a_window(service):
     async with visitor(service, checker("pass")) as client:
-        statuses = [(await client.post("/validate?as=csv", content=b"x")).status_code for _ in range(MOST_PREVIEWS + 1)]
+        statuses = [
+            (await client.post("/validate?as=csv", content=b"x")).status_code
+            for _ in range(MOST_PREVIEWS + 1)
+        ]
 
     assert statuses == [422] * MOST_PREVIEWS + [429]
 
@@ -118,7 +165,7 @@ async def test_page_without_a_runner_names_the_command(service):
         answer = await client.post("/validate", content=b"x")
 
     assert "stocktake preflight" in page.text
-    assert "<form class=\"card join\"" not in page.text
+    assert '<form class="card join"' not in page.text
     assert answer.status_code == 503
 
 
@@ -127,13 +174,21 @@ async def test_nothing_of_an_upload_is_kept(tmp_path: Path, monkeypatch: pytest.
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     ledger = f"sqlite:///{tmp_path}/data/ledger.sqlite"
-    settings = Settings(tmp_path / "data", tmp_path / "sources", BASE, ledger, frozenset(), "a@example.org", "rust")
+    settings = Settings(
+        tmp_path / "data", tmp_path / "sources", BASE, ledger, frozenset(), "a@example.org", "rust"
+    )
     runner = preview_runner(settings)
 
-    output = await runner.check(("--format=json", "--name=feed.csv", "--", "-"), b"id,title\nproject-1,Clinics\nproject-2,Schools\n", "a")
+    output = await runner.check(
+        ("--format=json", "--name=feed.csv", "--", "-"),
+        b"id,title\nproject-1,Clinics\nproject-2,Schools\n",
+        "a",
+    )
 
     assert orjson.loads(output)["counts"] == {"publishable": 2}
-    assert [path for path in tmp_path.rglob("*") if path not in (temporary, tmp_path / "data")] == []
+    assert [
+        path for path in tmp_path.rglob("*") if path not in (temporary, tmp_path / "data")
+    ] == []
 
 
 @pytest.mark.parametrize(

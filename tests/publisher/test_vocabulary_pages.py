@@ -20,13 +20,17 @@ VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
 
 
 @pytest.mark.parametrize("path", ["/ns/0.1.0", "/ns/0.1.0.ttl"])
-async def test_the_version_iri_answers_with_the_ontology(client: httpx.AsyncClient, path: str) -> None:
+async def test_the_version_iri_answers_with_the_ontology(
+    client: httpx.AsyncClient, path: str
+) -> None:
     answer, current = await client.get(path), await client.get("/ns.ttl")
 
     assert (answer.status_code, answer.content) == (200, current.content)
 
 
-async def test_a_version_that_is_not_served_names_the_one_that_is(client: httpx.AsyncClient) -> None:
+async def test_a_version_that_is_not_served_names_the_one_that_is(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.get("/ns/0.0.1")
 
     assert answer.status_code == 404
@@ -34,7 +38,9 @@ async def test_a_version_that_is_not_served_names_the_one_that_is(client: httpx.
 
 
 @pytest.mark.parametrize("scheme", mapped_schemes())
-async def test_a_sssom_table_is_beside_each_scheme_with_mappings(client: httpx.AsyncClient, scheme: str) -> None:
+async def test_a_sssom_table_is_beside_each_scheme_with_mappings(
+    client: httpx.AsyncClient, scheme: str
+) -> None:
     answer = await client.get(f"/scheme/{scheme}.sssom.tsv")
 
     assert answer.headers["content-type"] == "text/tab-separated-values; charset=utf-8"
@@ -47,7 +53,9 @@ async def test_a_scheme_without_mappings_has_no_sssom_table(client: httpx.AsyncC
     assert answer.status_code == 404
 
 
-async def test_a_facilitator_is_described_with_the_date_of_its_text(client: httpx.AsyncClient) -> None:
+async def test_a_facilitator_is_described_with_the_date_of_its_text(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.get("/facilitators/C2-itu-2017", headers={"Accept": "text/turtle"})
 
     assert answer.status_code == 200
@@ -55,16 +63,24 @@ async def test_a_facilitator_is_described_with_the_date_of_its_text(client: http
     assert (await client.get("/facilitators", headers={"Accept": "text/html"})).status_code == 200
 
 
-async def test_a_country_of_a_list_has_the_years_in_which_it_was_added_and_left(client: httpx.AsyncClient) -> None:
+async def test_a_country_of_a_list_has_the_years_in_which_it_was_added_and_left(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.get("/country-lists/ldc/072", headers={"Accept": "text/turtle"})
 
     assert answer.status_code == 200
     assert all(year in answer.text for year in ('"1971"', '"1994"'))
 
 
-@pytest.mark.parametrize(("language", "word"), [("en", "Concerns"), ("fr", "Concerne"), ("ru", "Касается")])
-async def test_the_page_of_a_purpose_names_its_goal_and_its_source(client: httpx.AsyncClient, language: str, word: str) -> None:
-    answer = await client.get("/scheme/dac-purpose/11220", headers={"Accept": "text/html", "Accept-Language": language})
+@pytest.mark.parametrize(
+    ("language", "word"), [("en", "Concerns"), ("fr", "Concerne"), ("ru", "Касается")]
+)
+async def test_the_page_of_a_purpose_names_its_goal_and_its_source(
+    client: httpx.AsyncClient, language: str, word: str
+) -> None:
+    answer = await client.get(
+        "/scheme/dac-purpose/11220", headers={"Accept": "text/html", "Accept-Language": language}
+    )
 
     assert f"<dt>{word}</dt>" in answer.text
     assert "iatistandard.org" in answer.text
@@ -77,11 +93,16 @@ async def test_a_label_names_the_text_in_which_it_stands(client: httpx.AsyncClie
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_schemes_are_named_by_the_vocabulary_in_the_language_of_the_page(client: httpx.AsyncClient, language: str) -> None:
+async def test_schemes_are_named_by_the_vocabulary_in_the_language_of_the_page(
+    client: httpx.AsyncClient, language: str
+) -> None:
     name = label(f"{BASE}scheme/prize-stage", language)
     headers = {"Accept": "text/html"}
 
-    pages = [(await client.get(path, params={"lang": language}, headers=headers)).text for path in ("/data", "/scheme/prize-stage")]
+    pages = [
+        (await client.get(path, params={"lang": language}, headers=headers)).text
+        for path in ("/data", "/scheme/prize-stage")
+    ]
 
     assert name
     assert [str(escape(name)) in page for page in pages] == [True, True]
@@ -98,32 +119,60 @@ def texts(triples: Iterable[Triple], subject: str, predicate: str, language: str
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_a_scheme_is_described_in_the_language_of_the_page_alone(client: httpx.AsyncClient, language: str) -> None:
-    described = texts(graph_triples("status"), f"{BASE}scheme/status", f"{DCT}description", language)
+async def test_a_scheme_is_described_in_the_language_of_the_page_alone(
+    client: httpx.AsyncClient, language: str
+) -> None:
+    described = texts(
+        graph_triples("status"), f"{BASE}scheme/status", f"{DCT}description", language
+    )
 
-    page = html.fromstring((await client.get("/scheme/status", params={"lang": language}, headers={"Accept": "text/html"})).text)
+    page = html.fromstring(
+        (
+            await client.get(
+                "/scheme/status", params={"lang": language}, headers={"Accept": "text/html"}
+            )
+        ).text
+    )
 
     assert len(described) == 1
     assert [lead.text_content() for lead in page.xpath("//p[@class='lead']")] == described
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_the_deprecation_policy_is_in_the_language_of_the_page_alone(client: httpx.AsyncClient, language: str) -> None:
+async def test_the_deprecation_policy_is_in_the_language_of_the_page_alone(
+    client: httpx.AsyncClient, language: str
+) -> None:
     notes = texts(ontology_triples("ns"), f"{BASE}ns", f"{SKOS}editorialNote", language)
 
-    page = html.fromstring((await client.get("/ns", params={"lang": language}, headers={"Accept": "text/html"})).text)
-    in_page = [note.text_content() for note in page.xpath("//dl[1]/following-sibling::p[following-sibling::nav]")]
+    page = html.fromstring(
+        (await client.get("/ns", params={"lang": language}, headers={"Accept": "text/html"})).text
+    )
+    in_page = [
+        note.text_content()
+        for note in page.xpath("//dl[1]/following-sibling::p[following-sibling::nav]")
+    ]
 
     assert any("owl:deprecated" in note for note in notes)
     assert sorted(in_page) == sorted(notes)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_the_notes_of_a_concept_are_in_the_language_of_the_page_alone(client: httpx.AsyncClient, language: str) -> None:
+async def test_the_notes_of_a_concept_are_in_the_language_of_the_page_alone(
+    client: httpx.AsyncClient, language: str
+) -> None:
     line = f"{BASE}scheme/action-line/C1"
-    by_language = {tag: texts(graph_triples("action-line"), line, f"{SKOS}editorialNote", tag) for tag in LANGUAGES}
+    by_language = {
+        tag: texts(graph_triples("action-line"), line, f"{SKOS}editorialNote", tag)
+        for tag in LANGUAGES
+    }
 
-    page = html.fromstring((await client.get("/scheme/action-line/C1", params={"lang": language}, headers={"Accept": "text/html"})).text)
+    page = html.fromstring(
+        (
+            await client.get(
+                "/scheme/action-line/C1", params={"lang": language}, headers={"Accept": "text/html"}
+            )
+        ).text
+    )
     in_page = {item.text_content() for item in page.xpath("//dd/span[@lang]")}
 
     assert {len(notes) for notes in by_language.values()} == {3}
@@ -132,24 +181,45 @@ async def test_the_notes_of_a_concept_are_in_the_language_of_the_page_alone(clie
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_a_collection_is_named_in_the_language_of_the_page(client: httpx.AsyncClient, language: str) -> None:
-    page = html.fromstring((await client.get("/labels", params={"lang": language}, headers={"Accept": "text/html"})).text)
+async def test_a_collection_is_named_in_the_language_of_the_page(
+    client: httpx.AsyncClient, language: str
+) -> None:
+    page = html.fromstring(
+        (
+            await client.get("/labels", params={"lang": language}, headers={"Accept": "text/html"})
+        ).text
+    )
 
-    assert [page.xpath("string(//h1)")] == texts(ontology_triples("labels"), f"{BASE}labels", f"{DCT}title", language)
+    assert [page.xpath("string(//h1)")] == texts(
+        ontology_triples("labels"), f"{BASE}labels", f"{DCT}title", language
+    )
 
 
 @pytest.mark.parametrize("scheme", schemes())
 def test_every_scheme_is_named_in_six_languages(scheme: str) -> None:
-    titles = [t.object.language for t in graph_triples(scheme) if t.predicate.value == f"{DCT}title" and isinstance(t.object, Literal)]
+    titles = [
+        t.object.language
+        for t in graph_triples(scheme)
+        if t.predicate.value == f"{DCT}title" and isinstance(t.object, Literal)
+    ]
 
     assert sorted(map(str, titles)) == sorted(LANGUAGES)
 
 
 @pytest.mark.parametrize("scheme", schemes())
-async def test_every_scheme_answers_at_its_version_iri(client: httpx.AsyncClient, scheme: str) -> None:
-    (version,) = [t.object.value for t in graph_triples(scheme) if t.predicate.value == VERSION_IRI and isinstance(t.object, NamedNode)]
+async def test_every_scheme_answers_at_its_version_iri(
+    client: httpx.AsyncClient, scheme: str
+) -> None:
+    (version,) = [
+        t.object.value
+        for t in graph_triples(scheme)
+        if t.predicate.value == VERSION_IRI and isinstance(t.object, NamedNode)
+    ]
 
-    answer, current = await client.get(f"/{version.removeprefix(BASE)}.ttl"), await client.get(f"/scheme/{scheme}.ttl")
+    answer, current = (
+        await client.get(f"/{version.removeprefix(BASE)}.ttl"),
+        await client.get(f"/scheme/{scheme}.ttl"),
+    )
 
     assert version.startswith(f"{BASE}scheme/{scheme}/version/")
     assert (answer.status_code, answer.content) == (200, current.content)

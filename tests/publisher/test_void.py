@@ -1,4 +1,6 @@
-"""True counts, with the numbers of a release or of what is shown, which are the same where both hold the same."""
+"""True counts, with the numbers of a release or of what is shown, which are the same where both
+hold the same.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,16 @@ DATASET = NamedNode(f"{BASE}.well-known/void#dataset")
 
 
 def _number(store: Store, name: str) -> int:
-    return next(int(quad.object.value) for quad in store.quads_for_pattern(DATASET, NamedNode(VOID + name), None))
+    return next(
+        int(quad.object.value)
+        for quad in store.quads_for_pattern(DATASET, NamedNode(VOID + name), None)
+    )
 
 
 async def _count(client: httpx.AsyncClient, what: str, where: str) -> int:
-    answer = await client.get("/sparql", params={"query": f"SELECT ({what} AS ?n) {{ {where} }}", "format": "csv"})
+    answer = await client.get(
+        "/sparql", params={"query": f"SELECT ({what} AS ?n) {{ {where} }}", "format": "csv"}
+    )
     return int(answer.text.split()[1])
 
 
@@ -40,22 +47,33 @@ async def test_the_counts_are_those_that_the_endpoint_gives(client: httpx.AsyncC
     assert _number(store, "entities") == 127
 
 
-async def test_a_release_counts_as_the_endpoint_does(client: httpx.AsyncClient, world: Path, tmp_path: Path) -> None:
+async def test_a_release_counts_as_the_endpoint_does(
+    client: httpx.AsyncClient, world: Path, tmp_path: Path
+) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
     build_release(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
     released, served = Store(), Store()
     released.load((tmp_path / "releases/1/void.ttl").read_bytes(), RdfFormat.TURTLE)
     # What the status graph says is served, but in no release.
-    status = {item.predicate.value for item in parse((world / "status.nq").read_bytes(), RdfFormat.N_QUADS)}
+    status = {
+        item.predicate.value
+        for item in parse((world / "status.nq").read_bytes(), RdfFormat.N_QUADS)
+    }
     served.load((await client.get("/.well-known/void")).content, RdfFormat.TURTLE)
 
     counts, links = _parts(released, "property", "triples"), _links(released)
 
-    assert counts == {iri: count for iri, count in _parts(served, "property", "triples").items() if iri not in status}
+    assert counts == {
+        iri: count
+        for iri, count in _parts(served, "property", "triples").items()
+        if iri not in status
+    }
     assert _parts(released, "class", "entities") == _parts(served, "class", "entities")
     assert links == _links(served)
     assert links[f"{IRIS.ns}goal", "http://metadata.un.org/sdg/"] == 121
-    assert links["http://purl.org/dc/terms/spatial", "http://metadata.un.org/sdg/codes/geoArea/"] > 120
+    assert (
+        links["http://purl.org/dc/terms/spatial", "http://metadata.un.org/sdg/codes/geoArea/"] > 120
+    )
     assert _number(released, "entities") == 127
 
 
@@ -66,19 +84,28 @@ async def test_its_url_gives_the_figures_of_the_newest_release(world: Path, tmp_
 
     async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
+        ) as client:
             answer = await client.get("/.well-known/void")
-            again = await client.get("/.well-known/void", headers={"If-None-Match": answer.headers["etag"]})
+            again = await client.get(
+                "/.well-known/void", headers={"If-None-Match": answer.headers["etag"]}
+            )
     store.load(answer.content, RdfFormat.TURTLE)
 
-    dumps = {quad.object.value for quad in store.quads_for_pattern(DATASET, NamedNode(VOID + "dataDump"), None)}
+    dumps = {
+        quad.object.value
+        for quad in store.quads_for_pattern(DATASET, NamedNode(VOID + "dataDump"), None)
+    }
     assert f"{BASE}releases/1/stocktake-1.nq.gz" in dumps
     assert _number(store, "distinctSubjects") > 1000
     assert again.status_code == 304
 
 
 def _parts(store: Store, kind: str, unit: str) -> dict[str, int]:
-    rows = store.query(f"PREFIX void: <{VOID}> SELECT ?iri ?n {{ ?d void:{kind}Partition [ void:{kind} ?iri ; void:{unit} ?n ] }}")
+    rows = store.query(
+        f"PREFIX void: <{VOID}> SELECT ?iri ?n {{ ?d void:{kind}Partition [ void:{kind} ?iri ; void:{unit} ?n ] }}"
+    )
     return {row["iri"].value: int(row["n"].value) for row in rows}
 
 
@@ -92,8 +119,14 @@ def _links(store: Store) -> dict[tuple[str, str], int]:
 
 async def test_the_endpoint_is_named(client: httpx.AsyncClient) -> None:
     store = Store()
-    store.load((await client.get("/.well-known/void", headers={"Accept": "text/html"})).content, RdfFormat.TURTLE)
+    store.load(
+        (await client.get("/.well-known/void", headers={"Accept": "text/html"})).content,
+        RdfFormat.TURTLE,
+    )
 
-    named = [quad.object for quad in store.quads_for_pattern(DATASET, NamedNode(VOID + "sparqlEndpoint"), None)]
+    named = [
+        quad.object
+        for quad in store.quads_for_pattern(DATASET, NamedNode(VOID + "sparqlEndpoint"), None)
+    ]
 
     assert named == [NamedNode(f"{BASE}sparql")]

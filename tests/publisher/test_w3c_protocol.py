@@ -1,6 +1,8 @@
-"""The W3C SPARQL 1.1 Protocol tests from their manifest: those that query, of the endpoint; those that update, of a scratch store.
+"""The W3C SPARQL 1.1 Protocol tests from their manifest: those that query, of the endpoint; those
+that update, of a scratch store.
 
-The manifest's requests are sent as they are, but for the path: ``/sparql/`` is the endpoint that is tested.
+The manifest's requests are sent as they are, but for the path: ``/sparql/`` is the endpoint that is
+tested.
 """
 
 from __future__ import annotations
@@ -26,7 +28,12 @@ ALL = list(exchanges(MANIFEST)) if SUITE.exists() else []
 UPDATES = [item for item in ALL if "update" in item.name]
 QUERIES = [item for item in ALL if "update" not in item.name]
 KINDS = {
-    "boolean": [name for row in TABLES.values() if row.suffix in ("json", "xml") for name in media_types(row)],
+    "boolean": [
+        name
+        for row in TABLES.values()
+        if row.suffix in ("json", "xml")
+        for name in media_types(row)
+    ],
     "tabular": [name for row in TABLES.values() for name in media_types(row)],
     "RDF": [name for row in GRAPHS.values() for name in media_types(row)],
 }
@@ -39,12 +46,21 @@ async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[http
     """Yield a client of a store that holds all graphs which the tests name."""
     data = tmp_path_factory.mktemp("protocol")
     store = Store(str(data / "store"))
-    for name, file in {name: file for item in QUERIES for name, file in item.graphs.items()}.items():
+    for name, file in {
+        name: file for item in QUERIES for name, file in item.graphs.items()
+    }.items():
         store.load(path=str(file), format=RdfFormat.N_TRIPLES, to_graph=NamedNode(name))
     create_snapshot(data / "store" / "snapshots", store, 1, "w3c", len(store))
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
-    app = create_app(service, permit=lambda request: request.headers.get("authorization") == "Bearer right")
-    async with service, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://www.example") as opened:
+    app = create_app(
+        service, permit=lambda request: request.headers.get("authorization") == "Bearer right"
+    )
+    async with (
+        service,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://www.example"
+        ) as opened,
+    ):
         yield opened
 
 
@@ -57,29 +73,45 @@ async def test_each_of_the_manifests_tests_is_run() -> None:
 
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("exchange", QUERIES, ids=lambda item: item.name)
-async def test_the_endpoint_keeps_the_protocol(exchange: Exchange, client: httpx.AsyncClient) -> None:
+async def test_the_endpoint_keeps_the_protocol(
+    exchange: Exchange, client: httpx.AsyncClient
+) -> None:
     for step in exchange.steps:
         await _take(client, step, "/sparql", {})
 
 
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("exchange", UPDATES, ids=lambda item: item.name)
-async def test_a_scratch_store_keeps_the_protocol(exchange: Exchange, client: httpx.AsyncClient) -> None:
+async def test_a_scratch_store_keeps_the_protocol(
+    exchange: Exchange, client: httpx.AsyncClient
+) -> None:
     key = {"Authorization": "Bearer right"}
     position = (await client.post("/scratch", headers=key)).headers["location"]
 
     try:
         for name, file in exchange.graphs.items():
-            triples = "\n".join(f"{quad.triple} ." for quad in parse(path=str(file), format=RdfFormat.N_TRIPLES))
-            await client.post(f"{position}/sparql", data={"update": f"INSERT DATA {{ GRAPH <{name}> {{ {triples} }} }}"}, headers=key)
+            triples = "\n".join(
+                f"{quad.triple} ." for quad in parse(path=str(file), format=RdfFormat.N_TRIPLES)
+            )
+            await client.post(
+                f"{position}/sparql",
+                data={"update": f"INSERT DATA {{ GRAPH <{name}> {{ {triples} }} }}"},
+                headers=key,
+            )
         for step in exchange.steps:
             await _take(client, step, f"{position}/sparql", key)
     finally:
         await client.delete(position, headers=key)
 
 
-@pytest.mark.parametrize("exchange", [item for item in UPDATES if item.name.startswith("update")], ids=lambda item: item.name)
-async def test_the_public_endpoint_takes_no_update(exchange: Exchange, client: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize(
+    "exchange",
+    [item for item in UPDATES if item.name.startswith("update")],
+    ids=lambda item: item.name,
+)
+async def test_the_public_endpoint_takes_no_update(
+    exchange: Exchange, client: httpx.AsyncClient
+) -> None:
     step = exchange.steps[0]
 
     answer = await _send(client, step, "/sparql", {"Authorization": "Bearer right"})
@@ -100,6 +132,10 @@ async def _take(client: httpx.AsyncClient, step: Step, place: str, headers: dict
         assert bool(parse_query_results(answer.content, form)) is step.boolean
 
 
-async def _send(client: httpx.AsyncClient, step: Step, place: str, headers: dict[str, str]) -> httpx.Response:
+async def _send(
+    client: httpx.AsyncClient, step: Step, place: str, headers: dict[str, str]
+) -> httpx.Response:
     results = {"Accept": "*/*", **step.headers, **headers}
-    return await client.request(step.method, step.path.replace("/sparql/", place, 1), content=step.body, headers=results)
+    return await client.request(
+        step.method, step.path.replace("/sparql/", place, 1), content=step.body, headers=results
+    )

@@ -1,6 +1,8 @@
-"""The W3C SPARQL 1.1 query tests and result formats, each asked of our endpoint over a store that holds its data.
+"""The W3C SPARQL 1.1 query tests and result formats, each asked of our endpoint over a store that
+holds its data.
 
-https://www.w3.org/2009/sparql/docs/tests/ ; what is tested is the whole way: protocol, pool, reader process, engine, writer.
+https://www.w3.org/2009/sparql/docs/tests/ ; what is tested is the whole way: protocol, pool, reader
+process, engine, writer.
 """
 
 from __future__ import annotations
@@ -34,17 +36,38 @@ QUERY = ("QueryEvaluationTest", "CSVResultFormatTest")
 ELSEWHERE = ("service", "syntax-fed")  # SERVICE is refused: they are asked for their refusal
 NONE = "entailment"  # the service description says that there is none
 
-CASES = [case for case in cases(SUITE / "manifest-all.ttl") if not case.name.startswith(f"{NONE}/")] if SUITE.exists() else []
+CASES = (
+    [case for case in cases(SUITE / "manifest-all.ttl") if not case.name.startswith(f"{NONE}/")]
+    if SUITE.exists()
+    else []
+)
 HERE = [case for case in CASES if case.name.partition("/")[0] not in ELSEWHERE]
 EVALUATED = [case for case in HERE if case.kind in QUERY]
 RIGHT = [case for case in HERE if case.kind == "PositiveSyntaxTest11"]
 WRONG = [case for case in HERE if case.kind == "NegativeSyntaxTest11"]
-REFUSED = [case for case in CASES if case.name.partition("/")[0] in ELSEWHERE and case.kind in (*QUERY, "PositiveSyntaxTest11")]
+REFUSED = [
+    case
+    for case in CASES
+    if case.name.partition("/")[0] in ELSEWHERE and case.kind in (*QUERY, "PositiveSyntaxTest11")
+]
 
-_NO_STEP = ("zero_or_more_set_start", "zero_or_more_set_end", "zero_or_one_set_start", "zero_or_one_set_end")
+_NO_STEP = (
+    "zero_or_more_set_start",
+    "zero_or_more_set_end",
+    "zero_or_one_set_start",
+    "zero_or_one_set_end",
+)
 RIGHT_IN_COLUMNS = {f"property-path/{name}" for name in _NO_STEP}  # known failures of the RDF store
 # How many cases of a group the columns answer at least.
-COMPILED = {"aggregates": 17, "bind": 9, "bindings": 10, "construct": 5, "exists": 3, "functions": 8, "grouping": 3}
+COMPILED = {
+    "aggregates": 17,
+    "bind": 9,
+    "bindings": 10,
+    "construct": 5,
+    "exists": 3,
+    "functions": 8,
+    "grouping": 3,
+}
 COMPILED |= {"negation": 10, "project-expression": 4, "property-path": 19, "subquery": 8}
 
 Data = tuple[tuple[Path, ...], tuple[Path, ...]]  # files of the default graph and of named graphs
@@ -54,7 +77,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @dataclass
 class SuiteEndpoint:
-    """A store whose store is another for each case, and a client of its endpoint; *columns* holds the columns of each case's data."""
+    """A store whose store is another for each case, and a client of its endpoint; *columns* holds
+    the columns of each case's data.
+    """
 
     service: QueryService
     store: Store
@@ -70,7 +95,9 @@ class SuiteEndpoint:
             load(self.store, case)
             self.number += 1
             folder = self.service.data / "store" / "snapshots"
-            create_snapshot(folder, self.store, self.number, case.name, 0, indexes=self._indexes(case))
+            create_snapshot(
+                folder, self.store, self.number, case.name, 0, indexes=self._indexes(case)
+            )
             prune(folder)
             await self.service.refresh()
             self.stored = (case.default, case.named)
@@ -97,11 +124,18 @@ class SuiteEndpoint:
 
 
 @asynccontextmanager
-async def open_endpoint(data: Path, columns: dict[Data, ProjectionPaths]) -> AsyncIterator[SuiteEndpoint]:
+async def open_endpoint(
+    data: Path, columns: dict[Data, ProjectionPaths]
+) -> AsyncIterator[SuiteEndpoint]:
     """Serve a store in the folder *data*, with columns beside it."""
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
     service._public._spares = 0  # one query at a time: others would only open each snapshot
-    async with service, httpx.AsyncClient(transport=httpx.ASGITransport(create_app(service)), base_url="http://w3c.test") as client:
+    async with (
+        service,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(create_app(service)), base_url="http://w3c.test"
+        ) as client,
+    ):
         yield SuiteEndpoint(service, Store(str(data / "store")), client, columns)
 
 
@@ -112,14 +146,18 @@ def columns() -> dict[Data, ProjectionPaths]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def endpoint(tmp_path_factory: pytest.TempPathFactory, columns: dict[Data, ProjectionPaths]) -> AsyncIterator[SuiteEndpoint]:
+async def endpoint(
+    tmp_path_factory: pytest.TempPathFactory, columns: dict[Data, ProjectionPaths]
+) -> AsyncIterator[SuiteEndpoint]:
     """Yield an endpoint that answers from columns what it compiles, as the installed program does."""
     async with open_endpoint(tmp_path_factory.mktemp("w3c") / "data", columns) as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def forced(tmp_path_factory: pytest.TempPathFactory, columns: dict[Data, ProjectionPaths]) -> AsyncIterator[SuiteEndpoint]:
+async def forced(
+    tmp_path_factory: pytest.TempPathFactory, columns: dict[Data, ProjectionPaths]
+) -> AsyncIterator[SuiteEndpoint]:
     """Yield an endpoint that answers from columns all that they can answer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("publisher.store.query_service.COLUMN_READER", "forced_reader")
@@ -141,7 +179,9 @@ async def test_the_suite_is_there() -> None:
 
     kinds = Counter(case.kind for case in HERE)
 
-    assert {kind: kinds[kind] for kind in (*QUERY, "PositiveSyntaxTest11", "NegativeSyntaxTest11")} == {
+    assert {
+        kind: kinds[kind] for kind in (*QUERY, "PositiveSyntaxTest11", "NegativeSyntaxTest11")
+    } == {
         "QueryEvaluationTest": 232,
         "CSVResultFormatTest": 3,
         "PositiveSyntaxTest11": 63,
@@ -152,7 +192,9 @@ async def test_the_suite_is_there() -> None:
 
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("case", EVALUATED, ids=lambda case: case.name)
-async def test_a_query_has_the_answer_of_the_suite(case: SparqlCase, endpoint: SuiteEndpoint) -> None:
+async def test_a_query_has_the_answer_of_the_suite(
+    case: SparqlCase, endpoint: SuiteEndpoint
+) -> None:
     await endpoint.show(case)
     assert case.result
 
@@ -164,7 +206,9 @@ async def test_a_query_has_the_answer_of_the_suite(case: SparqlCase, endpoint: S
 @pytest.mark.slow
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("group", sorted({case.name.partition("/")[0] for case in EVALUATED}))
-async def test_suite_passes_where_columns_answer_all_they_can(group: str, forced: SuiteEndpoint) -> None:
+async def test_suite_passes_where_columns_answer_all_they_can(
+    group: str, forced: SuiteEndpoint
+) -> None:
     group_cases = [case for case in EVALUATED if case.name.startswith(f"{group}/")]
     failed, engines = set(), Counter[str]()
     for case in group_cases:
@@ -174,7 +218,9 @@ async def test_suite_passes_where_columns_answer_all_they_can(group: str, forced
         failed |= {case.name} if actual != wanted else set()
         engines[forced.engine] += 1
 
-    assert sorted(failed) == sorted(KNOWN.keys() & {case.name for case in group_cases} - RIGHT_IN_COLUMNS)
+    assert sorted(failed) == sorted(
+        KNOWN.keys() & {case.name for case in group_cases} - RIGHT_IN_COLUMNS
+    )
     assert engines["columns"] >= COMPILED.get(group, 0)
 
 
@@ -200,7 +246,9 @@ async def test_a_wrong_query_is_refused(case: SparqlCase, endpoint: SuiteEndpoin
 
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
-async def test_a_query_that_asks_elsewhere_is_refused(case: SparqlCase, endpoint: SuiteEndpoint) -> None:
+async def test_a_query_that_asks_elsewhere_is_refused(
+    case: SparqlCase, endpoint: SuiteEndpoint
+) -> None:
     await endpoint.show(SparqlCase("", "", case.query))
 
     answer = await endpoint.ask(case, "*/*")
@@ -208,8 +256,12 @@ async def test_a_query_that_asks_elsewhere_is_refused(case: SparqlCase, endpoint
     assert (answer.status_code, answer.json()["title"]) == (400, "SERVICE is not supported")
 
 
-async def _compared(case: SparqlCase, result: Path, endpoint: SuiteEndpoint) -> tuple[object, object]:
-    """Return what the suite wants and what was answered, in the same format where the suite's is one of ours."""
+async def _compared(
+    case: SparqlCase, result: Path, endpoint: SuiteEndpoint
+) -> tuple[object, object]:
+    """Return what the suite wants and what was answered, in the same format where the suite's is
+    one of ours.
+    """
     data, suffix = result.read_bytes(), result.suffix
     if suffix == ".csv":
         return _cells(data), _cells(await _answer(case, endpoint, "text/csv"))
@@ -221,7 +273,9 @@ async def _compared(case: SparqlCase, result: Path, endpoint: SuiteEndpoint) -> 
     form_of_graph = RdfFormat.from_extension(suffix[1:])
     assert form_of_graph
     results = await _answer(case, endpoint, form_of_graph.media_type)
-    return graph(data, form_of_graph, result.as_uri()), graph(results, form_of_graph, "http://w3c.test/")
+    return graph(data, form_of_graph, result.as_uri()), graph(
+        results, form_of_graph, "http://w3c.test/"
+    )
 
 
 async def _answer(case: SparqlCase, endpoint: SuiteEndpoint, form: str) -> bytes:
@@ -236,11 +290,15 @@ _TABLES = {".srx": QueryResultsFormat.XML, ".srj": _JSON, ".tsv": QueryResultsFo
 
 
 def _cells(data: bytes) -> list[list[str]]:
-    """Read CSV, rows and columns in an order of their own: the suite asks for SELECT *, whose columns have none.
+    """Read CSV, rows and columns in an order of their own: the suite asks for SELECT *, whose
+    columns have none.
 
     Blank nodes bear no names (section 3.2) and are all alike.
     """
     head, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
     columns = sorted(range(len(head)), key=lambda column: head[column])
-    results = [["_:" if row[column].startswith("_:") else row[column] for column in columns] for row in rows]
+    results = [
+        ["_:" if row[column].startswith("_:") else row[column] for column in columns]
+        for row in rows
+    ]
     return [[head[column] for column in columns], *sorted(results)]

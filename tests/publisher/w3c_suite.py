@@ -1,4 +1,6 @@
-"""The W3C SPARQL 1.1 suite: its cases, from its own manifests, and its results in a form that can be compared."""
+"""The W3C SPARQL 1.1 suite: its cases, from its own manifests, and its results in a form that can
+be compared.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,10 @@ class Facts:
         self._store.extend(parse(path=str(file), format=RdfFormat.TURTLE, base_iri=file.as_uri()))
 
     def all(self, subject: Node, predicate: str) -> list[Node]:
-        return [quad.object for quad in self._store.quads_for_pattern(subject, NamedNode(predicate), None, None)]
+        return [
+            quad.object
+            for quad in self._store.quads_for_pattern(subject, NamedNode(predicate), None, None)
+        ]
 
     def one(self, subject: Node | None, predicate: str) -> Node | None:
         return next(iter(self.all(subject, predicate)), None) if subject is not None else None
@@ -59,12 +64,17 @@ class Facts:
             head = self.one(head, RDF + "rest")
 
     def subjects(self, predicate: str, value: Node) -> list[Node]:
-        return [quad.subject for quad in self._store.quads_for_pattern(None, NamedNode(predicate), value, None)]
+        return [
+            quad.subject
+            for quad in self._store.quads_for_pattern(None, NamedNode(predicate), value, None)
+        ]
 
 
 @dataclass(frozen=True)
 class SparqlCase:
-    """One entry: *kind* is its class's local name; the graphs go by file, *result* None for a test of syntax."""
+    """One entry: *kind* is its class's local name; the graphs go by file, *result* None for a test
+    of syntax.
+    """
 
     name: str
     kind: str
@@ -90,7 +100,9 @@ def cases(manifest: Path) -> Iterator[SparqlCase]:
             path(query),
             tuple(path(file) for file in facts.all(action, QT + "data")),
             tuple(path(file) for file in facts.all(action, QT + "graphData")),
-            path(result) if isinstance(result := facts.one(entry, MF + "result"), NamedNode) else None,
+            path(result)
+            if isinstance(result := facts.one(entry, MF + "result"), NamedNode)
+            else None,
         )
 
 
@@ -120,13 +132,17 @@ def graph(data: bytes, form: RdfFormat, base: str) -> list[str]:
 
 
 def table(data: bytes, form: QueryResultsFormat) -> bool | list[str]:
-    """Write solutions in a form in which those that mean the same are equal, whatever their order and their blank nodes."""
+    """Write solutions in a form in which those that mean the same are equal, whatever their order
+    and their blank nodes.
+    """
     query_results = parse_query_results(data, form)
     if isinstance(query_results, QueryBoolean):
         return bool(query_results)
     assert isinstance(query_results, QuerySolutions)
     names = [variable.value for variable in query_results.variables]
-    return _rows({name: row[name] for name in names if row[name] is not None} for row in query_results)
+    return _rows(
+        {name: row[name] for name in names if row[name] is not None} for row in query_results
+    )
 
 
 def result_set(file: Path) -> bool | list[str] | None:
@@ -142,8 +158,15 @@ def result_set(file: Path) -> bool | list[str] | None:
 
 def _bindings(facts: Facts, solution: Node) -> dict[str, Node]:
     bindings = facts.all(solution, RS + "binding")
-    results = ((facts.one(binding, RS + "variable"), facts.one(binding, RS + "value")) for binding in bindings)
-    return {name.value: value for name, value in results if isinstance(name, Literal) and value is not None}
+    results = (
+        (facts.one(binding, RS + "variable"), facts.one(binding, RS + "value"))
+        for binding in bindings
+    )
+    return {
+        name.value: value
+        for name, value in results
+        if isinstance(name, Literal) and value is not None
+    }
 
 
 def _rows(rows: Iterator[dict[str, Node]]) -> list[str]:
@@ -151,19 +174,28 @@ def _rows(rows: Iterator[dict[str, Node]]) -> list[str]:
     for row in rows:
         here = BlankNode()
         triples.append(Triple(here, NamedNode(RDF + "type"), NamedNode(RS + "solution")))
-        triples += [Triple(here, NamedNode(f"urn:variable:{name}"), _by_value(value)) for name, value in row.items()]
+        triples += [
+            Triple(here, NamedNode(f"urn:variable:{name}"), _by_value(value))
+            for name, value in row.items()
+        ]
     return _canonical(iter(triples))
 
 
 def _by_value(term: Node) -> Node:
-    """Write a number or a boolean in one way: the engine keeps its value, not how it was written, and both are right."""
+    """Write a number or a boolean in one way: the engine keeps its value, not how it was written,
+    and both are right.
+    """
     kind = term.datatype.value.removeprefix(XSD) if isinstance(term, Literal) else ""
     if isinstance(term, Literal) and kind == "boolean":
-        return Literal({"1": "true", "0": "false"}.get(term.value, term.value), datatype=term.datatype)
+        return Literal(
+            {"1": "true", "0": "false"}.get(term.value, term.value), datatype=term.datatype
+        )
     if not isinstance(term, Literal) or kind not in NUMBERS:
         return term
     try:
-        value = float(term.value) if kind in ("double", "float") else Decimal(term.value).normalize()
+        value = (
+            float(term.value) if kind in ("double", "float") else Decimal(term.value).normalize()
+        )
     except ArithmeticError:
         return term
     return Literal(str(value), datatype=term.datatype)

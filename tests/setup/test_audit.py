@@ -1,4 +1,6 @@
-"""`make audit` tells vulnerabilities, packages that the database does not know, and a database that does not answer apart."""
+"""`make audit` tells vulnerabilities, packages that the database does not know, and a database that
+does not answer apart.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +21,43 @@ FAULT = {"id": "PYSEC-1", "fix_versions": ["2.0"], "aliases": ["CVE-2026-1"], "d
 @pytest.mark.parametrize(
     ("report", "code", "text"),
     [
-        (json.dumps({"dependencies": [SOUND, SOUND]}), 0, "2 packages checked, 0 not known, 0 vulnerabilities found"),
-        (json.dumps({"dependencies": [SOUND, UNKNOWN]}), 0, "Warning: ours was not checked: Dependency not found on PyPI"),
-        (json.dumps({"dependencies": [UNKNOWN, SOUND | {"vulns": [FAULT]}]}), 1, "anyio 4.0.0: PYSEC-1 (CVE-2026-1); fixed in 2.0"),
-        (json.dumps({"dependencies": [UNKNOWN, UNKNOWN]}), 2, "knows none of 2 packages, so nothing was checked"),
+        (
+            json.dumps({"dependencies": [SOUND, SOUND]}),
+            0,
+            "2 packages checked, 0 not known, 0 vulnerabilities found",
+        ),
+        (
+            json.dumps({"dependencies": [SOUND, UNKNOWN]}),
+            0,
+            "Warning: ours was not checked: Dependency not found on PyPI",
+        ),
+        (
+            json.dumps({"dependencies": [UNKNOWN, SOUND | {"vulns": [FAULT]}]}),
+            1,
+            "anyio 4.0.0: PYSEC-1 (CVE-2026-1); fixed in 2.0",
+        ),
+        (
+            json.dumps({"dependencies": [UNKNOWN, UNKNOWN]}),
+            2,
+            "knows none of 2 packages, so nothing was checked",
+        ),
         ("", 2, "The vulnerability database could not be asked: no route"),
     ],
 )
-def test_an_audit_has_one_exit_code_for_each_result(tmp_path: Path, report: str, code: int, text: str) -> None:
-    (tmp_path / "pip_audit.py").write_text(f"import sys\nprint({report!r})\nprint('no route', file=sys.stderr)\nsys.exit(1)\n")
+def test_an_audit_has_one_exit_code_for_each_result(
+    tmp_path: Path, report: str, code: int, text: str
+) -> None:
+    (tmp_path / "pip_audit.py").write_text(
+        f"import sys\nprint({report!r})\nprint('no route', file=sys.stderr)\nsys.exit(1)\n"
+    )
 
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    completed = subprocess.run([sys.executable, str(ROOT / ".ci" / "audit")], env=environment, capture_output=True, text=True)
+    completed = subprocess.run(
+        [sys.executable, str(ROOT / ".ci" / "audit")],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
 
     assert completed.returncode == code, completed.stderr
     assert text in completed.stdout + completed.stderr

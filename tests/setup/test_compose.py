@@ -32,11 +32,15 @@ OURS = [name for name, service in SERVICES.items() if "build" in service]
 
 
 def _instructions(word: str) -> Iterator[str]:
-    return (line[len(word) :].strip() for line in DOCKERFILE.splitlines() if line.startswith(f"{word} "))
+    return (
+        line[len(word) :].strip() for line in DOCKERFILE.splitlines() if line.startswith(f"{word} ")
+    )
 
 
 def _parse(command: list[str]) -> typer.Context:
-    """Parse *command* as the program would, without running it; a wrong one raises click's own error."""
+    """Parse *command* as the program would, without running it; a wrong one raises click's own
+    error.
+    """
     group = typer.main.get_command(app)
     name, *rest = command[1:]
     return group.commands[name].make_context(name, rest)  # type: ignore[attr-defined]
@@ -45,7 +49,10 @@ def _parse(command: list[str]) -> typer.Context:
 def test_the_file_keeps_to_the_compose_specification():
     schema = json.loads(Path(__file__).with_name("compose.schema.json").read_text(encoding="utf-8"))
 
-    errors = [f"{error.json_path}: {error.message}" for error in jsonschema.Draft202012Validator(schema).iter_errors(COMPOSE)]
+    errors = [
+        f"{error.json_path}: {error.message}"
+        for error in jsonschema.Draft202012Validator(schema).iter_errors(COMPOSE)
+    ]
 
     assert errors == []
 
@@ -72,8 +79,13 @@ def test_virtuoso_and_simulated_registries_start_only_with_their_profile():
         "releases",
         "postgresql",
     }
-    assert {name for name, of_service in profiles.items() if of_service == ["virtuoso"]} == {"virtuoso"}
-    assert {name for name, of_service in profiles.items() if of_service == ["demo"]} == {"registries", "first-harvest"}
+    assert {name for name, of_service in profiles.items() if of_service == ["virtuoso"]} == {
+        "virtuoso"
+    }
+    assert {name for name, of_service in profiles.items() if of_service == ["demo"]} == {
+        "registries",
+        "first-harvest",
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if "build" in SERVICES[name]])
@@ -83,9 +95,15 @@ def test_every_setting_is_passed_on(name):
     assert missing == set()
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "compose").glob("*.env")), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "compose").glob("*.env")), ids=lambda file: file.name
+)
 def test_an_environment_file_sets_only_what_the_compose_file_reads(file):
-    names = {line.partition("=")[0] for line in file.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"}
+    names = {
+        line.partition("=")[0]
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if line and line[0] != "#"
+    }
 
     read = set(SERVICES["publisher"]["environment"]) | set(
         re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -103,7 +121,10 @@ def test_the_virtuoso_profile_is_the_publishers_store():
 
 @pytest.mark.parametrize(
     "command",
-    [*(c for c in (SERVICES[name]["command"] for name in OURS) if c[0] != "python"), *map(json.loads, _instructions("CMD"))],
+    [
+        *(c for c in (SERVICES[name]["command"] for name in OURS) if c[0] != "python"),
+        *map(json.loads, _instructions("CMD")),
+    ],
     ids=" ".join,
 )
 def test_every_command_is_one_of_the_programs(command):
@@ -111,7 +132,9 @@ def test_every_command_is_one_of_the_programs(command):
     assert _parse(command).command.name == command[1]
 
 
-@pytest.mark.parametrize("file", ["docker-compose.yml", "Dockerfile", "Makefile", "README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "file", ["docker-compose.yml", "Dockerfile", "Makefile", "README.md", "CONTRIBUTING.md"]
+)
 def test_every_variable_is_a_setting(file):
     named = set(re.findall(r"STOCKTAKE_[A-Z_]+", (ROOT / file).read_text(encoding="utf-8")))
 
@@ -119,67 +142,154 @@ def test_every_variable_is_a_setting(file):
 
 
 def test_every_path_that_is_copied_or_mounted_exists():
-    copied = [word for line in _instructions("COPY") if not line.startswith("--from") for word in line.split()[:-1]]
-    mounted = [volume.split(":")[0] for name in OURS for volume in SERVICES[name]["volumes"] if volume.startswith("./")]
+    copied = [
+        word
+        for line in _instructions("COPY")
+        if not line.startswith("--from")
+        for word in line.split()[:-1]
+    ]
+    mounted = [
+        volume.split(":")[0]
+        for name in OURS
+        for volume in SERVICES[name]["volumes"]
+        if volume.startswith("./")
+    ]
 
-    missing = [path for path in [*copied, *mounted, *(SERVICES[name]["build"] for name in OURS)] if not (ROOT / path).exists()]
+    missing = [
+        path
+        for path in [*copied, *mounted, *(SERVICES[name]["build"] for name in OURS)]
+        if not (ROOT / path).exists()
+    ]
 
     assert missing == []
 
 
 def _is_sent(path: str, patterns: list[str]) -> bool:
-    """Return whether .dockerignore lets *path* through: the last pattern that matches it or one of its parents decides."""
-    parents = [str(PurePosixPath(*PurePosixPath(path).parts[: n + 1])) for n in range(len(PurePosixPath(path).parts))]
+    """Return whether .dockerignore lets *path* through: the last pattern that matches it or one of
+    its parents decides.
+    """
+    parents = [
+        str(PurePosixPath(*PurePosixPath(path).parts[: n + 1]))
+        for n in range(len(PurePosixPath(path).parts))
+    ]
     sent = True
     for pattern in patterns:
-        if any(fnmatchcase(part, name) for part in parents for name in (pattern.lstrip("!"), pattern.lstrip("!").removeprefix("**/"))):
+        if any(
+            fnmatchcase(part, name)
+            for part in parents
+            for name in (pattern.lstrip("!"), pattern.lstrip("!").removeprefix("**/"))
+        ):
             sent = pattern.startswith("!")
     return sent
 
 
 def _context() -> list[str]:
-    """List the files of this checkout, the bundled scripts included, that .dockerignore sends to the builder."""
-    patterns = [line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
-    tracked = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True)
+    """List the files of this checkout, the bundled scripts included, that .dockerignore sends to
+    the builder.
+    """
+    patterns = [
+        line
+        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if line and line[0] != "#"
+    ]
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     bundle = [str(file.relative_to(ROOT)) for file in BUNDLE.glob("*")]
-    return [path for path in [*filter(None, tracked.stdout.split("\0")), *bundle] if (ROOT / path).is_file() and _is_sent(path, patterns)]
+    return [
+        path
+        for path in [*filter(None, tracked.stdout.split("\0")), *bundle]
+        if (ROOT / path).is_file() and _is_sent(path, patterns)
+    ]
 
 
 def test_every_path_that_is_copied_is_sent_to_the_builder():
     context = _context()
-    copied = [word for line in _instructions("COPY") if not line.startswith("--from") for word in line.split()[:-1]]
+    copied = [
+        word
+        for line in _instructions("COPY")
+        if not line.startswith("--from")
+        for word in line.split()[:-1]
+    ]
 
-    assert [path for path in copied if not any(sent == path or sent.startswith(f"{path}/") for sent in context)] == []
+    assert [
+        path
+        for path in copied
+        if not any(sent == path or sent.startswith(f"{path}/") for sent in context)
+    ] == []
 
 
 def test_the_builder_receives_no_bundle_and_no_tests():
     context = _context()
 
     assert "hatch_build.py" in context
-    assert [path for path in context if path.startswith(("publisher/static/query/", "tests/", ".git/", "data/"))] == []
+    assert [
+        path
+        for path in context
+        if path.startswith(("publisher/static/query/", "tests/", ".git/", "data/"))
+    ] == []
 
 
 def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path):
     if not BUNDLE.exists():
-        pytest.skip("the scripts are not bundled here: npm was missing when the project was installed")
-    copied = [word for line in _instructions("COPY") if not line.startswith("--from") for word in line.split()[:-1]]
+        pytest.skip(
+            "the scripts are not bundled here: npm was missing when the project was installed"
+        )
+    copied = [
+        word
+        for line in _instructions("COPY")
+        if not line.startswith("--from")
+        for word in line.split()[:-1]
+    ]
     for path in _context():
         if any(path == word or path.startswith(f"{word}/") for word in copied):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, tmp_path / path)
-    (from_scripts,) = (line.split()[-1] for line in _instructions("COPY") if line.startswith("--from=scripts"))
+    (from_scripts,) = (
+        line.split()[-1] for line in _instructions("COPY") if line.startswith("--from=scripts")
+    )
     shutil.copytree(BUNDLE, tmp_path / from_scripts)  # what the stage with Node.js makes
 
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", "dist"]
-    subprocess.run(command, cwd=tmp_path, env={"PATH": "/nonexistent"}, check=True, capture_output=True, timeout=120)
+    command = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        "dist",
+    ]
+    subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={"PATH": "/nonexistent"},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
 
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        (materials,) = (archive.read(name) for name in names if name.endswith(".dist-info/sboms/sbom.cdx.json"))
+        (materials,) = (
+            archive.read(name) for name in names if name.endswith(".dist-info/sboms/sbom.cdx.json")
+        )
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(materials.decode()) is None
-    assert {part["name"] for part in json.loads(materials)["components"]} >= {"@zazuko/yasgui", "d3-geo", "swagger-ui-dist"}
-    assert {"publisher/static/query/query.js", "publisher/static/query/query.css", "publisher/static/query/world.json"} <= set(names)
+    assert {part["name"] for part in json.loads(materials)["components"]} >= {
+        "@zazuko/yasgui",
+        "d3-geo",
+        "swagger-ui-dist",
+    }
+    assert {
+        "publisher/static/query/query.js",
+        "publisher/static/query/query.css",
+        "publisher/static/query/world.json",
+    } <= set(names)
     assert "stocktake.py" in names
 
 
@@ -192,7 +302,12 @@ def test_data_and_definitions_are_where_the_settings_say(name):
 
 
 def test_every_volume_and_service_that_is_named_is_declared():
-    volumes = {volume.split(":")[0] for service in SERVICES.values() for volume in service["volumes"] if not volume.startswith("./")}
+    volumes = {
+        volume.split(":")[0]
+        for service in SERVICES.values()
+        for volume in service["volumes"]
+        if not volume.startswith("./")
+    }
     awaited = {name for service in SERVICES.values() for name in service.get("depends_on", {})}
 
     assert volumes == set(COMPOSE["volumes"])
@@ -217,7 +332,12 @@ def test_the_image_runs_as_nobody_special():
 
 
 def test_no_password_stands_in_the_file():
-    passwords = [value for service in SERVICES.values() for key, value in service["environment"].items() if key.endswith("PASSWORD")]
+    passwords = [
+        value
+        for service in SERVICES.values()
+        for key, value in service["environment"].items()
+        if key.endswith("PASSWORD")
+    ]
 
     assert passwords
     assert all(re.fullmatch(r"\$\{[A-Z_]+:\?.+\}", value) for value in passwords)

@@ -20,7 +20,13 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_service_is_sandboxed() -> None:
-    result = run("systemd-analyze", "security", "--offline=true", "--no-pager", str(DEPLOY / "systemd" / "stocktake.service"))
+    result = run(
+        "systemd-analyze",
+        "security",
+        "--offline=true",
+        "--no-pager",
+        str(DEPLOY / "systemd" / "stocktake.service"),
+    )
 
     level = re.search(r"exposure level for stocktake\.service: ([\d.]+)", result.stdout)
 
@@ -29,7 +35,14 @@ def test_the_service_is_sandboxed() -> None:
 
 
 def test_the_caddyfile_is_valid() -> None:
-    result = run("caddy", "validate", "--adapter", "caddyfile", "--config", str(DEPLOY / "proxy" / "Caddyfile"))
+    result = run(
+        "caddy",
+        "validate",
+        "--adapter",
+        "caddyfile",
+        "--config",
+        str(DEPLOY / "proxy" / "Caddyfile"),
+    )
 
     assert "Valid configuration" in result.stdout + result.stderr
 
@@ -38,7 +51,11 @@ def test_the_nginx_configuration_is_valid(tmp_path: Path) -> None:
     key, certificate = tmp_path / "privkey.pem", tmp_path / "fullchain.pem"
     request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=x"]
     created = run("openssl", *request, "-keyout", str(key), "-out", str(certificate))
-    site = (DEPLOY / "proxy" / "nginx.conf").read_text().replace("/etc/letsencrypt/live/stocktaking.example", str(tmp_path))
+    site = (
+        (DEPLOY / "proxy" / "nginx.conf")
+        .read_text()
+        .replace("/etc/letsencrypt/live/stocktaking.example", str(tmp_path))
+    )
     (tmp_path / "site.conf").write_text(site)
     main = f"pid {tmp_path}/pid; error_log {tmp_path}/log; events {{}}\nhttp {{ access_log off; include {tmp_path}/site.conf; }}\n"
     (tmp_path / "nginx.conf").write_text(main)

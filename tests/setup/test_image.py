@@ -1,4 +1,6 @@
-"""Build the image and run the compose file with podman, where it is installed and the base images are present."""
+"""Build the image and run the compose file with podman, where it is installed and the base images
+are present.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +17,26 @@ import pytest
 from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-BASES = sorted(set(re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)))
+BASES = sorted(
+    set(re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE))
+)
 PORT = 18000
 START = 600.0  # seconds until every container has started
-BUILT = os.environ.get("TEST_IMAGE")  # an image named stocktake that was built before, e.g. with a company's certificates
+# an image named stocktake that was built before, e.g. with a company's certificates
+BUILT = os.environ.get("TEST_IMAGE")
 
 pytestmark = pytest.mark.timeout(1800)
 
 
 def _run(*command: str, environment: dict[str, str] | None = None, within: float = 1200) -> str:
     """Run *command* in the project's folder and return its output; a failure shows that output."""
-    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=within)
+    process = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=within
+    )
     output = f"{process.stdout[-3000:]}{process.stderr[-3000:]}"
-    assert process.returncode == 0, f"{' '.join(command)} exited with {process.returncode}:\n{output}"
+    assert process.returncode == 0, (
+        f"{' '.join(command)} exited with {process.returncode}:\n{output}"
+    )
     return process.stdout
 
 
@@ -37,7 +46,9 @@ def podman() -> None:
     if not shutil.which("podman") or not shutil.which("podman-compose"):
         pytest.skip("podman and podman-compose are not installed")
     for image in ["postgres:17", *(["stocktake"] if BUILT else BASES)]:
-        if subprocess.run(["podman", "image", "exists", image], capture_output=True, timeout=60).returncode:
+        if subprocess.run(
+            ["podman", "image", "exists", image], capture_output=True, timeout=60
+        ).returncode:
             pytest.skip(f"the base image is not here: podman pull {image}")
     reachable = [
         "podman",
@@ -51,24 +62,48 @@ def podman() -> None:
         "pluggy",
     ]
     if not BUILT and subprocess.run(reachable, capture_output=True, timeout=300).returncode:
-        pytest.skip("containers reach no package index here; name an image that was built before: TEST_IMAGE=stocktake")
+        pytest.skip(
+            "containers reach no package index here; name an image that was built before: TEST_IMAGE=stocktake"
+        )
 
 
 @pytest.fixture(scope="module")
 def demo(podman) -> Iterator[dict[str, str]]:
-    """Start the compose file with its demo profile from a freshly built image; yield the environment it runs in."""
-    settings = dict(line.split("=", 1) for line in (ROOT / "compose/demo.env").read_text().splitlines() if line and line[0] != "#")
+    """Start the compose file with its demo profile from a freshly built image; yield the
+    environment it runs in.
+    """
+    settings = dict(
+        line.split("=", 1)
+        for line in (ROOT / "compose/demo.env").read_text().splitlines()
+        if line and line[0] != "#"
+    )
     environment = {**os.environ, **settings, "PORT": str(PORT)}
     if not BUILT:
         _run("podman", "build", "--pull=never", "--format", "docker", "--tag", "stocktake", ".")
     compose = ["podman-compose", "--project-name", "stocktake-test", "--profile", "demo"]
     try:
-        starting = subprocess.Popen([*compose, "up", "--detach", "--no-build"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        wait_until(lambda: _check_health() or starting.poll() is not None, "the containers to start", START, pause=2)
+        starting = subprocess.Popen(
+            [*compose, "up", "--detach", "--no-build"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(
+            lambda: _check_health() or starting.poll() is not None,
+            "the containers to start",
+            START,
+            pause=2,
+        )
         assert starting.returncode == 0, _run("podman", "ps", "--all")
         yield environment
     finally:
-        subprocess.run([*compose, "down", "--volumes", "--timeout", "5"], cwd=ROOT, env=environment, capture_output=True, timeout=300)
+        subprocess.run(
+            [*compose, "down", "--volumes", "--timeout", "5"],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            timeout=300,
+        )
 
 
 def _check_health() -> None:
@@ -84,7 +119,9 @@ def _get(path: str) -> bytes:
 
 def _records() -> int:
     """Return how many records are published, 0 while nothing answers."""
-    query = "/sparql?query=SELECT(COUNT(DISTINCT%20?g)%20AS%20?n){GRAPH%20?g{?s%20a%20?c}}&format=json"
+    query = (
+        "/sparql?query=SELECT(COUNT(DISTINCT%20?g)%20AS%20?n){GRAPH%20?g{?s%20a%20?c}}&format=json"
+    )
     try:
         return int(orjson.loads(_get(query))["results"]["bindings"][0]["n"]["value"])
     except OSError:
@@ -92,10 +129,19 @@ def _records() -> int:
 
 
 def test_the_image_runs_as_an_ordinary_user_and_is_whole(demo):
-    modules = "import s3fs, distributed, psycopg, procrastinate, publisher; import os; print(os.getuid())"
+    modules = (
+        "import s3fs, distributed, psycopg, procrastinate, publisher; import os; print(os.getuid())"
+    )
 
-    assert _run("podman", "run", "--rm", "--network", "none", "stocktake", "python", "-c", modules).strip() == "10001"
-    assert "0.1" in _run("podman", "run", "--rm", "--network", "none", "stocktake", "stocktake", "--version")
+    assert (
+        _run(
+            "podman", "run", "--rm", "--network", "none", "stocktake", "python", "-c", modules
+        ).strip()
+        == "10001"
+    )
+    assert "0.1" in _run(
+        "podman", "run", "--rm", "--network", "none", "stocktake", "stocktake", "--version"
+    )
 
 
 def test_the_simulated_registries_are_harvested_and_served_with_the_query_editor(demo):
@@ -106,9 +152,17 @@ def test_the_simulated_registries_are_harvested_and_served_with_the_query_editor
 
 def test_a_killed_worker_is_started_again(demo):
     def started() -> str:
-        return _run("podman", "inspect", "--format", "{{.State.Pid}} {{.State.Running}}", "stocktake-test_worker_1").strip()
+        return _run(
+            "podman",
+            "inspect",
+            "--format",
+            "{{.State.Pid}} {{.State.Running}}",
+            "stocktake-test_worker_1",
+        ).strip()
 
     before = started()
     _run("kill", "-9", before.split()[0])
 
-    wait_until(lambda: started() != before and started().endswith("true"), "the worker to be started again")
+    wait_until(
+        lambda: started() != before and started().endswith("true"), "the worker to be started again"
+    )

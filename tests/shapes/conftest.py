@@ -9,7 +9,20 @@ from typing import Any, TypeVar
 
 import pytest
 
-from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
+from vocab.initiative import (
+    Basis,
+    Claim,
+    Document,
+    Event,
+    Initiative,
+    Party,
+    Place,
+    Post,
+    Prize,
+    Resource,
+    Role,
+    Text,
+)
 from vocab.iris import Iris
 from vocab.statements.describe import describe
 from vocab.statements.provenance import Provenance, describe_record
@@ -30,7 +43,13 @@ DATES = (
     "2019", "2020", "2024-05", "2018-12", "2020-02-29", "2024-02-30", "2021-06-01", "2024-05-01T12:00:00Z", "2019-01-01T00:00:00+02:00",
     "next spring", "0204-05-01", "1776", "2101", "20245", "05/06/2020", "", "2020\n", " 2020",
 )  # fmt: skip
-ADDRESSES = ("https://example.org/a", "http://example.org/ü?q=1#f", "www.example.org", "https://a b/", "mailto:x@example.org")
+ADDRESSES = (
+    "https://example.org/a",
+    "http://example.org/ü?q=1#f",
+    "www.example.org",
+    "https://a b/",
+    "mailto:x@example.org",
+)
 LANGUAGES = ("en", "fr-CA", "zh-Hans", "English", "e", "en_GB", "en\n")
 LICENCES = ("https://creativecommons.org/licenses/by/4.0/", "CC BY", None)
 COUNTRIES = (f"{_AREA}404", f"{_AREA}756", f"{_AREA}004", f"{_AREA}999", "Kenia", "ldc")
@@ -43,12 +62,25 @@ LINES = (
     "http://x/C1",
 )
 GOALS = (f"{_SDG}3", f"{_SDG}4", f"{_SDG}17", f"{_SDG}18", f"{_SDG}0", "SDG 4", f"{_SDG}4/")
-TARGETS = (f"{_SDG}3.d", f"{_SDG}4.4", f"{_SDG}17.18", f"{_SDG}1.19", f"{_SDG}4.40", "4.4", f"{_SDG}40.4")
+TARGETS = (
+    f"{_SDG}3.d",
+    f"{_SDG}4.4",
+    f"{_SDG}17.18",
+    f"{_SDG}1.19",
+    f"{_SDG}4.40",
+    "4.4",
+    f"{_SDG}40.4",
+)
 NAMES = (
     Text("ITU", "en"), Text("UIT", "fr"), Text("Ministry of ICT"), Text(" ", "en"), Text("Jane jane@example.org", "en"),
     Text("long " * 70, "en"),
 )  # fmt: skip
-KINDS = (IRIS.concept("stakeholder-type", "government"), IRIS.concept("stakeholder-type", "parastatal"), "NGO", None)
+KINDS = (
+    IRIS.concept("stakeholder-type", "government"),
+    IRIS.concept("stakeholder-type", "parastatal"),
+    "NGO",
+    None,
+)
 
 
 X = TypeVar("X")
@@ -64,7 +96,12 @@ def _date(random: Random) -> str | None:
 
 def _claims(random: Random, concepts: Sequence[str]) -> tuple[Claim, ...]:
     return tuple(
-        Claim(concept, random.choice(list(Basis)), random.choice((None, "word")), random.choice((None, 0.0, 0.5, 1.0, 75.0)))
+        Claim(
+            concept,
+            random.choice(list(Basis)),
+            random.choice((None, "word")),
+            random.choice((None, 0.0, 0.5, 1.0, 75.0)),
+        )
         for concept in _some(random, concepts)
     )
 
@@ -88,28 +125,58 @@ def _parties(random: Random, key: str) -> tuple[Party, ...]:
 def _places(random: Random) -> tuple[Place, ...]:
     latitudes, longitudes = (0.0, -1.28, 90.0, 128.0), (0.0, 36.82, -180.0, 3682.0)
     names = (None, None, Text("hub@example.org", "en"))
-    return tuple(Place(random.choice(names), random.choice(latitudes), random.choice(longitudes)) for _ in _some(random, "ab"))
+    return tuple(
+        Place(random.choice(names), random.choice(latitudes), random.choice(longitudes))
+        for _ in _some(random, "ab")
+    )
 
 
 def _prizes(random: Random) -> tuple[Prize, ...]:
     category = (IRIS.concept("prize-category", "C1"), "E-HEALTH")
-    stage = (IRIS.concept("prize-stage", "winner"), IRIS.concept("prize-stage", "champion"), "runner-up")
+    stage = (
+        IRIS.concept("prize-stage", "winner"),
+        IRIS.concept("prize-stage", "champion"),
+        "runner-up",
+    )
     years = (None, 2005, 2011, 2012, 2024)
-    return tuple(Prize(random.choice(category), random.choice(stage), random.choice(years)) for _ in _some(random, "a"))
+    return tuple(
+        Prize(random.choice(category), random.choice(stage), random.choice(years))
+        for _ in _some(random, "a")
+    )
 
 
 def _own(random: Random, kind: type[Resource]) -> dict[str, Any]:
     if kind is Document:
-        return {"creators": _some(random, NAMES), "kind": random.choice((None, "report", "http://purl.org/coar/resource_type/c_93fc"))}
+        return {
+            "creators": _some(random, NAMES),
+            "kind": random.choice((None, "report", "http://purl.org/coar/resource_type/c_93fc")),
+        }
     if kind is Post:
-        return {"content": random.choice((None, *TEXTS)), "container": random.choice((None, *ADDRESSES))}
-    dated: dict[str, Any] = {"start": _date(random), "end": random.choice((None, None, _date(random))), "places": _places(random)}
+        return {
+            "content": random.choice((None, *TEXTS)),
+            "container": random.choice((None, *ADDRESSES)),
+        }
+    dated: dict[str, Any] = {
+        "start": _date(random),
+        "end": random.choice((None, None, _date(random))),
+        "places": _places(random),
+    }
     if kind is Event:
-        own = {"venue": random.choice((None, *NAMES)), "registration": random.choice((None, *ADDRESSES))}
+        own = {
+            "venue": random.choice((None, *NAMES)),
+            "registration": random.choice((None, *ADDRESSES)),
+        }
         return dated | own | {"cancelled": random.random() < 0.3}
     codes = (("coverage", random.choice(("local", "regional"))), ("status", "ongoing"))
     coded = {name: random.choice((None, "word", IRIS.concept(name, code))) for name, code in codes}
-    types = _some(random, (IRIS.concept("activity-type", "project"), IRIS.concept("activity-type", "fair"), "roadshow"))
+    types = _some(
+        random,
+        (
+            IRIS.concept("activity-type", "project"),
+            IRIS.concept("activity-type", "fair"),
+            "roadshow",
+        ),
+    )
     return dated | coded | {"activity_types": types, "prizes": _prizes(random)}
 
 
@@ -138,14 +205,26 @@ def resource(random: Random, key: str) -> Resource:
 
 
 def record(random: Random, key: str) -> list[str]:
-    """Describe and attest a generated resource; now and then lose a statement or spoil a time, as a bug of ours would."""
+    """Describe and attest a generated resource; now and then lose a statement or spoil a time, as a
+    bug of ours would.
+    """
     seen = datetime(2024, 1, 1, tzinfo=UTC)
-    about = Provenance("gen", "r1", "fields", random.choice(("ab" * 32, "none")), seen, seen + timedelta(days=random.choice((-1, 0, 1))))
+    about = Provenance(
+        "gen",
+        "r1",
+        "fields",
+        random.choice(("ab" * 32, "none")),
+        seen,
+        seen + timedelta(days=random.choice((-1, 0, 1))),
+    )
     statements = describe(resource(random, key), IRIS, "gen") + describe_record(key, IRIS, about)
     if random.random() < 0.3:
         statements.remove(random.choice(statements))
     if random.random() < 0.1:
-        statements = [line.replace("2024-01-01T00:00:00Z", random.choice(("2024-13-01T00:00:00Z", "soon"))) for line in statements]
+        statements = [
+            line.replace("2024-01-01T00:00:00Z", random.choice(("2024-13-01T00:00:00Z", "soon")))
+            for line in statements
+        ]
     return statements
 
 

@@ -14,14 +14,18 @@ from vocab.terms import DCAT, DCT, RDF, XSD, literal
 
 Records = Callable[[int, int], list[list[str]]]
 
-COUNTS = [600, pytest.param(4_000, marks=pytest.mark.nightly)]  # records: the reference takes 20 ms for one
+# records: the reference takes 20 ms for one
+COUNTS = [600, pytest.param(4_000, marks=pytest.mark.nightly)]
 CHUNK = 200  # records a task: its best batch
 
 DATES = [
     *(f'"{text}"^^<{XSD}gYear>' for text in ("2019", "2020")),
     *(f'"{text}"^^<{XSD}gYearMonth>' for text in ("2019-03", "2020-03")),
     *(f'"{text}"^^<{XSD}date>' for text in ("2019-03-01", "2020-03-01", "2019-13-45")),
-    *(f'"{text}"^^<{XSD}dateTime>' for text in ("2019-03-01T00:00:00Z", "2020-03-01T00:00:00+02:00", "2019-03-01T25:00:00Z")),
+    *(
+        f'"{text}"^^<{XSD}dateTime>'
+        for text in ("2019-03-01T00:00:00Z", "2020-03-01T00:00:00+02:00", "2019-03-01T25:00:00Z")
+    ),
     literal("2019"),
     literal("next spring"),
     "<https://example.org/>",
@@ -29,30 +33,58 @@ DATES = [
 
 
 @pytest.fixture(scope="module", params=COUNTS)
-def pairs(records: Records, request: pytest.FixtureRequest) -> list[tuple[tuple[Result, ...], tuple[Result, ...]]]:
+def pairs(
+    records: Records, request: pytest.FixtureRequest
+) -> list[tuple[tuple[Result, ...], tuple[Result, ...]]]:
     """Return each generated record's results by the fast engine and by the reference."""
     created = records(20250701, request.param)
-    return list(zip(validate_many(created, threads=2), validate_many(created, name="reference", size=CHUNK), strict=True))
+    return list(
+        zip(
+            validate_many(created, threads=2),
+            validate_many(created, name="reference", size=CHUNK),
+            strict=True,
+        )
+    )
 
 
-def test_both_engines_give_every_record_the_same_results(pairs: list[tuple[tuple[Result, ...], tuple[Result, ...]]]) -> None:
+def test_both_engines_give_every_record_the_same_results(
+    pairs: list[tuple[tuple[Result, ...], tuple[Result, ...]]],
+) -> None:
     differing = [(fast, slow) for fast, slow in pairs if fast != slow]
 
     assert differing == []
 
 
-def test_the_generated_records_fail_nearly_every_shape_and_none_in_all(pairs: list[tuple[tuple[Result, ...], tuple[Result, ...]]]) -> None:
+def test_the_generated_records_fail_nearly_every_shape_and_none_in_all(
+    pairs: list[tuple[tuple[Result, ...], tuple[Result, ...]]],
+) -> None:
     failed = {result.shape for results, _ in pairs for result in results}
-    checked = {rule.iri for rule in rules().values() if not rule.name.startswith(("Catalogue", "Matrix", "Run", "Concept"))}
+    checked = {
+        rule.iri
+        for rule in rules().values()
+        if not rule.name.startswith(("Catalogue", "Matrix", "Run", "Concept"))
+    }
 
-    rare = {"ResourceParty", "EventStatus", "ClassificationBasis", "ResourceIdentifierInvalid", "OrganizationIdentifierInvalid"}
+    rare = {
+        "ResourceParty",
+        "EventStatus",
+        "ClassificationBasis",
+        "ResourceIdentifierInvalid",
+        "OrganizationIdentifierInvalid",
+    }
     assert {shape.rpartition("#")[2] for shape in checked - failed} <= rare
     assert all(len({result.shape for result in results}) < len(checked) / 2 for results, _ in pairs)
 
 
 @pytest.mark.parametrize(("earlier", "later"), list(product(DATES, DATES)))
-def test_both_engines_order_dates_alike_and_report_incomparable_ones(earlier: str, later: str) -> None:
-    record = [f"<a:r> <{RDF}type> <{DCAT}CatalogRecord>", f"<a:r> <{DCT}issued> {earlier}", f"<a:r> <{DCT}modified> {later}"]
+def test_both_engines_order_dates_alike_and_report_incomparable_ones(
+    earlier: str, later: str
+) -> None:
+    record = [
+        f"<a:r> <{RDF}type> <{DCAT}CatalogRecord>",
+        f"<a:r> <{DCT}issued> {earlier}",
+        f"<a:r> <{DCT}modified> {later}",
+    ]
 
     fast, slow = validate(record, name="rust"), validate(record, name="reference")
 
@@ -66,6 +98,8 @@ def test_a_day_that_is_none_and_a_word_cannot_be_compared_so_the_record_is_remar
         f'<a:r> <{DCT}modified> "soon"',
     ]
 
-    shapes = [result.shape.rpartition("#")[2] for result in validate(record, name="reference").results]
+    shapes = [
+        result.shape.rpartition("#")[2] for result in validate(record, name="reference").results
+    ]
 
     assert "RecordOrder" in shapes

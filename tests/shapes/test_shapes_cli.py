@@ -44,7 +44,9 @@ def test_a_file_that_would_be_withheld_exits_1(tmp_path: Path) -> None:
 
 def test_the_graphs_of_n_quads_are_validated_together(tmp_path: Path) -> None:
     file = tmp_path / "bad.nq"
-    file.write_text("<a:e> <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <https://schema.org/Event> <a:g> .\n")
+    file.write_text(
+        "<a:e> <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <https://schema.org/Event> <a:g> .\n"
+    )
 
     code, output = _run("check", file, "--json")
 
@@ -52,8 +54,12 @@ def test_the_graphs_of_n_quads_are_validated_together(tmp_path: Path) -> None:
     assert "EventStartGiven" in output
 
 
-@pytest.mark.parametrize(("name", "text"), [("x.ttl", "<a:s> <a:p>"), ("x.docx", ""), ("missing.ttl", None)])
-def test_a_file_that_is_missing_malformed_or_of_another_kind_exits_2(name: str, text: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "text"), [("x.ttl", "<a:s> <a:p>"), ("x.docx", ""), ("missing.ttl", None)]
+)
+def test_a_file_that_is_missing_malformed_or_of_another_kind_exits_2(
+    name: str, text: str | None, tmp_path: Path
+) -> None:
     file = tmp_path / name
     if text is not None:
         file.write_text(text)

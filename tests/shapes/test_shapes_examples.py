@@ -25,7 +25,13 @@ EVERY = list(examples())
 @pytest.fixture(scope="module", params=get_args(EngineName))
 def validated(request: pytest.FixtureRequest) -> list[tuple[Example, tuple[Result, ...]]]:
     """Return each example with what an engine says of it."""
-    return list(zip(EVERY, validate_many([one.statements for one in EVERY], name=request.param, size=100), strict=True))
+    return list(
+        zip(
+            EVERY,
+            validate_many([one.statements for one in EVERY], name=request.param, size=100),
+            strict=True,
+        )
+    )
 
 
 def test_each_shape_has_a_good_and_a_bad_example() -> None:
@@ -34,16 +40,28 @@ def test_each_shape_has_a_good_and_a_bad_example() -> None:
     assert sorted(seen) == sorted((shape, good) for shape in rules() for good in (True, False))
 
 
-def test_each_shape_passes_its_good_example_and_fails_its_bad_one(validated: list[tuple[Example, tuple[Result, ...]]]) -> None:
-    wrong = [one.shape for one, results in validated if one.good == any(result.shape == one.shape for result in results)]
+def test_each_shape_passes_its_good_example_and_fails_its_bad_one(
+    validated: list[tuple[Example, tuple[Result, ...]]],
+) -> None:
+    wrong = [
+        one.shape
+        for one, results in validated
+        if one.good == any(result.shape == one.shape for result in results)
+    ]
 
     assert wrong == []
 
 
-def test_a_result_says_what_its_shape_says(validated: list[tuple[Example, tuple[Result, ...]]]) -> None:
+def test_a_result_says_what_its_shape_says(
+    validated: list[tuple[Example, tuple[Result, ...]]],
+) -> None:
     known = rules()
 
-    findings = {(result.shape, result.severity, result.message) for _, results in validated for result in results}
+    findings = {
+        (result.shape, result.severity, result.message)
+        for _, results in validated
+        for result in results
+    }
 
     assert findings <= {(rule.iri, rule.severity, rule.message) for rule in known.values()}
 
@@ -75,11 +93,22 @@ def test_each_shape_has_its_row_in_the_documentation() -> None:
     page = generate("reference/shapes", DOCS.read_text("utf-8"))
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (\w+) \| (.*?) \|$", page, re.MULTILINE)
 
-    assert rows == [(rule.name, rule.message, rule.severity.value, rule.remedy) for rule in rules().values()]
+    assert rows == [
+        (rule.name, rule.message, rule.severity.value, rule.remedy) for rule in rules().values()
+    ]
 
 
 @pytest.mark.parametrize(
-    "scheme", ["action-line", "coverage", "status", "activity-type", "prize-category", "prize-stage", "stakeholder-type"]
+    "scheme",
+    [
+        "action-line",
+        "coverage",
+        "status",
+        "activity-type",
+        "prize-category",
+        "prize-stage",
+        "stakeholder-type",
+    ],
 )
 def test_a_list_of_codes_is_its_scheme(scheme: str) -> None:
     listed = set(re.findall(rf"<(scheme/{scheme}/[^>]+)>", turtle()))
@@ -90,14 +119,20 @@ def test_a_list_of_codes_is_its_scheme(scheme: str) -> None:
 def test_the_list_of_areas_is_the_countries_and_regions_of_the_vocabulary() -> None:
     listed = set(re.findall(r"\barea:(\d{3})\b", turtle()))
 
-    assert listed == {code for iri in concepts("area") if (code := iri.rpartition("/")[2]).isdigit()}
+    assert listed == {
+        code for iri in concepts("area") if (code := iri.rpartition("/")[2]).isdigit()
+    }
 
 
 def test_the_regions_of_a_rule_are_the_areas_that_are_no_countries() -> None:
     (regions,) = re.findall(r"sh:maxCount 1 ; sh:not \[ sh:in \(([^)]*)\)", turtle())
     country = "http://metadata.un.org/sdg/codes/geoArea/co"
 
-    areas = {iri.rpartition("/")[2] for iri, area in concepts("area").items() if country not in area.types}
+    areas = {
+        iri.rpartition("/")[2]
+        for iri, area in concepts("area").items()
+        if country not in area.types
+    }
 
     assert set(re.findall(r"area:(\d{3})", regions)) == {code for code in areas if code.isdigit()}
 
@@ -111,12 +146,24 @@ def test_every_concept_keeps_the_rules(scheme: str) -> None:
 
 def test_the_description_of_a_run_keeps_the_rules() -> None:
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
-    run = RunStatistics(run="kenya.1", source="kenya", started=noon, ended=noon, state="committed", fetched=3, network={"sent": 2})
+    run = RunStatistics(
+        run="kenya.1",
+        source="kenya",
+        started=noon,
+        ended=noon,
+        state="committed",
+        fetched=3,
+        network={"sent": 2},
+    )
 
-    without_outcome = [statement for statement in describe_run(run, Iris()) if "#outcome>" not in statement]
+    without_outcome = [
+        statement for statement in describe_run(run, Iris()) if "#outcome>" not in statement
+    ]
 
     assert validate(describe_run(run, Iris())).results == ()
-    assert {result.shape.rpartition("#")[2] for result in validate(without_outcome).results} >= {"RunOutcome"}
+    assert {result.shape.rpartition("#")[2] for result in validate(without_outcome).results} >= {
+        "RunOutcome"
+    }
 
 
 def test_every_link_of_the_matrix_keeps_the_rules() -> None:
@@ -136,7 +183,9 @@ def test_each_rule_has_its_own_message_in_each_language(language: str) -> None:
 
 @pytest.mark.parametrize("language", ["fr", "es", "ar", "zh", "ru"])
 def test_each_rule_has_its_own_remedy_in_each_language(language: str) -> None:
-    assert [rule.name for rule in rules().values() if remedy(rule.iri, language) == rule.remedy] == []
+    assert [
+        rule.name for rule in rules().values() if remedy(rule.iri, language) == rule.remedy
+    ] == []
 
 
 def test_rules_have_a_title_and_an_order_of_their_own() -> None:
@@ -167,7 +216,8 @@ def test_an_end_in_the_time_of_the_run_is_not_before_it(end: str) -> None:
 def test_the_list_of_targets_is_the_targets_of_the_vocabulary() -> None:
     listed = set(re.findall(r" sdg:([0-9a-z.]+)", turtle()))
     targets = [
-        iri for iri, concept in concepts("sdg").items()
+        iri
+        for iri, concept in concepts("sdg").items()
         if "http://metadata.un.org/sdg/ontology#Target" in concept.types
     ]
 
@@ -200,7 +250,9 @@ def test_a_word_that_is_no_target_has_one_result(name: EngineName) -> None:
         ("http://www.w3.org/ns/dcat#Distribution", "http://purl.org/dc/terms/title"),
     ],
 )
-def test_an_address_in_a_part_of_a_record_withholds_it(name: EngineName, kind: str, predicate: str) -> None:
+def test_an_address_in_a_part_of_a_record_withholds_it(
+    name: EngineName, kind: str, predicate: str
+) -> None:
     part = f"<{BASE}record/example/1#part-1>"
     statements = (
         f"{part} <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <{kind}>",
@@ -209,7 +261,9 @@ def test_an_address_in_a_part_of_a_record_withholds_it(name: EngineName, kind: s
 
     (results,) = validate_many([statements], name=name)
 
-    assert (f"{BASE}shapes#ResourceMail", Severity.VIOLATION) in {(result.shape, result.severity) for result in results}
+    assert (f"{BASE}shapes#ResourceMail", Severity.VIOLATION) in {
+        (result.shape, result.severity) for result in results
+    }
 
 
 @pytest.mark.parametrize("name", get_args(EngineName))

@@ -1,4 +1,6 @@
-"""The W3C SHACL test suite, from its own manifests, by both engines (https://w3c.github.io/data-shapes/data-shapes-test-suite/)."""
+"""The W3C SHACL test suite, from its own manifests, by both engines
+(https://w3c.github.io/data-shapes/data-shapes-test-suite/).
+"""
 
 from __future__ import annotations
 
@@ -28,18 +30,35 @@ ResultCounts = Counter[tuple[str, str | None, str, str | None]]
 
 # What is known to differ, and why. A case that begins to pass fails, so that this list stays true.
 KNOWN = {
-    ("rust", "core/misc/severity-002"): "our results know the three severities of SHACL, not a fourth",
-    ("reference", "core/misc/severity-002"): "our results know the three severities of SHACL, not a fourth",
-    ("rust", "sparql/pre-binding/unsupported-sparql-004"): "shacl validates by a query that a processor should refuse",
-    ("reference", "core/property/uniqueLang-002"): 'rdflib takes "1"^^xsd:boolean for true, the suite wants true alone to count',
-    ("reference", "sparql/node/prefixes-001"): "pyshacl does not find prefixes that the shapes inherit from an ontology",
+    (
+        "rust",
+        "core/misc/severity-002",
+    ): "our results know the three severities of SHACL, not a fourth",
+    (
+        "reference",
+        "core/misc/severity-002",
+    ): "our results know the three severities of SHACL, not a fourth",
+    (
+        "rust",
+        "sparql/pre-binding/unsupported-sparql-004",
+    ): "shacl validates by a query that a processor should refuse",
+    (
+        "reference",
+        "core/property/uniqueLang-002",
+    ): 'rdflib takes "1"^^xsd:boolean for true, the suite wants true alone to count',
+    (
+        "reference",
+        "sparql/node/prefixes-001",
+    ): "pyshacl does not find prefixes that the shapes inherit from an ontology",
     ("reference", "sparql/pre-binding/shapesGraph-001"): "pyshacl has no $shapesGraph",
 }
 
 
 @dataclass(frozen=True)
 class ShaclCase:
-    """One entry of a manifest: its data, its shapes, and the results that it wants; None: that the shapes are refused."""
+    """One entry of a manifest: its data, its shapes, and the results that it wants; None: that the
+    shapes are refused.
+    """
 
     name: str
     data: Path
@@ -90,9 +109,18 @@ def _term(term: Node | None) -> str | None:
 
 def result_counts(results: list[Result]) -> ResultCounts:
     def plain(text: str | None) -> str | None:
-        return "_:" if text and text.startswith("_:") else text.strip("<>") if text and text.startswith("<") else text
+        return (
+            "_:"
+            if text and text.startswith("_:")
+            else text.strip("<>")
+            if text and text.startswith("<")
+            else text
+        )
 
-    return Counter((plain(result.focus) or "", result.path, result.component, plain(result.value)) for result in results)
+    return Counter(
+        (plain(result.focus) or "", result.path, result.component, plain(result.value))
+        for result in results
+    )
 
 
 CASES = list(_cases(SUITE / "manifest.ttl")) if SUITE.exists() else []
@@ -118,7 +146,12 @@ def test_w3c(case: ShaclCase, name: EngineName, request: pytest.FixtureRequest) 
 
 
 def _run(case: ShaclCase, name: EngineName) -> ResultCounts | None:
-    data = "".join(f"{quad.triple} .\n" for quad in ox.parse(path=case.data, format=ox.RdfFormat.TURTLE, base_iri=case.data.as_uri()))
+    data = "".join(
+        f"{quad.triple} .\n"
+        for quad in ox.parse(
+            path=case.data, format=ox.RdfFormat.TURTLE, base_iri=case.data.as_uri()
+        )
+    )
     try:
         engine = compile_shapes(name, case.shapes.read_text("utf-8"), case.shapes.as_uri())
         return result_counts(engine(data))

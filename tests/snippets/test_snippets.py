@@ -1,4 +1,6 @@
-"""The snippets of README and documentation run, in the order of their page, against a small demo on this machine."""
+"""The snippets of README and documentation run, in the order of their page, against a small demo on
+this machine.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class RunningDemo:
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """What a reader of one page types into: a folder, the variables that the page has set, and what runs in the background."""
+    """What a reader of one page types into: a folder, the variables that the page has set, and what
+    runs in the background.
+    """
 
     folder: Path
     demo: RunningDemo
@@ -55,32 +59,59 @@ class Terminal:
 
     def text(self, snippet: Snippet) -> str:
         """Return the block with the addresses of this run."""
-        text = snippet.text.replace("127.0.0.1:8000", self.demo.host).replace("/mnt/backup", str(self.folder / "backup"))
+        text = snippet.text.replace("127.0.0.1:8000", self.demo.host).replace(
+            "/mnt/backup", str(self.folder / "backup")
+        )
         for port, free in self.ports.items():
             text = text.replace(port, free)
         return text
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of the first block: the project's commands are on the path, and no proxy leads out of this machine."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKTAKE_", "PYTEST_"))}
+        """Return the variables of the first block: the project's commands are on the path, and no
+        proxy leads out of this machine.
+        """
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("STOCKTAKE_", "PYTEST_"))
+        }
         nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**inherited, **nowhere, "no_proxy": "127.0.0.1,localhost", "PATH": path, "STOCKTAKE_DATA": str(self.demo.data)}
+        return {
+            **inherited,
+            **nowhere,
+            "no_proxy": "127.0.0.1,localhost",
+            "PATH": path,
+            "STOCKTAKE_DATA": str(self.demo.data),
+        }
 
 
 def run_sh(snippet: Snippet, terminal: Terminal) -> None:
-    """Run a block in bash, with the variables and in the folder that the blocks before it have left."""
+    """Run a block in bash, with the variables and in the folder that the blocks before it have
+    left.
+    """
     state = terminal.folder / ".terminal"
     lines = [f". {state}" if state.exists() else "", "set -euo pipefail", terminal.text(snippet)]
     if "background" in snippet.marks:
-        terminal.background.append(Process(["bash", "-c", "\n".join(lines)], cwd=terminal.folder, env=terminal.environment()))
+        terminal.background.append(
+            Process(
+                ["bash", "-c", "\n".join(lines)], cwd=terminal.folder, env=terminal.environment()
+            )
+        )
         return
     lines.append(f'{{ export -p; printf "cd %q\\n" "$PWD"; }} > {state}')
     process = subprocess.run(
-        ["bash", "-c", "\n".join(lines)], cwd=terminal.folder, env=terminal.environment(), capture_output=True, text=True, timeout=TIMEOUT
+        ["bash", "-c", "\n".join(lines)],
+        cwd=terminal.folder,
+        env=terminal.environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
     )
     expected = 1 if "exit code 1" in snippet.marks else 0
-    assert process.returncode == expected, f"{snippet}: exit code {process.returncode}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
+    assert process.returncode == expected, (
+        f"{snippet}: exit code {process.returncode}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
+    )
 
 
 def run_python(snippet: Snippet, terminal: Terminal) -> None:
@@ -93,7 +124,9 @@ def run_python(snippet: Snippet, terminal: Terminal) -> None:
         text=True,
         timeout=TIMEOUT,
     )
-    assert process.returncode == 0, f"{snippet}: exit code {process.returncode}\n{process.stderr[-3000:]}"
+    assert process.returncode == 0, (
+        f"{snippet}: exit code {process.returncode}\n{process.stderr[-3000:]}"
+    )
 
 
 def run_sparql(snippet: Snippet, terminal: Terminal) -> None:
@@ -106,7 +139,9 @@ def run_sparql(snippet: Snippet, terminal: Terminal) -> None:
         timeout=60,
     )
     assert reply.status_code == 200, f"{snippet}: {reply.status_code} {reply.text[:1000]}"
-    assert reply.json()["results"]["bindings"] or "may be empty" in snippet.marks, f"{snippet}: no result"
+    assert reply.json()["results"]["bindings"] or "may be empty" in snippet.marks, (
+        f"{snippet}: no result"
+    )
 
 
 def run_sql(snippet: Snippet, terminal: Terminal) -> None:
@@ -117,12 +152,16 @@ def run_sql(snippet: Snippet, terminal: Terminal) -> None:
 
 
 def check_toml(snippet: Snippet, terminal: Terminal) -> None:
-    """Check rules of alerts, or a source definition or a part of one that is completed, by ``stocktake sources check``."""
+    """Check rules of alerts, or a source definition or a part of one that is completed, by
+    ``stocktake sources check``.
+    """
     table = tomllib.loads(snippet.text)
     if "rule" in table:
         assert parse_rules(snippet.text), f"{snippet}: no rule"
         return
-    missing = [f"{key} = {json.dumps(value)}" for key, value in DEFINITION.items() if key not in table]
+    missing = [
+        f"{key} = {json.dumps(value)}" for key, value in DEFINITION.items() if key not in table
+    ]
     file = terminal.folder / f"definition-{snippet.line}.toml"
     file.write_text("\n".join([*missing, snippet.text]), encoding="utf-8")
     process = subprocess.run(
@@ -154,12 +193,19 @@ def check_ini(snippet: Snippet, terminal: Terminal) -> None:
 
 
 def check_yaml(snippet: Snippet, terminal: Terminal) -> None:
-    """Parse a file of a CI service, whose jobs run our command, or of Prometheus, which reads our metrics."""
+    """Parse a file of a CI service, whose jobs run our command, or of Prometheus, which reads our
+    metrics.
+    """
     document = yaml.safe_load(snippet.text)
     if jobs := document.get("scrape_configs"):
-        assert [job.get("metrics_path", "/metrics") for job in jobs] == ["/metrics", "/admin/metrics"], f"{snippet}: not our metrics"
+        assert [job.get("metrics_path", "/metrics") for job in jobs] == [
+            "/metrics",
+            "/admin/metrics",
+        ], f"{snippet}: not our metrics"
     else:
-        assert "stocktake preflight" in json.dumps(document, default=str), f"{snippet}: no command of ours"
+        assert "stocktake preflight" in json.dumps(document, default=str), (
+            f"{snippet}: no command of ours"
+        )
 
 
 RUNNERS: Mapping[str, Callable[[Snippet, Terminal], None]] = {
@@ -182,11 +228,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
     host = f"127.0.0.1:{free_port()}"
     options = ["--size", "200", "--port", host.rpartition(":")[2], "--registries-port", "0"]
 
-    with started([sys.executable, "-m", "stocktake", "--data", str(home), "demo", *options], cwd=home) as process:
+    with started(
+        [sys.executable, "-m", "stocktake", "--data", str(home), "demo", *options], cwd=home
+    ) as process:
 
         def is_complete() -> bool:
             assert process.poll() is None, process.output()
-            return "Ctrl-C ends the demo" in process.text() and httpx.get(f"http://{host}/health", trust_env=False).status_code == 200
+            return (
+                "Ctrl-C ends the demo" in process.text()
+                and httpx.get(f"http://{host}/health", trust_env=False).status_code == 200
+            )
 
         wait_until(is_complete, "all data of the demo", 400, process.output)
         yield RunningDemo(host, home / "demo")
@@ -194,7 +245,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
 
 @pytest.fixture
 def terminal(demo: RunningDemo, tmp_path: Path) -> Iterator[Terminal]:
-    """Return a folder like that of a clone, with the environment, the shipped source definitions, the documents and the demo's data."""
+    """Return a folder like that of a clone, with the environment, the shipped source definitions,
+    the documents and the demo's data.
+    """
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     shutil.copytree(ROOT / "sources", tmp_path / "sources")
@@ -213,7 +266,9 @@ def write_file(snippet: Snippet, terminal: Terminal) -> None:
     file.write_text(terminal.text(snippet), encoding="utf-8")
 
 
-WITH_SNIPPETS = [page for page in PAGES if any(snippet.language in RUNNERS for snippet in read_snippets(page))]
+WITH_SNIPPETS = [
+    page for page in PAGES if any(snippet.language in RUNNERS for snippet in read_snippets(page))
+]
 
 
 @pytest.mark.parametrize("page", WITH_SNIPPETS, ids=lambda page: str(page.relative_to(ROOT)))

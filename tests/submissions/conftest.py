@@ -1,4 +1,6 @@
-"""The submissions app over a ledger of its own, with an organization's key, a given clock, and a mail server that nobody asks."""
+"""The submissions app over a ledger of its own, with an organization's key, a given clock, and a
+mail server that nobody asks.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,10 @@ class SubmissionWorld:
 
     def mails(self) -> list[tuple[str, str]]:
         """Return the address and the text of each message, the oldest first."""
-        return [(item.message.address, item.message.text) for item in reversed(self.ledger.outbox.messages(50))]
+        return [
+            (item.message.address, item.message.text)
+            for item in reversed(self.ledger.outbox.messages(50))
+        ]
 
     def last_secret(self) -> str:
         """Return the secret of the link in the last message."""
@@ -76,7 +81,11 @@ class SubmissionWorld:
 
 def definition() -> str:
     """Return the shipped definition, enabled."""
-    return (ROOT / "sources" / "submissions.toml").read_text(encoding="utf-8").replace("enabled   = false", "enabled   = true")
+    return (
+        (ROOT / "sources" / "submissions.toml")
+        .read_text(encoding="utf-8")
+        .replace("enabled   = false", "enabled   = true")
+    )
 
 
 @pytest.fixture(scope="session")
@@ -94,12 +103,25 @@ def world(tmp_path: Path, empty: Path) -> Iterator[SubmissionWorld]:
     clock = ManualClock()
     channels = Channels(parse_mail_server(MAIL), name="The register", public_url=SITE)
     admin = AdminContext(
-        tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, clock.now, clock.seconds, channels=channels
+        tmp_path,
+        tmp_path / "sources",
+        f"sqlite:///{tmp_path}/ledger.sqlite",
+        BASE,
+        clock.now,
+        clock.seconds,
+        channels=channels,
     )
     submission_world = SubmissionWorld(SubmissionContext(admin, SITE), clock, tmp_path)
     submission_world.set_definition(definition())
-    for name, scope in (("Ministry", Scope.SUBMIT), ("University", Scope.SUBMIT), ("Grace", Scope.OPERATE), ("Ada", Scope.OPERATE)):
-        submission_world.keys[name], submission_world.tokens[name] = key_store.create(submission_world.ledger, name, scope, NOON)
+    for name, scope in (
+        ("Ministry", Scope.SUBMIT),
+        ("University", Scope.SUBMIT),
+        ("Grace", Scope.OPERATE),
+        ("Ada", Scope.OPERATE),
+    ):
+        submission_world.keys[name], submission_world.tokens[name] = key_store.create(
+            submission_world.ledger, name, scope, NOON
+        )
     yield submission_world
     admin.close()
 
@@ -107,7 +129,9 @@ def world(tmp_path: Path, empty: Path) -> Iterator[SubmissionWorld]:
 @pytest.fixture
 async def client(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(transport=transport, base_url=SITE, headers=bearer(world.tokens["Ministry"])) as async_client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url=SITE, headers=bearer(world.tokens["Ministry"])
+    ) as async_client:
         yield async_client
 
 

@@ -1,4 +1,6 @@
-"""Comments on posts: off unless switched on, confirmed by mail, decided by moderators, shown as text, deleted with their author."""
+"""Comments on posts: off unless switched on, confirmed by mail, decided by moderators, shown as
+text, deleted with their author.
+"""
 
 from __future__ import annotations
 
@@ -49,16 +51,24 @@ async def people(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def admin(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=[Mount("/admin", create_admin(world.context.admin, (moderation_pages,)))])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example") as async_client:
-        await async_client.post("/admin/sign-in", data={"key": world.tokens["Grace"], "path": "/admin/"})
+    app = Starlette(
+        routes=[Mount("/admin", create_admin(world.context.admin, (moderation_pages,)))]
+    )
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://admin.example"
+    ) as async_client:
+        await async_client.post(
+            "/admin/sign-in", data={"key": world.tokens["Grace"], "path": "/admin/"}
+        )
         yield async_client
 
 
 def entries(world: SubmissionWorld) -> str:
     """Return all that the journal has ever published."""
     url = f"sqlite:///{world.folder}/ledger.sqlite"
-    with open_context(world.folder, url, BASE, "admin@example.org", frozenset(), workers=0) as context:
+    with open_context(
+        world.folder, url, BASE, "admin@example.org", frozenset(), workers=0
+    ) as context:
         return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
 
 
@@ -67,11 +77,25 @@ async def post(world: SubmissionWorld, people: httpx.AsyncClient) -> str:
     """The path of a post that is in the register."""
     answer = await people.post("/submissions", json=POST, headers=bearer(world.tokens["Ministry"]))
     id = str(answer.json()["id"])
-    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), "")
+    moderation.accept(
+        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
+    )
     world.clock.advance(timedelta(minutes=1))
     url = f"sqlite:///{world.folder}/ledger.sqlite"
-    with open_context(world.folder, url, BASE, "admin@example.org", frozenset(), source_dir=world.folder / "sources", workers=0) as context:
-        harvest(world.context.admin.source("submissions"), replace(context, now=world.clock.now), full=True)
+    with open_context(
+        world.folder,
+        url,
+        BASE,
+        "admin@example.org",
+        frozenset(),
+        source_dir=world.folder / "sources",
+        workers=0,
+    ) as context:
+        harvest(
+            world.context.admin.source("submissions"),
+            replace(context, now=world.clock.now),
+            full=True,
+        )
     return f"post/submissions/{id}"
 
 
@@ -82,19 +106,36 @@ def secret(world: SubmissionWorld) -> str:
     return match[1]
 
 
-async def sent(world: SubmissionWorld, people: httpx.AsyncClient, post: str, text: str, mail: str = "reader@example.org") -> httpx.Response:
-    """Send a comment without a session, and open the link in the message; return the answer to that."""
+async def sent(
+    world: SubmissionWorld,
+    people: httpx.AsyncClient,
+    post: str,
+    text: str,
+    mail: str = "reader@example.org",
+) -> httpx.Response:
+    """Send a comment without a session, and open the link in the message; return the answer to
+    that.
+    """
     people.cookies.clear()
     world.clock.advance(timedelta(seconds=1))
-    answer = await people.post("/submit/comments", data={"about": post, "text": text, "send": "yes", "mail": mail})
+    answer = await people.post(
+        "/submit/comments", data={"about": post, "text": text, "send": "yes", "mail": mail}
+    )
     assert answer.status_code == 200, answer.text
     return await people.post(f"/submit/comments/confirm/{secret(world)}")
 
 
-async def decide(admin: httpx.AsyncClient, id: str, decision: str, note: str = "", state: str = "submitted") -> httpx.Response:
-    match = re.search(r'name="csrf" value="([^"]+)"', (await admin.get(f"/admin/page/comments?state={state}")).text)
+async def decide(
+    admin: httpx.AsyncClient, id: str, decision: str, note: str = "", state: str = "submitted"
+) -> httpx.Response:
+    match = re.search(
+        r'name="csrf" value="([^"]+)"',
+        (await admin.get(f"/admin/page/comments?state={state}")).text,
+    )
     assert match
-    return await admin.post(f"/admin/page/comments/{id}/{decision}", data={"csrf": match[1], "note": note})
+    return await admin.post(
+        f"/admin/page/comments/{id}/{decision}", data={"csrf": match[1], "note": note}
+    )
 
 
 def the_one(world: SubmissionWorld, state: SubmissionState = SubmissionState.SUBMITTED) -> str:
@@ -106,7 +147,10 @@ async def test_a_comment_is_confirmed_accepted_and_shown_as_text(
     world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
 ) -> None:
     first = await people.post("/submit/comments", data={"about": post, "text": HOSTILE})
-    draft = await people.post("/submit/comments", data={"about": post, "text": HOSTILE, "send": "yes", "mail": "reader@example.org"})
+    draft = await people.post(
+        "/submit/comments",
+        data={"about": post, "text": HOSTILE, "send": "yes", "mail": "reader@example.org"},
+    )
     linked = await people.get(f"/submit/comments/confirm/{secret(world)}")
     before = comments_in(world.ledger, SubmissionState.SUBMITTED, 10)
     confirmed = await people.post(f"/submit/comments/confirm/{secret(world)}")
@@ -115,7 +159,9 @@ async def test_a_comment_is_confirmed_accepted_and_shown_as_text(
     queue = await admin.get("/admin/page/comments")
     accepted = await decide(admin, the_one(world), "accept")
 
-    assert [answer.status_code for answer in (first, draft, linked, confirmed, again, accepted)] == [200, 200, 200, 303, 410, 303]
+    assert [
+        answer.status_code for answer in (first, draft, linked, confirmed, again, accepted)
+    ] == [200, 200, 200, 303, 410, 303]
     assert 'name="mail"' in first.text
     assert "&lt;script&gt;" in first.text  # what was written, to be sent again
     assert (before, waiting) == ([], [])
@@ -126,27 +172,50 @@ async def test_a_comment_is_confirmed_accepted_and_shown_as_text(
     assert [text for _, text in texts] == ["Hello all\n\nmail me: […]"]
 
 
-async def test_comments_are_off_unless_switched_on(world: SubmissionWorld, people: httpx.AsyncClient, post: str) -> None:
+async def test_comments_are_off_unless_switched_on(
+    world: SubmissionWorld, people: httpx.AsyncClient, post: str
+) -> None:
     world.context.comments = False
     form = {"about": post, "text": "Well done", "send": "yes", "mail": "reader@example.org"}
 
-    answers = [await people.get(f"/submit/comments?about={post}"), await people.post("/submit/comments", data=form)]
+    answers = [
+        await people.get(f"/submit/comments?about={post}"),
+        await people.post("/submit/comments", data=form),
+    ]
 
     assert [answer.status_code for answer in answers] == [503, 503]
     assert (world.mails(), shown_comments(world.context, post)) == ([], None)
 
 
 @pytest.mark.parametrize(
-    "about", ["", "post", "post/submissions/none", "initiative/submissions/1", "post/../..", "post/\u202e/\x00", "a" * 1_000]
+    "about",
+    [
+        "",
+        "post",
+        "post/submissions/none",
+        "initiative/submissions/1",
+        "post/../..",
+        "post/\u202e/\x00",
+        "a" * 1_000,
+    ],
 )
-async def test_what_is_no_post_cannot_be_commented_on(people: httpx.AsyncClient, about: str) -> None:
-    answer = await people.post("/submit/comments", data={"about": about, "text": "Well done", "send": "yes", "mail": "reader@example.org"})
+async def test_what_is_no_post_cannot_be_commented_on(
+    people: httpx.AsyncClient, about: str
+) -> None:
+    answer = await people.post(
+        "/submit/comments",
+        data={"about": about, "text": "Well done", "send": "yes", "mail": "reader@example.org"},
+    )
 
     assert answer.status_code == 404
 
 
-async def test_an_initiative_of_the_same_key_is_no_post(people: httpx.AsyncClient, post: str) -> None:
-    answer = await people.get("/submit/comments", params={"about": post.replace("post/", "event/", 1)})
+async def test_an_initiative_of_the_same_key_is_no_post(
+    people: httpx.AsyncClient, post: str
+) -> None:
+    answer = await people.get(
+        "/submit/comments", params={"about": post.replace("post/", "event/", 1)}
+    )
 
     assert answer.status_code == 404
 
@@ -155,23 +224,34 @@ async def test_an_initiative_of_the_same_key_is_no_post(people: httpx.AsyncClien
 async def test_an_empty_and_a_long_text_are_refused_with_the_form(
     world: SubmissionWorld, people: httpx.AsyncClient, post: str, text: str
 ) -> None:
-    answer = await people.post("/submit/comments", data={"about": post, "text": text, "send": "yes", "mail": "reader@example.org"})
+    answer = await people.post(
+        "/submit/comments",
+        data={"about": post, "text": text, "send": "yes", "mail": "reader@example.org"},
+    )
 
     assert answer.status_code == 422
     assert 'role="alert"' in answer.text
     assert world.mails() == []
 
 
-async def test_forms_of_other_sites_and_of_programs_are_refused(people: httpx.AsyncClient, post: str) -> None:
+async def test_forms_of_other_sites_and_of_programs_are_refused(
+    people: httpx.AsyncClient, post: str
+) -> None:
     form = {"about": post, "text": "Well done", "send": "yes", "mail": "reader@example.org"}
 
-    foreign = await people.post("/submit/comments", data=form, headers={"Sec-Fetch-Site": "cross-site"})
-    trapped = await people.post("/submit/comments", data={**form, "website": "https://pills.example/"})
+    foreign = await people.post(
+        "/submit/comments", data=form, headers={"Sec-Fetch-Site": "cross-site"}
+    )
+    trapped = await people.post(
+        "/submit/comments", data={**form, "website": "https://pills.example/"}
+    )
 
     assert (foreign.status_code, trapped.status_code) == (403, 422)
 
 
-async def test_a_session_sends_at_once_but_not_without_its_token(world: SubmissionWorld, people: httpx.AsyncClient, post: str) -> None:
+async def test_a_session_sends_at_once_but_not_without_its_token(
+    world: SubmissionWorld, people: httpx.AsyncClient, post: str
+) -> None:
     await sent(world, people, post, "First")
     world.clock.advance(timedelta(seconds=1))
     page = await people.post("/submit/comments", data={"about": post, "text": "Second"})
@@ -185,7 +265,10 @@ async def test_a_session_sends_at_once_but_not_without_its_token(world: Submissi
 
     assert (without.status_code, answer.status_code) == (403, 303)
     assert 'name="mail"' not in page.text
-    assert [item.text for item in comments_in(world.ledger, SubmissionState.SUBMITTED, 10)] == ["First", "Second"]
+    assert [item.text for item in comments_in(world.ledger, SubmissionState.SUBMITTED, 10)] == [
+        "First",
+        "Second",
+    ]
     assert "<p>Second</p>" in own.text
 
 
@@ -223,11 +306,15 @@ async def test_an_accepted_comment_can_be_taken_back(
 async def test_links_hold_a_comment_back_and_spam_gets_no_mail(
     world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
 ) -> None:
-    await sent(world, people, post, " ".join(f"https://pills{number}.example/" for number in range(9)))
+    await sent(
+        world, people, post, " ".join(f"https://pills{number}.example/" for number in range(9))
+    )
     number = len(world.mails())
     queue = await admin.get("/admin/page/comments")
 
-    marked = await decide(admin, the_one(world, SubmissionState.QUARANTINED), "spam", state="quarantined")
+    marked = await decide(
+        admin, the_one(world, SubmissionState.QUARANTINED), "spam", state="quarantined"
+    )
 
     assert "pills" not in queue.text
     assert marked.status_code == 303
@@ -272,7 +359,9 @@ async def test_a_person_exports_and_deletes_comments_and_nothing_is_in_the_journ
     assert "reader@example.org" not in entries(world)
 
 
-async def test_nobody_deletes_the_comment_of_another(world: SubmissionWorld, people: httpx.AsyncClient, post: str) -> None:
+async def test_nobody_deletes_the_comment_of_another(
+    world: SubmissionWorld, people: httpx.AsyncClient, post: str
+) -> None:
     await sent(world, people, post, "Mine", "one@example.org")
     id = the_one(world)
     people.cookies.clear()
@@ -283,7 +372,10 @@ async def test_nobody_deletes_the_comment_of_another(world: SubmissionWorld, peo
     answer = await people.post(f"/submit/comments/{id}/delete", data={"csrf": csrf[1]})
 
     assert answer.status_code == 404
-    assert [item.text for item in comments_in(world.ledger, SubmissionState.SUBMITTED, 10)] == ["Mine", "Yours"]
+    assert [item.text for item in comments_in(world.ledger, SubmissionState.SUBMITTED, 10)] == [
+        "Mine",
+        "Yours",
+    ]
 
 
 async def test_old_drafts_and_refused_comments_are_deleted_and_their_author_stays_with_others(
@@ -294,7 +386,10 @@ async def test_old_drafts_and_refused_comments_are_deleted_and_their_author_stay
     await sent(world, people, post, "Refused")
     await decide(admin, the_one(world), "reject", "No.")
     people.cookies.clear()
-    await people.post("/submit/comments", data={"about": post, "text": "Draft", "send": "yes", "mail": "other@example.org"})
+    await people.post(
+        "/submit/comments",
+        data={"about": post, "text": "Draft", "send": "yes", "mail": "other@example.org"},
+    )
     world.clock.advance(timedelta(days=91))
     now = world.clock.now()
 
@@ -306,20 +401,27 @@ async def test_old_drafts_and_refused_comments_are_deleted_and_their_author_stay
     assert submissions.submitter_of(world.ledger, mail="reader@example.org") is not None
 
 
-async def test_one_person_cannot_fill_the_queue(world: SubmissionWorld, people: httpx.AsyncClient, post: str) -> None:
+async def test_one_person_cannot_fill_the_queue(
+    world: SubmissionWorld, people: httpx.AsyncClient, post: str
+) -> None:
     await sent(world, people, post, "0")
     page = await people.post("/submit/comments", data={"about": post, "text": "x"})
     csrf = re.search(r'name="csrf" value="([^"]+)"', page.text)
     assert csrf
     form = {"about": post, "send": "yes", "csrf": csrf[1]}
 
-    answers = [await people.post("/submit/comments", data={**form, "text": str(number)}) for number in range(1, MAX_WAITING + 1)]
+    answers = [
+        await people.post("/submit/comments", data={**form, "text": str(number)})
+        for number in range(1, MAX_WAITING + 1)
+    ]
 
     assert [answer.status_code for answer in answers] == [303] * (MAX_WAITING - 1) + [422]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_the_form_is_in_each_language(people: httpx.AsyncClient, post: str, language: str) -> None:
+async def test_the_form_is_in_each_language(
+    people: httpx.AsyncClient, post: str, language: str
+) -> None:
     page = await people.get(f"/submit/comments?about={post}", headers={"Accept-Language": language})
 
     assert f'<html lang="{language}"' in page.text

@@ -1,4 +1,6 @@
-"""Notifications between two installations: an offer becomes a submission, its answers come back, and what is wrong is refused."""
+"""Notifications between two installations: an offer becomes a submission, its answers come back,
+and what is wrong is refused.
+"""
 
 from __future__ import annotations
 
@@ -43,16 +45,28 @@ class InboxPeer:
     def __init__(self, folder: Path, empty: Path, url: str, other: str) -> None:
         (folder / "sources").mkdir(parents=True)
         copy(empty, folder / "ledger.sqlite")
-        self.url, self.inbox, self.posted, clock = url, f"{url}/inbox", list[httpx.Request](), ManualClock()
+        self.url, self.inbox, self.posted, clock = (
+            url,
+            f"{url}/inbox",
+            list[httpx.Request](),
+            ManualClock(),
+        )
         channels = Channels(name=url, public_url=url, transport=httpx.MockTransport(self._keep))
         address = f"sqlite:///{folder}/ledger.sqlite"
-        admin = AdminContext(folder, folder / "sources", address, BASE, clock.now, clock.seconds, channels=channels)
+        admin = AdminContext(
+            folder, folder / "sources", address, BASE, clock.now, clock.seconds, channels=channels
+        )
         self.world = SubmissionWorld(SubmissionContext(admin, url), clock, folder)
         self.world.set_definition(f'{definition()}\n[options]\ninboxes = ["{other}/inbox"]\n')
         self.key, _ = key_store.create(self.world.ledger, "Grace", Scope.OPERATE, NOON)
         _, self.token = key_store.create(self.world.ledger, "Ministry", Scope.SUBMIT, NOON)
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(create_submissions(self.world.context, (routes,))), base_url=url)
-        self.settings = Settings(folder, folder / "sources", BASE, address, frozenset(), "", "rust", public_url=url)
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(create_submissions(self.world.context, (routes,))),
+            base_url=url,
+        )
+        self.settings = Settings(
+            folder, folder / "sources", BASE, address, frozenset(), "", "rust", public_url=url
+        )
 
     def _keep(self, request: httpx.Request) -> httpx.Response:
         self.posted.append(request)
@@ -68,7 +82,12 @@ class InboxPeer:
         deliver(self.world.ledger, self.world.context.admin.channels, lambda: LATER)
         requests, self.posted = self.posted, []
         assert [f"{request.url}" for request in requests] == [other.inbox] * len(requests)
-        return [(await other.client.post("/inbox", content=each.content, headers=dict(each.headers))).status_code for each in requests]
+        return [
+            (
+                await other.client.post("/inbox", content=each.content, headers=dict(each.headers))
+            ).status_code
+            for each in requests
+        ]
 
     def newest(self, kind: str, *, sent: bool) -> Notification:
         result = notifications.find_notification(self.world.ledger, kind=kind, sent=sent)
@@ -88,7 +107,10 @@ class InboxPeer:
 @pytest.fixture
 async def pair(tmp_path: Path, empty: Path) -> AsyncIterator[tuple[InboxPeer, InboxPeer]]:
     urls = "http://one.example", "http://two.example"
-    one, two = InboxPeer(tmp_path / "one", empty, *urls), InboxPeer(tmp_path / "two", empty, *reversed(urls))
+    one, two = (
+        InboxPeer(tmp_path / "one", empty, *urls),
+        InboxPeer(tmp_path / "two", empty, *reversed(urls)),
+    )
     async with one.client, two.client:
         yield one, two
     for each in (one, two):
@@ -103,7 +125,9 @@ async def offered(one: InboxPeer, two: InboxPeer) -> Submission:
     return submission
 
 
-async def test_an_offer_is_accepted_for_now_and_then_by_a_moderator(pair: tuple[InboxPeer, InboxPeer]) -> None:
+async def test_an_offer_is_accepted_for_now_and_then_by_a_moderator(
+    pair: tuple[InboxPeer, InboxPeer],
+) -> None:
     one, two = pair
     submission = await offered(one, two)
     assert await two.deliver_to(one) == [201]
@@ -113,11 +137,17 @@ async def test_an_offer_is_accepted_for_now_and_then_by_a_moderator(pair: tuple[
     statuses = await two.deliver_to(one)
 
     assert submission.content["title"] == INITIATIVE["title"]
-    assert (tentative, statuses, one.newest("Offer", sent=True).answer) == ("TentativeAccept", [201], "Accept")
+    assert (tentative, statuses, one.newest("Offer", sent=True).answer) == (
+        "TentativeAccept",
+        [201],
+        "Accept",
+    )
     assert two.newest("Offer", sent=False).answer == "Accept"
 
 
-async def test_a_rejected_offer_is_answered_with_the_reason(pair: tuple[InboxPeer, InboxPeer]) -> None:
+async def test_a_rejected_offer_is_answered_with_the_reason(
+    pair: tuple[InboxPeer, InboxPeer],
+) -> None:
     one, two = pair
     submission = await offered(one, two)
 
@@ -150,7 +180,12 @@ async def test_an_announcement_is_kept_and_listed(pair: tuple[InboxPeer, InboxPe
     statuses = await one.deliver_to(two)
 
     (row,) = json.loads(two.command("list", "--json"))
-    assert (statuses, row["kind"], row["direction"], two.waiting()) == ([201], "Announce", "received", [])
+    assert (statuses, row["kind"], row["direction"], two.waiting()) == (
+        [201],
+        "Announce",
+        "received",
+        [],
+    )
 
 
 def notification(one: InboxPeer, two: InboxPeer, **changes: Any) -> dict[str, Any]:
@@ -164,7 +199,9 @@ def notification(one: InboxPeer, two: InboxPeer, **changes: Any) -> dict[str, An
     return {**sent, **changes}
 
 
-async def test_a_notification_has_an_address_and_the_inbox_is_described(pair: tuple[InboxPeer, InboxPeer]) -> None:
+async def test_a_notification_has_an_address_and_the_inbox_is_described(
+    pair: tuple[InboxPeer, InboxPeer],
+) -> None:
     one, two = pair
     sent = notification(one, two)
 
@@ -172,8 +209,16 @@ async def test_a_notification_has_an_address_and_the_inbox_is_described(pair: tu
     stored = await two.client.get(answer.headers["Location"])
     inbox = await two.client.get("/inbox")
 
-    assert (answer.status_code, stored.json(), stored.headers["Content-Type"]) == (201, sent, "application/ld+json")
-    assert (inbox.json()["@id"], inbox.json()["contains"], inbox.headers["Accept-Post"]) == (two.inbox, [], "application/ld+json")
+    assert (answer.status_code, stored.json(), stored.headers["Content-Type"]) == (
+        201,
+        sent,
+        "application/ld+json",
+    )
+    assert (inbox.json()["@id"], inbox.json()["contains"], inbox.headers["Accept-Post"]) == (
+        two.inbox,
+        [],
+        "application/ld+json",
+    )
     assert (await two.client.get("/inbox/other")).status_code == 404
 
 
@@ -214,18 +259,24 @@ REFUSED: dict[str, tuple[int, str, Change]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_a_wrong_notification_is_refused_and_nothing_is_stored(pair: tuple[InboxPeer, InboxPeer], name: str) -> None:
+async def test_a_wrong_notification_is_refused_and_nothing_is_stored(
+    pair: tuple[InboxPeer, InboxPeer], name: str
+) -> None:
     one, two = pair
     status, detail, change = REFUSED[name]
 
-    answer = await two.client.post("/inbox", json=notification(one, two, **change(one, two)), headers=JSON_LD)
+    answer = await two.client.post(
+        "/inbox", json=notification(one, two, **change(one, two)), headers=JSON_LD
+    )
 
     assert (answer.status_code, detail in answer.json()["detail"]) == (status, True), answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert (notifications.notifications(two.world.ledger), two.waiting()) == ([], [])
 
 
-async def test_a_body_that_is_large_another_type_or_no_json_is_refused(pair: tuple[InboxPeer, InboxPeer]) -> None:
+async def test_a_body_that_is_large_another_type_or_no_json_is_refused(
+    pair: tuple[InboxPeer, InboxPeer],
+) -> None:
     _, two = pair
     deep = b"[" * 50_000
 
@@ -244,13 +295,17 @@ async def test_a_body_that_is_large_another_type_or_no_json_is_refused(pair: tup
     assert notifications.notifications(two.world.ledger) == []
 
 
-async def test_an_offer_of_another_installation_cannot_be_undone(pair: tuple[InboxPeer, InboxPeer]) -> None:
+async def test_an_offer_of_another_installation_cannot_be_undone(
+    pair: tuple[InboxPeer, InboxPeer],
+) -> None:
     one, two = pair
     third = "http://three.example/inbox"
     two.world.set_definition(f'{definition()}\n[options]\ninboxes = ["{one.inbox}", "{third}"]\n')
     sent = notification(one, two)
     await two.client.post("/inbox", json=sent, headers=JSON_LD)
-    undo = notification(one, two, type="Undo", id="urn:uuid:2", origin={"inbox": third}, object={"id": sent["id"]})
+    undo = notification(
+        one, two, type="Undo", id="urn:uuid:2", origin={"inbox": third}, object={"id": sent["id"]}
+    )
 
     answer = await two.client.post("/inbox", json=undo, headers=JSON_LD)
 
@@ -261,23 +316,36 @@ async def test_without_named_inboxes_nothing_is_taken(pair: tuple[InboxPeer, Inb
     one, two = pair
     two.world.set_definition(definition())
 
-    assert (await two.client.post("/inbox", json=notification(one, two), headers=JSON_LD)).status_code == 403
+    assert (
+        await two.client.post("/inbox", json=notification(one, two), headers=JSON_LD)
+    ).status_code == 403
 
 
 @pytest.mark.parametrize(
     ("path", "is_open", "linked"),
-    [("/", True, True), ("/page/initiative/a/b", True, True), ("/about", True, False), ("/", False, False)],
+    [
+        ("/", True, True),
+        ("/page/initiative/a/b", True, True),
+        ("/about", True, False),
+        ("/", False, False),
+    ],
 )
-async def test_pages_of_things_link_to_the_inbox_while_it_is_open(path: str, is_open: bool, linked: bool) -> None:
+async def test_pages_of_things_link_to_the_inbox_while_it_is_open(
+    path: str, is_open: bool, linked: bool
+) -> None:
     app = InboxLink(PlainTextResponse("", headers={"Link": "</>; rel=start"}), lambda: is_open)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://one.example") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://one.example"
+    ) as client:
         answer = await client.get(path)
 
     assert ('rel="http://www.w3.org/ns/ldp#inbox"' in answer.headers["Link"]) == linked
     assert "rel=start" in answer.headers["Link"]
 
 
-async def test_the_inbox_is_open_where_other_installations_are_named(pair: tuple[InboxPeer, InboxPeer]) -> None:
+async def test_the_inbox_is_open_where_other_installations_are_named(
+    pair: tuple[InboxPeer, InboxPeer],
+) -> None:
     one, two = pair
     two.world.set_definition(definition())
 

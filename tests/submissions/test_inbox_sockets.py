@@ -1,4 +1,6 @@
-"""The round trip of notifications between two installations that run: each a server of its own, over sockets."""
+"""The round trip of notifications between two installations that run: each a server of its own,
+over sockets.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ RUN = CliRunner()
 
 @dataclass
 class RunningSite:
-    """An installation that runs on loopback: its address, the settings of its commands, and its ledger."""
+    """An installation that runs on loopback: its address, the settings of its commands, and its
+    ledger.
+    """
 
     url: str
     settings: dict[str, str]
@@ -54,8 +58,14 @@ class RunningSite:
 
     def submitted(self, token: str, title: str) -> Submission:
         """Submit a record by HTTP and return it."""
-        content = {**INITIATIVE, "title": {"en": title}, "description": {"en": f"{title}: computers and courses."}}
-        answer = httpx.post(f"{self.url}/submissions", json=content, headers=bearer(token), timeout=60)
+        content = {
+            **INITIATIVE,
+            "title": {"en": title},
+            "description": {"en": f"{title}: computers and courses."},
+        }
+        answer = httpx.post(
+            f"{self.url}/submissions", json=content, headers=bearer(token), timeout=60
+        )
         assert answer.status_code == 201, answer.text
         return moderation.find(self.admin, answer.json()["id"])
 
@@ -64,7 +74,9 @@ class RunningSite:
 
     def moderator(self) -> Key:
         """Return the key of the installation's moderator."""
-        return next(key for key in key_store.list_keys(self.admin.ledger) if key.scope is Scope.OPERATE)
+        return next(
+            key for key in key_store.list_keys(self.admin.ledger) if key.scope is Scope.OPERATE
+        )
 
 
 def prepared(home: Path, port: int, other: int) -> RunningSite:
@@ -80,13 +92,24 @@ def prepared(home: Path, port: int, other: int) -> RunningSite:
         "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1",
     }
     channels = Channels(public_url=url, allow=frozenset({"127.0.0.1"}))
-    admin = AdminContext(data, home / "sources", f"sqlite:///{data}/ledger.sqlite", BASE, channels=channels, lock_timeout=60)
+    admin = AdminContext(
+        data,
+        home / "sources",
+        f"sqlite:///{data}/ledger.sqlite",
+        BASE,
+        channels=channels,
+        lock_timeout=60,
+    )
     return RunningSite(url, settings, admin)
 
 
 @pytest.fixture(scope="module")
-def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningSite, RunningSite, str]]:
-    """Two running installations that know each other's inbox, and the token of an organization at the first."""
+def sites(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[RunningSite, RunningSite, str]]:
+    """Two running installations that know each other's inbox, and the token of an organization at
+    the first.
+    """
     home, ports = tmp_path_factory.mktemp("inboxes"), (free_port(), free_port())
     one, two = prepared(home / "one", *ports), prepared(home / "two", *reversed(ports))
     token = one.command("keys", "create", "Ministry", "--scope", "submit")
@@ -107,11 +130,15 @@ def exchange(*sites: RunningSite) -> None:
     for _ in range(3):
         for site in sites:
             site.deliver()
-    assert not any(message.error for site in sites for message in site.admin.ledger.outbox.messages(50))
+    assert not any(
+        message.error for site in sites for message in site.admin.ledger.outbox.messages(50)
+    )
 
 
 def offered(one: RunningSite, two: RunningSite, token: str, title: str) -> tuple[str, Submission]:
-    """Accept a submission at the first installation and offer it to the second; return the id of the offer, and what it became."""
+    """Accept a submission at the first installation and offer it to the second; return the id of
+    the offer, and what it became.
+    """
     item = one.submitted(token, title)
     moderation.accept(one.admin, one.moderator(), item, "")
     offer = one.command("inbox", "offer", item.id, two.inbox)
@@ -127,7 +154,9 @@ def answer_of(site: RunningSite, offer: str) -> str | None:
     return notification.answer
 
 
-def test_an_offer_is_accepted_for_now_and_then_for_good(sites: tuple[RunningSite, RunningSite, str]) -> None:
+def test_an_offer_is_accepted_for_now_and_then_for_good(
+    sites: tuple[RunningSite, RunningSite, str],
+) -> None:
     one, two, token = sites
     offer, waiting = offered(one, two, token, "Village telecentres")
     tentative = answer_of(one, offer)
@@ -163,7 +192,9 @@ def test_an_offer_is_undone(sites: tuple[RunningSite, RunningSite, str]) -> None
     assert (after.state, answer_of(one, offer)) == (SubmissionState.WITHDRAWN, "Undo")
 
 
-def test_an_announcement_arrives_and_a_replay_or_a_stranger_is_refused(sites: tuple[RunningSite, RunningSite, str]) -> None:
+def test_an_announcement_arrives_and_a_replay_or_a_stranger_is_refused(
+    sites: tuple[RunningSite, RunningSite, str],
+) -> None:
     one, two, token = sites
     item = one.submitted(token, "Farm prices by text message")
     moderation.accept(one.admin, one.moderator(), item, "")
@@ -174,7 +205,11 @@ def test_an_announcement_arrives_and_a_replay_or_a_stranger_is_refused(sites: tu
     body, headers = dict(sent.body), {"Content-Type": "application/ld+json"}
 
     replayed = httpx.post(two.inbox, content=json.dumps(body), headers=headers, timeout=60)
-    foreign = {**body, "id": "urn:uuid:1", "origin": {"id": "http://evil.example", "inbox": "http://evil.example/inbox"}}
+    foreign = {
+        **body,
+        "id": "urn:uuid:1",
+        "origin": {"id": "http://evil.example", "inbox": "http://evil.example/inbox"},
+    }
     stranger = httpx.post(two.inbox, content=json.dumps(foreign), headers=headers, timeout=60)
     large = httpx.post(two.inbox, content=b" " * 10_000_000, headers=headers, timeout=60)
 

@@ -1,4 +1,6 @@
-"""Moderation on the admin pages, and what becomes of an accepted submission: plan, journal, tombstone."""
+"""Moderation on the admin pages, and what becomes of an accepted submission: plan, journal,
+tombstone.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,20 @@ from harvesters.runs.plans.plan import Plan
 
 from .conftest import BASE, INITIATIVE, SubmissionWorld, bearer, definition
 
-EVENT = {"type": "Event", "title": {"en": "Open day"}, "publisher": "Ministry of Information", "start": "2026-05-01"}
+EVENT = {
+    "type": "Event",
+    "title": {"en": "Open day"},
+    "publisher": "Ministry of Information",
+    "start": "2026-05-01",
+}
 
 
 @pytest.fixture
 async def admin(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     app = Starlette(routes=[Mount("/admin", create_admin(world.context.admin, MODERATION))])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example") as async_client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://admin.example"
+    ) as async_client:
         yield async_client
 
 
@@ -37,7 +46,9 @@ async def signed_in(admin: httpx.AsyncClient, world: SubmissionWorld, name: str 
     assert answer.status_code == 303
 
 
-async def decide(admin: httpx.AsyncClient, id: str, decision: str, note: str = "", version: int | None = None) -> httpx.Response:
+async def decide(
+    admin: httpx.AsyncClient, id: str, decision: str, note: str = "", version: int | None = None
+) -> httpx.Response:
     page = (await admin.get(f"/admin/page/submissions/{id}")).text
     csrf = re.search(r'name="csrf" value="([^"]+)"', page)
     listed = re.search(r'name="version" value="([^"]+)"', page)
@@ -47,7 +58,11 @@ async def decide(admin: httpx.AsyncClient, id: str, decision: str, note: str = "
     return await admin.post(f"/admin/page/submissions/{id}/{decision}", data=form)
 
 
-async def submitted(client: httpx.AsyncClient, content: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> str:
+async def submitted(
+    client: httpx.AsyncClient,
+    content: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+) -> str:
     answer = await client.post("/submissions", json=content or INITIATIVE, headers=headers)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
@@ -57,14 +72,24 @@ def run(world: SubmissionWorld) -> Plan:
     """Harvest the source of submissions."""
     world.clock.advance(timedelta(minutes=1))
     url = f"sqlite:///{world.folder}/ledger.sqlite"
-    with open_context(world.folder, url, BASE, "admin@example.org", frozenset(), source_dir=world.folder / "sources", workers=0) as context:
+    with open_context(
+        world.folder,
+        url,
+        BASE,
+        "admin@example.org",
+        frozenset(),
+        source_dir=world.folder / "sources",
+        workers=0,
+    ) as context:
         return harvest(world.context.source(), context, full=True)
 
 
 def published(world: SubmissionWorld) -> str:
     """Return the rows of the journal."""
     url = f"sqlite:///{world.folder}/ledger.sqlite"
-    with open_context(world.folder, url, BASE, "admin@example.org", frozenset(), workers=0) as context:
+    with open_context(
+        world.folder, url, BASE, "admin@example.org", frozenset(), workers=0
+    ) as context:
         return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
 
 
@@ -79,24 +104,38 @@ async def test_an_accepted_submission_is_harvested_changed_and_withdrawn(
     read = await client.get(f"/submissions/{id}")
 
     changed = await client.put(
-        f"/submissions/{id}", json={**INITIATIVE, "title": {"en": "Fifty telecentres"}}, headers={"If-Match": read.headers["ETag"]}
+        f"/submissions/{id}",
+        json={**INITIATIVE, "title": {"en": "Fifty telecentres"}},
+        headers={"If-Match": read.headers["ETag"]},
     )
     between = run(world)
     await decide(admin, id, "accept")
     second = run(world)
-    withdrawn = await client.delete(f"/submissions/{id}", headers={"If-Match": (await client.get(f"/submissions/{id}")).headers["ETag"]})
+    withdrawn = await client.delete(
+        f"/submissions/{id}",
+        headers={"If-Match": (await client.get(f"/submissions/{id}")).headers["ETag"]},
+    )
     third = run(world)
 
     assert [answer.status_code for answer in (accepted, changed, withdrawn)] == [303, 200, 200]
     states = [plan.run.state for plan in (before, first, between, second, third)]
-    assert states == [State.COMMITTED, State.COMMITTED, State.UNCHANGED, State.COMMITTED, State.COMMITTED]
+    assert states == [
+        State.COMMITTED,
+        State.COMMITTED,
+        State.UNCHANGED,
+        State.COMMITTED,
+        State.COMMITTED,
+    ]
     rows = published(world)
     subject = f"<{BASE}id/initiative/submissions/{id}> <http://purl.org/dc/terms/title>"
     assert f'A {subject} "Village telecentres"@en' in rows
     assert f'D {subject} "Village telecentres"@en' in rows
     assert f'A {subject} "Fifty telecentres"@en' in rows
     assert f'D {subject} "Fifty telecentres"@en' in rows
-    assert f"<{BASE}record/submissions/{id}> <http://www.w3.org/ns/adms#status> <{BASE}operations#gone>" in rows
+    assert (
+        f"<{BASE}record/submissions/{id}> <http://www.w3.org/ns/adms#status> <{BASE}operations#gone>"
+        in rows
+    )
 
 
 async def test_no_address_is_in_the_journal_or_the_archive(
@@ -104,12 +143,18 @@ async def test_no_address_is_in_the_journal_or_the_archive(
 ) -> None:
     await signed_in(admin, world)
     await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
-    token = bearer((await client.post(f"/submissions/confirmations/{world.last_secret()}")).json()["token"])
+    token = bearer(
+        (await client.post(f"/submissions/confirmations/{world.last_secret()}")).json()["token"]
+    )
     id = await submitted(client, headers=token)
     await decide(admin, id, "accept")
     run(world)
 
-    files = [file for file in world.folder.rglob("*") if file.is_file() and "ledger.sqlite" not in file.name]
+    files = [
+        file
+        for file in world.folder.rglob("*")
+        if file.is_file() and "ledger.sqlite" not in file.name
+    ]
 
     assert f"submissions/{id}" in published(world)
     assert [file.name for file in files if b"jane" in file.read_bytes()] == []
@@ -126,17 +171,31 @@ async def test_acceptance_queues_one_run_and_is_in_the_audit_log(
     await decide(admin, second, "accept")
 
     requests = [item.source for item in world.ledger.operators.waiting_requests()]
-    entries = [(item.what, item.source, item.note) for item in world.ledger.operators.audit_entries()]
+    entries = [
+        (item.what, item.source, item.note) for item in world.ledger.operators.audit_entries()
+    ]
     assert requests == ["submissions"]
     assert ("submission accepted", "submissions", f"{first}: Well done") in entries
     assert "accepted a submission" in (await admin.get("/admin/page/audit-log")).text
 
 
-async def test_a_person_is_asked_for_changes_by_mail(world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
+async def test_a_person_is_asked_for_changes_by_mail(
+    world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
     await signed_in(admin, world)
-    await client.post("/submissions/confirmations", json={"mail": "jane@example.org"}, headers={"Accept-Language": "fr"})
+    await client.post(
+        "/submissions/confirmations",
+        json={"mail": "jane@example.org"},
+        headers={"Accept-Language": "fr"},
+    )
     secret = world.last_secret()
-    token = bearer((await client.post(f"/submissions/confirmations/{secret}", headers={"Accept-Language": "fr"})).json()["token"])
+    token = bearer(
+        (
+            await client.post(
+                f"/submissions/confirmations/{secret}", headers={"Accept-Language": "fr"}
+            )
+        ).json()["token"]
+    )
     id = await submitted(client, headers=token)
 
     without_note = await decide(admin, id, "changes")
@@ -144,14 +203,26 @@ async def test_a_person_is_asked_for_changes_by_mail(world: SubmissionWorld, cli
 
     read = (await client.get(f"/submissions/{id}", headers=token)).json()
     address, text = world.mails()[-1]
-    assert (without_note.status_code, with_note.status_code, read["state"]) == (422, 303, "changes-requested")
-    assert (address, "Name the villages, please." in text, "Un modérateur vous demande" in text) == ("jane@example.org", True, True)
+    assert (without_note.status_code, with_note.status_code, read["state"]) == (
+        422,
+        303,
+        "changes-requested",
+    )
+    assert (
+        address,
+        "Name the villages, please." in text,
+        "Un modérateur vous demande" in text,
+    ) == ("jane@example.org", True, True)
     assert read["history"][-1]["who"] == "moderator"
     assert "Grace" not in str(read)
 
 
-async def test_two_people_accept_if_the_source_says_so(world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
-    world.set_definition(definition().replace("enabled   = true", "enabled   = true\nsecond_approver = true"))
+async def test_two_people_accept_if_the_source_says_so(
+    world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    world.set_definition(
+        definition().replace("enabled   = true", "enabled   = true\nsecond_approver = true")
+    )
     await signed_in(admin, world, "Grace")
     id = await submitted(client)
 
@@ -165,7 +236,11 @@ async def test_two_people_accept_if_the_source_says_so(world: SubmissionWorld, c
     assert waiting
     assert accepted
     assert [answer.status_code for answer in (first, again, second)] == [303, 409, 303]
-    assert (waiting.state.value, waiting.published, accepted.state.value) == ("submitted", None, "accepted")
+    assert (waiting.state.value, waiting.published, accepted.state.value) == (
+        "submitted",
+        None,
+        "accepted",
+    )
 
 
 async def test_what_was_changed_meanwhile_is_not_accepted(
@@ -173,7 +248,11 @@ async def test_what_was_changed_meanwhile_is_not_accepted(
 ) -> None:
     await signed_in(admin, world)
     id = await submitted(client)
-    await client.put(f"/submissions/{id}", json={**INITIATIVE, "title": {"en": "Other"}}, headers={"If-Match": '"1"'})
+    await client.put(
+        f"/submissions/{id}",
+        json={**INITIATIVE, "title": {"en": "Other"}},
+        headers={"If-Match": '"1"'},
+    )
 
     answer = await decide(admin, id, "accept", version=1)
 
@@ -189,7 +268,11 @@ async def test_a_rejected_change_leaves_the_published_version(
     id = await submitted(client)
     await decide(admin, id, "accept")
     version = (await client.get(f"/submissions/{id}")).headers["ETag"]
-    await client.put(f"/submissions/{id}", json={**INITIATIVE, "title": {"en": "Worse"}}, headers={"If-Match": version})
+    await client.put(
+        f"/submissions/{id}",
+        json={**INITIATIVE, "title": {"en": "Worse"}},
+        headers={"If-Match": version},
+    )
 
     page = (await admin.get(f"/admin/page/submissions/{id}")).text
     await decide(admin, id, "reject", "The old title was better.")
@@ -199,7 +282,9 @@ async def test_a_rejected_change_leaves_the_published_version(
     assert (read["state"], read["content"]["title"]) == ("accepted", {"en": "Village telecentres"})
 
 
-async def test_spam_cannot_be_changed_and_gets_no_mail(world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
+async def test_spam_cannot_be_changed_and_gets_no_mail(
+    world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
     await signed_in(admin, world)
     id = await submitted(client)
 
@@ -243,13 +328,19 @@ async def test_a_reader_decides_nothing_and_a_hostile_text_is_escaped(
     page = await admin.get(f"/admin/page/submissions/{id}")
     csrf = re.search(r'name="csrf" value="([^"]+)"', page.text)
     assert csrf
-    answer = await admin.post(f"/admin/page/submissions/{id}/accept", data={"csrf": csrf[1], "version": "1"})
-    forged = await admin.post(f"/admin/page/submissions/{id}/accept", data={"csrf": "x", "version": "1"})
+    answer = await admin.post(
+        f"/admin/page/submissions/{id}/accept", data={"csrf": csrf[1], "version": "1"}
+    )
+    forged = await admin.post(
+        f"/admin/page/submissions/{id}/accept", data={"csrf": "x", "version": "1"}
+    )
 
     assert ("<img src=x" in page.text, answer.status_code, forged.status_code) == (False, 403, 403)
 
 
-async def test_the_number_that_waits_is_counted(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_the_number_that_waits_is_counted(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     assert submissions.waiting(world.ledger) == (0, None)
     since = world.clock.now()
     await submitted(client)
@@ -259,7 +350,9 @@ async def test_the_number_that_waits_is_counted(world: SubmissionWorld, client: 
     assert submissions.waiting(world.ledger) == (2, since)
 
 
-async def test_old_drafts_links_and_persons_are_deleted(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_old_drafts_links_and_persons_are_deleted(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
     await client.post(f"/submissions/confirmations/{world.last_secret()}")
     now = world.clock.now() + timedelta(days=31)
@@ -274,7 +367,9 @@ async def test_a_decision_without_a_mail_server_is_kept(
 ) -> None:
     await signed_in(admin, world)
     await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
-    token = bearer((await client.post(f"/submissions/confirmations/{world.last_secret()}")).json()["token"])
+    token = bearer(
+        (await client.post(f"/submissions/confirmations/{world.last_secret()}")).json()["token"]
+    )
     id = await submitted(client, headers=token)
     world.context.admin.channels = type(world.context.admin.channels)()
 

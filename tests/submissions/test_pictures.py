@@ -1,4 +1,6 @@
-"""Pictures of submissions: re-encoded, stored by digest, public with the record alone, and deleted with it."""
+"""Pictures of submissions: re-encoded, stored by digest, public with the record alone, and deleted
+with it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ SECRET = b"GPS 1.2921 S, Jane Doe"
 SCRIPT = b"<script>alert(document.domain)</script>"
 
 
-def picture(size: tuple[int, int] = (80, 60), form: str = "JPEG", colour: str = "#2266aa", **options: object) -> bytes:
+def picture(
+    size: tuple[int, int] = (80, 60), form: str = "JPEG", colour: str = "#2266aa", **options: object
+) -> bytes:
     output = io.BytesIO()
     Image.new("RGB", size, colour).save(output, form, **options)
     return output.getvalue()
@@ -58,7 +62,12 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 def png_bomb(width: int, height: int) -> bytes:
     """Return a small file that says it is a large picture."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(1000))) + png_chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + png_chunk(b"IEND", b"")
+    )
 
 
 HOSTILE = {
@@ -70,7 +79,9 @@ HOSTILE = {
     "tiff": picture(form="TIFF"),
     "zip": b"PK\x03\x04" + bytes(200),
     "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-    "text bomb": picture(form="PNG")[:33] + png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(80_000_000))) + picture(form="PNG")[33:],
+    "text bomb": picture(form="PNG")[:33]
+    + png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(80_000_000)))
+    + picture(form="PNG")[33:],
 }
 
 
@@ -80,7 +91,10 @@ def test_what_is_no_picture_is_refused(name: str) -> None:
         encode_picture(HOSTILE[name])
 
 
-@pytest.mark.parametrize("content", [png_bomb(60_000, 60_000), png_bomb(6_000, 6_000), png_bomb(20_000, 1), bytes(MAX_FILE + 1)])
+@pytest.mark.parametrize(
+    "content",
+    [png_bomb(60_000, 60_000), png_bomb(6_000, 6_000), png_bomb(20_000, 1), bytes(MAX_FILE + 1)],
+)
 def test_a_picture_that_is_too_large_is_refused_before_it_is_decoded(content: bytes) -> None:
     with pytest.raises(TooLarge):
         encode_picture(content)
@@ -131,7 +145,9 @@ def test_a_damaged_file_is_read_or_refused(form: str) -> None:
         for _ in range(chance.randint(1, 6)):
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
         try:
-            encode_picture(bytes(damaged[: chance.choice((len(damaged), chance.randrange(len(damaged))))]))
+            encode_picture(
+                bytes(damaged[: chance.choice((len(damaged), chance.randrange(len(damaged))))])
+            )
             outcomes.add("read")
         except HTTPProblem:
             outcomes.add("refused")
@@ -139,14 +155,25 @@ def test_a_damaged_file_is_read_or_refused(form: str) -> None:
     assert outcomes == {"read", "refused"}
 
 
-async def send(client: httpx.AsyncClient, content: bytes | None = None, media: str = "image/jpeg") -> httpx.Response:
-    return await client.post("/submissions/pictures", content=picture() if content is None else content, headers={"Content-Type": media})
+async def send(
+    client: httpx.AsyncClient, content: bytes | None = None, media: str = "image/jpeg"
+) -> httpx.Response:
+    return await client.post(
+        "/submissions/pictures",
+        content=picture() if content is None else content,
+        headers={"Content-Type": media},
+    )
 
 
-async def test_a_picture_is_public_with_its_record_and_deleted_with_it(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_a_picture_is_public_with_its_record_and_deleted_with_it(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     accepted = (await send(client)).json()
     name = accepted["id"].rpartition("/")[2]
-    record = {**INITIATIVE, "picture": {"id": accepted["id"], "caption": {"en": "A telecentre with six computers"}}}
+    record = {
+        **INITIATIVE,
+        "picture": {"id": accepted["id"], "caption": {"en": "A telecentre with six computers"}},
+    }
     created = await client.post("/submissions", json=record)
     before = await client.get(f"/picture/{name}", headers=ANYBODY)
     item = moderation.find(world.context.admin, created.json()["id"])
@@ -158,16 +185,34 @@ async def test_a_picture_is_public_with_its_record_and_deleted_with_it(world: Su
     withdrawn = await client.delete(f"/submissions/{item.id}", headers={"If-Match": etag})
     after = await client.get(f"/picture/{name}", headers=ANYBODY)
 
-    assert accepted == {"id": f"{BASE}picture/{name}", "width": 80, "height": 60, "bytes": len(response.content)}
-    assert created.json()["content"]["picture"] == {"id": name, "caption": {"en": "A telecentre with six computers"}}
-    assert [answer.status_code for answer in (before, response, withdrawn, after)] == [404, 200, 200, 404]
+    assert accepted == {
+        "id": f"{BASE}picture/{name}",
+        "width": 80,
+        "height": 60,
+        "bytes": len(response.content),
+    }
+    assert created.json()["content"]["picture"] == {
+        "id": name,
+        "caption": {"en": "A telecentre with six computers"},
+    }
+    assert [answer.status_code for answer in (before, response, withdrawn, after)] == [
+        404,
+        200,
+        200,
+        404,
+    ]
     assert f"{sha256(response.content).hexdigest()}.webp" == name
     assert b64decode(export["pictures"][name]) == response.content
     thing, address = f"<{BASE}id/initiative/submissions/{item.id}>", f"<{accepted['id']}>"
     assert f"{thing} <https://schema.org/image> {address}" in statements
-    assert f'{address} <https://schema.org/caption> "A telecentre with six computers"@en' in statements
+    assert (
+        f'{address} <https://schema.org/caption> "A telecentre with six computers"@en' in statements
+    )
     assert not has_picture(world.ledger, name)
-    headers = {key: response.headers[key] for key in ("Content-Type", "X-Content-Type-Options", "Content-Security-Policy")}
+    headers = {
+        key: response.headers[key]
+        for key in ("Content-Type", "X-Content-Type-Options", "Content-Security-Policy")
+    }
     assert headers == {
         "Content-Type": "image/webp",
         "X-Content-Type-Options": "nosniff",
@@ -176,64 +221,103 @@ async def test_a_picture_is_public_with_its_record_and_deleted_with_it(world: Su
 
 
 def published_statements(world: SubmissionWorld) -> list[str]:
-    body = orjson.loads(SubmissionTransport(world.ledger).handle_request(httpx.Request("GET", SITE)).content)
+    body = orjson.loads(
+        SubmissionTransport(world.ledger).handle_request(httpx.Request("GET", SITE)).content
+    )
     mapper = MAPPINGS["submission"].prepare(world.context.source(), load_crosswalks(BASE))
-    return [line for key, row in body["accepted"].items() for line in describe(mapper(Record(key, row, b"")), Iris(BASE), "submissions")]
+    return [
+        line
+        for key, row in body["accepted"].items()
+        for line in describe(mapper(Record(key, row, b"")), Iris(BASE), "submissions")
+    ]
 
 
 async def test_turtle_and_published_json_name_a_picture(client: httpx.AsyncClient) -> None:
     id = (await send(client)).json()["id"]
     turtle = f"""@prefix dct: <http://purl.org/dc/terms/> . @prefix schema: <https://schema.org/> .
 <#it> a <{BASE}ns#Initiative> ; dct:title "Clinic"@en ; schema:image <{id}> . <{id}> schema:caption "A clinic"@en ."""
-    published = {"type": "Initiative", "title": {"en": "Clinic"}, "picture": {"id": id, "type": "Picture", "caption": {"en": "A clinic"}}}
+    published = {
+        "type": "Initiative",
+        "title": {"en": "Clinic"},
+        "picture": {"id": id, "type": "Picture", "caption": {"en": "A clinic"}},
+    }
 
-    by_turtle = await client.post("/submissions/check", content=turtle, headers={"Content-Type": "text/turtle"})
+    by_turtle = await client.post(
+        "/submissions/check", content=turtle, headers={"Content-Type": "text/turtle"}
+    )
     by_json = await client.post("/submissions/check", json=published)
 
     expected = {"id": id.rpartition("/")[2], "caption": {"en": "A clinic"}}
-    assert [answer.json()["content"]["picture"] for answer in (by_turtle, by_json)] == [expected, expected]
+    assert [answer.json()["content"]["picture"] for answer in (by_turtle, by_json)] == [
+        expected,
+        expected,
+    ]
 
 
 @pytest.mark.parametrize(
     ("about", "message"),
     [
         ({"id": f"{'0' * 64}.webp", "caption": {"en": "x"}}, "There is no such picture"),
-        ({"id": "https://elsewhere.example/a.png", "caption": {"en": "x"}}, "Send the picture first"),
+        (
+            {"id": "https://elsewhere.example/a.png", "caption": {"en": "x"}},
+            "Send the picture first",
+        ),
         ("javascript:alert(1)", "Send the picture first"),
         ([{"id": "a"}, {"id": "b"}], "There can be one only"),
         ("stored", "Say what the picture shows"),
     ],
 )
-async def test_a_record_names_a_stored_picture_with_its_text(client: httpx.AsyncClient, about: object, message: str) -> None:
+async def test_a_record_names_a_stored_picture_with_its_text(
+    client: httpx.AsyncClient, about: object, message: str
+) -> None:
     stored = (await send(client)).json()["id"]
 
-    answer = await client.post("/submissions", json={**INITIATIVE, "picture": stored if about == "stored" else about})
+    answer = await client.post(
+        "/submissions", json={**INITIATIVE, "picture": stored if about == "stored" else about}
+    )
 
     (result,) = [each for each in answer.json()["results"] if each["member"] == "picture"]
     assert (answer.status_code, message in result["message"]) == (422, True)
 
 
-async def test_files_that_are_no_pictures_are_refused_by_http(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_files_that_are_no_pictures_are_refused_by_http(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     answers = [
         await send(client, HOSTILE["html named png"], "image/png"),
         await send(client, HOSTILE["svg"], "image/svg+xml"),
         await send(client, png_bomb(60_000, 60_000), "image/png"),
         await send(client, bytes(MAX_FILE + 1)),
-        await client.post("/submissions/pictures", content=picture(), headers={"Content-Type": "image/jpeg", **ANYBODY}),
+        await client.post(
+            "/submissions/pictures",
+            content=picture(),
+            headers={"Content-Type": "image/jpeg", **ANYBODY},
+        ),
     ]
 
     assert [answer.status_code for answer in answers] == [422, 415, 413, 413, 401]
-    assert answers[0].json()["detail"] == "This is no picture that can be read. Send a JPEG, PNG, WebP or GIF file."
+    assert (
+        answers[0].json()["detail"]
+        == "This is no picture that can be read. Send a JPEG, PNG, WebP or GIF file."
+    )
 
 
-async def test_pictures_that_no_record_names_are_few_and_deleted_after_a_day(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
-    answers = [await send(client, picture(size=(80, 60 + number))) for number in range(MAX_UNUSED + 1)]
+async def test_pictures_that_no_record_names_are_few_and_deleted_after_a_day(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
+    answers = [
+        await send(client, picture(size=(80, 60 + number))) for number in range(MAX_UNUSED + 1)
+    ]
     used = answers[0].json()["id"]
-    await client.post("/submissions", json={**INITIATIVE, "picture": {"id": used, "caption": {"en": "Computers"}}})
+    await client.post(
+        "/submissions", json={**INITIATIVE, "picture": {"id": used, "caption": {"en": "Computers"}}}
+    )
     prune_pictures(world.ledger, world.clock.now() + timedelta(days=1))
 
     assert [answer.status_code for answer in answers] == [201] * MAX_UNUSED + [422]
-    present = [has_picture(world.ledger, answer.json()["id"].rpartition("/")[2]) for answer in answers[:-1]]
+    present = [
+        has_picture(world.ledger, answer.json()["id"].rpartition("/")[2]) for answer in answers[:-1]
+    ]
     assert present == [True] + [False] * (MAX_UNUSED - 1)
 
 
@@ -242,40 +326,74 @@ async def test_a_picture_is_kept_while_it_is_published_and_deleted_when_a_change
 ) -> None:
     id = (await send(client)).json()["id"]
     name = id.rpartition("/")[2]
-    created = await client.post("/submissions", json={**INITIATIVE, "picture": {"id": id, "caption": {"en": "Computers"}}})
+    created = await client.post(
+        "/submissions", json={**INITIATIVE, "picture": {"id": id, "caption": {"en": "Computers"}}}
+    )
     key = created.json()["id"]
-    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, key), "")
+    moderation.accept(
+        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, key), ""
+    )
     etag = (await client.get(f"/submissions/{key}")).headers["ETag"]
     changed = await client.put(f"/submissions/{key}", json=INITIATIVE, headers={"If-Match": etag})
     while_it_waits = await client.get(f"/picture/{name}", headers=ANYBODY)
-    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, key), "")
+    moderation.accept(
+        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, key), ""
+    )
 
     assert [answer.status_code for answer in (changed, while_it_waits)] == [200, 200]
     assert not has_picture(world.ledger, name)
 
 
-async def answer_picture(browser: httpx.AsyncClient, link: str, content: bytes | None, **fields: str) -> httpx.Response:
+async def answer_picture(
+    browser: httpx.AsyncClient, link: str, content: bytes | None, **fields: str
+) -> httpx.Response:
     page = await browser.get(f"{link}/picture")
-    files = {"file": ("photo.png", content, "image/png")} if content is not None else {"file": ("", b"", "application/octet-stream")}
-    return await browser.post("/submit/picture", data={"draft": link.rpartition("/")[2], "was": hidden(page, "was"), **fields}, files=files)
+    files = (
+        {"file": ("photo.png", content, "image/png")}
+        if content is not None
+        else {"file": ("", b"", "application/octet-stream")}
+    )
+    return await browser.post(
+        "/submit/picture",
+        data={"draft": link.rpartition("/")[2], "was": hidden(page, "was"), **fields},
+        files=files,
+    )
 
 
-async def test_a_picture_is_sent_by_form_shown_replaced_and_removed(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_a_picture_is_sent_by_form_shown_replaced_and_removed(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     link = (await fill(browser)).url.path.removesuffix("/summary")
-    refused = await answer_picture(browser, link, HOSTILE["html named png"], **{"picture-caption": "A telecentre"})
+    refused = await answer_picture(
+        browser, link, HOSTILE["html named png"], **{"picture-caption": "A telecentre"}
+    )
     silent = await answer_picture(browser, link, picture())
     first = stored_name(await browser.get(f"{link}/picture.webp"))
     named = await answer_picture(browser, link, None, **{"picture-caption": "A telecentre"})
     summary = await browser.get(f"{link}/summary")
-    replaced = await answer_picture(browser, link, picture(colour="red"), **{"picture-caption": "A telecentre"})
+    replaced = await answer_picture(
+        browser, link, picture(colour="red"), **{"picture-caption": "A telecentre"}
+    )
     second = stored_name(await browser.get(f"{link}/picture.webp"))
     left = has_picture(world.ledger, first)
     removed = await answer_picture(browser, link, None, remove="yes")
     gone = await browser.get(f"{link}/picture.webp")
 
-    assert [page.status_code for page in (refused, silent, named, replaced, removed, gone)] == [422, 422, 200, 200, 200, 404]
-    assert re.search(r'<p class="fault" id="picture-fault" role="alert">This is no picture', refused.text)
-    assert re.search(r'<p class="fault" id="picture-caption-fault" role="alert">Say what the picture shows', silent.text)
+    assert [page.status_code for page in (refused, silent, named, replaced, removed, gone)] == [
+        422,
+        422,
+        200,
+        200,
+        200,
+        404,
+    ]
+    assert re.search(
+        r'<p class="fault" id="picture-fault" role="alert">This is no picture', refused.text
+    )
+    assert re.search(
+        r'<p class="fault" id="picture-caption-fault" role="alert">Say what the picture shows',
+        silent.text,
+    )
     assert named.url.path == f"{link}/links"
     assert f'src="{link}/picture.webp" alt="A telecentre"' in summary.text
     assert first != second
@@ -300,16 +418,26 @@ async def test_the_submitter_and_moderators_alone_see_a_picture_that_waits(
     of_draft = await browser.get(f"{link}/picture.webp")
     anybody = await client.get(f"{mine.url.path}/picture.webp", headers=ANYBODY)
     public = await client.get(f"/picture/{name}")
-    deleted = await browser.post("/submit/mine/delete", data={"csrf": hidden(mine, "csrf"), "sure": "yes"})
+    deleted = await browser.post(
+        "/submit/mine/delete", data={"csrf": hidden(mine, "csrf"), "sure": "yes"}
+    )
 
     assert f'src="{mine.url.path}/picture.webp" alt="A telecentre"' in mine.text
-    assert [answer.status_code for answer in (own, of_draft, anybody, public, deleted)] == [200, 410, 404, 404, 200]
+    assert [answer.status_code for answer in (own, of_draft, anybody, public, deleted)] == [
+        200,
+        410,
+        404,
+        404,
+        200,
+    ]
     assert find_picture(world.ledger, name) is None
 
 
 def violations(row: dict[str, Any]) -> tuple[str, list[str]]:
     """Return the outcome of a row of a table, and the members that prevent its publication."""
-    return row["outcome"], [item["member"] for item in row["results"] if item["severity"] == "Violation"]
+    return row["outcome"], [
+        item["member"] for item in row["results"] if item["severity"] == "Violation"
+    ]
 
 
 async def test_a_row_of_a_table_names_a_picture_that_was_sent_and_no_other_address(
@@ -317,14 +445,29 @@ async def test_a_row_of_a_table_names_a_picture_that_was_sent_and_no_other_addre
 ) -> None:
     id = (await send(client)).json()["id"]
     header = "type,title@en,publisher.name,start,picture.id,picture.caption@en"
-    rows = (id, "https://other.example/picture.png", "http://169.254.169.254/latest/meta-data", f"{BASE}picture/{'0' * 64}.webp", "")
-    lines = [f"Initiative,Centre {number},Ministry,2025-01-01,{address},A room" for number, address in enumerate(rows)]
+    rows = (
+        id,
+        "https://other.example/picture.png",
+        "http://169.254.169.254/latest/meta-data",
+        f"{BASE}picture/{'0' * 64}.webp",
+        "",
+    )
+    lines = [
+        f"Initiative,Centre {number},Ministry,2025-01-01,{address},A room"
+        for number, address in enumerate(rows)
+    ]
 
     answer = await client.post(
-        "/submissions/upload", content="\r\n".join((header, *lines)).encode(), headers={"Content-Type": "text/csv"}
+        "/submissions/upload",
+        content="\r\n".join((header, *lines)).encode(),
+        headers={"Content-Type": "text/csv"},
     )
 
-    assert [violations(row) for row in answer.json()["rows"]] == [("accepted", []), *[("refused", ["picture"])] * 3, ("accepted", [])]
+    assert [violations(row) for row in answer.json()["rows"]] == [
+        ("accepted", []),
+        *[("refused", ["picture"])] * 3,
+        ("accepted", []),
+    ]
     stored = moderation.find(world.context.admin, answer.json()["rows"][0]["id"])
     assert stored.content["picture"] == {"id": id.rpartition("/")[2], "caption": {"en": "A room"}}
 
@@ -333,6 +476,8 @@ async def test_a_picture_in_a_table_needs_its_text(client: httpx.AsyncClient) ->
     id = (await send(client)).json()["id"]
     content = f"type,title@en,publisher.name,start,picture.id\r\nInitiative,Centre,Ministry,2025-01-01,{id}".encode()
 
-    answer = await client.post("/submissions/upload", content=content, headers={"Content-Type": "text/csv"})
+    answer = await client.post(
+        "/submissions/upload", content=content, headers={"Content-Type": "text/csv"}
+    )
 
     assert violations(answer.json()["rows"][0]) == ("refused", ["picture"])

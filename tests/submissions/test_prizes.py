@@ -71,7 +71,9 @@ async def people(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     file.write_text(edition_text(world.clock.now().date() - timedelta(days=1)), encoding="utf-8")
     prizes.put_edition(world.ledger, read_edition(file))
     definition = (ROOT / "sources" / "prizes.toml").read_text(encoding="utf-8")
-    (world.folder / "sources" / "prizes.toml").write_text(definition.replace("enabled   = false", "enabled   = true"), encoding="utf-8")
+    (world.folder / "sources" / "prizes.toml").write_text(
+        definition.replace("enabled   = false", "enabled   = true"), encoding="utf-8"
+    )
     transport = httpx.ASGITransport(create_submissions(world.context, (routes, page_routes)))
     async with httpx.AsyncClient(transport=transport, base_url=SITE) as async_client:
         yield async_client
@@ -87,28 +89,52 @@ async def person(world: SubmissionWorld, people: httpx.AsyncClient, mail: str) -
 def run(world: SubmissionWorld, source: str) -> None:
     world.clock.advance(timedelta(minutes=1))
     url = f"sqlite:///{world.folder}/ledger.sqlite"
-    with open_context(world.folder, url, BASE, "admin@example.org", frozenset(), source_dir=world.folder / "sources", workers=0) as context:
-        harvest(world.context.admin.source(source), replace(context, now=world.clock.now), full=True)
+    with open_context(
+        world.folder,
+        url,
+        BASE,
+        "admin@example.org",
+        frozenset(),
+        source_dir=world.folder / "sources",
+        workers=0,
+    ) as context:
+        harvest(
+            world.context.admin.source(source), replace(context, now=world.clock.now), full=True
+        )
 
 
 def entries(world: SubmissionWorld) -> str:
     """Return all that the journal has ever published."""
     url = f"sqlite:///{world.folder}/ledger.sqlite"
-    with open_context(world.folder, url, BASE, "admin@example.org", frozenset(), workers=0) as context:
+    with open_context(
+        world.folder, url, BASE, "admin@example.org", frozenset(), workers=0
+    ) as context:
         return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
 
 
-async def published_initiative(world: SubmissionWorld, people: httpx.AsyncClient, title: str = "Village telecentres") -> str:
+async def published_initiative(
+    world: SubmissionWorld, people: httpx.AsyncClient, title: str = "Village telecentres"
+) -> str:
     """Return the address of an initiative that is in the register."""
-    content = {**INITIATIVE, "title": {"en": title}, "page": [f"https://{title.lower().replace(' ', '-')}.example/"]}
-    answer = await people.post("/submissions", json=content, headers=bearer(world.tokens["Ministry"]))
+    content = {
+        **INITIATIVE,
+        "title": {"en": title},
+        "page": [f"https://{title.lower().replace(' ', '-')}.example/"],
+    }
+    answer = await people.post(
+        "/submissions", json=content, headers=bearer(world.tokens["Ministry"])
+    )
     id = str(answer.json()["id"])
-    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), "")
+    moderation.accept(
+        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
+    )
     run(world, "submissions")
     return f"{SITE}/id/initiative/submissions/{id}"
 
 
-async def nominated(people: httpx.AsyncClient, who: dict[str, str], initiative: str, category: str = "C4") -> httpx.Response:
+async def nominated(
+    people: httpx.AsyncClient, who: dict[str, str], initiative: str, category: str = "C4"
+) -> httpx.Response:
     sent = {"initiative": initiative, "category": category, "reason": "Forty villages learn."}
     return await people.post("/submissions/prizes/2027/nominations", json=sent, headers=who)
 
@@ -127,7 +153,9 @@ def decide(world: SubmissionWorld, id: str, stage: Stage, special: str | None = 
     contest.set_stage(world.ledger, edition, id, stage, special, world.clock.now(), BASE)
 
 
-async def test_a_nomination_becomes_the_winner_by_http_alone(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+async def test_a_nomination_becomes_the_winner_by_http_alone(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
     initiative = await published_initiative(world, people)
     prizes.add_expert(world.ledger, "2027", "expert@example.org")
     created = await nominated(people, bearer(world.tokens["Ministry"]), initiative)
@@ -137,10 +165,15 @@ async def test_a_nomination_becomes_the_winner_by_http_alone(world: SubmissionWo
 
     to_day(world, "closes")
     expert = await person(world, people, "expert@example.org")
-    scored = await people.put(f"{path}/review", json={"scores": {"impact": 5, "partnerships": 1}}, headers=expert)
+    scored = await people.put(
+        f"{path}/review", json={"scores": {"impact": 5, "partnerships": 1}}, headers=expert
+    )
     decide(world, id, Stage.NOMINATED)
     run(world, "prizes")
-    before_nominees = (await people.get("/submissions/prizes/2027")).json()["nominations"], "AwardReceipt" in entries(world)
+    before_nominees = (
+        (await people.get("/submissions/prizes/2027")).json()["nominations"],
+        "AwardReceipt" in entries(world),
+    )
 
     to_day(world, "vote_opens")
     run(world, "prizes")
@@ -156,7 +189,12 @@ async def test_a_nomination_becomes_the_winner_by_http_alone(world: SubmissionWo
     decide(world, id, Stage.WINNER, "youth")
     run(world, "prizes")
     listed = (await people.get("/submissions/prizes/2027")).json()["nominations"]
-    before_results = listed[0]["stage"], "special" in listed[0], "prize-stage/winner" in entries(world), "Youth" in entries(world)
+    before_results = (
+        listed[0]["stage"],
+        "special" in listed[0],
+        "prize-stage/winner" in entries(world),
+        "Youth" in entries(world),
+    )
     to_day(world, "results")
     run(world, "prizes")
 
@@ -169,22 +207,33 @@ async def test_a_nomination_becomes_the_winner_by_http_alone(world: SubmissionWo
     lines = [line for line in entries(world).splitlines() if line.startswith(f"A {receipt}")]
     assert any("prizeStage" in line and "prize-stage/winner" in line for line in lines)
     assert any("dc/terms/date" in line and f"{edition.results}" in line for line in lines)
-    assert any("isPartOf" in line and Iris(BASE).thing("event", "prizes", "2027") in line for line in lines)
+    assert any(
+        "isPartOf" in line and Iris(BASE).thing("event", "prizes", "2027") in line for line in lines
+    )
     assert any("Youth prize" in line for line in lines)
-    assert f'<{Iris(BASE).thing("event", "prizes", "2027")}>' in entries(world)
+    assert f"<{Iris(BASE).thing('event', 'prizes', '2027')}>" in entries(world)
     for secret in ("voter@", "expert@", prizes.voter("voter@example.org")):
         assert secret not in entries(world)
 
 
-async def test_rules_of_the_contest_refuse_with_their_reason(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
-    ministry, initiative = bearer(world.tokens["Ministry"]), await published_initiative(world, people)
+async def test_rules_of_the_contest_refuse_with_their_reason(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
+    ministry, initiative = (
+        bearer(world.tokens["Ministry"]),
+        await published_initiative(world, people),
+    )
 
     answers = {
-        "no such initiative": await nominated(people, ministry, f"{SITE}/id/initiative/submissions/none"),
+        "no such initiative": await nominated(
+            people, ministry, f"{SITE}/id/initiative/submissions/none"
+        ),
         "no address": await nominated(people, ministry, "Village telecentres"),
         "no category": await nominated(people, ministry, initiative, "C12"),
         "first": await nominated(people, ministry, initiative),
-        "second category": await nominated(people, bearer(world.tokens["University"]), initiative, "C5"),
+        "second category": await nominated(
+            people, bearer(world.tokens["University"]), initiative, "C5"
+        ),
         "no token": await nominated(people, {}, initiative),
     }
 
@@ -196,7 +245,9 @@ async def test_rules_of_the_contest_refuse_with_their_reason(world: SubmissionWo
     assert (await nominated(people, ministry, initiative)).status_code == 409
 
 
-async def test_a_title_in_the_table_is_no_formula(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+async def test_a_title_in_the_table_is_no_formula(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
     initiative = await published_initiative(world, people, "=1+1")
     created = await nominated(people, bearer(world.tokens["Ministry"]), initiative)
     to_day(world, "closes")
@@ -208,8 +259,13 @@ async def test_a_title_in_the_table_is_no_formula(world: SubmissionWorld, people
     assert [row["title"] for row in csv.DictReader(io.StringIO(table.text))] == ["'=1+1"]
 
 
-async def test_a_winner_cannot_be_nominated_again(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
-    ministry, initiative = bearer(world.tokens["Ministry"]), await published_initiative(world, people)
+async def test_a_winner_cannot_be_nominated_again(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
+    ministry, initiative = (
+        bearer(world.tokens["Ministry"]),
+        await published_initiative(world, people),
+    )
     created = (await nominated(people, ministry, initiative)).json()
     to_day(world, "closes")
     decide(world, created["id"], Stage.WINNER)
@@ -223,15 +279,24 @@ async def test_a_winner_cannot_be_nominated_again(world: SubmissionWorld, people
     assert (answer.status_code, "won before" in answer.text) == (409, True)
 
 
-async def test_an_expert_with_a_conflict_cannot_score(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+async def test_an_expert_with_a_conflict_cannot_score(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
     initiative = await published_initiative(world, people)
     id = (await nominated(people, bearer(world.tokens["Ministry"]), initiative)).json()["id"]
     prizes.add_expert(world.ledger, "2027", "expert@example.org")
-    expert, stranger = [await person(world, people, f"{name}@example.org") for name in ("expert", "stranger")]
-    path, points = f"/submissions/prizes/2027/nominations/{id}/review", {"scores": {"impact": 5, "partnerships": 5}}
+    expert, stranger = [
+        await person(world, people, f"{name}@example.org") for name in ("expert", "stranger")
+    ]
+    path, points = (
+        f"/submissions/prizes/2027/nominations/{id}/review",
+        {"scores": {"impact": 5, "partnerships": 5}},
+    )
     early = await people.put(path, json=points, headers=expert)
     to_day(world, "closes")
-    expert, stranger = [await person(world, people, f"{name}@example.org") for name in ("expert", "stranger")]
+    expert, stranger = [
+        await person(world, people, f"{name}@example.org") for name in ("expert", "stranger")
+    ]
 
     answers = [
         await people.put(path, json=sent, headers=who)
@@ -251,11 +316,17 @@ async def test_an_expert_with_a_conflict_cannot_score(world: SubmissionWorld, pe
     assert early.status_code == 409
     assert [answer.status_code for answer in answers] == [404, 422, 422, 200, 200, 409]
     assert listed.json()[0]["review"] == {"conflict": True, "scores": {}}
-    assert [(row.score, row.conflicts) for row in contest.rank(world.ledger, edition)] == [(None, 1)]
-    assert (await people.get("/submissions/prizes/2027/review", headers=stranger)).status_code == 404
+    assert [(row.score, row.conflicts) for row in contest.rank(world.ledger, edition)] == [
+        (None, 1)
+    ]
+    assert (
+        await people.get("/submissions/prizes/2027/review", headers=stranger)
+    ).status_code == 404
 
 
-async def test_votes_outside_their_days_and_of_organizations_are_refused(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+async def test_votes_outside_their_days_and_of_organizations_are_refused(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
     initiative = await published_initiative(world, people)
     id = (await nominated(people, bearer(world.tokens["Ministry"]), initiative)).json()["id"]
     path = f"/submissions/prizes/2027/nominations/{id}/vote"
@@ -264,16 +335,26 @@ async def test_votes_outside_their_days_and_of_organizations_are_refused(world: 
     to_day(world, "vote_opens")
     voter = await person(world, people, "voter@example.org")
 
-    answers = [await people.put(path, headers=who) for who in (voter, bearer(world.tokens["Ministry"]), {})]
+    answers = [
+        await people.put(path, headers=who) for who in (voter, bearer(world.tokens["Ministry"]), {})
+    ]
 
     assert early.status_code == 409
-    assert [answer.status_code for answer in answers] == [404, 409, 401]  # it was not chosen for the vote
+    # it was not chosen for the vote
+    assert [answer.status_code for answer in answers] == [404, 409, 401]
 
 
-async def test_a_category_has_no_more_champions_and_winners_than_its_edition(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+async def test_a_category_has_no_more_champions_and_winners_than_its_edition(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
     ministry = bearer(world.tokens["Ministry"])
     titles = ("Village telecentres", "Radio schools")
-    ids = [(await nominated(people, ministry, await published_initiative(world, people, title))).json()["id"] for title in titles]
+    ids = [
+        (
+            await nominated(people, ministry, await published_initiative(world, people, title))
+        ).json()["id"]
+        for title in titles
+    ]
     to_day(world, "closes")
     decide(world, ids[0], Stage.WINNER)
 
@@ -281,13 +362,17 @@ async def test_a_category_has_no_more_champions_and_winners_than_its_edition(wor
         decide(world, ids[1], Stage.CHAMPION)
 
 
-async def test_a_person_exports_and_deletes_votes_and_reviews(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+async def test_a_person_exports_and_deletes_votes_and_reviews(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
     initiative = await published_initiative(world, people)
     id = (await nominated(people, bearer(world.tokens["Ministry"]), initiative)).json()["id"]
     prizes.add_expert(world.ledger, "2027", "jane@example.org")
     to_day(world, "closes")
     jane = await person(world, people, "jane@example.org")
-    await people.put(f"/submissions/prizes/2027/nominations/{id}/review", json={"conflict": True}, headers=jane)
+    await people.put(
+        f"/submissions/prizes/2027/nominations/{id}/review", json={"conflict": True}, headers=jane
+    )
     decide(world, id, Stage.NOMINATED)
     to_day(world, "vote_opens")
     jane = await person(world, people, "jane@example.org")
@@ -300,12 +385,18 @@ async def test_a_person_exports_and_deletes_votes_and_reviews(world: SubmissionW
     assert [item["conflict"] for item in exported["reviews"]] == [True]
     assert prizes.votes(world.ledger, "2027") == {}
     assert prizes.experts(world.ledger, "2027") == []
-    assert [item.expert.startswith("deleted ") for item in prizes.reviews(world.ledger, "2027")] == [True]
+    assert [
+        item.expert.startswith("deleted ") for item in prizes.reviews(world.ledger, "2027")
+    ] == [True]
 
 
-async def test_who_voted_and_reviewed_is_forgotten_a_year_after_the_results(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+async def test_who_voted_and_reviewed_is_forgotten_a_year_after_the_results(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
     initiative = await published_initiative(world, people)
-    id = (await nominated(people, await person(world, people, "jane@example.org"), initiative)).json()["id"]
+    id = (
+        await nominated(people, await person(world, people, "jane@example.org"), initiative)
+    ).json()["id"]
     prizes.add_expert(world.ledger, "2027", "jane@example.org")
     to_day(world, "closes")
     jane = await person(world, people, "jane@example.org")
@@ -313,14 +404,19 @@ async def test_who_voted_and_reviewed_is_forgotten_a_year_after_the_results(worl
     await people.put(f"/submissions/prizes/2027/nominations/{id}/review", json=scores, headers=jane)
     decide(world, id, Stage.NOMINATED)
     to_day(world, "vote_opens")
-    await people.put(f"/submissions/prizes/2027/nominations/{id}/vote", headers=await person(world, people, "jane@example.org"))
+    await people.put(
+        f"/submissions/prizes/2027/nominations/{id}/vote",
+        headers=await person(world, people, "jane@example.org"),
+    )
     edition = prizes.find_edition(world.ledger, "2027")
     assert edition
 
     known: list[tuple[bool, bool, bool]] = []
     for days in (0, 1, 1):
         prizes.forget_persons(world.ledger, edition.results + timedelta(days=days))
-        named = [item.expert for item in prizes.reviews(world.ledger, "2027")] == ["jane@example.org"]
+        named = [item.expert for item in prizes.reviews(world.ledger, "2027")] == [
+            "jane@example.org"
+        ]
         votes = prizes.votes_of(world.ledger, "jane@example.org", "2027") == {"2027 C4": id}
         known.append((named, votes, prizes.experts(world.ledger, "2027") == ["jane@example.org"]))
 
@@ -330,7 +426,9 @@ async def test_who_voted_and_reviewed_is_forgotten_a_year_after_the_results(worl
     assert [row.score for row in contest.rank(world.ledger, edition)] == [4.5]
 
 
-async def test_an_edition_is_unknown_before_it_is_announced(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+async def test_an_edition_is_unknown_before_it_is_announced(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
     file = world.folder / "2028.toml"
     file.write_text(edition_text(world.clock.now().date() + timedelta(days=1)), encoding="utf-8")
     prizes.put_edition(world.ledger, read_edition(file))
@@ -350,11 +448,17 @@ async def test_an_edition_is_unknown_before_it_is_announced(world: SubmissionWor
         ("champions = 1", "champion = 1", 'unknown key "champion"'),
         ("champions = 1", 'categories = ["C12"]', "categories: write a list of these: C1, C2"),
         ("title = {", "title = ", "invalid TOML"),
-        ('label = { en = "Partnerships" }', 'label = "Partnerships"', "criteria: each needs a code and a label"),
+        (
+            'label = { en = "Partnerships" }',
+            'label = "Partnerships"',
+            "criteria: each needs a code and a label",
+        ),
         ("vote_closes = ", "announced = ", "write both days, or none"),
     ],
 )
-def test_a_wrong_edition_is_refused_with_file_and_key(tmp_path: Path, before: str, after: str, message: str) -> None:
+def test_a_wrong_edition_is_refused_with_file_and_key(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
     file = tmp_path / "2027.toml"
     file.write_text(edition_text(date(2027, 1, 1)).replace(before, after), encoding="utf-8")
 
@@ -366,7 +470,10 @@ def test_a_wrong_edition_is_refused_with_file_and_key(tmp_path: Path, before: st
 
 def test_days_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "2027.toml"
-    file.write_text(edition_text(date(2027, 1, 1)).replace("closes = 2027-01-11", "closes = 2026-01-11", 1), encoding="utf-8")
+    file.write_text(
+        edition_text(date(2027, 1, 1)).replace("closes = 2027-01-11", "closes = 2026-01-11", 1),
+        encoding="utf-8",
+    )
 
     with pytest.raises(PrizeError, match="closes is before opens"):
         read_edition(file)
@@ -376,18 +483,26 @@ def test_the_edition_of_2015_is_shipped_with_its_days() -> None:
     edition = read_edition(ROOT / "sources" / "prizes" / "2015.toml")
 
     assert (edition.source, len(edition.categories)) == ("wsis-prizes-2015", 18)
-    assert (edition.days()["opens"], edition.days()["results"]) == (date(2014, 12, 15), date(2015, 5, 26))
+    assert (edition.days()["opens"], edition.days()["results"]) == (
+        date(2014, 12, 15),
+        date(2015, 5, 26),
+    )
 
 
 def command_settings(data: Path) -> Settings:
     return Settings(data, data, BASE, f"sqlite:///{data}/ledger.sqlite", frozenset(), "", "rust")
 
 
-async def test_commands_add_an_edition_name_experts_and_decide(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
-    created = await nominated(people, bearer(world.tokens["Ministry"]), await published_initiative(world, people))
+async def test_commands_add_an_edition_name_experts_and_decide(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
+    created = await nominated(
+        people, bearer(world.tokens["Ministry"]), await published_initiative(world, people)
+    )
     id = str(created.json()["id"])
     file = world.folder / "2027.toml"
-    file.write_text(edition_text(world.clock.now().date() - timedelta(days=15)), encoding="utf-8")  # so that nominations are closed
+    # so that nominations are closed
+    file.write_text(edition_text(world.clock.now().date() - timedelta(days=15)), encoding="utf-8")
     settings = command_settings(world.folder)
 
     def command(*words: str) -> tuple[int, str]:
@@ -408,7 +523,11 @@ async def test_commands_add_an_edition_name_experts_and_decide(world: Submission
     assert prizes.experts(world.ledger, "2027") == ["expert@example.org"]
     assert (id in printed, '"nominated"' in printed) == (True, True)
     entries = world.ledger.operators.audit_entries(3)
-    assert [entry.what for entry in entries] == ["prize stage decided", "prize expert added", "prize edition added"]
+    assert [entry.what for entry in entries] == [
+        "prize stage decided",
+        "prize expert added",
+        "prize edition added",
+    ]
 
 
 async def sign_in(world: SubmissionWorld, people: httpx.AsyncClient, mail: str) -> None:
@@ -424,14 +543,22 @@ def token(page: httpx.Response) -> str:
     return match[1]
 
 
-async def test_forms_refuse_with_the_reason_and_keep_what_was_written(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+async def test_forms_refuse_with_the_reason_and_keep_what_was_written(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
     initiative = await published_initiative(world, people)
     people.headers["Origin"] = SITE
     path = "/submit/prizes/2027/nominate"
     stranger = await people.get(path)
     await sign_in(world, people, "jane@example.org")
     page = await people.get(path)
-    form = {"csrf": token(page), "website": "", "initiative": initiative, "category": "C4", "reason": "Forty <b>villages</b>"}
+    form = {
+        "csrf": token(page),
+        "website": "",
+        "initiative": initiative,
+        "category": "C4",
+        "reason": "Forty <b>villages</b>",
+    }
 
     answers = [
         await people.post(path, data=sent)
@@ -452,31 +579,55 @@ async def test_forms_refuse_with_the_reason_and_keep_what_was_written(world: Sub
     assert (await people.get("/submit/prizes/2027/review")).status_code == 404
 
 
-async def test_a_nomination_is_withdrawn_while_nominations_are_open(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+async def test_a_nomination_is_withdrawn_while_nominations_are_open(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
     initiative = await published_initiative(world, people)
     people.headers["Origin"] = SITE
     await sign_in(world, people, "jane@example.org")
     path = "/submit/prizes/2027/nominate"
     csrf = token(await people.get(path))
-    await people.post(path, data={"csrf": csrf, "website": "", "initiative": initiative, "category": "C4", "reason": "Why not?"})
+    await people.post(
+        path,
+        data={
+            "csrf": csrf,
+            "website": "",
+            "initiative": initiative,
+            "category": "C4",
+            "reason": "Why not?",
+        },
+    )
     (created,) = prizes.nominations(world.ledger, "2027")
-    other = await people.delete(f"/submissions/prizes/2027/nominations/{created.id}", headers=bearer(world.tokens["Ministry"]))
+    other = await people.delete(
+        f"/submissions/prizes/2027/nominations/{created.id}",
+        headers=bearer(world.tokens["Ministry"]),
+    )
 
     answer = await people.post(f"{path}/{created.id}/withdraw", data={"csrf": csrf})
 
-    assert (other.status_code, answer.status_code, prizes.nominations(world.ledger, "2027")) == (404, 303, [])
+    assert (other.status_code, answer.status_code, prizes.nominations(world.ledger, "2027")) == (
+        404,
+        303,
+        [],
+    )
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
-async def test_pages_of_an_edition_are_in_every_language(world: SubmissionWorld, people: httpx.AsyncClient, language: str) -> None:
-    english, other = [(await people.get(f"/submit/prizes/2027?lang={tag}")).text for tag in ("en", language)]
+async def test_pages_of_an_edition_are_in_every_language(
+    world: SubmissionWorld, people: httpx.AsyncClient, language: str
+) -> None:
+    english, other = [
+        (await people.get(f"/submit/prizes/2027?lang={tag}")).text for tag in ("en", language)
+    ]
 
     assert f'<html lang="{language}"' in other
     assert "Nominations open" in english
     assert "Nominations open" not in other
 
 
-async def test_an_expert_scores_and_a_person_votes_on_the_pages(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+async def test_an_expert_scores_and_a_person_votes_on_the_pages(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
     initiative = await published_initiative(world, people)
     id = (await nominated(people, bearer(world.tokens["Ministry"]), initiative)).json()["id"]
     prizes.add_expert(world.ledger, "2027", "jane@example.org")
@@ -486,19 +637,28 @@ async def test_an_expert_scores_and_a_person_votes_on_the_pages(world: Submissio
     await sign_in(world, people, "jane@example.org")
     listed = await people.get(f"{path}/review")
     form = {"csrf": token(await people.get(f"{path}/review/{id}")), "score-impact": "5"}
-    reviewed = [await people.post(f"{path}/review/{id}", data={**form, **more}) for more in ({}, {"score-partnerships": "1"})]
+    reviewed = [
+        await people.post(f"{path}/review/{id}", data={**form, **more})
+        for more in ({}, {"score-partnerships": "1"})
+    ]
     decide(world, id, Stage.NOMINATED)
     to_day(world, "vote_opens")
     anonymous = await people.get(path, headers={"Cookie": ""})
     await sign_in(world, people, "jane@example.org")
     csrf = token(await people.get(path))
 
-    voted = [await people.post(f"{path}/vote/{id}", data={"csrf": csrf, "website": trap}) for trap in ("spam", "")]
+    voted = [
+        await people.post(f"{path}/vote/{id}", data={"csrf": csrf, "website": trap})
+        for trap in ("spam", "")
+    ]
     printed = await people.get(path)
 
     assert f"/review/{id}" in listed.text
     assert [answer.status_code for answer in reviewed] == [422, 303]
-    assert ("Confirm your address to vote" in anonymous.text, f"/vote/{id}" in anonymous.text) == (True, False)
+    assert ("Confirm your address to vote" in anonymous.text, f"/vote/{id}" in anonymous.text) == (
+        True,
+        False,
+    )
     assert [answer.status_code for answer in voted] == [422, 303]
     assert "Your vote" in printed.text
 
@@ -507,6 +667,11 @@ def test_an_edition_is_added_before_there_is_a_data_directory(tmp_path: Path) ->
     data = tmp_path / "data"
     settings = command_settings(data)
 
-    answer = CliRunner().invoke(app, ["add", str(ROOT / "sources" / "prizes" / "2015.toml")], obj=settings)
+    answer = CliRunner().invoke(
+        app, ["add", str(ROOT / "sources" / "prizes" / "2015.toml")], obj=settings
+    )
 
-    assert (answer.exit_code, answer.output.strip()) == (0, "edition 2015: 18 categories, 2014-12-15 to 2015-05-26")
+    assert (answer.exit_code, answer.output.strip()) == (
+        0,
+        "edition 2015: 18 categories, 2014-12-15 to 2015-05-26",
+    )

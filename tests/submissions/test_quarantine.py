@@ -1,4 +1,6 @@
-"""What a person sends is scored; what looks unwanted waits apart from the queue, and is deleted in the end."""
+"""What a person sends is scored; what looks unwanted waits apart from the queue, and is deleted in
+the end.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from .conftest import INITIATIVE, SubmissionWorld, bearer
 from .test_moderation import admin, decide, signed_in  # noqa: F401 - a fixture
 
 LINKS = " ".join(f"See https://shop.example/{number} now." for number in range(6))
-UNWANTED: dict[str, Any] = {**INITIATIVE, "description": {"en": f"Cheap computers for all. {LINKS}"}}
+UNWANTED: dict[str, Any] = {
+    **INITIATIVE,
+    "description": {"en": f"Cheap computers for all. {LINKS}"},
+}
 
 
 async def person(world: SubmissionWorld, client: httpx.AsyncClient) -> dict[str, str]:
@@ -26,28 +31,48 @@ async def person(world: SubmissionWorld, client: httpx.AsyncClient) -> dict[str,
     return bearer(answer.json()["token"])
 
 
-async def send(client: httpx.AsyncClient, content: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
+async def send(
+    client: httpx.AsyncClient, content: dict[str, Any], headers: dict[str, str] | None = None
+) -> dict[str, Any]:
     answer = await client.post("/submissions", json=content, headers=headers)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
 
 
-async def test_what_a_person_sends_with_many_links_is_held_back(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_what_a_person_sends_with_many_links_is_held_back(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     headers = await person(world, client)
 
-    quarantined, plain, keyed = await send(client, UNWANTED, headers), await send(client, INITIATIVE, headers), await send(client, UNWANTED)
+    quarantined, plain, keyed = (
+        await send(client, UNWANTED, headers),
+        await send(client, INITIATIVE, headers),
+        await send(client, UNWANTED),
+    )
 
-    assert [item["state"] for item in (quarantined, plain, keyed)] == ["quarantined", "submitted", "submitted"]
+    assert [item["state"] for item in (quarantined, plain, keyed)] == [
+        "quarantined",
+        "submitted",
+        "submitted",
+    ]
     assert submissions.waiting(world.ledger)[0] == 2
 
 
-async def test_a_change_is_scored_too_and_what_is_published_stays(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_a_change_is_scored_too_and_what_is_published_stays(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     headers = await person(world, client)
     id = (await send(client, INITIATIVE, headers))["id"]
-    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), "")
+    moderation.accept(
+        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
+    )
 
-    changed = await client.put(f"/submissions/{id}", json=UNWANTED, headers={**headers, "If-Match": '"2"'})
-    back = await client.put(f"/submissions/{id}", json=INITIATIVE, headers={**headers, "If-Match": '"3"'})
+    changed = await client.put(
+        f"/submissions/{id}", json=UNWANTED, headers={**headers, "If-Match": '"2"'}
+    )
+    back = await client.put(
+        f"/submissions/{id}", json=INITIATIVE, headers={**headers, "If-Match": '"3"'}
+    )
 
     assert (changed.json()["state"], back.json()["state"]) == ("quarantined", "submitted")
     ((_, published),) = submissions.published(world.ledger)
@@ -75,7 +100,9 @@ async def test_a_moderator_decides_about_what_is_held_back(
     assert moderation.find(world.context.admin, id).state.value == "accepted"
 
 
-async def test_what_is_held_back_is_deleted_in_the_end_with_its_author(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_what_is_held_back_is_deleted_in_the_end_with_its_author(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     headers = await person(world, client)
     id = (await send(client, UNWANTED, headers))["id"]
     submitter = moderation.find(world.context.admin, id).submitter
@@ -93,13 +120,42 @@ async def test_what_is_held_back_is_deleted_in_the_end_with_its_author(world: Su
 @pytest.mark.parametrize(
     ("content", "seconds", "points"),
     [
-        ({"title": {"en": "Telecentres"}, "description": {"en": "See https://a.example and https://b.example for more."}}, None, {}),
-        ({"description": {"ar": "أجهزة ودورات في أربعين قرية من قرى البلاد كلها منذ عشر سنوات."}}, 600, {}),
+        (
+            {
+                "title": {"en": "Telecentres"},
+                "description": {"en": "See https://a.example and https://b.example for more."},
+            },
+            None,
+            {},
+        ),
+        (
+            {
+                "description": {
+                    "ar": "أجهزة ودورات في أربعين قرية من قرى البلاد كلها منذ عشر سنوات."
+                }
+            },
+            600,
+            {},
+        ),
         ({"title": {"zh": "村庄"}, "description": {"zh": "我们" * 40}}, None, {}),
-        ({"description": {"fr": "Компьютеры и курсы в сорока деревнях нашей области и соседних."}}, None, {"script": 2}),
+        (
+            {
+                "description": {
+                    "fr": "Компьютеры и курсы в сорока деревнях нашей области и соседних."
+                }
+            },
+            None,
+            {"script": 2},
+        ),
         ({"title": {"en": "Telecentres"}}, 10.0, {"speed": 2}),
-        ({"title": {"en": "https://a.example"}, "why": {"4": {"en": "www.b.example www.c"}}}, None, {"links": 1, "link in the title": 2}),
+        (
+            {"title": {"en": "https://a.example"}, "why": {"4": {"en": "www.b.example www.c"}}},
+            None,
+            {"links": 1, "link in the title": 2},
+        ),
     ],
 )
-def test_points_are_counted_by_what_speaks_against_it(content: dict[str, Any], seconds: float | None, points: dict[str, int]) -> None:
+def test_points_are_counted_by_what_speaks_against_it(
+    content: dict[str, Any], seconds: float | None, points: dict[str, int]
+) -> None:
     assert suspicions(content, seconds) == points

@@ -1,4 +1,6 @@
-"""Once a year: is it still true? The link of the mail confirms once, and the published record has the day."""
+"""Once a year: is it still true? The link of the mail confirms once, and the published record has
+the day.
+"""
 
 from __future__ import annotations
 
@@ -46,15 +48,21 @@ def reminder_link(world: SubmissionWorld) -> str:
 
 def published_day(world: SubmissionWorld) -> list[object]:
     """Return the day that each record of the source has, as it is published."""
-    body = orjson.loads(SubmissionTransport(world.ledger).handle_request(httpx.Request("GET", SITE)).content)
+    body = orjson.loads(
+        SubmissionTransport(world.ledger).handle_request(httpx.Request("GET", SITE)).content
+    )
     mapper = MAPPINGS["submission"].prepare(world.context.source(), load_crosswalks(BASE))
     statements = [
-        line for key, content in body["accepted"].items() for line in describe(mapper(Record(key, content, b"")), Iris(BASE), "submissions")
+        line
+        for key, content in body["accepted"].items()
+        for line in describe(mapper(Record(key, content, b"")), Iris(BASE), "submissions")
     ]
     return [line.rpartition(" ")[2] for line in statements if "schema.org/lastReviewed" in line]
 
 
-async def test_a_reminder_is_sent_a_year_after_the_last_confirmation(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_a_reminder_is_sent_a_year_after_the_last_confirmation(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     item = await accepted(world, browser)
     early = remind(world)
     world.clock.advance(YEAR)
@@ -70,7 +78,9 @@ async def test_a_reminder_is_sent_a_year_after_the_last_confirmation(world: Subm
     assert history[-1] == "reminded"
 
 
-async def test_the_link_confirms_once_and_the_record_has_the_day(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_the_link_confirms_once_and_the_record_has_the_day(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     await accepted(world, browser)
     before = published_day(world)
     world.clock.advance(YEAR)
@@ -87,13 +97,17 @@ async def test_the_link_confirms_once_and_the_record_has_the_day(world: Submissi
     assert before == unchanged == [f'"2026-03-01"^^{date}']
     assert (confirmed.status_code, again) == (200, [410, 410])
     assert published_day(world) == [f'"2027-03-02"^^{date}']
-    assert [request.source for request in world.ledger.operators.waiting_requests()] == ["submissions"]
+    assert [request.source for request in world.ledger.operators.waiting_requests()] == [
+        "submissions"
+    ]
     world.clock.advance(timedelta(days=300))
     assert remind(world) == 0
 
 
 @pytest.mark.parametrize("days", [61])
-async def test_a_link_expires(days: int, world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_a_link_expires(
+    days: int, world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     await accepted(world, browser)
     world.clock.advance(YEAR)
     remind(world)
@@ -105,19 +119,28 @@ async def test_a_link_expires(days: int, world: SubmissionWorld, browser: httpx.
     assert "2026-03-01" in str(published_day(world))
 
 
-async def test_a_link_to_what_was_withdrawn_or_is_another_kind_fails(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_a_link_to_what_was_withdrawn_or_is_another_kind_fails(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     item = await accepted(world, browser)
     world.clock.advance(YEAR)
     remind(world)
     link = reminder_link(world)
     confirmation = await browser.post(link.replace("still-true", "confirm"))
-    moderation.withdraw(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, item.id), "The person asked.")
+    moderation.withdraw(
+        world.context.admin,
+        world.keys["Grace"],
+        moderation.find(world.context.admin, item.id),
+        "The person asked.",
+    )
 
     assert [confirmation.status_code, (await browser.post(link)).status_code] == [410, 410]
     assert remind(world) == 0
 
 
-async def test_no_reminder_without_a_mail_server(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_no_reminder_without_a_mail_server(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     await accepted(world, browser)
     world.clock.advance(YEAR)
     channels = world.context.admin.channels
@@ -126,14 +149,22 @@ async def test_no_reminder_without_a_mail_server(world: SubmissionWorld, browser
     assert send_reminders(world.ledger, type(channels)(channels.mail), world.clock.now()) == 0
 
 
-async def test_an_organization_confirms_by_http(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
-    id = (await client.post("/submissions", json={"type": "Initiative", "title": {"en": "A"}})).json()["id"]
+async def test_an_organization_confirms_by_http(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
+    id = (
+        await client.post("/submissions", json={"type": "Initiative", "title": {"en": "A"}})
+    ).json()["id"]
     waiting = await client.post(f"/submissions/{id}/confirmation")
-    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), "")
+    moderation.accept(
+        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
+    )
     world.clock.advance(YEAR)
 
     confirmed = await client.post(f"/submissions/{id}/confirmation")
-    other = await client.post(f"/submissions/{id}/confirmation", headers=bearer(world.tokens["University"]))
+    other = await client.post(
+        f"/submissions/{id}/confirmation", headers=bearer(world.tokens["University"])
+    )
 
     assert (waiting.status_code, confirmed.status_code, other.status_code) == (409, 200, 404)
     assert confirmed.json()["confirmed"].startswith("2027-03-02")
@@ -141,7 +172,9 @@ async def test_an_organization_confirms_by_http(world: SubmissionWorld, client: 
     assert remind(world) == 0
 
 
-async def test_the_submitters_page_shows_state_findings_and_score(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_the_submitters_page_shows_state_findings_and_score(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     addresses: list[str] = []
 
     async def measured(record: str) -> int | None:
@@ -151,11 +184,19 @@ async def test_the_submitters_page_shows_state_findings_and_score(world: Submiss
     world.context.quality = measured
     item = await accepted(world, browser)
     page = await browser.get(f"/submit/mine/{item.id}")
-    forged = await browser.post(f"/submit/mine/{item.id}/withdraw", data={"csrf": "forged", "version": "2"})
+    forged = await browser.post(
+        f"/submit/mine/{item.id}/withdraw", data={"csrf": "forged", "version": "2"}
+    )
     world.clock.advance(timedelta(hours=11))
-    confirmed = await browser.post(f"/submit/mine/{item.id}/confirm", data={"csrf": hidden(page, "csrf")})
+    confirmed = await browser.post(
+        f"/submit/mine/{item.id}/confirm", data={"csrf": hidden(page, "csrf")}
+    )
 
-    assert ("accepted" in page.text, "73" in page.text, "What the rules find" in page.text) == (True, True, True)
+    assert ("accepted" in page.text, "73" in page.text, "What the rules find" in page.text) == (
+        True,
+        True,
+        True,
+    )
     assert addresses[-1] == f"{BASE}record/submissions/{item.id}"
     assert (forged.status_code, confirmed.status_code) == (403, 200)
     assert submissions.find(world.ledger, item.id).confirmed == world.clock.now()  # type: ignore[union-attr]  # it is there

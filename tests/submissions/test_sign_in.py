@@ -34,22 +34,29 @@ OTHER_KEY = RSAKey.generate_key(2048, {"kid": "1"})
 def provider() -> Iterator[str]:
     """A real provider in a process of its own; its address."""
     port = free_port()
-    with started([sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce", "true"]) as process:
+    with started(
+        [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce", "true"]
+    ) as process:
         wait_for_url(f"http://127.0.0.1:{port}/.well-known/openid-configuration", process)
         yield f"http://127.0.0.1:{port}"
 
 
 async def browser_of(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}) as async_client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}
+    ) as async_client:
         yield async_client
 
 
 @pytest.fixture
 async def browser(world: SubmissionWorld, provider: str) -> AsyncIterator[httpx.AsyncClient]:
     """A browser at a site that knows the real provider."""
-    world.context.provider = parse_provider(provider.replace("http://", "http://stocktake:s%40fe@"), frozenset({"127.0.0.1"}))
-    world.clock.advance(datetime.now(UTC) - world.clock.now())  # the provider's clock is the machine's
+    world.context.provider = parse_provider(
+        provider.replace("http://", "http://stocktake:s%40fe@"), frozenset({"127.0.0.1"})
+    )
+    # the provider's clock is the machine's
+    world.clock.advance(datetime.now(UTC) - world.clock.now())
     async for created in browser_of(world):
         yield created
 
@@ -61,7 +68,9 @@ def link_of(page: httpx.Response) -> str:
 
 
 def approved(address: str, provider: str, claims: dict[str, object], sub: str = "jane") -> str:
-    """Sign in at the provider as a person with these claims; return the path that the provider sends the browser to."""
+    """Sign in at the provider as a person with these claims; return the path that the provider
+    sends the browser to.
+    """
     with httpx.Client() as client:
         client.put(f"{provider}/users/{sub}", json=claims).raise_for_status()
         answer = client.post(address, data={"sub": sub})
@@ -72,10 +81,14 @@ def approved(address: str, provider: str, claims: dict[str, object], sub: str = 
 JANE: dict[str, object] = {"email": "Jane@example.org", "email_verified": True}
 
 
-async def test_a_draft_is_sent_by_a_person_who_signed_in(world: SubmissionWorld, browser: httpx.AsyncClient, provider: str) -> None:
+async def test_a_draft_is_sent_by_a_person_who_signed_in(
+    world: SubmissionWorld, browser: httpx.AsyncClient, provider: str
+) -> None:
     summary = await fill(browser, ANSWERS)
     world.clock.advance(timedelta(minutes=1))
-    sign_in_page = await browser.get(re.search(r'href="(/submit/sign-in\?draft=[^"]+)"', summary.text)[1])  # type: ignore[index]
+    sign_in_page = await browser.get(
+        re.search(r'href="(/submit/sign-in\?draft=[^"]+)"', summary.text)[1]
+    )  # type: ignore[index]
     path = approved(link_of(sign_in_page), provider, JANE)
     page = await browser.get(path)
     again = await browser.get(path)
@@ -84,26 +97,38 @@ async def test_a_draft_is_sent_by_a_person_who_signed_in(world: SubmissionWorld,
     submitter = submissions.submitter_of(world.ledger, id=item.submitter)
     assert submitter
     assert submitter.mail == "jane@example.org"
-    assert (page.status_code, page.url.path, again.status_code) == (200, f"/submit/mine/{item.id}", 410)
+    assert (page.status_code, page.url.path, again.status_code) == (
+        200,
+        f"/submit/mine/{item.id}",
+        410,
+    )
     assert "login" not in json.dumps(dict(item.content))
     assert world.mails() == []
 
 
-async def test_who_signs_in_finds_what_the_same_address_sent(world: SubmissionWorld, browser: httpx.AsyncClient, provider: str) -> None:
+async def test_who_signs_in_finds_what_the_same_address_sent(
+    world: SubmissionWorld, browser: httpx.AsyncClient, provider: str
+) -> None:
     await test_a_draft_is_sent_by_a_person_who_signed_in(world, browser, provider)
     browser.cookies.clear()
 
     page = await browser.get("/submit/mine")
-    page = await browser.get(approved(link_of(await browser.get("/submit/sign-in")), provider, JANE))
+    page = await browser.get(
+        approved(link_of(await browser.get("/submit/sign-in")), provider, JANE)
+    )
 
     assert page.url.path == "/submit/mine"
     assert "Village telecentres" in page.text
 
 
-async def test_an_address_that_the_provider_did_not_confirm_is_refused(browser: httpx.AsyncClient, provider: str) -> None:
+async def test_an_address_that_the_provider_did_not_confirm_is_refused(
+    browser: httpx.AsyncClient, provider: str
+) -> None:
     claims = {"email": "jane@example.org", "email_verified": False}
 
-    page = await browser.get(approved(link_of(await browser.get("/submit/sign-in")), provider, claims, "unverified"))
+    page = await browser.get(
+        approved(link_of(await browser.get("/submit/sign-in")), provider, claims, "unverified")
+    )
 
     assert page.status_code == 422
     assert "has not confirmed your e-mail address" in page.text
@@ -131,7 +156,9 @@ async def test_a_sign_in_of_another_browser_or_an_old_one_is_refused(
 async def test_who_declines_at_the_provider_is_not_signed_in(browser: httpx.AsyncClient) -> None:
     state = parse_qs(urlsplit(link_of(await browser.get("/submit/sign-in"))).query)["state"][0]
 
-    page = await browser.get("/submit/sign-in/answer", params={"state": state, "error": "access_denied"})
+    page = await browser.get(
+        "/submit/sign-in/answer", params={"state": state, "error": "access_denied"}
+    )
 
     assert page.status_code == 422
     assert "You did not sign in at the provider" in page.text
@@ -139,7 +166,9 @@ async def test_who_declines_at_the_provider_is_not_signed_in(browser: httpx.Asyn
 
 @dataclass
 class LyingProvider:
-    """A provider of the network that tests hand in; *claims* and *metadata* replace what an honest one says."""
+    """A provider of the network that tests hand in; *claims* and *metadata* replace what an honest
+    one says.
+    """
 
     claims: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -153,7 +182,14 @@ class LyingProvider:
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("openid-configuration"):
             names = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
-            return httpx.Response(200, json={"issuer": ISSUER, **{name: f"{ISSUER}/{name}" for name in names}, **self.metadata})
+            return httpx.Response(
+                200,
+                json={
+                    "issuer": ISSUER,
+                    **{name: f"{ISSUER}/{name}" for name in names},
+                    **self.metadata,
+                },
+            )
         if request.url.path == "/jwks_uri":
             return httpx.Response(200, json={"keys": [KEY.as_dict(private=False)]})
         if request.url.path == "/userinfo_endpoint":
@@ -164,15 +200,23 @@ class LyingProvider:
             "iss": ISSUER, "aud": "stocktake", "sub": "jane", "nonce": self.nonce, "iat": self.now, "exp": self.now + 600,
             "email": "jane@example.org", "email_verified": True,
         }  # fmt: skip
-        claims = {name: value for name, value in {**honest, **self.claims}.items() if value is not None}
-        token = jwt.encode({"alg": self.algorithm, "kid": "1"}, claims, self.key, algorithms=[self.algorithm])
-        return httpx.Response(200, json={"access_token": "t", "token_type": "Bearer", "id_token": token})
+        claims = {
+            name: value for name, value in {**honest, **self.claims}.items() if value is not None
+        }
+        token = jwt.encode(
+            {"alg": self.algorithm, "kid": "1"}, claims, self.key, algorithms=[self.algorithm]
+        )
+        return httpx.Response(
+            200, json={"access_token": "t", "token_type": "Bearer", "id_token": token}
+        )
 
 
 @pytest.fixture
 def liar(world: SubmissionWorld) -> LyingProvider:
     lying_provider = LyingProvider(now=int(world.clock.now().timestamp()))
-    world.context.provider = OpenIDProvider(ISSUER, "stocktake", "secret", transport=httpx.MockTransport(lying_provider.answer))
+    world.context.provider = OpenIDProvider(
+        ISSUER, "stocktake", "secret", transport=httpx.MockTransport(lying_provider.answer)
+    )
     return lying_provider
 
 
@@ -185,11 +229,15 @@ async def signed_in(world: SubmissionWorld, liar: LyingProvider, **more: str) ->
         assert match
         query = parse_qs(urlsplit(match[1].replace("&amp;", "&")).query)
         liar.nonce = query["nonce"][0]
-        return await browser.get("/submit/sign-in/answer", params={"state": query["state"][0], "code": "c", **more})
+        return await browser.get(
+            "/submit/sign-in/answer", params={"state": query["state"][0], "code": "c", **more}
+        )
     raise AssertionError
 
 
-async def test_an_honest_answer_of_the_same_network_signs_in(world: SubmissionWorld, liar: LyingProvider) -> None:
+async def test_an_honest_answer_of_the_same_network_signs_in(
+    world: SubmissionWorld, liar: LyingProvider
+) -> None:
     page = await signed_in(world, liar, iss=ISSUER)
 
     assert (page.status_code, page.url.path) == (200, "/submit/mine")
@@ -201,7 +249,10 @@ async def test_an_honest_answer_of_the_same_network_signs_in(world: SubmissionWo
         ({"iss": "https://evil.example"}, "the answer is of another provider"),
         ({"iss": None}, "the answer is of another provider"),
         ({"aud": "another-site"}, "answer is for another site"),
-        ({"aud": ["stocktake", "another-site"], "azp": "another-site"}, "answer is for another site"),
+        (
+            {"aud": ["stocktake", "another-site"], "azp": "another-site"},
+            "answer is for another site",
+        ),
         ({"aud": ["stocktake", "another-site"]}, "answer is for another site"),
         ({"nonce": "0" * 64}, "belongs to another sign-in"),
         ({"nonce": None}, "belongs to another sign-in"),
@@ -217,7 +268,10 @@ async def test_a_provider_that_lies_signs_nobody_in(
     world: SubmissionWorld, liar: LyingProvider, claims: dict[str, Any], message: str
 ) -> None:
     times = {"exp", "iat", "nbf"}
-    liar.claims = {name: liar.now + value if name in times and value is not None else value for name, value in claims.items()}
+    liar.claims = {
+        name: liar.now + value if name in times and value is not None else value
+        for name, value in claims.items()
+    }
 
     page = await signed_in(world, liar)
 
@@ -225,8 +279,12 @@ async def test_a_provider_that_lies_signs_nobody_in(
     assert submissions.submitter_of(world.ledger, mail="jane@example.org") is None
 
 
-@pytest.mark.parametrize("wrong", ["key", "secret as key", "metadata", "iss", "no JSON", "large", "endpoint", "userinfo"])
-async def test_an_answer_that_cannot_be_trusted_is_refused(world: SubmissionWorld, liar: LyingProvider, wrong: str) -> None:
+@pytest.mark.parametrize(
+    "wrong", ["key", "secret as key", "metadata", "iss", "no JSON", "large", "endpoint", "userinfo"]
+)
+async def test_an_answer_that_cannot_be_trusted_is_refused(
+    world: SubmissionWorld, liar: LyingProvider, wrong: str
+) -> None:
     more: dict[str, str] = {}
     match wrong:
         case "key":
@@ -244,7 +302,10 @@ async def test_an_answer_that_cannot_be_trusted_is_refused(world: SubmissionWorl
         case "endpoint":
             liar.metadata = {"jwks_uri": "http://login.example/jwks_uri"}
         case _:
-            liar.claims, liar.info = {"email": None}, {"sub": "john", "email": "jane@example.org", "email_verified": True}
+            liar.claims, liar.info = (
+                {"email": None},
+                {"sub": "john", "email": "jane@example.org", "email_verified": True},
+            )
 
     page = await signed_in(world, liar, **more)
 
@@ -253,8 +314,13 @@ async def test_an_answer_that_cannot_be_trusted_is_refused(world: SubmissionWorl
     assert submissions.submitter_of(world.ledger, mail="jane@example.org") is None
 
 
-async def test_an_address_of_the_user_information_is_the_persons_own(world: SubmissionWorld, liar: LyingProvider) -> None:
-    liar.claims, liar.info = {"email": None}, {"sub": "jane", "email": "jane@example.org", "email_verified": True}
+async def test_an_address_of_the_user_information_is_the_persons_own(
+    world: SubmissionWorld, liar: LyingProvider
+) -> None:
+    liar.claims, liar.info = (
+        {"email": None},
+        {"sub": "jane", "email": "jane@example.org", "email_verified": True},
+    )
 
     page = await signed_in(world, liar)
 
@@ -267,7 +333,9 @@ async def test_a_site_without_a_provider_offers_none(world: SubmissionWorld) -> 
         assert (await browser.get("/submit/sign-in")).status_code == 404
 
 
-async def test_another_sites_page_cannot_begin_a_sign_in(world: SubmissionWorld, liar: LyingProvider) -> None:
+async def test_another_sites_page_cannot_begin_a_sign_in(
+    world: SubmissionWorld, liar: LyingProvider
+) -> None:
     async for browser in browser_of(world):
         page = await browser.get("/submit/sign-in", headers={"Sec-Fetch-Site": "cross-site"})
         assert page.status_code == 403
@@ -275,7 +343,13 @@ async def test_another_sites_page_cannot_begin_a_sign_in(world: SubmissionWorld,
 
 @pytest.mark.parametrize(
     "url",
-    ["https://login.example", "https://a@login.example", "http://a:b@login.example", "https://a:b@login.example/?x=1", "login.example"],
+    [
+        "https://login.example",
+        "https://a@login.example",
+        "http://a:b@login.example",
+        "https://a:b@login.example/?x=1",
+        "login.example",
+    ],
 )
 def test_an_address_that_is_no_provider_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="issuer"):

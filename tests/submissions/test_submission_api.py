@@ -30,7 +30,12 @@ async def test_a_submission_by_json_waits_for_a_moderator(client: httpx.AsyncCli
     answer = await client.post("/submissions", json=INITIATIVE)
 
     body = answer.json()
-    assert (answer.status_code, body["state"], body["version"], answer.headers["ETag"]) == (201, "submitted", 1, '"1"')
+    assert (answer.status_code, body["state"], body["version"], answer.headers["ETag"]) == (
+        201,
+        "submitted",
+        1,
+        '"1"',
+    )
     assert answer.headers["Location"] == f"/submissions/{body['id']}"
     assert body["content"]["publisher"] == {"name": "Ministry of Information"}
     assert body["record"] is None
@@ -45,12 +50,22 @@ async def test_published_json_can_be_sent_back(client: httpx.AsyncClient) -> Non
         "goal": ["http://metadata.un.org/sdg/4"],
         "actionLine": [f"{BASE}scheme/action-line/C4"],
         "country": ["http://metadata.un.org/sdg/codes/geoArea/404"],
-        "publisher": [{"id": f"{BASE}id/organization/kenya/m", "type": "Organization", "name": {"en": "Ministry"}}],
+        "publisher": [
+            {
+                "id": f"{BASE}id/organization/kenya/m",
+                "type": "Organization",
+                "name": {"en": "Ministry"},
+            }
+        ],
         "claims": [{"id": "x", "type": "Claim"}],
         "record": {"id": f"{BASE}record/kenya/p1"},
     }
 
-    answer = await client.post("/submissions", content=orjson.dumps(published), headers={"Content-Type": "application/ld+json"})
+    answer = await client.post(
+        "/submissions",
+        content=orjson.dumps(published),
+        headers={"Content-Type": "application/ld+json"},
+    )
 
     assert answer.status_code == 201, answer.text
     assert answer.json()["content"]["actionLine"] == ["C4"]
@@ -60,14 +75,23 @@ async def test_turtle_and_json_ld_say_the_same(client: httpx.AsyncClient) -> Non
     ld = {
         "@context": {"dct": "http://purl.org/dc/terms/", "wsis": f"{BASE}ns#"},
         "@type": "wsis:Initiative",
-        "dct:title": [{"@value": "Village telecentres", "@language": "en"}, {"@value": "Télécentres", "@language": "fr"}],
+        "dct:title": [
+            {"@value": "Village telecentres", "@language": "en"},
+            {"@value": "Télécentres", "@language": "fr"},
+        ],
         "dct:publisher": "Ministry of Information",
         "wsis:goal": {"@id": "http://metadata.un.org/sdg/4"},
         "wsis:actionLine": {"@id": f"{BASE}scheme/action-line/C4"},
     }
 
-    turtle = await client.post("/submissions/check", content=TURTLE.encode(), headers={"Content-Type": "text/turtle"})
-    json_ld = await client.post("/submissions/check", content=orjson.dumps(ld), headers={"Content-Type": "application/ld+json"})
+    turtle = await client.post(
+        "/submissions/check", content=TURTLE.encode(), headers={"Content-Type": "text/turtle"}
+    )
+    json_ld = await client.post(
+        "/submissions/check",
+        content=orjson.dumps(ld),
+        headers={"Content-Type": "application/ld+json"},
+    )
 
     assert turtle.json()["content"] == json_ld.json()["content"]
     assert turtle.json()["content"]["title"] == {"en": "Village telecentres", "fr": "Télécentres"}
@@ -75,7 +99,11 @@ async def test_turtle_and_json_ld_say_the_same(client: httpx.AsyncClient) -> Non
 
 
 async def test_a_violation_is_named_by_its_member(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/submissions", json={"type": "Initiative", "country": ["KE"]}, headers={"Accept-Language": "fr"})
+    answer = await client.post(
+        "/submissions",
+        json={"type": "Initiative", "country": ["KE"]},
+        headers={"Accept-Language": "fr"},
+    )
 
     violations = [item for item in answer.json()["results"] if item["severity"] == "Violation"]
     assert answer.status_code == 422
@@ -114,15 +142,25 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("changed", "member"), HOSTILE, ids=lambda value: str(value)[:40])
-async def test_a_hostile_member_is_refused_by_name(client: httpx.AsyncClient, changed: dict[str, Any], member: str) -> None:
+async def test_a_hostile_member_is_refused_by_name(
+    client: httpx.AsyncClient, changed: dict[str, Any], member: str
+) -> None:
     answer = await client.post("/submissions", json={**INITIATIVE, **changed})
 
-    assert (answer.status_code, [item["member"] for item in answer.json()["results"]]) == (422, [member])
+    assert (answer.status_code, [item["member"] for item in answer.json()["results"]]) == (
+        422,
+        [member],
+    )
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"null", b"\xff\xfe", b"[" * 5_000, b'{"type": "Person"}', b'"\\ud800"'])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[1]", b"null", b"\xff\xfe", b"[" * 5_000, b'{"type": "Person"}', b'"\\ud800"'],
+)
 async def test_a_body_that_is_no_record_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
-    answer = await client.post("/submissions", content=body, headers={"Content-Type": "application/json"})
+    answer = await client.post(
+        "/submissions", content=body, headers={"Content-Type": "application/json"}
+    )
 
     assert answer.status_code in (400, 422)
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -130,7 +168,9 @@ async def test_a_body_that_is_no_record_is_refused(client: httpx.AsyncClient, bo
 
 async def test_html_and_invisible_characters_become_text(client: httpx.AsyncClient) -> None:
     body = await submitted(
-        client, title={"en": "A\u202e\u0000 <b>bold</b>\nplan"}, description={"en": "<p>One</p><script>x()</script><p>Two</p>"}
+        client,
+        title={"en": "A\u202e\u0000 <b>bold</b>\nplan"},
+        description={"en": "<p>One</p><script>x()</script><p>Two</p>"},
     )
 
     assert body["content"]["title"] == {"en": "A bold plan"}
@@ -138,13 +178,17 @@ async def test_html_and_invisible_characters_become_text(client: httpx.AsyncClie
 
 
 async def test_a_body_of_ten_megabytes_is_413(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/submissions", content=b"x" * 10_000_000, headers={"Content-Type": "application/json"})
+    answer = await client.post(
+        "/submissions", content=b"x" * 10_000_000, headers={"Content-Type": "application/json"}
+    )
 
     assert answer.status_code == 413
 
 
 async def test_another_media_type_is_415(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/submissions", content=b"<rdf/>", headers={"Content-Type": "application/rdf+xml"})
+    answer = await client.post(
+        "/submissions", content=b"<rdf/>", headers={"Content-Type": "application/rdf+xml"}
+    )
 
     assert (answer.status_code, "text/turtle" in answer.json()["detail"]) == (415, True)
 
@@ -152,26 +196,36 @@ async def test_another_media_type_is_415(client: httpx.AsyncClient) -> None:
 async def test_a_remote_context_is_never_fetched(client: httpx.AsyncClient) -> None:
     document = {"@context": "https://evil.example/context", "@type": "x"}
 
-    answer = await client.post("/submissions", content=orjson.dumps(document), headers={"Content-Type": "application/ld+json"})
+    answer = await client.post(
+        "/submissions",
+        content=orjson.dumps(document),
+        headers={"Content-Type": "application/ld+json"},
+    )
 
     assert (answer.status_code, "evil.example/context" in answer.json()["detail"]) == (400, True)
 
 
 async def test_a_key_is_required(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     nobody = await client.post("/submissions", json=INITIATIVE, headers={"Authorization": ""})
-    mistyped = await client.post("/submissions", json=INITIATIVE, headers=bearer(world.tokens["Ministry"][:-1] + "?"))
+    mistyped = await client.post(
+        "/submissions", json=INITIATIVE, headers=bearer(world.tokens["Ministry"][:-1] + "?")
+    )
     no_session = await client.get("/submissions", headers=bearer("sub_nonsense"))
 
     assert [answer.status_code for answer in (nobody, mistyped, no_session)] == [401, 401, 401]
 
 
-async def test_another_organization_sees_nothing(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_another_organization_sees_nothing(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     id = (await submitted(client))["id"]
     other = bearer(world.tokens["University"])
 
     answers = [
         await client.get(f"/submissions/{id}", headers=other),
-        await client.put(f"/submissions/{id}", json=INITIATIVE, headers={**other, "If-Match": '"1"'}),
+        await client.put(
+            f"/submissions/{id}", json=INITIATIVE, headers={**other, "If-Match": '"1"'}
+        ),
         await client.delete(f"/submissions/{id}", headers={**other, "If-Match": '"1"'}),
     ]
 
@@ -179,15 +233,26 @@ async def test_another_organization_sees_nothing(world: SubmissionWorld, client:
     assert (await client.get("/submissions", headers=other)).json() == []
 
 
-async def test_two_people_change_one_record_and_the_second_sees_the_difference(client: httpx.AsyncClient) -> None:
+async def test_two_people_change_one_record_and_the_second_sees_the_difference(
+    client: httpx.AsyncClient,
+) -> None:
     id = (await submitted(client))["id"]
     read = await client.get(f"/submissions/{id}")
     match = {"If-Match": read.headers["ETag"]}
 
-    first = await client.put(f"/submissions/{id}", json={**INITIATIVE, "goal": ["5"]}, headers=match)
-    second = await client.put(f"/submissions/{id}", json={**INITIATIVE, "goal": ["9"]}, headers=match)
+    first = await client.put(
+        f"/submissions/{id}", json={**INITIATIVE, "goal": ["5"]}, headers=match
+    )
+    second = await client.put(
+        f"/submissions/{id}", json={**INITIATIVE, "goal": ["9"]}, headers=match
+    )
 
-    assert (first.status_code, first.headers["ETag"], second.status_code, second.headers["ETag"]) == (200, '"2"', 412, '"2"')
+    assert (
+        first.status_code,
+        first.headers["ETag"],
+        second.status_code,
+        second.headers["ETag"],
+    ) == (200, '"2"', 412, '"2"')
     assert second.json()["differences"] == {"goal": {"before": ["5"], "after": ["9"]}}
     assert (await client.get(f"/submissions/{id}")).json()["content"]["goal"] == ["5"]
 
@@ -195,38 +260,63 @@ async def test_two_people_change_one_record_and_the_second_sees_the_difference(c
 async def test_a_change_without_its_version_is_428(client: httpx.AsyncClient) -> None:
     id = (await submitted(client))["id"]
 
-    answers = [await client.put(f"/submissions/{id}", json=INITIATIVE), await client.delete(f"/submissions/{id}")]
+    answers = [
+        await client.put(f"/submissions/{id}", json=INITIATIVE),
+        await client.delete(f"/submissions/{id}"),
+    ]
 
     assert [answer.status_code for answer in answers] == [428, 428]
 
 
-async def test_what_was_withdrawn_keeps_no_content(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_what_was_withdrawn_keeps_no_content(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     id = (await submitted(client))["id"]
 
     answer = await client.delete(f"/submissions/{id}", headers={"If-Match": '"1"'})
 
     again = await client.delete(f"/submissions/{id}", headers={"If-Match": '"2"'})
     changed = await client.put(f"/submissions/{id}", json=INITIATIVE, headers={"If-Match": '"2"'})
-    assert (answer.json()["state"], answer.json()["content"], again.status_code, changed.status_code) == ("withdrawn", {}, 409, 409)
+    assert (
+        answer.json()["state"],
+        answer.json()["content"],
+        again.status_code,
+        changed.status_code,
+    ) == ("withdrawn", {}, 409, 409)
     assert stored(world, "telecentres") == []
 
 
-async def test_likely_duplicates_are_in_the_answer_if_they_are_published(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_likely_duplicates_are_in_the_answer_if_they_are_published(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     first = await submitted(client)
     hidden = await submitted(client, title={"en": "village TELECENTRES"}, page=[])
-    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, first["id"]), "")
+    moderation.accept(
+        world.context.admin,
+        world.keys["Grace"],
+        moderation.find(world.context.admin, first["id"]),
+        "",
+    )
 
     second = await submitted(client, title={"en": "village TELECENTRES"}, page=[])
 
     assert hidden["duplicates"] == []
     (duplicate,) = second["duplicates"]
     record = f"{BASE}record/submissions/{first['id']}"
-    assert (duplicate["address"], duplicate["title"], duplicate["why"]) == (record, "Village telecentres", "title")
+    assert (duplicate["address"], duplicate["title"], duplicate["why"]) == (
+        record,
+        "Village telecentres",
+        "title",
+    )
 
 
-async def test_a_person_confirms_an_address_once(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_a_person_confirms_an_address_once(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     anonymous = {"Authorization": ""}
-    sent = await client.post("/submissions/confirmations", json={"mail": "Jane@Example.org"}, headers=anonymous)
+    sent = await client.post(
+        "/submissions/confirmations", json={"mail": "Jane@Example.org"}, headers=anonymous
+    )
     secret = world.last_secret()
 
     first = await client.post(f"/submissions/confirmations/{secret}", headers=anonymous)
@@ -234,18 +324,27 @@ async def test_a_person_confirms_an_address_once(world: SubmissionWorld, client:
 
     token = bearer(first.json()["token"])
     created = await client.post("/submissions", json=INITIATIVE, headers=token)
-    assert (sent.status_code, first.status_code, second.status_code, created.status_code) == (202, 200, 410, 201)
+    assert (sent.status_code, first.status_code, second.status_code, created.status_code) == (
+        202,
+        200,
+        410,
+        201,
+    )
     assert world.mails()[0][0] == "jane@example.org"
     assert len((await client.get("/submissions", headers=token)).json()) == 1
 
 
-async def test_a_link_expires_after_a_day_and_a_session_after_twelve_hours(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_a_link_expires_after_a_day_and_a_session_after_twelve_hours(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
     old = world.last_secret()
     world.clock.advance(timedelta(hours=24))
     expired = await client.post(f"/submissions/confirmations/{old}")
     await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
-    token = bearer((await client.post(f"/submissions/confirmations/{world.last_secret()}")).json()["token"])
+    token = bearer(
+        (await client.post(f"/submissions/confirmations/{world.last_secret()}")).json()["token"]
+    )
 
     before = await client.get("/submissions", headers=token)
     world.clock.advance(timedelta(hours=12))
@@ -254,21 +353,40 @@ async def test_a_link_expires_after_a_day_and_a_session_after_twelve_hours(world
     assert [answer.status_code for answer in (expired, before, after)] == [410, 200, 401]
 
 
-@pytest.mark.parametrize("mail", ["", "jane", "a@b", "jane@example.org\nBcc: x@example.org", "a b@example.org", "x" * 260 + "@example.org"])
-async def test_what_is_no_address_gets_no_mail(world: SubmissionWorld, client: httpx.AsyncClient, mail: str) -> None:
+@pytest.mark.parametrize(
+    "mail",
+    [
+        "",
+        "jane",
+        "a@b",
+        "jane@example.org\nBcc: x@example.org",
+        "a b@example.org",
+        "x" * 260 + "@example.org",
+    ],
+)
+async def test_what_is_no_address_gets_no_mail(
+    world: SubmissionWorld, client: httpx.AsyncClient, mail: str
+) -> None:
     answer = await client.post("/submissions/confirmations", json={"mail": mail})
 
     assert (answer.status_code, world.mails()) == (422, [])
 
 
-async def test_an_address_gets_three_links_an_hour(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
-    answers = [await client.post("/submissions/confirmations", json={"mail": "jane@example.org"}) for _ in range(4)]
+async def test_an_address_gets_three_links_an_hour(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
+    answers = [
+        await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
+        for _ in range(4)
+    ]
 
     assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
     assert len(world.mails()) == 3
 
 
-async def test_a_network_address_is_limited(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_a_network_address_is_limited(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     answers = [await client.post("/submissions/check", json=INITIATIVE) for _ in range(61)]
     world.clock.advance(timedelta(minutes=10))
     later = await client.post("/submissions/check", json=INITIATIVE)
@@ -277,21 +395,32 @@ async def test_a_network_address_is_limited(world: SubmissionWorld, client: http
     assert int(answers[-1].headers["Retry-After"]) > 0
 
 
-async def test_a_person_exports_and_deletes_what_is_theirs(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_a_person_exports_and_deletes_what_is_theirs(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
-    token = bearer((await client.post(f"/submissions/confirmations/{world.last_secret()}")).json()["token"])
+    token = bearer(
+        (await client.post(f"/submissions/confirmations/{world.last_secret()}")).json()["token"]
+    )
     await client.post("/submissions", json=INITIATIVE, headers=token)
 
     exported = (await client.get("/submissions/account", headers=token)).json()
     deleted = await client.delete("/submissions/account", headers=token)
 
     assert exported["submitter"]["mail"] == "jane@example.org"
-    assert [(item["title"], len(item["history"])) for item in exported["submissions"]] == [("Village telecentres", 1)]
-    assert (deleted.json(), (await client.get("/submissions", headers=token)).status_code) == ({"deleted": 1}, 401)
+    assert [(item["title"], len(item["history"])) for item in exported["submissions"]] == [
+        ("Village telecentres", 1)
+    ]
+    assert (deleted.json(), (await client.get("/submissions", headers=token)).status_code) == (
+        {"deleted": 1},
+        401,
+    )
     assert (stored(world, "jane"), stored(world, "telecentres")) == ([], [])
 
 
-async def test_without_the_source_nothing_can_be_submitted(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_without_the_source_nothing_can_be_submitted(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     (world.folder / "sources" / "submissions.toml").unlink()
 
     answer = await client.post("/submissions", json=INITIATIVE)
@@ -299,7 +428,9 @@ async def test_without_the_source_nothing_can_be_submitted(world: SubmissionWorl
     assert answer.status_code == 503
 
 
-async def test_without_a_mail_server_an_address_cannot_be_confirmed(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_without_a_mail_server_an_address_cannot_be_confirmed(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     world.context.admin.channels = type(world.context.admin.channels)()
 
     answer = await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
@@ -307,7 +438,9 @@ async def test_without_a_mail_server_an_address_cannot_be_confirmed(world: Submi
     assert (answer.status_code, "API key" in answer.json()["detail"]) == (503, True)
 
 
-async def test_no_log_line_has_an_address(client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_no_log_line_has_an_address(
+    client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
     await client.post("/submissions/confirmations", json={"mail": "jane@"})
 
@@ -320,8 +453,16 @@ def stored(world: SubmissionWorld, word: str) -> list[str]:
     """Return the tables of the ledger in which a row has *word*."""
     results = []
     with world.ledger.transaction() as connection:
-        names = [row[0] for row in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))]
+        names = [
+            row[0]
+            for row in connection.execute(
+                text("SELECT name FROM sqlite_master WHERE type = 'table'")
+            )
+        ]
         for name in names:
-            if any(word in str(row).lower() for row in connection.execute(text(f'SELECT * FROM "{name}"'))):
+            if any(
+                word in str(row).lower()
+                for row in connection.execute(text(f'SELECT * FROM "{name}"'))
+            ):
                 results.append(name)
     return results

@@ -1,4 +1,6 @@
-"""From the form to a published initiative, corrected and withdrawn, in a real browser without scripts; all pages by axe, 320 px wide."""
+"""From the form to a published initiative, corrected and withdrawn, in a real browser without
+scripts; all pages by axe, 320 px wide.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,11 @@ ANSWERS = {
     "type": {"type": ["Initiative"]},
     "title": {"title": "Village telecentres"},
     "description": {"description": "Computers and courses in forty villages."},
-    "organization": {"publisher-name": "Ministry of Information", "publisher-classification": ["government"], "publisher-country": [KENYA]},
+    "organization": {
+        "publisher-name": "Ministry of Information",
+        "publisher-classification": ["government"],
+        "publisher-country": [KENYA],
+    },
     "partners": {"partner": "University of the Coast"},
     "countries": {"country": [KENYA]},
     "action-lines": {"actionLine": ["C4"]},
@@ -48,7 +54,10 @@ ANSWERS = {
     "why": {"why-4": "Girls learn to use computers."},
     "dates": {"start": "2025-01-01"},
     "picture": {"picture-caption": "Computers"},
-    "links": {"page": "https://telecentres.example/", "license": ["https://creativecommons.org/licenses/by/4.0/"]},
+    "links": {
+        "page": "https://telecentres.example/",
+        "license": ["https://creativecommons.org/licenses/by/4.0/"],
+    },
 }
 NUMBERS = count(1)  # of the network addresses of tests
 
@@ -60,16 +69,24 @@ class Mailbox:
     texts: list[tuple[str, str]] = field(default_factory=list)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        body = message_from_bytes(bytes(envelope.content or b""), policy=policy.default).get_content()
+        body = message_from_bytes(
+            bytes(envelope.content or b""), policy=policy.default
+        ).get_content()
         self.texts.append((envelope.rcpt_tos[0], str(body)))
         return "250 OK"
 
     def link(self, after: int, receiver: str, kind: str = "confirm") -> str:
-        """Return the link of the first message of a *kind* to *receiver* after a number of messages, when it has come."""
+        """Return the link of the first message of a *kind* to *receiver* after a number of
+        messages, when it has come.
+        """
 
         def links() -> list[str]:
             texts = [text for to, text in self.texts[after:] if to == receiver]
-            return [match[0] for text in texts if (match := re.search(rf"https?://\S+/submit/{kind}/\S+", text))]
+            return [
+                match[0]
+                for text in texts
+                if (match := re.search(rf"https?://\S+/submit/{kind}/\S+", text))
+            ]
 
         return str(wait_until(links, f"mail for {receiver}", SECONDS)[0])
 
@@ -92,7 +109,9 @@ class Site:
     def titles(self) -> list[str]:
         """Return the titles of all initiatives, as SPARQL has them."""
         query = f"SELECT ?title {{ ?it a <{BASE}ns#Initiative> ; <http://purl.org/dc/terms/title> ?title }}"
-        answer = httpx.get(f"{self.base}/sparql", params={"query": query, "format": "csv"}, timeout=60)
+        answer = httpx.get(
+            f"{self.base}/sparql", params={"query": query, "format": "csv"}, timeout=60
+        )
         return answer.text.split("\r\n")[1:-1] if answer.status_code == 200 else []
 
 
@@ -101,8 +120,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home, port, mailbox = tmp_path_factory.mktemp("site"), free_port(), Mailbox()
     (home / "sources").mkdir()
     (home / "sources" / "submissions.toml").write_text(definition(), encoding="utf-8")
-    prizes = (ROOT / "sources" / "prizes.toml").read_text(encoding="utf-8").replace("enabled   = false", "enabled   = true")
-    (home / "sources" / "prizes.toml").write_text(prizes.replace("5 * * * *", "* * * * *"), encoding="utf-8")
+    prizes = (
+        (ROOT / "sources" / "prizes.toml")
+        .read_text(encoding="utf-8")
+        .replace("enabled   = false", "enabled   = true")
+    )
+    (home / "sources" / "prizes.toml").write_text(
+        prizes.replace("5 * * * *", "* * * * *"), encoding="utf-8"
+    )
     controller = Controller(mailbox, hostname="127.0.0.1", port=free_port())
     controller.start()
     settings = {
@@ -113,9 +138,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "STOCKTAKE_TRUSTED_PROXIES": "127.0.0.1",
     }
     try:
-        key = RUN.invoke(app, ["keys", "create", "Grace Hopper", "--scope", "operate"], env=settings).stdout.strip()
+        key = RUN.invoke(
+            app, ["keys", "create", "Grace Hopper", "--scope", "operate"], env=settings
+        ).stdout.strip()
         line = [sys.executable, "-m", "stocktake", "up", "--port", str(port)]
-        with started(line, cwd=home, env={**os.environ, **settings, "PYTHONPATH": str(ROOT)}, ended_by="TERM") as process:
+        with started(
+            line, cwd=home, env={**os.environ, **settings, "PYTHONPATH": str(ROOT)}, ended_by="TERM"
+        ) as process:
             wait_for_url(f"http://127.0.0.1:{port}/health", process)
             yield Site(f"http://127.0.0.1:{port}", mailbox, key, settings)
     finally:
@@ -133,7 +162,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def address(browser: Browser) -> None:
     """Let each test come from a network address of its own, since each has a limit of changes."""
     browser.send_command("Network.enable")
-    browser.send_command("Network.setExtraHTTPHeaders", headers={"X-Forwarded-For": f"192.0.2.{next(NUMBERS)}"})
+    browser.send_command(
+        "Network.setExtraHTTPHeaders", headers={"X-Forwarded-For": f"192.0.2.{next(NUMBERS)}"}
+    )
 
 
 def disable_scripts(browser: Browser, *, value: bool = True) -> None:
@@ -143,7 +174,9 @@ def disable_scripts(browser: Browser, *, value: bool = True) -> None:
 
 @dataclass
 class Visit:
-    """A person at the browser; *faults* collects what axe finds and pages that are wider than a telephone."""
+    """A person at the browser; *faults* collects what axe finds and pages that are wider than a
+    telephone.
+    """
 
     browser: Browser
     packages: Path
@@ -173,7 +206,9 @@ class Visit:
     def click(self, selector: str) -> None:
         """Click something that leads to another page, and check that page."""
         result = self.browser.run(f"document.querySelectorAll({json.dumps(selector)}).length")
-        assert result, f"{self.path} has no {selector}: {self.browser.run('document.body.textContent')}"
+        assert result, (
+            f"{self.path} has no {selector}: {self.browser.run('document.body.textContent')}"
+        )
         self.browser.leave(f"document.querySelector({json.dumps(selector)}).click()")
         self.look()
 
@@ -196,7 +231,9 @@ def accept(visit: Visit, site: Site, title: str = "telecentres") -> None:
     """Accept the submission that waits, as a moderator."""
     visit.browser.open(f"{site.base}/admin/page/submissions", 320)
     if visit.browser.run("document.querySelectorAll('#key').length"):
-        visit.browser.leave(f"document.querySelector('#key').value = '{site.key}'; document.querySelector('form').submit()")
+        visit.browser.leave(
+            f"document.querySelector('#key').value = '{site.key}'; document.querySelector('form').submit()"
+        )
         visit.browser.open(f"{site.base}/admin/page/submissions", 320)
     visit.look()
     assert title in visit.browser.run("document.querySelector('main').textContent")
@@ -215,18 +252,29 @@ ARABIC = {
 def attach(browser: Browser, file: Path) -> None:
     """Choose a file in the field of the page."""
     root = browser.send_command("DOM.getDocument")["root"]["nodeId"]
-    field = browser.send_command("DOM.querySelector", nodeId=root, selector="input[type=file]")["nodeId"]
+    field = browser.send_command("DOM.querySelector", nodeId=root, selector="input[type=file]")[
+        "nodeId"
+    ]
     browser.send_command("DOM.setFileInputFiles", nodeId=field, files=[str(file)])
 
 
 def let_a_year_pass(site: Site) -> None:
     """Move what was accepted a year back, so that its submitter is asked whether it is still true."""
-    with closing(sqlite3.connect(Path(site.settings["STOCKTAKE_DATA"]) / "ledger.sqlite", timeout=60)) as ledger, ledger:
+    with (
+        closing(
+            sqlite3.connect(Path(site.settings["STOCKTAKE_DATA"]) / "ledger.sqlite", timeout=60)
+        ) as ledger,
+        ledger,
+    ):
         for name in ("created", "first_accepted", "confirmed"):
-            ledger.execute(f"UPDATE submission SET {name} = datetime({name}, '-366 days') WHERE {name} IS NOT NULL")
+            ledger.execute(
+                f"UPDATE submission SET {name} = datetime({name}, '-366 days') WHERE {name} IS NOT NULL"
+            )
 
 
-def send_form(visit: Visit, site: Site, answers: dict[str, dict[str, object]], picture: Path, mail: str) -> str:
+def send_form(
+    visit: Visit, site: Site, answers: dict[str, dict[str, object]], picture: Path, mail: str
+) -> str:
     """Fill in the form, send it and confirm the address; return the path of the submission."""
     visit.look()
     visit.click("main form button")
@@ -265,7 +313,9 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
     wait_until(lambda: site.titles() == [title], "the initiative in SPARQL", SECONDS, pause=2)
     browser.open(f"{site.base}/page/initiative/submissions/{id}?lang={language}", 320)
     visit.look()
-    picture_width = wait_until(lambda: browser.run("document.querySelector('figure img').naturalWidth"), "the picture", 60)
+    picture_width = wait_until(
+        lambda: browser.run("document.querySelector('figure img').naturalWidth"), "the picture", 60
+    )
     citation = browser.run("document.querySelector('.citation').textContent")
 
     sent = len(site.mailbox.texts)
@@ -282,7 +332,9 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
     visit.send_when_due()
     accept(visit, site, corrected)
     wait_until(lambda: site.titles() == [corrected], "the correction in SPARQL", SECONDS, pause=2)
-    published = httpx.get(f"{site.base}/page/initiative/submissions/{id}", headers={"Accept": "text/html"}, timeout=60)
+    published = httpx.get(
+        f"{site.base}/page/initiative/submissions/{id}", headers={"Accept": "text/html"}, timeout=60
+    )
     image = re.search(r'<img src="(/picture/[0-9a-f]{64}\.webp)" alt="([^"]+)"', published.text)
     assert image
     public = httpx.get(f"{site.base}{image[1]}", timeout=60)
@@ -293,12 +345,23 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
     browser.open(f"{site.base}{mine}", 320)
     visit.click("form[action$=withdraw] button")
     wait_until(lambda: site.titles() == [], "the initiative to be withdrawn", SECONDS, pause=2)
-    record = httpx.get(f"{site.base}/record/submissions/{id}", headers={"Accept": "text/turtle"}, timeout=60)
+    record = httpx.get(
+        f"{site.base}/record/submissions/{id}", headers={"Accept": "text/turtle"}, timeout=60
+    )
     disable_scripts(browser)
 
     assert visit.faults == []
-    assert (picture_width, image[2], title in citation, f"/id/initiative/submissions/{id}" in citation) == (60, "Computers", True, True)
-    assert (published.status_code, "Last confirmed" in published.text, 'id="history"' in published.text) == (200, True, True)
+    assert (
+        picture_width,
+        image[2],
+        title in citation,
+        f"/id/initiative/submissions/{id}" in citation,
+    ) == (60, "Computers", True, True)
+    assert (
+        published.status_code,
+        "Last confirmed" in published.text,
+        'id="history"' in published.text,
+    ) == (200, True, True)
     assert (public.status_code, b"Nairobi" in public.content) == (200, False)
     assert httpx.get(f"{site.base}{image[1]}", timeout=60).status_code == 404
     assert (record.status_code, "gone" in record.text, "jane" in record.text) == (410, True, False)
@@ -306,24 +369,43 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
 
 def decide_by_http(site: Site, id: str, decision: str) -> None:
     """Decide about a submission as a moderator, without a browser."""
-    with httpx.Client(base_url=site.base, headers={"Origin": site.base}, follow_redirects=True, timeout=60) as moderator:
+    with httpx.Client(
+        base_url=site.base, headers={"Origin": site.base}, follow_redirects=True, timeout=60
+    ) as moderator:
         moderator.post("/admin/sign-in", data={"key": site.key})
         page = moderator.get(f"/admin/page/submissions/{id}").text
-        fields = {name: re.search(rf'name="{name}" value="([^"]+)"', page)[1] for name in ("csrf", "version")}  # type: ignore[index]
-        answer = moderator.post(f"/admin/page/submissions/{id}/{decision}", data={**fields, "note": ""})
+        fields = {
+            name: re.search(rf'name="{name}" value="([^"]+)"', page)[1]
+            for name in ("csrf", "version")
+        }  # type: ignore[index]
+        answer = moderator.post(
+            f"/admin/page/submissions/{id}/{decision}", data={**fields, "note": ""}
+        )
         assert answer.status_code == 200, answer.text
 
 
 def test_the_same_by_http_alone(site: Site) -> None:
     sent = len(site.mailbox.texts)
-    httpx.post(f"{site.base}/submissions/confirmations", json={"mail": "carol@example.org"}, timeout=60)
+    httpx.post(
+        f"{site.base}/submissions/confirmations", json={"mail": "carol@example.org"}, timeout=60
+    )
     secret = site.mailbox.link(sent, "carol@example.org").rpartition("/")[2]
-    token = httpx.post(f"{site.base}/submissions/confirmations/{secret}", timeout=60).json()["token"]
+    token = httpx.post(f"{site.base}/submissions/confirmations/{secret}", timeout=60).json()[
+        "token"
+    ]
     file = BytesIO()
     Image.new("RGB", (60, 40)).save(file, "PNG")
-    with httpx.Client(base_url=site.base, headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
-        picture = client.post("/submissions/pictures", content=file.getvalue(), headers={"Content-Type": "image/png"}).json()
-        content = {**INITIATIVE, "title": {"en": "Clinics"}, "picture": {"id": picture["id"], "caption": {"en": "A clinic"}}}
+    with httpx.Client(
+        base_url=site.base, headers={"Authorization": f"Bearer {token}"}, timeout=60
+    ) as client:
+        picture = client.post(
+            "/submissions/pictures", content=file.getvalue(), headers={"Content-Type": "image/png"}
+        ).json()
+        content = {
+            **INITIATIVE,
+            "title": {"en": "Clinics"},
+            "picture": {"id": picture["id"], "caption": {"en": "A clinic"}},
+        }
         created = client.post("/submissions", json=content)
         id = created.json()["id"]
         decide_by_http(site, id, "accept")
@@ -334,22 +416,45 @@ def test_the_same_by_http_alone(site: Site) -> None:
         let_a_year_pass(site)
         reminder = site.mailbox.link(sent, "carol@example.org", "still-true")
         etag = client.get(f"/submissions/{id}").headers["ETag"]
-        changed = client.put(f"/submissions/{id}", json={**data, "title": {"en": "Forty clinics"}}, headers={"If-Match": etag})
+        changed = client.put(
+            f"/submissions/{id}",
+            json={**data, "title": {"en": "Forty clinics"}},
+            headers={"If-Match": etag},
+        )
         decide_by_http(site, id, "accept")
-        wait_until(lambda: "Forty clinics" in site.titles(), "the correction in SPARQL", SECONDS, pause=2)
+        wait_until(
+            lambda: "Forty clinics" in site.titles(), "the correction in SPARQL", SECONDS, pause=2
+        )
         etag = client.get(f"/submissions/{id}").headers["ETag"]
         withdrawn = client.delete(f"/submissions/{id}", headers={"If-Match": etag})
-        wait_until(lambda: "Forty clinics" not in site.titles(), "the initiative to be withdrawn", SECONDS, pause=2)
-    record = httpx.get(f"{site.base}/record/submissions/{id}", headers={"Accept": "text/turtle"}, timeout=60)
+        wait_until(
+            lambda: "Forty clinics" not in site.titles(),
+            "the initiative to be withdrawn",
+            SECONDS,
+            pause=2,
+        )
+    record = httpx.get(
+        f"{site.base}/record/submissions/{id}", headers={"Accept": "text/turtle"}, timeout=60
+    )
 
-    assert [answer.status_code for answer in (created, changed, withdrawn, record)] == [201, 200, 200, 410], changed.text
-    assert (data["picture"]["id"], data["picture"]["caption"]) == (picture["id"], {"en": "A clinic"})
+    assert [answer.status_code for answer in (created, changed, withdrawn, record)] == [
+        201,
+        200,
+        200,
+        410,
+    ], changed.text
+    assert (data["picture"]["id"], data["picture"]["caption"]) == (
+        picture["id"],
+        {"en": "A clinic"},
+    )
     assert "/submit/still-true/" in reminder
     assert "gone" in record.text
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
-def test_messages_of_the_rules_appear_while_a_person_types(site: Site, browser: Browser, packages: Path, language: str) -> None:
+def test_messages_of_the_rules_appear_while_a_person_types(
+    site: Site, browser: Browser, packages: Path, language: str
+) -> None:
     visit = Visit(browser, packages)
     browser.open(f"{site.base}/submit?lang={language}", 320)
     for values in ({}, ANSWERS["type"], ANSWERS["title"], ANSWERS["description"]):
@@ -358,11 +463,23 @@ def test_messages_of_the_rules_appear_while_a_person_types(site: Site, browser: 
     disable_scripts(browser, value=False)
     browser.open(f"{site.base}{visit.path.replace('/organization', '/dates')}?lang={language}", 320)
     visit.fill({"start": "31.5.2026"})
-    browser.run("document.getElementById('start').dispatchEvent(new Event('input', {bubbles: true})); 0")
-    message = wait_until(lambda: browser.run("document.querySelector('[data-live=start]').textContent"), "a message", 60)
+    browser.run(
+        "document.getElementById('start').dispatchEvent(new Event('input', {bubbles: true})); 0"
+    )
+    message = wait_until(
+        lambda: browser.run("document.querySelector('[data-live=start]').textContent"),
+        "a message",
+        60,
+    )
     visit.fill({"start": "2026-05-31"})
-    browser.run("document.getElementById('start').dispatchEvent(new Event('input', {bubbles: true})); 0")
-    wait_until(lambda: not browser.run("document.querySelector('[data-live=start]').textContent"), "the message to go", 60)
+    browser.run(
+        "document.getElementById('start').dispatchEvent(new Event('input', {bubbles: true})); 0"
+    )
+    wait_until(
+        lambda: not browser.run("document.querySelector('[data-live=start]').textContent"),
+        "the message to go",
+        60,
+    )
     visit.look()
     disable_scripts(browser)
 
@@ -373,19 +490,35 @@ def test_messages_of_the_rules_appear_while_a_person_types(site: Site, browser: 
 def set_days(site: Site, folder: Path, opened: int, edition: str = "2027") -> None:
     """Store an edition whose nominations opened some days ago."""
     file = folder / f"{edition}.toml"
-    file.write_text(edition_text(datetime.now(UTC).date() - timedelta(days=opened)), encoding="utf-8")
+    file.write_text(
+        edition_text(datetime.now(UTC).date() - timedelta(days=opened)), encoding="utf-8"
+    )
     site.command("prizes", "add", str(file))
 
 
 def publish_initiative(visit: Visit, site: Site) -> str:
     """Submit and accept an initiative; return the path of its page when the register has it."""
     sent = len(site.mailbox.texts)
-    httpx.post(f"{site.base}/submissions/confirmations", json={"mail": "ada@example.org"}, timeout=60).raise_for_status()
+    httpx.post(
+        f"{site.base}/submissions/confirmations", json={"mail": "ada@example.org"}, timeout=60
+    ).raise_for_status()
     secret = site.mailbox.link(sent, "ada@example.org").rpartition("/")[2]
-    token = httpx.post(f"{site.base}/submissions/confirmations/{secret}", timeout=60).json()["token"]
-    answer = httpx.post(f"{site.base}/submissions", json=INITIATIVE, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+    token = httpx.post(f"{site.base}/submissions/confirmations/{secret}", timeout=60).json()[
+        "token"
+    ]
+    answer = httpx.post(
+        f"{site.base}/submissions",
+        json=INITIATIVE,
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=60,
+    )
     accept(visit, site)
-    wait_until(lambda: INITIATIVE["title"]["en"] in site.titles(), "the initiative in SPARQL", SECONDS, pause=2)
+    wait_until(
+        lambda: INITIATIVE["title"]["en"] in site.titles(),
+        "the initiative in SPARQL",
+        SECONDS,
+        pause=2,
+    )
     return f"/page/initiative/submissions/{answer.json()['id']}"
 
 
@@ -394,10 +527,16 @@ def stages(site: Site, edition: str = "2027") -> list[str]:
     whole = f"<http://purl.org/dc/terms/isPartOf> <{BASE}id/event/prizes/{edition}>"
     query = f"SELECT ?stage {{ ?it <{BASE}ns#prizeStage> ?stage ; {whole} }}"
     answer = httpx.get(f"{site.base}/sparql", params={"query": query, "format": "csv"}, timeout=60)
-    return [line.rpartition("/")[2] for line in answer.text.split("\r\n")[1:-1]] if answer.status_code == 200 else []
+    return (
+        [line.rpartition("/")[2] for line in answer.text.split("\r\n")[1:-1]]
+        if answer.status_code == 200
+        else []
+    )
 
 
-def test_a_nomination_becomes_the_winner_in_the_browser(site: Site, browser: Browser, packages: Path, tmp_path: Path) -> None:
+def test_a_nomination_becomes_the_winner_in_the_browser(
+    site: Site, browser: Browser, packages: Path, tmp_path: Path
+) -> None:
     visit = Visit(browser, packages)
     initiative = publish_initiative(visit, site)
     set_days(site, tmp_path, 1)
@@ -414,7 +553,13 @@ def test_a_nomination_becomes_the_winner_in_the_browser(site: Site, browser: Bro
     visit.click("main form button")
     browser.open(f"{site.base}/submit/prizes/2027/nominate", 320)
     visit.look()
-    visit.fill({"initiative": f"{site.base}{initiative}", "category": ["C4"], "reason": "Forty villages learn."})
+    visit.fill(
+        {
+            "initiative": f"{site.base}{initiative}",
+            "category": ["C4"],
+            "reason": "Forty villages learn.",
+        }
+    )
     visit.click("form[action$=nominate] button")
     assert browser.run("document.querySelectorAll('form[action$=withdraw]').length") == 1
     id = json.loads(site.command("prizes", "show", "2027", "--json"))[0]["nomination"]
@@ -427,7 +572,12 @@ def test_a_nomination_becomes_the_winner_in_the_browser(site: Site, browser: Bro
     visit.click("main form button")
     site.command("prizes", "stage", "2027", id, "nominated")
     set_days(site, tmp_path, 20)
-    for path in ("/submit/prizes", "/submit/prizes/2027/nominate", "/submit/prizes/2027/review", "/submit/prizes/2027"):
+    for path in (
+        "/submit/prizes",
+        "/submit/prizes/2027/nominate",
+        "/submit/prizes/2027/review",
+        "/submit/prizes/2027",
+    ):
         browser.open(f"{site.base}{path}?lang=ar", 320, dark=True)
         visit.look()
         assert browser.run("document.documentElement.dir") == "rtl"
@@ -457,21 +607,37 @@ def test_a_nomination_becomes_the_winner_in_the_browser(site: Site, browser: Bro
 def client_of(site: Site, mail: str) -> httpx.Client:
     """Return a client of a person who confirmed an address."""
     headers, sent = {"X-Forwarded-For": f"192.0.2.{next(NUMBERS)}"}, len(site.mailbox.texts)
-    httpx.post(f"{site.base}/submissions/confirmations", json={"mail": mail}, headers=headers, timeout=60).raise_for_status()
+    httpx.post(
+        f"{site.base}/submissions/confirmations", json={"mail": mail}, headers=headers, timeout=60
+    ).raise_for_status()
     secret = site.mailbox.link(sent, mail).rpartition("/")[2]
-    token = httpx.post(f"{site.base}/submissions/confirmations/{secret}", headers=headers, timeout=60).json()["token"]
-    return httpx.Client(base_url=site.base, headers={**headers, "Authorization": f"Bearer {token}"}, timeout=60)
+    token = httpx.post(
+        f"{site.base}/submissions/confirmations/{secret}", headers=headers, timeout=60
+    ).json()["token"]
+    return httpx.Client(
+        base_url=site.base, headers={**headers, "Authorization": f"Bearer {token}"}, timeout=60
+    )
 
 
 def test_a_nomination_becomes_the_winner_by_http_alone(site: Site, tmp_path: Path) -> None:
     title = "Radio for herders"
-    with client_of(site, "nora@example.org") as person, client_of(site, "mona@example.org") as expert:
-        id = person.post("/submissions", json={**INITIATIVE, "title": {"en": title}, "page": ["https://radio.example/"]}).json()["id"]
+    with (
+        client_of(site, "nora@example.org") as person,
+        client_of(site, "mona@example.org") as expert,
+    ):
+        id = person.post(
+            "/submissions",
+            json={**INITIATIVE, "title": {"en": title}, "page": ["https://radio.example/"]},
+        ).json()["id"]
         decide_by_http(site, id, "accept")
         wait_until(lambda: title in site.titles(), "the initiative in SPARQL", SECONDS, pause=2)
         set_days(site, tmp_path, 1, "2028")
         site.command("prizes", "expert", "2028", "mona@example.org")
-        sent = {"initiative": f"{BASE}id/initiative/submissions/{id}", "category": "C4", "reason": "Herders know prices."}
+        sent = {
+            "initiative": f"{BASE}id/initiative/submissions/{id}",
+            "category": "C4",
+            "reason": "Herders know prices.",
+        }
         nominated = person.post("/submissions/prizes/2028/nominations", json=sent)
         path = f"/submissions/prizes/2028/nominations/{nominated.json()['id']}"
         early = person.put(f"{path}/vote")
@@ -484,17 +650,24 @@ def test_a_nomination_becomes_the_winner_by_http_alone(site: Site, tmp_path: Pat
         votes = [person.put(f"{path}/vote"), person.put(f"{path}/vote"), expert.put(f"{path}/vote")]
         ranked = json.loads(site.command("prizes", "show", "2028", "--json"))[0]
         site.command("prizes", "stage", "2028", path.rpartition("/")[2], "winner")
-        wait_until(lambda: stages(site, "2028") == ["nominated"], "the nominee in SPARQL", SECONDS, pause=2)
+        wait_until(
+            lambda: stages(site, "2028") == ["nominated"], "the nominee in SPARQL", SECONDS, pause=2
+        )
         before = person.get("/submissions/prizes/2028").json()["nominations"]
         set_days(site, tmp_path, 45, "2028")
-        wait_until(lambda: stages(site, "2028") == ["winner"], "the winner in SPARQL", SECONDS, pause=2)
+        wait_until(
+            lambda: stages(site, "2028") == ["winner"], "the winner in SPARQL", SECONDS, pause=2
+        )
         after = person.get("/submissions/prizes/2028").json()["nominations"]
 
     assert (nominated.status_code, early.status_code, late.status_code) == (201, 409, 409)
     assert (stranger.status_code, reviewed.status_code) == (404, 200)
     assert [answer.status_code for answer in votes] == [200, 200, 200]
     assert ranked["votes"] == 2
-    assert ([item["stage"] for item in before], [item["stage"] for item in after]) == (["nominated"], ["winner"])
+    assert ([item["stage"] for item in before], [item["stage"] for item in after]) == (
+        ["nominated"],
+        ["winner"],
+    )
 
 
 PATHS = ("/submit", "/submit/prizes", "/submit/mine", "/submit/confirm/nothing",
@@ -502,7 +675,9 @@ PATHS = ("/submit", "/submit/prizes", "/submit/mine", "/submit/confirm/nothing",
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_page_in_arabic_on_a_telephone_has_no_fault(site: Site, browser: Browser, packages: Path, path: str) -> None:
+def test_a_page_in_arabic_on_a_telephone_has_no_fault(
+    site: Site, browser: Browser, packages: Path, path: str
+) -> None:
     visit = Visit(browser, packages)
     browser.open(f"{site.base}{path}?lang=ar", 320, dark=True)
     visit.look()

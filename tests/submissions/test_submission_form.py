@@ -1,4 +1,6 @@
-"""The form: one question a page, without scripts, to a submission whose address is confirmed, changed and withdrawn."""
+"""The form: one question a page, without scripts, to a submission whose address is confirmed,
+changed and withdrawn.
+"""
 
 from __future__ import annotations
 
@@ -26,34 +28,56 @@ ANSWERS: dict[str, dict[str, object]] = {
     "type": {"type": "Initiative"},
     "title": {"_language": "en", "title": "Village telecentres"},
     "description": {"description": "Computers and courses in forty villages."},
-    "organization": {"publisher-name": "Ministry of Information", "publisher-classification": "government", "publisher-country": KENYA},
+    "organization": {
+        "publisher-name": "Ministry of Information",
+        "publisher-classification": "government",
+        "publisher-country": KENYA,
+    },
     "partners": {"partner": "University of the Coast\r\nThe Fund", "funder": ""},
-    "countries": {"country": ["http://metadata.un.org/sdg/codes/geoArea/404", "http://metadata.un.org/sdg/codes/geoArea/834"]},
+    "countries": {
+        "country": [
+            "http://metadata.un.org/sdg/codes/geoArea/404",
+            "http://metadata.un.org/sdg/codes/geoArea/834",
+        ]
+    },
     "action-lines": {"actionLine": ["C4"]},
     "goals": {"goal": ["4", "5"]},
     "targets": {"target": ["4.4", "5.b"]},
     "why": {"why-4": "Girls learn to use computers.", "why-5": ""},
     "dates": {"start": "2025-01-01", "end": "", "status": "ongoing"},
     "picture": {},
-    "links": {"page": "https://telecentres.example/", "license": "https://creativecommons.org/licenses/by/4.0/"},
+    "links": {
+        "page": "https://telecentres.example/",
+        "license": "https://creativecommons.org/licenses/by/4.0/",
+    },
 }
 
 
 @pytest.fixture
 async def browser(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}) as async_client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}
+    ) as async_client:
         yield async_client
 
 
-async def fill(browser: httpx.AsyncClient, answers: dict[str, dict[str, object]] = ANSWERS) -> httpx.Response:
+async def fill(
+    browser: httpx.AsyncClient, answers: dict[str, dict[str, object]] = ANSWERS
+) -> httpx.Response:
     """Answer the questions as they come; return the summary."""
     page = await browser.post("/submit", data={"website": ""})
     questions = []
     while (name := page.url.path.rpartition("/")[2]) != "summary":
         questions.append(name)
-        fields = {"was": hidden(page, "was"), "draft": page.url.path.split("/")[3], **answers.get(name, {})}
-        page = await browser.post("/submit/picture" if name == "picture" else page.url.path, data=fields)
+        fields = {
+            "was": hidden(page, "was"),
+            "draft": page.url.path.split("/")[3],
+            **answers.get(name, {}),
+        }
+        page = await browser.post(
+            "/submit/picture" if name == "picture" else page.url.path, data=fields
+        )
         assert page.status_code == 200, page.text
     assert questions == list(answers)
     return page
@@ -73,7 +97,9 @@ async def sent(world: SubmissionWorld, browser: httpx.AsyncClient) -> httpx.Resp
     return await browser.post(f"/submit/confirm/{world.last_secret()}")
 
 
-async def test_the_form_leads_to_a_submission_of_a_confirmed_address(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_the_form_leads_to_a_submission_of_a_confirmed_address(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     summary = await fill(browser)
     world.clock.advance(timedelta(minutes=1))
     mailbox = await browser.post(summary.url.path, data={"mail": "jane@example.org", "website": ""})
@@ -86,14 +112,25 @@ async def test_the_form_leads_to_a_submission_of_a_confirmed_address(world: Subm
     assert "Open your mailbox" in mailbox.text
     assert "Village telecentres" in confirmed.text
     assert nothing_yet == (0, None)
-    assert (page.status_code, page.url.path, again.status_code) == (200, f"/submit/mine/{item.id}", 410)
+    assert (page.status_code, page.url.path, again.status_code) == (
+        200,
+        f"/submit/mine/{item.id}",
+        410,
+    )
     assert item.content == {
         "type": "Initiative",
         "title": {"en": "Village telecentres"},
         "description": {"en": "Computers and courses in forty villages."},
-        "publisher": {"name": "Ministry of Information", "classification": "government", "country": KENYA},
+        "publisher": {
+            "name": "Ministry of Information",
+            "classification": "government",
+            "country": KENYA,
+        },
         "partner": [{"name": "University of the Coast"}, {"name": "The Fund"}],
-        "country": ["http://metadata.un.org/sdg/codes/geoArea/404", "http://metadata.un.org/sdg/codes/geoArea/834"],
+        "country": [
+            "http://metadata.un.org/sdg/codes/geoArea/404",
+            "http://metadata.un.org/sdg/codes/geoArea/834",
+        ],
         "actionLine": ["C4"],
         "goal": ["4", "5"],
         "target": ["4.4", "5.b"],
@@ -105,7 +142,10 @@ async def test_the_form_leads_to_a_submission_of_a_confirmed_address(world: Subm
     }
 
 
-_FIRST, _COMMON = ("title", "description"), ("organization", "partners", "countries", "action-lines", "goals")
+_FIRST, _COMMON = (
+    ("title", "description"),
+    ("organization", "partners", "countries", "action-lines", "goals"),
+)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +156,9 @@ _FIRST, _COMMON = ("title", "description"), ("organization", "partners", "countr
         ("Post", [*_FIRST, "content", *_COMMON, "dates", "picture", "links"]),
     ],
 )
-async def test_each_type_has_its_questions(browser: httpx.AsyncClient, kind: str, names: list[str]) -> None:
+async def test_each_type_has_its_questions(
+    browser: httpx.AsyncClient, kind: str, names: list[str]
+) -> None:
     more = {
         "title": {"title": "Open day", "_language": "en"},
         "venue": {"venue": "Town hall"},
@@ -124,7 +166,9 @@ async def test_each_type_has_its_questions(browser: httpx.AsyncClient, kind: str
         "content": {"content": "We opened."},
     }
 
-    summary = await fill(browser, {"type": {"type": kind}, **{name: more.get(name, {}) for name in names}})
+    summary = await fill(
+        browser, {"type": {"type": kind}, **{name: more.get(name, {}) for name in names}}
+    )
 
     assert 'name="mail"' in summary.text
 
@@ -136,32 +180,48 @@ async def test_each_type_has_its_questions(browser: httpx.AsyncClient, kind: str
         ("title", {"title": ""}, "Write a title."),
         ("title", {"title": "x" * 301}, "It has 301 characters; at most 300 are possible."),
         ("dates", {"start": "31.5.2026"}, "Write the date as year-month-day"),
-        ("links", {"page": "telecentres.example"}, "Write a web address that begins with https://."),
+        (
+            "links",
+            {"page": "telecentres.example"},
+            "Write a web address that begins with https://.",
+        ),
         ("organization", {"publisher-classification": "government"}, "Name the organization."),
     ],
 )
-async def test_a_message_stands_beside_its_field(browser: httpx.AsyncClient, name: str, answer: dict[str, str], message: str) -> None:
+async def test_a_message_stands_beside_its_field(
+    browser: httpx.AsyncClient, name: str, answer: dict[str, str], message: str
+) -> None:
     page = await browser.post("/submit", data={"website": ""})
     if name != "type":
-        page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"})
+        page = await browser.post(
+            page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"}
+        )
         page = await browser.get(page.url.path.replace("/title", f"/{name}"))
 
     refused = await browser.post(page.url.path, data={"was": hidden(page, "was"), **answer})
 
     assert refused.status_code == 422
-    assert re.search(rf'<p class="fault" id="[\w-]+-fault" role="alert">{re.escape(message)}', refused.text)
+    assert re.search(
+        rf'<p class="fault" id="[\w-]+-fault" role="alert">{re.escape(message)}', refused.text
+    )
     assert 'aria-invalid="true"' in refused.text
     assert all(value in refused.text for value in answer.values())
 
 
-async def test_a_draft_is_opened_by_its_link_on_another_device(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_a_draft_is_opened_by_its_link_on_another_device(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     page = await browser.post("/submit", data={"website": ""})
     page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Event"})
-    page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "title": "Journée", "_language": "fr"})
+    page = await browser.post(
+        page.url.path, data={"was": hidden(page, "was"), "title": "Journée", "_language": "fr"}
+    )
     link = page.url.path
 
     browser.cookies.clear()
-    elsewhere = await browser.get(link.replace("/description", "/title"), headers={"Accept-Language": "ar"})
+    elsewhere = await browser.get(
+        link.replace("/description", "/title"), headers={"Accept-Language": "ar"}
+    )
     world.clock.advance(timedelta(days=31))
     submissions.prune(world.ledger, world.clock.now(), world.clock.now() - timedelta(days=30))
     late = await browser.get(link)
@@ -171,14 +231,18 @@ async def test_a_draft_is_opened_by_its_link_on_another_device(world: Submission
     assert late.status_code == 410
 
 
-async def test_two_people_answer_one_question_and_the_second_sees_the_first(browser: httpx.AsyncClient) -> None:
+async def test_two_people_answer_one_question_and_the_second_sees_the_first(
+    browser: httpx.AsyncClient,
+) -> None:
     page = await browser.post("/submit", data={"website": ""})
     page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Event"})
     was = hidden(page, "was")
 
     first = await browser.post(page.url.path, data={"was": was, "title": "Open day"})
     second = await browser.post(page.url.path, data={"was": was, "title": "Closed day"})
-    third = await browser.post(page.url.path, data={"was": hidden(second, "was"), "title": "Closed day"})
+    third = await browser.post(
+        page.url.path, data={"was": hidden(second, "was"), "title": "Closed day"}
+    )
 
     assert [answer.status_code for answer in (first, second, third)] == [200, 412, 200]
     assert "<ins>Open day</ins>" in second.text
@@ -189,43 +253,74 @@ async def test_a_program_is_refused(world: SubmissionWorld, browser: httpx.Async
     trapped = await browser.post("/submit", data={"website": "https://spam.example"})
     summary = await fill(browser)
     at_once = await browser.post(summary.url.path, data={"mail": "jane@example.org", "website": ""})
-    foreign = await browser.post("/submit", data={"website": ""}, headers={"Origin": "https://evil.example"})
+    foreign = await browser.post(
+        "/submit", data={"website": ""}, headers={"Origin": "https://evil.example"}
+    )
 
     assert [answer.status_code for answer in (trapped, at_once, foreign)] == [422, 422, 403]
     assert world.mails() == []
 
 
-async def test_a_change_waits_again_and_a_withdrawal_deletes(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_a_change_waits_again_and_a_withdrawal_deletes(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     page = await sent(world, browser)
     id = page.url.path.rpartition("/")[2]
-    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), "")
+    moderation.accept(
+        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
+    )
 
     page = await browser.get(page.url.path)
     summary = await browser.post(f"{page.url.path}/change", data={"csrf": hidden(page, "csrf")})
     question = await browser.get(summary.url.path.replace("/summary", "/title"))
-    form = {"was": hidden(question, "was"), "_language": "en", "title": "Fifty telecentres", "then": "summary"}
+    form = {
+        "was": hidden(question, "was"),
+        "_language": "en",
+        "title": "Fifty telecentres",
+        "then": "summary",
+    }
     summary = await browser.post(question.url.path, data=form)
     world.clock.advance(timedelta(minutes=1))
     changed = await browser.post(summary.url.path, data={"website": ""})
     stored = moderation.find(world.context.admin, id)
     withdrawn = await browser.post(
-        f"/submit/mine/{id}/withdraw", data={"csrf": hidden(changed, "csrf"), "version": hidden(changed, "version")}
+        f"/submit/mine/{id}/withdraw",
+        data={"csrf": hidden(changed, "csrf"), "version": hidden(changed, "version")},
     )
 
     gone = moderation.find(world.context.admin, id)
-    assert (changed.status_code, stored.state.value, stored.title) == (200, "submitted", "Fifty telecentres")
+    assert (changed.status_code, stored.state.value, stored.title) == (
+        200,
+        "submitted",
+        "Fifty telecentres",
+    )
     assert stored.published
     assert stored.published["title"] == {"en": "Village telecentres"}
-    assert (withdrawn.status_code, gone.state.value, gone.content, gone.published) == (200, "withdrawn", {}, None)
+    assert (withdrawn.status_code, gone.state.value, gone.content, gone.published) == (
+        200,
+        "withdrawn",
+        {},
+        None,
+    )
 
 
-async def test_a_change_by_two_people_shows_the_difference_and_loses_nothing(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_a_change_by_two_people_shows_the_difference_and_loses_nothing(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     page = await sent(world, browser)
     id = page.url.path.rpartition("/")[2]
-    links = [(await browser.post(f"{page.url.path}/change", data={"csrf": hidden(page, "csrf")})).url.path for _ in range(2)]
+    links = [
+        (
+            await browser.post(f"{page.url.path}/change", data={"csrf": hidden(page, "csrf")})
+        ).url.path
+        for _ in range(2)
+    ]
     for link, title in zip(links, ("First", "Second"), strict=True):
         question = await browser.get(link.replace("/summary", "/title"))
-        await browser.post(question.url.path, data={"was": hidden(question, "was"), "title": title, "_language": "en"})
+        await browser.post(
+            question.url.path,
+            data={"was": hidden(question, "was"), "title": title, "_language": "en"},
+        )
     world.clock.advance(timedelta(minutes=1))
 
     first = await browser.post(links[0], data={"website": ""})
@@ -238,7 +333,9 @@ async def test_a_change_by_two_people_shows_the_difference_and_loses_nothing(wor
     assert moderation.find(world.context.admin, id).title == "Second"
 
 
-async def test_a_person_sees_nothing_of_another_and_needs_the_token_of_the_form(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_a_person_sees_nothing_of_another_and_needs_the_token_of_the_form(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     page = await sent(world, browser)
     await browser.post("/submit/mine", data={"mail": "john@example.org", "website": ""})
     forged = await browser.post(f"{page.url.path}/change", data={"csrf": "x"})
@@ -251,7 +348,9 @@ async def test_a_person_sees_nothing_of_another_and_needs_the_token_of_the_form(
     assert "Village telecentres" not in mine.text
 
 
-async def test_a_person_downloads_and_deletes_everything(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_a_person_downloads_and_deletes_everything(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     await sent(world, browser)
     mine = await browser.get("/submit/mine")
     csrf = hidden(mine, "csrf")
@@ -265,9 +364,13 @@ async def test_a_person_downloads_and_deletes_everything(world: SubmissionWorld,
     assert submissions.submitter_of(world.ledger, mail="jane@example.org") is None
 
 
-async def test_duplicates_are_shown_before_sending(world: SubmissionWorld, browser: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+async def test_duplicates_are_shown_before_sending(
+    world: SubmissionWorld, browser: httpx.AsyncClient, client: httpx.AsyncClient
+) -> None:
     id = (await client.post("/submissions", json=INITIATIVE)).json()["id"]
-    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), "")
+    moderation.accept(
+        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
+    )
 
     summary = await fill(browser)
 
@@ -276,11 +379,15 @@ async def test_duplicates_are_shown_before_sending(world: SubmissionWorld, brows
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_every_page_is_in_the_language_of_the_browser(world: SubmissionWorld, browser: httpx.AsyncClient, language: str) -> None:
+async def test_every_page_is_in_the_language_of_the_browser(
+    world: SubmissionWorld, browser: httpx.AsyncClient, language: str
+) -> None:
     browser.headers["Accept-Language"] = language
     start = await browser.get("/submit")
     page = await browser.post("/submit", data={"website": ""})
-    page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"})
+    page = await browser.post(
+        page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"}
+    )
     pages = [
         await browser.get(page.url.path.replace("/title", f"/{item.name}"))
         for item in QUESTIONS
@@ -291,7 +398,9 @@ async def test_every_page_is_in_the_language_of_the_browser(world: SubmissionWor
     assert ("<h1>What is its title?</h1>" in page.text) == (language == "en")
 
 
-async def test_an_expired_session_asks_for_the_address(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_an_expired_session_asks_for_the_address(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     page = await sent(world, browser)
     world.clock.advance(timedelta(hours=12))
 
@@ -305,9 +414,14 @@ async def test_a_draft_that_cannot_be_sent_is_opened_after_its_address_is_confir
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
     page = await browser.post("/submit", data={"website": ""})
-    page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"})
+    page = await browser.post(
+        page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"}
+    )
     world.clock.advance(timedelta(minutes=1))
-    await browser.post(page.url.path.replace("/title", "/summary"), data={"mail": "jane@example.org", "website": ""})
+    await browser.post(
+        page.url.path.replace("/title", "/summary"),
+        data={"mail": "jane@example.org", "website": ""},
+    )
 
     confirmed = await browser.post(f"/submit/confirm/{world.last_secret()}")
 
@@ -317,14 +431,19 @@ async def test_a_draft_that_cannot_be_sent_is_opened_after_its_address_is_confir
 
 
 async def test_two_requests_store_one_submitter(world: SubmissionWorld) -> None:
-    one, other = (submissions.Submitter(name, None, "Ministry", "en", world.clock.now()) for name in ("one", "other"))
+    one, other = (
+        submissions.Submitter(name, None, "Ministry", "en", world.clock.now())
+        for name in ("one", "other")
+    )
 
     stored = [submissions.ensure_submitter(world.ledger, item).id for item in (one, other)]
 
     assert stored == ["one", "one"]
 
 
-async def test_a_demo_without_a_mail_server_shows_the_link(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_a_demo_without_a_mail_server_shows_the_link(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     world.context.admin.channels = replace(world.context.admin.channels, mail=None)
     refused = await browser.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
     world.context.admin.demo = True
@@ -341,13 +460,18 @@ async def test_a_demo_without_a_mail_server_shows_the_link(world: SubmissionWorl
     assert by_http.json()["link"].startswith(f"{SITE}/submit/confirm/")
 
 
-async def test_goals_that_the_text_names_are_offered_first_and_not_ticked(browser: httpx.AsyncClient) -> None:
+async def test_goals_that_the_text_names_are_offered_first_and_not_ticked(
+    browser: httpx.AsyncClient,
+) -> None:
     page = await browser.post("/submit", data={"website": ""})
     link = page.url.path.removesuffix("/type")
     answers = (
         ("type", {"type": "Initiative"}),
         ("title", {"title": "Clinics", "_language": "en"}),
-        ("description", {"description": "It serves SDG 3, target 9.c and WSIS action line C7: e-health."}),
+        (
+            "description",
+            {"description": "It serves SDG 3, target 9.c and WSIS action line C7: e-health."},
+        ),
     )
     for name, answer in answers:
         page = await browser.get(f"{link}/{name}")
@@ -362,12 +486,16 @@ async def test_goals_that_the_text_names_are_offered_first_and_not_ticked(browse
     assert offered == ["3", "9", "1", "2", *(str(number) for number in range(4, 18) if number != 9)]
     assert "Your text says: “target 9.c”" in goals.text
     assert " checked" not in goals.text
-    assert re.findall(r'value="([^"]+)"', lines.text.partition('type="checkbox"')[2])[0] == "C7-ehea"
+    assert (
+        re.findall(r'value="([^"]+)"', lines.text.partition('type="checkbox"')[2])[0] == "C7-ehea"
+    )
     assert re.findall(r'value="([^"]+)" checked', after.text) == ["3"]
     assert "SDG 3" not in after.text
 
 
-async def test_targets_follow_the_goals_that_were_chosen(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_targets_follow_the_goals_that_were_chosen(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     answers = {**ANSWERS, "description": {"description": "It serves target 5.c of the goals."}}
     summary = await fill(browser, answers)
     link = summary.url.path.removesuffix("/summary")
@@ -376,7 +504,9 @@ async def test_targets_follow_the_goals_that_were_chosen(world: SubmissionWorld,
 
     fewer = await browser.post(f"{link}/goals", data={"was": hidden(goals, "was"), "goal": "5"})
     after = await browser.get(f"{link}/summary")
-    none = await browser.post(f"{link}/goals", data={"was": hidden(await browser.get(f"{link}/goals"), "was")})
+    none = await browser.post(
+        f"{link}/goals", data={"was": hidden(await browser.get(f"{link}/goals"), "was")}
+    )
 
     offered = re.findall(r'name="target" value="([^"]+)"', targets.text)
     assert offered[0] == "5.c"
@@ -391,28 +521,45 @@ async def test_targets_follow_the_goals_that_were_chosen(world: SubmissionWorld,
     assert none.url.path == f"{link}/dates"
 
 
-async def test_rules_are_shown_beside_the_field_when_the_answer_arrives(browser: httpx.AsyncClient) -> None:
+async def test_rules_are_shown_beside_the_field_when_the_answer_arrives(
+    browser: httpx.AsyncClient,
+) -> None:
     summary = await fill(browser)
     link = summary.url.path.removesuffix("/summary")
     dates, about = await browser.get(f"{link}/dates"), await browser.get(f"{link}/description")
 
-    reversed_dates = await browser.post(f"{link}/dates", data={"was": hidden(dates, "was"), "start": "2025-05-01", "end": "2024-01-01"})
+    reversed_dates = await browser.post(
+        f"{link}/dates",
+        data={"was": hidden(dates, "was"), "start": "2025-05-01", "end": "2024-01-01"},
+    )
     await browser.post(f"{link}/description", data={"was": hidden(about, "was"), "description": ""})
     without = await browser.get(f"{link}/summary")
     stored = await browser.get(f"{link}/dates")
 
-    goes_on = await browser.post(f"{link}/dates", data={"was": hidden(stored, "was"), "start": "2025-05-01", "end": "2024-01-01"})
+    goes_on = await browser.post(
+        f"{link}/dates",
+        data={"was": hidden(stored, "was"), "start": "2025-05-01", "end": "2024-01-01"},
+    )
     seen = {"was": hidden(stored, "was"), "start": "2025-05-01", "end": "2023-01-01", "seen": "yes"}
     by_script = await browser.post(f"{link}/dates", data=seen)
 
     assert (reversed_dates.status_code, reversed_dates.url.path) == (200, f"{link}/dates")
     for page in (reversed_dates, stored):
-        assert re.search(r'value="2025-05-01"[^>]*>\s*<p class="hint[^"]*" data-live="start" aria-live="polite">[^<]+</p>', page.text)
+        assert re.search(
+            r'value="2025-05-01"[^>]*>\s*<p class="hint[^"]*" data-live="start" aria-live="polite">[^<]+</p>',
+            page.text,
+        )
     assert goes_on.url.path == by_script.url.path == f"{link}/picture"
-    assert re.search(r'<b>What is it about\?</b>.*?</dt>\s*<dd class="(quiet|fault)">[^<]+</dd>', without.text, re.DOTALL)
+    assert re.search(
+        r'<b>What is it about\?</b>.*?</dt>\s*<dd class="(quiet|fault)">[^<]+</dd>',
+        without.text,
+        re.DOTALL,
+    )
 
 
-async def test_an_answer_is_checked_while_it_is_typed_and_not_stored(browser: httpx.AsyncClient) -> None:
+async def test_an_answer_is_checked_while_it_is_typed_and_not_stored(
+    browser: httpx.AsyncClient,
+) -> None:
     page = await browser.post("/submit", data={"website": ""})
     link = page.url.path.removesuffix("/type")
     await browser.post(f"{link}/type", data={"was": hidden(page, "was"), "type": "Initiative"})
@@ -420,11 +567,15 @@ async def test_an_answer_is_checked_while_it_is_typed_and_not_stored(browser: ht
 
     long = await browser.post(f"{link}/title/check", data={"title": "x" * 301, "_language": "en"})
     empty = await browser.post(f"{link}/title/check", data={"title": "", "_language": "en"})
-    foreign = await browser.post(f"{link}/title/check", data={"title": "x"}, headers={"Origin": "https://evil.example"})
+    foreign = await browser.post(
+        f"{link}/title/check", data={"title": "x"}, headers={"Origin": "https://evil.example"}
+    )
     unknown = await browser.post(f"{link}/weather/check", data={})
     form = {"was": hidden(question, "was"), "title": "Telecentres", "_language": "en"}
     await browser.post(f"{link}/title", data=form)
-    rule = await browser.post(f"{link}/dates/check", data={"start": "2025-05-01", "end": "2024-01-01"})
+    rule = await browser.post(
+        f"{link}/dates/check", data={"start": "2025-05-01", "end": "2024-01-01"}
+    )
 
     assert f'data-check="{link}/title/check"' in question.text
     (message,) = long.json()["messages"]
@@ -435,22 +586,36 @@ async def test_an_answer_is_checked_while_it_is_typed_and_not_stored(browser: ht
     assert [each["field"] for each in rule.json()["messages"]] == ["start"], rule.text
     assert 'value="2024-01-01"' not in (await browser.get(f"{link}/dates")).text
     assert "script-src 'self'" in question.headers["Content-Security-Policy"]
-    assert (await browser.get("/submit/form.js")).headers["Content-Type"].startswith("text/javascript")
+    assert (
+        (await browser.get("/submit/form.js")).headers["Content-Type"].startswith("text/javascript")
+    )
 
 
-async def test_a_name_of_the_register_is_taken_if_the_person_wants_it(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+async def test_a_name_of_the_register_is_taken_if_the_person_wants_it(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
     known = {
-        "Ministry of Information": [KnownOrganization(f"{BASE}id/organization/a/ministry", "Ministry of Information")],
-        "University of the Coast": [KnownOrganization(f"{BASE}id/organization/{source}/coast", "Coast University") for source in "ab"],
+        "Ministry of Information": [
+            KnownOrganization(f"{BASE}id/organization/a/ministry", "Ministry of Information")
+        ],
+        "University of the Coast": [
+            KnownOrganization(f"{BASE}id/organization/{source}/coast", "Coast University")
+            for source in "ab"
+        ],
     }
     world.context.organizations = lambda name: known.get(name, [])
 
     summary = await fill(browser)
     decision = {"before": "University of the Coast", "after": "Coast University"}
     after = await browser.post(summary.url.path.replace("/summary", "/use-name"), data=decision)
-    made_up = await browser.post(summary.url.path.replace("/summary", "/use-name"), data={**decision, "after": "Evil Inc"})
+    made_up = await browser.post(
+        summary.url.path.replace("/summary", "/use-name"), data={**decision, "after": "Evil Inc"}
+    )
 
-    assert '<bdi>Ministry of Information</bdi>: <a href="/id/organization/a/ministry">in the register</a>' in summary.text
+    assert (
+        '<bdi>Ministry of Information</bdi>: <a href="/id/organization/a/ministry">in the register</a>'
+        in summary.text
+    )
     assert "Is “University of the Coast” one of these?" in summary.text
     assert (after.status_code, after.url.path) == (200, summary.url.path)
     assert "Coast University\nThe Fund" in after.text

@@ -1,4 +1,6 @@
-"""Tables of submissions: the template, the result of each row, and files that are broken, hostile or too large."""
+"""Tables of submissions: the template, the result of each row, and files that are broken, hostile
+or too large.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +17,54 @@ import xlsxwriter
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.submissions import SubmissionState
 from harvesters.participation.submissions.app import create_submissions
-from harvesters.participation.submissions.tables import CSV, MAX_FILE, MAX_ROWS, XLSX, parse_column, read_table
+from harvesters.participation.submissions.tables import (
+    CSV,
+    MAX_FILE,
+    MAX_ROWS,
+    XLSX,
+    parse_column,
+    read_table,
+)
 from languages.request_locale import LANGUAGES
 
 from .conftest import SITE, SubmissionWorld
 
-HEADER = ["type", "title@en", "title@fr", "publisher.name", "country", "actionLine", "goal", "why.4@en", "page", "start"]
-ROW = ["Initiative", "Village telecentres", "Télécentres", "Ministry", "Kenya; TZ", "C4", "4\n5", "Girls learn."]
+HEADER = [
+    "type",
+    "title@en",
+    "title@fr",
+    "publisher.name",
+    "country",
+    "actionLine",
+    "goal",
+    "why.4@en",
+    "page",
+    "start",
+]
+ROW = [
+    "Initiative",
+    "Village telecentres",
+    "Télécentres",
+    "Ministry",
+    "Kenya; TZ",
+    "C4",
+    "4\n5",
+    "Girls learn.",
+]
 ROW += ["https://a.example/", "2025-01-01"]
 SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 
 
 def table(*rows: Sequence[str], delimiter: str = ",") -> bytes:
-    return "\r\n".join(delimiter.join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows).encode()
+    return "\r\n".join(
+        delimiter.join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows
+    ).encode()
 
 
 def workbook(*rows: Sequence[object]) -> bytes:
-    with xlsxwriter.Workbook(output := io.BytesIO(), {"in_memory": True, "strings_to_formulas": False}) as workbook_file:
+    with xlsxwriter.Workbook(
+        output := io.BytesIO(), {"in_memory": True, "strings_to_formulas": False}
+    ) as workbook_file:
         sheet = workbook_file.add_worksheet()
         for number, row in enumerate(rows):
             sheet.write_row(number, 0, row)
@@ -51,12 +84,18 @@ def with_sheet(content: bytes, old: str, new: str) -> bytes:
     return output.getvalue()
 
 
-async def post(client: httpx.AsyncClient, content: bytes, media: str = CSV, **query: str) -> httpx.Response:
-    return await client.post("/submissions/upload", content=content, headers={"Content-Type": media}, params=query)
+async def post(
+    client: httpx.AsyncClient, content: bytes, media: str = CSV, **query: str
+) -> httpx.Response:
+    return await client.post(
+        "/submissions/upload", content=content, headers={"Content-Type": media}, params=query
+    )
 
 
 @pytest.mark.parametrize("media", [CSV, XLSX])
-async def test_each_row_is_stored_or_refused_with_its_field(media: str, world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_each_row_is_stored_or_refused_with_its_field(
+    media: str, world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     bad = ["Initiative", "Another", "", "", "Atlantis", "C4", "4", "", "not an address", "last May"]
     rows = (HEADER, ROW, [""] * len(HEADER), bad, ROW)
 
@@ -65,7 +104,8 @@ async def test_each_row_is_stored_or_refused_with_its_field(media: str, world: S
     body = answer.json()
     assert answer.status_code == 200, body
     assert (body["accepted"], body["known"], body["refused"]) == (1, 1, 1)
-    numbers = [2, 5, 6] if media == CSV else [2, 4, 5]  # a line of the file: a cell of the first row has two
+    # a line of the file: a cell of the first row has two
+    numbers = [2, 5, 6] if media == CSV else [2, 4, 5]
     assert [row["row"] for row in body["rows"]] == numbers
     assert {result["member"] for result in body["rows"][1]["results"]} == {"page", "start"}
     (item,) = submissions.in_states(world.ledger, [SubmissionState.SUBMITTED], 10)
@@ -84,7 +124,9 @@ async def test_a_dry_run_stores_nothing(world: SubmissionWorld, client: httpx.As
     assert submissions.waiting(world.ledger) == (0, None)
 
 
-async def test_a_corrected_file_adds_only_what_is_new(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+async def test_a_corrected_file_adds_only_what_is_new(
+    world: SubmissionWorld, client: httpx.AsyncClient
+) -> None:
     await post(client, table(HEADER, ROW))
     corrected = [*ROW[:1], "Another", *ROW[2:]]
 
@@ -96,13 +138,25 @@ async def test_a_corrected_file_adds_only_what_is_new(world: SubmissionWorld, cl
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("suffix", ["csv", "xlsx"])
-async def test_a_filled_template_is_valid(suffix: str, language: str, client: httpx.AsyncClient) -> None:
+async def test_a_filled_template_is_valid(
+    suffix: str, language: str, client: httpx.AsyncClient
+) -> None:
     template = await client.get(f"/submissions/template.{suffix}", params={"lang": language})
     content = template.content
-    names = content.decode("utf-8-sig").strip().split(",") if suffix == "csv" else cells_of(content, 1)
-    values = {"type": "Initiative", f"title@{language}": "Title", "actionLine": "C4", "goal": "4", "status": "ongoing"}
+    names = (
+        content.decode("utf-8-sig").strip().split(",") if suffix == "csv" else cells_of(content, 1)
+    )
+    values = {
+        "type": "Initiative",
+        f"title@{language}": "Title",
+        "actionLine": "C4",
+        "goal": "4",
+        "status": "ongoing",
+    }
 
-    answer = await post(client, table(names, [values.get(name, "") for name in names]), dry_run="true")
+    answer = await post(
+        client, table(names, [values.get(name, "") for name in names]), dry_run="true"
+    )
 
     assert template.headers["content-disposition"] == f'attachment; filename="submissions.{suffix}"'
     assert all(parse_column(name) for name in names)
@@ -112,7 +166,9 @@ async def test_a_filled_template_is_valid(suffix: str, language: str, client: ht
 def cells_of(content: bytes, row: int) -> list[str]:
     """Return the texts of a row of the first sheet."""
     package = zipfile.ZipFile(io.BytesIO(content))
-    strings = re.findall(r"<si><t[^>]*>([^<]*)</t></si>", package.read("xl/sharedStrings.xml").decode())
+    strings = re.findall(
+        r"<si><t[^>]*>([^<]*)</t></si>", package.read("xl/sharedStrings.xml").decode()
+    )
     line = re.search(rf'<row r="{row}".*?</row>', package.read("xl/worksheets/sheet1.xml").decode())
     assert line
     return [strings[int(number)] for number in re.findall(r"<v>([0-9]+)</v>", line[0])]
@@ -123,14 +179,22 @@ async def test_every_value_that_the_template_lists_is_known(client: httpx.AsyncC
     values = zipfile.ZipFile(io.BytesIO(template.content)).read("xl/worksheets/sheet3.xml").decode()
     sheet = zipfile.ZipFile(io.BytesIO(template.content)).read("xl/worksheets/sheet1.xml").decode()
     strings = zipfile.ZipFile(io.BytesIO(template.content)).read("xl/sharedStrings.xml").decode()
-    rows = [["Initiative", "Title", country] for country in ("Kenya", "Côte d’Ivoire", "États-Unis d’Amérique")]
+    rows = [
+        ["Initiative", "Title", country]
+        for country in ("Kenya", "Côte d’Ivoire", "États-Unis d’Amérique")
+    ]
 
     checked = await post(client, table(["type", "title@fr", "country"], *rows), dry_run="true")
 
     assert sheet.count('<dataValidation type="list"') == 11
     assert values.count("<row") > 248
     assert "Côte d’Ivoire" in strings
-    findings = [result for row in checked.json()["rows"] for result in row["results"] if result["member"] == "country"]
+    findings = [
+        result
+        for row in checked.json()["rows"]
+        for result in row["results"]
+        if result["member"] == "country"
+    ]
     assert findings == []
 
 
@@ -145,7 +209,11 @@ async def test_100_000_rows_are_refused_in_bounded_memory(client: httpx.AsyncCli
     tracemalloc.stop()
 
     assert [answer.status_code for answer in answers] == [413, 413]
-    assert all(answer.json()["detail"] == f"The file has more than {MAX_ROWS} rows. Divide it into several files." for answer in answers)
+    assert all(
+        answer.json()["detail"]
+        == f"The file has more than {MAX_ROWS} rows. Divide it into several files."
+        for answer in answers
+    )
     assert peak < 60 * 1024 * 1024
 
 
@@ -160,8 +228,18 @@ async def test_a_file_over_the_limit_is_refused(client: httpx.AsyncClient) -> No
     ("content", "media", "status", "words"),
     [
         (b"", CSV, 422, "no line with the names of the columns"),
-        (b"type,titel@en\r\nInitiative,A", CSV, 422, "“titel@en” is unknown (did you mean 'title'?)"),
-        (b'type,title@en\r\nInitiative,"A', CSV, 422, "A quotation mark is not closed, in the row that begins at line 2"),
+        (
+            b"type,titel@en\r\nInitiative,A",
+            CSV,
+            422,
+            "“titel@en” is unknown (did you mean 'title'?)",
+        ),
+        (
+            b'type,title@en\r\nInitiative,"A',
+            CSV,
+            422,
+            "A quotation mark is not closed, in the row that begins at line 2",
+        ),
         ("type,title@fr\r\nInitiative,Été".encode("latin-1"), CSV, 422, "not UTF-8"),
         (b"PK\x03\x04 broken", XLSX, 422, "is not a readable spreadsheet"),
         (b"<html>", XLSX, 422, "is not a readable spreadsheet"),
@@ -186,21 +264,36 @@ def test_semicolons_and_utf_16_are_read() -> None:
 
 
 async def test_formulas_and_errors_are_faults_of_their_row(client: httpx.AsyncClient) -> None:
-    rows = workbook(["type", "title@en", "goal"], ["Initiative", "First", 4.0], ["Initiative", "Second", 4.0], ["Initiative", "Third", 4.0])
+    rows = workbook(
+        ["type", "title@en", "goal"],
+        ["Initiative", "First", 4.0],
+        ["Initiative", "Second", 4.0],
+        ["Initiative", "Third", 4.0],
+    )
     first = '<c r="C2"><v>4</v></c>'
     content = with_sheet(rows, first, '<c r="C2" t="e"><f>1/0</f><v>#DIV/0!</v></c>')
     content = with_sheet(content, first.replace("C2", "C3"), '<c r="C3"><f>2+2</f></c>')
     content = with_sheet(content, first.replace("C2", "C4"), '<c r="C4"><f>2+2</f><v>4</v></c>')
 
     body = (await post(client, content, XLSX)).json()
-    text = (await post(client, table(["type", "title@en"], ["Initiative", '=HYPERLINK("https://evil.example")']))).json()
+    text = (
+        await post(
+            client,
+            table(["type", "title@en"], ["Initiative", '=HYPERLINK("https://evil.example")']),
+        )
+    ).json()
 
     assert [row["outcome"] for row in body["rows"]] == ["refused", "refused", "accepted"]
-    assert [[result["member"] for result in row["results"]] for row in body["rows"][:2]] == [["goal"], ["goal"]]
+    assert [[result["member"] for result in row["results"]] for row in body["rows"][:2]] == [
+        ["goal"],
+        ["goal"],
+    ]
     assert text["rows"][0]["results"][0]["member"] == "title@en"
 
 
-async def test_hostile_texts_cost_their_row_or_are_cleaned(client: httpx.AsyncClient, world: SubmissionWorld) -> None:
+async def test_hostile_texts_cost_their_row_or_are_cleaned(
+    client: httpx.AsyncClient, world: SubmissionWorld
+) -> None:
     rows = [
         ["Initiative", "<script>alert(1)</script>Safe", ""],
         ["Initiative", "Turned \u202eround\x00", ""],
@@ -211,8 +304,16 @@ async def test_hostile_texts_cost_their_row_or_are_cleaned(client: httpx.AsyncCl
 
     body = (await post(client, table(["type", "title@en", "page"], *rows))).json()
 
-    assert [row["outcome"] for row in body["rows"]] == ["accepted", "accepted", "refused", "refused", "refused"]
-    titles = {item.title for item in submissions.in_states(world.ledger, [SubmissionState.SUBMITTED], 10)}
+    assert [row["outcome"] for row in body["rows"]] == [
+        "accepted",
+        "accepted",
+        "refused",
+        "refused",
+        "refused",
+    ]
+    titles = {
+        item.title for item in submissions.in_states(world.ledger, [SubmissionState.SUBMITTED], 10)
+    }
     assert titles == {"Safe", "Turned round"}
 
 
@@ -225,7 +326,9 @@ async def test_a_workbook_that_unfolds_is_refused(client: httpx.AsyncClient) -> 
     assert "more than the 67,108,864" in answer.json()["detail"]
 
 
-async def test_no_more_than_the_limit_of_a_submitter_is_stored(client: httpx.AsyncClient, world: SubmissionWorld) -> None:
+async def test_no_more_than_the_limit_of_a_submitter_is_stored(
+    client: httpx.AsyncClient, world: SubmissionWorld
+) -> None:
     rows = [["Initiative", f"Number {number}"] for number in range(MAX_ROWS)]
 
     first = (await post(client, table(["type", "title@en"], *rows))).json()
@@ -240,13 +343,17 @@ async def test_no_more_than_the_limit_of_a_submitter_is_stored(client: httpx.Asy
 async def person(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     """A browser with the session of a person."""
     transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}) as async_client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}
+    ) as async_client:
         await async_client.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
         await async_client.post(f"/submit/confirm/{world.last_secret()}")
         yield async_client
 
 
-async def send(person: httpx.AsyncClient, name: str, content: bytes, then: str, csrf: str | None = None) -> httpx.Response:
+async def send(
+    person: httpx.AsyncClient, name: str, content: bytes, then: str, csrf: str | None = None
+) -> httpx.Response:
     page = await person.get("/submit/upload")
     token = re.search(r'name="csrf" value="([^"]+)"', page.text)
     assert token
@@ -254,7 +361,9 @@ async def send(person: httpx.AsyncClient, name: str, content: bytes, then: str, 
     return await person.post("/submit/upload", data=data, files={"file": (name, content)})
 
 
-async def test_the_form_checks_a_file_then_sends_it(person: httpx.AsyncClient, world: SubmissionWorld) -> None:
+async def test_the_form_checks_a_file_then_sends_it(
+    person: httpx.AsyncClient, world: SubmissionWorld
+) -> None:
     content = workbook(HEADER, ROW, ["Initiative", "Second", *([""] * 6), "nowhere", ""])
 
     checked = await send(person, "list.xlsx", content, "check")
@@ -283,7 +392,9 @@ async def test_the_form_shows_what_is_wrong_with_a_file(person: httpx.AsyncClien
 
 async def test_the_form_needs_a_confirmed_address(world: SubmissionWorld) -> None:
     transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(transport=transport, base_url=SITE, headers={"Origin": SITE}) as stranger:
+    async with httpx.AsyncClient(
+        transport=transport, base_url=SITE, headers={"Origin": SITE}
+    ) as stranger:
         page = await stranger.get("/submit/upload")
         sent = await stranger.post("/submit/upload", files={"file": ("a.csv", table(HEADER, ROW))})
 

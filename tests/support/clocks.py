@@ -10,7 +10,9 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @dataclass
 class ManualClock:
-    """A clock that stands still until a test advances it: *timestamp* is its time, *elapsed* the seconds since its start."""
+    """A clock that stands still until a test advances it: *timestamp* is its time, *elapsed* the
+    seconds since its start.
+    """
 
     timestamp: datetime = NOON
     elapsed: float = 0.0

@@ -10,19 +10,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line", "stocktake")
+PACKAGES = (
+    "vocab",
+    "shapes",
+    "journal",
+    "languages",
+    "harvesters",
+    "publisher",
+    "demo",
+    "command_line",
+    "stocktake",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Codebase:
-    """*trees* is the syntax tree of each module, *imports* the modules of ours that it imports; both by dotted name."""
+    """*trees* is the syntax tree of each module, *imports* the modules of ours that it imports;
+    both by dotted name.
+    """
 
     root: Path
     trees: Mapping[str, ast.Module]
     imports: Mapping[str, frozenset[str]]
 
     def reachable(self, module: str) -> frozenset[str]:
-        """Return all modules that *module* imports, directly or not; itself only if it is part of a cycle."""
+        """Return all modules that *module* imports, directly or not; itself only if it is part of a
+        cycle.
+        """
         seen: set[str] = set()
         queue = [*self.imports[module]]
         while queue:
@@ -34,7 +48,9 @@ class Codebase:
 
 @contextmanager
 def without_gc() -> Iterator[None]:
-    """Disable the garbage collector: Python 3.11's parser fails if a collected object writes a warning, because that parses too."""
+    """Disable the garbage collector: Python 3.11's parser fails if a collected object writes a
+    warning, because that parses too.
+    """
     gc.disable()
     try:
         yield
@@ -45,7 +61,9 @@ def without_gc() -> Iterator[None]:
 def list_files(root: Path) -> Iterator[Path]:
     """Yield the program's Python files."""
     for package in PACKAGES:
-        yield from (file for file in sorted((root / package).rglob("*.py")) if "static" not in file.parts)  # the built documentation
+        yield from (
+            file for file in sorted((root / package).rglob("*.py")) if "static" not in file.parts
+        )  # the built documentation
     yield from root.glob("stocktake.py")
 
 
@@ -56,7 +74,9 @@ def module_name(root: Path, file: Path) -> str:
 
 
 def _imported(tree: ast.AST, module: str) -> Iterator[str]:
-    """Yield what *tree* imports, each name also as if it were a module: ``from a.b import c`` yields a.b.c and a.b."""
+    """Yield what *tree* imports, each name also as if it were a module: ``from a.b import c``
+    yields a.b.c and a.b.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -68,13 +88,21 @@ def _imported(tree: ast.AST, module: str) -> Iterator[str]:
 
 def _our_imports(tree: ast.AST, module: str, known: frozenset[str]) -> frozenset[str]:
     names = {name for name in _imported(tree, module) if name in known} - {module}
-    # Every import of a module names its package too; the package counts only if something is imported from itself.
-    return frozenset(name for name in names if not any(other.startswith(f"{name}.") for other in names))
+    # Every import of a module names its package too; the package counts only if something is
+    # imported from itself.
+    return frozenset(
+        name for name in names if not any(other.startswith(f"{name}.") for other in names)
+    )
 
 
 def read_codebase(root: Path = ROOT) -> Codebase:
     """Return the modules of the program below *root*."""
     with without_gc():
-        trees = {module_name(root, file): ast.parse(file.read_bytes(), str(file)) for file in list_files(root)}
+        trees = {
+            module_name(root, file): ast.parse(file.read_bytes(), str(file))
+            for file in list_files(root)
+        }
     known = frozenset(trees)
-    return Codebase(root, trees, {name: _our_imports(tree, name, known) for name, tree in trees.items()})
+    return Codebase(
+        root, trees, {name: _our_imports(tree, name, known) for name, tree in trees.items()}
+    )

@@ -44,10 +44,14 @@ status = "state"
 
 
 def words_json() -> str:
-    """Return the definition of a registry whose records have topics, action lines and a status in words of its own."""
+    """Return the definition of a registry whose records have topics, action lines and a status in
+    words of its own.
+    """
     return _WORDS_JSON
 
 
 def paged_json(url: str, *, every: str = "0 0 1 1 *", pause: float = 0) -> str:
-    """Return the definition of a registry that answers pages of JSON at *url*; *every* is a cron line, *pause* is in seconds."""
+    """Return the definition of a registry that answers pages of JSON at *url*; *every* is a cron
+    line, *pause* is in seconds.
+    """
     return _PAGED_JSON.format(url=url, every=every, pause=pause)

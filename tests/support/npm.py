@@ -13,14 +13,18 @@ import pytest
 
 
 def install(folder: Path) -> Path:
-    """Install what the ``package-lock.json`` of *folder* names, unless that was done before; return where. Skip the test without npm.
+    """Install what the ``package-lock.json`` of *folder* names, unless that was done before; return
+    where. Skip the test without npm.
 
-    The packages are installed beside their place and moved there: an install that was interrupted, or runs twice at a time, leaves no part.
+    The packages are installed beside their place and moved there: an install that was interrupted,
+    or runs twice at a time, leaves no part.
     """
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("no npm")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stocktake-test-packages"
+    cache = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stocktake-test-packages"
+    )
     home = cache / sha256((folder / "package-lock.json").read_bytes()).hexdigest()[:16]
     if home.exists():
         return home
@@ -32,7 +36,9 @@ def install(folder: Path) -> Path:
         command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         process = subprocess.run(command, cwd=part, capture_output=True, text=True, timeout=240)
         if process.returncode:
-            pytest.skip(f"npm cannot install the packages of {folder.name}: {process.stderr.strip()[-300:]}")
+            pytest.skip(
+                f"npm cannot install the packages of {folder.name}: {process.stderr.strip()[-300:]}"
+            )
         try:
             part.rename(home)
         except OSError:  # another process was first

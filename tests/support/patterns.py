@@ -1,4 +1,6 @@
-"""The regular expressions of the program: found in its source, and pumped with strings that make a backtracking matcher slow."""
+"""The regular expressions of the program: found in its source, and pumped with strings that make a
+backtracking matcher slow.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from typing import Any
 
 METHODS = ("match", "fullmatch", "search", "finditer", "findall", "split", "sub", "subn")
 MAKERS = ("compile", *METHODS)
-LENGTH = 8_000  # characters of a pumped string: a linear pattern needs a millisecond, a quadratic one 0.2 s
+# characters of a pumped string: a linear pattern needs a millisecond, a quadratic one 0.2 s
+LENGTH = 8_000
 SECONDS = 0.06  # of processor time for one string
 _SAMPLES = {sre.CATEGORY_DIGIT: "1", sre.CATEGORY_SPACE: " ", sre.CATEGORY_WORD: "a",
             sre.CATEGORY_NOT_DIGIT: "a", sre.CATEGORY_NOT_SPACE: "a", sre.CATEGORY_NOT_WORD: "-"}  # fmt: skip
@@ -36,14 +39,20 @@ class Pattern:
 
 
 def patterns(trees: Mapping[str, ast.Module]) -> tuple[list[Pattern], list[str]]:
-    """Return all patterns of modules, by their dotted names, and the places of those that are known only when the program runs."""
+    """Return all patterns of modules, by their dotted names, and the places of those that are known
+    only when the program runs.
+    """
     results: list[Pattern] = []
     unknown: list[str] = []
     used = {module: _used([tree]) for module, tree in trees.items()}
     anywhere = _used(trees.values())
     for module, tree in trees.items():
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _maker(node)]
-        names = {id(node.value): _targets(node) for node in ast.walk(tree) if isinstance(node, ast.Assign)}
+        names = {
+            id(node.value): _targets(node)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign)
+        }
         names |= _unpacked(tree)
         space = vars(importlib.import_module(module)) if calls else {}
         for call in calls:
@@ -54,16 +63,37 @@ def patterns(trees: Mapping[str, ast.Module]) -> tuple[list[Pattern], list[str]]
                 unknown.append(position)
                 continue
             maker = _maker(call)
-            here = {method for name in names.get(id(call), ()) for method in used[module].get(name) or anywhere.get(name, set())}
+            here = {
+                method
+                for name in names.get(id(call), ())
+                for method in used[module].get(name) or anywhere.get(name, set())
+            }
             methods = tuple(sorted(here)) if maker == "compile" else (maker,)
-            text = pattern.pattern.decode("latin-1") if isinstance(pattern.pattern, bytes) else pattern.pattern
-            results.append(Pattern(position, text, isinstance(pattern.pattern, bytes), pattern.flags, methods or ("search",)))
+            text = (
+                pattern.pattern.decode("latin-1")
+                if isinstance(pattern.pattern, bytes)
+                else pattern.pattern
+            )
+            results.append(
+                Pattern(
+                    position,
+                    text,
+                    isinstance(pattern.pattern, bytes),
+                    pattern.flags,
+                    methods or ("search",),
+                )
+            )
     return results, unknown
 
 
 def _maker(call: ast.Call) -> str:
     func = call.func
-    is_re = isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id == "re" and func.attr in MAKERS
+    is_re = (
+        isinstance(func, ast.Attribute)
+        and isinstance(func.value, ast.Name)
+        and func.value.id == "re"
+        and func.attr in MAKERS
+    )
     return func.attr if is_re and isinstance(func, ast.Attribute) else ""
 
 
@@ -75,7 +105,11 @@ def _unpacked(tree: ast.Module) -> dict[int, tuple[str, ...]]:
     """Return the names of ``A, B = re.compile(...), re.compile(...)``."""
     named: dict[int, tuple[str, ...]] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple) and isinstance(node.targets[0], ast.Tuple):
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Tuple)
+            and isinstance(node.targets[0], ast.Tuple)
+        ):
             for name, value in zip(node.targets[0].elts, node.value.elts, strict=False):
                 if isinstance(name, ast.Name):
                     named[id(value)] = (name.id,)
@@ -85,8 +119,17 @@ def _unpacked(tree: ast.Module) -> dict[int, tuple[str, ...]]:
 def _evaluated(call: ast.Call, space: Mapping[str, Any]) -> re.Pattern[Any]:
     maker = _maker(call)
     flags = [keyword.value for keyword in call.keywords if keyword.arg == "flags"]
-    flags += call.args[1:2] if maker == "compile" else call.args[2:3] if maker in {"match", "fullmatch", "search"} else []
-    parts = [eval(compile(ast.Expression(item), "pattern", "eval"), dict(space)) for item in (call.args[0], *flags)]
+    flags += (
+        call.args[1:2]
+        if maker == "compile"
+        else call.args[2:3]
+        if maker in {"match", "fullmatch", "search"}
+        else []
+    )
+    parts = [
+        eval(compile(ast.Expression(item), "pattern", "eval"), dict(space))
+        for item in (call.args[0], *flags)
+    ]
     return re.compile(*parts)
 
 
@@ -95,22 +138,33 @@ def _used(trees: Iterable[ast.Module]) -> dict[str, set[str]]:
     used: dict[str, set[str]] = {}
     for tree in trees:
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and node.attr in METHODS and isinstance(node.value, ast.Name | ast.Attribute):
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr in METHODS
+                and isinstance(node.value, ast.Name | ast.Attribute)
+            ):
                 name = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
                 used.setdefault(name, set()).add(node.attr)
     return used
 
 
 def pumped(pattern: Pattern) -> Iterator[str]:
-    """Return strings of a pattern's own alphabet, and those that reach each of its repetitions, go on in it, and then fail."""
-    tree = _parser.parse(pattern.text.encode("latin-1") if pattern.is_bytes else pattern.text, pattern.flags & ~re.DEBUG)
+    """Return strings of a pattern's own alphabet, and those that reach each of its repetitions, go
+    on in it, and then fail.
+    """
+    tree = _parser.parse(
+        pattern.text.encode("latin-1") if pattern.is_bytes else pattern.text,
+        pattern.flags & ~re.DEBUG,
+    )
     letters = sorted({*_letters(tree), *_COMMON})
     bodies = dict.fromkeys(letters)
     begins = dict.fromkeys(("",))
     for prefix, body in _repeated(tree, "", pattern.flags):
         begins[prefix[-200:]] = None
         bodies |= dict.fromkeys(item for item in body if item)
-    if len(begins) + len(bodies) == 1 + len(letters) and not any(True for _ in _repeated(tree, "", pattern.flags)):
+    if len(begins) + len(bodies) == 1 + len(letters) and not any(
+        True for _ in _repeated(tree, "", pattern.flags)
+    ):
         return  # it repeats nothing
     own = [body for body in bodies if len(body) > 1][:8] + letters[:8]
     pairs = [a + b for a in own for b in own if a != b]
@@ -155,13 +209,21 @@ def _repeated(tree: Any, prefix: str, flags: int) -> Iterator[tuple[str, list[st
     for kind, value in tree:
         for inner in _inner(kind, value):
             if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT) and value[1] > 8:
-                yield prefix, [*_variants(inner), *(a + b for a in _variants(inner) for b in _variants(inner) if a != b)]
+                yield (
+                    prefix,
+                    [
+                        *_variants(inner),
+                        *(a + b for a in _variants(inner) for b in _variants(inner) if a != b),
+                    ],
+                )
             yield from _repeated(inner, prefix, flags)
         prefix += _shortest([(kind, value)])
 
 
 def _variants(tree: Any) -> list[str]:
-    """Return some texts that a part matches: the shortest, and the shortest with each of its first branch's or class's members."""
+    """Return some texts that a part matches: the shortest, and the shortest with each of its first
+    branch's or class's members.
+    """
     results = [_shortest(tree)]
     if len(tree) == 1:
         kind, value = tree[0]
@@ -200,7 +262,9 @@ def _shortest(tree: Any, least: int = 0) -> str:
 def _member(members: Any) -> str:
     if members[0][0] is not sre.NEGATE:
         return next(_letters(members))
-    excluded = re.compile("[" + "".join(re.escape(letter) for letter in _letters(members[1:])) + "]")
+    excluded = re.compile(
+        "[" + "".join(re.escape(letter) for letter in _letters(members[1:])) + "]"
+    )
     return next(item for item in "a1-_.x ~é" if not excluded.match(item))
 
 
@@ -242,7 +306,9 @@ def _run(compiled: Any, method: str, subject: Any) -> None:
 
 
 def main() -> None:
-    """Read patterns as lines of JSON, and write each place with the strings that are too slow for it."""
+    """Read patterns as lines of JSON, and write each place with the strings that are too slow for
+    it.
+    """
     for line in sys.stdin:
         fields = json.loads(line)
         pattern = Pattern(**{**fields, "methods": tuple(fields["methods"])})

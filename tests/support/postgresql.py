@@ -20,7 +20,9 @@ from waiting import wait_until
 
 
 def _binaries() -> Path | None:
-    results = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    results = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4])
+    )
     return results[-1].parent if results else None
 
 
@@ -42,7 +44,8 @@ class Cluster:
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop the server: SIGINT closes all connections, SIGKILL is a crash.
 
-        A server that has closed its connections and yet does not end is killed: on a busy machine one has been seen to wait longer.
+        A server that has closed its connections and yet does not end is killed: on a busy machine
+        one has been seen to wait longer.
         """
         server = self.servers[-1]
         server.send_signal(number)
@@ -56,7 +59,9 @@ class Cluster:
 
     def admin(self) -> psycopg.Connection[Any]:
         """Connect as the user who may create databases."""
-        return psycopg.connect(host="127.0.0.1", port=self.port, user=self.user, dbname="postgres", autocommit=True)
+        return psycopg.connect(
+            host="127.0.0.1", port=self.port, user=self.user, dbname="postgres", autocommit=True
+        )
 
 
 def missing() -> str:
@@ -74,19 +79,48 @@ def running_cluster() -> Iterator[Cluster]:
     binaries = _binaries()
     assert binaries, missing()
     root = os.geteuid() == 0
-    folder = Path(tempfile.mkdtemp(prefix="stocktake-postgresql-"))  # not below pytest's, which only who runs it may enter
+    # not below pytest's, which only who runs it may enter
+    folder = Path(tempfile.mkdtemp(prefix="stocktake-postgresql-"))
     user, port = "postgres", free_port()
     if root:
         shutil.chown(folder, user)
-    as_user = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"] if root else []
-    created: list[str | Path] = [binaries / "initdb", "-D", folder / "data", "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync"]
+    as_user = (
+        ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"]
+        if root
+        else []
+    )
+    created: list[str | Path] = [
+        binaries / "initdb",
+        "-D",
+        folder / "data",
+        "-U",
+        user,
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--no-sync",
+    ]
     subprocess.run([*as_user, *created], check=True, capture_output=True, cwd=folder)
     with (folder / "data" / "pg_hba.conf").open("a") as rules:
         rules.write("host all all 10.77.0.0/16 trust\n")
-    command = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=*", "-c", "fsync=off"]
+    command = [
+        binaries / "postgres",
+        "-D",
+        folder / "data",
+        "-p",
+        str(port),
+        "-c",
+        "listen_addresses=*",
+        "-c",
+        "fsync=off",
+    ]
     command += ["-c", f"unix_socket_directories={folder}", "-c", "max_connections=200"]
-    # An immediate shutdown leaves nothing of the server, whatever ends this process; a change of the user forgets the signal.
-    item = Cluster(folder, port, user, [str(word) for word in [*as_user, *bound_to_parent("QUIT"), *command]])
+    # An immediate shutdown leaves nothing of the server, whatever ends this process; a change of
+    # the user forgets the signal.
+    item = Cluster(
+        folder, port, user, [str(word) for word in [*as_user, *bound_to_parent("QUIT"), *command]]
+    )
     try:
         item.start()
         yield item

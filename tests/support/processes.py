@@ -1,4 +1,5 @@
-"""Processes that tests start: they end with the process that started them, and what they write is kept for the report of a failure.
+"""Processes that tests start: they end with the process that started them, and what they write is
+kept for the report of a failure.
 
 Source: https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 """
@@ -30,10 +31,13 @@ _started: list[Process] = []
 class Process(subprocess.Popen[bytes]):
     """A process that the kernel ends when the thread that started it ends, however that happens.
 
-    Its output goes to an unnamed file unless *stdout* or *stderr* is passed. *ended_by* is the signal that it gets when its parent ends.
+    Its output goes to an unnamed file unless *stdout* or *stderr* is passed. *ended_by* is the
+    signal that it gets when its parent ends.
     """
 
-    def __init__(self, command: Sequence[str | os.PathLike[str]], *, ended_by: str = "KILL", **settings: Any) -> None:
+    def __init__(
+        self, command: Sequence[str | os.PathLike[str]], *, ended_by: str = "KILL", **settings: Any
+    ) -> None:
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed by `stop`
         self.title = shlex.join(map(str, command))
         streams = {"stdout": self._log, "stderr": self._log}
@@ -44,7 +48,9 @@ class Process(subprocess.Popen[bytes]):
         """Return all that it wrote."""
         if self._log.closed:
             return ""
-        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(errors="replace")
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(
+            errors="replace"
+        )
 
     def output(self) -> str:
         """Return for a report what it is, how it is, and the last of what it wrote."""
@@ -52,13 +58,17 @@ class Process(subprocess.Popen[bytes]):
         return f"[{self.title}: {state}]\n{self.text()[-TAIL:]}"
 
     def stop(self, sent: signal.Signals = signal.SIGTERM, within: float = STOP) -> int:
-        """End it and return its exit code; raises AssertionError with its output, and kills it, where it does not end."""
+        """End it and return its exit code; raises AssertionError with its output, and kills it,
+        where it does not end.
+        """
         try:
             if self.poll() is None:
                 self.send_signal(sent)
             return self.wait(within)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"did not end within {within:g} s of {sent.name}\n{self.output()}") from None
+            raise AssertionError(
+                f"did not end within {within:g} s of {sent.name}\n{self.output()}"
+            ) from None
         finally:
             self.discard()
 
@@ -84,7 +94,11 @@ def started(command: Sequence[str | os.PathLike[str]], **settings: Any) -> Itera
         process.stop()
 
 
-def wait_for_url(url: str, process: Process, condition: Callable[[httpx.Response], bool] = lambda item: item.status_code == 200) -> None:
+def wait_for_url(
+    url: str,
+    process: Process,
+    condition: Callable[[httpx.Response], bool] = lambda item: item.status_code == 200,
+) -> None:
     """Wait until *url* answers as *condition* wants; fails at once where *process* has ended.
 
     It has no TLS: reading the certificates for each look would take 10 ms of processor time.
@@ -134,13 +148,19 @@ def children(pid: int) -> set[int]:
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            parents[int(entry.name)] = int(
+                (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            )
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended
     descendants, ahead = set[int](), [pid]
     while ahead:
         parent = ahead.pop()
-        below = [child for child, its_parent in parents.items() if its_parent == parent and child not in descendants]
+        below = [
+            child
+            for child, its_parent in parents.items()
+            if its_parent == parent and child not in descendants
+        ]
         descendants.update(below)
         ahead.extend(below)
     return descendants

@@ -1,4 +1,6 @@
-"""A plugin of pytest: a run leaves no process behind, and a failure shows what the servers of its tests wrote."""
+"""A plugin of pytest: a run leaves no process behind, and a failure shows what the servers of its
+tests wrote.
+"""
 
 from __future__ import annotations
 
@@ -25,4 +27,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish() -> None:
     processes.stop_all()
-    gc.collect()  # Python 3.11's parser fails where a warning of the collector interrupts it, and other plugins import at the end
+    # Python 3.11's parser fails where a warning of the collector interrupts it, and other plugins
+    # import at the end
+    gc.collect()

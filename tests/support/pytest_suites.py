@@ -1,4 +1,5 @@
-"""A plugin of pytest: the run fails where a conformance suite is missing, and its report says how many cases of each suite ran.
+"""A plugin of pytest: the run fails where a conformance suite is missing, and its report says how
+many cases of each suite ran.
 
 ``@pytest.mark.suite("w3c-shacl")`` marks the tests whose cases come from a suite.
 """
@@ -18,7 +19,9 @@ OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 def check(shared: Path) -> None:
     """Raise UsageError where *shared* is there and a suite in it is not."""
     if names := missing(shared):
-        raise pytest.UsageError(f"conformance suites are missing in {shared / 'suites'}: {', '.join(names)}")
+        raise pytest.UsageError(
+            f"conformance suites are missing in {shared / 'suites'}: {', '.join(names)}"
+        )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,4 +49,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         result = counts.get(suite, Counter())
         ran = result.total() - result["skipped"]
         rest = ", ".join(f"{result[outcome]} {outcome}" for outcome in OUTCOMES if result[outcome])
-        terminalreporter.write_line(f"{suite}: {ran} cases ran ({rest})" if rest else f"{suite}: 0 cases ran")
+        terminalreporter.write_line(
+            f"{suite}: {ran} cases ran ({rest})" if rest else f"{suite}: 0 cases ran"
+        )

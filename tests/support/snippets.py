@@ -1,4 +1,6 @@
-"""The fenced blocks of README and documentation, with the comments before them that say how a test runs them."""
+"""The fenced blocks of README and documentation, with the comments before them that say how a test
+runs them.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,12 @@ _MARK = re.compile(r"^ *<!-- (.+?)(?:: (.+))? -->$")
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A block of *language* that begins at *line* of a page. *marks* are the comments before it: a reason or a path by name.
+    """A block of *language* that begins at *line* of a page. *marks* are the comments before it: a
+    reason or a path by name.
 
-    ``not run`` leaves the block out, ``file`` writes it to a path, ``background`` starts it and goes on, ``exit code 1`` and ``may be
-    empty`` say what is expected of its last command or of its result; all but ``file`` and ``background`` have a reason.
+    ``not run`` leaves the block out, ``file`` writes it to a path, ``background`` starts it and
+    goes on, ``exit code 1`` and ``may be empty`` say what is expected of its last command or of its
+    result; all but ``file`` and ``background`` have a reason.
     """
 
     page: Path

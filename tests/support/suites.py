@@ -15,5 +15,11 @@ SUITES = {  # each with the file that its tests begin with
 
 
 def missing(shared: Path) -> list[str]:
-    """Return the suites that should lie in *shared* and do not; none where there is no such folder, as in a copy of the project alone."""
-    return [name for name, first in SUITES.items() if not (shared / "suites" / name / first).is_file()] if shared.is_dir() else []
+    """Return the suites that should lie in *shared* and do not; none where there is no such folder,
+    as in a copy of the project alone.
+    """
+    return (
+        [name for name, first in SUITES.items() if not (shared / "suites" / name / first).is_file()]
+        if shared.is_dir()
+        else []
+    )

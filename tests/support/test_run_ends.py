@@ -13,7 +13,11 @@ from processes import Process, children, started
 from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-SERVER = [sys.executable, "-c", "import sys, time; print('server: ready', flush=True); time.sleep(600)"]
+SERVER = [
+    sys.executable,
+    "-c",
+    "import sys, time; print('server: ready', flush=True); time.sleep(600)",
+]
 HANGING = f"""
 import os, time
 from pathlib import Path
@@ -35,23 +39,41 @@ def run(folder: Path, *options: str, **files: str) -> Process:
     """Start pytest, with the settings of the project, over *files* in *folder*."""
     for name, text in files.items():
         (folder / f"test_{name}.py").write_text(text)
-    line = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "pytest_processes", "-p", "no:cacheprovider"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    line = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        "-p",
+        "pytest_processes",
+        "-p",
+        "no:cacheprovider",
+    ]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
+    }
     environment["PYTHONPATH"] = str(ROOT / "tests" / "support")
     command = [*line, "--basetemp", str(folder / "temporary"), *options, str(folder)]
     return Process(command, cwd=ROOT, env=environment, preexec_fn=heed_interrupts)
 
 
 def heed_interrupts() -> None:
-    """Undo what a shell does to a program that it starts in the background: there this run itself ignores interrupts."""
+    """Undo what a shell does to a program that it starts in the background: there this run itself
+    ignores interrupts.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_hanging_test_fails_with_the_output_of_its_server_and_the_run_goes_on(tmp_path: Path, workers: str) -> None:
+def test_a_hanging_test_fails_with_the_output_of_its_server_and_the_run_goes_on(
+    tmp_path: Path, workers: str
+) -> None:
     hanging = HANGING.replace("[1, 2]", "[1]")
 
-    pytest_run = run(tmp_path, "-n", workers, "--dist", "loadscope", "--timeout", "5", hanging=hanging, next=NEXT)
+    pytest_run = run(
+        tmp_path, "-n", workers, "--dist", "loadscope", "--timeout", "5", hanging=hanging, next=NEXT
+    )
     code = pytest_run.wait(240)
     output = pytest_run.output()
     pytest_run.discard()
@@ -98,7 +120,9 @@ def kill_worker(controller: Process, worker: int) -> None:
 
 
 @pytest.mark.parametrize("end", [kill_pytest, interrupt_pytest, terminate_pytest])
-def test_a_run_that_is_ended_leaves_no_process_behind(tmp_path: Path, end: Callable[[Process, int], None]) -> None:
+def test_a_run_that_is_ended_leaves_no_process_behind(
+    tmp_path: Path, end: Callable[[Process, int], None]
+) -> None:
     pytest_run = run(tmp_path, "-n", "2", "--dist", "load", hanging=HANGING)
     notes = wait_for_servers(tmp_path, pytest_run)
     all_processes = children(pytest_run.pid)
@@ -108,12 +132,22 @@ def test_a_run_that_is_ended_leaves_no_process_behind(tmp_path: Path, end: Calla
 
     assert code != 0
     assert {pid for note in notes for pid in note} <= all_processes
-    wait_until(lambda: not any(map(is_alive, all_processes)), "the end of the workers and their servers")
+    wait_until(
+        lambda: not any(map(is_alive, all_processes)), "the end of the workers and their servers"
+    )
     pytest_run.discard()
 
 
 def test_a_worker_that_dies_ends_the_run_and_its_servers(tmp_path: Path) -> None:
-    pytest_run = run(tmp_path, "-n", "2", "--dist", "loadscope", hanging=HANGING.replace("[1, 2]", "[1]"), next=NEXT)
+    pytest_run = run(
+        tmp_path,
+        "-n",
+        "2",
+        "--dist",
+        "loadscope",
+        hanging=HANGING.replace("[1, 2]", "[1]"),
+        next=NEXT,
+    )
     ((worker, server),) = wait_for_servers(tmp_path, pytest_run, 1)
 
     kill_worker(pytest_run, worker)
@@ -127,14 +161,20 @@ def test_a_worker_that_dies_ends_the_run_and_its_servers(tmp_path: Path) -> None
 
 
 def test_a_server_that_did_not_start_is_reported_with_its_output() -> None:
-    failing = [sys.executable, "-c", "import sys; print('no port is free', file=sys.stderr); sys.exit(3)"]
+    failing = [
+        sys.executable,
+        "-c",
+        "import sys; print('no port is free', file=sys.stderr); sys.exit(3)",
+    ]
 
     with started(failing) as server, pytest.raises(AssertionError, match="no port is free"):
         wait_until(lambda: False, "an answer", 1, server.output)
 
 
 def test_a_wait_that_ends_without_its_condition_says_what_it_waited_for() -> None:
-    with pytest.raises(AssertionError, match=r"waited 0\.1 s for the third entry; the last result was \[\]"):
+    with pytest.raises(
+        AssertionError, match=r"waited 0\.1 s for the third entry; the last result was \[\]"
+    ):
         wait_until(list, "the third entry", 0.1)
 
 

@@ -1,4 +1,6 @@
-"""The conformance suites must be there where their folder is, and the report says how many of their cases ran."""
+"""The conformance suites must be there where their folder is, and the report says how many of their
+cases ran.
+"""
 
 from __future__ import annotations
 

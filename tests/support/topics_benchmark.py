@@ -1,7 +1,9 @@
-"""The SDG Classification Benchmark: 1,251 texts, each with a goal and whether experts say that the text is about it.
+"""The SDG Classification Benchmark: 1,251 texts, each with a goal and whether experts say that the
+text is about it.
 
-Source: https://github.com/SDGClassification/benchmark, version 1.0.0 (MIT). ``make install`` installs its package without dependencies,
-since it needs an older pandas. No classifier is trained on it.
+Source: https://github.com/SDGClassification/benchmark, version 1.0.0 (MIT). ``make install``
+installs its package without dependencies, since it needs an older pandas. No classifier is trained
+on it.
 """
 
 from __future__ import annotations
@@ -27,4 +29,7 @@ def benchmark_texts() -> list[LabelledText]:
     except PackageNotFoundError:
         return []
     table = next(name for name in names if name.name == "benchmark.csv").read_text("utf-8")
-    return [LabelledText(row["text"], row["sdg"], row["label"] == "True") for row in csv.DictReader(io.StringIO(table, newline=""))]
+    return [
+        LabelledText(row["text"], row["sdg"], row["label"] == "True")
+        for row in csv.DictReader(io.StringIO(table, newline=""))
+    ]

@@ -1,4 +1,6 @@
-"""The one way to wait in a test: for a condition, with a deadline, and with an error that says what did not happen."""
+"""The one way to wait in a test: for a condition, with a deadline, and with an error that says what
+did not happen.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-WITHIN = 240.0  # seconds: many times what an idle machine needs, since tests also run beside other work
+# seconds: many times what an idle machine needs, since tests also run beside other work
+WITHIN = 240.0
 PAUSE = 0.05
 
 T = TypeVar("T")
@@ -23,8 +26,8 @@ def wait_until(
 ) -> T:
     """Call *condition* until its result is true, and return that result.
 
-    Raises AssertionError after *within* seconds: with *what* was waited for, the last result, and *output*, which returns what the
-    server wrote.
+    Raises AssertionError after *within* seconds: with *what* was waited for, the last result, and
+    *output*, which returns what the server wrote.
 
     >>> wait_until(lambda: 7, "a number")
     7
@@ -44,7 +47,9 @@ async def wait_until_async(
     output: Callable[[], str] | None = None,
     pause: float = PAUSE,
 ) -> T:
-    """Do what `wait_until` does without blocking the event loop; *condition* may be a coroutine function."""
+    """Do what `wait_until` does without blocking the event loop; *condition* may be a coroutine
+    function.
+    """
     end = time.monotonic() + within
     while True:
         results = condition()

@@ -12,5 +12,7 @@ FACTS = Path(__file__).parents[3] / "shared" / "facts"
 @pytest.fixture(scope="session")
 def facts() -> Path:
     if not FACTS.is_dir():
-        pytest.skip("the folder ../shared/facts, which the vocabulary is compared with, is not here")
+        pytest.skip(
+            "the folder ../shared/facts, which the vocabulary is compared with, is not here"
+        )
     return FACTS

@@ -57,7 +57,16 @@ PRIVATE = [
     "fec0::1",  # site-local
     "ff02::1",
 ]
-PUBLIC = ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "2001:200::1", "2a00:1450:4001::1", "2c0f:fb50::1", "2001:db7::1", "3fff:1000::1"]
+PUBLIC = [
+    "8.8.8.8",
+    "93.184.216.34",
+    "2606:4700::1111",
+    "2001:200::1",
+    "2a00:1450:4001::1",
+    "2c0f:fb50::1",
+    "2001:db7::1",
+    "3fff:1000::1",
+]
 
 
 @pytest.mark.parametrize("address", PRIVATE)
@@ -76,7 +85,9 @@ def test_harvesters_do_not_connect_to_it(address: str) -> None:
         """A network that must not be used."""
 
     with (
-        httpx.Client(transport=safe_transport(frozenset(), resolve=lambda host, port: [address], dial=Dial())) as client,
+        httpx.Client(
+            transport=safe_transport(frozenset(), resolve=lambda host, port: [address], dial=Dial())
+        ) as client,
         pytest.raises(RefusedError, match="has the private address"),
     ):
         client.get("http://registry.example/")
@@ -88,5 +99,7 @@ async def test_publisher_does_not_connect_to_it(address: str) -> None:
         return [address]
 
     async with create_client(resolve=resolve) as client:
-        with pytest.raises((httpx.ConnectError, PrivateAddressError), match="STOCKTAKE_ALLOW_HOSTS"):
+        with pytest.raises(
+            (httpx.ConnectError, PrivateAddressError), match="STOCKTAKE_ALLOW_HOSTS"
+        ):
             await client.get("http://hub.example/")

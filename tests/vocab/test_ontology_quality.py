@@ -1,7 +1,7 @@
 """The checks of OOPS!, FOOPS! and qSKOS, as far as a program can make them.
 
-Sources: https://oops.linkeddata.es/catalogue.jsp (the codes of pitfalls), https://w3id.org/foops/ (tests of FAIR ontologies) and
-https://github.com/cmader/qSKOS (issues of SKOS vocabularies).
+Sources: https://oops.linkeddata.es/catalogue.jsp (the codes of pitfalls), https://w3id.org/foops/
+(tests of FAIR ontologies) and https://github.com/cmader/qSKOS (issues of SKOS vocabularies).
 """
 
 from __future__ import annotations
@@ -47,7 +47,13 @@ def typed(*names: str) -> list[str]:
                    and t.subject.value.startswith(NAMESPACES)})  # fmt: skip
 
 
-TERMS = sorted({t.subject.value for t in TRIPLES if isinstance(t.subject, NamedNode) and t.subject.value.startswith(NAMESPACES)})
+TERMS = sorted(
+    {
+        t.subject.value
+        for t in TRIPLES
+        if isinstance(t.subject, NamedNode) and t.subject.value.startswith(NAMESPACES)
+    }
+)
 
 
 def local(term: str) -> str:
@@ -77,16 +83,28 @@ def test_p11_every_property_has_a_range_or_a_reason_for_none() -> None:
 
 
 def test_p19_no_property_has_several_domains_or_ranges() -> None:
-    assert [term for term in PROPERTIES for name in ("domain", "range") if len(values(term, RDFS + name)) > 1] == []
+    assert [
+        term
+        for term in PROPERTIES
+        for name in ("domain", "range")
+        if len(values(term, RDFS + name)) > 1
+    ] == []
 
 
 def test_p22_names_follow_one_convention() -> None:
     assert [term for term in CLASSES if not re.fullmatch(r"[A-Z][A-Za-z]+", local(term))] == []
-    assert [term for term in TERMS if term not in CLASSES and not re.fullmatch(r"[a-z][A-Za-z]+", local(term))] == []
+    assert [
+        term
+        for term in TERMS
+        if term not in CLASSES and not re.fullmatch(r"[a-z][A-Za-z]+", local(term))
+    ] == []
 
 
 def test_p27_p31_no_subproperty_or_class_contains_itself() -> None:
-    parents = {term: {*values(term, f"{RDFS}subPropertyOf"), *values(term, f"{RDFS}subClassOf")} for term in TERMS}
+    parents = {
+        term: {*values(term, f"{RDFS}subPropertyOf"), *values(term, f"{RDFS}subClassOf")}
+        for term in TERMS
+    }
 
     assert [term for term in TERMS if term in reachable(term, parents)] == []
 
@@ -96,7 +114,8 @@ def test_p05_the_ranges_of_a_subproperty_are_those_of_its_parent() -> None:
         (term, parent)
         for term in PROPERTIES
         for parent in values(term, f"{RDFS}subPropertyOf")
-        if parent.startswith(NAMESPACES) and values(term, f"{RDFS}range") != values(parent, f"{RDFS}range")
+        if parent.startswith(NAMESPACES)
+        and values(term, f"{RDFS}range") != values(parent, f"{RDFS}range")
     ]
 
     assert wrong == []
@@ -123,15 +142,21 @@ def test_terms_refine_those_of_standard_vocabularies() -> None:
 
 def test_p40_the_ontology_states_nothing_of_terms_of_others() -> None:
     for name in ONTOLOGIES:
-        subjects = {t.subject.value for t in ontology_triples(name) if isinstance(t.subject, NamedNode)}
-        assert {subject for subject in subjects if subject.partition("#")[0] != BASE + name} == set()
+        subjects = {
+            t.subject.value for t in ontology_triples(name) if isinstance(t.subject, NamedNode)
+        }
+        assert {
+            subject for subject in subjects if subject.partition("#")[0] != BASE + name
+        } == set()
 
 
 def test_a_thematic_reader_meets_no_number_of_a_run() -> None:
     thematic = {local(term) for term in TERMS if term.startswith(NAMESPACES[0])}
 
     assert {"Initiative", "goal", "actionLine", "prizeCategory"} <= thematic
-    assert {name for name in thematic if re.search("quads|Records|query|last|network", name)} == set()
+    assert {
+        name for name in thematic if re.search("quads|Records|query|last|network", name)
+    } == set()
     assert len(TERMS) - len(thematic) == 67
 
 
@@ -143,9 +168,18 @@ def test_disjoint_classes_have_no_common_member_or_subclass() -> None:
     disjoint = {(term, other) for term in CLASSES for other in values(term, f"{OWL}disjointWith")}
     types: dict[str, set[str]] = defaultdict(set)
     for triple in TRIPLES:
-        if isinstance(triple.subject, NamedNode) and isinstance(triple.object, NamedNode) and triple.predicate.value == f"{RDF}type":
+        if (
+            isinstance(triple.subject, NamedNode)
+            and isinstance(triple.object, NamedNode)
+            and triple.predicate.value == f"{RDF}type"
+        ):
             types[triple.subject.value].add(triple.object.value)
-    members = [(subject, *pair) for subject, classes in types.items() for pair in disjoint if {*pair} <= classes]
+    members = [
+        (subject, *pair)
+        for subject, classes in types.items()
+        for pair in disjoint
+        if {*pair} <= classes
+    ]
 
     assert (f"{NAMESPACES[0]}Initiative", f"{NAMESPACES[0]}Classification") in disjoint
     assert members == []
@@ -154,22 +188,39 @@ def test_disjoint_classes_have_no_common_member_or_subclass() -> None:
 
 @pytest.mark.parametrize("name", ONTOLOGIES)
 @pytest.mark.parametrize("predicate", [f"{RDFS}label", f"{RDFS}comment"])
-def test_no_two_terms_of_an_ontology_have_one_label_or_definition_but_those_named(name: str, predicate: str) -> None:
+def test_no_two_terms_of_an_ontology_have_one_label_or_definition_but_those_named(
+    name: str, predicate: str
+) -> None:
     texts: dict[tuple[str, str | None], set[str]] = defaultdict(set)
     for triple in ontology_triples(name):
-        if triple.predicate.value == predicate and isinstance(triple.object, Literal) and isinstance(triple.subject, NamedNode):
+        if (
+            triple.predicate.value == predicate
+            and isinstance(triple.object, Literal)
+            and isinstance(triple.subject, NamedNode)
+        ):
             texts[triple.object.value, triple.object.language].add(local(triple.subject.value))
     shared = {frozenset(names) for names in texts.values() if len(names) > 1}
 
-    # A property and its class in languages without capital letters, and roles that are named as a property.
-    known = {("facilitator", "leadFacilitator"), ("facilitationPartner", "partner"), ("ProjectOutcome", "projectOutcome")}
-    assert {tuple(sorted(names)) for names in shared} == (known if name == "ns" and predicate.endswith("label") else set())
+    # A property and its class in languages without capital letters, and roles that are named as a
+    # property.
+    known = {
+        ("facilitator", "leadFacilitator"),
+        ("facilitationPartner", "partner"),
+        ("ProjectOutcome", "projectOutcome"),
+    }
+    assert {tuple(sorted(names)) for names in shared} == (
+        known if name == "ns" and predicate.endswith("label") else set()
+    )
 
 
 @pytest.mark.parametrize("name", ONTOLOGIES)
 @pytest.mark.parametrize("predicate", [f"{DCT}title", f"{DCT}description"])
 def test_the_header_is_in_six_languages(name: str, predicate: str) -> None:
-    texts = [t.object.language for t in ontology_triples(name) if t.predicate.value == predicate and isinstance(t.object, Literal)]
+    texts = [
+        t.object.language
+        for t in ontology_triples(name)
+        if t.predicate.value == predicate and isinstance(t.object, Literal)
+    ]
 
     assert sorted(map(str, texts)) == sorted(LANGUAGES)
 
@@ -211,11 +262,19 @@ def reachable(start: str, edges: dict[str, set[str]]) -> set[str]:
 
 
 def relations(scheme: str) -> dict[str, dict[str, set[str]]]:
-    """Return the links between resources in a scheme's file by predicate (without SKOS's namespace) and subject."""
+    """Return the links between resources in a scheme's file by predicate (without SKOS's namespace)
+    and subject.
+    """
     links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for triple in graph_triples(scheme):
-        if triple.predicate.value.startswith(SKOS) and isinstance(triple.object, NamedNode) and isinstance(triple.subject, NamedNode):
-            links[triple.predicate.value.removeprefix(SKOS)][triple.subject.value].add(triple.object.value)
+        if (
+            triple.predicate.value.startswith(SKOS)
+            and isinstance(triple.object, NamedNode)
+            and isinstance(triple.subject, NamedNode)
+        ):
+            links[triple.predicate.value.removeprefix(SKOS)][triple.subject.value].add(
+                triple.object.value
+            )
     return links
 
 
@@ -231,7 +290,8 @@ def test_qskos_labels_are_not_empty_have_a_language_and_are_of_one_kind(scheme: 
     kinds: dict[tuple[str, str, str | None], set[str]] = defaultdict(set)
     for name, triple, text in texts(scheme):
         assert text.value.strip()
-        assert text.language or name != "prefLabel"  # a name as a registry writes it has no language
+        # a name as a registry writes it has no language
+        assert text.language or name != "prefLabel"
         kinds[str(triple.subject), text.value, text.language].add(name)
 
     assert [key for key, names in kinds.items() if len(names) > 1] == []
@@ -241,9 +301,17 @@ def test_qskos_labels_are_not_empty_have_a_language_and_are_of_one_kind(scheme: 
 def test_qskos_no_hierarchy_has_a_cycle_and_no_top_concept_a_broader_one(scheme: str) -> None:
     links = relations(scheme)
 
-    assert [concept for concept in links["broader"] if concept in reachable(concept, links["broader"])] == []
-    tops = {concept for concept, concept_schemes in links["topConceptOf"].items() if f"{BASE}scheme/{scheme}" in concept_schemes}
-    assert {concept for concept in tops if links["broader"][concept] & set(concepts(scheme))} == set()
+    assert [
+        concept for concept in links["broader"] if concept in reachable(concept, links["broader"])
+    ] == []
+    tops = {
+        concept
+        for concept, concept_schemes in links["topConceptOf"].items()
+        if f"{BASE}scheme/{scheme}" in concept_schemes
+    }
+    assert {
+        concept for concept in tops if links["broader"][concept] & set(concepts(scheme))
+    } == set()
 
 
 @pytest.mark.parametrize("scheme", schemes())
@@ -251,7 +319,15 @@ def test_qskos_no_two_relations_or_mappings_of_one_pair_clash(scheme: str) -> No
     links = relations(scheme)
     pairs = {
         name: {(one, other) for one, others in links[name].items() for other in others}
-        for name in ("exactMatch", "closeMatch", "broadMatch", "narrowMatch", "relatedMatch", "related", "broader")
+        for name in (
+            "exactMatch",
+            "closeMatch",
+            "broadMatch",
+            "narrowMatch",
+            "relatedMatch",
+            "related",
+            "broader",
+        )
     }
 
     assert pairs["related"] & pairs["broader"] == set()
@@ -264,7 +340,9 @@ def test_qskos_no_two_relations_or_mappings_of_one_pair_clash(scheme: str) -> No
 def test_qskos_every_concept_is_connected_to_its_scheme(scheme: str) -> None:
     linked = relations(scheme)["inScheme"]
 
-    assert [concept for concept in concepts(scheme) if f"{BASE}scheme/{scheme}" not in linked[concept]] == []
+    assert [
+        concept for concept in concepts(scheme) if f"{BASE}scheme/{scheme}" not in linked[concept]
+    ] == []
 
 
 @pytest.mark.parametrize("scheme", schemes())

@@ -23,7 +23,11 @@ def test_every_scheme_and_the_ontology_have_a_row() -> None:
 @pytest.mark.parametrize("name", schemes())
 def test_counts_are_those_of_the_concepts(name: str) -> None:
     members = concepts(name).values()
-    complete = tuple(tag for tag in LANGUAGES if all(any(label.language == tag for label in item.labels) for item in members))
+    complete = tuple(
+        tag
+        for tag in LANGUAGES
+        if all(any(label.language == tag for label in item.labels) for item in members)
+    )
 
     assert EVERY[name].concepts == len(members)
     assert set(EVERY[name].languages) <= set(complete)
@@ -32,7 +36,10 @@ def test_counts_are_those_of_the_concepts(name: str) -> None:
 
 def test_what_is_ours_is_not_counted_as_sourced_and_a_note_of_the_scheme_counts_for_all() -> None:
     assert (EVERY["status"].sourced, EVERY["status"].ours, EVERY["status"].unverified) == (0, 5, 5)
-    assert (EVERY["dac-purpose"].sourced, EVERY["dac-purpose"].unverified) == (EVERY["dac-purpose"].concepts, 0)
+    assert (EVERY["dac-purpose"].sourced, EVERY["dac-purpose"].unverified) == (
+        EVERY["dac-purpose"].concepts,
+        0,
+    )
 
 
 @pytest.mark.parametrize("name", [*schemes(), "ns", "operations"])
@@ -40,7 +47,8 @@ def test_every_concept_has_a_source_or_says_that_it_is_ours(name: str) -> None:
     either = {
         triple.subject.value
         for triple in (ontology_triples(name) if name in ONTOLOGIES else graph_triples(name))
-        if triple.predicate.value in (f"{DCT}source", f"{RDFS}isDefinedBy") and isinstance(triple.subject, NamedNode)
+        if triple.predicate.value in (f"{DCT}source", f"{RDFS}isDefinedBy")
+        and isinstance(triple.subject, NamedNode)
     }
 
     assert name in ONTOLOGIES or set(concepts(name)) - either == set()
@@ -51,11 +59,17 @@ def test_the_command_prints_a_row_for_each_scheme_and_the_same_as_json() -> None
     text, rows = (CliRunner().invoke(app, ["summary", *flags]).stdout for flags in ([], ["--json"]))
 
     assert [line.split()[0] for line in text.splitlines()[1:]] == list(EVERY)
-    read = [{**row, "languages": tuple(row["languages"]), "defined": tuple(row["defined"])} for row in json.loads(rows)]
+    read = [
+        {**row, "languages": tuple(row["languages"]), "defined": tuple(row["defined"])}
+        for row in json.loads(rows)
+    ]
     assert [SchemeSummary(**row) for row in read] == list(EVERY.values())
 
 
-@pytest.mark.parametrize("name", ["status", "coverage", "activity-type", "stakeholder-type", "prize-stage", "ns", "operations"])
+@pytest.mark.parametrize(
+    "name",
+    ["status", "coverage", "activity-type", "stakeholder-type", "prize-stage", "ns", "operations"],
+)
 def test_what_is_ours_is_defined_in_six_languages_and_marked_as_unverified(name: str) -> None:
     assert EVERY[name].defined == LANGUAGES
     assert EVERY[name].unverified == EVERY[name].concepts
@@ -69,7 +83,9 @@ def test_the_list_of_what_is_unverified_has_each_scheme_that_the_summary_counts(
 
 
 def test_the_command_lists_what_is_unverified_and_the_same_as_json() -> None:
-    text, rows = (CliRunner().invoke(app, ["unverified", *flags]).stdout for flags in ([], ["--json"]))
+    text, rows = (
+        CliRunner().invoke(app, ["unverified", *flags]).stdout for flags in ([], ["--json"])
+    )
 
     assert len(text.splitlines()) == len(json.loads(rows)) == len(list(unverified_notes()))
     assert "status: scheme/status: Labels and definitions are ours" in text

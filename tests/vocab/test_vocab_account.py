@@ -1,4 +1,6 @@
-"""Accounts: every number of a run is given twice, as an integer and as a measurement, and the count of statements is known beforehand."""
+"""Accounts: every number of a run is given twice, as an integer and as a measurement, and the count
+of statements is known beforehand.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,10 @@ ACCOUNT = RunStatistics(
 
 def stored(account: RunStatistics) -> pyoxigraph.Store:
     store = pyoxigraph.Store()
-    store.load("".join(f"{line} .\n" for line in describe_run(account, IRIS)), pyoxigraph.RdfFormat.N_TRIPLES)
+    store.load(
+        "".join(f"{line} .\n" for line in describe_run(account, IRIS)),
+        pyoxigraph.RdfFormat.N_TRIPLES,
+    )
     return store
 
 
@@ -50,7 +55,10 @@ def test_a_run_is_an_activity_of_our_software_on_its_source() -> None:
     assert f"<{RUN}> <{RDF}type> <{PROV}Activity>" in result
     assert f"<{RUN}> <{PROV}used> <{IRIS.source('demo')}>" in result
     assert f"<{RUN}> <{PROV}wasAssociatedWith> <{IRIS.operations}harvester>" in result
-    assert f'<{RUN}> <{PROV}startedAtTime> "2026-03-01T03:15:00Z"^^<http://www.w3.org/2001/XMLSchema#dateTime>' in result
+    assert (
+        f'<{RUN}> <{PROV}startedAtTime> "2026-03-01T03:15:00Z"^^<http://www.w3.org/2001/XMLSchema#dateTime>'
+        in result
+    )
 
 
 def test_each_number_is_an_integer_and_a_measurement_of_one_metric() -> None:
@@ -59,15 +67,24 @@ def test_each_number_is_an_integer_and_a_measurement_of_one_metric() -> None:
             <{DQV}value> ?value ; <{PROV}wasGeneratedBy> ?run .
         ?run ?metric ?plain }}"""
 
-    results = {row["metric"].value.rpartition("#")[2]: (row["plain"].value, row["value"].value) for row in stored(ACCOUNT).query(query)}
+    results = {
+        row["metric"].value.rpartition("#")[2]: (row["plain"].value, row["value"].value)
+        for row in stored(ACCOUNT).query(query)
+    }
 
-    assert results == {METRICS[name]: (str(count), str(count)) for name, count in ACCOUNT.counts.items()}
+    assert results == {
+        METRICS[name]: (str(count), str(count)) for name, count in ACCOUNT.counts.items()
+    }
 
 
 def test_every_metric_is_declared_in_the_ontology() -> None:
     ontology = dict(statements())[IRIS.operations.removesuffix("#")]
 
-    missing = [term for term in [*METRICS.values(), "requests"] if f"<{IRIS.operations}{term}> <{RDF}type> <{DQV}Metric>" not in ontology]
+    missing = [
+        term
+        for term in [*METRICS.values(), "requests"]
+        if f"<{IRIS.operations}{term}> <{RDF}type> <{DQV}Metric>" not in ontology
+    ]
 
     assert missing == []
 

@@ -51,7 +51,15 @@ def test_a_concept_without_a_source_of_its_own_is_reported_at_its_line() -> None
 
 
 def test_a_concept_that_says_it_is_ours_needs_no_source() -> None:
-    assert check(GOOD.replace("dct:source <https://example.org/list#one>", "<http://www.w3.org/2000/01/rdf-schema#isDefinedBy> <ns>")) == []
+    assert (
+        check(
+            GOOD.replace(
+                "dct:source <https://example.org/list#one>",
+                "<http://www.w3.org/2000/01/rdf-schema#isDefinedBy> <ns>",
+            )
+        )
+        == []
+    )
 
 
 def test_an_undefined_broader_concept_is_reported() -> None:
@@ -73,11 +81,17 @@ def test_an_undefined_broader_concept_is_reported() -> None:
         ('"plotność lomu+B246"@en', "the reference of a spreadsheet's cell"),
         ('"Subscriptions, by speed(5)"@en', "a footnote mark"),
         ('"Subscriptions, by speed 5"@en', "a footnote mark"),
-        ('"Capacity (identical to the indicator proposed for 12.a.1 below)"@en', "a drafting note that names another indicator"),
+        (
+            '"Capacity (identical to the indicator proposed for 12.a.1 below)"@en',
+            "a drafting note that names another indicator",
+        ),
         ('"Électri\u00adcité"@fr', "a soft hyphen or a tatweel"),
         ('"نسـبة السكان"@ar', "a soft hyphen or a tatweel"),
         ('"Two  words"@en', "stray white space"),
-        ('"Tarifas en desarrolloPromedio de los aranceles que enfrentan los países menos adelantados"@es', "two texts without a space"),
+        (
+            '"Tarifas en desarrolloPromedio de los aranceles que enfrentan los países menos adelantados"@es',
+            "two texts without a space",
+        ),
         ('"сообщениями по стратеги-ями"@ru', "a hyphen of a line's end"),
         ('"e\u0301tat"@fr', "not in Unicode's NFC"),
         ('"Правительство"@en', "letters that do not belong to the language (Cyrillic)"),
@@ -93,7 +107,9 @@ def test_a_wrong_label_is_reported_at_its_line(label: str, message: str) -> None
 
 
 def test_a_translation_with_other_years_is_reported() -> None:
-    text = GOOD.replace('in 2015"@en', 'in 2015"@en, "Nombre de pays qui avaient une stratégie en 2030"@fr')
+    text = GOOD.replace(
+        'in 2015"@en', 'in 2015"@en, "Nombre de pays qui avaient une stratégie en 2030"@fr'
+    )
 
     assert ["years" in message for _, message in check(text)] == [True]
 
@@ -102,7 +118,9 @@ def test_a_translation_far_shorter_than_its_sisters_is_reported() -> None:
     rows = (
         f"<scheme/x/{n}> a skos:Concept ; skos:inScheme <scheme/x> ; dct:source <https://example.org/list> ; "
         f'skos:prefLabel "Number {n} of countries that have a national strategy"@en, "{french} {n}"@fr .'
-        for n, french in enumerate(["Nombre de pays qui ont une stratégie nationale numéro"] * 25 + ["Tableau"], 10)
+        for n, french in enumerate(
+            ["Nombre de pays qui ont une stratégie nationale numéro"] * 25 + ["Tableau"], 10
+        )
     )
 
     result = check(GOOD + "\n".join(rows))
@@ -172,12 +190,26 @@ DEFINED = """@prefix skos: <http://www.w3.org/2004/02/skos/core#> .
     [
         ('"One."@en, "Another."@en', 'a second definition in "en"', "make it a skos:scopeNote"),
         ('"Eins und zwei."@de', 'unknown language "de"', "use one of en, fr, es, ar, zh, ru"),
-        ('"One and two."', "unknown definition without a language", "use one of en, fr, es, ar, zh, ru"),
-        ('"One and two."@ru', "no letters of the language", "correct the definition, or leave it out"),
-        ('"已開發國家的定義"@zh', "characters that are not Simplified Chinese", "correct the definition, or leave it out"),
+        (
+            '"One and two."',
+            "unknown definition without a language",
+            "use one of en, fr, es, ar, zh, ru",
+        ),
+        (
+            '"One and two."@ru',
+            "no letters of the language",
+            "correct the definition, or leave it out",
+        ),
+        (
+            '"已開發國家的定義"@zh',
+            "characters that are not Simplified Chinese",
+            "correct the definition, or leave it out",
+        ),
     ],
 )
-def test_a_faulty_definition_is_reported_with_file_line_and_remedy(definitions: str, message: str, remedy: str) -> None:
+def test_a_faulty_definition_is_reported_with_file_line_and_remedy(
+    definitions: str, message: str, remedy: str
+) -> None:
     (problem,) = check_files({"x.ttl": (DEFINED % definitions).encode()})
 
     assert (problem.file, problem.line, problem.remedy) == ("x.ttl", 5, remedy)

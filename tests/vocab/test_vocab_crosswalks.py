@@ -1,4 +1,6 @@
-"""Crosswalks: each free form resolves to the one concept that it names, and what names none or two resolves to None."""
+"""Crosswalks: each free form resolves to the one concept that it names, and what names none or two
+resolves to None.
+"""
 
 from __future__ import annotations
 
@@ -202,9 +204,15 @@ COUNTRIES = {
 NAMED = [
     ("stakeholder_type", "stakeholder-type", "Private sector", "business-entity"),
     ("stakeholder_type", "stakeholder-type", "BUSINESS ENTITY", "business-entity"),
-    ("stakeholder_type", "stakeholder-type", "international-organization", "international-organization"),
+    (
+        "stakeholder_type",
+        "stakeholder-type",
+        "international-organization",
+        "international-organization",
+    ),
     ("stakeholder_type", "stakeholder-type", "NGO", "civil-society"),
-    ("stakeholder_type", "stakeholder-type", "National NGO", "civil-society"),  # by the IATI crosswalk
+    # by the IATI crosswalk
+    ("stakeholder_type", "stakeholder-type", "National NGO", "civil-society"),
     ("stakeholder_type", "stakeholder-type", "Gouvernement", "government"),
     ("stakeholder_type", "stakeholder-type", "people", None),
     ("coverage", "coverage", "Global", "international"),
@@ -253,11 +261,16 @@ def test_a_country_is_found_by_what_names_it(text: str | int, code: str | None) 
 
 
 @pytest.mark.parametrize(("method", "scheme", "text", "code"), NAMED)
-def test_a_concept_is_found_by_what_names_it(method: str, scheme: str, text: str, code: str | None) -> None:
+def test_a_concept_is_found_by_what_names_it(
+    method: str, scheme: str, text: str, code: str | None
+) -> None:
     assert getattr(WALK, method)(text) == (code and IRIS.concept(scheme, code))
 
 
-@pytest.mark.parametrize(("text", "code"), [("Africa", "002"), ("Eastern Africa", "014"), ("001", "001"), ("Kenya", "404"), ("dc", None)])
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("Africa", "002"), ("Eastern Africa", "014"), ("001", "001"), ("Kenya", "404"), ("dc", None)],
+)
 def test_an_area_is_a_country_or_a_region_of_m49(text: str, code: str | None) -> None:
     assert area(text) == (code and AREA + code)
 
@@ -277,11 +290,27 @@ def test_every_code_and_preferred_label_of_a_scheme_of_ours_is_found_again() -> 
 
 
 def test_every_title_of_a_line_goal_and_target_is_found_again() -> None:
-    lines = [(concept, concept.iri, WALK.action_line) for concept in concepts("action-line", IRIS.base).values()]
-    goals = [(concept, concept.iri, goal) for concept in concepts("sdg").values() if f"{SDG}ontology#Goal" in concept.types]
-    targets = [(concept, concept.iri, target) for concept in concepts("sdg").values() if f"{SDG}ontology#Target" in concept.types]
+    lines = [
+        (concept, concept.iri, WALK.action_line)
+        for concept in concepts("action-line", IRIS.base).values()
+    ]
+    goals = [
+        (concept, concept.iri, goal)
+        for concept in concepts("sdg").values()
+        if f"{SDG}ontology#Goal" in concept.types
+    ]
+    targets = [
+        (concept, concept.iri, target)
+        for concept in concepts("sdg").values()
+        if f"{SDG}ontology#Target" in concept.types
+    ]
 
-    lost = [(iri, name.value) for item, iri, find in (*lines, *goals, *targets) for name in item.labels if find(name.value) != iri]
+    lost = [
+        (iri, name.value)
+        for item, iri, find in (*lines, *goals, *targets)
+        for name in item.labels
+        if find(name.value) != iri
+    ]
 
     assert len(goals) + len(targets) == 186
     assert lost == []
@@ -290,7 +319,9 @@ def test_every_title_of_a_line_goal_and_target_is_found_again() -> None:
 def test_only_names_that_two_countries_share_are_not_found_again() -> None:
     countries = [concept for concept in concepts("area").values() if f"{AREA}co" in concept.types]
 
-    lost = {name.value for item in countries for name in item.labels if country(name.value) != item.iri}
+    lost = {
+        name.value for item in countries for name in item.labels if country(name.value) != item.iri
+    }
 
     assert lost == {"Saint-Martin"}
 
@@ -301,21 +332,37 @@ def test_every_prize_category_is_found_by_its_label_and_is_an_action_line() -> N
     beside = {IRIS.concept("prize-category", code) for code in ("special", "photo-contest")}
 
     assert len(categories) == 18 + len(beside)
-    assert [category.iri for category in categories if WALK.prize_category(category.labels[0].value) != category.iri] == []
-    unmatched = {category.iri for category in categories if category.matches != (WALK.action_line(category.labels[0].value),)}
+    assert [
+        category.iri
+        for category in categories
+        if WALK.prize_category(category.labels[0].value) != category.iri
+    ] == []
+    unmatched = {
+        category.iri
+        for category in categories
+        if category.matches != (WALK.action_line(category.labels[0].value),)
+    }
     assert unmatched == beside
 
 
 @pytest.mark.parametrize(
     ("word", "code"),
-    [("Special Prize", "special"), ("WSIS special prizes", "special"), ("WSIS Photo Contest", "photo-contest"), ("C7", None)],
+    [
+        ("Special Prize", "special"),
+        ("WSIS special prizes", "special"),
+        ("WSIS Photo Contest", "photo-contest"),
+        ("C7", None),
+    ],
 )
 def test_special_prizes_stand_beside_the_eighteen_categories(word: str, code: str | None) -> None:
     assert WALK.prize_category(word) == (IRIS.concept("prize-category", code) if code else None)
 
 
 def test_look_ups_under_two_bases_give_concepts_under_each() -> None:
-    here, there = Crosswalks(Iris("https://here.example/")), Crosswalks(Iris("https://there.example/"))
+    here, there = (
+        Crosswalks(Iris("https://here.example/")),
+        Crosswalks(Iris("https://there.example/")),
+    )
 
     assert here.status("ongoing") == "https://here.example/scheme/status/ongoing"
     assert there.status("ongoing") == "https://there.example/scheme/status/ongoing"
@@ -323,21 +370,47 @@ def test_look_ups_under_two_bases_give_concepts_under_each() -> None:
 
 @pytest.mark.parametrize(
     ("code", "concepts_named"),
-    [("14050", ()), ("15190", ()), ("12220", ("3",)), ("11220", ("4",)), ("140", ("6",)), ("22081", ("C4",)), ("99810", ()), ("", ())],
+    [
+        ("14050", ()),
+        ("15190", ()),
+        ("12220", ("3",)),
+        ("11220", ("4",)),
+        ("140", ("6",)),
+        ("22081", ("C4",)),
+        ("99810", ()),
+        ("", ()),
+    ],
 )
-def test_a_purpose_code_matches_what_its_own_name_names(code: str, concepts_named: tuple[str, ...]) -> None:
+def test_a_purpose_code_matches_what_its_own_name_names(
+    code: str, concepts_named: tuple[str, ...]
+) -> None:
     assert tuple(iri.rpartition("/")[2] for iri in WALK.dac_purpose(code)) == concepts_named
 
 
-@pytest.mark.parametrize(("code", "matched"), [("1", ("5",)), ("7", ("13",)), ("2", ()), ("13", ())])
-def test_a_policy_marker_matches_the_goal_that_it_names(code: str, matched: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("code", "matched"), [("1", ("5",)), ("7", ("13",)), ("2", ()), ("13", ())]
+)
+def test_a_policy_marker_matches_the_goal_that_it_names(
+    code: str, matched: tuple[str, ...]
+) -> None:
     assert tuple(iri.rpartition("/")[2] for iri in WALK.iati_policy_marker(code)) == matched
 
 
 def test_that_a_word_concerns_a_goal_or_an_action_line_is_no_mapping() -> None:
-    """Mappings of SKOS lead to lists of the same kind; a sector or purpose is not a goal (decision 175)."""
-    goals, lines, concerns = set(concepts("sdg")), set(concepts("action-line")), f"{BASE}ns#concerns"
-    links = [(t.predicate.value, t.object.value) for name in crosswalks() for t in graph_triples(name) if isinstance(t.object, NamedNode)]
+    """Mappings of SKOS lead to lists of the same kind; a sector or purpose is not a goal (decision
+    175).
+    """
+    goals, lines, concerns = (
+        set(concepts("sdg")),
+        set(concepts("action-line")),
+        f"{BASE}ns#concerns",
+    )
+    links = [
+        (t.predicate.value, t.object.value)
+        for name in crosswalks()
+        for t in graph_triples(name)
+        if isinstance(t.object, NamedNode)
+    ]
 
     assert {predicate for predicate, iri in links if iri in goals | lines} == {concerns}
     assert {iri for predicate, iri in links if predicate == concerns} <= goals | lines
@@ -350,7 +423,8 @@ def test_a_foreign_concept_without_a_match_says_why() -> None:
         iri
         for scheme in ("dpga-sector", "iati-policy-marker", "iati-region")
         for iri, concept in concepts(scheme, IRIS.base).items()
-        if not concept.matches and not any(line.startswith(f"<{iri}> <{SKOS}editorialNote> ") for line in GRAPHS[scheme])
+        if not concept.matches
+        and not any(line.startswith(f"<{iri}> <{SKOS}editorialNote> ") for line in GRAPHS[scheme])
     ]
 
     assert silent == []
@@ -360,12 +434,36 @@ def test_a_truth_value_is_no_number_and_does_not_stand_for_one() -> None:
     assert [goal(value) for value in (True, 1)] == [None, f"{SDG}1"]
 
 
-@pytest.mark.parametrize("text", ["SDG " * 100_000, "C7 " + "e-" * 100_000, "4" * 100_000, " " * 200_000 + "Kenya", "ongoing " * 50_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SDG " * 100_000,
+        "C7 " + "e-" * 100_000,
+        "4" * 100_000,
+        " " * 200_000 + "Kenya",
+        "ongoing " * 50_000,
+    ],
+)
 def test_a_text_longer_than_any_name_names_nothing(text: str) -> None:
-    results = [goal(text), target(text), country(text), area(text), WALK.action_line(text), WALK.status(text)]
+    results = [
+        goal(text),
+        target(text),
+        country(text),
+        area(text),
+        WALK.action_line(text),
+        WALK.status(text),
+    ]
 
     assert results == [None] * 6
 
 
 def test_no_name_is_longer_than_what_is_looked_up() -> None:
-    assert max(len(name.value) for scheme in schemes() for concept in concepts(scheme).values() for name in concept.labels) <= MAX_LENGTH
+    assert (
+        max(
+            len(name.value)
+            for scheme in schemes()
+            for concept in concepts(scheme).values()
+            for name in concept.labels
+        )
+        <= MAX_LENGTH
+    )

@@ -12,7 +12,9 @@ from generated import generate
 from vocab.iris import Iris
 from vocab.schemes import schemes, statements
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "vocabulary.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "vocabulary.md").read_text(
+    encoding="utf-8"
+)
 
 
 @pytest.mark.parametrize("scheme", schemes())
@@ -23,9 +25,15 @@ def test_every_scheme_has_a_heading(scheme: str) -> None:
 @pytest.mark.parametrize(("prefix", "ns"), [("wsis", Iris().ns), ("ops", Iris().operations)])
 def test_the_tables_of_terms_have_every_term_of_the_ontologies(prefix: str, ns: str) -> None:
     ontology = dict(statements())[ns.removesuffix("#")]
-    declared = {line.split("> ")[0].removeprefix(f"<{ns}") for line in ontology if line.startswith(f"<{ns}")}
+    declared = {
+        line.split("> ")[0].removeprefix(f"<{ns}") for line in ontology if line.startswith(f"<{ns}")
+    }
 
-    rows = set(re.findall(rf"^\| `{prefix}:(\w+)` \|", generate("reference/vocabulary", PAGE), re.MULTILINE))
+    rows = set(
+        re.findall(
+            rf"^\| `{prefix}:(\w+)` \|", generate("reference/vocabulary", PAGE), re.MULTILINE
+        )
+    )
 
     assert rows == declared
 
@@ -33,6 +41,8 @@ def test_the_tables_of_terms_have_every_term_of_the_ontologies(prefix: str, ns: 
 def test_the_example_of_a_crosswalk_is_good_turtle() -> None:
     (example,) = re.findall(r"```turtle\n(.*?)```", PAGE, re.DOTALL)
 
-    parsed = list(pyoxigraph.parse(example, format=pyoxigraph.RdfFormat.TURTLE, base_iri=Iris().base))
+    parsed = list(
+        pyoxigraph.parse(example, format=pyoxigraph.RdfFormat.TURTLE, base_iri=Iris().base)
+    )
 
     assert len(parsed) == 9

@@ -26,7 +26,9 @@ def store() -> Store:
     """Hold the vocabulary, each graph by its name."""
     filled = Store()
     for graph, lines in statements():
-        filled.load("".join(f"{line} <{graph}> .\n" for line in lines).encode(), format=RdfFormat.N_QUADS)
+        filled.load(
+            "".join(f"{line} <{graph}> .\n" for line in lines).encode(), format=RdfFormat.N_QUADS
+        )
     return filled
 
 
@@ -44,7 +46,9 @@ def names(store: Store, subject: str, *kinds: str) -> set[tuple[str, str | None]
     return {
         (quad.object.value, quad.object.language)
         for kind in kinds or ("prefLabel", "altLabel")
-        for quad in store.quads_for_pattern(NamedNode(subject), NamedNode(f"{SKOS}{kind}"), None, None)
+        for quad in store.quads_for_pattern(
+            NamedNode(subject), NamedNode(f"{SKOS}{kind}"), None, None
+        )
         if isinstance(quad.object, Literal)
     }
 
@@ -54,17 +58,24 @@ def plain(text: str) -> str:
 
 
 def clean(text: str, code: str) -> str:
-    """Return a title as the vocabulary has it: NFC, without soft hyphens, tatweel, footnote marks and references of cells."""
+    """Return a title as the vocabulary has it: NFC, without soft hyphens, tatweel, footnote marks
+    and references of cells.
+    """
     text = plain(unicodedata.normalize("NFC", re.sub("[\u00ad\u0640]|\\+B[0-9]+", "", text)))
     return re.sub(r" ?[(]?3[)]?$", "", text) if code == "14.6" else text
 
 
 # found-2026.md: titles that were missing, and titles from memory that were confirmed since.
 FOUND_SINCE = {
-    ("C1", "دور الحكومات وجميع أصحاب المصلحة في النهوض بتكنولوجيا المعلومات والاتصالات من أجل التنمية", "ar"),
+    (
+        "C1",
+        "دور الحكومات وجميع أصحاب المصلحة في النهوض بتكنولوجيا المعلومات والاتصالات من أجل التنمية",
+        "ar",
+    ),
     ("C5", "树立使用ICT的信心并提高安全性", "zh"),
 }
-# Preferred labels are of one variant in all languages: the first parts of two longer French headings.
+# Preferred labels are of one variant in all languages: the first parts of two longer French
+# headings.
 SHORTENED = {
     ("C2", "L'infrastructure de l'information et de la communication", "fr"),
     ("C7", "Les applications TIC", "fr"),
@@ -73,9 +84,15 @@ CONFIRMED_SINCE = {("C3", "French"), ("C2", "Chinese")}
 
 
 def test_action_lines_have_the_titles_of_the_facts_and_no_others(store: Store, facts: Path) -> None:
-    official = {(row["code"], row["title"], row["lang"]) for row in rows(facts / "action_line_titles.csv")}
+    official = {
+        (row["code"], row["title"], row["lang"]) for row in rows(facts / "action_line_titles.csv")
+    }
 
-    results = {(concept.notations[0], *name) for concept in concepts("action-line").values() for name in names(store, concept.iri)}
+    results = {
+        (concept.notations[0], *name)
+        for concept in concepts("action-line").values()
+        for name in names(store, concept.iri)
+    }
 
     assert results == official | FOUND_SINCE | SHORTENED | {
         (code, f"C7. ICT applications: benefits in all aspects of life — {title}", "en")
@@ -86,20 +103,34 @@ def test_action_lines_have_the_titles_of_the_facts_and_no_others(store: Store, f
 
 def test_preferred_titles_of_one_line_are_of_one_variant_in_all_languages(store: Store) -> None:
     """A heading of two parts or of the Tunis Agenda is an alternative label, in each language."""
-    preferred = {(line.notations[0], *name) for line in concepts("action-line").values() for name in names(store, line.iri, "prefLabel")}
+    preferred = {
+        (line.notations[0], *name)
+        for line in concepts("action-line").values()
+        for name in names(store, line.iri, "prefLabel")
+    }
 
-    assert [title for title in preferred if ":" in title[1] or "public governance" in title[1] or "leur apport" in title[1]] == []
+    assert [
+        title
+        for title in preferred
+        if ":" in title[1] or "public governance" in title[1] or "leur apport" in title[1]
+    ] == []
     assert preferred >= SHORTENED
 
 
-def test_each_label_of_an_action_line_is_one_resource_with_one_text_or_says_that_it_is_unverified(store: Store) -> None:
+def test_each_label_of_an_action_line_is_one_resource_with_one_text_or_says_that_it_is_unverified(
+    store: Store,
+) -> None:
     xl = "http://www.w3.org/2008/05/skos-xl#"
     for kind in ("prefLabel", "altLabel"):
         for line in concepts("action-line").values():
             forms = {
-                (quad.object.value, quad.object.language): [values(store, label, name) for name in (f"{DCT}source", f"{SKOS}editorialNote")]
+                (quad.object.value, quad.object.language): [
+                    values(store, label, name) for name in (f"{DCT}source", f"{SKOS}editorialNote")
+                ]
                 for label in values(store, line.iri, f"{xl}{kind}")
-                for quad in store.quads_for_pattern(NamedNode(label), NamedNode(f"{xl}literalForm"), None, None)
+                for quad in store.quads_for_pattern(
+                    NamedNode(label), NamedNode(f"{xl}literalForm"), None, None
+                )
                 if isinstance(quad.object, Literal)
             }
 
@@ -108,9 +139,15 @@ def test_each_label_of_an_action_line_is_one_resource_with_one_text_or_says_that
                 assert len(texts) == 1 or (not texts and any("nverified" in note for note in notes))
 
 
-def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(store: Store, facts: Path) -> None:
+def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(
+    store: Store, facts: Path
+) -> None:
     languages = {"fr": "French", "es": "Spanish", "ru": "Russian", "zh": "Chinese", "ar": "Arabic"}
-    official = {(row["code"], languages[row["lang"]]) for row in rows(facts / "action_line_titles.csv") if "memory" in row["sureness"]}
+    official = {
+        (row["code"], languages[row["lang"]])
+        for row in rows(facts / "action_line_titles.csv")
+        if "memory" in row["sureness"]
+    }
 
     marked = {
         (concept.notations[0], language)
@@ -126,7 +163,9 @@ def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(store
 def test_a_title_that_was_not_found_is_missing_and_its_absence_has_a_reason(store: Store) -> None:
     languages = {"ar": "Arabic", "zh": "Chinese", "fr": "French", "es": "Spanish", "ru": "Russian"}
     lines = concepts("action-line").values()
-    titled = {(line.notations[0], tag) for line in lines for _, tag in names(store, line.iri, "prefLabel")}
+    titled = {
+        (line.notations[0], tag) for line in lines for _, tag in names(store, line.iri, "prefLabel")
+    }
 
     noted = {
         (line.notations[0], tag)
@@ -150,35 +189,67 @@ def test_only_types_that_happen_refer_to_activities_of_prov(store: Store) -> Non
 
 
 def test_goals_and_targets_have_the_titles_and_iris_of_the_facts(store: Store, facts: Path) -> None:
-    codes = {code: concept.iri for concept in concepts("sdg").values() for code in concept.notations}
+    codes = {
+        code: concept.iri for concept in concepts("sdg").values() for code in concept.notations
+    }
 
     for row in rows(facts / "sdg-6lang" / "sdg_goals_targets_indicators_6lang.csv"):
         if row["type"] == "Indicator":
             continue
         iri = row["iri_metadata_un_org"]
         assert codes[row["code"]] == iri
-        titles = {(clean(row[f"title_{LANGUAGES[language]}"], row["code"]), language) for language in ("ar", "zh", "ru")}
+        titles = {
+            (clean(row[f"title_{LANGUAGES[language]}"], row["code"]), language)
+            for language in ("ar", "zh", "ru")
+        }
         result = names(store, iri, "prefLabel")
-        assert {title for title in titles if title[1] in {language for _, language in result}} <= result
+        assert {
+            title for title in titles if title[1] in {language for _, language in result}
+        } <= result
 
 
-def test_english_french_and_spanish_titles_are_the_united_nations_own_unless_they_are_revised(store: Store, facts: Path) -> None:
+def test_english_french_and_spanish_titles_are_the_united_nations_own_unless_they_are_revised(
+    store: Store, facts: Path
+) -> None:
     own = Store()
-    own.load(path=str(facts / "sdg-kos" / "sdg-kos-goals-targets-indicators.ttl"), format=RdfFormat.TURTLE)
+    own.load(
+        path=str(facts / "sdg-kos" / "sdg-kos-goals-targets-indicators.ttl"),
+        format=RdfFormat.TURTLE,
+    )
     official: dict[tuple[str, str | None], set[str]] = {}
     for quad in own.quads_for_pattern(None, NamedNode(f"{SKOS}prefLabel"), None, None):
-        if isinstance(quad.object, Literal) and isinstance(quad.subject, NamedNode) and quad.subject.value in concepts("sdg"):
-            text = clean(quad.object.value, quad.subject.value.rpartition("/")[2]).replace("2030,halve", "2030, halve")
+        if (
+            isinstance(quad.object, Literal)
+            and isinstance(quad.subject, NamedNode)
+            and quad.subject.value in concepts("sdg")
+        ):
+            text = clean(quad.object.value, quad.subject.value.rpartition("/")[2]).replace(
+                "2030,halve", "2030, halve"
+            )
             official.setdefault((quad.subject.value, quad.object.language), set()).add(text)
-    revised = {iri for iri in concepts("sdg") if "https://github.com/UNStats/LOD4Stats" not in values(store, iri, f"{DCT}source")}
+    revised = {
+        iri
+        for iri in concepts("sdg")
+        if "https://github.com/UNStats/LOD4Stats" not in values(store, iri, f"{DCT}source")
+    }
 
-    results = {(iri, language): text for iri in concepts("sdg") for text, language in names(store, iri, "prefLabel")}
+    results = {
+        (iri, language): text
+        for iri in concepts("sdg")
+        for text, language in names(store, iri, "prefLabel")
+    }
 
-    assert {key for key in official if key[0] not in revised and results[key] not in official[key]} == set()
+    assert {
+        key for key in official if key[0] not in revised and results[key] not in official[key]
+    } == set()
 
 
 def test_short_titles_of_goals_are_those_of_the_facts(store: Store, facts: Path) -> None:
-    official = [row for row in rows(facts / "sdg-6lang" / "sdg_goals_targets_indicators_6lang.csv") if row["type"] == "Goal"]
+    official = [
+        row
+        for row in rows(facts / "sdg-6lang" / "sdg_goals_targets_indicators_6lang.csv")
+        if row["type"] == "Goal"
+    ]
 
     missing = [
         (row["code"], language)
@@ -190,66 +261,117 @@ def test_short_titles_of_goals_are_those_of_the_facts(store: Store, facts: Path)
     assert missing == []
 
 
-GRADUATED = {f"{AREA}678"}  # Sao Tome and Principe, on 13 December 2024; the list of the facts is older
+# Sao Tome and Principe, on 13 December 2024; the list of the facts is older
+GRADUATED = {f"{AREA}678"}
 
 
 def test_a_country_is_in_the_group_of_the_newest_list(store: Store) -> None:
-    lists = {quad.subject.value for quad in store.quads_for_pattern(None, NamedNode(f"{RDF}type"), NamedNode(f"{NS}CountryList"), None)}
-    newest = {one for one in lists if not values(store, one, "http://purl.org/dc/terms/isReplacedBy")}
+    lists = {
+        quad.subject.value
+        for quad in store.quads_for_pattern(
+            None, NamedNode(f"{RDF}type"), NamedNode(f"{NS}CountryList"), None
+        )
+    }
+    newest = {
+        one for one in lists if not values(store, one, "http://purl.org/dc/terms/isReplacedBy")
+    }
 
     counts = {}
     for one in newest:
         (group,) = values(store, one, "http://purl.org/dc/terms/subject")
         listed = values(store, one, f"{NS}listedCountry")
-        assert listed == {iri for iri in concepts("area") if group in values(store, iri, f"{SKOS}broader") and iri[-3:].isdigit()}
+        assert listed == {
+            iri
+            for iri in concepts("area")
+            if group in values(store, iri, f"{SKOS}broader") and iri[-3:].isdigit()
+        }
         counts[one.rpartition("/")[2]] = len(listed)
 
     assert counts == {"ldc-2024-12-13": 44, "lldc-undated": 32, "sids-undated": 53}
 
 
 def test_lists_of_least_developed_countries_differ_by_who_graduated(store: Store) -> None:
-    older, newer = (values(store, f"{IRIS.base}country-lists/ldc-{date}", f"{NS}listedCountry") for date in ("2023-12-13", "2024-12-13"))
+    older, newer = (
+        values(store, f"{IRIS.base}country-lists/ldc-{date}", f"{NS}listedCountry")
+        for date in ("2023-12-13", "2024-12-13")
+    )
 
     assert (older - newer, newer - older) == (GRADUATED, set())
 
 
 def test_the_years_of_least_developed_countries_agree_with_their_lists(store: Store) -> None:
-    """Those that were added and did not graduate are the newest list; those that graduated since 2023 are on the older one."""
+    """Those that were added and did not graduate are the newest list; those that graduated since
+    2023 are on the older one.
+    """
     added, graduated = {}, {}
-    for quad in store.quads_for_pattern(None, NamedNode(f"{RDF}type"), NamedNode(f"{NS}GroupMembership"), None):
+    for quad in store.quads_for_pattern(
+        None, NamedNode(f"{RDF}type"), NamedNode(f"{NS}GroupMembership"), None
+    ):
         (country,) = values(store, quad.subject.value, f"{DCT}spatial")
         (added[country],) = values(store, quad.subject.value, f"{SCHEMA}startDate")
-        graduated |= dict.fromkeys([country], year) if (year := "".join(values(store, quad.subject.value, f"{SCHEMA}endDate"))) else {}
+        graduated |= (
+            dict.fromkeys([country], year)
+            if (year := "".join(values(store, quad.subject.value, f"{SCHEMA}endDate")))
+            else {}
+        )
 
-    older, newer = (values(store, f"{IRIS.base}country-lists/ldc-{date}", f"{NS}listedCountry") for date in ("2023-12-13", "2024-12-13"))
+    older, newer = (
+        values(store, f"{IRIS.base}country-lists/ldc-{date}", f"{NS}listedCountry")
+        for date in ("2023-12-13", "2024-12-13")
+    )
     assert set(added) - set(graduated) == newer
     assert {country for country, year in graduated.items() if year == "2024"} == older - newer
-    assert (len(added), len(graduated), added[f"{AREA}728"], graduated[f"{AREA}072"]) == (52, 8, "2012", "1994")
+    assert (len(added), len(graduated), added[f"{AREA}728"], graduated[f"{AREA}072"]) == (
+        52,
+        8,
+        "2012",
+        "1994",
+    )
     assert all(added[country] < year for country, year in graduated.items())
 
 
-def test_countries_have_the_codes_groups_and_formal_names_of_the_facts(store: Store, facts: Path) -> None:
-    official = {f"{AREA}{row['M49'].zfill(3)}": row for row in rows(facts / "codelists" / "country-codes_country-codes.csv")}
+def test_countries_have_the_codes_groups_and_formal_names_of_the_facts(
+    store: Store, facts: Path
+) -> None:
+    official = {
+        f"{AREA}{row['M49'].zfill(3)}": row
+        for row in rows(facts / "codelists" / "country-codes_country-codes.csv")
+    }
     countries = {iri for iri, element in concepts("area").items() if f"{AREA}co" in element.types}
 
-    assert set(official) - countries == {f"{AREA}158"}  # the United Nations' file has no area of this number
+    # the United Nations' file has no area of this number
+    assert set(official) - countries == {f"{AREA}158"}
     assert countries - set(official) == set()
     for iri in countries:
         row = official[iri]
         assert concepts("area")[iri].codes == (row["ISO3166-1-Alpha-2"], row["ISO3166-1-Alpha-3"])
         assert values(store, iri, f"{NS}ituCode") == {row["ITU"].strip()} - {""}
-        groups = {"ldc": "Least Developed Countries (LDC)", "sids": "Small Island Developing States (SIDS)"}
+        groups = {
+            "ldc": "Least Developed Countries (LDC)",
+            "sids": "Small Island Developing States (SIDS)",
+        }
         for group, column in groups.items():
             graduated = group == "ldc" and iri in GRADUATED
-            assert (f"{AREA}{group}" in values(store, iri, f"{SKOS}broader")) == (bool(row[column]) and not graduated)
+            assert (f"{AREA}{group}" in values(store, iri, f"{SKOS}broader")) == (
+                bool(row[column]) and not graduated
+            )
         lldc = IRIS.concept("area", "lldc") in values(store, iri, f"{SKOS}broader")
         assert lldc == bool(row["Land Locked Developing Countries (LLDC)"])
 
 
-UNTERM = {"en": "English", "ar": "Arabic", "zh": "Chinese", "fr": "French", "ru": "Russian", "es": "Spanish"}
+UNTERM = {
+    "en": "English",
+    "ar": "Arabic",
+    "zh": "Chinese",
+    "fr": "French",
+    "ru": "Russian",
+    "es": "Spanish",
+}
 
 
-def test_member_states_have_the_names_of_unterm_as_preferred_labels(store: Store, facts: Path) -> None:
+def test_member_states_have_the_names_of_unterm_as_preferred_labels(
+    store: Store, facts: Path
+) -> None:
     official = {
         (f"{AREA}{row['M49'].zfill(3)}", short_name(row[f"UNTERM {name} Short"]), language)
         for row in rows(facts / "codelists" / "country-codes_country-codes.csv")
@@ -269,79 +391,149 @@ def short_name(text: str) -> str:
     return re.sub(r"\s*\((?:l'|l’|le|la|les|el|los|las|the)\)$", "", text)
 
 
-def test_an_area_has_at_most_one_item_of_wikidata_and_of_geonames_and_shares_none(store: Store) -> None:
+def test_an_area_has_at_most_one_item_of_wikidata_and_of_geonames_and_shares_none(
+    store: Store,
+) -> None:
     for prefix in ("http://www.wikidata.org/entity/", "https://sws.geonames.org/"):
-        items = [item for iri in concepts("area") for item in values(store, iri, f"{SKOS}exactMatch") if item.startswith(prefix)]
-        by_area = [sum(value.startswith(prefix) for value in values(store, iri, f"{SKOS}exactMatch")) for iri in concepts("area")]
+        items = [
+            item
+            for iri in concepts("area")
+            for item in values(store, iri, f"{SKOS}exactMatch")
+            if item.startswith(prefix)
+        ]
+        by_area = [
+            sum(value.startswith(prefix) for value in values(store, iri, f"{SKOS}exactMatch"))
+            for iri in concepts("area")
+        ]
 
         assert len(items) == len(set(items))
         assert max(by_area) == 1
 
 
-def test_every_number_of_m49_is_an_area_with_the_united_nations_name(store: Store, facts: Path) -> None:
+def test_every_number_of_m49_is_an_area_with_the_united_nations_name(
+    store: Store, facts: Path
+) -> None:
     own = Store()
     own.load(path=str(facts / "sdg-kos" / "sdg-codes.ttl"), format=RdfFormat.TURTLE)
     official = {
         quad.subject.value: quad.object.value
         for quad in own.quads_for_pattern(None, NamedNode(f"{SKOS}prefLabel"), None, None)
-        if isinstance(quad.subject, NamedNode) and re.fullmatch(rf"{AREA}\d{{3}}", quad.subject.value)
+        if isinstance(quad.subject, NamedNode)
+        and re.fullmatch(rf"{AREA}\d{{3}}", quad.subject.value)
         if isinstance(quad.object, Literal) and quad.object.language == "en"
     }
 
-    results = {iri: {text for text, language in names(store, iri) if language == "en"} for iri in official}
+    results = {
+        iri: {text for text, language in names(store, iri) if language == "en"} for iri in official
+    }
 
     assert [iri for iri, name in official.items() if name not in results[iri]] == []
 
 
-def test_the_matrix_has_the_links_of_the_facts_but_for_two_errors(store: Store, facts: Path) -> None:
-    goals = {f"{row['action_line']}-{row['sdg']}" for row in rows(facts / "matrix_goals_compare.csv")}
-    targets = {f"{row['action_line']}-{row['target_or_goal']}" for row in rows(facts / "matrix_targets.csv")}
+def test_the_matrix_has_the_links_of_the_facts_but_for_two_errors(
+    store: Store, facts: Path
+) -> None:
+    goals = {
+        f"{row['action_line']}-{row['sdg']}" for row in rows(facts / "matrix_goals_compare.csv")
+    }
+    targets = {
+        f"{row['action_line']}-{row['target_or_goal']}"
+        for row in rows(facts / "matrix_targets.csv")
+    }
 
-    links = {quad.subject.value for quad in store.quads_for_pattern(None, NamedNode(f"{NS}linkStatus"), None, None)}
+    links = {
+        quad.subject.value
+        for quad in store.quads_for_pattern(None, NamedNode(f"{NS}linkStatus"), None, None)
+    }
 
-    assert links == {f"{IRIS.base}matrix/{link}" for link in (goals | targets) - {"C7-ebus-3", "C7-eenv-16"}}
+    assert links == {
+        f"{IRIS.base}matrix/{link}" for link in (goals | targets) - {"C7-ebus-3", "C7-eenv-16"}
+    }
 
 
-def test_three_links_of_the_matrix_are_disputed_and_five_doubtful_ones_are_kept(store: Store) -> None:
-    disputed = {q.subject.value for q in store.quads_for_pattern(None, NamedNode(f"{NS}linkStatus"), NamedNode(f"{NS}disputed"), None)}
-    agreed = {q.subject.value for q in store.quads_for_pattern(None, NamedNode(f"{NS}linkStatus"), NamedNode(f"{NS}agreed"), None)}
+def test_three_links_of_the_matrix_are_disputed_and_five_doubtful_ones_are_kept(
+    store: Store,
+) -> None:
+    disputed = {
+        q.subject.value
+        for q in store.quads_for_pattern(
+            None, NamedNode(f"{NS}linkStatus"), NamedNode(f"{NS}disputed"), None
+        )
+    }
+    agreed = {
+        q.subject.value
+        for q in store.quads_for_pattern(
+            None, NamedNode(f"{NS}linkStatus"), NamedNode(f"{NS}agreed"), None
+        )
+    }
 
     assert disputed == {f"{IRIS.base}matrix/{link}" for link in ("C4-8", "C8-5", "C8-9")}
-    assert {f"{IRIS.base}matrix/{link}" for link in ("C2-8", "C3-4", "C7-ebus-2", "C7-eenv-14", "C9-5")} <= agreed
+    assert {
+        f"{IRIS.base}matrix/{link}" for link in ("C2-8", "C3-4", "C7-ebus-2", "C7-eenv-14", "C9-5")
+    } <= agreed
 
 
-def test_every_link_of_the_matrix_names_the_versions_that_have_it(store: Store, facts: Path) -> None:
-    columns = ["by_action_2019", "by_goal_2019", "by_target_2019", "by_action_2017-02-24", "by_goal_2017-02-24"]
+def test_every_link_of_the_matrix_names_the_versions_that_have_it(
+    store: Store, facts: Path
+) -> None:
+    columns = [
+        "by_action_2019",
+        "by_goal_2019",
+        "by_target_2019",
+        "by_action_2017-02-24",
+        "by_goal_2017-02-24",
+    ]
     dropped = {f"{IRIS.base}matrix/C7-ebus-3", f"{IRIS.base}matrix/C7-eenv-16"}
 
     for row in rows(facts / "matrix_goals_compare.csv"):
         link = f"{IRIS.base}matrix/{row['action_line']}-{row['sdg']}"
-        official = {f"{IRIS.base}matrix/version/{column.replace('_', '-')}" for column in columns if row[column] == "1"}
+        official = {
+            f"{IRIS.base}matrix/version/{column.replace('_', '-')}"
+            for column in columns
+            if row[column] == "1"
+        }
 
         assert link in dropped or values(store, link, "http://purl.org/dc/terms/source") == official
 
 
 @pytest.mark.parametrize(
-    ("scheme", "file"), [("iati-organisation-type", "iati_OrganisationType.xml"), ("iati-activity-scope", "iati_ActivityScope.xml")]
+    ("scheme", "file"),
+    [
+        ("iati-organisation-type", "iati_OrganisationType.xml"),
+        ("iati-activity-scope", "iati_ActivityScope.xml"),
+    ],
 )
-def test_each_iati_crosswalk_has_every_code_of_its_list_and_matches_it_once(scheme: str, file: str, facts: Path) -> None:
-    official = {item.findtext("code", "") for item in ElementTree.parse(facts / "codelists" / file).iter("codelist-item")}
+def test_each_iati_crosswalk_has_every_code_of_its_list_and_matches_it_once(
+    scheme: str, file: str, facts: Path
+) -> None:
+    official = {
+        item.findtext("code", "")
+        for item in ElementTree.parse(facts / "codelists" / file).iter("codelist-item")
+    }
 
     results = {concept.notations[0]: len(concept.matches) for concept in concepts(scheme).values()}
 
     assert results == dict.fromkeys(official, 1)
 
 
-def test_goals_targets_and_indicators_have_the_subjects_that_the_united_nations_assign(store: Store, facts: Path) -> None:
+def test_goals_targets_and_indicators_have_the_subjects_that_the_united_nations_assign(
+    store: Store, facts: Path
+) -> None:
     own = Store()
     own.load(path=str(facts / "sdg-kos" / "sdg-kos-subject-mappings.ttl"), format=RdfFormat.TURTLE)
     official = {
         (quad.subject.value, quad.object.value)
         for quad in own.quads_for_pattern(None, NamedNode(f"{DCT}subject"), None, None)
-        if isinstance(quad.subject, NamedNode) and isinstance(quad.object, NamedNode) and quad.subject.value in concepts("sdg")
+        if isinstance(quad.subject, NamedNode)
+        and isinstance(quad.object, NamedNode)
+        and quad.subject.value in concepts("sdg")
     }
 
-    results = {(iri, subject) for iri in concepts("sdg") for subject in values(store, iri, f"{SKOS}relatedMatch")}
+    results = {
+        (iri, subject)
+        for iri in concepts("sdg")
+        for subject in values(store, iri, f"{SKOS}relatedMatch")
+    }
 
     assert len(official) > 400
     assert results == official

@@ -20,18 +20,32 @@ MARKS = FreshnessInputs(success=NOON, late_from=LATE, frozen_from=FROZEN)
 
 
 @pytest.mark.parametrize(
-    ("at", "state"), [(NOON, "live"), (LATE - SECOND, "live"), (LATE, "late"), (LATE + SECOND, "late"), (FROZEN + SECOND, "late")]
+    ("at", "state"),
+    [
+        (NOON, "live"),
+        (LATE - SECOND, "live"),
+        (LATE, "late"),
+        (LATE + SECOND, "late"),
+        (FROZEN + SECOND, "late"),
+    ],
 )
-def test_a_source_turns_late_at_the_instant_and_not_a_second_before(at: datetime, state: str) -> None:
+def test_a_source_turns_late_at_the_instant_and_not_a_second_before(
+    at: datetime, state: str
+) -> None:
     assert freshness(MARKS, at).value == state
 
 
 @pytest.mark.parametrize(("at", "state"), [(FROZEN - SECOND, "live"), (FROZEN, "frozen")])
 def test_a_source_that_answers_and_never_changes_turns_frozen(at: datetime, state: str) -> None:
-    assert freshness(replace(MARKS, success=at, late_from=at + timedelta(days=2)), at).value == state
+    assert (
+        freshness(replace(MARKS, success=at, late_from=at + timedelta(days=2)), at).value == state
+    )
 
 
-@pytest.mark.parametrize(("failures", "state"), [(0, "live"), (FAILING - 1, "live"), (FAILING, "failing"), (FAILING + 9, "failing")])
+@pytest.mark.parametrize(
+    ("failures", "state"),
+    [(0, "live"), (FAILING - 1, "live"), (FAILING, "failing"), (FAILING + 9, "failing")],
+)
 def test_three_failures_in_a_row_are_failing(failures: int, state: str) -> None:
     assert freshness(replace(MARKS, failures=failures), NOON).value == state
 
@@ -41,10 +55,22 @@ def test_a_source_of_which_no_run_ever_succeeded_is_late() -> None:
 
 
 def test_what_weighs_more_is_reported_first() -> None:
-    worst = FreshnessInputs(success=NOON, failures=9, late_from=NOON, frozen_from=NOON, is_held=True, retired=True)
-    steps = [worst, replace(worst, retired=False), replace(worst, retired=False, is_held=False), replace(MARKS, late_from=NOON)]
+    worst = FreshnessInputs(
+        success=NOON, failures=9, late_from=NOON, frozen_from=NOON, is_held=True, retired=True
+    )
+    steps = [
+        worst,
+        replace(worst, retired=False),
+        replace(worst, retired=False, is_held=False),
+        replace(MARKS, late_from=NOON),
+    ]
 
-    assert [freshness(marks, NOON).value for marks in steps] == ["retired", "frozen", "failing", "late"]
+    assert [freshness(marks, NOON).value for marks in steps] == [
+        "retired",
+        "frozen",
+        "failing",
+        "late",
+    ]
 
 
 def test_the_next_turn_is_the_first_that_is_still_to_come() -> None:
@@ -56,11 +82,19 @@ def test_the_next_turn_is_the_first_that_is_still_to_come() -> None:
 def test_every_state_is_a_concept_of_the_ontology() -> None:
     ontology = dict(statements())[IRIS.operations.removesuffix("#")]
 
-    assert [item for item in Freshness if not any(line.startswith(f"<{IRIS.operations}{item.value}> ") for line in ontology)] == []
+    assert [
+        item
+        for item in Freshness
+        if not any(line.startswith(f"<{IRIS.operations}{item.value}> ") for line in ontology)
+    ] == []
 
 
 def test_the_status_graph_states_the_state_and_all_that_decides_it() -> None:
-    result = describe_source_statuses([SourceStatus("s", NOON, NOON, "held", 1, "short", MARKS, run="s.2", plan="s.2")], IRIS, LATE)
+    result = describe_source_statuses(
+        [SourceStatus("s", NOON, NOON, "held", 1, "short", MARKS, run="s.2", plan="s.2")],
+        IRIS,
+        LATE,
+    )
 
     source = f"<{IRIS.source('s')}> <{IRIS.operations}"
     assert f"{source}freshness> <{IRIS.operations}late>" in result

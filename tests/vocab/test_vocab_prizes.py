@@ -10,14 +10,17 @@ import pytest
 from vocab.crosswalks import Crosswalks, country
 from vocab.iris import Iris
 
-# What stands in the column of countries and names none: projects of no one country, and a row whose organization has a bare comma.
+# What stands in the column of countries and names none: projects of no one country, and a row whose
+# organization has a bare comma.
 NO_COUNTRY = {"INTERNATIONAL": 9, "Ltd., THAILAND": 1}
 
 
 @pytest.fixture
 def nominated(facts: Path) -> list[dict[str, str]]:
     # The file is no UTF-8; categories and countries are ASCII.
-    with (facts / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv").open(encoding="latin-1", newline="") as file:
+    with (facts / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv").open(
+        encoding="latin-1", newline=""
+    ) as file:
         return list(csv.DictReader(file))
 
 
@@ -31,7 +34,9 @@ def test_every_category_of_2015_is_a_prize_category(nominated: list[dict[str, st
     assert len(set(categories.values())) == 18
 
 
-def test_every_country_of_2015_is_a_country_but_for_ten_rows(nominated: list[dict[str, str]]) -> None:
+def test_every_country_of_2015_is_a_country_but_for_ten_rows(
+    nominated: list[dict[str, str]],
+) -> None:
     unknown = [row["Country"] for row in nominated if country(row["Country"]) is None]
 
     assert {text: unknown.count(text) for text in unknown} == NO_COUNTRY

@@ -38,12 +38,16 @@ def test_turtle_and_json_ld_state_what_the_schemes_state(release: Path) -> None:
     expected = {f"{line} ." for _, lines in statements() for line in lines}
 
     for name, form in ((f"{NAME}.ttl", RdfFormat.TURTLE), (f"{NAME}.jsonld", RdfFormat.JSON_LD)):
-        assert {f"{quad.triple} ." for quad in parse((release / name).read_bytes(), form)} == expected
+        assert {
+            f"{quad.triple} ." for quad in parse((release / name).read_bytes(), form)
+        } == expected
 
 
 def test_each_scheme_is_a_table_with_a_row_for_each_concept(release: Path) -> None:
     for scheme in schemes():
-        rows = list(csv.DictReader(io.StringIO((release / "csv" / f"{scheme}.csv").read_text("utf-8"))))
+        rows = list(
+            csv.DictReader(io.StringIO((release / "csv" / f"{scheme}.csv").read_text("utf-8")))
+        )
 
         assert [row["iri"] for row in rows] == list(concepts(scheme))
 
@@ -51,17 +55,30 @@ def test_each_scheme_is_a_table_with_a_row_for_each_concept(release: Path) -> No
 def test_checksums_are_those_of_the_files(release: Path) -> None:
     sums = [line.split("  ") for line in (release / "SHA256SUMS").read_text().splitlines()]
 
-    assert [name for digest, name in sums if hashlib.sha256((release / name).read_bytes()).hexdigest() != digest] == []
+    assert [
+        name
+        for digest, name in sums
+        if hashlib.sha256((release / name).read_bytes()).hexdigest() != digest
+    ] == []
     files = {file.relative_to(release).as_posix() for file in release.rglob("*") if file.is_file()}
     assert files - {name for _, name in sums} == {"SHA256SUMS"}
 
 
 def test_the_catalogue_lists_each_file_with_its_size(release: Path) -> None:
     catalogue = list(parse((release / "catalog.ttl").read_bytes(), RdfFormat.TURTLE))
-    listed = {str(quad.object.value) for quad in catalogue if quad.predicate.value.endswith("dcat#distribution")}
+    listed = {
+        str(quad.object.value)
+        for quad in catalogue
+        if quad.predicate.value.endswith("dcat#distribution")
+    }
 
     assert f"{BASE}ns/0.1.0/{NAME}.ttl" in listed
-    assert {quad.predicate.value.rpartition("#")[2] for quad in catalogue} >= {"byteSize", "mediaType", "checksum", "version"}
+    assert {quad.predicate.value.rpartition("#")[2] for quad in catalogue} >= {
+        "byteSize",
+        "mediaType",
+        "checksum",
+        "version",
+    }
 
 
 def test_a_release_has_the_same_bytes_each_time(release: Path, tmp_path: Path) -> None:
@@ -71,13 +88,17 @@ def test_a_release_has_the_same_bytes_each_time(release: Path, tmp_path: Path) -
 
 
 def test_the_records_for_registries_are_filled(release: Path) -> None:
-    datacite, lov = (json.loads((release / f"{name}.json").read_text("utf-8")) for name in ("datacite", "lov"))
+    datacite, lov = (
+        json.loads((release / f"{name}.json").read_text("utf-8")) for name in ("datacite", "lov")
+    )
 
     assert datacite["version"] == lov["versions"][0]["name"] == "0.1.0"
     assert datacite["titles"] == [{"title": "Stocktake vocabulary", "lang": "en"}]
     assert lov["titles"] == [{"value": "Stocktake vocabulary", "lang": "en"}]
     assert [name for name, value in datacite.items() if not value] == []
-    assert {record["uri"] for record in json.loads((release / "bartoc.json").read_text("utf-8"))} >= {f"{BASE}scheme/action-line"}
+    assert {
+        record["uri"] for record in json.loads((release / "bartoc.json").read_text("utf-8"))
+    } >= {f"{BASE}scheme/action-line"}
     assert "[R=303,L]" in (release / "w3id" / ".htaccess").read_text()
 
 
@@ -87,7 +108,10 @@ def test_a_sssom_table_has_a_justification_in_each_row(scheme: str) -> None:
     rows = list(csv.DictReader(io.StringIO("\n".join(lines)), delimiter="\t"))
 
     assert rows
-    assert {row["mapping_justification"] for row in rows} <= {"semapv:LexicalMatching", "semapv:ManualMappingCuration"}
+    assert {row["mapping_justification"] for row in rows} <= {
+        "semapv:LexicalMatching",
+        "semapv:ManualMappingCuration",
+    }
     assert [row for row in rows if not row["subject_id"] or not row["object_id"]] == []
 
 
@@ -103,13 +127,20 @@ def test_a_folder_that_is_no_release_is_refused(tmp_path: Path) -> None:
         write_release(tmp_path / "new", since=tmp_path)
 
 
-def problems(earlier: list[str], current: list[str], versions: tuple[str, str] = ("0.1.0", "0.2.0")) -> tuple[str, ...]:
-    old, new = ([HEADER % version, *lines] for version, lines in zip(versions, (earlier, current), strict=True))
+def problems(
+    earlier: list[str], current: list[str], versions: tuple[str, str] = ("0.1.0", "0.2.0")
+) -> tuple[str, ...]:
+    old, new = (
+        [HEADER % version, *lines]
+        for version, lines in zip(versions, (earlier, current), strict=True)
+    )
     return compare(group_statements(old), group_statements(new)).problems
 
 
 def test_a_removed_term_breaks_the_policy() -> None:
-    assert problems([PROPERTY], []) == (f"{TERM}: removed; keep it with owl:deprecated and dct:isReplacedBy",)
+    assert problems([PROPERTY], []) == (
+        f"{TERM}: removed; keep it with owl:deprecated and dct:isReplacedBy",
+    )
 
 
 def test_a_deprecated_term_needs_a_reason() -> None:
@@ -135,11 +166,17 @@ def test_a_change_needs_a_new_version() -> None:
     assert problems([PROPERTY], [PROPERTY, label]) == ()
 
 
-def test_the_command_writes_a_release_and_refuses_a_broken_policy(release: Path, tmp_path: Path) -> None:
+def test_the_command_writes_a_release_and_refuses_a_broken_policy(
+    release: Path, tmp_path: Path
+) -> None:
     earlier = tmp_path / "earlier"
     earlier.mkdir()
-    removed = f"<{BASE}ns#removed> <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <{OWL}Class> .\n"
-    (earlier / f"{NAME}.nt").write_text((release / f"{NAME}.nt").read_text("utf-8") + removed, "utf-8")
+    removed = (
+        f"<{BASE}ns#removed> <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <{OWL}Class> .\n"
+    )
+    (earlier / f"{NAME}.nt").write_text(
+        (release / f"{NAME}.nt").read_text("utf-8") + removed, "utf-8"
+    )
 
     same = CliRunner().invoke(app, ["release", str(tmp_path / "same"), "--since", str(release)])
     broken = CliRunner().invoke(app, ["release", str(tmp_path / "broken"), "--since", str(earlier)])
@@ -165,13 +202,25 @@ def scheme_of(version: str, label: str) -> str:
     [
         (scheme_of("1", "A"), []),
         (scheme_of("2", "B"), []),
-        (scheme_of("1", "B"), [f"owl:versionIRI is still {BASE}scheme/x/version/1; raise it, with owl:versionInfo and dct:modified"]),
-        (scheme_of("2", "B").replace("versionIRI", "priorVersion"), ["no owl:versionIRI any more; state that of the new version"]),
+        (
+            scheme_of("1", "B"),
+            [
+                f"owl:versionIRI is still {BASE}scheme/x/version/1; raise it, with owl:versionInfo and dct:modified"
+            ],
+        ),
+        (
+            scheme_of("2", "B").replace("versionIRI", "priorVersion"),
+            ["no owl:versionIRI any more; state that of the new version"],
+        ),
     ],
     ids=["unchanged", "raised", "not raised", "lost"],
 )
 def test_a_scheme_that_changes_raises_its_own_version(after: str, expected: list[str]) -> None:
-    log = compare(group_statements(scheme_of("1", "A").splitlines()), group_statements(after.splitlines()))
+    log = compare(
+        group_statements(scheme_of("1", "A").splitlines()), group_statements(after.splitlines())
+    )
 
     start = f"{BASE}scheme/x: "
-    assert [problem.removeprefix(start) for problem in log.problems if problem.startswith(start)] == expected
+    assert [
+        problem.removeprefix(start) for problem in log.problems if problem.startswith(start)
+    ] == expected

@@ -1,4 +1,6 @@
-"""Schemes: what the vocabulary holds, in which languages, and that a store gives it back as it was handed in."""
+"""Schemes: what the vocabulary holds, in which languages, and that a store gives it back as it was
+handed in.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,13 @@ def test_each_scheme_collection_and_ontology_is_described_in_six_languages_or_no
                 text, _, language = rest.rpartition("@")
                 assert texts.setdefault(subject.strip("<>"), {}).setdefault(language, text) == text
 
-    assert {f"{BASE}{name}" for name in ("ns", "operations", "labels", "matrix", "scheme/status", "scheme/sdg")} <= set(texts)
-    assert {subject: set(by_language) for subject, by_language in texts.items()} == dict.fromkeys(texts, SIX)
+    assert {
+        f"{BASE}{name}"
+        for name in ("ns", "operations", "labels", "matrix", "scheme/status", "scheme/sdg")
+    } <= set(texts)
+    assert {subject: set(by_language) for subject, by_language in texts.items()} == dict.fromkeys(
+        texts, SIX
+    )
     assert all(len(set(by_language.values())) == len(SIX) for by_language in texts.values())
 
 
@@ -51,10 +58,16 @@ def test_the_notes_of_each_concept_are_in_six_languages_or_not_there(scheme: str
     members, notes = concepts(scheme), dict[str, Counter[str]]()
     for triple in graph_triples(scheme):
         subject, text = str(getattr(triple.subject, "value", "")), triple.object
-        if triple.predicate.value in (f"{SKOS}editorialNote", f"{SKOS}scopeNote") and isinstance(text, pyoxigraph.Literal):
+        if triple.predicate.value in (f"{SKOS}editorialNote", f"{SKOS}scopeNote") and isinstance(
+            text, pyoxigraph.Literal
+        ):
             notes.setdefault(subject, Counter())[text.language or ""] += 1
 
-    incomplete = {iri for iri, count in notes.items() if iri in members and (set(count) != SIX or len(set(count.values())) != 1)}
+    incomplete = {
+        iri
+        for iri, count in notes.items()
+        if iri in members and (set(count) != SIX or len(set(count.values())) != 1)
+    }
 
     assert incomplete == set()
 
@@ -76,8 +89,13 @@ def current(kind: str) -> list[Concept]:
     return [concept for concept in of_kind(kind) if concept.notations]
 
 
-@pytest.mark.parametrize(("kind", "concepts_of_kind", "numbers"), [("Goal", 17, 17), ("Target", 169, 169), ("Indicator", 232, 248)])
-def test_the_framework_has_its_goals_targets_and_indicators(kind: str, concepts_of_kind: int, numbers: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "concepts_of_kind", "numbers"),
+    [("Goal", 17, 17), ("Target", 169, 169), ("Indicator", 232, 248)],
+)
+def test_the_framework_has_its_goals_targets_and_indicators(
+    kind: str, concepts_of_kind: int, numbers: int
+) -> None:
     kinds = current(kind)
 
     assert len(kinds) == concepts_of_kind
@@ -88,20 +106,46 @@ def test_no_number_is_of_a_retired_indicator() -> None:
     numbers = {number for concept in of_kind("Indicator") for number in concept.notations}
 
     assert numbers.isdisjoint({"1.a.3", "8.9.2", "11.c.1", "13.3.2", "17.6.2"})
-    assert numbers >= {"2.2.3", "3.d.2", "4.1.2", "10.4.2", "10.7.3", "10.7.4", "11.5.3", "13.2.2", "16.3.3"}
+    assert numbers >= {
+        "2.2.3",
+        "3.d.2",
+        "4.1.2",
+        "10.4.2",
+        "10.7.3",
+        "10.7.4",
+        "11.5.3",
+        "13.2.2",
+        "16.3.3",
+    }
 
 
 def test_every_goal_is_labelled_in_six_languages_and_every_target_in_english() -> None:
     languages = preferred()
 
-    assert [item.iri for item in of_kind("Goal") if languages[item.iri] != dict.fromkeys(SIX, 1)] == []
-    assert [item.iri for item in of_kind("Target") + of_kind("Indicator") if languages[item.iri]["en"] != 1] == []
+    assert [
+        item.iri for item in of_kind("Goal") if languages[item.iri] != dict.fromkeys(SIX, 1)
+    ] == []
+    assert [
+        item.iri
+        for item in of_kind("Target") + of_kind("Indicator")
+        if languages[item.iri]["en"] != 1
+    ] == []
 
 
 def test_every_retired_indicator_is_deprecated_and_what_replaces_it_is_current() -> None:
-    ((_, lines),) = [(graph, lines) for graph, lines in statements() if graph.endswith("/scheme/sdg")]
-    deprecated = {line.split(" ")[0].strip("<>") for line in lines if " <http://www.w3.org/2002/07/owl#deprecated> " in line}
-    replacements = {line.split(" ")[2].strip("<>") for line in lines if " <http://purl.org/dc/terms/isReplacedBy> " in line}
+    ((_, lines),) = [
+        (graph, lines) for graph, lines in statements() if graph.endswith("/scheme/sdg")
+    ]
+    deprecated = {
+        line.split(" ")[0].strip("<>")
+        for line in lines
+        if " <http://www.w3.org/2002/07/owl#deprecated> " in line
+    }
+    replacements = {
+        line.split(" ")[2].strip("<>")
+        for line in lines
+        if " <http://purl.org/dc/terms/isReplacedBy> " in line
+    }
 
     assert deprecated == {item.iri for item in of_kind("Indicator") if not item.notations}
     assert len(deprecated) == 19
@@ -124,17 +168,35 @@ def test_every_country_has_its_name_in_six_languages_and_its_codes() -> None:
     countries = [concept for concept in concepts("area").values() if COUNTRY in concept.types]
 
     assert len(countries) == 248
-    assert [country.iri for country in countries if languages[country.iri] != dict.fromkeys(SIX, 1)] == []
-    assert [country.iri for country in countries if [len(code) for code in country.codes] != [2, 3]] == []
-    assert [country.iri for country in countries if not country.iri.endswith(f"/{country.notations[0]}")] == []
+    assert [
+        country.iri for country in countries if languages[country.iri] != dict.fromkeys(SIX, 1)
+    ] == []
+    assert [
+        country.iri for country in countries if [len(code) for code in country.codes] != [2, 3]
+    ] == []
+    assert [
+        country.iri for country in countries if not country.iri.endswith(f"/{country.notations[0]}")
+    ] == []
 
 
 @pytest.mark.parametrize(
-    ("region", "count"), [("africa", 44), ("arab-states", 22), ("asia-and-pacific", 39), ("americas", 35), ("cis", 9), ("europe", 46)]
+    ("region", "count"),
+    [
+        ("africa", 44),
+        ("arab-states", 22),
+        ("asia-and-pacific", 39),
+        ("americas", 35),
+        ("cis", 9),
+        ("europe", 46),
+    ],
 )
 def test_each_itu_region_has_its_countries(region: str, count: int) -> None:
     term, value = f"<{Iris().ns}ituRegion>", f"<{Iris().concept('itu-region', region)}>"
-    members = [line for line in dict(statements())[Iris().scheme("area")] if line.endswith(f"{term} {value}")]
+    members = [
+        line
+        for line in dict(statements())[Iris().scheme("area")]
+        if line.endswith(f"{term} {value}")
+    ]
 
     assert len(members) == count
 
@@ -143,7 +205,12 @@ def test_every_scheme_has_a_title_and_every_concept_one_preferred_english_label(
     languages = preferred()
 
     untitled = [name for name in schemes() if label(Iris().scheme(name)) is None]
-    unlabelled = [iri for name in schemes() for iri in concepts(name) if languages.get(iri, Counter())["en"] != 1]
+    unlabelled = [
+        iri
+        for name in schemes()
+        for iri in concepts(name)
+        if languages.get(iri, Counter())["en"] != 1
+    ]
 
     assert untitled == []
     assert unlabelled == []
@@ -152,7 +219,11 @@ def test_every_scheme_has_a_title_and_every_concept_one_preferred_english_label(
 def test_every_notation_is_given_once_in_its_scheme() -> None:
     doubles = {
         name: [
-            code for code, count in Counter(code for concept in concepts(name).values() for code in concept.notations).items() if count > 1
+            code
+            for code, count in Counter(
+                code for concept in concepts(name).values() for code in concept.notations
+            ).items()
+            if count > 1
         ]
         for name in schemes()
     }
@@ -163,7 +234,15 @@ def test_every_notation_is_given_once_in_its_scheme() -> None:
 def test_every_link_and_match_leads_to_a_concept_that_is_there() -> None:
     known = {iri for name in schemes(IRIS.base) for iri in concepts(name, IRIS.base)}
     ours = (IRIS.base + "scheme/", "http://metadata.un.org/sdg/")
-    result = ("Match>", "broader>", "narrower>", "linkLine>", "linkGoal>", "linkTarget>", "hasTopConcept>")
+    result = (
+        "Match>",
+        "broader>",
+        "narrower>",
+        "linkLine>",
+        "linkGoal>",
+        "linkTarget>",
+        "hasTopConcept>",
+    )
 
     lost = [
         line
@@ -183,7 +262,9 @@ def test_a_store_gives_back_the_vocabulary_as_it_was_handed_in(base: str) -> Non
     store = pyoxigraph.Store()
     store.load("\n".join(written).encode(), format=pyoxigraph.RdfFormat.N_QUADS)
 
-    dumped = sorted(store.dump(format=pyoxigraph.RdfFormat.N_QUADS).decode().removesuffix("\n").split("\n"))
+    dumped = sorted(
+        store.dump(format=pyoxigraph.RdfFormat.N_QUADS).decode().removesuffix("\n").split("\n")
+    )
 
     assert dumped == written
 

@@ -18,14 +18,17 @@ from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Source, parse
 from vocab.iris import BASE
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `projects` and the other modules beside the tests
+# for `projects` and the other modules beside the tests
+sys.path.insert(0, str(Path(__file__).parent))
 
 from projects import DEFINITION, NOON
 
 
 @dataclass
 class ProjectRegistry:
-    """A registry with three projects per page; *total* is the reported total, *answer* may replace a page."""
+    """A registry with three projects per page; *total* is the reported total, *answer* may replace
+    a page.
+    """
 
     projects: list[dict[str, Any]] = field(default_factory=list)
     total: int | None = None
@@ -40,7 +43,12 @@ class ProjectRegistry:
         if response := self.answer(page):
             return response
         total = len(self.projects) if self.total is None else self.total
-        return httpx.Response(200, content=orjson.dumps({"total": total, "results": self.projects[page * 3 - 3 : page * 3]}))
+        return httpx.Response(
+            200,
+            content=orjson.dumps(
+                {"total": total, "results": self.projects[page * 3 - 3 : page * 3]}
+            ),
+        )
 
 
 @pytest.fixture(name="project")
@@ -49,7 +57,12 @@ def _project() -> Callable[..., dict[str, Any]]:
 
 
 def project(number: int, name: str | None = None) -> dict[str, Any]:
-    return {"id": f"p{number}", "name": f"Project {number}" if name is None else name, "sdgs": "SDG 4", "owner": "Ministry"}
+    return {
+        "id": f"p{number}",
+        "name": f"Project {number}" if name is None else name,
+        "sdgs": "SDG 4",
+        "owner": "Ministry",
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -72,5 +85,11 @@ def source() -> Source:
 def context(tmp_path: Path, registry: ProjectRegistry) -> Iterator[HarvestContext]:
     """A harvest context whose clock advances a minute at each call."""
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
-    with open_context(tmp_path / "data", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "admin@example.org", frozenset()) as real:
+    with open_context(
+        tmp_path / "data",
+        f"sqlite:///{tmp_path}/ledger.sqlite",
+        BASE,
+        "admin@example.org",
+        frozenset(),
+    ) as real:
         yield replace(real, transport=httpx.MockTransport(registry), now=lambda: next(ticks))

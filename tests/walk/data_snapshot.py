@@ -47,7 +47,10 @@ def snapshot(home: Path) -> dict[str, Any]:
 
 def digests(folder: Path, pattern: str) -> dict[str, str]:
     matches = sorted(path for path in folder.glob(pattern) if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in matches}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in matches
+    }
 
 
 def ledger(home: Path) -> dict[str, list[str]]:
@@ -59,13 +62,24 @@ def rows(path: Path, own: dict[str, set[str]]) -> dict[str, list[str]]:
         return {}
     with closing(sqlite3.connect(path)) as file:
         file.row_factory = sqlite3.Row
-        tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
-        return {table: _rows(file, table, own.get(table, set())) for table in sorted(tables) if table not in _IGNORED}
+        tables = [
+            name
+            for (name,) in file.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+            )
+        ]
+        return {
+            table: _rows(file, table, own.get(table, set()))
+            for table in sorted(tables)
+            if table not in _IGNORED
+        }
 
 
 def _rows(file: sqlite3.Connection, table: str, own: set[str]) -> list[str]:
     matches = (dict(row) for row in file.execute(f'SELECT * FROM "{table}"'))
-    return sorted(repr({name: value for name, value in row.items() if name not in own}) for row in matches)
+    return sorted(
+        repr({name: value for name, value in row.items() if name not in own}) for row in matches
+    )
 
 
 def archived(home: Path) -> list[str]:
@@ -75,7 +89,10 @@ def archived(home: Path) -> list[str]:
         return []
     with closing(sqlite3.connect(path)) as file:
         query = "SELECT {} , file, offset, length FROM {} WHERE file IS NOT NULL"
-        positions = [*file.execute(query.format("run, seq", "staged")), *file.execute(query.format("run, page", "unchanged"))]
+        positions = [
+            *file.execute(query.format("run, seq", "staged")),
+            *file.execute(query.format("run, page", "unchanged")),
+        ]
     return sorted(
         f"{run} {seq} {hashlib.sha256(read_body(home / 'archive', SourcePosition(*position))).hexdigest()}"
         for run, seq, *position in positions
@@ -90,19 +107,37 @@ def store(home: Path) -> dict[str, Any]:
     quads = sorted(map(str, Store.read_only(str(folder / "store"))))
     search = Searcher(folder / "text")
     matches = {word: search.find(SearchRequest(word), 100).entries for word in _WORDS}
-    answers = {word: sorted((entry.thing, entry.modified, entry.titles) for entry in entries) for word, entries in matches.items()}
-    about = {name: getattr(newest, name) for name in ("position", "entry", "quads", "status", "text", "columns")}
+    answers = {
+        word: sorted((entry.thing, entry.modified, entry.titles) for entry in entries)
+        for word, entries in matches.items()
+    }
+    about = {
+        name: getattr(newest, name)
+        for name in ("position", "entry", "quads", "status", "text", "columns")
+    }
     mark = json.loads((home / "store" / "position.json").read_text())
-    results = {"quads": quads, "answers": answers, "about": about, "mark": mark, "values": search.values("source")}
+    results = {
+        "quads": quads,
+        "answers": answers,
+        "about": about,
+        "mark": mark,
+        "values": search.values("source"),
+    }
     return {**results, "columns": columns(folder / "columns" / FILE)}
 
 
 def columns(path: Path) -> dict[str, Any]:
     """Return the number and a digest of the rows of each table of the columns."""
-    contents = {"terms": "id, kind, lexical, datatype, language, whole, written", "quads": "g, s, p, o", "triples": "s, p, o"}
+    contents = {
+        "terms": "id, kind, lexical, datatype, language, whole, written",
+        "quads": "g, s, p, o",
+        "triples": "s, p, o",
+    }
     with duckdb.connect(str(path), read_only=True, config={"threads": 1}) as file:
         return {
-            table: file.execute(f"SELECT count(*), bit_xor(hash({names})) FROM {table}").fetchall()[0]
+            table: file.execute(f"SELECT count(*), bit_xor(hash({names})) FROM {table}").fetchall()[
+                0
+            ]
             for table, names in contents.items()
         }
 

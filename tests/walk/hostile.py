@@ -1,6 +1,7 @@
 """A collector process in which some responses and records crash or stall the parser or the mapping.
 
-A response or record is hostile if it contains a key of ``ATTACKS``. The attack is real: a signal, an allocation, an endless loop.
+A response or record is hostile if it contains a key of ``ATTACKS``. The attack is real: a signal,
+an allocation, an endless loop.
 """
 
 from __future__ import annotations
@@ -64,8 +65,14 @@ REASONS: Mapping[str, str] = {
 
 @contextmanager
 def collectors(kind: str = "", limits: ProcessLimits = LIMITS) -> Iterator[Collectors]:
-    """Open collector processes in which responses and records may be hostile, with a short timeout for "sleep"."""
-    opened = Collectors(BASE, replace(limits, silence=6) if kind == "sleep" else limits, (sys.executable, str(Path(__file__))))
+    """Open collector processes in which responses and records may be hostile, with a short timeout
+    for "sleep".
+    """
+    opened = Collectors(
+        BASE,
+        replace(limits, silence=6) if kind == "sleep" else limits,
+        (sys.executable, str(Path(__file__))),
+    )
     try:
         yield opened
     finally:
@@ -105,7 +112,9 @@ def _register() -> None:
     for name, protocol in PROTOCOLS.items():
         protocols[name] = replace(protocol, collect=_collect(protocol.collect))
     fields = MAPPINGS["fields"]
-    mappings["fields"] = replace(fields, prepare=lambda *arguments: _read(fields.prepare(*arguments)))
+    mappings["fields"] = replace(
+        fields, prepare=lambda *arguments: _read(fields.prepare(*arguments))
+    )
 
 
 def _collect(real: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,6 @@
-"""A simulated registry of 300 projects, some invalid, and a harvest context with workers for context."""
+"""A simulated registry of 300 projects, some invalid, and a harvest context with workers for
+context.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Source, parse
 from vocab.iris import BASE
 
-DEFINITION = projects.DEFINITION | {"limits": {"withheld": 0.5}, "fields": projects.DEFINITION["fields"] | {"start": "from", "end": "to"}}
+DEFINITION = projects.DEFINITION | {
+    "limits": {"withheld": 0.5},
+    "fields": projects.DEFINITION["fields"] | {"start": "from", "end": "to"},
+}
 SIZE, PAGE = 300, 25
 
 
@@ -28,8 +33,15 @@ def source() -> Source:
 
 
 def project(number: int, name: str = "Project") -> dict[str, Any]:
-    """Return a project: valid, without a title (withheld), ending before its start (a warning), or with the key of another."""
-    valid = {"id": f"p{number}", "name": f"{name} {number}", "sdgs": f"SDG {number % 17 + 1}", "owner": f"Ministry {number % 7}"}
+    """Return a project: valid, without a title (withheld), ending before its start (a warning), or
+    with the key of another.
+    """
+    valid = {
+        "id": f"p{number}",
+        "name": f"{name} {number}",
+        "sdgs": f"SDG {number % 17 + 1}",
+        "owner": f"Ministry {number % 7}",
+    }
     kinds: Mapping[int, dict[str, Any]] = {
         3: {"name": ""},
         5: {"from": "2024-05-01", "to": "2023-01-01"},
@@ -42,7 +54,9 @@ def project(number: int, name: str = "Project") -> dict[str, Any]:
 class Projects:
     """The registry's server; *before* is called with the number of each page before it is sent."""
 
-    def __init__(self, name: str = "Project", before: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(
+        self, name: str = "Project", before: Callable[[int], None] = lambda _: None
+    ) -> None:
         self.all, self._before = [project(number, name) for number in range(SIZE)], before
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -50,20 +64,44 @@ class Projects:
             return httpx.Response(404)
         page = int(request.url.params.get("page", "1"))
         self._before(page)
-        return httpx.Response(200, content=orjson.dumps({"total": SIZE, "results": self.all[page * PAGE - PAGE : page * PAGE]}))
+        return httpx.Response(
+            200,
+            content=orjson.dumps(
+                {"total": SIZE, "results": self.all[page * PAGE - PAGE : page * PAGE]}
+            ),
+        )
 
 
 @contextmanager
 def open_harvest(
-    folder: Path, registry: Callable[[httpx.Request], httpx.Response], workers: int = 0, dask: str = ""
+    folder: Path,
+    registry: Callable[[httpx.Request], httpx.Response],
+    workers: int = 0,
+    dask: str = "",
 ) -> Iterator[HarvestContext]:
-    """Open a context that gives all work to the workers, with a clock that advances a minute at each call."""
+    """Open a context that gives all work to the workers, with a clock that advances a minute at
+    each call.
+    """
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
-    with open_context(folder, f"sqlite:///{folder}/ledger.sqlite", BASE, "", frozenset(), "rust", None, workers, dask) as context:
+    with open_context(
+        folder,
+        f"sqlite:///{folder}/ledger.sqlite",
+        BASE,
+        "",
+        frozenset(),
+        "rust",
+        None,
+        workers,
+        dask,
+    ) as context:
         context.pool.record_count = 10_000 if workers or dask else 0
         yield replace(context, transport=httpx.MockTransport(registry), now=lambda: next(ticks))
 
 
 def journal_digests(folder: Path) -> dict[str, str]:
     """Return the digest of each file of the journal."""
-    return {file.name: sha256(file.read_bytes()).hexdigest() for file in sorted((folder / "journal").iterdir()) if file.is_file()}
+    return {
+        file.name: sha256(file.read_bytes()).hexdigest()
+        for file in sorted((folder / "journal").iterdir())
+        if file.is_file()
+    }

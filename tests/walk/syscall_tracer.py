@@ -1,9 +1,12 @@
-"""Run a function in a process of its own, record its system calls that change files, and kill it before one of them.
+"""Run a function in a process of its own, record its system calls that change files, and kill it
+before one of them.
 
-A seccomp filter stops the process at these calls only, and ptrace reports each to its parent. So the code under test needs no hooks,
-writes of databases are included, and the kill is a real SIGKILL.
+A seccomp filter stops the process at these calls only, and ptrace reports each to its parent. So
+the code under test needs no hooks, writes of databases are included, and the kill is a real
+SIGKILL.
 
-Sources: https://man7.org/linux/man-pages/man2/ptrace.2.html and https://man7.org/linux/man-pages/man2/seccomp.2.html
+Sources: https://man7.org/linux/man-pages/man2/ptrace.2.html and
+https://man7.org/linux/man-pages/man2/seccomp.2.html
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ CALLS = {
         "pwritev2": 287, "sendfile": 71,
     },
 }  # fmt: skip
-_NEW_NAME = {"rename": 1, "renameat": 3, "renameat2": 3, "link": 1, "linkat": 3}  # the argument with the new name of the file
+# the argument with the new name of the file
+_NEW_NAME = {"rename": 1, "renameat": 3, "renameat2": 3, "link": 1, "linkat": 3}
 _LONGEST = 4096  # bytes of a path
 _TRACEME, _CONT, _SETOPTIONS, _SYSCALL_INFO = 0, 7, 0x4200, 0x420E
 _FORK, _VFORK, _CLONE, _SECCOMP, _EXITKILL = 1 << 1, 1 << 2, 1 << 3, 1 << 7, 1 << 20
@@ -50,7 +54,9 @@ _libc.ptrace.restype = ctypes.c_long
 
 @dataclass
 class TraceResult:
-    """The recorded *calls*, whether the process was *killed* before making the last of them, and its exit *code*."""
+    """The recorded *calls*, whether the process was *killed* before making the last of them, and
+    its exit *code*.
+    """
 
     calls: list[str] = field(default_factory=list)
     killed: bool = False
@@ -58,7 +64,9 @@ class TraceResult:
 
 
 def trace(work: Callable[[], None], at: int | None, errors: Path) -> TraceResult:
-    """Run *work* in a fork and kill it before call number *at*, counted from 1 (None: never). Tracebacks go to the file *errors*."""
+    """Run *work* in a fork and kill it before call number *at*, counted from 1 (None: never).
+    Tracebacks go to the file *errors*.
+    """
     reading, writing = os.pipe()
     tracer = os.fork()
     if not tracer:
@@ -75,7 +83,9 @@ def trace(work: Callable[[], None], at: int | None, errors: Path) -> TraceResult
 
 
 def _trace_and_report(work: Callable[[], None], at: int | None, errors: Path, pipe_fd: int) -> None:
-    """Trace in a process without other children, since waiting for any child would collect theirs too."""
+    """Trace in a process without other children, since waiting for any child would collect theirs
+    too.
+    """
     end_with_parent()
     try:
         result: TraceResult | OSError = _begin(work, at, errors)
@@ -105,7 +115,11 @@ def refusal() -> str | None:
         result = trace(_try, None, Path(os.devnull))
     except OSError as error:
         return f"processes cannot be traced here: {error}"
-    return None if any(name.startswith("mkdir") for name in result.calls) else "processes cannot be traced here: no call was seen"
+    return (
+        None
+        if any(name.startswith("mkdir") for name in result.calls)
+        else "processes cannot be traced here: no call was seen"
+    )
 
 
 def _try() -> None:
@@ -180,9 +194,16 @@ def _run_traced(work: Callable[[], None], errors: Path) -> None:
 def _filter(numbers: list[int]) -> None:
     """Install a seccomp filter that stops at calls with these numbers."""
     count = len(numbers)
-    program = [(_LOAD, 0, 0, 0), *((_EQUAL, count - position, 0, number) for position, number in enumerate(numbers))]
+    program = [
+        (_LOAD, 0, 0, 0),
+        *((_EQUAL, count - position, 0, number) for position, number in enumerate(numbers)),
+    ]
     program += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _TRACE)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
-    buffer = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
-    if _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or _libc.prctl(_SET_SECCOMP, _FILTER, ctypes.c_void_p(ctypes.addressof(buffer)), 0, 0):
+    buffer = ctypes.create_string_buffer(
+        struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
+    )
+    if _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or _libc.prctl(
+        _SET_SECCOMP, _FILTER, ctypes.c_void_p(ctypes.addressof(buffer)), 0, 0
+    ):
         raise OSError(ctypes.get_errno(), "no filter can be set")

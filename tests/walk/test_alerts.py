@@ -62,12 +62,17 @@ def test_an_alert_is_sent_once_when_it_opens_and_once_when_it_ends(
     opened, ended = reversed(context.ledger.outbox.messages())
     assert subjects(context) == ["Stocktake: Alert: projects", "Stocktake: Over: projects"]
     assert f"https://stocktake.example/admin/page/runs/{run}" in opened.message.text
-    assert (opened.message.data["type"], ended.message.data["type"]) == ("alert.opened", "alert.ended")
+    assert (opened.message.data["type"], ended.message.data["type"]) == (
+        "alert.opened",
+        "alert.ended",
+    )
     assert opened.message.data["data"]["values"] == {"run": run, "source": "projects"}
     assert context.ledger.outbox.alerts(is_open=True) == []
 
 
-def test_a_rule_about_failures_counts_them(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_rule_about_failures_counts_them(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     registry.answer = lambda _: httpx.Response(404)
     results, sent = rules('when = "failing"\nlimit = 2'), []
     for _ in range(3):
@@ -124,7 +129,9 @@ def test_a_silenced_alert_is_sent_when_the_silence_ends(
     assert (during, subjects(context)) == ([], ["Stocktake: Alert: projects"])
 
 
-def test_an_alert_that_ends_in_silence_is_never_sent(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_an_alert_that_ends_in_silence_is_never_sent(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     run, results = held_plan(source, context, registry), rules('when = "plan_waits"')
     context.ledger.outbox.silence("it", "", context.now() + timedelta(days=2), "ann", "")
 
@@ -146,7 +153,9 @@ def test_a_rule_that_was_removed_ends_its_alerts_without_a_message(
     assert (len(subjects(context)), context.ledger.outbox.alerts(is_open=True)) == (1, [])
 
 
-def test_a_message_is_in_the_language_of_its_rule(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_message_is_in_the_language_of_its_rule(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     held_plan(source, context, registry)
 
     update_alerts(context, CHANNELS, rules('when = "plan_waits"\nlanguage = "fr"'))
@@ -162,15 +171,36 @@ def test_a_message_is_in_the_language_of_its_rule(source: Source, context: Harve
         ("rules = 1", "unknown key 'rules'"),
         ('rule = "x"', "write each rule as a table"),
         ('[[rule]]\nwhen = "late"\nmail = ["a@b.org"]', "give it a name"),
-        ('[[rule]]\nname = "x"\nwhen = "often"\nmail = ["a@b.org"]', "use one of plan_waits, failing"),
+        (
+            '[[rule]]\nname = "x"\nwhen = "often"\nmail = ["a@b.org"]',
+            "use one of plan_waits, failing",
+        ),
         ('[[rule]]\nname = "x"\nwhen = "late"\nlimit = 1\nmail = ["a@b.org"]', "late has no limit"),
         ('[[rule]]\nname = "x"\nwhen = "late"', "name who is notified"),
-        ('[[rule]]\nname = "x"\nwhen = "late"\nmail = ["a@b.org\\nBcc: c@d.org"]', "write a mail address"),
-        ('[[rule]]\nname = "x"\nwhen = "late"\nwebhook = ["file:///etc/passwd"]', "write an http or https address"),
-        ('[[rule]]\nname = "x"\nwhen = "disk_low"\nsources = ["a"]\nmail = ["a@b.org"]', "whole installation"),
-        ('[[rule]]\nname = "x"\nwhen = "failing"\nlimit = true\nmail = ["a@b.org"]', "write a number from 0 up"),
-        ('[[rule]]\nname = "x"\nwhen = "late"\nlanguage = "de"\nmail = ["a@b.org"]', "use one of en, ar"),
-        ('[[rule]]\nname = "x"\nwhen = "late"\nmail = "a@b.org"', "mail is 'a@b.org'; write a list of texts"),
+        (
+            '[[rule]]\nname = "x"\nwhen = "late"\nmail = ["a@b.org\\nBcc: c@d.org"]',
+            "write a mail address",
+        ),
+        (
+            '[[rule]]\nname = "x"\nwhen = "late"\nwebhook = ["file:///etc/passwd"]',
+            "write an http or https address",
+        ),
+        (
+            '[[rule]]\nname = "x"\nwhen = "disk_low"\nsources = ["a"]\nmail = ["a@b.org"]',
+            "whole installation",
+        ),
+        (
+            '[[rule]]\nname = "x"\nwhen = "failing"\nlimit = true\nmail = ["a@b.org"]',
+            "write a number from 0 up",
+        ),
+        (
+            '[[rule]]\nname = "x"\nwhen = "late"\nlanguage = "de"\nmail = ["a@b.org"]',
+            "use one of en, ar",
+        ),
+        (
+            '[[rule]]\nname = "x"\nwhen = "late"\nmail = "a@b.org"',
+            "mail is 'a@b.org'; write a list of texts",
+        ),
         ('[[rule]]\nname = "x"\nwhen = "late"\nto = 1\nmail = ["a@b.org"]', "unknown key 'to'"),
         ('[[rule]]\nname = "x"\nwhen = "late"\nmail = ["a@b.org"]\n' * 2, "two of this name"),
     ],

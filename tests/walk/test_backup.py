@@ -34,7 +34,14 @@ Project = Callable[..., dict[str, Any]]
 
 def run(data: Path, *words: str, sources: Path | None = None) -> Result:
     ledger = data.parent / f"{data.name}.sqlite"
-    options = ["--data", str(data), "--ledger", f"sqlite:///{ledger}", "--sources", str(sources or data / "sources")]
+    options = [
+        "--data",
+        str(data),
+        "--ledger",
+        f"sqlite:///{ledger}",
+        "--sources",
+        str(sources or data / "sources"),
+    ]
     return CliRunner().invoke(app, [*options, *words])
 
 
@@ -53,7 +60,12 @@ def dump(data: Path, folder: Path) -> bytes:
 
 
 def test_a_restored_backup_answers_equal_bytes_and_goes_on_harvesting(
-    data: Path, context: HarvestContext, source: Source, registry: Any, project: Project, tmp_path: Path
+    data: Path,
+    context: HarvestContext,
+    source: Source,
+    registry: Any,
+    project: Project,
+    tmp_path: Path,
 ) -> None:
     write_status(context)
     saved = run(data, "backup", str(tmp_path / "saved"))
@@ -67,13 +79,20 @@ def test_a_restored_backup_answers_equal_bytes_and_goes_on_harvesting(
     assert (other / "sources" / "projects.toml").read_text() == "title = 'Projects'"
     registry.projects.append(project(11))
     transport = httpx.MockTransport(registry)
-    with open_context(other, f"sqlite:///{other}/ledger.sqlite", BASE, "admin@example.org", frozenset()) as opened:
+    with open_context(
+        other, f"sqlite:///{other}/ledger.sqlite", BASE, "admin@example.org", frozenset()
+    ) as opened:
         run_after = harvest(source, replace(opened, transport=transport, now=context.now)).run
     assert (run_after.state, run_after.counts["new"], run_after.entry) == (State.COMMITTED, 1, 2)
 
 
 def test_a_second_backup_copies_only_what_is_new(
-    data: Path, context: HarvestContext, source: Source, registry: Any, project: Project, tmp_path: Path
+    data: Path,
+    context: HarvestContext,
+    source: Source,
+    registry: Any,
+    project: Project,
+    tmp_path: Path,
 ) -> None:
     run(data, "backup", str(tmp_path / "saved"))
     first = (tmp_path / "saved" / "journal" / "000000001.rdfp.gz").stat()
@@ -83,12 +102,18 @@ def test_a_second_backup_copies_only_what_is_new(
     second = run(data, "backup", str(tmp_path / "saved"))
 
     again = (tmp_path / "saved" / "journal" / "000000001.rdfp.gz").stat()
-    assert (again.st_ino, (tmp_path / "saved" / "journal" / "000000002.rdfp.gz").exists()) == (first.st_ino, True)
+    assert (again.st_ino, (tmp_path / "saved" / "journal" / "000000002.rdfp.gz").exists()) == (
+        first.st_ino,
+        True,
+    )
     assert "backup of journal entry 2" in second.stdout
-    assert ", 4 copied now" in second.stdout  # the entry, its mark, the archive file of its run, the ledger
+    # the entry, its mark, the archive file of its run, the ledger
+    assert ", 4 copied now" in second.stdout
 
 
-def test_an_interrupted_backup_is_no_backup_and_is_continued(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_backup_is_no_backup_and_is_continued(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy = shutil.copy2
 
     def failing(path: Path, target: Path) -> None:
@@ -115,7 +140,10 @@ def test_a_damaged_backup_is_refused_and_nothing_is_written(data: Path, tmp_path
 
     refused = run(tmp_path / "other", "restore", str(tmp_path / "saved"))
 
-    assert (refused.exit_code, "000000001.rdfp.gz does not match its SHA-256" in refused.output) == (1, True)
+    assert (
+        refused.exit_code,
+        "000000001.rdfp.gz does not match its SHA-256" in refused.output,
+    ) == (1, True)
     assert not Journal(tmp_path / "other" / "journal").paths()
 
 
@@ -132,13 +160,24 @@ def test_folders_that_hold_other_things_are_refused(data: Path, tmp_path: Path) 
     ]
 
     assert [answer.exit_code for answer in answers] == [1, 1, 1, 1]
-    words = ["is not empty and holds no backup", "is inside the data directory", "already holds data", "holds no complete backup"]
-    assert [word in answer.output for word, answer in zip(words, answers, strict=True)] == [True] * 4
+    words = [
+        "is not empty and holds no backup",
+        "is inside the data directory",
+        "already holds data",
+        "holds no complete backup",
+    ]
+    assert [word in answer.output for word, answer in zip(words, answers, strict=True)] == [
+        True
+    ] * 4
     assert (tmp_path / "letters" / "to-mother.txt").read_text() == "dear"
 
 
-def test_the_ledger_and_the_journal_of_a_backup_are_of_one_moment(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An entry that is committed while files are copied is not in the copied ledger, so it is not in the backup."""
+def test_the_ledger_and_the_journal_of_a_backup_are_of_one_moment(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry that is committed while files are copied is not in the copied ledger, so it is not
+    in the backup.
+    """
     later, save = data / "journal" / "000000002.rdfp.gz", backup._save_ledger
 
     def then_commit(settings: Settings, folder: Path) -> tuple[int, str]:
@@ -177,7 +216,14 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_an_encrypted_backup_on_s3_is_restored_and_goes_on_harvesting(
-    data: Path, context: HarvestContext, source: Source, registry: Any, project: Project, tmp_path: Path, bucket: str, identity: Any
+    data: Path,
+    context: HarvestContext,
+    source: Source,
+    registry: Any,
+    project: Project,
+    tmp_path: Path,
+    bucket: str,
+    identity: Any,
 ) -> None:
     key, public = identity
     first = run(data, "backup", bucket, "--encrypt-for", public)
@@ -187,24 +233,35 @@ def test_an_encrypted_backup_on_s3_is_restored_and_goes_on_harvesting(
     second = run(data, "backup", bucket, "--encrypt-for", public)
     restored = run(tmp_path / "other", "restore", bucket, "--identity", str(key))
 
-    assert (first.exit_code, second.exit_code, restored.exit_code) == (0, 0, 0), first.output + second.output + restored.output
-    assert ", 4 copied now" in second.stdout  # the entry, its mark, the archive file of its run, the ledger
+    assert (first.exit_code, second.exit_code, restored.exit_code) == (0, 0, 0), (
+        first.output + second.output + restored.output
+    )
+    # the entry, its mark, the archive file of its run, the ledger
+    assert ", 4 copied now" in second.stdout
     other = tmp_path / "other"
     assert dump(other, tmp_path / "theirs") == dump(data, tmp_path / "ours")
-    with open_context(other, f"sqlite:///{other}/ledger.sqlite", BASE, "admin@example.org", frozenset()) as opened:
-        run_after = harvest(source, replace(opened, transport=httpx.MockTransport(registry), now=context.now)).run
+    with open_context(
+        other, f"sqlite:///{other}/ledger.sqlite", BASE, "admin@example.org", frozenset()
+    ) as opened:
+        run_after = harvest(
+            source, replace(opened, transport=httpx.MockTransport(registry), now=context.now)
+        ).run
     assert run_after.state == State.UNCHANGED
     assert not list(data.glob(".backup*"))
     assert not list(other.glob(".restore*"))
 
 
-def test_an_encrypted_backup_shows_nothing_without_its_key(data: Path, tmp_path: Path, identity: tuple[Path, str]) -> None:
+def test_an_encrypted_backup_shows_nothing_without_its_key(
+    data: Path, tmp_path: Path, identity: tuple[Path, str]
+) -> None:
     saved, other = tmp_path / "saved", pyrage.x25519.Identity.generate()
     run(data, "backup", str(saved), "--encrypt-for", identity[1])
     (tmp_path / "other.txt").write_text(str(other))
 
     without = run(tmp_path / "other", "restore", str(saved))
-    wrong = run(tmp_path / "other", "restore", str(saved), "--identity", str(tmp_path / "other.txt"))
+    wrong = run(
+        tmp_path / "other", "restore", str(saved), "--identity", str(tmp_path / "other.txt")
+    )
     none = run(tmp_path / "other", "restore", str(saved), "--identity", str(saved / "backup.json"))
 
     assert [item.exit_code for item in (without, wrong, none)] == [1, 1, 1]
@@ -217,7 +274,9 @@ def test_an_encrypted_backup_shows_nothing_without_its_key(data: Path, tmp_path:
     assert (saved / "ledger.sqlite.age").read_bytes().startswith(b"age-encryption.org/v1")
 
 
-def test_a_backup_for_other_keys_is_copied_again_and_leaves_no_clear_text(data: Path, tmp_path: Path, identity: tuple[Path, str]) -> None:
+def test_a_backup_for_other_keys_is_copied_again_and_leaves_no_clear_text(
+    data: Path, tmp_path: Path, identity: tuple[Path, str]
+) -> None:
     saved = tmp_path / "saved"
     plain = run(data, "backup", str(saved))
 
@@ -225,17 +284,27 @@ def test_a_backup_for_other_keys_is_copied_again_and_leaves_no_clear_text(data: 
     refused = run(data, "backup", str(saved), "--encrypt-for", "age1nonsense")
 
     assert (plain.exit_code, encrypted.exit_code, refused.exit_code) == (0, 0, 1)
-    assert [path.name for path in saved.rglob("*") if path.is_file() and path.suffix != ".age"] == ["backup.json"]
+    assert [path.name for path in saved.rglob("*") if path.is_file() and path.suffix != ".age"] == [
+        "backup.json"
+    ]
     assert "no public key of age" in refused.output
 
 
 def test_a_backup_of_format_1_is_restored_and_completed(data: Path, tmp_path: Path) -> None:
-    """A manifest of format 1 has no sizes of originals and no keys: it is restored, and the next backup completes it."""
+    """A manifest of format 1 has no sizes of originals and no keys: it is restored, and the next
+    backup completes it.
+    """
     saved = tmp_path / "saved"
     run(data, "backup", str(saved))
     values = json.loads((saved / "backup.json").read_text())
-    files = {name: {key: file[key] for key in ("bytes", "sha256", "modified")} for name, file in values["files"].items()}
-    old = {key: values[key] for key in ("position", "created", "base")} | {"files": files, "format": 1}
+    files = {
+        name: {key: file[key] for key in ("bytes", "sha256", "modified")}
+        for name, file in values["files"].items()
+    }
+    old = {key: values[key] for key in ("position", "created", "base")} | {
+        "files": files,
+        "format": 1,
+    }
     (saved / "backup.json").write_text(json.dumps(old))
 
     restored = run(tmp_path / "other", "restore", str(saved))
@@ -243,12 +312,16 @@ def test_a_backup_of_format_1_is_restored_and_completed(data: Path, tmp_path: Pa
     (saved / "backup.json").write_text(json.dumps({**values, "format": 99}))
     newer = run(data, "backup", str(saved))
 
-    assert (restored.exit_code, again.exit_code, newer.exit_code) == (0, 0, 1), restored.output + again.output
+    assert (restored.exit_code, again.exit_code, newer.exit_code) == (0, 0, 1), (
+        restored.output + again.output
+    )
     assert json.loads((tmp_path / "saved" / "backup.json").read_text())["format"] == 99
     assert "use the version that wrote it" in newer.output
 
 
-def test_a_store_that_does_not_answer_is_named(data: Path, monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+def test_a_store_that_does_not_answer_is_named(
+    data: Path, monkeypatch: pytest.MonkeyPatch, bucket: str
+) -> None:
     missing = run(data, "backup", "s3://no-such-bucket/stocktake")
     unknown = run(data, "backup", "nothing://somewhere")
 

@@ -1,4 +1,6 @@
-"""Bad responses in a whole run: the run fails with a message or is held, and the published data stays."""
+"""Bad responses in a whole run: the run fails with a message or is held, and the published data
+stays.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,21 @@ def definition(protocol: str) -> Source:
 
 @pytest.mark.skipif(not FEEDS.is_dir(), reason=f"no real feeds at {FEEDS}")
 @pytest.mark.parametrize("protocol", CARDS)
-def test_no_bad_response_changes_published_data(protocol: str, source: Source, context: HarvestContext) -> None:
+def test_no_bad_response_changes_published_data(
+    protocol: str, source: Source, context: HarvestContext
+) -> None:
     harvest(source, context)
     published = [path.read_bytes() for path in sorted(context.journal.folder.glob("*.gz"))]
     ended, output = set(), []
 
     for file in BAD:
         content = file.read_bytes()
-        bad = replace(context, transport=httpx.MockTransport(lambda _, content=content: httpx.Response(200, content=content)))
+        bad = replace(
+            context,
+            transport=httpx.MockTransport(
+                lambda _, content=content: httpx.Response(200, content=content)
+            ),
+        )
         try:
             ended.add(harvest(definition(protocol), bad).run.state)
         except HarvestError as error:

@@ -1,4 +1,6 @@
-"""Broken pages in a whole run: one unreadable record costs one record, and an incomplete harvest deletes nothing."""
+"""Broken pages in a whole run: one unreadable record costs one record, and an incomplete harvest
+deletes nothing.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def definition() -> Source:
     return parse("repository", table, "test")
 
 
-def behind(context: HarvestContext, registry: Callable[[httpx.Request], httpx.Response]) -> HarvestContext:
+def behind(
+    context: HarvestContext, registry: Callable[[httpx.Request], httpx.Response]
+) -> HarvestContext:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(404) if request.url.path == "/robots.txt" else registry(request)
 
@@ -78,7 +82,9 @@ def test_a_record_that_breaks_its_page_is_unreadable_and_the_others_are_publishe
     assert plan.run.fetched == plan.run.reported_total == 45
 
 
-def test_a_record_that_becomes_unreadable_stays_published(simulated: ModuleType, context: HarvestContext, definition: Source) -> None:
+def test_a_record_that_becomes_unreadable_stays_published(
+    simulated: ModuleType, context: HarvestContext, definition: Source
+) -> None:
     items = simulated.records(45)
     harvest(definition, behind(context, simulated.Oai(items)))
 
@@ -108,7 +114,10 @@ def test_a_run_killed_at_any_page_ends_with_the_same_statistics(
 ) -> None:
     items = simulated.records(30, deleted={4})
     items = items[::-1] if shuffled else items
-    registry = behind(context, simulated.Oai(items, 5, poison={"k0011", "k0012"}, expired=lambda times, place: times == 2))
+    registry = behind(
+        context,
+        simulated.Oai(items, 5, poison={"k0011", "k0012"}, expired=lambda times, place: times == 2),
+    )
     page, plan = 1, None
 
     while plan is None:

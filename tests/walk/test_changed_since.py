@@ -20,7 +20,9 @@ NAMES = [f"p{number}" for number in range(1, 21)]
 
 @dataclass
 class Whole:
-    """A registry that answers whole; with *tagged*, it sends an ETag, and 304 to who knows it. *total* is how many it says it has."""
+    """A registry that answers whole; with *tagged*, it sends an ETag, and 304 to who knows it.
+    *total* is how many it says it has.
+    """
 
     names: list[str] = field(default_factory=lambda: list(NAMES))
     total: int = len(NAMES)
@@ -36,7 +38,11 @@ class Whole:
         if same:
             return httpx.Response(304, headers={"etag": etag})
         rows = [{"id": name, "name": f"Project {name}"} for name in self.names]
-        return httpx.Response(200, json={"total": self.total, "results": rows}, headers={"etag": etag} if self.tagged else {})
+        return httpx.Response(
+            200,
+            json={"total": self.total, "results": rows},
+            headers={"etag": etag} if self.tagged else {},
+        )
 
 
 @pytest.fixture
@@ -54,7 +60,9 @@ def source(source: Source) -> Source:
     return replace(source, options={"records": "results", "total": "total", "key": "id"})
 
 
-def test_an_unchanged_list_is_not_downloaded_again(source: Source, context: HarvestContext, whole: Whole) -> None:
+def test_an_unchanged_list_is_not_downloaded_again(
+    source: Source, context: HarvestContext, whole: Whole
+) -> None:
     harvest(source, context)
 
     again = harvest(source, context)
@@ -63,7 +71,9 @@ def test_an_unchanged_list_is_not_downloaded_again(source: Source, context: Harv
     assert whole.statuses == [200, 304]
 
 
-def test_an_equal_file_without_an_etag_is_unchanged_by_its_digest(source: Source, context: HarvestContext, whole: Whole) -> None:
+def test_an_equal_file_without_an_etag_is_unchanged_by_its_digest(
+    source: Source, context: HarvestContext, whole: Whole
+) -> None:
     whole.tagged = False
     harvest(source, context)
 
@@ -103,7 +113,9 @@ def test_changes_of_an_incomplete_run_are_reverted_with_the_source(
     assert back.run.counts["vanished"] == 2
 
 
-def test_the_source_is_read_in_full_after_a_plan_was_approved(source: Source, context: HarvestContext, whole: Whole) -> None:
+def test_the_source_is_read_in_full_after_a_plan_was_approved(
+    source: Source, context: HarvestContext, whole: Whole
+) -> None:
     harvest(source, context)
     whole.names, whole.total = NAMES[:10], 10
     plan = harvest(source, context)
@@ -124,11 +136,18 @@ def test_a_vanished_record_is_deleted_although_the_source_stays_unchanged(
 
     plans = [harvest(source, context) for _ in range(4)]
 
-    assert [plan.run.state for plan in plans] == [State.COMMITTED, State.UNCHANGED, State.COMMITTED, State.UNCHANGED]
+    assert [plan.run.state for plan in plans] == [
+        State.COMMITTED,
+        State.UNCHANGED,
+        State.COMMITTED,
+        State.UNCHANGED,
+    ]
     assert context.ledger.count_published(source.name) == 19
 
 
-def test_an_unchanged_source_is_read_in_full_after_a_week(source: Source, context: HarvestContext, whole: Whole) -> None:
+def test_an_unchanged_source_is_read_in_full_after_a_week(
+    source: Source, context: HarvestContext, whole: Whole
+) -> None:
     harvest(source, context)
     later = context.now() + timedelta(days=8)
 

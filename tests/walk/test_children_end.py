@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def registry() -> Iterator[str]:
-    """Serve a first page that is large enough for worker processes, and never answer for the second."""
+    """Serve a first page that is large enough for worker processes, and never answer for the
+    second.
+    """
     ended = threading.Event()
 
     class SlowPageHandler(BaseHTTPRequestHandler):
@@ -57,10 +59,26 @@ def registry() -> Iterator[str]:
 def start(folder: Path, *words: str) -> Process:
     """Start a command in a session of its own."""
     (folder / "sources").mkdir(parents=True, exist_ok=True)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
-    settings = {"DATA": folder / "data", "SOURCES": folder / "sources", "ALLOW_HOSTS": "127.0.0.1", "WORKER_PROCESSES": 2}
-    environment = {**inherited, **{f"STOCKTAKE_{name}": str(value) for name, value in settings.items()}, "PYTHONPATH": str(ROOT)}
-    return Process([sys.executable, "-m", "stocktake", *words], env=environment, cwd=folder, start_new_session=True)
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")
+    }
+    settings = {
+        "DATA": folder / "data",
+        "SOURCES": folder / "sources",
+        "ALLOW_HOSTS": "127.0.0.1",
+        "WORKER_PROCESSES": 2,
+    }
+    environment = {
+        **inherited,
+        **{f"STOCKTAKE_{name}": str(value) for name, value in settings.items()},
+        "PYTHONPATH": str(ROOT),
+    }
+    return Process(
+        [sys.executable, "-m", "stocktake", *words],
+        env=environment,
+        cwd=folder,
+        start_new_session=True,
+    )
 
 
 def modules(pids: set[int]) -> set[str]:
@@ -95,13 +113,23 @@ def has_children(process: Process, *names: str) -> bool:
 
 
 def check_children_end(process: Process, *names: str) -> None:
-    """Kill *process* once it has children with all of *names* in their commands, and wait until none is left."""
+    """Kill *process* once it has children with all of *names* in their commands, and wait until
+    none is left.
+    """
     try:
-        wait_until(lambda: has_children(process, *names), f"children of {process.title}: {', '.join(names)}", output=process.output)
+        wait_until(
+            lambda: has_children(process, *names),
+            f"children of {process.title}: {', '.join(names)}",
+            output=process.output,
+        )
         below = children(process.pid)
         process.kill()
         process.wait()
-        wait_until(lambda: not alive(below), f"the end of the children {below}: {modules(below)}", output=process.output)
+        wait_until(
+            lambda: not alive(below),
+            f"the end of the children {below}: {modules(below)}",
+            output=process.output,
+        )
     finally:
         process.discard()
 
@@ -110,7 +138,9 @@ READERS = ("publisher.store.workers.column_reader", "publisher.follower")
 
 
 @pytest.mark.parametrize("command", ["serve", "up"])
-def test_an_interrupt_of_the_process_group_ends_all_without_an_error(command: str, tmp_path: Path) -> None:
+def test_an_interrupt_of_the_process_group_ends_all_without_an_error(
+    command: str, tmp_path: Path
+) -> None:
     process = start(tmp_path, command, "--port", str(free_port()))
     try:
         wait_until(lambda: has_children(process, *READERS), "the readers", output=process.output)
@@ -159,7 +189,14 @@ def test_children_of_a_serving_mirror_end_with_it(tmp_path: Path) -> None:
     origin = start(tmp_path / "origin", "serve", "--port", str(port))
     try:
         wait_for_url(f"http://127.0.0.1:{port}/health", origin)
-        mirror = start(tmp_path / "mirror", "mirror", f"http://127.0.0.1:{port}/", "--serve", "--port", str(free_port()))
+        mirror = start(
+            tmp_path / "mirror",
+            "mirror",
+            f"http://127.0.0.1:{port}/",
+            "--serve",
+            "--port",
+            str(free_port()),
+        )
 
         check_children_end(mirror, "mirror", "serve", *READERS)
     finally:

@@ -27,31 +27,66 @@ WRONG = 'title = "A"\nprotocol = "json"\nmapping = "oai_dc"\nurl = "https://regi
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "sources").mkdir()
-    return {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(tmp_path / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    return {
+        "STOCKTAKE_DATA": str(tmp_path / "data"),
+        "STOCKTAKE_SOURCES": str(tmp_path / "sources"),
+        "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1",
+    }
 
 
 def test_help_lists_every_command() -> None:
     result = RUN.invoke(app, ["--help"])
 
     assert result.exit_code == 0
-    for command in ("sources", "harvest", "schedule", "runs", "serve", "up", "dump", "query", "demo", "shapes"):
+    for command in (
+        "sources",
+        "harvest",
+        "schedule",
+        "runs",
+        "serve",
+        "up",
+        "dump",
+        "query",
+        "demo",
+        "shapes",
+    ):
         assert command in result.output
 
 
 def test_help_has_each_command_below_one_heading() -> None:
     grouped = [name for names in PANELS.values() for name in names]
 
-    output = unstyle(RUN.invoke(app, ["--help"], env={"COLUMNS": "80"}).output)  # CI servers force colours
+    # CI servers force colours
+    output = unstyle(RUN.invoke(app, ["--help"], env={"COLUMNS": "80"}).output)
 
     assert sorted(grouped) == sorted(COMMANDS)
-    assert [line.split()[1] for line in output.splitlines() if line.startswith("╭─")] == ["Options", *PANELS]
+    assert [line.split()[1] for line in output.splitlines() if line.startswith("╭─")] == [
+        "Options",
+        *PANELS,
+    ]
 
 
 def test_help_and_version_import_no_large_library() -> None:
-    large = {"fastapi", "sqlalchemy", "pyshacl", "rdflib", "httpx", "apscheduler", "duckdb", "lxml", "extruct"}
+    large = {
+        "fastapi",
+        "sqlalchemy",
+        "pyshacl",
+        "rdflib",
+        "httpx",
+        "apscheduler",
+        "duckdb",
+        "lxml",
+        "extruct",
+    }
     code = f"import sys, stocktake; stocktake.app(['--help'], standalone_mode=False); print('loaded:', {large} & set(sys.modules))"
 
-    completed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+    completed = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
     assert completed.stdout.rstrip().endswith("loaded: set()"), completed.stderr
 
@@ -59,23 +94,44 @@ def test_help_and_version_import_no_large_library() -> None:
 def test_help_of_services_and_publishing_imports_no_page() -> None:
     code = "import sys, stocktake; stocktake.app([sys.argv[1], '--help'], standalone_mode=False); print('fastapi' in sys.modules)"
     lines = {}
-    for command in ("serve", "up", "mirror", "demo", "mcp", "release", "dump", "query", "report", "export"):
+    for command in (
+        "serve",
+        "up",
+        "mirror",
+        "demo",
+        "mcp",
+        "release",
+        "dump",
+        "query",
+        "report",
+        "export",
+    ):
         line = [sys.executable, "-c", code, command]
-        completed = subprocess.run(line, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+        completed = subprocess.run(
+            line, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120
+        )
         lines[command] = completed.stdout.rstrip().rpartition("\n")[2] or completed.stderr
 
     assert {command: line for command, line in lines.items() if line != "False"} == {}
 
 
 def test_help_of_a_command_needs_no_valid_setting(environment: dict[str, str]) -> None:
-    result = RUN.invoke(app, ["serve", "--help"], env={**environment, "STOCKTAKE_LOGO": "nowhere.svg"})
+    result = RUN.invoke(
+        app, ["serve", "--help"], env={**environment, "STOCKTAKE_LOGO": "nowhere.svg"}
+    )
 
     assert result.exit_code == 0
     assert "--port" in unstyle(result.output)
 
 
-def test_settings_are_checked_where_help_is_the_value_of_an_option(environment: dict[str, str]) -> None:
-    result = RUN.invoke(app, ["query", __file__, "--format", "--help"], env={**environment, "STOCKTAKE_LOGO": "nowhere.svg"})
+def test_settings_are_checked_where_help_is_the_value_of_an_option(
+    environment: dict[str, str],
+) -> None:
+    result = RUN.invoke(
+        app,
+        ["query", __file__, "--format", "--help"],
+        env={**environment, "STOCKTAKE_LOGO": "nowhere.svg"},
+    )
     valid = RUN.invoke(app, ["query", __file__, "--format", "--help"], env=environment)
 
     assert (result.exit_code, valid.exit_code) == (2, 2)
@@ -115,7 +171,9 @@ def test_help_of_a_lazy_command_is_that_of_its_module(name: str) -> None:
         ("STOCKTAKE_LOGO", __file__),
     ],
 )
-def test_an_invalid_setting_is_named_and_exits_with_2(environment: dict[str, str], name: str, value: str) -> None:
+def test_an_invalid_setting_is_named_and_exits_with_2(
+    environment: dict[str, str], name: str, value: str
+) -> None:
     result = RUN.invoke(app, ["runs"], env={**environment, name: value})
 
     assert result.exit_code == 2
@@ -123,17 +181,36 @@ def test_an_invalid_setting_is_named_and_exits_with_2(environment: dict[str, str
 
 
 def test_an_empty_variable_counts_as_not_set(environment: dict[str, str]) -> None:
-    empty = dict.fromkeys(["STOCKTAKE_WORKER_PROCESSES", "STOCKTAKE_BASE", "STOCKTAKE_SPARQL_URL"], "")
+    empty = dict.fromkeys(
+        ["STOCKTAKE_WORKER_PROCESSES", "STOCKTAKE_BASE", "STOCKTAKE_SPARQL_URL"], ""
+    )
     command = [sys.executable, "-m", "stocktake", "runs", "--json"]
 
-    result = subprocess.run(command, env={**os.environ, **environment, **empty}, capture_output=True, text=True, timeout=240)
+    result = subprocess.run(
+        command,
+        env={**os.environ, **environment, **empty},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
 
     assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_child_processes_receive_the_same_settings() -> None:
     hosts = frozenset({"b", "a"})
-    whole = (Path("d"), Path("s"), "https://example.org/", "sqlite:///x", hosts, "me", "reference", "rows=9", "::1", "0 4 1 * *")
+    whole = (
+        Path("d"),
+        Path("s"),
+        "https://example.org/",
+        "sqlite:///x",
+        hosts,
+        "me",
+        "reference",
+        "rows=9",
+        "::1",
+        "0 4 1 * *",
+    )
     store_urls = StoreURLs("http://x/query", "http://x/update", "http://x/graphs")
     settings = Settings(
         *whole,
@@ -216,15 +293,23 @@ def test_an_invalid_definition_stops_only_its_own_source(environment: dict[str, 
 
     output = " ".join(all_sources.stdout.split())
     assert (named.exit_code, named.stderr) == (0, "")
-    assert [(row["run"], row["outcome"]) for row in json.loads(named.stdout)] == [("good.1", "committed")]
+    assert [(row["run"], row["outcome"]) for row in json.loads(named.stdout)] == [
+        ("good.1", "committed")
+    ]
     assert all_sources.exit_code == 2
-    for fault in ("bad: mapping 'oai_dc' cannot read what protocol", "worse.toml: unknown key 'titel'", "worse.toml: 'url' is missing"):
+    for fault in (
+        "bad: mapping 'oai_dc' cannot read what protocol",
+        "worse.toml: unknown key 'titel'",
+        "worse.toml: 'url' is missing",
+    ):
         assert fault in " ".join(all_sources.stderr.split())
     assert "good unchanged" in output
     assert output.count(" invalid ") == 2
 
 
-def test_a_named_source_with_an_invalid_definition_is_an_invalid_row(environment: dict[str, str]) -> None:
+def test_a_named_source_with_an_invalid_definition_is_an_invalid_row(
+    environment: dict[str, str],
+) -> None:
     with Demo(size=20, only=("ckan",), faults=()) as demo:
         write_one_valid_of_three(demo.url, Path(environment["STOCKTAKE_SOURCES"]))
 
@@ -252,7 +337,10 @@ def test_the_lists_of_sources_and_faults_are_complete(environment: dict[str, str
 
 def test_the_table_of_a_failed_run_has_its_reason(environment: dict[str, str]) -> None:
     definition = (
-        WRONG.replace("oai_dc", "fields").replace("https://registry.example/", "http://127.0.0.1:9/") + '[fields]\ntitle = "name"\n'
+        WRONG.replace("oai_dc", "fields").replace(
+            "https://registry.example/", "http://127.0.0.1:9/"
+        )
+        + '[fields]\ntitle = "name"\n'
     )
     (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text("pause = 0\n" + definition)
 
@@ -279,9 +367,13 @@ def test_a_directory_without_definitions_exits_with_2(environment: dict[str, str
     assert RUN.invoke(app, ["sources", "check"], env=environment).exit_code == 2
 
 
-def test_a_harvest_is_listed_as_json_and_its_data_can_be_queried_and_dumped(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_harvest_is_listed_as_json_and_its_data_can_be_queried_and_dumped(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     query_file = tmp_path / "count.rq"
-    query_file.write_text("SELECT (COUNT(*) AS ?n) WHERE { ?i a <https://w3id.org/wsis-stocktaking/ns#Initiative> }")
+    query_file.write_text(
+        "SELECT (COUNT(*) AS ?n) WHERE { ?i a <https://w3id.org/wsis-stocktaking/ns#Initiative> }"
+    )
     with Demo(size=60, only=("ckan",), faults=()) as demo:
         write_sources(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
 
@@ -293,14 +385,18 @@ def test_a_harvest_is_listed_as_json_and_its_data_can_be_queried_and_dumped(envi
 
     assert [invoked.exit_code for invoked in (harvested, listed, runs, dumped, answer)] == [0] * 5
     assert json.loads(harvested.stdout)[0]["counts"]["new"] == 60
-    assert [(row["name"], row["last"], row["published"]) for row in json.loads(listed.stdout)] == [("demo-ckan", "committed", 60)]
+    assert [(row["name"], row["last"], row["published"]) for row in json.loads(listed.stdout)] == [
+        ("demo-ckan", "committed", 60)
+    ]
     assert json.loads(runs.stdout)[0]["run"] == "demo-ckan.1"
     assert "60" in answer.stdout
     assert all(Path(line).exists() for line in dumped.stdout.split())
 
 
 def test_an_unreachable_registry_fails_the_run_with_1(environment: dict[str, str]) -> None:
-    definition = WRONG.replace("oai_dc", "fields").replace("https://registry.example/", "http://127.0.0.1:9/")
+    definition = WRONG.replace("oai_dc", "fields").replace(
+        "https://registry.example/", "http://127.0.0.1:9/"
+    )
     definition += '[fields]\ntitle = "name"\n'
     (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text("pause = 0\n" + definition)
 
@@ -319,7 +415,9 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "preview"])
-def test_a_source_is_checked_and_previewed_by_its_name(environment: dict[str, str], command: str) -> None:
+def test_a_source_is_checked_and_previewed_by_its_name(
+    environment: dict[str, str], command: str
+) -> None:
     with Demo(size=60, only=("ckan",), faults=()) as demo:
         write_sources(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
 
@@ -333,10 +431,14 @@ def test_a_source_is_checked_and_previewed_by_its_name(environment: dict[str, st
 
 
 @pytest.mark.parametrize(("expect", "outcome"), [(0, "would commit"), (50, "would be held")])
-def test_the_json_of_a_dry_run_has_its_expected_outcome(environment: dict[str, str], expect: int, outcome: str) -> None:
+def test_the_json_of_a_dry_run_has_its_expected_outcome(
+    environment: dict[str, str], expect: int, outcome: str
+) -> None:
     with Demo(size=40, only=("ckan",), faults=()) as demo:
         (definition,) = write_sources(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
-        definition.write_text(definition.read_text().replace("[limits]\n", "") + f"\n[limits]\nexpect = {expect}\n")
+        definition.write_text(
+            definition.read_text().replace("[limits]\n", "") + f"\n[limits]\nexpect = {expect}\n"
+        )
 
         result = RUN.invoke(app, ["harvest", "--dry-run", "--json"], env=environment)
         text = RUN.invoke(app, ["harvest", "--dry-run"], env=environment)
@@ -383,7 +485,11 @@ print(done.exit_code, "journal" in done.output, "Traceback" in done.output, done
 """
 
     completed = subprocess.run(
-        [sys.executable, "-c", code, *command], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *command],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
     assert completed.stdout.strip() == "2 True False 2", completed.stderr

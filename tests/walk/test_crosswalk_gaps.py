@@ -1,4 +1,6 @@
-"""The words that no crosswalk translates are counted in published records, with the concepts whose names are nearest."""
+"""The words that no crosswalk translates are counted in published records, with the concepts whose
+names are nearest.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ from vocab.iris import BASE, Iris
 
 NOMINEES = Path(__file__).parents[3] / "shared" / "feeds" / "dpg" / "nominees"
 SUBJECTS = [["e-healt", "Poverty"], ["e-healt"], ["e-healt", "x" * 500], ["zzqx"], ["E-health"]]
-ITEMS = [{"id": str(n), "name": f"Project {n}", "topics": words, "state": "nearly done"} for n, words in enumerate(SUBJECTS)]
+ITEMS = [
+    {"id": str(n), "name": f"Project {n}", "topics": words, "state": "nearly done"}
+    for n, words in enumerate(SUBJECTS)
+]
 
 
 @pytest.fixture
@@ -42,7 +47,9 @@ def harvested(context: HarvestContext) -> Source:
     return source
 
 
-def test_untranslated_words_are_counted_with_the_nearest_concepts(harvested: Source, context: HarvestContext) -> None:
+def test_untranslated_words_are_counted_with_the_nearest_concepts(
+    harvested: Source, context: HarvestContext
+) -> None:
     gaps = find_gaps(context.ledger, ["projects"], Iris(BASE), 20)
 
     topics = {gap.word: gap for gap in gaps if gap.field == "topic"}
@@ -55,16 +62,32 @@ def test_untranslated_words_are_counted_with_the_nearest_concepts(harvested: Sou
     assert [gap.count for gap in gaps] == sorted((gap.count for gap in gaps), reverse=True)
 
 
-def test_a_word_whose_concept_the_record_has_by_another_word_is_no_gap(context: HarvestContext) -> None:
+def test_a_word_whose_concept_the_record_has_by_another_word_is_no_gap(
+    context: HarvestContext,
+) -> None:
     words = ["Transportation", "Railways", "village doctors", "nurses", "Public Administration"]
     table = tomllib.loads(words_json())
     table["options"] = {**table.get("options", {}), "crosswalk": "world-bank-sector"}
-    curated = [CuratedWord("Village doctors", "sdg:3"), CuratedWord("nurses", "sdg:3"), CuratedWord("zzqx", "sdg:4")]
-    source = replace(parse("projects", table, "projects.toml"), words=tuple((item.word, item.concept) for item in curated))
-    items = [{"id": "1", "name": "One", "topics": words}, {"id": "2", "name": "Two", "topics": ["zzqx", "Public Administration"]}]
+    curated = [
+        CuratedWord("Village doctors", "sdg:3"),
+        CuratedWord("nurses", "sdg:3"),
+        CuratedWord("zzqx", "sdg:4"),
+    ]
+    source = replace(
+        parse("projects", table, "projects.toml"),
+        words=tuple((item.word, item.concept) for item in curated),
+    )
+    items = [
+        {"id": "1", "name": "One", "topics": words},
+        {"id": "2", "name": "Two", "topics": ["zzqx", "Public Administration"]},
+    ]
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(404) if request.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps({"items": items}))
+        return (
+            httpx.Response(404)
+            if request.url.path == "/robots.txt"
+            else httpx.Response(200, content=orjson.dumps({"items": items}))
+        )
 
     harvest(source, replace(context, transport=httpx.MockTransport(answer)))
 
@@ -72,12 +95,21 @@ def test_a_word_whose_concept_the_record_has_by_another_word_is_no_gap(context: 
     without_table = find_gaps(context.ledger, ["projects"], Iris(BASE), 20)
 
     assert [(gap.word, gap.count) for gap in gaps] == [("Public Administration", 2)]
-    assert {gap.word for gap in without_table} - {"Public Administration"} < {"village doctors", "nurses"}
+    assert {gap.word for gap in without_table} - {"Public Administration"} < {
+        "village doctors",
+        "nurses",
+    }
 
 
 @pytest.mark.parametrize(
     ("word", "code"),
-    [("sea pollution", "14.1"), ("безопасность сетей", "C5"), ("教育", "4"), ("agricultura familiar", "2.3"), ("paludisme", "3.3")],
+    [
+        ("sea pollution", "14.1"),
+        ("безопасность сетей", "C5"),
+        ("教育", "4"),
+        ("agricultura familiar", "2.3"),
+        ("paludisme", "3.3"),
+    ],
 )
 def test_with_the_model_a_word_has_concepts_of_its_meaning(word: str, code: str) -> None:
     near = _near_in_meaning(word, "topic", Iris(BASE), ())
@@ -87,7 +119,11 @@ def test_with_the_model_a_word_has_concepts_of_its_meaning(word: str, code: str)
 
 
 def test_an_indicator_is_no_concept_of_a_word() -> None:
-    near = [item for word in ("education", "completion rate") for item in _nearest(word, "topic", Iris(BASE))]
+    near = [
+        item
+        for word in ("education", "completion rate")
+        for item in _nearest(word, "topic", Iris(BASE))
+    ]
 
     assert near
     assert all(resolve_concept(short_name(item.iri)) for item in near)
@@ -114,15 +150,21 @@ def test_without_the_model_names_are_compared(monkeypatch: pytest.MonkeyPatch) -
     assert not any(item.is_meaning for item in near)
 
 
-def test_the_command_lists_the_most_frequent_words(harvested: Source, context: HarvestContext, tmp_path: Path) -> None:
+def test_the_command_lists_the_most_frequent_words(
+    harvested: Source, context: HarvestContext, tmp_path: Path
+) -> None:
     settings = ["--data", str(context.data), "--ledger", f"sqlite:///{tmp_path}/ledger.sqlite"]
 
-    result = CliRunner().invoke(app, [*settings, "crosswalk", "gaps", "projects", "--limit", "1", "--json"])
+    result = CliRunner().invoke(
+        app, [*settings, "crosswalk", "gaps", "projects", "--limit", "1", "--json"]
+    )
     unknown = CliRunner().invoke(app, [*settings, "crosswalk", "gaps", "nowhere"])
 
     assert (result.exit_code, len(json.loads(result.stdout))) == (0, 1)
     assert unknown.exit_code == 1
-    assert "nowhere: no run of this source; sources with runs: projects" in unknown.output.replace("\n", " ")
+    assert "nowhere: no run of this source; sources with runs: projects" in unknown.output.replace(
+        "\n", " "
+    )
 
 
 @pytest.mark.skipif(not NOMINEES.is_dir(), reason=f"no real feeds at {NOMINEES}")
@@ -132,7 +174,11 @@ def test_a_translated_word_is_no_gap(context: HarvestContext) -> None:
     source = load(Path(__file__).parents[2] / "sources" / "dpga.toml")
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(404) if request.url.path == "/robots.txt" or not left else httpx.Response(200, content=left.pop())
+        return (
+            httpx.Response(404)
+            if request.url.path == "/robots.txt" or not left
+            else httpx.Response(200, content=left.pop())
+        )
 
     harvest(source, replace(context, transport=httpx.MockTransport(answer)))
 

@@ -1,4 +1,6 @@
-"""A curator's choice for a registry's word is a line of a table; remap applies it with its plan, and a wrong line is refused."""
+"""A curator's choice for a registry's word is a line of a table; remap applies it with its plan,
+and a wrong line is refused.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,13 @@ from vocab.curated_words import COLUMNS, CuratedWord, read_words, write_words
 from vocab.iris import Iris
 
 ITEMS = [
-    {"id": "1", "name": "Project 1", "topics": ["village doctors", "zzqx"], "state": "nearly done", "lines": ["Doctors"]},
+    {
+        "id": "1",
+        "name": "Project 1",
+        "topics": ["village doctors", "zzqx"],
+        "state": "nearly done",
+        "lines": ["Doctors"],
+    },
     {"id": "2", "name": "Project 2", "topics": ["zzqx"], "state": "ongoing", "lines": []},
 ]
 SDG_3 = "http://metadata.un.org/sdg/3"
@@ -45,14 +53,20 @@ def stocktake(folder: Path) -> Callable[..., Result]:
 
 
 def answer(request: httpx.Request) -> httpx.Response:
-    return httpx.Response(404) if request.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
+    return (
+        httpx.Response(404)
+        if request.url.path == "/robots.txt"
+        else httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
+    )
 
 
 def descriptions(context: HarvestContext) -> list[str]:
     return sorted(decompress(text) for text in context.ledger.published_descriptions("projects"))
 
 
-def test_a_chosen_word_is_applied_by_remap_with_its_plan(folder: Path, stocktake: Callable[..., Result], context: HarvestContext) -> None:
+def test_a_chosen_word_is_applied_by_remap_with_its_plan(
+    folder: Path, stocktake: Callable[..., Result], context: HarvestContext
+) -> None:
     served = replace(context, transport=httpx.MockTransport(answer))
     harvest(load(folder / "projects.toml"), served)
     before = rules_digest(load(folder / "projects.toml"), context)
@@ -60,7 +74,14 @@ def test_a_chosen_word_is_applied_by_remap_with_its_plan(folder: Path, stocktake
     results = [
         stocktake("add", "projects", "Village  Doctors", "sdg:3"),
         stocktake("add", "projects", "nearly done", "status:completed"),
-        stocktake("add", "projects", "doctors", f"{Iris().base}scheme/action-line/C7-ehea", "--comment", "their name for it"),
+        stocktake(
+            "add",
+            "projects",
+            "doctors",
+            f"{Iris().base}scheme/action-line/C7-ehea",
+            "--comment",
+            "their name for it",
+        ),
     ]
     source = load(folder / "projects.toml")
     run = remap(source, served)
@@ -74,17 +95,23 @@ def test_a_chosen_word_is_applied_by_remap_with_its_plan(folder: Path, stocktake
     assert "crosswalkedActionLine> " in first
     assert 'sourceWord> "village doctors"' in first
     assert SDG_3 not in second
-    assert {gap.word for gap in find_gaps(context.ledger, ["projects"], context.iris, 20)} == {"zzqx"}
+    assert {gap.word for gap in find_gaps(context.ledger, ["projects"], context.iris, 20)} == {
+        "zzqx"
+    }
 
 
-def test_the_table_has_author_date_and_comment_and_a_later_choice_replaces(folder: Path, stocktake: Callable[..., Result]) -> None:
+def test_the_table_has_author_date_and_comment_and_a_later_choice_replaces(
+    folder: Path, stocktake: Callable[..., Result]
+) -> None:
     stocktake("add", "projects", "Health", "sdg:3")
     stocktake("add", "projects", "health", "sdg:3.8", "--comment", "coverage\tof all")
 
     words, faults = read_words(word_table(folder, "projects").read_text())
 
     assert faults == []
-    assert [(item.word, item.concept, item.comment) for item in words] == [("health", "sdg:3.8", "coverage\tof all")]
+    assert [(item.word, item.concept, item.comment) for item in words] == [
+        ("health", "sdg:3.8", "coverage\tof all")
+    ]
     assert words[0].author.endswith("at the terminal")
     assert len(words[0].day) == 10
 
@@ -100,7 +127,9 @@ def test_the_table_has_author_date_and_comment_and_a_later_choice_replaces(folde
     ],
     ids=["unknown", "an indicator", "no word", "a long word", "another source"],
 )
-def test_what_is_wrong_is_refused(folder: Path, stocktake: Callable[..., Result], words: tuple[str, ...], code: int, message: str) -> None:
+def test_what_is_wrong_is_refused(
+    folder: Path, stocktake: Callable[..., Result], words: tuple[str, ...], code: int, message: str
+) -> None:
     result = stocktake("add", *words)
 
     assert result.exit_code == code
@@ -108,11 +137,19 @@ def test_what_is_wrong_is_refused(folder: Path, stocktake: Callable[..., Result]
     assert not word_table(folder, "projects").exists()
 
 
-def test_a_wrong_row_refuses_the_source_with_file_and_line(folder: Path, stocktake: Callable[..., Result]) -> None:
+def test_a_wrong_row_refuses_the_source_with_file_and_line(
+    folder: Path, stocktake: Callable[..., Result]
+) -> None:
     stocktake("add", "projects", "health", "sdg:3")
     file = word_table(folder, "projects")
     text = file.read_text()
-    file.write_text(text + text.splitlines()[1].replace("sdg:3", "sdg:33").replace("health", "care") + "\n" + text.splitlines()[1] + "\n")
+    file.write_text(
+        text
+        + text.splitlines()[1].replace("sdg:3", "sdg:33").replace("health", "care")
+        + "\n"
+        + text.splitlines()[1]
+        + "\n"
+    )
 
     with pytest.raises(SourceDefinitionError) as caught:
         load(folder / "projects.toml")
@@ -126,7 +163,9 @@ def test_a_wrong_row_refuses_the_source_with_file_and_line(folder: Path, stockta
     assert "more" not in file.read_text()
 
 
-@pytest.mark.parametrize("text", ["", "word\tconcept\n", "\x00\x01", 'subject_label\tobject_id\n"' + "x" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "word\tconcept\n", "\x00\x01", 'subject_label\tobject_id\n"' + "x" * 100_000]
+)
 def test_a_table_that_is_none_is_refused(text: str) -> None:
     words, faults = read_words(text)
 
@@ -136,7 +175,10 @@ def test_a_table_that_is_none_is_refused(text: str) -> None:
 
 
 def test_what_is_written_is_read_again() -> None:
-    words = [CuratedWord("a", "sdg:4", "Ann", "2026-01-31", 'a "word"\nof two lines'), CuratedWord("الصحة", "action-line:C7-ehea")]
+    words = [
+        CuratedWord("a", "sdg:4", "Ann", "2026-01-31", 'a "word"\nof two lines'),
+        CuratedWord("الصحة", "action-line:C7-ehea"),
+    ]
 
     text = write_words(words)
 

@@ -76,13 +76,20 @@ ORIGINAL = [
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder, in which the first test that needs the data directory keeps a copy for the others."""
+    """Return a folder, in which the first test that needs the data directory keeps a copy for the
+    others.
+    """
     return tmp_path_factory.mktemp("kept")
 
 
 @pytest.fixture
 def filled(
-    template: Path, tmp_path: Path, context: HarvestContext, source: Source, registry: Any, project: Callable[..., dict[str, Any]]
+    template: Path,
+    tmp_path: Path,
+    context: HarvestContext,
+    source: Source,
+    registry: Any,
+    project: Callable[..., dict[str, Any]],
 ) -> Path:
     """Return a data directory with all kinds of files, and three journal entries."""
     if not (template / "data").exists():
@@ -90,7 +97,9 @@ def filled(
     return Path(shutil.copytree(template / "data", tmp_path / "filled"))
 
 
-def _fill(context: HarvestContext, source: Source, registry: Any, project: Callable[..., dict[str, Any]]) -> Path:
+def _fill(
+    context: HarvestContext, source: Source, registry: Any, project: Callable[..., dict[str, Any]]
+) -> Path:
     harvest_all([source], context, full=True, dry_run=False, quiet=True)
     registry.projects.append(project(11))
     harvest(source, context)
@@ -114,7 +123,9 @@ def _states(result: Result) -> dict[str, str]:
 
 
 def _damage(path: Path) -> None:
-    """Invert 64 bytes in the middle of a file, or all of a smaller one; of a database, the beginning of each page or block."""
+    """Invert 64 bytes in the middle of a file, or all of a smaller one; of a database, the
+    beginning of each page or block.
+    """
     if path.suffix == ".db":
         _damage_pages(path)
         return
@@ -125,7 +136,9 @@ def _damage(path: Path) -> None:
         path.write_bytes(content)
         return
     middle = max(0, len(content) // 2 - FLIPPED // 2)
-    content[middle : middle + FLIPPED] = bytes(byte ^ 0xFF for byte in content[middle : middle + FLIPPED])
+    content[middle : middle + FLIPPED] = bytes(
+        byte ^ 0xFF for byte in content[middle : middle + FLIPPED]
+    )
     path.write_bytes(content)
 
 
@@ -138,9 +151,17 @@ def _damage_pages(path: Path) -> None:
 
 
 def _largest(data: Path, pattern: str) -> Path:
-    """Return the largest file of a pattern; of snapshots, of the newest: the one before is not served."""
-    newest, paths = max((data / "store" / "snapshots").glob("[0-9]*")), [path for path in data.glob(pattern) if path.is_file()]
-    return max([path for path in paths if newest in path.parents] or paths, key=lambda path: path.stat().st_size)
+    """Return the largest file of a pattern; of snapshots, of the newest: the one before is not
+    served.
+    """
+    newest, paths = (
+        max((data / "store" / "snapshots").glob("[0-9]*")),
+        [path for path in data.glob(pattern) if path.is_file()],
+    )
+    return max(
+        [path for path in paths if newest in path.parents] or paths,
+        key=lambda path: path.stat().st_size,
+    )
 
 
 def test_an_undamaged_directory_is_sound(filled: Path) -> None:
@@ -158,12 +179,18 @@ def test_a_damaged_dump_of_an_older_entry_is_written_again_at_that_entry(filled:
 
     results, repaired = _run(filled, "--json"), _run(filled, "--repair", "--json")
 
-    assert (results.exit_code, repaired.exit_code, _states(repaired)["dumps"]) == (1, 0, "repaired"), repaired.output
+    assert (results.exit_code, repaired.exit_code, _states(repaired)["dumps"]) == (
+        1,
+        0,
+        "repaired",
+    ), repaired.output
     assert {path.name: path.read_bytes() for path in older} == before
 
 
 def _rounds() -> Iterator[dict[str, str]]:
-    """Yield patterns of DERIVED by their parts, one of each part at a time, so that each is yielded once."""
+    """Yield patterns of DERIVED by their parts, one of each part at a time, so that each is yielded
+    once.
+    """
     patterns: dict[str, list[str]] = {}
     for pattern, part in DERIVED:
         patterns.setdefault(part, []).append(pattern)
@@ -171,7 +198,9 @@ def _rounds() -> Iterator[dict[str, str]]:
         yield {part: those[number] for part, those in patterns.items() if number < len(those)}
 
 
-def test_every_damaged_derived_file_is_found_and_rebuilt(filled: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_every_damaged_derived_file_is_found_and_rebuilt(
+    filled: Path, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     rounds = [*_rounds()]
     for number, damaged in enumerate(rounds):
         with subtests.test(" ".join(damaged.values())):
@@ -182,14 +211,22 @@ def test_every_damaged_derived_file_is_found_and_rebuilt(filled: Path, tmp_path:
             results, repaired = _run(data, "--json"), _run(data, "--repair", "--json")
 
             states, repaired_states = _states(results), _states(repaired)
-            assert (results.exit_code, repaired.exit_code) == (1, 0), results.output + repaired.output
-            assert {part: state for part, state in states.items() if state != "sound"} == dict.fromkeys(damaged, "damaged"), results.output
-            assert {part for part, state in repaired_states.items() if state == "repaired"} == set(damaged), repaired.output
+            assert (results.exit_code, repaired.exit_code) == (1, 0), (
+                results.output + repaired.output
+            )
+            assert {
+                part: state for part, state in states.items() if state != "sound"
+            } == dict.fromkeys(damaged, "damaged"), results.output
+            assert {part for part, state in repaired_states.items() if state == "repaired"} == set(
+                damaged
+            ), repaired.output
 
     assert sum(map(len, rounds)) == len(DERIVED)
 
 
-def test_every_damaged_original_file_is_found_and_named_with_the_remedy(filled: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_every_damaged_original_file_is_found_and_named_with_the_remedy(
+    filled: Path, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     for number, (pattern, part) in enumerate(ORIGINAL):
         with subtests.test(pattern):
             data = Path(shutil.copytree(filled, tmp_path / f"copy{number}"))
@@ -205,7 +242,12 @@ def test_every_damaged_original_file_is_found_and_named_with_the_remedy(filled: 
 
 
 def test_damaged_published_indexes_are_found_and_rebuilt(filled: Path) -> None:
-    patterns = ("text/shown/*.store", "tables/shown/tables.duckdb", "columns/shown/columns.duckdb", "tables/shown/position")
+    patterns = (
+        "text/shown/*.store",
+        "tables/shown/tables.duckdb",
+        "columns/shown/columns.duckdb",
+        "tables/shown/position",
+    )
     damaged = [_largest(filled, f"store/{pattern}") for pattern in patterns]
     for path in damaged:
         _damage(path)
@@ -218,7 +260,14 @@ def test_damaged_published_indexes_are_found_and_rebuilt(filled: Path) -> None:
 
 
 def test_damaged_working_files_are_found_and_rebuilt(filled: Path) -> None:
-    patterns = ("columns/work.duckdb", "tables/work.duckdb", "position.json", "text/position.json", "store/*.sst", "text/index/*.store")
+    patterns = (
+        "columns/work.duckdb",
+        "tables/work.duckdb",
+        "position.json",
+        "text/position.json",
+        "store/*.sst",
+        "text/index/*.store",
+    )
     damaged = [_largest(filled, f"store/{pattern}") for pattern in patterns]
     for path in damaged:
         _damage(path)
@@ -230,12 +279,19 @@ def test_damaged_working_files_are_found_and_rebuilt(filled: Path) -> None:
     assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
 
 
-@pytest.mark.parametrize(("name", "value"), [("position", 2), ("position", "3"), ("quads", 7), ("entry", "x"), ("other", 1)])
-def test_a_position_that_is_not_that_of_the_snapshot_is_found(filled: Path, name: str, value: object) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("position", 2), ("position", "3"), ("quads", 7), ("entry", "x"), ("other", 1)],
+)
+def test_a_position_that_is_not_that_of_the_snapshot_is_found(
+    filled: Path, name: str, value: object
+) -> None:
     path = filled / "store" / "position.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
 
-    assert [fault.name for fault in files.store_faults(filled, IRIS, lambda _: None)] == ["store/position.json"]
+    assert [fault.name for fault in files.store_faults(filled, IRIS, lambda _: None)] == [
+        "store/position.json"
+    ]
 
 
 def test_a_damaged_older_snapshot_is_found_and_deleted_and_the_newest_stays(filled: Path) -> None:
@@ -259,14 +315,18 @@ def test_a_snapshot_that_was_made_of_a_damaged_file_is_found(tmp_path: Path) -> 
     part.mkdir()
     path = part / "columns.duckdb"
     with duckdb.connect(str(path)) as file:
-        file.execute("CREATE TABLE terms AS SELECT range AS id, 'text ' || range AS lexical FROM range(50000)")
+        file.execute(
+            "CREATE TABLE terms AS SELECT range AS id, 'text ' || range AS lexical FROM range(50000)"
+        )
     with duckdb.connect(str(path), read_only=True, config={"threads": 2}):
         assert unreadable_reason(path) == ""  # a server has it open
     _damage(path)
 
     write_checksums(part, None)
 
-    assert first_fault(part).startswith("store/" + f"{tmp_path.name}/000000001/columns.duckdb cannot be read: ")
+    assert first_fault(part).startswith(
+        "store/" + f"{tmp_path.name}/000000001/columns.duckdb cannot be read: "
+    )
 
 
 def test_a_file_that_was_damaged_before_the_next_snapshot_links_it_is_found(tmp_path: Path) -> None:
@@ -280,7 +340,10 @@ def test_a_file_that_was_damaged_before_the_next_snapshot_links_it_is_found(tmp_
 
     write_checksums(after, before)
 
-    assert first_fault(after) == "store/snapshots/000000002/000012.sst has changed since it was written"
+    assert (
+        first_fault(after)
+        == "store/snapshots/000000002/000012.sst has changed since it was written"
+    )
 
 
 def test_rows_that_the_tables_have_taken_up_leave_no_file(filled: Path) -> None:
@@ -298,7 +361,9 @@ def test_rows_that_the_tables_have_taken_up_leave_no_file(filled: Path) -> None:
         "UPDATE checkpoint SET entry = 'x'",
     ],
 )
-def test_rows_of_the_history_that_the_journal_does_not_yield_are_found(filled: Path, change: str) -> None:
+def test_rows_of_the_history_that_the_journal_does_not_yield_are_found(
+    filled: Path, change: str
+) -> None:
     with closing(sqlite3.connect(filled / "store" / "history" / "changes.db")) as file:
         file.executemany("INSERT OR IGNORE INTO announcement VALUES (?, ?)", [(1, 100), (2, 200)])
         before = file.execute("SELECT count(*) FROM announcement").fetchone()
@@ -308,7 +373,9 @@ def test_rows_of_the_history_that_the_journal_does_not_yield_are_found(filled: P
         file.commit()
 
     assert before[0] >= 2
-    assert [fault.name for fault in files.history_faults(filled, BASE)] == ["store/history/changes.db"]
+    assert [fault.name for fault in files.history_faults(filled, BASE)] == [
+        "store/history/changes.db"
+    ]
 
 
 def test_a_repair_beside_a_server_is_refused_and_deletes_nothing(filled: Path) -> None:
@@ -337,7 +404,10 @@ def test_a_missing_last_entry_is_known_by_the_ledger(filled: Path) -> None:
 
     result = _run(filled)
 
-    assert (result.exit_code, "the ledger knows entries up to 3, the journal has 2" in result.stdout) == (1, True), result.stdout
+    assert (
+        result.exit_code,
+        "the ledger knows entries up to 3, the journal has 2" in result.stdout,
+    ) == (1, True), result.stdout
 
 
 def test_a_damaged_ledger_is_named(filled: Path) -> None:
@@ -345,12 +415,16 @@ def test_a_damaged_ledger_is_named(filled: Path) -> None:
 
     result = _run(filled, "--repair")
 
-    assert (result.exit_code, "restore the ledger from a backup" in result.stdout) == (1, True), result.stdout
+    assert (result.exit_code, "restore the ledger from a backup" in result.stdout) == (1, True), (
+        result.stdout
+    )
 
 
 def test_a_description_in_the_ledger_is_compared_with_the_journal(filled: Path) -> None:
     with closing(sqlite3.connect(filled / "ledger.sqlite")) as file:
-        file.execute("UPDATE description SET statements = (SELECT statements FROM description WHERE seq = 1) WHERE seq = 0")
+        file.execute(
+            "UPDATE description SET statements = (SELECT statements FROM description WHERE seq = 1) WHERE seq = 0"
+        )
         file.commit()
 
     assert "p1: its description is not the one that the journal published" in _run(filled).stdout
@@ -358,13 +432,22 @@ def test_a_description_in_the_ledger_is_compared_with_the_journal(filled: Path) 
 
 def test_the_description_of_a_graph_is_compared_with_the_journal(filled: Path) -> None:
     with closing(sqlite3.connect(filled / "ledger.sqlite")) as file:
-        (first, other) = file.execute("SELECT iri, description FROM graph ORDER BY iri LIMIT 2").fetchall()
+        (first, other) = file.execute(
+            "SELECT iri, description FROM graph ORDER BY iri LIMIT 2"
+        ).fetchall()
         file.execute("UPDATE graph SET description = ? WHERE iri = ?", (other[1], first[0]))
         file.commit()
 
-    problems = [fault.problem for fault in ledger_faults(f"sqlite:///{filled}/ledger.sqlite", Journal(filled / "journal"), BASE)]
+    problems = [
+        fault.problem
+        for fault in ledger_faults(
+            f"sqlite:///{filled}/ledger.sqlite", Journal(filled / "journal"), BASE
+        )
+    ]
 
-    assert problems == [f"graph {first[0]}: its description is not the one that the journal published"]
+    assert problems == [
+        f"graph {first[0]}: its description is not the one that the journal published"
+    ]
 
 
 def test_a_damaged_description_cannot_be_decompressed() -> None:
@@ -376,14 +459,18 @@ def test_a_damaged_description_cannot_be_decompressed() -> None:
         decompress(bytes(packed))
 
 
-def test_a_damaged_newest_entry_stops_the_next_commit(context: HarvestContext, source: Source) -> None:
+def test_a_damaged_newest_entry_stops_the_next_commit(
+    context: HarvestContext, source: Source
+) -> None:
     harvest(source, context)
     journal = Journal(context.journal.folder)
     before = journal.paths()
     _damage(before[-1])
 
     with pytest.raises(ChainError, match=r"cannot be read to its end|does not match its id"):
-        Journal(journal.folder).append(["A <urn:s> <urn:p> <urn:o> <urn:g> ."], run="next.1", time=NOON)
+        Journal(journal.folder).append(
+            ["A <urn:s> <urn:p> <urn:o> <urn:g> ."], run="next.1", time=NOON
+        )
 
     assert journal.paths() == before
 
@@ -422,5 +509,10 @@ def test_the_table_of_damage_has_each_kind_once_and_says_what_was_repaired(fille
     assert not any(kind.endswith("lock") for kind in kinds)
     assert list(damage_each(filled, "status")) == [("status.nq", "status", "yes", "yes")]
     [(kind, parts, noticed, repaired)] = damage_each(filled, "journal")
-    assert (kind, parts.split(", ")[0], noticed, repaired) == ("journal/*.gz", "journal", "yes", "by a person")
+    assert (kind, parts.split(", ")[0], noticed, repaired) == (
+        "journal/*.gz",
+        "journal",
+        "yes",
+        "by a person",
+    )
     assert (filled / "status.nq").read_bytes() == before

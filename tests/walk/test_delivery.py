@@ -1,4 +1,6 @@
-"""Delivery of messages: mail over a real SMTP server and signed webhooks over a real HTTP server, both on loopback."""
+"""Delivery of messages: mail over a real SMTP server and signed webhooks over a real HTTP server,
+both on loopback.
+"""
 
 from __future__ import annotations
 
@@ -79,10 +81,14 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def channels(port: int, **options: Any) -> Channels:
     server = MailServer("127.0.0.1", port, "none", "stocktake@example.org")
-    return Channels(**{"mail": server, "secret": SECRET, "allow": frozenset({"127.0.0.1"}), **options})
+    return Channels(
+        **{"mail": server, "secret": SECRET, "allow": frozenset({"127.0.0.1"}), **options}
+    )
 
 
-def mail(address: str = "ops@example.org", subject: str = "A change waits", text: str = "Look at it.\n") -> Message:
+def mail(
+    address: str = "ops@example.org", subject: str = "A change waits", text: str = "Look at it.\n"
+) -> Message:
     return Message(MAIL, address, "alert it", subject, text)
 
 
@@ -122,7 +128,9 @@ def test_several_messages_use_one_connection_and_are_sent_once(ledger: Ledger) -
     assert len({message["Message-ID"] for message in inbox.received}) == 5
 
 
-def test_mail_uses_tls_and_signs_in(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mail_uses_tls_and_signs_in(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
@@ -130,12 +138,16 @@ def test_mail_uses_tls_and_signs_in(ledger: Ledger, tmp_path: Path, monkeypatch:
     authority.issue_cert("127.0.0.1").configure_cert(context)
     inbox, signed_in = Inbox(), []
 
-    def sign_in(server: Any, session: Any, envelope: Any, mechanism: Any, data: LoginPassword) -> AuthResult:
+    def sign_in(
+        server: Any, session: Any, envelope: Any, mechanism: Any, data: LoginPassword
+    ) -> AuthResult:
         signed_in.append((data.login, data.password, session.ssl is not None))
         return AuthResult(success=True)
 
     ledger.outbox.queue_messages([mail()], NOON)
-    with mail_server(inbox, tls_context=context, require_starttls=True, authenticator=sign_in, auth_required=True) as port:
+    with mail_server(
+        inbox, tls_context=context, require_starttls=True, authenticator=sign_in, auth_required=True
+    ) as port:
         server = parse_mail_server(f"smtp://ann:s%40fe@127.0.0.1:{port}?from=stocktake@example.org")
         delivered = deliver(ledger, Channels(mail=server), lambda: NOON)
 
@@ -188,7 +200,10 @@ def test_attempts_are_rarer_and_end_after_a_week_but_the_message_stays(ledger: L
 
 def test_a_refused_recipient_stops_no_other(ledger: Ledger) -> None:
     inbox = Inbox()
-    inbox.refusals = {"gone@example.org": "550 no such user", "full@example.org": "452 mailbox full"}
+    inbox.refusals = {
+        "gone@example.org": "550 no such user",
+        "full@example.org": "452 mailbox full",
+    }
     ledger.outbox.queue_messages([mail("gone@example.org"), mail("full@example.org"), mail()], NOON)
 
     with mail_server(inbox) as port:
@@ -210,7 +225,9 @@ def test_a_server_that_says_nothing_is_left_after_the_time_limit(
         delivered = deliver(ledger, channels(silent.getsockname()[1]), lambda: NOON)
 
     assert delivered == 0
-    assert [queued.error for queued in ledger.outbox.messages()] == [ledger.outbox.messages()[0].error] * 2
+    assert [queued.error for queued in ledger.outbox.messages()] == [
+        ledger.outbox.messages()[0].error
+    ] * 2
     assert "timed out" in (ledger.outbox.messages()[0].error or "")
 
 
@@ -250,7 +267,9 @@ class Receiver:
         class ReceiverHandler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.posts.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                receiver.posts.append(
+                    ({name.lower(): value for name, value in self.headers.items()}, body)
+                )
                 self.send_response(receiver.status)
                 self.send_header("Location", "http://127.0.0.1:1/")
                 self.end_headers()
@@ -274,24 +293,35 @@ def receiver() -> Iterator[Receiver]:
 
 
 def hook(url: str) -> Message:
-    return Message(WEBHOOK, url, "alert it", "", "", {"type": "alert.opened", "data": {"text": "Тревога"}})
+    return Message(
+        WEBHOOK, url, "alert it", "", "", {"type": "alert.opened", "data": {"text": "Тревога"}}
+    )
 
 
-def test_a_webhook_is_signed_and_its_receiver_can_verify_it(ledger: Ledger, receiver: Receiver) -> None:
+def test_a_webhook_is_signed_and_its_receiver_can_verify_it(
+    ledger: Ledger, receiver: Receiver
+) -> None:
     ledger.outbox.queue_messages([hook(receiver.url)], NOON)
 
     delivered = deliver(ledger, channels(0), lambda: NOON)
 
     ((headers, body),) = receiver.posts
-    id, timestamp, signature = (headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
-    assert (delivered, json.loads(body)) == (1, {"id": "1", "type": "alert.opened", "data": {"text": "Тревога"}})
+    id, timestamp, signature = (
+        headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature")
+    )
+    assert (delivered, json.loads(body)) == (
+        1,
+        {"id": "1", "type": "alert.opened", "data": {"text": "Тревога"}},
+    )
     assert verify(SECRET, id, timestamp, signature, body, NOON)
     assert not verify(SECRET, id, timestamp, signature, body + b" ", NOON)
     assert not verify("another", id, timestamp, signature, body, NOON)
     assert not verify(SECRET, id, timestamp, signature, body, NOON + timedelta(minutes=6))
 
 
-def test_a_failed_webhook_is_sent_again_with_the_same_id(ledger: Ledger, receiver: Receiver) -> None:
+def test_a_failed_webhook_is_sent_again_with_the_same_id(
+    ledger: Ledger, receiver: Receiver
+) -> None:
     ledger.outbox.queue_messages([hook(receiver.url)], NOON)
     receiver.status = 503
     deliver(ledger, channels(0), lambda: NOON)
@@ -303,7 +333,9 @@ def test_a_failed_webhook_is_sent_again_with_the_same_id(ledger: Ledger, receive
     assert ledger.outbox.count_undelivered() == 0
 
 
-@pytest.mark.parametrize(("status", "is_given_up"), [(302, False), (404, False), (410, True), (500, False)])
+@pytest.mark.parametrize(
+    ("status", "is_given_up"), [(302, False), (404, False), (410, True), (500, False)]
+)
 def test_a_receiver_that_refuses_is_asked_again_unless_it_is_gone(
     ledger: Ledger, receiver: Receiver, status: int, is_given_up: bool
 ) -> None:
@@ -337,7 +369,14 @@ def test_old_messages_are_deleted_and_undelivered_ones_stay(ledger: Ledger) -> N
 
 
 @pytest.mark.parametrize(
-    "url", ["http://mail.example?from=a@b.org", "smtp://mail.example", "smtp://h?from=a", "smtps://h?from=a@b.org&tls=none", "smtp://h?from=a@b.org&x=1"]
+    "url",
+    [
+        "http://mail.example?from=a@b.org",
+        "smtp://mail.example",
+        "smtp://h?from=a",
+        "smtps://h?from=a@b.org&tls=none",
+        "smtp://h?from=a@b.org&x=1",
+    ],
 )
 def test_a_wrong_mail_setting_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"use smtp|address|tls has"):

@@ -43,13 +43,31 @@ Running = tuple[str, Process, list[httpx.Response], Path]
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Yield the demo's address, its process, the front pages that were seen until all was there, and its folder."""
+    """Yield the demo's address, its process, the front pages that were seen until all was there,
+    and its folder.
+    """
     port, home = free_port(), tmp_path_factory.mktemp("demo")
-    words = ["--data", str(home / "data"), "demo", "--size", "200", "--port", str(port), "--registries-port", "0"]
+    words = [
+        "--data",
+        str(home / "data"),
+        "demo",
+        "--size",
+        "200",
+        "--port",
+        str(port),
+        "--registries-port",
+        "0",
+    ]
     root = Path(__file__).parents[2]
     with (home / "terminal").open("wb") as terminal:
         command = [sys.executable, "-m", "stocktake", *words]
-        process = Process(command, cwd=home, env={**os.environ, "PYTHONPATH": str(root)}, stderr=terminal, stdout=terminal)
+        process = Process(
+            command,
+            cwd=home,
+            env={**os.environ, "PYTHONPATH": str(root)},
+            stderr=terminal,
+            stdout=terminal,
+        )
     base, seen = f"http://127.0.0.1:{port}", list[httpx.Response]()
 
     def is_up() -> bool:
@@ -59,14 +77,23 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         return whole(base) and "Ctrl-C ends the demo" in (home / "terminal").read_text()
 
     try:
-        wait_until(is_up, "the demo to be whole", PATIENCE, (home / "terminal").read_text, pause=0.2)
+        wait_until(
+            is_up, "the demo to be whole", PATIENCE, (home / "terminal").read_text, pause=0.2
+        )
         yield base, process, seen, home
     finally:
         process.discard()
 
 
 def ask(base: str, path: str, accept: str = "text/html", **parameters: str) -> httpx.Response:
-    return httpx.get(base + path, params=parameters or None, headers={"Accept": accept}, trust_env=False, timeout=99, follow_redirects=True)
+    return httpx.get(
+        base + path,
+        params=parameters or None,
+        headers={"Accept": accept},
+        trust_env=False,
+        timeout=99,
+        follow_redirects=True,
+    )
 
 
 def test_the_endpoint_returns_the_harvested_data(demo: Running) -> None:
@@ -96,12 +123,18 @@ def test_the_home_page_showed_the_progress_of_the_first_start(demo: Running) -> 
     steps = [page.text for page in demo[2] if '<section class="card start"' in page.text]
 
     assert steps
-    assert all(re.search(r'<meta http-equiv="refresh"|/static/progress\.[0-9a-f]{12}\.js', text) for text in steps)
+    assert all(
+        re.search(r'<meta http-equiv="refresh"|/static/progress\.[0-9a-f]{12}\.js', text)
+        for text in steps
+    )
     assert '<section class="card start"' not in ask(demo[0], "/").text
 
 
 def test_every_page_says_that_the_data_are_simulated(demo: Running) -> None:
-    pages = [ask(demo[0], path) for path in ("/", "/search", "/release/1", "/reports/", "/nowhere", "/status")]
+    pages = [
+        ask(demo[0], path)
+        for path in ("/", "/search", "/release/1", "/reports/", "/nowhere", "/status")
+    ]
 
     assert ["<b>Demonstration data</b>" in page.text for page in pages] == [True] * len(pages)
 
@@ -161,7 +194,12 @@ def test_a_requested_port_in_use_exits_with_2(tmp_path: Path) -> None:
 
         answers = [
             CliRunner().invoke(app, ["--data", str(tmp_path / "data"), *words])
-            for words in (["demo", "--port", port], ["demo", "--registries-port", port], ["serve", "--port", port], ["up", "--port", port])
+            for words in (
+                ["demo", "--port", port],
+                ["demo", "--registries-port", port],
+                ["serve", "--port", port],
+                ["up", "--port", port],
+            )
         ]
 
     assert [(answer.exit_code, port in answer.stderr) for answer in answers] == [(2, True)] * 4

@@ -1,4 +1,6 @@
-"""Disk errors: the run fails with a clear message, nothing incomplete is visible, and the next run continues."""
+"""Disk errors: the run fails with a clear message, nothing incomplete is visible, and the next run
+continues.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def logged_errors(source: Source, context: HarvestContext) -> list[dict[str, Any
     return [dict(log) for log in logs if log["log_level"] == "error"]
 
 
-def test_a_full_disk_fails_the_run_in_one_line_and_the_next_run_commits_it(source: Source, context: HarvestContext) -> None:
+def test_a_full_disk_fails_the_run_in_one_line_and_the_next_run_commits_it(
+    source: Source, context: HarvestContext
+) -> None:
     harvest_all([], context, full=True, dry_run=False, quiet=True)  # the words
     full = replace(context, journal=FullDiskJournal(context.journal.folder))
 
@@ -64,7 +68,10 @@ def test_a_full_disk_fails_the_run_in_one_line_and_the_next_run_commits_it(sourc
     plan = harvest(source, context, full=True)
 
     assert error["event"] == "run failed"
-    assert "projects.1 could not be written: No space left on device; free disk space or fix the directory" in error["reason"]
+    assert (
+        "projects.1 could not be written: No space left on device; free disk space or fix the directory"
+        in error["reason"]
+    )
     assert seen == ["vocabulary.1"]
     assert [entry.run for entry in context.journal.entries()] == ["vocabulary.1", "projects.1"]
     assert (plan.run.id, plan.run.state) == ("projects.1", State.COMMITTED)
@@ -78,7 +85,9 @@ class FullOnceLedger(Ledger):
     def set_balance(self, entry: int, added: int, removed: int, after: int) -> None:
         if self.full:
             self.full = False
-            raise LedgerError("ledger: database or disk is full; nothing of this step was kept, run again when it is fixed")
+            raise LedgerError(
+                "ledger: database or disk is full; nothing of this step was kept, run again when it is fixed"
+            )
         super().set_balance(entry, added, removed, after)
 
 
@@ -101,13 +110,20 @@ def test_a_deferred_commit_is_reported_with_reason_and_action(
     action = "free disk space or fix the directory, then run again; "
     action += "the plan is kept; the schedule or `stocktake harvest projects` will write it"
     assert (row["run"], row["outcome"], row["entry"]) == ("projects.1", "committing", None)
-    assert str(row["reason"]).endswith(f"run projects.1 could not be written: No space left on device; {action}")
-    public = str(row["reason"]).replace(f"{context.data}/", "")  # the machine's folders are nobody's business
+    assert str(row["reason"]).endswith(
+        f"run projects.1 could not be written: No space left on device; {action}"
+    )
+    # the machine's folders are nobody's business
+    public = str(row["reason"]).replace(f"{context.data}/", "")
     assert public.startswith("journal journal: run projects.1")
     assert (waiting.run, waiting.outcome, waiting.reason) == ("projects.1", "committing", public)
     assert (waiting.marks.failures, waiting.published, waiting.success) == (1, 0, None)
     assert waiting.account is not None
-    assert (waiting.account.state, waiting.account.new, waiting.account.entry) == ("committing", 10, None)
+    assert (waiting.account.state, waiting.account.new, waiting.account.entry) == (
+        "committing",
+        10,
+        None,
+    )
     assert (written.run, written.outcome, written.reason) == ("projects.1", "committed", None)
     assert (written.marks.failures, written.published) == (0, 10)
 
@@ -137,7 +153,10 @@ def test_an_incomplete_run_stays_incomplete_after_a_deferred_commit(
     plan = harvest(source, context)
 
     assert (plan.run.id, plan.run.state) == ("projects.1", State.INCOMPLETE)
-    assert plan.run.reason == "the source reported 12 records but returned 10; no record was marked as deleted"
+    assert (
+        plan.run.reason
+        == "the source reported 12 records but returned 10; no record was marked as deleted"
+    )
 
 
 def test_an_approved_plan_with_a_deferred_commit_is_written_by_the_next_run(
@@ -147,7 +166,12 @@ def test_an_approved_plan_with_a_deferred_commit_is_written_by_the_next_run(
     del registry.projects[3:]
     assert harvest(source, context).hold_reason
     with pytest.raises(JournalWriteError):
-        plan_decisions.approve(replace(context, journal=FullDiskJournal(context.journal.folder)), source, "projects.2", by="ann")
+        plan_decisions.approve(
+            replace(context, journal=FullDiskJournal(context.journal.folder)),
+            source,
+            "projects.2",
+            by="ann",
+        )
     result = status_file.source_statuses(context, NOON)[0]
 
     plan = harvest(source, context)
@@ -172,23 +196,32 @@ def test_a_ledger_failure_after_the_journal_entry_loses_nothing(
     assert (plan.run.state, context.ledger.count_published("projects")) == (State.COMMITTED, 10)
 
 
-def test_a_vocabulary_that_the_journal_refuses_is_written_the_next_time(context: HarvestContext) -> None:
+def test_a_vocabulary_that_the_journal_refuses_is_written_the_next_time(
+    context: HarvestContext,
+) -> None:
     with pytest.raises(JournalWriteError):
-        publish_vocabularies.publish(replace(context, journal=FullDiskJournal(context.journal.folder)))
+        publish_vocabularies.publish(
+            replace(context, journal=FullDiskJournal(context.journal.folder))
+        )
     (waiting,) = context.ledger.runs()
 
     publication = publish_vocabularies.publish(context)
 
     assert "No space left on device" in str(waiting.reason)
     assert publication is not None
-    assert (publication.id, publication.state, publication.reason) == (waiting.id, State.COMMITTED, None)
+    assert (publication.id, publication.state, publication.reason) == (
+        waiting.id,
+        State.COMMITTED,
+        None,
+    )
 
 
 def test_an_unwritable_journal_directory_is_reported_with_the_action(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("a file where the folder should be")
 
     with pytest.raises(
-        JournalWriteError, match=r"journal .*/journal cannot be written: .*; free disk space or fix the directory, then run again"
+        JournalWriteError,
+        match=r"journal .*/journal cannot be written: .*; free disk space or fix the directory, then run again",
     ):
         Journal(tmp_path / "journal")
 
@@ -201,10 +234,16 @@ def test_an_unwritable_journal_can_be_read_and_fails_only_runs_with_changes(
     (context.data / "journal" / "lock").unlink()
     (context.data / "journal" / "lock").mkdir()
 
-    with capture_logs() as logs, open_context(context.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", frozenset()) as looking:
+    with (
+        capture_logs() as logs,
+        open_context(
+            context.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", frozenset()
+        ) as looking,
+    ):
         runs = [run.id for run in looking.ledger.runs()]
         with pytest.raises(
-            JournalWriteError, match=r"journal .* cannot be written: Is a directory; free disk space or fix the directory, then run again"
+            JournalWriteError,
+            match=r"journal .* cannot be written: Is a directory; free disk space or fix the directory, then run again",
         ):
             harvest(source, replace(looking, transport=context.transport))
 
@@ -212,17 +251,24 @@ def test_an_unwritable_journal_can_be_read_and_fails_only_runs_with_changes(
     assert [log["event"] for log in logs] == ["journal not writable; nothing can be published"]
 
 
-def test_an_unwritable_status_file_does_not_fail_a_run(source: Source, context: HarvestContext) -> None:
+def test_an_unwritable_status_file_does_not_fail_a_run(
+    source: Source, context: HarvestContext
+) -> None:
     (context.data / "status.nq.new").mkdir()
 
     errors = logged_errors(source, context)
 
     assert {error["event"] for error in errors} == {"status file not written"}
-    assert all("status.nq: Is a directory; free disk space or fix the directory" in error["reason"] for error in errors)
+    assert all(
+        "status.nq: Is a directory; free disk space or fix the directory" in error["reason"]
+        for error in errors
+    )
     assert context.ledger.runs("projects")[0].state is State.COMMITTED
 
 
-def test_a_half_written_status_file_is_replaced_without_leftovers(source: Source, context: HarvestContext) -> None:
+def test_a_half_written_status_file_is_replaced_without_leftovers(
+    source: Source, context: HarvestContext
+) -> None:
     harvest(source, context)
     (context.data / "status.nq.new").write_text("half")
 
@@ -231,10 +277,15 @@ def test_a_half_written_status_file_is_replaced_without_leftovers(source: Source
     assert sorted(path.name for path in context.data.glob("status*")) == ["status.nq"]
 
 
-def test_a_lock_that_cannot_be_created_fails_the_run_with_the_action(source: Source, context: HarvestContext) -> None:
+def test_a_lock_that_cannot_be_created_fails_the_run_with_the_action(
+    source: Source, context: HarvestContext
+) -> None:
     (context.data / "locks").write_text("a file where the folder should be")
 
-    with pytest.raises(DataDirectoryError, match=r"locks/projects\.lock: .*; free disk space or fix the directory, then run again"):
+    with pytest.raises(
+        DataDirectoryError,
+        match=r"locks/projects\.lock: .*; free disk space or fix the directory, then run again",
+    ):
         harvest(source, context)
 
 
@@ -242,10 +293,15 @@ def test_a_ledger_locked_by_another_program_rolls_the_transaction_back(
     source: Source, tmp_path: Path, context: HarvestContext
 ) -> None:
     harvest(source, context)
-    impatient = replace(context, ledger=Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", lock_timeout=0))
+    impatient = replace(
+        context, ledger=Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", lock_timeout=0)
+    )
     with sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(HarvestError, match="ledger: database is locked; nothing of this step was kept, run again when it is fixed"):
+        with pytest.raises(
+            HarvestError,
+            match="ledger: database is locked; nothing of this step was kept, run again when it is fixed",
+        ):
             harvest(source, impatient, full=True)
     other.close()
     impatient.ledger.close()
@@ -255,12 +311,17 @@ def test_a_ledger_locked_by_another_program_rolls_the_transaction_back(
     assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
 
 
-def test_a_ledger_of_another_journal_writes_nothing(source: Source, tmp_path: Path, context: HarvestContext) -> None:
+def test_a_ledger_of_another_journal_writes_nothing(
+    source: Source, tmp_path: Path, context: HarvestContext
+) -> None:
     harvest(source, context)
     other = replace(context, ledger=Ledger(f"sqlite:///{tmp_path}/another.sqlite"))
 
     for operation in (lambda: harvest(source, other), lambda: publish_vocabularies.publish(other)):
-        with pytest.raises(LedgerError, match=r"the journal's last entry, 1, was written by projects\.1, which is not in this ledger; "):
+        with pytest.raises(
+            LedgerError,
+            match=r"the journal's last entry, 1, was written by projects\.1, which is not in this ledger; ",
+        ):
             operation()
     other.ledger.close()
 
@@ -278,7 +339,10 @@ def test_a_run_is_synced_to_disk_before_its_entry(tmp_path: Path, context: Harve
             ledger.save(replace(run, state=state))
             os._exit(0)  # closing would bring all to the disk
 
-        return sum(call == "fdatasync" for call in syscall_tracer.trace(work, None, tmp_path / "errors").calls)
+        return sum(
+            call == "fdatasync"
+            for call in syscall_tracer.trace(work, None, tmp_path / "errors").calls
+        )
 
     assert (save(State.RUNNING), save(State.COMMITTING) > 0) == (0, True)
 
@@ -296,7 +360,10 @@ def test_a_bug_ends_the_run_as_failed(source: Source, context: HarvestContext) -
     (run,) = context.ledger.runs("projects")
     assert error["event"] == "run failed: this is a bug, please report it"
     assert run.state is State.FAILED
-    assert run.reason == "a fault of this program, please report it (RuntimeError: dictionary changed size during iteration)"
+    assert (
+        run.reason
+        == "a fault of this program, please report it (RuntimeError: dictionary changed size during iteration)"
+    )
     assert status_file.source_statuses(context, NOON)[0].marks.failures == 1
 
 
@@ -309,11 +376,17 @@ class Deadly(ProcessExecutor):
         return died
 
 
-def test_records_that_crash_every_worker_fail_the_run_with_the_action(source: Source, context: HarvestContext) -> None:
+def test_records_that_crash_every_worker_fail_the_run_with_the_action(
+    source: Source, context: HarvestContext
+) -> None:
     pool = WorkerPool(BASE)
-    pool.record_count, pool._executor = 10_000, Deadly(1)  # as after a large source: what comes next goes to a process
+    # as after a large source: what comes next goes to a process
+    pool.record_count, pool._executor = 10_000, Deadly(1)
 
-    with pytest.raises(ValidationCrashError, match="projects: 3 processes that validate the same records died; run again"):
+    with pytest.raises(
+        ValidationCrashError,
+        match="projects: 3 processes that validate the same records died; run again",
+    ):
         harvest(source, replace(context, pool=pool))
 
     assert context.ledger.runs("projects")[0].state is State.FAILED
@@ -322,7 +395,14 @@ def test_records_that_crash_every_worker_fail_the_run_with_the_action(source: So
 def test_output_to_a_full_disk_is_reported_in_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
         process = subprocess.run(
-            [sys.executable, "-m", "stocktake", "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [sys.executable, "-m", "stocktake", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
 
-    assert (process.returncode, process.stderr) == (1, "No space left on device; free space, then run the command again\n")
+    assert (process.returncode, process.stderr) == (
+        1,
+        "No space left on device; free space, then run the command again\n",
+    )

@@ -1,5 +1,6 @@
-"""Faults of the network, each through a whole run against a real registry on loopback: how the run ends, what is counted, and that
-what was published before stays."""
+"""Faults of the network, each through a whole run against a real registry on loopback: how the run
+ends, what is counted, and that what was published before stays.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ from vocab.iris import BASE
 
 HOST = "127.0.0.1"
 SOUND = RetryPolicy(max_bytes=2_000_000, max_attempts=2)
-SHORT = RetryPolicy(read_timeout=0.2, response_timeout=0.3, max_attempts=2)  # seconds: for faults that would take for ever
+# seconds: for faults that would take for ever
+SHORT = RetryPolicy(read_timeout=0.2, response_timeout=0.3, max_attempts=2)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +67,9 @@ class SleepClock:
 
 @dataclass(frozen=True)
 class FaultRegistry:
-    """A registry of the demo whose records are published, and the context to harvest it again; *slept* are the pauses kept."""
+    """A registry of the demo whose records are published, and the context to harvest it again;
+    *slept* are the pauses kept.
+    """
 
     demo: Demo
     source: Source
@@ -87,9 +91,17 @@ class FaultRegistry:
 
 
 @pytest.fixture(scope="module")
-def published(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], FaultRegistry]]:
+def published(
+    demo: Demo, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], FaultRegistry]]:
     home, clock = tmp_path_factory.mktemp("faults"), SleepClock()
-    with open_context(home / "data", f"sqlite:///{home}/ledger.sqlite", BASE, "operator@example.org", frozenset({HOST})) as real:
+    with open_context(
+        home / "data",
+        f"sqlite:///{home}/ledger.sqlite",
+        BASE,
+        "operator@example.org",
+        frozenset({HOST}),
+    ) as real:
         context = replace(real, rate_limiter=LocalRateLimiter(clock.sleep, clock.read))
         known: dict[str, FaultRegistry] = {}
 
@@ -113,7 +125,11 @@ LASTING = [
     (Fault.LIMITED, "limited", "answered 429 and asks to retry in 2 seconds"),
     (Fault.DATED, "unavailable", "answered 503 and asks to retry in 2 seconds"),
     (Fault.DOWN, "unavailable", "answered 503"),
-    (Fault.DENIED, "denied", "answered 403; correct the source's url, or ask the registry to let us in"),
+    (
+        Fault.DENIED,
+        "denied",
+        "answered 403; correct the source's url, or ask the registry to let us in",
+    ),
     (Fault.WALL, "bot_protection", 'http.user_agent contains "Stocktake/"'),
     (Fault.INWARD, "refused", "has the private address 10.0.0.1"),
     (Fault.ROUND, "redirect_loop", "more than 5 redirects"),
@@ -127,12 +143,15 @@ LASTING = [
     (Fault.MUTE, "robots", "without a readable robots.txt"),
 ]
 CONTENT = {"charset", "repeated", "shrunk", "endless"}
-BESIDE = {"sent", "retried", "robots", "quiet_hours", "redirect_loop", "invalid_url", *CONTENT}  # not how a request that was sent ended
+# not how a request that was sent ended
+BESIDE = {"sent", "retried", "robots", "quiet_hours", "redirect_loop", "invalid_url", *CONTENT}
 AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "stalled"}
 
 
 @pytest.mark.parametrize(("fault", "outcome", "message"), LASTING, ids=[row[0] for row in LASTING])
-def test_a_permanent_fault_fails_the_run_and_changes_nothing(registry: FaultRegistry, fault: Fault, outcome: str, message: str) -> None:
+def test_a_permanent_fault_fails_the_run_and_changes_nothing(
+    registry: FaultRegistry, fault: Fault, outcome: str, message: str
+) -> None:
     before = registry.published()
     registry.strike(fault)
 
@@ -141,7 +160,9 @@ def test_a_permanent_fault_fails_the_run_and_changes_nothing(registry: FaultRegi
     assert run.state is State.FAILED
     assert message in str(run.reason)
     assert run.network[outcome] >= (2 if outcome in AGAIN else 1)
-    assert run.network["sent"] == sum(count for name, count in run.network.items() if name not in BESIDE)
+    assert run.network["sent"] == sum(
+        count for name, count in run.network.items() if name not in BESIDE
+    )
     assert registry.published() == before
 
 
@@ -161,7 +182,9 @@ PASSING = [row[:2] for row in LASTING if row[1] in AGAIN]
 
 
 @pytest.mark.parametrize(("fault", "outcome"), PASSING, ids=[row[0] for row in PASSING])
-def test_a_temporary_fault_is_counted_and_costs_one_more_request(registry: FaultRegistry, fault: Fault, outcome: str) -> None:
+def test_a_temporary_fault_is_counted_and_costs_one_more_request(
+    registry: FaultRegistry, fault: Fault, outcome: str
+) -> None:
     before = registry.published()
     registry.strike(fault, stays=False)
 
@@ -196,9 +219,16 @@ def test_a_wrong_charset_declaration_is_logged(registry: FaultRegistry) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "outcome"),
-    [(Fault.REPEAT, "repeated"), (Fault.SHRINK, "shrunk"), (Fault.TOKEN, "endless"), (Fault.ENDLESS, "endless")],
+    [
+        (Fault.REPEAT, "repeated"),
+        (Fault.SHRINK, "shrunk"),
+        (Fault.TOKEN, "endless"),
+        (Fault.ENDLESS, "endless"),
+    ],
 )
-def test_an_inconsistent_list_is_counted_and_deletes_nothing(registry: FaultRegistry, fault: Fault, outcome: str) -> None:
+def test_an_inconsistent_list_is_counted_and_deletes_nothing(
+    registry: FaultRegistry, fault: Fault, outcome: str
+) -> None:
     before = registry.published()
     registry.strike(fault)
 
@@ -210,7 +240,9 @@ def test_an_inconsistent_list_is_counted_and_deletes_nothing(registry: FaultRegi
 
 
 @pytest.mark.parametrize("fault", [Fault.BOM, Fault.CLOCK])
-def test_a_byte_order_mark_and_a_backward_clock_are_harmless(registry: FaultRegistry, fault: Fault) -> None:
+def test_a_byte_order_mark_and_a_backward_clock_are_harmless(
+    registry: FaultRegistry, fault: Fault
+) -> None:
     before = registry.published()
     registry.strike(fault)
 
@@ -250,11 +282,17 @@ def test_a_run_stops_in_quiet_hours_and_resumes_after_them(registry: FaultRegist
     registry.strike()
     before = registry.published()
     times = iter([datetime.fromisoformat("2026-03-01T21:59:00+00:00")] * 4)
-    night, morning = (datetime.fromisoformat(f"2026-03-0{text}:00:00+00:00") for text in ("1T23", "2T06"))
+    night, morning = (
+        datetime.fromisoformat(f"2026-03-0{text}:00:00+00:00") for text in ("1T23", "2T06")
+    )
     calm = replace(registry.source, quiet=parse_quiet_hours("22:00-06:00"))
 
-    put_off = replace(registry, source=calm, context=replace(registry.context, now=lambda: next(times, night))).run()
-    went_on = replace(registry, source=calm, context=replace(registry.context, now=lambda: morning)).run()
+    put_off = replace(
+        registry, source=calm, context=replace(registry.context, now=lambda: next(times, night))
+    ).run()
+    went_on = replace(
+        registry, source=calm, context=replace(registry.context, now=lambda: morning)
+    ).run()
 
     assert put_off.state is State.RUNNING
     assert put_off.network["quiet_hours"] == 1
@@ -275,14 +313,20 @@ class DemoNetwork(httpcore.SyncBackend):
         return super().connect_tcp(HOST, self.port, timeout, local_address, socket_options)
 
 
-def test_a_host_that_resolves_to_a_private_address_later_is_refused(registry: FaultRegistry) -> None:
+def test_a_host_that_resolves_to_a_private_address_later_is_refused(
+    registry: FaultRegistry,
+) -> None:
     before = registry.published()
     registry.strike(Fault.SHORT, stays=False)  # the second connection brings the second look-up
     answers, line = iter([["93.184.216.34"]]), DemoNetwork(registry.demo.port)
-    transport = safe_transport(frozenset(), resolve=lambda host, port: next(answers, ["10.0.0.7"]), dial=line)
+    transport = safe_transport(
+        frozenset(), resolve=lambda host, port: next(answers, ["10.0.0.7"]), dial=line
+    )
     turning = replace(registry.source, url=registry.source.url.replace(HOST, "registry.example"))
 
-    run = replace(registry, source=turning, context=replace(registry.context, transport=transport)).run()
+    run = replace(
+        registry, source=turning, context=replace(registry.context, transport=transport)
+    ).run()
 
     assert run.state is State.FAILED
     assert "registry.example has the private address 10.0.0.7" in str(run.reason)
@@ -316,7 +360,9 @@ def test_an_endless_list_fails_the_run_and_changes_nothing(
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
-def test_a_shrinking_total_is_reported_and_loses_nothing(published: Callable[[str], FaultRegistry], name: str) -> None:
+def test_a_shrinking_total_is_reported_and_loses_nothing(
+    published: Callable[[str], FaultRegistry], name: str
+) -> None:
     registry = published(name)
     count = registry.context.ledger.count_published(registry.source.name)
     registry.strike(Fault.SHRINK)
@@ -333,7 +379,10 @@ def test_a_shrinking_total_is_reported_and_loses_nothing(published: Callable[[st
 @pytest.mark.parametrize("name", ["cursor", "oai"])
 def test_a_duplicate_key_counts_once(published: Callable[[str], FaultRegistry], name: str) -> None:
     registry = published(name)
-    before, count = registry.published(), registry.context.ledger.count_published(registry.source.name)
+    before, count = (
+        registry.published(),
+        registry.context.ledger.count_published(registry.source.name),
+    )
     registry.strike(Fault.TWICE)
 
     run = registry.run()
@@ -346,20 +395,33 @@ def test_a_duplicate_key_counts_once(published: Callable[[str], FaultRegistry], 
 def test_equal_keys_of_two_sources_are_two_records(registry: FaultRegistry) -> None:
     registry.strike()
     count = registry.context.ledger.count_published(registry.source.name)
-    twin = replace(registry, source=replace(registry.source, name="twin", title="The same registry by another card"))
+    twin = replace(
+        registry,
+        source=replace(registry.source, name="twin", title="The same registry by another card"),
+    )
 
     run = twin.run()
 
     assert (run.state, run.counts["new"], run.counts["duplicate"]) == (State.COMMITTED, count, 0)
-    assert registry.context.ledger.count_published("twin") == registry.context.ledger.count_published(registry.source.name) == count
+    assert (
+        registry.context.ledger.count_published("twin")
+        == registry.context.ledger.count_published(registry.source.name)
+        == count
+    )
 
 
 def test_the_command_reports_a_postponed_run(demo: Demo, tmp_path: Path) -> None:
     demo.evolve(faults=())
     (define_source,) = write_sources(demo.url, tmp_path / "sources", ("cursor",))
     sound, now = define_source.read_text(), datetime.now(UTC)
-    define_source.write_text(f'quiet = "{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=1):%H:%M}"\n{sound}')
-    where = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(define_source.parent), "STOCKTAKE_ALLOW_HOSTS": HOST}
+    define_source.write_text(
+        f'quiet = "{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=1):%H:%M}"\n{sound}'
+    )
+    where = {
+        "STOCKTAKE_DATA": str(tmp_path / "data"),
+        "STOCKTAKE_SOURCES": str(define_source.parent),
+        "STOCKTAKE_ALLOW_HOSTS": HOST,
+    }
 
     put_off = CliRunner().invoke(app, ["harvest"], env=where)
     define_source.write_text(sound)
@@ -367,4 +429,6 @@ def test_the_command_reports_a_postponed_run(demo: Demo, tmp_path: Path) -> None
 
     assert put_off.exit_code == 1
     assert "postponed" in put_off.stdout
-    assert [(row["run"], row["outcome"]) for row in json.loads(went_on.stdout)] == [("demo-cursor.1", "committed")]
+    assert [(row["run"], row["outcome"]) for row in json.loads(went_on.stdout)] == [
+        ("demo-cursor.1", "committed")
+    ]

@@ -35,7 +35,9 @@ def source(source: Source) -> Source:
 @pytest.fixture
 def registry(registry: Any, project: Project) -> Any:
     """A registry of forty."""
-    registry.projects = [{**project(number), "page": f"http://registry.example/p{number}"} for number in range(1, 41)]
+    registry.projects = [
+        {**project(number), "page": f"http://registry.example/p{number}"} for number in range(1, 41)
+    ]
     return registry
 
 
@@ -65,32 +67,51 @@ def ten_days_on(context: HarvestContext) -> HarvestContext:
 def flipped(registry: Any) -> None:
     """Return every record another key, and its page https."""
     registry.projects = [
-        {**project, "id": f"new-{project['id']}", "page": project["page"].replace("http:", "https:")} for project in registry.projects
+        {
+            **project,
+            "id": f"new-{project['id']}",
+            "page": project["page"].replace("http:", "https:"),
+        }
+        for project in registry.projects
     ]
 
 
 @pytest.mark.parametrize("record_count", [0, 20], ids=["empty feed", "half feed"])
-def test_a_truncated_feed_is_held_and_changes_nothing(source: Source, context: HarvestContext, registry: Any, record_count: int) -> None:
+def test_a_truncated_feed_is_held_and_changes_nothing(
+    source: Source, context: HarvestContext, registry: Any, record_count: int
+) -> None:
     harvest(source, context)
     del registry.projects[record_count:]
 
     plan = harvest(source, context)
 
-    assert (plan.run.state, entries(context), context.ledger.count_published("projects")) == (State.HELD, 1, 40)
+    assert (plan.run.state, entries(context), context.ledger.count_published("projects")) == (
+        State.HELD,
+        1,
+        40,
+    )
     assert f"stocktake plans show {plan.run.id}" in (plan.run.reason or "")
 
 
-def test_half_of_the_reported_records_is_incomplete_and_nothing_vanishes(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_half_of_the_reported_records_is_incomplete_and_nothing_vanishes(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     registry.total = 40
     del registry.projects[20:]
 
     plan = harvest(source, context)
 
-    assert (plan.run.state, plan.vanished, context.ledger.count_missing("projects")) == (State.INCOMPLETE, 0, 0)
+    assert (plan.run.state, plan.vanished, context.ledger.count_missing("projects")) == (
+        State.INCOMPLETE,
+        0,
+        0,
+    )
 
 
-def test_ninefold_growth_is_committed(source: Source, context: HarvestContext, registry: Any, project: Project) -> None:
+def test_ninefold_growth_is_committed(
+    source: Source, context: HarvestContext, registry: Any, project: Project
+) -> None:
     harvest(source, context)
     registry.projects += [project(number) for number in range(41, 361)]
 
@@ -99,20 +120,30 @@ def test_ninefold_growth_is_committed(source: Source, context: HarvestContext, r
     assert (plan.run.state, context.ledger.count_published("projects")) == (State.COMMITTED, 360)
 
 
-def test_five_percent_of_missing_records_are_marked_and_still_served(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_five_percent_of_missing_records_are_marked_and_still_served(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     del registry.projects[38:]
 
     plan = harvest(source, context)
 
     status = f"<{context.iris.record('projects', 'p40')}> <http://www.w3.org/ns/adms#status> "
-    assert (plan.run.state, plan.vanished, context.ledger.count_published("projects")) == (State.COMMITTED, 2, 40)
-    assert {line for line in reasons(context, "p40") if line.startswith(status)} == {f"{status}<{context.iris.operations}vanished>"}
+    assert (plan.run.state, plan.vanished, context.ledger.count_published("projects")) == (
+        State.COMMITTED,
+        2,
+        40,
+    )
+    assert {line for line in reasons(context, "p40") if line.startswith(status)} == {
+        f"{status}<{context.iris.operations}vanished>"
+    }
     assert sum("vanishedSince" in line for line in reasons(context, "p40")) == 1
     assert any('"Project 40"@en' in line for line in reasons(context, "p40"))
 
 
-def test_a_plan_with_half_of_the_records_missing_is_held_until_approved(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_plan_with_half_of_the_records_missing_is_held_until_approved(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     del registry.projects[20:]
     plan = harvest(source, context)
@@ -120,11 +151,19 @@ def test_a_plan_with_half_of_the_records_missing_is_held_until_approved(source: 
     decided = plan_decisions.approve(context, source, plan.run.id, by="ann")
 
     assert plan.hold_reason == "20 of 40 published records are missing (50%); the limit is 10%"
-    assert (decided.state, entries(context), context.ledger.count_missing("projects")) == (State.COMMITTED, 2, 20)
-    assert [(act.who, act.what, act.run) for act in context.ledger.operators.audit_entries()] == [("ann", "approved", "projects.2")]
+    assert (decided.state, entries(context), context.ledger.count_missing("projects")) == (
+        State.COMMITTED,
+        2,
+        20,
+    )
+    assert [(act.who, act.what, act.run) for act in context.ledger.operators.audit_entries()] == [
+        ("ann", "approved", "projects.2")
+    ]
 
 
-def test_a_returned_record_is_unchanged(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_returned_record_is_unchanged(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     before = reasons(context, "p40")
     lost = registry.projects.pop()
@@ -133,11 +172,17 @@ def test_a_returned_record_is_unchanged(source: Source, context: HarvestContext,
 
     plan = harvest(source, context)
 
-    assert (plan.run.state, plan.outcomes[Outcome.RETURNED], context.ledger.count_missing("projects")) == (State.COMMITTED, 1, 0)
+    assert (
+        plan.run.state,
+        plan.outcomes[Outcome.RETURNED],
+        context.ledger.count_missing("projects"),
+    ) == (State.COMMITTED, 1, 0)
     assert reasons(context, "p40") == before
 
 
-def test_a_record_that_returns_unreadable_is_no_longer_marked(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_record_that_returns_unreadable_is_no_longer_marked(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     before = reasons(context, "p40")
     lost = registry.projects.pop()
@@ -159,10 +204,16 @@ def test_a_missing_record_changes_nothing_during_the_grace_period(
 
     plan = harvest(source, context)
 
-    assert (plan.run.state, plan.outcomes[Outcome.MISSING], entries(context)) == (State.UNCHANGED, 1, 2)
+    assert (plan.run.state, plan.outcomes[Outcome.MISSING], entries(context)) == (
+        State.UNCHANGED,
+        1,
+        2,
+    )
 
 
-def test_one_full_harvest_after_the_grace_period_deletes_a_missing_record(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_one_full_harvest_after_the_grace_period_deletes_a_missing_record(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     registry.projects.pop()
     harvest(source, context)
@@ -172,7 +223,9 @@ def test_one_full_harvest_after_the_grace_period_deletes_a_missing_record(source
     assert (plan.outcomes[Outcome.LOST], context.ledger.count_published("projects")) == (1, 39)
 
 
-def test_a_deleted_record_that_returns_has_the_same_address(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_deleted_record_that_returns_has_the_same_address(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     lost = registry.projects.pop()
     for _ in range(3):
@@ -184,10 +237,14 @@ def test_a_deleted_record_that_returns_has_the_same_address(source: Source, cont
 
     assert any("wasInvalidatedBy" in line for line in tombstone)
     assert (plan.outcomes[Outcome.NEW], context.ledger.count_published("projects")) == (1, 40)
-    assert not any("wasInvalidatedBy" in line or "gone>" in line for line in reasons(context, "p40"))
+    assert not any(
+        "wasInvalidatedBy" in line or "gone>" in line for line in reasons(context, "p40")
+    )
 
 
-def test_a_change_of_all_keys_is_held_as_reidentified(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_change_of_all_keys_is_held_as_reidentified(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     flipped(registry)
 
@@ -212,7 +269,9 @@ def test_an_approved_change_of_keys_leaves_tombstones_with_the_new_keys(
     assert context.ledger.count_published("projects") == 40
 
 
-def test_a_plan_lists_the_difference_of_each_record(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_plan_lists_the_difference_of_each_record(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     plan_decisions.hold(context, "projects", by="ann", reason="moving house")
     registry.projects[0]["name"] = "Renamed"
@@ -220,15 +279,23 @@ def test_a_plan_lists_the_difference_of_each_record(source: Source, context: Har
 
     plan = harvest(source, context)
 
-    changed, vanished = diff_rows(plan.run, context, [Outcome.CHANGED]), diff_rows(plan.run, context, [Outcome.VANISHED])
-    assert [(row["key"], [line.rpartition("> ")[2] for line in row["removed"] if "title" in line]) for row in changed] == [  # type: ignore[attr-defined]
-        ("p1", ['"Project 1"@en'])
+    changed, vanished = (
+        diff_rows(plan.run, context, [Outcome.CHANGED]),
+        diff_rows(plan.run, context, [Outcome.VANISHED]),
+    )
+    assert [
+        (row["key"], [line.rpartition("> ")[2] for line in row["removed"] if "title" in line])  # type: ignore[attr-defined]
+        for row in changed
+    ] == [("p1", ['"Project 1"@en'])]
+    assert [(row["key"], len(row["removed"]), len(row["added"])) for row in vanished] == [
+        ("p40", 1, 2)
     ]
-    assert [(row["key"], len(row["removed"]), len(row["added"])) for row in vanished] == [("p40", 1, 2)]
     assert plan.hold_reason == "ann holds the source since 2026-03-01 12:04 UTC: moving house"
 
 
-def test_a_source_on_hold_without_changes_needs_no_approval(source: Source, context: HarvestContext) -> None:
+def test_a_source_on_hold_without_changes_needs_no_approval(
+    source: Source, context: HarvestContext
+) -> None:
     harvest(source, context)
     plan_decisions.hold(context, "projects", by="ann", reason="")
 
@@ -237,7 +304,9 @@ def test_a_source_on_hold_without_changes_needs_no_approval(source: Source, cont
     assert plan.run.state is State.UNCHANGED
 
 
-def test_a_released_source_commits_again(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_released_source_commits_again(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     plan_decisions.hold(context, "projects", by="ann", reason="")
     plan_decisions.release(context, "projects", by="ann")
@@ -250,7 +319,9 @@ def test_a_released_source_commits_again(source: Source, context: HarvestContext
         plan_decisions.release(context, "projects", by="ann")
 
 
-def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     registry.projects.clear()
     plan = harvest(source, context)
@@ -258,13 +329,17 @@ def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(source: Source, 
     decided = plan_decisions.reject(context, source, plan.run.id, by="ann", reason="their outage")
 
     assert (decided.state, entries(context)) == (State.REJECTED, 1)
-    assert (decided.reason or "").startswith("rejected by ann: their outage; the plan awaited approval; the source returned no records; ")
+    assert (decided.reason or "").startswith(
+        "rejected by ann: their outage; the plan awaited approval; the source returned no records; "
+    )
     assert "stocktake" not in (decided.reason or "")
     with pytest.raises(PlanError, match="state: rejected"):
         plan_decisions.approve(context, source, plan.run.id, by="ann")
 
 
-def test_a_newer_held_plan_supersedes_the_first(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_newer_held_plan_supersedes_the_first(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     del registry.projects[20:]
     first = harvest(source, context)
@@ -279,7 +354,9 @@ def test_a_newer_held_plan_supersedes_the_first(source: Source, context: Harvest
         plan_decisions.approve(context, source, first.run.id, by="ann")
 
 
-def test_a_held_plan_outlives_a_run_that_fails(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_held_plan_outlives_a_run_that_fails(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     del registry.projects[20:]
     plan = harvest(source, context)
@@ -292,7 +369,9 @@ def test_a_held_plan_outlives_a_run_that_fails(source: Source, context: HarvestC
     assert decided.state is State.COMMITTED
 
 
-def test_a_plan_is_not_approved_after_another_commit(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_plan_is_not_approved_after_another_commit(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     del registry.projects[20:]
     plan = harvest(source, context)
@@ -311,7 +390,13 @@ def test_an_override_is_used_by_one_run(
     harvest(source, context)
     del registry.projects[30:]
     plan = harvest(source, context)
-    plan_decisions.approve(context, source, plan.run.id, by="ann", override=Override("vanished", 0.6, context.now() + timedelta(days=1)))
+    plan_decisions.approve(
+        context,
+        source,
+        plan.run.id,
+        by="ann",
+        override=Override("vanished", 0.6, context.now() + timedelta(days=1)),
+    )
     registry.projects += [project(50)]
     states = [harvest(source, context).run.state]
     del registry.projects[15:]
@@ -325,9 +410,13 @@ def test_an_override_is_used_by_one_run(
     assert grant.used == "projects.4"
 
 
-def test_an_expired_override_has_no_effect(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_an_expired_override_has_no_effect(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
-    context.ledger.operators.grant("projects", Override("vanished", 0.6, context.now()), "ann", context.now())
+    context.ledger.operators.grant(
+        "projects", Override("vanished", 0.6, context.now()), "ann", context.now()
+    )
     del registry.projects[30:]
 
     plan = harvest(source, context)
@@ -345,7 +434,13 @@ def test_an_expired_override_has_no_effect(source: Source, context: HarvestConte
     ],
 )
 def test_an_invalid_override_is_refused(
-    source: Source, context: HarvestContext, registry: Any, limit: str, value: float, days: int, message: str
+    source: Source,
+    context: HarvestContext,
+    registry: Any,
+    limit: str,
+    value: float,
+    days: int,
+    message: str,
 ) -> None:
     harvest(source, context)
     registry.projects.clear()
@@ -353,7 +448,11 @@ def test_an_invalid_override_is_refused(
 
     with pytest.raises(PlanError, match=message):
         plan_decisions.approve(
-            context, source, plan.run.id, by="ann", override=Override(limit, value, context.now() + timedelta(days=days))
+            context,
+            source,
+            plan.run.id,
+            by="ann",
+            override=Override(limit, value, context.now() + timedelta(days=days)),
         )
 
     assert context.ledger.awaiting_review() != []
@@ -375,7 +474,9 @@ def test_too_many_changed_or_withheld_records_are_held(
     assert "40 of 40" in (plan.hold_reason or "")
 
 
-def test_a_single_record_never_holds_a_plan(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_single_record_never_holds_a_plan(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     del registry.projects[1:]
     harvest(source, context)
     registry.projects[0]["name"] = "Renamed"
@@ -395,7 +496,12 @@ def test_a_single_record_never_holds_a_plan(source: Source, context: HarvestCont
     ],
 )
 def test_a_source_definition_sets_limits_and_grace_period(
-    source: Source, context: HarvestContext, registry: Any, limits: Limits, state: State, published: int
+    source: Source,
+    context: HarvestContext,
+    registry: Any,
+    limits: Limits,
+    state: State,
+    published: int,
 ) -> None:
     bold = replace(source, limits=limits)
     harvest(bold, context)
@@ -406,22 +512,33 @@ def test_a_source_definition_sets_limits_and_grace_period(
     assert (plan.run.state, context.ledger.count_published("projects")) == (state, published)
 
 
-def test_a_repeated_page_makes_the_full_harvest_incomplete(source: Source, context: HarvestContext, registry: Any) -> None:
-    plain = replace(source, options={key: value for key, value in source.options.items() if key != "total"})
+def test_a_repeated_page_makes_the_full_harvest_incomplete(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    plain = replace(
+        source, options={key: value for key, value in source.options.items() if key != "total"}
+    )
     harvest(plain, context)
     registry.projects = registry.projects[:6] + registry.projects[0:6:2] + registry.projects[6:38]
 
     plan = harvest(plain, context)
 
     assert plan.run.state is State.INCOMPLETE
-    assert plan.run.reason == "page 3 contains only records of earlier pages; no record was marked as deleted"
+    assert (
+        plan.run.reason
+        == "page 3 contains only records of earlier pages; no record was marked as deleted"
+    )
     assert context.ledger.count_missing("projects") == 0
 
 
-def test_a_shrinking_total_makes_the_full_harvest_incomplete(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_shrinking_total_makes_the_full_harvest_incomplete(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     whole = registry.projects[:38]
-    registry.answer = lambda page: httpx.Response(200, json={"total": 39 if page == 1 else 38, "results": whole[page * 3 - 3 : page * 3]})
+    registry.answer = lambda page: httpx.Response(
+        200, json={"total": 39 if page == 1 else 38, "results": whole[page * 3 - 3 : page * 3]}
+    )
 
     plan = harvest(source, context)
 
@@ -429,29 +546,50 @@ def test_a_shrinking_total_makes_the_full_harvest_incomplete(source: Source, con
     assert "shrank from 39 to 38" in (plan.run.reason or "")
 
 
-@pytest.mark.parametrize("claims", [True, False], ids=["that claims a total", "that claims nothing"])
+@pytest.mark.parametrize(
+    "claims", [True, False], ids=["that claims a total", "that claims nothing"]
+)
 def test_a_list_that_moved_while_it_was_read_is_incomplete(
     source: Source, context: HarvestContext, registry: Any, *, claims: bool
 ) -> None:
-    source = source if claims else replace(source, options={name: item for name, item in source.options.items() if name != "total"})
+    source = (
+        source
+        if claims
+        else replace(
+            source, options={name: item for name, item in source.options.items() if name != "total"}
+        )
+    )
     harvest(source, context)
     whole = registry.projects
-    moved = [whole[0], *whole[:-1]]  # one step down after the first page: its last record comes again, and the list's last one never
+    # one step down after the first page: its last record comes again, and the list's last one never
+    moved = [whole[0], *whole[:-1]]
     total = {"total": len(whole)} if claims else {}
-    registry.answer = lambda page: httpx.Response(200, json={**total, "results": (moved if page > 1 else whole)[page * 3 - 3 : page * 3]})
+    registry.answer = lambda page: httpx.Response(
+        200, json={**total, "results": (moved if page > 1 else whole)[page * 3 - 3 : page * 3]}
+    )
 
     plan = harvest(source, context)
 
-    assert (plan.run.state, plan.run.counts["duplicate"], context.ledger.count_missing("projects")) == (State.INCOMPLETE, 1, 0)
+    assert (
+        plan.run.state,
+        plan.run.counts["duplicate"],
+        context.ledger.count_missing("projects"),
+    ) == (State.INCOMPLETE, 1, 0)
     assert "records that came on two pages: 1;" in (plan.run.reason or "")
 
 
-def test_a_list_that_moved_but_returned_all_records_is_complete(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_list_that_moved_but_returned_all_records_is_complete(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     whole = registry.projects
     moved = [whole[0], *whole]
     registry.answer = lambda page: httpx.Response(
-        200, json={"total": len(whole), "results": (moved if page > 1 else whole)[page * 3 - 3 : page * 3]}
+        200,
+        json={
+            "total": len(whole),
+            "results": (moved if page > 1 else whole)[page * 3 - 3 : page * 3],
+        },
     )
 
     plan = harvest(source, context)
@@ -459,7 +597,9 @@ def test_a_list_that_moved_but_returned_all_records_is_complete(source: Source, 
     assert (plan.run.state, plan.run.counts["duplicate"]) == (State.UNCHANGED, 1)
 
 
-def test_the_statistics_add_up_and_match_the_store(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_the_statistics_add_up_and_match_the_store(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     registry.projects[0]["name"] = "Renamed"
     del registry.projects[38:]
@@ -470,12 +610,21 @@ def test_the_statistics_add_up_and_match_the_store(source: Source, context: Harv
     written = list(next(context.journal.entries(after=1)).rows())
     assert run.state is State.COMMITTED
     changes = [row[0] for row in written]
-    assert (run.added, run.removed, run.after) == (changes.count("A"), changes.count("D"), statements)
+    assert (run.added, run.removed, run.after) == (
+        changes.count("A"),
+        changes.count("D"),
+        statements,
+    )
     described = "\n".join(store(context)[context.iris.run(run.id)])
-    assert f'<{context.iris.run(run.id)}> <{context.iris.operations}quadsAfter> "{statements}"' in described
+    assert (
+        f'<{context.iris.run(run.id)}> <{context.iris.operations}quadsAfter> "{statements}"'
+        in described
+    )
 
 
-def test_inconsistent_statistics_are_never_a_success(source: Source, context: HarvestContext) -> None:
+def test_inconsistent_statistics_are_never_a_success(
+    source: Source, context: HarvestContext
+) -> None:
     class MiscountingLedger(type(context.ledger)):  # type: ignore[misc]
         def count_published(self, source: str) -> int:
             return super().count_published(source) and 39
@@ -485,10 +634,15 @@ def test_inconsistent_statistics_are_never_a_success(source: Source, context: Ha
     run = harvest(source, context).run
 
     assert run.state is State.INCOMPLETE
-    assert run.reason == "inconsistent numbers: 40 records published, but 39 in the ledger; this is a bug, please report it"
+    assert (
+        run.reason
+        == "inconsistent numbers: 40 records published, but 39 in the ledger; this is a bug, please report it"
+    )
 
 
-def test_a_backward_clock_is_reported_and_the_later_time_is_used(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_backward_clock_is_reported_and_the_later_time_is_used(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     first = harvest(source, context).run
     registry.projects[0]["name"] = "Renamed"
 
@@ -498,25 +652,37 @@ def test_a_backward_clock_is_reported_and_the_later_time_is_used(source: Source,
     assert "the clock shows" in str(run_details(plan.run, context.ledger)["notices"])
 
 
-def test_duplicates_in_two_sources_are_reported_and_both_stay(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_duplicates_in_two_sources_are_reported_and_both_stay(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     other = replace(source, name="mirror")
 
     plan = harvest(other, context)
 
-    assert context.ledger.count_published("mirror") == context.ledger.count_published("projects") == 40
+    assert (
+        context.ledger.count_published("mirror") == context.ledger.count_published("projects") == 40
+    )
     assert len(context.ledger.notices(plan.run)) == 40
     assert context.ledger.notices(plan.run)[0].text == "p1 has the same content as p1 of projects"
 
 
 def test_unknown_limits_are_refused() -> None:
-    definition = {"title": "A", "protocol": "json", "mapping": "fields", "url": "https://a.example/", "licence": "https://a.example/l"}
+    definition = {
+        "title": "A",
+        "protocol": "json",
+        "mapping": "fields",
+        "url": "https://a.example/",
+        "licence": "https://a.example/l",
+    }
 
     with pytest.raises(HarvestError, match="share from 0 to 1"):
         parse("a", {**definition, "limits": {"vanished": 10}}, "test")
 
 
-def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     plan_decisions.hold(context, "projects", by="ann", reason="moving house")
     del registry.projects[20:]
@@ -524,12 +690,18 @@ def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(source: Source, conte
     reason = harvest(source, context).hold_reason
 
     assert reason is not None
-    assert reason.startswith("ann holds the source since 2026-03-01 12:04 UTC: moving house; 20 of 40 published records are missing")
+    assert reason.startswith(
+        "ann holds the source since 2026-03-01 12:04 UTC: moving house; 20 of 40 published records are missing"
+    )
 
 
-def test_a_held_plan_lists_the_limit_and_the_incomplete_harvest(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_held_plan_lists_the_limit_and_the_incomplete_harvest(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
-    registry.projects = [{**project, "name": f"Renamed {project['name']}"} for project in registry.projects]
+    registry.projects = [
+        {**project, "name": f"Renamed {project['name']}"} for project in registry.projects
+    ]
     registry.total = 80
 
     reason = harvest(source, context).hold_reason
@@ -539,7 +711,9 @@ def test_a_held_plan_lists_the_limit_and_the_incomplete_harvest(source: Source, 
     assert "the source reported 80 records but returned 40" in reason
 
 
-def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     projects = registry.projects.copy()
     del registry.projects[3:]
@@ -555,9 +729,16 @@ def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(source: S
     assert context.ledger.awaiting_review() == []
 
 
-@pytest.mark.parametrize(("fetched", "codes"), [(0, ["no_records"]), (1, ["too_few_records"]), (2, [])])
-def test_an_empty_or_short_list_has_one_reason(context: HarvestContext, fetched: int, codes: list[str]) -> None:
-    run = replace(context.ledger.create_run("projects", context.now(), "", is_full=True, since=None), fetched=fetched)
+@pytest.mark.parametrize(
+    ("fetched", "codes"), [(0, ["no_records"]), (1, ["too_few_records"]), (2, [])]
+)
+def test_an_empty_or_short_list_has_one_reason(
+    context: HarvestContext, fetched: int, codes: list[str]
+) -> None:
+    run = replace(
+        context.ledger.create_run("projects", context.now(), "", is_full=True, since=None),
+        fetched=fetched,
+    )
     outcomes = dict.fromkeys(Outcome, 0) | {Outcome.NEW: fetched}
 
     violations = find_violations(Plan(run, outcomes, 0), Limits(expect=2))
@@ -565,7 +746,9 @@ def test_an_empty_or_short_list_has_one_reason(context: HarvestContext, fetched:
     assert [violation.reason.code for violation in violations] == codes
 
 
-def test_a_source_with_a_second_approver_needs_two_people(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_source_with_a_second_approver_needs_two_people(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     careful = replace(source, second_approver=True)
     harvest(careful, context)
     registry.projects.clear()
@@ -579,7 +762,10 @@ def test_a_source_with_a_second_approver_needs_two_people(source: Source, contex
 
     assert (first.state, second.state) == (State.HELD, State.COMMITTED)
     assert (before, entries(context)) == (1, 2)
-    assert [(act.who, act.what) for act in context.ledger.operators.audit_entries(2)] == [("bob", "approved"), ("ann", "approved first")]
+    assert [(act.who, act.what) for act in context.ledger.operators.audit_entries(2)] == [
+        ("bob", "approved"),
+        ("ann", "approved first"),
+    ]
 
 
 def test_an_approval_of_an_earlier_plan_does_not_count_for_the_next(

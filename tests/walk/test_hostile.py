@@ -1,4 +1,6 @@
-"""Hostile records harvested into everything that is published: no injection, no hidden text, no broken format."""
+"""Hostile records harvested into everything that is published: no injection, no hidden text, no
+broken format.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ DEFINITION = {
 }  # fmt: skip
 _HANDLER = re.compile(r"on[a-z]+\Z")
 _ACTING = {"script", "iframe", "object", "embed", "base", "style"}
-_SUSPECT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\ufeff\U000e0000-\U000e007f]")
+_SUSPECT = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\ufeff\U000e0000-\U000e007f]"
+)
 
 
 class Page(HTMLParser):
@@ -104,12 +108,17 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         results = dict(attrs)
         own = tag == "script" and (results.get("src") or "").startswith("/static/")
-        self._inside = tag == "script" and attrs == [("type", "application/ld+json")]  # data, which no browser runs
+        # data, which no browser runs
+        self._inside = tag == "script" and attrs == [("type", "application/ld+json")]
         if self._inside:
             self.blocks.append("")
         elif tag in _ACTING and not own:
             self.active.append(f"<{tag}>")
-        self.active += [f"{name}={value}" for name, value in attrs if _HANDLER.match(name) or name in ("style", "srcdoc")]
+        self.active += [
+            f"{name}={value}"
+            for name, value in attrs
+            if _HANDLER.match(name) or name in ("style", "srcdoc")
+        ]
         for name in ("href", "src", "action", "formaction"):
             if (value := results.get(name)) is not None:
                 self.links.append(value)
@@ -131,14 +140,21 @@ class Page(HTMLParser):
 async def site(context: HarvestContext, registry) -> AsyncIterator[httpx.AsyncClient]:
     """Harvest the corpus, and serve what became of it."""
     registry.projects = [
-        {"id": f"h{n}{TITLES[n % len(TITLES)][:9]}", "name": TITLES[n % len(TITLES)], "url": ADDRESSES[n % len(ADDRESSES)], "sdgs": "SDG 4"}
+        {
+            "id": f"h{n}{TITLES[n % len(TITLES)][:9]}",
+            "name": TITLES[n % len(TITLES)],
+            "url": ADDRESSES[n % len(ADDRESSES)],
+            "sdgs": "SDG 4",
+        }
         for n in range(ROUNDS)
     ]
     plan = harvest(parse("hostile", DEFINITION, "test"), context)
     assert plan.run.state.value == "committed"
     async with QueryService(context.journal.folder.parent, Iris(), readers=1) as service:
         await service.wait_until_current()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
+        ) as client:
             yield client
 
 
@@ -151,14 +167,23 @@ async def subjects(site: httpx.AsyncClient) -> list[str]:
 async def test_no_admin_page_executes_or_misrenders_hostile_text(site: httpx.AsyncClient) -> None:
     results, texts, described = {}, "", ""
     paths = ["/", "/sparql", "/exports", "/status", "/source/hostile"]
-    paths += ["/" + path.replace("id/", "page/", 1).partition("#")[0] for path in await subjects(site)]
+    paths += [
+        "/" + path.replace("id/", "page/", 1).partition("#")[0] for path in await subjects(site)
+    ]
 
     for path in dict.fromkeys(paths):
         answer = await site.get(path, headers={"Accept": "text/html"}, follow_redirects=True)
         page = Page(answer.text)
         texts += page.text
-        described += "".join(json.dumps(json.loads(block), ensure_ascii=False) for block in page.blocks)
-        if page.active or _SUSPECT.search(page.text) or answer.status_code != 200 or "'unsafe" in answer.headers["content-security-policy"]:
+        described += "".join(
+            json.dumps(json.loads(block), ensure_ascii=False) for block in page.blocks
+        )
+        if (
+            page.active
+            or _SUSPECT.search(page.text)
+            or answer.status_code != 200
+            or "'unsafe" in answer.headers["content-security-policy"]
+        ):
             results[path] = (answer.status_code, page.active, _SUSPECT.findall(page.text))
 
     assert len(paths) > ROUNDS
@@ -198,7 +223,9 @@ XML_FEEDS = (
 
 
 @pytest.mark.parametrize("path", XML_FEEDS)
-async def test_every_xml_feed_is_well_formed_and_escapes_text(site: httpx.AsyncClient, path: str) -> None:
+async def test_every_xml_feed_is_well_formed_and_escapes_text(
+    site: httpx.AsyncClient, path: str
+) -> None:
     answer = await site.get(path, follow_redirects=True)
 
     tree = etree.fromstring(answer.content)  # a strict reader
@@ -206,7 +233,9 @@ async def test_every_xml_feed_is_well_formed_and_escapes_text(site: httpx.AsyncC
     assert [node.tag for node in tree.iter("{*}script", "{*}img", "{*}iframe", "{*}svg")] == []
 
 
-async def test_the_event_stream_has_the_same_statements_and_no_injected_one(site: httpx.AsyncClient) -> None:
+async def test_the_event_stream_has_the_same_statements_and_no_injected_one(
+    site: httpx.AsyncClient,
+) -> None:
     answer = await site.get("/ldes/latest", headers={"Accept": "application/trig"})
 
     assert answer.status_code == 200, answer.text
@@ -220,19 +249,45 @@ async def test_activities_have_titles_as_text_and_no_injected_key(site: httpx.As
 
     body = answer.json()
     assert (answer.status_code, answer.headers["x-content-type-options"]) == (200, "nosniff")
-    assert "<script>alert(1)</script>" in {name for item in body["orderedItems"] for name in item["object"].get("nameMap", {}).values()}
-    assert "injected" not in {key for item in body["orderedItems"] for key in (*item, *item["object"])}
+    assert "<script>alert(1)</script>" in {
+        name for item in body["orderedItems"] for name in item["object"].get("nameMap", {}).values()
+    }
+    assert "injected" not in {
+        key for item in body["orderedItems"] for key in (*item, *item["object"])
+    }
 
 
-async def test_a_calendar_has_no_property_injected_by_a_title(context: HarvestContext, registry) -> None:
+async def test_a_calendar_has_no_property_injected_by_a_title(
+    context: HarvestContext, registry
+) -> None:
     evil = "Forum\r\nEND:VEVENT\r\nBEGIN:VALARM\r\nACTION:PROCEDURE; , \\n"
-    registry.projects = [{"id": "e1", "name": evil, "url": "https://example.org/", "starts": "2026-05-04", "ends": "2026-05-05"}]
-    fields = {"kind": "event", "key": "id", "title@en": "name", "start": "starts", "end": "ends", "pages": "url"}
-    assert harvest(parse("hostile", DEFINITION | {"fields": fields}, "test"), context).run.state.value == "committed"
+    registry.projects = [
+        {
+            "id": "e1",
+            "name": evil,
+            "url": "https://example.org/",
+            "starts": "2026-05-04",
+            "ends": "2026-05-05",
+        }
+    ]
+    fields = {
+        "kind": "event",
+        "key": "id",
+        "title@en": "name",
+        "start": "starts",
+        "end": "ends",
+        "pages": "url",
+    }
+    assert (
+        harvest(parse("hostile", DEFINITION | {"fields": fields}, "test"), context).run.state.value
+        == "committed"
+    )
 
     async with QueryService(context.journal.folder.parent, Iris(), readers=1) as service:
         await service.wait_until_current()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
+        ) as client:
             answer = await client.get("/feeds/events.ics", follow_redirects=True)
 
     (event,) = Calendar.from_ical(answer.content).walk("VEVENT")
@@ -240,7 +295,9 @@ async def test_a_calendar_has_no_property_injected_by_a_title(context: HarvestCo
     assert event.subcomponents == []
 
 
-async def test_a_report_neither_executes_nor_misrenders_hostile_text(context: HarvestContext, site: httpx.AsyncClient) -> None:
+async def test_a_report_neither_executes_nor_misrenders_hostile_text(
+    context: HarvestContext, site: httpx.AsyncClient
+) -> None:
     data = context.journal.folder.parent
     release.build_release(data, Iris(), NOON)
 
@@ -248,33 +305,57 @@ async def test_a_report_neither_executes_nor_misrenders_hostile_text(context: Ha
 
     page = Page((data / "reports" / result.name / "report.html").read_text())
     assert "Hostile <b>registry</b>" in page.text
-    assert [item for item in page.active if item not in ("href=report.css", "href=report.pdf", "<style>")] == []
+    assert [
+        item
+        for item in page.active
+        if item not in ("href=report.css", "href=report.pdf", "<style>")
+    ] == []
     assert _SUSPECT.findall(page.text) == []
     assert (data / "reports" / result.name / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
 async def test_every_graph_format_has_the_same_statements(site: httpx.AsyncClient) -> None:
     query = "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o FILTER(CONTAINS(STR(?s), '/hostile')) }"
-    forms = {"ttl": RdfFormat.TURTLE, "nt": RdfFormat.N_TRIPLES, "jsonld": RdfFormat.JSON_LD, "rdf": RdfFormat.RDF_XML}
+    forms = {
+        "ttl": RdfFormat.TURTLE,
+        "nt": RdfFormat.N_TRIPLES,
+        "jsonld": RdfFormat.JSON_LD,
+        "rdf": RdfFormat.RDF_XML,
+    }
 
-    answers = {form: await site.get("/sparql", params={"query": query, "format": form}) for form in forms}
-    graphs = {form: {str(quad.triple) for quad in read_rdf(answers[form].content, kind)} for form, kind in forms.items()}
+    answers = {
+        form: await site.get("/sparql", params={"query": query, "format": form}) for form in forms
+    }
+    graphs = {
+        form: {str(quad.triple) for quad in read_rdf(answers[form].content, kind)}
+        for form, kind in forms.items()
+    }
 
     assert [answer.status_code for answer in answers.values()] == [200] * 4
-    assert not any("x.org" in triple.partition(" ")[0] for triple in graphs["nt"])  # nothing was injected as a statement
+    # nothing was injected as a statement
+    assert not any("x.org" in triple.partition(" ")[0] for triple in graphs["nt"])
     assert len(graphs["nt"]) > ROUNDS
     assert [form for form in ("ttl", "jsonld") if graphs[form] != graphs["nt"]] == []
     assert len(graphs["rdf"]) == len(graphs["nt"])
-    assert etree.fromstring(answers["rdf"].content).tag.endswith("}RDF")  # also to a parser that is strict
+    # also to a parser that is strict
+    assert etree.fromstring(answers["rdf"].content).tag.endswith("}RDF")
 
 
 async def test_every_table_format_has_the_titles_unchanged(site: httpx.AsyncClient) -> None:
     query = "SELECT ?t { ?s <http://purl.org/dc/terms/title> ?t FILTER(CONTAINS(STR(?s), '/id/initiative/hostile/')) }"
 
-    answers = {form: (await site.get("/sparql", params={"query": query, "format": form})).content for form in ("json", "xml", "csv")}
+    answers = {
+        form: (await site.get("/sparql", params={"query": query, "format": form})).content
+        for form in ("json", "xml", "csv")
+    }
     results = {
         "json": {row["t"]["value"] for row in json.loads(answers["json"])["results"]["bindings"]},
-        "csv": {row[0] for row in list(csv.reader(io.StringIO(answers["csv"].decode(), newline=""), strict=True))[1:]},
+        "csv": {
+            row[0]
+            for row in list(
+                csv.reader(io.StringIO(answers["csv"].decode(), newline=""), strict=True)
+            )[1:]
+        },
     }
 
     assert results["json"] == results["csv"]
@@ -282,7 +363,9 @@ async def test_every_table_format_has_the_titles_unchanged(site: httpx.AsyncClie
     assert len(etree.fromstring(answers["xml"]).findall(".//{*}result")) == len(results["json"])
 
 
-async def test_hostile_text_breaks_no_header_and_no_log_line(site: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_hostile_text_breaks_no_header_and_no_log_line(
+    site: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     evil = "a\r\nSet-Cookie: evil=1\r\n\r\n<script>"
 
     answers = [
@@ -297,14 +380,19 @@ async def test_hostile_text_breaks_no_header_and_no_log_line(site: httpx.AsyncCl
 
     assert [answer.status_code for answer in answers if not 400 <= answer.status_code < 500] == []
     assert [answer for answer in answers if "set-cookie" in answer.headers] == []
-    assert [answer for answer in answers if answer.headers["content-type"] != "application/problem+json"] == []
+    assert [
+        answer for answer in answers if answer.headers["content-type"] != "application/problem+json"
+    ] == []
 
 
 @pytest.mark.parametrize("hostile", ["a\nb\r\nc", "red \x1b[31m", "a\u2028b\x85c"], ids=ascii)
 def test_a_log_event_stays_one_line(hostile: str) -> None:
     line = [sys.executable, "-c", LOGGING, hostile]
 
-    text = subprocess.run(line, capture_output=True, cwd=Path(__file__).parents[2], timeout=60, check=True).stderr
+    text = subprocess.run(
+        line, capture_output=True, cwd=Path(__file__).parents[2], timeout=60, check=True
+    ).stderr
 
-    assert len(text.decode().splitlines()) == 1  # it splits at what any reader takes for an end of line
+    # it splits at what any reader takes for an end of line
+    assert len(text.decode().splitlines()) == 1
     assert _SUSPECT.findall(text.decode().removesuffix("\n")) == []

@@ -1,4 +1,6 @@
-"""The commands `identity`: match, queue, show, decide, undo, export and import, over a ledger with two registries."""
+"""The commands `identity`: match, queue, show, decide, undo, export and import, over a ledger with
+two registries.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,30 @@ SEEN = datetime(2026, 1, 1)
 
 def initiative(key: str, title: str, lead: str, start: str | None = "2024-02-01") -> Initiative:
     parties = (Party(Role.LEAD, Text(lead), country=KENYA),)
-    return Initiative(key=key, titles=(Text(title, "en"),), countries=(KENYA,), parties=parties, start=start)
+    return Initiative(
+        key=key, titles=(Text(title, "en"),), countries=(KENYA,), parties=parties, start=start
+    )
 
 
 RECORDS = [
-    ("north", initiative("1", "Telemedicine for the clinics of Marsabit", "Kenya ICT Action Network")),
-    ("south", initiative("a", "TELEMEDICINE for clinics of Marsabit", "Kenya ICT Action Network Ltd.")),
+    (
+        "north",
+        initiative("1", "Telemedicine for the clinics of Marsabit", "Kenya ICT Action Network"),
+    ),
+    (
+        "south",
+        initiative("a", "TELEMEDICINE for clinics of Marsabit", "Kenya ICT Action Network Ltd."),
+    ),
     ("south", initiative("b", "Telemedicine for Marsabit clinics", "Marsabit County", start=None)),
-    *(("north", initiative(f"x{number}", f"Subject{number} of place{number}", f"Body{number} of topic{number}")) for number in range(60)),
+    *(
+        (
+            "north",
+            initiative(
+                f"x{number}", f"Subject{number} of place{number}", f"Body{number} of topic{number}"
+            ),
+        )
+        for number in range(60)
+    ),
 ]
 
 
@@ -46,13 +64,28 @@ def stocktake(tmp_path: Path) -> Stocktake:
     """Return the command line over a data directory whose ledger has RECORDS."""
     data = tmp_path / "data"
     data.mkdir()
-    with closing(Ledger(f"sqlite:///{data}/ledger.sqlite")) as ledger, ledger.transaction() as connection:
+    with (
+        closing(Ledger(f"sqlite:///{data}/ledger.sqlite")) as ledger,
+        ledger.transaction() as connection,
+    ):
         for number, (source, resource) in enumerate(RECORDS):
             text = "\n".join(describe(resource, IRIS, source))
-            row = {"source": source, "key": resource.key, "state": "published", "first_seen": SEEN, "run": "r", "seq": number}
+            row = {
+                "source": source,
+                "key": resource.key,
+                "state": "published",
+                "first_seen": SEEN,
+                "run": "r",
+                "seq": number,
+            }
             connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
-            connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=compress(text)))
-    environment = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_LEDGER": f"sqlite:///{data}/ledger.sqlite"}
+            connection.execute(
+                sa.insert(t.description).values(run="r", seq=number, statements=compress(text))
+            )
+    environment = {
+        "STOCKTAKE_DATA": str(data),
+        "STOCKTAKE_LEDGER": f"sqlite:///{data}/ledger.sqlite",
+    }
     return lambda *words: CliRunner().invoke(app, ["identity", *words], env=environment)
 
 
@@ -64,7 +97,10 @@ def rows(result: Result) -> list[dict[str, object]]:
 def matched(stocktake: Stocktake) -> dict[str, dict[str, object]]:
     """Match, and return all pairs by the titles of their sides."""
     rows(stocktake("match", "--json"))
-    return {f"{row['first']} | {row['second']}": row for row in rows(stocktake("queue", "--all", "--json"))}
+    return {
+        f"{row['first']} | {row['second']}": row
+        for row in rows(stocktake("queue", "--all", "--json"))
+    }
 
 
 SAME = "Telemedicine for the clinics of Marsabit | TELEMEDICINE for clinics of Marsabit"
@@ -113,20 +149,31 @@ def test_a_decision_counts_until_it_is_taken_back(stocktake: Stocktake) -> None:
     assert matched(stocktake) == before
     assert rows(stocktake("decisions", "--json")) == []
     history = rows(stocktake("decisions", "--history", "--json"))
-    assert [(row["judgement"], row["reason"]) for row in history] == [("negative", "two counties"), ("taken back", "a mistake")]
+    assert [(row["judgement"], row["reason"]) for row in history] == [
+        ("negative", "two counties"),
+        ("taken back", "a mistake"),
+    ]
 
 
 def test_a_contradiction_is_shown_and_not_merged(stocktake: Stocktake) -> None:
     pairs = matched(stocktake)
-    between = next(row for text, row in pairs.items() if text not in (SAME, DOUBTED) and "Marsabit" in text)
+    between = next(
+        row for text, row in pairs.items() if text not in (SAME, DOUBTED) and "Marsabit" in text
+    )
     stocktake("decide", str(pairs[DOUBTED]["pair"]), "positive")
     stocktake("decide", str(between["pair"]), "negative")
 
     counts = {row["kind"]: row for row in rows(stocktake("match", "--json"))}
-    [printed] = [row for row in rows(stocktake("queue", "--json")) if row["status"] == "contradiction"]
+    [printed] = [
+        row for row in rows(stocktake("queue", "--json")) if row["status"] == "contradiction"
+    ]
 
     assert printed["pair"] == pairs[SAME]["pair"]
-    assert (counts["initiative"]["automatic"], counts["initiative"]["contradiction"], counts["initiative"]["decided"]) == (0, 1, 2)
+    assert (
+        counts["initiative"]["automatic"],
+        counts["initiative"]["contradiction"],
+        counts["initiative"]["decided"],
+    ) == (0, 1, 2)
     assert counts["initiative"]["sets"] == 1
 
 
@@ -147,20 +194,32 @@ def test_decisions_are_exported_and_imported(stocktake: Stocktake, tmp_path: Pat
     assert stocktake("export").stdout == text
 
 
-def test_a_table_with_an_unknown_record_changes_nothing(stocktake: Stocktake, tmp_path: Path) -> None:
+def test_a_table_with_an_unknown_record_changes_nothing(
+    stocktake: Stocktake, tmp_path: Path
+) -> None:
     pairs = matched(stocktake)
     stocktake("decide", str(pairs[SAME]["pair"]), "positive")
     file = tmp_path / "decisions.tsv"
-    file.write_text(stocktake("export").stdout + "https://x.example/1\tskos:exactMatch\t\thttps://x.example/2\t\t\t\t1\t\n")
+    file.write_text(
+        stocktake("export").stdout
+        + "https://x.example/1\tskos:exactMatch\t\thttps://x.example/2\t\t\t\t1\t\n"
+    )
 
     refused = stocktake("import", str(file))
 
     assert isinstance(refused.exception, IdentityError)
-    assert "line 3: unknown record https://x.example/1, https://x.example/2" in str(refused.exception)
+    assert "line 3: unknown record https://x.example/1, https://x.example/2" in str(
+        refused.exception
+    )
     assert len(rows(stocktake("decisions", "--history", "--json"))) == 1
 
 
-UNKNOWN = [("show", "0000000000"), ("decide", "0000000000", "positive"), ("undo", "0000000000"), ("import", "/nowhere.tsv")]
+UNKNOWN = [
+    ("show", "0000000000"),
+    ("decide", "0000000000", "positive"),
+    ("undo", "0000000000"),
+    ("import", "/nowhere.tsv"),
+]
 
 
 @pytest.mark.parametrize("words", UNKNOWN)
@@ -185,46 +244,76 @@ def test_sets_are_published_once_as_clusters(stocktake: Stocktake) -> None:
     published, again = stocktake("publish"), stocktake("publish")
 
     assert {row["change"] for row in planned} == {"new"}
-    assert sorted(str(row["cluster"]).split("/cluster/")[1].split("/")[0] for row in planned) == ["initiative", "organization"]
+    assert sorted(str(row["cluster"]).split("/cluster/")[1].split("/")[0] for row in planned) == [
+        "initiative",
+        "organization",
+    ]
     assert "journal entry 1" in published.output
     assert "no cluster changes" in again.output
 
 
-def add_record(tmp_path: Path, number: int, source: str, resource: Initiative, *, state: str = "published") -> None:
+def add_record(
+    tmp_path: Path, number: int, source: str, resource: Initiative, *, state: str = "published"
+) -> None:
     """Add a record or a new version of it, as a run that is committed does."""
-    with closing(Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")) as ledger, ledger.transaction() as connection:
+    with (
+        closing(Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")) as ledger,
+        ledger.transaction() as connection,
+    ):
         same = sa.and_(t.record.c.source == source, t.record.c.key == resource.key)
         connection.execute(sa.delete(t.record).where(same))
-        row = {"source": source, "key": resource.key, "state": state, "first_seen": SEEN, "run": "r", "seq": number}
+        row = {
+            "source": source,
+            "key": resource.key,
+            "state": state,
+            "first_seen": SEEN,
+            "run": "r",
+            "seq": number,
+        }
         connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
         text = compress("\n".join(describe(resource, IRIS, source)))
         connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
 
 
 def pairs(stocktake: Stocktake) -> set[tuple[str, str]]:
-    return {(str(row["first"]), str(row["second"])) for row in rows(stocktake("queue", "--all", "--limit=1000", "--json"))}
+    return {
+        (str(row["first"]), str(row["second"]))
+        for row in rows(stocktake("queue", "--all", "--limit=1000", "--json"))
+    }
 
 
-def test_only_new_changed_and_gone_records_are_compared(stocktake: Stocktake, tmp_path: Path) -> None:
+def test_only_new_changed_and_gone_records_are_compared(
+    stocktake: Stocktake, tmp_path: Path
+) -> None:
     matched(stocktake)
     assert "; 0 entities compared" in stocktake("match", "--changed").output
     title = RECORDS[0][1].titles[0].value
     add_record(tmp_path, 900, "west", initiative("new", title, "Kenya ICT Action Network"))
-    add_record(tmp_path, 901, "south", initiative("a", "Weather stations of Turkana", "Turkana Weather"))
+    add_record(
+        tmp_path, 901, "south", initiative("a", "Weather stations of Turkana", "Turkana Weather")
+    )
     add_record(tmp_path, 902, "south", RECORDS[2][1], state="gone")
 
     result = stocktake("match", "--changed")
     incremental = pairs(stocktake)
     matched(stocktake)
 
-    assert "; 4 entities compared" in result.output  # two initiatives and their leads; the record that is gone has none
+    # two initiatives and their leads; the record that is gone has none
+    assert "; 4 entities compared" in result.output
     assert (title, title) in incremental
-    assert not any("TELEMEDICINE" in name or name == RECORDS[2][1].titles[0].value for pair in incremental for name in pair)
+    assert not any(
+        "TELEMEDICINE" in name or name == RECORDS[2][1].titles[0].value
+        for pair in incremental
+        for name in pair
+    )
     assert incremental == pairs(stocktake)
 
 
 def test_matching_can_publish_the_clusters(stocktake: Stocktake) -> None:
-    first, again = stocktake("match", "--changed", "--publish"), stocktake("match", "--changed", "--publish")
+    first, again = (
+        stocktake("match", "--changed", "--publish"),
+        stocktake("match", "--changed", "--publish"),
+    )
 
     assert "2 clusters changed; journal entry 1" in first.output
     assert "0 clusters changed" in again.output
@@ -233,8 +322,21 @@ def test_matching_can_publish_the_clusters(stocktake: Stocktake) -> None:
 
 def test_a_rule_decides_all_pairs_that_it_covers_after_a_preview(stocktake: Stocktake) -> None:
     matched(stocktake)
-    waiting = {row["pair"] for row in rows(stocktake("queue", "--json")) if "start" not in str(row["because"])}
-    rule = ("decide-all", "negative", "--reason", "no date", "--kind=initiative", "--agree=country", "--silent=start", "--at-most=20")
+    waiting = {
+        row["pair"]
+        for row in rows(stocktake("queue", "--json"))
+        if "start" not in str(row["because"])
+    }
+    rule = (
+        "decide-all",
+        "negative",
+        "--reason",
+        "no date",
+        "--kind=initiative",
+        "--agree=country",
+        "--silent=start",
+        "--at-most=20",
+    )
 
     previewed = {row["pair"] for row in rows(stocktake(*rule, "--json"))}
     untouched = rows(stocktake("decisions", "--json"))
@@ -244,17 +346,24 @@ def test_a_rule_decides_all_pairs_that_it_covers_after_a_preview(stocktake: Stoc
     assert previewed == stored == waiting
     assert len(waiting) == 2
     assert untouched == []
-    assert {(row["pair"], row["judgement"], row["reason"]) for row in rows(stocktake("decisions", "--json"))} == {
-        (pair, "negative", "no date") for pair in waiting
-    }
+    assert {
+        (row["pair"], row["judgement"], row["reason"])
+        for row in rows(stocktake("decisions", "--json"))
+    } == {(pair, "negative", "no date") for pair in waiting}
     assert "the rule covers no pair that waits" in again.output
 
 
 @pytest.mark.parametrize(
     ("options", "part"),
-    [((), "no condition"), (("--kind=initiative",), "no condition"), (("--agree=colour",), "no feature is called 'colour'")],
+    [
+        ((), "no condition"),
+        (("--kind=initiative",), "no condition"),
+        (("--agree=colour",), "no feature is called 'colour'"),
+    ],
 )
-def test_a_rule_that_says_nothing_decides_nothing(stocktake: Stocktake, options: tuple[str, ...], part: str) -> None:
+def test_a_rule_that_says_nothing_decides_nothing(
+    stocktake: Stocktake, options: tuple[str, ...], part: str
+) -> None:
     matched(stocktake)
 
     result = stocktake("decide-all", "positive", "--reason", "all", "--apply", *options)
@@ -264,13 +373,20 @@ def test_a_rule_that_says_nothing_decides_nothing(stocktake: Stocktake, options:
     assert rows(stocktake("decisions", "--json")) == []
 
 
-def test_the_agreement_of_two_curators_is_measured_on_a_sample(stocktake: Stocktake, tmp_path: Path) -> None:
+def test_the_agreement_of_two_curators_is_measured_on_a_sample(
+    stocktake: Stocktake, tmp_path: Path
+) -> None:
     matched(stocktake)
     text = stocktake("sample", "--size=2").stdout
     first, second, empty = (tmp_path / name for name in ("first.tsv", "second.tsv", "empty.tsv"))
     lines = text.splitlines()
     first.write_text(text.replace("\t?\t", "\t\t"))
-    second.write_text("\n".join([lines[0], lines[1].replace("\t?\t", "\t\t"), lines[2].replace("\t?\t", "\tNot\t")]) + "\n")
+    second.write_text(
+        "\n".join(
+            [lines[0], lines[1].replace("\t?\t", "\t\t"), lines[2].replace("\t?\t", "\tNot\t")]
+        )
+        + "\n"
+    )
     empty.write_text(text)
 
     measured = json.loads(stocktake("agreement", str(first), str(second), "--json").stdout)

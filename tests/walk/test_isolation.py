@@ -27,7 +27,12 @@ from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.page_model import Record
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.pipeline.process_limits import ProcessLimits
-from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor, create_processor
+from harvesters.pipeline.record_processor import (
+    ProcessingTask,
+    RecordInput,
+    RecordProcessor,
+    create_processor,
+)
 from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
@@ -44,7 +49,9 @@ KINDS = sorted(hostile.ATTACKS)
 
 @dataclass
 class PagedRegistry:
-    """Projects in pages of any size, by page and limit; *names* replaces those of some; *before* is called before each answer."""
+    """Projects in pages of any size, by page and limit; *names* replaces those of some; *before* is
+    called before each answer.
+    """
 
     names: dict[int, str] = field(default_factory=dict)
     before: Callable[[int], None] = lambda _: None
@@ -53,14 +60,27 @@ class PagedRegistry:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/robots.txt":
             return httpx.Response(404)
-        size, page = int(request.url.params.get("limit", "10")), int(request.url.params.get("page", "1"))
+        size, page = (
+            int(request.url.params.get("limit", "10")),
+            int(request.url.params.get("page", "1")),
+        )
         self.before(page)
         self.request_log.append((page, size))
         rows = [self.project(number) for number in range(SIZE)]
-        return httpx.Response(200, content=orjson.dumps({"total": SIZE, "results": rows[page * size - size : page * size]}))
+        return httpx.Response(
+            200,
+            content=orjson.dumps(
+                {"total": SIZE, "results": rows[page * size - size : page * size]}
+            ),
+        )
 
     def project(self, number: int) -> dict[str, Any]:
-        return {"id": f"p{number}", "name": self.names.get(number, f"Project {number}"), "sdgs": "SDG 4", "owner": "Ministry"}
+        return {
+            "id": f"p{number}",
+            "name": self.names.get(number, f"Project {number}"),
+            "sdgs": "SDG 4",
+            "owner": "Ministry",
+        }
 
 
 @pytest.fixture
@@ -77,7 +97,11 @@ def isolated(context: HarvestContext, request: pytest.FixtureRequest) -> Iterato
 
 
 def definition(name: str = "projects", **options: Any) -> Source:
-    return parse(name, DEFINITION | {"options": DEFINITION["options"] | {"limit": "limit", "size": 10} | options}, "test")
+    return parse(
+        name,
+        DEFINITION | {"options": DEFINITION["options"] | {"limit": "limit", "size": 10} | options},
+        "test",
+    )
 
 
 def outcomes(plan: Plan) -> dict[Outcome, int]:
@@ -98,11 +122,15 @@ def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
 
     assert plan.run.state is State.COMMITTED
     assert outcomes(plan) == {Outcome.NEW: SIZE - 1, Outcome.UNREADABLE: 1}
-    assert [(row.key, row.reason) for row in isolated.ledger.failures(plan.run)] == [("p17", f"mapping it {hostile.REASONS[kind]}")]
+    assert [(row.key, row.reason) for row in isolated.ledger.failures(plan.run)] == [
+        ("p17", f"mapping it {hostile.REASONS[kind]}")
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_page_whose_reading_kills_or_stalls_is_read_in_parts(kind: str, isolated: HarvestContext, registry: PagedRegistry) -> None:
+def test_page_whose_reading_kills_or_stalls_is_read_in_parts(
+    kind: str, isolated: HarvestContext, registry: PagedRegistry
+) -> None:
     registry.names[17] = f"{kind} the parser"
 
     plan = harvest(definition(), isolated)
@@ -114,8 +142,14 @@ def test_page_whose_reading_kills_or_stalls_is_read_in_parts(kind: str, isolated
     assert "reading it" in reasons(isolated, plan.run)[0]
 
 
-def test_no_page_is_asked_for_again_after_a_crash(isolated: HarvestContext, registry: PagedRegistry) -> None:
-    registry.names |= {5: "segfault the mapping", 25: "segfault the mapping", 26: "abort the mapping"}
+def test_no_page_is_asked_for_again_after_a_crash(
+    isolated: HarvestContext, registry: PagedRegistry
+) -> None:
+    registry.names |= {
+        5: "segfault the mapping",
+        25: "segfault the mapping",
+        26: "abort the mapping",
+    }
 
     plan = harvest(definition(), isolated)
 
@@ -123,9 +157,14 @@ def test_no_page_is_asked_for_again_after_a_crash(isolated: HarvestContext, regi
     assert plan.run.network == {"sent": 5, "answered": 5}  # robots.txt among them
 
 
-def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: HarvestContext, registry: PagedRegistry) -> None:
+def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(
+    isolated: HarvestContext, registry: PagedRegistry
+) -> None:
     table = {"protocol": "json", "options": {"records": "results", "key": "id"}}
-    bad, good = parse("bad", DEFINITION | table | {"url": "https://registry.example/bad"}, "test"), definition("good")
+    bad, good = (
+        parse("bad", DEFINITION | table | {"url": "https://registry.example/bad"}, "test"),
+        definition("good"),
+    )
     registry.names[3] = "segfault the parser"
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -133,7 +172,13 @@ def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: Harve
             return PagedRegistry()(request)
         return registry(request)
 
-    plans = harvest_all([bad, good], replace(isolated, transport=httpx.MockTransport(answer)), full=False, dry_run=False, quiet=True)
+    plans = harvest_all(
+        [bad, good],
+        replace(isolated, transport=httpx.MockTransport(answer)),
+        full=False,
+        dry_run=False,
+        quiet=True,
+    )
 
     assert isinstance(plans["bad"], FailedRun)
     assert isinstance(plans["good"], Plan)
@@ -142,32 +187,50 @@ def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: Harve
     assert failed.state is State.FAILED
     assert failed.reason is not None
     assert (plans["bad"].run, plans["bad"].reason) == (failed, failed.reason)
-    assert failed.reason.startswith("https://registry.example/bad: reading it ends its process by SIGSEGV")
+    assert failed.reason.startswith(
+        "https://registry.example/bad: reading it ends its process by SIGSEGV"
+    )
     assert isolated.ledger.open_run("bad") is None
 
 
-def test_failed_answer_is_an_error_of_parsing(isolated: HarvestContext, registry: PagedRegistry) -> None:
+def test_failed_answer_is_an_error_of_parsing(
+    isolated: HarvestContext, registry: PagedRegistry
+) -> None:
     registry.names[3] = "segfault the parser"
 
     with pytest.raises(CrashingReplyError, match="SIGSEGV"):
-        harvest(parse("bad", DEFINITION | {"options": {"records": "results", "key": "id"}}, "test"), isolated)
+        harvest(
+            parse("bad", DEFINITION | {"options": {"records": "results", "key": "id"}}, "test"),
+            isolated,
+        )
 
 
-def test_run_whose_process_keeps_exiting_fails_and_is_not_open(context: HarvestContext, registry: PagedRegistry) -> None:
+def test_run_whose_process_keeps_exiting_fails_and_is_not_open(
+    context: HarvestContext, registry: PagedRegistry
+) -> None:
     registry.names |= {number: f"segfault the mapping {number}" for number in range(SIZE)}
-    result = "has exited 4 times in this run; the last time mapping a record ends its process by SIGSEGV"
+    result = (
+        "has exited 4 times in this run; the last time mapping a record ends its process by SIGSEGV"
+    )
 
-    with hostile.collectors(limits=replace(hostile.LIMITS, crashes=3)) as few, pytest.raises(CrashLoopError, match=result):
+    with (
+        hostile.collectors(limits=replace(hostile.LIMITS, crashes=3)) as few,
+        pytest.raises(CrashLoopError, match=result),
+    ):
         harvest(definition(), replace(context, collectors=few))
 
-    assert [(run.state, run.ended is not None) for run in context.ledger.runs("projects")] == [(State.FAILED, True)]
+    assert [(run.state, run.ended is not None) for run in context.ledger.runs("projects")] == [
+        (State.FAILED, True)
+    ]
     assert context.ledger.open_run("projects") is None
 
 
 def test_process_that_cannot_start_fails_the_run(context: HarvestContext) -> None:
     broken = Collectors(BASE, command=(sys.executable, "-c", "raise SystemExit(3)"))
 
-    with pytest.raises(CrashLoopError, match="the process that starts those that read responses has exited"):
+    with pytest.raises(
+        CrashLoopError, match="the process that starts those that read responses has exited"
+    ):
         harvest(definition(), replace(context, collectors=broken))
     broken.close()
 
@@ -179,7 +242,10 @@ def children(pid: int) -> list[int]:
     results = []
     for folder in Path("/proc").iterdir():
         try:
-            if folder.name.isdigit() and int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+            if (
+                folder.name.isdigit()
+                and int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == pid
+            ):
                 results.append(int(folder.name))
         except OSError:
             continue  # it has exited meanwhile
@@ -187,7 +253,9 @@ def children(pid: int) -> list[int]:
 
 
 def collector_of(pid: int, others: Collection[int] = ()) -> int:
-    """Return the one collector process of the program *pid*; *others* are grandchildren that it had before."""
+    """Return the one collector process of the program *pid*; *others* are grandchildren that it had
+    before.
+    """
     (collector,) = set(grandchildren(pid)).difference(others)
     return collector
 
@@ -196,8 +264,15 @@ def grandchildren(pid: int) -> list[int]:
     return [grandchild for child in children(pid) for grandchild in children(child)]
 
 
-def harvested(folder: Path, collectors: Collectors | None, workers: int = 0, before: Callable[[int], None] | None = None) -> dict[str, str]:
-    with large_registry.open_harvest(folder, large_registry.Projects(before=before or (lambda _: None)), workers) as context:
+def harvested(
+    folder: Path,
+    collectors: Collectors | None,
+    workers: int = 0,
+    before: Callable[[int], None] | None = None,
+) -> dict[str, str]:
+    with large_registry.open_harvest(
+        folder, large_registry.Projects(before=before or (lambda _: None)), workers
+    ) as context:
         plan = harvest(large_registry.source(), replace(context, collectors=collectors))
 
     if collectors:
@@ -209,7 +284,9 @@ def harvested(folder: Path, collectors: Collectors | None, workers: int = 0, bef
 def test_journal_is_the_same_bytes_with_and_without_isolation(tmp_path: Path) -> None:
     local = harvested(tmp_path / "local", None)
 
-    assert [harvested(tmp_path / f"{workers}", Collectors(BASE), workers) for workers in (0, 2)] == [local, local]
+    assert [
+        harvested(tmp_path / f"{workers}", Collectors(BASE), workers) for workers in (0, 2)
+    ] == [local, local]
 
 
 def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
@@ -226,7 +303,9 @@ def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
     assert len(set(killed)) == 3
 
 
-def test_no_process_and_no_file_is_left_when_collectors_are_closed(isolated: HarvestContext, registry: PagedRegistry) -> None:
+def test_no_process_and_no_file_is_left_when_collectors_are_closed(
+    isolated: HarvestContext, registry: PagedRegistry
+) -> None:
     before = {*Path("/tmp").glob("stocktake-*")}, {*children(os.getpid())}
     registry.names[5] = "segfault the mapping"
 
@@ -234,7 +313,9 @@ def test_no_process_and_no_file_is_left_when_collectors_are_closed(isolated: Har
         harvest(definition(), replace(isolated, collectors=own))
 
     assert not {*children(os.getpid())} - before[1]
-    assert not [item for item in {*Path("/tmp").glob("stocktake-*")} - before[0] if (item / "body").exists()]
+    assert not [
+        item for item in {*Path("/tmp").glob("stocktake-*")} - before[0] if (item / "body").exists()
+    ]
 
 
 def test_process_exits_when_its_parent_is_killed(tmp_path: Path) -> None:
@@ -242,19 +323,25 @@ def test_process_exits_when_its_parent_is_killed(tmp_path: Path) -> None:
         "import time; from harvesters.pipeline.collector_processes import Collectors\n"
         "it = Collectors('urn:x:').start(); print(it.id, flush=True)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", f"{script}; time.sleep(600)"], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", f"{script}; time.sleep(600)"], stdout=subprocess.PIPE, text=True
+    )
     assert parent.stdout is not None
     with parent:
         number = int(parent.stdout.readline())
         parent.kill()
 
     until = time.monotonic() + DEADLINE
-    while Path(f"/proc/{number}").exists() and "Z (" not in Path(f"/proc/{number}/status").read_text():
+    while (
+        Path(f"/proc/{number}").exists() and "Z (" not in Path(f"/proc/{number}/status").read_text()
+    ):
         assert time.monotonic() < until, f"process {number} is still there"
         time.sleep(0.05)
 
 
-def test_hostile_record_is_withheld_when_the_archive_is_mapped_again(isolated: HarvestContext, registry: PagedRegistry) -> None:
+def test_hostile_record_is_withheld_when_the_archive_is_mapped_again(
+    isolated: HarvestContext, registry: PagedRegistry
+) -> None:
     registry.names[17] = "segfault the mapping"
     harvest(definition(), isolated)
 
@@ -296,11 +383,15 @@ def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(action:
         return withheld
 
     pool = ProcessExecutor(1, ProcessLimits(memory=1 << 30, seconds=1, silence=3))
-    bounded = WorkerPool(BASE, process_locally=local, is_isolated=True, connect=lambda: pool, record_count=10_000)
+    bounded = WorkerPool(
+        BASE, process_locally=local, is_isolated=True, connect=lambda: pool, record_count=10_000
+    )
     try:
         assert bounded.submit(create_processor(task), cases).results() == withheld
         with pytest.raises(ValidationCrashError):
-            WorkerPool(BASE, connect=lambda: pool, record_count=10_000).submit(create_processor(task), cases).results()
+            WorkerPool(BASE, connect=lambda: pool, record_count=10_000).submit(
+                create_processor(task), cases
+            ).results()
     finally:
         pool.close()
 
@@ -310,14 +401,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         depth = 60_000
-        nested = b"<< <urn:s> <urn:p> ".replace(b"<<", b"<<(") * depth + b"<urn:o>" + b" )>>" * depth
+        nested = (
+            b"<< <urn:s> <urn:p> ".replace(b"<<", b"<<(") * depth + b"<urn:o>" + b" )>>" * depth
+        )
         bodies = {
             "/bad": b"<urn:a> a <http://www.w3.org/ns/dcat#Dataset> ; <urn:p> " + nested + b" .",
-            "/good": orjson.dumps({"results": [{"id": f"p{n}", "name": f"Project {n}", "sdgs": "SDG 4"} for n in range(10)]}),
+            "/good": orjson.dumps(
+                {
+                    "results": [
+                        {"id": f"p{n}", "name": f"Project {n}", "sdgs": "SDG 4"} for n in range(10)
+                    ]
+                }
+            ),
         }
         body = bodies.get(self.path)
         self.send_response(200 if body else 404)
-        self.send_header("Content-Type", "text/turtle" if self.path == "/bad" else "application/json")
+        self.send_header(
+            "Content-Type", "text/turtle" if self.path == "/bad" else "application/json"
+        )
         self.send_header("Content-Length", str(len(body or b"")))
         self.end_headers()
         self.wfile.write(body or b"")
@@ -334,17 +435,28 @@ def server() -> Iterator[str]:
         site.shutdown()
 
 
-def test_deeply_nested_triple_term_ends_neither_the_program_nor_the_next_source(server: str, tmp_path: Path) -> None:
+def test_deeply_nested_triple_term_ends_neither_the_program_nor_the_next_source(
+    server: str, tmp_path: Path
+) -> None:
     common = 'title = "T"\nlicence = "https://a.example/l"\npause = 0\n'
     (tmp_path / "sources").mkdir()
-    (tmp_path / "sources" / "bad.toml").write_text(f'{common}protocol = "rdf"\nmapping = "dcat"\nurl = "{server}/bad"\n')
+    (tmp_path / "sources" / "bad.toml").write_text(
+        f'{common}protocol = "rdf"\nmapping = "dcat"\nurl = "{server}/bad"\n'
+    )
     fields = '[options]\nrecords = "results"\nkey = "id"\n[fields]\nkey = "id"\n"title@en" = "name"\ngoals = "sdgs"\n'
-    (tmp_path / "sources" / "good.toml").write_text(f'{common}protocol = "json"\nmapping = "fields"\nurl = "{server}/good"\n{fields}')
-    folders = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(tmp_path / "sources")}
+    (tmp_path / "sources" / "good.toml").write_text(
+        f'{common}protocol = "json"\nmapping = "fields"\nurl = "{server}/good"\n{fields}'
+    )
+    folders = {
+        "STOCKTAKE_DATA": str(tmp_path / "data"),
+        "STOCKTAKE_SOURCES": str(tmp_path / "sources"),
+    }
     environment = {**os.environ, **folders, "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
     command = [sys.executable, "-m", "stocktake", "harvest", "--json"]
 
-    completed = subprocess.run(command, env=environment, capture_output=True, timeout=240, check=False)
+    completed = subprocess.run(
+        command, env=environment, capture_output=True, timeout=240, check=False
+    )
 
     rows = {row["run"].partition(".")[0]: row for row in orjson.loads(completed.stdout)}
     assert completed.returncode == 1, completed.stderr.decode()
@@ -356,7 +468,9 @@ class CutOffError(BaseException):
     """Stands for kill -9 of the whole program."""
 
 
-def test_run_that_is_cut_off_again_and_again_without_a_page_fails(context: HarvestContext, registry: PagedRegistry) -> None:
+def test_run_that_is_cut_off_again_and_again_without_a_page_fails(
+    context: HarvestContext, registry: PagedRegistry
+) -> None:
     def cut_off(page: int) -> None:
         if page == 2:
             raise CutOffError
@@ -366,17 +480,26 @@ def test_run_that_is_cut_off_again_and_again_without_a_page_fails(context: Harve
         with pytest.raises(CutOffError):
             harvest(definition(), context)
 
-    with pytest.raises(CrashLoopError, match=r"projects: projects\.1 was aborted: its process was killed 11 times after page 1"):
+    with pytest.raises(
+        CrashLoopError,
+        match=r"projects: projects\.1 was aborted: its process was killed 11 times after page 1",
+    ):
         harvest(definition(), context)
 
     assert context.ledger.runs("projects")[0].state is State.FAILED
     assert context.ledger.open_run("projects") is None
 
 
-def test_run_that_gets_on_between_two_ends_is_resumed(context: HarvestContext, registry: PagedRegistry) -> None:
+def test_run_that_gets_on_between_two_ends_is_resumed(
+    context: HarvestContext, registry: PagedRegistry
+) -> None:
     for page in range(1, 14):
         with pytest.raises(CutOffError):
-            harvest(definition(size=3), context, watch=lambda progress, at=page: _cut_off_at(progress.pages, at))
+            harvest(
+                definition(size=3),
+                context,
+                watch=lambda progress, at=page: _cut_off_at(progress.pages, at),
+            )
 
     assert harvest(definition(size=3), context).run.state is State.COMMITTED
 

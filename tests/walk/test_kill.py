@@ -1,4 +1,6 @@
-"""After kill -9 at any moment and a restart, the journal has the same bytes as after an undisturbed run."""
+"""After kill -9 at any moment and a restart, the journal has the same bytes as after an undisturbed
+run.
+"""
 
 from __future__ import annotations
 
@@ -50,12 +52,23 @@ def work(folder: str, definition: str, stage: str = "") -> None:
     if multiprocessing.parent_process():
         end_with_parent()
     home = Path(folder)
-    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "operator@example.org", frozenset({"127.0.0.1"})) as context:
+    with open_context(
+        home,
+        f"sqlite:///{home}/ledger.sqlite",
+        BASE,
+        "operator@example.org",
+        frozenset({"127.0.0.1"}),
+    ) as context:
         log = JournalKilledByRun(home / "journal") if stage == "written" else context.journal
         still = replace(context, now=lambda: NOON, journal=log)
         publish_vocabularies.publish(still)
         source = replace(load(Path(definition)), pause=0.0)
-        harvest(source, still, full=True, watch=lambda step: die() if stage == f"page {step.pages}" else None)
+        harvest(
+            source,
+            still,
+            full=True,
+            watch=lambda step: die() if stage == f"page {step.pages}" else None,
+        )
         if stage == "settled":
             die()
 
@@ -72,7 +85,9 @@ def definition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield str(path)
 
 
-def test_a_harvest_killed_repeatedly_ends_as_an_undisturbed_one(tmp_path: Path, definition: str) -> None:
+def test_a_harvest_killed_repeatedly_ends_as_an_undisturbed_one(
+    tmp_path: Path, definition: str
+) -> None:
     work(str(tmp_path / "undisturbed"), definition)
 
     exits = []

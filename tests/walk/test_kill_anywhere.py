@@ -1,6 +1,8 @@
-"""After kill -9 before any system call that changes a file, a restart ends in the same bytes as an undisturbed run.
+"""After kill -9 before any system call that changes a file, a restart ends in the same bytes as an
+undisturbed run.
 
-``python -m pytest tests/walk/test_kill_anywhere.py --kills 500 --kill-seed 7`` kills at more points, or other ones.
+``python -m pytest tests/walk/test_kill_anywhere.py --kills 500 --kill-seed 7`` kills at more
+points, or other ones.
 """
 
 from __future__ import annotations
@@ -25,15 +27,21 @@ import traced_actions
 from processes import Process
 
 ROOT = Path(__file__).parents[2]
-DURABLE = {"fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "ftruncate"}  # calls that make data durable or remove it
-ENGINES = {"store", "store.tmp", "index", "shown", "shown.part"}  # files of the engines, too many to kill before each
+# calls that make data durable or remove it
+DURABLE = {"fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "ftruncate"}
+# files of the engines, too many to kill before each
+ENGINES = {"store", "store.tmp", "index", "shown", "shown.part"}
 UNFINISHED = ".part"  # the directory of a snapshot until it is complete
 AGAIN = 3  # at each third point, the recovery is killed too
 DRIVERS = 2
 PARTS = 8  # tests over the kinds of files, each of at most a minute
-STAGES = [part if part % 2 == 0 else pytest.param(part, marks=pytest.mark.nightly) for part in range(PARTS)]  # by day each second kind
+STAGES = [
+    part if part % 2 == 0 else pytest.param(part, marks=pytest.mark.nightly)
+    for part in range(PARTS)
+]  # by day each second kind
 RANDOM_PARTS = 4  # tests over the chosen points of a seed
-SEEDS = [0, *(pytest.param(more, marks=pytest.mark.nightly) for more in range(1, 16))]  # added to --kill-seed
+# added to --kill-seed
+SEEDS = [0, *(pytest.param(more, marks=pytest.mark.nightly) for more in range(1, 16))]
 TRIES = 5  # the store uses threads, so the number of calls varies
 
 
@@ -102,7 +110,9 @@ def _kind(action: str, file: Path) -> tuple[object, str]:
 
 @dataclass
 class Undisturbed:
-    """The directory before each action, its contents afterwards, and the system calls of each action."""
+    """The directory before each action, its contents afterwards, and the system calls of each
+    action.
+    """
 
     folder: Path
     calls: dict[str, list[str]] = field(default_factory=dict)
@@ -111,7 +121,8 @@ class Undisturbed:
     def stages(self) -> Iterator[Point]:
         """Return a point for each kind of file that each action creates: just before the first one.
 
-        Files in a folder of an unfinished snapshot are of one kind: the rename of that snapshot publishes them together.
+        Files in a folder of an unfinished snapshot are of one kind: the rename of that snapshot
+        publishes them together.
         """
         first: dict[tuple[Any, str], Point] = {}
         for action, calls in self.calls.items():
@@ -121,13 +132,19 @@ class Undisturbed:
         return iter(first.values())
 
     def chosen(self, number: int, seed: int) -> Iterator[Point]:
-        """Choose points evenly among the actions, half of them at calls that create, sync or remove files."""
+        """Choose points evenly among the actions, half of them at calls that create, sync or remove
+        files.
+        """
         dice = random.Random(seed)
         for index in range(number):
             action = traced_actions.ORDER[index % len(traced_actions.ORDER)]
             calls = self.calls[action]
             critical = [at for at, name in enumerate(calls, 1) if name in DURABLE or " " in name]
-            at = dice.choice(critical) if index // len(traced_actions.ORDER) % 2 and critical else dice.randint(1, len(calls))
+            at = (
+                dice.choice(critical)
+                if index // len(traced_actions.ORDER) % 2 and critical
+                else dice.randint(1, len(calls))
+            )
             yield Point(action, at, dice.randint(1, len(calls)) if index % AGAIN == 0 else None)
 
 
@@ -152,7 +169,9 @@ def undisturbed(drivers: list[Driver], tmp_path_factory: pytest.TempPathFactory)
     return item
 
 
-def killed(point: Point, driver: Driver, undisturbed: Undisturbed, home: Path) -> syscall_tracer.TraceResult:
+def killed(
+    point: Point, driver: Driver, undisturbed: Undisturbed, home: Path
+) -> syscall_tracer.TraceResult:
     """Kill an action at the point, or at its last call if it makes fewer this time."""
     at = point.at
     for _ in range(TRIES):
@@ -175,7 +194,10 @@ def differences(point: Point, driver: Driver, undisturbed: Undisturbed, home: Pa
     results, wanted = driver.snapshot(home), undisturbed.after[point.action]
     shutil.rmtree(home)
     names = [name for name in wanted if results[name] != wanted[name]]
-    return [f"{point} before {ended.calls[-1]}: {name}:{differing(results[name], wanted[name])}" for name in names]
+    return [
+        f"{point} before {ended.calls[-1]}: {name}:{differing(results[name], wanted[name])}"
+        for name in names
+    ]
 
 
 def differing(actual: Any, wanted: Any) -> str:
@@ -183,17 +205,26 @@ def differing(actual: Any, wanted: Any) -> str:
         names = [name for name in {*actual, *wanted} if actual.get(name) != wanted.get(name)]
         return " ".join(f"{name}:{differing(actual.get(name), wanted.get(name))}" for name in names)
     if isinstance(actual, list) and isinstance(wanted, list):
-        more, less = ([item for item in these if item not in those][:3] for these, those in ((actual, wanted), (wanted, actual)))
+        more, less = (
+            [item for item in these if item not in those][:3]
+            for these, those in ((actual, wanted), (wanted, actual))
+        )
         return f" too many {more}, missing {less} of {len(wanted)}"
     return f" {actual} not {wanted}"
 
 
-def all_differences(points: Sequence[Point], drivers: list[Driver], undisturbed: Undisturbed, folder: Path) -> list[str]:
+def all_differences(
+    points: Sequence[Point], drivers: list[Driver], undisturbed: Undisturbed, folder: Path
+) -> list[str]:
     """Kill at all points, with all drivers in parallel; return all differences."""
     left, folders = iter(points), count()
 
     def work(driver: Driver) -> list[str]:
-        return [difference for point in left for difference in differences(point, driver, undisturbed, folder / str(next(folders)))]
+        return [
+            difference
+            for point in left
+            for difference in differences(point, driver, undisturbed, folder / str(next(folders)))
+        ]
 
     with ThreadPoolExecutor(len(drivers)) as threads:
         try:
@@ -207,7 +238,12 @@ def all_differences(points: Sequence[Point], drivers: list[Driver], undisturbed:
 @pytest.mark.parametrize("part", range(RANDOM_PARTS))
 @pytest.mark.parametrize("seed", SEEDS)
 def test_kill_before_any_file_change_leaves_no_trace_after_restart(
-    drivers: list[Driver], undisturbed: Undisturbed, tmp_path: Path, pytestconfig: pytest.Config, seed: int, part: int
+    drivers: list[Driver],
+    undisturbed: Undisturbed,
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
+    seed: int,
+    part: int,
 ) -> None:
     seed += pytestconfig.getoption("--kill-seed")
     points = list(undisturbed.chosen(pytestconfig.getoption("--kills"), seed))[part::RANDOM_PARTS]

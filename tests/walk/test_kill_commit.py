@@ -1,4 +1,6 @@
-"""After kill -9 during a commit, also of an approved plan, the journal has the bytes of an undisturbed run."""
+"""After kill -9 during a commit, also of an approved plan, the journal has the bytes of an
+undisturbed run.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class KilledLedger(Ledger):
 
     dies_at = ""
 
-    def save_plan(self, run: Run, moved: Mapping[str, str], missed: Callable[[], Iterator[StagedRecord]]) -> None:
+    def save_plan(
+        self, run: Run, moved: Mapping[str, str], missed: Callable[[], Iterator[StagedRecord]]
+    ) -> None:
         die("collected", self.dies_at)
         super().save_plan(run, moved, missed)
         die("planned", self.dies_at)
@@ -69,7 +73,9 @@ class KilledLedger(Ledger):
         if run.state is State.COMMITTING:
             die("committing", self.dies_at)
 
-    def _apply_state_changes(self, connection: sa.Connection, run: Run, rewritten: Iterable[StateChange]) -> None:
+    def _apply_state_changes(
+        self, connection: sa.Connection, run: Run, rewritten: Iterable[StateChange]
+    ) -> None:
         super()._apply_state_changes(connection, run, rewritten)
         die("settling", self.dies_at)
 
@@ -87,9 +93,18 @@ def step(context: HarvestContext, number: int) -> None:
     source = parse("a", DEFINITION, "test")
     if number < len(FEEDS):
         feed = httpx.MockTransport(lambda request: answer(request, FEEDS[number]))
-        harvest(source, replace(context, transport=feed, now=lambda: NOON + timedelta(days=number)), full=True)
+        harvest(
+            source,
+            replace(context, transport=feed, now=lambda: NOON + timedelta(days=number)),
+            full=True,
+        )
     else:
-        plan_decisions.approve(replace(context, now=lambda: NOON + timedelta(days=number)), source, f"a.{len(FEEDS)}", by="ann")
+        plan_decisions.approve(
+            replace(context, now=lambda: NOON + timedelta(days=number)),
+            source,
+            f"a.{len(FEEDS)}",
+            by="ann",
+        )
 
 
 def answer(request: httpx.Request, keys: list[str]) -> httpx.Response:
@@ -102,10 +117,17 @@ def work(folder: str, number: int, stage: str = "") -> None:
     if multiprocessing.parent_process():
         end_with_parent()
     home = Path(folder)
-    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "operator@example.org", frozenset()) as context:
+    with open_context(
+        home, f"sqlite:///{home}/ledger.sqlite", BASE, "operator@example.org", frozenset()
+    ) as context:
         context.ledger.__class__ = KilledLedger
         context.ledger.dies_at = stage  # type: ignore[attr-defined]
-        step(replace(context, journal=JournalKilledByEntry(home / "journal")) if stage == "written" else context, number)
+        step(
+            replace(context, journal=JournalKilledByEntry(home / "journal"))
+            if stage == "written"
+            else context,
+            number,
+        )
 
 
 def journal(folder: Path) -> list[bytes]:
@@ -113,7 +135,9 @@ def journal(folder: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize("number", [1, 3], ids=["records vanish", "an approved plan"])
-def test_a_commit_killed_at_any_stage_ends_as_an_undisturbed_one(tmp_path: Path, number: int) -> None:
+def test_a_commit_killed_at_any_stage_ends_as_an_undisturbed_one(
+    tmp_path: Path, number: int
+) -> None:
     for folder in ("undisturbed", "killed"):
         for earlier in range(number):
             work(str(tmp_path / folder), earlier)

@@ -17,12 +17,25 @@ from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from publisher.releases.dump import write_dumps
 
-COMMON = {"key": "id", "title@en": "name", "goals": "sdgs", "action_lines": "lines", "lead": "owner", "initiatives": "projects"}
+COMMON = {
+    "key": "id",
+    "title@en": "name",
+    "goals": "sdgs",
+    "action_lines": "lines",
+    "lead": "owner",
+    "initiatives": "projects",
+}
 KINDS: dict[str, tuple[str, dict[str, str]]] = {
     "initiative": ("https://w3id.org/wsis-stocktaking/ns#Initiative", {}),
-    "event": ("https://schema.org/Event", {"start": "day", "venue@en": "hall", "cancelled": "off", "registration": "url"}),
+    "event": (
+        "https://schema.org/Event",
+        {"start": "day", "venue@en": "hall", "cancelled": "off", "registration": "url"},
+    ),
     "document": ("http://xmlns.com/foaf/0.1/Document", {"issued": "day", "pages": "url"}),
-    "post": ("http://rdfs.org/sioc/ns#Post", {"issued": "day", "content@en": "text", "container": "blog"}),
+    "post": (
+        "http://rdfs.org/sioc/ns#Post",
+        {"issued": "day", "content@en": "text", "container": "blog"},
+    ),
 }
 ROWS: list[dict[str, Any]] = [
     {"id": "1", "name": "One", "sdgs": "SDG 4", "lines": "C7. E-learning", "owner": "Ministry", "projects": ["p1"], "day": "2026-05-01",
@@ -33,11 +46,21 @@ ROWS: list[dict[str, Any]] = [
 
 
 @pytest.fixture(params=KINDS)
-def harvested(request: pytest.FixtureRequest, context: HarvestContext) -> tuple[str, HarvestContext, Any]:
+def harvested(
+    request: pytest.FixtureRequest, context: HarvestContext
+) -> tuple[str, HarvestContext, Any]:
     def respond(page_request: httpx.Request) -> httpx.Response:
-        return httpx.Response(404) if page_request.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(ROWS))
+        return (
+            httpx.Response(404)
+            if page_request.url.path == "/robots.txt"
+            else httpx.Response(200, content=orjson.dumps(ROWS))
+        )
 
-    fields = {**COMMON, **KINDS[request.param][1], **({} if request.param == "initiative" else {"kind": request.param})}
+    fields = {
+        **COMMON,
+        **KINDS[request.param][1],
+        **({} if request.param == "initiative" else {"kind": request.param}),
+    }
     definition = {
         "title": "T",
         "protocol": "json",
@@ -48,20 +71,34 @@ def harvested(request: pytest.FixtureRequest, context: HarvestContext) -> tuple[
     }
     options = {"initiatives_of": "projects"}
     source = parse(
-        "all", {**definition, "licence": "https://a.example/l", "options": options, "fields": fields, "limits": {"withheld": 1}}, "test"
+        "all",
+        {
+            **definition,
+            "licence": "https://a.example/l",
+            "options": options,
+            "fields": fields,
+            "limits": {"withheld": 1},
+        },
+        "test",
     )
     context = replace(context, transport=httpx.MockTransport(respond))
     return request.param, context, harvest(source, context)
 
 
-def test_a_resource_of_each_kind_is_validated_published_and_dumped(harvested: tuple[str, HarvestContext, Any], tmp_path: Path) -> None:
+def test_a_resource_of_each_kind_is_validated_published_and_dumped(
+    harvested: tuple[str, HarvestContext, Any], tmp_path: Path
+) -> None:
     kind, context, plan = harvested
 
     files = write_dumps(context.journal, tmp_path / "dumps")
 
     lines = gzip.decompress(files[0].read_bytes()).decode().splitlines()
     thing, record = context.iris.thing(kind, "all", "1"), context.iris.record("all", "1")
-    results = {line.removeprefix(f"<{thing}> ").removesuffix(f" <{record}> .") for line in lines if line.startswith(f"<{thing}> ")}
+    results = {
+        line.removeprefix(f"<{thing}> ").removesuffix(f" <{record}> .")
+        for line in lines
+        if line.startswith(f"<{thing}> ")
+    }
     assert {
         f"<http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <{KINDS[kind][0]}>",
         '<http://purl.org/dc/terms/title> "One"@en',
@@ -70,16 +107,28 @@ def test_a_resource_of_each_kind_is_validated_published_and_dumped(harvested: tu
         f"<{context.iris.ns}goal> <http://metadata.un.org/sdg/4>",
         f"<{context.iris.ns}actionLine> <{context.iris.concept('action-line', 'C7-elea')}>",
     } <= results
-    assert plan.outcomes[Outcome.WITHHELD] == (2 if kind == "event" else 1)  # without a title; an event without a start has no day either
+    # without a title; an event without a start has no day either
+    assert plan.outcomes[Outcome.WITHHELD] == (2 if kind == "event" else 1)
 
 
-def test_a_missing_property_is_a_warning_on_the_record(harvested: tuple[str, HarvestContext, Any]) -> None:
+def test_a_missing_property_is_a_warning_on_the_record(
+    harvested: tuple[str, HarvestContext, Any],
+) -> None:
     kind, context, _ = harvested
     record = context.iris.record("all", "2")
 
-    rows = [row for entry in context.journal.entries() for row in entry.rows() if f"<{record}" in row and "resultMessage" in row]
+    rows = [
+        row
+        for entry in context.journal.entries()
+        for row in entry.rows()
+        if f"<{record}" in row and "resultMessage" in row
+    ]
 
-    wanted = {"initiative": "No lead entity", "document": "neither an author nor a publisher", "post": "has no text"}
+    wanted = {
+        "initiative": "No lead entity",
+        "document": "neither an author nor a publisher",
+        "post": "has no text",
+    }
     if kind == "event":  # without a start it is withheld, so that there is no record to remark on
         assert rows == []
     else:

@@ -1,4 +1,6 @@
-"""Links of records: one polite request for each check, states with history, gone only after failures on several days, published as data."""
+"""Links of records: one polite request for each check, states with history, gone only after
+failures on several days, published as data.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ DAY = timedelta(days=1)
 
 @dataclass
 class Web:
-    """A registry of projects with pages, and the web site of these pages; *answers* has the response by path."""
+    """A registry of projects with pages, and the web site of these pages; *answers* has the
+    response by path.
+    """
 
     projects: list[dict[str, Any]]
     answers: dict[str, Callable[[], httpx.Response]] = field(default_factory=dict)
@@ -66,17 +70,38 @@ def web() -> Web:
 
 
 def project(number: int) -> dict[str, Any]:
-    return {"id": f"p{number}", "name": f"Project {number}", "sdgs": "SDG 4", "owner": "Ministry", "page": f"{PAGES}/{number}"}
+    return {
+        "id": f"p{number}",
+        "name": f"Project {number}",
+        "sdgs": "SDG 4",
+        "owner": "Ministry",
+        "page": f"{PAGES}/{number}",
+    }
 
 
 @pytest.fixture
 def source() -> Source:
-    return parse("projects", {**DEFINITION, "check_links": True, "pause": 0, "fields": {**DEFINITION["fields"], "pages": "page"}}, "test")
+    return parse(
+        "projects",
+        {
+            **DEFINITION,
+            "check_links": True,
+            "pause": 0,
+            "fields": {**DEFINITION["fields"], "pages": "page"},
+        },
+        "test",
+    )
 
 
 @pytest.fixture
 def context(tmp_path: Path, web: Web) -> Iterator[HarvestContext]:
-    with open_context(tmp_path / "data", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "admin@example.org", frozenset()) as real:
+    with open_context(
+        tmp_path / "data",
+        f"sqlite:///{tmp_path}/ledger.sqlite",
+        BASE,
+        "admin@example.org",
+        frozenset(),
+    ) as real:
         yield replace(real, transport=httpx.MockTransport(web), now=SlowClock())
 
 
@@ -90,7 +115,9 @@ def check(context: HarvestContext, source: Source) -> int:
 
 
 def states(context: HarvestContext) -> dict[str, LinkState | None]:
-    return {link.url.removeprefix(f"{PAGES}/"): link.state for link in links(context.ledger, "projects")}
+    return {
+        link.url.removeprefix(f"{PAGES}/"): link.state for link in links(context.ledger, "projects")
+    }
 
 
 def published(context: HarvestContext) -> dict[str, str]:
@@ -101,10 +128,14 @@ def published(context: HarvestContext) -> dict[str, str]:
             [quad] = ox.parse(row[2:], ox.RdfFormat.N_QUADS)
             (store.add if row.startswith("A ") else store.remove)(quad)
     query = f"SELECT ?url ?state {{ GRAPH <{BASE}links/projects> {{ ?m <{DQV}computedOn> ?url ; <{DQV}value> ?state }} }}"
-    return {row["url"].value.removeprefix(f"{PAGES}/"): row["state"].value for row in store.query(query)}
+    return {
+        row["url"].value.removeprefix(f"{PAGES}/"): row["state"].value for row in store.query(query)
+    }
 
 
-def test_links_are_checked_once_with_a_small_request_and_published(source: Source, context: HarvestContext, web: Web) -> None:
+def test_links_are_checked_once_with_a_small_request_and_published(
+    source: Source, context: HarvestContext, web: Web
+) -> None:
     harvest(source, context)
     counts = [check(context, source), check(context, source)]
 
@@ -133,7 +164,11 @@ def test_links_are_checked_once_with_a_small_request_and_published(source: Sourc
     ids=["part", "short", "moved", "slash", "forbidden", "limited", "legal", "missing", "broken"],
 )
 def test_an_answer_is_a_state(
-    source: Source, context: HarvestContext, web: Web, answer: Callable[[], httpx.Response], state: LinkState | None
+    source: Source,
+    context: HarvestContext,
+    web: Web,
+    answer: Callable[[], httpx.Response],
+    state: LinkState | None,
 ) -> None:
     harvest(source, context)
     web.answers["/1"] = lambda: replied(answer, web)
@@ -141,7 +176,9 @@ def test_an_answer_is_a_state(
     check(context, source)
 
     assert states(context)["1"] is state
-    location = next(link.location for link in links(context.ledger, "projects") if link.url == f"{PAGES}/1")
+    location = next(
+        link.location for link in links(context.ledger, "projects") if link.url == f"{PAGES}/1"
+    )
     assert location == (f"{PAGES}/new" if state is LinkState.MOVED else None)
 
 
@@ -151,11 +188,18 @@ def replied(answer: Callable[[], httpx.Response], web: Web) -> httpx.Response:
     return answer()
 
 
-def test_a_private_address_is_not_requested(source: Source, context: HarvestContext, web: Web) -> None:
+def test_a_private_address_is_not_requested(
+    source: Source, context: HarvestContext, web: Web
+) -> None:
     web.projects[0]["page"] = "http://127.0.0.1:9/private"
     harvest(source, context)
 
-    check_source(replace(context, transport=None), replace(source, name="projects"), LinkProgress(), lambda: True)
+    check_source(
+        replace(context, transport=None),
+        replace(source, name="projects"),
+        LinkProgress(),
+        lambda: True,
+    )
 
     assert states(context)["http://127.0.0.1:9/private"] is LinkState.BLOCKED
 
@@ -170,7 +214,9 @@ def test_robots_txt_is_obeyed(source: Source, context: HarvestContext, web: Web)
     assert states(context) == dict.fromkeys("123", LinkState.BLOCKED)
 
 
-def test_a_link_is_gone_only_after_failures_on_several_days(source: Source, context: HarvestContext, web: Web) -> None:
+def test_a_link_is_gone_only_after_failures_on_several_days(
+    source: Source, context: HarvestContext, web: Web
+) -> None:
     harvest(source, context)
     check(context, source)
     web.answers["/1"] = lambda: httpx.Response(404)
@@ -183,7 +229,10 @@ def test_a_link_is_gone_only_after_failures_on_several_days(source: Source, cont
 
     assert seen == [LinkState.ALIVE, LinkState.ALIVE, LinkState.ALIVE, LinkState.GONE]
     assert published(context)["1"] == "gone"
-    assert [(event.state.value, event.answer) for event in link_history(context.ledger, "projects", f"{PAGES}/1")] == [
+    assert [
+        (event.state.value, event.answer)
+        for event in link_history(context.ledger, "projects", f"{PAGES}/1")
+    ] == [
         ("alive", "200"),
         ("gone", "404"),
     ]
@@ -201,10 +250,16 @@ def test_failures_on_one_day_do_not_make_a_link_gone_and_a_success_forgets_them(
     recovered = failed.after(LinkCheck(LinkState.ALIVE, "200"), clock(context)())
 
     assert (failed.state, failed.failures) == (LinkState.ALIVE, 9)
-    assert (recovered.state, recovered.failures, recovered.failing_since) == (LinkState.ALIVE, 0, None)
+    assert (recovered.state, recovered.failures, recovered.failing_since) == (
+        LinkState.ALIVE,
+        0,
+        None,
+    )
 
 
-def test_a_link_that_comes_back_is_alive_again_and_published(source: Source, context: HarvestContext, web: Web) -> None:
+def test_a_link_that_comes_back_is_alive_again_and_published(
+    source: Source, context: HarvestContext, web: Web
+) -> None:
     harvest(source, context)
     web.answers["/1"] = lambda: httpx.Response(410)
     for _ in range(5):
@@ -218,7 +273,9 @@ def test_a_link_that_comes_back_is_alive_again_and_published(source: Source, con
     assert (gone, published(context)["1"]) == ("gone", "alive")
 
 
-def test_links_of_no_record_are_deleted_with_their_history(source: Source, context: HarvestContext, web: Web) -> None:
+def test_links_of_no_record_are_deleted_with_their_history(
+    source: Source, context: HarvestContext, web: Web
+) -> None:
     harvest(source, context)
     check(context, source)
     web.projects[0]["page"] = f"{PAGES}/9"
@@ -253,7 +310,9 @@ def test_the_vocabulary_leaves_the_states_of_links(source: Source, context: Harv
     assert published(context) == dict.fromkeys("123", "alive")
 
 
-def test_a_moved_link_names_where_it_answers(source: Source, context: HarvestContext, web: Web) -> None:
+def test_a_moved_link_names_where_it_answers(
+    source: Source, context: HarvestContext, web: Web
+) -> None:
     harvest(source, context)
     web.answers["/1"] = lambda: httpx.Response(302, headers={"Location": f"{PAGES}/new?a=<b>"})
     check(context, source)
@@ -265,7 +324,9 @@ def test_a_moved_link_names_where_it_answers(source: Source, context: HarvestCon
 
 @dataclass
 class HostAnswers:
-    """Web sites whose pages all answer with the same response, by host; *seconds* has how long those that are slow take."""
+    """Web sites whose pages all answer with the same response, by host; *seconds* has how long
+    those that are slow take.
+    """
 
     answers: dict[str, httpx.Response]
     seconds: dict[str, float] = field(default_factory=dict)
@@ -286,7 +347,9 @@ HOSTS = ("a.example", "b.example", "c.example")
 @pytest.fixture
 def many(source: Source, context: HarvestContext, web: Web) -> Source:
     """A source of 30 records with pages on three hosts, harvested."""
-    web.projects = [{**project(number), "page": f"https://{HOSTS[number % 3]}/{number}"} for number in range(30)]
+    web.projects = [
+        {**project(number), "page": f"https://{HOSTS[number % 3]}/{number}"} for number in range(30)
+    ]
     harvest(source, context)
     return source
 
@@ -300,18 +363,33 @@ def test_a_host_that_limits_requests_rests_and_the_others_go_on(
     many: Source, context: HarvestContext, status: int, headers: dict[str, str], minutes: int
 ) -> None:
     sites, slept = HostAnswers({"a.example": httpx.Response(status, headers=headers)}), []
-    context = replace(context, transport=httpx.MockTransport(sites), rate_limiter=LocalRateLimiter(slept.append))
+    context = replace(
+        context, transport=httpx.MockTransport(sites), rate_limiter=LocalRateLimiter(slept.append)
+    )
     begun = clock(context).now
 
     checked = check(context, many)
 
-    assert (checked, sites.requests.count("a.example"), sites.requests.count("b.example"), slept) == (21, 1, 10, [])
-    waiting = [link.due - begun for link in links(context.ledger, "projects") if "a.example" in link.url and link.checked is None]
+    assert (
+        checked,
+        sites.requests.count("a.example"),
+        sites.requests.count("b.example"),
+        slept,
+    ) == (21, 1, 10, [])
+    waiting = [
+        link.due - begun
+        for link in links(context.ledger, "projects")
+        if "a.example" in link.url and link.checked is None
+    ]
     assert len(waiting) == 9
-    assert all(timedelta(0) <= due - timedelta(minutes=minutes) < timedelta(minutes=5) for due in waiting)
+    assert all(
+        timedelta(0) <= due - timedelta(minutes=minutes) < timedelta(minutes=5) for due in waiting
+    )
 
 
-def test_a_slow_host_rests_for_twenty_times_as_long_as_it_took(many: Source, context: HarvestContext) -> None:
+def test_a_slow_host_rests_for_twenty_times_as_long_as_it_took(
+    many: Source, context: HarvestContext
+) -> None:
     sites = HostAnswers({}, {"a.example": 25.0})
     context = replace(context, transport=httpx.MockTransport(sites))
     progress, counts = LinkProgress(), []
@@ -323,7 +401,9 @@ def test_a_slow_host_rests_for_twenty_times_as_long_as_it_took(many: Source, con
     assert sites.requests.count("a.example") == 3
 
 
-def test_states_are_published_by_the_round_that_ends_with_the_last_link(source: Source, context: HarvestContext) -> None:
+def test_states_are_published_by_the_round_that_ends_with_the_last_link(
+    source: Source, context: HarvestContext
+) -> None:
     harvest(source, context)
     progress, seen = LinkProgress(), []
     for number in (2, 3):  # links of a round
@@ -334,17 +414,23 @@ def test_states_are_published_by_the_round_that_ends_with_the_last_link(source: 
     assert seen == [{}, dict.fromkeys("123", "alive")]
 
 
-def test_states_that_a_process_found_before_it_ended_are_published_by_the_next(source: Source, context: HarvestContext) -> None:
+def test_states_that_a_process_found_before_it_ended_are_published_by_the_next(
+    source: Source, context: HarvestContext
+) -> None:
     harvest(source, context)
     check_source(context, source, LinkProgress(), lambda: False)
     for link in due_links(context.ledger, "projects", clock(context)(), 9):
-        save_link(context.ledger, link, link.after(LinkCheck(LinkState.ALIVE, "200"), clock(context)()))
+        save_link(
+            context.ledger, link, link.after(LinkCheck(LinkState.ALIVE, "200"), clock(context)())
+        )
 
     assert check(context, source) == 0
     assert published(context) == dict.fromkeys("123", "alive")
 
 
-def test_one_process_publishes_states_at_most_once_a_day(source: Source, context: HarvestContext, web: Web) -> None:
+def test_one_process_publishes_states_at_most_once_a_day(
+    source: Source, context: HarvestContext, web: Web
+) -> None:
     web.answers["/1"] = lambda: httpx.Response(500)
     harvest(source, context)
     progress, seen = LinkProgress(), []
@@ -368,5 +454,8 @@ def test_each_source_has_its_share_of_a_round(many: Source, context: HarvestCont
     timed = replace(context, transport=httpx.MockTransport(sites))
     check_due_links(timed, [many, other], LinkProgress(), Outage("", ""), lambda: sites.time)
 
-    counts = [sum(link.checked is not None for link in links(context.ledger, name)) for name in ("projects", "others")]
+    counts = [
+        sum(link.checked is not None for link in links(context.ledger, name))
+        for name in ("projects", "others")
+    ]
     assert counts == [7, 6]

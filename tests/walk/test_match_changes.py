@@ -24,9 +24,19 @@ IRIS = Iris()
 
 def add_record(context: HarvestContext, source: str, seq: int, state: str = "published") -> None:
     resource = Initiative(
-        key="1", titles=(Text("Telemedicine for the clinics of Marsabit", "en"),), start="2024-02-01", pages=("https://a.example/x",)
+        key="1",
+        titles=(Text("Telemedicine for the clinics of Marsabit", "en"),),
+        start="2024-02-01",
+        pages=("https://a.example/x",),
     )
-    row = {"source": source, "key": "1", "state": state, "first_seen": datetime(2026, 1, 1), "run": "r", "seq": seq}
+    row = {
+        "source": source,
+        "key": "1",
+        "state": state,
+        "first_seen": datetime(2026, 1, 1),
+        "run": "r",
+        "seq": seq,
+    }
     with context.ledger.transaction() as connection:
         connection.execute(sa.delete(t.record).where(t.record.c.source == source))
         connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
@@ -58,7 +68,8 @@ def test_the_ledger_knows_what_was_matched(ready: HarvestContext) -> None:
 
 
 def test_the_service_matches_publishes_and_rests(ready: HarvestContext, tmp_path: Path) -> None:
-    times = [0.0, 5.0, 5.0, 20.0, 60.0, 61.0, 61.0]  # the first matching takes 5 seconds, so the next begins at 55 at the earliest
+    # the first matching takes 5 seconds, so the next begins at 55 at the earliest
+    times = [0.0, 5.0, 5.0, 20.0, 60.0, 61.0, 61.0]
     match = create_matcher(ready, f"sqlite:///{tmp_path}/ledger.sqlite", lambda: times.pop(0))
     match()
     entries = [entry.run for entry in ready.journal.entries()]

@@ -37,16 +37,26 @@ def follow(origin: str, folder: str, last: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         if request.url.path == "/journal/head" and (head := journal.head):
             return httpx.Response(200, json={"base": BASE, "number": head.number, "id": head.id})
-        entry = journal.entry(int(request.url.path.removeprefix("/journal/").removesuffix(".gz"))) if ".gz" in request.url.path else None
+        entry = (
+            journal.entry(int(request.url.path.removeprefix("/journal/").removesuffix(".gz")))
+            if ".gz" in request.url.path
+            else None
+        )
         if entry is None:
             return httpx.Response(404)
         content = entry.path.read_bytes()
         first, end = map(int, request.headers["range"].removeprefix("bytes=").split("-"))
         part = content[first : end + 1]
-        results = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}", "ETag": f'"{entry.id}"'}
+        results = {
+            "Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}",
+            "ETag": f'"{entry.id}"',
+        }
         return httpx.Response(206, content=part, headers=results)
 
-    with pytest.MonkeyPatch.context() as small, Fetch(pause=0, robots=False, transport=httpx.MockTransport(answer)) as client:
+    with (
+        pytest.MonkeyPatch.context() as small,
+        Fetch(pause=0, robots=False, transport=httpx.MockTransport(answer)) as client,
+    ):
         small.setattr(download, "PIECE", 150)
         sync(Mirror(Path(folder), URL, client, now=lambda: WHEN))
 
@@ -60,7 +70,11 @@ def test_a_killed_mirror_ends_with_the_same_bytes(tmp_path: Path, last: int) -> 
     origin, folder = tmp_path / "origin", tmp_path / "mirror"
     journal = Journal(origin)
     for number in (1, 2, 3):
-        journal.append([f'A <https://x.org/{number}> <https://x.org/p> "{number}" <https://x.org/g> .'], run=f"a.{number}", time=WHEN)
+        journal.append(
+            [f'A <https://x.org/{number}> <https://x.org/p> "{number}" <https://x.org/g> .'],
+            run=f"a.{number}",
+            time=WHEN,
+        )
     child = SPAWN.Process(target=follow, args=(str(origin), str(folder), last))
     child.start()
     child.join(WITHIN)

@@ -49,15 +49,22 @@ def dates(context: HarvestContext, datestamp: str, title: str) -> list[str]:
 
     harvest(parse("a", _TABLE, "test"), replace(context, transport=httpx.MockTransport(respond)))
     query = sa.select(t.description.c.statements).join(
-        t.record, sa.and_(t.description.c.run == t.record.c.run, t.description.c.seq == t.record.c.seq)
+        t.record,
+        sa.and_(t.description.c.run == t.record.c.run, t.description.c.seq == t.record.c.seq),
     )
     with context.ledger.transaction() as connection:
         lines = decompress(connection.scalar(query)).split("\n")
-    return [line.partition('date> "')[2].partition('"')[0] for line in lines if "/record/a/" in line.split()[0] and "/date> " in line]
+    return [
+        line.partition('date> "')[2].partition('"')[0]
+        for line in lines
+        if "/record/a/" in line.split()[0] and "/date> " in line
+    ]
 
 
 @pytest.mark.parametrize("datestamp", ["2026-04-01", "2026-04-01T10:00:00Z"])
-def test_the_datestamp_of_the_version_that_is_published_is_that_of_the_record(context: HarvestContext, datestamp: str) -> None:
+def test_the_datestamp_of_the_version_that_is_published_is_that_of_the_record(
+    context: HarvestContext, datestamp: str
+) -> None:
     first = dates(context, datestamp, "Wells")
     touched = dates(context, "2026-04-29", "Wells")
     changed = dates(context, "2026-04-30", "Deep wells")
@@ -69,7 +76,9 @@ def test_the_datestamp_is_explained_as_the_repositorys(context: HarvestContext) 
     dates(context, "2026-04-01", "Wells")
 
     described = read_record(context.ledger, "a", "oai:a.example:7")
-    [date] = explain(described, parse("a", _TABLE, "test"), BASE, context.data / "archive", name="terms/date").statements
+    [date] = explain(
+        described, parse("a", _TABLE, "test"), BASE, context.data / "archive", name="terms/date"
+    ).statements
 
     assert (date.origin, date.fields, date.value) == ("source", ("datestamp",), "2026-04-01")
     assert date.place

@@ -17,7 +17,13 @@ from vocab.iris import BASE, Iris
 RUN = Run("s.1", "s", 1, State.RUNNING, True, None, datetime(2026, 3, 1, tzinfo=UTC), "rules")
 
 
-DEFINITION = {"title": "T", "protocol": "json", "mapping": "fields", "url": "https://a.example/", "licence": "https://a.example/l"}
+DEFINITION = {
+    "title": "T",
+    "protocol": "json",
+    "mapping": "fields",
+    "url": "https://a.example/",
+    "licence": "https://a.example/l",
+}
 SOURCE = parse("s", {**DEFINITION, "fields": {"key": "id", "title@en": "name"}}, "test")
 
 
@@ -26,7 +32,9 @@ def read(record: Record[Any]) -> Initiative:
 
 
 def refined_by(pool: WorkerPool) -> PageProcessor:
-    return PageProcessor(RecordProcessor(ProcessingTask(RUN, SOURCE, BASE, "rust", True), read, Iris()), pool)
+    return PageProcessor(
+        RecordProcessor(ProcessingTask(RUN, SOURCE, BASE, "rust", True), read, Iris()), pool
+    )
 
 
 def outcomes(*items: Any) -> dict[str | None, tuple[Outcome, str | None]]:
@@ -43,7 +51,12 @@ def row(key: str, **payload: Any) -> Record[Any]:
 def test_a_record_that_crashes_the_mapping_is_unreadable_and_stops_no_other() -> None:
     result = outcomes(row("a", title="A"), row("b", title=7), row("c"), row("d", title="D"))
 
-    assert [outcome for outcome, _ in result.values()] == [Outcome.NEW, Outcome.UNREADABLE, Outcome.UNREADABLE, Outcome.NEW]
+    assert [outcome for outcome, _ in result.values()] == [
+        Outcome.NEW,
+        Outcome.UNREADABLE,
+        Outcome.UNREADABLE,
+        Outcome.NEW,
+    ]
     assert "mapping fields failed on this record (TypeError" in (result["b"][1] or "")
 
 

@@ -27,17 +27,25 @@ def registry() -> Iterator[Demo]:
 
 @pytest.fixture
 def stocktake(tmp_path: Path, registry: Demo) -> Stocktake:
-    """Return the command line, with one source that was harvested, and whose next plan is held since it expects too much."""
+    """Return the command line, with one source that was harvested, and whose next plan is held
+    since it expects too much.
+    """
     folder = tmp_path / "sources"
     (define_source,) = write_sources(registry.url, folder, ("ckan",))
-    environment = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(folder), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    environment = {
+        "STOCKTAKE_DATA": str(tmp_path / "data"),
+        "STOCKTAKE_SOURCES": str(folder),
+        "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1",
+    }
 
     def run(*words: str) -> Result:
         return CliRunner().invoke(app, list(words), env=environment)
 
     if "[limits]" not in define_source.read_text():
         define_source.write_text(define_source.read_text() + "\n[limits]\n")
-    define_source.write_text(define_source.read_text().replace("[limits]\n", "[limits]\nexpect = 50\n"))
+    define_source.write_text(
+        define_source.read_text().replace("[limits]\n", "[limits]\nexpect = 50\n")
+    )
     assert load(define_source).limits.expect == 50
     run("harvest")
     return run
@@ -60,7 +68,9 @@ def test_a_plan_shows_each_record_and_its_difference(stocktake: Stocktake) -> No
 
 
 def test_an_approved_plan_is_committed_and_its_numbers_add_up(stocktake: Stocktake) -> None:
-    approved = stocktake("plans", "approve", "demo-ckan.1", "--override", "expect=10", "--until", "3", "--json")
+    approved = stocktake(
+        "plans", "approve", "demo-ckan.1", "--override", "expect=10", "--until", "3", "--json"
+    )
 
     account = json.loads(stocktake("runs", "show", "demo-ckan.1", "--json").stdout)
     again = stocktake("harvest", "--full", "--json")
@@ -73,10 +83,16 @@ def test_an_approved_plan_is_committed_and_its_numbers_add_up(stocktake: Stockta
 def test_a_run_lists_the_records_of_one_outcome(stocktake: Stocktake) -> None:
     stocktake("plans", "approve", "demo-ckan.1")
 
-    new, none = (stocktake("runs", "show", "demo-ckan.1", "--outcome", item, "--json") for item in ("new", "vanished"))
+    new, none = (
+        stocktake("runs", "show", "demo-ckan.1", "--outcome", item, "--json")
+        for item in ("new", "vanished")
+    )
 
     assert len(json.loads(new.stdout)["records"]) == 40
-    assert all(row["archive"].startswith("demo-ckan/demo-ckan.1.warc.gz, bytes ") for row in json.loads(new.stdout)["records"])
+    assert all(
+        row["archive"].startswith("demo-ckan/demo-ckan.1.warc.gz, bytes ")
+        for row in json.loads(new.stdout)["records"]
+    )
     assert json.loads(none.stdout)["records"] == []
     assert "published after" in stocktake("runs", "show", "demo-ckan.1").stdout
 
@@ -96,14 +112,18 @@ def test_a_rejected_plan_is_no_longer_listed(stocktake: Stocktake) -> None:
         (["plans", "approve", "demo-ckan.1", "--override", "vanished=1.5"], "share from 0 to 1"),
     ],
 )
-def test_impossible_decisions_are_reported(stocktake: Stocktake, words: list[str], message: str) -> None:
+def test_impossible_decisions_are_reported(
+    stocktake: Stocktake, words: list[str], message: str
+) -> None:
     result = stocktake(*words)
 
     assert result.exit_code == 1
     assert message in str(result.exception)
 
 
-@pytest.mark.parametrize("words", [["--override", "vanished"], ["--override", "vanished=0.5", "--until", "soon"]])
+@pytest.mark.parametrize(
+    "words", [["--override", "vanished"], ["--override", "vanished=0.5", "--until", "soon"]]
+)
 def test_a_malformed_override_exits_with_2(stocktake: Stocktake, words: list[str]) -> None:
     assert stocktake("plans", "approve", "demo-ckan.1", *words).exit_code == 2
 
@@ -118,14 +138,19 @@ def test_a_source_is_held_and_released(stocktake: Stocktake) -> None:
 
 
 def test_runs_without_a_command_lists_them(stocktake: Stocktake) -> None:
-    outputs = [stocktake("runs", *words, "--json").stdout for words in ([], ["demo-ckan"], ["list", "demo-ckan"])]
+    outputs = [
+        stocktake("runs", *words, "--json").stdout
+        for words in ([], ["demo-ckan"], ["list", "demo-ckan"])
+    ]
 
     assert {row["run"] for row in json.loads(outputs[0])} == {"vocabulary.1", "demo-ckan.1"}
     assert outputs[1] == outputs[2]
 
 
 @pytest.mark.parametrize("command", ["harvest", "remap"])
-def test_a_run_that_would_supersede_a_plan_is_refused_with_its_id(stocktake: Stocktake, command: str) -> None:
+def test_a_run_that_would_supersede_a_plan_is_refused_with_its_id(
+    stocktake: Stocktake, command: str
+) -> None:
     refused = stocktake(command, "demo-ckan", "--json")
     waiting = json.loads(stocktake("plans", "list", "--json").stdout)
 
@@ -152,10 +177,14 @@ def test_a_dry_run_needs_no_confirmation_and_keeps_the_waiting_plan(stocktake: S
     dry = stocktake("harvest", "--dry-run", "--json")
 
     assert json.loads(dry.stdout)[0]["outcome"] == "would be held"
-    assert [row["run"] for row in json.loads(stocktake("plans", "list", "--json").stdout)] == ["demo-ckan.1"]
+    assert [row["run"] for row in json.loads(stocktake("plans", "list", "--json").stdout)] == [
+        "demo-ckan.1"
+    ]
 
 
-def test_a_record_is_forgotten_after_approval_and_what_remains_is_listed(stocktake: Stocktake) -> None:
+def test_a_record_is_forgotten_after_approval_and_what_remains_is_listed(
+    stocktake: Stocktake,
+) -> None:
     assert "awaits approval" in str(stocktake("sources", "clear", "demo-ckan").exception)
     stocktake("plans", "approve", "demo-ckan.1")
     key = json.loads(stocktake("runs", "show", "demo-ckan.1", "--json").stdout)["records"][0]["key"]

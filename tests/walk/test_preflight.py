@@ -1,4 +1,6 @@
-"""A feed is checked before it is published: what is understood, what is wrong and where, and what would change."""
+"""A feed is checked before it is published: what is understood, what is wrong and where, and what
+would change.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +39,18 @@ DEFINITION = {
     "language": "en",
     "pause": 0,
     "options": {"key": "id"},
-    "fields": {"title": "Project", "lead": "Organisation", "countries": "Country", "action_lines": "Category"},
+    "fields": {
+        "title": "Project",
+        "lead": "Organisation",
+        "countries": "Country",
+        "action_lines": "Category",
+    },
 }
 HEAD = ["id", "Category", "Project", "Organisation", "Country"]
-ROWS = [[f"prize-{number}", "C7. E-HEALTH", f"Project {number}", "Ministry of Health", "KENYA"] for number in range(1, 21)]
+ROWS = [
+    [f"prize-{number}", "C7. E-HEALTH", f"Project {number}", "Ministry of Health", "KENYA"]
+    for number in range(1, 21)
+]
 
 
 def table(rows: list[list[str]], head: list[str] = HEAD) -> bytes:
@@ -75,7 +85,14 @@ def test_plan_compares_a_feed_with_what_is_published(published: HarvestContext) 
     plan = check(table(rows), ledger=published.ledger).plan
 
     assert plan is not None
-    assert plan.counts == {"new": 1, "changed": 1, "unchanged": 17, "reidentified": 1, "vanished": 1, "replaced": 1}
+    assert plan.counts == {
+        "new": 1,
+        "changed": 1,
+        "unchanged": 17,
+        "reidentified": 1,
+        "vanished": 1,
+        "replaced": 1,
+    }
     assert plan.identities == (("prize-6", "other-key"),)
     assert plan.missing == ("prize-10",)
     assert plan.hold_reasons == ()
@@ -86,12 +103,16 @@ def test_plan_that_the_guard_would_hold_says_why(published: HarvestContext) -> N
     report = check(table(ROWS[:5]), ledger=published.ledger)
 
     assert report.plan is not None
-    assert report.plan.hold_reasons == ("15 of 20 published records are missing (75%); the limit is 10%",)
+    assert report.plan.hold_reasons == (
+        "15 of 20 published records are missing (75%); the limit is 10%",
+    )
     assert report.level is Level.WARNING
     assert is_failure(report)
 
 
-def test_renamed_column_is_found_with_the_records_that_it_withholds(published: HarvestContext) -> None:
+def test_renamed_column_is_found_with_the_records_that_it_withholds(
+    published: HarvestContext,
+) -> None:
     head = [name.replace("Project", "Name of the project") for name in HEAD]
 
     report = check(table(ROWS, head), ledger=published.ledger)
@@ -102,7 +123,10 @@ def test_renamed_column_is_found_with_the_records_that_it_withholds(published: H
     ]  # fmt: skip
     by_rule = {rule.rule: rule for rule in report.rules}
     assert by_rule["ResourceTitle"].records == 20
-    assert by_rule["field-missing"].message == "No record of the sample has the field Project, which is read as title."
+    assert (
+        by_rule["field-missing"].message
+        == "No record of the sample has the field Project, which is read as title."
+    )
     assert "Was it renamed to Name of the project?" in by_rule["field-missing"].remedy
     first = next(finding for finding in report.findings if finding.rule == "ResourceTitle")
     assert (first.record, first.line, first.column) == ("prize-1", 2, 1)
@@ -113,15 +137,26 @@ def test_findings_of_unchanged_records_are_listed_too(published: HarvestContext)
 
     assert report.plan is not None
     assert report.plan.counts == {"unchanged": 20}
-    assert {(rule.rule, rule.field, rule.records) for rule in report.rules} >= {("ResourceDescription", "", 20)}
+    assert {(rule.rule, rule.field, rule.records) for rule in report.rules} >= {
+        ("ResourceDescription", "", 20)
+    }
 
 
 def test_feed_of_one_page_is_read_without_the_pages_that_it_names() -> None:
     definition = parse(
-        "pages", {**DEFINITION, "protocol": "json", "options": {"key": "id", "page": "page"}, "fields": {"title": "name"}}, "test"
+        "pages",
+        {
+            **DEFINITION,
+            "protocol": "json",
+            "options": {"key": "id", "page": "page"},
+            "fields": {"title": "name"},
+        },
+        "test",
     )
 
-    report = check_feed(definition, Upload("page.json", b'[{"id": "p1", "name": "One"}]'), BASE, "admin@example.org")
+    report = check_feed(
+        definition, Upload("page.json", b'[{"id": "p1", "name": "One"}]'), BASE, "admin@example.org"
+    )
 
     assert report.counts == {"publishable": 1}
     note = next(rule for rule in report.rules if rule.rule == "feed-partly-read")
@@ -149,9 +184,11 @@ REPORT = PreflightReport(
 
 
 def test_sarif_has_what_its_schema_requires() -> None:
-    """The properties that sarif-schema-2.1.0.json requires, and its patterns and enumerations for those that are written.
+    """The properties that sarif-schema-2.1.0.json requires, and its patterns and enumerations for
+    those that are written.
 
-    Source: https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json
+    Source:
+    https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json
     """
     document = json.loads(as_sarif(REPORT, False))
 
@@ -163,7 +200,11 @@ def test_sarif_has_what_its_schema_requires() -> None:
     assert len({rule["id"] for rule in driver["rules"]}) == len(driver["rules"])
     assert run["columnKind"] in ("utf16CodeUnits", "unicodeCodePoints")
     assert [type(one["executionSuccessful"]) for one in run["invocations"]] == [bool]
-    assert [result["ruleId"] for result in run["results"]] == ["ResourceTitle", "ResourceDescription", "plan-held"]
+    assert [result["ruleId"] for result in run["results"]] == [
+        "ResourceTitle",
+        "ResourceDescription",
+        "plan-held",
+    ]
     for result in run["results"]:
         assert result["message"]["text"]
         assert result["level"] in ("none", "note", "warning", "error")
@@ -172,8 +213,14 @@ def test_sarif_has_what_its_schema_requires() -> None:
         for location in result["locations"]:
             physical = location["physicalLocation"]
             assert physical["artifactLocation"]["uri"] == "dir/%C3%A4%20feed.csv"
-            assert all(isinstance(number, int) and number >= 1 for number in physical.get("region", {}).values())
-    assert run["results"][0]["locations"][0]["physicalLocation"]["region"] == {"startLine": 2, "startColumn": 7}
+            assert all(
+                isinstance(number, int) and number >= 1
+                for number in physical.get("region", {}).values()
+            )
+    assert run["results"][0]["locations"][0]["physicalLocation"]["region"] == {
+        "startLine": 2,
+        "startColumn": 7,
+    }
 
 
 @pytest.mark.parametrize("strict", [True, False])
@@ -184,7 +231,9 @@ def test_sarif_is_valid_by_its_schema(packages: Path, strict: bool) -> None:
     broken = {**document, "runs": [{**document["runs"][0], "columnKind": "bytes"}]}
 
     assert [error.message for error in validator.iter_errors(document)] == []
-    assert [list(error.path) for error in validator.iter_errors(broken)] == [["runs", 0, "columnKind"]]
+    assert [list(error.path) for error in validator.iter_errors(broken)] == [
+        ["runs", 0, "columnKind"]
+    ]
 
 
 def test_text_names_line_column_and_record_of_each_finding() -> None:
@@ -199,13 +248,20 @@ def test_junit_fails_for_errors_and_held_plans_and_with_strict_for_warnings() ->
     strict = etree.fromstring(as_junit(REPORT, True))[0]
 
     assert (suite.get("tests"), suite.get("failures"), strict.get("failures")) == ("4", "2", "3")
-    assert [case.get("name") for case in suite if case.find("failure") is not None] == ["ResourceTitle Project", "plan"]
+    assert [case.get("name") for case in suite if case.find("failure") is not None] == [
+        "ResourceTitle Project",
+        "plan",
+    ]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable:
     def invoke(*arguments: str, input: bytes | None = None):
-        environment = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(tmp_path), "STOCKTAKE_ALLOW_HOSTS": ""}
+        environment = {
+            "STOCKTAKE_DATA": str(tmp_path / "data"),
+            "STOCKTAKE_SOURCES": str(tmp_path),
+            "STOCKTAKE_ALLOW_HOSTS": "",
+        }
         return CliRunner().invoke(app, ["preflight", *arguments], env=environment, input=input)
 
     return invoke
@@ -217,8 +273,18 @@ def test_format_and_fields_of_a_feed_are_recognized(run: Callable, tmp_path: Pat
     completed = run("-", "--name", "feed.json", "--format", "json", input=content)
 
     report = json.loads(completed.stdout)
-    assert (report["protocol"], report["counts"], report["passed"], completed.exit_code) == ("json", {"publishable": 2}, True, 0)
-    assert {use["name"]: use["is_read"] for use in report["fields"]} == {"id": True, "title": True, "iso": True, "secret": False}
+    assert (report["protocol"], report["counts"], report["passed"], completed.exit_code) == (
+        "json",
+        {"publishable": 2},
+        True,
+        0,
+    )
+    assert {use["name"]: use["is_read"] for use in report["fields"]} == {
+        "id": True,
+        "title": True,
+        "iso": True,
+        "secret": False,
+    }
     assert not (tmp_path / "data").exists()
 
 
@@ -229,7 +295,12 @@ def test_rdf_is_checked_as_what_its_namespaces_say(run: Callable) -> None:
     completed = run("-", "--name", "data.ttl", "--format", "json", input=turtle)
 
     report = json.loads(completed.stdout)
-    assert (report["protocol"], report["mapping"], report["counts"], completed.exit_code) == ("rdf", "dcat", {"withheld": 1}, 1)
+    assert (report["protocol"], report["mapping"], report["counts"], completed.exit_code) == (
+        "rdf",
+        "dcat",
+        {"withheld": 1},
+        1,
+    )
     assert report["rules"][0]["rule"] == "ResourceTitle"
 
 
@@ -242,7 +313,9 @@ def test_rdf_is_checked_as_what_its_namespaces_say(run: Callable) -> None:
         (("-", "--source", "a", "--as", "csv"), "exclude each other"),
     ],
 )
-def test_what_cannot_be_checked_exits_with_2(run: Callable, arguments: tuple[str, ...], text: str) -> None:
+def test_what_cannot_be_checked_exits_with_2(
+    run: Callable, arguments: tuple[str, ...], text: str
+) -> None:
     completed = run(*arguments, input=b"id,title\n1,Clinics")
 
     assert completed.exit_code == 2
@@ -262,12 +335,20 @@ def test_every_broken_feed_has_a_finding_with_place_and_remedy(run: Callable) ->
     for file in sorted(BROKEN.iterdir()):
         completed = run(str(file), "--format", "json")
         report = json.loads(completed.stdout)
-        placed = [one for one in report["findings"] if one["remedy"] and (one["line"] or one["record"])]
+        placed = [
+            one for one in report["findings"] if one["remedy"] and (one["line"] or one["record"])
+        ]
         if not placed or completed.exit_code != 1 or "Traceback" in completed.output:
             without.append(file.name)
 
     assert without == []
-    assert max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) < 2 << 20  # KiB
+    assert (
+        max(
+            resource.getrusage(who).ru_maxrss
+            for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
+        < 2 << 20
+    )  # KiB
 
 
 @pytest.mark.skipif(not PRIZES.is_file(), reason=f"no prize list at {PRIZES}")
@@ -276,7 +357,9 @@ def test_prize_list_of_2015_with_a_column_renamed(tmp_path: Path) -> None:
     numbered = [[f"wsis-2015-{number}", *row] for number, row in enumerate(rows[1:], 1)]
 
     whole = check(table(numbered))
-    renamed = check(table(numbered, ["id", "Category", "Name of the project", "Organisation", "Country"]))
+    renamed = check(
+        table(numbered, ["id", "Category", "Name of the project", "Organisation", "Country"])
+    )
 
     assert whole.counts == {"publishable": 302}
     assert renamed.counts == {"withheld": 302}

@@ -1,4 +1,6 @@
-"""Clusters are written to the journal; a decision that is taken back gives the bytes of before; a kill loses and doubles nothing."""
+"""Clusters are written to the journal; a decision that is taken back gives the bytes of before; a
+kill loses and doubles nothing.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,26 @@ SPAWN = multiprocessing.get_context("spawn")
 IRIS = Iris()
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
-A, B, C, D = (IRIS.thing("initiative", source, key) for source, key in (("north", "1"), ("south", "a"), ("west", "c"), ("east", "d")))
+A, B, C, D = (
+    IRIS.thing("initiative", source, key)
+    for source, key in (("north", "1"), ("south", "a"), ("west", "c"), ("east", "d"))
+)
 SEEN = {"north": 2, "south": 1, "west": 3, "east": 4}  # day on which each was first seen
 
 
 def add_record(ledger: Ledger, thing: str, number: int) -> None:
     source, key = thing.split("/")[-2:]
-    resource = Initiative(key=key, titles=(Text(f"Subject{number} of place{number}", "en"),), countries=(KENYA,))
-    row = {"source": source, "key": key, "state": "published", "first_seen": datetime(2026, 1, SEEN[source]), "run": "r", "seq": number}
+    resource = Initiative(
+        key=key, titles=(Text(f"Subject{number} of place{number}", "en"),), countries=(KENYA,)
+    )
+    row = {
+        "source": source,
+        "key": key,
+        "state": "published",
+        "first_seen": datetime(2026, 1, SEEN[source]),
+        "run": "r",
+        "seq": number,
+    }
     with ledger.transaction() as connection:
         connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
         text = compress("\n".join(describe(resource, IRIS, source)))
@@ -57,8 +71,16 @@ def ready(context: HarvestContext) -> HarvestContext:
     return replace(context, iris=IRIS)
 
 
-def decide(context: HarvestContext, one: str, other: str, judgement: Judgement | None = Judgement.POSITIVE, reason: str = "") -> None:
-    add_decisions(context.ledger, [Decision(ordered(one, other), judgement, "Ann Ngugi", NOW, reason)])
+def decide(
+    context: HarvestContext,
+    one: str,
+    other: str,
+    judgement: Judgement | None = Judgement.POSITIVE,
+    reason: str = "",
+) -> None:
+    add_decisions(
+        context.ledger, [Decision(ordered(one, other), judgement, "Ann Ngugi", NOW, reason)]
+    )
 
 
 def published(context: HarvestContext) -> dict[str, str]:
@@ -75,14 +97,18 @@ def state(journal: Journal) -> dict[str, str]:
             if graph[1:-1].startswith(IRIS.clusters):
                 statements = graphs.setdefault(graph[1:-1], set())
                 (statements.add if row[0] == "A" else statements.discard)(quad)
-    return {graph: "\n".join(sorted(statements)) for graph, statements in graphs.items() if statements}
+    return {
+        graph: "\n".join(sorted(statements)) for graph, statements in graphs.items() if statements
+    }
 
 
 def kinds(changes: Iterable[GraphChange]) -> dict[str, str]:
     return {change.graph: change_kind(change) for change in changes}
 
 
-def test_a_cluster_is_named_after_the_member_that_was_published_first(ready: HarvestContext) -> None:
+def test_a_cluster_is_named_after_the_member_that_was_published_first(
+    ready: HarvestContext,
+) -> None:
     decide(ready, A, B, reason='the same "grant"\nnumber')
 
     graphs = published(ready)
@@ -96,11 +122,25 @@ def test_a_cluster_is_named_after_the_member_that_was_published_first(ready: Har
 def test_automatic_matches_are_published_with_what_agrees(ready: HarvestContext) -> None:
     twin = IRIS.thing("initiative", "east", "e")
     with ready.ledger.transaction() as connection:
-        resource = Initiative(key="e", titles=(Text("Subject0 of place0", "en"),), countries=(KENYA,), start="2020-01-01")
-        row = {"source": "east", "key": "e", "state": "published", "first_seen": datetime(2026, 2, 1), "run": "r", "seq": 9}
+        resource = Initiative(
+            key="e",
+            titles=(Text("Subject0 of place0", "en"),),
+            countries=(KENYA,),
+            start="2020-01-01",
+        )
+        row = {
+            "source": "east",
+            "key": "e",
+            "state": "published",
+            "first_seen": datetime(2026, 2, 1),
+            "run": "r",
+            "seq": 9,
+        }
         connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
         connection.execute(
-            sa.insert(t.description).values(run="r", seq=9, statements=compress("\n".join(describe(resource, IRIS, "east"))))
+            sa.insert(t.description).values(
+                run="r", seq=9, statements=compress("\n".join(describe(resource, IRIS, "east")))
+            )
         )
     with read_entities(ready.ledger, IRIS) as entities:
         for iri in (A, twin):
@@ -126,7 +166,9 @@ def test_publishing_again_without_a_change_writes_no_entry(ready: HarvestContext
     assert ready.journal.head == head
 
 
-def test_merging_two_clusters_and_taking_it_back_gives_the_bytes_of_before(ready: HarvestContext) -> None:
+def test_merging_two_clusters_and_taking_it_back_gives_the_bytes_of_before(
+    ready: HarvestContext,
+) -> None:
     decide(ready, A, B)
     decide(ready, C, D)
     before = published(ready)
@@ -137,11 +179,15 @@ def test_merging_two_clusters_and_taking_it_back_gives_the_bytes_of_before(ready
     after = published(ready)
 
     assert set(before) == {cluster_iri(B, IRIS), cluster_iri(C, IRIS)}
-    assert {cluster: members(text) for cluster, text in merged.items()} == {cluster_iri(B, IRIS): [D, A, B, C]}
+    assert {cluster: members(text) for cluster, text in merged.items()} == {
+        cluster_iri(B, IRIS): [D, A, B, C]
+    }
     assert after == before
 
 
-def test_splitting_a_cluster_and_taking_it_back_gives_the_bytes_of_before(ready: HarvestContext) -> None:
+def test_splitting_a_cluster_and_taking_it_back_gives_the_bytes_of_before(
+    ready: HarvestContext,
+) -> None:
     decide(ready, A, B)
     decide(ready, B, C)
     before = published(ready)
@@ -169,13 +215,17 @@ def test_a_dry_run_lists_changes_and_writes_nothing(ready: HarvestContext) -> No
     assert ready.journal.head == head
 
 
-def test_a_cluster_whose_naming_member_is_deleted_refers_to_what_replaces_it(ready: HarvestContext) -> None:
+def test_a_cluster_whose_naming_member_is_deleted_refers_to_what_replaces_it(
+    ready: HarvestContext,
+) -> None:
     decide(ready, A, B)
     decide(ready, A, C)
     decide(ready, B, C)
     published(ready)
     with ready.ledger.transaction() as connection:
-        connection.execute(sa.update(t.record).where(t.record.c.source == "south").values(state="gone"))
+        connection.execute(
+            sa.update(t.record).where(t.record.c.source == "south").values(state="gone")
+        )
 
     graphs = published(ready)
 
@@ -221,9 +271,13 @@ def publish_and_die(data: str, ledger: str, stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", ["before", "after"])
-def test_a_kill_while_publishing_is_recovered(ready: HarvestContext, tmp_path: Path, stage: str) -> None:
+def test_a_kill_while_publishing_is_recovered(
+    ready: HarvestContext, tmp_path: Path, stage: str
+) -> None:
     decide(ready, A, B)
-    victim = SPAWN.Process(target=publish_and_die, args=(str(ready.data), f"sqlite:///{tmp_path}/ledger.sqlite", stage))
+    victim = SPAWN.Process(
+        target=publish_and_die, args=(str(ready.data), f"sqlite:///{tmp_path}/ledger.sqlite", stage)
+    )
     victim.start()
     victim.join(60)
     assert victim.exitcode == -signal.SIGKILL
@@ -232,10 +286,14 @@ def test_a_kill_while_publishing_is_recovered(ready: HarvestContext, tmp_path: P
 
     graphs = published(ready)
 
-    assert {cluster: members(text) for cluster, text in graphs.items()} == {cluster_iri(B, IRIS): [A, B, C]}
+    assert {cluster: members(text) for cluster, text in graphs.items()} == {
+        cluster_iri(B, IRIS): [A, B, C]
+    }
     assert {iri: ready.ledger.graphs.graph(iri) for iri in graphs} == graphs
     last = ready.ledger.last_run(CLUSTERS, State)
     assert last is not None
     assert last.state is State.COMMITTED
-    assert len([entry for entry in ready.journal.entries() if entry.run.startswith(CLUSTERS)]) == (1 if stage == "before" else 2)
+    assert len([entry for entry in ready.journal.entries() if entry.run.startswith(CLUSTERS)]) == (
+        1 if stage == "before" else 2
+    )
     assert multiprocessing.active_children() == []

@@ -31,7 +31,9 @@ def test_the_vocabulary_is_published_once(context: HarvestContext) -> None:
     again = publish_vocabularies.publish(context)
 
     assert again is None
-    assert len(rows(context, first)) == sum(len(lines) for _, lines in statements(context.iris.base))
+    assert len(rows(context, first)) == sum(
+        len(lines) for _, lines in statements(context.iris.base)
+    )
 
 
 def test_statements_removed_from_the_vocabulary_are_deleted(context: HarvestContext) -> None:
@@ -45,7 +47,9 @@ def test_statements_removed_from_the_vocabulary_are_deleted(context: HarvestCont
     assert publish_vocabularies.publish(context) is None
 
 
-def test_other_vocabulary_files_with_equal_statements_write_no_entry(context: HarvestContext) -> None:
+def test_other_vocabulary_files_with_equal_statements_write_no_entry(
+    context: HarvestContext,
+) -> None:
     context.ledger.save(replace(published(context), rules="of other files"))
 
     again = publish_vocabularies.publish(context)

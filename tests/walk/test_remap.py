@@ -22,7 +22,10 @@ def counted(plan) -> dict[Outcome, int]:
 
 
 def last_lines(context) -> list[str]:
-    return [line.decode() for line in next(context.journal.entries(after=context.journal.head.number - 1)).lines()]
+    return [
+        line.decode()
+        for line in next(context.journal.entries(after=context.journal.head.number - 1)).lines()
+    ]
 
 
 @pytest.fixture
@@ -61,7 +64,9 @@ def test_a_remap_equals_a_full_harvest_with_the_new_definition(source, context, 
     definition = replace(source, fields={**source.fields, "description@en": "owner"})
     harvest(source, context)
     remap(definition, silent)
-    mapped = silent.ledger.current_descriptions("projects", [f"p{number}" for number in range(1, 11)])
+    mapped = silent.ledger.current_descriptions(
+        "projects", [f"p{number}" for number in range(1, 11)]
+    )
 
     assert counted(harvest(definition, context, full=True)) == {Outcome.UNCHANGED: 10}
     assert context.ledger.current_descriptions("projects", list(mapped)) == mapped
@@ -85,7 +90,9 @@ def test_records_missing_at_the_source_stay_unchanged(source, context, silent, r
     assert context.ledger.count_missing("projects") == 3
 
 
-def test_a_withheld_record_is_published_after_the_mapping_is_fixed(source, context, silent, registry, project):
+def test_a_withheld_record_is_published_after_the_mapping_is_fixed(
+    source, context, silent, registry, project
+):
     registry.projects[4] = {**project(5), "name": "", "nom": "Projet"}
     harvest(source, context)
     definition = replace(source, fields={**source.fields, "title@fr": "nom"})
@@ -122,13 +129,20 @@ def test_a_remap_changes_neither_freshness_nor_the_next_request(source, context,
     run = remap(definition, silent).run
 
     after = status_file.source_statuses(context, context.now())[0]
-    assert (after.success, after.attempt, after.change) == (before.success, before.attempt, before.change)
+    assert (after.success, after.attempt, after.change) == (
+        before.success,
+        before.attempt,
+        before.change,
+    )
     assert run.last_fetched == first.started
     assert run.started - first.started >= timedelta(minutes=1)
 
 
 def test_a_remap_needs_an_archived_complete_run(source, silent):
-    with pytest.raises(PlanError, match="projects: no complete run is archived; run `stocktake harvest projects` first"):
+    with pytest.raises(
+        PlanError,
+        match="projects: no complete run is archived; run `stocktake harvest projects` first",
+    ):
         remap(source, silent)
 
 
@@ -146,7 +160,10 @@ def test_a_missing_archive_is_reported_and_changes_nothing(source, context, sile
 def test_a_url_missing_in_the_archive_is_reported(source, context, silent):
     harvest(source, context)
 
-    with pytest.raises(ArchiveError, match=r"https://registry\.example/other.* is not in the archive projects/projects\.1\.warc\.gz"):
+    with pytest.raises(
+        ArchiveError,
+        match=r"https://registry\.example/other.* is not in the archive projects/projects\.1\.warc\.gz",
+    ):
         remap(replace(source, url="https://registry.example/other"), silent)
 
 
@@ -154,7 +171,10 @@ def test_an_open_harvest_must_be_finished_before_a_remap(source, context, silent
     harvest(source, context)
     context.ledger.create_run("projects", context.now(), "rules", is_full=True, since=None)
 
-    with pytest.raises(PlanError, match=r"projects\.2 was interrupted and is still open; run `stocktake harvest projects`"):
+    with pytest.raises(
+        PlanError,
+        match=r"projects\.2 was interrupted and is still open; run `stocktake harvest projects`",
+    ):
         remap(source, silent)
 
 

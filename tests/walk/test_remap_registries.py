@@ -38,7 +38,9 @@ def test_two_archived_versions_of_each_registry_are_remapped(tmp_path, registry)
         plans.append(harvest(source, context))
         if State.HELD in {plan.run.state for plan in plans}:
             pytest.skip(f"the guard holds what {registry} says by design: {plans[-1].hold_reason}")
-        before = context.ledger.count_published(source.name) - context.ledger.count_missing(source.name)
+        before = context.ledger.count_published(source.name) - context.ledger.count_missing(
+            source.name
+        )
 
         plan = remap(source, replace(context, transport=httpx.MockTransport(refuse)))
 

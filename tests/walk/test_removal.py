@@ -1,4 +1,6 @@
-"""Removing a source's records, one record, and retiring a source: each as a plan that a person approves."""
+"""Removing a source's records, one record, and retiring a source: each as a plan that a person
+approves.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def approve(plan: Any, source: Source, context: HarvestContext) -> Any:
     return plan_decisions.approve(context, source, plan.run.id, by="ann")
 
 
-def test_clearing_waits_for_approval_even_for_one_record(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_clearing_waits_for_approval_even_for_one_record(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     del registry.projects[1:]
     harvest(source, context)
 
@@ -58,11 +62,22 @@ def test_an_approved_clearing_leaves_tombstones_and_the_next_harvest_publishes_a
 
     run = approve(removal.plan_clear(source, context, by="bob"), source, context)
 
-    assert (run.state, run.counts["gone"], context.ledger.count_published("projects")) == (State.COMMITTED, 10, 0)
+    assert (run.state, run.counts["gone"], context.ledger.count_published("projects")) == (
+        State.COMMITTED,
+        10,
+        0,
+    )
     assert len(registry.request_log) == request_count
-    assert any("cleared by an operator" in line for line in statements(context, context.iris.record("projects", "p1")))
+    assert any(
+        "cleared by an operator" in line
+        for line in statements(context, context.iris.record("projects", "p1"))
+    )
     again = harvest(source, context)
-    assert (again.run.state, again.run.is_full, context.ledger.count_published("projects")) == (State.COMMITTED, True, 10)
+    assert (again.run.state, again.run.is_full, context.ledger.count_published("projects")) == (
+        State.COMMITTED,
+        True,
+        10,
+    )
 
 
 def test_a_clearing_can_be_undone(source: Source, context: HarvestContext) -> None:
@@ -142,16 +157,23 @@ def release(context: HarvestContext, number: int, position: int) -> None:
     """Write the manifest of a release with files, as the publisher does."""
     folder = context.data / "releases" / str(number)
     folder.mkdir(parents=True)
-    (folder / "release.json").write_text(json.dumps({"number": number, "position": position, "withdrawn": None}))
+    (folder / "release.json").write_text(
+        json.dumps({"number": number, "position": position, "withdrawn": None})
+    )
 
 
-def test_erasing_says_exactly_what_remains(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_erasing_says_exactly_what_remains(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     first = harvest(source, context)
     release(context, 1, first.run.entry or 0)
     run = approve(removal.plan_forgetting(source, "p1", context, by="bob"), source, context)
     release(context, 2, run.entry or 0)
     archive = context.data / "archive"
-    before = [(item.url, item.position) for item in list_responses(archive, f"projects/{first.run.id}.warc.gz")]
+    before = [
+        (item.url, item.position)
+        for item in list_responses(archive, f"projects/{first.run.id}.warc.gz")
+    ]
 
     remaining = removal.erase("projects", "p1", context)
 
@@ -161,13 +183,15 @@ def test_erasing_says_exactly_what_remains(source: Source, context: HarvestConte
     assert (remaining.entries, remaining.releases) == ((first.run.entry, run.entry), (1,))
     assert remaining.files == (f"projects/{first.run.id}.warc.gz",)
     assert len(remaining.erased) == 1
-    assert not any(b"Project 1\"" in body for body in bodies)
+    assert not any(b'Project 1"' in body for body in bodies)
     assert any(b"Project 4" in body for body in bodies)
     assert list(archive_faults(archive)) == []
     assert removal.erase("projects", "p1", context) == remaining
 
 
-def test_a_file_whose_responses_are_all_erased_does_not_remain(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_file_whose_responses_are_all_erased_does_not_remain(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     del registry.projects[3:]
     harvest(source, context)
     approve(removal.plan_forgetting(source, "p1", context, by="bob"), source, context)
@@ -181,12 +205,17 @@ def test_a_file_whose_responses_are_all_erased_does_not_remain(source: Source, c
     assert {item.origin for item in explained.statements} == {"unknown"}
 
 
-def test_the_ledger_has_no_text_of_an_erased_record(source: Source, context: HarvestContext, registry: Any, tmp_path: Path) -> None:
+def test_the_ledger_has_no_text_of_an_erased_record(
+    source: Source, context: HarvestContext, registry: Any, tmp_path: Path
+) -> None:
     harvest(source, context)
     approve(removal.plan_forgetting(source, "p1", context, by="bob"), source, context)
     removal.erase("projects", "p1", context)
 
-    described = {record.key: text for record, text in context.ledger.described("projects", _staged("p1", "p2"))}
+    described = {
+        record.key: text
+        for record, text in context.ledger.described("projects", _staged("p1", "p2"))
+    }
 
     assert "Project 1" not in described["p1"]
     assert "Project 2" in described["p2"]
@@ -210,14 +239,19 @@ def test_pruning_keeps_what_releases_cite_what_is_current_and_what_a_remap_reads
     pruning = plan_pruning(context, before=None, max_bytes=0)
     prune(context, pruning)
 
-    # the first run published p5 to p10, the second is what release 1 has of p1 to p4, the fourth is current; nothing needs the third
+    # the first run published p5 to p10, the second is what release 1 has of p1 to p4, the fourth is
+    # current; nothing needs the third
     assert [file.run for file in pruning.deleted] == [runs[2].id]
     left = sorted(path.name for path in (context.data / "archive").glob("*/*"))
     assert left == sorted(f"{run.id}.warc.gz" for run in runs if run.id != runs[2].id)
-    assert pruning.bytes_after == sum(path.stat().st_size for path in (context.data / "archive").glob("*/*"))
+    assert pruning.bytes_after == sum(
+        path.stat().st_size for path in (context.data / "archive").glob("*/*")
+    )
 
 
-def test_pruning_by_age_deletes_only_what_is_older(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_pruning_by_age_deletes_only_what_is_older(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     for name in ("A", "B", "C"):
         for project in registry.projects:
             project["name"] = f"{name} of {project['id']}"
@@ -225,5 +259,11 @@ def test_pruning_by_age_deletes_only_what_is_older(source: Source, context: Harv
     files = plan_pruning(context, before=None, max_bytes=0).deleted
     assert len(files) == 2
 
-    assert plan_pruning(context, before=files[0].written - timedelta(days=1), max_bytes=None).deleted == ()
-    assert plan_pruning(context, before=files[1].written + timedelta(days=1), max_bytes=None).deleted == files
+    assert (
+        plan_pruning(context, before=files[0].written - timedelta(days=1), max_bytes=None).deleted
+        == ()
+    )
+    assert (
+        plan_pruning(context, before=files[1].written + timedelta(days=1), max_bytes=None).deleted
+        == files
+    )

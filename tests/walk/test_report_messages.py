@@ -1,4 +1,6 @@
-"""Reports of runs to registries: always, on errors, or on change; a change without meaning sends nothing."""
+"""Reports of runs to registries: always, on errors, or on change; a change without meaning sends
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class Mailing:
     """A source with *reports* set, and what is queued after each run."""
 
     def __init__(self, source: Source, context: HarvestContext, reports: str) -> None:
-        self.source = replace(source, notify=Notify(mail=("registry@example.org",), reports=reports))
+        self.source = replace(
+            source, notify=Notify(mail=("registry@example.org",), reports=reports)
+        )
         self.context, self.checked = context, dict[str, str]()
 
     def run(self) -> list[QueuedMessage]:
@@ -36,7 +40,9 @@ class Mailing:
 
     def look(self, before: int) -> list[QueuedMessage]:
         for _ in range(2):
-            send_reports(self.context, CHANNELS, [self.source], self.checked, Outage("cannot", "can"))
+            send_reports(
+                self.context, CHANNELS, [self.source], self.checked, Outage("cannot", "can")
+            )
         messages = self.context.ledger.outbox.messages()
         return messages[: len(messages) - before]
 
@@ -54,7 +60,9 @@ def test_always_sends_one_report_for_each_run(source: Source, context: HarvestCo
     assert counts == [1, 1, 1]
 
 
-def test_on_errors_is_silent_until_records_are_withheld(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_on_errors_is_silent_until_records_are_withheld(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     mailing = Mailing(source, context, "errors")
     quiet = mailing.run()
     break_titles(registry, 0)
@@ -69,7 +77,9 @@ def test_on_errors_is_silent_until_records_are_withheld(source: Source, context:
     assert queued.message.data["type"] == "source.report"
 
 
-def test_on_change_sends_nothing_while_the_same_is_wrong(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_on_change_sends_nothing_while_the_same_is_wrong(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     mailing = Mailing(source, context, "change")
     break_titles(registry, 0)
     first = mailing.run()
@@ -85,7 +95,9 @@ def test_on_change_sends_nothing_while_the_same_is_wrong(source: Source, context
     assert "No record was withheld." in fixed[0].message.text
 
 
-def test_a_restart_sends_no_report_again_even_after_a_long_time(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_restart_sends_no_report_again_even_after_a_long_time(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     mailing = Mailing(source, context, "change")
     break_titles(registry, 0)
     [queued] = mailing.run()
@@ -97,7 +109,9 @@ def test_a_restart_sends_no_report_again_even_after_a_long_time(source: Source, 
     assert mailing.look(1) == []
 
 
-def test_a_failed_run_is_reported_with_its_reason(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_failed_run_is_reported_with_its_reason(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     mailing = Mailing(source, context, "errors")
     mailing.run()
     registry.answer = lambda _page: httpx.Response(404)
@@ -129,7 +143,9 @@ def test_the_report_is_in_the_language_of_the_definition(
 ) -> None:
     break_titles(registry, 0)
     mailing = Mailing(source, context, "always")
-    mailing.source = replace(mailing.source, notify=replace(mailing.source.notify, language=language))
+    mailing.source = replace(
+        mailing.source, notify=replace(mailing.source.notify, language=language)
+    )
 
     [queued] = mailing.run()
 

@@ -1,4 +1,6 @@
-"""Problems that readers report: sent to the registry, answered, or closed by the harvest that changes what they are about."""
+"""Problems that readers report: sent to the registry, answered, or closed by the harvest that
+changes what they are about.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,29 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import removal
 from harvesters.runs.plans.plan_decisions import approve
-from harvesters.runs.reported_problems import MAX_OF_RECORD, FiledProblem, ProblemsFullError, file_problem
+from harvesters.runs.reported_problems import (
+    MAX_OF_RECORD,
+    FiledProblem,
+    ProblemsFullError,
+    file_problem,
+)
 from harvesters.source import Notify, Source, parse
 from publisher.errors import StoreBusy
 
 TEXT = "The title is of another project <script>"
-NOTIFY = Notify(mail=("registry@example.org",), webhook=("https://registry.example/hook",), tracker="https://registry.example/issues")
+NOTIFY = Notify(
+    mail=("registry@example.org",),
+    webhook=("https://registry.example/hook",),
+    tracker="https://registry.example/issues",
+)
 
 
-def report(context: HarvestContext, key: str = "p1", category: str = "title", address: str = "") -> int | None:
-    return file_problem(context, "projects", key, FiledProblem(category, TEXT, address, "fr"), NOTIFY, "Stocktake")
+def report(
+    context: HarvestContext, key: str = "p1", category: str = "title", address: str = ""
+) -> int | None:
+    return file_problem(
+        context, "projects", key, FiledProblem(category, TEXT, address, "fr"), NOTIFY, "Stocktake"
+    )
 
 
 def state(context: HarvestContext, number: int | None) -> ProblemState:
@@ -39,7 +54,9 @@ def state(context: HarvestContext, number: int | None) -> ProblemState:
     return problem.state
 
 
-def test_a_problem_reaches_the_registry_and_is_then_sent(source: Source, context: HarvestContext) -> None:
+def test_a_problem_reaches_the_registry_and_is_then_sent(
+    source: Source, context: HarvestContext
+) -> None:
     harvest(source, context)
     number = report(context, address="reader@example.org")
     requests: list[httpx.Request] = []
@@ -50,12 +67,20 @@ def test_a_problem_reaches_the_registry_and_is_then_sent(source: Source, context
 
     messages = context.ledger.outbox.messages()
     before = state(context, number)
-    deliver(context.ledger, Channels(secret="s", transport=httpx.MockTransport(registry)), context.now)
+    deliver(
+        context.ledger, Channels(secret="s", transport=httpx.MockTransport(registry)), context.now
+    )
 
     assert {item.message.channel for item in messages} == {"mail", "webhook"}
-    assert not any("reader@example.org" in json.dumps([item.message.text, dict(item.message.data)]) for item in messages)
+    assert not any(
+        "reader@example.org" in json.dumps([item.message.text, dict(item.message.data)])
+        for item in messages
+    )
     text, issue = messages[-1].message.text, json.loads(requests[0].content)["data"]["issue"]
-    assert "https://registry.example/issues/new?title=Problem%201%20with%20the%20record%20p1%3A%20Title&body=" in text
+    assert (
+        "https://registry.example/issues/new?title=Problem%201%20with%20the%20record%20p1%3A%20Title&body="
+        in text
+    )
     assert issue["title"] == "Problem 1 with the record p1: Title"
     assert TEXT in issue["body"]
     assert json.loads(requests[0].content)["data"]["text"] == TEXT
@@ -78,21 +103,35 @@ def test_the_registry_reads_in_the_language_of_its_definition(
     harvest(source, context)
     notify = replace(NOTIFY, language=language)
 
-    file_problem(context, "projects", "p1", FiledProblem("title", TEXT, "", "en"), notify, "Stocktake")
+    file_problem(
+        context, "projects", "p1", FiledProblem("title", TEXT, "", "en"), notify, "Stocktake"
+    )
 
-    [mail] = [item.message for item in context.ledger.outbox.messages() if item.message.channel == "mail"]
+    [mail] = [
+        item.message for item in context.ledger.outbox.messages() if item.message.channel == "mail"
+    ]
     assert mail.subject == f"Stocktake: {title}"
     assert "A reader" not in mail.text
 
 
-def test_a_later_harvest_closes_only_what_it_changed(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_later_harvest_closes_only_what_it_changed(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
-    title, goals, other = report(context), report(context, category="classification"), report(context, "p2")
+    title, goals, other = (
+        report(context),
+        report(context, category="classification"),
+        report(context, "p2"),
+    )
     registry.projects[0]["name"] = "Project 1, named rightly"
 
     run = harvest(source, context).run
 
-    assert [state(context, number) for number in (title, goals, other)] == [ProblemState.FIXED, ProblemState.OPEN, ProblemState.OPEN]
+    assert [state(context, number) for number in (title, goals, other)] == [
+        ProblemState.FIXED,
+        ProblemState.OPEN,
+        ProblemState.OPEN,
+    ]
     fixed = context.ledger.problems.reported_problem(title or 0)
     assert fixed is not None
     assert fixed.run == run.id
@@ -127,7 +166,9 @@ def test_an_unchanged_harvest_closes_nothing(source: Source, context: HarvestCon
     assert state(context, number) is ProblemState.OPEN
 
 
-def test_a_problem_with_a_source_or_a_page_is_open_until_a_person_answers(source: Source, context: HarvestContext) -> None:
+def test_a_problem_with_a_source_or_a_page_is_open_until_a_person_answers(
+    source: Source, context: HarvestContext
+) -> None:
     harvest(source, context)
     filed = FiledProblem("other", TEXT, "reader@example.org", "fr")
 
@@ -151,13 +192,17 @@ def test_a_removed_record_closes_its_problems(source: Source, context: HarvestCo
     harvest(source, context)
     number = report(context, category="personal")
 
-    approve(context, source, removal.plan_forgetting(source, "p1", context, by="bob").run.id, by="ann")
+    approve(
+        context, source, removal.plan_forgetting(source, "p1", context, by="bob").run.id, by="ann"
+    )
 
     assert state(context, number) is ProblemState.FIXED
     assert report(context) is None
 
 
-def test_more_problems_of_one_record_than_the_limit_are_refused(source: Source, context: HarvestContext) -> None:
+def test_more_problems_of_one_record_than_the_limit_are_refused(
+    source: Source, context: HarvestContext
+) -> None:
     harvest(source, context)
     for _ in range(MAX_OF_RECORD):
         report(context)
@@ -167,12 +212,18 @@ def test_more_problems_of_one_record_than_the_limit_are_refused(source: Source, 
     assert report(context, "p2") is not None
 
 
-def test_the_portal_sees_neither_text_nor_address(source: Source, context: HarvestContext, tmp_path: Path) -> None:
+def test_the_portal_sees_neither_text_nor_address(
+    source: Source, context: HarvestContext, tmp_path: Path
+) -> None:
     harvest(source, context)
     folder = tmp_path / "sources"
     folder.mkdir()
     admin = AdminContext(
-        context.data, folder, f"sqlite:///{tmp_path}/ledger.sqlite", context.iris.base, now=lambda: datetime(2026, 3, 2, tzinfo=UTC)
+        context.data,
+        folder,
+        f"sqlite:///{tmp_path}/ledger.sqlite",
+        context.iris.base,
+        now=lambda: datetime(2026, 3, 2, tzinfo=UTC),
     )
     problems = LedgerProblems(admin)
 
@@ -180,7 +231,11 @@ def test_the_portal_sees_neither_text_nor_address(source: Source, context: Harve
     public = problems.find(number or 0)
 
     assert public is not None
-    assert (public.state, public.category, public.record) == ("open", "title", context.iris.record("projects", "p1"))
+    assert (public.state, public.category, public.record) == (
+        "open",
+        "title",
+        context.iris.record("projects", "p1"),
+    )
     assert "reader" not in repr(public)
     assert TEXT not in repr(public)
     assert problems.file("projects", "none", "title", TEXT, "", "en") is None
@@ -188,7 +243,9 @@ def test_the_portal_sees_neither_text_nor_address(source: Source, context: Harve
     admin.close()
 
 
-def test_the_portal_names_the_page_and_refuses_an_unknown_source(source: Source, context: HarvestContext, tmp_path: Path) -> None:
+def test_the_portal_names_the_page_and_refuses_an_unknown_source(
+    source: Source, context: HarvestContext, tmp_path: Path
+) -> None:
     harvest(source, context)
     ledger = f"sqlite:///{tmp_path}/ledger.sqlite"
     admin = AdminContext(tmp_path, tmp_path / "sources", ledger, context.iris.base, context.now)
@@ -204,7 +261,9 @@ def test_the_portal_names_the_page_and_refuses_an_unknown_source(source: Source,
 
 
 def test_without_a_ledger_none_is_found_and_none_is_taken(tmp_path: Path) -> None:
-    problems = LedgerProblems(AdminContext(tmp_path, tmp_path, f"sqlite:///{tmp_path}/none.sqlite", "https://x.example/"))
+    problems = LedgerProblems(
+        AdminContext(tmp_path, tmp_path, f"sqlite:///{tmp_path}/none.sqlite", "https://x.example/")
+    )
 
     assert problems.find(1) is None
     with pytest.raises(StoreBusy):
@@ -234,4 +293,6 @@ def test_a_faulty_table_notify_is_named(table: dict[str, Any], fault: str) -> No
 def test_the_table_notify_is_read() -> None:
     table = {"mail": "a@b.org", "webhook": ["https://b.org/hook"], "reports": "change"}
 
-    assert parse("projects", {**DEFINITION, "notify": table}, "test").notify == Notify(("a@b.org",), ("https://b.org/hook",), "", "change")
+    assert parse("projects", {**DEFINITION, "notify": table}, "test").notify == Notify(
+        ("a@b.org",), ("https://b.org/hook",), "", "change"
+    )

@@ -46,13 +46,21 @@ def test_a_first_run_publishes_its_records(source: Source, context: HarvestConte
     assert context.ledger.count_published("projects") == 10
 
 
-def test_each_record_is_a_named_graph_with_its_provenance(source: Source, context: HarvestContext) -> None:
+def test_each_record_is_a_named_graph_with_its_provenance(
+    source: Source, context: HarvestContext
+) -> None:
     harvest(source, context)
 
     record = context.iris.record("projects", "p1")
     result = graphs(context)[record]
-    assert f'<{context.iris.thing("initiative", "projects", "p1")}> <http://purl.org/dc/terms/title> "Project 1"@en' in result
-    assert f"<{record}> <http://www.w3.org/ns/prov#wasGeneratedBy> <{context.iris.run('projects.1')}>" in result
+    assert (
+        f'<{context.iris.thing("initiative", "projects", "p1")}> <http://purl.org/dc/terms/title> "Project 1"@en'
+        in result
+    )
+    assert (
+        f"<{record}> <http://www.w3.org/ns/prov#wasGeneratedBy> <{context.iris.run('projects.1')}>"
+        in result
+    )
 
 
 def test_the_entry_describes_source_and_run(source: Source, context: HarvestContext) -> None:
@@ -60,7 +68,10 @@ def test_the_entry_describes_source_and_run(source: Source, context: HarvestCont
 
     result = graphs(context)
     assert len(result[context.iris.source("projects")]) > 5
-    assert any(line.endswith('"10"^^<http://www.w3.org/2001/XMLSchema#integer>') for line in result[context.iris.run("projects.1")])
+    assert any(
+        line.endswith('"10"^^<http://www.w3.org/2001/XMLSchema#integer>')
+        for line in result[context.iris.run("projects.1")]
+    )
 
 
 def test_an_unchanged_source_writes_no_entry(source: Source, context: HarvestContext) -> None:
@@ -73,7 +84,9 @@ def test_an_unchanged_source_writes_no_entry(source: Source, context: HarvestCon
     assert [entry.number for entry in context.journal.entries()] == [1]
 
 
-def test_a_changed_record_writes_only_its_difference(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_changed_record_writes_only_its_difference(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     registry.projects[0]["name"] = "Renamed"
 
@@ -87,7 +100,9 @@ def test_a_changed_record_writes_only_its_difference(source: Source, context: Ha
     assert not any("primaryTopic" in row for row in changed)
 
 
-def test_a_change_outside_the_mapping_is_no_change(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_change_outside_the_mapping_is_no_change(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     registry.projects[0]["internal"] = "new"
 
@@ -96,7 +111,9 @@ def test_a_change_outside_the_mapping_is_no_change(source: Source, context: Harv
     assert plan.run.state is State.UNCHANGED
 
 
-def test_a_record_without_a_title_is_withheld_with_its_reason(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_record_without_a_title_is_withheld_with_its_reason(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     registry.projects[0]["name"] = ""
 
     plan = harvest(source, context)
@@ -107,7 +124,9 @@ def test_a_record_without_a_title_is_withheld_with_its_reason(source: Source, co
     assert context.iris.record("projects", "p1") not in graphs(context)
 
 
-def test_a_record_that_becomes_invalid_keeps_its_last_good_data(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_record_that_becomes_invalid_keeps_its_last_good_data(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     before = graphs(context)
     registry.projects[0]["name"] = ""
@@ -118,16 +137,22 @@ def test_a_record_that_becomes_invalid_keeps_its_last_good_data(source: Source, 
     assert graphs(context) == before
 
 
-def test_a_duplicate_key_counts_once(source: Source, context: HarvestContext, registry: Any, project: Project) -> None:
+def test_a_duplicate_key_counts_once(
+    source: Source, context: HarvestContext, registry: Any, project: Project
+) -> None:
     registry.projects[9] = project(1, "Another one")
 
     plan = harvest(source, context)
 
     assert (plan.outcomes[Outcome.NEW], plan.outcomes[Outcome.DUPLICATE]) == (9, 1)
-    assert any('"Project 1"@en' in line for line in graphs(context)[context.iris.record("projects", "p1")])
+    assert any(
+        '"Project 1"@en' in line for line in graphs(context)[context.iris.record("projects", "p1")]
+    )
 
 
-def test_a_dry_run_that_fails_leaves_no_trace(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_dry_run_that_fails_leaves_no_trace(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     registry.answer = lambda _: httpx.Response(404)
 
     with pytest.raises(HarvestError):
@@ -136,12 +161,17 @@ def test_a_dry_run_that_fails_leaves_no_trace(source: Source, context: HarvestCo
     assert context.ledger.runs() == []
 
 
-def test_a_dry_run_does_not_touch_an_interrupted_run(source: Source, context: HarvestContext, torn: HarvestContext) -> None:
+def test_a_dry_run_does_not_touch_an_interrupted_run(
+    source: Source, context: HarvestContext, torn: HarvestContext
+) -> None:
     with pytest.raises(Crash):
         harvest(source, torn)
     (before,) = context.ledger.runs()
 
-    with pytest.raises(PlanError, match=r"projects\.1 was interrupted and is still open; run `stocktake harvest projects` to finish it"):
+    with pytest.raises(
+        PlanError,
+        match=r"projects\.1 was interrupted and is still open; run `stocktake harvest projects` to finish it",
+    ):
         harvest(source, context, dry_run=True)
 
     assert context.ledger.runs() == [before]
@@ -156,7 +186,9 @@ def test_a_dry_run_changes_nothing(source: Source, context: HarvestContext) -> N
 
 
 @pytest.mark.parametrize("record_count", [0, 5])
-def test_too_few_records_are_held(source: Source, context: HarvestContext, registry: Any, record_count: int) -> None:
+def test_too_few_records_are_held(
+    source: Source, context: HarvestContext, registry: Any, record_count: int
+) -> None:
     careful = replace(source, limits=Limits(expect=8))
     harvest(careful, context)
     before = graphs(context)
@@ -169,7 +201,9 @@ def test_too_few_records_are_held(source: Source, context: HarvestContext, regis
     assert graphs(context) == before
 
 
-def test_too_many_missing_records_are_held(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_too_many_missing_records_are_held(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     del registry.projects[5:]
 
@@ -179,7 +213,9 @@ def test_too_many_missing_records_are_held(source: Source, context: HarvestConte
     assert plan.hold_reason == "5 of 10 published records are missing (50%); the limit is 10%"
 
 
-def test_growth_alone_is_not_held(source: Source, context: HarvestContext, registry: Any, project: Project) -> None:
+def test_growth_alone_is_not_held(
+    source: Source, context: HarvestContext, registry: Any, project: Project
+) -> None:
     harvest(source, context)
     registry.projects += [project(number) for number in range(11, 91)]
 
@@ -188,7 +224,9 @@ def test_growth_alone_is_not_held(source: Source, context: HarvestContext, regis
     assert (plan.run.state, plan.outcomes[Outcome.NEW]) == (State.COMMITTED, 80)
 
 
-def test_fewer_records_than_reported_is_incomplete_and_deletes_nothing(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_fewer_records_than_reported_is_incomplete_and_deletes_nothing(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     registry.total = 10
     registry.projects = registry.projects[:9]
@@ -196,7 +234,10 @@ def test_fewer_records_than_reported_is_incomplete_and_deletes_nothing(source: S
     plan = harvest(source, context)
 
     assert plan.run.state is State.INCOMPLETE
-    assert plan.run.reason == "the source reported 10 records but returned 9; no record was marked as deleted"
+    assert (
+        plan.run.reason
+        == "the source reported 10 records but returned 9; no record was marked as deleted"
+    )
     assert context.ledger.count_published("projects") == 10
 
 
@@ -215,11 +256,15 @@ def test_a_record_missing_for_the_grace_period_becomes_a_tombstone(
     result = graphs(context)[record]
     assert published_within_grace == 10
     assert context.ledger.count_published("projects") == 9
-    assert f"<{record}> <http://www.w3.org/ns/adms#status> <{context.iris.operations}gone>" in result
+    assert (
+        f"<{record}> <http://www.w3.org/ns/adms#status> <{context.iris.operations}gone>" in result
+    )
     assert not any("#type> " in line and "Initiative>" in line for line in result)
 
 
-def test_a_deleted_record_returns_under_its_address(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_deleted_record_returns_under_its_address(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     lost = registry.projects.pop()
     for _ in range(3):
@@ -258,7 +303,9 @@ def test_a_bad_response_fails_the_run_and_keeps_the_last_good_data(
     assert graphs(context) == before
 
 
-def test_repeated_pages_are_an_error(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_repeated_pages_are_an_error(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     registry.total = 9
     registry.projects = registry.projects[:3] * 3
 
@@ -273,7 +320,9 @@ class Crash(BaseException):
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 4])
-def test_an_interrupted_run_resumes_after_its_last_page(source: Source, context: HarvestContext, registry: Any, page: int) -> None:
+def test_an_interrupted_run_resumes_after_its_last_page(
+    source: Source, context: HarvestContext, registry: Any, page: int
+) -> None:
     def crash(requested_page: int) -> None:
         if requested_page == page and registry.request_log.count(page) == 1:
             raise Crash
@@ -284,7 +333,11 @@ def test_an_interrupted_run_resumes_after_its_last_page(source: Source, context:
 
     plan = harvest(source, context)
 
-    assert (plan.run.id, plan.run.state, plan.outcomes[Outcome.NEW]) == ("projects.1", State.COMMITTED, 10)
+    assert (plan.run.id, plan.run.state, plan.outcomes[Outcome.NEW]) == (
+        "projects.1",
+        State.COMMITTED,
+        10,
+    )
     assert context.ledger.count_published("projects") == 10
 
 
@@ -309,11 +362,18 @@ def test_a_crash_between_journal_and_ledger_is_repaired_by_the_next_run(
     plan = harvest(source, context)
 
     assert [entry.run for entry in context.journal.entries()] == ["projects.1"]
-    assert (plan.run.id, plan.run.state, plan.outcomes[Outcome.NEW], plan.published_before) == ("projects.1", State.COMMITTED, 10, 0)
+    assert (plan.run.id, plan.run.state, plan.outcomes[Outcome.NEW], plan.published_before) == (
+        "projects.1",
+        State.COMMITTED,
+        10,
+        0,
+    )
     assert context.ledger.count_published("projects") == 10
 
 
-def test_a_source_due_since_a_crash_is_harvested_again(source: Source, context: HarvestContext, torn: HarvestContext) -> None:
+def test_a_source_due_since_a_crash_is_harvested_again(
+    source: Source, context: HarvestContext, torn: HarvestContext
+) -> None:
     with pytest.raises(Crash):
         harvest(source, torn)
     later = context.now() + timedelta(days=1)
@@ -324,7 +384,9 @@ def test_a_source_due_since_a_crash_is_harvested_again(source: Source, context: 
     assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
 
 
-def test_records_are_validated_again_after_the_rules_changed(source: Source, context: HarvestContext) -> None:
+def test_records_are_validated_again_after_the_rules_changed(
+    source: Source, context: HarvestContext
+) -> None:
     harvest(source, context)
 
     plan = harvest(replace(source, options={**source.options, "size": 50}), context)
@@ -342,4 +404,7 @@ def test_an_old_run_no_longer_lists_its_records(
 
     result = capsys.readouterr().out
     assert "10   fetched" in result
-    assert f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are." in result
+    assert (
+        f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are."
+        in result
+    )

@@ -35,21 +35,28 @@ def events(context: HarvestContext, run: str) -> list[str]:
     return [line.event for line in reversed(context.ledger.run_logs.log_lines(run=run))]
 
 
-def test_the_lines_of_a_run_are_kept_in_order(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_the_lines_of_a_run_are_kept_in_order(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     registry.answer = lambda _: httpx.Response(503) if len(registry.request_log) == 1 else None
 
     run = harvest_and_log(source, context).run
 
     lines = context.ledger.run_logs.log_lines(run=run.id)[::-1]
     assert [line.event for line in lines] == [
-        "run started", "retrying request", *["page stored"] * 4, "run ended",
+        "run started",
+        "retrying request",
+        *["page stored"] * 4,
+        "run ended",
     ]
     assert "503" in lines[1].fields["reason"]
     assert lines[2].fields == {"page": 1, "records": 3, "total": 10}
     assert (lines[-1].fields["outcome"], lines[-1].source) == ("committed", "projects")
 
 
-def test_a_run_with_a_progress_bar_keeps_the_same_lines(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_run_with_a_progress_bar_keeps_the_same_lines(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     seen: list[int] = []
 
     run = harvest_and_log(source, context, watch=lambda progress: seen.append(progress.pages)).run
@@ -58,7 +65,9 @@ def test_a_run_with_a_progress_bar_keeps_the_same_lines(source: Source, context:
     assert seen == [1, 2, 3, 4]
 
 
-def test_a_failed_run_keeps_its_reason(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_failed_run_keeps_its_reason(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     registry.answer = lambda _: httpx.Response(404)
 
     with pytest.raises(HarvestError):
@@ -76,7 +85,11 @@ def test_a_dry_run_keeps_no_lines(source: Source, context: HarvestContext) -> No
 
 
 def test_lines_are_found_by_run_source_level_and_text(context: HarvestContext) -> None:
-    for run, level, event in (("a.1", "info", "run started"), ("a.1", "error", "100%_lost"), ("b.1", "info", "run ended")):
+    for run, level, event in (
+        ("a.1", "info", "run started"),
+        ("a.1", "error", "100%_lost"),
+        ("b.1", "info", "run ended"),
+    ):
         run_log = RunLog(context.ledger.run_logs, run[0], run=run)
         run_log.add(level, event, url="https://registry.example/x")
         run_log.flush()
@@ -111,13 +124,17 @@ def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestCo
     assert len(writes) < MAX_LINES / 40
 
 
-def test_a_run_whose_log_is_not_kept_leaves_no_name_on_later_lines(source: Source, context: HarvestContext) -> None:
+def test_a_run_whose_log_is_not_kept_leaves_no_name_on_later_lines(
+    source: Source, context: HarvestContext
+) -> None:
     harvest(source, context)
 
     assert "run" not in structlog.contextvars.get_contextvars()
 
 
-def test_a_ledger_that_cannot_be_written_stops_no_run(context: HarvestContext, tmp_path: Any) -> None:
+def test_a_ledger_that_cannot_be_written_stops_no_run(
+    context: HarvestContext, tmp_path: Any
+) -> None:
     broken = Ledger(f"sqlite:///{tmp_path}/other.sqlite", lock_timeout=0)
     run_log = RunLog(broken.run_logs, "a", run="a.1")
     with context.ledger.transaction(), broken.transaction() as connection:
@@ -130,7 +147,9 @@ def test_a_ledger_that_cannot_be_written_stops_no_run(context: HarvestContext, t
     assert len(run_log._lines) == 1
 
 
-def test_the_log_of_an_old_run_is_deleted(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_the_log_of_an_old_run_is_deleted(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     first = harvest_and_log(source, context).run
     for number in range(30):
         registry.projects[0]["name"] = f"Name {number}"
@@ -140,7 +159,9 @@ def test_the_log_of_an_old_run_is_deleted(source: Source, context: HarvestContex
     assert events(context, "projects.2") != []
 
 
-def test_sizes_and_times_of_responses_are_added_up(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_sizes_and_times_of_responses_are_added_up(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     run = harvest_and_log(source, context).run
 
     stored = context.ledger.run(run.id)
@@ -150,11 +171,19 @@ def test_sizes_and_times_of_responses_are_added_up(source: Source, context: Harv
     assert 0 <= stored.responses["slowest"] <= stored.responses["milliseconds"]
 
 
-def test_the_log_says_why_records_were_not_published(source: Source, context: HarvestContext) -> None:
+def test_the_log_says_why_records_were_not_published(
+    source: Source, context: HarvestContext
+) -> None:
     wrong = replace(source, options={**source.options, "key": "nummer"})
 
     run = harvest_and_log(wrong, context).run
 
-    fields = [line.fields for line in context.ledger.run_logs.log_lines(run=run.id) if line.event == "records not published"]
+    fields = [
+        line.fields
+        for line in context.ledger.run_logs.log_lines(run=run.id)
+        if line.event == "records not published"
+    ]
     assert sum(line["records"] for line in fields) == run.counts["unreadable"] == 10
-    assert fields[0]["reason"].startswith("a record without a value at 'nummer', where the definition has its key; it has id, ")
+    assert fields[0]["reason"].startswith(
+        "a record without a value at 'nummer', where the definition has its key; it has id, "
+    )

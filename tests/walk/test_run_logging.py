@@ -24,10 +24,14 @@ def log_to_stderr() -> Iterator[None]:
     set_on_retry_hooks(None)
     structlog.reset_defaults()
     root = logging.getLogger()
-    root.handlers = [handler for handler in root.handlers if not isinstance(handler, LibraryHandler)]
+    root.handlers = [
+        handler for handler in root.handlers if not isinstance(handler, LibraryHandler)
+    ]
 
 
-def test_a_retried_request_names_its_source(log_to_stderr, source, context, registry, project, capsys) -> None:
+def test_a_retried_request_names_its_source(
+    log_to_stderr, source, context, registry, project, capsys
+) -> None:
     registry.projects = [project(1)]
     registry.answer = lambda _: httpx.Response(503) if len(registry.request_log) == 1 else None
 
@@ -55,6 +59,8 @@ def test_a_resumed_run_logs_its_page(source, context, registry, project) -> None
     with capture_logs() as logs:
         plan = harvest_and_log(source, context)
 
-    resumed = [(log["run"], log["page"], log["records"]) for log in logs if log["event"] == "run resumed"]
+    resumed = [
+        (log["run"], log["page"], log["records"]) for log in logs if log["event"] == "run resumed"
+    ]
     assert resumed == [(plan.run.id, 3, 6)]
     assert registry.request_log == [1, 2, 3, 3]

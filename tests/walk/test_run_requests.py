@@ -29,7 +29,9 @@ def execute_requests(context: HarvestContext, *cards: Source) -> None:
             run_requests.execute_request(request, cards, context, run)
 
 
-def test_a_request_is_claimed_once_and_stores_its_run(source: Source, context: HarvestContext) -> None:
+def test_a_request_is_claimed_once_and_stores_its_run(
+    source: Source, context: HarvestContext
+) -> None:
     number = request_run(context)
 
     execute_requests(context, source)
@@ -37,10 +39,15 @@ def test_a_request_is_claimed_once_and_stores_its_run(source: Source, context: H
 
     run_request = context.ledger.operators.run_request(number)
     assert run_request is not None
-    assert (run_request.run, [run.id for run in context.ledger.runs("projects")]) == ("projects.1", ["projects.1"])
+    assert (run_request.run, [run.id for run in context.ledger.runs("projects")]) == (
+        "projects.1",
+        ["projects.1"],
+    )
 
 
-def test_a_request_waits_while_its_source_is_locked(source: Source, context: HarvestContext) -> None:
+def test_a_request_waits_while_its_source_is_locked(
+    source: Source, context: HarvestContext
+) -> None:
     request_run(context)
 
     with source_lock("projects", context):
@@ -50,7 +57,9 @@ def test_a_request_waits_while_its_source_is_locked(source: Source, context: Har
     assert waiting.source == "projects"
 
 
-def test_a_request_for_an_unknown_source_is_completed_with_an_error(source: Source, context: HarvestContext) -> None:
+def test_a_request_for_an_unknown_source_is_completed_with_an_error(
+    source: Source, context: HarvestContext
+) -> None:
     number = request_run(context, "nobody")
 
     execute_requests(context, source)
@@ -60,7 +69,9 @@ def test_a_request_for_an_unknown_source_is_completed_with_an_error(source: Sour
     assert run_request.run == "no source definition for 'nobody'"
 
 
-def test_a_request_whose_run_fails_stores_the_run(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_request_whose_run_fails_stores_the_run(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     number = request_run(context)
     registry.answer = lambda _: httpx.Response(404)
 
@@ -80,7 +91,9 @@ def test_a_claimed_request_without_a_run_is_requeued(context: HarvestContext) ->
     assert len(run_requests.claim_requests(context)) == 1
 
 
-def test_a_request_whose_run_ended_before_a_crash_is_complete(source: Source, context: HarvestContext) -> None:
+def test_a_request_whose_run_ended_before_a_crash_is_complete(
+    source: Source, context: HarvestContext
+) -> None:
     number = request_run(context)
     run_requests.claim_requests(context)
     plan = harvest(source, context, full=True)
@@ -92,7 +105,9 @@ def test_a_request_whose_run_ended_before_a_crash_is_complete(source: Source, co
     assert run_requests.claim_requests(context) == []
 
 
-def test_a_request_interrupted_before_its_run_is_requeued(source: Source, context: HarvestContext) -> None:
+def test_a_request_interrupted_before_its_run_is_requeued(
+    source: Source, context: HarvestContext
+) -> None:
     harvest(source, context, full=True)
     number = request_run(context)
     run_requests.claim_requests(context)
@@ -103,6 +118,11 @@ def test_a_request_interrupted_before_its_run_is_requeued(source: Source, contex
 
 
 def test_the_scheduler_claims_requests_within_five_seconds(source: Source) -> None:
-    jobs = {job.id: job for job in create_scheduler([source], lambda _: None, None, (lambda: [], lambda _: None)).get_jobs()}
+    jobs = {
+        job.id: job
+        for job in create_scheduler(
+            [source], lambda _: None, None, (lambda: [], lambda _: None)
+        ).get_jobs()
+    }
 
     assert jobs[":requests"].trigger.interval.total_seconds() < 5

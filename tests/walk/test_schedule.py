@@ -18,17 +18,23 @@ def test_each_enabled_source_has_one_job_at_its_cron_line(source: Source) -> Non
     quiet = replace(source, name="quiet", enabled=False)
     often = replace(source, name="often", every="*/10 * * * *")
 
-    jobs = {job.id: job for job in create_scheduler([source, quiet, often], lambda _: None).get_jobs()}
+    jobs = {
+        job.id: job for job in create_scheduler([source, quiet, often], lambda _: None).get_jobs()
+    }
 
     assert sorted(jobs) == ["often", "projects"]
-    assert jobs["projects"].trigger.get_next_fire_time(None, NOON) == datetime(2026, 3, 2, 3, tzinfo=UTC)
+    assert jobs["projects"].trigger.get_next_fire_time(None, NOON) == datetime(
+        2026, 3, 2, 3, tzinfo=UTC
+    )
     assert jobs["often"].trigger.get_next_fire_time(None, NOON) == NOON
 
 
 def test_the_status_is_updated_every_minute(source: Source) -> None:
     jobs = create_scheduler([source], lambda _: None, lambda: None).get_jobs()
 
-    assert [(job.id, job.trigger.interval) for job in jobs if job.id != source.name] == [(":status", timedelta(minutes=1))]
+    assert [(job.id, job.trigger.interval) for job in jobs if job.id != source.name] == [
+        (":status", timedelta(minutes=1))
+    ]
 
 
 def test_runs_of_one_source_are_coalesced_and_never_overlap(source: Source) -> None:
@@ -38,10 +44,16 @@ def test_runs_of_one_source_are_coalesced_and_never_overlap(source: Source) -> N
 
 
 def test_only_postponed_runs_resume_when_quiet_hours_end(source: Source) -> None:
-    calm, ran, waiting = replace(source, quiet=parse_quiet_hours("22:00-06:30")), list[str](), set[str]()
+    calm, ran, waiting = (
+        replace(source, quiet=parse_quiet_hours("22:00-06:30")),
+        list[str](),
+        set[str](),
+    )
     jobs = {
         job.id: job
-        for job in create_scheduler([calm], lambda due: ran.append(due.name), is_postponed=lambda due: due.name in waiting).get_jobs()
+        for job in create_scheduler(
+            [calm], lambda due: ran.append(due.name), is_postponed=lambda due: due.name in waiting
+        ).get_jobs()
     }
     job = jobs[":quiet-projects"]
 
@@ -55,13 +67,18 @@ def test_only_postponed_runs_resume_when_quiet_hours_end(source: Source) -> None
 
 @pytest.mark.parametrize(
     ("code", "message"),
-    [(EVENT_JOB_MISSED, "run missed"), (EVENT_JOB_MAX_INSTANCES, "run skipped: previous run still in progress")],
+    [
+        (EVENT_JOB_MISSED, "run missed"),
+        (EVENT_JOB_MAX_INSTANCES, "run skipped: previous run still in progress"),
+    ],
 )
 def test_missed_runs_are_logged(code: int, message: str) -> None:
     with capture_logs() as logs:
         log_missed(JobExecutionEvent(code, "projects", "default", NOON))
 
-    assert [(log["event"], log["source"], log["log_level"]) for log in logs] == [(message, "projects", "warning")]
+    assert [(log["event"], log["source"], log["log_level"]) for log in logs] == [
+        (message, "projects", "warning")
+    ]
 
 
 def test_internal_jobs_are_not_logged_as_missed_runs() -> None:
@@ -72,6 +89,11 @@ def test_internal_jobs_are_not_logged_as_missed_runs() -> None:
 
 
 def test_notifications_have_a_thread_of_their_own(source: Source) -> None:
-    jobs = {job.id: job for job in create_scheduler([source], lambda _: None, lambda: None, notify=lambda: None).get_jobs()}
+    jobs = {
+        job.id: job
+        for job in create_scheduler(
+            [source], lambda _: None, lambda: None, notify=lambda: None
+        ).get_jobs()
+    }
 
     assert (jobs[":status"].executor, jobs[":notifications"].executor) == ("clock", "notifications")

@@ -14,7 +14,9 @@ from vocab.iris import BASE
 
 
 def tried(source, registry, **more):
-    return preview_source(source, BASE, "us@example.org", transport=httpx.MockTransport(registry), **more)
+    return preview_source(
+        source, BASE, "us@example.org", transport=httpx.MockTransport(registry), **more
+    )
 
 
 def test_a_preview_validates_the_given_number_of_records(source, registry):
@@ -45,7 +47,9 @@ def test_a_preview_names_fields_of_the_definition_that_match_nothing(source, reg
         notes = result.note_texts()
 
     assert [record.outcome for record in result.records] == ["withheld"] * len(result.records)
-    assert [(note.code, note.values["fields"]) for note in result.notes] == [("fields_unmatched", "title@en = 'projectName'")]
+    assert [(note.code, note.values["fields"]) for note in result.notes] == [
+        ("fields_unmatched", "title@en = 'projectName'")
+    ]
     assert "name" in str(result.notes[0].values["names"]).split(", ")
     assert notes[0].startswith("ces champs de la définition ne trouvent rien")
     assert tried(source, registry).notes == ()
@@ -61,8 +65,12 @@ def test_a_preview_error_comes_with_the_records_before_it(source, registry):
     assert "registry.example" in result.error
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", "no title"), ("fr", "titre"), ("zh", "标题")])
-def test_reasons_warnings_and_errors_are_in_the_language_in_use(source, registry, project, language, words):
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "no title"), ("fr", "titre"), ("zh", "标题")]
+)
+def test_reasons_warnings_and_errors_are_in_the_language_in_use(
+    source, registry, project, language, words
+):
     registry.projects = [project(1, ""), *(project(number) for number in range(2, 11))]
     registry.answer = lambda page: httpx.Response(404) if page == 2 else None
     english = tried(source, registry)

@@ -1,4 +1,6 @@
-"""What a registry can fix: withheld records by rule with its own field names, and what was fixed since the run before."""
+"""What a registry can fix: withheld records by rule with its own field names, and what was fixed
+since the run before.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,10 @@ def test_withheld_records_are_counted_by_rule_in_the_publishers_field(
     result = reported(source, context)
     rule = by_rule(result)["ResourceTitle"]
     assert (rule.records, rule.fixed, rule.path, rule.remedy != "") == (2, 0, "title", True)
-    assert [(example.key, example.reason) for example in rule.examples] == [("p4", "It has no title."), ("p5", "It has no title.")]
+    assert [(example.key, example.reason) for example in rule.examples] == [
+        ("p4", "It has no title."),
+        ("p5", "It has no title."),
+    ]
     assert result.fields["http://purl.org/dc/terms/title"] == ["name"]
     assert rule.first_seen == rule.last_seen == result.started
 
@@ -61,7 +66,12 @@ def test_fixed_record_is_counted_with_the_run_that_fixed_it(
 
     second = reported(source, context)
     rule = by_rule(second)["ResourceTitle"]
-    assert (rule.records, rule.fixed, rule.first_seen, rule.last_seen) == (2, 1, first, second.started)
+    assert (rule.records, rule.fixed, rule.first_seen, rule.last_seen) == (
+        2,
+        1,
+        first,
+        second.started,
+    )
     assert first < second.started
 
     registry.projects[4:6] = [project(5), project(6)]
@@ -89,7 +99,10 @@ def test_remark_that_a_publisher_fixes_is_counted(
 
 
 def test_source_without_a_run_has_no_report(source: Source, context: HarvestContext) -> None:
-    assert report_source(source, context.ledger, context.journal, BASE, context.data / "archive") is None
+    assert (
+        report_source(source, context.ledger, context.journal, BASE, context.data / "archive")
+        is None
+    )
 
 
 def test_failed_run_is_passed_over(
@@ -114,7 +127,9 @@ def test_command_writes_json_and_exits_with_1_without_ledger(tmp_path: Path) -> 
     assert not list(tmp_path.glob("*.sqlite"))
 
 
-def test_report_is_json(source: Source, context: HarvestContext, registry: Any, project: Project) -> None:
+def test_report_is_json(
+    source: Source, context: HarvestContext, registry: Any, project: Project
+) -> None:
     registry.projects[3] = project(4, "")
     harvest(source, context)
 

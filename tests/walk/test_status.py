@@ -47,15 +47,22 @@ def carded(context: HarvestContext, tmp_path: Path) -> HarvestContext:
     return replace(context, source_dir=folder)
 
 
-def status_of(context: HarvestContext, name: str = "projects", after: timedelta = timedelta()) -> Status:
-    """Write the status as it is so much later; return what it says of a source, by the terms' names."""
+def status_of(
+    context: HarvestContext, name: str = "projects", after: timedelta = timedelta()
+) -> Status:
+    """Write the status as it is so much later; return what it says of a source, by the terms'
+    names.
+    """
     now: Callable[[], datetime] = context.now
     write_status(replace(context, now=lambda: now() + after))
     store = pyoxigraph.Store()
     store.load((context.data / "status.nq").read_bytes(), pyoxigraph.RdfFormat.N_QUADS)
     source = pyoxigraph.NamedNode(context.iris.source(name))
     result = store.quads_for_pattern(source, None, None, pyoxigraph.NamedNode(context.iris.status))
-    return {quad.predicate.value.rpartition("#")[2]: quad.object.value.removeprefix(context.iris.base) for quad in result}
+    return {
+        quad.predicate.value.rpartition("#")[2]: quad.object.value.removeprefix(context.iris.base)
+        for quad in result
+    }
 
 
 def fail(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -64,17 +71,29 @@ def fail(source: Source, context: HarvestContext, registry: Any) -> None:
         harvest(source, context)
 
 
-def test_a_successful_source_is_live_until_it_becomes_late(source: Source, carded: HarvestContext) -> None:
+def test_a_successful_source_is_live_until_it_becomes_late(
+    source: Source, carded: HarvestContext
+) -> None:
     harvest(source, carded)
 
     result = status_of(carded)
 
-    assert (result["freshness"], result["lastOutcome"], result["lastRun"]) == ("operations#live", "committed", "run/projects.1")
+    assert (result["freshness"], result["lastOutcome"], result["lastRun"]) == (
+        "operations#live",
+        "committed",
+        "run/projects.1",
+    )
     assert result["lastSuccess"] < result["nextDue"] < result["lateFrom"] < result["frozenFrom"]
-    assert (result["publishedRecords"], result["consecutiveFailures"], result["missingRecords"]) == ("10", "0", "0")
+    assert (
+        result["publishedRecords"],
+        result["consecutiveFailures"],
+        result["missingRecords"],
+    ) == ("10", "0", "0")
 
 
-@pytest.mark.parametrize(("after", "state"), [(timedelta(days=1, hours=23), "live"), (timedelta(days=2), "late")])
+@pytest.mark.parametrize(
+    ("after", "state"), [(timedelta(days=1, hours=23), "live"), (timedelta(days=2), "late")]
+)
 def test_a_source_becomes_late_without_a_run(
     source: Source, carded: HarvestContext, after: timedelta, state: str
 ) -> None:
@@ -83,7 +102,9 @@ def test_a_source_becomes_late_without_a_run(
     assert status_of(carded, after=after)["freshness"] == f"operations#{state}"
 
 
-def test_a_source_is_failing_after_three_failures_until_a_success(source: Source, carded: HarvestContext, registry: Any) -> None:
+def test_a_source_is_failing_after_three_failures_until_a_success(
+    source: Source, carded: HarvestContext, registry: Any
+) -> None:
     harvest(source, carded)
     states = []
     for _ in range(3):
@@ -100,7 +121,9 @@ def test_a_source_is_failing_after_three_failures_until_a_success(source: Source
     assert (after["freshness"], after["consecutiveFailures"]) == ("operations#live", "0")
 
 
-def test_the_status_has_the_statistics_of_a_failed_run(source: Source, carded: HarvestContext, registry: Any) -> None:
+def test_the_status_has_the_statistics_of_a_failed_run(
+    source: Source, carded: HarvestContext, registry: Any
+) -> None:
     fail(source, carded, registry)
 
     write_status(carded)
@@ -111,7 +134,9 @@ def test_the_status_has_the_statistics_of_a_failed_run(source: Source, carded: H
     assert f"{run} <http://www.w3.org/ns/prov#used>" in text
 
 
-def test_the_statistics_of_a_committed_run_are_only_in_the_journal(source: Source, carded: HarvestContext) -> None:
+def test_the_statistics_of_a_committed_run_are_only_in_the_journal(
+    source: Source, carded: HarvestContext
+) -> None:
     harvest(source, carded)
 
     write_status(carded)
@@ -119,7 +144,9 @@ def test_the_statistics_of_a_committed_run_are_only_in_the_journal(source: Sourc
     assert "prov#Activity" not in (carded.data / "status.nq").read_text()
 
 
-def test_the_status_has_the_held_plan_and_its_reason(source: Source, carded: HarvestContext, registry: Any) -> None:
+def test_the_status_has_the_held_plan_and_its_reason(
+    source: Source, carded: HarvestContext, registry: Any
+) -> None:
     careful = replace(source, limits=Limits(expect=8))
     harvest(careful, carded)
     del registry.projects[5:]
@@ -127,12 +154,18 @@ def test_the_status_has_the_held_plan_and_its_reason(source: Source, carded: Har
 
     result = status_of(carded)
 
-    assert (result["heldPlan"], result["lastOutcome"], result["consecutiveFailures"]) == ("run/projects.2", "held", "0")
+    assert (result["heldPlan"], result["lastOutcome"], result["consecutiveFailures"]) == (
+        "run/projects.2",
+        "held",
+        "0",
+    )
     assert "5" in result["lastReason"]
 
 
 @pytest.mark.parametrize("way", ["disabled", "removed"])
-def test_a_disabled_or_removed_definition_retires_its_source(source: Source, carded: HarvestContext, way: str) -> None:
+def test_a_disabled_or_removed_definition_retires_its_source(
+    source: Source, carded: HarvestContext, way: str
+) -> None:
     harvest(source, carded)
     assert carded.source_dir is not None
     definition = carded.source_dir / "projects.toml"
@@ -155,7 +188,9 @@ def test_an_invalid_definition_retires_nothing(source: Source, carded: HarvestCo
     assert status_of(carded)["freshness"] == "operations#live"
 
 
-def test_a_missing_directory_of_definitions_retires_nothing(source: Source, carded: HarvestContext) -> None:
+def test_a_missing_directory_of_definitions_retires_nothing(
+    source: Source, carded: HarvestContext
+) -> None:
     harvest(source, carded)
     assert carded.source_dir is not None
     shutil.rmtree(carded.source_dir)
@@ -163,7 +198,9 @@ def test_a_missing_directory_of_definitions_retires_nothing(source: Source, card
     assert status_of(carded)["freshness"] == "operations#live"
 
 
-def test_a_vanished_record_is_counted_while_it_is_still_served(source: Source, carded: HarvestContext, registry: Any) -> None:
+def test_a_vanished_record_is_counted_while_it_is_still_served(
+    source: Source, carded: HarvestContext, registry: Any
+) -> None:
     harvest(source, carded)
     del registry.projects[9]
     harvest(source, carded)
@@ -179,7 +216,9 @@ def test_the_vocabulary_is_not_listed_as_a_source(source: Source, carded: Harves
     assert status_of(carded, "vocabulary") == {}
 
 
-def test_a_source_on_hold_is_frozen_with_the_operators_reason(source: Source, carded: HarvestContext) -> None:
+def test_a_source_on_hold_is_frozen_with_the_operators_reason(
+    source: Source, carded: HarvestContext
+) -> None:
     harvest(source, carded)
     carded.ledger.operators.hold(SourceHold("projects", NOON, "amina", "they migrate"))
 

@@ -1,4 +1,6 @@
-"""Those who follow a search: stored in the ledger until they end it, with messages over real mail and signed webhooks."""
+"""Those who follow a search: stored in the ledger until they end it, with messages over real mail
+and signed webhooks.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,11 @@ def secret_of(store: LedgerSubscriptions) -> str:
 
 
 def follow(
-    store: LedgerSubscriptions, channel: str = "mail", address: str = "reader@example.org", language: str = "en", frequency: str = "day"
+    store: LedgerSubscriptions,
+    channel: str = "mail",
+    address: str = "reader@example.org",
+    language: str = "en",
+    frequency: str = "day",
 ) -> str:
     store.request(channel, address, "goal=3", "3. Good health <b>", language, frequency)
     secret = secret_of(store)
@@ -85,11 +91,15 @@ def settle(store: LedgerSubscriptions, comparison: ComparedResults) -> int:
 def sent_mails(store: LedgerSubscriptions, clock: Clock) -> list[EmailMessage]:
     inbox = Inbox()
     with mail_server(inbox) as port:
-        deliver(store.admin.ledger, replace(channels(port), name="Stocktake", public_url=SITE), clock)
+        deliver(
+            store.admin.ledger, replace(channels(port), name="Stocktake", public_url=SITE), clock
+        )
     return inbox.received
 
 
-def test_nothing_is_compared_or_sent_before_the_link_is_confirmed(store: LedgerSubscriptions) -> None:
+def test_nothing_is_compared_or_sent_before_the_link_is_confirmed(
+    store: LedgerSubscriptions,
+) -> None:
     store.request("mail", "Reader@Example.org", "goal=3", "Health", "fr", "day")
     [queued] = store.admin.ledger.outbox.messages()
 
@@ -102,7 +112,9 @@ def test_nothing_is_compared_or_sent_before_the_link_is_confirmed(store: LedgerS
     assert (public.is_confirmed, public.search, public.signing_secret) == (False, "goal=3", "")
 
 
-def test_the_first_comparison_is_silent_and_the_next_lists_what_changed(store: LedgerSubscriptions, clock: Clock) -> None:
+def test_the_first_comparison_is_silent_and_the_next_lists_what_changed(
+    store: LedgerSubscriptions, clock: Clock
+) -> None:
     secret = follow(store)
     first = settle(store, compared(1, {A: "1", B: "1"}))
     clock.now += timedelta(days=1)
@@ -133,7 +145,10 @@ def test_a_digest_without_changes_is_not_sent(store: LedgerSubscriptions, clock:
     assert (count, len(store.admin.ledger.outbox.messages())) == (1, 1)
 
 
-@pytest.mark.parametrize(("frequency", "pause"), [("change", timedelta(0)), ("day", timedelta(days=1)), ("week", timedelta(days=7))])
+@pytest.mark.parametrize(
+    ("frequency", "pause"),
+    [("change", timedelta(0)), ("day", timedelta(days=1)), ("week", timedelta(days=7))],
+)
 def test_a_frequency_is_the_pause_between_comparisons_and_one_entry_is_compared_once(
     store: LedgerSubscriptions, clock: Clock, frequency: str, pause: timedelta
 ) -> None:
@@ -147,7 +162,9 @@ def test_a_frequency_is_the_pause_between_comparisons_and_one_entry_is_compared_
     assert (counts, early) == ([1, 0, 0, 1], 0)
 
 
-def test_what_one_server_claims_no_other_gets_until_the_lease_is_over(store: LedgerSubscriptions, clock: Clock) -> None:
+def test_what_one_server_claims_no_other_gets_until_the_lease_is_over(
+    store: LedgerSubscriptions, clock: Clock
+) -> None:
     follow(store)
     counts = [len(store.due(1)), len(store.due(1))]
     clock.now += timedelta(minutes=30)
@@ -155,7 +172,9 @@ def test_what_one_server_claims_no_other_gets_until_the_lease_is_over(store: Led
     assert [*counts, len(store.due(1))] == [1, 0, 1]
 
 
-def test_ending_deletes_the_address_everywhere(store: LedgerSubscriptions, clock: Clock, tmp_path: Path) -> None:
+def test_ending_deletes_the_address_everywhere(
+    store: LedgerSubscriptions, clock: Clock, tmp_path: Path
+) -> None:
     secret, other = follow(store), follow(store, address="other@example.org")
     settle(store, compared(1, {}))
     clock.now += timedelta(days=1)
@@ -165,12 +184,16 @@ def test_ending_deletes_the_address_everywhere(store: LedgerSubscriptions, clock
 
     assert ended == [True, False]
     assert store.find(secret) is None
-    assert {queued.message.address for queued in store.admin.ledger.outbox.messages()} == {"other@example.org"}
+    assert {queued.message.address for queued in store.admin.ledger.outbox.messages()} == {
+        "other@example.org"
+    }
     assert store.find(other) is not None
     assert store.admin.ledger.subscriptions.count_subscriptions() == 1
 
 
-def test_what_nobody_confirms_is_deleted_after_a_day(store: LedgerSubscriptions, clock: Clock) -> None:
+def test_what_nobody_confirms_is_deleted_after_a_day(
+    store: LedgerSubscriptions, clock: Clock
+) -> None:
     store.request("mail", "reader@example.org", "", "All", "en", "day")
     stored = follow(store, address="other@example.org")
     clock.now += CONFIRMATION_AGE + timedelta(seconds=1)
@@ -179,32 +202,56 @@ def test_what_nobody_confirms_is_deleted_after_a_day(store: LedgerSubscriptions,
 
     assert store.admin.ledger.subscriptions.count_subscriptions() == 1
     assert store.find(stored) is not None
-    assert {queued.message.address for queued in store.admin.ledger.outbox.messages()} == {"other@example.org"}
+    assert {queued.message.address for queued in store.admin.ledger.outbox.messages()} == {
+        "other@example.org"
+    }
 
 
-def test_a_webhook_is_signed_with_a_secret_of_its_own(store: LedgerSubscriptions, clock: Clock) -> None:
+def test_a_webhook_is_signed_with_a_secret_of_its_own(
+    store: LedgerSubscriptions, clock: Clock
+) -> None:
     posts: list[httpx.Request] = []
 
     def receive(request: httpx.Request) -> httpx.Response:
         posts.append(request)
         return httpx.Response(204)
 
-    secret, _ = follow(store, "webhook", HOOK, frequency="change"), follow(store, "webhook", "https://other.example/")
+    secret, _ = (
+        follow(store, "webhook", HOOK, frequency="change"),
+        follow(store, "webhook", "https://other.example/"),
+    )
     settle(store, compared(1, {}))
     settle(store, compared(2, {A: "2"}, new=[A]))
-    deliver(store.admin.ledger, replace(store.admin.channels, transport=httpx.MockTransport(receive)), clock)
+    deliver(
+        store.admin.ledger,
+        replace(store.admin.channels, transport=httpx.MockTransport(receive)),
+        clock,
+    )
 
     mine = [request for request in posts if str(request.url) == HOOK]
     public, headers = store.find(secret), mine[-1].headers
     assert public is not None
-    signed = (headers["Webhook-Id"], headers["Webhook-Timestamp"], headers["Webhook-Signature"], mine[-1].content, NOON)
+    signed = (
+        headers["Webhook-Id"],
+        headers["Webhook-Timestamp"],
+        headers["Webhook-Signature"],
+        mine[-1].content,
+        NOON,
+    )
     assert verify(public.signing_secret, *signed)
     assert not verify(store.admin.channels.secret, *signed)
-    assert [json.loads(request.content)["type"] for request in mine] == ["search.confirm", "search.changed"]
-    assert json.loads(mine[-1].content)["data"]["new"] == [{"id": A, "title": "Title of a", "url": f"{SITE}/page/initiative/demo/a%2F1"}]
+    assert [json.loads(request.content)["type"] for request in mine] == [
+        "search.confirm",
+        "search.changed",
+    ]
+    assert json.loads(mine[-1].content)["data"]["new"] == [
+        {"id": A, "title": "Title of a", "url": f"{SITE}/page/initiative/demo/a%2F1"}
+    ]
 
 
-def test_a_receiver_that_refuses_for_good_follows_no_more(store: LedgerSubscriptions, clock: Clock) -> None:
+def test_a_receiver_that_refuses_for_good_follows_no_more(
+    store: LedgerSubscriptions, clock: Clock
+) -> None:
     follow(store, "webhook", HOOK)
     private = follow(store, "webhook", "https://127.0.0.2/")
     gone = httpx.MockTransport(lambda request: httpx.Response(410))
@@ -212,10 +259,15 @@ def test_a_receiver_that_refuses_for_good_follows_no_more(store: LedgerSubscript
     deliver(store.admin.ledger, replace(store.admin.channels, transport=gone), clock)
 
     assert store.find(private) is None
-    assert (store.admin.ledger.subscriptions.count_subscriptions(), store.admin.ledger.outbox.messages()) == (0, [])
+    assert (
+        store.admin.ledger.subscriptions.count_subscriptions(),
+        store.admin.ledger.outbox.messages(),
+    ) == (0, [])
 
 
-def test_a_webhook_to_a_private_address_is_refused_and_deleted(store: LedgerSubscriptions, clock: Clock) -> None:
+def test_a_webhook_to_a_private_address_is_refused_and_deleted(
+    store: LedgerSubscriptions, clock: Clock
+) -> None:
     secret = follow(store, "webhook", "https://10.0.0.1/")
 
     deliver(store.admin.ledger, replace(store.admin.channels, allow=frozenset()), clock)
@@ -224,14 +276,19 @@ def test_a_webhook_to_a_private_address_is_refused_and_deleted(store: LedgerSubs
     assert store.admin.ledger.outbox.messages() == []
 
 
-def test_more_links_to_one_address_than_the_limit_are_not_sent(store: LedgerSubscriptions, clock: Clock) -> None:
+def test_more_links_to_one_address_than_the_limit_are_not_sent(
+    store: LedgerSubscriptions, clock: Clock
+) -> None:
     for _ in range(MAX_OF_ADDRESS + 2):
         store.request("mail", "reader@example.org", "", "All", "en", "day")
     within = len(store.admin.ledger.outbox.messages())
     clock.now += timedelta(hours=1, seconds=1)
     store.request("mail", "reader@example.org", "", "All", "en", "day")
 
-    assert (within, len(store.admin.ledger.outbox.messages())) == (MAX_OF_ADDRESS, MAX_OF_ADDRESS + 1)
+    assert (within, len(store.admin.ledger.outbox.messages())) == (
+        MAX_OF_ADDRESS,
+        MAX_OF_ADDRESS + 1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -246,11 +303,15 @@ def test_more_links_to_one_address_than_the_limit_are_not_sent(store: LedgerSubs
         ("webhook", "https://", False),
     ],
 )
-def test_addresses_are_checked(store: LedgerSubscriptions, channel: str, address: str, is_valid: bool) -> None:
+def test_addresses_are_checked(
+    store: LedgerSubscriptions, channel: str, address: str, is_valid: bool
+) -> None:
     assert store.is_address(channel, address) is is_valid
 
 
-def test_channels_are_those_of_the_settings_and_a_demo_shows_its_link(store: LedgerSubscriptions) -> None:
+def test_channels_are_those_of_the_settings_and_a_demo_shows_its_link(
+    store: LedgerSubscriptions,
+) -> None:
     admin = store.admin
     with_both = store.channels
     admin.channels = Channels(public_url=SITE)
@@ -264,14 +325,18 @@ def test_channels_are_those_of_the_settings_and_a_demo_shows_its_link(store: Led
 
 
 def test_without_a_ledger_nothing_is_due_and_nothing_is_taken(tmp_path: Path) -> None:
-    store = LedgerSubscriptions(AdminContext(tmp_path, tmp_path, f"sqlite:///{tmp_path}/none.sqlite", "https://x.example/"))
+    store = LedgerSubscriptions(
+        AdminContext(tmp_path, tmp_path, f"sqlite:///{tmp_path}/none.sqlite", "https://x.example/")
+    )
 
     assert (store.due(1), store.find("x"), store.end("x")) == ((), None, False)
     with pytest.raises(StoreBusy):
         store.request("mail", "reader@example.org", "", "All", "en", "day")
 
 
-def test_a_long_digest_names_the_first_and_counts_the_rest(store: LedgerSubscriptions, clock: Clock) -> None:
+def test_a_long_digest_names_the_first_and_counts_the_rest(
+    store: LedgerSubscriptions, clock: Clock
+) -> None:
     follow(store, language="fr")
     settle(store, compared(1, {}))
     clock.now += timedelta(days=1)

@@ -1,4 +1,6 @@
-"""Topics that a definition asks for are suggested by remap with its plan, and the commands say what and why."""
+"""Topics that a definition asks for are suggested by remap with its plan, and the commands say what
+and why.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ def source(suggest: str) -> Source:
 
 
 def answer(request: httpx.Request) -> httpx.Response:
-    return httpx.Response(404) if request.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
+    return (
+        httpx.Response(404)
+        if request.url.path == "/robots.txt"
+        else httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
+    )
 
 
 @pytest.fixture
@@ -37,7 +43,9 @@ def served(context: HarvestContext) -> HarvestContext:
     return replace(context, transport=httpx.MockTransport(answer))
 
 
-def test_suggestions_are_applied_and_taken_back_by_remap_with_its_plan(served: HarvestContext) -> None:
+def test_suggestions_are_applied_and_taken_back_by_remap_with_its_plan(
+    served: HarvestContext,
+) -> None:
     harvest(source("nothing"), served)
 
     planned = remap(source("mentions"), served, dry_run=True)
@@ -46,12 +54,18 @@ def test_suggestions_are_applied_and_taken_back_by_remap_with_its_plan(served: H
     texts = [decompress(text) for text in served.ledger.published_descriptions("projects")]
     removed = remap(source("nothing"), served)
 
-    assert [plan.outcomes.get(Outcome.CHANGED, 0) for plan in (planned, applied, again, removed)] == [1, 1, 0, 1]
-    assert [f"<{served.iris.ns}suggestedGoal> <http://metadata.un.org/sdg/4>" in text for text in texts] == [True, False]
+    assert [
+        plan.outcomes.get(Outcome.CHANGED, 0) for plan in (planned, applied, again, removed)
+    ] == [1, 1, 0, 1]
+    assert [
+        f"<{served.iris.ns}suggestedGoal> <http://metadata.un.org/sdg/4>" in text for text in texts
+    ] == [True, False]
 
 
 def test_each_way_to_suggest_has_rules_of_its_own(context: HarvestContext) -> None:
-    digests = {rules_digest(source(suggest), context) for suggest in ("nothing", "mentions", "model")}
+    digests = {
+        rules_digest(source(suggest), context) for suggest in ("nothing", "mentions", "model")
+    }
 
     assert len(digests) == 3
 

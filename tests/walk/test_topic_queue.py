@@ -1,4 +1,6 @@
-"""A curator's decisions about suggestions: the table, what they change, and who and when in the published statement."""
+"""A curator's decisions about suggestions: the table, what they change, and who and when in the
+published statement.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,18 @@ ITEMS = [{"id": "1/a", "name": "Schools for SDG 4 and SDG 5"}, {"id": "2", "name
 
 
 def source(*decisions: TopicDecision, suggest: str = "mentions") -> Source:
-    definition = parse("projects", {**tomllib.loads(words_json()), "suggest": suggest}, "projects.toml")
+    definition = parse(
+        "projects", {**tomllib.loads(words_json()), "suggest": suggest}, "projects.toml"
+    )
     return replace(definition, decisions=decisions)
 
 
 def answer(request: httpx.Request) -> httpx.Response:
-    return httpx.Response(404) if request.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
+    return (
+        httpx.Response(404)
+        if request.url.path == "/robots.txt"
+        else httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
+    )
 
 
 @pytest.fixture
@@ -44,21 +52,31 @@ def served(context: HarvestContext) -> HarvestContext:
 
 
 def published(context: HarvestContext) -> str:
-    return "\n".join(sorted(decompress(text) for text in context.ledger.published_descriptions("projects")))
+    return "\n".join(
+        sorted(decompress(text) for text in context.ledger.published_descriptions("projects"))
+    )
 
 
 def test_suggestions_wait_for_a_decision(served: HarvestContext, tmp_path: Path) -> None:
     waiting = undecided(served.ledger, tmp_path, "projects", served.iris)
-    add_decision(tmp_path, "projects", TopicDecision("1/a", f"{SDG}4", REFUSED, "Ada"), served.iris.base)
+    add_decision(
+        tmp_path, "projects", TopicDecision("1/a", f"{SDG}4", REFUSED, "Ada"), served.iris.base
+    )
     later = undecided(served.ledger, tmp_path, "projects", served.iris)
 
-    assert [(item.key, item.concept, item.method) for item in waiting] == [("1/a", f"{SDG}4", "mention"), ("1/a", f"{SDG}5", "mention")]
+    assert [(item.key, item.concept, item.method) for item in waiting] == [
+        ("1/a", f"{SDG}4", "mention"),
+        ("1/a", f"{SDG}5", "mention"),
+    ]
     assert waiting[0].words == "SDG 4"
     assert [item.concept for item in later] == [f"{SDG}5"]
 
 
 def test_remap_applies_decisions_with_its_plan(served: HarvestContext, tmp_path: Path) -> None:
-    decisions = TopicDecision("1/a", "sdg:4", REFUSED, "Ada", "2026-01-31"), TopicDecision("1/a", "sdg:5", CONFIRMED, "Ada", "2026-01-31")
+    decisions = (
+        TopicDecision("1/a", "sdg:4", REFUSED, "Ada", "2026-01-31"),
+        TopicDecision("1/a", "sdg:5", CONFIRMED, "Ada", "2026-01-31"),
+    )
     other = TopicDecision("2", "sdg:6", CONFIRMED, "Bo", "2026-02-01", "the text says wells")
 
     planned = remap(source(*decisions, other), served, dry_run=True)
@@ -66,7 +84,11 @@ def test_remap_applies_decisions_with_its_plan(served: HarvestContext, tmp_path:
     again = remap(source(*decisions, other), served)
     text = published(served)
 
-    assert [plan.outcomes.get(Outcome.CHANGED, 0) for plan in (planned, applied, again)] == [2, 2, 0]
+    assert [plan.outcomes.get(Outcome.CHANGED, 0) for plan in (planned, applied, again)] == [
+        2,
+        2,
+        0,
+    ]
     assert f"suggestedGoal> <{SDG}4>" not in text
     assert f"suggestedGoal> <{SDG}5>" in text
     assert f"suggestedGoal> <{SDG}6>" in text
@@ -77,7 +99,9 @@ def test_remap_applies_decisions_with_its_plan(served: HarvestContext, tmp_path:
     assert undecided(served.ledger, tmp_path, "projects", served.iris) == []
 
 
-def test_a_confirmed_topic_stays_without_the_method_and_goes_with_its_line(served: HarvestContext) -> None:
+def test_a_confirmed_topic_stays_without_the_method_and_goes_with_its_line(
+    served: HarvestContext,
+) -> None:
     decision = TopicDecision("1/a", "sdg:5", CONFIRMED, "Ada", "2026-01-31")
 
     remap(source(decision, suggest="nothing"), served)
@@ -91,9 +115,16 @@ def test_a_confirmed_topic_stays_without_the_method_and_goes_with_its_line(serve
 
 def test_the_table_keeps_the_last_decision_about_the_same(tmp_path: Path) -> None:
     for decision, comment in ((CONFIRMED, "sure"), (REFUSED, "not\tsure\n")):
-        file = add_decision(tmp_path, "projects", TopicDecision("1", "sdg:4", decision, "Ada", "2026-01-31", comment))
+        file = add_decision(
+            tmp_path,
+            "projects",
+            TopicDecision("1", "sdg:4", decision, "Ada", "2026-01-31", comment),
+        )
 
-    assert read_decision_table(file) == ([TopicDecision("1", "sdg:4", REFUSED, "Ada", "2026-01-31", "not sure")], [])
+    assert read_decision_table(file) == (
+        [TopicDecision("1", "sdg:4", REFUSED, "Ada", "2026-01-31", "not sure")],
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,9 +137,13 @@ def test_the_table_keeps_the_last_decision_about_the_same(tmp_path: Path) -> Non
         ("1\tsdg:4\tconfirmed\tAda\tyesterday", "'yesterday' is no date"),
     ],
 )
-def test_a_row_that_is_wrong_is_refused_with_file_and_line(tmp_path: Path, row: str, fault: str) -> None:
+def test_a_row_that_is_wrong_is_refused_with_file_and_line(
+    tmp_path: Path, row: str, fault: str
+) -> None:
     file = tmp_path / "x.tsv"
-    file.write_text(f"record_id\tobject_id\tdecision\tauthor_label\tmapping_date\tcomment\n2\tsdg:5\trefused\n{row}\n")
+    file.write_text(
+        f"record_id\tobject_id\tdecision\tauthor_label\tmapping_date\tcomment\n2\tsdg:5\trefused\n{row}\n"
+    )
 
     decisions, faults = read_decision_table(file)
 
@@ -123,7 +158,9 @@ def test_a_table_with_a_wrong_line_takes_no_decision(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_text("record_id\tobject_id\tdecision\n1\tsdg:99\tconfirmed\n")
 
-    with pytest.raises(SourceDefinitionError, match=r"projects\.topics\.tsv, line 2: unknown concept"):
+    with pytest.raises(
+        SourceDefinitionError, match=r"projects\.topics\.tsv, line 2: unknown concept"
+    ):
         add_decision(tmp_path, "projects", TopicDecision("1", "sdg:4", CONFIRMED))
 
 
@@ -131,11 +168,19 @@ def test_the_commands_store_a_decision_and_name_what_is_wrong(tmp_path: Path) ->
     (tmp_path / "projects.toml").write_text(words_json())
     settings = ["--sources", str(tmp_path), "topics"]
 
-    result = CliRunner().invoke(app, [*settings, "confirm", "projects", "1/a", "sdg:4.4", "--comment", "read"])
+    result = CliRunner().invoke(
+        app, [*settings, "confirm", "projects", "1/a", "sdg:4.4", "--comment", "read"]
+    )
     wrong = CliRunner().invoke(app, [*settings, "refuse", "projects", "1/a", "sdg:99"])
     nowhere = CliRunner().invoke(app, [*settings, "refuse", "nowhere", "1/a", "sdg:4"])
     (stored,), faults = read_decision_table(decision_table(tmp_path, "projects"))
 
     assert (result.exit_code, wrong.exit_code, nowhere.exit_code) == (0, 1, 2)
-    assert (stored.key, stored.concept, stored.decision, stored.comment, faults) == ("1/a", "sdg:4.4", CONFIRMED, "read", [])
+    assert (stored.key, stored.concept, stored.decision, stored.comment, faults) == (
+        "1/a",
+        "sdg:4.4",
+        CONFIRMED,
+        "read",
+        [],
+    )
     assert "unknown concept 'sdg:99'" in wrong.output

@@ -36,7 +36,9 @@ def spans() -> Iterator[InMemorySpanExporter]:
     provider.shutdown()
 
 
-def test_a_run_is_a_span_with_one_below_it_for_each_page(source: Source, context: HarvestContext, spans: InMemorySpanExporter) -> None:
+def test_a_run_is_a_span_with_one_below_it_for_each_page(
+    source: Source, context: HarvestContext, spans: InMemorySpanExporter
+) -> None:
     harvest_and_log(source, context)
 
     finished = spans.get_finished_spans()
@@ -44,14 +46,20 @@ def test_a_run_is_a_span_with_one_below_it_for_each_page(source: Source, context
     pages = [span for span in finished if span.name == "harvest page"]
     assert [span.attributes["stocktake.page"] for span in pages] == [1, 2, 3, 4]
     assert {span.parent.span_id for span in pages} == {run.context.span_id}
-    assert (run.attributes["stocktake.run"], run.attributes["stocktake.outcome"], run.attributes["stocktake.new"]) == (
+    assert (
+        run.attributes["stocktake.run"],
+        run.attributes["stocktake.outcome"],
+        run.attributes["stocktake.new"],
+    ) == (
         "projects.1",
         "committed",
         10,
     )
 
 
-def test_a_run_that_fails_is_a_failed_span(source: Source, context: HarvestContext, registry: Any, spans: InMemorySpanExporter) -> None:
+def test_a_run_that_fails_is_a_failed_span(
+    source: Source, context: HarvestContext, registry: Any, spans: InMemorySpanExporter
+) -> None:
     registry.answer = lambda page: httpx.Response(404)
 
     with pytest.raises(Exception, match="404"):
@@ -62,7 +70,9 @@ def test_a_run_that_fails_is_a_failed_span(source: Source, context: HarvestConte
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, "UNSET"), (404, "UNSET"), (503, "ERROR")])
-async def test_a_request_is_a_span_in_the_trace_of_its_client(spans: InMemorySpanExporter, status: int, code: str) -> None:
+async def test_a_request_is_a_span_in_the_trace_of_its_client(
+    spans: InMemorySpanExporter, status: int, code: str
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         with tracing.open_span("query", {"stocktake.internal": False}):
             await PlainTextResponse("", status)(scope, receive, send)
@@ -73,9 +83,18 @@ async def test_a_request_is_a_span_in_the_trace_of_its_client(spans: InMemorySpa
 
     query, request = spans.get_finished_spans()
     assert (query.name, query.parent.span_id) == ("query", request.context.span_id)
-    assert (request.name, request.kind.name, request.status.status_code.name) == ("GET /search", "SERVER", code)
+    assert (request.name, request.kind.name, request.status.status_code.name) == (
+        "GET /search",
+        "SERVER",
+        code,
+    )
     assert f"{request.context.trace_id:032x}-{request.parent.span_id:016x}" in PARENT
-    expected = {"http.request.method": "GET", "url.path": "/search", "http.route": "/search", "http.response.status_code": status}
+    expected = {
+        "http.request.method": "GET",
+        "url.path": "/search",
+        "http.route": "/search",
+        "http.response.status_code": status,
+    }
     assert dict(request.attributes) == expected
 
 
@@ -101,10 +120,15 @@ def test_an_exception_leaves_the_block_as_it_was(spans: InMemorySpanExporter) ->
         raise JournalError("no such entry")
 
     (span,) = spans.get_finished_spans()
-    assert (span.status.status_code.name, span.events[0].attributes["exception.message"]) == ("ERROR", "no such entry")
+    assert (span.status.status_code.name, span.events[0].attributes["exception.message"]) == (
+        "ERROR",
+        "no such entry",
+    )
 
 
-def test_spans_are_sent_to_the_collector_that_the_variables_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_spans_are_sent_to_the_collector_that_the_variables_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     received: list[tuple[str, bytes]] = []
 
     class Collector(BaseHTTPRequestHandler):

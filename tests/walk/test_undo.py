@@ -27,7 +27,11 @@ def published(context: HarvestContext) -> dict[str, set[str]]:
             lines = graphs.setdefault(graph.strip("<>"), set())
             (lines.add if row[0] == "A" else lines.remove)(statement)
     prefix = context.iris.record("projects", "")
-    return {graph.removeprefix(prefix): lines for graph, lines in graphs.items() if graph.startswith(prefix) and lines}
+    return {
+        graph.removeprefix(prefix): lines
+        for graph, lines in graphs.items()
+        if graph.startswith(prefix) and lines
+    }
 
 
 def approve_changes(source: Source, context: HarvestContext, registry: Any) -> str:
@@ -42,7 +46,9 @@ def approve_changes(source: Source, context: HarvestContext, registry: Any) -> s
     return plan.run.id
 
 
-def test_undoing_restores_every_record_as_it_was(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_undoing_restores_every_record_as_it_was(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     before = published(context)
     registry.projects[0]["name"] = "Renamed"
@@ -65,17 +71,24 @@ def test_undoing_restores_every_record_as_it_was(source: Source, context: Harves
     assert context.ledger.count_missing("projects") == 0
 
 
-def test_a_record_that_the_approval_added_gets_a_tombstone(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_record_that_the_approval_added_gets_a_tombstone(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     run = approve_changes(source, context, registry)
 
     restoring = undo(context, source, run, by="bob")
 
     tombstone = "\n".join(published(context)["added"])
     assert "was undone by an operator" in tombstone
-    assert (restoring.counts["deleted"], restoring.counts["published_after"]) == (1, restoring.counts["published_before"] - 1)
+    assert (restoring.counts["deleted"], restoring.counts["published_after"]) == (
+        1,
+        restoring.counts["published_before"] - 1,
+    )
 
 
-def test_the_next_run_brings_the_same_changes_again(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_the_next_run_brings_the_same_changes_again(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     undo(context, source, approve_changes(source, context, registry), by="bob")
 
     again = harvest(source, context)
@@ -85,7 +98,9 @@ def test_the_next_run_brings_the_same_changes_again(source: Source, context: Har
     assert again.vanished > 0
 
 
-def test_an_approval_of_removals_is_undone(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_an_approval_of_removals_is_undone(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     strict = replace(source, limits=replace(source.limits, misses=0))
     harvest(strict, context)
     before = published(context)
@@ -99,7 +114,9 @@ def test_an_approval_of_removals_is_undone(source: Source, context: HarvestConte
     assert published(context) == before
 
 
-def test_a_mark_that_the_approval_removed_is_set_again(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_mark_that_the_approval_removed_is_set_again(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     harvest(source, context)
     missing = registry.projects.pop()
     harvest(source, context)
@@ -121,7 +138,9 @@ def test_an_approval_before_another_run_cannot_be_undone(
     source: Source, context: HarvestContext, registry: Any, state: State
 ) -> None:
     run = approve_changes(source, context, registry)
-    later = context.ledger.create_run("projects", context.now() + timedelta(hours=1), "", is_full=True, since=None)
+    later = context.ledger.create_run(
+        "projects", context.now() + timedelta(hours=1), "", is_full=True, since=None
+    )
     context.ledger.save(replace(later, state=state))
 
     with pytest.raises(PlanError, match="only the newest run"):
@@ -130,7 +149,9 @@ def test_an_approval_before_another_run_cannot_be_undone(
     assert find_undoable(context.ledger, "projects") is None
 
 
-def test_a_run_that_no_person_approved_cannot_be_undone(source: Source, context: HarvestContext) -> None:
+def test_a_run_that_no_person_approved_cannot_be_undone(
+    source: Source, context: HarvestContext
+) -> None:
     plan = harvest(source, context)
 
     with pytest.raises(PlanError, match="if a person approved it"):

@@ -15,13 +15,26 @@ from harvesters.errors import ClusterError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.page_model import Record
 from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, create_processor
-from harvesters.pipeline.worker_pool import WorkerPool, WorkUnit, code_fingerprint, execute, is_distributable, serialize
+from harvesters.pipeline.worker_pool import (
+    WorkerPool,
+    WorkUnit,
+    code_fingerprint,
+    execute,
+    is_distributable,
+    serialize,
+)
 from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from vocab.iris import BASE
 
 RUN = Run("projects.1", "projects", 1, State.RUNNING, True, None, large_registry.NOON, "rules")
-XML = {"title": "T", "protocol": "oai-pmh", "mapping": "fields", "url": "https://a.example/oai", "licence": "https://a.example/l"}
+XML = {
+    "title": "T",
+    "protocol": "oai-pmh",
+    "mapping": "fields",
+    "url": "https://a.example/oai",
+    "licence": "https://a.example/l",
+}
 
 
 def harvested(folder: Path, workers: int, **more) -> dict[str, str]:
@@ -29,7 +42,11 @@ def harvested(folder: Path, workers: int, **more) -> dict[str, str]:
         plan = harvest(large_registry.source(), context)
 
     assert plan.run.state is State.COMMITTED
-    assert {item for item, count in plan.outcomes.items() if count} == {Outcome.NEW, Outcome.WITHHELD, Outcome.DUPLICATE}
+    assert {item for item, count in plan.outcomes.items() if count} == {
+        Outcome.NEW,
+        Outcome.WITHHELD,
+        Outcome.DUPLICATE,
+    }
     return large_registry.journal_digests(folder)
 
 
@@ -67,13 +84,26 @@ def test_small_sources_start_no_worker_process(tmp_path):
 
 def task(paths: dict[str, str]) -> ProcessingTask:
     return ProcessingTask(
-        RUN, parse("projects", {**XML, "options": {}, "fields": {"title@en": "string(t)", **paths}}, "test"), BASE, "rust", False
+        RUN,
+        parse(
+            "projects", {**XML, "options": {}, "fields": {"title@en": "string(t)", **paths}}, "test"
+        ),
+        BASE,
+        "rust",
+        False,
     )
 
 
 def test_an_xml_element_is_serialized_as_its_raw_bytes():
-    page = etree.fromstring('<page xml:lang="fr"><r xmlns="" lang="x"><t>Of <b>all</b> &amp; sundry</t><s>SDG 4</s></r> tail</page>')
-    case = RecordInput(Record("a", page[0], etree.tostring(page[0], encoding="utf-8", with_tail=False)), "d", None, None)
+    page = etree.fromstring(
+        '<page xml:lang="fr"><r xmlns="" lang="x"><t>Of <b>all</b> &amp; sundry</t><s>SDG 4</s></r> tail</page>'
+    )
+    case = RecordInput(
+        Record("a", page[0], etree.tostring(page[0], encoding="utf-8", with_tail=False)),
+        "d",
+        None,
+        None,
+    )
     item = task({"goals": "s/text()"})
 
     parcel = serialize(pickle.dumps(item), [case])
@@ -82,22 +112,36 @@ def test_an_xml_element_is_serialized_as_its_raw_bytes():
     assert execute(parcel) == create_processor(item).process([case])
 
 
-@pytest.mark.parametrize("path", ["ancestor::page/@name", "../h", "/page/h", "t[lang('en')]", "following::t", "string(//h)"])
+@pytest.mark.parametrize(
+    "path",
+    ["ancestor::page/@name", "../h", "/page/h", "t[lang('en')]", "following::t", "string(//h)"],
+)
 def test_a_record_mapped_with_its_context_is_not_distributed(path):
-    assert (is_distributable(task({"lead": path})), is_distributable(task({"lead": "o/n/text()"}))) == (False, True)
+    assert (
+        is_distributable(task({"lead": path})),
+        is_distributable(task({"lead": "o/n/text()"})),
+    ) == (False, True)
 
 
 def test_records_that_cannot_be_serialized_are_processed_locally():
     page = Record("a", html.fromstring("<p>a<br>b"), b"<p>a<br/>b</p>")
     row = Record("a", {"t": lambda: None}, b"{}")
 
-    assert [serialize(b"", [RecordInput(record, "d", None, None)]) for record in (page, row)] == [None, None]
+    assert [serialize(b"", [RecordInput(record, "d", None, None)]) for record in (page, row)] == [
+        None,
+        None,
+    ]
 
 
 def test_the_origins_of_a_record_reach_its_description_in_every_process():
-    origins = ("https://a.example/oai?verb=GetRecord&identifier=7", "https://c.example/oai?verb=GetRecord&identifier=c-7")
+    origins = (
+        "https://a.example/oai?verb=GetRecord&identifier=7",
+        "https://c.example/oai?verb=GetRecord&identifier=c-7",
+    )
     element = etree.fromstring("<r><t>Wells</t></r>")
-    case = RecordInput(Record("a", element, etree.tostring(element), lineage=origins), "d" * 32, None, None)
+    case = RecordInput(
+        Record("a", element, etree.tostring(element), lineage=origins), "d" * 32, None, None
+    )
     item = task({})
 
     parcel = serialize(pickle.dumps(item), [case])
@@ -107,16 +151,27 @@ def test_the_origins_of_a_record_reach_its_description_in_every_process():
     assert staged.reasons == ()
     lines = [line.partition("> ")[2] for line in (staged.description or "").split("\n")]
     prov = "<http://www.w3.org/ns/prov#"
-    assert [line for line in lines if line.startswith((f"{prov}wasDerivedFrom>", f"{prov}hadPrimarySource>"))] == [
-        f"{prov}hadPrimarySource> <{origins[0]}>", *(f"{prov}wasDerivedFrom> <{origin}>" for origin in origins)
+    assert [
+        line
+        for line in lines
+        if line.startswith((f"{prov}wasDerivedFrom>", f"{prov}hadPrimarySource>"))
+    ] == [
+        f"{prov}hadPrimarySource> <{origins[0]}>",
+        *(f"{prov}wasDerivedFrom> <{origin}>" for origin in origins),
     ]
 
 
 def test_workers_with_other_code_refuse_a_task():
-    with pytest.raises(ClusterError, match=f"a worker has other code \\({code_fingerprint()}\\) than this process \\(older\\)"):
+    with pytest.raises(
+        ClusterError,
+        match=f"a worker has other code \\({code_fingerprint()}\\) than this process \\(older\\)",
+    ):
         execute(WorkUnit("older", b"", b""))
 
 
 def test_an_unreachable_dask_scheduler_is_reported_at_the_start():
-    with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 .*unset STOCKTAKE_DASK"):
+    with pytest.raises(
+        ClusterError,
+        match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 .*unset STOCKTAKE_DASK",
+    ):
         WorkerPool(BASE, dask="tcp://127.0.0.1:1").check_cluster()

@@ -1,7 +1,9 @@
-"""Run each action that writes to a data directory once, with a fixed clock. Run as a program, execute actions from standard input.
+"""Run each action that writes to a data directory once, with a fixed clock. Run as a program,
+execute actions from standard input.
 
-A line on standard input is ``{"action": ..., "home": ..., "at": ...}``. The answer on standard output is how the traced action ended or,
-for the action "snapshot", the contents of the directory. All modules are imported before the program forks.
+A line on standard input is ``{"action": ..., "home": ..., "at": ...}``. The answer on standard
+output is how the traced action ended or, for the action "snapshot", the contents of the directory.
+All modules are imported before the program forks.
 """
 
 from __future__ import annotations
@@ -44,9 +46,33 @@ from vocab.iris import BASE, Iris
 
 PAGE = 8
 OLD = {f"p{number:02}": f"Project {number}, of water" for number in range(30)}
-CHANGED = {**dict(list(OLD.items())[:28]), "p03": "Project 3, of wells", "p05": "", "new": "A new one"}  # p05 is withheld
-FEEDS = {"first": OLD, "second": CHANGED, "held": dict(list(OLD.items())[:3]), "asked": {**CHANGED, "p07": "Project 7, of schools"}}
-ORDER = ["first", "follow", "second", "held", "follow on", "approve", "follow further", "note", "dump", "key", "release", "ask", "asked"]
+CHANGED = {
+    **dict(list(OLD.items())[:28]),
+    "p03": "Project 3, of wells",
+    "p05": "",
+    "new": "A new one",
+}  # p05 is withheld
+FEEDS = {
+    "first": OLD,
+    "second": CHANGED,
+    "held": dict(list(OLD.items())[:3]),
+    "asked": {**CHANGED, "p07": "Project 7, of schools"},
+}
+ORDER = [
+    "first",
+    "follow",
+    "second",
+    "held",
+    "follow on",
+    "approve",
+    "follow further",
+    "note",
+    "dump",
+    "key",
+    "release",
+    "ask",
+    "asked",
+]
 
 
 def registry(feed: dict[str, str]) -> Callable[[httpx.Request], httpx.Response]:
@@ -54,8 +80,13 @@ def registry(feed: dict[str, str]) -> Callable[[httpx.Request], httpx.Response]:
         if request.url.path == "/robots.txt":
             return httpx.Response(404)
         page = int(request.url.params.get("page", "1"))
-        rows = [{"id": key, "name": name, "sdgs": "SDG 6", "owner": "Ministry"} for key, name in feed.items()]
-        return httpx.Response(200, json={"total": len(rows), "results": rows[page * PAGE - PAGE : page * PAGE]})
+        rows = [
+            {"id": key, "name": name, "sdgs": "SDG 6", "owner": "Ministry"}
+            for key, name in feed.items()
+        ]
+        return httpx.Response(
+            200, json={"total": len(rows), "results": rows[page * PAGE - PAGE : page * PAGE]}
+        )
 
     return answer
 
@@ -63,8 +94,12 @@ def registry(feed: dict[str, str]) -> Callable[[httpx.Request], httpx.Response]:
 @contextmanager
 def open_harvest(home: Path, action: str) -> Iterator[HarvestContext]:
     at = NOON + timedelta(days=ORDER.index(action))
-    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "admin@example.org", frozenset()) as real:
-        yield replace(real, transport=httpx.MockTransport(registry(FEEDS.get(action, {}))), now=lambda: at)
+    with open_context(
+        home, f"sqlite:///{home}/ledger.sqlite", BASE, "admin@example.org", frozenset()
+    ) as real:
+        yield replace(
+            real, transport=httpx.MockTransport(registry(FEEDS.get(action, {}))), now=lambda: at
+        )
 
 
 def source() -> Source:
@@ -75,7 +110,9 @@ def run(home: Path, action: str) -> None:
     """Harvest, unless the run already ended before a kill."""
     with open_harvest(home, action) as context:
         publish_vocabularies.publish(context)
-        last = context.ledger.last_run("projects", [state for state in State if state not in (State.RUNNING, State.COMMITTING)])
+        last = context.ledger.last_run(
+            "projects", [state for state in State if state not in (State.RUNNING, State.COMMITTING)]
+        )
         if last is None or last.started < context.now():
             harvest(source(), context, full=True)
         write_status(context)
@@ -87,29 +124,46 @@ def approve(home: Path, action: str) -> None:
         open_run = context.ledger.open_run("projects")
         if waiting or open_run:
             plan_decisions.approve(
-                context, source(), (waiting or [open_run])[0].id, by="ann", override=Override("vanished", 0.9, NOON + timedelta(days=40))
+                context,
+                source(),
+                (waiting or [open_run])[0].id,
+                by="ann",
+                override=Override("vanished", 0.9, NOON + timedelta(days=40)),
             )
         write_status(context)
 
 
 def update_history(home: Path, action: str) -> None:
     """Update the history once."""
-    history = HistoryUpdater(home / "store" / "history", JournalReader(Journal(home / "journal"), BASE))
+    history = HistoryUpdater(
+        home / "store" / "history", JournalReader(Journal(home / "journal"), BASE)
+    )
     history.step()
     history.close()
 
 
 def follow(home: Path, action: str) -> None:
     at = NOON + timedelta(days=ORDER.index(action))
-    follower = open_runner(JournalReader(Journal(home / "journal"), BASE), home / "store", home / "status.nq", BASE + "status", lambda: at)
+    follower = open_runner(
+        JournalReader(Journal(home / "journal"), BASE),
+        home / "store",
+        home / "status.nq",
+        BASE + "status",
+        lambda: at,
+    )
     while follower.step() is not None or not _is_current(newest_snapshot(follower.snapshots)):
         pass
     follower.close()
 
 
 def _is_current(snapshot: Snapshot | None) -> bool:
-    """Return whether tables, texts and columns are snapshot for the same entry as the store: on a busy machine they come later."""
-    return snapshot is not None and snapshot.text == snapshot.tables == snapshot.columns == snapshot.position
+    """Return whether tables, texts and columns are snapshot for the same entry as the store: on a
+    busy machine they come later.
+    """
+    return (
+        snapshot is not None
+        and snapshot.text == snapshot.tables == snapshot.columns == snapshot.position
+    )
 
 
 def release(home: Path, action: str) -> None:
@@ -129,7 +183,12 @@ def execute_requests(home: Path, action: str) -> None:
         publish_vocabularies.publish(context)
         run_requests.recover_requests(context)
         for request in run_requests.claim_requests(context):
-            run_requests.execute_request(request, [source()], context, lambda source, full: harvest(source, context, full=full))
+            run_requests.execute_request(
+                request,
+                [source()],
+                context,
+                lambda source, full: harvest(source, context, full=full),
+            )
 
 
 ACTIONS: dict[str, Callable[[Path, str], Any]] = {
@@ -147,11 +206,15 @@ ACTIONS: dict[str, Callable[[Path, str], Any]] = {
 
 def execute(home: Path, message: dict[str, Any]) -> syscall_tracer.TraceResult:
     action = message["action"]
-    return syscall_tracer.trace(lambda: ACTIONS[action](home, action), message["at"], Path(message["errors"]))
+    return syscall_tracer.trace(
+        lambda: ACTIONS[action](home, action), message["at"], Path(message["errors"])
+    )
 
 
 def run_in_fork(work: Callable[[], str]) -> str:
-    """Run *work* in a fork and return its result: an opened store leaves threads that later forks would lack."""
+    """Run *work* in a fork and return its result: an opened store leaves threads that later forks
+    would lack.
+    """
     reads, writes = os.pipe()
     child = os.fork()
     if not child:

@@ -54,7 +54,9 @@ def ledger(cluster: Cluster, database: str) -> str:
 
 @dataclass
 class GatedRegistry:
-    """Pages of ten projects of each source; *gate* holds back every page after the first while it is shut."""
+    """Pages of ten projects of each source; *gate* holds back every page after the first while it
+    is shut.
+    """
 
     url: str = ""
     projects: int = 100
@@ -66,8 +68,13 @@ class GatedRegistry:
         self.request_log.append((time.time(), source, number))
         if number > 1:
             self.gate.wait(WITHIN)
-        every = [{"id": f"{source}-{item}", "name": f"Project {item} of {source}", "sdgs": "SDG 4"} for item in range(self.projects)]
-        return orjson.dumps({"total": self.projects, "results": every[number * 10 - 10 : number * 10]})
+        every = [
+            {"id": f"{source}-{item}", "name": f"Project {item} of {source}", "sdgs": "SDG 4"}
+            for item in range(self.projects)
+        ]
+        return orjson.dumps(
+            {"total": self.projects, "results": every[number * 10 - 10 : number * 10]}
+        )
 
 
 @pytest.fixture
@@ -82,7 +89,9 @@ def registry() -> Iterator[GatedRegistry]:
             if parts.path == "/robots.txt":
                 self.send_error(404)
                 return
-            body = item.page(parts.path.strip("/"), int(parse_qs(parts.query).get("page", ["1"])[0]))
+            body = item.page(
+                parts.path.strip("/"), int(parse_qs(parts.query).get("page", ["1"])[0])
+            )
             try:
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
@@ -120,23 +129,37 @@ class House:
     def data(self) -> Path:
         return self.folder / "data"
 
-    def define_source(self, name: str, *, every: str = "0 0 1 1 *", pause: float = 0, url: str = "") -> None:
+    def define_source(
+        self, name: str, *, every: str = "0 0 1 1 *", pause: float = 0, url: str = ""
+    ) -> None:
         cards = self.folder / "cards"
         cards.mkdir(parents=True, exist_ok=True)
-        (cards / f"{name}.toml").write_text(paged_json(f"{url or self.registry.url}/{name}", every=every, pause=pause))
+        (cards / f"{name}.toml").write_text(
+            paged_json(f"{url or self.registry.url}/{name}", every=every, pause=pause)
+        )
 
     def environment(self, ledger: str = "") -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")
+        }
         results = {
             "DATA": self.data,
             "SOURCES": self.folder / "cards",
             "LEDGER": ledger or self.ledger,
             "ALLOW_HOSTS": "127.0.0.1,10.77.0.1",
         }
-        return {**inherited, **{f"STOCKTAKE_{name}": str(value) for name, value in results.items()}, "PYTHONPATH": str(ROOT)}
+        return {
+            **inherited,
+            **{f"STOCKTAKE_{name}": str(value) for name, value in results.items()},
+            "PYTHONPATH": str(ROOT),
+        }
 
     def start(self, *words: str, before: tuple[str, ...] = (), ledger: str = "") -> Process:
-        child = Process([*before, sys.executable, "-m", "stocktake", *words], env=self.environment(ledger), cwd=self.folder)
+        child = Process(
+            [*before, sys.executable, "-m", "stocktake", *words],
+            env=self.environment(ledger),
+            cwd=self.folder,
+        )
         self.children.append(child)
         return child
 
@@ -145,11 +168,15 @@ class House:
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for a condition; the error shows what all processes wrote."""
-        wait_until(condition, what, output=lambda: "\n".join(child.output() for child in self.children))
+        wait_until(
+            condition, what, output=lambda: "\n".join(child.output() for child in self.children)
+        )
 
     def settle(self, *names: str) -> None:
         """Wait until each of these sources has been harvested and nothing is queued."""
-        self.wait_until(lambda: settled(self, [*names]), f"the runs of {', '.join(names)} to be committed")
+        self.wait_until(
+            lambda: settled(self, [*names]), f"the runs of {', '.join(names)} to be committed"
+        )
 
     def execute(self, statement: str) -> None:
         with psycopg.connect(self.ledger.replace("+psycopg", "")) as connection:

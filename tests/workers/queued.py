@@ -28,10 +28,12 @@ def put(ledger: str, *sources: str, at: int = 1) -> list[bool]:
 
 def settled(house: Any, names: list[str]) -> bool:
     rows = house.rows("SELECT source, state FROM run")
-    return {source for source, state in rows if state in (State.COMMITTED.value, State.UNCHANGED.value)} >= set(names) and not house.rows(
-        "SELECT id FROM procrastinate_jobs"
-    )
+    return {
+        source for source, state in rows if state in (State.COMMITTED.value, State.UNCHANGED.value)
+    } >= set(names) and not house.rows("SELECT id FROM procrastinate_jobs")
 
 
 def committed(house: Any) -> Counter[str]:
-    return Counter(entry.run.rpartition(".")[0] for entry in Journal(house.data / "journal").entries())
+    return Counter(
+        entry.run.rpartition(".")[0] for entry in Journal(house.data / "journal").entries()
+    )

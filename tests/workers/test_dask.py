@@ -1,4 +1,6 @@
-"""A Dask cluster on loopback writes the same bytes, also after losing workers; other code is refused."""
+"""A Dask cluster on loopback writes the same bytes, also after losing workers; other code is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ from harvesters.ledger.models import State
 from harvesters.runs.harvest import harvest
 
 ROOT = Path(__file__).parents[2]
-QUIET = {"DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__ENABLED": "false", "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}
+QUIET = {
+    "DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__ENABLED": "false",
+    "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error",
+}
 
 
 @dataclass
@@ -39,13 +44,28 @@ class Dask:
 
     def start(self, role: str, *words: str, code: Path = ROOT) -> Process:
         command = [sys.executable, "-m", "distributed.cli.dask_" + role, *words]
-        environment = {**os.environ, **QUIET, "PYTHONPATH": str(code), "DASK_TEMPORARY_DIRECTORY": str(self.home)}
+        environment = {
+            **os.environ,
+            **QUIET,
+            "PYTHONPATH": str(code),
+            "DASK_TEMPORARY_DIRECTORY": str(self.home),
+        }
         process = Process(command, cwd=self.home, env=environment)
         self.processes.append(process)
         return process
 
     def worker(self, code: Path = ROOT) -> Process:
-        return self.start("worker", self.address, "--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", code=code)
+        return self.start(
+            "worker",
+            self.address,
+            "--no-nanny",
+            "--nthreads",
+            "1",
+            "--no-dashboard",
+            "--host",
+            "127.0.0.1",
+            code=code,
+        )
 
 
 @contextmanager
@@ -54,7 +74,9 @@ def cluster(home: Path, workers: int, code: Path = ROOT) -> Iterator[Dask]:
         port = free.getsockname()[1]
     dask = Dask(f"tcp://127.0.0.1:{port}", home)
     try:
-        scheduler = dask.start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        scheduler = dask.start(
+            "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"
+        )
         wait_until(lambda: _is_open(port), "the scheduler", output=scheduler.output)
         for _ in range(workers):
             dask.worker(code)
@@ -116,9 +138,13 @@ def test_a_worker_with_other_code_is_refused(tmp_path):
 
     with (
         cluster(tmp_path, 1, older) as dask,
-        large_registry.open_harvest(tmp_path / "data", large_registry.Projects(), 0, dask.address) as context,
+        large_registry.open_harvest(
+            tmp_path / "data", large_registry.Projects(), 0, dask.address
+        ) as context,
     ):
-        with pytest.raises(ClusterError, match=r"the Dask worker at tcp://127\.0\.0\.1:.* has other code"):
+        with pytest.raises(
+            ClusterError, match=r"the Dask worker at tcp://127\.0\.0\.1:.* has other code"
+        ):
             harvest(large_registry.source(), context)
 
         assert context.ledger.runs("projects")[0].state is State.FAILED

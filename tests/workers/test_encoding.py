@@ -7,7 +7,9 @@ from waiting import WITHIN
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
-@pytest.mark.parametrize("words", [("runs", "list"), ("worker",), ("keys", "list")], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words", [("runs", "list"), ("worker",), ("keys", "list")], ids=lambda words: words[0]
+)
 def test_database_that_is_not_utf8_is_refused(house, cluster, database, encoding, words) -> None:
     name = f"{database}_{encoding.lower()}"
     with cluster.admin() as admin:

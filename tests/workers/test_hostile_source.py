@@ -35,7 +35,12 @@ def test_worker_gives_up_a_run_whose_reader_keeps_dying_and_goes_on(house, ledge
 
     registry.page = kill_reader
     worker = house.start("worker", "--heartbeat", BEAT, "--concurrency", "1")
-    house.wait_until(lambda: committed(house)["good"] == 1 and not house.rows("SELECT id FROM procrastinate_jobs"), "the good run")
+    house.wait_until(
+        lambda: (
+            committed(house)["good"] == 1 and not house.rows("SELECT id FROM procrastinate_jobs")
+        ),
+        "the good run",
+    )
 
     (bad,) = house.rows("SELECT state, reasons FROM run WHERE source = 'bad'")
     assert bad[0] == State.FAILED.value

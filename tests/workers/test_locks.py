@@ -26,7 +26,10 @@ def books(ledger: str) -> Iterator[list[Ledger]]:
 
 
 def test_a_lock_has_one_holder(books: list[Ledger]) -> None:
-    with books[0].advisory_lock("source a", wait=False) as first, books[1].advisory_lock("source a", wait=False) as second:
+    with (
+        books[0].advisory_lock("source a", wait=False) as first,
+        books[1].advisory_lock("source a", wait=False) as second,
+    ):
         assert first is not None
         assert second is None
 
@@ -62,7 +65,10 @@ def test_a_lost_lock_is_detected_and_free_for_others(books: list[Ledger]) -> Non
         with books[1].transaction() as connection:
             connection.execute(_OUT)
 
-        with pytest.raises(LockLostError, match=r"its lock in the ledger's database is lost \(terminating connection"):
+        with pytest.raises(
+            LockLostError,
+            match=r"its lock in the ledger's database is lost \(terminating connection",
+        ):
             fence()
         with books[1].advisory_lock("source a", wait=False) as other:
             assert other is not None

@@ -17,7 +17,8 @@ from journal.journal import Journal
 
 NAME = f"stocktake{os.getpid() % 10_000}"
 NET = os.getpid() % 120 * 2  # of this process's own, whatever a test that was killed has left
-DATABASE, REGISTRY = f"10.77.{NET}", f"10.77.{NET + 1}"  # a link to each, so that one can be cut alone
+# a link to each, so that one can be cut alone
+DATABASE, REGISTRY = f"10.77.{NET}", f"10.77.{NET + 1}"
 
 
 def ip(*words: str) -> None:
@@ -46,13 +47,21 @@ def apart() -> Iterator[str]:
         ip("netns", "del", NAME)
 
 
-def test_a_disconnected_worker_commits_nothing_and_another_resumes_its_run(house, cluster, database, registry, apart):
+def test_a_disconnected_worker_commits_nothing_and_another_resumes_its_run(
+    house, cluster, database, registry, apart
+):
     house.define_source("a", url=f"http://{REGISTRY}.1:{urlsplit(registry.url).port}")
     put(house.ledger, "a")
     registry.gate.clear()
-    words, inside = ("--allow-hosts", f"{REGISTRY}.1", "worker", "--heartbeat", BEAT), ("ip", "netns", "exec", NAME)
+    words, inside = (
+        ("--allow-hosts", f"{REGISTRY}.1", "worker", "--heartbeat", BEAT),
+        ("ip", "netns", "exec", NAME),
+    )
     cut_off = house.start(*words, before=inside, ledger=cluster.url(database, f"{DATABASE}.1"))
-    house.wait_until(lambda: any(page > 1 for _, _, page in registry.request_log), "the second page to be asked for")
+    house.wait_until(
+        lambda: any(page > 1 for _, _, page in registry.request_log),
+        "the second page to be asked for",
+    )
 
     ip("link", "set", apart, "down")
     registry.gate.set()

@@ -47,7 +47,9 @@ def begun(registry: Any) -> bool:
 
 @pytest.fixture
 def undisturbed(house: Any, registry: Any) -> Callable[[str], list[bytes]]:
-    """Return what is published after one harvest of a source with a ledger and a data folder of its own."""
+    """Return what is published after one harvest of a source with a ledger and a data folder of its
+    own.
+    """
 
     def harvest(source: str) -> list[bytes]:
         request_count, data = len(registry.request_log), house.folder / "undisturbed"
@@ -59,7 +61,9 @@ def undisturbed(house: Any, registry: Any) -> Callable[[str], list[bytes]]:
     return harvest
 
 
-def test_run_of_a_killed_worker_ends_although_the_next_is_queued(house, undisturbed, ledger, registry) -> None:
+def test_run_of_a_killed_worker_ends_although_the_next_is_queued(
+    house, undisturbed, ledger, registry
+) -> None:
     house.define_source("a")
     put(ledger, "a", at=1)
     registry.gate.clear()
@@ -78,12 +82,17 @@ def test_run_of_a_killed_worker_ends_although_the_next_is_queued(house, undistur
     assert repeated(registry) <= 1  # the page that the killed worker was waiting for
     assert put(ledger, "a", at=LATER) == [True]
     house.wait_until(
-        lambda: house.rows("SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'") == [(1,)],
+        lambda: (
+            house.rows("SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'")
+            == [(1,)]
+        ),
         "a run without changes",
     )
 
 
-def test_runs_resume_after_the_database_was_stopped(house, undisturbed, cluster, ledger, registry) -> None:
+def test_runs_resume_after_the_database_was_stopped(
+    house, undisturbed, cluster, ledger, registry
+) -> None:
     house.define_source("a")
     put(ledger, "a", at=1)
     registry.gate.clear()
@@ -93,7 +102,10 @@ def test_runs_resume_after_the_database_was_stopped(house, undisturbed, cluster,
 
     cluster.stop()
     registry.gate.set()
-    house.wait_until(lambda: "worker cannot continue" in house.output_of(0), '"worker cannot continue" in house.output_of(0)')
+    house.wait_until(
+        lambda: "worker cannot continue" in house.output_of(0),
+        '"worker cannot continue" in house.output_of(0)',
+    )
     cluster.start()
     house.settle("a")
 
@@ -102,12 +114,17 @@ def test_runs_resume_after_the_database_was_stopped(house, undisturbed, cluster,
     assert repeated(registry) <= 1
     assert put(ledger, "a", at=LATER) == [True]
     house.wait_until(
-        lambda: house.rows("SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'") == [(1,)],
+        lambda: (
+            house.rows("SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'")
+            == [(1,)]
+        ),
         "a run without changes",
     )
 
 
-def test_worker_that_lost_its_lock_exits_only_when_the_database_answers(house, cluster, ledger, registry) -> None:
+def test_worker_that_lost_its_lock_exits_only_when_the_database_answers(
+    house, cluster, ledger, registry
+) -> None:
     house.define_source("a")
     put(ledger, "a")
     registry.gate.clear()
@@ -116,7 +133,9 @@ def test_worker_that_lost_its_lock_exits_only_when_the_database_answers(house, c
 
     cluster.stop()
     registry.gate.set()
-    house.wait_until(lambda: "waiting for the database" in house.output_of(0), "the outage to be logged")
+    house.wait_until(
+        lambda: "waiting for the database" in house.output_of(0), "the outage to be logged"
+    )
     running = worker.poll() is None
     cluster.start()
 
@@ -128,12 +147,19 @@ def test_worker_that_lost_its_lock_exits_only_when_the_database_answers(house, c
 def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) -> None:
     house.define_source("a")
     worker = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: "worker started" in house.output_of(0), '"worker started" in house.output_of(0)')
+    house.wait_until(
+        lambda: "worker started" in house.output_of(0), '"worker started" in house.output_of(0)'
+    )
 
     cluster.stop()
-    house.wait_until(lambda: "database unavailable; the worker waits" in house.output_of(0), "the outage in the log")
+    house.wait_until(
+        lambda: "database unavailable; the worker waits" in house.output_of(0),
+        "the outage in the log",
+    )
     cluster.start()
-    house.wait_until(lambda: "database available again" in house.output_of(0), "the end of the outage in the log")
+    house.wait_until(
+        lambda: "database available again" in house.output_of(0), "the end of the outage in the log"
+    )
     put(ledger, "a")
     house.settle("a")
 
@@ -143,19 +169,30 @@ def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) 
     assert worker.wait(WITHIN) == 0
 
 
-@pytest.mark.parametrize("command", [("worker", "--heartbeat", BEAT), ("schedule",)], ids=["worker", "schedule"])
-def test_process_started_without_database_waits_and_logs_once(command, house, cluster, ledger, registry) -> None:
+@pytest.mark.parametrize(
+    "command", [("worker", "--heartbeat", BEAT), ("schedule",)], ids=["worker", "schedule"]
+)
+def test_process_started_without_database_waits_and_logs_once(
+    command, house, cluster, ledger, registry
+) -> None:
     house.define_source("a", every="* * * * *")
     cluster.stop()
     house.start(*command)
-    house.wait_until(lambda: "waiting for the database" in house.output_of(0), "the outage to be logged")
+    house.wait_until(
+        lambda: "waiting for the database" in house.output_of(0), "the outage to be logged"
+    )
     stopped = house.start(*command)
-    house.wait_until(lambda: "waiting for the database" in house.output_of(1), "the outage to be logged")
+    house.wait_until(
+        lambda: "waiting for the database" in house.output_of(1), "the outage to be logged"
+    )
     stopped.send_signal(signal.SIGTERM)
     code = stopped.wait(WITHIN)
 
     cluster.start()
-    house.wait_until(lambda: re.search("worker started|scheduler started", house.output_of(0)) is not None, "the process to go on")
+    house.wait_until(
+        lambda: re.search("worker started|scheduler started", house.output_of(0)) is not None,
+        "the process to go on",
+    )
 
     assert code == 0
     assert house.output_of(0).count("Connection refused") == 1
@@ -166,17 +203,25 @@ def test_process_started_without_database_waits_and_logs_once(command, house, cl
 def test_due_time_that_passed_without_database_is_queued_afterwards(house, cluster, ledger) -> None:
     house.define_source("a", every="* * * * *")
     house.start("schedule")
-    house.wait_until(lambda: "scheduler started" in house.output_of(0), '"scheduler started" in house.output_of(0)')
+    house.wait_until(
+        lambda: "scheduler started" in house.output_of(0),
+        '"scheduler started" in house.output_of(0)',
+    )
 
     cluster.stop()
     house.wait_until(lambda: "cannot queue a run" in house.output_of(0), "the outage in the log")
     cluster.start()
 
-    house.wait_until(lambda: 'event="run queued"' in house.output_of(0), "'event=\"run queued\"' in house.output_of(0)")
+    house.wait_until(
+        lambda: 'event="run queued"' in house.output_of(0),
+        "'event=\"run queued\"' in house.output_of(0)",
+    )
     assert len(house.rows("SELECT id FROM procrastinate_jobs")) == 1
 
 
-def test_due_time_that_passed_without_workers_is_run_later(house, undisturbed, ledger, registry) -> None:
+def test_due_time_that_passed_without_workers_is_run_later(
+    house, undisturbed, ledger, registry
+) -> None:
     house.define_source("a")
     put(ledger, "a", at=1)
     registry.gate.clear()
@@ -197,7 +242,9 @@ def test_due_time_that_passed_without_workers_is_run_later(house, undisturbed, l
     assert repeated(registry) <= 1
 
 
-def test_job_whose_source_is_busy_waits_although_the_next_is_queued(house, ledger, registry) -> None:
+def test_job_whose_source_is_busy_waits_although_the_next_is_queued(
+    house, ledger, registry
+) -> None:
     house.define_source("a")
     registry.gate.clear()
     by_hand = house.start("harvest", "a")
@@ -205,7 +252,10 @@ def test_job_whose_source_is_busy_waits_although_the_next_is_queued(house, ledge
     put(ledger, "a", at=1)
     house.start("worker", "--heartbeat", BEAT)
     house.wait_until(
-        lambda: house.rows("SELECT count(*) FROM procrastinate_jobs WHERE scheduled_at IS NOT NULL") == [(1,)],
+        lambda: (
+            house.rows("SELECT count(*) FROM procrastinate_jobs WHERE scheduled_at IS NOT NULL")
+            == [(1,)]
+        ),
         "the job to be scheduled again",
     )
 
@@ -216,7 +266,9 @@ def test_job_whose_source_is_busy_waits_although_the_next_is_queued(house, ledge
     assert committed(house)["a"] == 1
 
 
-def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(house, ledger, registry) -> None:
+def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(
+    house, ledger, registry
+) -> None:
     house.define_source("a")
     put(ledger, "a", at=1)
     first = house.start("worker", "--heartbeat", BEAT)
@@ -231,14 +283,24 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(house, l
     )
 
     house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: "run skipped: the source was harvested" in house.output_of(1), "the run to be skipped")
+    house.wait_until(
+        lambda: "run skipped: the source was harvested" in house.output_of(1),
+        "the run to be skipped",
+    )
 
     assert len(registry.request_log) == request_count
-    house.wait_until(lambda: house.rows("SELECT id FROM procrastinate_jobs") == [], 'house.rows("SELECT id FROM procrastinate_jobs") == []')
+    house.wait_until(
+        lambda: house.rows("SELECT id FROM procrastinate_jobs") == [],
+        'house.rows("SELECT id FROM procrastinate_jobs") == []',
+    )
 
 
-def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(house, cluster, database, ledger, tmp_path) -> None:
-    """The drill of docs/how-to/back-up.md: another data directory, another database, and the next harvest finds nothing new."""
+def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(
+    house, cluster, database, ledger, tmp_path
+) -> None:
+    """The drill of docs/how-to/back-up.md: another data directory, another database, and the next
+    harvest finds nothing new.
+    """
     if not shutil.which("pg_dump"):
         pytest.skip("no pg_dump: apt-get install postgresql-client")
     house.define_source("a")
@@ -252,14 +314,27 @@ def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(house, clu
     with cluster.admin() as admin:
         admin.execute(f"CREATE DATABASE {database}_restored")
     url = cluster.url(f"{database}_restored")
-    words = ["pg_restore", "--clean", "--if-exists", f"--dbname={url.replace('+psycopg', '')}", str(other / "ledger.pgdump")]
+    words = [
+        "pg_restore",
+        "--clean",
+        "--if-exists",
+        f"--dbname={url.replace('+psycopg', '')}",
+        str(other / "ledger.pgdump"),
+    ]
     subprocess.run(words, check=True, capture_output=True)
     again = house.start("--data", str(other), "harvest", "a", ledger=url)
 
     assert again.wait(WITHIN) == 0
     assert rows
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        assert connection.execute("SELECT source, key, digest, state FROM record ORDER BY source, key").fetchall() == rows
-        assert connection.execute("SELECT state FROM run WHERE source = 'a' ORDER BY number").fetchall() == [("committed",), ("unchanged",)]
+        assert (
+            connection.execute(
+                "SELECT source, key, digest, state FROM record ORDER BY source, key"
+            ).fetchall()
+            == rows
+        )
+        assert connection.execute(
+            "SELECT state FROM run WHERE source = 'a' ORDER BY number"
+        ).fetchall() == [("committed",), ("unchanged",)]
     assert published(other) == published(house.data)
     assert "pg_restore --clean --if-exists" in restore.text()

@@ -1,4 +1,6 @@
-"""What registries get back, on PostgreSQL: checked links, reported problems, messages, followers, and removals."""
+"""What registries get back, on PostgreSQL: checked links, reported problems, messages, followers,
+and removals.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,11 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.links import LinkState, link_history, links
 from harvesters.ledger.models import LINKS, State
 from harvesters.ledger.outbox import Message
-from harvesters.ledger.participation.notifications import Notification, add_notification, find_notification
+from harvesters.ledger.participation.notifications import (
+    Notification,
+    add_notification,
+    find_notification,
+)
 from harvesters.ledger.participation.reported_problems import ProblemState
 from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver
 from harvesters.notifications.mail import parse_mail_server
@@ -57,7 +63,13 @@ class ProjectsWithPages:
         if request.url.host == "pages.example":
             return httpx.Response(self.statuses.get(request.url.path, 206), content=b"x")
         page = int(request.url.params.get("page", "1"))
-        return httpx.Response(200, json={"total": len(self.projects), "results": self.projects[page * 10 - 10 : page * 10]})
+        return httpx.Response(
+            200,
+            json={
+                "total": len(self.projects),
+                "results": self.projects[page * 10 - 10 : page * 10],
+            },
+        )
 
 
 @dataclass
@@ -89,13 +101,17 @@ def source(tmp_path: Path) -> Source:
 
 
 @pytest.fixture
-def context(ledger: str, tmp_path: Path, web: ProjectsWithPages, clock: TickingClock) -> Iterator[HarvestContext]:
+def context(
+    ledger: str, tmp_path: Path, web: ProjectsWithPages, clock: TickingClock
+) -> Iterator[HarvestContext]:
     with open_context(tmp_path / "data", ledger, BASE, "admin@example.org", frozenset()) as real:
         yield replace(real, transport=httpx.MockTransport(web), now=clock)
 
 
 def message(number: int) -> Message:
-    return Message("webhook", f"https://a.example/{number}", f"t {number}", "", "text", {"number": number})
+    return Message(
+        "webhook", f"https://a.example/{number}", f"t {number}", "", "text", {"number": number}
+    )
 
 
 def test_links_are_checked_published_and_forgotten(
@@ -113,10 +129,21 @@ def test_links_are_checked_published_and_forgotten(
     harvest(source, context, full=True)
     check_source(context, source, LinkProgress(), lambda: True)
 
-    assert (states.pop("1"), states.pop("2"), set(states.values())) == (LinkState.GONE, LinkState.BLOCKED, {LinkState.ALIVE})
-    assert (gone, graph.count('"gone"'), graph.count('"alive"')) == (["https://pages.example/1"], 1, 10)
+    assert (states.pop("1"), states.pop("2"), set(states.values())) == (
+        LinkState.GONE,
+        LinkState.BLOCKED,
+        {LinkState.ALIVE},
+    )
+    assert (gone, graph.count('"gone"'), graph.count('"alive"')) == (
+        ["https://pages.example/1"],
+        1,
+        10,
+    )
     assert link_history(context.ledger, "projects", "https://pages.example/1") == []
-    assert [event.state for event in link_history(context.ledger, "projects", "https://pages.example/new")] == [LinkState.ALIVE]
+    assert [
+        event.state
+        for event in link_history(context.ledger, "projects", "https://pages.example/new")
+    ] == [LinkState.ALIVE]
     assert context.ledger.last_run(LINKS, [State.COMMITTED]) is not None
 
 
@@ -124,7 +151,12 @@ def test_a_problem_is_sent_and_closed_by_the_harvest_that_changes_its_statements
     source: Source, context: HarvestContext, web: ProjectsWithPages
 ) -> None:
     harvest(source, context)
-    numbers = [file_problem(context, "projects", key, FiledProblem("title", "Wrong", "", "en"), NOTIFY, "Name") for key in ("p1", "p2")]
+    numbers = [
+        file_problem(
+            context, "projects", key, FiledProblem("title", "Wrong", "", "en"), NOTIFY, "Name"
+        )
+        for key in ("p1", "p2")
+    ]
     sending = Channels(secret="s", transport=httpx.MockTransport(web))
     delivered = deliver(context.ledger, sending, context.now)
     web.projects[0]["name"] = "Another name"
@@ -132,8 +164,13 @@ def test_a_problem_is_sent_and_closed_by_the_harvest_that_changes_its_statements
 
     problems = [context.ledger.problems.reported_problem(number or 0) for number in numbers]
     assert (delivered, len(web.hooks)) == (2, 2)
-    assert [problem and problem.state for problem in problems] == [ProblemState.FIXED, ProblemState.SENT]
-    assert [problem.id for problem in context.ledger.problems.undecided_problems("projects")] == numbers[1:]
+    assert [problem and problem.state for problem in problems] == [
+        ProblemState.FIXED,
+        ProblemState.SENT,
+    ]
+    assert [
+        problem.id for problem in context.ledger.problems.undecided_problems("projects")
+    ] == numbers[1:]
 
 
 def test_senders_at_once_send_each_message_once(ledger: str) -> None:
@@ -144,7 +181,9 @@ def test_senders_at_once_send_each_message_once(ledger: str) -> None:
     def claim(_: int) -> list[int]:
         opened = Ledger(ledger)
         barrier.wait(60)
-        claimed = [row.id for _ in range(8) for row in opened.outbox.claim_messages(NOON, NOON + DAY, 5)]
+        claimed = [
+            row.id for _ in range(8) for row in opened.outbox.claim_messages(NOON, NOON + DAY, 5)
+        ]
         opened.close()
         return claimed
 
@@ -161,14 +200,23 @@ def test_senders_at_once_send_each_message_once(ledger: str) -> None:
     with_messages.close()
 
 
-def test_a_follower_confirms_gets_the_difference_and_ends_it(ledger: str, tmp_path: Path, clock: TickingClock) -> None:
+def test_a_follower_confirms_gets_the_difference_and_ends_it(
+    ledger: str, tmp_path: Path, clock: TickingClock
+) -> None:
     Ledger(ledger).close()
-    channels = Channels(parse_mail_server("smtp://mail.example?from=a@example.org"), secret="s", public_url="https://site.example")
+    channels = Channels(
+        parse_mail_server("smtp://mail.example?from=a@example.org"),
+        secret="s",
+        public_url="https://site.example",
+    )
     admin = AdminContext(tmp_path, tmp_path, ledger, BASE, now=clock, channels=channels)
     store = LedgerSubscriptions(admin)
     for search in ("goal=3", "goal=4"):
         store.request("mail", "reader@example.org", search, "Health", "fr", "change")
-    confirmation, old = (item.message.text.partition("/follow/confirm/")[2].split()[0] for item in admin.ledger.outbox.messages(2))
+    confirmation, old = (
+        item.message.text.partition("/follow/confirm/")[2].split()[0]
+        for item in admin.ledger.outbox.messages(2)
+    )
     store.confirm(confirmation)
     for position, results in ((1, {"https://x.example/a": "1"}), (2, {"https://x.example/b": "2"})):
         added = {"new": [ChangedThing("https://x.example/b", "B é", "/b")]} if position > 1 else {}
@@ -180,13 +228,25 @@ def test_a_follower_confirms_gets_the_difference_and_ends_it(ledger: str, tmp_pa
 
     assert "- B é" in digest.text
     assert ended == [True, False, False]
-    assert [item.message.topic for item in admin.ledger.outbox.messages() if item.message.topic == digest.topic] == []
+    assert [
+        item.message.topic
+        for item in admin.ledger.outbox.messages()
+        if item.message.topic == digest.topic
+    ] == []
     admin.close()
 
 
 def test_a_notification_is_stored_once(ledger: str) -> None:
     opened = Ledger(ledger)
-    item = Notification("urn:uuid:1", False, "https://a.example/inbox", "Offer", "https://a.example/x", {"é": [1]}, NOON)
+    item = Notification(
+        "urn:uuid:1",
+        False,
+        "https://a.example/inbox",
+        "Offer",
+        "https://a.example/x",
+        {"é": [1]},
+        NOON,
+    )
     barrier = threading.Barrier(2)
 
     def add(_: int) -> bool:
@@ -201,7 +261,9 @@ def test_a_notification_is_stored_once(ledger: str) -> None:
     opened.close()
 
 
-def test_a_source_is_cleared_retired_and_resumed_and_a_record_forgotten(source: Source, context: HarvestContext) -> None:
+def test_a_source_is_cleared_retired_and_resumed_and_a_record_forgotten(
+    source: Source, context: HarvestContext
+) -> None:
     harvest(source, context)
     harvest(source, context, full=True)
 

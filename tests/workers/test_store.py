@@ -1,4 +1,6 @@
-"""A shared object store: an S3 server on loopback, and a directory for stores without conditional put."""
+"""A shared object store: an S3 server on loopback, and a directory for stores without conditional
+put.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,12 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    results = {"ENDPOINT_URL": server, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}
+    results = {
+        "ENDPOINT_URL": server,
+        "ACCESS_KEY_ID": "key",
+        "SECRET_ACCESS_KEY": "secret",
+        "DEFAULT_REGION": "us-east-1",
+    }
     for name, value in results.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     bucket = f"bucket-{next(_COUNT)}"
@@ -89,14 +96,21 @@ def test_another_machine_continues_the_journal(tmp_path, url):
     assert [entry.run for entry in fresh.entries()] == ["a.1", "b.1"]
     assert fresh.verify() == 2
     names = sorted(path.name for path in fresh.folder.glob("*.gz"))
-    assert [(fresh.folder / name).read_bytes() for name in names] == [(other.folder / name).read_bytes() for name in names]
+    assert [(fresh.folder / name).read_bytes() for name in names] == [
+        (other.folder / name).read_bytes() for name in names
+    ]
 
 
 def test_the_second_writer_of_a_number_gets_an_error(tmp_path, url):
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
 
     with pytest.raises(JournalWriteError, match="another writer has taken number 1"):
-        one.append([ONE], run="a.1", time=NOW, fence=lambda: other.append([TWO], run="b.1", time=NOW) and None)
+        one.append(
+            [ONE],
+            run="a.1",
+            time=NOW,
+            fence=lambda: other.append([TWO], run="b.1", time=NOW) and None,
+        )
 
     assert [entry.run for entry in journal(tmp_path / "3", url).entries()] == ["b.1"]
 
@@ -111,13 +125,22 @@ def test_an_entry_uploaded_before_a_crash_is_recovered(tmp_path, url):
 
 @pytest.mark.parametrize("age", [10, 1_000])
 def test_requests_per_refresh_and_commit_do_not_grow_with_the_journal(tmp_path, url, caplog, age):
-    one, last, bucket = journal(tmp_path / "1", url), None, url.removeprefix("s3://").partition("/")[0]
+    one, last, bucket = (
+        journal(tmp_path / "1", url),
+        None,
+        url.removeprefix("s3://").partition("/")[0],
+    )
     for number in range(1, age + 1):
         path = one.folder / f"{number:09d}.rdfp.gz"
         last = write(path, [ONE if number % 2 else TWO], last, f"a.{number}", NOW)
-        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, f"stocktake/journal/{path.name}", path.read_bytes())
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(
+            bucket, f"stocktake/journal/{path.name}", path.read_bytes()
+        )
 
-    requests = [_asked(caplog, one.refresh), _asked(caplog, lambda: one.append([ONE], run="b.1", time=NOW))]
+    requests = [
+        _asked(caplog, one.refresh),
+        _asked(caplog, lambda: one.append([ONE], run="b.1", time=NOW)),
+    ]
 
     assert [(kinds[0], kinds.count("PUT")) for kinds in requests] == [("GET", 0), ("GET", 1)]
     assert len(requests[1]) <= 6  # look, list, length and start of the last entry, put
@@ -130,17 +153,26 @@ def _asked(caplog: pytest.LogCaptureFixture, action: Callable[[], object]) -> li
     caplog.clear()
     action()
     heard = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]
-    return [match[1] for line in heard if (match := re.search(r"(GET|PUT|HEAD|POST|DELETE) /", line))]
+    return [
+        match[1] for line in heard if (match := re.search(r"(GET|PUT|HEAD|POST|DELETE) /", line))
+    ]
 
 
 def test_concurrent_writers_never_share_a_number(tmp_path, url):
-    """The server of these tests looks and puts in two steps, so the committers meet at a place that is named, not by chance."""
+    """The server of these tests looks and puts in two steps, so the committers meet at a place that
+    is named, not by chance.
+    """
     journals, refused = [journal(tmp_path / str(number), url) for number in range(2)], []
 
     for number in range(8):
         first, second = journals[number % 2], journals[1 - number % 2]
         try:
-            first.append([ONE], run=f"late.{number}", time=NOW, fence=lambda item=second, n=number: _commit(item, f"early.{n}"))
+            first.append(
+                [ONE],
+                run=f"late.{number}",
+                time=NOW,
+                fence=lambda item=second, n=number: _commit(item, f"early.{n}"),
+            )
         except JournalWriteError:
             refused.append(number)
 
@@ -246,9 +278,15 @@ def _refused(one: Journal, url: str, match: str) -> None:
 def test_an_emptied_store_is_not_written_to(tmp_path, url):
     one, paths = _two_entries(tmp_path, url)
     for path in paths:
-        boto3.client("s3").delete_object(Bucket=url.split("/")[2], Key=f"stocktake/journal/{path.name}")
+        boto3.client("s3").delete_object(
+            Bucket=url.split("/")[2], Key=f"stocktake/journal/{path.name}"
+        )
 
-    _refused(one, url, r"has no entry 2, which is [0-9a-f]{64} .* emptied or replaced; put the entries of .* back")
+    _refused(
+        one,
+        url,
+        r"has no entry 2, which is [0-9a-f]{64} .* emptied or replaced; put the entries of .* back",
+    )
 
 
 def test_a_store_of_another_installation_is_not_written_to(tmp_path, url):
@@ -273,7 +311,11 @@ def test_a_longer_journal_of_another_installation_is_not_followed(tmp_path, url)
     for entry in other.entries():
         _put(url, entry.path.name, entry.path.read_bytes())
 
-    _refused(one, url, "entry 3 follows [0-9a-f]{64}, but what we hold before it is [0-9a-f]{64}.*use another one")
+    _refused(
+        one,
+        url,
+        "entry 3 follows [0-9a-f]{64}, but what we hold before it is [0-9a-f]{64}.*use another one",
+    )
 
 
 def test_nothing_is_written_after_a_truncated_entry_in_the_store(tmp_path, url):
@@ -285,7 +327,9 @@ def test_nothing_is_written_after_a_truncated_entry_in_the_store(tmp_path, url):
 
 def test_a_gap_in_the_store_is_not_filled(tmp_path, url):
     _, paths = _two_entries(tmp_path, url)
-    boto3.client("s3").delete_object(Bucket=url.split("/")[2], Key=f"stocktake/journal/{paths[0].name}")
+    boto3.client("s3").delete_object(
+        Bucket=url.split("/")[2], Key=f"stocktake/journal/{paths[0].name}"
+    )
 
     _refused(journal(tmp_path / "2", url), url, "has entry 2, but entry 1 is missing .* restore it")
 
@@ -311,7 +355,8 @@ def test_read_only_keys_write_nothing_and_are_reported(tmp_path, url, monkeypatc
     with (
         enable_iam_authentication(),
         pytest.raises(
-            JournalWriteError, match=r"bucket-\d+/stocktake: .*journal/000000001\S*: Access Denied; .*permission to list, read and write"
+            JournalWriteError,
+            match=r"bucket-\d+/stocktake: .*journal/000000001\S*: Access Denied; .*permission to list, read and write",
         ),
     ):
         one.append([ONE], run="a.1", time=NOW)
@@ -325,7 +370,11 @@ def test_a_commit_waits_for_the_end_of_an_outage(tmp_path, monkeypatch):
     first.start()
     port = first.get_host_and_port()[1]
     second = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-    for name, value in {"ENDPOINT_URL": f"http://127.0.0.1:{port}", "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}.items():
+    for name, value in {
+        "ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "ACCESS_KEY_ID": "key",
+        "SECRET_ACCESS_KEY": "secret",
+    }.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="outage")
     one = journal(tmp_path / "1", "s3://outage/stocktake")
@@ -378,7 +427,10 @@ def test_a_release_is_the_same_files_on_every_machine(tmp_path, url):
     journal(tmp_path / "2", url)
 
     assert object_store.download(tmp_path / "2") == [1]
-    one, other = ({path.name: path.read_bytes() for path in (tmp_path / number / "releases" / "1").iterdir()} for number in "12")
+    one, other = (
+        {path.name: path.read_bytes() for path in (tmp_path / number / "releases" / "1").iterdir()}
+        for number in "12"
+    )
     assert newest_release(tmp_path / "2" / "releases") is not None
     assert one == other
 
@@ -386,7 +438,9 @@ def test_a_release_is_the_same_files_on_every_machine(tmp_path, url):
 def test_a_release_is_cut_by_one_machine(tmp_path, url):
     journal(tmp_path / "1", url).append([ONE], run="a.1", time=NOW)
     journal(tmp_path / "2", url)
-    created = [build_release(tmp_path / number, Iris(), NOW.replace(second=int(number))) for number in "12"]
+    created = [
+        build_release(tmp_path / number, Iris(), NOW.replace(second=int(number))) for number in "12"
+    ]
     object_store.upload(tmp_path / "1", created[0].number)
 
     with pytest.raises(ReleaseError, match="was built on another machine at the same time"):

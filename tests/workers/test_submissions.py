@@ -1,4 +1,6 @@
-"""Submissions on PostgreSQL: sent, as a table too, accepted, confirmed, withdrawn; two changes at once; what is old is deleted."""
+"""Submissions on PostgreSQL: sent, as a table too, accepted, confirmed, withdrawn; two changes at
+once; what is old is deleted.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 YEAR = timedelta(days=366)
 ROOT = Path(__file__).parents[2]
 MODERATOR = Key("1", "Grace", Scope.OPERATE, "", NOON)
-CONTENT = normalize({"type": "Initiative", "title": {"en": "Village telecentres"}, "page": ["https://a.example/"]}, BASE, None)
+CONTENT = normalize(
+    {"type": "Initiative", "title": {"en": "Village telecentres"}, "page": ["https://a.example/"]},
+    BASE,
+    None,
+)
 
 
 @pytest.fixture
@@ -43,9 +49,16 @@ def times() -> list[datetime]:
 @pytest.fixture
 def context(ledger: str, tmp_path: Path, times: list[datetime]) -> Iterator[SubmissionContext]:
     Ledger(ledger).close()
-    definition = (ROOT / "sources" / "submissions.toml").read_text(encoding="utf-8").replace("enabled   = false", "enabled   = true")
+    definition = (
+        (ROOT / "sources" / "submissions.toml")
+        .read_text(encoding="utf-8")
+        .replace("enabled   = false", "enabled   = true")
+    )
     (tmp_path / "submissions.toml").write_text(definition, encoding="utf-8")
-    channels = Channels(parse_mail_server("smtp://mail.example?from=a@example.org"), public_url="https://site.example")
+    channels = Channels(
+        parse_mail_server("smtp://mail.example?from=a@example.org"),
+        public_url="https://site.example",
+    )
     admin = AdminContext(tmp_path, tmp_path, ledger, BASE, lambda: times[-1], channels=channels)
     yield SubmissionContext(admin, "https://site.example")
     admin.close()
@@ -53,10 +66,14 @@ def context(ledger: str, tmp_path: Path, times: list[datetime]) -> Iterator[Subm
 
 @pytest.fixture
 def jane(context: SubmissionContext) -> Submitter:
-    return submissions.ensure_submitter(context.admin.ledger, Submitter("jane", "jane@example.org", None, "en", NOON))
+    return submissions.ensure_submitter(
+        context.admin.ledger, Submitter("jane", "jane@example.org", None, "en", NOON)
+    )
 
 
-def test_a_submission_is_published_confirmed_and_withdrawn(context: SubmissionContext, jane: Submitter, times: list[datetime]) -> None:
+def test_a_submission_is_published_confirmed_and_withdrawn(
+    context: SubmissionContext, jane: Submitter, times: list[datetime]
+) -> None:
     ledger = context.admin.ledger
     sent = actions.submit(context, jane, CONTENT, "en")
     accepted = moderation.accept(context.admin, MODERATOR, sent, "Welcome")
@@ -74,10 +91,17 @@ def test_a_submission_is_published_confirmed_and_withdrawn(context: SubmissionCo
     assert history == ["submitted", "accepted", "reminded", "confirmed", "withdrawn"]
 
 
-def test_a_table_is_stored_and_known_when_it_is_sent_again(context: SubmissionContext, jane: Submitter) -> None:
-    rows = read_table(b"type,title@en,page\nInitiative,First,https://a.example/\nInitiative,Second,nowhere\n", CSV)
+def test_a_table_is_stored_and_known_when_it_is_sent_again(
+    context: SubmissionContext, jane: Submitter
+) -> None:
+    rows = read_table(
+        b"type,title@en,page\nInitiative,First,https://a.example/\nInitiative,Second,nowhere\n", CSV
+    )
 
-    outcomes = [[result.outcome.value for result in submit_rows(context, jane, rows, "en")] for _ in range(2)]
+    outcomes = [
+        [result.outcome.value for result in submit_rows(context, jane, rows, "en")]
+        for _ in range(2)
+    ]
 
     assert outcomes == [["accepted", "refused"], ["known", "refused"]]
     assert submissions.waiting(context.admin.ledger) == (1, NOON)
@@ -100,9 +124,13 @@ def test_one_of_two_changes_at_once_is_refused(context: SubmissionContext, jane:
     assert moderation.find(context.admin, sent.id).version == 2
 
 
-def test_one_of_two_uses_of_a_link_counts_and_what_is_old_is_deleted(context: SubmissionContext, jane: Submitter) -> None:
+def test_one_of_two_uses_of_a_link_counts_and_what_is_old_is_deleted(
+    context: SubmissionContext, jane: Submitter
+) -> None:
     ledger = context.admin.ledger
-    secret = submissions.create_link(ledger, Link(Purpose.CONFIRM, NOON, NOON + timedelta(hours=1), mail="jane@example.org"))
+    secret = submissions.create_link(
+        ledger, Link(Purpose.CONFIRM, NOON, NOON + timedelta(hours=1), mail="jane@example.org")
+    )
     with ThreadPoolExecutor(2) as pool:
         used = list(pool.map(lambda _: submissions.use_link(ledger, secret, NOON), range(2)))
     submissions.prune(ledger, NOON + timedelta(days=1), NOON)
@@ -112,11 +140,15 @@ def test_one_of_two_uses_of_a_link_counts_and_what_is_old_is_deleted(context: Su
     assert submissions.submitter_of(ledger, id=jane.id) is None
 
 
-def test_the_queue_is_in_the_order_of_waiting(context: SubmissionContext, jane: Submitter, times: list[datetime]) -> None:
+def test_the_queue_is_in_the_order_of_waiting(
+    context: SubmissionContext, jane: Submitter, times: list[datetime]
+) -> None:
     sent = []
     for number in range(3):
         times.append(NOON + timedelta(hours=number))
-        sent.append(actions.submit(context, jane, {**CONTENT, "title": {"en": f"Number {number}"}}, "en").id)
+        sent.append(
+            actions.submit(context, jane, {**CONTENT, "title": {"en": f"Number {number}"}}, "en").id
+        )
 
     rows = submissions.in_states(context.admin.ledger, (SubmissionState.SUBMITTED,), 10)
 
@@ -124,32 +156,74 @@ def test_the_queue_is_in_the_order_of_waiting(context: SubmissionContext, jane: 
     assert submissions.waiting(context.admin.ledger) == (3, NOON)
 
 
-DAYS = {name: date(2026, 3, day) for name, day in (("announced", 1), ("opens", 1), ("closes", 2), ("nominees", 3), ("results", 5))}
+DAYS = {
+    name: date(2026, 3, day)
+    for name, day in (
+        ("announced", 1),
+        ("opens", 1),
+        ("closes", 2),
+        ("nominees", 3),
+        ("results", 5),
+    )
+}
 PAGE = "https://site.example/id/initiative/a/1"
 
 
-def test_a_contest_goes_from_a_nomination_to_a_winner_and_forgets_who_voted(context: SubmissionContext, jane: Submitter) -> None:
-    ledger, votes = context.admin.ledger, {"vote_opens": date(2026, 3, 3), "vote_closes": date(2026, 3, 4)}
+def test_a_contest_goes_from_a_nomination_to_a_winner_and_forgets_who_voted(
+    context: SubmissionContext, jane: Submitter
+) -> None:
+    ledger, votes = (
+        context.admin.ledger,
+        {"vote_opens": date(2026, 3, 3), "vote_closes": date(2026, 3, 4)},
+    )
     criteria = (Criterion("impact", 1.0, {"en": "Impact"}),)
-    edition = Edition("2026", {"en": "Prizes", "ar": "الجوائز"}, 2026, **DAYS, categories=("C4",), criteria=criteria, special={}, **votes)
+    edition = Edition(
+        "2026",
+        {"en": "Prizes", "ar": "الجوائز"},
+        2026,
+        **DAYS,
+        categories=("C4",),
+        criteria=criteria,
+        special={},
+        **votes,
+    )
     prizes.put_edition(ledger, edition)
     content = {"title": {"en": "Telecentres"}}
-    nomination = prizes.Nomination("1", "2026", PAGE, content, "C4", Stage.SUBMITTED, None, "It helps.", jane.id, NOON)
+    nomination = prizes.Nomination(
+        "1", "2026", PAGE, content, "C4", Stage.SUBMITTED, None, "It helps.", jane.id, NOON
+    )
     added = [prizes.add_nomination(ledger, nomination) for _ in range(2)]
     prizes.add_expert(ledger, "2026", "jane@example.org")
     for points in (3, 5):
-        prizes.put_review(ledger, prizes.Review("1", "jane@example.org", False, {"impact": points}, "", NOON))
+        prizes.put_review(
+            ledger, prizes.Review("1", "jane@example.org", False, {"impact": points}, "", NOON)
+        )
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda mail: prizes.put_vote(ledger, nomination, mail, NOON), ("a@example.org", "b@example.org")))
+        list(
+            pool.map(
+                lambda mail: prizes.put_vote(ledger, nomination, mail, NOON),
+                ("a@example.org", "b@example.org"),
+            )
+        )
     prizes.put_vote(ledger, nomination, "a@example.org", NOON)
     prizes.set_stage(ledger, "1", Stage.WINNER, None)
     before, after = (
-        {key: result.get("prizeStage") for key, result in prizes.published(ledger, NOON + timedelta(days=day)) if result} for day in (3, 5)
+        {
+            key: result.get("prizeStage")
+            for key, result in prizes.published(ledger, NOON + timedelta(days=day))
+            if result
+        }
+        for day in (3, 5)
     )
     prizes.forget_persons(ledger, date(2026, 3, 6))
 
     assert added == [True, False]
-    assert (before, after) == ({"2026": None, "2026-1": "nominated"}, {"2026": None, "2026-1": "winner"})
+    assert (before, after) == (
+        {"2026": None, "2026-1": "nominated"},
+        {"2026": None, "2026-1": "winner"},
+    )
     assert prizes.votes(ledger, "2026") == {"1": 2}
     assert prizes.votes_of(ledger, "a@example.org") == {}
-    assert [(item.expert.startswith("deleted "), item.scores) for item in prizes.reviews(ledger, "2026")] == [(True, {"impact": 5})]
+    assert [
+        (item.expert.startswith("deleted "), item.scores) for item in prizes.reviews(ledger, "2026")
+    ] == [(True, {"impact": 5})]

@@ -32,9 +32,16 @@ def test_a_shared_ledger_writes_the_same_journal_as_a_local_one(house, tmp_path,
     house.define_source("a")
     results = []
     for number, url in enumerate((ledger, f"sqlite:///{tmp_path}/own.sqlite")):
-        with open_context(tmp_path / f"{number}", url, BASE, "operator@example.org", frozenset({"127.0.0.1"})) as real:
+        with open_context(
+            tmp_path / f"{number}", url, BASE, "operator@example.org", frozenset({"127.0.0.1"})
+        ) as real:
             harvest(load_all(house.folder / "cards").sources["a"], replace(real, now=lambda: AT))
-        results.append([path.read_bytes() for path in sorted((tmp_path / f"{number}" / "journal").glob("*.gz"))])
+        results.append(
+            [
+                path.read_bytes()
+                for path in sorted((tmp_path / f"{number}" / "journal").glob("*.gz"))
+            ]
+        )
 
     assert len(results[0]) == 1
     assert results[0] == results[1]
@@ -49,7 +56,8 @@ def test_two_schedulers_queue_a_due_run_once(house, ledger, tmp_path):
 
         for schedule in schedules:
             schedule.enqueue_due(source)
-        house.rows("DELETE FROM procrastinate_jobs RETURNING id")  # as when a worker has done it already
+        # as when a worker has done it already
+        house.rows("DELETE FROM procrastinate_jobs RETURNING id")
         schedules[1].enqueue_due(source)
 
     assert house.rows("SELECT id FROM procrastinate_jobs") == []
@@ -59,7 +67,9 @@ def test_two_schedulers_queue_a_due_run_once(house, ledger, tmp_path):
 def test_after_the_clock_was_set_back_due_runs_are_executed(house, ledger, registry):
     house.define_source("a")
     source = load_all(house.folder / "cards").sources["a"]
-    with open_context(house.data, ledger, BASE, "operator@example.org", frozenset({"127.0.0.1"})) as real:
+    with open_context(
+        house.data, ledger, BASE, "operator@example.org", frozenset({"127.0.0.1"})
+    ) as real:
         harvest(source, replace(real, now=lambda: AT + timedelta(days=400)))
         before = len(registry.request_log)
 
@@ -76,7 +86,11 @@ def test_a_worker_executes_due_and_requested_runs(house, ledger):
     with open_context(house.data, ledger, BASE, "operator@example.org", frozenset()) as context:
         number = context.ledger.operators.request_run("b", True, "ann", AT)
         RunEnqueuer(context, ledger).enqueue_requested(
-            next(request for request in context.ledger.operators.waiting_requests() if request.id == number)
+            next(
+                request
+                for request in context.ledger.operators.waiting_requests()
+                if request.id == number
+            )
         )
     house.start("worker", "--heartbeat", BEAT)
 
@@ -91,7 +105,10 @@ def test_a_stopped_worker_finishes_its_run(house, ledger, registry):
     registry.gate.clear()
     put(ledger, "a")
     worker = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: any(page > 1 for _, _, page in registry.request_log), "the second page to be asked for")
+    house.wait_until(
+        lambda: any(page > 1 for _, _, page in registry.request_log),
+        "the second page to be asked for",
+    )
 
     worker.send_signal(signal.SIGTERM)
     registry.gate.set()
@@ -105,7 +122,10 @@ def test_a_run_of_a_dead_worker_is_resumed_at_its_checkpoint(house, ledger, regi
     put(ledger, "a")
     registry.gate.clear()
     first = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: any(page > 1 for _, _, page in registry.request_log), "the second page to be asked for")
+    house.wait_until(
+        lambda: any(page > 1 for _, _, page in registry.request_log),
+        "the second page to be asked for",
+    )
     first.kill()
     first.wait(WITHIN)
     house.start("worker", "--heartbeat", BEAT)
@@ -129,10 +149,15 @@ def test_many_workers_request_a_host_no_faster(house, ledger, registry):
 
     house.settle("a", "b", "c")
 
-    due = [float(at) for (at,) in house.rows("SELECT EXTRACT(EPOCH FROM due) FROM noted ORDER BY due")]
-    assert len(due) == len(registry.times) > len(registry.request_log)  # robots.txt takes its turn too
+    due = [
+        float(at) for (at,) in house.rows("SELECT EXTRACT(EPOCH FROM due) FROM noted ORDER BY due")
+    ]
+    # robots.txt takes its turn too
+    assert len(due) == len(registry.times) > len(registry.request_log)
     assert [later - before for before, later in pairwise(due) if later - before < 0.3 - 1e-6] == []
-    assert [at - turn for at, turn in zip(sorted(registry.times), due, strict=True) if at < turn - 0.001] == []
+    assert [
+        at - turn for at, turn in zip(sorted(registry.times), due, strict=True) if at < turn - 0.001
+    ] == []
 
 
 def test_four_workers_killed_repeatedly_commit_each_run_once(house, ledger, registry):
@@ -146,7 +171,10 @@ def test_four_workers_killed_repeatedly_commit_each_run_once(house, ledger, regi
 
     for _ in range(5):
         enough = len(registry.request_log) + 3
-        house.wait_until(lambda enough=enough: len(registry.request_log) > enough or settled(house, names), f"page {enough} requested")
+        house.wait_until(
+            lambda enough=enough: len(registry.request_log) > enough or settled(house, names),
+            f"page {enough} requested",
+        )
         victim = chance.randrange(4)
         workers[victim].kill()
         workers[victim].wait(WITHIN)

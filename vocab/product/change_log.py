@@ -1,7 +1,7 @@
 """Compare two versions of the vocabulary, and check the changes against the deprecation policy.
 
-The policy: a published term is never removed and never changes its meaning; one that is not used any more gets owl:deprecated and
-dct:isReplacedBy, or a note that says why, in a new version.
+The policy: a published term is never removed and never changes its meaning; one that is not used
+any more gets owl:deprecated and dct:isReplacedBy, or a note that says why, in a new version.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _TERM_TYPES = frozenset(
     )
 )  # fmt: skip
 
-Statements = Mapping[str, frozenset[tuple[str, str]]]  # by subject (an IRI): property (an IRI) and value (an N-Triples term)
+# by subject (an IRI): property (an IRI) and value (an N-Triples term)
+Statements = Mapping[str, frozenset[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,18 @@ def group_statements(lines: Iterable[str]) -> Statements:
 
 
 def compare(earlier: Statements, current: Statements, base: str = BASE) -> ChangeLog:
-    """Return what changed from *earlier* to *current*; each of its problems names the term and the remedy."""
+    """Return what changed from *earlier* to *current*; each of its problems names the term and the
+    remedy.
+    """
     old, new = (_terms(statements) for statements in (earlier, current))
     ontology = f"{base}ns"
-    versions = [_one(statements.get(ontology, frozenset()), _VERSION) for statements in (earlier, current)]
-    problems = [f"{iri}: removed; keep it with owl:deprecated and dct:isReplacedBy" for iri in sorted(old - new)]
+    versions = [
+        _one(statements.get(ontology, frozenset()), _VERSION) for statements in (earlier, current)
+    ]
+    problems = [
+        f"{iri}: removed; keep it with owl:deprecated and dct:isReplacedBy"
+        for iri in sorted(old - new)
+    ]
     relabelled, changed, deprecated = [], [], []
     for iri in sorted(old & new):
         before, after = earlier[iri], current[iri]
@@ -70,17 +78,23 @@ def compare(earlier: Statements, current: Statements, base: str = BASE) -> Chang
         if _is_deprecated(after) and not _is_deprecated(before):
             deprecated.append(iri)
             if not any(name in _REASONS for name, _ in after):
-                problems.append(f"{iri}: deprecated without a reason; add dct:isReplacedBy or skos:changeNote")
+                problems.append(
+                    f"{iri}: deprecated without a reason; add dct:isReplacedBy or skos:changeNote"
+                )
         elif lost := sorted({name for name, _ in gone if name in _FIXED}):
             names = ", ".join(name.replace("#", "/").rpartition("/")[2] for name in lost)
-            problems.append(f"{iri}: {names} changed, which changes its meaning; deprecate it and coin a new term")
+            problems.append(
+                f"{iri}: {names} changed, which changes its meaning; deprecate it and coin a new term"
+            )
         if any(name in _MEANING for name, _ in gone | appeared):
             relabelled.append(iri)
         else:
             changed.append(iri)
     added = sorted(new - old)
     if versions[0] == versions[1] and earlier != current:
-        problems.append(f"{ontology}: owl:versionInfo is still {versions[1]}; raise the version and its owl:versionIRI")
+        problems.append(
+            f"{ontology}: owl:versionInfo is still {versions[1]}; raise the version and its owl:versionIRI"
+        )
     problems += _unraised(earlier, current)
     return ChangeLog(
         versions[0], versions[1], tuple(added), tuple(deprecated), tuple(relabelled),
@@ -89,9 +103,14 @@ def compare(earlier: Statements, current: Statements, base: str = BASE) -> Chang
 
 
 def _unraised(earlier: Statements, current: Statements) -> Iterator[str]:
-    """Yield a problem for each scheme that changed and kept its version IRI, and for each that lost it."""
+    """Yield a problem for each scheme that changed and kept its version IRI, and for each that lost
+    it.
+    """
     for iri, rows in sorted(earlier.items()):
-        before, after = (_values(statements, _VERSION_IRI) for statements in (rows, current.get(iri, frozenset())))
+        before, after = (
+            _values(statements, _VERSION_IRI)
+            for statements in (rows, current.get(iri, frozenset()))
+        )
         if (_TYPE, f"<{SKOS}ConceptScheme>") not in rows or not before:
             continue
         if not after:
@@ -116,12 +135,21 @@ def render(log: ChangeLog, base: str = BASE) -> str:
     lines = [f"# Changes from {log.earlier_version or 'nothing'} to {log.version}", ""]
     for title, items in sections:
         if items:
-            lines += [f"## {title} ({len(items)})", "", *(f"- {item.removeprefix(base)}" for item in items), ""]
+            lines += [
+                f"## {title} ({len(items)})",
+                "",
+                *(f"- {item.removeprefix(base)}" for item in items),
+                "",
+            ]
     return "\n".join(lines if len(lines) > 2 else [*lines, "No term changed.", ""])
 
 
 def _terms(statements: Statements) -> set[str]:
-    return {iri for iri, rows in statements.items() if any(name == _TYPE and value in _TERM_TYPES for name, value in rows)}
+    return {
+        iri
+        for iri, rows in statements.items()
+        if any(name == _TYPE and value in _TERM_TYPES for name, value in rows)
+    }
 
 
 def _is_deprecated(rows: frozenset[tuple[str, str]]) -> bool:
@@ -129,4 +157,11 @@ def _is_deprecated(rows: frozenset[tuple[str, str]]) -> bool:
 
 
 def _one(rows: frozenset[tuple[str, str]], name: str) -> str:
-    return next((value.split('"')[1] for predicate, value in sorted(rows) if predicate == name and value.startswith('"')), "")
+    return next(
+        (
+            value.split('"')[1]
+            for predicate, value in sorted(rows)
+            if predicate == name and value.startswith('"')
+        ),
+        "",
+    )

@@ -1,7 +1,8 @@
 """Check the Turtle files of the vocabulary: their structure, sources and labels.
 
-Each rule comes from an error that was found in published labels: the text of another concept, of another edition, of another script,
-or with the residue of a spreadsheet. SKOS integrity conditions: https://www.w3.org/TR/skos-reference/
+Each rule comes from an error that was found in published labels: the text of another concept, of
+another edition, of another script, or with the residue of a spreadsheet. SKOS integrity conditions:
+https://www.w3.org/TR/skos-reference/
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from vocab.terms import DCT, RDF, SKOS
 
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 
-_MAX_LENGTH_FACTOR = 3.0  # of a label's length to the usual length of its sisters in the same language
+# of a label's length to the usual length of its sisters in the same language
+_MAX_LENGTH_FACTOR = 3.0
 _MIN_COMPARED = 40  # characters of the English label; lengths of shorter ones say nothing
 _MIN_SISTERS = 20  # labels from which the usual length is known
 
@@ -33,7 +35,10 @@ _CONCEPT, _SCHEME, _ONTOLOGY = (
     NamedNode(f"{_OWL}Ontology"),
 )
 _PREFERRED, _ALTERNATIVE = NamedNode(f"{SKOS}prefLabel"), NamedNode(f"{SKOS}altLabel")
-_DEFINITIONS = (NamedNode(f"{SKOS}definition"), NamedNode("http://www.w3.org/2000/01/rdf-schema#comment"))
+_DEFINITIONS = (
+    NamedNode(f"{SKOS}definition"),
+    NamedNode("http://www.w3.org/2000/01/rdf-schema#comment"),
+)
 _SOURCE, _DEPRECATED = NamedNode(f"{DCT}source"), NamedNode(f"{_OWL}deprecated")
 _DEFINED_BY = NamedNode("http://www.w3.org/2000/01/rdf-schema#isDefinedBy")
 _HIERARCHY = tuple(
@@ -109,7 +114,8 @@ class _File:
 
 
 def check_files(files: Mapping[str, bytes], base: str = BASE) -> list[Problem]:
-    """Return the problems of Turtle *files* (name to content), which are checked together, sorted by file and line.
+    """Return the problems of Turtle *files* (name to content), which are checked together, sorted
+    by file and line.
 
     >>> [problem.message for problem in check_files({"x.ttl": b"<a> <b>"})]
     ['not Turtle: Unexpected end']
@@ -164,13 +170,18 @@ def _check_structure(file: _File, defined: set[str], base: str) -> Iterator[Prob
 
 
 def _check_sources(file: _File, base: str) -> Iterator[Problem]:
-    """Yield each concept that has no source of its own and does not say that it is ours (rdfs:isDefinedBy).
+    """Yield each concept that has no source of its own and does not say that it is ours
+    (rdfs:isDefinedBy).
 
-    A source of the scheme is not one of its concepts: who checks a line must not search for its text. A file without concepts needs
-    one at its scheme or ontology.
+    A source of the scheme is not one of its concepts: who checks a line must not search for its
+    text. A file without concepts needs one at its scheme or ontology.
     """
-    sourced = {triple.subject for triple in file.triples if triple.predicate in (_SOURCE, _DEFINED_BY)}
-    whole = [t.subject for t in file.triples if t.predicate == _TYPE and t.object in (_SCHEME, _ONTOLOGY)]
+    sourced = {
+        triple.subject for triple in file.triples if triple.predicate in (_SOURCE, _DEFINED_BY)
+    }
+    whole = [
+        t.subject for t in file.triples if t.predicate == _TYPE and t.object in (_SCHEME, _ONTOLOGY)
+    ]
     concepts = [t.subject for t in file.triples if t.predicate == _TYPE and t.object == _CONCEPT]
     for subject in concepts or whole:
         if subject not in sourced and isinstance(subject, NamedNode):
@@ -229,10 +240,16 @@ def _check_labels(file: _File) -> Iterator[Problem]:
 
 
 def _check_definitions(file: _File) -> Iterator[Problem]:
-    """Yield each definition in an unknown language, of another script, or beside one in the same language."""
+    """Yield each definition in an unknown language, of another script, or beside one in the same
+    language.
+    """
     seen: set[tuple[str, str | None]] = set()
     for subject, predicate, text in file.triples:
-        if predicate not in _DEFINITIONS or not isinstance(text, Literal) or not isinstance(subject, NamedNode):
+        if (
+            predicate not in _DEFINITIONS
+            or not isinstance(text, Literal)
+            or not isinstance(subject, NamedNode)
+        ):
             continue
         iri, language = subject.value, text.language
         if language not in LANGUAGES:
@@ -244,7 +261,12 @@ def _check_definitions(file: _File) -> Iterator[Problem]:
             yield Problem(file.name, file.line_of_label(text), f'{iri}: {message}: "{text.value}"@{language}',
                           "correct the definition, or leave it out")  # fmt: skip
         if (iri, language) in seen:
-            yield Problem(file.name, file.line_of_label(text), f'{iri}: a second definition in "{language}"', "make it a skos:scopeNote")
+            yield Problem(
+                file.name,
+                file.line_of_label(text),
+                f'{iri}: a second definition in "{language}"',
+                "make it a skos:scopeNote",
+            )
         seen.add((iri, language))
 
 

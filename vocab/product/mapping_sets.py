@@ -1,6 +1,7 @@
 """Write the mappings of a concept scheme as a SSSOM table, with the justification of each.
 
-Source: https://mapping-commons.github.io/sssom/ (version 1.0); justifications are terms of https://w3id.org/semapv/vocab/.
+Source: https://mapping-commons.github.io/sssom/ (version 1.0); justifications are terms of
+https://w3id.org/semapv/vocab/.
 """
 
 from __future__ import annotations
@@ -41,19 +42,25 @@ def mapped_schemes(base: str = BASE) -> list[str]:
     >>> "iati-region" in mapped_schemes(), "coverage" in mapped_schemes()
     (True, False)
     """
-    return [name for name in schemes(base) if any(_is_match(t, base) for t in graph_triples(name, base))]
+    return [
+        name for name in schemes(base) if any(_is_match(t, base) for t in graph_triples(name, base))
+    ]
 
 
 def _is_match(triple: Triple, base: str) -> bool:
-    """Return whether a statement is a mapping of SKOS, or says which goal or action line a word of another list concerns."""
+    """Return whether a statement is a mapping of SKOS, or says which goal or action line a word of
+    another list concerns.
+    """
     return triple.predicate.value in (*_MATCHES, f"{base}ns#concerns")
 
 
 def sssom_table(scheme: str, base: str = BASE) -> str:
-    """Return the mappings of *scheme* as tab-separated values with the metadata as comments; raises KeyError if it does not exist.
+    """Return the mappings of *scheme* as tab-separated values with the metadata as comments; raises
+    KeyError if it does not exist.
 
-    A concept that has no match and says why in a skos:editorialNote has a row with ``sssom:NoTermFound``. A match whose two labels
-    are the same words is a lexical one, any other was curated by a person.
+    A concept that has no match and says why in a skos:editorialNote has a row with
+    ``sssom:NoTermFound``. A match whose two labels are the same words is a lexical one, any other
+    was curated by a person.
 
     >>> [line.split("\\t")[3] for line in sssom_table("iati-region").splitlines() if line.startswith("iati-region:298")]
     ['area:002']

@@ -1,4 +1,5 @@
-"""Write the vocabulary as a product of its own: data, tables, descriptions, and what registries of vocabularies ask for.
+"""Write the vocabulary as a product of its own: data, tables, descriptions, and what registries of
+vocabularies ask for.
 
 The same files of the vocabulary give the same bytes: all dates are those that the ontology states.
 """
@@ -55,7 +56,8 @@ class VocabularyReleaseError(Exception):
 
 
 def release_files(base: str = BASE, extra: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
-    """Return the files of a release, name to content, without its change log, description and checksums.
+    """Return the files of a release, name to content, without its change log, description and
+    checksums.
 
     *extra* are files of other packages, such as the shapes and the JSON-LD context.
     """
@@ -96,10 +98,11 @@ def write_release(
     since: Path | None = None,
     extra: Mapping[str, bytes] | None = None,
 ) -> ChangeLog:
-    """Write a release into the empty or new *folder*, and return its changes since the release in the folder *since*.
+    """Write a release into the empty or new *folder*, and return its changes since the release in
+    the folder *since*.
 
-    Raises VocabularyReleaseError if the folder has files, if *since* is no release, or if a change breaks the deprecation policy;
-    then nothing is written.
+    Raises VocabularyReleaseError if the folder has files, if *since* is no release, or if a change
+    breaks the deprecation policy; then nothing is written.
     """
     if folder.exists() and any(folder.iterdir()):
         raise VocabularyReleaseError(f"{folder}: not empty; name a new folder")
@@ -181,7 +184,9 @@ def _facts(base: str, ontology: str = "ns") -> dict[str, str]:
     rows = (
         t
         for t in ontology_triples(ontology, base)
-        if t.subject == subject and isinstance(t.object, Literal | NamedNode) and getattr(t.object, "language", None) in (None, "en")
+        if t.subject == subject
+        and isinstance(t.object, Literal | NamedNode)
+        and getattr(t.object, "language", None) in (None, "en")
     )
     return {
         t.predicate.value.replace("#", "/").rpartition("/")[2]: str(getattr(t.object, "value", ""))
@@ -242,7 +247,9 @@ def _typed(value: str, datatype: str) -> Literal:
 
 
 def _redirects(base: str) -> str:
-    """Return the rules of w3id.org (https://github.com/perma-id/w3id.org): all paths go to one host, which negotiates itself."""
+    """Return the rules of w3id.org (https://github.com/perma-id/w3id.org): all paths go to one
+    host, which negotiates itself.
+    """
     return (
         f"# Redirects of {base}\n"
         "# Replace https://stocktake.example.org by the address of the installation that serves the vocabulary.\n"
@@ -305,7 +312,9 @@ def _datacite(facts: Mapping[str, str], base: str) -> dict[str, object]:
 
 
 def _lov(facts: Mapping[str, str], base: str, ontology: str = "ns") -> dict[str, object]:
-    """Return the record that Linked Open Vocabularies asks for (https://lov.linkeddata.es/dataset/lov/suggest)."""
+    """Return the record that Linked Open Vocabularies asks for
+    (https://lov.linkeddata.es/dataset/lov/suggest).
+    """
     return {
         "uri": base + ontology, "nsp": f"{base}{ontology}#", "prefix": facts["preferredNamespacePrefix"],
         "isDefinedBy": f"{base}{ontology}.ttl",
@@ -316,7 +325,9 @@ def _lov(facts: Mapping[str, str], base: str, ontology: str = "ns") -> dict[str,
 
 
 def _bartoc(facts: Mapping[str, str], base: str) -> list[dict[str, object]]:
-    """Return the JSKOS records of the schemes for BARTOC (https://gbv.github.io/jskos/), without the crosswalks of others' codes."""
+    """Return the JSKOS records of the schemes for BARTOC (https://gbv.github.io/jskos/), without
+    the crosswalks of others' codes.
+    """
     return [
         {
             "type": ["http://www.w3.org/2004/02/skos/core#ConceptScheme"],

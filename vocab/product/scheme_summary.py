@@ -21,9 +21,10 @@ _UNVERIFIED = "unverified"
 class SchemeSummary(NamedTuple):
     """The counts of a scheme, or of the terms of an ontology under its name.
 
-    *languages* are those in which every concept has a preferred label, *defined* those in which every one has a definition.
-    *sourced* counts the concepts with a dct:source of their own, *ours* those that say that they are ours (rdfs:isDefinedBy).
-    *unverified* counts the concepts with a note that says so, or all concepts if the scheme has the note.
+    *languages* are those in which every concept has a preferred label, *defined* those in which
+    every one has a definition. *sourced* counts the concepts with a dct:source of their own, *ours*
+    those that say that they are ours (rdfs:isDefinedBy). *unverified* counts the concepts with a
+    note that says so, or all concepts if the scheme has the note.
     """
 
     name: str
@@ -42,14 +43,22 @@ def summaries(base: str = BASE) -> Iterator[SchemeSummary]:
     ('en', 'fr', 'es', 'ar', 'zh', 'ru')
     """
     for name in schemes(base):
-        yield _summary(name, f"{base}scheme/{name}", graph_triples(name, base), list(concepts(name, base)))
+        yield _summary(
+            name, f"{base}scheme/{name}", graph_triples(name, base), list(concepts(name, base))
+        )
     for name in ONTOLOGIES:
         triples = ontology_triples(name, base)
-        terms = [t.subject.value for t in triples if isinstance(t.subject, NamedNode) and t.subject.value.startswith(f"{base}{name}#")]
+        terms = [
+            t.subject.value
+            for t in triples
+            if isinstance(t.subject, NamedNode) and t.subject.value.startswith(f"{base}{name}#")
+        ]
         yield _summary(name, base + name, triples, list(dict.fromkeys(terms)))
 
 
-def _summary(name: str, scheme: str, triples: tuple[Triple, ...], members: list[str]) -> SchemeSummary:
+def _summary(
+    name: str, scheme: str, triples: tuple[Triple, ...], members: list[str]
+) -> SchemeSummary:
     labels: dict[str, set[str]] = {iri: set() for iri in members}
     definitions: dict[str, set[str]] = {iri: set() for iri in members}
     sourced, ours, unverified = set[str](), set[str](), set[str]()
@@ -57,15 +66,29 @@ def _summary(name: str, scheme: str, triples: tuple[Triple, ...], members: list[
         if not isinstance(triple.subject, NamedNode):
             continue
         iri, predicate, value = triple.subject.value, triple.predicate.value, triple.object
-        if predicate in _PREFERRED and iri in labels and isinstance(value, Literal) and value.language:
+        if (
+            predicate in _PREFERRED
+            and iri in labels
+            and isinstance(value, Literal)
+            and value.language
+        ):
             labels[iri].add(value.language)
-        elif predicate in _DEFINITIONS and iri in definitions and isinstance(value, Literal) and value.language:
+        elif (
+            predicate in _DEFINITIONS
+            and iri in definitions
+            and isinstance(value, Literal)
+            and value.language
+        ):
             definitions[iri].add(value.language)
         elif predicate == f"{DCT}source":
             sourced.add(iri)
         elif predicate == f"{RDFS}isDefinedBy":
             ours.add(iri)
-        elif predicate in _NOTES and isinstance(value, Literal) and _UNVERIFIED in value.value.casefold():
+        elif (
+            predicate in _NOTES
+            and isinstance(value, Literal)
+            and _UNVERIFIED in value.value.casefold()
+        ):
             unverified.add(iri)
     return SchemeSummary(
         name,
@@ -80,7 +103,11 @@ def _summary(name: str, scheme: str, triples: tuple[Triple, ...], members: list[
 
 def _complete(texts: dict[str, set[str]]) -> tuple[str, ...]:
     """Return the languages in which every concept has a text."""
-    return tuple(language for language in LANGUAGES if texts and all(language in languages for languages in texts.values()))
+    return tuple(
+        language
+        for language in LANGUAGES
+        if texts and all(language in languages for languages in texts.values())
+    )
 
 
 class UnverifiedNote(NamedTuple):
@@ -92,10 +119,20 @@ class UnverifiedNote(NamedTuple):
 
 
 def unverified_notes(base: str = BASE) -> Iterator[UnverifiedNote]:
-    """Yield each note of the schemes and ontologies that says that something is unverified, in the order of the names."""
-    graphs = {name: graph_triples(name, base) for name in schemes(base)} | {name: ontology_triples(name, base) for name in ONTOLOGIES}
+    """Yield each note of the schemes and ontologies that says that something is unverified, in the
+    order of the names.
+    """
+    graphs = {name: graph_triples(name, base) for name in schemes(base)} | {
+        name: ontology_triples(name, base) for name in ONTOLOGIES
+    }
     for name, triples in graphs.items():
         for triple in triples:
             text = triple.object
-            if triple.predicate.value in _NOTES and isinstance(text, Literal) and _UNVERIFIED in text.value.casefold():
-                yield UnverifiedNote(name, str(getattr(triple.subject, "value", "")).removeprefix(base), text.value)
+            if (
+                triple.predicate.value in _NOTES
+                and isinstance(text, Literal)
+                and _UNVERIFIED in text.value.casefold()
+            ):
+                yield UnverifiedNote(
+                    name, str(getattr(triple.subject, "value", "")).removeprefix(base), text.value
+                )

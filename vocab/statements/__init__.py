@@ -1,1 +1,3 @@
-"""The statements about records, runs, sources and clusters, in N-Triples; no other package writes triples."""
+"""The statements about records, runs, sources and clusters, in N-Triples; no other package writes
+triples.
+"""

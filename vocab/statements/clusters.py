@@ -1,6 +1,8 @@
-"""Describe clusters: the initiatives or organizations of several registries that are one thing, and why.
+"""Describe clusters: the initiatives or organizations of several registries that are one thing, and
+why.
 
-Members keep their own graphs and IRIs; a cluster only refers to them, so removing its graph restores what was before.
+Members keep their own graphs and IRIs; a cluster only refers to them, so removing its graph
+restores what was before.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from vocab.terms import DCT, OWL, PROV, RDF, RDFS, SEMAPV, SKOS, SSSOM, instant,
 class Match:
     """Why two members, given by their IRIs, are one thing.
 
-    *features* are the names of what agrees. *decided* is when a person decided it, in UTC, and None if the score did; *reason* is that
-    person's. *id* is a short name for the pair.
+    *features* are the names of what agrees. *decided* is when a person decided it, in UTC, and None
+    if the score did; *reason* is that person's. *id* is a short name for the pair.
     """
 
     id: str
@@ -30,7 +32,8 @@ class Match:
 
 
 def cluster_iri(member: str, iris: Iris) -> str:
-    """Return the IRI of the cluster that is named after *member*, the IRI of an initiative or organization.
+    """Return the IRI of the cluster that is named after *member*, the IRI of an initiative or
+    organization.
 
     >>> cluster_iri("https://x.org/id/initiative/a/1", Iris("https://x.org/"))
     'https://x.org/cluster/initiative/a/1'
@@ -43,13 +46,19 @@ def named_member(cluster: str, iris: Iris) -> str:
     return f"{iris.base}id/{cluster.removeprefix(iris.clusters)}"
 
 
-def describe_cluster(cluster: str, members: Iterable[str], matches: Iterable[Match], iris: Iris) -> list[str]:
-    """Return the statements about a cluster, sorted: its members (PROV), and each match as an axiom of SSSOM.
+def describe_cluster(
+    cluster: str, members: Iterable[str], matches: Iterable[Match], iris: Iris
+) -> list[str]:
+    """Return the statements about a cluster, sorted: its members (PROV), and each match as an axiom
+    of SSSOM.
 
-    Sources: https://www.w3.org/TR/prov-o/#Collection, https://mapping-commons.github.io/sssom/spec-formats-owl/. Who decided is not
-    published.
+    Sources: https://www.w3.org/TR/prov-o/#Collection,
+    https://mapping-commons.github.io/sssom/spec-formats-owl/. Who decided is not published.
     """
-    statements = [f"<{cluster}> <{RDF}type> <{iris.ns}Cluster>", f"<{cluster}> <{RDF}type> <{PROV}Collection>"]
+    statements = [
+        f"<{cluster}> <{RDF}type> <{iris.ns}Cluster>",
+        f"<{cluster}> <{RDF}type> <{PROV}Collection>",
+    ]
     statements += [f"<{cluster}> <{PROV}hadMember> <{member}>" for member in members]
     for match in matches:
         axiom = f"<{cluster}#match-{match.id}>"
@@ -69,5 +78,10 @@ def describe_cluster(cluster: str, members: Iterable[str], matches: Iterable[Mat
 
 
 def describe_replaced(cluster: str, replacement: str, iris: Iris) -> list[str]:
-    """Return the statements about a cluster whose naming member does not exist any more: what replaces it."""
-    return [f"<{cluster}> <{RDF}type> <{iris.ns}Cluster>", f"<{cluster}> <{DCT}isReplacedBy> <{replacement}>"]
+    """Return the statements about a cluster whose naming member does not exist any more: what
+    replaces it.
+    """
+    return [
+        f"<{cluster}> <{RDF}type> <{iris.ns}Cluster>",
+        f"<{cluster}> <{DCT}isReplacedBy> <{replacement}>",
+    ]

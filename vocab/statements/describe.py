@@ -1,7 +1,8 @@
 """Serialize the model as sorted N-Triples statements; no other module does.
 
-A statement is the text ``<s> <p> <o>`` without its closing dot; a description is a sorted list of distinct statements, and
-``quads`` adds the record's graph. There are no blank nodes: each part has an IRI under its record's.
+A statement is the text ``<s> <p> <o>`` without its closing dot; a description is a sorted list of
+distinct statements, and ``quads`` adds the record's graph. There are no blank nodes: each part has
+an IRI under its record's.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ from vocab.terms import (
 _CACHE_SIZE = 16384  # concepts, countries and licences of a registry, about 4 MB
 _MAX_CACHED_LENGTH = 300  # characters; IRIs of concepts are shorter
 
-# Tails: the main subject's statements without the subject. Part: the statements of another subject, in the order of its properties.
+# Tails: the main subject's statements without the subject. Part: the statements of another subject,
+# in the order of its properties.
 Tails = list[str]
 Part = list[str]
 
@@ -79,17 +81,32 @@ def _cached_statement(predicate: str, value: str) -> str:
 
 def _cached_iri(predicate: str, value: str) -> str:
     """Write a value that occurs often: a concept, a country, a licence."""
-    return _cached_statement(predicate, value) if len(value) <= _MAX_CACHED_LENGTH else predicate + iri_or_literal(value)
+    return (
+        _cached_statement(predicate, value)
+        if len(value) <= _MAX_CACHED_LENGTH
+        else predicate + iri_or_literal(value)
+    )
 
 
 _ORGANIZATION, _PLACE = f"{p.TYPE}<{ORG}Organization>", f"{p.TYPE}<{SCHEMA}Place>"
 
 # Each basis has a property of its own, so that queries do not mix them by accident.
-_DECLARED, _LEAD, _FUNDER = Basis.DECLARED, Role.LEAD, Role.FUNDER  # looked up once, since access to an enum member is slow
-_CLAIM = {Basis.DECLARED: "declared", Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}
+# looked up once, since access to an enum member is slow
+_DECLARED, _LEAD, _FUNDER = Basis.DECLARED, Role.LEAD, Role.FUNDER
+_CLAIM = {
+    Basis.DECLARED: "declared",
+    Basis.CROSSWALKED: "crosswalked",
+    Basis.SUGGESTED: "suggested",
+}
 
 
-def _claims(tails: Tails, parts: list[Part], context: StatementContext, predicate: str, claims: Iterable[Claim]) -> None:
+def _claims(
+    tails: Tails,
+    parts: list[Part],
+    context: StatementContext,
+    predicate: str,
+    claims: Iterable[Claim],
+) -> None:
     for claim in claims:
         if claim.basis is _DECLARED:
             tails.append(_cached_iri(predicate, claim.concept))
@@ -98,12 +115,18 @@ def _claims(tails: Tails, parts: list[Part], context: StatementContext, predicat
         else:
             name = _CLAIM[claim.basis]
             start = len(context.ns) + 1  # after the < and the namespace
-            tails.append(f"{predicate[:start]}{name}{predicate[start].upper()}{predicate[start + 1 :]}{iri_or_literal(claim.concept)}")
+            tails.append(
+                f"{predicate[:start]}{name}{predicate[start].upper()}{predicate[start + 1 :]}{iri_or_literal(claim.concept)}"
+            )
             parts.append(_classification(context, name, claim))
 
 
-def _classification(context: StatementContext, basis: str, claim: Claim, organization: str = "") -> Part:
-    """Return the part that says how a claim was made about the record's subject, or about an *organization* (a term)."""
+def _classification(
+    context: StatementContext, basis: str, claim: Claim, organization: str = ""
+) -> Part:
+    """Return the part that says how a claim was made about the record's subject, or about an
+    *organization* (a term).
+    """
     name = slug(claim.concept.rpartition("/")[2])
     if organization:
         name = f"{slug(organization.rpartition('/')[2].rstrip('>'))}-{name}"
@@ -137,8 +160,12 @@ def _classification(context: StatementContext, basis: str, claim: Claim, organiz
     return part
 
 
-def _coded(tails: Tails, parts: list[Part], context: StatementContext, predicate: str, value: Coded) -> None:
-    """Write the value of a coded field, and how it was translated if a crosswalk did, or its percentage."""
+def _coded(
+    tails: Tails, parts: list[Part], context: StatementContext, predicate: str, value: Coded
+) -> None:
+    """Write the value of a coded field, and how it was translated if a crosswalk did, or its
+    percentage.
+    """
     if isinstance(value, Claim):
         tails.append(_cached_iri(predicate, value.concept))
         parts.append(_classification(context, _CLAIM[value.basis], value))
@@ -146,10 +173,21 @@ def _coded(tails: Tails, parts: list[Part], context: StatementContext, predicate
         tails.append(_cached_iri(predicate, value))
 
 
-def _parties(tails: Tails, parts: list[Part], context: StatementContext, parties: Iterable[Party]) -> None:
+def _parties(
+    tails: Tails, parts: list[Part], context: StatementContext, parties: Iterable[Party]
+) -> None:
     for role, name, key, kind, country, homepage, identifiers in parties:
         prefix = f"<{context.organizations}{encode(key or slug(name.value))}> "
-        tails.append((p.PUBLISHER if role is _LEAD else p.FUNDER if role is _FUNDER else context.terms.partner) + prefix[:-1])
+        tails.append(
+            (
+                p.PUBLISHER
+                if role is _LEAD
+                else p.FUNDER
+                if role is _FUNDER
+                else context.terms.partner
+            )
+            + prefix[:-1]
+        )
         part = [prefix + _cached_iri(p.SPATIAL, country)] if country else []
         part += (f"{prefix}{_ORGANIZATION}", f"{prefix}{p.PREFERRED}{literal(*name)}")
         if isinstance(kind, Claim):
@@ -160,16 +198,22 @@ def _parties(tails: Tails, parts: list[Part], context: StatementContext, parties
         if homepage:
             part.append(f"{prefix}{p.HOMEPAGE}{iri_or_literal(homepage)}")
         if identifiers:
-            part += (prefix + tail for tail in _assigned(parts, context, "organization", identifiers))
+            part += (
+                prefix + tail for tail in _assigned(parts, context, "organization", identifiers)
+            )
             part.sort()
         parts.append(part)
 
 
-def _assigned(parts: list[Part], context: StatementContext, kind: str, texts: Iterable[str]) -> Tails:
-    """Return the statements of the identifiers among *texts* that another registry assigned to a thing of *kind*.
+def _assigned(
+    parts: list[Part], context: StatementContext, kind: str, texts: Iterable[str]
+) -> Tails:
+    """Return the statements of the identifiers among *texts* that another registry assigned to a
+    thing of *kind*.
 
-    Each is an ``adms:Identifier``, a part of the record. ``owl:sameAs`` is stated where the scheme has IRIs for the things themselves. An
-    identifier whose form or check digits are wrong stays a text, which validation remarks.
+    Each is an ``adms:Identifier``, a part of the record. ``owl:sameAs`` is stated where the scheme
+    has IRIs for the things themselves. An identifier whose form or check digits are wrong stays a
+    text, which validation remarks.
     """
     tails: Tails = []
     for text in texts:
@@ -190,9 +234,14 @@ def _assigned(parts: list[Part], context: StatementContext, kind: str, texts: It
     return tails
 
 
-def _places(tails: Tails, parts: list[Part], context: StatementContext, places: Iterable[Place]) -> None:
+def _places(
+    tails: Tails, parts: list[Part], context: StatementContext, places: Iterable[Place]
+) -> None:
     for number, place in enumerate(places, 1):
-        prefix, geometry = f"<{context.record}#place-{number}> ", f"<{context.record}#place-{number}-point>"
+        prefix, geometry = (
+            f"<{context.record}#place-{number}> ",
+            f"<{context.record}#place-{number}-point>",
+        )
         latitude, longitude, wkt = geo_point(place.latitude, place.longitude)
         tails.append(p.LOCATION + prefix[:-1])
         parts.append([f"{geometry} {p.WKT}{wkt}"])
@@ -207,10 +256,14 @@ def _picture(tails: Tails, parts: list[Part], picture: Picture) -> None:
     prefix = f"<{picture.address}> "
     tails.append(p.IMAGE + prefix[:-1])
     part = [f"{prefix}{p.TYPE}<{SCHEMA}ImageObject>"]
-    parts.append([*part, f"{prefix}{p.CAPTION}{literal(*picture.caption)}"] if picture.caption else part)
+    parts.append(
+        [*part, f"{prefix}{p.CAPTION}{literal(*picture.caption)}"] if picture.caption else part
+    )
 
 
-def _prizes(tails: Tails, parts: list[Part], context: StatementContext, prizes: Iterable[Prize]) -> None:
+def _prizes(
+    tails: Tails, parts: list[Part], context: StatementContext, prizes: Iterable[Prize]
+) -> None:
     for number, prize in enumerate(prizes, 1):
         prefix, terms = f"<{context.record}#prize-{number}> ", context.terms
         tails.append(p.RELATED_BY + prefix[:-1])
@@ -227,10 +280,13 @@ def _prizes(tails: Tails, parts: list[Part], context: StatementContext, prizes: 
         parts.append(sorted(part))
 
 
-_FIELDS = {"title": p.TITLE, "description": p.DESCRIPTION, "content": p.CONTENT}  # the venue has a property of ours
+# the venue has a property of ours
+_FIELDS = {"title": p.TITLE, "description": p.DESCRIPTION, "content": p.CONTENT}
 
 
-def _detections(parts: list[Part], context: StatementContext, detected: Iterable[Detection]) -> None:
+def _detections(
+    parts: list[Part], context: StatementContext, detected: Iterable[Detection]
+) -> None:
     for field, language, confidence in detected:
         prefix, terms = f"<{context.record}#detected-{field}-{slug(language)}> ", context.terms
         parts.append([
@@ -250,7 +306,9 @@ def _derivation(parts: list[Part], context: StatementContext, resource: Resource
     parts.append(part)
 
 
-def _coverage(tails: Tails, parts: list[Part], context: StatementContext, resource: Resource) -> None:
+def _coverage(
+    tails: Tails, parts: list[Part], context: StatementContext, resource: Resource
+) -> None:
     """Write what a resource is about and what it consists of, which most resources do not state."""
     tails += [_cached_iri(p.THEME, theme) for theme in resource.themes]
     tails += [_cached_iri(p.CONFORMS, standard) for standard in resource.conforms_to]
@@ -274,13 +332,20 @@ def _period(tails: Tails, prefix: str, period: Period) -> Part:
 
 
 def _file(tails: Tails, iri: str, file: File) -> list[Part]:
-    """Return the statements of a file, and those of its checksum, which SPDX makes a thing of its own."""
+    """Return the statements of a file, and those of its checksum, which SPDX makes a thing of its
+    own.
+    """
     prefix = f"<{iri}> "
     tails.append(p.DISTRIBUTION + prefix[:-1])
     part = [f"{prefix}{p.TYPE}<{DCAT}Distribution>"]
     part += [f"{prefix}{p.TITLE}{literal(*text)}" for text in file.titles]
     part += [f"{prefix}{p.DESCRIPTION}{literal(*text)}" for text in file.descriptions]
-    for predicate, value in ((p.ACCESS, file.access), (p.DOWNLOAD, file.download), (p.FORMAT, file.form), (p.LICENCE, file.licence)):
+    for predicate, value in (
+        (p.ACCESS, file.access),
+        (p.DOWNLOAD, file.download),
+        (p.FORMAT, file.form),
+        (p.LICENCE, file.licence),
+    ):
         part += [prefix + _cached_iri(predicate, value)] if value else []
     part += [f"{prefix}{p.BYTES}{integer(file.size)}"] if file.size is not None else []
     if file.checksum is None:
@@ -296,11 +361,16 @@ def _file(tails: Tails, iri: str, file: File) -> list[Part]:
     ]
 
 
-def _amounts(tails: Tails, parts: list[Part], context: StatementContext, amounts: Iterable[Amount]) -> None:
+def _amounts(
+    tails: Tails, parts: list[Part], context: StatementContext, amounts: Iterable[Amount]
+) -> None:
     for number, amount in enumerate(amounts, 1):
         prefix = f"<{context.record}#amount-{number}> "
         tails.append(context.terms.amount + prefix[:-1])
-        part = [f"{prefix}{p.TYPE}<{SCHEMA}MonetaryAmount>", f"{prefix}{p.MONEY}{decimal(amount.value)}"]
+        part = [
+            f"{prefix}{p.TYPE}<{SCHEMA}MonetaryAmount>",
+            f"{prefix}{p.MONEY}{decimal(amount.value)}",
+        ]
         part += [f"{prefix}{p.CURRENCY}{literal(amount.currency)}"] if amount.currency else []
         part += [f"{prefix}{p.NAME}{literal(*amount.name)}"] if amount.name else []
         part += [f"{prefix}{p.VALID_FROM}{date_literal(amount.start)}"] if amount.start else []
@@ -308,7 +378,9 @@ def _amounts(tails: Tails, parts: list[Part], context: StatementContext, amounts
         parts.append(sorted(part))
 
 
-def _outcomes(tails: Tails, parts: list[Part], context: StatementContext, outcomes: Iterable[Outcome]) -> None:
+def _outcomes(
+    tails: Tails, parts: list[Part], context: StatementContext, outcomes: Iterable[Outcome]
+) -> None:
     for number, outcome in enumerate(outcomes, 1):
         prefix = f"<{context.record}#outcome-{number}> "
         tails.append(context.terms.project_outcome + prefix[:-1])
@@ -328,7 +400,9 @@ def _common(tails: Tails, parts: list[Part], context: StatementContext, resource
     for word in resource.identifiers:
         add(p.IDENTIFIER + literal(word))
     if resource.identifiers or resource.pages:
-        tails += _assigned(parts, context, KIND[type(resource)], (*resource.identifiers, *resource.pages))
+        tails += _assigned(
+            parts, context, KIND[type(resource)], (*resource.identifiers, *resource.pages)
+        )
     if resource.issued:
         add(p.ISSUED + date_literal(resource.issued))
     for word in resource.languages:
@@ -365,7 +439,9 @@ def _common(tails: Tails, parts: list[Part], context: StatementContext, resource
         _derivation(parts, context, resource)
 
 
-def _period_and_places(tails: Tails, parts: list[Part], context: StatementContext, resource: Initiative | Event) -> None:
+def _period_and_places(
+    tails: Tails, parts: list[Part], context: StatementContext, resource: Initiative | Event
+) -> None:
     if resource.start:
         tails.append(p.START + date_literal(resource.start))
     if resource.end:
@@ -373,7 +449,9 @@ def _period_and_places(tails: Tails, parts: list[Part], context: StatementContex
     _places(tails, parts, context, resource.places)
 
 
-def _initiative(tails: Tails, parts: list[Part], context: StatementContext, resource: Initiative) -> None:
+def _initiative(
+    tails: Tails, parts: list[Part], context: StatementContext, resource: Initiative
+) -> None:
     tails.append(f"{p.TYPE}<{context.ns}Initiative>")
     _period_and_places(tails, parts, context, resource)
     if resource.coverage:
@@ -407,7 +485,9 @@ def _event(tails: Tails, parts: list[Part], context: StatementContext, resource:
         tails.append(f"{p.STATUS}<{SCHEMA}EventCancelled>")
 
 
-def _document(tails: Tails, parts: list[Part], context: StatementContext, resource: Document) -> None:
+def _document(
+    tails: Tails, parts: list[Part], context: StatementContext, resource: Document
+) -> None:
     tails.append(f"{p.TYPE}<{FOAF}Document>")
     tails += [p.CREATOR + literal(text, tag) for text, tag in resource.creators]
     if resource.kind:
@@ -429,7 +509,9 @@ _WRITERS: Mapping[type[Resource], Callable[[Tails, list[Part], StatementContext,
 
 
 def describe(resource: Resource, iris: Iris, source: str) -> list[str]:
-    """Return all statements of *source* on *resource*, sorted, without provenance (``vocab.statements.provenance.describe_record``)."""
+    """Return all statements of *source* on *resource*, sorted, without provenance
+    (``vocab.statements.provenance.describe_record``).
+    """
     records, things, organizations, ns, terms = _prefixes(iris, source, KIND[type(resource)])
     segment = encode(resource.key)
     record, subject = records + segment, f"<{things}{segment}>"
@@ -445,12 +527,22 @@ def describe(resource: Resource, iris: Iris, source: str) -> list[str]:
 
 @lru_cache(maxsize=256)  # sources in progress at once, by kind
 def _prefixes(iris: Iris, source: str, kind: str) -> tuple[str, str, str, str, OntologyTerms]:
-    """Return the IRI prefixes of a source's records, things and organizations, and our namespace with its properties."""
-    return iris.record(source, ""), iris.thing(kind, source, ""), iris.thing("organization", source, ""), iris.ns, ontology_terms(iris.ns)
+    """Return the IRI prefixes of a source's records, things and organizations, and our namespace
+    with its properties.
+    """
+    return (
+        iris.record(source, ""),
+        iris.thing(kind, source, ""),
+        iris.thing("organization", source, ""),
+        iris.ns,
+        ontology_terms(iris.ns),
+    )
 
 
 def _sort_unique(statements: list[str]) -> list[str]:
-    """Return the statements sorted and unique. They mostly are already, and checking is faster than sorting."""
+    """Return the statements sorted and unique. They mostly are already, and checking is faster than
+    sorting.
+    """
     return statements if all(map(lt, statements, statements[1:])) else sorted(set(statements))
 
 

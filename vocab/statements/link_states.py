@@ -1,4 +1,6 @@
-"""Describe the states of links as quality measurements (DQV): whether a web page that records name answers."""
+"""Describe the states of links as quality measurements (DQV): whether a web page that records name
+answers.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from vocab.terms import DCT, DQV, PROV, RDF, instant, literal
 
 @dataclass(frozen=True, slots=True)
 class CheckedLink:
-    """A link with its state (alive, moved, gone or blocked) since a time, in UTC; *id* names it, a moved one answers at *location*."""
+    """A link with its state (alive, moved, gone or blocked) since a time, in UTC; *id* names it, a
+    moved one answers at *location*.
+    """
 
     id: str
     url: str
@@ -22,7 +26,9 @@ class CheckedLink:
 
 
 def describe_links(source: str, links: Iterable[CheckedLink], iris: Iris) -> list[str]:
-    """Return the statements about the links of a source's records, sorted, for the graph ``iris.links(source)``."""
+    """Return the statements about the links of a source's records, sorted, for the graph
+    ``iris.links(source)``.
+    """
     graph, statements = iris.links(source), set[str]()
     for link in links:
         measurement = f"<{graph}#{link.id}>"

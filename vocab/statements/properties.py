@@ -5,7 +5,24 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from vocab.terms import ADMS, DCAT, DCT, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, SPDX, VIVO, WGS
+from vocab.terms import (
+    ADMS,
+    DCAT,
+    DCT,
+    FOAF,
+    GEO,
+    ORG,
+    PROV,
+    RDF,
+    RDFS,
+    SCHEMA,
+    SH,
+    SIOC,
+    SKOS,
+    SPDX,
+    VIVO,
+    WGS,
+)
 
 TYPE = f"<{RDF}type> "
 TITLE, DESCRIPTION, KEYWORD = f"<{DCT}title> ", f"<{DCT}description> ", f"<{DCAT}keyword> "
@@ -15,20 +32,53 @@ ISSUED, MODIFIED, REVIEWED = f"<{DCT}issued> ", f"<{DCT}modified> ", f"<{SCHEMA}
 SPATIAL, RELATION, PUBLISHER = f"<{DCT}spatial> ", f"<{DCT}relation> ", f"<{DCT}publisher> "
 CREATOR, SORT = f"<{DCT}creator> ", f"<{DCT}type> "
 PAGE, HOMEPAGE, TOPIC = f"<{FOAF}page> ", f"<{FOAF}homepage> ", f"<{FOAF}primaryTopic> "
-START, END, STATUS, FUNDER = f"<{SCHEMA}startDate> ", f"<{SCHEMA}endDate> ", f"<{SCHEMA}eventStatus> ", f"<{SCHEMA}funder> "
-LOCATION, LATITUDE, LONGITUDE, LABEL = f"<{SCHEMA}location> ", f"<{WGS}lat> ", f"<{WGS}long> ", f"<{RDFS}label> "
+START, END, STATUS, FUNDER = (
+    f"<{SCHEMA}startDate> ",
+    f"<{SCHEMA}endDate> ",
+    f"<{SCHEMA}eventStatus> ",
+    f"<{SCHEMA}funder> ",
+)
+LOCATION, LATITUDE, LONGITUDE, LABEL = (
+    f"<{SCHEMA}location> ",
+    f"<{WGS}lat> ",
+    f"<{WGS}long> ",
+    f"<{RDFS}label> ",
+)
 IMAGE, CAPTION = f"<{SCHEMA}image> ", f"<{SCHEMA}caption> "
 GEOMETRY, WKT = f"<{GEO}hasGeometry> ", f"<{GEO}asWKT> "
 PREFERRED, CLASSIFICATION = f"<{SKOS}prefLabel> ", f"<{ORG}classification> "
-CONTENT, CONTAINER, RELATED_BY = f"<{SIOC}content> ", f"<{SIOC}has_container> ", f"<{VIVO}relatedBy> "
+CONTENT, CONTAINER, RELATED_BY = (
+    f"<{SIOC}content> ",
+    f"<{SIOC}has_container> ",
+    f"<{VIVO}relatedBy> ",
+)
 CATALOGUED, GENERATED, STATE = f"<{DCAT}record> ", f"<{PROV}wasGeneratedBy> ", f"<{ADMS}status> "
-DERIVED, PRIMARY, CREDIT = f"<{PROV}wasDerivedFrom> ", f"<{PROV}hadPrimarySource> ", f"<{SCHEMA}creditText> "
+DERIVED, PRIMARY, CREDIT = (
+    f"<{PROV}wasDerivedFrom> ",
+    f"<{PROV}hadPrimarySource> ",
+    f"<{SCHEMA}creditText> ",
+)
 ASSIGNED, NOTATION, AGENCY = f"<{ADMS}identifier> ", f"<{SKOS}notation> ", f"<{ADMS}schemaAgency> "
 SAME_AS = "<http://www.w3.org/2002/07/owl#sameAs> "
-THEME, DISTRIBUTION, ACCESS, DOWNLOAD = f"<{DCAT}theme> ", f"<{DCAT}distribution> ", f"<{DCAT}accessURL> ", f"<{DCAT}downloadURL> "
-BYTES, CHECKSUM, ALGORITHM, DIGITS = f"<{DCAT}byteSize> ", f"<{SPDX}checksum> ", f"<{SPDX}algorithm> ", f"<{SPDX}checksumValue> "
+THEME, DISTRIBUTION, ACCESS, DOWNLOAD = (
+    f"<{DCAT}theme> ",
+    f"<{DCAT}distribution> ",
+    f"<{DCAT}accessURL> ",
+    f"<{DCAT}downloadURL> ",
+)
+BYTES, CHECKSUM, ALGORITHM, DIGITS = (
+    f"<{DCAT}byteSize> ",
+    f"<{SPDX}checksum> ",
+    f"<{SPDX}algorithm> ",
+    f"<{SPDX}checksumValue> ",
+)
 PERIOD_START, PERIOD_END = f"<{DCAT}startDate> ", f"<{DCAT}endDate> "
-TEMPORAL, CONFORMS, RIGHTS, FORMAT = f"<{DCT}temporal> ", f"<{DCT}conformsTo> ", f"<{DCT}accessRights> ", f"<{DCT}format> "
+TEMPORAL, CONFORMS, RIGHTS, FORMAT = (
+    f"<{DCT}temporal> ",
+    f"<{DCT}conformsTo> ",
+    f"<{DCT}accessRights> ",
+    f"<{DCT}format> ",
+)
 WHOLE, SOURCE, FREQUENCY = f"<{DCT}isPartOf> ", f"<{DCT}source> ", f"<{DCT}accrualPeriodicity> "
 NAME, MONEY, CURRENCY = f"<{SCHEMA}name> ", f"<{SCHEMA}value> ", f"<{SCHEMA}currency> "
 VALID_FROM, VALID_THROUGH = f"<{SCHEMA}validFrom> ", f"<{SCHEMA}validThrough> "
@@ -80,4 +130,6 @@ def ontology_terms(ns: str) -> OntologyTerms:
     ('<a:actionLine> ', '<a:goal> ')
     """
     words = (name.split("_") for name in OntologyTerms._fields)
-    return OntologyTerms(*(f"<{ns}{first}{''.join(map(str.capitalize, rest))}> " for first, *rest in words))
+    return OntologyTerms(
+        *(f"<{ns}{first}{''.join(map(str.capitalize, rest))}> " for first, *rest in words)
+    )

@@ -11,14 +11,27 @@ from vocab.freshness import FreshnessInputs, freshness
 from vocab.iris import Iris
 from vocab.statements import properties as p
 from vocab.statements.run_statistics import RunStatistics, describe_run
-from vocab.terms import ADMS, DCAT, DCT, RDF, SH, date_literal, instant, integer, iri_or_literal, literal
+from vocab.terms import (
+    ADMS,
+    DCAT,
+    DCT,
+    RDF,
+    SH,
+    date_literal,
+    instant,
+    integer,
+    iri_or_literal,
+    literal,
+)
 
 _TYPE = f"<{RDF}type>"
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationNote:
-    """A validation warning that is published with the record; *path*, *focus* and *shape* are IRIs, or None if unknown."""
+    """A validation warning that is published with the record; *path*, *focus* and *shape* are IRIs,
+    or None if unknown.
+    """
 
     component: str
     severity: str
@@ -30,9 +43,11 @@ class ValidationNote:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """The source and the run of a record's current state; *digest* is hexadecimal, the times are UTC.
+    """The source and the run of a record's current state; *digest* is hexadecimal, the times are
+    UTC.
 
-    *datestamp* is the date that an OAI-PMH repository gave the record, None if it was not harvested from one.
+    *datestamp* is the date that an OAI-PMH repository gave the record, None if it was not harvested
+    from one.
     """
 
     source: str
@@ -47,7 +62,9 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The public description of a source; *every* is its cron line in UTC, *is_retired* whether an operator ended its harvests."""
+    """The public description of a source; *every* is its cron line in UTC, *is_retired* whether an
+    operator ended its harvests.
+    """
 
     name: str
     title: str
@@ -62,11 +79,12 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """The status of a source: times are UTC, None if not yet known; *outcome* is the last run's state.
+    """The status of a source: times are UTC, None if not yet known; *outcome* is the last run's
+    state.
 
-    *full_harvest* is when the last full harvest started, *missing* how many records are marked as vanished, *hold* an
-    operator's reason for a hold, *plan* the run whose plan awaits approval, *account* the statistics of the last run if no journal
-    entry contains them.
+    *full_harvest* is when the last full harvest started, *missing* how many records are marked as
+    vanished, *hold* an operator's reason for a hold, *plan* the run whose plan awaits approval,
+    *account* the statistics of the last run if no journal entry contains them.
     """
 
     source: str
@@ -87,11 +105,20 @@ class SourceStatus:
 
 
 _COUNTS = ("publishedRecords", "missingRecords", "consecutiveFailures")
-_TIMES = ("lastAttempt", "lastSuccess", "lastFullHarvest", "lastChange", "nextDue", "lateFrom", "frozenFrom")
+_TIMES = (
+    "lastAttempt",
+    "lastSuccess",
+    "lastFullHarvest",
+    "lastChange",
+    "nextDue",
+    "lateFrom",
+    "frozenFrom",
+)
 
 
 def check_source_status(values: Mapping[str, str]) -> None:
-    """Check the values of one source in a status graph, by the names of our terms; raise ValueError if one is invalid.
+    """Check the values of one source in a status graph, by the names of our terms; raise ValueError
+    if one is invalid.
 
     >>> check_source_status({"lastSuccess": "2026-03-01T12:00:00Z", "publishedRecords": "7"})
     >>> check_source_status({"lastSuccess": "yesterday"})
@@ -107,13 +134,16 @@ def check_source_status(values: Mapping[str, str]) -> None:
 
 
 def describe_record(key: str, iris: Iris, about: Provenance) -> list[str]:
-    """Describe a record as a ``dcat:CatalogRecord``: source, times, run, mapping, digest and validation notes.
+    """Describe a record as a ``dcat:CatalogRecord``: source, times, run, mapping, digest and
+    validation notes.
 
     Source: https://www.w3.org/TR/vocab-dcat-3/#Class:Catalog_Record
     """
     record = iris.record(about.source, key)
     prefix = f"<{record}> "
-    shared, source, digest = _run_statements(iris, about.source, about.run, about.mapping, about.modified)
+    shared, source, digest = _run_statements(
+        iris, about.source, about.run, about.mapping, about.modified
+    )
     out = [  # nearly sorted, which is fast to sort
         f"{prefix}{p.IDENTIFIER}{literal(key)}",
         f"{prefix}{p.ISSUED}{_first_seen(about.first_seen)}",
@@ -129,12 +159,17 @@ def describe_record(key: str, iris: Iris, about: Provenance) -> list[str]:
     return out
 
 
-_first_seen = lru_cache(maxsize=256)(instant)  # most records of a source were first seen in a few runs
+# most records of a source were first seen in a few runs
+_first_seen = lru_cache(maxsize=256)(instant)
 
 
 @lru_cache(maxsize=64)  # runs in progress at once
-def _run_statements(iris: Iris, source: str, run: str, mapping: str, modified: datetime) -> tuple[tuple[str, ...], str, str]:
-    """Return the statements shared by all records of a run, and the beginnings of those on source and digest."""
+def _run_statements(
+    iris: Iris, source: str, run: str, mapping: str, modified: datetime
+) -> tuple[tuple[str, ...], str, str]:
+    """Return the statements shared by all records of a run, and the beginnings of those on source
+    and digest.
+    """
     ops = iris.operations
     tails = (
         f"{p.MODIFIED}{instant(modified)}",
@@ -146,7 +181,9 @@ def _run_statements(iris: Iris, source: str, run: str, mapping: str, modified: d
     return tails, f"<{iris.source(source)}> {p.CATALOGUED}", f"<{ops}digest> "
 
 
-def describe_results(key: str, iris: Iris, source: str, notes: Iterable[ValidationNote]) -> list[str]:
+def describe_results(
+    key: str, iris: Iris, source: str, notes: Iterable[ValidationNote]
+) -> list[str]:
     """Describe validation notes as ``sh:ValidationResult``; the statements are unsorted."""
     record, out = iris.record(source, key), list[str]()
     prefix, has_result = f"<{record}> ", f"<{iris.operations}result> "
@@ -165,7 +202,9 @@ def describe_results(key: str, iris: Iris, source: str, notes: Iterable[Validati
 
 
 def describe_source(registry: Registry, iris: Iris) -> list[str]:
-    """Describe a registry as a ``dcat:Catalog`` (https://www.w3.org/TR/vocab-dcat-3/#Class:Catalog)."""
+    """Describe a registry as a ``dcat:Catalog``
+    (https://www.w3.org/TR/vocab-dcat-3/#Class:Catalog).
+    """
     source = f"<{iris.source(registry.name)}>"
     out = [
         f"{source} {_TYPE} <{DCAT}Catalog>",
@@ -184,17 +223,26 @@ def describe_source(registry: Registry, iris: Iris) -> list[str]:
     return sorted(out)
 
 
-def describe_source_statuses(statuses: Iterable[SourceStatus], iris: Iris, at: datetime | None = None) -> list[str]:
-    """Describe the status of sources: the statements of the status graph, which no release contains.
+def describe_source_statuses(
+    statuses: Iterable[SourceStatus], iris: Iris, at: datetime | None = None
+) -> list[str]:
+    """Describe the status of sources: the statements of the status graph, which no release
+    contains.
 
-    *at* is the time for which freshness is computed; the follower recomputes it when it is due to change.
+    *at* is the time for which freshness is computed; the follower recomputes it when it is due to
+    change.
     """
     out: set[str] = set()
     for status in statuses:
         source = f"<{iris.source(status.source)}> "
-        out.update(f"{source}<{iris.operations}{name}> {value}" for name, value in _status_values(status, iris))
+        out.update(
+            f"{source}<{iris.operations}{name}> {value}"
+            for name, value in _status_values(status, iris)
+        )
         if at is not None:
-            out.add(f"{source}<{iris.operations}freshness> <{iris.operations}{freshness(status.marks, at).value}>")
+            out.add(
+                f"{source}<{iris.operations}freshness> <{iris.operations}{freshness(status.marks, at).value}>"
+            )
         if status.account is not None:
             out.update(describe_run(status.account, iris))
     return sorted(out)

@@ -1,6 +1,7 @@
 """Describe a run's numbers as provenance and as quality measurements.
 
-Sources: https://www.w3.org/TR/prov-o/#Activity and https://www.w3.org/TR/vocab-dqv/#dqv:QualityMeasurement.
+Sources: https://www.w3.org/TR/prov-o/#Activity and
+https://www.w3.org/TR/vocab-dqv/#dqv:QualityMeasurement.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ METRICS: Mapping[str, str] = {
 class RunStatistics:
     """The numbers of a run; times are UTC.
 
-    *reported* is None if the source reported no total, *entry* if the run wrote none. *quads_after* counts all quads of the journal
-    after the entry, including those of these statistics. *network* counts the outcomes of requests by name.
+    *reported* is None if the source reported no total, *entry* if the run wrote none. *quads_after*
+    counts all quads of the journal after the entry, including those of these statistics. *network*
+    counts the outcomes of requests by name.
     """
 
     run: str
@@ -85,10 +87,11 @@ class RunStatistics:
 
 
 def describe_run(statistics: RunStatistics, iris: Iris) -> list[str]:
-    """Describe a run as a ``prov:Activity`` with each number as a ``dqv:QualityMeasurement``, sorted.
+    """Describe a run as a ``prov:Activity`` with each number as a ``dqv:QualityMeasurement``,
+    sorted.
 
-    The number of statements depends on which numbers are set, not on their values, so that the statistics can include the
-    number of quads that they are part of.
+    The number of statements depends on which numbers are set, not on their values, so that the
+    statistics can include the number of quads that they are part of.
     """
     run, source, ns = iris.run(statistics.run), iris.source(statistics.source), iris.operations
     prefix = f"<{run}> "
@@ -107,14 +110,22 @@ def describe_run(statistics: RunStatistics, iris: Iris) -> list[str]:
         out.append(f"{prefix}<{ns}journalEntry> {integer(statistics.entry)}")
     for name, count in statistics.counts.items():
         term = METRICS[name]
-        out += [f"{prefix}<{ns}{term}> {integer(count)}", *_describe_measurement(run, source, term, f"{ns}{term}", count)]
+        out += [
+            f"{prefix}<{ns}{term}> {integer(count)}",
+            *_describe_measurement(run, source, term, f"{ns}{term}", count),
+        ]
     for name, count in statistics.network.items():
         part = f"network-{encode(name)}"
-        out += [*_describe_measurement(run, source, part, f"{ns}requests", count), f"<{run}#{part}> <{ns}networkOutcome> {literal(name)}"]
+        out += [
+            *_describe_measurement(run, source, part, f"{ns}requests", count),
+            f"<{run}#{part}> <{ns}networkOutcome> {literal(name)}",
+        ]
     return sorted(out)
 
 
-def _describe_measurement(run: str, source: str, part: str, metric: str, count: int) -> Iterator[str]:
+def _describe_measurement(
+    run: str, source: str, part: str, metric: str, count: int
+) -> Iterator[str]:
     prefix = f"<{run}#{part}> "
     yield f"{prefix}<{RDF}type> <{DQV}QualityMeasurement>"
     yield f"{prefix}<{DQV}isMeasurementOf> <{metric}>"

@@ -10,12 +10,18 @@ from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, RDF, instant, literal
 
 # These describe the record, not its topic, so that queries do not count the topic as existing.
-_KEPT_PROPERTIES = {f"<{DCT}title>": f"<{DCT}title>", f"<{RDF}type>": f"<{DCT}type>", f"<{FOAF}page>": f"<{FOAF}page>"}
+_KEPT_PROPERTIES = {
+    f"<{DCT}title>": f"<{DCT}title>",
+    f"<{RDF}type>": f"<{DCT}type>",
+    f"<{FOAF}page>": f"<{FOAF}page>",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """When, why and by which run a record was deleted; *replacement* is the key of the record with the same content, or None."""
+    """When, why and by which run a record was deleted; *replacement* is the key of the record with
+    the same content, or None.
+    """
 
     run: str
     deleted_at: datetime
@@ -23,10 +29,14 @@ class Deletion:
     replacement: str | None = None
 
 
-def write_tombstone(key: str, source: str, about: Deletion, first_seen: datetime, before: Sequence[str], iris: Iris) -> list[str]:
-    """Describe a deleted record: its address and topic, when, why and by which run it was deleted, what it was, its replacement.
+def write_tombstone(
+    key: str, source: str, about: Deletion, first_seen: datetime, before: Sequence[str], iris: Iris
+) -> list[str]:
+    """Describe a deleted record: its address and topic, when, why and by which run it was deleted,
+    what it was, its replacement.
 
-    The record's ``dct:type`` is its topic's former type, such as an initiative; ``dct:isReplacedBy`` names the replacement
+    The record's ``dct:type`` is its topic's former type, such as an initiative;
+    ``dct:isReplacedBy`` names the replacement
     (https://www.dublincore.org/specifications/dublin-core/dcmi-terms/#isReplacedBy).
     """
     record = f"<{iris.record(source, key)}>"
@@ -45,13 +55,17 @@ def write_tombstone(key: str, source: str, about: Deletion, first_seen: datetime
         *(line for line in before if line.startswith(since)),
     ]
     if about.replacement is not None:
-        statements.append(f"{record} <{DCT}isReplacedBy> <{iris.record(source, about.replacement)}>")
+        statements.append(
+            f"{record} <{DCT}isReplacedBy> <{iris.record(source, about.replacement)}>"
+        )
     return sorted(set(statements))
 
 
 def _kept_statements(record: str, before: Sequence[str]) -> Iterator[str]:
     """Yield what a tombstone keeps of a description: the topic, its titles, its type and its pages."""
-    topic = next((line for line in before if line.startswith(f"{record} <{FOAF}primaryTopic> ")), None)
+    topic = next(
+        (line for line in before if line.startswith(f"{record} <{FOAF}primaryTopic> ")), None
+    )
     if topic is None:
         return
     yield topic
@@ -64,11 +78,16 @@ def _kept_statements(record: str, before: Sequence[str]) -> Iterator[str]:
 
 
 def mark_vanished(description: str, key: str, source: str, since: datetime, iris: Iris) -> str:
-    """Mark a description (statements, one a line) as that of a vanished record, which is still published."""
+    """Mark a description (statements, one a line) as that of a vanished record, which is still
+    published.
+    """
     record = f"<{iris.record(source, key)}>"
     lines = strip_mark(description, key, source, iris).split("\n")
     other_lines = (line for line in lines if not line.startswith(f"{record} <{ADMS}status> "))
-    marks = (f"{record} <{ADMS}status> <{iris.operations}vanished>", f"{record} <{iris.operations}vanishedSince> {instant(since)}")
+    marks = (
+        f"{record} <{ADMS}status> <{iris.operations}vanished>",
+        f"{record} <{iris.operations}vanishedSince> {instant(since)}",
+    )
     return "\n".join(sorted((*other_lines, *marks)))
 
 
@@ -76,6 +95,10 @@ def strip_mark(description: str, key: str, source: str, iris: Iris) -> str:
     """Return a description without the mark."""
     record = f"<{iris.record(source, key)}>"
     since, status = f"{record} <{iris.operations}vanishedSince> ", f"{record} <{ADMS}status> "
-    lines = [line for line in description.split("\n") if not line.startswith((since, f"{status}<{iris.operations}vanished>"))]
+    lines = [
+        line
+        for line in description.split("\n")
+        if not line.startswith((since, f"{status}<{iris.operations}vanished>"))
+    ]
     published = f"{status}<{iris.operations}published>"
     return "\n".join(sorted({*lines, published}))

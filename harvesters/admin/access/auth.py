@@ -13,7 +13,13 @@ from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.access.sessions import Session
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import CSRFError, InsufficientScope, RateLimited, SessionRequired, Unauthenticated
+from harvesters.admin.errors import (
+    CSRFError,
+    InsufficientScope,
+    RateLimited,
+    SessionRequired,
+    Unauthenticated,
+)
 from harvesters.errors import LedgerError
 
 COOKIE = "admin"
@@ -21,7 +27,13 @@ log = structlog.get_logger(component="admin")
 
 Credentials = Annotated[
     HTTPAuthorizationCredentials | None,
-    Security(HTTPBearer(auto_error=False, scheme_name="key", description="A key of `stocktake keys create` (RFC 6750).")),
+    Security(
+        HTTPBearer(
+            auto_error=False,
+            scheme_name="key",
+            description="A key of `stocktake keys create` (RFC 6750).",
+        )
+    ),
 ]
 
 
@@ -51,16 +63,21 @@ def client_address(request: Request) -> str:
 def authenticate(request: Request, token: str) -> Key:
     """Return the key for *token* and record its use.
 
-    Raises Unauthenticated for an invalid token, and RateLimited after too many of them. A valid key is never refused
-    because of the failures of others at the same address.
+    Raises Unauthenticated for an invalid token, and RateLimited after too many of them. A valid key
+    is never refused because of the failures of others at the same address.
     """
     context, client = get_context(request), client_address(request)
     key = key_store.check(context.ledger, token, context.now())
     if key is None:
         if seconds := context.throttle.retry_after(client):
-            raise RateLimited("Too many failed sign-ins from this address. Try again in %(seconds)s seconds.", seconds=seconds)
+            raise RateLimited(
+                "Too many failed sign-ins from this address. Try again in %(seconds)s seconds.",
+                seconds=seconds,
+            )
         context.throttle.record_failure(client)
-        raise Unauthenticated("Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True)
+        raise Unauthenticated(
+            "Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True
+        )
     try:
         key_store.record_use(context.ledger, key, context.now())
     except LedgerError as error:  # a read must not wait for a writer
@@ -68,9 +85,13 @@ def authenticate(request: Request, token: str) -> Key:
     return key
 
 
-def _authorize(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: Scope) -> Key:
+def _authorize(
+    request: Request, credentials: HTTPAuthorizationCredentials | None, scope: Scope
+) -> Key:
     if credentials is None:
-        raise Unauthenticated("A key is required. Send it as `Authorization: Bearer KEY`.", token_sent=False)
+        raise Unauthenticated(
+            "A key is required. Send it as `Authorization: Bearer KEY`.", token_sent=False
+        )
     key = authenticate(request, credentials.credentials)
     request.state.who = key.display_name
     if key.scope < scope:
@@ -105,7 +126,9 @@ def is_operator(context: AdminContext, request: Request) -> bool:
 
 
 def require_session(request: Request) -> User:
-    """Return the signed-in user. The key is checked at each request, since it may have been revoked."""
+    """Return the signed-in user. The key is checked at each request, since it may have been
+    revoked.
+    """
     context = get_context(request)
     session_id = request.cookies.get(COOKIE, "")
     session = context.sessions.find(session_id) if session_id else None
@@ -120,10 +143,14 @@ def require_session(request: Request) -> User:
 
 
 def check_same_site(request: Request) -> None:
-    """Refuse a form sent by another site's page, as browsers report it (https://www.w3.org/TR/fetch-metadata/)."""
+    """Refuse a form sent by another site's page, as browsers report it
+    (https://www.w3.org/TR/fetch-metadata/).
+    """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     own_origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
-    if site not in (None, "same-origin", "none") or (site is None and origin is not None and origin != own_origin):
+    if site not in (None, "same-origin", "none") or (
+        site is None and origin is not None and origin != own_origin
+    ):
         raise CSRFError("This form was not sent from an admin page.")
 
 

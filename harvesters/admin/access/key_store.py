@@ -19,14 +19,24 @@ _TIME_COLUMNS = ("created", "expires", "revoked", "last_used")
 
 
 def is_valid_name(name: str) -> bool:
-    """Return whether *name* can be a key's name. Names appear in lists and logs, so they must be printable."""
+    """Return whether *name* can be a key's name. Names appear in lists and logs, so they must be
+    printable.
+    """
     return 0 < len(name) <= MAX_NAME_LENGTH and name.isprintable() and name == name.strip()
 
 
-def create(ledger: Ledger, name: str, allowed: Scope, now: datetime, days: int | None = None) -> tuple[Key, str]:
-    """Create a key that expires after *days* days, or never; return it and its token, which is not stored."""
+def create(
+    ledger: Ledger, name: str, allowed: Scope, now: datetime, days: int | None = None
+) -> tuple[Key, str]:
+    """Create a key that expires after *days* days, or never; return it and its token, which is not
+    stored.
+    """
     key, token = create_key(name, allowed, now, now + timedelta(days=days) if days else None)
-    row = {**asdict(key), "scope": key.scope.label, **{time: naive(getattr(key, time)) for time in _TIME_COLUMNS}}
+    row = {
+        **asdict(key),
+        "scope": key.scope.label,
+        **{time: naive(getattr(key, time)) for time in _TIME_COLUMNS},
+    }
     with ledger.transaction() as connection:
         connection.execute(sa.insert(t.key).values(**row))
     return key, token
@@ -35,7 +45,12 @@ def create(ledger: Ledger, name: str, allowed: Scope, now: datetime, days: int |
 def list_keys(ledger: Ledger) -> list[Key]:
     """Return all keys, including revoked and expired ones, the oldest first."""
     with ledger.transaction() as connection:
-        return [_row_to_key(row) for row in connection.execute(sa.select(t.key).order_by(t.key.c.created, t.key.c.id)).all()]
+        return [
+            _row_to_key(row)
+            for row in connection.execute(
+                sa.select(t.key).order_by(t.key.c.created, t.key.c.id)
+            ).all()
+        ]
 
 
 def find(ledger: Ledger, key_id: str) -> Key | None:
@@ -46,10 +61,14 @@ def find(ledger: Ledger, key_id: str) -> Key | None:
 
 
 def get(ledger: Ledger, key_id: str) -> Key:
-    """Return the key with this id; raise KeyNotFound, whose message does not repeat the id, since it may be a whole token."""
+    """Return the key with this id; raise KeyNotFound, whose message does not repeat the id, since
+    it may be a whole token.
+    """
     key = find(ledger, key_id)
     if key is None:
-        raise KeyNotFound("There is no key with that identifier. `stocktake keys list` shows the identifiers.")
+        raise KeyNotFound(
+            "There is no key with that identifier. `stocktake keys list` shows the identifiers."
+        )
     return key
 
 
@@ -77,10 +96,19 @@ def record_use(ledger: Ledger, key: Key, now: datetime) -> None:
     if key.last_used and now - key.last_used < _USE_RESOLUTION:
         return
     with ledger.transaction() as connection:
-        connection.execute(sa.update(t.key).where(t.key.c.id == key.id).values(last_used=naive(now)))
+        connection.execute(
+            sa.update(t.key).where(t.key.c.id == key.id).values(last_used=naive(now))
+        )
 
 
 def _row_to_key(row: sa.Row[tuple[object, ...]]) -> Key:
     values = row._mapping
     times = {time: aware(values[time]) for time in _TIME_COLUMNS[1:]}
-    return Key(values["id"], values["name"], Scope[values["scope"].upper()], values["hash"], utc(values["created"]), **times)
+    return Key(
+        values["id"],
+        values["name"],
+        Scope[values["scope"].upper()],
+        values["hash"],
+        utc(values["created"]),
+        **times,
+    )

@@ -10,11 +10,14 @@ from enum import IntEnum
 from hashlib import sha256
 from hmac import compare_digest
 
-_TOKEN = re.compile(r"stk_(?P<id>[0-9a-f]{8})_(?P<secret>[A-Za-z0-9_-]{43})\Z", re.ASCII)  # the prefix lets secret scanners find it
+# the prefix lets secret scanners find it
+_TOKEN = re.compile(r"stk_(?P<id>[0-9a-f]{8})_(?P<secret>[A-Za-z0-9_-]{43})\Z", re.ASCII)
 
 
 class Scope(IntEnum):
-    """The scope of a key; each one includes those below it. SUBMIT is for organizations, and opens no admin page."""
+    """The scope of a key; each one includes those below it. SUBMIT is for organizations, and opens
+    no admin page.
+    """
 
     SUBMIT = 0
     READ = 1
@@ -33,7 +36,9 @@ class Scope(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A stored key; times are UTC. *expires* and *revoked* are None for a key that does not expire or is not revoked."""
+    """A stored key; times are UTC. *expires* and *revoked* are None for a key that does not expire
+    or is not revoked.
+    """
 
     id: str
     name: str
@@ -59,14 +64,20 @@ def parse_scope(label: str) -> Scope | None:
     return next((scope for scope in Scope if scope.label == label), None)
 
 
-def create_key(name: str, allowed: Scope, created: datetime, expires: datetime | None = None) -> tuple[Key, str]:
+def create_key(
+    name: str, allowed: Scope, created: datetime, expires: datetime | None = None
+) -> tuple[Key, str]:
     """Create a key; return what is stored, and the token, which is shown once."""
     key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-    return Key(key_id, name, allowed, hash_secret(secret), created, expires), f"stk_{key_id}_{secret}"
+    return Key(
+        key_id, name, allowed, hash_secret(secret), created, expires
+    ), f"stk_{key_id}_{secret}"
 
 
 def hash_secret(secret: str) -> str:
-    """Return the SHA-256 of a secret, in hexadecimal; 256 random bits need no slow hash (docs/decisions/0016)."""
+    """Return the SHA-256 of a secret, in hexadecimal; 256 random bits need no slow hash
+    (docs/decisions/0016).
+    """
     return sha256(secret.encode()).hexdigest()
 
 
@@ -77,5 +88,10 @@ def parse_token(token: str) -> tuple[str, str] | None:
 
 
 def verify_secret(key: Key | None, secret: str) -> bool:
-    """Return whether *secret* is that of *key*, in a time that depends neither on the secret nor on whether the key exists."""
-    return compare_digest(key.hash if key else hash_secret(""), hash_secret(secret)) and key is not None
+    """Return whether *secret* is that of *key*, in a time that depends neither on the secret nor on
+    whether the key exists.
+    """
+    return (
+        compare_digest(key.hash if key else hash_secret(""), hash_secret(secret))
+        and key is not None
+    )

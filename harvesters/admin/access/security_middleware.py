@@ -13,14 +13,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from harvesters.admin.pages import POLICY
 
-MAX_CONCURRENT_REQUESTS = 8  # threads may wait for a locked ledger, and the public app needs threads too
+# threads may wait for a locked ledger, and the public app needs threads too
+MAX_CONCURRENT_REQUESTS = 8
 MAX_BODY_BYTES = 65_536  # the longest is a note of 2,000 characters
 _HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Referrer-Policy": "same-origin",  # with no-referrer, browsers say "Origin: null" of our own forms
+    # with no-referrer, browsers say "Origin: null" of our own forms
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -34,7 +36,11 @@ class SecurityMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, max_body: int = MAX_BODY_BYTES, uploads: Mapping[str, int] | None = None, policy: str = POLICY
+        self,
+        app: ASGIApp,
+        max_body: int = MAX_BODY_BYTES,
+        uploads: Mapping[str, int] | None = None,
+        policy: str = POLICY,
     ) -> None:
         self._app, self._max_body, self._uploads = app, max_body, uploads or {}
         self._headers = {**_HEADERS, "Content-Security-Policy": policy}
@@ -52,7 +58,8 @@ class SecurityMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
-                if (location := urlsplit(headers.get("location", ""))).netloc:  # independent of the Host header
+                # independent of the Host header
+                if (location := urlsplit(headers.get("location", ""))).netloc:
                     headers["Location"] = location._replace(scheme="", netloc="").geturl()
             elif is_head:  # same headers as GET, including the length (RFC 9110, section 9.3.2)
                 message = {**message, "body": b""}
@@ -73,7 +80,9 @@ class SecurityMiddleware:
                 "status": 413,
                 "detail": f"a body has at most {longest:,} bytes",
             }
-            return await JSONResponse(problem, 413, media_type="application/problem+json")(scope, receive, send_with_headers)
+            return await JSONResponse(problem, 413, media_type="application/problem+json")(
+                scope, receive, send_with_headers
+            )
         async with self._slots:
             return await self._app(scope, _replay_body(body, receive), send_with_headers)
 

@@ -52,7 +52,9 @@ class Sessions:
         return session_id
 
     def find(self, session_id: str) -> Session | None:
-        """Return the session with this id and update its last use; None if there is none or it has expired."""
+        """Return the session with this id and update its last use; None if there is none or it has
+        expired.
+        """
         now, hashed_id = self.now(), _hash_id(session_id)
         with self._lock:
             session = self._open.get(hashed_id)

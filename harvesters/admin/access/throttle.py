@@ -15,7 +15,9 @@ _MAX_CLIENTS = 10_000  # about 2 MB; the longest inactive one is dropped first
 
 @dataclass(slots=True)
 class Throttle:
-    """Count each client's failed attempts, at most *limit* in *window* seconds; *clock* returns monotonic seconds."""
+    """Count each client's failed attempts, at most *limit* in *window* seconds; *clock* returns
+    monotonic seconds.
+    """
 
     clock: Callable[[], float]
     limit: int = MAX_FAILURES
@@ -35,7 +37,9 @@ class Throttle:
         client_network, now = network(client), self.clock()
         with self._lock:
             window_start, count = self._failures.pop(client_network, (now, 0))
-            self._failures[client_network] = (now, 1) if now - window_start >= self.window else (window_start, count + 1)
+            self._failures[client_network] = (
+                (now, 1) if now - window_start >= self.window else (window_start, count + 1)
+            )
             if len(self._failures) > _MAX_CLIENTS:
                 self._failures.popitem(last=False)
 
@@ -50,4 +54,8 @@ def network(client: str) -> str:
         address = ipaddress.ip_address(client)
     except ValueError:
         return client
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+    return (
+        str(ipaddress.ip_network((address, 64), strict=False))
+        if address.version == 6
+        else str(address)
+    )

@@ -23,7 +23,13 @@ routes = APIRouter(tags=["keys"])
 class KeyRequest:
     """A key to create; it is valid for *days*, or until it is revoked."""
 
-    name: Annotated[str, Field(max_length=key_store.MAX_NAME_LENGTH, description="Owner of the key, as the audit log shows it.")]
+    name: Annotated[
+        str,
+        Field(
+            max_length=key_store.MAX_NAME_LENGTH,
+            description="Owner of the key, as the audit log shows it.",
+        ),
+    ]
     scope: Annotated[str, Field(description=", ".join(scope.label for scope in Scope))]
     days: Annotated[int | None, Field(ge=1, le=actions.MAX_KEY_DAYS)] = None
 
@@ -31,18 +37,27 @@ class KeyRequest:
 @routes.get("/keys")
 def list_keys(key: Administrator, context: ContextDep) -> list[KeyView]:
     """List the keys, including revoked and expired ones, without their secrets."""
-    return [key_view(stored_key, context.now()) for stored_key in key_store.list_keys(context.ledger)]
+    return [
+        key_view(stored_key, context.now()) for stored_key in key_store.list_keys(context.ledger)
+    ]
 
 
 @routes.post("/keys", status_code=HTTPStatus.CREATED)
-def create_key(body: KeyRequest, key: Administrator, context: ContextDep, response: Response) -> NewKey:
+def create_key(
+    body: KeyRequest, key: Administrator, context: ContextDep, response: Response
+) -> NewKey:
     """Create a key; the response holds its token, this once."""
     allowed = parse_scope(body.scope)
     if allowed is None:
-        raise InvalidValue("Unknown permission. Use one of: %(known)s.", known=", ".join(scope.label for scope in Scope))
+        raise InvalidValue(
+            "Unknown permission. Use one of: %(known)s.",
+            known=", ".join(scope.label for scope in Scope),
+        )
     created_key, token = actions.create_key(context, key, body.name, allowed, body.days)
     response.headers["Location"] = f"/admin/keys/{created_key.id}"
-    return NewKey(created_key.id, created_key.name, created_key.scope.label, created_key.expires, token)
+    return NewKey(
+        created_key.id, created_key.name, created_key.scope.label, created_key.expires, token
+    )
 
 
 @routes.get("/keys/{id}")

@@ -22,9 +22,11 @@ routes = APIRouter(tags=["system"])
 
 @routes.get("/metrics", response_class=PlainTextResponse)
 def read_metrics(key: Reader, context: ContextDep) -> PlainTextResponse:
-    """Report runs by outcome, records of the last run of each source, requests, jobs, workers and disk use.
+    """Report runs by outcome, records of the last run of each source, requests, jobs, workers and
+    disk use.
 
-    Processes of several machines share the ledger, so one of them answers for all; `/metrics` has what concerns the server.
+    Processes of several machines share the ledger, so one of them answers for all; `/metrics` has
+    what concerns the server.
     """
     registry = CollectorRegistry()
     registry.register(_LedgerCollector(context))
@@ -48,16 +50,28 @@ class _LedgerCollector(Collector):
 
 
 def _run_metrics(context: AdminContext) -> Iterable[Metric]:
-    runs = CounterMetricFamily("stocktake_runs", "Runs of a source by their state", labels=["source", "state"])
-    fetched = CounterMetricFamily("stocktake_records_fetched", "Records that the runs of a source received", labels=["source"])
+    runs = CounterMetricFamily(
+        "stocktake_runs", "Runs of a source by their state", labels=["source", "state"]
+    )
+    fetched = CounterMetricFamily(
+        "stocktake_records_fetched", "Records that the runs of a source received", labels=["source"]
+    )
     totals: dict[str, int] = {}
     for source, state, count, records in context.ledger.count_runs():
         runs.add_metric([source, state.value], count)
         totals[source] = totals.get(source, 0) + records
     for source, records in totals.items():
         fetched.add_metric([source], records)
-    latest = GaugeMetricFamily("stocktake_last_run_records", "Records of the last run of a source by outcome", labels=["source", "outcome"])
-    ended = GaugeMetricFamily("stocktake_last_run_end_timestamp_seconds", "When the last run of a source ended", labels=["source"])
+    latest = GaugeMetricFamily(
+        "stocktake_last_run_records",
+        "Records of the last run of a source by outcome",
+        labels=["source", "outcome"],
+    )
+    ended = GaugeMetricFamily(
+        "stocktake_last_run_end_timestamp_seconds",
+        "When the last run of a source ended",
+        labels=["source"],
+    )
     for run in context.ledger.last_runs():
         for outcome, count in run.counts.items():
             latest.add_metric([run.source, outcome], count)
@@ -67,17 +81,39 @@ def _run_metrics(context: AdminContext) -> Iterable[Metric]:
 
 
 def _system_metrics(view: SystemView, context: AdminContext) -> Iterable[Metric]:
-    yield GaugeMetricFamily("stocktake_requested_runs_waiting", "Runs that a person requested and that have not begun", view.waiting)
+    yield GaugeMetricFamily(
+        "stocktake_requested_runs_waiting",
+        "Runs that a person requested and that have not begun",
+        view.waiting,
+    )
     yield GaugeMetricFamily("stocktake_runs_in_progress", "Runs in progress", len(view.running))
-    yield GaugeMetricFamily("stocktake_notifications_undelivered", "Notifications that are not delivered yet", view.undelivered)
-    yield GaugeMetricFamily("stocktake_disk_free_bytes", "Free bytes of the file system of the data directory", view.free)
-    sizes = GaugeMetricFamily("stocktake_folder_bytes", "Bytes of a folder; of a large one, of its first files", labels=["folder"])
+    yield GaugeMetricFamily(
+        "stocktake_notifications_undelivered",
+        "Notifications that are not delivered yet",
+        view.undelivered,
+    )
+    yield GaugeMetricFamily(
+        "stocktake_disk_free_bytes",
+        "Free bytes of the file system of the data directory",
+        view.free,
+    )
+    sizes = GaugeMetricFamily(
+        "stocktake_folder_bytes",
+        "Bytes of a folder; of a large one, of its first files",
+        labels=["folder"],
+    )
     for folder in view.folders:
         sizes.add_metric([folder.name], folder.size)
     jobs = GaugeMetricFamily("stocktake_jobs", "Jobs of the queue by state", labels=["state"])
     for state, count in view.jobs.items():
         jobs.add_metric([state], count)
-    heartbeats = GaugeMetricFamily("stocktake_worker_silence_seconds", "Seconds since the last heartbeat of a worker", labels=["worker"])
+    heartbeats = GaugeMetricFamily(
+        "stocktake_worker_silence_seconds",
+        "Seconds since the last heartbeat of a worker",
+        labels=["worker"],
+    )
     for worker in view.workers or []:
-        heartbeats.add_metric([str(worker.id)], max(0.0, (context.now() - worker.heartbeat).total_seconds()))
+        heartbeats.add_metric(
+            [str(worker.id)], max(0.0, (context.now() - worker.heartbeat).total_seconds())
+        )
     yield from (sizes, jobs, heartbeats)

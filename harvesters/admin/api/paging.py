@@ -12,7 +12,9 @@ from harvesters.admin.pagination import MAX_ROWS
 Limit = Annotated[int, Query(ge=1, le=MAX_ROWS, description="Rows of a page.")]
 
 
-def add_next_link(response: Response, next: str | int | None, **parameters: str | int | None) -> None:
+def add_next_link(
+    response: Response, next: str | int | None, **parameters: str | int | None
+) -> None:
     """Add a Link to the next page, if there is one, with the same *parameters*."""
     if next is not None:
         query = {name: value for name, value in parameters.items() if value is not None}

@@ -22,7 +22,9 @@ routes = APIRouter(tags=["plans"])
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class OverrideRequest:
-    """A limit of the source to raise for one later run; it expires at *until*, a time with its zone."""
+    """A limit of the source to raise for one later run; it expires at *until*, a time with its
+    zone.
+    """
 
     limit: Annotated[str, Field(description=", ".join(OVERRIDABLE_LIMITS))]
     value: Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -53,7 +55,12 @@ class Undoing:
 
 @routes.get("/plans")
 def list_plans(
-    key: Reader, context: ContextDep, response: Response, limit: Limit = 50, source: str | None = None, after: str | None = None
+    key: Reader,
+    context: ContextDep,
+    response: Response,
+    limit: Limit = 50,
+    source: str | None = None,
+    after: str | None = None,
 ) -> pagination.RunPage:
     """List the plans that await approval."""
     page = pagination.list_runs(context.ledger, limit, after, source, State.HELD)
@@ -78,29 +85,65 @@ def list_changes(
     after: int | None = None,
     diff: bool = True,
 ) -> records.Records:
-    """List the records that a plan would change in one way, each with the statements that it removes and adds."""
+    """List the records that a plan would change in one way, each with the statements that it
+    removes and adds.
+    """
     page = records.list_records(
-        context.ledger, pagination.get_run(context.ledger, id), outcome, limit, after, diff=Iris(context.base) if diff else None
+        context.ledger,
+        pagination.get_run(context.ledger, id),
+        outcome,
+        limit,
+        after,
+        diff=Iris(context.base) if diff else None,
     )
     add_next_link(response, page.next, outcome=outcome.value, limit=limit, diff=str(diff).lower())
     return page
 
 
 @routes.post("/plans/{id}/approve")
-def approve(id: str, key: Operator, context: ContextDep, approval: Approval | None = None) -> RunView:
+def approve(
+    id: str, key: Operator, context: ContextDep, approval: Approval | None = None
+) -> RunView:
     """Approve a plan and commit it; 409 if it is no longer open."""
     requested = approval.override if approval else None
-    override = plans.parse_override(context, requested.limit, requested.value, requested.until) if requested else None
-    return run_view(actions.approve(context, key, pagination.get_run(context.ledger, id), approval.note if approval else "", override))
+    override = (
+        plans.parse_override(context, requested.limit, requested.value, requested.until)
+        if requested
+        else None
+    )
+    return run_view(
+        actions.approve(
+            context,
+            key,
+            pagination.get_run(context.ledger, id),
+            approval.note if approval else "",
+            override,
+        )
+    )
 
 
 @routes.post("/plans/{id}/undo")
 def undo(id: str, key: Operator, context: ContextDep, undoing: Undoing | None = None) -> RunView:
-    """Undo an approval until the next run of the source; 409 afterwards. Returns the run that restored the data."""
-    return run_view(actions.undo(context, key, pagination.get_run(context.ledger, id), undoing.reason if undoing else ""))
+    """Undo an approval until the next run of the source; 409 afterwards. Returns the run that
+    restored the data.
+    """
+    return run_view(
+        actions.undo(
+            context, key, pagination.get_run(context.ledger, id), undoing.reason if undoing else ""
+        )
+    )
 
 
 @routes.post("/plans/{id}/reject")
-def reject(id: str, key: Operator, context: ContextDep, rejection: Rejection | None = None) -> RunView:
+def reject(
+    id: str, key: Operator, context: ContextDep, rejection: Rejection | None = None
+) -> RunView:
     """Reject a plan; the last good data stays. 409 if it is no longer open."""
-    return run_view(actions.reject(context, key, pagination.get_run(context.ledger, id), rejection.reason if rejection else ""))
+    return run_view(
+        actions.reject(
+            context,
+            key,
+            pagination.get_run(context.ledger, id),
+            rejection.reason if rejection else "",
+        )
+    )

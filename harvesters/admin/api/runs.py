@@ -26,7 +26,9 @@ def list_runs(
 ) -> pagination.RunPage:
     """List the runs, newest first, of one source or of all."""
     page = pagination.list_runs(context.ledger, limit, after, source, state)
-    add_next_link(response, page.next, limit=limit, source=source, state=state.value if state else None)
+    add_next_link(
+        response, page.next, limit=limit, source=source, state=state.value if state else None
+    )
     return page
 
 
@@ -38,15 +40,27 @@ def show_run(id: str, key: Reader, context: ContextDep) -> RunView:
 
 @routes.get("/runs/{id}/records")
 def list_records(
-    id: str, key: Reader, context: ContextDep, response: Response, outcome: Outcome, limit: Limit = 50, after: int | None = None
+    id: str,
+    key: Reader,
+    context: ContextDep,
+    response: Response,
+    outcome: Outcome,
+    limit: Limit = 50,
+    after: int | None = None,
 ) -> records.Records:
     """List the records behind a count of the run."""
-    page = records.list_records(context.ledger, pagination.get_run(context.ledger, id), outcome, limit, after)
+    page = records.list_records(
+        context.ledger, pagination.get_run(context.ledger, id), outcome, limit, after
+    )
     add_next_link(response, page.next, outcome=outcome.value, limit=limit)
     return page
 
 
 @routes.get("/runs/{id}/log")
-def show_log(id: str, key: Reader, context: ContextDep, limit: Limit = 50, before: int | None = None) -> list[LogLine]:
+def show_log(
+    id: str, key: Reader, context: ContextDep, limit: Limit = 50, before: int | None = None
+) -> list[LogLine]:
     """Show the newest log lines of a run, newest first; *before* is the number of a line."""
-    return context.ledger.run_logs.log_lines(run=pagination.get_run(context.ledger, id).id, before=before, limit=limit)
+    return context.ledger.run_logs.log_lines(
+        run=pagination.get_run(context.ledger, id).id, before=before, limit=limit
+    )

@@ -19,7 +19,9 @@ routes = APIRouter(tags=["sources"])
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class RunOptions:
-    """A run now; *full* reads all, not only changes since the last run. *supersede* is the id of the plan that awaits approval."""
+    """A run now; *full* reads all, not only changes since the last run. *supersede* is the id of
+    the plan that awaits approval.
+    """
 
     full: bool = False
     supersede: Annotated[str, Field(max_length=200)] = ""
@@ -45,10 +47,17 @@ def show_source(name: str, key: Reader, context: ContextDep) -> SourceView:
 
 
 @routes.post("/sources/{name}/runs", status_code=HTTPStatus.ACCEPTED)
-def run_now(name: str, key: Operator, context: ContextDep, response: Response, body: RunOptions | None = None) -> RunRequestView:
+def run_now(
+    name: str,
+    key: Operator,
+    context: ContextDep,
+    response: Response,
+    body: RunOptions | None = None,
+) -> RunRequestView:
     """Request a run; the scheduler claims it within seconds. The Location header names the request.
 
-    409 if a plan of the source awaits approval that `supersede` does not name: the run would supersede it.
+    409 if a plan of the source awaits approval that `supersede` does not name: the run would
+    supersede it.
     """
     body = body or RunOptions()
     run_request = actions.request_run(context, key, name, full=body.full, supersede=body.supersede)
@@ -57,7 +66,9 @@ def run_now(name: str, key: Operator, context: ContextDep, response: Response, b
 
 
 @routes.put("/sources/{name}/hold")
-def hold(name: str, key: Operator, context: ContextDep, body: HoldRequest | None = None) -> SourceView:
+def hold(
+    name: str, key: Operator, context: ContextDep, body: HoldRequest | None = None
+) -> SourceView:
     """Put a source on hold: its next plans await approval."""
     actions.hold(context, key, name, body.reason if body else "")
     return source_view(context, name)

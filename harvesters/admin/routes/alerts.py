@@ -8,7 +8,13 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from harvesters.admin import alerts
-from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf, render_errors_as_pages
+from harvesters.admin.access.auth import (
+    ContextDep,
+    CurrentUser,
+    User,
+    check_csrf,
+    render_errors_as_pages,
+)
 from harvesters.admin.access.keys import Scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import DefinitionChanged
@@ -30,7 +36,12 @@ def show_alerts(request: Request, user: CurrentUser, context: ContextDep) -> Res
 
 
 def _render(
-    request: Request, user: User, context: AdminContext, rules: alerts.Rules, status: HTTPStatus = HTTPStatus.OK, conflict: str = ""
+    request: Request,
+    user: User,
+    context: AdminContext,
+    rules: alerts.Rules,
+    status: HTTPStatus = HTTPStatus.OK,
+    conflict: str = "",
 ) -> Response:
     ledger = context.ledger
     values = {
@@ -49,7 +60,9 @@ def _render(
 
 
 @routes.post(f"{_PAGE}/rules")
-def save_rules(form: DefinitionFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def save_rules(
+    form: DefinitionFields, request: Request, user: CurrentUser, context: ContextDep
+) -> Response:
     """Save the rules if they have no fault."""
     check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     text = form.get("text", "").replace("\r\n", "\n")
@@ -68,7 +81,9 @@ def silence(form: FormFields, user: CurrentUser, context: ContextDep) -> Respons
     """Silence a rule, a source, or both."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     rule, source = form.get("rule", ""), form.get("source", "")
-    alerts.silence(context, user.key, rule, source, form.get("hours", ""), form.get("reason", "").strip())
+    alerts.silence(
+        context, user.key, rule, source, form.get("hours", ""), form.get("reason", "").strip()
+    )
     return redirect(_PAGE)
 
 

@@ -1,4 +1,6 @@
-"""Handle the forms of the admin pages. Each form carries its session's CSRF token and redirects to a page."""
+"""Handle the forms of the admin pages. Each form carries its session's CSRF token and redirects to
+a page.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
 from harvesters.admin import actions, pagination, plans
-from harvesters.admin.access.auth import COOKIE, ContextDep, CurrentUser, authenticate, check_csrf, render_errors_as_pages
+from harvesters.admin.access.auth import (
+    COOKIE,
+    ContextDep,
+    CurrentUser,
+    authenticate,
+    check_csrf,
+    render_errors_as_pages,
+)
 from harvesters.admin.access.keys import Scope, parse_scope
 from harvesters.admin.access.sessions import MAX_AGE
 from harvesters.admin.context import AdminContext
@@ -37,22 +46,34 @@ def sign_in(form: FormFields, request: Request, context: ContextDep) -> Response
     try:
         key = authenticate(request, form.get("key", "").strip())
     except Unauthenticated as error:
-        raise SessionRequired("Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True) from error
+        raise SessionRequired(
+            "Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True
+        ) from error
     if key.scope < Scope.READ:
-        raise SessionRequired("This key is for submissions by HTTP; it opens no admin page.", token_sent=True)
+        raise SessionRequired(
+            "This key is for submissions by HTTP; it opens no admin page.", token_sent=True
+        )
     if old := request.cookies.get(COOKIE):
         context.sessions.end(old)
     log.info("signed in", who=key.display_name)
     response = RedirectResponse(local_path(form.get("path", "")), HTTPStatus.SEE_OTHER)
     secure, age = request.url.scheme == "https", int(MAX_AGE.total_seconds())
     response.set_cookie(
-        COOKIE, context.sessions.create(key.id), max_age=age, path=BASE_PATH, secure=secure, httponly=True, samesite="strict"
+        COOKIE,
+        context.sessions.create(key.id),
+        max_age=age,
+        path=BASE_PATH,
+        secure=secure,
+        httponly=True,
+        samesite="strict",
     )
     return response
 
 
 @routes.post("/sign-out")
-def sign_out(form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def sign_out(
+    form: FormFields, request: Request, user: CurrentUser, context: ContextDep
+) -> Response:
     """End the session."""
     check_csrf(user, form.get("csrf", ""), Scope.READ)
     context.sessions.end(request.cookies[COOKIE])
@@ -62,7 +83,9 @@ def sign_out(form: FormFields, request: Request, user: CurrentUser, context: Con
 
 
 @routes.post("/page/plans/approve")
-def approve_chosen(form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def approve_chosen(
+    form: FormFields, request: Request, user: CurrentUser, context: ContextDep
+) -> Response:
     """Approve the chosen plans one after the other; show those that could not be approved, and why."""
 
     def approve_plan(run: Run, note: str) -> None:
@@ -72,7 +95,9 @@ def approve_chosen(form: FormFields, request: Request, user: CurrentUser, contex
 
 
 @routes.post("/page/plans/reject")
-def reject_chosen(form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def reject_chosen(
+    form: FormFields, request: Request, user: CurrentUser, context: ContextDep
+) -> Response:
     """Reject the chosen plans one after the other; show those that could not be rejected, and why."""
 
     def reject_plan(run: Run, note: str) -> None:
@@ -82,9 +107,15 @@ def reject_chosen(form: FormFields, request: Request, user: CurrentUser, context
 
 
 def _decide_chosen(
-    form: Mapping[str, str], request: Request, user: CurrentUser, context: AdminContext, decide: Callable[[Run, str], None]
+    form: Mapping[str, str],
+    request: Request,
+    user: CurrentUser,
+    context: AdminContext,
+    decide: Callable[[Run, str], None],
 ) -> Response:
-    """Decide about each plan that is ticked in the inbox; an error of one plan does not stop the others."""
+    """Decide about each plan that is ticked in the inbox; an error of one plan does not stop the
+    others.
+    """
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     chosen = [name.removeprefix("plan:") for name in form if name.startswith("plan:")]
     if not chosen:
@@ -127,14 +158,23 @@ def undo(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> R
 
 
 @routes.post("/page/keys")
-def make_key(form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def make_key(
+    form: FormFields, request: Request, user: CurrentUser, context: ContextDep
+) -> Response:
     """Create a key and show its token once."""
     check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     allowed, days = parse_scope(form.get("scope", "")), form.get("days", "")
-    if allowed is None or (days and not (days.isdecimal() and 1 <= int(days[:9]) <= actions.MAX_KEY_DAYS)):
+    if allowed is None or (
+        days and not (days.isdecimal() and 1 <= int(days[:9]) <= actions.MAX_KEY_DAYS)
+    ):
         longest = f"{actions.MAX_KEY_DAYS:,}"
-        raise InvalidValue("A key needs a permission, and expires after 1 to %(longest)s days or never.", longest=longest)
-    _, token = actions.create_key(context, user.key, form.get("name", "").strip(), allowed, int(days) if days else None)
+        raise InvalidValue(
+            "A key needs a permission, and expires after 1 to %(longest)s days or never.",
+            longest=longest,
+        )
+    _, token = actions.create_key(
+        context, user.key, form.get("name", "").strip(), allowed, int(days) if days else None
+    )
     return render_keys_page(request, user, context, token)
 
 

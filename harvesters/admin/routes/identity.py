@@ -1,4 +1,6 @@
-"""Show pairs of records that may be one thing, decide about them, and publish the clusters that result."""
+"""Show pairs of records that may be one thing, decide about them, and publish the clusters that
+result.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,15 @@ from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.matching.clusters import classify_stored
 from harvesters.matching.entities import Entity
 from harvesters.matching.pairs import Judgement, Status
-from harvesters.matching.stored import Decision, StoredPair, add_decisions, current_decisions, decision_history, find_pair, read_sides
+from harvesters.matching.stored import (
+    Decision,
+    StoredPair,
+    add_decisions,
+    current_decisions,
+    decision_history,
+    find_pair,
+    read_sides,
+)
 from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
 from languages.request_locale import current_locale
 from vocab.iris import Iris
@@ -50,8 +60,16 @@ class ComparedField(NamedTuple):
 
 
 @routes.get(PAGE)
-def show_pairs(request: Request, user: CurrentUser, context: ContextDep, status: str = Status.QUEUED.value, after: int = 0) -> Response:
-    """Show the pairs of one status, the highest score first; a pair that somebody was unsure about is among the queued."""
+def show_pairs(
+    request: Request,
+    user: CurrentUser,
+    context: ContextDep,
+    status: str = Status.QUEUED.value,
+    after: int = 0,
+) -> Response:
+    """Show the pairs of one status, the highest score first; a pair that somebody was unsure about
+    is among the queued.
+    """
     chosen = Status(status) if status in set(Status) else Status.QUEUED
     stored, scored, _ = classify_stored(context.ledger)
     pairs = [(stored[item.pair], item.score.bits) for item in scored if item.status is chosen]
@@ -86,7 +104,9 @@ def publish(form: FormFields, user: CurrentUser, context: ContextDep) -> Respons
         counts = Counter(map(change_kind, changes))
     if run and counts:
         note = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
-        context.ledger.operators.record_audit_entry(AuditEntry(context.now(), user.key.display_name, ActionType.CLUSTERED.value, note=note))
+        context.ledger.operators.record_audit_entry(
+            AuditEntry(context.now(), user.key.display_name, ActionType.CLUSTERED.value, note=note)
+        )
     return redirect(f"{PAGE}/publish")
 
 
@@ -100,7 +120,9 @@ def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep)
         "pair": pair,
         "status": next(item.status for item in scored if item.pair == pair.pair),
         "fields": _compare(read_sides(context.ledger, pair, Iris(context.base)), context),
-        "history": [decision for decision in decision_history(context.ledger) if decision.pair == pair.pair],
+        "history": [
+            decision for decision in decision_history(context.ledger) if decision.pair == pair.pair
+        ],
         "latest": current_decisions(context.ledger).get(pair.pair),
         "judgements": list(Judgement),
         "most": MAX_NOTE_LENGTH,
@@ -110,7 +132,9 @@ def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep)
 
 @routes.post(f"{PAGE}/pairs/{{id}}")
 def decide(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Store a decision about a pair, or take the one that counts back; the next waiting pair follows."""
+    """Store a decision about a pair, or take the one that counts back; the next waiting pair
+    follows.
+    """
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
     if chosen != _TAKEN_BACK and chosen not in set(Judgement):
@@ -122,14 +146,18 @@ def decide(id: str, form: FormFields, user: CurrentUser, context: ContextDep) ->
     who, now = user.key.display_name, context.now()
     add_decisions(context.ledger, [Decision(pair.pair, judgement, who, now, reason)])
     note = f"{pair.id}: {judgement or 'taken back'}"
-    context.ledger.operators.record_audit_entry(AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note))
+    context.ledger.operators.record_audit_entry(
+        AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note)
+    )
     return redirect(f"{PAGE}/pairs/{pair.id}" if judgement is None else _next_page(context.ledger))
 
 
 def _next_page(ledger: Ledger) -> str:
     stored, scored, _ = classify_stored(ledger)
     decisions = current_decisions(ledger)
-    waiting = (item.pair for item in scored if item.status is Status.QUEUED and item.pair not in decisions)
+    waiting = (
+        item.pair for item in scored if item.status is Status.QUEUED and item.pair not in decisions
+    )
     following = next(waiting, None)
     return f"{PAGE}/pairs/{stored[following].id}" if following else PAGE
 
@@ -138,7 +166,9 @@ def _find(ledger: Ledger, id: str) -> StoredPair:
     try:
         return find_pair(ledger, id)
     except IdentityError as error:
-        raise NotFound("There is no such pair; the records may have changed since the last matching.") from error
+        raise NotFound(
+            "There is no such pair; the records may have changed since the last matching."
+        ) from error
 
 
 def _compare(sides: Sequence[Entity], context: AdminContext) -> list[ComparedField]:
@@ -146,17 +176,27 @@ def _compare(sides: Sequence[Entity], context: AdminContext) -> list[ComparedFie
     if len(sides) != 2:
         return []
     first, second = (_fields(side, context.base) for side in sides)
-    return [ComparedField(name, first[name], second[name]) for name in first if first[name] or second[name]]
+    return [
+        ComparedField(name, first[name], second[name])
+        for name in first
+        if first[name] or second[name]
+    ]
 
 
 def _fields(side: Entity, base: str) -> Mapping[str, Sequence[str]]:
     language = current_locale().language
-    concepts: Iterable[tuple[str, set[str]]] = (("Countries", side.countries), ("Type", side.classes))
+    concepts: Iterable[tuple[str, set[str]]] = (
+        ("Countries", side.countries),
+        ("Type", side.classes),
+    )
     return {
         "Name": sorted(side.names),
         "Registry": [side.source],
         "Identifiers": sorted(f"{scheme} {value}" for scheme, value in side.identifiers),
-        **{name: sorted(label(iri, language, base) or iri for iri in values) for name, values in concepts},
+        **{
+            name: sorted(label(iri, language, base) or iri for iri in values)
+            for name, values in concepts
+        },
         "Start": [side.start] if side.start else [],
         "Organizations": sorted(" ".join(words) for words in side.parties),
         "Web": sorted(side.pages),

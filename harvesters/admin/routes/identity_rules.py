@@ -55,7 +55,9 @@ def show_rule(request: Request, user: CurrentUser, context: ContextDep) -> Respo
 
 @routes.post(_RULE)
 def decide_by_rule(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Store one decision about each pair that the rule covers, if their number is still the one that the page showed."""
+    """Store one decision about each pair that the rule covers, if their number is still the one
+    that the page showed.
+    """
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
     if chosen not in set(Judgement):
@@ -66,9 +68,13 @@ def decide_by_rule(form: FormFields, user: CurrentUser, context: ContextDep) -> 
     if str(len(pairs)) != form.get("count"):
         raise InvalidValue("The pairs have changed since they were shown; look at them again.")
     who, now = user.key.display_name, context.now()
-    add_decisions(context.ledger, [Decision(pair.pair, Judgement(chosen), who, now, reason) for pair in pairs])
+    add_decisions(
+        context.ledger, [Decision(pair.pair, Judgement(chosen), who, now, reason) for pair in pairs]
+    )
     note = f"{len(pairs)} pairs by rule {form.get('rule', '')}: {chosen}"
-    context.ledger.operators.record_audit_entry(AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note))
+    context.ledger.operators.record_audit_entry(
+        AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note)
+    )
     return redirect(f"{PAGE}?status=decided")
 
 
@@ -76,7 +82,9 @@ def _covered(rule: PairRule, ledger: Ledger) -> list[StoredPair]:
     try:
         check_rule(rule)
     except IdentityError as error:
-        raise InvalidValue("A rule needs known features, bits or registries as its conditions.") from error
+        raise InvalidValue(
+            "A rule needs known features, bits or registries as its conditions."
+        ) from error
     stored, scored, _ = classify_stored(ledger)
     return covered_pairs(rule, stored, scored, current_decisions(ledger))
 
@@ -87,4 +95,9 @@ def _read_rule(query: QueryParams) -> PairRule:
         least, most = float(query.get("least") or -inf), float(query.get("most") or inf)
     except ValueError as error:
         raise InvalidValue("Bits are a number, such as 12.5.") from error
-    return PairRule(query.get("kind", ""), least, most, *(frozenset(query.getlist(name)) for name in ("agree", "differ", "silent")))
+    return PairRule(
+        query.get("kind", ""),
+        least,
+        most,
+        *(frozenset(query.getlist(name)) for name in ("agree", "differ", "silent")),
+    )

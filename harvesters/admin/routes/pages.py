@@ -10,7 +10,13 @@ from starlette.responses import Response
 
 from harvesters.admin import effects, inbox, labels, pagination, plans, records, system
 from harvesters.admin.access import key_store
-from harvesters.admin.access.auth import ContextDep, CurrentUser, User, render_errors_as_pages, require_scope
+from harvesters.admin.access.auth import (
+    ContextDep,
+    CurrentUser,
+    User,
+    render_errors_as_pages,
+    require_scope,
+)
 from harvesters.admin.access.keys import Scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.pages import get_pages
@@ -64,9 +70,18 @@ def runs(
     """Show the runs, filtered by source, state, and a text in their reasons, notices and remarks."""
     states = [item.value for item in State]
     chosen = State(state) if state in states else None
-    page = pagination.list_runs(context.ledger, _PAGE_ROWS, after, source, chosen, q.strip()[:_MAX_QUERY])
-    values = {"source": source, "state": chosen.value if chosen else "", "query": q, "states": states}
-    return get_pages(request).render("runs.html", {"user": user, "runs": page.items, "next": page.next, **values})
+    page = pagination.list_runs(
+        context.ledger, _PAGE_ROWS, after, source, chosen, q.strip()[:_MAX_QUERY]
+    )
+    values = {
+        "source": source,
+        "state": chosen.value if chosen else "",
+        "query": q,
+        "states": states,
+    }
+    return get_pages(request).render(
+        "runs.html", {"user": user, "runs": page.items, "next": page.next, **values}
+    )
 
 
 @routes.get("/page/runs/{id}")
@@ -79,7 +94,8 @@ def run(
     after: int | None = None,
     live: bool = False,
 ) -> Response:
-    """Show a run's report, the decision if its plan is open, and the records of one count, the cause of a held plan first.
+    """Show a run's report, the decision if its plan is open, and the records of one count, the
+    cause of a held plan first.
 
     With *live*, the page of a run in progress is loaded again every five seconds.
     """
@@ -95,8 +111,13 @@ def run(
         "kinds": kinds,
         "limits": OVERRIDABLE_LIMITS,
         "shares": SHARES,
-        "effect": effects.plan_effect(context.ledger, harvest_run, context.base) if plan.open else None,
-        "fields": {item.seq: effects.changed_fields(item.removed, item.added, context.base) for item in page.items},
+        "effect": effects.plan_effect(context.ledger, harvest_run, context.base)
+        if plan.open
+        else None,
+        "fields": {
+            item.seq: effects.changed_fields(item.removed, item.added, context.base)
+            for item in page.items
+        },
         "fetched": harvest_run.fetched,
         "live": live,
         "two_people": context.source(harvest_run.source).second_approver,
@@ -105,16 +126,24 @@ def run(
         "groups": labels.GROUPS,
         **labels.run_labels(context.base),
     }
-    return get_pages(request).render("run.html", {"user": user, "chosen": chosen, "records": page, **values})
+    return get_pages(request).render(
+        "run.html", {"user": user, "chosen": chosen, "records": page, **values}
+    )
 
 
-def _list_records(context: AdminContext, harvest_run: Run, chosen: str, after: int | None) -> records.Records:
+def _list_records(
+    context: AdminContext, harvest_run: Run, chosen: str, after: int | None
+) -> records.Records:
     """List a page of the records behind a count of a run."""
     if not chosen:
         return records.Records([], None)
     if chosen in labels.GROUPS:
-        return records.list_group(context.ledger, harvest_run, labels.GROUPS[chosen], _PAGE_ROWS, after)
-    return records.list_records(context.ledger, harvest_run, Outcome(chosen), _PAGE_ROWS, after, diff=Iris(context.base))
+        return records.list_group(
+            context.ledger, harvest_run, labels.GROUPS[chosen], _PAGE_ROWS, after
+        )
+    return records.list_records(
+        context.ledger, harvest_run, Outcome(chosen), _PAGE_ROWS, after, diff=Iris(context.base)
+    )
 
 
 @routes.get("/page/logs")
@@ -129,9 +158,19 @@ def logs(
     before: int | None = None,
 ) -> Response:
     """Search the log lines of runs, newest first."""
-    chosen = {"run": run, "source": source, "level": level if level in _LEVELS else "", "q": q.strip()[:_MAX_QUERY]}
+    chosen = {
+        "run": run,
+        "source": source,
+        "level": level if level in _LEVELS else "",
+        "q": q.strip()[:_MAX_QUERY],
+    }
     lines = context.ledger.run_logs.log_lines(
-        run=chosen["run"], source=chosen["source"], level=chosen["level"], text=chosen["q"], before=before, limit=_PAGE_ROWS * 2 + 1
+        run=chosen["run"],
+        source=chosen["source"],
+        level=chosen["level"],
+        text=chosen["q"],
+        before=before,
+        limit=_PAGE_ROWS * 2 + 1,
     )
     listed, more = lines[: _PAGE_ROWS * 2], len(lines) > _PAGE_ROWS * 2
     filters = urlencode({name: value for name, value in chosen.items() if value})
@@ -148,10 +187,18 @@ def show_system(request: Request, user: CurrentUser, context: ContextDep) -> Res
 
 
 @routes.get("/page/audit-log")
-def acts(request: Request, user: CurrentUser, context: ContextDep, source: str | None = None, after: int | None = None) -> Response:
+def acts(
+    request: Request,
+    user: CurrentUser,
+    context: ContextDep,
+    source: str | None = None,
+    after: int | None = None,
+) -> Response:
     """Show the audit log."""
     page = pagination.list_audit_entries(context.ledger, _PAGE_ROWS, after, source)
-    return get_pages(request).render("acts.html", {"user": user, "acts": page.items, "next": page.next, "source": source})
+    return get_pages(request).render(
+        "acts.html", {"user": user, "acts": page.items, "next": page.next, "source": source}
+    )
 
 
 @routes.get("/page/keys")
@@ -161,8 +208,15 @@ def keys(request: Request, user: CurrentUser, context: ContextDep) -> Response:
     return render_keys_page(request, user, context)
 
 
-def render_keys_page(request: Request, user: User, context: AdminContext, token: str | None = None) -> Response:
+def render_keys_page(
+    request: Request, user: User, context: AdminContext, token: str | None = None
+) -> Response:
     """Show the keys, and the *token* of one that was just created."""
     page = [key_view(key, context.now()) for key in key_store.list_keys(context.ledger)]
-    values = {"keys": page, "token": token, "scopes": list(Scope), "longest": key_store.MAX_NAME_LENGTH}
+    values = {
+        "keys": page,
+        "token": token,
+        "scopes": list(Scope),
+        "longest": key_store.MAX_NAME_LENGTH,
+    }
     return get_pages(request).render("keys.html", {"user": user, **values})

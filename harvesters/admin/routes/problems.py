@@ -24,7 +24,10 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 @routes.get(_PAGE)
 def show_problems(request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show the problems that nobody has answered and no harvest has fixed, oldest first."""
-    waiting = [(item, problem_target(item, Iris(context.base))) for item in context.ledger.problems.undecided_problems()]
+    waiting = [
+        (item, problem_target(item, Iris(context.base)))
+        for item in context.ledger.problems.undecided_problems()
+    ]
     values = {"user": user, "problems": waiting, "most": _MOST_CHARACTERS}
     return get_pages(request).render("problems.html", values)
 
@@ -38,11 +41,21 @@ def answer_problem(id: int, form: FormFields, user: CurrentUser, context: Contex
         raise InvalidValue("Write an answer of 1 to %(most)s characters.", most=_MOST_CHARACTERS)
     ledger, now = context.ledger, context.now()
     problem = ledger.problems.reported_problem(id)
-    message = reader_message(problem, ProblemState.ANSWERED, answer, context.channels.name, Iris(context.base)) if problem else None
-    if problem is None or not ledger.problems.decide_problem(id, ProblemState.ANSWERED, now, answer=answer):
+    message = (
+        reader_message(
+            problem, ProblemState.ANSWERED, answer, context.channels.name, Iris(context.base)
+        )
+        if problem
+        else None
+    )
+    if problem is None or not ledger.problems.decide_problem(
+        id, ProblemState.ANSWERED, now, answer=answer
+    ):
         raise NotFound("There is no open problem with this number.")
     if message is not None:
         ledger.outbox.queue_messages([message], now)
-    entry = AuditEntry(now, user.key.display_name, ActionType.ANSWERED.value, problem.source, note=f"problem {id}")
+    entry = AuditEntry(
+        now, user.key.display_name, ActionType.ANSWERED.value, problem.source, note=f"problem {id}"
+    )
     ledger.operators.record_audit_entry(entry)
     return redirect(_PAGE)

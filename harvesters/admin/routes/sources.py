@@ -1,4 +1,6 @@
-"""Show the sources: each with its runs, its definition and its actions; check, try and save definitions."""
+"""Show the sources: each with its runs, its definition and its actions; check, try and save
+definitions.
+"""
 
 from __future__ import annotations
 
@@ -78,11 +80,18 @@ def export_definition(name: str, user: CurrentUser, context: ContextDep) -> Resp
 
 
 @routes.post("/page/sources/{name}/preview")
-def dry_run(name: str, form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def dry_run(
+    name: str, form: FormFields, request: Request, user: CurrentUser, context: ContextDep
+) -> Response:
     """Fetch and validate a few records of a source; nothing is stored."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     source = context.source(name)
-    values = {"user": user, "name": name, "title": source.title, "preview": definitions.preview(context, source)}
+    values = {
+        "user": user,
+        "name": name,
+        "title": source.title,
+        "preview": definitions.preview(context, source),
+    }
     values["mapped_fields"] = _mapped_fields(context)
     return get_pages(request).render("preview.html", values)
 
@@ -103,35 +112,59 @@ def change_definition(
     edited = definitions.Definition(name, text, before)
     source, faults = definitions.check_definition(name, text)
     if source is None:
-        return _render_definition(request, user, edited, HTTPStatus.UNPROCESSABLE_ENTITY, faults=faults)
+        return _render_definition(
+            request, user, edited, HTTPStatus.UNPROCESSABLE_ENTITY, faults=faults
+        )
     if form.get("do") != "save":
         preview = definitions.preview(context, source)
-        return _render_definition(request, user, edited, preview=preview, mapped_fields=_mapped_fields(context))
+        return _render_definition(
+            request, user, edited, preview=preview, mapped_fields=_mapped_fields(context)
+        )
     note = actions.check_note(form.get("note", ""))
     try:
         definitions.save_definition(context, user.key.display_name, name, text, before, note)
     except DefinitionChanged as error:
         current = definitions.read_definition(context, name)
         edited = definitions.Definition(name, text, current.digest)
-        conflict = {"conflict": error.localized, "theirs": definitions.compare_texts(current.text, text)}
+        conflict = {
+            "conflict": error.localized,
+            "theirs": definitions.compare_texts(current.text, text),
+        }
         return _render_definition(request, user, edited, HTTPStatus.CONFLICT, **conflict)
     return redirect(_source_path(name))
 
 
-def _suggest_fields(request: Request, user: User, context: AdminContext, edited: definitions.Definition) -> Response:
-    """Show the definition with the fields that its data suggest; or as it was, with the reason why there are none."""
+def _suggest_fields(
+    request: Request, user: User, context: AdminContext, edited: definitions.Definition
+) -> Response:
+    """Show the definition with the fields that its data suggest; or as it was, with the reason why
+    there are none.
+    """
     try:
         text, paths = definitions.suggest_fields(context, edited.text)
     except InvalidValue as error:
-        return _render_definition(request, user, edited, HTTPStatus.UNPROCESSABLE_ENTITY, problem=error.localized, faults=None)
+        return _render_definition(
+            request,
+            user,
+            edited,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            problem=error.localized,
+            faults=None,
+        )
     return _render_definition(request, user, replace(edited, text=text), paths=paths)
 
 
 @routes.post("/page/sources/{name}/proposal")
-def decide_proposal(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+def decide_proposal(
+    name: str, form: FormFields, user: CurrentUser, context: ContextDep
+) -> Response:
     """Confirm or discard a proposed definition."""
     check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
-    decide = definitions.confirm_proposal if form.get("do") == "confirm" else definitions.discard_proposal
+    decide = (
+        definitions.confirm_proposal
+        if form.get("do") == "confirm"
+        else definitions.discard_proposal
+    )
     decide(context, user.key.display_name, name)
     return redirect(_source_path(name))
 
@@ -143,7 +176,9 @@ def _render_definition(
     status: HTTPStatus = HTTPStatus.OK,
     **values: object,
 ) -> Response:
-    source, faults = definitions.check_definition(edited.name, edited.text) if edited.text else (None, [])
+    source, faults = (
+        definitions.check_definition(edited.name, edited.text) if edited.text else (None, [])
+    )
     defaults: Mapping[str, object] = {
         "user": user,
         "edited": edited,
@@ -162,7 +197,9 @@ def _render_definition(
 
 
 def _mapped_fields(context: AdminContext) -> Callable[[Sequence[str]], list[FieldView]]:
-    """Return a function that returns the fields of mapped statements, labelled in the language of the request."""
+    """Return a function that returns the fields of mapped statements, labelled in the language of
+    the request.
+    """
     return lambda statements: effects.changed_fields((), statements, context.base)
 
 
@@ -174,7 +211,9 @@ def _source_path(name: str) -> str:
 def run_now(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
     """Request a run now."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    actions.request_run(context, user.key, name, full=form.get("full") == "yes", supersede=form.get("supersede", ""))
+    actions.request_run(
+        context, user.key, name, full=form.get("full") == "yes", supersede=form.get("supersede", "")
+    )
     return redirect(_source_path(name))
 
 

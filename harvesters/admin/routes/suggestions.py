@@ -1,4 +1,6 @@
-"""Show the suggested topics that nobody has decided, and store whether a curator confirms or refuses one."""
+"""Show the suggested topics that nobody has decided, and store whether a curator confirms or
+refuses one.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,18 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 
 
 @routes.get(_PAGE)
-def show_suggestions(request: Request, user: CurrentUser, context: ContextDep, source: str = "") -> Response:
+def show_suggestions(
+    request: Request, user: CurrentUser, context: ContextDep, source: str = ""
+) -> Response:
     """Show the surest undecided suggestions of one source, and the newest decisions."""
     names = [item.name for item in context.sources()]
     chosen = source if source in names else next(iter(names), "")
-    decisions, _ = read_decision_table(decision_table(context.source_dir, chosen)) if chosen else ([], [])
-    waiting = undecided(context.ledger, context.source_dir, chosen, Iris(context.base)) if chosen else []
+    decisions, _ = (
+        read_decision_table(decision_table(context.source_dir, chosen)) if chosen else ([], [])
+    )
+    waiting = (
+        undecided(context.ledger, context.source_dir, chosen, Iris(context.base)) if chosen else []
+    )
     values = {
         "user": user,
         "sources": names,
@@ -59,8 +67,12 @@ def decide(form: FormFields, user: CurrentUser, context: ContextDep) -> Response
     try:
         add_decision(context.source_dir, source.name, item, context.base)
     except SourceDefinitionError as error:
-        raise InvalidValue("The decision cannot be stored: %(reason)s", reason=error.reason) from error
+        raise InvalidValue(
+            "The decision cannot be stored: %(reason)s", reason=error.reason
+        ) from error
     note = f"{item.key[:200]}: {item.concept}, {item.decision}"
-    entry = AuditEntry(context.now(), item.author, ActionType.TOPIC_DECIDED.value, source.name, note=note)
+    entry = AuditEntry(
+        context.now(), item.author, ActionType.TOPIC_DECIDED.value, source.name, note=note
+    )
     context.ledger.operators.record_audit_entry(entry)
     return redirect(f"{_PAGE}?source={source.name}")

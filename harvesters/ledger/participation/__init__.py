@@ -1,1 +1,3 @@
-"""Stored contributions of people: submissions, prizes, notifications, followers and reported problems."""
+"""Stored contributions of people: submissions, prizes, notifications, followers and reported
+problems.
+"""

@@ -17,10 +17,11 @@ from harvesters.ledger.row_mapping import aware, naive, utc
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A comment on a *post*, which is ``post/{source}/{key}`` as in the address of its page; *title* is that of the post.
+    """A comment on a *post*, which is ``post/{source}/{key}`` as in the address of its page;
+    *title* is that of the post.
 
-    The *state* is a draft until its author confirms an address, and *submitter* is None until then. *decided*, *decided_by* and *reason*
-    are of the last decision of a moderator.
+    The *state* is a draft until its author confirms an address, and *submitter* is None until then.
+    *decided*, *decided_by* and *reason* are of the last decision of a moderator.
     """
 
     id: str
@@ -38,9 +39,16 @@ class Comment:
 
 def add_comment(ledger: Database, comment: Comment) -> None:
     """Store a new comment."""
-    values = {name: getattr(comment, name) for name in ("id", "post", "title", "text", "language", "submitter")}
+    values = {
+        name: getattr(comment, name)
+        for name in ("id", "post", "title", "text", "language", "submitter")
+    }
     with ledger.transaction() as connection:
-        connection.execute(sa.insert(t.comment).values(**values, state=comment.state.value, created=naive(comment.created)))
+        connection.execute(
+            sa.insert(t.comment).values(
+                **values, state=comment.state.value, created=naive(comment.created)
+            )
+        )
 
 
 def find_comment(ledger: Database, id: str) -> Comment | None:
@@ -54,11 +62,22 @@ def claim_comment(ledger: Database, id: str, submitter: str, state: SubmissionSt
     c = t.comment.c
     update = sa.update(t.comment).where(c.id == id, c.state == SubmissionState.DRAFT.value)
     with ledger.transaction() as connection:
-        return bool(connection.execute(update.values(submitter=submitter, state=state.value)).rowcount)
+        return bool(
+            connection.execute(update.values(submitter=submitter, state=state.value)).rowcount
+        )
 
 
-def decide_comment(ledger: Database, comment: Comment, state: SubmissionState, who: str, reason: str | None, now: datetime) -> bool:
-    """Store a moderator's decision, if the comment still has the state of *comment*; return whether it had."""
+def decide_comment(
+    ledger: Database,
+    comment: Comment,
+    state: SubmissionState,
+    who: str,
+    reason: str | None,
+    now: datetime,
+) -> bool:
+    """Store a moderator's decision, if the comment still has the state of *comment*; return whether
+    it had.
+    """
     c = t.comment.c
     update = sa.update(t.comment).where(c.id == comment.id, c.state == comment.state.value)
     values = {"state": state.value, "decided": naive(now), "decided_by": who, "reason": reason}
@@ -73,7 +92,12 @@ def comments_in(ledger: Database, state: SubmissionState, limit: int) -> list[Co
 
 def comments_on(ledger: Database, post: str, limit: int) -> list[Comment]:
     """Return the accepted comments on a post, the oldest first."""
-    return _select(ledger, t.comment.c.post == post, t.comment.c.state == SubmissionState.ACCEPTED.value, limit=limit)
+    return _select(
+        ledger,
+        t.comment.c.post == post,
+        t.comment.c.state == SubmissionState.ACCEPTED.value,
+        limit=limit,
+    )
 
 
 def comments_of(ledger: Database, submitter: str) -> list[Comment]:
@@ -83,7 +107,9 @@ def comments_of(ledger: Database, submitter: str) -> list[Comment]:
 
 def count_comments(ledger: Database, state: SubmissionState) -> int:
     """Return how many comments are in a state."""
-    query = sa.select(sa.func.count()).select_from(t.comment).where(t.comment.c.state == state.value)
+    query = (
+        sa.select(sa.func.count()).select_from(t.comment).where(t.comment.c.state == state.value)
+    )
     with ledger.transaction() as connection:
         return int(connection.execute(query).scalar_one())
 
@@ -92,7 +118,11 @@ def delete_comment(ledger: Database, id: str, submitter: str) -> bool:
     """Delete a comment of this person; return whether there was one."""
     c = t.comment.c
     with ledger.transaction() as connection:
-        return bool(connection.execute(sa.delete(t.comment).where(c.id == id, c.submitter == submitter)).rowcount)
+        return bool(
+            connection.execute(
+                sa.delete(t.comment).where(c.id == id, c.submitter == submitter)
+            ).rowcount
+        )
 
 
 def delete_comments_of(ledger: Database, submitter: str) -> None:
@@ -102,17 +132,29 @@ def delete_comments_of(ledger: Database, submitter: str) -> None:
 
 
 def prune_comments(ledger: Database, drafts_before: datetime, refused_before: datetime) -> None:
-    """Delete drafts that were written before a time, and what was refused or held back and written before another."""
+    """Delete drafts that were written before a time, and what was refused or held back and written
+    before another.
+    """
     c = t.comment.c
-    refused = [state.value for state in (SubmissionState.SPAM, SubmissionState.QUARANTINED, SubmissionState.REJECTED)]
+    refused = [
+        state.value
+        for state in (SubmissionState.SPAM, SubmissionState.QUARANTINED, SubmissionState.REJECTED)
+    ]
     old = (c.state == SubmissionState.DRAFT.value) & (c.created < naive(drafts_before))
     old |= c.state.in_(refused) & (sa.func.coalesce(c.decided, c.created) < naive(refused_before))
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.comment).where(old))
 
 
-def _select(ledger: Database, *conditions: sa.ColumnElement[bool], limit: int | None = None) -> list[Comment]:
-    query = sa.select(t.comment).where(*conditions).order_by(t.comment.c.created, t.comment.c.id).limit(limit)
+def _select(
+    ledger: Database, *conditions: sa.ColumnElement[bool], limit: int | None = None
+) -> list[Comment]:
+    query = (
+        sa.select(t.comment)
+        .where(*conditions)
+        .order_by(t.comment.c.created, t.comment.c.id)
+        .limit(limit)
+    )
     with ledger.transaction() as connection:
         return [_comment(row) for row in connection.execute(query).all()]
 
@@ -129,4 +171,7 @@ _EXPORTED: Sequence[str] = ("id", "post", "title", "text", "language", "state", 
 def exported_comments(ledger: Database, submitter: str) -> list[dict[str, Any]]:
     """Return what a person's export has of comments; moderators are not named."""
     listed = comments_of(ledger, submitter)
-    return [{name: str(value) for name in _EXPORTED if (value := getattr(item, name)) is not None} for item in listed]
+    return [
+        {name: str(value) for name in _EXPORTED if (value := getattr(item, name)) is not None}
+        for item in listed
+    ]

@@ -1,4 +1,6 @@
-"""Store notifications of Linked Data Notifications: received ones, each once, and sent ones with their answers."""
+"""Store notifications of Linked Data Notifications: received ones, each once, and sent ones with
+their answers.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,11 @@ def _key() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A notification: *id* is the IRI of its activity, *inbox* that of the other installation, *object* the IRI that it is about.
+    """A notification: *id* is the IRI of its activity, *inbox* that of the other installation,
+    *object* the IRI that it is about.
 
-    *key* ends its address here, *submission* is what an offer became or came from, *answer* the kind of the last answer.
+    *key* ends its address here, *submission* is what an offer became or came from, *answer* the
+    kind of the last answer.
     """
 
     id: str
@@ -45,7 +49,10 @@ class Notification:
 def add_notification(ledger: Database, item: Notification) -> bool:
     """Store a notification; return False if one with its id is stored already."""
     values = {name: getattr(item, name) for name in Notification.__slots__}
-    values |= {"body": json.dumps(dict(item.body), ensure_ascii=False), "created": naive(item.created)}
+    values |= {
+        "body": json.dumps(dict(item.body), ensure_ascii=False),
+        "created": naive(item.created),
+    }
     if find_notification(ledger, id=item.id):
         return False
     try:
@@ -69,21 +76,31 @@ def notifications(ledger: Database, **columns: str | bool) -> list[Notification]
     query = sa.select(t.notification).where(*(c[name] == value for name, value in columns.items()))
     with ledger.transaction() as connection:
         rows = connection.execute(query.order_by(c.created.desc(), c.id)).mappings().all()
-    return [Notification(**{**row, "body": json.loads(row["body"]), "created": utc(row["created"])}) for row in rows]
+    return [
+        Notification(**{**row, "body": json.loads(row["body"]), "created": utc(row["created"])})
+        for row in rows
+    ]
 
 
 def update_notification(ledger: Database, id: str, **values: str | None) -> None:
     """Store the answer to a notification, or the submission that it became."""
     with ledger.transaction() as connection:
-        connection.execute(sa.update(t.notification).where(t.notification.c.id == id).values(values))
+        connection.execute(
+            sa.update(t.notification).where(t.notification.c.id == id).values(values)
+        )
 
 
 def forget_contents(ledger: Database, submission: str) -> None:
-    """Delete the record from the notifications about a submission that was withdrawn; their ids stay, so that a replay is known."""
+    """Delete the record from the notifications about a submission that was withdrawn; their ids
+    stay, so that a replay is known.
+    """
     for item in notifications(ledger, submission=submission):
         about = item.body.get("object")
         if isinstance(about, Mapping) and "content" in about:
-            body = {**item.body, "object": {name: value for name, value in about.items() if name != "content"}}
+            body = {
+                **item.body,
+                "object": {name: value for name, value in about.items() if name != "content"},
+            }
             update_notification(ledger, item.id, body=json.dumps(body, ensure_ascii=False))
 
 

@@ -1,4 +1,6 @@
-"""Store the pictures of submissions by the digest of their content, as long as a submission has them."""
+"""Store the pictures of submissions by the digest of their content, as long as a submission has
+them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from harvesters.ledger.row_mapping import naive
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture: its *name* is its digest with a suffix, *content* its bytes; *width* and *height* are in pixels."""
+    """A picture: its *name* is its digest with a suffix, *content* its bytes; *width* and *height*
+    are in pixels.
+    """
 
     name: str
     content: bytes
@@ -24,14 +28,20 @@ class Picture:
     height: int
 
 
-def add_picture(ledger: Database, picture: Picture, now: datetime, submitter: str | None = None) -> None:
-    """Store a picture, unless it is stored already; *submitter* is who sent it, None for a draft without an address."""
+def add_picture(
+    ledger: Database, picture: Picture, now: datetime, submitter: str | None = None
+) -> None:
+    """Store a picture, unless it is stored already; *submitter* is who sent it, None for a draft
+    without an address.
+    """
     values = {name: getattr(picture, name) for name in Picture.__slots__}
     if has_picture(ledger, picture.name):
         return
     try:
         with ledger.transaction() as connection:
-            connection.execute(sa.insert(t.picture).values(**values, submitter=submitter, created=naive(now)))
+            connection.execute(
+                sa.insert(t.picture).values(**values, submitter=submitter, created=naive(now))
+            )
     except LedgerError:  # another request stored it at the same time
         if not has_picture(ledger, picture.name):
             raise
@@ -40,12 +50,21 @@ def add_picture(ledger: Database, picture: Picture, now: datetime, submitter: st
 def has_picture(ledger: Database, name: str) -> bool:
     """Return whether there is a picture of this name."""
     with ledger.transaction() as connection:
-        return connection.execute(sa.select(t.picture.c.name).where(t.picture.c.name == name)).one_or_none() is not None
+        return (
+            connection.execute(
+                sa.select(t.picture.c.name).where(t.picture.c.name == name)
+            ).one_or_none()
+            is not None
+        )
 
 
 def find_picture(ledger: Database, name: str, *, published: bool = False) -> Picture | None:
-    """Return the picture of this name, None if there is none; with *published*, only if an accepted submission has it."""
-    query = sa.select(*(t.picture.c[column] for column in Picture.__slots__)).where(t.picture.c.name == name)
+    """Return the picture of this name, None if there is none; with *published*, only if an accepted
+    submission has it.
+    """
+    query = sa.select(*(t.picture.c[column] for column in Picture.__slots__)).where(
+        t.picture.c.name == name
+    )
     if published:
         query = query.where(sa.exists().where(t.submission.c.published_picture == name))
     with ledger.transaction() as connection:
@@ -55,7 +74,11 @@ def find_picture(ledger: Database, name: str, *, published: bool = False) -> Pic
 
 def count_unused(ledger: Database, submitter: str) -> int:
     """Return how many pictures of a submitter no submission has."""
-    query = sa.select(sa.func.count()).select_from(t.picture).where(t.picture.c.submitter == submitter, _is_unused())
+    query = (
+        sa.select(sa.func.count())
+        .select_from(t.picture)
+        .where(t.picture.c.submitter == submitter, _is_unused())
+    )
     with ledger.transaction() as connection:
         return int(connection.execute(query).scalar_one())
 
@@ -63,13 +86,17 @@ def count_unused(ledger: Database, submitter: str) -> int:
 def delete_unused(ledger: Database, names: Iterable[str]) -> None:
     """Delete those of these pictures that no submission has any more."""
     with ledger.transaction() as connection:
-        connection.execute(sa.delete(t.picture).where(t.picture.c.name.in_(list(names)), _is_unused()))
+        connection.execute(
+            sa.delete(t.picture).where(t.picture.c.name.in_(list(names)), _is_unused())
+        )
 
 
 def prune_pictures(ledger: Database, before: datetime) -> None:
     """Delete the pictures that were sent before a time and that no submission has."""
     with ledger.transaction() as connection:
-        connection.execute(sa.delete(t.picture).where(t.picture.c.created < naive(before), _is_unused()))
+        connection.execute(
+            sa.delete(t.picture).where(t.picture.c.created < naive(before), _is_unused())
+        )
 
 
 def _is_unused() -> sa.ColumnElement[bool]:

@@ -1,4 +1,6 @@
-"""Store submissions of stakeholders with their authors, history and links. Mail addresses are in these tables and the outbox alone."""
+"""Store submissions of stakeholders with their authors, history and links. Mail addresses are in
+these tables and the outbox alone.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,15 @@ Content = Mapping[str, Any]  # the members of our own JSON that a submission may
 SUBMITTER = "submitter"  # in the history, in place of the person
 _ID_BYTES = 6  # of random: an id names one record, and is no secret
 _SECRET_BYTES = 32
-_TIMES = ("created", "updated", "waiting_since", "first_accepted", "withdrawn", "confirmed", "reminded")  # of a submission
+_TIMES = (
+    "created",
+    "updated",
+    "waiting_since",
+    "first_accepted",
+    "withdrawn",
+    "confirmed",
+    "reminded",
+)  # of a submission
 _FETCHED = 500  # rows at once
 
 
@@ -70,8 +80,9 @@ class Submitter:
 class Submission:
     """A submission. *content* is its newest version, *published* the accepted one; times are UTC.
 
-    *waiting_since* is when it was sent to the moderators, None if none of them has to act. *confirmed* is when its submitter last sent
-    what is published, or said that it is still true, *reminded* when the submitter was last asked to.
+    *waiting_since* is when it was sent to the moderators, None if none of them has to act.
+    *confirmed* is when its submitter last sent what is published, or said that it is still true,
+    *reminded* when the submitter was last asked to.
     """
 
     id: str
@@ -95,7 +106,9 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionEvent:
-    """A line of the history; *internal* ones are for moderators, *content* is that of *version* if it changed."""
+    """A line of the history; *internal* ones are for moderators, *content* is that of *version* if
+    it changed.
+    """
 
     what: str
     who: str
@@ -148,14 +161,20 @@ def add_all(ledger: Database, items: Iterable[tuple[Submission, SubmissionEvent]
 def find(ledger: Database, id: str) -> Submission | None:
     """Return the submission with this id, or None."""
     with ledger.transaction() as connection:
-        row = connection.execute(sa.select(t.submission).where(t.submission.c.id == id)).one_or_none()
+        row = connection.execute(
+            sa.select(t.submission).where(t.submission.c.id == id)
+        ).one_or_none()
     return _submission(row) if row else None
 
 
 def change(ledger: Database, submission: Submission, change: Change) -> bool:
-    """Change a submission, if it still has the version of *submission*; return whether it had. The version is counted up."""
+    """Change a submission, if it still has the version of *submission*; return whether it had. The
+    version is counted up.
+    """
     s = t.submission.c
-    values = {name: _stored(value) for name, value in change.values.items()} | _picture_names(change.values)
+    values = {name: _stored(value) for name, value in change.values.items()} | _picture_names(
+        change.values
+    )
     update = sa.update(t.submission).where(s.id == submission.id, s.version == submission.version)
     with ledger.transaction() as connection:
         if not connection.execute(update.values(version=submission.version + 1, **values)).rowcount:
@@ -165,20 +184,30 @@ def change(ledger: Database, submission: Submission, change: Change) -> bool:
 
 
 def annotate(ledger: Database, id: str, event: SubmissionEvent, values: Mapping[str, Any]) -> None:
-    """Add a line to the history, and change what is no part of a version, such as who it is assigned to."""
+    """Add a line to the history, and change what is no part of a version, such as who it is
+    assigned to.
+    """
     stored = {name: _stored(value) for name, value in values.items()}
     with ledger.transaction() as connection:
         if stored:
-            connection.execute(sa.update(t.submission).where(t.submission.c.id == id).values(**stored))
+            connection.execute(
+                sa.update(t.submission).where(t.submission.c.id == id).values(**stored)
+            )
         _insert_event(connection, id, event)
 
 
 def delete_draft(ledger: Database, id: str) -> None:
     """Delete a draft with its history and links."""
     with ledger.transaction() as connection:
-        connection.execute(sa.delete(t.submission_event).where(t.submission_event.c.submission == id))
+        connection.execute(
+            sa.delete(t.submission_event).where(t.submission_event.c.submission == id)
+        )
         connection.execute(sa.delete(t.submission_link).where(t.submission_link.c.submission == id))
-        connection.execute(sa.delete(t.submission).where(t.submission.c.id == id, t.submission.c.state == SubmissionState.DRAFT.value))
+        connection.execute(
+            sa.delete(t.submission).where(
+                t.submission.c.id == id, t.submission.c.state == SubmissionState.DRAFT.value
+            )
+        )
 
 
 def history(ledger: Database, id: str, *, internal: bool) -> list[SubmissionEvent]:
@@ -187,21 +216,38 @@ def history(ledger: Database, id: str, *, internal: bool) -> list[SubmissionEven
     query = sa.select(t.submission_event).where(e.submission == id).order_by(e.id)
     with ledger.transaction() as connection:
         rows = connection.execute(query if internal else query.where(e.internal.is_(False))).all()
-    return [SubmissionEvent(row.what, row.who, utc(row.time), row.note, row.internal, row.version, _loaded(row.content)) for row in rows]
+    return [
+        SubmissionEvent(
+            row.what,
+            row.who,
+            utc(row.time),
+            row.note,
+            row.internal,
+            row.version,
+            _loaded(row.content),
+        )
+        for row in rows
+    ]
 
 
 def unname(ledger: Database, id: str, organization: str) -> None:
     """Name an organization as the submitter in the history of a submission that another has now."""
     e = t.submission_event.c
     with ledger.transaction() as connection:
-        connection.execute(sa.update(t.submission_event).where(e.submission == id, e.who == organization).values(who=SUBMITTER))
+        connection.execute(
+            sa.update(t.submission_event)
+            .where(e.submission == id, e.who == organization)
+            .values(who=SUBMITTER)
+        )
 
 
 def forget_contents(ledger: Database, id: str) -> None:
     """Delete the former versions of a submission from its history."""
     e = t.submission_event.c
     with ledger.transaction() as connection:
-        connection.execute(sa.update(t.submission_event).where(e.submission == id).values(content=None))
+        connection.execute(
+            sa.update(t.submission_event).where(e.submission == id).values(content=None)
+        )
 
 
 def of_submitter(ledger: Database, submitter: str) -> list[Submission]:
@@ -216,36 +262,54 @@ def in_states(ledger: Database, states: Sequence[SubmissionState], limit: int) -
     """Return submissions in these states: those that wait longest first, then the newest."""
     s = t.submission.c
     query = sa.select(t.submission).where(s.state.in_([state.value for state in states]))
-    query = query.order_by(s.waiting_since.is_(None), s.waiting_since, s.updated.desc(), s.id).limit(limit)
+    query = query.order_by(
+        s.waiting_since.is_(None), s.waiting_since, s.updated.desc(), s.id
+    ).limit(limit)
     with ledger.transaction() as connection:
         return [_submission(row) for row in connection.execute(query).all()]
 
 
 def waiting(ledger: Database) -> tuple[int, datetime | None]:
     """Return how many submissions wait for a moderator, and since when the oldest does."""
-    query = sa.select(sa.func.count(), sa.func.min(t.submission.c.waiting_since)).where(t.submission.c.waiting_since.is_not(None))
+    query = sa.select(sa.func.count(), sa.func.min(t.submission.c.waiting_since)).where(
+        t.submission.c.waiting_since.is_not(None)
+    )
     with ledger.transaction() as connection:
         number, oldest = connection.execute(query).one()
     return number, aware(oldest)
 
 
 def with_title(ledger: Database, title: str, limit: int, *, unpublished: bool) -> list[Submission]:
-    """Return submissions with this title, whatever its case: the published ones, and with *unpublished* those that wait."""
+    """Return submissions with this title, whatever its case: the published ones, and with
+    *unpublished* those that wait.
+    """
     s = t.submission.c
-    states = (SubmissionState.SUBMITTED, SubmissionState.CHANGES_REQUESTED, SubmissionState.ACCEPTED)
-    query = sa.select(t.submission).where(sa.func.lower(s.title) == title.lower(), s.state.in_([state.value for state in states]))
+    states = (
+        SubmissionState.SUBMITTED,
+        SubmissionState.CHANGES_REQUESTED,
+        SubmissionState.ACCEPTED,
+    )
+    query = sa.select(t.submission).where(
+        sa.func.lower(s.title) == title.lower(), s.state.in_([state.value for state in states])
+    )
     if not unpublished:
         query = query.where(s.published.is_not(None))
     with ledger.transaction() as connection:
-        return [_submission(row) for row in connection.execute(query.order_by(s.id).limit(limit)).all()]
+        return [
+            _submission(row) for row in connection.execute(query.order_by(s.id).limit(limit)).all()
+        ]
 
 
 def published(ledger: Database) -> Iterator[tuple[str, Content | None]]:
-    """Yield what the source of submissions has, by id: the accepted content with the day on which it was last confirmed, as
-    ``lastReviewed``, and None for what was withdrawn after that.
+    """Yield what the source of submissions has, by id: the accepted content with the day on which
+    it was last confirmed, as ``lastReviewed``, and None for what was withdrawn after that.
     """
     s = t.submission.c
-    query = sa.select(s.id, s.published, s.withdrawn, s.confirmed).where(s.first_accepted.is_not(None)).order_by(s.id)
+    query = (
+        sa.select(s.id, s.published, s.withdrawn, s.confirmed)
+        .where(s.first_accepted.is_not(None))
+        .order_by(s.id)
+    )
     with ledger.transaction() as connection:
         for row in connection.execution_options(yield_per=_FETCHED).execute(query):
             if row.withdrawn is not None or row.published is not None:
@@ -254,21 +318,36 @@ def published(ledger: Database) -> Iterator[tuple[str, Content | None]]:
 
 def _with_confirmation(row: Any) -> Content:
     content = _loaded(row.published) or {}
-    return {**content, "lastReviewed": f"{utc(row.confirmed):%Y-%m-%d}"} if row.confirmed is not None else content
+    return (
+        {**content, "lastReviewed": f"{utc(row.confirmed):%Y-%m-%d}"}
+        if row.confirmed is not None
+        else content
+    )
 
 
-def to_remind(ledger: Database, confirmed_before: datetime, reminded_before: datetime, limit: int) -> list[tuple[Submission, str]]:
-    """Return published submissions of persons, each with its mail address, that were last confirmed before a time.
+def to_remind(
+    ledger: Database, confirmed_before: datetime, reminded_before: datetime, limit: int
+) -> list[tuple[Submission, str]]:
+    """Return published submissions of persons, each with its mail address, that were last confirmed
+    before a time.
 
-    Those whose submitter was asked after *reminded_before* are left out, and those that wait for somebody.
+    Those whose submitter was asked after *reminded_before* are left out, and those that wait for
+    somebody.
     """
     s, who = t.submission.c, t.submitter.c
     last = sa.func.coalesce(s.confirmed, s.first_accepted)
     query = (
         sa.select(t.submission, who.mail)
         .join(t.submitter, who.id == s.submitter)
-        .where(s.state == SubmissionState.ACCEPTED.value, s.published.is_not(None), who.mail.is_not(None))
-        .where(last < naive(confirmed_before), sa.or_(s.reminded.is_(None), s.reminded < naive(reminded_before)))
+        .where(
+            s.state == SubmissionState.ACCEPTED.value,
+            s.published.is_not(None),
+            who.mail.is_not(None),
+        )
+        .where(
+            last < naive(confirmed_before),
+            sa.or_(s.reminded.is_(None), s.reminded < naive(reminded_before)),
+        )
         .order_by(last, s.id)
         .limit(limit)
     )
@@ -277,13 +356,25 @@ def to_remind(ledger: Database, confirmed_before: datetime, reminded_before: dat
     return [(_submission(row), row.mail) for row in rows]
 
 
-def submitter_of(ledger: Database, *, mail: str | None = None, organization: str | None = None, id: str | None = None) -> Submitter | None:
+def submitter_of(
+    ledger: Database,
+    *,
+    mail: str | None = None,
+    organization: str | None = None,
+    id: str | None = None,
+) -> Submitter | None:
     """Return the submitter with this address, organization or id; None if there is none."""
     c = t.submitter.c
-    condition = c.id == id if id else c.organization == organization if organization else c.mail == mail
+    condition = (
+        c.id == id if id else c.organization == organization if organization else c.mail == mail
+    )
     with ledger.transaction() as connection:
         row = connection.execute(sa.select(t.submitter).where(condition)).one_or_none()
-    return Submitter(row.id, row.mail, row.organization, row.language, utc(row.created)) if row else None
+    return (
+        Submitter(row.id, row.mail, row.organization, row.language, utc(row.created))
+        if row
+        else None
+    )
 
 
 def ensure_submitter(ledger: Database, submitter: Submitter) -> Submitter:
@@ -294,7 +385,9 @@ def ensure_submitter(ledger: Database, submitter: Submitter) -> Submitter:
     values = {name: getattr(submitter, name) for name in ("id", "mail", "organization", "language")}
     try:
         with ledger.transaction() as connection:
-            connection.execute(sa.insert(t.submitter).values(created=naive(submitter.created), **values))
+            connection.execute(
+                sa.insert(t.submitter).values(created=naive(submitter.created), **values)
+            )
     except LedgerError:  # another request stored it at the same time
         stored = submitter_of(ledger, mail=submitter.mail, organization=submitter.organization)
         if stored is None:
@@ -304,16 +397,24 @@ def ensure_submitter(ledger: Database, submitter: Submitter) -> Submitter:
 
 
 def delete_submitter(ledger: Database, submitter: Submitter) -> None:
-    """Delete a submitter, its links, its messages in the outbox, its unpublished submissions and pictures; the others lose their author."""
+    """Delete a submitter, its links, its messages in the outbox, its unpublished submissions and
+    pictures; the others lose their author.
+    """
     s, e = t.submission.c, t.submission_event.c
     unpublished = sa.select(s.id).where(s.submitter == submitter.id, s.first_accepted.is_(None))
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.submission_event).where(e.submission.in_(unpublished)))
         connection.execute(sa.delete(t.submission).where(s.id.in_(unpublished.scalar_subquery())))
-        connection.execute(sa.update(t.submission).where(s.submitter == submitter.id).values(submitter=None))
-        connection.execute(sa.delete(t.submission_link).where(t.submission_link.c.submitter == submitter.id))
+        connection.execute(
+            sa.update(t.submission).where(s.submitter == submitter.id).values(submitter=None)
+        )
+        connection.execute(
+            sa.delete(t.submission_link).where(t.submission_link.c.submitter == submitter.id)
+        )
         if submitter.mail:
-            connection.execute(sa.delete(t.submission_link).where(t.submission_link.c.mail == submitter.mail))
+            connection.execute(
+                sa.delete(t.submission_link).where(t.submission_link.c.mail == submitter.mail)
+            )
             connection.execute(sa.delete(t.outbox).where(t.outbox.c.address == submitter.mail))
         connection.execute(sa.delete(t.submitter).where(t.submitter.c.id == submitter.id))
 
@@ -324,7 +425,11 @@ def create_link(ledger: Database, link: Link) -> str:
     values = {name: getattr(link, name) for name in ("mail", "submitter", "submission")}
     times = {"created": naive(link.created), "expires": naive(link.expires)}
     with ledger.transaction() as connection:
-        connection.execute(sa.insert(t.submission_link).values(hash=_hash(secret), purpose=link.purpose.value, **values, **times))
+        connection.execute(
+            sa.insert(t.submission_link).values(
+                hash=_hash(secret), purpose=link.purpose.value, **values, **times
+            )
+        )
     return secret
 
 
@@ -332,10 +437,20 @@ def find_link(ledger: Database, secret: str, purpose: Purpose) -> Link | None:
     """Return the link with this secret, also if it has expired or was used; None if there is none."""
     c = t.submission_link.c
     with ledger.transaction() as connection:
-        row = connection.execute(sa.select(t.submission_link).where(c.hash == _hash(secret), c.purpose == purpose.value)).one_or_none()
+        row = connection.execute(
+            sa.select(t.submission_link).where(c.hash == _hash(secret), c.purpose == purpose.value)
+        ).one_or_none()
     if row is None:
         return None
-    return Link(purpose, utc(row.created), utc(row.expires), row.mail, row.submitter, row.submission, aware(row.used))
+    return Link(
+        purpose,
+        utc(row.created),
+        utc(row.expires),
+        row.mail,
+        row.submitter,
+        row.submission,
+        aware(row.used),
+    )
 
 
 def use_link(ledger: Database, secret: str, now: datetime) -> bool:
@@ -349,7 +464,9 @@ def use_link(ledger: Database, secret: str, now: datetime) -> bool:
 def end_link(ledger: Database, secret: str) -> None:
     """Delete a link, such as a session that ends."""
     with ledger.transaction() as connection:
-        connection.execute(sa.delete(t.submission_link).where(t.submission_link.c.hash == _hash(secret)))
+        connection.execute(
+            sa.delete(t.submission_link).where(t.submission_link.c.hash == _hash(secret))
+        )
 
 
 def count_links(ledger: Database, mail: str, since: datetime) -> int:
@@ -360,13 +477,22 @@ def count_links(ledger: Database, mail: str, since: datetime) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def prune(ledger: Database, now: datetime, drafts_before: datetime, quarantined_before: datetime = datetime.min) -> None:
-    """Delete expired links, drafts that were last changed before *drafts_before*, and persons without any submission or link.
+def prune(
+    ledger: Database,
+    now: datetime,
+    drafts_before: datetime,
+    quarantined_before: datetime = datetime.min,
+) -> None:
+    """Delete expired links, drafts that were last changed before *drafts_before*, and persons
+    without any submission or link.
 
-    Spam and quarantined submissions that were last changed before *quarantined_before* are deleted too, unless they were published.
+    Spam and quarantined submissions that were last changed before *quarantined_before* are deleted
+    too, unless they were published.
     """
     s, link, who = t.submission.c, t.submission_link.c, t.submitter.c
-    is_unwanted = s.state.in_((SubmissionState.SPAM.value, SubmissionState.QUARANTINED.value)) & s.first_accepted.is_(None)
+    is_unwanted = s.state.in_(
+        (SubmissionState.SPAM.value, SubmissionState.QUARANTINED.value)
+    ) & s.first_accepted.is_(None)
     is_old = (s.state == SubmissionState.DRAFT.value) & (s.updated < naive(drafts_before))
     is_old |= is_unwanted & (s.updated < quarantined_before.replace(tzinfo=None))
     old = sa.select(s.id).where(is_old)
@@ -375,9 +501,13 @@ def prune(ledger: Database, now: datetime, drafts_before: datetime, quarantined_
                     sa.select(t.prize_nomination.c.submitter).where(t.prize_nomination.c.submitter.is_not(None)))  # fmt: skip
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.submission_link).where(link.expires < naive(now)))
-        connection.execute(sa.delete(t.submission_event).where(t.submission_event.c.submission.in_(old)))
+        connection.execute(
+            sa.delete(t.submission_event).where(t.submission_event.c.submission.in_(old))
+        )
         connection.execute(sa.delete(t.submission).where(s.id.in_(old.scalar_subquery())))
-        connection.execute(sa.delete(t.submitter).where(who.organization.is_(None), who.id.not_in(used)))
+        connection.execute(
+            sa.delete(t.submitter).where(who.organization.is_(None), who.id.not_in(used))
+        )
 
 
 def _hash(secret: str) -> str:
@@ -389,7 +519,11 @@ def _stored(value: Any) -> Any:
         return naive(value)
     if isinstance(value, SubmissionState):
         return value.value
-    return json.dumps(value, ensure_ascii=False, sort_keys=True) if isinstance(value, Mapping) else value
+    return (
+        json.dumps(value, ensure_ascii=False, sort_keys=True)
+        if isinstance(value, Mapping)
+        else value
+    )
 
 
 def _loaded(text: str | None) -> Content | None:

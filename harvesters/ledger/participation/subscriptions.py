@@ -1,4 +1,6 @@
-"""Store who follows which search, until they end it: then everything about them is deleted, their messages too."""
+"""Store who follows which search, until they end it: then everything about them is deleted, their
+messages too.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +28,12 @@ INTERVALS: Mapping[str, timedelta] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Who follows a search: *channel* is mail or webhook, *search* the parameters of its address; times are UTC.
+    """Who follows a search: *channel* is mail or webhook, *search* the parameters of its address;
+    times are UTC.
 
-    *results* are what was found at the last comparison, at the journal entry *position*: the time of the last change by IRI.
-    None before the first. *confirmed* is None until the recipient has confirmed it.
+    *results* are what was found at the last comparison, at the journal entry *position*: the time
+    of the last change by IRI. None before the first. *confirmed* is None until the recipient has
+    confirmed it.
     """
 
     id: int
@@ -55,21 +59,43 @@ class Subscriptions(LedgerPart):
     """The part of the ledger for those who follow a search."""
 
     def add_subscription(
-        self, channel: str, address: str, search: str, title: str, language: str, frequency: str, now: datetime
+        self,
+        channel: str,
+        address: str,
+        search: str,
+        title: str,
+        language: str,
+        frequency: str,
+        now: datetime,
     ) -> Subscription:
         """Store a subscription that waits to be confirmed; return it."""
         values = {
-            "channel": channel, "address": address, "search": search, "title": title, "language": language,
-            "frequency": frequency, "secret": secrets.token_urlsafe(24), "created": now,
+            "channel": channel,
+            "address": address,
+            "search": search,
+            "title": title,
+            "language": language,
+            "frequency": frequency,
+            "secret": secrets.token_urlsafe(24),
+            "created": now,
         }
         with self._begin() as connection:
-            inserted = connection.execute(sa.insert(t.subscription).values({**values, "created": naive(now)}))
+            inserted = connection.execute(
+                sa.insert(t.subscription).values({**values, "created": naive(now)})
+            )
         number = int(inserted.inserted_primary_key[0]) if inserted.inserted_primary_key else 0
         return Subscription(id=number, **values)  # type: ignore[arg-type]  # the values are those of its fields
 
     def subscription(self, secret: str) -> Subscription | None:
         """Return the subscription whose links have a secret, or None."""
-        return next(iter(self._subscriptions(sa.select(t.subscription).where(t.subscription.c.secret == secret))), None)
+        return next(
+            iter(
+                self._subscriptions(
+                    sa.select(t.subscription).where(t.subscription.c.secret == secret)
+                )
+            ),
+            None,
+        )
 
     def count_subscriptions(self, address: str | None = None, since: datetime | None = None) -> int:
         """Count the subscriptions, of an address and made since a time if these are given."""
@@ -81,33 +107,55 @@ class Subscriptions(LedgerPart):
             return connection.scalar(query) or 0
 
     def confirm_subscription(self, id: int, now: datetime) -> None:
-        """Mark a subscription as confirmed; its first comparison is due. A second call changes nothing."""
+        """Mark a subscription as confirmed; its first comparison is due. A second call changes
+        nothing.
+        """
         c = t.subscription.c
         query = sa.update(t.subscription).where(c.id == id, c.confirmed.is_(None))
         with self._begin() as connection:
             connection.execute(query.values(confirmed=naive(now), due=naive(now)))
 
     def end_subscription(self, topic: str) -> bool:
-        """Delete a subscription and its messages by their topic; return whether there was one. Other topics are ignored."""
+        """Delete a subscription and its messages by their topic; return whether there was one.
+        Other topics are ignored.
+        """
         number = topic.removeprefix(FOLLOW_TOPIC)
         if not topic.startswith(FOLLOW_TOPIC) or not number.isdecimal():
             return False
         with self._begin() as connection:
             connection.execute(sa.delete(t.outbox).where(t.outbox.c.topic == topic))
-            return connection.execute(sa.delete(t.subscription).where(t.subscription.c.id == int(number))).rowcount > 0
+            return (
+                connection.execute(
+                    sa.delete(t.subscription).where(t.subscription.c.id == int(number))
+                ).rowcount
+                > 0
+            )
 
     def prune_subscriptions(self, before: datetime) -> None:
-        """Delete the subscriptions that nobody confirmed and that were made before a time, with their messages."""
+        """Delete the subscriptions that nobody confirmed and that were made before a time, with
+        their messages.
+        """
         c = t.subscription.c
-        for old in self._subscriptions(sa.select(t.subscription).where(c.confirmed.is_(None), c.created < naive(before))):
+        for old in self._subscriptions(
+            sa.select(t.subscription).where(c.confirmed.is_(None), c.created < naive(before))
+        ):
             self.end_subscription(old.topic)
 
-    def claim_subscriptions(self, position: int, now: datetime, lease: datetime, limit: int) -> list[Subscription]:
-        """Claim subscriptions that are due and were not compared at a journal entry yet, each for one caller only until *lease*."""
+    def claim_subscriptions(
+        self, position: int, now: datetime, lease: datetime, limit: int
+    ) -> list[Subscription]:
+        """Claim subscriptions that are due and were not compared at a journal entry yet, each for
+        one caller only until *lease*.
+        """
         c = t.subscription.c
         claimed = []
         is_new = sa.or_(c.position.is_(None), c.position < position)
-        query = sa.select(t.subscription).where(c.due <= naive(now), is_new).order_by(c.due, c.id).limit(limit)
+        query = (
+            sa.select(t.subscription)
+            .where(c.due <= naive(now), is_new)
+            .order_by(c.due, c.id)
+            .limit(limit)
+        )
         with self._begin() as connection:
             for row in connection.execute(query).mappings().all():
                 update = sa.update(t.subscription).where(c.id == row["id"], c.due == row["due"])
@@ -116,17 +164,29 @@ class Subscriptions(LedgerPart):
         return claimed
 
     def settle_subscription(
-        self, item: Subscription, position: int, results: Mapping[str, str] | None, messages: Iterable[Message], now: datetime
+        self,
+        item: Subscription,
+        position: int,
+        results: Mapping[str, str] | None,
+        messages: Iterable[Message],
+        now: datetime,
     ) -> None:
-        """Store what a comparison found, queue its messages, and set when the next is due, in one transaction.
+        """Store what a comparison found, queue its messages, and set when the next is due, in one
+        transaction.
 
-        With *results* None those of before are kept. Nothing is queued if the subscription has ended meanwhile.
+        With *results* None those of before are kept. Nothing is queued if the subscription has
+        ended meanwhile.
         """
-        values: dict[str, Any] = {"position": position, "due": naive(now + INTERVALS[item.frequency])}
+        values: dict[str, Any] = {
+            "position": position,
+            "due": naive(now + INTERVALS[item.frequency]),
+        }
         if results is not None:
             values["results"] = compress(json.dumps(dict(results), ensure_ascii=False))
         with self._begin() as connection:
-            if connection.execute(sa.update(t.subscription).where(t.subscription.c.id == item.id).values(values)).rowcount:
+            if connection.execute(
+                sa.update(t.subscription).where(t.subscription.c.id == item.id).values(values)
+            ).rowcount:
                 insert_messages(connection, list(messages), now)
 
     def _subscriptions(self, query: sa.Select[Any]) -> list[Subscription]:
@@ -136,6 +196,21 @@ class Subscriptions(LedgerPart):
 
 
 def _subscription(row: Mapping[Any, Any]) -> Subscription:
-    values = {name: row[name] for name in ("id", "channel", "address", "search", "title", "language", "frequency", "secret", "position")}
+    values = {
+        name: row[name]
+        for name in (
+            "id",
+            "channel",
+            "address",
+            "search",
+            "title",
+            "language",
+            "frequency",
+            "secret",
+            "position",
+        )
+    }
     stored = json.loads(decompress(row["results"])) if row["results"] else None
-    return Subscription(**values, created=utc(row["created"]), confirmed=aware(row["confirmed"]), results=stored)
+    return Subscription(
+        **values, created=utc(row["created"]), confirmed=aware(row["confirmed"]), results=stored
+    )

@@ -15,7 +15,8 @@ from vocab.initiative import Basis, Claim
 
 SHIPPED = Path(__file__).with_name("goals.npz")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？؟])\s*|\n+")
-_SENTENCES, _LONGEST = 12, 300  # sentences that are compared, and characters of the one that is kept
+# sentences that are compared, and characters of the one that is kept
+_SENTENCES, _LONGEST = 12, 300
 
 
 def model_of(source: Source) -> TopicModel:
@@ -24,29 +25,43 @@ def model_of(source: Source) -> TopicModel:
 
 
 def method_version(source: Source) -> str:
-    """Return the method and the version of the classifier of a source. Raises HarvestError as ``model_of`` does."""
+    """Return the method and the version of the classifier of a source. Raises HarvestError as
+    ``model_of`` does.
+    """
     return f"{classifier.NAME} {model_of(source).version}"
 
 
 def check(source: Source) -> None:
-    """Raise HarvestError if the model of the vectors or the classifier of a source is missing or damaged."""
+    """Raise HarvestError if the model of the vectors or the classifier of a source is missing or
+    damaged.
+    """
     check_model()
     model_of(source)
 
 
 def classify(text: str, language: str | None, model: TopicModel) -> tuple[list[Claim], str]:
-    """Return a claim for each goal that *text* is about, the surest first, and why there is none, "" if there is one.
+    """Return a claim for each goal that *text* is about, the surest first, and why there is none,
+    "" if there is one.
 
     Its word is the sentence that fits the goal best. Raises HarvestError as ``check_model`` does.
     """
     if reason := unsuitable(text, language):
         return [], reason
     (probabilities,) = model.probabilities(embed([text]))
-    chosen = [column for column in probabilities.argsort()[::-1] if probabilities[column] >= model.threshold]
+    chosen = [
+        column
+        for column in probabilities.argsort()[::-1]
+        if probabilities[column] >= model.threshold
+    ]
     if not chosen:
         best = probabilities.argmax()
-        return [], f"no goal is sure enough: goal {model.codes[best]} has {probabilities[best]:.2f}, {model.threshold:.2f} is needed"
-    sentences = [part.strip() for part in _SENTENCE.split(text) if part and part.strip()][:_SENTENCES]
+        return (
+            [],
+            f"no goal is sure enough: goal {model.codes[best]} has {probabilities[best]:.2f}, {model.threshold:.2f} is needed",
+        )
+    sentences = [part.strip() for part in _SENTENCE.split(text) if part and part.strip()][
+        :_SENTENCES
+    ]
     by_sentence = model.probabilities(embed(sentences))
     return [
         Claim(

@@ -1,4 +1,6 @@
-"""A classifier of goals: logistic regression over the vectors of texts, calibrated, with a threshold below which it says nothing."""
+"""A classifier of goals: logistic regression over the vectors of texts, calibrated, with a
+threshold below which it says nothing.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from harvesters.errors import HarvestError
 from harvesters.mappings.topics.embedding import WIDTH, Vectors
 
 NAME = "e5-logistic"
-PRECISION = 0.9  # the share of suggestions above the threshold that are right at least, with a confidence of 95 %
+# the share of suggestions above the threshold that are right at least, with a confidence of 95 %
+PRECISION = 0.9
 FEWEST_MEASURED = 200  # with at least this number of texts of registries, only these are measured
 _QUANTILE = 1.645  # of the normal distribution, for a bound on one side with a confidence of 95 %
 _FOLDS = 5
@@ -31,9 +34,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class TopicModel:
-    """*weights* has a row for each of *codes*, the offset last; *calibration* is the slope and offset from scores to probabilities.
+    """*weights* has a row for each of *codes*, the offset last; *calibration* is the slope and
+    offset from scores to probabilities.
 
-    *threshold* is the probability below which nothing is suggested; over 1 if no threshold reaches ``PRECISION``.
+    *threshold* is the probability below which nothing is suggested; over 1 if no threshold reaches
+    ``PRECISION``.
     """
 
     codes: tuple[str, ...]
@@ -55,16 +60,24 @@ class TopicModel:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What was measured on texts that were not trained on: *probabilities* and whether each was *right*, a row a text, a column a code."""
+    """What was measured on texts that were not trained on: *probabilities* and whether each was
+    *right*, a row a text, a column a code.
+    """
 
     probabilities: Floats
     right: NDArray[np.bool_]
 
     def bins(self, count: int = 10) -> list[tuple[float, float, int]]:
-        """Return for each bin of probability that has any its mean probability, the share that was right, and the number."""
+        """Return for each bin of probability that has any its mean probability, the share that was
+        right, and the number.
+        """
         numbers = np.minimum((self.probabilities * count).astype(int), count - 1)
         return [
-            (float(self.probabilities[chosen].mean()), float(self.right[chosen].mean()), int(chosen.sum()))
+            (
+                float(self.probabilities[chosen].mean()),
+                float(self.right[chosen].mean()),
+                int(chosen.sum()),
+            )
             for number in range(count)
             if (chosen := numbers == number).any()
         ]
@@ -74,10 +87,12 @@ class Curve:
         return Curve(self.probabilities[chosen], self.right[chosen])
 
     def threshold(self, precision: float = PRECISION) -> float:
-        """Return the lowest probability at which the share of right suggestions is surely at least *precision*; 2 if there is none.
+        """Return the lowest probability at which the share of right suggestions is surely at least
+        *precision*; 2 if there is none.
 
-        Of the share that was right counts the lower bound of its confidence interval by Wilson (https://doi.org/10.2307/2276774): the
-        share itself crosses *precision* several times, so that a few other texts would move the threshold far.
+        Of the share that was right counts the lower bound of its confidence interval by Wilson
+        (https://doi.org/10.2307/2276774): the share itself crosses *precision* several times, so
+        that a few other texts would move the threshold far.
         """
         order = np.argsort(-self.probabilities.ravel(), kind="stable")
         numbers, square = np.arange(1, len(order) + 1), _QUANTILE**2
@@ -91,7 +106,12 @@ class Curve:
         """Return what suggestions from *threshold* on are worth for the *chosen* rows."""
         above, right = self.probabilities[chosen] >= threshold, self.right[chosen]
         share = float(right[above].mean()) if above.any() else None
-        return Figures(len(above), share, float(above[right].mean()) if right.any() else None, float((~above).all(axis=1).mean()))
+        return Figures(
+            len(above),
+            share,
+            float(above[right].mean()) if right.any() else None,
+            float((~above).all(axis=1).mean()),
+        )
 
 
 class Figures(NamedTuple):
@@ -107,7 +127,8 @@ class Figures(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A *text* in a *language* about *goals*. The others that its record has, *also*, are right, but no example; *group* is the record.
+    """A *text* in a *language* about *goals*. The others that its record has, *also*, are right,
+    but no example; *group* is the record.
 
     *is_name*: the text is the name of a goal, target or indicator.
     """
@@ -121,7 +142,8 @@ class Example:
 
 
 def measured_rows(examples: Sequence[Example]) -> NDArray[np.bool_]:
-    """Return which examples the probabilities and the threshold are measured on: texts of registries, since others are not classified.
+    """Return which examples the probabilities and the threshold are measured on: texts of
+    registries, since others are not classified.
 
     With fewer than ``FEWEST_MEASURED`` of them, all are.
     """
@@ -130,24 +152,45 @@ def measured_rows(examples: Sequence[Example]) -> NDArray[np.bool_]:
 
 
 def train(vectors: Vectors, examples: Sequence[Example]) -> tuple[TopicModel, Curve]:
-    """Return a model of examples, a row of *vectors* each, and what was measured on texts whose group was not trained on."""
-    codes = tuple(sorted({code for example in examples for code in example.goals}, key=lambda code: (len(code), code)))
-    targets = np.array([[code in example.goals for code in codes] for example in examples], dtype=np.float64)
-    right = np.array([[code in example.goals | example.also for code in codes] for example in examples], dtype=np.float64)
+    """Return a model of examples, a row of *vectors* each, and what was measured on texts whose
+    group was not trained on.
+    """
+    codes = tuple(
+        sorted(
+            {code for example in examples for code in example.goals},
+            key=lambda code: (len(code), code),
+        )
+    )
+    targets = np.array(
+        [[code in example.goals for code in codes] for example in examples], dtype=np.float64
+    )
+    right = np.array(
+        [[code in example.goals | example.also for code in codes] for example in examples],
+        dtype=np.float64,
+    )
     mean = vectors.mean(axis=0, dtype=np.float64)
     scale = float((vectors - mean).std())
     scaled = (vectors - mean) / scale
-    folds = np.array([hashlib.sha256(example.group.encode()).digest()[0] % _FOLDS for example in examples])
+    folds = np.array(
+        [hashlib.sha256(example.group.encode()).digest()[0] % _FOLDS for example in examples]
+    )
     unseen = _unseen_scores(scaled, targets, folds)
     measured = measured_rows(examples)
-    slope, offset = _fit(unseen[measured].reshape(-1, 1), right[measured].ravel(), 1e-6)  # Platt's method
+    # Platt's method
+    slope, offset = _fit(unseen[measured].reshape(-1, 1), right[measured].ravel(), 1e-6)
     curve = Curve(_sigmoid(slope * unseen + offset), right > 0)
-    weights = np.array([_fit(scaled, targets[:, column], _STRENGTH) for column in range(len(codes))])
-    return TopicModel(codes, mean, scale, weights, (float(slope), float(offset)), curve.rows(measured).threshold()), curve
+    weights = np.array(
+        [_fit(scaled, targets[:, column], _STRENGTH) for column in range(len(codes))]
+    )
+    return TopicModel(
+        codes, mean, scale, weights, (float(slope), float(offset)), curve.rows(measured).threshold()
+    ), curve
 
 
 def save(model: TopicModel, file: Path) -> None:
-    """Write a model as compressed NumPy arrays (https://numpy.org/doc/stable/reference/generated/numpy.savez_compressed.html)."""
+    """Write a model as compressed NumPy arrays
+    (https://numpy.org/doc/stable/reference/generated/numpy.savez_compressed.html).
+    """
     content = io.BytesIO()
     np.savez_compressed(
         content,
@@ -163,23 +206,42 @@ def save(model: TopicModel, file: Path) -> None:
 
 @lru_cache(maxsize=4)
 def load(file: Path) -> TopicModel:
-    """Read a model; its version is the digest of the file. Raises HarvestError if the file is missing or damaged."""
+    """Read a model; its version is the digest of the file. Raises HarvestError if the file is
+    missing or damaged.
+    """
     remedy = "run `stocktake topics train`, or install Stocktake again"
     try:
         content = file.read_bytes()
         if not zipfile.is_zipfile(io.BytesIO(content)):
-            raise HarvestError(f"{file}: the classifier is damaged (it is no archive of NumPy arrays); {remedy}")
+            raise HarvestError(
+                f"{file}: the classifier is damaged (it is no archive of NumPy arrays); {remedy}"
+            )
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             codes, mean, scale, weights, calibration, threshold = (arrays[name] for name in _PARTS)
     except OSError as error:
-        raise HarvestError(f"{file}: the classifier cannot be read ({error.strerror}); {remedy}") from error
+        raise HarvestError(
+            f"{file}: the classifier cannot be read ({error.strerror}); {remedy}"
+        ) from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.error) as error:
         raise HarvestError(f"{file}: the classifier is damaged ({error}); {remedy}") from error
-    if mean.shape != (WIDTH,) or weights.shape != (len(codes), WIDTH + 1) or calibration.shape != (2,) or not np.isfinite(weights).all():
+    if (
+        mean.shape != (WIDTH,)
+        or weights.shape != (len(codes), WIDTH + 1)
+        or calibration.shape != (2,)
+        or not np.isfinite(weights).all()
+    ):
         raise HarvestError(f"{file}: the classifier is damaged (its parts do not fit); {remedy}")
     version = hashlib.sha256(content).hexdigest()[:12]
     names = tuple(map(str, codes))
-    return TopicModel(names, mean, float(scale), weights, (float(calibration[0]), float(calibration[1])), float(threshold), version)
+    return TopicModel(
+        names,
+        mean,
+        float(scale),
+        weights,
+        (float(calibration[0]), float(calibration[1])),
+        float(threshold),
+        version,
+    )
 
 
 def _sigmoid(scores: Floats) -> Floats:
@@ -195,7 +257,9 @@ def _scores(vectors: Floats, weights: Floats) -> Floats:
 
 
 def _fit(vectors: Floats, target: Floats, strength: float) -> Floats:
-    """Return the weights of a logistic regression by Newton's method; the offset is not regularized."""
+    """Return the weights of a logistic regression by Newton's method; the offset is not
+    regularized.
+    """
     inputs = _with_offset(vectors)
     weights = np.zeros(inputs.shape[1])
     penalty = np.full(inputs.shape[1], strength)
@@ -203,7 +267,9 @@ def _fit(vectors: Floats, target: Floats, strength: float) -> Floats:
     for _ in range(_STEPS):
         expected = _sigmoid(inputs @ weights)
         gradient = inputs.T @ (expected - target) + penalty * weights
-        curvature = (inputs * (expected * (1 - expected) + 1e-9)[:, None]).T @ inputs + np.diag(penalty)
+        curvature = (inputs * (expected * (1 - expected) + 1e-9)[:, None]).T @ inputs + np.diag(
+            penalty
+        )
         step = np.linalg.solve(curvature, gradient)
         weights -= step
         if np.abs(step).max() < _ENOUGH:
@@ -216,6 +282,11 @@ def _unseen_scores(vectors: Floats, targets: Floats, folds: NDArray[np.int_]) ->
     scores = np.zeros_like(targets)
     for fold in np.unique(folds):
         seen = folds != fold
-        weights = np.array([_fit(vectors[seen], targets[seen, column], _STRENGTH) for column in range(targets.shape[1])])
+        weights = np.array(
+            [
+                _fit(vectors[seen], targets[seen, column], _STRENGTH)
+                for column in range(targets.shape[1])
+            ]
+        )
         scores[~seen] = _scores(vectors[~seen], weights)
     return scores

@@ -20,7 +20,9 @@ def embed(texts: Sequence[str]) -> Vectors:
 
 
 def check_model() -> str:
-    """Return the name and version of the model. Raises HarvestError if it is not installed, or if its file is missing or damaged."""
+    """Return the name and version of the model. Raises HarvestError if it is not installed, or if
+    its file is missing or damaged.
+    """
     try:
         return embedding.check_model()
     except ModelError as error:

@@ -1,7 +1,8 @@
-"""Find goals, targets and action lines that a text names by their number: "SDG 4", "ODD 4", "target 9.c", "هدف 4", "action line C7".
+"""Find goals, targets and action lines that a text names by their number: "SDG 4", "ODD 4", "target
+9.c", "هدف 4", "action line C7".
 
-A number alone is no mention. Words that also mean something else ("goal 4", "target 1.5") count only if words of the 2030 Agenda are near,
-or if they are all of the text.
+A number alone is no mention. Words that also mean something else ("goal 4", "target 1.5") count
+only if words of the 2030 Agenda are near, or if they are all of the text.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from vocab.schemes import concepts
 
 METHOD, VERSION = "mention", "1"
 LONGEST = 100_000  # characters of a text that is read
-SURE, LIKELY = 0.99, 0.9  # confidence of a word that means the goals only, and of one that does so beside words of the Agenda
+# confidence of a word that means the goals only, and of one that does so beside words of the Agenda
+SURE, LIKELY = 0.99, 0.9
 _NEAR = 200  # characters before and after a mention that are its context
 
 
 class Mention(NamedTuple):
-    """A *concept* (IRI of a goal or target, code of an action line), the *words* that name it, and the *confidence* from 0 to 1."""
+    """A *concept* (IRI of a goal or target, code of an action line), the *words* that name it, and
+    the *confidence* from 0 to 1.
+    """
 
     concept: str
     words: str
@@ -74,7 +78,8 @@ _DENIAL = re.compile(
     r"(?:\bexcept|\bother\s+than|\bunlike|\bnot\s+(?:\w+\s+){0,3}(?:to|with|for)|\bsauf|\bhormis|\bexcepto|\bsalvo|кроме|除了|باستثناء)\s+(?:the\s+|la\s+|le\s+|el\s+)?\Z",
     re.IGNORECASE,
 )
-_LANGUAGES = {"ODD": ("fr",), "ODS": ("es", "pt", "ca", "gl")}  # acronyms that mean other things elsewhere
+# acronyms that mean other things elsewhere
+_LANGUAGES = {"ODD": ("fr",), "ODS": ("es", "pt", "ca", "gl")}
 _NAMED = re.compile(r"\s?[:–—-]\s*(?P<name>[^.;()\n]{3,300})")
 _LINE_PREFIX = re.compile(
     r"(?<![^\W\d_])(?:(?:wsis|smsi|cmsi|ввуио)(?:\s+(?:action\s+lines?|al))?|action\s+lines?|(?-i:AL)|grandes?\s+orientations?|lignes?\s+d['’]action"
@@ -82,14 +87,21 @@ _LINE_PREFIX = re.compile(
     re.IGNORECASE,
 )
 _LINE = re.compile(r"[CcСс][\s.-]?0?(?P<number>1[01]|[1-9])(?![\d]|\.\d|[^\W\d_])")
-_LINE_AND = re.compile(r"\s*(?:[,;/&+、،](?:\s*(?:and|et|y|и|和|و))?|and|et|y|и|和|及|و)\s*(?=[CcСс][\s.-]?\d)", re.IGNORECASE)
-_APPLICATION = re.compile(r"\s?[:–—(-]?\s*(?:ict\s+applications\s?[:–—(-]?\s*)?(?P<name>e-?\s?[a-z]{5,12})", re.IGNORECASE)
+_LINE_AND = re.compile(
+    r"\s*(?:[,;/&+、،](?:\s*(?:and|et|y|и|和|و))?|and|et|y|и|和|及|و)\s*(?=[CcСс][\s.-]?\d)",
+    re.IGNORECASE,
+)
+_APPLICATION = re.compile(
+    r"\s?[:–—(-]?\s*(?:ict\s+applications\s?[:–—(-]?\s*)?(?P<name>e-?\s?[a-z]{5,12})", re.IGNORECASE
+)
 
 
 def find_mentions(text: str, language: str | None = None) -> list[Mention]:
-    """Return the first mention of each goal, target and action line in a *text* whose BCP 47 *language* is known, or None.
+    """Return the first mention of each goal, target and action line in a *text* whose BCP 47
+    *language* is known, or None.
 
-    The codes of action lines are those of ``vocab.action_lines``. A text over ``LONGEST`` characters has none.
+    The codes of action lines are those of ``vocab.action_lines``. A text over ``LONGEST``
+    characters has none.
 
     >>> [mention.concept for mention in find_mentions("Supports SDGs 3 and 4, target 9.c and action line C7: e-health.")]
     ['http://metadata.un.org/sdg/3', 'http://metadata.un.org/sdg/4', 'http://metadata.un.org/sdg/9.c', 'C7-ehea']
@@ -111,16 +123,26 @@ def _goals(text: str, language: str) -> Iterator[Mention]:
     read = 0  # position up to which lists are read
     for prefix in _PREFIX.finditer(text):
         confidence = _confidence(prefix, text, language) if prefix.start() >= read else None
-        if confidence is None or _OTHER_GOALS.search(text, max(0, prefix.start() - 60), prefix.start()) or _denied(text, prefix.start()):
+        if (
+            confidence is None
+            or _OTHER_GOALS.search(text, max(0, prefix.start() - 60), prefix.start())
+            or _denied(text, prefix.start())
+        ):
             continue
         position: int | None = prefix.end()
         begin = prefix.start()
         while position is not None and (number := _NUMBER.match(text, position)):
             following = position > prefix.end()
-            if _UNIT.match(text, number.end()) or (following and not _ENDS_LIST.match(text, number.end()) and not _is_plural(prefix)):
+            if _UNIT.match(text, number.end()) or (
+                following and not _ENDS_LIST.match(text, number.end()) and not _is_plural(prefix)
+            ):
                 break
             if (concept := _concept(prefix, number, text)) is not None:
-                yield Mention(concept, _words(prefix[0] + number[0] if following else text[begin : number.end()]), confidence)
+                yield Mention(
+                    concept,
+                    _words(prefix[0] + number[0] if following else text[begin : number.end()]),
+                    confidence,
+                )
             read = number.end()
             separator = _AND.match(text, read)
             position = separator.end() if separator else None
@@ -131,29 +153,42 @@ def _denied(text: str, position: int) -> bool:
 
 
 def _is_plural(prefix: re.Match[str]) -> bool:
-    return prefix[0].rstrip(" :-").casefold().endswith("s") and not prefix[0].startswith(("ODS", "#ODS"))
+    return prefix[0].rstrip(" :-").casefold().endswith("s") and not prefix[0].startswith(
+        ("ODS", "#ODS")
+    )
 
 
 def _confidence(prefix: re.Match[str], text: str, language: str) -> float | None:
-    """Return how sure the words before a number mean the goals; None if they need other words beside them that are not there."""
+    """Return how sure the words before a number mean the goals; None if they need other words
+    beside them that are not there.
+    """
     if prefix["phrase"]:
         return SURE
     acronym = (prefix["acronym"] or "").lstrip("#").upper()
     if acronym and language in _LANGUAGES.get(acronym, (language,)):
         return SURE
-    near = text[max(0, prefix.start() - _NEAR) : prefix.start()], text[prefix.end() : prefix.end() + _NEAR]
+    near = (
+        text[max(0, prefix.start() - _NEAR) : prefix.start()],
+        text[prefix.end() : prefix.end() + _NEAR],
+    )
     if any(map(_CONTEXT.search, near)):
         return LIKELY
     number = _NUMBER.match(text, prefix.end())
     if number is None or acronym:
         return None
     is_lettered = (number["point"] or "").isalpha()
-    is_all = not text[: prefix.start()].strip() and not text[number.end() :].strip() and bool(prefix["target"]) == bool(number["point"])
+    is_all = (
+        not text[: prefix.start()].strip()
+        and not text[number.end() :].strip()
+        and bool(prefix["target"]) == bool(number["point"])
+    )
     return LIKELY if is_lettered or is_all else None
 
 
 def _concept(prefix: re.Match[str], number: re.Match[str], text: str) -> str | None:
-    """Return the IRI that a number names after *prefix*; None for a number that no goal or target has, or another name beside it."""
+    """Return the IRI that a number names after *prefix*; None for a number that no goal or target
+    has, or another name beside it.
+    """
     if number["point"]:
         iri = f"{SDG}{int(number['goal'])}.{number['point'].lower().lstrip('0')}"
         return iri if iri in concepts("sdg") else None
@@ -161,7 +196,11 @@ def _concept(prefix: re.Match[str], number: re.Match[str], text: str) -> str | N
         return None
     iri = f"{SDG}{int(number['goal'])}"
     named = _NAMED.match(text, number.end()) if prefix["goal"] else None
-    return iri if named is None or goal(f"{number['goal']} {named['name'][:300].strip()}") == iri else None
+    return (
+        iri
+        if named is None or goal(f"{number['goal']} {named['name'][:300].strip()}") == iri
+        else None
+    )
 
 
 def _lines(text: str) -> Iterator[Mention]:
@@ -172,7 +211,11 @@ def _lines(text: str) -> Iterator[Mention]:
         position: int | None = prefix.end()
         while position is not None and (line := _LINE.match(text, position)):
             end, code = line.end(), f"C{line['number']}"
-            if code == "C7" and (named := _APPLICATION.match(text, end)) and (application := action_line(f"C7: {named['name']}")):
+            if (
+                code == "C7"
+                and (named := _APPLICATION.match(text, end))
+                and (application := action_line(f"C7: {named['name']}"))
+            ):
                 end, code = named.end(), application
             yield Mention(code, _words(prefix[0] + text[line.start() : end]), SURE)
             read = end

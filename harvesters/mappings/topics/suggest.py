@@ -1,4 +1,6 @@
-"""Add suggested goals, targets and action lines to records, without those that the record has on another basis."""
+"""Add suggested goals, targets and action lines to records, without those that the record has on
+another basis.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +23,35 @@ CURATOR = "curator"  # the method of a suggestion that a person confirmed
 
 
 def add_suggestions(resource: Resource, iris: Iris, source: Source) -> Resource:
-    """Return a resource with a suggested claim for each goal, target and action line of its texts, as ``source.suggest`` says.
+    """Return a resource with a suggested claim for each goal, target and action line of its texts,
+    as ``source.suggest`` says.
 
-    What a curator refused is left out; what one confirmed stays, with the curator as its method, whatever the methods suggest now.
+    What a curator refused is left out; what one confirmed stays, with the curator as its method,
+    whatever the methods suggest now.
     """
-    known = {claim.concept for claim in (*resource.action_lines, *resource.goals, *resource.targets)}
+    known = {
+        claim.concept for claim in (*resource.action_lines, *resource.goals, *resource.targets)
+    }
     results: dict[str, Claim] = {}
     mentioned = _mentioned(resource, iris) if source.suggest != NOTHING else ()
     for claim in (*mentioned, *(_classified(resource, source) if source.suggest == MODEL else ())):
-        if claim.concept not in known and (claim.concept not in results or _confidence(results[claim.concept]) < _confidence(claim)):
+        if claim.concept not in known and (
+            claim.concept not in results or _confidence(results[claim.concept]) < _confidence(claim)
+        ):
             results[claim.concept] = claim
-    _decide(results, known, [item for item in source.decisions if item.key == resource.key], iris.base)
+    _decide(
+        results, known, [item for item in source.decisions if item.key == resource.key], iris.base
+    )
     if not results:
         return resource
-    targets = tuple(claim for iri, claim in results.items() if iri.startswith(SDG) and "." in iri.removeprefix(SDG))
-    goals = tuple(claim for iri, claim in results.items() if iri.startswith(SDG) and claim not in targets)
+    targets = tuple(
+        claim
+        for iri, claim in results.items()
+        if iri.startswith(SDG) and "." in iri.removeprefix(SDG)
+    )
+    goals = tuple(
+        claim for iri, claim in results.items() if iri.startswith(SDG) and claim not in targets
+    )
     lines = tuple(claim for iri, claim in results.items() if not iri.startswith(SDG))
     return replace(
         resource,
@@ -45,8 +61,12 @@ def add_suggestions(resource: Resource, iris: Iris, source: Source) -> Resource:
     )
 
 
-def _decide(results: dict[str, Claim], known: Collection[str], decisions: Iterable[TopicDecision], base: str) -> None:
-    """Apply what curators decided about a record to the suggestions by their concepts; *known* are its topics on another basis."""
+def _decide(
+    results: dict[str, Claim], known: Collection[str], decisions: Iterable[TopicDecision], base: str
+) -> None:
+    """Apply what curators decided about a record to the suggestions by their concepts; *known* are
+    its topics on another basis.
+    """
     for item in decisions:
         resolved = resolve_concept(item.concept, base)
         if resolved is None or resolved[1] in known:
@@ -55,12 +75,20 @@ def _decide(results: dict[str, Claim], known: Collection[str], decisions: Iterab
         if item.decision == CONFIRMED:
             word = suggested.word if suggested else item.comment or None
             results[resolved[1]] = Claim(
-                resolved[1], Basis.SUGGESTED, word, 1.0, method=CURATOR, author=item.author or None, day=item.day or None
+                resolved[1],
+                Basis.SUGGESTED,
+                word,
+                1.0,
+                method=CURATOR,
+                author=item.author or None,
+                day=item.day or None,
             )
 
 
 def method_versions(source: Source) -> tuple[str, ...]:
-    """Return the methods, with their versions, that suggest topics for the records of *source*; a new version maps them again."""
+    """Return the methods, with their versions, that suggest topics for the records of *source*; a
+    new version maps them again.
+    """
     if source.suggest not in (MENTIONS, MODEL):
         return ()
     results = (f"{mentions.METHOD} {mentions.VERSION}",)
@@ -73,7 +101,9 @@ def method_versions(source: Source) -> tuple[str, ...]:
 
 
 def model_fault(source: Source) -> str:
-    """Return why the model that *source* asks for cannot be used, and what to do; "" if it can be, or if none is asked for."""
+    """Return why the model that *source* asks for cannot be used, and what to do; "" if it can be,
+    or if none is asked for.
+    """
     if source.suggest != MODEL:
         return ""
     try:
@@ -84,7 +114,9 @@ def model_fault(source: Source) -> str:
 
 
 def _classification() -> Any:
-    """Import the classifier on first use: NumPy takes a tenth of a second, which a listing should not wait for."""
+    """Import the classifier on first use: NumPy takes a tenth of a second, which a listing should
+    not wait for.
+    """
     return import_module("harvesters.mappings.topics.classification")
 
 
@@ -96,15 +128,28 @@ def _mentioned(resource: Resource, iris: Iris) -> Iterator[Claim]:
     for text, language in _texts(resource):
         for concept, words, confidence in find_mentions(text, language):
             result = concept if concept.startswith(SDG) else iris.concept("action-line", concept)
-            yield Claim(result, Basis.SUGGESTED, words, confidence, method=mentions.METHOD, method_version=mentions.VERSION)
+            yield Claim(
+                result,
+                Basis.SUGGESTED,
+                words,
+                confidence,
+                method=mentions.METHOD,
+                method_version=mentions.VERSION,
+            )
 
 
 def _classified(resource: Resource, source: Source) -> Iterator[Claim]:
     """Yield what the model finds in title and description of each language."""
     languages = dict.fromkeys(text.language for text in (*resource.descriptions, *resource.titles))
     for language in languages:
-        texts = [text.value for text in (*resource.titles, *resource.descriptions) if text.language == language]
-        claims, _ = _classification().classify("\n".join(texts), language, _classification().model_of(source))
+        texts = [
+            text.value
+            for text in (*resource.titles, *resource.descriptions)
+            if text.language == language
+        ]
+        claims, _ = _classification().classify(
+            "\n".join(texts), language, _classification().model_of(source)
+        )
         yield from claims
 
 

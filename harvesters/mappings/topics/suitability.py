@@ -10,7 +10,8 @@ FEWEST = 20  # letters
 _MOST_CONTROL = 0.01  # share of control characters: a text has none but tabs and ends of lines
 _MAIN_SCRIPT = 0.6  # share of the letters that the most frequent script has at least
 _SAMPLE = 2000  # characters that are looked at
-# The languages that the model was trained on: those of XLM-RoBERTa (https://arxiv.org/abs/1911.02116, appendix A).
+# The languages that the model was trained on: those of XLM-RoBERTa
+# (https://arxiv.org/abs/1911.02116, appendix A).
 _LANGUAGES = """
     af am ar as az be bg bn br bs ca cs cy da de el en eo es et eu fa fi fr fy ga gd gl gu ha he hi hr hu hy id is it ja jv ka kk km kn
     ko ku ky la lo lt lv mg mk ml mn mr ms my nb ne nl nn no om or pa pl ps pt ro ru sa sd si sk sl so sq sr su sv sw ta te th tl tr ug uk
@@ -20,7 +21,8 @@ LANGUAGES = frozenset(_LANGUAGES.split())
 
 
 def unsuitable(text: str, language: str | None) -> str:
-    """Return why no topic should be suggested from a *text* in a *language* (BCP 47; None: unknown), "" if it can be.
+    """Return why no topic should be suggested from a *text* in a *language* (BCP 47; None:
+    unknown), "" if it can be.
 
     >>> unsuitable("x", "en")
     'the text has 1 letter; 20 are needed'
@@ -28,7 +30,10 @@ def unsuitable(text: str, language: str | None) -> str:
     if len(text) > LONGEST:
         return f"the text has {len(text):,} characters; {LONGEST:,} are read"
     sample = text[:_SAMPLE]
-    control = sum(unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") and char not in "\t\n\r" for char in sample)
+    control = sum(
+        unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") and char not in "\t\n\r"
+        for char in sample
+    )
     letters = [char for char in sample if char.isalpha()]
     if control > _MOST_CONTROL * len(sample):
         return "the text has control characters"
@@ -49,6 +54,8 @@ def _main_share(letters: list[str]) -> float:
 
 
 def _script(char: str) -> str:
-    """Return the first word of a character's name, which is its script; those of Japanese and Korean texts count as one with Chinese."""
+    """Return the first word of a character's name, which is its script; those of Japanese and
+    Korean texts count as one with Chinese.
+    """
     name = unicodedata.name(char, "").partition(" ")[0]
     return "CJK" if name in ("HIRAGANA", "KATAKANA", "HANGUL") else name

@@ -51,7 +51,9 @@ _DECISIONS = {
 
 @dataclass(frozen=True, slots=True)
 class CommentedPost:
-    """A published post: its *path*, ``post/{source}/{key}`` as in the address of its page, and its *title*, "" without one."""
+    """A published post: its *path*, ``post/{source}/{key}`` as in the address of its page, and its
+    *title*, "" without one.
+    """
 
     path: str
     title: str
@@ -62,8 +64,12 @@ def find_post(context: SubmissionContext, path: str) -> CommentedPost:
     require_on(context)
     parts = path.split("/", 2)
     source, key = (unquote(part) for part in parts[1:3]) if len(parts) == 3 else ("", "")
-    statements = published_statements(context.admin.ledger, source, key) if parts[0] == "post" else None
-    if statements is None or not any(f"/id/post/{encode(source)}/{encode(key)}> " in line for line in statements):
+    statements = (
+        published_statements(context.admin.ledger, source, key) if parts[0] == "post" else None
+    )
+    if statements is None or not any(
+        f"/id/post/{encode(source)}/{encode(key)}> " in line for line in statements
+    ):
         raise NotFound("There is no post with this address.")
     return CommentedPost(f"post/{encode(source)}/{encode(key)}", _title(statements))
 
@@ -71,12 +77,18 @@ def find_post(context: SubmissionContext, path: str) -> CommentedPost:
 def require_on(context: SubmissionContext) -> None:
     """Raise Closed unless the operators switched comments on."""
     if not context.comments:
-        raise Closed("Nothing can be commented on here: the operators have not switched comments on.")
+        raise Closed(
+            "Nothing can be commented on here: the operators have not switched comments on."
+        )
 
 
 def _title(statements: list[str]) -> str:
     lines = "".join(f"{line} .\n" for line in statements if f"> <{DCT}title> " in line)
-    titles = (quad.object.value for quad in parse(lines.encode(), RdfFormat.N_TRIPLES) if isinstance(quad.object, Literal))
+    titles = (
+        quad.object.value
+        for quad in parse(lines.encode(), RdfFormat.N_TRIPLES)
+        if isinstance(quad.object, Literal)
+    )
     return next(titles, "")
 
 
@@ -86,7 +98,11 @@ def clean_text(text: str) -> str:
     Raises InvalidValue for an empty text and for one that is too long.
     """
     if len(text) > MAX_TEXT:
-        raise InvalidValue("It has %(count)s characters; at most %(limit)s are possible.", count=len(text), limit=MAX_TEXT)
+        raise InvalidValue(
+            "It has %(count)s characters; at most %(limit)s are possible.",
+            count=len(text),
+            limit=MAX_TEXT,
+        )
     try:
         content = normalize({"type": "Post", "content": {"en": text}}, "", None)
     except InvalidMembersError as error:
@@ -97,19 +113,28 @@ def clean_text(text: str) -> str:
     return cleaned
 
 
-def request_comment(context: SubmissionContext, post: CommentedPost, text: str, mail: str) -> str | None:
-    """Store a draft and send the link that sends it; in a demo without a mail server, return the link instead.
+def request_comment(
+    context: SubmissionContext, post: CommentedPost, text: str, mail: str
+) -> str | None:
+    """Store a draft and send the link that sends it; in a demo without a mail server, return the
+    link instead.
 
     Raises InvalidValue, RateLimited, Closed.
     """
     draft = _new(context, post, text)
     address = check_address(context.admin, mail)
     comments.add_comment(context.admin.ledger, draft)
-    return send_confirmation(context.admin, context.url, address, draft.language, draft.id, page=CONFIRM_PATH)
+    return send_confirmation(
+        context.admin, context.url, address, draft.language, draft.id, page=CONFIRM_PATH
+    )
 
 
-def send_comment(context: SubmissionContext, submitter: Submitter, post: CommentedPost, text: str) -> None:
-    """Store a comment of a person who is signed in, for the moderators. Raises InvalidValue, RateLimited, NotAllowed."""
+def send_comment(
+    context: SubmissionContext, submitter: Submitter, post: CommentedPost, text: str
+) -> None:
+    """Store a comment of a person who is signed in, for the moderators. Raises InvalidValue,
+    RateLimited, NotAllowed.
+    """
     draft = _new(context, post, text)
     _check_number(context, submitter)
     count_change(context, submitter)
@@ -121,14 +146,19 @@ def find_draft(context: SubmissionContext, secret: str) -> Comment:
     """Return the comment that a link sends; raise LinkInvalid if it does not work any more."""
     require_on(context)
     link = check_confirmation(context, secret)
-    draft = comments.find_comment(context.admin.ledger, link.submission) if link.submission else None
+    draft = (
+        comments.find_comment(context.admin.ledger, link.submission) if link.submission else None
+    )
     if draft is None or draft.state is not SubmissionState.DRAFT:
-        raise LinkInvalid("This link does not work: it has expired, was used before, or is mistyped. Ask for another one.")
+        raise LinkInvalid(
+            "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
+        )
     return draft
 
 
 def confirm_comment(context: SubmissionContext, secret: str) -> tuple[Submitter, str]:
-    """Send the comment of a link to the moderators, once; return its author and the secret of a session.
+    """Send the comment of a link to the moderators, once; return its author and the secret of a
+    session.
 
     Raises LinkInvalid, NotAllowed, RateLimited.
     """
@@ -147,17 +177,23 @@ def delete_own(context: SubmissionContext, submitter: Submitter, id: str) -> Non
 
 
 def shown_comments(context: SubmissionContext, post: str) -> list[tuple[datetime, str]] | None:
-    """Return the time and the text of each accepted comment on a post; None if comments are off, or the ledger does not answer."""
+    """Return the time and the text of each accepted comment on a post; None if comments are off, or
+    the ledger does not answer.
+    """
     if not context.comments:
         return None
     try:
-        return [(item.created, item.text) for item in comments.comments_on(context.admin.ledger, post, SHOWN)]
+        return [
+            (item.created, item.text)
+            for item in comments.comments_on(context.admin.ledger, post, SHOWN)
+        ]
     except LedgerError:
         return None
 
 
 def decide(context: AdminContext, key: Key, comment: Comment, decision: str, note: str) -> None:
-    """Accept a comment, reject it with a reason, or mark it as spam. One that was accepted can be rejected later.
+    """Accept a comment, reject it with a reason, or mark it as spam. One that was accepted can be
+    rejected later.
 
     Raises InvalidValue, and NotAllowed if it was decided before.
     """
@@ -167,11 +203,17 @@ def decide(context: AdminContext, key: Key, comment: Comment, decision: str, not
     reason, now = check_note(note) or None, context.now()
     if decision == "reject" and reason is None:
         raise InvalidValue("Write the reason: the author reads it.")
-    is_possible = comment.state in WAITING or (comment.state is SubmissionState.ACCEPTED and decision == "reject")
-    if not is_possible or not comments.decide_comment(context.ledger, comment, state, key.display_name, reason, now):
+    is_possible = comment.state in WAITING or (
+        comment.state is SubmissionState.ACCEPTED and decision == "reject"
+    )
+    if not is_possible or not comments.decide_comment(
+        context.ledger, comment, state, key.display_name, reason, now
+    ):
         raise NotAllowed("The comment was decided before.")
     text = ": ".join(filter(None, (comment.id, reason)))
-    context.ledger.operators.record_audit_entry(AuditEntry(now, key.display_name, f"comment {what}", SOURCE, note=text))
+    context.ledger.operators.record_audit_entry(
+        AuditEntry(now, key.display_name, f"comment {what}", SOURCE, note=text)
+    )
     if decision == "reject":
         _send_reason(context, comment, str(reason))
 
@@ -179,7 +221,16 @@ def decide(context: AdminContext, key: Key, comment: Comment, decision: str, not
 def _new(context: SubmissionContext, post: CommentedPost, text: str) -> Comment:
     require_on(context)
     language, now = current_locale().language, context.admin.now()
-    return Comment(new_id(), post.path, post.title, clean_text(text), language, SubmissionState.DRAFT, None, now)
+    return Comment(
+        new_id(),
+        post.path,
+        post.title,
+        clean_text(text),
+        language,
+        SubmissionState.DRAFT,
+        None,
+        now,
+    )
 
 
 def _triage(submitter: Submitter, comment: Comment) -> SubmissionState:
@@ -189,11 +240,18 @@ def _triage(submitter: Submitter, comment: Comment) -> SubmissionState:
 def _check_number(context: SubmissionContext, submitter: Submitter) -> None:
     own = comments.comments_of(context.admin.ledger, submitter.id)
     if sum(item.state in WAITING for item in own) >= MAX_WAITING:
-        raise NotAllowed("%(count)s of your comments wait for a moderator; more are not possible.", count=MAX_WAITING)
+        raise NotAllowed(
+            "%(count)s of your comments wait for a moderator; more are not possible.",
+            count=MAX_WAITING,
+        )
 
 
 def _send_reason(context: AdminContext, comment: Comment, reason: str) -> None:
-    submitter = submissions.submitter_of(context.ledger, id=comment.submitter) if comment.submitter else None
+    submitter = (
+        submissions.submitter_of(context.ledger, id=comment.submitter)
+        if comment.submitter
+        else None
+    )
     if submitter is None or submitter.mail is None or context.channels.mail is None:
         return
     with use_language(submitter.language):

@@ -29,8 +29,15 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 
 
 @routes.get("/page/comments")
-def show_comments(request: Request, user: CurrentUser, context: ContextDep, state: Annotated[str, Query(max_length=40)] = "") -> Response:
-    """Show the comments that wait, the oldest first, or those in another state, each with what can be decided."""
+def show_comments(
+    request: Request,
+    user: CurrentUser,
+    context: ContextDep,
+    state: Annotated[str, Query(max_length=40)] = "",
+) -> Response:
+    """Show the comments that wait, the oldest first, or those in another state, each with what can
+    be decided.
+    """
     chosen = next((item for item in _LISTED if item.value == state), SubmissionState.SUBMITTED)
     values = {
         "rows": comments_in(context.ledger, chosen, _ROWS),
@@ -44,7 +51,9 @@ def show_comments(request: Request, user: CurrentUser, context: ContextDep, stat
 
 
 @routes.post("/page/comments/{id}/{decision}")
-def decide_comment(id: str, decision: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+def decide_comment(
+    id: str, decision: str, form: FormFields, user: CurrentUser, context: ContextDep
+) -> Response:
     """Carry out what a moderator decided."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     comment = find_comment(context.ledger, id)

@@ -1,4 +1,6 @@
-"""The pages below /submit/comments: a comment on a post is written, confirmed by mail, and deleted by its author."""
+"""The pages below /submit/comments: a comment on a post is written, confirmed by mail, and deleted
+by its author.
+"""
 
 from __future__ import annotations
 
@@ -28,23 +30,48 @@ from harvesters.participation.submissions.routes.form import (
     require_session,
     session_of,
 )
-from harvesters.participation.submissions.submitters.identity import COOKIE, SubmissionContext, SubmissionContextDep, check_csrf, csrf_token
+from harvesters.participation.submissions.submitters.identity import (
+    COOKIE,
+    SubmissionContext,
+    SubmissionContextDep,
+    check_csrf,
+    csrf_token,
+)
 
 PATH = f"{ROOT}/comments"
-routes = APIRouter(prefix=PATH, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+routes = APIRouter(
+    prefix=PATH, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)]
+)
 
 
 @lru_cache(maxsize=2)
 def _pages(*, demo: bool, provider: str) -> Pages:
-    return Pages(demo=demo, provider=provider, folder=(Path(__file__).parent / "templates", SUBMISSION_PAGES / "templates"), root=ROOT)
+    return Pages(
+        demo=demo,
+        provider=provider,
+        folder=(Path(__file__).parent / "templates", SUBMISSION_PAGES / "templates"),
+        root=ROOT,
+    )
 
 
-def _render(context: SubmissionContext, template: str, values: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return _pages(demo=context.admin.demo, provider=context.provider_name).render(template, values, status)
+def _render(
+    context: SubmissionContext,
+    template: str,
+    values: dict[str, Any],
+    status: HTTPStatus = HTTPStatus.OK,
+) -> Response:
+    return _pages(demo=context.admin.demo, provider=context.provider_name).render(
+        template, values, status
+    )
 
 
 def _form_page(
-    context: SubmissionContext, request: Request, post: CommentedPost, text: str, mail: str = "", error: str = ""
+    context: SubmissionContext,
+    request: Request,
+    post: CommentedPost,
+    text: str,
+    mail: str = "",
+    error: str = "",
 ) -> Response:
     values = {
         "post": post,
@@ -54,20 +81,32 @@ def _form_page(
         "most": actions.MAX_TEXT,
         "csrf": csrf_token(request.cookies[COOKIE]) if session_of(request, context) else "",
     }
-    return _render(context, "comment.html", values, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK)
+    return _render(
+        context, "comment.html", values, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    )
 
 
 @routes.get("")
-def show_form(request: Request, context: SubmissionContextDep, about: Annotated[str, Query(max_length=2_000)] = "") -> Response:
+def show_form(
+    request: Request,
+    context: SubmissionContextDep,
+    about: Annotated[str, Query(max_length=2_000)] = "",
+) -> Response:
     """Show the form of a comment."""
     return _form_page(context, request, actions.find_post(context, about), "")
 
 
 @routes.post("", dependencies=[Writing])
 def write(form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
-    """Show what was written below a post again, with who writes it; then send it, or a link that sends it."""
+    """Show what was written below a post again, with who writes it; then send it, or a link that
+    sends it.
+    """
     check_trap(form)
-    post, text, mail = actions.find_post(context, first(form, "about")), first(form, "text"), first(form, "mail")
+    post, text, mail = (
+        actions.find_post(context, first(form, "about")),
+        first(form, "text"),
+        first(form, "mail"),
+    )
     submitter = session_of(request, context)
     if not first(form, "send"):
         return _form_page(context, request, post, text)
@@ -85,12 +124,20 @@ def write(form: FormDep, request: Request, context: SubmissionContextDep) -> Res
 
 @routes.get("/confirm/{secret}")
 def show_confirmation(secret: str, context: SubmissionContextDep) -> Response:
-    """Show the comment that the link sends; the button does it, so that a program that follows links does not."""
-    return _render(context, "confirm_comment.html", {"secret": secret, "comment": actions.find_draft(context, secret)})
+    """Show the comment that the link sends; the button does it, so that a program that follows
+    links does not.
+    """
+    return _render(
+        context,
+        "confirm_comment.html",
+        {"secret": secret, "comment": actions.find_draft(context, secret)},
+    )
 
 
 @routes.post("/confirm/{secret}", dependencies=[Writing])
-def confirm(secret: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+def confirm(
+    secret: str, form: FormDep, request: Request, context: SubmissionContextDep
+) -> Response:
     """Send a comment to the moderators, and begin a session."""
     submitter, session = actions.confirm_comment(context, secret)
     return open_session(request, context, submitter, session, None)

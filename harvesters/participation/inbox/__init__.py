@@ -1,1 +1,3 @@
-"""Take notifications of other installations, as an inbox of Linked Data Notifications with the patterns of COAR Notify."""
+"""Take notifications of other installations, as an inbox of Linked Data Notifications with the
+patterns of COAR Notify.
+"""

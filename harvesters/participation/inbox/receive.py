@@ -50,12 +50,15 @@ class Replayed(HTTPProblem):
 def receive(context: SubmissionContext, body: bytes) -> Notification:
     """Store a notification and do what it asks for.
 
-    Raises MalformedNotification, UnknownOrigin, Replayed, Closed, and InvalidValue for what cannot be done; then nothing is stored.
+    Raises MalformedNotification, UnknownOrigin, Replayed, Closed, and InvalidValue for what cannot
+    be done; then nothing is stored.
     """
     known = option_names(context.source(), OPTIONS, "inboxes")
     item = _read(body, context, known)
     if not notifications.add_notification(context.admin.ledger, item):
-        raise Replayed("A notification with this id was received before. Each notification needs an id of its own.")
+        raise Replayed(
+            "A notification with this id was received before. Each notification needs an id of its own."
+        )
     try:
         _CARRIED_OUT[NotificationKind(item.kind)](context, item)
     except HarvestError:
@@ -79,14 +82,27 @@ def _read(body: bytes, context: SubmissionContext, known: tuple[str, ...]) -> No
         raise MalformedNotification("id: write an IRI, such as urn:uuid:… with a new number.")
     inbox, target = _text(sent, "origin", "inbox"), _text(sent, "target", "inbox")
     if inbox not in known:
-        raise UnknownOrigin("origin.inbox: this installation takes no notifications from %(inbox)s.", inbox=inbox[:200])
+        raise UnknownOrigin(
+            "origin.inbox: this installation takes no notifications from %(inbox)s.",
+            inbox=inbox[:200],
+        )
     if target != f"{context.url}/inbox":
-        raise MalformedNotification("target.inbox: this inbox is %(inbox)s.", inbox=f"{context.url}/inbox")
+        raise MalformedNotification(
+            "target.inbox: this inbox is %(inbox)s.", inbox=f"{context.url}/inbox"
+        )
     types = sent.get("type")
-    kinds = [kind for kind in NotificationKind if kind.value in (types if isinstance(types, list) else [types])]
+    kinds = [
+        kind
+        for kind in NotificationKind
+        if kind.value in (types if isinstance(types, list) else [types])
+    ]
     if len(kinds) != 1:
-        raise MalformedNotification("type: it must contain one of %(kinds)s.", kinds=", ".join(NotificationKind))
-    return Notification(id, False, inbox, kinds[0].value, _text(sent, "object", "id"), sent, context.admin.now())
+        raise MalformedNotification(
+            "type: it must contain one of %(kinds)s.", kinds=", ".join(NotificationKind)
+        )
+    return Notification(
+        id, False, inbox, kinds[0].value, _text(sent, "object", "id"), sent, context.admin.now()
+    )
 
 
 def _text(sent: Mapping[str, Any], *path: str) -> str:
@@ -94,7 +110,9 @@ def _text(sent: Mapping[str, Any], *path: str) -> str:
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     if not isinstance(value, str) or not value or len(value) > 2_000:
-        raise MalformedNotification("%(name)s: this member is required, as text.", name=".".join(path))
+        raise MalformedNotification(
+            "%(name)s: this member is required, as text.", name=".".join(path)
+        )
     return value
 
 
@@ -102,18 +120,29 @@ def _offer(context: SubmissionContext, item: Notification) -> None:
     """Make a submission of the record that is in the object, and say that it waits for a moderator."""
     ledger, about = context.admin.ledger, item.body["object"]
     if about.get("mediaType") != JSON or not isinstance(about.get("content"), str):
-        raise InvalidValue("object: an offer has the record as text in content, and application/json as mediaType.")
+        raise InvalidValue(
+            "object: an offer has the record as text in content, and application/json as mediaType."
+        )
     try:
-        content = read_document(about["content"].encode(errors="replace"), JSON, context.admin.base, None)
+        content = read_document(
+            about["content"].encode(errors="replace"), JSON, context.admin.base, None
+        )
     except (ParseError, InvalidMembersError) as error:
         raise InvalidValue("object.content: %(error)s", error=error) from error
-    content = {name: value for name, value in content.items() if name != "picture"}  # which only the sender has
+    # which only the sender has
+    content = {name: value for name, value in content.items() if name != "picture"}
     checked = actions.check_content(context, content, new_id())
     if not checked.is_valid:
-        faults = "; ".join(f"{each.member}: {each.message}" for each in checked.findings if each.severity == "Violation")
+        faults = "; ".join(
+            f"{each.member}: {each.message}"
+            for each in checked.findings
+            if each.severity == "Violation"
+        )
         raise InvalidValue("object.content: %(error)s", error=faults)
     now = context.admin.now()
-    submitter = submissions.ensure_submitter(ledger, Submitter(new_id(), None, item.inbox, "en", now))
+    submitter = submissions.ensure_submitter(
+        ledger, Submitter(new_id(), None, item.inbox, "en", now)
+    )
     submission = actions.submit(context, submitter, content, "en")
     notifications.update_notification(ledger, item.id, submission=submission.id)
     coar.answer(ledger, context.url, submission.id, NotificationKind.TENTATIVE_ACCEPT, now)
@@ -128,9 +157,13 @@ def _announce(context: SubmissionContext, item: Notification) -> None:
 def _answered(context: SubmissionContext, item: Notification) -> None:
     """Store the answer to an offer of ours."""
     ledger, offer_id = context.admin.ledger, _text(item.body, "inReplyTo")
-    offer = notifications.find_notification(ledger, id=offer_id, sent=True, inbox=item.inbox, kind=NotificationKind.OFFER.value)
+    offer = notifications.find_notification(
+        ledger, id=offer_id, sent=True, inbox=item.inbox, kind=NotificationKind.OFFER.value
+    )
     if offer is None:
-        raise InvalidValue("inReplyTo: this installation made no such offer to %(inbox)s.", inbox=item.inbox)
+        raise InvalidValue(
+            "inReplyTo: this installation made no such offer to %(inbox)s.", inbox=item.inbox
+        )
     if NotificationKind.UNDO.value == offer.answer:
         raise InvalidValue("inReplyTo: the offer was undone.")
     notifications.update_notification(ledger, offer.id, answer=item.kind)
@@ -139,7 +172,9 @@ def _answered(context: SubmissionContext, item: Notification) -> None:
 def _undo(context: SubmissionContext, item: Notification) -> None:
     """Withdraw what an offer of the same installation became."""
     ledger = context.admin.ledger
-    offer = notifications.find_notification(ledger, id=item.object, sent=False, inbox=item.inbox, kind=NotificationKind.OFFER.value)
+    offer = notifications.find_notification(
+        ledger, id=item.object, sent=False, inbox=item.inbox, kind=NotificationKind.OFFER.value
+    )
     if offer is None or offer.submission is None:
         raise InvalidValue("object.id: %(inbox)s made no such offer.", inbox=item.inbox)
     submission = submissions.find(ledger, offer.submission)

@@ -17,7 +17,11 @@ from harvesters.option_schema import option_names
 from harvesters.participation.inbox.receive import receive
 from harvesters.participation.submissions.errors import UnsupportedMedia
 from harvesters.participation.submissions.routes.api import Body
-from harvesters.participation.submissions.submitters.identity import SubmissionContext, SubmissionContextDep, count_write
+from harvesters.participation.submissions.submitters.identity import (
+    SubmissionContext,
+    SubmissionContextDep,
+    count_write,
+)
 from harvesters.protocols.submissions import OPTIONS
 
 PATH = "/inbox"
@@ -28,14 +32,29 @@ routes = APIRouter(prefix=PATH, tags=["inbox"])
 
 @routes.get("", summary="Describe the inbox")
 def describe(context: SubmissionContextDep) -> Response:
-    """It contains nothing that is public: each notification is read at the address that its sender got."""
-    container = {"@context": "http://www.w3.org/ns/ldp", "@id": f"{context.url}{PATH}", "@type": "Container", "contains": []}
+    """It contains nothing that is public: each notification is read at the address that its sender
+    got.
+    """
+    container = {
+        "@context": "http://www.w3.org/ns/ldp",
+        "@id": f"{context.url}{PATH}",
+        "@type": "Container",
+        "contains": [],
+    }
     return JSONResponse(container, HTTPStatus.OK, {"Accept-Post": MEDIA_TYPE}, MEDIA_TYPE)
 
 
-@routes.post("", status_code=HTTPStatus.CREATED, summary="Send a notification", openapi_extra=_BODY, dependencies=[Depends(count_write)])
+@routes.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    summary="Send a notification",
+    openapi_extra=_BODY,
+    dependencies=[Depends(count_write)],
+)
 def post(request: Request, body: Body, context: SubmissionContextDep) -> Response:
-    """An Offer becomes a submission that waits for a moderator; Accept, Reject and TentativeAccept answer an offer; Undo withdraws one."""
+    """An Offer becomes a submission that waits for a moderator; Accept, Reject and TentativeAccept
+    answer an offer; Undo withdraws one.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
         raise UnsupportedMedia("Send %(types)s.", types=MEDIA_TYPE)
     item = receive(context, body)
@@ -52,7 +71,9 @@ def read(key: str, context: SubmissionContextDep) -> Response:
 
 
 class InboxLink:
-    """Add the link to the inbox to the responses of the home page, things and records, while *is_open*."""
+    """Add the link to the inbox to the responses of the home page, things and records, while
+    *is_open*.
+    """
 
     def __init__(self, app: ASGIApp, is_open: Callable[[], bool]) -> None:
         self._app, self._is_open = app, is_open
@@ -66,7 +87,9 @@ class InboxLink:
                 MutableHeaders(scope=message).append("Link", LINK)
             await send(message)
 
-        is_advertised = scope["type"] == "http" and (path == "/" or path.startswith(("/id/", "/page/", "/record/")))
+        is_advertised = scope["type"] == "http" and (
+            path == "/" or path.startswith(("/id/", "/page/", "/record/"))
+        )
         await self._app(scope, receive, send_with_link if is_advertised else send)
 
 

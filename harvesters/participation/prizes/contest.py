@@ -28,7 +28,9 @@ MAX_NOMINATIONS = 20  # of one person in an edition
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A nomination with the weighted mean of its scores (None without any), and the numbers of reviews, conflicts and votes."""
+    """A nomination with the weighted mean of its scores (None without any), and the numbers of
+    reviews, conflicts and votes.
+    """
 
     nomination: Nomination
     score: float | None
@@ -54,15 +56,28 @@ def find_nomination(ledger: Database, edition: Edition, id: str) -> Nomination:
 
 
 def nominate(
-    ledger: Database, base: str, edition: Edition, initiative: str, category: str, reason: str, submitter: str, now: datetime
+    ledger: Database,
+    base: str,
+    edition: Edition,
+    initiative: str,
+    category: str,
+    reason: str,
+    submitter: str,
+    now: datetime,
 ) -> Nomination:
-    """Nominate an initiative of the register, by its address or that of its record, in one category.
+    """Nominate an initiative of the register, by its address or that of its record, in one
+    category.
 
-    Raises NotAllowed outside the days, and if a rule of the contest forbids it; InvalidValue for what cannot be read.
+    Raises NotAllowed outside the days, and if a rule of the contest forbids it; InvalidValue for
+    what cannot be read.
     """
     if not edition.takes_nominations(now):
         first, last = f"{edition.opens}", f"{edition.closes}"
-        raise NotAllowed("Nominations are open from %(first)s until the day before %(last)s.", first=first, last=last)
+        raise NotAllowed(
+            "Nominations are open from %(first)s until the day before %(last)s.",
+            first=first,
+            last=last,
+        )
     if category not in edition.categories:
         raise InvalidValue("Choose one of the categories of this edition.")
     if not reason.strip() or len(reason) > MAX_REASON:
@@ -72,22 +87,40 @@ def nominate(
     thing = Iris(base).thing("initiative", source, key)
     content = _content(statements or [], thing)
     if statements is None or not content["title"]:
-        raise InvalidValue("The register has no initiative with this address. Copy the address of its page here.")
+        raise InvalidValue(
+            "The register has no initiative with this address. Copy the address of its page here."
+        )
     if has_won(ledger, thing, statements, base):
         raise NotAllowed("This initiative has won before. Winners cannot be nominated again.")
     own = [item for item in prizes.nominations(ledger, edition.id) if item.submitter == submitter]
     if len(own) >= MAX_NOMINATIONS:
-        raise NotAllowed("You have %(count)s nominations in this edition; more are not possible.", count=MAX_NOMINATIONS)
+        raise NotAllowed(
+            "You have %(count)s nominations in this edition; more are not possible.",
+            count=MAX_NOMINATIONS,
+        )
     nomination = Nomination(
-        prizes.new_id(), edition.id, thing, content, category, Stage.SUBMITTED, None, reason.strip(), submitter, now.replace(microsecond=0)
+        prizes.new_id(),
+        edition.id,
+        thing,
+        content,
+        category,
+        Stage.SUBMITTED,
+        None,
+        reason.strip(),
+        submitter,
+        now.replace(microsecond=0),
     )
     if not prizes.add_nomination(ledger, nomination):
-        raise NotAllowed("This initiative is nominated in this edition already. It can be in one category only.")
+        raise NotAllowed(
+            "This initiative is nominated in this edition already. It can be in one category only."
+        )
     return nomination
 
 
 def has_won(ledger: Database, thing: str, statements: list[str], base: str) -> bool:
-    """Return whether an initiative won before: in an edition of this ledger, or by what its record says."""
+    """Return whether an initiative won before: in an edition of this ledger, or by what its record
+    says.
+    """
     if any(item.stage is Stage.WINNER for item in prizes.nominations(ledger, thing=thing)):
         return True
     winner = f"<{Iris(base).ns}prizeStage> <{Iris(base).scheme('prize-stage')}/winner>"
@@ -95,7 +128,9 @@ def has_won(ledger: Database, thing: str, statements: list[str], base: str) -> b
 
 
 def withdraw(ledger: Database, edition: Edition, id: str, submitter: str, now: datetime) -> None:
-    """Delete a nomination of this submitter while nominations are open. Raises NotFound, NotAllowed."""
+    """Delete a nomination of this submitter while nominations are open. Raises NotFound,
+    NotAllowed.
+    """
     nomination = find_nomination(ledger, edition, id)
     if nomination.submitter != submitter:
         raise NotFound("There is no such nomination.")
@@ -105,27 +140,60 @@ def withdraw(ledger: Database, edition: Edition, id: str, submitter: str, now: d
 
 
 def review(
-    ledger: Database, edition: Edition, id: str, expert: str | None, scores: Mapping[str, int], *, conflict: bool, note: str, now: datetime
+    ledger: Database,
+    edition: Edition,
+    id: str,
+    expert: str | None,
+    scores: Mapping[str, int],
+    *,
+    conflict: bool,
+    note: str,
+    now: datetime,
 ) -> Review:
-    """Store what an expert says of a nomination: a score for each criterion, or a conflict of interest, which ends all scoring.
+    """Store what an expert says of a nomination: a score for each criterion, or a conflict of
+    interest, which ends all scoring.
 
     Raises NotFound for who is no expert of the edition, NotAllowed, InvalidValue.
     """
     require_expert(ledger, edition, expert)
     if not edition.takes_reviews(now):
         first, last = f"{edition.closes}", f"{edition.results}"
-        raise NotAllowed("Nominations are scored from %(first)s until the day before %(last)s.", first=first, last=last)
+        raise NotAllowed(
+            "Nominations are scored from %(first)s until the day before %(last)s.",
+            first=first,
+            last=last,
+        )
     nomination = find_nomination(ledger, edition, id)
     if nomination.stage is Stage.WINNER:
         raise NotAllowed("The winner of this category is decided.")
-    earlier = [item for item in prizes.reviews(ledger, edition.id) if item.nomination == id and item.expert == expert]
+    earlier = [
+        item
+        for item in prizes.reviews(ledger, edition.id)
+        if item.nomination == id and item.expert == expert
+    ]
     if not conflict and any(item.conflict for item in earlier):
-        raise NotAllowed("You declared a conflict of interest for this nomination, so you cannot score it.")
+        raise NotAllowed(
+            "You declared a conflict of interest for this nomination, so you cannot score it."
+        )
     codes = [item.code for item in edition.criteria]
-    if not conflict and (set(scores) != set(codes) or not all(MIN_SCORE <= value <= MAX_SCORE for value in scores.values())):
-        raise InvalidValue("Score each criterion with %(least)s to %(most)s points.", least=MIN_SCORE, most=MAX_SCORE)
+    if not conflict and (
+        set(scores) != set(codes)
+        or not all(MIN_SCORE <= value <= MAX_SCORE for value in scores.values())
+    ):
+        raise InvalidValue(
+            "Score each criterion with %(least)s to %(most)s points.",
+            least=MIN_SCORE,
+            most=MAX_SCORE,
+        )
     note = check_note(note, MAX_REASON)
-    reviewed = Review(id, expert or "", conflict, {} if conflict else dict(scores), note, now.replace(microsecond=0))
+    reviewed = Review(
+        id,
+        expert or "",
+        conflict,
+        {} if conflict else dict(scores),
+        note,
+        now.replace(microsecond=0),
+    )
     prizes.put_review(ledger, reviewed)
     return reviewed
 
@@ -141,10 +209,16 @@ def require_expert(ledger: Database, edition: Edition, mail: str | None) -> None
         raise NotFound("Only the experts of this edition can read this.")
 
 
-def vote(ledger: Database, edition: Edition, id: str, mail: str | None, now: datetime) -> Nomination:
-    """Store the vote of a confirmed address for a nomination: one in each category, the last one counts. Raises NotAllowed, NotFound."""
+def vote(
+    ledger: Database, edition: Edition, id: str, mail: str | None, now: datetime
+) -> Nomination:
+    """Store the vote of a confirmed address for a nomination: one in each category, the last one
+    counts. Raises NotAllowed, NotFound.
+    """
     if mail is None:
-        raise NotAllowed("Only persons with a confirmed address vote; a key of an organization has no vote.")
+        raise NotAllowed(
+            "Only persons with a confirmed address vote; a key of an organization has no vote."
+        )
     if not edition.takes_votes(now):
         raise NotAllowed("There is no public vote on this day.")
     nomination = find_nomination(ledger, edition, id)
@@ -154,26 +228,48 @@ def vote(ledger: Database, edition: Edition, id: str, mail: str | None, now: dat
     return nomination
 
 
-def set_stage(ledger: Database, edition: Edition, id: str, stage: Stage, special: str | None, now: datetime, base: str) -> Nomination:
-    """Decide how far a nomination came, or which special prize it gets. Raises NotAllowed, NotFound, InvalidValue."""
+def set_stage(
+    ledger: Database,
+    edition: Edition,
+    id: str,
+    stage: Stage,
+    special: str | None,
+    now: datetime,
+    base: str,
+) -> Nomination:
+    """Decide how far a nomination came, or which special prize it gets. Raises NotAllowed,
+    NotFound, InvalidValue.
+    """
     nomination = find_nomination(ledger, edition, id)
     if special is not None and special not in edition.special:
         raise InvalidValue("This edition has no special prize with this code.")
     if edition.takes_nominations(now):
         raise NotAllowed("Nominations are still open.")
-    same = [item for item in prizes.nominations(ledger, edition.id, category=nomination.category) if item.id != id]
+    same = [
+        item
+        for item in prizes.nominations(ledger, edition.id, category=nomination.category)
+        if item.id != id
+    ]
     for limited, most in ((Stage.WINNER, edition.winners), (Stage.CHAMPION, edition.champions)):
         reached = sum(STAGES.index(item.stage) >= STAGES.index(limited) for item in same)
         if STAGES.index(stage) >= STAGES.index(limited) and reached >= most:
-            raise NotAllowed("The category %(category)s has %(count)s of this stage already.", category=nomination.category, count=most)
-    if stage is Stage.WINNER and has_won(ledger, nomination.thing, _statements(ledger, nomination.thing, base), base):
+            raise NotAllowed(
+                "The category %(category)s has %(count)s of this stage already.",
+                category=nomination.category,
+                count=most,
+            )
+    if stage is Stage.WINNER and has_won(
+        ledger, nomination.thing, _statements(ledger, nomination.thing, base), base
+    ):
         raise NotAllowed("This initiative has won before. Winners cannot be nominated again.")
     prizes.set_stage(ledger, id, stage, special or nomination.special)
     return find_nomination(ledger, edition, id)
 
 
 def rank(ledger: Database, edition: Edition) -> list[Ranked]:
-    """Return the nominations by category, the best score first, then the most votes. Reviews with a conflict count nothing."""
+    """Return the nominations by category, the best score first, then the most votes. Reviews with a
+    conflict count nothing.
+    """
     weights = {item.code: item.weight for item in edition.criteria}
     scored: dict[str, list[float]] = defaultdict(list)
     conflicts: Counter[str] = Counter()
@@ -182,7 +278,9 @@ def rank(ledger: Database, edition: Edition) -> list[Ranked]:
             conflicts[item.nomination] += 1
         elif known := {code: points for code, points in item.scores.items() if code in weights}:
             total = sum(weights[code] for code in known)
-            scored[item.nomination].append(sum(weights[code] * points for code, points in known.items()) / total)
+            scored[item.nomination].append(
+                sum(weights[code] * points for code, points in known.items()) / total
+            )
     counted = prizes.votes(ledger, edition.id)
     rows = [
         Ranked(
@@ -195,7 +293,15 @@ def rank(ledger: Database, edition: Edition) -> list[Ranked]:
         for item in prizes.nominations(ledger, edition.id)
     ]
     order = list(edition.categories)
-    return sorted(rows, key=lambda row: (_position(order, row.nomination.category), -(row.score or 0), -row.votes, row.nomination.id))
+    return sorted(
+        rows,
+        key=lambda row: (
+            _position(order, row.nomination.category),
+            -(row.score or 0),
+            -row.votes,
+            row.nomination.id,
+        ),
+    )
 
 
 def _position(order: list[str], category: str) -> int:
@@ -203,12 +309,16 @@ def _position(order: list[str], category: str) -> int:
 
 
 def _name(address: str, base: str) -> tuple[str, str]:
-    """Return source and key of an initiative, from its IRI, its record's, or the path of their pages."""
+    """Return source and key of an initiative, from its IRI, its record's, or the path of their
+    pages.
+    """
     parts = address.strip().partition("?")[0].partition("#")[0].rstrip("/").split("/")
     for kind, length in (("record", 3), ("initiative", 3)):
         if len(parts) >= length and parts[-length] == kind:
             return unquote(parts[-2]), unquote(parts[-1])
-    raise InvalidValue("The register has no initiative with this address. Copy the address of its page here.")
+    raise InvalidValue(
+        "The register has no initiative with this address. Copy the address of its page here."
+    )
 
 
 def _statements(ledger: Database, thing: str, base: str) -> list[str]:
@@ -217,13 +327,21 @@ def _statements(ledger: Database, thing: str, base: str) -> list[str]:
 
 
 def _content(statements: list[str], thing: str) -> dict[str, Any]:
-    """Return by what an initiative is known: its titles by language, first web page, countries and lead organization."""
-    lines = "".join(f"{line} .\n" for line in statements if any(f"> <{name}> " in line for name in _KNOWN_BY))
+    """Return by what an initiative is known: its titles by language, first web page, countries and
+    lead organization.
+    """
+    lines = "".join(
+        f"{line} .\n" for line in statements if any(f"> <{name}> " in line for name in _KNOWN_BY)
+    )
     title: dict[str, str] = {}
     linked: dict[str, list[str]] = defaultdict(list)
     names: dict[str, str] = {}
     for quad in parse(lines.encode(), RdfFormat.N_TRIPLES):
-        subject, name, value = str(getattr(quad.subject, "value", "")), quad.predicate.value, str(getattr(quad.object, "value", ""))
+        subject, name, value = (
+            str(getattr(quad.subject, "value", "")),
+            quad.predicate.value,
+            str(getattr(quad.object, "value", "")),
+        )
         if name == f"{SKOS}prefLabel":
             names.setdefault(subject, value)
         elif subject == thing and isinstance(quad.object, Literal):
@@ -231,5 +349,9 @@ def _content(statements: list[str], thing: str) -> dict[str, Any]:
         elif subject == thing:
             linked[name].append(value)
     lead = next((names[iri] for iri in linked[f"{DCT}publisher"] if iri in names), None)
-    more = {"page": linked[f"{FOAF}page"][:1], "country": linked[f"{DCT}spatial"], "publisher": {"name": lead} if lead else None}
+    more = {
+        "page": linked[f"{FOAF}page"][:1],
+        "country": linked[f"{DCT}spatial"],
+        "publisher": {"name": lead} if lead else None,
+    }
     return {"title": title, **{name: value for name, value in more.items() if value}}

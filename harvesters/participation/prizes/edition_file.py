@@ -21,26 +21,52 @@ _ORDER = (
     ("nominees", "results"), ("announced", "nominees"),
 )  # fmt: skip
 _REQUIRED = ("opens", "closes", "nominees", "results")
-_KEYS = {*_DAYS, "title", "year", "categories", "criteria", "special", "champions", "winners", "source", "page"}
+_KEYS = {
+    *_DAYS,
+    "title",
+    "year",
+    "categories",
+    "criteria",
+    "special",
+    "champions",
+    "winners",
+    "source",
+    "page",
+}
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,59}\Z")
 
 
 def categories() -> dict[str, str]:
-    """Return the code of each of the 18 prize categories with its English name, in the order of the scheme."""
-    lines = {concept.notations[0] for concept in concepts("action-line", BASE).values() if concept.notations}
+    """Return the code of each of the 18 prize categories with its English name, in the order of the
+    scheme.
+    """
+    lines = {
+        concept.notations[0]
+        for concept in concepts("action-line", BASE).values()
+        if concept.notations
+    }
     listed = concepts("prize-category", BASE).values()
-    return {concept.notations[0]: concept.labels[0].value for concept in listed if concept.notations[0] in lines}
+    return {
+        concept.notations[0]: concept.labels[0].value
+        for concept in listed
+        if concept.notations[0] in lines
+    }
 
 
 def read_edition(file: Path) -> Edition:
-    """Return the edition in a file. Raises PrizeError with each key that is wrong, and what it must be."""
+    """Return the edition in a file. Raises PrizeError with each key that is wrong, and what it must
+    be.
+    """
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PrizeError(f"{file}: invalid TOML: {error}") from error
     if faults := list(_faults(file.stem, table)):
         raise PrizeError("\n".join(f"{file}: {fault}" for fault in faults))
-    criteria = tuple(Criterion(item["code"], float(item.get("weight", 1)), item["label"]) for item in table.get("criteria", ()))
+    criteria = tuple(
+        Criterion(item["code"], float(item.get("weight", 1)), item["label"])
+        for item in table.get("criteria", ())
+    )
     return Edition(
         **{
             **table,
@@ -65,7 +91,11 @@ def _faults(id: str, table: Mapping[str, Any]) -> Iterator[str]:
     yield from _day_faults(table)
     yield from _list_faults(table)
     for name in ("champions", "winners"):
-        if not isinstance(number := table.get(name, 1), int) or isinstance(number, bool) or number < 1:
+        if (
+            not isinstance(number := table.get(name, 1), int)
+            or isinstance(number, bool)
+            or number < 1
+        ):
             yield f"{name}: write the largest number in a category, at least 1"
     if not is_web(str(table.get("page", "https://example.org/"))):
         yield "page: write a web address"
@@ -74,8 +104,15 @@ def _faults(id: str, table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _day_faults(table: Mapping[str, Any]) -> Iterator[str]:
-    wrong = [name for name in _DAYS if name in table and (not isinstance(table[name], date) or isinstance(table[name], datetime))]
-    yield from (f"{name}: write a day without quotation marks, as {name} = 2027-01-31" for name in wrong)
+    wrong = [
+        name
+        for name in _DAYS
+        if name in table
+        and (not isinstance(table[name], date) or isinstance(table[name], datetime))
+    ]
+    yield from (
+        f"{name}: write a day without quotation marks, as {name} = 2027-01-31" for name in wrong
+    )
     yield from (f"{name}: this day is required" for name in _REQUIRED if name not in table)
     if ("vote_opens" in table) != ("vote_closes" in table):
         yield "vote_opens and vote_closes: write both days, or none if the public does not vote"
@@ -94,7 +131,7 @@ def _list_faults(table: Mapping[str, Any]) -> Iterator[str]:
     for name in ("criteria", "special"):
         items = table.get(name, [])
         if not isinstance(items, list) or not all(_is_named(item) for item in items):
-            yield f"{name}: each needs a code and a label by language, as [[{name}]] code = \"impact\" label = {{ en = \"Impact\" }}"
+            yield f'{name}: each needs a code and a label by language, as [[{name}]] code = "impact" label = {{ en = "Impact" }}'
         elif len({item["code"] for item in items}) != len(items):
             yield f"{name}: a code occurs twice"
     if not isinstance(table.get("criteria", []), list):
@@ -108,10 +145,18 @@ def _list_faults(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_named(item: object) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("code"), str) and bool(_ID.match(item["code"])) and _are_texts(item.get("label"))
+    return (
+        isinstance(item, dict)
+        and isinstance(item.get("code"), str)
+        and bool(_ID.match(item["code"]))
+        and _are_texts(item.get("label"))
+    )
 
 
 def _are_texts(value: object) -> bool:
     if not isinstance(value, dict) or not value:
         return False
-    return all(name in LANGUAGES and isinstance(text, str) and 0 < len(text) <= 300 for name, text in value.items())
+    return all(
+        name in LANGUAGES and isinstance(text, str) and 0 < len(text) <= 300
+        for name, text in value.items()
+    )

@@ -1,4 +1,6 @@
-"""The pages below /submit/prizes: editions with their days and nominees, nominations, votes, and the reviews of experts."""
+"""The pages below /submit/prizes: editions with their days and nominees, nominations, votes, and
+the reviews of experts.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,15 @@ from harvesters.participation.prizes.api import public_nominations
 from harvesters.participation.submissions.choices import choices
 from harvesters.participation.submissions.errors import NotAllowed
 from harvesters.participation.submissions.pages import PACKAGE_DIR as SUBMISSION_PAGES
-from harvesters.participation.submissions.routes.form import ROOT, FormDep, Writing, check_trap, first, require_session, session_of
+from harvesters.participation.submissions.routes.form import (
+    ROOT,
+    FormDep,
+    Writing,
+    check_trap,
+    first,
+    require_session,
+    session_of,
+)
 from harvesters.participation.submissions.submitters.identity import (
     COOKIE,
     SubmissionContext,
@@ -49,18 +59,32 @@ DAYS = {
     "vote_closes": "The public vote closes",
     "results": "The results are published",
 }
-routes = APIRouter(prefix=PATH, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+routes = APIRouter(
+    prefix=PATH, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)]
+)
 
 
 @lru_cache(maxsize=2)
 def _pages(*, demo: bool, provider: str) -> Pages:
-    return Pages(demo=demo, provider=provider, folder=(Path(__file__).parent / "templates", SUBMISSION_PAGES / "templates"), root=ROOT)
+    return Pages(
+        demo=demo,
+        provider=provider,
+        folder=(Path(__file__).parent / "templates", SUBMISSION_PAGES / "templates"),
+        root=ROOT,
+    )
 
 
-def _render(context: SubmissionContext, template: str, values: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
+def _render(
+    context: SubmissionContext,
+    template: str,
+    values: Mapping[str, Any],
+    status: HTTPStatus = HTTPStatus.OK,
+) -> Response:
     stages = dict(choices("prize-stage", context.admin.base))
     names = {"text": _text, "day": format_date, "day_names": DAYS, "prizes": PATH, "stages": stages}
-    return _pages(demo=context.admin.demo, provider=context.provider_name).render(template, {**names, **values}, status)
+    return _pages(demo=context.admin.demo, provider=context.provider_name).render(
+        template, {**names, **values}, status
+    )
 
 
 def _text(texts: Texts) -> str:
@@ -85,7 +109,9 @@ def _back(edition: Edition, path: str = "") -> Response:
 def show_editions(context: SubmissionContextDep) -> Response:
     """Show the editions that are announced, the newest first."""
     now = context.admin.now()
-    announced = [item for item in prizes.editions(context.admin.ledger) if item.is_past(item.announced, now)]
+    announced = [
+        item for item in prizes.editions(context.admin.ledger) if item.is_past(item.announced, now)
+    ]
     return _render(context, "editions.html", {"editions": announced})
 
 
@@ -95,8 +121,17 @@ def download_table(edition: str, context: SubmissionContextDep) -> Response:
     selected, out = _find(context, edition), StringIO()
     writer = csv.writer(out)
     writer.writerow(("nomination", "category", "stage", "special", "title", "initiative"))
-    for item in public_nominations(selected, prizes.nominations(context.admin.ledger, selected.id), context.admin.now()):
-        cells = (item["id"], item["category"], item["stage"], item.get("special", ""), _text(item["title"]), item["initiative"])
+    for item in public_nominations(
+        selected, prizes.nominations(context.admin.ledger, selected.id), context.admin.now()
+    ):
+        cells = (
+            item["id"],
+            item["category"],
+            item["stage"],
+            item.get("special", ""),
+            _text(item["title"]),
+            item["initiative"],
+        )
         writer.writerow([escape_formula(cell) for cell in cells])
     return Response(out.getvalue(), media_type="text/csv; charset=utf-8")
 
@@ -110,7 +145,9 @@ def download_calendar(edition: str, context: SubmissionContextDep) -> Response:
     calendar.add("version", "2.0")
     for name, day in selected.days().items():
         event = Event()
-        event.add("uid", f"{Iris(context.admin.base).thing('event', prizes.SOURCE, selected.id)}#{name}")
+        event.add(
+            "uid", f"{Iris(context.admin.base).thing('event', prizes.SOURCE, selected.id)}#{name}"
+        )
         event.add("dtstamp", datetime.combine(day, time(), UTC))
         event.add("dtstart", day)
         event.add("dtend", day + timedelta(days=1))
@@ -122,18 +159,25 @@ def download_calendar(edition: str, context: SubmissionContextDep) -> Response:
 
 @routes.get("/{edition}")
 def show_edition(edition: str, request: Request, context: SubmissionContextDep) -> Response:
-    """Show the days, the criteria, and the nominations that are public, with buttons to vote in a session."""
+    """Show the days, the criteria, and the nominations that are public, with buttons to vote in a
+    session.
+    """
     ledger, now, selected = context.admin.ledger, context.admin.now(), _find(context, edition)
     submitter = session_of(request, context)
     listed = public_nominations(selected, prizes.nominations(ledger, selected.id), now)
-    by_category = [(code, name, [item for item in listed if item["category"] == code]) for code, name in _categories(context, selected)]
+    by_category = [
+        (code, name, [item for item in listed if item["category"] == code])
+        for code, name in _categories(context, selected)
+    ]
     values = {
         "edition": selected,
         "by_category": [section for section in by_category if section[2]],
         "nominating": selected.takes_nominations(now),
         "voting": selected.takes_votes(now) and selected.source is None,
         "person": submitter is not None and submitter.mail is not None,
-        "votes": set(prizes.votes_of(ledger, submitter.mail, selected.id).values()) if submitter and submitter.mail else set(),
+        "votes": set(prizes.votes_of(ledger, submitter.mail, selected.id).values())
+        if submitter and submitter.mail
+        else set(),
         "expert": submitter is not None and contest.is_expert(ledger, selected, submitter.mail),
         "csrf": csrf_token(request.cookies.get(COOKIE, "")),
         "event": Iris("/").thing("event", prizes.SOURCE, selected.id),
@@ -143,19 +187,33 @@ def show_edition(edition: str, request: Request, context: SubmissionContextDep) 
 
 @routes.get("/{edition}/nominate")
 def ask_nomination(
-    edition: str, request: Request, context: SubmissionContextDep, initiative: Annotated[str, Query(max_length=2_000)] = ""
+    edition: str,
+    request: Request,
+    context: SubmissionContextDep,
+    initiative: Annotated[str, Query(max_length=2_000)] = "",
 ) -> Response:
     """Show the form of a nomination; without a session, ask for the address."""
     submitter = session_of(request, context)
     if submitter is None:
         return _render(context, "identify.html", {"error": "", "mail": ""})
-    return _nomination_page(context, request, _find(context, edition), submitter, {"initiative": initiative})
+    return _nomination_page(
+        context, request, _find(context, edition), submitter, {"initiative": initiative}
+    )
 
 
 def _nomination_page(
-    context: SubmissionContext, request: Request, edition: Edition, submitter: Submitter, sent: Mapping[str, str], error: str = ""
+    context: SubmissionContext,
+    request: Request,
+    edition: Edition,
+    submitter: Submitter,
+    sent: Mapping[str, str],
+    error: str = "",
 ) -> Response:
-    own = [item for item in prizes.nominations(context.admin.ledger, edition.id) if item.submitter == submitter.id]
+    own = [
+        item
+        for item in prizes.nominations(context.admin.ledger, edition.id)
+        if item.submitter == submitter.id
+    ]
     values = {
         "edition": edition,
         "categories": _categories(context, edition),
@@ -166,25 +224,41 @@ def _nomination_page(
         "most": contest.MAX_REASON,
         "csrf": csrf_token(request.cookies[COOKIE]),
     }
-    return _render(context, "nominate.html", values, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK)
+    return _render(
+        context,
+        "nominate.html",
+        values,
+        HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK,
+    )
 
 
 @routes.post("/{edition}/nominate", dependencies=[Writing])
-def nominate(edition: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+def nominate(
+    edition: str, form: FormDep, request: Request, context: SubmissionContextDep
+) -> Response:
     """Store a nomination, or show the form again with the reason why not."""
     submitter, selected = require_session(request, context, form), _find(context, edition)
     check_trap(form)
     count_change(context, submitter)
     sent = {name: first(form, name) for name in ("initiative", "category", "reason")}
     try:
-        contest.nominate(context.admin.ledger, context.admin.base, selected, **sent, submitter=submitter.id, now=context.admin.now())
+        contest.nominate(
+            context.admin.ledger,
+            context.admin.base,
+            selected,
+            **sent,
+            submitter=submitter.id,
+            now=context.admin.now(),
+        )
     except (InvalidValue, NotAllowed) as error:
         return _nomination_page(context, request, selected, submitter, sent, error.localized)
     return _back(selected, "/nominate")
 
 
 @routes.post("/{edition}/nominate/{id}/withdraw", dependencies=[Writing])
-def withdraw(edition: str, id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+def withdraw(
+    edition: str, id: str, form: FormDep, request: Request, context: SubmissionContextDep
+) -> Response:
     """Delete a nomination of the session's person."""
     submitter, selected = require_session(request, context, form), _find(context, edition)
     contest.withdraw(context.admin.ledger, selected, id, submitter.id, context.admin.now())
@@ -192,7 +266,9 @@ def withdraw(edition: str, id: str, form: FormDep, request: Request, context: Su
 
 
 @routes.post("/{edition}/vote/{id}", dependencies=[Writing])
-def vote(edition: str, id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+def vote(
+    edition: str, id: str, form: FormDep, request: Request, context: SubmissionContextDep
+) -> Response:
     """Store the vote of the session's person."""
     submitter, selected = require_session(request, context, form), _find(context, edition)
     check_trap(form)
@@ -208,9 +284,19 @@ def show_reviews(edition: str, request: Request, context: SubmissionContextDep) 
     if submitter is None:
         return _render(context, "identify.html", {"error": "", "mail": ""})
     contest.require_expert(context.admin.ledger, selected, submitter.mail)
-    own = {item.nomination: item for item in prizes.reviews(context.admin.ledger, selected.id) if item.expert == submitter.mail}
+    own = {
+        item.nomination: item
+        for item in prizes.reviews(context.admin.ledger, selected.id)
+        if item.expert == submitter.mail
+    }
     return _render(
-        context, "reviews.html", {"edition": selected, "rows": prizes.nominations(context.admin.ledger, selected.id), "own": own}
+        context,
+        "reviews.html",
+        {
+            "edition": selected,
+            "rows": prizes.nominations(context.admin.ledger, selected.id),
+            "own": own,
+        },
     )
 
 
@@ -222,12 +308,24 @@ def show_review(edition: str, id: str, request: Request, context: SubmissionCont
 
 
 def _review_page(
-    context: SubmissionContext, request: Request, edition: Edition, id: str, submitter: Submitter, error: str = ""
+    context: SubmissionContext,
+    request: Request,
+    edition: Edition,
+    id: str,
+    submitter: Submitter,
+    error: str = "",
 ) -> Response:
     ledger = context.admin.ledger
     contest.require_expert(ledger, edition, submitter.mail)
     item = contest.find_nomination(ledger, edition, id)
-    own = next((each for each in prizes.reviews(ledger, edition.id) if each.nomination == id and each.expert == submitter.mail), None)
+    own = next(
+        (
+            each
+            for each in prizes.reviews(ledger, edition.id)
+            if each.nomination == id and each.expert == submitter.mail
+        ),
+        None,
+    )
     values = {
         "edition": edition,
         "item": item,
@@ -237,18 +335,35 @@ def _review_page(
         "error": error,
         "csrf": csrf_token(request.cookies[COOKIE]),
     }
-    return _render(context, "review.html", values, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK)
+    return _render(
+        context, "review.html", values, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    )
 
 
 @routes.post("/{edition}/review/{id}", dependencies=[Writing])
-def review(edition: str, id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+def review(
+    edition: str, id: str, form: FormDep, request: Request, context: SubmissionContextDep
+) -> Response:
     """Store a review, or show the form again with the reason why not."""
     submitter, selected = require_session(request, context, form), _find(context, edition)
     sent = {item.code: first(form, f"score-{item.code}") for item in selected.criteria}
-    scores = {code: int(points) for code, points in sent.items() if points.isascii() and points.isdigit() and len(points) < 3}
+    scores = {
+        code: int(points)
+        for code, points in sent.items()
+        if points.isascii() and points.isdigit() and len(points) < 3
+    }
     conflict, note = bool(first(form, "conflict")), first(form, "note")
     try:
-        contest.review(context.admin.ledger, selected, id, submitter.mail, scores, conflict=conflict, note=note, now=context.admin.now())
+        contest.review(
+            context.admin.ledger,
+            selected,
+            id,
+            submitter.mail,
+            scores,
+            conflict=conflict,
+            note=note,
+            now=context.admin.now(),
+        )
     except (InvalidValue, NotAllowed) as error:
         return _review_page(context, request, selected, id, submitter, error.localized)
     return _back(selected, "/review")

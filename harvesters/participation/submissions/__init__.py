@@ -1,1 +1,3 @@
-"""Take submissions of stakeholders: by HTTP and by form, moderated, then harvested like any other source."""
+"""Take submissions of stakeholders: by HTTP and by form, moderated, then harvested like any other
+source.
+"""

@@ -1,4 +1,6 @@
-"""Do what submitters ask for: send, change and withdraw submissions, export and delete what is theirs."""
+"""Do what submitters ask for: send, change and withdraw submissions, export and delete what is
+theirs.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,11 @@ from harvesters.participation.submissions.check import Check, check
 from harvesters.participation.submissions.errors import NotAllowed, VersionConflict
 from harvesters.participation.submissions.members import title_of
 from harvesters.participation.submissions.quarantine import triage
-from harvesters.participation.submissions.submitters.identity import SOURCE, SubmissionContext, count_change
+from harvesters.participation.submissions.submitters.identity import (
+    SOURCE,
+    SubmissionContext,
+    count_change,
+)
 
 MAX_OPEN = 500  # submissions of one submitter that are not withdrawn
 _EDITABLE = (SubmissionState.DRAFT, SubmissionState.SUBMITTED, SubmissionState.QUARANTINED,
@@ -38,13 +44,20 @@ log = structlog.get_logger(component="submissions")
 
 def check_content(context: SubmissionContext, content: Content, key: str) -> Check:
     """Return the faults of a submission, and the records that it may repeat. Raises Closed."""
-    return check(context.admin.ledger, content, key, context.source(), context.admin.base, context.duplicates)
+    return check(
+        context.admin.ledger, content, key, context.source(), context.admin.base, context.duplicates
+    )
 
 
 def submit(
-    context: SubmissionContext, submitter: Submitter, content: Content, language: str, seconds: float | None = None
+    context: SubmissionContext,
+    submitter: Submitter,
+    content: Content,
+    language: str,
+    seconds: float | None = None,
 ) -> Submission:
-    """Store a valid submission for the moderators, or hold it back; *seconds* passed since its draft was begun.
+    """Store a valid submission for the moderators, or hold it back; *seconds* passed since its
+    draft was begun.
 
     Raises Closed, RateLimited, and InvalidValue if the submitter has too many.
     """
@@ -53,7 +66,8 @@ def submit(
     existing = submissions.of_submitter(context.admin.ledger, submitter.id)
     if sum(item.state is not SubmissionState.WITHDRAWN for item in existing) >= MAX_OPEN:
         raise InvalidValue(
-            "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source.", count=MAX_OPEN
+            "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source.",
+            count=MAX_OPEN,
         )
     (submission, event) = received(submitter, content, language, context.admin.now(), seconds)
     submissions.add(context.admin.ledger, submission, event)
@@ -62,26 +76,47 @@ def submit(
 
 
 def received(
-    submitter: Submitter, content: Content, language: str, now: datetime, seconds: float | None = None
+    submitter: Submitter,
+    content: Content,
+    language: str,
+    now: datetime,
+    seconds: float | None = None,
 ) -> tuple[Submission, SubmissionEvent]:
     """Return a new submission with the first line of its history."""
     state, reason = triage(submitter, content, seconds)
     waiting = None if reason else now
     title = title_of(content)
-    item = Submission(new_id(), submitter.id, state, 1, content, None, title, language, now, now, waiting_since=waiting)
+    item = Submission(
+        new_id(),
+        submitter.id,
+        state,
+        1,
+        content,
+        None,
+        title,
+        language,
+        now,
+        now,
+        waiting_since=waiting,
+    )
     return item, SubmissionEvent("submitted", submitter.name, now, content=content)
 
 
 def find_own(context: SubmissionContext, submitter: Submitter, id: str) -> Submission:
-    """Return a submission of this submitter; raise NotFound for any other, whether it exists or not."""
+    """Return a submission of this submitter; raise NotFound for any other, whether it exists or
+    not.
+    """
     submission = submissions.find(context.admin.ledger, id)
     if submission is None or submission.submitter != submitter.id:
         raise NotFound("You have no submission with this identifier.")
     return submission
 
 
-def update(context: SubmissionContext, submitter: Submitter, submission: Submission, content: Content) -> Submission:
-    """Replace the content of a submission, which waits for the moderators again; its published version stays until they accept.
+def update(
+    context: SubmissionContext, submitter: Submitter, submission: Submission, content: Content
+) -> Submission:
+    """Replace the content of a submission, which waits for the moderators again; its published
+    version stays until they accept.
 
     Raises NotAllowed, VersionConflict, Closed, RateLimited.
     """
@@ -98,19 +133,30 @@ def update(context: SubmissionContext, submitter: Submitter, submission: Submiss
         "waiting_since": None if reason else submission.waiting_since or now,
         "endorsed_by": None,
     }
-    event = SubmissionEvent("changed", submitter.name, now, version=submission.version + 1, content=content)
+    event = SubmissionEvent(
+        "changed", submitter.name, now, version=submission.version + 1, content=content
+    )
     return apply_change(context.admin, submission, values, event)
 
 
-def withdraw(context: AdminContext, submission: Submission, who: str, note: str | None = None) -> Submission:
-    """Withdraw a submission: its content is deleted, and the next harvest leaves a tombstone if it was published.
+def withdraw(
+    context: AdminContext, submission: Submission, who: str, note: str | None = None
+) -> Submission:
+    """Withdraw a submission: its content is deleted, and the next harvest leaves a tombstone if it
+    was published.
 
     Raises NotAllowed if it was withdrawn before, VersionConflict.
     """
     if submission.state is SubmissionState.WITHDRAWN:
         raise NotAllowed("The submission was withdrawn before.")
     now = context.now()
-    values: dict[str, Any] = {"content": {}, "published": None, "title": "", "updated": now, "withdrawn": now}
+    values: dict[str, Any] = {
+        "content": {},
+        "published": None,
+        "title": "",
+        "updated": now,
+        "withdrawn": now,
+    }
     values |= {"state": SubmissionState.WITHDRAWN, "waiting_since": None, "endorsed_by": None}
     event = SubmissionEvent("withdrawn", who, now, note, version=submission.version + 1)
     changed = apply_change(context, submission, values, event)
@@ -132,7 +178,13 @@ def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
     ledger = context.admin.ledger
     about = {name: value for name, value in asdict(submitter).items() if value is not None}
     items = [
-        {**_to_json(asdict(item)), "history": [_to_json(asdict(event)) for event in submissions.history(ledger, item.id, internal=False)]}
+        {
+            **_to_json(asdict(item)),
+            "history": [
+                _to_json(asdict(event))
+                for event in submissions.history(ledger, item.id, internal=False)
+            ],
+        }
         for item in submissions.of_submitter(ledger, submitter.id)
     ]
     for item in items:
@@ -141,20 +193,36 @@ def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
         for event in item["history"]:
             event["who"] = public_name(event["who"], submitter)
             del event["internal"]
-    names = {name for item in submissions.of_submitter(ledger, submitter.id) for name in _picture_names(item)}
+    names = {
+        name
+        for item in submissions.of_submitter(ledger, submitter.id)
+        for name in _picture_names(item)
+    }
     stored = (pictures.find_picture(ledger, name) for name in sorted(names))
     encoded = {picture.name: b64encode(picture.content).decode() for picture in stored if picture}
     of_contests = prizes.of_person(ledger, submitter.id, submitter.mail)
     of_posts = comments.exported_comments(ledger, submitter.id)
-    return {"submitter": _to_json(about), "submissions": items, "pictures": encoded, "prizes": of_contests, "comments": of_posts}
+    return {
+        "submitter": _to_json(about),
+        "submissions": items,
+        "pictures": encoded,
+        "prizes": of_contests,
+        "comments": of_posts,
+    }
 
 
 def _picture_names(submission: Submission) -> list[str]:
-    return [name for content in (submission.content, submission.published) if (name := picture_of(content))]
+    return [
+        name
+        for content in (submission.content, submission.published)
+        if (name := picture_of(content))
+    ]
 
 
 def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
-    """Withdraw and delete everything of a submitter; return the number of submissions. Tombstones of published records stay."""
+    """Withdraw and delete everything of a submitter; return the number of submissions. Tombstones
+    of published records stay.
+    """
     ledger = context.admin.ledger
     items = submissions.of_submitter(ledger, submitter.id)
     for item in items:
@@ -173,13 +241,22 @@ def public_name(who: str, submitter: Submitter) -> str:
     return who if who in (submitter.name, SUBMITTER) else "moderator"
 
 
-def apply_change(context: AdminContext, submission: Submission, values: Mapping[str, Any], event: SubmissionEvent) -> Submission:
-    """Change a submission, and return it changed; raise VersionConflict if somebody else did meanwhile."""
+def apply_change(
+    context: AdminContext, submission: Submission, values: Mapping[str, Any], event: SubmissionEvent
+) -> Submission:
+    """Change a submission, and return it changed; raise VersionConflict if somebody else did
+    meanwhile.
+    """
     if not submissions.change(context.ledger, submission, Change(event, values)):
-        raise VersionConflict("Somebody else changed the submission meanwhile. Compare the two versions, and send yours again.")
+        raise VersionConflict(
+            "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
+        )
     pictures.delete_unused(context.ledger, _picture_names(submission))
     return replace(submission, version=submission.version + 1, **values)
 
 
 def _to_json(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }

@@ -26,13 +26,19 @@ from languages.request_locale import LocaleMiddleware
 
 MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
 _FORM_AROUND_FILE = 16_384  # bytes of a form with a file that are not the file's
-UPLOADS = {upload_routes.API_PATH: MAX_FILE, upload_routes.FORM_PATH: MAX_FILE + _FORM_AROUND_FILE, **picture_routes.UPLOADS}
+UPLOADS = {
+    upload_routes.API_PATH: MAX_FILE,
+    upload_routes.FORM_PATH: MAX_FILE + _FORM_AROUND_FILE,
+    **picture_routes.UPLOADS,
+}
 PATHS = ("/submissions", "/submit", "/inbox", "/picture")  # of the site
 MODERATION = (moderation_routes.routes,)  # pages of the admin app
 
 
 def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = ()) -> FastAPI:
-    """Create the app for *context*, whose ledger it closes on shutdown, with *more* routes below its paths."""
+    """Create the app for *context*, whose ledger it closes on shutdown, with *more* routes below
+    its paths.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -52,7 +58,8 @@ def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = (
     app.state.pages = submission_pages(demo=context.admin.demo, provider=context.provider_name)
     for router in more:
         app.include_router(router)
-    app.include_router(upload_routes.routes)  # before the routes of one submission, whose path may be any word
+    # before the routes of one submission, whose path may be any word
+    app.include_router(upload_routes.routes)
     app.include_router(upload_routes.pages)
     app.include_router(picture_routes.routes)
     app.include_router(picture_routes.pages)

@@ -13,7 +13,11 @@ from harvesters.ledger.participation.submissions import Content, picture_of
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.participation.submissions.documents import property_iri
-from harvesters.participation.submissions.duplicates import Duplicate, DuplicateFinder, SubmissionDescription
+from harvesters.participation.submissions.duplicates import (
+    Duplicate,
+    DuplicateFinder,
+    SubmissionDescription,
+)
 from harvesters.participation.submissions.members import MEMBERS, title_of
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.language_detection import detect_languages
@@ -31,7 +35,9 @@ from vocab.statements.describe import KIND, describe
 
 @dataclass(frozen=True, slots=True)
 class MemberFinding:
-    """A fault of a *member*, with its *message* in the language of the request; a Violation prevents the publication."""
+    """A fault of a *member*, with its *message* in the language of the request; a Violation
+    prevents the publication.
+    """
 
     member: str
     severity: str
@@ -53,21 +59,39 @@ class Check:
 
 
 def check(
-    ledger: Database, content: Content, key: str, source: Source, base: str, duplicates: DuplicateFinder, *, unpublished: bool = False
+    ledger: Database,
+    content: Content,
+    key: str,
+    source: Source,
+    base: str,
+    duplicates: DuplicateFinder,
+    *,
+    unpublished: bool = False,
 ) -> Check:
     """Return the faults of a submission by member, and the records that it may repeat.
 
     With *unpublished*, submissions that wait are among these, which moderators alone may see.
     """
-    return check_many(ledger, {key: content}, source, base, duplicates, unpublished=unpublished)[key]
+    return check_many(ledger, {key: content}, source, base, duplicates, unpublished=unpublished)[
+        key
+    ]
 
 
 def check_many(
-    ledger: Database, contents: Mapping[str, Content], source: Source, base: str, duplicates: DuplicateFinder, *, unpublished: bool = False
+    ledger: Database,
+    contents: Mapping[str, Content],
+    source: Source,
+    base: str,
+    duplicates: DuplicateFinder,
+    *,
+    unpublished: bool = False,
 ) -> dict[str, Check]:
     """Return the check of each submission, by its key."""
     crosswalks = load_crosswalks(base)
-    mapper, lexicon = MAPPINGS[source.mapping].prepare(source, crosswalks), CrosswalkLookup(crosswalks)
+    mapper, lexicon = (
+        MAPPINGS[source.mapping].prepare(source, crosswalks),
+        CrosswalkLookup(crosswalks),
+    )
     checks: dict[str, Check] = {}
     described: dict[str, tuple[list[str], str]] = {}
     for key, content in contents.items():
@@ -81,23 +105,36 @@ def check_many(
         of_rules = (_finding(result, base) for result in results)
         findings = (*_unknown_words(content, lexicon), *_of_picture(ledger, content), *of_rules)
         own = SubmissionDescription(statements, thing, source.name, key, title_of(content))
-        checks[key] = Check(tuple(dict.fromkeys(findings)), duplicates.find(ledger, own, base, unpublished=unpublished))
+        checks[key] = Check(
+            tuple(dict.fromkeys(findings)),
+            duplicates.find(ledger, own, base, unpublished=unpublished),
+        )
     return checks
 
 
-def _describe(mapper: Callable[[Record[Any]], Resource], content: Content, key: str, source: Source, base: str) -> tuple[list[str], str]:
-    """Return the statements that a submission becomes, and the IRI of what it describes. Raises ParseError."""
+def _describe(
+    mapper: Callable[[Record[Any]], Resource], content: Content, key: str, source: Source, base: str
+) -> tuple[list[str], str]:
+    """Return the statements that a submission becomes, and the IRI of what it describes. Raises
+    ParseError.
+    """
     try:
         resource = detect_languages(mapper(Record(key, content, b"")))
         iris = Iris(base)
-        return describe(resource, iris, source.name), iris.thing(KIND[type(resource)], source.name, key)
+        return describe(resource, iris, source.name), iris.thing(
+            KIND[type(resource)], source.name, key
+        )
     except MAPPING_ERRORS as error:
-        raise ParseError(f"the mapping failed on it ({type(error).__name__}: {error}): this is a bug, please report it") from error
+        raise ParseError(
+            f"the mapping failed on it ({type(error).__name__}: {error}): this is a bug, please report it"
+        ) from error
 
 
 def _finding(result: Result, base: str) -> MemberFinding:
     text = message(result.shape, current_locale().language, base) or result.message
-    return MemberFinding(_member(result, base), result.severity.value, text, result.shape.rpartition("#")[2] or None)
+    return MemberFinding(
+        _member(result, base), result.severity.value, text, result.shape.rpartition("#")[2] or None
+    )
 
 
 def _member(result: Result, base: str) -> str:
@@ -114,7 +151,9 @@ def _unknown_words(content: Content, lexicon: CrosswalkLookup) -> Iterator[Membe
         words = content.get(name, ())
         arguments = [words if member == name else () for member in ("actionLine", "goal", "target")]
         for word in lexicon.parse_declared(*arguments).unmatched:
-            text = gettext("“%(word)s” is not known here; it would become a topic.") % {"word": word}
+            text = gettext("“%(word)s” is not known here; it would become a topic.") % {
+                "word": word
+            }
             yield MemberFinding(name, Severity.WARNING.value, text)
 
 
@@ -123,7 +162,9 @@ def _of_picture(ledger: Database, content: Content) -> Iterator[MemberFinding]:
     if name is None:
         return
     if not has_picture(ledger, name):
-        text = gettext("There is no such picture: it was never sent, or nothing named it for a day. Send it again.")
+        text = gettext(
+            "There is no such picture: it was never sent, or nothing named it for a day. Send it again."
+        )
         yield MemberFinding("picture", Severity.VIOLATION.value, text)
     if not content["picture"].get("caption"):
         text = gettext("Say what the picture shows, for those who cannot see it.")
@@ -137,4 +178,8 @@ def differences(before: Content, after: Content) -> dict[str, dict[str, object]]
     {'goal': {'before': ['4'], 'after': ['5']}}
     """
     names = sorted({*before, *after})
-    return {name: {"before": before.get(name), "after": after.get(name)} for name in names if before.get(name) != after.get(name)}
+    return {
+        name: {"before": before.get(name), "after": after.get(name)}
+        for name in names
+        if before.get(name) != after.get(name)
+    }

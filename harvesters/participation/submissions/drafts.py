@@ -1,4 +1,6 @@
-"""Drafts of the form: begun by anybody, opened by their link alone, and sent when the address is confirmed."""
+"""Drafts of the form: begun by anybody, opened by their link alone, and sent when the address is
+confirmed.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,13 @@ from harvesters.participation.submissions.check import Check, MemberFinding, che
 from harvesters.participation.submissions.duplicates import DuplicateFinder
 from harvesters.participation.submissions.errors import LinkInvalid, VersionConflict
 from harvesters.participation.submissions.members import InvalidMembersError, normalize, title_of
-from harvesters.participation.submissions.questions import LANGUAGE, Question, with_language, without_internal, without_removed_goals
+from harvesters.participation.submissions.questions import (
+    LANGUAGE,
+    Question,
+    with_language,
+    without_internal,
+    without_removed_goals,
+)
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.pipeline.record_processor import load_crosswalks
@@ -34,15 +42,30 @@ from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import gettext
 
 LINK_AGE = timedelta(days=90)
-MIN_SECONDS = 5  # a person needs more to answer the first question; a program that sends at once is refused
-REPLACES = "_replaces"  # in a draft that changes a submission: its id and the version that was opened
+# a person needs more to answer the first question; a program that sends at once is refused
+MIN_SECONDS = 5
+# in a draft that changes a submission: its id and the version that was opened
+REPLACES = "_replaces"
 
 
-def begin(context: SubmissionContext, content: Content | None = None, submitter: Submitter | None = None) -> str:
+def begin(
+    context: SubmissionContext, content: Content | None = None, submitter: Submitter | None = None
+) -> str:
     """Store a new draft; return the secret of its link."""
     context.source()
     now, language = context.admin.now(), current_locale().language
-    draft = Submission(new_id(), submitter.id if submitter else None, SubmissionState.DRAFT, 1, content or {}, None, "", language, now, now)
+    draft = Submission(
+        new_id(),
+        submitter.id if submitter else None,
+        SubmissionState.DRAFT,
+        1,
+        content or {},
+        None,
+        "",
+        language,
+        now,
+        now,
+    )
     submissions.add(context.admin.ledger, draft, SubmissionEvent("begun", SUBMITTER, now))
     return create_link(context, draft)
 
@@ -50,12 +73,17 @@ def begin(context: SubmissionContext, content: Content | None = None, submitter:
 def create_link(context: SubmissionContext, draft: Submission) -> str:
     """Store a link that opens a draft; return its secret."""
     now = context.admin.now()
-    return submissions.create_link(context.admin.ledger, Link(Purpose.DRAFT, now, now + LINK_AGE, submission=draft.id))
+    return submissions.create_link(
+        context.admin.ledger, Link(Purpose.DRAFT, now, now + LINK_AGE, submission=draft.id)
+    )
 
 
 def begin_change(context: SubmissionContext, submitter: Submitter, submission: Submission) -> str:
     """Store a draft that changes a submission; return the secret of its link."""
-    content = {**_with_codes(submission.content, context.admin.base), REPLACES: {"id": submission.id, "version": submission.version}}
+    content = {
+        **_with_codes(submission.content, context.admin.base),
+        REPLACES: {"id": submission.id, "version": submission.version},
+    }
     language = next(iter(submission.content.get("title", {})), submission.language)
     return begin(context, {**content, LANGUAGE.member: language}, submitter)
 
@@ -63,9 +91,20 @@ def begin_change(context: SubmissionContext, submitter: Submitter, submission: S
 def open_draft(context: SubmissionContext, secret: str) -> Submission:
     """Return the draft with this link; raise LinkInvalid if it was sent or deleted."""
     link = submissions.find_link(context.admin.ledger, secret, Purpose.DRAFT)
-    draft = submissions.find(context.admin.ledger, link.submission) if link and link.submission else None
-    if link is None or draft is None or link.expires <= context.admin.now() or draft.state is not SubmissionState.DRAFT:
-        raise LinkInvalid("There is no draft at this address: it was sent, or deleted after 30 days without a change.")
+    draft = (
+        submissions.find(context.admin.ledger, link.submission)
+        if link and link.submission
+        else None
+    )
+    if (
+        link is None
+        or draft is None
+        or link.expires <= context.admin.now()
+        or draft.state is not SubmissionState.DRAFT
+    ):
+        raise LinkInvalid(
+            "There is no draft at this address: it was sent, or deleted after 30 days without a change."
+        )
     return draft
 
 
@@ -75,7 +114,9 @@ def language_of(draft: Submission) -> str:
 
 
 def merged(draft: Submission, answer: Mapping[str, Any], base: str) -> Content:
-    """Return the content of a draft with a page's answer, normalized. Raises InvalidMembersError for the answer's members."""
+    """Return the content of a draft with a page's answer, normalized. Raises InvalidMembersError
+    for the answer's members.
+    """
     language = language_of(draft)
     content = dict(draft.content)
     chosen = answer.get(LANGUAGE.member)
@@ -83,7 +124,11 @@ def merged(draft: Submission, answer: Mapping[str, Any], base: str) -> Content:
         content = dict(with_language(content, language, chosen))
         answer = {name: _renamed(value, language, chosen) for name, value in answer.items()}
     kind = answer.get("type") or content.get("type")
-    sent = {name: value for name, value in answer.items() if name != LANGUAGE.member and value is not None}
+    sent = {
+        name: value
+        for name, value in answer.items()
+        if name != LANGUAGE.member and value is not None
+    }
     normalized = normalize({"type": kind, **sent}, base, language)
     for name in answer:
         content.pop(name, None)
@@ -92,7 +137,11 @@ def merged(draft: Submission, answer: Mapping[str, Any], base: str) -> Content:
 
 
 def _renamed(value: Any, before: str, after: str) -> Any:
-    return {after if tag == before else tag: text for tag, text in value.items()} if isinstance(value, dict) and before in value else value
+    return (
+        {after if tag == before else tag: text for tag, text in value.items()}
+        if isinstance(value, dict) and before in value
+        else value
+    )
 
 
 def save(context: SubmissionContext, draft: Submission, content: Content) -> bool:
@@ -104,13 +153,17 @@ def save(context: SubmissionContext, draft: Submission, content: Content) -> boo
 
 
 def missing(content: Content, question: Question) -> dict[str, str]:
-    """Return a message for what is missing on a page, by member: the form cannot continue without a title."""
+    """Return a message for what is missing on a page, by member: the form cannot continue without a
+    title.
+    """
     asks_title = any(field.member == "title" for field in question.fields)
     return {"title": gettext("Write a title.")} if asks_title and not content.get("title") else {}
 
 
 def findings_of(checked: Check, question: Question) -> dict[str, list[MemberFinding]]:
-    """Return what the rules find in the answer to a question, by the name of the first field of each member."""
+    """Return what the rules find in the answer to a question, by the name of the first field of
+    each member.
+    """
     names = {field.member: field.name for field in reversed(question.fields)}
     member_findings: dict[str, list[MemberFinding]] = {}
     for finding in checked.findings:
@@ -119,23 +172,38 @@ def findings_of(checked: Check, question: Question) -> dict[str, list[MemberFind
     return member_findings
 
 
-def check_answer(context: SubmissionContext, content: Content, question: Question) -> dict[str, list[MemberFinding]]:
-    """Return what the rules find in the answer to a question of a draft; nothing before its title is known, when they miss everything."""
+def check_answer(
+    context: SubmissionContext, content: Content, question: Question
+) -> dict[str, list[MemberFinding]]:
+    """Return what the rules find in the answer to a question of a draft; nothing before its title
+    is known, when they miss everything.
+    """
     if not content.get("title"):
         return {}
-    checked = check(context.admin.ledger, without_internal(content), "draft", context.source(), context.admin.base, DuplicateFinder())
+    checked = check(
+        context.admin.ledger,
+        without_internal(content),
+        "draft",
+        context.source(),
+        context.admin.base,
+        DuplicateFinder(),
+    )
     return findings_of(checked, question)
 
 
 def send(context: SubmissionContext, submitter: Submitter, draft: Submission) -> Submission:
-    """Send a draft to the moderators: a new submission, or a change of the one that it replaces; the draft is deleted.
+    """Send a draft to the moderators: a new submission, or a change of the one that it replaces;
+    the draft is deleted.
 
-    Raises InvalidValue if a rule is violated, VersionConflict if somebody else changed the submission meanwhile.
+    Raises InvalidValue if a rule is violated, VersionConflict if somebody else changed the
+    submission meanwhile.
     """
     try:
         content = normalize(without_internal(draft.content), context.admin.base, language_of(draft))
     except (InvalidMembersError, ParseError) as error:
-        raise InvalidValue("The draft is not complete. Open it, and answer what is missing.") from error
+        raise InvalidValue(
+            "The draft is not complete. Open it, and answer what is missing."
+        ) from error
     replaced = draft.content.get(REPLACES)
     key = replaced["id"] if replaced else draft.id
     if not actions.check_content(context, content, key).is_valid:
@@ -143,7 +211,9 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
     if replaced:
         current = actions.find_own(context, submitter, key)
         if current.version != replaced["version"]:
-            raise VersionConflict("Somebody else changed the submission meanwhile. Compare the two versions, and send yours again.")
+            raise VersionConflict(
+                "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
+            )
         sent = actions.update(context, submitter, current, content)
     else:
         seconds = (context.admin.now() - draft.created).total_seconds()
@@ -153,7 +223,9 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
 
 
 def rebase(context: SubmissionContext, submitter: Submitter, draft: Submission) -> None:
-    """Let a draft change the newest version of the submission that it replaces, after its author saw the difference."""
+    """Let a draft change the newest version of the submission that it replaces, after its author
+    saw the difference.
+    """
     replaced = draft.content.get(REPLACES)
     if not replaced:
         raise NotFound("This draft changes no submission.")
@@ -170,7 +242,9 @@ def check_pace(context: SubmissionContext, draft: Submission) -> None:
 def _with_codes(content: Content, base: str) -> Content:
     """Return the content with its codes written as the form offers them."""
     lexicon = CrosswalkLookup(load_crosswalks(base))
-    declared = lexicon.parse_declared(*(content.get(name, ()) for name in ("actionLine", "goal", "target")))
+    declared = lexicon.parse_declared(
+        *(content.get(name, ()) for name in ("actionLine", "goal", "target"))
+    )
     codes = {
         "actionLine": [claim.concept.rpartition("/")[2] for claim in declared.lines],
         "goal": [claim.concept.rpartition("/")[2] for claim in declared.goals],

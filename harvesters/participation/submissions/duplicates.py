@@ -1,4 +1,6 @@
-"""Find records that a submission may repeat: the same text, page or title, or what the matcher takes for the same initiative."""
+"""Find records that a submission may repeat: the same text, page or title, or what the matcher
+takes for the same initiative.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ from vocab.terms import DCT
 _SHOWN = 5  # likely duplicates
 _SAMPLE = 2_000  # published records by whose titles the rarity of words is estimated
 _WEIGHTS_AGE = 600  # seconds
-_SAME_TITLE = 90.0  # similarity of two titles, of 100, from which events, documents and posts may be the same
+# similarity of two titles, of 100, from which events, documents and posts may be the same
+_SAME_TITLE = 90.0
 # What the matcher compares, as readers know it: texts of the catalogues.
 REASONS = {
     "content": "the same text", "page": "the same web page", "title": "a similar title", "name": "a similar title",
@@ -38,9 +41,11 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A record that may be the same: its *address*, its *title*, and why: the same ``page``, ``content`` or ``title``.
+    """A record that may be the same: its *address*, its *title*, and why: the same ``page``,
+    ``content`` or ``title``.
 
-    *features* names the evidence, in the terms of the matcher, and *bits* is the matcher's score; 0 where it has none.
+    *features* names the evidence, in the terms of the matcher, and *bits* is the matcher's score; 0
+    where it has none.
     """
 
     address: str
@@ -52,7 +57,9 @@ class Duplicate:
     @property
     def reasons(self) -> list[str]:
         """Return the evidence as English texts of the catalogues."""
-        return list(dict.fromkeys(REASONS[name] for name in (self.why, *self.features) if name in REASONS))
+        return list(
+            dict.fromkeys(REASONS[name] for name in (self.why, *self.features) if name in REASONS)
+        )
 
 
 Similar = Callable[[str], Sequence[Duplicate]]  # finds published records by a title
@@ -60,7 +67,9 @@ Similar = Callable[[str], Sequence[Duplicate]]  # finds published records by a t
 
 @dataclass(frozen=True, slots=True)
 class SubmissionDescription:
-    """A submission as it would be published: its *statements*, the IRI of what it describes, its *source*, its *key* and its *title*."""
+    """A submission as it would be published: its *statements*, the IRI of what it describes, its
+    *source*, its *key* and its *title*.
+    """
 
     statements: Sequence[str]
     thing: str
@@ -70,26 +79,41 @@ class SubmissionDescription:
 
 
 class DuplicateFinder:
-    """Finds what a submission may repeat; *similar* finds published records by a title. Remembers how rare words are for ten minutes."""
+    """Finds what a submission may repeat; *similar* finds published records by a title. Remembers
+    how rare words are for ten minutes.
+    """
 
     def __init__(self, similar: Similar = lambda title: ()) -> None:
         self._similar = similar
         self._weights: TTLCache[str, WordWeights] = TTLCache(1, _WEIGHTS_AGE)
 
-    def find(self, ledger: Database, own: SubmissionDescription, base: str, *, unpublished: bool = False) -> tuple[Duplicate, ...]:
+    def find(
+        self, ledger: Database, own: SubmissionDescription, base: str, *, unpublished: bool = False
+    ) -> tuple[Duplicate, ...]:
         """Return at most five records that a submission may repeat, the likeliest first.
 
         With *unpublished*, submissions that wait are among these, which moderators alone may see.
         """
         record = Iris(base).record(own.source, own.key)
         titled = _same_titles(ledger, own, base, unpublished=unpublished)
-        candidates = _unique([*_same_records(ledger, own, record, base), *titled, *self._similar(own.title)], record)
+        candidates = _unique(
+            [*_same_records(ledger, own, record, base), *titled, *self._similar(own.title)], record
+        )
         if not candidates:
             return ()
-        entity, weights = _entities(record, own.statements, base).get(own.thing), self._word_weights(ledger)
-        compared = (_compare(ledger, own, entity, candidate, base, weights) for candidate in candidates)
+        entity, weights = (
+            _entities(record, own.statements, base).get(own.thing),
+            self._word_weights(ledger),
+        )
+        compared = (
+            _compare(ledger, own, entity, candidate, base, weights) for candidate in candidates
+        )
         likely = [candidate for candidate in compared if candidate is not None]
-        return tuple(sorted(likely, key=lambda item: (item.why == "title", -item.bits, item.address))[:_SHOWN])
+        return tuple(
+            sorted(likely, key=lambda item: (item.why == "title", -item.bits, item.address))[
+                :_SHOWN
+            ]
+        )
 
     def _word_weights(self, ledger: Database) -> WordWeights:
         """Return how rare words are in the titles of published records, by a sample of them."""
@@ -97,27 +121,46 @@ class DuplicateFinder:
             return known
         r, d = t.record.c, t.description.c
         query = sa.select(d.statements).join(t.record, sa.and_(d.run == r.run, d.seq == r.seq))
-        query = query.where(r.state == RecordState.PUBLISHED.value).order_by(r.fingerprint).limit(_SAMPLE)  # a hash: of all registries
+        query = (
+            query.where(r.state == RecordState.PUBLISHED.value)
+            .order_by(r.fingerprint)
+            .limit(_SAMPLE)
+        )  # a hash: of all registries
         with ledger.transaction() as connection:
             texts = connection.execute(query).scalars().all()
-        weights = WordWeights.from_entities(Entity("", "initiative", "", names={_title(decompress(text)): None}) for text in texts)
+        weights = WordWeights.from_entities(
+            Entity("", "initiative", "", names={_title(decompress(text)): None}) for text in texts
+        )
         self._weights[""] = weights
         return weights
 
 
 def _compare(
-    ledger: Database, own: SubmissionDescription, entity: Entity | None, candidate: Duplicate, base: str, weights: WordWeights
+    ledger: Database,
+    own: SubmissionDescription,
+    entity: Entity | None,
+    candidate: Duplicate,
+    base: str,
+    weights: WordWeights,
 ) -> Duplicate | None:
-    """Return a candidate with its score; None if only its title is like the submission's, and the matcher says that it is another."""
+    """Return a candidate with its score; None if only its title is like the submission's, and the
+    matcher says that it is another.
+    """
     certain = candidate.why != "title" or candidate.title.casefold() == own.title.casefold()
     other = _published(ledger, candidate.address, base) if entity else None
     if entity is None or other is None:
-        return candidate if certain or _likeness(own.title, candidate.title) >= _SAME_TITLE else None
+        return (
+            candidate if certain or _likeness(own.title, candidate.title) >= _SAME_TITLE else None
+        )
     entity.source = ""  # it is in no registry yet, so that another submission may be the same
     scored: Score = score(entity, other, weights)
     if scored.bits < QUEUED and not certain:
         return None
-    return replace(candidate, features=tuple(item.name for item in scored.features if item.bits > 0), bits=scored.bits)
+    return replace(
+        candidate,
+        features=tuple(item.name for item in scored.features if item.bits > 0),
+        bits=scored.bits,
+    )
 
 
 def _likeness(one: str, other: str) -> float:
@@ -126,16 +169,22 @@ def _likeness(one: str, other: str) -> float:
 
 
 def _published(ledger: Database, address: str, base: str) -> Entity | None:
-    """Return the initiative of a published record, by its IRI or that of what it describes; None if the ledger has none."""
+    """Return the initiative of a published record, by its IRI or that of what it describes; None if
+    the ledger has none.
+    """
     source, key = (unquote(part) for part in _key(address).split("/"))
     r, d = t.record.c, t.description.c
     query = sa.select(d.statements).join(t.record, sa.and_(d.run == r.run, d.seq == r.seq))
     with ledger.transaction() as connection:
-        text = connection.execute(query.where(r.source == source, r.key == key, r.state == RecordState.PUBLISHED.value)).scalar()
+        text = connection.execute(
+            query.where(r.source == source, r.key == key, r.state == RecordState.PUBLISHED.value)
+        ).scalar()
     if text is None:
         return None
     iris = Iris(base)
-    return _entities(iris.record(source, key), decompress(text).split("\n"), base).get(iris.thing("initiative", source, key))
+    return _entities(iris.record(source, key), decompress(text).split("\n"), base).get(
+        iris.thing("initiative", source, key)
+    )
 
 
 def _entities(record: str, statements: Iterable[str], base: str) -> Mapping[str, Entity]:
@@ -144,17 +193,29 @@ def _entities(record: str, statements: Iterable[str], base: str) -> Mapping[str,
     return entities
 
 
-def _same_records(ledger: Database, own: SubmissionDescription, record: str, base: str) -> Iterator[Duplicate]:
+def _same_records(
+    ledger: Database, own: SubmissionDescription, record: str, base: str
+) -> Iterator[Duplicate]:
     """Yield the records of the ledger with the same description or the same first web page."""
     r, d = t.record, t.description
-    fingerprint = content_fingerprint(sorted(own.statements), own.thing, record, own.source, own.key)
+    fingerprint = content_fingerprint(
+        sorted(own.statements), own.thing, record, own.source, own.key
+    )
     page = page_fingerprint("\n".join(own.statements))
-    same = sa.or_(r.c.fingerprint == fingerprint, r.c.page == page) if page is not None else r.c.fingerprint == fingerprint
+    same = (
+        sa.or_(r.c.fingerprint == fingerprint, r.c.page == page)
+        if page is not None
+        else r.c.fingerprint == fingerprint
+    )
     join = r.join(d, sa.and_(d.c.run == r.c.run, d.c.seq == r.c.seq))
     query = (
         sa.select(r.c.source, r.c.key, r.c.fingerprint, d.c.statements)
         .select_from(join)
-        .where(same, r.c.state == RecordState.PUBLISHED.value, sa.or_(r.c.source != own.source, r.c.key != own.key))
+        .where(
+            same,
+            r.c.state == RecordState.PUBLISHED.value,
+            sa.or_(r.c.source != own.source, r.c.key != own.key),
+        )
         .order_by(r.c.source, r.c.key)
         .limit(_SHOWN)
     )
@@ -162,7 +223,11 @@ def _same_records(ledger: Database, own: SubmissionDescription, record: str, bas
         rows = connection.execute(query).all()
     for row in rows:
         address = Iris(base).record(row.source, row.key)
-        yield Duplicate(address, _title(decompress(row.statements)), "content" if row.fingerprint == fingerprint else "page")
+        yield Duplicate(
+            address,
+            _title(decompress(row.statements)),
+            "content" if row.fingerprint == fingerprint else "page",
+        )
 
 
 def _title(statements: str) -> str:
@@ -170,14 +235,22 @@ def _title(statements: str) -> str:
     return next((quad.object.value for quad in parse(lines.encode(), RdfFormat.N_TRIPLES)), "")
 
 
-def _same_titles(ledger: Database, own: SubmissionDescription, base: str, *, unpublished: bool) -> Iterator[Duplicate]:
-    for other in submissions.with_title(ledger, own.title, _SHOWN, unpublished=unpublished) if own.title else ():
+def _same_titles(
+    ledger: Database, own: SubmissionDescription, base: str, *, unpublished: bool
+) -> Iterator[Duplicate]:
+    for other in (
+        submissions.with_title(ledger, own.title, _SHOWN, unpublished=unpublished)
+        if own.title
+        else ()
+    ):
         if other.id != own.key:
             yield Duplicate(Iris(base).record(own.source, other.id), other.title, "title")
 
 
 def _unique(duplicates: Sequence[Duplicate], own: str) -> list[Duplicate]:
-    """Return each record once, whether it is named by its own IRI or that of what it describes, without the submission *own*."""
+    """Return each record once, whether it is named by its own IRI or that of what it describes,
+    without the submission *own*.
+    """
     by_key: dict[str, Duplicate] = {}
     for duplicate in duplicates:
         by_key.setdefault(_key(duplicate.address), duplicate)

@@ -19,21 +19,31 @@ TOPIC = "submission"
 
 
 def send_confirmation(
-    context: AdminContext, url: str, mail: str, language: str, submission: str | None = None, page: str = "/submit/confirm"
+    context: AdminContext,
+    url: str,
+    mail: str,
+    language: str,
+    submission: str | None = None,
+    page: str = "/submit/confirm",
 ) -> str | None:
-    """Send the link to a *page* that confirms an address; with *submission*, confirming sends that draft.
+    """Send the link to a *page* that confirms an address; with *submission*, confirming sends that
+    draft.
 
-    A demo, whose data are made up, returns the link if there is no mail server. Elsewhere Closed is raised without one.
+    A demo, whose data are made up, returns the link if there is no mail server. Elsewhere Closed is
+    raised without one.
     """
     if context.channels.mail is None and not context.demo:
-        raise Closed("This site cannot send mail, which is needed to confirm an address. An organization can submit with an API key.")
+        raise Closed(
+            "This site cannot send mail, which is needed to confirm an address. An organization can submit with an API key."
+        )
     link = f"{url}{page}/{_create_link(context, LINK_AGE, mail=mail, submission=submission)}"
     if context.channels.mail is None:
         return link
     with use_language(language):
         subject = gettext("Confirm your e-mail address")
         lines = [
-            gettext("Somebody, probably you, gave this address to %(name)s.") % {"name": context.channels.name},
+            gettext("Somebody, probably you, gave this address to %(name)s.")
+            % {"name": context.channels.name},
             gettext("Open this link to confirm it. It works once, for 24 hours:"),
             link,
             gettext("If it was not you, ignore this message: nothing is stored then."),
@@ -43,16 +53,22 @@ def send_confirmation(
 
 
 def send_transfer(context: AdminContext, url: str, link: Link, item: Submission) -> str | None:
-    """Store and send the link that gives a submission to the owner of an address; as ``send_confirmation`` without a mail server."""
+    """Store and send the link that gives a submission to the owner of an address; as
+    ``send_confirmation`` without a mail server.
+    """
     if context.channels.mail is None and not context.demo:
-        raise Closed("This site cannot send mail, which is needed to confirm an address. An organization can submit with an API key.")
+        raise Closed(
+            "This site cannot send mail, which is needed to confirm an address. An organization can submit with an API key."
+        )
     address = f"{url}/submit/transfer/{submissions.create_link(context.ledger, link)}"
     if context.channels.mail is None:
         return address
     with use_language(item.language):
         subject = gettext("A submission is handed over to you: %(title)s") % {"title": item.title}
         lines = [
-            gettext("“%(title)s” at %(name)s is handed over to this address, to be kept up to date.")
+            gettext(
+                "“%(title)s” at %(name)s is handed over to this address, to be kept up to date."
+            )
             % {"title": item.title, "name": context.channels.name},
             gettext("Open this link to take it over. It works once, for 7 days:"),
             address,
@@ -63,11 +79,16 @@ def send_transfer(context: AdminContext, url: str, link: Link, item: Submission)
 
 
 def send_answer(context: AdminContext, submission: Submission, subject: str, note: str) -> None:
-    """Send a moderator's answer, an English text of the catalogues with a note, to a person; organizations read it by HTTP.
+    """Send a moderator's answer, an English text of the catalogues with a note, to a person;
+    organizations read it by HTTP.
 
     Without a mail server nothing is sent; the decision is on the page of the submission.
     """
-    submitter = submissions.submitter_of(context.ledger, id=submission.submitter) if submission.submitter else None
+    submitter = (
+        submissions.submitter_of(context.ledger, id=submission.submitter)
+        if submission.submitter
+        else None
+    )
     if submitter is None or submitter.mail is None or context.channels.mail is None:
         return
     secret = _create_link(context, ANSWER_AGE, mail=submitter.mail, submission=submission.id)
@@ -82,11 +103,17 @@ def send_answer(context: AdminContext, submission: Submission, subject: str, not
     queue_mail(context, submitter.mail, title, lines)
 
 
-def _create_link(context: AdminContext, age: timedelta, *, mail: str, submission: str | None) -> str:
+def _create_link(
+    context: AdminContext, age: timedelta, *, mail: str, submission: str | None
+) -> str:
     now = context.now()
-    return submissions.create_link(context.ledger, Link(Purpose.CONFIRM, now, now + age, mail=mail, submission=submission))
+    return submissions.create_link(
+        context.ledger, Link(Purpose.CONFIRM, now, now + age, mail=mail, submission=submission)
+    )
 
 
 def queue_mail(context: AdminContext, mail: str, subject: str, lines: list[str]) -> None:
     """Queue a message to a person; *lines* are its paragraphs."""
-    context.ledger.outbox.queue_messages([Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")], context.now())
+    context.ledger.outbox.queue_messages(
+        [Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")], context.now()
+    )

@@ -1,6 +1,8 @@
-"""Define the members of a submission, a part of our own JSON, and bring what was sent into one form.
+"""Define the members of a submission, a part of our own JSON, and bring what was sent into one
+form.
 
-Normalized, a text is an object of texts by language, a list is a list of texts, an organization is an object with its name.
+Normalized, a text is an object of texts by language, a list is a list of texts, an organization is
+an object with its name.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MemberDefinition:
-    """A member: its *kind*, its property (an IRI, in our ontology if it has no scheme), and its English *label*.
+    """A member: its *kind*, its property (an IRI, in our ontology if it has no scheme), and its
+    English *label*.
 
     Without a label it is named by the ontology.
     """
@@ -99,13 +102,20 @@ _OF_ALL = frozenset(MEMBERS) - {"content", "developedIn", "activityType", "statu
                                 "venue", "registration", "documentType", *_DATED}  # fmt: skip
 # The members of each class.
 TYPES: Mapping[str, frozenset[str]] = {
-    "Initiative": _OF_ALL | {"developedIn", "activityType", "status", "coverage", "plannedStart", "plannedEnd", *_DATED},
+    "Initiative": _OF_ALL
+    | {"developedIn", "activityType", "status", "coverage", "plannedStart", "plannedEnd", *_DATED},
     "Event": _OF_ALL | {"venue", "registration", *_DATED},
     "Document": _OF_ALL | {"documentType", "issued"},
     "Post": _OF_ALL | {"content", "issued"},
 }
-CLASS_IRIS = {"Initiative": "Initiative", "Event": f"{SCHEMA}Event", "Document": f"{FOAF}Document", "Post": f"{SIOC}Post"}
-# Members of published JSON that the register writes itself: a record that was read here may be sent back changed.
+CLASS_IRIS = {
+    "Initiative": "Initiative",
+    "Event": f"{SCHEMA}Event",
+    "Document": f"{FOAF}Document",
+    "Post": f"{SIOC}Post",
+}
+# Members of published JSON that the register writes itself: a record that was read here may be sent
+# back changed.
 _OURS = re.compile(
     r"@context|id|included|claims|record|registry|relation|modified(At)?|lastReviewed(At)?|prize|amount|(crosswalked|suggested)[A-Z]\w+"
 )
@@ -120,15 +130,19 @@ class InvalidMembersError(ParseError):
 
 
 def normalize(sent: object, base: str, language: str | None) -> Content:
-    """Return the members of what was sent in the form that is stored; texts without a language are in *language*.
+    """Return the members of what was sent in the form that is stored; texts without a language are
+    in *language*.
 
-    Members of published JSON that the register writes itself are left out. Raises InvalidMembersError, with all faults.
+    Members of published JSON that the register writes itself are left out. Raises
+    InvalidMembersError, with all faults.
     """
     if not isinstance(sent, Mapping):
         raise InvalidMembersError({"type": gettext("Send one JSON object.")})
     kind = sent.get("type")
     if not isinstance(kind, str) or kind not in TYPES:
-        raise InvalidMembersError({"type": gettext("The type is one of %(names)s.") % {"names": ", ".join(TYPES)}})
+        raise InvalidMembersError(
+            {"type": gettext("The type is one of %(names)s.") % {"names": ", ".join(TYPES)}}
+        )
     faults: dict[str, str] = {}
     content: dict[str, Any] = {"type": kind}
     for name, value in sent.items():
@@ -178,7 +192,9 @@ def _unknown(name: str, kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Brings values into the form that is stored; raises ValueError with what is wrong, in the language of the request."""
+    """Brings values into the form that is stored; raises ValueError with what is wrong, in the
+    language of the request.
+    """
 
     base: str
     language: str | None
@@ -186,11 +202,15 @@ class _Reader:
     def read(self, kind: Kind, value: object) -> Any:
         """Return a value, or something empty."""
         if kind in (Kind.TITLE, Kind.TEXT):
-            return self._by_language(value, MAX_TITLE if kind is Kind.TITLE else MAX_TEXT, inline=kind is Kind.TITLE)
+            return self._by_language(
+                value, MAX_TITLE if kind is Kind.TITLE else MAX_TEXT, inline=kind is Kind.TITLE
+            )
         if kind in (Kind.WORDS, Kind.ADDRESSES):
             limit = MAX_ADDRESS if kind is Kind.ADDRESSES else MAX_WORD
             words = [self._word(item, limit) for item in _items(value)]
-            return list(dict.fromkeys(_web(words) if kind is Kind.ADDRESSES else filter(None, words)))
+            return list(
+                dict.fromkeys(_web(words) if kind is Kind.ADDRESSES else filter(None, words))
+            )
         if kind in (Kind.PARTY, Kind.PARTIES):
             parties = [self._party(item) for item in _items(value)]
             if kind is Kind.PARTY and len(parties) > 1:
@@ -203,12 +223,20 @@ class _Reader:
         if kind is Kind.PICTURE:
             return self._picture(_one(value))
         word = self._word(_one(value), MAX_ADDRESS)
-        return _web([word])[0] if kind is Kind.ADDRESS and word else _date(word) if kind is Kind.DATE else word
+        return (
+            _web([word])[0]
+            if kind is Kind.ADDRESS and word
+            else _date(word)
+            if kind is Kind.DATE
+            else word
+        )
 
     def _word(self, value: object, limit: int) -> str:
         if isinstance(value, Mapping) and isinstance(value.get("id"), str):
             value = value["id"]
-        if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float)):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, str | int | float)
+        ):
             raise ValueError(gettext("Write text here."))
         word = normalize_inline(_clean(value) if isinstance(value, str) else value)
         _check_length(word, limit)
@@ -229,7 +257,9 @@ class _Reader:
             raise ValueError(gettext("There can be at most %(count)s.") % {"count": MAX_ITEMS})
         return dict(self._texts(value, limit, inline=inline))
 
-    def _texts(self, value: Mapping[Any, Any], limit: int, *, inline: bool) -> Iterator[tuple[str, str]]:
+    def _texts(
+        self, value: Mapping[Any, Any], limit: int, *, inline: bool
+    ) -> Iterator[tuple[str, str]]:
         for tag, text in value.items():
             if isinstance(text, list) and len(text) == 1:
                 text = text[0]
@@ -252,7 +282,11 @@ class _Reader:
         word = self._word(name, MAX_WORD)
         if not word or is_web(word):
             raise ValueError(gettext("Name the organization."))
-        rest = {key: self._word(next(iter(_items(party[key])), ""), MAX_WORD) for key in ("country", "classification") if party.get(key)}
+        rest = {
+            key: self._word(next(iter(_items(party[key])), ""), MAX_WORD)
+            for key in ("country", "classification")
+            if party.get(key)
+        }
         return {"name": word, **rest}
 
     def _place(self, value: object) -> dict[str, Any]:
@@ -263,14 +297,19 @@ class _Reader:
         label = self._by_language(value.get("label"), MAX_TITLE, inline=True)
         numbers = {name: self._word(value.get(name), MAX_WORD) for name in ("lat", "long")}
         for number, most in zip(numbers.values(), (90, 180), strict=True):
-            if not re.fullmatch(r"-?[0-9]{1,3}(\.[0-9]{1,15})?", number) or abs(float(number)) > most:
+            if (
+                not re.fullmatch(r"-?[0-9]{1,3}(\.[0-9]{1,15})?", number)
+                or abs(float(number)) > most
+            ):
                 raise ValueError(gettext("Write latitude and longitude as decimal degrees."))
         return {**numbers, **({"label": label} if label else {})}
 
     def _picture(self, value: object) -> dict[str, Any]:
         """Return the name of a picture that was sent before, and what it shows."""
         about = value if isinstance(value, Mapping) else {"id": value}
-        name = self._word(_one(about.get("id")), MAX_ADDRESS).removeprefix(Iris(self.base).picture(""))
+        name = self._word(_one(about.get("id")), MAX_ADDRESS).removeprefix(
+            Iris(self.base).picture("")
+        )
         if not name:
             return {}
         if not _PICTURE.match(name):
@@ -281,7 +320,10 @@ class _Reader:
     def _reasons(self, value: object) -> dict[str, dict[str, str]]:
         if not isinstance(value, Mapping) or len(value) > MAX_ITEMS:
             raise ValueError(gettext("Write the reasons by the number of the goal."))
-        reasons = {str(goal).rpartition("/")[2][:MAX_WORD]: self._by_language(text, MAX_TEXT, inline=False) for goal, text in value.items()}
+        reasons = {
+            str(goal).rpartition("/")[2][:MAX_WORD]: self._by_language(text, MAX_TEXT, inline=False)
+            for goal, text in value.items()
+        }
         return {goal: texts for goal, texts in reasons.items() if texts}
 
 
@@ -300,16 +342,24 @@ def _one(value: object) -> object:
 
 
 def _clean(text: str) -> str:
-    """Return a text without control characters, and without those that change the direction of the text around it."""
+    """Return a text without control characters, and without those that change the direction of the
+    text around it.
+    """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(char for char in text if char in _KEPT or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    return "".join(
+        char
+        for char in text
+        if char in _KEPT or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+    )
 
 
 def _check_length(text: str, limit: int) -> None:
     if len(text) > limit:
         values = {"count": len(text), "limit": limit}
-        raise ValueError(gettext("It has %(count)s characters; at most %(limit)s are possible.") % values)
+        raise ValueError(
+            gettext("It has %(count)s characters; at most %(limit)s are possible.") % values
+        )
 
 
 def _web(words: Iterable[str]) -> list[str]:

@@ -29,7 +29,9 @@ _REASON = "Write the reason: the submitter reads it."
 
 
 def find(context: AdminContext, id: str) -> Submission:
-    """Return a submission that was sent; raise NotFound, also for a draft, which only its author sees."""
+    """Return a submission that was sent; raise NotFound, also for a draft, which only its author
+    sees.
+    """
     submission = submissions.find(context.ledger, id)
     if submission is None or submission.state is SubmissionState.DRAFT:
         raise NotFound("There is no submission with this identifier.")
@@ -37,14 +39,17 @@ def find(context: AdminContext, id: str) -> Submission:
 
 
 def accept(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
-    """Accept a submission and queue a run that publishes it; with the rule of two people, the first only supports it.
+    """Accept a submission and queue a run that publishes it; with the rule of two people, the first
+    only supports it.
 
     Raises NotAllowed if it does not wait or the same person accepted it first, VersionConflict.
     """
     _require(submission, *WAITING)
     who, now = key.display_name, context.now()
     if context.source(SOURCE).second_approver and submission.endorsed_by is None:
-        return _decide(context, key, submission, "accepted first", note, {"endorsed_by": who}, internal=True)
+        return _decide(
+            context, key, submission, "accepted first", note, {"endorsed_by": who}, internal=True
+        )
     if submission.endorsed_by == who:
         raise NotAllowed("You accepted it first. Another person must accept it too.")
     values = {
@@ -58,44 +63,82 @@ def accept(context: AdminContext, key: Key, submission: Submission, note: str) -
     accepted = _decide(context, key, submission, "accepted", note, values)
     actions.request_harvest(context, who)
     send_answer(context, accepted, ACCEPTED, note)
-    coar.answer(context.ledger, context.channels.public_url, accepted.id, NotificationKind.ACCEPT, now)
+    coar.answer(
+        context.ledger, context.channels.public_url, accepted.id, NotificationKind.ACCEPT, now
+    )
     return accepted
 
 
-def request_changes(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
-    """Ask the submitter for changes. Raises InvalidValue without a note, NotAllowed, VersionConflict."""
+def request_changes(
+    context: AdminContext, key: Key, submission: Submission, note: str
+) -> Submission:
+    """Ask the submitter for changes. Raises InvalidValue without a note, NotAllowed,
+    VersionConflict.
+    """
     _require(submission, *WAITING)
     _require_reason(note)
-    values = {"state": SubmissionState.CHANGES_REQUESTED, "waiting_since": None, "endorsed_by": None}
+    values = {
+        "state": SubmissionState.CHANGES_REQUESTED,
+        "waiting_since": None,
+        "endorsed_by": None,
+    }
     changed = _decide(context, key, submission, "changes requested", note, values)
     send_answer(context, changed, CHANGES_REQUESTED, note)
     return changed
 
 
 def reject(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
-    """Reject a submission, or the change of a published one, which stays as it is. Raises InvalidValue without a reason."""
+    """Reject a submission, or the change of a published one, which stays as it is. Raises
+    InvalidValue without a reason.
+    """
     _require(submission, *WAITING, SubmissionState.CHANGES_REQUESTED)
     _require_reason(note)
-    values: dict[str, Any] = {"state": SubmissionState.REJECTED, "waiting_since": None, "endorsed_by": None}
+    values: dict[str, Any] = {
+        "state": SubmissionState.REJECTED,
+        "waiting_since": None,
+        "endorsed_by": None,
+    }
     if submission.published is not None:
         published = submission.published
-        values |= {"state": SubmissionState.ACCEPTED, "content": published, "title": title_of(published)}
+        values |= {
+            "state": SubmissionState.ACCEPTED,
+            "content": published,
+            "title": title_of(published),
+        }
     rejected = _decide(context, key, submission, "rejected", note, values)
     send_answer(context, submission, REJECTED, note)
-    coar.answer(context.ledger, context.channels.public_url, submission.id, NotificationKind.REJECT, context.now(), note)
+    coar.answer(
+        context.ledger,
+        context.channels.public_url,
+        submission.id,
+        NotificationKind.REJECT,
+        context.now(),
+        note,
+    )
     return rejected
 
 
 def mark_as_spam(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
-    """Mark a submission as spam: it cannot be changed any more, and its submitter gets no message. Raises NotAllowed."""
+    """Mark a submission as spam: it cannot be changed any more, and its submitter gets no message.
+    Raises NotAllowed.
+    """
     _require(submission, *WAITING, SubmissionState.CHANGES_REQUESTED, SubmissionState.REJECTED)
     if submission.published is not None:
         raise NotAllowed("It is published. Withdraw it instead.")
-    return _decide(context, key, submission, "marked as spam", note, {"state": SubmissionState.SPAM, "waiting_since": None})
+    return _decide(
+        context,
+        key,
+        submission,
+        "marked as spam",
+        note,
+        {"state": SubmissionState.SPAM, "waiting_since": None},
+    )
 
 
 def withdraw(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
-    """Withdraw a submission for its submitter; if it was published, the next run leaves a tombstone."""
+    """Withdraw a submission for its submitter; if it was published, the next run leaves a
+    tombstone.
+    """
     _require_reason(note)
     withdrawn = actions.withdraw(context, submission, key.display_name, check_note(note) or None)
     _audit(context, key, "withdrawn", submission, note)
@@ -103,7 +146,8 @@ def withdraw(context: AdminContext, key: Key, submission: Submission, note: str)
 
 
 def transfer(context: AdminContext, key: Key, submission: Submission, mail: str) -> None:
-    """Send a link with which the owner of an address takes the submission, such as a person who lost the former address.
+    """Send a link with which the owner of an address takes the submission, such as a person who
+    lost the former address.
 
     Raises InvalidValue, RateLimited, NotAllowed, Closed. The audit log does not have the address.
     """
@@ -121,12 +165,22 @@ def comment(context: AdminContext, key: Key, submission: Submission, note: str) 
 def assign(context: AdminContext, key: Key, submission: Submission, *, to_me: bool) -> None:
     """Assign a submission to the holder of the key, or to nobody."""
     assigned = key.display_name if to_me else None
-    _annotate(context, key, submission, "assigned" if to_me else "unassigned", None, {"assigned": assigned})
+    _annotate(
+        context,
+        key,
+        submission,
+        "assigned" if to_me else "unassigned",
+        None,
+        {"assigned": assigned},
+    )
 
 
 def _require(submission: Submission, *states: SubmissionState) -> None:
     if submission.state not in states:
-        raise NotAllowed("The state of the submission is “%(state)s”; this is not possible any more.", state=submission.state.value)
+        raise NotAllowed(
+            "The state of the submission is “%(state)s”; this is not possible any more.",
+            state=submission.state.value,
+        )
 
 
 def _require_reason(note: str) -> None:
@@ -135,20 +189,40 @@ def _require_reason(note: str) -> None:
 
 
 def _decide(
-    context: AdminContext, key: Key, submission: Submission, what: str, note: str, values: Mapping[str, Any], *, internal: bool = False
+    context: AdminContext,
+    key: Key,
+    submission: Submission,
+    what: str,
+    note: str,
+    values: Mapping[str, Any],
+    *,
+    internal: bool = False,
 ) -> Submission:
     now = context.now()
-    event = SubmissionEvent(what, key.display_name, now, check_note(note) or None, internal, submission.version + 1)
+    event = SubmissionEvent(
+        what, key.display_name, now, check_note(note) or None, internal, submission.version + 1
+    )
     changed = actions.apply_change(context, submission, {**values, "updated": now}, event)
     _audit(context, key, what, submission, note)
     return changed
 
 
-def _annotate(context: AdminContext, key: Key, submission: Submission, what: str, note: str | None, values: Mapping[str, Any]) -> None:
-    event = SubmissionEvent(what, key.display_name, context.now(), note, internal=True, version=submission.version)
+def _annotate(
+    context: AdminContext,
+    key: Key,
+    submission: Submission,
+    what: str,
+    note: str | None,
+    values: Mapping[str, Any],
+) -> None:
+    event = SubmissionEvent(
+        what, key.display_name, context.now(), note, internal=True, version=submission.version
+    )
     submissions.annotate(context.ledger, submission.id, event, values)
 
 
 def _audit(context: AdminContext, key: Key, what: str, submission: Submission, note: str) -> None:
     text = ": ".join(filter(None, (submission.id, note.strip())))
-    context.ledger.operators.record_audit_entry(AuditEntry(context.now(), key.display_name, f"submission {what}", SOURCE, note=text))
+    context.ledger.operators.record_audit_entry(
+        AuditEntry(context.now(), key.display_name, f"submission {what}", SOURCE, note=text)
+    )

@@ -14,5 +14,7 @@ POLICY = f"{ADMIN_POLICY}; script-src 'self'; connect-src 'self'"  # one script,
 
 
 def submission_pages(*, demo: bool, provider: str = "") -> Pages:
-    """Return the templates; with *demo* each page says that its data are made up. *provider* is the host that persons may sign in with."""
+    """Return the templates; with *demo* each page says that its data are made up. *provider* is the
+    host that persons may sign in with.
+    """
     return Pages(demo=demo, folder=PACKAGE_DIR / "templates", root="/submit", provider=provider)

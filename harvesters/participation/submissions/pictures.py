@@ -1,4 +1,6 @@
-"""Encode the pictures that people send anew: their pixels alone are kept, in one format and at most one size."""
+"""Encode the pictures that people send anew: their pixels alone are kept, in one format and at most
+one size.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +30,32 @@ _QUALITY = 82
 # Of a picture: nothing in it is ever run, whatever a browser takes it for.
 _POLICY = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 _DECODING = Lock()  # one picture at a time: a large one takes 100 MB
-_UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, EOFError, LookupError, ArithmeticError, struct.error, zlib.error)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)
 
 
 def encode_picture(content: bytes) -> Picture:
-    """Return the first picture of a file as WebP, upright, without metadata, and at most SIDE pixels wide and high.
+    """Return the first picture of a file as WebP, upright, without metadata, and at most SIDE
+    pixels wide and high.
 
-    Its name is the SHA-256 of what is stored. Raises TooLarge for a file with too many bytes or pixels, InvalidValue for one that is
-    no JPEG, PNG, WebP or GIF, or is damaged.
+    Its name is the SHA-256 of what is stored. Raises TooLarge for a file with too many bytes or
+    pixels, InvalidValue for one that is no JPEG, PNG, WebP or GIF, or is damaged.
     """
     if len(content) > MAX_FILE:
-        raise TooLarge("The picture has %(count)s bytes; at most %(limit)s are possible.", count=len(content), limit=MAX_FILE)
+        raise TooLarge(
+            "The picture has %(count)s bytes; at most %(limit)s are possible.",
+            count=len(content),
+            limit=MAX_FILE,
+        )
     with _DECODING, _reading():
         source = Image.open(BytesIO(content), formats=tuple(MEDIA_TYPES.values()))
         _check_size(source.size)
@@ -56,19 +73,26 @@ def encode_picture(content: bytes) -> Picture:
 
 def picture_response(picture: Picture, headers: Mapping[str, str] | None = None) -> Response:
     """Return a picture that browsers show and never run."""
-    return Response(picture.content, media_type=ENCODED, headers={**_POLICY, "Content-Disposition": "inline", **(headers or {})})
+    return Response(
+        picture.content,
+        media_type=ENCODED,
+        headers={**_POLICY, "Content-Disposition": "inline", **(headers or {})},
+    )
 
 
 @contextmanager
 def _reading() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # _check_size refuses sooner
+            # _check_size refuses sooner
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             yield
     except Image.DecompressionBombError as error:
         raise _too_many_pixels() from error
     except _UNREADABLE as error:
-        raise InvalidValue("This is no picture that can be read. Send a JPEG, PNG, WebP or GIF file.") from error
+        raise InvalidValue(
+            "This is no picture that can be read. Send a JPEG, PNG, WebP or GIF file."
+        ) from error
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -77,4 +101,7 @@ def _check_size(size: tuple[int, int]) -> None:
 
 
 def _too_many_pixels() -> TooLarge:
-    return TooLarge("The picture has too many pixels. Make it smaller: at most %(count)s are possible.", count=MAX_PIXELS)
+    return TooLarge(
+        "The picture has too many pixels. Make it smaller: at most %(count)s are possible.",
+        count=MAX_PIXELS,
+    )

@@ -1,4 +1,6 @@
-"""The questions of the form: one a page, each with its fields, and how a field is written to a member and read from it."""
+"""The questions of the form: one a page, each with its fields, and how a field is written to a
+member and read from it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ Form = Mapping[str, Sequence[str]]  # what was sent, by the name of the field
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the form for *member*; *control* is text, area, lines, date, select, checks or list.
+    """A field of the form for *member*; *control* is text, area, lines, date, select, checks or
+    list.
 
     A field without an English *label* is named as its member.
     *part* is the part of an organization that the field is. *choices* names a list of ``choices``.
@@ -52,7 +55,9 @@ class Question:
 
 
 _ONE_A_LINE = "One on each line."
-_PICTURES = "JPEG, PNG, WebP or GIF, of at most 10 MB. The place and other data in the file are removed."
+_PICTURES = (
+    "JPEG, PNG, WebP or GIF, of at most 10 MB. The place and other data in the file are removed."
+)
 LANGUAGE = Field("_language", "select", "Language of your texts", choices="language")
 QUESTIONS = (
     Question("type", "What do you want to submit?", (Field("type", "select", "Type", choices="type"),)),
@@ -129,11 +134,17 @@ def questions_of(content: Content) -> list[Question]:
         fields = question.fields
         if question.name == "why":
             goals = content.get("goal") if "why" in known else ()
-            fields = tuple(Field("why", "area", "", choices="goal", part=str(goal)) for goal in goals or ())
+            fields = tuple(
+                Field("why", "area", "", choices="goal", part=str(goal)) for goal in goals or ()
+            )
         elif question.name == "targets" and not content.get("goal"):
             fields = ()
         elif question.name != "type":
-            fields = tuple(field for field in fields if field.member in known or field.member == LANGUAGE.member)
+            fields = tuple(
+                field
+                for field in fields
+                if field.member in known or field.member == LANGUAGE.member
+            )
         if fields and (question.name == "type" or known):
             questions.append(Question(question.name, question.text, fields))
     return questions
@@ -161,7 +172,9 @@ def read_answer(form: Form, question: Question, content: Content, language: str)
     for field in question.fields:
         values = [value.strip() for value in form.get(field.name, ()) if value.strip()]
         if field.control == "lines":
-            values = [line.strip() for value in values for line in value.splitlines() if line.strip()]
+            values = [
+                line.strip() for value in values for line in value.splitlines() if line.strip()
+            ]
         if field.part:
             parts = answer.setdefault(field.member, {})
             if values:
@@ -188,10 +201,20 @@ def with_language(content: Content, before: str, after: str) -> Content:
     {'title': {'fr': 'Bonjour'}, 'goal': ['4']}
     """
     texts = ("title", "description", "content", "venue")
-    renamed = {name: {after if tag == before else tag: text for tag, text in content[name].items()} for name in texts if name in content}
+    renamed = {
+        name: {after if tag == before else tag: text for tag, text in content[name].items()}
+        for name in texts
+        if name in content
+    }
     if caption := content.get("picture", {}).get("caption"):
-        renamed["picture"] = {**content["picture"], "caption": {after if tag == before else tag: text for tag, text in caption.items()}}
-    reasons = {goal: {after if tag == before else tag: text for tag, text in why.items()} for goal, why in content.get("why", {}).items()}
+        renamed["picture"] = {
+            **content["picture"],
+            "caption": {after if tag == before else tag: text for tag, text in caption.items()},
+        }
+    reasons = {
+        goal: {after if tag == before else tag: text for tag, text in why.items()}
+        for goal, why in content.get("why", {}).items()
+    }
     return {**content, **renamed, **({"why": reasons} if reasons else {})}
 
 
@@ -202,15 +225,25 @@ def without_removed_goals(before: Content, after: Content) -> Content:
     {'goal': ['5'], 'target': ['5.b']}
     """
     removed = {*before.get("goal", ())} - {*after.get("goal", ())}
-    targets = [target for target in after.get("target", ()) if target.partition(".")[0] not in removed]
+    targets = [
+        target for target in after.get("target", ()) if target.partition(".")[0] not in removed
+    ]
     reasons = {goal: why for goal, why in after.get("why", {}).items() if goal not in removed}
     rest = {name: value for name, value in after.items() if name not in ("target", "why")}
-    return {**rest, **({"target": targets} if targets else {}), **({"why": reasons} if reasons else {})}
+    return {
+        **rest,
+        **({"target": targets} if targets else {}),
+        **({"why": reasons} if reasons else {}),
+    }
 
 
 def fingerprint(content: Content, question: Question) -> str:
-    """Return a digest of what a page of the form shows, to notice that somebody else changed it meanwhile."""
-    answers = [content.get(member) for member in sorted({field.member for field in question.fields})]
+    """Return a digest of what a page of the form shows, to notice that somebody else changed it
+    meanwhile.
+    """
+    answers = [
+        content.get(member) for member in sorted({field.member for field in question.fields})
+    ]
     return sha256(orjson.dumps(answers, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 

@@ -11,7 +11,13 @@ from harvesters.errors import HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.outbox import Message
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import SUBMITTER, Link, Purpose, Submission, SubmissionEvent
+from harvesters.ledger.participation.submissions import (
+    SUBMITTER,
+    Link,
+    Purpose,
+    Submission,
+    SubmissionEvent,
+)
 from harvesters.notifications.delivery import MAIL, Channels
 from harvesters.participation.submissions.mails import TOPIC
 from journal.outage import Outage
@@ -25,14 +31,18 @@ log = structlog.get_logger(component="submissions")
 
 
 def send_reminders(ledger: Ledger, channels: Channels, now: datetime) -> int:
-    """Queue a message to each submitter whose record was not confirmed for a year; return how many were queued."""
+    """Queue a message to each submitter whose record was not confirmed for a year; return how many
+    were queued.
+    """
     if channels.mail is None or not channels.public_url:
         return 0
     due = submissions.to_remind(ledger, now - AGE, now - AGE, _AT_ONCE)
     for item, mail in due:
         event = SubmissionEvent("reminded", SUBMITTER, now, version=item.version)
         submissions.annotate(ledger, item.id, event, {"reminded": now})
-        link = Link(Purpose.STILL_TRUE, now, now + LINK_AGE, submitter=item.submitter, submission=item.id)
+        link = Link(
+            Purpose.STILL_TRUE, now, now + LINK_AGE, submitter=item.submitter, submission=item.id
+        )
         address = f"{channels.public_url}/submit/still-true/{submissions.create_link(ledger, link)}"
         ledger.outbox.queue_messages([_message(item, mail, address)], now)
     if due:
@@ -44,8 +54,11 @@ def _message(item: Submission, mail: str, address: str) -> Message:
     with use_language(item.language):
         subject = gettext("Is it still true? %(title)s") % {"title": item.title}
         lines = [
-            gettext("You reported “%(title)s”. Nobody confirmed it for a year.") % {"title": item.title},
-            gettext("Open this link to confirm that it is still true, to correct or to withdraw it. It works once, for 60 days:"),
+            gettext("You reported “%(title)s”. Nobody confirmed it for a year.")
+            % {"title": item.title},
+            gettext(
+                "Open this link to confirm that it is still true, to correct or to withdraw it. It works once, for 60 days:"
+            ),
             address,
         ]
     return Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")

@@ -19,13 +19,16 @@ from vocab.initiative import Basis, Resource
 from vocab.iris import Iris
 
 log = structlog.get_logger(component="submissions")
-Suggestions = Mapping[str, Mapping[str, str]]  # by member the codes that the form offers, each with the words that suggest it
+# by member the codes that the form offers, each with the words that suggest it
+Suggestions = Mapping[str, Mapping[str, str]]
 
 
 def suggest_topics(content: Content, source: Source, base: str) -> Suggestions:
-    """Return what the texts of a draft speak of and it does not name yet: goals, also of the targets, targets, and action lines.
+    """Return what the texts of a draft speak of and it does not name yet: goals, also of the
+    targets, targets, and action lines.
 
-    What a text names by number is found always, what it is about only if the definition of *source* says ``suggest = "model"``.
+    What a text names by number is found always, what it is about only if the definition of *source*
+    says ``suggest = "model"``.
     """
     mapper, iris = MAPPINGS[source.mapping].prepare(source, load_crosswalks(base)), Iris(base)
     try:
@@ -33,7 +36,9 @@ def suggest_topics(content: Content, source: Source, base: str) -> Suggestions:
     except MAPPING_ERRORS:  # the summary reports what is wrong
         return {}
     try:
-        result = add_suggestions(resource, iris, source if source.suggest == MODEL else replace(source, suggest=MENTIONS))
+        result = add_suggestions(
+            resource, iris, source if source.suggest == MODEL else replace(source, suggest=MENTIONS)
+        )
     except HarvestError as error:  # the model is missing or damaged
         log.warning("model for suggestions not used", reason=str(error))
         result = add_suggestions(resource, iris, replace(source, suggest=MENTIONS))
@@ -42,7 +47,11 @@ def suggest_topics(content: Content, source: Source, base: str) -> Suggestions:
 
 def _by_member(resource: Resource) -> Suggestions:
     suggested: dict[str, dict[str, str]] = {"goal": {}, "target": {}, "actionLine": {}}
-    chosen = {claim.concept.rpartition("/")[2] for claim in resource.goals if claim.basis is not Basis.SUGGESTED}
+    chosen = {
+        claim.concept.rpartition("/")[2]
+        for claim in resource.goals
+        if claim.basis is not Basis.SUGGESTED
+    }
     for claim in (*resource.goals, *resource.targets, *resource.action_lines):
         if claim.basis is Basis.SUGGESTED:
             member = "actionLine" if claim in resource.action_lines else "goal"

@@ -1,4 +1,6 @@
-"""Write the template of a table of submissions, as CSV or as a workbook that lists what each column may have."""
+"""Write the template of a table of submissions, as CSV or as a workbook that lists what each column
+may have.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,22 @@ _LISTS: Mapping[str, str] = {
     "developedIn": "country", "actionLine": "action-line", "goal": "goal", "activityType": "activity-type", "status": "status",
     "coverage": "coverage", "license": "licence",
 }  # fmt: skip
-_PARTS = {Kind.PARTY: ("name", "classification", "country"), Kind.PLACE: ("lat", "long", "label"), Kind.PICTURE: ("id", "caption")}
-_SHEETS = ("Submissions", "Columns", "Values")  # the names of sheets are parts of references, and have no language
+_PARTS = {
+    Kind.PARTY: ("name", "classification", "country"),
+    Kind.PLACE: ("lat", "long", "label"),
+    Kind.PICTURE: ("id", "caption"),
+}
+# the names of sheets are parts of references, and have no language
+_SHEETS = ("Submissions", "Columns", "Values")
 _MAX_SHOWN = 255  # characters of a hint in a workbook
 _WIDTH = 24  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateColumn:
-    """A column of the template: its *name* in the header, its *label*, how it is filled in, and the values that it may have."""
+    """A column of the template: its *name* in the header, its *label*, how it is filled in, and the
+    values that it may have.
+    """
 
     name: str
     label: str
@@ -41,32 +50,62 @@ class TemplateColumn:
 
 def template_columns(base: str, language: str) -> list[TemplateColumn]:
     """Return the columns of the template, whose texts are in *language*."""
-    columns = [TemplateColumn("type", gettext("Type"), gettext("One of the list."), choices("type", base), several=False)]
+    columns = [
+        TemplateColumn(
+            "type",
+            gettext("Type"),
+            gettext("One of the list."),
+            choices("type", base),
+            several=False,
+        )
+    ]
     for name, member in MEMBERS.items():
         if member.kind is Kind.REASONS:
             continue
         for part in _PARTS.get(member.kind, ("",)):
             path = f"{name}.{part}" if part else name
-            tag = f"@{language}" if member.kind in (Kind.TITLE, Kind.TEXT) or part in ("label", "caption") else ""
+            tag = (
+                f"@{language}"
+                if member.kind in (Kind.TITLE, Kind.TEXT) or part in ("label", "caption")
+                else ""
+            )
             several = member.kind in (Kind.WORDS, Kind.ADDRESSES, Kind.PARTIES)
             label = member.title() + (f" ({part})" if part else "")
             values = _values(path, base)
-            columns.append(TemplateColumn(path + tag, label, _hint(name, member.kind, several=several), values, several=several))
+            columns.append(
+                TemplateColumn(
+                    path + tag,
+                    label,
+                    _hint(name, member.kind, several=several),
+                    values,
+                    several=several,
+                )
+            )
     return columns
 
 
 def _values(path: str, base: str) -> tuple[Choice, ...]:
-    """Return the values of a column with their labels. Countries have their names as values, which are read in all languages."""
+    """Return the values of a column with their labels. Countries have their names as values, which
+    are read in all languages.
+    """
     listed = choices(_LISTS[path], base) if path in _LISTS else ()
     return tuple((label, iri) for iri, label in listed) if _LISTS.get(path) == "country" else listed
 
 
 def _hint(name: str, kind: Kind, *, several: bool) -> str:
-    texts = [gettext("Several values: one on each line, or with semicolons between them.")] if several else []
+    texts = (
+        [gettext("Several values: one on each line, or with semicolons between them.")]
+        if several
+        else []
+    )
     if kind is Kind.DATE:
         texts.append(gettext("As year-month-day, such as 2026-05-31."))
     if kind is Kind.PICTURE:
-        texts.append(gettext("The address of a picture that was sent before, and what it shows; other addresses are refused."))
+        texts.append(
+            gettext(
+                "The address of a picture that was sent before, and what it shows; other addresses are refused."
+            )
+        )
     if kind in (Kind.TITLE, Kind.TEXT):
         texts.append(gettext("The language stands after the @; add columns for others."))
     types = [kind_name(kind_of.lower()) for kind_of, members in TYPES.items() if name in members]
@@ -76,22 +115,38 @@ def _hint(name: str, kind: Kind, *, several: bool) -> str:
 
 
 def template_csv(base: str, language: str) -> str:
-    """Return the header of a table; the first character is the mark by which spreadsheets know UTF-8."""
+    """Return the header of a table; the first character is the mark by which spreadsheets know
+    UTF-8.
+    """
     output = io.StringIO()
     csv.writer(output).writerow([column.name for column in template_columns(base, language)])
     return "\ufeff" + output.getvalue()
 
 
 def template_xlsx(base: str, language: str) -> bytes:
-    """Return a workbook with an empty table, whose cells offer the values of their column, and sheets that explain it."""
+    """Return a workbook with an empty table, whose cells offer the values of their column, and
+    sheets that explain it.
+    """
     columns, output = template_columns(base, language), io.BytesIO()
-    settings = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    settings = {
+        "in_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+    }
     with xlsxwriter.Workbook(output, settings) as book:
         table, about, lists = (book.add_worksheet(name) for name in _SHEETS)
-        bold, text, wrapped = book.add_format({"bold": True}), book.add_format({"num_format": "@"}), book.add_format({"text_wrap": True})
+        bold, text, wrapped = (
+            book.add_format({"bold": True}),
+            book.add_format({"num_format": "@"}),
+            book.add_format({"text_wrap": True}),
+        )
         table.freeze_panes(1, 0)
-        table.set_column(0, len(columns) - 1, _WIDTH, text)  # text: a spreadsheet must not make a date or a number of a code
-        about.write_row(0, 0, [gettext("Column"), gettext("Field"), gettext("How to fill it in")], bold)
+        # text: a spreadsheet must not make a date or a number of a code
+        table.set_column(0, len(columns) - 1, _WIDTH, text)
+        about.write_row(
+            0, 0, [gettext("Column"), gettext("Field"), gettext("How to fill it in")], bold
+        )
         about.set_column(0, 1, _WIDTH)
         about.set_column(2, 2, 3 * _WIDTH, wrapped)
         lists.set_column(0, 2 * len(_LISTS), _WIDTH)
@@ -112,5 +167,15 @@ def _validation(column: TemplateColumn, position: int) -> dict[str, object]:
     """Return the rule that offers the values of a column; a cell with several may have other texts."""
     letter = xl_col_to_name(position)
     source = f"={_SHEETS[2]}!${letter}$2:${letter}${len(column.values) + 1}"
-    prompt = {"input_title": column.label[:32], "input_message": column.hint[:_MAX_SHOWN]} if column.hint else {}
-    return {"validate": "list", "source": source, "show_error": not column.several, "ignore_blank": True, **prompt}
+    prompt = (
+        {"input_title": column.label[:32], "input_message": column.hint[:_MAX_SHOWN]}
+        if column.hint
+        else {}
+    )
+    return {
+        "validate": "list",
+        "source": source,
+        "show_error": not column.several,
+        "ignore_blank": True,
+        **prompt,
+    }

@@ -1,7 +1,9 @@
-"""Read submissions from a table, CSV or a workbook: a row is a submission, a column one of its members.
+"""Read submissions from a table, CSV or a workbook: a row is a submission, a column one of its
+members.
 
-A column is named like the member: ``goal``, ``publisher.name``, ``title@fr`` for a text in a language, ``why.4@en`` for a reason. Several
-values of a cell stand on lines of their own, or have semicolons between them.
+A column is named like the member: ``goal``, ``publisher.name``, ``title@fr`` for a text in a
+language, ``why.4@en`` for a reason. Several values of a cell stand on lines of their own, or have
+semicolons between them.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ MAX_ROWS = 500  # of a table, without the header
 MAX_FILE = 4 * 1024 * 1024  # bytes
 _MAX_UNPACKED = 64 * 1024 * 1024  # bytes of a workbook
 _SUBJECT = "The file"
-_COLUMN = re.compile(r"([A-Za-z]+)(?:\.([A-Za-z0-9]+))?(?:@([A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*))?\Z", re.ASCII)
+_COLUMN = re.compile(
+    r"([A-Za-z]+)(?:\.([A-Za-z0-9]+))?(?:@([A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*))?\Z", re.ASCII
+)
 _PARTS: Mapping[Kind, tuple[str, ...]] = {
     Kind.PARTY: ("name", "country", "classification"),
     Kind.PLACE: ("lat", "long", "label"),
@@ -60,7 +64,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A row of a table: its *number* in the file, its *members* as they are before they are normalized, and its *faults* by member."""
+    """A row of a table: its *number* in the file, its *members* as they are before they are
+    normalized, and its *faults* by member.
+    """
 
     number: int
     members: Mapping[str, Any]
@@ -70,8 +76,8 @@ class TableRow:
 def read_table(body: bytes, media_type: str) -> list[TableRow]:
     """Return the rows of a table that are not empty.
 
-    Raises UnsupportedMedia, TooLarge for too many rows, InvalidValue if the file cannot be read or has an unknown column, and ParseError
-    if it is no workbook.
+    Raises UnsupportedMedia, TooLarge for too many rows, InvalidValue if the file cannot be read or
+    has an unknown column, and ParseError if it is no workbook.
     """
     if media_type not in (CSV, XLSX):
         raise UnsupportedMedia("Send %(types)s.", types=", ".join((CSV, XLSX)))
@@ -79,7 +85,9 @@ def read_table(body: bytes, media_type: str) -> list[TableRow]:
         lines = _csv_lines(body) if media_type == CSV else _sheet_lines(body)
         return list(_rows(lines))
     except TooManyRowsError as error:
-        raise TooLarge("The file has more than %(count)s rows. Divide it into several files.", count=MAX_ROWS) from error
+        raise TooLarge(
+            "The file has more than %(count)s rows. Divide it into several files.", count=MAX_ROWS
+        ) from error
 
 
 def parse_column(name: str) -> Column | None:
@@ -105,12 +113,21 @@ _BY_LOWER = {name.lower(): name for name in ("type", *MEMBERS)}
 
 
 def _rows(lines: Iterator[tuple[int, list[str], str]]) -> Iterator[TableRow]:
-    """Yield the rows of the lines, each with its number, its cells, and what is wrong with the line."""
-    header = next((cells for _, cells, fault in lines if not fault and any(cell.strip() for cell in cells)), None)
+    """Yield the rows of the lines, each with its number, its cells, and what is wrong with the
+    line.
+    """
+    header = next(
+        (cells for _, cells, fault in lines if not fault and any(cell.strip() for cell in cells)),
+        None,
+    )
     if header is None:
-        raise InvalidValue("The file has no line with the names of the columns. Download the template.")
+        raise InvalidValue(
+            "The file has no line with the names of the columns. Download the template."
+        )
     columns = [_column(name) for name in name_columns(_trimmed(header))]
-    for count, (number, cells, fault) in enumerate((line for line in lines if line[2] or any(cell.strip() for cell in line[1])), 1):
+    for count, (number, cells, fault) in enumerate(
+        (line for line in lines if line[2] or any(cell.strip() for cell in line[1])), 1
+    ):
         if count > MAX_ROWS:
             raise TooManyRowsError(f"{_SUBJECT}: more than {MAX_ROWS} rows")
         yield _row(number, cells, fault, columns)
@@ -125,10 +142,16 @@ def _column(name: str) -> Column:
     column = parse_column(name)
     if column is None:
         divided = ("publisher", "place", "picture")
-        known = ["type", *MEMBERS, *(f"{member}.{part}" for member in divided for part in _PARTS[MEMBERS[member].kind])]
+        known = [
+            "type",
+            *MEMBERS,
+            *(f"{member}.{part}" for member in divided for part in _PARTS[MEMBERS[member].kind]),
+        ]
         near = suggestion(name[:100], known)
         raise InvalidValue(
-            "The column “%(name)s” is unknown (%(near)s). Download the template for the columns.", name=name[:100], near=near
+            "The column “%(name)s” is unknown (%(near)s). Download the template for the columns.",
+            name=name[:100],
+            near=near,
         )
     return column
 
@@ -143,7 +166,9 @@ def _row(number: int, cells: list[str], fault: str, columns: list[Column]) -> Ta
     for column, cell in zip(columns, cells, strict=False):
         text = cell.strip()
         if text.startswith("="):
-            faults[column.name] = gettext("Write the value itself here; this is a formula, an error, or a formula without a value.")
+            faults[column.name] = gettext(
+                "Write the value itself here; this is a formula, an error, or a formula without a value."
+            )
         elif text:
             _add(members, column, text)
     return TableRow(number, members, faults)
@@ -171,7 +196,12 @@ def _add(members: dict[str, Any], column: Column, text: str) -> None:
 def _csv_lines(body: bytes) -> Iterator[tuple[int, list[str], str]]:
     text = _decoded(body)
     dialect = detect_dialect(text[:SAMPLE], None, None, _known_columns)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True)
+    lines = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=dialect.delimiter,
+        quotechar=dialect.quote,
+        strict=True,
+    )
     while True:
         number = lines.line_num + 1
         try:
@@ -180,7 +210,10 @@ def _csv_lines(body: bytes) -> Iterator[tuple[int, list[str], str]]:
             return
         except csv.Error as error:
             if "unexpected end" in str(error):
-                raise InvalidValue("A quotation mark is not closed, in the row that begins at line %(line)s.", line=number) from error
+                raise InvalidValue(
+                    "A quotation mark is not closed, in the row that begins at line %(line)s.",
+                    line=number,
+                ) from error
             yield number, [], str(error)
         else:
             yield number, cells, ""
@@ -210,12 +243,19 @@ def _sheet_lines(body: bytes) -> Iterator[tuple[int, list[str], str]]:
 
 
 def _broken_cells(body: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the row and the column, from 0, of each cell of the first sheet with an error, or a formula without a value."""
-    with parser_errors(f"{_SUBJECT} is not a readable spreadsheet"), zipfile.ZipFile(io.BytesIO(body)) as package:
+    """Yield the row and the column, from 0, of each cell of the first sheet with an error, or a
+    formula without a value.
+    """
+    with (
+        parser_errors(f"{_SUBJECT} is not a readable spreadsheet"),
+        zipfile.ZipFile(io.BytesIO(body)) as package,
+    ):
         name = _first_sheet(package)
         row = column = -1
         with package.open(name) as file:
-            for event, node in etree.iterparse(file, events=("start", "end"), resolve_entities=False, no_network=True):
+            for event, node in etree.iterparse(
+                file, events=("start", "end"), resolve_entities=False, no_network=True
+            ):
                 address = re.fullmatch(r"([A-Za-z]{1,4})?([0-9]{1,9})", node.get("r", ""))
                 if event == "start" and node.tag == f"{_MAIN}row":
                     row, column = int(address[2]) - 1 if address else row + 1, -1

@@ -35,7 +35,9 @@ class RowOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """What became of the row *number* of a file; *id* is that of its submission, None if nothing was stored."""
+    """What became of the row *number* of a file; *id* is that of its submission, None if nothing
+    was stored.
+    """
 
     number: int
     outcome: RowOutcome
@@ -46,7 +48,12 @@ class RowResult:
 
 
 def submit_rows(
-    context: SubmissionContext, submitter: Submitter, rows: Iterable[TableRow], language: str, *, dry_run: bool = False
+    context: SubmissionContext,
+    submitter: Submitter,
+    rows: Iterable[TableRow],
+    language: str,
+    *,
+    dry_run: bool = False,
 ) -> list[RowResult]:
     """Check the rows and store the valid ones in one transaction; with *dry_run*, store nothing.
 
@@ -95,12 +102,19 @@ def _normalized(row: TableRow, base: str, language: str) -> _Item:
     return _Item(row, new_id(), None if faults else content, faults)
 
 
-def _results(items: Iterable[_Item], checks: Mapping[str, Check], known: set[str], free: int) -> Iterator[RowResult]:
+def _results(
+    items: Iterable[_Item], checks: Mapping[str, Check], known: set[str], free: int
+) -> Iterator[RowResult]:
     for item in items:
         number = item.row.number
         if item.content is None:
             title = title_of(item.row.members)
-            yield RowResult(number, RowOutcome.REFUSED, title, findings=tuple(_fault(*fault) for fault in item.faults.items()))
+            yield RowResult(
+                number,
+                RowOutcome.REFUSED,
+                title,
+                findings=tuple(_fault(*fault) for fault in item.faults.items()),
+            )
             continue
         checked, digest, title = checks[item.id], _digest(item.content), title_of(item.content)
         about = (title, None, checked.findings, checked.duplicates)
@@ -109,18 +123,32 @@ def _results(items: Iterable[_Item], checks: Mapping[str, Check], known: set[str
         elif digest in known:
             yield RowResult(number, RowOutcome.KNOWN, *about)
         elif free <= 0:
-            text = gettext("You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source.")
-            yield RowResult(number, RowOutcome.REFUSED, title, None, (_fault("record", text % {"count": MAX_OPEN}),))
+            text = gettext(
+                "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source."
+            )
+            yield RowResult(
+                number,
+                RowOutcome.REFUSED,
+                title,
+                None,
+                (_fault("record", text % {"count": MAX_OPEN}),),
+            )
         else:
             known.add(digest)
             free -= 1
-            yield RowResult(number, RowOutcome.ACCEPTED, title, item.id, checked.findings, checked.duplicates)
+            yield RowResult(
+                number, RowOutcome.ACCEPTED, title, item.id, checked.findings, checked.duplicates
+            )
 
 
-def _store(context: SubmissionContext, submitter: Submitter, contents: Mapping[str, Content], language: str) -> None:
+def _store(
+    context: SubmissionContext, submitter: Submitter, contents: Mapping[str, Content], language: str
+) -> None:
     now = context.admin.now()
     rows = [(id, received(submitter, content, language, now)) for id, content in contents.items()]
-    submissions.add_all(context.admin.ledger, [(replace(item, id=id), event) for id, (item, event) in rows])
+    submissions.add_all(
+        context.admin.ledger, [(replace(item, id=id), event) for id, (item, event) in rows]
+    )
 
 
 def _fault(member: str, text: str) -> MemberFinding:

@@ -1,6 +1,7 @@
 """Hold JSON-LD contexts locally, so that harvested documents cause no requests.
 
-They were written for this project from each vocabulary's documentation; they contain what records of registries need.
+They were written for this project from each vocabulary's documentation; they contain what records
+of registries need.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ _OURS: Mapping[str, str] = {
     "www.w3.org/ns/hydra/context.jsonld": "hydra",
 }
 
-Find = Callable[[str], Any]  # gives the context at an address; raises LookupError where there is none
+# gives the context at an address; raises LookupError where there is none
+Find = Callable[[str], Any]
 
 
 @cache
 def _read(name: str) -> Any:
-    return json.loads(files("harvesters.payloads.contexts").joinpath(f"{name}.jsonld").read_text(encoding="utf-8"))["@context"]
+    return json.loads(
+        files("harvesters.payloads.contexts").joinpath(f"{name}.jsonld").read_text(encoding="utf-8")
+    )["@context"]
 
 
 def builtin_context(address: str) -> Any:
@@ -44,14 +48,17 @@ def builtin_context(address: str) -> Any:
 def inline_contexts(value: Any, find: Find) -> Any:
     """Replace references to contexts by the contexts, anywhere in a document.
 
-    Raises LookupError, with the address, if *find* has none. The document must not be nested deeper than Python's recursion limit
-    (1000), which JSON parsed by orjson is not.
+    Raises LookupError, with the address, if *find* has none. The document must not be nested deeper
+    than Python's recursion limit (1000), which JSON parsed by orjson is not.
     """
     if isinstance(value, list):
         return [inline_contexts(item, find) for item in value]
     if not isinstance(value, dict):
         return value
-    return {name: _context(element, find) if name == "@context" else inline_contexts(element, find) for name, element in value.items()}
+    return {
+        name: _context(element, find) if name == "@context" else inline_contexts(element, find)
+        for name, element in value.items()
+    }
 
 
 def _context(value: Any, find: Find) -> Any:
@@ -68,8 +75,13 @@ def has_remote_context(value: Any) -> bool:
         return any(map(has_remote_context, value))
     if not isinstance(value, dict):
         return False
-    return any(_named(element) if name == "@context" else has_remote_context(element) for name, element in value.items())
+    return any(
+        _named(element) if name == "@context" else has_remote_context(element)
+        for name, element in value.items()
+    )
 
 
 def _named(value: Any) -> bool:
-    return isinstance(value, str) or (any(map(_named, value)) if isinstance(value, list) else has_remote_context(value))
+    return isinstance(value, str) or (
+        any(map(_named, value)) if isinstance(value, list) else has_remote_context(value)
+    )

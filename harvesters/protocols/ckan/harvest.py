@@ -37,7 +37,8 @@ _VOLATILE = frozenset(
 def collect(
     source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
 ) -> Pages[Row]:
-    """Yield all packages, or those changed since *since* minus a second; a package in the state "deleted" is gone.
+    """Yield all packages, or those changed since *since* minus a second; a package in the state
+    "deleted" is gone.
 
     The source's url is the portal's root, or the full address of a response (with /api/ in its
     path, or ending in .json): a search, or a document with one package or a list of them. Pages are
@@ -63,7 +64,9 @@ def collect(
 
 
 def is_search(source: Source) -> bool:
-    """Return whether the source's url leads to the search, which can be asked for changes; a document cannot."""
+    """Return whether the source's url leads to the search, which can be asked for changes; a
+    document cannot.
+    """
     return not _is_response_url(source) or urlsplit(source.url).path.endswith("package_search")
 
 
@@ -113,7 +116,9 @@ def _parse_packages(packages: list[Any]) -> Iterator[Item]:
         if not isinstance(key, str) or not key.strip():
             yield InvalidRecord(
                 None,
-                Reason("record_without_identifier", {"title": repr(str(package.get("title"))[:80])}),
+                Reason(
+                    "record_without_identifier", {"title": repr(str(package.get("title"))[:80])}
+                ),
             )
             continue
         modified = package.get("metadata_modified")

@@ -215,9 +215,7 @@ def _skip_record(
     except RECORD_ERRORS:
         pass
     if not isinstance(key, str) or not key:
-        state = state.mark_incomplete(
-            Reason("package_unreadable", {"position": state.start})
-        )
+        state = state.mark_incomplete(Reason("package_unreadable", {"position": state.start}))
         key = None
     return (InvalidRecord(key, error.reason),), state.advance(1, 1)
 

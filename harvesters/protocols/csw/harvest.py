@@ -143,7 +143,9 @@ def _skip_record(
 ) -> tuple[tuple[Item, ...], CswCursor, bool]:
     """Return the one record that cannot be read, the cursor after it, and whether it is the last."""
     why = Reason("record_unreadable_at", {"position": state.next})
-    item = InvalidRecord(None, Reason("listed_record", {"position": state.next, "error": error.reason}))
+    item = InvalidRecord(
+        None, Reason("listed_record", {"position": state.next, "error": error.reason})
+    )
     state = state.mark_incomplete(why)
     ended = state.total is not None and state.next >= state.total
     after = replace(state, next=state.next + 1, size=_increase_size(source, state))
@@ -334,4 +336,6 @@ def _shortfall(state: CswCursor, count: int) -> Reason | None:
     )
 
 
-PROTOCOL = Protocol(collect, Payload.XML, OPTIONS, incremental=True, check=check, is_incremental=is_incremental)
+PROTOCOL = Protocol(
+    collect, Payload.XML, OPTIONS, incremental=True, check=check, is_incremental=is_incremental
+)

@@ -25,7 +25,9 @@ def feed_row(parsed: Any) -> Row:
 
 
 def entry_row(entry: Any, feed: Row) -> Row:
-    """Return an entry as a row; *feed* has the values of the whole feed. Authors are persons and are left out."""
+    """Return an entry as a row; *feed* has the values of the whole feed. Authors are persons and
+    are left out.
+    """
     links = [element for element in entry.get("links", []) if element.get("href")]
     contents = [_text(element) for element in entry.get("content", [])]
     return {
@@ -34,12 +36,19 @@ def entry_row(entry: Any, feed: Row) -> Row:
         "summary": _detail(entry, "summary"),
         "content": max(contents, key=lambda element: len(element["value"] or ""), default=None),
         "link": entry.get("link") or "",
-        "alternates": [element["href"] for element in links if element.get("rel", "alternate") == "alternate"],
+        "alternates": [
+            element["href"] for element in links if element.get("rel", "alternate") == "alternate"
+        ],
         "enclosures": [element["href"] for element in links if element.get("rel") == "enclosure"],
         "related": [element["href"] for element in links if element.get("rel") == "related"],
-        "published": _format_time(entry.get("published_parsed")) or _format_time(entry.get("created_parsed")),
+        "published": _format_time(entry.get("published_parsed"))
+        or _format_time(entry.get("created_parsed")),
         "updated": _format_time(entry.get("updated_parsed")) if "updated" in entry else None,
-        "tags": [word for element in entry.get("tags", []) if (word := element.get("label") or element.get("term"))],
+        "tags": [
+            word
+            for element in entry.get("tags", [])
+            if (word := element.get("label") or element.get("term"))
+        ],
         "publisher": entry.get("publisher") or "",
         "licence": _licence(entry),
         "where": _point(entry),
@@ -53,13 +62,20 @@ def _detail(entry: Any, name: str) -> Mapping[str, str | None] | None:
 
 
 def _text(detail: Any) -> Mapping[str, str | None]:
-    return {"value": html_to_text(detail.get("value") or ""), "language": detail.get("language") or None}
+    return {
+        "value": html_to_text(detail.get("value") or ""),
+        "language": detail.get("language") or None,
+    }
 
 
 def _format_time(parsed: time.struct_time | None) -> str | None:
     """Format a time that feedparser parsed; None if it could not, or if no calendar has it."""
     try:
-        return datetime.fromtimestamp(calendar.timegm(parsed), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if parsed else None
+        return (
+            datetime.fromtimestamp(calendar.timegm(parsed), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            if parsed
+            else None
+        )
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -73,4 +89,8 @@ def _point(entry: Any) -> list[float] | None:
     """Return the longitude and latitude of a point; None for a line or polygon."""
     where = entry.get("where") or {}
     coordinates = where.get("coordinates") if where.get("type") == "Point" else None
-    return [float(number) for number in coordinates[:2]] if coordinates and len(coordinates) >= 2 else None
+    return (
+        [float(number) for number in coordinates[:2]]
+        if coordinates and len(coordinates) >= 2
+        else None
+    )

@@ -151,9 +151,7 @@ def _parse_tree(reply: Reply, raw: str | None) -> DirectoryListing:
             raise ParseError(Reason("no_file_address", {"url": reply.url, "path": path}))
         entries.append(FileEntry(address, path))
     is_truncated = isinstance(document, dict) and document.get("truncated") is True
-    incomplete_reason = (
-        Reason("listing_truncated", {"url": reply.url}) if is_truncated else None
-    )
+    incomplete_reason = Reason("listing_truncated", {"url": reply.url}) if is_truncated else None
     return DirectoryListing(
         tuple(sorted(entries, key=lambda entry: entry.address)), incomplete_reason
     )

@@ -153,11 +153,7 @@ def _read_file(
         faults = count_unreadable(source.name, state.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
             _check_reachable(source, fetch, error)
-        why = (
-            Reason("file_unreadable", {"file": entry.path})
-            if kind == "rdf"
-            else None
-        )
+        why = Reason("file_unreadable", {"file": entry.path}) if kind == "rdf" else None
         return (
             (InvalidRecord(None if kind == "rdf" else key, error.reason),),
             position,
@@ -175,4 +171,6 @@ def _check_reachable(source: Source, fetch: Fetch, error: HarvestError) -> None:
         raise error from probe_error
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type)
+PROTOCOL = Protocol(
+    collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type
+)

@@ -23,12 +23,16 @@ from harvesters.protocols.rdf_format import parse_rdf
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
-OPTIONS: Mapping[str, Option] = {"format": Option(str, "json", "The format of the files: `json`, `xml` or `rdf`.")}
+OPTIONS: Mapping[str, Option] = {
+    "format": Option(str, "json", "The format of the files: `json`, `xml` or `rdf`.")
+}
 Item = Record[Any] | DeletedRecord | InvalidRecord
 
 
 class Format(NamedTuple):
-    """A file format: its *payload* type, the *suffix* of file names (a regular expression), and the Accept header."""
+    """A file format: its *payload* type, the *suffix* of file names (a regular expression), and the
+    Accept header.
+    """
 
     payload: Payload
     suffix: str
@@ -57,8 +61,11 @@ def check(source: Source) -> None:
     check_choice(source, OPTIONS, "format", FORMATS)
 
 
-def parse_file(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | None) -> tuple[Item, ...]:
-    """Return the record of a file under *key*, changed at *stamp*; those of an RDF file under their own keys.
+def parse_file(
+    source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | None
+) -> tuple[Item, ...]:
+    """Return the record of a file under *key*, changed at *stamp*; those of an RDF file under their
+    own keys.
 
     Raises ParseError if the file is not what the source definition says.
     """
@@ -80,10 +87,18 @@ def parse_file(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str 
                 *lost,
             )
     row = load_json(reply)
-    if isinstance(row, dict) and row.get("encoding") == "base64" and isinstance(row.get("content"), str):
+    if (
+        isinstance(row, dict)
+        and row.get("encoding") == "base64"
+        and isinstance(row.get("content"), str)
+    ):
         row = load_json(replace(reply, content=_decode_base64(reply, row["content"])))
     if not isinstance(row, dict):
-        return (InvalidRecord(key, Reason("not_json_object", {"url": reply.url, "kind": type(row).__name__})),)
+        return (
+            InvalidRecord(
+                key, Reason("not_json_object", {"url": reply.url, "kind": type(row).__name__})
+            ),
+        )
     try:
         return (Record(key, row, dump_json(row), stamp),)
     except ValueError as error:

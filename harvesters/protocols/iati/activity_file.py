@@ -1,6 +1,7 @@
 """Parse IATI files one activity at a time, so that memory use is that of the largest activity.
 
-Source: https://iatistandard.org/en/iati-standard/203/activity-standard/ (and 1.0x, whose activities are found in the same way).
+Source: https://iatistandard.org/en/iati-standard/203/activity-standard/ (and 1.0x, whose activities
+are found in the same way).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ Item = Record[_Element] | DeletedRecord | InvalidRecord
 ActivityTest = Callable[[_Element], bool]
 
 _ROOT, _ACTIVITY = "iati-activities", "iati-activity"
-_BARE = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
+_BARE = etree.XMLParser(
+    resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
+)
 
 
 def parse_activities(reply: Reply, accepts: ActivityTest) -> Iterator[Item]:
@@ -35,12 +38,19 @@ def parse_activities(reply: Reply, accepts: ActivityTest) -> Iterator[Item]:
     assert reply.path is not None
     with reply.path.open("rb") as body, parser_errors(Reason("not_xml", {"url": reply.url})):
         events = etree.iterparse(
-            body, events=("start", "end"), resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
+            body,
+            events=("start", "end"),
+            resolve_entities=False,
+            no_network=True,
+            remove_comments=True,
+            remove_pis=True,
         )
         yield from _iterate(reply, events, accepts)
 
 
-def _iterate(reply: Reply, events: Iterable[tuple[str, _Element]], accepts: ActivityTest) -> Iterator[Item]:
+def _iterate(
+    reply: Reply, events: Iterable[tuple[str, _Element]], accepts: ActivityTest
+) -> Iterator[Item]:
     depth = 0
     for event, node in events:
         if event == "start":
@@ -68,7 +78,9 @@ def _parse_activity(node: _Element) -> Item:
     raw = etree.tostring(node, encoding="utf-8", with_tail=False)
     key = " ".join((node.findtext("iati-identifier") or "").split())
     if not key:
-        return InvalidRecord(None, Reason("activity_without_identifier", {"title": repr(_title(node)[:80])}))
+        return InvalidRecord(
+            None, Reason("activity_without_identifier", {"title": repr(_title(node)[:80])})
+        )
     with parser_errors(key):
         activity = etree.fromstring(raw, _BARE)
     return Record(key, activity, raw, node.get("last-updated-datetime") or None)

@@ -54,8 +54,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class IatiCursor(ListCursorMethods):
-    """Position in a harvest: in the file at *url*, the *position*-th, identified by its *mark*, after
-    *passed* activities.
+    """Position in a harvest: in the file at *url*, the *position*-th, identified by its *mark*,
+    after *passed* activities.
     """
 
     url: str
@@ -84,7 +84,9 @@ def collect(
         return
     listed = _list_files(source, fetch, since)
     state = read_cursor(IatiCursor, cursor) or IatiCursor("", 0)
-    position = next((number for number, url in enumerate(listed) if url == state.url), state.position)
+    position = next(
+        (number for number, url in enumerate(listed) if url == state.url), state.position
+    )
     if not listed[position:]:
         yield Page((), None, incomplete_reason=state.incomplete_reason)
         return

@@ -29,7 +29,8 @@ def parse_calendars(content: bytes, subject: str) -> list[Any]:
 
 
 def event_row(calendar: Any, event: icalendar.Event, zone: str | None) -> Row:
-    """Return an event as a row; *zone* applies to times without one. The time of export (DTSTAMP) is left out.
+    """Return an event as a row; *zone* applies to times without one. The time of export (DTSTAMP)
+    is left out.
 
     Raises ValueError if it has no start.
     """
@@ -50,9 +51,14 @@ def event_row(calendar: Any, event: icalendar.Event, zone: str | None) -> Row:
         "end": _format_time(end, default_zone) if "DTEND" in event or "DURATION" in event else None,
         "url": str(event.get("URL") or ""),
         "geo": _coordinates(event.get("GEO")),
-        "categories": [str(word) for category in _as_list(event.get("CATEGORIES")) for word in getattr(category, "cats", [category])],
+        "categories": [
+            str(word)
+            for category in _as_list(event.get("CATEGORIES"))
+            for word in getattr(category, "cats", [category])
+        ],
         "status": str(event.get("STATUS") or "").upper(),
-        "cancelled": "CANCEL" in (str(calendar.get("METHOD") or "").upper(), str(event.get("STATUS") or "").upper()[:6]),
+        "cancelled": "CANCEL"
+        in (str(calendar.get("METHOD") or "").upper(), str(event.get("STATUS") or "").upper()[:6]),
         "organizer": _organizer(event.get("ORGANIZER")),
         "created": _format_timestamp(event.get("CREATED")),
         "modified": _format_timestamp(event.get("LAST-MODIFIED")),
@@ -66,12 +72,16 @@ def _zone(calendar: Any, zone: str | None) -> ZoneInfo | None:
 
 
 def _format_time(moment: date, zone: ZoneInfo | None) -> str:
-    """Format a day or a time. A time without any zone is reduced to its day, since the hour is unknown elsewhere."""
+    """Format a day or a time. A time without any zone is reduced to its day, since the hour is
+    unknown elsewhere.
+    """
     if not isinstance(moment, datetime):
         return moment.isoformat()
     if moment.tzinfo is None and zone is None:
         return moment.date().isoformat()
-    return (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).isoformat(timespec="seconds")
+    return (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).isoformat(
+        timespec="seconds"
+    )
 
 
 def _format_timestamp(value: Any) -> str | None:
@@ -82,7 +92,10 @@ def _format_timestamp(value: Any) -> str | None:
 def _texts(value: Any) -> list[Mapping[str, str | None]]:
     """Return a property's texts with their languages; some calendars have one per language."""
     return [
-        {"value": html_to_text(str(text)), "language": str(tag) if (tag := getattr(text, "params", {}).get("LANGUAGE")) else None}
+        {
+            "value": html_to_text(str(text)),
+            "language": str(tag) if (tag := getattr(text, "params", {}).get("LANGUAGE")) else None,
+        }
         for text in _as_list(value)
         if str(text).strip()
     ]
@@ -95,7 +108,11 @@ def _coordinates(value: Any) -> list[float] | None:
 def _organizer(value: Any) -> str:
     """Return the organizer if it is declared not to be a person (CUTYPE); else an empty text."""
     params = getattr(value, "params", {})
-    return str(params.get("CN") or "") if str(params.get("CUTYPE") or "").upper() in {"GROUP", "ROOM", "RESOURCE"} else ""
+    return (
+        str(params.get("CN") or "")
+        if str(params.get("CUTYPE") or "").upper() in {"GROUP", "ROOM", "RESOURCE"}
+        else ""
+    )
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -27,8 +27,16 @@ from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "ahead": Option(int, 400, "How many days ahead the dates of recurring events are listed, from the day of the run."),
-    "zone": Option(str, None, "The time zone of times without one, e.g. `Africa/Nairobi`; without it they are reduced to their day."),
+    "ahead": Option(
+        int,
+        400,
+        "How many days ahead the dates of recurring events are listed, from the day of the run.",
+    ),
+    "zone": Option(
+        str,
+        None,
+        "The time zone of times without one, e.g. `Africa/Nairobi`; without it they are reduced to their day.",
+    ),
 }
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
@@ -38,11 +46,16 @@ def check(source: Source) -> None:
     """Raise SourceDefinitionError for an unknown time zone."""
     zone = get_option(source, OPTIONS, "zone")
     if zone is not None and zone not in time_zones():
-        raise SourceDefinitionError(located(source.name, expected(option_named("zone"), zone, "kind_zone")))
+        raise SourceDefinitionError(
+            located(source.name, expected(option_named("zone"), zone, "kind_zone"))
+        )
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
-    """Yield all events. Changes alone cannot be requested, but an unchanged calendar is not read again.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Row]:
+    """Yield all events. Changes alone cannot be requested, but an unchanged calendar is not read
+    again.
 
     The dates of a recurring event are listed from its beginning to *ahead* days from now, so that
     past dates stay. Raises ParseError if the response is not a calendar.
@@ -51,7 +64,13 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
-    yield from paginate(_parse_events(source, reply, fetch.now() + timedelta(days=get_option(source, OPTIONS, "ahead"))), reply, cursor)
+    yield from paginate(
+        _parse_events(
+            source, reply, fetch.now() + timedelta(days=get_option(source, OPTIONS, "ahead"))
+        ),
+        reply,
+        cursor,
+    )
 
 
 def _parse_events(source: Source, reply: Reply, until: datetime) -> Iterator[Item]:
@@ -66,13 +85,23 @@ def _parse_events(source: Source, reply: Reply, until: datetime) -> Iterator[Ite
             if uid:
                 series.setdefault(uid, []).append(event)
             else:
-                yield InvalidRecord(None, Reason("event_without_uid", {"number": number, "title": repr(str(event.get("SUMMARY"))[:80])}))
+                yield InvalidRecord(
+                    None,
+                    Reason(
+                        "event_without_uid",
+                        {"number": number, "title": repr(str(event.get("SUMMARY"))[:80])},
+                    ),
+                )
         for uid, events in series.items():
             yield from _parse_series(source, calendar, uid, events, until)
 
 
-def _parse_series(source: Source, calendar: Any, uid: str, events: list[icalendar.Event], until: datetime) -> Iterator[Item]:
-    """Yield an event, or the dates of a recurring one; one that cannot be read is unreadable under its UID."""
+def _parse_series(
+    source: Source, calendar: Any, uid: str, events: list[icalendar.Event], until: datetime
+) -> Iterator[Item]:
+    """Yield an event, or the dates of a recurring one; one that cannot be read is unreadable under
+    its UID.
+    """
     zone = get_option(source, OPTIONS, "zone")
     try:
         for key, event in expand_series(calendar, uid, events, until):

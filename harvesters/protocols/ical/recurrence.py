@@ -22,20 +22,25 @@ from harvesters.parsing import parser_errors
 _MAX_HISTORY = timedelta(days=20 * 365)  # before the horizon; earlier dates are left out
 _MAX_PER_DAY = 24  # per day
 _TIMES = ("BYHOUR", "BYMINUTE", "BYSECOND")
-_REFUSED_FREQUENCIES = frozenset(("SECONDLY", "MINUTELY", "HOURLY"))  # no real event recurs so often, and expanding it never ends
+# no real event recurs so often, and expanding it never ends
+_REFUSED_FREQUENCIES = frozenset(("SECONDLY", "MINUTELY", "HOURLY"))
 _REPEATS = ("RRULE", "RDATE", "RECURRENCE-ID")
 _MAX_DATES = 10_000  # dates per event, listed or expanded: 20 years of daily dates are 7,300
 _MAX_RULES = 10  # per event; RFC 5545 recommends one
 _DAYS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}  # in months with fewer than 31
-_MAX_CALLS = 2_000_000  # Python function calls to expand an event: 7,300 dates take 1.2 million, in one or two seconds
+# Python function calls to expand an event: 7,300 dates take 1.2 million, in one or two seconds
+_MAX_CALLS = 2_000_000
 
 
 class RecurrenceLimitError(ParseError):
     """A series recurs more often than a calendar for people would."""
 
 
-def expand_series(calendar: Any, uid: str, events: list[icalendar.Event], until: datetime) -> Iterator[tuple[str, icalendar.Event]]:
-    """Yield the dates of the *events* that share *uid*, each with its key: the uid alone if the event does not recur.
+def expand_series(
+    calendar: Any, uid: str, events: list[icalendar.Event], until: datetime
+) -> Iterator[tuple[str, icalendar.Event]]:
+    """Yield the dates of the *events* that share *uid*, each with its key: the uid alone if the
+    event does not recur.
 
     The key of a date is the uid and the time that the rule sets, so that a moved date keeps its
     key. Raises RecurrenceLimitError if there are more than 10,000 dates or the rule needs too many
@@ -50,15 +55,23 @@ def expand_series(calendar: Any, uid: str, events: list[icalendar.Event], until:
         for event in events:
             _check_rules(_as_list(event.get("RRULE")))
             for name in ("RDATE", "EXDATE"):
-                if (count := sum(len(getattr(dates, "dts", ())) for dates in _as_list(event.get(name)))) > _MAX_DATES:
-                    raise RecurrenceLimitError(f"its {name} lists {count} dates, more than {_MAX_DATES}")
+                if (
+                    count := sum(
+                        len(getattr(dates, "dts", ())) for dates in _as_list(event.get(name))
+                    )
+                ) > _MAX_DATES:
+                    raise RecurrenceLimitError(
+                        f"its {name} lists {count} dates, more than {_MAX_DATES}"
+                    )
         series = icalendar.Calendar()
         for zone in calendar.walk("VTIMEZONE"):
             series.add_component(zone)
         for event in events:
             series.add_component(event)
         first = max(min(_to_utc(event.start) for event in events), until - _MAX_HISTORY)
-        occurrences = recurring_ical_events.of(series, keep_recurrence_attributes=True).between(first, max(first, until))
+        occurrences = recurring_ical_events.of(series, keep_recurrence_attributes=True).between(
+            first, max(first, until)
+        )
         if len(occurrences) > _MAX_DATES:
             raise RecurrenceLimitError(f"it has {len(occurrences)} dates, more than {_MAX_DATES}")
         keyed = [(f"{uid}#{_recurrence_id(event)}", event) for event in occurrences]
@@ -67,7 +80,8 @@ def expand_series(calendar: Any, uid: str, events: list[icalendar.Event], until:
 
 @contextmanager
 def _limit_calls(steps: int) -> Iterator[None]:
-    """Raise RecurrenceLimitError if the block makes more than *steps* calls: a rule that never matches is searched up to the year 9999.
+    """Raise RecurrenceLimitError if the block makes more than *steps* calls: a rule that never
+    matches is searched up to the year 9999.
 
     Calls are counted, not seconds, so that the result is the same on every machine.
     """
@@ -98,7 +112,10 @@ def _check_rules(rules: list[Any]) -> None:
     for rule in rules:
         if any(int(number) < 1 for number in rule.get("INTERVAL", [])):
             raise ValueError("its rule has an INTERVAL below 1")
-        months, days = ([abs(int(number)) for number in _as_list(rule.get(name))] for name in ("BYMONTH", "BYMONTHDAY"))
+        months, days = (
+            [abs(int(number)) for number in _as_list(rule.get(name))]
+            for name in ("BYMONTH", "BYMONTHDAY")
+        )
         if days and min(days) > max((_DAYS.get(number, 31) for number in months), default=31):
             raise ValueError("its rule names a day that does not exist in its months")
         often = _REFUSED_FREQUENCIES & {str(number).upper() for number in rule.get("FREQ", [])}
@@ -112,7 +129,11 @@ def _recurrence_id(event: icalendar.Event) -> str:
     """Format the time at which the rule sets a date; it stays the same when the date is moved."""
     recurrence_id = event.get("RECURRENCE-ID")
     moment = recurrence_id.dt if recurrence_id is not None else event.start
-    return moment.strftime("%Y%m%dT%H%M%S") if isinstance(moment, datetime) else moment.strftime("%Y%m%d")
+    return (
+        moment.strftime("%Y%m%dT%H%M%S")
+        if isinstance(moment, datetime)
+        else moment.strftime("%Y%m%d")
+    )
 
 
 def _to_utc(start: date) -> datetime:

@@ -45,7 +45,9 @@ def check(source: Source) -> None:
     ways = [name for name in (*PAGING_OPTIONS, "files") if source.options.get(name)]
     if len(ways) > 1:
         first, second, *_ = map(repr, ways)
-        raise SourceDefinitionError(located(source.name, Reason("two_pagings", {"first": first, "second": second})))
+        raise SourceDefinitionError(
+            located(source.name, Reason("two_pagings", {"first": first, "second": second}))
+        )
     if source.options.get("cursor") and not source.options.get("next"):
         raise SourceDefinitionError(located(source.name, Reason("cursor_without_next")))
     for name in ("records", "key", "modified", "total", "next", "files"):
@@ -134,14 +136,11 @@ def _incomplete_reason(
     records are unknown.
     """
     broken = file is None or any(
-        isinstance(item, InvalidRecord) and as_reason(item.cause).code == "this_file_unreadable" for item in items
+        isinstance(item, InvalidRecord) and as_reason(item.cause).code == "this_file_unreadable"
+        for item in items
     )
     named = not (plan.source.options.get("key") or plan.source.fields.get("key"))
-    return (
-        None
-        if named or not broken
-        else Reason("file_unreadable", {"file": str(items[0].key)})
-    )
+    return None if named or not broken else Reason("file_unreadable", {"file": str(items[0].key)})
 
 
 def _read_file(
@@ -158,7 +157,9 @@ def _read_file(
     except RECORD_ERRORS as error:
         if not isinstance(error, ForbiddenError | ParseError):
             _check_reachable(plan, fetch, error)
-        return (InvalidRecord(stem, Reason("this_file_unreadable", {"error": error.reason})),), reply
+        return (
+            InvalidRecord(stem, Reason("this_file_unreadable", {"error": error.reason})),
+        ), reply
 
 
 def _check_reachable(plan: PagingPlan, fetch: Fetch, error: HarvestError) -> None:
@@ -174,4 +175,6 @@ def _check_reachable(plan: PagingPlan, fetch: Fetch, error: HarvestError) -> Non
         raise error from probe_error
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=True, check=check, is_incremental=is_incremental)
+PROTOCOL = Protocol(
+    collect, Payload.ROW, OPTIONS, incremental=True, check=check, is_incremental=is_incremental
+)

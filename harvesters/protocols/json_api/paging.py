@@ -48,10 +48,10 @@ class JsonCursor(ListCursorMethods):
 
     *next* is the position of the next request (a page number, offset, cursor or address; empty: the
     first), *received* the number of records before it, *sizes* the sizes of the parts in which an
-    unreadable page is read. *newest* is the latest time of a change and *is_sorted* whether they were
-    sorted; *since* is the time at which a list with a rejected cursor resumed, *reach* the number of
-    records received by then. *total* is the first one declared; the others are as in Page or count errors
-    in a row.
+    unreadable page is read. *newest* is the latest time of a change and *is_sorted* whether they
+    were sorted; *since* is the time at which a list with a rejected cursor resumed, *reach* the
+    number of records received by then. *total* is the first one declared; the others are as in Page
+    or count errors in a row.
     """
 
     next: str = ""

@@ -18,20 +18,42 @@ from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "records": Option(str, "@", "JMESPath to the list of records in a response; objects keyed by ids are read as a list."),
-    "key": Option(str, None, "JMESPath to a record's key; else the field `key`, else `id`, in a folder the file's stem."),
+    "records": Option(
+        str,
+        "@",
+        "JMESPath to the list of records in a response; objects keyed by ids are read as a list.",
+    ),
+    "key": Option(
+        str,
+        None,
+        "JMESPath to a record's key; else the field `key`, else `id`, in a folder the file's stem.",
+    ),
     "modified": Option(str, None, "JMESPath to the time when a record changed."),
     "total": Option(str, None, "JMESPath to the total number of records, if responses have it."),
-    "page": Option(str, None, "The parameter for the page number; pages are requested until one is empty or `total` is reached."),
+    "page": Option(
+        str,
+        None,
+        "The parameter for the page number; pages are requested until one is empty or `total` is reached.",
+    ),
     "first": Option(int, 1, "The number of the first page."),
     "offset": Option(str, None, "The parameter for the number of records to skip."),
     "limit": Option(str, None, "The parameter for the page size, sent with the value of `size`."),
     "size": Option(int, 100, "The number of records per page."),
     "cursor": Option(str, None, "The parameter for the cursor that `next` finds."),
-    "next": Option(str, None, "JMESPath to the address of the next page, or with `cursor` to the cursor; `Link` headers are followed too."),
-    "files": Option(str, None, "JMESPath to the list of files in an index, as names, addresses, or objects with one."),
+    "next": Option(
+        str,
+        None,
+        "JMESPath to the address of the next page, or with `cursor` to the cursor; `Link` headers are followed too.",
+    ),
+    "files": Option(
+        str,
+        None,
+        "JMESPath to the list of files in an index, as names, addresses, or objects with one.",
+    ),
     "since": Option(str, None, "The parameter for the time since which records changed."),
-    "since_format": Option(str, "%Y-%m-%dT%H:%M:%SZ", "The format of that time, in UTC (strftime)."),
+    "since_format": Option(
+        str, "%Y-%m-%dT%H:%M:%SZ", "The format of that time, in UTC (strftime)."
+    ),
     "charset": Option(str, "utf-8", "The text's charset, if it is not UTF-8 as JSON requires."),
 }
 
@@ -63,14 +85,24 @@ class PagingPlan:
 
 
 def compile_option(source: Source, name: str) -> Callable[[Any], Any]:
-    """Compile the JMESPath of an option; without one, it finds nothing. Raise SourceDefinitionError if it is invalid."""
+    """Compile the JMESPath of an option; without one, it finds nothing. Raise SourceDefinitionError
+    if it is invalid.
+    """
     text = get_option(source, OPTIONS, name)
-    return compile_jmespath(text, located(source.name, option_named(name))) if text else lambda _: None
+    return (
+        compile_jmespath(text, located(source.name, option_named(name))) if text else lambda _: None
+    )
 
 
 def build_plan(source: Source, since: datetime | None) -> PagingPlan:
-    """Compile a source's options, to ask for all records or, if it says how, for those changed since *since* minus a second."""
-    key = source.options.get("key") or source.fields.get("key") or (None if source.options.get("files") else "id")
+    """Compile a source's options, to ask for all records or, if it says how, for those changed
+    since *since* minus a second.
+    """
+    key = (
+        source.options.get("key")
+        or source.fields.get("key")
+        or (None if source.options.get("files") else "id")
+    )
     extra: dict[str, str] = {}
     if since is not None and (name := get_option(source, OPTIONS, "since")):
         extra[name] = format_since(source, since)
@@ -89,16 +121,27 @@ def build_plan(source: Source, since: datetime | None) -> PagingPlan:
 
 def format_since(source: Source, since: datetime) -> str:
     """Format a time minus a second, as the source definition says."""
-    return datetime.fromtimestamp(since.timestamp() - 1, UTC).strftime(get_option(source, OPTIONS, "since_format"))
+    return datetime.fromtimestamp(since.timestamp() - 1, UTC).strftime(
+        get_option(source, OPTIONS, "since_format")
+    )
 
 
-def parse_records(plan: PagingPlan, reply: Reply, document: Any, stem: str | None = None) -> tuple[Item, ...]:
-    """Return a response's records; *stem* is the key of one without any other. Raise ParseError if there are none."""
-    return tuple(_parse_record(plan, stem if name is None else name, row) for name, row in _find_rows(plan, reply, document))
+def parse_records(
+    plan: PagingPlan, reply: Reply, document: Any, stem: str | None = None
+) -> tuple[Item, ...]:
+    """Return a response's records; *stem* is the key of one without any other. Raise ParseError if
+    there are none.
+    """
+    return tuple(
+        _parse_record(plan, stem if name is None else name, row)
+        for name, row in _find_rows(plan, reply, document)
+    )
 
 
 def parse_total(plan: PagingPlan, reply: Reply, document: Any) -> int | None:
-    """Return the declared total. Raise ParseError if the source definition says where it is and it is missing."""
+    """Return the declared total. Raise ParseError if the source definition says where it is and it
+    is missing.
+    """
     if not plan.option("total"):
         return None
     number = _text(plan.total(document)) or ""
@@ -123,7 +166,11 @@ def _find_rows(plan: PagingPlan, reply: Reply, document: Any) -> Iterable[tuple[
         if not plan.is_paged:
             return iter([(None, rows)])
     members = ", ".join(sorted(map(str, document)))[:200] if isinstance(document, dict) else ""
-    kind = Reason("json_object", {"members": members}) if isinstance(document, dict) else type(document).__name__
+    kind = (
+        Reason("json_object", {"members": members})
+        if isinstance(document, dict)
+        else type(document).__name__
+    )
     raise ParseError(
         Reason(
             "no_records_at",
@@ -153,7 +200,9 @@ def _parse_record(plan: PagingPlan, name: str | None, row: Any) -> Item:
     try:
         return Record(key, row, dump_json(row), _text(plan.modified(row)))
     except ValueError as error:
-        return InvalidRecord(key.encode("utf-8", "replace").decode(), Reason("record_holds", {"error": str(error)}))
+        return InvalidRecord(
+            key.encode("utf-8", "replace").decode(), Reason("record_holds", {"error": str(error)})
+        )
 
 
 def _text(value: Any) -> str | None:

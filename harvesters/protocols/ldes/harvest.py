@@ -150,7 +150,9 @@ def _read_members(
 def _parse_page(
     rdf_reader: RdfReader, reply: Reply, walk: StreamWalk
 ) -> tuple[list[tree.Relation], list[Member | tuple[str, str]]]:
-    """Return the relations and members of a page, and record in *walk* what it states about the stream."""
+    """Return the relations and members of a page, and record in *walk* what it states about the
+    stream.
+    """
     broken: NodeErrors = {}
     with parse_rdf(
         reply, rdf_reader.load_context, rdf_reader.syntax, graphs=True, broken=broken

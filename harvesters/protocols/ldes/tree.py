@@ -18,12 +18,15 @@ from vocab.iris import is_web
 
 LDES, TREE = "https://w3id.org/ldes#", "https://w3id.org/tree#"
 _DELETED = "https://www.w3.org/ns/activitystreams#Delete"
-_VERSION_OF = "http://purl.org/dc/terms/isVersionOf"  # the usual property, if the stream declares none
+# the usual property, if the stream declares none
+_VERSION_OF = "http://purl.org/dc/terms/isVersionOf"
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream's metadata: the properties for time, sequence and entity, and how deletions are marked."""
+    """A stream's metadata: the properties for time, sequence and entity, and how deletions are
+    marked.
+    """
 
     stamp: str | None = None
     sequence: str | None = None
@@ -39,7 +42,9 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member: its *entity*, its *rank* among the entity's versions, whether it is a deletion, and its statements as N-Triples."""
+    """A member: its *entity*, its *rank* among the entity's versions, whether it is a deletion, and
+    its statements as N-Triples.
+    """
 
     name: str
     entity: str
@@ -77,17 +82,31 @@ _STREAM_TERMS = {
 
 def list_views(store: Store) -> list[tuple[str, bool]]:
     """Return the root nodes that a stream names, and whether each holds the latest versions only."""
-    addresses = {term.value for term in _objects(store, None, f"{TREE}view") if isinstance(term, NamedNode) and is_web(term.value)}
-    return [(view, f"{LDES}LatestVersionSubset" in _policies(store, NamedNode(view))) for view in sorted(addresses)]
+    addresses = {
+        term.value
+        for term in _objects(store, None, f"{TREE}view")
+        if isinstance(term, NamedNode) and is_web(term.value)
+    }
+    return [
+        (view, f"{LDES}LatestVersionSubset" in _policies(store, NamedNode(view)))
+        for view in sorted(addresses)
+    ]
 
 
 def retention_limit(store: Store) -> Reason | None:
-    """Return why a stream may lack entities: a retention policy that drops old members, even the latest of their entity."""
+    """Return why a stream may lack entities: a retention policy that drops old members, even the
+    latest of their entity.
+    """
     for policy in _objects(store, None, f"{LDES}retentionPolicy"):
-        types = {term.value for term in _objects(store, policy, TYPE) if isinstance(term, NamedNode)}
-        limits_amount = any(_objects(store, policy, f"{LDES}{name}") for name in ("versionAmount", "amount"))
+        types = {
+            term.value for term in _objects(store, policy, TYPE) if isinstance(term, NamedNode)
+        }
+        limits_amount = any(
+            _objects(store, policy, f"{LDES}{name}") for name in ("versionAmount", "amount")
+        )
         limits_time = any(
-            _objects(store, policy, f"{LDES}{name}") for name in ("fullLogDuration", "versionDuration", "startingFrom", "value")
+            _objects(store, policy, f"{LDES}{name}")
+            for name in ("fullLogDuration", "versionDuration", "startingFrom", "value")
         )
         if f"{LDES}LatestVersionSubset" not in types and (limits_time or not limits_amount):
             return Reason("retention_policy")
@@ -95,28 +114,50 @@ def retention_limit(store: Store) -> Reason | None:
 
 
 def parse_relations(store: Store, page: str, stream: Stream) -> list[Relation]:
-    """Return the pages to which a page links, sorted by address, each with its time bound if it has one."""
-    links = list(_objects(store, NamedNode(page), f"{TREE}relation")) or list(_objects(store, None, f"{TREE}relation"))
+    """Return the pages to which a page links, sorted by address, each with its time bound if it has
+    one.
+    """
+    links = list(_objects(store, NamedNode(page), f"{TREE}relation")) or list(
+        _objects(store, None, f"{TREE}relation")
+    )
     bounds: dict[str, datetime | None] = {}
     for link in links:
         for node in _objects(store, link, f"{TREE}node"):
             if isinstance(node, NamedNode):
                 bound, known = _time_bound(store, link, stream), bounds.get(node.value)
-                bounds[node.value] = min((moment for moment in (bound, known) if moment is not None), default=None)
+                bounds[node.value] = min(
+                    (moment for moment in (bound, known) if moment is not None), default=None
+                )
     return [Relation(address, bounds[address]) for address in sorted(bounds)]
 
 
-def parse_members(store: Store, stream: Stream, steps: int, broken: Mapping[str, str] = {}) -> Iterator[Member | tuple[str, str]]:
-    """Yield a page's members; for one that cannot be read, its entity and the reason. *broken* are the nodes that cannot be read."""
-    for member in sorted({term for term in _objects(store, None, f"{TREE}member") if isinstance(term, NamedNode)}, key=str):
-        entity = next((term.value for term in _objects(store, member, stream.entity) if isinstance(term, NamedNode)), member.value)
+def parse_members(
+    store: Store, stream: Stream, steps: int, broken: Mapping[str, str] = {}
+) -> Iterator[Member | tuple[str, str]]:
+    """Yield a page's members; for one that cannot be read, its entity and the reason. *broken* are
+    the nodes that cannot be read.
+    """
+    for member in sorted(
+        {term for term in _objects(store, None, f"{TREE}member") if isinstance(term, NamedNode)},
+        key=str,
+    ):
+        entity = next(
+            (
+                term.value
+                for term in _objects(store, member, stream.entity)
+                if isinstance(term, NamedNode)
+            ),
+            member.value,
+        )
         stamp = _literal(store, member, stream.stamp)
         moment = parse_timestamp(stamp)
         sequence = _literal(store, member, stream.sequence)
         number = int(sequence) if sequence.isdigit() else 0
         rank = f"{moment.isoformat(timespec='microseconds') if moment else stamp} {number:020} {member.value}"
         gone = any(
-            term.value == stream.deleted for term in _objects(store, member, stream.deletes) if isinstance(term, NamedNode | Literal)
+            term.value == stream.deleted
+            for term in _objects(store, member, stream.deletes)
+            if isinstance(term, NamedNode | Literal)
         )
         if why := broken.get(str(member)) or broken.get(f"<{entity}>"):
             yield entity, f"a member that cannot be read: {why}"
@@ -130,7 +171,9 @@ def parse_members(store: Store, stream: Stream, steps: int, broken: Mapping[str,
 
 
 def _serialize(store: Store, member: NamedNode, entity: str, stream: Stream, steps: int) -> str:
-    """Serialize a member: the graph of its name, else the statements about it, as if they were about its entity."""
+    """Serialize a member: the graph of its name, else the statements about it, as if they were
+    about its entity.
+    """
     graph = list(store.quads_for_pattern(None, None, None, member))
     if graph:
         return "".join(f"{quad.triple} .\n" for quad in graph)
@@ -144,17 +187,41 @@ def _serialize(store: Store, member: NamedNode, entity: str, stream: Stream, ste
 
 
 def _time_bound(store: Store, link: Term, stream: Stream) -> datetime | None:
-    types = {term.value.removeprefix(TREE) for term in _objects(store, link, TYPE) if isinstance(term, NamedNode)}
+    types = {
+        term.value.removeprefix(TREE)
+        for term in _objects(store, link, TYPE)
+        if isinstance(term, NamedNode)
+    }
     is_time_path = any(
-        _normalize_iri(term.value) == stream.stamp for term in _objects(store, link, f"{TREE}path") if isinstance(term, NamedNode)
+        _normalize_iri(term.value) == stream.stamp
+        for term in _objects(store, link, f"{TREE}path")
+        if isinstance(term, NamedNode)
     )
-    if not is_time_path or not types & {"LessThanRelation", "LessThanOrEqualToRelation", "EqualToRelation"}:
+    if not is_time_path or not types & {
+        "LessThanRelation",
+        "LessThanOrEqualToRelation",
+        "EqualToRelation",
+    }:
         return None
-    return next((parse_timestamp(term.value) for term in _objects(store, link, f"{TREE}value") if isinstance(term, Literal)), None)
+    return next(
+        (
+            parse_timestamp(term.value)
+            for term in _objects(store, link, f"{TREE}value")
+            if isinstance(term, Literal)
+        ),
+        None,
+    )
 
 
 def _path(store: Store, name: str) -> str | None:
-    return next((_normalize_iri(term.value) for term in _objects(store, None, name) if isinstance(term, NamedNode | Literal)), None)
+    return next(
+        (
+            _normalize_iri(term.value)
+            for term in _objects(store, None, name)
+            if isinstance(term, NamedNode | Literal)
+        ),
+        None,
+    )
 
 
 def _normalize_iri(name: str) -> str:
@@ -163,11 +230,20 @@ def _normalize_iri(name: str) -> str:
 
 def _policies(store: Store, view: NamedNode) -> set[str]:
     policies = _objects(store, view, f"{LDES}retentionPolicy")
-    return {term.value for policy in policies for term in _objects(store, policy, TYPE) if isinstance(term, NamedNode)}
+    return {
+        term.value
+        for policy in policies
+        for term in _objects(store, policy, TYPE)
+        if isinstance(term, NamedNode)
+    }
 
 
 def _literal(store: Store, node: Node, name: str | None) -> str:
-    literals = (term.value for term in _objects(store, node, name) if isinstance(term, Literal)) if name else iter(())
+    literals = (
+        (term.value for term in _objects(store, node, name) if isinstance(term, Literal))
+        if name
+        else iter(())
+    )
     return next(literals, "").strip()
 
 
@@ -179,4 +255,6 @@ def _objects(store: Store, node: Term | None, name: str) -> list[Term]:
     except ValueError:  # the stream's path is not an IRI
         return []
     subject = node if isinstance(node, NamedNode | BlankNode) else None
-    return [quad.object for quad in store.quads_for_pattern(subject, predicate, None, DefaultGraph())]
+    return [
+        quad.object for quad in store.quads_for_pattern(subject, predicate, None, DefaultGraph())
+    ]

@@ -85,10 +85,10 @@ class OaiCursor(ListCursorMethods):
     windows still to read, the current one first; *token* is the resumption token of its next page
     (None: the first page), valid until *expires*. *newest* is the greatest datestamp of the current
     list, sorted if *is_sorted*; it increased *steps* times. *received* is the number of records
-    received, *ties* how many of them have the datestamp *newest*, *next_offset* the offset at which the
-    next page should start. *again* and *incomplete_reason*: as in Page. *restarts* counts how often
-    the current list was restarted; *faults* and *empty* count responses in a row. *alone*: the
-    window's records are requested one by one, and *after* was the last.
+    received, *ties* how many of them have the datestamp *newest*, *next_offset* the offset at which
+    the next page should start. *again* and *incomplete_reason*: as in Page. *restarts* counts how
+    often the current list was restarted; *faults* and *empty* count responses in a row. *alone*:
+    the window's records are requested one by one, and *after* was the last.
     """
 
     group: int = 0

@@ -241,7 +241,11 @@ def _advance(state: OaiCursor, part: ListPage, empty: int) -> OaiCursor:
             after.mark_incomplete(total_changed(state.total, part.size)),
             total=state.total if part.size is None else part.size,
         )
-    if state.next_offset is not None and part.offset is not None and part.offset > state.next_offset:
+    if (
+        state.next_offset is not None
+        and part.offset is not None
+        and part.offset > state.next_offset
+    ):
         after = after.mark_incomplete(
             Reason("list_gap", {"next": part.offset, "expected": state.next_offset})
         )

@@ -1,4 +1,5 @@
-"""Parse OAI-PMH responses to ListRecords, ListIdentifiers, GetRecord, ListSets, ListMetadataFormats and Identify.
+"""Parse OAI-PMH responses to ListRecords, ListIdentifiers, GetRecord, ListSets, ListMetadataFormats
+and Identify.
 
 Source: https://www.openarchives.org/OAI/openarchivesprotocol.html
 """
@@ -22,7 +23,12 @@ from harvesters.reasons import Reason
 from harvesters.source import Source
 
 _NS = "{http://www.openarchives.org/OAI/2.0/}"
-_HEADER, _METADATA, _RECORD, _TOKEN = f"{_NS}header", f"{_NS}metadata", f"{_NS}record", f"{_NS}resumptionToken"
+_HEADER, _METADATA, _RECORD, _TOKEN = (
+    f"{_NS}header",
+    f"{_NS}metadata",
+    f"{_NS}record",
+    f"{_NS}resumptionToken",
+)
 _IDENTIFIER, _DATESTAMP, _SET = f"{_NS}identifier", f"{_NS}datestamp", f"{_NS}setSpec"
 
 Item = Record[_Element] | DeletedRecord | InvalidRecord
@@ -46,13 +52,18 @@ class Header:
     deleted: bool
 
     def in_sets(self, groups: tuple[str | None, ...]) -> bool:
-        """Return whether the record is in one of *groups* or in a subset (setSpecs are hierarchical, separated by colons)."""
-        return any(spec == name or spec.startswith(f"{name}:") for spec in self.sets for name in groups)
+        """Return whether the record is in one of *groups* or in a subset (setSpecs are
+        hierarchical, separated by colons).
+        """
+        return any(
+            spec == name or spec.startswith(f"{name}:") for spec in self.sets for name in groups
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """One page of a list: records with their headers (None if a header is missing), and the resumption token's attributes.
+    """One page of a list: records with their headers (None if a header is missing), and the
+    resumption token's attributes.
 
     *size*, *offset* and *expires* are completeListSize, cursor and expirationDate, None if not
     given; *no_match*: the repository answered noRecordsMatch.
@@ -69,12 +80,20 @@ class ListPage:
 
 
 def parse_list(source: Source, reply: Reply, verb: str) -> ListPage:
-    """Parse one page of a list. Raise OaiError if the repository reports an error, ParseError if it is not such a list."""
+    """Parse one page of a list. Raise OaiError if the repository reports an error, ParseError if it
+    is not such a list.
+    """
     root, no_match = _check_response(source, reply, verb)
     container = root.find(f"{_NS}{verb}")
-    nodes = [] if container is None else container.findall(_RECORD if verb == "ListRecords" else _HEADER)
+    nodes = (
+        []
+        if container is None
+        else container.findall(_RECORD if verb == "ListRecords" else _HEADER)
+    )
     pairs = [
-        (_find_header(node), _parse_item(node)) if verb == "ListRecords" else (_parse_header(node), InvalidRecord(None, "a header"))
+        (_find_header(node), _parse_item(node))
+        if verb == "ListRecords"
+        else (_parse_header(node), InvalidRecord(None, "a header"))
         for node in nodes
     ]
     token = None if container is None else container.find(_TOKEN)
@@ -99,18 +118,26 @@ def parse_record(source: Source, reply: Reply) -> Item:
     return _with_chains([record], [_parse_item(record)])[0]
 
 
-def parse_names(source: Source, reply: Reply, verb: str, part: str, name: str) -> tuple[list[str], str | None]:
-    """Return the names in a response to ListSets or ListMetadataFormats, and the resumption token. Raises like ``parse_list``."""
+def parse_names(
+    source: Source, reply: Reply, verb: str, part: str, name: str
+) -> tuple[list[str], str | None]:
+    """Return the names in a response to ListSets or ListMetadataFormats, and the resumption token.
+    Raises like ``parse_list``.
+    """
     root, _ = _check_response(source, reply, verb)
     container = root.find(f"{_NS}{verb}")
     if container is None:
         return [], None
-    texts = [text for node in container.iterfind(f"{_NS}{part}") if (text := _text(node, f"{_NS}{name}"))]
+    texts = [
+        text for node in container.iterfind(f"{_NS}{part}") if (text := _text(node, f"{_NS}{name}"))
+    ]
     return texts, _text(container, _TOKEN) or None
 
 
 def parse_calendar(source: Source, reply: Reply) -> Calendar:
-    """Parse the date format in the response to Identify. Raise ParseError if the granularity is not one of OAI-PMH's two."""
+    """Parse the date format in the response to Identify. Raise ParseError if the granularity is not
+    one of OAI-PMH's two.
+    """
     root = parse_xml(reply)
     granularity = (root.findtext(f"{_NS}Identify/{_NS}granularity") or "").strip()
     if granularity not in GRANULARITIES:
@@ -121,7 +148,11 @@ def parse_calendar(source: Source, reply: Reply) -> Calendar:
             )
         )
     earliest = parse_timestamp(root.findtext(f"{_NS}Identify/{_NS}earliestDatestamp") or "")
-    return Calendar(*GRANULARITIES[granularity], earliest, parse_timestamp(root.findtext(f"{_NS}responseDate") or ""))
+    return Calendar(
+        *GRANULARITIES[granularity],
+        earliest,
+        parse_timestamp(root.findtext(f"{_NS}responseDate") or ""),
+    )
 
 
 def _check_response(source: Source, reply: Reply, verb: str) -> tuple[_Element, bool]:
@@ -134,7 +165,10 @@ def _check_response(source: Source, reply: Reply, verb: str) -> tuple[_Element, 
                 {"source": source.name, "url": reply.url, "element": etree.QName(root).localname},
             )
         )
-    errors = [(node.get("code") or "no code", " ".join((node.text or "").split())) for node in root.iterfind(f"{_NS}error")]
+    errors = [
+        (node.get("code") or "no code", " ".join((node.text or "").split()))
+        for node in root.iterfind(f"{_NS}error")
+    ]
     codes = frozenset(code for code, _ in errors)
     if errors and codes != {"noRecordsMatch"}:
         message = "; ".join(f"{code}: {text}" if text else code for code, text in errors)
@@ -151,7 +185,10 @@ def _with_chains(nodes: Sequence[_Element], items: Sequence[Item]) -> tuple[Item
     """Return the items of a page with the addresses at which they were harvested before."""
     chains = drop_repeated(list(map(parse_chain, nodes)))
     pairs = zip(items, chains, strict=True)
-    return tuple(replace(item, lineage=chain) if chain and isinstance(item, Record) else item for item, chain in pairs)
+    return tuple(
+        replace(item, lineage=chain) if chain and isinstance(item, Record) else item
+        for item, chain in pairs
+    )
 
 
 def _find_header(record: _Element) -> Header | None:
@@ -184,7 +221,12 @@ def _parse_item(record: _Element) -> Item:
     if metadata is None or not len(metadata):
         return InvalidRecord(head.key, Reason("no_oai_metadata"))
     payload = metadata[0]
-    return Record(head.key, payload, etree.tostring(payload, encoding="utf-8", with_tail=False), head.datestamp or None)
+    return Record(
+        head.key,
+        payload,
+        etree.tostring(payload, encoding="utf-8", with_tail=False),
+        head.datestamp or None,
+    )
 
 
 def _number(token: _Element | None, name: str) -> int | None:

@@ -1,4 +1,5 @@
-"""Read the provenance container of a record that an aggregator passes on: where it was harvested, and where before that.
+"""Read the provenance container of a record that an aggregator passes on: where it was harvested,
+and where before that.
 
 Source: https://www.openarchives.org/OAI/2.0/guidelines-provenance.htm
 """
@@ -21,13 +22,26 @@ _LENGTH = 1_000  # of an identifier or an address, in characters
 
 
 def parse_chain(record: _Element) -> tuple[str, ...]:
-    """Return the addresses at which a record was harvested before, the oldest first; empty if its ``<about>`` does not say so.
+    """Return the addresses at which a record was harvested before, the oldest first; empty if its
+    ``<about>`` does not say so.
 
-    An address is the GetRecord request for the record in Dublin Core, which every repository answers. A level without an identifier or
-    with a base URL that is no web address is left out, as are levels beyond 20.
+    An address is the GetRecord request for the record in Dublin Core, which every repository
+    answers. A level without an identifier or with a base URL that is no web address is left out, as
+    are levels beyond 20.
     """
-    origin = next((node for about in record.iterfind(f"{_OAI}about") for node in about.iterfind(f"{_NS}provenance/{_ORIGIN}")), None)
-    return tuple(dict.fromkeys(reversed([address for level in _levels(origin) if (address := _address(level))])))
+    origin = next(
+        (
+            node
+            for about in record.iterfind(f"{_OAI}about")
+            for node in about.iterfind(f"{_NS}provenance/{_ORIGIN}")
+        ),
+        None,
+    )
+    return tuple(
+        dict.fromkeys(
+            reversed([address for level in _levels(origin) if (address := _address(level))])
+        )
+    )
 
 
 def _levels(origin: _Element | None) -> Iterator[_Element]:
@@ -40,7 +54,9 @@ def _levels(origin: _Element | None) -> Iterator[_Element]:
 
 
 def _address(level: _Element) -> str | None:
-    base, identifier = ((level.findtext(f"{_NS}{name}") or "").strip() for name in ("baseURL", "identifier"))
+    base, identifier = (
+        (level.findtext(f"{_NS}{name}") or "").strip() for name in ("baseURL", "identifier")
+    )
     try:
         parts = urlsplit(base)
     except ValueError:
@@ -53,7 +69,8 @@ def _address(level: _Element) -> str | None:
 
 
 def drop_repeated(chains: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return the chains of a page's records without those that end at one address: one record is not the origin of several.
+    """Return the chains of a page's records without those that end at one address: one record is
+    not the origin of several.
 
     Some repositories write one and the same container into every record.
 

@@ -19,17 +19,37 @@ _STEPS = 2  # named nodes away from the resource; all are in the same record
 
 
 def parse_graph(item: Item) -> Record[Any] | DeletedRecord | InvalidRecord:
-    """Parse a record's metadata as RDF/XML. If that fails or its first resource has no IRI, the record is unreadable."""
+    """Parse a record's metadata as RDF/XML. If that fails or its first resource has no IRI, the
+    record is unreadable.
+    """
     if not isinstance(item, Record):
         return item
     first = _first_resource(item.payload)
     about = None if first is None else first.get(f"{_RDF}about")
     if not about:
-        return InvalidRecord(item.key, Reason("metadata_not_rdf", {"element": str(item.payload.tag)}))
+        return InvalidRecord(
+            item.key, Reason("metadata_not_rdf", {"element": str(item.payload.tag)})
+        )
     store = Store()
     try:
-        store.extend(list(iri_or_text(merge_graphs(parse_quads(item.raw, RdfFormat.RDF_XML, "its RDF/XML cannot be read", "urn:record:")))))
-        return Record(item.key, bounded_description(store, NamedNode(about), _STEPS), item.raw, item.modified, item.lineage)
+        store.extend(
+            list(
+                iri_or_text(
+                    merge_graphs(
+                        parse_quads(
+                            item.raw, RdfFormat.RDF_XML, "its RDF/XML cannot be read", "urn:record:"
+                        )
+                    )
+                )
+            )
+        )
+        return Record(
+            item.key,
+            bounded_description(store, NamedNode(about), _STEPS),
+            item.raw,
+            item.modified,
+            item.lineage,
+        )
     except ParseError as error:
         return InvalidRecord(item.key, error.reason)
     except ValueError as error:

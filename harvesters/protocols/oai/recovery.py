@@ -10,21 +10,34 @@ from dataclasses import dataclass, field, replace
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord
-from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector, count_empty_pages, count_unreadable
+from harvesters.protocols.error_recovery import (
+    RECORD_ERRORS,
+    LoopDetector,
+    count_empty_pages,
+    count_unreadable,
+)
 from harvesters.protocols.oai import parser
 from harvesters.protocols.oai.cursor import OaiCursor, Repository
 from harvesters.protocols.oai.parser import Header, Item, ListPage, OaiError
-from harvesters.protocols.oai.window import Calendar, Window, is_minimal, split_by_datestamps, split_by_time
+from harvesters.protocols.oai.window import (
+    Calendar,
+    Window,
+    is_minimal,
+    split_by_datestamps,
+    split_by_time,
+)
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 
-_MAX_SINGLE_REQUESTS = 8  # records requested one by one: splitting their window would cost the same number of requests
+# records requested one by one: splitting their window would cost the same number of requests
+_MAX_SINGLE_REQUESTS = 8
 _MIN_ASCENDING = 8  # increasing datestamps: one unsorted list in 40,320 has this number by chance
 
 
 @dataclass(slots=True)
 class ListProgress:
-    """What this process knows about the current list beyond its cursor. Without it some records come again, which is harmless.
+    """What this process knows about the current list beyond its cursor. Without it some records
+    come again, which is harmless.
 
     *seen_keys* are the keys that the list of a minimal window has brought, *remaining* the headers
     still to be requested one by one.
@@ -36,7 +49,9 @@ class ListProgress:
 
 
 def restart_from(repository: Repository, state: OaiCursor, error: HarvestError) -> OaiCursor:
-    """Return where to continue after the current token was rejected. Raise ParseError if neither sorting nor a restart helps."""
+    """Return where to continue after the current token was rejected. Raise ParseError if neither
+    sorting nor a restart helps.
+    """
     try:
         calendar = repository.fetch_calendar()
         todo, order = _remaining_windows(repository, state, calendar)
@@ -47,21 +62,31 @@ def restart_from(repository: Repository, state: OaiCursor, error: HarvestError) 
     except RECORD_ERRORS as probe_error:
         if state.restarts:
             code = "list_unreadable_token" if state.expires else "list_unreadable"
-            raise ParseError(Reason(code, {"error": error.reason, "expires": state.expires or ""})) from probe_error
+            raise ParseError(
+                Reason(code, {"error": error.reason, "expires": state.expires or ""})
+            ) from probe_error
     return state.restart_with(state.todo, restarts=1)
 
 
 def split_window(repository: Repository, state: OaiCursor, error: HarvestError) -> OaiCursor:
-    """Return where to continue after a page that cannot be read. Raise *error* if the whole repository fails."""
+    """Return where to continue after a page that cannot be read. Raise *error* if the whole
+    repository fails.
+    """
     faults = count_unreadable(repository.source.name, state.faults, error)
     calendar = repository.fetch_calendar(error)
     todo, order = _remaining_windows(repository, state, calendar)
     return _split_first_window(
-        repository, replace(state.mark_incomplete(order if todo != state.todo else None), todo=todo, faults=faults), calendar
+        repository,
+        replace(
+            state.mark_incomplete(order if todo != state.todo else None), todo=todo, faults=faults
+        ),
+        calendar,
     )
 
 
-def _remaining_windows(repository: Repository, state: OaiCursor, calendar: Calendar) -> tuple[tuple[Window, ...], Reason | None]:
+def _remaining_windows(
+    repository: Repository, state: OaiCursor, calendar: Calendar
+) -> tuple[tuple[Window, ...], Reason | None]:
     """Return the windows still to read, and the reason why they may miss records.
 
     A list that was sorted so far resumes at its newest datestamp if the repository counts no more
@@ -70,9 +95,16 @@ def _remaining_windows(repository: Repository, state: OaiCursor, calendar: Calen
     """
     start, until = state.todo[0]
     newest = calendar.truncate(state.newest) if state.is_sorted and state.newest else None
-    if newest is None or (start is not None and newest <= start) or (until is not None and newest > until):
+    if (
+        newest is None
+        or (start is not None and newest <= start)
+        or (until is not None and newest > until)
+    ):
         return state.todo, None
-    count, read = _count_records(repository, state, (start, calendar.step_before(newest))), state.received - state.ties
+    count, read = (
+        _count_records(repository, state, (start, calendar.step_before(newest))),
+        state.received - state.ties,
+    )
     if count > read if count is not None else state.steps < _MIN_ASCENDING:
         return state.todo, None
     proven = count == read or (state.total is not None and len(repository.groups) == 1)
@@ -102,10 +134,17 @@ def _split_first_window(repository: Repository, state: OaiCursor, calendar: Cale
     if (
         part is not None
         and part.token is None
-        and (len(part.headers) <= _MAX_SINGLE_REQUESTS or len({head.datestamp for head in part.headers if head}) == 1)
+        and (
+            len(part.headers) <= _MAX_SINGLE_REQUESTS
+            or len({head.datestamp for head in part.headers if head}) == 1
+        )
     ):
         return state.one_by_one(window)
-    halves = split_by_datestamps(window, [head.datestamp for head in part.headers if head], calendar) if part else ()
+    halves = (
+        split_by_datestamps(window, [head.datestamp for head in part.headers if head], calendar)
+        if part
+        else ()
+    )
     halves = halves or split_by_time(window, calendar)
     return state.restart_with((*halves, *state.todo[1:])) if halves else state.one_by_one(window)
 
@@ -126,11 +165,19 @@ def fetch_single_record(
         try:
             progress.remaining = _list_remaining_headers(repository, state, progress)
         except RECORD_ERRORS as error:
-            if (isinstance(error, OaiError) and "badResumptionToken" in error.codes) or not is_minimal(state.todo[0]):
+            if (
+                isinstance(error, OaiError) and "badResumptionToken" in error.codes
+            ) or not is_minimal(state.todo[0]):
                 raise ParseError(Reason("list_unreadable", {"error": error.reason})) from error
             repository.fetch_calendar(error)
-            why = Reason("datestamp_unreadable", {"datestamp": str(state.todo[0][0]), "error": error.reason})
-            return InvalidRecord(None, why), None, state.mark_incomplete(why).next_window(len(repository.groups))
+            why = Reason(
+                "datestamp_unreadable", {"datestamp": str(state.todo[0][0]), "error": error.reason}
+            )
+            return (
+                InvalidRecord(None, why),
+                None,
+                state.mark_incomplete(why).next_window(len(repository.groups)),
+            )
     if not progress.remaining:
         progress.remaining = None
         lost = not (state.after or progress.seen_keys or repository.one_by_one)
@@ -146,8 +193,12 @@ def fetch_single_record(
     return item, position, state
 
 
-def _list_remaining_headers(repository: Repository, state: OaiCursor, progress: ListProgress) -> list[Header]:
-    """Return the headers of the current window that are still to be requested, sorted by identifier."""
+def _list_remaining_headers(
+    repository: Repository, state: OaiCursor, progress: ListProgress
+) -> list[Header]:
+    """Return the headers of the current window that are still to be requested, sorted by
+    identifier.
+    """
     headers: dict[str, Header] = {}
     token: str | None = None
     empty, loop_detector = 0, LoopDetector(repository.source.name)
@@ -160,21 +211,33 @@ def _list_remaining_headers(repository: Repository, state: OaiCursor, progress: 
                 raise
             token, restarted, loop_detector = None, True, LoopDetector(repository.source.name)
             continue
-        headers |= {head.key: head for head in part.headers if head and head.key and not head.in_sets(repository.groups[: state.group])}
+        headers |= {
+            head.key: head
+            for head in part.headers
+            if head and head.key and not head.in_sets(repository.groups[: state.group])
+        }
         empty = count_empty_pages(repository.source.name, part.reply.url, empty, part.headers)
         loop_detector.check_token(part.reply.url, part.token)
         token = part.token
         if token is None:
-            return [headers[key] for key in sorted(headers) if key > state.after and key not in progress.seen_keys]
+            return [
+                headers[key]
+                for key in sorted(headers)
+                if key > state.after and key not in progress.seen_keys
+            ]
 
 
-def _get_record(repository: Repository, head: Header) -> tuple[Item, SourcePosition | None, HarvestError | None]:
+def _get_record(
+    repository: Repository, head: Header
+) -> tuple[Item, SourcePosition | None, HarvestError | None]:
     """Request one record. Return the error too, if it concerns this record alone."""
     if head.deleted:
         return DeletedRecord(head.key, head.datestamp or None), None, None
     position = None
     try:
-        reply = repository.request({"verb": "GetRecord", "identifier": head.key, "metadataPrefix": repository.prefix})
+        reply = repository.request(
+            {"verb": "GetRecord", "identifier": head.key, "metadataPrefix": repository.prefix}
+        )
         position = reply.at
         return parser.parse_record(repository.source, reply), position, None
     except RECORD_ERRORS as error:

@@ -9,14 +9,20 @@ from typing import TypeAlias
 
 from harvesters.protocols.datestamps import parse_timestamp
 
-Window: TypeAlias = tuple[str | None, str | None]  # from and until, both inclusive, in the repository's granularity; None is open
+# from and until, both inclusive, in the repository's granularity; None is open
+Window: TypeAlias = tuple[str | None, str | None]
 
-GRANULARITIES = {"YYYY-MM-DD": ("%Y-%m-%d", timedelta(days=1)), "YYYY-MM-DDThh:mm:ssZ": ("%Y-%m-%dT%H:%M:%SZ", timedelta(seconds=1))}
+GRANULARITIES = {
+    "YYYY-MM-DD": ("%Y-%m-%d", timedelta(days=1)),
+    "YYYY-MM-DDThh:mm:ssZ": ("%Y-%m-%dT%H:%M:%SZ", timedelta(seconds=1)),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """A repository's date format, smallest *step*, *earliest* datestamp and clock; None if not declared."""
+    """A repository's date format, smallest *step*, *earliest* datestamp and clock; None if not
+    declared.
+    """
 
     time_format: str
     step: timedelta
@@ -49,8 +55,11 @@ def is_minimal(window: Window) -> bool:
     return window[0] is not None and window[0] == window[1]
 
 
-def split_by_datestamps(window: Window, stamps: Sequence[str], calendar: Calendar) -> tuple[Window, ...]:
-    """Split *window* so that each half has half of the records with these *stamps*; a datestamp that all share gets its own window.
+def split_by_datestamps(
+    window: Window, stamps: Sequence[str], calendar: Calendar
+) -> tuple[Window, ...]:
+    """Split *window* so that each half has half of the records with these *stamps*; a datestamp
+    that all share gets its own window.
 
     The halves cover the window without gaps, whatever the order of the list, and each is shorter.
     Empty if no split is possible.
@@ -63,7 +72,11 @@ def split_by_datestamps(window: Window, stamps: Sequence[str], calendar: Calenda
     """
     start, until = window
     floors = (calendar.truncate(stamp) for stamp in stamps)
-    inside = sorted(text for text in floors if text and (start is None or text >= start) and (until is None or text <= until))
+    inside = sorted(
+        text
+        for text in floors
+        if text and (start is None or text >= start) and (until is None or text <= until)
+    )
     if not inside or is_minimal(window):
         return ()
     middle = inside[(len(inside) - 1) // 2]

@@ -1,6 +1,8 @@
-"""Harvest another Stocktake by its journal: its changed and deleted records, except those that it took from us.
+"""Harvest another Stocktake by its journal: its changed and deleted records, except those that it
+took from us.
 
-Source: docs/explanation/journal.md, docs/reference/feeds.md (/ldes/version: a record as it was after an entry)
+Source: docs/explanation/journal.md, docs/reference/feeds.md (/ldes/version: a record as it was
+after an entry)
 """
 
 from __future__ import annotations
@@ -23,25 +25,44 @@ from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.peer import record
-from harvesters.protocols.peer.journal import JournalHead, JournalReplay, entry_number, fetch_head, home_url, last_entry_id
-from harvesters.protocols.peer.record import Item, RecordName, origin_chain, parse_name, parse_statements
+from harvesters.protocols.peer.journal import (
+    JournalHead,
+    JournalReplay,
+    entry_number,
+    fetch_head,
+    home_url,
+    last_entry_id,
+)
+from harvesters.protocols.peer.record import (
+    Item,
+    RecordName,
+    origin_chain,
+    parse_name,
+    parse_statements,
+)
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     "sources": Option((str, list), None, "The names of its registries to harvest; without it all."),
-    "relayed": Option(bool, True, "Harvest also records that it took from other Stocktakes, but never those that came from here."),
+    "relayed": Option(
+        bool,
+        True,
+        "Harvest also records that it took from other Stocktakes, but never those that came from here.",
+    ),
 }
 
 MAX_RECORDS = 500  # records per page, each a checkpoint
-MAX_SINGLE_REQUESTS = 1_000  # records requested one by one; for more, reading the whole journal takes fewer requests
+# records requested one by one; for more, reading the whole journal takes fewer requests
+MAX_SINGLE_REQUESTS = 1_000
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class PeerCursor:
-    """Position in a journal: it is read up to entry *number* with *id*, starting after entry *after* with the id *since*.
+    """Position in a journal: it is read up to entry *number* with *id*, starting after entry
+    *after* with the id *since*.
 
     *last* is the last graph that was read; *again* as in Page.
     """
@@ -70,23 +91,37 @@ class PeerReader:
         return about is not None and (not chosen or about.registry in chosen)
 
     def is_accepted(self, graph: str, quads: list[Quad]) -> bool:
-        """Return whether a record is accepted. One that came from us or through us is not: it would circulate for ever."""
+        """Return whether a record is accepted. One that came from us or through us is not: it would
+        circulate for ever.
+        """
         origins = origin_chain(graph, quads)
         ours = self.fetch.base
         return not origins or (
-            bool(get_option(self.source, OPTIONS, "relayed")) and not (ours and any(record.startswith(ours) for record in origins))
+            bool(get_option(self.source, OPTIONS, "relayed"))
+            and not (ours and any(record.startswith(ours) for record in origins))
         )
 
-    def records(self, about: RecordName, graph: str, quads: list[Quad], registry: Callable[[str], list[Quad]]) -> Iterator[Item]:
+    def records(
+        self,
+        about: RecordName,
+        graph: str,
+        quads: list[Quad],
+        registry: Callable[[str], list[Quad]],
+    ) -> Iterator[Item]:
         """Yield the record in *graph*, or nothing if it is not accepted."""
         if self.is_accepted(graph, quads):
             if about.registry not in self.registries:
-                self.registries[about.registry] = registry(f"{self.head.base}source/{about.registry}")
+                self.registries[about.registry] = registry(
+                    f"{self.head.base}source/{about.registry}"
+                )
             yield record.parse_record(about, graph, quads, self.registries[about.registry])
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
-    """Yield the records of another Stocktake; after the first run, those that new journal entries changed.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Graph]:
+    """Yield the records of another Stocktake; after the first run, those that new journal entries
+    changed.
 
     *since* only says that changes suffice: the ETag of the journal's head shows where the last run
     ended. Each entry is verified before its records are returned. Raises ParseError if there is no
@@ -101,12 +136,19 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
         _check_base(source, fetch, head)
         after, name_ = _start_entry(source, fetch, head) if since is not None else (0, "")
         state = PeerCursor(head.base, head.number, head.id, after, name_, again=cursor is not None)
-    yield from _read_journal(PeerReader(source, fetch, JournalHead(home_url(source), state.base, state.number, state.id)), state)
+    yield from _read_journal(
+        PeerReader(
+            source, fetch, JournalHead(home_url(source), state.base, state.number, state.id)
+        ),
+        state,
+    )
 
 
 def _check_base(source: Source, fetch: Fetch, head: JournalHead) -> None:
     if head.base == fetch.base:
-        raise ParseError(Reason("same_base", {"source": source.name, "url": head.url, "base": head.base}))
+        raise ParseError(
+            Reason("same_base", {"source": source.name, "url": head.url, "base": head.base})
+        )
 
 
 def _start_entry(source: Source, fetch: Fetch, head: JournalHead) -> tuple[int, str]:
@@ -114,7 +156,11 @@ def _start_entry(source: Source, fetch: Fetch, head: JournalHead) -> tuple[int, 
     before = last_entry_id(source, fetch)
     number = entry_number(source, fetch, head, before) if before else None
     if before and number is None:
-        log.warning("remote journal was rewound or replaced; re-reading from the start", source=source.name, known=before)
+        log.warning(
+            "remote journal was rewound or replaced; re-reading from the start",
+            source=source.name,
+            known=before,
+        )
     return (number, before) if before and number else (0, "")
 
 
@@ -126,32 +172,57 @@ def _read_journal(peer: PeerReader, state: PeerCursor) -> Pages[Graph]:
                 yield page
             return
         except OutOfSync as error:
-            log.info("remote index unavailable; reading changes from the whole journal", source=peer.source.name, reason=str(error))
+            log.info(
+                "remote index unavailable; reading changes from the whole journal",
+                source=peer.source.name,
+                reason=str(error),
+            )
     with _replay_journal(peer, state, 0, None) as replay:
         for page, _ in _read_pages(
-            state, replay, lambda graph, entry: _record_from_journal(peer, replay, graph) if entry > state.after else iter(())
+            state,
+            replay,
+            lambda graph, entry: (
+                _record_from_journal(peer, replay, graph) if entry > state.after else iter(())
+            ),
         ):
             yield page
 
 
 def _read_changes(peer: PeerReader, state: PeerCursor) -> Iterator[tuple[Page[Graph], PeerCursor]]:
-    """Yield the records changed since the last run, as the peer's feed describes them. Raise OutOfSync if that is impossible."""
+    """Yield the records changed since the last run, as the peer's feed describes them. Raise
+    OutOfSync if that is impossible.
+    """
     with _replay_journal(peer, state, state.after, state.since) as replay:
         if (count := replay.count_changed()) > MAX_SINGLE_REQUESTS:
             raise OutOfSync(f"{count} records have changed")
-        yield from _read_pages(state, replay, lambda graph, entry: _record_from_feed(peer, replay, graph, entry))
+        yield from _read_pages(
+            state, replay, lambda graph, entry: _record_from_feed(peer, replay, graph, entry)
+        )
 
 
 @contextmanager
-def _replay_journal(peer: PeerReader, state: PeerCursor, after: int, since: str | None) -> Iterator[JournalReplay]:
-    with tempfile.TemporaryDirectory(prefix="stocktake-") as folder, closing(JournalReplay(Path(folder), state.base)) as replay:
+def _replay_journal(
+    peer: PeerReader, state: PeerCursor, after: int, since: str | None
+) -> Iterator[JournalReplay]:
+    with (
+        tempfile.TemporaryDirectory(prefix="stocktake-") as folder,
+        closing(JournalReplay(Path(folder), state.base)) as replay,
+    ):
         replay.apply_entries(peer.source, peer.fetch, peer.head, after, since)
-        log.info("remote journal read", source=peer.source.name, after=after, until=state.number, changed=replay.count_changed())
+        log.info(
+            "remote journal read",
+            source=peer.source.name,
+            after=after,
+            until=state.number,
+            changed=replay.count_changed(),
+        )
         yield replay
 
 
 class OutOfSync(Exception):
-    """Changes cannot be read record by record: the peer's feed lacks them or differs from its journal, or there are too many."""
+    """Changes cannot be read record by record: the peer's feed lacks them or differs from its
+    journal, or there are too many.
+    """
 
 
 def _read_pages(
@@ -172,12 +243,19 @@ def _record_from_journal(peer: PeerReader, replay: JournalReplay, graph: str) ->
     about = parse_name(graph, peer.head.base)
     if about and peer.is_selected(about):
         yield from peer.records(
-            about, graph, parse_statements(replay.statements(graph)), lambda registry: parse_statements(replay.statements(registry))
+            about,
+            graph,
+            parse_statements(replay.statements(graph)),
+            lambda registry: parse_statements(replay.statements(registry)),
         )
 
 
-def _record_from_feed(peer: PeerReader, replay: JournalReplay, graph: str, entry: int) -> Iterator[Item]:
-    """Yield a record as the peer's feed describes it after an entry. Raise OutOfSync if that differs from the journal."""
+def _record_from_feed(
+    peer: PeerReader, replay: JournalReplay, graph: str, entry: int
+) -> Iterator[Item]:
+    """Yield a record as the peer's feed describes it after an entry. Raise OutOfSync if that
+    differs from the journal.
+    """
     about = parse_name(graph, peer.head.base)
     if not about or not peer.is_selected(about):
         return
@@ -189,16 +267,25 @@ def _record_from_feed(peer: PeerReader, replay: JournalReplay, graph: str, entry
     quads = _fetch_graph(peer, version, f"{peer.head.base}{version}")
     if not set(changes) <= set(quads):
         raise OutOfSync(f"{peer.head.url}{version} lacks statements of entry {entry}")
-    yield from peer.records(about, graph, quads, lambda registry: _fetch_graph(peer, registry.removeprefix(peer.head.base), registry))
+    yield from peer.records(
+        about,
+        graph,
+        quads,
+        lambda registry: _fetch_graph(peer, registry.removeprefix(peer.head.base), registry),
+    )
 
 
 def _fetch_graph(peer: PeerReader, path: str, graph: str) -> list[Quad]:
     """Request the statements of a graph."""
     try:
-        reply = peer.fetch.get(f"{peer.head.url}{path}", accept="application/n-quads, application/n-triples;q=0.9")
+        reply = peer.fetch.get(
+            f"{peer.head.url}{path}", accept="application/n-quads, application/n-triples;q=0.9"
+        )
     except NotFoundError as error:
         raise OutOfSync(str(error)) from error
-    quads = list(parse_quads(reply.content, RdfFormat.N_QUADS, f"{reply.url}: the N-Quads cannot be parsed"))
+    quads = list(
+        parse_quads(reply.content, RdfFormat.N_QUADS, f"{reply.url}: the N-Quads cannot be parsed")
+    )
     in_graph = [quad for quad in quads if quad.graph_name == NamedNode(graph)] or quads
     return [Quad(quad.subject, quad.predicate, quad.object) for quad in in_graph]
 

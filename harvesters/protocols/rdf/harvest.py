@@ -325,7 +325,9 @@ def _fetch_member(rdf_reader: RdfReader, address: str) -> tuple[Item, SourcePosi
         position = reply.at
         with rdf_reader.open_store(reply) as store:
             if not record_discovery.is_described(store, NamedNode(address)):
-                return InvalidRecord(address, Reason("document_empty", {"url": reply.url})), position
+                return InvalidRecord(
+                    address, Reason("document_empty", {"url": reply.url})
+                ), position
             return rdf_reader.parse_record(store, address, NamedNode(address)), position
     except RECORD_ERRORS as error:
         if not isinstance(error, ForbiddenError | ParseError):

@@ -25,14 +25,20 @@ _MANIFEST_NAME = "manifest.xml"
 _MAX_MANIFEST_BYTES = 256 << 20  # bytes: about a manifest of a million resources
 
 
-def read_package(source: Source, fetch: Fetch, address: str) -> Iterator[tuple[ResourceEntry, Reply]]:
-    """Yield the resources of the package at *address*, sorted by address, each with a reply as if it had been requested.
+def read_package(
+    source: Source, fetch: Fetch, address: str
+) -> Iterator[tuple[ResourceEntry, Reply]]:
+    """Yield the resources of the package at *address*, sorted by address, each with a reply as if
+    it had been requested.
 
     Raises ParseError if it is not a package. The reply is empty for a resource that is missing or
     too large.
     """
     subject = Reason("not_zip", {"source": source.name, "url": address})
-    with fetch.download(address, accept="application/zip, application/octet-stream;q=0.9") as reply, ExitStack() as stack:
+    with (
+        fetch.download(address, accept="application/zip, application/octet-stream;q=0.9") as reply,
+        ExitStack() as stack,
+    ):
         with parser_errors(subject):
             package = stack.enter_context(zipfile.ZipFile(reply.path or io.BytesIO(reply.content)))
             content = _read_member(package, _MANIFEST_NAME, _MAX_MANIFEST_BYTES)
@@ -43,11 +49,23 @@ def read_package(source: Source, fetch: Fetch, address: str) -> Iterator[tuple[R
                     {"source": source.name, "url": address, "name": _MANIFEST_NAME},
                 )
             )
-        for entry, path, media in parse_manifest(source, replace(reply, content=content, path=None)):
+        for entry, path, media in parse_manifest(
+            source, replace(reply, content=content, path=None)
+        ):
             member: bytes | None = None
-            with suppress(ParseError), parser_errors(subject):  # a resource that cannot be decompressed does not stop the others
+            # a resource that cannot be decompressed does not stop the others
+            with suppress(ParseError), parser_errors(subject):
                 member = _read_member(package, path, fetch.retry_policy.max_bytes) if path else None
-            yield entry, Reply(entry.address, 200, httpx.Headers({"content-type": media}), member or b"", reply.at)
+            yield (
+                entry,
+                Reply(
+                    entry.address,
+                    200,
+                    httpx.Headers({"content-type": media}),
+                    member or b"",
+                    reply.at,
+                ),
+            )
 
 
 def _read_member(package: zipfile.ZipFile, path: str, most: int) -> bytes | None:

@@ -197,4 +197,6 @@ def _check_reachable(source: Source, fetch: Fetch, error: HarvestError) -> None:
         raise error from probe_error
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type)
+PROTOCOL = Protocol(
+    collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type
+)

@@ -30,7 +30,9 @@ _MAX_DEPTH = 4  # source description, capability list, index, list
 
 @dataclass(frozen=True, slots=True)
 class ResourceEntry:
-    """A resource or document: its *address*, the timestamp *stamp* as written, its *change*, and its *capability*."""
+    """A resource or document: its *address*, the timestamp *stamp* as written, its *change*, and
+    its *capability*.
+    """
 
     address: str
     stamp: str
@@ -45,7 +47,9 @@ class ResourceEntry:
 
 @dataclass(frozen=True, slots=True)
 class ResourceDocument:
-    """A document: its *capability*, whether it is an index, the time from which it lists changes, and its entries."""
+    """A document: its *capability*, whether it is an index, the time from which it lists changes,
+    and its entries.
+    """
 
     url: str
     capability: str
@@ -61,13 +65,27 @@ def fetch_document(source: Source, fetch: Fetch, address: str) -> ResourceDocume
     metadata = _metadata(root)
     kind, capability = etree.QName(root).localname, metadata.get("capability", "")
     if kind not in {"urlset", "sitemapindex"} or not capability:
-        raise ParseError(Reason("not_resourcesync", {"source": source.name, "url": reply.url, "element": kind}))
-    entries = tuple(entry for node in root.iterfind("{*}*") if (entry := _parse_entry(node, reply.url, capability)))
-    return ResourceDocument(reply.url, capability, kind == "sitemapindex", parse_timestamp(metadata.get("from", "")), entries)
+        raise ParseError(
+            Reason("not_resourcesync", {"source": source.name, "url": reply.url, "element": kind})
+        )
+    entries = tuple(
+        entry
+        for node in root.iterfind("{*}*")
+        if (entry := _parse_entry(node, reply.url, capability))
+    )
+    return ResourceDocument(
+        reply.url,
+        capability,
+        kind == "sitemapindex",
+        parse_timestamp(metadata.get("from", "")),
+        entries,
+    )
 
 
 def parse_manifest(source: Source, reply: Reply) -> list[tuple[ResourceEntry, str, str]]:
-    """Parse a package's manifest: each resource with its path in the package and its media type, sorted by address."""
+    """Parse a package's manifest: each resource with its path in the package and its media type,
+    sorted by address.
+    """
     root = parse_xml(reply)
     capability = _metadata(root).get("capability", "")
     if capability not in {"resourcedump-manifest", "changedump-manifest"}:
@@ -87,20 +105,30 @@ def parse_manifest(source: Source, reply: Reply) -> list[tuple[ResourceEntry, st
 
 def _metadata(node: _Element) -> Mapping[str, str]:
     element = node.find(f"{_RS}md")
-    return {} if element is None else {str(name): str(text) for name, text in element.attrib.items()}
+    return (
+        {} if element is None else {str(name): str(text) for name, text in element.attrib.items()}
+    )
 
 
 def _parse_entry(node: _Element, base: str, capability: str) -> ResourceEntry | None:
     address = join_url(base, " ".join((node.findtext("{*}loc") or "").split()))
-    if etree.QName(node).localname not in {"url", "sitemap"} or not is_web(address) or node.find("{*}loc") is None:
+    if (
+        etree.QName(node).localname not in {"url", "sitemap"}
+        or not is_web(address)
+        or node.find("{*}loc") is None
+    ):
         return None
     metadata = _metadata(node)
     stamp = metadata.get("datetime") or " ".join((node.findtext("{*}lastmod") or "").split())
-    return ResourceEntry(address, stamp, metadata.get("change", ""), metadata.get("capability", capability))
+    return ResourceEntry(
+        address, stamp, metadata.get("change", ""), metadata.get("capability", capability)
+    )
 
 
 def fetch_lists(source: Source, fetch: Fetch, wanted: str) -> Iterator[ResourceDocument]:
-    """Yield all lists of a capability, such as `resourcelist`, to which the source's url leads, sorted by address."""
+    """Yield all lists of a capability, such as `resourcelist`, to which the source's url leads,
+    sorted by address.
+    """
     loop_detector = LoopDetector(source.name)
     yield from _walk_lists(source, fetch, source.url, wanted, loop_detector, 0)
 

@@ -32,7 +32,8 @@ from harvesters.stored_response import SourcePosition
 OPTIONS = sparql_endpoint.OPTIONS
 check = sparql_endpoint.check
 
-_MIN_TRUNCATED = 1000  # statements: no known endpoint truncates below this; Virtuoso's public ones do at 10,000
+# statements: no known endpoint truncates below this; Virtuoso's public ones do at 10,000
+_MIN_TRUNCATED = 1000
 
 Item = Record[Graph] | InvalidRecord
 Batch = Sequence[tuple[str, int]]  # subjects with the endpoint's count of statements for each
@@ -40,7 +41,8 @@ Batch = Sequence[tuple[str, int]]  # subjects with the endpoint's count of state
 
 @dataclass(frozen=True, slots=True)
 class SparqlCursor(ListCursorMethods):
-    """Position in a listing: after the subject *after*; *received* is the number of subjects so far, of *total*.
+    """Position in a listing: after the subject *after*; *received* is the number of subjects so
+    far, of *total*.
 
     *since* is the day from which changes are requested (empty: all), *limit* the number of subjects
     listed at once, smaller after errors. The others are as in Page or count errors in a row.
@@ -95,9 +97,7 @@ def _start(endpoint: Endpoint, since: datetime | None, state: SparqlCursor) -> S
         endpoint.list_subjects(
             _pattern(endpoint, state), "", 1
         )  # if this fails too, the endpoint is down
-        return state.mark_incomplete(
-            Reason("no_count", {"error": error.reason})
-        )
+        return state.mark_incomplete(Reason("no_count", {"error": error.reason}))
 
 
 def _all_dated(endpoint: Endpoint) -> bool:
@@ -123,9 +123,7 @@ def _read_batches(endpoint: Endpoint, state: SparqlCursor) -> Pages[Graph]:
                 endpoint, [(name, count) for name, count in batch if is_iri(name)]
             )
             items += [
-                InvalidRecord(name, Reason("name_not_iri"))
-                for name, _ in batch
-                if not is_iri(name)
+                InvalidRecord(name, Reason("name_not_iri")) for name, _ in batch if not is_iri(name)
             ]
             state = replace(state, after=batch[-1][0], received=state.received + len(batch))
             yield state.page(
@@ -230,4 +228,6 @@ def _build_record(endpoint: Endpoint, store: Store, subject: str) -> Item:
     )
 
 
-PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=True, check=check, is_incremental=is_incremental)
+PROTOCOL = Protocol(
+    collect, Payload.GRAPH, OPTIONS, incremental=True, check=check, is_incremental=is_incremental
+)

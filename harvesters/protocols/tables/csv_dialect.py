@@ -41,7 +41,8 @@ class CsvDialect(NamedTuple):
 
 
 def detect_charset(reply: Reply, named: str | None) -> str:
-    """Return a file's charset: its byte order mark's, else *named*, else UTF-8, the declared one, or a guess from the content.
+    """Return a file's charset: its byte order mark's, else *named*, else UTF-8, the declared one,
+    or a guess from the content.
 
     A guess is made only if the text shows a language; it is logged as a warning. Raises
     CharsetError if the bytes are in none of these.
@@ -49,7 +50,13 @@ def detect_charset(reply: Reply, named: str | None) -> str:
     assert reply.path is not None
     marked = next((name for mark, name in _BOMS if reply.content.startswith(mark)), None)
     declared = _CHARSET.search(reply.headers.get("content-type", ""))
-    names = [marked] if marked else [named] if named else ["utf-8", *([declared.group(1).lower()] if declared else [])]
+    names = (
+        [marked]
+        if marked
+        else [named]
+        if named
+        else ["utf-8", *([declared.group(1).lower()] if declared else [])]
+    )
     faults: list[str] = []
     for name in dict.fromkeys(names):
         if (fault := _decoding_error(reply.path, name)) is None:
@@ -57,8 +64,15 @@ def detect_charset(reply: Reply, named: str | None) -> str:
         faults.append(fault)
     looks = None if marked or named else _guess_charset(reply.path)
     if looks is None:
-        raise CharsetError(Reason("wrong_table_charset", {"url": reply.url, "faults": " and ".join(faults)}))
-    log.warning("charset guessed from the content", url=reply.url, charset=looks, action="set the option charset")
+        raise CharsetError(
+            Reason("wrong_table_charset", {"url": reply.url, "faults": " and ".join(faults)})
+        )
+    log.warning(
+        "charset guessed from the content",
+        url=reply.url,
+        charset=looks,
+        action="set the option charset",
+    )
     return looks
 
 
@@ -74,7 +88,8 @@ def _decoding_error(path: Path, name: str) -> str | None:
             try:
                 decoder.decode(part, final=not part)
             except UnicodeDecodeError as error:
-                offset = passed + len(part) - len(error.object) + error.start  # the sequence may begin in the previous chunk
+                # the sequence may begin in the previous chunk
+                offset = passed + len(part) - len(error.object) + error.start
                 return f"not {name} at byte {offset} ({error.object[error.start : error.start + 1].hex()})"
             except UnicodeError as error:
                 return f"not {name} behind byte {passed} ({error})"
@@ -96,15 +111,25 @@ def _guess_charset(path: Path) -> str | None:
                     break
     with parser_errors(f"{path.name}: its charset cannot be guessed"):
         best = charset_normalizer.from_bytes(b"".join(lines)).best()
-    return best.encoding if best is not None and best.coherence > 0 and best.encoding != "ascii" else None
+    return (
+        best.encoding
+        if best is not None and best.coherence > 0 and best.encoding != "ascii"
+        else None
+    )
 
 
-def detect_dialect(sample: str, delimiter: str | None, quote: str | None, fits: Callable[[list[list[str]]], int]) -> CsvDialect:
+def detect_dialect(
+    sample: str, delimiter: str | None, quote: str | None, fits: Callable[[list[list[str]]], int]
+) -> CsvDialect:
     """Return the dialect in which the header has the most columns (*fits* counts them).
 
     If none has a header, the delimiter is the most frequent one in the first line.
     """
-    tried = [CsvDialect(mark, sign) for sign in (quote or _detect_quote(sample),) for mark in (delimiter or DELIMITERS)]
+    tried = [
+        CsvDialect(mark, sign)
+        for sign in (quote or _detect_quote(sample),)
+        for mark in (delimiter or DELIMITERS)
+    ]
     best = max(tried, key=lambda candidate: fits(list(_parse_sample(sample, candidate))))
     if fits(list(_parse_sample(sample, best))):
         return best
@@ -113,15 +138,22 @@ def detect_dialect(sample: str, delimiter: str | None, quote: str | None, fits: 
 
 
 def _detect_quote(sample: str) -> str:
-    """Return the apostrophe if it encloses all cells of the first line, for any delimiter; else the quotation mark."""
+    """Return the apostrophe if it encloses all cells of the first line, for any delimiter; else the
+    quotation mark.
+    """
     first = next((line.strip() for line in sample.splitlines() if line.strip()), "")
-    parted = any(mark in first and all(_QUOTED.match(cell.strip()) for cell in first.split(mark)) for mark in DELIMITERS)
+    parted = any(
+        mark in first and all(_QUOTED.match(cell.strip()) for cell in first.split(mark))
+        for mark in DELIMITERS
+    )
     return QUOTES[1] if parted else QUOTES[0]
 
 
 def _parse_sample(sample: str, dialect: CsvDialect) -> Iterator[list[str]]:
     """Yield the lines of a sample, as far as they can be parsed."""
-    lines = csv.reader(io.StringIO(sample, newline=""), delimiter=dialect.delimiter, quotechar=dialect.quote)
+    lines = csv.reader(
+        io.StringIO(sample, newline=""), delimiter=dialect.delimiter, quotechar=dialect.quote
+    )
     try:
         yield from lines
     except csv.Error:

@@ -74,7 +74,9 @@ def check(source: Source) -> None:
     for name in ("delimiter", "quote", "escape"):
         text = source.options.get(name)
         if text is not None and len(text) != 1:
-            raise SourceDefinitionError(located(source.name, expected(option_named(name), text, "kind_character")))
+            raise SourceDefinitionError(
+                located(source.name, expected(option_named(name), text, "kind_character"))
+            )
     table_rows.check(source)
 
 
@@ -136,7 +138,9 @@ def _iterate_lines(where: str, lines: CsvReader, skip: int) -> Iterator[Line | I
                         {"subject": where, "error": str(error), "line": number},
                     )
                 ) from error
-            yield InvalidRecord(None, Reason("line_unreadable", {"line": number, "error": str(error)}))
+            yield InvalidRecord(
+                None, Reason("line_unreadable", {"line": number, "error": str(error)})
+            )
             continue
         yield Line(number, cells)
 

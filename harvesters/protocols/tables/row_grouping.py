@@ -1,4 +1,6 @@
-"""Merge rows with the same key into one record, on disk if there are many, so that memory use stays constant."""
+"""Merge rows with the same key into one record, on disk if there are many, so that memory use stays
+constant.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ def group_rows(items: Iterable[Item]) -> Iterator[Item]:
     A column whose cells differ among the rows of a key becomes a list of them, in order, without
     empty ones.
     """
-    with closing(sqlite3.connect("")) as store:  # "" is a temporary file, deleted with the connection
+    # "" is a temporary file, deleted with the connection
+    with closing(sqlite3.connect("")) as store:
         store.execute("PRAGMA cache_size = -16000")  # 16 MB
         store.execute("CREATE TABLE rows (key TEXT, raw BLOB, modified TEXT)")
         yield from _store_rows(store, items)
@@ -41,7 +44,12 @@ def _store_rows(store: sqlite3.Connection, items: Iterable[Item]) -> Iterator[It
 
 def _merge_record(key: str, rows: list[tuple[str, bytes, str | None]]) -> Record[Row]:
     row = merge_rows([orjson.loads(raw) for _, raw, _ in rows])
-    return Record(key, row, orjson.dumps(row), max((modified for *_, modified in rows if modified), default=None))
+    return Record(
+        key,
+        row,
+        orjson.dumps(row),
+        max((modified for *_, modified in rows if modified), default=None),
+    )
 
 
 def merge_rows(rows: list[Mapping[str, Any]]) -> Row:
@@ -51,4 +59,7 @@ def merge_rows(rows: list[Mapping[str, Any]]) -> Row:
     {'id': '1', 'place': ['a', 'b'], 'note': 'x'}
     """
     values = {name: list(dict.fromkeys(row[name] for row in rows if row[name])) for name in rows[0]}
-    return {name: cells if len(cells) > 1 else cells[0] if cells else "" for name, cells in values.items()}
+    return {
+        name: cells if len(cells) > 1 else cells[0] if cells else ""
+        for name, cells in values.items()
+    }

@@ -42,7 +42,11 @@ _ACCEPT = (
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for a sheet numbered 0, and for two kinds of key."""
     if get_option(source, OPTIONS, "sheet") in {0, ""}:
-        raise SourceDefinitionError(located(source.name, expected(option_named("sheet"), source.options["sheet"], "kind_sheet")))
+        raise SourceDefinitionError(
+            located(
+                source.name, expected(option_named("sheet"), source.options["sheet"], "kind_sheet")
+            )
+        )
     table_rows.check(source)
 
 
@@ -70,12 +74,19 @@ def _read_lines(source: Source, reply: Reply) -> Iterator[Line]:
 
 
 def read_sheet(
-    content: bytes, subject: str, wanted: int | str = 1, *, max_rows: int | None = None, max_unpacked: int = MAX_UNPACKED
+    content: bytes,
+    subject: str,
+    wanted: int | str = 1,
+    *,
+    max_rows: int | None = None,
+    max_unpacked: int = MAX_UNPACKED,
 ) -> list[list[str]]:
-    """Return the texts of a sheet's cells, row by row from the first; *wanted* is its name or its number.
+    """Return the texts of a sheet's cells, row by row from the first; *wanted* is its name or its
+    number.
 
-    All merged cells have the value of the first. Raises ParseError, with *subject* first, if this is no workbook, or has no such sheet,
-    or too large ones; TooManyRowsError if a sheet has more than *max_rows* rows, before they are read.
+    All merged cells have the value of the first. Raises ParseError, with *subject* first, if this
+    is no workbook, or has no such sheet, or too large ones; TooManyRowsError if a sheet has more
+    than *max_rows* rows, before they are read.
     """
     with parser_errors(Reason("not_spreadsheet", {"subject": subject})):
         check_areas(content, subject, max_rows=max_rows, max_unpacked=max_unpacked)
@@ -96,7 +107,11 @@ def read_sheet(
                 )
             ) from error
         if sheet.height * sheet.width > MAX_CELLS:
-            values: dict[str, Value] = {"subject": subject, "rows": sheet.height, "columns": sheet.width}
+            values: dict[str, Value] = {
+                "subject": subject,
+                "rows": sheet.height,
+                "columns": sheet.width,
+            }
             raise ParseError(Reason("sheet_too_large", values))
         rows = [
             [_cell_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)

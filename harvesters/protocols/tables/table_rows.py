@@ -71,15 +71,21 @@ class TableLayout:
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for two kinds of key."""
     if source.options.get("digest") and (source.options.get("key") or "key" in source.fields):
-        raise SourceDefinitionError(located(source.name, Reason("two_keys", {"first": "'digest'", "second": "'key'"})))
+        raise SourceDefinitionError(
+            located(source.name, Reason("two_keys", {"first": "'digest'", "second": "'key'"}))
+        )
 
 
 def make_pages(
     source: Source, reply: Reply, lines: Iterable[Line | InvalidRecord], cursor: str | None
 ) -> Iterator[Page[Row]]:
-    """Yield the pages of a table, its rows grouped if the source says so. Raises ParseError as ``parse_rows``."""
+    """Yield the pages of a table, its rows grouped if the source says so. Raises ParseError as
+    ``parse_rows``.
+    """
     items = parse_rows(source, reply.url, lines)
-    for page in paginate(group_rows(items) if get_option(source, OPTIONS, "group") else items, reply, cursor):
+    for page in paginate(
+        group_rows(items) if get_option(source, OPTIONS, "group") else items, reply, cursor
+    ):
         yield replace(page, incomplete_reason=_incomplete_reason(page))
 
 

@@ -193,7 +193,8 @@ def _parse_page(
         "text/xml",
     }:
         return ()
-    # Imported with the first page: its libraries take a fifth of the start of a process that harvests.
+    # Imported with the first page: its libraries take a fifth of the start of a process that
+    # harvests.
     parser = import_module("harvesters.protocols.web.structured_data")
     store, problems = parser.parse_page(reply)
     result = rdf_reader.find_records(store, page=page)

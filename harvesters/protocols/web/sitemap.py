@@ -41,7 +41,9 @@ class SitemapEntry:
 
 @dataclass(frozen=True, slots=True)
 class Sitemap:
-    """The *pages* and further *maps* of a sitemap, sorted by address; *ignored* counts entries that are not web addresses."""
+    """The *pages* and further *maps* of a sitemap, sorted by address; *ignored* counts entries that
+    are not web addresses.
+    """
 
     pages: tuple[SitemapEntry, ...]
     maps: tuple[SitemapEntry, ...]
@@ -49,7 +51,8 @@ class Sitemap:
 
 
 def parse_sitemap(reply: Reply) -> Sitemap:
-    """Parse a sitemap, an index of sitemaps, a list of addresses (one per line), or a robots.txt that names sitemaps.
+    """Parse a sitemap, an index of sitemaps, a list of addresses (one per line), or a robots.txt
+    that names sitemaps.
 
     Raises ParseError if it is none of these, or has more entries than the protocol allows.
     """
@@ -61,9 +64,13 @@ def parse_sitemap(reply: Reply) -> Sitemap:
     if kind not in {"urlset", "sitemapindex"}:
         raise ParseError(Reason("not_sitemap", {"url": reply.url, "element": kind}))
     entries = [
-        (_text(node, "loc"), _text(node, "lastmod")) for node in root.iterfind("{*}*") if etree.QName(node).localname in {"url", "sitemap"}
+        (_text(node, "loc"), _text(node, "lastmod"))
+        for node in root.iterfind("{*}*")
+        if etree.QName(node).localname in {"url", "sitemap"}
     ]
-    listed = _sort_entries(reply, ((join_url(reply.url, address), stamp) for address, stamp in entries if address))
+    listed = _sort_entries(
+        reply, ((join_url(reply.url, address), stamp) for address, stamp in entries if address)
+    )
     ignored = len(entries) - len(listed)
     return Sitemap(listed, (), ignored) if kind == "urlset" else Sitemap((), listed, ignored)
 
@@ -97,7 +104,9 @@ def _parse_lines(reply: Reply) -> Sitemap:
 
 
 def _sort_entries(reply: Reply, entries: Iterable[tuple[str, str]]) -> tuple[SitemapEntry, ...]:
-    by_address = {address: SitemapEntry(address, moment) for address, moment in entries if is_web(address)}
+    by_address = {
+        address: SitemapEntry(address, moment) for address, moment in entries if is_web(address)
+    }
     if len(by_address) > _MAX_ENTRIES:
         raise ParseError(
             Reason(

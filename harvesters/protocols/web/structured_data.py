@@ -1,6 +1,7 @@
 """Parse JSON-LD, microdata and RDFa of a web page into one RDF store.
 
-Source: https://html.spec.whatwg.org/multipage/microdata.html, https://www.w3.org/TR/rdfa-core/, https://www.w3.org/TR/json-ld11/#embedding-json-ld-in-html-documents
+Source: https://html.spec.whatwg.org/multipage/microdata.html, https://www.w3.org/TR/rdfa-core/,
+https://www.w3.org/TR/json-ld11/#embedding-json-ld-in-html-documents
 """
 
 from __future__ import annotations
@@ -48,13 +49,19 @@ def parse_page(reply: Reply) -> tuple[Store, list[str]]:
 
 
 def _text(reply: Reply) -> str:
-    """Decode a page as browsers do: by its byte order mark, its header, its meta element, else as UTF-8, else as Windows-1252."""
+    """Decode a page as browsers do: by its byte order mark, its header, its meta element, else as
+    UTF-8, else as Windows-1252.
+    """
     content = reply.content
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16", "replace")
     match = _TYPE.search(reply.headers.get("content-type", ""))
     meta = _META.search(content[:4096])
-    for name in (match.group(1) if match else "", meta.group(1).decode("ascii", "replace") if meta else "", "utf-8"):
+    for name in (
+        match.group(1) if match else "",
+        meta.group(1).decode("ascii", "replace") if meta else "",
+        "utf-8",
+    ):
         if not is_charset(name):
             continue
         try:
@@ -65,11 +72,18 @@ def _text(reply: Reply) -> str:
 
 
 def _json_ld(text: bytes, url: str) -> Iterator[Any]:
-    """Yield the items of each script separately, so that an invalid one does not affect others; an error comes last."""
+    """Yield the items of each script separately, so that an invalid one does not affect others; an
+    error comes last.
+    """
     broken: Exception | None = None
-    for script in parse_html(text, encoding="utf-8").iterfind('.//script[@type="application/ld+json"]'):
+    for script in parse_html(text, encoding="utf-8").iterfind(
+        './/script[@type="application/ld+json"]'
+    ):
         try:
-            yield from (inline_contexts(item, builtin_context) for item in JsonLdExtractor().extract_items(script))
+            yield from (
+                inline_contexts(item, builtin_context)
+                for item in JsonLdExtractor().extract_items(script)
+            )
         except LookupError as error:
             broken = ValueError(f"it needs the context {error.args[0]}, which is not built in")
         except (ValueError, TypeError, RecursionError) as error:
@@ -79,23 +93,36 @@ def _json_ld(text: bytes, url: str) -> Iterator[Any]:
 
 
 def _microdata(text: bytes, url: str) -> Iterator[Any]:
-    for item in MicrodataExtractor(strict=False).extract_items(parse_html(text, encoding="utf-8"), base_url=url):
+    for item in MicrodataExtractor(strict=False).extract_items(
+        parse_html(text, encoding="utf-8"), base_url=url
+    ):
         yield _node(item, "")
 
 
 def _node(item: dict[str, Any], around: str) -> dict[str, Any]:
-    """Convert an item of microdata to JSON-LD; a property belongs to the vocabulary of its item's type, or of the enclosing item."""
+    """Convert an item of microdata to JSON-LD; a property belongs to the vocabulary of its item's
+    type, or of the enclosing item.
+    """
     types = item.get("type", [])
-    types = [name for name in (types if isinstance(types, list) else str(types).split()) if is_web(name)]
+    types = [
+        name for name in (types if isinstance(types, list) else str(types).split()) if is_web(name)
+    ]
     match = _NAMESPACE.match(types[0]) if types else None
     namespace = match.group(1) if match else around
     schema = re.match(r"https?://(www\.)?schema\.org/", namespace)
-    node: dict[str, Any] = {"@context": builtin_context("https://schema.org") if schema else {"@vocab": namespace}} if namespace else {}
+    node: dict[str, Any] = (
+        {"@context": builtin_context("https://schema.org") if schema else {"@vocab": namespace}}
+        if namespace
+        else {}
+    )
     node |= {"@type": types} if types else {}
     node |= {"@id": item["id"]} if is_web(item.get("id", "")) else {}
     for name, value in item.get("properties", {}).items():
         if namespace or ":" in name:
-            node[name] = [_value(item_value, namespace) for item_value in (value if isinstance(value, list) else [value])]
+            node[name] = [
+                _value(item_value, namespace)
+                for item_value in (value if isinstance(value, list) else [value])
+            ]
     return node
 
 
@@ -106,7 +133,9 @@ def _value(value: Any, namespace: str) -> Any:
 
 
 def _rdfa(text: bytes, url: str) -> Iterator[Any]:
-    yield from RDFaExtractor().extract_items(parse_xmldom_html(text, encoding="utf-8"), base_url=url)
+    yield from RDFaExtractor().extract_items(
+        parse_xmldom_html(text, encoding="utf-8"), base_url=url
+    )
 
 
 def _put(store: Store, item: Any, url: str) -> None:

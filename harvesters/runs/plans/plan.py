@@ -148,7 +148,9 @@ def _check_moved_pages(run: Run, ledger: Ledger) -> Run:
         if run.reported_total is not None
         else next(ledger.absent(run), None) is None
     )
-    return run if saw_all else replace(run, incomplete_reason=Reason("listed_twice", {"count": twice}))
+    return (
+        run if saw_all else replace(run, incomplete_reason=Reason("listed_twice", {"count": twice}))
+    )
 
 
 def load_plan(run: Run, ledger: Ledger) -> Plan:

@@ -1,4 +1,6 @@
-"""Approve or reject held plans, and hold or release sources. Each decision is written to the audit log."""
+"""Approve or reject held plans, and hold or release sources. Each decision is written to the audit
+log.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ def approve(
     override: Override | None = None,
     note: str = "",
 ) -> Run:
-    """Commit a held plan exactly as it was computed; *override* raises a limit for the next run that needs it.
+    """Commit a held plan exactly as it was computed; *override* raises a limit for the next run
+    that needs it.
 
     If its source needs a second approver, the first approval is recorded and the plan stays held.
     Raises PlanError if the plan is not held, the source had another commit since, or the same
@@ -90,7 +93,9 @@ def _is_first_approval(context: HarvestContext, awaiting_review: Run, by: str, n
         raise PlanError(Reason("needs_another", {"run": awaiting_review.id, "by": by}))
     if not approved:
         action = ActionType.ENDORSED.value
-        entry = AuditEntry(context.now(), by, action, awaiting_review.source, awaiting_review.id, note or None)
+        entry = AuditEntry(
+            context.now(), by, action, awaiting_review.source, awaiting_review.id, note or None
+        )
         context.ledger.operators.record_audit_entry(entry)
     return not approved
 
@@ -141,7 +146,9 @@ def hold(context: HarvestContext, source: str, *, by: str, reason: str) -> None:
 
 
 def release(context: HarvestContext, source: str, *, by: str) -> None:
-    """End a source's hold; a held plan still needs approval. Raises PlanError if the source is not on hold."""
+    """End a source's hold; a held plan still needs approval. Raises PlanError if the source is not
+    on hold.
+    """
     if not context.ledger.operators.release(source):
         raise PlanError(Reason("not_on_hold", {"source": source}))
     context.ledger.operators.record_audit_entry(

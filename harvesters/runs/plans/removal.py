@@ -41,8 +41,8 @@ _ACTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """Where a removed record remains: numbers of journal *entries* and of *releases*, *files* of the archive that may contain it:
-    those with a response that was not erased.
+    """Where a removed record remains: numbers of journal *entries* and of *releases*, *files* of
+    the archive that may contain it: those with a response that was not erased.
 
     *erased* are archived responses without their content, since the record was in them.
     """
@@ -63,47 +63,69 @@ def plan_clear(source: Source, context: HarvestContext, *, by: str, note: str = 
 
 
 def plan_retirement(source: Source, context: HarvestContext, *, by: str, note: str = "") -> Plan:
-    """Plan that a source is harvested no more while its records stay; raises the same errors as ``plan_clear``."""
+    """Plan that a source is harvested no more while its records stay; raises the same errors as
+    ``plan_clear``.
+    """
     if context.ledger.removals.is_retired(source.name):
         raise PlanError(Reason("retired", {"source": source.name}))
     return _plan(source, context, RemovalKind.RETIRE, None, by, note)
 
 
 def plan_forgetting(source: Source, key: str, context: HarvestContext, *, by: str) -> Plan:
-    """Plan a tombstone without title for one record, which no later run publishes again; raises the same errors as ``plan_clear``."""
+    """Plan a tombstone without title for one record, which no later run publishes again; raises the
+    same errors as ``plan_clear``.
+    """
     return _plan(source, context, RemovalKind.FORGET, key, by, "")
 
 
-def _plan(source: Source, context: HarvestContext, kind: RemovalKind, key: str | None, by: str, note: str) -> Plan:
+def _plan(
+    source: Source, context: HarvestContext, kind: RemovalKind, key: str | None, by: str, note: str
+) -> Plan:
     ledger = context.ledger
     with source_lock(source.name, context) as context:
         check_ledger_matches_journal(context)
         _check_free(source, context)
         run = _create_run(source, context, keeps_rules=kind is not RemovalKind.CLEAR)
-        ledger.removals.plan_removal(Removal(run.id, source.name, kind, key_digest(key) if key is not None else None))
+        ledger.removals.plan_removal(
+            Removal(run.id, source.name, kind, key_digest(key) if key is not None else None)
+        )
         note = note or ("" if key is None else f"SHA-256 of its key: {key_digest(key)}")
-        ledger.operators.record_audit_entry(AuditEntry(context.now(), by, _ACTIONS[kind].value, source.name, run.id, note or None))
+        ledger.operators.record_audit_entry(
+            AuditEntry(context.now(), by, _ACTIONS[kind].value, source.name, run.id, note or None)
+        )
         if kind is not RemovalKind.RETIRE:
-            run = _stage(run, _served_keys(run, context, key), ERASED if key is not None else _CLEARED, context)
+            run = _stage(
+                run,
+                _served_keys(run, context, key),
+                ERASED if key is not None else _CLEARED,
+                context,
+            )
         plan, result = plan_run(source, context, run)
         reason = Reason(f"planned_{kind.value}", {"by": by, "count": plan.tombstoned})
-        limits = [item for item in result.hold_reasons if item.code != _LIMIT]  # the source itself deleted nothing
+        # the source itself deleted nothing
+        limits = [item for item in result.hold_reasons if item.code != _LIMIT]
         return hold_plan(replace(plan, hold_reasons=(reason, *limits)), context)
 
 
 def _check_free(source: Source, context: HarvestContext) -> None:
     if opened := context.ledger.open_run(source.name):
-        raise PlanError(Reason("still_open", {"source": source.name, "run": opened.id, "command": "harvest"}))
+        raise PlanError(
+            Reason("still_open", {"source": source.name, "run": opened.id, "command": "harvest"})
+        )
     if waiting := context.ledger.last_run(source.name, [State.HELD]):
         raise PlanError(Reason("decide_first", {"source": source.name, "plan": waiting.id}))
 
 
 def _create_run(source: Source, context: HarvestContext, *, keeps_rules: bool) -> Run:
-    """Create the run. It fetches nothing: the last fetch is that of the run before. Without its rules, the next harvest is a full one."""
+    """Create the run. It fetches nothing: the last fetch is that of the run before. Without its
+    rules, the next harvest is a full one.
+    """
     ledger = context.ledger
     before = ledger.last_run(source.name, _SUCCESSFUL)
     now = max(filter(None, (context.now(), ledger.latest_time(source.name))))
-    run = ledger.create_run(source.name, now, before.rules if before and keeps_rules else "", is_full=False, since=None)
+    run = ledger.create_run(
+        source.name, now, before.rules if before and keeps_rules else "", is_full=False, since=None
+    )
     run = replace(run, last_fetched=(before.last_fetched or before.started) if before else now)
     ledger.save(run)
     return run
@@ -117,29 +139,44 @@ def _served_keys(run: Run, context: HarvestContext, key: str | None) -> list[str
     return [key] if key in stored and stored[key].state in SERVED else []
 
 
-def _stage(run: Run, keys: Sequence[str], reasons: tuple[Reason, ...], context: HarvestContext) -> Run:
+def _stage(
+    run: Run, keys: Sequence[str], reasons: tuple[Reason, ...], context: HarvestContext
+) -> Run:
     first = 0
     for batch in batches(keys, _BATCH_SIZE):
         run = replace(run, fetched=run.fetched + len(batch), pages=run.pages + 1)
-        context.ledger.stage(run, [StagedRecord(key, Outcome.DELETED, reasons=reasons) for key in batch], first)
+        context.ledger.stage(
+            run, [StagedRecord(key, Outcome.DELETED, reasons=reasons) for key in batch], first
+        )
         first += len(batch)
     return run
 
 
 def erase(source: str, key: str, context: HarvestContext) -> Remaining:
-    """Erase what is stored about a forgotten record outside the journal and releases; return where it remains.
+    """Erase what is stored about a forgotten record outside the journal and releases; return where
+    it remains.
 
-    Idempotent. Archived responses in which the listed runs saw it lose their content, with that of all records in them: the
-    source's next full harvest archives these again.
+    Idempotent. Archived responses in which the listed runs saw it lose their content, with that of
+    all records in them: the source's next full harvest archives these again.
     """
     ledger = context.ledger
-    erased = [position for position in ledger.removals.archived_positions(source, key) if _erase_response(position, context)]
+    erased = [
+        position
+        for position in ledger.removals.archived_positions(source, key)
+        if _erase_response(position, context)
+    ]
     ledger.removals.erase_record(source, key)
     entries = tuple(_entries_with(context.iris.record(source, key), context))
     folder = context.data / "archive"
     names = (str(path.relative_to(folder)) for path in sorted((folder / source).glob("*.warc.gz")))
-    files = tuple(name for name in names if any(response.status in _WITH_CONTENT for response in list_responses(folder, name)))
-    return Remaining(entries, tuple(_releases_with(entries, context)), files, tuple(map(_described, erased)))
+    files = tuple(
+        name
+        for name in names
+        if any(response.status in _WITH_CONTENT for response in list_responses(folder, name))
+    )
+    return Remaining(
+        entries, tuple(_releases_with(entries, context)), files, tuple(map(_described, erased))
+    )
 
 
 def _erase_response(position: SourcePosition, context: HarvestContext) -> bool:
@@ -155,7 +192,9 @@ def _described(position: SourcePosition) -> str:
 
 
 def _entries_with(record: str, context: HarvestContext) -> Iterator[int]:
-    """Yield the numbers of the journal entries with a row about *record*, apart from its last tombstone's additions."""
+    """Yield the numbers of the journal entries with a row about *record*, apart from its last
+    tombstone's additions.
+    """
     end = f" <{record}> .\n".encode()
     for entry in context.journal.entries():
         if any(line.endswith(end) for line in entry.lines()):
@@ -163,7 +202,9 @@ def _entries_with(record: str, context: HarvestContext) -> Iterator[int]:
 
 
 def _releases_with(entries: Sequence[int], context: HarvestContext) -> Iterator[int]:
-    """Yield the numbers of the releases whose files exist and were made while the record was published."""
+    """Yield the numbers of the releases whose files exist and were made while the record was
+    published.
+    """
     if not entries:
         return
     for path in sorted((context.data / "releases").glob("*/release.json")):

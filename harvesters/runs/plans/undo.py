@@ -1,4 +1,5 @@
-"""Undo an approval until the source's next run: a new journal entry restores what was published before.
+"""Undo an approval until the source's next run: a new journal entry restores what was published
+before.
 
 Records that the plan added get a tombstone, since an address that was published once stays. Records
 that it changed or removed get their previous description again. The undone run does not count as a
@@ -13,7 +14,19 @@ from itertools import islice
 
 from harvesters.errors import PlanError
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import SEEN, SERVED, TOMBSTONED, UNSEEN, UPSERTED, Notice, Outcome, RecordState, Run, StagedRecord, State
+from harvesters.ledger.models import (
+    SEEN,
+    SERVED,
+    TOMBSTONED,
+    UNSEEN,
+    UPSERTED,
+    Notice,
+    Outcome,
+    RecordState,
+    Run,
+    StagedRecord,
+    State,
+)
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.ledger.undo import PreviousRecord
 from harvesters.reasons import Reason
@@ -113,7 +126,9 @@ def _restored(previous: PreviousRecord, approved: Run, iris: Iris) -> StagedReco
     key = staged.key or ""
     if previous.state not in SERVED:
         reasons = (Reason("publication_undone", {"run": approved.id}),)
-        return StagedRecord(key, Outcome.DELETED, first_seen=staged.first_seen, reasons=reasons, other=staged.other)
+        return StagedRecord(
+            key, Outcome.DELETED, first_seen=staged.first_seen, reasons=reasons, other=staged.other
+        )
     if outcome is Outcome.VANISHED:
         return replace(staged, outcome=Outcome.RETURNED, description="")
     if previous.state is RecordState.VANISHED and outcome in _LISTED:

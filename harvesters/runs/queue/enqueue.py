@@ -28,14 +28,18 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class RunEnqueuer:
-    """Queues runs in the database of *ledger*; waits while it is unavailable, until *stopping* is set."""
+    """Queues runs in the database of *ledger*; waits while it is unavailable, until *stopping* is
+    set.
+    """
 
     context: HarvestContext
     ledger: str
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def prepare(self) -> None:
-        """Create missing tables of the queue, and queue the requests that a crashed scheduler had claimed."""
+        """Create missing tables of the queue, and queue the requests that a crashed scheduler had
+        claimed.
+        """
         logging.getLogger("psycopg.pool").setLevel(
             logging.CRITICAL
         )  # it logs each attempt; we log one line with the cause
@@ -44,7 +48,9 @@ class RunEnqueuer:
             self.enqueue_requested(request)
 
     def enqueue_due(self, source: Source) -> None:
-        """Queue the run of *source* that is due now, unless it is retired; of several schedulers only one does."""
+        """Queue the run of *source* that is due now, unless it is retired; of several schedulers
+        only one does.
+        """
         due = last_due(source.every, self.context.now())
         if due is not None:
             put = partial(_enqueue_due, source=source.name, timestamp=int(due.timestamp()))
@@ -61,7 +67,13 @@ class RunEnqueuer:
             request.source, lambda queue: queue.enqueue_requested(request.source, request.id)
         )
 
-    def _enqueue(self, source: str, put: Callable[[JobQueue], Awaitable[bool]], *, unless_retired: bool = False) -> None:
+    def _enqueue(
+        self,
+        source: str,
+        put: Callable[[JobQueue], Awaitable[bool]],
+        *,
+        unless_retired: bool = False,
+    ) -> None:
         """Queue a run; wait while the database is unavailable, so that no due run is lost."""
 
         async def connect_and_put() -> bool:

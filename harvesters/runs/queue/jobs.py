@@ -1,7 +1,8 @@
-"""Queue runs as jobs of Procrastinate in the ledger's PostgreSQL database (https://procrastinate.readthedocs.io/).
+"""Queue runs as jobs of Procrastinate in the ledger's PostgreSQL database
+(https://procrastinate.readthedocs.io/).
 
-A source's name is the lock of its jobs, so that two of them never run at once. A job's due time is stored, so that several
-schedulers queue each run once.
+A source's name is the lock of its jobs, so that two of them never run at once. A job's due time is
+stored, so that several schedulers queue each run once.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def libpq_url(ledger: str) -> str:
 
 
 def create_app(
-    ledger: str, harvest: HarvestHandler = lambda *_: None, request: RequestHandler = lambda *_: None
+    ledger: str,
+    harvest: HarvestHandler = lambda *_: None,
+    request: RequestHandler = lambda *_: None,
 ) -> App:
     """Return the queue in the ledger's database, with the handlers of its jobs."""
     app = App(connector=PsycopgConnector(conninfo=libpq_url(ledger), kwargs=keepalive_params()))
@@ -73,7 +76,8 @@ def create_app(
 def _defer_again(app: App, job: dict[str, Any], error: SourceLockedError) -> None:
     """Queue a job again whose source is locked, unless the source's next job is queued already.
 
-    Procrastinate's own retry requeues the same job, which fails if the next one is queued, and leaves the job started forever.
+    Procrastinate's own retry requeues the same job, which fails if the next one is queued, and
+    leaves the job started forever.
     """
     if job["tries"] > _MAX_TRIES:
         log.error(
@@ -107,7 +111,9 @@ class JobQueue:
     _known: dict[str, Any] = field(default_factory=dict)
 
     async def enqueue_due(self, source: str, at: int) -> bool:
-        """Queue the run of a source that is due *at* (seconds since 1970); return False if it is queued already."""
+        """Queue the run of a source that is due *at* (seconds since 1970); return False if it is
+        queued already.
+        """
         task = self.app.configure_task(HARVEST, lock=source, queueing_lock=source)
         job = task.make_new_job(source=source, timestamp=at)
         try:
@@ -144,7 +150,8 @@ async def orphaned_jobs(app: App, silence: float) -> set[int]:
 async def requeue_job(app: App, job: Job) -> None:
     """Requeue a job that lost its worker.
 
-    If the source's next job is queued already, the lost job is removed: the next one resumes its run.
+    If the source's next job is queued already, the lost job is removed: the next one resumes its
+    run.
     """
     try:
         await app.job_manager.retry_job(job)

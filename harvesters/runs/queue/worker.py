@@ -1,8 +1,8 @@
 """Execute queued runs, several at a time, until asked to stop; then finish the started ones.
 
-A worker sends heartbeats to the database. If they stop, its jobs are requeued, and another worker resumes each run at its last
-checkpoint. A worker that lost the lock of a run exits at once: another worker has the run. An idle worker waits while the database
-is unavailable.
+A worker sends heartbeats to the database. If they stop, its jobs are requeued, and another worker
+resumes each run at its last checkpoint. A worker that lost the lock of a run exits at once: another
+worker has the run. An idle worker waits while the database is unavailable.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ from journal.errors import JournalError
 from journal.outage import Outage, root_cause
 from journal.stop_signal import exit_on_sigterm
 
-LOCK_LOST_EXIT = 75  # the exit code (EX_TEMPFAIL of sysexits.h) of a worker whose run another worker may have resumed
+# the exit code (EX_TEMPFAIL of sysexits.h) of a worker whose run another worker may have resumed
+LOCK_LOST_EXIT = 75
 _MISSED_HEARTBEATS = 3  # heartbeats missed before a worker counts as lost
 _SILENCED_LOGGERS = (
     "procrastinate.worker.worker",
@@ -72,7 +73,9 @@ class JobHandlers:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def harvest(self, name: str, full: bool, due: int) -> None:
-        """Execute a run that was due at *due* (seconds since 1970). Raises SourceLockedError; then the job is requeued."""
+        """Execute a run that was due at *due* (seconds since 1970). Raises SourceLockedError; then
+        the job is requeued.
+        """
         definitions = load_all(self.source_dir)
         if message := definitions.errors.get(name):
             log.error("run skipped: invalid source definition", source=name, reason=message)
@@ -100,7 +103,9 @@ class JobHandlers:
             log.error("run failed", source=name, reason=str(error))
 
     def run_requested(self, number: int, again: bool) -> None:
-        """Execute a requested run unless it is complete; *again* is whether a lost worker had started it."""
+        """Execute a requested run unless it is complete; *again* is whether a lost worker had
+        started it.
+        """
         request = self.context.ledger.operators.run_request(number)
         if request is None or request.run is not None:
             return
@@ -110,9 +115,11 @@ class JobHandlers:
         run_requests.execute_request(request, self._load_sources(), self.context, self._harvest)
 
     def _find_run_since(self, source: str, due: int) -> str | None:
-        """Return the id of a run started after *due* that ended, e.g. the job's own if its worker was lost after the end.
+        """Return the id of a run started after *due* that ended, e.g. the job's own if its worker
+        was lost after the end.
 
-        A run of the future, from before the clock was set back, is not such a run: the source would not be harvested until then.
+        A run of the future, from before the clock was set back, is not such a run: the source would
+        not be harvested until then.
         """
         last = self.context.ledger.last_run(source, run_requests.ENDED_STATES, fetched_only=True)
         has_ended = (
@@ -146,7 +153,9 @@ class JobHandlers:
 def run_worker(
     context: HarvestContext, ledger: str, source_dir: Path, concurrency: int, heartbeat: float
 ) -> None:
-    """Execute up to *concurrency* runs at a time from the queue in *ledger* until SIGTERM or SIGINT; *heartbeat* in seconds."""
+    """Execute up to *concurrency* runs at a time from the queue in *ledger* until SIGTERM or
+    SIGINT; *heartbeat* in seconds.
+    """
     for name in _SILENCED_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     handlers = JobHandlers(context, source_dir, ledger)
@@ -175,7 +184,9 @@ def run_worker(
 async def _run_until_stopped(
     app: App, context: HarvestContext, concurrency: int, heartbeat: float, stopping: threading.Event
 ) -> bool:
-    """Work until asked to stop, then return True; False if Procrastinate's worker ended by itself, e.g. without a database."""
+    """Work until asked to stop, then return True; False if Procrastinate's worker ended by itself,
+    e.g. without a database.
+    """
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(concurrency + 2))
     recovery = Recovery(app, context, heartbeat * _MISSED_HEARTBEATS)
@@ -213,8 +224,9 @@ async def _run_until_stopped(
 class Recovery:
     """Requeues the jobs of lost workers, which sent no heartbeat for *silence* seconds.
 
-    A run holds its source's lock. A job of a lost worker is requeued when that lock is free, and so is a job whose lock has been free
-    for *silence* seconds: its worker lives, but could not store the end of the run.
+    A run holds its source's lock. A job of a lost worker is requeued when that lock is free, and so
+    is a job whose lock has been free for *silence* seconds: its worker lives, but could not store
+    the end of the run.
     """
 
     app: App
@@ -254,7 +266,9 @@ class Recovery:
                 await asyncio.to_thread(self._requeue, jobs[number], asyncio.get_running_loop())
 
     def _requeue(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
-        """Requeue a job while holding its source's lock, so that no other worker starts its run meanwhile."""
+        """Requeue a job while holding its source's lock, so that no other worker starts its run
+        meanwhile.
+        """
         source = str(job.lock)
         with suppress(SourceLockedError), source_lock(source, self.context):
             run = self.context.ledger.open_run(source)

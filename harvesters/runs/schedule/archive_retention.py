@@ -33,18 +33,23 @@ class ArchiveFile:
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What a pruning deletes, oldest first, and what it keeps: *remaining* counts files by reason; *bytes_after* is what is left."""
+    """What a pruning deletes, oldest first, and what it keeps: *remaining* counts files by reason;
+    *bytes_after* is what is left.
+    """
 
     deleted: tuple[ArchiveFile, ...]
     remaining: dict[str, int]
     bytes_after: int
 
 
-def plan_pruning(context: HarvestContext, *, before: datetime | None, max_bytes: int | None) -> Pruning:
-    """Return what to delete: files last written before *before*, then the oldest until *max_bytes* are left.
+def plan_pruning(
+    context: HarvestContext, *, before: datetime | None, max_bytes: int | None
+) -> Pruning:
+    """Return what to delete: files last written before *before*, then the oldest until *max_bytes*
+    are left.
 
-    Never deleted: files of runs that a release cites as the origin of a record, that published a current record, that a remap
-    reads, and that are open. So more than *max_bytes* may be left.
+    Never deleted: files of runs that a release cites as the origin of a record, that published a
+    current record, that a remap reads, and that are open. So more than *max_bytes* may be left.
     """
     needed = _needed_runs(context)
     files = sorted(_files(context.data / "archive"), key=lambda file: (file.written, file.name))
@@ -71,14 +76,18 @@ def prune(context: HarvestContext, pruning: Pruning) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise ArchiveError(f"archive {path}: {error.strerror}; make the directory writable, then run again") from error
+            raise ArchiveError(
+                f"archive {path}: {error.strerror}; make the directory writable, then run again"
+            ) from error
 
 
 def _files(folder: Path) -> Iterator[ArchiveFile]:
     for path in folder.glob(f"*/*{_SUFFIX}"):
         status = path.stat()
         written = datetime.fromtimestamp(status.st_mtime).astimezone()
-        yield ArchiveFile(str(path.relative_to(folder)), path.name.removesuffix(_SUFFIX), status.st_size, written)
+        yield ArchiveFile(
+            str(path.relative_to(folder)), path.name.removesuffix(_SUFFIX), status.st_size, written
+        )
 
 
 def _needed_runs(context: HarvestContext) -> dict[str, str]:
@@ -98,7 +107,9 @@ def _needed_runs(context: HarvestContext) -> dict[str, str]:
 
 
 def _cited_runs(context: HarvestContext) -> set[str]:
-    """Return the runs that the records of a release with files name as their origin, by the journal up to each release."""
+    """Return the runs that the records of a release with files name as their origin, by the journal
+    up to each release.
+    """
     positions = sorted(_release_positions(context.data / "releases"))
     cited: set[str] = set()
     runs: dict[str, str] = {}

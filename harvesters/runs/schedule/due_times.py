@@ -18,7 +18,8 @@ def _trigger(every: str) -> CronTrigger:
 
 
 def next_due(every: str, after: datetime) -> datetime | None:
-    """Return the first due time of the cron line *every* (UTC) after *after*, or None if there is none.
+    """Return the first due time of the cron line *every* (UTC) after *after*, or None if there is
+    none.
 
     >>> from datetime import UTC
     >>> str(next_due("15 3 * * *", datetime(2026, 3, 1, 3, 15, tzinfo=UTC)))
@@ -31,7 +32,9 @@ def next_due(every: str, after: datetime) -> datetime | None:
 
 
 def last_due(every: str, time: datetime) -> datetime | None:
-    """Return the last due time of *every* at or before *time*, or None if there is none in nine years."""
+    """Return the last due time of *every* at or before *time*, or None if there is none in nine
+    years.
+    """
     window = timedelta(minutes=1)
     while window <= _SEARCH_LIMIT and next_due(every, time - _SEARCH_LIMIT):
         due = next_due(every, time - window)

@@ -1,6 +1,8 @@
-"""Check in the background whether the web pages that records name still answer, and publish what was found.
+"""Check in the background whether the web pages that records name still answer, and publish what
+was found.
 
-One request for each link and check, through the client of harvests: its guard, robots.txt, pauses and limits apply.
+One request for each link and check, through the client of harvests: its guard, robots.txt, pauses
+and limits apply.
 """
 
 from __future__ import annotations
@@ -29,7 +31,15 @@ from harvesters.errors import (
     UnexpectedStatusError,
 )
 from harvesters.ledger.compression import decompress
-from harvesters.ledger.links import LinkCheck, LinkState, RecordLink, due_links, links, save_link, set_links
+from harvesters.ledger.links import (
+    LinkCheck,
+    LinkState,
+    RecordLink,
+    due_links,
+    links,
+    save_link,
+    set_links,
+)
 from harvesters.ledger.models import LINKS, State
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
@@ -44,10 +54,18 @@ from vocab.terms import DCAT, FOAF
 ROUND_SECONDS = 50.0  # of one call: the next follows within a minute
 _BATCH = 100  # links that are read at once
 _BYTES = 1024  # of a page that are asked for
-_SLOW_SECONDS, _REST_FACTOR = 5.0, 20  # a request that takes longer; the host then rests for this many times as long
-_LIMITED, _LONGEST_REST = timedelta(hours=1), timedelta(days=1)  # after 429 without Retry-After; of any Retry-After
+# a request that takes longer; the host then rests for this many times as long
+_SLOW_SECONDS, _REST_FACTOR = 5.0, 20
+# after 429 without Retry-After; of any Retry-After
+_LIMITED, _LONGEST_REST = timedelta(hours=1), timedelta(days=1)
 _PUBLISH_AGAIN = timedelta(days=1)
-_POLICY = RetryPolicy(read_timeout=20.0, connect_timeout=10.0, response_timeout=30.0, max_bytes=2 * 1024 * 1024, max_attempts=1)
+_POLICY = RetryPolicy(
+    read_timeout=20.0,
+    connect_timeout=10.0,
+    response_timeout=30.0,
+    max_bytes=2 * 1024 * 1024,
+    max_attempts=1,
+)
 _PROPERTIES = (f"{FOAF}page", f"{FOAF}homepage", f"{DCAT}accessURL", f"{DCAT}downloadURL")
 _LINK = re.compile(rf"^\S+ <(?:{'|'.join(map(re.escape, _PROPERTIES))})> <([^>]+)>$", re.MULTILINE)
 _THERE = {"416"}  # statuses of a page that has fewer bytes than were asked for
@@ -60,8 +78,9 @@ log = structlog.get_logger(component="links")
 class LinkProgress:
     """The state between the rounds of one process.
 
-    *runs* has the last run of each source whose links were read, *unpublished* the sources whose states may differ from the published
-    ones, *published* when those of a source were published last, *rests* until when a host gets no request.
+    *runs* has the last run of each source whose links were read, *unpublished* the sources whose
+    states may differ from the published ones, *published* when those of a source were published
+    last, *rests* until when a host gets no request.
     """
 
     runs: dict[str, str] = field(default_factory=dict)
@@ -77,13 +96,18 @@ def check_due_links(
     outage: Outage,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Check the links that are due of the sources that ask for it, for ROUND_SECONDS; log once while the ledger cannot be used.
+    """Check the links that are due of the sources that ask for it, for ROUND_SECONDS; log once
+    while the ledger cannot be used.
 
     Each source has an equal share of the time, and what the sources before it left.
     """
     until = clock() + ROUND_SECONDS
     try:
-        asking = [source for source in sources if source.check_links and not context.ledger.removals.is_retired(source.name)]
+        asking = [
+            source
+            for source in sources
+            if source.check_links and not context.ledger.removals.is_retired(source.name)
+        ]
         for number, source in enumerate(asking):
             now = clock()
             end = now + (until - now) / (len(asking) - number)
@@ -103,8 +127,9 @@ def check_source(
 ) -> int:
     """Check the links of a source that are due; return how many were checked.
 
-    A host that limits requests, or answers slowly, rests: its other links are postponed, and those of other hosts go on. States are
-    published when none is due any more, by one process at most once a day.
+    A host that limits requests, or answers slowly, rests: its other links are postponed, and those
+    of other hosts go on. States are published when none is due any more, by one process at most
+    once a day.
     """
     run = context.ledger.last_run(source.name, [State.COMMITTED])
     if run is None:
@@ -137,8 +162,12 @@ def check_source(
     return checked
 
 
-def _due_links(context: HarvestContext, source: str, may_go_on: Callable[[], bool]) -> Iterator[RecordLink]:
-    """Yield the links that are due, the longest due first; each must be checked or postponed before the next is taken."""
+def _due_links(
+    context: HarvestContext, source: str, may_go_on: Callable[[], bool]
+) -> Iterator[RecordLink]:
+    """Yield the links that are due, the longest due first; each must be checked or postponed before
+    the next is taken.
+    """
     while may_go_on() and (batch := due_links(context.ledger, source, context.now(), _BATCH)):
         for link in batch:
             if not may_go_on():
@@ -147,16 +176,24 @@ def _due_links(context: HarvestContext, source: str, may_go_on: Callable[[], boo
 
 
 def _rest_after(seconds: float) -> timedelta:
-    """Return how long a host rests after a request that took *seconds*: a slow host takes a small share of the time."""
+    """Return how long a host rests after a request that took *seconds*: a slow host takes a small
+    share of the time.
+    """
     return timedelta(seconds=seconds * _REST_FACTOR if seconds > _SLOW_SECONDS else 0)
 
 
 def _publish_complete(context: HarvestContext, source: str, progress: LinkProgress) -> None:
-    """Publish the states of a source unless one of its links is due or they were published less than a day ago."""
+    """Publish the states of a source unless one of its links is due or they were published less
+    than a day ago.
+    """
     now = context.now()
     progress.rests = {host: rest for host, rest in progress.rests.items() if rest > now}
     last = progress.published.get(source)
-    if source not in progress.unpublished or (last and now - last < _PUBLISH_AGAIN) or due_links(context.ledger, source, now, 1):
+    if (
+        source not in progress.unpublished
+        or (last and now - last < _PUBLISH_AGAIN)
+        or due_links(context.ledger, source, now, 1)
+    ):
         return
     publish_states(context, source)
     progress.unpublished.discard(source)
@@ -189,7 +226,13 @@ def check_link(client: Fetch, url: str) -> LinkCheck:
         return LinkCheck(LinkState.BLOCKED, _answer(error))
     except UnexpectedStatusError as error:
         status = _answer(error)
-        state = LinkState.ALIVE if status in _THERE else LinkState.BLOCKED if status in _NOT_TO_US else None
+        state = (
+            LinkState.ALIVE
+            if status in _THERE
+            else LinkState.BLOCKED
+            if status in _NOT_TO_US
+            else None
+        )
         return LinkCheck(state, status)
     except RetryLaterError as error:
         return LinkCheck(None, _answer(error), rest=_requested_rest(error, timedelta(0)))
@@ -201,7 +244,9 @@ def check_link(client: Fetch, url: str) -> LinkCheck:
 
 
 def _requested_rest(error: RetryLaterError, otherwise: timedelta) -> timedelta:
-    """Return how long a host wants no requests: its Retry-After, at most a day, or *otherwise* if it does not say."""
+    """Return how long a host wants no requests: its Retry-After, at most a day, or *otherwise* if
+    it does not say.
+    """
     return otherwise if error.after is None else min(timedelta(seconds=error.after), _LONGEST_REST)
 
 
@@ -211,12 +256,16 @@ def _answer(error: FetchError) -> str:
 
 
 def _without_scheme(url: str) -> str:
-    """Return an address without scheme, fragment and final slash: a page that moves from http to https is the same."""
+    """Return an address without scheme, fragment and final slash: a page that moves from http to
+    https is the same.
+    """
     return url.partition("#")[0].partition("://")[2].rstrip("/")
 
 
 def publish_states(context: HarvestContext, source: str) -> None:
-    """Write the states of a source's links to the journal, as one entry, if they have changed since they were published."""
+    """Write the states of a source's links to the journal, as one entry, if they have changed since
+    they were published.
+    """
 
     def changes() -> list[GraphChange]:
         graph = context.iris.links(source)
@@ -225,7 +274,10 @@ def publish_states(context: HarvestContext, source: str) -> None:
             for link in links(context.ledger, source)
             if link.state and link.since
         )
-        before, after = context.ledger.graphs.graph(graph), "\n".join(describe_links(source, states, context.iris))
+        before, after = (
+            context.ledger.graphs.graph(graph),
+            "\n".join(describe_links(source, states, context.iris)),
+        )
         return [GraphChange(graph, before, after)] if before != after else []
 
     run, _ = publish_graphs(LINKS, changes, context)

@@ -24,7 +24,9 @@ log = structlog.get_logger(component="identity")
 
 
 def match_and_publish(data: Path, ledger: str, base: str) -> tuple[int, int]:
-    """Match what is new or changed, and publish the clusters; return the number of records that were compared, and of clusters changed."""
+    """Match what is new or changed, and publish the clusters; return the number of records that
+    were compared, and of clusters changed.
+    """
     with (
         open_context(data, ledger, base, "", frozenset()) as context,
         match_records(context.ledger, context.iris, only_changed=True) as matching,
@@ -36,10 +38,14 @@ def match_and_publish(data: Path, ledger: str, base: str) -> tuple[int, int]:
             raise HarvestError(str(error)) from error
 
 
-def create_matcher(context: HarvestContext, ledger: str, clock: Callable[[], float] = time.monotonic) -> Callable[[], None]:
-    """Return the function that matches what is new or changed, if anything is; it may be called every minute.
+def create_matcher(
+    context: HarvestContext, ledger: str, clock: Callable[[], float] = time.monotonic
+) -> Callable[[], None]:
+    """Return the function that matches what is new or changed, if anything is; it may be called
+    every minute.
 
-    Matching runs in a process of its own, whose memory is free again afterwards. *ledger* is the URL of the ledger.
+    Matching runs in a process of its own, whose memory is free again afterwards. *ledger* is the
+    URL of the ledger.
     """
     outage, due = Outage("cannot match records", "records are matched again"), float("-inf")
 
@@ -50,7 +56,9 @@ def create_matcher(context: HarvestContext, ledger: str, clock: Callable[[], flo
             return
         try:
             if has_changes(context.ledger):
-                records, clusters = call_bounded(match_and_publish, context.data, ledger, context.iris.base, limits=_LIMITS)
+                records, clusters = call_bounded(
+                    match_and_publish, context.data, ledger, context.iris.base, limits=_LIMITS
+                )
                 log.info("records matched", records=records, clusters=clusters)
         except HarvestError as error:
             outage.failed(str(error))

@@ -31,7 +31,8 @@ def find_run(request: RunRequest, context: HarvestContext) -> Run | None:
 
 
 def claim_requests(context: HarvestContext, outage: Outage | None = None) -> list[RunRequest]:
-    """Claim the waiting requests, each for one caller only; return none if the ledger cannot be read.
+    """Claim the waiting requests, each for one caller only; return none if the ledger cannot be
+    read.
 
     *outage* counts the failures of a caller that polls.
     """
@@ -39,7 +40,9 @@ def claim_requests(context: HarvestContext, outage: Outage | None = None) -> lis
     try:
         waiting = context.ledger.operators.waiting_requests()
         claimed = [
-            request for request in waiting if context.ledger.operators.claim(request.id, context.now())
+            request
+            for request in waiting
+            if context.ledger.operators.claim(request.id, context.now())
         ]
     except HarvestError as error:
         outage.failed(str(error))
@@ -60,7 +63,9 @@ def execute_request(
     """
     source = next((source for source in sources if source.name == request.source), None)
     if source is None:
-        context.ledger.operators.complete_request(request.id, f"no source definition for {request.source!r}")
+        context.ledger.operators.complete_request(
+            request.id, f"no source definition for {request.source!r}"
+        )
         return
     try:
         context.ledger.operators.complete_request(request.id, harvest(source, request.full).run.id)

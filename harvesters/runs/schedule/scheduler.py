@@ -1,4 +1,6 @@
-"""Schedule runs by each source's cron line. Runs of one source never overlap; missed runs are logged."""
+"""Schedule runs by each source's cron line. Runs of one source never overlap; missed runs are
+logged.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from apscheduler.triggers.cron import CronTrigger
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.source import Source
 
-_MISFIRE_GRACE = 3600  # seconds after its due time in which a run still starts, e.g. after the machine slept
+# seconds after its due time in which a run still starts, e.g. after the machine slept
+_MISFIRE_GRACE = 3600
 _REFRESH_INTERVAL = 60  # seconds
 _REQUEST_INTERVAL = 3  # seconds between checks for run requests: people wait for these runs
 _CONCURRENT_REQUESTS = 2  # requested runs at the same time, in addition to scheduled ones
@@ -45,8 +48,8 @@ def create_scheduler(
     *refresh* is called every minute to update the status file. Run requests are claimed every three
     seconds by *requests* and executed in addition to scheduled runs. When a source's quiet hours
     end and *is_postponed* returns True for it, *resume* (default: *harvest*) is called. *notify* is
-    called every minute in a thread of its own, since mail servers may be slow, and *check_links* too, since web
-    pages are, and *match*, since comparing many records takes long.
+    called every minute in a thread of its own, since mail servers may be slow, and *check_links*
+    too, since web pages are, and *match*, since comparing many records takes long.
     """
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # `log_missed` logs missed runs
     pools = {
@@ -66,7 +69,10 @@ def create_scheduler(
             if source.quiet:
                 _add_resume_job(scheduler, source, source.quiet.end, resume_postponed)
     others = {"notifications": notify, "links": check_links, "identity": match}
-    _add_minute_jobs(scheduler, {"status": (refresh, "clock")} | {name: (action, name) for name, action in others.items()})
+    _add_minute_jobs(
+        scheduler,
+        {"status": (refresh, "clock")} | {name: (action, name) for name, action in others.items()},
+    )
     if requests is not None:
         _add_request_job(scheduler, *requests)
     scheduler.add_listener(log_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
@@ -88,8 +94,12 @@ def _add_harvest_job(
     )
 
 
-def _add_minute_jobs(scheduler: BackgroundScheduler, jobs: Mapping[str, tuple[Callable[[], None] | None, str]]) -> None:
-    """Call each action, by its name, every minute in its pool; the colon before the name keeps its id from being a source's."""
+def _add_minute_jobs(
+    scheduler: BackgroundScheduler, jobs: Mapping[str, tuple[Callable[[], None] | None, str]]
+) -> None:
+    """Call each action, by its name, every minute in its pool; the colon before the name keeps its
+    id from being a source's.
+    """
     for name, (action, executor) in jobs.items():
         if action is not None:
             scheduler.add_job(
@@ -146,7 +156,9 @@ def _add_request_job(
 
 
 def log_missed(event: JobExecutionEvent) -> None:
-    """Log a missed run, or one skipped since the previous run is in progress. Ignore jobs that are not runs."""
+    """Log a missed run, or one skipped since the previous run is in progress. Ignore jobs that are
+    not runs.
+    """
     if event.job_id.startswith(":"):
         return
     if event.code == EVENT_JOB_MISSED:

@@ -1,7 +1,8 @@
 """Check the properties and classes of a SPARQL query against those that are defined or in use.
 
-A misspelt property matches nothing, and an empty result looks like an answer. The scanner is linear in the length of the query. It knows
-triples, paths, lists and blank nodes (https://www.w3.org/TR/sparql11-query/#sparqlGrammar), and skips expressions, data and templates.
+A misspelt property matches nothing, and an empty result looks like an answer. The scanner is linear
+in the length of the query. It knows triples, paths, lists and blank nodes
+(https://www.w3.org/TR/sparql11-query/#sparqlGrammar), and skips expressions, data and templates.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ _BUILT_IN = frozenset({PROPERTY, f"{RDF}type", f"{RDF}first", f"{RDF}rest"})
 
 
 class UnknownTerm(QueryError):
-    """The query uses a property or class that is not defined and not in use; the message names the nearest ones."""
+    """The query uses a property or class that is not defined and not in use; the message names the
+    nearest ones.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,9 @@ class UsedTerms:
 
 @dataclass(slots=True)
 class _Level:
-    """A pair of braces or brackets: *kind* is ``group``, ``node`` (a blank node's properties) or ``skip``; *state* what comes next."""
+    """A pair of braces or brackets: *kind* is ``group``, ``node`` (a blank node's properties) or
+    ``skip``; *state* what comes next.
+    """
 
     kind: str
     state: str = "subject"
@@ -104,7 +109,9 @@ class _Scanner:
             self.index += 2
 
     def _outside(self, token: Token, level: _Level) -> None:
-        """Pass a token of a SELECT clause, of an expression or of data; braces after CONSTRUCT and VALUES enclose no pattern."""
+        """Pass a token of a SELECT clause, of an expression or of data; braces after CONSTRUCT and
+        VALUES enclose no pattern.
+        """
         if token.word() in ("CONSTRUCT", "VALUES"):
             level.skip_next = True
         elif token.word() == "WHERE":
@@ -119,7 +126,10 @@ class _Scanner:
         elif word == "VALUES":
             self._data()
         elif word in ("GRAPH", "SERVICE"):
-            level.state, self.index = "subject", self.index + (2 if self._word(1) == "SILENT" else 1)
+            level.state, self.index = (
+                "subject",
+                self.index + (2 if self._word(1) == "SILENT" else 1),
+            )
         elif token.text == "." and token.kind == "other":
             level.state = "subject"
         elif token.text == ";":
@@ -141,13 +151,19 @@ class _Scanner:
         if self._word(1) in ("NOT", "EXISTS"):
             self.index += 2 if self._word(1) == "NOT" else 1
             return
-        while self.index + 1 < len(self.tokens) and self.tokens[self.index + 1].text not in ("(", "{", "}"):
+        while self.index + 1 < len(self.tokens) and self.tokens[self.index + 1].text not in (
+            "(",
+            "{",
+            "}",
+        ):
             self.index += 1
         level.skip_next = True  # until its bracket is closed
 
     def _data(self) -> None:
         """Skip the variables of VALUES and its rows."""
-        while self.index + 1 < len(self.tokens) and (self.tokens[self.index].text != "}" or self.tokens[self.index].kind == "string"):
+        while self.index + 1 < len(self.tokens) and (
+            self.tokens[self.index].text != "}" or self.tokens[self.index].kind == "string"
+        ):
             self.index += 1
         self.levels[-1].state = "subject"
 
@@ -169,7 +185,11 @@ class _Scanner:
 
     def _path_continues(self, token: Token, depth: int) -> bool:
         following = self.tokens[self.index + 1].text if self.index + 1 < len(self.tokens) else "}"
-        return following != "}" and (depth > 0 or token.text in ("^", "!", "/", "|") or following in ("/", "|", "*", "+", "?"))
+        return following != "}" and (
+            depth > 0
+            or token.text in ("^", "!", "/", "|")
+            or following in ("/", "|", "*", "+", "?")
+        )
 
     def _term(self, token: Token, level: _Level) -> None:
         if level.state == "subject":
@@ -188,7 +208,8 @@ class _Scanner:
 
 
 def used_terms(text: str, base: str) -> UsedTerms:
-    """Return the properties and classes of the query *text*, whose relative IRIs are resolved against *base*.
+    """Return the properties and classes of the query *text*, whose relative IRIs are resolved
+    against *base*.
 
     >>> terms = used_terms("PREFIX x: <http://x/> SELECT * { ?s a x:C ; x:p/^x:q [ x:r ?o ] FILTER EXISTS { ?o <http://x/t> 1 } }", "")
     >>> sorted(terms.properties), sorted(terms.classes)
@@ -198,13 +219,18 @@ def used_terms(text: str, base: str) -> UsedTerms:
 
 
 async def check_terms(service: QueryService, text: str) -> UsedTerms:
-    """Return the terms of the query *text*. Raises UnknownTerm if a property or class is not defined, not in use and in no example."""
+    """Return the terms of the query *text*. Raises UnknownTerm if a property or class is not
+    defined, not in use and in no example.
+    """
     terms = used_terms(text, service.iris.base)
     known: dict[str, set[str]] = {"properties": set(_BUILT_IN), "classes": set()}
     for row in await service.rows(query("completions")):
         known.setdefault(row["kind"].value, set()).add(row["iri"].value)
-    if not (terms.properties.keys() <= known["properties"] and terms.classes.keys() <= known["classes"]):
-        for example in examples(service.iris):  # which may be about what no registry has yet, such as prizes
+    if not (
+        terms.properties.keys() <= known["properties"] and terms.classes.keys() <= known["classes"]
+    ):
+        # which may be about what no registry has yet, such as prizes
+        for example in examples(service.iris):
             terms_of_example = used_terms(example.text, service.iris.base)
             known["properties"] |= terms_of_example.properties.keys()
             known["classes"] |= terms_of_example.classes.keys()
@@ -221,7 +247,9 @@ async def check_terms(service: QueryService, text: str) -> UsedTerms:
 
 
 def _nearest(iri: str, candidates: Iterable[str], spaces: Mapping[str, str]) -> list[str]:
-    """Return the names of the candidates that are spelt most like *iri*, by their local names first."""
+    """Return the names of the candidates that are spelt most like *iri*, by their local names
+    first.
+    """
     by_name: dict[str, list[str]] = {}
     for candidate in sorted(candidates):
         by_name.setdefault(_local(candidate).casefold(), []).append(candidate)
@@ -236,5 +264,9 @@ def _local(iri: str) -> str:
 
 
 def _short(iri: str, spaces: Mapping[str, str]) -> str:
-    names = (f"{prefix}:{iri.removeprefix(space)} <{iri}>" for prefix, space in spaces.items() if iri.startswith(space))
+    names = (
+        f"{prefix}:{iri.removeprefix(space)} <{iri}>"
+        for prefix, space in spaces.items()
+        if iri.startswith(space)
+    )
     return next(names, f"<{iri}>")

@@ -32,7 +32,8 @@ class NothingFound(QueryError):
 
 
 class Part(TypedDict):
-    """A result: *data* in the format *media*; *link* returns the same bytes, *query* is what it runs, "" for a file.
+    """A result: *data* in the format *media*; *link* returns the same bytes, *query* is what it
+    runs, "" for a file.
 
     *labels* are English names of codes and IRIs in *data*.
     """
@@ -46,7 +47,9 @@ class Part(TypedDict):
 
 
 class SourceFreshness(TypedDict):
-    """How fresh a registry is now: *state*, and when its last full harvest began, null before the first."""
+    """How fresh a registry is now: *state*, and when its last full harvest began, null before the
+    first.
+    """
 
     title: str | None
     state: str
@@ -54,10 +57,11 @@ class SourceFreshness(TypedDict):
 
 
 class PinnedAnswer(TypedDict):
-    """What a tool returns. *position* is the journal entry of the release, *published* the newest entry that is published.
+    """What a tool returns. *position* is the journal entry of the release, *published* the newest
+    entry that is published.
 
-    *licences* are by registry; *basis* is how the links to action lines, goals and targets in the data were made. *note* is a limit of
-    a search, "" if there is none.
+    *licences* are by registry; *basis* is how the links to action lines, goals and targets in the
+    data were made. *note* is a limit of a search, "" if there is none.
     """
 
     summary: str
@@ -81,21 +85,42 @@ class PinnedRelease:
     host: str
     client: str = ""
 
-    async def ask(self, name: str, text: str, suffix: str = "csv", labels: Mapping[str, str] | None = None) -> tuple[Part, str]:
+    async def ask(
+        self, name: str, text: str, suffix: str = "csv", labels: Mapping[str, str] | None = None
+    ) -> tuple[Part, str]:
         """Run the query *text*; return its result and a note on its searches.
 
-        Raises NothingFound if the result is empty, RowLimit if it is larger than MAX_BYTES, and PublisherError.
+        Raises NothingFound if the result is empty, RowLimit if it is larger than MAX_BYTES, and
+        PublisherError.
         """
         link = self.link("/sparql", query=text, format=suffix, release=str(self.release.number))
         if len(link) - len(self.host) > MAX_QUERY_STRING:
-            raise QueryError(f"the query is too long for a link, which has at most {MAX_QUERY_STRING} bytes; shorten it")
-        parsed = parse_request({"query": [text], "format": [suffix]}, None, self.service.iris.base, self.service.limits.rows)
+            raise QueryError(
+                f"the query is too long for a link, which has at most {MAX_QUERY_STRING} bytes; shorten it"
+            )
+        parsed = parse_request(
+            {"query": [text], "format": [suffix]},
+            None,
+            self.service.iris.base,
+            self.service.limits.rows,
+        )
         if parsed.query_request.volatile:
-            raise QueryError("NOW(), RAND(), UUID() and STRUUID() have another result each time; a result here must be repeatable")
+            raise QueryError(
+                "NOW(), RAND(), UUID() and STRUUID() have another result each time; a result here must be repeatable"
+            )
         body, rows, form, note = await self._run(parsed, link)
         if not rows and (rows == 0 or not body.strip()):
-            raise NothingFound(f"nothing found in release {self.release.number}; it may exist under another name or in newer data")
-        part = Part(name=name, data=body.decode(), media=media_type(form), link=link, query=text, labels=labels or {})
+            raise NothingFound(
+                f"nothing found in release {self.release.number}; it may exist under another name or in newer data"
+            )
+        part = Part(
+            name=name,
+            data=body.decode(),
+            media=media_type(form),
+            link=link,
+            query=text,
+            labels=labels or {},
+        )
         return part, note
 
     def file(self, name: str) -> Part:
@@ -105,14 +130,25 @@ class PinnedRelease:
         if described is None:
             raise NothingFound(f"release {self.release.number} has no file {name}")
         link = self.link(f"/releases/{self.release.number}/{name}")
-        return Part(name=name, data=path.read_text(encoding="utf-8"), media=described.media, link=link, query="", labels={})
+        return Part(
+            name=name,
+            data=path.read_text(encoding="utf-8"),
+            media=described.media,
+            link=link,
+            query="",
+            labels={},
+        )
 
     def link(self, path: str, **parameters: str) -> str:
         """Return an absolute link."""
         return f"{self.host}{path}?{urlencode(parameters)}" if parameters else f"{self.host}{path}"
 
-    async def answer(self, summary: str, parts: list[Part], basis: list[str], sources: list[str], note: str = "") -> PinnedAnswer:
-        """Return the answer with these *parts*; *sources* are the names of the registries of its data, all if empty."""
+    async def answer(
+        self, summary: str, parts: list[Part], basis: list[str], sources: list[str], note: str = ""
+    ) -> PinnedAnswer:
+        """Return the answer with these *parts*; *sources* are the names of the registries of its
+        data, all if empty.
+        """
         now, version = clock(), data_version(self.service)
         statuses = await source_statuses(self.service)
         return PinnedAnswer(
@@ -123,23 +159,39 @@ class PinnedRelease:
             issued=self.release.issued,
             published=version.position if version else 0,
             freshness={
-                name: SourceFreshness(title=status.title, state=status.state(now).value, confirmed=status.last_full_harvest)
+                name: SourceFreshness(
+                    title=status.title,
+                    state=status.state(now).value,
+                    confirmed=status.last_full_harvest,
+                )
                 for name, status in statuses.items()
                 if not sources or name in sources
             },
-            licences={item.name: item.licence for item in self.release.sources if not sources or item.name in sources},
+            licences={
+                item.name: item.licence
+                for item in self.release.sources
+                if not sources or item.name in sources
+            },
             basis=basis,
             note=note,
         )
 
     async def snapshot(self, text: str) -> Snapshot:
-        """Return the store of the release, with its text index if *text* searches; waits while it is being loaded."""
-        return await self._when_ready(lambda: self.service.release(self.release.number, has_search(text)))
+        """Return the store of the release, with its text index if *text* searches; waits while it
+        is being loaded.
+        """
+        return await self._when_ready(
+            lambda: self.service.release(self.release.number, has_search(text))
+        )
 
     async def _run(self, parsed: SparqlRequest, link: str) -> tuple[bytes, int | None, str, str]:
-        """Return the bytes of the result, the number of its rows, its format, and a note on its searches."""
+        """Return the bytes of the result, the number of its rows, its format, and a note on its
+        searches.
+        """
         snapshot = await self.snapshot(parsed.query_request.text)
-        question = replace(parsed.query_request, snapshot=snapshot.path, release=self.release.number)
+        question = replace(
+            parsed.query_request, snapshot=snapshot.path, release=self.release.number
+        )
         question = await rewrite(self.service, question, snapshot)
         answer = await self.service.query(question, client=self.client)
         body = bytearray()
@@ -147,7 +199,9 @@ class PinnedRelease:
             async for chunk in answer.chunks():
                 body += chunk
                 if len(body) > MAX_BYTES:
-                    raise RowLimit(f"the result is larger than {MAX_BYTES >> 10} KiB; count, add LIMIT, or give the reader the link {link}")
+                    raise RowLimit(
+                        f"the result is larger than {MAX_BYTES >> 10} KiB; count, add LIMIT, or give the reader the link {link}"
+                    )
         finally:
             answer.close()
         return bytes(body), answer.rows, answer.suffix, question.note
@@ -163,10 +217,18 @@ class PinnedRelease:
                 await asyncio.sleep(RETRY)
 
 
-async def pin_release(service: QueryService, number: int | None, host: str, client: str = "") -> PinnedRelease:
+async def pin_release(
+    service: QueryService, number: int | None, host: str, client: str = ""
+) -> PinnedRelease:
     """Return release *number*, the newest if None. Raises ReleaseNotFound and Withdrawn."""
     folder = service.data / "releases"
-    release = await asyncio.to_thread(service.releases.release, number) if number else await asyncio.to_thread(newest_release, folder)
+    release = (
+        await asyncio.to_thread(service.releases.release, number)
+        if number
+        else await asyncio.to_thread(newest_release, folder)
+    )
     if release is None:
-        raise ReleaseNotFound("there is no release yet, to which an answer could be pinned; `stocktake release` makes one")
+        raise ReleaseNotFound(
+            "there is no release yet, to which an answer could be pinned; `stocktake release` makes one"
+        )
     return PinnedRelease(service, release, host, client)

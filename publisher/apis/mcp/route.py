@@ -1,4 +1,5 @@
-"""``/mcp``, the Model Context Protocol over HTTP, and ``/llms.txt``, which describes the site for machines.
+"""``/mcp``, the Model Context Protocol over HTTP, and ``/llms.txt``, which describes the site for
+machines.
 
 Sources: https://modelcontextprotocol.io/specification/ (streamable HTTP), https://llmstxt.org/.
 """
@@ -28,17 +29,23 @@ class McpEndpoint:
     """The endpoint as an ASGI app. Its server is created by the first request, one for each app."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request. Only POST is supported: no stream is kept open for a client, and no session can be deleted."""
+        """Answer a request. Only POST is supported: no stream is kept open for a client, and no
+        session can be deleted.
+        """
         if scope["method"] != "POST":
             status = HTTPStatus.METHOD_NOT_ALLOWED
             detail = "POST a JSON-RPC message of the Model Context Protocol; streams and sessions are not supported"
-            return await problem_response(status, status.phrase, detail, {"Allow": "POST"})(scope, receive, send)
+            return await problem_response(status, status.phrase, detail, {"Allow": "POST"})(
+                scope, receive, send
+            )
         module, server = await _server(Request(scope))
         await module.handle(server, scope, receive, send)
 
 
 async def _server(request: Request) -> tuple[Any, Any]:
-    """Return the module and the server of the app; the import is late, since it takes most of a second."""
+    """Return the module and the server of the app; the import is late, since it takes most of a
+    second.
+    """
     state = request.app.state
     module = await asyncio.to_thread(import_module, MCP_SERVER)
     if not hasattr(state, "mcp"):
@@ -53,22 +60,46 @@ router.add_route("/mcp", McpEndpoint(), include_in_schema=False)  # type: ignore
 # Sections of /llms.txt: of each link the title, the path and what is there.
 _LINKS = {
     "Ask": (
-        ("MCP server", "/mcp", "Model Context Protocol over HTTP by POST: tools what_is_here, search, describe, count, query, cite"),
-        ("SPARQL endpoint", "/sparql", "SPARQL 1.1; `release=NUMBER` asks a release, so that the link always returns the same"),
+        (
+            "MCP server",
+            "/mcp",
+            "Model Context Protocol over HTTP by POST: tools what_is_here, search, describe, count, query, cite",
+        ),
+        (
+            "SPARQL endpoint",
+            "/sparql",
+            "SPARQL 1.1; `release=NUMBER` asks a release, so that the link always returns the same",
+        ),
         ("Example queries", "/examples", "queries that run, with their results"),
         ("Search", "/search?format=json", "things by words and facets, as JSON"),
-        ("OpenAPI description", "/openapi.json", "every endpoint with its parameters, formats and errors"),
+        (
+            "OpenAPI description",
+            "/openapi.json",
+            "every endpoint with its parameters, formats and errors",
+        ),
     ),
     "Data": (
-        ("Releases", "/releases/", "numbered, signed and never changed: N-Quads, Turtle, CSV, Parquet, and how to cite them"),
+        (
+            "Releases",
+            "/releases/",
+            "numbered, signed and never changed: N-Quads, Turtle, CSV, Parquet, and how to cite them",
+        ),
         ("Catalogue", "/catalog.jsonld", "DCAT-AP, with the licence of each registry"),
         ("Changes", "/ldes", "every change as a linked data event stream"),
     ),
     "Vocabulary": (
         ("Ontology", "/ns", "classes and properties"),
         ("Action lines", "/scheme/action-line", "the WSIS action lines, with their codes"),
-        ("Goals and targets", "/scheme/sdg", "the Sustainable Development Goals, targets and indicators, with the UN's own IRIs"),
-        ("Names to query", "/sparql/words", "classes, properties and concepts in use, with labels, as JSON"),
+        (
+            "Goals and targets",
+            "/scheme/sdg",
+            "the Sustainable Development Goals, targets and indicators, with the UN's own IRIs",
+        ),
+        (
+            "Names to query",
+            "/sparql/words",
+            "classes, properties and concepts in use, with labels, as JSON",
+        ),
     ),
     "State": (
         ("Registries", "/sources", "how fresh each is, and its licence"),
@@ -100,6 +131,11 @@ async def describe_site(request: Request, pages: PagesDep) -> Response:
         "from a release.",
     ]
     for section, links in _LINKS.items():
-        lines += ["", f"## {section}", "", *(f"- [{title}]({host}{path}): {text}" for title, path, text in links)]
+        lines += [
+            "",
+            f"## {section}",
+            "",
+            *(f"- [{title}]({host}{path}): {text}" for title, path, text in links),
+        ]
     body = "".join(f"{line}\n" for line in lines).encode()
     return build_response(request, Representation(body, "text/markdown; charset=utf-8"))

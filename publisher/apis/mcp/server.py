@@ -1,6 +1,8 @@
-"""The server of the Model Context Protocol: its tools, resources and prompts, over HTTP and over standard input and output.
+"""The server of the Model Context Protocol: its tools, resources and prompts, over HTTP and over
+standard input and output.
 
-The official SDK takes most of a second to import, so this module is imported by the first request that needs it.
+The official SDK takes most of a second to import, so this module is imported by the first request
+that needs it.
 
 Sources: https://modelcontextprotocol.io/specification/, https://py.sdk.modelcontextprotocol.io/.
 """
@@ -42,27 +44,46 @@ INSTRUCTIONS = (
     "and a goal is declared by the registry, crosswalked from its code, or suggested by a classifier (the field basis), how fresh the "
     "registry is (freshness), and under which licence (licences)."
 )
-_READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+_READ_ONLY = ToolAnnotations(
+    read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
 _LONGEST = 32_000  # characters of a query: it must fit the link
 
-Release = Annotated[int | None, Field(description="The number of a release; null: the newest", ge=1, le=999_999_999)]
+Release = Annotated[
+    int | None, Field(description="The number of a release; null: the newest", ge=1, le=999_999_999)
+]
 Filters = Annotated[
     dict[str, list[str]],
-    Field(description=f"Accepted codes or English names by facet ({', '.join(FACETS)}), such as {{'country': ['Kenya']}}", max_length=20),
+    Field(
+        description=f"Accepted codes or English names by facet ({', '.join(FACETS)}), such as {{'country': ['Kenya']}}",
+        max_length=20,
+    ),
 ]
 Bases = Annotated[
     list[str],
-    Field(description="How links to action lines, goals and targets were made: declared, crosswalked, suggested", max_length=3),
+    Field(
+        description="How links to action lines, goals and targets were made: declared, crosswalked, suggested",
+        max_length=3,
+    ),
 ]
-Thing = Annotated[str, Field(description="The IRI of a thing, or the path of its page", max_length=2_000)]
+Thing = Annotated[
+    str, Field(description="The IRI of a thing, or the path of its page", max_length=2_000)
+]
 Words = Annotated[str, Field(description="Words in any language", max_length=1_000)]
 Offset = Annotated[int, Field(ge=0, le=10_000)]
 
 
 def create_server(service: QueryService, host: str = "") -> MCPServer[Any]:
-    """Return a server over *service*. Links begin with *host*; "": with the address that the request names."""
+    """Return a server over *service*. Links begin with *host*; "": with the address that the
+    request names.
+    """
     server: MCPServer[Any] = MCPServer(
-        NAME, title="Stocktake", instructions=INSTRUCTIONS, version=version("stocktake"), log_level="WARNING", subscriptions=False
+        NAME,
+        title="Stocktake",
+        instructions=INSTRUCTIONS,
+        version=version("stocktake"),
+        log_level="WARNING",
+        subscriptions=False,
     )
 
     def tools(context: Context[Any, Any]) -> Tools:
@@ -81,12 +102,16 @@ def create_server(service: QueryService, host: str = "") -> MCPServer[Any]:
 async def handle(server: MCPServer[Any], scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one POST. No session is kept, and no stream: a request ends with its response."""
     # First the body: an error of the manager's task group would hide that the body is too large.
-    unread: list[Message] = [{"type": "http.request", "body": await Request(scope, receive).body(), "more_body": False}]
+    unread: list[Message] = [
+        {"type": "http.request", "body": await Request(scope, receive).body(), "more_body": False}
+    ]
 
     async def receive_again() -> Message:
         return unread.pop() if unread else await receive()
 
-    manager = StreamableHTTPSessionManager(server._lowlevel_server, json_response=True, stateless=True)
+    manager = StreamableHTTPSessionManager(
+        server._lowlevel_server, json_response=True, stateless=True
+    )
     async with manager.run():
         await manager.handle_request(scope, receive_again, send)
 
@@ -101,7 +126,9 @@ async def _answer(work: Coroutine[Any, Any, PinnedAnswer]) -> PinnedAnswer:
     try:
         return await work
     except QuerySyntaxError as error:
-        raise ToolError(f"line {error.line}, column {error.column}: {error}" if error.line else str(error)) from error
+        raise ToolError(
+            f"line {error.line}, column {error.column}: {error}" if error.line else str(error)
+        ) from error
     except PublisherError as error:
         raise ToolError(str(error)) from error
     except HTTPProblem as problem:
@@ -111,7 +138,9 @@ async def _answer(work: Coroutine[Any, Any, PinnedAnswer]) -> PinnedAnswer:
 def _add_data_tools(server: MCPServer[Any], tools: Callable[[Context[Any, Any]], Tools]) -> None:
     @server.tool(title="What is here", annotations=_READ_ONLY)
     async def what_is_here(context: Context[Any, Any], release: Release = None) -> PinnedAnswer:
-        """List what there is: registries, counts, dates, licences, languages, facets and vocabulary. Call it first."""
+        """List what there is: registries, counts, dates, licences, languages, facets and
+        vocabulary. Call it first.
+        """
         return await _answer(tools(context).what_is_here(release))
 
     @server.tool(title="Search by words", annotations=_READ_ONLY)
@@ -124,16 +153,24 @@ def _add_data_tools(server: MCPServer[Any], tools: Callable[[Context[Any, Any]],
         offset: Offset = 0,
         release: Release = None,
     ) -> PinnedAnswer:
-        """Find things by words of their titles, descriptions and labels, the best first. Nothing found is an error."""
+        """Find things by words of their titles, descriptions and labels, the best first. Nothing
+        found is an error.
+        """
         return await _answer(tools(context).search(words, filters, basis, limit, offset, release))
 
     @server.tool(title="Describe a thing", annotations=_READ_ONLY)
-    async def describe(context: Context[Any, Any], thing: Thing, release: Release = None) -> PinnedAnswer:
-        """Return every statement about a thing, with its registry's licence. An unknown thing is an error."""
+    async def describe(
+        context: Context[Any, Any], thing: Thing, release: Release = None
+    ) -> PinnedAnswer:
+        """Return every statement about a thing, with its registry's licence. An unknown thing is an
+        error.
+        """
         return await _answer(tools(context).describe(thing, release))
 
     @server.tool(title="Cite", annotations=_READ_ONLY)
-    async def cite(context: Context[Any, Any], thing: Thing = "", release: Release = None) -> PinnedAnswer:
+    async def cite(
+        context: Context[Any, Any], thing: Thing = "", release: Release = None
+    ) -> PinnedAnswer:
         """Return how the release, and a thing in it if one is named, is cited."""
         return await _answer(tools(context).cite(thing, release))
 
@@ -142,7 +179,12 @@ def _add_query_tools(server: MCPServer[Any], tools: Callable[[Context[Any, Any]]
     @server.tool(title="Count by a facet", annotations=_READ_ONLY)
     async def count(
         context: Context[Any, Any],
-        by: Annotated[str, Field(description=f"A facet: {', '.join(FACETS)}; empty: the total only", max_length=40)] = "",
+        by: Annotated[
+            str,
+            Field(
+                description=f"A facet: {', '.join(FACETS)}; empty: the total only", max_length=40
+            ),
+        ] = "",
         filters: Filters = {},  # noqa: B006
         basis: Bases = ["declared"],  # noqa: B006
         release: Release = None,
@@ -153,18 +195,35 @@ def _add_query_tools(server: MCPServer[Any], tools: Callable[[Context[Any, Any]]
     @server.tool(title="Run a SPARQL query", annotations=_READ_ONLY)
     async def query(
         context: Context[Any, Any],
-        sparql: Annotated[str, Field(description="A SPARQL 1.1 query; see stocktake://examples", min_length=1, max_length=_LONGEST)],
-        format: Annotated[str, Field(description=f"The format: {', '.join([*TABLES, *GRAPHS])}", max_length=20)] = "csv",
+        sparql: Annotated[
+            str,
+            Field(
+                description="A SPARQL 1.1 query; see stocktake://examples",
+                min_length=1,
+                max_length=_LONGEST,
+            ),
+        ],
+        format: Annotated[
+            str, Field(description=f"The format: {', '.join([*TABLES, *GRAPHS])}", max_length=20)
+        ] = "csv",
         release: Release = None,
     ) -> PinnedAnswer:
-        """Run a SPARQL query. An unknown property or class is an error that names the nearest ones; so is an empty result."""
+        """Run a SPARQL query. An unknown property or class is an error that names the nearest ones;
+        so is an empty result.
+        """
         return await _answer(tools(context).query(sparql, format, release))
 
 
 def _add_resources(server: MCPServer[Any], service: QueryService) -> None:
-    @server.resource("stocktake://vocabulary", title="Classes, properties and concepts", mime_type="application/json")
+    @server.resource(
+        "stocktake://vocabulary",
+        title="Classes, properties and concepts",
+        mime_type="application/json",
+    )
     async def vocabulary() -> str:
-        """Return the prefixes, and the classes, properties and concepts that are defined or in use, with their English labels."""
+        """Return the prefixes, and the classes, properties and concepts that are defined or in use,
+        with their English labels.
+        """
         try:
             return json.dumps(await completions(service), ensure_ascii=False)
         except PublisherError as error:
@@ -172,26 +231,42 @@ def _add_resources(server: MCPServer[Any], service: QueryService) -> None:
 
     @server.resource("stocktake://facets", title="Facets", mime_type="application/json")
     async def facets() -> str:
-        """Return the facets by which things are counted and filtered, each with its title and SPARQL pattern."""
+        """Return the facets by which things are counted and filtered, each with its title and
+        SPARQL pattern.
+        """
         with use_language("en"):
-            rows = {name: {"title": facet_title(name), "pattern": facet.pattern} for name, facet in FACETS.items()}
+            rows = {
+                name: {"title": facet_title(name), "pattern": facet.pattern}
+                for name, facet in FACETS.items()
+            }
         return json.dumps(rows, ensure_ascii=False)
 
     @server.resource("stocktake://examples", title="Example queries", mime_type="application/json")
     async def example_list() -> str:
         """Return the example queries: name, title, description and text."""
         rows = [
-            {"name": item.name, "title": item.title, "description": item.comment_in("en"), "query": item.text}
+            {
+                "name": item.name,
+                "title": item.title,
+                "description": item.comment_in("en"),
+                "query": item.text,
+            }
             for item in examples(service.iris)
         ]
         return json.dumps(rows, ensure_ascii=False)
 
-    @server.resource("stocktake://examples/{name}", title="An example query", mime_type="application/sparql-query")
+    @server.resource(
+        "stocktake://examples/{name}",
+        title="An example query",
+        mime_type="application/sparql-query",
+    )
     async def example_text(name: str) -> str:
         """Return the text of an example query."""
         texts = {item.name: item.text for item in examples(service.iris)}
         if name not in texts:
-            raise ResourceError(f"there is no example {name[:60]!r}; stocktake://examples lists them")
+            raise ResourceError(
+                f"there is no example {name[:60]!r}; stocktake://examples lists them"
+            )
         return texts[name]
 
 

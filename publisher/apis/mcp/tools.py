@@ -1,4 +1,6 @@
-"""What an assistant can ask: read-only tools, each answered from a release by a SPARQL query that its link runs again."""
+"""What an assistant can ask: read-only tools, each answered from a release by a SPARQL query that
+its link runs again.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ _TIES = {facet.link_property for facet in FACETS.values() if facet.link_property
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The tools over *service* for *client*, whose quota they use; links begin with *host*. All raise PublisherError."""
+    """The tools over *service* for *client*, whose quota they use; links begin with *host*. All
+    raise PublisherError.
+    """
 
     service: QueryService
     host: str
@@ -59,44 +63,72 @@ class Tools:
             f"{', '.join(FACETS)}. Vocabulary: the resources stocktake://vocabulary and stocktake://examples, "
             f"and {self.host}/ns. Tools answer from releases only; data that are newer than the release are not in the answers."
         )
-        return await pinned.answer(summary, [*parts, registries], [basis.value for basis in Basis], [])
+        return await pinned.answer(
+            summary, [*parts, registries], [basis.value for basis in Basis], []
+        )
 
     async def search(
-        self, words: str, filters: Filters, bases: Sequence[str], limit: int, offset: int, release: int | None
+        self,
+        words: str,
+        filters: Filters,
+        bases: Sequence[str],
+        limit: int,
+        offset: int,
+        release: int | None,
     ) -> PinnedAnswer:
-        """Return the things whose texts have *words* and that match *filters*, the best first, and their number."""
+        """Return the things whose texts have *words* and that match *filters*, the best first, and
+        their number.
+        """
         if not words.strip() or len(words) > MAX_LENGTH:
-            raise QueryError(f"words must have 1 to {MAX_LENGTH} characters; count and query need no words")
+            raise QueryError(
+                f"words must have 1 to {MAX_LENGTH} characters; count and query need no words"
+            )
         pinned, names = await self._pin(release), await self._names()
         chosen = await self._filter(pinned, filters, bases, names, words=words.strip())
         try:
             total, note = await pinned.ask("total", filter_query.total(chosen, self.service.iris))
-            text = filter_query.result_table(chosen, self.service.iris, max(1, min(limit, MAX_RESULTS)), max(0, offset))
+            text = filter_query.result_table(
+                chosen, self.service.iris, max(1, min(limit, MAX_RESULTS)), max(0, offset)
+            )
             table, _ = await pinned.ask("results", text)
         except NothingFound as error:
             raise NothingFound(await self._nothing(pinned, words, error)) from error
         having = "have words similar to" if "similar" in note else "have the words"
         summary = f"{total['data'].split()[1]} things {having} {words.strip()!r}; the table lists the best."
-        return await pinned.answer(summary, [total, table], _values(chosen.bases), list(chosen.codes("source")), note)
+        return await pinned.answer(
+            summary, [total, table], _values(chosen.bases), list(chosen.codes("source")), note
+        )
 
     async def describe(self, thing: str, release: int | None) -> PinnedAnswer:
-        """Return all statements about a thing, with the graph of its record; *thing* is its IRI or the path of its page."""
+        """Return all statements about a thing, with the graph of its record; *thing* is its IRI or
+        the path of its page.
+        """
         pinned, iris = await self._pin(release), self.service.iris
         address = self._address(thing)
         kind, _, rest = address.removeprefix(f"{iris.base}id/").partition("/")
         if address.startswith(f"{iris.base}id/") and kind != "organization" and kind in KINDS:
-            text = f"{stored_query('graph')}VALUES ?graph {{ {iri(f'{iris.base}record/{rest}')} }}\n"
+            text = (
+                f"{stored_query('graph')}VALUES ?graph {{ {iri(f'{iris.base}record/{rest}')} }}\n"
+            )
         else:
             text, rest = f"{stored_query('about')}VALUES ?subject {{ {iri(address)} }}\n", ""
         sources = [rest.partition("/")[0]] if rest else []
         try:
             part, note = await pinned.ask("statements", text, "tsv")
         except NothingFound as error:
-            raise NothingFound(f"release {pinned.release.number} says nothing about {address}; search finds things by words") from error
-        return await pinned.answer(f"What is said of {address}.", [part], _mentioned(part["data"]), sources, note)
+            raise NothingFound(
+                f"release {pinned.release.number} says nothing about {address}; search finds things by words"
+            ) from error
+        return await pinned.answer(
+            f"What is said of {address}.", [part], _mentioned(part["data"]), sources, note
+        )
 
-    async def count(self, by: str, filters: Filters, bases: Sequence[str], release: int | None) -> PinnedAnswer:
-        """Return the number of things that match *filters*, in total and by the codes of the facet *by* ("": only the total)."""
+    async def count(
+        self, by: str, filters: Filters, bases: Sequence[str], release: int | None
+    ) -> PinnedAnswer:
+        """Return the number of things that match *filters*, in total and by the codes of the facet
+        *by* ("": only the total).
+        """
         pinned, names = await self._pin(release), await self._names()
         chosen = await self._filter(pinned, filters, bases, names)
         parts = [await self._ask_total(pinned, chosen)]
@@ -105,10 +137,14 @@ class Tools:
             part, facet = await self._count(pinned, chosen, _facet(by), names)
             parts.append(part)
             summary += f" The table counts them by {facet}; a thing with several codes counts for each, and the filter of {by} is left out."
-        return await pinned.answer(summary, parts, _values(chosen.bases), list(chosen.codes("source")))
+        return await pinned.answer(
+            summary, parts, _values(chosen.bases), list(chosen.codes("source"))
+        )
 
     async def query(self, sparql: str, suffix: str, release: int | None) -> PinnedAnswer:
-        """Return the result of a SPARQL query, after its properties and classes were checked against the ontology."""
+        """Return the result of a SPARQL query, after its properties and classes were checked
+        against the ontology.
+        """
         pinned = await self._pin(release)
         terms = await check_terms(self.service, sparql)
         part, note = await pinned.ask("result", sparql, suffix)
@@ -135,19 +171,37 @@ class Tools:
     async def _ask_total(self, pinned: PinnedRelease, chosen: Filter) -> Part:
         return (await pinned.ask("total", filter_query.total(chosen, self.service.iris)))[0]
 
-    async def _count(self, pinned: PinnedRelease, chosen: Filter, facet: str, names: FacetLabels) -> tuple[Part, str]:
+    async def _count(
+        self, pinned: PinnedRelease, chosen: Filter, facet: str, names: FacetLabels
+    ) -> tuple[Part, str]:
         """Return the counts of a facet, and its title."""
         try:
-            part, _ = await pinned.ask(f"by {facet}", filter_query.counts(chosen, facet, self.service.iris))
+            part, _ = await pinned.ask(
+                f"by {facet}", filter_query.counts(chosen, facet, self.service.iris)
+            )
         except NothingFound as error:
-            raise NothingFound(f"nothing that matches has a value of the facet {facet}; leave out filters") from error
+            raise NothingFound(
+                f"nothing that matches has a value of the facet {facet}; leave out filters"
+            ) from error
         with use_language("en"):
             values = _first_column(part["data"])
-            part["labels"] = {value: names.short(facet, FACETS[facet].code(value, self.service.iris)) for value in values}
+            part["labels"] = {
+                value: names.short(facet, FACETS[facet].code(value, self.service.iris))
+                for value in values
+            }
             return part, facet_title(facet)
 
-    async def _filter(self, pinned: PinnedRelease, filters: Filters, bases: Sequence[str], names: FacetLabels, words: str = "") -> Filter:
-        """Return the filter; a code may be given by its English name. Raises QueryError with the nearest names."""
+    async def _filter(
+        self,
+        pinned: PinnedRelease,
+        filters: Filters,
+        bases: Sequence[str],
+        names: FacetLabels,
+        words: str = "",
+    ) -> Filter:
+        """Return the filter; a code may be given by its English name. Raises QueryError with the
+        nearest names.
+        """
         known = {basis.value: basis for basis in Basis}
         if unknown := [name for name in bases if name not in known]:
             raise QueryError(f"unknown basis {unknown[0][:40]!r}; choose of {', '.join(known)}")
@@ -163,7 +217,10 @@ class Tools:
     async def _codes(self, pinned: PinnedRelease, facet: str, names: FacetLabels) -> dict[str, str]:
         """Return the codes of a facet in the release, with their names."""
         part, _ = await self._count(pinned, Filter(bases=tuple(Basis)), facet, names)
-        return {FACETS[facet].code(value, self.service.iris): label for value, label in part["labels"].items()}
+        return {
+            FACETS[facet].code(value, self.service.iris): label
+            for value, label in part["labels"].items()
+        }
 
     async def _nothing(self, pinned: PinnedRelease, words: str, error: NothingFound) -> str:
         snapshot = await pinned.snapshot(filter_query.total(Filter(words=words), self.service.iris))
@@ -178,30 +235,43 @@ class Tools:
             if path.startswith(form):
                 path = f"{base}id/{path.removeprefix(form)}"
         if not is_iri(path):
-            raise QueryError(f"{thing[:80]!r} is neither an IRI nor the path of a page, such as /id/initiative/demo/1")
+            raise QueryError(
+                f"{thing[:80]!r} is neither an IRI nor the path of a page, such as /id/initiative/demo/1"
+            )
         return path
 
 
 def _facet(name: str) -> str:
     if name not in FACETS:
         nearest = get_close_matches(name, FACETS, NEAREST, 0.5)
-        raise QueryError(f"unknown facet {name[:40]!r}; {'nearest: ' + ', '.join(nearest) if nearest else 'facets: ' + ', '.join(FACETS)}")
+        raise QueryError(
+            f"unknown facet {name[:40]!r}; {'nearest: ' + ', '.join(nearest) if nearest else 'facets: ' + ', '.join(FACETS)}"
+        )
     return name
 
 
 def _code(facet: str, value: str, codes: Mapping[str, str]) -> str:
-    """Return the code that *value* is, or names in English. Raises QueryError with the nearest ones."""
+    """Return the code that *value* is, or names in English. Raises QueryError with the nearest
+    ones.
+    """
     text = value.strip()
     if text in codes:
         return text
     area = country(text) if facet == "country" else None
     if area and area.removeprefix(AREA) in codes:
         return area.removeprefix(AREA)
-    by_name = {name.casefold(): code for code, label in codes.items() for name in (code, label, label.partition(" ")[2]) if name}
+    by_name = {
+        name.casefold(): code
+        for code, label in codes.items()
+        for name in (code, label, label.partition(" ")[2])
+        if name
+    }
     if text.casefold() in by_name:
         return by_name[text.casefold()]
     nearest = get_close_matches(text.casefold(), by_name, NEAREST, 0.4)
-    known = ", ".join(f"{by_name[name]} ({codes[by_name[name]]})" for name in nearest) or ", ".join(sorted(codes)[:10])
+    known = ", ".join(f"{by_name[name]} ({codes[by_name[name]]})" for name in nearest) or ", ".join(
+        sorted(codes)[:10]
+    )
     raise QueryError(f"nothing has the {facet} {text[:60]!r}; nearest: {known}")
 
 
@@ -218,6 +288,8 @@ def _mentioned(text: str) -> list[str]:
     return [
         basis.value
         for basis in Basis
-        if any(f"#{tie if basis is Basis.DECLARED else basis.value + tie[0].upper() + tie[1:]}" in text for tie in _TIES)
+        if any(
+            f"#{tie if basis is Basis.DECLARED else basis.value + tie[0].upper() + tie[1:]}" in text
+            for tie in _TIES
+        )
     ]
-

@@ -1,7 +1,8 @@
 """Read batches of queries and of data extension, and name what is wrong in them.
 
-Source: https://www.w3.org/community/reports/reconciliation/CG-FINAL-specs-0.2-20230410/ (sections 4.1, 4.3 and 7.3). The body of
-an error is not specified; too many queries are answered with 413, as the manifest's ``batchSize`` announces.
+Source: https://www.w3.org/community/reports/reconciliation/CG-FINAL-specs-0.2-20230410/ (sections
+4.1, 4.3 and 7.3). The body of an error is not specified; too many queries are answered with 413, as
+the manifest's ``batchSize`` announces.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _STRICTNESS = ("any", "should", "all")
 
 @dataclass(frozen=True, slots=True)
 class NameQuery:
-    """A query: *text* to match, "" for none; the *types* of candidates; values by property that candidates should have."""
+    """A query: *text* to match, "" for none; the *types* of candidates; values by property that
+    candidates should have.
+    """
 
     text: str
     types: tuple[str, ...]
@@ -42,7 +45,9 @@ class Extension:
 
 
 def parse_queries(text: str) -> dict[str, NameQuery]:
-    """Return the queries of a batch by their keys; raises HTTPProblem: 400 if it is not valid, 413 if it has too many."""
+    """Return the queries of a batch by their keys; raises HTTPProblem: 400 if it is not valid, 413
+    if it has too many.
+    """
     batch = _parse_object(text, "queries")
     if len(batch) > BATCH_SIZE:
         raise HTTPProblem(
@@ -53,31 +58,47 @@ def parse_queries(text: str) -> dict[str, NameQuery]:
 
 
 def parse_extension(text: str) -> Extension:
-    """Return a data extension query; raises HTTPProblem: 400 if it is not valid, 413 if it has too many entities."""
+    """Return a data extension query; raises HTTPProblem: 400 if it is not valid, 413 if it has too
+    many entities.
+    """
     sent = _parse_object(text, "extend")
     ids, properties = sent.get("ids"), sent.get("properties")
     if not isinstance(ids, list) or not all(isinstance(item, str) and item for item in ids):
         raise _invalid('extend needs "ids": a list of identifiers')
-    if not isinstance(properties, list) or not all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in properties):
+    if not isinstance(properties, list) or not all(
+        isinstance(item, dict) and isinstance(item.get("id"), str) for item in properties
+    ):
         raise _invalid('extend needs "properties": a list of objects with an "id"')
     if len(ids) > BATCH_SIZE:
-        raise HTTPProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"extend has {len(ids)} ids; send at most {BATCH_SIZE} at a time")
+        raise HTTPProblem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"extend has {len(ids)} ids; send at most {BATCH_SIZE} at a time",
+        )
     return Extension(
-        tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(check_property(item["id"], "extend") for item in properties))
+        tuple(dict.fromkeys(ids)),
+        tuple(dict.fromkeys(check_property(item["id"], "extend") for item in properties)),
     )
 
 
 def check_type(name: object, where: str) -> str:
-    """Return *name* if it is the identifier of a type; raises HTTPProblem (400) that names the types."""
+    """Return *name* if it is the identifier of a type; raises HTTPProblem (400) that names the
+    types.
+    """
     if name not in TYPES:
-        raise _invalid(f"{where}: unknown type {str(name)[:80]!r}; the types are {', '.join(TYPES)}")
+        raise _invalid(
+            f"{where}: unknown type {str(name)[:80]!r}; the types are {', '.join(TYPES)}"
+        )
     return str(name)
 
 
 def check_property(name: object, where: str) -> str:
-    """Return *name* if it is the identifier of a property; raises HTTPProblem (400) that names the properties."""
+    """Return *name* if it is the identifier of a property; raises HTTPProblem (400) that names the
+    properties.
+    """
     if name not in PROPERTIES:
-        raise _invalid(f"{where}: unknown property {str(name)[:80]!r}; the properties are {', '.join(PROPERTIES)}")
+        raise _invalid(
+            f"{where}: unknown property {str(name)[:80]!r}; the properties are {', '.join(PROPERTIES)}"
+        )
     return str(name)
 
 
@@ -96,7 +117,9 @@ def _parse_query(key: str, value: object) -> NameQuery:
     if not isinstance(value, dict):
         raise _invalid(f"{where} must be an object")
     if unknown := set(value) - _QUERY_FIELDS:
-        raise _invalid(f"{where}: unknown field {min(unknown)[:80]!r}; the fields are {', '.join(sorted(_QUERY_FIELDS))}")
+        raise _invalid(
+            f"{where}: unknown field {min(unknown)[:80]!r}; the fields are {', '.join(sorted(_QUERY_FIELDS))}"
+        )
     text, properties = value.get("query", ""), value.get("properties", [])
     if not isinstance(text, str):
         raise _invalid(f'{where}: "query" must be a string')
@@ -105,12 +128,26 @@ def _parse_query(key: str, value: object) -> NameQuery:
     if value.get("type_strict", "any") not in _STRICTNESS:
         raise _invalid(f'{where}: "type_strict" must be one of {", ".join(_STRICTNESS)}')
     named = value.get("type", [])
-    types = tuple(dict.fromkeys(check_type(name, where) for name in (named if isinstance(named, list) else [named])))
-    return NameQuery(text, types or TYPES, _parse_limit(value.get("limit", DEFAULT_CANDIDATES), where), _parse_values(properties, where))
+    types = tuple(
+        dict.fromkeys(
+            check_type(name, where) for name in (named if isinstance(named, list) else [named])
+        )
+    )
+    return NameQuery(
+        text,
+        types or TYPES,
+        _parse_limit(value.get("limit", DEFAULT_CANDIDATES), where),
+        _parse_values(properties, where),
+    )
 
 
 def _parse_limit(limit: object, where: str) -> int:
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or limit < 1 or int(limit) != limit:
+    if (
+        isinstance(limit, bool)
+        or not isinstance(limit, int | float)
+        or limit < 1
+        or int(limit) != limit
+    ):
         raise _invalid(f'{where}: "limit" must be a positive integer')
     return min(int(limit), MAX_CANDIDATES)
 
@@ -123,7 +160,9 @@ def _parse_values(properties: object, where: str) -> tuple[tuple[str, tuple[str,
         if not isinstance(item, dict) or "pid" not in item or "v" not in item:
             raise _invalid(f'{where}: each of "properties" needs "pid" and "v"')
         name, sent = check_property(item["pid"], where), item["v"]
-        texts = tuple(_value_text(one, where) for one in (sent if isinstance(sent, list) else [sent]))
+        texts = tuple(
+            _value_text(one, where) for one in (sent if isinstance(sent, list) else [sent])
+        )
         values[name] = (*values.get(name, ()), *texts)
     if sum(map(len, values.values())) > MAX_VALUES:
         raise _invalid(f"{where}: at most {MAX_VALUES} values of properties")
@@ -136,7 +175,9 @@ def _value_text(value: object, where: str) -> str:
         return str(value["id"])
     if isinstance(value, str | int | float):
         return str(value)
-    raise _invalid(f'{where}: a value of a property must be a string, a number, a boolean or an object with an "id"')
+    raise _invalid(
+        f'{where}: a value of a property must be a string, a number, a boolean or an object with an "id"'
+    )
 
 
 def _invalid(detail: str) -> HTTPProblem:

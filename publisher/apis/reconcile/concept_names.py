@@ -1,4 +1,6 @@
-"""Find countries, goals, targets and action lines by their names in six languages, their codes, and similar spellings."""
+"""Find countries, goals, targets and action lines by their names in six languages, their codes, and
+similar spellings.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,17 @@ from vocab.schemes import concepts, label
 
 LOWEST = 75.0  # score of a similar name, of 100
 SIMILAR = 97.0  # largest score of a name that is not the same
-# The score of texts of lengths m <= n is at most 200 m / (m + n): https://rapidfuzz.github.io/RapidFuzz/Usage/fuzz.html#ratio
+# The score of texts of lengths m <= n is at most 200 m / (m + n):
+# https://rapidfuzz.github.io/RapidFuzz/Usage/fuzz.html#ratio
 _LENGTHS = 200 / LOWEST - 1 + 1e-9
 _SIMILAR = 20  # names of one type that are returned
 
 
 @dataclass(slots=True)
 class _NameTable:
-    """The names of the concepts of one type, folded and with their words in order of the alphabet, and the concept of each."""
+    """The names of the concepts of one type, folded and with their words in order of the alphabet,
+    and the concept of each.
+    """
 
     names: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -40,18 +45,26 @@ class _NameTable:
             self.iris.append(iri)
 
     def sort(self) -> None:
-        """Sort the names by the length of their keys, the shortest first, as ``similar`` needs them."""
+        """Sort the names by the length of their keys, the shortest first, as ``similar`` needs
+        them.
+        """
         order = sorted(range(len(self.keys)), key=lambda index: len(self.keys[index]))
-        self.names, self.keys, self.iris = ([column[index] for index in order] for column in (self.names, self.keys, self.iris))
+        self.names, self.keys, self.iris = (
+            [column[index] for index in order] for column in (self.names, self.keys, self.iris)
+        )
 
     def similar(self, key: str) -> Iterable[tuple[str, float]]:
-        """Yield the concepts with a name like *key*, a folded name with its words in order, and the score of each.
+        """Yield the concepts with a name like *key*, a folded name with its words in order, and the
+        score of each.
 
-        Two texts whose lengths differ by more than the factor ``_LENGTHS`` have a lower score than ``LOWEST``, and are not compared.
+        Two texts whose lengths differ by more than the factor ``_LENGTHS`` have a lower score than
+        ``LOWEST``, and are not compared.
         """
         start = bisect_left(self.keys, len(key) / _LENGTHS, key=len)
         keys = self.keys[start : bisect_right(self.keys, len(key) * _LENGTHS, key=len)]
-        for _, score, index in process.extract(key, keys, scorer=fuzz.ratio, limit=_SIMILAR, score_cutoff=LOWEST):
+        for _, score, index in process.extract(
+            key, keys, scorer=fuzz.ratio, limit=_SIMILAR, score_cutoff=LOWEST
+        ):
             yield self.iris[start + index], min(score, SIMILAR)
 
 
@@ -65,21 +78,32 @@ class ConceptNames:
             "country": country,
             "goal": goal,
             "target": target,
-            "action-line": lambda text: f"{base}scheme/action-line/{code}" if (code := action_line(text)) else None,
+            "action-line": lambda text: (
+                f"{base}scheme/action-line/{code}" if (code := action_line(text)) else None
+            ),
         }
         for topic in topics.topics.values():
             if kind := concept_type(topic.iri, topic.scheme):
                 self.types[topic.iri] = kind
-                texts = [*topics.names(topic), *(text for text, _ in (*topic.preferred, *topic.others))]
+                texts = [
+                    *topics.names(topic),
+                    *(text for text, _ in (*topic.preferred, *topic.others)),
+                ]
                 for text in dict.fromkeys(texts):
                     self._tables[kind].add(text, topic.iri)
         for table in self._tables.values():
             table.sort()
 
     def scores(self, text: str, types: Iterable[str]) -> dict[str, float]:
-        """Return the concepts of *types* with the name or the code *text*, 100 of 100, else those with a similar one."""
+        """Return the concepts of *types* with the name or the code *text*, 100 of 100, else those
+        with a similar one.
+        """
         kinds = tuple(types)
-        scores = {iri: 100.0 for kind in kinds if (iri := self._exact[kind](text)) and self.types.get(iri) == kind}
+        scores = {
+            iri: 100.0
+            for kind in kinds
+            if (iri := self._exact[kind](text)) and self.types.get(iri) == kind
+        }
         if scores or not (folded := fold(text)):
             return scores
         key = sorted_words_key(folded)
@@ -93,7 +117,9 @@ class ConceptNames:
         return text if self.types.get(text) == kind else self._exact[kind](text)
 
     def beginning(self, prefix: str, types: Iterable[str]) -> list[str]:
-        """Return the concepts of *types* with a name that begins with *prefix*, those with the shortest first."""
+        """Return the concepts of *types* with a name that begins with *prefix*, those with the
+        shortest first.
+        """
         folded = fold(prefix)
         lengths: dict[str, int] = {}
         for table in (self._tables[kind] for kind in types) if folded else ():
@@ -105,7 +131,8 @@ class ConceptNames:
 
 @lru_cache(maxsize=8192)
 def concept_name(iri: str, language: str, base: str) -> str | None:
-    """Return the name of a concept in *language*, else in English: of a goal the short one; None if it is no concept of ours.
+    """Return the name of a concept in *language*, else in English: of a goal the short one; None if
+    it is no concept of ours.
 
     >>> concept_name("http://metadata.un.org/sdg/4", "es", "https://w3id.org/wsis-stocktaking/")
     'Educación de Calidad'

@@ -13,7 +13,13 @@ from languages.request_locale import current_locale
 from publisher.apis.reconcile.batch import Extension
 from publisher.apis.reconcile.concept_names import concept_name
 from publisher.apis.reconcile.matcher import Candidate, Matcher
-from publisher.apis.reconcile.model import CONCEPT_TYPES, PROPERTIES, Property, property_title, type_title
+from publisher.apis.reconcile.model import (
+    CONCEPT_TYPES,
+    PROPERTIES,
+    Property,
+    property_title,
+    type_title,
+)
 from publisher.http.pages.dataset_response import require_facet_index
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
@@ -31,15 +37,28 @@ _SCHEMES = {"country": "area", "goal": "sdg", "target": "sdg", "action-line": "a
 
 
 async def extend(service: QueryService, matcher: Matcher, request: Extension) -> dict[str, object]:
-    """Return the metadata of the requested properties, and for each entity their values; an unknown entity has none."""
+    """Return the metadata of the requested properties, and for each entity their values; an unknown
+    entity has none.
+    """
     entities = {name: entity for name in request.ids if (entity := matcher.entity(name))}
     requested = [PROPERTIES[name] for name in request.properties]
-    values = await _statements(service, [name for name, entity in entities.items() if entity.kind not in CONCEPT_TYPES], requested)
-    tables = require_facet_index(service) if any(item.name == "initiatives" for item in requested) else None
+    values = await _statements(
+        service,
+        [name for name, entity in entities.items() if entity.kind not in CONCEPT_TYPES],
+        requested,
+    )
+    tables = (
+        require_facet_index(service)
+        if any(item.name == "initiatives" for item in requested)
+        else None
+    )
 
     def row(name: str) -> dict[str, list[Value]]:
         entity = entities.get(name)
-        return {item.name: _values(item, entity, service.iris, values, tables) if entity else [] for item in requested}
+        return {
+            item.name: _values(item, entity, service.iris, values, tables) if entity else []
+            for item in requested
+        }
 
     rows = await asyncio.to_thread(lambda: {name: row(name) for name in request.ids})
     return {"meta": [_metadata(item) for item in requested], "rows": rows}
@@ -52,12 +71,20 @@ def _metadata(item: Property) -> dict[str, object]:
     return described
 
 
-async def _statements(service: QueryService, things: list[str], requested: Iterable[Property]) -> dict[tuple[str, str], list[Row]]:
-    """Return the statements of *things* with the predicates of the properties, by thing and predicate."""
+async def _statements(
+    service: QueryService, things: list[str], requested: Iterable[Property]
+) -> dict[tuple[str, str], list[Row]]:
+    """Return the statements of *things* with the predicates of the properties, by thing and
+    predicate.
+    """
     predicates = sorted({_predicate(item, service.iris) for item in requested if item.predicate})
     if not things or not predicates:
         return {}
-    text = query("reconcile-values").replace("THINGS", " ".join(map(iri, things))).replace("PROPERTIES", " ".join(map(iri, predicates)))
+    text = (
+        query("reconcile-values")
+        .replace("THINGS", " ".join(map(iri, things)))
+        .replace("PROPERTIES", " ".join(map(iri, predicates)))
+    )
     rows: dict[tuple[str, str], list[Row]] = {}
     for row in await service.rows(text):
         rows.setdefault((row["thing"].value, row["property"].value), []).append(row)
@@ -69,7 +96,11 @@ def _predicate(item: Property, iris: Iris) -> str:
 
 
 def _values(
-    item: Property, entity: Candidate, iris: Iris, statements: dict[tuple[str, str], list[Row]], tables: FacetIndex | None
+    item: Property,
+    entity: Candidate,
+    iris: Iris,
+    statements: dict[tuple[str, str], list[Row]],
+    tables: FacetIndex | None,
 ) -> list[Value]:
     if entity.kind not in item.types:
         return []
@@ -80,7 +111,12 @@ def _values(
     if item.name == "name":
         return [{"str": entity.name}]
     if entity.kind in CONCEPT_TYPES:
-        return [{"str": text} for text in _OF_CONCEPT[item.name](concepts(_SCHEMES[entity.kind], iris.base)[entity.iri])]
+        return [
+            {"str": text}
+            for text in _OF_CONCEPT[item.name](
+                concepts(_SCHEMES[entity.kind], iris.base)[entity.iri]
+            )
+        ]
     parsed = parse_thing_iri(entity.iri, iris.base)
     return [{"str": parsed[1]}] if parsed else []
 
@@ -93,7 +129,9 @@ _OF_CONCEPT: dict[str, Callable[[Concept], Iterable[str]]] = {
 
 
 def _stated(item: Property, rows: list[Row], iris: Iris) -> list[Value]:
-    """Return the values that *rows* state, each once: entities with their names in the language of the request, else texts."""
+    """Return the values that *rows* state, each once: entities with their names in the language of
+    the request, else texts.
+    """
     names: dict[Term, list[Term]] = {}
     for row in rows:
         names.setdefault(row["value"], []).extend([row["name"]] if "name" in row else [])
@@ -105,7 +143,10 @@ def _value(item: Property, term: Term, names: list[Term], iris: Iris) -> Value:
     if not term.is_iri:
         return {"str": term.value}
     known = concept_name(term.value, current_locale().language, iris.base)
-    name = known or next((name.value for name in sorted(names, key=lambda name: (_rank(name.language), name.value))), term.value)
+    name = known or next(
+        (name.value for name in sorted(names, key=lambda name: (_rank(name.language), name.value))),
+        term.value,
+    )
     return {"id": term.value, "name": name} if item.value_type else {"str": known or term.value}
 
 
@@ -115,7 +156,9 @@ def _rank(language: str | None) -> int:
 
 
 def _initiatives(entity: Candidate, iris: Iris, tables: FacetIndex) -> int:
-    """Count the initiatives of an entity: those that its registry declares to be linked, or in which an organization takes part."""
+    """Count the initiatives of an entity: those that its registry declares to be linked, or in
+    which an organization takes part.
+    """
     initiatives = Filter().with_codes("kind", "initiative")
     if entity.kind == "organization":
         return tables.total(replace(initiatives, party=entity.iri))

@@ -1,4 +1,6 @@
-"""The types of entities that names are matched to, and the properties that refine a match and extend a table."""
+"""The types of entities that names are matched to, and the properties that refine a match and
+extend a table.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ def _type_titles(_language: str) -> dict[str, str]:
 
 
 def concept_type(iri: str, scheme: str) -> str | None:
-    """Return the type of a concept of *scheme*; None for a concept that names are not matched to, such as a continent.
+    """Return the type of a concept of *scheme*; None for a concept that names are not matched to,
+    such as a continent.
 
     >>> concept_type("http://metadata.un.org/sdg/4.4", "sdg"), concept_type("http://metadata.un.org/sdg/codes/geoArea/002", "area")
     ('target', None)
@@ -51,9 +54,10 @@ def concept_type(iri: str, scheme: str) -> str | None:
 class Property:
     """A property of the entities of *types*.
 
-    *predicate* is an IRI, or a name in our namespace; "" where the value is not a statement of the store. *value_type* is the type of
-    the entities that are its values, if they are entities. *compared* says with what a query's value is compared: ``links``,
-    ``parties`` or ``source`` of an indexed thing, ``codes`` of a concept; "" if a query cannot be refined by it.
+    *predicate* is an IRI, or a name in our namespace; "" where the value is not a statement of the
+    store. *value_type* is the type of the entities that are its values, if they are entities.
+    *compared* says with what a query's value is compared: ``links``, ``parties`` or ``source`` of
+    an indexed thing, ``codes`` of a concept; "" if a query cannot be refined by it.
     """
 
     name: str

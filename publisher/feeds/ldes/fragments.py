@@ -1,7 +1,7 @@
 """Fragment the event stream by time into months, days and pages.
 
-All fragments except the last of each kind are closed: nothing is added to them, since the stamps of entries never decrease. They are
-the same in every copy of the journal.
+All fragments except the last of each kind are closed: nothing is added to them, since the stamps of
+entries never decrease. They are the same in every copy of the journal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ _DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The period of a fragment: from *begin* on, before *end* (seconds since 1970); *name* is ``2026-03`` or ``2026-03-02``."""
+    """The period of a fragment: from *begin* on, before *end* (seconds since 1970); *name* is
+    ``2026-03`` or ``2026-03-02``.
+    """
 
     name: str
     begin: int
@@ -35,7 +37,9 @@ class Day:
 
     @property
     def pages(self) -> int:
-        """Return its number of pages; a full page is always followed by another, which may be empty."""
+        """Return its number of pages; a full page is always followed by another, which may be
+        empty.
+        """
         return (self.last - self.after) // PAGE_SIZE + 1
 
     def page(self, number: int) -> tuple[int, int]:
@@ -49,14 +53,22 @@ class Day:
 
 
 def days(changed_days: Sequence[tuple[int, int]]) -> list[Day]:
-    """Return the days of *changed_days*: pairs of a day, counted from 1970, and the number of its last change."""
+    """Return the days of *changed_days*: pairs of a day, counted from 1970, and the number of its
+    last change.
+    """
     afters = [0, *(last for _, last in changed_days)]
-    return [Day(_span(day), afters[index], last, index + 1 < len(changed_days)) for index, (day, last) in enumerate(changed_days)]
+    return [
+        Day(_span(day), afters[index], last, index + 1 < len(changed_days))
+        for index, (day, last) in enumerate(changed_days)
+    ]
 
 
 def months(changed_days: Sequence[Day]) -> dict[str, list[Day]]:
     """Return the days by month, such as ``2026-03``."""
-    return {name: list(month_days) for name, month_days in groupby(changed_days, key=lambda day: day.span.name[:7])}
+    return {
+        name: list(month_days)
+        for name, month_days in groupby(changed_days, key=lambda day: day.span.name[:7])
+    }
 
 
 def month(name: str) -> Span:

@@ -1,7 +1,8 @@
-"""Write fragments and members of the event stream as quads, by the TREE specification (https://w3id.org/tree/specification).
+"""Write fragments and members of the event stream as quads, by the TREE specification
+(https://w3id.org/tree/specification).
 
-A member is a version of a record. Statements about the version are in the default graph; the content of the record's graph after that
-entry is in a graph named after the version.
+A member is a version of a record. Statements about the version are in the default graph; the
+content of the record's graph after that entry is in a graph named after the version.
 """
 
 from __future__ import annotations
@@ -14,15 +15,25 @@ from publisher.history.change_reader import Change, ChangeType
 from publisher.history.record_states import RecordState
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD, literal
 
-LDES, TREE, STREAMS = "https://w3id.org/ldes#", "https://w3id.org/tree#", "https://www.w3.org/ns/activitystreams#"
+LDES, TREE, STREAMS = (
+    "https://w3id.org/ldes#",
+    "https://w3id.org/tree#",
+    "https://www.w3.org/ns/activitystreams#",
+)
 _A = f"<{RDF}type>"
-_ACTIVITY_TYPES = {ChangeType.NEW: f"{STREAMS}Create", ChangeType.CHANGED: f"{STREAMS}Update", ChangeType.DELETED: f"{STREAMS}Delete"}
+_ACTIVITY_TYPES = {
+    ChangeType.NEW: f"{STREAMS}Create",
+    ChangeType.CHANGED: f"{STREAMS}Update",
+    ChangeType.DELETED: f"{STREAMS}Delete",
+}
 _TIME = f"<{PROV}generatedAtTime>"
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A link to another fragment, whose members' times are at least *from_time* and below *to_time* (None: no upper limit)."""
+    """A link to another fragment, whose members' times are at least *from_time* and below *to_time*
+    (None: no upper limit).
+    """
 
     node: str
     from_time: int
@@ -42,7 +53,9 @@ class Stream:
         return f"{self.base}ldes"
 
     def described(self, *views: str) -> Iterator[str]:
-        """Describe the stream; *views* are the URLs of root nodes, or of the node that contains this description."""
+        """Describe the stream; *views* are the URLs of root nodes, or of the node that contains
+        this description.
+        """
         subject = f"<{self.iri}>"
         yield f"{subject} {_A} <{LDES}EventStream> ."
         yield f"{subject} {_A} <{TREE}Collection> ."
@@ -53,7 +66,11 @@ class Stream:
         yield f"{subject} <{LDES}timestampPath> {_TIME} ."
         yield f"{subject} <{LDES}versionOfPath> <{DCT}isVersionOf> ."
         yield f"{subject} <{LDES}sequencePath> <{SCHEMA}position> ."
-        for name, change_type in (("Create", ChangeType.NEW), ("Update", ChangeType.CHANGED), ("Delete", ChangeType.DELETED)):
+        for name, change_type in (
+            ("Create", ChangeType.NEW),
+            ("Update", ChangeType.CHANGED),
+            ("Delete", ChangeType.DELETED),
+        ):
             yield f"{subject} <{LDES}version{name}Path> {_A} ."
             yield f"{subject} <{LDES}version{name}Object> <{_ACTIVITY_TYPES[change_type]}> ."
 

@@ -12,7 +12,9 @@ from publisher.feeds.oai.errors import OaiError
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """The required and optional arguments of a verb; *resumes*: a resumption token may replace them."""
+    """The required and optional arguments of a verb; *resumes*: a resumption token may replace
+    them.
+    """
 
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
@@ -30,15 +32,22 @@ VERBS = {
 }
 SET = re.compile(r"[A-Za-z0-9_.!~*'()-]+(?::[A-Za-z0-9_.!~*'()-]+)*\Z")
 _PREFIX = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")
-_DAY, _SECOND = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII), re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
+_DAY, _SECOND = (
+    re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII),
+    re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII),
+)
 
 
 def parse_arguments(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the checked arguments of a request, with its verb; raises OaiError if the verb does not have them."""
+    """Return the checked arguments of a request, with its verb; raises OaiError if the verb does
+    not have them.
+    """
     arguments: dict[str, str] = {}
     for name, value in pairs:
         if name in arguments:
-            raise OaiError("badVerb" if name == "verb" else "badArgument", f"{name} is given more than once")
+            raise OaiError(
+                "badVerb" if name == "verb" else "badArgument", f"{name} is given more than once"
+            )
         arguments[name] = value
     verb = VERBS.get(arguments.get("verb", ""))
     if verb is None:
@@ -55,14 +64,17 @@ def parse_arguments(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     if not all(arguments.values()):
         raise OaiError("badArgument", "An argument is empty")
     if not _PREFIX.match(arguments.get("metadataPrefix", "oai_dc")):
-        raise OaiError("badArgument", f"{arguments['metadataPrefix']!r} cannot be the prefix of a format")
+        raise OaiError(
+            "badArgument", f"{arguments['metadataPrefix']!r} cannot be the prefix of a format"
+        )
     if not SET.match(arguments.get("set", "all")):
         raise OaiError("badArgument", f"{arguments['set']!r} cannot be the name of a set")
     return arguments
 
 
 def parse_bounds(since: str | None, until: str | None) -> tuple[int | None, int | None]:
-    """Read the arguments ``from`` and ``until`` as the first second that counts and the first that does not; raises OaiError.
+    """Read the arguments ``from`` and ``until`` as the first second that counts and the first that
+    does not; raises OaiError.
 
     >>> parse_bounds("1970-01-01", "1970-01-01"), parse_bounds(None, "1970-01-01T00:00:09Z")
     ((0, 86400), (None, 10))
@@ -72,8 +84,12 @@ def parse_bounds(since: str | None, until: str | None) -> tuple[int | None, int 
         raise OaiError("badArgument", "from and until are of one granularity")
     if first is not None and last is not None and first > last:
         raise OaiError("badArgument", "from is later than until")
-    precision = timedelta(days=1) if until and len(until) == len("2026-01-01") else timedelta(seconds=1)
-    return _seconds(first), None if last is None else int(last.timestamp() + precision.total_seconds())
+    precision = (
+        timedelta(days=1) if until and len(until) == len("2026-01-01") else timedelta(seconds=1)
+    )
+    return _seconds(first), None if last is None else int(
+        last.timestamp() + precision.total_seconds()
+    )
 
 
 def _seconds(moment: datetime | None) -> int | None:

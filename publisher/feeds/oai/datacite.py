@@ -21,7 +21,9 @@ _NONE = "(:unav)"  # DataCite's code for an unavailable value (appendix 3)
 
 
 def write(metadata: RecordMetadata) -> str:
-    """Return the element of a record; missing mandatory properties have DataCite's code for unavailable values."""
+    """Return the element of a record; missing mandatory properties have DataCite's code for
+    unavailable values.
+    """
     return f"{_HEAD}{''.join(_properties(metadata))}</resource>"
 
 

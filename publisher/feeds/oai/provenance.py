@@ -17,7 +17,9 @@ from vocab.terms import DCT
 
 _NS = "http://www.openarchives.org/OAI/2.0/provenance"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
-_BEGIN = f'<about><provenance xmlns="{_NS}" xmlns:xsi="{_XSI}" xsi:schemaLocation="{_NS} {_NS}.xsd">'
+_BEGIN = (
+    f'<about><provenance xmlns="{_NS}" xmlns:xsi="{_XSI}" xsi:schemaLocation="{_NS} {_NS}.xsd">'
+)
 # The namespace of the metadata that each mapping reads. Other mappings read metadata of any.
 _NAMESPACES = {
     "oai_dc": "http://www.openarchives.org/OAI/2.0/oai_dc/",
@@ -34,14 +36,23 @@ async def read_repositories(service: QueryService) -> dict[str, str]:
 
 
 def write_about(state: RecordState, repositories: Mapping[str, str], iris: Iris) -> str:
-    """Return the ``<about>`` of a record; empty if it was not harvested by OAI-PMH, or if its datestamp or format is not published.
+    """Return the ``<about>`` of a record; empty if it was not harvested by OAI-PMH, or if its
+    datestamp or format is not published.
 
-    It has one level: the repository at which it was harvested. Those before it are in the record, without the dates that a level needs.
+    It has one level: the repository at which it was harvested. Those before it are in the record,
+    without the dates that a level needs.
     """
     source = iris.source(state.graph.removeprefix(iris.record("", "")[:-1]).partition("/")[0])
     names = (f"{DCT}identifier", f"{DCT}date", f"{DCT}modified", f"{iris.operations}mapping")
     identifier, datestamp, harvested, mapping = (state.one(name, state.graph) for name in names)
-    if not (identifier and datestamp and harvested and mapping and source in repositories and mapping.value in _NAMESPACES):
+    if not (
+        identifier
+        and datestamp
+        and harvested
+        and mapping
+        and source in repositories
+        and mapping.value in _NAMESPACES
+    ):
         return ""
     parts = (
         element("baseURL", repositories[source]),

@@ -1,7 +1,7 @@
 """Respond to the six verbs from the change log; the content of records comes from the store.
 
-All pages of a list show the state at one position of the journal: later commits neither hide nor repeat a record. Each page has a
-token with all that the next page needs.
+All pages of a list show the state at one position of the journal: later commits neither hide nor
+repeat a record. Each page has a token with all that the next page needs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ HEADERS_PER_PAGE = 1_000  # a page
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Answers from *service* at the address *url*; *email* is the contact, *key* signs the tokens, *name* is the repository's name."""
+    """Answers from *service* at the address *url*; *email* is the contact, *key* signs the tokens,
+    *name* is the repository's name.
+    """
 
     service: QueryService
     url: str
@@ -42,7 +44,9 @@ class Provider:
     name: str = NAME
 
     async def answer(self, arguments: dict[str, str]) -> str:
-        """Return the response element of the verb in *arguments*; raises OaiError and PublisherError."""
+        """Return the response element of the verb in *arguments*; raises OaiError and
+        PublisherError.
+        """
         verb = arguments["verb"]
         if verb == "Identify":
             return await self._identify()
@@ -97,14 +101,19 @@ class Provider:
         if not set_names:
             raise OaiError("noSetHierarchy", "There are no sets before the first record")
         named = (
-            element("setSpec", name) + element("setName", titles.get(name) or set_title(name, self.service.iris)) for name in set_names
+            element("setSpec", name)
+            + element("setName", titles.get(name) or set_title(name, self.service.iris))
+            for name in set_names
         )
         return _wrap("ListSets", "set", named)
 
     async def _registries(self) -> dict[str, str]:
         rows: list[Row] = await self.service.rows(query("sources"))
         before = self.service.iris.source("")
-        return {f"source:{row['source'].value.removeprefix(before)}": f"Registry: {row['title'].value}" for row in rows}
+        return {
+            f"source:{row['source'].value.removeprefix(before)}": f"Registry: {row['title'].value}"
+            for row in rows
+        }
 
     async def _record(self, identifier: str, prefix: str) -> str:
         _check_prefix(prefix)
@@ -118,7 +127,11 @@ class Provider:
 
         def find() -> change_reader.Change | None:
             with change_reader.open_log(self.service.history) as file:
-                return change_reader.latest_change(file, name, horizon.sequence) if file and name != identifier else None
+                return (
+                    change_reader.latest_change(file, name, horizon.sequence)
+                    if file and name != identifier
+                    else None
+                )
 
         change = await asyncio.to_thread(find)
         if change is None:
@@ -127,25 +140,51 @@ class Provider:
 
     async def _list(self, arguments: dict[str, str]) -> str:
         text, verb = arguments.get("resumptionToken"), arguments["verb"]
-        token = await self._resumed_token(text, verb) if text is not None else await self._new_token(arguments)
+        token = (
+            await self._resumed_token(text, verb)
+            if text is not None
+            else await self._new_token(arguments)
+        )
         most = RECORDS_PER_PAGE if verb == "ListRecords" else HEADERS_PER_PAGE
 
         def page() -> list[change_reader.Change]:
             with change_reader.open_log(self.service.history) as file:
-                return change_reader.changes(file, token.set_name, token.after, token.last, most, token.sequence) if file else []
+                return (
+                    change_reader.changes(
+                        file, token.set_name, token.after, token.last, most, token.sequence
+                    )
+                    if file
+                    else []
+                )
 
         page_changes = await asyncio.to_thread(page)
-        rows = await self._records_of(page_changes, token.prefix) if verb == "ListRecords" else map(self._header, page_changes)
-        return f"<{verb}>{''.join(rows)}{self._next(token, page_changes, first=text is None)}</{verb}>"
+        rows = (
+            await self._records_of(page_changes, token.prefix)
+            if verb == "ListRecords"
+            else map(self._header, page_changes)
+        )
+        return (
+            f"<{verb}>{''.join(rows)}{self._next(token, page_changes, first=text is None)}</{verb}>"
+        )
 
-    def _next(self, token: tokens.ResumptionToken, page_changes: Sequence[change_reader.Change], first: bool) -> str:
+    def _next(
+        self,
+        token: tokens.ResumptionToken,
+        page_changes: Sequence[change_reader.Change],
+        first: bool,
+    ) -> str:
         done = token.done + len(page_changes)
         attributes = {"completeListSize": str(token.total), "cursor": str(token.done)}
         if done < token.total and page_changes:
             return element(
-                "resumptionToken", tokens.write_token(replace(token, after=page_changes[-1].number, done=done), self.key), **attributes
+                "resumptionToken",
+                tokens.write_token(
+                    replace(token, after=page_changes[-1].number, done=done), self.key
+                ),
+                **attributes,
             )
-        return "" if first else empty("resumptionToken", **attributes)  # section 3.5: the last page of several has an empty one
+        # section 3.5: the last page of several has an empty one
+        return "" if first else empty("resumptionToken", **attributes)
 
     async def _new_token(self, arguments: dict[str, str]) -> tokens.ResumptionToken:
         _check_prefix(arguments["metadataPrefix"])
@@ -158,11 +197,23 @@ class Provider:
                 if file is None:
                     return 0, 0, 0
                 after = (
-                    change_reader.last_number(file, set_name, change_reader.last_announced_before(file, since)) if since is not None else 0
+                    change_reader.last_number(
+                        file, set_name, change_reader.last_announced_before(file, since)
+                    )
+                    if since is not None
+                    else 0
                 )
-                end = horizon.sequence if until is None else min(horizon.sequence, change_reader.last_announced_before(file, until))
+                end = (
+                    horizon.sequence
+                    if until is None
+                    else min(horizon.sequence, change_reader.last_announced_before(file, until))
+                )
                 last = change_reader.last_number(file, set_name, end)
-                return after, last, change_reader.count(file, set_name, after, last, horizon.sequence)
+                return (
+                    after,
+                    last,
+                    change_reader.count(file, set_name, after, last, horizon.sequence),
+                )
 
         after, last, total = await asyncio.to_thread(begin)
         if not total:
@@ -184,21 +235,41 @@ class Provider:
         token = tokens.read_token(text, verb, self.key)
         _check_prefix(token.prefix)
         horizon = await wait_until_current(self.service)
-        if token.entry > horizon.entry:  # another publisher of the journal, which is ahead of this one, issued the token
-            raise NotReady(f"the list is that of journal entry {token.entry}, this copy is only at {horizon.entry}; ask again in a moment")
+        # another publisher of the journal, which is ahead of this one, issued the token
+        if token.entry > horizon.entry:
+            raise NotReady(
+                f"the list is that of journal entry {token.entry}, this copy is only at {horizon.entry}; ask again in a moment"
+            )
         if token.id != await self._id(token.entry):
-            raise OaiError("badResumptionToken", "The token is of another journal than the one that is published now; begin the list again")
+            raise OaiError(
+                "badResumptionToken",
+                "The token is of another journal than the one that is published now; begin the list again",
+            )
         return token
 
     async def _id(self, entry: int) -> str:
         journal_entry = await asyncio.to_thread(self.service.journal.entry, entry)
         return journal_entry.id[:16] if journal_entry else ""
 
-    async def _records_of(self, page_changes: Sequence[change_reader.Change], prefix: str) -> list[str]:
-        alive = [change for change in page_changes if change.change_type is not change_reader.ChangeType.DELETED]
-        states_by_sequence = dict(zip((change.sequence for change in alive), await read_states(self.service, alive), strict=True))
+    async def _records_of(
+        self, page_changes: Sequence[change_reader.Change], prefix: str
+    ) -> list[str]:
+        alive = [
+            change
+            for change in page_changes
+            if change.change_type is not change_reader.ChangeType.DELETED
+        ]
+        states_by_sequence = dict(
+            zip(
+                (change.sequence for change in alive),
+                await read_states(self.service, alive),
+                strict=True,
+            )
+        )
         repositories = await read_repositories(self.service) if alive else {}
-        return await asyncio.to_thread(lambda: list(self._records(page_changes, states_by_sequence, repositories, prefix)))
+        return await asyncio.to_thread(
+            lambda: list(self._records(page_changes, states_by_sequence, repositories, prefix))
+        )
 
     def _records(
         self,
@@ -210,7 +281,11 @@ class Provider:
         write, iris = FORMATS[prefix].write, self.service.iris
         for change in page_changes:
             state = states_by_sequence.get(change.sequence)
-            metadata = f"<metadata>{write(change, state, iris)}</metadata>{write_about(state, repositories, iris)}" if state else ""
+            metadata = (
+                f"<metadata>{write(change, state, iris)}</metadata>{write_about(state, repositories, iris)}"
+                if state
+                else ""
+            )
             yield f"<record>{self._header(change)}{metadata}</record>"
 
     def _header(self, change: change_reader.Change) -> str:
@@ -221,14 +296,23 @@ def header(change: change_reader.Change, base: str) -> str:
     """Write a record's header."""
     status = ' status="deleted"' if change.change_type is change_reader.ChangeType.DELETED else ""
     sets = "".join(element("setSpec", name) for name in change.sets if ":" in name)
-    identifier, datestamp = element("identifier", base + change.graph), element("datestamp", instant(change.announced_at or 0))
+    identifier, datestamp = (
+        element("identifier", base + change.graph),
+        element("datestamp", instant(change.announced_at or 0)),
+    )
     return f"<header{status}>{identifier}{datestamp}{sets}</header>"
 
 
 def admin_email(contact: str, base: str) -> str:
-    """Return the e-mail address in *contact*, else the one that every host should have (RFC 2142, section 5)."""
+    """Return the e-mail address in *contact*, else the one that every host should have (RFC 2142,
+    section 5).
+    """
     email = contact.removeprefix("mailto:")
-    return email if "@" in email and "." in email.partition("@")[2] and " " not in email else f"postmaster@{urlsplit(base).hostname}"
+    return (
+        email
+        if "@" in email and "." in email.partition("@")[2] and " " not in email
+        else f"postmaster@{urlsplit(base).hostname}"
+    )
 
 
 def _check_prefix(prefix: str) -> None:

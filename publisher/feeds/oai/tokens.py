@@ -1,7 +1,8 @@
 """Resumption tokens, which contain all that the next page needs, so that the server keeps no state.
 
-A token outlives restarts and releases, and every publisher of the journal accepts it: its positions in the journal never change.
-Its checksum is no protection: it detects truncated tokens and those of another journal. A forged token gives access to public data only.
+A token outlives restarts and releases, and every publisher of the journal accepts it: its positions
+in the journal never change. Its checksum is no protection: it detects truncated tokens and those of
+another journal. A forged token gives access to public data only.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ _MAX_NUMBER = 2**53  # of a number
 
 @dataclass(frozen=True, slots=True)
 class ResumptionToken:
-    """The rest of a list: of *verb*, *prefix* and the set *set_name*, the changes numbered above *after* up to *last*.
+    """The rest of a list: of *verb*, *prefix* and the set *set_name*, the changes numbered above
+    *after* up to *last*.
 
-    The list is that of the change *sequence*; *id* is the beginning of the id of journal entry *entry*. *done* of *total* records
-    were on earlier pages.
+    The list is that of the change *sequence*; *id* is the beginning of the id of journal entry
+    *entry*. *done* of *total* records were on earlier pages.
     """
 
     verb: str
@@ -57,19 +59,26 @@ def read_token(text: str, verb: str, secret: bytes) -> ResumptionToken:
     """Parse a token of *verb*; raises OaiError if it was not issued for this journal."""
     try:
         data = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-        if hmac.compare_digest(data[:_SIGNATURE_BYTES], _signature(data[_SIGNATURE_BYTES:], secret)):
+        if hmac.compare_digest(
+            data[:_SIGNATURE_BYTES], _signature(data[_SIGNATURE_BYTES:], secret)
+        ):
             token = ResumptionToken(*orjson.loads(data[_SIGNATURE_BYTES:]))
             if token.verb == verb and _is_valid(token):
                 return token
     except (binascii.Error, ValueError, TypeError):
         pass
-    raise OaiError("badResumptionToken", "The token is none of ours for this verb; begin the list again")
+    raise OaiError(
+        "badResumptionToken", "The token is none of ours for this verb; begin the list again"
+    )
 
 
 def _is_valid(token: ResumptionToken) -> bool:
     """Return whether the fields of a token have the right types."""
     values = [(item.type, getattr(token, item.name)) for item in fields(token)]
-    return all(isinstance(value, str) if kind == "str" else type(value) is int and 0 <= value < _MAX_NUMBER for kind, value in values)
+    return all(
+        isinstance(value, str) if kind == "str" else type(value) is int and 0 <= value < _MAX_NUMBER
+        for kind, value in values
+    )
 
 
 def _signature(payload: bytes, secret: bytes) -> bytes:

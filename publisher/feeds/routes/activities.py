@@ -1,7 +1,8 @@
-"""``/activities``: every change as an ActivityStreams 2 collection. Pages are ordered from the oldest; a full page never changes.
+"""``/activities``: every change as an ActivityStreams 2 collection. Pages are ordered from the
+oldest; a full page never changes.
 
-Sources: https://www.w3.org/TR/activitystreams-core/ and https://iiif.io/api/discovery/1.0/ (clients begin at the
-last page and go back until they reach a change that they have).
+Sources: https://www.w3.org/TR/activitystreams-core/ and https://iiif.io/api/discovery/1.0/ (clients
+begin at the last page and go back until they reach a change that they have).
 """
 
 from __future__ import annotations

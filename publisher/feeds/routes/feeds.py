@@ -1,7 +1,9 @@
-"""``/feeds/``: Atom feeds of all changes and by action line, goal, country and registry, and a calendar of events.
+"""``/feeds/``: Atom feeds of all changes and by action line, goal, country and registry, and a
+calendar of events.
 
-Sources: https://www.rfc-editor.org/rfc/rfc4287 (Atom), https://www.rfc-editor.org/rfc/rfc5005 (archives),
-https://www.w3.org/TR/websub/ (hubs) and https://www.rfc-editor.org/rfc/rfc5545 (iCalendar).
+Sources: https://www.rfc-editor.org/rfc/rfc4287 (Atom), https://www.rfc-editor.org/rfc/rfc5005
+(archives), https://www.w3.org/TR/websub/ (hubs) and https://www.rfc-editor.org/rfc/rfc5545
+(iCalendar).
 """
 
 from __future__ import annotations
@@ -215,7 +217,9 @@ def _describe_feed(
     size: int,
     changes: Sequence[change_reader.Change],
 ) -> atom.Feed:
-    """Return the metadata of a feed whose set has *size* changes, or of its archive *number*, 0 for the feed itself."""
+    """Return the metadata of a feed whose set has *size* changes, or of its archive *number*, 0 for
+    the feed itself.
+    """
     iris, host, hub, path = (
         pages.iris,
         origin(request),
@@ -250,7 +254,9 @@ def _size(service: QueryService, set_name: str, sequence: int) -> int:
 def _changes(
     service: QueryService, set_name: str, number: int, size: int
 ) -> list[change_reader.Change]:
-    """Return the changes of archive *number* in their order; of the feed itself (0) the newest of each record first."""
+    """Return the changes of archive *number* in their order; of the feed itself (0) the newest of
+    each record first.
+    """
     with change_reader.open_log(service.history) as file:
         if file is None:
             return []
@@ -273,9 +279,7 @@ async def _calendar(
     yield calendar.write_header(f"{service.iris.base}feeds/events", name)
     after = 0
     while changes := await asyncio.to_thread(_event_changes, service, after, sequence):
-        alive = [
-            change for change in changes if change.change_type is not ChangeType.DELETED
-        ]
+        alive = [change for change in changes if change.change_type is not ChangeType.DELETED]
         for change, state in zip(alive, await read_states(service, alive), strict=True):
             yield calendar.write_event(change, state, host, service.iris)
         after = changes[-1].number
@@ -289,7 +293,9 @@ def _latest(service: QueryService, name: str, sequence: int) -> change_reader.Ch
 
 def _event_changes(service: QueryService, after: int, sequence: int) -> list[change_reader.Change]:
     with change_reader.open_log(service.history) as file:
-        return change_reader.changes(file, _EVENTS, after, sequence, BATCH, sequence) if file else []
+        return (
+            change_reader.changes(file, _EVENTS, after, sequence, BATCH, sequence) if file else []
+        )
 
 
 def _archive(text: str | None, last: int) -> int:

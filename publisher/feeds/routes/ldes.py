@@ -1,4 +1,5 @@
-"""``/ldes``: every change of every record as an event stream that clients replicate and then follow.
+"""``/ldes``: every change of every record as an event stream that clients replicate and then
+follow.
 
 Sources: https://w3id.org/ldes/specification (1.0) and https://w3id.org/tree/specification.
 """
@@ -117,7 +118,9 @@ class FragmentBuilder:
         )
 
     async def latest(self, after: str, entry: str) -> Response:
-        """Return a page of the latest versions: those after the change numbered *after*, linked when *entry* was the newest."""
+        """Return a page of the latest versions: those after the change numbered *after*, linked
+        when *entry* was the newest.
+        """
         if after and not _NUMBER.match(after):
             raise HTTPProblem(
                 HTTPStatus.NOT_FOUND,
@@ -171,7 +174,9 @@ class FragmentBuilder:
         closed: bool = False,
         more: Iterable[str] = (),
     ) -> Response:
-        """Return the fragment at *path* with *relations* to others and *changes* as members; a *closed* one never changes."""
+        """Return the fragment at *path* with *relations* to others and *changes* as members; a
+        *closed* one never changes.
+        """
         states = await read_states(self._service, list(changes))
         members = (
             line
@@ -239,7 +244,9 @@ Fragments = Annotated[FragmentBuilder, Depends(get_fragments)]
     **_DOCUMENTATION,
 )
 async def stream(fragments: Fragments) -> Response:
-    """Two views lead to its members: `/ldes/time`, all versions by time, and `/ldes/latest`, only the latest of each record."""
+    """Two views lead to its members: `/ldes/time`, all versions by time, and `/ldes/latest`, only
+    the latest of each record.
+    """
     host = fragments.stream.host
     views = (f"{host}/ldes/time", f"{host}/ldes/latest")
     return await fragments.respond(
@@ -318,7 +325,9 @@ async def latest(fragments: Fragments, entry: EntryNumber = "") -> Response:
     **_DOCUMENTATION,
 )
 async def latest_page(fragments: Fragments, after: After, entry: EntryNumber = "") -> Response:
-    """A copy of the data that is behind *entry* answers 503, so that a reader of several copies misses no version."""
+    """A copy of the data that is behind *entry* answers 503, so that a reader of several copies
+    misses no version.
+    """
     return await fragments.latest(after, entry)
 
 

@@ -69,7 +69,9 @@ async def oai_parameters(
     set_spec: SetSpec = None,
     resumptionToken: ResumptionToken = None,
 ) -> None:
-    """Declare the arguments. They are read from the URL or the body, and the protocol's own errors answer invalid ones."""
+    """Declare the arguments. They are read from the URL or the body, and the protocol's own errors
+    answer invalid ones.
+    """
 
 
 @get(

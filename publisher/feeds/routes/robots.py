@@ -1,7 +1,7 @@
 """Sitemaps, ``/robots.txt`` and ``/.well-known/security.txt``.
 
-Sources: https://www.sitemaps.org/protocol.html, https://www.rfc-editor.org/rfc/rfc9309 (robots.txt) and
-https://www.rfc-editor.org/rfc/rfc9116 (security.txt).
+Sources: https://www.sitemaps.org/protocol.html, https://www.rfc-editor.org/rfc/rfc9309 (robots.txt)
+and https://www.rfc-editor.org/rfc/rfc9116 (security.txt).
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ _DISALLOWED = (
     "/search",
     "/admin",
     "/problem?",  # the form, with the path of the page that leads to it
-    "/*?*&",  # several facets or pages of a list: without end, and each costs more (publisher.http.page_budget)
+    # several facets or pages of a list: without end, and each costs more
+    # (publisher.http.page_budget)
+    "/*?*&",
 )
 _EXPIRY = timedelta(days=180)  # RFC 9116 recommends less than a year
 
@@ -102,7 +104,8 @@ async def sitemap(request: Request, service: ServiceDep, number: SitemapNumber) 
 @get(router, "/robots.txt", include_in_schema=False)
 async def robots(request: Request) -> Response:
     """Return the rules for crawlers."""
-    # Another Stocktake requests one journal entry at a time, which costs little; it has its own pause between requests.
+    # Another Stocktake requests one journal entry at a time, which costs little; it has its own
+    # pause between requests.
     lines = [
         "User-agent: Stocktake",
         "Allow: /",

@@ -10,12 +10,20 @@ DEMO_NAME = "Stocktake demo"
 NO_CONTACT = "no contact given"
 LOGO = "/logo"  # where the logo is served
 LARGEST_LOGO = 1 << 20  # bytes; the logo loads with the first page
-LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+LOGO_TYPES = {
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Branding:
-    """The branding of an installation: *logo* is an image file, None for the default; *demo* marks every page as demonstration data."""
+    """The branding of an installation: *logo* is an image file, None for the default; *demo* marks
+    every page as demonstration data.
+    """
 
     name: str = NAME
     contact: str = ""

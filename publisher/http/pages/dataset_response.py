@@ -19,7 +19,12 @@ from publisher.formats import HTML, Format
 from publisher.http.endpoints import EndpointT, get, other_contents, problems
 from publisher.http.links import origin, typed_link
 from publisher.http.negotiation import best_match, wants_html
-from publisher.http.pages.charts.data_table import TABLE_FORMATS, DataTable, FiguresJson, serialize_tables
+from publisher.http.pages.charts.data_table import (
+    TABLE_FORMATS,
+    DataTable,
+    FiguresJson,
+    serialize_tables,
+)
 from publisher.http.pages.charts.svg import standalone_svg
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
@@ -41,9 +46,16 @@ def require_facet_index(service: QueryService) -> FacetIndex:
 def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
     """Return the other formats of a page: label and URL."""
     stem = _stem(request)
-    parameters = {name: value for name, value in request.query_params.items() if name not in ("format", "lang") and value}
+    parameters = {
+        name: value
+        for name, value in request.query_params.items()
+        if name not in ("format", "lang") and value
+    }
     tail = f"?{urlencode(parameters)}" if parameters else ""
-    return [(row.label, f"{stem}.{row.suffix}{tail}") for row in (*TABLE_FORMATS.values(), *([SVG] if drawn else []))]
+    return [
+        (row.label, f"{stem}.{row.suffix}{tail}")
+        for row in (*TABLE_FORMATS.values(), *([SVG] if drawn else []))
+    ]
 
 
 async def dataset_response(
@@ -53,7 +65,9 @@ async def dataset_response(
     show: Callable[[], Response],
     drawing: Markup | None = None,
 ) -> Response:
-    """Return *sheets* in the requested format; *show* renders the page, *drawing* is its figure. Sheets may be callables."""
+    """Return *sheets* in the requested format; *show* renders the page, *drawing* is its figure.
+    Sheets may be callables.
+    """
     row = _choose_format(request, drawing is not None)
     if row is HTML:
         body = bytes((await asyncio.to_thread(show)).body)
@@ -61,21 +75,34 @@ async def dataset_response(
         body = standalone_svg(drawing)
     else:
         tables = await asyncio.to_thread(sheets) if callable(sheets) else sheets
-        body = await asyncio.to_thread(serialize_tables, tables, row, origin(request) + _stem(request), service.iris)
+        body = await asyncio.to_thread(
+            serialize_tables, tables, row, origin(request) + _stem(request), service.iris
+        )
     negotiated = not _has_suffix(request) and "format" not in request.query_params
     links = [
-        typed_link("alternate", address, TABLE_FORMATS[address.partition("?")[0].rpartition(".")[2]].media)
+        typed_link(
+            "alternate", address, TABLE_FORMATS[address.partition("?")[0].rpartition(".")[2]].media
+        )
         for _, address in format_links(request)
     ]
-    return build_response(request, Representation(body, row.media, links=links, negotiated=negotiated))
+    return build_response(
+        request, Representation(body, row.media, links=links, negotiated=negotiated)
+    )
 
 
 def register_dataset(
-    router: APIRouter, path: str, operation_id: str, summary: str, parameters: Sequence[dict[str, object]] = (), drawn: bool = False
+    router: APIRouter,
+    path: str,
+    operation_id: str,
+    summary: str,
+    parameters: Sequence[dict[str, object]] = (),
+    drawn: bool = False,
 ) -> Callable[[EndpointT], EndpointT]:
-    """Register an endpoint that returns ``dataset_response`` at *path*, and at *path* with the suffix of a format.
+    """Register an endpoint that returns ``dataset_response`` at *path*, and at *path* with the
+    suffix of a format.
 
-    Only the address with a suffix is described. *parameters*: as OpenAPI describes them; *drawn*: there is an SVG too.
+    Only the address with a suffix is described. *parameters*: as OpenAPI describes them; *drawn*:
+    there is an SVG too.
     """
     formats = (*TABLE_FORMATS.values(), *([SVG] if drawn else []))
 
@@ -98,8 +125,14 @@ def register_dataset(
     return register
 
 
-async def suffix_parameter(suffix: Annotated[str, Path(description="The format", json_schema_extra={"enum": list(TABLE_FORMATS)})]) -> None:
-    """Declare the parameter; ``dataset_response`` reads it from the raw path, and answers 406 for an unknown format."""
+async def suffix_parameter(
+    suffix: Annotated[
+        str, Path(description="The format", json_schema_extra={"enum": list(TABLE_FORMATS)})
+    ],
+) -> None:
+    """Declare the parameter; ``dataset_response`` reads it from the raw path, and answers 406 for
+    an unknown format.
+    """
 
 
 def _stem(request: Request) -> str:
@@ -111,7 +144,10 @@ def _stem(request: Request) -> str:
 
 def _path(request: Request) -> str:
     """Return the raw path, since a percent-encoded slash does not begin a new segment."""
-    return quote(request.scope.get("raw_path", b"").partition(b"?")[0] or request.url.path, safe="/%:@!$&'()*+,;=~-._")
+    return quote(
+        request.scope.get("raw_path", b"").partition(b"?")[0] or request.url.path,
+        safe="/%:@!$&'()*+,;=~-._",
+    )
 
 
 def _has_suffix(request: Request) -> bool:
@@ -121,11 +157,24 @@ def _has_suffix(request: Request) -> bool:
 
 def _choose_format(request: Request, drawn: bool) -> Format:
     rows = {**TABLE_FORMATS, "html": HTML, **({"svg": SVG} if drawn else {})}
-    suffix = _path(request).rpartition(".")[2] if _has_suffix(request) else request.query_params.get("format", "")
+    suffix = (
+        _path(request).rpartition(".")[2]
+        if _has_suffix(request)
+        else request.query_params.get("format", "")
+    )
     accept = request.headers.get("accept")
-    row = rows.get(suffix) if suffix else HTML if wants_html(accept, TABLE_FORMATS.values()) else best_match(accept, TABLE_FORMATS.values())
+    row = (
+        rows.get(suffix)
+        if suffix
+        else HTML
+        if wants_html(accept, TABLE_FORMATS.values())
+        else best_match(accept, TABLE_FORMATS.values())
+    )
     if row is None:
-        available = ", ".join(f"{_stem(request)}.{item.suffix} ({item.media.partition(';')[0]})" for item in rows.values())
+        available = ", ".join(
+            f"{_stem(request)}.{item.suffix} ({item.media.partition(';')[0]})"
+            for item in rows.values()
+        )
         raise HTTPProblem(
             HTTPStatus.NOT_ACCEPTABLE,
             TranslatableText(

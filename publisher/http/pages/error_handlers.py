@@ -1,4 +1,6 @@
-"""The error handlers of the app: each error as a page for a browser, as problem details for other clients."""
+"""The error handlers of the app: each error as a page for a browser, as problem details for other
+clients.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,10 @@ from publisher.http.problems import HTTPProblem, describe_error, problem_respons
 
 log = structlog.get_logger(component="problems")
 
-_LOCAL_PATHS = ("/scratch", "/exports")  # their contents do not come from the journal, so they return 404
-_CLIENT_QUERIES = ("/sparql", "/exports")  # elsewhere a query needs little memory, unless a damaged file has a wrong length in it
+# their contents do not come from the journal, so they return 404
+_LOCAL_PATHS = ("/scratch", "/exports")
+# elsewhere a query needs little memory, unless a damaged file has a wrong length in it
+_CLIENT_QUERIES = ("/sparql", "/exports")
 
 Steps = Callable[[], Awaitable[Sequence[object]]]
 REFRESH_SECONDS = 3  # seconds until a browser reloads a page that is not ready
@@ -32,7 +36,9 @@ _DAMAGED = TranslatableText(
     "A file of the database is damaged. It is being rebuilt; try again in some minutes. /health shows the progress."
 )
 _FAILED = TranslatableText("The server failed to answer; its log has the cause.")
-_JOURNAL_UNREADABLE = TranslatableText("The journal of this server cannot be read; /health says more.")
+_JOURNAL_UNREADABLE = TranslatableText(
+    "The journal of this server cannot be read; /health says more."
+)
 
 
 async def _no_steps() -> Sequence[object]:
@@ -46,9 +52,10 @@ async def _no_damage() -> str:
 class ErrorHandlers:
     """Responds to errors: with a page for a browser, with problem+json for any other client.
 
-    *behind* returns the number of journal entries that are not published yet. While there are any, an unknown thing returns 503 instead of
-    404, since it may be among them. *steps* are those of the first start; *starting* returns why nothing is published yet, "" otherwise.
-    *find_damage* checks the files of the store after a failure.
+    *behind* returns the number of journal entries that are not published yet. While there are any,
+    an unknown thing returns 503 instead of 404, since it may be among them. *steps* are those of
+    the first start; *starting* returns why nothing is published yet, "" otherwise. *find_damage*
+    checks the files of the store after a failure.
     """
 
     def __init__(
@@ -67,76 +74,123 @@ class ErrorHandlers:
         assert isinstance(error, PublisherError)
         status, title, headers = describe_error(error)
         is_failure = status is HTTPStatus.INTERNAL_SERVER_ERROR
-        if is_failure or (isinstance(error, MemoryLimit) and not request.url.path.startswith(_CLIENT_QUERIES)):
+        if is_failure or (
+            isinstance(error, MemoryLimit) and not request.url.path.startswith(_CLIENT_QUERIES)
+        ):
             if await self._find_damage():
                 return await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
             if is_failure:
                 log.error("request failed", path=request.url.path, reason=str(error))
         detail = (self._starting() if isinstance(error, NotReady) else "") or _detail(error)
         if isinstance(error, NotReady) and wants_page(request) and (steps := await self._steps()):
-            response = self._pages.page("start.html", status, steps=steps, reason=detail, refresh=REFRESH_SECONDS)
+            response = self._pages.page(
+                "start.html", status, steps=steps, reason=detail, refresh=REFRESH_SECONDS
+            )
             response.headers.update(headers)
             return response
         if isinstance(error, QuerySyntaxError):
-            return self._respond(request, status, title, str(error), headers, line=error.line, column=error.column)
+            return self._respond(
+                request, status, title, str(error), headers, line=error.line, column=error.column
+            )
         return self._respond(request, status, title, detail, headers)
 
     async def handle_unexpected_error(self, request: Request, error: Exception) -> Response:
         """Respond to any other exception with 500.
 
-        The exception is raised again by Starlette, so that it is logged; the server then closes the connection, as the response says.
+        The exception is raised again by Starlette, so that it is logged; the server then closes the
+        connection, as the response says.
         """
         status = HTTPStatus.INTERNAL_SERVER_ERROR
         return self._respond(request, status, status.phrase, _FAILED, {"Connection": "close"})
 
     async def handle_damage(self, request: Request, error: Exception) -> Response | None:
-        """Respond to an exception with 503 and log it in one line, if a file of the store or its indexes is damaged; else return None."""
+        """Respond to an exception with 503 and log it in one line, if a file of the store or its
+        indexes is damaged; else return None.
+        """
         if not await self._find_damage():
             return None
-        log.warning("request failed: files are damaged", path=request.url.path, reason=f"{type(error).__name__}: {error}")
+        log.warning(
+            "request failed: files are damaged",
+            path=request.url.path,
+            reason=f"{type(error).__name__}: {error}",
+        )
         return await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
 
     async def handle_journal_error(self, request: Request, error: Exception) -> Response:
         """Respond to a JournalError; its text contains paths of the server, so it is only logged."""
         log.error("the journal cannot be read", path=request.url.path, reason=str(error))
         status = HTTPStatus.SERVICE_UNAVAILABLE
-        return self._respond(request, status, status.phrase, _JOURNAL_UNREADABLE, {"Retry-After": _JOURNAL_RETRY})
+        return self._respond(
+            request, status, status.phrase, _JOURNAL_UNREADABLE, {"Retry-After": _JOURNAL_RETRY}
+        )
 
     async def handle_http_problem(self, request: Request, error: Exception) -> Response:
         """Respond to an HTTPProblem."""
         assert isinstance(error, HTTPProblem)
-        if error.status is HTTPStatus.NOT_FOUND and not request.url.path.startswith(_LOCAL_PATHS) and (missing := self._behind()):
+        if (
+            error.status is HTTPStatus.NOT_FOUND
+            and not request.url.path.startswith(_LOCAL_PATHS)
+            and (missing := self._behind())
+        ):
             text = TranslatableText(
                 "{problem}; but {missing} journal entries are not loaded here yet; try again in a moment",
                 problem=_detail(error),
                 missing=missing,
             )
             return await self.handle_publisher_error(request, NotReady(text))
-        return self._respond(request, error.status, error.status.phrase, _detail(error), error.headers)
+        return self._respond(
+            request, error.status, error.status.phrase, _detail(error), error.headers
+        )
 
     async def handle_validation_error(self, request: Request, error: Exception) -> Response:
         """Respond to invalid parameters with 400, to an invalid path with 404."""
         assert isinstance(error, RequestValidationError)
         is_path, detail = describe_validation_error(error)
-        return await self.handle_http_problem(request, HTTPProblem(HTTPStatus.NOT_FOUND if is_path else HTTPStatus.BAD_REQUEST, detail))
+        return await self.handle_http_problem(
+            request,
+            HTTPProblem(HTTPStatus.NOT_FOUND if is_path else HTTPStatus.BAD_REQUEST, detail),
+        )
 
     async def handle_http_exception(self, request: Request, error: Exception) -> Response:
-        """Respond to an unknown path with 404, to an unsupported method with 405 and the header Allow."""
+        """Respond to an unknown path with 404, to an unsupported method with 405 and the header
+        Allow.
+        """
         assert isinstance(error, HTTPException)
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
-        if status is HTTPStatus.METHOD_NOT_ALLOWED:  # several routes may share a path, each with other methods
+        # several routes may share a path, each with other methods
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = ", ".join(allowed_methods(request))
-        return self._respond(request, status, status.phrase, f"{request.method} {request.url.path}: {error.detail}", headers)
+        return self._respond(
+            request,
+            status,
+            status.phrase,
+            f"{request.method} {request.url.path}: {error.detail}",
+            headers,
+        )
 
     def _respond(
-        self, request: Request, status: HTTPStatus, title: str, detail: str, headers: dict[str, str], **more: int | None
+        self,
+        request: Request,
+        status: HTTPStatus,
+        title: str,
+        detail: str,
+        headers: dict[str, str],
+        **more: int | None,
     ) -> Response:
         if not wants_page(request):
             return problem_response(status, title, detail, headers, **more)
         location = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
         translated = detail.translated() if isinstance(detail, TranslatableText) else detail
-        values = {"title": title, "detail": translated + location, "translated": isinstance(detail, TranslatableText)}
-        values |= {"status": int(status), "export": "Link" in headers, "retry_after": headers.get("Retry-After", "")}
+        values = {
+            "title": title,
+            "detail": translated + location,
+            "translated": isinstance(detail, TranslatableText),
+        }
+        values |= {
+            "status": int(status),
+            "export": "Link" in headers,
+            "retry_after": headers.get("Retry-After", ""),
+        }
         response = self._pages.page("problem.html", status, **values)
         response.headers.update(headers)
         return response
@@ -144,16 +198,24 @@ class ErrorHandlers:
 
 def _detail(error: Exception) -> str:
     """Return the text of an error, with its translations if there are any."""
-    return error.args[0] if error.args and isinstance(error.args[0], TranslatableText) else str(error)
+    return (
+        error.args[0] if error.args and isinstance(error.args[0], TranslatableText) else str(error)
+    )
 
 
-_PANIC = "PanicException"  # of engines in Rust, such as over a damaged search index; it is no Exception, and its class is not public
+# of engines in Rust, such as over a damaged search index; it is no Exception, and its class is not
+# public
+_PANIC = "PanicException"
 
 
 class DamageMiddleware:
-    """Answer what *app* raises by *respond*; raise it again where that returns None, or where the response has begun."""
+    """Answer what *app* raises by *respond*; raise it again where that returns None, or where the
+    response has begun.
+    """
 
-    def __init__(self, app: ASGIApp, respond: Callable[[Request, Exception], Awaitable[Response | None]]) -> None:
+    def __init__(
+        self, app: ASGIApp, respond: Callable[[Request, Exception], Awaitable[Response | None]]
+    ) -> None:
         self._app, self._respond = app, respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

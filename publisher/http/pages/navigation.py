@@ -32,7 +32,8 @@ _PREFIXES = {
 class NavigationEntry(NamedTuple):
     """A page of a section: path and label.
 
-    *is_view*: it shows the filters of the address, so links to it keep them. *view* is the value of its parameter ``view``.
+    *is_view*: it shows the filters of the address, so links to it keep them. *view* is the value of
+    its parameter ``view``.
     """
 
     path: str
@@ -54,7 +55,8 @@ class NavigationSection(NamedTuple):
         return self.entries[0].path
 
     def links(self, path: str) -> list[tuple[str, str, bool]]:
-        """Return the entries as seen from the page at *path*: address, label and whether it is the current one.
+        """Return the entries as seen from the page at *path*: address, label and whether it is the
+        current one.
 
         Views of the same filters keep the filters of the request.
         """
@@ -86,7 +88,9 @@ class NavigationSection(NamedTuple):
 
 
 def filter_query(view: str = "", *, keep: bool = True) -> str:
-    """Return the filters of the request, if *keep*, and the parameter *view* as a query string with its question mark; "" for none."""
+    """Return the filters of the request, if *keep*, and the parameter *view* as a query string with
+    its question mark; "" for none.
+    """
     filters = [
         (name, value)
         for name, value in parse_qsl(current_locale().query)
@@ -101,8 +105,8 @@ def sections(
 ) -> tuple[NavigationSection, ...]:
     """Return the sections in the language of the request.
 
-    *published* are the kinds of items that exist, ``prize`` where there are prizes, and ``submission`` where something can be submitted:
-    pages without items are left out.
+    *published* are the kinds of items that exist, ``prize`` where there are prizes, and
+    ``submission`` where something can be submitted: pages without items are left out.
     """
     reports = (NavigationEntry("/reports/", _("Reports")),)
     return (
@@ -167,5 +171,9 @@ def _source_pages(published: Collection[str]) -> tuple[NavigationEntry, ...]:
         NavigationEntry("/shapes", _("Quality check")),
         NavigationEntry("/join", _("Add a registry")),
         NavigationEntry("/validate", _("Check a feed")),
-        *((NavigationEntry("/submit", _("Report an initiative")),) if "submission" in published else ()),
+        *(
+            (NavigationEntry("/submit", _("Report an initiative")),)
+            if "submission" in published
+            else ()
+        ),
     )

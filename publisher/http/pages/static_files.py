@@ -1,7 +1,9 @@
-"""Serve style sheets and scripts under names that contain a digest of their content, compressed, to be cached for a year.
+"""Serve style sheets and scripts under names that contain a digest of their content, compressed, to
+be cached for a year.
 
-A page names ``/static/style.0123456789ab.css``. The plain name is answered too, and so is a name with the digest of another version, since
-the page that asks may be older or newer than the server; both must be asked for again each time.
+A page names ``/static/style.0123456789ab.css``. The plain name is answered too, and so is a name
+with the digest of another version, since the page that asks may be older or newer than the server;
+both must be asked for again each time.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ _HASHED = re.compile(r"(?P<stem>.+)\.(?P<digest>[0-9a-f]{12})(?P<ending>\.[a-z][
 
 
 def static_url(name: str) -> str:
-    """Return the address of a file of the folder ``static``, with the digest of its content; its plain address if there is no such file.
+    """Return the address of a file of the folder ``static``, with the digest of its content; its
+    plain address if there is no such file.
 
     >>> static_url("icon.svg").startswith("/static/icon."), static_url("not-built.js")
     (True, '/static/not-built.js')
@@ -40,7 +43,9 @@ def static_url(name: str) -> str:
 
 
 def font_sheets(language: str) -> list[str]:
-    """Return the addresses of the style sheets with the fonts of pages in *language*; none where hatch_build.py could not fetch them."""
+    """Return the addresses of the style sheets with the fonts of pages in *language*; none where
+    hatch_build.py could not fetch them.
+    """
     names = ["query/fonts.css"] + (["query/fonts-zh.css"] if language == "zh" else [])
     return [static_url(name) for name in names if (STATIC_FOLDER / name).is_file()]
 
@@ -53,35 +58,52 @@ class HashedStaticFiles(StaticFiles):
         self._folder = folder
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Return the file; texts are compressed where the client accepts that. Raises HTTPException if there is none."""
+        """Return the file; texts are compressed where the client accepts that. Raises HTTPException
+        if there is none.
+        """
         match = _HASHED.fullmatch(path)
-        name = match["stem"] + match["ending"] if match and not (self._folder / path).is_file() else path
+        name = (
+            match["stem"] + match["ending"]
+            if match and not (self._folder / path).is_file()
+            else path
+        )
         response = await super().get_response(name, scope)
         if not isinstance(response, FileResponse):
             return response
         file, changed = Path(response.path), os.stat(response.path).st_mtime_ns
-        is_current = match is not None and name != path and match["digest"] == _digest(file, changed)
+        is_current = (
+            match is not None and name != path and match["digest"] == _digest(file, changed)
+        )
         response.headers["Cache-Control"] = IMMUTABLE if is_current else "no-cache"
         if file.suffix in _COMPRESSED:
             response.headers["Vary"] = "Accept-Encoding"
             request_headers = Headers(scope=scope)
-            if accepts_gzip(request_headers.get("accept-encoding")) and "range" not in request_headers:
+            if (
+                accepts_gzip(request_headers.get("accept-encoding"))
+                and "range" not in request_headers
+            ):
                 return _compressed_response(response, file, changed)
         return response
 
 
 def _compressed_response(response: FileResponse, file: Path, changed: int) -> Response:
-    """Return the response with its body compressed. Its ETag is weak: the bytes differ from those of the uncompressed file."""
+    """Return the response with its body compressed. Its ETag is weak: the bytes differ from those
+    of the uncompressed file.
+    """
     names = ("content-type", "cache-control", "last-modified", "vary")
     headers = {name: response.headers[name] for name in names if name in response.headers}
     return Response(
-        _compress(file, changed), response.status_code, {**headers, "ETag": f"W/{response.headers['etag']}", "Content-Encoding": "gzip"}
+        _compress(file, changed),
+        response.status_code,
+        {**headers, "ETag": f"W/{response.headers['etag']}", "Content-Encoding": "gzip"},
     )
 
 
 @lru_cache(maxsize=64)
 def _digest(file: Path, changed: int) -> str:
-    """Return the start of the digest of a file's content; *changed*, its time of modification, keeps the cache current."""
+    """Return the start of the digest of a file's content; *changed*, its time of modification,
+    keeps the cache current.
+    """
     return sha256(file.read_bytes()).hexdigest()[:12]
 
 

@@ -1,4 +1,6 @@
-"""The Jinja templates and their functions; everything is escaped, and only http and https become links."""
+"""The Jinja templates and their functions; everything is escaped, and only http and https become
+links.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,15 @@ from starlette.responses import HTMLResponse
 
 from languages.request_locale import LANGUAGES, current_locale
 from languages.term_titles import kind_name, term_label, term_title
-from languages.translations import TEMPLATES, format_datetime, format_number, format_seconds, format_share, gettext, ngettext
+from languages.translations import (
+    TEMPLATES,
+    format_datetime,
+    format_number,
+    format_seconds,
+    format_share,
+    gettext,
+    ngettext,
+)
 from languages.unsafe_text import ascii_host, finalize
 from publisher.http.pages.branding import PLAIN, Branding
 from publisher.http.pages.navigation import filter_query, sections
@@ -24,11 +34,14 @@ from shapes.rules import message
 from vocab.iris import Iris, is_web
 from vocab.schemes import label
 
-# Goals, targets, indicators and areas of the United Nations have pages here too; their ontology and code list have none.
+# Goals, targets, indicators and areas of the United Nations have pages here too; their ontology and
+# code list have none.
 _UNITED_NATIONS = re.compile(r"http://metadata\.un\.org/sdg/(?:C?\d|codes/geoArea/\d)")
 PACKAGE_FOLDER = Path(__file__).parents[2]
-BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"  # scripts that hatch_build.py builds; pages work without them
-DOCUMENTATION = PACKAGE_FOLDER / "static" / "docs"  # built by `make docs`; without it there is no link to it
+# scripts that hatch_build.py builds; pages work without them
+BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"
+# built by `make docs`; without it there is no link to it
+DOCUMENTATION = PACKAGE_FOLDER / "static" / "docs"
 
 
 class Labeled(Protocol):
@@ -38,10 +51,11 @@ class Labeled(Protocol):
 
 
 class Pages:
-    """Render templates; *iris* recognizes our addresses, *newest_entry* returns the last journal entry that is shown.
+    """Render templates; *iris* recognizes our addresses, *newest_entry* returns the last journal
+    entry that is shown.
 
-    *branding* is the name, logo and contact of the installation. *published* returns the kinds of items that exist, and
-    ``submission`` where something can be submitted.
+    *branding* is the name, logo and contact of the installation. *published* returns the kinds of
+    items that exist, and ``submission`` where something can be submitted.
     """
 
     def __init__(
@@ -62,35 +76,60 @@ class Pages:
             extensions=["jinja2.ext.i18n"],
         )
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
-        self._templates.globals.update(plain_host=ascii_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
+        self._templates.globals.update(
+            plain_host=ascii_host,
+            path=self.path,
+            is_web=is_web,
+            base=iris.base,
+            newest_entry=newest_entry,
+        )
         self._templates.globals.update(rule_message=self.rule_message)
-        self._templates.filters.update(duration=format_seconds, percent=format_share, in_page_language=in_page_language)
+        self._templates.filters.update(
+            duration=format_seconds, percent=format_share, in_page_language=in_page_language
+        )
         documented = DOCUMENTATION.is_dir()
-        self._templates.globals.update(branding=branding, refresh=0, sections=lambda: sections(published(), documented))
-        self._templates.globals.update(documented=documented, can_submit=lambda: "submission" in published())
+        self._templates.globals.update(
+            branding=branding, refresh=0, sections=lambda: sections(published(), documented)
+        )
+        self._templates.globals.update(
+            documented=documented, can_submit=lambda: "submission" in published()
+        )
         self._templates.globals.update(filter_query=filter_query, licence_name=licence_name)
         self._templates.globals.update(
-            languages=LANGUAGES, locale=current_locale, format_number=format_number, format_datetime=format_datetime, label_of=self.label
+            languages=LANGUAGES,
+            locale=current_locale,
+            format_number=format_number,
+            format_datetime=format_datetime,
+            label_of=self.label,
         )
-        self._templates.globals.update(term_title=term_title, term_label=term_label, kind_name=kind_name)
+        self._templates.globals.update(
+            term_title=term_title, term_label=term_label, kind_name=kind_name
+        )
         self._templates.globals.update(static_url=static_url, font_sheets=font_sheets)
 
-    def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
+    def page(
+        self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object
+    ) -> HTMLResponse:
         """Render *template* with *values*; *code* is the status of the response."""
         text = self._templates.get_template(template).render(values)
         return HTMLResponse(text, code, {"Vary": "Accept"})
 
     def label(self, named: Labeled, term: str | Term) -> str:
-        """Return the label of *term*: the vocabulary's in the language of the request, else the one in *description*."""
+        """Return the label of *term*: the vocabulary's in the language of the request, else the one
+        in *description*.
+        """
         known = label(str(term), current_locale().language, self.iris.base)
         return known or named.name(term)
 
     def rule_message(self, shape: str) -> str | None:
-        """Return the message of a validation rule in the language of the request; None if there is no such rule."""
+        """Return the message of a validation rule in the language of the request; None if there is
+        no such rule.
+        """
         return message(shape, current_locale().language, self.iris.base)
 
     def path(self, iri: str) -> str:
-        """Return the path on this host of one of our IRIs or of a UN concept; any other IRI unchanged.
+        """Return the path on this host of one of our IRIs or of a UN concept; any other IRI
+        unchanged.
 
         >>> Pages(Iris()).path("https://w3id.org/wsis-stocktaking/source/demo")
         '/source/demo'
@@ -104,9 +143,15 @@ class Pages:
 
 
 def in_page_language(texts: list[Term]) -> list[Term]:
-    """Return the *texts* in the language of the request, else those in English or without a language, else all."""
+    """Return the *texts* in the language of the request, else those in English or without a
+    language, else all.
+    """
     language = current_locale().language
-    return [text for text in texts if text.language == language] or [text for text in texts if text.language in ("en", None)] or texts
+    return (
+        [text for text in texts if text.language == language]
+        or [text for text in texts if text.language in ("en", None)]
+        or texts
+    )
 
 
 _CREATIVE_COMMONS = re.compile(
@@ -133,7 +178,11 @@ def licence_name(address: str) -> str:
     """
     if match := _CREATIVE_COMMONS.match(address):
         family, code, version, port = match.groups()
-        name = {"zero": "CC0", "mark": "Public Domain Mark"}.get(code, code.upper()) if family == "publicdomain" else f"CC {code.upper()}"
+        name = (
+            {"zero": "CC0", "mark": "Public Domain Mark"}.get(code, code.upper())
+            if family == "publicdomain"
+            else f"CC {code.upper()}"
+        )
         return " ".join(filter(None, (name, version, (port or "").upper())))
     plain = address.partition("://")[2] or address
     return _OTHERS.get(plain.lower().rstrip("/").removesuffix(".html"), plain.rstrip("/"))

@@ -1,4 +1,5 @@
-"""Datasets as the packages of a CKAN portal, with the search of its Action API, so that CKAN harvesters need no new code.
+"""Datasets as the packages of a CKAN portal, with the search of its Action API, so that CKAN
+harvesters need no new code.
 
 Source: https://docs.ckan.org/en/latest/api/#module-ckan.logic.action.get
 """
@@ -10,7 +11,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
-from publisher.linked_data.catalog.dataset import KEYWORDS, Catalog, Dataset, DatasetKind, Distribution
+from publisher.linked_data.catalog.dataset import (
+    KEYWORDS,
+    Catalog,
+    Dataset,
+    DatasetKind,
+    Distribution,
+)
 
 Json = dict[str, object]
 
@@ -31,7 +38,9 @@ _FORMATS = {
 
 
 class PackageSearch(NamedTuple):
-    """A package search: words and filters in Solr's syntax; *sort* such as ``metadata_modified desc``."""
+    """A package search: words and filters in Solr's syntax; *sort* such as ``metadata_modified
+    desc``.
+    """
 
     q: str = ""
     fq: str = ""
@@ -47,7 +56,8 @@ def packages(catalog: Catalog) -> list[Json]:
 
 def package(dataset: Dataset, contact: str = "") -> Json:
     """Return a dataset as a package; its id is derived from its IRI, so it never changes."""
-    created, modified = (time.removesuffix("Z") for time in (dataset.issued, dataset.modified))  # CKAN's times are UTC without an offset
+    # CKAN's times are UTC without an offset
+    created, modified = (time.removesuffix("Z") for time in (dataset.issued, dataset.modified))
     ident = _id(dataset.iri)
     words = [word.replace("/", " ") for word in KEYWORDS]
     return {
@@ -73,10 +83,16 @@ def package(dataset: Dataset, contact: str = "") -> Json:
         "owner_org": None,
         "organization": None,
         "groups": [],
-        "tags": [{"name": word, "display_name": word, "state": "active", "vocabulary_id": None} for word in words],
+        "tags": [
+            {"name": word, "display_name": word, "state": "active", "vocabulary_id": None}
+            for word in words
+        ],
         "num_tags": len(words),
         "extras": [{"key": key, "value": value} for key, value in _extras(dataset)],
-        "resources": [_resource(dataset, ident, position, distribution) for position, distribution in enumerate(dataset.distributions)],
+        "resources": [
+            _resource(dataset, ident, position, distribution)
+            for position, distribution in enumerate(dataset.distributions)
+        ],
         "num_resources": len(dataset.distributions),
     }
 
@@ -92,7 +108,9 @@ def _extras(dataset: Dataset) -> Iterable[tuple[str, str]]:
     }
     extras |= {
         "version_of": dataset.previous or "",
-        "frequency": "continuous" if dataset.kind in (DatasetKind.CURRENT, DatasetKind.SOURCE) else "",
+        "frequency": "continuous"
+        if dataset.kind in (DatasetKind.CURRENT, DatasetKind.SOURCE)
+        else "",
     }
     return ((key, value) for key, value in extras.items() if value)
 
@@ -123,7 +141,13 @@ def search_packages(candidates: list[Json], search: PackageSearch) -> Json:
     for name, down in reversed(_orders(search.sort)):
         matches.sort(key=lambda dataset: str(dataset[name]), reverse=down)
     page = matches[search.start : search.start + min(search.rows, MAX_ROWS)]
-    return {"count": len(matches), "sort": search.sort or "metadata_modified desc", "facets": {}, "search_facets": {}, "results": page}
+    return {
+        "count": len(matches),
+        "sort": search.sort or "metadata_modified desc",
+        "facets": {},
+        "search_facets": {},
+        "results": page,
+    }
 
 
 def _orders(text: str) -> list[tuple[str, bool]]:
@@ -139,7 +163,9 @@ def _orders(text: str) -> list[tuple[str, bool]]:
 
 
 def _fits(package: Mapping[str, object], search: PackageSearch) -> bool:
-    text = " ".join(str(package[name]) for name in ("id", "name", "title", "notes", "author", "tags")).lower()
+    text = " ".join(
+        str(package[name]) for name in ("id", "name", "title", "notes", "author", "tags")
+    ).lower()
     filters = " ".join((search.q, search.fq))
     for match in _RANGE.finditer(filters):
         since, until = (end.removesuffix("Z") for end in match.groups())

@@ -1,11 +1,19 @@
 """Serialize datasets as data.json, by the Project Open Data Metadata Schema 1.1.
 
-Source: https://resources.data.gov/resources/dcat-us/ (which is the same schema under its later name).
+Source: https://resources.data.gov/resources/dcat-us/ (which is the same schema under its later
+name).
 """
 
 from __future__ import annotations
 
-from publisher.linked_data.catalog.dataset import KEYWORDS, TITLE, Catalog, Dataset, DatasetKind, Distribution
+from publisher.linked_data.catalog.dataset import (
+    KEYWORDS,
+    TITLE,
+    Catalog,
+    Dataset,
+    DatasetKind,
+    Distribution,
+)
 
 Json = dict[str, object]
 
@@ -34,7 +42,11 @@ def _dataset(dataset: Dataset, contact: str) -> Json:
         "issued": dataset.issued,
         "modified": dataset.modified,
         "publisher": {"@type": "org:Organization", "name": dataset.publisher},
-        "contactPoint": {"@type": "vcard:Contact", "fn": TITLE, **({"hasEmail": f"mailto:{contact}"} if contact else {})},
+        "contactPoint": {
+            "@type": "vcard:Contact",
+            "fn": TITLE,
+            **({"hasEmail": f"mailto:{contact}"} if contact else {}),
+        },
         "accessLevel": "public",
         "language": ["en"],
         "landingPage": dataset.page,
@@ -42,7 +54,11 @@ def _dataset(dataset: Dataset, contact: str) -> Json:
     }
     document |= {"license": dataset.licence} if dataset.licence else {}
     if dataset.coverage_start:
-        end = dataset.issued if dataset.kind in (DatasetKind.RELEASE, DatasetKind.DUMP) else dataset.modified
+        end = (
+            dataset.issued
+            if dataset.kind in (DatasetKind.RELEASE, DatasetKind.DUMP)
+            else dataset.modified
+        )
         document["temporal"] = f"{dataset.coverage_start}/{end}"
     return document | (
         {"accrualPeriodicity": "R/PT1S"}
@@ -52,7 +68,14 @@ def _dataset(dataset: Dataset, contact: str) -> Json:
 
 
 def _distribution(distribution: Distribution) -> Json:
-    document: Json = {"@type": "dcat:Distribution", "title": distribution.name, "description": distribution.title}
+    document: Json = {
+        "@type": "dcat:Distribution",
+        "title": distribution.name,
+        "description": distribution.title,
+    }
     if distribution.is_download:
-        return document | {"downloadURL": distribution.url, "mediaType": distribution.compression or distribution.media}
+        return document | {
+            "downloadURL": distribution.url,
+            "mediaType": distribution.compression or distribution.media,
+        }
     return document | {"accessURL": distribution.url, "format": "API"}

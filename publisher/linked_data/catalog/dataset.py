@@ -10,11 +10,21 @@ ABOUT = (
     "Initiatives, events, documents and posts from public registries of digital development, in one vocabulary, tied to the WSIS action "
     "lines and the Sustainable Development Goals: as it is now. Each record names its registry, whose licence it keeps."
 )
-KEYWORDS = ("WSIS", "action lines", "Sustainable Development Goals", "SDG", "digital development", "ICT for development", "linked data")
+KEYWORDS = (
+    "WSIS",
+    "action lines",
+    "Sustainable Development Goals",
+    "SDG",
+    "digital development",
+    "ICT for development",
+    "linked data",
+)
 
 
 class DatasetKind(Enum):
-    """The kind of a dataset: all current data, all data of a release or a dump, or the data of one registry."""
+    """The kind of a dataset: all current data, all data of a release or a dump, or the data of one
+    registry.
+    """
 
     CURRENT = "living"
     RELEASE = "release"
@@ -24,9 +34,11 @@ class DatasetKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A way to get a dataset: *media* is the media type, *packed* that of the compression, "" for none.
+    """A way to get a dataset: *media* is the media type, *packed* that of the compression, "" for
+    none.
 
-    *file* is whether it is a download, not a service; *bytes* and *sha256* (hexadecimal) are those of the stored file.
+    *file* is whether it is a download, not a service; *bytes* and *sha256* (hexadecimal) are those
+    of the stored file.
     """
 
     name: str
@@ -43,7 +55,8 @@ class Distribution:
 class Dataset:
     """A dataset; times are UTC as xsd:dateTime, *licence* is None if its sources have several.
 
-    *since* is when its oldest statement was first published, *previous* the IRI of the one before it, *sources* are those of its data.
+    *since* is when its oldest statement was first published, *previous* the IRI of the one before
+    it, *sources* are those of its data.
     """
 
     kind: DatasetKind
@@ -65,7 +78,8 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class CatalogSource:
-    """A registry in the catalog; *publisher*, *licence* and *endpoint* are None if its source definition does not name them.
+    """A registry in the catalog; *publisher*, *licence* and *endpoint* are None if its source
+    definition does not name them.
 
     *changed* is when its published data last changed, "" if unknown.
     """
@@ -82,7 +96,9 @@ class CatalogSource:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All data sets and the registries behind them; *contact* is an e-mail address, "" if there is none."""
+    """All data sets and the registries behind them; *contact* is an e-mail address, "" if there is
+    none.
+    """
 
     current: Dataset
     snapshots: tuple[Dataset, ...]
@@ -92,7 +108,9 @@ class Catalog:
 
     @property
     def all(self) -> tuple[Dataset, ...]:
-        """Return all datasets: the current data, the releases or dumps (newest first), then the registries by name."""
+        """Return all datasets: the current data, the releases or dumps (newest first), then the
+        registries by name.
+        """
         return (self.current, *self.snapshots, *self.source_datasets)
 
     @property

@@ -1,4 +1,6 @@
-"""Load the datasets of this installation: the current data, releases or dumps, and the data of each registry."""
+"""Load the datasets of this installation: the current data, releases or dumps, and the data of each
+registry.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ from urllib.parse import quote
 from starlette.requests import Request
 
 from journal import mirror_origin
-from publisher.linked_data.catalog.dataset import ABOUT, TITLE, Catalog, CatalogSource, Dataset, DatasetKind, Distribution
+from publisher.linked_data.catalog.dataset import (
+    ABOUT,
+    TITLE,
+    Catalog,
+    CatalogSource,
+    Dataset,
+    DatasetKind,
+    Distribution,
+)
 from publisher.linked_data.catalog.release_datasets import release_datasets
 from publisher.rdf.results import Row
 from publisher.releases.citation import DEMO_NOTE, DEMO_PREFIX
@@ -25,7 +35,9 @@ _MAIL = re.compile(r"[^@\s<>]+@[^@\s<>]+\.[^@\s<>]+\Z")
 
 
 async def load_catalog(service: QueryService, request: Request) -> Catalog:
-    """Return all datasets of this installation. Those of a demo installation say in their titles that the data are made up."""
+    """Return all datasets of this installation. Those of a demo installation say in their titles
+    that the data are made up.
+    """
     sources = await _sources(service)
     licence = _common_licence(sources)
     first = service.journal.entry(1)
@@ -39,7 +51,9 @@ async def load_catalog(service: QueryService, request: Request) -> Catalog:
         licence,
         [source.iri for source in sources] + ([origin.url] if origin else []),
     )
-    snapshots = await asyncio.to_thread(release_datasets, service.data, service.iris, started, licence)
+    snapshots = await asyncio.to_thread(
+        release_datasets, service.data, service.iris, started, licence
+    )
     shares = tuple(_source_dataset(source, service.iris, started) for source in sources)
     catalog = Catalog(current, snapshots, shares, sources, _contact_email(request))
     return _mark_demo(catalog) if getattr(request.app.state, "demo", False) else catalog
@@ -49,11 +63,18 @@ def _mark_demo(catalog: Catalog) -> Catalog:
     current, *others = (
         dataset
         if dataset.title.startswith(DEMO_PREFIX)
-        else replace(dataset, title=DEMO_PREFIX + dataset.title, about=f"{DEMO_NOTE} {dataset.about}")
+        else replace(
+            dataset, title=DEMO_PREFIX + dataset.title, about=f"{DEMO_NOTE} {dataset.about}"
+        )
         for dataset in catalog.all
     )
     count = len(catalog.snapshots)
-    return replace(catalog, current=current, snapshots=tuple(others[:count]), source_datasets=tuple(others[count:]))
+    return replace(
+        catalog,
+        current=current,
+        snapshots=tuple(others[:count]),
+        source_datasets=tuple(others[count:]),
+    )
 
 
 async def _sources(service: QueryService) -> tuple[CatalogSource, ...]:
@@ -69,12 +90,29 @@ async def _sources(service: QueryService) -> tuple[CatalogSource, ...]:
 
 def _source(row: Row, name: str, records: int, source_status: SourceStatus | None) -> CatalogSource:
     document = {key: term.value for key, term in row.items()}
-    changed = (source_status.properties.get("lastChange") or source_status.properties.get("lastSuccess") or "") if source_status else ""
+    changed = (
+        (
+            source_status.properties.get("lastChange")
+            or source_status.properties.get("lastSuccess")
+            or ""
+        )
+        if source_status
+        else ""
+    )
     licence = document.get("licence", "")
     known = licence if is_web(licence) else None
-    published = int(source_status.properties.get("publishedRecords", records)) if source_status else records  # without deleted records
+    published = (
+        int(source_status.properties.get("publishedRecords", records)) if source_status else records
+    )  # without deleted records
     return CatalogSource(
-        document["source"], name, document["title"], document.get("publisher"), known, document.get("endpoint"), published, changed
+        document["source"],
+        name,
+        document["title"],
+        document.get("publisher"),
+        known,
+        document.get("endpoint"),
+        published,
+        changed,
     )
 
 
@@ -84,25 +122,53 @@ def _common_licence(sources: tuple[CatalogSource, ...]) -> str | None:
     return next(iter(licences)) if len(licences) == 1 else None
 
 
-def _current_dataset(iris: Iris, started: str, modified: str, licence: str | None, sources: Iterable[str]) -> Dataset:
+def _current_dataset(
+    iris: Iris, started: str, modified: str, licence: str | None, sources: Iterable[str]
+) -> Dataset:
     base = iris.base
     copies = (
         Distribution("sparql", "SPARQL endpoint", f"{base}sparql", _RESULTS),
-        Distribution("journal", "Journal: all changes as RDF Patch", f"{base}journal/", "application/rdf-patch"),
+        Distribution(
+            "journal",
+            "Journal: all changes as RDF Patch",
+            f"{base}journal/",
+            "application/rdf-patch",
+        ),
     )
     iri = f"{base}.well-known/void#dataset"
     name = "wsis-stocktaking"
     return Dataset(
-        DatasetKind.CURRENT, name, iri, TITLE, ABOUT, base, started, modified, copies, started, licence=licence, sources=tuple(sources)
+        DatasetKind.CURRENT,
+        name,
+        iri,
+        TITLE,
+        ABOUT,
+        base,
+        started,
+        modified,
+        copies,
+        started,
+        licence=licence,
+        sources=tuple(sources),
     )
 
 
 def _source_dataset(source: CatalogSource, iris: Iris, started: str) -> Dataset:
     base, params = iris.base, quote(query("share").replace("<source>", f"<{source.iri}>"), safe="")
     copies = (
-        Distribution("csv", "Its records as CSV", f"{base}sparql?query={params}&format=csv", "text/csv", is_download=True),
         Distribution(
-            "json", "Its records as JSON, a page at a time", f"{base}things.json?source={source.name}", "application/json", is_download=True
+            "csv",
+            "Its records as CSV",
+            f"{base}sparql?query={params}&format=csv",
+            "text/csv",
+            is_download=True,
+        ),
+        Distribution(
+            "json",
+            "Its records as JSON, a page at a time",
+            f"{base}things.json?source={source.name}",
+            "application/json",
+            is_download=True,
         ),
         Distribution("sparql", "SPARQL endpoint", f"{base}sparql", _RESULTS),
     )

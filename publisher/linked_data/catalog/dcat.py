@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from publisher.linked_data.catalog.dataset import KEYWORDS, TITLE, Catalog, CatalogSource, Dataset, DatasetKind, Distribution
+from publisher.linked_data.catalog.dataset import (
+    KEYWORDS,
+    TITLE,
+    Catalog,
+    CatalogSource,
+    Dataset,
+    DatasetKind,
+    Distribution,
+)
 from publisher.linked_data.catalog.ranges import AUTHORITY, DCATAP, VCARD, with_types
 from publisher.linked_data.catalog.services import Service
 from publisher.rdf.results import Term
@@ -34,7 +42,9 @@ _FILE_TYPES = {
 _ABOUT = "What is published here: all of it as it is now, its releases, each registry's share, and the ways to ask for them."
 
 
-def catalog_statements(catalog: Catalog, services: Iterable[Service], base: str) -> tuple[Statement, ...]:
+def catalog_statements(
+    catalog: Catalog, services: Iterable[Service], base: str
+) -> tuple[Statement, ...]:
     """Yield the catalog of all data sets under *base* as a ``dcat:Catalog``."""
     return _deduplicate(_catalogue(catalog, list(services), base))
 
@@ -46,7 +56,9 @@ def dataset_statements(dataset: Dataset, base: str, contact: str = "") -> tuple[
 
 def _deduplicate(statements: Iterator[Statement]) -> tuple[Statement, ...]:
     """Return each statement once, those of one subject together."""
-    return tuple(sorted(dict.fromkeys(with_types(statements)), key=lambda statement: statement.subject))
+    return tuple(
+        sorted(dict.fromkeys(with_types(statements)), key=lambda statement: statement.subject)
+    )
 
 
 def _catalogue(catalog: Catalog, services: list[Service], base: str) -> Iterator[Statement]:
@@ -78,7 +90,9 @@ def _dataset(dataset: Dataset, base: str, contact: str) -> Iterator[Statement]:
     yield from _labelled(dataset.iri, "Dataset", dataset.title, dataset.about)
     yield from _publisher(
         dataset.iri,
-        f"{dataset.sources[0]}#publisher" if dataset.kind is DatasetKind.SOURCE else f"{base}catalog#publisher",
+        f"{dataset.sources[0]}#publisher"
+        if dataset.kind is DatasetKind.SOURCE
+        else f"{base}catalog#publisher",
         dataset.publisher,
     )
     yield from _dates(dataset.iri, dataset.issued, dataset.modified)
@@ -92,16 +106,30 @@ def _dataset(dataset: Dataset, base: str, contact: str) -> Iterator[Statement]:
         yield Statement(dataset.iri, f"{PROV}wasDerivedFrom", Term(source))
     for distribution in dataset.distributions:
         if distribution.is_download or dataset.kind is DatasetKind.CURRENT:
-            yield Statement(dataset.iri, f"{DCAT}distribution", Term(_distribution_iri(dataset, distribution)))
+            yield Statement(
+                dataset.iri, f"{DCAT}distribution", Term(_distribution_iri(dataset, distribution))
+            )
             yield from _distribution(dataset, distribution, base)
 
 
 def _temporal(dataset: Dataset, base: str) -> Iterator[Statement]:
     if dataset.coverage_start:
-        yield Statement(dataset.iri, f"{DCT}temporal", Term(f"{dataset.iri.partition('#')[0]}#period-{dataset.name}"))
-        yield Statement(f"{dataset.iri.partition('#')[0]}#period-{dataset.name}", f"{DCAT}startDate", _time(dataset.coverage_start))
+        yield Statement(
+            dataset.iri,
+            f"{DCT}temporal",
+            Term(f"{dataset.iri.partition('#')[0]}#period-{dataset.name}"),
+        )
+        yield Statement(
+            f"{dataset.iri.partition('#')[0]}#period-{dataset.name}",
+            f"{DCAT}startDate",
+            _time(dataset.coverage_start),
+        )
         if dataset.kind in (DatasetKind.RELEASE, DatasetKind.DUMP):
-            yield Statement(f"{dataset.iri.partition('#')[0]}#period-{dataset.name}", f"{DCAT}endDate", _time(dataset.issued))
+            yield Statement(
+                f"{dataset.iri.partition('#')[0]}#period-{dataset.name}",
+                f"{DCAT}endDate",
+                _time(dataset.issued),
+            )
     if dataset.kind in (DatasetKind.CURRENT, DatasetKind.SOURCE):
         yield Statement(dataset.iri, f"{DCT}accrualPeriodicity", Term(_CONTINUOUS))
     if dataset.version:
@@ -109,7 +137,11 @@ def _temporal(dataset: Dataset, base: str) -> Iterator[Statement]:
     if dataset.kind is DatasetKind.RELEASE:
         yield Statement(dataset.iri, f"{DCAT}inSeries", Term(f"{base}releases/"))
         yield Statement(f"{base}releases/", f"{DCT}title", _english(f"Releases of {TITLE}"))
-        yield Statement(f"{base}releases/", f"{DCT}description", _english("Numbered, signed states of all that is published."))
+        yield Statement(
+            f"{base}releases/",
+            f"{DCT}description",
+            _english("Numbered, signed states of all that is published."),
+        )
     if dataset.previous:
         yield Statement(dataset.iri, f"{DCAT}previousVersion", Term(dataset.previous))
         yield Statement(dataset.iri, f"{DCAT}prev", Term(dataset.previous))
@@ -122,7 +154,11 @@ def _distribution(dataset: Dataset, distribution: Distribution, base: str) -> It
     yield Statement(distribution_iri, f"{DCAT}accessURL", Term(distribution.url))
     yield Statement(distribution_iri, f"{DCAT}mediaType", Term(_IANA + distribution.media))
     if distribution.media in _FILE_TYPES:
-        yield Statement(distribution_iri, f"{DCT}format", Term(f"{AUTHORITY}file-type/{_FILE_TYPES[distribution.media]}"))
+        yield Statement(
+            distribution_iri,
+            f"{DCT}format",
+            Term(f"{AUTHORITY}file-type/{_FILE_TYPES[distribution.media]}"),
+        )
     if dataset.licence:
         yield Statement(distribution_iri, f"{DCT}license", Term(dataset.licence))
     if distribution.is_download:
@@ -130,21 +166,39 @@ def _distribution(dataset: Dataset, distribution: Distribution, base: str) -> It
     else:
         yield Statement(distribution_iri, f"{DCAT}accessService", Term(distribution.url))
     if distribution.compression:
-        yield Statement(distribution_iri, f"{DCAT}compressFormat", Term(_IANA + distribution.compression))
+        yield Statement(
+            distribution_iri, f"{DCAT}compressFormat", Term(_IANA + distribution.compression)
+        )
     if distribution.bytes is not None:
-        yield Statement(distribution_iri, f"{DCAT}byteSize", Term(str(distribution.bytes), "literal", None, f"{XSD}nonNegativeInteger"))
+        yield Statement(
+            distribution_iri,
+            f"{DCAT}byteSize",
+            Term(str(distribution.bytes), "literal", None, f"{XSD}nonNegativeInteger"),
+        )
     if dataset.kind is DatasetKind.RELEASE:
         yield Statement(distribution_iri, f"{DCATAP}availability", Term(_STABLE))
         yield Statement(_STABLE, f"{SKOS}prefLabel", _english("stable"))
     if distribution.sha256:
         yield Statement(distribution_iri, f"{SPDX}checksum", Term(f"{distribution_iri}#sha256"))
-        yield Statement(f"{distribution_iri}#sha256", f"{SPDX}algorithm", Term(f"{SPDX}checksumAlgorithm_sha256"))
-        yield Statement(f"{distribution_iri}#sha256", f"{SPDX}checksumValue", Term(distribution.sha256, "literal", None, f"{XSD}hexBinary"))
+        yield Statement(
+            f"{distribution_iri}#sha256",
+            f"{SPDX}algorithm",
+            Term(f"{SPDX}checksumAlgorithm_sha256"),
+        )
+        yield Statement(
+            f"{distribution_iri}#sha256",
+            f"{SPDX}checksumValue",
+            Term(distribution.sha256, "literal", None, f"{XSD}hexBinary"),
+        )
 
 
 def _distribution_iri(dataset: Dataset, distribution: Distribution) -> str:
     """Return the IRI of a distribution: a file's own URL, otherwise an IRI below its dataset."""
-    return distribution.url if distribution.sha256 else f"{dataset.iri.partition('#')[0]}#{dataset.name}-{distribution.name}"
+    return (
+        distribution.url
+        if distribution.sha256
+        else f"{dataset.iri.partition('#')[0]}#{dataset.name}-{distribution.name}"
+    )
 
 
 def _service(service: Service, current: Dataset, base: str, contact: str) -> Iterator[Statement]:
@@ -170,7 +224,12 @@ def _registry(source: CatalogSource, source_dataset: Dataset) -> Iterator[Statem
     if source.endpoint and is_web(source.endpoint):
         service = f"{source.iri}#service"
         yield Statement(source.iri, f"{DCAT}service", Term(service))
-        yield from _labelled(service, "DataService", f"{source.title}: where it is harvested", "The registry's own interface.")
+        yield from _labelled(
+            service,
+            "DataService",
+            f"{source.title}: where it is harvested",
+            "The registry's own interface.",
+        )
         yield Statement(service, f"{DCAT}endpointURL", Term(source.endpoint))
 
 

@@ -1,6 +1,7 @@
 """Add the classes that DCAT-AP requires of the resources that a catalogue points to.
 
-Source: https://semiceu.github.io/DCAT-AP/releases/3.0.0/ (the properties' ranges and controlled vocabularies).
+Source: https://semiceu.github.io/DCAT-AP/releases/3.0.0/ (the properties' ranges and controlled
+vocabularies).
 """
 
 from __future__ import annotations
@@ -41,11 +42,15 @@ _RANGES = {
 
 
 def with_types(statements: Iterable[Statement]) -> Iterator[Statement]:
-    """Return *statements*, and the class of each thing that they point to; of a code of the European Union's lists also its list."""
+    """Return *statements*, and the class of each thing that they point to; of a code of the
+    European Union's lists also its list.
+    """
     for statement in statements:
         yield statement
         if statement.predicate in _RANGES:
-            yield Statement(statement.object.value, f"{RDF}type", Term(_RANGES[statement.predicate]))
+            yield Statement(
+                statement.object.value, f"{RDF}type", Term(_RANGES[statement.predicate])
+            )
             scheme, _, code = statement.object.value.removeprefix(AUTHORITY).partition("/")
             if code and statement.object.value.startswith(AUTHORITY):
                 yield Statement(statement.object.value, f"{SKOS}inScheme", Term(AUTHORITY + scheme))

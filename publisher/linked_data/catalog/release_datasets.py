@@ -25,8 +25,12 @@ _MEDIA = {
 }
 
 
-def release_datasets(data: Path, iris: Iris, started: str, licence: str | None) -> tuple[Dataset, ...]:
-    """Return the releases, or the dumps, newest first; the journal began at *begun*, *licence* is that of all sources or None."""
+def release_datasets(
+    data: Path, iris: Iris, started: str, licence: str | None
+) -> tuple[Dataset, ...]:
+    """Return the releases, or the dumps, newest first; the journal began at *begun*, *licence* is
+    that of all sources or None.
+    """
     available = [release for release in releases(data / "releases") if release.withdrawn is None]
     return tuple(release_dataset(release, iris, started) for release in available) or tuple(
         _dump_datasets(data / "dumps", iris, started, licence)
@@ -34,8 +38,13 @@ def release_datasets(data: Path, iris: Iris, started: str, licence: str | None) 
 
 
 def release_dataset(release: Release, iris: Iris, started: str = "") -> Dataset:
-    """Return a release as a dataset. *begun* is the time of the first journal entry, "" to leave it out."""
-    base, licences = iris.base, [licence for licence in citation.licences(release) if is_web(licence)]
+    """Return a release as a dataset. *begun* is the time of the first journal entry, "" to leave it
+    out.
+    """
+    base, licences = (
+        iris.base,
+        [licence for licence in citation.licences(release) if is_web(licence)],
+    )
     copies = tuple(
         Distribution(
             file.name,
@@ -66,7 +75,9 @@ def release_dataset(release: Release, iris: Iris, started: str = "") -> Dataset:
     )
 
 
-def _dump_datasets(folder: Path, iris: Iris, started: str, licence: str | None) -> Iterator[Dataset]:
+def _dump_datasets(
+    folder: Path, iris: Iris, started: str, licence: str | None
+) -> Iterator[Dataset]:
     files = list_dumps(folder) if folder.is_dir() else []
     for number in dict.fromkeys(match[1] for file in files if (match := NAME.match(file.name))):
         own = [file for file in files if file.name.startswith(f"stocktake-{number}.")]
@@ -88,7 +99,15 @@ def _dump_datasets(folder: Path, iris: Iris, started: str, licence: str | None) 
 
 
 def _copy(file: DumpFile, iris: Iris) -> Distribution:
-    return Distribution(file.name, file.name, f"{iris.base}dumps/{file.name}", *_kinds(file.name, ""), True, file.size, file.digest)
+    return Distribution(
+        file.name,
+        file.name,
+        f"{iris.base}dumps/{file.name}",
+        *_kinds(file.name, ""),
+        True,
+        file.size,
+        file.digest,
+    )
 
 
 def _kinds(name: str, media: str) -> tuple[str, str]:
@@ -98,5 +117,9 @@ def _kinds(name: str, media: str) -> tuple[str, str]:
     (('text/csv', 'application/gzip'), ('application/yaml', ''))
     """
     bare = name.removesuffix(".gz")
-    known = media if media and media != _GZIP else _MEDIA.get(bare.rpartition(".")[2], "application/octet-stream")
+    known = (
+        media
+        if media and media != _GZIP
+        else _MEDIA.get(bare.rpartition(".")[2], "application/octet-stream")
+    )
     return known, _GZIP if bare != name else ""

@@ -27,7 +27,11 @@ def dataset_markup(dataset: Dataset) -> Json:
         "isAccessibleForFree": True,
         "creator": {"@type": "Organization", "name": TITLE},
         "isBasedOn": list(dataset.sources),
-        "distribution": [_download(distribution) for distribution in dataset.distributions if distribution.is_download],
+        "distribution": [
+            _download(distribution)
+            for distribution in dataset.distributions
+            if distribution.is_download
+        ],
     }
     return {key: value for key, value in markup.items() if value}
 
@@ -39,4 +43,8 @@ def _download(distribution: Distribution) -> Json:
         "contentUrl": distribution.url,
         "encodingFormat": distribution.compression or distribution.media,
     }
-    return markup | ({"contentSize": f"{distribution.bytes} B", "sha256": distribution.sha256} if distribution.bytes is not None else {})
+    return markup | (
+        {"contentSize": f"{distribution.bytes} B", "sha256": distribution.sha256}
+        if distribution.bytes is not None
+        else {}
+    )

@@ -9,7 +9,9 @@ from starlette.routing import Match
 
 
 class Service(NamedTuple):
-    """A service: *path* is its URL path, *described* that of its description, *standards* are those that it implements."""
+    """A service: *path* is its URL path, *described* that of its description, *standards* are those
+    that it implements.
+    """
 
     path: str
     title: str

@@ -1,4 +1,6 @@
-"""``/health``: whether the store responds, which snapshot it serves, how far it is behind the journal, and what is at fault."""
+"""``/health``: whether the store responds, which snapshot it serves, how far it is behind the
+journal, and what is at fault.
+"""
 
 from __future__ import annotations
 
@@ -30,20 +32,29 @@ _STORE_REMEDY = (
     "the server tries again by itself, and rebuilds damaged files; if this lasts, free disk space, check the permissions of store/, "
     "then stop the server and run stocktake verify --repair"
 )
-_JOURNAL_REMEDY = "run stocktake verify, and restore the file that it names from a backup or a mirror"
-_INDEX_REMEDY = (
-    "it is rebuilt by itself, and tried again at growing intervals; if this lasts, free disk space or fix the permissions of store/"
+_JOURNAL_REMEDY = (
+    "run stocktake verify, and restore the file that it names from a backup or a mirror"
 )
-_ORIGIN_REMEDY = "the mirror tries again by itself; check the address of its origin and the network between them"
+_INDEX_REMEDY = (
+    "it is rebuilt by itself, and tried again at growing intervals; if this lasts, "
+    "free disk space or fix the permissions of store/"
+)
+_ORIGIN_REMEDY = (
+    "the mirror tries again by itself; check the address of its origin and the network between them"
+)
 _REFUSED_REMEDY = "report it to the operator of the origin; the mirror continues once the origin has the correct entry"
 _FILE_REMEDY = "run stocktake mirror with the address of the origin: it writes the file again"
 _SHARED_REMEDY = "this server uses its own entries and retries the object store; check its address and the network"
 _UNKNOWN_REMEDY = "the log of the server has the traceback; run stocktake verify"
-_EXTERNAL_REMEDY = "start the SPARQL store, or correct its address; the server tries again by itself"
+_EXTERNAL_REMEDY = (
+    "start the SPARQL store, or correct its address; the server tries again by itself"
+)
 
 
 class ProjectionJson(TypedDict):
-    """A projection of the journal: the newest entry that it has, -1 before the first, and the error that stopped it."""
+    """A projection of the journal: the newest entry that it has, -1 before the first, and the error
+    that stopped it.
+    """
 
     position: NotRequired[Annotated[int, Field(ge=-1)]]
     error: NotRequired[str]
@@ -58,7 +69,9 @@ class FaultJson(TypedDict):
 
 
 class Health(TypedDict):
-    """The state of this server. *position* is the newest published journal entry, *lag* the number of newer ones."""
+    """The state of this server. *position* is the newest published journal entry, *lag* the number
+    of newer ones.
+    """
 
     status: Literal["ok", "degraded", "starting", "unavailable"]
     reason: NotRequired[str]
@@ -83,13 +96,18 @@ class Faults:
     items: list[FaultJson] = field(default_factory=list)
 
     def add(self, part: str, cause: str, remedy: str) -> str:
-        """Add a part; return *cause* as it may be published: its paths relative, and as text that UTF-8 can encode."""
+        """Add a part; return *cause* as it may be published: its paths relative, and as text that
+        UTF-8 can encode.
+        """
         cause = cause.replace(f"{self.data}/", "").encode(errors="replace").decode()
         self.items.append({"part": part, "cause": cause, "remedy": remedy})
         return cause
 
-    async def attempt(self, part: str, work: Awaitable[T], otherwise: T, remedy: str = _JOURNAL_REMEDY) -> T:
-        """Return the result of *work*; if it raises, whatever it is, add the part and return *otherwise*. *remedy*: of a JournalError.
+    async def attempt(
+        self, part: str, work: Awaitable[T], otherwise: T, remedy: str = _JOURNAL_REMEDY
+    ) -> T:
+        """Return the result of *work*; if it raises, whatever it is, add the part and return
+        *otherwise*. *remedy*: of a JournalError.
 
         A monitor must learn what fails even if that is what nobody expected.
         """
@@ -132,7 +150,13 @@ async def health(request: Request, service: ServiceDep) -> Response:
     details |= {"sparql_store": {"error": service.store_failure}} if service.store_failure else {}
     add_store_faults(service, faults)
     if snapshot is None:
-        details |= {"status": "starting", "reason": service.starting, "position": 0, "quads": 0, "lag": lag}
+        details |= {
+            "status": "starting",
+            "reason": service.starting,
+            "position": 0,
+            "quads": 0,
+            "lag": lag,
+        }
         details |= {"faults": faults.items} if faults.items else {}
         return JSONResponse(details, HTTPStatus.SERVICE_UNAVAILABLE, _FRESH)
     details |= {"reason": service.follower.reason} if service.follower.reason else {}
@@ -154,15 +178,26 @@ async def health(request: Request, service: ServiceDep) -> Response:
 
 
 async def _journal_state(service: QueryService, faults: Faults) -> tuple[int, dict[str, Any]]:
-    """Return the number of entries that are not published yet, and the state of the journal and of its origin."""
+    """Return the number of entries that are not published yet, and the state of the journal and of
+    its origin.
+    """
     known, lag, snapshot = len(faults.items), service.behind, service.snapshot
-    origin = await faults.attempt("origin of the mirror", asyncio.to_thread(mirror_origin.read, service.journal.folder), None, _FILE_REMEDY)
-    if not service.journal.store:  # it is checked in the background: while it is down, a response would take as long as its timeouts
+    origin = await faults.attempt(
+        "origin of the mirror",
+        asyncio.to_thread(mirror_origin.read, service.journal.folder),
+        None,
+        _FILE_REMEDY,
+    )
+    # it is checked in the background: while it is down, a response would take as long as its
+    # timeouts
+    if not service.journal.store:
         lag = await faults.attempt("journal", asyncio.to_thread(lambda: service.lag), lag)
     if origin and snapshot:
         lag = max(lag, origin.head - snapshot.position)
     # The snapshot is served even if the journal is damaged.
-    details: dict[str, Any] = {"journal": {"error": faults.items[known]["cause"]}} if faults.items[known:] else {}
+    details: dict[str, Any] = (
+        {"journal": {"error": faults.items[known]["cause"]}} if faults.items[known:] else {}
+    )
     if origin:
         _add_origin_faults(origin, faults)
         details["mirror"] = asdict(origin)

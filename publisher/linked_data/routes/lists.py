@@ -1,6 +1,8 @@
-"""Lists of organizations, registries, and the things of a concept, organization or registry, as JSON or as a page.
+"""Lists of organizations, registries, and the things of a concept, organization or registry, as
+JSON or as a page.
 
-Link headers contain the next and previous page (https://www.rfc-editor.org/rfc/rfc8288); JSON has them in its body too.
+Link headers contain the next and previous page (https://www.rfc-editor.org/rfc/rfc8288); JSON has
+them in its body too.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ from publisher.http.paths import split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.linked_data.cursor_lists import ListCursor, ListPage, load_page
-from publisher.linked_data.organization_details import OrganizationDetails, load_organization_details
+from publisher.linked_data.organization_details import (
+    OrganizationDetails,
+    load_organization_details,
+)
 from publisher.rdf.results import Row
 from vocab.iris import is_web
 from vocab.schemes import label
@@ -47,7 +52,9 @@ _Organization = Annotated[str | None, Query(description="Things of an organizati
 
 
 class ListItemJson(TypedDict):
-    """A thing of a list: its IRI, its page and its details; *source* and what follows it are those of an organization."""
+    """A thing of a list: its IRI, its page and its details; *source* and what follows it are those
+    of an organization.
+    """
 
     id: WebAddress
     page: WebAddress
@@ -78,7 +85,9 @@ router = APIRouter()
 
 
 def register_list(name: str, summary: str) -> Callable[[EndpointT], EndpointT]:
-    """Register an endpoint as the list *name*: its JSON is described, its page and its negotiated address are not."""
+    """Register an endpoint as the list *name*: its JSON is described, its page and its negotiated
+    address are not.
+    """
 
     def register(endpoint: EndpointT) -> EndpointT:
         get(
@@ -118,7 +127,10 @@ async def things(
     if not name or not is_web(about):
         raise HTTPProblem(
             HTTPStatus.BAD_REQUEST,
-            TranslatableText("Missing parameter: one of {names}, with an IRI or a source's name", names=', '.join(subjects)),
+            TranslatableText(
+                "Missing parameter: one of {names}, with an IRI or a source's name",
+                names=", ".join(subjects),
+            ),
         )
     return _respond(
         request, pages, "things", {name: about}, await load_page(cursor, service, name, about)
@@ -131,7 +143,9 @@ async def organizations(
 ) -> Response:
     """Organizations publish, fund or take part in initiatives."""
     list_page = await load_page(cursor, service, "organizations")
-    details = await load_organization_details([row["thing"].value for row in list_page.rows], service)
+    details = await load_organization_details(
+        [row["thing"].value for row in list_page.rows], service
+    )
     return _respond(request, pages, "organizations", {}, list_page, details)
 
 
@@ -156,7 +170,15 @@ def _respond(
     if chosen_format is HTML:
         about = next(iter(params.values()), None)
         body = bytes(
-            pages.page("list.html", name=name, path_=path, about=about, list_page=list_page, details=details, concept_label=_label).body
+            pages.page(
+                "list.html",
+                name=name,
+                path_=path,
+                about=about,
+                list_page=list_page,
+                details=details,
+                concept_label=_label,
+            ).body
         )
     else:
         body = _json(request, pages, path, list_page, details)
@@ -171,12 +193,18 @@ def _label(address: str) -> str:
 
 
 def _json(
-    request: Request, pages: Pages, path: str, list_page: ListPage, details: Mapping[str, OrganizationDetails]
+    request: Request,
+    pages: Pages,
+    path: str,
+    list_page: ListPage,
+    details: Mapping[str, OrganizationDetails],
 ) -> bytes:
     url = origin(request) + path
     document = {link.rel: link.target for link in list_page.links(url)}
     items = [
-        _item(row, origin(request) + pages.path(row["thing"].value), details.get(row["thing"].value))
+        _item(
+            row, origin(request) + pages.path(row["thing"].value), details.get(row["thing"].value)
+        )
         for row in list_page.rows
     ]
     return orjson.dumps(
@@ -221,7 +249,11 @@ def _item(row: Row, page: str, details: OrganizationDetails | None) -> ListItemJ
     if "modified" in row:
         document["modified"] = row["modified"].value
     if details:
-        document |= {"source": details.source, "countries": list(details.countries), "initiatives": details.initiatives}
+        document |= {
+            "source": details.source,
+            "countries": list(details.countries),
+            "initiatives": details.initiatives,
+        }
         if details.classification:
             document["classification"] = details.classification
     return document

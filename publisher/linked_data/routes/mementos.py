@@ -1,6 +1,7 @@
 """Past states of a record, or of any other graph, by the Memento protocol.
 
-Source: https://www.rfc-editor.org/rfc/rfc7089. The time gate follows pattern 2.1: it has a URL of its own and redirects.
+Source: https://www.rfc-editor.org/rfc/rfc7089. The time gate follows pattern 2.1: it has a URL of
+its own and redirects.
 """
 
 from __future__ import annotations
@@ -133,7 +134,11 @@ async def memento(
     if selected is None:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
-            TranslatableText("{iri} was not known then; its first state is of {time}", iri=service.iris.base + graph, time=states[0].stamp),
+            TranslatableText(
+                "{iri} was not known then; its first state is of {time}",
+                iri=service.iris.base + graph,
+                time=states[0].stamp,
+            ),
         )
     if selected.time != time:
         end = f".{suffix}" if suffix else ""
@@ -191,13 +196,16 @@ def _status(description: Description) -> HTTPStatus:
 
 
 async def _history(service: QueryService, graph: str) -> tuple[GraphChange, ...]:
-    """Return a graph's history; raises HTTPProblem if there is none (404) or it is not indexed yet (503)."""
+    """Return a graph's history; raises HTTPProblem if there is none (404) or it is not indexed yet
+    (503).
+    """
     changes = await read_history(service, service.iris.base + graph)
     if changes is None:
         raise NOT_INDEXED
     if not changes:
         raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, TranslatableText("There is no history of {iri}", iri=service.iris.base + graph)
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("There is no history of {iri}", iri=service.iris.base + graph),
         )
     return changes
 
@@ -213,11 +221,15 @@ async def _find_graph(
 
 
 def _parse_date(text: str | None) -> int | None:
-    """Return the time of the header Accept-Datetime, None if it is absent; raises HTTPProblem (400)."""
+    """Return the time of the header Accept-Datetime, None if it is absent; raises HTTPProblem
+    (400).
+    """
     try:
         return int(parsedate_to_datetime(text).timestamp()) if text else None
     except (ValueError, TypeError, OverflowError) as error:
         raise HTTPProblem(
             HTTPStatus.BAD_REQUEST,
-            TranslatableText("Accept-Datetime must be an HTTP date, such as Thu, 31 May 2007 20:35:00 GMT"),
+            TranslatableText(
+                "Accept-Datetime must be an HTTP date, such as Thu, 31 May 2007 20:35:00 GMT"
+            ),
         ) from error

@@ -8,7 +8,13 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    generate_latest,
+)
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -83,16 +89,35 @@ async def ready(service: ServiceDep) -> Response:
 def _add_store(registry: CollectorRegistry, service: QueryService) -> None:
     snapshot = service.snapshot
     values = {
-        "stocktake_up": ("1 if queries are answered", snapshot is not None and not service.store_failure),
+        "stocktake_up": (
+            "1 if queries are answered",
+            snapshot is not None and not service.store_failure,
+        ),
         "stocktake_lag_entries": ("Journal entries that are not shown yet", service.behind),
-        "stocktake_position": ("Number of the newest journal entry that is shown", snapshot.position if snapshot else 0),
-        "stocktake_statements": ("Statements in the store, without the status of sources", snapshot.quads if snapshot else 0),
+        "stocktake_position": (
+            "Number of the newest journal entry that is shown",
+            snapshot.position if snapshot else 0,
+        ),
+        "stocktake_statements": (
+            "Statements in the store, without the status of sources",
+            snapshot.quads if snapshot else 0,
+        ),
         "stocktake_queries_waiting": ("Queries that wait for a worker", service.queries_waiting),
     }
     for name, (text, value) in values.items():
         Gauge(name, text, registry=registry).set(value)
-    positions = Gauge("stocktake_projection_position", "Newest journal entry of a projection", ["projection"], registry=registry)
-    failed = Gauge("stocktake_projection_failed", "1 if a projection cannot be updated", ["projection"], registry=registry)
+    positions = Gauge(
+        "stocktake_projection_position",
+        "Newest journal entry of a projection",
+        ["projection"],
+        registry=registry,
+    )
+    failed = Gauge(
+        "stocktake_projection_failed",
+        "1 if a projection cannot be updated",
+        ["projection"],
+        registry=registry,
+    )
     for name, state in service.follower.projections.items():
         if isinstance(position := state.get("position"), int):
             positions.labels(name).set(position)
@@ -100,26 +125,64 @@ def _add_store(registry: CollectorRegistry, service: QueryService) -> None:
 
 
 def _add_degraded(registry: CollectorRegistry, faults: Faults) -> None:
-    Gauge("stocktake_degraded", "1 if a part fails; /health has the cause and the remedy", registry=registry).set(bool(faults.items))
+    Gauge(
+        "stocktake_degraded",
+        "1 if a part fails; /health has the cause and the remedy",
+        registry=registry,
+    ).set(bool(faults.items))
 
 
 def _add_queries(registry: CollectorRegistry, service: QueryService) -> None:
-    queries = Counter("stocktake_queries", "Queries of clients by outcome: answered, or the error", ["outcome"], registry=registry)
+    queries = Counter(
+        "stocktake_queries",
+        "Queries of clients by outcome: answered, or the error",
+        ["outcome"],
+        registry=registry,
+    )
     for outcome, count in service.query_outcomes.items():
         queries.labels(outcome).inc(count)
-    replaced = Counter("stocktake_query_workers_replaced", "Query workers that were too slow, too large or gone", registry=registry)
+    replaced = Counter(
+        "stocktake_query_workers_replaced",
+        "Query workers that were too slow, too large or gone",
+        registry=registry,
+    )
     replaced.inc(service.replaced_workers)
 
 
 def _add_sources(registry: CollectorRegistry, statuses: dict[str, SourceStatus]) -> None:
-    states = Gauge("stocktake_source_state", "1 for the state that a source is in", ["source", "state"], registry=registry)
-    published = Gauge("stocktake_source_records", "Published records of a source", ["source"], registry=registry)
-    withheld = Gauge("stocktake_source_withheld", "Records that the last run of a source withheld", ["source"], registry=registry)
-    success = Gauge(
-        "stocktake_source_last_success_timestamp_seconds", "When a source was last harvested", ["source"], registry=registry
+    states = Gauge(
+        "stocktake_source_state",
+        "1 for the state that a source is in",
+        ["source", "state"],
+        registry=registry,
     )
-    failures = Gauge("stocktake_source_consecutive_failures", "Runs that failed since the last success", ["source"], registry=registry)
-    waiting = Gauge("stocktake_source_plan_waiting", "1 if a plan of the source waits for a person", ["source"], registry=registry)
+    published = Gauge(
+        "stocktake_source_records", "Published records of a source", ["source"], registry=registry
+    )
+    withheld = Gauge(
+        "stocktake_source_withheld",
+        "Records that the last run of a source withheld",
+        ["source"],
+        registry=registry,
+    )
+    success = Gauge(
+        "stocktake_source_last_success_timestamp_seconds",
+        "When a source was last harvested",
+        ["source"],
+        registry=registry,
+    )
+    failures = Gauge(
+        "stocktake_source_consecutive_failures",
+        "Runs that failed since the last success",
+        ["source"],
+        registry=registry,
+    )
+    waiting = Gauge(
+        "stocktake_source_plan_waiting",
+        "1 if a plan of the source waits for a person",
+        ["source"],
+        registry=registry,
+    )
     now = clock()
     for name, status in statuses.items():
         for state in Freshness:

@@ -24,7 +24,9 @@ from publisher.store.source_status import clock, last_confirmed, source_statuses
 
 
 async def record_parameters(source: SourcePath, key: KeyPath) -> None:
-    """Declare the parameters; they are read from the raw path, in which a key may contain an encoded slash."""
+    """Declare the parameters; they are read from the raw path, in which a key may contain an
+    encoded slash.
+    """
 
 
 router = APIRouter()

@@ -64,7 +64,9 @@ async def _show(pages: Pages, document: Document) -> Response:
 
 
 async def of_run(service: QueryService, run: str) -> Description:
-    """Return the description of a run: from its own graph, or from the status graph if it wrote no journal entry."""
+    """Return the description of a run: from its own graph, or from the status graph if it wrote no
+    journal entry.
+    """
     description = await describe_graph(service, run)
     if description.statements:
         return description

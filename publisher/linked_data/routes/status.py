@@ -1,4 +1,6 @@
-"""``/status``: the state of each source and of the store, as a page, as JSON, and as the status graph."""
+"""``/status``: the state of each source and of the store, as a page, as JSON, and as the status
+graph.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ _FRESH = {"Vary": "Accept", "Cache-Control": "no-store"}  # the state depends on
 
 
 class StoreJson(TypedDict):
-    """The RDF store: its position in the journal, and its quads as counted and as the newest run reports them."""
+    """The RDF store: its position in the journal, and its quads as counted and as the newest run
+    reports them.
+    """
 
     position: Count
     time: Instant | None
@@ -81,7 +85,9 @@ class SubmissionsJson(TypedDict):
 
 
 class StatusJson(TypedDict):
-    """The state of all registries and of the store; *submissions* is None where nothing can be submitted."""
+    """The state of all registries and of the store; *submissions* is None where nothing can be
+    submitted.
+    """
 
     at: Instant
     submissions: SubmissionsJson | None
@@ -92,7 +98,9 @@ class StatusJson(TypedDict):
 
 
 class QuadTotals(NamedTuple):
-    """The number of quads in the store, and that reported by the newest run; None if no run reports it."""
+    """The number of quads in the store, and that reported by the newest run; None if no run reports
+    it.
+    """
 
     stored: int
     reported: int | None

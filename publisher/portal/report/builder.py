@@ -1,4 +1,6 @@
-"""Build the report of a release. It is written to a temporary folder and renamed when complete; a rebuilt report is identical."""
+"""Build the report of a release. It is written to a temporary folder and renamed when complete; a
+rebuilt report is identical.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,11 @@ class Report:
     files: Mapping[str, int]
 
 
-def build_report(data: Path, iris: Iris, number: int | None, language: str, chosen: Mapping[str, str]) -> Report:
-    """Write the report on release *number* (None: the newest) in *language*, filtered by *chosen*; an existing one is replaced.
+def build_report(
+    data: Path, iris: Iris, number: int | None, language: str, chosen: Mapping[str, str]
+) -> Report:
+    """Write the report on release *number* (None: the newest) in *language*, filtered by *chosen*;
+    an existing one is replaced.
 
     Raises ReportError and ReleaseNotFound.
     """
@@ -53,25 +58,61 @@ def build_report(data: Path, iris: Iris, number: int | None, language: str, chos
     with use_language(language if language in LANGUAGES else "en"):
         scope = parse_scope(release.number, language, chosen, names)
         with open_report_data(data, release, iris) as report_data:
-            parts, method = list(sections(report_data, scope, names)), methods(report_data, scope, iris.base)
-            cited = citation(report_data, _title(release, scope, names), f"{iris.base}reports/{scope.name}/{REPORT}")
-        files, title = _files(release, scope, names, parts, method, cited, iris), _title(release, scope, names)
+            parts, method = (
+                list(sections(report_data, scope, names)),
+                methods(report_data, scope, iris.base),
+            )
+            cited = citation(
+                report_data,
+                _title(release, scope, names),
+                f"{iris.base}reports/{scope.name}/{REPORT}",
+            )
+        files, title = (
+            _files(release, scope, names, parts, method, cited, iris),
+            _title(release, scope, names),
+        )
     sizes = {file: len(content) for file, content in files.items()}
-    report = Report(scope.name, title, release.number, language, release.issued, dict(scope.chosen), sizes)
+    report = Report(
+        scope.name, title, release.number, language, release.issued, dict(scope.chosen), sizes
+    )
     files[NUMBERS] = _report_json(report, parts)
     _write(data / "reports", scope.name, files)
     return report
 
 
 def _files(
-    release: Release, scope: Scope, names: FacetLabels, parts: list[Section], method: Sequence[str], cited: str, iris: Iris
+    release: Release,
+    scope: Scope,
+    names: FacetLabels,
+    parts: list[Section],
+    method: Sequence[str],
+    cited: str,
+    iris: Iris,
 ) -> dict[str, bytes]:
     title, lead = _title(release, scope, names), _lead(release)
     words = _words(release)
-    numbers = {part.key: number for number, part in enumerate((part for part in parts if part.query), 1)}
-    values = {"title": title, "lead": lead, "parts": parts, "methods": method, "words": words, "visit": current_locale(), "of": scope}
+    numbers = {
+        part.key: number for number, part in enumerate((part for part in parts if part.query), 1)
+    }
+    values = {
+        "title": title,
+        "lead": lead,
+        "parts": parts,
+        "methods": method,
+        "words": words,
+        "visit": current_locale(),
+        "of": scope,
+    }
     values |= {"numbers": numbers, "citation": cited}
-    frame = PrintFrame(title, lead, scope.language, release.issued, words, cited, f"{iris.base}reports/{scope.name}/{REPORT}")
+    frame = PrintFrame(
+        title,
+        lead,
+        scope.language,
+        release.issued,
+        words,
+        cited,
+        f"{iris.base}reports/{scope.name}/{REPORT}",
+    )
     page = _templates().get_template("report.html").render(**values, printed=PRINT, style=STYLE)
     return {
         REPORT: page.replace('href="/', f'href="{iris.base}').encode(),
@@ -105,22 +146,38 @@ def _templates() -> Environment:
 
 
 def _title(release: Release, scope: Scope, names: FacetLabels) -> str:
-    narrowed = [names.name(facet, code) if facet != "year" else code for facet, code in scope.chosen]
+    narrowed = [
+        names.name(facet, code) if facet != "year" else code for facet, code in scope.chosen
+    ]
     demo = [_("Demonstration data")] if release.demo else []
-    return ": ".join([*demo, _("WSIS Stocktaking report"), *([", ".join(narrowed)] if narrowed else [])])
+    return ": ".join(
+        [*demo, _("WSIS Stocktaking report"), *([", ".join(narrowed)] if narrowed else [])]
+    )
 
 
 def _lead(release: Release) -> str:
-    return _("Based on data release {release} ({day})").format(release=release.number, day=format_date(date.fromisoformat(release.day)))
+    return _("Based on data release {release} ({day})").format(
+        release=release.number, day=format_date(date.fromisoformat(release.day))
+    )
 
 
 def _report_json(report: Report, parts: list[Section]) -> bytes:
     empty = Grid((), ())
     grids = [(part, part.grid or empty) for part in parts if part.query or part.grid]
     figures = [
-        {"key": item.key, "title": item.title, "query": item.query or None, "heads": grid.heads, "rows": grid.rows} for item, grid in grids
+        {
+            "key": item.key,
+            "title": item.title,
+            "query": item.query or None,
+            "heads": grid.heads,
+            "rows": grid.rows,
+        }
+        for item, grid in grids
     ]
-    return orjson.dumps({**_as_dict(report), "figures": figures}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(
+        {**_as_dict(report), "figures": figures},
+        option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+    )
 
 
 def _as_dict(report: Report) -> dict[str, object]:
@@ -134,7 +191,10 @@ def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:
     part.mkdir(parents=True)
     for file, content in files.items():
         (part / file).write_bytes(content)
-    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {file}\n" for file, content in sorted(files.items()))
+    sums = "".join(
+        f"{hashlib.sha256(content).hexdigest()}  {file}\n"
+        for file, content in sorted(files.items())
+    )
     (part / "SHA256SUMS").write_text(sums)
     if (reports / name).exists():
         (reports / name).rename(old)

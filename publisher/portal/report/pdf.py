@@ -25,7 +25,8 @@ log = structlog.get_logger(component="report")
 
 @dataclass(frozen=True, slots=True)
 class PrintFrame:
-    """The frame of a printed report: *issued* (UTC) is its date, *words* are the fixed texts of the template.
+    """The frame of a printed report: *issued* (UTC) is its date, *words* are the fixed texts of the
+    template.
 
     *address* is the page of the report, which has the queries.
     """
@@ -47,20 +48,37 @@ def render_pdf(
     Arabic and Chinese use the system's fonts, since Typst has none for them. Raises ReportError.
     """
     contents = [_part(section, numbers) for section in parts]
-    whole = {**asdict(frame), "parts": contents, "methods": list(method), "colours": _COLOURS.findall(stylesheet())}
-    pictures = {f"{section.key}.svg": standalone_svg(section.drawing) for section in parts if section.drawing is not None}
+    whole = {
+        **asdict(frame),
+        "parts": contents,
+        "methods": list(method),
+        "colours": _COLOURS.findall(stylesheet()),
+    }
+    pictures = {
+        f"{section.key}.svg": standalone_svg(section.drawing)
+        for section in parts
+        if section.drawing is not None
+    }
     _warn_if_font_missing(frame.language)
     try:
-        return typeset(_TEMPLATE, whole, frame.issued, pictures, system_fonts=frame.language in _FONT_HINTS)
+        return typeset(
+            _TEMPLATE, whole, frame.issued, pictures, system_fonts=frame.language in _FONT_HINTS
+        )
     except ReleaseError as error:
         raise ReportError(str(error)) from error
 
 
 def _warn_if_font_missing(language: str) -> None:
-    """Warn if no font of this machine has the letters of a language: they would be missing in the PDF."""
+    """Warn if no font of this machine has the letters of a language: they would be missing in the
+    PDF.
+    """
     marks = _FONT_HINTS.get(language, ())
     if marks and not any(mark in family for family in typst.Fonts().families() for mark in marks):
-        log.warning("no font for the language of the PDF", language=language, action="install fonts-noto-core and fonts-noto-cjk")
+        log.warning(
+            "no font for the language of the PDF",
+            language=language,
+            action="install fonts-noto-core and fonts-noto-cjk",
+        )
 
 
 def _part(section: Section, numbers: Mapping[str, int]) -> dict[str, object]:

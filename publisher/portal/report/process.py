@@ -14,15 +14,31 @@ from vocab.iris import Iris
 
 
 def build_in_process(data: Path, base: str, number: int, language: str = "en") -> None:
-    """Build the report of release *number* in a process and wait for it; raises ReportError with its output."""
-    line = command("publisher.portal.report.process", str(data), base, str(number), language, str(os.getpid()))
-    process = subprocess.run(line, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)
+    """Build the report of release *number* in a process and wait for it; raises ReportError with
+    its output.
+    """
+    line = command(
+        "publisher.portal.report.process", str(data), base, str(number), language, str(os.getpid())
+    )
+    process = subprocess.run(
+        line,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
     if process.returncode:
-        raise ReportError(process.stderr.strip().rpartition("\n")[2] or f"its process ended with {process.returncode}")
+        raise ReportError(
+            process.stderr.strip().rpartition("\n")[2]
+            or f"its process ended with {process.returncode}"
+        )
 
 
 def main() -> None:
-    """Build a report: the arguments are the data folder, our base, the release's number, the language and the parent's process id."""
+    """Build a report: the arguments are the data folder, our base, the release's number, the
+    language and the parent's process id.
+    """
     data, base, number, language, parent = sys.argv[1:]
     exit_with_parent(int(parent))
     try:

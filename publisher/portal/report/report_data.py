@@ -21,7 +21,9 @@ from vocab.iris import Iris
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """A release, its tables, the official links by action line and goal, and the day of each registry's last change before it."""
+    """A release, its tables, the official links by action line and goal, and the day of each
+    registry's last change before it.
+    """
 
     release: Release
     tables: FacetIndex
@@ -31,13 +33,19 @@ class ReportData:
 
 def find_release(data: Path, number: int | None) -> Release:
     """Return release *number*, the newest if it is None. Raises ReportError and ReleaseNotFound."""
-    release = get_release(data / "releases", number) if number else newest_release(data / "releases")
+    release = (
+        get_release(data / "releases", number) if number else newest_release(data / "releases")
+    )
     if release is None and number:
         raise ReleaseNotFound(f"there is no release {number}; `stocktake release` cuts one")
     if release is None:
-        raise ReportError("a report is made of a release, and none was cut yet: `stocktake release` cuts one")
+        raise ReportError(
+            "a report is made of a release, and none was cut yet: `stocktake release` cuts one"
+        )
     if release.withdrawn:
-        raise ReportError(f"the files of release {release.number} are no longer kept; name a newer one")
+        raise ReportError(
+            f"the files of release {release.number} are no longer kept; name a newer one"
+        )
     return release
 
 
@@ -47,10 +55,17 @@ def open_report_data(data: Path, release: Release, iris: Iris) -> Iterator[Repor
     try:
         release_tables = open_release_tables(data, release, iris)
     except (duckdb.Error, OSError) as error:
-        raise ReportError(f"the tables of release {release.number} could not be made: {error}; is there room below {data}?") from error
+        raise ReportError(
+            f"the tables of release {release.number} could not be made: {error}; is there room below {data}?"
+        ) from error
     tables = FacetIndex(release_tables.file, release.position, MEMORY)
     try:
-        yield ReportData(release, tables, release_tables.links, _changed(Journal(data / "journal"), release.position))
+        yield ReportData(
+            release,
+            tables,
+            release_tables.links,
+            _changed(Journal(data / "journal"), release.position),
+        )
     finally:
         tables.close()
 

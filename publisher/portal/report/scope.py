@@ -12,12 +12,15 @@ from publisher.projections.facets import filter_query
 from publisher.projections.facets.filter_query import Filter
 from vocab.countries import AREA, country
 
-NARROWING = ("year", "region", "line", "goal", "country")  # facets by which a report can be narrowed
+# facets by which a report can be narrowed
+NARROWING = ("year", "region", "line", "goal", "country")
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a report covers: a release, in *language*; *chosen* are facets of NARROWING with a code each."""
+    """What a report covers: a release, in *language*; *chosen* are facets of NARROWING with a code
+    each.
+    """
 
     release: int
     language: str = "en"
@@ -30,7 +33,13 @@ class Scope:
         >>> Scope(3, "fr", (("goal", "4"),)).name
         'release-3.goal-4.fr'
         """
-        return ".".join([f"release-{self.release}", *(f"{facet}-{code}" for facet, code in self.chosen), self.language])
+        return ".".join(
+            [
+                f"release-{self.release}",
+                *(f"{facet}-{code}" for facet, code in self.chosen),
+                self.language,
+            ]
+        )
 
     @property
     def filter(self) -> Filter:
@@ -38,15 +47,23 @@ class Scope:
         return filter_query.make_filter(kind="initiative", **dict(self.chosen))
 
 
-def parse_scope(release: int, language: str, chosen: Mapping[str, str], names: FacetLabels) -> Scope:
+def parse_scope(
+    release: int, language: str, chosen: Mapping[str, str], names: FacetLabels
+) -> Scope:
     """Return the scope of a report; raises ReportError with a remedy for an unknown code."""
     if language not in LANGUAGES:
         raise ReportError(f"unknown language {language!r}; choose one of {', '.join(LANGUAGES)}")
     chosen = {facet: _code(facet, code) for facet, code in chosen.items()}
     for facet, code in chosen.items():
-        known = code.isdigit() and len(code) == 4 if facet == "year" else names.name(facet, code) != code
+        known = (
+            code.isdigit() and len(code) == 4
+            if facet == "year"
+            else names.name(facet, code) != code
+        )
         if not known:
-            raise ReportError(f"{_OPTION.get(facet, facet)} {code!r} is not known; give {_HINT[facet]}")
+            raise ReportError(
+                f"{_OPTION.get(facet, facet)} {code!r} is not known; give {_HINT[facet]}"
+            )
     return Scope(release, language, tuple(sorted(chosen.items())))
 
 

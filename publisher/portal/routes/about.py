@@ -47,7 +47,10 @@ async def data(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
     """List the ways to read the data."""
     language, base = current_locale().language, service.iris.base
     rows = await service.rows(query("schemes"))
-    schemes = [(row["scheme"].value, label(row["scheme"].value, language, base) or row["title"].value) for row in rows]
+    schemes = [
+        (row["scheme"].value, label(row["scheme"].value, language, base) or row["title"].value)
+        for row in rows
+    ]
     return _respond(request, pages.page("data.html", schemes=schemes))
 
 

@@ -98,5 +98,8 @@ async def _respond(
 
 def _describe(iris: Iris, catalog: Catalog, services: tuple[Service, ...]) -> Description:
     return Description(
-        f"{iris.base}catalog", catalog_statements(catalog, services, iris.base), {}, namespaces(iris)
+        f"{iris.base}catalog",
+        catalog_statements(catalog, services, iris.base),
+        {},
+        namespaces(iris),
     )

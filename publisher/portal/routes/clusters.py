@@ -21,7 +21,14 @@ from publisher.http.paths import parse_thing_path, path_segments, split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.linked_data.content_response import DescriptionJson, Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
-from publisher.portal.clusters import SHOWN, cluster_of, compare_members, precedence, read_matches, read_members
+from publisher.portal.clusters import (
+    SHOWN,
+    cluster_of,
+    compare_members,
+    precedence,
+    read_matches,
+    read_members,
+)
 from publisher.store.descriptions import Description, describe_graph, prefer_english
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FIELD_NAMES
@@ -30,7 +37,9 @@ from vocab.statements.clusters import cluster_iri, named_member
 
 
 async def cluster_parameters(kind: KindPath, source: SourcePath, key: KeyPath) -> None:
-    """Declare the parameters; they are read from the raw path, in which a key may contain an encoded slash."""
+    """Declare the parameters; they are read from the raw path, in which a key may contain an
+    encoded slash.
+    """
 
 
 router = APIRouter()
@@ -49,7 +58,9 @@ router = APIRouter()
     responses=redirects(301) | problems(404, 410, 503),
 )
 async def cluster(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """The address of a cluster that was merged redirects to the one that has its members, whose page says why."""
+    """The address of a cluster that was merged redirects to the one that has its members, whose
+    page says why.
+    """
     parse_thing_path(path_segments(request))
     try:
         document = await find_document(request, service, describe_graph, 4)
@@ -59,20 +70,31 @@ async def cluster(request: Request, service: ServiceDep, pages: PagesDep) -> Res
         return await _redirect(request, service, path_segments(request))
     description = document.description
     if replacement := description.one("dct:isReplacedBy"):
-        return _redirect_to_cluster(request, replacement.value.removeprefix(service.iris.base), document.suffix)
-    links = (Link("cite-as", description.iri), *(Link("item", term.value) for term in description.all("prov:hadMember")[:SHOWN]))
+        return _redirect_to_cluster(
+            request, replacement.value.removeprefix(service.iris.base), document.suffix
+        )
+    links = (
+        Link("cite-as", description.iri),
+        *(Link("item", term.value) for term in description.all("prov:hadMember")[:SHOWN]),
+    )
     subject = Resource(description, document.urls, graph=description.iri, links=links)
-    return await respond(request, service, subject, document.suffix, lambda: _show(service, pages, document))
+    return await respond(
+        request, service, subject, document.suffix, lambda: _show(service, pages, document)
+    )
 
 
 async def _redirect(request: Request, service: QueryService, parts: list[str]) -> Response:
-    """Redirect from a cluster that would be named after a member to the one that has it. Raises HTTPProblem (404, 410)."""
+    """Redirect from a cluster that would be named after a member to the one that has it. Raises
+    HTTPProblem (404, 410).
+    """
     stem, suffix = split_suffix(parts[-1])
     candidates = [(parts, None), *([([*parts[:-1], stem], suffix)] if suffix else [])]
     for path, end in candidates:
         member = f"{service.iris.base}id/{'/'.join(path)}"
         if result := await cluster_of(service, member):
-            return _redirect_to_cluster(request, result.cluster.removeprefix(service.iris.base), end)
+            return _redirect_to_cluster(
+                request, result.cluster.removeprefix(service.iris.base), end
+            )
         if await read_history(service, cluster_iri(member, service.iris)):
             raise HTTPProblem(
                 HTTPStatus.GONE,
@@ -91,7 +113,9 @@ async def _redirect(request: Request, service: QueryService, parts: list[str]) -
 
 def _redirect_to_cluster(request: Request, path: str, suffix: str | None) -> Response:
     """Return 301: the members are in the cluster at *path*."""
-    location = f"{request.scope.get('root_path', '')}/{quote(path, safe='/%')}" + (f".{suffix}" if suffix else "")
+    location = f"{request.scope.get('root_path', '')}/{quote(path, safe='/%')}" + (
+        f".{suffix}" if suffix else ""
+    )
     text = "The members of this cluster are now in the one at Location, whose page says why they are one thing.\n"
     return Response(text, HTTPStatus.MOVED_PERMANENTLY, {"Location": location}, "text/plain")
 
@@ -111,21 +135,36 @@ async def _show(service: QueryService, pages: Pages, document: Document) -> Resp
         compared=[(_label(item.predicate, service.iris.base), item) for item in compared],
         rules={item.predicate: precedence(description.short(item.predicate)) for item in compared},
         matches=read_matches(description),
-        others=[iri for iri in (cluster_iri(member, service.iris) for member in all_members) if iri != description.iri],
+        others=[
+            iri
+            for iri in (cluster_iri(member, service.iris) for member in all_members)
+            if iri != description.iri
+        ],
         named=named_member(description.iri, service.iris),
         urls=document.urls,
         graphs=DATA_FORMATS.values(),
-        changes=recent_changes(await read_history(service, description.iri) or (), description, service.iris),
+        changes=recent_changes(
+            await read_history(service, description.iri) or (), description, service.iris
+        ),
     )
 
 
 def _name(member: Description) -> str:
     terms = [*member.all("dct:title"), *member.all("skos:prefLabel")]
-    names = prefer_english({"thing": member.all("rdf:type")[0], "name": term} for term in terms) if terms and member.all("rdf:type") else {}
+    names = (
+        prefer_english({"thing": member.all("rdf:type")[0], "name": term} for term in terms)
+        if terms and member.all("rdf:type")
+        else {}
+    )
     return next(iter(names.values()), member.iri)
 
 
 def _label(predicate: str, base: str) -> str:
     known = FIELD_NAMES.get(predicate)
-    name = gettext(known) if known else label(predicate, current_locale().language, base) or predicate.rpartition("/")[2].rpartition("#")[2]
+    name = (
+        gettext(known)
+        if known
+        else label(predicate, current_locale().language, base)
+        or predicate.rpartition("/")[2].rpartition("#")[2]
+    )
     return name[:1].upper() + name[1:]

@@ -1,4 +1,6 @@
-"""Serve ``/columns``, the codebook: the tables of a release, their columns, sample rows, and how to read them."""
+"""Serve ``/columns``, the codebook: the tables of a release, their columns, sample rows, and how to
+read them.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ async def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Res
     folder = service.data / "releases" / str(number)
     samples = await asyncio.to_thread(_samples, folder) if number else {}
     files = f"{origin(request)}/releases/{number or 1}"
-    has_codebook, has_print = ((folder / name).is_file() for name in (codebook.NAME, codebook.PRINT))  # older releases have none
+    has_codebook, has_print = (
+        (folder / name).is_file() for name in (codebook.NAME, codebook.PRINT)
+    )  # older releases have none
     page = pages.page(
         "columns.html",
         tables=TABLES.values(),

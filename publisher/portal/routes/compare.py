@@ -16,11 +16,22 @@ from starlette.responses import Response
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.history.comparison import CHANGES, Moment, compare, find_moment, list_records, parse_within
+from publisher.history.comparison import (
+    CHANGES,
+    Moment,
+    compare,
+    find_moment,
+    list_records,
+    parse_within,
+)
 from publisher.history.versions import compare_versions
 from publisher.http.endpoints import blank_as, contents, get, problems, whole_number
 from publisher.http.pages.charts.data_table import DataTable
-from publisher.http.pages.dataset_response import dataset_response, register_dataset, require_facet_index
+from publisher.http.pages.dataset_response import (
+    dataset_response,
+    register_dataset,
+    require_facet_index,
+)
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
@@ -40,7 +51,13 @@ from vocab.field_changes import FieldView
 PANELS = ("goal", "line", "country", "region", "year")  # of each side, those that are not its own
 PER = 100_000  # records of a list, at most
 _PARAMETERS: list[dict[str, object]] = [
-    {"name": name, "in": "query", "required": False, "description": description, "schema": {"type": "string"}}
+    {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string"},
+    }
     for name, description in (
         ("one", "A topic as FACET/CODE, such as country/404, or organization/IRI"),
         ("other", "A topic to compare with"),
@@ -51,11 +68,27 @@ _PARAMETERS: list[dict[str, object]] = [
     )
 ]
 
-From = Annotated[str, Query(alias="from", max_length=60, description="The earlier moment: a date, release/3 or entry/5")]
-To = Annotated[str, Query(max_length=60, description="The later moment; without it, now"), blank_as("now")]
-Within = Annotated[list[str], Query(max_length=8, description="Only records of these sets, such as source:demo or line:C2")]
-Only = Annotated[str, Query(description="Which records", json_schema_extra={"enum": list(CHANGES)}), blank_as("new")]
-PageNumber = Annotated[int, Query(ge=1, le=10_000, description=f"The page, from 1, of {PER} records"), whole_number(1)]
+From = Annotated[
+    str,
+    Query(
+        alias="from", max_length=60, description="The earlier moment: a date, release/3 or entry/5"
+    ),
+]
+To = Annotated[
+    str, Query(max_length=60, description="The later moment; without it, now"), blank_as("now")
+]
+Within = Annotated[
+    list[str],
+    Query(max_length=8, description="Only records of these sets, such as source:demo or line:C2"),
+]
+Only = Annotated[
+    str,
+    Query(description="Which records", json_schema_extra={"enum": list(CHANGES)}),
+    blank_as("new"),
+]
+PageNumber = Annotated[
+    int, Query(ge=1, le=10_000, description=f"The page, from 1, of {PER} records"), whole_number(1)
+]
 
 
 class Side(NamedTuple):
@@ -80,12 +113,16 @@ class MomentForm:
 router = APIRouter()
 
 
-@register_dataset(router, "/compare", "compare", "Compare two topics, or the records at two moments", _PARAMETERS)
+@register_dataset(
+    router, "/compare", "compare", "Compare two topics, or the records at two moments", _PARAMETERS
+)
 async def show_comparison(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """Show the topics of *one* and *other* beside each other, or the moments *from* and *to*."""
     values = request.query_params
     names = FacetLabels(service.iris, await source_titles(service))
-    form = MomentForm(*(values.get(name, "").strip() for name in ("from", "to", "within", "record")))
+    form = MomentForm(
+        *(values.get(name, "").strip() for name in ("from", "to", "within", "record"))
+    )
     if form.before or form.record:
         return await _compare_moments(request, service, pages, names, form)
     tables = require_facet_index(service)
@@ -96,9 +133,13 @@ async def show_comparison(request: Request, service: ServiceDep, pages: PagesDep
     sides = [await asyncio.to_thread(_side, topic, tables, names) for topic in chosen if topic]
 
     def show() -> Response:
-        return pages.page("compare.html", topics=topics, chosen=chosen, sides=sides, form=form, moments=None)
+        return pages.page(
+            "compare.html", topics=topics, chosen=chosen, sides=sides, form=form, moments=None
+        )
 
-    sheets = [panel.table for side in sides for panel in side.panels] or [DataTable("none", "", (), ())]
+    sheets = [panel.table for side in sides for panel in side.panels] or [
+        DataTable("none", "", (), ())
+    ]
     return await dataset_response(request, service, sheets, show)
 
 
@@ -130,16 +171,26 @@ async def compared_records(
         rows = csv.writer(out)
         rows.writerow(("kind", "thing"))
         listed = list_records(service.history, one, other, sets, only, page * PER)
-        rows.writerows((kind, f"{service.iris.base}id/{kind}/{name}") for kind, name in islice(listed, (page - 1) * PER, None))
+        rows.writerows(
+            (kind, f"{service.iris.base}id/{kind}/{name}")
+            for kind, name in islice(listed, (page - 1) * PER, None)
+        )
         return out.getvalue().encode()
 
-    return build_response(request, Representation(await asyncio.to_thread(write), "text/csv; charset=utf-8"))
+    return build_response(
+        request, Representation(await asyncio.to_thread(write), "text/csv; charset=utf-8")
+    )
 
 
 def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment, Moment]:
-    """Return the moments *before* and *after*; "" after is now. Raises PublisherError, and HTTPProblem if they are not in order."""
+    """Return the moments *before* and *after*; "" after is now. Raises PublisherError, and
+    HTTPProblem if they are not in order.
+    """
     position = service.current.position
-    one, other = (find_moment(service.data, service.history, text or "now", position) for text in (before, after))
+    one, other = (
+        find_moment(service.data, service.history, text or "now", position)
+        for text in (before, after)
+    )
     if one.entry > other.entry:
         raise HTTPProblem(
             HTTPStatus.BAD_REQUEST,
@@ -150,11 +201,21 @@ def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment
     return one, other
 
 
-async def _compare_moments(request: Request, service: QueryService, pages: Pages, names: FacetLabels, form: MomentForm) -> Response:
+async def _compare_moments(
+    request: Request, service: QueryService, pages: Pages, names: FacetLabels, form: MomentForm
+) -> Response:
     sets = parse_within([text for text in request.query_params.getlist("within") if text.strip()])
-    one, other = await asyncio.to_thread(find_moments, service, form.before or "entry/1", form.after)
+    one, other = await asyncio.to_thread(
+        find_moments, service, form.before or "entry/1", form.after
+    )
     fields = await record_fields(service, form.record, one, other) if form.record else None
-    tables = [] if form.record else moment_tables(await asyncio.to_thread(compare, service.history, one, other, sets), names)
+    tables = (
+        []
+        if form.record
+        else moment_tables(
+            await asyncio.to_thread(compare, service.history, one, other, sets), names
+        )
+    )
 
     def show() -> Response:
         return pages.page(
@@ -172,8 +233,12 @@ async def _compare_moments(request: Request, service: QueryService, pages: Pages
     return await dataset_response(request, service, moment_sheets(tables), show)
 
 
-async def record_fields(service: QueryService, record: str, before: Moment, after: Moment) -> list[FieldView]:
-    """Return the fields of a record that differ between two moments. Raises HTTPProblem (404) if it had no version by then."""
+async def record_fields(
+    service: QueryService, record: str, before: Moment, after: Moment
+) -> list[FieldView]:
+    """Return the fields of a record that differ between two moments. Raises HTTPProblem (404) if it
+    had no version by then.
+    """
     graph, things = record.strip(), f"{service.iris.base}id/"
     if graph.startswith(things):  # a thing: its kind is no part of its record's IRI
         graph = f"{service.iris.base}record/{graph.removeprefix(things).partition('/')[2]}"
@@ -223,7 +288,9 @@ def _topics(tables: FacetIndex, names: FacetLabels) -> list[tuple[str, list[tupl
     return topics
 
 
-def _require_known(tables: FacetIndex, topic: str, topics: list[tuple[str, list[tuple[str, str]]]]) -> None:
+def _require_known(
+    tables: FacetIndex, topic: str, topics: list[tuple[str, list[tuple[str, str]]]]
+) -> None:
     facet = topic.partition("/")[0]
     known = {key for _title, items in topics for key, _name in items}
     if topic and topic not in known and not (facet == PARTY and tables.total(_filter(topic))):
@@ -238,7 +305,11 @@ def _require_known(tables: FacetIndex, topic: str, topics: list[tuple[str, list[
 
 def _filter(topic: str) -> Filter:
     facet, _slash, code = topic.partition("/")
-    return Filter((("kind", ("initiative",)),), party=code) if facet == PARTY else make_filter(kind="initiative", **{facet: code})
+    return (
+        Filter((("kind", ("initiative",)),), party=code)
+        if facet == PARTY
+        else make_filter(kind="initiative", **{facet: code})
+    )
 
 
 def _side(topic: str, tables: FacetIndex, names: FacetLabels) -> Side:
@@ -247,7 +318,10 @@ def _side(topic: str, tables: FacetIndex, names: FacetLabels) -> Side:
     facets = [name for name in PANELS if name != facet]
     panels = tuple(facet_panels(tables, filters, facets, names))
     if facet == PARTY:
-        name, href = tables.organization_names((code,))[code], code.replace(names.iris.base, "/").replace("/id/", "/page/", 1)
+        name, href = (
+            tables.organization_names((code,))[code],
+            code.replace(names.iris.base, "/").replace("/id/", "/page/", 1),
+        )
     else:
         name, href = names.short(facet, code), names.page(facet, code)
     return Side(name, href, profile(tables, filters, names), panels)

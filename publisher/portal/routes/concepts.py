@@ -1,4 +1,6 @@
-"""Serve the concept schemes (action lines, goals and targets, places, kinds), and the page of each concept."""
+"""Serve the concept schemes (action lines, goals and targets, places, kinds), and the page of each
+concept.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,10 @@ async def mappings(request: Request, service: ServiceDep, scheme: str) -> Respon
     if scheme not in mapped_schemes(base):
         known = ", ".join(mapped_schemes(base))
         raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, TranslatableText("The scheme has no mappings. Schemes with mappings: {known}", known=known)
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "The scheme has no mappings. Schemes with mappings: {known}", known=known
+            ),
         )
     links = (Link("describes", service.iris.scheme(scheme)),)
     table = sssom_table(scheme, base).encode()
@@ -144,19 +149,29 @@ async def concept(
     """The page lists the things that have the concept."""
     description = await describe_thing(service, iri) if is_web(iri) else None
     if description is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("The parameter iri must be the IRI of a concept"))
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, TranslatableText("The parameter iri must be the IRI of a concept")
+        )
     if not description.statements:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("This concept doesn't exist: {iri}", iri=iri))
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, TranslatableText("This concept doesn't exist: {iri}", iri=iri)
+        )
     urls = ResourceURLs("/concept", query=f"?iri={quote(iri, safe=':/')}")
     return await _respond(request, service, pages, cursor, Document(description, urls, None))
 
 
 async def _respond(
-    request: Request, service: QueryService, pages: Pages, cursor: ListParameters, document: Document
+    request: Request,
+    service: QueryService,
+    pages: Pages,
+    cursor: ListParameters,
+    document: Document,
 ) -> Response:
     things = await load_page(cursor, service, "concept", document.description.iri)
     where = origin(request) + document.urls.stem + document.urls.query
-    feeds = feed_links(origin(request), document.description.iri, service.iris) if things.rows else []
+    feeds = (
+        feed_links(origin(request), document.description.iri, service.iris) if things.rows else []
+    )
     links = (
         Link("cite-as", document.description.iri),
         Link("type", f"{SCHEMA}DefinedTerm"),
@@ -222,7 +237,9 @@ async def _show_concept(
 async def _statistics(
     request: Request, service: QueryService, concept: str
 ) -> EntityStatistics | None:
-    """Return the figures of a concept; None if things are not counted by it, or while the facet index is built."""
+    """Return the figures of a concept; None if things are not counted by it, or while the facet
+    index is built.
+    """
     facet_code, tables = (
         facet_of_concept(concept, service.iris),
         open_facet_index(service.current.path),
@@ -237,8 +254,13 @@ async def _statistics(
 
 
 def scheme_concepts(description: Description) -> list[Row]:
-    """Return the concepts of a scheme: concept, notation, broader, and name (in the language of the page, else in English)."""
-    properties = {description.expand(f"skos:{name}"): name for name in ("prefLabel", "notation", "broader", "inScheme")}
+    """Return the concepts of a scheme: concept, notation, broader, and name (in the language of the
+    page, else in English).
+    """
+    properties = {
+        description.expand(f"skos:{name}"): name
+        for name in ("prefLabel", "notation", "broader", "inScheme")
+    }
     results: dict[str, dict[str, list[Term]]] = {}
     for row in description.statements:
         if name := properties.get(row.predicate):
@@ -257,7 +279,9 @@ def concept_tree(rows: list[Row]) -> list[tuple[int, Row]]:
     known = {row["concept"].value for row in rows}
     below: dict[str | None, list[Row]] = {}
     for row in sorted(rows, key=_sort_key):
-        parent = row["broader"].value if "broader" in row and row["broader"].value in known else None
+        parent = (
+            row["broader"].value if "broader" in row and row["broader"].value in known else None
+        )
         below.setdefault(parent, []).append(row)
     ordered: list[tuple[int, Row]] = []
     waiting = [(0, row) for row in reversed(below.get(None, []))]
@@ -267,7 +291,9 @@ def concept_tree(rows: list[Row]) -> list[tuple[int, Row]]:
         if row["concept"].value not in seen:
             seen.add(row["concept"].value)
             ordered.append((depth, row))
-            waiting += [(depth + 1, child) for child in reversed(below.get(row["concept"].value, []))]
+            waiting += [
+                (depth + 1, child) for child in reversed(below.get(row["concept"].value, []))
+            ]
     return ordered
 
 
@@ -275,4 +301,6 @@ def _sort_key(row: Row) -> tuple[list[tuple[int, str]], str]:
     """Return a key that sorts 4 before 10 and 4.2 before 4.a."""
     notation = row["notation"].value if "notation" in row else ""
     parts = "".join(char if char.isdigit() else f" {char} " for char in notation).split()
-    return [(int(part), "") if part.isdigit() else (1 << 30, part) for part in parts], row["name"].value
+    return [(int(part), "") if part.isdigit() else (1 << 30, part) for part in parts], row[
+        "name"
+    ].value

@@ -1,4 +1,6 @@
-"""The figures of one concept, organization or registry as tables with their queries; its page shows them as charts."""
+"""The figures of one concept, organization or registry as tables with their queries; its page shows
+them as charts.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,10 @@ async def figures(request: Request, service: ServiceDep, rest: EntityPath) -> Re
         )
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
-            TranslatableText("Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {known}", known=known),
+            TranslatableText(
+                "Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {known}",
+                known=known,
+            ),
         )
     if suffix == "html" or (
         not suffix and "format" not in request.query_params and _for_people(request)

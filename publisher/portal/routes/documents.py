@@ -1,4 +1,6 @@
-"""Documents with the good practices among them, and posts; newest first, by type, country and language."""
+"""Documents with the good practices among them, and posts; newest first, by type, country and
+language.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Serve ``/embed/``, figures for the frames of other sites, and ``/oembed``, by which sites discover them (https://oembed.com/)."""
+"""Serve ``/embed/``, figures for the frames of other sites, and ``/oembed``, by which sites
+discover them (https://oembed.com/).
+"""
 
 from __future__ import annotations
 
@@ -42,14 +44,27 @@ from publisher.store.query_service import QueryService
 OEMBED = "application/json+oembed"
 _PARAMETERS = [
     *facet_parameters(),
-    {"name": "theme", "in": "query", "description": "Colours; auto: those of the visitor", "schema": {"type": "string", "enum": [*THEMES]}},
+    {
+        "name": "theme",
+        "in": "query",
+        "description": "Colours; auto: those of the visitor",
+        "schema": {"type": "string", "enum": [*THEMES]},
+    },
 ]
 ROWS = 300  # of a table
 
-EmbedPath = Annotated[str, Path(description=f"{', '.join(KINDS)}; {', '.join(BY_FACET)} with a slash and a facet", examples=["bars/goal"])]
+EmbedPath = Annotated[
+    str,
+    Path(
+        description=f"{', '.join(KINDS)}; {', '.join(BY_FACET)} with a slash and a facet",
+        examples=["bars/goal"],
+    ),
+]
 Url = Annotated[str, Query(max_length=4_000, description="The address of an embed")]
 Size = Annotated[int | None, Query(ge=1, le=10_000, description="Pixels, at most"), whole_number()]
-FormatName = Annotated[str, Query(description="json; XML is not supported", max_length=20), blank_as("json")]
+FormatName = Annotated[
+    str, Query(description="json; XML is not supported", max_length=20), blank_as("json")
+]
 
 
 class OembedJson(TypedDict):
@@ -77,10 +92,13 @@ router = APIRouter()
     tags=["find"],
     response_class=Response,
     response_description="A small page without scripts and cookies",
-    responses=contents("text/html", *(row.media for row in (*TABLE_FORMATS.values(), SVG))) | problems(400, 404, 503),
+    responses=contents("text/html", *(row.media for row in (*TABLE_FORMATS.values(), SVG)))
+    | problems(400, 404, 503),
     openapi_extra={"parameters": _PARAMETERS},
 )
-async def embed(request: Request, service: ServiceDep, pages: PagesDep, rest: EmbedPath) -> Response:
+async def embed(
+    request: Request, service: ServiceDep, pages: PagesDep, rest: EmbedPath
+) -> Response:
     """Only these addresses may be framed by other sites."""
     kind, facet = _parse_path(rest)
     theme = request.query_params.get("theme", "") or THEMES[0]
@@ -97,18 +115,37 @@ async def embed(request: Request, service: ServiceDep, pages: PagesDep, rest: Em
     names = FacetLabels(service.iris, await source_titles(service))
     tables = require_facet_index(service)
     if kind == "matrix":
-        matrix = await asyncio.to_thread(count_matrix, tables, filters, names, await official_links(service))
+        matrix = await asyncio.to_thread(
+            count_matrix, tables, filters, names, await official_links(service)
+        )
         values = _matrix_figure(matrix)
     else:
         values = await asyncio.to_thread(_figure, tables, kind, facet, filters, names)
     if row := {**TABLE_FORMATS, "svg": SVG}.get(request.query_params.get("format", "")):
         return await _as_data(request, service, values, row)
-    address = f"{origin(request)}{request.url.path}{f'?{request.url.query}' if request.url.query else ''}"
-    narrowed = [names.short(name, code) for name, codes in filters.chosen if name != "kind" for code in codes]
+    address = (
+        f"{origin(request)}{request.url.path}{f'?{request.url.query}' if request.url.query else ''}"
+    )
+    narrowed = [
+        names.short(name, code)
+        for name, codes in filters.chosen
+        if name != "kind"
+        for code in codes
+    ]
     oembed = f"/oembed?url={quote(address, safe='')}"
-    page = pages.page("embed.html", kind=kind, theme=theme, narrowed=narrowed, oembed=oembed, site=origin(request), **values)
+    page = pages.page(
+        "embed.html",
+        kind=kind,
+        theme=theme,
+        narrowed=narrowed,
+        oembed=oembed,
+        site=origin(request),
+        **values,
+    )
     links = [typed_link("alternate", oembed, OEMBED)]
-    return build_response(request, Representation(bytes(page.body), "text/html; charset=utf-8", links=links))
+    return build_response(
+        request, Representation(bytes(page.body), "text/html; charset=utf-8", links=links)
+    )
 
 
 @get(
@@ -147,7 +184,9 @@ async def oembed(
         )
     kind, facet = _parse_path(unquote(parts.path.removeprefix(f"{PATH}/")))
     parse_filters(QueryParams(parts.query))
-    iframe = frame(parts._replace(fragment="").geturl(), _title(kind, facet), kind, maxwidth, maxheight)
+    iframe = frame(
+        parts._replace(fragment="").geturl(), _title(kind, facet), kind, maxwidth, maxheight
+    )
     document = OembedJson(
         version="1.0",
         type="rich",
@@ -162,11 +201,18 @@ async def oembed(
     return JSONResponse(document)
 
 
-async def _as_data(request: Request, service: QueryService, values: dict[str, Any], row: Format) -> Response:
+async def _as_data(
+    request: Request, service: QueryService, values: dict[str, Any], row: Format
+) -> Response:
     """Return the numbers of an embed, or its drawing, as a file."""
     if row is SVG:
         if values.get("drawing") is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("Only maps, trends and the matrix are drawings; ask for format=csv"))
+            raise HTTPProblem(
+                HTTPStatus.NOT_FOUND,
+                TranslatableText(
+                    "Only maps, trends and the matrix are drawings; ask for format=csv"
+                ),
+            )
         return build_response(request, Representation(standalone_svg(values["drawing"]), row.media))
     page = f"{origin(request)}{request.url.path}"
     body = await asyncio.to_thread(serialize_tables, [values["sheet"]], row, page, service.iris)
@@ -191,19 +237,41 @@ def _title(kind: str, facet: str) -> str:
         return trend_title(facet)
     if facet:
         return figure_title(facet)
-    return {"count": _("Initiatives"), "map": _("World map: initiatives by country"), "matrix": _("WSIS–SDG matrix")}[kind]
+    return {
+        "count": _("Initiatives"),
+        "map": _("World map: initiatives by country"),
+        "matrix": _("WSIS–SDG matrix"),
+    }[kind]
 
 
 def _matrix_figure(matrix: Matrix) -> dict[str, Any]:
     """Return what the template shows of the matrix."""
     query, ranges = query_page_url(matrix.query), matrix.ranges
-    figure = {"drawing": matrix.chart(), "series": (), "ranges": ranges, "rows": (), "query": query, "sheet": matrix.table()}
+    figure = {
+        "drawing": matrix.chart(),
+        "series": (),
+        "ranges": ranges,
+        "rows": (),
+        "query": query,
+        "sheet": matrix.table(),
+    }
     return {"title": _title("matrix", ""), "finding": matrix_title(matrix), **figure}
 
 
-def _figure(tables: FacetIndex, kind: str, facet: str, filters: Filter, names: FacetLabels) -> dict[str, Any]:
-    """Return what the template shows of an embed: its title and finding, its query, and its numbers or its drawing."""
-    values: dict[str, Any] = {"title": _title(kind, facet), "finding": "", "drawing": None, "series": (), "ranges": (), "rows": ()}
+def _figure(
+    tables: FacetIndex, kind: str, facet: str, filters: Filter, names: FacetLabels
+) -> dict[str, Any]:
+    """Return what the template shows of an embed: its title and finding, its query, and its numbers
+    or its drawing.
+    """
+    values: dict[str, Any] = {
+        "title": _title(kind, facet),
+        "finding": "",
+        "drawing": None,
+        "series": (),
+        "ranges": (),
+        "rows": (),
+    }
     if kind == "count":
         total, text = tables.count_different(filters), filter_query.total(filters, names.iris)
         sheet = count_table("count", values["title"], (), ((total.records,),), text)
@@ -213,14 +281,30 @@ def _figure(tables: FacetIndex, kind: str, facet: str, filters: Filter, names: F
         panel = facet_panel("country", counts, filters, names)
         ranges = quantile_ranges(quantile_bounds(counts.values()))
         values["finding"] = map_title(counts, names, coverage(tables, filters, "country").part)
-        return values | {"drawing": country_map(tables, filters, names), "ranges": ranges, "query": panel.query, "sheet": panel.table}
+        return values | {
+            "drawing": country_map(tables, filters, names),
+            "ranges": ranges,
+            "query": panel.query,
+            "sheet": panel.table,
+        }
     if kind == "trend":
         trend = count_trend(tables, filters, facet, names)
         drawing = trend.chart() if trend.years else None
         values["finding"] = trend.finding
-        return values | {"drawing": drawing, "series": [*trend.series], "query": trend.query, "sheet": trend.table}
+        return values | {
+            "drawing": drawing,
+            "series": [*trend.series],
+            "query": trend.query,
+            "sheet": trend.table,
+        }
     counts = tables.counts_once(filters).get(facet, {})
     panel = facet_panel(facet, counts, filters, names)
     ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
     rows = [(names.short(facet, code), things) for code, things in ranked[:ROWS]]
-    return values | {"finding": panel.finding, "panel": panel, "rows": rows, "query": panel.query, "sheet": panel.table}
+    return values | {
+        "finding": panel.finding,
+        "panel": panel,
+        "rows": rows,
+        "query": panel.query,
+        "sheet": panel.table,
+    }

@@ -96,5 +96,6 @@ def _month(request: Request) -> Month:
         return parse_month(text)
     except ValueError as error:
         raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST, TranslatableText("The parameter month is a year and a month, such as 2026-05")
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText("The parameter month is a year and a month, such as 2026-05"),
         ) from error

@@ -1,4 +1,6 @@
-"""The pages below `/follow`: follow a search or a thing by feed, mail or webhook, confirm it, and end it."""
+"""The pages below `/follow`: follow a search or a thing by feed, mail or webhook, confirm it, and
+end it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,13 @@ from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.following import FREQUENCIES, Followed, SubscriptionStore, parse_followed, title_of
+from publisher.portal.following import (
+    FREQUENCIES,
+    Followed,
+    SubscriptionStore,
+    parse_followed,
+    title_of,
+)
 from publisher.portal.sample import read_form
 from publisher.portal.search_feed import FEED_FORMATS
 from publisher.portal.source_preview import PreviewRunner
@@ -36,7 +44,9 @@ router = APIRouter()
 
 @get(router, "/follow", include_in_schema=False)
 async def follow_form(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """Return the page that offers the ways to follow a search or a thing; the parameters are those of `/search`, and `thing`."""
+    """Return the page that offers the ways to follow a search or a thing; the parameters are those
+    of `/search`, and `thing`.
+    """
     followed = parse_followed(request.query_params, service.iris)
     return await _form(request, service, pages, followed, {}, "")
 
@@ -56,7 +66,13 @@ async def request_subscription(request: Request, service: ServiceDep, pages: Pag
     title = await _title(service, followed)
     language = current_locale().language
     link = await asyncio.to_thread(
-        store.request, fields["channel"], fields["address"], followed.search, title, language, fields["frequency"]
+        store.request,
+        fields["channel"],
+        fields["address"],
+        followed.search,
+        title,
+        language,
+        fields["frequency"],
     )
     return _state(pages, "sent", title=title, link=link, channel=fields["channel"])
 
@@ -74,9 +90,16 @@ def _fault(fields: dict[str, str], store: SubscriptionStore) -> str:
 
 @get(router, "/follow/confirm/{secret}", include_in_schema=False)
 async def show_confirmation(request: Request, pages: PagesDep, secret: Secret) -> Response:
-    """Show what the link confirms; the button does it, so that a program that follows links does not."""
+    """Show what the link confirms; the button does it, so that a program that follows links does
+    not.
+    """
     result = await asyncio.to_thread(_store(request).find, secret)
-    return _state(pages, "confirmed" if result and result.is_confirmed else "confirm" if result else "unknown", found=result, secret=secret)
+    return _state(
+        pages,
+        "confirmed" if result and result.is_confirmed else "confirm" if result else "unknown",
+        found=result,
+        secret=secret,
+    )
 
 
 @router.post("/follow/confirm/{secret}", include_in_schema=False)
@@ -95,7 +118,9 @@ async def show_stop(request: Request, pages: PagesDep, secret: Secret) -> Respon
 
 @router.post("/follow/stop/{secret}", include_in_schema=False)
 async def stop(request: Request, pages: PagesDep, secret: Secret) -> Response:
-    """End a subscription and delete what is stored about its receiver: by the button, or by a mail program (RFC 8058)."""
+    """End a subscription and delete what is stored about its receiver: by the button, or by a mail
+    program (RFC 8058).
+    """
     is_ended = await asyncio.to_thread(_store(request).end, secret)
     return _state(pages, "stopped" if is_ended else "unknown")
 
@@ -113,12 +138,20 @@ def _store(request: Request) -> SubscriptionStore:
 
 
 async def _title(service: QueryService, followed: Followed) -> str:
-    tables, labels = require_facet_index(service), FacetLabels(service.iris, await source_titles(service))
+    tables, labels = (
+        require_facet_index(service),
+        FacetLabels(service.iris, await source_titles(service)),
+    )
     return await asyncio.to_thread(title_of, followed, tables, labels)
 
 
 async def _form(
-    request: Request, service: QueryService, pages: Pages, followed: Followed, fields: dict[str, str], error: str
+    request: Request,
+    service: QueryService,
+    pages: Pages,
+    followed: Followed,
+    fields: dict[str, str],
+    error: str,
 ) -> Response:
     store: SubscriptionStore | None = request.app.state.subscription_store
     address = f"?{followed.search}" if followed.search else ""
@@ -127,8 +160,12 @@ async def _form(
         HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK,
         title=await _title(service, followed),
         search=followed.search,
-        results=f"/page/{followed.thing.removeprefix(f'{service.iris.base}id/')}" if followed.thing else f"/search{address}",
-        feeds=[(row.label, f"/feeds/search.{row.suffix}{address}") for row in FEED_FORMATS.values()],
+        results=f"/page/{followed.thing.removeprefix(f'{service.iris.base}id/')}"
+        if followed.thing
+        else f"/search{address}",
+        feeds=[
+            (row.label, f"/feeds/search.{row.suffix}{address}") for row in FEED_FORMATS.values()
+        ],
         channels=store.channels if store else (),
         frequencies=FREQUENCIES,
         fields=dict.fromkeys(("channel", "address"), "") | {"frequency": "day"} | fields,

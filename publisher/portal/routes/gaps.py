@@ -36,7 +36,9 @@ router = APIRouter()
     facet_parameters(),
 )
 async def gaps(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """Links between action lines and goals of the official matrix that no initiative has are a table too."""
+    """Links between action lines and goals of the official matrix that no initiative has are a
+    table too.
+    """
     tables, names = require_facet_index(service), FacetLabels(service.iris)
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
     missing = await asyncio.to_thread(find_gaps, tables, filters, names)

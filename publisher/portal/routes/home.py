@@ -87,7 +87,8 @@ class _Figures:
     panels: Sequence[FacetPanel] = ()
     newest: Sequence[ListItem] = ()
     kinds: Mapping[str, int] = field(default_factory=dict)
-    different: Mapping[str, int] = field(default_factory=dict)  # as *kinds*, but the members of a cluster count once
+    # as *kinds*, but the members of a cluster count once
+    different: Mapping[str, int] = field(default_factory=dict)
     note: str = ""  # a sentence on the number of records, if it is not that of initiatives
     finding: str = ""
     map: Markup | None = None
@@ -107,12 +108,16 @@ _NOT_COUNTED = _Figures()
 
 def _count(tables: FacetIndex, names: FacetLabels, official: Links) -> _Figures:
     every, counts = make_filter(kind="initiative"), tables.counts(Filter())
-    different = {kind: tables.count_different(make_filter(kind=kind)) for kind in counts.get("kind", {})}
+    different = {
+        kind: tables.count_different(make_filter(kind=kind)) for kind in counts.get("kind", {})
+    }
     placed, matrix = coverage(tables, every, "country"), _matrix(tables, names, official)
     kinds = facet_panels(tables, Filter(), FACETS[:1], names)
     panels = [*kinds, *facet_panels(tables, every, FACETS[1:], names)]
     # Full figures come before sparse ones; with a matrix, its two facets are left out.
-    facets = [facet for facet in FACETS_SHOWN if not matrix or facet not in ("line", "goal", "region")]
+    facets = [
+        facet for facet in FACETS_SHOWN if not matrix or facet not in ("line", "goal", "region")
+    ]
     return _Figures(
         counted={panel.facet: panel for panel in panels},
         placed=placed,
@@ -144,9 +149,16 @@ def _newest(lines: Sequence[ListItem], names: FacetLabels) -> DataTable:
 
 
 def _total(figures: _Figures) -> DataTable:
-    """Return the number of initiatives by record, and by cluster, in which what several registries describe counts once."""
+    """Return the number of initiatives by record, and by cluster, in which what several registries
+    describe counts once.
+    """
     rows = (("record", figures.kinds["initiative"]), ("cluster", figures.different["initiative"]))
-    return DataTable("total", "Initiatives by record and by cluster", (Column("counted_by"), Column("initiatives")), rows)
+    return DataTable(
+        "total",
+        "Initiatives by record and by cluster",
+        (Column("counted_by"), Column("initiatives")),
+        rows,
+    )
 
 
 def _rows(

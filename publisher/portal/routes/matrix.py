@@ -1,4 +1,6 @@
-"""The counts of the heat map as data and as a drawing; `/matrix` shows them with the official matrix."""
+"""The counts of the heat map as data and as a drawing; `/matrix` shows them with the official
+matrix.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from publisher.http.pages.dataset_response import dataset_response, register_dataset, require_facet_index
+from publisher.http.pages.dataset_response import (
+    dataset_response,
+    register_dataset,
+    require_facet_index,
+)
 from publisher.http.pages.dependencies import ServiceDep
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels

@@ -74,7 +74,9 @@ def _sheets(
         for pair, things in sorted(tables.cross_tabulate(filters, "prizeyear", "prize").items())
     ]
     return [
-        prize_table("prizes", "Prizes", tables.prizes(filters), filter_query.listing(filters, iris)),
+        prize_table(
+            "prizes", "Prizes", tables.prizes(filters), filter_query.listing(filters, iris)
+        ),
         count_table(
             "by-year-and-category",
             "Prizes by year and category",

@@ -1,4 +1,6 @@
-"""The pages `/problem` and `/problem/{number}`: report a problem with a record or a page, and see what became of it."""
+"""The pages `/problem` and `/problem/{number}`: report a problem with a record or a page, and see
+what became of it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,14 @@ from publisher.http.negotiation import choose_format
 from publisher.http.pages.dependencies import PagesDep
 from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
-from publisher.portal.problems import CATEGORIES, MOST_CHARACTERS, ProblemStore, PublicProblem, annotation, problem_iri
+from publisher.portal.problems import (
+    CATEGORIES,
+    MOST_CHARACTERS,
+    ProblemStore,
+    PublicProblem,
+    annotation,
+    problem_iri,
+)
 from publisher.portal.sample import read_form
 from publisher.portal.source_preview import PreviewRunner
 from publisher.store.descriptions import Description, namespaces, serialize_description
@@ -32,7 +41,8 @@ _MOST_ADDRESS = 254  # characters of a mail address (RFC 5321)
 _DATA: tuple[Format, ...] = (JSON, GRAPHS["ttl"], GRAPHS["jsonld"])
 
 _PATH = re.compile(r"/(?!/)[^\s\x00-\x1f\x7f]*")
-_RECORD = re.compile(r"/(?:record|page/[a-z]+|id/[a-z]+)/(?P<source>[^/]+)/(?P<key>[^/]+)")  # or the page of what it is about
+# or the page of what it is about
+_RECORD = re.compile(r"/(?:record|page/[a-z]+|id/[a-z]+)/(?P<source>[^/]+)/(?P<key>[^/]+)")
 _SOURCE = re.compile(r"/source/(?P<source>[^/.]+)")
 
 router = APIRouter()
@@ -40,7 +50,11 @@ router = APIRouter()
 
 @get(router, "/problem", include_in_schema=False)
 async def problem_form(
-    request: Request, pages: PagesDep, record: Annotated[str, Query(max_length=2000, description="Path or IRI of the record or page")] = ""
+    request: Request,
+    pages: PagesDep,
+    record: Annotated[
+        str, Query(max_length=2000, description="Path or IRI of the record or page")
+    ] = "",
 ) -> Response:
     """Return the form for a problem with a record or a page."""
     return _form(request, pages, {"record": record}, "")
@@ -59,11 +73,18 @@ async def file_problem(request: Request, pages: PagesDep) -> Response:
     runner: PreviewRunner | None = request.app.state.problem_quota
     if runner is not None:
         runner.admit(client_key(request.scope))
-    arguments = (fields["category"], fields["text"], fields.get("address", ""), current_locale().language)
+    arguments = (
+        fields["category"],
+        fields["text"],
+        fields.get("address", ""),
+        current_locale().language,
+    )
     number = await asyncio.to_thread(store.file, *target, *arguments)
     if number is None:
         return _form(request, pages, fields, "record")
-    return RedirectResponse(f"/problem/{number}", HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
+    return RedirectResponse(
+        f"/problem/{number}", HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"}
+    )
 
 
 @get(
@@ -72,9 +93,14 @@ async def file_problem(request: Request, pages: PagesDep) -> Response:
     operation_id="problem",
     summary="What became of a reported problem, without personal data",
     tags=["read"],
-    responses={**contents(HTML.media, *(row.media for row in _DATA)), **problems(400, 404, 406, 503)},
+    responses={
+        **contents(HTML.media, *(row.media for row in _DATA)),
+        **problems(400, 404, 406, 503),
+    },
 )
-async def problem_state(request: Request, pages: PagesDep, number: Annotated[int, Path(ge=1, le=1 << 31)]) -> Response:
+async def problem_state(
+    request: Request, pages: PagesDep, number: Annotated[int, Path(ge=1, le=1 << 31)]
+) -> Response:
     """A page, JSON, or a Web Annotation in Turtle or JSON-LD."""
     chosen = choose_format(request.headers.get("accept"), _DATA)
     if chosen is None:
@@ -85,10 +111,15 @@ async def problem_state(request: Request, pages: PagesDep, number: Annotated[int
         )
     problem = await asyncio.to_thread(_store(request).find, number)
     if problem is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no such problem; each page leads to the form for one"))
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("There is no such problem; each page leads to the form for one"),
+        )
     headers = {"Cache-Control": "no-cache", "Vary": "Accept"}
     if chosen is HTML:
-        page = pages.page("problem_state.html", problem=problem, iri=problem_iri(number, pages.iris))
+        page = pages.page(
+            "problem_state.html", problem=problem, iri=problem_iri(number, pages.iris)
+        )
         page.headers.update(headers)
         return page
     return Response(_data(problem, chosen, pages), media_type=chosen.media, headers=headers)
@@ -97,9 +128,20 @@ async def problem_state(request: Request, pages: PagesDep, number: Annotated[int
 def _data(problem: PublicProblem, chosen: Format, pages: Pages) -> bytes:
     iri = problem_iri(problem.number, pages.iris)
     if isinstance(chosen, GraphFormat):
-        return serialize_description(Description(iri, annotation(problem, pages.iris), {}, namespaces(pages.iris)), chosen)
-    values: dict[str, Any] = {"iri": iri, "record": problem.record, "category": problem.category, "state": problem.state}
-    values |= {"created": problem.created, "changed": problem.changed, "run": pages.iris.run(problem.run) if problem.run else None}
+        return serialize_description(
+            Description(iri, annotation(problem, pages.iris), {}, namespaces(pages.iris)), chosen
+        )
+    values: dict[str, Any] = {
+        "iri": iri,
+        "record": problem.record,
+        "category": problem.category,
+        "state": problem.state,
+    }
+    values |= {
+        "created": problem.created,
+        "changed": problem.changed,
+        "run": pages.iris.run(problem.run) if problem.run else None,
+    }
     return orjson.dumps(values)
 
 
@@ -138,7 +180,12 @@ def _fault(fields: dict[str, str]) -> str:
         return "category"
     if not 1 <= len(fields.get("text", "")) <= MOST_CHARACTERS:
         return "text"
-    is_mail = bool(name and host) and len(address) <= _MOST_ADDRESS and "@" not in host and address.isprintable()
+    is_mail = (
+        bool(name and host)
+        and len(address) <= _MOST_ADDRESS
+        and "@" not in host
+        and address.isprintable()
+    )
     return "" if not address or (is_mail and not set(address) & set(" ,;<>")) else "address"
 
 
@@ -147,7 +194,13 @@ def _form(request: Request, pages: Pages, fields: dict[str, str], error: str) ->
     can_report = request.app.state.problem_store is not None
     values = dict.fromkeys(("record", "category", "text", "address"), "") | fields
     page = pages.page(
-        "problem_form.html", code, fields=values, error=error, categories=CATEGORIES, most=MOST_CHARACTERS, can_report=can_report
+        "problem_form.html",
+        code,
+        fields=values,
+        error=error,
+        categories=CATEGORIES,
+        most=MOST_CHARACTERS,
+        can_report=can_report,
     )
     page.headers["Cache-Control"] = "no-store"
     return page

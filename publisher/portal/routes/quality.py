@@ -1,4 +1,6 @@
-"""The pages `/quality` and `/source/{source}/quality`: how complete and usable the records of each registry are."""
+"""The pages `/quality` and `/source/{source}/quality`: how complete and usable the records of each
+registry are.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +45,20 @@ _RECORD = {
 router = APIRouter()
 
 
-@register_dataset(router, "/quality", "quality", "Compare the quality of the records of all registries", [_RECORD])
+@register_dataset(
+    router, "/quality", "quality", "Compare the quality of the records of all registries", [_RECORD]
+)
 async def compare_quality(
     request: Request,
     service: ServiceDep,
     pages: PagesDep,
-    record: Annotated[str, Query(max_length=2000, description="IRI of a record, or the path of its page")] = "",
+    record: Annotated[
+        str, Query(max_length=2000, description="IRI of a record, or the path of its page")
+    ] = "",
 ) -> Response:
-    """The indicators with their weights and queries, the measurements of each registry, and the registry that is best at each."""
+    """The indicators with their weights and queries, the measurements of each registry, and the
+    registry that is best at each.
+    """
     page = f"{service.iris.base}quality"
     if record:
         return await _record_quality(request, service, pages, record)
@@ -66,17 +74,32 @@ async def compare_quality(
             "quality.html",
             ranked=[(source.removeprefix(start), quality) for source, quality in ranked],
             titles=titles,
-            best=[(item, source.removeprefix(start), measurement, examples.get(item.name)) for item, source, measurement in best],
-            previous={source.removeprefix(start): quality for source, quality in history[-1].sources.items()} if history else {},
+            best=[
+                (item, source.removeprefix(start), measurement, examples.get(item.name))
+                for item, source, measurement in best
+            ],
+            previous={
+                source.removeprefix(start): quality
+                for source, quality in history[-1].sources.items()
+            }
+            if history
+            else {},
             indicators=indicators(),
             forms=format_links(request),
             query_page_url=query_page_url,
         )
 
-    return await dataset_response(request, service, [measurement_table(qualities, service.iris, page), metric_table(service.iris)], show)
+    return await dataset_response(
+        request,
+        service,
+        [measurement_table(qualities, service.iris, page), metric_table(service.iris)],
+        show,
+    )
 
 
-async def _record_quality(request: Request, service: ServiceDep, pages: PagesDep, record: str) -> Response:
+async def _record_quality(
+    request: Request, service: ServiceDep, pages: PagesDep, record: str
+) -> Response:
     base = service.iris.base
     about = record if record.startswith(base) else f"{base}{record.lstrip('/')}"
     quality = await measure_record(service, about)
@@ -95,18 +118,40 @@ async def _record_quality(request: Request, service: ServiceDep, pages: PagesDep
             forms=format_links(request), query_page_url=query_page_url, host=origin(request),
         )  # fmt: skip
 
-    return await dataset_response(request, service, [measurement_table({about: quality}, service.iris, f"{base}quality")], show)
+    return await dataset_response(
+        request,
+        service,
+        [measurement_table({about: quality}, service.iris, f"{base}quality")],
+        show,
+    )
 
 
-@register_dataset(router, "/source/{source}/quality", "sourceQuality", "Measure the quality of a registry's records", drawn=True)
-async def source_quality(request: Request, service: ServiceDep, pages: PagesDep, source: SourcePath) -> Response:
-    """Each indicator with its query, the history by release, and what would gain most; as SVG it is a badge."""
+@register_dataset(
+    router,
+    "/source/{source}/quality",
+    "sourceQuality",
+    "Measure the quality of a registry's records",
+    drawn=True,
+)
+async def source_quality(
+    request: Request, service: ServiceDep, pages: PagesDep, source: SourcePath
+) -> Response:
+    """Each indicator with its query, the history by release, and what would gain most; as SVG it is
+    a badge.
+    """
     titles = await source_titles(service)
     if source not in titles:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no such registry; /registries lists them"))
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("There is no such registry; /registries lists them"),
+        )
     about = service.iris.source(source)
     quality = (await measure_sources(service)).get(about)
-    history = [(past, past.sources[about]) for past in await quality_history(service) if about in past.sources]
+    history = [
+        (past, past.sources[about])
+        for past in await quality_history(service)
+        if about in past.sources
+    ]
 
     def show() -> Response:
         return pages.page(
@@ -115,6 +160,8 @@ async def source_quality(request: Request, service: ServiceDep, pages: PagesDep,
             query_page_url=query_page_url, host=origin(request),
         )  # fmt: skip
 
-    sheet = measurement_table({about: quality} if quality else {}, service.iris, f"{service.iris.base}quality")
+    sheet = measurement_table(
+        {about: quality} if quality else {}, service.iris, f"{service.iris.base}quality"
+    )
     label = _("Quality of the records of %(registry)s") % {"registry": titles[source]}
     return await dataset_response(request, service, [sheet], show, badge(quality, label))

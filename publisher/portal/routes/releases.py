@@ -1,4 +1,6 @@
-"""Serve ``/releases/`` and each release's files, with range requests; ``/release/{n}`` describes one release."""
+"""Serve ``/releases/`` and each release's files, with range requests; ``/release/{n}`` describes
+one release.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ router = APIRouter()
 
 
 class ReleaseJson(TypedDict):
-    """A release: *position* and *entry* are the number and the hash of its journal entry; *kept*: it still has its files."""
+    """A release: *position* and *entry* are the number and the hash of its journal entry; *kept*:
+    it still has its files.
+    """
 
     number: Count
     iri: WebAddress
@@ -133,7 +137,10 @@ async def public_key(request: Request, service: ServiceDep) -> Response:
     """`minisign` verifies the signatures with it."""
     path = service.data / "signing" / PUBLIC
     if not path.is_file():
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no public key before the first release"))
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("There is no public key before the first release"),
+        )
     return await run_in_threadpool(send_file, request, path, "text/plain; charset=utf-8")
 
 
@@ -210,7 +217,8 @@ async def _find(service: QueryService, number: str) -> Release:
     release = await run_in_threadpool(get_release, folder, int(number)) if is_number else None
     if release is None or str(release.number) != number:
         raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, TranslatableText("There is no release {number}; /releases/ lists them", number=number)
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("There is no release {number}; /releases/ lists them", number=number),
         )
     return release
 
@@ -220,7 +228,9 @@ def _urls(release: Release) -> ResourceURLs:
 
 
 def _described(release: Release, iris: Iris) -> Description:
-    """Describe a release as a dataset, with its position in the journal, and since when its files are withdrawn."""
+    """Describe a release as a dataset, with its position in the journal, and since when its files
+    are withdrawn.
+    """
     statements = list(dataset_statements(release_dataset(release, iris), iris.base))
     statements.append(
         Statement(
@@ -289,7 +299,12 @@ def _file(request: Request, folder: Path, release: Release, name: str) -> Respon
     stem = name.removesuffix(SUFFIX)
     known = release.file(stem)
     if known is None and stem not in _OWN:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("Release {number} has no file {name}", number=release.number, name=name))
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "Release {number} has no file {name}", number=release.number, name=name
+            ),
+        )
     if release.withdrawn and name != MANIFEST:
         raise HTTPProblem(
             HTTPStatus.GONE,

@@ -104,7 +104,9 @@ async def file(request: Request, service: ServiceDep, name: ReportName, file: Fi
     await _require_report(service, name)
     path = service.data / "reports" / name / file
     if file not in _MEDIA or not path.is_file():
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no such report; /reports/ lists them"))
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, TranslatableText("There is no such report; /reports/ lists them")
+        )
     return await run_in_threadpool(send_file, request, path, _MEDIA[file])
 
 
@@ -113,4 +115,6 @@ async def _require_report(service: QueryService, name: str) -> None:
     if name not in {
         item.name for item in await run_in_threadpool(list_reports, service.data / "reports")
     }:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no such report; /reports/ lists them"))
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, TranslatableText("There is no such report; /reports/ lists them")
+        )

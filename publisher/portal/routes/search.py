@@ -61,7 +61,8 @@ from vocab.iris import KINDS
 
 PER = 20  # default number of results per page
 MAX_RESULTS = 1_000  # results of a page, at most
-REACH = 10_000  # results of a text search that can be paged through, and over which its facets are counted
+# results of a text search that can be paged through, and over which its facets are counted
+REACH = 10_000
 LINKED = 3  # concepts of a result that are shown if the words match them
 Words = Annotated[
     str,
@@ -74,7 +75,9 @@ Sort = Annotated[
     blank_as("relevance"),
 ]
 PageNumber = Annotated[int, Query(ge=1, le=REACH, description="The page, from 1"), whole_number(1)]
-PerPage = Annotated[int, Query(ge=1, le=MAX_RESULTS, description="Results a page"), whole_number(PER)]
+PerPage = Annotated[
+    int, Query(ge=1, le=MAX_RESULTS, description="Results a page"), whole_number(PER)
+]
 FormatName = Annotated[str | None, format_parameter(RESULT_FORMATS)]
 _SELECTS = ("kind", "language", "source")  # facets in the form
 
@@ -118,7 +121,8 @@ async def search(
     search_parameters = parse_parameters(request, q, sort, page, per)
     data_format = negotiate_data_format(request, RESULT_FORMATS, format or None)
     names, locale = FacetLabels(service.iris, await source_titles(service)), current_locale()
-    with use_language("en" if data_format else locale.language, locale):  # data are the same in all languages
+    # data are the same in all languages
+    with use_language("en" if data_format else locale.language, locale):
         results = await asyncio.to_thread(find_page, request, service, search_parameters, names)
     snapshot, headers = service.current, {"Vary": "Accept"}
     if snapshot.text != snapshot.position:
@@ -132,7 +136,11 @@ async def search(
 
 
 async def _show(
-    request: Request, pages: Pages, search_parameters: SearchParameters, page: SearchPage, names: FacetLabels
+    request: Request,
+    pages: Pages,
+    search_parameters: SearchParameters,
+    page: SearchPage,
+    names: FacetLabels,
 ) -> Response:
     groups = await asyncio.to_thread(filter_groups, search_parameters.filters, page.facets, names)
     parameters = request.query_params
@@ -159,7 +167,8 @@ async def _show(
         linked=lambda links: _linked(links, names),
         query=query_page_url(page.query),
         formats=[
-            (row.label, _link(request, search_parameters.page, row.suffix)) for row in RESULT_FORMATS.values()
+            (row.label, _link(request, search_parameters.page, row.suffix))
+            for row in RESULT_FORMATS.values()
         ],
         exports=[
             (row.label, _link(request, 1, row.suffix, str(MAX_RESULTS)))
@@ -182,7 +191,9 @@ def sorts(words: bool) -> dict[str, str]:
 
 
 def _feeds(filters: Filter) -> list[tuple[str, str]]:
-    """Return the feeds of the chosen facets: facet and URL; without a choice, the feed of all changes."""
+    """Return the feeds of the chosen facets: facet and URL; without a choice, the feed of all
+    changes.
+    """
     feeds = [
         (name, f"/feeds/{name}/{code}.atom")
         for name in ("line", "goal", "country", "source")
@@ -193,7 +204,11 @@ def _feeds(filters: Filter) -> list[tuple[str, str]]:
 
 def _search_feeds(request: Request) -> list[tuple[str, str]]:
     """Return the feeds of the search: label and address."""
-    chosen = [(name, value) for name, value in request.query_params.multi_items() if value and name not in LEFT_OUT]
+    chosen = [
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if value and name not in LEFT_OUT
+    ]
     address = f"?{urlencode(chosen)}" if chosen else ""
     return [(row.label, f"/feeds/search.{row.suffix}{address}") for row in FEED_FORMATS.values()]
 
@@ -215,18 +230,29 @@ def _linked(links: Iterable[str], names: FacetLabels) -> list[tuple[str, str]]:
     return [(names.short(facet, code), names.page(facet, code)) for facet, code in ranked]
 
 
-def parse_parameters(request: Request, words: str, sort: str, page: int, per: int) -> SearchParameters:
-    """Return the parameters of a search; raises HTTPProblem (400) for an unknown kind and for a page too far away."""
+def parse_parameters(
+    request: Request, words: str, sort: str, page: int, per: int
+) -> SearchParameters:
+    """Return the parameters of a search; raises HTTPProblem (400) for an unknown kind and for a
+    page too far away.
+    """
     item = narrowed(request.query_params)
     if wrong := [kind for kind in item.codes("kind") if kind not in KINDS]:
         raise HTTPProblem(
             HTTPStatus.BAD_REQUEST,
-            TranslatableText("The parameter kind is one of {kinds}, not {value}", kinds=', '.join(KINDS), value=wrong[0][:40]),
+            TranslatableText(
+                "The parameter kind is one of {kinds}, not {value}",
+                kinds=", ".join(KINDS),
+                value=wrong[0][:40],
+            ),
         )
     if page * per > REACH + per:
         raise HTTPProblem(
             HTTPStatus.BAD_REQUEST,
-            TranslatableText("The first {most} results can be paged through; narrow the search, or ask by SPARQL", most=REACH),
+            TranslatableText(
+                "The first {most} results can be paged through; narrow the search, or ask by SPARQL",
+                most=REACH,
+            ),
         )
     return SearchParameters(words, item, sort, page, per)
 
@@ -274,7 +300,9 @@ def find_page(
 
 
 def _count_note(tables: FacetIndex, filters: Filter) -> str:
-    """Return a sentence on the initiatives among the results by record and by cluster; "" where both are the same."""
+    """Return a sentence on the initiatives among the results by record and by cluster; "" where
+    both are the same.
+    """
     if filters.codes("kind") not in ((), ("initiative",)):
         return ""
     initiatives = filters.with_codes("kind", "initiative")
@@ -282,11 +310,21 @@ def _count_note(tables: FacetIndex, filters: Filter) -> str:
 
 
 def _results(
-    tables: FacetIndex, index: Searcher, search_parameters: SearchParameters, filters: Filter, matches: Matches
+    tables: FacetIndex,
+    index: Searcher,
+    search_parameters: SearchParameters,
+    filters: Filter,
+    matches: Matches,
 ) -> Iterator[SearchResult]:
     """Yield the results of a page."""
-    order = search_parameters.sort if search_parameters.words or search_parameters.sort != "relevance" else "newest"
-    items = tables.list_things(filters, order, search_parameters.per, (search_parameters.page - 1) * search_parameters.per)
+    order = (
+        search_parameters.sort
+        if search_parameters.words or search_parameters.sort != "relevance"
+        else "newest"
+    )
+    items = tables.list_things(
+        filters, order, search_parameters.per, (search_parameters.page - 1) * search_parameters.per
+    )
     marker = build_marker(search_parameters.words, similar=matches.is_fuzzy)
     named = index.named_links(search_parameters.words, fuzzy=matches.is_fuzzy)
     entries = index.entries(item.iri for item in items)

@@ -1,4 +1,6 @@
-"""``/feeds/search.atom`` and ``/feeds/search.json``: any search can be followed, by the parameters of its address."""
+"""``/feeds/search.atom`` and ``/feeds/search.json``: any search can be followed, by the parameters
+of its address.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,15 @@ from publisher.portal.facet_filters import facet_parameters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.following import parse_followed
 from publisher.portal.routes.search import REACH, Words, find_page, parse_parameters
-from publisher.portal.search_feed import ENTRIES, FEED_FORMATS, LEFT_OUT, RemovedResult, SearchFeed, possibly_left, write_search_feed
+from publisher.portal.search_feed import (
+    ENTRIES,
+    FEED_FORMATS,
+    LEFT_OUT,
+    RemovedResult,
+    SearchFeed,
+    possibly_left,
+    write_search_feed,
+)
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.search.query_parser import SearchRequest
@@ -33,7 +43,12 @@ from publisher.store.query_service import QueryService
 
 _SOON = "public, max-age=60"
 
-Thing = Annotated[str, Query(max_length=2_000, description="The path of one thing to follow, such as `initiative/demo/7`")]
+Thing = Annotated[
+    str,
+    Query(
+        max_length=2_000, description="The path of one thing to follow, such as `initiative/demo/7`"
+    ),
+]
 
 router = APIRouter()
 
@@ -53,11 +68,20 @@ async def search_feed(
     request: Request,
     service: ServiceDep,
     pages: PagesDep,
-    suffix: Annotated[str, Path(description="The format", json_schema_extra={"enum": list(FEED_FORMATS)}, pattern="^(atom|json)$")],
+    suffix: Annotated[
+        str,
+        Path(
+            description="The format",
+            json_schema_extra={"enum": list(FEED_FORMATS)},
+            pattern="^(atom|json)$",
+        ),
+    ],
     q: Words = "",
     thing: Thing = "",
 ) -> Response:
-    """The parameters are those of `/search`, or `thing`: an organization stands for what it takes part in."""
+    """The parameters are those of `/search`, or `thing`: an organization stands for what it takes
+    part in.
+    """
     watermark = await wait_until_current(service)
     parameters = parse_parameters(request, q, "newest", 1, ENTRIES)
     followed = parse_followed(request.query_params, service.iris)
@@ -67,10 +91,18 @@ async def search_feed(
         results = await asyncio.to_thread(find_page, request, service, parameters, labels)
     removed = await asyncio.to_thread(_removed, service, parameters.filters, q)
     host = origin(request)
-    chosen = [(name, value) for name, value in request.query_params.multi_items() if value and name not in LEFT_OUT]
+    chosen = [
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if value and name not in LEFT_OUT
+    ]
     address = f"?{urlencode(chosen)}" if chosen else ""
     words = clean(q) or " ".join(value for _name, value in chosen)
-    path = f"/page/{followed.thing.removeprefix(f'{service.iris.base}id/')}" if followed.thing else f"/search{address}"
+    path = (
+        f"/page/{followed.thing.removeprefix(f'{service.iris.base}id/')}"
+        if followed.thing
+        else f"/search{address}"
+    )
     feed = SearchFeed(
         title=f"{pages.branding.name}: {words}" if words else pages.branding.name,
         url=f"{host}/feeds/search.{suffix}{address}",
@@ -82,7 +114,12 @@ async def search_feed(
     )
     media = FEED_FORMATS[suffix].media
     body = await asyncio.to_thread(write_search_feed, feed, suffix, host, service.iris)
-    return build_response(request, Representation(body, media, links=[Link("self", feed.url)], headers={"Cache-Control": _SOON}))
+    return build_response(
+        request,
+        Representation(
+            body, media, links=[Link("self", feed.url)], headers={"Cache-Control": _SOON}
+        ),
+    )
 
 
 def _removed(service: QueryService, filters: Filter, words: str) -> list[RemovedResult]:
@@ -99,7 +136,11 @@ def _removed(service: QueryService, filters: Filter, words: str) -> list[Removed
         filters = replace(filters, words=words)
         among &= set(index.matches(SearchRequest(words), REACH).scores)
     tables = require_facet_index(service)
-    listed = tables.list_things(replace(filters, among=tuple(sorted(among))), "newest", len(among)) if among else []
+    listed = (
+        tables.list_things(replace(filters, among=tuple(sorted(among))), "newest", len(among))
+        if among
+        else []
+    )
     there = {item.iri for item in listed}
     newest_first = sorted(left.items(), key=lambda pair: (-pair[1], pair[0]))
     return [RemovedResult(thing, stamp) for thing, stamp in newest_first if thing not in there]

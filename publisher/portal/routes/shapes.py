@@ -58,7 +58,10 @@ def _page(pages: Pages) -> bytes:
     groups = [
         (
             labels.get(language) or labels["en"],
-            [(rule, message(rule.iri, language, base), remedy(rule.iri, language, base)) for rule in listed],
+            [
+                (rule, message(rule.iri, language, base), remedy(rule.iri, language, base))
+                for rule in listed
+            ],
         )
         for labels, listed in rule_groups(base)
     ]
@@ -69,7 +72,9 @@ def _page(pages: Pages) -> bytes:
 
 @lru_cache(maxsize=16)
 def serialize_shapes(data_format: Format, base: str) -> bytes:
-    """Serialize the shapes in *data_format*; as JSON, each rule with its messages and remedies by language."""
+    """Serialize the shapes in *data_format*; as JSON, each rule with its messages and remedies by
+    language.
+    """
     if data_format.suffix == "json":
         rows = [
             {

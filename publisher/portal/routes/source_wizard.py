@@ -33,7 +33,9 @@ router = APIRouter()
 
 @get(router, "/join", include_in_schema=False)
 async def form(request: Request, pages: PagesDep) -> Response:
-    """Return the form, and the definition once the form is filled in; with `download`, the definition as a file."""
+    """Return the form, and the definition once the form is filled in; with `download`, the
+    definition as a file.
+    """
     state = from_query(request.query_params)
     if "download" in request.query_params and state.step == LAST_STEP:
         headers = {
@@ -46,7 +48,9 @@ async def form(request: Request, pages: PagesDep) -> Response:
 
 @router.post("/join", include_in_schema=False)
 async def preview(request: Request, pages: PagesDep) -> Response:
-    """Return the form with a preview of the records that the definition would harvest, or with fields suggested from a sample."""
+    """Return the form with a preview of the records that the definition would harvest, or with
+    fields suggested from a sample.
+    """
     fields = await read_form(request, MAX_SAMPLE + _MAX_FORM, _MAX_FORM)
     state = from_query({name: value.decode("utf-8", "replace") for name, value in fields.items()})
     runner: PreviewRunner | None = request.app.state.preview_runner
@@ -62,7 +66,11 @@ async def preview(request: Request, pages: PagesDep) -> Response:
                 error = problem.kind
         suggestion = await asyncio.to_thread(suggest_fields, sample)
         return _page(
-            request, pages, with_suggestion(state, suggestion), suggestion=suggestion, sample_error=error
+            request,
+            pages,
+            with_suggestion(state, suggestion),
+            suggestion=suggestion,
+            sample_error=error,
         )
     if runner is None or state.step < LAST_STEP:
         return _page(request, pages, state)
@@ -90,7 +98,9 @@ def _page(
         suggestion=suggestion,
         sample_error=sample_error,
         download=f"/join?{urlencode({**{name: text for name, text in answers.items() if text}, 'download': '1'})}",
-        message=urlencode({"subject": state.values["title"], "body": source_toml(state)}, quote_via=quote),
+        message=urlencode(
+            {"subject": state.values["title"], "body": source_toml(state)}, quote_via=quote
+        ),
     )
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -1,4 +1,6 @@
-"""Suggestions while a person types: ``/search/suggest``, as JSON for the script and as a page without it."""
+"""Suggestions while a person types: ``/search/suggest``, as JSON for the script and as a page
+without it.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +104,10 @@ async def suggest(
     _admit(request, request.app.state.suggestion_limiter)
     row = _FORMATS.get(format) if format else choose_format(request.headers.get("accept"), [JSON])
     if row is None:
-        detail = TranslatableText("No available format matches your request. Available: {formats}", formats="application/json, text/html")
+        detail = TranslatableText(
+            "No available format matches your request. Available: {formats}",
+            formats="application/json, text/html",
+        )
         raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, detail, {"Vary": "Accept"})
     names = FacetLabels(service.iris, await source_titles(service))
     typed = q.lstrip()

@@ -1,4 +1,5 @@
-"""Serve ``/id/...``, which redirects (303) to the page or the data of an initiative, event, document, post or organization.
+"""Serve ``/id/...``, which redirects (303) to the page or the data of an initiative, event,
+document, post or organization.
 
 Source: https://www.w3.org/TR/cooluris/#r303gendocument
 """
@@ -51,7 +52,9 @@ Links = Callable[[SignpostedThing], list[Link]]
 
 
 async def thing_parameters(kind: KindPath, source: SourcePath, key: KeyPath) -> None:
-    """Declare the parameters; they are read from the raw path, in which a key may contain an encoded slash."""
+    """Declare the parameters; they are read from the raw path, in which a key may contain an
+    encoded slash.
+    """
 
 
 router = APIRouter()
@@ -100,14 +103,17 @@ async def page(
     urls = _urls(document)
     if (row := negotiate_format(request, urls, suffix)) is not HTML:
         return see_other(request, urls.form(row))
-    return await ThingPage(service, pages, document, cursor).respond(request, HTML.suffix, page_links)
+    return await ThingPage(service, pages, document, cursor).respond(
+        request, HTML.suffix, page_links
+    )
 
 
 def _urls(document: ThingDocument) -> ResourceURLs:
     return ResourceURLs(f"/data/{document.path}", f"/page/{document.path}")
 
 
-Comments = Sequence[tuple[datetime, str]] | None  # the time and the text of each; None if nobody may comment
+# the time and the text of each; None if nobody may comment
+Comments = Sequence[tuple[datetime, str]] | None
 ReadComments = Callable[[str], Comments]  # by the path of a post
 
 
@@ -130,14 +136,24 @@ class ThingPage:
         subject = Resource(
             description, signed.urls, document.status, document.record or "", tuple(links(signed))
         )
-        return await respond(request, service, subject, suffix, lambda: self._show(signed, request.app.state.comments))
+        return await respond(
+            request,
+            service,
+            subject,
+            suffix,
+            lambda: self._show(signed, request.app.state.comments),
+        )
 
     async def _show(self, signed: SignpostedThing, read_comments: ReadComments) -> Response:
         if self.document.gone:
             return await self._show_withdrawn(signed.description)
         if self.document.record is None:
             return await self._show_organization(signed)
-        comments = await asyncio.to_thread(read_comments, self.document.path) if signed.kind == "post" else None
+        comments = (
+            await asyncio.to_thread(read_comments, self.document.path)
+            if signed.kind == "post"
+            else None
+        )
         return await self._show_record(signed, self.document.record, comments)
 
     async def _show_withdrawn(self, description: Description) -> Response:
@@ -167,7 +183,9 @@ class ThingPage:
             cluster=await cluster_of(self.service, organization),
         )
 
-    async def _show_record(self, signed: SignpostedThing, record: str, comments: Comments) -> Response:
+    async def _show_record(
+        self, signed: SignpostedThing, record: str, comments: Comments
+    ) -> Response:
         description, view = signed.description, build_view(signed.description, record)
         status = await self._source_status()
         return self.pages.page(

@@ -1,4 +1,6 @@
-"""Serve ``/topics``: action lines, goals, regions and countries, each with its number of initiatives."""
+"""Serve ``/topics``: action lines, goals, regions and countries, each with its number of
+initiatives.
+"""
 
 from __future__ import annotations
 

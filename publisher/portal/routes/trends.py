@@ -1,4 +1,6 @@
-"""Serve ``/trends``: the initiatives that begin in each year, by region, stakeholder, status and goal."""
+"""Serve ``/trends``: the initiatives that begin in each year, by region, stakeholder, status and
+goal.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,10 @@ async def trends(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     """Draw how many initiatives begin in each year, by the facet of the parameter *by* or by each."""
     by = request.query_params.get("by", "")
     if by and by not in FACETS:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, TranslatableText("The parameter by is one of {names}", names=', '.join(FACETS)))
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText("The parameter by is one of {names}", names=", ".join(FACETS)),
+        )
     tables, names = (
         require_facet_index(service),
         FacetLabels(service.iris, await source_titles(service)),
@@ -68,7 +73,11 @@ async def trends(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
         await asyncio.to_thread(count_trend, tables, filters, facet, names)
         for facet in ([by] if by else FACETS)
     ]
-    drawn = counted if by else ([trend for trend in counted if trend.years] or counted[:1])[:MAX_FIGURES]
+    drawn = (
+        counted
+        if by
+        else ([trend for trend in counted if trend.years] or counted[:1])[:MAX_FIGURES]
+    )
     has_years = bool(drawn[0].years)
     others = (
         [] if has_years else await asyncio.to_thread(facet_panels, tables, filters, INSTEAD, names)

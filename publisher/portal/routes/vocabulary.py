@@ -1,4 +1,6 @@
-"""Serve the ontology, the matrix and its links, the facilitators, and the JSON-LD context and frames."""
+"""Serve the ontology, the matrix and its links, the facilitators, and the JSON-LD context and
+frames.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ async def whole(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
 @get(router, "/country-lists/{rest:path}", include_in_schema=False)
 @get(router, "/labels/{rest:path}", include_in_schema=False)
 async def part(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """Return a link or an edition of the matrix, one relation of a facilitator, one list of countries or one label."""
+    """Return a link or an edition of the matrix, one relation of a facilitator, one list of
+    countries or one label.
+    """
     depth = request.url.path.strip("/").count("/") + 1
     document = await find_document(request, service, describe_thing, depth)
     return await _respond(request, service, pages, document, "")
@@ -106,7 +110,10 @@ async def context(request: Request, service: ServiceDep) -> Response:
 async def frame(request: Request, service: ServiceDep, name: str) -> Response:
     """Return the JSON-LD frame of a kind of things."""
     if name not in FRAMES:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There are frames of {names}", names=', '.join(FRAMES)))
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("There are frames of {names}", names=", ".join(FRAMES)),
+        )
     content = _json(jsonld_frame(name, service.iris))
     return build_response(request, Representation(content, _LD + _FRAME))
 
@@ -126,7 +133,9 @@ async def _respond(
     )
 
 
-async def _show(request: Request, service: QueryService, pages: Pages, document: Document) -> Response:
+async def _show(
+    request: Request, service: QueryService, pages: Pages, document: Document
+) -> Response:
     tables = open_facet_index(service.current.path)
     if document.description.iri == f"{service.iris.base}matrix" and tables:
         return await _show_matrix(request, service, pages, tables, document.urls)
@@ -175,7 +184,8 @@ async def _show_matrix(
         facets: await asyncio.to_thread(coverage, tables, filters, *facets) for facets in pairs
     }
     both = covered["line", "goal"]
-    is_sparse = both.part * SPARSE < both.all  # the matrix itself has fewer labels than its two sides
+    # the matrix itself has fewer labels than its two sides
+    is_sparse = both.part * SPARSE < both.all
     sides = ("line", "goal") if is_sparse else ()
     return pages.page(
         "matrix.html",

@@ -1,8 +1,9 @@
 """Precompute bitmaps and sort orders of the facet tables for the pages.
 
-Things are sorted by their IRIs; the number of a thing in this order is its *index*. numpy files contain the thing of each index,
-the indexes in each sort order, and the organizations; a file of Roaring bitmaps (https://roaringbitmap.org/) contains the indexes
-of each mark (a facet value with its bases). ``bitmap_index`` maps the files into memory.
+Things are sorted by their IRIs; the number of a thing in this order is its *index*. numpy files
+contain the thing of each index, the indexes in each sort order, and the organizations; a file of
+Roaring bitmaps (https://roaringbitmap.org/) contains the indexes of each mark (a facet value with
+its bases). ``bitmap_index`` maps the files into memory.
 """
 
 from __future__ import annotations
@@ -23,14 +24,24 @@ from publisher.projections.facets.facets import KEYS, ORDERS
 MEMORY = "512MiB"  # of memory; the rest is spilled to a folder beside the file
 BITS = 3  # of a mark's key: the lowest bits are its bases, the higher ones its value
 _SORTED = "SELECT index FROM thing_index WHERE $key IS NOT NULL ORDER BY $key, index"
-_FILES: dict[tuple[str, ...], str] = {  # arrays by file name, each with the query whose columns fill them
+# arrays by file name, each with the query whose columns fill them
+_FILES: dict[tuple[str, ...], str] = {
     ("thing",): "SELECT thing FROM thing_index ORDER BY index",
-    ("address", "addressed"): "SELECT md5_number_lower(iri) AS address, index AS addressed FROM thing_index ORDER BY address",
+    (
+        "address",
+        "addressed",
+    ): "SELECT md5_number_lower(iri) AS address, index AS addressed FROM thing_index ORDER BY address",
     ("party", "body"): "SELECT index AS party, body FROM roles ORDER BY index, body",
     ("one", "other"): "SELECT DISTINCT one, other FROM pairs ORDER BY one, other",
-    ("pair", "paired"): "SELECT (dense_rank() OVER (ORDER BY one, other) - 1)::UINTEGER AS pair, index AS paired FROM pairs",
+    (
+        "pair",
+        "paired",
+    ): "SELECT (dense_rank() OVER (ORDER BY one, other) - 1)::UINTEGER AS pair, index AS paired FROM pairs",
     ("member", "cluster"): read_sql("groups"),
-    **{(f"by-{name}",): f"SELECT index FROM thing_index ORDER BY {order}, index" for name, order in ORDERS.items()},
+    **{
+        (f"by-{name}",): f"SELECT index FROM thing_index ORDER BY {order}, index"
+        for name, order in ORDERS.items()
+    },
     **{(f"key-{name}",): _SORTED.replace("$key", KEYS[name]) for name in ("title", "newest")},
 }
 _MARKS_PER_FETCH = 2_000_000
@@ -39,7 +50,9 @@ Array = NDArray[Any]
 
 
 class BitmapBuild:
-    """Runs ``build_bitmaps`` on *tables* in a thread; *error* is the error that ended it, None if there was none."""
+    """Runs ``build_bitmaps`` on *tables* in a thread; *error* is the error that ended it, None if
+    there was none.
+    """
 
     def __init__(self, tables: Path) -> None:
         self.tables = tables
@@ -64,9 +77,13 @@ class BitmapBuild:
 
 
 def build_bitmaps(tables: Path, memory: str = MEMORY) -> None:
-    """Write the files into the folder of *tables*, a copy that no process reads yet; DuckDB uses at most *memory*."""
+    """Write the files into the folder of *tables*, a copy that no process reads yet; DuckDB uses at
+    most *memory*.
+    """
     spilled = str(tables.with_name("spilled"))
-    with duckdb.connect(str(tables), config={"memory_limit": memory, "threads": 1, "temp_directory": spilled}) as connection:
+    with duckdb.connect(
+        str(tables), config={"memory_limit": memory, "threads": 1, "temp_directory": spilled}
+    ) as connection:
         connection.execute(read_sql("thing_index"))
         connection.execute(read_sql("organizations"))
         connection.execute(read_sql("spans"))
@@ -82,8 +99,13 @@ def _write_marks(connection: duckdb.DuckDBPyConnection, tables: Path) -> None:
     rows = list[tuple[int, int, int]]()
     with tables.with_name("marks.bin").open("wb") as out:
         for first, last in _ranges(connection):
-            columns = connection.execute(read_sql("marked"), {"bits": BITS, "first": first, "last": last}).fetchnumpy()
-            marks, indexes = np.asarray(columns["mark"]), np.asarray(columns["index"], dtype=np.uint32)
+            columns = connection.execute(
+                read_sql("marked"), {"bits": BITS, "first": first, "last": last}
+            ).fetchnumpy()
+            marks, indexes = (
+                np.asarray(columns["mark"]),
+                np.asarray(columns["index"], dtype=np.uint32),
+            )
             ends = [*np.flatnonzero(np.diff(marks)) + 1, len(marks)]
             for start, end in zip([0, *ends], ends, strict=False):
                 bits = BitMap(array("I", indexes[start:end].tobytes()))
@@ -97,8 +119,14 @@ def _write_marks(connection: duckdb.DuckDBPyConnection, tables: Path) -> None:
 def _ranges(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
     """Split the values into ranges of about _MARKS_PER_FETCH marks each."""
     ranges, first, marks = list[tuple[int, int]](), -1, 0
-    for value, count in connection.execute("SELECT value, count(*) FROM marks GROUP BY value ORDER BY value").fetchall():
+    for value, count in connection.execute(
+        "SELECT value, count(*) FROM marks GROUP BY value ORDER BY value"
+    ).fetchall():
         first, marks = value if first < 0 else first, marks + count
-        ranges = [*ranges[:-1], (first, value)] if ranges and ranges[-1][0] == first else [*ranges, (first, value)]
+        ranges = (
+            [*ranges[:-1], (first, value)]
+            if ranges and ranges[-1][0] == first
+            else [*ranges, (first, value)]
+        )
         first, marks = (-1, 0) if marks >= _MARKS_PER_FETCH else (first, marks)
     return ranges

@@ -1,6 +1,7 @@
 """The file of the facet tables, open for writing by one process; a crash leaves it consistent.
 
-Source: https://duckdb.org/docs/stable/connect/concurrency (one process writes; copies are opened read-only).
+Source: https://duckdb.org/docs/stable/connect/concurrency (one process writes; copies are opened
+read-only).
 """
 
 from __future__ import annotations
@@ -54,23 +55,34 @@ class Database:
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         spilled = str(self._path.with_name("spilled"))
-        return duckdb.connect(str(self._path), config={"memory_limit": self._memory, "threads": 2, "temp_directory": spilled})
+        return duckdb.connect(
+            str(self._path),
+            config={"memory_limit": self._memory, "threads": 2, "temp_directory": spilled},
+        )
 
     def _create_tables(self) -> None:
         """Create the tables if there are none, in one transaction."""
-        if not self._connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'checkpoint'").fetchall():
+        if not self._connection.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE table_name = 'checkpoint'"
+        ).fetchall():
             self._connection.execute(f"BEGIN; {read_sql('schema')} COMMIT")
         self._connection.execute("CREATE TEMP TABLE changed (thing UINTEGER)")
 
     def checkpoint(self) -> tuple[int, str, str]:
-        """Return the number and id of the last journal entry, and the version that wrote the tables."""
-        rows = self._connection.execute("SELECT position, entry, version FROM checkpoint").fetchall()  # an open result blocks `read_json`
+        """Return the number and id of the last journal entry, and the version that wrote the
+        tables.
+        """
+        rows = self._connection.execute(
+            "SELECT position, entry, version FROM checkpoint"
+        ).fetchall()  # an open result blocks `read_json`
         return rows[0] if rows else (0, "", "")
 
     @property
     def has_rows(self) -> bool:
         """Return whether the tables have rows, committed with a checkpoint or not."""
-        ((has_rows,),) = self._connection.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM checkpoint)").fetchall()
+        ((has_rows,),) = self._connection.execute(
+            "SELECT EXISTS (FROM things) OR EXISTS (FROM checkpoint)"
+        ).fetchall()
         return bool(has_rows)
 
     def begin(self) -> None:
@@ -86,14 +98,24 @@ class Database:
         """Replace the rows of *iris* by *rows*."""
         self._lines.write_bytes(b"".join(map(serialize_row, rows)))
         if removed := list(iris):
-            self._connection.execute("CREATE OR REPLACE TEMP TABLE removed_iris AS SELECT unnest($iris) AS iri", {"iris": removed})
+            self._connection.execute(
+                "CREATE OR REPLACE TEMP TABLE removed_iris AS SELECT unnest($iris) AS iri",
+                {"iris": removed},
+            )
             self._connection.execute(read_sql("delete"))
         self.load(self._lines)
         self._lines.unlink()
 
     def load(self, lines: Path, max_row_bytes: int = _MAX_ROW_BYTES) -> None:
-        """Insert new rows from a file of JSON lines, compressed or not; a row has at most *max_row_bytes* bytes."""
-        relation = self._connection.read_json(str(lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=max_row_bytes)
+        """Insert new rows from a file of JSON lines, compressed or not; a row has at most
+        *max_row_bytes* bytes.
+        """
+        relation = self._connection.read_json(
+            str(lines),
+            columns=_COLUMNS,
+            format="newline_delimited",
+            maximum_object_size=max_row_bytes,
+        )
         relation.create_view("new_rows", replace=True)
         self._connection.execute(read_sql("insert"))
         self._connection.execute("INSERT INTO changed SELECT thing FROM inserted")
@@ -102,14 +124,25 @@ class Database:
         """Store the pairs of area and region; if they changed, recompute the facets of all things."""
         if pairs != set(self._connection.execute("SELECT area, region FROM regions").fetchall()):
             self._connection.execute("DELETE FROM regions")
-            areas, regions = [area for area, _ in sorted(pairs)], [region for _, region in sorted(pairs)]
-            self._connection.execute("INSERT INTO regions SELECT unnest($areas), unnest($regions)", {"areas": areas, "regions": regions})
-            self._connection.execute("DELETE FROM changed; INSERT INTO changed SELECT thing FROM things")
+            areas, regions = (
+                [area for area, _ in sorted(pairs)],
+                [region for _, region in sorted(pairs)],
+            )
+            self._connection.execute(
+                "INSERT INTO regions SELECT unnest($areas), unnest($regions)",
+                {"areas": areas, "regions": regions},
+            )
+            self._connection.execute(
+                "DELETE FROM changed; INSERT INTO changed SELECT thing FROM things"
+            )
 
     def set_clusters(self, pairs: set[tuple[str, str]]) -> None:
         """Store the pairs of a member and its cluster, both IRIs."""
         self._connection.execute("DELETE FROM clusters")
-        members, clusters = [member for member, _ in sorted(pairs)], [cluster for _, cluster in sorted(pairs)]
+        members, clusters = (
+            [member for member, _ in sorted(pairs)],
+            [cluster for _, cluster in sorted(pairs)],
+        )
         text = "INSERT INTO clusters SELECT unnest($members), unnest($clusters)"
         self._connection.execute(text, {"members": members, "clusters": clusters})
 
@@ -150,6 +183,10 @@ def _with_field_names(row: Row) -> Row:
     return {
         **row,
         "marks": [{"facet": facet, "code": code, "bases": bases} for facet, code, bases in marks],
-        "parties": [{"organization": organization, "roles": roles} for organization, roles in parties],
-        "prizes": [{"category": category, "stage": stage, "year": year} for category, stage, year in prizes],
+        "parties": [
+            {"organization": organization, "roles": roles} for organization, roles in parties
+        ],
+        "prizes": [
+            {"category": category, "stage": stage, "year": year} for category, stage, year in prizes
+        ],
     }

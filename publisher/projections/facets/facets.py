@@ -1,6 +1,7 @@
 """Define the facets by which things are counted and filtered, each with its SPARQL pattern.
 
-A *code* is the part of an IRI that identifies a concept, such as ``C7-ehea`` or ``404``; any other IRI is its own code.
+A *code* is the part of an IRI that identifies a concept, such as ``C7-ehea`` or ``404``; any other
+IRI is its own code.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ _IS_IRI = "FILTER(isIRI(?value))"
 
 
 class Facet(NamedTuple):
-    """A facet: *pattern* links ?value to ?thing in SPARQL; *iri_prefix* is the start of a value's IRI, "" for plain texts.
+    """A facet: *pattern* links ?value to ?thing in SPARQL; *iri_prefix* is the start of a value's
+    IRI, "" for plain texts.
 
-    *scheme* is the concept scheme of its values, *link_property* the property if its values are declared, crosswalked or suggested.
+    *scheme* is the concept scheme of its values, *link_property* the property if its values are
+    declared, crosswalked or suggested.
     """
 
     name: str
@@ -51,14 +54,24 @@ class Facet(NamedTuple):
             return class_iris(iris).get(code, code)
         if self.name == "area" and f"{BASE}scheme/{self.scheme}/{code}" in concepts(self.scheme):
             return f"{iris.scheme(self.scheme)}/{code}"
-        return "" if not self.iri_prefix else code if ":" in code else self._full_prefix(iris) + code
+        return (
+            "" if not self.iri_prefix else code if ":" in code else self._full_prefix(iris) + code
+        )
 
     def _full_prefix(self, iris: Iris) -> str:
-        return self.iri_prefix if self.iri_prefix.startswith("http") else iris.base + self.iri_prefix
+        return (
+            self.iri_prefix if self.iri_prefix.startswith("http") else iris.base + self.iri_prefix
+        )
 
     def to_sparql(self, bases: Iterable[Basis], variable: str = "") -> str:
-        """Return its pattern for links with one of *bases*; ?value is renamed to *variable* (default: the facet's name)."""
-        path = "|".join(f"wsis:{_property_name(self.link_property, basis)}" for basis in bases) if self.link_property else ""
+        """Return its pattern for links with one of *bases*; ?value is renamed to *variable*
+        (default: the facet's name).
+        """
+        path = (
+            "|".join(f"wsis:{_property_name(self.link_property, basis)}" for basis in bases)
+            if self.link_property
+            else ""
+        )
         return self.pattern.replace("?tie", path).replace("?value", f"?{variable or self.name}")
 
 
@@ -109,7 +122,12 @@ FACETS: dict[str, Facet] = {
         _link_facet("target", "target", SDG, "sdg"),
         Facet("basis", _BASIS),
         Facet("country", f"?thing dct:spatial ?value . {_IS_IRI}", AREA, "area"),
-        Facet("area", "?thing dct:spatial/skos:broader* ?value . FILTER EXISTS { ?within skos:broader ?value }", AREA, "area"),
+        Facet(
+            "area",
+            "?thing dct:spatial/skos:broader* ?value . FILTER EXISTS { ?within skos:broader ?value }",
+            AREA,
+            "area",
+        ),
         Facet(
             "region",
             "?thing dct:spatial ?area . ?area wsis:ituRegion ?value . ?value skos:inScheme itu-region:",
@@ -126,20 +144,28 @@ FACETS: dict[str, Facet] = {
         _concept_facet("status", "wsis:status", "status"),
         _concept_facet("type", "wsis:activityType", "activity-type"),
         Facet("year", _YEAR),
-        Facet("source", 'BIND(STRBEFORE(STRAFTER(STRAFTER(STR(?thing), "/id/"), "/"), "/") AS ?value)'),
+        Facet(
+            "source", 'BIND(STRBEFORE(STRAFTER(STRAFTER(STR(?thing), "/id/"), "/"), "/") AS ?value)'
+        ),
         Facet("language", _LANGUAGE),
         Facet("document", "?thing a foaf:Document ; dct:type ?sort . BIND(STR(?sort) AS ?value)"),
         _concept_facet("prize", "vivo:relatedBy/wsis:prizeCategory", "prize-category"),
         _concept_facet("stage", "vivo:relatedBy/wsis:prizeStage", "prize-stage"),
-        Facet("remark", "?record foaf:primaryTopic ?thing ; ops:result/sh:resultSeverity ?value .", SH),
-        Facet("prizeyear", "?thing vivo:relatedBy/wsis:prizeYear ?awarded . BIND(STR(?awarded) AS ?value)"),
+        Facet(
+            "remark", "?record foaf:primaryTopic ?thing ; ops:result/sh:resultSeverity ?value .", SH
+        ),
+        Facet(
+            "prizeyear",
+            "?thing vivo:relatedBy/wsis:prizeYear ?awarded . BIND(STR(?awarded) AS ?value)",
+        ),
     )
 }
 
 
 @lru_cache(maxsize=1)
 def areas_within() -> dict[str, frozenset[str]]:
-    """Return the codes of the areas within each area that contains others, itself included: regions, continents, groups of countries.
+    """Return the codes of the areas within each area that contains others, itself included:
+    regions, continents, groups of countries.
 
     >>> "404" in areas_within()["002"], "404" in areas_within()["lldc"], "404" in areas_within()
     (True, False, False)
@@ -158,7 +184,8 @@ def areas_within() -> dict[str, frozenset[str]]:
 
 @lru_cache(maxsize=10_000)  # more than there are concepts
 def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
-    """Return the facet and the code of a concept, None if things are not counted by it. An area that contains others counts theirs.
+    """Return the facet and the code of a concept, None if things are not counted by it. An area
+    that contains others counts theirs.
 
     >>> facet_of_concept("http://metadata.un.org/sdg/4.4", Iris()), facet_of_concept("http://metadata.un.org/sdg/codes/geoArea/404", Iris())
     (('target', '4.4'), ('country', '404'))
@@ -167,15 +194,24 @@ def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
     """
     if (code := FACETS["area"].code(iri, iris)) != iri and code in areas_within():
         return "area", code
-    ranked = sorted((item for item in FACETS.values() if item.scheme), key=lambda item: -len(item.iri_prefix))
-    facet = next((item for item in ranked if (code := item.code(iri, iris)) != iri and "/" not in code), None)
+    ranked = sorted(
+        (item for item in FACETS.values() if item.scheme), key=lambda item: -len(item.iri_prefix)
+    )
+    facet = next(
+        (item for item in ranked if (code := item.code(iri, iris)) != iri and "/" not in code), None
+    )
     if facet is None:
         return None
     code = facet.code(iri, iris)
-    return ("target" if "." in code else "goal", code) if facet.iri_prefix == SDG else (facet.name, code)
+    return (
+        ("target" if "." in code else "goal", code)
+        if facet.iri_prefix == SDG
+        else (facet.name, code)
+    )
 
 
-KEYS = {  # sort keys of lists that continue after a key; things without a value (None) are in no such list
+# sort keys of lists that continue after a key; things without a value (None) are in no such list
+KEYS = {
     "title": "CASE WHEN title IS NULL THEN '2' WHEN language = 'en' THEN '0' || lower(title) ELSE '1' || lower(title) END",
     "newest": "changed",
     "address": "''",

@@ -26,9 +26,11 @@ _PREFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter: *chosen* maps each facet to accepted codes; a match has one code of each facet, linked by one of *bases*.
+    """A filter: *chosen* maps each facet to accepted codes; a match has one code of each facet,
+    linked by one of *bases*.
 
-    *party* is an organization that takes part. *words* are a full-text search and *among* the IRIs of its results, None without words.
+    *party* is an organization that takes part. *words* are a full-text search and *among* the IRIs
+    of its results, None without words.
     """
 
     chosen: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -53,7 +55,10 @@ def make_filter(*bases: Basis, **chosen: str) -> Filter:
     >>> make_filter(kind="initiative", goal="4").chosen
     (('goal', ('4',)), ('kind', ('initiative',)))
     """
-    return Filter(tuple(sorted((facet, (code,)) for facet, code in chosen.items())), bases or (Basis.DECLARED,))
+    return Filter(
+        tuple(sorted((facet, (code,)) for facet, code in chosen.items())),
+        bases or (Basis.DECLARED,),
+    )
 
 
 def total(filters: Filter, iris: Iris) -> str:
@@ -62,34 +67,63 @@ def total(filters: Filter, iris: Iris) -> str:
 
 
 def counts(filters: Filter, facet: str, iris: Iris) -> str:
-    """Write the query that counts the things by the values of a facet; the filter of that facet itself is ignored."""
+    """Write the query that counts the things by the values of a facet; the filter of that facet
+    itself is ignored.
+    """
     lines = [*_where(filters.with_codes(facet), iris), _facet_pattern(facet, filters.bases)]
-    return _query(iris, f"SELECT ?{facet} (COUNT(DISTINCT ?thing) AS ?things)", lines, f"GROUP BY ?{facet} ORDER BY DESC(?things) ?{facet}")
+    return _query(
+        iris,
+        f"SELECT ?{facet} (COUNT(DISTINCT ?thing) AS ?things)",
+        lines,
+        f"GROUP BY ?{facet} ORDER BY DESC(?things) ?{facet}",
+    )
 
 
 def cross_tabulate(filters: Filter, one: str, other: str, iris: Iris) -> str:
     """Write the query that counts the things by the values of two facets at once."""
-    lines = [*_where(filters, iris), *(_facet_pattern(facet, filters.bases) for facet in (one, other))]
+    lines = [
+        *_where(filters, iris),
+        *(_facet_pattern(facet, filters.bases) for facet in (one, other)),
+    ]
     head = f"SELECT ?{one} ?{other} (COUNT(DISTINCT ?thing) AS ?things)"
     return _query(iris, head, lines, f"GROUP BY ?{one} ?{other} ORDER BY ?{one} ?{other}")
 
 
 def coverage_by_source(filters: Filter, facet: str, iris: Iris) -> str:
     """Write the query that counts the things with any value of a facet by registry."""
-    lines = [*_where(filters, iris), *(_facet_pattern(name, filters.bases) for name in dict.fromkeys(("source", facet)))]
-    return _query(iris, "SELECT ?source (COUNT(DISTINCT ?thing) AS ?things)", lines, "GROUP BY ?source ORDER BY ?source")
+    lines = [
+        *_where(filters, iris),
+        *(_facet_pattern(name, filters.bases) for name in dict.fromkeys(("source", facet))),
+    ]
+    return _query(
+        iris,
+        "SELECT ?source (COUNT(DISTINCT ?thing) AS ?things)",
+        lines,
+        "GROUP BY ?source ORDER BY ?source",
+    )
 
 
 def partners(filters: Filter, iris: Iris) -> str:
     """Write the query that counts the things in which two organizations take part together."""
-    lines = [*_where(filters, iris), *(f"?thing dct:publisher|wsis:partner|schema:funder ?{who} ." for who in ("one", "other"))]
+    lines = [
+        *_where(filters, iris),
+        *(f"?thing dct:publisher|wsis:partner|schema:funder ?{who} ." for who in ("one", "other")),
+    ]
     lines.append("FILTER(STR(?one) < STR(?other))")
-    return _query(iris, "SELECT ?one ?other (COUNT(DISTINCT ?thing) AS ?things)", lines, "GROUP BY ?one ?other ORDER BY DESC(?things)")
+    return _query(
+        iris,
+        "SELECT ?one ?other (COUNT(DISTINCT ?thing) AS ?things)",
+        lines,
+        "GROUP BY ?one ?other ORDER BY DESC(?things)",
+    )
 
 
 def organizations(filters: Filter, iris: Iris) -> str:
     """Write the query that counts the things by the organizations that take part in them."""
-    lines = [*_where(filters, iris), "?thing dct:publisher|wsis:partner|schema:funder ?organization ."]
+    lines = [
+        *_where(filters, iris),
+        "?thing dct:publisher|wsis:partner|schema:funder ?organization .",
+    ]
     return _query(
         iris,
         "SELECT ?organization (COUNT(DISTINCT ?thing) AS ?things)",
@@ -104,17 +138,31 @@ def listing(filters: Filter, iris: Iris) -> str:
 
 
 def flat_table(filters: Filter, iris: Iris) -> str:
-    """Write the query that lists the things as a table with a row each; ``TOPIC_TABLE`` describes its columns."""
+    """Write the query that lists the things as a table with a row each; ``TOPIC_TABLE`` describes
+    its columns.
+    """
     head = f"SELECT (?thing AS ?initiative) {' '.join([*_COLUMNS, *_CODES])}"
-    return _query(iris, head, [*_where(filters, iris), *_COLUMN_PATTERNS, *_CODE_PATTERNS], "GROUP BY ?thing ORDER BY ?thing")
+    return _query(
+        iris,
+        head,
+        [*_where(filters, iris), *_COLUMN_PATTERNS, *_CODE_PATTERNS],
+        "GROUP BY ?thing ORDER BY ?thing",
+    )
 
 
 def result_table(filters: Filter, iris: Iris, limit: int, offset: int) -> str:
-    """Write the query that lists *limit* results of the filter's words from *offset* on, the best first."""
+    """Write the query that lists *limit* results of the filter's words from *offset* on, the best
+    first.
+    """
     search = f"(?thing ?score) text:query {literal(filters.words)} ."
     lines = [search, *_where(replace(filters, words=""), iris), *_COLUMN_PATTERNS]
     head = f"SELECT ?thing (MAX(?score) AS ?best) {' '.join(_COLUMNS)}"
-    return _query(iris, head, lines, f"GROUP BY ?thing ORDER BY DESC(?best) ?thing LIMIT {limit} OFFSET {offset}")
+    return _query(
+        iris,
+        head,
+        lines,
+        f"GROUP BY ?thing ORDER BY DESC(?best) ?thing LIMIT {limit} OFFSET {offset}",
+    )
 
 
 _COLUMN_PATTERNS = (
@@ -142,7 +190,12 @@ _CODES = tuple(
 
 def _query(iris: Iris, head: str, lines: Iterable[str], tail: str = "") -> str:
     text = "\n  ".join(lines)
-    known = {**_PREFIXES, "wsis": iris.ns, "ops": iris.operations, "itu-region": iris.scheme("itu-region")}
+    known = {
+        **_PREFIXES,
+        "wsis": iris.ns,
+        "ops": iris.operations,
+        "itu-region": iris.scheme("itu-region"),
+    }
     used = [f"PREFIX {name}: <{space}>" for name, space in known.items() if f"{name}:" in text]
     return "\n".join([*used, "", f"{head} WHERE {{", f"  {text}", f"}} {tail}".rstrip(), ""])
 
@@ -156,12 +209,16 @@ def _where(filters: Filter, iris: Iris) -> list[str]:
         lines.append(f"?thing dct:publisher|wsis:partner|schema:funder {iri(filters.party)} .")
     for name, codes in filters.chosen:
         if name != "kind":
-            lines.append(f"{{ SELECT DISTINCT ?thing WHERE {{ {_facet_filter(FACETS[name], codes, filters.bases, iris)} }} }}")
+            lines.append(
+                f"{{ SELECT DISTINCT ?thing WHERE {{ {_facet_filter(FACETS[name], codes, filters.bases, iris)} }} }}"
+            )
     return lines
 
 
 def _facet_filter(facet: Facet, codes: Sequence[str], bases: Iterable[Basis], iris: Iris) -> str:
-    values = " ".join(iri(facet.iri(code, iris)) if facet.iri_prefix else literal(code) for code in codes)
+    values = " ".join(
+        iri(facet.iri(code, iris)) if facet.iri_prefix else literal(code) for code in codes
+    )
     named = "?thing dct:title|skos:prefLabel|a ?any . " if facet.name == "source" else ""
     return f"{named}{facet.to_sparql(bases, 'chosen')} VALUES ?chosen {{ {values} }}"
 

@@ -1,6 +1,7 @@
 """Convert the named graph of a record to rows of the release tables.
 
-A row depends only on its graph, so a projection can follow the journal graph by graph: it replaces the rows of changed graphs.
+A row depends only on its graph, so a projection can follow the journal graph by graph: it replaces
+the rows of changed graphs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _ROLES = {f"{DCT}publisher": "lead", "partner": "partner", f"{SCHEMA}funder": "f
 
 
 class Graph(NamedTuple):
-    """The statements of a graph by subject and property, their number, and the SHA-256 digest of the sorted N-Triples."""
+    """The statements of a graph by subject and property, their number, and the SHA-256 digest of
+    the sorted N-Triples.
+    """
 
     properties: Mapping[str, _Properties]
     statements: int
@@ -47,7 +50,10 @@ def parse_graph(triples: Iterable[bytes]) -> Graph:
     for triple in statements:
         subject, predicate, term = triple.split(b" ", 2)
         if subject != before:  # sorted, so this subject is new
-            before, properties = subject, properties_by_subject.setdefault(subject[1:-1].decode(), {})
+            before, properties = (
+                subject,
+                properties_by_subject.setdefault(subject[1:-1].decode(), {}),
+            )
         properties.setdefault(_iri_text(predicate), []).append(parse_term(term))
     digest = sha256(b"".join([triple + b" .\n" for triple in statements]))
     return Graph(properties_by_subject, len(statements), digest.hexdigest())
@@ -60,7 +66,11 @@ def _iri_text(iri: bytes) -> str:
 
 def preferred_text(texts: Iterable[Value]) -> Value | None:
     """Return the English text, else one without a language, else any; None if there is none."""
-    return min(texts, key=lambda text: ({"en": 0, None: 1}.get(text.language, 2), text.language or "", text.text), default=None)
+    return min(
+        texts,
+        key=lambda text: ({"en": 0, None: 1}.get(text.language, 2), text.language or "", text.text),
+        default=None,
+    )
 
 
 def concept_code(concept: Value) -> str:
@@ -108,7 +118,9 @@ class Record(NamedTuple):
     def claims(self, scheme: str, basis: str = "declared") -> Sequence[Value]:
         """Return the concepts of *scheme* that the thing is linked to with this basis."""
         name = _SCHEMES[scheme]
-        return self.thing_values(self.iris.ns + (name if basis == "declared" else f"{basis}{name[0].upper()}{name[1:]}"))
+        return self.thing_values(
+            self.iris.ns + (name if basis == "declared" else f"{basis}{name[0].upper()}{name[1:]}")
+        )
 
 
 def parse_record(graph: str, triples: Iterable[bytes], iris: Iris) -> Record:
@@ -128,7 +140,11 @@ def record_rows(record: Record) -> Rows:
     if record.kind == "initiative":
         yield "initiatives", _initiative(record)
     shared = {"thing": record.thing, "kind": record.kind, "source": record.source}
-    for table, rows in (("parties", _parties(record)), ("links", _links(record)), ("places", _places(record))):
+    for table, rows in (
+        ("parties", _parties(record)),
+        ("links", _links(record)),
+        ("places", _places(record)),
+    ):
         yield from ((table, {**shared, **row}) for row in rows)
 
 
@@ -146,7 +162,8 @@ def _record(item: Record) -> Row:
         "first_seen": graph.one(record, f"{DCT}issued"),
         "changed": graph.one(record, f"{DCT}modified"),
         "gone": graph.one(record, f"{PROV}invalidatedAtTime"),
-        "run": graph.one(record, f"{PROV}wasGeneratedBy") or graph.one(record, f"{PROV}wasInvalidatedBy"),
+        "run": graph.one(record, f"{PROV}wasGeneratedBy")
+        or graph.one(record, f"{PROV}wasInvalidatedBy"),
         "mapping": graph.one(record, f"{item.iris.operations}mapping"),
         "action_lines": _codes(item.claims("action-line")),
         "action_lines_crosswalked": _codes(item.claims("action-line", "crosswalked")),
@@ -157,8 +174,13 @@ def _record(item: Record) -> Row:
 
 def _initiative(record: Record) -> Row:
     ns, values = record.iris.ns, record.thing_values
-    title, description = preferred_text(values(f"{DCT}title")), preferred_text(values(f"{DCT}description"))
-    start, end = (record.graph.one(record.thing, SCHEMA + name) for name in ("startDate", "endDate"))
+    title, description = (
+        preferred_text(values(f"{DCT}title")),
+        preferred_text(values(f"{DCT}description")),
+    )
+    start, end = (
+        record.graph.one(record.thing, SCHEMA + name) for name in ("startDate", "endDate")
+    )
     texts = [*values(f"{DCT}title"), *values(f"{DCT}description")]
     return {
         "initiative": record.thing,
@@ -197,13 +219,18 @@ def _initiative(record: Record) -> Row:
 
 
 def _prize(record: Record, prize: str) -> str:
-    parts = (next(iter(record.graph.all(prize, record.iris.ns + name)), None) for name in ("prizeCategory", "prizeStage", "prizeYear"))
+    parts = (
+        next(iter(record.graph.all(prize, record.iris.ns + name)), None)
+        for name in ("prizeCategory", "prizeStage", "prizeYear")
+    )
     return "-".join(concept_code(part).replace(" ", "_") for part in parts if part)
 
 
 def _parties(record: Record) -> Iterator[Row]:
     for predicate, role in _ROLES.items():
-        for party in record.thing_values(predicate if "/" in predicate else record.iris.ns + predicate):
+        for party in record.thing_values(
+            predicate if "/" in predicate else record.iris.ns + predicate
+        ):
             if party.iri:
                 yield {"organization": party.text, "role": role}
 
@@ -232,19 +259,29 @@ def _links(record: Record) -> Iterator[Row]:
 def _places(record: Record) -> Iterator[Row]:
     empty = {"area": None, "code": None, "name": None, "latitude": None, "longitude": None}
     for area in record.thing_values(f"{DCT}spatial"):
-        yield empty | ({"area": area.text, "code": concept_code(area)} if area.iri else {"name": area.text})
+        yield empty | (
+            {"area": area.text, "code": concept_code(area)} if area.iri else {"name": area.text}
+        )
     for place in record.thing_values(f"{SCHEMA}location"):
         name = preferred_text(record.graph.all(place.text, f"{RDFS}label"))
         latitude, longitude = (record.graph.one(place.text, WGS + axis) for axis in ("lat", "long"))
         if latitude and longitude:
-            yield empty | {"name": name.text if name else None, "latitude": float(latitude), "longitude": float(longitude)}
+            yield empty | {
+                "name": name.text if name else None,
+                "latitude": float(latitude),
+                "longitude": float(longitude),
+            }
 
 
 def organization_row(graph: Graph, iris: Iris) -> Row | None:
-    """Return the row of an organization from its statements in all graphs; None if it is not an organization."""
+    """Return the row of an organization from its statements in all graphs; None if it is not an
+    organization.
+    """
     subject = next(iter(graph.properties))
     own = subject.removeprefix(f"{iris.base}id/organization/")
-    if own == subject or not any(item.text == f"{ORG}Organization" for item in graph.all(subject, f"{RDF}type")):
+    if own == subject or not any(
+        item.text == f"{ORG}Organization" for item in graph.all(subject, f"{RDF}type")
+    ):
         return None
     name = preferred_text(graph.all(subject, f"{SKOS}prefLabel"))
     return {

@@ -1,4 +1,6 @@
-"""Define the tables and the meaning of each column; machine-readable descriptions are generated from this."""
+"""Define the tables and the meaning of each column; machine-readable descriptions are generated
+from this.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,11 @@ class CellType(Enum):
 
 
 class TableColumn(NamedTuple):
-    """A column; *description* describes its values. A cell is empty if the value is unknown, unless the column is *required*.
+    """A column; *description* describes its values. A cell is empty if the value is unknown, unless
+    the column is *required*.
 
-    *unit* is that of a number, "" if it has none. *schemes* are the names of the concept schemes whose codes it has, *values* are all
-    its values where it has few.
+    *unit* is that of a number, "" if it has none. *schemes* are the names of the concept schemes
+    whose codes it has, *values* are all its values where it has few.
     """
 
     name: str
@@ -59,9 +62,11 @@ class Reference(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table; *row_description* describes a row; *key* are the columns that identify a row, empty if none do.
+    """A table; *row_description* describes a row; *key* are the columns that identify a row, empty
+    if none do.
 
-    *order* are the columns that its Parquet file is sorted by, then by all others: those that queries select rows by.
+    *order* are the columns that its Parquet file is sorted by, then by all others: those that
+    queries select rows by.
     """
 
     name: str
@@ -73,8 +78,14 @@ class Table(NamedTuple):
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """Return the columns whose texts look like numbers, such as ``404``, but are none, which readers need to know."""
-        return tuple(column.name for column in self.columns if column.schemes or column.name in ("identifier", "code", "countries"))
+        """Return the columns whose texts look like numbers, such as ``404``, but are none, which
+        readers need to know.
+        """
+        return tuple(
+            column.name
+            for column in self.columns
+            if column.schemes or column.name in ("identifier", "code", "countries")
+        )
 
 
 _STATES = ("published", "vanished", "gone")
@@ -85,7 +96,13 @@ _BASES = ("declared", "crosswalked", "suggested")
 def _thing(word: str = "thing") -> tuple[TableColumn, ...]:
     return (
         TableColumn(word, CellType.IRI, f"address of the {word}", required=True),
-        TableColumn("kind", CellType.TEXT, "initiative, event, document or post", required=True, values=_KINDS),
+        TableColumn(
+            "kind",
+            CellType.TEXT,
+            "initiative, event, document or post",
+            required=True,
+            values=_KINDS,
+        ),
         TableColumn("source", CellType.TEXT, "name of the registry", required=True),
     )
 
@@ -96,27 +113,46 @@ RECORDS = Table(
     "records",
     "a record of a registry, also one that is gone",
     (
-        TableColumn("record", CellType.IRI, "address of the record, which names its graph", required=True),
+        TableColumn(
+            "record", CellType.IRI, "address of the record, which names its graph", required=True
+        ),
         TableColumn("thing", CellType.IRI, "address of what it is about"),
         TableColumn("kind", CellType.TEXT, "initiative, event, document or post", values=_KINDS),
         TableColumn("source", CellType.TEXT, "name of the registry", required=True),
         TableColumn("identifier", CellType.TEXT, "the registry's own identifier"),
-        TableColumn("title", CellType.TEXT, "title: the English one, else one of no language, else any"),
-        TableColumn("state", CellType.TEXT, "published, vanished or gone", required=True, values=_STATES),
+        TableColumn(
+            "title", CellType.TEXT, "title: the English one, else one of no language, else any"
+        ),
+        TableColumn(
+            "state", CellType.TEXT, "published, vanished or gone", required=True, values=_STATES
+        ),
         TableColumn("first_seen", CellType.TIME, "when it was first met"),
         TableColumn("changed", CellType.TIME, "when what is said of it last changed here"),
         TableColumn("gone", CellType.TIME, "since when it is gone"),
         TableColumn("run", CellType.IRI, "the run that made it what it is"),
         TableColumn("mapping", CellType.TEXT, "by which mapping it was read"),
-        TableColumn("action_lines", CellType.WORDS, "codes of the action lines that its source declares", schemes=("action-line",)),
+        TableColumn(
+            "action_lines",
+            CellType.WORDS,
+            "codes of the action lines that its source declares",
+            schemes=("action-line",),
+        ),
         TableColumn(
             "action_lines_crosswalked",
             CellType.WORDS,
             "codes of the action lines that its source's own codes were translated to",
             schemes=("action-line",),
         ),
-        TableColumn("statements", CellType.NUMBER, "how many statements its graph holds", required=True, unit="statement"),
-        TableColumn("sha256", CellType.TEXT, "SHA-256 of its graph's sorted N-Triples", required=True),
+        TableColumn(
+            "statements",
+            CellType.NUMBER,
+            "how many statements its graph holds",
+            required=True,
+            unit="statement",
+        ),
+        TableColumn(
+            "sha256", CellType.TEXT, "SHA-256 of its graph's sorted N-Triples", required=True
+        ),
     ),
     ("record",),
     order=("record",),
@@ -130,30 +166,68 @@ INITIATIVES = Table(
         TableColumn("record", CellType.IRI, "address of its record", required=True),
         TableColumn("source", CellType.TEXT, "name of the registry", required=True),
         TableColumn("identifier", CellType.TEXT, "the registry's own identifier"),
-        TableColumn("state", CellType.TEXT, "published or vanished", required=True, values=_STATES[:2]),
-        TableColumn("title", CellType.TEXT, "title: the English one, else one of no language, else any"),
+        TableColumn(
+            "state", CellType.TEXT, "published or vanished", required=True, values=_STATES[:2]
+        ),
+        TableColumn(
+            "title", CellType.TEXT, "title: the English one, else one of no language, else any"
+        ),
         TableColumn("title_language", CellType.TEXT, "tag of the title's language"),
         TableColumn("description", CellType.TEXT, "description, chosen as the title is"),
         TableColumn("description_language", CellType.TEXT, "tag of the description's language"),
-        TableColumn("text_languages", CellType.WORDS, "tags of the languages in which it has a title or a description"),
-        TableColumn("languages", CellType.WORDS, "languages of the initiative itself, as stated by its source"),
+        TableColumn(
+            "text_languages",
+            CellType.WORDS,
+            "tags of the languages in which it has a title or a description",
+        ),
+        TableColumn(
+            "languages",
+            CellType.WORDS,
+            "languages of the initiative itself, as stated by its source",
+        ),
         TableColumn("pages", CellType.IRIS, "its pages on the web"),
         TableColumn("licence", CellType.TEXT, "licence of its description"),
-        TableColumn("start_date", CellType.TEXT, "when it begins: a year, a month, a day or a time"),
+        TableColumn(
+            "start_date", CellType.TEXT, "when it begins: a year, a month, a day or a time"
+        ),
         TableColumn("end_date", CellType.TEXT, "when it ends"),
         TableColumn("start_year", CellType.NUMBER, "the year in which it begins", unit="year"),
         TableColumn("end_year", CellType.NUMBER, "the year in which it ends", unit="year"),
         TableColumn("coverage", CellType.TEXT, "code of its coverage", schemes=("coverage",)),
         TableColumn("status", CellType.TEXT, "code of its status", schemes=("status",)),
-        TableColumn("activity_types", CellType.WORDS, "codes of its types of activity", schemes=("activity-type",)),
-        TableColumn("countries", CellType.WORDS, "M49 codes of its countries and areas", schemes=("area",)),
-        TableColumn("action_lines", CellType.WORDS, "codes of the action lines that its source declares", schemes=("action-line",)),
-        TableColumn("goals", CellType.WORDS, "codes of the goals that its source declares", schemes=("sdg",)),
-        TableColumn("targets", CellType.WORDS, "codes of the targets that its source declares", schemes=("sdg",)),
+        TableColumn(
+            "activity_types",
+            CellType.WORDS,
+            "codes of its types of activity",
+            schemes=("activity-type",),
+        ),
+        TableColumn(
+            "countries", CellType.WORDS, "M49 codes of its countries and areas", schemes=("area",)
+        ),
+        TableColumn(
+            "action_lines",
+            CellType.WORDS,
+            "codes of the action lines that its source declares",
+            schemes=("action-line",),
+        ),
+        TableColumn(
+            "goals", CellType.WORDS, "codes of the goals that its source declares", schemes=("sdg",)
+        ),
+        TableColumn(
+            "targets",
+            CellType.WORDS,
+            "codes of the targets that its source declares",
+            schemes=("sdg",),
+        ),
         TableColumn("leads", CellType.IRIS, "organizations that lead it"),
         TableColumn("partners", CellType.IRIS, "organizations that take part"),
         TableColumn("funders", CellType.IRIS, "organizations that pay"),
-        TableColumn("prizes", CellType.WORDS, "category-stage-year of its WSIS prizes", schemes=("prize-category", "prize-stage")),
+        TableColumn(
+            "prizes",
+            CellType.WORDS,
+            "category-stage-year of its WSIS prizes",
+            schemes=("prize-category", "prize-stage"),
+        ),
         TableColumn("issued", CellType.TEXT, "when its source first gave it out"),
         TableColumn("modified", CellType.TEXT, "when its source last changed it"),
         TableColumn("first_seen", CellType.TIME, "when it was first met"),
@@ -170,9 +244,16 @@ ORGANIZATIONS = Table(
     (
         TableColumn("organization", CellType.IRI, "address of the organization", required=True),
         TableColumn("source", CellType.TEXT, "name of the registry", required=True),
-        TableColumn("name", CellType.TEXT, "name: the English one, else one of no language, else any"),
+        TableColumn(
+            "name", CellType.TEXT, "name: the English one, else one of no language, else any"
+        ),
         TableColumn("name_language", CellType.TEXT, "tag of the name's language"),
-        TableColumn("classification", CellType.TEXT, "code of its type of stakeholder", schemes=("stakeholder-type",)),
+        TableColumn(
+            "classification",
+            CellType.TEXT,
+            "code of its type of stakeholder",
+            schemes=("stakeholder-type",),
+        ),
         TableColumn("countries", CellType.WORDS, "M49 codes of its countries", schemes=("area",)),
         TableColumn("homepage", CellType.TEXT, "its page on the web"),
     ),
@@ -186,7 +267,13 @@ PARTIES = Table(
     (
         *_thing(),
         TableColumn("organization", CellType.IRI, "address of the organization", required=True),
-        TableColumn("role", CellType.TEXT, "lead, partner or funder", required=True, values=("lead", "partner", "funder")),
+        TableColumn(
+            "role",
+            CellType.TEXT,
+            "lead, partner or funder",
+            required=True,
+            values=("lead", "partner", "funder"),
+        ),
     ),
     ("thing", "organization", "role"),
     (*_RECORD_REFERENCE, Reference("organization", "organizations", "organization")),
@@ -198,16 +285,35 @@ LINKS = Table(
     "the link of a thing to an action line, a goal or a target",
     (
         *_thing(),
-        TableColumn("scheme", CellType.TEXT, "action-line, goal or target", required=True, values=("action-line", "goal", "target")),
+        TableColumn(
+            "scheme",
+            CellType.TEXT,
+            "action-line, goal or target",
+            required=True,
+            values=("action-line", "goal", "target"),
+        ),
         TableColumn(
             "concept",
             CellType.TEXT,
             "address of the action line, goal or target, or the source's word where none is known",
             required=True,
         ),
-        TableColumn("code", CellType.TEXT, "its code, such as C7-ehea, 4 or 4.4", schemes=("action-line", "sdg")),
-        TableColumn("basis", CellType.TEXT, "how the link came to be: declared, crosswalked or suggested", required=True, values=_BASES),
-        TableColumn("word", CellType.TEXT, "what the source wrote, of a link that was not declared"),
+        TableColumn(
+            "code",
+            CellType.TEXT,
+            "its code, such as C7-ehea, 4 or 4.4",
+            schemes=("action-line", "sdg"),
+        ),
+        TableColumn(
+            "basis",
+            CellType.TEXT,
+            "how the link came to be: declared, crosswalked or suggested",
+            required=True,
+            values=_BASES,
+        ),
+        TableColumn(
+            "word", CellType.TEXT, "what the source wrote, of a link that was not declared"
+        ),
         TableColumn("confidence", CellType.DECIMAL, "0 to 1, of a suggestion", unit="share"),
     ),
     ("thing", "scheme", "concept", "basis"),
@@ -222,7 +328,11 @@ PLACES = Table(
         *_thing(),
         TableColumn("area", CellType.IRI, "address of the country or area, empty of a point"),
         TableColumn("code", CellType.TEXT, "M49 code of the country or area", schemes=("area",)),
-        TableColumn("name", CellType.TEXT, "name of the point, or the source's word for an area that is not known"),
+        TableColumn(
+            "name",
+            CellType.TEXT,
+            "name of the point, or the source's word for an area that is not known",
+        ),
         TableColumn("latitude", CellType.DECIMAL, "degrees, WGS 84, of a point", unit="degree"),
         TableColumn("longitude", CellType.DECIMAL, "degrees, WGS 84, of a point", unit="degree"),
     ),
@@ -235,10 +345,14 @@ MERGED = Table(
     "merged",
     "an initiative or organization that is one thing with others: those of one cluster are one",
     (
-        TableColumn("thing", CellType.IRI, "address of the initiative or organization", required=True),
+        TableColumn(
+            "thing", CellType.IRI, "address of the initiative or organization", required=True
+        ),
         TableColumn("kind", CellType.TEXT, "initiative or organization", required=True),
         TableColumn("source", CellType.TEXT, "name of the registry", required=True),
-        TableColumn("cluster", CellType.IRI, "address of the cluster, whose page says why", required=True),
+        TableColumn(
+            "cluster", CellType.IRI, "address of the cluster, whose page says why", required=True
+        ),
     ),
     ("thing",),
     order=("cluster",),
@@ -250,16 +364,41 @@ TOPIC_TABLE = Table(
     (
         TableColumn("initiative", CellType.IRI, "address of the initiative", required=True),
         TableColumn("title", CellType.TEXT, "title: the English one, else any"),
-        TableColumn("country_name", CellType.TEXT, "English names of its countries and areas, separated by semicolons"),
-        TableColumn("iso3", CellType.TEXT, "ISO 3166-1 alpha-3 codes of its countries, separated by semicolons"),
-        TableColumn("start_date", CellType.TEXT, "when it begins: a year, a month, a day or a time"),
+        TableColumn(
+            "country_name",
+            CellType.TEXT,
+            "English names of its countries and areas, separated by semicolons",
+        ),
+        TableColumn(
+            "iso3",
+            CellType.TEXT,
+            "ISO 3166-1 alpha-3 codes of its countries, separated by semicolons",
+        ),
+        TableColumn(
+            "start_date", CellType.TEXT, "when it begins: a year, a month, a day or a time"
+        ),
         TableColumn("end_date", CellType.TEXT, "when it ends"),
         TableColumn("website", CellType.TEXT, "one of its pages on the web"),
-        TableColumn("itu_region", CellType.WORDS, "codes of the ITU regions of its countries", schemes=("itu-region",)),
-        TableColumn("action_lines", CellType.WORDS, "codes of the action lines that its source declares", schemes=("action-line",)),
-        TableColumn("goals", CellType.WORDS, "codes of the goals that its source declares", schemes=("sdg",)),
+        TableColumn(
+            "itu_region",
+            CellType.WORDS,
+            "codes of the ITU regions of its countries",
+            schemes=("itu-region",),
+        ),
+        TableColumn(
+            "action_lines",
+            CellType.WORDS,
+            "codes of the action lines that its source declares",
+            schemes=("action-line",),
+        ),
+        TableColumn(
+            "goals", CellType.WORDS, "codes of the goals that its source declares", schemes=("sdg",)
+        ),
     ),
     ("initiative",),
 )
 
-TABLES = {table.name: table for table in (INITIATIVES, ORGANIZATIONS, PARTIES, LINKS, PLACES, RECORDS, MERGED)}
+TABLES = {
+    table.name: table
+    for table in (INITIATIVES, ORGANIZATIONS, PARTIES, LINKS, PLACES, RECORDS, MERGED)
+}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class ThingCount(int):
-    """A number of things; *records* is the number of their records, which is greater where several describe one thing.
+    """A number of things; *records* is the number of their records, which is greater where several
+    describe one thing.
 
     >>> ThingCount(2, 3), ThingCount(2, 3).records, ThingCount(2, 3).has_copies, ThingCount(2, 3) + 1
     (2, 3, True, 3)

@@ -1,6 +1,7 @@
 """Convert the named graph of a thing to rows of the facet tables.
 
-A row depends only on its graph. Values that depend on other graphs (stakeholder types, regions) are derived by SQL.
+A row depends only on its graph. Values that depend on other graphs (stakeholder types, regions) are
+derived by SQL.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from vocab.iris import Iris
 from vocab.terms import DCT, ORG, RDF, SCHEMA, SH, SIOC, SKOS, VIVO
 
 Row = dict[str, object]
-KINDS = ("initiative", "event", "document", "post", "organization")  # in the order of their numbers in the tables, from 1
+# in the order of their numbers in the tables, from 1
+KINDS = ("initiative", "event", "document", "post", "organization")
 _TEXTS = (f"{DCT}title", f"{SKOS}prefLabel", f"{DCT}description", f"{SIOC}content")
 _ROLES = {f"{DCT}publisher": 1, "partner": 2, f"{SCHEMA}funder": 4}
 _LINKS = {"line": "action-line", "goal": "goal", "target": "target"}
@@ -28,9 +30,14 @@ def kind_number(kind: str) -> int:
 
 
 def thing_row(record: Record) -> Row:
-    """Return the row of a published thing, with its marks ``[facet, code, bases]`` and its parties ``[organization, roles]``."""
+    """Return the row of a published thing, with its marks ``[facet, code, bases]`` and its parties
+    ``[organization, roles]``.
+    """
     title = preferred_text(record.thing_values(f"{DCT}title"))
-    start, end, issued = (record.graph.one(record.thing, name) for name in (f"{SCHEMA}startDate", f"{SCHEMA}endDate", f"{DCT}issued"))
+    start, end, issued = (
+        record.graph.one(record.thing, name)
+        for name in (f"{SCHEMA}startDate", f"{SCHEMA}endDate", f"{DCT}issued")
+    )
     status = record.graph.one(record.thing, f"{SCHEMA}eventStatus") or ""
     return {
         "iri": record.thing,
@@ -45,7 +52,9 @@ def thing_row(record: Record) -> Row:
         "first_seen": record.graph.one(record.record, f"{DCT}issued"),
         "changed": record.graph.one(record.record, f"{DCT}modified"),
         "venue": record.graph.one(record.thing, f"{record.iris.ns}venue"),
-        "whole": record.graph.one(record.thing, f"{DCT}isPartOf") if record.kind == "initiative" else None,
+        "whole": record.graph.one(record.thing, f"{DCT}isPartOf")
+        if record.kind == "initiative"
+        else None,
         "cancelled": status.endswith("Cancelled"),
         "marks": sorted(_marks(record)),
         "parties": sorted(_parties(record).items()),
@@ -54,7 +63,9 @@ def thing_row(record: Record) -> Row:
 
 
 def organization_row(graph: Graph, iri: str, iris: Iris) -> Row | None:
-    """Return the row of an organization from its statements in all graphs; None if it is not an organization."""
+    """Return the row of an organization from its statements in all graphs; None if it is not an
+    organization.
+    """
     if not any(item.text == f"{ORG}Organization" for item in graph.all(iri, f"{RDF}type")):
         return None
     name = preferred_text(graph.all(iri, f"{SKOS}prefLabel"))
@@ -77,7 +88,10 @@ def organization_row(graph: Graph, iri: str, iris: Iris) -> Row | None:
         "marks": sorted(marks),
         "parties": [(iri, 0)] if graph.all(iri, f"{ORG}classification") else [],
         "prizes": [],
-        "classes": [code for _, code, _ in _coded("stakeholder", graph.all(iri, f"{ORG}classification"), iris)],
+        "classes": [
+            code
+            for _, code, _ in _coded("stakeholder", graph.all(iri, f"{ORG}classification"), iris)
+        ],
     }
 
 
@@ -104,11 +118,19 @@ def _marks(record: Record) -> set[Mark]:
     for prize in values(f"{VIVO}relatedBy"):
         marks |= _coded("prize", record.graph.all(prize.text, f"{ns}prizeCategory"), record.iris)
         marks |= _coded("stage", record.graph.all(prize.text, f"{ns}prizeStage"), record.iris)
-        marks |= {("prizeyear", year.text, _ALL) for year in record.graph.all(prize.text, f"{ns}prizeYear")}
+        marks |= {
+            ("prizeyear", year.text, _ALL)
+            for year in record.graph.all(prize.text, f"{ns}prizeYear")
+        }
     for result in record.graph.all(record.record, f"{record.iris.operations}result"):
         marks |= _coded("remark", record.graph.all(result.text, f"{SH}resultSeverity"), record.iris)
-    began = record.graph.one(record.thing, f"{SCHEMA}startDate") or record.graph.one(record.thing, f"{DCT}issued") or ""
-    if began[:4].isascii() and began[:4].isdigit() and len(began[:4]) == 4 and began[:4] != "0000":  # which means unknown
+    began = (
+        record.graph.one(record.thing, f"{SCHEMA}startDate")
+        or record.graph.one(record.thing, f"{DCT}issued")
+        or ""
+    )
+    # which means unknown
+    if began[:4].isascii() and began[:4].isdigit() and len(began[:4]) == 4 and began[:4] != "0000":
         marks.add(("year", began[:4], _ALL))
     return marks
 
@@ -140,14 +162,19 @@ def _links(record: Record) -> Iterator[Mark]:
 def _parties(record: Record) -> dict[str, int]:
     parties: dict[str, int] = {}
     for predicate, bit in _ROLES.items():
-        for party in record.thing_values(predicate if "/" in predicate else record.iris.ns + predicate):
+        for party in record.thing_values(
+            predicate if "/" in predicate else record.iris.ns + predicate
+        ):
             if party.iri:
                 parties[party.text] = parties.get(party.text, 0) | bit
     return parties
 
 
 def _prize(record: Record, prize: str) -> list[str | None]:
-    values = (next(iter(record.graph.all(prize, record.iris.ns + name)), None) for name in ("prizeCategory", "prizeStage", "prizeYear"))
+    values = (
+        next(iter(record.graph.all(prize, record.iris.ns + name)), None)
+        for name in ("prizeCategory", "prizeStage", "prizeYear")
+    )
     return [
         FACETS[name].code(value.text, record.iris) if value else None
         for name, value in zip(("prize", "stage", "prizeyear"), values, strict=True)

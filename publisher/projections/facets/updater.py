@@ -1,7 +1,7 @@
 """The projection of the journal into the facet tables.
 
-The changed things are read again from the store, so applying an entry twice changes nothing: after a crash the tables
-continue from their last commit.
+The changed things are read again from the store, so applying an entry twice changes nothing: after
+a crash the tables continue from their last commit.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ _MEMBER = NamedNode(f"{PROV}hadMember")
 class FacetUpdater(DatabaseProjection[Database]):
     """The facet tables in *folder*; its subfolder ``shown`` has the last published state.
 
-    *expect* is called with the graphs and subjects that are read next, so that a remote store can fetch them in one query.
+    *expect* is called with the graphs and subjects that are read next, so that a remote store can
+    fetch them in one query.
     """
 
     name = "facets"
@@ -86,7 +87,9 @@ class FacetUpdater(DatabaseProjection[Database]):
         self._commit(source, number, identifier)
 
     def show(self, seconds: float) -> None:
-        """Publish the tables with their bitmaps, which are built in a thread; with a million things that takes minutes."""
+        """Publish the tables with their bitmaps, which are built in a thread; with a million things
+        that takes minutes.
+        """
         if self._bitmap_build is None:
             self._bitmap_build = self._start_bitmap_build()
         self._bitmap_build.wait(seconds)
@@ -112,17 +115,29 @@ class FacetUpdater(DatabaseProjection[Database]):
             self._bitmap_build.wait()
             self._bitmap_build = None
 
-    def _replace(self, store: QuadSource, graphs: Collection[str], organizations: Collection[str]) -> None:
+    def _replace(
+        self, store: QuadSource, graphs: Collection[str], organizations: Collection[str]
+    ) -> None:
         self._database.replace(*self._read(store, graphs, organizations))
 
-    def _read(self, store: QuadSource, graphs: Collection[str], organizations: Collection[str]) -> tuple[list[str], list[Row]]:
-        """Return the IRIs whose rows are replaced, and the new rows, of some records and organizations."""
+    def _read(
+        self, store: QuadSource, graphs: Collection[str], organizations: Collection[str]
+    ) -> tuple[list[str], list[Row]]:
+        """Return the IRIs whose rows are replaced, and the new rows, of some records and
+        organizations.
+        """
         self._expect(graphs, organizations)
-        iris, rows = list(organizations), [row for name in organizations if (row := self._organization(store, name))]
+        iris, rows = (
+            list(organizations),
+            [row for name in organizations if (row := self._organization(store, name))],
+        )
         for graph in graphs:
             record = parse_record(graph, _read_lines(store, None, NamedNode(graph)), self._iris)
             source, _, key = graph.removeprefix(f"{self._iris.base}record/").partition("/")
-            iris += [record.thing, *(f"{self._iris.base}id/{kind}/{source}/{key}" for kind in _KINDS)]  # it may have another kind now
+            iris += [
+                record.thing,
+                *(f"{self._iris.base}id/{kind}/{source}/{key}" for kind in _KINDS),
+            ]  # it may have another kind now
             if record.kind and record.kind != "organization" and record.state != "gone":
                 rows.append(thing_row(record))
         return iris, rows
@@ -134,11 +149,22 @@ class FacetUpdater(DatabaseProjection[Database]):
     def _commit(self, store: QuadSource, position: int, entry: str) -> None:
         stem = self._iris.scheme("itu-region") + "/"
         member = NamedNode(f"{self._iris.ns}ituRegion")
-        pairs = ((quad.subject, quad.object) for quad in store.quads_for_pattern(None, member, None, _DEFAULT_GRAPH))
-        named = ((area.value, region.value) for area, region in pairs if isinstance(area, NamedNode) and isinstance(region, NamedNode))
+        pairs = (
+            (quad.subject, quad.object)
+            for quad in store.quads_for_pattern(None, member, None, _DEFAULT_GRAPH)
+        )
+        named = (
+            (area.value, region.value)
+            for area, region in pairs
+            if isinstance(area, NamedNode) and isinstance(region, NamedNode)
+        )
         country, region = FACETS["country"], FACETS["region"]
         self._database.set_regions(
-            {(country.code(one, self._iris), region.code(two, self._iris)) for one, two in named if two.startswith(stem)}
+            {
+                (country.code(one, self._iris), region.code(two, self._iris))
+                for one, two in named
+                if two.startswith(stem)
+            }
         )
         self._database.set_clusters(set(_members(store, self._iris)))
         self._database.commit(position, entry)
@@ -158,7 +184,11 @@ _KINDS = ("initiative", "event", "document", "post")
 def _members(store: QuadSource, iris: Iris) -> Iterator[tuple[str, str]]:
     """Yield the members of clusters, each with its cluster."""
     for quad in store.quads_for_pattern(None, _MEMBER, None, _DEFAULT_GRAPH):
-        if isinstance(quad.subject, NamedNode) and isinstance(quad.object, NamedNode) and quad.subject.value.startswith(iris.clusters):
+        if (
+            isinstance(quad.subject, NamedNode)
+            and isinstance(quad.object, NamedNode)
+            and quad.subject.value.startswith(iris.clusters)
+        ):
             yield quad.object.value, quad.subject.value
 
 
@@ -170,7 +200,11 @@ def _all_batches(store: QuadSource, base: str) -> Iterator[tuple[list[str], list
 
 def _records(store: QuadSource, base: str) -> Iterator[str]:
     start = f"{base}record/"
-    return (graph.value for graph in store.named_graphs() if isinstance(graph, NamedNode) and graph.value.startswith(start))
+    return (
+        graph.value
+        for graph in store.named_graphs()
+        if isinstance(graph, NamedNode) and graph.value.startswith(start)
+    )
 
 
 def _organizations(store: QuadSource) -> Iterator[str]:
@@ -204,5 +238,9 @@ def _batches(names: Iterator[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _read_lines(store: QuadSource, subject: NamedNode | None, graph: NamedNode | DefaultGraph) -> list[bytes]:
-    return sorted(str(quad.triple).encode() for quad in store.quads_for_pattern(subject, None, None, graph))
+def _read_lines(
+    store: QuadSource, subject: NamedNode | None, graph: NamedNode | DefaultGraph
+) -> list[bytes]:
+    return sorted(
+        str(quad.triple).encode() for quad in store.quads_for_pattern(subject, None, None, graph)
+    )

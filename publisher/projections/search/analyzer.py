@@ -1,7 +1,8 @@
 """Split texts of any language into index terms.
 
-Words are indexed without case, accents and vowel points, and also by their stems if there is a stemmer for the language. Runs of
-scripts without spaces, and of Hangul, are indexed as overlapping pairs of characters, so that any part of a run matches as a phrase.
+Words are indexed without case, accents and vowel points, and also by their stems if there is a
+stemmer for the language. Runs of scripts without spaces, and of Hangul, are indexed as overlapping
+pairs of characters, so that any part of a run matches as a phrase.
 """
 
 from __future__ import annotations
@@ -29,15 +30,24 @@ _UNSPACED = (
     "\u3005\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Japanese, Chinese
     "\u1100-\u11ff\uac00-\ud7af"  # Korean, whose particles are attached to the words
 )
-_POINTS = re.compile("[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]")  # 0640 is the tatweel
+_POINTS = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]"
+)  # 0640 is the tatweel
 _ALEF = str.maketrans("أإآٱى", "ااااي")  # letters with two spellings
-_ARTICLE = re.compile("^(?:و?(?:ال|بال|كال|لل)|فال)(?=.{2})")  # prefixes of Arabic words, as in the Light10 stemmer
+# prefixes of Arabic words, as in the Light10 stemmer
+_ARTICLE = re.compile("^(?:و?(?:ال|بال|كال|لل)|فال)(?=.{2})")
 _ELISION = re.compile(r"\b(?:[cdjlmnst]|qu)['’](?=\w)|['’]s\b")  # l'eau, d'eau, women's
 
 
 def _marks() -> str:
-    """Return the marks that occur within words, such as the vowel signs of Hindi, which Python's \\w does not match."""
-    marks = (chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+    """Return the marks that occur within words, such as the vowel signs of Hindi, which Python's
+    \\w does not match.
+    """
+    marks = (
+        chr(code)
+        for code in range(0x300, 0x20000)
+        if unicodedata.category(chr(code)) in ("Mn", "Mc")
+    )
     return re.escape("".join(marks))
 
 
@@ -88,7 +98,9 @@ def fold(word: str) -> str:
     """
     if word.isascii():
         return word
-    return unicodedata.normalize("NFC", _POINTS.sub("", unicodedata.normalize("NFD", word))).translate(_ALEF)
+    return unicodedata.normalize(
+        "NFC", _POINTS.sub("", unicodedata.normalize("NFD", word))
+    ).translate(_ALEF)
 
 
 def character_pairs(run: str) -> list[str]:
@@ -107,7 +119,8 @@ def _stemmer(name: str) -> Stemmer.Stemmer:
 
 @lru_cache(_CACHED)
 def stem(word: str, language: str) -> str:
-    """Return the index term of a word's stem, which begins with the language. STEMMERS must contain the language.
+    """Return the index term of a word's stem, which begins with the language. STEMMERS must contain
+    the language.
 
     >>> stem("cliniques", "fr"), stem("clinics", "en")
     ('fr:cliniqu', 'en:clinic')
@@ -117,7 +130,8 @@ def stem(word: str, language: str) -> str:
 
 
 def primary_language(tag: str | None) -> str:
-    """Return the language of a tag without script and region; a text without a tag counts as English.
+    """Return the language of a tag without script and region; a text without a tag counts as
+    English.
 
     >>> primary_language("zh-hans"), primary_language(None)
     ('zh', 'en')
@@ -132,7 +146,9 @@ def tokenize(text: str, language: str) -> tuple[str, str]:
     ('cliniques isolees', 'fr:cliniqu fr:isol')
     """
     analyzed = [_analyze(piece, language) for piece in _pieces(text)]
-    return " ".join([words for words, _ in analyzed]), " ".join([stems for _, stems in analyzed if stems])
+    return " ".join([words for words, _ in analyzed]), " ".join(
+        [stems for _, stems in analyzed if stems]
+    )
 
 
 @lru_cache(_CACHED)

@@ -52,7 +52,9 @@ def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
 
 
 class Organization(NamedTuple):
-    """The names and classes that an organization adds to the search entry of each thing in which it takes part."""
+    """The names and classes that an organization adds to the search entry of each thing in which it
+    takes part.
+    """
 
     names: Texts
     classes: tuple[str, ...]
@@ -61,7 +63,8 @@ class Organization(NamedTuple):
 def read_entry(
     store: QuadSource, thing: str, base: str, organizations: dict[str, Organization] | None = None
 ) -> SearchEntry | None:
-    """Return the index entry of *thing*; None if the store has no type of it, as for deleted records.
+    """Return the index entry of *thing*; None if the store has no type of it, as for deleted
+    records.
 
     *organizations* is a cache by IRI, valid while the store does not change.
     """

@@ -1,4 +1,5 @@
-"""The search index, by tantivy (https://github.com/quickwit-oss/tantivy-py); one document for each thing.
+"""The search index, by tantivy (https://github.com/quickwit-oss/tantivy-py); one document for each
+thing.
 
 Its files never change after they are written, so a snapshot is a folder of hard links to them.
 """
@@ -23,7 +24,8 @@ FORMAT = 3  # increase it with every change of what is written, so that the inde
 _HEAP = 30_000_000  # maximum bytes of unwritten documents
 TOPICS = "topics.json"  # file with the labels of concepts, in the folder of tantivy's files
 BUILD_VERSION = (
-    f"{FORMAT} tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"  # an index of another version cannot be searched
+    # an index of another version cannot be searched
+    f"{FORMAT} tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
 )
 _VERSION_FILE = "made"
 _MAX_ATTEMPTS = 20  # to link the files, since a merge may remove some meanwhile
@@ -33,9 +35,11 @@ Texts = tuple[tuple[str, str | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class SearchEntry:
-    """The indexed data of a thing: texts with their language tags; *modified* is in seconds since 1970, 0 if unknown.
+    """The indexed data of a thing: texts with their language tags; *modified* is in seconds since
+    1970, 0 if unknown.
 
-    *links* are the IRIs of the concepts that the thing is linked to, *parties* the names of the organizations that take part in it.
+    *links* are the IRIs of the concepts that the thing is linked to, *parties* the names of the
+    organizations that take part in it.
     """
 
     thing: str
@@ -58,7 +62,13 @@ def schema() -> tantivy.Schema:
     """Return the schema: words are indexed with positions, stems without."""
     builder = tantivy.SchemaBuilder()
     for name in ("thing", "kind", "source", "language"):
-        builder.add_text_field(name, tokenizer_name="raw", index_option="basic", fast=name != "thing", stored=name == "thing")
+        builder.add_text_field(
+            name,
+            tokenizer_name="raw",
+            index_option="basic",
+            fast=name != "thing",
+            stored=name == "thing",
+        )
     builder.add_text_field("link", tokenizer_name="raw", index_option="basic")
     for name in ("title", "text", "party"):
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
@@ -85,7 +95,15 @@ def document(entry: SearchEntry) -> tantivy.Document:
             result.add_text(field, words)
             if stems:
                 result.add_text(f"{field}_stems", stems)
-    stored = [entry.kind, entry.source, entry.modified, entry.titles, entry.texts, entry.links, entry.parties]
+    stored = [
+        entry.kind,
+        entry.source,
+        entry.modified,
+        entry.titles,
+        entry.texts,
+        entry.links,
+        entry.parties,
+    ]
     result.add_bytes("entry", orjson.dumps(stored))
     return result
 
@@ -144,11 +162,15 @@ class IndexWriter:
 
 
 def link_files(index: Path, folder: Path) -> bool:
-    """Link the files of *index* into *folder*, which is empty; return False if a merge removed files meanwhile."""
+    """Link the files of *index* into *folder*, which is empty; return False if a merge removed
+    files meanwhile.
+    """
     with suppress(FileNotFoundError):  # a store without a vocabulary has none
         os.link(index / TOPICS, folder / TOPICS)
     meta = (index / "meta.json").read_bytes()
-    segments = {segment["segment_id"].replace("-", "") for segment in orjson.loads(meta)["segments"]}
+    segments = {
+        segment["segment_id"].replace("-", "") for segment in orjson.loads(meta)["segments"]
+    }
     try:
         for path in index.iterdir():
             if re.split(r"[._]", path.name)[0] in segments:

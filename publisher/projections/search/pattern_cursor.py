@@ -16,8 +16,8 @@ MAX_DEPTH = 100  # nested braces and brackets
 class SearchCall:
     """A full-text search in a query.
 
-    *subject* and *argument* are its tokens left and right of the property *verb*. *offset* is where its bindings are inserted, and
-    *removals* are the spans (start, end) to remove from the text.
+    *subject* and *argument* are its tokens left and right of the property *verb*. *offset* is where
+    its bindings are inserted, and *removals* are the spans (start, end) to remove from the text.
     """
 
     subject: tuple[Token, ...]
@@ -37,8 +37,14 @@ class PatternCursor:
 
     @property
     def current(self) -> Token:
-        """Return the next token without consuming it; after the last there is one of the kind ``end``."""
-        return self.tokens[self.index] if self.index < len(self.tokens) else Token("end", "", len(self.query))
+        """Return the next token without consuming it; after the last there is one of the kind
+        ``end``.
+        """
+        return (
+            self.tokens[self.index]
+            if self.index < len(self.tokens)
+            else Token("end", "", len(self.query))
+        )
 
     def advance(self) -> Token:
         """Consume and return the next token."""
@@ -47,7 +53,9 @@ class PatternCursor:
         return token
 
     def expect(self, text: str) -> Token:
-        """Consume the bracket or brace *text*. Raises QuerySyntaxError if the next token is another one."""
+        """Consume the bracket or brace *text*. Raises QuerySyntaxError if the next token is another
+        one.
+        """
         token = self.advance()
         if token.kind != "other" or token.text != text:
             raise self.error(token, f"expected {text}")

@@ -1,10 +1,12 @@
 """Parse what a user typed, and build the query of the index.
 
-All words must match, in any order. The syntax is ``"a phrase"``, ``prefix*``, ``-excluded``, ``this OR that``. If nothing matches
-all words, similar words and words that contain them match too, and the result says so.
+All words must match, in any order. The syntax is ``"a phrase"``, ``prefix*``, ``-excluded``, ``this
+OR that``. If nothing matches all words, similar words and words that contain them match too, and
+the result says so.
 
-Words match titles, descriptions, names of organizations that take part, and labels of the concepts that a thing is linked to.
-Labels are not stored with each thing: the concepts that a word names are looked up first, then things linked to their IRIs.
+Words match titles, descriptions, names of organizations that take part, and labels of the concepts
+that a thing is linked to. Labels are not stored with each thing: the concepts that a word names are
+looked up first, then things linked to their IRIs.
 """
 
 from __future__ import annotations
@@ -24,24 +26,29 @@ MAX_LENGTH = 1_000  # characters of a search
 MAX_WORDS = 24  # words of a search; the rest is ignored
 _ONE_TYPO, _TWO_TYPOS = 4, 8  # minimum letters of a word that may have one or two typing errors
 _MAX_TERMS = 100  # of a name; a word of a script without spaces has a term for each two characters
-_PATTERNS = 32  # regular expressions that are cached: a third of a megabyte and some milliseconds each
+# regular expressions that are cached: a third of a megabyte and some milliseconds each
+_PATTERNS = 32
 _INFIX = 5  # minimum letters of a word that matches inside other words
 _CLAUSE = re.compile(r'(?P<minus>-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
 
 FIELDS = ("title", "text")
 _WEIGHT = {"title": 4.0, "text": 1.0}  # a title has few words, so each counts more
 _STEM_WEIGHT = 0.6  # relative to the word itself
-# Scores of matches in labels only. They are below nearly all scores of texts, so that matches in titles and descriptions rank first.
+# Scores of matches in labels only. They are below nearly all scores of texts, so that matches in
+# titles and descriptions rank first.
 _NEAR_TOPIC, _FAR_TOPIC, _PARTY = 0.01, 0.003, 0.01
 _WHOLE_TOPIC = 0.02  # of a concept whose label has all words
-_MAX_SCORED = 16  # up to this number of concepts each is scored, so that things with two of them rank before things with one
+# up to this number of concepts each is scored, so that things with two of them rank before things
+# with one
+_MAX_SCORED = 16
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
     """A search: *words* as typed; the other fields restrict it, None does not.
 
-    *field* is ``title`` or ``text``; *language* is the language of a text of the thing; *kind* and *source* are those of its IRI.
+    *field* is ``title`` or ``text``; *language* is the language of a text of the thing; *kind* and
+    *source* are those of its IRI.
     """
 
     words: str
@@ -112,9 +119,11 @@ def build_query(
     fuzzy: bool = False,
     topics: Topics | None = None,
 ) -> Query:
-    """Return the index query of *request* for texts in *index_languages*; *fuzzy* also matches similar words.
+    """Return the index query of *request* for texts in *index_languages*; *fuzzy* also matches
+    similar words.
 
-    With *topics*, words also match labels and names of organizations, unless *request* names a field.
+    With *topics*, words also match labels and names of organizations, unless *request* names a
+    field.
     """
     topics = None if request.field else topics
     parts = [
@@ -140,7 +149,9 @@ def group_query(
     fuzzy: bool = False,
     topics: Topics | None = None,
 ) -> tuple[Occur, Query]:
-    """Return the query of one of the groups of alternatives that ``parse_clauses`` returns for *request*, as in ``build_query``."""
+    """Return the query of one of the groups of alternatives that ``parse_clauses`` returns for
+    *request*, as in ``build_query``.
+    """
     fields = (request.field,) if request.field else FIELDS
     languages = [
         language
@@ -157,17 +168,33 @@ def group_query(
 
 
 def name_query(
-    text: str, kinds: Iterable[str], links: Iterable[Iterable[str]] = (), *, is_prefix: bool = False, similar: bool = False
+    text: str,
+    kinds: Iterable[str],
+    links: Iterable[Iterable[str]] = (),
+    *,
+    is_prefix: bool = False,
+    similar: bool = False,
 ) -> Query:
-    """Return the query of things of *kinds* with any word of *text* in a title; those with its words in order rank first.
+    """Return the query of things of *kinds* with any word of *text* in a title; those with its
+    words in order rank first.
 
-    *links*: of each set of concepts, the thing is linked to one. *is_prefix*: all words match, and the last one may continue.
-    *similar*: words that differ by a typing error or two match too.
+    *links*: of each set of concepts, the thing is linked to one. *is_prefix*: all words match, and
+    the last one may continue. *similar*: words that differ by a typing error or two match too.
     """
     words = tokens(text)[:MAX_WORDS]
-    terms = [term for word, run in words for term in (_searchable_pairs(word) if run else [fold(word)])][:_MAX_TERMS]
+    terms = [
+        term for word, run in words for term in (_searchable_pairs(word) if run else [fold(word)])
+    ][:_MAX_TERMS]
     queries = [_name_word(term, similar) for term in terms]
-    parts = [(Occur.Must, _any_of(Query.const_score_query(Query.term_query(schema(), "kind", kind, "basic"), 0.0) for kind in kinds))]
+    parts = [
+        (
+            Occur.Must,
+            _any_of(
+                Query.const_score_query(Query.term_query(schema(), "kind", kind, "basic"), 0.0)
+                for kind in kinds
+            ),
+        )
+    ]
     if is_prefix and queries:
         begun = _pattern("title", f"{terms[-1]}.*")
         parts += [(Occur.Must, query) for query in (*queries[:-1], _any_of([queries[-1], begun]))]
@@ -236,11 +263,14 @@ def _word_in_any_field(
     topics: Topics | None,
 ) -> list[Query]:
     queries = [
-        _boosted(word_query(word, run, is_prefix, fuzzy, field, languages), field) for field in fields
+        _boosted(word_query(word, run, is_prefix, fuzzy, field, languages), field)
+        for field in fields
     ]
     if topics:
         queries.append(
-            Query.const_score_query(word_query(word, run, is_prefix, fuzzy, "party", languages), _PARTY)
+            Query.const_score_query(
+                word_query(word, run, is_prefix, fuzzy, "party", languages), _PARTY
+            )
         )
         near, far = topics.named_by(word, run, is_prefix, fuzzy)
         queries += [
@@ -279,7 +309,9 @@ def _phrase_in_field(clause: Clause, field: str) -> Query:
 
 
 def _searchable_pairs(run: str) -> list[str]:
-    """Return the pairs of a run. The last character alone is indexed only at the end of a run, so it is remaining out."""
+    """Return the pairs of a run. The last character alone is indexed only at the end of a run, so
+    it is remaining out.
+    """
     folded = fold(run)
     return character_pairs(folded)[: max(1, len(folded) - 1)]
 
@@ -298,14 +330,18 @@ def _term(term: str, field: str) -> Query:
 
 @lru_cache(maxsize=_PATTERNS)
 def _pattern(field: str, pattern: str) -> Query:
-    """Return the query of a regular expression; cached, since a search asks the topics and the things for the same ones."""
+    """Return the query of a regular expression; cached, since a search asks the topics and the
+    things for the same ones.
+    """
     return Query.regex_query(schema(), field, pattern)
 
 
 def word_query(
     word: str, run: bool, is_prefix: bool, fuzzy: bool, field: str, index_languages: Iterable[str]
 ) -> Query:
-    """Return the query of one word, or of a *run* of a script without spaces, in a field; with *is_prefix* the word may continue."""
+    """Return the query of one word, or of a *run* of a script without spaces, in a field; with
+    *is_prefix* the word may continue.
+    """
     if run:
         return _phrase(_searchable_pairs(word), field)
     languages = [language for language in index_languages if language in STEMMERS]
@@ -322,7 +358,9 @@ def word_query(
     if fuzzy and len(folded) >= _ONE_TYPO:
         queries.append(
             Query.boost_query(
-                Query.fuzzy_term_query(schema(), field, folded, 2 if len(folded) >= _TWO_TYPOS else 1),
+                Query.fuzzy_term_query(
+                    schema(), field, folded, 2 if len(folded) >= _TWO_TYPOS else 1
+                ),
                 0.5,
             )
         )

@@ -33,7 +33,8 @@ Insertion = tuple[int, int, int]
 class Rewritten:
     """A rewritten query: *inserted* are line, column and width of each insertion, in text order.
 
-    *truncated* are the searches with more results than were inserted, *fuzzy* those that matched similar words.
+    *truncated* are the searches with more results than were inserted, *fuzzy* those that matched
+    similar words.
     """
 
     text: str
@@ -54,13 +55,16 @@ def has_search(query: str) -> bool:
 
 
 def rewrite(query: str, search: Searcher) -> Rewritten:
-    """Insert the results of the searches into *query*. Raises QuerySyntaxError if a search is malformed.
+    """Insert the results of the searches into *query*. Raises QuerySyntaxError if a search is
+    malformed.
 
     Line numbers do not change; ``original_column`` maps a column of the result to one of *query*.
     """
     calls, prefixes = find_search_calls(query)
     if len(calls) > MAX_SEARCHES:
-        raise syntax_error(query, calls[MAX_SEARCHES].verb.start, f"a query has at most {MAX_SEARCHES} searches")
+        raise syntax_error(
+            query, calls[MAX_SEARCHES].verb.start, f"a query has at most {MAX_SEARCHES} searches"
+        )
     truncated: list[str] = []
     fuzzy: list[str] = []
     insertions: list[tuple[int, str]] = []
@@ -72,16 +76,24 @@ def rewrite(query: str, search: Searcher) -> Rewritten:
         if hits.total > arguments.limit == MAX_RESULTS:
             truncated.append(arguments.request.words)
         insertions.append((call.offset, _bindings(query, call, hits.scores[: arguments.limit])))
-    text, inserted = _insert(query, [removal for call in calls for removal in call.removals], insertions)
+    text, inserted = _insert(
+        query, [removal for call in calls for removal in call.removals], insertions
+    )
     return Rewritten(text, inserted, tuple(truncated), tuple(fuzzy))
 
 
 def _parse_arguments(query: str, call: SearchCall, prefixes: dict[str, str]) -> _Arguments:
     """Parse the argument, right of the property."""
     rest = list(call.argument[1:-1] if call.argument[0].text == "(" else call.argument)
-    field = _field(query, rest.pop(0), prefixes) if rest and rest[0].kind in ("iri", "name") else None
+    field = (
+        _field(query, rest.pop(0), prefixes) if rest and rest[0].kind in ("iri", "name") else None
+    )
     if not rest or rest[0].kind != "string":
-        raise syntax_error(query, (rest[0] if rest else call.verb).start, 'write the words in quotes: text:query "words"')
+        raise syntax_error(
+            query,
+            (rest[0] if rest else call.verb).start,
+            'write the words in quotes: text:query "words"',
+        )
     words = rest.pop(0)
     text = string_value(words.text)
     if len(text) > MAX_LENGTH:
@@ -92,10 +104,18 @@ def _parse_arguments(query: str, call: SearchCall, prefixes: dict[str, str]) -> 
         option = rest.pop(0)
         match = _OPTION.match(string_value(option.text))
         if match is None:
-            raise syntax_error(query, option.start, f"{option.text} is not an option; write a language as 'lang:fr'")
+            raise syntax_error(
+                query,
+                option.start,
+                f"{option.text} is not an option; write a language as 'lang:fr'",
+            )
         language = primary_language(match[1])
     if rest:
-        raise syntax_error(query, rest[0].start, f"unexpected {rest[0].text}; write (property \"words\" limit 'lang:fr')")
+        raise syntax_error(
+            query,
+            rest[0].start,
+            f"unexpected {rest[0].text}; write (property \"words\" limit 'lang:fr')",
+        )
     return _Arguments(SearchRequest(text, field, language), limit)
 
 
@@ -103,13 +123,19 @@ def _field(query: str, token: Token, prefixes: dict[str, str]) -> str:
     prefix, _, local = token.text.partition(":")
     iri = token.text[1:-1] if token.kind == "iri" else prefixes.get(prefix, "") + local
     if iri not in _FIELDS:
-        raise syntax_error(query, token.start, f"{token.text} is not indexed; use dct:title, skos:prefLabel, dct:description, sioc:content")
+        raise syntax_error(
+            query,
+            token.start,
+            f"{token.text} is not indexed; use dct:title, skos:prefLabel, dct:description, sioc:content",
+        )
     return _FIELDS[iri]
 
 
 def _limit(query: str, token: Token) -> int:
     if not token.text.isdecimal() or not 0 < int(token.text[:9]) <= MAX_RESULTS:
-        raise syntax_error(query, token.start, f"the limit must be a whole number from 1 to {MAX_RESULTS}")
+        raise syntax_error(
+            query, token.start, f"the limit must be a whole number from 1 to {MAX_RESULTS}"
+        )
     return int(token.text)
 
 
@@ -118,16 +144,25 @@ def _bindings(query: str, call: SearchCall, scores: tuple[tuple[str, float], ...
     names = call.subject[1:-1] if call.subject[0].text == "(" else call.subject
     if len(names) == 1 and names[0].kind in ("iri", "name"):
         return f"FILTER({names[0].text} IN ({', '.join(f'<{thing}>' for thing, _ in scores)})) "
-    if len({name.text[1:] for name in names if name.kind == "variable"}) != len(names) or not 1 <= len(names) <= 2:
-        raise syntax_error(query, call.subject[0].start, "write ?thing or (?thing ?score) rest of text:query")
+    if (
+        len({name.text[1:] for name in names if name.kind == "variable"}) != len(names)
+        or not 1 <= len(names) <= 2
+    ):
+        raise syntax_error(
+            query, call.subject[0].start, "write ?thing or (?thing ?score) rest of text:query"
+        )
     if len(names) == 1:
         return f"VALUES {names[0].text} {{ {' '.join(f'<{thing}>' for thing, _ in scores)} }} "
     rows = " ".join(f'(<{thing}> "{score:.6g}"^^<{XSD}float>)' for thing, score in scores)
     return f"VALUES ({names[0].text} {names[1].text}) {{ {rows} }} "
 
 
-def _insert(query: str, removals: list[tuple[int, int]], insertions: list[tuple[int, str]]) -> tuple[str, tuple[Insertion, ...]]:
-    """Replace the spans *removals* by spaces and insert texts at offsets; line numbers do not change."""
+def _insert(
+    query: str, removals: list[tuple[int, int]], insertions: list[tuple[int, str]]
+) -> tuple[str, tuple[Insertion, ...]]:
+    """Replace the spans *removals* by spaces and insert texts at offsets; line numbers do not
+    change.
+    """
     chars = list(query)
     for start, end in removals:
         chars[start:end] = [char if char in "\r\n" else " " for char in chars[start:end]]

@@ -14,19 +14,31 @@ from tantivy import Occur, Order, Query
 
 from publisher.projections.search.analyzer import tokens
 from publisher.projections.search.index import SearchEntry, Texts, is_current, open_index, schema
-from publisher.projections.search.query_parser import Clause, SearchRequest, build_query, group_query, name_query, parse_clauses
+from publisher.projections.search.query_parser import (
+    Clause,
+    SearchRequest,
+    build_query,
+    group_query,
+    name_query,
+    parse_clauses,
+)
 from publisher.projections.search.topic_index import TopicIndex, open_topics
 
 CACHED_MATCHES = 50  # searches whose results are cached
-CACHED_ENTRIES = 2_000  # entries that are cached for names; a batch of names meets the same ones again
-CACHED_THINGS = 50_000  # documents whose IRIs are cached, about 200 bytes each: reading them is half of the time of a search
+# entries that are cached for names; a batch of names meets the same ones again
+CACHED_ENTRIES = 2_000
+# documents whose IRIs are cached, about 200 bytes each: reading them is half of the time of a
+# search
+CACHED_THINGS = 50_000
 SCORE_DIGITS = 4  # decimals that distinguish two scores; the engine sums 32-bit floats in any order
 MAX_VALUES = 1_000  # maximum number of values that are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Results: *total* counts all, *scores* are in order, best or newest first; *is_fuzzy* if similar words were searched."""
+    """Results: *total* counts all, *scores* are in order, best or newest first; *is_fuzzy* if
+    similar words were searched.
+    """
 
     total: int
     scores: tuple[tuple[str, float], ...]
@@ -59,28 +71,49 @@ class Searcher:
 
     @cached_property
     def topics(self) -> TopicIndex | None:
-        """Return the concepts that things are linked to; None if the store has no vocabulary. The first call may build their index."""
+        """Return the concepts that things are linked to; None if the store has no vocabulary. The
+        first call may build their index.
+        """
         return open_topics(self._folder)
 
     def find(
-        self, request: SearchRequest, limit: int, offset: int = 0, *, newest: bool = False, with_entries: bool = True, similar: bool = True
+        self,
+        request: SearchRequest,
+        limit: int,
+        offset: int = 0,
+        *,
+        newest: bool = False,
+        with_entries: bool = True,
+        similar: bool = True,
     ) -> Hits:
-        """Return *limit* results from *offset* on; without *with_entries* only their IRIs and scores.
+        """Return *limit* results from *offset* on; without *with_entries* only their IRIs and
+        scores.
 
-        If nothing matches the words, similar words are searched, unless *similar* is False. Equal scores are ordered by
-        IRI: the engine orders them by their position in the index, which depends on when each document was written, so
-        two publishers of one journal would return pages in different orders.
+        If nothing matches the words, similar words are searched, unless *similar* is False. Equal
+        scores are ordered by IRI: the engine orders them by their position in the index, which
+        depends on when each document was written, so two publishers of one journal would return
+        pages in different orders.
         """
         languages = [language for language, _ in self.values("language")]
         topics = self.topics if request.words else None
         exact = self._page(build_query(request, languages, topics=topics), limit, offset, newest)
         is_fuzzy = similar and _count(exact) == 0 and self._has_similar(request, languages)
-        page = self._page(build_query(request, languages, fuzzy=True, topics=topics), limit, offset, newest) if is_fuzzy else exact
-        numbered = sorted((address.segment_ord << 32 | address.doc, float(score), address) for score, address in page.hits)
+        page = (
+            self._page(
+                build_query(request, languages, fuzzy=True, topics=topics), limit, offset, newest
+            )
+            if is_fuzzy
+            else exact
+        )
+        numbered = sorted(
+            (address.segment_ord << 32 | address.doc, float(score), address)
+            for score, address in page.hits
+        )
         known, read = self._things, {}
         entries: dict[str, SearchEntry] = {}
         rows = []
-        for number, score, address in numbered:  # in their order in the index, so that each block of documents is read once
+        # in their order in the index, so that each block of documents is read once
+        for number, score, address in numbered:
             thing = None if with_entries else known.get(number)
             if thing is None:
                 document = self._searcher.doc(address)
@@ -95,28 +128,40 @@ class Searcher:
         return Hits(_count(page), scores, ordered, is_fuzzy and _count(page) > 0)
 
     def _remember(self, read: Mapping[int, str]) -> None:
-        """Cache the IRIs of documents, which do not change while the index is open; other threads may do so too."""
+        """Cache the IRIs of documents, which do not change while the index is open; other threads
+        may do so too.
+        """
         if len(self._things) + len(read) > CACHED_THINGS:
             self._things = {}
         self._things.update(islice(read.items(), CACHED_THINGS))
 
     def _has_similar(self, request: SearchRequest, languages: list[str]) -> bool:
-        """Return False if a search for similar words cannot match: there are no words, or nothing has one of several or a similar one.
+        """Return False if a search for similar words cannot match: there are no words, or nothing
+        has one of several or a similar one.
 
-        Similar words cost a hundred times as much as the words themselves, so they are looked up only for a word that nothing has.
+        Similar words cost a hundred times as much as the words themselves, so they are looked up
+        only for a word that nothing has.
         """
         groups = parse_clauses(request.words)
-        return len(groups) == 1 or (bool(groups) and all(self._is_matched(group, request, languages) for group in groups))
+        return len(groups) == 1 or (
+            bool(groups) and all(self._is_matched(group, request, languages) for group in groups)
+        )
 
-    def _is_matched(self, alternatives: list[Clause], request: SearchRequest, languages: list[str]) -> bool:
+    def _is_matched(
+        self, alternatives: list[Clause], request: SearchRequest, languages: list[str]
+    ) -> bool:
         for fuzzy in (False, True):
-            occur, query = group_query(alternatives, request, languages, fuzzy=fuzzy, topics=self.topics)
+            occur, query = group_query(
+                alternatives, request, languages, fuzzy=fuzzy, topics=self.topics
+            )
             if occur == Occur.MustNot or _count(self._searcher.search(query, 1)):
                 return True
         return False
 
     def matches(self, request: SearchRequest, limit: int) -> Matches:
-        """Return the IRIs and scores of the best *limit* results; cached, since each page of a search needs them."""
+        """Return the IRIs and scores of the best *limit* results; cached, since each page of a
+        search needs them.
+        """
         return self._matches(request, limit)
 
     def _find_matches(self, request: SearchRequest, limit: int) -> Matches:
@@ -124,7 +169,9 @@ class Searcher:
         return Matches(hits.total, dict(hits.scores), hits.is_fuzzy)
 
     def named_links(self, words: str, *, fuzzy: bool = False) -> frozenset[str]:
-        """Return the IRIs of the concepts that any of *words* names; things linked to them match the search."""
+        """Return the IRIs of the concepts that any of *words* names; things linked to them match
+        the search.
+        """
         if self.topics is None:
             return frozenset()
         parts = [
@@ -138,7 +185,10 @@ class Searcher:
 
     def entries(self, things: Iterable[str]) -> list[SearchEntry | None]:
         """Return the entries of things by their IRIs, None for things that are not in the index."""
-        results = (self._searcher.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits for thing in things)
+        results = (
+            self._searcher.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits
+            for thing in things
+        )
         return [_entry(self._searcher.doc(hits[0][1])) if hits else None for hits in results]
 
     def named(
@@ -151,7 +201,8 @@ class Searcher:
         is_prefix: bool = False,
         similar: bool = False,
     ) -> list[SearchEntry]:
-        """Return the entries of at most *limit* things of *kinds* whose titles have most of the words of *text*; see ``name_query``.
+        """Return the entries of at most *limit* things of *kinds* whose titles have most of the
+        words of *text*; see ``name_query``.
 
         A text without words matches nothing, unless *links* are stated.
         """
@@ -159,25 +210,34 @@ class Searcher:
             return []
         query = name_query(text, kinds, links, is_prefix=is_prefix, similar=similar)
         hits = self._searcher.search(query, limit).hits
-        entries = [(-round(float(score), SCORE_DIGITS), self._read_entry(address.segment_ord, address.doc)) for score, address in hits]
+        entries = [
+            (-round(float(score), SCORE_DIGITS), self._read_entry(address.segment_ord, address.doc))
+            for score, address in hits
+        ]
         return [entry for _, entry in sorted(entries, key=lambda pair: (pair[0], pair[1].thing))]
 
     def _read(self, segment: int, document: int) -> SearchEntry:
         return _entry(self._searcher.doc(tantivy.DocAddress(segment, document)))
 
     def values(self, name: str) -> list[tuple[str, int]]:
-        """Return the values of ``language``, ``kind`` or ``source`` with the number of things, the most frequent first."""
+        """Return the values of ``language``, ``kind`` or ``source`` with the number of things, the
+        most frequent first.
+        """
         if name not in self._values:
             self._values[name] = self._count_values(name)
         return self._values[name]
 
     def _count_values(self, name: str) -> list[tuple[str, int]]:
-        result = self._searcher.aggregate(Query.all_query(), {"all": {"terms": {"field": name, "size": MAX_VALUES}}})
+        result = self._searcher.aggregate(
+            Query.all_query(), {"all": {"terms": {"field": name, "size": MAX_VALUES}}}
+        )
         return [(bucket["key"], bucket["doc_count"]) for bucket in result["all"]["buckets"]]
 
     def _page(self, query: Query, limit: int, offset: int, newest: bool) -> tantivy.SearchResult:
         if newest:
-            return self._searcher.search(query, limit, offset=offset, order_by_field="modified", order=Order.Desc)
+            return self._searcher.search(
+                query, limit, offset=offset, order_by_field="modified", order=Order.Desc
+            )
         return self._searcher.search(query, limit, offset=offset)
 
 
@@ -187,9 +247,13 @@ def _count(page: tantivy.SearchResult) -> int:
 
 
 def _entry(document: tantivy.Document) -> SearchEntry:
-    kind, source, modified, titles, texts, links, parties = orjson.loads(bytes(document["entry"][0]))
+    kind, source, modified, titles, texts, links, parties = orjson.loads(
+        bytes(document["entry"][0])
+    )
     thing = str(document.get_first("thing"))
-    return SearchEntry(thing, kind, source, modified, _texts(titles), _texts(texts), tuple(links), _texts(parties))
+    return SearchEntry(
+        thing, kind, source, modified, _texts(titles), _texts(texts), tuple(links), _texts(parties)
+    )
 
 
 def _texts(rows: list[list[str | None]]) -> Texts:
@@ -200,7 +264,11 @@ def open_searcher(snapshot: str) -> Searcher | None:
     """Open the index of the snapshot in the folder *snapshot*; None if it has none yet."""
     folder = Path(snapshot) / "text"
     try:
-        return _open_cached(folder, (folder / "meta.json").stat().st_ino) if is_current(folder) else None
+        return (
+            _open_cached(folder, (folder / "meta.json").stat().st_ino)
+            if is_current(folder)
+            else None
+        )
     except FileNotFoundError:
         return None
 

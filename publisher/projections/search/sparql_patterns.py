@@ -1,6 +1,7 @@
 """Find the full-text searches in a query by the grammar of its graph patterns.
 
-The parser knows groups, triples, lists and expressions. It rejects everything that it does not know for sure.
+The parser knows groups, triples, lists and expressions. It rejects everything that it does not know
+for sure.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class _Statement:
     """A subject with its parts (a verb and its objects), and the semicolons between them."""
 
     subject: tuple[Token, ...]
-    parts: list[tuple[Token, tuple[Token, ...], int, bool]] = field(default_factory=list)  # verb, object, end, whether a search
+    # verb, object, end, whether a search
+    parts: list[tuple[Token, tuple[Token, ...], int, bool]] = field(default_factory=list)
     semicolons: list[Token] = field(default_factory=list)  # in text order
     parts_before: list[int] = field(default_factory=list)  # number of parts before each semicolon
 
@@ -69,14 +71,19 @@ def _skip_template(cursor: PatternCursor) -> None:
 
 
 def _skip_balanced(cursor: PatternCursor, opening: Token) -> None:
-    """Skip everything up to the closing brace or bracket, but parse groups of EXISTS. Raises QuerySyntaxError at a search."""
+    """Skip everything up to the closing brace or bracket, but parse groups of EXISTS. Raises
+    QuerySyntaxError at a search.
+    """
     cursor.enter_nesting(opening)
     before = opening
     while (token := cursor.advance()).text != _CLOSING[opening.text] or token.kind == "string":
         if token.kind == "end":
             raise cursor.error(opening, f"{opening.text} is not closed")
         if cursor.is_search_property(token):
-            raise cursor.error(token, 'text:query is not allowed here; write ?thing text:query "words" in a pattern')
+            raise cursor.error(
+                token,
+                'text:query is not allowed here; write ?thing text:query "words" in a pattern',
+            )
         if token.kind == "other" and token.text in _CLOSING:
             if token.text == "{" and before.word() == "EXISTS":
                 _parse_group(cursor, token)
@@ -107,7 +114,11 @@ def _parse_group(cursor: PatternCursor, opening: Token) -> None:
     while (token := cursor.current).text != "}" or token.kind == "string":
         if token.kind == "end":
             raise cursor.error(opening, "{ is not closed")
-        if token.kind in _TERMS or token.text in ("(", "[", "-", "+") or token.word() in ("TRUE", "FALSE"):
+        if (
+            token.kind in _TERMS
+            or token.text in ("(", "[", "-", "+")
+            or token.word() in ("TRUE", "FALSE")
+        ):
             start = token.start if start is None else start
             _parse_statement(cursor, start)
             continue
@@ -163,7 +174,9 @@ def _parse_select(cursor: PatternCursor, opening: Token) -> None:
 
 
 def _parse_term(cursor: PatternCursor) -> tuple[Token, ...]:
-    """Consume one term: a name, a literal with its tag or type, a list or the properties of a blank node."""
+    """Consume one term: a name, a literal with its tag or type, a list or the properties of a blank
+    node.
+    """
     first = cursor.current
     if first.text in ("(", "[") and first.kind == "other":
         first_index = cursor.index
@@ -185,7 +198,9 @@ def _parse_term(cursor: PatternCursor) -> tuple[Token, ...]:
 
 
 def _parse_statement(cursor: PatternCursor, start: int) -> None:
-    """Parse a subject with its properties and objects; *start* is the start of its basic graph pattern."""
+    """Parse a subject with its properties and objects; *start* is the start of its basic graph
+    pattern.
+    """
     statement = _Statement(_parse_term(cursor))
     while True:
         while cursor.current.text == ";":
@@ -203,7 +218,11 @@ def _parse_statement(cursor: PatternCursor, start: int) -> None:
 
 
 def _verb_follows(token: Token) -> bool:
-    return token.kind in ("iri", "name", "variable") or token.text in ("^", "!", "(") or token.text == "a"
+    return (
+        token.kind in ("iri", "name", "variable")
+        or token.text in ("^", "!", "(")
+        or token.text == "a"
+    )
 
 
 def _parse_part(cursor: PatternCursor, statement: _Statement) -> None:
@@ -214,10 +233,19 @@ def _parse_part(cursor: PatternCursor, statement: _Statement) -> None:
     _parse_term(cursor)
     while cursor.current.text == ",":
         if search:
-            raise cursor.error(cursor.current, "text:query takes one search; repeat the property for another")
+            raise cursor.error(
+                cursor.current, "text:query takes one search; repeat the property for another"
+            )
         cursor.advance()
         _parse_term(cursor)
-    statement.parts.append((verb, tuple(cursor.tokens[first_index : cursor.index]), cursor.tokens[cursor.index - 1].end, search))
+    statement.parts.append(
+        (
+            verb,
+            tuple(cursor.tokens[first_index : cursor.index]),
+            cursor.tokens[cursor.index - 1].end,
+            search,
+        )
+    )
 
 
 def _parse_path(cursor: PatternCursor) -> int:
@@ -234,12 +262,16 @@ def _parse_path(cursor: PatternCursor) -> int:
         if cursor.current.text not in ("/", "|"):
             break
         cursor.advance()
-    if cursor.index - first_index > 1 and any(cursor.is_search_property(token) for token in cursor.tokens[first_index : cursor.index]):
+    if cursor.index - first_index > 1 and any(
+        cursor.is_search_property(token) for token in cursor.tokens[first_index : cursor.index]
+    ):
         raise cursor.error(cursor.tokens[first_index], "text:query cannot be part of a path")
     return cursor.index - first_index
 
 
-def _search_calls(cursor: PatternCursor, statement: _Statement, start: int, end: int) -> Iterator[SearchCall]:
+def _search_calls(
+    cursor: PatternCursor, statement: _Statement, start: int, end: int
+) -> Iterator[SearchCall]:
     """Yield the searches of a statement, each with the spans to remove from the text."""
     searches = [index for index, part in enumerate(statement.parts) if part[3]]
     if not searches:
@@ -251,6 +283,13 @@ def _search_calls(cursor: PatternCursor, statement: _Statement, start: int, end:
     for index in searches:
         verb, argument, last, _ = statement.parts[index]
         if not has_only_searches and len(statement.subject) > 1:
-            raise cursor.error(statement.subject[0], "a list with a score takes no property but text:query; write the others apart")
-        removals = ((statement.subject[0].start, end),) if has_only_searches else ((verb.start, last), *semicolons)
+            raise cursor.error(
+                statement.subject[0],
+                "a list with a score takes no property but text:query; write the others apart",
+            )
+        removals = (
+            ((statement.subject[0].start, end),)
+            if has_only_searches
+            else ((verb.start, last), *semicolons)
+        )
         yield SearchCall(statement.subject, argument, verb, start, removals)

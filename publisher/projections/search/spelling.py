@@ -12,11 +12,13 @@ from publisher.projections.search.searcher import Searcher
 MIN_LETTERS = 4  # of a word that is corrected: shorter words are similar to too many others
 MAX_WORDS = 8  # words of a search that are checked
 _NEAR = 0.74  # similarity by difflib's measure: one typing error in four letters, two in eight
-_MAX_THINGS, _MAX_CHARACTERS = 20, 2_000  # things, and characters of each of their texts, that are searched for similar words
+# things, and characters of each of their texts, that are searched for similar words
+_MAX_THINGS, _MAX_CHARACTERS = 20, 2_000
 
 
 def suggest_spelling(words: str, search: Searcher) -> str | None:
-    """Return *words* with words that match nothing replaced by the most similar ones; None if that matches nothing either.
+    """Return *words* with words that match nothing replaced by the most similar ones; None if that
+    matches nothing either.
 
     Operators and words that match stay as they were typed.
     """
@@ -24,7 +26,12 @@ def suggest_spelling(words: str, search: Searcher) -> str | None:
     last, seen = 0, 0
     for match in find_words(words):
         word = match.group()
-        if len(word) < MIN_LETTERS or word == "OR" or words[match.start() - 1 : match.start()] == "-" or seen >= MAX_WORDS:
+        if (
+            len(word) < MIN_LETTERS
+            or word == "OR"
+            or words[match.start() - 1 : match.start()] == "-"
+            or seen >= MAX_WORDS
+        ):
             continue
         seen += 1
         if (similar := _similar(word, search)) is not None:
@@ -33,13 +40,23 @@ def suggest_spelling(words: str, search: Searcher) -> str | None:
     if not pieces:
         return None
     suggestion = "".join([*pieces, words[last:]])
-    return suggestion if search.find(SearchRequest(suggestion), 1, with_entries=False, similar=False).total else None
+    return (
+        suggestion
+        if search.find(SearchRequest(suggestion), 1, with_entries=False, similar=False).total
+        else None
+    )
 
 
 def _similar(word: str, search: Searcher) -> str | None:
-    """Return the indexed word most similar to *word*; None if *word* itself matches or no word is similar."""
+    """Return the indexed word most similar to *word*; None if *word* itself matches or no word is
+    similar.
+    """
     parts = tokens(word)
-    if len(parts) != 1 or parts[0][1] or search.find(SearchRequest(word), 1, with_entries=False, similar=False).total:
+    if (
+        len(parts) != 1
+        or parts[0][1]
+        or search.find(SearchRequest(word), 1, with_entries=False, similar=False).total
+    ):
         return None
     candidates: dict[str, str] = {}
     for text in _texts(word, search):
@@ -51,7 +68,9 @@ def _similar(word: str, search: Searcher) -> str | None:
 
 
 def _texts(word: str, search: Searcher) -> Iterator[str]:
-    """Yield the texts that may contain a word similar to *word*: names of topics, then titles, organizations and descriptions of things."""
+    """Yield the texts that may contain a word similar to *word*: names of topics, then titles,
+    organizations and descriptions of things.
+    """
     for hit in search.topics.search(word, fuzzy=True)[:_MAX_THINGS] if search.topics else ():
         yield from search.topics.names(hit.topic) if search.topics else ()
     entries = search.find(SearchRequest(word), _MAX_THINGS).entries

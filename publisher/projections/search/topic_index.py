@@ -1,7 +1,7 @@
 """Search topics: the concepts of the vocabulary that are named by the words of a search.
 
-The index is in memory: some 500 concepts, with their labels in six languages and the synonyms of ``synonyms.toml``, which are read
-when an index is built.
+The index is in memory: some 500 concepts, with their labels in six languages and the synonyms of
+``synonyms.toml``, which are read when an index is built.
 """
 
 from __future__ import annotations
@@ -19,14 +19,22 @@ from languages.request_locale import LANGUAGES
 from languages.translations import load_translations
 from publisher.projections.search.analyzer import fold, tokens
 from publisher.projections.search.index import TOPICS, SearchEntry, Texts, document, schema
-from publisher.projections.search.query_parser import NamedTopics, SearchRequest, build_query, parse_clauses, word_query
+from publisher.projections.search.query_parser import (
+    NamedTopics,
+    SearchRequest,
+    build_query,
+    parse_clauses,
+    word_query,
+)
 from publisher.projections.search.topics import Topic, parse_topics
 
 MAX_NAME_LENGTH = 60  # characters; longer labels, such as those of targets, count as descriptions
 _MAX_TOPICS = 1_000  # extra than there are
 _HEAP = 15_000_000  # bytes: the minimum of tantivy
-_STEM_LANGUAGES = ((), tuple(LANGUAGES))  # first without stems: across six languages many stems are equal by chance
-_COMMON = 100  # topics: a word in the labels of extra than these identifies none of them, such as "the" and "of"
+# first without stems: across six languages many stems are equal by chance
+_STEM_LANGUAGES = ((), tuple(LANGUAGES))
+# topics: a word in the labels of extra than these identifies none of them, such as "the" and "of"
+_COMMON = 100
 _CACHED = 5_000  # words whose topics are cached
 SYNONYMS = files("publisher.projections.search") / "synonyms.toml"
 
@@ -48,12 +56,15 @@ class TopicIndex:
         self.topics = {topic.iri: topic for topic in topics}
         index = tantivy.Index(schema())
         writer = index.writer(_HEAP, 1)
-        self._names_by_word: dict[str, list[tuple[frozenset[str], str]]] = {}  # by word: the folded words of each name that contains it
+        # by word: the folded words of each name that contains it
+        self._names_by_word: dict[str, list[tuple[frozenset[str], str]]] = {}
         self._runs: list[tuple[str, str]] = []  # names in scripts without spaces
         self._names: dict[str, Texts] = {}
         for topic in self.topics.values():
             names, others = _labels(topic, synonyms)
-            writer.add_document(document(SearchEntry(topic.iri, topic.scheme, "", 0, names, others)))
+            writer.add_document(
+                document(SearchEntry(topic.iri, topic.scheme, "", 0, names, others))
+            )
             for words in map(tokens, dict.fromkeys(text for text, _ in names)):
                 folded = frozenset(fold(word) for word, _ in words)
                 if len(words) == 1 and words[0][1]:
@@ -75,21 +86,28 @@ class TopicIndex:
             if len(self._cached) >= _CACHED:
                 self._cached.clear()
             near, far = (
-                self._first_hits([word_query(*key, field, languages) for languages in _STEM_LANGUAGES]) for field in ("title", "text")
+                self._first_hits(
+                    [word_query(*key, field, languages) for languages in _STEM_LANGUAGES]
+                )
+                for field in ("title", "text")
             )
             if len(near) + len(far) > _COMMON:
                 near, far = {}, {}
             self._cached[key] = NamedTopics(
-                tuple(self._with_members(near)), tuple(self._with_members([iri for iri in far if iri not in near]))
+                tuple(self._with_members(near)),
+                tuple(self._with_members([iri for iri in far if iri not in near])),
             )
         return self._cached[key]
 
     def named_whole(self, words: str, *, fuzzy: bool) -> tuple[str, ...]:
-        """Return the IRIs of the concepts that all *words* name together, countries of regions among them."""
+        """Return the IRIs of the concepts that all *words* name together, countries of regions
+        among them.
+        """
         return tuple(self._with_members(self._search_all_words(words, fuzzy)))
 
     def search(self, words: str, *, fuzzy: bool = False) -> list[TopicHit]:
-        """Return the topics whose labels have all *words*, and those whose whole name is in *words*; the best first.
+        """Return the topics whose labels have all *words*, and those whose whole name is in
+        *words*; the best first.
 
         *fuzzy* accepts similar words, as the search does.
         """
@@ -106,7 +124,12 @@ class TopicIndex:
         return [text for text, _ in self._names[topic.iri]]
 
     def _search_all_words(self, words: str, fuzzy: bool) -> dict[str, float]:
-        return self._first_hits([build_query(SearchRequest(words), languages, fuzzy=fuzzy) for languages in _STEM_LANGUAGES])
+        return self._first_hits(
+            [
+                build_query(SearchRequest(words), languages, fuzzy=fuzzy)
+                for languages in _STEM_LANGUAGES
+            ]
+        )
 
     def _first_hits(self, queries: Iterable[tantivy.Query]) -> dict[str, float]:
         """Return the hits of the first of *queries* that has any."""
@@ -114,25 +137,39 @@ class TopicIndex:
 
     def _search(self, query: tantivy.Query) -> dict[str, float]:
         hits = self._searcher.search(query, _MAX_TOPICS).hits
-        return {str(self._searcher.doc(address).get_first("thing")): float(score) for score, address in hits}
+        return {
+            str(self._searcher.doc(address).get_first("thing")): float(score)
+            for score, address in hits
+        }
 
     def _with_members(self, iris: Iterable[str]) -> dict[str, None]:
         return dict.fromkeys(one for iri in iris for one in (iri, *self.topics[iri].members))
 
     def _named_in(self, words: str) -> set[str]:
-        """Return the topics that have a name whose words are all in *words*; its last word may be a prefix, as in ``health ken*``."""
-        clauses = [clause for group in parse_clauses(words) for clause in group if not clause.is_negated]
+        """Return the topics that have a name whose words are all in *words*; its last word may be a
+        prefix, as in ``health ken*``.
+        """
+        clauses = [
+            clause for group in parse_clauses(words) for clause in group if not clause.is_negated
+        ]
         known = {fold(word) for clause in clauses for word, run in clause.words if not run}
         runs = [fold(word) for clause in clauses for word, run in clause.words if run]
         prefixes = tuple(fold(clause.words[-1][0]) for clause in clauses if clause.is_prefix)
         if prefixes:
             known.update(word for word in self._names_by_word if word.startswith(prefixes))
-        iris = {iri for word in known for name, iri in self._names_by_word.get(word, ()) if name <= known}
+        iris = {
+            iri
+            for word in known
+            for name, iri in self._names_by_word.get(word, ())
+            if name <= known
+        }
         return iris | {iri for name, iri in self._runs if any(name in run for run in runs)}
 
 
 def _labels(topic: Topic, synonyms: Synonyms) -> tuple[Texts, Texts]:
-    """Return the names of *topic* and its longer labels; English labels without a translation get that of the pages."""
+    """Return the names of *topic* and its longer labels; English labels without a translation get
+    that of the pages.
+    """
     known = {tag for _, tag in topic.preferred}
     english = [text for text, tag in topic.preferred if tag == "en"]
     translated = [
@@ -152,10 +189,17 @@ def _labels(topic: Topic, synonyms: Synonyms) -> tuple[Texts, Texts]:
 
 @cache
 def load_synonyms() -> Synonyms:
-    """Read ``synonyms.toml``: words with their languages by the topic's IRI, or its part after the base of our IRIs."""
+    """Read ``synonyms.toml``: words with their languages by the topic's IRI, or its part after the
+    base of our IRIs.
+    """
     with SYNONYMS.open("rb") as file:
         rows = tomllib.load(file)["topic"]
-    return {row["topic"]: tuple((text, language) for language in LANGUAGES for text in row.get(language, ())) for row in rows}
+    return {
+        row["topic"]: tuple(
+            (text, language) for language in LANGUAGES for text in row.get(language, ())
+        )
+        for row in rows
+    }
 
 
 def open_topics(folder: Path) -> TopicIndex | None:
@@ -167,6 +211,7 @@ def open_topics(folder: Path) -> TopicIndex | None:
     return _build_cached(content)
 
 
-@lru_cache(maxsize=2)  # the vocabulary changes rarely; journal entries that do not change it share one index
+# the vocabulary changes rarely; journal entries that do not change it share one index
+@lru_cache(maxsize=2)
 def _build_cached(content: bytes) -> TopicIndex:
     return TopicIndex(parse_topics(content), load_synonyms())

@@ -1,4 +1,6 @@
-"""Read the labels of the concepts that things are linked to, and store them in a file in the folder of the search index."""
+"""Read the labels of the concepts that things are linked to, and store them in a file in the folder
+of the search index.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ _INDICATOR = NamedNode("http://metadata.un.org/sdg/ontology#Indicator")
 class Topic:
     """A concept of the vocabulary with its labels, preferred ones first.
 
-    *members* are the IRIs of the countries of an ITU region: things are linked to countries, not to regions.
+    *members* are the IRIs of the countries of an ITU region: things are linked to countries, not to
+    regions.
     """
 
     iri: str
@@ -35,7 +38,9 @@ class Topic:
 
 
 def read_topics(store: QuadSource, base: str) -> list[Topic]:
-    """Return the topics of the concept schemes in *store*, without SDG indicators, since nothing is linked to them."""
+    """Return the topics of the concept schemes in *store*, without SDG indicators, since nothing is
+    linked to them.
+    """
     preferred: dict[str, list[tuple[str, str | None]]] = {}
     others: dict[str, list[tuple[str, str | None]]] = {}
     schemes: dict[str, str] = {}
@@ -59,7 +64,13 @@ def read_topics(store: QuadSource, base: str) -> list[Topic]:
             elif quad.predicate == region and isinstance(value, NamedNode):
                 members.setdefault(value.value, set()).add(iri)
     return [
-        Topic(iri, scheme, _ordered(preferred.get(iri, ())), _ordered(others.get(iri, ())), tuple(sorted(members.get(iri, ()))))
+        Topic(
+            iri,
+            scheme,
+            _ordered(preferred.get(iri, ())),
+            _ordered(others.get(iri, ())),
+            tuple(sorted(members.get(iri, ()))),
+        )
         for iri, scheme in sorted(schemes.items())
         if iri not in excluded
     ]
@@ -71,7 +82,9 @@ def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
 
 def write_topics(index: Path, topics: Iterable[Topic]) -> None:
     """Write *topics* into the folder *index*, replacing the file atomically."""
-    rows = [[topic.iri, topic.scheme, topic.preferred, topic.others, topic.members] for topic in topics]
+    rows = [
+        [topic.iri, topic.scheme, topic.preferred, topic.others, topic.members] for topic in topics
+    ]
     replace_file(index / TOPICS, orjson.dumps(rows))
 
 

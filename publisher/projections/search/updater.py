@@ -1,9 +1,10 @@
 """The projection of the journal into the search index.
 
-The changed things are read again from the store, so applying an entry twice changes nothing: after a crash the index
-continues from its last commit. The names of organizations are part of the entries of things in which they take part; if a
-name changes, these things are read again. Labels of concepts are stored separately (``topics``), so a changed label only
-requires reading the vocabulary.
+The changed things are read again from the store, so applying an entry twice changes nothing: after
+a crash the index continues from its last commit. The names of organizations are part of the entries
+of things in which they take part; if a name changes, these things are read again. Labels of
+concepts are stored separately (``topics``), so a changed label only requires reading the
+vocabulary.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ log = structlog.get_logger(component="text")
 
 @dataclass(frozen=True, slots=True)
 class IndexCheckpoint:
-    """The last journal entry in the index, and the versions of our format and of tantivy that wrote it (*made*)."""
+    """The last journal entry in the index, and the versions of our format and of tantivy that wrote
+    it (*made*).
+    """
 
     position: int = 0
     entry: str = ""
@@ -58,7 +61,11 @@ def read_index_checkpoint(path: Path) -> IndexCheckpoint:
         checkpoint = IndexCheckpoint(**values)
     except TypeError as error:
         raise ValueError(f"it is not a checkpoint: {error}") from error
-    if (type(checkpoint.position), type(checkpoint.entry), type(checkpoint.made)) != (int, str, str):
+    if (type(checkpoint.position), type(checkpoint.entry), type(checkpoint.made)) != (
+        int,
+        str,
+        str,
+    ):
         raise ValueError("it has a value of a wrong type")
     return checkpoint
 
@@ -66,17 +73,27 @@ def read_index_checkpoint(path: Path) -> IndexCheckpoint:
 class SearchUpdater:
     """The search index in *folder*; its subfolder ``shown`` has the last published state.
 
-    *prefetch* is called with the subjects that are read next, so that a remote store can fetch them in one query; None for
-    an embedded store.
+    *prefetch* is called with the subjects that are read next, so that a remote store can fetch them
+    in one query; None for an embedded store.
     """
 
     name = "search"
     errors: tuple[type[Exception], ...] = (ValueError, OSError)
     snapshot_wait = 0.5
 
-    def __init__(self, folder: Path, reader: JournalReader, prefetch: Callable[[Iterable[str]], None] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        reader: JournalReader,
+        prefetch: Callable[[Iterable[str]], None] | None = None,
+    ) -> None:
         self.published = folder / "shown"
-        self._folder, self._reader, self._base, self._prefetch_subjects = folder, reader, reader.base, prefetch
+        self._folder, self._reader, self._base, self._prefetch_subjects = (
+            folder,
+            reader,
+            reader.base,
+            prefetch,
+        )
         self._index, self._checkpoint_file = folder / "index", folder / "position.json"
         self._committed = self._read_checkpoint()
         if not self.checkpoint:
@@ -92,7 +109,9 @@ class SearchUpdater:
 
     @property
     def position(self) -> int:
-        """Return the number of the last journal entry in the published index, -1 if none is published."""
+        """Return the number of the last journal entry in the published index, -1 if none is
+        published.
+        """
         return position_file.read_position(self.published)
 
     def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
@@ -118,7 +137,9 @@ class SearchUpdater:
             if entry.number > position:
                 break
             for changed in entry.changed(BATCH):
-                self._labels_changed = self._labels_changed or not self._vocabulary.isdisjoint(changed)
+                self._labels_changed = self._labels_changed or not self._vocabulary.isdisjoint(
+                    changed
+                )
                 self._prefetch(changed)
                 things = described_things(source, changed, self._base)
                 self._put_all(source, things)
@@ -151,12 +172,20 @@ class SearchUpdater:
         """Close the index."""
         self._writer.close()
 
-    def _things_of_renamed(self, store: QuadSource, before: Searcher, changed: Iterable[str]) -> set[str]:
-        """Return the things of organizations in *changed* whose name or class differs from *before*.
+    def _things_of_renamed(
+        self, store: QuadSource, before: Searcher, changed: Iterable[str]
+    ) -> set[str]:
+        """Return the things of organizations in *changed* whose name or class differs from
+        *before*.
 
-        *before* is the last committed index, so an entry that is applied again after a crash has the same result.
+        *before* is the last committed index, so an entry that is applied again after a crash has
+        the same result.
         """
-        organizations = sorted(thing for thing in changed if (parse_thing_iri(thing, self._base) or [""])[0] == "organization")
+        organizations = sorted(
+            thing
+            for thing in changed
+            if (parse_thing_iri(thing, self._base) or [""])[0] == "organization"
+        )
         renamed: set[str] = set()
         for organization, old in zip(organizations, before.entries(organizations), strict=True):
             new = read_entry(store, organization, self._base) if old else None
@@ -205,7 +234,11 @@ class SearchUpdater:
         except (FileNotFoundError, ValueError):
             return IndexCheckpoint()
         is_usable = (self._index / "meta.json").exists() and checkpoint.made == BUILD_VERSION
-        return checkpoint if is_usable and self._reader.contains(checkpoint.position, checkpoint.entry) else IndexCheckpoint()
+        return (
+            checkpoint
+            if is_usable and self._reader.contains(checkpoint.position, checkpoint.entry)
+            else IndexCheckpoint()
+        )
 
     def _delete_files(self) -> None:
         self._checkpoint_file.unlink(missing_ok=True)
@@ -220,7 +253,9 @@ def _batches(things: Iterable[str]) -> Iterator[list[str]]:
 
 
 def link_published(published: Path, folder: Path) -> int:
-    """Link the published index into *folder*; return its position in the journal, -1 if there is none."""
+    """Link the published index into *folder*; return its position in the journal, -1 if there is
+    none.
+    """
     position = position_file.read_position(published)
     if position < 0:
         return position

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from languages.embedding import WIDTH, Vectors
 
 BUILD_VERSION = "1"
-THINGS, OFFSETS, VECTORS, MEANS, CODES = "things", "offsets.npy", "vectors.npy", "means.npy", "codes.npy"
+THINGS, OFFSETS, VECTORS, MEANS, CODES = (
+    "things",
+    "offsets.npy",
+    "vectors.npy",
+    "means.npy",
+    "codes.npy",
+)
 _CHUNK = 8_192  # rows in memory at a time
 _FEW = 20  # texts of a language whose mean counts as much as that of all texts
 _SCALE = 127  # the largest number of a stored vector: one byte a number is enough to order things
@@ -26,7 +32,9 @@ Bytes = NDArray[np.int8]
 
 
 class VectorDatabase:
-    """A row for each thing: its IRI, the digest of the text that was embedded, its vector, and the last *entry* that needed it."""
+    """A row for each thing: its IRI, the digest of the text that was embedded, its vector, and the
+    last *entry* that needed it.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,26 +47,42 @@ class VectorDatabase:
         return (row[0], row[1], row[2]) if row else (0, "", "")
 
     def mark_needed(self, digests: Sequence[tuple[str, bytes]], entry: int) -> set[str]:
-        """Mark the things whose text has the same digest as before as needed by *entry*, and return them."""
+        """Mark the things whose text has the same digest as before as needed by *entry*, and return
+        them.
+        """
         query = (
             "UPDATE vectors SET entry = $entry FROM (SELECT unnest($things) AS thing, unnest($digests) AS digest) AS wanted "
             "WHERE vectors.thing = wanted.thing AND vectors.digest = wanted.digest RETURNING vectors.thing"
         )
-        values = {"entry": entry, "things": [thing for thing, _ in digests], "digests": [digest for _, digest in digests]}
+        values = {
+            "entry": entry,
+            "things": [thing for thing, _ in digests],
+            "digests": [digest for _, digest in digests],
+        }
         return {thing for (thing,) in self._connection.execute(query, values).fetchall()}
 
     def put(self, rows: Sequence[tuple[str, bytes, str]], vectors: Vectors, entry: int) -> None:
-        """Store the vectors of things with the digests and the languages of their texts; a row of *vectors* each."""
+        """Store the vectors of things with the digests and the languages of their texts; a row of
+        *vectors* each.
+        """
         things, digests, languages = ([row[column] for row in rows] for column in range(3))
         stored = [vector.tobytes() for vector in _quantized(vectors)]
         self._connection.execute(
             "INSERT OR REPLACE INTO vectors SELECT unnest($things), unnest($digests), unnest($languages), unnest($vectors), $entry",
-            {"things": things, "digests": digests, "languages": languages, "vectors": stored, "entry": entry},
+            {
+                "things": things,
+                "digests": digests,
+                "languages": languages,
+                "vectors": stored,
+                "entry": entry,
+            },
         )
 
     def drop(self, things: Collection[str]) -> None:
         """Delete the vectors of *things*."""
-        self._connection.execute("DELETE FROM vectors WHERE thing IN (SELECT unnest($things))", {"things": list(things)})
+        self._connection.execute(
+            "DELETE FROM vectors WHERE thing IN (SELECT unnest($things))", {"things": list(things)}
+        )
 
     def drop_unneeded(self, entry: int) -> None:
         """Delete the vectors that no build since *entry* needed."""
@@ -68,11 +92,15 @@ class VectorDatabase:
         """Record that the vectors are those of a journal entry."""
         values = {"position": position, "entry": entry, "version": BUILD_VERSION}
         self._connection.execute("BEGIN; DELETE FROM checkpoint")
-        self._connection.execute("INSERT INTO checkpoint VALUES ($position, $entry, $version)", values)
+        self._connection.execute(
+            "INSERT INTO checkpoint VALUES ($position, $entry, $version)", values
+        )
         self._connection.execute("COMMIT; CHECKPOINT")
 
     def write_files(self, folder: Path) -> None:
-        """Write the files that ``vector_index`` reads into *folder*; at most ``_CHUNK`` rows are in memory."""
+        """Write the files that ``vector_index`` reads into *folder*; at most ``_CHUNK`` rows are in
+        memory.
+        """
         row = self._connection.execute("SELECT count(*) FROM vectors").fetchone()
         count = row[0] if row else 0
         offsets, numbers = np.zeros(count + 1, dtype=np.int64), np.zeros(count, dtype=np.int16)
@@ -83,15 +111,23 @@ class VectorDatabase:
             for rows in self._chunks():
                 things, last = [thing.encode() for thing, _, _ in rows], first + len(rows)
                 names.write(b"".join(things))
-                offsets[first + 1 : last + 1] = offsets[first] + np.cumsum([len(thing) for thing in things])
-                numbers[first:last] = [languages.setdefault(language, len(languages)) for _, language, _ in rows]
-                vectors[first:last] = np.frombuffer(b"".join(vector for _, _, vector in rows), dtype=np.int8).reshape(-1, WIDTH)
+                offsets[first + 1 : last + 1] = offsets[first] + np.cumsum(
+                    [len(thing) for thing in things]
+                )
+                numbers[first:last] = [
+                    languages.setdefault(language, len(languages)) for _, language, _ in rows
+                ]
+                vectors[first:last] = np.frombuffer(
+                    b"".join(vector for _, _, vector in rows), dtype=np.int8
+                ).reshape(-1, WIDTH)
                 first = last
         means = _means(vectors, numbers, len(languages))
         codes = open_memmap(folder / CODES, mode="w+", dtype=np.uint64, shape=(count, WIDTH // 64))
         for first in range(0, count, _CHUNK):
             chunk = slice(first, first + _CHUNK)
-            centered = np.asarray(normalized(vectors[chunk]) - means[numbers[chunk]], dtype=np.float32)
+            centered = np.asarray(
+                normalized(vectors[chunk]) - means[numbers[chunk]], dtype=np.float32
+            )
             vectors[chunk], codes[chunk] = _quantized(centered), signs(centered)
         vectors.flush()
         codes.flush()
@@ -103,7 +139,9 @@ class VectorDatabase:
         self._connection.close()
 
     def _chunks(self) -> Iterator[list[tuple[str, str, bytes]]]:
-        result = self._connection.execute("SELECT thing, language, vector FROM vectors ORDER BY thing")
+        result = self._connection.execute(
+            "SELECT thing, language, vector FROM vectors ORDER BY thing"
+        )
         while rows := result.fetchmany(_CHUNK):
             yield rows
 
@@ -115,7 +153,9 @@ def _means(vectors: Bytes, numbers: NDArray[np.int16], languages: int) -> Vector
     """
     sums, counts = np.zeros((languages, WIDTH)), np.bincount(numbers, minlength=languages)[:, None]
     for first in range(0, len(vectors), _CHUNK):
-        np.add.at(sums, numbers[first : first + _CHUNK], normalized(vectors[first : first + _CHUNK]))
+        np.add.at(
+            sums, numbers[first : first + _CHUNK], normalized(vectors[first : first + _CHUNK])
+        )
     whole = sums.sum(axis=0) / max(1, len(vectors))
     return np.asarray((sums + _FEW * whole) / (counts + _FEW), dtype=np.float32)
 
@@ -128,7 +168,9 @@ def _quantized(vectors: Vectors) -> Bytes:
 def normalized(vectors: Bytes) -> Vectors:
     """Return stored vectors as numbers, each of the length 1."""
     numbers = vectors.astype(np.float32)
-    return np.asarray(numbers / np.maximum(np.linalg.norm(numbers, axis=1, keepdims=True), 1e-9), dtype=np.float32)
+    return np.asarray(
+        numbers / np.maximum(np.linalg.norm(numbers, axis=1, keepdims=True), 1e-9), dtype=np.float32
+    )
 
 
 def signs(vectors: Vectors) -> NDArray[np.uint64]:

@@ -1,6 +1,8 @@
-"""The projection of the journal into the vectors of things, by which a search also finds what has the same meaning.
+"""The projection of the journal into the vectors of things, by which a search also finds what has
+the same meaning.
 
-Texts are embedded in batches, which are committed one by one: after a crash the texts that have a vector are not embedded again.
+Texts are embedded in batches, which are committed one by one: after a crash the texts that have a
+vector are not embedded again.
 """
 
 from __future__ import annotations
@@ -18,7 +20,13 @@ from publisher.projections.database_projection import DatabaseProjection
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import write_position
 from publisher.projections.quad_source import QuadSource
-from publisher.projections.search.document_source import described_things, parse_thing_iri, read_entry, record_iris, thing_iris
+from publisher.projections.search.document_source import (
+    described_things,
+    parse_thing_iri,
+    read_entry,
+    record_iris,
+    thing_iris,
+)
 from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.vector_database import BUILD_VERSION, VectorDatabase
 
@@ -33,26 +41,36 @@ log = structlog.get_logger(component="vectors")
 class VectorUpdater(DatabaseProjection[VectorDatabase]):
     """The vectors in *folder*; its subfolder ``shown`` has the last published state.
 
-    *prefetch* is called with the subjects that are read next, so that a remote store can fetch them in one query.
+    *prefetch* is called with the subjects that are read next, so that a remote store can fetch them
+    in one query.
     """
 
     name = "vectors"
     snapshot_wait = 0.0
     errors = (duckdb.Error, OSError, ModelError)
 
-    def __init__(self, folder: Path, reader: JournalReader, prefetch: Callable[[Iterable[str]], None] = lambda subjects: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        reader: JournalReader,
+        prefetch: Callable[[Iterable[str]], None] = lambda subjects: None,
+    ) -> None:
         super().__init__(folder, reader, VectorDatabase, BUILD_VERSION)
         self._prefetch, self._base = prefetch, reader.base
 
     def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
-        """Store the vectors of what changed up to *position*, the position of *source*; yield between batches."""
+        """Store the vectors of what changed up to *position*, the position of *source*; yield
+        between batches.
+        """
         if self.checkpoint:
             for decoded in self._reader.entries(self.checkpoint):
                 if decoded.number > position:
                     break
                 for changed in decoded.changed(_CHANGED):
                     self._prefetch(changed)
-                    yield from self._put_all(source, sorted(described_things(source, changed, self._base)), position)
+                    yield from self._put_all(
+                        source, sorted(described_things(source, changed, self._base)), position
+                    )
         else:
             log.info("embedding texts", position=position)
             yield from self._put_all(source, thing_iris(source, self._base), position)
@@ -68,12 +86,23 @@ class VectorUpdater(DatabaseProjection[VectorDatabase]):
         self._publish(part)
 
     def _put_all(self, source: QuadSource, things: Iterable[str], position: int) -> Iterator[None]:
-        rest = (thing for thing in things if (parse_thing_iri(thing, self._base) or [_NAMES_ONLY])[0] != _NAMES_ONLY)
+        rest = (
+            thing
+            for thing in things
+            if (parse_thing_iri(thing, self._base) or [_NAMES_ONLY])[0] != _NAMES_ONLY
+        )
         while batch := list(islice(rest, _BATCH)):
             self._prefetch([*batch, *record_iris(batch, self._base)])
             entries = {thing: read_entry(source, thing, self._base) for thing in batch}
-            texts = {thing: text for thing, entry in entries.items() if entry and (text := embedded_text(entry))[0]}
-            digests = {thing: hashlib.sha256("\n".join(text).encode(errors="replace")).digest() for thing, text in texts.items()}
+            texts = {
+                thing: text
+                for thing, entry in entries.items()
+                if entry and (text := embedded_text(entry))[0]
+            }
+            digests = {
+                thing: hashlib.sha256("\n".join(text).encode(errors="replace")).digest()
+                for thing, text in texts.items()
+            }
             same = self._database.mark_needed(list(digests.items()), position) if digests else set()
             if new := [thing for thing in texts if thing not in same]:
                 rows = [(thing, digests[thing], texts[thing][1]) for thing in new]
@@ -84,7 +113,14 @@ class VectorUpdater(DatabaseProjection[VectorDatabase]):
 
 
 def embedded_text(entry: SearchEntry) -> tuple[str, str]:
-    """Return the title and the beginning of the description of a thing in one of its languages, and the language; "" if it has none."""
-    title, tag = next(((text, tag) for text, tag in entry.titles if text.strip()), ("", entry.texts[0][1] if entry.texts else None))
+    """Return the title and the beginning of the description of a thing in one of its languages, and
+    the language; "" if it has none.
+    """
+    title, tag = next(
+        ((text, tag) for text, tag in entry.titles if text.strip()),
+        ("", entry.texts[0][1] if entry.texts else None),
+    )
     text = next((text for text, other in entry.texts if other == tag and text.strip()), "")
-    return "\n".join(part for part in (title, text) if part)[:LONGEST].strip(), (tag or "").partition("-")[0].lower()
+    return "\n".join(part for part in (title, text) if part)[:LONGEST].strip(), (
+        tag or ""
+    ).partition("-")[0].lower()

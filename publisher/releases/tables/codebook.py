@@ -1,4 +1,6 @@
-"""Write the codebook of a release: each column with its type, unit, code list and examples from the release itself."""
+"""Write the codebook of a release: each column with its type, unit, code list and examples from the
+release itself.
+"""
 
 from __future__ import annotations
 
@@ -14,35 +16,58 @@ from publisher.store.releases.manifest import Release
 
 NAME, PRINT = "codebook.md", "codebook.pdf"
 _TEMPLATE = Path(__file__).parent / "codebook.typ"
-_NOTE = "Values of a list are separated by a space in CSV and are lists in Parquet. Times are in UTC."
+_NOTE = (
+    "Values of a list are separated by a space in CSV and are lists in Parquet. Times are in UTC."
+)
 _EXAMPLES, _ROWS = 2, 2_000  # examples of a column, and rows that are read for them
 _LONGEST = 60  # characters of an example
-_PRINTABLE = re.compile("[\x20-\u052f\u1e00-\u20cf]*")  # letters of Typst's own fonts: Latin, Greek and Cyrillic
+# letters of Typst's own fonts: Latin, Greek and Cyrillic
+_PRINTABLE = re.compile("[\x20-\u052f\u1e00-\u20cf]*")
 
 Examples = Mapping[str, Mapping[str, list[str]]]  # by table and column
 
 
 def codebook(release: Release, title: str, examples: Examples, base: str) -> str:
     """Return the codebook in Markdown; code lists have addresses under *base*."""
-    lines = [f"# {title}: codebook", "", f"Release {release.number} of {release.day}: {release.iri}", "", _NOTE, ""]
+    lines = [
+        f"# {title}: codebook",
+        "",
+        f"Release {release.number} of {release.day}: {release.iri}",
+        "",
+        _NOTE,
+        "",
+    ]
     for table in TABLES.values():
         lines += [f"## {table.name}", "", f"A row is {table.row_description}."]
         lines += [f"Key: {', '.join(f'`{name}`' for name in table.key)}."] if table.key else []
-        lines += [f"`{item.column}` is `{item.target}` of `{item.table}`." for item in table.references]
-        lines += ["", "| column | type | description | unit, values or code lists | examples |", "|---|---|---|---|---|"]
-        lines += [_line(column, examples[table.name][column.name], base) for column in table.columns]
+        lines += [
+            f"`{item.column}` is `{item.target}` of `{item.table}`." for item in table.references
+        ]
+        lines += [
+            "",
+            "| column | type | description | unit, values or code lists | examples |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            _line(column, examples[table.name][column.name], base) for column in table.columns
+        ]
         lines += [""]
     return "\n".join(lines)
 
 
 def codebook_pdf(release: Release, title: str, examples: Examples, base: str) -> bytes:
-    """Return the codebook as tagged PDF, with the examples that Typst's own fonts can print. Raises ReleaseError."""
+    """Return the codebook as tagged PDF, with the examples that Typst's own fonts can print. Raises
+    ReleaseError.
+    """
     document = {
         "title": f"{title}: codebook",
         "publisher": title.partition(",")[0],
         "lead": f"Release {release.number} of {release.day}",
         "address": release.iri,
-        "notes": [_NOTE, f"Examples in letters other than Latin, Greek and Cyrillic are in {NAME} of the same release."],
+        "notes": [
+            _NOTE,
+            f"Examples in letters other than Latin, Greek and Cyrillic are in {NAME} of the same release.",
+        ],
         "tables": [_printed(table, examples[table.name], base) for table in TABLES.values()],
     }
     return typeset(_TEMPLATE, document, release.issued)
@@ -62,7 +87,9 @@ def _printed(table: Table, examples: Mapping[str, list[str]], base: str) -> dict
                 "unit": column.unit,
                 "values": list(column.values),
                 "schemes": [[name, f"{base}scheme/{name}"] for name in column.schemes],
-                "examples": [example for example in examples[column.name] if _PRINTABLE.fullmatch(example)],
+                "examples": [
+                    example for example in examples[column.name] if _PRINTABLE.fullmatch(example)
+                ],
             }
             for column in table.columns
         ],
@@ -71,7 +98,10 @@ def _printed(table: Table, examples: Mapping[str, list[str]], base: str) -> dict
 
 def table_examples(folder: Path) -> Examples:
     """Return the examples of each column of each table, from the CSV files in *folder*."""
-    return {table.name: column_examples(folder / f"{table.name}.csv.gz", table) for table in TABLES.values()}
+    return {
+        table.name: column_examples(folder / f"{table.name}.csv.gz", table)
+        for table in TABLES.values()
+    }
 
 
 def column_examples(file: Path, table: Table) -> dict[str, list[str]]:
@@ -88,8 +118,20 @@ def column_examples(file: Path, table: Table) -> dict[str, list[str]]:
 
 def _line(column: TableColumn, examples: list[str], base: str) -> str:
     lists = [f"[{name}]({base}scheme/{name})" for name in column.schemes]
-    domain = ", ".join([*([column.unit] if column.unit else []), *(f"`{value}`" for value in column.values), *lists])
-    cells = (f"`{column.name}`", _type_name(column), column.description, domain, " · ".join(f"`{example}`" for example in examples))
+    domain = ", ".join(
+        [
+            *([column.unit] if column.unit else []),
+            *(f"`{value}`" for value in column.values),
+            *lists,
+        ]
+    )
+    cells = (
+        f"`{column.name}`",
+        _type_name(column),
+        column.description,
+        domain,
+        " · ".join(f"`{example}`" for example in examples),
+    )
     return f"| {' | '.join(cells)} |"
 
 

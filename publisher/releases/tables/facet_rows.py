@@ -1,4 +1,6 @@
-"""Collect the rows of the facet tables of a release while its quads are exported. Memory use is constant."""
+"""Collect the rows of the facet tables of a release while its quads are exported. Memory use is
+constant.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,11 @@ _MEMBER = f"<{PROV}hadMember>".encode()
 
 
 class AuxiliaryData(NamedTuple):
-    """Data besides the rows: areas with their regions, and official links of action lines and goals with their status, all as codes.
+    """Data besides the rows: areas with their regions, and official links of action lines and goals
+    with their status, all as codes.
 
-    *clusters* are pairs of a member and its cluster, both IRIs. *longest* is the size of the longest row in bytes, at least a mebibyte.
+    *clusters* are pairs of a member and its cluster, both IRIs. *longest* is the size of the
+    longest row in bytes, at least a mebibyte.
     """
 
     regions: list[tuple[str, str]]
@@ -34,7 +38,9 @@ class AuxiliaryData(NamedTuple):
 
 
 class FacetRowWriter:
-    """Collects organizations and concepts, then records, as files of rows in *folder*; ``close`` completes them."""
+    """Collects organizations and concepts, then records, as files of rows in *folder*; ``close``
+    completes them.
+    """
 
     def __init__(self, folder: Path, iris: Iris) -> None:
         folder.mkdir(parents=True)
@@ -43,11 +49,15 @@ class FacetRowWriter:
         self._files = 0
         self._auxiliary = AuxiliaryData([], [], [])
         self._longest = self._auxiliary.longest
-        self._excluded_prefixes = tuple(f"<{iris.base}{name}/".encode() for name in ("id", "record", "run"))
+        self._excluded_prefixes = tuple(
+            f"<{iris.base}{name}/".encode() for name in ("id", "record", "run")
+        )
         self._match, region = f"<{iris.ns}ituRegion>".encode(), iris.scheme("itu-region")
         self._region = f"<{region}/".encode()
         self._clusters = f"<{iris.clusters}".encode()
-        self._link = [f"<{iris.ns}{name}>".encode() for name in ("linkLine", "linkGoal", "linkStatus")]
+        self._link = [
+            f"<{iris.ns}{name}>".encode() for name in ("linkLine", "linkGoal", "linkStatus")
+        ]
 
     def organization(self, graph: Graph) -> None:
         """Add an organization with all its statements."""
@@ -55,7 +65,9 @@ class FacetRowWriter:
             self._put(serialize_row(row))
 
     def concept(self, subject: bytes, parts: Sequence[Sequence[bytes]]) -> None:
-        """Add regions, links and members of clusters from the statements of another subject, each as three terms."""
+        """Add regions, links and members of clusters from the statements of another subject, each
+        as three terms.
+        """
         if subject.startswith(self._excluded_prefixes):
             return
         values: dict[bytes, list[bytes]] = {}
@@ -63,12 +75,18 @@ class FacetRowWriter:
             values.setdefault(predicate, []).append(term)
         for region in values.get(self._match, ()):
             if region.startswith(self._region):
-                self._auxiliary.regions.append((self._code("country", subject), self._code("region", region)))
+                self._auxiliary.regions.append(
+                    (self._code("country", subject), self._code("region", region))
+                )
         if subject.startswith(self._clusters):
-            self._auxiliary.clusters.extend((term[1:-1].decode(), subject[1:-1].decode()) for term in values.get(_MEMBER, ()))
+            self._auxiliary.clusters.extend(
+                (term[1:-1].decode(), subject[1:-1].decode()) for term in values.get(_MEMBER, ())
+            )
         for action_line, goal, status in product(*(values.get(name, ()) for name in self._link)):
             status_name = status[1:-1].decode().rpartition("#")[2]
-            self._auxiliary.links.append((self._code("line", action_line), self._code("goal", goal), status_name))
+            self._auxiliary.links.append(
+                (self._code("line", action_line), self._code("goal", goal), status_name)
+            )
 
     def _code(self, facet: str, term: bytes) -> str:
         return FACETS[facet].code(term[1:-1].decode(), self._iris)
@@ -93,7 +111,9 @@ class FacetRowWriter:
         """Write the remaining rows."""
         if self._rows:
             self._write()
-        (self._folder / _AUXILIARY_FILE).write_text(json.dumps(self._auxiliary._replace(longest=self._longest)))
+        (self._folder / _AUXILIARY_FILE).write_text(
+            json.dumps(self._auxiliary._replace(longest=self._longest))
+        )
 
 
 def row_files(folder: Path) -> list[Path]:

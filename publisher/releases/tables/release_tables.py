@@ -1,4 +1,5 @@
-"""Build the tables of a release, which its report counts, from rows collected during the build or from its N-Quads.
+"""Build the tables of a release, which its report counts, from rows collected during the build or
+from its N-Quads.
 
 No store is opened: the data is streamed in constant memory. After a crash, call it again.
 """
@@ -52,7 +53,9 @@ def store_rows(folder: Path, data: Path, release: Release) -> None:
 
 
 def open_release_tables(data: Path, release: Release, iris: Iris) -> ReleaseTables:
-    """Return the tables of a release; built first if they are missing, of another journal, or of another build version."""
+    """Return the tables of a release; built first if they are missing, of another journal, or of
+    another build version.
+    """
     folder = tables_folder(data, release.number)
     if not _is_current(folder, release):
         _build(data, release, iris, folder)
@@ -87,11 +90,15 @@ def _build(data: Path, release: Release, iris: Iris, folder: Path) -> None:
 def _extract_rows(data: Path, release: Release, iris: Iris, folder: Path) -> None:
     """Collect the rows from the N-Quads of the release."""
     part = _part_folder(folder)
-    lines = gzip_lines(data / "releases" / str(release.number) / f"stocktake-{release.number}.nq.gz")
+    lines = gzip_lines(
+        data / "releases" / str(release.number) / f"stocktake-{release.number}.nq.gz"
+    )
     writer, sorter = FacetRowWriter(part / "rows", iris), Sorter(part / "work")
     organizations = f"<{iris.base}id/organization/".encode()
     for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
-        for index, triples in enumerate(stream_in_chunks(group, lambda chunk: sorter.add(map(with_graph_first, chunk)))):
+        for index, triples in enumerate(
+            stream_in_chunks(group, lambda chunk: sorter.add(map(with_graph_first, chunk)))
+        ):
             if index == 0 and subject.startswith(organizations):
                 writer.organization(parse_graph(triples))
             elif index == 0:

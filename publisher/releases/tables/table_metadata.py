@@ -1,7 +1,8 @@
-"""Describe the tables in machine-readable form, each from the same columns: CSVW, Data Package, Croissant and RO-Crate.
+"""Describe the tables in machine-readable form, each from the same columns: CSVW, Data Package,
+Croissant and RO-Crate.
 
-Sources: https://www.w3.org/TR/tabular-metadata/, https://datapackage.org/, https://docs.mlcommons.org/croissant/docs/croissant-spec.html,
-https://w3id.org/ro/crate/1.1.
+Sources: https://www.w3.org/TR/tabular-metadata/, https://datapackage.org/,
+https://docs.mlcommons.org/croissant/docs/croissant-spec.html, https://w3id.org/ro/crate/1.1.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _CROISSANT = {
     CellType.DECIMAL: "sc:Float",
     CellType.TIME: "sc:DateTime",
 }
-# The context that Croissant 1.0 prescribes: https://docs.mlcommons.org/croissant/docs/croissant-spec.html#appendix
+# The context that Croissant 1.0 prescribes:
+# https://docs.mlcommons.org/croissant/docs/croissant-spec.html#appendix
 _CROISSANT_CONTEXT: dict[str, object] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -72,7 +74,6 @@ _CROISSANT_CONTEXT: dict[str, object] = {
 }
 
 
-
 def csvw(release: Release, title: str) -> dict[str, object]:
     """Describe the tables as a CSVW table group, which can be converted to RDF."""
     return {
@@ -90,7 +91,11 @@ def _csvw_table(table: Table) -> dict[str, object]:
         schema["primaryKey"] = list(table.key)
     if table.references:
         schema["foreignKeys"] = [_csvw_reference(reference) for reference in table.references]
-    return {"url": f"{table.name}.csv.gz", "dc:description": f"A row is {table.row_description}.", "tableSchema": schema}
+    return {
+        "url": f"{table.name}.csv.gz",
+        "dc:description": f"A row is {table.row_description}.",
+        "tableSchema": schema,
+    }
 
 
 def _csvw_reference(reference: Reference) -> dict[str, object]:
@@ -113,7 +118,9 @@ def _csvw_column(column: TableColumn) -> dict[str, object]:
 
 def data_package(release: Release, title: str, files: Iterable[File]) -> dict[str, object]:
     """Describe the release as a Data Package; *files* are those written so far."""
-    licences = sorted({source.licence for source in release.sources if source.licence.startswith("http")})
+    licences = sorted(
+        {source.licence for source in release.sources if source.licence.startswith("http")}
+    )
     package: dict[str, object] = {
         "profile": "data-package",
         "name": f"wsis-stocktaking-{release.number}",
@@ -143,7 +150,13 @@ def _resource(file: File) -> dict[str, object]:
         schema: dict[str, object] = {"fields": [_field(column) for column in table.columns]}
         if table.key:
             schema["primaryKey"] = list(table.key)
-        resource |= {"profile": "tabular-data-resource", "format": "csv", "compression": "gz", "encoding": "utf-8", "schema": schema}
+        resource |= {
+            "profile": "tabular-data-resource",
+            "format": "csv",
+            "compression": "gz",
+            "encoding": "utf-8",
+            "schema": schema,
+        }
     return resource
 
 
@@ -158,9 +171,14 @@ def _field(column: TableColumn) -> dict[str, object]:
     return field | ({"constraints": constraints} if constraints else {})
 
 
-def croissant(release: Release, title: str, abstract: str, files: Iterable[File]) -> dict[str, object]:
-    """Describe the tables as a Croissant dataset (https://docs.mlcommons.org/croissant/docs/croissant-spec.html, 1.0)."""
-    tables = [file for file in files if file.name.removesuffix(".parquet") in TABLES]  # Parquet has types; codes of a CSV become numbers
+def croissant(
+    release: Release, title: str, abstract: str, files: Iterable[File]
+) -> dict[str, object]:
+    """Describe the tables as a Croissant dataset
+    (https://docs.mlcommons.org/croissant/docs/croissant-spec.html, 1.0).
+    """
+    # Parquet has types; codes of a CSV become numbers
+    tables = [file for file in files if file.name.removesuffix(".parquet") in TABLES]
     return {
         "@context": _CROISSANT_CONTEXT,
         "@type": "sc:Dataset",
@@ -210,13 +228,23 @@ def _record_set(file: File) -> dict[str, object]:
             for column in table.columns
         ],
     }
-    return record_set | ({"key": [{"@id": f"{table.name}/{column}"} for column in table.key]} if table.key else {})
+    return record_set | (
+        {"key": [{"@id": f"{table.name}/{column}"} for column in table.key]} if table.key else {}
+    )
 
 
-def ro_crate(release: Release, title: str, abstract: str, files: Iterable[File]) -> dict[str, object]:
-    """Describe the release as an RO-Crate (https://w3id.org/ro/crate/1.1); *files* are those written so far."""
+def ro_crate(
+    release: Release, title: str, abstract: str, files: Iterable[File]
+) -> dict[str, object]:
+    """Describe the release as an RO-Crate (https://w3id.org/ro/crate/1.1); *files* are those
+    written so far.
+    """
     files, licences = [*files], _licences(release)
-    columns = [(f"#{table.name}-{column.name}", table, column) for table in TABLES.values() for column in table.columns]
+    columns = [
+        (f"#{table.name}-{column.name}", table, column)
+        for table in TABLES.values()
+        for column in table.columns
+    ]
     root: dict[str, object] = {
         "@id": "./",
         "@type": "Dataset",
@@ -226,14 +254,19 @@ def ro_crate(release: Release, title: str, abstract: str, files: Iterable[File])
         "version": str(release.number),
         "identifier": release.iri,
         "url": release.iri,
-        "license": {"@id": licences[0]} if len(licences) == 1 else [{"@id": licence} for licence in licences],
+        "license": {"@id": licences[0]}
+        if len(licences) == 1
+        else [{"@id": licence} for licence in licences],
         "publisher": {"@id": "#publisher"},
         "author": {"@id": "#publisher"},
         "hasPart": [{"@id": file.name} for file in files],
         "variableMeasured": [{"@id": identifier} for identifier, *_ in columns],
     }
     return {
-        "@context": ["https://w3id.org/ro/crate/1.1/context", {"sha256": "http://schema.org/sha256"}],  # which 1.1 lacks
+        "@context": [
+            "https://w3id.org/ro/crate/1.1/context",
+            {"sha256": "http://schema.org/sha256"},
+        ],  # which 1.1 lacks
         "@graph": [
             {
                 "@id": "ro-crate-metadata.json",
@@ -242,20 +275,35 @@ def ro_crate(release: Release, title: str, abstract: str, files: Iterable[File])
                 "about": {"@id": "./"},
             },
             root,
-            {"@id": "#publisher", "@type": "Organization", "name": title.partition(",")[0], "url": release.iri},
-            *({"@id": licence, "@type": "CreativeWork", "name": licence, "description": "licence of a registry"} for licence in licences),
+            {
+                "@id": "#publisher",
+                "@type": "Organization",
+                "name": title.partition(",")[0],
+                "url": release.iri,
+            },
+            *(_crate_licence(licence) for licence in licences),
             *(_crate_file(file, release) for file in files),
-            *(
-                {
-                    "@id": identifier,
-                    "@type": "PropertyValue",
-                    "name": f"{table.name}.{column.name}",
-                    "description": column.full_description,
-                    **({"unitText": column.unit} if column.unit else {}),
-                }
-                for identifier, table, column in columns
-            ),
+            *(_crate_column(identifier, table, column) for identifier, table, column in columns),
         ],
+    }
+
+
+def _crate_licence(licence: str) -> dict[str, object]:
+    return {
+        "@id": licence,
+        "@type": "CreativeWork",
+        "name": licence,
+        "description": "licence of a registry",
+    }
+
+
+def _crate_column(identifier: str, table: Table, column: TableColumn) -> dict[str, object]:
+    return {
+        "@id": identifier,
+        "@type": "PropertyValue",
+        "name": f"{table.name}.{column.name}",
+        "description": column.full_description,
+        **({"unitText": column.unit} if column.unit else {}),
     }
 
 
@@ -273,7 +321,9 @@ def _crate_file(file: File, release: Release) -> dict[str, object]:
 
 
 def _licences(release: Release) -> list[str]:
-    return sorted({source.licence for source in release.sources if source.licence.startswith("http")}) or [release.iri]
+    return sorted(
+        {source.licence for source in release.sources if source.licence.startswith("http")}
+    ) or [release.iri]
 
 
 def _table_of(file: File) -> Table | None:

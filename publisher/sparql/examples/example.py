@@ -18,8 +18,8 @@ KINDS = ("select", "ask", "construct")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An example query; *kind* is one of KINDS, *position* its position in the list, *titles* and *comments*
-    are pairs of language and text.
+    """An example query; *kind* is one of KINDS, *position* its position in the list, *titles* and
+    *comments* are pairs of language and text.
     """
 
     name: str
@@ -52,7 +52,12 @@ class Example:
 @lru_cache(maxsize=4)  # bases in one process
 def examples(iris: Iris) -> tuple[Example, ...]:
     """Return all examples in order; their IRIs are under the base of *iris*."""
-    return tuple(sorted((_read(path, iris) for path in HERE.glob("*.ttl")), key=lambda item: (item.position, item.name)))
+    return tuple(
+        sorted(
+            (_read(path, iris) for path in HERE.glob("*.ttl")),
+            key=lambda item: (item.position, item.name),
+        )
+    )
 
 
 def example(iris: Iris, name: str) -> Example | None:
@@ -67,7 +72,8 @@ def triples(iris: Iris, name: str | None = None) -> list[Triple]:
 
 
 def _parse(path: Path, iris: Iris) -> list[Triple]:
-    # The files use the default base, so that queries can be copied from them; they run with the store's own.
+    # The files use the default base, so that queries can be copied from them; they run with the
+    # store's own.
     text = path.read_text(encoding="utf-8").replace(BASE, iris.base)
     return [quad.triple for quad in parse(text, RdfFormat.TURTLE, base_iri=iris.base)]
 
@@ -78,7 +84,9 @@ def _read(path: Path, iris: Iris) -> Example:
     for triple in _parse(path, iris):
         if triple.predicate.value in texts and isinstance(triple.object, Literal):
             texts[triple.predicate.value][triple.object.language or ""] = triple.object.value
-        values.setdefault(triple.predicate.value, []).append(str(getattr(triple.object, "value", "")))
+        values.setdefault(triple.predicate.value, []).append(
+            str(getattr(triple.object, "value", ""))
+        )
     ((kind, text),) = ((kind, text) for kind in KINDS for text in values.get(SH + kind, []))
     (position,) = values[f"{SCHEMA}position"]
     titles, comments = (tuple(by_language.items()) for by_language in texts.values())

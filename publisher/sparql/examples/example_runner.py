@@ -15,7 +15,9 @@ from publisher.store.query_service import QueryService
 
 @dataclass(frozen=True, slots=True)
 class ExampleOutcome:
-    """The outcome of an example: *rows* (triples of a graph; 1 or 0 for ASK), *seconds* to the last byte, *error* if any."""
+    """The outcome of an example: *rows* (triples of a graph; 1 or 0 for ASK), *seconds* to the last
+    byte, *error* if any.
+    """
 
     example: Example
     rows: int
@@ -28,7 +30,9 @@ class ExampleOutcome:
         return not self.error and self.rows > 0
 
 
-async def run_examples(service: QueryService, chosen: Sequence[Example]) -> AsyncIterator[ExampleOutcome]:
+async def run_examples(
+    service: QueryService, chosen: Sequence[Example]
+) -> AsyncIterator[ExampleOutcome]:
     """Run the examples in turn, once the store is up to date with the journal."""
     for example in chosen:
         await await_indexes(service, example.query_request(service.iris.base))
@@ -42,7 +46,9 @@ async def run_examples(service: QueryService, chosen: Sequence[Example]) -> Asyn
 
 
 async def _evaluate(service: QueryService, example: Example) -> bytes:
-    answer = await service.query(await rewrite(service, example.query_request(service.iris.base, service.limits.rows)))
+    answer = await service.query(
+        await rewrite(service, example.query_request(service.iris.base, service.limits.rows))
+    )
     try:
         return b"".join([chunk async for chunk in answer.chunks()])
     finally:
@@ -53,4 +59,6 @@ def _rows(example: Example, data: bytes) -> int:
     if example.kind == "construct":
         return data.count(b"\n")
     document = json.loads(data)
-    return int(document["boolean"]) if example.kind == "ask" else len(document["results"]["bindings"])
+    return (
+        int(document["boolean"]) if example.kind == "ask" else len(document["results"]["bindings"])
+    )

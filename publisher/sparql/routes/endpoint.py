@@ -1,4 +1,6 @@
-"""``/sparql``: the endpoint of the SPARQL 1.1 Protocol (https://www.w3.org/TR/sparql11-protocol/#query-operation)."""
+"""``/sparql``: the endpoint of the SPARQL 1.1 Protocol
+(https://www.w3.org/TR/sparql11-protocol/#query-operation).
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,11 @@ async def sparql(request: Request) -> Response:
     if single_value(params, "explain") not in (None, "", "0"):
         return await explain_query(request, service, query_request, parsed.seconds)
     response = await answer_query(
-        request, service, query_request, parsed.seconds, name if query_request is parsed.query_request else None
+        request,
+        service,
+        query_request,
+        parsed.seconds,
+        name if query_request is parsed.query_request else None,
     )
     if query_request.note:
         response.headers[TEXT_HEADER] = query_request.note
@@ -131,8 +137,8 @@ async def sparql(request: Request) -> Response:
 router.add_route("/sparql", AppHandler(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # an ASGI app is allowed too
 
 
-# This route is only sparql_documentation: the one before it answers. Its parameters may also be in a body, and parsing them here would
-# cost more than a cached response.
+# This route is only sparql_documentation: the one before it answers. Its parameters may also be in
+# a body, and parsing them here would cost more than a cached response.
 @router.get(
     "/sparql",
     operation_id="sparql",
@@ -171,9 +177,13 @@ async def _answer_from_release(
     """Return the results on the data of a release."""
     release_snapshot = await service.release(number, has_search(parsed.query_request.text))
     query_request = await rewrite(
-        service, replace(parsed.query_request, snapshot=release_snapshot.path, release=number), release_snapshot
+        service,
+        replace(parsed.query_request, snapshot=release_snapshot.path, release=number),
+        release_snapshot,
     )
-    response = await answer_query(request, service, query_request, parsed.seconds, release=release_snapshot)
+    response = await answer_query(
+        request, service, query_request, parsed.seconds, release=release_snapshot
+    )
     response.headers.update(
         {RELEASE_HEADER: str(number), "Stocktake-Position": str(release_snapshot.position)}
     )
@@ -183,7 +193,9 @@ async def _answer_from_release(
 
 
 def _request_digest(request: Request, data: bytes) -> bytes:
-    """Return a digest of everything in the request that the response depends on, the method included."""
+    """Return a digest of everything in the request that the response depends on, the method
+    included.
+    """
     header_values = (
         request.headers.get(header, "").encode("latin-1") for header in ("accept", "content-type")
     )

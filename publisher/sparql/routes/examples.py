@@ -70,7 +70,9 @@ async def one_example(
     """It has its question in words and its query."""
     chosen = example(service.iris, name)
     if chosen is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("Example not found; see /examples"))
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, TranslatableText("Example not found; see /examples")
+        )
     return _answer(request, service, pages, (chosen,), chosen.name, format)
 
 

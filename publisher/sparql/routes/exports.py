@@ -46,14 +46,18 @@ _BODY = {
 
 
 class QueueJson(TypedDict):
-    """The number of open exports, and the limits of one: seconds, bytes of memory, rows, and bytes of the result."""
+    """The number of open exports, and the limits of one: seconds, bytes of memory, rows, and bytes
+    of the result.
+    """
 
     waiting: Count
     limits: dict[str, float]
 
 
 class ExportJson(TypedDict):
-    """An export. *ahead* is its place in the queue; *result* is the path of the result once it is done."""
+    """An export. *ahead* is its place in the queue; *result* is the path of the result once it is
+    done.
+    """
 
     id: str
     state: Literal["queued", "running", "done", "failed"]
@@ -85,7 +89,8 @@ async def find_export(exporter: ExporterDep, name: ExportId) -> Export:
     export = exporter.exports.get(name)
     if export is None:
         raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, TranslatableText("Export not found. Exports are deleted a day after they end")
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("Export not found. Exports are deleted a day after they end"),
         )
     return export
 
@@ -216,7 +221,9 @@ async def result(exporter: ExporterDep, export: FoundExport) -> Response:
     if export.state is not ExportState.DONE:
         headers = {"Retry-After": "2"} if export.open else {}
         raise HTTPProblem(
-            HTTPStatus.CONFLICT, TranslatableText("The export is {state} and has no result", state=export.state.value), headers
+            HTTPStatus.CONFLICT,
+            TranslatableText("The export is {state} and has no result", state=export.state.value),
+            headers,
         )
     headers = {"Cache-Control": "private, no-cache", "ETag": f'"{export.sha256}"'}
     name = f"export-{export.id[:8]}.{export.suffix}"

@@ -1,4 +1,6 @@
-"""``/rdf-graph-store``: the SPARQL 1.1 Graph Store HTTP Protocol, read-only (https://www.w3.org/TR/sparql11-http-rdf-update/#http-get)."""
+"""``/rdf-graph-store``: the SPARQL 1.1 Graph Store HTTP Protocol, read-only
+(https://www.w3.org/TR/sparql11-http-rdf-update/#http-get).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ router = APIRouter()
 async def graph_store_parameters(
     graph: GraphIri = None, default: Default = None, format: FormatName = None
 ) -> None:
-    """Declare the parameters; they are read by the rules of the protocol, which refuses repeated ones."""
+    """Declare the parameters; they are read by the rules of the protocol, which refuses repeated
+    ones.
+    """
 
 
 @get(

@@ -1,4 +1,6 @@
-"""``/scratch``: SPARQL 1.1 Update for operators, on temporary stores (https://www.w3.org/TR/sparql11-protocol/#update-operation)."""
+"""``/scratch``: SPARQL 1.1 Update for operators, on temporary stores
+(https://www.w3.org/TR/sparql11-protocol/#update-operation).
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ MAX_UPDATE_BYTES = 4 << 20  # an update may contain data
 
 
 class SandboxJson(TypedDict):
-    """A temporary store: the path of its endpoint, the time of its deletion, and its quads, *most* at most."""
+    """A temporary store: the path of its endpoint, the time of its deletion, and its quads, *most*
+    at most.
+    """
 
     endpoint: str
     until: Instant

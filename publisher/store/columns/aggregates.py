@@ -1,7 +1,7 @@
 """Aggregates of SPARQL as SQL.
 
-A group in which a value is unbound or an error is left to the RDF store, except where SPARQL ignores such values.
-Source: https://www.w3.org/TR/sparql11-query/#aggregates
+A group in which a value is unbound or an error is left to the RDF store, except where SPARQL
+ignores such values. Source: https://www.w3.org/TR/sparql11-query/#aggregates
 """
 
 from __future__ import annotations
@@ -12,23 +12,33 @@ from publisher.store.columns.operands import SCALE, quote
 from publisher.store.columns.relations import ColumnType, NotCompiled, VariableColumn, fallback
 from publisher.store.columns.terms import TermKind
 
-PROPERTY_READERS = tuple(f"Aggregate_{name}" for name in ("Min", "Max", "Sum", "Avg", "GroupConcat"))  # they read typed values
+PROPERTY_READERS = tuple(
+    f"Aggregate_{name}" for name in ("Min", "Max", "Sum", "Avg", "GroupConcat")
+)  # they read typed values
 _NUMERIC = (ColumnType.INTEGER, ColumnType.DECIMAL)
 _MAX_SUM = 10**18  # sums from here on are left to the RDF store, whose integers have 64 bits
 
 Aggregated = tuple[VariableColumn, str]
 
 
-def aggregated(expression: CompValue, column: VariableColumn, name: str, *, is_computed: bool) -> Aggregated:
-    """Return the column and the SQL of an aggregate of the values *name* of a *column*. Raises NotCompiled.
+def aggregated(
+    expression: CompValue, column: VariableColumn, name: str, *, is_computed: bool
+) -> Aggregated:
+    """Return the column and the SQL of an aggregate of the values *name* of a *column*. Raises
+    NotCompiled.
 
     *is_computed*: they are values of an expression, whose errors are unbound.
     """
-    kind, distinct = expression.name.removeprefix("Aggregate_"), "DISTINCT " if expression.distinct else ""
+    kind, distinct = (
+        expression.name.removeprefix("Aggregate_"),
+        "DISTINCT " if expression.distinct else "",
+    )
     missing = f"bool_or({name} IS NULL)" if column.nullable else "false"
     if kind == "Count":
         count = f"count({distinct}{name})"
-        return VariableColumn(ColumnType.INTEGER), fallback(missing, count) if is_computed and column.nullable else count
+        return VariableColumn(ColumnType.INTEGER), fallback(
+            missing, count
+        ) if is_computed and column.nullable else count
     match kind:
         case "Min" | "Max":
             result, value = _extreme(column, name, kind.lower())
@@ -40,7 +50,10 @@ def aggregated(expression: CompValue, column: VariableColumn, name: str, *, is_c
             separator = " " if expression.separator is None else str(expression.separator)
             result, value = _concatenated(column, name, distinct, separator)
         case "Sample":  # which value is chosen is not defined
-            result, value = column.type, fallback(f"count(DISTINCT {name}) > 1", f"any_value({name})")
+            result, value = (
+                column.type,
+                fallback(f"count(DISTINCT {name}) > 1", f"any_value({name})"),
+            )
         case _:
             raise NotCompiled(kind)
     return VariableColumn(result, True), fallback(missing, value) if column.nullable else value
@@ -54,8 +67,13 @@ def _extreme(column: VariableColumn, name: str, function: str) -> tuple[ColumnTy
         return column.type, f"{function}({name})"
     kind = f"{name}_kind"
     mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({TermKind.BLANK:d}, {TermKind.LANGUAGE_STRING:d}, {TermKind.OTHER:d}))"
-    whole, lexical = f"arg_{function}({name}, {name}_whole)", f"arg_{function}({name}, {name}_lexical)"
-    return column.type, fallback(mixed, f"CASE WHEN min({kind}) = {TermKind.INTEGER:d} THEN {whole} ELSE {lexical} END")
+    whole, lexical = (
+        f"arg_{function}({name}, {name}_whole)",
+        f"arg_{function}({name}, {name}_lexical)",
+    )
+    return column.type, fallback(
+        mixed, f"CASE WHEN min({kind}) = {TermKind.INTEGER:d} THEN {whole} ELSE {lexical} END"
+    )
 
 
 def _numbers(column: VariableColumn, name: str, distinct: str) -> tuple[str, str]:
@@ -80,17 +98,31 @@ def _sum(column: VariableColumn, name: str, distinct: str) -> tuple[ColumnType, 
 
 def _average(column: VariableColumn, name: str, distinct: str) -> tuple[ColumnType, str]:
     total, inexact = _numbers(column, name, distinct)
-    scaled = f"({total})::HUGEINT" if column.type is ColumnType.DECIMAL else f"({total})::HUGEINT * {SCALE}"
+    scaled = (
+        f"({total})::HUGEINT"
+        if column.type is ColumnType.DECIMAL
+        else f"({total})::HUGEINT * {SCALE}"
+    )
     quotient = f"({scaled}) // count({distinct}{name})"
-    return ColumnType.DECIMAL, fallback(f"{inexact} OR count(*) = 0", quotient)  # the average of nothing is an integer
+    # the average of nothing is an integer
+    return ColumnType.DECIMAL, fallback(f"{inexact} OR count(*) = 0", quotient)
 
 
-def _concatenated(column: VariableColumn, name: str, distinct: str, separator: str) -> tuple[ColumnType, str]:
-    """Return GROUP_CONCAT of strings without language, in the order of their characters: SPARQL defines no order."""
+def _concatenated(
+    column: VariableColumn, name: str, distinct: str, separator: str
+) -> tuple[ColumnType, str]:
+    """Return GROUP_CONCAT of strings without language, in the order of their characters: SPARQL
+    defines no order.
+    """
     if column.type is ColumnType.TERM:
-        text, other = f"{name}_lexical", f"coalesce(bool_or({name}_kind <> {TermKind.STRING:d}), false)"
+        text, other = (
+            f"{name}_lexical",
+            f"coalesce(bool_or({name}_kind <> {TermKind.STRING:d}), false)",
+        )
     elif column.type is ColumnType.STRING:
         text, other = name, "false"
     else:
         raise NotCompiled("GROUP_CONCAT of other values than strings")
-    return ColumnType.STRING, fallback(other, f"coalesce(string_agg({distinct}{text}, {quote(separator)} ORDER BY {text}), '')")
+    return ColumnType.STRING, fallback(
+        other, f"coalesce(string_agg({distinct}{text}, {quote(separator)} ORDER BY {text}), '')"
+    )

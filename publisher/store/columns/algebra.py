@@ -40,12 +40,16 @@ def modifiers_of(node: CompValue) -> Modifiers:
     variables, node = tuple(str(variable) for variable in node.PV), node.p
     if node.name == "OrderBy":
         order, node = tuple(node.expr), node.p
-    return Modifiers(node, variables, order, distinct, start, None if length is None else int(length))
+    return Modifiers(
+        node, variables, order, distinct, start, None if length is None else int(length)
+    )
 
 
 def ignores_doubles(aggregate: CompValue) -> bool:
     """Return whether *aggregate* is the same however often a solution is there."""
-    return aggregate.name in ("Aggregate_Min", "Aggregate_Max", "Aggregate_Sample") or bool(aggregate.distinct)
+    return aggregate.name in ("Aggregate_Min", "Aggregate_Max", "Aggregate_Sample") or bool(
+        aggregate.distinct
+    )
 
 
 def all_variables(node: object) -> Iterator[str]:
@@ -81,7 +85,8 @@ def alternatives(node: CompValue) -> list[CompValue]:
     """Return the sides of a union, else *node* alone. If *node* has no solution, none of them has."""
     if node.name == "Union":
         return [*alternatives(node.p1), *alternatives(node.p2)]
-    if node.name == "Join" and not (node.p1.get("triples", True)):  # a group that begins with a union
+    # a group that begins with a union
+    if node.name == "Join" and not (node.p1.get("triples", True)):
         return alternatives(node.p2)
     if node.name == "Filter":
         return [CompValue("Filter", expr=node.expr, p=part) for part in alternatives(node.p)]
@@ -95,14 +100,24 @@ def is_substitutable(node: CompValue) -> bool:
     if node.name in ("Join", "Union"):
         return is_substitutable(node.p1) and is_substitutable(node.p2)
     if node.name == "Filter":
-        return is_substitutable(node.p) and set(variables_of(node.expr)) <= bound_in(node.p) and not has_existence(node.expr)
+        return (
+            is_substitutable(node.p)
+            and set(variables_of(node.expr)) <= bound_in(node.p)
+            and not has_existence(node.expr)
+        )
     return False
 
 
 def bound_in(node: CompValue) -> set[str]:
     """Return the variables that each solution of a substitutable pattern binds."""
     if node.name == "BGP":
-        return {str(item) for triple in node.triples for item in triple if isinstance(item, Variable)}
+        return {
+            str(item) for triple in node.triples for item in triple if isinstance(item, Variable)
+        }
     if node.name == "Filter":
         return bound_in(node.p)
-    return bound_in(node.p1) & bound_in(node.p2) if node.name == "Union" else bound_in(node.p1) | bound_in(node.p2)
+    return (
+        bound_in(node.p1) & bound_in(node.p2)
+        if node.name == "Union"
+        else bound_in(node.p1) | bound_in(node.p2)
+    )

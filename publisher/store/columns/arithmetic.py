@@ -16,12 +16,20 @@ def number_like(like: Operand, sql: str) -> Operand:
 
 
 def floored(value: Operand, sql: str) -> Operand:
-    """Return *sql*, a number as *value* is one, without its fraction: the next whole number that is not greater."""
-    return decimal(f"({sql} - ({sql} % {SCALE} + {SCALE}) % {SCALE})") if value.static is TermKind.DECIMAL else integer(sql)
+    """Return *sql*, a number as *value* is one, without its fraction: the next whole number that is
+    not greater.
+    """
+    return (
+        decimal(f"({sql} - ({sql} % {SCALE} + {SCALE}) % {SCALE})")
+        if value.static is TermKind.DECIMAL
+        else integer(sql)
+    )
 
 
 def scaled(value: Operand) -> str:
-    """Return a number as a whole number of 10^-18th parts; a value that is no integer or decimal ends the query."""
+    """Return a number as a whole number of 10^-18th parts; a value that is no integer or decimal
+    ends the query.
+    """
     if value.static is TermKind.DECIMAL:
         return value.whole
     if value.static not in (None, TermKind.INTEGER):
@@ -33,13 +41,18 @@ def scaled(value: Operand) -> str:
 
 
 def calculated(operator: str, one: Operand, two: Operand) -> Operand:
-    """Return a sum, difference, product or quotient. An overflow ends the query; a division by zero is an error.
+    """Return a sum, difference, product or quotient. An overflow ends the query; a division by zero
+    is an error.
 
     Source: https://www.w3.org/TR/xpath-functions/#op.numeric (a quotient of integers is a decimal)
     """
     decimals = TermKind.DECIMAL in (one.static, two.static)
     if operator in ("+", "-"):
-        return decimal(f"({scaled(one)} {operator} {scaled(two)})") if decimals else integer(f"({one.whole} {operator} {two.whole})")
+        return (
+            decimal(f"({scaled(one)} {operator} {scaled(two)})")
+            if decimals
+            else integer(f"({one.whole} {operator} {two.whole})")
+        )
     if two.static is TermKind.DECIMAL and (operator == "/" or one.static is TermKind.DECIMAL):
         raise NotCompiled("a product of decimals, or a quotient by one")
     if operator == "*":

@@ -16,7 +16,9 @@ def _known(value: Operand) -> str:
 
 
 def equal(one: Operand, two: Operand) -> str:
-    """Return ``one = two``: by value where both are of one kind; what is not certain ends the query."""
+    """Return ``one = two``: by value where both are of one kind; what is not certain ends the
+    query.
+    """
     if TermKind.DECIMAL in (one.static, two.static):
         return f"({scaled(one)} = {scaled(two)})"
     both = f"{_known(one)} AND {_known(two)}"
@@ -24,11 +26,11 @@ def equal(one: Operand, two: Operand) -> str:
     if one.static is not None and one.static is two.static:
         return f"(CASE WHEN {both} THEN {_equal_values(one.static, one, two, same_id)} END)"
     nodes = " OR ".join(
-        f"{item.kind} <= {TermKind.BLANK:d}" for item in (one, two) if item.static is None or item.static <= TermKind.BLANK
+        f"{item.kind} <= {TermKind.BLANK:d}"
+        for item in (one, two)
+        if item.static is None or item.static <= TermKind.BLANK
     )
-    node_equal = same_id or (
-        f"({one.kind} = {two.kind} AND {one.lexical} = {two.lexical})"
-    )
+    node_equal = same_id or (f"({one.kind} = {two.kind} AND {one.lexical} = {two.lexical})")
     kinds = [item for item in TermKind if item > TermKind.BLANK and item is not TermKind.OTHER]
     static = one.static if one.static is not None else two.static
     kinds = [static] if static in kinds and static is not None else kinds if static is None else []
@@ -53,13 +55,18 @@ def _equal_values(kind: TermKind, one: Operand, two: Operand, same_id: str | Non
 
 
 def ordered(one: Operand, two: Operand, operator: str) -> str:
-    """Return ``one < two``, or another comparison, for two values of one kind; others end the query."""
+    """Return ``one < two``, or another comparison, for two values of one kind; others end the
+    query.
+    """
     if operator not in ("<", ">", "<=", ">="):
         raise NotCompiled(f"the operator {operator}")
     if TermKind.DECIMAL in (one.static, two.static):
         return f"({scaled(one)} {operator} {scaled(two)})"
     cases = f"WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL"
-    for kinds, field in ((f"{TermKind.INTEGER:d}", "whole"), (f"{TermKind.STRING:d}, {TermKind.INSTANT:d}, {TermKind.DATE:d}", "lexical")):
+    for kinds, field in (
+        (f"{TermKind.INTEGER:d}", "whole"),
+        (f"{TermKind.STRING:d}, {TermKind.INSTANT:d}, {TermKind.DATE:d}", "lexical"),
+    ):
         compared = f"{getattr(one, field)} {operator} {getattr(two, field)}"
         cases += f" WHEN {one.kind} = {two.kind} AND {one.kind} IN ({kinds}) THEN {compared}"
     return f"(CASE {cases} ELSE {fallback('true', 'NULL::BOOLEAN')} END)"

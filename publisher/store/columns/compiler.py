@@ -1,7 +1,7 @@
 """Compile queries of SPARQL 1.1 to SQL over the columns.
 
-A query whose result might differ from that of the RDF store is not compiled (NotCompiled). If it depends on a value, the SQL
-query fails by ``error()`` when it reads such a value.
+A query whose result might differ from that of the RDF store is not compiled (NotCompiled). If it
+depends on a value, the SQL query fails by ``error()`` when it reads such a value.
 """
 
 from __future__ import annotations
@@ -48,16 +48,19 @@ from publisher.store.columns.relations import (
 from publisher.store.columns.result_lines import Template, lines_of, template_of
 from publisher.store.columns.terms import TermKind, TermRow
 
-_TRANSLATED = ("BGP", "Join", "Filter", "Union")  # patterns in EXISTS that the parser has translated to the algebra
+# patterns in EXISTS that the parser has translated to the algebra
+_TRANSLATED = ("BGP", "Join", "Filter", "Union")
 _MAX_DEPTH = 40  # levels of the algebra, so that neither Python nor DuckDB reaches its own limit
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledQuery:
-    """*sql* yields one column, each row a line of SPARQL's TSV without its line end, for *variables*; for ASK, one boolean.
+    """*sql* yields one column, each row a line of SPARQL's TSV without its line end, for
+    *variables*; for ASK, one boolean.
 
-    *template* has the triples of a CONSTRUCT. *cost* is about how many triples and solutions are visited. *is_blocking*: it sorts,
-    groups or is DISTINCT, so that its first row is known only when all rows are.
+    *template* has the triples of a CONSTRUCT. *cost* is about how many triples and solutions are
+    visited. *is_blocking*: it sorts, groups or is DISTINCT, so that its first row is known only
+    when all rows are.
     """
 
     sql: str
@@ -68,11 +71,15 @@ class CompiledQuery:
     template: Template = ()
 
 
-def compile_query(parsed: ParsedQuery, statistics: Statistics, bindings: Mapping[str, TermRow] | None = None) -> CompiledQuery:
-    """Compile a query for data with *statistics*, in which *bindings* replace variables. Raises NotCompiled.
+def compile_query(
+    parsed: ParsedQuery, statistics: Statistics, bindings: Mapping[str, TermRow] | None = None
+) -> CompiledQuery:
+    """Compile a query for data with *statistics*, in which *bindings* replace variables. Raises
+    NotCompiled.
 
-    The RDF store begins with one solution that has the bindings. That is the same where each of these variables is bound by a triple
-    pattern in every solution, and is in no MINUS, VALUES or subquery: other queries are not compiled.
+    The RDF store begins with one solution that has the bindings. That is the same where each of
+    these variables is bound by a triple pattern in every solution, and is in no MINUS, VALUES or
+    subquery: other queries are not compiled.
     """
     return _Compiler(statistics, bindings or {}, parsed.graphs).query(parsed)
 
@@ -80,13 +87,18 @@ def compile_query(parsed: ParsedQuery, statistics: Statistics, bindings: Mapping
 class _Compiler:
     """Compiles one query."""
 
-    def __init__(self, statistics: Statistics, bindings: Mapping[str, TermRow], graphs: QueryGraphs | None) -> None:
+    def __init__(
+        self, statistics: Statistics, bindings: Mapping[str, TermRow], graphs: QueryGraphs | None
+    ) -> None:
         self._names, self._bindings = Names(), bindings
-        self._patterns = Patterns(self._names, statistics, {name: row.id for name, row in bindings.items()}, graphs)
+        self._patterns = Patterns(
+            self._names, statistics, {name: row.id for name, row in bindings.items()}, graphs
+        )
         self._constants = self._patterns.constants
         self._constants.update((row.id, row) for row in bindings.values())
         self._has_aggregate = False
-        self._keys: dict[str, str] = {}  # what is grouped by, by the variable that stands for it after the grouping
+        # what is grouped by, by the variable that stands for it after the grouping
+        self._keys: dict[str, str] = {}
         self._depth = 0
 
     def query(self, parsed: ParsedQuery) -> CompiledQuery:
@@ -108,22 +120,34 @@ class _Compiler:
             raise NotCompiled("a bound variable that is not selected")
         self._check_every(relation)
         lines = lines_of(self._names, self._constants, relation, variables, is_ordered)
-        is_blocking = is_ordered or self._has_aggregate or "Distinct" in (algebra.p.name, algebra.p.p.name)
-        return CompiledQuery(lines, variables, self._patterns.cost, is_blocking, parsed.form, template)
+        is_blocking = (
+            is_ordered or self._has_aggregate or "Distinct" in (algebra.p.name, algebra.p.p.name)
+        )
+        return CompiledQuery(
+            lines, variables, self._patterns.cost, is_blocking, parsed.form, template
+        )
 
     def _check_every(self, relation: SolutionTable) -> None:
         """Raise NotCompiled unless the bound variables are in every solution of *relation*."""
-        if any(name not in relation.columns or relation.columns[name].nullable for name in self._bindings):
+        if any(
+            name not in relation.columns or relation.columns[name].nullable
+            for name in self._bindings
+        ):
             raise NotCompiled("a bound variable that is not in every solution")
 
     def _select(self, node: CompValue) -> tuple[SolutionTable, bool]:
         """Return a SELECT, and whether it is ordered."""
         modifiers = modifiers_of(node)
-        before, self._patterns.counts_doubles = self._patterns.counts_doubles, not modifiers.distinct
+        before, self._patterns.counts_doubles = (
+            self._patterns.counts_doubles,
+            not modifiers.distinct,
+        )
         if (modifiers.length is not None or modifiers.start) and not modifiers.order:
             raise NotCompiled("LIMIT or OFFSET without ORDER BY")
         used = variables_of([condition.expr for condition in modifiers.order])
-        whole = with_unbound(self._names, self.pattern(modifiers.pattern), [*modifiers.variables, *used])
+        whole = with_unbound(
+            self._names, self.pattern(modifiers.pattern), [*modifiers.variables, *used]
+        )
         self._patterns.counts_doubles = before
         projected = {variable: whole.columns[variable] for variable in modifiers.variables}
         names = ", ".join(self._names[variable] for variable in modifiers.variables) or "1 AS unit"
@@ -131,10 +155,14 @@ class _Compiler:
             whole = SolutionTable(f"SELECT DISTINCT {names} FROM ({whole.sql})", projected)
         if not modifiers.order:
             return SolutionTable(f"SELECT {names} FROM ({whole.sql})", projected), False
-        return SolutionTable(ordered_solutions(self._names, whole, modifiers, names), projected), True
+        return SolutionTable(
+            ordered_solutions(self._names, whole, modifiers, names), projected
+        ), True
 
     def pattern(self, node: CompValue, graph: int | str | None = None) -> SolutionTable:
-        """Return a graph pattern in the graph with a number or a variable's name, None for the default graph."""
+        """Return a graph pattern in the graph with a number or a variable's name, None for the
+        default graph.
+        """
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise NotCompiled("the query is nested too deeply")
@@ -152,7 +180,9 @@ class _Compiler:
             case "LeftJoin":
                 return self._left_join(node, graph)
             case "Union":
-                return union(self._names, self.pattern(node.p1, graph), self.pattern(node.p2, graph))
+                return union(
+                    self._names, self.pattern(node.p1, graph), self.pattern(node.p2, graph)
+                )
             case "Minus":
                 if graph is not None:
                     raise NotCompiled("MINUS in GRAPH")
@@ -181,18 +211,26 @@ class _Compiler:
         raise NotCompiled(str(node.name))
 
     def _refuse_bound(self, node: CompValue) -> None:
-        """Raise NotCompiled if a variable with a binding is in *node*, where the RDF store may not see the binding."""
+        """Raise NotCompiled if a variable with a binding is in *node*, where the RDF store may not
+        see the binding.
+        """
         if self._bindings.keys() & set(all_variables(node)):
             raise NotCompiled("a bound variable in MINUS, VALUES or a subquery")
 
     def _check_shared(self, left: SolutionTable, right: SolutionTable) -> None:
-        """Raise NotCompiled if only a binding would be common to both sides of MINUS: the RDF store has it in all solutions."""
+        """Raise NotCompiled if only a binding would be common to both sides of MINUS: the RDF store
+        has it in all solutions.
+        """
         both = [variable for variable in left.columns if variable in right.columns]
-        if self._bindings and not any(not left.columns[item].nullable and not right.columns[item].nullable for item in both):
+        if self._bindings and not any(
+            not left.columns[item].nullable and not right.columns[item].nullable for item in both
+        ):
             raise NotCompiled("a binding in a MINUS that shares no variable")
 
     def _check_bound(self, relation: SolutionTable, expression: object) -> None:
-        """Raise NotCompiled unless the bound variables in *expression* are in every solution of *relation*."""
+        """Raise NotCompiled unless the bound variables in *expression* are in every solution of
+        *relation*.
+        """
         for variable in self._bindings.keys() & set(variables_of(expression)):
             if variable not in relation.columns or relation.columns[variable].nullable:
                 raise NotCompiled("a bound variable in an expression about solutions without it")
@@ -202,9 +240,14 @@ class _Compiler:
         if one.name == two.name == "BGP":
             return self._patterns.compile([*one.triples, *two.triples], graph)
         left, right = self.pattern(one, graph), self.pattern(two, graph)
-        if two.name == "Union" and any(right.columns[item].nullable for item in left.columns.keys() & right.columns.keys()):
-            # Each side of the union binds other variables: a join with each has equalities for its condition.
-            sides = [join(self._names, left, self.pattern(side, graph)) for side in (two.p1, two.p2)]
+        if two.name == "Union" and any(
+            right.columns[item].nullable for item in left.columns.keys() & right.columns.keys()
+        ):
+            # Each side of the union binds other variables: a join with each has equalities for its
+            # condition.
+            sides = [
+                join(self._names, left, self.pattern(side, graph)) for side in (two.p1, two.p2)
+            ]
             return union(self._names, *sides)
         return join(self._names, left, right)
 
@@ -230,12 +273,18 @@ class _Compiler:
         used = set(variables_of(node.expr))
         columns, sides = {**right.columns, **left.columns}, {}
         for variable in used:
-            if variable in left.columns and variable in right.columns and left.columns[variable].nullable:
+            if (
+                variable in left.columns
+                and variable in right.columns
+                and left.columns[variable].nullable
+            ):
                 raise NotCompiled(f"?{variable} may be bound on both sides of OPTIONAL")
             sides[variable] = "l." if variable in left.columns else "r."
         condition = Expressions(self._names, columns, sides).condition(node.expr)
         left = with_properties(self._names, left, sorted(used & left.columns.keys()))
-        right = with_properties(self._names, right, sorted(used & right.columns.keys() - left.columns.keys()))
+        right = with_properties(
+            self._names, right, sorted(used & right.columns.keys() - left.columns.keys())
+        )
         return left_join(self._names, left, right, condition)
 
     def _filter(self, node: CompValue, graph: int | str | None) -> SolutionTable:
@@ -253,10 +302,16 @@ class _Compiler:
                 relation = self._exists(relation, part, graph)
         return relation
 
-    def _exists(self, relation: SolutionTable, expression: CompValue, graph: int | str | None) -> SolutionTable:
+    def _exists(
+        self, relation: SolutionTable, expression: CompValue, graph: int | str | None
+    ) -> SolutionTable:
         if not (isinstance(expression, CompValue) and expression.name in EXISTS):
             raise NotCompiled("EXISTS within an expression")
-        inner = expression.graph if expression.graph.name in _TRANSLATED else translateGroupGraphPattern(expression.graph)
+        inner = (
+            expression.graph
+            if expression.graph.name in _TRANSLATED
+            else translateGroupGraphPattern(expression.graph)
+        )
         negated = expression.name == "Builtin_NOTEXISTS"
         before, self._patterns.counts_doubles = self._patterns.counts_doubles, False
         with self._patterns.after(relation.columns):
@@ -265,15 +320,21 @@ class _Compiler:
         self._patterns.counts_doubles = before
         return relation
 
-    def _matching(self, relation: SolutionTable, inner: CompValue, graph: int | str | None, *, negated: bool) -> SolutionTable:
-        """Return the solutions of *relation* with which the pattern *inner* has a solution; *negated*, has none."""
+    def _matching(
+        self, relation: SolutionTable, inner: CompValue, graph: int | str | None, *, negated: bool
+    ) -> SolutionTable:
+        """Return the solutions of *relation* with which the pattern *inner* has a solution;
+        *negated*, has none.
+        """
         if is_substitutable(inner):
             return exists(self._names, relation, self.pattern(inner, graph), negated=negated)
         if inner.name != "Filter" or not is_substitutable(inner.p) or has_existence(inner.expr):
             raise NotCompiled("EXISTS of more than triples and filters")
         right, used = self.pattern(inner.p, graph), set(variables_of(inner.expr))
         sides = {variable: "r." if variable in right.columns else "l." for variable in used}
-        condition = Expressions(self._names, {**relation.columns, **right.columns}, sides).condition(inner.expr)
+        condition = Expressions(
+            self._names, {**relation.columns, **right.columns}, sides
+        ).condition(inner.expr)
         full = with_properties(self._names, relation, sorted(used - right.columns.keys()))
         right = with_properties(self._names, right, sorted(used & right.columns.keys()))
         result = exists(self._names, full, right, negated=negated, condition=condition)
@@ -281,7 +342,9 @@ class _Compiler:
 
     def _extend(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         relation, variable = self.pattern(node.p, graph), str(node.var)
-        if variable in relation.columns or (variable in self._bindings and self._keys.get(str(node.expr)) != variable):
+        if variable in relation.columns or (
+            variable in self._bindings and self._keys.get(str(node.expr)) != variable
+        ):
             raise NotCompiled(f"?{variable} is bound twice")
         self._check_bound(relation, node.expr)
         if isinstance(node.expr, Variable):
@@ -289,11 +352,21 @@ class _Compiler:
             column = relation.columns[str(node.expr)]
             return with_column(self._names, relation, variable, column, self._names[str(node.expr)])
         if isinstance(node.expr, URIRef | Literal):
-            return with_column(self._names, relation, variable, VariableColumn(), f"{self._constant(node.expr)}::UBIGINT")
+            return with_column(
+                self._names,
+                relation,
+                variable,
+                VariableColumn(),
+                f"{self._constant(node.expr)}::UBIGINT",
+            )
         return self._computed(relation, variable, node.expr)
 
-    def _computed(self, relation: SolutionTable, variable: str, expression: object) -> SolutionTable:
-        """Return *relation* with the value of *expression* as *variable*, which is unbound where that is an error."""
+    def _computed(
+        self, relation: SolutionTable, variable: str, expression: object
+    ) -> SolutionTable:
+        """Return *relation* with the value of *expression* as *variable*, which is unbound where
+        that is an error.
+        """
         if has_existence(expression):
             raise NotCompiled("EXISTS in BIND")
         full = with_properties(self._names, relation, sorted(set(variables_of(expression))))
@@ -308,8 +381,12 @@ class _Compiler:
             column, sql = VariableColumn(ColumnType.DECIMAL, True), f"({value.whole})::HUGEINT"
         else:
             raise NotCompiled("BIND of a term that is computed")
-        stored = ", ".join([*(self._names[item] for item in relation.columns), f"{sql} AS {self._names[variable]}"])
-        return SolutionTable(f"SELECT {stored} FROM ({full.sql})", {**relation.columns, variable: column})
+        stored = ", ".join(
+            [*(self._names[item] for item in relation.columns), f"{sql} AS {self._names[variable]}"]
+        )
+        return SolutionTable(
+            f"SELECT {stored} FROM ({full.sql})", {**relation.columns, variable: column}
+        )
 
     def _constant(self, term: object) -> int:
         row = constant(term)
@@ -333,7 +410,9 @@ class _Compiler:
             lines.append(f"({', '.join(cells)})")
         names = ", ".join(self._names[variable] for variable in variables)
         sql = f"SELECT {names} FROM (VALUES {', '.join(lines)}) t({names})"
-        return SolutionTable(sql, {variable: VariableColumn(nullable=unbound[variable]) for variable in variables})
+        return SolutionTable(
+            sql, {variable: VariableColumn(nullable=unbound[variable]) for variable in variables}
+        )
 
     def _aggregate(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         self._has_aggregate = True
@@ -341,11 +420,18 @@ class _Compiler:
         keys = [str(key) for key in group.expr or () if isinstance(key, Variable)]
         if len(keys) != len(group.expr or ()):
             raise NotCompiled("GROUP BY an expression")
-        before, self._patterns.counts_doubles = self._patterns.counts_doubles, not all(map(ignores_doubles, node.A))
+        before, self._patterns.counts_doubles = (
+            self._patterns.counts_doubles,
+            not all(map(ignores_doubles, node.A)),
+        )
         relation = with_unbound(self._names, self.pattern(group.p, graph), keys)
         relation, operands = self._operands(relation, node.A)
         self._patterns.counts_doubles = before
-        used = [operand for item, operand in zip(node.A, operands, strict=True) if item.name in PROPERTY_READERS]
+        used = [
+            operand
+            for item, operand in zip(node.A, operands, strict=True)
+            if item.name in PROPERTY_READERS
+        ]
         full = with_properties(self._names, relation, used)
         sql, columns = [], {}
         for item, operand in zip(node.A, operands, strict=True):
@@ -353,11 +439,17 @@ class _Compiler:
             columns[str(item.res)] = column
             sql.append(f"{value} AS {self._names[str(item.res)]}")
         by = ", ".join(self._names[key] for key in keys)
-        text = f"SELECT {', '.join(sql) or '1 AS unit'} FROM ({full.sql})" + (f" GROUP BY {by}" if keys else "")
+        text = f"SELECT {', '.join(sql) or '1 AS unit'} FROM ({full.sql})" + (
+            f" GROUP BY {by}" if keys else ""
+        )
         return SolutionTable(text, columns)
 
-    def _operands(self, relation: SolutionTable, aggregates: Sequence[CompValue]) -> tuple[SolutionTable, list[str]]:
-        """Return *relation* with a column for what each of *aggregates* reads, and the variables of these columns."""
+    def _operands(
+        self, relation: SolutionTable, aggregates: Sequence[CompValue]
+    ) -> tuple[SolutionTable, list[str]]:
+        """Return *relation* with a column for what each of *aggregates* reads, and the variables of
+        these columns.
+        """
         operands = []
         for item in aggregates:
             operand = str(item.vars)
@@ -367,13 +459,21 @@ class _Compiler:
                 self._check_bound(relation, item.vars)
                 operand = f" {item.res}"
                 if isinstance(item.vars, URIRef | Literal):
-                    relation = with_column(self._names, relation, operand, VariableColumn(), f"{self._constant(item.vars)}::UBIGINT")
+                    relation = with_column(
+                        self._names,
+                        relation,
+                        operand,
+                        VariableColumn(),
+                        f"{self._constant(item.vars)}::UBIGINT",
+                    )
                 else:
                     relation = self._computed(relation, operand, item.vars)
             operands.append(operand)
         return relation, operands
 
-    def _aggregated(self, expression: CompValue, operand: str, relation: SolutionTable, keys: list[str]) -> tuple[VariableColumn, str]:
+    def _aggregated(
+        self, expression: CompValue, operand: str, relation: SolutionTable, keys: list[str]
+    ) -> tuple[VariableColumn, str]:
         if operand == "*":
             if expression.distinct:
                 raise NotCompiled("COUNT(DISTINCT *)")

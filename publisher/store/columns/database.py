@@ -1,6 +1,7 @@
 """The file of the columns: terms by their numbers, and quads of numbers, sorted by predicate.
 
-One process writes it; copies are opened read-only (https://duckdb.org/docs/stable/connect/concurrency).
+One process writes it; copies are opened read-only
+(https://duckdb.org/docs/stable/connect/concurrency).
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ FORMAT = 3  # increase it with every change of what is written, so that the colu
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 BATCH = 50_000  # rows encoded at once: about 50 MB
-MIN_APPLIED = 500_000  # staged rows are applied at this number, or at a share of the quads, so that many entries take linear time
+# staged rows are applied at this number, or at a share of the quads, so that many entries take
+# linear time
+MIN_APPLIED = 500_000
 STAGED_SHARE = 4  # one quarter of the quads
 MAX_UNSORTED = 0.2  # share of quads added since the last sort at which they are sorted again
 
@@ -111,7 +114,8 @@ class ColumnDatabase:
         self._stage = Stage(self._connection)
 
     def apply(self, rows: Iterable[bytes]) -> Iterator[None]:
-        """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...`` in their order; yield between batches.
+        """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...`` in their order; yield between
+        batches.
 
         Applying rows again changes nothing.
         """
@@ -154,7 +158,9 @@ class ColumnDatabase:
             self._connection.execute(f"BEGIN; {_SORT} COMMIT")
 
     def copy(self, path: Path) -> None:
-        """Copy the committed columns to the file *path*, sorted and counted; free the memory that they took."""
+        """Copy the committed columns to the file *path*, sorted and counted; free the memory that
+        they took.
+        """
         self._sort_if_needed()
         self._connection.execute(_COUNT)
         self._connection.execute("CHECKPOINT")

@@ -49,7 +49,10 @@ class ColumnEngine:
     """
 
     def __init__(
-        self, path: Path, quads_of: Callable[[str], Iterable[Quad]] = lambda graph: (), memory: int = MEMORY
+        self,
+        path: Path,
+        quads_of: Callable[[str], Iterable[Quad]] = lambda graph: (),
+        memory: int = MEMORY,
     ) -> None:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory >> 20}MiB",
@@ -58,10 +61,13 @@ class ColumnEngine:
             "temp_directory": "",
         }
         self.connection = duckdb.connect(config=config)
-        self.connection.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS stored (READ_ONLY)")
+        self.connection.execute(
+            f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS stored (READ_ONLY)"
+        )
         graphs = self.connection.execute("SELECT graph FROM stored.beside").fetchall()
         self._add([quad for (graph,) in graphs for quad in quads_of(graph)])
-        # The compiler orders the joins and chooses the hashed side: DuckDB overestimates groups and would hash all terms.
+        # The compiler orders the joins and chooses the hashed side: DuckDB overestimates groups and
+        # would hash all terms.
         self.connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         self._objects: dict[tuple[int, int], int] = {}
         self._graphs: dict[int, int] = {}
@@ -72,13 +78,18 @@ class ColumnEngine:
         run = self.connection.execute
         run("CREATE SCHEMA added; SET schema = 'added'")
         run(TABLES)
-        rows = [f"A {quad.subject} {quad.predicate} {quad.object} {quad.graph_name} .".encode() for quad in quads]
+        rows = [
+            f"A {quad.subject} {quad.predicate} {quad.object} {quad.graph_name} .".encode()
+            for quad in quads
+        ]
         if rows:
             stage = Stage(self.connection)
             stage.add(rows)
             stage.insert_terms()
             run("INSERT INTO added.quads SELECT DISTINCT g, s, p, o FROM staged")
-            run("INSERT INTO added.triples SELECT DISTINCT s, p, o FROM staged ANTI JOIN stored.triples USING (s, p, o)")
+            run(
+                "INSERT INTO added.triples SELECT DISTINCT s, p, o FROM staged ANTI JOIN stored.triples USING (s, p, o)"
+            )
             stage.clear()
             run("DELETE FROM added.terms WHERE id IN (SELECT id FROM stored.terms)")
         run("SET schema = 'main'")
@@ -95,11 +106,19 @@ class ColumnEngine:
     @cached_property
     def predicates(self) -> Mapping[int, PredicateCount]:
         """Return the counts by predicate."""
-        rows = self.connection.execute("SELECT p, triples, subjects, objects FROM stored.predicates").fetchall()
-        counts = {p: PredicateCount(triples, subjects, objects) for p, triples, subjects, objects in rows}
-        for p, number in self.connection.execute("SELECT p, count(*) FROM added.triples GROUP BY p").fetchall():
+        rows = self.connection.execute(
+            "SELECT p, triples, subjects, objects FROM stored.predicates"
+        ).fetchall()
+        counts = {
+            p: PredicateCount(triples, subjects, objects) for p, triples, subjects, objects in rows
+        }
+        for p, number in self.connection.execute(
+            "SELECT p, count(*) FROM added.triples GROUP BY p"
+        ).fetchall():
             count = counts.get(p, PredicateCount(0, 0, 0))
-            counts[p] = PredicateCount(count.triples + number, count.subjects + number, count.objects + number)
+            counts[p] = PredicateCount(
+                count.triples + number, count.subjects + number, count.objects + number
+            )
         return counts
 
     def with_object(self, predicate: int, value: int) -> int:
@@ -114,17 +133,30 @@ class ColumnEngine:
         """Count the quads in *graphs*."""
         missing = [graph for graph in graphs if graph not in self._graphs]
         if missing:
-            query = "SELECT g, count(*) FROM quads WHERE g IN (SELECT unnest(?::UBIGINT[])) GROUP BY g"
-            self._graphs.update({**dict.fromkeys(missing, 0), **dict(self.connection.execute(query, [missing]).fetchall())})
+            query = (
+                "SELECT g, count(*) FROM quads WHERE g IN (SELECT unnest(?::UBIGINT[])) GROUP BY g"
+            )
+            self._graphs.update(
+                {
+                    **dict.fromkeys(missing, 0),
+                    **dict(self.connection.execute(query, [missing]).fetchall()),
+                }
+            )
         return sum(self._graphs[graph] for graph in graphs)
 
-    def compile(self, text: str, base: str | None = None, bindings: Mapping[str, str] | None = None) -> CompiledQuery:
-        """Compile a query; *bindings* are N-Triples terms by variable. Raises NotCompiled, and SyntaxError if the RDF store rejects it."""
+    def compile(
+        self, text: str, base: str | None = None, bindings: Mapping[str, str] | None = None
+    ) -> CompiledQuery:
+        """Compile a query; *bindings* are N-Triples terms by variable. Raises NotCompiled, and
+        SyntaxError if the RDF store rejects it.
+        """
         key = (text, base, tuple(sorted((bindings or {}).items())))
         compiled = self._compiled.get(key)
         if compiled is None:
             try:
-                compiled = compile_query(_parsed(text, base), self, {name: _bound(term) for name, term in key[2]})
+                compiled = compile_query(
+                    _parsed(text, base), self, {name: _bound(term) for name, term in key[2]}
+                )
                 _check_variables(text, base, compiled)
             except NotCompiled as error:
                 compiled = str(error)
@@ -141,7 +173,9 @@ class ColumnEngine:
         if query.form is Form.ASK:
             return _boolean(self._run(query.sql))
         solutions = self._solutions(query)
-        return _constructed(solutions, query.template) if query.form is Form.CONSTRUCT else solutions
+        return (
+            _constructed(solutions, query.template) if query.form is Form.CONSTRUCT else solutions
+        )
 
     def _run(self, sql: str) -> bool:
         try:
@@ -166,7 +200,9 @@ class ColumnEngine:
 
 
 class _Lines(io.RawIOBase):
-    """The table ``answer`` as a file of SPARQL's TSV, fetched in parts: an unfinished result would block the connection."""
+    """The table ``answer`` as a file of SPARQL's TSV, fetched in parts: an unfinished result would
+    block the connection.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, variables: Iterable[str]) -> None:
         self._connection, self._place = connection, 0
@@ -193,13 +229,16 @@ class _Lines(io.RawIOBase):
 
 
 def _boolean(value: bool) -> QueryBoolean:
-    result = parse_query_results(b'{"head":{},"boolean":%s}' % str(value).lower().encode(), QueryResultsFormat.JSON)
+    result = parse_query_results(
+        b'{"head":{},"boolean":%s}' % str(value).lower().encode(), QueryResultsFormat.JSON
+    )
     assert isinstance(result, QueryBoolean)
     return result
 
 
 def _constructed(solutions: QuerySolutions, template: Template) -> Iterator[Triple]:
-    """Yield the triples of *template* for each of *solutions*, those once that were not yielded before.
+    """Yield the triples of *template* for each of *solutions*, those once that were not yielded
+    before.
 
     Source: https://www.w3.org/TR/sparql11-query/#construct
     """
@@ -209,7 +248,11 @@ def _constructed(solutions: QuerySolutions, template: Template) -> Iterator[Trip
         terms: dict[str, object] = {f"?{name}": solution[name] for name in names}
         for parts in template:
             subject, predicate, value = (_value(part, terms) for part in parts)
-            if isinstance(subject, NamedNode | BlankNode) and isinstance(predicate, NamedNode) and isinstance(value, _TERMS):
+            if (
+                isinstance(subject, NamedNode | BlankNode)
+                and isinstance(predicate, NamedNode)
+                and isinstance(value, _TERMS)
+            ):
                 triple = Triple(subject, predicate, value)
                 if triple not in seen:
                     seen.add(triple)
@@ -224,12 +267,17 @@ def _value(part: str | NamedNode | Literal, terms: dict[str, object]) -> object:
 
 
 def _check_variables(text: str, base: str | None, query: CompiledQuery) -> None:
-    """Raise NotCompiled unless the RDF store parses *text* to the same form and variables, SyntaxError if *text* is not a query."""
+    """Raise NotCompiled unless the RDF store parses *text* to the same form and variables,
+    SyntaxError if *text* is not a query.
+    """
     result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
     if isinstance(result, QueryBoolean | QueryTriples):
         if query.form is not (Form.ASK if isinstance(result, QueryBoolean) else Form.CONSTRUCT):
             raise NotCompiled("the parsers disagree")
-    elif query.form is not Form.SELECT or tuple(variable.value for variable in result.variables) != query.variables:
+    elif (
+        query.form is not Form.SELECT
+        or tuple(variable.value for variable in result.variables) != query.variables
+    ):
         raise NotCompiled("the parsers disagree")
 
 

@@ -1,4 +1,6 @@
-"""Describe how a query is evaluated: its algebra, its SQL, and the estimated and real rows of each step."""
+"""Describe how a query is evaluated: its algebra, its SQL, and the estimated and real rows of each
+step.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def _term(value: object) -> str:
 
 
 def explain_sql(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Step]:
-    """Run *sql*; return its steps from the last to the first, with their ``depth`` in the tree, ``estimated`` and real ``rows``."""
+    """Run *sql*; return its steps from the last to the first, with their ``depth`` in the tree,
+    ``estimated`` and real ``rows``.
+    """
     ((_, text),) = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}").fetchall()
     return [step for operator in json.loads(text)["operator"] for step in _steps(operator, 0)]
 
@@ -62,7 +66,15 @@ def _steps(operator: Mapping[str, object], depth: int) -> Iterator[Step]:
     is_step = name not in _WRAPPERS
     if is_step:
         estimated = str(about.get("Estimated Cardinality", ""))
-        step: Step = {"depth": depth, "step": name, "estimated": int(estimated) if estimated.isdecimal() else None}
-        yield step | {"rows": operator.get("intermediate_rows"), "table": about.get("Table"), "condition": about.get("Conditions")}
+        step: Step = {
+            "depth": depth,
+            "step": name,
+            "estimated": int(estimated) if estimated.isdecimal() else None,
+        }
+        yield step | {
+            "rows": operator.get("intermediate_rows"),
+            "table": about.get("Table"),
+            "condition": about.get("Conditions"),
+        }
     for child in children:
         yield from _steps(child, depth + is_step)

@@ -1,4 +1,5 @@
-"""Expressions of SPARQL as SQL: NULL is SPARQL's error, so AND, OR and NOT of three values are the same in both.
+"""Expressions of SPARQL as SQL: NULL is SPARQL's error, so AND, OR and NOT of three values are the
+same in both.
 
 Source: https://www.w3.org/TR/sparql11-query/#expressions
 """
@@ -27,14 +28,22 @@ from publisher.store.columns.operands import (
     integer,
     string,
 )
-from publisher.store.columns.relations import ColumnType, Names, NotCompiled, VariableColumn, fallback
+from publisher.store.columns.relations import (
+    ColumnType,
+    Names,
+    NotCompiled,
+    VariableColumn,
+    fallback,
+)
 from publisher.store.columns.terms import TermKind
 from vocab.terms import XSD
 
 _PLAIN_PATTERN = re.compile(r"[A-Za-z0-9 ]+")
 _CLASS = r"\[(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[./:_ ])+\]"
 # Means the same in each dialect of regular expressions, for whether a text contains a match.
-_SIMPLE_PATTERN = re.compile(rf"\^?(?:(?:[A-Za-z0-9 /:_]|{_CLASS}|\((?:[A-Za-z0-9 /:_|]|{_CLASS})+\))(?:[?*+]|\{{[1-9][0-9]?\}})?)+\$?")
+_SIMPLE_PATTERN = re.compile(
+    rf"\^?(?:(?:[A-Za-z0-9 /:_]|{_CLASS}|\((?:[A-Za-z0-9 /:_|]|{_CLASS})+\))(?:[?*+]|\{{[1-9][0-9]?\}})?)+\$?"
+)
 _RANGE = re.compile(r"[A-Za-z0-9-]+")
 _LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}\x{FF00}-\x{FFEF}]*"
 
@@ -45,7 +54,12 @@ class Expressions:
     *sides* are the tables of the columns, by variable, where there is more than one table.
     """
 
-    def __init__(self, names: Names, columns: Mapping[str, VariableColumn], sides: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        names: Names,
+        columns: Mapping[str, VariableColumn],
+        sides: Mapping[str, str] | None = None,
+    ) -> None:
         self._names, self._columns, self._sides = names, columns, sides or {}
 
     def condition(self, expression: object) -> str:
@@ -85,14 +99,30 @@ class Expressions:
         if column.type is ColumnType.INTEGER:
             return integer(name)
         return Operand(
-            f"{name}_kind", f"{name}_lexical", None, name, f"{name}_language", f"{name}_datatype", f"{name}_whole"
+            f"{name}_kind",
+            f"{name}_lexical",
+            None,
+            name,
+            f"{name}_language",
+            f"{name}_datatype",
+            f"{name}_whole",
         )
 
     def _compound(self, expression: CompValue) -> Value:
         if expression.name == "ConditionalAndExpression":
-            return Condition("(" + " AND ".join(self.condition(part) for part in (expression.expr, *expression.other)) + ")")
+            return Condition(
+                "("
+                + " AND ".join(
+                    self.condition(part) for part in (expression.expr, *expression.other)
+                )
+                + ")"
+            )
         if expression.name == "ConditionalOrExpression":
-            return Condition("(" + " OR ".join(self.condition(part) for part in (expression.expr, *expression.other)) + ")")
+            return Condition(
+                "("
+                + " OR ".join(self.condition(part) for part in (expression.expr, *expression.other))
+                + ")"
+            )
         if expression.name == "UnaryNot":
             return Condition(f"(NOT {self.condition(expression.expr)})")
         if expression.name == "RelationalExpression":
@@ -108,9 +138,14 @@ class Expressions:
         if expression.op in ("IN", "NOT IN"):
             others = expression.other if isinstance(expression.other, list) else [expression.other]
             parts = [equal(self.operand(expression.expr), self.operand(other)) for other in others]
-            if not parts or str(expression.other) == "http://www.w3.org/1999/02/22-rdf-syntax-ns#nil":
+            if (
+                not parts
+                or str(expression.other) == "http://www.w3.org/1999/02/22-rdf-syntax-ns#nil"
+            ):
                 raise NotCompiled("an empty IN")
-            return Condition(f"({'NOT ' if expression.op == 'NOT IN' else ''}({' OR '.join(parts)}))")
+            return Condition(
+                f"({'NOT ' if expression.op == 'NOT IN' else ''}({' OR '.join(parts)}))"
+            )
         one, two = self.operand(expression.expr), self.operand(expression.other)
         if expression.op == "=":
             return Condition(equal(one, two))
@@ -119,14 +154,18 @@ class Expressions:
         return Condition(ordered(one, two, expression.op))
 
     def number(self, expression: object) -> Operand:
-        """Return *expression* as an integer or a decimal; another number ends the query, another term is an error."""
+        """Return *expression* as an integer or a decimal; another number ends the query, another
+        term is an error.
+        """
         value = self.operand(expression)
         if value.static in (TermKind.INTEGER, TermKind.DECIMAL):
             return value
         if value.static is not None:
             raise NotCompiled("arithmetic with a constant that is no integer")
         uncertain = f"{value.kind} IN ({TermKind.OTHER:d}, {TermKind.INSTANT:d}, {TermKind.DATE:d})"
-        return integer(f"(CASE WHEN {value.kind} = {TermKind.INTEGER:d} THEN {value.whole} ELSE {fallback(uncertain, 'NULL')} END)")
+        return integer(
+            f"(CASE WHEN {value.kind} = {TermKind.INTEGER:d} THEN {value.whole} ELSE {fallback(uncertain, 'NULL')} END)"
+        )
 
     def _arithmetic(self, expression: CompValue) -> Operand:
         result = self.number(expression.expr)
@@ -157,7 +196,10 @@ class Expressions:
     def round(self, expression: CompValue) -> Operand:
         """Return ROUND: halves are rounded up."""
         value = self.number(expression.arg)
-        return floored(value, f"({value.whole} + {SCALE // 2})" if value.static is TermKind.DECIMAL else value.whole)
+        return floored(
+            value,
+            f"({value.whole} + {SCALE // 2})" if value.static is TermKind.DECIMAL else value.whole,
+        )
 
     def bound(self, expression: CompValue) -> Condition:
         """Return BOUND."""
@@ -170,7 +212,9 @@ class Expressions:
         """Return STR."""
         value = self.operand(expression.arg)
         missing = f"{value.kind} = {TermKind.OTHER:d} AND {value.lexical} IS NULL"
-        return string(f"(CASE WHEN {value.kind} <> {TermKind.BLANK:d} THEN {fallback(missing, value.lexical)} END)")
+        return string(
+            f"(CASE WHEN {value.kind} <> {TermKind.BLANK:d} THEN {fallback(missing, value.lexical)} END)"
+        )
 
     def lang(self, expression: CompValue) -> Operand:
         """Return LANG."""
@@ -186,11 +230,15 @@ class Expressions:
         return Operand(kind, value.datatype, TermKind.IRI)
 
     def lower(self, expression: CompValue) -> Operand:
-        """Return LCASE of texts whose letters have one lower-case letter each in every version of Unicode."""
+        """Return LCASE of texts whose letters have one lower-case letter each in every version of
+        Unicode.
+        """
         value = self.operand(expression.arg)
         lexical = value.lexical
         odd = f"strlen({lexical}) <> length({lexical}) AND NOT regexp_full_match({lexical}, '{_LOWERED}', 's')"
-        lowered = f"(CASE WHEN {value.kind} IN {STRINGS} THEN {fallback(odd, f'lower({lexical})')} END)"
+        lowered = (
+            f"(CASE WHEN {value.kind} IN {STRINGS} THEN {fallback(odd, f'lower({lexical})')} END)"
+        )
         kind = f"(CASE WHEN {value.kind} IN {STRINGS} THEN {value.kind} END)"
         return Operand(kind, lowered, value.static, None, value.language)
 
@@ -198,7 +246,9 @@ class Expressions:
         text, part = self.operand(expression.arg1), self.operand(expression.arg2)
         if part.static is not TermKind.STRING:
             raise NotCompiled(f"{function} with a text that is no xsd:string")
-        return Condition(f"(CASE WHEN {text.kind} IN {STRINGS} THEN {function}({text.lexical}, {part.lexical}) END)")
+        return Condition(
+            f"(CASE WHEN {text.kind} IN {STRINGS} THEN {function}({text.lexical}, {part.lexical}) END)"
+        )
 
     def contains(self, expression: CompValue) -> Condition:
         """Return CONTAINS."""
@@ -214,9 +264,17 @@ class Expressions:
 
     def regex(self, expression: CompValue) -> Condition:
         """Return REGEX of a pattern of plain letters."""
-        text, pattern, flags = self.operand(expression.text), str(expression.pattern), str(expression.flags or "")
+        text, pattern, flags = (
+            self.operand(expression.text),
+            str(expression.pattern),
+            str(expression.flags or ""),
+        )
         allowed = {"": _SIMPLE_PATTERN, "i": _PLAIN_PATTERN}.get(flags)
-        if not isinstance(expression.pattern, ParsedLiteral) or allowed is None or not allowed.fullmatch(pattern):
+        if (
+            not isinstance(expression.pattern, ParsedLiteral)
+            or allowed is None
+            or not allowed.fullmatch(pattern)
+        ):
             raise NotCompiled("REGEX with a pattern that dialects may read differently")
         matches = f"regexp_matches({text.lexical}, '{pattern}', '{flags or 'c'}')"
         return Condition(f"(CASE WHEN {text.kind} IN {STRINGS} THEN {matches} END)")
@@ -231,7 +289,9 @@ class Expressions:
         if not _RANGE.fullmatch(wanted):
             raise NotCompiled("LANGMATCHES with an odd range")
         lowered = wanted.lower()
-        return Condition(f"(lower({tag.lexical}) = '{lowered}' OR starts_with(lower({tag.lexical}), '{lowered}-'))")
+        return Condition(
+            f"(lower({tag.lexical}) = '{lowered}' OR starts_with(lower({tag.lexical}), '{lowered}-'))"
+        )
 
     def is_iri(self, expression: CompValue) -> Condition:
         """Return isIRI."""
@@ -250,7 +310,9 @@ class Expressions:
         value = self.operand(expression.arg)
         other = fallback(f"{value.kind} = {TermKind.OTHER:d}", "NULL")
         dated = f"{value.kind} IN ({TermKind.INSTANT:d}, {TermKind.DATE:d})"
-        return integer(f"(CASE WHEN {dated} THEN substr({value.lexical}, 1, 4)::BIGINT ELSE {other} END)")
+        return integer(
+            f"(CASE WHEN {dated} THEN substr({value.lexical}, 1, 4)::BIGINT ELSE {other} END)"
+        )
 
     def length(self, expression: CompValue) -> Operand:
         """Return STRLEN."""
@@ -259,8 +321,14 @@ class Expressions:
 
     def substring(self, expression: CompValue) -> Operand:
         """Return SUBSTR from a constant place on, of a constant length."""
-        text, bounds = self.operand(expression.arg), [expression.start, *([expression.length] if expression.length is not None else [])]
-        if not all(isinstance(bound, ParsedLiteral) and re.fullmatch(r"[1-9][0-9]{0,5}", str(bound)) for bound in bounds):
+        text, bounds = (
+            self.operand(expression.arg),
+            [expression.start, *([expression.length] if expression.length is not None else [])],
+        )
+        if not all(
+            isinstance(bound, ParsedLiteral) and re.fullmatch(r"[1-9][0-9]{0,5}", str(bound))
+            for bound in bounds
+        ):
             raise NotCompiled("SUBSTR with computed places")
         if any(self.operand(bound).static is not TermKind.INTEGER for bound in bounds):
             raise NotCompiled("SUBSTR with places that are no xsd:integer")
@@ -297,10 +365,14 @@ class Expressions:
         digits = f"{value.kind} = {TermKind.STRING:d} AND regexp_full_match({value.lexical}, '[0-9]{{1,15}}')"
         rest = fallback(f"{value.kind} > {TermKind.BLANK:d}", "NULL::BIGINT")
         whole = f"WHEN {value.kind} = {TermKind.INTEGER:d} THEN {value.whole}"
-        return integer(f"(CASE WHEN {digits} THEN ({value.lexical})::BIGINT {whole} ELSE {rest} END)")
+        return integer(
+            f"(CASE WHEN {digits} THEN ({value.lexical})::BIGINT {whole} ELSE {rest} END)"
+        )
 
 
-def _of_one_kind(function: str, operands: list[Operand], combine: Callable[[list[str]], str]) -> Operand:
+def _of_one_kind(
+    function: str, operands: list[Operand], combine: Callable[[list[str]], str]
+) -> Operand:
     """Return strings or integers that *combine* makes one of, as SQL."""
     kinds = {operand.static for operand in operands}
     if kinds == {TermKind.STRING}:

@@ -1,4 +1,6 @@
-"""Values of expressions as SQL: constants, and what a variable or a function yields. NULL is SPARQL's error."""
+"""Values of expressions as SQL: constants, and what a variable or a function yields. NULL is
+SPARQL's error.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,11 @@ SCALE = 10**_FRACTION_DIGITS  # decimals are whole numbers of this part of one
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A value as SQL. *kind* is SQL, NULL for an error; *static* is the kind where it is always the same.
+    """A value as SQL. *kind* is SQL, NULL for an error; *static* is the kind where it is always the
+    same.
 
-    *id* is None where the value is not known to be a stored term. *whole* is the value of an integer.
+    *id* is None where the value is not known to be a stored term. *whole* is the value of an
+    integer.
     """
 
     kind: str
@@ -48,7 +52,8 @@ class Condition:
 
 Value = Operand | Condition
 _TEXT = "NULL::VARCHAR"
-UNBOUND = Operand("NULL::UTINYINT", _TEXT, None, "NULL::UBIGINT", _TEXT, _TEXT)  # a variable that is not in scope
+# a variable that is not in scope
+UNBOUND = Operand("NULL::UTINYINT", _TEXT, None, "NULL::UBIGINT", _TEXT, _TEXT)
 
 
 def quote(text: str) -> str:
@@ -59,7 +64,9 @@ def quote(text: str) -> str:
 
 
 def constant(term: object) -> TermRow:
-    """Return the row of a constant as rdflib parsed it. Raises NotCompiled if the store may read it otherwise."""
+    """Return the row of a constant as rdflib parsed it. Raises NotCompiled if the store may read it
+    otherwise.
+    """
     if isinstance(term, URIRef):
         text = str(term)
         if not _ABSOLUTE.match(text) or _DOTS.search(text):
@@ -75,7 +82,9 @@ def constant(term: object) -> TermRow:
         return term_row(Literal(text, language=term.language.lower()))
     if term.datatype == _DATE_TIME:
         text = re.sub(r"\+00:00$", "Z", text)  # the parser has rewritten it
-    row = term_row(Literal(text, datatype=NamedNode(str(term.datatype))) if term.datatype else Literal(text))
+    row = term_row(
+        Literal(text, datatype=NamedNode(str(term.datatype))) if term.datatype else Literal(text)
+    )
     if row.kind is TermKind.OTHER:
         raise NotCompiled(f"the literal {row.text}")
     return row
@@ -85,12 +94,22 @@ def constant_operand(row: TermRow) -> Operand:
     """Return a constant term as an operand."""
     whole = "NULL::BIGINT" if row.whole is None else f"{row.whole}::BIGINT"
     language, datatype = quote(row.language), quote(row.datatype)
-    return Operand(f"{row.kind:d}", quote(row.lexical), row.kind, f"{row.id}::UBIGINT", language, datatype, whole)
+    return Operand(
+        f"{row.kind:d}",
+        quote(row.lexical),
+        row.kind,
+        f"{row.id}::UBIGINT",
+        language,
+        datatype,
+        whole,
+    )
 
 
 def string(sql: str) -> Operand:
     """Return an xsd:string whose text is *sql*, NULL for an error."""
-    return Operand(f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.STRING:d} END", sql, TermKind.STRING)
+    return Operand(
+        f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.STRING:d} END", sql, TermKind.STRING
+    )
 
 
 def integer(sql: str) -> Operand:
@@ -106,10 +125,14 @@ def decimal(sql: str) -> Operand:
 
 
 def decimal_text(sql: str) -> str:
-    """Return the lexical form, as the RDF store writes it, of the decimal that is *sql* times 10^-18."""
+    """Return the lexical form, as the RDF store writes it, of the decimal that is *sql* times
+    10^-18.
+    """
     sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
     fraction = f"lpad((abs({sql}) % {SCALE})::VARCHAR, {_FRACTION_DIGITS}, '0')"
-    return f"({sign} || rtrim(rtrim((abs({sql}) // {SCALE})::VARCHAR || '.' || {fraction}, '0'), '.'))"
+    return (
+        f"({sign} || rtrim(rtrim((abs({sql}) // {SCALE})::VARCHAR || '.' || {fraction}, '0'), '.'))"
+    )
 
 
 def variables_of(expression: object) -> Iterator[str]:

@@ -10,12 +10,23 @@ from rdflib.term import Variable
 from publisher.store.columns.algebra import Modifiers, has_existence
 from publisher.store.columns.expressions import Expressions
 from publisher.store.columns.operands import Condition, variables_of
-from publisher.store.columns.relations import ColumnType, Names, NotCompiled, SolutionTable, fallback, with_properties
+from publisher.store.columns.relations import (
+    ColumnType,
+    Names,
+    NotCompiled,
+    SolutionTable,
+    fallback,
+    with_properties,
+)
 from publisher.store.columns.terms import TermKind
 
 
-def ordered_solutions(names: Names, relation: SolutionTable, modifiers: Modifiers, selected: str) -> str:
-    """Return a query of the columns *selected* of *relation*, in the order and the part that *modifiers* say. Raises NotCompiled."""
+def ordered_solutions(
+    names: Names, relation: SolutionTable, modifiers: Modifiers, selected: str
+) -> str:
+    """Return a query of the columns *selected* of *relation*, in the order and the part that
+    *modifiers* say. Raises NotCompiled.
+    """
     used = list(dict.fromkeys(variables_of([condition.expr for condition in modifiers.order])))
     if modifiers.distinct and not set(used) <= set(modifiers.variables):
         raise NotCompiled("ORDER BY a variable that DISTINCT drops")
@@ -28,7 +39,8 @@ def ordered_solutions(names: Names, relation: SolutionTable, modifiers: Modifier
         keys += [f"{part} {direction} {nulls}" for part in parts]
         if len(parts) > 1:
             checks.append(names[str(condition.expr)])
-    keys += [f"{names[variable]} ASC NULLS FIRST" for variable in modifiers.variables]  # so that pages do not overlap
+    # so that pages do not overlap
+    keys += [f"{names[variable]} ASC NULLS FIRST" for variable in modifiers.variables]
     limit = f" LIMIT {modifiers.length}" if modifiers.length is not None else ""
     offset = f" OFFSET {modifiers.start}" if modifiers.start else ""
     # Literals of one column must be of one kind: SPARQL does not define the order of others.
@@ -63,6 +75,8 @@ def _value(names: Names, expression: object, relation: SolutionTable) -> str:
 
 
 def _sort_class(name: str) -> str:
-    """Return a number that is equal for values that can be ordered: strings with and without language are ordered together."""
+    """Return a number that is equal for values that can be ordered: strings with and without
+    language are ordered together.
+    """
     texts = f"WHEN {name}_kind = {TermKind.LANGUAGE_STRING:d} THEN {TermKind.STRING:d}"
     return f"CASE WHEN {name}_kind <= {TermKind.BLANK:d} THEN NULL {texts} ELSE {name}_kind END"

@@ -17,7 +17,8 @@ Number = Callable[[object], int]
 
 @dataclass(frozen=True, slots=True)
 class RecursivePath:
-    """Nodes from *start* to *end*, constants' numbers or variables' names, in steps that are pairs ``a``, ``b`` of the query *steps*.
+    """Nodes from *start* to *end*, constants' numbers or variables' names, in steps that are pairs
+    ``a``, ``b`` of the query *steps*.
 
     *is_zero*: no step is enough; *is_repeated*: there may be more than one.
     """
@@ -38,11 +39,17 @@ class RecursivePath:
         return {term for term in (self.start, self.end) if isinstance(term, str)}
 
 
-def recursive_path(start: int | str, path: MulPath, end: int | str, source: str, number: Number) -> RecursivePath:
-    """Return *path* over the triples of the SQL table *source*; *number* returns the number of a predicate. Raises NotCompiled."""
+def recursive_path(
+    start: int | str, path: MulPath, end: int | str, source: str, number: Number
+) -> RecursivePath:
+    """Return *path* over the triples of the SQL table *source*; *number* returns the number of a
+    predicate. Raises NotCompiled.
+    """
     if path.mod not in ("*", "+", "?"):
         raise NotCompiled(f"the path {path}")
-    return RecursivePath(start, end, _steps(path.path, source, number), path.mod in "*?", path.mod in "*+")
+    return RecursivePath(
+        start, end, _steps(path.path, source, number), path.mod in "*?", path.mod in "*+"
+    )
 
 
 def _steps(path: object, source: str, number: Number) -> str:
@@ -70,11 +77,14 @@ def predicates(path: object) -> list[object]:
     return [path]
 
 
-def join_path(names: Names, table: SolutionTable | None, path: RecursivePath, nodes: Collection[str]) -> SolutionTable:
+def join_path(
+    names: Names, table: SolutionTable | None, path: RecursivePath, nodes: Collection[str]
+) -> SolutionTable:
     """Return the solutions of *table* joined with *path*, None if there is no table.
 
-    *nodes* are the variables of *table* whose values are certainly nodes of the graph: a path without a step connects only
-    nodes, or a constant with itself. Raises NotCompiled where all nodes of the graph would be needed.
+    *nodes* are the variables of *table* whose values are certainly nodes of the graph: a path
+    without a step connects only nodes, or a constant with itself. Raises NotCompiled where all
+    nodes of the graph would be needed.
     """
     if not isinstance(path.start, int) and (isinstance(path.end, int) or path.start not in nodes):
         if isinstance(path.end, int) or path.end in nodes:
@@ -83,7 +93,12 @@ def join_path(names: Names, table: SolutionTable | None, path: RecursivePath, no
             raise NotCompiled("a path of no length between unknown nodes")
     solutions = table or SolutionTable("SELECT 1 AS unit")
     tables = {"solutions": solutions.sql, "step": path.steps}
-    query = ", ".join([*(f"{name} AS MATERIALIZED ({sql})" for name, sql in tables.items()), _reached(names, path, nodes)])
+    query = ", ".join(
+        [
+            *(f"{name} AS MATERIALIZED ({sql})" for name, sql in tables.items()),
+            _reached(names, path, nodes),
+        ]
+    )
     columns, conditions = dict(solutions.columns), []
     read = [f"q.{names[variable]}" for variable in columns]
     for column, term in (("a", path.start), ("b", path.end)):

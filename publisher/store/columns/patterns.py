@@ -12,7 +12,14 @@ from rdflib.term import BNode, URIRef, Variable
 
 from publisher.store.columns.operands import constant
 from publisher.store.columns.paths import RecursivePath, join_path, predicates, recursive_path
-from publisher.store.columns.relations import EMPTY_SOLUTION, Names, NotCompiled, SolutionTable, VariableColumn, fallback
+from publisher.store.columns.relations import (
+    EMPTY_SOLUTION,
+    Names,
+    NotCompiled,
+    SolutionTable,
+    VariableColumn,
+    fallback,
+)
 from publisher.store.columns.terms import TermRow
 
 Triple = tuple[object, object, object]
@@ -47,7 +54,9 @@ class Statistics(Protocol):
 
 
 class QueryGraphs(NamedTuple):
-    """The numbers of the graphs whose merge is the default graph, and of the named graphs, of a query with FROM or FROM NAMED."""
+    """The numbers of the graphs whose merge is the default graph, and of the named graphs, of a
+    query with FROM or FROM NAMED.
+    """
 
     default: tuple[int, ...]
     named: tuple[int, ...]
@@ -70,8 +79,8 @@ def _is_one_of(graphs: Collection[int]) -> str:
 class _Pattern:
     """A triple pattern on the table *source*.
 
-    *terms* are its constants' numbers and its variables' names by column. *rows* is about how many triples match it;
-    *fanout* how many of them have one subject, or one object.
+    *terms* are its constants' numbers and its variables' names by column. *rows* is about how many
+    triples match it; *fanout* how many of them have one subject, or one object.
     """
 
     source: str
@@ -84,33 +93,57 @@ class _Pattern:
 
     def matches(self, bound: set[str]) -> float:
         """Return about how many triples match for one solution that binds *bound*."""
-        counts = [self.fanout[column] for column, term in self.terms.items() if term in bound and column in self.fanout]
+        counts = [
+            self.fanout[column]
+            for column, term in self.terms.items()
+            if term in bound and column in self.fanout
+        ]
         return min([self.rows, *counts])
 
     def visits(self, bound: set[str]) -> float:
-        """Return about how many triples the RDF store visits for one solution that binds *bound*: it looks up any subject."""
+        """Return about how many triples the RDF store visits for one solution that binds *bound*:
+        it looks up any subject.
+        """
         matches = self.matches(bound)
-        return min(matches, _TRIPLES_OF_A_SUBJECT) if self.terms["s"] in bound or isinstance(self.terms["s"], int) else matches
+        return (
+            min(matches, _TRIPLES_OF_A_SUBJECT)
+            if self.terms["s"] in bound or isinstance(self.terms["s"], int)
+            else matches
+        )
 
 
 class Patterns:
     """Compiles basic graph patterns by *statistics*; *graphs* None means all."""
 
     def __init__(
-        self, names: Names, statistics: Statistics, bindings: Mapping[str, int] | None = None, graphs: QueryGraphs | None = None
+        self,
+        names: Names,
+        statistics: Statistics,
+        bindings: Mapping[str, int] | None = None,
+        graphs: QueryGraphs | None = None,
     ) -> None:
         self._names, self._statistics, self._graphs = names, statistics, graphs
-        self._share = min(1.0, statistics.in_graphs({*graphs.default, *graphs.named}) / max(1, statistics.triples)) if graphs else 1.0
+        self._share = (
+            min(
+                1.0,
+                statistics.in_graphs({*graphs.default, *graphs.named}) / max(1, statistics.triples),
+            )
+            if graphs
+            else 1.0
+        )
         self._bindings = bindings or {}  # the number of the term that replaces a variable
         self._fresh = 0
-        self.constants: dict[int, TermRow] = {}  # terms that a solution may have although they are not in the data
+        # terms that a solution may have although they are not in the data
+        self.constants: dict[int, TermRow] = {}
         self.counts_doubles = True  # whether it matters how often a solution is there
         self.cost = 0.0  # about how many triples and solutions the RDF store visits
         self.solutions = 1.0  # about how many solutions the last pattern has
         self._before: tuple[frozenset[str], float] = (frozenset(), 1.0)
 
     def compile(self, triples: Sequence[Triple], graph: int | str | None) -> SolutionTable:
-        """Return the solutions of *triples* in the graph with a number or a variable's name, None for the default graph."""
+        """Return the solutions of *triples* in the graph with a number or a variable's name, None
+        for the default graph.
+        """
         if not triples:
             if graph is None:
                 self.solutions = self._before[1]
@@ -119,24 +152,39 @@ class Patterns:
         results = [pattern for triple in triples for pattern in self._patterns(triple, graph)]
         patterns = [item for item in results if isinstance(item, _Pattern)]
         paths = [item for item in results if isinstance(item, RecursivePath)]
-        bound = [name for name in self._bindings if any(Variable(name) in _terms(triple) for triple in triples)]
+        bound = [
+            name
+            for name in self._bindings
+            if any(Variable(name) in _terms(triple) for triple in triples)
+        ]
         self._add_cost(patterns)
         if paths:
             return self._with_paths(patterns, paths, bound)
         return self._joined(list(_in_order(patterns)), bound)
 
-    def _with_paths(self, patterns: list[_Pattern], paths: list[RecursivePath], bound: Collection[str]) -> SolutionTable:
-        """Return the solutions of *patterns* and *paths*: paths that begin at a known node come first."""
+    def _with_paths(
+        self, patterns: list[_Pattern], paths: list[RecursivePath], bound: Collection[str]
+    ) -> SolutionTable:
+        """Return the solutions of *patterns* and *paths*: paths that begin at a known node come
+        first.
+        """
         self.cost += self.solutions * _VISITS_OF_A_PATH * len(paths)
         ordered = list(_in_order(patterns))
         terms = [item.variables() for item in patterns] + [item.variables() for item in paths]
         between = {term for term in set[str]().union(*terms) if term.startswith(" ")}
         table = self._joined(ordered, bound, between) if patterns else None
-        nodes = {term for item in patterns for term in (item.terms["s"], item.terms["o"]) if isinstance(term, str)}
+        nodes = {
+            term
+            for item in patterns
+            for term in (item.terms["s"], item.terms["o"])
+            if isinstance(term, str)
+        }
         rest = list(paths)
         while rest:
             known = set(table.columns) if table else set()
-            path = min(rest, key=lambda item: (not _begins_at(item, nodes), not item.variables() & known))
+            path = min(
+                rest, key=lambda item: (not _begins_at(item, nodes), not item.variables() & known)
+            )
             rest.remove(path)
             table = join_path(self._names, table, path, nodes)
             if not path.is_zero or path.variables() & nodes:
@@ -144,13 +192,16 @@ class Patterns:
         assert table
         visible = {term: column for term, column in table.columns.items() if term not in between}
         missing = [term for term in bound if term not in visible]
-        columns = [self._names[term] for term in visible] + [f"{self._bindings[term]}::UBIGINT AS {self._names[term]}" for term in missing]
+        columns = [self._names[term] for term in visible] + [
+            f"{self._bindings[term]}::UBIGINT AS {self._names[term]}" for term in missing
+        ]
         sql = f"SELECT {', '.join(columns) or '1 AS unit'} FROM ({table.sql})"
         return SolutionTable(sql, visible | {term: VariableColumn() for term in missing})
 
     @contextmanager
     def after(self, bound: Collection[str]) -> Iterator[None]:
-        """Let the RDF store visit what follows once for each solution of the last pattern, which binds *bound*.
+        """Let the RDF store visit what follows once for each solution of the last pattern, which
+        binds *bound*.
 
         So it evaluates OPTIONAL and EXISTS. Afterwards as many solutions are assumed as before.
         """
@@ -169,7 +220,9 @@ class Patterns:
             bound |= pattern.variables()
         self.solutions = solutions
 
-    def _patterns(self, triple: Triple, graph: int | str | None) -> Iterator[_Pattern | RecursivePath]:
+    def _patterns(
+        self, triple: Triple, graph: int | str | None
+    ) -> Iterator[_Pattern | RecursivePath]:
         subject, predicate, value = triple
         if isinstance(predicate, SequencePath):
             steps = list(predicate.args)
@@ -186,15 +239,21 @@ class Patterns:
         else:
             yield self._simple(triple, graph)
 
-    def _recursive(self, subject: object, path: MulPath, value: object, graph: int | str | None) -> RecursivePath:
+    def _recursive(
+        self, subject: object, path: MulPath, value: object, graph: int | str | None
+    ) -> RecursivePath:
         if isinstance(graph, str):
             raise NotCompiled("a recursive path in a graph that is a variable")
         ends, source = self._ends({"s": _term(subject), "o": _term(value)}, graph)
         if graph is not None:
             source = f"(SELECT s, p, o FROM {source} WHERE g = {graph}::UBIGINT)"
         if not any(isinstance(end, int) for end in ends.values()):
-            self.cost += min(self._count(_term(predicate)).triples for predicate in predicates(path))
-        constants = [constant(end) for end in (subject, value) if not isinstance(end, Variable | BNode)]
+            self.cost += min(
+                self._count(_term(predicate)).triples for predicate in predicates(path)
+            )
+        constants = [
+            constant(end) for end in (subject, value) if not isinstance(end, Variable | BNode)
+        ]
         self.constants.update((row.id, row) for row in constants)
         return recursive_path(ends["s"], path, ends["o"], source, _predicate)
 
@@ -202,11 +261,14 @@ class Patterns:
         self._fresh += 1
         return self._fresh
 
-    def _alternatives(self, subject: object, path: AlternativePath, value: object, graph: int | str | None) -> _Pattern:
+    def _alternatives(
+        self, subject: object, path: AlternativePath, value: object, graph: int | str | None
+    ) -> _Pattern:
         """Return a path of predicates and inverse predicates as a table of pairs.
 
-        SPARQL yields a pair for each alternative that leads to it, the RDF store once: where that matters, such a pair ends the query.
-        Source: https://www.w3.org/TR/sparql11-query/#defn_evalPP_alternative
+        SPARQL yields a pair for each alternative that leads to it, the RDF store once: where that
+        matters, such a pair ends the query. Source:
+        https://www.w3.org/TR/sparql11-query/#defn_evalPP_alternative
         """
         terms, source = self._ends({"s": _term(subject), "o": _term(value)}, graph)
         columns, selects, counts = ", ".join(terms), [], []
@@ -216,7 +278,9 @@ class Patterns:
             read = ", ".join(ends.get(column, column) for column in terms)
             selects.append(f"SELECT {read} FROM {source} WHERE p = {predicate}::UBIGINT")
             count = self._count(predicate)
-            counts.append(PredicateCount(count.triples, *count[:0:-1]) if isinstance(part, InvPath) else count)
+            counts.append(
+                PredicateCount(count.triples, *count[:0:-1]) if isinstance(part, InvPath) else count
+            )
         union = " UNION ALL ".join(selects)
         if self.counts_doubles:
             once = fallback("count(*) > 1", "true")
@@ -224,19 +288,32 @@ class Patterns:
         total = PredicateCount(*(sum(column) for column in zip(*counts, strict=True)))
         return _pattern(f"({union})", terms, total, self._matching(terms, total))
 
-    def _ends(self, terms: Mapping[str, int | str], graph: int | str | None) -> tuple[dict[str, int | str], str]:
+    def _ends(
+        self, terms: Mapping[str, int | str], graph: int | str | None
+    ) -> tuple[dict[str, int | str], str]:
         """Return *terms*, with the graph and bound variables, and the table to read."""
         source, results = "triples", dict(terms)
         if self._graphs and graph is None:
             if len(self._graphs.default) > 1 and self.counts_doubles:
-                raise NotCompiled("FROM of several graphs: the RDF store has a triple once for each of them")
+                raise NotCompiled(
+                    "FROM of several graphs: the RDF store has a triple once for each of them"
+                )
             source = self._graphs.default_source()
         if graph is not None:
             results["g"] = graph
-            source = self._graphs.named_source() if self._graphs else "quads" if isinstance(graph, int) else "named_quads"
+            source = (
+                self._graphs.named_source()
+                if self._graphs
+                else "quads"
+                if isinstance(graph, int)
+                else "named_quads"
+            )
         if results.get("g") in self._bindings:
             raise NotCompiled("a bound variable that is a graph")
-        return {column: self._bindings.get(term, term) if isinstance(term, str) else term for column, term in results.items()}, source
+        return {
+            column: self._bindings.get(term, term) if isinstance(term, str) else term
+            for column, term in results.items()
+        }, source
 
     def _simple(self, triple: Triple, graph: int | str | None) -> _Pattern:
         terms, source = self._ends(dict(zip("spo", map(_term, triple), strict=True)), graph)
@@ -259,12 +336,20 @@ class Patterns:
     def _count(self, predicate: int | str) -> PredicateCount:
         if isinstance(predicate, int):
             count = self._statistics.predicates.get(predicate, PredicateCount(0, 1, 1))
-            return PredicateCount(*(int(number * self._share) for number in count)) if self._graphs else count
+            return (
+                PredicateCount(*(int(number * self._share) for number in count))
+                if self._graphs
+                else count
+            )
         triples = int(self._statistics.triples * self._share)
         return PredicateCount(triples, 1 + triples // _TRIPLES_OF_A_SUBJECT, 1 + triples // 3)
 
-    def _joined(self, patterns: Sequence[_Pattern], bound: Collection[str], between: Collection[str] = ()) -> SolutionTable:
-        """Return the join of *patterns* in their order. Its columns are the variables, and the nodes in *bound* and *between*."""
+    def _joined(
+        self, patterns: Sequence[_Pattern], bound: Collection[str], between: Collection[str] = ()
+    ) -> SolutionTable:
+        """Return the join of *patterns* in their order. Its columns are the variables, and the
+        nodes in *bound* and *between*.
+        """
         places: dict[str, str] = {}
         tables, joins, first = [], [], "true"
         for number, pattern in enumerate(patterns):
@@ -283,17 +368,23 @@ class Patterns:
                 joins.append(f"ON {condition}")
             else:
                 first = condition
-        visible = {term: place for term, place in places.items() if term in between or not term.startswith(" ")}
+        visible = {
+            term: place
+            for term, place in places.items()
+            if term in between or not term.startswith(" ")
+        }
         visible |= {term: f"{self._bindings[term]}::UBIGINT" for term in bound}
         columns = ", ".join(f"{place} AS {self._names[term]}" for term, place in visible.items())
-        # DuckDB hashes the right side of a join, so earlier results are on that side: p2 JOIN p1 JOIN p0 ON ... ON ...
+        # DuckDB hashes the right side of a join, so earlier results are on that side: p2 JOIN p1
+        # JOIN p0 ON ... ON ...
         source = " ".join([" JOIN ".join(reversed(tables)), *joins])
         sql = f"SELECT {columns or '1 AS unit'} FROM {source} WHERE {first}"
         return SolutionTable(sql, {term: VariableColumn() for term in visible})
 
 
 def _in_order(patterns: list[_Pattern], before: Collection[str] = ()) -> Iterator[_Pattern]:
-    """Yield first the pattern with the fewest triples, then always the one that multiplies solutions the least.
+    """Yield first the pattern with the fewest triples, then always the one that multiplies
+    solutions the least.
 
     The variables *before* are bound already.
     """
@@ -306,8 +397,13 @@ def _in_order(patterns: list[_Pattern], before: Collection[str] = ()) -> Iterato
         yield best
 
 
-def _pattern(source: str, terms: Mapping[str, int | str], count: PredicateCount, rows: float) -> _Pattern:
-    fanout = {"s": count.triples / max(1, count.subjects), "o": count.triples / max(1, count.objects)}
+def _pattern(
+    source: str, terms: Mapping[str, int | str], count: PredicateCount, rows: float
+) -> _Pattern:
+    fanout = {
+        "s": count.triples / max(1, count.subjects),
+        "o": count.triples / max(1, count.objects),
+    }
     return _Pattern(source, terms, rows, {} if isinstance(terms.get("p"), str) else fanout)
 
 
@@ -327,7 +423,9 @@ def _predicate(term: object) -> int:
 
 
 def _term(term: object) -> int | str:
-    """Return the number of a constant, or the name of a variable; that of a blank node begins with a space."""
+    """Return the number of a constant, or the name of a variable; that of a blank node begins with
+    a space.
+    """
     if isinstance(term, Variable):
         return str(term)
     if isinstance(term, BNode):

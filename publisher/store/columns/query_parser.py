@@ -25,7 +25,9 @@ class Form(Enum):
 
 
 class ParsedQuery(NamedTuple):
-    """The algebra of a query, as rdflib parses it; *graphs* are those of FROM and FROM NAMED, None if it has neither."""
+    """The algebra of a query, as rdflib parses it; *graphs* are those of FROM and FROM NAMED, None
+    if it has neither.
+    """
 
     algebra: CompValue
     form: Form

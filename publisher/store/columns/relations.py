@@ -9,18 +9,24 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-FALLBACK = "stocktake: this value is not compiled"  # the message of SQL's error(); the store answers then
-PROPERTIES = ("kind", "lexical", "datatype", "language", "whole")  # columns of a term that expressions read
+# the message of SQL's error(); the store answers then
+FALLBACK = "stocktake: this value is not compiled"
+# columns of a term that expressions read
+PROPERTIES = ("kind", "lexical", "datatype", "language", "whole")
 
 
 class NotCompiled(Exception):
-    """The query, or a value that it meets, is not certain to be answered exactly; the RDF store answers instead."""
+    """The query, or a value that it meets, is not certain to be answered exactly; the RDF store
+    answers instead.
+    """
 
 
 class ColumnType(Enum):
-    """What a column of a relation holds: numbers of terms, strings (xsd:string), integers (xsd:integer), booleans or decimals.
+    """What a column of a relation holds: numbers of terms, strings (xsd:string), integers
+    (xsd:integer), booleans or decimals.
 
-    A decimal (xsd:decimal) is stored as the whole number of its 10^-18th parts, as many as the RDF store computes with.
+    A decimal (xsd:decimal) is stored as the whole number of its 10^-18th parts, as many as the RDF
+    store computes with.
     """
 
     TERM = "UBIGINT"
@@ -32,7 +38,9 @@ class ColumnType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class VariableColumn:
-    """The values of one variable; SQL's NULL is unbound, which is possible only if the column is *nullable*."""
+    """The values of one variable; SQL's NULL is unbound, which is possible only if the column is
+    *nullable*.
+    """
 
     type: ColumnType = ColumnType.TERM
     nullable: bool = False
@@ -68,8 +76,12 @@ def _select(columns: Collection[str], source: str) -> str:
     return f"SELECT {', '.join(columns) or '1 AS unit'} FROM {source}"
 
 
-def _compatible(names: Names, left: SolutionTable, right: SolutionTable, shared: Collection[str]) -> str:
-    """Return the condition that a solution of ``l`` and one of ``r`` agree on the *shared* variables."""
+def _compatible(
+    names: Names, left: SolutionTable, right: SolutionTable, shared: Collection[str]
+) -> str:
+    """Return the condition that a solution of ``l`` and one of ``r`` agree on the *shared*
+    variables.
+    """
     conditions = []
     for variable in shared:
         one, two = left.columns[variable], right.columns[variable]
@@ -83,8 +95,12 @@ def _compatible(names: Names, left: SolutionTable, right: SolutionTable, shared:
     return " AND ".join(conditions) or "true"
 
 
-def _merged(names: Names, left: SolutionTable, right: SolutionTable, *, optional: bool) -> tuple[list[str], dict[str, VariableColumn]]:
-    """Return the SQL and the columns of the solutions of both; *optional* if the right side may be missing."""
+def _merged(
+    names: Names, left: SolutionTable, right: SolutionTable, *, optional: bool
+) -> tuple[list[str], dict[str, VariableColumn]]:
+    """Return the SQL and the columns of the solutions of both; *optional* if the right side may be
+    missing.
+    """
     columns: dict[str, VariableColumn] = {}
     sql = []
     for variable in dict.fromkeys((*left.columns, *right.columns)):
@@ -115,10 +131,14 @@ def join(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTab
         return left
     condition = _compatible(names, left, right, _shared(left, right))
     sql, columns = _merged(names, left, right, optional=False)
-    return SolutionTable(_select(sql, f"({left.sql}) l JOIN ({right.sql}) r ON {condition}"), columns)
+    return SolutionTable(
+        _select(sql, f"({left.sql}) l JOIN ({right.sql}) r ON {condition}"), columns
+    )
 
 
-def left_join(names: Names, left: SolutionTable, right: SolutionTable, condition: str = "true") -> SolutionTable:
+def left_join(
+    names: Names, left: SolutionTable, right: SolutionTable, condition: str = "true"
+) -> SolutionTable:
     """Return LeftJoin(left, right, condition); *condition* is SQL over ``l`` and ``r``."""
     compatible = _compatible(names, left, right, _shared(left, right))
     sql, columns = _merged(names, left, right, optional=True)
@@ -136,9 +156,13 @@ def union(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTa
         if len(types) > 1:
             raise NotCompiled(f"?{variable} has values of two types in a UNION")
         stored = types.pop()
-        columns[variable] = VariableColumn(stored, any(side is None or side.nullable for side in sides))
+        columns[variable] = VariableColumn(
+            stored, any(side is None or side.nullable for side in sides)
+        )
         for side, expressions in zip(sides, sql, strict=True):
-            expressions.append(names[variable] if side else f"NULL::{stored.value} AS {names[variable]}")
+            expressions.append(
+                names[variable] if side else f"NULL::{stored.value} AS {names[variable]}"
+            )
     one, two = _select(sql[0], f"({left.sql})"), _select(sql[1], f"({right.sql})")
     return SolutionTable(f"{one} UNION ALL {two}", columns)
 
@@ -150,29 +174,51 @@ def minus(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTa
         return left
     condition = _compatible(names, left, right, shared)
     if all(left.columns[item].nullable or right.columns[item].nullable for item in shared):
-        condition += f" AND ({' OR '.join(f'l.{names[item]} = r.{names[item]}' for item in shared)})"
+        condition += (
+            f" AND ({' OR '.join(f'l.{names[item]} = r.{names[item]}' for item in shared)})"
+        )
     return without(left, right, condition)
 
 
 def without(left: SolutionTable, right: SolutionTable, condition: str) -> SolutionTable:
     """Return the solutions ``l`` of *left* for which no ``r`` of *right* meets *condition*."""
-    return SolutionTable(f"SELECT l.* FROM ({left.sql}) l ANTI JOIN ({right.sql}) r ON {condition}", left.columns)
+    return SolutionTable(
+        f"SELECT l.* FROM ({left.sql}) l ANTI JOIN ({right.sql}) r ON {condition}", left.columns
+    )
 
 
-def exists(names: Names, left: SolutionTable, right: SolutionTable, *, negated: bool, condition: str = "true") -> SolutionTable:
-    """Return the solutions of *left* with which *right* has a compatible solution that meets *condition*; *negated*, has none."""
+def exists(
+    names: Names,
+    left: SolutionTable,
+    right: SolutionTable,
+    *,
+    negated: bool,
+    condition: str = "true",
+) -> SolutionTable:
+    """Return the solutions of *left* with which *right* has a compatible solution that meets
+    *condition*; *negated*, has none.
+    """
     condition = f"{_compatible(names, left, right, _shared(left, right))} AND ({condition})"
     if negated:
         return without(left, right, condition)
-    return SolutionTable(f"SELECT l.* FROM ({left.sql}) l SEMI JOIN ({right.sql}) r ON {condition}", left.columns)
+    return SolutionTable(
+        f"SELECT l.* FROM ({left.sql}) l SEMI JOIN ({right.sql}) r ON {condition}", left.columns
+    )
 
 
-def with_properties(names: Names, relation: SolutionTable, variables: Collection[str]) -> SolutionTable:
-    """Return *relation* with the properties of the terms of *variables*, such as ``v0_kind``, as further SQL columns.
+def with_properties(
+    names: Names, relation: SolutionTable, variables: Collection[str]
+) -> SolutionTable:
+    """Return *relation* with the properties of the terms of *variables*, such as ``v0_kind``, as
+    further SQL columns.
 
     The query ends where a term is not in the term table, as a constant of the query may be.
     """
-    terms = [item for item in dict.fromkeys(variables) if item in relation.columns and relation.columns[item].type is ColumnType.TERM]
+    terms = [
+        item
+        for item in dict.fromkeys(variables)
+        if item in relation.columns and relation.columns[item].type is ColumnType.TERM
+    ]
     if not terms:
         return relation
     columns, source = ["q.*"], f"({relation.sql}) q"
@@ -186,7 +232,8 @@ def with_properties(names: Names, relation: SolutionTable, variables: Collection
 
 
 def with_term(source: str, table: str, number: str) -> str:
-    """Return the rows of *source* with the row *table* of the term table whose id is *number*, if there is one.
+    """Return the rows of *source* with the row *table* of the term table whose id is *number*, if
+    there is one.
 
     DuckDB hashes the right side of a join: *source* is mostly smaller than the term table.
     """
@@ -194,22 +241,35 @@ def with_term(source: str, table: str, number: str) -> str:
 
 
 def restrict(names: Names, relation: SolutionTable, condition: str) -> SolutionTable:
-    """Return the solutions of *relation* for which *condition* is true, without the properties of terms."""
+    """Return the solutions of *relation* for which *condition* is true, without the properties of
+    terms.
+    """
     columns = [names[variable] for variable in relation.columns]
-    return SolutionTable(f"{_select(columns, f'({relation.sql})')} WHERE {condition}", relation.columns)
+    return SolutionTable(
+        f"{_select(columns, f'({relation.sql})')} WHERE {condition}", relation.columns
+    )
 
 
 def with_unbound(names: Names, relation: SolutionTable, variables: list[str]) -> SolutionTable:
     """Return *relation* with a column for each of *variables*."""
-    missing = [variable for variable in dict.fromkeys(variables) if variable not in relation.columns]
+    missing = [
+        variable for variable in dict.fromkeys(variables) if variable not in relation.columns
+    ]
     if not missing:
         return relation
     unbound = ", ".join(f"NULL::UBIGINT AS {names[variable]}" for variable in missing)
-    columns = {**relation.columns, **{variable: VariableColumn(nullable=True) for variable in missing}}
+    columns = {
+        **relation.columns,
+        **{variable: VariableColumn(nullable=True) for variable in missing},
+    }
     return SolutionTable(f"SELECT *, {unbound} FROM ({relation.sql})", columns)
 
 
-def with_column(names: Names, relation: SolutionTable, variable: str, column: VariableColumn, sql: str) -> SolutionTable:
+def with_column(
+    names: Names, relation: SolutionTable, variable: str, column: VariableColumn, sql: str
+) -> SolutionTable:
     """Return *relation* with one more column, whose value is *sql*."""
     stored = ", ".join([*(names[item] for item in relation.columns), f"{sql} AS {names[variable]}"])
-    return SolutionTable(f"SELECT {stored} FROM ({relation.sql})", {**relation.columns, variable: column})
+    return SolutionTable(
+        f"SELECT {stored} FROM ({relation.sql})", {**relation.columns, variable: column}
+    )

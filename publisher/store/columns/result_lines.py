@@ -9,7 +9,15 @@ from pyoxigraph import NamedNode
 from rdflib.term import BNode, Variable
 
 from publisher.store.columns.operands import constant, decimal_text, quote
-from publisher.store.columns.relations import ColumnType, Names, NotCompiled, SolutionTable, VariableColumn, fallback, with_term
+from publisher.store.columns.relations import (
+    ColumnType,
+    Names,
+    NotCompiled,
+    SolutionTable,
+    VariableColumn,
+    fallback,
+    with_term,
+)
 from publisher.store.columns.terms import TermRow
 from publisher.store.workers.reader import parse_term
 from vocab.terms import XSD
@@ -25,10 +33,20 @@ _ESCAPES = (  # of N-Triples, by the SQL of the character
 Template = tuple[tuple[str | NamedNode | StoredLiteral, ...], ...]
 
 
-def lines_of(names: Names, constants: Mapping[int, TermRow], relation: SolutionTable, variables: tuple[str, ...], is_ordered: bool) -> str:
+def lines_of(
+    names: Names,
+    constants: Mapping[int, TermRow],
+    relation: SolutionTable,
+    variables: tuple[str, ...],
+    is_ordered: bool,
+) -> str:
     """Return the lines of TSV with the values of *variables* as SQL."""
     values = []
-    ordered = f"SELECT *, row_number() OVER () AS place FROM ({relation.sql})" if is_ordered else relation.sql
+    ordered = (
+        f"SELECT *, row_number() OVER () AS place FROM ({relation.sql})"
+        if is_ordered
+        else relation.sql
+    )
     source = f"({ordered}) q"
     for number, variable in enumerate(variables):
         column, name = relation.columns[variable], f"q.{names[variable]}"
@@ -55,7 +73,9 @@ def _text(constants: Mapping[int, TermRow], column: VariableColumn, name: str, t
             escaped = f"replace({escaped}, {character}, '{escape}')"
         quoted = f"'\"' || {escaped} || '\"'"
         return fallback(control, quoted)
-    cases = "".join(f" WHEN {item}::UBIGINT THEN {quote(row.text)}" for item, row in constants.items())
+    cases = "".join(
+        f" WHEN {item}::UBIGINT THEN {quote(row.text)}" for item, row in constants.items()
+    )
     known = f"coalesce({text}, CASE {name}{cases} END)" if cases else text
     return f"CASE WHEN {name} IS NULL THEN NULL WHEN {known} IS NULL THEN error('term') ELSE {known} END"
 

@@ -23,12 +23,24 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import in_written_order
 
 SMALL = 5_000  # triples and solutions to visit, up to which the RDF store is as fast
-SHARE = 200  # one triple of the store in this number may be visited too: the columns read all terms to look up one
+# one triple of the store in this number may be visited too: the columns read all terms to look up
+# one
+SHARE = 200
 MAX_SHAPES = 1_000  # remembered query texts without constants
-RETRY_EVERY = 20  # every 20th query that differs only by constants from one left to the RDF store is parsed again
+# every 20th query that differs only by constants from one left to the RDF store is parsed again
+RETRY_EVERY = 20
 
 # After these errors the RDF store answers.
-_FAILURES = (duckdb.Error, RuntimeError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+_FAILURES = (
+    duckdb.Error,
+    RuntimeError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 _CONSTANT = re.compile(r"""<[^<>\s]*>|"[^"\n]*"|'[^'\n]*'|(?<=:)[\w.-]+""")
 
 
@@ -36,21 +48,26 @@ log = logging.getLogger(__name__)
 
 
 class SnapshotColumns:
-    """The columns *engine*; a query that visits fewer than *small* triples and solutions is left to the RDF store.
+    """The columns *engine*; a query that visits fewer than *small* triples and solutions is left to
+    the RDF store.
 
-    *small* None is SMALL, or one in SHARE of the triples. With 0 every query that is compiled is answered.
+    *small* None is SMALL, or one in SHARE of the triples. With 0 every query that is compiled is
+    answered.
     """
 
     def __init__(self, engine: ColumnEngine, small: float | None = None) -> None:
         self.engine, self._fixed = engine, small
-        self._left_to_store: LRUCache[str, int] = LRUCache(MAX_SHAPES)  # consecutive queries of a shape that were left to the RDF store
+        # consecutive queries of a shape that were left to the RDF store
+        self._left_to_store: LRUCache[str, int] = LRUCache(MAX_SHAPES)
 
     @property
     def _small(self) -> float:
         return max(SMALL, self.engine.triples // SHARE) if self._fixed is None else self._fixed
 
     def answer(self, query_request: QueryRequest) -> Answer | None:
-        """Answer *query_request*; None if the RDF store should answer. An invalid query is left to it too, for its error message."""
+        """Answer *query_request*; None if the RDF store should answer. An invalid query is left to
+        it too, for its error message.
+        """
         try:
             return self._answer(query_request)
         except _FAILURES:
@@ -76,17 +93,20 @@ class SnapshotColumns:
         return None
 
     def _leave_to_store(self, shape: str) -> bool:
-        """Return whether to leave a query to the RDF store without parsing it, because the last query of its shape was left to it."""
+        """Return whether to leave a query to the RDF store without parsing it, because the last
+        query of its shape was left to it.
+        """
         if shape not in self._left_to_store:
             return False
         self._left_to_store[shape] += 1
         return self._left_to_store[shape] % RETRY_EVERY != 0
 
     def explain(self, query_request: QueryRequest) -> dict[str, object]:
-        """Run *query_request* if it can be compiled; return the ``engine`` that answers it, and a description of the evaluation.
+        """Run *query_request* if it can be compiled; return the ``engine`` that answers it, and a
+        description of the evaluation.
 
-        The description has the ``reason``, the ``algebra``, the ``estimated`` number of triples and solutions to visit, the ``sql``,
-        its ``steps`` and the number of ``rows``.
+        The description has the ``reason``, the ``algebra``, the ``estimated`` number of triples and
+        solutions to visit, the ``sql``, its ``steps`` and the number of ``rows``.
         """
         explanation: dict[str, object] = {"engine": "store"}
         try:
@@ -95,13 +115,24 @@ class SnapshotColumns:
             query = self.engine.compile(text, query_request.base)
             explanation |= {"estimated": round(query.cost), "sql": query.sql}
             if not query.is_blocking or query.cost < self._small:
-                return explanation | {"reason": f"the RDF store is as fast: fewer than {self._small:,} triples and solutions to visit"}
+                return explanation | {
+                    "reason": f"the RDF store is as fast: fewer than {self._small:,} triples and solutions to visit"
+                }
             answer = self.engine.answer(query)
-            rows = 1 if isinstance(answer, QueryBoolean) else sum(1 for _ in islice(answer, query_request.rows))
+            rows = (
+                1
+                if isinstance(answer, QueryBoolean)
+                else sum(1 for _ in islice(answer, query_request.rows))
+            )
             steps = explain_sql(self.engine.connection, query.sql)
         except (NotCompiled, SyntaxError) as error:
             return explanation | {"reason": str(error)}
-        return explanation | {"engine": "columns", "reason": "compiled", "rows": rows, "steps": steps}
+        return explanation | {
+            "engine": "columns",
+            "reason": "compiled",
+            "rows": rows,
+            "steps": steps,
+        }
 
     def close(self) -> None:
         """Close the file."""
@@ -109,9 +140,11 @@ class SnapshotColumns:
 
 
 def open_columns(folder: Path, store: Store, small: float | None = None) -> SnapshotColumns | None:
-    """Open the columns of the snapshot in *folder*; None if it has none that are at the position of *store*.
+    """Open the columns of the snapshot in *folder*; None if it has none that are at the position of
+    *store*.
 
-    Queries that visit fewer than *small* triples and solutions are left to the store, as ``SnapshotColumns`` does.
+    Queries that visit fewer than *small* triples and solutions are left to the store, as
+    ``SnapshotColumns`` does.
     """
     try:
         about = json.loads((folder / "about.json").read_text())
@@ -120,7 +153,10 @@ def open_columns(folder: Path, store: Store, small: float | None = None) -> Snap
         memory, _ = resource.getrlimit(resource.RLIMIT_AS)
         limit = MEMORY if memory == resource.RLIM_INFINITY else min(MEMORY, memory // 4)
         file = folder / "columns" / FILE
-        engine = ColumnEngine(file, lambda graph: store.quads_for_pattern(None, None, None, NamedNode(graph)), limit)
+        engine = ColumnEngine(
+            file, lambda graph: store.quads_for_pattern(None, None, None, NamedNode(graph)), limit
+        )
         return SnapshotColumns(engine, small)
-    except (duckdb.Error, OSError, ValueError, KeyError, MemoryError):  # a damaged file, or a folder that was removed meanwhile
+    # a damaged file, or a folder that was removed meanwhile
+    except (duckdb.Error, OSError, ValueError, KeyError, MemoryError):
         return None

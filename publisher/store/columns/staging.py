@@ -1,6 +1,7 @@
 """Encode rows of the journal in bulk as quads of numbers and their terms.
 
-Python splits the rows and hashes each new term once; DuckDB derives the parts of terms from their texts.
+Python splits the rows and hashes each new term once; DuckDB derives the parts of terms from their
+texts.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class TermCollision(ValueError):
 
 
 class _Numbers(dict[bytes, int]):
-    """The numbers of terms by their N-Triples forms. New terms are added to *arrived*, with their *hashes*."""
+    """The numbers of terms by their N-Triples forms. New terms are added to *arrived*, with their
+    *hashes*.
+    """
 
     def __init__(self) -> None:
         super().__init__({b"": DEFAULT_GRAPH})
@@ -68,7 +71,9 @@ class _Numbers(dict[bytes, int]):
 
 
 class Stage:
-    """Encoded rows in the temporary tables ``staged (n, added, g, s, p, o)`` and ``staged_terms`` of *connection*."""
+    """Encoded rows in the temporary tables ``staged (n, added, g, s, p, o)`` and ``staged_terms``
+    of *connection*.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -77,14 +82,21 @@ class Stage:
         connection.execute(_TABLES)
 
     def add(self, rows: Sequence[bytes]) -> None:
-        """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``. Raises ValueError if one is not a row or contains a quoted triple."""
+        """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``. Raises ValueError if one is not a
+        row or contains a quoted triple.
+        """
         operations, *terms = _split(rows)
         number = self._numbers.__getitem__
-        encoded = {name: np.fromiter(map(number, column), np.uint64, len(rows)) for name, column in zip("spog", terms, strict=True)}
+        encoded = {
+            name: np.fromiter(map(number, column), np.uint64, len(rows))
+            for name, column in zip("spog", terms, strict=True)
+        }
         self._stage_terms(encoded)
         columns: dict[str, NDArray[np.generic]] = {
             "n": np.arange(self.rows, self.rows + len(rows), dtype=np.int64),
-            "added": np.fromiter((operation == b"A" for operation in operations), np.bool_, len(rows)),
+            "added": np.fromiter(
+                (operation == b"A" for operation in operations), np.bool_, len(rows)
+            ),
             **encoded,
         }
         self._insert("staged", "n, added, g, s, p, o", columns)
@@ -93,7 +105,9 @@ class Stage:
             self._numbers = _Numbers()
 
     def insert_terms(self) -> None:
-        """Move new staged terms to ``terms``. Raises TermCollision if two terms have the same number."""
+        """Move new staged terms to ``terms``. Raises TermCollision if two terms have the same
+        number.
+        """
         if self._connection.execute(_COLLISIONS).fetchall():
             raise TermCollision("two terms have the same 64-bit hash")
         self._connection.execute(_INSERT_TERMS)
@@ -104,22 +118,32 @@ class Stage:
         self.rows = 0
 
     def _stage_terms(self, encoded: Mapping[str, NDArray[np.uint64]]) -> None:
-        """Stage the new terms of *encoded*. Terms that the RDF store normalizes get the numbers of their normalized forms."""
-        texts, hashes = self._numbers.arrived, np.frombuffer(b"".join(self._numbers.hashes), _HASHES)
+        """Stage the new terms of *encoded*. Terms that the RDF store normalizes get the numbers of
+        their normalized forms.
+        """
+        texts, hashes = (
+            self._numbers.arrived,
+            np.frombuffer(b"".join(self._numbers.hashes), _HASHES),
+        )
         self._numbers.arrived, self._numbers.hashes = [], []
         special = [index for index, text in enumerate(texts) if not is_unchanged(text)]
         if special:
             self._stage_special([texts[index] for index in special], hashes["id"][special], encoded)
             hashes = np.delete(hashes, special)
             texts = [text for text in texts if is_unchanged(text)]
-        columns: dict[str, NDArray[np.generic]] = {name: hashes[name].copy() for name in ("id", "check")}
+        columns: dict[str, NDArray[np.generic]] = {
+            name: hashes[name].copy() for name in ("id", "check")
+        }
         columns["text"] = _objects([text.decode() for text in texts])
         self._connection.register("arrived_terms", columns)
         self._connection.execute(_STAGE_UNCHANGED)
         self._connection.unregister("arrived_terms")
 
     def _stage_special(
-        self, texts: list[bytes], numbers: NDArray[np.uint64], encoded: Mapping[str, NDArray[np.uint64]]
+        self,
+        texts: list[bytes],
+        numbers: NDArray[np.uint64],
+        encoded: Mapping[str, NDArray[np.uint64]],
     ) -> None:
         rows = stored_rows(texts)
         stored = np.fromiter((row.id for row in rows), np.uint64, len(rows))
@@ -127,11 +151,20 @@ class Stage:
         for column in encoded.values():
             _replace(column, numbers, stored)
         hashes = np.frombuffer(b"".join(digest(row.text.encode()) for row in rows), _HASHES)
-        columns: dict[str, NDArray[np.generic]] = {name: hashes[name].copy() for name in ("id", "check")}
+        columns: dict[str, NDArray[np.generic]] = {
+            name: hashes[name].copy() for name in ("id", "check")
+        }
         columns["kind"] = np.fromiter((row.kind for row in rows), np.uint8, len(rows))
-        columns |= {name: _objects([getattr(row, name) for row in rows]) for name in ("whole", "lexical", "datatype", "language")}
+        columns |= {
+            name: _objects([getattr(row, name) for row in rows])
+            for name in ("whole", "lexical", "datatype", "language")
+        }
         columns["written"] = _objects([row.text for row in rows])
-        self._insert("staged_terms", 'id, "check", kind, lexical, datatype, language, whole, written', columns)
+        self._insert(
+            "staged_terms",
+            'id, "check", kind, lexical, datatype, language, whole, written',
+            columns,
+        )
 
     def _insert(self, table: str, names: str, columns: dict[str, NDArray[np.generic]]) -> None:
         self._connection.register("arrived", columns)
@@ -139,8 +172,11 @@ class Stage:
         self._connection.unregister("arrived")
 
 
-def _split(rows: Sequence[bytes]) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes], list[bytes]]:
-    """Return the operations, subjects, predicates, objects and graphs of rows. Raises ValueError if one is not a row.
+def _split(
+    rows: Sequence[bytes],
+) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes], list[bytes]]:
+    """Return the operations, subjects, predicates, objects and graphs of rows. Raises ValueError if
+    one is not a row.
 
     >>> _split([b'A <s:s> <p:p> "a b" <g:g> .'])
     ([b'A'], [b'<s:s>'], [b'<p:p>'], [b'"a b"'], [b'<g:g>'])
@@ -150,7 +186,8 @@ def _split(rows: Sequence[bytes]) -> tuple[list[bytes], list[bytes], list[bytes]
     predicates: list[bytes] = []
     values: list[bytes] = []
     graphs: list[bytes] = []
-    last_subject = last_graph = b""  # often the same as in the row before: reusing the object reuses its hash
+    # often the same as in the row before: reusing the object reuses its hash
+    last_subject = last_graph = b""
     for row in rows:  # a list for each row would slow down the garbage collector
         operation, subject, predicate, rest = row.split(b" ", 3)
         value, graph, _ = rest.rsplit(b" ", 2)
@@ -164,7 +201,9 @@ def _split(rows: Sequence[bytes]) -> tuple[list[bytes], list[bytes], list[bytes]
     return operations, subjects, predicates, values, graphs
 
 
-def _replace(column: NDArray[np.uint64], numbers: NDArray[np.uint64], others: NDArray[np.uint64]) -> None:
+def _replace(
+    column: NDArray[np.uint64], numbers: NDArray[np.uint64], others: NDArray[np.uint64]
+) -> None:
     """Replace each of *numbers* in *column* by the number at the same index of *others*."""
     order = np.argsort(numbers)
     indexes = order[np.searchsorted(numbers, column, sorter=order).clip(max=len(numbers) - 1)]

@@ -22,15 +22,17 @@ _DAY_BYTES = rb"[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
 _UNCHANGED = re.compile(  # terms that the RDF store does not normalize
     rb'"[^"\\\x00-\x1f\x7f]*"(?:@[a-z0-9-]+|\^\^<https?://(?!www\.w3\.org/)[^\\]*>)?'
     rb'|"%b(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"\^\^<%bdateTime>|"\^\^<%bdate>)'
-    rb'|"-?(?:0|[1-9][0-9]{0,8})\.[0-9]{0,8}[1-9]"\^\^<%bdecimal>' % (_DAY_BYTES, *[re.escape(XSD.encode())] * 3)
+    rb'|"-?(?:0|[1-9][0-9]{0,8})\.[0-9]{0,8}[1-9]"\^\^<%bdecimal>'
+    % (_DAY_BYTES, *[re.escape(XSD.encode())] * 3)
 )
 
 
 class TermKind(IntEnum):
-    """The kinds of terms. Values of one kind above BLANK are compared with each other; those of OTHER are not.
+    """The kinds of terms. Values of one kind above BLANK are compared with each other; those of
+    OTHER are not.
 
-    A DECIMAL is computed, not stored.
-    DATE has no time zone; INSTANT is in UTC, in whole seconds: both are in the order of their lexical forms.
+    A DECIMAL is computed, not stored. DATE has no time zone; INSTANT is in UTC, in whole seconds:
+    both are in the order of their lexical forms.
     """
 
     IRI = 0
@@ -58,7 +60,9 @@ class TermRow(NamedTuple):
 
 
 def digest(text: bytes) -> bytes:
-    """Return the 12 bytes of the hash of an N-Triples form: 8 are the number of the term, 4 reveal collisions."""
+    """Return the 12 bytes of the hash of an N-Triples form: 8 are the number of the term, 4 reveal
+    collisions.
+    """
     return blake2b(text, digest_size=12).digest()
 
 
@@ -114,7 +118,8 @@ def _is_day(text: str) -> bool:
 
 
 def is_unchanged(text: bytes) -> bool:
-    """Return whether the RDF store certainly writes an N-Triples term unchanged and without escapes.
+    """Return whether the RDF store certainly writes an N-Triples term unchanged and without
+    escapes.
 
     The store normalizes numbers, times and booleans: ``"01"^^xsd:integer`` becomes ``1``.
     """
@@ -124,12 +129,17 @@ def is_unchanged(text: bytes) -> bool:
 
 
 def stored_rows(texts: Collection[bytes]) -> list[TermRow]:
-    """Return the rows of N-Triples terms as the RDF store normalizes them. Raises ValueError if one is a triple or not a term."""
+    """Return the rows of N-Triples terms as the RDF store normalizes them. Raises ValueError if one
+    is a triple or not a term.
+    """
     lines = b"".join(b"<urn:s> <urn:%d> %s .\n" % pair for pair in enumerate(texts))
     store = Store()
     try:
         store.extend(parse(lines, RdfFormat.N_QUADS, lenient=True))
     except SyntaxError as error:
         raise ValueError(str(error)) from error
-    objects = {quad.predicate.value: quad.object for quad in store.quads_for_pattern(None, None, None, None)}
+    objects = {
+        quad.predicate.value: quad.object
+        for quad in store.quads_for_pattern(None, None, None, None)
+    }
     return [term_row(objects[f"urn:{number}"]) for number in range(len(texts))]

@@ -1,6 +1,7 @@
 """The projection of the journal into the columns.
 
-The position in the journal is part of each transaction: after a crash the columns continue from their last commit.
+The position in the journal is part of each transaction: after a crash the columns continue from
+their last commit.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
 
     @property
     def position(self) -> int:
-        """Return the number of the last journal entry in the published columns, -1 if none are published."""
+        """Return the number of the last journal entry in the published columns, -1 if none are
+        published.
+        """
         return self.checkpoint if self._unusable else super().position
 
     def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
@@ -57,9 +60,14 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
                 number, identifier = decoded.number, decoded.id
 
         try:
-            yield from self._database.apply(chain.from_iterable(decoded.rows() for decoded in entries()))
+            yield from self._database.apply(
+                chain.from_iterable(decoded.rows() for decoded in entries())
+            )
         except ValueError as error:
-            log.error("columns cannot hold the data; queries are answered by the RDF store", error=str(error))
+            log.error(
+                "columns cannot hold the data; queries are answered by the RDF store",
+                error=str(error),
+            )
             self.reset()
             self._unusable, self.checkpoint = True, position
             return

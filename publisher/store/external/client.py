@@ -26,18 +26,24 @@ class EndpointError(Exception):
 
 
 class Client:
-    """A client of the SPARQL endpoint endpoint *url*, which may contain a user and password (Basic authentication)."""
+    """A client of the SPARQL endpoint endpoint *url*, which may contain a user and password (Basic
+    authentication).
+    """
 
     def __init__(self, url: str) -> None:
         endpoint = endpoint_of(url)
         parts = urlsplit(endpoint.url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        kind = (
+            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        )
         self.host = parts.netloc
         self._path = parts.path + (f"?{parts.query}" if parts.query else "")
         self._connection = kind(parts.netloc, timeout=SILENCE_TIMEOUT)
         self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
         if endpoint.user:
-            self._headers["Authorization"] = "Basic " + b64encode(f"{endpoint.user}:{endpoint.password}".encode()).decode()
+            self._headers["Authorization"] = (
+                "Basic " + b64encode(f"{endpoint.user}:{endpoint.password}".encode()).decode()
+            )
         self._open: http.client.HTTPResponse | None = None
 
     def dialect(self, seconds: float = SILENCE_TIMEOUT) -> Dialect:
@@ -51,9 +57,16 @@ class Client:
         return dialect
 
     def ask(
-        self, query: str, accept: str, more: Sequence[tuple[str, str]] = (), *, seconds: float = SILENCE_TIMEOUT
+        self,
+        query: str,
+        accept: str,
+        more: Sequence[tuple[str, str]] = (),
+        *,
+        seconds: float = SILENCE_TIMEOUT,
     ) -> http.client.HTTPResponse:
-        """Send a query and return the response, a file to read. Raises EndpointError, also if the store sends nothing for *seconds*."""
+        """Send a query and return the response, a file to read. Raises EndpointError, also if the
+        store sends nothing for *seconds*.
+        """
         if self._open:
             self._open.close()  # discard the unread rest of the last response
             if not self._open.isclosed():
@@ -62,7 +75,9 @@ class Client:
         answer = self._send(body, accept, seconds)
         self._open = answer
         if answer.status != 200:
-            raise _error_of(answer.status, answer.read(_MAX_ERROR_BYTES).decode(errors="replace"), self.host)
+            raise _error_of(
+                answer.status, answer.read(_MAX_ERROR_BYTES).decode(errors="replace"), self.host
+            )
         return answer
 
     def _send(self, body: str, accept: str, seconds: float) -> http.client.HTTPResponse:
@@ -72,17 +87,23 @@ class Client:
             self._connection.sock.settimeout(seconds)
         for may_retry in (True, False):
             try:
-                self._connection.request("POST", self._path, body, {**self._headers, "Accept": accept})
+                self._connection.request(
+                    "POST", self._path, body, {**self._headers, "Accept": accept}
+                )
                 return self._connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 if not may_retry or isinstance(error, (ConnectionRefusedError, TimeoutError)):
-                    message = f"the store at {self.host} does not answer ({error}); try again in a moment"
+                    message = (
+                        f"the store at {self.host} does not answer ({error}); try again in a moment"
+                    )
                     raise EndpointError("NotReady", message) from error
         raise AssertionError("unreachable")
 
     def rows(self, query: str, seconds: float = SILENCE_TIMEOUT) -> list[dict[str, str]]:
-        """Return the rows of a result, values by variable. Raises EndpointError, also if the response stops or stalls for *seconds*."""
+        """Return the rows of a result, values by variable. Raises EndpointError, also if the
+        response stops or stalls for *seconds*.
+        """
         try:
             rows = json.load(self.ask(query, TABLE, seconds=seconds))["results"]["bindings"]
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -96,12 +117,15 @@ class Client:
         self._connection.close()
 
 
-def require_complete(response: http.client.HTTPResponse, dialect: Dialect) -> http.client.HTTPResponse:
+def require_complete(
+    response: http.client.HTTPResponse, dialect: Dialect
+) -> http.client.HTTPResponse:
     """Return the response if it is complete; raise EndpointError if the store truncated it."""
     max_rows = response.headers.get(dialect.cap) if dialect.cap else None
     if max_rows or (dialect.broken and response.headers.get(dialect.broken)):
         raise EndpointError(
-            "StoreFailure", f"the store returned only {max_rows or 'some'} rows; raise its limits (docs/how-to/external-store.md)"
+            "StoreFailure",
+            f"the store returned only {max_rows or 'some'} rows; raise its limits (docs/how-to/external-store.md)",
         )
     return response
 
@@ -110,5 +134,10 @@ def _error_of(status: int, text: str, host: str) -> EndpointError:
     message = next((line.strip() for line in text.splitlines() if line.strip()), "")
     for pattern in ENGINE_ERRORS:
         if pattern.mark.search(text):
-            return EndpointError(pattern.reason, f"{pattern.advice} ({message})" if pattern.advice else message)
-    return EndpointError("QueryError" if status < 500 else "StoreFailure", f"the store at {host} answers {status}: {message}")
+            return EndpointError(
+                pattern.reason, f"{pattern.advice} ({message})" if pattern.advice else message
+            )
+    return EndpointError(
+        "QueryError" if status < 500 else "StoreFailure",
+        f"the store at {host} answers {status}: {message}",
+    )

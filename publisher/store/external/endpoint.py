@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-QUERY, UPDATE, GRAPHS = "STOCKTAKE_SPARQL_URL", "STOCKTAKE_SPARQL_UPDATE_URL", "STOCKTAKE_GRAPH_STORE_URL"
+QUERY, UPDATE, GRAPHS = (
+    "STOCKTAKE_SPARQL_URL",
+    "STOCKTAKE_SPARQL_UPDATE_URL",
+    "STOCKTAKE_GRAPH_STORE_URL",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,9 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class StoreURLs:
-    """URLs for queries and updates (SPARQL 1.1 Protocol) and for graphs (Graph Store Protocol; "" if not supported)."""
+    """URLs for queries and updates (SPARQL 1.1 Protocol) and for graphs (Graph Store Protocol; ""
+    if not supported).
+    """
 
     query: str
     update: str
@@ -31,7 +37,9 @@ class StoreURLs:
     @property
     def folder(self) -> str:
         """Return the name of the folder with the snapshots and indexes of that store."""
-        return f"elsewhere-{blake2b(endpoint_of(self.query).url.encode(), digest_size=4).hexdigest()}"
+        return (
+            f"elsewhere-{blake2b(endpoint_of(self.query).url.encode(), digest_size=4).hexdigest()}"
+        )
 
     def environment(self) -> dict[str, str]:
         """Return the same settings as environment variables for a subprocess."""

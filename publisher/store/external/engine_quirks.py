@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-MERGE = "urn:stocktake:merge"  # graph with the merge of all graphs, if the engine's default graph cannot be written
+# graph with the merge of all graphs, if the engine's default graph cannot be written
+MERGE = "urn:stocktake:merge"
 STATE = "urn:stocktake:store"  # graph with the position of the store
 
 
@@ -13,10 +14,11 @@ STATE = "urn:stocktake:store"  # graph with the position of the store
 class Dialect:
     """The differences of an engine from the standard.
 
-    *merged* is the graph with the merge of all graphs, "" if that is the default graph. *aside* are graphs that the engine creates for
-    itself. *cap* is the response header with the number of rows at which a result was truncated, *broken* the header of a partial
-    result. *everything* are the URL parameters to load N-Quads, *default* those to load triples into the merge.
-    *engine_graphs* is a query for further graphs of the engine (``?graph``), whose names depend on its settings.
+    *merged* is the graph with the merge of all graphs, "" if that is the default graph. *aside* are
+    graphs that the engine creates for itself. *cap* is the response header with the number of rows
+    at which a result was truncated, *broken* the header of a partial result. *everything* are the
+    URL parameters to load N-Quads, *default* those to load triples into the merge. *engine_graphs*
+    is a query for further graphs of the engine (``?graph``), whose names depend on its settings.
     """
 
     name: str
@@ -48,7 +50,8 @@ VIRTUOSO = Dialect(
     "X-SQL-State",
     (("graph-uri", MERGE),),  # each quad is still stored in its own graph
     ("graph-uri", MERGE),
-    # A fresh database describes its WebDAV folders in the graph http://HOST/DAV/, with HOST from [URIQA] DefaultHost in virtuoso.ini.
+    # A fresh database describes its WebDAV folders in the graph http://HOST/DAV/, with HOST from
+    # [URIQA] DefaultHost in virtuoso.ini.
     """SELECT DISTINCT ?graph { GRAPH ?graph { ?folder <http://www.openlinksw.com/schemas/DAV#ownerUser> ?owner }
   FILTER(REGEX(STR(?graph), "^https?://[^/]+/DAV/$")) }""",
 )
@@ -67,7 +70,8 @@ def dialect_of(server: str) -> Dialect:
 class EngineErrorPattern:
     """A message of an engine, and the error it means.
 
-    *mark* matches its message, *reason* is the name of a class in ``publisher.errors``, *advice* tells the client what to do.
+    *mark* matches its message, *reason* is the name of a class in ``publisher.errors``, *advice*
+    tells the client what to do.
     """
 
     mark: re.Pattern[str]
@@ -77,7 +81,9 @@ class EngineErrorPattern:
 
 ENGINE_ERRORS = (
     EngineErrorPattern(
-        re.compile(r"SR353"), "RowLimit", "this store cannot sort so many rows; add LIMIT, or sort the rows yourself"
+        re.compile(r"SR353"),
+        "RowLimit",
+        "this store cannot sort so many rows; add LIMIT, or sort the rows yourself",
     ),
     EngineErrorPattern(
         re.compile(r"22007|DT00\d|Function (year|month|day|hours|minutes|seconds) needs"),
@@ -89,8 +95,14 @@ ENGINE_ERRORS = (
         "TimeLimit",
         "this store stopped the query at its own time limit",
     ),
-    EngineErrorPattern(re.compile(r"SP031.*Unknown function"), "QueryError", "this store does not know a function of the query"),
-    EngineErrorPattern(re.compile(r"FRVEC|MaxQueryMem|memory exhausted|out of memory"), "MemoryLimit", ""),
+    EngineErrorPattern(
+        re.compile(r"SP031.*Unknown function"),
+        "QueryError",
+        "this store does not know a function of the query",
+    ),
+    EngineErrorPattern(
+        re.compile(r"FRVEC|MaxQueryMem|memory exhausted|out of memory"), "MemoryLimit", ""
+    ),
     EngineErrorPattern(
         re.compile(r"D1CTX|MaxConstructTriples|RDFXX|result set.* limit"),
         "RowLimit",

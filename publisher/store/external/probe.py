@@ -16,7 +16,9 @@ TIMEOUT = 10.0  # seconds without a response after which the store counts as dow
 
 
 class StoreProbe:
-    """Probe the store at *endpoint* repeatedly. *failure* is the reason of the last failed probe, "" if it succeeded."""
+    """Probe the store at *endpoint* repeatedly. *failure* is the reason of the last failed probe,
+    "" if it succeeded.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.failure = ""
@@ -38,7 +40,9 @@ class StoreProbe:
     async def _ask(self, client: httpx.AsyncClient) -> str:
         """Return why the store does not answer, "" if it does."""
         try:
-            response = await client.post(self._endpoint.url, data={"query": "ASK {}"}, headers={"Accept": TABLE})
+            response = await client.post(
+                self._endpoint.url, data={"query": "ASK {}"}, headers={"Accept": TABLE}
+            )
         except httpx.TransportError as error:
             return str(error) or f"no answer within {TIMEOUT:g} s"
         return "" if response.is_success else f"it answers {response.status_code}"

@@ -1,7 +1,9 @@
-"""A worker process that sends queries to an external store and answers in the same frames and formats as our own reader.
+"""A worker process that sends queries to an external store and answers in the same frames and
+formats as our own reader.
 
-The pool starts it as it starts ``publisher.store.workers.reader``. Every query is first parsed by our own parser, so that errors
-are the same for all stores and no extension of one engine is accepted.
+The pool starts it as it starts ``publisher.store.workers.reader``. Every query is first parsed by
+our own parser, so that errors are the same for all stores and no extension of one engine is
+accepted.
 """
 
 from __future__ import annotations
@@ -36,7 +38,13 @@ from publisher.store.external.engine_quirks import Dialect
 from publisher.store.external.variable_binding import bind, hide_graphs
 from publisher.store.external.virtuoso_literals import RepairedLines
 from publisher.store.process import exit_with_parent
-from publisher.store.workers.dataset import dataset_graphs, graph_patterns, names_graphs, query_form, union
+from publisher.store.workers.dataset import (
+    dataset_graphs,
+    graph_patterns,
+    names_graphs,
+    query_form,
+    union,
+)
 from publisher.store.workers.ipc_protocol import Kind, pack, read
 from publisher.store.workers.process_limits import limit_memory
 from publisher.store.workers.query_request import QueryRequest
@@ -71,23 +79,46 @@ class ExternalQueries:
     def answer(self, request: QueryRequest, connection: socket.socket) -> None:
         """Send the result of *request* to *connection*. Raises QueryFailure and EndpointError."""
         if _ENGINE_EXTENSION.search(_without_text(request.text)):
-            raise QueryFailure("QueryError", "functions and pragmas specific to the store are not supported here")
-        evaluate(Store(), QueryRequest(request.text, base=request.base, bindings=request.bindings, inserted=request.inserted))
+            raise QueryFailure(
+                "QueryError", "functions and pragmas specific to the store are not supported here"
+            )
+        evaluate(
+            Store(),
+            QueryRequest(
+                request.text,
+                base=request.base,
+                bindings=request.bindings,
+                inserted=request.inserted,
+            ),
+        )
         if request.check:
             return FrameWriter(connection, "").end()
         request = replace(request, text=in_written_order(request.text, request.base))
         default, named = dataset_graphs(request)
-        if default and len(default) > 1:  # few engines merge them, so they are fetched and queried here
-            return answer(ask(union(self._graph_quads, default, named or []), request), request, connection)
+        # few engines merge them, so they are fetched and queried here
+        if default and len(default) > 1:
+            return answer(
+                ask(union(self._graph_quads, default, named or []), request), request, connection
+            )
         kind = query_form(request.text)
         if kind in ("construct", "describe"):
-            return answer_graph(_triples(self._repaired(self._send(request, TRIPLES))), request, connection)
+            return answer_graph(
+                _triples(self._repaired(self._send(request, TRIPLES))), request, connection
+            )
         response = self._send(request, TABLE)
         max_rows = _row_limit(response, self._get_dialect())
         result: Result = parse_query_results(self._repaired(response), QueryResultsFormat.JSON)
-        if kind == "ask" and isinstance(result, QuerySolutions):  # Virtuoso returns a number in a table
-            result = evaluate(Store(), QueryRequest(TRUE_QUERY if any(str(row[0].value) == "1" for row in result) else FALSE_QUERY))
-        answer(result, request if max_rows is None else _with_row_limit(request, max_rows), connection)
+        # Virtuoso returns a number in a table
+        if kind == "ask" and isinstance(result, QuerySolutions):
+            result = evaluate(
+                Store(),
+                QueryRequest(
+                    TRUE_QUERY if any(str(row[0].value) == "1" for row in result) else FALSE_QUERY
+                ),
+            )
+        answer(
+            result, request if max_rows is None else _with_row_limit(request, max_rows), connection
+        )
 
     def _send(self, request: QueryRequest, accept: str) -> http.client.HTTPResponse:
         dialect = self._get_dialect()
@@ -103,7 +134,8 @@ class ExternalQueries:
         return self._dialect
 
     def _repaired(self, response: http.client.HTTPResponse) -> IO[bytes]:
-        return cast(IO[bytes], RepairedLines(response) if self._get_dialect().merged else response)  # only ``read`` is called
+        # only ``read`` is called
+        return cast(IO[bytes], RepairedLines(response) if self._get_dialect().merged else response)
 
     def _graph_quads(self, graph: NamedNode) -> Iterator[Quad]:
         response = self._client.ask(_ALL.format(graph.value), TRIPLES)
@@ -119,20 +151,29 @@ def _has_base(text: str) -> bool:
 
 def _without_text(text: str) -> str:
     """Return *text* without comments and strings."""
-    return "".join(" " if token.kind in ("gap", "string") else token.text for token in tokenize(text, with_gaps=True))
+    return "".join(
+        " " if token.kind in ("gap", "string") else token.text
+        for token in tokenize(text, with_gaps=True)
+    )
 
 
 def _dataset(request: QueryRequest, text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
     """Yield the protocol parameters that name the graphs."""
     if request.default_graphs is not None or request.named_graphs is not None:
-        yield from (("default-graph-uri", graph) for graph in request.default_graphs or (_EMPTY_GRAPH,))
+        yield from (
+            ("default-graph-uri", graph) for graph in request.default_graphs or (_EMPTY_GRAPH,)
+        )
         yield from (("named-graph-uri", graph) for graph in request.named_graphs or (_EMPTY_GRAPH,))
     elif dialect.merged and not names_graphs(text):
         yield "default-graph-uri", dialect.merged
-        # If the default graph is named, Virtuoso matches all graphs by a variable, but by IRI only graphs that are named too.
+        # If the default graph is named, Virtuoso matches all graphs by a variable, but by IRI only
+        # graphs that are named too.
         named, variable = graph_patterns(text, request.base)
         if named and variable:
-            raise QueryFailure("QueryError", "this store does not support GRAPH with an IRI and GRAPH with a variable in one query")
+            raise QueryFailure(
+                "QueryError",
+                "this store does not support GRAPH with an IRI and GRAPH with a variable in one query",
+            )
         yield from (("named-graph-uri", graph) for graph in named)
 
 
@@ -143,13 +184,18 @@ def _triples(response: IO[bytes]) -> Iterator[Triple]:
 def _row_limit(response: http.client.HTTPResponse, dialect: Dialect) -> int | None:
     """Return how many rows may be sent if the store truncated the result; None if it is complete."""
     if dialect.broken and (state := response.headers.get(dialect.broken)):
-        raise QueryFailure("TimeLimit", f"this store stopped the query at its own limit ({state}); narrow it, or run it as an export")
+        raise QueryFailure(
+            "TimeLimit",
+            f"this store stopped the query at its own limit ({state}); narrow it, or run it as an export",
+        )
     cap = response.headers.get(dialect.cap) if dialect.cap else None
     return max(0, int(cap) - 1) if cap else None
 
 
 def _with_row_limit(request: QueryRequest, max_rows: int) -> QueryRequest:
-    """Return *request* with a limit of one row fewer than there are, so that the result is marked as truncated."""
+    """Return *request* with a limit of one row fewer than there are, so that the result is marked
+    as truncated.
+    """
     rows = max_rows if request.rows is None else min(max_rows, request.rows)
     return QueryRequest(request.text, request.table, request.graph, request.base, rows=rows)
 
@@ -201,7 +247,9 @@ def _send_error(connection: socket.socket, error: Mapping[str, object]) -> None:
 
 
 def main() -> None:
-    """Run a worker. Arguments: number of the socket, memory limit in bytes, process id of the parent."""
+    """Run a worker. Arguments: number of the socket, memory limit in bytes, process id of the
+    parent.
+    """
     handle, memory, parent = (int(text) for text in sys.argv[1:4])
     connection = socket.socket(fileno=handle)
     limit_memory(memory)

@@ -6,7 +6,17 @@ from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
 from cachetools import LRUCache
-from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Quad, QueryResultsFormat, QuerySolutions, Triple, parse_query_results
+from pyoxigraph import (
+    BlankNode,
+    DefaultGraph,
+    Literal,
+    NamedNode,
+    Quad,
+    QueryResultsFormat,
+    QuerySolutions,
+    Triple,
+    parse_query_results,
+)
 
 from publisher.store.external.client import TABLE, Client, EndpointError, require_complete
 from publisher.store.external.engine_quirks import Dialect
@@ -23,7 +33,9 @@ Term = NamedNode | BlankNode | Literal | Triple
 
 
 class RemoteQuads:
-    """Reads quads from the store of *client*, an engine of *dialect*. Call ``forget`` when the store changes."""
+    """Reads quads from the store of *client*, an engine of *dialect*. Call ``forget`` when the
+    store changes.
+    """
 
     def __init__(self, client: Client, dialect: Dialect) -> None:
         self._client, self._dialect = client, dialect
@@ -40,7 +52,9 @@ class RemoteQuads:
         self._prefetched.clear()
 
     def expect(self, graphs: Iterable[str], subjects: Iterable[str]) -> None:
-        """Announce *graphs* that will be read once each, and *subjects*, so that one query can fetch many."""
+        """Announce *graphs* that will be read once each, and *subjects*, so that one query can
+        fetch many.
+        """
         self._prefetched.clear()
         self._expected = dict.fromkeys(graphs)
         self.look_up(subjects)
@@ -53,7 +67,9 @@ class RemoteQuads:
         graph: NamedNode | BlankNode | DefaultGraph | None = None,
         /,
     ) -> Iterator[Quad]:
-        """Yield quads as ``pyoxigraph.Store`` does: all of a named graph, or those of the default graph by subject or by predicate."""
+        """Yield quads as ``pyoxigraph.Store`` does: all of a named graph, or those of the default
+        graph by subject or by predicate.
+        """
         if isinstance(graph, NamedNode):
             yield from self.graph(graph)
         elif subject is None:
@@ -62,7 +78,11 @@ class RemoteQuads:
         elif isinstance(subject, NamedNode):
             self.look_up([subject.value])
             quads = self._cache.get(subject.value, ())
-            yield from (quad for quad in quads if predicate in (None, quad.predicate) and object in (None, quad.object))
+            yield from (
+                quad
+                for quad in quads
+                if predicate in (None, quad.predicate) and object in (None, quad.object)
+            )
 
     def look_up(self, subjects: Iterable[str]) -> None:
         """Fetch the quads of *subjects* into the cache."""
@@ -106,7 +126,9 @@ class RemoteQuads:
             del self._expected[name]
 
     def _quads_of_predicate(self, predicate: NamedNode, object: Term | None) -> Iterator[Quad]:
-        """Yield the quads of one predicate, a page of subjects at a time. All quads of these are cached, since they are read next."""
+        """Yield the quads of one predicate, a page of subjects at a time. All quads of these are
+        cached, since they are read next.
+        """
         before, after = self._where
         last, value = "", str(object or "?o")
         while True:
@@ -115,7 +137,11 @@ class RemoteQuads:
             page = [row["s"] for row in self._client.rows(query)]
             self.look_up(page)
             for iri in page:
-                yield from (quad for quad in self._cache.get(iri, ()) if quad.predicate == predicate and object in (None, quad.object))
+                yield from (
+                    quad
+                    for quad in self._cache.get(iri, ())
+                    if quad.predicate == predicate and object in (None, quad.object)
+                )
             if not page:
                 return
             last = page[-1]
@@ -132,7 +158,8 @@ class RemoteQuads:
 
     def _rows(self, query: str) -> QuerySolutions:
         body = require_complete(self._client.ask(query, TABLE), self._dialect)
-        lines = cast(IO[bytes], RepairedLines(body) if self._dialect.merged else body)  # only ``read`` is called
+        # only ``read`` is called
+        lines = cast(IO[bytes], RepairedLines(body) if self._dialect.merged else body)
         solutions = parse_query_results(lines, QueryResultsFormat.JSON)
         assert isinstance(solutions, QuerySolutions)
         return solutions

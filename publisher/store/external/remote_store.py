@@ -1,7 +1,8 @@
 """The external RDF store: the journal is loaded into it, and its position is recorded in snapshots.
 
-An entry that fits into one update appears at once. Queries may see a part of a larger entry, so a snapshot that says so is
-published first. Several publishers may use one store; the one that holds the lease writes.
+An entry that fits into one update appears at once. Queries may see a part of a larger entry, so a
+snapshot that says so is published first. Several publishers may use one store; the one that holds
+the lease writes.
 """
 
 from __future__ import annotations
@@ -36,14 +37,16 @@ from publisher.store.status_watcher import StatusFile
 from publisher.store.writer_lock import ignore_report, writer_lock
 from vocab.iris import Iris
 
-GRACE = 0.6  # seconds until every publisher reports that an entry is being applied: they check every 0.2 s
+# seconds until every publisher reports that an entry is being applied: they check every 0.2 s
+GRACE = 0.6
 
 
 class RemoteStore:
-    """The store at *urls*. It follows the journal of *reader*, and stores the file *status* in the graph *status_graph*.
+    """The store at *urls*. It follows the journal of *reader*, and stores the file *status* in the
+    graph *status_graph*.
 
-    *folder* holds its lock, snapshots and indexes. Raises NotReady if the store does not answer, StoreFailure if it
-    contains other data.
+    *folder* holds its lock, snapshots and indexes. Raises NotReady if the store does not answer,
+    StoreFailure if it contains other data.
     """
 
     def __init__(
@@ -57,12 +60,20 @@ class RemoteStore:
         wait: Callable[[float], None] = time.sleep,
         report: Callable[[str], None] = ignore_report,
     ) -> None:
-        self._reader, self._graph, self._now, self._wait = reader, NamedNode(status_graph), now, wait
-        self._status_file = StatusFile(status, Iris(status_graph.removesuffix("status")).operations, reader.journal.store)
+        self._reader, self._graph, self._now, self._wait = (
+            reader,
+            NamedNode(status_graph),
+            now,
+            wait,
+        )
+        self._status_file = StatusFile(
+            status, Iris(status_graph.removesuffix("status")).operations, reader.journal.store
+        )
         self.snapshots, self.paths = folder / "snapshots", ProjectionPaths.below(folder)
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._last = State()
-        with ExitStack() as opened:  # closed if the next step fails, so that a new process can lock the folder
+        # closed if the next step fails, so that a new process can lock the folder
+        with ExitStack() as opened:
             opened.enter_context(writer_lock(folder / "lock", report))
             client = opened.enter_context(closing(Client(urls.query)))
             dialect = client.dialect(SILENCE)
@@ -76,7 +87,9 @@ class RemoteStore:
         """Load new journal entries and a new status file."""
         before = self.lease.read(self._now())
         if before.position < self._last.position:
-            raise StoreFailure(f"the store was reset from entry {self._last.position} to {before.position}; loading it again from there")
+            raise StoreFailure(
+                f"the store was reset from entry {self._last.position} to {before.position}; loading it again from there"
+            )
         self._last = self._load_entries(before)
         changed = self._load_status() or self._last.position != before.position
         return StoreState(self._last.position, self._last.entry, digest_of(self._status), changed)
@@ -134,12 +147,22 @@ class RemoteStore:
         return changed
 
     def _register(self, state: State) -> Snapshot:
-        snapshot = Snapshot(0, state.position, state.entry, state.quads, "", digest_of(self._status), applying=state.applying)
+        snapshot = Snapshot(
+            0,
+            state.position,
+            state.entry,
+            state.quads,
+            "",
+            digest_of(self._status),
+            applying=state.applying,
+        )
         return register_external(self.snapshots, snapshot, self.paths)
 
 
 def writer_name(folder: Path) -> str:
-    """Return the name of this writer. It is the same after a restart in the same folder, so that it keeps its lease."""
+    """Return the name of this writer. It is the same after a restart in the same folder, so that it
+    keeps its lease.
+    """
     return f"{socket.gethostname()}-{blake2b(str(folder.resolve()).encode(), digest_size=6).hexdigest()}"
 
 
@@ -159,8 +182,14 @@ def open_external_runner(
     *,
     with_vectors: bool = False,
 ) -> Runner[RemoteStore]:
-    """Open the store at *urls* (as ``RemoteStore``) with its indexes in *folder*: facets, search, and vectors if *with_vectors*."""
+    """Open the store at *urls* (as ``RemoteStore``) with its indexes in *folder*: facets, search,
+    and vectors if *with_vectors*.
+    """
     store = RemoteStore(urls, reader, folder, status, status_graph, now, wait, report)
     facets = FacetUpdater(folder / "tables", reader, store.quads.expect)
-    vectors = (VectorUpdater(folder / "vectors", reader, store.quads.look_up),) if with_vectors else ()
-    return Runner(store, (facets, SearchUpdater(folder / "text", reader, store.quads.look_up), *vectors))
+    vectors = (
+        (VectorUpdater(folder / "vectors", reader, store.quads.look_up),) if with_vectors else ()
+    )
+    return Runner(
+        store, (facets, SearchUpdater(folder / "text", reader, store.quads.look_up), *vectors)
+    )

@@ -10,10 +10,11 @@ from publisher.store.external.engine_quirks import STATE
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state: *position* and *entry* are the number and id of the last completely loaded journal entry, *quads* its number of quads.
+    """The state: *position* and *entry* are the number and id of the last completely loaded journal
+    entry, *quads* its number of quads.
 
-    *applying* is the number of the entry that is being loaded, 0 if there is none. *writer* holds the lease until *until*, in seconds
-    since 1970.
+    *applying* is the number of the entry that is being loaded, 0 if there is none. *writer* holds
+    the lease until *until*, in seconds since 1970.
     """
 
     position: int = 0
@@ -39,7 +40,10 @@ def parse_state(rows: Iterable[tuple[str, str]]) -> State | None:
         return None
     numbers = {name: int(properties.get(name, "0")) for name in ("position", "quads", "applying")}
     return State(
-        entry=properties.get("entry", ""), writer=properties.get("writer", ""), until=float(properties.get("until", "0")), **numbers
+        entry=properties.get("entry", ""),
+        writer=properties.get("writer", ""),
+        until=float(properties.get("until", "0")),
+        **numbers,
     )
 
 

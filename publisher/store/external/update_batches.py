@@ -24,10 +24,12 @@ class QuadRun(NamedTuple):
 
 
 def quad_runs(rows: Iterable[bytes], max_quads: int) -> Iterator[QuadRun]:
-    """Split the rows of a journal entry into runs of removals and additions; each pair has at most *max_quads* quads.
+    """Split the rows of a journal entry into runs of removals and additions; each pair has at most
+    *max_quads* quads.
 
-    The journal removes only existing quads and adds only missing ones, so a quad that is both removed and added in one part is
-    unchanged. Without this, each old and new line of a record would be a separate update.
+    The journal removes only existing quads and adds only missing ones, so a quad that is both
+    removed and added in one part is unchanged. Without this, each old and new line of a record
+    would be a separate update.
 
     >>> list(quad_runs([b"D old .", b"A new .", b"A both .", b"D both ."], 10))
     [QuadRun(added=False, quads=[b'old .']), QuadRun(added=True, quads=[b'new .'])]
@@ -51,8 +53,12 @@ def _sorted(changes: dict[bytes, bool]) -> Iterator[QuadRun]:
             yield QuadRun(added, quads)
 
 
-def batches(lines: Iterable[bytes], max_quads: int = BATCH, max_bytes: int = MAX_BYTES) -> Iterator[list[bytes]]:
-    """Split lines into batches of at most *max_quads* lines and *max_bytes* bytes, one for each update."""
+def batches(
+    lines: Iterable[bytes], max_quads: int = BATCH, max_bytes: int = MAX_BYTES
+) -> Iterator[list[bytes]]:
+    """Split lines into batches of at most *max_quads* lines and *max_bytes* bytes, one for each
+    update.
+    """
     changes: list[bytes] = []
     size = 0
     for line in lines:
@@ -82,7 +88,9 @@ def insert_update(lines: Iterable[bytes], merged: str) -> str:
 
 
 def delete_update(lines: list[bytes], merged: str) -> str:
-    """Return the update that removes quads. Triples that another graph still contains are added to the merge again, in the same update."""
+    """Return the update that removes quads. Triples that another graph still contains are added to
+    the merge again, in the same update.
+    """
     pairs = {" ".join(split_quad(line)[0].split(" ", 2)[:2]) for line in lines}
     into = _into(merged, "?s ?p ?o .")
     values = f"VALUES (?s ?p) {{ {' '.join(f'({pair})' for pair in sorted(pairs))} }}"
@@ -93,9 +101,19 @@ def delete_update(lines: list[bytes], merged: str) -> str:
 def _graphs(lines: Iterable[bytes], merged: str) -> str:
     quads = sorted((graph, triple) for triple, graph in map(split_quad, lines))
     groups = [
-        f"GRAPH {graph} {{ {' '.join(f'{triple} .' for _, triple in group)} }}\n" for graph, group in groupby(quads, lambda item: item[0])
+        f"GRAPH {graph} {{ {' '.join(f'{triple} .' for _, triple in group)} }}\n"
+        for graph, group in groupby(quads, lambda item: item[0])
     ]
-    return "".join([*groups, _into(merged, " ".join(f"{triple} ." for triple in sorted({triple for _, triple in quads}))), "\n"])
+    return "".join(
+        [
+            *groups,
+            _into(
+                merged,
+                " ".join(f"{triple} ." for triple in sorted({triple for _, triple in quads})),
+            ),
+            "\n",
+        ]
+    )
 
 
 def _into(merged: str, triples: str) -> str:

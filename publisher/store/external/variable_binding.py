@@ -1,6 +1,7 @@
 """Insert values of variables, and filters for hidden graphs, into the text of a query.
 
-Only internal queries have such values: their variables are in the projection, and the query text does not bind them.
+Only internal queries have such values: their variables are in the projection, and the query text
+does not bind them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from publisher.rdf.sparql_tokens import Token, tokenize
 
-_LISTS = {"select": {"{", "where", "from"}, "group": {"having", "order", "limit", "offset", "}", "values"}}
+_LISTS = {
+    "select": {"{", "where", "from"},
+    "group": {"having", "order", "limit", "offset", "}", "values"},
+}
 
 
 def bind(query: str, bindings: Mapping[str, str]) -> str:

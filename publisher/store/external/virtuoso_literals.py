@@ -1,4 +1,6 @@
-"""Restore literals that Virtuoso changes: WKT points become its own geometries with 32-bit numbers, booleans become 0 and 1."""
+"""Restore literals that Virtuoso changes: WKT points become its own geometries with 32-bit numbers,
+booleans become 0 and 1.
+"""
 
 from __future__ import annotations
 
@@ -46,13 +48,20 @@ def repair_line(line: bytes) -> bytes:
     """
     if _BOOLEAN in line:
         line = _TRUTH.sub(_true, line)
-    if _GEOMETRY not in line and _WKT not in line:  # in N-Triples the datatype is unchanged, but the numbers are not
+    # in N-Triples the datatype is unchanged, but the numbers are not
+    if _GEOMETRY not in line and _WKT not in line:
         return line
-    return _POINT.sub(lambda item: b"POINT(%s %s)" % (shortest_decimal(item[1]), shortest_decimal(item[2])), line.replace(_GEOMETRY, _WKT))
+    return _POINT.sub(
+        lambda item: b"POINT(%s %s)" % (shortest_decimal(item[1]), shortest_decimal(item[2])),
+        line.replace(_GEOMETRY, _WKT),
+    )
 
 
 def _true(match: re.Match[bytes]) -> bytes:
-    before, number, after = (one or other or b"" for one, other in zip(match.groups()[:3], match.groups()[3:], strict=True))
+    before, number, after = (
+        one or other or b""
+        for one, other in zip(match.groups()[:3], match.groups()[3:], strict=True)
+    )
     return before + (b"true" if number == b"1" else b"false") + after
 
 
@@ -64,4 +73,7 @@ def shortest_decimal(text: bytes) -> bytes:
     """
     binary = struct.pack("f", float(text))
     decimals = (f"{Decimal(f'{float(text):.{digits}g}'):f}" for digits in range(1, 10))
-    return next((decimal.encode() for decimal in decimals if struct.pack("f", float(decimal)) == binary), text)
+    return next(
+        (decimal.encode() for decimal in decimals if struct.pack("f", float(decimal)) == binary),
+        text,
+    )

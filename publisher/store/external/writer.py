@@ -1,6 +1,8 @@
-"""Write to an external store: SPARQL Update through SPARQLWrapper, bulk loads by the Graph Store Protocol.
+"""Write to an external store: SPARQL Update through SPARQLWrapper, bulk loads by the Graph Store
+Protocol.
 
-Requests are sent one endpoint a time and in order: two concurrent loads silently lost half of their data in Virtuoso.
+Requests are sent one endpoint a time and in order: two concurrent loads silently lost half of their
+data in Virtuoso.
 """
 
 from __future__ import annotations
@@ -13,7 +15,12 @@ from urllib.error import URLError
 import httpx
 import structlog
 from SPARQLWrapper import BASIC, DIGEST, POST, SPARQLWrapper
-from SPARQLWrapper.SPARQLExceptions import EndPointInternalError, EndPointNotFound, QueryBadFormed, SPARQLWrapperException
+from SPARQLWrapper.SPARQLExceptions import (
+    EndPointInternalError,
+    EndPointNotFound,
+    QueryBadFormed,
+    SPARQLWrapperException,
+)
 
 from publisher.errors import NotReady, StoreFailure
 from publisher.store.external import update_batches
@@ -41,7 +48,9 @@ class StoreWriter:
         self._http.close()
 
     def update(self, text: str) -> None:
-        """Send an update; raise StoreFailure if the store rejects it, NotReady if it does not response."""
+        """Send an update; raise StoreFailure if the store rejects it, NotReady if it does not
+        response.
+        """
         wrapper = SPARQLWrapper(self._update.url, updateEndpoint=self._update.url)
         wrapper.setMethod(POST)
         wrapper.setTimeout(TIMEOUT)
@@ -53,8 +62,16 @@ class StoreWriter:
             wrapper.query().response.read()
         except (QueryBadFormed, EndPointInternalError) as error:
             raise StoreFailure(f"the store rejected an update: {str(error)[:500]}") from error
-        except (SPARQLWrapperException, EndPointNotFound, URLError, OSError, HTTPException) as error:
-            raise NotReady(f"the store at {self._update.url} does not response an update: {str(error)[:300]}") from error
+        except (
+            SPARQLWrapperException,
+            EndPointNotFound,
+            URLError,
+            OSError,
+            HTTPException,
+        ) as error:
+            raise NotReady(
+                f"the store at {self._update.url} does not response an update: {str(error)[:300]}"
+            ) from error
 
     def add(self, lines: list[bytes]) -> None:
         """Add quads, lines of N-Quads; adding them again changes nothing."""
@@ -70,7 +87,9 @@ class StoreWriter:
             self._send_or_split(batch, write)
 
     def _send_or_split(self, lines: list[bytes], write: Callable[[list[bytes], str], str]) -> None:
-        """Send a batch. If it is rejected, send its halves, down to the rejected quad, which is skipped."""
+        """Send a batch. If it is rejected, send its halves, down to the rejected quad, which is
+        skipped.
+        """
         try:
             return self.update(write(lines, self._dialect.merged))
         except StoreFailure as error:
@@ -86,22 +105,36 @@ class StoreWriter:
     def _load(self, lines: list[bytes]) -> bool:
         """Bulk-load quads; return False if the store does not support that."""
         triples = b"".join(sorted({line[: line.rindex(b" <")] + b" .\n" for line in lines}))
-        return self._post(b"".join(lines), "application/n-quads", self._dialect.everything) and self._post(
-            triples, "application/n-triples", (self._dialect.default,)
-        )
+        return self._post(
+            b"".join(lines), "application/n-quads", self._dialect.everything
+        ) and self._post(triples, "application/n-triples", (self._dialect.default,))
 
     def _post(self, body: bytes, media: str, where: tuple[tuple[str, str], ...]) -> bool:
         assert self._graphs
         endpoint, digest = self._graphs, self._digest
-        kind: type[httpx.DigestAuth] | type[httpx.BasicAuth] = httpx.DigestAuth if digest else httpx.BasicAuth
+        kind: type[httpx.DigestAuth] | type[httpx.BasicAuth] = (
+            httpx.DigestAuth if digest else httpx.BasicAuth
+        )
         auth = kind(endpoint.user, endpoint.password) if endpoint.user else httpx.USE_CLIENT_DEFAULT
         try:
-            response = self._http.post(endpoint.url, params=dict(where), content=body, headers={"Content-Type": media}, auth=auth)
+            response = self._http.post(
+                endpoint.url,
+                params=dict(where),
+                content=body,
+                headers={"Content-Type": media},
+                auth=auth,
+            )
         except httpx.TransportError as error:
-            raise NotReady(f"the store at {endpoint.url} does not response a load: {error}") from error
+            raise NotReady(
+                f"the store at {endpoint.url} does not response a load: {error}"
+            ) from error
         if response.is_success:
             return True
-        log.warning("store rejected a bulk load; using updates", status=response.status_code, response=response.text[:300])
+        log.warning(
+            "store rejected a bulk load; using updates",
+            status=response.status_code,
+            response=response.text[:300],
+        )
         return False
 
 
@@ -110,5 +143,9 @@ def _wants_digest(client: httpx.Client, endpoint: Endpoint) -> bool:
         response = client.get(endpoint.url, params={"query": "ASK { }"})
     except httpx.TransportError as error:
         raise NotReady(f"the store at {endpoint.url} does not response: {error}") from error
-    challenge = response.headers.get("www-authenticate", "") if response.status_code == HTTPStatus.UNAUTHORIZED else ""
+    challenge = (
+        response.headers.get("www-authenticate", "")
+        if response.status_code == HTTPStatus.UNAUTHORIZED
+        else ""
+    )
     return str(challenge).lower().startswith("digest")

@@ -1,4 +1,6 @@
-"""The lease of the one process that may write to an external store, kept in that store with its position."""
+"""The lease of the one process that may write to an external store, kept in that store with its
+position.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,18 @@ WHERE {{ GRAPH <{state}> {{ <{state}> <{state}#writer> ?writer ; <{state}#until>
 
 
 class WriterLease:
-    """The lease and state of a store that follows *journal*; *client* reads them, *writer* writes them, *name* holds the lease."""
+    """The lease and state of a store that follows *journal*; *client* reads them, *writer* writes
+    them, *name* holds the lease.
+    """
 
     def __init__(self, client: Client, writer: StoreWriter, journal: Journal, name: str) -> None:
         self._client, self._writer, self._journal, self._name = client, writer, journal, name
         self._until = 0.0
 
     def read(self, now: datetime) -> State:
-        """Return the state of the store; initialize an empty store. Raises StoreFailure if it contains other data."""
+        """Return the state of the store; initialize an empty store. Raises StoreFailure if it
+        contains other data.
+        """
         state = self._read()
         if state is None:
             if self._client.rows(hide_graphs(ANY, self._client.dialect(SILENCE).hidden), SILENCE):
@@ -39,15 +45,24 @@ class WriterLease:
             state = State()
             self._writer.update(state_update(state))
         if state.position and not self._continues(state):
-            raise StoreFailure("the external store belongs to another journal; rebuild it with stocktake store rebuild --whole")
+            raise StoreFailure(
+                "the external store belongs to another journal; rebuild it with stocktake store rebuild --whole"
+            )
         return replace(state, writer="", until=0.0)
 
     def claim(self, now: datetime) -> bool:
-        """Return whether we may write now, and for LEASE seconds from now on; the store compares and sets the lease in one update."""
+        """Return whether we may write now, and for LEASE seconds from now on; the store compares
+        and sets the lease in one update.
+        """
         if now.timestamp() < self._until - LEASE / 2:
             return True
         until = now.timestamp() + LEASE
-        parameters = {"state": STATE, "name": self._name, "until": f"{until:.0f}", "now": f"{now.timestamp():.0f}"}
+        parameters = {
+            "state": STATE,
+            "name": self._name,
+            "until": f"{until:.0f}",
+            "now": f"{now.timestamp():.0f}",
+        }
         self._writer.update(_CLAIM.format(**parameters))
         state = self._read()
         is_holder = state is not None and state.writer == self._name
@@ -57,7 +72,9 @@ class WriterLease:
     def renew(self, now: datetime) -> None:
         """Renew the lease; raises StoreFailure if another process holds it."""
         if not self.claim(now):
-            raise StoreFailure("another publisher has taken the lease of the store and writes to it")
+            raise StoreFailure(
+                "another publisher has taken the lease of the store and writes to it"
+            )
 
     def write_state(self, state: State, now: datetime) -> None:
         """Write *state* to the store. Raises StoreFailure as ``renew`` does."""

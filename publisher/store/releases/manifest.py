@@ -14,7 +14,9 @@ MANIFEST = "release.json"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a release. *bytes* and *sha256* are of the file as stored, compressed or not; *rows* is for tables only."""
+    """A file of a release. *bytes* and *sha256* are of the file as stored, compressed or not;
+    *rows* is for tables only.
+    """
 
     name: str
     media: str
@@ -36,11 +38,13 @@ class ReleaseSource:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Release *number*: the state after journal entry *position*, whose id is *entry*, issued at *issued* (UTC, to the second).
+    """Release *number*: the state after journal entry *position*, whose id is *entry*, issued at
+    *issued* (UTC, to the second).
 
-    *previous* is the number of the previous release. *counts* are of its content, *changes* of the differences from the previous
-    release by kind, source and action line. *withdrawn* is when its files were removed by the retention policy, None while they
-    exist. *demo* marks a release of the demo, whose data are fictitious; the manifest contains it only if it is true.
+    *previous* is the number of the previous release. *counts* are of its content, *changes* of the
+    differences from the previous release by kind, source and action line. *withdrawn* is when its
+    files were removed by the retention policy, None while they exist. *demo* marks a release of the
+    demo, whose data are fictitious; the manifest contains it only if it is true.
     """
 
     number: int
@@ -87,7 +91,11 @@ def read_manifest(folder: Path) -> Release:
 
 def release_numbers(releases: Path) -> list[int]:
     """Return the numbers of the existing releases, ascending."""
-    return sorted(int(path.name) for path in releases.glob("[0-9]*") if path.name.isdigit()) if releases.is_dir() else []
+    return (
+        sorted(int(path.name) for path in releases.glob("[0-9]*") if path.name.isdigit())
+        if releases.is_dir()
+        else []
+    )
 
 
 def newest_release(releases: Path) -> Release | None:

@@ -1,4 +1,6 @@
-"""Open snapshots of releases for queries; build missing stores in a subprocess, one release at a time."""
+"""Open snapshots of releases for queries; build missing stores in a subprocess, one release at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ log = structlog.get_logger(component="releases")
 
 
 class OpenReleases:
-    """The releases under *data*. Workers open one for a single query and then return to the current snapshot."""
+    """The releases under *data*. Workers open one for a single query and then return to the current
+    snapshot.
+    """
 
     def __init__(self, data: Path, base: str) -> None:
         self.cache = Cache(CACHE_BYTES)
@@ -33,10 +37,16 @@ class OpenReleases:
         self._build_lock = asyncio.Semaphore(1)
 
     def release(self, number: int) -> Release:
-        """Return release *number*; raise ReleaseNotFound if there is none, Withdrawn if its files were removed."""
+        """Return release *number*; raise ReleaseNotFound if there is none, Withdrawn if its files
+        were removed.
+        """
         release = get_release(self._data / "releases", number)
         if release is None:
-            raise ReleaseNotFound(TranslatableText("there is no release {number}; /releases/ lists them", number=number))
+            raise ReleaseNotFound(
+                TranslatableText(
+                    "there is no release {number}; /releases/ lists them", number=number
+                )
+            )
         if release.withdrawn:
             day = release.withdrawn
             raise Withdrawn(
@@ -65,15 +75,30 @@ class OpenReleases:
             return snapshot
         if build.done():
             raise StoreFailure(f"release {number} could not be loaded for queries; see the log")
-        raise NotReady(TranslatableText("release {number} is being loaded for queries; try again in a moment", number=number))
+        raise NotReady(
+            TranslatableText(
+                "release {number} is being loaded for queries; try again in a moment", number=number
+            )
+        )
 
     def _find(self, release: Release, texts: bool) -> Snapshot | None:
         snapshot = find_store(self._data, release)
-        return snapshot if snapshot and (not texts or is_current(store_folder(self._data, release.number) / "text")) else None
+        return (
+            snapshot
+            if snapshot
+            and (not texts or is_current(store_folder(self._data, release.number) / "text"))
+            else None
+        )
 
     async def _build(self, release: Release, texts: bool) -> None:
         arguments = [str(os.getpid()), *(["texts"] if texts else [])]
-        line = command("publisher.store.releases.release_stores", str(self._data), str(release.number), self._base, *arguments)
+        line = command(
+            "publisher.store.releases.release_stores",
+            str(self._data),
+            str(release.number),
+            self._base,
+            *arguments,
+        )
         async with self._build_lock:
             process = await asyncio.create_subprocess_exec(
                 *line, stdin=asyncio.subprocess.DEVNULL, env=environment(), start_new_session=True

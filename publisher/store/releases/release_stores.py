@@ -1,7 +1,8 @@
 """Build the stores of releases, by copying a snapshot or loading the N-Quads of the release.
 
-Both contain the same quads, without the status graph, and the engine returns quads in the order of their bytes. So a query has
-the same result, byte for byte, in both. The columns beside a store have no such order: only pages ask them.
+Both contain the same quads, without the status graph, and the engine returns quads in the order of
+their bytes. So a query has the same result, byte for byte, in both. The columns beside a store have
+no such order: only pages ask them.
 
 The module runs as a process; a store appears complete, by a rename.
 """
@@ -57,7 +58,9 @@ def store_folder(data: Path, number: int) -> Path:
 
 
 def find_store(data: Path, release: Release) -> Snapshot | None:
-    """Return the store of a release as a snapshot; None if it is missing, or was built by another engine version or journal."""
+    """Return the store of a release as a snapshot; None if it is missing, or was built by another
+    engine version or journal.
+    """
     folder = store_folder(data, release.number)
     try:
         about = json.loads((folder / _ABOUT).read_text())
@@ -73,17 +76,26 @@ def _about(release: Release) -> dict[str, object]:
 def _snapshot(release: Release, folder: Path) -> Snapshot:
     issued = int(datetime.fromisoformat(release.issued).timestamp())
     return Snapshot(
-        0, release.position, release.entry, release.counts.get("statements", 0), str(folder), modified=issued, text=release.position
+        0,
+        release.position,
+        release.entry,
+        release.counts.get("statements", 0),
+        str(folder),
+        modified=issued,
+        text=release.position,
     )
 
 
 def copy_current(data: Path, release: Release, iris: Iris) -> bool:
-    """Copy the current snapshot, without its status graph, as the store of a release; False if it is not the state of that release."""
+    """Copy the current snapshot, without its status graph, as the store of a release; False if it
+    is not the state of that release.
+    """
     newest = newest_snapshot(data / "store" / "snapshots")
     if newest is None or (newest.position, newest.entry) != (release.position, release.entry):
         return False
     part = _part(data, release)
-    Store.read_only(str(Path(newest.path) / "store")).backup(str(part / "store"))  # hard links: fast, and no disk space
+    # hard links: fast, and no disk space
+    Store.read_only(str(Path(newest.path) / "store")).backup(str(part / "store"))
     store = Store(str(part / "store"))
     replace_graph(store, NamedNode(iris.status), ())
     store.flush()
@@ -115,7 +127,9 @@ def _lines(data: Path, release: Release) -> Iterable[bytes]:
 
 
 def _create_columns(part: Path, data: Path, release: Release) -> None:
-    """Write the columns of a release beside its store in the folder *part*; none if they cannot hold its data."""
+    """Write the columns of a release beside its store in the folder *part*; none if they cannot
+    hold its data.
+    """
     work = part / ".columns"
     (part / COLUMNS).mkdir()
     try:
@@ -126,12 +140,18 @@ def _create_columns(part: Path, data: Path, release: Release) -> None:
             database.copy(part / COLUMNS / FILE)
         write_position(part / COLUMNS, release.position)
     except ValueError as error:
-        log.error("columns cannot hold the release; its store answers", release=release.number, error=str(error))
+        log.error(
+            "columns cannot hold the release; its store answers",
+            release=release.number,
+            error=str(error),
+        )
     shutil.rmtree(work)
 
 
 def _load(store: Store, lines: Iterable[bytes]) -> None:
-    """Load sorted quads, and each triple once into the default graph, as ``publisher.store.apply`` does."""
+    """Load sorted quads, and each triple once into the default graph, as ``publisher.store.apply``
+    does.
+    """
     running, before = deque[Future[None]](), b""
     rest = iter(lines)
     with ThreadPoolExecutor(THREADS) as threads:
@@ -142,13 +162,17 @@ def _load(store: Store, lines: Iterable[bytes]) -> None:
             for text in (b"".join(batch), merged):
                 if len(running) == THREADS:
                     running.popleft().result()
-                running.append(threads.submit(store.bulk_load, text, RdfFormat.N_QUADS, lenient=True))
+                running.append(
+                    threads.submit(store.bulk_load, text, RdfFormat.N_QUADS, lenient=True)
+                )
         while running:
             running.popleft().result()
 
 
 def create_text_index(data: Path, release: Release, iris: Iris) -> None:
-    """Build the search index of a release from its store alone, so that every build has the same result."""
+    """Build the search index of a release from its store alone, so that every build has the same
+    result.
+    """
     folder = store_folder(data, release.number)
     work = folder.with_name(f".text-{release.number}")
     shutil.rmtree(work, ignore_errors=True)
@@ -157,7 +181,9 @@ def create_text_index(data: Path, release: Release, iris: Iris) -> None:
     with closing(SlicedProjection(updater)) as sliced:
         while not sliced.step(store, release.position, release.entry, _SLICE):
             if sliced.error:
-                raise ReleaseError(f"release {release.number}: its search index cannot be written: {sliced.error}; free disk space")
+                raise ReleaseError(
+                    f"release {release.number}: its search index cannot be written: {sliced.error}; free disk space"
+                )
     shutil.rmtree(folder / ".text", ignore_errors=True)
     link_index(updater.published, folder / ".text")
     shutil.rmtree(folder / "text", ignore_errors=True)  # an index of an older format
@@ -166,13 +192,17 @@ def create_text_index(data: Path, release: Release, iris: Iris) -> None:
 
 
 def remove_stores(data: Path, remaining: Iterable[int]) -> None:
-    """Remove the stores and tables of all releases except *remaining*. Workers that have one open can finish reading."""
+    """Remove the stores and tables of all releases except *remaining*. Workers that have one open
+    can finish reading.
+    """
     remaining_names = {str(number) for number in remaining}
     for leftover in (data / "store" / "releases").glob(".old-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     for folder in (data / "store" / "releases").glob("[0-9]*"):
         if folder.name.partition(".")[0] not in remaining_names:
-            shutil.rmtree(folder.rename(folder.with_name(f".old-{folder.name}")), ignore_errors=True)
+            shutil.rmtree(
+                folder.rename(folder.with_name(f".old-{folder.name}")), ignore_errors=True
+            )
 
 
 def _part(data: Path, release: Release) -> Path:
@@ -185,12 +215,16 @@ def _publish(part: Path, folder: Path, release: Release) -> None:
     (part / _ABOUT).write_text(json.dumps(_about(release)))
     write_checksums(part, None)
     if folder.exists():
-        shutil.rmtree(folder.rename(folder.with_name(f".old-{folder.name}-{os.getpid()}")), ignore_errors=True)
+        shutil.rmtree(
+            folder.rename(folder.with_name(f".old-{folder.name}-{os.getpid()}")), ignore_errors=True
+        )
     part.rename(folder)
 
 
 def main() -> None:
-    """Build the store of a release. Arguments: data folder, release number, base IRI, parent process id, ``texts`` to build the index."""
+    """Build the store of a release. Arguments: data folder, release number, base IRI, parent
+    process id, ``texts`` to build the index.
+    """
     data, number, base = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     exit_with_parent(int(sys.argv[4]))
     release = get_release(data / "releases", number)

@@ -1,4 +1,6 @@
-"""Expected content of each graph: number of quads and sum of their digests, so that a million graphs fit in memory."""
+"""Expected content of each graph: number of quads and sum of their digests, so that a million
+graphs fit in memory.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _MODULUS = 1 << 128
 
 
 class Tally(NamedTuple):
-    """The number of quads of a graph and the sum of their digests, which does not depend on their order."""
+    """The number of quads of a graph and the sum of their digests, which does not depend on their
+    order.
+    """
 
     quads: int = 0
     digest: int = 0
@@ -34,7 +38,9 @@ Tallies = dict[str, Tally]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The number of *missing* and *added* quads of a graph, compared with the journal. Graph "" is the merge of all graphs."""
+    """The number of *missing* and *added* quads of a graph, compared with the journal. Graph "" is
+    the merge of all graphs.
+    """
 
     graph: str
     missing: int
@@ -77,13 +83,21 @@ def expected_counts(journal: Journal, position: int) -> Tallies:
 def expected_quads(journal: Journal, position: int, graphs: Iterable[str]) -> dict[str, set[Quad]]:
     """Return the quads of *graphs* according to the journal, up to the entry *position*."""
     quads: dict[str, set[Quad]] = {graph: set() for graph in graphs}
-    for quad, by in _changes(journal, position, lambda row: row.rpartition(b" <")[2].rstrip(b" .\n")[:-1].decode() in quads):
+    for quad, by in _changes(
+        journal,
+        position,
+        lambda row: row.rpartition(b" <")[2].rstrip(b" .\n")[:-1].decode() in quads,
+    ):
         (quads[_graph(quad)].add if by > 0 else quads[_graph(quad)].discard)(quad)
     return quads
 
 
-def compare(journal: Journal, store: AuditTarget, progress: Callable[[str], None] = lambda _: None) -> list[Difference]:
-    """Compare a store with the journal, graph by graph; *progress* receives the name of each step as it begins."""
+def compare(
+    journal: Journal, store: AuditTarget, progress: Callable[[str], None] = lambda _: None
+) -> list[Difference]:
+    """Compare a store with the journal, graph by graph; *progress* receives the name of each step
+    as it begins.
+    """
     position = store.position
     progress(f"reading the journal up to entry {position:,}")
     ours = expected_counts(journal, position)
@@ -102,17 +116,23 @@ def compare(journal: Journal, store: AuditTarget, progress: Callable[[str], None
 
 def repair(journal: Journal, store: AuditTarget, faults: Iterable[Difference]) -> None:
     """Replace the graphs that differ by their state in the journal."""
-    store.repair(expected_quads(journal, store.position, [fault.graph for fault in faults if fault.graph]))
+    store.repair(
+        expected_quads(journal, store.position, [fault.graph for fault in faults if fault.graph])
+    )
 
 
-def _changes(journal: Journal, position: int, is_relevant: Callable[[bytes], bool]) -> Iterator[tuple[Quad, int]]:
+def _changes(
+    journal: Journal, position: int, is_relevant: Callable[[bytes], bool]
+) -> Iterator[tuple[Quad, int]]:
     for entry in journal.entries():
         if entry.number > position:
             return
         rows = (row for row in rows_of(entry.lines()) if is_relevant(row))
         while batch := list(islice(rows, _BATCH)):
             quads = parse(b"".join(row[2:] for row in batch), RdfFormat.N_QUADS, lenient=True)
-            yield from ((quad, 1 if row[:1] == b"A" else -1) for row, quad in zip(batch, quads, strict=True))
+            yield from (
+                (quad, 1 if row[:1] == b"A" else -1) for row, quad in zip(batch, quads, strict=True)
+            )
 
 
 def _graph(quad: Quad) -> str:

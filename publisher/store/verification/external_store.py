@@ -24,9 +24,17 @@ _COUNT = "SELECT (COUNT(*) AS ?quads) {{ {pattern} }}"
 
 
 class ExternalStore:
-    """The store at *urls*, which follows *journal*; raises NotReady, EndpointError, and StoreFailure if it contains other data."""
+    """The store at *urls*, which follows *journal*; raises NotReady, EndpointError, and
+    StoreFailure if it contains other data.
+    """
 
-    def __init__(self, urls: StoreURLs, journal: Journal, iris: Iris, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        urls: StoreURLs,
+        journal: Journal,
+        iris: Iris,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._client = Client(urls.query)
         self._dialect = self._client.dialect()
         self._quads = RemoteQuads(self._client, self._dialect)
@@ -40,7 +48,9 @@ class ExternalStore:
         return self._lease.read(self._now()).position
 
     def graphs(self) -> Iterator[str]:
-        """Return all graphs except those of the engine, the merge, the status graph and the state graph."""
+        """Return all graphs except those of the engine, the merge, the status graph and the state
+        graph.
+        """
         return (graph.value for graph in self._quads.named_graphs() if graph.value != self._status)
 
     def counts(self) -> Tallies:
@@ -64,13 +74,19 @@ class ExternalStore:
         distinct = f"{{ SELECT DISTINCT ?s ?p ?o {{ {named} FILTER(?graph NOT IN ({hidden})) }} }}"
         missing = self._count(f"{distinct} FILTER NOT EXISTS {{ {merged} }}")
         inner = named.replace("?graph", "?other")
-        added = self._count(f"{merged} FILTER NOT EXISTS {{ {inner} FILTER(?other NOT IN ({hidden})) }}")
+        added = self._count(
+            f"{merged} FILTER NOT EXISTS {{ {inner} FILTER(?other NOT IN ({hidden})) }}"
+        )
         return Difference("", missing, added) if missing or added else None
 
     def repair(self, graphs: dict[str, set[Quad]]) -> None:
-        """Replace the content of *graphs*, and rebuild the merge. Raises StoreFailure if another publisher writes."""
+        """Replace the content of *graphs*, and rebuild the merge. Raises StoreFailure if another
+        publisher writes.
+        """
         if not self._lease.claim(self._now()):
-            raise StoreFailure("another publisher writes to the store; stop it, then repair the store")
+            raise StoreFailure(
+                "another publisher writes to the store; stop it, then repair the store"
+            )
         for graph, quads in graphs.items():
             stored = self.graph(graph)
             self._writer.remove(_lines(stored - quads))
@@ -98,7 +114,9 @@ class ExternalStore:
 
     def _patterns(self) -> tuple[str, str]:
         triple = "?s ?p ?o"
-        merged = f"GRAPH <{self._dialect.merged}> {{ {triple} }}" if self._dialect.merged else triple
+        merged = (
+            f"GRAPH <{self._dialect.merged}> {{ {triple} }}" if self._dialect.merged else triple
+        )
         return merged, f"GRAPH ?graph {{ {triple} }}"
 
     def _count(self, pattern: str) -> int:

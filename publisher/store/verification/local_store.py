@@ -1,4 +1,6 @@
-"""The embedded store as an audit target: its newest snapshot is verified; the store itself is repaired."""
+"""The embedded store as an audit target: its newest snapshot is verified; the store itself is
+repaired.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class LocalStore:
         self._data, self._iris = data, iris
         snapshot = newest_snapshot(data / "store" / "snapshots")
         if snapshot is None:
-            raise NotReady("there is no store yet; create it with stocktake serve or stocktake store rebuild")
+            raise NotReady(
+                "there is no store yet; create it with stocktake serve or stocktake store rebuild"
+            )
         self.position = snapshot.position
         self._store = Store.read_only(str(Path(snapshot.path) / "store"))
 
@@ -34,7 +38,10 @@ class LocalStore:
         """Return the tally of each graph, except the status graph."""
         tallies: Tallies = {}
         for quad in self._store.quads_for_pattern(None, None, None, None):
-            if isinstance(quad.graph_name, NamedNode) and quad.graph_name.value != self._iris.status:
+            if (
+                isinstance(quad.graph_name, NamedNode)
+                and quad.graph_name.value != self._iris.status
+            ):
                 graph = quad.graph_name.value
                 tallies[graph] = tallies.get(graph, Tally()).changed(quad, 1)
         return tallies
@@ -45,18 +52,25 @@ class LocalStore:
 
     def unmerged(self) -> Difference | None:
         """Compare the default graph with the merge of all."""
-        missing, added = (sum(1 for _ in quads) for quads in (unmerged_quads(self._store), stale_quads(self._store)))
+        missing, added = (
+            sum(1 for _ in quads)
+            for quads in (unmerged_quads(self._store), stale_quads(self._store))
+        )
         return Difference("", missing, added) if missing or added else None
 
     def repair(self, graphs: dict[str, set[Quad]]) -> None:
-        """Replace the content of *graphs*, and rebuild the merge. Raises StoreBusy if a server follows the journal."""
+        """Replace the content of *graphs*, and rebuild the merge. Raises StoreBusy if a server
+        follows the journal.
+        """
         require_unlocked(self._data / "store" / "lock")
         with closing(EmbeddedStore(*_arguments(self._data, self._iris))) as store:
             store.repair({NamedNode(graph): quads for graph, quads in graphs.items()})
 
 
 def rebuild_local(data: Path, iris: Iris) -> int:
-    """Delete the store and rebuild it from the journal; return its position. Raises StoreBusy as ``LocalStore.repair``."""
+    """Delete the store and rebuild it from the journal; return its position. Raises StoreBusy as
+    ``LocalStore.repair``.
+    """
     folder = data / "store"
     folder.mkdir(parents=True, exist_ok=True)
     require_unlocked(folder / "lock")
@@ -68,4 +82,9 @@ def rebuild_local(data: Path, iris: Iris) -> int:
 
 
 def _arguments(data: Path, iris: Iris) -> tuple[JournalReader, Path, Path, str]:
-    return JournalReader(Journal(data / "journal"), iris.base), data / "store", data / "status.nq", iris.status
+    return (
+        JournalReader(Journal(data / "journal"), iris.base),
+        data / "store",
+        data / "status.nq",
+        iris.status,
+    )

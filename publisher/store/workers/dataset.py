@@ -1,7 +1,8 @@
 """Determine the RDF dataset of a query from its FROM clauses or the protocol parameters.
 
-Several default graphs are merged: a triple of two of them occurs once (https://www.w3.org/TR/sparql11-query/#unnamedGraph).
-The engine would return it once for each graph, so the merge is built in memory here, within the memory limit of the worker.
+Several default graphs are merged: a triple of two of them occurs once
+(https://www.w3.org/TR/sparql11-query/#unnamedGraph). The engine would return it once for each
+graph, so the merge is built in memory here, within the memory limit of the worker.
 """
 
 from __future__ import annotations
@@ -33,21 +34,41 @@ def dataset(store: Store, request: QueryRequest) -> QueryDataset:
     """Return the dataset of *request*."""
     default, named = dataset_graphs(request)
     if default is None or len(default) < 2:
-        return QueryDataset(store, None if default is None else [*default], None if named is None else [*named])
-    return union(lambda graph: store.quads_for_pattern(None, None, None, graph), default, named or [])
+        return QueryDataset(
+            store, None if default is None else [*default], None if named is None else [*named]
+        )
+    return union(
+        lambda graph: store.quads_for_pattern(None, None, None, graph), default, named or []
+    )
 
 
 def dataset_graphs(request: QueryRequest) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
-    """Return the default and named graphs of the protocol parameters, or of FROM if it names several default graphs; else None."""
-    default = None if request.default_graphs is None else [NamedNode(iri) for iri in request.default_graphs]
-    named = None if request.named_graphs is None else [NamedNode(iri) for iri in request.named_graphs]
-    if default is None and _SEVERAL_FROM.search(request.text) and (graphs := _from_clauses(request)):
+    """Return the default and named graphs of the protocol parameters, or of FROM if it names
+    several default graphs; else None.
+    """
+    default = (
+        None
+        if request.default_graphs is None
+        else [NamedNode(iri) for iri in request.default_graphs]
+    )
+    named = (
+        None if request.named_graphs is None else [NamedNode(iri) for iri in request.named_graphs]
+    )
+    if (
+        default is None
+        and _SEVERAL_FROM.search(request.text)
+        and (graphs := _from_clauses(request))
+    ):
         return graphs
     return default, named
 
 
-def union(quads: Callable[[NamedNode], Iterable[Quad]], default: list[NamedNode], named: list[NamedNode]) -> QueryDataset:
-    """Return a new store with the merge of the graphs *default* and with the graphs *named*; *quads* returns the quads of a graph."""
+def union(
+    quads: Callable[[NamedNode], Iterable[Quad]], default: list[NamedNode], named: list[NamedNode]
+) -> QueryDataset:
+    """Return a new store with the merge of the graphs *default* and with the graphs *named*;
+    *quads* returns the quads of a graph.
+    """
     merged = Store()
     for graph in default:
         merged.bulk_extend(Quad(*quad.triple) for quad in quads(graph))
@@ -67,17 +88,26 @@ def query_form(text: str) -> str:
 
 
 def graph_patterns(text: str, base: str | None = None) -> tuple[list[str], bool]:
-    """Return the graphs named by the GRAPH patterns of a query, and whether some GRAPH pattern has a variable.
+    """Return the graphs named by the GRAPH patterns of a query, and whether some GRAPH pattern has
+    a variable.
 
     >>> graph_patterns("PREFIX x: <http://x.org/> SELECT * { GRAPH x:g { ?s ?p ?o } GRAPH ?g { ?s a ?t } }")
     (['http://x.org/g'], True)
     """
     tokens = tokenize(text)
-    after = [second for word, second in pairwise(tokens) if word.kind == "word" and word.text.lower() == "graph"]
+    after = [
+        second
+        for word, second in pairwise(tokens)
+        if word.kind == "word" and word.text.lower() == "graph"
+    ]
     named = sorted({token.text for token in after if token.kind in ("iri", "name")})
     clauses = _clauses(text)
-    resolved = _resolve(clauses[0], [(_NAMED, iri) for iri in named], base) if named and clauses else []
-    return [graph.value for _, graph in resolved or ()], any(token.kind == "variable" for token in after)
+    resolved = (
+        _resolve(clauses[0], [(_NAMED, iri) for iri in named], base) if named and clauses else []
+    )
+    return [graph.value for _, graph in resolved or ()], any(
+        token.kind == "variable" for token in after
+    )
 
 
 def names_graphs(text: str) -> bool:
@@ -87,7 +117,9 @@ def names_graphs(text: str) -> bool:
 
 
 def _from_clauses(request: QueryRequest) -> tuple[list[NamedNode], list[NamedNode]] | None:
-    """Return the graphs of FROM and FROM NAMED; None if there are none or the text cannot be parsed (the engine reports the error)."""
+    """Return the graphs of FROM and FROM NAMED; None if there are none or the text cannot be parsed
+    (the engine reports the error).
+    """
     clauses = _clauses(request.text)
     if clauses is None or not (clauses[1] or clauses[2]):  # a variable may be named ?from
         return None
@@ -96,10 +128,14 @@ def _from_clauses(request: QueryRequest) -> tuple[list[NamedNode], list[NamedNod
     graphs = _resolve(prologue, names, request.base)
     if graphs is None:
         return None
-    return [iri for kind, iri in graphs if kind == _DEFAULT], [iri for kind, iri in graphs if kind == _NAMED]
+    return [iri for kind, iri in graphs if kind == _DEFAULT], [
+        iri for kind, iri in graphs if kind == _NAMED
+    ]
 
 
-def _resolve(prologue: str, names: Iterable[tuple[NamedNode, str]], base: str | None) -> list[tuple[NamedNode, NamedNode]] | None:
+def _resolve(
+    prologue: str, names: Iterable[tuple[NamedNode, str]], base: str | None
+) -> list[tuple[NamedNode, NamedNode]] | None:
     """Resolve names of a query by its prefixes and base; None if it cannot be parsed."""
     template = " ".join(f"<{kind.value}> a {iri} ." for kind, iri in names)
     try:
@@ -118,13 +154,18 @@ def _node(term: object) -> NamedNode:
 def _clauses(text: str) -> tuple[str, list[str], list[str]] | None:
     """Return the prologue, and the names after FROM and after FROM NAMED outside of braces."""
     tokens = tokenize(text)
-    start = next((token.start for token in tokens if token.kind == "word" and token.text.lower() in _FORMS), None)
+    start = next(
+        (token.start for token in tokens if token.kind == "word" and token.text.lower() in _FORMS),
+        None,
+    )
     if start is None:
         return None
     default: list[str] = []
     named: list[str] = []
     depth = 0
-    for word, second, third in zip(tokens, [*tokens[1:], tokens[-1]], [*tokens[2:], *tokens[-2:]], strict=False):
+    for word, second, third in zip(
+        tokens, [*tokens[1:], tokens[-1]], [*tokens[2:], *tokens[-2:]], strict=False
+    ):
         depth += {"{": 1, "}": -1}.get(word.text, 0)
         if depth == 0 and word.kind == "word" and word.text.lower() == "from":
             is_named = second.kind == "word" and second.text.lower() == "named"

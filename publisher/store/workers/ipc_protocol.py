@@ -1,4 +1,6 @@
-"""Read and write the frames between the server and a query worker: a letter, a 4-byte length, then the payload."""
+"""Read and write the frames between the server and a query worker: a letter, a 4-byte length, then
+the payload.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,11 @@ from typing import BinaryIO
 
 _HEADER = struct.Struct("!cI")
 HEADER_SIZE = _HEADER.size  # bytes
-PREPARE = "prepare"  # last argument of the first worker of a pool: it prepares ahead what the others prepare when a query needs it
-FRAME_SIZE = 64 * 1024  # bytes of a data frame: large enough for little overhead, small enough to stream
+# last argument of the first worker of a pool: it prepares ahead what the others prepare when a
+# query needs it
+PREPARE = "prepare"
+# bytes of a data frame: large enough for little overhead, small enough to stream
+FRAME_SIZE = 64 * 1024
 
 
 class Kind(Enum):

@@ -1,7 +1,8 @@
 """Pool of query workers with idle spare workers, and the admission queue in front of it.
 
-While other queries wait, a long-running query passes its slot to the next query in the queue and continues in an extra worker.
-So a few slow queries do not block many fast ones. A very long query continues at low CPU priority.
+While other queries wait, a long-running query passes its slot to the next query in the queue and
+continues in an extra worker. So a few slow queries do not block many fast ones. A very long query
+continues at low CPU priority.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from pathlib import Path
 import structlog
 
 from journal.tracing import open_span
-from publisher.errors import NotReady, PublisherError, QueryError, RowLimit, StoreBusy, TooManyQueries
+from publisher.errors import (
+    NotReady,
+    PublisherError,
+    QueryError,
+    RowLimit,
+    StoreBusy,
+    TooManyQueries,
+)
 from publisher.limits import Limits
 from publisher.store.workers.ipc_protocol import Kind
 from publisher.store.workers.query_request import QueryRequest
@@ -33,10 +41,11 @@ LOW_PRIORITY = 15  # nice value: a query at normal priority gets thirty times as
 
 
 class Pool:
-    """*size* workers that may run queries at the same time, and *spares* that replace workers that are killed.
+    """*size* workers that may run queries at the same time, and *spares* that replace workers that
+    are killed.
 
-    A worker is a process of *module* with the variables *environment*. *internal* queries keep their priority, since pages wait
-    for them.
+    A worker is a process of *module* with the variables *environment*. *internal* queries keep
+    their priority, since pages wait for them.
     """
 
     def __init__(
@@ -77,13 +86,20 @@ class Pool:
             await self._prepare(worker)
         while self._in_slots < self._size + self._spares:
             if not await self._add():
-                return  # the snapshot is damaged: the next query starts a worker and reports the error
+                # the snapshot is damaged: the next query starts a worker and reports the error
+                return
 
-    async def ask(self, request: QueryRequest, seconds: float | None = None, client: str = "") -> Answer:
-        """Run *request* for *client*; return when the response begins. *seconds* may shorten the limit. Raises PublisherError."""
+    async def ask(
+        self, request: QueryRequest, seconds: float | None = None, client: str = ""
+    ) -> Answer:
+        """Run *request* for *client*; return when the response begins. *seconds* may shorten the
+        limit. Raises PublisherError.
+        """
         try:
             with open_span("query", {"stocktake.internal": self._is_internal}):
-                answer = await self._admit(request, min(seconds or self.limits.seconds, self.limits.seconds), client)
+                answer = await self._admit(
+                    request, min(seconds or self.limits.seconds, self.limits.seconds), client
+                )
         except PublisherError as error:
             self.outcomes[type(error).__name__] += 1
             raise
@@ -123,15 +139,21 @@ class Pool:
         return Answer(payload, worker, deadline)
 
     def _snapshot_of(self, request: QueryRequest) -> str:
-        """Return the snapshot to query: the one that the request was rewritten for, while it exists, else the current one."""
+        """Return the snapshot to query: the one that the request was rewritten for, while it
+        exists, else the current one.
+        """
         if request.snapshot and Path(request.snapshot).is_dir():
             return request.snapshot
         if request.release is not None:
-            raise NotReady(f"release {request.release} is no longer in the store; try again in a moment")
+            raise NotReady(
+                f"release {request.release} is no longer in the store; try again in a moment"
+            )
         return self.snapshot
 
     def _schedule_slot_release(self, worker: Worker, deadline: QueryDeadline) -> None:
-        deadline.timers["slot"] = asyncio.get_running_loop().call_later(self.limits.quick, self._release_slot_early, worker, deadline)
+        deadline.timers["slot"] = asyncio.get_running_loop().call_later(
+            self.limits.quick, self._release_slot_early, worker, deadline
+        )
 
     def _release_slot_early(self, worker: Worker, deadline: QueryDeadline) -> None:
         if not self.queue.waiting or len(self._outside_slots) >= self.limits.slow:
@@ -155,7 +177,13 @@ class Pool:
             self._rate_limiter.charge(deadline.client, deadline.seconds)
         self.queue.end_query(deadline.client)
         maximum = self._size + self._spares + self.limits.slow
-        if not completed or worker.process.returncode is not None or worker.late or worker.slow or len(self._workers) > maximum:
+        if (
+            not completed
+            or worker.process.returncode is not None
+            or worker.late
+            or worker.slow
+            or len(self._workers) > maximum
+        ):
             self._release_slot(deadline)
             self._retire(worker)
         elif worker.snapshot != self.snapshot:
@@ -176,7 +204,9 @@ class Pool:
         self._start_task(self._replace(worker))
 
     async def _refresh(self, worker: Worker, deadline: QueryDeadline) -> None:
-        """Let a worker that was busy while the snapshot changed open the new one, so that the old one can be removed."""
+        """Let a worker that was busy while the snapshot changed open the new one, so that the old
+        one can be removed.
+        """
         try:
             if await self._prepare(worker):
                 self._idle.rotate()  # it has the warmest caches, and is used first
@@ -203,7 +233,9 @@ class Pool:
         if self._closed:
             raise NotReady("the store is being closed")
         is_first = not self._workers and not self._starting
-        starting = asyncio.ensure_future(Worker.start(self.limits.memory, self._module, self._environment, prepare=is_first))
+        starting = asyncio.ensure_future(
+            Worker.start(self.limits.memory, self._module, self._environment, prepare=is_first)
+        )
         self._starting.add(starting)
         starting.add_done_callback(self._starting.discard)
         try:
@@ -215,13 +247,17 @@ class Pool:
         return worker
 
     async def _prepare(self, worker: Worker) -> bool:
-        """Let *worker* open the snapshot and add it to the idle workers; if it fails, stop it and return False."""
+        """Let *worker* open the snapshot and add it to the idle workers; if it fails, stop it and
+        return False.
+        """
         try:
             await worker.open(self.snapshot)
             self._idle.append(worker)
             return True
         except PublisherError as error:
-            log.warning("query worker cannot open the snapshot", snapshot=self.snapshot, error=str(error))
+            log.warning(
+                "query worker cannot open the snapshot", snapshot=self.snapshot, error=str(error)
+            )
             self._forget(worker)
             await worker.stop()
             return False
@@ -243,13 +279,19 @@ class Pool:
         self._idle.clear()
 
 
-def _schedule_priority_check(worker: Worker, deadline: QueryDeadline, before: float, seconds: float) -> None:
+def _schedule_priority_check(
+    worker: Worker, deadline: QueryDeadline, before: float, seconds: float
+) -> None:
     loop = asyncio.get_running_loop()
-    deadline.timers["nice"] = loop.call_later(max(MIN_CHECK_INTERVAL, seconds), _check_priority, worker, deadline, before)
+    deadline.timers["nice"] = loop.call_later(
+        max(MIN_CHECK_INTERVAL, seconds), _check_priority, worker, deadline, before
+    )
 
 
 def _check_priority(worker: Worker, deadline: QueryDeadline, before: float) -> None:
-    """Lower the priority of a worker that has used LOW_PRIORITY_AFTER seconds of CPU time; else check again later."""
+    """Lower the priority of a worker that has used LOW_PRIORITY_AFTER seconds of CPU time; else
+    check again later.
+    """
     remaining = LOW_PRIORITY_AFTER - (worker.cpu_seconds() - before)
     if remaining > 0:
         return _schedule_priority_check(worker, deadline, before, remaining)
@@ -261,7 +303,9 @@ async def _abandon(starting: asyncio.Future[Worker]) -> None:
 
 
 class AdmissionQueue:
-    """*size* slots for queries and a bounded queue in front of them. The client "" is internal and has no limit of its own."""
+    """*size* slots for queries and a bounded queue in front of them. The client "" is internal and
+    has no limit of its own.
+    """
 
     def __init__(self, size: int, limits: Limits) -> None:
         self.free = size
@@ -275,7 +319,9 @@ class AdmissionQueue:
         return len(self._waiting)
 
     async def enter(self, client: str) -> None:
-        """Wait for a worker; raise StoreBusy if the queue is full or too slow, TooManyQueries if this client has too many waiting."""
+        """Wait for a worker; raise StoreBusy if the queue is full or too slow, TooManyQueries if
+        this client has too many waiting.
+        """
         if self.free and self._may_run(client):
             return self._occupy(client)
         self._check_queue_limits(client)
@@ -323,14 +369,22 @@ class AdmissionQueue:
     def _check_queue_limits(self, client: str) -> None:
         own = sum(waiting_client == client for waiting_client, _ in self._waiting)
         if client and self._limits.share and own >= self._limits.share:
-            raise TooManyQueries(f"{own} queries from this address are already waiting; send fewer at once")
+            raise TooManyQueries(
+                f"{own} queries from this address are already waiting; send fewer at once"
+            )
         if len(self._waiting) >= self._limits.queue:
-            raise StoreBusy(f"all {self._size} query workers are busy and {len(self._waiting)} queries are waiting; try again in a moment")
+            raise StoreBusy(
+                f"all {self._size} query workers are busy and {len(self._waiting)} queries are waiting; try again in a moment"
+            )
 
     def _assign_slots(self) -> None:
-        """Assign the free slots to waiting queries, first to the clients with the fewest running queries."""
+        """Assign the free slots to waiting queries, first to the clients with the fewest running
+        queries.
+        """
         while self.free:
-            ready = [entry for entry in self._waiting if self._may_run(entry[0]) and not entry[1].done()]
+            ready = [
+                entry for entry in self._waiting if self._may_run(entry[0]) and not entry[1].done()
+            ]
             if not ready:
                 return
             first = min(ready, key=lambda entry: self._running[entry[0]])

@@ -1,7 +1,8 @@
 """Limit a worker process: it may open no sockets, and map only a given amount of memory.
 
-The kernel refuses sockets by a seccomp filter (https://docs.kernel.org/userspace-api/seccomp_filter.html): the engine
-would send SERVICE requests to the network, and ``service_detection`` should not be the only protection against that.
+The kernel refuses sockets by a seccomp filter
+(https://docs.kernel.org/userspace-api/seccomp_filter.html): the engine would send SERVICE requests
+to the network, and ``service_detection`` should not be the only protection against that.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ _SOCKET = {"x86_64": 41, "aarch64": 198, "riscv64": 198}  # the number of socket
 
 
 class _Instruction(ctypes.Structure):
-    _fields_ = (("code", ctypes.c_ushort), ("yes", ctypes.c_ubyte), ("no", ctypes.c_ubyte), ("value", ctypes.c_uint32))
+    _fields_ = (
+        ("code", ctypes.c_ushort),
+        ("yes", ctypes.c_ubyte),
+        ("no", ctypes.c_ubyte),
+        ("value", ctypes.c_uint32),
+    )
 
 
 class _Program(ctypes.Structure):
@@ -26,7 +32,9 @@ class _Program(ctypes.Structure):
 
 
 def refuse_sockets() -> bool:
-    """Forbid this process to open sockets; return whether the system supports that (Linux on a known architecture)."""
+    """Forbid this process to open sockets; return whether the system supports that (Linux on a
+    known architecture).
+    """
     number = _SOCKET.get(platform.machine())
     if sys.platform != "linux" or number is None:
         return False
@@ -38,10 +46,15 @@ def refuse_sockets() -> bool:
     )
     program = _Program(len(steps), steps)
     libc = ctypes.CDLL(None, use_errno=True)
-    return bool(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0 and libc.prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0)
+    return bool(
+        libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0
+        and libc.prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0
+    )
 
 
 def limit_memory(size: int) -> None:
-    """Limit the address space of this process to *size* bytes and disable core dumps, which would fill the disk."""
+    """Limit the address space of this process to *size* bytes and disable core dumps, which would
+    fill the disk.
+    """
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

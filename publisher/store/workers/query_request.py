@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-# NOW(), RAND(), UUID() and STRUUID(), even with a comment before the bracket. One in a comment or a string counts too.
+# NOW(), RAND(), UUID() and STRUUID(), even with a comment before the bracket. One in a comment or a
+# string counts too.
 _VOLATILE = re.compile(r"(?:now|rand|uuid)\s*+[#(]", re.IGNORECASE)
 
 
@@ -15,14 +16,16 @@ _VOLATILE = re.compile(r"(?:now|rand|uuid)\s*+[#(]", re.IGNORECASE)
 class QueryRequest:
     """A query and how to answer it.
 
-    *table* and *graph* are suffixes of result formats, None if no format of that kind is accepted. *default_graphs* None means
-    the graphs of FROM or else the merge of all graphs, *named_graphs* None means all. *bindings* are N-Triples terms by variable;
-    the variables must be in the projection. *rows* is the maximum number of rows. With *check* the query is only parsed.
+    *table* and *graph* are suffixes of result formats, None if no format of that kind is accepted.
+    *default_graphs* None means the graphs of FROM or else the merge of all graphs, *named_graphs*
+    None means all. *bindings* are N-Triples terms by variable; the variables must be in the
+    projection. *rows* is the maximum number of rows. With *check* the query is only parsed.
 
-    For a rewritten text, *inserted* are the line, column and width of each insertion, *note* is a message for the client, and
-    *snapshot* is the folder of the snapshot that it was rewritten for, which is queried while it exists. If *release* is a number,
-    that folder is the store of the release, and no other snapshot may be queried. With *explain* the result is a description of
-    the evaluation, as JSON.
+    For a rewritten text, *inserted* are the line, column and width of each insertion, *note* is a
+    message for the client, and *snapshot* is the folder of the snapshot that it was rewritten for,
+    which is queried while it exists. If *release* is a number, that folder is the store of the
+    release, and no other snapshot may be queried. With *explain* the result is a description of the
+    evaluation, as JSON.
     """
 
     text: str
@@ -42,7 +45,8 @@ class QueryRequest:
 
     @property
     def volatile(self) -> bool:
-        """Return whether the result may differ each time although the data are the same; True if in doubt.
+        """Return whether the result may differ each time although the data are the same; True if in
+        doubt.
 
         >>> QueryRequest("SELECT (NOW () AS ?now) {}").volatile, QueryRequest("SELECT ?now {}").volatile
         (True, False)

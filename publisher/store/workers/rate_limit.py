@@ -17,7 +17,9 @@ _MAX_CLIENTS = 10_000  # at this number, clients that have their full budget aga
 
 @dataclass(frozen=True, slots=True)
 class RateLimitStatus:
-    """The budget of a client in seconds: *left* is below 0 if overdrawn, *full* is the time until it is complete again."""
+    """The budget of a client in seconds: *left* is below 0 if overdrawn, *full* is the time until
+    it is complete again.
+    """
 
     quota: float
     window: float
@@ -25,7 +27,9 @@ class RateLimitStatus:
     full: float
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of the IETF draft: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ (10)."""
+        """Return the headers of the IETF draft:
+        https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ (10).
+        """
         return {
             "RateLimit-Policy": f'"{_NAME}";q={self.quota:.0f};w={self.window:.0f};qu="seconds"',
             "RateLimit": f'"{_NAME}";r={max(0, int(self.left))};t={ceil(self.full)}',
@@ -35,19 +39,23 @@ class RateLimitStatus:
 class RateLimiter:
     """The token buckets of all clients; *now* returns the seconds of a monotonic clock.
 
-    The cost of a query is other when it has ended, so a client may start one while anything is left, and may overdraw.
+    The cost of a query is other when it has ended, so a client may start one while anything is
+    left, and may overdraw.
     """
 
     def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
         self._quota, self._window, self._now = limits.budget, limits.window, now
-        self._balances: dict[str, tuple[float, float]] = {}  # by client: seconds used, and the time of that balance
+        # by client: seconds used, and the time of that balance
+        self._balances: dict[str, tuple[float, float]] = {}
 
     def status(self, client: str) -> RateLimitStatus | None:
         """Return the status of a client; None if there is no budget, or for internal queries."""
         if not self._quota or not client:
             return None
         used = self._used(client)
-        return RateLimitStatus(self._quota, self._window, self._quota - used, used * self._window / self._quota)
+        return RateLimitStatus(
+            self._quota, self._window, self._quota - used, used * self._window / self._quota
+        )
 
     def admit(self, client: str) -> None:
         """Raise QuotaExceeded if nothing is left."""
@@ -65,7 +73,11 @@ class RateLimiter:
         if not self._quota or not client:
             return
         if len(self._balances) >= _MAX_CLIENTS:
-            self._balances = {other: self._balances[other] for other in list(self._balances) if self._used(other) > 0}
+            self._balances = {
+                other: self._balances[other]
+                for other in list(self._balances)
+                if self._used(other) > 0
+            }
         self._balances[client] = (self._used(client) + seconds, self._now())
 
     def _used(self, client: str) -> float:
@@ -74,12 +86,15 @@ class RateLimiter:
 
 
 def client_key(scope: Mapping[str, Any]) -> str:
-    """Return the key of the client that sent a request with this ASGI *scope*; "" if it has no address."""
+    """Return the key of the client that sent a request with this ASGI *scope*; "" if it has no
+    address.
+    """
     return address_key(scope["client"][0]) if scope.get("client") else ""
 
 
 def address_key(address: str) -> str:
-    """Return the key of a client by its address: a /64 network for IPv6, since one client has all of its addresses.
+    """Return the key of a client by its address: a /64 network for IPv6, since one client has all
+    of its addresses.
 
     >>> address_key("2001:db8::17"), address_key("192.0.2.1"), address_key("::ffff:192.0.2.1")
     ('2001:db8::/64', '192.0.2.1', '192.0.2.1')

@@ -1,6 +1,7 @@
 """A query worker: opens a snapshot read-only and answers one query at a time, in frames.
 
-``pool`` starts it with one end of a socket. It runs until the socket is closed; ``pool`` kills it at the time limit.
+``pool`` starts it with one end of a socket. It runs until the socket is closed; ``pool`` kills it
+at the time limit.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ Result = QuerySolutions | QueryBoolean | QueryTriples | Iterator[Triple]
 STORE = "store"  # engine name of the RDF store
 
 _POSITION = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
-_UNKNOWN_FUNCTION = "The custom function"  # start of the engine's message if a query calls an unknown function
+# start of the engine's message if a query calls an unknown function
+_UNKNOWN_FUNCTION = "The custom function"
 _CHARACTER_CLASSES = re.compile(r"\[[^\[\]]*\](?:,\s*|\s*\|\s*)?|'\\u\S+")
 
 
@@ -69,13 +71,21 @@ class OpenSnapshot:
         self.store = Store.read_only(str(Path(path) / "store"))
 
     def evaluate(self, query_request: QueryRequest) -> tuple[Result, str]:
-        """Return the result of *query_request* and the name of the engine that answers it; raise QueryFailure if it is not valid."""
+        """Return the result of *query_request* and the name of the engine that answers it; raise
+        QueryFailure if it is not valid.
+        """
         return evaluate(self.store, query_request), STORE
 
     def explain(self, query_request: QueryRequest) -> dict[str, object]:
-        """Evaluate *query_request*; return the ``engine``, the ``reason`` for it, and the number of ``rows``."""
+        """Evaluate *query_request*; return the ``engine``, the ``reason`` for it, and the number of
+        ``rows``.
+        """
         result = evaluate(self.store, query_request)
-        rows = 1 if isinstance(result, QueryBoolean) else sum(1 for _ in islice(result, query_request.rows))
+        rows = (
+            1
+            if isinstance(result, QueryBoolean)
+            else sum(1 for _ in islice(result, query_request.rows))
+        )
         return {"engine": STORE, "reason": "this store has no columns", "rows": rows}
 
     def close(self) -> None:
@@ -87,7 +97,13 @@ class OpenSnapshot:
 class FrameWriter:
     """A file that sends what is written to it in frames of whole rows, at most *max_rows* rows."""
 
-    def __init__(self, connection: socket.socket, suffix: str, max_rows: int | None = None, engine: str = STORE) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        suffix: str,
+        max_rows: int | None = None,
+        engine: str = STORE,
+    ) -> None:
         self._connection = connection
         self._clean = replace_invalid_characters if suffix in ("xml", "rdf") else bytes
         self._frames = [pack(Kind.HEAD, f"{suffix} {engine}".encode())]
@@ -96,7 +112,9 @@ class FrameWriter:
         self._flush_at, self._is_full = FRAME_SIZE, False
 
     def write(self, data: bytes) -> int:
-        """Write *data*. Raises RowLimitReached at a row too many; data written after that are ignored."""
+        """Write *data*. Raises RowLimitReached at a row too many; data written after that are
+        ignored.
+        """
         if self._is_full:
             return len(data)
         self._data += data
@@ -121,7 +139,9 @@ class FrameWriter:
         self._send()
 
     def _mask_and_count(self, rows: Rows) -> tuple[bytes, int]:
-        """Return the masked data and their number of marks. At a row too many, drop it and the rest and raise RowLimitReached."""
+        """Return the masked data and their number of marks. At a row too many, drop it and the rest
+        and raise RowLimitReached.
+        """
         masked = rows.mask(bytes(self._data))
         marks = masked.count(rows.mark)
         if self._max_rows is not None and self._marks + marks + rows.more > self._max_rows:
@@ -142,7 +162,9 @@ class FrameWriter:
         self._frames = []
 
     def end(self, rows: int | None = None, truncation: Truncation | None = None) -> None:
-        """Send the buffered data and the end; *rows* if they are not counted here. Raises RowLimitReached as ``write`` does."""
+        """Send the buffered data and the end; *rows* if they are not counted here. Raises
+        RowLimitReached as ``write`` does.
+        """
         if rows is None and truncation is None and self._rows:
             marks = self._marks + self._mask_and_count(self._rows)[1]
             rows = 0 if self._data.endswith(b'"bindings":[]}}') else max(0, marks + self._rows.more)
@@ -187,9 +209,11 @@ def ask(queried: QueryDataset, query_request: QueryRequest) -> Result:
 
 
 def in_written_order(text: str, base: str | None = None) -> str:
-    """Return *text* with the star of its outermost SELECT replaced by its variables, in the order of their first occurrence.
+    """Return *text* with the star of its outermost SELECT replaced by its variables, in the order
+    of their first occurrence.
 
-    The engine sorts the columns of ``SELECT *`` by name. Raises SyntaxError if *text* is not a query.
+    The engine sorts the columns of ``SELECT *`` by name. Raises SyntaxError if *text* is not a
+    query.
 
     >>> in_written_order("SELECT * { ?s ?p ?o }")
     'SELECT ?s ?p ?o { ?s ?p ?o }'
@@ -222,7 +246,9 @@ def in_written_order(text: str, base: str | None = None) -> str:
 
 
 def _outermost_star(tokens: list[Token]) -> Token | None:
-    """Return the star of the outermost SELECT; None if it has none, or the query is of another form."""
+    """Return the star of the outermost SELECT; None if it has none, or the query is of another
+    form.
+    """
     forms = ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")
     head = next((index for index, token in enumerate(tokens) if token.word() in forms), None)
     if head is None or tokens[head].word() != "SELECT":
@@ -236,7 +262,9 @@ def _outermost_star(tokens: list[Token]) -> Token | None:
 def parse_engine_error(
     message: str, inserted: tuple[tuple[int, int, int], ...] = ()
 ) -> QueryFailure:
-    """Return the syntax error that the engine reports; *inserted* are the insertions of a rewritten text."""
+    """Return the syntax error that the engine reports; *inserted* are the insertions of a rewritten
+    text.
+    """
     match = _POSITION.match(message)
     if match is None:
         return QueryFailure("QuerySyntaxError", message)
@@ -253,9 +281,13 @@ def _readable(expected: str) -> str:
     """Return the parser's list of expected tokens without character classes."""
     words = [
         part.strip()
-        for part in _CHARACTER_CLASSES.sub("", expected.removeprefix("expected one of ")).split(",\x20")
+        for part in _CHARACTER_CLASSES.sub("", expected.removeprefix("expected one of ")).split(
+            ",\x20"
+        )
     ]
-    tokens = [word for word in dict.fromkeys(words) if word and not word.startswith(("'", "[", "|"))]
+    tokens = [
+        word for word in dict.fromkeys(words) if word and not word.startswith(("'", "[", "|"))
+    ]
     return (
         "expected " + " or ".join(word.removeprefix("expected ") for word in tokens[:8])
         if tokens
@@ -263,16 +295,20 @@ def _readable(expected: str) -> str:
     )
 
 
-def answer(result: Result, query_request: QueryRequest, connection: socket.socket, engine: str = STORE) -> None:
-    """Send *result* of *engine* in the requested format. Raises QueryFailure if no such format was requested."""
+def answer(
+    result: Result, query_request: QueryRequest, connection: socket.socket, engine: str = STORE
+) -> None:
+    """Send *result* of *engine* in the requested format. Raises QueryFailure if no such format was
+    requested.
+    """
     if not isinstance(result, QuerySolutions | QueryBoolean):
         return answer_graph(result, query_request, connection, engine)
     if query_request.table is None:
-        raise QueryFailure(
-            "NoFormat", "the result is a table, but no table format was requested"
-        )
+        raise QueryFailure("NoFormat", "the result is a table, but no table format was requested")
     has_rows = isinstance(result, QuerySolutions)  # a boolean has no rows
-    out = FrameWriter(connection, query_request.table, query_request.rows if has_rows else None, engine)
+    out = FrameWriter(
+        connection, query_request.table, query_request.rows if has_rows else None, engine
+    )
     try:
         result.serialize(out, TABLES[query_request.table].writer)  # type: ignore[arg-type]  # it needs only write
         return out.end(rows=None if has_rows else 1)
@@ -282,13 +318,14 @@ def answer(result: Result, query_request: QueryRequest, connection: socket.socke
 
 
 def answer_graph(
-    result: Iterable[Triple], query_request: QueryRequest, connection: socket.socket, engine: str = STORE
+    result: Iterable[Triple],
+    query_request: QueryRequest,
+    connection: socket.socket,
+    engine: str = STORE,
 ) -> None:
     """Send triples in the requested format. Raises QueryFailure if no graph format was requested."""
     if query_request.graph is None:
-        raise QueryFailure(
-            "NoFormat", "the result is a graph, but no graph format was requested"
-        )
+        raise QueryFailure("NoFormat", "the result is a graph, but no graph format was requested")
     out, sent = FrameWriter(connection, query_request.graph, engine=engine), 0
     truncation: Truncation | None = None
 
@@ -317,8 +354,12 @@ PREFIXES = {
 }
 
 
-def serve(connection: socket.socket, open_snapshot: Callable[[str], OpenSnapshot] = OpenSnapshot) -> None:
-    """Answer queries from the snapshots that *open_snapshot* opens, until the server closes the socket."""
+def serve(
+    connection: socket.socket, open_snapshot: Callable[[str], OpenSnapshot] = OpenSnapshot
+) -> None:
+    """Answer queries from the snapshots that *open_snapshot* opens, until the server closes the
+    socket.
+    """
     frames = connection.makefile("rb")
     snapshot: OpenSnapshot | None = None
     while frame := read(frames):
@@ -351,7 +392,9 @@ def serve(connection: socket.socket, open_snapshot: Callable[[str], OpenSnapshot
         snapshot.close()
 
 
-def _respond(snapshot: OpenSnapshot, query_request: QueryRequest, connection: socket.socket) -> None:
+def _respond(
+    snapshot: OpenSnapshot, query_request: QueryRequest, connection: socket.socket
+) -> None:
     snapshot.is_answering = True
     try:
         _answer(snapshot, query_request, connection)
@@ -365,7 +408,9 @@ def _answer(snapshot: OpenSnapshot, query_request: QueryRequest, connection: soc
         FrameWriter(connection, "").end()
     elif query_request.explain:
         out = FrameWriter(connection, "")
-        out.write(json.dumps(snapshot.explain(query_request), ensure_ascii=False, indent=1).encode())
+        out.write(
+            json.dumps(snapshot.explain(query_request), ensure_ascii=False, indent=1).encode()
+        )
         out.end()
     else:
         result, engine = snapshot.evaluate(query_request)
@@ -380,7 +425,8 @@ def error_name(error: Exception) -> str:
 def start_worker(arguments: list[str]) -> socket.socket:
     """Apply the worker limits and return its socket.
 
-    *arguments* are the number of the socket, the memory limit in bytes and the process id of the parent.
+    *arguments* are the number of the socket, the memory limit in bytes and the process id of the
+    parent.
     """
     handle, memory, parent = (int(text) for text in arguments)
     refuse_sockets()

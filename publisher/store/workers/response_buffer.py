@@ -1,6 +1,7 @@
 """Buffer between a query worker and a client, so that a slow client does not occupy a worker.
 
-Up to MEMORY bytes are buffered in memory, the rest in a temporary file. When the disk quota of all files is used, the worker waits.
+Up to MEMORY bytes are buffered in memory, the rest in a temporary file. When the disk quota of all
+files is used, the worker waits.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import IO
 
-MEMORY = 1 << 20  # bytes of one response that are buffered in memory; enough for a client that reads steadily
+# bytes of one response that are buffered in memory; enough for a client that reads steadily
+MEMORY = 1 << 20
 
 
 @dataclass(slots=True)
@@ -74,7 +76,11 @@ class ResponseBuffer:
 
     def _fits(self, chunk: bytes) -> bool:
         inside = not self._lengths and self._memory + len(chunk) <= MEMORY
-        return inside or self._quota.used + len(chunk) <= self._quota.limit or not (self._chunks or self._lengths)
+        return (
+            inside
+            or self._quota.used + len(chunk) <= self._quota.limit
+            or not (self._chunks or self._lengths)
+        )
 
     def _store(self, chunk: bytes) -> None:
         self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()

@@ -15,8 +15,9 @@ _JSON_MARK = b',{"'  # in a text the quote would be escaped
 class Rows:
     """The rows of a format: each row begins with *mark* if *before*, else it ends with it.
 
-    *more* is the number of rows minus the number of marks: 1 if the first row has no mark, -1 if a header has one. *mask* replaces
-    everything in a text that only looks like a mark by other bytes of the same length; the text must begin at a row boundary.
+    *more* is the number of rows minus the number of marks: 1 if the first row has no mark, -1 if a
+    header has one. *mask* replaces everything in a text that only looks like a mark by other bytes
+    of the same length; the text must begin at a row boundary.
     """
 
     mark: bytes
@@ -27,10 +28,14 @@ class Rows:
     def last_boundary(self, masked: bytes) -> int:
         """Return the position of the last boundary between two rows, 0 if there is none."""
         position = masked.rfind(self.mark)
-        return max(0, position) if self.before else position + len(self.mark) if position >= 0 else 0
+        return (
+            max(0, position) if self.before else position + len(self.mark) if position >= 0 else 0
+        )
 
     def boundary_at(self, masked: bytes, number: int) -> int:
-        """Return the position of the boundary at mark *number*, counted from 1; number 0 is the start of the text."""
+        """Return the position of the boundary at mark *number*, counted from 1; number 0 is the
+        start of the text.
+        """
         if not number:
             return 0
         position = -1

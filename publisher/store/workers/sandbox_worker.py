@@ -1,7 +1,7 @@
 """A worker process that holds a sandbox store and runs queries and updates on it.
 
-It is started like a reader, with the same limits. If it is killed, the store rolls back an unfinished update. An update that
-exceeds the maximum size is rolled back here.
+It is started like a reader, with the same limits. If it is killed, the store rolls back an
+unfinished update. An update that exceeds the maximum size is rolled back here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from pyoxigraph import Store
 
 from publisher.store.workers.ipc_protocol import Kind, pack, read
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import QueryFailure, answer, evaluate, parse_engine_error, start_worker
+from publisher.store.workers.reader import (
+    QueryFailure,
+    answer,
+    evaluate,
+    parse_engine_error,
+    start_worker,
+)
 from publisher.store.workers.update import Update
 
 
@@ -40,7 +46,10 @@ class SandboxStore:
             raise QueryFailure("QueryError", f"the update failed: {error}") from error
         if len(self.store) > update.max_quads:
             self._restore_backup()
-            raise QueryFailure("RowLimit", f"a scratch store has at most {update.max_quads} quads; this update was rolled back")
+            raise QueryFailure(
+                "RowLimit",
+                f"a scratch store has at most {update.max_quads} quads; this update was rolled back",
+            )
 
     def _restore_backup(self) -> None:
         del self.store
@@ -70,7 +79,11 @@ def serve(connection: socket.socket) -> None:
         except MemoryError:
             connection.sendall(pack(Kind.FAULT, b'{"reason": "MemoryLimit", "message": ""}'))
         except (OSError, RuntimeError, ValueError) as error:
-            connection.sendall(pack(Kind.FAULT, json.dumps({"reason": "QueryError", "message": str(error)}).encode()))
+            connection.sendall(
+                pack(
+                    Kind.FAULT, json.dumps({"reason": "QueryError", "message": str(error)}).encode()
+                )
+            )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Detect SERVICE in a query and LOAD in an update, so that they are rejected before any request to another host.
+"""Detect SERVICE in a query and LOAD in an update, so that they are rejected before any request to
+another host.
 
-The engine's grammar has no word boundaries: it accepts ``1service<x>{``, and ``servicex:y{`` or even ``service:y{``
-where no triple is allowed. So the raw text is searched, including strings and comments, for the letters *service*, an
-address and a brace. A match is accepted only if the text can be tokenized unambiguously and the match is in a comment,
-a string or a name. Source: https://www.w3.org/TR/sparql11-query/#sparqlGrammar
+The engine's grammar has no word boundaries: it accepts ``1service<x>{``, and ``servicex:y{`` or
+even ``service:y{`` where no triple is allowed. So the raw text is searched, including strings and
+comments, for the letters *service*, an address and a brace. A match is accepted only if the text
+can be tokenized unambiguously and the match is in a comment, a string or a name. Source:
+https://www.w3.org/TR/sparql11-query/#sparqlGrammar
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ _LINE = re.compile(r"[\r\n]|\Z")
 _ABSOLUTE_IRI = re.compile(r"<https?://", re.IGNORECASE)
 _LOAD = re.compile(r"load", re.IGNORECASE)
 _OPERAND = re.compile(rf"<|(?=[^\s:]*:){_NAME}")
-_BEFORE_GRAPH = frozenset({"prefix", "with", "using", "named", "graph", "into", "to", "copy", "move", "add", "silent"})
+_BEFORE_GRAPH = frozenset(
+    {"prefix", "with", "using", "named", "graph", "into", "to", "copy", "move", "add", "silent"}
+)
 _BEFORE_NAME = frozenset({"graph", "from", "named", "describe"})
 
 
@@ -36,7 +40,9 @@ class _Gaps:
         self._after_line: dict[int, int] = {}
 
     def end(self, position: int) -> int:
-        """Return the position of the first character from *position* on that is neither white space nor in a comment."""
+        """Return the position of the first character from *position* on that is neither white space
+        nor in a comment.
+        """
         comment_ends = []
         position = self._skip_space(position)
         while self._text.startswith("#", position):
@@ -83,7 +89,9 @@ def _has_operand_and_brace(query: str, gaps: _Gaps, position: int) -> bool:
 
 
 def _is_ambiguous(tokens: list[Token]) -> bool:
-    """Return whether some ``<`` is ambiguous: an operator or the start of an IRI. The tokens after it would then be wrong."""
+    """Return whether some ``<`` is ambiguous: an operator or the start of an IRI. The tokens after
+    it would then be wrong.
+    """
     return any(token.kind == "iri" and not _ABSOLUTE_IRI.match(token.text) for token in tokens)
 
 
@@ -112,13 +120,16 @@ def uses_service(query: str) -> bool:
     if not positions:
         return False
     tokens = tokenize(query, with_gaps=True)
-    return _is_ambiguous(tokens) or not all(_is_harmless(position, tokens) for position in positions)
+    return _is_ambiguous(tokens) or not all(
+        _is_harmless(position, tokens) for position in positions
+    )
 
 
 def has_load(update: str) -> bool:
     """Return whether *update* may contain a LOAD operation; True if in doubt.
 
-    The engine accepts ``LOAD<x>``, ``LOADSILENT<x>`` and ``LOAD:x`` too. Source: https://www.w3.org/TR/sparql11-update/#load
+    The engine accepts ``LOAD<x>``, ``LOADSILENT<x>`` and ``LOAD:x`` too. Source:
+    https://www.w3.org/TR/sparql11-update/#load
 
     >>> has_load("CLEAR ALL; LOAD SILENT <http://example.org/> INTO GRAPH <http://example.org/g>")
     True
@@ -126,11 +137,18 @@ def has_load(update: str) -> bool:
     False
     """
     gaps = _Gaps(update)
-    positions = {match.start() for match in _LOAD.finditer(update) if _may_load(update, gaps, match.start())}
+    positions = {
+        match.start() for match in _LOAD.finditer(update) if _may_load(update, gaps, match.start())
+    }
     if not positions:
         return False
     tokens = tokenize(update, with_gaps=True)
-    if any(item.kind == "iri" and not _ABSOLUTE_IRI.match(item.text) and ("'" in item.text or "#" in item.text) for item in tokens):
+    if any(
+        item.kind == "iri"
+        and not _ABSOLUTE_IRI.match(item.text)
+        and ("'" in item.text or "#" in item.text)
+        for item in tokens
+    ):
         return True  # it may be the operator <; the tokens after it would then be wrong
     return _begins_operation(positions, tokens)
 
@@ -150,7 +168,9 @@ def _may_load(update: str, gaps: _Gaps, position: int) -> bool:
 
 
 def _begins_operation(positions: set[int], tokens: list[Token]) -> bool:
-    """Return whether a word or name outside of braces begins at one of *positions* and is not a graph's name or a prefix."""
+    """Return whether a word or name outside of braces begins at one of *positions* and is not a
+    graph's name or a prefix.
+    """
     depth, before = 0, ""
     for token in tokens:
         if token.kind == "other":

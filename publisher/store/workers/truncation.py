@@ -1,7 +1,8 @@
 """Mark truncated results in each format.
 
-A truncated result ends after a whole row. Then the document is closed and marked, if its format allows a mark that parsers
-ignore: an extra member in JSON, a processing instruction in XML and RDF/XML, a comment in Turtle and N-Triples.
+A truncated result ends after a whole row. Then the document is closed and marked, if its format
+allows a mark that parsers ignore: an extra member in JSON, a processing instruction in XML and
+RDF/XML, a comment in Turtle and N-Triples.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Truncation:
 
     @property
     def field(self) -> str:
-        """Return the value of the header or trailer field, a dictionary (https://www.rfc-editor.org/rfc/rfc9651).
+        """Return the value of the header or trailer field, a dictionary
+        (https://www.rfc-editor.org/rfc/rfc9651).
 
         >>> Truncation(LimitKind.ROWS, 5000).field
         'rows=5000'
@@ -49,7 +51,8 @@ class Truncation:
 
 
 def closing_bytes(suffix: str, truncation: Truncation) -> bytes | None:
-    """Return the bytes that close and mark a document of the format *suffix* after a whole row; None if the format has no mark.
+    """Return the bytes that close and mark a document of the format *suffix* after a whole row;
+    None if the format has no mark.
 
     >>> closing_bytes("json", Truncation(LimitKind.ROWS, 2))
     b']},"truncated":{"rows": 2}}'
@@ -61,6 +64,7 @@ def closing_bytes(suffix: str, truncation: Truncation) -> bytes | None:
         return f"</results><?{mark}?></sparql>".encode()
     if suffix in ("ttl", "nt"):
         return f"# {mark}\n".encode()
-    if suffix == "rdf" and truncation.limit is LimitKind.ROWS:  # at other limits the serializer has not closed the document
+    # at other limits the serializer has not closed the document
+    if suffix == "rdf" and truncation.limit is LimitKind.ROWS:
         return f"<?{mark}?>\n".encode()
     return None

@@ -16,7 +16,9 @@ from publisher.rdf.sparql_tokens import Token, tokenize
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """An update *text* with the base of its IRIs; the store may contain at most *max_quads* quads after it."""
+    """An update *text* with the base of its IRIs; the store may contain at most *max_quads* quads
+    after it.
+    """
 
     text: str
     base: str
@@ -33,7 +35,8 @@ class Update:
 
 
 def using(text: str, default: tuple[str, ...], named: tuple[str, ...]) -> str:
-    """Insert the graphs of ``using-graph-uri`` and ``using-named-graph-uri`` into an update as USING clauses.
+    """Insert the graphs of ``using-graph-uri`` and ``using-named-graph-uri`` into an update as
+    USING clauses.
 
     Raises QueryError if it already has USING or WITH (section 2.2.3).
 
@@ -44,17 +47,25 @@ def using(text: str, default: tuple[str, ...], named: tuple[str, ...]) -> str:
     """
     if not default and not named:
         return text
-    clauses = "".join([*(f"USING <{iri}> " for iri in default), *(f"USING NAMED <{iri}> " for iri in named)])
+    clauses = "".join(
+        [*(f"USING <{iri}> " for iri in default), *(f"USING NAMED <{iri}> " for iri in named)]
+    )
     outside = list(_outside(text))
     if any(token.text.lower() in ("using", "with") for token, _ in outside):
-        raise QueryError("both the request and the update (USING or WITH) name graphs; name them in one place only")
+        raise QueryError(
+            "both the request and the update (USING or WITH) name graphs; name them in one place only"
+        )
     parts, copied = [], 0
     for (before, _), (token, close) in pairwise([(Token("", "", 0), 0), *outside]):
         if token.text.lower() == "where":
             short = (
                 before.text.lower() == "delete" and "{" not in text[before.end : token.start]
             )  # DELETE WHERE: the pattern is the template
-            parts += [text[copied : token.start], text[token.end : close].lstrip() + " " if short else "", clauses]
+            parts += [
+                text[copied : token.start],
+                text[token.end : close].lstrip() + " " if short else "",
+                clauses,
+            ]
             copied = token.start
     return "".join(parts) + text[copied:]
 

@@ -15,7 +15,15 @@ from pathlib import Path
 
 from languages.translations import TranslatableText
 from publisher import errors
-from publisher.errors import LimitError, MemoryLimit, PublisherError, QuerySyntaxError, RowLimit, StoreFailure, TimeLimit
+from publisher.errors import (
+    LimitError,
+    MemoryLimit,
+    PublisherError,
+    QuerySyntaxError,
+    RowLimit,
+    StoreFailure,
+    TimeLimit,
+)
 from publisher.store.process import command, environment
 from publisher.store.thread_priority import raise_nice
 from publisher.store.workers.ipc_protocol import HEADER_SIZE, PREPARE, Kind, pack, read_header
@@ -26,8 +34,10 @@ from publisher.store.workers.update import Update
 _TICKS = os.sysconf("SC_CLK_TCK")
 READER = "publisher.store.workers.reader"
 COLUMN_READER = "publisher.store.workers.column_reader"
-COLUMN_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}  # otherwise idle threads reserve a third of the memory limit
-_OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}  # exit codes of the engine when it runs out of memory
+# otherwise idle threads reserve a third of the memory limit
+COLUMN_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+# exit codes of the engine when it runs out of memory
+_OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}
 
 _MEMORY = TranslatableText(
     "the query was stopped at its memory limit; narrow it, sort or group fewer rows, run it as an export, "
@@ -41,7 +51,12 @@ _TIME = TranslatableText(
 class Worker:
     """A worker process and the socket to it; it runs one query at a time."""
 
-    def __init__(self, process: asyncio.subprocess.Process, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        stream: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         self.process = process
         self.memory = 0
         self.snapshot = self._folder = ""
@@ -50,9 +65,15 @@ class Worker:
 
     @classmethod
     async def start(
-        cls, memory: int, module: str = READER, extra: Mapping[str, str] | None = None, *, prepare: bool = False
+        cls,
+        memory: int,
+        module: str = READER,
+        extra: Mapping[str, str] | None = None,
+        *,
+        prepare: bool = False,
     ) -> Worker:
-        """Start a process of *module* with at most *memory* bytes and the extra environment variables *extra*.
+        """Start a process of *module* with at most *memory* bytes and the extra environment
+        variables *extra*.
 
         With *prepare* it prepares ahead what queries may need later.
         The process is started last, so that a cancelled start leaves no process behind.
@@ -60,7 +81,13 @@ class Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             stream, writer = await asyncio.open_connection(sock=ours)
-            line = command(module, str(theirs.fileno()), str(memory), str(os.getpid()), *([PREPARE] if prepare else []))
+            line = command(
+                module,
+                str(theirs.fileno()),
+                str(memory),
+                str(os.getpid()),
+                *([PREPARE] if prepare else []),
+            )
             try:
                 process = await asyncio.create_subprocess_exec(
                     *line,
@@ -93,7 +120,9 @@ class Worker:
         await self._send(Kind.WRITE, update.pack())
 
     async def frame(self) -> tuple[Kind, bytes]:
-        """Return the next frame of the response. Raises the error that the worker reports or that its exit code means."""
+        """Return the next frame of the response. Raises the error that the worker reports or that
+        its exit code means.
+        """
         try:
             kind, length = read_header(await self._stream.readexactly(HEADER_SIZE))
             payload = await self._stream.readexactly(length) if length else b""
@@ -123,7 +152,9 @@ class Worker:
         return (int(user) + int(system)) / _TICKS
 
     def lower_priority(self, nice: int) -> None:
-        """Lower its CPU priority. That cannot be undone, so the process is replaced after its query."""
+        """Lower its CPU priority. That cannot be undone, so the process is replaced after its
+        query.
+        """
         self.slow = True
         raise_nice(self.process.pid, nice)
 
@@ -171,9 +202,11 @@ def parse_fault(payload: bytes) -> PublisherError:
 
 
 class Answer:
-    """A streamed query response: the *suffix* of its format, the *engine* that evaluates, and its bytes. It must be closed.
+    """A streamed query response: the *suffix* of its format, the *engine* that evaluates, and its
+    bytes. It must be closed.
 
-    After the last byte, *rows* is its number of rows, None if unknown, and *truncation* is set if it ended early.
+    After the last byte, *rows* is its number of rows, None if unknown, and *truncation* is set if
+    it ended early.
     """
 
     def __init__(self, head: bytes, worker: Worker, deadline: QueryDeadline) -> None:
@@ -196,7 +229,9 @@ class Answer:
         return self._deadline.client
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the bytes in chunks of about 64 KiB. Raises LimitError if the response ends early at a limit."""
+        """Yield the bytes in chunks of about 64 KiB. Raises LimitError if the response ends early
+        at a limit.
+        """
         while not self._closed:
             kind, payload = await self._worker.frame()
             if kind is Kind.END:
@@ -204,7 +239,9 @@ class Answer:
                 self.close(completed=True)
                 if self.truncation:
                     rows = f"{self.truncation.value:.0f}"
-                    raise RowLimit(f"the result has more than {rows} rows; add LIMIT, run it as an export, or download a dump")
+                    raise RowLimit(
+                        f"the result has more than {rows} rows; add LIMIT, run it as an export, or download a dump"
+                    )
             elif kind is Kind.TRUNCATED:
                 self.truncation = Truncation.unpack(payload)
             else:
@@ -212,7 +249,8 @@ class Answer:
                 yield payload
 
     async def marked_chunks(self) -> AsyncIterator[bytes]:
-        """Yield the bytes in chunks. A truncated response ends with a mark if its format allows one.
+        """Yield the bytes in chunks. A truncated response ends with a mark if its format allows
+        one.
 
         Then *truncation* and *marked* are set. Raises LimitError only if no byte was sent.
         """
@@ -220,7 +258,9 @@ class Answer:
             async for chunk in self.chunks():
                 yield chunk
         except LimitError as error:
-            self.truncation = self.truncation or (self._truncation_of(error) if self._sent else None)
+            self.truncation = self.truncation or (
+                self._truncation_of(error) if self._sent else None
+            )
             if self.truncation is None:
                 raise
             mark = closing_bytes(self.suffix, self.truncation)
@@ -244,7 +284,8 @@ class Answer:
 class QueryDeadline:
     """The time limit of a running query, in seconds, by the clock *now*.
 
-    *on_close* receives whether the response was read to its end. *outside_slot* is set if its slot was given to another query.
+    *on_close* receives whether the response was read to its end. *outside_slot* is set if its slot
+    was given to another query.
     """
 
     client: str

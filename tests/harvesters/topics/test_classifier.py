@@ -1,4 +1,6 @@
-"""The classifier of goals: calibrated, silent below its threshold, and measured on texts that it was not trained on."""
+"""The classifier of goals: calibrated, silent below its threshold, and measured on texts that it
+was not trained on.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ def toy(count: int = 400, goals: int = 3, width: int = 32) -> tuple[Vectors, lis
     centres = chance.normal(size=(goals, width))
     numbers = chance.integers(goals, size=count)
     vectors = (centres[numbers] + 0.7 * chance.normal(size=(count, width))).astype(np.float32)
-    return vectors, [Example(str(row), frozenset({str(goal + 1)}), frozenset(), str(row)) for row, goal in enumerate(numbers)]
+    return vectors, [
+        Example(str(row), frozenset({str(goal + 1)}), frozenset(), str(row))
+        for row, goal in enumerate(numbers)
+    ]
 
 
 def test_a_trained_model_separates_what_it_was_not_trained_on() -> None:
@@ -58,15 +63,19 @@ def test_the_threshold_is_the_lowest_from_which_the_precision_is_sure() -> None:
     threshold = Curve(probabilities, right).threshold(0.9)
 
     chosen = probabilities >= threshold
-    assert 300 < chosen.sum() < 333  # of 333 nine of ten were right, but that is not sure to be so again
-    assert Curve(probabilities[:20], right[:20]).threshold(0.9) > 1  # all of 20 were right, and still it is not sure
+    # of 333 nine of ten were right, but that is not sure to be so again
+    assert 300 < chosen.sum() < 333
+    # all of 20 were right, and still it is not sure
+    assert Curve(probabilities[:20], right[:20]).threshold(0.9) > 1
     assert Curve(np.array([0.9]), np.array([False])).threshold() > 1
 
 
 def test_a_few_other_texts_move_the_threshold_little() -> None:
     random = np.random.default_rng(4)
     probabilities = random.uniform(0, 1, 8_000)
-    curve = Curve(probabilities, random.uniform(0, 1, 8_000) < np.minimum(0.93, probabilities + 0.1))
+    curve = Curve(
+        probabilities, random.uniform(0, 1, 8_000) < np.minimum(0.93, probabilities + 0.1)
+    )
 
     thresholds = [curve.rows(random.uniform(0, 1, 8_000) < 0.9).threshold() for _ in range(10)]
 
@@ -74,8 +83,14 @@ def test_a_few_other_texts_move_the_threshold_little() -> None:
 
 
 def test_with_enough_texts_of_registries_they_alone_are_measured() -> None:
-    texts = [Example(str(number), frozenset({"1"}), frozenset(), str(number)) for number in range(classifier.FEWEST_MEASURED)]
-    names = [Example(f"n{number}", frozenset({"1"}), frozenset(), "1", is_name=True) for number in range(9)]
+    texts = [
+        Example(str(number), frozenset({"1"}), frozenset(), str(number))
+        for number in range(classifier.FEWEST_MEASURED)
+    ]
+    names = [
+        Example(f"n{number}", frozenset({"1"}), frozenset(), "1", is_name=True)
+        for number in range(9)
+    ]
 
     assert classifier.measured_rows([*texts, *names]).tolist() == [True] * len(texts) + [False] * 9
     assert classifier.measured_rows([*texts[1:], *names]).all()
@@ -84,7 +99,10 @@ def test_with_enough_texts_of_registries_they_alone_are_measured() -> None:
 def test_bins_have_the_mean_probability_the_share_that_was_right_and_the_number() -> None:
     curve = Curve(np.array([0.91, 0.99, 0.12, 1.0]), np.array([True, False, False, True]))
 
-    assert curve.bins() == [(0.12, 0.0, 1), (pytest.approx(0.9667, abs=0.001), pytest.approx(2 / 3), 3)]
+    assert curve.bins() == [
+        (0.12, 0.0, 1),
+        (pytest.approx(0.9667, abs=0.001), pytest.approx(2 / 3), 3),
+    ]
 
 
 def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -102,12 +120,18 @@ def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
 WHOLE = SHIPPED.read_bytes()
 
 
-@pytest.mark.parametrize("content", [WHOLE[:-200], WHOLE[:40], b"x" * 300, b""], ids=["cut", "head", "other", "empty"])
-def test_a_damaged_model_is_an_error_with_its_file_and_what_to_do(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content", [WHOLE[:-200], WHOLE[:40], b"x" * 300, b""], ids=["cut", "head", "other", "empty"]
+)
+def test_a_damaged_model_is_an_error_with_its_file_and_what_to_do(
+    tmp_path: Path, content: bytes
+) -> None:
     file = tmp_path / "m.npz"
     file.write_bytes(content)
 
-    with pytest.raises(HarvestError, match=r"m\.npz: the classifier is damaged .*stocktake topics train") as raised:
+    with pytest.raises(
+        HarvestError, match=r"m\.npz: the classifier is damaged .*stocktake topics train"
+    ) as raised:
         load(file)
 
     assert "pickle" not in str(raised.value)
@@ -123,7 +147,13 @@ def test_a_model_of_another_width_is_damaged(tmp_path: Path) -> None:
 
 def test_a_model_with_pickled_objects_is_not_read(tmp_path: Path) -> None:
     content = io.BytesIO()
-    np.savez(content, **{name: np.array([{}], dtype=object) for name in ("codes", "mean", "scale", "weights", "calibration", "threshold")})
+    np.savez(
+        content,
+        **{
+            name: np.array([{}], dtype=object)
+            for name in ("codes", "mean", "scale", "weights", "calibration", "threshold")
+        },
+    )
     (tmp_path / "m.npz").write_bytes(content.getvalue())
 
     with pytest.raises(HarvestError, match="damaged"):
@@ -148,7 +178,9 @@ def test_a_missing_model_is_an_error_with_its_file(tmp_path: Path) -> None:
         ("A school for girls in the hills", "tlh", "does not know the language tlh"),
     ],
 )
-def test_an_unsuitable_text_has_no_suggestion_but_a_reason(text: str, language: str | None, reason: str) -> None:
+def test_an_unsuitable_text_has_no_suggestion_but_a_reason(
+    text: str, language: str | None, reason: str
+) -> None:
     claims, why = classify(text, language, load(SHIPPED))
 
     assert claims == []
@@ -161,7 +193,10 @@ def test_a_text_in_a_language_of_the_model_is_suitable(language: str) -> None:
 
 
 def test_chinese_and_arabic_texts_are_suitable() -> None:
-    assert unsuitable("这个项目在农村建设小学并培训教师，使男女儿童都能完成免费的中小学教育。", "zh") == ""
+    assert (
+        unsuitable("这个项目在农村建设小学并培训教师，使男女儿童都能完成免费的中小学教育。", "zh")
+        == ""
+    )
     assert unsuitable("يبني المشروع مدارس ابتدائية ويدرب المعلمين في المناطق الريفية", "ar") == ""
 
 
@@ -177,7 +212,11 @@ def test_the_model_suggests_a_goal_with_the_sentence_that_speaks_for_it() -> Non
 
 
 def test_the_model_says_nothing_of_a_text_without_a_topic() -> None:
-    claims, reason = classify("The committee met on Tuesday and read the minutes of its last meeting.", "en", load(SHIPPED))
+    claims, reason = classify(
+        "The committee met on Tuesday and read the minutes of its last meeting.",
+        "en",
+        load(SHIPPED),
+    )
 
     assert claims == []
     assert reason.startswith("no goal is sure enough")
@@ -195,7 +234,11 @@ def test_suggestions_for_the_benchmark_are_as_right_as_promised(step: int) -> No
     model = load(SHIPPED)
 
     probabilities = model.probabilities(embed([item.text for item in texts]))
-    suggested = [item for item, row in zip(texts, probabilities, strict=True) if row[model.codes.index(item.goal)] >= model.threshold]
+    suggested = [
+        item
+        for item, row in zip(texts, probabilities, strict=True)
+        if row[model.codes.index(item.goal)] >= model.threshold
+    ]
 
     right = sum(item.is_about for item in suggested)
     assert right / len(suggested) >= classifier.PRECISION

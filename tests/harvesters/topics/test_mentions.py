@@ -43,7 +43,9 @@ def codes(text: str, language: str | None = None) -> list[str]:
         ("خط العمل C7", "ar", ["C7"]),
     ],
 )
-def test_a_goal_target_or_action_line_is_found_in_six_languages(text: str, language: str | None, expected: list[str]) -> None:
+def test_a_goal_target_or_action_line_is_found_in_six_languages(
+    text: str, language: str | None, expected: list[str]
+) -> None:
     assert codes(text, language) == expected
 
 
@@ -107,6 +109,9 @@ def test_a_text_that_is_too_long_has_no_mention() -> None:
     assert codes("SDG 4 " + "a" * LONGEST) == []
 
 
-@pytest.mark.parametrize("text", ["SDG " * 24_000, "SDG 4, " * 14_000, "goal " * 19_000 + "4", "C7" * 49_000, "1." * 49_000])
+@pytest.mark.parametrize(
+    "text",
+    ["SDG " * 24_000, "SDG 4, " * 14_000, "goal " * 19_000 + "4", "C7" * 49_000, "1." * 49_000],
+)
 def test_a_repeated_pattern_is_read_in_linear_time(text: str) -> None:
     assert len(find_mentions(text)) <= 1

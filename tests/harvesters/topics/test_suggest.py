@@ -18,7 +18,13 @@ from vocab.iris import Iris
 from vocab.statements.describe import describe
 
 IRIS = Iris()
-NEEDED = {"title": "A", "protocol": "json", "mapping": "dpg_nominee", "url": "https://a.example/", "licence": "https://a.example/l"}
+NEEDED = {
+    "title": "A",
+    "protocol": "json",
+    "mapping": "dpg_nominee",
+    "url": "https://a.example/",
+    "licence": "https://a.example/l",
+}
 SDG = "http://metadata.un.org/sdg/"
 INITIATIVE = Initiative(
     key="1",
@@ -32,9 +38,13 @@ DEFINITION = 'title = "A"\nprotocol = "json"\nmapping = "dpg_nominee"\nurl = "ht
 def test_each_mention_is_a_suggested_claim_with_method_version_confidence_and_words() -> None:
     suggested = add_suggestions(INITIATIVE, IRIS, SOURCE)
 
-    assert suggested.goals == (Claim(f"{SDG}4", Basis.SUGGESTED, "SDG 4", 0.99, method="mention", method_version="1"),)
+    assert suggested.goals == (
+        Claim(f"{SDG}4", Basis.SUGGESTED, "SDG 4", 0.99, method="mention", method_version="1"),
+    )
     assert [claim.concept for claim in suggested.targets] == [f"{SDG}9.c"]
-    assert [claim.concept for claim in suggested.action_lines] == [IRIS.concept("action-line", "C7-elea")]
+    assert [claim.concept for claim in suggested.action_lines] == [
+        IRIS.concept("action-line", "C7-elea")
+    ]
 
 
 @pytest.mark.parametrize("basis", [Basis.DECLARED, Basis.CROSSWALKED])
@@ -82,14 +92,18 @@ def test_an_unknown_way_to_suggest_is_a_fault(tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
     file.write_text(f'{DEFINITION}suggest = "magic"\n', encoding="utf-8")
 
-    with pytest.raises(SourceDefinitionError, match="suggest is 'magic'; use one of nothing, mentions, model"):
+    with pytest.raises(
+        SourceDefinitionError, match="suggest is 'magic'; use one of nothing, mentions, model"
+    ):
         load(file)
 
 
 def test_the_model_adds_goals_that_a_text_is_about_without_naming_them() -> None:
     source = replace(SOURCE, suggest="model")
     about = "The project builds primary schools and trains teachers, so that girls and boys complete free primary and secondary education."
-    school = replace(INITIATIVE, titles=(Text("Schools for SDG 5", "en"),), descriptions=(Text(about, "en"),))
+    school = replace(
+        INITIATIVE, titles=(Text("Schools for SDG 5", "en"),), descriptions=(Text(about, "en"),)
+    )
 
     goals = {claim.concept: claim for claim in add_suggestions(school, IRIS, source).goals}
 
@@ -97,7 +111,9 @@ def test_the_model_adds_goals_that_a_text_is_about_without_naming_them() -> None
     assert goals[f"{SDG}4"].method == "e5-logistic"
 
 
-def test_a_trained_classifier_beside_the_definitions_has_a_version_of_its_own(tmp_path: Path) -> None:
+def test_a_trained_classifier_beside_the_definitions_has_a_version_of_its_own(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "a.toml"
     file.write_text(f'{DEFINITION}suggest = "model"\n', encoding="utf-8")
     shipped = method_versions(load(file))

@@ -1,4 +1,6 @@
-"""A real server on loopback over three thousand statements, with limits as a test wants them, and a raw way to speak to it."""
+"""A real server on loopback over three thousand statements, with limits as a test wants them, and a
+raw way to speak to it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
-TEXT = 'a,"b" {},{} .\\r\\n\\n<result>'  # what looks like the end of a row in some format and is none
+# what looks like the end of a row in some format and is none
+TEXT = 'a,"b" {},{} .\\r\\n\\n<result>'
 
 
 class EdgeServer(uvicorn.Server):
@@ -84,23 +87,37 @@ def parse(data: bytes) -> Raw:
     first, *lines = head.decode().split("\r\n")
     headers = fields(lines)
     if "content-length" in headers:
-        return Raw(int(first.split()[1]), headers, rest, {}, len(rest) == int(headers["content-length"]))
+        return Raw(
+            int(first.split()[1]), headers, rest, {}, len(rest) == int(headers["content-length"])
+        )
     body = b""
     while rest:
         size, _, rest = rest.partition(b"\r\n")
         if size == b"0":
-            return Raw(int(first.split()[1]), headers, body, fields(rest.decode().split("\r\n")), rest.endswith(b"\r\n"))
+            return Raw(
+                int(first.split()[1]),
+                headers,
+                body,
+                fields(rest.decode().split("\r\n")),
+                rest.endswith(b"\r\n"),
+            )
         body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
     return Raw(int(first.split()[1]), headers, body, {}, False)
 
 
 def fields(lines: list[str]) -> dict[str, str]:
-    return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+    return {
+        name.lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in lines if line)
+    }
 
 
 def publish(data: Path) -> None:
     text = TEXT.replace('"', '\\"')
-    rows = (f'A <https://x.org/s{n}> <https://x.org/p> "{text}{n}" <https://x.org/g> .' for n in range(3_000))
+    rows = (
+        f'A <https://x.org/s{n}> <https://x.org/p> "{text}{n}" <https://x.org/g> .'
+        for n in range(3_000)
+    )
     Journal(data / "journal").append(rows, run="r", time=WHEN)
 
 
@@ -125,11 +142,20 @@ async def wait_until_served(data: Path) -> None:
 async def serve(statements: Path) -> AsyncIterator[Serve]:
     ends: list[Callable[[], Awaitable[None]]] = []
 
-    async def start(limits: Limits, readers: int = 2, connection: type[LimitedConnection] = Hasty, proxies: str = "") -> RunningServer:
+    async def start(
+        limits: Limits,
+        readers: int = 2,
+        connection: type[LimitedConnection] = Hasty,
+        proxies: str = "",
+    ) -> RunningServer:
         service = QueryService(statements, Iris(), limits, readers=readers, follow=False)
-        running = EdgeServer(create_config(create_app(service), "127.0.0.1", 0, proxies, connection))
+        running = EdgeServer(
+            create_config(create_app(service), "127.0.0.1", 0, proxies, connection)
+        )
         task = asyncio.create_task(running.serve())
-        await wait_until_async(lambda: running.started or task.done(), "the server to start", pause=0.01)
+        await wait_until_async(
+            lambda: running.started or task.done(), "the server to start", pause=0.01
+        )
         await service.wait_until_current()
         port = running.servers[0].sockets[0].getsockname()[1]
         client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", verify=False, timeout=240)

@@ -1,4 +1,6 @@
-"""A client's budget and its place in the line, counted exactly; behind a proxy only where the setting says so."""
+"""A client's budget and its place in the line, counted exactly; behind a proxy only where the
+setting says so.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,16 @@ def test_a_bucket_is_spent_and_fills_again(budget: RateLimiter, clock: list[floa
 
     assert status is not None
     assert later is not None
-    assert status.headers() == {"RateLimit-Policy": '"query-seconds";q=60;w=60;qu="seconds"', "RateLimit": '"query-seconds";r=15;t=45'}
+    assert status.headers() == {
+        "RateLimit-Policy": '"query-seconds";q=60;w=60;qu="seconds"',
+        "RateLimit": '"query-seconds";r=15;t=45',
+    }
     assert (later.left, later.full) == (45, 15)
 
 
-def test_who_has_overdrawn_waits_until_a_second_is_there(budget: RateLimiter, clock: list[float]) -> None:
+def test_who_has_overdrawn_waits_until_a_second_is_there(
+    budget: RateLimiter, clock: list[float]
+) -> None:
     budget.charge("a", 70)
 
     with pytest.raises(QuotaExceeded) as refused:
@@ -58,7 +65,9 @@ def test_our_own_questions_cost_nothing(budget: RateLimiter) -> None:
     assert budget.status("") is None
 
 
-def test_clients_whose_bucket_is_full_are_forgotten(budget: RateLimiter, clock: list[float]) -> None:
+def test_clients_whose_bucket_is_full_are_forgotten(
+    budget: RateLimiter, clock: list[float]
+) -> None:
     for number in range(10_000):
         budget.charge(str(number), 1)
     clock[0] += 2
@@ -69,7 +78,11 @@ def test_clients_whose_bucket_is_full_are_forgotten(budget: RateLimiter, clock: 
 
 
 def test_an_address_of_ipv6_stands_for_its_network() -> None:
-    assert address_key("2001:db8::1") == address_key("2001:db8::ffff") != address_key("2001:db8:0:1::1")
+    assert (
+        address_key("2001:db8::1")
+        == address_key("2001:db8::ffff")
+        != address_key("2001:db8:0:1::1")
+    )
     assert address_key("fe80::1%eth0") == "fe80::/64"
     assert address_key("testclient") == "testclient"
 
@@ -157,7 +170,12 @@ async def test_a_spent_budget_has_headers_and_a_cached_answer_is_free(serve) -> 
     refused = await served.ask(SMALL + "0")
     cached = await served.ask(SMALL)
 
-    assert [answer.status_code for answer in (first, runaway, refused, cached)] == [200, 504, 429, 200]
+    assert [answer.status_code for answer in (first, runaway, refused, cached)] == [
+        200,
+        504,
+        429,
+        200,
+    ]
     assert float(runaway.headers["stocktake-cost"]) >= 0.5
     assert int(refused.headers["retry-after"]) > 100
     assert refused.headers["ratelimit"].startswith('"query-seconds";r=0;t=')
@@ -165,12 +183,18 @@ async def test_a_spent_budget_has_headers_and_a_cached_answer_is_free(serve) -> 
     assert "export" in refused.json()["detail"]
 
 
-@pytest.mark.parametrize(("proxies", "status"), [("", 429), ("127.0.0.0/8", 200), ("192.0.2.1", 429)])
-async def test_only_a_proxy_of_the_setting_is_believed_whom_it_asks_for(serve, proxies: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("proxies", "status"), [("", 429), ("127.0.0.0/8", 200), ("192.0.2.1", 429)]
+)
+async def test_only_a_proxy_of_the_setting_is_believed_whom_it_asks_for(
+    serve, proxies: str, status: int
+) -> None:
     served = await serve(Limits(seconds=0.3, budget=0.1, window=600), proxies=proxies)
     await served.ask(RUNAWAY)
 
-    other = await served.client.get("/sparql", params={"query": SMALL}, headers={"X-Forwarded-For": "198.51.100.7"})
+    other = await served.client.get(
+        "/sparql", params={"query": SMALL}, headers={"X-Forwarded-For": "198.51.100.7"}
+    )
 
     assert other.status_code == status
 
@@ -178,10 +202,18 @@ async def test_only_a_proxy_of_the_setting_is_believed_whom_it_asks_for(serve, p
 def test_limits_are_read_over_the_defaults() -> None:
     limits = read("seconds=5, memory=512MiB,rows=10 , budget=0")
 
-    assert (limits.seconds, limits.memory, limits.rows, limits.budget, limits.wait) == (5.0, 512 << 20, 10, 0.0, Limits().wait)
+    assert (limits.seconds, limits.memory, limits.rows, limits.budget, limits.wait) == (
+        5.0,
+        512 << 20,
+        10,
+        0.0,
+        Limits().wait,
+    )
 
 
-@pytest.mark.parametrize("text", ["second=5", "seconds=", "seconds=-1", "seconds=0", "rows=many", "memory=2TiB"])
+@pytest.mark.parametrize(
+    "text", ["second=5", "seconds=", "seconds=-1", "seconds=0", "rows=many", "memory=2TiB"]
+)
 def test_a_wrong_limit_is_refused_by_its_name(text: str) -> None:
     with pytest.raises(ValueError, match=text.partition("=")[0]):
         read(text)

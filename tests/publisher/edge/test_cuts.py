@@ -32,7 +32,12 @@ def count(form: str, body: bytes) -> int:
         return len(list(csv.reader(io.StringIO(body.decode(), newline=""), strict=True))) - 1
     if form == "tsv":
         return body.count(b"\n") - 1
-    forms = {"ttl": RdfFormat.TURTLE, "nt": RdfFormat.N_TRIPLES, "rdf": RdfFormat.RDF_XML, "jsonld": RdfFormat.JSON_LD}
+    forms = {
+        "ttl": RdfFormat.TURTLE,
+        "nt": RdfFormat.N_TRIPLES,
+        "rdf": RdfFormat.RDF_XML,
+        "jsonld": RdfFormat.JSON_LD,
+    }
     return len(list(parse(body, forms[form])))
 
 
@@ -51,14 +56,23 @@ MARKS = {
 async def test_a_short_answer_is_whole_up_to_the_row_limit_and_says_so_first(serve) -> None:
     served = await serve(FEW)
 
-    answers = {form: await served.ask(ALL if form in TABLES else GRAPH, format=form) for form in MARKS}
+    answers = {
+        form: await served.ask(ALL if form in TABLES else GRAPH, format=form) for form in MARKS
+    }
 
-    assert {form: (answer.status_code, answer.headers["stocktake-truncated"]) for form, answer in answers.items()} == dict.fromkeys(
-        MARKS, (200, "rows=5")
+    assert {
+        form: (answer.status_code, answer.headers["stocktake-truncated"])
+        for form, answer in answers.items()
+    } == dict.fromkeys(MARKS, (200, "rows=5"))
+    assert {form: count(form, answer.content) for form, answer in answers.items()} == dict.fromkeys(
+        MARKS, 5
     )
-    assert {form: count(form, answer.content) for form, answer in answers.items()} == dict.fromkeys(MARKS, 5)
-    assert [form for form, answer in answers.items() if not answer.content.endswith(MARKS[form])] == []
-    assert [form for form, answer in answers.items() if "/exports" not in answer.headers["link"]] == []
+    assert [
+        form for form, answer in answers.items() if not answer.content.endswith(MARKS[form])
+    ] == []
+    assert [
+        form for form, answer in answers.items() if "/exports" not in answer.headers["link"]
+    ] == []
 
 
 async def test_an_answer_of_just_the_most_rows_is_not_cut(serve) -> None:
@@ -67,8 +81,12 @@ async def test_an_answer_of_just_the_most_rows_is_not_cut(serve) -> None:
     five = [await served.ask(ALL + " LIMIT 5", format=form) for form in TABLES]
     none = [await served.ask(ALL + " LIMIT 0", format=form) for form in TABLES]
 
-    assert [count(form, answer.content) for form, answer in zip(TABLES, five, strict=True)] == [5] * 4
-    assert [count(form, answer.content) for form, answer in zip(TABLES, none, strict=True)] == [0] * 4
+    assert [count(form, answer.content) for form, answer in zip(TABLES, five, strict=True)] == [
+        5
+    ] * 4
+    assert [count(form, answer.content) for form, answer in zip(TABLES, none, strict=True)] == [
+        0
+    ] * 4
     assert [answer for answer in (*five, *none) if "stocktake-truncated" in answer.headers] == []
 
 
@@ -86,23 +104,30 @@ async def test_a_long_answer_is_cut_at_the_row_limit_and_says_so_in_a_trailer(se
 
     answers = {form: await served.raw(MANY, form, "TE: trailers") for form in TABLES}
 
-    assert {form: (answer.whole, count(form, answer.body)) for form, answer in answers.items()} == dict.fromkeys(TABLES, (True, 6_000))
+    assert {
+        form: (answer.whole, count(form, answer.body)) for form, answer in answers.items()
+    } == dict.fromkeys(TABLES, (True, 6_000))
     # An answer that is complete before its first byte is sent has the same fields as headers.
     streamed = [answer for answer in answers.values() if "trailer" in answer.headers]
-    fields = [answer.trailers if answer in streamed else answer.headers for answer in answers.values()]
+    fields = [
+        answer.trailers if answer in streamed else answer.headers for answer in answers.values()
+    ]
     assert [field["stocktake-truncated"] for field in fields] == ["rows=6000"] * 4
     assert all("Stocktake-Truncated" in answer.headers["trailer"] for answer in streamed)
     assert all(float(field["stocktake-cost"]) > 0 for field in fields)
 
 
-async def test_an_answer_that_is_stopped_in_its_midst_ends_with_a_whole_row_and_says_so(serve) -> None:
+async def test_an_answer_that_is_stopped_in_its_midst_ends_with_a_whole_row_and_says_so(
+    serve,
+) -> None:
     served = await serve(LATE)
 
     answers = {form: await served.raw(ENDLESS, form, "TE: trailers") for form in TABLES}
 
-    assert {form: (answer.whole, answer.trailers["stocktake-truncated"]) for form, answer in answers.items()} == dict.fromkeys(
-        TABLES, (True, LATER)
-    )
+    assert {
+        form: (answer.whole, answer.trailers["stocktake-truncated"])
+        for form, answer in answers.items()
+    } == dict.fromkeys(TABLES, (True, LATER))
     assert all(count(form, answer.body) > 100 for form, answer in answers.items())
 
 
@@ -111,9 +136,10 @@ async def test_a_graph_that_is_stopped_in_its_midst_can_be_read_and_says_so(serv
 
     answers = {form: await served.raw(STREAM, form) for form in ("ttl", "nt")}
 
-    assert [(answer.whole, answer.body.endswith(f"# stocktake-truncated {LATER}\n".encode())) for answer in answers.values()] == [
-        (True, True)
-    ] * 2
+    assert [
+        (answer.whole, answer.body.endswith(f"# stocktake-truncated {LATER}\n".encode()))
+        for answer in answers.values()
+    ] == [(True, True)] * 2
     assert all(count(form, answer.body) > 100 for form, answer in answers.items())
 
 
@@ -131,7 +157,10 @@ async def test_a_cut_answer_is_not_kept(serve) -> None:
 
     first, second = await served.ask(ALL, format="json"), await served.ask(ALL, format="json")
 
-    assert [answer.headers["stocktake-truncated"] for answer in (first, second)] == ["rows=5", "rows=5"]
+    assert [answer.headers["stocktake-truncated"] for answer in (first, second)] == [
+        "rows=5",
+        "rows=5",
+    ]
     assert "hit" not in second.headers["cache-status"]
 
 

@@ -19,7 +19,9 @@ from publisher.store.workers.query_request import QueryRequest
 ALL = "SELECT ?s ?o { ?s ?p ?o }"
 LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f }"
 ASK = QueryRequest("ASK { ?s ?p ?o }")
-LIMITS = Limits(seconds=240, wait=240, rows=100, budget=0, export_seconds=240, export_rows=5_000_000)
+LIMITS = Limits(
+    seconds=240, wait=240, rows=100, budget=0, export_seconds=240, export_rows=5_000_000
+)
 
 
 async def put(client: httpx.AsyncClient, query: str, form: str = "csv") -> httpx.Response:
@@ -50,11 +52,16 @@ async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts
     accepted = await put(served.client, ALL)
     results = await ended(served.client, accepted.headers["location"])
     result = await served.client.get(str(results["result"]))
-    part = await served.client.get(str(results["result"]), headers={"Range": "bytes=0-3", "If-Range": result.headers["etag"]})
+    part = await served.client.get(
+        str(results["result"]), headers={"Range": "bytes=0-3", "If-Range": result.headers["etag"]}
+    )
 
     assert (accepted.status_code, accepted.json()["state"]) == (202, "queued")
     assert (results["state"], results["rows"], results["position"]) == ("done", 3_000, 1)
-    assert (len(result.content), hashlib.sha256(result.content).hexdigest()) == (results["size"], results["sha256"])
+    assert (len(result.content), hashlib.sha256(result.content).hexdigest()) == (
+        results["size"],
+        results["sha256"],
+    )
     assert (part.status_code, part.content) == (206, b"s,o\r")
     assert result.headers["content-disposition"].endswith('.csv"')
 
@@ -72,14 +79,24 @@ async def test_an_export_past_its_own_limit_fails_with_the_reason(serve) -> None
 async def test_what_is_no_query_or_asks_elsewhere_is_refused_at_once(serve) -> None:
     served = await serve(LIMITS)
 
-    wrong, elsewhere = await put(served.client, "SELECT * {"), await put(served.client, "SELECT * { SERVICE <http://x.org/> { ?s ?p ?o } }")
+    wrong, elsewhere = (
+        await put(served.client, "SELECT * {"),
+        await put(served.client, "SELECT * { SERVICE <http://x.org/> { ?s ?p ?o } }"),
+    )
     nothing, unknown = await put(served.client, ""), await served.client.get("/exports/" + "A" * 22)
 
-    assert [answer.status_code for answer in (wrong, elsewhere, nothing, unknown)] == [400, 400, 400, 404]
+    assert [answer.status_code for answer in (wrong, elsewhere, nothing, unknown)] == [
+        400,
+        400,
+        400,
+        404,
+    ]
     assert wrong.json()["line"] == 1
 
 
-async def test_a_running_export_is_stopped_and_leaves_nothing_when_it_is_deleted(serve, statements: Path) -> None:
+async def test_a_running_export_is_stopped_and_leaves_nothing_when_it_is_deleted(
+    serve, statements: Path
+) -> None:
     served = await serve(LIMITS)
     where = (await put(served.client, LARGE + " ORDER BY RAND()")).headers["location"]
 
@@ -101,17 +118,25 @@ async def test_a_person_puts_and_watches_an_export_without_a_script(serve) -> No
     browser = {"Accept": "text/html"}
 
     form = await served.client.get("/exports", headers=browser)
-    sent = await served.client.post("/exports", data={"query": ALL, "format": "tsv"}, headers=browser)
+    sent = await served.client.post(
+        "/exports", data={"query": ALL, "format": "tsv"}, headers=browser
+    )
     waiting = await served.client.get(sent.headers["location"], headers=browser)
     await ended(served.client, sent.headers["location"])
     result_page = await served.client.get(sent.headers["location"], headers=browser)
     gone = await served.client.post(sent.headers["location"] + "/delete", headers=browser)
 
     assert ('action="/exports"' in form.text, sent.status_code) == (True, 303)
-    pages = [("Download the result" in page.text, 'http-equiv="refresh"' in page.text) for page in (waiting, result_page)]
+    pages = [
+        ("Download the result" in page.text, 'http-equiv="refresh"' in page.text)
+        for page in (waiting, result_page)
+    ]
     assert pages[0] in ((False, True), (True, False))  # it may be done already, but is never both
     assert pages[1] == (True, False)
-    assert (gone.status_code, (await served.client.get(sent.headers["location"])).status_code) == (303, 404)
+    assert (gone.status_code, (await served.client.get(sent.headers["location"])).status_code) == (
+        303,
+        404,
+    )
 
 
 async def test_a_client_has_so_many_under_way(exports: ExportQueue, clock: list[datetime]) -> None:
@@ -134,7 +159,9 @@ async def test_the_queue_is_bounded_for_all(exports: ExportQueue) -> None:
         exports.add(ASK, "198.51.100.1")
 
 
-async def test_what_was_at_work_when_the_server_died_is_put_back_but_not_for_ever(exports: ExportQueue) -> None:
+async def test_what_was_at_work_when_the_server_died_is_put_back_but_not_for_ever(
+    exports: ExportQueue,
+) -> None:
     first, often = exports.add(ASK, "a"), exports.add(ASK, "b")
     exports.save(replace(first, state=ExportState.RUNNING, tries=1))
     exports.save(replace(often, state=ExportState.RUNNING, tries=MAX_ATTEMPTS))
@@ -143,11 +170,16 @@ async def test_what_was_at_work_when_the_server_died_is_put_back_but_not_for_eve
 
     exports.recover()
 
-    assert [exports.get(item.id).state for item in (first, often)] == [ExportState.QUEUED, ExportState.FAILED]
+    assert [exports.get(item.id).state for item in (first, often)] == [
+        ExportState.QUEUED,
+        ExportState.FAILED,
+    ]
     assert not (exports.folder / first.id / "part").exists()
 
 
-async def test_a_result_is_deleted_a_day_after_it_ended(exports: ExportQueue, clock: list[datetime]) -> None:
+async def test_a_result_is_deleted_a_day_after_it_ended(
+    exports: ExportQueue, clock: list[datetime]
+) -> None:
     export = exports.add(ASK, "a")
     waiting = exports.add(ASK, "b")
     exports.save(replace(export, state=ExportState.DONE, ended=exports.timestamp()))
@@ -158,7 +190,11 @@ async def test_a_result_is_deleted_a_day_after_it_ended(exports: ExportQueue, cl
     clock[0] += timedelta(seconds=1)
     exports.delete_expired()
 
-    assert (before is not None, exports.get(export.id), exports.get(waiting.id)) == (True, None, waiting)
+    assert (before is not None, exports.get(export.id), exports.get(waiting.id)) == (
+        True,
+        None,
+        waiting,
+    )
 
 
 @pytest.mark.parametrize("name", ["..", "../../journal", "", "A" * 21 + "/", "A" * 22 + "\n"])

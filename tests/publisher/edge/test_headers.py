@@ -1,4 +1,6 @@
-"""What every answer tells a browser: pages, data, files and errors alike; and that templates keep to it."""
+"""What every answer tells a browser: pages, data, files and errors alike; and that templates keep
+to it.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,24 @@ from publish_fixture import session_loop
 
 TEMPLATES = Path(__file__).parents[3] / "publisher" / "templates"
 # A block of JSON-LD is data, which no browser runs.
-ACTING = re.compile(r'<script(?![^>]*\bsrc=| type="application/ld\+json">)|<style|\sstyle=|\son[a-z]+=|javascript:', re.IGNORECASE)
+ACTING = re.compile(
+    r'<script(?![^>]*\bsrc=| type="application/ld\+json">)|<style|\sstyle=|\son[a-z]+=|javascript:',
+    re.IGNORECASE,
+)
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/sparql", "/exports", "/static/style.css", "/health", "/page/none", "/dumps/none", "/sparql?query=ASK{"]
+    "path",
+    [
+        "/",
+        "/sparql",
+        "/exports",
+        "/static/style.css",
+        "/health",
+        "/page/none",
+        "/dumps/none",
+        "/sparql?query=ASK{",
+    ],
 )
 async def test_every_answer_carries_them(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path, headers={"Accept": "text/html"})
@@ -36,7 +51,8 @@ KINDS = {
     ("GET", "/page/initiative/demo/a%2F1"): 200,
     ("HEAD", "/sparql"): 200,
     ("GET", "/sparql?query=ASK%7B%7D"): 200,
-    ("GET", "/sparql?query=CONSTRUCT%20%7B?s?p?o%7D%20WHERE%20%7B?s?p?o%7D%20LIMIT%20900"): 200,  # streamed
+    # streamed
+    ("GET", "/sparql?query=CONSTRUCT%20%7B?s?p?o%7D%20WHERE%20%7B?s?p?o%7D%20LIMIT%20900"): 200,
     ("POST", "/sparql"): 415,
     ("DELETE", "/sparql"): 405,
     ("OPTIONS", "/sparql"): 200,
@@ -59,14 +75,23 @@ KINDS = {
 
 
 @pytest.mark.parametrize(("method", "path"), KINDS, ids=lambda item: item[:40])
-async def test_every_kind_of_answer_carries_them(client: httpx.AsyncClient, method: str, path: str) -> None:
-    result = {"Origin": "https://other.example", "Access-Control-Request-Method": "GET"} if method == "OPTIONS" else {}
+async def test_every_kind_of_answer_carries_them(
+    client: httpx.AsyncClient, method: str, path: str
+) -> None:
+    result = (
+        {"Origin": "https://other.example", "Access-Control-Request-Method": "GET"}
+        if method == "OPTIONS"
+        else {}
+    )
 
     answer = await client.request(method, path, headers=result)
 
     headers = answer.headers
     assert answer.status_code == KINDS[method, path]
-    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "same-origin")
+    assert (headers["x-content-type-options"], headers["referrer-policy"]) == (
+        "nosniff",
+        "same-origin",
+    )
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
 
@@ -82,7 +107,9 @@ async def test_what_the_client_holds_already_carries_them_too(client: httpx.Asyn
 
 @session_loop
 async def test_behind_tls_a_browser_gets_hsts(app: FastAPI) -> None:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="https://stocktake.test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="https://stocktake.test"
+    ) as client:
         answer = await client.get("/health")
 
     assert answer.headers["strict-transport-security"].startswith("max-age=")

@@ -1,4 +1,6 @@
-"""A join, a sort and a hog of memory, each stopped for its own reason, while many small queries are all answered."""
+"""A join, a sort and a hog of memory, each stopped for its own reason, while many small queries are
+all answered.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,19 @@ HOG = "SELECT (COUNT(*) AS ?n) { SELECT DISTINCT ?a ?d ?g { ?a ?b ?c . ?d ?e ?f 
 LIMITS = Limits(seconds=300, wait=300, memory=1 << 30, quick=0.3, budget=0, each=0, share=0)
 
 
-async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_own_reason(serve) -> None:
+async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_own_reason(
+    serve,
+) -> None:
     served = await serve(LIMITS, readers=2)
 
-    runaways = [asyncio.create_task(served.ask(query, timeout=limit)) for query, limit in ((JOIN, "1.5"), (SORT, "1.5"), (HOG, "300"))]
-    small = [served.ask(f"SELECT ?o {{ <https://x.org/s{number}> <https://x.org/p> ?o }}") for number in range(31)]
+    runaways = [
+        asyncio.create_task(served.ask(query, timeout=limit))
+        for query, limit in ((JOIN, "1.5"), (SORT, "1.5"), (HOG, "300"))
+    ]
+    small = [
+        served.ask(f"SELECT ?o {{ <https://x.org/s{number}> <https://x.org/p> ?o }}")
+        for number in range(31)
+    ]
     answers = await asyncio.gather(*small)
     ended = await asyncio.gather(*runaways)
 
@@ -26,15 +36,26 @@ async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_
     assert [answer.status_code for answer in ended] == [504, 504, 422]
     assert ["time limit" in answer.json()["detail"] for answer in ended] == [True, True, False]
     assert "memory limit" in ended[2].json()["detail"]
-    assert all("export" in answer.json()["detail"] and "/exports" in answer.headers["link"] for answer in ended)
+    assert all(
+        "export" in answer.json()["detail"] and "/exports" in answer.headers["link"]
+        for answer in ended
+    )
     assert served.service._public.queue.free == 2  # none was forgotten
 
 
-async def test_more_runaways_than_there_is_room_beside_still_end_and_leave_all_places_free(serve) -> None:
-    served = await serve(Limits(seconds=240, wait=240, quick=0.1, slow=1, budget=0, each=0, share=0), readers=2)
+async def test_more_runaways_than_there_is_room_beside_still_end_and_leave_all_places_free(
+    serve,
+) -> None:
+    served = await serve(
+        Limits(seconds=240, wait=240, quick=0.1, slow=1, budget=0, each=0, share=0), readers=2
+    )
 
-    ended = await asyncio.gather(*(served.ask(JOIN, timeout=str(0.5 + number / 100)) for number in range(6)))
-    after = await asyncio.gather(*(served.ask(f"ASK {{ <https://x.org/s{number}> ?p ?o }}") for number in range(6)))
+    ended = await asyncio.gather(
+        *(served.ask(JOIN, timeout=str(0.5 + number / 100)) for number in range(6))
+    )
+    after = await asyncio.gather(
+        *(served.ask(f"ASK {{ <https://x.org/s{number}> ?p ?o }}") for number in range(6))
+    )
 
     assert {answer.status_code for answer in ended} == {504}
     assert {answer.status_code for answer in after} == {200}
@@ -46,7 +67,12 @@ async def test_a_query_that_takes_long_and_ends_in_time_is_answered_whole(serve)
 
     query = "SELECT (COUNT(*) AS ?n) {{ ?a ?b ?c . ?d ?e ?f . VALUES ?x {{ {0} {0}0 }} }} LIMIT 1"
     answers = await asyncio.gather(
-        *(served.ask(query.format(number).replace("?d ?e ?f", f"<https://x.org/s{number}> ?e ?f")) for number in (1, 2, 3))
+        *(
+            served.ask(query.format(number).replace("?d ?e ?f", f"<https://x.org/s{number}> ?e ?f"))
+            for number in (1, 2, 3)
+        )
     )
 
-    assert [answer.json()["results"]["bindings"][0]["n"]["value"] for answer in answers] == ["6000"] * 3
+    assert [answer.json()["results"]["bindings"][0]["n"]["value"] for answer in answers] == [
+        "6000"
+    ] * 3

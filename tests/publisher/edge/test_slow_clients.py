@@ -25,7 +25,9 @@ class Patient(LimitedConnection):
 async def unread(served, query: str) -> asyncio.StreamReader:
     """Ask and take nothing."""
     reader, writer = await served.connect(limit=1)
-    writer.write(f"GET /sparql?format=tsv&query={quote(query)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    writer.write(
+        f"GET /sparql?format=tsv&query={quote(query)} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    )
     return reader
 
 
@@ -37,10 +39,16 @@ async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve) -> None:
     answer = await served.ask("ASK { <https://x.org/s1> ?p ?o }")
 
     def all_stored() -> bool:
-        return line.free == 1 and not line.waiting and served.service.disk_quota.used > len(slow) * MEMORY
+        return (
+            line.free == 1
+            and not line.waiting
+            and served.service.disk_quota.used > len(slow) * MEMORY
+        )
 
     await wait_until_async(
-        all_stored, "a free reader, and the answers of the three stored for them", output=lambda: f"{served.service.disk_quota}"
+        all_stored,
+        "a free reader, and the answers of the three stored for them",
+        output=lambda: f"{served.service.disk_quota}",
     )
 
     assert answer.status_code == 200
@@ -82,7 +90,11 @@ async def test_a_head_that_never_ends_is_refused(serve) -> None:
     served = await serve(LIMITS, connection=LimitedConnection)
     reader, writer = await served.connect()
 
-    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(200)) + b"\r\n")
+    writer.write(
+        b"GET / HTTP/1.1\r\nHost: x\r\n"
+        + b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(200))
+        + b"\r\n"
+    )
 
     assert (await reader.read())[:12] == b"HTTP/1.1 431"
 
@@ -94,7 +106,11 @@ async def test_too_much_is_refused_before_it_is_read(serve) -> None:
     address = await served.client.get("/sparql?query=" + "a" * 50_000)
     writer.write(b"GET /sparql?query=" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     beyond = await reader.read()
-    response = await served.client.post("/sparql", content=b"a" * (1 << 20) + b"a", headers={"Content-Type": "application/sparql-query"})
+    response = await served.client.post(
+        "/sparql",
+        content=b"a" * (1 << 20) + b"a",
+        headers={"Content-Type": "application/sparql-query"},
+    )
 
     assert (address.status_code, beyond[:12], response.status_code) == (414, b"HTTP/1.1 414", 413)
     assert "send it by POST" in address.json()["detail"]

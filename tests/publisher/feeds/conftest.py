@@ -1,4 +1,6 @@
-"""One harvest by every client that there is, begun before a commit and ended after it, beside one before and one after."""
+"""One harvest by every client that there is, begun before a commit and ended after it, beside one
+before and one after.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ CLIENT = ROOT / "tests" / "clients" / "ldes"
 
 @pytest.fixture(scope="session")
 def ldes_client() -> list[str]:
-    """Return the command that replicates a stream, installed once for each lock into a folder that is kept."""
+    """Return the command that replicates a stream, installed once for each lock into a folder that
+    is kept.
+    """
     home = npm.install(CLIENT)
     shutil.copy(CLIENT / "replicate.mjs", home)
     return ["node", str(home / "replicate.mjs")]
@@ -48,9 +52,10 @@ def ldes_client() -> list[str]:
 def following(line: list[str]) -> Iterator[Iterator[str]]:
     """Let ldes-client follow a stream, and return its lines as they come, each version once.
 
-    It is not let end by itself: on a busy machine ldes-client 0.3.0 then ends before it has asked for all pages, since a page that passes
-    from those that wait to those that are asked for is for a moment among neither. While it follows it may give a version again that it
-    meets in two polls at once.
+    It is not let end by itself: on a busy machine ldes-client 0.3.0 then ends before it has asked
+    for all pages, since a page that passes from those that wait to those that are asked for is for
+    a moment among neither. While it follows it may give a version again that it meets in two polls
+    at once.
     """
     client = Process([*line, "follow"], stdout=subprocess.PIPE)
     try:
@@ -74,7 +79,10 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
     """Serve the world that moves; return its folder and its address."""
     data = tmp_path_factory.mktemp("moving")
     begin(data)
-    with served(data, {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_CONTACT": "help@example.org"}) as url:
+    with served(
+        data,
+        {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_CONTACT": "help@example.org"},
+    ) as url:
         wait(lambda: shown_count(url) == 380)
         yield data, url
 
@@ -88,14 +96,22 @@ def scenario(moving: tuple[Path, str], ldes_client: list[str]) -> Scenario:
     line = [*ldes_client, f"{url}/ldes"]
     with following(line) as members:
         first = list(islice(members, 380))
-        across = {"sickle": by_sickle(url), "scythe": by_scythe(url), "feedparser": by_feedparser(url), "activities": by_activities(url)}
+        across = {
+            "sickle": by_sickle(url),
+            "scythe": by_scythe(url),
+            "feedparser": by_feedparser(url),
+            "activities": by_activities(url),
+        }
         begun = {name: take_items(items, 60) for name, items in across.items()}
         touched = move(data)
         wait(lambda: shown_count(url) == 380 + len(touched))
         for name, items in across.items():
             got["across", name] = Got(begun[name].items + list(items))
         later = list(islice(members, len(touched)))
-    got["before", "ldes"], got["across", "ldes"] = Got(list(by_ldes(first))), Got(list(by_ldes([*first, *later])))
+    got["before", "ldes"], got["across", "ldes"] = (
+        Got(list(by_ldes(first))),
+        Got(list(by_ldes([*first, *later]))),
+    )
     got["since", "sickle"] = Got(list(by_sickle(url, **{"from": since})))
     got["since", "scythe"] = Got(list(by_scythe(url, from_=since)))
     got |= {("after", name): item for name, item in all_at_once(url).items()}
@@ -109,17 +125,24 @@ Still = tuple[Path, httpx.Client]
 
 @pytest.fixture(scope="session")
 def stills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Still]]:
-    """Yield what serves the world as it is after the commit, over a store, once: its folder and a client of it."""
+    """Yield what serves the world as it is after the commit, over a store, once: its folder and a
+    client of it.
+    """
     data = tmp_path_factory.mktemp("still")
     begin(data)
     move(data)
     with ExitStack() as open_ones:
 
         def opened(store: str) -> Still:
-            contact = {"STOCKTAKE_CONTACT": "help@example.org", "STOCKTAKE_PUBLIC_URL": ""}  # the address that it listens on
-            url = open_ones.enter_context(published(store, data, tmp_path_factory.mktemp(store), contact))
+            # the address that it listens on
+            contact = {"STOCKTAKE_CONTACT": "help@example.org", "STOCKTAKE_PUBLIC_URL": ""}
+            url = open_ones.enter_context(
+                published(store, data, tmp_path_factory.mktemp(store), contact)
+            )
             wait(lambda: shown_count(url) == 466)
-            return data, open_ones.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE))
+            return data, open_ones.enter_context(
+                httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE)
+            )
 
         yield cache(opened)
 

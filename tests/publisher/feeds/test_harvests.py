@@ -1,4 +1,6 @@
-"""Harvests by others: complete before, across and after a commit with changes and deletions, compared with the journal record by record."""
+"""Harvests by others: complete before, across and after a commit with changes and deletions,
+compared with the journal record by record.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,20 @@ def whole(state: RecordStatements) -> dict[str, frozenset[str] | None]:
 
 def names(state: RecordStatements) -> dict[str, set[str]]:
     """Return the titles of each record that is there."""
-    results = {record: {line.partition(TITLE)[2] for line in lines if TITLE in line} for record, lines in alive(state).items()}
-    return {record: {title.rpartition('"')[0][1:].replace('\\"', '"') for title in titles} for record, titles in results.items()}
+    results = {
+        record: {line.partition(TITLE)[2] for line in lines if TITLE in line}
+        for record, lines in alive(state).items()
+    }
+    return {
+        record: {title.rpartition('"')[0][1:].replace('\\"', '"') for title in titles}
+        for record, titles in results.items()
+    }
 
 
 @pytest.mark.parametrize("client", OAI)
-def test_a_harvest_by_oai_pmh_before_the_commit_has_all_there_was(scenario: Scenario, client: str) -> None:
+def test_a_harvest_by_oai_pmh_before_the_commit_has_all_there_was(
+    scenario: Scenario, client: str
+) -> None:
     got = scenario.got["before", client]
 
     assert got.last == whole(scenario.before)
@@ -37,7 +47,9 @@ def test_a_harvest_by_oai_pmh_before_the_commit_has_all_there_was(scenario: Scen
 
 
 @pytest.mark.parametrize("client", OAI)
-def test_a_harvest_by_oai_pmh_across_the_commit_misses_nothing_and_doubles_nothing(scenario: Scenario, client: str) -> None:
+def test_a_harvest_by_oai_pmh_across_the_commit_misses_nothing_and_doubles_nothing(
+    scenario: Scenario, client: str
+) -> None:
     got = scenario.got["across", client]
 
     assert got.last == whole(scenario.before)
@@ -45,15 +57,23 @@ def test_a_harvest_by_oai_pmh_across_the_commit_misses_nothing_and_doubles_nothi
 
 
 @pytest.mark.parametrize("client", OAI)
-def test_the_next_harvest_by_date_has_just_what_the_commit_touched(scenario: Scenario, client: str) -> None:
+def test_the_next_harvest_by_date_has_just_what_the_commit_touched(
+    scenario: Scenario, client: str
+) -> None:
     got = scenario.got["since", client]
 
-    assert got.last == {record: lines for record, lines in whole(scenario.after).items() if record in scenario.touched}
+    assert got.last == {
+        record: lines
+        for record, lines in whole(scenario.after).items()
+        if record in scenario.touched
+    }
     assert got.doubled == []
 
 
 @pytest.mark.parametrize("client", OAI)
-def test_a_harvest_by_oai_pmh_after_the_commit_has_all_there_is_and_each_deletion(scenario: Scenario, client: str) -> None:
+def test_a_harvest_by_oai_pmh_after_the_commit_has_all_there_is_and_each_deletion(
+    scenario: Scenario, client: str
+) -> None:
     got = scenario.got["after", client]
 
     assert got.last == whole(scenario.after)
@@ -68,7 +88,9 @@ def replica(versions: list[tuple[str, Any]]) -> RecordStatements:
 
 
 @pytest.mark.parametrize(("when", "members"), [("before", 380), ("across", 466), ("after", 466)])
-def test_ldes_client_replicates_every_version_exactly(scenario: Scenario, when: str, members: int) -> None:
+def test_ldes_client_replicates_every_version_exactly(
+    scenario: Scenario, when: str, members: int
+) -> None:
     got = scenario.got[when, "ldes"].items
 
     assert replica(got) == (scenario.before if when == "before" else scenario.after)
@@ -76,13 +98,23 @@ def test_ldes_client_replicates_every_version_exactly(scenario: Scenario, when: 
 
 
 def test_the_stream_has_created_changed_and_deleted_records(scenario: Scenario) -> None:
-    new = [action for record, (_, position, action, _) in scenario.got["after", "ldes"].items if position > 380]
+    new = [
+        action
+        for record, (_, position, action, _) in scenario.got["after", "ldes"].items
+        if position > 380
+    ]
 
-    assert {action: new.count(action) for action in new} == {"Create": 27, "Update": 43, "Delete": 16}
+    assert {action: new.count(action) for action in new} == {
+        "Create": 27,
+        "Update": 43,
+        "Delete": 16,
+    }
 
 
 def feed(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return what a reader knows who went through the feed from the newest entry back: of each what it met first."""
+    """Return what a reader knows who went through the feed from the newest entry back: of each what
+    it met first.
+    """
     out: dict[str, Any] = {}
     for name, result in items:
         out.setdefault(name, result)
@@ -90,31 +122,49 @@ def feed(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("when", ["before", "across", "after"])
-def test_feedparser_finds_each_record_with_its_title_and_each_deletion_by_the_archives(scenario: Scenario, when: str) -> None:
+def test_feedparser_finds_each_record_with_its_title_and_each_deletion_by_the_archives(
+    scenario: Scenario, when: str
+) -> None:
     state = scenario.after if when == "after" else scenario.before
 
     got = feed(scenario.got[when, "feedparser"].items)
 
     titles = names(state)
-    assert {record for record, result in got.items() if result is None} == {record for record, lines in state.items() if is_gone(lines)}
-    assert {record for record, result in got.items() if result and result[0] in titles[record]} == set(titles)
+    assert {record for record, result in got.items() if result is None} == {
+        record for record, lines in state.items() if is_gone(lines)
+    }
+    assert {
+        record for record, result in got.items() if result and result[0] in titles[record]
+    } == set(titles)
 
 
 @pytest.mark.parametrize("when", ["before", "across", "after"])
 def test_the_activities_give_the_last_state_of_each_record(scenario: Scenario, when: str) -> None:
-    state = scenario.before if when == "before" else scenario.after  # a page that is asked after the commit has the commit in it
+    # a page that is asked after the commit has the commit in it
+    state = scenario.before if when == "before" else scenario.after
 
     got = scenario.got[when, "activities"].last
 
-    topics = {next(line for line in lines if "primaryTopic" in line).rpartition("<")[2][:-1]: record for record, lines in state.items()}
-    assert {topics[topic] for topic, result in got.items() if result is not None} == set(alive(state))
-    assert {topics[topic] for topic, result in got.items() if result is None} == set(state) - set(alive(state))
+    topics = {
+        next(line for line in lines if "primaryTopic" in line).rpartition("<")[2][:-1]: record
+        for record, lines in state.items()
+    }
+    assert {topics[topic] for topic, result in got.items() if result is not None} == set(
+        alive(state)
+    )
+    assert {topics[topic] for topic, result in got.items() if result is None} == set(state) - set(
+        alive(state)
+    )
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_icalendar_finds_each_event_once_with_its_title_and_no_other(scenario: Scenario, when: str) -> None:
+def test_icalendar_finds_each_event_once_with_its_title_and_no_other(
+    scenario: Scenario, when: str
+) -> None:
     state = scenario.after if when == "after" else scenario.before
-    events = {record: titles for record, titles in names(state).items() if "/record/demo/e" in record}
+    events = {
+        record: titles for record, titles in names(state).items() if "/record/demo/e" in record
+    }
 
     got = scenario.got[when, "icalendar"]
 
@@ -123,10 +173,14 @@ def test_icalendar_finds_each_event_once_with_its_title_and_no_other(scenario: S
     assert len(events) == (31 if when == "after" else 30)
 
 
-def test_the_store_itself_holds_what_the_harvests_were_compared_with(scenario: Scenario, moving: tuple[Path, str]) -> None:
+def test_the_store_itself_holds_what_the_harvests_were_compared_with(
+    scenario: Scenario, moving: tuple[Path, str]
+) -> None:
     _, url = moving
 
-    rows = httpx.post(f"{url}/sparql", data={"query": COUNT}, headers={"Accept": "application/json"}).json()["results"]["bindings"]
+    rows = httpx.post(
+        f"{url}/sparql", data={"query": COUNT}, headers={"Accept": "application/json"}
+    ).json()["results"]["bindings"]
 
     assert {row["graph"]["value"]: int(row["quads"]["value"]) for row in rows} == {
         item: len(lines) for item, lines in scenario.after.items()

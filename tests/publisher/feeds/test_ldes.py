@@ -13,12 +13,21 @@ from pyshacl import validate
 from rdflib import Graph
 
 SHAPES = ROOT.parent / "shared" / "suites" / "tree-shacl"
-TREE, LDES, A = "https://w3id.org/tree#", "https://w3id.org/ldes#", "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
+TREE, LDES, A = (
+    "https://w3id.org/tree#",
+    "https://w3id.org/ldes#",
+    "http://www.w3.org/1999/02/22-rdf-syntax-ns#type",
+)
 BELOW = "http://www.w3.org/2000/01/rdf-schema#subClassOf"
 KINDS = {
     "TR3.1": ("/ldes",),
     "TR3.2": ("/ldes/time", "/ldes/latest"),
-    "TR3.3": ("/ldes/time/2026-03", "/ldes/time/2026-03-28/1", "/ldes/time/2026-03-28/2", "/ldes/latest/265"),
+    "TR3.3": (
+        "/ldes/time/2026-03",
+        "/ldes/time/2026-03-28/1",
+        "/ldes/time/2026-03-28/2",
+        "/ldes/latest/265",
+    ),
 }
 NODES = [path for kind in ("TR3.2", "TR3.3") for path in KINDS[kind]]
 NQUADS = {"Accept": "application/n-quads"}
@@ -45,14 +54,25 @@ def members(read_quads: list[Quad]) -> list[str]:
 def test_every_page_keeps_the_shapes_of_tree(still: Still, path: str) -> None:
     if not SHAPES.exists():
         pytest.skip("no shapes of TREE beside the work tree")
-    other = [kind for kind, paths in KINDS.items() if path not in paths]  # the shapes of one kind of page contradict the others'
+    # the shapes of one kind of page contradict the others'
+    other = [kind for kind, paths in KINDS.items() if path not in paths]
     data = Graph()
-    data.parse(data="".join(f"{quad.triple} .\n" for quad in quads(still, path) if quad.graph_name == DefaultGraph()), format="nt")
-    for kind in ("GreaterThanOrEqualToRelation", "LessThanRelation"):  # as the vocabulary says that the shapes import
+    data.parse(
+        data="".join(
+            f"{quad.triple} .\n" for quad in quads(still, path) if quad.graph_name == DefaultGraph()
+        ),
+        format="nt",
+    )
+    # as the vocabulary says that the shapes import
+    for kind in ("GreaterThanOrEqualToRelation", "LessThanRelation"):
         data.parse(data=f"<{TREE}{kind}> <{BELOW}> <{TREE}Relation> .", format="nt")
 
-    files = [file for file in sorted(SHAPES.glob("TR*.ttl")) if not file.name.startswith(tuple(other))]
-    results = {file.stem: validate(data, shacl_graph=shapes(file), allow_infos=True) for file in files}
+    files = [
+        file for file in sorted(SHAPES.glob("TR*.ttl")) if not file.name.startswith(tuple(other))
+    ]
+    results = {
+        file.stem: validate(data, shacl_graph=shapes(file), allow_infos=True) for file in files
+    }
 
     assert {name: text for name, (conforms, _, text) in results.items() if not conforms} == {}
     assert len(results) > 15
@@ -73,16 +93,21 @@ def test_the_stream_states_its_shape_its_paths_and_its_views(still: Still) -> No
     assert objects(result, f"{TREE}shape") == [f"{host}/ldes/shape"]
     assert objects(result, f"{LDES}timestampPath") == ["http://www.w3.org/ns/prov#generatedAtTime"]
     assert objects(result, f"{LDES}versionOfPath") == ["http://purl.org/dc/terms/isVersionOf"]
-    assert objects(result, f"{LDES}versionDeleteObject") == ["https://www.w3.org/ns/activitystreams#Delete"]
+    assert objects(result, f"{LDES}versionDeleteObject") == [
+        "https://www.w3.org/ns/activitystreams#Delete"
+    ]
 
 
 def test_every_member_keeps_the_shape_that_the_stream_states(still: Still) -> None:
     data, shapes = Graph(), Graph()
     results = [quad for quad in quads(still, "/ldes/latest") if quad.graph_name == DefaultGraph()]
     data.parse(data="".join(f"{quad.triple} .\n" for quad in results), format="nt")
-    shapes.parse(data="".join(f"{quad.triple} .\n" for quad in quads(still, "/ldes/shape")), format="nt")
+    shapes.parse(
+        data="".join(f"{quad.triple} .\n" for quad in quads(still, "/ldes/shape")), format="nt"
+    )
     targets = "".join(
-        f"<{still[1].base_url}/ldes/shape> <http://www.w3.org/ns/shacl#targetNode> <{member}> .\n" for member in members(results)
+        f"<{still[1].base_url}/ldes/shape> <http://www.w3.org/ns/shacl#targetNode> <{member}> .\n"
+        for member in members(results)
     )
     shapes.parse(data=targets, format="nt")
 
@@ -105,11 +130,16 @@ def test_every_member_keeps_the_shape_that_the_stream_states(still: Still) -> No
         ("/ldes/version/4/demo/i%2F7", True),
     ],
 )
-def test_what_can_never_change_says_so_and_what_grows_does_not(still: Still, path: str, immutable: bool) -> None:
+def test_what_can_never_change_says_so_and_what_grows_does_not(
+    still: Still, path: str, immutable: bool
+) -> None:
     answer = still[1].get(path, headers=NQUADS)
 
     assert ("immutable" in answer.headers["cache-control"]) == immutable
-    assert still[1].get(path, headers={**NQUADS, "If-None-Match": answer.headers["etag"]}).status_code == 304
+    assert (
+        still[1].get(path, headers={**NQUADS, "If-None-Match": answer.headers["etag"]}).status_code
+        == 304
+    )
 
 
 def test_a_page_holds_what_the_records_held_then_though_they_have_changed(still: Still) -> None:
@@ -120,7 +150,9 @@ def test_a_page_holds_what_the_records_held_then_though_they_have_changed(still:
     for number in (0, 39, 100):
         record = f"{IRIS.base}record/demo/i%2F{number}"
         version = NamedNode(f"{IRIS.base}ldes/version/1/demo/i%2F{number}")
-        assert plain(str(quad.triple) for quad in result if quad.graph_name == version) == then[record]
+        assert (
+            plain(str(quad.triple) for quad in result if quad.graph_name == version) == then[record]
+        )
 
 
 def test_pages_are_cut_by_the_day_of_the_entry_and_lead_to_the_next(still: Still) -> None:
@@ -129,12 +161,16 @@ def test_pages_are_cut_by_the_day_of_the_entry_and_lead_to_the_next(still: Still
     assert (len(members(first)), len(members(second))) == (250, 10)
     assert objects(first, f"{TREE}node") == [f"{still[1].base_url}/ldes/time/2026-03-28/2"] * 2
     assert objects(second, f"{TREE}node") == []
-    assert {quad.object.value for quad in first if quad.predicate.value.endswith("generatedAtTime")} == {f"{FIRST:%Y-%m-%dT%H:%M:%SZ}"}
+    assert {
+        quad.object.value for quad in first if quad.predicate.value.endswith("generatedAtTime")
+    } == {f"{FIRST:%Y-%m-%dT%H:%M:%SZ}"}
 
 
 def test_the_latest_view_has_one_version_of_each_record_and_the_tombstones(still: Still) -> None:
     first = quads(still, "/ldes/latest")
-    second = quads(still, objects(first, f"{TREE}node")[0].removeprefix(str(still[1].base_url).rstrip("/")))
+    second = quads(
+        still, objects(first, f"{TREE}node")[0].removeprefix(str(still[1].base_url).rstrip("/"))
+    )
 
     versions = objects(first + second, "http://purl.org/dc/terms/isVersionOf")
     assert sorted(versions) == sorted(read_graphs(still[0]))
@@ -155,7 +191,9 @@ def test_each_form_says_the_same(still: Still, form: str) -> None:
 
     answer = still[1].get(f"/ldes/time/2026-03-28/2?format={form}")
 
-    assert {str(item) for item in parse(answer.content, formats[form])} == {str(quad) for quad in quads(still, "/ldes/time/2026-03-28/2")}
+    assert {str(item) for item in parse(answer.content, formats[form])} == {
+        str(quad) for quad in quads(still, "/ldes/time/2026-03-28/2")
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Places in the order of the journal, sets that follow what a record bears, and horizons that never hide a change."""
+"""Places in the order of the journal, sets that follow what a record bears, and horizons that never
+hide a change.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def append(data: Path, *rows: str, graph: str = RECORD) -> None:
 
 
 def followed(data: Path) -> HistoryUpdater:
-    following = HistoryUpdater(data / "history", JournalReader(Journal(data / "journal"), IRIS.base))
+    following = HistoryUpdater(
+        data / "history", JournalReader(Journal(data / "journal"), IRIS.base)
+    )
     following.step()
     return following
 
@@ -55,7 +59,8 @@ def test_a_record_is_created_changed_deleted_and_created_again(tmp_path: Path) -
     assert [(item.entry, item.change_type.name, item.leaves) for item in result] == [
         (1, "NEW", ("goal:3:declared",)),
         (2, "CHANGED", ("goal:3:declared", "line:C2:crosswalked")),
-        (3, "DELETED", ("goal:3:declared", "line:C2:crosswalked")),  # so that who harvests these sets hears that it went
+        # so that who harvests these sets hears that it went
+        (3, "DELETED", ("goal:3:declared", "line:C2:crosswalked")),
         (4, "NEW", ("goal:4:declared",)),
     ]
     assert {item.kind for item in result} == {"initiative"}
@@ -65,7 +70,10 @@ def test_a_graph_that_is_emptied_without_a_tombstone_is_gone(tmp_path: Path) -> 
     append(tmp_path, f"A {ABOUT}")
     append(tmp_path, f"D {ABOUT}")
 
-    assert [change.change_type for change in changes(tmp_path)] == [ChangeType.NEW, ChangeType.DELETED]
+    assert [change.change_type for change in changes(tmp_path)] == [
+        ChangeType.NEW,
+        ChangeType.DELETED,
+    ]
 
 
 def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path: Path) -> None:
@@ -75,7 +83,10 @@ def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path
 
     result = changes(tmp_path)
 
-    assert [(item.name, item.change_type) for item in result] == [("x/2", ChangeType.NEW), ("x/1", ChangeType.NEW)]
+    assert [(item.name, item.change_type) for item in result] == [
+        ("x/2", ChangeType.NEW),
+        ("x/1", ChangeType.NEW),
+    ]
     assert result[1].leaves == ("goal:3:declared",)
 
 
@@ -103,14 +114,19 @@ def test_the_log_is_the_same_when_it_is_made_anew(tmp_path: Path) -> None:
     assert changes(tmp_path) == grown
 
 
-def test_a_list_as_it_was_at_a_place_has_each_record_where_it_last_changed_before(tmp_path: Path) -> None:
+def test_a_list_as_it_was_at_a_place_has_each_record_where_it_last_changed_before(
+    tmp_path: Path,
+) -> None:
     begin(tmp_path)
     move(tmp_path)
     changes(tmp_path)
 
     with change_reader.open_log(tmp_path / "history") as file:
         assert file
-        then, now = (change_reader.changes(file, change_reader.ALL, 0, 1_000, 1_000, position) for position in (380, 466))
+        then, now = (
+            change_reader.changes(file, change_reader.ALL, 0, 1_000, 1_000, position)
+            for position in (380, 466)
+        )
 
     assert [item.number for item in then if item.number <= 380] == list(range(1, 381))
     assert (len({item.name for item in now}), len(now)) == (407, 407)
@@ -120,10 +136,14 @@ def snapshot(folder: Path, number: int, position: int) -> None:
     path = folder / f"{number:09d}"
     path.mkdir(parents=True)
     result = Snapshot(number, position, "x", 1, str(path))
-    (path / "about.json").write_text(f'{{"number": {number}, "position": {position}, "entry": "x", "quads": 1, "path": "{result.path}"}}')
+    (path / "about.json").write_text(
+        f'{{"number": {number}, "position": {position}, "entry": "x", "quads": 1, "path": "{result.path}"}}'
+    )
 
 
-def test_entries_before_the_log_keep_their_time_and_later_ones_get_a_future_one(tmp_path: Path) -> None:
+def test_entries_before_the_log_keep_their_time_and_later_ones_get_a_future_one(
+    tmp_path: Path,
+) -> None:
     append(tmp_path, f"A {ABOUT}")
     old = datetime(2026, 5, 1, tzinfo=UTC).timestamp()
     os.utime(Journal(tmp_path / "journal").head.path, (old, old))
@@ -141,7 +161,9 @@ def test_entries_before_the_log_keep_their_time_and_later_ones_get_a_future_one(
     after = datetime.now(UTC).timestamp()
     following.close()
 
-    now, soon = (change_reader.read_watermark(tmp_path / "history", time) for time in (before, after + LEAD))
+    now, soon = (
+        change_reader.read_watermark(tmp_path / "history", time) for time in (before, after + LEAD)
+    )
     assert hidden is not None
     assert (hidden.entry, hidden.announced_at) == (1, int(old))
     assert now == hidden

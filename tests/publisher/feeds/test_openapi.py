@@ -14,7 +14,11 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from publisher.app import create_app
 from publisher.linked_data.catalog.routes.openapi import openapi_description
@@ -23,8 +27,15 @@ from publisher.projections.search.query_parser import MAX_LENGTH
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-DESCRIPTION = openapi_description(create_app(QueryService(Path(mkdtemp()), Iris())), "http://stocktake.test")
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+DESCRIPTION = openapi_description(
+    create_app(QueryService(Path(mkdtemp()), Iris())), "http://stocktake.test"
+)
 OPERATIONS = [(method, path) for path, item in DESCRIPTION["paths"].items() for method in item]
 EXAMPLES = 8  # generated requests of each operation, valid and invalid each
 HEALTH = [*HealthCheck]  # schemathesis: slow generation is no failure
@@ -72,14 +83,32 @@ def test_every_reference_of_the_description_leads_to_a_schema() -> None:
 @pytest.mark.parametrize(
     ("path", "status", "detail"),
     [
-        ("/search?page=0", 400, "The parameter page: input should be greater than or equal to 1; the request has '0'"),
-        ("/search?per=1_0", 400, "The parameter per: input should be a whole number; the request has '1_0'"),
+        (
+            "/search?page=0",
+            400,
+            "The parameter page: input should be greater than or equal to 1; the request has '0'",
+        ),
+        (
+            "/search?per=1_0",
+            400,
+            "The parameter per: input should be a whole number; the request has '1_0'",
+        ),
         ("/search?page=&sort=", 200, None),
-        ("/journal/?before=x", 400, "The parameter before: input should be a whole number; the request has 'x'"),
-        ("/activities/x", 404, "The parameter number: input should be a whole number; the request has 'x'"),
+        (
+            "/journal/?before=x",
+            400,
+            "The parameter before: input should be a whole number; the request has 'x'",
+        ),
+        (
+            "/activities/x",
+            404,
+            "The parameter number: input should be a whole number; the request has 'x'",
+        ),
     ],
 )
-def test_invalid_parameter_is_named_with_what_it_should_be(still: Still, path: str, status: int, detail: str | None) -> None:
+def test_invalid_parameter_is_named_with_what_it_should_be(
+    still: Still, path: str, status: int, detail: str | None
+) -> None:
     response = still[1].get(path, headers={"Accept": "application/json"})
 
     assert response.status_code == status
@@ -105,17 +134,27 @@ def test_successful_response_is_as_described(still: Still, path: str, known: str
 
 @pytest.mark.parametrize("mode", GenerationMode)
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_schemathesis_finds_no_server_error_or_undocumented_response(still: Still, method: str, path: str, mode: GenerationMode) -> None:
+def test_schemathesis_finds_no_server_error_or_undocumented_response(
+    still: Still, method: str, path: str, mode: GenerationMode
+) -> None:
     host = str(still[1].base_url).rstrip("/")
     operation = schemathesis.openapi.from_dict(DESCRIPTION)[path][method.upper()]
     if mode is GenerationMode.NEGATIVE and not operation.query and not operation.body:
         pytest.skip("there is nothing that a request could do wrong")
 
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=HEALTH)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=HEALTH,
+    )
     @given(case=operation.as_strategy(mode))
     def check_case(case: schemathesis.Case) -> None:
         seconds = (case.query or {}).get("timeout")
-        assume(not isinstance(seconds, float | int) or seconds >= 1)  # such a query is rightly stopped with 504
+        # such a query is rightly stopped with 504
+        assume(not isinstance(seconds, float | int) or seconds >= 1)
         case.call_and_validate(base_url=host, checks=CHECKS)
 
     check_case()

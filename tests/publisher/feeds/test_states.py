@@ -1,4 +1,6 @@
-"""What a change brought is announced when the store shows it, and stays the same whatever the store has taken in since."""
+"""What a change brought is announced when the store shows it, and stays the same whatever the store
+has taken in since.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from publisher.store.workers.query_request import QueryRequest
 
 
 class Answering:
-    """A query service whose store is at the next of *positions* at each query; it has applied *loaded* rows of the next entry."""
+    """A query service whose store is at the next of *positions* at each query; it has applied
+    *loaded* rows of the next entry.
+    """
 
     def __init__(self, data: Path, *positions: int, loaded: int = 0) -> None:
         self.history, self.iris, self.journal = data / "history", IRIS, Journal(data / "journal")
@@ -33,10 +37,14 @@ class Answering:
         self.request_log += 1
         store = Store()
         for sign, quad in self._rows(position):
-            (store.add if sign == "A" else store.remove)(next(iter(parse(quad.encode(), RdfFormat.N_QUADS))))
+            (store.add if sign == "A" else store.remove)(
+                next(iter(parse(quad.encode(), RdfFormat.N_QUADS)))
+            )
         result = store.query(question.text)
         assert isinstance(result, QuerySolutions)
-        return result.serialize(format=QueryResultsFormat.JSON) or b"", Snapshot(position, position, "", 0, "")
+        return result.serialize(format=QueryResultsFormat.JSON) or b"", Snapshot(
+            position, position, "", 0, ""
+        )
 
     def latest_position(self, by: Snapshot) -> int:
         return by.position + bool(self._loaded)
@@ -44,7 +52,10 @@ class Answering:
     def _rows(self, position: int) -> Iterator[tuple[str, str]]:
         for entry in self.journal.entries():
             rows = list(entry.rows())
-            yield from ((row[0], row[2:]) for row in (rows if entry.number <= position else rows[: self._loaded]))
+            yield from (
+                (row[0], row[2:])
+                for row in (rows if entry.number <= position else rows[: self._loaded])
+            )
             if entry.number > position:
                 return
 
@@ -54,13 +65,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("states")
     begin(data)
     move(data)
-    following = HistoryUpdater(data / "history", JournalReader(Journal(data / "journal"), IRIS.base))
+    following = HistoryUpdater(
+        data / "history", JournalReader(Journal(data / "journal"), IRIS.base)
+    )
     following.step()
     following.close()
     return data
 
 
-def shown_states(data: Path, service: Answering, after: int, last: int) -> dict[str, frozenset[str]]:
+def shown_states(
+    data: Path, service: Answering, after: int, last: int
+) -> dict[str, frozenset[str]]:
     with change_reader.open_log(data / "history") as file:
         assert file
         wanted = change_reader.changes(file, change_reader.ALL, after, last, 1_000)
@@ -74,12 +89,16 @@ def test_a_store_that_is_an_entry_behind_is_asked_again(data: Path) -> None:
     result = shown_states(data, service, 380, 466)
 
     assert service.request_log == 3
-    assert result == {record: lines for record, lines in read_graphs(data).items() if record in result}
+    assert result == {
+        record: lines for record, lines in read_graphs(data).items() if record in result
+    }
     assert f"{IRIS.base}record/demo/e91" in result
 
 
 @pytest.mark.parametrize("loaded", [0, 1, 40, 700, 10_000])
-def test_a_change_is_announced_while_an_external_store_loads_the_next(data: Path, loaded: int) -> None:
+def test_a_change_is_announced_while_an_external_store_loads_the_next(
+    data: Path, loaded: int
+) -> None:
     result = shown_states(data, Answering(data, 3, loaded=loaded), 0, 380)
 
     assert result == read_graphs(data, 3)

@@ -56,7 +56,9 @@ async def until(service: QueryService, entry: int) -> None:
     await wait_until_async(reached, f"entry {entry}", pause=0.01)
 
 
-async def test_the_hub_is_pinged_once_per_change_and_again_after_an_outage(opened: QueryService) -> None:
+async def test_the_hub_is_pinged_once_per_change_and_again_after_an_outage(
+    opened: QueryService,
+) -> None:
     hub = Hub()
     async with httpx.AsyncClient(transport=httpx.MockTransport(hub)) as client:
         announcer = WebSubNotifier(HUB, opened, client)
@@ -74,14 +76,21 @@ async def test_the_hub_is_pinged_once_per_change_and_again_after_an_outage(opene
     feeds = {item for result in hub.pings for item in result}
     assert (first, again) == (0, 0)
     assert later == len(feeds) == sum(map(len, hub.pings))
-    assert {f"{IRIS.base}feeds/{name}.atom" for name in ("all", "source/demo", "country/404", "goal/4", "goal/4/declared")} <= feeds
+    assert {
+        f"{IRIS.base}feeds/{name}.atom"
+        for name in ("all", "source/demo", "country/404", "goal/4", "goal/4/declared")
+    } <= feeds
     assert f"{IRIS.base}feeds/source/alpha.atom" not in feeds
     assert json.loads((opened.data / FILE_NAME).read_text()) == {"entry": 4}
 
 
-async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(opened: QueryService) -> None:
+async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(
+    opened: QueryService,
+) -> None:
     app = create_app(opened, site=SiteOptions(hub=HUB))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    ) as client:
         answer = await client.get("/feeds/goal/4.atom")
 
     assert f'<{HUB}>; rel="hub"' in answer.headers["link"]
@@ -90,7 +99,17 @@ async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(op
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fd00::1", "::ffff:192.168.0.1", "64:ff9b::a00:1", "224.0.0.1"]
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "169.254.169.254",
+        "::1",
+        "fd00::1",
+        "::ffff:192.168.0.1",
+        "64:ff9b::a00:1",
+        "224.0.0.1",
+    ],
 )
 async def test_a_hub_at_a_private_address_is_not_asked(address: str) -> None:
     async def resolve(host: str, port: int) -> list[str]:
@@ -103,7 +122,8 @@ async def test_a_hub_at_a_private_address_is_not_asked(address: str) -> None:
 
 async def test_a_private_hub_that_the_operators_name_is_asked() -> None:
     async with create_client(frozenset({"localhost"})) as client:
-        with pytest.raises(httpx.ConnectError) as caught:  # nobody listens on the port, which shows that it was tried
+        # nobody listens on the port, which shows that it was tried
+        with pytest.raises(httpx.ConnectError) as caught:
             await client.post("http://localhost:9/")
 
     assert not isinstance(caught.value.__cause__, PrivateAddressError)

@@ -19,7 +19,9 @@ def upgrade() -> None:
     """Rewrite the reasons of the stored runs."""
     connection = op.get_bind()
     for id, incomplete, reasons in connection.execute(sa.select(*_RUN.c)).all():
-        coded = json.dumps({"code": "other", "values": {"text": incomplete}}) if incomplete else None
+        coded = (
+            json.dumps({"code": "other", "values": {"text": incomplete}}) if incomplete else None
+        )
         listed = [part for reason in json.loads(reasons or "[]") for part in _split(reason)]
         row = {"incomplete_reason": coded, "reasons": json.dumps(listed)}
         connection.execute(sa.update(_RUN).where(_RUN.c.id == id).values(**row))

@@ -11,7 +11,11 @@ down_revision = "0013"
 
 def upgrade() -> None:
     """Create the tables."""
-    op.create_table("prize_edition", sa.Column("id", sa.String, primary_key=True), sa.Column("content", sa.Text, nullable=False))
+    op.create_table(
+        "prize_edition",
+        sa.Column("id", sa.String, primary_key=True),
+        sa.Column("content", sa.Text, nullable=False),
+    )
     op.create_table(
         "prize_nomination",
         sa.Column("id", sa.String, primary_key=True),

@@ -1,4 +1,6 @@
-"""Take submissions by HTTP. Every change names the version that it changes (RFC 9110, section 13.1.1, and RFC 6585)."""
+"""Take submissions by HTTP. Every change names the version that it changes (RFC 9110, section
+13.1.1, and RFC 6585).
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,12 @@ from languages.request_locale import current_locale
 from vocab.iris import Iris
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*\Z", re.ASCII)
-_BODY = {"requestBody": {"required": True, "content": {media: {"schema": {"type": "object"}} for media in (JSON, JSON_LD, TURTLE)}}}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {media: {"schema": {"type": "object"}} for media in (JSON, JSON_LD, TURTLE)},
+    }
+}
 
 routes = APIRouter(prefix="/submissions", tags=["submissions"])
 
@@ -64,15 +71,23 @@ Body = Annotated[bytes, Depends(read_body)]
     dependencies=[Depends(count_write)],
 )
 def ask_confirmation(address: MailAddress, context: SubmissionContextDep) -> dict[str, str]:
-    """The answer is the same whether the address is known or not. A demo without a mail server answers with the link itself."""
+    """The answer is the same whether the address is known or not. A demo without a mail server
+    answers with the link itself.
+    """
     context.source()
     link = request_confirmation(context, address.mail)
     return {"state": "shown", "link": link} if link else {"state": "sent"}
 
 
-@routes.post("/confirmations/{secret}", summary="Confirm a mail address with the secret of its link", dependencies=[Depends(count_write)])
+@routes.post(
+    "/confirmations/{secret}",
+    summary="Confirm a mail address with the secret of its link",
+    dependencies=[Depends(count_write)],
+)
 def confirm_address(secret: str, context: SubmissionContextDep) -> dict[str, Any]:
-    """The secret is the last part of the link in the mail. It works once; the token that it returns works for 12 hours."""
+    """The secret is the last part of the link in the mail. It works once; the token that it returns
+    works for 12 hours.
+    """
     _, _, session = confirm(context, secret)
     return {"token": f"{TOKEN_PREFIX}{session}", "expires_in": int(SESSION_AGE.total_seconds())}
 
@@ -80,7 +95,9 @@ def confirm_address(secret: str, context: SubmissionContextDep) -> dict[str, Any
 @routes.get("", summary="List your submissions")
 def list_own(context: SubmissionContextDep, submitter: SubmitterDep) -> list[dict[str, Any]]:
     """The newest come first."""
-    return [view(context, item) for item in submissions.of_submitter(context.admin.ledger, submitter.id)]
+    return [
+        view(context, item) for item in submissions.of_submitter(context.admin.ledger, submitter.id)
+    ]
 
 
 @routes.get("/account", summary="Export all that is stored about you")
@@ -89,17 +106,31 @@ def export(context: SubmissionContextDep, submitter: SubmitterDep) -> dict[str, 
     return actions.export(context, submitter)
 
 
-@routes.delete("/account", summary="Withdraw your submissions and delete all that is stored about you", dependencies=[Depends(count_write)])
+@routes.delete(
+    "/account",
+    summary="Withdraw your submissions and delete all that is stored about you",
+    dependencies=[Depends(count_write)],
+)
 def delete_account(context: SubmissionContextDep, submitter: SubmitterDep) -> dict[str, Any]:
     """Published records leave a tombstone without personal data."""
     return {"deleted": actions.delete_account(context, submitter)}
 
 
-@routes.post("", status_code=HTTPStatus.CREATED, summary="Submit a record", openapi_extra=_BODY, dependencies=[Depends(count_write)])
-def create(request: Request, body: Body, context: SubmissionContextDep, submitter: SubmitterDep) -> Response:
-    """The record is an initiative, event, document or post, as our own JSON, JSON-LD or Turtle. It waits for a moderator.
+@routes.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    summary="Submit a record",
+    openapi_extra=_BODY,
+    dependencies=[Depends(count_write)],
+)
+def create(
+    request: Request, body: Body, context: SubmissionContextDep, submitter: SubmitterDep
+) -> Response:
+    """The record is an initiative, event, document or post, as our own JSON, JSON-LD or Turtle. It
+    waits for a moderator.
 
-    A record with violations is refused with a message by member; likely duplicates are in the answer.
+    A record with violations is refused with a message by member; likely duplicates are in the
+    answer.
     """
     context.source()
     content = _read(request, body, context)
@@ -114,8 +145,15 @@ def create(request: Request, body: Body, context: SubmissionContextDep, submitte
     return _answer(context, submission, checked, HTTPStatus.CREATED, location)
 
 
-@routes.post("/check", summary="Check a record without submitting it", openapi_extra=_BODY, dependencies=[Depends(count_write)])
-def check(request: Request, body: Body, context: SubmissionContextDep, submitter: SubmitterDep) -> Response:
+@routes.post(
+    "/check",
+    summary="Check a record without submitting it",
+    openapi_extra=_BODY,
+    dependencies=[Depends(count_write)],
+)
+def check(
+    request: Request, body: Body, context: SubmissionContextDep, submitter: SubmitterDep
+) -> Response:
     """Return the messages and the likely duplicates; nothing is stored."""
     content = _read(request, body, context)
     if isinstance(content, Response):
@@ -132,9 +170,18 @@ def read(id: str, context: SubmissionContextDep, submitter: SubmitterDep) -> Res
     return _answer(context, submission, checked, HTTPStatus.OK, {}, submitter)
 
 
-@routes.put("/{id}", summary="Change one of your submissions", openapi_extra=_BODY, dependencies=[Depends(count_write)])
-def replace(id: str, request: Request, body: Body, context: SubmissionContextDep, submitter: SubmitterDep) -> Response:
-    """`If-Match` has the ETag of the version that was read. If there is a newer one, the answer has the differences."""
+@routes.put(
+    "/{id}",
+    summary="Change one of your submissions",
+    openapi_extra=_BODY,
+    dependencies=[Depends(count_write)],
+)
+def replace(
+    id: str, request: Request, body: Body, context: SubmissionContextDep, submitter: SubmitterDep
+) -> Response:
+    """`If-Match` has the ETag of the version that was read. If there is a newer one, the answer has
+    the differences.
+    """
     submission = actions.find_own(context, submitter, id)
     content = _read(request, body, context)
     if isinstance(content, Response):
@@ -151,15 +198,23 @@ def replace(id: str, request: Request, body: Body, context: SubmissionContextDep
         return _problem(error.status, error.localized, more, {"ETag": _etag(newest)})
 
 
-@routes.post("/{id}/confirmation", summary="Confirm that one of your submissions is still true", dependencies=[Depends(count_write)])
+@routes.post(
+    "/{id}/confirmation",
+    summary="Confirm that one of your submissions is still true",
+    dependencies=[Depends(count_write)],
+)
 def confirm_still_true(id: str, context: SubmissionContextDep, submitter: SubmitterDep) -> Response:
     """The record shows the day as `lastReviewed` from the next run on."""
     confirmations.confirm(context.admin, actions.find_own(context, submitter, id), submitter.name)
     return _answer(context, actions.find_own(context, submitter, id), None)
 
 
-@routes.delete("/{id}", summary="Withdraw one of your submissions", dependencies=[Depends(count_write)])
-def withdraw(id: str, request: Request, context: SubmissionContextDep, submitter: SubmitterDep) -> Response:
+@routes.delete(
+    "/{id}", summary="Withdraw one of your submissions", dependencies=[Depends(count_write)]
+)
+def withdraw(
+    id: str, request: Request, context: SubmissionContextDep, submitter: SubmitterDep
+) -> Response:
     """Its content is deleted; if it was published, a tombstone stays. `If-Match` as for a change."""
     submission = actions.find_own(context, submitter, id)
     _check_version(request, submission)
@@ -171,9 +226,14 @@ def _read(request: Request, body: bytes, context: SubmissionContext) -> Content 
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     language = request.headers.get("content-language", "").strip()
     try:
-        return read_document(body, media, context.admin.base, language if _LANGUAGE.match(language) else None)
+        return read_document(
+            body, media, context.admin.base, language if _LANGUAGE.match(language) else None
+        )
     except InvalidMembersError as error:
-        results = [{"member": name, "severity": "Violation", "message": text, "rule": None} for name, text in error.faults.items()]
+        results = [
+            {"member": name, "severity": "Violation", "message": text, "rule": None}
+            for name, text in error.faults.items()
+        ]
         return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), {"results": results})
     except ParseError as error:
         return _problem(HTTPStatus.BAD_REQUEST, str(error), {})
@@ -186,7 +246,9 @@ def _check_version(request: Request, submission: Submission) -> None:
     if len(sent) > 1_000:
         raise InvalidValue("If-Match is too long.")
     if _etag(submission) not in (tag.strip() for tag in sent.split(",")):
-        raise VersionConflict("Somebody else changed the submission meanwhile. Compare the two versions, and send yours again.")
+        raise VersionConflict(
+            "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
+        )
 
 
 def _etag(submission: Submission) -> str:
@@ -194,16 +256,34 @@ def _etag(submission: Submission) -> str:
 
 
 def _refusal(checked: Check) -> Response:
-    text = "; ".join(f"{finding.member}: {finding.message}" for finding in checked.findings if finding.severity == "Violation")
+    text = "; ".join(
+        f"{finding.member}: {finding.message}"
+        for finding in checked.findings
+        if finding.severity == "Violation"
+    )
     return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, text, _checked(checked))
 
 
 def _checked(checked: Check) -> dict[str, Any]:
-    return {"results": [asdict(item) for item in checked.findings], "duplicates": [asdict(item) for item in checked.duplicates]}
+    return {
+        "results": [asdict(item) for item in checked.findings],
+        "duplicates": [asdict(item) for item in checked.duplicates],
+    }
 
 
-def _problem(status: HTTPStatus, detail: str, more: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail, **more}
+def _problem(
+    status: HTTPStatus,
+    detail: str,
+    more: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    body = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+        **more,
+    }
     return JSONResponse(body, status, headers, PROBLEM_JSON)
 
 
@@ -232,11 +312,22 @@ def _answer(
     submitter: Submitter | None = None,
 ) -> Response:
     """Return a submission, with its history if the *submitter* asks to read it."""
-    body = {**view(context, submission), "content": submission.content, **(_checked(checked) if checked else {})}
+    body = {
+        **view(context, submission),
+        "content": submission.content,
+        **(_checked(checked) if checked else {}),
+    }
     if submitter:
         events = submissions.history(context.admin.ledger, submission.id, internal=False)
         body["history"] = [
-            {"time": event.time.isoformat(), "what": event.what, "who": actions.public_name(event.who, submitter), "note": event.note}
+            {
+                "time": event.time.isoformat(),
+                "what": event.what,
+                "who": actions.public_name(event.who, submitter),
+                "note": event.note,
+            }
             for event in events
         ]
-    return JSONResponse(body, status, {"ETag": _etag(submission), "Vary": "Accept-Language", **(headers or {})})
+    return JSONResponse(
+        body, status, {"ETag": _etag(submission), "Vary": "Accept-Language", **(headers or {})}
+    )

@@ -1,4 +1,6 @@
-"""Check an answer of the form while a person types, and serve the script that asks for it. Nothing is stored."""
+"""Check an answer of the form while a person types, and serve the script that asks for it. Nothing
+is stored.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,11 @@ from harvesters.participation.submissions.pages import SCRIPT
 from harvesters.participation.submissions.questions import read_answer
 from harvesters.participation.submissions.routes.form import ROOT, FormDep
 from harvesters.participation.submissions.routes.questions import find_question
-from harvesters.participation.submissions.submitters.identity import SubmissionContextDep, count, get_submission_context
+from harvesters.participation.submissions.submitters.identity import (
+    SubmissionContextDep,
+    count,
+    get_submission_context,
+)
 from shapes.result import Severity
 
 routes = APIRouter(prefix=ROOT, include_in_schema=False)
@@ -41,9 +47,19 @@ def check_answer(secret: str, name: str, form: FormDep, context: SubmissionConte
     except InvalidMembersError as error:
         faults = dict(error.faults)
     if faults:
-        violations = Check(tuple(MemberFinding(member, Severity.VIOLATION.value, text) for member, text in faults.items()), ())
+        violations = Check(
+            tuple(
+                MemberFinding(member, Severity.VIOLATION.value, text)
+                for member, text in faults.items()
+            ),
+            (),
+        )
         findings = drafts.findings_of(violations, question)
     else:
         findings = drafts.check_answer(context, content, question)
-    messages = [{"field": name, "severity": each.severity, "text": each.message} for name, many in findings.items() for each in many]
+    messages = [
+        {"field": name, "severity": each.severity, "text": each.message}
+        for name, many in findings.items()
+        for each in many
+    ]
     return JSONResponse({"messages": messages})

@@ -1,4 +1,6 @@
-"""The pages below /submit: a form with one question a page, the link that confirms an address, and what is a person's own."""
+"""The pages below /submit: a form with one question a page, the link that confirms an address, and
+what is a person's own.
+"""
 
 from __future__ import annotations
 
@@ -52,16 +54,24 @@ ROOT = "/submit"
 _MAX_FIELDS = 400  # of a form: the countries
 _TRAP = "website"  # a field that persons do not see; programs fill it in
 
-routes = APIRouter(prefix=ROOT, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+routes = APIRouter(
+    prefix=ROOT, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)]
+)
 
 
 async def read_form(request: Request) -> Form:
-    """Read a form of this site, whose fields may have several values. Raises CSRFError, InvalidValue."""
+    """Read a form of this site, whose fields may have several values. Raises CSRFError,
+    InvalidValue.
+    """
     check_same_site(request)
     body = await request.body()
     try:
         return parse_qs(
-            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict", max_num_fields=_MAX_FIELDS
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
         )
     except ValueError as error:
         raise InvalidValue("The request body is not a valid form.") from error
@@ -98,7 +108,10 @@ def style() -> Response:
 def start(request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Say what can be submitted, and who decides."""
     context.source()
-    return pages.render("start.html", {"source": context.source(), "session": session_of(request, context) is not None})
+    return pages.render(
+        "start.html",
+        {"source": context.source(), "session": session_of(request, context) is not None},
+    )
 
 
 @routes.post("", dependencies=[Writing])
@@ -109,13 +122,17 @@ def begin(form: FormDep, request: Request, context: SubmissionContextDep) -> Res
 
 
 @routes.get("/draft/{secret}/summary")
-def summary(secret: str, request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
+def summary(
+    secret: str, request: Request, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
     """Show the answers, what the rules say of them, and records that may be the same."""
     return _summary(request, context, pages, secret, drafts.open_draft(context, secret))
 
 
 @routes.post("/draft/{secret}/summary", dependencies=[Writing])
-def send(secret: str, form: FormDep, request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
+def send(
+    secret: str, form: FormDep, request: Request, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
     """Send a draft: at once in a session, else when its author confirms an address."""
     draft = drafts.open_draft(context, secret)
     check_trap(form)
@@ -137,7 +154,13 @@ def send(secret: str, form: FormDep, request: Request, context: SubmissionContex
 
 
 def _summary(
-    request: Request, context: SubmissionContext, pages: Pages, secret: str, draft: Submission, error: str = "", mail: str = ""
+    request: Request,
+    context: SubmissionContext,
+    pages: Pages,
+    secret: str,
+    draft: Submission,
+    error: str = "",
+    mail: str = "",
 ) -> Response:
     content = without_internal(draft.content)
     key = (draft.content.get(drafts.REPLACES) or {}).get("id", draft.id)
@@ -151,16 +174,33 @@ def _summary(
         )
         for question in questions_of(draft.content)
     ]
-    values: dict[str, Any] = {"answers": answers, "checked": checked, "labels": labels(), "error": error, "mail": mail, "secret": secret}
+    values: dict[str, Any] = {
+        "answers": answers,
+        "checked": checked,
+        "labels": labels(),
+        "error": error,
+        "mail": mail,
+        "secret": secret,
+    }
     values["organizations"] = match_names(content, context.organizations)
     status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
-    return pages.render("summary.html", {**values, "session": session_of(request, context), "licence": context.source().licence}, status)
+    return pages.render(
+        "summary.html",
+        {**values, "session": session_of(request, context), "licence": context.source().licence},
+        status,
+    )
 
 
-def answer_texts(content: Mapping[str, Any], field: Any, language: str, context: SubmissionContext) -> list[str]:
+def answer_texts(
+    content: Mapping[str, Any], field: Any, language: str, context: SubmissionContext
+) -> list[str]:
     """Return the answer of a field as a reader sees it."""
     values = values_of(content, field, language)
-    return labels_of(values, field.choices, context.admin.base) if field.choices and field.member != "why" else values
+    return (
+        labels_of(values, field.choices, context.admin.base)
+        if field.choices and field.member != "why"
+        else values
+    )
 
 
 def labels() -> dict[str, str]:
@@ -168,7 +208,9 @@ def labels() -> dict[str, str]:
     return {name: member.title() for name, member in MEMBERS.items()}
 
 
-def _conflict(context: SubmissionContext, pages: Pages, secret: str, draft: Submission, error: VersionConflict) -> Response:
+def _conflict(
+    context: SubmissionContext, pages: Pages, secret: str, draft: Submission, error: VersionConflict
+) -> Response:
     """Show what somebody else changed meanwhile; the draft is kept."""
     newest = submissions.find(context.admin.ledger, draft.content[drafts.REPLACES]["id"])
     if newest is None:
@@ -178,7 +220,11 @@ def _conflict(context: SubmissionContext, pages: Pages, secret: str, draft: Subm
         for name, change in differences(newest.content, without_internal(draft.content)).items()
         if name in MEMBERS
     ]
-    return pages.render("conflict.html", {"changes": changed, "secret": secret, "why": error.localized}, error.status)
+    return pages.render(
+        "conflict.html",
+        {"changes": changed, "secret": secret, "why": error.localized},
+        error.status,
+    )
 
 
 @routes.post("/draft/{secret}/use-name", dependencies=[Writing])
@@ -198,18 +244,30 @@ def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDe
     """Show what the link does; the button does it, so that a program that follows links does not."""
     link = check_confirmation(context, secret)
     draft = submissions.find(context.admin.ledger, link.submission) if link.submission else None
-    return pages.render("confirm.html", {"secret": secret, "draft": draft if draft and draft.state is SubmissionState.DRAFT else None})
+    return pages.render(
+        "confirm.html",
+        {
+            "secret": secret,
+            "draft": draft if draft and draft.state is SubmissionState.DRAFT else None,
+        },
+    )
 
 
 @routes.post("/confirm/{secret}", dependencies=[Writing])
-def confirm_address(secret: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+def confirm_address(
+    secret: str, form: FormDep, request: Request, context: SubmissionContextDep
+) -> Response:
     """Confirm an address once, send the draft of its link, and begin a session."""
     submitter, link, session = confirm(context, secret)
     return open_session(request, context, submitter, session, link.submission)
 
 
-def open_session(request: Request, context: SubmissionContext, submitter: Submitter, session: str, id: str | None) -> Response:
-    """Send the draft with this *id*, if there is one, set the cookie of a session, and go to what is the submitter's own."""
+def open_session(
+    request: Request, context: SubmissionContext, submitter: Submitter, session: str, id: str | None
+) -> Response:
+    """Send the draft with this *id*, if there is one, set the cookie of a session, and go to what
+    is the submitter's own.
+    """
     path, submission = "/mine", submissions.find(context.admin.ledger, id) if id else None
     if submission and submission.state is SubmissionState.DRAFT:
         path = _sent_path(context, submitter, submission)
@@ -217,12 +275,16 @@ def open_session(request: Request, context: SubmissionContext, submitter: Submit
         path = f"/mine/{submission.id}"
     response = redirect(path)
     secure, age = request.url.scheme == "https", int(SESSION_AGE.total_seconds())
-    response.set_cookie(COOKIE, session, max_age=age, path=ROOT, secure=secure, httponly=True, samesite="lax")
+    response.set_cookie(
+        COOKIE, session, max_age=age, path=ROOT, secure=secure, httponly=True, samesite="lax"
+    )
     return response
 
 
 def _sent_path(context: SubmissionContext, submitter: Submitter, draft: Submission) -> str:
-    """Send a draft; return the path of its page, or that of the draft if it cannot be sent as it is."""
+    """Send a draft; return the path of its page, or that of the draft if it cannot be sent as it
+    is.
+    """
     try:
         return f"/mine/{drafts.send(context, submitter, draft).id}"
     except (InvalidValue, VersionConflict, NotFound):
@@ -240,8 +302,16 @@ def show_own(request: Request, context: SubmissionContextDep, pages: PagesDep) -
     submitter = session_of(request, context)
     if submitter is None:
         return pages.render("identify.html", {"error": "", "mail": ""})
-    rows = [item for item in submissions.of_submitter(context.admin.ledger, submitter.id) if item.state is not SubmissionState.DRAFT]
-    values = {"rows": rows, "submitter": submitter, "comments": comments_of(context.admin.ledger, submitter.id)}
+    rows = [
+        item
+        for item in submissions.of_submitter(context.admin.ledger, submitter.id)
+        if item.state is not SubmissionState.DRAFT
+    ]
+    values = {
+        "rows": rows,
+        "submitter": submitter,
+        "comments": comments_of(context.admin.ledger, submitter.id),
+    }
     return pages.render("mine.html", {**values, "csrf": csrf_token(request.cookies[COOKIE])})
 
 
@@ -252,7 +322,11 @@ def identify(form: FormDep, context: SubmissionContextDep, pages: PagesDep) -> R
     try:
         link = request_confirmation(context, first(form, "mail"))
     except InvalidValue as error:
-        return pages.render("identify.html", {"error": error.localized, "mail": first(form, "mail")}, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return pages.render(
+            "identify.html",
+            {"error": error.localized, "mail": first(form, "mail")},
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+        )
     return pages.render("sent.html", {"secret": None, "link": link})
 
 
@@ -265,7 +339,9 @@ def export(request: Request, context: SubmissionContextDep) -> Response:
 
 
 @routes.post("/mine/delete", dependencies=[Writing])
-def delete_account(form: FormDep, request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
+def delete_account(
+    form: FormDep, request: Request, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
     """Withdraw and delete everything of a person."""
     submitter = require_session(request, context, form)
     if not first(form, "sure"):
@@ -289,7 +365,11 @@ def _without_cookie(response: Response) -> Response:
 
 async def measure_quality(id: str, request: Request, context: SubmissionContextDep) -> int | None:
     """Return the quality of the published record in percent, None without a session or a record."""
-    return await context.quality(Iris(context.admin.base).record(SOURCE, id)) if request.cookies.get(COOKIE) else None
+    return (
+        await context.quality(Iris(context.admin.base).record(SOURCE, id))
+        if request.cookies.get(COOKIE)
+        else None
+    )
 
 
 @routes.get("/mine/{id}")
@@ -308,7 +388,11 @@ def show_submission(
     events = submissions.history(context.admin.ledger, id, internal=False)
     values = {
         "item": item,
-        "members": [(member.title(), written(item.content[name])) for name, member in MEMBERS.items() if item.content.get(name)],
+        "members": [
+            (member.title(), written(item.content[name]))
+            for name, member in MEMBERS.items()
+            if item.content.get(name)
+        ],
         "checked": actions.check_content(context, item.content, id) if item.content else None,
         "labels": labels(),
         "history": [(event, actions.public_name(event.who, submitter)) for event in events],
@@ -330,7 +414,9 @@ def change(id: str, form: FormDep, request: Request, context: SubmissionContextD
 
 
 @routes.post("/mine/{id}/confirm", dependencies=[Writing])
-def confirm_still_true(id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+def confirm_still_true(
+    id: str, form: FormDep, request: Request, context: SubmissionContextDep
+) -> Response:
     """Record that what is published is still true."""
     submitter = require_session(request, context, form)
     confirmations.confirm(context.admin, actions.find_own(context, submitter, id), submitter.name)
@@ -343,13 +429,19 @@ def withdraw(id: str, form: FormDep, request: Request, context: SubmissionContex
     submitter = require_session(request, context, form)
     item = actions.find_own(context, submitter, id)
     if first(form, "version") != str(item.version):
-        raise VersionConflict("Somebody else changed the submission meanwhile. Compare the two versions, and send yours again.")
+        raise VersionConflict(
+            "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
+        )
     actions.withdraw(context.admin, item, submitter.name)
     return redirect(f"/mine/{quote(id, safe='')}")
 
 
-def require_session(request: Request, context: SubmissionContext, form: Form | None = None) -> Submitter:
-    """Return the submitter of the session; a *form* must be of this session. Raises NotFound, CSRFError."""
+def require_session(
+    request: Request, context: SubmissionContext, form: Form | None = None
+) -> Submitter:
+    """Return the submitter of the session; a *form* must be of this session. Raises NotFound,
+    CSRFError.
+    """
     submitter = session_of(request, context)
     if submitter is None:
         raise NotFound("Your session has ended. Open “Your submissions” and ask for a link.")

@@ -1,4 +1,6 @@
-"""The pages of the moderators: the queue of submissions, and each submission with what can be decided. Part of the admin app."""
+"""The pages of the moderators: the queue of submissions, and each submission with what can be
+decided. Part of the admin app.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,13 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf, render_errors_as_pages
+from harvesters.admin.access.auth import (
+    ContextDep,
+    CurrentUser,
+    User,
+    check_csrf,
+    render_errors_as_pages,
+)
 from harvesters.admin.access.keys import Scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
@@ -16,7 +24,12 @@ from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pages import get_pages
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.pictures import find_picture
-from harvesters.ledger.participation.submissions import Submission, SubmissionState, Submitter, picture_of
+from harvesters.ledger.participation.submissions import (
+    Submission,
+    SubmissionState,
+    Submitter,
+    picture_of,
+)
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.check import Check, check, differences
 from harvesters.participation.submissions.duplicates import DuplicateFinder
@@ -52,29 +65,46 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 
 
 @routes.get("/page/submissions")
-def show_queue(request: Request, user: CurrentUser, context: ContextDep, state: Annotated[str, Query(max_length=40)] = "") -> Response:
+def show_queue(
+    request: Request,
+    user: CurrentUser,
+    context: ContextDep,
+    state: Annotated[str, Query(max_length=40)] = "",
+) -> Response:
     """Show the submissions that wait, the oldest first, or those in another state."""
     chosen = next((item for item in LISTED if item.value == state), None)
     rows = submissions.in_states(context.ledger, (chosen,) if chosen else QUEUE, _ROWS)
     number, oldest = submissions.waiting(context.ledger)
-    values = {"rows": rows, "states": LISTED, "chosen": chosen or QUEUE[0], "number_waiting": number, "oldest": oldest}
+    values = {
+        "rows": rows,
+        "states": LISTED,
+        "chosen": chosen or QUEUE[0],
+        "number_waiting": number,
+        "oldest": oldest,
+    }
     return get_pages(request).render("submissions.html", {"user": user, **values})
 
 
 @routes.get("/page/submissions/{id}")
 def show_submission(id: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
-    """Show a submission: what was sent, what it changes, what the rules say, its history, and the decision."""
+    """Show a submission: what was sent, what it changes, what the rules say, its history, and the
+    decision.
+    """
     submission = moderation.find(context, id)
     checked = _check(context, submission)
     before = submission.published if submission.published is not None else None
     values = {
         "item": submission,
         "members": [
-            (member.title(), written(submission.content.get(name))) for name, member in MEMBERS.items() if submission.content.get(name)
+            (member.title(), written(submission.content.get(name)))
+            for name, member in MEMBERS.items()
+            if submission.content.get(name)
         ],
         "changes": [
             (MEMBERS[name].title(), written(change["before"]), written(change["after"]))
-            for name, change in (differences(before, submission.content) if before is not None else {}).items()
+            for name, change in (
+                differences(before, submission.content) if before is not None else {}
+            ).items()
             if name in MEMBERS
         ],
         "checked": checked,
@@ -85,7 +115,9 @@ def show_submission(id: str, request: Request, user: CurrentUser, context: Conte
         "two_people": context.source(SOURCE).second_approver,
         "waits": submission.state in moderation.WAITING,
         "open": submission.state in (*moderation.WAITING, SubmissionState.CHANGES_REQUESTED),
-        "suspicions": suspicions(submission.content, None) if submission.state is SubmissionState.QUARANTINED else {},
+        "suspicions": suspicions(submission.content, None)
+        if submission.state is SubmissionState.QUARANTINED
+        else {},
         "may_withdraw": submission.state is not SubmissionState.WITHDRAWN,
     }
     return get_pages(request).render("submission.html", {"user": user, **values})
@@ -93,7 +125,11 @@ def show_submission(id: str, request: Request, user: CurrentUser, context: Conte
 
 def _organization(context: AdminContext, submission: Submission) -> str | None:
     """Return the name of the organization that submitted it; persons are not named."""
-    submitter: Submitter | None = submissions.submitter_of(context.ledger, id=submission.submitter) if submission.submitter else None
+    submitter: Submitter | None = (
+        submissions.submitter_of(context.ledger, id=submission.submitter)
+        if submission.submitter
+        else None
+    )
     return submitter.organization if submitter else None
 
 
@@ -101,7 +137,15 @@ def _check(context: AdminContext, submission: Submission) -> Check | None:
     if not submission.content:
         return None
     source, finder = context.source(SOURCE), DuplicateFinder()
-    return check(context.ledger, submission.content, submission.id, source, context.base, finder, unpublished=True)
+    return check(
+        context.ledger,
+        submission.content,
+        submission.id,
+        source,
+        context.base,
+        finder,
+        unpublished=True,
+    )
 
 
 @routes.get("/page/submissions/{id}/picture.webp")
@@ -114,17 +158,25 @@ def show_picture(id: str, user: CurrentUser, context: ContextDep) -> Response:
 
 
 @routes.post("/page/submissions/{id}/{decision}")
-def decide(id: str, decision: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+def decide(
+    id: str, decision: str, form: FormFields, user: CurrentUser, context: ContextDep
+) -> Response:
     """Carry out what a moderator decided about the version that the page showed."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     submission = moderation.find(context, id)
-    if decision not in ("comment", "assign", "unassign", "transfer") and form.get("version", "") != str(submission.version):
-        raise VersionConflict("The submission was changed meanwhile. Read the new version, then decide.")
+    if decision not in ("comment", "assign", "unassign", "transfer") and form.get(
+        "version", ""
+    ) != str(submission.version):
+        raise VersionConflict(
+            "The submission was changed meanwhile. Read the new version, then decide."
+        )
     _carry_out(context, user, submission, decision, form.get("note", ""))
     return redirect(f"/page/submissions/{quote(id, safe='')}")
 
 
-def _carry_out(context: AdminContext, user: User, submission: Submission, decision: str, note: str) -> None:
+def _carry_out(
+    context: AdminContext, user: User, submission: Submission, decision: str, note: str
+) -> None:
     if decision in ("assign", "unassign"):
         moderation.assign(context, user.key, submission, to_me=decision == "assign")
         return

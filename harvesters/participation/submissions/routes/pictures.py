@@ -1,4 +1,6 @@
-"""Take, show and publish the pictures of submissions: by form, by HTTP, and at the address that the records name."""
+"""Take, show and publish the pictures of submissions: by form, by HTTP, and at the address that the
+records name.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,27 @@ from harvesters.ledger.participation.submissions import Content, Submission, pic
 from harvesters.participation.submissions import actions, drafts
 from harvesters.participation.submissions.errors import UnsupportedMedia
 from harvesters.participation.submissions.members import InvalidMembersError
-from harvesters.participation.submissions.pictures import MAX_FILE, MEDIA_TYPES, encode_picture, picture_response
+from harvesters.participation.submissions.pictures import (
+    MAX_FILE,
+    MEDIA_TYPES,
+    encode_picture,
+    picture_response,
+)
 from harvesters.participation.submissions.questions import PICTURE, Form, fingerprint
 from harvesters.participation.submissions.routes.api import Body
-from harvesters.participation.submissions.routes.form import ROOT, PagesDep, Writing, first, redirect, require_session
-from harvesters.participation.submissions.routes.questions import find_question, next_page, question_page
+from harvesters.participation.submissions.routes.form import (
+    ROOT,
+    PagesDep,
+    Writing,
+    first,
+    redirect,
+    require_session,
+)
+from harvesters.participation.submissions.routes.questions import (
+    find_question,
+    next_page,
+    question_page,
+)
 from harvesters.participation.submissions.routes.uploads import read_upload
 from harvesters.participation.submissions.submitters.identity import (
     SubmissionContext,
@@ -40,11 +58,18 @@ UPLOADS = {API_PATH: MAX_FILE, FORM_PATH: MAX_FILE + _FORM_AROUND_FILE}
 MAX_UNUSED = 20  # pictures of one submitter that no submission has
 _NAME = re.compile(r"[0-9a-f]{64}\.webp\Z", re.ASCII)
 _FILE = {
-    "requestBody": {"required": True, "content": {media: {"schema": {"type": "string", "format": "binary"}} for media in MEDIA_TYPES}}
+    "requestBody": {
+        "required": True,
+        "content": {
+            media: {"schema": {"type": "string", "format": "binary"}} for media in MEDIA_TYPES
+        },
+    }
 }
 
 routes = APIRouter(tags=["submissions"])
-pages = APIRouter(prefix=ROOT, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+pages = APIRouter(
+    prefix=ROOT, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)]
+)
 
 
 @routes.post(
@@ -54,8 +79,11 @@ pages = APIRouter(prefix=ROOT, include_in_schema=False, dependencies=[Depends(re
     openapi_extra=_FILE,
     dependencies=[Depends(count_write)],
 )
-def send_picture(request: Request, body: Body, context: SubmissionContextDep, submitter: SubmitterDep) -> Response:
-    """The body is a JPEG, PNG, WebP or GIF file. Its pixels are stored as WebP, without metadata; a record names `id` of the answer.
+def send_picture(
+    request: Request, body: Body, context: SubmissionContextDep, submitter: SubmitterDep
+) -> Response:
+    """The body is a JPEG, PNG, WebP or GIF file. Its pixels are stored as WebP, without metadata; a
+    record names `id` of the answer.
 
     A picture that no record names is deleted after a day.
     """
@@ -64,20 +92,35 @@ def send_picture(request: Request, body: Body, context: SubmissionContextDep, su
         raise UnsupportedMedia("Send %(types)s.", types=", ".join(MEDIA_TYPES))
     count_change(context, submitter)
     if store.count_unused(context.admin.ledger, submitter.id) >= MAX_UNUSED:
-        raise InvalidValue("You sent %(count)s pictures that no record names. Name them, or wait a day.", count=MAX_UNUSED)
+        raise InvalidValue(
+            "You sent %(count)s pictures that no record names. Name them, or wait a day.",
+            count=MAX_UNUSED,
+        )
     picture = encode_picture(body)
     store.add_picture(context.admin.ledger, picture, context.admin.now(), submitter.id)
-    about = {"id": Iris(context.admin.base).picture(picture.name), "width": picture.width, "height": picture.height}
+    about = {
+        "id": Iris(context.admin.base).picture(picture.name),
+        "width": picture.width,
+        "height": picture.height,
+    }
     return JSONResponse({**about, "bytes": len(picture.content)}, HTTPStatus.CREATED)
 
 
 @routes.get("/picture/{name}", summary="Read the picture of a published record")
 def read_picture(name: str, context: SubmissionContextDep) -> Response:
     """The picture is there as long as an accepted submission has it."""
-    picture = store.find_picture(context.admin.ledger, name, published=True) if _NAME.match(name) else None
+    picture = (
+        store.find_picture(context.admin.ledger, name, published=True)
+        if _NAME.match(name)
+        else None
+    )
     if picture is None:
         raise NotFound("There is no picture at this address.")
-    headers = {"Cache-Control": "public, max-age=3600", "Cross-Origin-Resource-Policy": "cross-origin", "ETag": f'"{name[:64]}"'}
+    headers = {
+        "Cache-Control": "public, max-age=3600",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "ETag": f'"{name[:64]}"',
+    }
     return picture_response(picture, headers)
 
 
@@ -98,41 +141,93 @@ def show_draft_picture(secret: str, context: SubmissionContextDep) -> Response:
 @pages.get("/mine/{id}/picture.webp")
 def show_own_picture(id: str, request: Request, context: SubmissionContextDep) -> Response:
     """Return the picture of a submission to its submitter."""
-    return unpublished_response(context, actions.find_own(context, require_session(request, context), id))
+    return unpublished_response(
+        context, actions.find_own(context, require_session(request, context), id)
+    )
 
 
 @pages.post("/picture", dependencies=[Writing])
-def answer(sent: Annotated[FormData, Depends(read_upload)], context: SubmissionContextDep, templates: PagesDep) -> Response:
-    """Save the picture of a draft with its text, and go to the next question; show the page again with messages if it is not valid."""
+def answer(
+    sent: Annotated[FormData, Depends(read_upload)],
+    context: SubmissionContextDep,
+    templates: PagesDep,
+) -> Response:
+    """Save the picture of a draft with its text, and go to the next question; show the page again
+    with messages if it is not valid.
+    """
     form: Form = {name: [str(value)] for name, value in sent.items() if isinstance(value, str)}
     secret = first(form, "draft")
     draft = drafts.open_draft(context, secret)
     question = find_question(draft, PICTURE)
     if first(form, "was") != fingerprint(draft.content, question):
-        return question_page(context, templates, secret, draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
+        return question_page(
+            context, templates, secret, draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED
+        )
     former = picture_of(draft.content)
     try:
         name = None if first(form, "remove") else _stored_name(context, sent.get("file")) or former
         caption = {drafts.language_of(draft): first(form, "picture-caption")}
-        content = drafts.merged(draft, {"picture": {"id": name, "caption": caption} if name else None}, context.admin.base)
+        content = drafts.merged(
+            draft,
+            {"picture": {"id": name, "caption": caption} if name else None},
+            context.admin.base,
+        )
     except InvalidMembersError as error:
-        return question_page(context, templates, secret, draft, question, error.faults, form, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return question_page(
+            context,
+            templates,
+            secret,
+            draft,
+            question,
+            error.faults,
+            form,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+        )
     except HTTPProblem as error:
-        return question_page(context, templates, secret, draft, question, {"picture": error.localized}, form, error.status)
+        return question_page(
+            context,
+            templates,
+            secret,
+            draft,
+            question,
+            {"picture": error.localized},
+            form,
+            error.status,
+        )
     return _save(context, templates, secret, draft, content, form)
 
 
-def _save(context: SubmissionContext, templates: Any, secret: str, draft: Submission, content: Content, form: Form) -> Response:
+def _save(
+    context: SubmissionContext,
+    templates: Any,
+    secret: str,
+    draft: Submission,
+    content: Content,
+    form: Form,
+) -> Response:
     question, former = find_question(draft, PICTURE), picture_of(draft.content)
     if not drafts.save(context, draft, content):
         newest = drafts.open_draft(context, secret)
-        return question_page(context, templates, secret, newest, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
+        return question_page(
+            context, templates, secret, newest, question, {}, form, HTTPStatus.PRECONDITION_FAILED
+        )
     if former:
         store.delete_unused(context.admin.ledger, [former])
     if picture_of(content) and not content["picture"].get("caption"):
-        faults = {"picture-caption": gettext("Say what the picture shows, for those who cannot see it.")}
+        faults = {
+            "picture-caption": gettext("Say what the picture shows, for those who cannot see it.")
+        }
         saved = drafts.open_draft(context, secret)
-        return question_page(context, templates, secret, saved, question, faults, None, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return question_page(
+            context,
+            templates,
+            secret,
+            saved,
+            question,
+            faults,
+            None,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+        )
     return redirect(f"/draft/{quote(secret, safe='')}/{next_page(content, question, form)}")
 
 
@@ -143,4 +238,3 @@ def _stored_name(context: SubmissionContext, file: Any) -> str | None:
     picture = encode_picture(file.file.read())
     store.add_picture(context.admin.ledger, picture, context.admin.now())
     return picture.name
-

@@ -12,15 +12,25 @@ from harvesters.participation.submissions.submitters import confirmations
 from harvesters.participation.submissions.submitters.identity import SOURCE, SubmissionContextDep
 from vocab.iris import Iris
 
-routes = APIRouter(prefix=f"{ROOT}/still-true", include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+routes = APIRouter(
+    prefix=f"{ROOT}/still-true",
+    include_in_schema=False,
+    dependencies=[Depends(render_errors_as_pages)],
+)
 
 
 @routes.get("/{secret}")
 def show_reminder(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    """Show what is published; the button confirms it, so that a program that follows links does not."""
+    """Show what is published; the button confirms it, so that a program that follows links does
+    not.
+    """
     item = confirmations.check_link(context, secret)
     published = item.published or {}
-    members = [(member.title(), written(published[name])) for name, member in MEMBERS.items() if published.get(name)]
+    members = [
+        (member.title(), written(published[name]))
+        for name, member in MEMBERS.items()
+        if published.get(name)
+    ]
     return pages.render("still_true.html", {"item": item, "members": members, "secret": secret})
 
 

@@ -1,4 +1,6 @@
-"""The pages that sign a person in with the provider of OpenID Connect: the way there, and the answer."""
+"""The pages that sign a person in with the provider of OpenID Connect: the way there, and the
+answer.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ from harvesters.ledger.participation.submissions import Link, Purpose
 from harvesters.participation.submissions import drafts
 from harvesters.participation.submissions.errors import LinkInvalid
 from harvesters.participation.submissions.routes.form import ROOT, PagesDep, Writing, open_session
-from harvesters.participation.submissions.submitters.identity import SubmissionContext, SubmissionContextDep, begin_session
+from harvesters.participation.submissions.submitters.identity import (
+    SubmissionContext,
+    SubmissionContextDep,
+    begin_session,
+)
 from harvesters.participation.submissions.submitters.openid import SignIn
 from harvesters.participation.submissions.submitters.provider import OpenIDProvider
 
@@ -25,7 +31,9 @@ COOKIE = "sign-in"
 AGE = timedelta(minutes=10)  # for a person to sign in at the provider
 Word = Annotated[str, Query(max_length=4_000)]
 
-routes = APIRouter(prefix=PATH, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+routes = APIRouter(
+    prefix=PATH, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)]
+)
 
 
 def _provider(context: SubmissionContext) -> OpenIDProvider:
@@ -40,15 +48,23 @@ def _sign_in(context: SubmissionContext, secret: str) -> SignIn:
 
 
 @routes.get("", dependencies=[Writing])
-def begin(request: Request, context: SubmissionContextDep, pages: PagesDep, draft: Word = "") -> Response:
-    """Show where the person goes on, and bind the sign-in to this browser; with *draft*, the answer sends that draft."""
+def begin(
+    request: Request, context: SubmissionContextDep, pages: PagesDep, draft: Word = ""
+) -> Response:
+    """Show where the person goes on, and bind the sign-in to this browser; with *draft*, the answer
+    sends that draft.
+    """
     check_same_site(request)
     _provider(context)
     now, id = context.admin.now(), drafts.open_draft(context, draft).id if draft else None
-    secret = submissions.create_link(context.admin.ledger, Link(Purpose.SIGN_IN, now, now + AGE, submission=id))
+    secret = submissions.create_link(
+        context.admin.ledger, Link(Purpose.SIGN_IN, now, now + AGE, submission=id)
+    )
     response = pages.render("sign_in.html", {"address": _sign_in(context, secret).address()})
     secure, age = request.url.scheme == "https", int(AGE.total_seconds())
-    response.set_cookie(COOKIE, secret, max_age=age, path=PATH, secure=secure, httponly=True, samesite="lax")
+    response.set_cookie(
+        COOKIE, secret, max_age=age, path=PATH, secure=secure, httponly=True, samesite="lax"
+    )
     return response
 
 
@@ -63,10 +79,22 @@ def finish(
 ) -> Response:
     """Check the answer of the provider, once, and begin a session as the link in a mail does."""
     secret, ledger, now = request.cookies.get(COOKIE, ""), context.admin.ledger, context.admin.now()
-    sign_in, link = _sign_in(context, secret), submissions.find_link(context.admin.ledger, secret, Purpose.SIGN_IN) if secret else None
-    is_own = link is not None and compare_digest(sign_in.derive("state").encode(), state.encode(errors="replace"))
-    if link is None or not is_own or link.expires <= now or not submissions.use_link(ledger, secret, now):
-        raise LinkInvalid("This sign-in has expired, was used before, or was begun in another browser. Sign in again.")
+    sign_in, link = (
+        _sign_in(context, secret),
+        submissions.find_link(context.admin.ledger, secret, Purpose.SIGN_IN) if secret else None,
+    )
+    is_own = link is not None and compare_digest(
+        sign_in.derive("state").encode(), state.encode(errors="replace")
+    )
+    if (
+        link is None
+        or not is_own
+        or link.expires <= now
+        or not submissions.use_link(ledger, secret, now)
+    ):
+        raise LinkInvalid(
+            "This sign-in has expired, was used before, or was begun in another browser. Sign in again."
+        )
     if error or not code:
         raise InvalidValue("You did not sign in at the provider. Try again, or ask for a link.")
     submitter, session = begin_session(context, sign_in.mail(code, iss, now))

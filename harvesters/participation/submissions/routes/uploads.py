@@ -17,7 +17,14 @@ from harvesters.admin.errors import HTTPProblem, InvalidValue
 from harvesters.admin.pages import Pages
 from harvesters.errors import ParseError
 from harvesters.participation.submissions.routes.api import Body
-from harvesters.participation.submissions.routes.form import ROOT, PagesDep, Writing, labels, require_session, session_of
+from harvesters.participation.submissions.routes.form import (
+    ROOT,
+    PagesDep,
+    Writing,
+    labels,
+    require_session,
+    session_of,
+)
 from harvesters.participation.submissions.submitters.identity import (
     COOKIE,
     SubmissionContext,
@@ -32,19 +39,30 @@ from harvesters.participation.submissions.uploads import RowResult, count_outcom
 from languages.request_locale import current_locale
 
 API_PATH, FORM_PATH = "/submissions/upload", f"{ROOT}/upload"
-_FILE = {"requestBody": {"required": True, "content": {media: {"schema": {"type": "string", "format": "binary"}} for media in (CSV, XLSX)}}}
+_FILE = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            media: {"schema": {"type": "string", "format": "binary"}} for media in (CSV, XLSX)
+        },
+    }
+}
 _SUFFIXES = {"csv": CSV, "xlsx": XLSX}
 _MAX_FIELDS = 4  # of the form
 
 routes = APIRouter(prefix="/submissions", tags=["submissions"])
-pages = APIRouter(prefix=ROOT, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+pages = APIRouter(
+    prefix=ROOT, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)]
+)
 
 
 @routes.get("/template.csv", summary="Download the template of a table as CSV")
 def csv_template(context: SubmissionContextDep) -> Response:
     """Return the header, with columns for texts in the language of the request."""
     text = template_csv(context.admin.base, current_locale().language)
-    return Response(text, media_type=f"{CSV}; charset=utf-8", headers=_attachment("submissions.csv"))
+    return Response(
+        text, media_type=f"{CSV}; charset=utf-8", headers=_attachment("submissions.csv")
+    )
 
 
 @routes.get("/template.xlsx", summary="Download the template of a table as a workbook")
@@ -58,18 +76,35 @@ def _attachment(name: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="{name}"', "Vary": "Accept-Language"}
 
 
-@routes.post("/upload", summary="Submit the rows of a table", openapi_extra=_FILE, dependencies=[Depends(count_write)])
+@routes.post(
+    "/upload",
+    summary="Submit the rows of a table",
+    openapi_extra=_FILE,
+    dependencies=[Depends(count_write)],
+)
 def upload(
-    request: Request, body: Body, context: SubmissionContextDep, submitter: SubmitterDep, dry_run: Annotated[bool, Query()] = False
+    request: Request,
+    body: Body,
+    context: SubmissionContextDep,
+    submitter: SubmitterDep,
+    dry_run: Annotated[bool, Query()] = False,
 ) -> Response:
-    """Each row is stored for the moderators, known from before, or refused with the member and what to correct.
+    """Each row is stored for the moderators, known from before, or refused with the member and what
+    to correct.
 
-    With `dry_run=true` nothing is stored. A corrected file may be sent again: rows that were sent before stay as they are.
+    With `dry_run=true` nothing is stored. A corrected file may be sent again: rows that were sent
+    before stay as they are.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     rows = _read(body, media)
     results = submit_rows(context, submitter, rows, current_locale().language, dry_run=dry_run)
-    return JSONResponse({"dry_run": dry_run, **count_outcomes(results), "rows": [_row(context, result) for result in results]})
+    return JSONResponse(
+        {
+            "dry_run": dry_run,
+            **count_outcomes(results),
+            "rows": [_row(context, result) for result in results],
+        }
+    )
 
 
 def _read(body: bytes, media: str) -> list[Any]:
@@ -81,8 +116,16 @@ def _read(body: bytes, media: str) -> list[Any]:
 
 def _row(context: SubmissionContext, result: RowResult) -> dict[str, Any]:
     url = f"{context.url}/submissions/{result.id}" if result.id else None
-    findings, duplicates = ([asdict(item) for item in items] for items in (result.findings, result.duplicates))
-    about = {"row": result.number, "outcome": result.outcome.value, "title": result.title, "id": result.id, "url": url}
+    findings, duplicates = (
+        [asdict(item) for item in items] for items in (result.findings, result.duplicates)
+    )
+    about = {
+        "row": result.number,
+        "outcome": result.outcome.value,
+        "title": result.title,
+        "id": result.id,
+        "url": url,
+    }
     return {**about, "results": findings, "duplicates": duplicates}
 
 
@@ -110,26 +153,44 @@ async def read_upload(request: Request) -> AsyncIterator[FormData]:
 
 @pages.post("/upload", dependencies=[Writing])
 def send_upload(
-    request: Request, form: Annotated[FormData, Depends(read_upload)], context: SubmissionContextDep, templates: PagesDep
+    request: Request,
+    form: Annotated[FormData, Depends(read_upload)],
+    context: SubmissionContextDep,
+    templates: PagesDep,
 ) -> Response:
     """Check a file, or submit its rows, and show what became of each."""
     if session_of(request, context) is None:
         return RedirectResponse(FORM_PATH, HTTPStatus.SEE_OTHER)
-    submitter = require_session(request, context, {name: [str(value)] for name, value in form.items() if isinstance(value, str)})
+    submitter = require_session(
+        request,
+        context,
+        {name: [str(value)] for name, value in form.items() if isinstance(value, str)},
+    )
     file = form.get("file")
     if not isinstance(file, UploadFile) or not file.filename:
         return _page(request, templates, InvalidValue("Choose a file."))
     media = _SUFFIXES.get(file.filename.rpartition(".")[2].lower(), "")
     dry_run = form.get("then") != "send"
     try:
-        results = submit_rows(context, submitter, _read(file.file.read(), media), current_locale().language, dry_run=dry_run)
+        results = submit_rows(
+            context,
+            submitter,
+            _read(file.file.read(), media),
+            current_locale().language,
+            dry_run=dry_run,
+        )
     except HTTPProblem as error:
         return _page(request, templates, error)
     return _page(request, templates, results=results, dry_run=dry_run)
 
 
 def _page(
-    request: Request, templates: Pages, error: HTTPProblem | None = None, results: Sequence[RowResult] = (), *, dry_run: bool = True
+    request: Request,
+    templates: Pages,
+    error: HTTPProblem | None = None,
+    results: Sequence[RowResult] = (),
+    *,
+    dry_run: bool = True,
 ) -> Response:
     values = {
         "error": error.localized if error else "",

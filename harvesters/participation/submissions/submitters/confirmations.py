@@ -4,20 +4,42 @@ from __future__ import annotations
 
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import SUBMITTER, Purpose, Submission, SubmissionEvent, SubmissionState
+from harvesters.ledger.participation.submissions import (
+    SUBMITTER,
+    Purpose,
+    Submission,
+    SubmissionEvent,
+    SubmissionState,
+)
 from harvesters.participation.submissions.actions import request_harvest
 from harvesters.participation.submissions.errors import LinkInvalid, NotAllowed
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 
 
 def check_link(context: SubmissionContext, secret: str) -> Submission:
-    """Return the submission that a link confirms; raise LinkInvalid if it does not work any more, or nothing is published."""
+    """Return the submission that a link confirms; raise LinkInvalid if it does not work any more,
+    or nothing is published.
+    """
     link = submissions.find_link(context.admin.ledger, secret, Purpose.STILL_TRUE)
-    item = submissions.find(context.admin.ledger, link.submission) if link and link.submission else None
-    if link is None or link.used is not None or link.expires <= context.admin.now() or item is None or item.published is None:
-        raise LinkInvalid("This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead.")
+    item = (
+        submissions.find(context.admin.ledger, link.submission)
+        if link and link.submission
+        else None
+    )
+    if (
+        link is None
+        or link.used is not None
+        or link.expires <= context.admin.now()
+        or item is None
+        or item.published is None
+    ):
+        raise LinkInvalid(
+            "This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead."
+        )
     if item.submitter != link.submitter:
-        raise LinkInvalid("This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead.")
+        raise LinkInvalid(
+            "This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead."
+        )
     return item
 
 
@@ -25,15 +47,24 @@ def confirm_by_link(context: SubmissionContext, secret: str) -> Submission:
     """Record that what is published is still true, once for each link. Raises LinkInvalid."""
     item = check_link(context, secret)
     if not submissions.use_link(context.admin.ledger, secret, context.admin.now()):
-        raise LinkInvalid("This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead.")
+        raise LinkInvalid(
+            "This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead."
+        )
     confirm(context.admin, item, SUBMITTER)
     return item
 
 
 def confirm(context: AdminContext, item: Submission, who: str) -> None:
-    """Record that what is published is still true, and queue a run that publishes this. Raises NotAllowed if nothing is published."""
+    """Record that what is published is still true, and queue a run that publishes this. Raises
+    NotAllowed if nothing is published.
+    """
     if item.published is None or item.state is SubmissionState.WITHDRAWN:
         raise NotAllowed("Nothing of it is published, so there is nothing to confirm.")
     now = context.now()
-    submissions.annotate(context.ledger, item.id, SubmissionEvent("confirmed", who, now, version=item.version), {"confirmed": now})
+    submissions.annotate(
+        context.ledger,
+        item.id,
+        SubmissionEvent("confirmed", who, now, version=item.version),
+        {"confirmed": now},
+    )
     request_harvest(context, who)

@@ -39,7 +39,8 @@ _CHECKS, _CHECK_WINDOW = 600, 600.0  # checks while typing from one network addr
 _LIMIT = "Too many requests. Try again in %(seconds)s seconds."
 
 
-RecordQuality = Callable[[str], Coroutine[Any, Any, int | None]]  # measures a published record by its IRI, in percent
+# measures a published record by its IRI, in percent
+RecordQuality = Callable[[str], Coroutine[Any, Any, int | None]]
 
 
 async def _no_quality(record: str) -> int | None:
@@ -48,10 +49,11 @@ async def _no_quality(record: str) -> int | None:
 
 @dataclass(slots=True)
 class SubmissionContext:
-    """What the pages and the API of submissions work with: the context of the admin pages, the public address without a slash at
-    its end, and *duplicates*, which finds what a submission may repeat, *quality*, which measures a published record, the *provider* of
-    OpenID Connect that persons may sign in with, *organizations*, which finds those of the register by a name, and whether readers may
-    send *comments* on posts.
+    """What the pages and the API of submissions work with: the context of the admin pages, the
+    public address without a slash at its end, and *duplicates*, which finds what a submission may
+    repeat, *quality*, which measures a published record, the *provider* of OpenID Connect that
+    persons may sign in with, *organizations*, which finds those of the register by a name, and
+    whether readers may send *comments* on posts.
     """
 
     admin: AdminContext
@@ -113,7 +115,9 @@ def get_submission_context(request: Request) -> SubmissionContext:
 
 
 def count_write(request: Request) -> None:
-    """Count a request that changes something; raise RateLimited after too many from one network address."""
+    """Count a request that changes something; raise RateLimited after too many from one network
+    address.
+    """
     count(get_submission_context(request).writes, request)
 
 
@@ -138,7 +142,8 @@ def require_submitter(request: Request, credentials: Credentials) -> Submitter:
     context = get_submission_context(request)
     if credentials is None:
         raise Unauthenticated(
-            "An organization's key or a person's token is required. Send it as `Authorization: Bearer TOKEN`.", token_sent=False
+            "An organization's key or a person's token is required. Send it as `Authorization: Bearer TOKEN`.",
+            token_sent=False,
         )
     token = credentials.credentials
     if token.startswith(TOKEN_PREFIX):
@@ -146,7 +151,9 @@ def require_submitter(request: Request, credentials: Credentials) -> Submitter:
     key = authenticate(request, token)
     request.state.who = key.display_name
     now = context.admin.now()
-    return submissions.ensure_submitter(context.admin.ledger, Submitter(new_id(), None, key.name, current_locale().language, now))
+    return submissions.ensure_submitter(
+        context.admin.ledger, Submitter(new_id(), None, key.name, current_locale().language, now)
+    )
 
 
 def _of_session(context: SubmissionContext, request: Request, secret: str) -> Submitter:
@@ -154,9 +161,14 @@ def _of_session(context: SubmissionContext, request: Request, secret: str) -> Su
         return submitter
     client = client_address(request)
     if seconds := context.admin.throttle.retry_after(client):
-        raise RateLimited("Too many failed sign-ins from this address. Try again in %(seconds)s seconds.", seconds=seconds)
+        raise RateLimited(
+            "Too many failed sign-ins from this address. Try again in %(seconds)s seconds.",
+            seconds=seconds,
+        )
     context.admin.throttle.record_failure(client)
-    raise Unauthenticated("The token is mistyped or has expired. Confirm your address again.", token_sent=True)
+    raise Unauthenticated(
+        "The token is mistyped or has expired. Confirm your address again.", token_sent=True
+    )
 
 
 def find_session(context: SubmissionContext, secret: str) -> Submitter | None:
@@ -167,23 +179,35 @@ def find_session(context: SubmissionContext, secret: str) -> Submitter | None:
     return submissions.submitter_of(context.admin.ledger, id=link.submitter)
 
 
-def request_confirmation(context: SubmissionContext, mail: str, submission: str | None = None) -> str | None:
-    """Send a link to an address, whether it is known or not; in a demo without a mail server, return the link instead.
+def request_confirmation(
+    context: SubmissionContext, mail: str, submission: str | None = None
+) -> str | None:
+    """Send a link to an address, whether it is known or not; in a demo without a mail server,
+    return the link instead.
 
     Raises InvalidValue, RateLimited, Closed.
     """
-    return send_confirmation(context.admin, context.url, check_address(context.admin, mail), current_locale().language, submission)
+    return send_confirmation(
+        context.admin,
+        context.url,
+        check_address(context.admin, mail),
+        current_locale().language,
+        submission,
+    )
 
 
 def check_address(context: AdminContext, mail: str) -> str:
-    """Return an address that a link may be sent to. Raises InvalidValue, RateLimited after too many links."""
+    """Return an address that a link may be sent to. Raises InvalidValue, RateLimited after too many
+    links.
+    """
     mail = mail.strip().lower()
     if len(mail) > MAX_MAIL or not is_mail_address(mail):
         raise InvalidValue("Write one e-mail address, such as name@example.org.")
     since = context.now() - _LINK_WINDOW
     if submissions.count_links(context.ledger, mail, since) >= _LINKS:
         raise RateLimited(
-            "Too many links were sent to this address. Try again in %(seconds)s seconds.", seconds=int(_LINK_WINDOW.total_seconds())
+            "Too many links were sent to this address. Try again in %(seconds)s seconds.",
+            seconds=int(_LINK_WINDOW.total_seconds()),
         )
     return mail
 
@@ -191,19 +215,33 @@ def check_address(context: AdminContext, mail: str) -> str:
 def check_confirmation(context: SubmissionContext, secret: str) -> Link:
     """Return the link with this secret, unused; raise LinkInvalid if it does not work any more."""
     link = submissions.find_link(context.admin.ledger, secret, Purpose.CONFIRM)
-    if link is None or link.used is not None or link.expires <= context.admin.now() or link.mail is None:
-        raise LinkInvalid("This link does not work: it has expired, was used before, or is mistyped. Ask for another one.")
+    if (
+        link is None
+        or link.used is not None
+        or link.expires <= context.admin.now()
+        or link.mail is None
+    ):
+        raise LinkInvalid(
+            "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
+        )
     return link
 
 
 def confirm(context: SubmissionContext, secret: str) -> tuple[Submitter, Link, str]:
-    """Confirm an address with the secret of its link, once; return the submitter, the link, and the secret of a session.
+    """Confirm an address with the secret of its link, once; return the submitter, the link, and the
+    secret of a session.
 
     Raises LinkInvalid.
     """
-    link, ledger, now = check_confirmation(context, secret), context.admin.ledger, context.admin.now()
+    link, ledger, now = (
+        check_confirmation(context, secret),
+        context.admin.ledger,
+        context.admin.now(),
+    )
     if not submissions.use_link(ledger, secret, now):
-        raise LinkInvalid("This link does not work: it has expired, was used before, or is mistyped. Ask for another one.")
+        raise LinkInvalid(
+            "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
+        )
     submitter, session = begin_session(context, str(link.mail))
     return submitter, link, session
 
@@ -211,12 +249,18 @@ def confirm(context: SubmissionContext, secret: str) -> tuple[Submitter, Link, s
 def begin_session(context: SubmissionContext, mail: str) -> tuple[Submitter, str]:
     """Return the submitter with a confirmed address, and the secret of a new session."""
     ledger, now = context.admin.ledger, context.admin.now()
-    submitter = submissions.ensure_submitter(ledger, Submitter(new_id(), mail, None, current_locale().language, now))
-    return submitter, submissions.create_link(ledger, Link(Purpose.SESSION, now, now + SESSION_AGE, submitter=submitter.id))
+    submitter = submissions.ensure_submitter(
+        ledger, Submitter(new_id(), mail, None, current_locale().language, now)
+    )
+    return submitter, submissions.create_link(
+        ledger, Link(Purpose.SESSION, now, now + SESSION_AGE, submitter=submitter.id)
+    )
 
 
 def csrf_token(secret: str) -> str:
-    """Return what each form of a session contains: it cannot be computed from the page of another site."""
+    """Return what each form of a session contains: it cannot be computed from the page of another
+    site.
+    """
     return sha256(b"csrf:" + secret.encode(errors="replace")).hexdigest()
 
 

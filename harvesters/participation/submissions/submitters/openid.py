@@ -1,7 +1,9 @@
-"""Sign a person in with a provider of OpenID Connect: the code flow with PKCE, state and nonce; a verified mail address is the identity.
+"""Sign a person in with a provider of OpenID Connect: the code flow with PKCE, state and nonce; a
+verified mail address is the identity.
 
-Source: https://openid.net/specs/openid-connect-core-1_0.html, https://openid.net/specs/openid-connect-discovery-1_0.html,
-https://www.rfc-editor.org/rfc/rfc7636 (PKCE), https://www.rfc-editor.org/rfc/rfc9207 (the issuer in the answer).
+Source: https://openid.net/specs/openid-connect-core-1_0.html,
+https://openid.net/specs/openid-connect-discovery-1_0.html, https://www.rfc-editor.org/rfc/rfc7636
+(PKCE), https://www.rfc-editor.org/rfc/rfc9207 (the issuer in the answer).
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ SCOPE = "openid email"
 TIMEOUT_SECONDS = 15.0  # for all requests of one sign-in together
 MAX_ANSWER = 262_144  # bytes
 LEEWAY = 60  # seconds by which the clock of a provider may differ from ours
-ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")  # of signatures; none is the client's secret or missing
+# of signatures; none is the client's secret or missing
+ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 FAULTS = {  # by the claim that is wrong, or what else is
     "iss": "The sign-in failed: the answer is of another provider.",
     "aud": "The sign-in failed: the provider's answer is for another site.",
@@ -53,7 +56,9 @@ log = structlog.get_logger(component="submissions")
 
 @dataclass(slots=True)
 class SignIn:
-    """One sign-in with *provider*. All that binds it to a browser is derived from *secret*, which its cookie has."""
+    """One sign-in with *provider*. All that binds it to a browser is derived from *secret*, which
+    its cookie has.
+    """
 
     provider: OpenIDProvider
     secret: str
@@ -81,9 +86,11 @@ class SignIn:
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     def mail(self, code: str, issuer: str | None, now: datetime) -> str:
-        """Return the confirmed mail address of the person whom the provider sent back with *code*; *issuer* is its ``iss``.
+        """Return the confirmed mail address of the person whom the provider sent back with *code*;
+        *issuer* is its ``iss``.
 
-        Raises ProviderError for a provider that fails or lies, InvalidValue if it knows no confirmed address.
+        Raises ProviderError for a provider that fails or lies, InvalidValue if it knows no
+        confirmed address.
         """
         if issuer is not None and issuer != self.provider.issuer:
             raise ProviderError(FAULTS["iss"])
@@ -95,29 +102,58 @@ class SignIn:
             if "email" not in claims and "userinfo_endpoint" in metadata:
                 claims = self._user_info(client, metadata, token, claims)
         mail = claims.get("email")
-        if not isinstance(mail, str) or claims.get("email_verified") is not True or not is_mail_address(mail):
-            raise InvalidValue("The provider has not confirmed your e-mail address. Ask for a link instead.")
+        if (
+            not isinstance(mail, str)
+            or claims.get("email_verified") is not True
+            or not is_mail_address(mail)
+        ):
+            raise InvalidValue(
+                "The provider has not confirmed your e-mail address. Ask for a link instead."
+            )
         return mail.strip().lower()
 
-    def _exchange(self, client: httpx.Client, metadata: Mapping[str, Any], code: str) -> Mapping[str, Any]:
+    def _exchange(
+        self, client: httpx.Client, metadata: Mapping[str, Any], code: str
+    ) -> Mapping[str, Any]:
         form = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": self.redirect_uri,
             "code_verifier": self.derive("verifier"),
         }
-        auth = (quote(self.provider.client_id, safe=""), quote(self.provider.client_secret, safe=""))
-        return _ask(client, "POST", _endpoint(self.provider, metadata, "token_endpoint"), data=form, auth=auth)
+        auth = (
+            quote(self.provider.client_id, safe=""),
+            quote(self.provider.client_secret, safe=""),
+        )
+        return _ask(
+            client,
+            "POST",
+            _endpoint(self.provider, metadata, "token_endpoint"),
+            data=form,
+            auth=auth,
+        )
 
-    def _claims(self, token: Mapping[str, Any], keys: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
-        """Return the claims of the id token after all checks of OpenID Connect Core, section 3.1.3.7."""
+    def _claims(
+        self, token: Mapping[str, Any], keys: Mapping[str, Any], now: datetime
+    ) -> Mapping[str, Any]:
+        """Return the claims of the id token after all checks of OpenID Connect Core, section
+        3.1.3.7.
+        """
         options: dict[str, Any] = {
             "iss": {"essential": True, "value": self.provider.issuer},
             "aud": {"essential": True, "value": self.provider.client_id},
         }
-        params = {"nonce": self.derive("nonce"), "client_id": self.provider.client_id, "access_token": token.get("access_token")}
+        params = {
+            "nonce": self.derive("nonce"),
+            "client_id": self.provider.client_id,
+            "access_token": token.get("access_token"),
+        }
         try:
-            decoded = decode(str(token.get("id_token", "")), KeySet.import_key_set(dict(keys)), list(ALGORITHMS))  # type: ignore[arg-type]
+            decoded = decode(
+                str(token.get("id_token", "")),
+                KeySet.import_key_set(dict(keys)),  # type: ignore[arg-type]
+                list(ALGORITHMS),
+            )
             claims = CodeIDToken(decoded.claims, decoded.header, options, params)
             claims.validate(int(now.timestamp()), LEEWAY)
         except ExpiredTokenError as error:
@@ -126,15 +162,23 @@ class SignIn:
             log.warning("sign-in refused", claim=error.claim, provider=self.provider.issuer)
             raise ProviderError(FAULTS.get(str(error.claim), _WRONG)) from error
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            log.warning("sign-in refused", reason=type(error).__name__, provider=self.provider.issuer)
+            log.warning(
+                "sign-in refused", reason=type(error).__name__, provider=self.provider.issuer
+            )
             raise ProviderError(_WRONG) from error
         return dict(claims)
 
     def _user_info(
-        self, client: httpx.Client, metadata: Mapping[str, Any], token: Mapping[str, Any], claims: Mapping[str, Any]
+        self,
+        client: httpx.Client,
+        metadata: Mapping[str, Any],
+        token: Mapping[str, Any],
+        claims: Mapping[str, Any],
     ) -> Mapping[str, Any]:
         headers = {"Authorization": f"Bearer {token.get('access_token', '')}"}
-        more = _ask(client, "GET", _endpoint(self.provider, metadata, "userinfo_endpoint"), headers=headers)
+        more = _ask(
+            client, "GET", _endpoint(self.provider, metadata, "userinfo_endpoint"), headers=headers
+        )
         if more.get("sub") != claims["sub"]:
             raise ProviderError(FAULTS["person"])
         return more
@@ -143,21 +187,32 @@ class SignIn:
 def _open_client(provider: OpenIDProvider) -> httpx.Client:
     deadline = Deadline()
     deadline.start(TIMEOUT_SECONDS)
-    return httpx.Client(transport=provider.transport or safe_transport(provider.allow, deadline), timeout=TIMEOUT_SECONDS, trust_env=False)
+    return httpx.Client(
+        transport=provider.transport or safe_transport(provider.allow, deadline),
+        timeout=TIMEOUT_SECONDS,
+        trust_env=False,
+    )
 
 
 def _metadata(client: httpx.Client, provider: OpenIDProvider) -> Mapping[str, Any]:
     """Return what the provider says about itself; its issuer must be the one that was set."""
-    metadata = _ask(client, "GET", f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration")
+    metadata = _ask(
+        client, "GET", f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration"
+    )
     if metadata.get("issuer") != provider.issuer:
         raise ProviderError(FAULTS["iss"])
     return metadata
 
 
 def _endpoint(provider: OpenIDProvider, metadata: Mapping[str, Any], name: str) -> str:
-    """Return an address of the provider; without TLS only if its issuer is, which is on this machine."""
+    """Return an address of the provider; without TLS only if its issuer is, which is on this
+    machine.
+    """
     address = str(metadata.get(name, ""))
-    if urlsplit(address).scheme not in ("https", urlsplit(provider.issuer).scheme) or not urlsplit(address).netloc:
+    if (
+        urlsplit(address).scheme not in ("https", urlsplit(provider.issuer).scheme)
+        or not urlsplit(address).netloc
+    ):
         raise ProviderError(_WRONG)
     return address
 
@@ -171,7 +226,9 @@ def _ask(client: httpx.Client, method: str, address: str, **more: Any) -> Mappin
             body = read_body(response, MAX_ANSWER, deadline)
             status = response.status_code
     except (httpx.HTTPError, httpx.InvalidURL, HarvestError) as error:
-        log.warning("provider does not answer", address=address, reason=str(error) or type(error).__name__)
+        log.warning(
+            "provider does not answer", address=address, reason=str(error) or type(error).__name__
+        )
         raise ProviderError(FAULTS["silent"]) from error
     try:
         answer = json.loads(body)

@@ -1,4 +1,6 @@
-"""Find the organizations of the register that the names in a draft may mean; the person takes the register's name or keeps the own one."""
+"""Find the organizations of the register that the names in a draft may mean; the person takes the
+register's name or keeps the own one.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,15 @@ class KnownOrganization:
     name: str
 
 
-FindOrganizations = Callable[[str], Sequence[KnownOrganization]]  # those that a name may mean, the likeliest first
+# those that a name may mean, the likeliest first
+FindOrganizations = Callable[[str], Sequence[KnownOrganization]]
 
 
 @dataclass(frozen=True, slots=True)
 class NameMatch:
-    """A *name* of a draft with the organizations that it may mean; *is_same* if the first has this very name."""
+    """A *name* of a draft with the organizations that it may mean; *is_same* if the first has this
+    very name.
+    """
 
     name: str
     known: tuple[KnownOrganization, ...]
@@ -35,10 +40,14 @@ class NameMatch:
 
 
 def match_names(content: Content, find: FindOrganizations) -> list[NameMatch]:
-    """Return each organization's name of a draft for which the register has the same or a similar one."""
+    """Return each organization's name of a draft for which the register has the same or a similar
+    one.
+    """
     matches = []
     for name in list(dict.fromkeys(_names(content)))[:_NAMES]:
-        known = tuple({fold(item.name): item for item in reversed(find(name))}.values())[::-1][:_SHOWN]  # each name once
+        known = tuple({fold(item.name): item for item in reversed(find(name))}.values())[::-1][
+            :_SHOWN
+        ]  # each name once
         same = tuple(item for item in known if fold(item.name) == fold(name))
         if known:
             matches.append(NameMatch(name, same or known, bool(same)))
@@ -62,7 +71,11 @@ def rename(content: Content, before: str, after: str) -> dict[str, Any]:
 
 
 def _renamed(party: Any, before: str, after: str) -> Any:
-    return {**party, "name": after} if isinstance(party, Mapping) and party.get("name") == before else party
+    return (
+        {**party, "name": after}
+        if isinstance(party, Mapping) and party.get("name") == before
+        else party
+    )
 
 
 def _names(content: Content) -> Iterator[str]:

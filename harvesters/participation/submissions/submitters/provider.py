@@ -14,7 +14,8 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class OpenIDProvider:
-    """A provider: its issuer, what this installation is registered as there, and the private hosts that may be asked.
+    """A provider: its issuer, what this installation is registered as there, and the private hosts
+    that may be asked.
 
     *transport* replaces the network in tests.
     """
@@ -32,7 +33,8 @@ class OpenIDProvider:
 
 
 def parse_provider(url: str, allow: frozenset[str] = frozenset()) -> OpenIDProvider:
-    """Parse the URL of a provider: its issuer with the client's id and secret as user and password; raise ValueError with what is wrong.
+    """Parse the URL of a provider: its issuer with the client's id and secret as user and password;
+    raise ValueError with what is wrong.
 
     >>> parse_provider("https://stocktake:s%40fe@login.example/realms/all").issuer
     'https://login.example/realms/all'
@@ -40,7 +42,9 @@ def parse_provider(url: str, allow: frozenset[str] = frozenset()) -> OpenIDProvi
     parts = urlsplit(url)
     host = parts.hostname or ""
     if not parts.username or not parts.password or not host or parts.query or parts.fragment:
-        raise ValueError("use https://CLIENT:SECRET@HOST/PATH, the issuer with the id and secret of the client")
+        raise ValueError(
+            "use https://CLIENT:SECRET@HOST/PATH, the issuer with the id and secret of the client"
+        )
     if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
         raise ValueError("an issuer begins with https:")
     issuer = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,4 +1,6 @@
-"""Hand a submission over: the receiver, a person or an organization, takes it with a link that works once."""
+"""Hand a submission over: the receiver, a person or an organization, takes it with a link that
+works once.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +8,45 @@ from datetime import timedelta
 
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import Change, Link, Purpose, Submission, SubmissionEvent, SubmissionState, Submitter
+from harvesters.ledger.participation.submissions import (
+    Change,
+    Link,
+    Purpose,
+    Submission,
+    SubmissionEvent,
+    SubmissionState,
+    Submitter,
+)
 from harvesters.participation.submissions.errors import LinkInvalid, NotAllowed, VersionConflict
 from harvesters.participation.submissions.mails import send_transfer
 from harvesters.participation.submissions.submitters.identity import check_address
 
 LINK_AGE = timedelta(days=7)
-_INVALID = "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
+_INVALID = (
+    "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
+)
 
 
-def offer_transfer(context: AdminContext, url: str, item: Submission, mail: str, who: str) -> str | None:
-    """Send a link to an address with which its owner takes the submission; until then nothing changes.
+def offer_transfer(
+    context: AdminContext, url: str, item: Submission, mail: str, who: str
+) -> str | None:
+    """Send a link to an address with which its owner takes the submission; until then nothing
+    changes.
 
-    A demo without a mail server returns the link. Raises InvalidValue, RateLimited, NotAllowed, Closed.
+    A demo without a mail server returns the link. Raises InvalidValue, RateLimited, NotAllowed,
+    Closed.
     """
     if item.state in (SubmissionState.DRAFT, SubmissionState.WITHDRAWN, SubmissionState.SPAM):
-        raise NotAllowed("The state of the submission is “%(state)s”; this is not possible any more.", state=item.state.value)
+        raise NotAllowed(
+            "The state of the submission is “%(state)s”; this is not possible any more.",
+            state=item.state.value,
+        )
     address, now = check_address(context, mail), context.now()
     link = Link(Purpose.TRANSFER, now, now + LINK_AGE, mail=address, submission=item.id)
     unsent = send_transfer(context, url, link, item)
-    submissions.annotate(context.ledger, item.id, SubmissionEvent("offered", who, now, version=item.version), {})
+    submissions.annotate(
+        context.ledger, item.id, SubmissionEvent("offered", who, now, version=item.version), {}
+    )
     return unsent
 
 
@@ -33,13 +54,20 @@ def check_transfer(context: AdminContext, secret: str) -> tuple[Link, Submission
     """Return the link with this secret, unused, and its submission; raise LinkInvalid."""
     link = submissions.find_link(context.ledger, secret, Purpose.TRANSFER)
     item = submissions.find(context.ledger, link.submission) if link and link.submission else None
-    if link is None or link.used is not None or link.expires <= context.now() or item is None or item.state is SubmissionState.WITHDRAWN:
+    if (
+        link is None
+        or link.used is not None
+        or link.expires <= context.now()
+        or item is None
+        or item.state is SubmissionState.WITHDRAWN
+    ):
         raise LinkInvalid(_INVALID)
     return link, item
 
 
 def take_over(context: AdminContext, secret: str, submitter: Submitter) -> Submission:
-    """Assign the submission of a link to *submitter*, once: the former one has it no more, and is not named in its history.
+    """Assign the submission of a link to *submitter*, once: the former one has it no more, and is
+    not named in its history.
 
     Raises LinkInvalid, VersionConflict.
     """
@@ -50,7 +78,9 @@ def take_over(context: AdminContext, secret: str, submitter: Submitter) -> Submi
     former = submissions.submitter_of(context.ledger, id=item.submitter) if item.submitter else None
     event = SubmissionEvent("taken over", submitter.name, now, version=item.version + 1)
     if not submissions.change(context.ledger, item, Change(event, {"submitter": submitter.id})):
-        raise VersionConflict("Somebody else changed the submission meanwhile. Compare the two versions, and send yours again.")
+        raise VersionConflict(
+            "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
+        )
     if former and former.organization and former.id != submitter.id:
         submissions.unname(context.ledger, item.id, former.organization)
     transferred = submissions.find(context.ledger, item.id)

@@ -43,9 +43,20 @@ _PART = 50  # queries of a batch that are matched before other requests have the
 _VARY = {"Vary": "Accept-Language, Cookie"}  # names are in the language of the reader
 # Clients show previews in a frame of their own page.
 _FRAMED = CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
-Identifier = Annotated[str, Query(min_length=1, max_length=2_000, description="The IRI of an entity, or the name of a type or property")]
-Prefix = Annotated[str, Query(max_length=2_000, description="What was typed so far, or an identifier")]
-Cursor = Annotated[int, Query(ge=0, le=1_000, description="How many suggestions to skip"), whole_number(0)]
+Identifier = Annotated[
+    str,
+    Query(
+        min_length=1,
+        max_length=2_000,
+        description="The IRI of an entity, or the name of a type or property",
+    ),
+]
+Prefix = Annotated[
+    str, Query(max_length=2_000, description="What was typed so far, or an identifier")
+]
+Cursor = Annotated[
+    int, Query(ge=0, le=1_000, description="How many suggestions to skip"), whole_number(0)
+]
 Suggested = Literal["entity", "type", "property"]
 
 router = APIRouter()
@@ -53,20 +64,28 @@ router = APIRouter()
 
 @router.api_route("/reconcile", methods=["GET", "HEAD", "POST"], include_in_schema=False)
 async def reconcile(request: Request) -> Response:
-    """Return the manifest, the candidates of a batch of queries, or the values of a data extension query."""
+    """Return the manifest, the candidates of a batch of queries, or the values of a data extension
+    query.
+    """
     service, pages = await get_service(request), await get_pages(request)
     parameters = read_parameters(request, await read_body(request, MAX_BODY), ())
     queries, extension = single_value(parameters, "queries"), single_value(parameters, "extend")
     if queries is None and extension is None:
         if request.method == "POST":
             raise HTTPProblem(HTTPStatus.BAD_REQUEST, "The form needs the field queries or extend")
-        return _json(request, manifest(origin(request), service.iris, pages.branding, DOCUMENTATION.is_dir()))
+        return _json(
+            request, manifest(origin(request), service.iris, pages.branding, DOCUMENTATION.is_dir())
+        )
     if queries is not None and extension is not None:
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Send queries or extend, not both")
     client, started = client_key(request.scope), time.monotonic()
     service.rate_limiter.admit(client)
     try:
-        content = await _match(service, parse_queries(queries)) if queries is not None else await _extend(service, extension or "")
+        content = (
+            await _match(service, parse_queries(queries))
+            if queries is not None
+            else await _extend(service, extension or "")
+        )
     finally:
         seconds = time.monotonic() - started
         service.rate_limiter.charge(client, seconds)
@@ -84,15 +103,27 @@ async def reconcile(request: Request) -> Response:
     response_description="The suggestions, each with id and name",
     responses=problems(400, 404, 503),
 )
-async def suggest(request: Request, service: ServiceDep, what: Suggested, prefix: Prefix = "", cursor: Cursor = 0) -> Response:
+async def suggest(
+    request: Request, service: ServiceDep, what: Suggested, prefix: Prefix = "", cursor: Cursor = 0
+) -> Response:
     """The Suggest service of the Reconciliation Service API."""
     if what == "entity":
         matcher = _open_matcher(service)
-        suggestions = await asyncio.to_thread(matcher.suggestions, prefix.strip(), TYPES, cursor, SUGGESTIONS)
+        suggestions = await asyncio.to_thread(
+            matcher.suggestions, prefix.strip(), TYPES, cursor, SUGGESTIONS
+        )
         return _json(request, {"result": [_suggestion(entity) for entity in suggestions]})
-    named = {name: type_title(name) for name in TYPES} if what == "type" else {name: property_title(name) for name in PROPERTIES}
+    named = (
+        {name: type_title(name) for name in TYPES}
+        if what == "type"
+        else {name: property_title(name) for name in PROPERTIES}
+    )
     begun = fold(prefix)
-    rows = [{"id": name, "name": title} for name, title in named.items() if fold(name).startswith(begun) or fold(title).startswith(begun)]
+    rows = [
+        {"id": name, "name": title}
+        for name, title in named.items()
+        if fold(name).startswith(begun) or fold(title).startswith(begun)
+    ]
     return _json(request, {"result": rows[cursor : cursor + SUGGESTIONS] if cursor else rows})
 
 
@@ -105,7 +136,9 @@ async def suggest(request: Request, service: ServiceDep, what: Suggested, prefix
     response_description="The identifier and its preview",
     responses=problems(400, 404, 503),
 )
-async def flyout(request: Request, service: ServiceDep, pages: PagesDep, what: Suggested, id: Identifier) -> Response:
+async def flyout(
+    request: Request, service: ServiceDep, pages: PagesDep, what: Suggested, id: Identifier
+) -> Response:
     """The Flyout service of the Reconciliation Service API."""
     if what == "entity":
         entity = _entity(service, id)
@@ -113,8 +146,15 @@ async def flyout(request: Request, service: ServiceDep, pages: PagesDep, what: S
     else:
         known = {"type": TYPES, "property": tuple(PROPERTIES)}[what]
         if id not in known:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no {what} {id[:80]!r}; there are {', '.join(known)}")
-        name, text = (type_title(id), "") if what == "type" else (property_title(id), ", ".join(map(type_title, PROPERTIES[id].types)))
+            raise HTTPProblem(
+                HTTPStatus.NOT_FOUND,
+                f"There is no {what} {id[:80]!r}; there are {', '.join(known)}",
+            )
+        name, text = (
+            (type_title(id), "")
+            if what == "type"
+            else (property_title(id), ", ".join(map(type_title, PROPERTIES[id].types)))
+        )
     html = bytes(pages.page("reconcile_flyout.html", name=name, text=text).body).decode()
     return _json(request, {"id": id, "html": html})
 
@@ -130,12 +170,26 @@ async def flyout(request: Request, service: ServiceDep, pages: PagesDep, what: S
 )
 async def properties(
     request: Request,
-    type: Annotated[str, Query(description="The type; without it, all are listed", json_schema_extra={"enum": list(TYPES)})] = "",
-    limit: Annotated[int, Query(ge=1, le=1_000, description="The largest number of properties"), whole_number(1_000)] = 1_000,
+    type: Annotated[
+        str,
+        Query(
+            description="The type; without it, all are listed",
+            json_schema_extra={"enum": list(TYPES)},
+        ),
+    ] = "",
+    limit: Annotated[
+        int,
+        Query(ge=1, le=1_000, description="The largest number of properties"),
+        whole_number(1_000),
+    ] = 1_000,
 ) -> Response:
     """The property proposals of the Data Extension service."""
     kind = check_type(type, "type") if type else ""
-    named = [{"id": name, "name": property_title(name)} for name, item in PROPERTIES.items() if not kind or kind in item.types]
+    named = [
+        {"id": name, "name": property_title(name)}
+        for name, item in PROPERTIES.items()
+        if not kind or kind in item.types
+    ]
     return _json(request, {"properties": named[:limit], "type": kind, "limit": limit})
 
 
@@ -146,10 +200,17 @@ async def view(request: Request, service: ServiceDep, pages: PagesDep, id: Ident
 
 
 @get(router, "/reconcile/preview", include_in_schema=False)
-async def preview(request: Request, service: ServiceDep, pages: PagesDep, id: Identifier) -> Response:
+async def preview(
+    request: Request, service: ServiceDep, pages: PagesDep, id: Identifier
+) -> Response:
     """Return a small page about an entity, for the frame of a client."""
     entity = _entity(service, id)
-    response = pages.page("reconcile_preview.html", entity=entity, type_title=type_title(entity.kind), page=pages.path(entity.iri))
+    response = pages.page(
+        "reconcile_preview.html",
+        entity=entity,
+        type_title=type_title(entity.kind),
+        page=pages.path(entity.iri),
+    )
     response.headers["Content-Security-Policy"] = _FRAMED
     return response
 
@@ -187,9 +248,16 @@ def _entity(service: QueryService, iri: str) -> Candidate:
 
 def _suggestion(entity: Candidate) -> dict[str, object]:
     notable = [{"id": entity.kind, "name": type_title(entity.kind)}]
-    return {"id": entity.iri, "name": entity.name, "description": entity.description, "notable": notable}
+    return {
+        "id": entity.iri,
+        "name": entity.name,
+        "description": entity.description,
+        "notable": notable,
+    }
 
 
 def _json(request: Request, content: dict[str, object]) -> Response:
     headers = {**_VARY, "Content-Language": current_locale().language}
-    return build_response(request, Representation(orjson.dumps(content), JSON.media, headers=headers))
+    return build_response(
+        request, Representation(orjson.dumps(content), JSON.media, headers=headers)
+    )

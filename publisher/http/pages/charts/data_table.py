@@ -1,6 +1,8 @@
-"""The tables of a page, each with the SPARQL query that returns the same rows, as JSON, CSV and RDF.
+"""The tables of a page, each with the SPARQL query that returns the same rows, as JSON, CSV and
+RDF.
 
-Counts are written as observations of the RDF Data Cube vocabulary (https://www.w3.org/TR/vocab-data-cube/).
+Counts are written as observations of the RDF Data Cube vocabulary
+(https://www.w3.org/TR/vocab-data-cube/).
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ from vocab.iris import Iris
 from vocab.schemes import concepts, label
 from vocab.terms import DCT, RDF, RDFS, XSD
 
-QB, VALUE = "http://purl.org/linked-data/cube#", "http://purl.org/linked-data/sdmx/2009/measure#obsValue"
+QB, VALUE = (
+    "http://purl.org/linked-data/cube#",
+    "http://purl.org/linked-data/sdmx/2009/measure#obsValue",
+)
 TABLE_FORMATS: dict[str, Format] = {
     "json": Format("json", "JSON", "application/json"),
     "csv": Format("csv", "CSV", "text/csv; charset=utf-8"),
@@ -34,7 +39,8 @@ ISO3 = 3  # letters of an ISO 3166-1 alpha-3 code
 
 
 class Column(NamedTuple):
-    """A column; *facet* is that of its codes, else *property* (an IRI) describes its values, "" if RDF leaves it out.
+    """A column; *facet* is that of its codes, else *property* (an IRI) describes its values, "" if
+    RDF leaves it out.
 
     *linked*: its cells are IRIs.
     """
@@ -47,7 +53,9 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DataTable:
-    """Rows and their columns; *query* is the SPARQL query that returns the same, "" for none. The first column of a list is the thing."""
+    """Rows and their columns; *query* is the SPARQL query that returns the same, "" for none. The
+    first column of a list is the thing.
+    """
 
     name: str
     title: str
@@ -73,7 +81,9 @@ class FiguresJson(TypedDict):
     figures: list[FigureJson]
 
 
-def count_table(name: str, title: str, facets: Sequence[str], rows: Sequence[tuple[Cell, ...]], query: str) -> DataTable:
+def count_table(
+    name: str, title: str, facets: Sequence[str], rows: Sequence[tuple[Cell, ...]], query: str
+) -> DataTable:
     """Return the table of counts by some facets."""
     columns = (*(Column(facet, facet) for facet in facets), Column("things", property=VALUE))
     return DataTable(name, title, columns, tuple(rows), query)
@@ -93,7 +103,10 @@ def _json(sheets: Sequence[DataTable], page: str) -> bytes:
             "name": item.name,
             "title": item.title,
             "query": item.query or None,
-            "rows": [{column.name: cell for column, cell in zip(item.columns, cells, strict=True)} for cells in item.rows],
+            "rows": [
+                {column.name: cell for column, cell in zip(item.columns, cells, strict=True)}
+                for cells in item.rows
+            ],
         }
         for item in sheets
     ]
@@ -102,11 +115,15 @@ def _json(sheets: Sequence[DataTable], page: str) -> bytes:
 
 
 def _csv(sheets: Sequence[DataTable], iris: Iris) -> bytes:
-    """Write rows with English names beside their codes, as ``country_name``; a year 0000, which means unknown, is empty."""
+    """Write rows with English names beside their codes, as ``country_name``; a year 0000, which
+    means unknown, is empty.
+    """
     out = io.StringIO()
     lines = csv.writer(out)
     columns = _csv_columns(sheets)
-    header = [label for name, facet in columns.items() for label in (name, *label_columns(name, facet))]
+    header = [
+        label for name, facet in columns.items() for label in (name, *label_columns(name, facet))
+    ]
     lines.writerow(["figure", *header] if len(sheets) > 1 else header)
     for item in sheets:
         positions = {column.name: position for position, column in enumerate(item.columns)}
@@ -114,13 +131,18 @@ def _csv(sheets: Sequence[DataTable], iris: Iris) -> bytes:
             values: list[Cell] = []
             for name, facet in columns.items():
                 cell = cells[positions[name]] if name in positions else None
-                values += [None if facet == "year" and cell == "0000" else cell, *_labels(name, facet, cell, iris)]
+                values += [
+                    None if facet == "year" and cell == "0000" else cell,
+                    *_labels(name, facet, cell, iris),
+                ]
             lines.writerow([item.name, *values] if len(sheets) > 1 else values)
     return out.getvalue().encode()
 
 
 def _csv_columns(sheets: Sequence[DataTable]) -> dict[str, str]:
-    """Return the columns of all tables, each with its facet, "" for none; a column ``name`` beside a code is left out: the code has one."""
+    """Return the columns of all tables, each with its facet, "" for none; a column ``name`` beside
+    a code is left out: the code has one.
+    """
     columns = dict[str, str]()
     for item in sheets:
         is_coded = any(label_columns(column.name, column.facet) for column in item.columns)
@@ -176,4 +198,8 @@ def _predicate_and_value(column: Column, cell: Cell, iris: Iris) -> tuple[str, T
     facet = FACETS.get(column.facet)
     address = facet.iri(str(cell), iris) if facet else str(cell) if column.linked else ""
     value = Term(address) if address else Term(str(cell), "literal")
-    return (f"{iris.ns}{facet.link_property}" if facet and facet.link_property else column.property or f"{DCT}subject"), value
+    return (
+        f"{iris.ns}{facet.link_property}"
+        if facet and facet.link_property
+        else column.property or f"{DCT}subject"
+    ), value

@@ -32,8 +32,8 @@ def heatmap(
 ) -> Markup:
     """Draw a cell with its number for each pair of codes.
 
-    *marks* names by pair the class of a ring around it, such as ``agreed`` or ``disputed``. With *mirrored* the rows begin at
-    the right, for languages written from right to left.
+    *marks* names by pair the class of a ring around it, such as ``agreed`` or ``disputed``. With
+    *mirrored* the rows begin at the right, for languages written from right to left.
     """
     most, left, top = max(values.values(), default=0), 4 if mirrored else 90, 26
     names_x, anchor = (left + SIDE * len(columns) + 8, "start") if mirrored else (left - 8, "end")
@@ -45,20 +45,57 @@ def heatmap(
     for down, row in enumerate(rows):
         y = top + SIDE * down
         drawn.append(
-            linked(row.href, element("text", element("title", row.name), row.code, x=names_x, y=y + SIDE / 2 + 5, text_anchor=anchor))
+            linked(
+                row.href,
+                element(
+                    "text",
+                    element("title", row.name),
+                    row.code,
+                    x=names_x,
+                    y=y + SIDE / 2 + 5,
+                    text_anchor=anchor,
+                ),
+            )
         )
         for over, column in zip(places, columns, strict=True):
             pair = row.code, column.code
-            title = f"{row.code} × {column.code}: {values.get(pair, 0)}" + (f", {marks[pair]}" if pair in marks else "")
-            drawn.append(_cell(left + SIDE * over, y, values.get(pair, 0), most, marks.get(pair, ""), title))
+            title = f"{row.code} × {column.code}: {values.get(pair, 0)}" + (
+                f", {marks[pair]}" if pair in marks else ""
+            )
+            drawn.append(
+                _cell(left + SIDE * over, y, values.get(pair, 0), most, marks.get(pair, ""), title)
+            )
     return svg(94 + SIDE * len(columns), top + SIDE * len(rows) + 4, label, *drawn, class_="heat")
 
 
 def _cell(x: float, y: float, value: int, most: int, mark: str, title: str) -> Markup:
-    whole = [element("rect", element("title", title), x=x + 1, y=y + 1, width=SIDE - 2, height=SIDE - 2, class_=f"h{shade(value, most)}")]
+    whole = [
+        element(
+            "rect",
+            element("title", title),
+            x=x + 1,
+            y=y + 1,
+            width=SIDE - 2,
+            height=SIDE - 2,
+            class_=f"h{shade(value, most)}",
+        )
+    ]
     if mark:
-        whole.append(element("rect", x=x + 3, y=y + 3, width=SIDE - 6, height=SIDE - 6, class_=f"mark {mark}"))
+        whole.append(
+            element(
+                "rect", x=x + 3, y=y + 3, width=SIDE - 6, height=SIDE - 6, class_=f"mark {mark}"
+            )
+        )
     if value:
         inside = "inside" if shade(value, most) > _LIGHT else ""
-        whole.append(element("text", f"{value}", x=x + SIDE / 2, y=y + SIDE / 2 + 4, text_anchor="middle", class_=f"cell {inside}".strip()))
+        whole.append(
+            element(
+                "text",
+                f"{value}",
+                x=x + SIDE / 2,
+                y=y + SIDE / 2 + 4,
+                text_anchor="middle",
+                class_=f"cell {inside}".strip(),
+            )
+        )
     return element("g", *whole)

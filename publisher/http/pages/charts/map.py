@@ -1,6 +1,8 @@
-"""World maps in the Equal Earth projection; countries too small for a visible shade have a dot as well.
+"""World maps in the Equal Earth projection; countries too small for a visible shade have a dot as
+well.
 
-The outlines (Natural Earth, by the package world-atlas) are drawn when the program is built: publisher/web/atlas.mjs.
+The outlines (Natural Earth, by the package world-atlas) are drawn when the program is built:
+publisher/web/atlas.mjs.
 """
 
 from __future__ import annotations
@@ -14,7 +16,14 @@ from typing import Any
 import orjson
 from markupsafe import Markup
 
-from publisher.http.pages.charts.svg import Box, element, linked, quantile_bounds, quantile_shade, svg
+from publisher.http.pages.charts.svg import (
+    Box,
+    element,
+    linked,
+    quantile_bounds,
+    quantile_shade,
+    svg,
+)
 
 FILE = Path(__file__).parents[3] / "static" / "query" / "world.json"
 DOT = 9  # of the drawing's 2000 units: visible on a telephone without covering the neighbours
@@ -38,9 +47,14 @@ def outlined_areas() -> frozenset[str]:
 
 
 def world_map(
-    values: Mapping[str, int], name: Callable[[str], str], href: Callable[[str], str], label: str, focus: Collection[str] = ()
+    values: Mapping[str, int],
+    name: Callable[[str], str],
+    href: Callable[[str], str],
+    label: str,
+    focus: Collection[str] = (),
 ) -> Markup | None:
-    """Draw the world; *values* are by M49 code of three digits, shaded by quantiles. None without outlines.
+    """Draw the world; *values* are by M49 code of three digits, shaded by quantiles. None without
+    outlines.
 
     *focus* are the codes of the countries that the map is cropped to; empty for the world.
     """
@@ -53,13 +67,25 @@ def world_map(
     dots: list[Markup] = []
     for code, country in sorted(outlines["countries"].items()):
         value = values.get(code, 0)
-        named = code.isdigit() and name(code) != code  # an area that the vocabulary does not name has no title
-        title = element("title", f"{name(code)}: {value:,}".replace(",", " ")) if named else Markup("")
-        path = element("path", title, d=country["d"], class_=f"country h{quantile_shade(value, bounds)}")
+        # an area that the vocabulary does not name has no title
+        named = code.isdigit() and name(code) != code
+        title = (
+            element("title", f"{name(code)}: {value:,}".replace(",", " ")) if named else Markup("")
+        )
+        path = element(
+            "path", title, d=country["d"], class_=f"country h{quantile_shade(value, bounds)}"
+        )
         drawn.append(linked(href(code) if value else "", path))
         if country["dot"] and value:
             x, y = country["at"]
-            dot = element("circle", title, cx=x, cy=y, r=DOT * scale, class_=f"dot h{quantile_shade(value, bounds)}")
+            dot = element(
+                "circle",
+                title,
+                cx=x,
+                cy=y,
+                r=DOT * scale,
+                class_=f"dot h{quantile_shade(value, bounds)}",
+            )
             dots.append(linked(href(code), dot))
     return svg(outlines["width"], outlines["height"], label, *drawn, *dots, class_="world", box=box)
 
@@ -71,14 +97,18 @@ def cut(outlines: Mapping[str, Any], focus: Collection[str]) -> Box | None:
         return None
     left, right = (edge(x for x, _ in points) for edge in (min, max))
     top, bottom = (edge(y for _, y in points) for edge in (min, max))
-    width = min(float(outlines["width"]), max(right - left + 2 * MARGIN, 2 * (bottom - top + 2 * MARGIN)))
+    width = min(
+        float(outlines["width"]), max(right - left + 2 * MARGIN, 2 * (bottom - top + 2 * MARGIN))
+    )
     height = min(float(outlines["height"]), max(bottom - top + 2 * MARGIN, width / 2))
     x = min(max((left + right - width) / 2, 0), outlines["width"] - width)
     y = min(max((top + bottom - height) / 2, 0), outlines["height"] - height)
     return x, y, width, height
 
 
-def point_map(points: list[tuple[float, float, str]], areas: frozenset[str], label: str) -> Markup | None:
+def point_map(
+    points: list[tuple[float, float, str]], areas: frozenset[str], label: str
+) -> Markup | None:
     """Draw *areas* shaded and *points* (latitude, longitude, name) as dots, cropped to the areas."""
     outlines = load_outlines()
     if outlines is None:
@@ -90,11 +120,17 @@ def point_map(points: list[tuple[float, float, str]], areas: frozenset[str], lab
         element("path", d=shape["d"], class_=f"country h{3 if code in areas else 0}")
         for code, shape in sorted(outlines["countries"].items())
     ]
-    small = [shape["at"] for code, shape in sorted(outlines["countries"].items()) if code in areas and shape["dot"]]
+    small = [
+        shape["at"]
+        for code, shape in sorted(outlines["countries"].items())
+        if code in areas and shape["dot"]
+    ]
     drawn += [element("circle", cx=x, cy=y, r=DOT * scale, class_="dot h3") for x, y in small]
     for latitude, longitude, name in points:
         x, y = project(latitude, longitude, outlines["width"], outlines["height"])
-        drawn.append(element("circle", element("title", name), cx=x, cy=y, r=14 * scale, class_="s2"))
+        drawn.append(
+            element("circle", element("title", name), cx=x, cy=y, r=14 * scale, class_="s2")
+        )
     return svg(outlines["width"], outlines["height"], label, *drawn, class_="world", box=box)
 
 
@@ -102,7 +138,8 @@ _A = (1.340264, -0.081106, 0.000893, 0.003796)
 
 
 def project(latitude: float, longitude: float, width: float, height: float) -> tuple[float, float]:
-    """Project a point like the outlines: Equal Earth (https://doi.org/10.1080/13658816.2018.1504949), the whole globe.
+    """Project a point like the outlines: Equal Earth
+    (https://doi.org/10.1080/13658816.2018.1504949), the whole globe.
 
     >>> project(0, 0, 2000, 974)
     (1000.0, 487.0)
@@ -117,5 +154,9 @@ def _equal_earth(latitude: float, longitude: float) -> tuple[float, float]:
     root = 3**0.5 / 2
     angle = asin(root * sin(radians(latitude)))
     square, sixth = angle**2, angle**6
-    x = radians(longitude) * cos(angle) / (root * (_A[0] + 3 * _A[1] * square + sixth * (7 * _A[2] + 9 * _A[3] * square)))
+    x = (
+        radians(longitude)
+        * cos(angle)
+        / (root * (_A[0] + 3 * _A[1] * square + sixth * (7 * _A[2] + 9 * _A[3] * square)))
+    )
     return x, angle * (_A[0] + _A[1] * square + sixth * (_A[2] + _A[3] * square))

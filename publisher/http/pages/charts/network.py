@@ -1,4 +1,6 @@
-"""Draw partnerships as a network on a circle: no line covers a name, and the drawing depends on the data alone."""
+"""Draw partnerships as a network on a circle: no line covers a name, and the drawing depends on the
+data alone.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,14 @@ _NAME = 26  # characters of a name
 
 
 def network_diagram(
-    pairs: Sequence[tuple[str, str, int]], names: Mapping[str, str], href: Mapping[str, str], label: str, own: str = ""
+    pairs: Sequence[tuple[str, str, int]],
+    names: Mapping[str, str],
+    href: Mapping[str, str],
+    label: str,
+    own: str = "",
 ) -> Markup | None:
-    """Draw the organizations of *pairs* (one, other, number of joint initiatives), strongest pairs first; *own* is in the middle.
+    """Draw the organizations of *pairs* (one, other, number of joint initiatives), strongest pairs
+    first; *own* is in the middle.
 
     None without pairs.
     """
@@ -26,16 +33,25 @@ def network_diagram(
     if not circle:
         return None
     angles = {party: 2 * pi * index / len(circle) for index, party in enumerate(circle)}
-    positions = {party: (360 + 200 * sin(angle), 270 - 200 * cos(angle)) for party, angle in angles.items()}
+    positions = {
+        party: (360 + 200 * sin(angle), 270 - 200 * cos(angle)) for party, angle in angles.items()
+    }
     if own:
         positions[own] = (360, 270)
     strongest_count = max(things for *_, things in strongest)
     drawn = [
-        _edge(positions[one], positions[other], things, strongest_count, f"{names.get(one, one)} – {names.get(other, other)}: {things}")
+        _edge(
+            positions[one],
+            positions[other],
+            things,
+            strongest_count,
+            f"{names.get(one, one)} – {names.get(other, other)}: {things}",
+        )
         for one, other, things in strongest
     ]
     drawn += [
-        _node(party, position, names.get(party, party), href.get(party, ""), party == own) for party, position in sorted(positions.items())
+        _node(party, position, names.get(party, party), href.get(party, ""), party == own)
+        for party, position in sorted(positions.items())
     ]
     return svg(720, 540, label, *drawn, class_="network")
 
@@ -50,10 +66,22 @@ def _strongest_pairs(pairs: Sequence[tuple[str, str, int]], own: str) -> list[tu
     return [item for item in pairs if item[0] in parties and item[1] in parties]
 
 
-def _edge(one: tuple[float, float], other: tuple[float, float], things: int, strongest_count: int, title: str) -> Markup:
+def _edge(
+    one: tuple[float, float],
+    other: tuple[float, float],
+    things: int,
+    strongest_count: int,
+    title: str,
+) -> Markup:
     bend = tuple((one[n] + other[n]) / 2 * 0.6 + (360, 270)[n] * 0.4 for n in (0, 1))
     line = f"M{one[0]:.1f} {one[1]:.1f}Q{bend[0]:.1f} {bend[1]:.1f} {other[0]:.1f} {other[1]:.1f}"
-    return element("path", element("title", title), d=line, class_="edge", stroke_width=1 + 7 * things / strongest_count)
+    return element(
+        "path",
+        element("title", title),
+        d=line,
+        class_="edge",
+        stroke_width=1 + 7 * things / strongest_count,
+    )
 
 
 def _node(party: str, position: tuple[float, float], name: str, href: str, own: bool) -> Markup:
@@ -63,4 +91,8 @@ def _node(party: str, position: tuple[float, float], name: str, href: str, own: 
     away = 0 if side == "middle" else 11 if side == "start" else -11
     down = 22 if own or (side == "middle" and y > 270) else -13 if side == "middle" else 4
     text = element("text", element("title", name), short, x=x + away, y=y + down, text_anchor=side)
-    return linked(href, element("circle", cx=x, cy=y, r=9 if own else 6, class_="node own" if own else "node"), text)
+    return linked(
+        href,
+        element("circle", cx=x, cy=y, r=9 if own else 6, class_="node own" if own else "node"),
+        text,
+    )

@@ -52,7 +52,9 @@ async def action_parameters(
     limit: Annotated[Number, Query(description="For package_list: names a response")] = None,
     offset: Annotated[Number, Query(description="For package_list: names to skip")] = None,
 ) -> None:
-    """Declare the parameters. Clients may send them in a JSON body too; invalid ones get CKAN's own errors."""
+    """Declare the parameters. Clients may send them in a JSON body too; invalid ones get CKAN's own
+    errors.
+    """
 
 
 router = APIRouter()
@@ -115,7 +117,9 @@ async def action(request: Request, service: ServiceDep) -> Response:
 
 
 async def _read_parameters(request: Request) -> Mapping[str, object]:
-    """Return the parameters of the URL and, as CKAN's own clients send them, of a JSON body; raises ValueError."""
+    """Return the parameters of the URL and, as CKAN's own clients send them, of a JSON body; raises
+    ValueError.
+    """
     params: dict[str, object] = dict(request.query_params)
     if request.method == "POST" and (body := await request.body()):
         payload = orjson.loads(body)

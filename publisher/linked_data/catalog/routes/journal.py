@@ -1,4 +1,6 @@
-"""``/journal/``: the journal of changes, from which anyone can verify the data and rebuild any state."""
+"""``/journal/``: the journal of changes, from which anyone can verify the data and rebuild any
+state.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +92,9 @@ class EntryHead(TypedDict):
 
 
 class EntryJson(EntryHead):
-    """An entry: *bytes* of its gzip file, *plain_bytes* of the patch; *added* and *removed* are numbers of quads."""
+    """An entry: *bytes* of its gzip file, *plain_bytes* of the patch; *added* and *removed* are
+    numbers of quads.
+    """
 
     bytes: Count
     plain_bytes: Count
@@ -133,7 +137,9 @@ class EntrySummary:
 
 @dataclass(frozen=True, slots=True)
 class EntryPage:
-    """A page of the list, the newest entry first: those numbered below *before*, *per* at most, of *total*."""
+    """A page of the list, the newest entry first: those numbered below *before*, *per* at most, of
+    *total*.
+    """
 
     lines: tuple[EntrySummary, ...]
     before: int
@@ -248,9 +254,7 @@ async def head(request: Request, service: ServiceDep) -> Response:
 async def entry(request: Request, service: ServiceDep, name: EntryName) -> Response:
     """Range requests are supported. An entry never changes."""
     match = _NAME.match(name)
-    stored_entry = (
-        await asyncio.to_thread(service.journal.entry, int(match[1])) if match else None
-    )
+    stored_entry = await asyncio.to_thread(service.journal.entry, int(match[1])) if match else None
     if match is None or stored_entry is None:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
     return await asyncio.to_thread(send, request, stored_entry, as_file=match[2] is not None)

@@ -1,4 +1,5 @@
-"""``/openapi.json``: the OpenAPI description of the JSON API, generated from the routes, and ``/docs/api``, which shows it.
+"""``/openapi.json``: the OpenAPI description of the JSON API, generated from the routes, and
+``/docs/api``, which shows it.
 
 Source: https://spec.openapis.org/oas/v3.1.0
 """
@@ -71,7 +72,9 @@ async def api(request: Request, pages: PagesDep) -> Response:
 
 
 def openapi_description(app: FastAPI, host: str) -> dict[str, Any]:
-    """Return the description of *app*, served at the origin *host*. The part without the host is generated once."""
+    """Return the description of *app*, served at the origin *host*. The part without the host is
+    generated once.
+    """
     if app.openapi_schema is None:
         app.openapi_schema = _generate(app)
     return {**app.openapi_schema, "servers": [{"url": host}]}
@@ -109,7 +112,8 @@ def _generate(app: FastAPI) -> dict[str, Any]:
         for operation in item.values():
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _without_null(parameter["schema"])
-            # FastAPI documents its own 422 for each endpoint with parameters; ours answers 400, or 404 for the path.
+            # FastAPI documents its own 422 for each endpoint with parameters; ours answers 400, or
+            # 404 for the path.
             if operation["responses"].get("422", {}).get("description") == "Validation Error":
                 del operation["responses"]["422"]
     schemas = description["components"]["schemas"]

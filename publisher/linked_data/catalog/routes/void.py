@@ -1,4 +1,6 @@
-"""``/.well-known/void``: the VoID description of the dataset (https://www.w3.org/TR/void/), with the numbers of the newest release."""
+"""``/.well-known/void``: the VoID description of the dataset (https://www.w3.org/TR/void/), with
+the numbers of the newest release.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,7 @@ router = APIRouter()
     tags=["have"],
     response_class=Response,
     response_description="A VoID description",
-    responses=contents(*(graph_format.media for graph_format in GRAPHS.values()))
-    | problems(503),
+    responses=contents(*(graph_format.media for graph_format in GRAPHS.values())) | problems(503),
 )
 async def void(request: Request, service: ServiceDep) -> Response:
     """The numbers are those of the newest release, if there is one."""
@@ -61,7 +62,9 @@ async def void(request: Request, service: ServiceDep) -> Response:
 
 
 async def describe(service: QueryService) -> Description:
-    """Describe the dataset, with the counts of the newest release that has them, else those of the current snapshot."""
+    """Describe the dataset, with the counts of the newest release that has them, else those of the
+    current snapshot.
+    """
     dataset, release = (
         f"{service.iris.base}.well-known/void#dataset",
         await asyncio.to_thread(_newest_release, service),
@@ -93,7 +96,9 @@ def _newest_release(service: QueryService) -> Release | None:
 
 
 async def _count(service: QueryService) -> VoidCounts:
-    """Count the current snapshot; links are left out if counting them exceeds the time limit of a query."""
+    """Count the current snapshot; links are left out if counting them exceeds the time limit of a
+    query.
+    """
     properties, classes, kinds = await asyncio.gather(
         *(service.rows(query(item)) for item in ("void-properties", "void-classes", "kinds"))
     )
@@ -131,7 +136,9 @@ async def _count(service: QueryService) -> VoidCounts:
 
 
 def _each_once(numbers: VoidCounts) -> VoidCounts:
-    """Count each link for the longest matching prefix: the IRIs of areas begin with that of the goals."""
+    """Count each link for the longest matching prefix: the IRIs of areas begin with that of the
+    goals.
+    """
     for (name, space), count in list(numbers.links.items()):
         for wider in TARGETS:
             if wider != space and space.startswith(wider):
