@@ -298,9 +298,8 @@ def main() -> None:
     for name in [
         name for name, value in os.environ.items() if name.startswith("STOCKTAKE_") and not value
     ]:
-        del os.environ[
-            name
-        ]  # an empty variable counts as not set, so that a compose file can list all of them
+        # an empty variable counts as not set, so that a compose file can list all of them
+        del os.environ[name]
     try:
         app()
     except PermissionError as error:

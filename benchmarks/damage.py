@@ -27,9 +27,10 @@ from typer.testing import CliRunner
 from stocktake import app
 
 FLIPPED = 64  # bytes
+# hold nothing that is read again
 _IGNORED = re.compile(
     r"(^|/)([^/]*lock|locks|LOCK|LOG[^/]*|sound|first-start|[^/]*-(wal|shm))(/|$)"
-)  # hold nothing that is read again
+)
 
 
 def largest_files(data: Path) -> dict[str, Path]:

@@ -249,9 +249,10 @@ async def crowd(
         await asyncio.sleep(dice.uniform(0, pause))
         while time.perf_counter() < until_:
             kind = dice.choices(kinds, weights)[0]
+            # the first ones more often
             page = every[kind][
                 min(int(dice.expovariate(6 / len(every[kind]))), len(every[kind]) - 1)
-            ]  # the first ones more often
+            ]
             since = time.perf_counter()
             tally.took(kind, since, page, await client.get(page, headers=own))
             await asyncio.sleep(dice.expovariate(1 / pause))
@@ -330,10 +331,11 @@ def main(
         err.print(f"{visitors} visitors, {seconds:,.0f} s")
         crawlers = Swarm(swarm, rate, codes, things["initiative"]) if swarm else None
         trusted = {"STOCKTAKE_TRUSTED_PROXIES": "127.0.0.1"}
+        # anew: nothing is kept
         with (
             served(data, limits, trusted) as address,
             httpx.Client(base_url=address, timeout=120) as client,
-        ):  # anew: nothing is kept
+        ):
             until(lambda: ready(client) and client.get("/prizes", headers=HTML).is_success, 120)
             tally = asyncio.run(crowd(address, every, visitors, pause, seconds, crawlers))
     lines += (

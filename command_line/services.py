@@ -32,9 +32,8 @@ from publisher.http.pages.branding import DEMO_NAME, NAME
 
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
-_SITE_URL = re.compile(
-    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z"
-)  # a whole host
+# a whole host
+_SITE_URL = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")
 
 app = typer.Typer()
 _err = Console(stderr=True)
@@ -211,10 +210,11 @@ def _demo_settings(settings: Settings) -> Settings:
 def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[], Demo]) -> None:
     """Serve the portal, and run the other steps one after the other, until Ctrl-C."""
     data, url = settings.data, f"http://{host}:{port}/"
+    # late: the ledger
     submissions, validation = (
         import_module("command_line.demo_submissions"),
         import_module("command_line.validation"),
-    )  # late: the ledger
+    )
     with ExitStack() as stack:
         try:
             stack.enter_context(DemoFolder(validation.writable_directory(data), url))

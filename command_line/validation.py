@@ -40,9 +40,8 @@ _MIN_SECRET = 16  # characters of the secret that signs webhooks
 _LONGEST_NAME = 80  # characters of the name of an installation; every page title contains it
 _STOP_TIMEOUT = 10.0  # seconds for a process to exit by itself after its parent exited
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+\Z|[0-9A-Fa-f:.]+\Z")  # a name, IPv4 or IPv6 address
-_SITE_URL = re.compile(
-    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z"
-)  # a whole host
+# a whole host
+_SITE_URL = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")
 _SCHEDULER_URL = re.compile(r"(?:tcp|tls)://[^\s/]+:\d{1,5}\Z")
 
 

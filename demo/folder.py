@@ -70,9 +70,8 @@ def is_free(host: str, port: int) -> bool:
     """Return whether a server can listen on *port* of *host*; port 0 is always free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as the server does, which a connection that just ended does not keep out
+        # as the server does, which a connection that just ended does not keep out
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError:

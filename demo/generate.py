@@ -38,9 +38,8 @@ _KINDS = (
     "International organization",
     "Other",
 )
-_COUNTRY_LANGUAGES = frozenset(
-    {"en", "fr", "es", "ar", "zh", "ru"}
-)  # languages with country names in the vocabulary
+# languages with country names in the vocabulary
+_COUNTRY_LANGUAGES = frozenset({"en", "fr", "es", "ar", "zh", "ru"})
 _TAGS = (
     "ICT4D",
     "open source",

@@ -41,9 +41,8 @@ from journal.outage import Outage
 from vocab.iris import Iris, is_web
 from vocab.statements.provenance import check_source_status
 
-LARGEST = (
-    64 << 30
-)  # bytes of an entry when unpacked: the first harvest of ten million records has about that
+# bytes of an entry when unpacked: the first harvest of ten million records has about that
+LARGEST = 64 << 30
 REFUSED = "refused"  # the folder of quarantined entries, in the mirror's own
 _ID = re.compile(r"[0-9a-f]{64}\Z")
 log = structlog.get_logger(component="mirror")
@@ -343,9 +342,8 @@ def _download_status(mirror: Mirror, base: str) -> None:
         reply = mirror.client.get(
             f"{mirror.url}status", {"format": "nt"}, accept="application/n-triples"
         )
-        for _ in parse_quads(
-            reply.content, RdfFormat.N_TRIPLES, reply.url
-        ):  # refuses deep nesting, which crashes the strict parser
+        # refuses deep nesting, which crashes the strict parser
+        for _ in parse_quads(reply.content, RdfFormat.N_TRIPLES, reply.url):
             pass
         quads = list(parse(reply.content, RdfFormat.N_TRIPLES))
         if any(

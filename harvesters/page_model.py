@@ -13,9 +13,8 @@ from harvesters.payloads.graph import Graph
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 
-Row: TypeAlias = Mapping[
-    str, Any
-]  # a JSON object or a table's row; its values are the registry's own
+# a JSON object or a table's row; its values are the registry's own
+Row: TypeAlias = Mapping[str, Any]
 P = TypeVar("P", _Element, Row, Graph)
 
 

@@ -376,10 +376,11 @@ def _schedule_fault(every: str) -> Reason | None:
 
 
 _TABLES = ("limits", "notify", "quiet", "fields")  # read by functions of their own
+# return what is wrong with a value, None if nothing is
 _VALUE_FAULTS: Mapping[str, Callable[[Any], Reason | None]] = {
     "url": _url_fault,
     "licence": _licence_fault,
     "pause": _pause_fault,
     "suggest": _suggest_fault,
     "every": _schedule_fault,
-}  # return what is wrong with a value, None if nothing is
+}

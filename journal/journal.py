@@ -29,9 +29,8 @@ from journal.store import read as read_store
 from journal.verification import verify_file
 
 _STORE_FOLDER = "journal"  # the journal's folder in a store
-_MAX_ENTRY_BYTES = (
-    1 << 40
-)  # bytes of an entry when unpacked: who may write the store is trusted not to fill our disk
+# bytes of an entry when unpacked: who may write the store is trusted not to fill our disk
+_MAX_ENTRY_BYTES = 1 << 40
 _INCOMING_FOLDER = "coming"  # holds fetched entries until they are verified
 _REFRESH_SECONDS = 1.0  # seconds between two looks into a store
 
@@ -321,9 +320,8 @@ class Journal:
         self._refreshed_at = monotonic()
         number = max(self._numbers(), default=0)
         last = read_header(self._path(number)).id if number else None
-        folder = (
-            self.folder / _INCOMING_FOLDER
-        )  # apart, so that a look that finds nothing changes no ``stamp``
+        # apart, so that a look that finds nothing changes no ``stamp``
+        folder = self.folder / _INCOMING_FOLDER
         folder.mkdir(exist_ok=True)
         part = folder / f"{os.getpid()}-{get_ident()}"  # others may fetch it at the same time
         while store.get(f"{_STORE_FOLDER}/{self._path(number + 1).name}", part, wait=wait):

@@ -163,9 +163,10 @@ def _make_release(settings: Settings, keep: int, json: bool) -> Release:
 def _report(settings: Settings, number: int) -> None:
     """Make the report of a new release; a failure is printed and leaves the release as it is."""
     try:
+        # late, with the pages
         import_module("publisher.portal.report.process").build_in_process(
             settings.data, settings.base, number
-        )  # late, with the pages
+        )
     except PublisherError as error:
         _err.print(
             f"report of release {number} failed: {error}",

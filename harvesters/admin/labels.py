@@ -48,12 +48,13 @@ PARTS: Mapping[str, str] = {
     "columns": "Columns for SPARQL",
     "history": "Change history",
 }
+# those whose value is no label; "held" is also a state, with another meaning
 ACTIONS: Mapping[str, str] = {
     ActionType.HELD.value: "put on hold",
     ActionType.RELEASED.value: "resumed",
     ActionType.REQUESTED.value: "run requested",
     ActionType.DEFINED.value: "definition saved",
-}  # those whose value is no label; "held" is also a state, with another meaning
+}
 # What a person did, as a sentence with %(who)s and %(object)s.
 SENTENCES: Mapping[str, str] = {
     ActionType.APPROVED.value: "%(who)s approved the change %(object)s.",

@@ -27,11 +27,12 @@ from journal.errors import JournalError
 from languages.translations import format_number, gettext
 
 PROBLEM_JSON = "application/problem+json"
+# logged as information, since no operator has to act
 _CLIENT_ERRORS = (
     HTTPStatus.NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED,
     HTTPStatus.UNPROCESSABLE_ENTITY,
-)  # logged as information, since no operator has to act
+)
 log = structlog.get_logger(component="admin")
 
 # The first matching row applies.
@@ -50,9 +51,8 @@ def install_error_handlers(app: FastAPI, pages: Pages) -> None:
 
     async def on_error(request: Request, error: Exception) -> Response:
         status, headers = _status(error)
-        if isinstance(
-            error, LedgerError
-        ):  # its text may name hosts and files, which must not be disclosed
+        # its text may name hosts and files, which must not be disclosed
+        if isinstance(error, LedgerError):
             log.error("ledger unavailable", reason=str(error))
             error = DatabaseUnavailable(
                 "The database is locked, missing or unreachable. The server's log has details."

@@ -212,9 +212,10 @@ class Staging(Runs):
         s = t.staged
         names = [outcome.value for outcome in selected if outcome is not Outcome.UNCHANGED]
         query = sa.select(s).where(s.c.run == run.id, s.c.outcome.in_(names))
+        # seen records, then absent ones
         yield from map(
             row_to_staged, self.stream(query.order_by(s.c.seq < 0, sa.func.abs(s.c.seq)))
-        )  # seen records, then absent ones
+        )
 
     def _unchanged(self, run: Run) -> Iterator[StagedRecord]:
         u = t.unchanged

@@ -27,21 +27,18 @@ run = Table(
     Column("source", String, nullable=False),
     Column("number", Integer, nullable=False),
     Column("state", String, nullable=False),
-    Column(
-        "is_full", Boolean, nullable=False
-    ),  # a full harvest, after which unseen records have vanished
-    Column(
-        "since", DateTime
-    ),  # UTC, as all times here; an incremental run requests changes after it
+    # a full harvest, after which unseen records have vanished
+    Column("is_full", Boolean, nullable=False),
+    # UTC, as all times here; an incremental run requests changes after it
+    Column("since", DateTime),
     Column("started", DateTime, nullable=False),
     Column("planned", DateTime),
     Column("ended", DateTime),
     Column("cursor", Text),  # of the next page; None before the first and after the last
     Column("pages", Integer, nullable=False, default=0),
     Column("reported_total", Integer),
-    Column(
-        "archived", BigInteger, nullable=False, default=0
-    ),  # bytes of the archive file at the checkpoint
+    # bytes of the archive file at the checkpoint
+    Column("archived", BigInteger, nullable=False, default=0),
     Column("entry", Integer),  # number in the journal
     Column("rules", String, nullable=False),  # digest of mapping, shapes and crosswalks
     Column("reasons", Text),
@@ -53,9 +50,8 @@ run = Table(
     Column("added", BigInteger),  # quads of the run's journal entry
     Column("removed", BigInteger),
     Column("after", BigInteger),  # quads of all entries up to the run's
-    Column(
-        "last_fetched", DateTime
-    ),  # of a run that maps archived responses: when the newest of them was requested
+    # of a run that maps archived responses: when the newest of them was requested
+    Column("last_fetched", DateTime),
     Index("run_by_source", "source", "number", unique=True),
 )
 
@@ -70,9 +66,8 @@ record = Table(
     Column("first_seen", DateTime, nullable=False),
     Column("run", String, nullable=False),  # with seq: the current description
     Column("seq", Integer, nullable=False),
-    Column(
-        "misses", Integer, nullable=False, default=0
-    ),  # consecutive full harvests that did not see it
+    # consecutive full harvests that did not see it
+    Column("misses", Integer, nullable=False, default=0),
     Column("vanished_since", DateTime),
     Column("fingerprint", BigInteger),  # hash of the description without its key
     Column("page", BigInteger),  # hash of its first web address
@@ -94,9 +89,8 @@ staged = Table(
     "staged",
     metadata,
     Column("run", String, primary_key=True),
-    Column(
-        "seq", Integer, primary_key=True, autoincrement=False
-    ),  # from 0 for seen records, below 0 for absent ones
+    # from 0 for seen records, below 0 for absent ones
+    Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("source", String, nullable=False),
     Column("key", String),
     Column("outcome", String, nullable=False),

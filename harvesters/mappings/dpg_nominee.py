@@ -39,10 +39,11 @@ from vocab.schemes import concepts
 OPTIONS: Mapping[str, Option] = {}
 
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*\Z")
+# maintainers, implementers and others are partners
 _ROLES = {
     "owner": Role.LEAD,
     "funder": Role.FUNDER,
-}  # maintainers, implementers and others are partners
+}
 
 
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row]], Resource]:

@@ -48,13 +48,14 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 # The fields of each class.
+# a language tag may follow: "title@en"
 TEXTS = (
     "title",
     "description",
     "subjects",
     "venue",
     "content",
-)  # a language tag may follow: "title@en"
+)
 LISTS = (
     "countries", "action_lines", "goals", "targets", "subjects", "pages", "partners", "funders", "languages", "identifiers",
     "activity_types", "related", "initiatives", "part_of",

@@ -67,9 +67,8 @@ _GOALS, _TARGETS, _INDICATORS = (
     {"sector": "8", "tag": "3"},
     {"sector": "9"},
 )
-_PURPOSES = frozenset(
-    ("", "1", "2", "DAC", "DAC-3", "DAC-5")
-)  # a sector without a vocabulary is a purpose code
+# a sector without a vocabulary is a purpose code
+_PURPOSES = frozenset(("", "1", "2", "DAC", "DAC-3", "DAC-5"))
 _MARKERS = frozenset(("", "1", "DAC"))  # a policy marker without a vocabulary is one of the OECD
 _SDG = "http://metadata.un.org/sdg/"
 

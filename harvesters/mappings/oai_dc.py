@@ -145,9 +145,8 @@ def _map_record(
 def _fields(record: Record[_Element], default_language: str | None) -> Fields:
     """Return the texts by element, each with its language; descriptions keep their paragraphs."""
     fields: Fields = {}
-    for node in (
-        record.payload.iter() if len(record.payload) == 1 else record.payload
-    ):  # some have one more wrapper
+    # some have one more wrapper
+    for node in record.payload.iter() if len(record.payload) == 1 else record.payload:
         name = _dim_element(node) if node.tag == _DIM else _ELEMENT_OF_TAG.get(node.tag)
         if not name or not (text := node.text):
             continue

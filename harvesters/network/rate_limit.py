@@ -27,9 +27,8 @@ class LocalRateLimiter:
 
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
-    _last_requests: dict[str, tuple[float, float]] = field(
-        default_factory=dict
-    )  # the newest request's time, and the pause that it asked for
+    # the newest request's time, and the pause that it asked for
+    _last_requests: dict[str, tuple[float, float]] = field(default_factory=dict)
     _blocked_until: dict[str, float] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 

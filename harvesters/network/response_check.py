@@ -23,6 +23,7 @@ from harvesters.network.html_detection import is_html, web_page_reason
 from harvesters.network.retry import retry_after
 from harvesters.reasons import Reason, Value
 
+# from 520 on: Cloudflare, which does not reach the registry
 _UNAVAILABLE_STATUSES = {
     500,
     502,
@@ -37,7 +38,7 @@ _UNAVAILABLE_STATUSES = {
     526,
     527,
     530,
-}  # from 520 on: Cloudflare, which does not reach the registry
+}
 # what is asked for, by a part of its media type
 _KINDS = {"json": "JSON", "xml": "XML", "csv": "a table"}
 

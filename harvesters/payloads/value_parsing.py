@@ -44,9 +44,10 @@ _TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*\Z")
 _AMOUNT = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:[, ][0-9]{3})+)(?:\.[0-9]+)?\Z")
 _SIZE = re.compile(r"([0-9]{1,15})(?:\.0+)?\Z")  # bytes; a decimal in older versions of DCAT
 _HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2}){1,64}\Z")
+# named by SPDX
 _ALGORITHMS = frozenset(
     ("md2", "md4", "md5", "md6", "sha1", "sha224", "sha256", "sha384", "sha512")
-)  # named by SPDX
+)
 _MAX_AMOUNT_LENGTH = 24  # characters: a quadrillion with its separators and cents
 _MIDNIGHT = {"00:00", "00:00:00"}
 _LANGUAGE_CACHE_SIZE = 4096  # words: more than there are languages with their spellings

@@ -68,9 +68,8 @@ class Process:
         except BaseException:
             self._release()
             raise
-        self.send(
-            (limits, self._folder.name)
-        )  # what a killed process leaves in its folder is removed with it
+        # what a killed process leaves in its folder is removed with it
+        self.send((limits, self._folder.name))
 
     def send(self, message: object) -> None:
         """Send a message; one that cannot be delivered is noticed by ``receive``."""

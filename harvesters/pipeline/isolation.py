@@ -243,9 +243,8 @@ class IsolatedPageReader:
             raise CrashLoopError(
                 f"{problem}; the last time {activity or 'in its own work'} {reason}; the run ends here, the responses are archived"
             )
-        if (
-            reason.foreign and suspect != self._suspect
-        ):  # perhaps a person killed it, or the system because another process needed memory
+        # perhaps a person killed it, or the system because another process needed memory
+        if reason.foreign and suspect != self._suspect:
             self._suspect = suspect
         elif mark.phase is Phase.READING and self._last_reply is not None:
             self._crashing_replies[self._last_reply.url, self._last_reply.digest] = (

@@ -186,9 +186,8 @@ class StagingQueue:
     _pending: deque[tuple[PendingPage, int]] = field(default_factory=deque)
     _staged_count: int = field(init=False)
     _earlier_requests: Counter[str] = field(init=False)
-    irregularities: Counter[str] = field(
-        default_factory=Counter
-    )  # repeated pages and decreased totals, by outcome
+    # repeated pages and decreased totals, by outcome
+    irregularities: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Count what an interrupted run has staged."""
@@ -204,9 +203,8 @@ class StagingQueue:
         self.run = replace(
             self.run, network=dict(self._earlier_requests + Counter(network) + self.irregularities)
         )
-        if (
-            page.unchanged
-        ):  # the source reports no change: nothing is missing, and this is not a full harvest
+        # the source reports no change: nothing is missing, and this is not a full harvest
+        if page.unchanged:
             self.run = replace(self.run, is_full=False)
         keys = [item.key for item in page.items if item.key is not None]
         seen_keys = self.ledger.already_staged(self.run, keys)

@@ -35,9 +35,8 @@ from vocab.statements.provenance import (
 )
 
 RecordMapper = Callable[[Record[Any]], Resource]
-StepCallback = Callable[
-    ["RecordInput | None"], None
-]  # called before each record is mapped, and with None before the batch is validated
+# called before each record is mapped, and with None before the batch is validated
+StepCallback = Callable[["RecordInput | None"], None]
 # What a mapping raises on a payload that it does not handle: that record is withheld, the others
 # are processed.
 MAPPING_ERRORS = (

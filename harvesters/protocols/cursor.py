@@ -74,9 +74,8 @@ def write_cursor(state: Any) -> str:
         for field in fields(state)
         if getattr(state, field.name) != field.default
     }
-    with parser_errors(
-        "the cursor cannot be serialized"
-    ):  # e.g. a number above 64 bits, or half of a surrogate pair
+    # e.g. a number above 64 bits, or half of a surrogate pair
+    with parser_errors("the cursor cannot be serialized"):
         return orjson.dumps({"v": VERSION, **values}).decode()
 
 

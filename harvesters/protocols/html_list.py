@@ -50,6 +50,7 @@ OPTIONS: Mapping[str, Option] = {
     "next": Option(str, None, "XPath to the link of the next page of the list."),
 }
 
+# invisible, and often different each time
 _HIDDEN_ELEMENTS = (
     "script",
     "style",
@@ -58,7 +59,7 @@ _HIDDEN_ELEMENTS = (
     "iframe",
     "input",
     "link",
-)  # invisible, and often different each time
+)
 _CHECKPOINT_RECORDS = 50  # record pages requested between two checkpoints
 
 Item = Record[_Element] | DeletedRecord | InvalidRecord

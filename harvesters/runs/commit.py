@@ -226,9 +226,8 @@ def state_change(run: Run, change: StagedDiff, iris: Iris) -> StateChange | None
             mark_vanished(before, key, run.source, run.started, iris),
             run.started,
         )
-    if (
-        outcome in _STILL_LISTED and change.state is RecordState.VANISHED
-    ):  # listed, even if unreadable
+    # listed, even if unreadable
+    if outcome in _STILL_LISTED and change.state is RecordState.VANISHED:
         return StateChange(
             change.seq, key, RecordState.PUBLISHED, strip_mark(before, key, run.source, iris)
         )
@@ -246,9 +245,8 @@ def _state_changes(run: Run, context: HarvestContext) -> Iterator[tuple[StagedDi
     seen_keys: set[str] = set()
     for change in _returned_records(run, context):
         new_state = state_change(run, change, context.iris)
-        if (
-            new_state is not None and new_state.key not in seen_keys
-        ):  # a source may list a key twice
+        # a source may list a key twice
+        if new_state is not None and new_state.key not in seen_keys:
             seen_keys.add(new_state.key)
             yield change, new_state
 

@@ -136,9 +136,10 @@ def _save_network_counts(
     sizes and times of its responses.
     """
     stored = context.ledger.run(run.id) or run
+    # the client counted all other errors
     if isinstance(
         error, CharsetError | CrashingReplyError | RepeatedPageError | PaginationLoopError
-    ):  # the client counted all other errors
+    ):
         outcome_counts[error.outcome] += 1
     network = dict(Counter(run.network) + outcome_counts)
     responses = merge_responses(stored.responses, client.responses)

@@ -33,21 +33,22 @@ from harvesters.runs.run_log import assign_run
 from harvesters.runs.run_start import fail, rules_digest
 from harvesters.source import Source
 
+# states of runs whose records are published
 _PUBLISHED_STATES = (
     State.COMMITTED,
     State.UNCHANGED,
     State.INCOMPLETE,
-)  # states of runs whose records are published
+)
+# request outcomes that all leave a response in the archive
 _ARCHIVED_OUTCOMES = {
     "sent",
     "answered",
     "unchanged",
     "redirected",
     "retried",
-}  # request outcomes that all leave a response in the archive
-_NO_DELAY = RetryPolicy(
-    max_attempts=3, wait_initial=0.0, wait_max=0.0
-)  # reading an archive needs no delay
+}
+# reading an archive needs no delay
+_NO_DELAY = RetryPolicy(max_attempts=3, wait_initial=0.0, wait_max=0.0)
 
 log = structlog.get_logger()
 

@@ -24,6 +24,7 @@ from vocab.terms import DCT, FOAF, SCHEMA
 
 MAX_UNDECIDED = 1000  # problems of all sources that wait: then no more are taken
 MAX_OF_RECORD = 10  # of one record
+# as the form of the portal names them
 _LABELS = {
     "title": "Title",
     "description": "Description",
@@ -35,7 +36,7 @@ _LABELS = {
     "duplicate": "The same as another record",
     "personal": "Personal data that should not be here",
     "other": "Something else",
-}  # as the form of the portal names them
+}
 CATEGORIES = tuple(_LABELS)
 _MAX_LINK = 1_500  # characters of a text in a link
 

@@ -122,9 +122,8 @@ def run_row(run: Run) -> Row:
         "kind": kind,
         "outcome": run.state.value,
     }
-    entry = (
-        None if run.state is State.COMMITTING else run.entry
-    )  # until then it is the number of the last entry before
+    # until then it is the number of the last entry before
+    entry = None if run.state is State.COMMITTING else run.entry
     counts = {"network": run.network, "counts": run.counts}
     return {**row, "pages": run.pages, "entry": entry, **counts, "reason": run.reason}
 

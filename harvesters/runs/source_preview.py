@@ -35,10 +35,11 @@ from languages.translations import format_number, gettext, isolate
 from shapes.rules import translated_message
 from shapes.validate import EngineName
 
+# records, and the seconds after which no further page is requested
 DEFAULT_RECORDS, TIME_LIMIT = (
     10,
     25.0,
-)  # records, and the seconds after which no further page is requested
+)
 RETRY_POLICY = RetryPolicy(
     read_timeout=10,
     connect_timeout=5,

@@ -300,11 +300,12 @@ _QUAD_STATISTICS = {
     "removed": "in the journal entry",
     "after": "in a store of all entries up to it",
 }
+# the listing shows what a run did, not totals
 _OMITTED_COUNTS = (
     "published_before",
     "published_after",
     "gone",
-)  # the listing shows what a run did, not totals
+)
 
 
 def _cell(value: object) -> str:

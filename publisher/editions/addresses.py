@@ -40,6 +40,7 @@ _PARAMETERS: Mapping[str, frozenset[str]] = {
     "map": frozenset(("region",)),
     "matrix": frozenset(("basis",)),
 }
+# that the search page filters by
 FACETS = (
     "kind",
     "source",
@@ -51,7 +52,7 @@ FACETS = (
     "status",
     "coverage",
     "type",
-)  # that the search page filters by
+)
 _SHOWN = frozenset((*FACETS, "q", "view", "sort"))  # parameters of links to the search page
 _FILES = re.compile(
     r"/(static/(?!docs/|query/).+|logo|map\.svg|matrix/counts\.svg|releases/stocktake\.pub|reports/[^/]+/[^/]+)"

@@ -97,9 +97,8 @@ def build_release(
         release = _export_data(release, journal, iris, part, work, report_step)
         release = _add_metadata(release, before, releases, part, iris.base, report_step)
         _sign(release, data / "signing", part, report_step)
-        store_rows(
-            work / "things", data, release
-        )  # useless without the release; the next release with this number replaces them
+        # useless without the release; the next release with this number replaces them
+        store_rows(work / "things", data, release)
         shutil.rmtree(work)
         _publish(part, releases / str(number), report_step)
         return release

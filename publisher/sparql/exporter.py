@@ -75,9 +75,10 @@ class Exporter:
             if (
                 unfinished := self.exports.get(export.id)
             ) and unfinished.state is ExportState.RUNNING:
+                # does not count as an attempt
                 self.exports.save(
                     replace(unfinished, state=ExportState.QUEUED, tries=unfinished.tries - 1)
-                )  # does not count as an attempt
+                )
             raise
         finally:
             self._current = None

@@ -199,9 +199,10 @@ async def _coalesced(pending: _PendingQuery) -> Response:
     finally:
         if not streaming:
             response.close()
+    # the shared response was too large to wait for
     answer = await run_query(
         pending.request, pending.service, pending.query_request, pending.seconds
-    )  # the shared response was too large to wait for
+    )
     return await send_answer(
         answer,
         _headers(answer, pending, pending.release or pending.service.snapshot_of(answer)),

@@ -44,11 +44,12 @@ FILE = File(
     (Text("All", "en"),), 12, Checksum("0a", "https://k.example/md5"),
 )  # fmt: skip
 KENYA_AREA = "http://metadata.un.org/sdg/codes/geoArea/404"
+# the last has a wrong digit
 IDENTIFIERS = (
     "https://ror.org/03yrm5c26",
     "LEI: 5493001KJTIIGC8Y1R12",
     "https://ror.org/03yrm5c27",
-)  # the last has a wrong digit
+)
 CREDIT = "Kenya ICT projects, ICT Authority"
 
 

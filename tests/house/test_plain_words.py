@@ -75,10 +75,11 @@ WHOLE_NAMES = PRONOUNS | {
     "found",
     "taken",
 }
+# fields of JSON documents
 STORED = {
     "kept": "publisher/portal/routes/releases.py",
     "made": "publisher/projections/search/updater.py",
-}  # fields of JSON documents
+}
 IN_TEXTS = re.compile(
     r"\b(?:told|telling|shelf|shelves|outlets?|desk|wings?|judges?|judged|judging|verdicts?|errands?|taken up|takes up|mend|mends|mended|"
     r"laid out|put back|set right|front door|tidings|tides|scribe|comes to nothing|not heard of|cures?|what_to_do)\b",

@@ -69,6 +69,7 @@ SHOWN = ("title", "alt", "aria-label", "placeholder", "data-label", "label")
 SILENT = {"script", "style", "code", "pre", "textarea", "bdi", "time", "title"}
 # pages that show statements as they are
 VOCABULARY = ("scheme", "concept", "ns", "memento", "record", "run")
+# of the test world
 DATA = (
     "ICT Authority",
     "Registry of demo",
@@ -76,7 +77,7 @@ DATA = (
     "Clinics United",
     "Ministry of Health",
     "Fund for Health",
-)  # of the test world
+)
 ADDRESS = re.compile(r"https?://|/feeds/|data\.json|source/")
 LATIN = re.compile(r"[A-Za-z]{3,}")
 

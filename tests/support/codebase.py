@@ -61,9 +61,10 @@ def without_gc() -> Iterator[None]:
 def list_files(root: Path) -> Iterator[Path]:
     """Yield the program's Python files."""
     for package in PACKAGES:
+        # the built documentation
         yield from (
             file for file in sorted((root / package).rglob("*.py")) if "static" not in file.parts
-        )  # the built documentation
+        )
     yield from root.glob("stocktake.py")
 
 

@@ -35,10 +35,11 @@ UNFINISHED = ".part"  # the directory of a snapshot until it is complete
 AGAIN = 3  # at each third point, the recovery is killed too
 DRIVERS = 2
 PARTS = 8  # tests over the kinds of files, each of at most a minute
+# by day each second kind
 STAGES = [
     part if part % 2 == 0 else pytest.param(part, marks=pytest.mark.nightly)
     for part in range(PARTS)
-]  # by day each second kind
+]
 RANDOM_PARTS = 4  # tests over the chosen points of a seed
 # added to --kill-seed
 SEEDS = [0, *(pytest.param(more, marks=pytest.mark.nightly) for more in range(1, 16))]

@@ -342,13 +342,14 @@ def test_every_broken_feed_has_a_finding_with_place_and_remedy(run: Callable) ->
             without.append(file.name)
 
     assert without == []
+    # KiB
     assert (
         max(
             resource.getrusage(who).ru_maxrss
             for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
         )
         < 2 << 20
-    )  # KiB
+    )
 
 
 @pytest.mark.skipif(not PRIZES.is_file(), reason=f"no prize list at {PRIZES}")

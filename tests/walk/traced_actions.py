@@ -46,12 +46,13 @@ from vocab.iris import BASE, Iris
 
 PAGE = 8
 OLD = {f"p{number:02}": f"Project {number}, of water" for number in range(30)}
+# p05 is withheld
 CHANGED = {
     **dict(list(OLD.items())[:28]),
     "p03": "Project 3, of wells",
     "p05": "",
     "new": "A new one",
-}  # p05 is withheld
+}
 FEEDS = {
     "first": OLD,
     "second": CHANGED,

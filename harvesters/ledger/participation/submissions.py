@@ -24,6 +24,7 @@ Content = Mapping[str, Any]  # the members of our own JSON that a submission may
 SUBMITTER = "submitter"  # in the history, in place of the person
 _ID_BYTES = 6  # of random: an id names one record, and is no secret
 _SECRET_BYTES = 32
+# of a submission
 _TIMES = (
     "created",
     "updated",
@@ -32,7 +33,7 @@ _TIMES = (
     "withdrawn",
     "confirmed",
     "reminded",
-)  # of a submission
+)
 _FETCHED = 500  # rows at once
 
 

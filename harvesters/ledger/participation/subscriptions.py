@@ -21,9 +21,10 @@ from harvesters.ledger.outbox import Message, insert_messages
 from harvesters.ledger.row_mapping import aware, naive, utc
 
 FOLLOW_TOPIC = "follow "  # begins the topic of a subscription's messages; its number follows
+# between comparisons, by frequency
 INTERVALS: Mapping[str, timedelta] = MappingProxyType(
     {"change": timedelta(0), "day": timedelta(days=1), "week": timedelta(weeks=1)}
-)  # between comparisons, by frequency
+)
 
 
 @dataclass(frozen=True, slots=True)

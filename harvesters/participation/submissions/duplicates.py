@@ -121,11 +121,12 @@ class DuplicateFinder:
             return known
         r, d = t.record.c, t.description.c
         query = sa.select(d.statements).join(t.record, sa.and_(d.run == r.run, d.seq == r.seq))
+        # a hash: of all registries
         query = (
             query.where(r.state == RecordState.PUBLISHED.value)
             .order_by(r.fingerprint)
             .limit(_SAMPLE)
-        )  # a hash: of all registries
+        )
         with ledger.transaction() as connection:
             texts = connection.execute(query).scalars().all()
         weights = WordWeights.from_entities(

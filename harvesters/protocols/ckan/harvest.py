@@ -29,9 +29,8 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 _SEARCH = "/api/3/action/package_search"
-_VOLATILE = frozenset(
-    ("tracking_summary",)
-)  # page views change daily although the package does not
+# page views change daily although the package does not
+_VOLATILE = frozenset(("tracking_summary",))
 
 
 def collect(

@@ -36,9 +36,8 @@ from harvesters.protocols.json_api.parser import (
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 
-_LINK = re.compile(
-    r"<([^<>]*+)>\s*+;([^<]*+)"
-)  # a link in a Link header, with its parameters (RFC 8288)
+# a link in a Link header, with its parameters (RFC 8288)
+_LINK = re.compile(r"<([^<>]*+)>\s*+;([^<]*+)")
 _RELATIONS = re.compile(r"\brel\s*+=\s*+\"?([^\",;]*+)", re.IGNORECASE)
 
 

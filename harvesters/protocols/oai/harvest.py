@@ -58,14 +58,12 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 _UNKNOWN_PREFIX = "cannotDisseminateFormat"
-_TOKEN_ERRORS = frozenset(
-    {"badResumptionToken", "badArgument"}
-)  # a token is the only parameter of its request, so badArgument means the token
+# a token is the only parameter of its request, so badArgument means the token
+_TOKEN_ERRORS = frozenset({"badResumptionToken", "badArgument"})
 _REJECTED: tuple[type[HarvestError], ...] = (OaiError, *CURSOR_ERRORS)
 
-_Step = tuple[
-    tuple[Item, ...] | None, SourcePosition | None, OaiCursor
-]  # a page's items (None: no page), its archive position, and the next cursor
+# a page's items (None: no page), its archive position, and the next cursor
+_Step = tuple[tuple[Item, ...] | None, SourcePosition | None, OaiCursor]
 
 
 def payload_type(source: Source) -> Payload:

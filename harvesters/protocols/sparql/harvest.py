@@ -94,9 +94,8 @@ def _start(endpoint: Endpoint, since: datetime | None, state: SparqlCursor) -> S
     try:
         return replace(state, total=endpoint.count(_pattern(endpoint, state)))
     except RECORD_ERRORS as error:
-        endpoint.list_subjects(
-            _pattern(endpoint, state), "", 1
-        )  # if this fails too, the endpoint is down
+        # if this fails too, the endpoint is down
+        endpoint.list_subjects(_pattern(endpoint, state), "", 1)
         return state.mark_incomplete(Reason("no_count", {"error": error.reason}))
 
 

@@ -62,9 +62,8 @@ class CsvReader(typing.Protocol):
     def __next__(self) -> list[str]: ...
 
 
-_MAX_CELL = (
-    16 * 1024 * 1024
-)  # characters; Python's default of 131,072 is too small for long descriptions
+# characters; Python's default of 131,072 is too small for long descriptions
+_MAX_CELL = 16 * 1024 * 1024
 
 
 def check(source: Source) -> None:

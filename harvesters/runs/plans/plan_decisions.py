@@ -55,9 +55,8 @@ def approve(
     _check_override(override, context)
     with source_lock(source.name, context) as context:
         started = context.ledger.run(run)
-        if (
-            started and started.state is State.COMMITTING and started.source == source.name
-        ):  # interrupted by a crash during the commit
+        # interrupted by a crash during the commit
+        if started and started.state is State.COMMITTING and started.source == source.name:
             return finish_commit(started, source, context)
         awaiting_review = _find_held_plan(context, source.name, run)
         newer = context.ledger.last_run(source.name, _COMMITTED_STATES)

@@ -40,9 +40,8 @@ class RunEnqueuer:
         """Create missing tables of the queue, and queue the requests that a crashed scheduler had
         claimed.
         """
-        logging.getLogger("psycopg.pool").setLevel(
-            logging.CRITICAL
-        )  # it logs each attempt; we log one line with the cause
+        # it logs each attempt; we log one line with the cause
+        logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
         create_tables(create_app(self.ledger), self.context.ledger)
         for request in self.context.ledger.operators.claimed_requests():
             self.enqueue_requested(request)
@@ -84,9 +83,8 @@ class RunEnqueuer:
         outage = Outage("cannot queue a run: database unavailable", "database available again")
         while not self.stopping.is_set():
             try:
-                with (
-                    self.context.ledger.transaction()
-                ):  # fails at once, while the queue's connections wait 30 seconds
+                # fails at once, while the queue's connections wait 30 seconds
+                with self.context.ledger.transaction():
                     pass
                 if unless_retired and self.context.ledger.removals.is_retired(source):
                     return

@@ -24,14 +24,14 @@ from harvesters.ledger.locks import keepalive_params
 
 HARVEST, REQUEST = "harvest", "run_request"
 _TABLES_LOCK = "layout of the queue"
+# seconds and number of retries while another run of the source is in progress
 _RETRY_SECONDS, _MAX_TRIES = (
     5,
     40,
-)  # seconds and number of retries while another run of the source is in progress
+)
 
-HarvestHandler = Callable[
-    [str, bool, int], None
-]  # source, whether a full harvest, due time (seconds since 1970)
+# source, whether a full harvest, due time (seconds since 1970)
+HarvestHandler = Callable[[str, bool, int], None]
 RequestHandler = Callable[[int, bool], None]  # request id, and whether its job was started before
 
 log = structlog.get_logger()

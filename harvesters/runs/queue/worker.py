@@ -53,11 +53,12 @@ from journal.stop_signal import exit_on_sigterm
 # the exit code (EX_TEMPFAIL of sysexits.h) of a worker whose run another worker may have resumed
 LOCK_LOST_EXIT = 75
 _MISSED_HEARTBEATS = 3  # heartbeats missed before a worker counts as lost
+# they log each attempt; we log one line with the cause
 _SILENCED_LOGGERS = (
     "procrastinate.worker.worker",
     "procrastinate.utils",
     "psycopg.pool",
-)  # they log each attempt; we log one line with the cause
+)
 _MAX_RETRY_DELAY = 5.0  # seconds at most between two connection attempts
 
 log = structlog.get_logger()
@@ -144,9 +145,8 @@ class JobHandlers:
                 code=LOCK_LOST_EXIT,
                 action="restart the worker",
             )
-            wait_for_database(
-                self.ledger, self.stopping
-            )  # Podman does not restart a container while one that it depends on is down
+            # Podman does not restart a container while one that it depends on is down
+            wait_for_database(self.ledger, self.stopping)
             os._exit(LOCK_LOST_EXIT)  # exit without cleanup: the job belongs to another worker
 
 
@@ -191,9 +191,8 @@ async def _run_until_stopped(
     loop.set_default_executor(ThreadPoolExecutor(concurrency + 2))
     recovery = Recovery(app, context, heartbeat * _MISSED_HEARTBEATS)
     async with app.open_async():
-        await (
-            recovery.try_recover()
-        )  # before Procrastinate's worker prunes lost workers, whose ids are logged
+        # before Procrastinate's worker prunes lost workers, whose ids are logged
+        await recovery.try_recover()
         looking = asyncio.create_task(_recover_repeatedly(recovery, heartbeat))
         working = asyncio.create_task(
             app.run_worker_async(

@@ -26,9 +26,8 @@ _CONCURRENT_RUNS = 4  # scheduled runs at the same time: they mostly wait for th
 
 log = structlog.get_logger()
 
-RequestHandlers = tuple[
-    Callable[[], Sequence[RunRequest]], Callable[[RunRequest], None]
-]  # functions that claim and execute requests
+# functions that claim and execute requests
+RequestHandlers = tuple[Callable[[], Sequence[RunRequest]], Callable[[RunRequest], None]]
 
 
 def create_scheduler(

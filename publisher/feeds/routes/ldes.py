@@ -127,9 +127,8 @@ class FragmentBuilder:
                 "A page of the latest versions is /ldes/latest or one that such a page links",
             )
         horizon = await wait_until_current(self._service)
-        if (
-            _NUMBER.match(entry) and int(entry) > horizon.entry
-        ):  # another publisher, which is ahead of this one, linked this page
+        # another publisher, which is ahead of this one, linked this page
+        if _NUMBER.match(entry) and int(entry) > horizon.entry:
             raise NotReady(
                 f"the page before was of journal entry {entry}, this copy is only at {horizon.entry}; ask again in a moment"
             )

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
 
+# parameters other than filters
 _OF_ONE_VIEW = (
     "page",
     "per",
@@ -17,7 +18,7 @@ _OF_ONE_VIEW = (
     "lang",
     "by",
     "view",
-)  # parameters other than filters
+)
 _VIEWS = ("table",)  # values of the parameter view, besides the list, which needs none
 
 # Path prefixes of pages without an entry of their own, by section.

@@ -101,9 +101,10 @@ def _source(row: Row, name: str, records: int, source_status: SourceStatus | Non
     )
     licence = document.get("licence", "")
     known = licence if is_web(licence) else None
+    # without deleted records
     published = (
         int(source_status.properties.get("publishedRecords", records)) if source_status else records
-    )  # without deleted records
+    )
     return CatalogSource(
         document["source"],
         name,

@@ -38,9 +38,10 @@ async def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Res
     folder = service.data / "releases" / str(number)
     samples = await asyncio.to_thread(_samples, folder) if number else {}
     files = f"{origin(request)}/releases/{number or 1}"
+    # older releases have none
     has_codebook, has_print = (
         (folder / name).is_file() for name in (codebook.NAME, codebook.PRINT)
-    )  # older releases have none
+    )
     page = pages.page(
         "columns.html",
         tables=TABLES.values(),

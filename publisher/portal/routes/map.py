@@ -27,6 +27,7 @@ from publisher.portal.sources import source_titles
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 
+# the default without a country
 INSTEAD = (
     "goal",
     "line",
@@ -34,7 +35,7 @@ INSTEAD = (
     "status",
     "year",
     "language",
-)  # the default without a country
+)
 
 
 router = APIRouter()

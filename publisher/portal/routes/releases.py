@@ -57,10 +57,11 @@ from vocab.iris import Iris
 from vocab.terms import PROV, SCHEMA, XSD
 
 _FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
+# files that a manifest does not list
 _OWN = {
     MANIFEST: "application/json",
     SUMS: "text/plain; charset=utf-8",
-}  # files that a manifest does not list
+}
 
 
 ReleaseNumber = Annotated[

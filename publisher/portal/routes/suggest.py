@@ -37,10 +37,11 @@ from publisher.store.workers.rate_limit import RateLimiter, client_key
 
 LONGEST = 100  # characters of a query
 DEFAULT, MAX_SUGGESTIONS = 8, 20  # suggestions
+# requests of a client, and seconds: five a second, more than anybody types
 REQUESTS, WINDOW = (
     300,
     60,
-)  # requests of a client, and seconds: five a second, more than anybody types
+)
 _FORMATS = {"json": JSON, "html": HTML}
 Typed = Annotated[
     str,

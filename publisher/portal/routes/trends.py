@@ -35,6 +35,7 @@ _BY: dict[str, object] = {
     "description": "The facet by whose values initiatives are counted; without it, all of these",
     "schema": {"type": "string", "enum": ["", *FACETS]},
 }
+# the default without a year
 INSTEAD = (
     "goal",
     "line",
@@ -42,7 +43,7 @@ INSTEAD = (
     "type",
     "status",
     "language",
-)  # the default without a year
+)
 
 
 router = APIRouter()

@@ -134,10 +134,11 @@ class FacetUpdater(DatabaseProjection[Database]):
         for graph in graphs:
             record = parse_record(graph, _read_lines(store, None, NamedNode(graph)), self._iris)
             source, _, key = graph.removeprefix(f"{self._iris.base}record/").partition("/")
+            # it may have another kind now
             iris += [
                 record.thing,
                 *(f"{self._iris.base}id/{kind}/{source}/{key}" for kind in _KINDS),
-            ]  # it may have another kind now
+            ]
             if record.kind and record.kind != "organization" and record.state != "gone":
                 rows.append(thing_row(record))
         return iris, rows

@@ -30,9 +30,10 @@ _UNSPACED = (
     "\u3005\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Japanese, Chinese
     "\u1100-\u11ff\uac00-\ud7af"  # Korean, whose particles are attached to the words
 )
+# 0640 is the tatweel
 _POINTS = re.compile(
     "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]"
-)  # 0640 is the tatweel
+)
 _ALEF = str.maketrans("أإآٱى", "ااااي")  # letters with two spellings
 # prefixes of Arabic words, as in the Light10 stemmer
 _ARTICLE = re.compile("^(?:و?(?:ال|بال|كال|لل)|فال)(?=.{2})")

@@ -19,12 +19,13 @@ _NAME = NamedNode(f"{SKOS}prefLabel")
 _TITLES = frozenset({NamedNode(f"{DCT}title"), _NAME})
 _TEXTS = frozenset({NamedNode(f"{DCT}description"), NamedNode(f"{SIOC}content")})
 _SPATIAL, _CLASS = NamedNode(f"{DCT}spatial"), NamedNode(f"{ORG}classification")
+# of the ontology; action lines, goals and targets as registries declare them
 _LINKS = (
     "actionLine",
     "goal",
     "target",
     "activityType",
-)  # of the ontology; action lines, goals and targets as registries declare them
+)
 _TYPE, _MODIFIED, _TOPIC = (
     NamedNode(f"{RDF}type"),
     NamedNode(f"{DCT}modified"),

@@ -263,10 +263,11 @@ def ro_crate(
         "variableMeasured": [{"@id": identifier} for identifier, *_ in columns],
     }
     return {
+        # which 1.1 lacks
         "@context": [
             "https://w3id.org/ro/crate/1.1/context",
             {"sha256": "http://schema.org/sha256"},
-        ],  # which 1.1 lacks
+        ],
         "@graph": [
             {
                 "@id": "ro-crate-metadata.json",

@@ -241,9 +241,8 @@ async def _introduction(
         )
     current = service.current
     body = await service_description(service, graph_format)
-    seed = (
-        f"service {graph_format.suffix} {service.limits}".encode()
-    )  # limits are fixed when the server starts
+    # limits are fixed when the server starts
+    seed = f"service {graph_format.suffix} {service.limits}".encode()
     return with_validators(
         request, Response(body, headers={"Content-Type": graph_format.media}), current, seed
     )

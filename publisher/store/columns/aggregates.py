@@ -12,9 +12,10 @@ from publisher.store.columns.operands import SCALE, quote
 from publisher.store.columns.relations import ColumnType, NotCompiled, VariableColumn, fallback
 from publisher.store.columns.terms import TermKind
 
+# they read typed values
 PROPERTY_READERS = tuple(
     f"Aggregate_{name}" for name in ("Min", "Max", "Sum", "Avg", "GroupConcat")
-)  # they read typed values
+)
 _NUMERIC = (ColumnType.INTEGER, ColumnType.DECIMAL)
 _MAX_SUM = 10**18  # sums from here on are left to the RDF store, whose integers have 64 bits
 

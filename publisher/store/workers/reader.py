@@ -132,9 +132,8 @@ class FrameWriter:
         if self._rows:
             masked, marks = self._mask_and_count(self._rows)
             boundary = self._rows.last_boundary(masked)
-            self._marks += marks - (
-                1 if boundary and self._rows.before else 0
-            )  # the mark at the boundary belongs to the next row
+            # the mark at the boundary belongs to the next row
+            self._marks += marks - (1 if boundary and self._rows.before else 0)
         self._add_frame(boundary)
         self._send()
 

@@ -58,9 +58,8 @@ def using(text: str, default: tuple[str, ...], named: tuple[str, ...]) -> str:
     parts, copied = [], 0
     for (before, _), (token, close) in pairwise([(Token("", "", 0), 0), *outside]):
         if token.text.lower() == "where":
-            short = (
-                before.text.lower() == "delete" and "{" not in text[before.end : token.start]
-            )  # DELETE WHERE: the pattern is the template
+            # DELETE WHERE: the pattern is the template
+            short = before.text.lower() == "delete" and "{" not in text[before.end : token.start]
             parts += [
                 text[copied : token.start],
                 text[token.end : close].lstrip() + " " if short else "",

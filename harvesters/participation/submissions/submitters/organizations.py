@@ -45,9 +45,10 @@ def match_names(content: Content, find: FindOrganizations) -> list[NameMatch]:
     """
     matches = []
     for name in list(dict.fromkeys(_names(content)))[:_NAMES]:
+        # each name once
         known = tuple({fold(item.name): item for item in reversed(find(name))}.values())[::-1][
             :_SHOWN
-        ]  # each name once
+        ]
         same = tuple(item for item in known if fold(item.name) == fold(name))
         if known:
             matches.append(NameMatch(name, same or known, bool(same)))
