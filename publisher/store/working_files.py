@@ -11,6 +11,7 @@ from journal.file_lock import is_locked
 from journal.integrity import Fault
 from publisher.projections.database_projection import WORK, unreadable_reason
 from publisher.projections.journal_reader import JournalReader
+from publisher.projections.search.index import TOPICS
 from publisher.projections.search.updater import read_index_checkpoint
 from publisher.store.checksums import copy_faults
 from publisher.store.embedded import read_store_checkpoint
@@ -19,7 +20,7 @@ from publisher.store.snapshots import ProjectionPaths, Snapshot
 # files that the engines write once, by the folder of a snapshot with them
 _IMMUTABLE = {"store": "store/*.sst", "text": "text/index/*.*"}
 # of the search index: they are replaced with each commit
-_CHANGED = ("topics.json", "meta.json", ".managed.json")
+_CHANGED = ("meta.json", ".managed.json")
 
 
 def working_faults(
@@ -35,6 +36,8 @@ def working_faults(
     yield from _position_faults(store, snapshot, reader, remedy)
     for name, pattern in _IMMUTABLE.items():
         files = [path for path in store.glob(pattern) if path.name not in _CHANGED]
+        if name == "text" and not _is_index_published(store, snapshot):
+            files = [path for path in files if path.name != TOPICS]  # it may be a newer one
         yield from copy_faults(Path(snapshot.path), name, files, remedy)
     if is_locked(store / "lock"):
         return
@@ -42,6 +45,14 @@ def working_faults(
         path = folder.with_name(WORK)
         if path.exists() and (reason := unreadable_reason(path)):
             yield Fault(f"store/{path.relative_to(store)}", f"cannot be read: {reason}", remedy)
+
+
+def _is_index_published(store: Path, snapshot: Snapshot) -> bool:
+    """Return whether the search index is as in *snapshot*: nothing was committed since."""
+    try:
+        return read_index_checkpoint(store / "text" / "position.json").position == snapshot.text
+    except (OSError, ValueError):
+        return False
 
 
 def _position_faults(

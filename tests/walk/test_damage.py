@@ -30,6 +30,7 @@ from journal.file_lock import FileLock
 from journal.journal import Journal
 from publisher import damaged_files as files
 from publisher.projections.database_projection import unreadable_reason
+from publisher.projections.search.index import TOPICS
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.tables.release_tables import open_release_tables
@@ -276,6 +277,19 @@ def test_damaged_working_files_are_found_and_rebuilt(filled: Path) -> None:
     files.repair(filled, IRIS, faults)
 
     assert {fault.name for fault in faults} == {str(path.relative_to(filled)) for path in damaged}
+    assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
+
+
+def test_damaged_labels_of_concepts_are_found_before_the_next_snapshot_links_them(
+    filled: Path,
+) -> None:
+    path = filled / "store" / "text" / "index" / TOPICS
+    _damage(path)
+
+    faults = list(files.store_faults(filled, IRIS, lambda _: None))
+    files.repair(filled, IRIS, faults)
+
+    assert [fault.name for fault in faults] == [str(path.relative_to(filled))]
     assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
 
 
