@@ -106,7 +106,7 @@ async def test_a_server_with_data_is_ready(client: httpx.AsyncClient) -> None:
 def harvest_names() -> set[str]:
     """Return the names of the metrics of the admin API; those of counters end in _total."""
     source = Path(metrics.__file__).read_text()
-    families = re.findall(r'(Counter|Gauge)MetricFamily\("(stocktake_\w+)"', source)
+    families = re.findall(r'(Counter|Gauge)MetricFamily\(\s*"(stocktake_\w+)"', source)
     return {f"{name}_total" if kind == "Counter" else name for kind, name in families}
 
 
