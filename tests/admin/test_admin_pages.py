@@ -489,9 +489,8 @@ async def test_who_may_only_look_sees_no_buttons_of_actions(
     )
     texts = [(await client.get(path)).text for path in paths]
 
-    assert [re.findall(r'action="([^"]+)"', text) for text in texts] == [["/admin/sign-out"]] * len(
-        paths
-    )
+    for text in texts:
+        assert set(re.findall(r'action="([^"]+)"', text)) == {"/admin/sign-out"}
 
 
 async def test_an_invalid_source_definition_hides_no_other(
