@@ -239,7 +239,7 @@ def translated_remedy(shape: str, english: str, language: str, base: str) -> str
     *english*.
 
     >>> translated_remedy("", "Correct this record; the others are not affected.", "es", "https://x.example/")
-    'Corrija este registro; los demás no se ven afectados.'
+    'Corrija esta ficha; las demás no se ven afectadas.'
     """
     return remedy(shape, language, base) or (
         str(load_translations(language).gettext(english)) if english else ""
