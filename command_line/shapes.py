@@ -96,7 +96,7 @@ def list_(as_json: Json = False, base: Base = BASE) -> None:
 def _report(file: Path, base: str) -> Report:
     format_ = _FORMATS.get(file.suffix)
     if format_ is None:
-        raise typer.BadParameter(f"{file}: unknown kind; give one of {', '.join(_FORMATS)}")
+        raise typer.BadParameter(f"{file}: unknown file type; use one of {', '.join(_FORMATS)}")
     try:
         quads = ox.parse(file.read_bytes(), format=format_, base_iri=base)
         return validate((str(quad.triple) for quad in quads), base=base, name="reference")
@@ -144,7 +144,7 @@ def _print(reports: list[tuple[str, Report]], problems: list[str], count: int) -
         )
         for result in report.results:
             table.add_row(*_row(result))
-        console.print(table if report.results else f"{escape(name)}: nothing to remark")
+        console.print(table if report.results else f"{escape(name)}: no issues")
     for problem in problems:
         console.print(f"[red]{escape(problem)}[/]")
     if not reports and not problems:

@@ -210,14 +210,14 @@ def _fetch_head(mirror: Mirror) -> RemoteHead:
     if not reply.not_modified or mirror.remote_head is None:
         mirror.remote_head = _parse_head(load_json(reply), address)
     if mirror.base not in (None, mirror.remote_head.base):
-        remedy = "leave STOCKTAKE_BASE away, and the origin's is taken"
+        remedy = "unset STOCKTAKE_BASE to use that of the origin"
         raise MirrorError(
             f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but STOCKTAKE_BASE is {mirror.base}; {remedy}"
         )
     if (
         known := mirror_origin.read(mirror.journal.folder)
     ) and known.base != mirror.remote_head.base:
-        remedy = "give this Stocktake a data folder of its own"
+        remedy = "use an empty directory for this mirror (--data)"
         raise MirrorError(
             f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but those stored here with {known.base}; {remedy}"
         )

@@ -528,7 +528,7 @@ TEXTS: Mapping[str, str] = {
     ),
     "key_repeated": "the key %(key)s occurred before in this run; the first record with it counts",
     "listed_under_other_key": "its source lists the same record under another key",
-    "lost": "not seen at its source since %(since)s, in %(count)s complete full harvests",
+    "lost": "not found at its source in %(count)s full harvests since %(since)s",
     "not_seen": "not seen since %(since)s UTC; still served",
     "publication_undone": "its publication by %(run)s was undone by an operator",
     "not_seen_before_undone": "not seen before the approval that was undone; still served",
@@ -598,7 +598,7 @@ TEXTS: Mapping[str, str] = {
     ),
     "journal_is_mirror": (
         "journal %(folder)s is a mirror of %(url)s, so run %(run)s is not written to it; "
-        "harvest into a data folder of its own"
+        "harvest into another directory (--data)"
     ),
     "journal_store_gap": (
         "%(where)s has entry %(newest)s, but entry %(missing)s is missing or cannot follow entry "

@@ -162,7 +162,7 @@ class Journal:
         if mirrored := mirror_origin.read(self.folder):
             raise ReadOnlyMirrorError(
                 f"journal {self.folder} is a mirror of {mirrored.url}, so run {run} is not written "
-                "to it; harvest into a data folder of its own",
+                "to it; harvest into another directory (--data)",
                 "journal_is_mirror",
                 {"folder": str(self.folder), "url": mirrored.url, "run": run},
             )
@@ -183,7 +183,7 @@ class Journal:
                 self._mark_verified(path)
             except OSError as error:
                 raise JournalWriteError(
-                    f"journal {self.folder}: {part.name} could not be taken in: {error}"
+                    f"journal {self.folder}: {part.name} could not be imported: {error}"
                 ) from error
             return self._committed(path)
 

@@ -129,7 +129,7 @@ def remap_sources(
             if names or context.ledger.fetched_runs(source.name, [State.COMMITTED, State.UNCHANGED])
         ]
         if not wanted and not definitions.errors:
-            err.print("nothing is archived yet; `stocktake harvest` asks the registries")
+            err.print("nothing is archived yet; run `stocktake harvest` first")
         wanted, refused = (
             (wanted, [])
             if dry_run

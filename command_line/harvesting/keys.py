@@ -63,7 +63,7 @@ def create(
         return
     print(token)
     err.print(
-        "This is the key. It is not shown again; keep it where you keep passwords.", highlight=False
+        "Copy this key now; it will not be shown again. Store it like a password.", highlight=False
     )
 
 

@@ -168,8 +168,8 @@ def report(ctx: typer.Context, name: _Name) -> None:
     """Report, as JSON, what the newest run of a source withheld and fixed, by rule and the
     publisher's own field.
 
-    The remarks of published records are at /source/NAME/report. Exit code 1 if there was no run, or
-    if there is no ledger, as on a mirror.
+    Quality warnings of published records are at /source/NAME/report. Exit code 1 if there was no
+    run, or if there is no ledger, as on a mirror.
     """
     # late, since it imports most libraries
     import_module("command_line.harvesting.source_report").write_report(ctx.obj, name)

@@ -65,14 +65,15 @@ def failure_lines(source: str, plan: Plan, ledger: Ledger) -> list[str]:
     """
     reasons = list(ledger.failure_reasons(plan.run).items())
     lines = [
-        f"{source}: {count:,} not published: {escape(reason)}"
+        f"{source}: {count:,} {'record' if count == 1 else 'records'} not published: "
+        f"{escape(reason)}"
         for reason, count in reasons[:_MAX_REASONS]
     ]
-    return lines + (
-        [f"{source}: and {len(reasons) - _MAX_REASONS:,} other reasons; to see all: --json"]
-        if len(reasons) > _MAX_REASONS
-        else []
-    )
+    if len(reasons) > _MAX_REASONS:
+        lines.append(
+            f"{source}: and {len(reasons) - _MAX_REASONS:,} other reasons; to see all: --json"
+        )
+    return [*lines, f"{source}: to see them: stocktake runs show {plan.run.id}"] if lines else lines
 
 
 def _outcome_cell(plan: Plan, *, dry_run: bool) -> str:
@@ -164,14 +165,14 @@ def source_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
 
 def preview_list(result: PreviewResult, base: str) -> list[dict[str, object]]:
     """Return a row for each record of a preview, with its mapped values, and the reason why it
-    would be withheld or the remarks of its validation.
+    would be withheld or the warnings of its validation.
     """
     return [
         {
             "key": record.key,
             "outcome": _PREVIEW_OUTCOMES.get(record.outcome, record.outcome),
             "mapped values": "\n".join(_mapped_values(record.mapped, base)) or record.title or None,
-            "reasons and remarks": "\n".join(filter(None, (record.reason, *record.warnings)))
+            "reasons and warnings": "\n".join(filter(None, (record.reason, *record.warnings)))
             or None,
         }
         for record in result.records
@@ -261,21 +262,21 @@ _NOT_RECORDS = {
 _ALWAYS_SHOWN = ("fetched", "published_before", "published_after")
 _STATISTICS = {
     "reported": "reported by the source",
-    "fetched": "records; the sum of the lines that begin with +",
+    "fetched": "records: the total of the lines that begin with +",
     "unreadable": "+ could not be read",
     "duplicate": "+ the key was seen before in this run",
     "withheld": "+ violate a rule; the last good data stays",
     "unchanged": "+ unchanged",
-    "returned": "+ unchanged, and no longer vanished",
+    "returned": "+ unchanged; were missing, now back",
     "new": "+ new",
     "changed": "+ changed",
     "reidentified": "+ content of another record under a new key",
     "deleted": "+ deleted by the source",
     "absent": "+ deleted by the source, and never published",
-    "vanished": "not seen for the first time: still served, and marked",
-    "missing": "not seen again: still served, and marked",
-    "lost": "not seen for the whole grace period: tombstones",
-    "replaced": "now under a new key: tombstones that name it",
+    "vanished": "missing at the source for the first time (kept online, marked)",
+    "missing": "still missing at the source (kept online, marked)",
+    "lost": "missing beyond the grace period; tombstones remain",
+    "replaced": "now under a new key; tombstones point to it",
     "published_before": "published before the run",
     "published_after": "before + new + reidentified - deleted - lost - replaced",
 }

@@ -13,11 +13,11 @@ _TOP = {
     "goal": "By Sustainable Development Goal",
     "country": "By country",
     "source": "By registry",
-    "kind": "By kind",
+    "kind": "By type",
 }
 BASIS_TITLES = {
     "declared": "stated by the registry",
-    "crosswalked": "translated from the registry's own codes",
+    "crosswalked": "mapped from the registry's own codes",
 }
 
 
@@ -53,7 +53,7 @@ def set_title(name: str, iris: Iris) -> str:
         "goal": f"Goal {code}: ",
         "line": f"{code}: ",
         "source": "Registry ",
-        "kind": "Kind ",
+        "kind": "Type: ",
     }.get(family, "")
     return (
         prefix

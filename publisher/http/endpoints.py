@@ -47,7 +47,7 @@ _PROBLEMS = {
     400: "The request is invalid; `detail` says what to change",
     401: "A key is required",
     403: "The key does not allow this",
-    404: "Nothing is known at this address",
+    404: "There is nothing at this address",
     406: "No available format matches the request",
     409: "It is not finished",
     410: "It existed, and was withdrawn",

@@ -47,12 +47,12 @@ class _PublicAddressBackend(httpcore.AsyncNetworkBackend):
         except OSError as error:
             raise httpcore.ConnectError(f"{host} has no address: {error}") from error
         private = [address for address in addresses if not is_public(address)]
-        if not addresses or (private and host not in self._allow):
-            reason = (
-                f"has the private address {', '.join(private)}" if private else "has no address"
-            )
+        if not addresses:
+            raise PrivateAddressError(f"{host} has no address")
+        if private and host not in self._allow:
             raise PrivateAddressError(
-                f"{host} {reason}; add it to STOCKTAKE_ALLOW_HOSTS if you trust it"
+                f"{host} has the private address {', '.join(private)}. "
+                f"To allow it: STOCKTAKE_ALLOW_HOSTS={host}"
             )
         return await self._backend.connect_tcp(
             addresses[0], port, timeout, local_address, socket_options

@@ -102,7 +102,7 @@ class PageBudgetMiddleware:
             self._limiter.admit(client)
         except QuotaExceeded as error:
             text = TranslatableText(
-                "this address has used its {points} points for pages; go on in {seconds} seconds; {advice}",
+                "this address has used its {points} points for pages; try again in {seconds} seconds; {advice}",
                 points=f"{self._pages:g}",
                 seconds=error.wait,
                 advice=ALL_DATA,

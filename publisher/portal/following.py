@@ -201,7 +201,9 @@ def list_results(service: QueryService, followed: Followed) -> list[ListItem]:
     """
     tables, index = open_facet_index(service.current.path), open_searcher(service.current.path)
     if tables is None or index is None:
-        raise NotReady(TranslatableText("the tables are being made; try again in a moment"))
+        raise NotReady(
+            TranslatableText("the charts and lists are being prepared; try again in a minute")
+        )
     filters = followed.filters
     if followed.words:
         result = index.matches(SearchRequest(followed.words), MATCHES)

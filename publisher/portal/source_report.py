@@ -334,13 +334,14 @@ def _entry(
         if fixed
         else (rule.records, "withheld" if rule.withheld else "remark")
     )
+    label = "warning" if state == "remark" else state
     name = "/".join(filter(None, (rule.rule, re.split("[/#]", rule.path)[-1])))
     lines = [rule.message, f"Field: {rule.field}" if rule.field else "", rule.remedy]
     lines += [f"{example.key} {example.registry_page}".strip() for example in rule.examples]
     return "".join((
         "<entry>",
         element("id", f"{report.source}/report#{quote(name)}/{state}/{number}"),
-        element("title", f"{rule.rule}: {number} {'record' if number == 1 else 'records'} ({state})"),
+        element("title", f"{rule.rule}: {number} {'record' if number == 1 else 'records'} ({label})"),
         element("updated", (not fixed and rule.first_seen) or updated),
         empty("link", rel="alternate", type="text/html", href=page),
         element("content", "\n".join(line for line in lines if line), type="text"),

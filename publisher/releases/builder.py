@@ -110,7 +110,7 @@ def _head(journal: Journal, before: Release | None) -> Entry:
         raise ReleaseError("the journal is empty: there is nothing to release; harvest first")
     if before and (before.position, before.entry) == (head.number, head.id):
         raise ReleaseError(
-            f"release {before.number} of {before.day} is up to date (journal entry {head.number}): nothing has changed since"
+            f"nothing to release: no changes since release {before.number} of {before.day} (journal entry {head.number})"
         )
     return head
 
@@ -149,10 +149,10 @@ def _export_data(
 
 
 def _dump_files(part: Path, name: str) -> Iterator[File]:
-    description = "all statements with their graphs, sorted by their bytes, each once"
+    description = "all statements with named graphs, sorted by bytes, without duplicates"
     yield _file(part / f"{name}.nq.gz", "application/n-quads", description)
     for end, form in TEXT_FORMATS.items():
-        description = "all statements without their graphs, each once"
+        description = "all statements without named graphs, without duplicates"
         yield _file(part / f"{name}.{end}.gz", form.media, description)
 
 
@@ -172,9 +172,7 @@ def _void(path: Path, counting: VoidCounter, iris: Iris) -> File:
         namespaces(iris),
     )
     path.write_bytes(write_turtle(description, GRAPHS["ttl"]))
-    return _file(
-        path, "text/turtle", "what there is, in numbers: classes, properties and links, by VoID"
-    )
+    return _file(path, "text/turtle", "statistics: classes, properties and links (VoID)")
 
 
 def _add_metadata(

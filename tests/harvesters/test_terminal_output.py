@@ -109,7 +109,7 @@ def test_a_preview_says_what_would_happen_to_each_record() -> None:
         "would be withheld",
         "unreadable",
     ]
-    assert rows[1]["reasons and remarks"] == "It has no title."
+    assert rows[1]["reasons and warnings"] == "It has no title."
 
 
 def test_a_preview_shows_the_mapped_values_of_each_field() -> None:

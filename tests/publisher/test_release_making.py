@@ -178,7 +178,7 @@ def test_an_unchanged_journal_is_not_released_again(small: Path) -> None:
 
     with pytest.raises(
         ReleaseError,
-        match=r"release 1 of 2026-04-01 is up to date .journal entry 1.: nothing has changed since",
+        match=r"nothing to release: no changes since release 1 of 2026-04-01 .journal entry 1.",
     ):
         build_release(data, IRIS, NOW)
 
@@ -271,4 +271,4 @@ def test_the_command_cuts_a_release_and_says_why_not(small: Path) -> None:
 
     assert json.loads(first.stdout)["number"] == 1
     assert (second.exit_code, second.stdout) == (1, "")
-    assert "nothing has changed since" in " ".join(second.stderr.split())
+    assert "no changes since release 1" in " ".join(second.stderr.split())

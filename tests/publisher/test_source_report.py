@@ -165,7 +165,7 @@ async def test_feed_has_an_entry_for_each_broken_rule_and_each_repair(service):
         "2026-03-03T12:00:00Z",
     )
     assert [entry.title for entry in feed.entries] == [
-        "ResourceTitle: 5 records (withheld)", "record-unreadable: 1 record (withheld)", "NoTarget: 1 record (remark)",
+        "ResourceTitle: 5 records (withheld)", "record-unreadable: 1 record (withheld)", "NoTarget: 1 record (warning)",
         "ResourceTitle: 2 records (fixed)", "NoTarget: 4 records (fixed)",
     ]  # fmt: skip
     assert "Name it." in feed.entries[0].content[0].value

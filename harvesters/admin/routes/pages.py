@@ -67,7 +67,7 @@ def runs(
     q: str = "",
     after: str | None = None,
 ) -> Response:
-    """Show the runs, filtered by source, state, and a text in their reasons, notices and remarks."""
+    """Show the runs, filtered by source, state, and a text in their reasons and notices."""
     states = [item.value for item in State]
     chosen = State(state) if state in states else None
     page = pagination.list_runs(

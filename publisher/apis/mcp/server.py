@@ -69,7 +69,7 @@ Bases = Annotated[
 Thing = Annotated[
     str, Field(description="The IRI of a thing, or the path of its page", max_length=2_000)
 ]
-Words = Annotated[str, Field(description="Words in any language", max_length=1_000)]
+Words = Annotated[str, Field(description="Search words, in any language", max_length=1_000)]
 Offset = Annotated[int, Field(ge=0, le=10_000)]
 
 

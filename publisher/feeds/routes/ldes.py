@@ -94,7 +94,7 @@ class FragmentBuilder:
         """Return the fragment of a month, which links its days."""
         known = months(await self.days())
         if name not in known:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Nothing changed in {name}")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There are no changes in {name}")
         spans = (day.span for day in known[name])
         relations = (Relation(f"/ldes/time/{span.name}/1", span.begin, span.end) for span in spans)
         return await self.fragment(f"/ldes/time/{name}", relations, closed=name != list(known)[-1])

@@ -39,7 +39,9 @@ def require_facet_index(service: QueryService) -> FacetIndex:
     """Return the facet index of the snapshot; raises NotReady while it is built."""
     index = open_facet_index(service.current.path)
     if index is None:
-        raise NotReady(TranslatableText("the tables are being made; try again in a moment"))
+        raise NotReady(
+            TranslatableText("the charts and lists are being prepared; try again in a minute")
+        )
     return index
 
 

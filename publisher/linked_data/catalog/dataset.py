@@ -7,7 +7,7 @@ from enum import Enum
 
 TITLE = "WSIS Stocktaking"
 ABOUT = (
-    "Initiatives, events, documents and posts from public registries of digital development, in one vocabulary, tied to the WSIS action "
+    "Initiatives, events, documents and posts from public registries of digital development, in one vocabulary, linked to the WSIS action "
     "lines and the Sustainable Development Goals: as it is now. Each record names its registry, whose licence it keeps."
 )
 KEYWORDS = (

@@ -140,7 +140,7 @@ def _temporal(dataset: Dataset, base: str) -> Iterator[Statement]:
         yield Statement(
             f"{base}releases/",
             f"{DCT}description",
-            _english("Numbered, signed states of all that is published."),
+            _english("Numbered, signed snapshots of the whole database that never change."),
         )
     if dataset.previous:
         yield Statement(dataset.iri, f"{DCAT}previousVersion", Term(dataset.previous))

@@ -62,7 +62,7 @@ async def figures(request: Request, service: ServiceDep, rest: EntityPath) -> Re
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
             TranslatableText(
-                "Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {known}",
+                "There are no figures at this address; use /figures/FACET/CODE, where FACET is one of {known}",
                 known=known,
             ),
         )

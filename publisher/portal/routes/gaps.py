@@ -48,7 +48,7 @@ async def gaps(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
     pairs = unsupported_links(whole)
     sheet = DataTable(
         "links",
-        "Official links that nothing bears out",
+        "Official links without any initiative",
         _LINKS,
         tuple((*pair, 0) for pair in pairs),
         whole.query,

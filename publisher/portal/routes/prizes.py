@@ -33,7 +33,7 @@ router = APIRouter()
     router,
     "/prizes",
     "prizes",
-    "List the initiatives that had a WSIS Prize, by year and category",
+    "List WSIS Prize winners, champions and nominees, by year and category",
     facet_parameters(),
 )
 async def prizes(request: Request, service: ServiceDep, pages: PagesDep) -> Response:

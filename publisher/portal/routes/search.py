@@ -263,7 +263,9 @@ def find_page(
     """Return a page of results; raises NotReady while an index is being made. It blocks."""
     tables, index = require_facet_index(service), open_searcher(service.current.path)
     if index is None:
-        raise NotReady(TranslatableText("the index of texts is being made; try again in a moment"))
+        raise NotReady(
+            TranslatableText("the search index is being prepared; try again in a minute")
+        )
     words, number = search_parameters.words, search_parameters.page
     filters, matches = search_parameters.filters, Matches(0, {}, False)
     if words:

@@ -144,5 +144,7 @@ def _suggestions(
 ) -> list[Suggestion]:
     search = open_searcher(service.current.path)
     if search is None:
-        raise NotReady(TranslatableText("the index of texts is being made; try again in a moment"))
+        raise NotReady(
+            TranslatableText("the search index is being prepared; try again in a minute")
+        )
     return suggestions(search, require_facet_index(service), pages, names, typed, most)

@@ -140,7 +140,7 @@ RECORDS = Table(
         TableColumn(
             "action_lines_crosswalked",
             CellType.WORDS,
-            "codes of the action lines that its source's own codes were translated to",
+            "codes of the action lines that its source's own codes were mapped to",
             schemes=("action-line",),
         ),
         TableColumn(
@@ -263,7 +263,7 @@ ORGANIZATIONS = Table(
 
 PARTIES = Table(
     "parties",
-    "the part of an organization in a thing",
+    "an organization of a thing, with its role",
     (
         *_thing(),
         TableColumn("organization", CellType.IRI, "address of the organization", required=True),

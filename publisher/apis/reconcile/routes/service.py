@@ -235,7 +235,7 @@ async def _extend(service: QueryService, text: str) -> dict[str, object]:
 def _open_matcher(service: QueryService) -> Matcher:
     searcher = open_searcher(service.current.path)
     if searcher is None:
-        raise NotReady("the index of texts is being made; try again in a moment")
+        raise NotReady("the search index is being prepared; try again in a minute")
     return Matcher(searcher, service.iris)
 
 
