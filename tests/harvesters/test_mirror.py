@@ -578,7 +578,7 @@ def test_an_origin_with_another_base_is_another_origin(tmp_path: Path, origin: O
     sync(mirror(tmp_path, origin))
     origin.base = "https://elsewhere.example/"
 
-    with pytest.raises(MirrorError, match="folder of its own"):
+    with pytest.raises(MirrorError, match="use an empty directory for this mirror"):
         sync(mirror(tmp_path, origin))
 
 

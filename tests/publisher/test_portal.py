@@ -370,7 +370,7 @@ async def test_where_nothing_is_counted_it_is_said_what_is(client, path):
     answer = await client.get(f"/figures/{path}")
 
     assert answer.status_code == 404
-    assert "a facet is one of line, goal, target" in answer.json()["detail"]
+    assert "FACET is one of line, goal, target" in answer.json()["detail"]
 
 
 async def test_an_observation_states_its_goal_and_its_number(client):
