@@ -20,10 +20,8 @@ def derived(few: Course, many: Course) -> Costs:
     """Return what each further record costs, from two runs: what a process takes to begin is in
     both.
     """
-    more, later = (
-        many.records - few.records,
-        ("some changed, all read", "some changed: shown, with tables and text index"),
-    )
+    more = many.records - few.records
+    later = ("some changed, all read", "some changed: shown, with tables and text index")
 
     def each(what: Callable[[Course], float]) -> float:
         return max(0.0, (what(many) - what(few)) / more)

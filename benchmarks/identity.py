@@ -157,10 +157,8 @@ def fill_ledger(folder: Path, size: int, sources: int, seed: int) -> None:
             with ledger.transaction() as connection:
                 for number in range(start, min(size, start + _STORED)):
                     is_copy = number % _SHARE == 0 and number >= sources
-                    project, source = (
-                        generate_record(seed, number - 1 if is_copy else number),
-                        f"registry{number % sources}",
-                    )
+                    project = generate_record(seed, number - 1 if is_copy else number)
+                    source = f"registry{number % sources}"
                     text = "\n".join(
                         describe(
                             _initiative(str(number), project, random if is_copy else None),

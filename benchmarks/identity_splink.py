@@ -73,11 +73,9 @@ def _row(entity: Entity) -> tuple[object, ...]:
 
 def _settings(splink: Any, kind: str) -> tuple[Any, list[Any]]:
     """Return the settings, and the blocking rules of the training."""
-    compare, levels, block = (
-        import_module(f"{_PEER}.comparison_library"),
-        import_module(f"{_PEER}.comparison_level_library"),
-        splink.block_on,
-    )
+    compare = import_module(f"{_PEER}.comparison_library")
+    levels = import_module(f"{_PEER}.comparison_level_library")
+    block = splink.block_on
     comparisons = [
         compare.JaroWinklerAtThresholds("name", [0.95, 0.9, 0.8]).configure(
             term_frequency_adjustments=True
@@ -99,10 +97,8 @@ def _settings(splink: Any, kind: str) -> tuple[Any, list[Any]]:
             compare.ArrayIntersectAtSizes("pages", [1]),
             compare.ArrayIntersectAtSizes("parties", [2, 1]),
         ]
-        rules, training = (
-            [*rules, block("start"), block("host")],
-            [block("name"), block("page"), block("start")],
-        )
+        rules = [*rules, block("start"), block("host")]
+        training = [block("name"), block("page"), block("start")]
     settings_creator = splink.SettingsCreator(
         link_type="dedupe_only",
         comparisons=comparisons,

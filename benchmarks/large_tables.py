@@ -90,14 +90,10 @@ def _journal(journal: Journal, stored: int) -> None:
 
 def _others(count: int) -> Iterator[Resource]:
     for number in range(count):
-        line, goal = (
-            Claim(IRIS.concept("action-line", f"C{1 + number % 6}")),
-            Claim(f"http://metadata.un.org/sdg/{1 + number % 17}"),
-        )
-        issued, prize = (
-            f"{2005 + number % 20}-0{1 + number % 9}-11",
-            IRIS.concept("prize-category", str(1 + number % 18)),
-        )
+        line = Claim(IRIS.concept("action-line", f"C{1 + number % 6}"))
+        goal = Claim(f"http://metadata.un.org/sdg/{1 + number % 17}")
+        issued = f"{2005 + number % 20}-0{1 + number % 9}-11"
+        prize = IRIS.concept("prize-category", str(1 + number % 18))
         text = (
             Text(f"What was learnt in village {number}, with its health post and its school", "en"),
         )
@@ -120,12 +116,10 @@ def _others(count: int) -> Iterator[Resource]:
 
 def _loaded(data: Path) -> None:
     journal = Journal(data / "journal")
-    follower, head = (
-        open_runner(
-            JournalReader(journal, IRIS.base), data / "store", data / "status.nq", IRIS.status
-        ),
-        journal.head,
+    follower = open_runner(
+        JournalReader(journal, IRIS.base), data / "store", data / "status.nq", IRIS.status
     )
+    head = journal.head
     assert head
     try:
         while (

@@ -40,10 +40,8 @@ def _graphs(inputs: list[Record[Any]], read: Read) -> list[Line]:
     few = inputs[: max(1, len(inputs) // _SHARE)]
     if not all(same(statements(item), theirs(item)) for item in models[: len(few)]):
         raise SystemExit("rdflib's statements differ from ours: the benchmark compares nothing")
-    share, total = (
-        len(inputs) / len(few),
-        sum(len(statements(item)) for item in models[: len(few)]) / len(few),
-    )
+    share = len(inputs) / len(few)
+    total = sum(len(statements(item)) for item in models[: len(few)]) / len(few)
     with reduced_gc():  # as a harvest has it, for both
         few_models = models[: len(few)]
         alone = pairs(

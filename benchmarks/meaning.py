@@ -132,10 +132,8 @@ def quality_lines(records: int, rated: Rated) -> list[Line]:
         for language, queries in rated.items():
             ours, words_alone = quality(searcher, folder, topics, queries)
             ratio = ours / words_alone if words_alone else None
-            aim, note = (
-                Aim("least", words_alone, "ours"),
-                f"{len(queries)} queries; peer: words alone",
-            )
+            aim = Aim("least", words_alone, "ours")
+            note = f"{len(queries)} queries; peer: words alone"
             lines.append(Line(f"nDCG@10 {language}", "share", ours, words_alone, ratio, aim, note))
         lines.append(Line("embed a text", "s of one core", seconds, note=f"{records:,} texts"))
     return lines

@@ -27,10 +27,8 @@ _TYPES = {10: XSD.date, 7: XSD.gYearMonth, 4: XSD.gYear}  # by the length of an 
 def built(initiative: Initiative, iris: Iris, about: Provenance) -> str:
     """Describe an initiative and its record as N-Triples."""
     graph = Graph()
-    record, thing = (
-        URIRef(iris.record(about.source, initiative.key)),
-        URIRef(iris.thing("initiative", about.source, initiative.key)),
-    )
+    record = URIRef(iris.record(about.source, initiative.key))
+    thing = URIRef(iris.thing("initiative", about.source, initiative.key))
     _own(graph, thing, initiative, Namespace(iris.ns))
     _lists(graph, thing, initiative, Namespace(iris.ns))
     for party in initiative.parties:

@@ -16,11 +16,9 @@ from journal.journal import Journal
 from vocab.iris import BASE
 
 FEW = 100  # one in so many records changes
-SHOWN, WAIT, ALONE = (
-    "1 % changed: shown after, ms",
-    "longest wait of a reader meanwhile, ms",
-    "longest wait before it, ms",
-)
+SHOWN = "1 % changed: shown after, ms"
+WAIT = "longest wait of a reader meanwhile, ms"
+ALONE = "longest wait before it, ms"
 _PATIENCE = 120.0  # seconds
 _QUIET = 5.0  # seconds that the same is asked before
 _TITLE, _NEW = "http://purl.org/dc/terms/title", "Changed by the benchmark"

@@ -211,10 +211,8 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
     """Serve the portal, and run the other steps one after the other, until Ctrl-C."""
     data, url = settings.data, f"http://{host}:{port}/"
     # late: the ledger
-    submissions, validation = (
-        import_module("command_line.demo_submissions"),
-        import_module("command_line.validation"),
-    )
+    submissions = import_module("command_line.demo_submissions")
+    validation = import_module("command_line.validation")
     with ExitStack() as stack:
         try:
             stack.enter_context(DemoFolder(validation.writable_directory(data), url))

@@ -84,10 +84,8 @@ def serve(settings: Settings, url: str, host: str, port: int) -> None:
         preview_runner(settings),
         *_stores(admin_context),
     )
-    admin_context.positions, admin_context.suggest_fields = (
-        partial(portal_positions, public),
-        suggest_fields,
-    )
+    admin_context.positions = partial(portal_positions, public)
+    admin_context.suggest_fields = suggest_fields
     log.info("server started", url=f"{url}/")
     context_of_submissions = submission_context(
         settings, url, DuplicateFinder(partial(find_duplicates, public))

@@ -35,10 +35,8 @@ def search(index: RecordIndex, parameters: Mapping[str, str], url: str) -> tuple
     text.
     """
     try:
-        start, rows = (
-            int(parameters.get("start") or 0),
-            min(int(parameters.get("rows") or 10), _MAX_ROWS),
-        )
+        start = int(parameters.get("start") or 0)
+        rows = min(int(parameters.get("rows") or 10), _MAX_ROWS)
         selected = _sort(index, _select(index, parameters), parameters.get("sort", ""))
     except ValueError as error:
         return 409, error_body(url, "Validation Error", str(error))

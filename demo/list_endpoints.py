@@ -54,10 +54,8 @@ def _wrap(head: Mapping[str, object], name: str, records: bytes) -> bytes:
 
 def projects(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
     """Page by number: count, page_size, next_page, previous_page, results; pages start at 1."""
-    number, size = (
-        max(1, _number(parameters, "page", 1)),
-        min(_number(parameters, "page_size", page) or page, _MAX_PAGE_SIZE),
-    )
+    number = max(1, _number(parameters, "page", 1))
+    size = min(_number(parameters, "page_size", page) or page, _MAX_PAGE_SIZE)
     total = _total(index, number - 1)
     later = f"{url}?page={number + 1}&page_size={size}" if number * size < total else None
     earlier = f"{url}?page={number - 1}&page_size={size}" if number > 1 else None
@@ -67,10 +65,8 @@ def projects(index: RecordIndex, parameters: Mapping[str, str], url: str, page: 
 
 def offset(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
     """Page by offset and limit: total, offset, limit, items."""
-    first, size = (
-        _number(parameters, "offset", 0),
-        min(_number(parameters, "limit", page) or page, _MAX_PAGE_SIZE),
-    )
+    first = _number(parameters, "offset", 0)
+    size = min(_number(parameters, "limit", page) or page, _MAX_PAGE_SIZE)
     return _wrap(
         {"total": _total(index, first), "offset": first, "limit": size},
         "items",

@@ -258,10 +258,8 @@ def _download_entry(mirror: Mirror, number: int, known: Origin) -> Entry:
     Raises ChainError where the entry fails a check; its file is then in quarantine, and is not
     downloaded again while the origin serves the same one.
     """
-    part, address = (
-        mirror.data / "mirror" / f"{number:09d}{SUFFIX}",
-        f"{mirror.url}journal/{number}.gz",
-    )
+    part = mirror.data / "mirror" / f"{number:09d}{SUFFIX}"
+    address = f"{mirror.url}journal/{number}.gz"
     try:
         if (
             (refused := known.refused)

@@ -289,10 +289,8 @@ class Journal:
             )
         if head is None:
             return
-        there, remedy = (
-            store.peek(f"{_STORE_FOLDER}/{head.path.name}"),
-            f"put the entries of {self.folder} back there, or use an empty data folder",
-        )
+        there = store.peek(f"{_STORE_FOLDER}/{head.path.name}")
+        remedy = f"put the entries of {self.folder} back there, or use an empty data folder"
         if there is None:
             raise ChainError(
                 f"{where} has no entry {number}, which is {head.id} in {self.folder}: it was emptied or replaced; {remedy}",

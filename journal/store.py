@@ -159,10 +159,8 @@ class Store:
 
     def _error(self, name: str, error: Exception) -> JournalWriteError:
         if isinstance(error, PermissionError):
-            code, remedy = (
-                "journal_store_forbidden",
-                "give these keys the permission to list, read and write there",
-            )
+            code = "journal_store_forbidden"
+            remedy = "give these keys the permission to list, read and write there"
         elif isinstance(error, FileNotFoundError):
             code, remedy = "journal_store_no_bucket", "create the bucket first"
         else:

@@ -33,10 +33,8 @@ def configure_tracing(environment: Mapping[str, str]) -> str:
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return ""
     try:
-        sdk, exports = (
-            import_module("opentelemetry.sdk.trace"),
-            import_module("opentelemetry.sdk.trace.export"),
-        )
+        sdk = import_module("opentelemetry.sdk.trace")
+        exports = import_module("opentelemetry.sdk.trace.export")
         exporter = import_module(
             "opentelemetry.exporter.otlp.proto.http.trace_exporter"
         ).OTLPSpanExporter()

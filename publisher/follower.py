@@ -80,12 +80,10 @@ class HistoryThread:
     def __init__(
         self, folder: Path, reader: JournalReader, snapshots: Path, reports: Reports
     ) -> None:
-        self._folder, self._reader, self._snapshots, self._reports = (
-            folder,
-            reader,
-            snapshots,
-            reports,
-        )
+        self._folder = folder
+        self._reader = reader
+        self._snapshots = snapshots
+        self._reports = reports
         self._thread: Thread | None = None
         self._started = 0.0
 
@@ -285,10 +283,8 @@ def main() -> None:
     configure_logging(form=os.environ.get("STOCKTAKE_LOG_FORMAT", ""))
     check = Event()
     Thread(target=read_input, args=(check,), daemon=True).start()
-    reader, reports = (
-        JournalReader(Journal(options.journal), options.graph.removesuffix("status")),
-        Reports(),
-    )
+    reader = JournalReader(Journal(options.journal), options.graph.removesuffix("status"))
+    reports = Reports()
     history = HistoryThread(
         options.history or options.store / "history", reader, options.store / "snapshots", reports
     )

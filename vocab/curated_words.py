@@ -32,11 +32,9 @@ COLUMNS = (
 )
 # The kinds of our own concepts; those of the United Nations are goal, target and country.
 OWN_SCHEMES = ("action-line", "status", "coverage", "activity-type", "stakeholder-type")
-_LITERAL, _PREDICATE, _JUSTIFICATION = (
-    "rdfs literal",
-    "skos:closeMatch",
-    "semapv:ManualMappingCuration",
-)
+_LITERAL = "rdfs literal"
+_PREDICATE = "skos:closeMatch"
+_JUSTIFICATION = "semapv:ManualMappingCuration"
 # the members of CuratedWord
 _STORED = ("subject_label", "object_id", "author_label", "mapping_date", "comment")
 

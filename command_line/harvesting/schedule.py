@@ -116,10 +116,8 @@ def _create_notifier(
     """
     channels = notification_channels(settings)
     alerts_outage = Outage("cannot check alerts", "alerts are checked again")
-    reports_outage, checked = (
-        Outage("cannot write reports", "reports are written again"),
-        dict[str, str](),
-    )
+    reports_outage = Outage("cannot write reports", "reports are written again")
+    checked = dict[str, str]()
     delivery_outage = Outage("cannot read messages", "messages are readable again")
     remind = create_reminder(channels, context.now)
 

@@ -21,10 +21,8 @@ def write_report(settings: Settings, name: str) -> None:
     """Write the report on the source *name* to standard output; exit with 1 if there is no ledger
     or no run.
     """
-    report, reason = (
-        None,
-        "this machine has no ledger, as a mirror; ask the installation that harvests",
-    )
+    report = None
+    reason = "this machine has no ledger, as a mirror; ask the installation that harvests"
     if has_ledger(settings.ledger):
         reason = "there is no run to report on; harvest it first"
         source, journal = load_source(settings, name), Journal(settings.data / "journal")

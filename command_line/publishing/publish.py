@@ -59,11 +59,9 @@ def run_mcp(settings: Settings, url: str) -> None:
     module = import_module("publisher.apis.mcp.server")  # late, since it takes most of a second
 
     async def answer() -> None:
-        limits, external, with_vectors = (
-            read(settings.limits),
-            settings.elsewhere,
-            can_search_by_meaning(settings),
-        )
+        limits = read(settings.limits)
+        external = settings.elsewhere
+        with_vectors = can_search_by_meaning(settings)
         service = QueryService(
             settings.data,
             Iris(settings.base),

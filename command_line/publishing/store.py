@@ -33,10 +33,8 @@ def verify(context: typer.Context, as_json: Json = False) -> None:
     """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
     settings: Settings = context.obj
     with _reported_errors(), _open_store(settings) as store:
-        position, faults = (
-            store.position,
-            compare(Journal(settings.data / "journal"), store, _progress),
-        )
+        position = store.position
+        faults = compare(Journal(settings.data / "journal"), store, _progress)
     _print(position, faults, as_json=as_json)
     if faults:
         raise typer.Exit(1)

@@ -148,10 +148,8 @@ def report_source(
     timeline = _Timeline()
     for run in reversed(runs):
         timeline.add(run, ledger, base)
-    newest, fetched = (
-        runs[0],
-        next((run for run in runs if run.fetched and run.last_fetched is None), None),
-    )
+    newest = runs[0]
+    fetched = next((run for run in runs if run.fetched and run.last_fetched is None), None)
     fields = _field_names(source, fetched, base, engine, archive) if fetched else {}
     fixed = fixed_remarks(newest, ledger, journal, base)
     times = (newest.id, _instant(newest), newest.state.value)

@@ -12,10 +12,8 @@ from harvesters.inspection.trace import Explanation, StatementOrigin
 from vocab.iris import Iris
 from vocab.terms import DCT, RDF
 
-_PROV, _RDF_TERMS = (
-    "http://www.w3.org/ns/prov#",
-    {"s": f"{RDF}subject", "p": f"{RDF}predicate", "o": f"{RDF}object"},
-)
+_PROV = "http://www.w3.org/ns/prov#"
+_RDF_TERMS = {"s": f"{RDF}subject", "p": f"{RDF}predicate", "o": f"{RDF}object"}
 _ORIGINS = {
     "source": "from the source",
     "validation": "ours: a result of validation",

@@ -69,16 +69,12 @@ _PERIOD_END = ("temporal_end", "temporal_coverage_to", "temporal_to")
 _PERIODS = ("temporal_coverage", "temporal")
 # The place that a package is about, else its country. The portal's own country (eu_country) is
 # neither.
-_PLACES, _COUNTRIES = (
-    ("countries", "spatial_text", "spatial", "spatial_coverage"),
-    ("country", "country_code"),
-)
+_PLACES = ("countries", "spatial_text", "spatial", "spatial_coverage")
+_COUNTRIES = ("country", "country_code")
 _PLACE_IRIS = ("spatial_uri",)
 _THEMES, _STANDARDS = ("theme", "themes"), ("conforms_to",)
-_RIGHTS, _FREQUENCY = (
-    ("access_rights", "access_constraints"),
-    ("frequency", "accrual_periodicity", "frequency_of_update"),
-)
+_RIGHTS = ("access_rights", "access_constraints")
+_FREQUENCY = ("frequency", "accrual_periodicity", "frequency_of_update")
 _POINTS = ("spatial_centroid", "spatial")
 _ISSUED, _MODIFIED = ("issued", "dcat_issued"), ("modified", "dcat_modified")
 _DATES = "dataset_reference_date"  # of ISO 19115, each with its type
@@ -229,10 +225,8 @@ def _place_names(value: Any) -> Iterator[str]:
 
 def _periods(fields: Fields) -> Iterator[Period]:
     """Yield the time that a package is about, which is not the time of a project."""
-    start, end = (
-        parse_date(_first_text(fields, _PERIOD_START)),
-        parse_date(_first_text(fields, _PERIOD_END)),
-    )
+    start = parse_date(_first_text(fields, _PERIOD_START))
+    end = parse_date(_first_text(fields, _PERIOD_END))
     if start or end:
         yield Period(start, end)
     for name in _PERIODS:

@@ -75,10 +75,8 @@ _WORDS = _iris(
     "dcat:keyword", "dcat:theme", "dct:subject", "dc:subject", "foaf:topic", "foaf:theme"
 )
 _PAGES = _iris("dcat:landingPage", "foaf:page", "foaf:homepage", "doap:homepage")
-_FILES, _FORMATS = (
-    _iris("dcat:accessURL", "dcat:downloadURL"),
-    _iris("dcat:mediaType", "dct:format"),
-)
+_FILES = _iris("dcat:accessURL", "dcat:downloadURL")
+_FORMATS = _iris("dcat:mediaType", "dct:format")
 _SPATIAL, _TEMPORAL = _iris("dct:spatial"), _iris("dct:temporal")
 _START, _END = _iris("dcat:startDate", "schema:startDate"), _iris("dcat:endDate", "schema:endDate")
 _RELATED = _iris("dct:relation", "dct:isReferencedBy", "dct:references", "dct:isVersionOf")
@@ -87,10 +85,8 @@ _WHOLES = _iris("dct:isPartOf", "dcat:inSeries")
 _CLASSES = frozenset(
     _iris("dcat:Dataset", "dcat:DataService", "dcat:DatasetSeries", "dcat:Catalog")
 )
-_PARTNERS, _FUNDERS = (
-    _iris("dct:creator", "dct:contributor"),
-    _iris("schema:funder", "foaf:fundedBy"),
-)
+_PARTNERS = _iris("dct:creator", "dct:contributor")
+_FUNDERS = _iris("schema:funder", "foaf:fundedBy")
 
 
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Graph]], Resource]:
@@ -102,10 +98,8 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Gra
 
     def map_record(record: Record[Graph]) -> Resource:
         graph_reader = GraphReader(record.payload, source.language)
-        titles, texts = (
-            parse_titles(_first_title(graph_reader)),
-            parse_titles(_first_description(graph_reader)),
-        )
+        titles = parse_titles(_first_title(graph_reader))
+        texts = parse_titles(_first_description(graph_reader))
         if not titles and not texts:
             properties = ", ".join(record.payload.properties.get(record.payload.subject, {}))[:200]
             raise ParseError(

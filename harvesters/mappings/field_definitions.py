@@ -176,10 +176,8 @@ def compile_field(source: Source, name: str, text: str, payload_type: Payload) -
     """Return the function that reads a field of a record. Raise SourceDefinitionError at an invalid
     expression.
     """
-    where, prefixes = (
-        located(source.name, _field_named(name)),
-        get_option(source, OPTIONS, "namespaces") or {},
-    )
+    where = located(source.name, _field_named(name))
+    prefixes = get_option(source, OPTIONS, "namespaces") or {}
     if payload_type is Payload.ROW:
         return compile_jmespath(text, where)
     if payload_type is Payload.GRAPH:

@@ -339,10 +339,8 @@ class FieldTable:
 
     def dates_and_places(self, row: Any) -> dict[str, Any]:
         """Return start, end and places."""
-        latitude, longitude = (
-            parse_number(self.word(row, "latitude")),
-            parse_number(self.word(row, "longitude")),
-        )
+        latitude = parse_number(self.word(row, "latitude"))
+        longitude = parse_number(self.word(row, "longitude"))
         name = next(iter(parse_titles(self.texts(row, "place"))), None)
         places = (
             (Place(name, latitude, longitude),)

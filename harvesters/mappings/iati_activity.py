@@ -62,11 +62,9 @@ _RESULTS = {"1": "output", "2": "outcome", "3": "impact", "9": "other"}
 _ROLES = {"1": "funding", "2": "accountable", "3": "extending", "4": "implementing"}
 _DATES = {"1": "start-planned", "2": "start-actual", "3": "end-planned", "4": "end-actual"}
 # Vocabularies that name goals and targets themselves, by element; 9 names indicators.
-_GOALS, _TARGETS, _INDICATORS = (
-    {"sector": "7", "tag": "2"},
-    {"sector": "8", "tag": "3"},
-    {"sector": "9"},
-)
+_GOALS = {"sector": "7", "tag": "2"}
+_TARGETS = {"sector": "8", "tag": "3"}
+_INDICATORS = {"sector": "9"}
 # a sector without a vocabulary is a purpose code
 _PURPOSES = frozenset(("", "1", "2", "DAC", "DAC-3", "DAC-5"))
 _MARKERS = frozenset(("", "1", "DAC"))  # a policy marker without a vocabulary is one of the OECD
@@ -414,10 +412,8 @@ def _marker_claims(node: _Element, crosswalks: Crosswalks) -> Iterator[Claim]:
     Source: https://iatistandard.org/en/iati-standard/203/codelists/policysignificance/ (0: not
     targeted)
     """
-    code, significance = (
-        normalize_inline(node.get("code")),
-        normalize_inline(node.get("significance")),
-    )
+    code = normalize_inline(node.get("code"))
+    significance = normalize_inline(node.get("significance"))
     if normalize_inline(node.get("vocabulary")) in _MARKERS and significance not in {"", "0"}:
         crosswalk = crosswalks.iris.scheme("iati-policy-marker")
         for concept in crosswalks.iati_policy_marker(code):
@@ -428,11 +424,9 @@ def _claims(node: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks) ->
     """Yield the claims of a sector or tag: a goal's or target's own code declares it, a purpose
     code or indicator is translated.
     """
-    kind, code, vocabulary = (
-        str(node.tag),
-        normalize_inline(node.get("code")),
-        normalize_inline(node.get("vocabulary")),
-    )
+    kind = str(node.tag)
+    code = normalize_inline(node.get("code"))
+    vocabulary = normalize_inline(node.get("vocabulary"))
     if vocabulary == _GOALS[kind]:
         concept, basis = lexicon.goal(code), Basis.DECLARED
     elif vocabulary == _TARGETS[kind]:

@@ -40,10 +40,8 @@ OPTIONS: Mapping[str, Option] = {
 
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _HREF = "{http://www.w3.org/1999/xlink}href"
-_FUNDERS, _LEADS = (
-    frozenset(("fnd", "funder", "spn", "sponsor")),
-    frozenset(("pbl", "publisher", "isb", "issuing body")),
-)
+_FUNDERS = frozenset(("fnd", "funder", "spn", "sponsor"))
+_LEADS = frozenset(("pbl", "publisher", "isb", "issuing body"))
 _AUTHORS = frozenset(("aut", "author", "cre", "creator"))
 _M = "{*}"
 

@@ -74,11 +74,9 @@ _WORDS = _iris("keywords", "about", "genre", "articleSection", "category")
 _WHERE = _iris(
     "location", "areaServed", "spatialCoverage", "contentLocation", "locationCreated", "serviceArea"
 )
-_LEADS, _PARTNERS = (
-    _iris("organizer", "publisher", "provider", "parentOrganization", "producer"),
-    _iris(
-        "member", "contributor", "creator", "author", "sourceOrganization", "performer", "partner"
-    ),
+_LEADS = _iris("organizer", "publisher", "provider", "parentOrganization", "producer")
+_PARTNERS = _iris(
+    "member", "contributor", "creator", "author", "sourceOrganization", "performer", "partner"
 )
 _PAGES = _iris("url", "mainEntityOfPage")
 _FUNDERS = _iris("funder", "sponsor")
@@ -253,10 +251,8 @@ def _class_fields(
             "kind": next((_NAMESPACE + name for name in classes), None),
             "creators": parse_titles(graph_reader.texts(*_iris("author", "creator"))),
         }
-    start, end = (
-        graph_reader.date(*_iris("startDate", "foundingDate")),
-        graph_reader.date(*_iris("endDate", "dissolutionDate")),
-    )
+    start = graph_reader.date(*_iris("startDate", "foundingDate"))
+    end = graph_reader.date(*_iris("endDate", "dissolutionDate"))
     own: dict[str, Any] = {
         "start": start,
         "end": end,

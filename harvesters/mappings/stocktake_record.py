@@ -218,10 +218,8 @@ class RecordMapper:
         }
         if kind == "event":
             cancelled = NamedNode(f"{SCHEMA}EventCancelled") in remote.all(f"{SCHEMA}eventStatus")
-            venue, page = (
-                remote.text(f"{remote.base}ns#venue"),
-                remote.first(f"{remote.base}ns#registration"),
-            )
+            venue = remote.text(f"{remote.base}ns#venue")
+            page = remote.first(f"{remote.base}ns#registration")
             return {**span, "venue": venue, "registration": page, "cancelled": cancelled}
         types = tuple(map(self._coded, remote.ontology_values("activityType")))
         coverage, status = (
@@ -270,10 +268,8 @@ class RecordMapper:
             ),
             None,
         )
-        evidence, page = (
-            remote.text(f"{remote.base}ns#evidence", part),
-            remote.first(f"{DCT}source", part),
-        )
+        evidence = remote.text(f"{remote.base}ns#evidence", part)
+        page = remote.first(f"{DCT}source", part)
         method, version = (
             next(map(remote.value, remote.ontology_values(name, part)), None)
             for name in ("method", "methodVersion")
@@ -477,10 +473,8 @@ class RecordMapper:
     def _credit(self) -> str | None:
         """Return the credit line: the peer's, else the title and publisher of its registry."""
         remote = self.remote
-        title, publisher = (
-            remote.first(f"{DCT}title", self.registry),
-            remote.first(f"{DCT}publisher", self.registry),
-        )
+        title = remote.first(f"{DCT}title", self.registry)
+        publisher = remote.first(f"{DCT}publisher", self.registry)
         credit = remote.first(f"{SCHEMA}creditText", NamedNode(self.record))
         return (
             credit or ", ".join(dict.fromkeys(name for name in (title, publisher) if name)) or None

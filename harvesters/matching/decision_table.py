@@ -32,10 +32,8 @@ def write_table(decisions: Iterable[Decision]) -> str:
     writer = csv.writer(output, dialect=csv.excel_tab, lineterminator="\n")
     writer.writerow(COLUMNS)
     for decision in sorted(decisions, key=lambda item: item.pair):
-        negative, unsure = (
-            decision.judgement is Judgement.NEGATIVE,
-            decision.judgement is Judgement.UNSURE,
-        )
+        negative = decision.judgement is Judgement.NEGATIVE
+        unsure = decision.judgement is Judgement.UNSURE
         writer.writerow((
             decision.pair[0],
             _PREDICATE,

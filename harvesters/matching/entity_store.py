@@ -83,10 +83,8 @@ class EntityStore(Mapping[str, Entity]):
         meanwhile.
         """
         self._save()
-        last, text = (
-            "",
-            "SELECT iri, data FROM entity WHERE kind = ? AND iri > ? ORDER BY iri LIMIT ?",
-        )
+        last = ""
+        text = "SELECT iri, data FROM entity WHERE kind = ? AND iri > ? ORDER BY iri LIMIT ?"
         while rows := self._database.execute(text, (kind, last, _FETCHED)).fetchall():
             for iri, data in rows:
                 yield _decode(iri, data)

@@ -53,10 +53,8 @@ _SAME = tuple(map(iri, ("owl:sameAs", "schema:sameAs")))
 _SHAPES = tuple(
     map(iri, ("dcat:centroid", "locn:geometry", "gsp:asWKT", "gsp:hasGeometry", "schema:geo"))
 )
-_LATITUDE, _LONGITUDE = (
-    tuple(map(iri, ("geo:lat", "schema:latitude"))),
-    tuple(map(iri, ("geo:long", "schema:longitude"))),
-)
+_LATITUDE = tuple(map(iri, ("geo:lat", "schema:latitude")))
+_LONGITUDE = tuple(map(iri, ("geo:long", "schema:longitude")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,10 +226,8 @@ class GraphReader:
         return next(((name,) for name in LABELS if self.graph.all(term, name)), ())
 
     def _points(self, term: Term) -> Iterator[tuple[float, float]]:
-        latitude, longitude = (
-            self.graph.first(term, *_LATITUDE),
-            self.graph.first(term, *_LONGITUDE),
-        )
+        latitude = self.graph.first(term, *_LATITUDE)
+        longitude = self.graph.first(term, *_LONGITUDE)
         if latitude and longitude:
             yield from _point(getattr(latitude[0], "value", ""), getattr(longitude[0], "value", ""))
             return

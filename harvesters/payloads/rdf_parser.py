@@ -136,8 +136,6 @@ class _Statements:
             return match["blank"].decode("utf-8", "replace")
         if match["iri"] is not None:
             return str(NamedNode(join_url(base or "", match["iri"].decode("utf-8", "replace"))))
-        prefix, local = (
-            match["prefix"].decode("utf-8", "replace"),
-            match["local"].decode("utf-8", "replace"),
-        )
+        prefix = match["prefix"].decode("utf-8", "replace")
+        local = match["local"].decode("utf-8", "replace")
         return str(NamedNode(prefixes[prefix] + local)) if prefix in prefixes else ""

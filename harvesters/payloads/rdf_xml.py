@@ -22,13 +22,11 @@ from harvesters.reasons import Reason
 # bytes of a document that is checked piece by piece: its tree takes four times as much
 LARGE = 32 * 1024 * 1024
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_ROOT, _ABOUT, _ID, _NODE, _TYPE = (
-    f"{_RDF}RDF",
-    f"{_RDF}about",
-    f"{_RDF}ID",
-    f"{_RDF}nodeID",
-    f"{_RDF}parseType",
-)
+_ROOT = f"{_RDF}RDF"
+_ABOUT = f"{_RDF}about"
+_ID = f"{_RDF}ID"
+_NODE = f"{_RDF}nodeID"
+_TYPE = f"{_RDF}parseType"
 _BASE = "{http://www.w3.org/XML/1998/namespace}base"
 _DOCTYPE = re.compile(rb"<!doctype", re.IGNORECASE)
 # attributes whose value is an IRI

@@ -219,10 +219,8 @@ class IsolatedPageReader:
         source, activity = self._task.source.name, ""
         suspect: object = None
         if mark.phase is Phase.READING and self._last_reply is not None:
-            suspect, activity = (
-                (self._last_reply.url, self._last_reply.digest),
-                f"reading {self._last_reply.url}",
-            )
+            suspect = (self._last_reply.url, self._last_reply.digest)
+            activity = f"reading {self._last_reply.url}"
         elif mark.phase is Phase.MAPPING or (mark.phase is Phase.VALIDATING and self._one_by_one):
             suspect, activity = mark.digest, f"{mark.phase.name.lower()} a record"
         elif mark.phase is Phase.VALIDATING:

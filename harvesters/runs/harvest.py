@@ -153,10 +153,8 @@ def finalize(
 def plan_run(source: Source, context: HarvestContext, run: Run) -> tuple[Plan, GuardResult]:
     """Return the plan of a run whose pages are staged, and whether its limits permit it."""
     plan = compute_plan(run, context.ledger, source.limits)
-    overrides, hold = (
-        context.ledger.operators.overrides(source.name),
-        context.ledger.operators.holds().get(source.name),
-    )
+    overrides = context.ledger.operators.overrides(source.name)
+    hold = context.ledger.operators.holds().get(source.name)
     rules_changed = run.last_fetched is not None or run.rules != last_rules_digest(source, context)
     return plan, check_limits(
         plan, source.limits, overrides, hold, run.started, rules_changed=rules_changed

@@ -200,10 +200,8 @@ def _registry_messages(
     problem: ReportedProblem, iris: Iris, installation: str, notify: Notify
 ) -> Iterator[Message]:
     """Yield the messages to the registry, in its language. The reader's address is not in them."""
-    record, issue = (
-        problem_target(problem, iris),
-        registry_issue(problem, iris, installation, notify),
-    )
+    record = problem_target(problem, iris)
+    issue = registry_issue(problem, iris, installation, notify)
     with use_language(notify.language):
         subject = f"{installation}: {issue['title']}"
         lines = [issue["body"]]

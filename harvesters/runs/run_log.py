@@ -52,11 +52,9 @@ class RunLog:
         if self._count > MAX_LINES + 1:
             return
         if self._count == MAX_LINES + 1:
-            level, event, fields = (
-                "warning",
-                "log truncated: the run has more lines",
-                {"limit": MAX_LINES},
-            )
+            level = "warning"
+            event = "log truncated: the run has more lines"
+            fields = {"limit": MAX_LINES}
         self._lines.append(LogLine(self.run, self.source, self.now(), level, event, fields))
         if self.clock() - self._written >= _PAUSE:
             self.flush()

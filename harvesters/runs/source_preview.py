@@ -36,10 +36,8 @@ from shapes.rules import translated_message
 from shapes.validate import EngineName
 
 # records, and the seconds after which no further page is requested
-DEFAULT_RECORDS, TIME_LIMIT = (
-    10,
-    25.0,
-)
+DEFAULT_RECORDS = 10
+TIME_LIMIT = 25.0
 RETRY_POLICY = RetryPolicy(
     read_timeout=10,
     connect_timeout=5,

@@ -110,19 +110,15 @@ def _source_status(
     ledger = context.ledger
     last, plan = _last_fetched_run(context, name), ledger.last_run(name, [State.HELD])
     last = _public_run(last, context) if last else None
-    good, last_full = (
-        ledger.last_run(name, _SUCCESSFUL, fetched_only=True),
-        ledger.last_run(name, _SUCCESSFUL, full_only=True),
-    )
+    good = ledger.last_run(name, _SUCCESSFUL, fetched_only=True)
+    last_full = ledger.last_run(name, _SUCCESSFUL, full_only=True)
     source = (sources or {}).get(name)
     retired = ledger.removals.is_retired(name) or (
         sources is not None and _is_retired(name, sources)
     )
-    hold, change, success = (
-        ledger.operators.holds().get(name),
-        _last_change(context, name),
-        (good.ended or good.started) if good else None,
-    )
+    hold = ledger.operators.holds().get(name)
+    change = _last_change(context, name)
+    success = (good.ended or good.started) if good else None
     every = source.every if source and not retired else None
     return SourceStatus(
         source=name,

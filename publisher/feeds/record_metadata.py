@@ -146,10 +146,8 @@ def _concepts(terms: Iterable[Term], iris: Iris) -> tuple[NamedConcept, ...]:
 
 def _points(state: RecordState) -> Iterable[GeoPoint]:
     for term in state.all(f"{SCHEMA}location"):
-        latitude, longitude = (
-            state.one(f"{WGS}lat", term.value),
-            state.one(f"{WGS}long", term.value),
-        )
+        latitude = state.one(f"{WGS}lat", term.value)
+        longitude = state.one(f"{WGS}long", term.value)
         if latitude and longitude:
             yield GeoPoint(
                 latitude.value,

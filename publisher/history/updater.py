@@ -109,10 +109,8 @@ class HistoryUpdater:
             self._record_graph_change(name, entry.number, rows)
             if name.startswith(RECORD):
                 writer.record_change(name.removeprefix(RECORD), entry.number, rows)
-        time, before = (
-            int(entry.time.timestamp()),
-            self._file.execute("SELECT MAX(stamp) FROM entry").fetchone()[0] or 0,
-        )
+        time = int(entry.time.timestamp())
+        before = self._file.execute("SELECT MAX(stamp) FROM entry").fetchone()[0] or 0
         row = (entry.number, entry.run, time, max(time, before), *writer.end())
         self._file.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", row)
         self._file.execute("DELETE FROM checkpoint")

@@ -159,10 +159,8 @@ def _claim(description: Description, concept: Term, basis: str) -> Claim:
     for part in description.subjects("wsis:concept", concept.value) if concept.is_iri else ():
         stated = description.one("wsis:basis", part)
         if stated and stated.value.endswith(basis):
-            word, evidence = (
-                description.one("wsis:sourceWord", part),
-                description.one("wsis:evidence", part),
-            )
+            word = description.one("wsis:sourceWord", part)
+            evidence = description.one("wsis:evidence", part)
             confidence, percentage = (
                 float(number.value) if (number := description.one(f"wsis:{name}", part)) else None
                 for name in ("confidence", "percentage")
@@ -175,10 +173,8 @@ def _claim(description: Description, concept: Term, basis: str) -> Claim:
 
 
 def _amount(description: Description, part: str) -> AmountView | None:
-    value, currency = (
-        description.one("schema:value", part),
-        description.one("schema:currency", part),
-    )
+    value = description.one("schema:value", part)
+    currency = description.one("schema:currency", part)
     name, start, end = (
         description.one(f"schema:{name}", part) for name in ("name", "validFrom", "validThrough")
     )
@@ -219,12 +215,10 @@ def _point(description: Description, part: str) -> MapPoint:
 
 
 def _note(description: Description, part: str) -> ValidationNote:
-    message, severity, path, shape = (
-        description.one("sh:resultMessage", part),
-        description.one("sh:resultSeverity", part),
-        description.one("sh:resultPath", part),
-        description.one("sh:sourceShape", part),
-    )
+    message = description.one("sh:resultMessage", part)
+    severity = description.one("sh:resultSeverity", part)
+    path = description.one("sh:resultPath", part)
+    shape = description.one("sh:sourceShape", part)
     word = severity.value.rpartition("#")[2] if severity else "Info"
     return ValidationNote(
         message.value if message else "",

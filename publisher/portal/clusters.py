@@ -82,10 +82,8 @@ async def cluster_of(service: QueryService, thing: str) -> ClusterOf | None:
     rows = await service.rows(query("cluster-of"), {"subject": iri(thing)})
     if not rows:
         return None
-    names, members = (
-        prefer_english(rows, "member"),
-        sorted({row["member"].value for row in rows} - {thing}),
-    )
+    names = prefer_english(rows, "member")
+    members = sorted({row["member"].value for row in rows} - {thing})
     return ClusterOf(
         rows[0]["cluster"].value, {member: names.get(member, member) for member in members}
     )

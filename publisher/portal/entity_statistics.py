@@ -113,16 +113,12 @@ def entity_statistics(
     without: Iterable[str] = (),
 ) -> EntityStatistics:
     """Return the figures of the filtered initiatives; *without* are facets that are constant here."""
-    filters, facets = (
-        filters.with_codes("kind", "initiative"),
-        [name for name in FIGURES if name not in without],
-    )
+    filters = filters.with_codes("kind", "initiative")
+    facets = [name for name in FIGURES if name not in without]
     chosen = [(facet, codes) for facet, codes in filters.chosen if FACETS[facet].link_property]
     bases = _count_by_basis(tables, filters) if chosen else ()
-    pairs, organizations = (
-        tables.partners(filters, PAIRS, once=True),
-        tables.organizations(filters, 10, once=True),
-    )
+    pairs = tables.partners(filters, PAIRS, once=True)
+    organizations = tables.organizations(filters, 10, once=True)
     parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(parties) if parties else {}
     party = filters.party.removeprefix(f"{names.iris.base}id/")

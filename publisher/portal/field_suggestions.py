@@ -228,11 +228,9 @@ def _from_xml(text: str) -> FieldSuggestions:
         stack.pop()
         chunks.clear()
 
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = (
-        start,
-        end,
-        chunks.append,
-    )
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = chunks.append
     try:
         parser.Parse(text.encode(), True)
     except (expat.ExpatError, ValueError):

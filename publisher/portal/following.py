@@ -148,11 +148,9 @@ def parse_followed(params: QueryParams, iris: Iris) -> Followed:
         for name, value in params.multi_items()
         if name in ("q", "thing", *FACETS) and value.strip()
     ]
-    search, words, path = (
-        urlencode(sorted(set(known))),
-        params.get("q", "").strip(),
-        params.get("thing", "").strip().lstrip("/"),
-    )
+    search = urlencode(sorted(set(known)))
+    words = params.get("q", "").strip()
+    path = params.get("thing", "").strip().lstrip("/")
     filters, kind = parse_filters(params), path.partition("/")[0]
     if len(search) > _MAX_ADDRESS or len(words) > MAX_LENGTH:
         raise QueryError(f"A search that is followed has at most {_MAX_ADDRESS} characters")

@@ -335,10 +335,8 @@ async def example_records(
     examples = {}
     for indicator, source, measurement in best:
         if measurement.records:
-            counting, finding = (
-                "(COUNT(DISTINCT ?record) AS ?records)",
-                "(MIN(?record) AS ?example)",
-            )
+            counting = "(COUNT(DISTINCT ?record) AS ?records)"
+            finding = "(MIN(?record) AS ?example)"
             [row] = await service.rows(
                 indicator.query(service.iris, source=source).replace(counting, finding)
             )

@@ -122,11 +122,9 @@ async def report_on_source(
 async def _remarks(
     service: QueryService, registry: str, ledger: Mapping[str, Any], confirmed: str
 ) -> list[RuleReport]:
-    source, known, reports = (
-        service.iris.source(registry),
-        rules(service.iris.base),
-        list[RuleReport](),
-    )
+    source = service.iris.source(registry)
+    known = rules(service.iris.base)
+    reports = list[RuleReport]()
     fixed: dict[str, int] | None = ledger.get("fixed")
     quality = (await measure_sources(service)).get(source)
     rows = await service.rows(query("source-remarks"), {"source": iri(source)})

@@ -54,12 +54,10 @@ class DatabaseProjection(Generic[DatabaseT]):
         version: str,
     ) -> None:
         self.published = folder / "shown"
-        self._folder, self._reader, self._open_file, self._version = (
-            folder,
-            reader,
-            open_file,
-            version,
-        )
+        self._folder = folder
+        self._reader = reader
+        self._open_file = open_file
+        self._version = version
         self._database = self._open()
         self.checkpoint = self._read_checkpoint()
 

@@ -207,10 +207,8 @@ def _codebooks(
     release: Release, title: str, part: Path, base: str
 ) -> list[tuple[str, str, str, bytes]]:
     """Return name, media type, description and content of the codebook in both forms."""
-    examples, description = (
-        codebook.table_examples(part),
-        "each column with its unit, code list and examples",
-    )
+    examples = codebook.table_examples(part)
+    description = "each column with its unit, code list and examples"
     text = codebook.codebook(release, title, examples, base).encode()
     printed = codebook.codebook_pdf(release, title, examples, base)
     return [

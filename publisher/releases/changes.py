@@ -80,10 +80,8 @@ def _by_name(counts: Counter[tuple[str, str, str]], group: str) -> dict[str, dic
 
 
 def _change_type(old: ReleasedRecord | None, new: ReleasedRecord | None) -> str | None:
-    was_published, is_published = (
-        old is not None and old.state != "gone",
-        new is not None and new.state != "gone",
-    )
+    was_published = old is not None and old.state != "gone"
+    is_published = new is not None and new.state != "gone"
     if was_published and not is_published:
         return "gone"
     if is_published and not was_published:

@@ -58,10 +58,8 @@ def upload(data: Path, number: int) -> None:
 
 def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
     """Claim a release number by the hash of its manifest, before any file is uploaded."""
-    digest, name = (
-        hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest(),
-        f"{_PREFIX}/{number}/{_CLAIM}",
-    )
+    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    name = f"{_PREFIX}/{number}/{_CLAIM}"
     claim.write_text(digest)
     try:
         store.add(name, claim)

@@ -19,11 +19,9 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.service_detection import uses_service
 
 MAX_QUERY_BYTES = 256 * 1024  # the longest hand-written query we know has under 20,000
-FORM, QUERY, UPDATE = (
-    "application/x-www-form-urlencoded",
-    "application/sparql-query",
-    "application/sparql-update",
-)
+FORM = "application/x-www-form-urlencoded"
+QUERY = "application/sparql-query"
+UPDATE = "application/sparql-update"
 _ANSWERS: tuple[TableFormat | GraphFormat, ...] = (*TABLES.values(), *GRAPHS.values())
 
 # Other names that clients use for a format.
@@ -132,10 +130,8 @@ def parse_request(
             "SERVICE is not supported: query the other endpoint yourself and join the results"
         )
     table, graph = _formats(parameters.get("format", []), accept)
-    default, named = (
-        graph_parameters(parameters, "default-graph-uri"),
-        graph_parameters(parameters, "named-graph-uri"),
-    )
+    default = graph_parameters(parameters, "default-graph-uri")
+    named = graph_parameters(parameters, "named-graph-uri")
     # a dataset in the protocol replaces FROM (section 2.1.4)
     if default is not None or named is not None:
         default, named = default or (), named or ()

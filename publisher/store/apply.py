@@ -123,10 +123,8 @@ def _discard(store: Store, quad: Quad) -> bool:
 
 def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad]) -> bool:
     """Replace the quads of *graph* by *quads*; return whether that changed anything."""
-    old, new = (
-        set(store.quads_for_pattern(None, None, None, graph)),
-        {quad for quad in quads if quad.graph_name == graph},
-    )
+    old = set(store.quads_for_pattern(None, None, None, graph))
+    new = {quad for quad in quads if quad.graph_name == graph}
     for quad in old - new:
         _discard(store, quad)
     _extend(store, new - old)

@@ -81,12 +81,10 @@ class EmbeddedStore:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         report: Callable[[str], None] = ignore_report,
     ) -> None:
-        self._reader, self._folder, self._graph, self._now = (
-            reader,
-            folder,
-            NamedNode(status_graph),
-            now,
-        )
+        self._reader = reader
+        self._folder = folder
+        self._graph = NamedNode(status_graph)
+        self._now = now
         self._cursor = JournalCursor(reader)
         self._status_file = StatusFile(
             status, Iris(status_graph.removesuffix("status")).operations, reader.journal.store

@@ -56,10 +56,8 @@ def last_confirmed(
 
     None if the record is missing or deleted, or if its status is unknown.
     """
-    status, modified = (
-        description.one("adms:status", record),
-        description.one("dct:modified", record),
-    )
+    status = description.one("adms:status", record)
+    modified = description.one("dct:modified", record)
     if status is None or status.value != description.expand("ops:published"):
         return None
     return max(

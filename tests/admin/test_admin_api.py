@@ -221,10 +221,8 @@ async def test_a_plan_states_the_very_statements_that_its_approval_writes(
     first = world.add_held_plan((staged("a"), staged("b"), staged("c")))
     await client.post(f"/admin/plans/{first.id}/approve", headers=operator(world))
     world.clock.advance(timedelta(days=1))
-    lost, vanished = (
-        staged("a", Outcome.LOST, reason="no longer met"),
-        staged("b", Outcome.VANISHED),
-    )
+    lost = staged("a", Outcome.LOST, reason="no longer met")
+    vanished = staged("b", Outcome.VANISHED)
     staged_records = (lost, vanished, staged("c", Outcome.CHANGED, title="New"))
     second = world.add_held_plan(staged_records)
 

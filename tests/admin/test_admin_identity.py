@@ -191,10 +191,8 @@ async def test_statuses_can_be_listed(client: httpx.AsyncClient, matched: Any) -
         f"{PAGE}/pairs/{ID}", data={"csrf": await csrf(client), "judgement": "negative"}
     )
 
-    decided, waiting = (
-        (await client.get(f"{PAGE}?status=decided")).text,
-        (await client.get(f"{PAGE}?status=unknown&after=-3")).text,
-    )
+    decided = (await client.get(f"{PAGE}?status=decided")).text
+    waiting = (await client.get(f"{PAGE}?status=unknown&after=-3")).text
 
     assert f"{PAGE}/pairs/{ID}" in decided
     assert f"{PAGE}/pairs/{ID}" not in waiting

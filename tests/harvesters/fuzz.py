@@ -418,10 +418,8 @@ def print_figures(outcomes: Sequence[Outcome]) -> None:
     protocols = {target.name: target.source.protocol for target in targets()}
     for protocol in dict.fromkeys(protocols.values()):
         these = [item for item in outcomes if protocols[item.target] == protocol]
-        slowest, largest = (
-            max(these, key=lambda element: element.seconds),
-            max(these, key=lambda element: element.memory),
-        )
+        slowest = max(these, key=lambda element: element.seconds)
+        largest = max(these, key=lambda element: element.memory)
         print(
             f"{protocol}: {len(these)} cases, {sum(element.records for element in these)} records mapped,"
             f" {sum(bool(element.fault) for element in these)} faults, slowest {slowest.seconds:.2f} s ({slowest.target} {slowest.seed}),"

@@ -66,10 +66,8 @@ def endpoint(store: Store, request: httpx.Request) -> httpx.Response:
     if isinstance(results, QueryTriples):
         content, type_ = results.serialize(format=RdfFormat.N_TRIPLES), "application/n-triples"
     else:
-        content, type_ = (
-            results.serialize(format=QueryResultsFormat.JSON),
-            "application/sparql-results+json",
-        )
+        content = results.serialize(format=QueryResultsFormat.JSON)
+        type_ = "application/sparql-results+json"
     return httpx.Response(200, content=content, headers={"Content-Type": type_})
 
 

@@ -105,10 +105,8 @@ def read_file(
     """
     mapping, options, fields = ALL[protocol]
     source = define_source(protocol, mapping, options=options, fields=fields)
-    collect, read = (
-        check_compatible(source)[0].collect,
-        check_compatible(source)[1].prepare(source, words),
-    )
+    collect = check_compatible(source)[0].collect
+    read = check_compatible(source)[1].prepare(source, words)
     reasons, mapped = [], 0
     try:
         with Fetch(

@@ -28,13 +28,11 @@ class CkanPortal:
 
     def __init__(self, count, poison=(), spoil=broken, deepest=10**9, most=1000, names=True):
         self.keys = [f"k{number:04}" for number in range(count)]
-        self.poison, self.spoil, self.deepest, self.most, self.names = (
-            {f"k{number:04}" for number in poison},
-            spoil,
-            deepest,
-            most,
-            names,
-        )
+        self.poison = {f"k{number:04}" for number in poison}
+        self.spoil = spoil
+        self.deepest = deepest
+        self.most = most
+        self.names = names
         self.request_log = []
 
     def __call__(self, request):

@@ -48,10 +48,8 @@ class Service:
         if self.posts and request.method == "GET":
             return httpx.Response(405)
         self.request_log.append(parameters)
-        start, size = (
-            int(parameters["startPosition"]),
-            min(self.most, int(parameters["maxRecords"])),
-        )
+        start = int(parameters["startPosition"])
+        size = min(self.most, int(parameters["maxRecords"]))
         numbers = range(start, min(self.count, start + size - 1) + 1)
         if self.down:
             return httpx.Response(503)

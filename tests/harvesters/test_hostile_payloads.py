@@ -294,10 +294,8 @@ def test_a_panic_of_the_workbook_parser_is_a_parse_error(capfd):
         '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Override PartName="/xl/workbook.xml"'
         ' ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/></Types>'
     )
-    root, sheet = (
-        relations.format("officeDocument", "xl/workbook.xml"),
-        relations.format("worksheet", "worksheets/sheet1.xml"),
-    )
+    root = relations.format("officeDocument", "xl/workbook.xml")
+    sheet = relations.format("worksheet", "worksheets/sheet1.xml")
     parts = {
         "_rels/.rels": root,
         "xl/_rels/workbook.xml.rels": sheet,

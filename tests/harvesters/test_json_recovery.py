@@ -46,12 +46,10 @@ class Lister:
             {"id": f"k{number:04}", "changed": f"2026-01-01T{number // 60:02}:{number % 60:02}:00Z"}
             for number in range(count)
         ]
-        self.poison, self.spoil, self.first, self.total = (
-            {f"k{number:04}" for number in poison},
-            spoil,
-            first,
-            total,
-        )
+        self.poison = {f"k{number:04}" for number in poison}
+        self.spoil = spoil
+        self.first = first
+        self.total = total
         self.size, self.refused, self.request_log = size, refused, []
 
     def __call__(self, request):

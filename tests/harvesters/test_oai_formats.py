@@ -198,10 +198,8 @@ def test_records_are_requested_one_by_one_where_configured_or_needed(message, de
 
 
 def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(define_source):
-    respond, source = (
-        simulated.Oai(simulated.records(7)),
-        define_source("oai-pmh", "oai_dc", options={"singly": True}),
-    )
+    respond = simulated.Oai(simulated.records(7))
+    source = define_source("oai-pmh", "oai_dc", options={"singly": True})
     whole = harvest(respond, source)
 
     for number, page in enumerate(whole[:-1], 1):

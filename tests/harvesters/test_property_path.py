@@ -9,11 +9,9 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.payloads.graph import Graph, iri
 from harvesters.payloads.property_path import compile_path
 
-A, ORG, PLACE = (
-    NamedNode("https://registry.example/a"),
-    NamedNode("https://registry.example/org"),
-    BlankNode("p"),
-)
+A = NamedNode("https://registry.example/a")
+ORG = NamedNode("https://registry.example/org")
+PLACE = BlankNode("p")
 GRAPH = Graph(
     A,
     {

@@ -46,10 +46,8 @@ def test_each_reason_of_the_code_has_a_text_for_its_values() -> None:
                 continue
             if not isinstance(node.args[0], ast.Constant):
                 continue
-            code, values = (
-                node.args[0].value,
-                node.args[1] if len(node.args) > 1 else ast.Dict([], []),
-            )
+            code = node.args[0].value
+            values = node.args[1] if len(node.args) > 1 else ast.Dict([], [])
             codes.add(code)
             needed = set(re.findall(r"%\((\w+)\)", TEXTS.get(code, "%(a text in TEXTS)")))
             if isinstance(values, ast.Dict) and None not in values.keys:

@@ -95,10 +95,8 @@ def test_the_date_of_issue_of_a_package_is_its_own_before_that_of_the_record(
         "extras": [{"key": "dataset-reference-date", "value": dates}],
     }
 
-    dated, undated = (
-        read(Record("a", package, b"")),
-        read(Record("a", {**package, "extras": []}, b"")),
-    )
+    dated = read(Record("a", package, b""))
+    undated = read(Record("a", {**package, "extras": []}, b""))
     own = read(Record("a", {**package, "issued": "1981"}, b""))
 
     assert (dated.issued, dated.modified) == ("1982", "1983")

@@ -46,10 +46,8 @@ def _sample(*parts: str) -> Any:
 
 def _bank(request: httpx.Request) -> bytes:
     """Return the sample of version 3, then that of version 2, as pages of one list."""
-    three, two = (
-        _sample("worldbank", "projects_v3_sample.json"),
-        _sample("worldbank", "projects_v2_sample.json"),
-    )
+    three = _sample("worldbank", "projects_v3_sample.json")
+    two = _sample("worldbank", "projects_v2_sample.json")
     rows = {**three["projects"], two["id"]: two}
     left = dict(list(rows.items())[int(request.url.params["os"]) :])
     return json.dumps({"total": str(len(rows)), "projects": left}).encode()

@@ -111,10 +111,8 @@ def _described(source: str, resource: Resource, run: str) -> set[str]:
 def _put(
     source: str, resource: Resource, run: str, before: Resource | None = None, old: str = "demo.1"
 ) -> Iterator[str]:
-    was, now = (
-        _described(source, before, old) if before else set(),
-        _described(source, resource, run),
-    )
+    was = _described(source, before, old) if before else set()
+    now = _described(source, resource, run)
     yield from _rows(source, resource.key, was, now)
 
 

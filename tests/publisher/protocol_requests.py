@@ -68,10 +68,8 @@ def exchanges(manifest: Path) -> Iterator[Exchange]:
 
 def _step(facts: Facts, request: Node) -> Step:
     answer = facts.one(request, HT + "resp")
-    boolean, kind = (
-        facts.one(answer, MF + "expectedBoolean"),
-        facts.one(answer, MF + "expectedFormat"),
-    )
+    boolean = facts.one(answer, MF + "expectedBoolean")
+    kind = facts.one(answer, MF + "expectedFormat")
     return Step(
         _text(facts.one(request, HT + "methodName")),
         _text(facts.one(request, HT + "absolutePath")),

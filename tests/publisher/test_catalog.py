@@ -196,10 +196,8 @@ async def test_releases_are_a_series(client: httpx.AsyncClient) -> None:
 
 
 async def test_every_file_of_a_release_has_its_size_and_sum(client: httpx.AsyncClient) -> None:
-    store, manifest = (
-        await read_catalog(client),
-        (await client.get("/releases/2/release.json")).json(),
-    )
+    store = await read_catalog(client)
+    manifest = (await client.get("/releases/2/release.json")).json()
 
     rows = select(
         store,

@@ -146,10 +146,8 @@ async def test_the_page_shows_who_says_what_and_where_they_disagree(
     assert "2022-05-01" in cards["Start"]
     assert "2023-01-01" in cards["Start"]
     assert "the registries disagree" not in cards["Country or region"]
-    first, second = (
-        cards["Description"].index("with a mast"),
-        cards["Description"].index("A village builds"),
-    )
+    first = cards["Description"].index("with a mast")
+    second = cards["Description"].index("A village builds")
     assert first < second  # the longest first
 
 

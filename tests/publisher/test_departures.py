@@ -55,10 +55,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     one that has vanished.
     """
     data = tmp_path_factory.mktemp("departures")
-    old, lost = (
-        record("old", Text("Ancien", "fr"), Text("Old project", "en")),
-        record("lost", Text(HOSTILE)),
-    )
+    old = record("old", Text("Ancien", "fr"), Text("Old project", "en"))
+    lost = record("lost", Text(HOSTILE))
     old = mark_vanished("\n".join(old), "old", "demo", MISSED, IRIS).split("\n")
     results = [
         *rows(

@@ -45,10 +45,8 @@ async def test_an_example_answers_something(item, service):
 def test_an_example_says_what_it_does_and_declares_what_it_uses(item):
     body = re.sub(r'"[^"]*"|<[^>]*>', "", item.text)
 
-    declared, used = (
-        set(re.findall(r"PREFIX (\w+):", item.text)),
-        set(re.findall(r"(?<!PREFIX )\b(\w+):\w", body)),
-    )
+    declared = set(re.findall(r"PREFIX (\w+):", item.text))
+    used = set(re.findall(r"(?<!PREFIX )\b(\w+):\w", body))
 
     assert item.comment_in("en").endswith(".")
     assert item.keywords

@@ -185,10 +185,8 @@ def test_what_came_over_keeps_where_it_came_from_whom_to_name_and_its_licence(
 
     b.harvest(a, "a")
 
-    record, theirs = (
-        "https://b.example/record/from-a/ministry%2Fp%2F1",
-        "https://a.example/record/ministry/p%2F1",
-    )
+    record = "https://b.example/record/from-a/ministry%2Fp%2F1"
+    theirs = "https://a.example/record/ministry/p%2F1"
     statements = b.graphs()[record]
     assert {
         f"<{record}> <{PROV}wasDerivedFrom> <{theirs}>",

@@ -163,10 +163,8 @@ async def test_a_webhook_shows_its_secret_once_it_is_confirmed(service):
         await client.post(
             "/follow", data=FORM | {"channel": "webhook", "address": "https://hook.example/"}
         )
-        before, after = (
-            await client.get("/follow/confirm/key"),
-            await client.post("/follow/confirm/key"),
-        )
+        before = await client.get("/follow/confirm/key")
+        after = await client.post("/follow/confirm/key")
 
     assert "signs" not in before.text.partition("<main")[2]
     assert '<code dir="ltr">signs</code>' in after.text

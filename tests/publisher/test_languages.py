@@ -191,10 +191,8 @@ def test_other_meanings_are_words_of_the_catalogues():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_facets_and_their_codes_are_named_by_the_vocabulary(language):
-    names, facets = (
-        FacetLabels(Iris()),
-        ("line", "target", "coverage", "status", "type", "prize", "stage", "prizeyear"),
-    )
+    names = FacetLabels(Iris())
+    facets = ("line", "target", "coverage", "status", "type", "prize", "stage", "prizeyear")
     with use_language(language):
         titles = [facet_title(facet).casefold() for facet in facets]
         codes = [

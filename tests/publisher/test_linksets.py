@@ -97,10 +97,8 @@ async def test_the_set_has_every_link_of_the_page_and_the_links_back(
 
 
 async def test_both_forms_of_the_set_say_the_same(client: httpx.AsyncClient) -> None:
-    text, output = (
-        await client.get(f"/linkset/{THING}.txt"),
-        (await client.get(f"/linkset/{THING}.json")).json(),
-    )
+    text = await client.get(f"/linkset/{THING}.txt")
+    output = (await client.get(f"/linkset/{THING}.json")).json()
 
     links = {(item["anchor"], item["rel"], item["href"]) for item in read(text.text)}
 
@@ -135,10 +133,8 @@ async def test_accept_chooses_the_form_of_the_set(
 
 
 async def test_an_organization_and_what_is_gone_have_their_sets(client: httpx.AsyncClient) -> None:
-    there, gone = (
-        await client.get("/linkset/organization/demo/clinics-united.json"),
-        await client.get("/linkset/initiative/demo/lost.json"),
-    )
+    there = await client.get("/linkset/organization/demo/clinics-united.json")
+    gone = await client.get("/linkset/initiative/demo/lost.json")
     none = await client.get("/linkset/initiative/demo/none.json")
 
     assert [item["href"] for item in there.json()["linkset"][0]["type"]][

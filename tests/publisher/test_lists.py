@@ -111,10 +111,8 @@ async def test_places_goals_and_countries_have_pages_and_data_of_their_things(
 
 
 async def test_all_organizations_and_registries_are_listed(client: httpx.AsyncClient) -> None:
-    organizations, sources = (
-        (await client.get("/organizations.json")).json(),
-        (await client.get("/sources.json")).json(),
-    )
+    organizations = (await client.get("/organizations.json")).json()
+    sources = (await client.get("/sources.json")).json()
 
     assert [organization["title"] for organization in organizations["items"]] == [
         "Clinics United",

@@ -261,10 +261,8 @@ def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(
             "the one that is held back to be behind",
         )
 
-        late, early = (
-            get(publishers.store + NEW),
-            get(publishers.folder + NEW, Accept="text/turtle"),
-        )
+        late = get(publishers.store + NEW)
+        early = get(publishers.folder + NEW, Accept="text/turtle")
         _, token = page(publishers.folder, {"metadataPrefix": "oai_dc"})
         sent_away = get(
             f"{publishers.store}/oai", {"verb": "ListRecords", "resumptionToken": token}

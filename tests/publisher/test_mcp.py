@@ -336,10 +336,8 @@ async def test_resources_hold_the_vocabulary_and_the_examples(url: str) -> None:
         async def read(uri: str) -> Any:
             return getattr((await client.read_resource(uri)).contents[0], "text", "")
 
-        words, queries = (
-            json.loads(await read("stocktake://vocabulary")),
-            json.loads(await read("stocktake://examples")),
-        )
+        words = json.loads(await read("stocktake://vocabulary"))
+        queries = json.loads(await read("stocktake://examples"))
 
         assert f"{IRIS.ns}goal" in {item["iri"] for item in words["properties"]}
         assert {item["name"]: item["query"] for item in queries} == TEXTS

@@ -152,10 +152,8 @@ async def test_a_memento_links_to_its_neighbours(client: httpx.AsyncClient) -> N
 
 
 async def test_a_time_between_two_states_leads_to_the_earlier(client: httpx.AsyncClient) -> None:
-    between, before = (
-        await client.get(f"/memento/20260415000000/{RECORD}.ttl"),
-        await client.get(f"/memento/20200101000000/{RECORD}"),
-    )
+    between = await client.get(f"/memento/20260415000000/{RECORD}.ttl")
+    before = await client.get(f"/memento/20200101000000/{RECORD}")
 
     assert (between.status_code, between.headers["location"]) == (
         302,

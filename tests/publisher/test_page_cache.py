@@ -24,13 +24,11 @@ class CountingApp:
     """An app that counts what it makes; *version* is what it shows, *time* the clock."""
 
     def __init__(self) -> None:
-        self.count, self.version, self.time, self.status, self.media = (
-            0,
-            "1",
-            0.0,
-            200,
-            "text/html; charset=utf-8",
-        )
+        self.count = 0
+        self.version = "1"
+        self.time = 0.0
+        self.status = 200
+        self.media = "text/html; charset=utf-8"
         self.go = asyncio.Event()
         self.go.set()
 

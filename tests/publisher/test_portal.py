@@ -92,10 +92,8 @@ async def test_a_page_is_whole_without_scripts_and_names_its_language(client, pa
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_page_is_in_the_language_of_its_reader(client, path):
-    arabic, french = (
-        await page(client, path, **{"Accept-Language": "ar"}),
-        await page(client, f"{path}?lang=fr"),
-    )
+    arabic = await page(client, path, **{"Accept-Language": "ar"})
+    french = await page(client, f"{path}?lang=fr")
 
     assert '<html lang="ar" dir="rtl">' in arabic
     assert ">استكشاف</a>" in arabic
@@ -424,10 +422,8 @@ async def test_the_query_page_shows_the_query_that_a_page_leads_to_and_does_not_
 
 
 async def test_the_matrix_holds_the_numbers_against_the_official_links(client):
-    text, rows = (
-        await page(client, "/matrix"),
-        (await client.get("/matrix/counts.json")).json()["figures"][0]["rows"],
-    )
+    text = await page(client, "/matrix")
+    rows = (await client.get("/matrix/counts.json")).json()["figures"][0]["rows"]
 
     cells = {(row["line"], row["goal"]): (row["official"], row["things"]) for row in rows}
     assert len(cells) == 18 * 17
@@ -502,10 +498,8 @@ async def test_more_values_of_a_facet_than_are_taken_are_refused_with_how_many_a
 
 
 async def test_prizes_stand_by_year_and_category(client):
-    text, rows = (
-        await page(client, "/prizes"),
-        list(csv.DictReader(io.StringIO((await client.get("/prizes.csv")).text))),
-    )
+    text = await page(client, "/prizes")
+    rows = list(csv.DictReader(io.StringIO((await client.get("/prizes.csv")).text)))
 
     assert "Champion" in text
     assert "Telemedicine for remote clinics" in text

@@ -97,11 +97,9 @@ def test_each_citation_of_a_demo_release_says_that_its_data_are_made_up() -> Non
     title = "Demonstration data: WSIS Stocktaking, release 4"
     note = "Demonstration data: registries, projects and organizations are made up."
 
-    cff, datacite, zenodo = (
-        yaml.safe_load(citation.cff(release)),
-        citation.datacite(release),
-        citation.zenodo(release),
-    )
+    cff = yaml.safe_load(citation.cff(release))
+    datacite = citation.datacite(release)
+    zenodo = citation.zenodo(release)
 
     assert [cff["title"], datacite["titles"][0]["title"], zenodo["title"]] == [title] * 3
     assert cff["abstract"].startswith(note)

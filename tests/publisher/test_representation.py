@@ -143,10 +143,8 @@ async def test_an_unavailable_format_is_406_with_the_available_ones(fetch) -> No
 
 
 async def test_a_page_is_given_where_data_is_asked_for_at_its_address(fetch) -> None:
-    page, data = (
-        await fetch("/page/initiative/demo/1", "text/turtle"),
-        await fetch(DATA, "text/html"),
-    )
+    page = await fetch("/page/initiative/demo/1", "text/turtle")
+    data = await fetch(DATA, "text/html")
 
     assert (page.status_code, page.headers["location"]) == (303, f"{DATA}.ttl")
     assert (data.status_code, data.headers["location"]) == (303, "/page/initiative/demo/1")
@@ -194,10 +192,8 @@ async def test_data_was_modified_when_the_journal_last_touched_it(fetch) -> None
 async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
     paths = [THING, f"{DATA}.ttl", "/page/initiative/demo/1", "/source/demo", "/record/demo/lost"]
 
-    output, whole = (
-        [await client.head(path) for path in paths],
-        [await client.get(path) for path in paths],
-    )
+    output = [await client.head(path) for path in paths]
+    whole = [await client.get(path) for path in paths]
 
     names = ("content-type", "etag", "last-modified", "location", "link", "vary", "content-length")
     assert [item.status_code for item in output] == [303, 200, 200, 200, 410]

@@ -37,11 +37,9 @@ class Registry:
     """Two sources whose records change at random: titles, goals, deletions, returns."""
 
     def __init__(self, data: Path, seed: int) -> None:
-        self._journal, self._random, self._records = (
-            Journal(data / "journal"),
-            random.Random(seed),
-            dict[tuple[str, str], list[str]](),
-        )
+        self._journal = Journal(data / "journal")
+        self._random = random.Random(seed)
+        self._records = dict[tuple[str, str], list[str]]()
         self._number = 0
 
     def commit(self) -> int:
@@ -68,11 +66,9 @@ class Registry:
         number.
         """
         self._number += 1
-        at, source, key = (
-            START + timedelta(hours=self._number),
-            ("demo", "other")[number % 2],
-            f"r{number}",
-        )
+        at = START + timedelta(hours=self._number)
+        source = ("demo", "other")[number % 2]
+        key = f"r{number}"
         after = self._tombstone(source, key, [], at)
         rows = [f"A {quad}" for quad in quads(after, IRIS.record(source, key))]
         return self._journal.append(rows, run=f"run-{self._number}", time=at).number

@@ -241,10 +241,8 @@ async def test_answers_say_what_they_were_made_from(
 async def test_every_page_states_the_entry_and_a_record_when_it_was_confirmed(
     client: httpx.AsyncClient,
 ) -> None:
-    home, thing = (
-        (await client.get("/", headers=HTML)).text,
-        (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text,
-    )
+    home = (await client.get("/", headers=HTML)).text
+    thing = (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text
 
     assert "Journal entry 4" in home
     assert 'href="/status"' in home
@@ -270,10 +268,8 @@ async def test_the_page_of_a_record_states_how_its_registry_fares(
 async def test_a_run_shows_its_counts_with_or_without_a_journal_entry(
     client: httpx.AsyncClient, run: str
 ) -> None:
-    page, json = (
-        await client.get(f"/run/{run}", headers=HTML),
-        (await client.get(f"/run/{run}?format=json")).json(),
-    )
+    page = await client.get(f"/run/{run}", headers=HTML)
+    json = (await client.get(f"/run/{run}?format=json")).json()
     turtle = await client.get(f"/run/{run}", headers={"Accept": "text/turtle"})
 
     assert "429" in page.text
@@ -419,10 +415,8 @@ async def test_the_oldest_submission_that_waits_is_stated(data: Path) -> None:
                 lambda: (3, NOW),
                 lambda: True,
             )
-            opened, page = (
-                (await client.get("/status.json")).json(),
-                await client.get("/status", headers=HTML),
-            )
+            opened = (await client.get("/status.json")).json()
+            page = await client.get("/status", headers=HTML)
             join = await client.get("/join", headers=HTML)
 
     assert closed["submissions"] is None

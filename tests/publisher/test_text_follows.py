@@ -104,11 +104,9 @@ def things(snapshot: Snapshot, words: str) -> list[str]:
 def test_what_is_new_changed_gone_and_back_is_found_as_it_is_published(
     tmp_path: Path, follower: Start
 ) -> None:
-    new, changed, back = (
-        statements("1", "Remote clinics"),
-        statements("1", "Rural schools"),
-        statements("1", "Remote clinics", at=LATER),
-    )
+    new = statements("1", "Remote clinics")
+    changed = statements("1", "Rural schools")
+    back = statements("1", "Remote clinics", at=LATER)
     gone = write_tombstone("1", "demo", GONE, FIRST, changed, IRIS)
     commit(tmp_path, "2", [], statements("2", "Other things"))
     following = follower(tmp_path)

@@ -45,12 +45,10 @@ class InboxPeer:
     def __init__(self, folder: Path, empty: Path, url: str, other: str) -> None:
         (folder / "sources").mkdir(parents=True)
         copy(empty, folder / "ledger.sqlite")
-        self.url, self.inbox, self.posted, clock = (
-            url,
-            f"{url}/inbox",
-            list[httpx.Request](),
-            ManualClock(),
-        )
+        self.url = url
+        self.inbox = f"{url}/inbox"
+        self.posted = list[httpx.Request]()
+        clock = ManualClock()
         channels = Channels(name=url, public_url=url, transport=httpx.MockTransport(self._keep))
         address = f"sqlite:///{folder}/ledger.sqlite"
         admin = AdminContext(
@@ -107,10 +105,8 @@ class InboxPeer:
 @pytest.fixture
 async def pair(tmp_path: Path, empty: Path) -> AsyncIterator[tuple[InboxPeer, InboxPeer]]:
     urls = "http://one.example", "http://two.example"
-    one, two = (
-        InboxPeer(tmp_path / "one", empty, *urls),
-        InboxPeer(tmp_path / "two", empty, *reversed(urls)),
-    )
+    one = InboxPeer(tmp_path / "one", empty, *urls)
+    two = InboxPeer(tmp_path / "two", empty, *reversed(urls))
     async with one.client, two.client:
         yield one, two
     for each in (one, two):

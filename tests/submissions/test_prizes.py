@@ -219,10 +219,8 @@ async def test_a_nomination_becomes_the_winner_by_http_alone(
 async def test_rules_of_the_contest_refuse_with_their_reason(
     world: SubmissionWorld, people: httpx.AsyncClient
 ) -> None:
-    ministry, initiative = (
-        bearer(world.tokens["Ministry"]),
-        await published_initiative(world, people),
-    )
+    ministry = bearer(world.tokens["Ministry"])
+    initiative = await published_initiative(world, people)
 
     answers = {
         "no such initiative": await nominated(
@@ -262,10 +260,8 @@ async def test_a_title_in_the_table_is_no_formula(
 async def test_a_winner_cannot_be_nominated_again(
     world: SubmissionWorld, people: httpx.AsyncClient
 ) -> None:
-    ministry, initiative = (
-        bearer(world.tokens["Ministry"]),
-        await published_initiative(world, people),
-    )
+    ministry = bearer(world.tokens["Ministry"])
+    initiative = await published_initiative(world, people)
     created = (await nominated(people, ministry, initiative)).json()
     to_day(world, "closes")
     decide(world, created["id"], Stage.WINNER)
@@ -288,10 +284,8 @@ async def test_an_expert_with_a_conflict_cannot_score(
     expert, stranger = [
         await person(world, people, f"{name}@example.org") for name in ("expert", "stranger")
     ]
-    path, points = (
-        f"/submissions/prizes/2027/nominations/{id}/review",
-        {"scores": {"impact": 5, "partnerships": 5}},
-    )
+    path = f"/submissions/prizes/2027/nominations/{id}/review"
+    points = {"scores": {"impact": 5, "partnerships": 5}}
     early = await people.put(path, json=points, headers=expert)
     to_day(world, "closes")
     expert, stranger = [

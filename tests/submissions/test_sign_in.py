@@ -302,10 +302,8 @@ async def test_an_answer_that_cannot_be_trusted_is_refused(
         case "endpoint":
             liar.metadata = {"jwks_uri": "http://login.example/jwks_uri"}
         case _:
-            liar.claims, liar.info = (
-                {"email": None},
-                {"sub": "john", "email": "jane@example.org", "email_verified": True},
-            )
+            liar.claims = {"email": None}
+            liar.info = {"sub": "john", "email": "jane@example.org", "email_verified": True}
 
     page = await signed_in(world, liar, **more)
 
@@ -317,10 +315,8 @@ async def test_an_answer_that_cannot_be_trusted_is_refused(
 async def test_an_address_of_the_user_information_is_the_persons_own(
     world: SubmissionWorld, liar: LyingProvider
 ) -> None:
-    liar.claims, liar.info = (
-        {"email": None},
-        {"sub": "jane", "email": "jane@example.org", "email_verified": True},
-    )
+    liar.claims = {"email": None}
+    liar.info = {"sub": "jane", "email": "jane@example.org", "email_verified": True}
 
     page = await signed_in(world, liar)
 

@@ -142,10 +142,8 @@ async def test_the_form_leads_to_a_submission_of_a_confirmed_address(
     }
 
 
-_FIRST, _COMMON = (
-    ("title", "description"),
-    ("organization", "partners", "countries", "action-lines", "goals"),
-)
+_FIRST = ("title", "description")
+_COMMON = ("organization", "partners", "countries", "action-lines", "goals")
 
 
 @pytest.mark.parametrize(

@@ -124,10 +124,8 @@ def test_a_valid_identifier_of_an_organization_is_a_statement_of_its_record() ->
         Initiative(key="1", titles=(Text("A", "en"),), parties=(party,)), IRIS, "demo"
     )
 
-    organization, record = (
-        f"<{IRIS.base}id/organization/demo/cdl>",
-        f"<{IRIS.base}record/demo/1#identifier-",
-    )
+    organization = f"<{IRIS.base}id/organization/demo/cdl>"
+    record = f"<{IRIS.base}record/demo/1#identifier-"
     assert (
         f"{organization} <http://www.w3.org/2002/07/owl#sameAs> <https://ror.org/03yrm5c26>"
         in statements

@@ -359,10 +359,8 @@ def test_special_prizes_stand_beside_the_eighteen_categories(word: str, code: st
 
 
 def test_look_ups_under_two_bases_give_concepts_under_each() -> None:
-    here, there = (
-        Crosswalks(Iris("https://here.example/")),
-        Crosswalks(Iris("https://there.example/")),
-    )
+    here = Crosswalks(Iris("https://here.example/"))
+    there = Crosswalks(Iris("https://there.example/"))
 
     assert here.status("ongoing") == "https://here.example/scheme/status/ongoing"
     assert there.status("ongoing") == "https://there.example/scheme/status/ongoing"
@@ -400,11 +398,9 @@ def test_that_a_word_concerns_a_goal_or_an_action_line_is_no_mapping() -> None:
     """Mappings of SKOS lead to lists of the same kind; a sector or purpose is not a goal (decision
     175).
     """
-    goals, lines, concerns = (
-        set(concepts("sdg")),
-        set(concepts("action-line")),
-        f"{BASE}ns#concerns",
-    )
+    goals = set(concepts("sdg"))
+    lines = set(concepts("action-line"))
+    concerns = f"{BASE}ns#concerns"
     links = [
         (t.predicate.value, t.object.value)
         for name in crosswalks()

@@ -155,10 +155,8 @@ def _largest(data: Path, pattern: str) -> Path:
     """Return the largest file of a pattern; of snapshots, of the newest: the one before is not
     served.
     """
-    newest, paths = (
-        max((data / "store" / "snapshots").glob("[0-9]*")),
-        [path for path in data.glob(pattern) if path.is_file()],
-    )
+    newest = max((data / "store" / "snapshots").glob("[0-9]*"))
+    paths = [path for path in data.glob(pattern) if path.is_file()]
     return max(
         [path for path in paths if newest in path.parents] or paths,
         key=lambda path: path.stat().st_size,

@@ -379,10 +379,8 @@ def test_a_shrinking_total_is_reported_and_loses_nothing(
 @pytest.mark.parametrize("name", ["cursor", "oai"])
 def test_a_duplicate_key_counts_once(published: Callable[[str], FaultRegistry], name: str) -> None:
     registry = published(name)
-    before, count = (
-        registry.published(),
-        registry.context.ledger.count_published(registry.source.name),
-    )
+    before = registry.published()
+    count = registry.context.ledger.count_published(registry.source.name)
     registry.strike(Fault.TWICE)
 
     run = registry.run()

@@ -279,10 +279,8 @@ def test_a_plan_lists_the_difference_of_each_record(
 
     plan = harvest(source, context)
 
-    changed, vanished = (
-        diff_rows(plan.run, context, [Outcome.CHANGED]),
-        diff_rows(plan.run, context, [Outcome.VANISHED]),
-    )
+    changed = diff_rows(plan.run, context, [Outcome.CHANGED])
+    vanished = diff_rows(plan.run, context, [Outcome.VANISHED])
     assert [
         (row["key"], [line.rpartition("> ")[2] for line in row["removed"] if "title" in line])  # type: ignore[attr-defined]
         for row in changed

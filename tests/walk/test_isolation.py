@@ -60,10 +60,8 @@ class PagedRegistry:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/robots.txt":
             return httpx.Response(404)
-        size, page = (
-            int(request.url.params.get("limit", "10")),
-            int(request.url.params.get("page", "1")),
-        )
+        size = int(request.url.params.get("limit", "10"))
+        page = int(request.url.params.get("page", "1"))
         self.before(page)
         self.request_log.append((page, size))
         rows = [self.project(number) for number in range(SIZE)]
@@ -161,10 +159,8 @@ def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(
     isolated: HarvestContext, registry: PagedRegistry
 ) -> None:
     table = {"protocol": "json", "options": {"records": "results", "key": "id"}}
-    bad, good = (
-        parse("bad", DEFINITION | table | {"url": "https://registry.example/bad"}, "test"),
-        definition("good"),
-    )
+    bad = parse("bad", DEFINITION | table | {"url": "https://registry.example/bad"}, "test")
+    good = definition("good")
     registry.names[3] = "segfault the parser"
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -118,11 +118,9 @@ def test_a_later_harvest_closes_only_what_it_changed(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:
     harvest(source, context)
-    title, goals, other = (
-        report(context),
-        report(context, category="classification"),
-        report(context, "p2"),
-    )
+    title = report(context)
+    goals = report(context, category="classification")
+    other = report(context, "p2")
     registry.projects[0]["name"] = "Project 1, named rightly"
 
     run = harvest(source, context).run

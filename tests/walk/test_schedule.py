@@ -44,11 +44,9 @@ def test_runs_of_one_source_are_coalesced_and_never_overlap(source: Source) -> N
 
 
 def test_only_postponed_runs_resume_when_quiet_hours_end(source: Source) -> None:
-    calm, ran, waiting = (
-        replace(source, quiet=parse_quiet_hours("22:00-06:30")),
-        list[str](),
-        set[str](),
-    )
+    calm = replace(source, quiet=parse_quiet_hours("22:00-06:30"))
+    ran = list[str]()
+    waiting = set[str]()
     jobs = {
         job.id: job
         for job in create_scheduler(

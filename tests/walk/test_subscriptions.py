@@ -216,10 +216,8 @@ def test_a_webhook_is_signed_with_a_secret_of_its_own(
         posts.append(request)
         return httpx.Response(204)
 
-    secret, _ = (
-        follow(store, "webhook", HOOK, frequency="change"),
-        follow(store, "webhook", "https://other.example/"),
-    )
+    secret = follow(store, "webhook", HOOK, frequency="change")
+    _ = follow(store, "webhook", "https://other.example/")
     settle(store, compared(1, {}))
     settle(store, compared(2, {A: "2"}, new=[A]))
     deliver(

@@ -53,10 +53,8 @@ def test_a_disconnected_worker_commits_nothing_and_another_resumes_its_run(
     house.define_source("a", url=f"http://{REGISTRY}.1:{urlsplit(registry.url).port}")
     put(house.ledger, "a")
     registry.gate.clear()
-    words, inside = (
-        ("--allow-hosts", f"{REGISTRY}.1", "worker", "--heartbeat", BEAT),
-        ("ip", "netns", "exec", NAME),
-    )
+    words = ("--allow-hosts", f"{REGISTRY}.1", "worker", "--heartbeat", BEAT)
+    inside = ("ip", "netns", "exec", NAME)
     cut_off = house.start(*words, before=inside, ledger=cluster.url(database, f"{DATABASE}.1"))
     house.wait_until(
         lambda: any(page > 1 for _, _, page in registry.request_log),

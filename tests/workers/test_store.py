@@ -125,11 +125,9 @@ def test_an_entry_uploaded_before_a_crash_is_recovered(tmp_path, url):
 
 @pytest.mark.parametrize("age", [10, 1_000])
 def test_requests_per_refresh_and_commit_do_not_grow_with_the_journal(tmp_path, url, caplog, age):
-    one, last, bucket = (
-        journal(tmp_path / "1", url),
-        None,
-        url.removeprefix("s3://").partition("/")[0],
-    )
+    one = journal(tmp_path / "1", url)
+    last = None
+    bucket = url.removeprefix("s3://").partition("/")[0]
     for number in range(1, age + 1):
         path = one.folder / f"{number:09d}.rdfp.gz"
         last = write(path, [ONE if number % 2 else TWO], last, f"a.{number}", NOW)

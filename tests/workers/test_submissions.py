@@ -172,10 +172,8 @@ PAGE = "https://site.example/id/initiative/a/1"
 def test_a_contest_goes_from_a_nomination_to_a_winner_and_forgets_who_voted(
     context: SubmissionContext, jane: Submitter
 ) -> None:
-    ledger, votes = (
-        context.admin.ledger,
-        {"vote_opens": date(2026, 3, 3), "vote_closes": date(2026, 3, 4)},
-    )
+    ledger = context.admin.ledger
+    votes = {"vote_opens": date(2026, 3, 3), "vote_closes": date(2026, 3, 4)}
     criteria = (Criterion("impact", 1.0, {"en": "Impact"}),)
     edition = Edition(
         "2026",

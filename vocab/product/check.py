@@ -29,11 +29,9 @@ _MIN_SISTERS = 20  # labels from which the usual length is known
 
 _OWL = "http://www.w3.org/2002/07/owl#"
 _TYPE = NamedNode(f"{RDF}type")
-_CONCEPT, _SCHEME, _ONTOLOGY = (
-    NamedNode(f"{SKOS}Concept"),
-    NamedNode(f"{SKOS}ConceptScheme"),
-    NamedNode(f"{_OWL}Ontology"),
-)
+_CONCEPT = NamedNode(f"{SKOS}Concept")
+_SCHEME = NamedNode(f"{SKOS}ConceptScheme")
+_ONTOLOGY = NamedNode(f"{_OWL}Ontology")
 _PREFERRED, _ALTERNATIVE = NamedNode(f"{SKOS}prefLabel"), NamedNode(f"{SKOS}altLabel")
 _DEFINITIONS = (
     NamedNode(f"{SKOS}definition"),

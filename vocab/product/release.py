@@ -33,11 +33,9 @@ from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SH,
 
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 NAME = "stocktake-vocabulary"
-_OWL, _VANN, _SPDX = (
-    "http://www.w3.org/2002/07/owl#",
-    "http://purl.org/vocab/vann/",
-    "http://spdx.org/rdf/terms#",
-)
+_OWL = "http://www.w3.org/2002/07/owl#"
+_VANN = "http://purl.org/vocab/vann/"
+_SPDX = "http://spdx.org/rdf/terms#"
 _PREFIXES = {
     "adms": ADMS, "dcat": DCAT, "dct": DCT, "foaf": FOAF, "org": ORG, "owl": _OWL, "prov": PROV, "rdf": RDF, "rdfs": RDFS,
     "schema": SCHEMA, "sdg": "http://metadata.un.org/sdg/", "sh": SH, "skos": SKOS, "vann": _VANN, "vivo": VIVO, "xsd": XSD,

@@ -238,10 +238,8 @@ def _places(
     tails: Tails, parts: list[Part], context: StatementContext, places: Iterable[Place]
 ) -> None:
     for number, place in enumerate(places, 1):
-        prefix, geometry = (
-            f"<{context.record}#place-{number}> ",
-            f"<{context.record}#place-{number}-point>",
-        )
+        prefix = f"<{context.record}#place-{number}> "
+        geometry = f"<{context.record}#place-{number}-point>"
         latitude, longitude, wkt = geo_point(place.latitude, place.longitude)
         tails.append(p.LOCATION + prefix[:-1])
         parts.append([f"{geometry} {p.WKT}{wkt}"])

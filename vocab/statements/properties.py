@@ -32,53 +32,39 @@ ISSUED, MODIFIED, REVIEWED = f"<{DCT}issued> ", f"<{DCT}modified> ", f"<{SCHEMA}
 SPATIAL, RELATION, PUBLISHER = f"<{DCT}spatial> ", f"<{DCT}relation> ", f"<{DCT}publisher> "
 CREATOR, SORT = f"<{DCT}creator> ", f"<{DCT}type> "
 PAGE, HOMEPAGE, TOPIC = f"<{FOAF}page> ", f"<{FOAF}homepage> ", f"<{FOAF}primaryTopic> "
-START, END, STATUS, FUNDER = (
-    f"<{SCHEMA}startDate> ",
-    f"<{SCHEMA}endDate> ",
-    f"<{SCHEMA}eventStatus> ",
-    f"<{SCHEMA}funder> ",
-)
-LOCATION, LATITUDE, LONGITUDE, LABEL = (
-    f"<{SCHEMA}location> ",
-    f"<{WGS}lat> ",
-    f"<{WGS}long> ",
-    f"<{RDFS}label> ",
-)
+START = f"<{SCHEMA}startDate> "
+END = f"<{SCHEMA}endDate> "
+STATUS = f"<{SCHEMA}eventStatus> "
+FUNDER = f"<{SCHEMA}funder> "
+LOCATION = f"<{SCHEMA}location> "
+LATITUDE = f"<{WGS}lat> "
+LONGITUDE = f"<{WGS}long> "
+LABEL = f"<{RDFS}label> "
 IMAGE, CAPTION = f"<{SCHEMA}image> ", f"<{SCHEMA}caption> "
 GEOMETRY, WKT = f"<{GEO}hasGeometry> ", f"<{GEO}asWKT> "
 PREFERRED, CLASSIFICATION = f"<{SKOS}prefLabel> ", f"<{ORG}classification> "
-CONTENT, CONTAINER, RELATED_BY = (
-    f"<{SIOC}content> ",
-    f"<{SIOC}has_container> ",
-    f"<{VIVO}relatedBy> ",
-)
+CONTENT = f"<{SIOC}content> "
+CONTAINER = f"<{SIOC}has_container> "
+RELATED_BY = f"<{VIVO}relatedBy> "
 CATALOGUED, GENERATED, STATE = f"<{DCAT}record> ", f"<{PROV}wasGeneratedBy> ", f"<{ADMS}status> "
-DERIVED, PRIMARY, CREDIT = (
-    f"<{PROV}wasDerivedFrom> ",
-    f"<{PROV}hadPrimarySource> ",
-    f"<{SCHEMA}creditText> ",
-)
+DERIVED = f"<{PROV}wasDerivedFrom> "
+PRIMARY = f"<{PROV}hadPrimarySource> "
+CREDIT = f"<{SCHEMA}creditText> "
 ASSIGNED, NOTATION, AGENCY = f"<{ADMS}identifier> ", f"<{SKOS}notation> ", f"<{ADMS}schemaAgency> "
 SAME_AS = "<http://www.w3.org/2002/07/owl#sameAs> "
-THEME, DISTRIBUTION, ACCESS, DOWNLOAD = (
-    f"<{DCAT}theme> ",
-    f"<{DCAT}distribution> ",
-    f"<{DCAT}accessURL> ",
-    f"<{DCAT}downloadURL> ",
-)
-BYTES, CHECKSUM, ALGORITHM, DIGITS = (
-    f"<{DCAT}byteSize> ",
-    f"<{SPDX}checksum> ",
-    f"<{SPDX}algorithm> ",
-    f"<{SPDX}checksumValue> ",
-)
+THEME = f"<{DCAT}theme> "
+DISTRIBUTION = f"<{DCAT}distribution> "
+ACCESS = f"<{DCAT}accessURL> "
+DOWNLOAD = f"<{DCAT}downloadURL> "
+BYTES = f"<{DCAT}byteSize> "
+CHECKSUM = f"<{SPDX}checksum> "
+ALGORITHM = f"<{SPDX}algorithm> "
+DIGITS = f"<{SPDX}checksumValue> "
 PERIOD_START, PERIOD_END = f"<{DCAT}startDate> ", f"<{DCAT}endDate> "
-TEMPORAL, CONFORMS, RIGHTS, FORMAT = (
-    f"<{DCT}temporal> ",
-    f"<{DCT}conformsTo> ",
-    f"<{DCT}accessRights> ",
-    f"<{DCT}format> ",
-)
+TEMPORAL = f"<{DCT}temporal> "
+CONFORMS = f"<{DCT}conformsTo> "
+RIGHTS = f"<{DCT}accessRights> "
+FORMAT = f"<{DCT}format> "
 WHOLE, SOURCE, FREQUENCY = f"<{DCT}isPartOf> ", f"<{DCT}source> ", f"<{DCT}accrualPeriodicity> "
 NAME, MONEY, CURRENCY = f"<{SCHEMA}name> ", f"<{SCHEMA}value> ", f"<{SCHEMA}currency> "
 VALID_FROM, VALID_THROUGH = f"<{SCHEMA}validFrom> ", f"<{SCHEMA}validThrough> "

@@ -102,11 +102,9 @@ def write(form: FormDep, request: Request, context: SubmissionContextDep) -> Res
     sends it.
     """
     check_trap(form)
-    post, text, mail = (
-        actions.find_post(context, first(form, "about")),
-        first(form, "text"),
-        first(form, "mail"),
-    )
+    post = actions.find_post(context, first(form, "about"))
+    text = first(form, "text")
+    mail = first(form, "mail")
     submitter = session_of(request, context)
     if not first(form, "send"):
         return _form_page(context, request, post, text)

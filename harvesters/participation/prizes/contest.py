@@ -337,11 +337,9 @@ def _content(statements: list[str], thing: str) -> dict[str, Any]:
     linked: dict[str, list[str]] = defaultdict(list)
     names: dict[str, str] = {}
     for quad in parse(lines.encode(), RdfFormat.N_TRIPLES):
-        subject, name, value = (
-            str(getattr(quad.subject, "value", "")),
-            quad.predicate.value,
-            str(getattr(quad.object, "value", "")),
-        )
+        subject = str(getattr(quad.subject, "value", ""))
+        name = quad.predicate.value
+        value = str(getattr(quad.object, "value", ""))
         if name == f"{SKOS}prefLabel":
             names.setdefault(subject, value)
         elif subject == thing and isinstance(quad.object, Literal):

@@ -88,10 +88,8 @@ def check_many(
 ) -> dict[str, Check]:
     """Return the check of each submission, by its key."""
     crosswalks = load_crosswalks(base)
-    mapper, lexicon = (
-        MAPPINGS[source.mapping].prepare(source, crosswalks),
-        CrosswalkLookup(crosswalks),
-    )
+    mapper = MAPPINGS[source.mapping].prepare(source, crosswalks)
+    lexicon = CrosswalkLookup(crosswalks)
     checks: dict[str, Check] = {}
     described: dict[str, tuple[list[str], str]] = {}
     for key, content in contents.items():

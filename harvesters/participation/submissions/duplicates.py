@@ -101,10 +101,8 @@ class DuplicateFinder:
         )
         if not candidates:
             return ()
-        entity, weights = (
-            _entities(record, own.statements, base).get(own.thing),
-            self._word_weights(ledger),
-        )
+        entity = _entities(record, own.statements, base).get(own.thing)
+        weights = self._word_weights(ledger)
         compared = (
             _compare(ledger, own, entity, candidate, base, weights) for candidate in candidates
         )

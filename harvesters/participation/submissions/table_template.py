@@ -136,11 +136,9 @@ def template_xlsx(base: str, language: str) -> bytes:
     }
     with xlsxwriter.Workbook(output, settings) as book:
         table, about, lists = (book.add_worksheet(name) for name in _SHEETS)
-        bold, text, wrapped = (
-            book.add_format({"bold": True}),
-            book.add_format({"num_format": "@"}),
-            book.add_format({"text_wrap": True}),
-        )
+        bold = book.add_format({"bold": True})
+        text = book.add_format({"num_format": "@"})
+        wrapped = book.add_format({"text_wrap": True})
         table.freeze_panes(1, 0)
         # text: a spreadsheet must not make a date or a number of a code
         table.set_column(0, len(columns) - 1, _WIDTH, text)

@@ -23,12 +23,10 @@ from harvesters.reasons import Reason
 from harvesters.source import Source
 
 _NS = "{http://www.openarchives.org/OAI/2.0/}"
-_HEADER, _METADATA, _RECORD, _TOKEN = (
-    f"{_NS}header",
-    f"{_NS}metadata",
-    f"{_NS}record",
-    f"{_NS}resumptionToken",
-)
+_HEADER = f"{_NS}header"
+_METADATA = f"{_NS}metadata"
+_RECORD = f"{_NS}record"
+_TOKEN = f"{_NS}resumptionToken"
 _IDENTIFIER, _DATESTAMP, _SET = f"{_NS}identifier", f"{_NS}datestamp", f"{_NS}setSpec"
 
 Item = Record[_Element] | DeletedRecord | InvalidRecord

@@ -101,10 +101,8 @@ def _remaining_windows(
         or (until is not None and newest > until)
     ):
         return state.todo, None
-    count, read = (
-        _count_records(repository, state, (start, calendar.step_before(newest))),
-        state.received - state.ties,
-    )
+    count = _count_records(repository, state, (start, calendar.step_before(newest)))
+    read = state.received - state.ties
     if count > read if count is not None else state.steps < _MIN_ASCENDING:
         return state.todo, None
     proven = count == read or (state.total is not None and len(repository.groups) == 1)

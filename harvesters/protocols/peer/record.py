@@ -117,10 +117,8 @@ def _record_statements(
 ) -> Iterator[Quad]:
     result = f"{graph}#result-"
     for quad in quads:
-        subject, predicate = (
-            quad.subject.value if isinstance(quad.subject, NamedNode) else result,
-            quad.predicate.value,
-        )
+        subject = quad.subject.value if isinstance(quad.subject, NamedNode) else result
+        predicate = quad.predicate.value
         if (
             not subject.startswith(result)
             and predicate != f"{DCAT}record"

@@ -25,10 +25,8 @@ from harvesters.ledger.locks import keepalive_params
 HARVEST, REQUEST = "harvest", "run_request"
 _TABLES_LOCK = "layout of the queue"
 # seconds and number of retries while another run of the source is in progress
-_RETRY_SECONDS, _MAX_TRIES = (
-    5,
-    40,
-)
+_RETRY_SECONDS = 5
+_MAX_TRIES = 40
 
 # source, whether a full harvest, due time (seconds since 1970)
 HarvestHandler = Callable[[str, bool, int], None]

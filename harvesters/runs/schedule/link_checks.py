@@ -274,10 +274,8 @@ def publish_states(context: HarvestContext, source: str) -> None:
             for link in links(context.ledger, source)
             if link.state and link.since
         )
-        before, after = (
-            context.ledger.graphs.graph(graph),
-            "\n".join(describe_links(source, states, context.iris)),
-        )
+        before = context.ledger.graphs.graph(graph)
+        after = "\n".join(describe_links(source, states, context.iris))
         return [GraphChange(graph, before, after)] if before != after else []
 
     run, _ = publish_graphs(LINKS, changes, context)

@@ -126,10 +126,8 @@ class _Scanner:
         elif word == "VALUES":
             self._data()
         elif word in ("GRAPH", "SERVICE"):
-            level.state, self.index = (
-                "subject",
-                self.index + (2 if self._word(1) == "SILENT" else 1),
-            )
+            level.state = "subject"
+            self.index = self.index + (2 if self._word(1) == "SILENT" else 1)
         elif token.text == "." and token.kind == "other":
             level.state = "subject"
         elif token.text == ";":

@@ -15,11 +15,9 @@ from publisher.history.change_reader import Change, ChangeType
 from publisher.history.record_states import RecordState
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD, literal
 
-LDES, TREE, STREAMS = (
-    "https://w3id.org/ldes#",
-    "https://w3id.org/tree#",
-    "https://www.w3.org/ns/activitystreams#",
-)
+LDES = "https://w3id.org/ldes#"
+TREE = "https://w3id.org/tree#"
+STREAMS = "https://www.w3.org/ns/activitystreams#"
 _A = f"<{RDF}type>"
 _ACTIVITY_TYPES = {
     ChangeType.NEW: f"{STREAMS}Create",

@@ -32,10 +32,8 @@ VERBS = {
 }
 SET = re.compile(r"[A-Za-z0-9_.!~*'()-]+(?::[A-Za-z0-9_.!~*'()-]+)*\Z")
 _PREFIX = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")
-_DAY, _SECOND = (
-    re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII),
-    re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII),
-)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
+_SECOND = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
 
 
 def parse_arguments(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -296,10 +296,8 @@ def header(change: change_reader.Change, base: str) -> str:
     """Write a record's header."""
     status = ' status="deleted"' if change.change_type is change_reader.ChangeType.DELETED else ""
     sets = "".join(element("setSpec", name) for name in change.sets if ":" in name)
-    identifier, datestamp = (
-        element("identifier", base + change.graph),
-        element("datestamp", instant(change.announced_at or 0)),
-    )
+    identifier = element("identifier", base + change.graph)
+    datestamp = element("datestamp", instant(change.announced_at or 0))
     return f"<header{status}>{identifier}{datestamp}{sets}</header>"
 
 

@@ -220,12 +220,10 @@ def _describe_feed(
     """Return the metadata of a feed whose set has *size* changes, or of its archive *number*, 0 for
     the feed itself.
     """
-    iris, host, hub, path = (
-        pages.iris,
-        origin(request),
-        request.app.state.hub,
-        f"{feed_path(set_name)}.atom",
-    )
+    iris = pages.iris
+    host = origin(request)
+    hub = request.app.state.hub
+    path = f"{feed_path(set_name)}.atom"
     # The hub identifies a feed by one URL, whatever the host of the request.
     current = f"{iris.base}{path[1:]}" if hub else host + path
     before = number - 1 if number else size // atom.PAGE_SIZE

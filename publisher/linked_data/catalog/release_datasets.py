@@ -41,10 +41,8 @@ def release_dataset(release: Release, iris: Iris, started: str = "") -> Dataset:
     """Return a release as a dataset. *begun* is the time of the first journal entry, "" to leave it
     out.
     """
-    base, licences = (
-        iris.base,
-        [licence for licence in citation.licences(release) if is_web(licence)],
-    )
+    base = iris.base
+    licences = [licence for licence in citation.licences(release) if is_web(licence)]
     copies = tuple(
         Distribution(
             file.name,

@@ -135,12 +135,10 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
             serialize_description(description, chosen_format),
             headers={"Content-Type": chosen_format.media, **_FRESH},
         )
-    now, statuses, version, quads = (
-        clock(),
-        await source_statuses(service),
-        data_version(service),
-        await _quad_totals(service),
-    )
+    now = clock()
+    statuses = await source_statuses(service)
+    version = data_version(service)
+    quads = await _quad_totals(service)
     origin = mirror_origin.read(service.journal.folder)
     submissions = await _submissions(request)
     if chosen_format is not None:

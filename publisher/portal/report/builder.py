@@ -58,19 +58,15 @@ def build_report(
     with use_language(language if language in LANGUAGES else "en"):
         scope = parse_scope(release.number, language, chosen, names)
         with open_report_data(data, release, iris) as report_data:
-            parts, method = (
-                list(sections(report_data, scope, names)),
-                methods(report_data, scope, iris.base),
-            )
+            parts = list(sections(report_data, scope, names))
+            method = methods(report_data, scope, iris.base)
             cited = citation(
                 report_data,
                 _title(release, scope, names),
                 f"{iris.base}reports/{scope.name}/{REPORT}",
             )
-        files, title = (
-            _files(release, scope, names, parts, method, cited, iris),
-            _title(release, scope, names),
-        )
+        files = _files(release, scope, names, parts, method, cited, iris)
+        title = _title(release, scope, names)
     sizes = {file: len(content) for file, content in files.items()}
     report = Report(
         scope.name, title, release.number, language, release.issued, dict(scope.chosen), sizes

@@ -101,10 +101,8 @@ def sections(report_data: ReportData, scope: Scope, names: FacetLabels) -> Itera
 def _key_findings(
     report_data: ReportData, filters: Filter, names: FacetLabels, chosen: Container[str]
 ) -> Section:
-    counts, different = (
-        report_data.tables.counts_once(filters),
-        report_data.tables.count_different(filters),
-    )
+    counts = report_data.tables.counts_once(filters)
+    different = report_data.tables.count_different(filters)
     parts = facet_findings(counts, names, different)
     findings = [
         (sentence(f"{text[:1].upper()}{text[1:]}"), facet)
@@ -138,10 +136,8 @@ def _chapters(report_data: ReportData, filters: Filter, names: FacetLabels) -> I
         leaf_codes("line", "action-line", names.iris), key=lambda code: sort_key("line", code, 0)
     ):
         chosen = filters.with_codes("line", code)
-        total, counts = (
-            report_data.tables.count_different(chosen),
-            report_data.tables.counts_once(chosen),
-        )
+        total = report_data.tables.count_different(chosen)
+        counts = report_data.tables.counts_once(chosen)
         if not total:
             continue
         newest = tuple(

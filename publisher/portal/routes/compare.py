@@ -318,10 +318,8 @@ def _side(topic: str, tables: FacetIndex, names: FacetLabels) -> Side:
     facets = [name for name in PANELS if name != facet]
     panels = tuple(facet_panels(tables, filters, facets, names))
     if facet == PARTY:
-        name, href = (
-            tables.organization_names((code,))[code],
-            code.replace(names.iris.base, "/").replace("/id/", "/page/", 1),
-        )
+        name = tables.organization_names((code,))[code]
+        href = code.replace(names.iris.base, "/").replace("/id/", "/page/", 1)
     else:
         name, href = names.short(facet, code), names.page(facet, code)
     return Side(name, href, profile(tables, filters, names), panels)

@@ -240,10 +240,8 @@ async def _statistics(
     """Return the figures of a concept; None if things are not counted by it, or while the facet
     index is built.
     """
-    facet_code, tables = (
-        facet_of_concept(concept, service.iris),
-        open_facet_index(service.current.path),
-    )
+    facet_code = facet_of_concept(concept, service.iris)
+    tables = open_facet_index(service.current.path)
     if facet_code is None or tables is None:
         return None
     facet, code = facet_code

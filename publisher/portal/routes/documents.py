@@ -68,10 +68,8 @@ async def posts(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
 
 
 async def _respond(request: Request, service: QueryService, pages: Pages, kind: str) -> Response:
-    tables, names = (
-        require_facet_index(service),
-        FacetLabels(service.iris, await source_titles(service)),
-    )
+    tables = require_facet_index(service)
+    names = FacetLabels(service.iris, await source_titles(service))
     filters, number = parse_filters(request.query_params).with_codes("kind", kind), _number(request)
     text = listing(filters, service.iris)
     panels = await asyncio.to_thread(facet_panels, tables, filters, _PANELS[kind], names)

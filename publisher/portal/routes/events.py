@@ -55,10 +55,8 @@ router = APIRouter()
 )
 async def events(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """`/feeds/events.ics` is the calendar to subscribe to."""
-    tables, filters = (
-        require_facet_index(service),
-        parse_filters(request.query_params).with_codes("kind", "event"),
-    )
+    tables = require_facet_index(service)
+    filters = parse_filters(request.query_params).with_codes("kind", "event")
     month, today = _month(request), clock().date()
     lines = await asyncio.to_thread(tables.events_between, filters, month.first, month.last)
     after = await asyncio.to_thread(

@@ -138,10 +138,8 @@ def _store(request: Request) -> SubscriptionStore:
 
 
 async def _title(service: QueryService, followed: Followed) -> str:
-    tables, labels = (
-        require_facet_index(service),
-        FacetLabels(service.iris, await source_titles(service)),
-    )
+    tables = require_facet_index(service)
+    labels = FacetLabels(service.iris, await source_titles(service))
     return await asyncio.to_thread(title_of, followed, tables, labels)
 
 

@@ -51,10 +51,8 @@ router = APIRouter()
 )
 async def world(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """Draw the initiatives of each country on a map of the world."""
-    tables, names = (
-        require_facet_index(service),
-        FacetLabels(service.iris, await source_titles(service)),
-    )
+    tables = require_facet_index(service)
+    names = FacetLabels(service.iris, await source_titles(service))
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
     panels = await asyncio.to_thread(facet_panels, tables, filters, ("country", "region"), names)
     drawing = await asyncio.to_thread(country_map, tables, filters, names)

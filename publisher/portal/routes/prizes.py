@@ -38,11 +38,9 @@ router = APIRouter()
 )
 async def prizes(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """A prize has a category, a year and a stage: nominated, champion or winner."""
-    tables, names, filters = (
-        require_facet_index(service),
-        FacetLabels(service.iris),
-        parse_filters(request.query_params),
-    )
+    tables = require_facet_index(service)
+    names = FacetLabels(service.iris)
+    filters = parse_filters(request.query_params)
     panels = await asyncio.to_thread(
         facet_panels, tables, filters, ("prizeyear", "prize", "stage"), names
     )

@@ -38,10 +38,8 @@ from publisher.store.workers.rate_limit import RateLimiter, client_key
 LONGEST = 100  # characters of a query
 DEFAULT, MAX_SUGGESTIONS = 8, 20  # suggestions
 # requests of a client, and seconds: five a second, more than anybody types
-REQUESTS, WINDOW = (
-    300,
-    60,
-)
+REQUESTS = 300
+WINDOW = 60
 _FORMATS = {"json": JSON, "html": HTML}
 Typed = Annotated[
     str,

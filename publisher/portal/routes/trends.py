@@ -65,10 +65,8 @@ async def trends(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
             HTTPStatus.BAD_REQUEST,
             TranslatableText("The parameter by is one of {names}", names=", ".join(FACETS)),
         )
-    tables, names = (
-        require_facet_index(service),
-        FacetLabels(service.iris, await source_titles(service)),
-    )
+    tables = require_facet_index(service)
+    names = FacetLabels(service.iris, await source_titles(service))
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
     counted = [
         await asyncio.to_thread(count_trend, tables, filters, facet, names)

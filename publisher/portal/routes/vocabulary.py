@@ -174,10 +174,8 @@ async def _show_matrix(
     request: Request, service: QueryService, pages: Pages, tables: FacetIndex, urls: ResourceURLs
 ) -> Response:
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
-    names, official = (
-        FacetLabels(service.iris, await source_titles(service)),
-        await official_links(service),
-    )
+    names = FacetLabels(service.iris, await source_titles(service))
+    official = await official_links(service)
     matrix = await asyncio.to_thread(count_matrix, tables, filters, names, official)
     pairs = (("line",), ("goal",), ("line", "goal"))
     covered = {

@@ -102,10 +102,8 @@ def _write_marks(connection: duckdb.DuckDBPyConnection, tables: Path) -> None:
             columns = connection.execute(
                 read_sql("marked"), {"bits": BITS, "first": first, "last": last}
             ).fetchnumpy()
-            marks, indexes = (
-                np.asarray(columns["mark"]),
-                np.asarray(columns["index"], dtype=np.uint32),
-            )
+            marks = np.asarray(columns["mark"])
+            indexes = np.asarray(columns["index"], dtype=np.uint32)
             ends = [*np.flatnonzero(np.diff(marks)) + 1, len(marks)]
             for start, end in zip([0, *ends], ends, strict=False):
                 bits = BitMap(array("I", indexes[start:end].tobytes()))

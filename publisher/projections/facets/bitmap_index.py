@@ -118,10 +118,8 @@ class BitmapIndex:
         members, clusters = self._file("member"), self._file("cluster")
         if subset is not None:
             chosen = np.frombuffer((subset & self._grouped).to_array(), dtype=np.uint32)
-            first, last = (
-                np.searchsorted(members, chosen),
-                np.searchsorted(members, chosen, side="right"),
-            )
+            first = np.searchsorted(members, chosen)
+            last = np.searchsorted(members, chosen, side="right")
             # none is in more than two
             clusters = clusters[np.concatenate([first, (last - 1)[last - first > 1]])]
         return len(clusters) - len(np.unique(clusters))
@@ -283,10 +281,8 @@ class BitmapIndex:
         members, clusters = self._file("member"), self._file("cluster")
         if not len(members):
             return np.zeros(size, dtype=np.int64)
-        first, last = (
-            np.searchsorted(members, things),
-            np.searchsorted(members, things, side="right"),
-        )
+        first = np.searchsorted(members, things)
+        last = np.searchsorted(members, things, side="right")
         one, two = last > first, last - first > 1  # none is in more than two
         number = np.concatenate([numbers[one], numbers[two]]).astype(np.int64)
         cluster = np.concatenate([clusters[first[one]], clusters[last[two] - 1]]).astype(np.int64)

@@ -124,10 +124,8 @@ class Database:
         """Store the pairs of area and region; if they changed, recompute the facets of all things."""
         if pairs != set(self._connection.execute("SELECT area, region FROM regions").fetchall()):
             self._connection.execute("DELETE FROM regions")
-            areas, regions = (
-                [area for area, _ in sorted(pairs)],
-                [region for _, region in sorted(pairs)],
-            )
+            areas = [area for area, _ in sorted(pairs)]
+            regions = [region for _, region in sorted(pairs)]
             self._connection.execute(
                 "INSERT INTO regions SELECT unnest($areas), unnest($regions)",
                 {"areas": areas, "regions": regions},
@@ -139,10 +137,8 @@ class Database:
     def set_clusters(self, pairs: set[tuple[str, str]]) -> None:
         """Store the pairs of a member and its cluster, both IRIs."""
         self._connection.execute("DELETE FROM clusters")
-        members, clusters = (
-            [member for member, _ in sorted(pairs)],
-            [cluster for _, cluster in sorted(pairs)],
-        )
+        members = [member for member, _ in sorted(pairs)]
+        clusters = [cluster for _, cluster in sorted(pairs)]
         text = "INSERT INTO clusters SELECT unnest($members), unnest($clusters)"
         self._connection.execute(text, {"members": members, "clusters": clusters})
 

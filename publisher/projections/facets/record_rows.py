@@ -50,10 +50,8 @@ def parse_graph(triples: Iterable[bytes]) -> Graph:
     for triple in statements:
         subject, predicate, term = triple.split(b" ", 2)
         if subject != before:  # sorted, so this subject is new
-            before, properties = (
-                subject,
-                properties_by_subject.setdefault(subject[1:-1].decode(), {}),
-            )
+            before = subject
+            properties = properties_by_subject.setdefault(subject[1:-1].decode(), {})
         properties.setdefault(_iri_text(predicate), []).append(parse_term(term))
     digest = sha256(b"".join([triple + b" .\n" for triple in statements]))
     return Graph(properties_by_subject, len(statements), digest.hexdigest())
@@ -174,10 +172,8 @@ def _record(item: Record) -> Row:
 
 def _initiative(record: Record) -> Row:
     ns, values = record.iris.ns, record.thing_values
-    title, description = (
-        preferred_text(values(f"{DCT}title")),
-        preferred_text(values(f"{DCT}description")),
-    )
+    title = preferred_text(values(f"{DCT}title"))
+    description = preferred_text(values(f"{DCT}description"))
     start, end = (
         record.graph.one(record.thing, SCHEMA + name) for name in ("startDate", "endDate")
     )

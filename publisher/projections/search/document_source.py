@@ -26,11 +26,9 @@ _LINKS = (
     "target",
     "activityType",
 )
-_TYPE, _MODIFIED, _TOPIC = (
-    NamedNode(f"{RDF}type"),
-    NamedNode(f"{DCT}modified"),
-    NamedNode(f"{FOAF}primaryTopic"),
-)
+_TYPE = NamedNode(f"{RDF}type")
+_MODIFIED = NamedNode(f"{DCT}modified")
+_TOPIC = NamedNode(f"{FOAF}primaryTopic")
 _DEFAULT_GRAPH = DefaultGraph()
 _Text = tuple[str, str | None]  # with its language
 

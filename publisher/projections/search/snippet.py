@@ -57,10 +57,8 @@ class Marker:
         if end < len(line) and (space := line.rfind(" ", start + LENGTH // 2, end)) >= 0:
             end = space
         pieces = self.pieces(line[start:end], tag)
-        before, after = (
-            ([Piece("… ", False)] if start else []),
-            ([Piece(" …", False)] if end < len(line) else []),
-        )
+        before = [Piece("… ", False)] if start else []
+        after = [Piece(" …", False)] if end < len(line) else []
         return [*before, *pieces, *after]
 
     def _spans(self, text: str, language: str) -> list[tuple[int, int]]:

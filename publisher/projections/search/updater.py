@@ -88,12 +88,10 @@ class SearchUpdater:
         prefetch: Callable[[Iterable[str]], None] | None = None,
     ) -> None:
         self.published = folder / "shown"
-        self._folder, self._reader, self._base, self._prefetch_subjects = (
-            folder,
-            reader,
-            reader.base,
-            prefetch,
-        )
+        self._folder = folder
+        self._reader = reader
+        self._base = reader.base
+        self._prefetch_subjects = prefetch
         self._index, self._checkpoint_file = folder / "index", folder / "position.json"
         self._committed = self._read_checkpoint()
         if not self.checkpoint:

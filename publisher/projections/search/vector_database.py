@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from languages.embedding import WIDTH, Vectors
 
 BUILD_VERSION = "1"
-THINGS, OFFSETS, VECTORS, MEANS, CODES = (
-    "things",
-    "offsets.npy",
-    "vectors.npy",
-    "means.npy",
-    "codes.npy",
-)
+THINGS = "things"
+OFFSETS = "offsets.npy"
+VECTORS = "vectors.npy"
+MEANS = "means.npy"
+CODES = "codes.npy"
 _CHUNK = 8_192  # rows in memory at a time
 _FEW = 20  # texts of a language whose mean counts as much as that of all texts
 _SCALE = 127  # the largest number of a stored vector: one byte a number is enough to order things

@@ -46,10 +46,8 @@ class VectorIndex:
     def __init__(self, folder: Path) -> None:
         # a row for each 64 signs: sums over short rows are slow
         self._codes = np.ascontiguousarray(np.load(folder / CODES).T)
-        self._means, self._offsets = (
-            np.load(folder / MEANS),
-            np.load(folder / OFFSETS, mmap_mode="r"),
-        )
+        self._means = np.load(folder / MEANS)
+        self._offsets = np.load(folder / OFFSETS, mmap_mode="r")
         self._vectors = np.load(folder / VECTORS, mmap_mode="r")
         with (folder / THINGS).open("rb") as file:
             self._things = (

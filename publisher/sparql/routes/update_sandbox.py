@@ -186,10 +186,8 @@ async def _write(
         raise LoadRefused(
             "LOAD is not supported; send the data in the update itself, with INSERT DATA"
         )
-    default, named = (
-        graph_parameters(params, "using-graph-uri") or (),
-        graph_parameters(params, "using-named-graph-uri") or (),
-    )
+    default = graph_parameters(params, "using-graph-uri") or ()
+    named = graph_parameters(params, "using-named-graph-uri") or ()
     update = Update(using(text, default, named), service.iris.base, MAX_QUADS)
     await cancel_on_disconnect(
         request, store.write(update, parse_timeout(single_value(params, "timeout")))

@@ -30,10 +30,8 @@ def aggregated(
 
     *is_computed*: they are values of an expression, whose errors are unbound.
     """
-    kind, distinct = (
-        expression.name.removeprefix("Aggregate_"),
-        "DISTINCT " if expression.distinct else "",
-    )
+    kind = expression.name.removeprefix("Aggregate_")
+    distinct = "DISTINCT " if expression.distinct else ""
     missing = f"bool_or({name} IS NULL)" if column.nullable else "false"
     if kind == "Count":
         count = f"count({distinct}{name})"
@@ -51,10 +49,8 @@ def aggregated(
             separator = " " if expression.separator is None else str(expression.separator)
             result, value = _concatenated(column, name, distinct, separator)
         case "Sample":  # which value is chosen is not defined
-            result, value = (
-                column.type,
-                fallback(f"count(DISTINCT {name}) > 1", f"any_value({name})"),
-            )
+            result = column.type
+            value = fallback(f"count(DISTINCT {name}) > 1", f"any_value({name})")
         case _:
             raise NotCompiled(kind)
     return VariableColumn(result, True), fallback(missing, value) if column.nullable else value
@@ -68,10 +64,8 @@ def _extreme(column: VariableColumn, name: str, function: str) -> tuple[ColumnTy
         return column.type, f"{function}({name})"
     kind = f"{name}_kind"
     mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({TermKind.BLANK:d}, {TermKind.LANGUAGE_STRING:d}, {TermKind.OTHER:d}))"
-    whole, lexical = (
-        f"arg_{function}({name}, {name}_whole)",
-        f"arg_{function}({name}, {name}_lexical)",
-    )
+    whole = f"arg_{function}({name}, {name}_whole)"
+    lexical = f"arg_{function}({name}, {name}_lexical)"
     return column.type, fallback(
         mixed, f"CASE WHEN min({kind}) = {TermKind.INTEGER:d} THEN {whole} ELSE {lexical} END"
     )
@@ -116,10 +110,8 @@ def _concatenated(
     defines no order.
     """
     if column.type is ColumnType.TERM:
-        text, other = (
-            f"{name}_lexical",
-            f"coalesce(bool_or({name}_kind <> {TermKind.STRING:d}), false)",
-        )
+        text = f"{name}_lexical"
+        other = f"coalesce(bool_or({name}_kind <> {TermKind.STRING:d}), false)"
     elif column.type is ColumnType.STRING:
         text, other = name, "false"
     else:

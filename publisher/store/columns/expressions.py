@@ -264,11 +264,9 @@ class Expressions:
 
     def regex(self, expression: CompValue) -> Condition:
         """Return REGEX of a pattern of plain letters."""
-        text, pattern, flags = (
-            self.operand(expression.text),
-            str(expression.pattern),
-            str(expression.flags or ""),
-        )
+        text = self.operand(expression.text)
+        pattern = str(expression.pattern)
+        flags = str(expression.flags or "")
         allowed = {"": _SIMPLE_PATTERN, "i": _PLAIN_PATTERN}.get(flags)
         if (
             not isinstance(expression.pattern, ParsedLiteral)
@@ -321,10 +319,8 @@ class Expressions:
 
     def substring(self, expression: CompValue) -> Operand:
         """Return SUBSTR from a constant place on, of a constant length."""
-        text, bounds = (
-            self.operand(expression.arg),
-            [expression.start, *([expression.length] if expression.length is not None else [])],
-        )
+        text = self.operand(expression.arg)
+        bounds = [expression.start, *([expression.length] if expression.length is not None else [])]
         if not all(
             isinstance(bound, ParsedLiteral) and re.fullmatch(r"[1-9][0-9]{0,5}", str(bound))
             for bound in bounds

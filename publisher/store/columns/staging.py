@@ -121,10 +121,8 @@ class Stage:
         """Stage the new terms of *encoded*. Terms that the RDF store normalizes get the numbers of
         their normalized forms.
         """
-        texts, hashes = (
-            self._numbers.arrived,
-            np.frombuffer(b"".join(self._numbers.hashes), _HASHES),
-        )
+        texts = self._numbers.arrived
+        hashes = np.frombuffer(b"".join(self._numbers.hashes), _HASHES)
         self._numbers.arrived, self._numbers.hashes = [], []
         special = [index for index, text in enumerate(texts) if not is_unchanged(text)]
         if special:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-QUERY, UPDATE, GRAPHS = (
-    "STOCKTAKE_SPARQL_URL",
-    "STOCKTAKE_SPARQL_UPDATE_URL",
-    "STOCKTAKE_GRAPH_STORE_URL",
-)
+QUERY = "STOCKTAKE_SPARQL_URL"
+UPDATE = "STOCKTAKE_SPARQL_UPDATE_URL"
+GRAPHS = "STOCKTAKE_GRAPH_STORE_URL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,12 +60,10 @@ class RemoteStore:
         wait: Callable[[float], None] = time.sleep,
         report: Callable[[str], None] = ignore_report,
     ) -> None:
-        self._reader, self._graph, self._now, self._wait = (
-            reader,
-            NamedNode(status_graph),
-            now,
-            wait,
-        )
+        self._reader = reader
+        self._graph = NamedNode(status_graph)
+        self._now = now
+        self._wait = wait
         self._status_file = StatusFile(
             status, Iris(status_graph.removesuffix("status")).operations, reader.journal.store
         )

@@ -79,10 +79,8 @@ async def test_an_export_past_its_own_limit_fails_with_the_reason(serve) -> None
 async def test_what_is_no_query_or_asks_elsewhere_is_refused_at_once(serve) -> None:
     served = await serve(LIMITS)
 
-    wrong, elsewhere = (
-        await put(served.client, "SELECT * {"),
-        await put(served.client, "SELECT * { SERVICE <http://x.org/> { ?s ?p ?o } }"),
-    )
+    wrong = await put(served.client, "SELECT * {")
+    elsewhere = await put(served.client, "SELECT * { SERVICE <http://x.org/> { ?s ?p ?o } }")
     nothing, unknown = await put(served.client, ""), await served.client.get("/exports/" + "A" * 22)
 
     assert [answer.status_code for answer in (wrong, elsewhere, nothing, unknown)] == [

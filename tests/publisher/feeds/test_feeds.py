@@ -17,11 +17,9 @@ from publisher.feeds.xml_writing import element
 from publisher.history.change_reader import SLICE
 from publisher.http.pages.branding import NO_CONTACT, Branding
 
-ATOM, HISTORY, AT = (
-    "{http://www.w3.org/2005/Atom}",
-    "{http://purl.org/syndication/history/1.0}",
-    "{http://purl.org/atompub/tombstones/1.0}",
-)
+ATOM = "{http://www.w3.org/2005/Atom}"
+HISTORY = "{http://purl.org/syndication/history/1.0}"
+AT = "{http://purl.org/atompub/tombstones/1.0}"
 
 Still = tuple[Path, httpx.Client]
 

@@ -13,11 +13,9 @@ from pyshacl import validate
 from rdflib import Graph
 
 SHAPES = ROOT.parent / "shared" / "suites" / "tree-shacl"
-TREE, LDES, A = (
-    "https://w3id.org/tree#",
-    "https://w3id.org/ldes#",
-    "http://www.w3.org/1999/02/22-rdf-syntax-ns#type",
-)
+TREE = "https://w3id.org/tree#"
+LDES = "https://w3id.org/ldes#"
+A = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
 BELOW = "http://www.w3.org/2000/01/rdf-schema#subClassOf"
 KINDS = {
     "TR3.1": ("/ldes",),

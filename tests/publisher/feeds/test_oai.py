@@ -18,10 +18,8 @@ from journal.journal import Journal
 from publisher.feeds.oai import tokens
 
 XSD = ROOT.parent / "shared" / "suites" / "oai-pmh-xsd" / "oai-all.xsd"
-PROVENANCE, PROVENANCE_XSD = (
-    "http://www.openarchives.org/OAI/2.0/provenance",
-    Path(__file__).with_name("provenance.xsd"),
-)
+PROVENANCE = "http://www.openarchives.org/OAI/2.0/provenance"
+PROVENANCE_XSD = Path(__file__).with_name("provenance.xsd")
 OAI = "{http://www.openarchives.org/OAI/2.0/}"
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 ONE = f"{IRIS.base}record/demo/i%2F7"

@@ -79,10 +79,8 @@ def finish(
 ) -> Response:
     """Check the answer of the provider, once, and begin a session as the link in a mail does."""
     secret, ledger, now = request.cookies.get(COOKIE, ""), context.admin.ledger, context.admin.now()
-    sign_in, link = (
-        _sign_in(context, secret),
-        submissions.find_link(context.admin.ledger, secret, Purpose.SIGN_IN) if secret else None,
-    )
+    sign_in = _sign_in(context, secret)
+    link = submissions.find_link(context.admin.ledger, secret, Purpose.SIGN_IN) if secret else None
     is_own = link is not None and compare_digest(
         sign_in.derive("state").encode(), state.encode(errors="replace")
     )

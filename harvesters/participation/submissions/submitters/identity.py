@@ -233,11 +233,9 @@ def confirm(context: SubmissionContext, secret: str) -> tuple[Submitter, Link, s
 
     Raises LinkInvalid.
     """
-    link, ledger, now = (
-        check_confirmation(context, secret),
-        context.admin.ledger,
-        context.admin.now(),
-    )
+    link = check_confirmation(context, secret)
+    ledger = context.admin.ledger
+    now = context.admin.now()
     if not submissions.use_link(ledger, secret, now):
         raise LinkInvalid(
             "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."

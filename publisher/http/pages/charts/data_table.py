@@ -25,10 +25,8 @@ from vocab.iris import Iris
 from vocab.schemes import concepts, label
 from vocab.terms import DCT, RDF, RDFS, XSD
 
-QB, VALUE = (
-    "http://purl.org/linked-data/cube#",
-    "http://purl.org/linked-data/sdmx/2009/measure#obsValue",
-)
+QB = "http://purl.org/linked-data/cube#"
+VALUE = "http://purl.org/linked-data/sdmx/2009/measure#obsValue"
 TABLE_FORMATS: dict[str, Format] = {
     "json": Format("json", "JSON", "application/json"),
     "csv": Format("csv", "CSV", "text/csv; charset=utf-8"),

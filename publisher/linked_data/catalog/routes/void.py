@@ -65,10 +65,8 @@ async def describe(service: QueryService) -> Description:
     """Describe the dataset, with the counts of the newest release that has them, else those of the
     current snapshot.
     """
-    dataset, release = (
-        f"{service.iris.base}.well-known/void#dataset",
-        await asyncio.to_thread(_newest_release, service),
-    )
+    dataset = f"{service.iris.base}.well-known/void#dataset"
+    release = await asyncio.to_thread(_newest_release, service)
     triples = list(_dataset(service, dataset, release))
     if release:
         triples += parse_statements(
