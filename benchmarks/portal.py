@@ -331,12 +331,15 @@ def main(
         err.print(f"{visitors} visitors, {seconds:,.0f} s")
         crawlers = Swarm(swarm, rate, codes, things["initiative"]) if swarm else None
         trusted = {"STOCKTAKE_TRUSTED_PROXIES": "127.0.0.1"}
-        # anew: nothing is kept
+        # anew: nothing is kept; one page of each kind was opened, since all that a server reads
+        # once for all pages is no matter of a crowd
         with (
             served(data, limits, trusted) as address,
             httpx.Client(base_url=address, timeout=120) as client,
         ):
             until(lambda: ready(client) and client.get("/prizes", headers=HTML).is_success, 120)
+            for pages in every.values():
+                client.get(pages[-1], headers=HTML).raise_for_status()
             tally = asyncio.run(crowd(address, every, visitors, pause, seconds, crawlers))
     lines += (
         [*together(*tally, SWARM_READY), *crawlers.lines()] if crawlers else [*together(*tally)]

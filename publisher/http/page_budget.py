@@ -3,8 +3,8 @@ once.
 
 A crawler that follows every facet finds pages without end, and each costs a query. A page costs one
 point; each facet value beyond the first doubles it. Pages of many facets are rendered a few at a
-time, whoever asks for them, so that many addresses together do not delay the pages that people
-open. ``/robots.txt`` keeps to the same limits.
+time, and for a quarter of the time at most, whoever asks for them, so that many addresses together
+do not delay the pages that people open. ``/robots.txt`` keeps to the same limits.
 
 Source: https://www.rfc-editor.org/rfc/rfc6585 section 4 (429),
 https://www.rfc-editor.org/rfc/rfc9110 section 10.2.3 (Retry-After).
@@ -31,6 +31,9 @@ from publisher.projections.facets.facets import FACETS
 from publisher.store.workers.rate_limit import RateLimiter, client_key
 
 DEEP = 3  # with at least this number of facet values, renderings of a page are limited
+# After such a page none is begun for this many times as long as it took: those that wait for one
+# another take a quarter of the time, and less work is taken on where the server is slow.
+REST = 3.0
 MOST_POINTS = 32  # of a page
 ALL_DATA = TranslatableText("all data is in the files of /dumps/ and /releases")
 ALL_DATA_LINK = '</dumps/>; rel="related"; title="all data as files"'
@@ -114,6 +117,9 @@ class PageBudgetMiddleware:
 class DeepPagesMiddleware:
     """Render *limits.deep* pages with DEEP or more facet values at once; others wait
     *limits.deep_wait* seconds, then get 503.
+
+    Each turn rests after a page REST times as long as it took, at most half of *limits.deep_wait*:
+    the next who waits is served also where pages are slow.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, respond: Respond) -> None:
@@ -138,10 +144,13 @@ class DeepPagesMiddleware:
             response = await self._respond(Request(scope), error)
             response.headers["Link"] = ALL_DATA_LINK
             return await response(scope, receive, send)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
             await self._app(scope, receive, send)
         finally:
-            self._turns.release()
+            rest = min(REST * (loop.time() - begun), self._wait / 2)
+            loop.call_later(rest, self._turns.release)
 
 
 def _is_own(client: str) -> bool:

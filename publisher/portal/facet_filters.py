@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
+from urllib.parse import quote_plus
 
 from starlette.datastructures import QueryParams
 
@@ -141,12 +142,17 @@ def filter_groups(
     filters: Filter, counts: Mapping[str, Mapping[str, ThingCount]], names: FacetLabels
 ) -> list[FilterGroup]:
     """Return the facets with at least one value."""
-    groups = (_group(name, filters, counts.get(name, {}), names) for name in FILTER_FACETS)
+    toggles = _Toggles()
+    groups = (_group(name, filters, counts.get(name, {}), names, toggles) for name in FILTER_FACETS)
     return [group for group in groups if group.first]
 
 
 def _group(
-    facet: str, filters: Filter, counts: Mapping[str, ThingCount], names: FacetLabels
+    facet: str,
+    filters: Filter,
+    counts: Mapping[str, ThingCount],
+    names: FacetLabels,
+    toggles: _Toggles,
 ) -> FilterGroup:
     picked = filters.codes(facet)
     ranked = sorted(
@@ -166,7 +172,7 @@ def _group(
     ranked += [(code, NONE) for code in picked if code not in counts]
     options = [
         FilterOption(
-            code, names.short(facet, code), things, code in picked, _toggle_url(facet, code, picked)
+            code, names.short(facet, code), things, code in picked, toggles.url(facet, code, picked)
         )
         for code, things in ranked[:MAX_VALUES]
     ]
@@ -181,14 +187,23 @@ def _group(
     )
 
 
-def _toggle_url(facet: str, code: str, picked: tuple[str, ...]) -> str:
-    """Return the URL of the search with *code* added or removed, at its first page."""
-    now = current_locale()
-    params = [
-        (name, value)
-        for name, value in QueryParams(now.query).multi_items()
-        if value and name not in ("page", "format", "lang")
-    ]
-    others = [(name, value) for name, value in params if (name, value) != (facet, code)]
-    parameters = others if code in picked else [*others, (facet, code)]
-    return "/search" + _query(parameters)
+class _Toggles:
+    """The URLs of the search of the request with a value more or less, at its first page.
+
+    The parameters are parsed and encoded once: a page has hundreds of these URLs.
+    """
+
+    def __init__(self) -> None:
+        self._params = [
+            (name, value)
+            for name, value in QueryParams(current_locale().query).multi_items()
+            if value and name not in ("page", "format", "lang")
+        ]
+        self._begin = f"/search{_query(self._params)}{'&' if self._params else '?'}"
+
+    def url(self, facet: str, code: str, picked: tuple[str, ...]) -> str:
+        """Return the URL of the search with *code* added, or removed if it is among *picked*."""
+        if code in picked:
+            others = [pair for pair in self._params if pair != (facet, code)]
+            return "/search" + _query(others)
+        return f"{self._begin}{facet}={quote_plus(code)}"

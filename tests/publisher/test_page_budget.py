@@ -18,7 +18,13 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from publisher.errors import PublisherError
-from publisher.http.page_budget import ALL_DATA_LINK, DeepPagesMiddleware, PageBudgetMiddleware
+from publisher.http import page_budget
+from publisher.http.page_budget import (
+    ALL_DATA_LINK,
+    REST,
+    DeepPagesMiddleware,
+    PageBudgetMiddleware,
+)
 from publisher.http.problems import describe_error, problem_response
 from publisher.limits import Limits
 
@@ -178,6 +184,50 @@ async def test_pages_of_many_facets_wait_for_their_turn_and_others_do_not() -> N
     ) == (200, 503, 200, 200)
     assert busy.headers["Link"].startswith("</dumps/>")
     assert busy.headers["Retry-After"]
+
+
+async def test_after_a_page_of_many_facets_none_is_begun_for_three_times_as_long() -> None:
+    """Of two that are asked for at once, the second begins when the first has rested; a page of
+    fewer facets in between does not wait.
+    """
+    loop, began = asyncio.get_running_loop(), list[tuple[str, float]]()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        began.append((scope["query_string"].decode(), loop.time()))
+        await asyncio.sleep(0.05)
+        await page(scope, receive, send)
+
+    app = DeepPagesMiddleware(slow, Limits(deep=1, deep_wait=60), respond)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://pages.example"
+    ) as client:
+        deep = "/search?goal=4&country=404&year="
+        both = asyncio.gather(client.get(f"{deep}2020"), client.get(f"{deep}2021"))
+        await asyncio.sleep(0)
+        await client.get("/search?goal=4")
+        await both
+
+    order = [query.rpartition("=")[2] for query, _ in began]
+    rested = began[2][1] - began[0][1]
+    assert order == ["2020", "4", "2021"]
+    assert rested >= (1 + REST) * 0.05
+
+
+async def test_a_turn_rests_half_of_the_time_that_others_wait_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(page_budget, "REST", 1e6)
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.01)
+        await page(scope, receive, send)
+
+    app = DeepPagesMiddleware(slow, Limits(deep=1, deep_wait=3), respond)
+    deep = "http://pages.example/search?goal=4&country=404&year="
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        answers = await asyncio.gather(client.get(f"{deep}2020"), client.get(f"{deep}2021"))
+
+    assert [answer.status_code for answer in answers] == [200, 200]
 
 
 @session_loop

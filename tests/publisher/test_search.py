@@ -10,8 +10,14 @@ import re
 import httpx
 import pytest
 from pyoxigraph import Store
+from starlette.datastructures import QueryParams
 
+from languages.request_locale import RequestLocale, use_language
 from publisher.http.pages.static_files import static_url
+from publisher.portal.facet_filters import filter_groups, parse_filters
+from publisher.portal.facet_labels import FacetLabels
+from publisher.projections.facets.thing_count import NONE
+from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}
 # the only one that the page has
@@ -291,3 +297,17 @@ async def test_a_search_that_is_asked_again_is_answered_alike(client):
 
     assert first.json() == second.json()
     assert first.headers.get("etag") == second.headers.get("etag")
+
+
+def test_a_value_of_a_facet_leads_to_the_first_page_of_the_search_with_it_or_without() -> None:
+    locale = RequestLocale(query="q=clinic+%26+school&goal=4&page=3&lang=fr&sort=")
+    counts = {"goal": {"4": NONE, "5": NONE}, "country": {"a & b": NONE}}
+    with use_language("en", locale):
+        groups = filter_groups(parse_filters(QueryParams("goal=4")), counts, FacetLabels(Iris()))
+
+    hrefs = {(group.facet, item.code): item.href for group in groups for item in group.first}
+    assert hrefs == {
+        ("goal", "4"): "/search?q=clinic+%26+school",
+        ("goal", "5"): "/search?q=clinic+%26+school&goal=4&goal=5",
+        ("country", "a & b"): "/search?q=clinic+%26+school&goal=4&country=a+%26+b",
+    }
