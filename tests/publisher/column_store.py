@@ -90,7 +90,7 @@ def comparable(query: str, answer_rows: list[tuple[str | None, ...]]) -> object:
 
     Values of GROUP_CONCAT are in no order, and triples are a set: the RDF store may repeat some.
     """
-    if query.startswith("CONSTRUCT"):
+    if query.startswith(("CONSTRUCT", "DESCRIBE")):
         return set(answer_rows)
     if "GROUP_CONCAT" in query:
         answer_rows = [

@@ -137,6 +137,7 @@ class QueryGenerator:
                 "concatenated",
                 "ask",
                 "construct",
+                "describe",
             ]
         )
         one, two = random.sample(self._names, 2)
@@ -151,6 +152,8 @@ class QueryGenerator:
                 ]
             )
             return f"CONSTRUCT {{ {template} }} {pattern}"
+        if shape == "describe":
+            return f"DESCRIBE ?{one} ?{two} {pattern}"
         if shape == "concatenated":
             values = random.choice([f"STR(?{two})", f"DISTINCT STR(?{two})", f"?{two}"])
             return f'SELECT ?{one} (GROUP_CONCAT({values}; SEPARATOR="{SEPARATOR}") AS ?n) {pattern} GROUP BY ?{one}'
@@ -161,7 +164,8 @@ class QueryGenerator:
             return f"SELECT (COUNT({counted}) AS ?n) {pattern}"
         if shape == "group":
             having = random.choice(["", "", " HAVING (COUNT(*) > 1)"])
-            return f"SELECT ?{one} ({self._aggregate(two)} AS ?n) {pattern} GROUP BY ?{one}{having}{self._order([one, 'n'])}"
+            end = self._order([one, "n"]) or random.choice(["", "", " LIMIT 40", " LIMIT 3"])
+            return f"SELECT ?{one} ({self._aggregate(two)} AS ?n) {pattern} GROUP BY ?{one}{having}{end}"
         if shape == "order":
             return f"SELECT ?{one} ?{two} {pattern}{self._order([one, two], always=True)}"
         if shape == "nested":
@@ -235,12 +239,19 @@ class QueryGenerator:
                 return self._group(depth - 1)
             case "exists":
                 union = f"{{ {self._triple()} }} UNION {{ {self._triple()} }}"
-                more = random.choice(["", self._triple(), f"FILTER({self._condition(1)})", union])
-                return f"FILTER {random.choice(['', 'NOT '])}EXISTS {{ {self._triple()} {more} }}"
+                optional = f"OPTIONAL {{ {self._triple()} }}"
+                filtered = f"FILTER({self._condition(1)})"
+                more = random.choice(["", self._triple(), filtered, union, optional])
+                exists = f"{random.choice(['', 'NOT '])}EXISTS {{ {self._triple()} {more} }}"
+                if random.random() < 0.2:
+                    return f"FILTER({exists} || {self._condition(1)})"
+                return f"FILTER {exists}"
             case "graph":
                 graph = random.choice(["?g", str(random.choice(GRAPHS))])
                 return f"GRAPH {graph} {{ {self._triple()} {random.choice(['', self._triple()])} }}"
             case "bind":
+                if random.random() < 0.25:
+                    return f"BIND({self._chosen()} AS ?x{random.randrange(9)})"
                 return f"BIND({random.choice(FUNCTIONS).format(self._name(), self._name())} AS ?x{random.randrange(9)})"
             case "values":
                 rows = " ".join(
@@ -249,6 +260,20 @@ class QueryGenerator:
                 )
                 return f"VALUES (?{random.choice(['a', 'b'])} ?{random.choice(['c', 'd'])}) {{ {rows} }}"
         return f"FILTER({self._condition(2)})"
+
+    def _chosen(self) -> str:
+        """Return an expression that chooses a term, or depends on what exists."""
+        exists = f"EXISTS {{ {self._triple()} }}"
+        one, two = self._name(), self._name()
+        return self._random.choice(
+            [
+                exists,
+                f"NOT {exists}",
+                f"IF({exists}, 0, 1)",
+                f"COALESCE(?{one}, ?{two})",
+                f"IF({self._condition(1)}, ?{one}, ?{two})",
+            ]
+        )
 
     def _condition(self, depth: int) -> str:
         random, name = self._random, self._name()
@@ -294,7 +319,17 @@ class QueryGenerator:
             f"({one}|^{two})",
             f"({one}|{two})",
         ]
+        paths += [f"!{one}", f"!({one}|{two})", f"^(!{one})", f"({one}|{one}/{two})"]
         recursive = [f"{one}{mark}" for mark in "*+?"]
+        recursive += [
+            f"({one}/{two}?)+",
+            f"({one}*/{two})?",
+            f"({one}+|^{two})*",
+            f"(!{one})+",
+            f"({one}?/{two}?)+",
+            f"({one}|{two}+)",
+            f"({one}|{two}?)",
+        ]
         recursive += [
             f"({one}|{two})*",
             f"{two}/{one}*",

@@ -53,10 +53,10 @@ QUALITY = {
 }
 # An empty GRAPH; LIMIT without ORDER BY; OPTIONAL in EXISTS.
 EXAMPLES = {item.name: item.text for item in examples(IRIS) if item.kind == "select"}
-# LIMIT without ORDER BY; GROUP_CONCAT; EXISTS in BIND; MAX of what may be unbound; other functions.
+# LIMIT without ORDER BY; GROUP_CONCAT; MAX of what may be unbound; other functions.
 EXAMPLES_OF_THE_STORE = {
     *("indicators-of-initiatives", "provenance-of-a-record", "full-text-and-goals", "places"),
-    *("matrix-and-practice", "missing-goals", "near-nairobi", "run-accounts"),
+    *("near-nairobi", "run-accounts"),
 }
 LEFT_TO_THE_STORE = {
     "named-graphs",

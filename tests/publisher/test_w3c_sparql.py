@@ -68,7 +68,7 @@ COMPILED = {
     "functions": 8,
     "grouping": 3,
 }
-COMPILED |= {"negation": 10, "project-expression": 4, "property-path": 19, "subquery": 8}
+COMPILED |= {"negation": 11, "project-expression": 4, "property-path": 28, "subquery": 8}
 
 Data = tuple[tuple[Path, ...], tuple[Path, ...]]  # files of the default graph and of named graphs
 

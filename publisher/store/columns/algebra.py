@@ -93,6 +93,48 @@ def alternatives(node: CompValue) -> list[CompValue]:
     return [node]
 
 
+def existences_of(expression: object) -> Iterator[CompValue]:
+    """Yield each EXISTS and NOT EXISTS in *expression*."""
+    if isinstance(expression, CompValue):
+        if expression.name in EXISTS:
+            yield expression
+        else:
+            for key, value in expression.items():
+                if key != "_vars":
+                    yield from existences_of(value)
+    elif isinstance(expression, list | tuple):
+        for part in expression:
+            yield from existences_of(part)
+
+
+def replaced(expression: object, parts: Mapping[int, Variable]) -> object:
+    """Return *expression* with variables in place of its *parts*, by their id()."""
+    if id(expression) in parts:
+        return parts[id(expression)]
+    if isinstance(expression, CompValue):
+        values = {
+            key: replaced(value, parts) for key, value in expression.items() if key != "_vars"
+        }
+        return CompValue(expression.name, **values)
+    if isinstance(expression, list | tuple):
+        return [replaced(part, parts) for part in expression]
+    return expression
+
+
+def without_optional(node: CompValue) -> CompValue:
+    """Return *node* without OPTIONAL at its end, which neither adds nor removes the first solution."""
+    while node.name == "LeftJoin":
+        node = node.p1
+    return node
+
+
+def is_grouped(node: CompValue) -> bool:
+    """Return whether the solutions of *node* are groups."""
+    while node.name in ("Extend", "Filter"):
+        node = node.p
+    return bool(node.name == "AggregateJoin")
+
+
 def is_substitutable(node: CompValue) -> bool:
     """Return whether *node* can be evaluated alone: its filters use only its own variables."""
     if node.name == "BGP":

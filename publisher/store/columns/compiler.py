@@ -19,10 +19,14 @@ from publisher.store.columns.algebra import (
     all_variables,
     alternatives,
     conjunction,
+    existences_of,
     has_existence,
     ignores_doubles,
+    is_grouped,
     is_substitutable,
     modifiers_of,
+    replaced,
+    without_optional,
 )
 from publisher.store.columns.expressions import Expressions
 from publisher.store.columns.operands import Condition, constant, variables_of
@@ -35,7 +39,9 @@ from publisher.store.columns.relations import (
     NotCompiled,
     SolutionTable,
     VariableColumn,
+    described,
     exists,
+    fallback,
     join,
     left_join,
     minus,
@@ -44,6 +50,7 @@ from publisher.store.columns.relations import (
     with_column,
     with_properties,
     with_unbound,
+    without_columns,
 )
 from publisher.store.columns.result_lines import Template, lines_of, template_of
 from publisher.store.columns.terms import TermKind, TermRow
@@ -99,12 +106,15 @@ class _Compiler:
         self._has_aggregate = False
         # what is grouped by, by the variable that stands for it after the grouping
         self._keys: dict[str, str] = {}
+        self._marks = 0  # how many columns of EXISTS there are
         self._depth = 0
 
     def query(self, parsed: ParsedQuery) -> CompiledQuery:
         """Return the whole query as SQL."""
         algebra = parsed.algebra
         template: Template = ()
+        if parsed.form is Form.DESCRIBE:
+            return self._describe(algebra)
         relation, is_ordered = self._select(algebra.p)
         if parsed.form is Form.ASK:
             self._check_every(relation)
@@ -127,6 +137,27 @@ class _Compiler:
             lines, variables, self._patterns.cost, is_blocking, parsed.form, template
         )
 
+    def _describe(self, algebra: CompValue) -> CompiledQuery:
+        """Return a DESCRIBE of variables: the RDF store describes an IRI beside them only if the
+        pattern has a solution, and an IRI alone as fast.
+        """
+        if self._bindings or not all(isinstance(term, Variable) for term in algebra.PV):
+            raise NotCompiled("DESCRIBE of an IRI, or with a bound variable")
+        relation, is_ordered = self._select(_without_distinct(algebra.p))
+        is_blocking = is_ordered or self._has_aggregate
+        triples = described(
+            self._names, relation, [str(term) for term in algebra.PV], self._patterns.default_source
+        )
+        lines = lines_of(self._names, self._constants, triples, ("s", "p", "o"), False)
+        return CompiledQuery(
+            lines,
+            ("s", "p", "o"),
+            self._patterns.cost,
+            is_blocking,
+            Form.DESCRIBE,
+            (("?s", "?p", "?o"),),
+        )
+
     def _check_every(self, relation: SolutionTable) -> None:
         """Raise NotCompiled unless the bound variables are in every solution of *relation*."""
         if any(
@@ -142,7 +173,8 @@ class _Compiler:
             self._patterns.counts_doubles,
             not modifiers.distinct,
         )
-        if (modifiers.length is not None or modifiers.start) and not modifiers.order:
+        is_cut = (modifiers.length is not None or modifiers.start) and not modifiers.order
+        if is_cut and (modifiers.start or not is_grouped(modifiers.pattern)):
             raise NotCompiled("LIMIT or OFFSET without ORDER BY")
         used = variables_of([condition.expr for condition in modifiers.order])
         whole = with_unbound(
@@ -153,6 +185,11 @@ class _Compiler:
         names = ", ".join(self._names[variable] for variable in modifiers.variables) or "1 AS unit"
         if modifiers.distinct:
             whole = SolutionTable(f"SELECT DISTINCT {names} FROM ({whole.sql})", projected)
+        if is_cut:
+            # Which groups are left out is not defined: the RDF store answers if any is.
+            check = fallback(f"(SELECT count(*) FROM solutions) > {modifiers.length}", "true")
+            sql = f"WITH solutions AS MATERIALIZED ({whole.sql}) SELECT {names} FROM solutions WHERE {check}"
+            return SolutionTable(sql, projected), False
         if not modifiers.order:
             return SolutionTable(f"SELECT {names} FROM ({whole.sql})", projected), False
         return SolutionTable(
@@ -291,27 +328,34 @@ class _Compiler:
         relation = self.pattern(node.p, graph)
         parts = conjunction(node.expr)
         self._check_bound(relation, node.expr)
-        plain = [part for part in parts if not has_existence(part)]
+        plain: list[object] = [part for part in parts if not has_existence(part)]
+        before = relation
+        for part in parts:
+            if has_existence(part) and not _is_existence(part):
+                relation, marked = self._with_existences(relation, part, graph)
+                plain.append(marked)
         if plain:
             full = with_properties(self._names, relation, sorted(set(variables_of(plain))))
             expressions = Expressions(self._names, relation.columns)
             condition = " AND ".join(expressions.condition(part) for part in plain)
             relation = restrict(self._names, full, condition)
+            relation = without_columns(
+                self._names, relation, relation.columns.keys() - before.columns.keys()
+            )
         for part in parts:
-            if has_existence(part):
+            if _is_existence(part):
                 relation = self._exists(relation, part, graph)
         return relation
 
     def _exists(
         self, relation: SolutionTable, expression: CompValue, graph: int | str | None
     ) -> SolutionTable:
-        if not (isinstance(expression, CompValue) and expression.name in EXISTS):
-            raise NotCompiled("EXISTS within an expression")
         inner = (
             expression.graph
             if expression.graph.name in _TRANSLATED
             else translateGroupGraphPattern(expression.graph)
         )
+        inner = without_optional(inner)
         negated = expression.name == "Builtin_NOTEXISTS"
         before, self._patterns.counts_doubles = self._patterns.counts_doubles, False
         with self._patterns.after(relation.columns):
@@ -319,6 +363,29 @@ class _Compiler:
                 relation = self._matching(relation, part, graph, negated=negated)
         self._patterns.counts_doubles = before
         return relation
+
+    def _with_existences(
+        self, relation: SolutionTable, expression: object, graph: int | str | None
+    ) -> tuple[SolutionTable, object]:
+        """Return *relation* with a boolean column for each EXISTS in *expression*, and the
+        expression that reads these columns.
+        """
+        parts: dict[int, Variable] = {}
+        for part in existences_of(expression):
+            self._marks += 1
+            mark, table = Variable(f" exists{self._marks}"), f"marked{self._marks}"
+            names = ", ".join(self._names[item] for item in relation.columns) or "1 AS unit"
+            whole = SolutionTable(f"SELECT * FROM {table}", relation.columns)
+            sides = []
+            for is_right, name in zip((True, False), _opposites(part.name), strict=True):
+                side = self._exists(whole, CompValue(name, graph=part.graph), graph)
+                sides.append(
+                    f"SELECT {names}, {is_right} AS {self._names[str(mark)]} FROM ({side.sql})"
+                )
+            sql = f"WITH {table} AS MATERIALIZED ({relation.sql}) {' UNION ALL '.join(sides)}"
+            columns = {**relation.columns, str(mark): VariableColumn(ColumnType.BOOLEAN)}
+            relation, parts[id(part)] = SolutionTable(sql, columns), mark
+        return relation, replaced(expression, parts)
 
     def _matching(
         self, relation: SolutionTable, inner: CompValue, graph: int | str | None, *, negated: bool
@@ -359,7 +426,43 @@ class _Compiler:
                 VariableColumn(),
                 f"{self._constant(node.expr)}::UBIGINT",
             )
-        return self._computed(relation, variable, node.expr)
+        before, expression = relation, node.expr
+        if has_existence(expression):
+            relation, expression = self._with_existences(relation, expression, graph)
+        if (chosen := self._chosen(relation, expression)) is not None:
+            full = with_properties(self._names, relation, sorted(set(variables_of(expression))))
+            whole = SolutionTable(full.sql, relation.columns)
+            relation = with_column(
+                self._names, whole, variable, VariableColumn(nullable=True), chosen
+            )
+        else:
+            relation = self._computed(relation, variable, expression)
+        return without_columns(
+            self._names, relation, relation.columns.keys() - before.columns.keys() - {variable}
+        )
+
+    def _chosen(self, relation: SolutionTable, expression: object) -> str | None:
+        """Return the number of the term that COALESCE or IF chooses as SQL; None if *expression* is
+        another one, or chooses other values than terms.
+        """
+        if isinstance(expression, Variable):
+            column = relation.columns.get(str(expression))
+            if column is None:
+                return "NULL::UBIGINT"
+            return self._names[str(expression)] if column.type is ColumnType.TERM else None
+        if not isinstance(expression, CompValue):
+            return None
+        if expression.name == "Builtin_COALESCE" and isinstance(expression.arg, list):
+            values = [self._chosen(relation, part) for part in expression.arg]
+            known = [value for value in values if value is not None]
+            return f"coalesce({', '.join(known)})" if known and len(known) == len(values) else None
+        if expression.name == "Builtin_IF":
+            one, two = (self._chosen(relation, part) for part in (expression.arg2, expression.arg3))
+            if one is None or two is None:
+                return None
+            condition = Expressions(self._names, relation.columns).condition(expression.arg1)
+            return f"CASE WHEN {condition} THEN {one} WHEN NOT {condition} THEN {two} END"
+        return None
 
     def _computed(
         self, relation: SolutionTable, variable: str, expression: object
@@ -483,3 +586,22 @@ class _Compiler:
             self._keys[str(expression.res)] = operand
             return column, name
         return aggregated(expression, column, name, is_computed=operand.startswith(" "))
+
+
+def _is_existence(expression: object) -> bool:
+    return isinstance(expression, CompValue) and expression.name in EXISTS
+
+
+def _opposites(name: str) -> tuple[str, str]:
+    """Return EXISTS or NOT EXISTS, and the other of the two."""
+    one, two = EXISTS
+    return (name, two if name == one else one)
+
+
+def _without_distinct(node: CompValue) -> CompValue:
+    """Return the projection of a DESCRIBE without the Distinct that the parser adds: LIMIT counts
+    solutions that are there twice.
+    """
+    if node.name == "Slice":
+        return CompValue("Slice", p=_without_distinct(node.p), start=node.start, length=node.length)
+    return node.p if node.name == "Distinct" else node

@@ -35,6 +35,7 @@ from publisher.store.workers.reader import parse_term
 
 MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
 _TERMS = (NamedNode, BlankNode, Literal)
+_GRAPHS = (Form.CONSTRUCT, Form.DESCRIBE)  # the forms whose result is triples
 FETCHED = 10_000  # rows per fetch
 CACHED = 500  # queries whose algebra or SQL is cached
 
@@ -166,16 +167,14 @@ class ColumnEngine:
         return compiled
 
     def answer(self, query: CompiledQuery) -> Answer:
-        """Run a compiled query; the result of a CONSTRUCT is its triples, each once.
+        """Run a compiled query; the result of CONSTRUCT and DESCRIBE is triples, each once.
 
         Raises NotCompiled if it reads values that are not supported.
         """
         if query.form is Form.ASK:
             return _boolean(self._run(query.sql))
         solutions = self._solutions(query)
-        return (
-            _constructed(solutions, query.template) if query.form is Form.CONSTRUCT else solutions
-        )
+        return _constructed(solutions, query.template) if query.form in _GRAPHS else solutions
 
     def _run(self, sql: str) -> bool:
         try:
@@ -272,7 +271,8 @@ def _check_variables(text: str, base: str | None, query: CompiledQuery) -> None:
     """
     result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
     if isinstance(result, QueryBoolean | QueryTriples):
-        if query.form is not (Form.ASK if isinstance(result, QueryBoolean) else Form.CONSTRUCT):
+        forms = (Form.ASK,) if isinstance(result, QueryBoolean) else _GRAPHS
+        if query.form not in forms:
             raise NotCompiled("the parsers disagree")
     elif (
         query.form is not Form.SELECT

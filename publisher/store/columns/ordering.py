@@ -76,7 +76,9 @@ def _value(names: Names, expression: object, relation: SolutionTable) -> str:
 
 def _sort_class(name: str) -> str:
     """Return a number that is equal for values that can be ordered: strings with and without
-    language are ordered together.
+    language are ordered together, and so are dates and instants. The RDF store orders literals that
+    it cannot compare by their lexical forms.
     """
-    texts = f"WHEN {name}_kind = {TermKind.LANGUAGE_STRING:d} THEN {TermKind.STRING:d}"
-    return f"CASE WHEN {name}_kind <= {TermKind.BLANK:d} THEN NULL {texts} ELSE {name}_kind END"
+    others = {TermKind.LANGUAGE_STRING: TermKind.STRING, TermKind.INSTANT: TermKind.DATE}
+    cases = " ".join(f"WHEN {name}_kind = {one:d} THEN {two:d}" for one, two in others.items())
+    return f"CASE WHEN {name}_kind <= {TermKind.BLANK:d} THEN NULL {cases} ELSE {name}_kind END"

@@ -6,9 +6,10 @@ Source: https://www.w3.org/TR/sparql11-query/#propertypaths (ArbitraryLengthPath
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from rdflib.paths import AlternativePath, InvPath, MulPath, SequencePath
+from rdflib.paths import AlternativePath, InvPath, MulPath, NegatedPath, SequencePath
 
 from publisher.store.columns.relations import Names, NotCompiled, SolutionTable, VariableColumn
 
@@ -18,7 +19,7 @@ Number = Callable[[object], int]
 @dataclass(frozen=True, slots=True)
 class RecursivePath:
     """Nodes from *start* to *end*, constants' numbers or variables' names, in steps that are pairs
-    ``a``, ``b`` of the query *steps*.
+    ``a``, ``b`` of the query *steps*, over the triples of the SQL table *source*.
 
     *is_zero*: no step is enough; *is_repeated*: there may be more than one.
     """
@@ -26,13 +27,14 @@ class RecursivePath:
     start: int | str
     end: int | str
     steps: str
+    source: str
     is_zero: bool
     is_repeated: bool
 
     def inverse(self) -> RecursivePath:
         """Return the path from the end to the start."""
         steps = f"SELECT b AS a, a AS b FROM ({self.steps})"
-        return RecursivePath(self.end, self.start, steps, self.is_zero, self.is_repeated)
+        return replace(self, start=self.end, end=self.start, steps=steps)
 
     def variables(self) -> set[str]:
         """Return the names of the variables at its ends."""
@@ -47,27 +49,75 @@ def recursive_path(
     """
     if path.mod not in ("*", "+", "?"):
         raise NotCompiled(f"the path {path}")
-    return RecursivePath(
-        start, end, _steps(path.path, source, number), path.mod in "*?", path.mod in "*+"
-    )
+    step = path_step(path.path, source, number)
+    is_zero = step.is_zero or path.mod in "*?"
+    return RecursivePath(start, end, step.pairs, source, is_zero, path.mod in "*+")
 
 
-def _steps(path: object, source: str, number: Number) -> str:
-    """Return the pairs of nodes that one step of a path connects."""
+class Step(NamedTuple):
+    """What a path connects: the pairs ``a``, ``b`` of the query *pairs*, and with *is_zero* each
+    node with itself, without a step.
+    """
+
+    pairs: str
+    is_zero: bool = False
+
+
+def path_step(path: object, source: str, number: Number, depth: int = 0) -> Step:
+    """Return what *path* connects over the triples of the SQL table *source*. Pairs without a step
+    are kept apart, so that a path in a path needs no list of all nodes.
+
+    *depth* is the number of recursive paths around *path*. Raises NotCompiled.
+    """
     if isinstance(path, InvPath):
-        return f"SELECT b AS a, a AS b FROM ({_steps(path.arg, source, number)})"
+        step = path_step(path.arg, source, number, depth)
+        return Step(f"SELECT b AS a, a AS b FROM ({step.pairs})", step.is_zero)
     if isinstance(path, AlternativePath):
-        return " UNION ALL ".join(f"({_steps(part, source, number)})" for part in path.args)
+        steps = [path_step(part, source, number, depth) for part in path.args]
+        pairs = " UNION ALL ".join(f"({step.pairs})" for step in steps)
+        return Step(pairs, any(step.is_zero for step in steps))
     if isinstance(path, SequencePath):
-        first, *others = (_steps(part, source, number) for part in path.args)
+        first, *others = (path_step(part, source, number, depth) for part in path.args)
         for other in others:
-            first = f"SELECT f.a, n.b FROM ({first}) f JOIN ({other}) n ON f.b = n.a"
+            first = _sequence(first, other)
         return first
-    return f"SELECT s AS a, o AS b FROM {source} t WHERE p = {number(path)}::UBIGINT"
+    if isinstance(path, MulPath):
+        step = path_step(path.path, source, number, depth + 1)
+        pairs = _closure(step.pairs, depth) if path.mod in "*+" else step.pairs
+        return Step(pairs, step.is_zero or path.mod in "*?")
+    return Step(f"SELECT s AS a, o AS b FROM {source} t WHERE {predicate_condition(path, number)}")
+
+
+def _sequence(first: Step, then: Step) -> Step:
+    """Return *first* followed by *then*."""
+    pairs = f"SELECT f.a, n.b FROM ({first.pairs}) f JOIN ({then.pairs}) n ON f.b = n.a"
+    if first.is_zero:
+        pairs += f" UNION ALL ({then.pairs})"
+    if then.is_zero:
+        pairs += f" UNION ALL ({first.pairs})"
+    return Step(pairs, first.is_zero and then.is_zero)
+
+
+def _closure(first: str, depth: int) -> str:
+    """Return the pairs that one or more of the pairs *first* connect, each once."""
+    step, reached = f"step{depth}", f"reached{depth}"
+    more = f"SELECT r.a, t.b FROM {reached} r JOIN {step} t ON r.b = t.a"
+    pairs = f"SELECT a, b FROM {step} UNION {more}"
+    return f"WITH RECURSIVE {step} AS MATERIALIZED ({first}), {reached}(a, b) AS ({pairs}) SELECT a, b FROM {reached}"
+
+
+def predicate_condition(path: object, number: Number) -> str:
+    """Return the SQL condition on the predicate ``p`` of a path of one step. Raises NotCompiled."""
+    if isinstance(path, NegatedPath):
+        others = ", ".join(f"{number(predicate)}::UBIGINT" for predicate in path.args)
+        return f"p NOT IN ({others})"
+    return f"p = {number(path)}::UBIGINT"
 
 
 def predicates(path: object) -> list[object]:
-    """Return the predicates in the steps of a path."""
+    """Return the predicates in the steps of a path; None stands for all."""
+    if isinstance(path, NegatedPath):
+        return [None]
     if isinstance(path, MulPath):
         return predicates(path.path)
     if isinstance(path, InvPath):
@@ -83,14 +133,12 @@ def join_path(
     """Return the solutions of *table* joined with *path*, None if there is no table.
 
     *nodes* are the variables of *table* whose values are certainly nodes of the graph: a path
-    without a step connects only nodes, or a constant with itself. Raises NotCompiled where all
-    nodes of the graph would be needed.
+    without a step connects only nodes, or a constant with itself.
     """
-    if not isinstance(path.start, int) and (isinstance(path.end, int) or path.start not in nodes):
-        if isinstance(path.end, int) or path.end in nodes:
-            path = path.inverse()
-        elif path.is_zero:
-            raise NotCompiled("a path of no length between unknown nodes")
+    if not _is_known(path.start, nodes) or (
+        isinstance(path.end, int) and not isinstance(path.start, int)
+    ):
+        path = path.inverse() if _is_known(path.end, nodes) else path
     solutions = table or SolutionTable("SELECT 1 AS unit")
     tables = {"solutions": solutions.sql, "step": path.steps}
     query = ", ".join(
@@ -116,12 +164,19 @@ def join_path(
     return SolutionTable(sql, columns)
 
 
+def _is_known(term: int | str, nodes: Collection[str]) -> bool:
+    """Return whether an end of a path is a constant or one of *nodes*."""
+    return isinstance(term, int) or term in nodes
+
+
 def _reached(names: Names, path: RecursivePath, nodes: Collection[str]) -> str:
     """Return the pairs ``reached(a, b)`` that *path* connects, each once."""
     if isinstance(path.start, int):
         starts = f"SELECT {path.start}::UBIGINT AS a"
     elif path.start in nodes:
         starts = f"SELECT DISTINCT {names[path.start]} AS a FROM solutions"
+    elif path.is_zero:  # each node of the graph
+        starts = f"SELECT s AS a FROM {path.source} n UNION SELECT o FROM {path.source} n"
     else:
         starts = "SELECT DISTINCT a FROM step"
     none = f"SELECT a, a AS b FROM ({starts}) n"

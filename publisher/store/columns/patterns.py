@@ -7,11 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from rdflib.paths import AlternativePath, InvPath, MulPath, SequencePath
+from rdflib.paths import AlternativePath, InvPath, MulPath, NegatedPath, SequencePath
 from rdflib.term import BNode, URIRef, Variable
 
 from publisher.store.columns.operands import constant
-from publisher.store.columns.paths import RecursivePath, join_path, predicates, recursive_path
+from publisher.store.columns.paths import (
+    RecursivePath,
+    join_path,
+    path_step,
+    predicate_condition,
+    predicates,
+    recursive_path,
+)
 from publisher.store.columns.relations import (
     EMPTY_SOLUTION,
     Names,
@@ -131,6 +138,7 @@ class Patterns:
             if graphs
             else 1.0
         )
+        self.default_source = graphs.default_source() if graphs else "triples"
         self._bindings = bindings or {}  # the number of the term that replaces a variable
         self._fresh = 0
         # terms that a solution may have although they are not in the data
@@ -232,7 +240,7 @@ class Patterns:
                 yield from self._patterns((ends[number], step, ends[number + 1]), graph)
         elif isinstance(predicate, InvPath):
             yield from self._patterns((value, predicate.arg, subject), graph)
-        elif isinstance(predicate, AlternativePath):
+        elif isinstance(predicate, AlternativePath | NegatedPath):
             yield self._alternatives(subject, predicate, value, graph)
         elif isinstance(predicate, MulPath):
             yield self._recursive(subject, predicate, value, graph)
@@ -244,44 +252,92 @@ class Patterns:
     ) -> RecursivePath:
         if isinstance(graph, str):
             raise NotCompiled("a recursive path in a graph that is a variable")
+        ends, source = self._path_ends(subject, value, graph)
+        if not any(isinstance(end, int) for end in ends.values()):
+            self.cost += min(self._count_path(predicate).triples for predicate in predicates(path))
+        self._keep_constants(subject, value)
+        return recursive_path(ends["s"], path, ends["o"], source, _predicate)
+
+    def _keep_constants(self, *ends: object) -> None:
+        """Keep the constants of *ends*: a path of no length connects them with themselves."""
+        constants = [constant(end) for end in ends if not isinstance(end, Variable | BNode)]
+        self.constants.update((row.id, row) for row in constants)
+
+    def _path_ends(
+        self, subject: object, value: object, graph: int | str | None
+    ) -> tuple[dict[str, int | str], str]:
+        """Return both ends of a path, and the triples of its graph."""
         ends, source = self._ends({"s": _term(subject), "o": _term(value)}, graph)
         if graph is not None:
             source = f"(SELECT s, p, o FROM {source} WHERE g = {graph}::UBIGINT)"
-        if not any(isinstance(end, int) for end in ends.values()):
-            self.cost += min(
-                self._count(_term(predicate)).triples for predicate in predicates(path)
-            )
-        constants = [
-            constant(end) for end in (subject, value) if not isinstance(end, Variable | BNode)
-        ]
-        self.constants.update((row.id, row) for row in constants)
-        return recursive_path(ends["s"], path, ends["o"], source, _predicate)
+        return ends, source
+
+    def _count_path(self, predicate: object) -> PredicateCount:
+        """Count the triples of a predicate in a path, None for all."""
+        if predicate is None:
+            return self._count("")
+        part = predicate.arg if isinstance(predicate, InvPath) else predicate
+        count = self._count(_term(part))
+        if isinstance(predicate, InvPath):
+            return PredicateCount(count.triples, count.objects, count.subjects)
+        return count
 
     def _next(self) -> int:
         self._fresh += 1
         return self._fresh
 
     def _alternatives(
-        self, subject: object, path: AlternativePath, value: object, graph: int | str | None
-    ) -> _Pattern:
-        """Return a path of predicates and inverse predicates as a table of pairs.
+        self,
+        subject: object,
+        path: AlternativePath | NegatedPath,
+        value: object,
+        graph: int | str | None,
+    ) -> _Pattern | RecursivePath:
+        """Return alternatives, or a step of other predicates, as a table of pairs.
 
         SPARQL yields a pair for each alternative that leads to it, the RDF store once: where that
         matters, such a pair ends the query. Source:
         https://www.w3.org/TR/sparql11-query/#defn_evalPP_alternative
         """
+        parts = path.args if isinstance(path, AlternativePath) else [path]
+        if isinstance(path, AlternativePath) and not all(_is_step(part) for part in parts):
+            return self._nested(subject, path, value, graph)
         terms, source = self._ends({"s": _term(subject), "o": _term(value)}, graph)
-        columns, selects, counts = ", ".join(terms), [], []
-        for part in path.args:
-            predicate = _term(part.arg if isinstance(part, InvPath) else part)
+        selects, counts = [], []
+        for part in parts:
+            step = part.arg if isinstance(part, InvPath) else part
             ends = {"s": "o AS s", "o": "s AS o"} if isinstance(part, InvPath) else {}
             read = ", ".join(ends.get(column, column) for column in terms)
-            selects.append(f"SELECT {read} FROM {source} WHERE p = {predicate}::UBIGINT")
-            count = self._count(predicate)
-            counts.append(
-                PredicateCount(count.triples, *count[:0:-1]) if isinstance(part, InvPath) else count
-            )
-        union = " UNION ALL ".join(selects)
+            condition = predicate_condition(step, _predicate)
+            selects.append(f"SELECT {read} FROM {source} WHERE {condition}")
+            counts.append(self._count_path(None if isinstance(step, NegatedPath) else part))
+        return self._pairs(terms, " UNION ALL ".join(selects), counts)
+
+    def _nested(
+        self, subject: object, path: AlternativePath, value: object, graph: int | str | None
+    ) -> _Pattern | RecursivePath:
+        """Return alternatives that are paths of several steps."""
+        if isinstance(graph, str):
+            raise NotCompiled("alternatives of paths in a graph that is a variable")
+        terms, source = self._path_ends(subject, value, graph)
+        step = path_step(path, source, _predicate)
+        counts = [self._count_path(predicate) for predicate in predicates(path)]
+        if step.is_zero:
+            if self.counts_doubles:
+                raise NotCompiled("alternatives with a path of no length, where doubles count")
+            self.cost += sum(count.triples for count in counts)
+            self._keep_constants(subject, value)
+            return RecursivePath(terms["s"], terms["o"], step.pairs, source, True, False)
+        terms.pop("g", None)
+        return self._pairs(terms, f"SELECT a AS s, b AS o FROM ({step.pairs})", counts)
+
+    def _pairs(
+        self, terms: Mapping[str, int | str], union: str, counts: Sequence[PredicateCount]
+    ) -> _Pattern:
+        """Return the rows of *union* as a pattern; one that is there twice ends a query in which
+        that matters.
+        """
+        columns = ", ".join(terms)
         if self.counts_doubles:
             once = fallback("count(*) > 1", "true")
             union = f"SELECT {columns} FROM ({union}) GROUP BY {columns} HAVING {once}"
@@ -294,11 +350,7 @@ class Patterns:
         """Return *terms*, with the graph and bound variables, and the table to read."""
         source, results = "triples", dict(terms)
         if self._graphs and graph is None:
-            if len(self._graphs.default) > 1 and self.counts_doubles:
-                raise NotCompiled(
-                    "FROM of several graphs: the RDF store has a triple once for each of them"
-                )
-            source = self._graphs.default_source()
+            source = self.default_source
         if graph is not None:
             results["g"] = graph
             source = (
@@ -414,6 +466,11 @@ def _terms(triple: Triple) -> list[object]:
 def _begins_at(path: RecursivePath, nodes: Collection[str]) -> bool:
     """Return whether one end of *path* is a constant or one of *nodes*."""
     return any(isinstance(end, int) or end in nodes for end in (path.start, path.end))
+
+
+def _is_step(path: object) -> bool:
+    """Return whether *path* is one step from a node: a predicate, forward or back, or any other."""
+    return isinstance(path.arg if isinstance(path, InvPath) else path, URIRef | NegatedPath)
 
 
 def _predicate(term: object) -> int:

@@ -22,6 +22,7 @@ class Form(Enum):
     SELECT = "SelectQuery"
     ASK = "AskQuery"
     CONSTRUCT = "ConstructQuery"
+    DESCRIBE = "DescribeQuery"
 
 
 class ParsedQuery(NamedTuple):
@@ -48,7 +49,7 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
         raise NotCompiled(f"the parser rejects it: {error}") from error
     algebra = query.algebra
     if algebra.name not in {form.value for form in Form}:
-        raise NotCompiled("only SELECT, ASK and CONSTRUCT are compiled")
+        raise NotCompiled(f"the form {algebra.name}")
     return ParsedQuery(algebra, Form(algebra.name), _graphs(algebra.datasetClause))
 
 

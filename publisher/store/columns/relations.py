@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from publisher.store.columns.terms import TermKind
+
 # the message of SQL's error(); the store answers then
 FALLBACK = "stocktake: this value is not compiled"
 # columns of a term that expressions read
@@ -263,6 +265,39 @@ def with_unbound(names: Names, relation: SolutionTable, variables: list[str]) ->
         **{variable: VariableColumn(nullable=True) for variable in missing},
     }
     return SolutionTable(f"SELECT *, {unbound} FROM ({relation.sql})", columns)
+
+
+def without_columns(
+    names: Names, relation: SolutionTable, variables: Collection[str]
+) -> SolutionTable:
+    """Return *relation* without the columns of *variables*."""
+    kept = {name: column for name, column in relation.columns.items() if name not in variables}
+    if len(kept) == len(relation.columns):
+        return relation
+    return SolutionTable(_select([names[variable] for variable in kept], f"({relation.sql})"), kept)
+
+
+def described(
+    names: Names, relation: SolutionTable, variables: Collection[str], source: str
+) -> SolutionTable:
+    """Return the triples ``s``, ``p``, ``o`` of the SQL table *source* that describe the terms of
+    *variables*: those of which a term is the subject, and those of the blank nodes in them, as the
+    RDF store describes.
+    """
+    terms = [
+        f"SELECT {names[variable]} FROM solutions"
+        for variable in variables
+        if variable in relation.columns and relation.columns[variable].type is ColumnType.TERM
+    ]
+    nodes = f"SELECT t.o FROM described d JOIN {source} t ON t.s = d.id JOIN terms k ON k.id = t.o AND k.kind = {TermKind.BLANK:d}"
+    first = " UNION ".join(terms) or "SELECT NULL::UBIGINT AS id"
+    columns = ", ".join(f"t.{column} AS {names[column]}" for column in "spo")
+    sql = (
+        f"WITH RECURSIVE solutions AS MATERIALIZED ({relation.sql}), "
+        f"described(id) AS (SELECT * FROM ({first}) UNION {nodes}) "
+        f"SELECT {columns} FROM {source} t JOIN described d ON t.s = d.id"
+    )
+    return SolutionTable(sql, {column: VariableColumn() for column in "spo"})
 
 
 def with_column(

@@ -47,15 +47,28 @@ def lines_of(
         if is_ordered
         else relation.sql
     )
-    source = f"({ordered}) q"
+    terms = [item for item in variables if relation.columns[item].type is ColumnType.TERM]
+    source, start = f"({ordered}) q", ""
+    if len(terms) > 1:
+        # Each look-up reads all terms: the texts of all variables are looked up at once.
+        ids = " UNION ".join(f"SELECT {names[item]} AS id FROM answers" for item in terms)
+        texts = f"SELECT n.id, t.text FROM {with_term(f'({ids}) n', 't', 'n.id')}"
+        start = f"WITH answers AS MATERIALIZED ({ordered}), texts AS MATERIALIZED ({texts}) "
+        source = "answers q"
     for number, variable in enumerate(variables):
-        column, name = relation.columns[variable], f"q.{names[variable]}"
+        column, name, table = relation.columns[variable], f"q.{names[variable]}", f"t{number}"
         if column.type is ColumnType.TERM:
-            source = with_term(source, f"t{number}", name)
-        text = _text(constants, column, name, f"t{number}.text")
+            source = (
+                f"{source} LEFT JOIN texts {table} ON {table}.id = {name}"
+                if start
+                else with_term(source, table, name)
+            )
+        text = _text(constants, column, name, f"{table}.text")
         values.append(f"coalesce({text}, '')")
     end = " ORDER BY q.place" if is_ordered else ""
-    return f"SELECT concat_ws('\t', {', '.join(values) or repr('')}) AS line FROM {source}{end}"
+    return (
+        f"{start}SELECT concat_ws('\t', {', '.join(values) or repr('')}) AS line FROM {source}{end}"
+    )
 
 
 def _text(constants: Mapping[int, TermRow], column: VariableColumn, name: str, text: str) -> str:

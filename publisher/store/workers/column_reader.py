@@ -40,7 +40,7 @@ _MAX_LENGTH = 20_000  # characters of a query that is compiled
 _BLOCKING = re.compile(
     r"\b(?:COUNT|SUM|MIN|MAX|AVG|SAMPLE|GROUP_CONCAT|DISTINCT|GROUP|ORDER)\b", re.IGNORECASE
 )
-_GRAPH_FORM = re.compile(r"\bCONSTRUCT\b", re.IGNORECASE)
+_GRAPH_FORM = re.compile(r"\b(?:CONSTRUCT|DESCRIBE)\b", re.IGNORECASE)
 _FIRST_TERM = re.compile(r"\{\s*+([<?$\w]?)")  # first character of each group
 # a group whose first subject is an IRI
 _POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")
