@@ -72,4 +72,8 @@ def harvest_context(folder: Path, registry: ProjectRegistry) -> Iterator[Harvest
     with open_context(
         folder / "data", f"sqlite:///{folder}/ledger.sqlite", BASE, "admin@example.org", frozenset()
     ) as real:
-        yield replace(real, transport=httpx.MockTransport(registry), now=lambda: next(ticks))
+        yield replace(
+            real,
+            network=replace(real.network, transport=httpx.MockTransport(registry)),
+            now=lambda: next(ticks),
+        )
