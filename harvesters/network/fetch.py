@@ -65,8 +65,7 @@ class _Request:
     obeys_robots: bool = True
 
 
-def utc_now() -> datetime:
-    """Return the present instant."""
+def _now() -> datetime:
     return datetime.now(UTC)
 
 
@@ -96,7 +95,7 @@ class Fetch(AbstractContextManager["Fetch"]):
     robots_override: str = ""
     quiet_hours: QuietHours | None = None
     base: str = ""
-    now: Callable[[], datetime] = utc_now
+    now: Callable[[], datetime] = _now
     seen: dict[str, Validator] = field(default_factory=dict)
     outcome_counts: Counter[str] = field(default_factory=Counter)
     responses: dict[str, int] = field(default_factory=dict)

@@ -106,14 +106,17 @@ def _make_client(
     source: Source, context: HarvestContext, archive: Archive, known: dict[str, Validator]
 ) -> Fetch:
     is_local = source.protocol == SUBMISSIONS
-    network = context.network
-    if is_local:
-        inbox = SubmissionTransport(context.ledger, source.name, context.now)
-        network = replace(network, transport=inbox)
-    return network.client(
+    return Fetch(
+        context.contact,
         source.pause,
+        context.allow_hosts,
         archive,
         known,
+        context.retry_policy,
+        SubmissionTransport(context.ledger, source.name, context.now)
+        if is_local
+        else context.transport,
+        context.rate_limiter,
         robots=not is_local,
         robots_override=source.grant,
         quiet_hours=source.quiet,

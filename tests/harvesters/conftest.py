@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 import pytest
@@ -19,7 +19,8 @@ from vocab.iris import Iris
 sys.path.insert(0, str(Path(__file__).parent))  # where `replay` lies
 
 URL = "https://registry.example/api"
-Handler = Callable[[httpx.Request], httpx.Response]
+Handler: TypeAlias = Callable[[httpx.Request], httpx.Response]
+DefineSource: TypeAlias = Callable[..., Source]
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +36,7 @@ def quick() -> Iterator[None]:
 
 
 @pytest.fixture
-def define_source() -> Callable[..., Source]:
+def define_source() -> DefineSource:
     """Return a function that makes the source definition that a test needs."""
 
     def make(protocol: str = "json", mapping: str = "fields", **rest: Any) -> Source:
@@ -85,6 +86,9 @@ class ScriptedRegistry:
         return Fetch(pause=0, transport=httpx.MockTransport(self), **{"robots": False, **settings})
 
 
+Registry: TypeAlias = Callable[..., ScriptedRegistry]
+
+
 @pytest.fixture
-def registry() -> Callable[..., ScriptedRegistry]:
+def registry() -> Registry:
     return ScriptedRegistry

@@ -98,7 +98,7 @@ def targets() -> tuple[Target, ...]:
     results = []
     for folder in sorted(REPLIES.iterdir()):
         handler = replay.played(folder).handler
-        results.append(Target(f"replies/{folder.name}", load(folder / "source.toml"), handler))  # type: ignore[arg-type]
+        results.append(Target(f"replies/{folder.name}", load(folder / "source.toml"), handler))
     for kind in real.KINDS if replay.FEEDS.is_dir() else ():
         definition = {
             "protocol": kind.protocol,

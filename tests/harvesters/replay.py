@@ -120,7 +120,9 @@ def _recorded() -> dict[tuple[tuple[str, str], ...], bytes]:
     for file in sorted((FEEDS / "oai").glob("mit_*.xml")):
         request = etree.fromstring(file.read_bytes()).find(f"{_OAI}request")
         if request is not None:
-            results[_terms(request.attrib)] = file.read_bytes()
+            results[_terms({str(name): str(text) for name, text in request.attrib.items()})] = (
+                file.read_bytes()
+            )
     return results
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -12,13 +14,16 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
-from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Payload, Record
 from harvesters.protocols.activitystreams import collect
+from harvesters.source import Source
+
+from .conftest import DefineSource
 
 HOST = "https://registry.example"
 
 
-def act(kind: str, name: str, day: int, **more: object) -> dict[str, object]:
+def act(kind: str, name: str, day: int, **more: object) -> dict[str, Any]:
     element = {"type": kind, "endTime": f"2026-01-{day:02}T00:00:00Z", **more}
     return (
         element
@@ -73,23 +78,25 @@ class ActivitySite:
 
 
 @pytest.fixture
-def source(define_source):
+def source(define_source: DefineSource) -> Callable[..., Source]:
     return lambda **options: define_source(
         "activitystreams", url=f"{HOST}/c", fields={"title": "name"}, options=options
     )
 
 
-def harvest(registry, source, since=None, cursor=None):
+def harvest(
+    registry: ActivitySite, source: Source, since: datetime | None = None, cursor: str | None = None
+) -> list[Page[Any]]:
     with registry.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
-def summary(pages):
+def summary(pages: Iterable[Page[Any]]) -> list[tuple[str, Any]]:
     """Return what came: the object and its name, or that it is gone."""
     items = [item for page in pages for item in page.items]
     return [
         (
-            element.key.removeprefix(f"{HOST}/"),
+            str(element.key).removeprefix(f"{HOST}/"),
             element.payload["name"] if isinstance(element, Record) else type(element).__name__,
         )
         for element in items
@@ -105,7 +112,7 @@ def collection(**more: object) -> ActivitySite:
     })  # fmt: skip
 
 
-def test_of_each_object_the_newest_activity_counts(source):
+def test_of_each_object_the_newest_activity_counts(source: Callable[..., Source]) -> None:
     pages = harvest(collection(), source())
 
     assert summary(pages) == [
@@ -117,7 +124,7 @@ def test_of_each_object_the_newest_activity_counts(source):
     assert (pages[-1].cursor, pages[-1].incomplete_reason, pages[0].again) == (None, None, True)
 
 
-def test_only_pages_with_news_are_asked_for(source):
+def test_only_pages_with_news_are_asked_for(source: Callable[..., Source]) -> None:
     registry = collection()
 
     assert summary(harvest(registry, source(), datetime(2026, 1, 12, tzinfo=UTC))) == [
@@ -127,16 +134,18 @@ def test_only_pages_with_news_are_asked_for(source):
     assert registry.request_log == ["c", "p2"]
 
 
-def test_a_collection_that_only_leads_on_is_read_from_its_end_too(source):
+def test_a_collection_that_only_leads_on_is_read_from_its_end_too(
+    source: Callable[..., Source],
+) -> None:
     registry = collection(c={"type": "OrderedCollection", "first": f"{HOST}/p1"})
 
     assert summary(harvest(registry, source())) == summary(harvest(collection(), source()))
 
 
 @pytest.mark.parametrize("name", ["orderedItems", "items"])
-def test_a_collection_without_pages_is_read(name, source):
+def test_a_collection_without_pages_is_read(name: str, source: Callable[..., Source]) -> None:
     rows = [act("Create", "a", 1), act("Update", "a", 3), act("Create", "b", 2)]
-    rows = rows if name == "items" else sorted(rows, key=lambda row: row["endTime"])
+    rows = rows if name == "items" else sorted(rows, key=lambda row: str(row["endTime"]))
 
     assert summary(harvest(ActivitySite({"c": {"type": "Collection", name: rows}}), source())) == [
         ("a", "a of day 3"),
@@ -144,7 +153,7 @@ def test_a_collection_without_pages_is_read(name, source):
     ]
 
 
-def test_what_moved_is_gone_there_and_comes_here(source):
+def test_what_moved_is_gone_there_and_comes_here(source: Callable[..., Source]) -> None:
     move = act("Move", "a", 12, target={"id": f"{HOST}/z", "name": "moved"})
 
     assert summary(
@@ -155,7 +164,7 @@ def test_what_moved_is_gone_there_and_comes_here(source):
     ]
 
 
-def test_before_a_refresh_only_deletions_count(source):
+def test_before_a_refresh_only_deletions_count(source: Callable[..., Source]) -> None:
     pages = {
         "c": COLLECTION,
         "p2": page(
@@ -179,8 +188,8 @@ def test_before_a_refresh_only_deletions_count(source):
     [("json", b'{"name": "A"}', Payload.ROW), ("xml", b"<a/>", Payload.XML), ("rdf", TURTLE, Payload.GRAPH)],
 )  # fmt: skip
 def test_an_object_is_brought_from_its_address_where_the_definition_says_so(
-    kind, content, payload, define_source
-):
+    kind: str, content: bytes, payload: Payload, define_source: DefineSource
+) -> None:
     source = define_source(
         "activitystreams", url=f"{HOST}/c", fields={"title": "'x'"}, options={"format": kind}
     )
@@ -193,7 +202,7 @@ def test_an_object_is_brought_from_its_address_where_the_definition_says_so(
     assert check_compatible(source)[0].payload_type is payload
 
 
-def test_an_object_is_brought_once_however_often_it_changed(source):
+def test_an_object_is_brought_once_however_often_it_changed(source: Callable[..., Source]) -> None:
     registry = ActivitySite(
         {
             "c": COLLECTION,
@@ -208,7 +217,7 @@ def test_an_object_is_brought_once_however_often_it_changed(source):
     assert registry.request_log.count("a") == 1
 
 
-def test_an_object_is_brought_from_where_it_says_also(source):
+def test_an_object_is_brought_from_where_it_says_also(source: Callable[..., Source]) -> None:
     element = act("Create", "a", 1)
     element["object"]["seeAlso"] = [{"id": f"{HOST}/meta", "format": "application/json"}]
 
@@ -232,7 +241,11 @@ def test_an_object_is_brought_from_where_it_says_also(source):
         (b"{", InvalidRecord),
     ],
 )
-def test_an_object_that_cannot_be_brought_stops_nothing(broken, kind, source):
+def test_an_object_that_cannot_be_brought_stops_nothing(
+    broken: int | bytes,
+    kind: type[DeletedRecord] | type[InvalidRecord],
+    source: Callable[..., Source],
+) -> None:
     registry = ActivitySite(
         {
             "c": COLLECTION,
@@ -245,7 +258,7 @@ def test_an_object_that_cannot_be_brought_stops_nothing(broken, kind, source):
     assert summary(harvest(registry, source(format="json"))) == [("b", "B"), ("a", kind.__name__)]
 
 
-def test_a_registry_that_goes_down_ends_the_harvest(source):
+def test_a_registry_that_goes_down_ends_the_harvest(source: Callable[..., Source]) -> None:
     class FailingCollection(ActivitySite):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             return super().__call__(request) if len(self.request_log) < 2 else httpx.Response(503)
@@ -257,7 +270,7 @@ def test_a_registry_that_goes_down_ends_the_harvest(source):
         )
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(source):
+def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source]) -> None:
     registry = collection()
     whole = harvest(registry, source())
 
@@ -268,7 +281,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
     ]
 
 
-def test_pages_that_lead_in_circles_end_the_harvest(source):
+def test_pages_that_lead_in_circles_end_the_harvest(source: Callable[..., Source]) -> None:
     with pytest.raises(ParseError, match="repeats the page"):
         harvest(collection(p1=page(act("Create", "a", 1), prev="p2")), source())
     with pytest.raises(ParseError, match="repeats the page"):
@@ -289,7 +302,9 @@ def test_pages_that_lead_in_circles_end_the_harvest(source):
         {"type": "Create", "object": [None]},
     ],
 )
-def test_an_activity_that_cannot_be_read_is_reported(row, source):
+def test_an_activity_that_cannot_be_read_is_reported(
+    row: dict[str, Any] | str, source: Callable[..., Source]
+) -> None:
     items = harvest(
         ActivitySite({"c": COLLECTION, "p2": page(row, act("Create", "a", 1))}), source()
     )[0].items
@@ -298,11 +313,11 @@ def test_an_activity_that_cannot_be_read_is_reported(row, source):
 
 
 @pytest.mark.parametrize("content", [b"{}", b"[]", b"7", b'{"type": "Person"}', b"<html>", b""])
-def test_what_is_no_collection_is_reported(content, source):
+def test_what_is_no_collection_is_reported(content: bytes, source: Callable[..., Source]) -> None:
     with pytest.raises(ParseError):
         harvest(ActivitySite({"c": content}), source())
 
 
-def test_an_unknown_format_is_refused(source):
+def test_an_unknown_format_is_refused(source: Callable[..., Source]) -> None:
     with pytest.raises(SourceDefinitionError, match="use one of inline, json, xml, rdf"):
         check_compatible(source(format="csv"))

@@ -1,5 +1,7 @@
 """The archive stores every response unchanged, and only up to the checkpoint."""
 
+from __future__ import annotations
+
 import os
 import resource
 from contextlib import suppress
@@ -70,7 +72,7 @@ def test_a_file_is_given_back_byte_for_byte_among_other_replies(tmp_path: Path) 
     assert (after.offset, read_body(tmp_path, after)) == (at.offset + at.length, b"three")
 
 
-def test_a_response_that_the_disk_had_no_room_for_leaves_no_damaged_file(tmp_path):
+def test_a_response_that_the_disk_had_no_room_for_leaves_no_damaged_file(tmp_path: Path) -> None:
     """A full disk: the rest of the response would be reported as damage by every later check."""
     archive = Archive(tmp_path, "s", "s.1")
     archive.write_response("https://x.example/1", 200, [], b"one")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +15,9 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import InvalidRecord, Record
+from vocab.crosswalks import Crosswalks
+
+from .conftest import DefineSource
 
 MOST = 50  # pages: an answer that never ends is one that is never read_file
 
@@ -98,7 +102,7 @@ SLOW = [
 
 
 def read_file(
-    content: bytes, protocol: str, define_source: object, words: object
+    content: bytes, protocol: str, define_source: DefineSource, words: Crosswalks
 ) -> tuple[list[str], int]:
     """Harvest one answer, given to every request; return what was read_file, and how many records
     could be mapped.
@@ -127,7 +131,9 @@ def read_file(
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
 @pytest.mark.parametrize("protocol", KINDS)
-def test_an_answer_of_another_kind_is_reported_and_never_mapped(protocol, define_source, words):
+def test_an_answer_of_another_kind_is_reported_and_never_mapped(
+    protocol: str, define_source: DefineSource, words: Crosswalks
+) -> None:
     foreign = [file for file in FOREIGN if file.parent.name not in OWN.get(protocol, ())]
 
     outcomes = {
@@ -147,7 +153,7 @@ EMPTY_LISTS = {
 
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
-def test_html_is_reported_as_html(define_source, words):
+def test_html_is_reported_as_html(define_source: DefineSource, words: Crosswalks) -> None:
     pages = _files("html", "waf")
 
     reasons = {
@@ -160,7 +166,9 @@ def test_html_is_reported_as_html(define_source, words):
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
 @pytest.mark.parametrize("file", BOMBS, ids=lambda file: file.name)
-def test_an_xml_bomb_is_refused_before_it_swells(file, define_source, words):
+def test_an_xml_bomb_is_refused_before_it_swells(
+    file: Any, define_source: DefineSource, words: Crosswalks
+) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     reasons, _ = read_file(file.read_bytes(), "oai-pmh", define_source, words)
@@ -170,7 +178,9 @@ def test_an_xml_bomb_is_refused_before_it_swells(file, define_source, words):
 
 
 @pytest.mark.parametrize("charset", ["utf-16", "utf-32"])
-def test_a_doctype_in_another_charset_is_refused_too(charset, define_source, words):
+def test_a_doctype_in_another_charset_is_refused_too(
+    charset: str, define_source: DefineSource, words: Crosswalks
+) -> None:
     bomb = '<!DOCTYPE a [<!ENTITY b "cc">]><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">&b;</OAI-PMH>'
 
     reasons, _ = read_file(bomb.encode(charset), "oai-pmh", define_source, words)
@@ -180,7 +190,9 @@ def test_a_doctype_in_another_charset_is_refused_too(charset, define_source, wor
 
 @pytest.mark.parametrize("content", [*NONSENSE, *SLOW], ids=lambda content: repr(content[:8]))
 @pytest.mark.parametrize("protocol", ALL)
-def test_nothing_and_nonsense_are_reported(protocol, content, define_source, words):
+def test_nothing_and_nonsense_are_reported(
+    protocol: Any, content: bytes, define_source: DefineSource, words: Crosswalks
+) -> None:
     reasons, mapped = read_file(content, protocol, define_source, words)
 
     assert (len(reasons), mapped) == (1, 0)
@@ -188,7 +200,9 @@ def test_nothing_and_nonsense_are_reported(protocol, content, define_source, wor
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
 @pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.name)
-def test_any_json_or_rdf_given_to_a_definition_of_its_kind_ends_quietly(file, define_source, words):
+def test_any_json_or_rdf_given_to_a_definition_of_its_kind_ends_quietly(
+    file: Any, define_source: DefineSource, words: Crosswalks
+) -> None:
     reasons, mapped = read_file(file.read_bytes(), FITTING[file.suffix], define_source, words)
 
     assert reasons or mapped or file.name in EMPTY_LISTS

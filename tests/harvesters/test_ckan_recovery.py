@@ -6,18 +6,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import httpx
 import pytest
 from simulated import crashed, open_client
 
 from harvesters.errors import HarvestError, ParseError
-from harvesters.page_model import DeletedRecord, InvalidRecord, Record
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.protocols.ckan.harvest import collect
 from harvesters.source import Source
 
+from .conftest import Handler
 
-def broken(body):
+
+def broken(body: bytes) -> httpx.Response:
     return httpx.Response(200, content=body[:-9])
 
 
@@ -26,16 +30,24 @@ class CkanPortal:
     they are in.
     """
 
-    def __init__(self, count, poison=(), spoil=broken, deepest=10**9, most=1000, names=True):
+    def __init__(
+        self,
+        count: int,
+        poison: Collection[int] = (),
+        spoil: Callable[[bytes], httpx.Response] = broken,
+        deepest: int = 10**9,
+        most: int = 1000,
+        names: bool = True,
+    ) -> None:
         self.keys = [f"k{number:04}" for number in range(count)]
         self.poison = {f"k{number:04}" for number in poison}
         self.spoil = spoil
         self.deepest = deepest
         self.most = most
         self.names = names
-        self.request_log = []
+        self.request_log: list[dict[str, str]] = []
 
-    def __call__(self, request):
+    def __call__(self, request: httpx.Request) -> httpx.Response:
         parameters = dict(request.url.params)
         self.request_log.append(parameters)
         base = re.search(r'id:\["(\w+)" TO \*\]', parameters.get("fq", ""))
@@ -58,7 +70,7 @@ class CkanPortal:
             else self.spoil(body)
         )
 
-    def truth(self):
+    def truth(self) -> dict[str, type]:
         return {
             key: InvalidRecord
             if key in self.poison
@@ -69,19 +81,19 @@ class CkanPortal:
         }
 
 
-def definition(rows):
+def definition(rows: int) -> Source:
     return Source(
         name="a", title="A", protocol="ckan", mapping="ckan_package", licence="https://example.org/l",
         url="https://registry.example", options={"rows": rows},
     )  # fmt: skip
 
 
-def harvest(registry, rows=10, cursor=None):
+def harvest(registry: Handler, rows: int = 10, cursor: str | None = None) -> list[Page[Any]]:
     with open_client(registry) as fetch:
         return list(collect(definition(rows), fetch, None, cursor))
 
 
-def kinds(pages):
+def kinds(pages: Iterable[Page[Any]]) -> dict[str | None, type]:
     return {item.key: type(item) for page in pages for item in page.items}
 
 
@@ -99,7 +111,9 @@ def kinds(pages):
     ],
 )
 @pytest.mark.parametrize("spoil", [broken, crashed])
-def test_one_poison_package_costs_one_package(count, rows, poison, spoil):
+def test_one_poison_package_costs_one_package(
+    count: int, rows: int, poison: list[int], spoil: Any
+) -> None:
     registry = CkanPortal(count, poison, spoil)
 
     pages = harvest(registry, rows)
@@ -113,7 +127,7 @@ def test_one_poison_package_costs_one_package(count, rows, poison, spoil):
     )
 
 
-def test_it_costs_requests_by_the_logarithm_of_the_page():
+def test_it_costs_requests_by_the_logarithm_of_the_page() -> None:
     sound, registry = CkanPortal(300), CkanPortal(300, [137])
     harvest(sound, 100)
 
@@ -122,37 +136,39 @@ def test_it_costs_requests_by_the_logarithm_of_the_page():
     assert len(registry.request_log) - len(sound.request_log) <= 3 * 7 + 4
 
 
-def test_a_portal_that_gives_fewer_than_asked_is_read_in_pieces_all_the_same():
+def test_a_portal_that_gives_fewer_than_asked_is_read_in_pieces_all_the_same() -> None:
     registry = CkanPortal(50, [17], most=8)
 
     assert kinds(harvest(registry, 40)) == registry.truth()
 
 
-def test_a_package_whose_id_is_unknown_leaves_the_harvest_incomplete():
+def test_a_package_whose_id_is_unknown_leaves_the_harvest_incomplete() -> None:
     registry = CkanPortal(20, [17], names=False)
 
     pages = harvest(registry)
 
-    assert kinds(pages) == {
-        **{key: kind for key, kind in registry.truth().items() if key != "k0017"},
-        None: InvalidRecord,
-    }
+    others = {key: kind for key, kind in registry.truth().items() if key != "k0017"}
+    assert kinds(pages) == others | {None: InvalidRecord}
     assert (
         str(pages[-1].incomplete_reason)
         == "the package at 17 of the search cannot be read, and its id is unknown"
     )
 
 
-def test_a_portal_that_answers_no_search_is_not_read_in_pieces():
-    requests = []
+def test_a_portal_that_answers_no_search_is_not_read_in_pieces() -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(200, content=b"oops")
 
     with pytest.raises(ParseError, match="not JSON"):
-        harvest(lambda request: requests.append(request) or httpx.Response(200, content=b"oops"))
+        harvest(answer)
 
     assert len(requests) == 2
 
 
-def test_an_offset_that_is_refused_is_followed_by_the_ids_after_the_last():
+def test_an_offset_that_is_refused_is_followed_by_the_ids_after_the_last() -> None:
     registry = CkanPortal(95, deepest=30)
 
     pages = harvest(registry)
@@ -162,7 +178,7 @@ def test_an_offset_that_is_refused_is_followed_by_the_ids_after_the_last():
     assert [page.again for page in pages][:5] == [False, False, False, False, True]
 
 
-def test_an_offset_that_is_refused_by_a_portal_without_order_ends_the_run():
+def test_an_offset_that_is_refused_by_a_portal_without_order_ends_the_run() -> None:
     registry = CkanPortal(95, deepest=30)
     registry.keys.reverse()
 
@@ -172,11 +188,14 @@ def test_an_offset_that_is_refused_by_a_portal_without_order_ends_the_run():
 
 @pytest.mark.parametrize("poison", [[], [3, 17, 18]])
 @pytest.mark.parametrize("deepest", [10**9, 11])
-def test_a_run_that_is_killed_at_any_page_brings_the_same_packages(poison, deepest):
+def test_a_run_that_is_killed_at_any_page_brings_the_same_packages(
+    poison: list[int], deepest: int
+) -> None:
     registry = CkanPortal(33, poison, deepest=deepest)
     undisturbed = harvest(registry, 4)
 
-    killed, cursor = [], None
+    killed: list[Page[Any]] = []
+    cursor = None
     while not killed or cursor is not None:
         with open_client(registry) as fetch:
             killed.append(next(iter(collect(definition(4), fetch, None, cursor))))
@@ -188,10 +207,10 @@ def test_a_run_that_is_killed_at_any_page_brings_the_same_packages(poison, deepe
 @pytest.mark.parametrize(
     ("later", "message"), [(19, "shrank from 20 to 19"), (21, "grew from 20 to 21")]
 )
-def test_a_count_that_changes_is_doubted(later, message):
+def test_a_count_that_changes_is_doubted(later: int, message: str) -> None:
     registry = CkanPortal(20)
 
-    def shrinking(request):
+    def shrinking(request: httpx.Request) -> httpx.Response:
         if len(registry.request_log) == 1:
             registry.keys = [f"k{number:04}" for number in range(later)]
         return registry(request)
@@ -199,7 +218,7 @@ def test_a_count_that_changes_is_doubted(later, message):
     assert message in str(harvest(shrinking)[-1].incomplete_reason)
 
 
-def test_an_offset_of_before_begins_the_search_anew():
+def test_an_offset_of_before_begins_the_search_anew() -> None:
     pages = harvest(CkanPortal(15), cursor="10")
 
     assert len(kinds(pages)) == 15

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -11,10 +12,12 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 
+from .conftest import DefineSource
+
 FIELDS = {"title": "name"}
 
 
-def test_a_good_definition_gives_its_protocol_and_mapping(define_source):
+def test_a_good_definition_gives_its_protocol_and_mapping(define_source: DefineSource) -> None:
     protocol, reader = check_compatible(define_source("csv", options={"key": "No", "split": ";"}))
 
     assert protocol.payload_type is PROTOCOLS["csv"].payload_type
@@ -69,14 +72,16 @@ def test_a_good_definition_gives_its_protocol_and_mapping(define_source):
         ({"options": {"page": "p", "files": "f"}}, "both define paging"),
     ],
 )
-def test_a_definition_that_cannot_work_is_refused(definition, message, define_source):
+def test_a_definition_that_cannot_work_is_refused(
+    definition: dict[str, Any], message: str, define_source: DefineSource
+) -> None:
     with pytest.raises(SourceDefinitionError, match=re.escape(message)) as error:
         check_compatible(define_source(**definition))
 
     assert str(error.value).startswith("a: ")
 
 
-def test_all_faults_of_a_definition_are_reported_at_once(define_source):
+def test_all_faults_of_a_definition_are_reported_at_once(define_source: DefineSource) -> None:
     definition = {"options": {"size": "10", "pages": 1}, "fields": {"titel": "x", "key": "["}}
 
     faults = compatibility_faults(define_source(**definition))
@@ -110,6 +115,6 @@ def test_all_faults_of_a_definition_are_reported_at_once(define_source):
     ],
 )
 def test_a_protocol_is_incremental_where_this_registry_can_be_asked_since(
-    definition, incremental, define_source
-):
+    definition: dict[str, Any], incremental: bool, define_source: DefineSource
+) -> None:
     assert check_compatible(define_source(**definition))[0].incremental is incremental

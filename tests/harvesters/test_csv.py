@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -9,22 +11,27 @@ from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import InvalidRecord
 from harvesters.protocols.tables.csv_file import check, collect
 from harvesters.reasons import Reason
+from harvesters.source import Source
 from harvesters.stored_response import Validator
+
+from .conftest import DefineSource, Registry, ScriptedRegistry
 
 URL = "https://registry.example/api"
 
 
-def harvest(server, source, cursor=None):
+def harvest(server: ScriptedRegistry, source: Source, cursor: str | None = None) -> list[Any]:
     with server.open_client() as fetch:
         return [item for page in collect(source, fetch, None, cursor) for item in page.items]
 
 
-def table(define_source, **options):
+def table(define_source: DefineSource, **options: Any) -> Source:
     return define_source("csv", options=options)
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
-def test_the_delimiter_is_the_one_that_the_header_has_most_of(mark, define_source, registry):
+def test_the_delimiter_is_the_one_that_the_header_has_most_of(
+    mark: str, define_source: DefineSource, registry: Registry
+) -> None:
     lines = (mark.join(["id", '"a name, long"', "b"]), mark.join("1xy"))
     server = registry({"": "\n".join(lines).encode()})
 
@@ -43,7 +50,14 @@ def test_the_delimiter_is_the_one_that_the_header_has_most_of(mark, define_sourc
         ("id,n\n1,щ".encode("koi8-r"), "text/csv", {"charset": "koi8-r"}, "щ"),
     ],
 )
-def test_the_stated_charset_is_used(content, type_, options, name, define_source, registry):
+def test_the_stated_charset_is_used(
+    content: bytes,
+    type_: str,
+    options: dict[str, Any],
+    name: str,
+    define_source: DefineSource,
+    registry: Registry,
+) -> None:
     server = registry({"": httpx.Response(200, content=content, headers={"Content-Type": type_})})
 
     (record,) = harvest(server, table(define_source, **options))
@@ -51,7 +65,7 @@ def test_the_stated_charset_is_used(content, type_, options, name, define_source
     assert record.payload["n"] == name
 
 
-def test_a_missing_charset_is_detected(define_source, registry):
+def test_a_missing_charset_is_detected(define_source: DefineSource, registry: Registry) -> None:
     text = "id,n\n" + "\n".join(
         f"{number},Оцифровка сельских школ и больниц, обучение учителей" for number in range(9)
     ).replace(", ", " ")
@@ -62,7 +76,9 @@ def test_a_missing_charset_is_detected(define_source, registry):
     assert records[0].payload["n"] == "Оцифровка сельских школ и больниц обучение учителей"
 
 
-def test_bytes_in_which_no_language_shows_are_refused(define_source, registry):
+def test_bytes_in_which_no_language_shows_are_refused(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry({"": "id,n\n1,é".encode("cp1252")})
 
     with pytest.raises(ParseError, match=r"not utf-8 at byte 7 \(e9\); set the option 'charset'"):
@@ -81,13 +97,17 @@ def test_bytes_in_which_no_language_shows_are_refused(define_source, registry):
         b'"id";"name";"town"\r\n"1";"a, b; c";"x"\r\n',
     ],
 )
-def test_any_dialect_is_read_by_its_header(content, define_source, registry):
+def test_any_dialect_is_read_by_its_header(
+    content: bytes, define_source: DefineSource, registry: Registry
+) -> None:
     (record,) = harvest(registry({"": content}), table(define_source))
 
     assert record.payload == {"id": "1", "name": "a, b; c", "town": "x"}
 
 
-def test_a_definition_may_say_how_a_table_is_quoted(define_source, registry):
+def test_a_definition_may_say_how_a_table_is_quoted(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry({"": b'id,n\n1,"a \\"b\\" c"\n'})
 
     (record,) = harvest(server, table(define_source, escape="\\"))
@@ -95,7 +115,7 @@ def test_a_definition_may_say_how_a_table_is_quoted(define_source, registry):
     assert record.payload["n"] == 'a "b" c'
 
 
-def test_rows_of_one_key_are_one_record(define_source, registry):
+def test_rows_of_one_key_are_one_record(define_source: DefineSource, registry: Registry) -> None:
     server = registry({"": b"id,name,town,note\n2,B,x,\n1,A,x,\n2,B,y,late\n2,B,x,\n,C,z,\n"})
 
     with server.open_client() as fetch:
@@ -108,7 +128,9 @@ def test_rows_of_one_key_are_one_record(define_source, registry):
     ]
 
 
-def test_grouped_rows_have_the_newest_time_of_change(define_source, registry):
+def test_grouped_rows_have_the_newest_time_of_change(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry({"": b"id,at\n1,2024-01-01\n1,2024-03-01\n1,\n"})
 
     (record,) = harvest(server, table(define_source, group=True, modified="at"))
@@ -116,7 +138,9 @@ def test_grouped_rows_have_the_newest_time_of_change(define_source, registry):
     assert record.modified == "2024-03-01"
 
 
-def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key(define_source, registry):
+def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry({"": b"id,a,b\n1,x\n2,x,y,z\n3,x,y,,\n\n,,\n4,x,y\n"})
 
     items = harvest(server, table(define_source))
@@ -128,7 +152,7 @@ def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key(define_source,
     assert [item.key for item in items[2:]] == ["3", "4"]
 
 
-def test_broken_quotes_cost_one_row(define_source, registry):
+def test_broken_quotes_cost_one_row(define_source: DefineSource, registry: Registry) -> None:
     server = registry({"": b'id,a\n1,"x"y\n2,"two\nlines"\n'})
 
     broken, whole = harvest(server, table(define_source))
@@ -139,8 +163,8 @@ def test_broken_quotes_cost_one_row(define_source, registry):
 
 @pytest.mark.parametrize(("row", "doubted"), [(b'"a"b,1', True), (b",1,2", True), (b",1", False)])
 def test_a_harvest_with_an_unreadable_key_is_incomplete_but_not_one_with_a_missing_key(
-    row, doubted, define_source, registry
-):
+    row: bytes, doubted: bool, define_source: DefineSource, registry: Registry
+) -> None:
     server = registry({"": b"id,n\n" + row + b"\n2,x\n"})
 
     with server.open_client() as fetch:
@@ -150,7 +174,9 @@ def test_a_harvest_with_an_unreadable_key_is_incomplete_but_not_one_with_a_missi
     assert (page.incomplete_reason is not None) == doubted
 
 
-def test_a_file_that_ends_in_a_quoted_cell_is_cut_off(define_source, registry):
+def test_a_file_that_ends_in_a_quoted_cell_is_cut_off(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry({"": b'id,a\n1,x\n2,"cut o'})
 
     with pytest.raises(ParseError, match="begins at line 3"):
@@ -167,8 +193,12 @@ def test_a_file_that_ends_in_a_quoted_cell_is_cut_off(define_source, registry):
     ],
 )
 def test_a_key_is_a_column_some_columns_or_their_digest(
-    options, fields, key, define_source, registry
-):
+    options: dict[str, Any],
+    fields: dict[str, Any],
+    key: str,
+    define_source: DefineSource,
+    registry: Registry,
+) -> None:
     source = define_source("csv", options=options, fields={"title": "Name", **fields})
 
     (record,) = harvest(registry({"": b"No, Name \n7 , a  b \n"}), source)
@@ -176,7 +206,7 @@ def test_a_key_is_a_column_some_columns_or_their_digest(
     assert record.key == key
 
 
-def test_a_digest_does_not_depend_on_space(define_source, registry):
+def test_a_digest_does_not_depend_on_space(define_source: DefineSource, registry: Registry) -> None:
     server = registry({"": b"a,b\nx,y z\n x ,y  z\nxy,z\n"})
 
     first, second, third = harvest(server, table(define_source, digest=["a", "b"]))
@@ -184,7 +214,9 @@ def test_a_digest_does_not_depend_on_space(define_source, registry):
     assert first.key == second.key != third.key
 
 
-def test_lines_before_the_header_are_skipped_and_columns_get_names(define_source, registry):
+def test_lines_before_the_header_are_skipped_and_columns_get_names(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry({"": b"Report of 2026\n\nid,,n,n\n1,a,b,c\n"})
 
     (record,) = harvest(server, table(define_source, skip=1))
@@ -192,7 +224,7 @@ def test_lines_before_the_header_are_skipped_and_columns_get_names(define_source
     assert record.payload == {"id": "1", "column 2": "a", "n": "b", "n 2": "c"}
 
 
-def test_a_long_cell_is_read_whole(define_source, registry):
+def test_a_long_cell_is_read_whole(define_source: DefineSource, registry: Registry) -> None:
     server = registry({"": b"id,a\n1," + b"x" * 300_000})
 
     (record,) = harvest(server, table(define_source))
@@ -200,7 +232,9 @@ def test_a_long_cell_is_read_whole(define_source, registry):
     assert len(record.payload["a"]) == 300_000
 
 
-def test_a_table_that_has_not_changed_says_so(define_source, registry):
+def test_a_table_that_has_not_changed_says_so(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry(
         lambda request: httpx.Response(304 if "if-modified-since" in request.headers else 200)
     )
@@ -222,7 +256,9 @@ def test_a_table_that_has_not_changed_says_so(define_source, registry):
         (b"", "empty response"),
     ],
 )
-def test_what_is_no_table_is_reported(message, text, define_source, registry):
+def test_what_is_no_table_is_reported(
+    message: bytes, text: str, define_source: DefineSource, registry: Registry
+) -> None:
     with pytest.raises(ParseError, match=text):
         harvest(registry({"": message}), table(define_source))
 
@@ -235,6 +271,8 @@ def test_what_is_no_table_is_reported(message, text, define_source, registry):
         ({"key": "a", "digest": ["b"]}, "keep one"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(options, message, define_source):
+def test_options_that_do_not_fit_are_refused(
+    options: dict[str, Any], message: str, define_source: DefineSource
+) -> None:
     with pytest.raises(SourceDefinitionError, match=message):
         check(table(define_source, **options))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -14,8 +15,11 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
-from harvesters.page_model import InvalidRecord, Record
+from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.protocols.csw.harvest import collect
+from harvesters.source import Source
+
+from .conftest import DefineSource, Registry, ScriptedRegistry
 
 HEAD = (
     '<csw:GetRecordsResponse xmlns:csw="http://www.opengis.net/cat/csw/2.0.2" xmlns:dc="http://purl.org/dc/elements/1.1/"'
@@ -78,31 +82,43 @@ def _parameters(request: httpx.Request) -> dict[str, str]:
     assert request.headers["content-type"] == "application/xml"
     root = etree.fromstring(request.content)
     query = root.find("{*}Query")
+    assert query is not None
     below = {
         "constraint": query.findtext(".//{*}CqlText"),
         "sort": query.findtext(".//{*}PropertyName"),
         "order": query.findtext(".//{*}SortOrder"),
     }
-    return {**root.attrib, **query.attrib, **{name: text for name, text in below.items() if text}}
+    given = (*root.attrib.items(), *query.attrib.items())
+    return {
+        **{str(name): str(text) for name, text in given},
+        **{name: text for name, text in below.items() if text},
+    }
 
 
-def harvest(server, source, since=None, cursor=None):
+def harvest(
+    server: Service | ScriptedRegistry,
+    source: Source,
+    since: datetime | None = None,
+    cursor: str | None = None,
+) -> list[Page[Any]]:
     with server.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
-def keys(pages):
+def keys(pages: Iterable[Page[Any]]) -> list[Any]:
     return [item.key for page in pages for item in page.items]
 
 
 @pytest.fixture
-def source(define_source):
+def source(define_source: DefineSource) -> Callable[..., Source]:
     return lambda **options: define_source("csw", fields={"title": "dc:title"}, options=options)
 
 
 @pytest.mark.parametrize("most", [1000, 7])
 @pytest.mark.parametrize("message", [True, False])
-def test_all_records_come_page_by_page(message, most, source):
+def test_all_records_come_page_by_page(
+    message: bool, most: int, source: Callable[..., Source]
+) -> None:
     pages = harvest(Service(120, most=most, next=message), source())
 
     assert keys(pages) == [f"r{n:03}" for n in range(1, 121)]
@@ -113,7 +129,7 @@ def test_all_records_come_page_by_page(message, most, source):
     )
 
 
-def test_the_request_is_that_of_the_specification(source):
+def test_the_request_is_that_of_the_specification(source: Callable[..., Source]) -> None:
     server = Service(1)
 
     harvest(
@@ -134,7 +150,9 @@ def test_the_request_is_that_of_the_specification(source):
     }  # fmt: skip
 
 
-def test_what_changed_is_asked_for_where_the_definition_says_how(source):
+def test_what_changed_is_asked_for_where_the_definition_says_how(
+    source: Callable[..., Source],
+) -> None:
     server = Service(1)
 
     harvest(
@@ -148,7 +166,9 @@ def test_what_changed_is_asked_for_where_the_definition_says_how(source):
 
 
 @pytest.mark.parametrize("bad", [[1], [33], [50, 51], [120]])
-def test_a_record_that_spoils_its_page_costs_only_itself(bad, source):
+def test_a_record_that_spoils_its_page_costs_only_itself(
+    bad: list[int], source: Callable[..., Source]
+) -> None:
     server = Service(120, poison=bad)
 
     pages = harvest(server, source())
@@ -160,12 +180,12 @@ def test_a_record_that_spoils_its_page_costs_only_itself(bad, source):
     assert len(server.request_log) < 45
 
 
-def test_a_service_that_is_down_ends_the_harvest(source):
+def test_a_service_that_is_down_ends_the_harvest(source: Callable[..., Source]) -> None:
     with pytest.raises(UnavailableError):
         harvest(Service(5, down=True), source())
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(source):
+def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source]) -> None:
     server = Service(60, poison=[33])
     whole = harvest(server, source(size=20))
 
@@ -173,7 +193,9 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
         assert keys(harvest(server, source(size=20), cursor=page.cursor)) == keys(whole[number:])
 
 
-def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete(source):
+def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete(
+    source: Callable[..., Source],
+) -> None:
     class ShortService(Service):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             answer = super().__call__(request)
@@ -196,12 +218,16 @@ def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete(source):
         (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "DOCTYPE"),
     ],
 )  # fmt: skip
-def test_what_is_no_answer_is_reported(content, why, source, registry):
+def test_what_is_no_answer_is_reported(
+    content: bytes, why: str, source: Callable[..., Source], registry: Registry
+) -> None:
     with pytest.raises(ParseError, match=why):
         harvest(registry(lambda _: httpx.Response(200, content=content)), source())
 
 
-def test_a_list_that_repeats_itself_ends_the_harvest(source, registry):
+def test_a_list_that_repeats_itself_ends_the_harvest(
+    source: Callable[..., Source], registry: Registry
+) -> None:
     body = "<csw:Record><dc:identifier>a</dc:identifier></csw:Record>"
     text = f'{HEAD}<csw:SearchResults numberOfRecordsMatched="9">{body}</csw:SearchResults></csw:GetRecordsResponse>'
 
@@ -209,7 +235,9 @@ def test_a_list_that_repeats_itself_ends_the_harvest(source, registry):
         harvest(registry(lambda _: httpx.Response(200, content=text.encode())), source())
 
 
-def test_iso_records_have_their_file_identifier_and_others_are_unreadable(source, registry):
+def test_iso_records_have_their_file_identifier_and_others_are_unreadable(
+    source: Callable[..., Source], registry: Registry
+) -> None:
     body = (
         '<g:MD_Metadata xmlns:g="http://www.isotc211.org/2005/gmd" xmlns:c="http://www.isotc211.org/2005/gco">'
         "<g:fileIdentifier><c:CharacterString> f-1 "
@@ -223,15 +251,16 @@ def test_iso_records_have_their_file_identifier_and_others_are_unreadable(source
         (Record, "f-1"),
         (InvalidRecord, None),
     ]
+    assert isinstance(page.items[0], Record)
     assert page.items[0].modified == "2026-02-01"
 
 
-def test_a_size_of_nothing_is_refused(source):
+def test_a_size_of_nothing_is_refused(source: Callable[..., Source]) -> None:
     with pytest.raises(SourceDefinitionError, match="write a number from 1 up"):
         check_compatible(source(size=0))
 
 
-def test_a_service_that_takes_xml_only_is_asked_by_post(source):
+def test_a_service_that_takes_xml_only_is_asked_by_post(source: Callable[..., Source]) -> None:
     server = Service(7, most=5, posts=True)
 
     pages = harvest(
@@ -258,6 +287,6 @@ def test_a_service_that_takes_xml_only_is_asked_by_post(source):
     )
 
 
-def test_another_method_is_refused(source):
+def test_another_method_is_refused(source: Callable[..., Source]) -> None:
     with pytest.raises(SourceDefinitionError, match="'method' is 'put'; use one of get, post"):
         check_compatible(source(method="put"))

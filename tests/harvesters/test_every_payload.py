@@ -265,7 +265,7 @@ def _repository(content: bytes) -> bytes:
 def _stream(file: Path, content: bytes) -> bytes:
     """Make what a file of RDF describes the members of a stream; one that is none stays as it is."""
     try:
-        quads = list(triples(content, RdfFormat.TRIG, base_iri=DEFINITION["url"]))
+        quads = list(triples(content, RdfFormat.TRIG, base_iri=str(DEFINITION["url"])))
     except SyntaxError:
         return content
     named = {quad.subject.value for quad in quads if isinstance(quad.subject, NamedNode)}

@@ -15,7 +15,10 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.reasons import Reason
+from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Post
+
+from .conftest import DefineSource
 
 URL = "https://registry.example/feed"
 HISTORY = 'xmlns:fh="http://purl.org/syndication/history/1.0"'
@@ -62,7 +65,7 @@ ARCHIVES = {
 }
 
 
-def test_archives_are_followed_to_the_oldest(define_source):
+def test_archives_are_followed_to_the_oldest(define_source: DefineSource) -> None:
     result = pages(ARCHIVES, define_source)
 
     assert (keys(result), [page.incomplete_reason for page in result], result[-1].cursor) == (
@@ -72,26 +75,26 @@ def test_archives_are_followed_to_the_oldest(define_source):
     )
 
 
-def test_pages_are_followed_as_archives_are(define_source):
+def test_pages_are_followed_as_archives_are(define_source: DefineSource) -> None:
     assert keys(
         pages({"/feed": atom("b", older="/2", relation="next"), "/2": atom("a")}, define_source)
     ) == ["b", "a"]
 
 
-def test_a_run_goes_on_behind_each_page_that_was_kept(define_source):
+def test_a_run_goes_on_behind_each_page_that_was_kept(define_source: DefineSource) -> None:
     whole = pages(ARCHIVES, define_source)
 
     assert keys(pages(ARCHIVES, define_source, cursor=whole[0].cursor)) == ["c", "b", "a"]
 
 
-def test_archives_older_than_the_last_run_are_not_asked_for(define_source):
+def test_archives_older_than_the_last_run_are_not_asked_for(define_source: DefineSource) -> None:
     assert keys(pages(ARCHIVES, define_source, since=datetime(2026, 1, 8, 12, tzinfo=UTC))) == [
         "d",
         "c",
     ]
 
 
-def test_a_definition_may_leave_archives_alone(define_source):
+def test_a_definition_may_leave_archives_alone(define_source: DefineSource) -> None:
     result = pages(ARCHIVES, define_source, archives=False)
 
     assert (keys(result), result[0].incomplete_reason is not None) == (["d"], True)
@@ -99,14 +102,14 @@ def test_a_definition_may_leave_archives_alone(define_source):
 
 @pytest.mark.parametrize(("head", "doubted"), [("", True), ("<fh:complete/>", False)])
 def test_a_feed_of_its_newest_entries_deletes_nothing_and_a_complete_one_may(
-    head, doubted, define_source
-):
+    head: str, doubted: bool, define_source: DefineSource
+) -> None:
     (page,) = pages({"/feed": atom("a", head=head)}, define_source)
 
     assert (page.incomplete_reason is not None) == doubted
 
 
-def test_a_tombstone_is_a_deletion(define_source):
+def test_a_tombstone_is_a_deletion(define_source: DefineSource) -> None:
     head = '<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="x" when="2026-01-01T00:00:00Z"/>'
 
     (page,) = pages({"/feed": atom("a", head=head)}, define_source)
@@ -115,12 +118,12 @@ def test_a_tombstone_is_a_deletion(define_source):
 
 
 @pytest.mark.parametrize("older", ["/feed", "/2"])
-def test_archives_that_lead_in_a_circle_end(older, define_source):
+def test_archives_that_lead_in_a_circle_end(older: str, define_source: DefineSource) -> None:
     with pytest.raises(ParseError, match="repeats"):
         pages({"/feed": atom("a", older="/2"), "/2": atom("b", older=older)}, define_source)
 
 
-def test_a_feed_that_has_not_changed_is_not_read_again(define_source):
+def test_a_feed_that_has_not_changed_is_not_read_again(define_source: DefineSource) -> None:
     source = define_source("feed", "feed_entry", url=URL)
     with open_client(lambda request: httpx.Response(304)) as fetch:
         (page,) = check_compatible(source)[0].collect(source, fetch, None)
@@ -128,7 +131,9 @@ def test_a_feed_that_has_not_changed_is_not_read_again(define_source):
     assert page.unchanged
 
 
-def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete(define_source):
+def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete(
+    define_source: DefineSource,
+) -> None:
     (page,) = pages(
         {
             "/feed": atom("a", "b", head="<fh:complete/>").replace(b"<title>b", b"<title>&nope; b")[
@@ -150,7 +155,9 @@ def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete(define_so
         "<link>http://a.example/1</link>",
     ],
 )
-def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(item, define_source):
+def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(
+    item: str, define_source: DefineSource
+) -> None:
     rss = f'<rss version="2.0"><channel><title>T</title><item><title>A</title>{item}</item></channel></rss>'
 
     (page,) = pages({"/feed": rss.encode()}, define_source)
@@ -158,7 +165,7 @@ def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(item, define_sourc
     assert [type(element) for element in page.items] == [Record]
 
 
-def test_a_record_without_a_distinct_key_is_unreadable(define_source):
+def test_a_record_without_a_distinct_key_is_unreadable(define_source: DefineSource) -> None:
     (page,) = pages({"/feed": atom("a").replace(b"<id>urn:a</id>", b"")}, define_source)
 
     assert page.items == (InvalidRecord(None, Reason("feed_entry_without_key", {"title": "'a'"})),)
@@ -174,19 +181,25 @@ def test_a_record_without_a_distinct_key_is_unreadable(define_source):
         (b"", "empty response"),
     ],
 )
-def test_what_is_no_feed_is_reported(message, text, define_source):
+def test_what_is_no_feed_is_reported(
+    message: bytes, text: str, define_source: DefineSource
+) -> None:
     with pytest.raises(ParseError, match=text):
         pages({"/feed": message}, define_source)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("post", Post), ("document", Document)])
-def test_an_entry_is_a_post_or_what_the_definition_says(kind, expected, define_source, words):
+def test_an_entry_is_a_post_or_what_the_definition_says(
+    kind: str, expected: type[Post] | type[Document], define_source: DefineSource, words: Crosswalks
+) -> None:
     source = define_source("feed", "feed_entry", url=URL, options={"kind": kind})
 
     with open_client(lambda request: httpx.Response(200, content=atom("a"))) as fetch:
         (page,) = check_compatible(source)[0].collect(source, fetch, None)
 
-    assert isinstance(check_compatible(source)[1].prepare(source, words)(page.items[0]), expected)
+    (record,) = page.items
+    assert isinstance(record, Record)
+    assert isinstance(check_compatible(source)[1].prepare(source, words)(record), expected)
 
 
 # Of the real feeds: entries that came, and those that could be mapped; the others have neither an
@@ -196,7 +209,9 @@ TRUTH = {"rss": (20, 12), "broken": (10, 1)}
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 @pytest.mark.parametrize("folder", TRUTH)
-def test_every_real_feed_is_read_or_reported(folder, define_source, words):
+def test_every_real_feed_is_read_or_reported(
+    folder: str, define_source: DefineSource, words: Crosswalks
+) -> None:
     source = define_source("feed", "feed_entry", url=URL)
     read = check_compatible(source)[1].prepare(source, words)
     received = mapped = 0

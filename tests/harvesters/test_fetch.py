@@ -4,6 +4,7 @@ addresses.
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -33,16 +34,14 @@ def _no_waiting() -> object:
         yield
 
 
-def open_client(handler: Handler, **settings: object) -> Fetch:
-    return Fetch(
-        transport=httpx.MockTransport(handler),
-        **{
-            "pause": 0,
-            "robots": False,
-            "rate_limiter": LocalRateLimiter(sleep=lambda _: None),
-            **settings,
-        },
-    )  # type: ignore[arg-type]
+def open_client(handler: Handler, **settings: Any) -> Fetch:
+    given = {
+        "pause": 0,
+        "robots": False,
+        "rate_limiter": LocalRateLimiter(sleep=lambda _: None),
+        **settings,
+    }
+    return Fetch(transport=httpx.MockTransport(handler), **given)
 
 
 def answers(*replies: httpx.Response) -> tuple[Handler, list[httpx.Request]]:

@@ -8,8 +8,9 @@ import gzip
 import os
 import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpcore
 import httpx
@@ -138,7 +139,14 @@ class PartialNetwork(httpcore.NetworkBackend):
         self.dead = dead
         self.dialled: list[str] = []
 
-    def connect_tcp(self, host, port, timeout=None, local_address=None, socket_options=None):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
         self.dialled.append(host)
         if host in self.dead:
             raise httpcore.ConnectError(f"{host} is dead")
@@ -217,14 +225,14 @@ def test_an_answer_that_takes_too_long_in_all_is_stalled() -> None:
 # ---- the archive
 
 
-def test_a_reply_that_cannot_be_kept_ends_the_run(tmp_path) -> None:
+def test_a_reply_that_cannot_be_kept_ends_the_run(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a file where a folder must be")
 
     with pytest.raises(ArchiveError, match="free disk space or fix the directory, then run again"):
         Archive(tmp_path, "a", "a.1")
 
 
-def test_what_cannot_be_cut_back_to_its_checkpoint_ends_the_run(tmp_path) -> None:
+def test_what_cannot_be_cut_back_to_its_checkpoint_ends_the_run(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "a.1.warc.gz").symlink_to("/dev/full")
 
@@ -232,7 +240,7 @@ def test_what_cannot_be_cut_back_to_its_checkpoint_ends_the_run(tmp_path) -> Non
         Archive(tmp_path, "a", "a.1", 10)
 
 
-def test_a_disk_that_fills_while_a_reply_is_kept_is_reported(tmp_path) -> None:
+def test_a_disk_that_fills_while_a_reply_is_kept_is_reported(tmp_path: Path) -> None:
     archive = Archive(tmp_path, "a", "a.1")
     full, file = open("/dev/full", "wb"), tmp_path / "a" / "a.1.warc.gz"  # noqa: SIM115 it takes the place of the file's own
     os.dup2(full.fileno(), archive._file.fileno())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from lxml import etree
 from pyoxigraph import Literal, NamedNode
@@ -11,7 +13,7 @@ from harvesters.payloads.graph import Graph
 from harvesters.pipeline.field_tracing import fields_behind, fields_of, trace_fields
 
 
-def mapped(record: Record) -> frozenset[str]:
+def mapped(record: Record[Any]) -> frozenset[str]:
     row = record.payload
     countries = {
         f'<a> <spatial> "{position["iso"]}"'
@@ -46,7 +48,7 @@ def test_xml_is_as_before_after_it_was_traced() -> None:
     text = '<r xmlns:x="urn:x"><x:title lang="en">Clinics<b/> </x:title><x:title>Two</x:title></r>'
     root = etree.fromstring(text)
 
-    def statements(record: Record) -> frozenset[str]:
+    def statements(record: Record[Any]) -> frozenset[str]:
         return frozenset(
             f"{element.text}@{element.get('lang')}" for element in record.payload if element.text
         )

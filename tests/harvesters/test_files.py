@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -14,8 +16,11 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
-from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Payload, Record
 from harvesters.protocols.files.harvest import collect
+from harvesters.source import Source
+
+from .conftest import DefineSource
 
 HOST = "https://registry.example"
 APACHE = """<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 3.2 Final//EN">
@@ -80,26 +85,28 @@ class Folder:
 
 
 @pytest.fixture
-def source(define_source):
+def source(define_source: DefineSource) -> Callable[..., Source]:
     return lambda url="/f/", **options: define_source(
         "files", url=HOST + url, fields={"title": "name"}, options=options
     )
 
 
-def harvest(registry, source, since=None, cursor=None):
+def harvest(
+    registry: Folder, source: Source, since: datetime | None = None, cursor: str | None = None
+) -> list[Page[Any]]:
     with registry.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
-def items(pages):
+def items(pages: Iterable[Page[Any]]) -> list[Any]:
     return [item for page in pages for item in page.items]
 
 
-def keys(pages):
+def keys(pages: Iterable[Page[Any]]) -> list[Any]:
     return [item.key for item in items(pages)]
 
 
-def folder(listing: str = NGINX, **files: object) -> Folder:
+def folder(listing: str = NGINX, files: Mapping[str, object] | None = None) -> Folder:
     return Folder(
         {
             "/f/": listing,
@@ -107,13 +114,13 @@ def folder(listing: str = NGINX, **files: object) -> Folder:
             "/f/a.json": {"n": 1},
             "/f/sub/b%20c.json": {"n": 2},
             "/f/z.json": {"n": 3},
-            **files,
+            **(files or {}),
         }
     )
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_servers_listing_is_read(dialect, source):
+def test_every_servers_listing_is_read(dialect: str, source: Callable[..., Source]) -> None:
     pages = harvest(folder(DIALECTS[dialect]), source())
 
     assert keys(pages) == ["a", "sub/b c", "z"]
@@ -126,22 +133,26 @@ def test_every_servers_listing_is_read(dialect, source):
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_only_files_that_the_listing_shows_as_new_are_requested(dialect, source):
+def test_only_files_that_the_listing_shows_as_new_are_requested(
+    dialect: str, source: Callable[..., Source]
+) -> None:
     registry = folder(DIALECTS[dialect])
 
     assert keys(harvest(registry, source(), datetime(2026, 1, 31, tzinfo=UTC))) == ["sub/b c", "z"]
     assert "/f/a.json" not in registry.request_log
 
 
-def test_folders_within_are_left_out_where_the_definition_says_so(source):
+def test_folders_within_are_left_out_where_the_definition_says_so(
+    source: Callable[..., Source],
+) -> None:
     assert keys(harvest(folder(), source(deep=False))) == ["a", "z"]
 
 
-def test_only_files_that_the_definition_names_are_read(source):
+def test_only_files_that_the_definition_names_are_read(source: Callable[..., Source]) -> None:
     assert keys(harvest(folder(), source(only="^(a|sub/.*)[.]json$"))) == ["a", "sub/b c"]
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(source):
+def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source]) -> None:
     whole = harvest(folder(), source())
 
     for number, page in enumerate(whole[:-1], 1):
@@ -150,7 +161,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
         assert "/f/a.json" not in registry.request_log
 
 
-def test_a_folder_that_was_read_is_not_listed_again(source):
+def test_a_folder_that_was_read_is_not_listed_again(source: Callable[..., Source]) -> None:
     whole = harvest(folder(), source())
     registry = folder()
 
@@ -170,8 +181,12 @@ def test_a_folder_that_was_read_is_not_listed_again(source):
         (500, InvalidRecord),
     ],
 )
-def test_a_file_that_cannot_be_read_stops_nothing(broken, kind, source):
-    pages = harvest(folder(**{"/f/a.json": broken}), source())
+def test_a_file_that_cannot_be_read_stops_nothing(
+    broken: bytes | int,
+    kind: type[InvalidRecord] | type[DeletedRecord],
+    source: Callable[..., Source],
+) -> None:
+    pages = harvest(folder(files={"/f/a.json": broken}), source())
 
     assert [(type(item), item.key) for item in items(pages)] == [
         (kind, "a"),
@@ -181,9 +196,9 @@ def test_a_file_that_cannot_be_read_stops_nothing(broken, kind, source):
     assert pages[-1].incomplete_reason is None
 
 
-def test_a_folder_that_goes_away_ends_the_harvest(source):
+def test_a_folder_that_goes_away_ends_the_harvest(source: Callable[..., Source]) -> None:
     with pytest.raises(NotFoundError):
-        harvest(folder(**{"/f/sub/": 404}), source())
+        harvest(folder(files={"/f/sub/": 404}), source())
 
     class FailingFolder(Folder):
         def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -193,7 +208,7 @@ def test_a_folder_that_goes_away_ends_the_harvest(source):
         harvest(FailingFolder(folder().files), source())
 
 
-def test_folders_without_end_are_reported(source):
+def test_folders_without_end_are_reported(source: Callable[..., Source]) -> None:
     class Endless(Folder):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             return httpx.Response(
@@ -204,7 +219,7 @@ def test_folders_without_end_are_reported(source):
         harvest(Endless({}), source())
 
 
-def test_xml_and_rdf_files_are_read_as_the_definition_says(source):
+def test_xml_and_rdf_files_are_read_as_the_definition_says(source: Callable[..., Source]) -> None:
     listing = '<html><a href="a.xml">a</a><a href="b.ttl">b</a></html>'
     ttl = "<https://registry.example/d> a <http://www.w3.org/ns/dcat#Dataset> ."
     registry = Folder({"/f/": listing, "/f/a.xml": "<r><t>1</t></r>", "/f/b.ttl": ttl})
@@ -215,7 +230,7 @@ def test_xml_and_rdf_files_are_read_as_the_definition_says(source):
     assert [element.key for element in as_rdf] == ["https://registry.example/d"]
 
 
-def test_a_broken_file_of_rdf_leaves_the_harvest_incomplete(source):
+def test_a_broken_file_of_rdf_leaves_the_harvest_incomplete(source: Callable[..., Source]) -> None:
     pages = harvest(
         Folder({"/f/": '<html><a href="b.ttl">b</a></html>', "/f/b.ttl": "<a"}),
         source(format="rdf"),
@@ -227,7 +242,9 @@ def test_a_broken_file_of_rdf_leaves_the_harvest_incomplete(source):
 @pytest.mark.parametrize(
     ("kind", "payload"), [("json", Payload.ROW), ("xml", Payload.XML), ("rdf", Payload.GRAPH)]
 )
-def test_the_mapping_must_read_what_the_files_hold(kind, payload, define_source):
+def test_the_mapping_must_read_what_the_files_hold(
+    kind: str, payload: Payload, define_source: DefineSource
+) -> None:
     assert (
         check_compatible(
             define_source("files", "fields", fields={"title": "'x'"}, options={"format": kind})
@@ -246,13 +263,13 @@ BLOBS = [
 TREE = {"tree": [*BLOBS, {"path": "n", "type": "tree", "url": f"{HOST}/tree/n"}]}
 
 
-def test_a_tree_of_git_is_read_by_its_plain_files(source):
+def test_a_tree_of_git_is_read_by_its_plain_files(source: Callable[..., Source]) -> None:
     registry = Folder({"/tree": TREE, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}})
 
     assert keys(harvest(registry, source("/tree", raw=f"{HOST}/raw/"))) == ["n/a", "n/b"]
 
 
-def test_a_tree_of_git_is_read_by_its_blobs(source):
+def test_a_tree_of_git_is_read_by_its_blobs(source: Callable[..., Source]) -> None:
     blobs = {
         f"/blob/{name}": {
             "encoding": "base64",
@@ -269,7 +286,7 @@ def test_a_tree_of_git_is_read_by_its_blobs(source):
     ]
 
 
-def test_a_code_hosts_contents_are_read_by_their_download(source):
+def test_a_code_hosts_contents_are_read_by_their_download(source: Callable[..., Source]) -> None:
     rows = [
         {"name": "a.json", "path": "n/a.json", "type": "file", "download_url": f"{HOST}/x/a.json"}
     ]
@@ -277,7 +294,9 @@ def test_a_code_hosts_contents_are_read_by_their_download(source):
     assert keys(harvest(Folder({"/c": rows, "/x/a.json": {"n": 1}}), source("/c"))) == ["n/a"]
 
 
-def test_a_tree_that_is_cut_short_leaves_the_harvest_incomplete(source):
+def test_a_tree_that_is_cut_short_leaves_the_harvest_incomplete(
+    source: Callable[..., Source],
+) -> None:
     registry = Folder(
         {"/tree": {**TREE, "truncated": True}, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}}
     )
@@ -296,7 +315,9 @@ def test_a_tree_that_is_cut_short_leaves_the_harvest_incomplete(source):
         (b'[{"path": "a.json"}]', "has no address for 'a.json'; set the option 'raw'"),
     ],
 )
-def test_what_is_no_listing_is_reported(content, why, source):
+def test_what_is_no_listing_is_reported(
+    content: bytes, why: str, source: Callable[..., Source]
+) -> None:
     with pytest.raises(ParseError, match=why):
         harvest(Folder({"/f/": content}), source())
 
@@ -305,7 +326,9 @@ def test_what_is_no_listing_is_reported(content, why, source):
     ("options", "why"),
     [({"format": "csv"}, "use one of json, xml, rdf"), ({"only": "("}, "no regular expression")],
 )
-def test_a_definition_with_a_wrong_option_is_refused(options, why, source):
+def test_a_definition_with_a_wrong_option_is_refused(
+    options: dict[str, str], why: str, source: Callable[..., Source]
+) -> None:
     with pytest.raises(SourceDefinitionError, match=why):
         check_compatible(source(**options))
 
@@ -321,7 +344,9 @@ def test_a_definition_with_a_wrong_option_is_refused(options, why, source):
         }),
     ],
 )  # fmt: skip
-def test_the_real_listings_are_read(name, url, count, source):
+def test_the_real_listings_are_read(
+    name: str, url: str, count: dict[str, str], source: Callable[..., Source]
+) -> None:
     class Real(Folder):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             listing = request.url.path == url

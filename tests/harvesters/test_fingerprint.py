@@ -1,5 +1,7 @@
 """Content fingerprints ignore the key, the source and the scheme of addresses."""
 
+from typing import Any
+
 import pytest
 
 from harvesters.pipeline.fingerprint import content_fingerprint, page_fingerprint
@@ -10,7 +12,7 @@ from vocab.statements.describe import describe
 IRIS = Iris()
 
 
-def fingerprint_of(key: str, title: str = "A", source: str = "s", **more: object) -> int:
+def fingerprint_of(key: str, title: str = "A", source: str = "s", **more: Any) -> int:
     initiative = Initiative(
         key=key,
         titles=(Text(title, "en"),),

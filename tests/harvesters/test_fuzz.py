@@ -23,11 +23,11 @@ def bad(outcomes: list[fuzz.Outcome]) -> list[str]:
     ]
 
 
-def test_every_protocol_is_fuzzed():
+def test_every_protocol_is_fuzzed() -> None:
     assert {target.source.protocol for target in fuzz.targets()} == set(PROTOCOLS)
 
 
-def test_a_mutation_depends_on_its_seed_alone():
+def test_a_mutation_depends_on_its_seed_alone() -> None:
     wanted = fuzz.cases(2, 7)
 
     first, second = (fuzz.run_all(wanted, 1, 300.0) for _ in range(2))
@@ -37,7 +37,7 @@ def test_a_mutation_depends_on_its_seed_alone():
     ]
 
 
-def test_mutated_payloads_raise_our_errors_only():
+def test_mutated_payloads_raise_our_errors_only() -> None:
     result = fuzz.run_all(fuzz.cases(20, 1), 2, 300.0)
 
     assert len(result) == 20 * len(PROTOCOLS)
@@ -58,7 +58,7 @@ def test_mutations_that_once_failed_raise_our_errors_only(target: str, seed: int
 
 @pytest.mark.nightly
 @pytest.mark.timeout(0)
-def test_twenty_thousand_mutated_payloads_raise_our_errors_only():
+def test_twenty_thousand_mutated_payloads_raise_our_errors_only() -> None:
     each = -(-NIGHTLY // len(PROTOCOLS))
 
     result = fuzz.run_all(fuzz.cases(each, 1_000_000), os.cpu_count() or 1, 4 * 3600.0)
@@ -67,7 +67,7 @@ def test_twenty_thousand_mutated_payloads_raise_our_errors_only():
     assert bad(result) == []
 
 
-def test_a_case_that_ends_its_process_is_a_fault():
+def test_a_case_that_ends_its_process_is_a_fault() -> None:
     died = fuzz.run_all([("none such", 1)], 1, 60.0)
 
     assert [bool(item.fault) for item in died] == [True]

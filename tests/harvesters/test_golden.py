@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import replay
@@ -14,6 +15,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.page_model import DeletedRecord, Record
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
+from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 from vocab.statements.describe import describe
 from vocab.terms import DCT
@@ -23,7 +25,7 @@ FOLDERS = sorted(folder.name for folder in REPLIES.iterdir())
 SHORT = Iris("https://w3id.org/wsis-stocktaking/")
 
 
-def map_words(name: str, words: object) -> list[str]:
+def map_words(name: str, words: Crosswalks) -> list[str]:
     """Return the statements that a folder's reply becomes; what is gone or unreadable is a line
     that says so.
     """
@@ -49,7 +51,7 @@ def map_words(name: str, words: object) -> list[str]:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_reply_becomes_the_statements_that_lie_beside_it(name, words):
+def test_a_reply_becomes_the_statements_that_lie_beside_it(name: Any, words: Crosswalks) -> None:
     file = REPLIES / name / "expected.nt"
     if not file.exists():
         file.write_text("".join(f"{line}\n" for line in map_words(name, words)), encoding="utf-8")
@@ -60,14 +62,14 @@ def test_a_reply_becomes_the_statements_that_lie_beside_it(name, words):
     assert map_words(name, words) == file.read_text(encoding="utf-8").splitlines()
 
 
-def test_every_protocol_and_every_mapping_has_its_reply():
+def test_every_protocol_and_every_mapping_has_its_reply() -> None:
     definitions = [load(REPLIES / name / "source.toml") for name in FOLDERS]
 
     assert {definition.protocol for definition in definitions} == set(PROTOCOLS)
     assert {definition.mapping for definition in definitions} == set(MAPPINGS)
 
 
-def test_no_person_is_published_but_the_creator_of_a_document(words):
+def test_no_person_is_published_but_the_creator_of_a_document(words: Crosswalks) -> None:
     lines = [line for name in FOLDERS for line in map_words(name, words)]
 
     persons = [line for line in lines if "jane" in line.lower() or "doe" in line.lower()]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from pyoxigraph import NamedNode, RdfFormat, Store, parse
 
@@ -9,7 +12,10 @@ from harvesters.errors import ParseError
 from harvesters.mappings import dcat, schema_org
 from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded_description, merge_graphs
+from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Document, Event, Initiative, Period, Post, Role
+
+from .conftest import DefineSource
 
 IT = "https://registry.example/it"
 HEAD = """@base <https://registry.example/> . @prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .
@@ -18,8 +24,8 @@ KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 
 
 @pytest.fixture
-def read(define_source, words):
-    def make(mapping, text, **options):
+def read(define_source: DefineSource, words: Crosswalks) -> Callable[..., Any]:
+    def make(mapping: Any, text: str, **options: Any) -> Any:
         store = Store()
         store.bulk_extend(merge_graphs(parse(f"{HEAD} {text}".encode(), RdfFormat.TURTLE)))
         source = define_source(
@@ -42,7 +48,9 @@ def read(define_source, words):
         '[ s:name "Kenya" ]',
     ],
 )
-def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(place, read):
+def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(
+    place: str, read: Callable[..., Any]
+) -> None:
     assert read(dcat, f'<it> dct:title "A" ; dct:spatial {place} .').countries == (KENYA,)
 
 
@@ -56,7 +64,7 @@ def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(place
         '[ s:geo [ s:latitude "-1.28" ; s:longitude "36.8" ] ]',
     ],
 )
-def test_a_point_is_read_and_a_shape_is_no_country(place, read):
+def test_a_point_is_read_and_a_shape_is_no_country(place: str, read: Callable[..., Any]) -> None:
     item = read(dcat, f'<it> dct:title "A" ; dct:spatial {place} .', kind="initiative")
 
     assert [(spot.latitude, spot.longitude) for spot in item.places] == [(-1.28, 36.8)]
@@ -66,7 +74,9 @@ def test_a_point_is_read_and_a_shape_is_no_country(place, read):
 @pytest.mark.parametrize(
     ("theme", "goal"), [("HEAL", "3"), ("ENER", "7"), ("EDUC", None), ("TECH", None)]
 )
-def test_a_data_theme_of_the_union_gives_the_goal_whose_subject_it_names(theme, goal, read):
+def test_a_data_theme_of_the_union_gives_the_goal_whose_subject_it_names(
+    theme: str, goal: str | None, read: Callable[..., Any]
+) -> None:
     address = f"http://publications.europa.eu/resource/authority/data-theme/{theme}"
 
     item = read(dcat, f'<it> dct:title "A" ; dcat:theme <{address}> .')
@@ -76,7 +86,7 @@ def test_a_data_theme_of_the_union_gives_the_goal_whose_subject_it_names(theme, 
     assert (item.themes, item.action_lines) == ((address,), ())
 
 
-def test_a_polygon_is_not_made_a_point(read):
+def test_a_polygon_is_not_made_a_point(read: Callable[..., Any]) -> None:
     item = read(
         dcat,
         '<it> dct:title "A" ; dct:spatial [ dcat:bbox "POLYGON((1 1,2 2,1 2,1 1))" ] .',
@@ -94,14 +104,16 @@ def test_a_polygon_is_not_made_a_point(read):
         '"2020/2021"',
     ],
 )
-def test_a_period_is_what_a_resource_is_about_and_not_the_time_of_a_project(period, read):
+def test_a_period_is_what_a_resource_is_about_and_not_the_time_of_a_project(
+    period: str, read: Callable[..., Any]
+) -> None:
     item = read(dcat, f'<it> dct:title "A" ; dct:temporal {period} .', kind="initiative")
 
     assert item.periods == (Period("2020", "2021"),)
     assert (item.start, item.end) == (None, None)
 
 
-def test_persons_are_left_out_and_organizations_have_their_roles(read):
+def test_persons_are_left_out_and_organizations_have_their_roles(read: Callable[..., Any]) -> None:
     item = read(
         dcat,
         """<it> dct:title "A" ; dct:publisher [ foaf:name "P" ] ; dct:creator [ a foaf:Person ; foaf:name "Jane" ],
@@ -123,11 +135,17 @@ def test_persons_are_left_out_and_organizations_have_their_roles(read):
         ("ScholarlyArticle", Document),
     ],
 )
-def test_a_class_of_schema_org_states_the_kind(name, kind, read):
+def test_a_class_of_schema_org_states_the_kind(
+    name: str,
+    kind: type[Initiative] | type[Event] | type[Post] | type[Document],
+    read: Callable[..., Any],
+) -> None:
     assert isinstance(read(schema_org, f'<it> a s:{name} ; s:name "A" .'), kind)
 
 
-def test_an_organization_is_none_of_the_four_kinds_unless_the_definition_says_so(read):
+def test_an_organization_is_none_of_the_four_kinds_unless_the_definition_says_so(
+    read: Callable[..., Any],
+) -> None:
     with pytest.raises(ParseError, match="it is Organization, which is not a known class"):
         read(schema_org, '<it> a s:Organization ; s:name "A" .')
 
@@ -136,7 +154,9 @@ def test_an_organization_is_none_of_the_four_kinds_unless_the_definition_says_so
     )
 
 
-def test_what_a_thing_is_related_to_has_our_address_where_it_is_a_record_too(read):
+def test_what_a_thing_is_related_to_has_our_address_where_it_is_a_record_too(
+    read: Callable[..., Any],
+) -> None:
     item = read(
         schema_org,
         '<it> a s:Event ; s:name "A" ; s:superEvent <e>, <other> . <e> a s:Event ; s:name "B" .',
@@ -148,7 +168,7 @@ def test_what_a_thing_is_related_to_has_our_address_where_it_is_a_record_too(rea
     )
 
 
-def test_a_venue_is_a_place_and_its_town_or_an_address_on_the_web(read):
+def test_a_venue_is_a_place_and_its_town_or_an_address_on_the_web(read: Callable[..., Any]) -> None:
     position = read(
         schema_org,
         '<it> a s:Event ; s:name "A" ; s:location [ s:name "Hall" ; s:address [ s:addressLocality "Kisumu" ] ] .',
@@ -167,12 +187,12 @@ def test_a_venue_is_a_place_and_its_town_or_an_address_on_the_web(read):
 
 
 @pytest.mark.parametrize("mapping", [dcat, schema_org])
-def test_what_has_no_name_is_unreadable(mapping, read):
+def test_what_has_no_name_is_unreadable(mapping: Any, read: Callable[..., Any]) -> None:
     with pytest.raises(ParseError):
         read(mapping, '<it> a s:Event, dcat:Dataset ; dct:identifier "7" .')
 
 
-def test_a_term_that_is_no_iri_is_kept_as_it_is():
+def test_a_term_that_is_no_iri_is_kept_as_it_is() -> None:
     """The lenient parser keeps a space in an IRI, which a new term may not have."""
     text = b'{"@context": {"name here": "https://schema.org/na me"}, "@id": "https://registry.example/it", "name here": "A"}'
     quads = list(parse(text, RdfFormat.JSON_LD, lenient=True))

@@ -11,7 +11,9 @@ from simulated import open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.page_model import InvalidRecord, Page
+from harvesters.page_model import InvalidRecord, Page, Record
+
+from .conftest import DefineSource
 
 URL = "https://registry.example/list"
 OPTIONS = {"records": "//li", "key": "a/@id"}
@@ -43,7 +45,9 @@ def keys(html_pages: list[Page[Any]]) -> list[str | None]:
     return [item.key for page in html_pages for item in page.items]
 
 
-def test_the_entries_of_a_list_and_of_its_next_pages_are_records(define_source):
+def test_the_entries_of_a_list_and_of_its_next_pages_are_records(
+    define_source: DefineSource,
+) -> None:
     options = {**OPTIONS, "next": "//a[@rel = 'next']/@href"}
 
     result = pages(
@@ -55,7 +59,7 @@ def test_the_entries_of_a_list_and_of_its_next_pages_are_records(define_source):
     assert (keys(result), result[-1].cursor) == (["a", "b", "c"], None)
 
 
-def test_a_run_goes_on_with_the_next_page(define_source):
+def test_a_run_goes_on_with_the_next_page(define_source: DefineSource) -> None:
     options = {**OPTIONS, "next": "//a[@rel = 'next']/@href"}
     answers = {"/list": listed("a", after="/more"), "/more": listed("b")}
     cursor = pages(answers, define_source, options=options)[0].cursor
@@ -63,7 +67,7 @@ def test_a_run_goes_on_with_the_next_page(define_source):
     assert keys(pages(answers, define_source, cursor=cursor, options=options)) == ["b"]
 
 
-def test_the_page_of_each_entry_is_read_in_its_place(define_source):
+def test_the_page_of_each_entry_is_read_in_its_place(define_source: DefineSource) -> None:
     answers = {
         "/list": listed("a", "b"),
         "/p/a": "<html><body><h1>A</h1><input value='7'></body></html>",
@@ -72,6 +76,7 @@ def test_the_page_of_each_entry_is_read_in_its_place(define_source):
     (page,) = pages(answers, define_source, options={"records": "//li", "details": "a/@href"})
 
     record, lost = page.items
+    assert isinstance(record, Record)
     assert (record.key, record.payload.findtext("body/h1"), b"input" in record.raw) == (
         "https://registry.example/p/a",
         "A",
@@ -81,7 +86,7 @@ def test_the_page_of_each_entry_is_read_in_its_place(define_source):
     assert page.incomplete_reason
 
 
-def test_many_pages_of_entries_are_kept_in_parts(define_source):
+def test_many_pages_of_entries_are_kept_in_parts(define_source: DefineSource) -> None:
     names = [f"e{number}" for number in range(70)]
     answers = {
         "/list": listed(*names),
@@ -98,7 +103,7 @@ def test_many_pages_of_entries_are_kept_in_parts(define_source):
     )
 
 
-def test_what_a_page_shows_to_no_one_is_no_change(define_source):
+def test_what_a_page_shows_to_no_one_is_no_change(define_source: DefineSource) -> None:
     one, two = (
         pages({"/list": listed("a").replace("var x = 1", f"var x = {number}")}, define_source)[
             0
@@ -106,10 +111,12 @@ def test_what_a_page_shows_to_no_one_is_no_change(define_source):
         for number in (1, 2)
     )
 
+    assert isinstance(one, Record)
+    assert isinstance(two, Record)
     assert one.raw == two.raw
 
 
-def test_a_digest_of_texts_is_a_key(define_source):
+def test_a_digest_of_texts_is_a_key(define_source: DefineSource) -> None:
     (page,) = pages(
         {"/list": listed("a", "b")},
         define_source,
@@ -119,7 +126,7 @@ def test_a_digest_of_texts_is_a_key(define_source):
     assert len({item.key for item in page.items}) == 2
 
 
-def test_an_entry_without_a_key_is_unreadable(define_source):
+def test_an_entry_without_a_key_is_unreadable(define_source: DefineSource) -> None:
     (page,) = pages({"/list": listed("a", "")}, define_source)
 
     assert [type(item).__name__ for item in page.items] == ["Record", "InvalidRecord"]
@@ -133,7 +140,9 @@ def test_an_entry_without_a_key_is_unreadable(define_source):
         ({"/list": listed("a", after="/list")}, "repeats"),
     ],
 )
-def test_a_list_that_cannot_be_read_ends_the_run(answers, message, define_source):
+def test_a_list_that_cannot_be_read_ends_the_run(
+    answers: dict[str, str], message: str, define_source: DefineSource
+) -> None:
     with pytest.raises(ParseError, match=message):
         pages(answers, define_source, options={**OPTIONS, "next": "//a[@rel = 'next']/@href"})
 
@@ -146,6 +155,8 @@ def test_a_list_that_cannot_be_read_ends_the_run(answers, message, define_source
         ({"key": "a"}, "'records' is missing"),
     ],
 )
-def test_a_definition_that_cannot_work_is_refused(options, message, define_source):
+def test_a_definition_that_cannot_work_is_refused(
+    options: dict[str, str], message: str, define_source: DefineSource
+) -> None:
     with pytest.raises(SourceDefinitionError, match=message):
         check_compatible(define_source("html", url=URL, options=options))

@@ -14,6 +14,8 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Page, Record
 
+from .conftest import DefineSource
+
 ROOT = "https://registry.example"
 
 
@@ -69,7 +71,7 @@ def keys(iati_pages: list[Page[Any]]) -> list[str | None]:
     return [item.key for page in iati_pages for item in page.items]
 
 
-def test_the_files_of_all_publishers_come_one_after_the_other(define_source):
+def test_the_files_of_all_publishers_come_one_after_the_other(define_source: DefineSource) -> None:
     result = pages(
         IatiPortal({"a": file(activity("A-1"), activity("A-2")), "b": file(activity("B-1"))}),
         define_source,
@@ -82,7 +84,7 @@ def test_the_files_of_all_publishers_come_one_after_the_other(define_source):
     )
 
 
-def test_a_run_goes_on_behind_each_page_that_was_kept(define_source):
+def test_a_run_goes_on_behind_each_page_that_was_kept(define_source: DefineSource) -> None:
     portal = IatiPortal({"a": file(activity("A-1")), "b": file(activity("B-1"))})
     whole = pages(portal, define_source)
 
@@ -94,7 +96,7 @@ def test_a_run_goes_on_behind_each_page_that_was_kept(define_source):
     assert rests == [["A-1", "B-1"]] * (len(whole) - 1)
 
 
-def test_a_file_that_changed_meanwhile_is_read_anew(define_source):
+def test_a_file_that_changed_meanwhile_is_read_anew(define_source: DefineSource) -> None:
     cursor = pages(IatiPortal({"a": file(activity("A-1"), activity("A-2"))}), define_source)[
         0
     ].cursor
@@ -106,7 +108,9 @@ def test_a_file_that_changed_meanwhile_is_read_anew(define_source):
     assert (keys(result), result[0].again) == (["A-0", "A-1"], True)
 
 
-def test_a_missing_file_costs_its_own_activities_and_leaves_the_harvest_incomplete(define_source):
+def test_a_missing_file_costs_its_own_activities_and_leaves_the_harvest_incomplete(
+    define_source: DefineSource,
+) -> None:
     result = pages(IatiPortal({"a": b"", "b": file(activity("B-1"))}), define_source)
 
     (output,) = [
@@ -117,7 +121,7 @@ def test_a_missing_file_costs_its_own_activities_and_leaves_the_harvest_incomple
     assert result[-1].incomplete_reason
 
 
-def test_what_stands_before_a_fault_in_a_file_is_kept(define_source):
+def test_what_stands_before_a_fault_in_a_file_is_kept(define_source: DefineSource) -> None:
     broken = file(activity("A-1"), activity("A-2"))[:-40]
 
     result = pages(IatiPortal({"a": broken, "b": file(activity("B-1"))}), define_source)
@@ -126,14 +130,14 @@ def test_what_stands_before_a_fault_in_a_file_is_kept(define_source):
     assert "not well-formed XML" in str(result[-1].incomplete_reason)
 
 
-def test_a_registry_that_cannot_be_read_ends_the_run(define_source):
+def test_a_registry_that_cannot_be_read_ends_the_run(define_source: DefineSource) -> None:
     with pytest.raises(ParseError, match="not a package_search response"):
         pages(
             lambda request: httpx.Response(200, text='{"success":true,"result":[]}'), define_source
         )
 
 
-def test_only_what_changed_is_asked_for(define_source):
+def test_only_what_changed_is_asked_for(define_source: DefineSource) -> None:
     portal = IatiPortal({"a": file(activity("A-1"))})
 
     pages(portal, define_source, since=datetime(2026, 1, 2, tzinfo=UTC), publishers=["x", "y"])
@@ -146,13 +150,15 @@ def test_only_what_changed_is_asked_for(define_source):
 @pytest.mark.parametrize(
     ("options", "expected"), [({}, ["A-1"]), ({"secondary": True}, ["A-1", "A-2"])]
 )
-def test_secondary_reports_are_left_out_unless_configured(options, expected, define_source):
+def test_secondary_reports_are_left_out_unless_configured(
+    options: dict[str, Any], expected: list[str], define_source: DefineSource
+) -> None:
     portal = IatiPortal({"a": file(activity("A-1"), activity("A-2", secondary="1"))})
 
     assert keys(pages(portal, define_source, **options)) == expected
 
 
-def test_files_of_secondary_publishers_are_not_asked_for(define_source):
+def test_files_of_secondary_publishers_are_not_asked_for(define_source: DefineSource) -> None:
     portal = IatiPortal({"a": file(activity("A-1"))}, publisher_source_type="secondary_source")
 
     assert keys(pages(portal, define_source)) == []
@@ -160,7 +166,9 @@ def test_files_of_secondary_publishers_are_not_asked_for(define_source):
 
 
 @pytest.mark.parametrize(("level", "expected"), [(0, ["P", "C", "N"]), (1, ["P", "N"]), (2, ["C"])])
-def test_a_definition_may_take_one_level_of_the_hierarchy(level, expected, define_source):
+def test_a_definition_may_take_one_level_of_the_hierarchy(
+    level: int, expected: list[str], define_source: DefineSource
+) -> None:
     portal = IatiPortal(
         {
             "a": file(
@@ -174,7 +182,7 @@ def test_a_definition_may_take_one_level_of_the_hierarchy(level, expected, defin
     assert keys(pages(portal, define_source, hierarchy=level)) == expected
 
 
-def test_one_file_that_has_not_changed_is_not_read_again(define_source):
+def test_one_file_that_has_not_changed_is_not_read_again(define_source: DefineSource) -> None:
     result = pages(lambda request: httpx.Response(304), define_source, url=f"{ROOT}/a.xml")
 
     assert [page.unchanged for page in result] == [True]
@@ -194,14 +202,16 @@ def test_one_file_that_has_not_changed_is_not_read_again(define_source):
         (b"<iati-activities>", "not well-formed XML"),
     ],
 )
-def test_what_is_no_file_of_activities_is_reported(message, text, define_source):
+def test_what_is_no_file_of_activities_is_reported(
+    message: bytes, text: str, define_source: DefineSource
+) -> None:
     with pytest.raises(ParseError, match=text):
         pages(
             lambda request: httpx.Response(200, content=message), define_source, url=f"{ROOT}/a.xml"
         )
 
 
-def test_each_activity_is_a_document_of_its_own(define_source):
+def test_each_activity_is_a_document_of_its_own(define_source: DefineSource) -> None:
     (page,) = pages(
         lambda request: httpx.Response(200, content=file(activity("A-1"), activity("A-2"))),
         define_source,

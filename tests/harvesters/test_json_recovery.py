@@ -5,25 +5,29 @@ record.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import httpx
 import pytest
 from simulated import crashed, open_client
 
 from harvesters.errors import HarvestError, ParseError, UnavailableError
-from harvesters.page_model import InvalidRecord, Record
+from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.protocols.json_api.harvest import collect
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.source import Source
 
-WAYS = {
+from .conftest import Handler
+
+WAYS: dict[str, dict[str, Any]] = {
     "page": {"page": "page"},
     "counted from 0": {"page": "page", "first": 0},
     "offset": {"offset": "offset"},
 }
 
 
-def broken(body):
+def broken(body: bytes) -> httpx.Response:
     return httpx.Response(200, content=body[:-2])
 
 
@@ -34,14 +38,14 @@ class Lister:
 
     def __init__(
         self,
-        count,
-        poison=(),
-        spoil=broken,
-        first=1,
-        total=True,
-        size=10,
-        refused=lambda requested_row: False,
-    ):
+        count: int,
+        poison: Collection[int] = (),
+        spoil: Callable[[bytes], httpx.Response] = broken,
+        first: int = 1,
+        total: bool = True,
+        size: int = 10,
+        refused: Callable[[int], bool] = lambda requested_row: False,
+    ) -> None:
         self.rows = [
             {"id": f"k{number:04}", "changed": f"2026-01-01T{number // 60:02}:{number % 60:02}:00Z"}
             for number in range(count)
@@ -50,9 +54,10 @@ class Lister:
         self.spoil = spoil
         self.first = first
         self.total = total
-        self.size, self.refused, self.request_log = size, refused, []
+        self.size, self.refused = size, refused
+        self.request_log: list[dict[str, str]] = []
 
-    def __call__(self, request):
+    def __call__(self, request: httpx.Request) -> httpx.Response:
         parameters = dict(request.url.params)
         self.request_log.append(parameters)
         size = int(parameters.get("limit", self.size))
@@ -75,7 +80,7 @@ class Lister:
         )
 
 
-def definition(size=10, total=True, **options):
+def definition(size: int = 10, total: bool = True, **options: Any) -> Source:
     results = {
         "records": "rows",
         "limit": "limit",
@@ -89,16 +94,16 @@ def definition(size=10, total=True, **options):
     )  # fmt: skip
 
 
-def harvest(registry, source, cursor=None):
+def harvest(registry: Handler, source: Source, cursor: str | None = None) -> list[Page[Any]]:
     with open_client(registry) as fetch:
         return list(collect(source, fetch, None, cursor))
 
 
-def keys(pages):
+def keys(pages: Iterable[Page[Any]]) -> list[Any]:
     return [item.key for page in pages for item in page.items]
 
 
-def truth(registry):
+def truth(registry: Lister) -> list[str | None]:
     return [None if row["id"] in registry.poison else row["id"] for row in registry.rows]
 
 
@@ -117,8 +122,10 @@ def truth(registry):
         (50, 10, [0, 9, 10, 45]),
     ],
 )
-def test_one_poison_record_costs_one_record(way, total, count, size, poison):
-    registry = Lister(count, poison, first=WAYS[way].get("first", 1), total=total)  # type: ignore[attr-defined]
+def test_one_poison_record_costs_one_record(
+    way: str, total: bool, count: int, size: int, poison: list[int]
+) -> None:
+    registry = Lister(count, poison, first=WAYS[way].get("first", 1), total=total)
 
     pages = harvest(registry, definition(size, total, **WAYS[way]))
 
@@ -127,7 +134,7 @@ def test_one_poison_record_costs_one_record(way, total, count, size, poison):
     assert "cannot be read, and its key is unknown" in str(pages[-1].incomplete_reason)
 
 
-def test_a_server_that_crashes_at_one_record_is_read_around_it():
+def test_a_server_that_crashes_at_one_record_is_read_around_it() -> None:
     registry = Lister(30, [17], crashed)
 
     pages = harvest(registry, definition(page="page"))
@@ -138,7 +145,7 @@ def test_a_server_that_crashes_at_one_record_is_read_around_it():
     )
 
 
-def test_it_costs_requests_by_the_divisors_of_the_page():
+def test_it_costs_requests_by_the_divisors_of_the_page() -> None:
     sound, registry = Lister(300), Lister(300, [137])
     harvest(sound, definition(100, page="page"))
 
@@ -147,7 +154,7 @@ def test_it_costs_requests_by_the_divisors_of_the_page():
     assert len(registry.request_log) - len(sound.request_log) <= 2 * (2 + 2 + 5 + 5)
 
 
-def test_a_registry_that_is_down_is_not_read_in_pieces():
+def test_a_registry_that_is_down_is_not_read_in_pieces() -> None:
     with pytest.raises(UnavailableError):
         harvest(lambda request: httpx.Response(500), definition(page="page"))
 
@@ -160,20 +167,22 @@ def test_a_registry_that_is_down_is_not_read_in_pieces():
         ({"page": "page", "size": 12}, "do not have the requested size"),
     ],
 )
-def test_where_no_smaller_page_can_be_asked_for_the_run_ends_and_says_so(options, message):
+def test_where_no_smaller_page_can_be_asked_for_the_run_ends_and_says_so(
+    options: dict[str, Any], message: str
+) -> None:
     registry = Lister(30, [17])
 
-    def capped(request):
+    def capped(request: httpx.Request) -> httpx.Response:
         return registry(httpx.Request("GET", request.url.copy_set_param("limit", "10")))
 
     with pytest.raises(ParseError, match=message):
         harvest(capped, definition(**options))
 
 
-def test_an_api_that_does_not_keep_to_smaller_pages_ends_the_run():
+def test_an_api_that_does_not_keep_to_smaller_pages_ends_the_run() -> None:
     registry = Lister(40, [17])
 
-    def stubborn(request):
+    def stubborn(request: httpx.Request) -> httpx.Response:
         limit = int(request.url.params["limit"])
         return registry(
             httpx.Request(
@@ -186,7 +195,9 @@ def test_an_api_that_does_not_keep_to_smaller_pages_ends_the_run():
 
 
 @pytest.mark.parametrize("place", range(10, 60, 10))
-def test_a_cursor_that_is_refused_is_followed_by_what_changed_since_the_last_record(place):
+def test_a_cursor_that_is_refused_is_followed_by_what_changed_since_the_last_record(
+    place: int,
+) -> None:
     registry = Lister(
         60, refused=lambda start: start == place and len(registry.request_log) == place // 10 + 1
     )
@@ -206,7 +217,7 @@ def test_a_cursor_that_is_refused_is_followed_by_what_changed_since_the_last_rec
     )
 
 
-def test_without_a_total_that_is_incomplete():
+def test_without_a_total_that_is_incomplete() -> None:
     registry = Lister(60, total=False, refused=lambda start: len(registry.request_log) == 3)
 
     pages = harvest(
@@ -218,7 +229,7 @@ def test_without_a_total_that_is_incomplete():
 
 
 @pytest.mark.parametrize("options", [{}, {"since": "since", "modified": "changed"}])
-def test_a_list_without_order_is_begun_anew(options):
+def test_a_list_without_order_is_begun_anew(options: dict[str, Any]) -> None:
     registry = Lister(60, refused=lambda start: len(registry.request_log) == 3)
     registry.rows.reverse()
 
@@ -230,7 +241,7 @@ def test_a_list_without_order_is_begun_anew(options):
     assert pages[-1].incomplete_reason is None
 
 
-def test_a_cursor_that_is_refused_at_the_same_place_again_ends_the_run():
+def test_a_cursor_that_is_refused_at_the_same_place_again_ends_the_run() -> None:
     registry = Lister(60, refused=lambda start: start == 30)
 
     with pytest.raises(HarvestError, match="its list cannot be read to the end"):
@@ -241,12 +252,15 @@ def test_a_cursor_that_is_refused_at_the_same_place_again_ends_the_run():
     "way", [{"page": "page"}, {"offset": "offset"}, {"cursor": "after", "next": "next"}]
 )
 @pytest.mark.parametrize("poison", [[], [3, 17, 18]])
-def test_a_run_that_is_killed_at_any_page_brings_the_same_records(way, poison):
+def test_a_run_that_is_killed_at_any_page_brings_the_same_records(
+    way: dict[str, Any], poison: list[int]
+) -> None:
     registry = Lister(33, [] if "cursor" in way else poison)
     source = definition(4, **way)
     undisturbed = harvest(registry, source)
 
-    killed, cursor = [], None
+    killed: list[Page[Any]] = []
+    cursor = None
     while not killed or cursor is not None:
         with open_client(registry) as fetch:
             killed.append(next(iter(collect(source, fetch, None, cursor))))
@@ -259,7 +273,7 @@ def test_a_run_that_is_killed_at_any_page_brings_the_same_records(way, poison):
     )
 
 
-def test_empty_pages_with_ever_new_cursors_end():
+def test_empty_pages_with_ever_new_cursors_end() -> None:
     numbers = iter(range(10_000))
 
     with pytest.raises(ParseError, match="page 101 in a row without a record"):
@@ -271,7 +285,7 @@ def test_empty_pages_with_ever_new_cursors_end():
         )
 
 
-def test_pages_without_keys_are_distinguished_by_what_they_hold():
+def test_pages_without_keys_are_distinguished_by_what_they_hold() -> None:
     registry = Lister(20)
 
     pages = harvest(registry, definition(page="page", key="nothing"))
@@ -282,10 +296,10 @@ def test_pages_without_keys_are_distinguished_by_what_they_hold():
 @pytest.mark.parametrize(
     ("later", "message"), [(19, "shrank from 30 to 19"), (31, "grew from 30 to 31")]
 )
-def test_a_total_that_changes_is_doubted(later, message):
+def test_a_total_that_changes_is_doubted(later: int, message: str) -> None:
     registry = Lister(30)
 
-    def changing(request):
+    def changing(request: httpx.Request) -> httpx.Response:
         if len(registry.request_log) == 1:
             registry.rows = Lister(later).rows
         return registry(request)
@@ -294,14 +308,14 @@ def test_a_total_that_changes_is_doubted(later, message):
 
 
 @pytest.mark.parametrize("cursor", ["20 3", "nonsense", '{"v":0,"next":"2"}'])
-def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
+def test_a_cursor_of_another_version_begins_the_list_anew(cursor: str) -> None:
     pages = harvest(Lister(15), definition(page="page"), cursor)
 
     assert len(keys(pages)) == 15
     assert all(page.again for page in pages)
 
 
-def test_a_document_that_changed_since_its_cursor_may_bring_what_came_before():
+def test_a_document_that_changed_since_its_cursor_may_bring_what_came_before() -> None:
     rows = Lister(MAX_RECORDS + 5).rows
     first = harvest(lambda request: httpx.Response(200, content=json.dumps(rows)), _whole())[0]
 
@@ -312,14 +326,14 @@ def test_a_document_that_changed_since_its_cursor_may_bring_what_came_before():
     assert (first.again, [page.again for page in anew]) == (False, [True, True])
 
 
-def _whole():
+def _whole() -> Source:
     return Source(
         name="a", title="A", protocol="json", mapping="fields", licence="https://example.org/l",
         url="https://registry.example/api", fields={"title": "id"},
     )  # fmt: skip
 
 
-def folder(request):
+def folder(request: httpx.Request) -> httpx.Response:
     if request.url.path == "/api/":
         return httpx.Response(200, content=b'["a.json", "b.json", "c.json"]')
     return (
@@ -331,8 +345,8 @@ def folder(request):
 
 @pytest.mark.parametrize(("key", "doubted"), [(None, False), ("id", True)])
 def test_a_file_that_crashes_its_server_is_unreadable_and_doubted_where_its_name_is_not_its_key(
-    key, doubted
-):
+    key: str | None, doubted: bool
+) -> None:
     source = Source(
         name="a", title="A", protocol="json", mapping="fields", licence="https://example.org/l", url="https://registry.example/api/",
         options={"files": "@", **({"key": key} if key else {})}, fields={"title": "id"},

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
 import replay
 from pyoxigraph import NamedNode, RdfFormat, parse, serialize
+from rdf_terms import value
 
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
-from harvesters.page_model import DeletedRecord, InvalidRecord, Record
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.ldes.harvest import collect
+from harvesters.source import Source
+
+from .conftest import DefineSource
 
 HOST = "https://registry.example"
 HEAD = """@prefix ldes: <https://w3id.org/ldes#> . @prefix tree: <https://w3id.org/tree#> . @prefix dct: <http://purl.org/dc/terms/> .
@@ -67,24 +73,26 @@ class StreamSite:
 
 
 @pytest.fixture
-def source(define_source):
+def source(define_source: DefineSource) -> Callable[..., Source]:
     return lambda url="/s", **options: define_source(
         "ldes", url=HOST + url, fields={"title": "dct:title"}, options=options
     )
 
 
-def harvest(registry, source, since=None, cursor=None):
+def harvest(
+    registry: StreamSite, source: Source, since: datetime | None = None, cursor: str | None = None
+) -> list[Page[Any]]:
     with registry.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
-def items(pages):
+def items(pages: Iterable[Page[Any]]) -> list[Any]:
     return [item for page in pages for item in page.items]
 
 
-def summary(pages):
+def summary(pages: Iterable[Page[Any]]) -> dict[str, str]:
     return {
-        item.key.removeprefix(f"{HOST}/"): compile_path("dct:title")(item.payload)[0].value
+        item.key.removeprefix(f"{HOST}/"): value(compile_path("dct:title")(item.payload)[0])
         for item in items(pages)
         if isinstance(item, Record)
     }
@@ -101,7 +109,9 @@ def by_time() -> StreamSite:
     )
 
 
-def test_the_latest_version_of_each_entity_comes_and_what_was_deleted_is_gone(source):
+def test_the_latest_version_of_each_entity_comes_and_what_was_deleted_is_gone(
+    source: Callable[..., Source],
+) -> None:
     pages = harvest(by_time(), source())
 
     assert summary(pages) == {"x": "new", "y": "Y"}
@@ -111,7 +121,9 @@ def test_the_latest_version_of_each_entity_comes_and_what_was_deleted_is_gone(so
     assert (pages[0].reported_total, pages[-1].incomplete_reason) == (3, None)
 
 
-def test_only_pages_that_may_hold_what_came_since_are_asked_for(source):
+def test_only_pages_that_may_hold_what_came_since_are_asked_for(
+    source: Callable[..., Source],
+) -> None:
     registry = by_time()
 
     pages = harvest(registry, source(), datetime(2026, 1, 12, tzinfo=UTC))
@@ -123,7 +135,9 @@ def test_only_pages_that_may_hold_what_came_since_are_asked_for(source):
 @pytest.mark.parametrize(
     "kind", ["LessThanOrEqualToRelation", "EqualToRelation", "LessThanRelation"]
 )
-def test_each_relation_that_bounds_time_spares_its_page(kind, source):
+def test_each_relation_that_bounds_time_spares_its_page(
+    kind: str, source: Callable[..., Source]
+) -> None:
     registry = StreamSite(
         s=STREAM + link("s", "a", 10, kind) + link("s", "b"), a=version("x", 10), b=version("y", 12)
     )
@@ -133,7 +147,9 @@ def test_each_relation_that_bounds_time_spares_its_page(kind, source):
     assert "a" not in registry.request_log
 
 
-def test_the_digest_rests_on_the_entity_and_not_on_its_version(source):
+def test_the_digest_rests_on_the_entity_and_not_on_its_version(
+    source: Callable[..., Source],
+) -> None:
     first, second = (
         items(harvest(StreamSite(s=STREAM + version("x", day, "same")), source())) for day in (1, 9)
     )
@@ -142,24 +158,26 @@ def test_the_digest_rests_on_the_entity_and_not_on_its_version(source):
     assert first[0].modified != second[0].modified
 
 
-def test_a_member_that_is_a_graph_is_read_as_that_graph(source):
+def test_a_member_that_is_a_graph_is_read_as_that_graph(source: Callable[..., Source]) -> None:
     turtle = ":s tree:member :v1 . :v1 dct:isVersionOf :x ; dct:created '2026-01-01T00:00:00Z' . "
     trig = STREAM + turtle + ":v1 { :x dct:title 'X' } :other { :x dct:title 'no' }"
 
     assert summary(harvest(StreamSite(s=trig), source())) == {"x": "X"}
 
 
-def test_a_stream_without_versions_brings_its_members(source):
+def test_a_stream_without_versions_brings_its_members(source: Callable[..., Source]) -> None:
     stream = ":s a ldes:EventStream ; tree:member :m1 , :m2 . :m1 dct:title 'A' . :m2 dct:title 'B' ; foaf:maker [ foaf:name 'Water' ] ."
 
     pages = harvest(StreamSite(s=stream), source())
 
     assert summary(pages) == {"m1": "A", "m2": "B"}
-    assert compile_path("foaf:maker/foaf:name")(items(pages)[1].payload)[0].value == "Water"
+    assert value(compile_path("foaf:maker/foaf:name")(items(pages)[1].payload)[0]) == "Water"
 
 
 @pytest.mark.parametrize(("path", "deleted"), [("dct:type", "'gone'"), ("a", ":Tombstone")])
-def test_a_stream_states_its_deletion_property(path, deleted, source):
+def test_a_stream_states_its_deletion_property(
+    path: str, deleted: str, source: Callable[..., Source]
+) -> None:
     name = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#type>" if path == "a" else path
     stream = STREAM + f":s ldes:versionDeletePath {name} ; ldes:versionDeleteObject {deleted} .\n"
 
@@ -175,7 +193,9 @@ def test_a_stream_states_its_deletion_property(path, deleted, source):
     assert type(item) is DeletedRecord
 
 
-def test_a_place_in_the_stream_decides_between_versions_of_one_time(source):
+def test_a_place_in_the_stream_decides_between_versions_of_one_time(
+    source: Callable[..., Source],
+) -> None:
     stream = STREAM + ":s ldes:sequencePath <https://schema.org/position> .\n"
     version_of = ":s tree:member :v{0} . :v{0} dct:isVersionOf :x ; dct:created '2026-01-01' ; "
     turtle = version_of + "<https://schema.org/position> {0} ; dct:title '{0}' .\n"
@@ -184,7 +204,7 @@ def test_a_place_in_the_stream_decides_between_versions_of_one_time(source):
     assert summary(harvest(StreamSite(s=stream + members), source())) == {"x": "10"}
 
 
-def test_pages_that_lead_in_circles_are_read_once(source):
+def test_pages_that_lead_in_circles_are_read_once(source: Callable[..., Source]) -> None:
     registry = StreamSite(
         s=STREAM + link("s", "a"),
         a=version("x", 1) + link("a", "b"),
@@ -195,7 +215,9 @@ def test_pages_that_lead_in_circles_are_read_once(source):
     assert sorted(registry.request_log) == ["a", "b", "s", "s"]
 
 
-def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest(source):
+def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest(
+    source: Callable[..., Source],
+) -> None:
     with pytest.raises(NotFoundError):
         harvest(
             StreamSite(s=STREAM + link("s", "a") + link("s", "b"), a=version("x", 1), b=404),
@@ -203,7 +225,9 @@ def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest(so
         )
 
 
-def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_other(source):
+def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_other(
+    source: Callable[..., Source],
+) -> None:
     views = ":s tree:view :all , :latest . :latest ldes:retentionPolicy [ a ldes:LatestVersionSubset ; ldes:amount 1 ] ."
     registry = StreamSite(
         s=STREAM + views, all=STREAM + version("x", 1), latest=STREAM + version("x", 2, "latest")
@@ -224,7 +248,9 @@ def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_ot
         ("a ldes:RetentionPolicy ; ldes:versionAmount 1 ; ldes:versionDuration 'P1Y'", True),
     ],
 )
-def test_a_stream_that_lets_members_go_leaves_the_harvest_incomplete(policy, doubted, source):
+def test_a_stream_that_lets_members_go_leaves_the_harvest_incomplete(
+    policy: str, doubted: bool, source: Callable[..., Source]
+) -> None:
     pages = harvest(
         StreamSite(s=f"{STREAM}:s ldes:retentionPolicy [ {policy} ] . {version('x', 1)}"), source()
     )
@@ -232,7 +258,7 @@ def test_a_stream_that_lets_members_go_leaves_the_harvest_incomplete(policy, dou
     assert (pages[-1].incomplete_reason is not None) is doubted
 
 
-def test_a_harvest_goes_on_from_its_cursor(source):
+def test_a_harvest_goes_on_from_its_cursor(source: Callable[..., Source]) -> None:
     members = "".join(
         f":s tree:member :m{n:04} . :m{n:04} dct:title '{n}' .\n" for n in range(1001)
     )
@@ -245,7 +271,7 @@ def test_a_harvest_goes_on_from_its_cursor(source):
     assert [item.key for item in items(rest)] == [f"{HOST}/m1000"]
 
 
-def test_a_member_that_cannot_be_read_is_unreadable_alone(source):
+def test_a_member_that_cannot_be_read_is_unreadable_alone(source: Callable[..., Source]) -> None:
     (bad, good) = items(
         harvest(
             StreamSite(
@@ -262,13 +288,13 @@ def test_a_member_that_cannot_be_read_is_unreadable_alone(source):
 
 
 @pytest.mark.parametrize("content", [":a :b :c .", "<html>", "<a", ""])
-def test_what_is_no_stream_is_reported(content, source):
+def test_what_is_no_stream_is_reported(content: str, source: Callable[..., Source]) -> None:
     with pytest.raises(ParseError):
         harvest(StreamSite(s=content), source())
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_the_real_members_are_read_as_a_streams(source):
+def test_the_real_members_are_read_as_a_streams(source: Callable[..., Source]) -> None:
     results: dict[str, str] = {}
     for file in sorted((replay.FEEDS / "ldes").iterdir()):
         content = file.read_bytes()

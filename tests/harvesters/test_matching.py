@@ -7,6 +7,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_features_say_which_gave_how_much_and_add_up() -> None:
     ],
     ids=["another country", "another identifier", "a name alone"],
 )
-def test_namesakes_are_not_merged(fields: dict[str, object], others: dict[str, object]) -> None:
+def test_namesakes_are_not_merged(fields: dict[str, Any], others: dict[str, Any]) -> None:
     name = "Kenya ICT Action Network"
 
     assert (

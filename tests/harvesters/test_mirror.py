@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
 from harvesters.network import download
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.stored_response import Validator
 from journal import mirror_origin
 from journal.errors import ChainError, DamagedHeadError, ForkError, ReadOnlyMirrorError
 from journal.journal import Journal
@@ -101,17 +103,17 @@ def origin(tmp_path: Path) -> Origin:
     )
 
 
-def mirror(tmp_path: Path, origin: Origin, **how: object) -> Mirror:
-    validators: dict[str, object] = {}
+def mirror(tmp_path: Path, origin: Origin, **how: Any) -> Mirror:
+    validators: dict[str, Validator] = {}
     opened_client = Fetch(
         pause=0,
         transport=httpx.MockTransport(origin),
         retry_policy=RetryPolicy(max_attempts=1, max_bytes=1 << 20),
         validators=validators,
-    )  # type: ignore[arg-type]
+    )
     return Mirror(
         tmp_path / "mirror", URL, opened_client, now=lambda: WHEN, validators=validators, **how
-    )  # type: ignore[arg-type]
+    )
 
 
 def files(journal: Journal) -> dict[str, bytes]:

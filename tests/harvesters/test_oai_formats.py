@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
 import httpx
 import pytest
 import replay
-import simulated
+from rdf_terms import value
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Payload, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.oai.harvest import collect
+from harvesters.source import Source
+from vocab.crosswalks import Crosswalks
+
+from .conftest import DefineSource, Handler
+from .simulated import START, Oai, SimulatedRecord, open_client, records
 
 HEAD = '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>2026-01-01T00:00:00Z</responseDate>'
 RDF = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dct="http://purl.org/dc/terms/" xmlns:foaf="http://xmlns.com/foaf/0.1/">
@@ -43,17 +52,19 @@ def one(metadata: str) -> str:
     return f"<ListRecords><record>{head}<metadata>{metadata}</metadata></record></ListRecords>"
 
 
-def harvest(respond, source, cursor=None):
-    with simulated.open_client(respond) as fetch:
+def harvest(respond: Handler, source: Source, cursor: str | None = None) -> list[Page[Any]]:
+    with open_client(respond) as fetch:
         return list(collect(source, fetch, None, cursor))
 
 
-def items(pages):
+def items(pages: Iterable[Page[Any]]) -> list[Any]:
     return [item for page in pages for item in page.items]
 
 
 @pytest.mark.parametrize("prefix", METADATA)
-def test_any_prefix_brings_its_element_to_a_mapping_that_reads_it(prefix, define_source, words):
+def test_any_prefix_brings_its_element_to_a_mapping_that_reads_it(
+    prefix: str, define_source: DefineSource, words: Crosswalks
+) -> None:
     path, prefixes = PATHS[prefix]
     source = define_source(
         "oai-pmh", fields={"title": path}, options={"prefix": prefix, "namespaces": prefixes}
@@ -68,7 +79,7 @@ def test_any_prefix_brings_its_element_to_a_mapping_that_reads_it(prefix, define
     ] == ["Wells"]
 
 
-def test_rdf_brings_a_graph(define_source):
+def test_rdf_brings_a_graph(define_source: DefineSource) -> None:
     source = define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})
 
     (record,) = items(harvest(lambda _: answer(one(RDF)), source))
@@ -76,7 +87,7 @@ def test_rdf_brings_a_graph(define_source):
     assert check_compatible(source)[0].payload_type is Payload.GRAPH
     assert (record.key, record.payload.subject.value) == ("k", "https://registry.example/w")
     assert [
-        term.value for term in compile_path("dct:title | dct:publisher/foaf:name")(record.payload)
+        value(term) for term in compile_path("dct:title | dct:publisher/foaf:name")(record.payload)
     ] == ["Wells", "Water"]
 
 
@@ -88,7 +99,9 @@ def test_rdf_brings_a_graph(define_source):
         RDF.replace("rdf:about", "rdf:nodeID"),
     ],
 )
-def test_metadata_that_is_no_rdf_is_unreadable_alone(body, define_source):
+def test_metadata_that_is_no_rdf_is_unreadable_alone(
+    body: str, define_source: DefineSource
+) -> None:
     (item,) = items(
         harvest(
             lambda _: answer(one(body)),
@@ -99,7 +112,7 @@ def test_metadata_that_is_no_rdf_is_unreadable_alone(body, define_source):
     assert (type(item), item.key) == (InvalidRecord, "k")
 
 
-def test_a_mapping_of_xml_is_refused_where_graphs_come(define_source):
+def test_a_mapping_of_xml_is_refused_where_graphs_come(define_source: DefineSource) -> None:
     with pytest.raises(
         SourceDefinitionError, match="cannot read what protocol 'oai-pmh' brings, an RDF graph"
     ):
@@ -109,8 +122,8 @@ def test_a_mapping_of_xml_is_refused_where_graphs_come(define_source):
 
 
 def test_a_prefix_that_the_repository_does_not_have_is_reported_with_those_that_it_has(
-    define_source,
-):
+    define_source: DefineSource,
+) -> None:
     formats = "".join(
         f"<metadataFormat><metadataPrefix>{name}</metadataPrefix></metadataFormat>"
         for name in ("oai_dc", "mods")
@@ -131,7 +144,7 @@ def test_a_prefix_that_the_repository_does_not_have_is_reported_with_those_that_
         harvest(respond, define_source("oai-pmh", "oai_dc", options={"prefix": "datacite"}))
 
 
-class Sets(simulated.Oai):
+class Sets(Oai):
     """A repository that lists its sets, two at a time."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -150,14 +163,11 @@ class Sets(simulated.Oai):
 def repository() -> Sets:
     groups = [("project:a",), ("project:b",), ("news",), ("project:a", "project:b"), ("other",)]
     return Sets(
-        [
-            simulated.SimulatedRecord(f"k{number}", simulated.START, groups=names)
-            for number, names in enumerate(groups)
-        ]
+        [SimulatedRecord(f"k{number}", START, groups=names) for number, names in enumerate(groups)]
     )
 
 
-def test_sets_are_chosen_by_their_beginning(define_source):
+def test_sets_are_chosen_by_their_beginning(define_source: DefineSource) -> None:
     respond = repository()
 
     pages = harvest(respond, define_source("oai-pmh", "oai_dc", options={"set": "project:*"}))
@@ -168,7 +178,7 @@ def test_sets_are_chosen_by_their_beginning(define_source):
     ] == ["project:a", "project:b"]
 
 
-def test_an_unknown_set_is_reported_with_the_known_ones(define_source):
+def test_an_unknown_set_is_reported_with_the_known_ones(define_source: DefineSource) -> None:
     with pytest.raises(
         ParseError,
         match=r"no set is called proj-\*; the repository has news, other, project:a, project:b; correct",
@@ -177,9 +187,11 @@ def test_an_unknown_set_is_reported_with_the_known_ones(define_source):
 
 
 @pytest.mark.parametrize("message", [True, False])
-def test_records_are_requested_one_by_one_where_configured_or_needed(message, define_source):
-    records = simulated.records(25, deleted=[3])
-    respond = simulated.Oai(records)
+def test_records_are_requested_one_by_one_where_configured_or_needed(
+    message: bool, define_source: DefineSource
+) -> None:
+    stored = records(25, deleted=[3])
+    respond = Oai(stored)
 
     def deaf(request: httpx.Request) -> httpx.Response:
         return (
@@ -191,14 +203,14 @@ def test_records_are_requested_one_by_one_where_configured_or_needed(message, de
     pages = harvest(deaf, define_source("oai-pmh", "oai_dc", options={"singly": message}))
 
     assert [(type(item), item.key) for item in items(pages)] == [
-        (DeletedRecord if element.deleted else Record, element.key) for element in records
+        (DeletedRecord if element.deleted else Record, element.key) for element in stored
     ]
     assert pages[-1].incomplete_reason is None
     assert sum(element["verb"] == "GetRecord" for element in respond.request_log) == 24
 
 
-def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(define_source):
-    respond = simulated.Oai(simulated.records(7))
+def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(define_source: DefineSource) -> None:
+    respond = Oai(records(7))
     source = define_source("oai-pmh", "oai_dc", options={"singly": True})
     whole = harvest(respond, source)
 
@@ -208,14 +220,16 @@ def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(define_source):
         ]
 
 
-def test_a_repository_without_records_is_complete_one_by_one_too(define_source):
-    pages = harvest(simulated.Oai([]), define_source("oai-pmh", "oai_dc", options={"singly": True}))
+def test_a_repository_without_records_is_complete_one_by_one_too(
+    define_source: DefineSource,
+) -> None:
+    pages = harvest(Oai([]), define_source("oai-pmh", "oai_dc", options={"singly": True}))
 
     assert (items(pages), pages[-1].incomplete_reason) == ([], None)
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_real_lists_of_sets_and_prefixes_are_read(define_source):
+def test_real_lists_of_sets_and_prefixes_are_read(define_source: DefineSource) -> None:
     files = {
         "ListSets": "sickle_ListSets.xml",
         "ListMetadataFormats": "sickle_ListMetadataFormats.xml",
@@ -249,8 +263,12 @@ def passed_on(key: str, container: str, prefix: str = "datacite") -> str:
     return f"<record>{head}{metadata}{about}</record>"
 
 
+def same(reply: httpx.Response, request: httpx.Request) -> httpx.Response:
+    return reply
+
+
 def lineages(
-    define_source, *records: str, prefix: str = "datacite", **options: bool
+    define_source: DefineSource, *records: str, prefix: str = "datacite", **options: bool
 ) -> list[tuple[str, ...]]:
     source = define_source("oai-pmh", fields={"title": "."}, options={"prefix": prefix, **options})
     return [
@@ -263,7 +281,7 @@ def lineages(
     ]
 
 
-def test_the_chain_of_an_aggregator_is_read_the_oldest_first(define_source):
+def test_the_chain_of_an_aggregator_is_read_the_oldest_first(define_source: DefineSource) -> None:
     record = passed_on(
         "c-7",
         origin(
@@ -281,7 +299,7 @@ def test_the_chain_of_an_aggregator_is_read_the_oldest_first(define_source):
     ]
 
 
-def test_a_graph_has_the_chain_of_its_record_too(define_source):
+def test_a_graph_has_the_chain_of_its_record_too(define_source: DefineSource) -> None:
     (chain,) = lineages(
         define_source, passed_on("k", origin("https://a.example/oai", "7"), "rdf"), prefix="rdf"
     )
@@ -302,11 +320,13 @@ def test_a_graph_has_the_chain_of_its_record_too(define_source):
         origin("https://a.example/oai", "7" * 1_001),
     ],
 )
-def test_a_container_without_a_usable_origin_is_left_out(container, define_source):
+def test_a_container_without_a_usable_origin_is_left_out(
+    container: str, define_source: DefineSource
+) -> None:
     assert lineages(define_source, passed_on("k", container)) == [()]
 
 
-def test_a_container_nested_without_end_has_twenty_levels(define_source):
+def test_a_container_nested_without_end_has_twenty_levels(define_source: DefineSource) -> None:
     nested = ""
     for number in range(100):
         nested = origin("https://a.example/oai", str(number), nested)
@@ -317,7 +337,9 @@ def test_a_container_nested_without_end_has_twenty_levels(define_source):
     assert chain[-1] == "https://a.example/oai?verb=GetRecord&identifier=99&metadataPrefix=oai_dc"
 
 
-def test_one_container_in_several_records_is_the_origin_of_none(define_source):
+def test_one_container_in_several_records_is_the_origin_of_none(
+    define_source: DefineSource,
+) -> None:
     same, other = origin("https://a.example/oai", "7"), origin("https://a.example/oai", "8")
 
     chains = lineages(
@@ -327,7 +349,7 @@ def test_one_container_in_several_records_is_the_origin_of_none(define_source):
     assert [len(chain) for chain in chains] == [0, 0, 1]
 
 
-def test_a_record_whose_chain_alone_changes_is_read_again(define_source):
+def test_a_record_whose_chain_alone_changes_is_read_again(define_source: DefineSource) -> None:
     source = define_source("oai-pmh", fields={"title": "."}, options={"prefix": "datacite"})
     containers = (origin("https://a.example/oai", "7"), origin("https://a.example/oai", "8"), "")
     bodies = [
@@ -335,9 +357,7 @@ def test_a_record_whose_chain_alone_changes_is_read_again(define_source):
         for container in containers
     ]
 
-    before, after, plain = (
-        items(harvest(lambda request, body=body: body, source))[0] for body in bodies
-    )
+    before, after, plain = (items(harvest(partial(same, body), source))[0] for body in bodies)
 
     assert before.raw == after.raw == plain.raw == plain.digested
     assert len({before.digested, after.digested, plain.digested}) == 3

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
 
 from harvesters.errors import ParseError
-from harvesters.page_model import DeletedRecord, InvalidRecord
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.protocols.oai.harvest import collect
 from harvesters.reasons import Reason
+from harvesters.source import Source
+
+from .conftest import DefineSource, Registry
 
 FIRST = "verb=ListRecords&metadataPrefix=oai_dc"
 SINCE = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
 
-def record(key, stamp="2026-01-01T00:00:00Z", *, status="", sets=(), body=None):
+def record(
+    key: str,
+    stamp: str = "2026-01-01T00:00:00Z",
+    *,
+    status: str = "",
+    sets: Iterable[str] = (),
+    body: str | None = None,
+) -> str:
     attribute = f' status="{status}"' if status else ""
     specs = "".join(f"<setSpec>{name}</setSpec>" for name in sets)
     title = f'<dc xmlns="http://purl.org/dc/elements/1.1/"><title>{key}</title></dc>'
@@ -25,18 +37,18 @@ def record(key, stamp="2026-01-01T00:00:00Z", *, status="", sets=(), body=None):
     return f"<record><header{attribute}>{identifier}<datestamp>{stamp}</datestamp>{specs}</header>{metadata}</record>"
 
 
-def listed(*records, token=None, size=None):
+def listed(*records: str, token: str | None = None, size: int | str | None = None) -> bytes:
     attribute = f' completeListSize="{size}"' if size else ""
     last = "" if token is None else f"<resumptionToken{attribute}>{token}</resumptionToken>"
     return answer(f"<ListRecords>{''.join(records)}{last}</ListRecords>")
 
 
-def answer(body):
+def answer(body: str) -> bytes:
     head = '<?xml version="1.0" encoding="UTF-8"?><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">'
     return f"{head}<responseDate>2026-01-01T00:00:00Z</responseDate>{body}</OAI-PMH>".encode()
 
 
-def named(*names):
+def named(*names: str) -> bytes:
     headers = "".join(
         f"<header><identifier>{key}</identifier><datestamp>2026-01-01</datestamp></header>"
         for key in names
@@ -44,24 +56,24 @@ def named(*names):
     return answer(f"<ListIdentifiers>{headers}</ListIdentifiers>")
 
 
-def error(code, text=""):
+def error(code: str, text: str = "") -> bytes:
     return answer(f'<error code="{code}">{text}</error>')
 
 
-def identify(granularity):
+def identify(granularity: str) -> bytes:
     return answer(f"<Identify><granularity>{granularity}</granularity></Identify>")
 
 
 @pytest.fixture
-def source(define_source):
+def source(define_source: DefineSource) -> Source:
     return define_source("oai-pmh", "oai_dc")
 
 
-def keys(pages):
+def keys(pages: Iterable[Page[Any]]) -> list[Any]:
     return [item.key for page in pages for item in page.items]
 
 
-def test_a_list_is_followed_by_its_tokens_to_the_end(source, registry):
+def test_a_list_is_followed_by_its_tokens_to_the_end(source: Source, registry: Registry) -> None:
     server = registry(
         {
             FIRST: listed(record("a"), token="t1", size=2),
@@ -77,7 +89,7 @@ def test_a_list_is_followed_by_its_tokens_to_the_end(source, registry):
     assert [page.cursor is None for page in pages] == [False, True]
 
 
-def test_a_token_is_the_only_argument_beside_the_verb(source, registry):
+def test_a_token_is_the_only_argument_beside_the_verb(source: Source, registry: Registry) -> None:
     server = registry(
         {
             FIRST: listed(record("a"), token="t/1 &amp;"),
@@ -91,7 +103,7 @@ def test_a_token_is_the_only_argument_beside_the_verb(source, registry):
     assert server.request_log[1] == "verb=ListRecords&resumptionToken=t%2F1+%26"
 
 
-def test_a_cursor_goes_on_after_its_page(source, registry):
+def test_a_cursor_goes_on_after_its_page(source: Source, registry: Registry) -> None:
     server = registry(
         {
             FIRST: listed(record("a"), token="t1"),
@@ -106,7 +118,7 @@ def test_a_cursor_goes_on_after_its_page(source, registry):
     assert keys(rest) == ["b"]
 
 
-def test_a_deleted_header_is_gone(source, registry):
+def test_a_deleted_header_is_gone(source: Source, registry: Registry) -> None:
     server = registry({FIRST: listed(record("a", status="deleted", stamp="2026-02-02"))})
 
     with server.open_client() as fetch:
@@ -115,7 +127,9 @@ def test_a_deleted_header_is_gone(source, registry):
     assert page.items == (DeletedRecord("a", "2026-02-02"),)
 
 
-def test_a_record_without_metadata_or_identifier_is_unreadable(source, registry):
+def test_a_record_without_metadata_or_identifier_is_unreadable(
+    source: Source, registry: Registry
+) -> None:
     server = registry({FIRST: listed(record("a", body=""), record(""), "<record/>")})
 
     with server.open_client() as fetch:
@@ -128,13 +142,17 @@ def test_a_record_without_metadata_or_identifier_is_unreadable(source, registry)
     )
 
 
-def test_the_raw_bytes_of_a_record_do_not_hold_its_datestamp(source, registry):
+def test_the_raw_bytes_of_a_record_do_not_hold_its_datestamp(
+    source: Source, registry: Registry
+) -> None:
     server = registry({FIRST: listed(record("a", "2026-01-01"))})
     later = registry({FIRST: listed(record("a", "2026-02-02"))})
 
     with server.open_client() as fetch, later.open_client() as other:
         (old,), (new,) = (next(collect(source, client, None)).items for client in (fetch, other))
 
+    assert isinstance(old, Record)
+    assert isinstance(new, Record)
     assert old.raw == new.raw
     assert (old.modified, new.modified) == ("2026-01-01", "2026-02-02")
 
@@ -144,8 +162,8 @@ def test_the_raw_bytes_of_a_record_do_not_hold_its_datestamp(source, registry):
     [("YYYY-MM-DD", "2026-02-28"), ("YYYY-MM-DDThh:mm:ssZ", "2026-03-01T11%3A59%3A59Z")],
 )
 def test_a_harvest_since_is_asked_in_the_repositorys_granularity_with_a_step_of_overlap(
-    granularity, start, source, registry
-):
+    granularity: str, start: str, source: Source, registry: Registry
+) -> None:
     server = registry(
         {"verb=Identify": identify(granularity), f"{FIRST}&from={start}": listed(record("a"))}
     )
@@ -156,14 +174,14 @@ def test_a_harvest_since_is_asked_in_the_repositorys_granularity_with_a_step_of_
     assert keys(pages) == ["a"]
 
 
-def test_an_unknown_granularity_is_reported(source, registry):
+def test_an_unknown_granularity_is_reported(source: Source, registry: Registry) -> None:
     server = registry({"verb=Identify": identify("hours")})
 
     with server.open_client() as fetch, pytest.raises(ParseError, match="granularity 'hours'"):
         list(collect(source, fetch, SINCE))
 
 
-def test_no_records_match_is_an_empty_list(source, registry):
+def test_no_records_match_is_an_empty_list(source: Source, registry: Registry) -> None:
     server = registry({FIRST: error("noRecordsMatch")})
 
     with server.open_client() as fetch:
@@ -172,7 +190,7 @@ def test_no_records_match_is_an_empty_list(source, registry):
     assert (page.items, page.cursor) == ((), None)
 
 
-def test_an_error_is_reported_with_code_and_text(source, registry):
+def test_an_error_is_reported_with_code_and_text(source: Source, registry: Registry) -> None:
     server = registry({FIRST: error("badArgument", "no\n  such prefix")})
 
     with (
@@ -182,7 +200,9 @@ def test_an_error_is_reported_with_code_and_text(source, registry):
         list(collect(source, fetch, None))
 
 
-def test_an_expired_token_is_followed_from_the_newest_datestamp(source, registry):
+def test_an_expired_token_is_followed_from_the_newest_datestamp(
+    source: Source, registry: Registry
+) -> None:
     server = registry({
         FIRST: listed(record("a", "2026-01-01"), record("b", "2026-01-05"), token="t1"),
         "verb=ListRecords&resumptionToken=t1": error("badResumptionToken"),
@@ -197,7 +217,9 @@ def test_an_expired_token_is_followed_from_the_newest_datestamp(source, registry
     assert keys(pages) == ["a", "b", "b", "c"]
 
 
-def test_an_expired_token_of_an_unordered_list_begins_the_list_anew(source, registry):
+def test_an_expired_token_of_an_unordered_list_begins_the_list_anew(
+    source: Source, registry: Registry
+) -> None:
     unordered = listed(record("a", "2026-01-09"), record("b", "2026-01-05"), token="t1")
     answers = {FIRST: [unordered, listed(record("a"), record("b"), record("c"))]}
     server = registry(lambda request: httpx.Response(200, content=_next(answers, request)))
@@ -208,12 +230,14 @@ def test_an_expired_token_of_an_unordered_list_begins_the_list_anew(source, regi
     assert keys(pages) == ["a", "b", "a", "b", "c"]
 
 
-def _next(answers, request):
+def _next(answers: Mapping[str, list[bytes]], request: httpx.Request) -> bytes:
     left = answers.get(request.url.query.decode(), [])
     return left.pop(0) if left else error("badResumptionToken")
 
 
-def test_a_token_that_expires_again_without_progress_is_reported(source, registry):
+def test_a_token_that_expires_again_without_progress_is_reported(
+    source: Source, registry: Registry
+) -> None:
     page = listed(record("a", "2026-01-01"), token="t1").replace(
         b"<resumptionToken", b'<resumptionToken expirationDate="2026-02-01"'
     )
@@ -233,7 +257,7 @@ def test_a_token_that_expires_again_without_progress_is_reported(source, registr
         list(collect(source, fetch, None))
 
 
-def test_a_token_that_repeats_is_reported(source, registry):
+def test_a_token_that_repeats_is_reported(source: Source, registry: Registry) -> None:
     server = registry(
         {
             FIRST: listed(record("a"), token="t1"),
@@ -248,7 +272,7 @@ def test_a_token_that_repeats_is_reported(source, registry):
         list(collect(source, fetch, None))
 
 
-def test_a_page_that_repeats_is_reported(source, registry):
+def test_a_page_that_repeats_is_reported(source: Source, registry: Registry) -> None:
     server = registry(
         {
             FIRST: listed(record("a"), token="t1"),
@@ -260,7 +284,9 @@ def test_a_page_that_repeats_is_reported(source, registry):
         list(collect(source, fetch, None))
 
 
-def test_a_record_of_several_sets_comes_once(define_source, registry):
+def test_a_record_of_several_sets_comes_once(
+    define_source: DefineSource, registry: Registry
+) -> None:
     source = define_source("oai-pmh", "oai_dc", options={"set": ["x", "y"]})
     server = registry({
         "verb=ListRecords&metadataPrefix=oai_dc&set=x": listed(record("a", sets=["x:1"]), record("b", sets=["x", "y"])),
@@ -274,7 +300,7 @@ def test_a_record_of_several_sets_comes_once(define_source, registry):
     assert (keys(pages), keys(rest)) == (["a", "b", "c"], ["c"])
 
 
-def test_a_busy_repository_is_asked_again(source, registry, quick):
+def test_a_busy_repository_is_asked_again(source: Source, registry: Registry, quick: None) -> None:
     answers = [
         httpx.Response(503, headers={"Retry-After": "0"}),
         httpx.Response(200, content=listed(record("a"))),
@@ -299,7 +325,9 @@ def test_a_busy_repository_is_asked_again(source, registry, quick):
         (b"", "empty response"),
     ],
 )
-def test_what_is_no_answer_of_the_protocol_is_reported(message, text, source, registry):
+def test_what_is_no_answer_of_the_protocol_is_reported(
+    message: Any, text: str, source: Source, registry: Registry
+) -> None:
     server = registry({FIRST: httpx.Response(200, content=message)})
 
     with server.open_client() as fetch, pytest.raises(ParseError, match=text):

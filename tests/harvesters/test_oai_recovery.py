@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from simulated import Oai, SimulatedRecord, broken, crashed, open_client, records, truncated
 
 from harvesters.errors import LimitedError, ParseError, UnavailableError
-from harvesters.page_model import DeletedRecord, InvalidRecord, Record
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.protocols.oai.harvest import collect
 from harvesters.source import Source
 
+from .conftest import Handler
+from .simulated import Oai, SimulatedRecord, broken, crashed, open_client, records, truncated
 
-def source(**options):
+
+def source(**options: Any) -> Source:
     return Source(
         name="a", title="A", protocol="oai-pmh", mapping="oai_dc", licence="https://example.org/l",
         url="https://registry.example/oai", options=options,
     )  # fmt: skip
 
 
-def harvest(respond, cursor=None, since=None, **options):
+def harvest(
+    respond: Handler, cursor: str | None = None, since: datetime | None = None, **options: Any
+) -> list[Page[Any]]:
     with open_client(respond) as fetch:
         return list(collect(source(**options), fetch, since, cursor))
 
 
-def read_keys(pages):
+def read_keys(pages: Iterable[Page[Any]]) -> dict[str | None, Any]:
     """Return each key's first item, as a run takes it: one that comes again is passed over where
     the page says that it may.
     """
-    results = {}
+    results: dict[str | None, Any] = {}
     for page in pages:
         for item in page.items:
             assert page.again or item.key not in results or item.key is None, (
@@ -44,11 +50,11 @@ def read_keys(pages):
     return results
 
 
-def kinds(pages):
+def kinds(pages: Iterable[Page[Any]]) -> dict[str | None, type]:
     return {key: type(item) for key, item in read_keys(pages).items()}
 
 
-def expected(respond):
+def expected(respond: Oai) -> dict[str | None, type]:
     return {
         element.key: DeletedRecord
         if element.deleted
@@ -59,7 +65,7 @@ def expected(respond):
     }
 
 
-def shuffled(items, seed=1):
+def shuffled(items: Sequence[SimulatedRecord], seed: int = 1) -> list[SimulatedRecord]:
     return random.Random(seed).sample(items, len(items))
 
 
@@ -74,7 +80,7 @@ def shuffled(items, seed=1):
         (230, 100, [0, 99, 100, 199, 200, 229]),
     ],
 )
-def test_one_poison_record_costs_one_record(count, page, places, order):
+def test_one_poison_record_costs_one_record(count: int, page: int, places: Any, order: Any) -> None:
     for position in places:
         respond = Oai(order(records(count)), page, poison={f"k{position:04}"})
 
@@ -85,7 +91,7 @@ def test_one_poison_record_costs_one_record(count, page, places, order):
 
 
 @pytest.mark.parametrize("spoil", [broken, truncated, crashed])
-def test_whatever_spoils_the_answer_the_reason_is_reported_at_its_key(spoil):
+def test_whatever_spoils_the_answer_the_reason_is_reported_at_its_key(spoil: Any) -> None:
     respond = Oai(records(25, deleted={3, 7}), poison={"k0012"}, spoil=spoil)
 
     result = read_keys(harvest(respond))
@@ -99,7 +105,7 @@ def test_whatever_spoils_the_answer_the_reason_is_reported_at_its_key(spoil):
 @pytest.mark.parametrize(
     "apart", [timedelta(0), timedelta(seconds=1), timedelta(hours=5), timedelta(days=3)]
 )
-def test_windows_are_cut_in_the_repositorys_granularity(granularity, apart):
+def test_windows_are_cut_in_the_repositorys_granularity(granularity: str, apart: timedelta) -> None:
     respond = Oai(
         records(45, apart=apart, deleted={5}), granularity=granularity, poison={"k0013", "k0031"}
     )
@@ -109,7 +115,7 @@ def test_windows_are_cut_in_the_repositorys_granularity(granularity, apart):
     assert kinds(pages) == expected(respond)
 
 
-def test_the_order_in_which_records_come_is_the_same_each_time():
+def test_the_order_in_which_records_come_is_the_same_each_time() -> None:
     first, second = (
         harvest(Oai(shuffled(records(60)), poison={"k0030", "k0031"})) for _ in range(2)
     )
@@ -120,7 +126,7 @@ def test_the_order_in_which_records_come_is_the_same_each_time():
 
 
 @pytest.mark.parametrize("place", [0, 50, 99, 137])
-def test_a_poison_record_costs_requests_by_the_logarithm_of_its_page(place):
+def test_a_poison_record_costs_requests_by_the_logarithm_of_its_page(place: int) -> None:
     sound, respond = Oai(records(300), 100), Oai(records(300), 100, poison={f"k{place:04}"})
     harvest(sound)
 
@@ -129,7 +135,7 @@ def test_a_poison_record_costs_requests_by_the_logarithm_of_its_page(place):
     assert len(respond.request_log) - len(sound.request_log) <= 4 * 7 + 8 + 4
 
 
-def test_a_page_without_one_readable_record_costs_its_records():
+def test_a_page_without_one_readable_record_costs_its_records() -> None:
     respond = Oai(records(150), 100, poison={f"k{number:04}" for number in range(20, 60)})
 
     pages = harvest(respond)
@@ -137,7 +143,7 @@ def test_a_page_without_one_readable_record_costs_its_records():
     assert kinds(pages) == expected(respond)
 
 
-def test_a_repository_that_is_down_is_not_cut_in_parts():
+def test_a_repository_that_is_down_is_not_cut_in_parts() -> None:
     respond = Oai(records(30), mute={"ListRecords", "Identify"})
 
     with pytest.raises(UnavailableError):
@@ -147,10 +153,12 @@ def test_a_repository_that_is_down_is_not_cut_in_parts():
 
 
 @pytest.mark.parametrize(("status", "error"), [(429, LimitedError), (500, UnavailableError)])
-def test_a_failure_of_the_health_check_keeps_its_own_error(status, error):
+def test_a_failure_of_the_health_check_keeps_its_own_error(
+    status: int, error: type[Exception]
+) -> None:
     respond = Oai(records(30), poison={"k0004"}, spoil=crashed)
 
-    def limiting(request):
+    def limiting(request: httpx.Request) -> httpx.Response:
         return (
             httpx.Response(status) if request.url.params["verb"] == "Identify" else respond(request)
         )
@@ -159,20 +167,22 @@ def test_a_failure_of_the_health_check_keeps_its_own_error(status, error):
         harvest(limiting)
 
 
-def test_the_total_is_reported_where_the_first_page_is_the_broken_one():
+def test_the_total_is_reported_where_the_first_page_is_the_broken_one() -> None:
     pages = harvest(Oai(records(30), poison={"k0004"}))
 
     assert (pages[-1].reported_total, pages[-1].incomplete_reason) == (30, None)
 
 
-def test_a_repository_whose_every_record_is_broken_ends_the_run():
+def test_a_repository_whose_every_record_is_broken_ends_the_run() -> None:
     respond = Oai(records(900), 100, poison={record.key for record in records(900)})
 
     with pytest.raises(ParseError, match="301 responses in a row cannot be read"):
         harvest(respond)
 
 
-def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_lost_and_the_harvest_is_incomplete():
+def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_lost_and_the_harvest_is_incomplete() -> (
+    None
+):
     respond = Oai(records(40), poison={"k0017"}, mute={"ListIdentifiers"})
 
     pages = harvest(respond)
@@ -183,7 +193,7 @@ def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_l
     assert "can be neither read nor listed" in str(pages[-1].incomplete_reason)
 
 
-def test_a_cut_list_is_complete_since_its_windows_leave_no_moment_out():
+def test_a_cut_list_is_complete_since_its_windows_leave_no_moment_out() -> None:
     pages = harvest(Oai(shuffled(records(50)), poison={"k0020"}))
 
     assert pages[-1].incomplete_reason is None
@@ -192,7 +202,7 @@ def test_a_cut_list_is_complete_since_its_windows_leave_no_moment_out():
 
 @pytest.mark.parametrize("offset", range(10, 60, 10))
 @pytest.mark.parametrize("order", [list, shuffled])
-def test_a_token_that_has_expired_loses_no_record(offset, order):
+def test_a_token_that_has_expired_loses_no_record(offset: int, order: Any) -> None:
     respond = Oai(
         order(records(60)), expired=lambda times, place: place == offset and times <= offset // 10
     )
@@ -204,7 +214,7 @@ def test_a_token_that_has_expired_loses_no_record(offset, order):
     assert pages[-1].again
 
 
-def test_a_list_in_order_goes_on_from_its_newest_datestamp():
+def test_a_list_in_order_goes_on_from_its_newest_datestamp() -> None:
     respond = Oai(records(60), granularity="day", expired=lambda times, place: times == 3)
 
     harvest(respond)
@@ -214,7 +224,7 @@ def test_a_list_in_order_goes_on_from_its_newest_datestamp():
     ]
 
 
-def test_a_list_that_was_in_order_by_chance_is_begun_anew():
+def test_a_list_that_was_in_order_by_chance_is_begun_anew() -> None:
     items = records(30)
     respond = Oai(
         [*items[15:25], *items[:15], *items[25:]], expired=lambda times, place: times == 1
@@ -227,7 +237,7 @@ def test_a_list_that_was_in_order_by_chance_is_begun_anew():
 
 
 @pytest.mark.parametrize(("page", "anew"), [(3, True), (10, False)])
-def test_without_a_count_a_few_datestamps_in_order_are_no_order(page, anew):
+def test_without_a_count_a_few_datestamps_in_order_are_no_order(page: int, anew: bool) -> None:
     respond = Oai(records(60), page, sized=False, expired=lambda times, place: times == 2)
 
     harvest(respond)
@@ -240,7 +250,7 @@ def test_without_a_count_a_few_datestamps_in_order_are_no_order(page, anew):
     )
 
 
-def test_without_a_total_a_list_that_was_resumed_by_its_order_is_incomplete():
+def test_without_a_total_a_list_that_was_resumed_by_its_order_is_incomplete() -> None:
     respond = Oai(records(60), sized=False, expired=lambda times, place: times == 3)
 
     pages = harvest(respond)
@@ -250,7 +260,7 @@ def test_without_a_total_a_list_that_was_resumed_by_its_order_is_incomplete():
 
 
 @pytest.mark.parametrize("order", [list, shuffled])
-def test_tokens_that_never_hold_are_overcome_by_shorter_windows(order):
+def test_tokens_that_never_hold_are_overcome_by_shorter_windows(order: Any) -> None:
     respond = Oai(order(records(60)), expired=lambda times, place: True)
 
     pages = harvest(respond)
@@ -258,7 +268,7 @@ def test_tokens_that_never_hold_are_overcome_by_shorter_windows(order):
     assert kinds(pages) == expected(respond)
 
 
-def test_a_step_whose_tokens_never_hold_ends_the_run():
+def test_a_step_whose_tokens_never_hold_ends_the_run() -> None:
     respond = Oai(records(60, apart=timedelta(0)), expired=lambda times, place: True)
 
     with pytest.raises(ParseError, match="expired"):
@@ -266,10 +276,11 @@ def test_a_step_whose_tokens_never_hold_ends_the_run():
 
 
 @pytest.mark.parametrize("status", [400, 404, 410])
-def test_a_token_refused_by_a_status_has_expired(status):
-    plain, refused = Oai(records(60)), []
+def test_a_token_refused_by_a_status_has_expired(status: int) -> None:
+    plain = Oai(records(60))
+    refused: list[httpx.Request] = []
 
-    def respond(request):
+    def respond(request: httpx.Request) -> httpx.Response:
         token = "resumptionToken" in request.url.params
         if token and len(plain.request_log) == 3 and not refused:
             refused.append(request)
@@ -280,17 +291,23 @@ def test_a_token_refused_by_a_status_has_expired(status):
     assert len(refused) == 1
 
 
-def test_an_error_of_the_protocol_is_no_broken_page():
+def test_an_error_of_the_protocol_is_no_broken_page() -> None:
     answer = b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><error code="noSetHierarchy">no</error></OAI-PMH>'
-    requests = []
+    requests: list[httpx.Request] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(200, content=answer)
 
     with pytest.raises(ParseError, match="noSetHierarchy: no"):
-        harvest(lambda request: requests.append(request) or httpx.Response(200, content=answer))
+        harvest(respond)
 
     assert len(requests) == 1
 
 
-def part(token, *keys, size=None, offset=None):
+def part(
+    token: str, *keys: str, size: int | str | None = None, offset: int | str | None = None
+) -> httpx.Response:
     content = "".join(
         f' {name}="{text}"'
         for name, text in (("completeListSize", size), ("cursor", offset))
@@ -307,26 +324,26 @@ def part(token, *keys, size=None, offset=None):
     )
 
 
-def in_turn(*answers):
+def in_turn(*answers: httpx.Response) -> Handler:
     left = iter(answers)
     return lambda request: next(left)
 
 
-def test_empty_pages_with_ever_new_tokens_end():
+def test_empty_pages_with_ever_new_tokens_end() -> None:
     numbers = iter(range(10_000))
 
     with pytest.raises(ParseError, match="page 101 in a row without a record"):
         harvest(lambda request: part(f"t{next(numbers)}"))
 
 
-def test_a_few_empty_pages_are_passed_over():
+def test_a_few_empty_pages_are_passed_over() -> None:
     pages = harvest(in_turn(part("1", "a"), part("2"), part("3"), part("", "b")))
 
     assert kinds(pages) == {"a": Record, "b": Record}
     assert pages[-1].incomplete_reason is None
 
 
-def test_a_page_that_repeats_in_another_order_is_reported():
+def test_a_page_that_repeats_in_another_order_is_reported() -> None:
     with pytest.raises(ParseError, match="repeats the records of an earlier page"):
         harvest(in_turn(part("1", "a", "b"), part("2", "b", "a")))
 
@@ -334,13 +351,13 @@ def test_a_page_that_repeats_in_another_order_is_reported():
 @pytest.mark.parametrize(
     ("sizes", "message"), [((4, 3), "shrank from 4 to 3"), ((4, 5), "grew from 4 to 5")]
 )
-def test_a_total_that_changes_is_doubted(sizes, message):
+def test_a_total_that_changes_is_doubted(sizes: tuple[int, int], message: str) -> None:
     pages = harvest(in_turn(part("1", "a", "b", size=sizes[0]), part("", "c", "d", size=sizes[1])))
 
     assert message in str(pages[-1].incomplete_reason)
 
 
-def test_a_list_of_a_set_that_ends_before_its_size_is_doubted():
+def test_a_list_of_a_set_that_ends_before_its_size_is_doubted() -> None:
     pages = harvest(
         in_turn(part("1", "a", size=3), part("", "b", size=3), part("", "c")), set=["x", "y"]
     )
@@ -348,14 +365,14 @@ def test_a_list_of_a_set_that_ends_before_its_size_is_doubted():
     assert str(pages[-1].incomplete_reason) == "the list ended after 2 of 3 records"
 
 
-def test_a_list_that_jumps_is_doubted():
+def test_a_list_that_jumps_is_doubted() -> None:
     pages = harvest(in_turn(part("1", "a", "b", offset=0), part("", "c", "d", offset=5)))
 
     assert "continues at its record 5 instead of 2" in str(pages[-1].incomplete_reason)
 
 
 @pytest.mark.parametrize("places", [(0, 0, 0), (1, 2, 3), (2, 4, 6)])
-def test_other_ways_to_count_the_cursor_are_no_jump(places):
+def test_other_ways_to_count_the_cursor_are_no_jump(places: tuple[int, int, int]) -> None:
     first, second, third = places
 
     pages = harvest(
@@ -372,7 +389,7 @@ def test_other_ways_to_count_the_cursor_are_no_jump(places):
 @pytest.mark.parametrize(
     "cursor", ['[0,null,"t1","2025-01-01",true]', "nonsense", '{"v":99}', '{"v":2,"unheard":2}']
 )
-def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
+def test_a_cursor_of_another_version_begins_the_list_anew(cursor: str) -> None:
     respond = Oai(records(15))
 
     pages = harvest(respond, cursor)
@@ -381,7 +398,7 @@ def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
     assert all(page.again for page in pages)
 
 
-def test_sets_are_kept_while_windows_are_cut():
+def test_sets_are_kept_while_windows_are_cut() -> None:
     groups = [("x",), ("x", "y"), ("y",)]
     items = [
         SimulatedRecord(element.key, element.stamp, groups=groups[number % 3])
@@ -394,7 +411,7 @@ def test_sets_are_kept_while_windows_are_cut():
     assert kinds(pages) == expected(respond)
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(
     seed=st.integers(0, 10_000), count=st.integers(1, 70), size=st.integers(1, 20), poison=st.sets(st.integers(0, 69), max_size=3),
     apart=st.sampled_from([timedelta(0), timedelta(seconds=1), timedelta(hours=9)]), granularity=st.sampled_from(["day", "second"]),
@@ -402,13 +419,21 @@ def test_sets_are_kept_while_windows_are_cut():
     sized=st.booleans(),
 )  # fmt: skip
 def test_a_run_that_is_killed_at_any_page_brings_the_same_records(
-    seed, count, size, poison, apart, granularity, ordered, expires, sized
-):
+    seed: int,
+    count: int,
+    size: int,
+    poison: set[int],
+    apart: timedelta,
+    granularity: str,
+    ordered: bool,
+    expires: int,
+    sized: bool,
+) -> None:
     items = records(count, apart=apart, deleted={2, 11})
     items = items if ordered else shuffled(items, seed)
     keys = {f"k{number:04}" for number in poison}
 
-    def respond():
+    def respond() -> Oai:
         return Oai(
             items,
             size,
@@ -433,6 +458,6 @@ def test_a_run_that_is_killed_at_any_page_brings_the_same_records(
     assert kinds(killed) == kinds(undisturbed)
 
 
-def _first(respond, cursor):
+def _first(respond: Handler, cursor: str | None) -> Page[Any]:
     with open_client(respond) as fetch:
         return next(iter(collect(source(), fetch, None, cursor)))

@@ -1,11 +1,13 @@
 """Repeated failures are logged once; the end of an outage logs their number and duration."""
 
+from __future__ import annotations
+
 from structlog.testing import capture_logs
 
 from journal.outage import Outage, root_cause
 
 
-def test_failures_are_logged_once_for_each_reason_and_counted_at_the_recovery():
+def test_failures_are_logged_once_for_each_reason_and_counted_at_the_recovery() -> None:
     now = [0.0]
     outage = Outage("database lost", "database back", clock=lambda: now[0])
 
@@ -31,7 +33,7 @@ def test_failures_are_logged_once_for_each_reason_and_counted_at_the_recovery():
     ]
 
 
-def test_the_next_outage_is_logged_again():
+def test_the_next_outage_is_logged_again() -> None:
     outage = Outage("database lost", "database back")
 
     with capture_logs() as logs:
@@ -42,7 +44,7 @@ def test_the_next_outage_is_logged_again():
     assert [log["event"] for log in logs] == ["database lost", "database back"] * 2
 
 
-def test_root_cause_is_the_first_error_of_a_chain():
+def test_root_cause_is_the_first_error_of_a_chain() -> None:
     outer = RuntimeError("database error")
     outer.__cause__ = OSError("connection\nrefused")
 

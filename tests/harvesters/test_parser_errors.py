@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def unwrapped(tree: ast.AST, inside: bool = False) -> Iterator[ast.Call]:
         yield from unwrapped(node, within)
 
 
-def test_every_call_of_a_parsing_library_turns_its_exceptions_into_ours():
+def test_every_call_of_a_parsing_library_turns_its_exceptions_into_ours() -> None:
     files = [file for reader in READERS for file in (ROOT / reader).rglob("*.py")] + [
         ROOT / "network" / "response_parsing.py"
     ]
@@ -80,7 +81,7 @@ def test_every_call_of_a_parsing_library_turns_its_exceptions_into_ours():
         PanicException("overflow"),
     ],
 )
-def test_whatever_a_library_raises_becomes_a_parse_error(error):
+def test_whatever_a_library_raises_becomes_a_parse_error(error: Any) -> None:
     with (
         pytest.raises(ParseError, match=r"\Aa\.json: not JSON: \S") as caught,
         parser_errors("a.json: not JSON"),
@@ -93,7 +94,7 @@ def test_whatever_a_library_raises_becomes_a_parse_error(error):
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt(), SystemExit(2), GeneratorExit(), CharsetError("ours")]
 )
-def test_what_is_no_fault_of_a_library_passes(error):
+def test_what_is_no_fault_of_a_library_passes(error: Any) -> None:
     with pytest.raises(type(error)) as caught, parser_errors("a.json"):
         raise error
 

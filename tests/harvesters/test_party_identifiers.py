@@ -10,7 +10,10 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded_description
+from vocab.crosswalks import Crosswalks
 from vocab.initiative import Party, Resource, Role
+
+from .conftest import DefineSource
 
 ROR = "https://ror.org/03yrm5c26"
 
@@ -23,7 +26,7 @@ def identifiers(resource: Resource) -> dict[str, tuple[str, ...]]:
     return {party.name.value: party.identifiers for party in resource.parties}
 
 
-def test_fields_name_those_of_the_lead(define_source, words):
+def test_fields_name_those_of_the_lead(define_source: DefineSource, words: Crosswalks) -> None:
     fields = {"title": "name", "lead": "lead", "lead_identifiers": "[ror, lei]"}
     source = define_source(fields=fields)
 
@@ -34,7 +37,7 @@ def test_fields_name_those_of_the_lead(define_source, words):
     assert identifiers(resource) == {"CDL": (ROR, "LEI: 5493001KJTIIGC8Y1R12")}
 
 
-def test_iati_names_organizations_by_org_id(define_source, words):
+def test_iati_names_organizations_by_org_id(define_source: DefineSource, words: Crosswalks) -> None:
     activity = etree.fromstring(
         "<iati-activity><iati-identifier>X-1</iati-identifier><title><narrative>A</narrative></title>"
         '<participating-org role="1" ref="XM-DAC-41114"><narrative>UNDP</narrative></participating-org></iati-activity>'
@@ -47,7 +50,9 @@ def test_iati_names_organizations_by_org_id(define_source, words):
     )
 
 
-def test_datacite_names_the_scheme_beside_the_value(define_source, words):
+def test_datacite_names_the_scheme_beside_the_value(
+    define_source: DefineSource, words: Crosswalks
+) -> None:
     namespace = 'xmlns="http://datacite.org/schema/kernel-4"'
     root = etree.fromstring(
         f"<resource {namespace}><titles><title>A</title></titles><publisher>P</publisher>"
@@ -63,7 +68,9 @@ def test_datacite_names_the_scheme_beside_the_value(define_source, words):
     assert identifiers(resource) == {"P": (), "CDL": (ROR,), "Fund": ("ISNI: 0000 0001 2103 2683",)}
 
 
-def test_schema_org_states_what_an_organization_is_the_same_as(define_source, words):
+def test_schema_org_states_what_an_organization_is_the_same_as(
+    define_source: DefineSource, words: Crosswalks
+) -> None:
     text = f"""<https://x.example/1> a <http://schema.org/Project> ; <http://schema.org/name> "A" ;
         <http://schema.org/funder> <https://x.example/o> .
         <https://x.example/o> a <http://schema.org/Organization> ; <http://schema.org/name> "CDL" ;

@@ -26,7 +26,7 @@ PATHS = ["a", "a.b", "a.b.c", "a[0]", "a[-1]", "a[5]", "a[0].b", "a[].b", "a[*].
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_compiled_path_finds_what_jmespath_finds(path):
+def test_a_compiled_path_finds_what_jmespath_finds(path: str) -> None:
     find = compile_jmespath(path)
 
     for row in ROWS:
@@ -39,6 +39,6 @@ def test_a_compiled_path_finds_what_jmespath_finds(path):
             assert find(row) == expected, row
 
 
-def test_what_is_no_path_is_refused():
+def test_what_is_no_path_is_refused() -> None:
     with pytest.raises(SourceDefinitionError, match=r"here: 'a\.\.b' is no JMESPath"):
         compile_jmespath("a..b", "here")

@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 import replay
+from rdf_terms import value
 
 from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols import pod
 from harvesters.protocols.pod import collect
+from harvesters.source import Source
 from harvesters.stored_response import Validator
+
+from .conftest import DefineSource, Registry, ScriptedRegistry
 
 URL = "https://registry.example/api"
 
 
-def harvest(server, source, cursor=None):
+def harvest(server: ScriptedRegistry, source: Source, cursor: str | None = None) -> list[Any]:
     with server.open_client() as fetch:
         return [item for page in collect(source, fetch, None, cursor) for item in page.items]
 
 
-def at_path(record, path):
-    return [term.value for term in compile_path(path)(record.payload)]
+def at_path(record: Record[Any], path: str) -> list[str]:
+    return [value(term) for term in compile_path(path)(record.payload)]
 
 
 @pytest.fixture
-def source(define_source):
+def source(define_source: DefineSource) -> Callable[..., Source]:
     return lambda **options: define_source("pod", fields={"title": "dct:title"}, options=options)
 
 
-def inventory(*rows, **more) -> bytes:
+def inventory(*rows: object, **more: object) -> bytes:
     return json.dumps({"dataset": rows, **more}).encode()
 
 
-def test_a_dataset_is_a_graph_of_dcat(source, registry):
+def test_a_dataset_is_a_graph_of_dcat(source: Callable[..., Source], registry: Registry) -> None:
     row = {"@type": "dcat:Dataset", "identifier": "w-1", "title": "Wells", "keyword": ["water"], "modified": "2026-01-31",
            "publisher": {"@type": "org:Organization", "name": "Water"}, "landingPage": "https://registry.example/w",
            "distribution": [{"@type": "dcat:Distribution", "downloadURL": "https://registry.example/w.csv"}]}  # fmt: skip
@@ -52,7 +58,9 @@ def test_a_dataset_is_a_graph_of_dcat(source, registry):
     assert at_path(record, "dcat:landingPage") == ["https://registry.example/w"]
 
 
-def test_dcat_us_3_brings_series_services_and_catalogues_within(source, registry):
+def test_dcat_us_3_brings_series_services_and_catalogues_within(
+    source: Callable[..., Source], registry: Registry
+) -> None:
     document = {
         "@type": "Catalog",
         "dataset": [{"@type": "Dataset", "identifier": "d", "title": "D", "theme": [{"@type": "Concept", "prefLabel": "Water"}],
@@ -81,13 +89,19 @@ def test_dcat_us_3_brings_series_services_and_catalogues_within(source, registry
 @pytest.mark.parametrize(
     "document", [[{"identifier": "a", "title": "A"}], {"identifier": "a", "title": "A"}]
 )
-def test_a_bare_list_and_a_single_dataset_are_read_too(document, source, registry):
+def test_a_bare_list_and_a_single_dataset_are_read_too(
+    document: list[dict[str, str]] | dict[str, str],
+    source: Callable[..., Source],
+    registry: Registry,
+) -> None:
     assert [
         record.key for record in harvest(registry({"": json.dumps(document).encode()}), source())
     ] == ["a"]
 
 
-def test_what_stands_for_an_address_and_is_none_stays_a_text(source, registry):
+def test_what_stands_for_an_address_and_is_none_stays_a_text(
+    source: Callable[..., Source], registry: Registry
+) -> None:
     row = {
         "identifier": "a",
         "title": "A",
@@ -112,7 +126,13 @@ def test_what_stands_for_an_address_and_is_none_stays_a_text(source, registry):
         ({"identifier": "a", "title": "\ud800"}, "a", "surrogate"),
     ],
 )
-def test_a_broken_dataset_spoils_no_other(row, key, why, source, registry):
+def test_a_broken_dataset_spoils_no_other(
+    row: str | dict[str, str],
+    key: str | None,
+    why: str,
+    source: Callable[..., Source],
+    registry: Registry,
+) -> None:
     broken, good = harvest(
         registry({"": inventory(row, {"identifier": "b", "title": "B"})}), source()
     )
@@ -121,7 +141,9 @@ def test_a_broken_dataset_spoils_no_other(row, key, why, source, registry):
     assert why in broken.reason
 
 
-def test_a_dataset_that_is_no_json_ld_is_named_when_its_graph_is_needed(source, registry):
+def test_a_dataset_that_is_no_json_ld_is_named_when_its_graph_is_needed(
+    source: Callable[..., Source], registry: Registry
+) -> None:
     broken, good = harvest(
         registry(
             {"": inventory({"identifier": "a", "@type": 7}, {"identifier": "b", "title": "B"})}
@@ -134,7 +156,9 @@ def test_a_dataset_that_is_no_json_ld_is_named_when_its_graph_is_needed(source, 
     assert good.payload.properties
 
 
-def test_a_dataset_is_parsed_only_when_its_payload_is_needed(source, registry, monkeypatch):
+def test_a_dataset_is_parsed_only_when_its_payload_is_needed(
+    source: Callable[..., Source], registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pod, "parse_quads", None)
 
     (record,) = harvest(registry({"": inventory({"identifier": "a", "title": "A"})}), source())
@@ -142,7 +166,9 @@ def test_a_dataset_is_parsed_only_when_its_payload_is_needed(source, registry, m
     assert (record.key, record.raw) == ("a", b'{"identifier":"a","title":"A"}')
 
 
-def test_the_context_that_a_file_names_is_never_asked_for(source, registry):
+def test_the_context_that_a_file_names_is_never_asked_for(
+    source: Callable[..., Source], registry: Registry
+) -> None:
     server = registry(
         {
             "": inventory(
@@ -156,7 +182,9 @@ def test_the_context_that_a_file_names_is_never_asked_for(source, registry):
     assert len(server.request_log) == 1
 
 
-def test_a_file_that_its_server_calls_unchanged_is_not_read_again(source, registry):
+def test_a_file_that_its_server_calls_unchanged_is_not_read_again(
+    source: Callable[..., Source], registry: Registry
+) -> None:
     server = registry(
         lambda request: httpx.Response(
             304 if "if-none-match" in request.headers else 200, content=b""
@@ -169,7 +197,9 @@ def test_a_file_that_its_server_calls_unchanged_is_not_read_again(source, regist
     assert page.unchanged
 
 
-def test_a_long_inventory_is_cut_into_pages_that_go_on(source, registry):
+def test_a_long_inventory_is_cut_into_pages_that_go_on(
+    source: Callable[..., Source], registry: Registry
+) -> None:
     server = registry(
         {"": inventory(*({"identifier": f"{n:04}", "title": "T"} for n in range(1001)))}
     )
@@ -183,13 +213,15 @@ def test_a_long_inventory_is_cut_into_pages_that_go_on(source, registry):
 
 
 @pytest.mark.parametrize("content", [b"{}", b"7", b'{"dataset": {}}', b'{"packages": []}'])
-def test_what_is_no_inventory_is_reported(content, source, registry):
+def test_what_is_no_inventory_is_reported(
+    content: bytes, source: Callable[..., Source], registry: Registry
+) -> None:
     with pytest.raises(ParseError, match=r"not a data.json with a list 'dataset' but"):
         harvest(registry({"": content}), source())
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_the_real_inventories_are_read(source, registry):
+def test_the_real_inventories_are_read(source: Callable[..., Source], registry: Registry) -> None:
     files = sorted((replay.FEEDS / "datajson").iterdir())
 
     counts = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pyoxigraph import BlankNode, Literal, NamedNode
+from rdf_terms import value
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.payloads.graph import Graph, iri
@@ -44,9 +45,9 @@ GRAPH = Graph(
         ("dct:publisher/t:x/dct:title", ["Wells", "Puits"]),
     ],
 )
-def test_a_path_finds_what_sparqls_would(path, values):
+def test_a_path_finds_what_sparqls_would(path: str, values: list[str]) -> None:
     assert [
-        term.value for term in compile_path(path, "", {"t": "https://terms.example/"})(GRAPH)
+        value(term) for term in compile_path(path, "", {"t": "https://terms.example/"})(GRAPH)
     ] == values
 
 
@@ -65,7 +66,7 @@ def test_a_path_finds_what_sparqls_would(path, values):
         ("/dct:title", "a property is missing before '/'"),
     ],
 )
-def test_what_is_no_path_is_reported_with_its_field(path, why):
+def test_what_is_no_path_is_reported_with_its_field(path: str, why: str) -> None:
     with pytest.raises(
         SourceDefinitionError,
         match=rf"a: field 'title'.*{why.replace('|', '[|]').replace('(', '[(]')}",

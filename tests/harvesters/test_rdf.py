@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import httpx
 import pytest
@@ -13,10 +14,13 @@ from pyoxigraph import Dataset, Literal, RdfFormat, parse, serialize
 from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
-from harvesters.page_model import InvalidRecord, Record
+from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.rdf.harvest import collect
+from harvesters.source import Source
 from harvesters.stored_response import Validator
+
+from .conftest import DefineSource, Handler, Registry, ScriptedRegistry
 
 URL = "https://registry.example/api"
 HEAD = """
@@ -36,12 +40,12 @@ ONE = (
 )
 
 
-def harvest(server, source, cursor=None):
+def harvest(server: ScriptedRegistry, source: Source, cursor: str | None = None) -> list[Page[Any]]:
     with server.open_client() as fetch:
         return list(collect(source, fetch, None, cursor))
 
 
-def items(pages):
+def items(pages: Iterable[Page[Any]]) -> list[Any]:
     return [item for page in pages for item in page.items]
 
 
@@ -51,7 +55,7 @@ def catalogue(name: str, *members: str, more: str = "") -> bytes:
     return f"{HEAD}:{name} a dcat:Catalog {listed} {more} .\n{text}".encode()
 
 
-def site(pages: Mapping[str, bytes | int]):
+def site(pages: Mapping[str, bytes | int]) -> Handler:
     def answer(request: httpx.Request) -> httpx.Response:
         content = pages.get(request.url.raw_path.decode(), 404)
         return (
@@ -75,12 +79,16 @@ SYNTAXES = {
 
 def written(name: str) -> bytes:
     quads = Dataset(parse(ONE.encode(), RdfFormat.TURTLE))
-    return serialize(quads, format=SYNTAXES[name][0])
+    content = serialize(quads, format=SYNTAXES[name][0])
+    assert content is not None
+    return content
 
 
 @pytest.mark.parametrize("message", ["by its media type", "by its name", "by its look", "wrongly"])
 @pytest.mark.parametrize("name", SYNTAXES)
-def test_a_document_says_the_same_in_any_syntax(name, message, define_source, registry):
+def test_a_document_says_the_same_in_any_syntax(
+    name: str, message: str, define_source: DefineSource, registry: Registry
+) -> None:
     type_ = {"by its media type": SYNTAXES[name][1], "wrongly": "text/html; charset=utf-8"}.get(
         message, "application/octet-stream"
     )
@@ -113,14 +121,18 @@ def test_a_document_says_the_same_in_any_syntax(name, message, define_source, re
     ]
 
 
-def test_a_syntax_that_the_definition_names_is_taken(define_source, registry):
+def test_a_syntax_that_the_definition_names_is_taken(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry({"": b"<https://registry.example/d> a <http://www.w3.org/ns/dcat#Dataset> ."})
 
     with pytest.raises(ParseError, match="not RDF/XML that can be read"):
         harvest(server, define_source("rdf", options={"syntax": "rdf-xml"}))
 
 
-def test_what_is_in_another_record_of_the_document_is_no_part_of_it(define_source, registry):
+def test_what_is_in_another_record_of_the_document_is_no_part_of_it(
+    define_source: DefineSource, registry: Registry
+) -> None:
     wells, roads = items(harvest(registry({"": ONE.encode()}), define_source("rdf")))
 
     assert b"Roads" not in wells.raw
@@ -128,7 +140,9 @@ def test_what_is_in_another_record_of_the_document_is_no_part_of_it(define_sourc
 
 
 @pytest.mark.parametrize("way", ["view", "paged", "text"])
-def test_pages_of_a_hydra_collection_are_followed(way, define_source, registry):
+def test_pages_of_a_hydra_collection_are_followed(
+    way: str, define_source: DefineSource, registry: Registry
+) -> None:
     following = {
         "view": "; hydra:view <?page=1> . <?page=1> a hydra:PartialCollectionView ; hydra:next <?page=2>",
         "paged": "; hydra:nextPage <?page=2> . :c a hydra:PagedCollection",
@@ -147,7 +161,9 @@ def test_pages_of_a_hydra_collection_are_followed(way, define_source, registry):
     assert pages[0].reported_total == 3
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(define_source, registry):
+def test_a_harvest_goes_on_from_each_of_its_cursors(
+    define_source: DefineSource, registry: Registry
+) -> None:
     pages = {
         "/api": catalogue(
             "c",
@@ -171,7 +187,9 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(define_source, registry):
     assert whole[-1].cursor is None
 
 
-def test_a_large_document_is_cut_into_pages_of_a_thousand(define_source, registry):
+def test_a_large_document_is_cut_into_pages_of_a_thousand(
+    define_source: DefineSource, registry: Registry
+) -> None:
     lines = "".join(
         f"<https://registry.example/{n:05}> a <http://www.w3.org/ns/dcat#Dataset> .\n"
         for n in range(2001)
@@ -185,7 +203,9 @@ def test_a_large_document_is_cut_into_pages_of_a_thousand(define_source, registr
     assert [item.key for item in items(rest)] == [item.key for item in items(pages[1:])]
 
 
-def test_catalogues_that_hold_each_other_are_read_once(define_source, registry):
+def test_catalogues_that_hold_each_other_are_read_once(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry(site({
         "/api": catalogue("api", "d1", more="; dcat:catalog :a, :b"),
         "/a": catalogue("a", "d2", more="; dcat:catalog :b, :api, :a"),
@@ -199,7 +219,9 @@ def test_catalogues_that_hold_each_other_are_read_once(define_source, registry):
     assert pages[-1].incomplete_reason is None
 
 
-def test_a_catalogue_that_cannot_be_read_leaves_the_harvest_incomplete(define_source, registry):
+def test_a_catalogue_that_cannot_be_read_leaves_the_harvest_incomplete(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry(
         site(
             {
@@ -222,7 +244,9 @@ def test_a_catalogue_that_cannot_be_read_leaves_the_harvest_incomplete(define_so
     )
 
 
-def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(define_source, registry):
+def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry(site({"/api": catalogue("c", more="; dcat:dataset :m1, :m2, :m3"), "/m1": 404, "/m2": b"<urn:a> <urn:b> 1 .",
                            "/m3": b"<https://registry.example/m3> <urn:p> 2 ."}))  # fmt: skip
 
@@ -236,7 +260,9 @@ def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(define_sou
     assert pages[-1].incomplete_reason is None
 
 
-def test_other_hosts_are_left_alone_unless_the_definition_lets_us_go_there(define_source, registry):
+def test_other_hosts_are_left_alone_unless_the_definition_lets_us_go_there(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry(
         site(
             {
@@ -254,7 +280,9 @@ def test_other_hosts_are_left_alone_unless_the_definition_lets_us_go_there(defin
     assert [[item.key[-2:] for item in some] for some in (near, far)] == [["d1"], ["d1", "d2"]]
 
 
-def test_pages_that_lead_back_end_the_harvest(define_source, registry):
+def test_pages_that_lead_back_end_the_harvest(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry(
         {
             "": catalogue("c", "d1", more="; hydra:nextPage <?page=2>"),
@@ -266,7 +294,9 @@ def test_pages_that_lead_back_end_the_harvest(define_source, registry):
         harvest(server, define_source("rdf"))
 
 
-def test_a_page_that_is_missing_ends_the_harvest(define_source, registry):
+def test_a_page_that_is_missing_ends_the_harvest(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry({"": catalogue("c", "d1", more="; hydra:nextPage <?page=2>"), "page=2": 404})
 
     with pytest.raises(NotFoundError):
@@ -281,7 +311,9 @@ def test_a_page_that_is_missing_ends_the_harvest(define_source, registry):
         ("dct:title 'only'", URL),
     ],
 )
-def test_a_node_without_an_iri_is_known_by_what_it_says(statements, key, define_source, registry):
+def test_a_node_without_an_iri_is_known_by_what_it_says(
+    statements: str, key: str, define_source: DefineSource, registry: Registry
+) -> None:
     (item,) = items(
         harvest(
             registry({"": f"{HEAD} [] a dcat:Dataset ; {statements} .".encode()}),
@@ -292,7 +324,9 @@ def test_a_node_without_an_iri_is_known_by_what_it_says(statements, key, define_
     assert (type(item), item.key) == (Record, key)
 
 
-def test_nodes_that_cannot_be_distinguished_are_unreadable(define_source, registry):
+def test_nodes_that_cannot_be_distinguished_are_unreadable(
+    define_source: DefineSource, registry: Registry
+) -> None:
     result = items(
         harvest(
             registry(
@@ -307,7 +341,9 @@ def test_nodes_that_cannot_be_distinguished_are_unreadable(define_source, regist
     assert [(type(item), item.key) for item in result] == [(InvalidRecord, None)] * 2
 
 
-def test_the_digest_does_not_depend_on_how_blank_nodes_are_called(define_source, registry):
+def test_the_digest_does_not_depend_on_how_blank_nodes_are_called(
+    define_source: DefineSource, registry: Registry
+) -> None:
     statements = (
         ":d a dcat:Dataset ; dct:spatial _:{0} , _:{1} . "
         "_:{0} dct:title 'x' ; dct:relation _:{1} . _:{1} dct:title 'y' ; dct:relation _:{0} ."
@@ -321,7 +357,9 @@ def test_the_digest_does_not_depend_on_how_blank_nodes_are_called(define_source,
     assert len(raws) == 1
 
 
-def test_an_iri_that_is_none_spoils_only_its_record(define_source, registry):
+def test_an_iri_that_is_none_spoils_only_its_record(
+    define_source: DefineSource, registry: Registry
+) -> None:
     line = "<https://registry.example/{}> a <http://www.w3.org/ns/dcat#Dataset> ; <urn:p> <http://a{}b> ."
     lines = [line.format(number, mark) for number, mark in enumerate(("", " "))]
 
@@ -331,7 +369,9 @@ def test_an_iri_that_is_none_spoils_only_its_record(define_source, registry):
     assert "no IRI" in result[1].reason
 
 
-def test_contexts_come_from_us_or_from_where_the_definition_says(define_source, registry):
+def test_contexts_come_from_us_or_from_where_the_definition_says(
+    define_source: DefineSource, registry: Registry
+) -> None:
     document = {
         "@context": "https://terms.example/c",
         "@id": "https://registry.example/d",
@@ -361,7 +401,9 @@ def test_contexts_come_from_us_or_from_where_the_definition_says(define_source, 
     assert server.request_log == ["/api", "/c", "/api"]
 
 
-def test_a_document_that_its_server_calls_unchanged_is_not_read_again(define_source, registry):
+def test_a_document_that_its_server_calls_unchanged_is_not_read_again(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry(
         lambda request: httpx.Response(
             304 if "if-none-match" in request.headers else 200, content=b""
@@ -379,8 +421,8 @@ def test_a_document_that_its_server_calls_unchanged_is_not_read_again(define_sou
     [("", True), ("; dcat:dataset :m", False), ("; hydra:nextPage <?page=2>", False)],
 )
 def test_only_a_document_that_holds_all_is_asked_for_changes(
-    more, expected, define_source, registry
-):
+    more: str, expected: bool, define_source: DefineSource, registry: Registry
+) -> None:
     pages = {
         "/api": catalogue("c", "d1", more=more),
         "/api?page=2": catalogue("c", "d2"),
@@ -395,7 +437,9 @@ def test_only_a_document_that_holds_all_is_asked_for_changes(
     assert (URL in validators) is expected
 
 
-def test_a_document_without_known_records_names_its_classes(define_source, registry):
+def test_a_document_without_known_records_names_its_classes(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry({"": HEAD.encode() + b":a a <https://terms.example/Well> ."})
 
     with pytest.raises(
@@ -410,7 +454,7 @@ def test_a_document_without_known_records_names_its_classes(define_source, regis
     assert record.key == "https://registry.example/a"
 
 
-def test_an_empty_catalogue_is_no_error(define_source, registry):
+def test_an_empty_catalogue_is_no_error(define_source: DefineSource, registry: Registry) -> None:
     (page,) = harvest(registry({"": catalogue("c")}), define_source("rdf"))
 
     assert page.items == ()
@@ -424,7 +468,9 @@ def test_an_empty_catalogue_is_no_error(define_source, registry):
         ({"types": "abc:Dataset"}, "'types' holds 'abc:Dataset'"),
     ],
 )
-def test_a_definition_with_a_wrong_option_is_refused(options, why, define_source):
+def test_a_definition_with_a_wrong_option_is_refused(
+    options: dict[str, str], why: str, define_source: DefineSource
+) -> None:
     with pytest.raises(SourceDefinitionError, match=why):
         check_compatible(define_source("rdf", options=options, fields={"title": "dct:title"}))
 
@@ -440,7 +486,7 @@ FAULTS = {
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_the_real_documents_are_read(define_source):
+def test_the_real_documents_are_read(define_source: DefineSource) -> None:
     files = [
         file for folder in ("dcat", "nde") for file in sorted((replay.FEEDS / folder).iterdir())
     ]

@@ -47,6 +47,7 @@ def test_each_reason_of_the_code_has_a_text_for_its_values() -> None:
             if not isinstance(node.args[0], ast.Constant):
                 continue
             code = node.args[0].value
+            assert isinstance(code, str)
             values = node.args[1] if len(node.args) > 1 else ast.Dict([], [])
             codes.add(code)
             needed = set(re.findall(r"%\((\w+)\)", TEXTS.get(code, "%(a text in TEXTS)")))

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import replay
 from pyoxigraph import NamedNode, RdfFormat, Store
-from test_real_feeds import CARDS, harvested
 
 from harvesters.mappings.ckan_package import build_mapper
 from harvesters.mappings.dcat import build_mapper as build_dcat_mapper
 from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded_description
 from vocab.initiative import Checksum, Document, Period, Role, Text
+
+from .test_real_feeds import CARDS, harvested
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 

@@ -80,7 +80,7 @@ def _atlas(_: httpx.Request) -> bytes:
 
 def _iati(request: httpx.Request) -> bytes:
     if not request.url.path.endswith("package_search"):
-        return (replay.FEEDS / "iati" / "activity-standard-example-annotated.xml").read_bytes()
+        return Path(replay.FEEDS / "iati" / "activity-standard-example-annotated.xml").read_bytes()
     package = json.loads(
         (replay.FEEDS / "iati" / "meta_fixture-org_fixture-org-activities2.json").read_bytes()
     )
@@ -238,7 +238,9 @@ def test_themes_of_the_world_bank_are_crosswalked_in_all_levels(words: Any) -> N
         "theme_namecode": [{"name": "Access to law and justice"}],
     }
 
-    present, before = (map_record(Record(record["id"], record, b"")) for record in (row, older))
+    present, before = (
+        map_record(Record(str(record["id"]), record, b"")) for record in (row, older)
+    )
 
     theme = f"{words.iris.base}scheme/world-bank-theme"
     assert [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -15,6 +16,8 @@ from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols.tables.spreadsheet import check, collect
 from harvesters.reasons import Reason
 from harvesters.stored_response import Validator
+
+from .conftest import DefineSource, Registry
 
 URL = "https://registry.example/api"
 ROWS = [
@@ -108,7 +111,9 @@ def harvest(content: bytes, define_source: Any, registry: Any, **options: Any) -
 
 @pytest.mark.parametrize("write", [xlsx, ods])
 @pytest.mark.parametrize("sheet", [2, "List"])
-def test_the_rows_below_the_header_are_records(write, sheet, define_source, registry):
+def test_the_rows_below_the_header_are_records(
+    write: Callable[..., Any], sheet: int | str, define_source: DefineSource, registry: Registry
+) -> None:
     items = harvest(write(ROWS), define_source, registry, sheet=sheet)
 
     assert [item.payload for item in items[:2]] == [
@@ -117,13 +122,13 @@ def test_the_rows_below_the_header_are_records(write, sheet, define_source, regi
     ]
 
 
-def test_rows_of_one_key_are_one_record(define_source, registry):
+def test_rows_of_one_key_are_one_record(define_source: DefineSource, registry: Registry) -> None:
     items = harvest(xlsx(ROWS), define_source, registry, group=True)
 
     assert [item.payload["town"] for item in items] == ["x", ["y", "z"]]
 
 
-def test_merged_cells_all_say_the_same(define_source, registry):
+def test_merged_cells_all_say_the_same(define_source: DefineSource, registry: Registry) -> None:
     items = harvest(
         xlsx([["id", "name"], ["1", "A"], ["2", ""]], merged="B2:B3"), define_source, registry
     )
@@ -132,7 +137,9 @@ def test_merged_cells_all_say_the_same(define_source, registry):
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_a_legacy_workbook_is_read_with_its_numbers_and_dates(define_source, registry):
+def test_a_legacy_workbook_is_read_with_its_numbers_and_dates(
+    define_source: DefineSource, registry: Registry
+) -> None:
     content = (replay.FEEDS / "tabular" / "book.xls").read_bytes()
 
     (record,) = harvest(content, define_source, registry, sheet="basic", key="numeric")
@@ -143,14 +150,18 @@ def test_a_legacy_workbook_is_read_with_its_numbers_and_dates(define_source, reg
     )
 
 
-def test_a_row_without_a_key_is_unreadable_and_known_by_its_number(define_source, registry):
+def test_a_row_without_a_key_is_unreadable_and_known_by_its_number(
+    define_source: DefineSource, registry: Registry
+) -> None:
     items = harvest(xlsx([*ROWS, ["", "C", "x"]]), define_source, registry)
 
     assert items[-1] == InvalidRecord(None, Reason("row_without_key", {"line": 6}))
     assert [type(item) for item in items[:-1]] == [Record] * 3
 
 
-def test_a_workbook_that_has_not_changed_says_so(define_source, registry):
+def test_a_workbook_that_has_not_changed_says_so(
+    define_source: DefineSource, registry: Registry
+) -> None:
     server = registry(
         lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200)
     )
@@ -173,16 +184,20 @@ def test_a_workbook_that_has_not_changed_says_so(define_source, registry):
         (packed({"xl/workbook.xml": ""}, 600_000_000), "unfolds to 600,000,000 bytes"),
     ],
 )
-def test_what_is_no_table_is_reported(message, text, define_source, registry):
+def test_what_is_no_table_is_reported(
+    message: bytes, text: str, define_source: DefineSource, registry: Registry
+) -> None:
     with pytest.raises(ParseError, match=text):
         harvest(message, define_source, registry)
 
 
-def test_a_sheet_that_is_not_there_is_reported_with_those_that_are(define_source, registry):
+def test_a_sheet_that_is_not_there_is_reported_with_those_that_are(
+    define_source: DefineSource, registry: Registry
+) -> None:
     with pytest.raises(ParseError, match="has no sheet 3, only Notes, List"):
         harvest(xlsx(ROWS), define_source, registry, sheet=3)
 
 
-def test_sheets_are_numbered_from_one(define_source):
+def test_sheets_are_numbered_from_one(define_source: DefineSource) -> None:
     with pytest.raises(SourceDefinitionError, match="a number from 1"):
         check(define_source("spreadsheet", options={"sheet": 0}))

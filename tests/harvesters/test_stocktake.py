@@ -21,6 +21,8 @@ from harvesters.source import Source, load
 from harvesters.stored_response import Validator
 from vocab.terms import DCT
 
+from .conftest import DefineSource
+
 Seen = dict[str, Validator]
 
 
@@ -63,14 +65,18 @@ def titles(pages: list[Page[Any]]) -> dict[str, str]:
     }
 
 
-def test_the_first_run_brings_all_records_by_registry_and_key(server, source):
+def test_the_first_run_brings_all_records_by_registry_and_key(
+    server: Peer, source: Callable[..., Source]
+) -> None:
     pages, _ = harvest(server, source())
 
     assert titles(pages) == {"kenya/1": "Wells", "kenya/p/2": "Schools", "peru/1": "Radio"}
     assert server.requested == ["/journal/head", "/journal/1.gz", "/journal/2.gz", "/journal/3.gz"]
 
 
-def test_a_journal_without_news_is_not_read_again(server, source):
+def test_a_journal_without_news_is_not_read_again(
+    server: Peer, source: Callable[..., Source]
+) -> None:
     _, seen = harvest(server, source())
     server.requested.clear()
 
@@ -80,7 +86,9 @@ def test_a_journal_without_news_is_not_read_again(server, source):
     assert server.requested == ["/journal/head"]
 
 
-def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(server, source):
+def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(
+    server: Peer, source: Callable[..., Source]
+) -> None:
     _, seen = harvest(server, source())
     server.commit(
         "kenya",
@@ -107,7 +115,9 @@ def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(se
     ]
 
 
-def test_a_change_is_the_same_record_as_a_full_harvest_brings(server, source):
+def test_a_change_is_the_same_record_as_a_full_harvest_brings(
+    server: Peer, source: Callable[..., Source]
+) -> None:
     _, seen = harvest(server, source())
     server.commit("kenya", initiative("1", "Deep wells"))
 
@@ -118,7 +128,9 @@ def test_a_change_is_the_same_record_as_a_full_harvest_brings(server, source):
     assert changed.raw == next(item.raw for item in items(swept) if item.key == "kenya/1")
 
 
-def test_how_the_other_keeps_a_record_is_no_part_of_it(server, source):
+def test_how_the_other_keeps_a_record_is_no_part_of_it(
+    server: Peer, source: Callable[..., Source]
+) -> None:
     before, _ = harvest(server, source())
     server.commit("kenya", initiative("1"), run="r.9")
 
@@ -129,8 +141,8 @@ def test_how_the_other_keeps_a_record_is_no_part_of_it(server, source):
 
 @pytest.mark.parametrize("trouble", ["late", "other words", "many"])
 def test_where_the_feed_does_not_fit_the_journal_the_whole_journal_is_read(
-    trouble, server, source, monkeypatch
-):
+    trouble: str, server: Peer, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, seen = harvest(server, source())
     server.commit("kenya", initiative("1", "Deep wells"))
     server.is_feed_current = trouble != "late"
@@ -148,7 +160,9 @@ def test_where_the_feed_does_not_fit_the_journal_the_whole_journal_is_read(
     assert server.requested[-4:] == [f"/journal/{number}.gz" for number in (1, 2, 3, 4)]
 
 
-def test_a_journal_that_was_set_back_is_read_whole(server, source, tmp_path):
+def test_a_journal_that_was_set_back_is_read_whole(
+    server: Peer, source: Callable[..., Source], tmp_path: Path
+) -> None:
     _, seen = harvest(server, source())
     anew = peer(tmp_path / "anew")
     anew.commit("kenya", initiative("1", "Other wells"))
@@ -159,8 +173,8 @@ def test_a_journal_that_was_set_back_is_read_whole(server, source, tmp_path):
 
 
 def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhile(
-    server, source, monkeypatch
-):
+    server: Peer, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(peer_harvest, "MAX_RECORDS", 2)
     pages, seen = harvest(server, source())
     server.commit("kenya", initiative("4", "Late"))
@@ -176,7 +190,9 @@ def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhi
     assert f"{URL}journal/head" in seen.keys() - resumed.keys()
 
 
-def test_an_entry_that_is_not_what_its_id_says_ends_the_run(server, source):
+def test_an_entry_that_is_not_what_its_id_says_ends_the_run(
+    server: Peer, source: Callable[..., Source]
+) -> None:
     server.overrides["/journal/2.gz"] = lambda _: httpx.Response(
         200, content=server.journal.entry(3).path.read_bytes()
     )
@@ -185,7 +201,7 @@ def test_an_entry_that_is_not_what_its_id_says_ends_the_run(server, source):
         harvest(server, source())
 
 
-def test_a_gap_in_the_journal_ends_the_run(server, source):
+def test_a_gap_in_the_journal_ends_the_run(server: Peer, source: Callable[..., Source]) -> None:
     server.overrides["/journal/2.gz"] = lambda _: httpx.Response(404)
 
     with pytest.raises(ParseError, match="its journal has a gap"):
@@ -200,14 +216,18 @@ def test_a_gap_in_the_journal_ends_the_run(server, source):
         (httpx.Response(200, json={"base": OURS, "number": 0, "id": None}), "as ours do"),
     ],
 )
-def test_what_is_no_other_stocktake_is_refused(answer, message, server, source):
+def test_what_is_no_other_stocktake_is_refused(
+    answer: httpx.Response, message: str, server: Peer, source: Callable[..., Source]
+) -> None:
     server.overrides["/journal/head"] = lambda _: answer
 
     with pytest.raises(ParseError, match=message):
         harvest(server, source())
 
 
-def test_only_the_registries_that_the_definition_names_are_taken(server, source):
+def test_only_the_registries_that_the_definition_names_are_taken(
+    server: Peer, source: Callable[..., Source]
+) -> None:
     pages, _ = harvest(server, source(sources=["peru"]))
 
     assert list(titles(pages)) == ["peru/1"]
@@ -224,8 +244,12 @@ def test_only_the_registries_that_the_definition_names_are_taken(server, source)
     ids=["a third's", "a third's, not wanted", "our own", "a third's that came through us"],
 )
 def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(
-    relayed, lineage, expected, server, source
-):
+    relayed: bool,
+    lineage: tuple[str, ...],
+    expected: bool,
+    server: Peer,
+    source: Callable[..., Source],
+) -> None:
     server.commit("fed", initiative("9", "Relayed", lineage=lineage))
 
     pages, _ = harvest(server, source(relayed=relayed))
@@ -233,7 +257,9 @@ def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(
     assert ("fed/9" in titles(pages)) is expected
 
 
-def test_what_the_registry_is_called_comes_with_its_records(server, source):
+def test_what_the_registry_is_called_comes_with_its_records(
+    server: Peer, source: Callable[..., Source]
+) -> None:
     pages, _ = harvest(server, source())
 
     (record,) = (item for item in items(pages) if item.key == "kenya/1")
@@ -246,14 +272,14 @@ def test_what_the_registry_is_called_comes_with_its_records(server, source):
     ]
 
 
-def test_a_mapping_that_reads_no_graphs_is_refused(define_source):
+def test_a_mapping_that_reads_no_graphs_is_refused(define_source: DefineSource) -> None:
     with pytest.raises(
         SourceDefinitionError, match="cannot read what protocol 'stocktake' brings, an RDF graph"
     ):
         check_compatible(define_source("stocktake", "oai_dc", url=URL))
 
 
-def test_the_definition_of_another_stocktake_pairs_with_its_mapping():
+def test_the_definition_of_another_stocktake_pairs_with_its_mapping() -> None:
     protocol, reader = check_compatible(
         load(Path(__file__).parent / "source_definitions" / "another-stocktake.toml")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from harvesters.mappings.stocktake_record import build_mapper
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph
 from harvesters.protocols.peer.record import parse_name, parse_record, parse_statements
+from vocab.crosswalks import Crosswalks
 from vocab.initiative import (
     Amount,
     Basis,
@@ -37,6 +39,8 @@ from vocab.initiative import (
 from vocab.iris import Iris
 from vocab.statements.describe import describe
 from vocab.statements.provenance import Provenance, ValidationNote, describe_record, describe_source
+
+from .conftest import DefineSource
 
 THEIRS, OURS = Iris(BASE), Iris("https://ours.example/")
 FILE = File(
@@ -118,7 +122,7 @@ def things(iris: Iris) -> dict[str, Resource]:
             iris.concept("prize-category", "C7-ehea"), iris.concept("prize-stage", "winner"), 2024
         ),
     )
-    own = {
+    own: dict[str, Any] = {
         "coverage": iris.concept("coverage", "national"),
         "status": iris.concept("status", "ongoing"),
         "activity_types": (iris.concept("activity-type", "project"),),
@@ -188,12 +192,14 @@ def brought(resource: Resource, registry: str = "kenya", known: bool = True) -> 
 
 
 @pytest.fixture
-def read(define_source, words):
+def read(define_source: DefineSource, words: Crosswalks) -> Callable[..., Any]:
     return build_mapper(define_source("stocktake", "stocktake_record"), replace(words, iris=OURS))
 
 
 @pytest.mark.parametrize("kind", ["initiative", "event", "document", "post"])
-def test_what_the_other_says_of_a_thing_of_each_kind_is_said_here(kind, read):
+def test_what_the_other_says_of_a_thing_of_each_kind_is_said_here(
+    kind: str, read: Callable[..., Any]
+) -> None:
     item, ours = things(THEIRS)[kind], things(OURS)[kind]
 
     result = read(brought(item))
@@ -205,7 +211,7 @@ def test_what_the_other_says_of_a_thing_of_each_kind_is_said_here(kind, read):
     assert describe(result, OURS, "from-other") == describe(expected, OURS, "from-other")
 
 
-def test_nothing_of_how_the_other_keeps_a_record_is_said_here(read):
+def test_nothing_of_how_the_other_keeps_a_record_is_said_here(read: Callable[..., Any]) -> None:
     quads = "\n".join(describe(read(brought(things(THEIRS)["initiative"])), OURS, "from-other"))
 
     assert not [
@@ -223,13 +229,15 @@ def test_nothing_of_how_the_other_keeps_a_record_is_said_here(read):
     ]
 
 
-def test_a_record_without_a_licence_has_its_registrys(read):
+def test_a_record_without_a_licence_has_its_registrys(read: Callable[..., Any]) -> None:
     result = read(brought(replace(things(THEIRS)["document"], licences=())))
 
     assert result.licences == ("https://k.example/licence",)
 
 
-def test_what_the_other_had_from_a_third_keeps_whom_to_name_and_where_it_came_from(read):
+def test_what_the_other_had_from_a_third_keeps_whom_to_name_and_where_it_came_from(
+    read: Callable[..., Any],
+) -> None:
     before = ("https://third.example/record/x/1", "https://fourth.example/record/third/x%2F1")
     item = replace(things(THEIRS)["post"], lineage=before, credit="Registry X, Office of X")
 
@@ -239,7 +247,9 @@ def test_what_the_other_had_from_a_third_keeps_whom_to_name_and_where_it_came_fr
     assert result.credit == "Registry X, Office of X"
 
 
-def test_organizations_that_two_registries_know_by_the_same_key_stay_two(read):
+def test_organizations_that_two_registries_know_by_the_same_key_stay_two(
+    read: Callable[..., Any],
+) -> None:
     item = replace(
         things(THEIRS)["initiative"], parties=(Party(Role.LEAD, Text("Fund", "en"), "17"),)
     )
@@ -251,7 +261,7 @@ def test_organizations_that_two_registries_know_by_the_same_key_stay_two(read):
     assert keys == ["kenya/17", "peru/17"]
 
 
-def test_a_graph_that_no_stocktake_wrote_is_unreadable(read):
+def test_a_graph_that_no_stocktake_wrote_is_unreadable(read: Callable[..., Any]) -> None:
     item = brought(things(THEIRS)["post"])
     strange = replace(item, content=Graph(item.payload.subject, {}))
 

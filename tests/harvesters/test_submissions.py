@@ -97,6 +97,7 @@ def test_the_ledger_answers_with_what_was_accepted_and_without_authors(
         (Record, "accepted"),
         (DeletedRecord, "withdrawn"),
     ]
+    assert isinstance(page.items[0], Record)
     assert page.items[0].payload == content
 
 

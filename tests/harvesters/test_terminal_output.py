@@ -42,9 +42,10 @@ RUN = Run(
 
 
 def printed(*lines: RenderableType) -> list[str]:
-    console = Console(file=io.StringIO(), width=80)
+    file = io.StringIO()
+    console = Console(file=file, width=80)
     console.print(*lines)
-    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    return file.getvalue().splitlines()
 
 
 def test_id_start_and_outcome_of_a_run_are_on_one_line_of_80_columns() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
@@ -12,6 +14,7 @@ from harvesters.payloads.value_parsing import (
     strip_contacts,
     unique_non_contact,
 )
+from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Claim
 
 
@@ -24,11 +27,11 @@ from vocab.initiative import Basis, Claim
         ("01/02/2024", "01/02/2024"), ("soon", "soon"), ("", None), (None, None), (2024, "2024"), (True, None), (["2024"], None),
     ],
 )  # fmt: skip
-def test_a_date_is_read_where_there_is_one_way_to_read_it(value, read):
+def test_a_date_is_read_where_there_is_one_way_to_read_it(value: Any, read: str | None) -> None:
     assert normalize_date(value) == read
 
 
-def test_a_definition_can_say_how_dates_are_written():
+def test_a_definition_can_say_how_dates_are_written() -> None:
     assert [normalize_date("01/02/2024", [form]) for form in ("%d/%m/%Y", "%m/%d/%Y", "%Y")] == [
         "2024-02-01",
         "2024-01-02",
@@ -48,7 +51,9 @@ def test_a_definition_can_say_how_dates_are_written():
         (True, None),
     ],
 )
-def test_a_number_is_finite_and_has_a_point(value, read):
+def test_a_number_is_finite_and_has_a_point(
+    value: str | int | bool | None, read: float | None
+) -> None:
     assert parse_number(value) == read
 
 
@@ -69,17 +74,17 @@ def test_a_number_is_finite_and_has_a_point(value, read):
         ),
     ],
 )
-def test_contacts_are_left_out_and_other_numbers_are_not(value, left):
+def test_contacts_are_left_out_and_other_numbers_are_not(value: str, left: str) -> None:
     assert strip_contacts(value) == left
 
 
-def test_a_long_word_costs_no_more_than_its_length():
+def test_a_long_word_costs_no_more_than_its_length() -> None:
     text = "a" * 300_000 + " @ " + "1 " * 3 + " " * 300_000 + "tel" * 10_000
 
     assert strip_contacts(text) == text
 
 
-def test_a_text_that_is_only_a_mail_address_is_not_kept():
+def test_a_text_that_is_only_a_mail_address_is_not_kept() -> None:
     assert unique_non_contact(["a", "", "info@example.org", "a", "mailto:x@example.org"]) == ("a",)
 
 
@@ -94,11 +99,11 @@ def test_a_text_that_is_only_a_mail_address_is_not_kept():
         ("xx", None),
     ],
 )
-def test_a_language_is_named_by_its_shortest_tag(word, tag):
+def test_a_language_is_named_by_its_shortest_tag(word: str, tag: str | None) -> None:
     assert parse_language(word) == tag
 
 
-def test_free_words_declare_only_what_they_name(words):
+def test_free_words_declare_only_what_they_name(words: Crosswalks) -> None:
     subjects = CrosswalkLookup(words).parse_subjects(
         ["SDG 4", "4", "SDG 4.4", "C7. E-Health", "education", "SDG 4", ""]
     )
@@ -121,8 +126,8 @@ def test_free_words_declare_only_what_they_name(words):
     ],
 )
 def test_a_keyword_that_equals_a_label_is_crosswalked_with_its_word_and_scheme(
-    words, word, place, end
-):
+    words: Crosswalks, word: str, place: str, end: str
+) -> None:
     (claim,) = getattr(CrosswalkLookup(words).parse_subjects([word]), place)
 
     scheme = words.iris.scheme("action-line" if place == "lines" else "sdg")
@@ -130,18 +135,20 @@ def test_a_keyword_that_equals_a_label_is_crosswalked_with_its_word_and_scheme(
     assert (claim.basis, claim.word, claim.crosswalk) == (Basis.CROSSWALKED, word, scheme)
 
 
-def test_a_keyword_that_is_the_iri_of_a_goal_declares_it(words):
+def test_a_keyword_that_is_the_iri_of_a_goal_declares_it(words: Crosswalks) -> None:
     (claim,) = CrosswalkLookup(words).parse_subjects(["http://metadata.un.org/sdg/9"]).goals
 
     assert claim.basis is Basis.DECLARED
 
 
 @pytest.mark.parametrize("word", ["C2", "\u0421 4", "4", "4.4", "4.b", "2030", "c05"])
-def test_a_bare_code_among_keywords_stays_a_word(words, word):
+def test_a_bare_code_among_keywords_stays_a_word(words: Crosswalks, word: str) -> None:
     assert CrosswalkLookup(words).parse_subjects([word]) == ((), (), (), (word,))
 
 
-def test_a_coded_field_is_declared_by_our_label_and_crosswalked_by_any_other_name(words):
+def test_a_coded_field_is_declared_by_our_label_and_crosswalked_by_any_other_name(
+    words: Crosswalks,
+) -> None:
     lookup = CrosswalkLookup(words)
 
     assert lookup.status("Completed") == words.iris.concept("status", "completed")
@@ -154,7 +161,7 @@ def test_a_coded_field_is_declared_by_our_label_and_crosswalked_by_any_other_nam
     assert lookup.status("unheard of") == "unheard of"
 
 
-def test_a_bare_number_is_a_goal_where_goals_are_declared(words):
+def test_a_bare_number_is_a_goal_where_goals_are_declared(words: Crosswalks) -> None:
     declared = CrosswalkLookup(words).parse_declared(
         ["C4", "moon"], ["4", "4.4", "x"], ["5.b", "6"]
     )

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
 import replay
+from rdf_terms import value
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ForbiddenError, ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
-from harvesters.page_model import DeletedRecord, InvalidRecord, Record
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.web.harvest import collect
+from harvesters.source import Source
+
+from .conftest import DefineSource
 
 HOST = "https://registry.example"
 JSON_LD = '<html><head><script type="application/ld+json">{"@context":"https://schema.org","@type":"Project","name":"Wells","url":"/w"}</script>'
@@ -38,7 +44,7 @@ def sitemap(*pages: str, kind: str = "url", stamps: dict[str, str] | None = None
 class Website:
     """A site of *pages* by path; a number is a status."""
 
-    def __init__(self, pages: dict[str, object]) -> None:
+    def __init__(self, pages: Mapping[str, Any]) -> None:
         self.pages = pages
         self.request_log: list[str] = []
 
@@ -64,22 +70,24 @@ class Website:
 
 
 @pytest.fixture
-def source(define_source):
+def source(define_source: DefineSource) -> Callable[..., Source]:
     return lambda url="/sitemap.xml", **options: define_source(
         "web", url=HOST + url, fields={"title": "schema:name"}, options=options
     )
 
 
-def harvest(registry, source, since=None, cursor=None):
+def harvest(
+    registry: Website, source: Source, since: datetime | None = None, cursor: str | None = None
+) -> list[Page[Any]]:
     with registry.open_client() as fetch:
         return list(collect(source, fetch, since, cursor))
 
 
-def items(pages):
+def items(pages: Iterable[Page[Any]]) -> list[Any]:
     return [item for page in pages for item in page.items]
 
 
-def paths(pages):
+def paths(pages: Iterable[Page[Any]]) -> list[str]:
     return [item.key.removeprefix(HOST) for item in items(pages)]
 
 
@@ -96,26 +104,28 @@ def event(name: str) -> str:
         (event("E"), "/p", "E"),
     ],
 )
-def test_a_page_is_read_whatever_its_markup(page, key, title, source):
+def test_a_page_is_read_whatever_its_markup(
+    page: str, key: str, title: str, source: Callable[..., Source]
+) -> None:
     (record,) = items(harvest(Website({"/sitemap.xml": sitemap("/p"), "/p": page}), source()))
 
     assert record.key == HOST + key
-    assert compile_path("schema:name")(record.payload)[0].value == title
+    assert value(compile_path("schema:name")(record.payload)[0]) == title
 
 
-def test_parts_of_an_event_are_its_parts(source):
+def test_parts_of_an_event_are_its_parts(source: Callable[..., Source]) -> None:
     (record,) = items(harvest(Website({"/sitemap.xml": sitemap("/p"), "/p": MICRODATA}), source()))
 
-    assert [term.value for term in compile_path("schema:location/schema:name")(record.payload)] == [
-        "Hall"
-    ]
+    assert [
+        value(term) for term in compile_path("schema:location/schema:name")(record.payload)
+    ] == ["Hall"]
 
 
-def test_a_single_page_is_read_without_a_sitemap(source):
+def test_a_single_page_is_read_without_a_sitemap(source: Callable[..., Source]) -> None:
     assert paths(harvest(Website({"/p": MICRODATA}), source("/p"))) == ["/forum"]
 
 
-def test_an_index_leads_to_its_sitemaps_packed_or_not(source):
+def test_an_index_leads_to_its_sitemaps_packed_or_not(source: Callable[..., Source]) -> None:
     registry = Website({
         "/sitemap.xml": sitemap("/b.xml.gz", "/a.txt", kind="sitemap"), "/b.xml.gz": gzip.compress(sitemap("/2", "/3")),
         "/a.txt": f"{HOST}/1\n\n".encode(), **{f"/{n}": event(f"E{n}") for n in (1, 2, 3)},
@@ -124,7 +134,7 @@ def test_an_index_leads_to_its_sitemaps_packed_or_not(source):
     assert paths(harvest(registry, source())) == ["/1", "/2", "/3"]
 
 
-def test_robots_txt_names_the_sitemaps(source):
+def test_robots_txt_names_the_sitemaps(source: Callable[..., Source]) -> None:
     registry = Website(
         {
             "/robots.txt": f"User-agent: *\nDisallow:\nSitemap: {HOST}/s.xml\n",
@@ -136,7 +146,7 @@ def test_robots_txt_names_the_sitemaps(source):
     assert paths(harvest(registry, source("/robots.txt"))) == ["/1"]
 
 
-def test_only_what_changed_is_asked_for(source):
+def test_only_what_changed_is_asked_for(source: Callable[..., Source]) -> None:
     stamps = {"/1": "2026-01-01", "/2": "2026-01-30T10:00:00+02:00"}
     registry = Website(
         {
@@ -151,7 +161,7 @@ def test_only_what_changed_is_asked_for(source):
     assert [item.modified for item in items(pages)] == ["2026-01-30T10:00:00+02:00", None]
 
 
-def test_an_index_spares_the_sitemaps_that_have_not_changed(source):
+def test_an_index_spares_the_sitemaps_that_have_not_changed(source: Callable[..., Source]) -> None:
     stamps = {"/a.xml": "2025-01-01", "/b.xml": "2026-02-01"}
     registry = Website(
         {
@@ -166,7 +176,7 @@ def test_an_index_spares_the_sitemaps_that_have_not_changed(source):
     assert registry.request_log == ["/sitemap.xml", "/b.xml", "/2"]
 
 
-def test_a_page_that_is_not_there_is_gone(source):
+def test_a_page_that_is_not_there_is_gone(source: Callable[..., Source]) -> None:
     pages = harvest(
         Website({"/sitemap.xml": sitemap("/1", "/2"), "/1": 410, "/2": event("E")}), source()
     )
@@ -185,7 +195,9 @@ def test_a_page_that_is_not_there_is_gone(source):
         ),
     ],
 )
-def test_a_page_that_cannot_be_read_stops_nothing_but_leaves_the_harvest_incomplete(fault, source):
+def test_a_page_that_cannot_be_read_stops_nothing_but_leaves_the_harvest_incomplete(
+    fault: int | httpx.Response, source: Callable[..., Source]
+) -> None:
     pages = harvest(
         Website({"/sitemap.xml": sitemap("/1", "/2"), "/1": fault, "/2": event("E")}), source()
     )
@@ -197,7 +209,7 @@ def test_a_page_that_cannot_be_read_stops_nothing_but_leaves_the_harvest_incompl
     assert f"{HOST}/1" in str(pages[-1].incomplete_reason)
 
 
-def test_a_site_that_goes_down_ends_the_harvest(source):
+def test_a_site_that_goes_down_ends_the_harvest(source: Callable[..., Source]) -> None:
     class FailingWebsite(Website):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             return super().__call__(request) if len(self.request_log) < 3 else httpx.Response(503)
@@ -214,7 +226,7 @@ def test_a_site_that_goes_down_ends_the_harvest(source):
         )
 
 
-def test_a_broken_script_spoils_no_other(source):
+def test_a_broken_script_spoils_no_other(source: Callable[..., Source]) -> None:
     page = '<html><script type="application/ld+json">{"a":</script>' + event("E")
 
     assert [
@@ -223,7 +235,7 @@ def test_a_broken_script_spoils_no_other(source):
     ] == [Record]
 
 
-def test_pages_of_other_hosts_and_other_paths_are_left_alone(source):
+def test_pages_of_other_hosts_and_other_paths_are_left_alone(source: Callable[..., Source]) -> None:
     foreign = sitemap("/projects/1", "/about").replace(
         b"</urlset>", b"<url><loc>https://elsewhere.example/projects/2</loc></url></urlset>"
     )
@@ -233,7 +245,7 @@ def test_pages_of_other_hosts_and_other_paths_are_left_alone(source):
     assert registry.request_log == ["/sitemap.xml", "/projects/1"]
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(source):
+def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source]) -> None:
     registry = Website({
         "/sitemap.xml": sitemap("/a.xml", "/b.xml", kind="sitemap"), "/a.xml": sitemap("/1", "/2"), "/b.xml": sitemap("/3", "/0"),
         **{f"/{n}": event(f"E{n}") for n in range(4)},
@@ -246,7 +258,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
     assert whole[-1].cursor is None
 
 
-def test_a_harvest_whose_sitemap_is_gone_begins_anew(source):
+def test_a_harvest_whose_sitemap_is_gone_begins_anew(source: Callable[..., Source]) -> None:
     registry = Website(
         {
             "/sitemap.xml": sitemap("/a.xml", kind="sitemap"),
@@ -265,7 +277,7 @@ def test_a_harvest_whose_sitemap_is_gone_begins_anew(source):
     assert pages[0].again
 
 
-def test_sitemaps_that_hold_each_other_end(source):
+def test_sitemaps_that_hold_each_other_end(source: Callable[..., Source]) -> None:
     registry = Website(
         {
             "/sitemap.xml": sitemap("/a.xml", kind="sitemap"),
@@ -288,12 +300,14 @@ def test_sitemaps_that_hold_each_other_end(source):
         (sitemap(*(f"/{n}" for n in range(50_001))), "more than the 50,000"),
     ],
 )
-def test_what_is_no_sitemap_is_reported(content, why, source):
+def test_what_is_no_sitemap_is_reported(
+    content: bytes, why: str, source: Callable[..., Source]
+) -> None:
     with pytest.raises(ParseError, match=why):
         harvest(Website({"/sitemap.xml": content}), source())
 
 
-def test_a_denied_sitemap_ends_the_harvest(source):
+def test_a_denied_sitemap_ends_the_harvest(source: Callable[..., Source]) -> None:
     with pytest.raises(ForbiddenError):
         harvest(Website({"/sitemap.xml": 403}), source())
 
@@ -302,7 +316,9 @@ def test_a_denied_sitemap_ends_the_harvest(source):
     ("head", "charset"),
     [("", "utf-8"), ('<meta charset="koi8-r">', "koi8-r"), ("", "cp1252"), ("", "utf-16")],
 )
-def test_a_page_is_decoded_as_browsers_do(head, charset, source):
+def test_a_page_is_decoded_as_browsers_do(
+    head: str, charset: str, source: Callable[..., Source]
+) -> None:
     name = {"koi8-r": "Колодцы", "cp1252": "Été"}.get(charset, "Été Колодцы")
     page = head + event(name)
 
@@ -310,10 +326,10 @@ def test_a_page_is_decoded_as_browsers_do(head, charset, source):
         harvest(Website({"/sitemap.xml": sitemap("/p"), "/p": page.encode(charset)}), source())
     )
 
-    assert compile_path("schema:name")(record.payload)[0].value == name
+    assert value(compile_path("schema:name")(record.payload)[0]) == name
 
 
-def test_an_address_that_is_none_stays_a_text(source):
+def test_an_address_that_is_none_stays_a_text(source: Callable[..., Source]) -> None:
     page = event("E").replace('"name"', '"url":"not an address","name"')
 
     (record,) = items(harvest(Website({"/sitemap.xml": sitemap("/p"), "/p": page}), source()))
@@ -328,7 +344,9 @@ def test_an_address_that_is_none_stays_a_text(source):
         ({"types": "Event"}, "'types' holds 'Event'"),
     ],
 )
-def test_a_definition_with_a_wrong_option_is_refused(options, why, source):
+def test_a_definition_with_a_wrong_option_is_refused(
+    options: dict[str, str], why: str, source: Callable[..., Source]
+) -> None:
     with pytest.raises(SourceDefinitionError, match=why):
         check_compatible(source(**options))
 
@@ -347,7 +365,7 @@ HELD = {
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_the_real_pages_are_read(source):
+def test_the_real_pages_are_read(source: Callable[..., Source]) -> None:
     files = [
         *sorted((replay.FEEDS / "html").iterdir()),
         replay.FEEDS / "nde" / "nde_dataset-schema-org-valid-jsonld.html",
@@ -368,6 +386,6 @@ def test_the_real_pages_are_read(source):
     assert results == HELD
 
 
-def test_a_page_that_holds_no_record_is_reported(source):
+def test_a_page_that_holds_no_record_is_reported(source: Callable[..., Source]) -> None:
     with pytest.raises(ParseError, match="is a page without a record of a known class"):
         harvest(Website({"/p": "<html><p>Hello</p></html>"}), source("/p"))

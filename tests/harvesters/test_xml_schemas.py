@@ -10,7 +10,10 @@ from lxml import etree
 from harvesters.errors import ParseError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
+from vocab.crosswalks import Crosswalks
 from vocab.initiative import Role
+
+from .conftest import DefineSource
 
 MODS, DIM = "http://www.loc.gov/mods/v3", "http://www.dspace.org/xmlns/dspace/dim"
 
@@ -24,12 +27,16 @@ def read(mapping: str, xml: str, define_source: Any, words: Any, **options: Any)
 @pytest.mark.parametrize(
     "xml", ["<marc xmlns='http://www.loc.gov/MARC21/slim'/>", "<a><b>c</b></a>"]
 )
-def test_an_element_of_another_schema_is_reported(mapping, xml, define_source, words):
+def test_an_element_of_another_schema_is_reported(
+    mapping: str, xml: str, define_source: DefineSource, words: Crosswalks
+) -> None:
     with pytest.raises(ParseError, match=r"k: .* but <"):
         read(mapping, xml, define_source, words)
 
 
-def test_a_corporate_name_leads_where_no_publisher_is_named(define_source, words):
+def test_a_corporate_name_leads_where_no_publisher_is_named(
+    define_source: DefineSource, words: Crosswalks
+) -> None:
     names = "".join(
         f"<name type='corporate'><namePart>{name}</namePart><role><roleTerm>{role}</roleTerm></role></name>"
         for name, role in (("A", "fnd"), ("B", "isb"), ("C", "ctb"))
@@ -58,7 +65,9 @@ def test_a_corporate_name_leads_where_no_publisher_is_named(define_source, words
         ('element="title" qualifier="none"', "titles"),
     ],
 )
-def test_a_field_of_dim_is_read_as_its_element(field, name, define_source, words):
+def test_a_field_of_dim_is_read_as_its_element(
+    field: str, name: str, define_source: DefineSource, words: Crosswalks
+) -> None:
     item = read(
         "oai_dc",
         f'<d:dim xmlns:d="{DIM}"><d:field mdschema="dc" {field}>Wells</d:field></d:dim>',
@@ -69,7 +78,7 @@ def test_a_field_of_dim_is_read_as_its_element(field, name, define_source, words
     assert [text.value for text in getattr(item, name)] == ["Wells"]
 
 
-def test_dates_of_a_kind_go_before_others(define_source, words):
+def test_dates_of_a_kind_go_before_others(define_source: DefineSource, words: Crosswalks) -> None:
     dates = "".join(
         f"<dcterms:{name}>{text}</dcterms:{name}>"
         for name, text in (("created", "2019"), ("issued", "2021"), ("modified", "2022"))

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 import publisher
@@ -21,7 +23,9 @@ built = pytest.mark.skipif(
 
 
 @built
-async def test_documentation_is_served_with_its_styles_under_our_policy(client):
+async def test_documentation_is_served_with_its_styles_under_our_policy(
+    client: httpx.AsyncClient,
+) -> None:
     front, style = await client.get("/docs/"), await client.get("/docs/_static/styles/furo.css")
 
     assert (front.status_code, style.status_code) == (200, 200)
@@ -33,13 +37,17 @@ async def test_documentation_is_served_with_its_styles_under_our_policy(client):
     assert "<script>" not in front.text
 
 
-async def test_every_page_links_to_the_documentation_where_it_was_built(client):
+async def test_every_page_links_to_the_documentation_where_it_was_built(
+    client: httpx.AsyncClient,
+) -> None:
     page = (await client.get("/", headers={"Accept": "text/html"})).text
 
     assert ('href="/docs/"' in page) == DOCUMENTATION.is_dir()
 
 
-async def test_the_data_page_links_to_the_recipes_where_the_documentation_was_built(client):
+async def test_the_data_page_links_to_the_recipes_where_the_documentation_was_built(
+    client: httpx.AsyncClient,
+) -> None:
     page = (
         await client.get("/data", headers={"Accept": "text/html", "Accept-Language": "fr"})
     ).text
@@ -51,7 +59,7 @@ async def test_the_data_page_links_to_the_recipes_where_the_documentation_was_bu
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: path.name)
-def test_pages_link_to_the_documentation_only_where_it_was_built(path):
+def test_pages_link_to_the_documentation_only_where_it_was_built(path: Any) -> None:
     text = path.read_text()
     conditional = re.sub(r"{% if documented %}.*?{% endif %}", "", text, flags=re.DOTALL)
 

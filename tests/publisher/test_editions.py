@@ -137,7 +137,7 @@ def links(folder: Path) -> Iterator[tuple[Path, str, str]]:
             yield file, element, link.replace("&amp;", "&")
 
 
-def test_every_link_leads_to_a_file(exported):
+def test_every_link_leads_to_a_file(exported: Exported) -> None:
     checked, broken = 0, []
     for file, _, link in links(exported.folder):
         path = unquote(link.partition("#")[0].partition("?")[0])
@@ -150,7 +150,7 @@ def test_every_link_leads_to_a_file(exported):
     assert checked > 50_000
 
 
-def test_no_page_loads_anything_from_elsewhere(exported):
+def test_no_page_loads_anything_from_elsewhere(exported: Exported) -> None:
     outside = [
         (file, link)
         for file, element, link in links(exported.folder)
@@ -162,7 +162,7 @@ def test_no_page_loads_anything_from_elsewhere(exported):
     ] == []
 
 
-def test_every_thing_and_every_concept_has_a_page_in_each_language(exported):
+def test_every_thing_and_every_concept_has_a_page_in_each_language(exported: Exported) -> None:
     for language in LANGUAGES:
         pages = exported.folder / language
 
@@ -179,7 +179,7 @@ def test_every_thing_and_every_concept_has_a_page_in_each_language(exported):
         assert f'lang="{language}"' in (pages / "trends.html").read_text(encoding="utf-8")[:200]
 
 
-def test_files_of_the_release_are_copied(exported, edition):
+def test_files_of_the_release_are_copied(exported: Exported, edition: Edition) -> None:
     files = {path.name: path.read_bytes() for path in (exported.folder / "releases/1").iterdir()}
 
     assert {file.name for file in edition.release.files} <= files.keys()
@@ -188,13 +188,13 @@ def test_files_of_the_release_are_copied(exported, edition):
     )
 
 
-def test_an_interrupted_export_is_continued(exported, edition):
+def test_an_interrupted_export_is_continued(exported: Exported, edition: Edition) -> None:
     assert exported.first_progress > exported.finished_before >= 200
     assert not (exported.folder / LOG).exists()
     assert not (edition.data / "editions/1").exists()
 
 
-def test_charts_are_part_of_the_pages(exported):
+def test_charts_are_part_of_the_pages(exported: Exported) -> None:
     for page in ("trends", "map", "page/organization/demo/ministry-of-health"):
         assert re.search(
             "<svg[^>]*viewbox",
@@ -218,7 +218,9 @@ def results(browser: Browser, url: str) -> tuple[int, list[str]]:
     "query",
     ["q=network&kind=initiative", "q=clinics&line=C7-ehea", "q=telemedicine", "q=Télémédecine"],
 )
-def test_the_search_finds_all_that_the_portal_finds(browser, site, exported, endpoint, query):
+def test_the_search_finds_all_that_the_portal_finds(
+    browser: Browser, site: str, exported: Exported, endpoint: str, query: str
+) -> None:
     result = httpx.get(
         f"{endpoint.removesuffix('/sparql')}/search?format=json&per=1000&{query}", timeout=60
     ).json()["results"]
@@ -248,7 +250,9 @@ def test_the_search_finds_all_that_the_portal_finds(browser, site, exported, end
         "year=2023",
     ],
 )
-def test_facets_count_what_the_portal_counts(browser, site, endpoint, query):
+def test_facets_count_what_the_portal_counts(
+    browser: Browser, site: str, endpoint: str, query: str
+) -> None:
     portal = httpx.get(
         f"{endpoint.removesuffix('/sparql')}/search?format=json&{query}", timeout=60
     ).json()
@@ -258,7 +262,9 @@ def test_facets_count_what_the_portal_counts(browser, site, endpoint, query):
     assert total == portal["total"]
 
 
-def test_the_search_works_from_a_disk_and_leads_to_pages(browser, exported):
+def test_the_search_works_from_a_disk_and_leads_to_pages(
+    browser: Browser, exported: Exported
+) -> None:
     browser.request_log.clear()
 
     total, result = results(browser, f"{exported.folder.as_uri()}/en/search.html?q=Telemedicine")
@@ -272,7 +278,7 @@ def test_the_search_works_from_a_disk_and_leads_to_pages(browser, exported):
     assert [url for url in browser.request_log if not url.startswith(("file:", "data:"))] == []
 
 
-def test_the_form_of_a_page_leads_to_the_search(browser, site):
+def test_the_form_of_a_page_leads_to_the_search(browser: Browser, site: str) -> None:
     browser.open(f"{site}/ar/index.html")
     browser.leave(
         "document.querySelector('#q').value = 'network'; document.querySelector('form').submit()"
@@ -287,7 +293,9 @@ def rows(document: dict) -> list[str]:
     return sorted(json.dumps(row, sort_keys=True) for row in document["results"]["bindings"])
 
 
-def test_ten_example_queries_answer_from_a_disk_as_the_endpoint_does(browser, exported, endpoint):
+def test_ten_example_queries_answer_from_a_disk_as_the_endpoint_does(
+    browser: Browser, exported: Exported, endpoint: str
+) -> None:
     if not (BUNDLE_FOLDER / ENGINE).is_file():
         pytest.skip("the scripts of the query page were not built, for which npm is needed")
     browser.open(f"{exported.folder.as_uri()}/en/query.html?example=initiatives-by-goal")
@@ -314,7 +322,7 @@ def test_ten_example_queries_answer_from_a_disk_as_the_endpoint_does(browser, ex
     )
 
 
-def test_a_wrong_query_shows_its_error(browser, exported):
+def test_a_wrong_query_shows_its_error(browser: Browser, exported: Exported) -> None:
     if not (BUNDLE_FOLDER / ENGINE).is_file():
         pytest.skip("the scripts of the query page were not built, for which npm is needed")
     browser.open(f"{exported.folder.as_uri()}/en/query.html?show=SELECT%20nothing")
@@ -329,7 +337,9 @@ def test_a_wrong_query_shows_its_error(browser, exported):
 
 
 @pytest.mark.parametrize("page", ["index", "search", "query", "needs-server"])
-def test_pages_of_the_edition_have_no_fault_that_axe_finds(browser, site, packages, page):
+def test_pages_of_the_edition_have_no_fault_that_axe_finds(
+    browser: Browser, site: str, packages: Path, page: str
+) -> None:
     for language, width in (("en", 1280), ("ar", 320)):
         browser.open(f"{site}/{language}/{page}.html", width)
 
@@ -351,14 +361,14 @@ def test_pages_of_the_edition_have_no_fault_that_axe_finds(browser, site, packag
         ("/data/initiative/demo/Con.ttl", "data/initiative/demo/con~76f6a4ad8e.ttl"),
     ],
 )
-def test_an_address_has_a_file(href, file):
+def test_an_address_has_a_file(href: str, file: str) -> None:
     target = ADDRESSES.resolve(href, "/topics", "en")
 
     assert isinstance(target, Target)
     assert re.sub("~[0-9a-f]{10}", "~", target.file) == re.sub("~[0-9a-f]{10}", "~", file)
 
 
-def test_no_two_addresses_share_a_file():
+def test_no_two_addresses_share_a_file() -> None:
     keys = ["a%2F1", "a-1", "A-1", "a/1", "a%3F1", "..", "nul", "é" * 99]
     paths = [f"/page/x/{key}" for key in keys]
     files = [ADDRESSES.target(path, [], "en").file.lower() for path in paths]
@@ -381,11 +391,11 @@ def test_no_two_addresses_share_a_file():
         "/admin",
     ],
 )
-def test_an_address_that_needs_a_server_has_no_file(href):
+def test_an_address_that_needs_a_server_has_no_file(href: str) -> None:
     assert ADDRESSES.resolve(href, "/", "en") is None
 
 
-def test_a_page_loses_scripts_and_forms_that_need_a_server():
+def test_a_page_loses_scripts_and_forms_that_need_a_server() -> None:
     page = b"""<!doctype html><html><head><script src="/static/embed.js"></script><link rel="alternate" href="/feeds/all.atom"></head><body>
     <form action="/validate"><input></form><form action="/search"><input name="q"></form><a href="/join#x">j</a><a href="#y">y</a>
     <details class="embed">x</details><a href="//[">odd</a></body></html>"""
@@ -401,7 +411,7 @@ def test_a_page_loses_scripts_and_forms_that_need_a_server():
     assert 'href="#y"' in text
 
 
-def test_a_folder_with_other_files_is_refused(edition, tmp_path):
+def test_a_folder_with_other_files_is_refused(edition: Edition, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
 
     with pytest.raises(ReleaseError, match="is not empty"):
@@ -410,14 +420,16 @@ def test_a_folder_with_other_files_is_refused(edition, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_an_interrupted_export_of_another_release_is_refused(edition, tmp_path):
+def test_an_interrupted_export_of_another_release_is_refused(
+    edition: Edition, tmp_path: Path
+) -> None:
     (tmp_path / LOG).write_text('{"release": 7}\n')
 
     with pytest.raises(ReleaseError, match="something else"):
         export(edition, tmp_path)
 
 
-def test_the_data_of_a_release_end_with_it(tmp_path):
+def test_the_data_of_a_release_end_with_it(tmp_path: Path) -> None:
     edition = released(tmp_path)
     thing = Initiative(key="later", titles=(Text("Later", "en"),))
     Journal(tmp_path / "journal").append(record_rows("demo", thing), run="run-9", time=NOW)
@@ -430,7 +442,7 @@ def test_the_data_of_a_release_end_with_it(tmp_path):
     assert find_release(tmp_path, None).number == 2
 
 
-def test_a_release_that_is_missing_or_withdrawn_is_refused(tmp_path):
+def test_a_release_that_is_missing_or_withdrawn_is_refused(tmp_path: Path) -> None:
     edition = released(tmp_path)
     write_manifest(
         tmp_path / "releases/1", replace(edition.release, withdrawn="2026-04-01T00:00:00Z")
@@ -442,14 +454,16 @@ def test_a_release_that_is_missing_or_withdrawn_is_refused(tmp_path):
         find_release(tmp_path, 7)
 
 
-def test_a_release_of_another_journal_is_refused(tmp_path):
+def test_a_release_of_another_journal_is_refused(tmp_path: Path) -> None:
     edition = released(tmp_path)
 
     with pytest.raises(ReleaseError, match="no longer has entry 3"):
         link_release_data(tmp_path, replace(edition.release, entry="0" * 64))
 
 
-def test_the_command_packs_a_finished_export_for_kiwix(exported, edition, tmp_path):
+def test_the_command_packs_a_finished_export_for_kiwix(
+    exported: Exported, edition: Edition, tmp_path: Path
+) -> None:
     pages = tmp_path / "out.zim.pages"
     shutil.copytree(
         exported.folder,
@@ -538,7 +552,7 @@ def _assert_kiwix_reads(path):
         assert "page/initiative" in result.text
 
 
-def test_without_libzim_the_command_names_the_extra(monkeypatch):
+def test_without_libzim_the_command_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "libzim.writer", None)
     monkeypatch.delitem(sys.modules, "publisher.editions.zim", raising=False)
 
@@ -548,14 +562,14 @@ def test_without_libzim_the_command_names_the_extra(monkeypatch):
     assert "pip install 'stocktake[zim]'" in result.output
 
 
-def test_a_finished_edition_is_not_written_again(exported, edition):
+def test_a_finished_edition_is_not_written_again(exported: Exported, edition: Edition) -> None:
     before = {file: file.stat().st_mtime_ns for file in exported.folder.rglob("*")}
 
     assert export(edition, exported.folder) == []
     assert {file: file.stat().st_mtime_ns for file in exported.folder.rglob("*")} == before
 
 
-def test_an_unknown_language_is_refused():
+def test_an_unknown_language_is_refused() -> None:
     result = CliRunner().invoke(app, ["site", "--languages", "en,xx"])
 
     assert result.exit_code == 2

@@ -6,6 +6,8 @@ import asyncio
 import html
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -26,7 +28,7 @@ SH = "http://www.w3.org/ns/shacl#"
 HTML = {"Accept": "text/html"}
 
 
-def test_there_are_at_least_25_with_names_and_places_of_their_own():
+def test_there_are_at_least_25_with_names_and_places_of_their_own() -> None:
     assert len(THEM) >= 25
     assert len({item.title for item in THEM}) == len(THEM)
     assert [item.position for item in THEM] == list(range(1, len(THEM) + 1))
@@ -34,7 +36,7 @@ def test_there_are_at_least_25_with_names_and_places_of_their_own():
 
 @session_loop
 @pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
-async def test_an_example_answers_something(item, service):
+async def test_an_example_answers_something(item: Any, service: QueryService) -> None:
     (outcome,) = [outcome async for outcome in run_examples(service, [item])]
 
     assert outcome.error == ""
@@ -42,7 +44,7 @@ async def test_an_example_answers_something(item, service):
 
 
 @pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
-def test_an_example_says_what_it_does_and_declares_what_it_uses(item):
+def test_an_example_says_what_it_does_and_declares_what_it_uses(item: Any) -> None:
     body = re.sub(r'"[^"]*"|<[^>]*>', "", item.text)
 
     declared = set(re.findall(r"PREFIX (\w+):", item.text))
@@ -54,21 +56,21 @@ def test_an_example_says_what_it_does_and_declares_what_it_uses(item):
 
 
 @pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
-def test_an_example_has_a_title_and_a_description_in_each_language(item):
+def test_an_example_has_a_title_and_a_description_in_each_language(item: Any) -> None:
     for texts in (item.titles, item.comments):
         assert sorted(language for language, _ in texts) == sorted(LANGUAGES)
         assert len({text for _, text in texts}) == len(LANGUAGES)
 
 
 @pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
-def test_how_a_claim_came_to_be_is_never_mixed_unasked(item):
+def test_how_a_claim_came_to_be_is_never_mixed_unasked(item: Any) -> None:
     named = set(re.findall(r"wsis:(crosswalked|suggested)(?:Goal|Target|ActionLine)", item.text))
 
     assert named in (set(), {"crosswalked", "suggested"})
     assert bool(named) == ("claims" in item.keywords)
 
 
-def test_an_example_asks_of_the_base_that_is_set():
+def test_an_example_asks_of_the_base_that_is_set() -> None:
     base = "https://stocktaking.example/"
 
     result = example(Iris(base), "prizes")
@@ -80,7 +82,7 @@ def test_an_example_asks_of_the_base_that_is_set():
 
 
 @session_loop
-async def test_one_that_fails_or_answers_nothing_is_not_good(service: QueryService):
+async def test_one_that_fails_or_answers_nothing_is_not_good(service: QueryService) -> None:
     wrong, empty = (
         THEM[0].__class__(**{**_fields(THEM[0]), "text": text})
         for text in ("SELECT", "SELECT * { ?x <urn:none> ?y }")
@@ -97,7 +99,7 @@ def _fields(item: object) -> dict[str, object]:
     return {name: getattr(item, name) for name in item.__slots__}  # type: ignore[attr-defined]
 
 
-async def test_the_page_lists_them_all_and_leads_to_the_editor(client: httpx.AsyncClient):
+async def test_the_page_lists_them_all_and_leads_to_the_editor(client: httpx.AsyncClient) -> None:
     page = await client.get("/examples", headers=HTML)
 
     assert page.status_code == 200
@@ -109,7 +111,9 @@ async def test_the_page_lists_them_all_and_leads_to_the_editor(client: httpx.Asy
     ("suffix", "form"),
     [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("rdf", RdfFormat.RDF_XML)],
 )
-async def test_they_are_given_as_rdf(client: httpx.AsyncClient, suffix, form):
+async def test_they_are_given_as_rdf(
+    client: httpx.AsyncClient, suffix: str, form: RdfFormat
+) -> None:
     answer = await client.get("/examples", params={"format": suffix})
 
     results = {
@@ -121,7 +125,7 @@ async def test_they_are_given_as_rdf(client: httpx.AsyncClient, suffix, form):
     assert results == {item.iri for item in THEM}
 
 
-async def test_one_is_given_at_its_own_address(client: httpx.AsyncClient):
+async def test_one_is_given_at_its_own_address(client: httpx.AsyncClient) -> None:
     response = await client.get("/examples/prizes", headers={"Accept": "application/n-triples"})
     page = await client.get("/examples/prizes", headers=HTML)
 
@@ -131,7 +135,7 @@ async def test_one_is_given_at_its_own_address(client: httpx.AsyncClient):
     assert "Prizes by category" in page.text
 
 
-async def test_what_is_no_example_is_not_found(client: httpx.AsyncClient):
+async def test_what_is_no_example_is_not_found(client: httpx.AsyncClient) -> None:
     answers = [
         await client.get("/examples/none"),
         await client.get("/sparql?example=none", headers=HTML),
@@ -140,13 +144,13 @@ async def test_what_is_no_example_is_not_found(client: httpx.AsyncClient):
     assert [answer.status_code for answer in answers] == [404, 404]
 
 
-async def test_the_service_description_leads_to_them(client: httpx.AsyncClient):
+async def test_the_service_description_leads_to_them(client: httpx.AsyncClient) -> None:
     response = await client.get("/sparql", headers={"Accept": "application/n-triples"})
 
     assert f"<{Iris().base}examples>" in response.text
 
 
-def test_the_command_runs_them_and_states_time_and_rows(world):
+def test_the_command_runs_them_and_states_time_and_rows(world: Path) -> None:
     result = CliRunner().invoke(
         commands, ["--data", str(world), "examples", "run", "--json", "prizes", "full-text"]
     )
@@ -161,7 +165,9 @@ def test_the_command_runs_them_and_states_time_and_rows(world):
 
 
 @session_loop
-async def test_the_page_shows_the_time_that_the_command_took(world, inside: httpx.AsyncClient):
+async def test_the_page_shows_the_time_that_the_command_took(
+    world: Path, inside: httpx.AsyncClient
+) -> None:
     words = ["--data", str(world), "examples", "run", "--json", "initiatives-by-goal"]
     await asyncio.to_thread(CliRunner().invoke, commands, words)
 
@@ -173,26 +179,26 @@ async def test_the_page_shows_the_time_that_the_command_took(world, inside: http
 
 
 @pytest.mark.parametrize("left", ["", "[1]", '{"prizes": {"hours": 1}}'])
-def test_an_unreadable_file_of_times_is_ignored(tmp_path, left):
+def test_an_unreadable_file_of_times_is_ignored(tmp_path: Path, left: str) -> None:
     (tmp_path / FILE).write_text(left)
 
     assert read_durations(tmp_path) == {}
 
 
-def test_an_example_that_is_no_longer_good_loses_its_time(tmp_path):
+def test_an_example_that_is_no_longer_good_loses_its_time(tmp_path: Path) -> None:
     write_durations(tmp_path, [ExampleOutcome(THEM[0], 1, 0.1), ExampleOutcome(THEM[1], 2, 0.2)], 3)
     write_durations(tmp_path, [ExampleOutcome(THEM[0], 0, 0.1)], 4)
 
     assert read_durations(tmp_path) == {THEM[1].name: Duration(0.2, 2, 3)}
 
 
-def test_the_command_lists_them(tmp_path):
+def test_the_command_lists_them(tmp_path: Path) -> None:
     output = CliRunner().invoke(commands, ["--data", str(tmp_path), "examples", "list", "--json"])
 
     assert [item["name"] for item in json.loads(output.stdout)] == [item.name for item in THEM]
 
 
-def test_the_command_refuses_a_name_that_it_does_not_know(tmp_path):
+def test_the_command_refuses_a_name_that_it_does_not_know(tmp_path: Path) -> None:
     result = CliRunner().invoke(commands, ["--data", str(tmp_path), "examples", "run", "none"])
 
     assert result.exit_code == 2
@@ -200,7 +206,7 @@ def test_the_command_refuses_a_name_that_it_does_not_know(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/examples", "/sparql"])
-async def test_titles_are_in_the_language_of_the_page(client, path):
+async def test_titles_are_in_the_language_of_the_page(client: httpx.AsyncClient, path: str) -> None:
     assert {tuple(sorted(language for language, _ in item.titles)) for item in THEM} == {
         ("ar", "en", "es", "fr", "ru", "zh")
     }

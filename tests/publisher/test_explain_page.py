@@ -12,6 +12,7 @@ from publish_fixture import session_loop
 
 from publisher.app import SiteOptions, create_app
 from publisher.portal.source_preview import PreviewRunner
+from publisher.store.query_service import QueryService
 
 NO_FIELD = {"fields": [], "value": "", "place": None, "classification": None, "is_constant": False}
 FOUND = {
@@ -50,7 +51,7 @@ def visitor(service, code: str, *arguments: str) -> httpx.AsyncClient:
 
 
 @session_loop
-async def test_value_is_highlighted_in_its_bytes(service):
+async def test_value_is_highlighted_in_its_bytes(service: QueryService) -> None:
     async with visitor(service, ECHO, orjson.dumps(FOUND).decode()) as client:
         page = await client.get(
             "/explain?iri=/record/demo/a", headers={"Accept": "text/html", "Accept-Language": "es"}
@@ -76,7 +77,9 @@ async def test_value_is_highlighted_in_its_bytes(service):
 
 
 @session_loop
-async def test_nothing_found_for_a_property_says_that_the_record_may_lack_it(service):
+async def test_nothing_found_for_a_property_says_that_the_record_may_lack_it(
+    service: QueryService,
+) -> None:
     async with visitor(service, "") as client:
         pages = [
             await client.get(f"/explain?iri=/record/demo/a{rest}", headers={"Accept": "text/html"})
@@ -91,7 +94,9 @@ async def test_nothing_found_for_a_property_says_that_the_record_may_lack_it(ser
 @pytest.mark.parametrize(
     ("accept", "name"), [("application/json", "json"), ("text/turtle", "turtle")]
 )
-async def test_data_are_negotiated_and_an_iri_is_never_an_option(service, accept, name):
+async def test_data_are_negotiated_and_an_iri_is_never_an_option(
+    service: QueryService, accept: str, name: str
+) -> None:
     async with visitor(service, ARGUMENTS) as client:
         answer = await client.get(
             "/explain", params={"iri": "--help", "property": "title"}, headers={"Accept": accept}
@@ -102,7 +107,7 @@ async def test_data_are_negotiated_and_an_iri_is_never_an_option(service, accept
 
 
 @session_loop
-async def test_unknown_record_is_404_and_too_many_requests_429(service):
+async def test_unknown_record_is_404_and_too_many_requests_429(service: QueryService) -> None:
     async with visitor(service, "pass") as client:
         page = await client.get("/explain?iri=/record/demo/b", headers={"Accept": "text/html"})
         data = [
@@ -120,7 +125,7 @@ async def test_unknown_record_is_404_and_too_many_requests_429(service):
 
 
 @session_loop
-async def test_server_without_the_command_shows_the_form(service):
+async def test_server_without_the_command_shows_the_form(service: QueryService) -> None:
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
     ) as client:

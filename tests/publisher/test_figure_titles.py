@@ -20,7 +20,7 @@ def bar(name: str, count: int) -> FacetBar:
     return FacetBar(name, name, ThingCount(count, count), "")
 
 
-def test_the_largest_bar_is_named_with_its_count():
+def test_the_largest_bar_is_named_with_its_count() -> None:
     assert (
         largest_bar([bar("Kenya", 2), bar("Rwanda", 13)]) == "Rwanda has the most initiatives (13)"
     )
@@ -29,12 +29,12 @@ def test_the_largest_bar_is_named_with_its_count():
 @pytest.mark.parametrize(
     "bars", [[], [bar("Kenya", 2)], [bar("Kenya", 2), bar("Rwanda", 2), bar("Chad", 1)]]
 )
-def test_ties_and_single_bars_are_no_finding(bars):
+def test_ties_and_single_bars_are_no_finding(bars: list[FacetBar]) -> None:
     assert largest_bar(bars) == ""
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_finding_names_its_code_and_count_in_every_language(language):
+def test_a_finding_names_its_code_and_count_in_every_language(language: str) -> None:
     with use_language(language):
         text = largest_bar([bar("Kenya", 7), bar("Chad", 1)])
 

@@ -14,6 +14,7 @@ from publisher.app import SiteOptions, create_app
 from publisher.portal import following
 from publisher.portal.following import ComparedResults, DueSubscription, PublicSubscription, compare
 from publisher.projections.facets.queries import ListItem
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -93,7 +94,9 @@ def visitor(service: Any, store: KeptSubscriptions | None) -> httpx.AsyncClient:
         ("/scheme/action-line/C4", "/follow?line=C4"),
     ],
 )
-async def test_pages_lead_to_what_can_be_followed(service, page, link):
+async def test_pages_lead_to_what_can_be_followed(
+    service: QueryService, page: str, link: str
+) -> None:
     async with visitor(service, KeptSubscriptions()) as client:
         response = await client.get(page)
         form = await client.get(link.replace("&amp;", "&"))
@@ -109,8 +112,8 @@ async def test_pages_lead_to_what_can_be_followed(service, page, link):
 
 @session_loop
 async def test_a_search_is_followed_after_the_link_is_confirmed_and_no_more_after_the_other_link(
-    service,
-):
+    service: QueryService,
+) -> None:
     kept_subscriptions = KeptSubscriptions()
     async with visitor(service, kept_subscriptions) as client:
         sent = await client.post("/follow", data=FORM, headers={"Accept-Language": "fr"})
@@ -136,7 +139,9 @@ async def test_a_search_is_followed_after_the_link_is_confirmed_and_no_more_afte
 
 
 @session_loop
-async def test_the_title_is_in_the_language_of_the_page_and_the_search_in_one_form(service):
+async def test_the_title_is_in_the_language_of_the_page_and_the_search_in_one_form(
+    service: QueryService,
+) -> None:
     kept_subscriptions = KeptSubscriptions()
     async with visitor(service, kept_subscriptions) as client:
         await client.post(
@@ -157,7 +162,7 @@ async def test_the_title_is_in_the_language_of_the_page_and_the_search_in_one_fo
 
 
 @session_loop
-async def test_a_webhook_shows_its_secret_once_it_is_confirmed(service):
+async def test_a_webhook_shows_its_secret_once_it_is_confirmed(service: QueryService) -> None:
     kept_subscriptions = KeptSubscriptions()
     async with visitor(service, kept_subscriptions) as client:
         await client.post(
@@ -183,7 +188,9 @@ async def test_a_webhook_shows_its_secret_once_it_is_confirmed(service):
         ({"search": "thing=nothing/demo/a"}, 400),
     ],
 )
-async def test_what_is_not_valid_is_refused_and_not_stored(service, change, status):
+async def test_what_is_not_valid_is_refused_and_not_stored(
+    service: QueryService, change: dict[str, str], status: int
+) -> None:
     kept_subscriptions = KeptSubscriptions()
     async with visitor(service, kept_subscriptions) as client:
         answer = await client.post("/follow", data=FORM | change)
@@ -192,7 +199,7 @@ async def test_what_is_not_valid_is_refused_and_not_stored(service, change, stat
 
 
 @session_loop
-async def test_forms_of_other_sites_and_too_many_are_refused(service):
+async def test_forms_of_other_sites_and_too_many_are_refused(service: QueryService) -> None:
     kept_subscriptions = KeptSubscriptions()
     async with visitor(service, kept_subscriptions) as client:
         foreign = await client.post("/follow", data=FORM, headers={"Sec-Fetch-Site": "cross-site"})
@@ -203,7 +210,7 @@ async def test_forms_of_other_sites_and_too_many_are_refused(service):
 
 
 @session_loop
-async def test_a_mirror_has_the_feeds_only(service):
+async def test_a_mirror_has_the_feeds_only(service: QueryService) -> None:
     async with visitor(service, None) as client:
         form, sent = await client.get("/follow?goal=3"), await client.post("/follow", data=FORM)
 
@@ -213,7 +220,7 @@ async def test_a_mirror_has_the_feeds_only(service):
 
 
 @session_loop
-async def test_hostile_words_are_escaped(service):
+async def test_hostile_words_are_escaped(service: QueryService) -> None:
     async with visitor(service, KeptSubscriptions()) as client:
         form = await client.get("/follow", params={"q": "<script>alert(1)</script>"})
 
@@ -236,7 +243,7 @@ def item(key: str, changed: str) -> ListItem:
     )
 
 
-def test_of_a_large_search_only_what_changed_later_counts(monkeypatch):
+def test_of_a_large_search_only_what_changed_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "COMPARED", 2)
     before = {item("a", "").iri: "2026-01-02", item("b", "").iri: "2026-01-03"}
 

@@ -29,6 +29,7 @@ from publisher.portal.source_preview import (
     parse_outcome,
 )
 from publisher.portal.source_wizard import from_query, source_toml
+from publisher.store.query_service import QueryService
 from vocab.iris import BASE
 
 SAMPLE = {
@@ -81,7 +82,7 @@ def visitor(service, trial: PreviewRunner | None) -> httpx.AsyncClient:
 
 
 @session_loop
-async def test_a_dry_run_shows_the_outcome_on_each_record(service):
+async def test_a_dry_run_shows_the_outcome_on_each_record(service: QueryService) -> None:
     async with visitor(service, runner()) as client:
         page = await client.post("/join", data=SAMPLE, headers={"Accept-Language": "fr"})
 
@@ -109,7 +110,9 @@ async def test_a_dry_run_shows_the_outcome_on_each_record(service):
         ("x", "test failed"),
     ],
 )
-async def test_errors_are_reported_by_kind_without_private_addresses(service, kind, text):
+async def test_errors_are_reported_by_kind_without_private_addresses(
+    service: QueryService, kind: str, text: str
+) -> None:
     trouble = {**ANSWER, "records": [], "error_kind": kind, "error": "host is at 10.1.2.3"}
     async with visitor(service, runner(trouble)) as client:
         page = await client.post("/join", data=SAMPLE)
@@ -119,7 +122,9 @@ async def test_errors_are_reported_by_kind_without_private_addresses(service, ki
 
 
 @session_loop
-async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(service):
+async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(
+    service: QueryService,
+) -> None:
     async with visitor(service, PreviewRunner(("/nowhere",), {})) as client:
         page = await client.post("/join", data={**SAMPLE, "options": "page = [1,"})
 
@@ -137,7 +142,9 @@ async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(servi
         ({"Content-Length": "70000"}, 413),
     ],
 )
-async def test_what_is_no_form_of_ours_is_refused(service, headers, status):
+async def test_what_is_no_form_of_ours_is_refused(
+    service: QueryService, headers: dict[str, str], status: int
+) -> None:
     async with visitor(service, runner()) as client:
         body = b"x=" + b"y" * 69_998 if status == 413 else b"kind=json"
         answer = await client.post(
@@ -150,7 +157,7 @@ async def test_what_is_no_form_of_ours_is_refused(service, headers, status):
 
 
 @session_loop
-async def test_a_host_without_workers_writes_the_definition_alone(service):
+async def test_a_host_without_workers_writes_the_definition_alone(service: QueryService) -> None:
     async with visitor(service, None) as client:
         page = await client.post("/join", data=SAMPLE)
 
@@ -158,7 +165,7 @@ async def test_a_host_without_workers_writes_the_definition_alone(service):
     assert "Run test" not in page.text
 
 
-async def test_one_definition_is_tried_at_a_time():
+async def test_one_definition_is_tried_at_a_time() -> None:
     slow = PreviewRunner((sys.executable, "-c", "import sys; sys.stdin.read()"), {})
 
     async with asyncio.TaskGroup() as group:
@@ -170,7 +177,7 @@ async def test_one_definition_is_tried_at_a_time():
     assert first.result().error_kind == "broken"
 
 
-async def test_a_client_has_so_many_tries_in_a_window_and_then_again():
+async def test_a_client_has_so_many_tries_in_a_window_and_then_again() -> None:
     now = [0.0]
     item = runner(clock=lambda: now[0])
     for _ in range(MOST_PREVIEWS):
@@ -184,7 +191,7 @@ async def test_a_client_has_so_many_tries_in_a_window_and_then_again():
     assert spent.value.wait == int(WINDOW) + 1
 
 
-async def test_a_trial_that_does_not_end_is_killed():
+async def test_a_trial_that_does_not_end_is_killed() -> None:
     endless = PreviewRunner((sys.executable, "-c", "while True: pass"), {}, seconds=0.3)
 
     output = await endless.run("", "a")
@@ -192,7 +199,7 @@ async def test_a_trial_that_does_not_end_is_killed():
     assert (output.error_kind, output.records) == ("late", ())
 
 
-def test_an_invalid_answer_is_reported_as_broken():
+def test_an_invalid_answer_is_reported_as_broken() -> None:
     assert (
         parse_outcome(b"").error_kind
         == parse_outcome(b"[1]").error_kind
@@ -205,7 +212,7 @@ def test_an_invalid_answer_is_reported_as_broken():
     )
 
 
-def test_options_are_written_as_the_definition_has_them_and_bring_no_other_table():
+def test_options_are_written_as_the_definition_has_them_and_bring_no_other_table() -> None:
     result = from_query(
         {
             **SAMPLE,
@@ -231,7 +238,7 @@ def test_options_are_written_as_the_definition_has_them_and_bring_no_other_table
 
 async def test_the_real_command_goes_to_no_private_address_even_where_our_own_definitions_may(
     tmp_path: Path,
-):
+) -> None:
     data, allowed = tmp_path / "data", frozenset({"127.0.0.1"})
     item = preview_runner(
         Settings(
@@ -254,7 +261,9 @@ async def test_the_real_command_goes_to_no_private_address_even_where_our_own_de
 
 
 @session_loop
-async def test_a_sample_suggests_the_fields_that_the_visitor_left_empty(service):
+async def test_a_sample_suggests_the_fields_that_the_visitor_left_empty(
+    service: QueryService,
+) -> None:
     clinics = '{"uuid": "a", "title": "Clinics", "summary": "x", "country": "KE"}'
     sample = f'{{"data": [{clinics}, {{"uuid": "b", "title": "Roads", "country": "RW"}}]}}'
     form = {name: text for name, text in SAMPLE.items() if name not in ("key", "name")}
@@ -282,7 +291,9 @@ UNREADABLE = (
 
 @session_loop
 @pytest.mark.parametrize("sample", UNREADABLE)
-async def test_a_sample_that_cannot_be_read_is_named_and_breaks_nothing(service, sample):
+async def test_a_sample_that_cannot_be_read_is_named_and_breaks_nothing(
+    service: QueryService, sample: bytes
+) -> None:
     form = {name: text for name, text in SAMPLE.items() if name not in ("key", "name")}
     async with visitor(service, None) as client:
         page = await client.post(
@@ -297,7 +308,9 @@ async def test_a_sample_that_cannot_be_read_is_named_and_breaks_nothing(service,
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:1/x", "http://[::1]/x", "ftp://a/", "http://a.example:x/"]
 )
-async def test_a_sample_is_fetched_from_public_addresses_only(service, url):
+async def test_a_sample_is_fetched_from_public_addresses_only(
+    service: QueryService, url: str
+) -> None:
     async with visitor(service, runner()) as client:
         page = await client.post(
             "/join", data={**SAMPLE, "url": url, "suggest": "1"}, files={"sample": (None, "")}
@@ -307,7 +320,7 @@ async def test_a_sample_is_fetched_from_public_addresses_only(service, url):
     assert "not on the public internet" in page.text
 
 
-async def test_a_sample_is_not_fetched_against_robots_txt():
+async def test_a_sample_is_not_fetched_against_robots_txt() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(
             200,
@@ -329,7 +342,7 @@ async def test_a_sample_is_not_fetched_against_robots_txt():
 
 
 @session_loop
-async def test_a_whole_definition_is_downloaded(service):
+async def test_a_whole_definition_is_downloaded(service: QueryService) -> None:
     async with visitor(service, None) as client:
         file = await client.get("/join", params={**SAMPLE, "download": "1"})
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from babel.messages.catalog import Message
 from babel.messages.extract import extract_from_dir
@@ -166,7 +168,7 @@ OTHER_MEANINGS = {
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_no_catalogue_translates_a_label_of_the_vocabulary(language):
+def test_no_catalogue_translates_a_label_of_the_vocabulary(language: str) -> None:
     kinds = {f"{SKOS}prefLabel", f"{RDFS}label"}
     labels = {
         triple.object.value.casefold()
@@ -182,7 +184,7 @@ def test_no_catalogue_translates_a_label_of_the_vocabulary(language):
     assert {text for text in texts if text.casefold() in labels} <= OTHER_MEANINGS.keys()
 
 
-def test_other_meanings_are_words_of_the_catalogues():
+def test_other_meanings_are_words_of_the_catalogues() -> None:
     with (FOLDER / "fr.po").open("rb") as file:
         texts = {message.id for message in read_po(file, locale="fr")}
 
@@ -190,7 +192,7 @@ def test_other_meanings_are_words_of_the_catalogues():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_facets_and_their_codes_are_named_by_the_vocabulary(language):
+def test_facets_and_their_codes_are_named_by_the_vocabulary(language: str) -> None:
     names = FacetLabels(Iris())
     facets = ("line", "target", "coverage", "status", "type", "prize", "stage", "prizeyear")
     with use_language(language):
@@ -217,7 +219,7 @@ def test_facets_and_their_codes_are_named_by_the_vocabulary(language):
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
-def test_every_word_of_the_pages_is_there_in_every_language(language, words):
+def test_every_word_of_the_pages_is_there_in_every_language(language: Any, words: set[str]) -> None:
     with (FOLDER / f"{language}.po").open("rb") as file:
         messages = [
             message
@@ -257,7 +259,7 @@ def _gaps(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("value", "label"), [("committed", "updated"), ("held", "waiting for approval")]
 )
-def test_values_of_the_data_have_plain_english_labels(value, label):
+def test_values_of_the_data_have_plain_english_labels(value: str, label: str) -> None:
     assert load_translations("en").gettext(value) == label
 
 
@@ -272,7 +274,9 @@ def test_values_of_the_data_have_plain_english_labels(value, label):
         ("es", "1 iniciativa en 1 país o zona.", "582 iniciativas en 54 países y zonas."),
     ],
 )
-def test_a_finding_has_the_plural_and_the_full_stop_of_its_language(language, one, many):
+def test_a_finding_has_the_plural_and_the_full_stop_of_its_language(
+    language: str, one: str, many: str
+) -> None:
     names = FacetLabels(Iris(BASE), {})
 
     with use_language(language):
@@ -288,7 +292,7 @@ def test_a_finding_has_the_plural_and_the_full_stop_of_its_language(language, on
     ("language", "expected"),
     [("ar", "\u2068C7 e-Government\u2069 (20)"), ("fr", "C7 e-Government (20)")],
 )
-def test_a_name_in_another_script_does_not_reorder_a_finding(language, expected):
+def test_a_name_in_another_script_does_not_reorder_a_finding(language: str, expected: str) -> None:
     line = "http://names.example/line"
 
     class Names(FacetLabels):
@@ -301,7 +305,7 @@ def test_a_name_in_another_script_does_not_reorder_a_finding(language, expected)
     assert expected in sentence
 
 
-def test_a_word_that_nobody_has_translated_stays_english():
+def test_a_word_that_nobody_has_translated_stays_english() -> None:
     assert load_translations("fr").gettext("no such word") == "no such word"
     assert load_translations("xx").gettext("Search") == "Search"
 
@@ -320,13 +324,15 @@ def test_a_word_that_nobody_has_translated_stays_english():
     ],
 )
 def test_a_language_is_chosen_by_address_then_by_choice_then_by_browser(
-    query, cookies, accept, language
-):
+    query: str, cookies: str, accept: str, language: str
+) -> None:
     assert negotiate_language(query, cookies, accept) == language
 
 
 @session_loop
-async def test_a_page_whose_key_has_a_slash_links_to_its_languages(inside):
+async def test_a_page_whose_key_has_a_slash_links_to_its_languages(
+    inside: httpx.AsyncClient,
+) -> None:
     page = await inside.get("/page/initiative/demo/a%2F1", headers={"Accept": "text/html"})
 
     assert 'href="/page/initiative/demo/a%2F1?lang=ar"' in page.text
@@ -344,7 +350,9 @@ async def test_a_page_whose_key_has_a_slash_links_to_its_languages(inside):
         ("es", "1 mar 2026 08:05"),
     ],
 )
-def test_a_time_is_written_as_the_language_writes_it_and_what_is_none_stays(language, written):
+def test_a_time_is_written_as_the_language_writes_it_and_what_is_none_stays(
+    language: str, written: str
+) -> None:
     with use_language(language):
         assert [
             format_datetime("2026-03-01T08:05:59Z"),

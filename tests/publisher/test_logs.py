@@ -41,7 +41,9 @@ def stderr() -> Iterator[None]:
     ]
 
 
-def test_line_breaks_of_a_message_become_spaces(stderr, capsys):
+def test_line_breaks_of_a_message_become_spaces(
+    stderr: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     structlog.get_logger().warning(
         "database lost", reason="connection failed: refused\n\tIs the server running?\r\n"
     )
@@ -51,13 +53,17 @@ def test_line_breaks_of_a_message_become_spaces(stderr, capsys):
     )
 
 
-def test_a_field_that_is_missing_is_not_named(stderr, capsys):
+def test_a_field_that_is_missing_is_not_named(
+    stderr: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     structlog.get_logger().info("worker started")
 
     assert "source=" not in capsys.readouterr().err
 
 
-def test_a_traceback_has_indented_lines_after_its_event(stderr, capsys):
+def test_a_traceback_has_indented_lines_after_its_event(
+    stderr: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     try:
         raise ValueError("wrong\x1b[31m")
     except ValueError:
@@ -70,7 +76,9 @@ def test_a_traceback_has_indented_lines_after_its_event(stderr, capsys):
     assert all(line.startswith("    ") for line in more)
 
 
-def test_as_json_an_event_is_an_object_on_one_line(stderr, capsys):
+def test_as_json_an_event_is_an_object_on_one_line(
+    stderr: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     configure_logging(form="json")
     with structlog.contextvars.bound_contextvars(run="01J"):
         try:
@@ -96,7 +104,9 @@ def test_as_json_an_event_is_an_object_on_one_line(stderr, capsys):
     ("sent", "named"),
     [("abc-1.2:3_4", True), ("", False), ("a b", False), ("x" * 65, False), ('"}', False)],
 )
-def test_a_request_is_named_in_the_log_as_its_proxy_names_it(stderr, capsys, sent, named):
+def test_a_request_is_named_in_the_log_as_its_proxy_names_it(
+    stderr: None, capsys: pytest.CaptureFixture[str], sent: str, named: bool
+) -> None:
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         structlog.get_logger().warning("seen", number=sent)
 
@@ -113,7 +123,7 @@ def test_a_request_is_named_in_the_log_as_its_proxy_names_it(stderr, capsys, sen
     assert "request" not in structlog.contextvars.get_contextvars()
 
 
-def test_an_error_that_repeats_is_logged_once_and_then_counted():
+def test_an_error_that_repeats_is_logged_once_and_then_counted() -> None:
     now = [0.0]
     repeats, passed = RepeatFilter(window=600, clock=lambda: now[0]), []
 
@@ -130,7 +140,7 @@ def test_an_error_that_repeats_is_logged_once_and_then_counted():
 
 
 @pytest.mark.parametrize("other", [{"source": "b"}, {"level": "info"}, {"reason": "timeout"}])
-def test_what_differs_or_only_informs_is_always_logged(other):
+def test_what_differs_or_only_informs_is_always_logged(other: dict[str, str]) -> None:
     repeats, event = RepeatFilter(), {"event": "no connection", "level": "error", "source": "a"}
 
     assert repeats(None, "", event) == event
@@ -139,7 +149,9 @@ def test_what_differs_or_only_informs_is_always_logged(other):
         assert repeats(None, "", {**event, **other}) == {**event, **other}
 
 
-def test_a_library_s_error_is_one_line_with_its_cause(stderr, capsys):
+def test_a_library_s_error_is_one_line_with_its_cause(
+    stderr: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     try:
         open("/nowhere/at/all").close()
     except OSError as error:
@@ -150,7 +162,9 @@ def test_a_library_s_error_is_one_line_with_its_cause(stderr, capsys):
     assert 'event="cannot connect" library=distributed.client reason="FileNotFoundError' in lines[0]
 
 
-def test_a_fault_of_ours_that_a_library_logs_keeps_its_traceback(stderr, capsys):
+def test_a_fault_of_ours_that_a_library_logs_keeps_its_traceback(
+    stderr: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     try:
         RepeatFilter()(None, "", None)  # type: ignore[arg-type]
     except AttributeError as error:
@@ -159,7 +173,7 @@ def test_a_fault_of_ours_that_a_library_logs_keeps_its_traceback(stderr, capsys)
     assert "    Traceback (most recent call last):" in capsys.readouterr().err.splitlines()
 
 
-def test_an_exception_is_rendered_where_it_is_passed():
+def test_an_exception_is_rendered_where_it_is_passed() -> None:
     error = ValueError("wrong")
 
     text = Renderer()(
@@ -169,7 +183,7 @@ def test_an_exception_is_rendered_where_it_is_passed():
     assert text == "level=error event=x\n    ValueError: wrong"
 
 
-def test_logs_of_libraries_come_once_although_the_program_configures_twice():
+def test_logs_of_libraries_come_once_although_the_program_configures_twice() -> None:
     code = "import logging; from publisher.logs import configure_logging as f; f(); f(); logging.getLogger('x').warning('once')"
 
     completed = subprocess.run(

@@ -63,13 +63,17 @@ async def browser(site: CountingApp) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_a_page_is_made_once_while_the_same_is_shown(site, browser):
+async def test_a_page_is_made_once_while_the_same_is_shown(
+    site: CountingApp, browser: httpx.AsyncClient
+) -> None:
     results = [(await browser.get("/search?q=x")).text for _ in range(3)]
 
     assert (site.count, results) == (1, ["page 1 of /search?q=x"] * 3)
 
 
-async def test_those_who_ask_while_it_is_made_wait_for_it_together(site, browser):
+async def test_those_who_ask_while_it_is_made_wait_for_it_together(
+    site: CountingApp, browser: httpx.AsyncClient
+) -> None:
     site.go.clear()
     tasks = [asyncio.create_task(browser.get("/map")) for _ in range(5)]
     await asyncio.sleep(0)
@@ -81,8 +85,8 @@ async def test_those_who_ask_while_it_is_made_wait_for_it_together(site, browser
 
 
 async def test_another_state_another_minute_and_another_language_have_pages_of_their_own(
-    site, browser
-):
+    site: CountingApp, browser: httpx.AsyncClient
+) -> None:
     await browser.get("/map")
     site.version = "2"
     await browser.get("/map")
@@ -104,8 +108,8 @@ async def test_another_state_another_minute_and_another_language_have_pages_of_t
     ],
 )
 async def test_what_is_no_page_of_the_portal_is_made_each_time(
-    site, browser, status, media, path, accept
-):
+    site: CountingApp, browser: httpx.AsyncClient, status: int, media: str, path: str, accept: str
+) -> None:
     site.status, site.media = status, media
 
     answers = [
@@ -124,7 +128,9 @@ async def test_what_is_no_page_of_the_portal_is_made_each_time(
     )
 
 
-async def test_nothing_is_kept_while_nothing_is_shown(site, browser):
+async def test_nothing_is_kept_while_nothing_is_shown(
+    site: CountingApp, browser: httpx.AsyncClient
+) -> None:
     site.version = ""
 
     await browser.get("/map")
@@ -133,7 +139,9 @@ async def test_nothing_is_kept_while_nothing_is_shown(site, browser):
     assert site.count == 2
 
 
-async def test_a_page_goes_packed_to_those_who_take_it_so_under_a_tag_of_its_own(site, browser):
+async def test_a_page_goes_packed_to_those_who_take_it_so_under_a_tag_of_its_own(
+    site: CountingApp, browser: httpx.AsyncClient
+) -> None:
     async with browser.stream(
         "GET", "/map", headers={"Accept-Encoding": "br, gzip;q=0.5"}
     ) as packed:
@@ -157,7 +165,9 @@ async def test_a_page_goes_packed_to_those_who_take_it_so_under_a_tag_of_its_own
         ("If-Modified-Since", "Sun, 01 Mar 2026 08:00:01 GMT", 200),
     ],
 )
-async def test_a_reader_who_holds_the_page_is_not_sent_it_again(browser, name, value, status):
+async def test_a_reader_who_holds_the_page_is_not_sent_it_again(
+    browser: httpx.AsyncClient, name: str, value: str, status: int
+) -> None:
     answer = await browser.get("/map", headers={name: value})
 
     assert (answer.status_code, bool(answer.content)) == (status, status == 200)

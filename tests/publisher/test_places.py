@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyoxigraph import QuerySolutions, RdfFormat, Store
@@ -38,7 +39,9 @@ def store() -> Store:
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_the_queries_of_the_docs_find_what_is_near_and_nothing_else(store, query):
+def test_the_queries_of_the_docs_find_what_is_near_and_nothing_else(
+    store: Store, query: Any
+) -> None:
     result = store.query(query)
 
     assert isinstance(result, QuerySolutions)
@@ -67,7 +70,9 @@ def test_the_queries_of_the_docs_find_what_is_near_and_nothing_else(store, query
     ],
     ids=lambda value: value.partition("(")[0] if isinstance(value, str) else "",
 )
-def test_each_function_that_the_docs_name_gives_its_value(store, expression, expected):
+def test_each_function_that_the_docs_name_gives_its_value(
+    store: Store, expression: str, expected: dict[str, str]
+) -> None:
     spaces = "PREFIX geo: <http://www.opengis.net/ont/geosparql#> PREFIX geof: <http://www.opengis.net/def/function/geosparql/>"
     spot = "?thing <https://schema.org/location>/geo:hasGeometry/geo:asWKT ?spot"
     query = f"{spaces} SELECT ?thing ?value {{ {spot} BIND({expression} AS ?value) }}"

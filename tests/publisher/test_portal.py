@@ -7,6 +7,8 @@ import html
 import io
 import re
 from html import unescape
+from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -75,7 +77,9 @@ async def page(client: httpx.AsyncClient, path: str, **headers: str) -> str:
 
 
 @pytest.mark.parametrize("path", [*PAGES, *ABOUT, "/page/initiative/demo/a%2F1"])
-async def test_a_page_is_whole_without_scripts_and_names_its_language(client, path):
+async def test_a_page_is_whole_without_scripts_and_names_its_language(
+    client: httpx.AsyncClient, path: str
+) -> None:
     text = await page(client, path)
 
     assert '<html lang="en" dir="ltr">' in text
@@ -91,7 +95,9 @@ async def test_a_page_is_whole_without_scripts_and_names_its_language(client, pa
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_is_in_the_language_of_its_reader(client, path):
+async def test_a_page_is_in_the_language_of_its_reader(
+    client: httpx.AsyncClient, path: str
+) -> None:
     arabic = await page(client, path, **{"Accept-Language": "ar"})
     french = await page(client, f"{path}?lang=fr")
 
@@ -111,7 +117,9 @@ async def test_a_page_is_in_the_language_of_its_reader(client, path):
         ("/about", "", ""),
     ],
 )
-async def test_the_navigation_marks_the_section_and_the_page(client, path, section, entry):
+async def test_the_navigation_marks_the_section_and_the_page(
+    client: httpx.AsyncClient, path: str, section: str, entry: str
+) -> None:
     text = await page(client, path)
 
     main = text.partition('<nav class="sections"')[2].partition("</nav>")[0]
@@ -123,7 +131,7 @@ async def test_the_navigation_marks_the_section_and_the_page(client, path, secti
     assert re.findall(r'aria-current="page">([^<]+)<', own) == [name for name in (entry,) if name]
 
 
-async def test_views_of_one_search_share_its_filters(client):
+async def test_views_of_one_search_share_its_filters(client: httpx.AsyncClient) -> None:
     text = await page(client, "/map?goal=3&page=2")
 
     assert [
@@ -133,7 +141,9 @@ async def test_views_of_one_search_share_its_filters(client):
     ] == []
 
 
-async def test_a_profile_begins_with_a_finding_and_figures_and_says_what_is_missing(client):
+async def test_a_profile_begins_with_a_finding_and_figures_and_says_what_is_missing(
+    client: httpx.AsyncClient,
+) -> None:
     text = await page(client, "/scheme/action-line/C4")
 
     assert re.search(r'<p class="finding">\d+ initiatives', text)
@@ -149,7 +159,7 @@ async def test_a_profile_begins_with_a_finding_and_figures_and_says_what_is_miss
     assert 'href="/compare?one=line%2FC4"' in text
 
 
-async def test_two_topics_are_compared_side_by_side(client):
+async def test_two_topics_are_compared_side_by_side(client: httpx.AsyncClient) -> None:
     text = await page(client, "/compare?one=goal/3&other=line/C4")
     unknown = await client.get("/compare?one=goal/%3Cscript%3E", headers=HTML)
 
@@ -162,7 +172,7 @@ async def test_two_topics_are_compared_side_by_side(client):
     assert "<script>" not in unknown.text
 
 
-async def test_a_table_as_csv_has_names_beside_its_codes(client):
+async def test_a_table_as_csv_has_names_beside_its_codes(client: httpx.AsyncClient) -> None:
     text = (await client.get("/map.csv")).text
 
     rows = {
@@ -174,7 +184,7 @@ async def test_a_table_as_csv_has_names_beside_its_codes(client):
     assert (kenya["country_name"], kenya["iso3"], kenya["itu_region"]) == ("Kenya", "KEN", "africa")
 
 
-async def test_the_codebook_describes_every_column_of_the_tables(client):
+async def test_the_codebook_describes_every_column_of_the_tables(client: httpx.AsyncClient) -> None:
     text = await page(client, "/columns")
 
     names = {column.name for table in (*TABLES.values(), TOPIC_TABLE) for column in table.columns}
@@ -195,7 +205,9 @@ async def test_the_codebook_describes_every_column_of_the_tables(client):
         )
 
 
-async def test_the_table_of_a_topic_has_the_columns_that_the_codebook_describes(client):
+async def test_the_table_of_a_topic_has_the_columns_that_the_codebook_describes(
+    client: httpx.AsyncClient,
+) -> None:
     text = await page(client, "/scheme/itu-region/africa")
     address = html.unescape(re.search(r'href="(/sparql\?format=csv[^"]+)" download', text)[1])
 
@@ -210,7 +222,7 @@ async def test_the_table_of_a_topic_has_the_columns_that_the_codebook_describes(
     assert len({row["initiative"] for row in rows}) == len(rows)
 
 
-async def test_a_map_of_a_region_is_cut_to_it(client):
+async def test_a_map_of_a_region_is_cut_to_it(client: httpx.AsyncClient) -> None:
     if load_outlines() is None:
         pytest.skip("the outlines were not built, for which npm is needed")
     world, region = await page(client, "/map"), await page(client, "/map?region=africa")
@@ -223,14 +235,14 @@ async def test_a_map_of_a_region_is_cut_to_it(client):
     assert float(boxes[1][2]) < 1500
 
 
-def test_sections_without_items_are_hidden():
+def test_sections_without_items_are_hidden() -> None:
     paths = {entry.path for section in sections({"event", "prize"}) for entry in section.entries}
 
     assert {"/events", "/prizes"} <= paths
     assert paths.isdisjoint({"/documents", "/posts", "/organizations", "/submit"})
 
 
-async def test_a_language_that_was_chosen_is_kept_and_reported(client):
+async def test_a_language_that_was_chosen_is_kept_and_reported(client: httpx.AsyncClient) -> None:
     chosen = await client.get("/map?lang=es", headers=HTML)
     again = await client.get(
         "/map?lang=es", headers=HTML | {"If-None-Match": chosen.headers["etag"]}
@@ -247,7 +259,7 @@ async def test_a_language_that_was_chosen_is_kept_and_reported(client):
 @pytest.mark.parametrize(
     "path", ["/data/initiative/demo/a%2F1.ttl", "/map.csv", "/sparql?query=ASK{}"]
 )
-async def test_data_are_the_same_in_every_language(client, path):
+async def test_data_are_the_same_in_every_language(client: httpx.AsyncClient, path: str) -> None:
     one, other = [await client.get(path, headers={"Accept-Language": tag}) for tag in ("en", "ar")]
 
     assert one.content == other.content
@@ -270,7 +282,9 @@ async def test_data_are_the_same_in_every_language(client, path):
         "/matrix/counts.",
     ],
 )
-async def test_every_page_of_numbers_has_its_json_csv_and_rdf(client, stem):
+async def test_every_page_of_numbers_has_its_json_csv_and_rdf(
+    client: httpx.AsyncClient, stem: str
+) -> None:
     results = {suffix: await client.get(stem + suffix) for suffix in FORMS}
 
     assert {
@@ -298,7 +312,9 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("stem", FIGURES.values())
-async def test_each_figure_of_an_entity_is_the_answer_to_its_query(client, stem):
+async def test_each_figure_of_an_entity_is_the_answer_to_its_query(
+    client: httpx.AsyncClient, stem: str
+) -> None:
     figures = (await client.get(f"{stem}.json")).json()["figures"]
 
     assert {"initiatives", "organizations", "partners"} < {figure["name"] for figure in figures}
@@ -321,7 +337,9 @@ async def test_each_figure_of_an_entity_is_the_answer_to_its_query(client, stem)
 
 
 @pytest.mark.parametrize(("path", "stem"), FIGURES.items())
-async def test_the_figures_of_an_entity_are_linked_as_json_csv_and_rdf(client, path, stem):
+async def test_the_figures_of_an_entity_are_linked_as_json_csv_and_rdf(
+    client: httpx.AsyncClient, path: str, stem: str
+) -> None:
     text = await page(client, path)
     results = {suffix: await client.get(f"{stem}.{suffix}") for suffix in FORMS}
     people = await client.get(stem, headers=HTML)
@@ -345,7 +363,7 @@ async def test_the_figures_of_an_entity_are_linked_as_json_csv_and_rdf(client, p
     }
 
 
-async def test_the_figures_of_other_bases_are_other_figures(client):
+async def test_the_figures_of_other_bases_are_other_figures(client: httpx.AsyncClient) -> None:
     declared = (await client.get("/figures/goal/3.json")).json()
     crosswalked = (await client.get("/figures/goal/3.json?basis=crosswalked")).json()
 
@@ -364,14 +382,16 @@ async def test_the_figures_of_other_bases_are_other_figures(client):
         "/figures/goal",
     ],
 )
-async def test_where_nothing_is_counted_it_is_said_what_is(client, path):
+async def test_where_nothing_is_counted_it_is_said_what_is(
+    client: httpx.AsyncClient, path: str
+) -> None:
     answer = await client.get(f"/figures/{path}")
 
     assert answer.status_code == 404
     assert "FACET is one of line, goal, target" in answer.json()["detail"]
 
 
-async def test_an_observation_states_its_goal_and_its_number(client):
+async def test_an_observation_states_its_goal_and_its_number(client: httpx.AsyncClient) -> None:
     answer = await client.get("/home.nt")
 
     lines = [
@@ -382,7 +402,9 @@ async def test_an_observation_states_its_goal_and_its_number(client):
 
 
 @pytest.mark.parametrize("path", ["/map.svg", "/trends.svg", "/matrix/counts.svg"])
-async def test_a_drawing_is_a_file_of_its_own_with_its_style(client, path):
+async def test_a_drawing_is_a_file_of_its_own_with_its_style(
+    client: httpx.AsyncClient, path: str
+) -> None:
     if path == "/map.svg" and load_outlines() is None:
         pytest.skip("the outlines were not built, for which npm is needed")
     answer = await client.get(path)
@@ -393,7 +415,9 @@ async def test_a_drawing_is_a_file_of_its_own_with_its_style(client, path):
     assert ".drawing" in (root.findtext("{http://www.w3.org/2000/svg}style") or "")
 
 
-async def test_a_form_that_there_is_not_is_refused_with_what_there_is(client):
+async def test_a_form_that_there_is_not_is_refused_with_what_there_is(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.get("/map", headers={"Accept": "image/png"})
 
     assert answer.status_code == 406
@@ -401,7 +425,9 @@ async def test_a_form_that_there_is_not_is_refused_with_what_there_is(client):
 
 
 @pytest.mark.parametrize("path", ["/", "/map", "/trends", "/gaps", "/matrix", *ABOUT])
-async def test_every_query_that_a_page_links_is_answered(client, path):
+async def test_every_query_that_a_page_links_is_answered(
+    client: httpx.AsyncClient, path: str
+) -> None:
     text = await page(client, path)
 
     queries = {
@@ -415,13 +441,17 @@ async def test_every_query_that_a_page_links_is_answered(client, path):
     assert set(statuses) == {200}
 
 
-async def test_the_query_page_shows_the_query_that_a_page_leads_to_and_does_not_ask_it(client):
+async def test_the_query_page_shows_the_query_that_a_page_leads_to_and_does_not_ask_it(
+    client: httpx.AsyncClient,
+) -> None:
     text = await page(client, "/sparql?show=SELECT%20%2A%20%7B%3Cscript%3E")
 
     assert ">SELECT * {&lt;script&gt;</textarea>" in text
 
 
-async def test_the_matrix_holds_the_numbers_against_the_official_links(client):
+async def test_the_matrix_holds_the_numbers_against_the_official_links(
+    client: httpx.AsyncClient,
+) -> None:
     text = await page(client, "/matrix")
     rows = (await client.get("/matrix/counts.json")).json()["figures"][0]["rows"]
 
@@ -435,7 +465,7 @@ async def test_the_matrix_holds_the_numbers_against_the_official_links(client):
     )
 
 
-async def test_the_matrix_mixes_no_bases_unless_it_is_asked_to(client):
+async def test_the_matrix_mixes_no_bases_unless_it_is_asked_to(client: httpx.AsyncClient) -> None:
     declared, translated = [
         {
             (row["line"], row["goal"]): row["things"]
@@ -448,7 +478,7 @@ async def test_the_matrix_mixes_no_bases_unless_it_is_asked_to(client):
     assert (declared["C7-ehea", "3"], translated["C7-ehea", "3"]) == (1, 0)
 
 
-async def test_a_gap_is_what_nothing_is_reported_of(client):
+async def test_a_gap_is_what_nothing_is_reported_of(client: httpx.AsyncClient) -> None:
     results = {
         figure["name"]: figure["rows"]
         for figure in (await client.get("/gaps.json")).json()["figures"]
@@ -465,7 +495,7 @@ async def test_a_gap_is_what_nothing_is_reported_of(client):
     assert len(codes["country"]) > 200
 
 
-async def test_a_month_shows_its_events_and_leads_to_the_next(client):
+async def test_a_month_shows_its_events_and_leads_to_the_next(client: httpx.AsyncClient) -> None:
     text = await page(client, "/events?month=2025-05")
 
     assert '<a href="/page/event/demo/e1"' in text
@@ -484,20 +514,22 @@ async def test_a_month_shows_its_events_and_leads_to_the_next(client):
         "/events?month=0000-01",
     ],
 )
-async def test_what_cannot_be_shown_is_refused(client, path):
+async def test_what_cannot_be_shown_is_refused(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 400
 
 
 @pytest.mark.parametrize(
     "path", ["/search", "/trends", "/matrix/counts", "/figures/goal/4", "/events", "/documents"]
 )
-async def test_more_values_of_a_facet_than_are_taken_are_refused_with_how_many_are(client, path):
+async def test_more_values_of_a_facet_than_are_taken_are_refused_with_how_many_are(
+    client: httpx.AsyncClient, path: str
+) -> None:
     answer = await client.get(path, params={"country": [f"C{number}" for number in range(51)]})
 
     assert (answer.status_code, "at most 50 values" in answer.text) == (400, True)
 
 
-async def test_prizes_stand_by_year_and_category(client):
+async def test_prizes_stand_by_year_and_category(client: httpx.AsyncClient) -> None:
     text = await page(client, "/prizes")
     rows = list(csv.DictReader(io.StringIO((await client.get("/prizes.csv")).text)))
 
@@ -508,14 +540,14 @@ async def test_prizes_stand_by_year_and_category(client):
     ] == [("12", "champion", "2025")]
 
 
-async def test_documents_are_listed_and_narrowed(client):
+async def test_documents_are_listed_and_narrowed(client: httpx.AsyncClient) -> None:
     every, none = await page(client, "/documents"), await page(client, "/documents?country=404")
 
     assert "Good practice report" in every
     assert "Good practice report" not in none
 
 
-async def test_a_facet_narrows_the_search_and_states_the_counts(client):
+async def test_a_facet_narrows_the_search_and_states_the_counts(client: httpx.AsyncClient) -> None:
     narrowed = (await client.get("/search?goal=3&kind=initiative&format=json")).json()
     text = await page(client, "/search?goal=3&kind=initiative")
 
@@ -536,7 +568,9 @@ async def test_a_facet_narrows_the_search_and_states_the_counts(client):
     assert 'href="/feeds/goal/3.atom"' in text
 
 
-async def test_links_that_were_suggested_count_only_where_they_are_asked_for(client):
+async def test_links_that_were_suggested_count_only_where_they_are_asked_for(
+    client: httpx.AsyncClient,
+) -> None:
     totals = [
         (await client.get(f"/search?line=C4&{more}format=json")).json()["total"]
         for more in ("", "basis=suggested&", "basis=declared&basis=suggested&")
@@ -545,7 +579,7 @@ async def test_links_that_were_suggested_count_only_where_they_are_asked_for(cli
     assert totals == [20, 1, 21]
 
 
-async def test_words_and_facets_work_together(client):
+async def test_words_and_facets_work_together(client: httpx.AsyncClient) -> None:
     result = (await client.get("/search?q=network&goal=4&format=json&sort=title")).json()
 
     titles = [item["titles"][0]["text"] for item in result["results"]]
@@ -554,7 +588,7 @@ async def test_words_and_facets_work_together(client):
     assert "text:query" in result["sparql"]
 
 
-async def test_the_sparql_of_a_search_lists_the_same_things(client):
+async def test_the_sparql_of_a_search_lists_the_same_things(client: httpx.AsyncClient) -> None:
     result = (await client.get("/search?q=network&goal=4&year=2023&format=json")).json()
 
     rows = (
@@ -565,7 +599,9 @@ async def test_the_sparql_of_a_search_lists_the_same_things(client):
     )
 
 
-async def test_an_initiative_shows_its_places_relations_history_and_how_to_cite_it(client):
+async def test_an_initiative_shows_its_places_relations_history_and_how_to_cite_it(
+    client: httpx.AsyncClient,
+) -> None:
     text = await page(client, "/page/initiative/demo/a%2F1")
 
     assert [
@@ -577,7 +613,9 @@ async def test_an_initiative_shows_its_places_relations_history_and_how_to_cite_
         assert "<title>Marsabit</title>" in text
 
 
-async def test_an_initiative_shows_its_money_planned_dates_results_and_evidence(client):
+async def test_an_initiative_shows_its_money_planned_dates_results_and_evidence(
+    client: httpx.AsyncClient,
+) -> None:
     text = await page(client, "/page/initiative/demo/a%2F1")
 
     assert "1\u202f250\u202f000.5 KES" in text
@@ -598,7 +636,9 @@ async def test_an_initiative_shows_its_money_planned_dates_results_and_evidence(
     )
 
 
-async def test_a_document_shows_its_files_and_the_time_that_it_covers(client):
+async def test_a_document_shows_its_files_and_the_time_that_it_covers(
+    client: httpx.AsyncClient,
+) -> None:
     text = await page(client, "/page/document/demo/file.ttl.html")
 
     for words in (
@@ -612,7 +652,7 @@ async def test_a_document_shows_its_files_and_the_time_that_it_covers(client):
         assert words in text
 
 
-async def test_an_organization_is_drawn_with_its_partners(client):
+async def test_an_organization_is_drawn_with_its_partners(client: httpx.AsyncClient) -> None:
     text = await page(client, "/page/organization/demo/ministry-of-health")
 
     assert 'class="drawing network"' in text
@@ -625,8 +665,8 @@ async def test_an_organization_is_drawn_with_its_partners(client):
 
 @pytest.mark.parametrize("kind", SOURCE_FORMATS)
 async def test_a_definition_that_the_page_writes_is_one_that_the_harvester_takes(
-    client, kind, tmp_path
-):
+    client: httpx.AsyncClient, kind: Any, tmp_path: Path
+) -> None:
     results = {
         "kind": kind,
         "title": 'Registry "of" tests \\ é',
@@ -649,7 +689,7 @@ async def test_a_definition_that_the_page_writes_is_one_that_the_harvester_takes
     assert file.read_text(encoding="utf-8") in text
 
 
-async def test_the_map_reads_its_countries_out(client):
+async def test_the_map_reads_its_countries_out(client: httpx.AsyncClient) -> None:
     if load_outlines() is None:
         pytest.skip("the outlines were not built, for which npm is needed")
     text = await page(client, "/map")
@@ -658,7 +698,9 @@ async def test_the_map_reads_its_countries_out(client):
     assert 'href="/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404"' in text
 
 
-async def test_a_profile_of_a_line_has_its_row_of_the_matrix_with_the_official_links(client):
+async def test_a_profile_of_a_line_has_its_row_of_the_matrix_with_the_official_links(
+    client: httpx.AsyncClient,
+) -> None:
     row = await page(client, "/scheme/action-line/C7-ehea")
     column = await page(client, "/concept?iri=http://metadata.un.org/sdg/3")
 
@@ -672,13 +714,13 @@ async def test_a_profile_of_a_line_has_its_row_of_the_matrix_with_the_official_l
     assert column.count('<li class="h') == 18
 
 
-async def test_a_profile_of_a_country_leads_to_its_matrix(client):
+async def test_a_profile_of_a_country_leads_to_its_matrix(client: httpx.AsyncClient) -> None:
     assert 'href="/matrix?country=404"' in await page(
         client, "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404"
     )
 
 
-async def test_a_cell_of_the_matrix_names_one_of_its_initiatives(client):
+async def test_a_cell_of_the_matrix_names_one_of_its_initiatives(client: httpx.AsyncClient) -> None:
     text = await page(client, "/matrix")
 
     tip = re.search(
@@ -699,7 +741,9 @@ async def test_a_cell_of_the_matrix_names_one_of_its_initiatives(client):
         ("/page/organization/demo/ministry-of-health", 17, ""),
     ],
 )
-async def test_a_profile_has_its_row_of_the_matrix(client, path, cells, leads):
+async def test_a_profile_has_its_row_of_the_matrix(
+    client: httpx.AsyncClient, path: str, cells: int, leads: str
+) -> None:
     text = await page(client, path)
 
     row = text.partition('class="matrix-row"')[2].partition("</ol>")[0]
@@ -711,7 +755,9 @@ async def test_a_profile_has_its_row_of_the_matrix(client, path, cells, leads):
 
 
 @pytest.mark.parametrize("code", ["002", "014", "ldc", "dc"])
-async def test_an_area_counts_the_initiatives_of_the_areas_within_it(client, code):
+async def test_an_area_counts_the_initiatives_of_the_areas_within_it(
+    client: httpx.AsyncClient, code: str
+) -> None:
     """Kenya is in Africa, in Eastern Africa and among developing countries, not among the least
     developed ones.
     """
@@ -733,7 +779,9 @@ async def test_an_area_counts_the_initiatives_of_the_areas_within_it(client, cod
     assert (f'href="/follow?area={code}"' in text, f"/search?area={code}" in text) == (True, True)
 
 
-async def test_the_page_of_a_registry_begins_with_findings_and_names_its_licence(client):
+async def test_the_page_of_a_registry_begins_with_findings_and_names_its_licence(
+    client: httpx.AsyncClient,
+) -> None:
     text = await page(client, "/source/demo")
 
     assert text.count('id="figures"') == 1

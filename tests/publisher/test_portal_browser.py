@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -109,7 +111,9 @@ ALWAYS = {(False, "en", 1280), (True, "ar", 390)}  # the others are tried every 
     ("dark", "language", "width"),
     [pytest.param(*form, marks=() if form in ALWAYS else pytest.mark.nightly) for form in FORMS],
 )
-def test_a_page_has_no_fault_that_axe_finds(host, browser, packages, dark, language, width, name):
+def test_a_page_has_no_fault_that_axe_finds(
+    host: str, browser: Browser, packages: Path, dark: Any, language: Any, width: Any, name: str
+) -> None:
     browser.open(address(host, name, language), width, dark=dark)
 
     assert browser.faults(packages) == []
@@ -125,7 +129,9 @@ def test_a_page_has_no_fault_that_axe_finds(host, browser, packages, dark, langu
         ("zh", "Stocktake Sans SC", "国"),
     ],
 )
-def test_the_fonts_of_each_script_load_from_this_host(host, browser, language, family, text):
+def test_the_fonts_of_each_script_load_from_this_host(
+    host: str, browser: Browser, language: str, family: str, text: str
+) -> None:
     if not font_sheets(language):
         pytest.skip("the fonts were not fetched, for which npm is needed")
     browser.open(f"{host}/?lang={language}")
@@ -137,7 +143,9 @@ def test_the_fonts_of_each_script_load_from_this_host(host, browser, language, f
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
-def test_no_page_is_wider_than_a_small_telephone(host, browser, language):
+def test_no_page_is_wider_than_a_small_telephone(
+    host: str, browser: Browser, language: str
+) -> None:
     widths = {}
     for name in PAGES:
         browser.open(address(host, name, language), 320)
@@ -146,7 +154,9 @@ def test_no_page_is_wider_than_a_small_telephone(host, browser, language):
     assert {name: width for name, width in widths.items() if width > 320} == {}
 
 
-def test_the_header_of_a_telephone_is_low_and_its_menu_needs_no_script(host, browser):
+def test_the_header_of_a_telephone_is_low_and_its_menu_needs_no_script(
+    host: str, browser: Browser
+) -> None:
     browser.send_command("Emulation.setScriptExecutionDisabled", value=True)
     try:
         browser.open(f"{host}/?lang=en", 390)
@@ -163,7 +173,9 @@ def test_the_header_of_a_telephone_is_low_and_its_menu_needs_no_script(host, bro
     assert links == 5
 
 
-def test_a_reader_searches_narrows_opens_and_comes_to_the_query(host, browser):
+def test_a_reader_searches_narrows_opens_and_comes_to_the_query(
+    host: str, browser: Browser
+) -> None:
     browser.open(f"{host}/?lang=en")
     browser.leave(
         "document.querySelector('#q').value = 'network'; document.querySelector('form').submit()"
@@ -184,7 +196,7 @@ def test_a_reader_searches_narrows_opens_and_comes_to_the_query(host, browser):
     assert "GROUP BY" in browser.run("document.querySelector('#query').value")
 
 
-def test_a_reader_goes_from_the_map_to_a_country(host, browser):
+def test_a_reader_goes_from_the_map_to_a_country(host: str, browser: Browser) -> None:
     if load_outlines() is None:
         pytest.skip("the outlines were not built, for which npm is needed")
     browser.open(f"{host}/map?lang=en")
@@ -196,7 +208,9 @@ def test_a_reader_goes_from_the_map_to_a_country(host, browser):
     assert browser.run("document.querySelector('h1').textContent.trim()").endswith("Kenya")
 
 
-def test_a_reader_goes_from_a_cell_of_the_matrix_to_what_stands_there(host, browser):
+def test_a_reader_goes_from_a_cell_of_the_matrix_to_what_stands_there(
+    host: str, browser: Browser
+) -> None:
     browser.open(f"{host}/matrix?lang=en")
 
     browser.leave("document.querySelector('table.heat td a').click()")
@@ -205,7 +219,9 @@ def test_a_reader_goes_from_a_cell_of_the_matrix_to_what_stands_there(host, brow
     assert int(browser.run("document.querySelectorAll('.findings li').length")) > 0
 
 
-def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(host, browser):
+def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(
+    host: str, browser: Browser
+) -> None:
     browser.open(f"{host}/map?lang=en")
 
     for kind in ("keyDown", "keyUp"):
@@ -233,8 +249,8 @@ def press(browser: Browser, key: str, code: int, text: str = "") -> None:
 
 @pytest.mark.parametrize("name", ["home", "search", "matrix", "join", "status"])
 def test_the_keyboard_walks_a_page_from_its_first_link_to_its_last_and_is_seen_everywhere(
-    host, browser, name
-):
+    host: str, browser: Browser, name: str
+) -> None:
     browser.open(address(host, name, "en"))
     seen, hidden = [], []
 
@@ -255,7 +271,9 @@ def test_the_keyboard_walks_a_page_from_its_first_link_to_its_last_and_is_seen_e
     assert hidden == []
 
 
-def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_definition(host, browser):
+def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_definition(
+    host: str, browser: Browser
+) -> None:
     browser.send_command("Emulation.setScriptExecutionDisabled", value=True)
     try:
         browser.open(f"{host}/?lang=en")
@@ -324,8 +342,8 @@ def suggestions(browser: Browser, text: str) -> list[str]:
     [("en", 1280, False, "healt"), ("ar", 390, True, "صح"), ("zh", 390, False, "健")],
 )
 def test_suggestions_while_typing_have_no_fault_that_axe_finds(
-    host, browser, packages, language, width, dark, text
-):
+    host: str, browser: Browser, packages: Path, language: str, width: int, dark: bool, text: str
+) -> None:
     browser.open(f"{host}/search?lang={language}", width, dark=dark)
 
     result = suggestions(browser, text)
@@ -336,7 +354,7 @@ def test_suggestions_while_typing_have_no_fault_that_axe_finds(
     assert browser.run("document.documentElement.scrollWidth") <= width
 
 
-def test_the_keyboard_chooses_a_suggestion(host, browser):
+def test_the_keyboard_chooses_a_suggestion(host: str, browser: Browser) -> None:
     browser.open(f"{host}/?lang=en")
     state = "[q.getAttribute('aria-expanded'), q.getAttribute('aria-activedescendant'), document.querySelector('.suggestions').hidden]"
 
@@ -365,7 +383,7 @@ def test_the_keyboard_chooses_a_suggestion(host, browser):
     assert browser.run("location.pathname") == "/scheme/action-line/C7-ehea"
 
 
-def test_a_reader_copies_the_code_of_a_figure(host, browser):
+def test_a_reader_copies_the_code_of_a_figure(host: str, browser: Browser) -> None:
     browser.open(f"{host}/matrix?lang=en")
 
     copied = browser.run("""(async () => {
@@ -386,7 +404,7 @@ def test_a_reader_copies_the_code_of_a_figure(host, browser):
 
 
 @pytest.mark.parametrize(("page", "name"), [("/matrix", "matrix.png"), ("/map", "map.png")])
-def test_a_reader_saves_a_drawing_as_png(host, browser, page, name):
+def test_a_reader_saves_a_drawing_as_png(host: str, browser: Browser, page: str, name: str) -> None:
     browser.open(f"{host}{page}?lang=ar")
     saved = browser.run(
         """new Promise((resolve) => {
@@ -411,7 +429,9 @@ def test_a_reader_saves_a_drawing_as_png(host, browser, page, name):
     assert saved["colours"] > 20, "the drawing is empty"
 
 
-def test_what_was_typed_is_searched_where_no_suggestion_is_chosen(host, browser):
+def test_what_was_typed_is_searched_where_no_suggestion_is_chosen(
+    host: str, browser: Browser
+) -> None:
     browser.open(f"{host}/?lang=en")
 
     suggestions(browser, "telemed")
@@ -420,7 +440,7 @@ def test_what_was_typed_is_searched_where_no_suggestion_is_chosen(host, browser)
     assert browser.run("location.pathname + location.search") == "/search?q=telemed"
 
 
-def test_a_hostile_title_among_suggestions_is_text(host, browser):
+def test_a_hostile_title_among_suggestions_is_text(host: str, browser: Browser) -> None:
     browser.open(f"{host}/?lang=en")
 
     names = suggestions(browser, "alert")
@@ -429,7 +449,7 @@ def test_a_hostile_title_among_suggestions_is_text(host, browser):
     assert browser.run("document.querySelectorAll('.suggestions script').length") == 0
 
 
-def test_no_page_asks_another_host(host, browser):
+def test_no_page_asks_another_host(host: str, browser: Browser) -> None:
     before = len(browser.request_log)
     for path in PAGES.values():
         browser.open(host + path)
@@ -452,7 +472,9 @@ CODES = """[...document.querySelectorAll('table.heat tbody th a')].map((it) => {
 
 @pytest.mark.parametrize("language", ["ar", "zh", "en"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_labels_of_bars_keep_clear_of_them(host, browser, language, width):
+def test_labels_of_bars_keep_clear_of_them(
+    host: str, browser: Browser, language: str, width: int
+) -> None:
     browser.open(address(host, "line", language), width)
 
     assert browser.run("document.querySelectorAll('table.chart tr').length") > 10
@@ -468,14 +490,16 @@ OVERLAPPING = """[...document.querySelectorAll('table.heat tbody tr')].filter((r
 
 @pytest.mark.parametrize("language", ["en", "ar"])
 @pytest.mark.parametrize("width", [360, 500, 1200])
-def test_labels_of_the_matrix_keep_clear_of_its_cells(host, browser, language, width):
+def test_labels_of_the_matrix_keep_clear_of_its_cells(
+    host: str, browser: Browser, language: str, width: int
+) -> None:
     browser.open(f"{host}/matrix?lang={language}", width)
 
     assert browser.run("document.querySelectorAll('table.heat tbody tr').length") == 18
     assert browser.run(OVERLAPPING) == []
 
 
-def test_rows_of_the_matrix_begin_with_their_code_in_arabic(host, browser):
+def test_rows_of_the_matrix_begin_with_their_code_in_arabic(host: str, browser: Browser) -> None:
     browser.open(address(host, "matrix", "ar"), 1280)
 
     rows = browser.run(CODES)
@@ -484,7 +508,7 @@ def test_rows_of_the_matrix_begin_with_their_code_in_arabic(host, browser):
     assert [row for row in rows if not row["whole"] or not row["first"]] == []
 
 
-def test_progress_of_the_first_start_leaves_what_is_typed(host, browser):
+def test_progress_of_the_first_start_leaves_what_is_typed(host: str, browser: Browser) -> None:
     browser.open(f"{host}/?lang=en")
     browser.run(
         """document.querySelector(".hero").insertAdjacentHTML("beforebegin", '<section class="start"></section>');
@@ -546,7 +570,7 @@ TASKS = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_new_user_does_each_task_in_three_clicks(host, browser, task):
+def test_a_new_user_does_each_task_in_three_clicks(host: str, browser: Browser, task: str) -> None:
     clicks, condition = TASKS[task]
     browser.open(f"{host}/?lang=en")
 

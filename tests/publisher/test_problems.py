@@ -12,6 +12,7 @@ from publish_fixture import session_loop
 
 from publisher.app import SiteOptions, create_app
 from publisher.portal.problems import CATEGORIES, OA, PublicProblem
+from publisher.store.query_service import QueryService
 from vocab.iris import BASE
 
 RECORD = f"{BASE}record/demo/a%2F1"
@@ -50,7 +51,9 @@ def visitor(service, reports: ProblemsInMemory | None) -> httpx.AsyncClient:
 
 
 @session_loop
-async def test_a_problem_is_filed_without_script_and_has_a_public_page(service):
+async def test_a_problem_is_filed_without_script_and_has_a_public_page(
+    service: QueryService,
+) -> None:
     stored = ProblemsInMemory()
     async with visitor(service, stored) as client:
         page = await client.get("/page/initiative/demo/a%2F1", headers={"Accept": "text/html"})
@@ -76,7 +79,7 @@ async def test_a_problem_is_filed_without_script_and_has_a_public_page(service):
 
 
 @session_loop
-async def test_a_problem_is_a_web_annotation(service):
+async def test_a_problem_is_a_web_annotation(service: QueryService) -> None:
     async with visitor(service, ProblemsInMemory([("demo", "a/1", "title")])) as client:
         answer = await client.get("/problem/1", headers={"Accept": "text/turtle"})
 
@@ -105,7 +108,9 @@ async def test_a_problem_is_a_web_annotation(service):
     ],
 )
 @session_loop
-async def test_a_faulty_form_is_shown_again_with_what_was_written(service, change, message):
+async def test_a_faulty_form_is_shown_again_with_what_was_written(
+    service: QueryService, change: dict[str, str], message: str
+) -> None:
     stored = ProblemsInMemory()
     async with visitor(service, stored) as client:
         answer = await client.post("/problem", data=FORM | change)
@@ -128,7 +133,9 @@ async def test_a_faulty_form_is_shown_again_with_what_was_written(service, chang
     ],
 )
 @session_loop
-async def test_a_problem_is_about_a_record_a_source_or_a_page(service, path, target):
+async def test_a_problem_is_about_a_record_a_source_or_a_page(
+    service: QueryService, path: str, target: tuple[str, str]
+) -> None:
     stored = ProblemsInMemory()
     async with visitor(service, stored) as client:
         sent = await client.post("/problem", data=FORM | {"record": path})
@@ -141,7 +148,7 @@ async def test_a_problem_is_about_a_record_a_source_or_a_page(service, path, tar
     "path", ["/", "/matrix", "/source/demo", "/search?q=network", "/no-such-page"]
 )
 @session_loop
-async def test_every_page_leads_to_the_form(service, path):
+async def test_every_page_leads_to_the_form(service: QueryService, path: str) -> None:
     async with visitor(service, ProblemsInMemory()) as client:
         page = await client.get(path, headers={"Accept": "text/html"})
         link = re.search(r'<footer.*?href="(/problem\?[^"]*)" rel="nofollow"', page.text, re.DOTALL)
@@ -152,7 +159,7 @@ async def test_every_page_leads_to_the_form(service, path):
 
 
 @session_loop
-async def test_a_client_has_a_quota_and_other_sites_cannot_send(service):
+async def test_a_client_has_a_quota_and_other_sites_cannot_send(service: QueryService) -> None:
     stored = ProblemsInMemory()
     async with visitor(service, stored) as client:
         foreign = await client.post("/problem", data=FORM, headers={"Sec-Fetch-Site": "cross-site"})
@@ -166,7 +173,7 @@ async def test_a_client_has_a_quota_and_other_sites_cannot_send(service):
 
 
 @session_loop
-async def test_a_mirror_takes_no_problems(service):
+async def test_a_mirror_takes_no_problems(service: QueryService) -> None:
     async with visitor(service, None) as client:
         form = await client.get("/problem", headers={"Accept": "text/html"})
         answers = [await client.post("/problem", data=FORM), await client.get("/problem/1")]
@@ -176,7 +183,7 @@ async def test_a_mirror_takes_no_problems(service):
 
 
 @session_loop
-async def test_every_category_has_a_name_on_the_form(service):
+async def test_every_category_has_a_name_on_the_form(service: QueryService) -> None:
     async with visitor(service, ProblemsInMemory()) as client:
         form = await client.get("/problem", headers={"Accept": "text/html"})
 

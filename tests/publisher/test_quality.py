@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyoxigraph as ox
 import pytest
@@ -43,14 +44,14 @@ def quality(*shares: tuple[str, int, int, int]) -> Quality:
     )
 
 
-def test_the_indicators_are_in_the_five_dimensions_of_the_method():
+def test_the_indicators_are_in_the_five_dimensions_of_the_method() -> None:
     assert list(dict.fromkeys(item.dimension for item in indicators())) == [
         "findability", "accessibility", "interoperability", "reusability", "contextuality",
     ]  # fmt: skip
     assert len({item.name for item in indicators()}) == len(indicators())
 
 
-def test_points_are_the_weight_times_the_share_of_records():
+def test_points_are_the_weight_times_the_share_of_records() -> None:
     result = quality(("a", 30, 1, 4), ("b", 10, 4, 4))
 
     assert (result.points, result.most, result.share) == (17.5, 40, 44)
@@ -60,7 +61,9 @@ def test_points_are_the_weight_times_the_share_of_records():
 
 
 @session_loop
-async def test_each_measurement_is_the_number_that_its_query_gives_at_the_endpoint(service):
+async def test_each_measurement_is_the_number_that_its_query_gives_at_the_endpoint(
+    service: QueryService,
+) -> None:
     async with visitor(service) as client:
         figures = (await client.get("/quality.json")).json()["figures"]
         rows = figures[0]["rows"]
@@ -83,7 +86,7 @@ async def test_each_measurement_is_the_number_that_its_query_gives_at_the_endpoi
 
 
 @session_loop
-async def test_gone_records_are_not_measured(service):
+async def test_gone_records_are_not_measured(service: QueryService) -> None:
     async with visitor(service) as client:
         gone = await client.get("/quality", params={"record": "/record/demo/lost"})
         there = (await client.get("/quality.json", params={"record": "/record/demo/a%2F1"})).json()[
@@ -98,7 +101,7 @@ async def test_gone_records_are_not_measured(service):
 
 
 @session_loop
-async def test_measurements_are_dqv_and_name_their_metric(service):
+async def test_measurements_are_dqv_and_name_their_metric(service: QueryService) -> None:
     async with visitor(service) as client:
         text = (await client.get("/quality.ttl")).text
         one = (await client.get("/source/demo/quality.ttl")).text
@@ -123,7 +126,7 @@ async def test_measurements_are_dqv_and_name_their_metric(service):
 
 
 @session_loop
-async def test_a_rule_would_gain_what_its_records_lack(service):
+async def test_a_rule_would_gain_what_its_records_lack(service: QueryService) -> None:
     result = (await measure_sources(service))[DEMO]
 
     gains = await rule_gains(service, DEMO, result, ())
@@ -138,7 +141,7 @@ async def test_a_rule_would_gain_what_its_records_lack(service):
 
 
 @session_loop
-async def test_a_badge_has_the_percentage_and_no_script(service):
+async def test_a_badge_has_the_percentage_and_no_script(service: QueryService) -> None:
     async with visitor(service) as client:
         answer = await client.get("/source/demo/quality.svg")
         data = (await client.get("/source/demo/quality.json")).json()["figures"][0]["rows"]
@@ -150,7 +153,7 @@ async def test_a_badge_has_the_percentage_and_no_script(service):
     assert missing.status_code == 404
 
 
-def test_a_badge_escapes_a_hostile_title():
+def test_a_badge_escapes_a_hostile_title() -> None:
     drawn = badge(None, '"><script>alert(1)</script>')
 
     assert "<script" not in drawn
@@ -158,7 +161,7 @@ def test_a_badge_escapes_a_hostile_title():
 
 
 @session_loop
-async def test_the_pages_show_every_indicator_and_the_gains(service):
+async def test_the_pages_show_every_indicator_and_the_gains(service: QueryService) -> None:
     async with visitor(service) as client:
         one = await client.get("/source/demo/quality", headers={"Accept": "text/html"})
         everything = await client.get(
@@ -177,7 +180,9 @@ async def test_the_pages_show_every_indicator_and_the_gains(service):
     ("page", "expected"),
     [("<https://example.org/a>", (1, 1, 1)), ('"https://example.org/a b"', (0, 0, 0))],
 )
-def test_a_page_that_is_only_a_text_is_no_web_page(page, expected):
+def test_a_page_that_is_only_a_text_is_no_web_page(
+    page: str, expected: tuple[int, int, int]
+) -> None:
     store, names = ox.Store(), ("web-page", "secure-page", "page-not-gone")
     prefixes = "".join(
         f"PREFIX {name}: <{iri}>\n"
@@ -198,13 +203,15 @@ def test_a_page_that_is_only_a_text_is_no_web_page(page, expected):
     )
 
 
-def test_every_pattern_is_a_query_of_its_own():
+def test_every_pattern_is_a_query_of_its_own() -> None:
     for item in indicators():
         ox.Store().query(item.query(Iris(), source=DEMO))
 
 
 @session_loop
-async def test_the_history_has_the_releases_whose_stores_are_here(world, service, tmp_path):
+async def test_the_history_has_the_releases_whose_stores_are_here(
+    world: Path, service: QueryService, tmp_path: Path
+) -> None:
     data = shutil.copytree(world, tmp_path / "data")
     builder.build_release(data, Iris(), datetime(2026, 4, 1, tzinfo=UTC))
     release = get_release(data / "releases", 1)

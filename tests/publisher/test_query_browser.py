@@ -62,7 +62,9 @@ def _screenshot(browser: str, url: str, folder: Path) -> tuple[str, list[str]]:
     )
 
 
-def test_the_editor_stands_in_the_forms_place_and_asks_no_other_host(endpoint, browser, tmp_path):
+def test_the_editor_stands_in_the_forms_place_and_asks_no_other_host(
+    endpoint: str, browser: str, tmp_path: Path
+) -> None:
     page, hosts = _screenshot(browser, f"{endpoint}?example=prizes", tmp_path)
 
     assert re.search(r'<form class="card" id="plain"[^>]* hidden', page)
@@ -306,7 +308,9 @@ def test_the_page_speaks_the_language_of_its_reader(host: str, page: Browser) ->
 
 
 @pytest.mark.parametrize(("language", "width", "dark"), [("en", 1280, False), ("ar", 390, True)])
-def test_the_query_page_has_no_fault_that_axe_finds(host, page, packages, language, width, dark):
+def test_the_query_page_has_no_fault_that_axe_finds(
+    host: str, page: Browser, packages: Path, language: str, width: int, dark: bool
+) -> None:
     page.open(f"{host}/sparql?lang={language}", width, dark=dark)
     before = page.faults(packages)
     put(page, "SELECT ?s ?p { ?s ?p ?o } LIMIT 5")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -36,7 +37,7 @@ def _page(scripts: bool, releases: tuple[int, ...] = ()) -> str:
     return bytes(answer.body).decode()
 
 
-async def test_the_form_works_without_scripts(client: httpx.AsyncClient):
+async def test_the_form_works_without_scripts(client: httpx.AsyncClient) -> None:
     page = (await client.get("/sparql?example=prizes", headers=HTML)).text
     (text,) = re.findall(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)
 
@@ -47,14 +48,14 @@ async def test_the_form_works_without_scripts(client: httpx.AsyncClient):
     assert "winners" in answer.text.splitlines()[0]
 
 
-def test_without_a_bundle_the_page_is_a_plain_form(tmp_path):
+def test_without_a_bundle_the_page_is_a_plain_form(tmp_path: Path) -> None:
     page = _page(is_built(tmp_path))
 
     assert "<script" not in page
     assert '<form class="card" id="plain"' in page
 
 
-def test_with_a_bundle_the_scripts_are_our_own(tmp_path):
+def test_with_a_bundle_the_scripts_are_our_own(tmp_path: Path) -> None:
     page = _page(True)
 
     assert re.findall(r"<script[^>]*>", page) == [
@@ -63,21 +64,21 @@ def test_with_a_bundle_the_scripts_are_our_own(tmp_path):
     assert "style=" not in page
 
 
-def test_the_page_offers_the_releases(tmp_path):
+def test_the_page_offers_the_releases(tmp_path: Path) -> None:
     page = _page(True, (3, 2))
 
     assert 'data-releases="[3, 2]"' in page
     assert '<option value="3">Release 3</option>' in page
 
 
-async def test_the_page_has_the_policy_of_all_others(client: httpx.AsyncClient):
+async def test_the_page_has_the_policy_of_all_others(client: httpx.AsyncClient) -> None:
     answer = await client.get("/sparql", headers=HTML)
 
     assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
     assert "unsafe" not in CONTENT_SECURITY_POLICY
 
 
-async def test_words_to_complete_are_our_own_vocabulary(client: httpx.AsyncClient):
+async def test_words_to_complete_are_our_own_vocabulary(client: httpx.AsyncClient) -> None:
     body = (await client.get("/sparql/words")).json()
     labels = {
         kind: {item["iri"]: item["label"] for item in body[kind]}
@@ -90,7 +91,7 @@ async def test_words_to_complete_are_our_own_vocabulary(client: httpx.AsyncClien
     assert body["prefixes"]["wsis"] == Iris().ns
 
 
-async def test_words_are_not_sent_again_while_they_are_the_same(client: httpx.AsyncClient):
+async def test_words_are_not_sent_again_while_they_are_the_same(client: httpx.AsyncClient) -> None:
     first = await client.get("/sparql/words")
 
     again = await client.get("/sparql/words", headers={"If-None-Match": first.headers["ETag"]})
@@ -99,7 +100,9 @@ async def test_words_are_not_sent_again_while_they_are_the_same(client: httpx.As
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_an_example_and_a_query_together_are_a_query(client: httpx.AsyncClient, method):
+async def test_an_example_and_a_query_together_are_a_query(
+    client: httpx.AsyncClient, method: str
+) -> None:
     answer = await client.request(
         method, "/sparql", params={"query": "ASK {}", "example": "prizes", "format": "json"}
     )

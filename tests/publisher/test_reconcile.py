@@ -63,7 +63,9 @@ async def extension(
     return answer.json()
 
 
-async def test_the_manifest_is_valid_and_its_addresses_are_of_this_host(client):
+async def test_the_manifest_is_valid_and_its_addresses_are_of_this_host(
+    client: httpx.AsyncClient,
+) -> None:
     manifest = await fetch(client, "/reconcile", schemas.MANIFEST)
 
     assert manifest["versions"] == ["0.2"]
@@ -79,14 +81,18 @@ async def test_the_manifest_is_valid_and_its_addresses_are_of_this_host(client):
 
 
 @pytest.mark.parametrize(("language", "name"), COUNTRIES.items())
-async def test_a_country_is_found_by_its_name_in_each_language(client, language, name):
+async def test_a_country_is_found_by_its_name_in_each_language(
+    client: httpx.AsyncClient, language: str, name: str
+) -> None:
     [first, *_] = await match(client, query=name, type="country")
 
     assert (first["id"], first["match"], first["score"]) == (KENYA, True, 100)
 
 
 @pytest.mark.parametrize(("language", "name"), GOALS.items())
-async def test_a_goal_is_found_by_its_name_in_each_language(client, language, name):
+async def test_a_goal_is_found_by_its_name_in_each_language(
+    client: httpx.AsyncClient, language: str, name: str
+) -> None:
     [first, *_] = await match(client, query=name, type="goal")
 
     assert (first["id"], first["match"]) == (GOAL, True)
@@ -106,7 +112,9 @@ async def test_a_goal_is_found_by_its_name_in_each_language(client, language, na
         (KENYA, "country", KENYA),
     ],
 )
-async def test_a_code_a_name_or_an_identifier_matches(client, text, kind, iri):
+async def test_a_code_a_name_or_an_identifier_matches(
+    client: httpx.AsyncClient, text: Any, kind: str, iri: Any
+) -> None:
     [first, *_] = await match(client, query=text, type=[kind])
 
     assert (first["id"], first["match"]) == (iri, True)
@@ -122,27 +130,31 @@ async def test_a_code_a_name_or_an_identifier_matches(client, text, kind, iri):
         ("Telemedicine", "initiative", CLINICS),
     ],
 )
-async def test_a_similar_name_is_a_candidate_and_no_match(client, text, kind, iri):
+async def test_a_similar_name_is_a_candidate_and_no_match(
+    client: httpx.AsyncClient, text: str, kind: str, iri: Any
+) -> None:
     [first, *_] = await match(client, query=text, type=kind)
 
     assert (first["id"], first["match"]) == (iri, False)
     assert first["features"][0] == {"id": "name", "value": first["score"]}
 
 
-async def test_a_name_that_is_as_short_as_its_score_allows_is_a_candidate(client):
+async def test_a_name_that_is_as_short_as_its_score_allows_is_a_candidate(
+    client: httpx.AsyncClient,
+) -> None:
     candidates = await match(client, query="Nig", type="country", limit=20)
 
     assert [item["score"] for item in candidates if item["name"] == "Niger"] == [75]
 
 
-async def test_without_a_type_all_types_are_searched(client):
+async def test_without_a_type_all_types_are_searched(client: httpx.AsyncClient) -> None:
     candidates = await match(client, query="Ministry of Health")
 
     assert candidates[0]["id"] == MINISTRY
     assert candidates[0]["type"] == [{"id": "organization", "name": "Organization"}]
 
 
-async def test_namesakes_are_no_match_until_a_property_decides(client):
+async def test_namesakes_are_no_match_until_a_property_decides(client: httpx.AsyncClient) -> None:
     by_name = await match(client, query="Community network 1", type="initiative", limit=3)
     here = await match(
         client,
@@ -162,7 +174,7 @@ async def test_namesakes_are_no_match_until_a_property_decides(client):
     assert elsewhere[0]["score"] < here[0]["score"]
 
 
-async def test_properties_without_a_name_select_things(client):
+async def test_properties_without_a_name_select_things(client: httpx.AsyncClient) -> None:
     candidates = await match(
         client,
         properties=[{"pid": "goal", "v": ["Quality education"]}],
@@ -182,13 +194,13 @@ HOSTILE_NAMES = [
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES, ids=range(len(HOSTILE_NAMES)))
-async def test_a_hostile_name_has_candidates_or_none(client, name):
+async def test_a_hostile_name_has_candidates_or_none(client: httpx.AsyncClient, name: str) -> None:
     candidates = await match(client, query=name)
 
     assert not any(item["match"] for item in candidates)
 
 
-async def test_a_body_of_a_megabyte_is_refused(client):
+async def test_a_body_of_a_megabyte_is_refused(client: httpx.AsyncClient) -> None:
     answer = await client.post(
         "/reconcile", data={"queries": json.dumps({"q": {"query": "y" * (1 << 20)}})}
     )
@@ -196,7 +208,9 @@ async def test_a_body_of_a_megabyte_is_refused(client):
     assert answer.status_code == 413
 
 
-async def test_a_thousand_queries_are_a_batch_and_ten_thousand_are_not(client):
+async def test_a_thousand_queries_are_a_batch_and_ten_thousand_are_not(
+    client: httpx.AsyncClient,
+) -> None:
     batch, large = (
         {f"q{n}": {"query": "Kenya", "type": "country"} for n in range(count)}
         for count in (1_000, 10_000)
@@ -240,7 +254,9 @@ async def test_a_thousand_queries_are_a_batch_and_ten_thousand_are_not(client):
         ),
     ],
 )
-async def test_a_batch_that_is_not_valid_is_answered_with_what_is_wrong(client, sent, part):
+async def test_a_batch_that_is_not_valid_is_answered_with_what_is_wrong(
+    client: httpx.AsyncClient, sent: str, part: str
+) -> None:
     answer = await client.post("/reconcile", data={"queries": sent})
 
     assert answer.status_code == 400
@@ -261,7 +277,9 @@ async def test_a_batch_that_is_not_valid_is_answered_with_what_is_wrong(client, 
         ({}, "needs the field queries or extend"),
     ],
 )
-async def test_a_form_that_is_not_valid_is_answered_with_what_is_wrong(client, sent, part):
+async def test_a_form_that_is_not_valid_is_answered_with_what_is_wrong(
+    client: httpx.AsyncClient, sent: dict[str, Any], part: str
+) -> None:
     answer = await client.post(
         "/reconcile", data=sent, headers={"Content-Type": "application/x-www-form-urlencoded"}
     )
@@ -270,13 +288,13 @@ async def test_a_form_that_is_not_valid_is_answered_with_what_is_wrong(client, s
     assert part in answer.json()["detail"]
 
 
-async def test_another_media_type_is_refused(client):
+async def test_another_media_type_is_refused(client: httpx.AsyncClient) -> None:
     answer = await client.post("/reconcile", json={"q0": {"query": "Kenya"}})
 
     assert answer.status_code == 415
 
 
-async def test_a_batch_may_be_sent_by_get_and_from_another_site(client):
+async def test_a_batch_may_be_sent_by_get_and_from_another_site(client: httpx.AsyncClient) -> None:
     queries = json.dumps({"q0": {"query": "Kenya", "type": "country"}})
 
     answer = await client.get(
@@ -287,7 +305,7 @@ async def test_a_batch_may_be_sent_by_get_and_from_another_site(client):
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def test_values_of_entities_extend_a_table(client):
+async def test_values_of_entities_extend_a_table(client: httpx.AsyncClient) -> None:
     properties = ("name", "country", "lead", "start", "initiatives", "code", "iso3")
 
     answer = await extension(client, [CLINICS, MINISTRY, KENYA, "nothing"], *properties)
@@ -310,7 +328,7 @@ async def test_values_of_entities_extend_a_table(client):
     }
 
 
-async def test_names_are_in_the_language_of_the_request(client):
+async def test_names_are_in_the_language_of_the_request(client: httpx.AsyncClient) -> None:
     answer = await extension(client, [CLINICS, KENYA], "name", "country", language="ar")
 
     assert answer["rows"][KENYA]["name"] == [{"str": "كينيا"}]
@@ -318,7 +336,7 @@ async def test_names_are_in_the_language_of_the_request(client):
     assert answer["rows"][CLINICS]["country"][0]["name"] == "كينيا"
 
 
-async def test_names_are_completed(client):
+async def test_names_are_completed(client: httpx.AsyncClient) -> None:
     countries = await fetch(client, "/reconcile/suggest/entity", schemas.ENTITIES, prefix="ken")
     things = await fetch(
         client, "/reconcile/suggest/entity", schemas.ENTITIES, prefix="Community netw"
@@ -334,7 +352,7 @@ async def test_names_are_completed(client):
     assert [item["id"] for item in known["result"]] == [CLINICS]
 
 
-async def test_types_and_properties_are_completed(client):
+async def test_types_and_properties_are_completed(client: httpx.AsyncClient) -> None:
     types = await fetch(client, "/reconcile/suggest/type", schemas.SUGGESTIONS, prefix="act")
     properties = await fetch(
         client, "/reconcile/suggest/property", schemas.SUGGESTIONS, prefix="iso"
@@ -358,14 +376,14 @@ FLYOUTS = [
 
 
 @pytest.mark.parametrize(("what", "name"), FLYOUTS)
-async def test_a_flyout_is_html_in_json(client, what, name):
+async def test_a_flyout_is_html_in_json(client: httpx.AsyncClient, what: str, name: str) -> None:
     answer = await fetch(client, f"/reconcile/flyout/{what}", schemas.FLYOUT, id=name)
 
     assert answer["id"] == name
     assert "<script" not in answer["html"]
 
 
-async def test_a_preview_may_be_framed_and_other_pages_may_not(client):
+async def test_a_preview_may_be_framed_and_other_pages_may_not(client: httpx.AsyncClient) -> None:
     preview = await client.get("/reconcile/preview", params={"id": CLINICS})
     page = await client.get("/about", headers={"Accept": "text/html"})
 
@@ -375,7 +393,7 @@ async def test_a_preview_may_be_framed_and_other_pages_may_not(client):
     assert page.headers["x-frame-options"] == "DENY"
 
 
-async def test_the_view_of_an_entity_is_its_page(client):
+async def test_the_view_of_an_entity_is_its_page(client: httpx.AsyncClient) -> None:
     thing = await client.get("/reconcile/view", params={"id": CLINICS})
     concept = await client.get("/reconcile/view", params={"id": KENYA})
 
@@ -387,7 +405,7 @@ async def test_the_view_of_an_entity_is_its_page(client):
     "path",
     ["/reconcile/view", "/reconcile/preview", "/reconcile/flyout/entity", "/reconcile/flyout/type"],
 )
-async def test_an_unknown_entity_is_not_found(client, path):
+async def test_an_unknown_entity_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path, params={"id": "https://example.org/nothing"})
 
     assert answer.status_code == 404

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 
@@ -85,7 +87,7 @@ def test_triples_that_thousands_of_graphs_repeat_come_at_once() -> None:
     assert [len(part) for part in stream_in_chunks(lines, lambda _: None, 10)] == [3]
 
 
-def test_more_lines_than_memory_holds_are_sorted(tmp_path) -> None:
+def test_more_lines_than_memory_holds_are_sorted(tmp_path: Path) -> None:
     lines = [b"%d\n" % (number * 7919 % 1000) for number in range(1000)]
     sorter = Sorter(tmp_path, run_length=10, max_merged=3)
     for start in range(0, 1000, 5):

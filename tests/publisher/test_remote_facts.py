@@ -56,8 +56,8 @@ def read(endpoint: CountingEndpoint) -> list[set[Quad]]:
 
 @pytest.mark.parametrize(("most", "questions"), [(1000, 3), (30, 11)])
 def test_graphs_that_are_expected_are_asked_for_together_and_fewer_where_the_store_ends_early(
-    most, questions
-):
+    most: int, questions: int
+) -> None:
     endpoint = CountingEndpoint(most)
 
     result = read(endpoint)
@@ -69,7 +69,7 @@ def test_graphs_that_are_expected_are_asked_for_together_and_fewer_where_the_sto
     assert endpoint.request_log == questions
 
 
-def test_a_graph_that_nobody_expected_is_asked_for_by_itself():
+def test_a_graph_that_nobody_expected_is_asked_for_by_itself() -> None:
     endpoint = CountingEndpoint()
     known = RemoteQuads(endpoint, STANDARD)
 
@@ -78,6 +78,6 @@ def test_a_graph_that_nobody_expected_is_asked_for_by_itself():
     assert (len(results), endpoint.request_log, remote_quads.GRAPHS) == (2, 1, 100)
 
 
-def test_a_store_that_gives_not_even_one_graph_whole_says_so():
+def test_a_store_that_gives_not_even_one_graph_whole_says_so() -> None:
     with pytest.raises(EndpointError):
         read(CountingEndpoint(0))

@@ -10,6 +10,7 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -63,7 +64,7 @@ def files(data: Path, name: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (data / "reports" / name).iterdir()}
 
 
-def test_a_report_has_pages_a_print_and_numbers_with_their_sums(data, report):
+def test_a_report_has_pages_a_print_and_numbers_with_their_sums(data: Path, report: Report) -> None:
     result = files(data, report.name)
 
     assert sorted(result) == [
@@ -77,7 +78,7 @@ def test_a_report_has_pages_a_print_and_numbers_with_their_sums(data, report):
     assert report.name == "release-1.en"
 
 
-def test_each_finding_leads_to_the_query_of_its_number(data, report):
+def test_each_finding_leads_to_the_query_of_its_number(data: Path, report: Report) -> None:
     page = files(data, report.name)["report.html"].decode()
 
     findings = page.partition('<section id="findings">')[2].partition("</section>")[0]
@@ -87,7 +88,9 @@ def test_each_finding_leads_to_the_query_of_its_number(data, report):
     assert [key for key in keys if f'<h3 id="query-{key}">' not in page] == []
 
 
-def test_each_action_line_with_initiatives_has_a_chapter_with_three_of_them(data, report):
+def test_each_action_line_with_initiatives_has_a_chapter_with_three_of_them(
+    data: Path, report: Report
+) -> None:
     figures = report_figures(data, report.name)
 
     chapters = [figure for key, figure in figures.items() if key.startswith("line-")]
@@ -98,7 +101,9 @@ def test_each_action_line_with_initiatives_has_a_chapter_with_three_of_them(data
     assert {len(str(figure["rows"]).split("], [")) for figure in chapters} <= {1, 2, 3}
 
 
-def test_the_matrix_has_names_and_numbers_and_is_mirrored_in_arabic(data, report):
+def test_the_matrix_has_names_and_numbers_and_is_mirrored_in_arabic(
+    data: Path, report: Report
+) -> None:
     arabic = build_report(data, IRIS, 1, "ar", {})
 
     rows = report_figures(data, report.name)["matrix"]["rows"]
@@ -114,7 +119,7 @@ def test_the_matrix_has_names_and_numbers_and_is_mirrored_in_arabic(data, report
     assert [float(result[1]) > 300 for result in firsts if result] == [False, True]
 
 
-def test_made_again_of_the_same_release_it_is_the_same_bytes(data, report):
+def test_made_again_of_the_same_release_it_is_the_same_bytes(data: Path, report: Report) -> None:
     before = files(data, report.name)
     # so that its tables are made anew, of its N-Quads
     shutil.rmtree(data / "store", ignore_errors=True)
@@ -125,7 +130,9 @@ def test_made_again_of_the_same_release_it_is_the_same_bytes(data, report):
 
 
 @pytest.mark.parametrize("key", ["kinds", "country", "source", "remark", "basis"])
-def test_each_number_is_the_answer_to_its_query(data, report, store, key):
+def test_each_number_is_the_answer_to_its_query(
+    data: Path, report: Report, store: Store, key: str
+) -> None:
     figure = report_figures(data, report.name)[key]
 
     answer = store.query(figure["query"], base_iri=IRIS.base)
@@ -137,7 +144,9 @@ def test_each_number_is_the_answer_to_its_query(data, report, store, key):
     assert any(numbers)
 
 
-def test_the_rows_that_a_cut_gathered_become_tables_that_are_kept(data, report):
+def test_the_rows_that_a_cut_gathered_become_tables_that_are_kept(
+    data: Path, report: Report
+) -> None:
     stores = data / "store" / "releases"
 
     assert not rows_folder(data, report.release).exists()
@@ -147,7 +156,7 @@ def test_the_rows_that_a_cut_gathered_become_tables_that_are_kept(data, report):
     assert list(stores.glob(".part-*")) == []
 
 
-def test_a_release_stands_where_its_report_cannot_be_written(data, tmp_path):
+def test_a_release_stands_where_its_report_cannot_be_written(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "journal", tmp_path / "journal")
     (tmp_path / "reports").write_text("no folder")
 
@@ -158,7 +167,7 @@ def test_a_release_stands_where_its_report_cannot_be_written(data, tmp_path):
     assert get_release(tmp_path / "releases", 1) is not None
 
 
-def test_a_release_is_followed_by_its_report(data, tmp_path):
+def test_a_release_is_followed_by_its_report(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "journal", tmp_path / "journal")
 
     result = CliRunner().invoke(app, ["--data", str(tmp_path), "release"])
@@ -167,7 +176,7 @@ def test_a_release_is_followed_by_its_report(data, tmp_path):
     assert [item.name for item in list_reports(tmp_path / "reports")] == ["release-1.en"]
 
 
-def test_a_report_is_narrowed_and_reported_in_another_language(data):
+def test_a_report_is_narrowed_and_reported_in_another_language(data: Path) -> None:
     created = build_report(data, IRIS, 1, "ar", {"goal": "4"})
 
     page = (data / "reports" / created.name / "report.html").read_text()
@@ -176,7 +185,7 @@ def test_a_report_is_narrowed_and_reported_in_another_language(data):
 
 
 @pytest.mark.parametrize("country", ["404", "KE", "Kenya"])
-def test_a_country_is_named_by_code_or_by_name(data, country):
+def test_a_country_is_named_by_code_or_by_name(data: Path, country: str) -> None:
     assert (
         build_report(data, IRIS, 1, "en", {"country": country}).name == "release-1.country-404.en"
     )
@@ -192,7 +201,9 @@ NARROWINGS = [
 
 
 @pytest.mark.parametrize("chosen", NARROWINGS, ids=lambda chosen: "-".join(*chosen.items()))
-def test_a_narrowed_report_has_only_matching_data(data, store, chosen):
+def test_a_narrowed_report_has_only_matching_data(
+    data: Path, store: Store, chosen: dict[str, str]
+) -> None:
     created = build_report(data, IRIS, 1, "en", chosen)
 
     figures = report_figures(data, created.name)
@@ -234,19 +245,26 @@ def test_a_narrowed_report_has_only_matching_data(data, store, chosen):
         (9, "en", {}, ReleaseNotFound, "there is no release 9"),
     ],
 )
-def test_what_cannot_be_made_says_what_can(data, number, language, chosen, kind, message):
+def test_what_cannot_be_made_says_what_can(
+    data: Path,
+    number: int,
+    language: str,
+    chosen: dict[str, Any],
+    kind: type[Exception] | type[ReleaseNotFound],
+    message: str,
+) -> None:
     with pytest.raises(kind, match=message):
         build_report(data, IRIS, number, language, chosen)
 
 
-def test_without_a_release_the_command_says_how_to_cut_one(tmp_path):
+def test_without_a_release_the_command_says_how_to_cut_one(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["--data", str(tmp_path), "report"])
 
     assert result.exit_code == 1
     assert "none was cut yet: `stocktake release` cuts one" in " ".join(result.stderr.split())
 
 
-def test_the_command_names_the_files_that_it_wrote(data):
+def test_the_command_names_the_files_that_it_wrote(data: Path) -> None:
     result = CliRunner().invoke(
         app,
         [
@@ -271,7 +289,7 @@ def test_the_command_names_the_files_that_it_wrote(data):
     ]
 
 
-async def test_reports_are_listed_and_served(data, report):
+async def test_reports_are_listed_and_served(data: Path, report: Report) -> None:
     site = create_app(QueryService(data, IRIS))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(site), base_url="http://x", follow_redirects=True

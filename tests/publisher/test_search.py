@@ -32,7 +32,9 @@ async def results_of(client: httpx.AsyncClient, **parameters: str) -> dict:
     return answer.json()
 
 
-async def test_a_search_finds_titles_and_descriptions_in_each_language(client):
+async def test_a_search_finds_titles_and_descriptions_in_each_language(
+    client: httpx.AsyncClient,
+) -> None:
     english, french, arabic = [
         await results_of(client, q=words)
         for words in ("clinic satellite", "cliniques isolées", "عيادات")
@@ -46,7 +48,7 @@ async def test_a_search_finds_titles_and_descriptions_in_each_language(client):
     assert english["results"][0]["passage"].startswith("Forty clinics")
 
 
-async def test_an_organization_is_found_by_its_name(client):
+async def test_an_organization_is_found_by_its_name(client: httpx.AsyncClient) -> None:
     page = await results_of(client, q='"clinics united"', kind="organization")
 
     assert [(item["kind"], item["titles"][0]["text"]) for item in page["results"]] == [
@@ -54,11 +56,11 @@ async def test_an_organization_is_found_by_its_name(client):
     ]
 
 
-async def test_what_is_gone_is_not_found(client):
+async def test_what_is_gone_is_not_found(client: httpx.AsyncClient) -> None:
     assert (await results_of(client, q="lost"))["total"] == 0
 
 
-async def test_filters_narrow_a_search(client):
+async def test_filters_narrow_a_search(client: httpx.AsyncClient) -> None:
     kinds = [
         (await results_of(client, q="health", kind=kind))["total"]
         for kind in ("", "event", "organization", "post")
@@ -78,7 +80,9 @@ async def test_filters_narrow_a_search(client):
     assert sources == [120, 0]
 
 
-async def test_pages_hold_each_result_once_and_lead_to_one_another(client):
+async def test_pages_hold_each_result_once_and_lead_to_one_another(
+    client: httpx.AsyncClient,
+) -> None:
     things, address = [], "/search?q=network&format=json&per=50"
     while address:
         page = (await client.get(address)).json()
@@ -90,7 +94,9 @@ async def test_pages_hold_each_result_once_and_lead_to_one_another(client):
     assert "page=2" in page["previous"]
 
 
-async def test_the_page_works_as_a_form_whose_address_can_be_kept(client):
+async def test_the_page_works_as_a_form_whose_address_can_be_kept(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.get("/search?q=network&kind=initiative&sort=newest&page=2", headers=HTML)
 
     assert answer.headers["content-type"].startswith("text/html")
@@ -105,14 +111,14 @@ async def test_the_page_works_as_a_form_whose_address_can_be_kept(client):
     assert "<script" not in answer.text.replace(SCRIPT, "", 1)
 
 
-async def test_a_search_without_words_lists_everything(client):
+async def test_a_search_without_words_lists_everything(client: httpx.AsyncClient) -> None:
     page = await results_of(client)
 
     assert page["total"] > 120
     assert (await client.get("/search", headers=HTML)).status_code == 200
 
 
-async def test_similar_words_are_reported(client):
+async def test_similar_words_are_reported(client: httpx.AsyncClient) -> None:
     page = await results_of(client, q="telemidicine")
     response = await client.get("/search?q=telemidicine", headers=HTML)
 
@@ -120,14 +126,14 @@ async def test_similar_words_are_reported(client):
     assert "No exact matches" in response.text
 
 
-async def test_harvested_text_is_escaped(client):
+async def test_harvested_text_is_escaped(client: httpx.AsyncClient) -> None:
     answer = await client.get("/search?q=alert", headers=HTML)
 
     assert "&lt;script&gt;" in answer.text
     assert "<script" not in answer.text.replace(SCRIPT, "", 1)
 
 
-async def test_what_was_typed_is_escaped(client):
+async def test_what_was_typed_is_escaped(client: httpx.AsyncClient) -> None:
     answer = await client.get(
         "/search", params={"q": '"><script>alert(1)</script>', "source": '"><b>'}, headers=HTML
     )
@@ -149,14 +155,16 @@ async def test_what_was_typed_is_escaped(client):
         ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html"),
     ],
 )
-async def test_findings_come_in_the_format_that_is_asked_for(client, accept, kind):
+async def test_findings_come_in_the_format_that_is_asked_for(
+    client: httpx.AsyncClient, accept: str, kind: str
+) -> None:
     answer = await client.get("/search?q=telemedicine", headers={"Accept": accept})
 
     assert answer.headers["content-type"].partition(";")[0] == kind
     assert "Telemedicine for remote clinics" in re.sub("</?mark>", "", answer.text)
 
 
-async def test_csv_has_a_row_for_each_result(client):
+async def test_csv_has_a_row_for_each_result(client: httpx.AsyncClient) -> None:
     answer = await client.get("/search?q=network&format=csv&per=7")
 
     rows = list(csv.DictReader(io.StringIO(answer.text)))
@@ -179,14 +187,16 @@ async def test_csv_has_a_row_for_each_result(client):
     ],
     ids=str,
 )
-async def test_what_cannot_be_asked_is_refused(client, parameters):
+async def test_what_cannot_be_asked_is_refused(
+    client: httpx.AsyncClient, parameters: dict[str, str]
+) -> None:
     answer = await client.get("/search", params=parameters)
 
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_an_unknown_format_is_not_acceptable(client):
+async def test_an_unknown_format_is_not_acceptable(client: httpx.AsyncClient) -> None:
     assert (await client.get("/search?format=pdf")).status_code == 406
     assert (await client.get("/search", headers={"Accept": "image/png"})).status_code == 406
 
@@ -207,7 +217,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("words", HOSTILE, ids=lambda words: ascii(words)[:12])
-async def test_no_search_is_an_error_of_ours(client, words):
+async def test_no_search_is_an_error_of_ours(client: httpx.AsyncClient, words: str) -> None:
     answers = [
         await client.get("/search", params={"q": words}, headers=headers)
         for headers in (HTML, {"Accept": "application/json"})
@@ -217,7 +227,7 @@ async def test_no_search_is_an_error_of_ours(client, words):
 
 
 @pytest.mark.parametrize("words", ['"' * 10_000, "(" * 10_000, "水" * 3_000])
-async def test_a_search_that_is_too_long_is_refused(client, words):
+async def test_a_search_that_is_too_long_is_refused(client: httpx.AsyncClient, words: str) -> None:
     assert (await client.get("/search", params={"q": words})).status_code == 400
 
 
@@ -242,7 +252,7 @@ async def sparql(client: httpx.AsyncClient, query: str) -> httpx.Response:
         "africa",
     ],
 )
-async def test_sparql_and_the_page_find_the_same(client, words):
+async def test_sparql_and_the_page_find_the_same(client: httpx.AsyncClient, words: str) -> None:
     page = await results_of(client, q=words, per="1000")
 
     answer = await sparql(
@@ -258,7 +268,7 @@ async def test_sparql_and_the_page_find_the_same(client, words):
     assert ("similar" in answer.headers.get("stocktake-text", "")) == page["similar"]
 
 
-async def test_a_search_joins_with_what_is_said_of_things(client):
+async def test_a_search_joins_with_what_is_said_of_things(client: httpx.AsyncClient) -> None:
     answer = await sparql(
         client,
         'SELECT ?title { ?thing text:query "satellite" ; <http://purl.org/dc/terms/title> ?title FILTER(lang(?title) = "fr") }',
@@ -269,14 +279,16 @@ async def test_a_search_joins_with_what_is_said_of_things(client):
     ]
 
 
-async def test_a_search_that_is_written_wrongly_is_reported_with_its_place(client):
+async def test_a_search_that_is_written_wrongly_is_reported_with_its_place(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await sparql(client, "SELECT * {\n ?thing text:query ?words }")
 
     assert answer.status_code == 400
     assert (answer.json()["line"], answer.json()["column"]) == (2, 20)
 
 
-async def test_a_fault_behind_a_search_keeps_its_place(client):
+async def test_a_fault_behind_a_search_keeps_its_place(client: httpx.AsyncClient) -> None:
     query = 'SELECT * {\n ?thing text:query "network" FILTER(1 + ) }'
     with pytest.raises(SyntaxError) as written:
         Store().query(SPACE + query)
@@ -289,7 +301,7 @@ async def test_a_fault_behind_a_search_keeps_its_place(client):
     )
 
 
-async def test_a_search_that_is_asked_again_is_answered_alike(client):
+async def test_a_search_that_is_asked_again_is_answered_alike(client: httpx.AsyncClient) -> None:
     first, second = [
         await sparql(client, 'SELECT (COUNT(*) AS ?n) { ?thing text:query "network" }')
         for _ in range(2)

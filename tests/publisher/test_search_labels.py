@@ -60,14 +60,18 @@ async def results_of(client: httpx.AsyncClient, **parameters: str) -> dict:
         "telemedicine Kenya",
     ],
 )
-async def test_a_thing_is_found_by_the_labels_of_what_it_is_linked_to(client, words):
+async def test_a_thing_is_found_by_the_labels_of_what_it_is_linked_to(
+    client: httpx.AsyncClient, words: str
+) -> None:
     page = await results_of(client, q=words, kind="initiative")
 
     assert not page["similar"]
     assert RICH in [item["thing"].rpartition("/id/")[2] for item in page["results"]]
 
 
-async def test_a_thing_is_found_by_the_names_of_its_organizations(client):
+async def test_a_thing_is_found_by_the_names_of_its_organizations(
+    client: httpx.AsyncClient,
+) -> None:
     page = await results_of(client, q="clinics united", kind="initiative")
 
     assert [
@@ -75,7 +79,7 @@ async def test_a_thing_is_found_by_the_names_of_its_organizations(client):
     ] == [(RICH, ["Clinics United"])]
 
 
-async def test_links_that_are_not_declared_find_nothing(client):
+async def test_links_that_are_not_declared_find_nothing(client: httpx.AsyncClient) -> None:
     # of C2, to which the record is linked by a crosswalk alone
     page = await results_of(client, q="broadband")
 
@@ -83,7 +87,9 @@ async def test_links_that_are_not_declared_find_nothing(client):
     assert RICH not in [item["thing"].rpartition("/id/")[2] for item in page["results"]]
 
 
-async def test_topics_come_with_their_numbers_and_lead_to_their_pages(client):
+async def test_topics_come_with_their_numbers_and_lead_to_their_pages(
+    client: httpx.AsyncClient,
+) -> None:
     page = await results_of(client, q="health")
     html = await client.get("/search?q=health", headers=HTML)
 
@@ -108,7 +114,9 @@ async def test_topics_come_with_their_numbers_and_lead_to_their_pages(client):
         assert (await client.get(path, headers=HTML)).status_code == 200
 
 
-async def test_topics_are_named_in_the_language_of_the_reader_and_alike_in_data(client):
+async def test_topics_are_named_in_the_language_of_the_reader_and_alike_in_data(
+    client: httpx.AsyncClient,
+) -> None:
     html = await client.get("/search?q=santé", headers={**HTML, "Accept-Language": "fr"})
     data = [
         await client.get("/search?q=santé&format=json", headers={"Accept-Language": language})
@@ -119,14 +127,14 @@ async def test_topics_are_named_in_the_language_of_the_reader_and_alike_in_data(
     assert data[0].content == data[1].content
 
 
-async def test_what_a_result_is_linked_to_is_said(client):
+async def test_what_a_result_is_linked_to_is_said(client: httpx.AsyncClient) -> None:
     html = await client.get("/search", params={"q": "santé"}, headers=HTML)
 
     linked = html.text.partition("Linked to:")[2].partition("</p>")[0]
     assert '<a href="/scheme/action-line/C7-ehea"><bdi>C7-ehea E-health</bdi></a>' in linked
 
 
-async def test_a_slip_leads_to_the_word_that_was_meant(client):
+async def test_a_slip_leads_to_the_word_that_was_meant(client: httpx.AsyncClient) -> None:
     page = await results_of(client, q="netwrok -fire")
     html = await client.get("/search", params={"q": "netwrok -fire", "goal": "4"}, headers=HTML)
 
@@ -140,11 +148,13 @@ async def test_a_slip_leads_to_the_word_that_was_meant(client):
 @pytest.mark.parametrize(
     "words", ["network", "zzzzzz", "清华", '"<script>alert(1)</script>"', "-helth", ""]
 )
-async def test_nothing_is_meant_where_words_are_found_or_like_none(client, words):
+async def test_nothing_is_meant_where_words_are_found_or_like_none(
+    client: httpx.AsyncClient, words: str
+) -> None:
     assert (await results_of(client, q=words))["suggestion"] is None
 
 
-async def test_a_field_of_sparql_leaves_labels_out(client):
+async def test_a_field_of_sparql_leaves_labels_out(client: httpx.AsyncClient) -> None:
     query = "PREFIX text: <http://jena.apache.org/text#> PREFIX dct: <http://purl.org/dc/terms/> SELECT ?thing { ?thing text:query %s }"
 
     answers = [
@@ -196,7 +206,7 @@ def search(tmp_path: Path) -> Searcher:
     return Searcher(tmp_path / "shown")
 
 
-def test_titles_come_before_texts_and_texts_before_labels(search):
+def test_titles_come_before_texts_and_texts_before_labels(search: Searcher) -> None:
     hits = search.find(SearchRequest("health"), 10)
 
     order = [thing.rpartition("/")[2] for thing, _ in hits.scores]
@@ -204,17 +214,17 @@ def test_titles_come_before_texts_and_texts_before_labels(search):
     assert {*order[3:]} == {"link", "party"}
 
 
-def test_a_word_that_most_labels_have_finds_nothing_by_them(search):
+def test_a_word_that_most_labels_have_finds_nothing_by_them(search: Searcher) -> None:
     assert search.find(SearchRequest("the"), 10).total == 0
     assert search.topics.search("the") == []
 
 
-def test_a_spelling_is_corrected_from_labels_too(search):
+def test_a_spelling_is_corrected_from_labels_too(search: Searcher) -> None:
     assert suggest_spelling("telemedicnie", search) == "telemedicine"
     assert suggest_spelling("health", search) is None
 
 
-def test_synonyms_name_topics_that_exist_in_the_six_languages():
+def test_synonyms_name_topics_that_exist_in_the_six_languages() -> None:
     with SYNONYMS.open("rb") as file:
         rows = tomllib.load(file)["topic"]
     known = {iri for scheme in ("action-line", "sdg", "itu-region") for iri in concepts(scheme)}
@@ -245,7 +255,7 @@ async def suggested(client: httpx.AsyncClient, typed: str, **more: str) -> list[
     return answer.json()["suggestions"]
 
 
-async def test_suggestions_are_topics_first_then_titles(client):
+async def test_suggestions_are_topics_first_then_titles(client: httpx.AsyncClient) -> None:
     rows = await suggested(client, "telemed")
 
     assert [(row["text"], row["kind"], row["initiatives"]) for row in rows] == [
@@ -268,11 +278,13 @@ async def test_suggestions_are_topics_first_then_titles(client):
         ("health ken", "en", "Kenya"),
     ],
 )
-async def test_suggestions_are_in_the_language_that_is_asked_for(client, typed, language, text):
+async def test_suggestions_are_in_the_language_that_is_asked_for(
+    client: httpx.AsyncClient, typed: str, language: str, text: str
+) -> None:
     assert text in [row["text"] for row in await suggested(client, typed, lang=language)]
 
 
-async def test_suggestions_are_a_page_for_who_has_no_script(client):
+async def test_suggestions_are_a_page_for_who_has_no_script(client: httpx.AsyncClient) -> None:
     some = await client.get("/search/suggest?q=telemed", headers=HTML)
     none = await client.get("/search/suggest", headers=HTML)
 
@@ -282,7 +294,9 @@ async def test_suggestions_are_a_page_for_who_has_no_script(client):
     assert none.text.count("Initiatives: ") >= 6  # the most common topics
 
 
-async def test_suggestions_that_are_held_already_are_not_sent_again(client):
+async def test_suggestions_that_are_held_already_are_not_sent_again(
+    client: httpx.AsyncClient,
+) -> None:
     first = await client.get("/search/suggest?q=telemed&format=json")
     again = await client.get(
         "/search/suggest?q=telemed&format=json", headers={"If-None-Match": first.headers["etag"]}
@@ -297,14 +311,16 @@ async def test_suggestions_that_are_held_already_are_not_sent_again(client):
 @pytest.mark.parametrize(
     "parameters", [{"q": "x" * 101}, {"limit": "0"}, {"limit": "21"}, {"limit": "x"}]
 )
-async def test_suggestions_that_cannot_be_asked_for_are_refused(client, parameters):
+async def test_suggestions_that_cannot_be_asked_for_are_refused(
+    client: httpx.AsyncClient, parameters: dict[str, str]
+) -> None:
     answer = await client.get("/search/suggest", params=parameters)
 
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_an_unknown_form_of_suggestions_is_not_acceptable(client):
+async def test_an_unknown_form_of_suggestions_is_not_acceptable(client: httpx.AsyncClient) -> None:
     assert (await client.get("/search/suggest?q=a&format=csv")).status_code == 406
     assert (
         await client.get("/search/suggest?q=a", headers={"Accept": "image/png"})
@@ -327,7 +343,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("typed", HOSTILE, ids=lambda typed: ascii(typed)[:12])
-async def test_nothing_that_is_typed_is_an_error_of_ours(client, typed):
+async def test_nothing_that_is_typed_is_an_error_of_ours(
+    client: httpx.AsyncClient, typed: str
+) -> None:
     data = await client.get("/search/suggest", params={"q": typed, "format": "json"})
     page = await client.get("/search/suggest", params={"q": typed}, headers=HTML)
 
@@ -336,7 +354,7 @@ async def test_nothing_that_is_typed_is_an_error_of_ours(client, typed):
     assert "<b>" not in page.text
 
 
-async def test_harvested_titles_are_escaped_among_suggestions(client):
+async def test_harvested_titles_are_escaped_among_suggestions(client: httpx.AsyncClient) -> None:
     page = await client.get("/search/suggest?q=alert", headers=HTML)
 
     assert "&lt;script&gt;" in page.text
@@ -344,7 +362,7 @@ async def test_harvested_titles_are_escaped_among_suggestions(client):
 
 
 @session_loop
-async def test_a_client_over_its_budget_gets_retry_after(inside):
+async def test_a_client_over_its_budget_gets_retry_after(inside: httpx.AsyncClient) -> None:
     codes = []
     while 429 not in codes and len(codes) < 1_000:
         answer = await inside.get("/search/suggest?q=&limit=1&format=json")

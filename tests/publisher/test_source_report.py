@@ -8,6 +8,7 @@ import csv
 import io
 import os
 import sys
+from pathlib import Path
 
 import feedparser
 import httpx
@@ -19,6 +20,7 @@ from publish_fixture import session_loop
 from publisher.app import SiteOptions, create_app
 from publisher.portal.source_preview import PreviewRunner
 from publisher.portal.source_report import constraint
+from publisher.store.query_service import QueryService
 from shapes.rules import rules
 from vocab.iris import BASE
 from vocab.terms import SH
@@ -55,7 +57,7 @@ def visitor(service, code: str = "", *arguments: str) -> httpx.AsyncClient:
 
 
 @session_loop
-async def test_remarks_are_reported_without_a_ledger(service):
+async def test_remarks_are_reported_without_a_ledger(service: QueryService) -> None:
     async with visitor(service) as client:
         data = (await client.get("/source/demo/report.json")).json()
         page = await client.get("/source/demo/report", headers={"Accept": "text/html"})
@@ -82,7 +84,7 @@ async def test_remarks_are_reported_without_a_ledger(service):
 
 
 @session_loop
-async def test_withheld_records_come_first_in_the_publishers_words(service):
+async def test_withheld_records_come_first_in_the_publishers_words(service: QueryService) -> None:
     async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
         data = (await client.get("/source/demo/report.json")).json()
         page = await client.get("/source/demo/report.html", headers={"Accept-Language": "fr"})
@@ -109,7 +111,7 @@ async def test_withheld_records_come_first_in_the_publishers_words(service):
 
 
 @session_loop
-async def test_csv_has_a_line_for_each_rule_and_no_formula(service):
+async def test_csv_has_a_line_for_each_rule_and_no_formula(service: QueryService) -> None:
     async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
         answer = await client.get("/source/demo/report", headers={"Accept": "text/csv"})
 
@@ -122,7 +124,7 @@ async def test_csv_has_a_line_for_each_rule_and_no_formula(service):
 
 
 @session_loop
-async def test_turtle_is_a_validation_report_of_shacl(service):
+async def test_turtle_is_a_validation_report_of_shacl(service: QueryService) -> None:
     async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
         answer = await client.get("/source/demo/report.ttl")
 
@@ -147,7 +149,9 @@ async def test_turtle_is_a_validation_report_of_shacl(service):
 
 
 @session_loop
-async def test_feed_has_an_entry_for_each_broken_rule_and_each_repair(service):
+async def test_feed_has_an_entry_for_each_broken_rule_and_each_repair(
+    service: QueryService,
+) -> None:
     async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
         answer = await client.get("/source/demo/report", headers={"Accept": "application/atom+xml"})
         fewer = LEDGER | {
@@ -185,14 +189,18 @@ async def test_feed_has_an_entry_for_each_broken_rule_and_each_repair(service):
         ("/source/demo/report.csv", 200),
     ],
 )
-async def test_unknown_registry_is_404_and_unknown_format_406(service, path, status):
+async def test_unknown_registry_is_404_and_unknown_format_406(
+    service: QueryService, path: str, status: int
+) -> None:
     async with visitor(service) as client:
         assert (await client.get(path)).status_code == status
 
 
 @session_loop
 @pytest.mark.parametrize("output", ["{}", ""], ids=["ledger", "no ledger"])
-async def test_ledger_is_asked_once_for_each_run(service, tmp_path, output):
+async def test_ledger_is_asked_once_for_each_run(
+    service: QueryService, tmp_path: Path, output: str
+) -> None:
     log = tmp_path / "log"
     async with visitor(service, COUNTED, str(log), output) as client:
         statuses = [
@@ -205,14 +213,14 @@ async def test_ledger_is_asked_once_for_each_run(service, tmp_path, output):
 
 
 @session_loop
-async def test_page_of_the_source_links_to_its_report(service):
+async def test_page_of_the_source_links_to_its_report(service: QueryService) -> None:
     async with visitor(service) as client:
         page = await client.get("/source/demo", headers={"Accept": "text/html"})
 
     assert 'href="/source/demo/report"' in page.text
 
 
-def test_each_rule_has_a_constraint_component_of_its_shape():
+def test_each_rule_has_a_constraint_component_of_its_shape() -> None:
     results = {iri: constraint(iri, BASE)[0] for iri in rules(BASE)}
 
     assert len(results) > 50

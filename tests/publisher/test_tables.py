@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -73,14 +74,18 @@ def code(name: str, value: str) -> str:
 
 
 @pytest.mark.parametrize("filters", WISHES)
-async def test_a_total_is_that_of_its_query(service, tables, filters):
+async def test_a_total_is_that_of_its_query(
+    service: QueryService, tables: FacetIndex, filters: str
+) -> None:
     item = WISHES[filters]
 
     assert tables.total(item) == (await count_by_query(service, asking.total(item, IRIS)))[()]
 
 
 @pytest.mark.parametrize("filters", WISHES)
-async def test_the_counts_of_every_facet_are_those_of_their_queries(service, tables, filters):
+async def test_the_counts_of_every_facet_are_those_of_their_queries(
+    service: QueryService, tables: FacetIndex, filters: str
+) -> None:
     item = WISHES[filters]
 
     counted = tables.counts(item)
@@ -98,7 +103,9 @@ async def test_the_counts_of_every_facet_are_those_of_their_queries(service, tab
     list(combinations(("line", "goal", "country", "region", "year", "stakeholder"), 2)),
     ids="-".join,
 )
-async def test_two_facets_at_once_are_counted_as_their_query_counts_them(service, tables, pair):
+async def test_two_facets_at_once_are_counted_as_their_query_counts_them(
+    service: QueryService, tables: FacetIndex, pair: Any
+) -> None:
     for item in (make_filter(kind="initiative"), make_filter(*Basis, region="africa")):
         assert tables.cross_tabulate(item, *pair) == await count_by_query(
             service,
@@ -108,8 +115,8 @@ async def test_two_facets_at_once_are_counted_as_their_query_counts_them(service
 
 
 async def test_organizations_and_those_that_work_together_are_counted_as_their_queries_count_them(
-    service, tables
-):
+    service: QueryService, tables: FacetIndex
+) -> None:
     for item in (Filter(), make_filter(country="404"), Filter(party=MINISTRY)):
         counts = await count_by_query(service, asking.organizations(item, IRIS), "organization")
         pairs = await count_by_query(service, asking.partners(item, IRIS), "one", "other")
@@ -120,7 +127,9 @@ async def test_organizations_and_those_that_work_together_are_counted_as_their_q
 
 
 @pytest.mark.parametrize("facet", FACETS)
-async def test_what_is_filled_in_is_counted_as_its_query_counts_it(service, tables, facet):
+async def test_what_is_filled_in_is_counted_as_its_query_counts_it(
+    service: QueryService, tables: FacetIndex, facet: Any
+) -> None:
     for item in (
         make_filter(kind="initiative"),
         make_filter(*Basis, kind="initiative", country="404"),
@@ -130,7 +139,9 @@ async def test_what_is_filled_in_is_counted_as_its_query_counts_it(service, tabl
         } == await count_by_query(service, asking.coverage_by_source(item, facet, IRIS), "source")
 
 
-async def test_a_list_has_the_things_of_its_query(service, tables):
+async def test_a_list_has_the_things_of_its_query(
+    service: QueryService, tables: FacetIndex
+) -> None:
     for item in WISHES.values():
         rows = await service.rows(asking.listing(item, IRIS))
 
@@ -142,8 +153,8 @@ async def test_a_list_has_the_things_of_its_query(service, tables):
 @pytest.mark.parametrize("filters", ["initiatives", "a goal", "every basis", "a party", "nothing"])
 @pytest.mark.parametrize("key", KEYS)
 async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_order_and_back_again(
-    tables, filters, key
-):
+    tables: FacetIndex, filters: str, key: Any
+) -> None:
     item, (since, after), down = WISHES[filters], ("", ""), list[tuple[str, str]]()
     up = list[tuple[str, str]]()
     while page := tables.list_after(item, key, True, since, after, 7):
@@ -161,7 +172,9 @@ async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_orde
 
 
 @pytest.mark.parametrize("order", ["newest", "title", "begins", "ends"])
-async def test_a_page_of_a_list_is_a_part_of_the_whole_list_and_that_is_sorted(tables, order):
+async def test_a_page_of_a_list_is_a_part_of_the_whole_list_and_that_is_sorted(
+    tables: FacetIndex, order: str
+) -> None:
     by = {"newest": "changed", "title": "title", "begins": "begins", "ends": "begins"}[order]
 
     whole = tables.list_things(make_filter(kind="initiative"), order, 1000)
@@ -176,7 +189,9 @@ async def test_a_page_of_a_list_is_a_part_of_the_whole_list_and_that_is_sorted(t
     assert results == sorted(results, reverse=order in ("newest", "ends"))
 
 
-async def test_things_that_share_most_are_related_and_a_thing_is_not_to_itself(tables):
+async def test_things_that_share_most_are_related_and_a_thing_is_not_to_itself(
+    tables: FacetIndex,
+) -> None:
     one = IRIS.thing("initiative", "demo", "3")
 
     result = tables.related(one, 6)
@@ -204,7 +219,9 @@ def marks(tables: FacetIndex, thing: str, facet: str) -> list[str]:
     )
 
 
-async def test_what_begins_or_goes_on_in_a_time_is_listed_by_its_beginning(tables):
+async def test_what_begins_or_goes_on_in_a_time_is_listed_by_its_beginning(
+    tables: FacetIndex,
+) -> None:
     every = tables.list_things(make_filter(kind="initiative"), "begins", 1000)
 
     result = tables.events_between(make_filter(kind="initiative"), "2024-06-01", "2024-06-30")

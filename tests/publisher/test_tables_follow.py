@@ -101,7 +101,7 @@ def read_tables(path: str) -> dict[str, list]:
         }
 
 
-def test_after_a_change_they_are_as_if_made_anew(data):
+def test_after_a_change_they_are_as_if_made_anew(data: Path) -> None:
     first = read_tables(level(follower(data)))
     change(data)
 
@@ -111,7 +111,9 @@ def test_after_a_change_they_are_as_if_made_anew(data):
     assert {name: after[name] != first[name] for name in TABLES} == dict.fromkeys(TABLES, True)
 
 
-def test_a_type_that_another_record_states_of_an_organization_counts_for_all_that_name_it(data):
+def test_a_type_that_another_record_states_of_an_organization_counts_for_all_that_name_it(
+    data: Path,
+) -> None:
     level(follower(data))
     change(data)
 
@@ -126,8 +128,8 @@ def test_a_type_that_another_record_states_of_an_organization_counts_for_all_tha
 
 @pytest.mark.parametrize("batches", [1, 10], ids=["written", "held in memory"])
 def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(
-    data, monkeypatch, batches
-):
+    data: Path, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
     whole = read_tables(level(follower(data)))
     monkeypatch.setattr(updater, "FLUSH_INTERVAL", batches)
     reader = JournalReader(Journal(data / "journal"), IRIS.base)
@@ -144,7 +146,7 @@ def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(
     assert again == whole
 
 
-def test_a_file_that_is_spoilt_is_made_anew(data):
+def test_a_file_that_is_spoilt_is_made_anew(data: Path) -> None:
     whole = read_tables(level(follower(data)))
     (data / "store" / "tables" / "work.duckdb").write_bytes(b"spoilt")
     change(data)
@@ -155,7 +157,7 @@ def test_a_file_that_is_spoilt_is_made_anew(data):
     assert after == read_tables(level(follower(data, "anew")))
 
 
-def test_an_entry_that_replaces_no_thing_is_stored(tmp_path):
+def test_an_entry_that_replaces_no_thing_is_stored(tmp_path: Path) -> None:
     with closing(Database(tmp_path / "work.duckdb")) as database:
         database.begin()
         database.commit(1, "urn:entry:1")
@@ -168,7 +170,7 @@ def test_an_entry_that_replaces_no_thing_is_stored(tmp_path):
         assert database.checkpoint() == (2, "urn:entry:2", BUILD_VERSION)
 
 
-def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data):
+def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data: Path) -> None:
     expected = read_tables(level(follower(data, "other")))
     (data / "store" / "tables").mkdir(parents=True)
     with duckdb.connect(str(data / "store" / "tables" / "work.duckdb")) as half:
@@ -179,7 +181,7 @@ def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data):
     assert actual == expected
 
 
-def test_a_snapshot_keeps_its_numbers_when_the_next_one_is_made(data):
+def test_a_snapshot_keeps_its_numbers_when_the_next_one_is_made(data: Path) -> None:
     before = open_facet_index(level(follower(data)))
     counted = before.counts(Filter())
     change(data)

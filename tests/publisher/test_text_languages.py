@@ -5,6 +5,7 @@ accents, by parts of them.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -112,7 +113,9 @@ def results_of(search: Searcher, words: str, **more: str) -> set[str]:
         ("-clinics", set(TITLES) - {"en"}),
     ],
 )
-def test_words_find_what_has_them_and_nothing_else(search, words, languages):
+def test_words_find_what_has_them_and_nothing_else(
+    search: Searcher, words: str, languages: Any
+) -> None:
     assert results_of(search, words) == languages
 
 
@@ -127,14 +130,16 @@ def test_words_find_what_has_them_and_nothing_else(search, words, languages):
         ("Телемедецина", {"ru"}),
     ],
 )
-def test_similar_words_are_used_and_reported_where_none_match(search, words, languages):
+def test_similar_words_are_used_and_reported_where_none_match(
+    search: Searcher, words: str, languages: set[str]
+) -> None:
     hits = search.find(SearchRequest(words), 50)
 
     assert {thing.rpartition("/")[2] for thing, _ in hits.scores} == languages
     assert hits.is_fuzzy == bool(languages)
 
 
-def test_a_search_is_narrowed_by_language_kind_and_source(search):
+def test_a_search_is_narrowed_by_language_kind_and_source(search: Searcher) -> None:
     assert results_of(search, "educacion", language="es") == {"es"}
     assert results_of(search, "educacion", language="de") == set()
     assert results_of(search, "", source="a") == {
@@ -144,13 +149,13 @@ def test_a_search_is_narrowed_by_language_kind_and_source(search):
     assert results_of(search, "clinic", field="text") == set()
 
 
-def test_the_newest_come_first_when_asked_for(search):
+def test_the_newest_come_first_when_asked_for(search: Searcher) -> None:
     hits = search.find(SearchRequest(""), 3, newest=True)
 
     assert [thing.rpartition("/")[2] for thing, _ in hits.scores] == list(TITLES)[:-4:-1]
 
 
-def test_pages_hold_everything_once(search):
+def test_pages_hold_everything_once(search: Searcher) -> None:
     pages = [search.find(SearchRequest(""), 4, offset) for offset in range(0, len(TITLES), 4)]
 
     things = [thing for page in pages for thing, _ in page.scores]
@@ -160,7 +165,7 @@ def test_pages_hold_everything_once(search):
 
 @given(st.text(max_size=300) | st.text("\"*-() OR:^~[]{}/\\+'?.ab水", max_size=300))
 @settings(max_examples=150, deadline=None)
-def test_no_search_is_an_error(search, words):
+def test_no_search_is_an_error(search: Searcher, words: str) -> None:
     search.find(SearchRequest(words), 5)
     build_marker(words).passage("A text with some words and 水資源", "en")
 
@@ -176,14 +181,16 @@ def test_no_search_is_an_error(search, words):
         ("<b>", "a <b>bold</b> word", "en", ["b", "b"]),
     ],
 )
-def test_what_was_found_is_marked_and_nothing_is_lost(words, text, tag, marked):
+def test_what_was_found_is_marked_and_nothing_is_lost(
+    words: str, text: str, tag: str, marked: list[str]
+) -> None:
     pieces = build_marker(words).pieces(text, tag)
 
     assert [piece.text for piece in pieces if piece.is_match] == marked
     assert "".join(piece.text for piece in pieces) == text
 
 
-def test_a_passage_shows_where_something_was_found():
+def test_a_passage_shows_where_something_was_found() -> None:
     text = (
         "Many words stand before. " * 30 + "Here is the clinic. " + "Many words come after. " * 30
     )
@@ -196,7 +203,7 @@ def test_a_passage_shows_where_something_was_found():
     assert len("".join(piece.text for piece in passage)) < 280
 
 
-def test_a_snapshot_stays_as_it_is_while_the_index_changes(tmp_path: Path):
+def test_a_snapshot_stays_as_it_is_while_the_index_changes(tmp_path: Path) -> None:
     writer = IndexWriter(tmp_path / "index")
     writer.add(SearchEntry("https://x.org/id/event/a/1", "event", "a", 1, (("One", "en"),), ()))
     writer.commit()
@@ -220,7 +227,9 @@ def test_a_snapshot_stays_as_it_is_while_the_index_changes(tmp_path: Path):
     ("words", "languages"),
     [("telemedcine clinics", {"en"}), ("zzzzqqqq telemedcine", set()), ("zzzzqqqq -clinic", set())],
 )
-def test_similar_words_are_found_only_if_each_word_has_one(search, words, languages):
+def test_similar_words_are_found_only_if_each_word_has_one(
+    search: Searcher, words: str, languages: set[str]
+) -> None:
     hits = search.find(SearchRequest(words), 50)
 
     assert ({thing.rpartition("/")[2] for thing, _ in hits.scores}, hits.is_fuzzy) == (
@@ -229,7 +238,7 @@ def test_similar_words_are_found_only_if_each_word_has_one(search, words, langua
     )
 
 
-def test_words_after_one_that_nothing_resembles_cost_no_patterns(search):
+def test_words_after_one_that_nothing_resembles_cost_no_patterns(search: Searcher) -> None:
     search.find(SearchRequest("xqzzzzqx"), 1)
     known = query_parser._pattern.cache_info().misses
 

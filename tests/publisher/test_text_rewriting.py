@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -106,7 +108,9 @@ def answer(store: Store, query: str) -> list[str]:
         ('?s text:query "zzzzzz"', []),
     ],
 )  # fmt: skip
-def test_a_search_gives_what_it_finds_wherever_it_stands(search, store, pattern, expected):
+def test_a_search_gives_what_it_finds_wherever_it_stands(
+    search: Searcher, store: Store, pattern: str, expected: list[str]
+) -> None:
     query = f"{SPACE} SELECT DISTINCT ?s {{ {pattern}\n}}"
 
     rewriting = rewrite(query, search)
@@ -124,7 +128,7 @@ def test_a_search_gives_what_it_finds_wherever_it_stands(search, store, pattern,
         "SELECT ?s { ?s dct:title ?t } ORDER BY DESC(?s) LIMIT 3",
     ],
 )
-def test_a_query_without_a_search_stays_as_it_is(search, query):
+def test_a_query_without_a_search_stays_as_it_is(search: Searcher, query: str) -> None:
     rewriting = rewrite(SPACE + query, search)
 
     assert rewriting.text == SPACE + query
@@ -158,7 +162,9 @@ def test_a_query_without_a_search_stays_as_it_is(search, query):
     ],
     ids=lambda value: value[:40].replace("\n", "") if isinstance(value, str) else "",
 )  # fmt: skip
-def test_what_cannot_be_put_in_is_reported_with_its_place(search, query, at, why):
+def test_what_cannot_be_put_in_is_reported_with_its_place(
+    search: Searcher, query: str, at: tuple[int | None, ...], why: str
+) -> None:
     with pytest.raises(QuerySyntaxError, match=r".") as raised:
         rewrite(SPACE.strip() + query, search)
 
@@ -167,7 +173,7 @@ def test_what_cannot_be_put_in_is_reported_with_its_place(search, query, at, why
     assert at[1] is None or raised.value.column == at[1]
 
 
-def test_a_fault_beyond_a_search_is_reported_where_it_was_written(search):
+def test_a_fault_beyond_a_search_is_reported_where_it_was_written(search: Searcher) -> None:
     query = f'{SPACE} SELECT * {{ ?s text:query "clinic" . FILTER(1 + ) }}'
     rewriting = rewrite(query, search)
 
@@ -184,7 +190,7 @@ def test_a_fault_beyond_a_search_is_reported_where_it_was_written(search):
     assert original_column(line, moved, rewriting.inserted) == column
 
 
-def test_what_is_cut_is_reported(tmp_path):
+def test_what_is_cut_is_reported(tmp_path: Path) -> None:
     writer = IndexWriter(tmp_path / "index")
     for number in range(MAX_RESULTS + 2):
         writer.add(
@@ -216,6 +222,6 @@ PIECES = re.findall(
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40))
 @settings(max_examples=300, deadline=None)
-def test_no_text_breaks_the_rewriting(search, words):
+def test_no_text_breaks_the_rewriting(search: Searcher, words: list[Any]) -> None:
     with suppress(QuerySyntaxError):
         rewrite(SPACE + " ".join(words), search)

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -17,6 +18,7 @@ from command_line.site import preview_runner
 from publisher.app import SiteOptions, create_app
 from publisher.portal.format_detection import detect_format
 from publisher.portal.source_preview import MOST_PREVIEWS, PreviewRunner
+from publisher.store.query_service import QueryService
 from vocab.iris import BASE
 
 REPORT = {
@@ -54,7 +56,7 @@ def visitor(service, runner: PreviewRunner | None) -> httpx.AsyncClient:
 
 
 @session_loop
-async def test_result_is_a_page_in_the_language_of_the_visitor(service):
+async def test_result_is_a_page_in_the_language_of_the_visitor(service: QueryService) -> None:
     async with visitor(service, checker(ECHO, orjson.dumps(REPORT).decode())) as client:
         page = await client.post(
             "/validate",
@@ -80,7 +82,9 @@ async def test_result_is_a_page_in_the_language_of_the_visitor(service):
     [("application/json", "json", "application/json"), ("application/sarif+json", "sarif", "application/sarif+json"),
      ("application/xml", "junit", "application/xml"), ("*/*", "json", "application/json")],
 )  # fmt: skip
-async def test_format_of_the_result_is_negotiated(service, accept, name, media):
+async def test_format_of_the_result_is_negotiated(
+    service: QueryService, accept: str, name: str, media: str
+) -> None:
     async with visitor(service, checker(ARGUMENTS)) as client:
         answer = await client.post(
             "/validate?as=csv",
@@ -95,7 +99,7 @@ async def test_format_of_the_result_is_negotiated(service, accept, name, media):
 
 
 @session_loop
-async def test_address_is_passed_on_and_never_read_as_an_option(service):
+async def test_address_is_passed_on_and_never_read_as_an_option(service: QueryService) -> None:
     async with visitor(service, checker(ARGUMENTS)) as client:
         fine = await client.post(
             "/validate",
@@ -122,7 +126,9 @@ async def test_address_is_passed_on_and_never_read_as_an_option(service):
         ("", {"Accept": "image/png"}, 406),
     ],
 )
-async def test_what_cannot_be_checked_is_refused(service, query, headers, status):
+async def test_what_cannot_be_checked_is_refused(
+    service: QueryService, query: str, headers: dict[str, Any], status: int
+) -> None:
     async with visitor(service, checker(ARGUMENTS)) as client:
         answer = await client.post(
             f"/validate{query}", content=b"x", headers={"Content-Type": "text/csv", **headers}
@@ -132,7 +138,7 @@ async def test_what_cannot_be_checked_is_refused(service, query, headers, status
 
 
 @session_loop
-async def test_check_without_a_result_says_so(service):
+async def test_check_without_a_result_says_so(service: QueryService) -> None:
     async with visitor(service, checker("pass")) as client:
         page = await client.post(
             "/validate", content=b"x", headers={"Content-Type": "text/csv", "Accept": "text/html"}
@@ -148,7 +154,7 @@ async def test_check_without_a_result_says_so(service):
 
 
 @session_loop
-async def test_client_has_so_many_checks_in_a_window(service):
+async def test_client_has_so_many_checks_in_a_window(service: QueryService) -> None:
     async with visitor(service, checker("pass")) as client:
         statuses = [
             (await client.post("/validate?as=csv", content=b"x")).status_code
@@ -159,7 +165,7 @@ async def test_client_has_so_many_checks_in_a_window(service):
 
 
 @session_loop
-async def test_page_without_a_runner_names_the_command(service):
+async def test_page_without_a_runner_names_the_command(service: QueryService) -> None:
     async with visitor(service, None) as client:
         page = await client.get("/validate", headers={"Accept": "text/html"})
         answer = await client.post("/validate", content=b"x")
@@ -169,7 +175,9 @@ async def test_page_without_a_runner_names_the_command(service):
     assert answer.status_code == 503
 
 
-async def test_nothing_of_an_upload_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_nothing_of_an_upload_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
@@ -198,7 +206,7 @@ async def test_nothing_of_an_upload_is_kept(tmp_path: Path, monkeypatch: pytest.
      (b"@prefix dcat: <http://www.w3.org/ns/dcat#> .", "dcat"), (b'{"@context": "https://schema.org"}', "schema"),
      (b'{"conformsTo": "https://project-open-data.cio.gov/v1.1/schema", "dataset": []}', "pod"), (b"no data", None), (b"", None)],
 )  # fmt: skip
-def test_format_is_recognized(sample, name):
+def test_format_is_recognized(sample: bytes, name: str | None) -> None:
     result = detect_format(sample)
 
     assert (result and result.name) == name

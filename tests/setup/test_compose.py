@@ -46,7 +46,7 @@ def _parse(command: list[str]) -> typer.Context:
     return group.commands[name].make_context(name, rest)  # type: ignore[attr-defined]
 
 
-def test_the_file_keeps_to_the_compose_specification():
+def test_the_file_keeps_to_the_compose_specification() -> None:
     schema = json.loads(Path(__file__).with_name("compose.schema.json").read_text(encoding="utf-8"))
 
     errors = [
@@ -57,7 +57,7 @@ def test_the_file_keeps_to_the_compose_specification():
     assert errors == []
 
 
-def test_no_key_is_written_twice():
+def test_no_key_is_written_twice() -> None:
     def check(node: yaml.Node) -> None:
         if isinstance(node, yaml.MappingNode):
             keys = [key.value for key, _ in node.value]
@@ -69,7 +69,7 @@ def test_no_key_is_written_twice():
     check(yaml.compose((ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
 
 
-def test_virtuoso_and_simulated_registries_start_only_with_their_profile():
+def test_virtuoso_and_simulated_registries_start_only_with_their_profile() -> None:
     profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
 
     assert {name for name, of_service in profiles.items() if not of_service} == {
@@ -89,7 +89,7 @@ def test_virtuoso_and_simulated_registries_start_only_with_their_profile():
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if "build" in SERVICES[name]])
-def test_every_setting_is_passed_on(name):
+def test_every_setting_is_passed_on(name: Any) -> None:
     missing = set(Settings.VARIABLES) - {"STOCKTAKE_DATA"} - set(SERVICES[name]["environment"])
 
     assert missing == set()
@@ -98,7 +98,7 @@ def test_every_setting_is_passed_on(name):
 @pytest.mark.parametrize(
     "file", sorted((ROOT / "compose").glob("*.env")), ids=lambda file: file.name
 )
-def test_an_environment_file_sets_only_what_the_compose_file_reads(file):
+def test_an_environment_file_sets_only_what_the_compose_file_reads(file: Any) -> None:
     names = {
         line.partition("=")[0]
         for line in file.read_text(encoding="utf-8").splitlines()
@@ -112,7 +112,7 @@ def test_an_environment_file_sets_only_what_the_compose_file_reads(file):
     assert names <= read
 
 
-def test_the_virtuoso_profile_is_the_publishers_store():
+def test_the_virtuoso_profile_is_the_publishers_store() -> None:
     text = (ROOT / "compose/virtuoso.env").read_text(encoding="utf-8")
     hosts = re.findall(r"^STOCKTAKE_\w+=http://(?:[^@\n]+@)?([^:/\n]+)", text, re.MULTILINE)
 
@@ -127,7 +127,7 @@ def test_the_virtuoso_profile_is_the_publishers_store():
     ],
     ids=" ".join,
 )
-def test_every_command_is_one_of_the_programs(command):
+def test_every_command_is_one_of_the_programs(command: Any) -> None:
     assert command[0] == "stocktake"
     assert _parse(command).command.name == command[1]
 
@@ -135,13 +135,13 @@ def test_every_command_is_one_of_the_programs(command):
 @pytest.mark.parametrize(
     "file", ["docker-compose.yml", "Dockerfile", "Makefile", "README.md", "CONTRIBUTING.md"]
 )
-def test_every_variable_is_a_setting(file):
+def test_every_variable_is_a_setting(file: str) -> None:
     named = set(re.findall(r"STOCKTAKE_[A-Z_]+", (ROOT / file).read_text(encoding="utf-8")))
 
     assert named - set(Settings.VARIABLES) == set()
 
 
-def test_every_path_that_is_copied_or_mounted_exists():
+def test_every_path_that_is_copied_or_mounted_exists() -> None:
     copied = [
         word
         for line in _instructions("COPY")
@@ -207,7 +207,7 @@ def _context() -> list[str]:
     ]
 
 
-def test_every_path_that_is_copied_is_sent_to_the_builder():
+def test_every_path_that_is_copied_is_sent_to_the_builder() -> None:
     context = _context()
     copied = [
         word
@@ -223,7 +223,7 @@ def test_every_path_that_is_copied_is_sent_to_the_builder():
     ] == []
 
 
-def test_the_builder_receives_no_bundle_and_no_tests():
+def test_the_builder_receives_no_bundle_and_no_tests() -> None:
     context = _context()
 
     assert "hatch_build.py" in context
@@ -234,7 +234,7 @@ def test_the_builder_receives_no_bundle_and_no_tests():
     ] == []
 
 
-def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path):
+def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path: Path) -> None:
     if not BUNDLE.exists():
         pytest.skip(
             "the scripts are not bundled here: npm was missing when the project was installed"
@@ -294,14 +294,14 @@ def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_data_and_definitions_are_where_the_settings_say(name):
+def test_data_and_definitions_are_where_the_settings_say(name: Any) -> None:
     mounts = {volume.split(":")[1] for volume in SERVICES[name]["volumes"]}
     (defaults,) = _instructions("ENV")
 
     assert set(re.findall(r"STOCKTAKE_\w+=(\S+)", defaults)) == mounts
 
 
-def test_every_volume_and_service_that_is_named_is_declared():
+def test_every_volume_and_service_that_is_named_is_declared() -> None:
     volumes = {
         volume.split(":")[0]
         for service in SERVICES.values()
@@ -314,7 +314,7 @@ def test_every_volume_and_service_that_is_named_is_declared():
     assert awaited <= set(SERVICES)
 
 
-def test_a_service_that_is_awaited_healthy_states_its_health():
+def test_a_service_that_is_awaited_healthy_states_its_health() -> None:
     awaited = {
         name
         for service in SERVICES.values()
@@ -325,13 +325,13 @@ def test_a_service_that_is_awaited_healthy_states_its_health():
     assert [name for name in awaited if "test" not in SERVICES[name].get("healthcheck", {})] == []
 
 
-def test_the_image_runs_as_nobody_special():
+def test_the_image_runs_as_nobody_special() -> None:
     (user,) = _instructions("USER")
 
     assert user not in {"root", "0"}
 
 
-def test_no_password_stands_in_the_file():
+def test_no_password_stands_in_the_file() -> None:
     passwords = [
         value
         for service in SERVICES.values()

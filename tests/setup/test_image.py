@@ -68,7 +68,7 @@ def podman() -> None:
 
 
 @pytest.fixture(scope="module")
-def demo(podman) -> Iterator[dict[str, str]]:
+def demo(podman: None) -> Iterator[dict[str, str]]:
     """Start the compose file with its demo profile from a freshly built image; yield the
     environment it runs in.
     """
@@ -128,7 +128,7 @@ def _records() -> int:
         return 0
 
 
-def test_the_image_runs_as_an_ordinary_user_and_is_whole(demo):
+def test_the_image_runs_as_an_ordinary_user_and_is_whole(demo: dict[str, str]) -> None:
     modules = (
         "import s3fs, distributed, psycopg, procrastinate, publisher; import os; print(os.getuid())"
     )
@@ -144,13 +144,15 @@ def test_the_image_runs_as_an_ordinary_user_and_is_whole(demo):
     )
 
 
-def test_the_simulated_registries_are_harvested_and_served_with_the_query_editor(demo):
+def test_the_simulated_registries_are_harvested_and_served_with_the_query_editor(
+    demo: dict[str, str],
+) -> None:
     wait_until(lambda: _records() > 3000, "3,000 published records")
 
     assert len(_get("/static/query/query.js")) > 100_000
 
 
-def test_a_killed_worker_is_started_again(demo):
+def test_a_killed_worker_is_started_again(demo: dict[str, str]) -> None:
     def started() -> str:
         return _run(
             "podman",

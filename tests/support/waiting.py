@@ -8,7 +8,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 # seconds: many times what an idle machine needs, since tests also run beside other work
 WITHIN = 240.0
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def wait_until(
-    condition: Callable[[], T],
+    condition: Callable[[], T | None],
     what: str,
     within: float = WITHIN,
     output: Callable[[], str] | None = None,
@@ -40,8 +40,28 @@ def wait_until(
     return result
 
 
+@overload
 async def wait_until_async(
-    condition: Callable[[], T | Awaitable[T]],
+    condition: Callable[[], Awaitable[T | None]],
+    what: str,
+    within: float = WITHIN,
+    output: Callable[[], str] | None = None,
+    pause: float = PAUSE,
+) -> T: ...
+
+
+@overload
+async def wait_until_async(
+    condition: Callable[[], T | None],
+    what: str,
+    within: float = WITHIN,
+    output: Callable[[], str] | None = None,
+    pause: float = PAUSE,
+) -> T: ...
+
+
+async def wait_until_async(
+    condition: Callable[[], T | Awaitable[T | None] | None],
     what: str,
     within: float = WITHIN,
     output: Callable[[], str] | None = None,
@@ -53,7 +73,7 @@ async def wait_until_async(
     end = time.monotonic() + within
     while True:
         results = condition()
-        result: T = await results if inspect.isawaitable(results) else results
+        result: T | None = await results if inspect.isawaitable(results) else results
         if result:
             return result
         if time.monotonic() > end:

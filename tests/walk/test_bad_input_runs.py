@@ -48,11 +48,8 @@ def test_no_bad_response_changes_published_data(
         content = file.read_bytes()
         bad = replace(
             context,
-            network=replace(
-                context.network,
-                transport=httpx.MockTransport(
-                    lambda _, content=content: httpx.Response(200, content=content)
-                ),
+            transport=httpx.MockTransport(
+                lambda _, content=content: httpx.Response(200, content=content)
             ),
         )
         try:

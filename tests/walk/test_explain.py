@@ -39,6 +39,8 @@ from harvesters.stored_response import SourcePosition
 from stocktake import app
 from vocab.iris import BASE
 
+from .conftest import ProjectRegistry
+
 ROOT = Path(__file__).parents[2]
 FEEDS = ROOT.parent / "shared" / "feeds"
 PROV = "http://www.w3.org/ns/prov#"
@@ -53,7 +55,7 @@ def answering(context: HarvestContext, *bodies: bytes) -> HarvestContext:
             return httpx.Response(404)
         return httpx.Response(200, content=left.pop(0))
 
-    return replace(context, network=replace(context.network, transport=httpx.MockTransport(answer)))
+    return replace(context, transport=httpx.MockTransport(answer))
 
 
 def explained(source: Source, context: HarvestContext, name: str = "") -> list[Explanation]:
@@ -131,7 +133,7 @@ def test_every_statement_is_of_the_source_or_ours(source: Source, context: Harve
 
 
 def test_history_names_the_runs_that_changed_a_record(
-    source: Source, context: HarvestContext, registry
+    source: Source, context: HarvestContext, registry: ProjectRegistry
 ) -> None:
     harvest(source, context)
     registry.projects[3]["name"] = "Another name"
@@ -333,7 +335,7 @@ def test_command_explains_a_record_and_refuses_an_unknown_one(
 
 
 def test_statement_that_one_of_two_fields_is_enough_for_names_both(
-    source: Source, context: HarvestContext, registry
+    source: Source, context: HarvestContext, registry: ProjectRegistry
 ) -> None:
     for project in registry.projects:
         project["iso"] = "KE"

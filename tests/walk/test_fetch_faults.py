@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpcore
 import pytest
@@ -83,8 +84,7 @@ class FaultRegistry:
     def run(self, patience: RetryPolicy = SOUND) -> Run:
         """Harvest all anew; gives the run as the ledger has it, also where it failed."""
         with suppress(HarvestError):
-            network = replace(self.context.network, retry_policy=patience)
-            harvest(self.source, replace(self.context, network=network), full=True)
+            harvest(self.source, replace(self.context, retry_policy=patience), full=True)
         return self.context.ledger.runs(self.source.name, 1)[0]
 
     def published(self) -> list[bytes]:
@@ -103,10 +103,7 @@ def published(
         "operator@example.org",
         frozenset({HOST}),
     ) as real:
-        context = replace(
-            real,
-            network=replace(real.network, rate_limiter=LocalRateLimiter(clock.sleep, clock.read)),
-        )
+        context = replace(real, rate_limiter=LocalRateLimiter(clock.sleep, clock.read))
         known: dict[str, FaultRegistry] = {}
 
         def get(name: str) -> FaultRegistry:
@@ -312,7 +309,14 @@ class DemoNetwork(httpcore.SyncBackend):
         self.port = port
         self.dialled: list[str] = []
 
-    def connect_tcp(self, host, port, timeout=None, local_address=None, socket_options=None):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
         self.dialled.append(host)
         return super().connect_tcp(HOST, self.port, timeout, local_address, socket_options)
 
@@ -328,10 +332,9 @@ def test_a_host_that_resolves_to_a_private_address_later_is_refused(
     )
     turning = replace(registry.source, url=registry.source.url.replace(HOST, "registry.example"))
 
-    context = replace(
-        registry.context, network=replace(registry.context.network, transport=transport)
-    )
-    run = replace(registry, source=turning, context=context).run()
+    run = replace(
+        registry, source=turning, context=replace(registry.context, transport=transport)
+    ).run()
 
     assert run.state is State.FAILED
     assert "registry.example has the private address 10.0.0.7" in str(run.reason)

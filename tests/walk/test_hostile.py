@@ -16,10 +16,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-import pytest_asyncio
 from icalendar import Calendar
 from lxml import etree
-from projects import NOON, ProjectRegistry, harvest_context
+from projects import NOON
 from pyoxigraph import RdfFormat
 from pyoxigraph import parse as read_rdf
 
@@ -137,10 +136,10 @@ class Page(HTMLParser):
             self.text += data
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Harvest the corpus, and return the data folder."""
-    projects = [
+@pytest.fixture
+async def site(context: HarvestContext, registry) -> AsyncIterator[httpx.AsyncClient]:
+    """Harvest the corpus, and serve what became of it."""
+    registry.projects = [
         {
             "id": f"h{n}{TITLES[n % len(TITLES)][:9]}",
             "name": TITLES[n % len(TITLES)],
@@ -149,16 +148,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         for n in range(ROUNDS)
     ]
-    with harvest_context(tmp_path_factory.mktemp("hostile"), ProjectRegistry(projects)) as context:
-        plan = harvest(parse("hostile", DEFINITION, "test"), context)
-        assert plan.run.state.value == "committed"
-        return context.data
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def site(data: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve what became of it."""
-    async with QueryService(data, Iris(), readers=1) as service:
+    plan = harvest(parse("hostile", DEFINITION, "test"), context)
+    assert plan.run.state.value == "committed"
+    async with QueryService(context.journal.folder.parent, Iris(), readers=1) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
@@ -172,7 +164,6 @@ async def subjects(site: httpx.AsyncClient) -> list[str]:
     return [row["s"]["value"].removeprefix(BASE) for row in body["results"]["bindings"]]
 
 
-@pytest.mark.asyncio(loop_scope="session")
 async def test_no_admin_page_executes_or_misrenders_hostile_text(site: httpx.AsyncClient) -> None:
     results, texts, described = {}, "", ""
     paths = ["/", "/sparql", "/exports", "/status", "/source/hostile"]
@@ -210,7 +201,6 @@ PORTAL = (
 )  # fmt: skip
 
 
-@pytest.mark.asyncio(loop_scope="session")
 async def test_no_portal_page_executes_or_misrenders_hostile_text(site: httpx.AsyncClient) -> None:
     results = {}
 
@@ -232,7 +222,6 @@ XML_FEEDS = (
 )
 
 
-@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("path", XML_FEEDS)
 async def test_every_xml_feed_is_well_formed_and_escapes_text(
     site: httpx.AsyncClient, path: str
@@ -244,7 +233,6 @@ async def test_every_xml_feed_is_well_formed_and_escapes_text(
     assert [node.tag for node in tree.iter("{*}script", "{*}img", "{*}iframe", "{*}svg")] == []
 
 
-@pytest.mark.asyncio(loop_scope="session")
 async def test_the_event_stream_has_the_same_statements_and_no_injected_one(
     site: httpx.AsyncClient,
 ) -> None:
@@ -256,7 +244,6 @@ async def test_the_event_stream_has_the_same_statements_and_no_injected_one(
     assert [triple for triple in results if str(triple.subject).startswith("<https://x.org/")] == []
 
 
-@pytest.mark.asyncio(loop_scope="session")
 async def test_activities_have_titles_as_text_and_no_injected_key(site: httpx.AsyncClient) -> None:
     answer = await site.get("/activities/1")
 
@@ -308,10 +295,10 @@ async def test_a_calendar_has_no_property_injected_by_a_title(
     assert event.subcomponents == []
 
 
-@pytest.mark.asyncio(loop_scope="session")
 async def test_a_report_neither_executes_nor_misrenders_hostile_text(
-    data: Path, site: httpx.AsyncClient
+    context: HarvestContext, site: httpx.AsyncClient
 ) -> None:
+    data = context.journal.folder.parent
     release.build_release(data, Iris(), NOON)
 
     result = build_report(data, Iris(), None, "en", {})
@@ -327,7 +314,6 @@ async def test_a_report_neither_executes_nor_misrenders_hostile_text(
     assert (data / "reports" / result.name / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
-@pytest.mark.asyncio(loop_scope="session")
 async def test_every_graph_format_has_the_same_statements(site: httpx.AsyncClient) -> None:
     query = "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o FILTER(CONTAINS(STR(?s), '/hostile')) }"
     forms = {
@@ -355,7 +341,6 @@ async def test_every_graph_format_has_the_same_statements(site: httpx.AsyncClien
     assert etree.fromstring(answers["rdf"].content).tag.endswith("}RDF")
 
 
-@pytest.mark.asyncio(loop_scope="session")
 async def test_every_table_format_has_the_titles_unchanged(site: httpx.AsyncClient) -> None:
     query = "SELECT ?t { ?s <http://purl.org/dc/terms/title> ?t FILTER(CONTAINS(STR(?s), '/id/initiative/hostile/')) }"
 
@@ -378,7 +363,6 @@ async def test_every_table_format_has_the_titles_unchanged(site: httpx.AsyncClie
     assert len(etree.fromstring(answers["xml"]).findall(".//{*}result")) == len(results["json"])
 
 
-@pytest.mark.asyncio(loop_scope="session")
 async def test_hostile_text_breaks_no_header_and_no_log_line(
     site: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,11 +95,7 @@ def step(context: HarvestContext, number: int) -> None:
         feed = httpx.MockTransport(lambda request: answer(request, FEEDS[number]))
         harvest(
             source,
-            replace(
-                context,
-                network=replace(context.network, transport=feed),
-                now=lambda: NOON + timedelta(days=number),
-            ),
+            replace(context, transport=feed, now=lambda: NOON + timedelta(days=number)),
             full=True,
         )
     else:

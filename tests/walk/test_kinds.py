@@ -81,9 +81,7 @@ def harvested(
         },
         "test",
     )
-    context = replace(
-        context, network=replace(context.network, transport=httpx.MockTransport(respond))
-    )
+    context = replace(context, transport=httpx.MockTransport(respond))
     return request.param, context, harvest(source, context)
 
 

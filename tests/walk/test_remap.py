@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -12,9 +14,12 @@ from command_line.harvesting.harvest import harvest_all
 from harvesters.errors import ArchiveError, PlanError
 from harvesters.ledger.models import Outcome, State
 from harvesters.runs import status_file
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.remap import remap
-from harvesters.source import Limits
+from harvesters.source import Limits, Source
+
+from .conftest import ProjectRegistry
 
 
 def counted(plan) -> dict[Outcome, int]:
@@ -29,16 +34,18 @@ def last_lines(context) -> list[str]:
 
 
 @pytest.fixture
-def silent(context, registry):
+def silent(context: HarvestContext, registry: ProjectRegistry):
     """The same context after a harvest, with a registry that must not be asked any more."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
         raise AssertionError(f"{request.url} was asked")
 
-    return replace(context, network=replace(context.network, transport=httpx.MockTransport(refuse)))
+    return replace(context, transport=httpx.MockTransport(refuse))
 
 
-def test_an_unchanged_mapping_writes_nothing(source, context, silent):
+def test_an_unchanged_mapping_writes_nothing(
+    source: Source, context: HarvestContext, silent
+) -> None:
     harvest(source, context)
     head = context.journal.head
 
@@ -48,7 +55,9 @@ def test_an_unchanged_mapping_writes_nothing(source, context, silent):
     assert context.journal.head == head
 
 
-def test_a_changed_mapping_changes_records_without_requests(source, context, silent):
+def test_a_changed_mapping_changes_records_without_requests(
+    source: Source, context: HarvestContext, silent
+) -> None:
     harvest(source, context)
     definition = replace(source, fields={**source.fields, "description@en": "owner"})
 
@@ -60,7 +69,9 @@ def test_a_changed_mapping_changes_records_without_requests(source, context, sil
     assert counted(harvest(definition, context)) == {Outcome.UNCHANGED: 10}
 
 
-def test_a_remap_equals_a_full_harvest_with_the_new_definition(source, context, silent, registry):
+def test_a_remap_equals_a_full_harvest_with_the_new_definition(
+    source: Source, context: HarvestContext, silent, registry: ProjectRegistry
+) -> None:
     definition = replace(source, fields={**source.fields, "description@en": "owner"})
     harvest(source, context)
     remap(definition, silent)
@@ -72,7 +83,13 @@ def test_a_remap_equals_a_full_harvest_with_the_new_definition(source, context, 
     assert context.ledger.current_descriptions("projects", list(mapped)) == mapped
 
 
-def test_the_newest_archived_version_of_a_record_counts(source, context, silent, registry, project):
+def test_the_newest_archived_version_of_a_record_counts(
+    source: Source,
+    context: HarvestContext,
+    silent,
+    registry: ProjectRegistry,
+    project: Callable[..., dict[str, Any]],
+) -> None:
     harvest(source, context)
     registry.projects[2] = project(3, "Renamed")
     harvest(source, context)
@@ -80,7 +97,9 @@ def test_the_newest_archived_version_of_a_record_counts(source, context, silent,
     assert counted(remap(source, silent)) == {Outcome.UNCHANGED: 10}
 
 
-def test_records_missing_at_the_source_stay_unchanged(source, context, silent, registry):
+def test_records_missing_at_the_source_stay_unchanged(
+    source: Source, context: HarvestContext, silent, registry: ProjectRegistry
+) -> None:
     lax = replace(source, limits=Limits(vanished=1.0))
     harvest(lax, context)
     del registry.projects[7:]
@@ -91,8 +110,12 @@ def test_records_missing_at_the_source_stay_unchanged(source, context, silent, r
 
 
 def test_a_withheld_record_is_published_after_the_mapping_is_fixed(
-    source, context, silent, registry, project
-):
+    source: Source,
+    context: HarvestContext,
+    silent,
+    registry: ProjectRegistry,
+    project: Callable[..., dict[str, Any]],
+) -> None:
     registry.projects[4] = {**project(5), "name": "", "nom": "Projet"}
     harvest(source, context)
     definition = replace(source, fields={**source.fields, "title@fr": "nom"})
@@ -100,7 +123,9 @@ def test_a_withheld_record_is_published_after_the_mapping_is_fixed(
     assert counted(remap(definition, silent)) == {Outcome.NEW: 1, Outcome.UNCHANGED: 9}
 
 
-def test_the_guard_holds_a_plan_that_would_withhold_too_much(source, context, silent):
+def test_the_guard_holds_a_plan_that_would_withhold_too_much(
+    source: Source, context: HarvestContext, silent
+) -> None:
     harvest(source, context)
     definition = replace(source, fields={**source.fields, "title@en": "nothing"})
 
@@ -111,7 +136,9 @@ def test_the_guard_holds_a_plan_that_would_withhold_too_much(source, context, si
     assert context.ledger.count_published("projects") == 10
 
 
-def test_a_dry_run_shows_the_plan_and_leaves_no_trace(source, context, silent):
+def test_a_dry_run_shows_the_plan_and_leaves_no_trace(
+    source: Source, context: HarvestContext, silent
+) -> None:
     harvest(source, context)
     definition = replace(source, fields={**source.fields, "description@en": "owner"})
     before, runs = context.journal.head, context.ledger.runs("projects")
@@ -120,7 +147,9 @@ def test_a_dry_run_shows_the_plan_and_leaves_no_trace(source, context, silent):
     assert (context.journal.head, context.ledger.runs("projects")) == (before, runs)
 
 
-def test_a_remap_changes_neither_freshness_nor_the_next_request(source, context, silent):
+def test_a_remap_changes_neither_freshness_nor_the_next_request(
+    source: Source, context: HarvestContext, silent
+) -> None:
     harvest(source, context)
     before = status_file.source_statuses(context, context.now())[0]
     definition = replace(source, fields={**source.fields, "description@en": "owner"})
@@ -138,7 +167,7 @@ def test_a_remap_changes_neither_freshness_nor_the_next_request(source, context,
     assert run.started - first.started >= timedelta(minutes=1)
 
 
-def test_a_remap_needs_an_archived_complete_run(source, silent):
+def test_a_remap_needs_an_archived_complete_run(source: Source, silent) -> None:
     with pytest.raises(
         PlanError,
         match="projects: no complete run is archived; run `stocktake harvest projects` first",
@@ -146,7 +175,9 @@ def test_a_remap_needs_an_archived_complete_run(source, silent):
         remap(source, silent)
 
 
-def test_a_missing_archive_is_reported_and_changes_nothing(source, context, silent):
+def test_a_missing_archive_is_reported_and_changes_nothing(
+    source: Source, context: HarvestContext, silent
+) -> None:
     harvest(source, context)
     (context.data / "archive" / "projects" / "projects.1.warc.gz").unlink()
 
@@ -157,7 +188,9 @@ def test_a_missing_archive_is_reported_and_changes_nothing(source, context, sile
     assert context.ledger.count_published("projects") == 10
 
 
-def test_a_url_missing_in_the_archive_is_reported(source, context, silent):
+def test_a_url_missing_in_the_archive_is_reported(
+    source: Source, context: HarvestContext, silent
+) -> None:
     harvest(source, context)
 
     with pytest.raises(
@@ -167,7 +200,9 @@ def test_a_url_missing_in_the_archive_is_reported(source, context, silent):
         remap(replace(source, url="https://registry.example/other"), silent)
 
 
-def test_an_open_harvest_must_be_finished_before_a_remap(source, context, silent):
+def test_an_open_harvest_must_be_finished_before_a_remap(
+    source: Source, context: HarvestContext, silent
+) -> None:
     harvest(source, context)
     context.ledger.create_run("projects", context.now(), "rules", is_full=True, since=None)
 
@@ -179,7 +214,9 @@ def test_an_open_harvest_must_be_finished_before_a_remap(source, context, silent
 
 
 @pytest.mark.parametrize("action", [remap, harvest])
-def test_an_interrupted_remap_is_restarted_by_the_next_run(source, context, action):
+def test_an_interrupted_remap_is_restarted_by_the_next_run(
+    source: Source, context: HarvestContext, action: Any
+) -> None:
     harvest(source, context)
     cut = context.ledger.create_run("projects", context.now(), "rules", is_full=False, since=None)
     context.ledger.save(replace(cut, last_fetched=cut.started))
@@ -190,7 +227,9 @@ def test_an_interrupted_remap_is_restarted_by_the_next_run(source, context, acti
     assert context.ledger.run("projects.2").state is State.FAILED
 
 
-def test_a_large_remap_uses_worker_processes(source, context, silent):
+def test_a_large_remap_uses_worker_processes(
+    source: Source, context: HarvestContext, silent
+) -> None:
     harvest_all([source], context, full=False, dry_run=False, quiet=True)
     definition = replace(source, fields={**source.fields, "description@en": "owner"})
     silent.pool.workers, silent.pool.record_count = 1, 10_000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -25,7 +27,7 @@ def refuse(request: httpx.Request) -> httpx.Response:
 
 
 @pytest.mark.parametrize("registry", SHARES)
-def test_two_archived_versions_of_each_registry_are_remapped(tmp_path, registry):
+def test_two_archived_versions_of_each_registry_are_remapped(tmp_path: Path, registry: Any) -> None:
     with (
         Demo(size=120, only=(registry,)) as server,
         open_context(tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", _HERE) as context,
@@ -42,12 +44,7 @@ def test_two_archived_versions_of_each_registry_are_remapped(tmp_path, registry)
             source.name
         )
 
-        plan = remap(
-            source,
-            replace(
-                context, network=replace(context.network, transport=httpx.MockTransport(refuse))
-            ),
-        )
+        plan = remap(source, replace(context, transport=httpx.MockTransport(refuse)))
 
     counts = {outcome: plan.outcomes[outcome] for outcome in SEEN if plan.outcomes[outcome]}
     assert set(counts) <= _LEFT

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -12,8 +13,12 @@ from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
 from harvesters.network.retry import install_retry_logging
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.run_logging import harvest_and_log
+from harvesters.source import Source
 from publisher.logs import LibraryHandler, configure_logging
+
+from .conftest import ProjectRegistry
 
 
 @pytest.fixture
@@ -30,7 +35,12 @@ def log_to_stderr() -> Iterator[None]:
 
 
 def test_a_retried_request_names_its_source(
-    log_to_stderr, source, context, registry, project, capsys
+    log_to_stderr: None,
+    source: Source,
+    context: HarvestContext,
+    registry: ProjectRegistry,
+    project: Callable[..., dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     registry.projects = [project(1)]
     registry.answer = lambda _: httpx.Response(503) if len(registry.request_log) == 1 else None
@@ -43,7 +53,12 @@ def test_a_retried_request_names_its_source(
     assert source.url in lines[0]
 
 
-def test_a_resumed_run_logs_its_page(source, context, registry, project) -> None:
+def test_a_resumed_run_logs_its_page(
+    source: Source,
+    context: HarvestContext,
+    registry: ProjectRegistry,
+    project: Callable[..., dict[str, Any]],
+) -> None:
     registry.projects = [project(number) for number in range(9)]
 
     def cut_off(page: int) -> httpx.Response | None:

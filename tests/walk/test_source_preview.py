@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.runs.source_preview import TIME_LIMIT, localize, preview_source
+from harvesters.source import Source
 from languages.request_locale import use_language
 from vocab.iris import BASE
+
+from .conftest import ProjectRegistry
 
 
 def tried(source, registry, **more):
@@ -19,7 +24,9 @@ def tried(source, registry, **more):
     )
 
 
-def test_a_preview_validates_the_given_number_of_records(source, registry):
+def test_a_preview_validates_the_given_number_of_records(
+    source: Source, registry: ProjectRegistry
+) -> None:
     result = tried(source, registry, records=4)
 
     assert [(record.key, record.outcome, record.title) for record in result.records] == [
@@ -29,7 +36,9 @@ def test_a_preview_validates_the_given_number_of_records(source, registry):
     assert registry.request_log == [1, 2]
 
 
-def test_a_preview_lists_withheld_records_with_their_reason(source, registry, project):
+def test_a_preview_lists_withheld_records_with_their_reason(
+    source: Source, registry: ProjectRegistry, project: Callable[..., dict[str, Any]]
+) -> None:
     registry.projects = [project(1, ""), project(2)]
 
     result = tried(source, registry)
@@ -39,7 +48,9 @@ def test_a_preview_lists_withheld_records_with_their_reason(source, registry, pr
     assert result.records[1].warnings
 
 
-def test_a_preview_names_fields_of_the_definition_that_match_nothing(source, registry):
+def test_a_preview_names_fields_of_the_definition_that_match_nothing(
+    source: Source, registry: ProjectRegistry
+) -> None:
     renamed = replace(source, fields={**source.fields, "title@en": "projectName"})
 
     result = tried(renamed, registry)
@@ -55,7 +66,9 @@ def test_a_preview_names_fields_of_the_definition_that_match_nothing(source, reg
     assert tried(source, registry).notes == ()
 
 
-def test_a_preview_error_comes_with_the_records_before_it(source, registry):
+def test_a_preview_error_comes_with_the_records_before_it(
+    source: Source, registry: ProjectRegistry
+) -> None:
     registry.answer = lambda page: httpx.Response(404) if page == 2 else None
 
     result = tried(source, registry)
@@ -69,8 +82,12 @@ def test_a_preview_error_comes_with_the_records_before_it(source, registry):
     ("language", "words"), [("en", "no title"), ("fr", "titre"), ("zh", "标题")]
 )
 def test_reasons_warnings_and_errors_are_in_the_language_in_use(
-    source, registry, project, language, words
-):
+    source: Source,
+    registry: ProjectRegistry,
+    project: Callable[..., dict[str, Any]],
+    language: str,
+    words: str,
+) -> None:
     registry.projects = [project(1, ""), *(project(number) for number in range(2, 11))]
     registry.answer = lambda page: httpx.Response(404) if page == 2 else None
     english = tried(source, registry)
@@ -84,7 +101,9 @@ def test_reasons_warnings_and_errors_are_in_the_language_in_use(
     assert (result.records[1].warnings == english.records[1].warnings) == (language == "en")
 
 
-def test_no_page_is_requested_after_the_time_limit(source, registry):
+def test_no_page_is_requested_after_the_time_limit(
+    source: Source, registry: ProjectRegistry
+) -> None:
     times = iter([0.0, TIME_LIMIT + 1])
 
     result = tried(source, registry, clock=lambda: next(times))
@@ -93,13 +112,15 @@ def test_no_page_is_requested_after_the_time_limit(source, registry):
     assert (len(result.records), result.more) == (3, True)
 
 
-def test_a_private_address_is_refused(source):
+def test_a_private_address_is_refused(source: Source) -> None:
     result = preview_source(replace(source, url="http://127.0.0.1:9/api"), BASE, "us@example.org")
 
     assert (result.records, result.error_kind) == ((), "refused")
 
 
-def test_an_invalid_definition_is_reported_before_any_request(source, registry):
+def test_an_invalid_definition_is_reported_before_any_request(
+    source: Source, registry: ProjectRegistry
+) -> None:
     with pytest.raises(SourceDefinitionError, match="unknown option 'pages'"):
         tried(replace(source, options={"pages": "p"}), registry)
     assert registry.request_log == []

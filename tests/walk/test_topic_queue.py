@@ -46,9 +46,7 @@ def answer(request: httpx.Request) -> httpx.Response:
 
 @pytest.fixture
 def served(context: HarvestContext) -> HarvestContext:
-    served = replace(
-        context, network=replace(context.network, transport=httpx.MockTransport(answer))
-    )
+    served = replace(context, transport=httpx.MockTransport(answer))
     harvest(source(), served)
     return served
 

@@ -50,13 +50,13 @@ def harvested(folder: Path, workers: int, **more) -> dict[str, str]:
     return large_registry.journal_digests(folder)
 
 
-def test_the_journal_is_the_same_bytes_whatever_the_number_of_processes(tmp_path):
+def test_the_journal_is_the_same_bytes_whatever_the_number_of_processes(tmp_path: Path) -> None:
     at_home = harvested(tmp_path / "0", 0)
 
     assert [harvested(tmp_path / str(workers), workers) for workers in (1, 2, 4)] == [at_home] * 3
 
 
-def test_a_killed_worker_process_costs_only_time(tmp_path):
+def test_a_killed_worker_process_costs_only_time(tmp_path: Path) -> None:
     killed = []
 
     def kill_one(page: int) -> None:
@@ -74,7 +74,7 @@ def test_a_killed_worker_process_costs_only_time(tmp_path):
     assert {entry["event"] for entry in logs} == {"worker process exited; repeating its work"}
 
 
-def test_small_sources_start_no_worker_process(tmp_path):
+def test_small_sources_start_no_worker_process(tmp_path: Path) -> None:
     with large_registry.open_harvest(tmp_path, large_registry.Projects(), 2) as context:
         context.pool.record_count = 0
         harvest(large_registry.source(), context)
@@ -94,7 +94,7 @@ def task(paths: dict[str, str]) -> ProcessingTask:
     )
 
 
-def test_an_xml_element_is_serialized_as_its_raw_bytes():
+def test_an_xml_element_is_serialized_as_its_raw_bytes() -> None:
     page = etree.fromstring(
         '<page xml:lang="fr"><r xmlns="" lang="x"><t>Of <b>all</b> &amp; sundry</t><s>SDG 4</s></r> tail</page>'
     )
@@ -116,14 +116,14 @@ def test_an_xml_element_is_serialized_as_its_raw_bytes():
     "path",
     ["ancestor::page/@name", "../h", "/page/h", "t[lang('en')]", "following::t", "string(//h)"],
 )
-def test_a_record_mapped_with_its_context_is_not_distributed(path):
+def test_a_record_mapped_with_its_context_is_not_distributed(path: str) -> None:
     assert (
         is_distributable(task({"lead": path})),
         is_distributable(task({"lead": "o/n/text()"})),
     ) == (False, True)
 
 
-def test_records_that_cannot_be_serialized_are_processed_locally():
+def test_records_that_cannot_be_serialized_are_processed_locally() -> None:
     page = Record("a", html.fromstring("<p>a<br>b"), b"<p>a<br/>b</p>")
     row = Record("a", {"t": lambda: None}, b"{}")
 
@@ -133,7 +133,7 @@ def test_records_that_cannot_be_serialized_are_processed_locally():
     ]
 
 
-def test_the_origins_of_a_record_reach_its_description_in_every_process():
+def test_the_origins_of_a_record_reach_its_description_in_every_process() -> None:
     origins = (
         "https://a.example/oai?verb=GetRecord&identifier=7",
         "https://c.example/oai?verb=GetRecord&identifier=c-7",
@@ -161,7 +161,7 @@ def test_the_origins_of_a_record_reach_its_description_in_every_process():
     ]
 
 
-def test_workers_with_other_code_refuse_a_task():
+def test_workers_with_other_code_refuse_a_task() -> None:
     with pytest.raises(
         ClusterError,
         match=f"a worker has other code \\({code_fingerprint()}\\) than this process \\(older\\)",
@@ -169,7 +169,7 @@ def test_workers_with_other_code_refuse_a_task():
         execute(WorkUnit("older", b"", b""))
 
 
-def test_an_unreachable_dask_scheduler_is_reported_at_the_start():
+def test_an_unreachable_dask_scheduler_is_reported_at_the_start() -> None:
     with pytest.raises(
         ClusterError,
         match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 .*unset STOCKTAKE_DASK",

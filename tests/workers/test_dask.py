@@ -99,7 +99,7 @@ def harvested(folder: Path, dask: str, **more) -> dict[str, str]:
     return large_registry.journal_digests(folder)
 
 
-def test_a_cluster_with_a_killed_worker_writes_the_same_bytes(tmp_path):
+def test_a_cluster_with_a_killed_worker_writes_the_same_bytes(tmp_path: Path) -> None:
     killed = []
 
     def kill_one(page: int) -> None:
@@ -115,7 +115,9 @@ def test_a_cluster_with_a_killed_worker_writes_the_same_bytes(tmp_path):
     assert (whole, less_one, killed) == (at_home, at_home, [-signal.SIGKILL])
 
 
-def test_a_lost_scheduler_falls_back_to_local_work_without_traceback(tmp_path, capfd):
+def test_a_lost_scheduler_falls_back_to_local_work_without_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     def kill_it(page: int) -> None:
         if page == 7:
             dask.processes[0].kill()
@@ -129,7 +131,7 @@ def test_a_lost_scheduler_falls_back_to_local_work_without_traceback(tmp_path, c
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_worker_with_other_code_is_refused(tmp_path):
+def test_a_worker_with_other_code_is_refused(tmp_path: Path) -> None:
     older = tmp_path / "older"
     for room in ("vocab", "shapes", "journal", "harvesters"):
         shutil.copytree(ROOT / room, older / room, ignore=shutil.ignore_patterns("__pycache__"))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from postgresql import Cluster
 from waiting import WITHIN
+
+from .conftest import House
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 @pytest.mark.parametrize(
     "words", [("runs", "list"), ("worker",), ("keys", "list")], ids=lambda words: words[0]
 )
-def test_database_that_is_not_utf8_is_refused(house, cluster, database, encoding, words) -> None:
+def test_database_that_is_not_utf8_is_refused(
+    house: House, cluster: Cluster, database: str, encoding: str, words: tuple[str, ...]
+) -> None:
     name = f"{database}_{encoding.lower()}"
     with cluster.admin() as admin:
         admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")

@@ -11,6 +11,8 @@ from queued import BEAT, committed, put
 
 from harvesters.ledger.models import State
 
+from .conftest import GatedRegistry, House
+
 
 def _children(pid: int) -> list[int]:
     with suppress(OSError):
@@ -19,7 +21,9 @@ def _children(pid: int) -> list[int]:
     return []
 
 
-def test_worker_gives_up_a_run_whose_reader_keeps_dying_and_goes_on(house, ledger, registry):
+def test_worker_gives_up_a_run_whose_reader_keeps_dying_and_goes_on(
+    house: House, ledger: str, registry: GatedRegistry
+) -> None:
     registry.projects = 350  # in pages of ten: more than the processes that one run may lose
     house.define_source("bad")
     house.define_source("good")

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from postgresql import Cluster
 from queued import BEAT, committed, put
 from waiting import WITHIN
 
 from harvesters.runs.queue.worker import LOCK_LOST_EXIT
 from journal.journal import Journal
+
+from .conftest import GatedRegistry, House
 
 NAME = f"stocktake{os.getpid() % 10_000}"
 NET = os.getpid() % 120 * 2  # of this process's own, whatever a test that was killed has left
@@ -48,8 +51,8 @@ def apart() -> Iterator[str]:
 
 
 def test_a_disconnected_worker_commits_nothing_and_another_resumes_its_run(
-    house, cluster, database, registry, apart
-):
+    house: House, cluster: Cluster, database: str, registry: GatedRegistry, apart: str
+) -> None:
     house.define_source("a", url=f"http://{REGISTRY}.1:{urlsplit(registry.url).port}")
     put(house.ledger, "a")
     registry.gate.clear()

@@ -13,11 +13,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from postgresql import Cluster
 from processes import free_port
 from queued import BEAT, committed, put
 from waiting import WITHIN
 
 from journal.journal import Journal
+
+from .conftest import GatedRegistry, House
 
 LATER = 2**31  # seconds since 1970: due after all runs so far
 TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
@@ -62,7 +65,7 @@ def undisturbed(house: Any, registry: Any) -> Callable[[str], list[bytes]]:
 
 
 def test_run_of_a_killed_worker_ends_although_the_next_is_queued(
-    house, undisturbed, ledger, registry
+    house: House, undisturbed: Callable[[str], list[bytes]], ledger: str, registry: GatedRegistry
 ) -> None:
     house.define_source("a")
     put(ledger, "a", at=1)
@@ -91,7 +94,11 @@ def test_run_of_a_killed_worker_ends_although_the_next_is_queued(
 
 
 def test_runs_resume_after_the_database_was_stopped(
-    house, undisturbed, cluster, ledger, registry
+    house: House,
+    undisturbed: Callable[[str], list[bytes]],
+    cluster: Cluster,
+    ledger: str,
+    registry: GatedRegistry,
 ) -> None:
     house.define_source("a")
     put(ledger, "a", at=1)
@@ -123,7 +130,7 @@ def test_runs_resume_after_the_database_was_stopped(
 
 
 def test_worker_that_lost_its_lock_exits_only_when_the_database_answers(
-    house, cluster, ledger, registry
+    house: House, cluster: Cluster, ledger: str, registry: GatedRegistry
 ) -> None:
     house.define_source("a")
     put(ledger, "a")
@@ -144,7 +151,9 @@ def test_worker_that_lost_its_lock_exits_only_when_the_database_answers(
     assert "the database answers" in house.output_of(0)
 
 
-def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) -> None:
+def test_idle_worker_waits_for_the_database_and_goes_on(
+    house: House, cluster: Cluster, ledger: str
+) -> None:
     house.define_source("a")
     worker = house.start("worker", "--heartbeat", BEAT)
     house.wait_until(
@@ -173,7 +182,7 @@ def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) 
     "command", [("worker", "--heartbeat", BEAT), ("schedule",)], ids=["worker", "schedule"]
 )
 def test_process_started_without_database_waits_and_logs_once(
-    command, house, cluster, ledger, registry
+    command: Any, house: House, cluster: Cluster, ledger: str, registry: GatedRegistry
 ) -> None:
     house.define_source("a", every="* * * * *")
     cluster.stop()
@@ -200,7 +209,9 @@ def test_process_started_without_database_waits_and_logs_once(
     assert "Traceback" not in house.output_of(0)
 
 
-def test_due_time_that_passed_without_database_is_queued_afterwards(house, cluster, ledger) -> None:
+def test_due_time_that_passed_without_database_is_queued_afterwards(
+    house: House, cluster: Cluster, ledger: str
+) -> None:
     house.define_source("a", every="* * * * *")
     house.start("schedule")
     house.wait_until(
@@ -220,7 +231,7 @@ def test_due_time_that_passed_without_database_is_queued_afterwards(house, clust
 
 
 def test_due_time_that_passed_without_workers_is_run_later(
-    house, undisturbed, ledger, registry
+    house: House, undisturbed: Callable[[str], list[bytes]], ledger: str, registry: GatedRegistry
 ) -> None:
     house.define_source("a")
     put(ledger, "a", at=1)
@@ -243,7 +254,7 @@ def test_due_time_that_passed_without_workers_is_run_later(
 
 
 def test_job_whose_source_is_busy_waits_although_the_next_is_queued(
-    house, ledger, registry
+    house: House, ledger: str, registry: GatedRegistry
 ) -> None:
     house.define_source("a")
     registry.gate.clear()
@@ -267,7 +278,7 @@ def test_job_whose_source_is_busy_waits_although_the_next_is_queued(
 
 
 def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(
-    house, ledger, registry
+    house: House, ledger: str, registry: GatedRegistry
 ) -> None:
     house.define_source("a")
     put(ledger, "a", at=1)
@@ -296,7 +307,7 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(
 
 
 def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(
-    house, cluster, database, ledger, tmp_path
+    house: House, cluster: Cluster, database: str, ledger: str, tmp_path: Path
 ) -> None:
     """The drill of docs/how-to/back-up.md: another data directory, another database, and the next
     harvest finds nothing new.

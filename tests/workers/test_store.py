@@ -66,7 +66,7 @@ def journal(data: Path, url: str) -> Journal:
     return Journal(data / "journal")
 
 
-def test_an_object_name_is_used_once(tmp_path, url):
+def test_an_object_name_is_used_once(tmp_path: Path, url: str) -> None:
     (tmp_path / "a").write_text("one")
     registry = Store(url)
     registry.add("room/a", tmp_path / "a")
@@ -76,7 +76,7 @@ def test_an_object_name_is_used_once(tmp_path, url):
     assert registry.names("room") == ["a"]
 
 
-def test_stores_without_conditional_put_use_a_name_once(tmp_path):
+def test_stores_without_conditional_put_use_a_name_once(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("one")
     registry = Store(f"file://{tmp_path}/store")
     registry.add("room/a", tmp_path / "a")
@@ -86,7 +86,7 @@ def test_stores_without_conditional_put_use_a_name_once(tmp_path):
     assert registry.names("room") == ["a"]
 
 
-def test_another_machine_continues_the_journal(tmp_path, url):
+def test_another_machine_continues_the_journal(tmp_path: Path, url: str) -> None:
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
 
     one.append([ONE], run="a.1", time=NOW)
@@ -101,7 +101,7 @@ def test_another_machine_continues_the_journal(tmp_path, url):
     ]
 
 
-def test_the_second_writer_of_a_number_gets_an_error(tmp_path, url):
+def test_the_second_writer_of_a_number_gets_an_error(tmp_path: Path, url: str) -> None:
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
 
     with pytest.raises(JournalWriteError, match="another writer has taken number 1"):
@@ -115,7 +115,7 @@ def test_the_second_writer_of_a_number_gets_an_error(tmp_path, url):
     assert [entry.run for entry in journal(tmp_path / "3", url).entries()] == ["b.1"]
 
 
-def test_an_entry_uploaded_before_a_crash_is_recovered(tmp_path, url):
+def test_an_entry_uploaded_before_a_crash_is_recovered(tmp_path: Path, url: str) -> None:
     one = journal(tmp_path / "1", url)
     one.append([ONE], run="a.1", time=NOW)
     next(one.folder.glob("*.gz")).unlink()
@@ -124,7 +124,9 @@ def test_an_entry_uploaded_before_a_crash_is_recovered(tmp_path, url):
 
 
 @pytest.mark.parametrize("age", [10, 1_000])
-def test_requests_per_refresh_and_commit_do_not_grow_with_the_journal(tmp_path, url, caplog, age):
+def test_requests_per_refresh_and_commit_do_not_grow_with_the_journal(
+    tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture, age: int
+) -> None:
     one = journal(tmp_path / "1", url)
     last = None
     bucket = url.removeprefix("s3://").partition("/")[0]
@@ -156,7 +158,7 @@ def _asked(caplog: pytest.LogCaptureFixture, action: Callable[[], object]) -> li
     ]
 
 
-def test_concurrent_writers_never_share_a_number(tmp_path, url):
+def test_concurrent_writers_never_share_a_number(tmp_path: Path, url: str) -> None:
     """The server of these tests looks and puts in two steps, so the committers meet at a place that
     is named, not by chance.
     """
@@ -184,7 +186,7 @@ def _commit(to: Journal, run: str) -> None:
     to.append([TWO], run=run, time=NOW)
 
 
-def test_a_half_written_object_is_ignored(tmp_path):
+def test_a_half_written_object_is_ignored(tmp_path: Path) -> None:
     registry = f"file://{tmp_path}/store"
     (tmp_path / "store" / "journal").mkdir(parents=True)
     half = tmp_path / "store" / "journal" / "000000001.rdfp.gz.000000001.rdfp.part.part"
@@ -197,7 +199,7 @@ def test_a_half_written_object_is_ignored(tmp_path):
     assert journal(tmp_path / "3", registry).verify() == 1
 
 
-def test_a_follower_sees_entries_of_another_machine(tmp_path, url):
+def test_a_follower_sees_entries_of_another_machine(tmp_path: Path, url: str) -> None:
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
     before = other.change_token
     one.append([ONE], run="a.1", time=NOW)
@@ -210,7 +212,7 @@ def test_a_follower_sees_entries_of_another_machine(tmp_path, url):
     assert Journal(other.folder).change_token == after  # a look that finds nothing changes nothing
 
 
-def test_a_writer_reads_the_newest_entry_first(tmp_path, url):
+def test_a_writer_reads_the_newest_entry_first(tmp_path: Path, url: str) -> None:
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
     none = other.head
     one.append([ONE], run="a.1", time=NOW)
@@ -222,7 +224,9 @@ def test_a_writer_reads_the_newest_entry_first(tmp_path, url):
     assert other.head.number == 1
 
 
-def test_an_unreachable_store_stops_writers_but_not_readers(tmp_path, url, monkeypatch):
+def test_an_unreachable_store_stops_writers_but_not_readers(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = journal(tmp_path / "1", url)
     one.append([ONE], run="a.1", time=NOW)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
@@ -236,7 +240,7 @@ def test_an_unreachable_store_stops_writers_but_not_readers(tmp_path, url, monke
         reader.append([TWO], run="b.1", time=NOW)
 
 
-def test_a_corrupted_entry_in_the_store_is_refused(tmp_path, url):
+def test_a_corrupted_entry_in_the_store_is_refused(tmp_path: Path, url: str) -> None:
     one = journal(tmp_path / "1", url)
     one.append([ONE], run="a.1", time=NOW)
     (tmp_path / "spoiled").write_bytes(b"spoiled")
@@ -273,7 +277,7 @@ def _refused(one: Journal, url: str, match: str) -> None:
     assert list(one.folder.glob("*.part")) == []
 
 
-def test_an_emptied_store_is_not_written_to(tmp_path, url):
+def test_an_emptied_store_is_not_written_to(tmp_path: Path, url: str) -> None:
     one, paths = _two_entries(tmp_path, url)
     for path in paths:
         boto3.client("s3").delete_object(
@@ -287,7 +291,7 @@ def test_an_emptied_store_is_not_written_to(tmp_path, url):
     )
 
 
-def test_a_store_of_another_installation_is_not_written_to(tmp_path, url):
+def test_a_store_of_another_installation_is_not_written_to(tmp_path: Path, url: str) -> None:
     one, paths = _two_entries(tmp_path, url)
     other = Journal(tmp_path / "other")
     for number in (1, 2):
@@ -301,7 +305,7 @@ def test_a_store_of_another_installation_is_not_written_to(tmp_path, url):
     _refused(one, url, f"has another entry 2 .*: {theirs.id} there, {ours.id} here")
 
 
-def test_a_longer_journal_of_another_installation_is_not_followed(tmp_path, url):
+def test_a_longer_journal_of_another_installation_is_not_followed(tmp_path: Path, url: str) -> None:
     one, _ = _two_entries(tmp_path, url)
     other = Journal(tmp_path / "other")
     for number in (1, 2, 3):
@@ -316,14 +320,14 @@ def test_a_longer_journal_of_another_installation_is_not_followed(tmp_path, url)
     )
 
 
-def test_nothing_is_written_after_a_truncated_entry_in_the_store(tmp_path, url):
+def test_nothing_is_written_after_a_truncated_entry_in_the_store(tmp_path: Path, url: str) -> None:
     one, paths = _two_entries(tmp_path, url)
     _put(url, paths[1].name, paths[1].read_bytes()[:-20])
 
     _refused(one, url, "has another entry 2 .* cut short")
 
 
-def test_a_gap_in_the_store_is_not_filled(tmp_path, url):
+def test_a_gap_in_the_store_is_not_filled(tmp_path: Path, url: str) -> None:
     _, paths = _two_entries(tmp_path, url)
     boto3.client("s3").delete_object(
         Bucket=url.split("/")[2], Key=f"stocktake/journal/{paths[0].name}"
@@ -332,14 +336,16 @@ def test_a_gap_in_the_store_is_not_filled(tmp_path, url):
     _refused(journal(tmp_path / "2", url), url, "has entry 2, but entry 1 is missing .* restore it")
 
 
-def test_a_missing_bucket_is_named(tmp_path, url):
+def test_a_missing_bucket_is_named(tmp_path: Path, url: str) -> None:
     one = journal(tmp_path / "1", "s3://no-such-bucket/stocktake")
 
     with pytest.raises(JournalWriteError, match="create the bucket first"):
         one.append([ONE], run="a.1", time=NOW)
 
 
-def test_read_only_keys_write_nothing_and_are_reported(tmp_path, url, monkeypatch):
+def test_read_only_keys_write_nothing_and_are_reported(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     iam = boto3.client("iam")
     iam.create_user(UserName="reader")
     may_read = {"Effect": "Allow", "Action": ["s3:List*", "s3:Get*"], "Resource": "*"}
@@ -363,7 +369,9 @@ def test_read_only_keys_write_nothing_and_are_reported(tmp_path, url, monkeypatc
     assert Store(url).names("") == []
 
 
-def test_a_commit_waits_for_the_end_of_an_outage(tmp_path, monkeypatch):
+def test_a_commit_waits_for_the_end_of_an_outage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     first.start()
     port = first.get_host_and_port()[1]
@@ -392,14 +400,14 @@ def test_a_commit_waits_for_the_end_of_an_outage(tmp_path, monkeypatch):
     assert (entry.number, copied) == (1, ["a.1"])
 
 
-def test_a_directory_with_its_own_journal_is_not_bound_to_a_store(tmp_path, url):
+def test_a_directory_with_its_own_journal_is_not_bound_to_a_store(tmp_path: Path, url: str) -> None:
     Journal(tmp_path / "journal").append([ONE], run="a.1", time=NOW)
 
     with pytest.raises(JournalError, match="holds a journal of its own"):
         store.bind_replica(tmp_path / "journal", url)
 
 
-def test_another_machine_reads_the_archived_responses(tmp_path, url):
+def test_another_machine_reads_the_archived_responses(tmp_path: Path, url: str) -> None:
     registry = Store(url)
     first = Archive(tmp_path / "1", "a", "a.1", 0, registry)
     stored = first.write_response("https://x.example/1", 200, [], b"page 1")
@@ -417,7 +425,7 @@ def test_another_machine_reads_the_archived_responses(tmp_path, url):
     assert read_body(tmp_path / "3", again, registry) == b"page 2 again"
 
 
-def test_a_release_is_the_same_files_on_every_machine(tmp_path, url):
+def test_a_release_is_the_same_files_on_every_machine(tmp_path: Path, url: str) -> None:
     journal(tmp_path / "1", url).append([ONE], run="a.1", time=NOW)
     release = build_release(tmp_path / "1", Iris(), NOW)
     object_store.upload(tmp_path / "1", release.number)
@@ -433,7 +441,7 @@ def test_a_release_is_the_same_files_on_every_machine(tmp_path, url):
     assert one == other
 
 
-def test_a_release_is_cut_by_one_machine(tmp_path, url):
+def test_a_release_is_cut_by_one_machine(tmp_path: Path, url: str) -> None:
     journal(tmp_path / "1", url).append([ONE], run="a.1", time=NOW)
     journal(tmp_path / "2", url)
     created = [

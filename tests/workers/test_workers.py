@@ -7,6 +7,7 @@ import signal
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 from queued import BEAT, committed, put, settled
 from waiting import WITHIN
@@ -19,6 +20,8 @@ from harvesters.source import load_all
 from journal.journal import Journal
 from vocab.iris import BASE
 
+from .conftest import GatedRegistry, House
+
 AT = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 # Let the database note when each request to a host may be sent.
 NOTE_TURNS = (
@@ -28,7 +31,9 @@ NOTE_TURNS = (
 )
 
 
-def test_a_shared_ledger_writes_the_same_journal_as_a_local_one(house, tmp_path, ledger):
+def test_a_shared_ledger_writes_the_same_journal_as_a_local_one(
+    house: House, tmp_path: Path, ledger: str
+) -> None:
     house.define_source("a")
     results = []
     for number, url in enumerate((ledger, f"sqlite:///{tmp_path}/own.sqlite")):
@@ -47,7 +52,7 @@ def test_a_shared_ledger_writes_the_same_journal_as_a_local_one(house, tmp_path,
     assert results[0] == results[1]
 
 
-def test_two_schedulers_queue_a_due_run_once(house, ledger, tmp_path):
+def test_two_schedulers_queue_a_due_run_once(house: House, ledger: str, tmp_path: Path) -> None:
     house.define_source("a", every="* * * * *")
     source = load_all(house.folder / "cards").sources["a"]
     with open_context(tmp_path / "data", ledger, BASE, "operator@example.org", frozenset()) as real:
@@ -64,7 +69,9 @@ def test_two_schedulers_queue_a_due_run_once(house, ledger, tmp_path):
     assert len(house.rows("SELECT id FROM procrastinate_periodic_defers")) == 1
 
 
-def test_after_the_clock_was_set_back_due_runs_are_executed(house, ledger, registry):
+def test_after_the_clock_was_set_back_due_runs_are_executed(
+    house: House, ledger: str, registry: GatedRegistry
+) -> None:
     house.define_source("a")
     source = load_all(house.folder / "cards").sources["a"]
     with open_context(
@@ -79,7 +86,7 @@ def test_after_the_clock_was_set_back_due_runs_are_executed(house, ledger, regis
     assert len(registry.request_log) == 2 * before
 
 
-def test_a_worker_executes_due_and_requested_runs(house, ledger):
+def test_a_worker_executes_due_and_requested_runs(house: House, ledger: str) -> None:
     house.define_source("a")
     house.define_source("b")
     put(ledger, "a")
@@ -100,7 +107,9 @@ def test_a_worker_executes_due_and_requested_runs(house, ledger):
     assert house.rows("SELECT run FROM run_request") == [("b.1",)]
 
 
-def test_a_stopped_worker_finishes_its_run(house, ledger, registry):
+def test_a_stopped_worker_finishes_its_run(
+    house: House, ledger: str, registry: GatedRegistry
+) -> None:
     house.define_source("a")
     registry.gate.clear()
     put(ledger, "a")
@@ -117,7 +126,9 @@ def test_a_stopped_worker_finishes_its_run(house, ledger, registry):
     assert settled(house, ["a"])
 
 
-def test_a_run_of_a_dead_worker_is_resumed_at_its_checkpoint(house, ledger, registry):
+def test_a_run_of_a_dead_worker_is_resumed_at_its_checkpoint(
+    house: House, ledger: str, registry: GatedRegistry
+) -> None:
     house.define_source("a")
     put(ledger, "a")
     registry.gate.clear()
@@ -137,7 +148,9 @@ def test_a_run_of_a_dead_worker_is_resumed_at_its_checkpoint(house, ledger, regi
     assert house.rows("SELECT count(*) FROM run WHERE source = 'a'") == [(1,)]
 
 
-def test_many_workers_request_a_host_no_faster(house, ledger, registry):
+def test_many_workers_request_a_host_no_faster(
+    house: House, ledger: str, registry: GatedRegistry
+) -> None:
     registry.projects = 20
     for name in ("a", "b", "c"):
         house.define_source(name, pause=0.3)
@@ -160,7 +173,9 @@ def test_many_workers_request_a_host_no_faster(house, ledger, registry):
     ] == []
 
 
-def test_four_workers_killed_repeatedly_commit_each_run_once(house, ledger, registry):
+def test_four_workers_killed_repeatedly_commit_each_run_once(
+    house: House, ledger: str, registry: GatedRegistry
+) -> None:
     chance = random.Random(7)
     names = [f"s{number}" for number in range(12)]
     for name in names:
@@ -187,7 +202,7 @@ def test_four_workers_killed_repeatedly_commit_each_run_once(house, ledger, regi
     assert house.rows("SELECT count(*) FROM record WHERE state = 'published'") == [(1200,)]
 
 
-def test_a_worker_without_a_shared_ledger_names_the_setting(house):
+def test_a_worker_without_a_shared_ledger_names_the_setting(house: House) -> None:
     house.define_source("a")
     child = house.start("worker", ledger=f"sqlite:///{house.folder}/own.sqlite")
 

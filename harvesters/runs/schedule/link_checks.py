@@ -139,8 +139,11 @@ def check_source(
         progress.runs[source.name] = run.id
         progress.unpublished.add(source.name)
     checked = 0
-    network = replace(context.network, retry_policy=_POLICY)
-    with network.client(source.pause, quiet_hours=source.quiet, base=context.iris.base) as client:
+    client = Fetch(
+        context.contact, source.pause, context.allow_hosts, None, {}, _POLICY, context.transport, context.rate_limiter,
+        quiet_hours=source.quiet, base=context.iris.base,
+    )  # fmt: skip
+    with client:
         for link in _due_links(context, source.name, may_go_on):
             host = urlsplit(link.url).netloc
             if (rest := progress.rests.get(host)) and rest > context.now():

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,13 +148,10 @@ def test_a_model_of_another_width_is_damaged(tmp_path: Path) -> None:
 
 def test_a_model_with_pickled_objects_is_not_read(tmp_path: Path) -> None:
     content = io.BytesIO()
-    np.savez(
-        content,
-        **{
-            name: np.array([{}], dtype=object)
-            for name in ("codes", "mean", "scale", "weights", "calibration", "threshold")
-        },
-    )
+    pickled = np.array([{}], dtype=object)
+    names = ("codes", "mean", "scale", "weights", "calibration", "threshold")
+    arrays: dict[str, Any] = dict.fromkeys(names, pickled)
+    np.savez(content, **arrays)
     (tmp_path / "m.npz").write_bytes(content.getvalue())
 
     with pytest.raises(HarvestError, match="damaged"):

@@ -88,7 +88,7 @@ def test_without_any_reason_titles_and_descriptions_of_records_with_one_goal_are
     )
 
     (example,) = stated(record)
-    assert (example.text, example.goals) == (f"Nurses\n{ABOUT}", {"3"})
+    assert (example.text, example.goals) == (f"Nurses\n{ABOUT}", frozenset({"3"}))
     assert [item.text for item in stated(record, reasoned)] == [REASON]
 
 

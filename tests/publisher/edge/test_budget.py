@@ -13,6 +13,8 @@ from publisher.limits import Limits, read
 from publisher.store.workers.pool import AdmissionQueue
 from publisher.store.workers.rate_limit import RateLimiter, address_key
 
+from .conftest import Serve
+
 LIMITS = Limits(budget=60, window=60, queue=3, share=2, each=2, wait=30)
 SMALL = "SELECT * { ?s ?p ?o } LIMIT 1"
 RUNAWAY = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
@@ -162,7 +164,7 @@ async def test_a_query_that_waits_too_long_gets_retry_after() -> None:
     assert line.waiting == 0
 
 
-async def test_a_spent_budget_has_headers_and_a_cached_answer_is_free(serve) -> None:
+async def test_a_spent_budget_has_headers_and_a_cached_answer_is_free(serve: Serve) -> None:
     served = await serve(Limits(seconds=0.5, budget=0.4, window=600))
     first = await served.ask(SMALL)
 
@@ -187,7 +189,7 @@ async def test_a_spent_budget_has_headers_and_a_cached_answer_is_free(serve) -> 
     ("proxies", "status"), [("", 429), ("127.0.0.0/8", 200), ("192.0.2.1", 429)]
 )
 async def test_only_a_proxy_of_the_setting_is_believed_whom_it_asks_for(
-    serve, proxies: str, status: int
+    serve: Serve, proxies: str, status: int
 ) -> None:
     served = await serve(Limits(seconds=0.3, budget=0.1, window=600), proxies=proxies)
     await served.ask(RUNAWAY)

@@ -11,6 +11,8 @@ from pyoxigraph import RdfFormat, parse
 
 from publisher.limits import Limits
 
+from .conftest import Serve
+
 ALL = "SELECT ?s ?o ?none { ?s ?p ?o }"
 MANY = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f } LIMIT 6100"
 GRAPH = "CONSTRUCT { ?s <https://x.org/p> ?o } { ?s ?p ?o }"
@@ -53,7 +55,7 @@ MARKS = {
 }
 
 
-async def test_a_short_answer_is_whole_up_to_the_row_limit_and_says_so_first(serve) -> None:
+async def test_a_short_answer_is_whole_up_to_the_row_limit_and_says_so_first(serve: Serve) -> None:
     served = await serve(FEW)
 
     answers = {
@@ -75,7 +77,7 @@ async def test_a_short_answer_is_whole_up_to_the_row_limit_and_says_so_first(ser
     ] == []
 
 
-async def test_an_answer_of_just_the_most_rows_is_not_cut(serve) -> None:
+async def test_an_answer_of_just_the_most_rows_is_not_cut(serve: Serve) -> None:
     served = await serve(FEW)
 
     five = [await served.ask(ALL + " LIMIT 5", format=form) for form in TABLES]
@@ -90,7 +92,7 @@ async def test_an_answer_of_just_the_most_rows_is_not_cut(serve) -> None:
     assert [answer for answer in (*five, *none) if "stocktake-truncated" in answer.headers] == []
 
 
-async def test_rows_without_a_value_are_counted_too(serve) -> None:
+async def test_rows_without_a_value_are_counted_too(serve: Serve) -> None:
     served = await serve(FEW)
 
     answers = {form: await served.ask("SELECT ?none { ?s ?p ?o }", format=form) for form in TABLES}
@@ -99,7 +101,7 @@ async def test_rows_without_a_value_are_counted_too(serve) -> None:
     assert [count(form, answers[form].content) for form in ("json", "xml", "tsv")] == [5] * 3
 
 
-async def test_a_long_answer_is_cut_at_the_row_limit_and_says_so_in_a_trailer(serve) -> None:
+async def test_a_long_answer_is_cut_at_the_row_limit_and_says_so_in_a_trailer(serve: Serve) -> None:
     served = await serve(Limits(rows=6_000, budget=0))
 
     answers = {form: await served.raw(MANY, form, "TE: trailers") for form in TABLES}
@@ -118,7 +120,7 @@ async def test_a_long_answer_is_cut_at_the_row_limit_and_says_so_in_a_trailer(se
 
 
 async def test_an_answer_that_is_stopped_in_its_midst_ends_with_a_whole_row_and_says_so(
-    serve,
+    serve: Serve,
 ) -> None:
     served = await serve(LATE)
 
@@ -131,7 +133,7 @@ async def test_an_answer_that_is_stopped_in_its_midst_ends_with_a_whole_row_and_
     assert all(count(form, answer.body) > 100 for form, answer in answers.items())
 
 
-async def test_a_graph_that_is_stopped_in_its_midst_can_be_read_and_says_so(serve) -> None:
+async def test_a_graph_that_is_stopped_in_its_midst_can_be_read_and_says_so(serve: Serve) -> None:
     served = await serve(LATE)
 
     answers = {form: await served.raw(STREAM, form) for form in ("ttl", "nt")}
@@ -143,7 +145,9 @@ async def test_a_graph_that_is_stopped_in_its_midst_can_be_read_and_says_so(serv
     assert all(count(form, answer.body) > 100 for form, answer in answers.items())
 
 
-async def test_where_neither_text_nor_client_takes_a_mark_the_connection_is_cut(serve) -> None:
+async def test_where_neither_text_nor_client_takes_a_mark_the_connection_is_cut(
+    serve: Serve,
+) -> None:
     served = await serve(LATE)
 
     tables = [await served.raw(ENDLESS, form) for form in ("csv", "tsv")]
@@ -152,7 +156,7 @@ async def test_where_neither_text_nor_client_takes_a_mark_the_connection_is_cut(
     assert [(answer.status, answer.whole) for answer in (*tables, *graphs)] == [(200, False)] * 4
 
 
-async def test_a_cut_answer_is_not_kept(serve) -> None:
+async def test_a_cut_answer_is_not_kept(serve: Serve) -> None:
     served = await serve(FEW)
 
     first, second = await served.ask(ALL, format="json"), await served.ask(ALL, format="json")
@@ -164,7 +168,7 @@ async def test_a_cut_answer_is_not_kept(serve) -> None:
     assert "hit" not in second.headers["cache-status"]
 
 
-async def test_what_a_whole_answer_cost_stands_in_a_trailer(serve) -> None:
+async def test_what_a_whole_answer_cost_stands_in_a_trailer(serve: Serve) -> None:
     served = await serve(Limits(budget=0))
 
     answer = await served.raw(ALL, "json")

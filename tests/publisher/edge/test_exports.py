@@ -16,6 +16,8 @@ from publisher.limits import Limits
 from publisher.sparql.exports import MAX_ATTEMPTS, MAX_QUEUED, RETENTION, ExportQueue, ExportState
 from publisher.store.workers.query_request import QueryRequest
 
+from .conftest import Serve
+
 ALL = "SELECT ?s ?o { ?s ?p ?o }"
 LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f }"
 ASK = QueryRequest("ASK { ?s ?p ?o }")
@@ -46,7 +48,9 @@ def exports(tmp_path: Path, clock: list[datetime]) -> ExportQueue:
     return ExportQueue(tmp_path / "exports", Limits(), lambda: clock[0])
 
 
-async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts(serve) -> None:
+async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts(
+    serve: Serve,
+) -> None:
     served = await serve(LIMITS)
 
     accepted = await put(served.client, ALL)
@@ -66,7 +70,7 @@ async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts
     assert result.headers["content-disposition"].endswith('.csv"')
 
 
-async def test_an_export_past_its_own_limit_fails_with_the_reason(serve) -> None:
+async def test_an_export_past_its_own_limit_fails_with_the_reason(serve: Serve) -> None:
     served = await serve(replace(LIMITS, export_rows=1_000))
 
     results = await ended(served.client, (await put(served.client, ALL)).headers["location"])
@@ -76,7 +80,7 @@ async def test_an_export_past_its_own_limit_fails_with_the_reason(serve) -> None
     assert result.status_code == 409
 
 
-async def test_what_is_no_query_or_asks_elsewhere_is_refused_at_once(serve) -> None:
+async def test_what_is_no_query_or_asks_elsewhere_is_refused_at_once(serve: Serve) -> None:
     served = await serve(LIMITS)
 
     wrong = await put(served.client, "SELECT * {")
@@ -93,7 +97,7 @@ async def test_what_is_no_query_or_asks_elsewhere_is_refused_at_once(serve) -> N
 
 
 async def test_a_running_export_is_stopped_and_leaves_nothing_when_it_is_deleted(
-    serve, statements: Path
+    serve: Serve, statements: Path
 ) -> None:
     served = await serve(LIMITS)
     where = (await put(served.client, LARGE + " ORDER BY RAND()")).headers["location"]
@@ -111,7 +115,7 @@ async def test_a_running_export_is_stopped_and_leaves_nothing_when_it_is_deleted
     assert not (statements / where.strip("/")).exists()
 
 
-async def test_a_person_puts_and_watches_an_export_without_a_script(serve) -> None:
+async def test_a_person_puts_and_watches_an_export_without_a_script(serve: Serve) -> None:
     served = await serve(LIMITS)
     browser = {"Accept": "text/html"}
 

@@ -8,6 +8,8 @@ import asyncio
 
 from publisher.limits import Limits
 
+from .conftest import Serve
+
 JOIN = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i FILTER(STR(?c) < STR(?f)) }"
 SORT = """SELECT ?a { { SELECT ?a ?c { ?a ?b ?c . ?d ?e ?f } LIMIT 1000000 } }
 ORDER BY DESC(STRLEN(REPLACE(STR(?c), '(a|b)*[0-9]', STR(?a)))) LIMIT 1"""
@@ -16,7 +18,7 @@ LIMITS = Limits(seconds=300, wait=300, memory=1 << 30, quick=0.3, budget=0, each
 
 
 async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_own_reason(
-    serve,
+    serve: Serve,
 ) -> None:
     served = await serve(LIMITS, readers=2)
 
@@ -44,7 +46,7 @@ async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_
 
 
 async def test_more_runaways_than_there_is_room_beside_still_end_and_leave_all_places_free(
-    serve,
+    serve: Serve,
 ) -> None:
     served = await serve(
         Limits(seconds=240, wait=240, quick=0.1, slow=1, budget=0, each=0, share=0), readers=2
@@ -62,7 +64,7 @@ async def test_more_runaways_than_there_is_room_beside_still_end_and_leave_all_p
     assert (served.service._public.queue.free, served.service._public.queue.waiting) == (2, 0)
 
 
-async def test_a_query_that_takes_long_and_ends_in_time_is_answered_whole(serve) -> None:
+async def test_a_query_that_takes_long_and_ends_in_time_is_answered_whole(serve: Serve) -> None:
     served = await serve(Limits(seconds=240, wait=240, quick=0.001, budget=0), readers=1)
 
     query = "SELECT (COUNT(*) AS ?n) {{ ?a ?b ?c . ?d ?e ?f . VALUES ?x {{ {0} {0}0 }} }} LIMIT 1"

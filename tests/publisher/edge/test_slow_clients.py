@@ -12,6 +12,8 @@ from publisher.http.uvicorn_protocol import LimitedConnection
 from publisher.limits import Limits
 from publisher.store.workers.response_buffer import MEMORY, DiskQuota, ResponseBuffer
 
+from .conftest import Serve
+
 LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f } LIMIT 150000"
 LIMITS = Limits(seconds=240, wait=240, budget=0)  # a busy machine makes a large answer slowly
 
@@ -31,7 +33,7 @@ async def unread(served, query: str) -> asyncio.StreamReader:
     return reader
 
 
-async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve) -> None:
+async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve: Serve) -> None:
     served = await serve(LIMITS, readers=1, connection=Patient)
     line = served.service._public.queue
 
@@ -54,7 +56,7 @@ async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve) -> None:
     assert answer.status_code == 200
 
 
-async def test_a_client_that_takes_nothing_is_left_and_its_answer_let_go(serve) -> None:
+async def test_a_client_that_takes_nothing_is_left_and_its_answer_let_go(serve: Serve) -> None:
     served = await serve(LIMITS)
     state = served.server.server_state
 
@@ -76,7 +78,9 @@ async def test_a_client_that_takes_nothing_is_left_and_its_answer_let_go(serve) 
     ],
     ids=["nothing", "half a head", "half a body"],
 )
-async def test_a_client_that_sends_too_slowly_gets_408_or_is_closed(serve, sent: bytes) -> None:
+async def test_a_client_that_sends_too_slowly_gets_408_or_is_closed(
+    serve: Serve, sent: bytes
+) -> None:
     served = await serve(LIMITS)
     reader, writer = await served.connect()
 
@@ -86,7 +90,7 @@ async def test_a_client_that_sends_too_slowly_gets_408_or_is_closed(serve, sent:
     assert received[:12] in (b"HTTP/1.1 408", b"")
 
 
-async def test_a_head_that_never_ends_is_refused(serve) -> None:
+async def test_a_head_that_never_ends_is_refused(serve: Serve) -> None:
     served = await serve(LIMITS, connection=LimitedConnection)
     reader, writer = await served.connect()
 
@@ -99,7 +103,7 @@ async def test_a_head_that_never_ends_is_refused(serve) -> None:
     assert (await reader.read())[:12] == b"HTTP/1.1 431"
 
 
-async def test_too_much_is_refused_before_it_is_read(serve) -> None:
+async def test_too_much_is_refused_before_it_is_read(serve: Serve) -> None:
     served = await serve(LIMITS, connection=LimitedConnection)
     reader, writer = await served.connect()
 
